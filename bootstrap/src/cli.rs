@@ -17,7 +17,8 @@ mod restart;
 mod running;
 mod words;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use types::usage;
 
 pub use cleanup::Cleanup;
 pub use graduate::Graduate;
@@ -43,7 +44,8 @@ pub use running::{Doctor, List, Status, Sweep};
     version,
     before_help = "Example: see what an installation would change on this node, then install\n  \
                    crossfade-bootstrap install --dry-run\n  crossfade-bootstrap install",
-    after_help = "Exit status of every command:\n  \
+    after_help = "systemd's units and pods call the commands below `unit`: crossfade-bootstrap unit --help.\n\n\
+                  Exit status of every command:\n  \
                   0   the command did what it was asked to do\n  \
                   1   something failed on the way\n  \
                   2   an argument is wrong\n  \
@@ -59,6 +61,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// The commands by who calls them. systemd's units, and pods, call those below `unit`.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("To look at a node", &["status", "doctor", "attachments"]),
+    ("To change a node", &["install", "uninstall", "policy", "restart-pods", "cleanup", "graduate"]),
+    ("To build a node image", &["image"]),
+];
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -82,13 +91,6 @@ pub enum Command {
     /// The list has every attachment that Crossfade recorded, and every sandbox from before the installation that the inventory names: its age,
     /// its pod and its networks.
     Attachments(List),
-    /// Detach sandboxes that the runtime no longer lists.
-    ///
-    /// A runtime can forget a sandbox without calling DEL, for example after a crash. Then an address and an interface stay behind. A sweep asks
-    /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
-    /// repairs host routes, removes files of calls that were killed, and removes annotations that Calico left on Pods of sandboxes that are gone.
-    /// watch starts a sweep by itself.
-    Sweep(Sweep),
     /// Remove what a CNI has left on this node: interfaces, routes, rules, chains, sets, files.
     ///
     /// A CNI that is removed from the cluster leaves a data plane on each node, which can drop or masquerade the traffic of the next one. cleanup
@@ -124,6 +126,43 @@ pub enum Command {
     /// Each finding says what was seen, why it is so, and which command mends it. A source that cannot be read is a finding as well, so doctor
     /// works on a node that is half broken. It needs neither kubelet nor a credential.
     Doctor(Doctor),
+    /// Build a node image: bake settings into it, check it, and seal it.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// The commands that systemd's units and pods call. A person may call each of them, too.
+    #[command(subcommand)]
+    Unit(UnitCommand),
+}
+
+/// The commands below `image`.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// Write the policy and the node settings of a node image.
+    ///
+    /// bake writes policy.json and node.json to /usr/lib/crossfade, from the options below and from what Crossfade knows about each CNI. It
+    /// checks both files against the rules of the programs and of kubelet before it writes anything.
+    Bake(Bake),
+    /// Check whether this machine, or an image, has everything that a boot needs.
+    ///
+    /// selftest checks programs, units and their order, settings, networks, the runtime and the registration of the node. It prints one line per
+    /// check, and how to fix each failure. It changes nothing. Without --image, it also checks that a running node has come up.
+    Selftest(Selftest),
+    /// Remove or refuse what must not be in a golden image, as the last step of an image build.
+    ///
+    /// seal removes what belongs to the machine that built the image, such as leases, cached results and the machine id. It refuses what only a
+    /// person can judge, such as credentials, records of attachments and confs that an agent wrote. While it refuses one thing, it removes
+    /// nothing.
+    Seal(Seal),
+    /// Explain what boot and render would do on this node or in an image, and why.
+    ///
+    /// The explanation names the settings files and what they say, the runtime and its conf directory, the labels and taints that kubelet
+    /// registers with and who says so, and the changes that boot would make. explain changes nothing.
+    Explain(Explain),
+}
+
+/// The commands below `unit`.
+#[derive(Debug, Subcommand)]
+pub enum UnitCommand {
     /// Prepare this node before its runtime and kubelet start (crossfade-boot.service).
     ///
     /// boot copies the plugin to where the runtime looks for it, and writes Crossfade's conf, or in private mode the empty directory for it. If
@@ -147,41 +186,37 @@ pub enum Command {
     /// phase in the Node's annotation crossfade/desired if node.json allows it. It reports in /run/crossfade/status.json, in a condition of the
     /// Node, in the journal and in metrics.
     Watch(Watch),
+    /// Detach sandboxes that the runtime no longer lists.
+    ///
+    /// A runtime can forget a sandbox without calling DEL, for example after a crash. Then an address and an interface stay behind. A sweep asks
+    /// the runtime for its sandboxes, compares them with the attachments that Crossfade recorded, and runs the DELs of the others. It also
+    /// repairs host routes, removes files of calls that were killed, and removes annotations that Calico left on Pods of sandboxes that are gone.
+    /// watch starts a sweep by itself.
+    Sweep(Sweep),
     /// Remove from the Node object what Crossfade published there (crossfade-retract.service).
     ///
     /// retract removes the label crossfade/phase and the annotation crossfade/observed, and sets the condition CrossfadeReady for the last time.
     /// It uses kubelet's credential. The node must be switched off or run a final image, unless --removed is given.
     Retract(Retract),
-    /// Explain what boot and render would do on this node or in an image, and why.
-    ///
-    /// The explanation names the settings files and what they say, the runtime and its conf directory, the labels and taints that kubelet
-    /// registers with and who says so, and the changes that boot would make. explain changes nothing.
-    Explain(Explain),
-    /// Write the policy and the node settings of a node image.
-    ///
-    /// bake writes policy.json and node.json to /usr/lib/crossfade, from the options below and from what Crossfade knows about each CNI. It
-    /// checks both files against the rules of the programs and of kubelet before it writes anything.
-    Bake(Bake),
-    /// Remove or refuse what must not be in a golden image, as the last step of an image build.
-    ///
-    /// seal removes what belongs to the machine that built the image, such as leases, cached results and the machine id. It refuses what only a
-    /// person can judge, such as credentials, records of attachments and confs that an agent wrote. While it refuses one thing, it removes
-    /// nothing.
-    Seal(Seal),
-    /// Check whether this machine, or an image, has everything that a boot needs.
-    ///
-    /// selftest checks programs, units and their order, settings, networks, the runtime and the registration of the node. It prints one line per
-    /// check, and how to fix each failure. It changes nothing. Without --image, it also checks that a running node has come up.
-    Selftest(Selftest),
-    /// Attach a scratch network namespace to a network, check it and detach it; watch starts this command as a unit.
+    /// Attach a scratch network namespace to a network, check it and detach it.
     #[command(hide = true)]
     Prove(Prove),
-    /// Copy the package's plugin to where the runtime looks for it; watch starts this command as a unit.
+    /// Copy the package's plugin to where the runtime looks for it.
     #[command(hide = true)]
     Place(Place),
 }
 
 impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// Help and version, which are asked for, and a complaint.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        let mut command = usage::grouped(Self::command(), &GROUPS);
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     /// The shared options of the command, with defaults for those that it does not offer.
     #[must_use]
     pub fn global(&self) -> Global {
@@ -196,21 +231,37 @@ impl Command {
             Self::Uninstall(uninstall) => uninstall.global(all),
             Self::Policy(verb) => verb.global(all),
             Self::Attachments(list) => list.global(all),
-            Self::Sweep(sweep) => sweep.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
             Self::RestartPods(restart) => restart.global(all),
             Self::Graduate(graduate) => graduate.global(all),
             Self::Status(status) => status.global(all),
             Self::Doctor(doctor) => doctor.global(all),
+            Self::Image(command) => command.global(all),
+            Self::Unit(command) => command.global(all),
+        }
+    }
+}
+
+impl ImageCommand {
+    fn global(&self, all: Global) -> Global {
+        match self {
+            Self::Bake(bake) => bake.global(all),
+            Self::Selftest(selftest) => selftest.global(all),
+            Self::Seal(seal) => seal.global(all),
+            Self::Explain(explain) => explain.global(all),
+        }
+    }
+}
+
+impl UnitCommand {
+    fn global(&self, all: Global) -> Global {
+        match self {
             Self::Boot(boot) => boot.global(all),
             Self::Gate(gate) => gate.global(all),
             Self::Render(render) => render.global(all),
             Self::Watch(watch) => watch.global(all),
+            Self::Sweep(sweep) => sweep.global(all),
             Self::Retract(retract) => retract.global(all),
-            Self::Explain(explain) => explain.global(all),
-            Self::Bake(bake) => bake.global(all),
-            Self::Seal(seal) => seal.global(all),
-            Self::Selftest(selftest) => selftest.global(all),
             Self::Prove(prove) => prove.global(all),
             Self::Place(place) => place.global(all),
         }
@@ -234,5 +285,18 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_shows_ten_commands_at_most_and_leaves_out_those_of_units_alone() {
+        let shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        let command = Cli::command();
+        let others =
+            command.get_subcommands().map(clap::Command::get_name).filter(|name| !shown.contains(name));
+        assert_eq!(others.collect::<Vec<_>>(), ["unit"]);
+        assert!(
+            shown.len() <= 10 && shown.iter().all(|name| command.find_subcommand(name).is_some()),
+            "{shown:?}"
+        );
     }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use bootstrap::cli::exit::{Exit, Failure};
-use bootstrap::cli::{Cli, Command, Global, print};
+use bootstrap::cli::{Cli, Command, Global, ImageCommand, UnitCommand, print};
 use bootstrap::commands::{
     attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
     retract, status, sweep,
@@ -13,13 +13,12 @@ use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::paths::Root;
 use bootstrap::node::{host, profiles};
 use bootstrap::watch;
-use clap::Parser;
 
 fn main() -> ExitCode {
     if generator::is_called() {
         return generator::main().into();
     }
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };
@@ -43,22 +42,26 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Uninstall(wanted) => print::report(output, &install::uninstall::uninstall(global, wanted)?),
         Command::Policy(verb) => policy::answer(global, verb)?,
         Command::Attachments(wanted) => print::report(output, &attachments::attachments(global, wanted)?),
-        Command::Sweep(wanted) => sweep::answer(global, wanted)?,
         Command::Cleanup(wanted) => print::report(output, &cleanup::cleanup(global, wanted)?),
         Command::RestartPods(wanted) => print::report(output, &restart_pods::restart_pods(global, wanted)?),
         Command::Graduate(wanted) => print::report(output, &graduate::graduate(global, wanted)?),
         Command::Status(wanted) => status::answer(global, wanted)?,
         Command::Doctor(wanted) => print::report(output, &doctor::doctor(global, wanted)),
-        Command::Boot(_) => print::report(output, &boot::boot(global)?),
-        Command::Gate(_) => print::report(output, &gate::gate(global)?),
-        Command::Render(wanted) => print::report(output, &render::render(global, wanted)?),
-        Command::Watch(wanted) => watch::watch(global, wanted)?,
-        Command::Retract(wanted) => print::report(output, &retract::retract(global, wanted)?),
-        Command::Explain(_) => print::report(output, &boot::explain::explain(global)?),
-        Command::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
-        Command::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),
-        Command::Selftest(wanted) => print::report(output, &selftest::selftest(global, wanted)?),
-        Command::Place(wanted) => print::report(output, &place::place(global, wanted)?),
-        Command::Prove(wanted) => watch::prove::prove(global, wanted)?,
+        Command::Image(command) => match command {
+            ImageCommand::Bake(wanted) => print::report(output, &bake::bake(global, wanted)?),
+            ImageCommand::Selftest(wanted) => print::report(output, &selftest::selftest(global, wanted)?),
+            ImageCommand::Seal(wanted) => print::report(output, &seal::seal(global, wanted)?),
+            ImageCommand::Explain(_) => print::report(output, &boot::explain::explain(global)?),
+        },
+        Command::Unit(command) => match command {
+            UnitCommand::Boot(_) => print::report(output, &boot::boot(global)?),
+            UnitCommand::Gate(_) => print::report(output, &gate::gate(global)?),
+            UnitCommand::Render(wanted) => print::report(output, &render::render(global, wanted)?),
+            UnitCommand::Watch(wanted) => watch::watch(global, wanted)?,
+            UnitCommand::Sweep(wanted) => sweep::answer(global, wanted)?,
+            UnitCommand::Retract(wanted) => print::report(output, &retract::retract(global, wanted)?),
+            UnitCommand::Prove(wanted) => watch::prove::prove(global, wanted)?,
+            UnitCommand::Place(wanted) => print::report(output, &place::place(global, wanted)?),
+        },
     })
 }

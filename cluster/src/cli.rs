@@ -13,18 +13,19 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Arg, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
-use migration::finding::Explanation;
-use migration::support::{Cni, Strategy};
+use migration::check::finding::Explanation;
+use migration::cni::support::{Cni, Strategy};
 use options::Global;
+use types::usage;
 
 /// Move a live Kubernetes cluster from one CNI to another.
 ///
-/// This program is for the person who migrates a cluster. Before: snapshot, requirements and check say what stands in the way. Then plan decides which
+/// This program is for the person who migrates a cluster. Before: check says what stands in the way. Then plan decides which
 /// node moves when, and roll carries the plan out, node by node; it stops before something breaks, goes on from anywhere and goes back from anywhere.
-/// Only roll and stragglers --fix change nodes and pods, and only with an approved plan.
+/// Only roll changes nodes and pods, and only with an approved plan.
 ///
 /// A migration is of the whole cluster, and so is every answer: no command has a namespace.
 #[derive(Debug, Parser)]
@@ -51,6 +52,13 @@ pub struct Cli {
     pub command: Command,
 }
 
+/// The commands by when they are called.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Before a migration", &["check", "snapshot", "policies", "plan"]),
+    ("While nodes move, and after", &["roll", "status"]),
+    ("This program", &["config", "completion"]),
+];
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -59,12 +67,10 @@ pub enum Command {
     /// Each finding has a severity: it blocks the migration, it is a risk, or it is a note. It names the objects, says why it matters, and how to fix
     /// it. A waiver in the settings file accepts a finding, with a reason. A check whose objects are not in the snapshot is reported as
     /// not done, and blocks.
-    Check(Check),
-    /// List what a migration requires, and whether this cluster has it.
     ///
-    /// Each row is met, not met or unknown. Whether a pair of CNIs is supported, with which versions and modes, is the first row. --dump prints what
-    /// gets the cluster into files, where this program cannot reach it.
-    Requirements(Requirements),
+    /// --requirements lists what a migration requires, each row met, not met or unknown. Whether the pair of CNIs is supported, with which versions and
+    /// modes, is the first row. --dump-script prints what gets the cluster into files, where this program cannot reach it.
+    Check(Check),
     /// Save the cluster as one file, for checks elsewhere and later.
     ///
     /// The file has what checks read and nothing else: no Secret, no ConfigMap but those of CNIs, and no environment variable but those of agents. Only
@@ -75,39 +81,19 @@ pub enum Command {
     /// A plan is data. The same cluster and the same settings give the same bytes, and the hash of these bytes is what somebody approves. plan runs
     /// check first: a finding that blocks keeps a plan from being made, and so do nodes that do not report, policies that nobody enforces for a while
     /// and that nobody accepted by name, and passes that need nodes which forward between both networks. It changes nothing in the cluster.
-    Plan(Plan),
-    /// Play the run of a plan on a likeness of the cluster, many times, and say how long it takes and where a person is needed.
     ///
-    /// The likeness has the cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to
-    /// end is drawn anew for each history. What pods request is not looked at. Nothing is changed, and a snapshot will do.
-    Simulate(Simulate),
+    /// --simulate plays the run on a likeness of the cluster, many times, and says how long it takes and where a person is needed. The likeness has the
+    /// cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to end is drawn anew for
+    /// each history. What pods request is not looked at.
+    Plan(Plan),
     /// Carry a plan out, node by node.
     ///
     /// Each node is cordoned, asked for the phase, emptied by evictions, proven and uncordoned. Gates hold back nodes that have not started. What happens
     /// is on stderr, a line for each event; how far the run is, and what it waits for, is the answer. Ctrl-C ends roll in order, and roll --resume goes on
     /// from any machine.
     Roll(roll::Roll),
-    /// Let no node start any more.
-    Pause(roll::Pause),
-    /// Go on with a run that somebody paused.
-    Resume(roll::Justification),
-    /// Bring all nodes back to a phase, by passes in the opposite order.
-    Abort(roll::Abort),
-    /// Leave a node out of the pass that goes on, or a workload or a namespace out of the run.
-    ///
-    /// The pass ends only if the node is cordoned and nothing is attached to it. The run does not wait for missing pods of such a workload or namespace.
-    Skip(roll::ObjectOptions),
-    /// Take a node that is held once more, from the start; or wait for a workload or a namespace again.
-    Retry(roll::ObjectOptions),
-    /// Bring a node back to the phase that the pass leaves.
-    Rollback(roll::NodeOptions),
     /// Say how far the run is, what it waits for and what helps.
     Status(roll::Status),
-    /// Find pods that are not attached as their cluster should have them by now, and move them.
-    ///
-    /// Such pods are left where a node was skipped, a policy was edited, or a node joined from an older image. With --fix, a plan moves them by evictions, as
-    /// roll does: with its order, limits, gates and decisions about pods. The plan is approved by its hash.
-    Stragglers(roll::Stragglers),
     /// Say what network policies mean, and write them in another CNI's words so that they mean the same.
     #[command(subcommand)]
     Policies(policies::Policies),
@@ -140,19 +126,6 @@ pub enum Config {
     Check,
 }
 
-/// Options of `requirements`.
-#[derive(Debug, Args)]
-pub struct Requirements {
-    /// Which migration.
-    #[command(flatten)]
-    pub migration: Migration,
-    /// Print a shell script that dumps with kubectl all that check, plan and policies read for this migration, and look at no cluster.
-    ///
-    /// sh SCRIPT DIRECTORY dumps into a new directory, and fails where a call of kubectl does. --snapshot DIRECTORY reads it, without --dumped.
-    #[arg(long)]
-    pub dump: bool,
-}
-
 /// Options of `snapshot`.
 #[derive(Debug, Args)]
 pub struct Snapshot {
@@ -176,6 +149,18 @@ pub struct Migration {
     pub strategy: Strategy,
 }
 
+impl Cli {
+    /// Reads the arguments of this process.
+    ///
+    /// # Errors
+    /// Help and version, which are asked for, and a complaint.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        let mut command = usage::grouped(Self::command(), &GROUPS);
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+}
+
 /// `calico to cilium, double`.
 impl fmt::Display for Migration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -188,16 +173,25 @@ impl fmt::Display for Migration {
 pub enum Check {
     /// It looks for what stands in the way of a migration.
     Migration(Migration),
+    /// It lists what a migration requires.
+    Requirements(Migration),
+    /// It prints the script that dumps what it reads.
+    DumpScript(Migration),
     /// It explains a code.
     Explain(Explanation),
 }
 
 impl FromArgMatches for Check {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        match matches.get_one::<Explanation>("explain") {
-            Some(explanation) => Ok(Self::Explain(explanation.clone())),
-            None => Migration::from_arg_matches(matches).map(Self::Migration),
+        if let Some(explanation) = matches.get_one::<Explanation>("explain") {
+            return Ok(Self::Explain(explanation.clone()));
         }
+        let check = match (matches.get_flag("requirements"), matches.get_flag("dump-script")) {
+            (true, _) => Self::Requirements,
+            (_, true) => Self::DumpScript,
+            _ => Self::Migration,
+        };
+        Migration::from_arg_matches(matches).map(check)
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -216,7 +210,22 @@ impl Args for Check {
             .hide_possible_values(true)
             .conflicts_with_all(["from", "to", "strategy"])
             .help("Print what a finding's code means, and look at no cluster");
-        Migration::augment_args(command).mut_arg("from", optional).mut_arg("to", optional).arg(explain)
+        let requirements = Arg::new("requirements")
+            .long("requirements")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("explain")
+            .help("List what the migration requires, and whether this cluster has it");
+        let dump_script = Arg::new("dump-script")
+            .long("dump-script")
+            .action(ArgAction::SetTrue)
+            .conflicts_with_all(["explain", "requirements"])
+            .help("Print a shell script that dumps with kubectl all that check, plan and policies read for this migration, and look at no cluster")
+            .long_help(
+                "Print a shell script that dumps with kubectl all that check, plan and policies read for this migration, and look at no cluster\n\n\
+                 sh SCRIPT DIRECTORY dumps into a new directory, and fails where a call of kubectl does. --snapshot DIRECTORY reads it, without --dumped.",
+            );
+        let command = Migration::augment_args(command).mut_arg("from", optional).mut_arg("to", optional);
+        command.args([requirements, dump_script, explain])
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -246,23 +255,6 @@ impl TypedValueParser for Code {
     }
 }
 
-/// Options of `simulate`.
-#[derive(Debug, Args)]
-pub struct Simulate {
-    /// Which migration.
-    #[command(flatten)]
-    pub migration: Migration,
-    /// How many histories to play.
-    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    pub histories: u64,
-    /// The seed of the first history; each of the others has the next one. The same seed plays the same history.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Let things go wrong: machines reboot, people cordon nodes and edit objects, calls fail, somebody else takes the run over.
-    #[arg(long)]
-    pub faults: bool,
-}
-
 /// Options of `plan`.
 #[derive(Debug, Args)]
 pub struct Plan {
@@ -278,4 +270,20 @@ pub struct Plan {
     /// Say what differs from a plan that an earlier call wrote. The exit status is 0 if nothing does, and 3 otherwise.
     #[arg(long, value_name = "OLD", conflicts_with = "out")]
     pub diff: Option<PathBuf>,
+    /// Play so many histories of the run instead of writing a plan; 20 without a number.
+    #[arg(
+        long,
+        value_name = "HISTORIES",
+        num_args = 0..=1,
+        default_missing_value = "20",
+        conflicts_with_all = ["out", "save", "diff"],
+        value_parser = clap::value_parser!(u64).range(1..=10_000)
+    )]
+    pub simulate: Option<u64>,
+    /// The seed of the first history; each of the others has the next one. The same seed plays the same history.
+    #[arg(long, default_value_t = 1, requires = "simulate")]
+    pub seed: u64,
+    /// Let things go wrong: machines reboot, people cordon nodes and edit objects, calls fail, another holder takes the run over.
+    #[arg(long, requires = "simulate")]
+    pub faults: bool,
 }

@@ -1,7 +1,7 @@
 //! `kubectl-crossfade`: the command line, the files and the live cluster around what [`migration`] decides.
 //!
 //! Every command is one straight line: it gathers the settings and a snapshot of the cluster ([`input`], [`live`]), decides (functions of a
-//! [`migration::scene::Scene`]) and reports ([`print`]).
+//! [`migration::check::Scene`]) and reports ([`print`]).
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 

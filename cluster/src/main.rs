@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 use cluster::cli::complete;
 use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
 use cluster::cli::policies::Policies;
-use cluster::cli::{Check, Cli, Command, Config};
+use cluster::cli::roll::{Roll, RollCommand};
+use cluster::cli::{Check, Cli, Command, Config, Plan};
 use cluster::commands::{
     check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
     wish,
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         print::line_by_line(&complete::answer(&Cli::command(), &words));
         return Exit::Done.into();
     }
-    let mut cli = match Cli::try_parse() {
+    let mut cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };
@@ -41,45 +42,52 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Check(Check::Migration(migration)) => {
             print::report(global.output, &check::check(global, *migration)?)
         }
-        Command::Requirements(wanted) => match requirements::requirements(global, wanted)? {
-            Some(required) => print::report(global.output, &required),
-            None => Exit::Done,
-        },
+        Command::Check(Check::Requirements(migration)) => {
+            print::report(global.output, &requirements::requirements(global, *migration)?)
+        }
+        Command::Check(Check::DumpScript(migration)) => requirements::dump_script(*migration)?,
         Command::Snapshot(wanted) => match snapshot::snapshot(global, wanted)? {
             Some(taken) => print::report(global.output, &taken),
             None => Exit::Done,
         },
+        Command::Plan(Plan { migration, simulate: Some(histories), seed, faults, .. }) => {
+            print::report(global.output, &simulate::simulate(global, *migration, *histories, *seed, *faults)?)
+        }
         Command::Plan(wanted) => match plan::plan(global, wanted)? {
             Some(planned) => print::report(global.output, &planned),
             None => Exit::Done,
         },
-        Command::Simulate(wanted) => print::report(global.output, &simulate::simulate(global, wanted)?),
-        Command::Roll(wanted) => print::report(global.output, &roll::roll(global, wanted)?),
-        Command::Status(wanted) => print::report(global.output, &status::status(global, wanted)?),
-        Command::Stragglers(wanted) => print::report(global.output, &stragglers::stragglers(global, wanted)?),
-        Command::Pause(wanted) => {
-            let what = if wanted.now { RunRequest::PauseNow } else { RunRequest::Pause };
-            ask(global, &wanted.justification.reason, what)?
-        }
-        Command::Resume(because) => ask(global, &because.reason, RunRequest::Resume(Bounds::default()))?,
-        Command::Abort(wanted) => ask(global, &wanted.justification.reason, RunRequest::Abort(wanted.to))?,
-        Command::Skip(options) => {
-            ask(global, &options.justification.reason, RunRequest::Skip(options.object.as_str().into()))?
-        }
-        Command::Retry(options) => {
-            ask(global, &options.justification.reason, RunRequest::Retry(options.object.as_str().into()))?
-        }
-        Command::Rollback(options) => {
-            ask(global, &options.justification.reason, RunRequest::Rollback(options.node.as_str().into()))?
-        }
+        Command::Roll(Roll { command: Some(command), .. }) => ask_or_fix(global, command)?,
+        Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
+        Command::Status(options) => print::report(global.output, &status::status(global, options)?),
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
 }
 
-fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<Exit, Failure> {
-    Ok(print::report(global.output, &wish::ask(global, reason, what)?))
+fn ask_or_fix(global: &Global, command: &RollCommand) -> Result<Exit, Failure> {
+    let (reason, request) = match command {
+        RollCommand::Stragglers(options) => {
+            return Ok(print::report(global.output, &stragglers::stragglers(global, options)?));
+        }
+        RollCommand::Pause(options) => {
+            let request = if options.now { RunRequest::PauseNow } else { RunRequest::Pause };
+            (&options.justification, request)
+        }
+        RollCommand::Resume(justification) => (justification, RunRequest::Resume(Bounds::default())),
+        RollCommand::Abort(options) => (&options.justification, RunRequest::Abort(options.to)),
+        RollCommand::Skip(options) => {
+            (&options.justification, RunRequest::Skip(options.object.as_str().into()))
+        }
+        RollCommand::Retry(options) => {
+            (&options.justification, RunRequest::Retry(options.object.as_str().into()))
+        }
+        RollCommand::Rollback(options) => {
+            (&options.justification, RunRequest::Rollback(options.node.as_str().into()))
+        }
+    };
+    Ok(print::report(global.output, &wish::ask(global, &reason.reason, request)?))
 }
 
 fn about_policies(global: &Global, wanted: &Policies) -> Result<Exit, Failure> {

@@ -12,7 +12,7 @@ variable "crossfade_image" {
 }
 
 variable "crossfade_old_cni" {
-  description = "The CNI to leave, as crossfade-bootstrap bake knows it: calico, flannel, aws-vpc, .. or generic."
+  description = "The CNI to leave, as crossfade-bootstrap image bake knows it: calico, flannel, aws-vpc, .. or generic."
   type        = string
   default     = ""
   validation {
@@ -22,7 +22,7 @@ variable "crossfade_old_cni" {
 }
 
 variable "crossfade_new_cni" {
-  description = "The CNI to go to, as crossfade-bootstrap bake knows it: cilium, antrea, calico, .. or generic."
+  description = "The CNI to go to, as crossfade-bootstrap image bake knows it: cilium, antrea, calico, .. or generic."
   type        = string
   default     = ""
   validation {

@@ -103,7 +103,7 @@ impl Scene {
     /// It is not built.
     pub fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = person::bootstrap(self.node(), arguments)?;
-        if matches!(arguments, ["install" | "uninstall" | "sweep" | "graduate", ..]) {
+        if matches!(arguments, ["install" | "uninstall" | "graduate", ..] | ["unit", "sweep", ..]) {
             command.arg("--runtime-endpoint").arg(self.containerd.socket());
         }
         Ok(command)

@@ -189,7 +189,7 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     ensure!(leaks.contains(&format!("leak: {id} eth0")), "{leaks}");
     let forgotten = of(&found, "sandbox-forgotten")?;
     ensure!(forgotten["mend"].to_string().contains("--listed"), "a plain sweep refuses: {forgotten:#}");
-    let refused = scene.told(&["sweep"], 75)?;
+    let refused = scene.told(&["unit", "sweep"], 75)?;
     ensure!(refused.contains("lists no sandbox at all"), "{refused}");
     mend(&scene, forgotten)?;
     expect(&scene, &[])?;

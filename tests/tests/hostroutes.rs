@@ -124,7 +124,7 @@ impl Node {
         fs::write(&list, listed.to_string())?;
         let flag = |name: &str, path: PathBuf| format!("--{name}={}", path.display());
         let output = Command::new(&self.bootstrap)
-            .args(["sweep", &flag("listed", list), &flag("conf-dir", self.dir.path().into())])
+            .args(["unit", "sweep", &flag("listed", list), &flag("conf-dir", self.dir.path().into())])
             .args([flag("state-dir", self.dir.join("state")), flag("run-dir", self.dir.join("run"))])
             .args([flag("policy", self.dir.join("policy.json")), flag("bin-dir", self.dir.join("bin"))])
             .arg(format!("--bin-dir={STANDARD}"))

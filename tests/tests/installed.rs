@@ -49,7 +49,7 @@ fn swept_in_another_boot(lab: &Scene) -> Result<String> {
     let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
     let mut command = lab.node().command("unshare");
     command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::dist::bootstrap()?);
-    person::told(command.args(["sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()), 0)
+    person::told(command.args(["unit", "sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()), 0)
 }
 
 /// The conf of the new network comes.
@@ -154,18 +154,18 @@ fn what_the_runtime_forgot_is_swept() -> Result<()> {
     let before = lab.run("before")?;
     lab.told(&["install"], 0)?;
     let after = lab.run("after")?;
-    ensure!(!lab.told(&["sweep"], 0)?.contains("close"), "a living pod is swept");
+    ensure!(!lab.told(&["unit", "sweep"], 0)?.contains("close"), "a living pod is swept");
     for id in [&before, &after] {
         lab.containerd.forget(id)?;
     }
     lab.containerd.restart()?;
     ensure!(lab.cri().list()?.is_empty(), "{:?}", lab.cri().list()?);
-    let doubted = lab.told(&["sweep"], 75)?;
+    let doubted = lab.told(&["unit", "sweep"], 75)?;
     ensure!(doubted.contains("lists no sandbox at all"), "{doubted}");
     ensure!(lab.leases()? == (2, 0), "swept by an answer that is not believed");
 
     let living = lab.run("living")?;
-    let swept = lab.told(&["sweep"], 0)?;
+    let swept = lab.told(&["unit", "sweep"], 0)?;
     ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 2, "{swept}");
     ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (1, 0), "{:?} {swept}", lab.leases()?);
     lab.end(&living)
@@ -183,7 +183,7 @@ fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> 
     }
     let listed: Vec<String> = lab.cri().list()?.into_iter().map(|one| one.id).collect();
     ensure!(listed.len() == 3, "{listed:?}");
-    let swept = lab.told(&["sweep"], 0)?;
+    let swept = lab.told(&["unit", "sweep"], 0)?;
     ensure!(!swept.contains("close"), "in its own boot the runtime owes the DEL: {swept}");
 
     let swept = swept_in_another_boot(&lab)?;

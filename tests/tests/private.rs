@@ -48,7 +48,7 @@ fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
 }
 
 fn render(node: &Node) -> Result<String> {
-    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
     ensure!(status == Some(0), "{said}");
     Ok(said)
 }
@@ -75,7 +75,7 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     let before = containerd.cri().info("config")?;
 
     private(node, &format!("/usr/bin/containerd --config {}", original.display()))?;
-    let (status, planned) = bootstrap(node, &["render", "--runtime", "--dry-run"])?;
+    let (status, planned) = bootstrap(node, &["unit", "render", "--runtime", "--dry-run"])?;
     ensure!(status == Some(0) && !node.outside(COPY).exists(), "{planned}");
     let said = render(node)?;
     ensure!(said == planned, "planned {planned}, done {said}");
@@ -229,7 +229,7 @@ printf 'version = 2\noom_score = 0\nimports = []\n[plugins."io.containerd.grpc.v
     )?;
     node.write("/etc/containerd/config.toml", "version = 2\n")?;
     node.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n")?;
-    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
     ensure!(status == Some(3) && said.contains("oom_score") && !said.contains("-7"), "{said}");
     ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
     let left: Vec<_> = fs::read_dir(node.outside("/run/crossfade/containerd"))?.collect();
@@ -249,7 +249,7 @@ printf "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nconf_dir = '$dir
 "#,
     )?;
     node.write("/etc/containerd/config.toml", "version = 2\n")?;
-    let (status, said) = bootstrap(node, &["render", "--runtime"])?;
+    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
     ensure!(status == Some(3) && said.contains("conf_template"), "{said}");
     ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
     Ok(())

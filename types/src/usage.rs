@@ -1,7 +1,9 @@
-//! Usage errors of a command line, for programs that answer with documents.
+//! The help of a command line with its commands in groups, and its usage errors for programs that answer with documents.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 
+use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::problem::Problem;
@@ -36,9 +38,52 @@ pub fn problem(error: &clap::Error) -> Problem {
         .fix(tip.unwrap_or_else(|| "correct the argument; --help lists what the command accepts".into()))
 }
 
+/// The same command, whose help lists the commands below it in groups: a heading, and the names below it.
+///
+/// clap can only sort them.
+pub fn grouped(command: Command, groups: &[(&str, &[&str])]) -> Command {
+    let names = groups.iter().flat_map(|(_, names)| *names);
+    let width = names.map(|name| name.len()).max().unwrap_or_default();
+    let style = *command.get_styles().get_header();
+    let literal = *command.get_styles().get_literal();
+    let mut list = String::new();
+    for (heading, names) in groups {
+        let _ = writeln!(list, "{style}{heading}:{style:#}");
+        for subcommand in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let (name, about) = (subcommand.get_name(), subcommand.get_about().cloned().unwrap_or_default());
+            let _ = writeln!(list, "  {literal}{name:width$}{literal:#}  {about}");
+        }
+        list.push('\n');
+    }
+    let part = |command: Command, template: &'static str| {
+        command.help_template(template).render_long_help().ansi().to_string()
+    };
+    let head = part(command.clone(), "{before-help}{about-with-newline}\n{usage-heading} {usage}\n\n");
+    let mut options = command.clone().mut_subcommands(|subcommand| subcommand.hide(true));
+    options.build();
+    // -h and --help print the same.
+    let tail = part(options.mut_arg("help", |help| help.help("Print help")), "{all-args}{after-help}");
+    command.override_help(format!("{}\n\n{list}{}\n", head.trim_end(), tail.trim()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_are_in_their_groups_and_options_after_them() {
+        let command =
+            Command::new("x").about("Does it").arg(clap::Arg::new("o").long("option").help("Which"));
+        let names = ["one", "other", "third"];
+        let command = command.subcommands(names.map(|name| Command::new(name).about(format!("The {name}"))));
+        let mut command = grouped(command, &[("Later", &["third", "one"]), ("Now", &["other"])]);
+        assert_eq!(
+            command.render_help().to_string(),
+            "Does it\n\nUsage: x [OPTIONS] [COMMAND]\n\n\
+             Later:\n  third  The third\n  one    The one\n\nNow:\n  other  The other\n\n\
+             Options:\n      --option <o>\n          Which\n\n  -h, --help\n          Print help\n"
+        );
+    }
 
     #[test]
     fn the_arguments_say_which_format_is_wanted() {

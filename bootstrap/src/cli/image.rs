@@ -22,7 +22,7 @@ pub enum Image {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: an image for a migration from Calico to Cilium\n  \
-                   crossfade-bootstrap bake --image migration --old calico --new cilium --dry-run",
+                   crossfade-bootstrap image bake --image migration --old calico --new cilium --dry-run",
     after_help = "Exit status: 0 done, 2 an argument is wrong, 3 a file in the image would override what bake writes, 78 the resulting \
                   policy or node settings are not valid."
 )]
@@ -87,7 +87,7 @@ impl Bake {
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: list what must not be in a golden image, then remove it\n  \
-                   crossfade-bootstrap seal --check\n  crossfade-bootstrap seal",
+                   crossfade-bootstrap image seal --check\n  crossfade-bootstrap image seal",
     after_help = "Exit status: 0 the image is sealed; 2 an argument is wrong; 3 seal refuses something, or --check found something to \
                   remove; 78 a list of exceptions is invalid, and seal checked nothing."
 )]
@@ -118,7 +118,7 @@ impl Seal {
 /// Options of `selftest`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: check an image at the end of its build\n  crossfade-bootstrap selftest --image",
+    before_help = "Example: check an image at the end of its build\n  crossfade-bootstrap image selftest --image",
     after_help = "Exit status: 0 nothing failed, 3 at least one check failed."
 )]
 pub struct Selftest {

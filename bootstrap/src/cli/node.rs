@@ -11,7 +11,7 @@ use super::words;
 /// Options of `boot`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list what the next boot would change\n  crossfade-bootstrap boot --dry-run",
+    before_help = "Example: list what the next boot would change\n  crossfade-bootstrap unit boot --dry-run",
     after_help = "Exit status: 0 the node is prepared, 1 a change failed, 3 something stands in the way, 75 run boot again, \
                   78 the policy or node.json is missing or invalid."
 )]
@@ -35,7 +35,7 @@ impl Boot {
 /// Options of `gate`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list what would keep kubelet from starting now\n  crossfade-bootstrap gate --dry-run",
+    before_help = "Example: list what would keep kubelet from starting now\n  crossfade-bootstrap unit gate --dry-run",
     after_help = "Exit status: 0 kubelet may start, 3 a check fails, 75 run the gate again, 78 the policy or node.json is missing or invalid."
 )]
 pub struct Gate {
@@ -58,7 +58,7 @@ impl Gate {
 /// Options of `render`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: check the labels and taints of node.json in an image build\n  crossfade-bootstrap render --check",
+    before_help = "Example: check the labels and taints of node.json in an image build\n  crossfade-bootstrap unit render --check",
     after_help = "Exit status: 0 done, 2 an argument is wrong, 3 --check found something that kubelet or the API server would reject, \
                   75 a file that kubelet needs is missing, 78 node.json is invalid."
 )]
@@ -88,7 +88,7 @@ impl Render {
 /// Options of `watch`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list what one pass would change\n  crossfade-bootstrap watch --once --dry-run",
+    before_help = "Example: list what one pass would change\n  crossfade-bootstrap unit watch --once --dry-run",
     after_help = "Exit status: 0 ended by a signal, or with --once the node is ready; 3 Crossfade is switched off or this node has no plugin of \
                   it, or with --once the node is not ready; 75 another watch runs on this node."
 )]
@@ -116,7 +116,7 @@ impl Watch {
 /// Options of `retract`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: show what would be removed from the Node\n  crossfade-bootstrap retract --dry-run",
+    before_help = "Example: show what would be removed from the Node\n  crossfade-bootstrap unit retract --dry-run",
     after_help = "Exit status: 0 done, 3 Crossfade is in use on this node, 75 watch runs, or the API server did not answer in time."
 )]
 pub struct Retract {
@@ -143,7 +143,7 @@ impl Retract {
 /// Options of `explain`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: explain what the first boot of a mounted image would do\n  crossfade-bootstrap explain --root /mnt/image",
+    before_help = "Example: explain what the first boot of a mounted image would do\n  crossfade-bootstrap image explain --root /mnt/image",
     after_help = "Exit status: 0 nothing stands in the way, 3 something does, 78 the policy or node.json is missing or invalid."
 )]
 pub struct Explain {
@@ -165,7 +165,7 @@ impl Explain {
 
 /// Options of `prove`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap prove new")]
+#[command(before_help = "Example:\n  crossfade-bootstrap unit prove new")]
 pub struct Prove {
     /// The network: old or new.
     #[arg(value_parser = words::side)]
@@ -193,7 +193,7 @@ impl Prove {
 
 /// Options of `place`.
 #[derive(Debug, Args)]
-#[command(before_help = "Example:\n  crossfade-bootstrap place --bin-dir /opt/cni/bin")]
+#[command(before_help = "Example:\n  crossfade-bootstrap unit place --bin-dir /opt/cni/bin")]
 pub struct Place {
     /// A directory in which the runtime looks for plugins; repeat the option for more.
     #[arg(long = "bin-dir", value_name = "DIR", required = true, value_parser = absolute())]

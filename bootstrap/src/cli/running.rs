@@ -69,7 +69,7 @@ impl Doctor {
 /// Options of `sweep`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list what a sweep would do, then sweep\n  crossfade-bootstrap sweep --dry-run\n  crossfade-bootstrap sweep",
+    before_help = "Example: list what a sweep would do, then sweep\n  crossfade-bootstrap unit sweep --dry-run\n  crossfade-bootstrap unit sweep",
     after_help = "Exit status: 0 done, 1 a DEL failed, 75 the runtime does not answer, 78 the policy is missing or invalid."
 )]
 pub struct Sweep {

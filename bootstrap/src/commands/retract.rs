@@ -49,7 +49,7 @@ pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
 /// The API server did not take the word; a person can still say it.
 fn unsaid(why: &Problem, word: &FinalCondition) -> Failure {
     let what = Problem::new(format!("the Node still says what it said: {}", why.what)).at("the Node");
-    let again = "run crossfade-bootstrap retract again, or what follows by hand";
+    let again = "run crossfade-bootstrap unit retract again, or what follows by hand";
     let fix = if why.fix.is_empty() { again.to_owned() } else { format!("{}; then {again}", why.fix) };
     let by_hand = by_hand(word).map(|command| Problem::new("by hand").at("the Node").fix(command));
     Failure::all(Exit::TryLater, [what.fix(fix)].into_iter().chain(by_hand))

@@ -14,7 +14,7 @@ const MOST_LINES: usize = 8;
 /// Something that is wrong on this node.
 ///
 /// *Shape*: `{"code":"del-owed","symptom":"pods-do-not-end","severity":"error","objects":["c1 eth0 (web/a)"],"evidence":["..."],
-/// "cause":"..","mend":[{"command":"crossfade-bootstrap sweep","what":".."}]}`.
+/// "cause":"..","mend":[{"command":"crossfade-bootstrap unit sweep","what":".."}]}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {

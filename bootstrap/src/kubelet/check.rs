@@ -77,8 +77,7 @@ pub fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Checked, Fai
     if findings.is_empty() {
         Ok(Checked { arguments, notes })
     } else {
-        let step =
-            "correct node.json or what the message names, then run crossfade-bootstrap render --check again";
+        let step = "correct node.json or what the message names, then run crossfade-bootstrap unit render --check again";
         let complete = |problem: Problem| if problem.fix.is_empty() { problem.fix(step) } else { problem };
         Err(Failure::all(Exit::No, findings.into_iter().map(complete)))
     }

@@ -93,7 +93,7 @@ pub fn environment_file(registration: &Registration) -> Option<String> {
         return None;
     }
     Some(format!(
-        "# Written by crossfade-bootstrap render at every start of kubelet; edit node.json instead.\n{KUBELET_ARGUMENTS}={}\n",
+        "# Written by crossfade-bootstrap unit render at every start of kubelet; edit node.json instead.\n{KUBELET_ARGUMENTS}={}\n",
         registration.arguments.join(" ")
     ))
 }

@@ -18,7 +18,7 @@ use crate::runtime::{config, endpoint};
 use crate::systemd::continuation;
 
 /// The next step for what `boot` puts in place.
-const RUN_BOOT: &str = "run crossfade-bootstrap boot";
+const RUN_BOOT: &str = "run crossfade-bootstrap unit boot";
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]

@@ -91,7 +91,7 @@ impl Keeper {
         match watch_unit::watch_unit() {
             Ok(()) => Self::Unit,
             Err(why) if why.fix.is_empty() => remedy(why.fix(
-                "install the package, whose unit systemd runs, or start `crossfade-bootstrap watch` by other means",
+                "install the package, whose unit systemd runs, or start `crossfade-bootstrap unit watch` by other means",
             )),
             Err(why) => remedy(why),
         }

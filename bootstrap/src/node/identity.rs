@@ -197,7 +197,7 @@ impl BootRecord {
     pub fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
         match Self::read(root) {
             Some(booted) if booted.boot_id == boot_id => Ok(()),
-            _ => Err(Problem::new("crossfade-bootstrap boot has not succeeded in this boot")
+            _ => Err(Problem::new("crossfade-bootstrap unit boot has not succeeded in this boot")
                 .at("crossfade-boot.service")
                 .fix("run systemctl status crossfade-boot, which says why")),
         }

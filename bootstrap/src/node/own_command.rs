@@ -28,7 +28,8 @@ impl OwnCommand {
     /// `prove`: attach a scratch namespace to the network on `side`. The result repeats `turn`.
     #[must_use]
     pub fn prove(side: Side, turn: u64, conf_dir: &Path, bin_dirs: &[PathBuf]) -> Self {
-        let command = Self(vec!["prove".into(), side.as_str().into()]).option("--turn", turn.to_string());
+        let command = Self(vec!["unit".into(), "prove".into(), side.as_str().into()])
+            .option("--turn", turn.to_string());
         command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
     }
 
@@ -78,7 +79,7 @@ impl OwnCommand {
     }
 
     fn verb(verb: &str) -> Self {
-        Self(vec![verb.into()])
+        Self(vec!["unit".into(), verb.into()])
     }
 
     fn option(mut self, name: &str, value: impl Into<OsString>) -> Self {
@@ -119,7 +120,7 @@ pub fn transient_unit(
     line.extend(arguments.iter().map(OsString::from));
     // The conf directory is among the arguments; and putting the plugin somewhere has nothing to do with the other directories.
     let root_option = OwnCommand(Vec::new()).options("--root", root);
-    let has_state = arguments.first().is_some_and(|command| command != "place");
+    let has_state = arguments.get(1).is_some_and(|command| command != "place");
     line.extend(if has_state { root_option.directories(global) } else { root_option }.0);
     line
 }

@@ -136,7 +136,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
         StatusFile::Fresh(document) => {
             Err(Problem::new(format!("watch (process {}) runs and reports on the Node", document.watch.pid))
                 .at("crossfade-watch.service")
-                .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap retract"))
+                .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap unit retract"))
         }
         StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Ok(()),
     }

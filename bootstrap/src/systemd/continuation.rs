@@ -143,7 +143,7 @@ pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<Strin
         return Err(remedy(&format!("{} is read after {GENERATED}", line.source.display())));
     }
     Ok(Some(format!(
-        "# Written by {NAME}: the command of {} with what crossfade-bootstrap render adds to it.\n[Service]\nExecStart=\nExecStart={} {word}\n",
+        "# Written by {NAME}: the command of {} with what crossfade-bootstrap unit render adds to it.\n[Service]\nExecStart=\nExecStart={} {word}\n",
         line.source.display(),
         line.text.trim_end()
     )))

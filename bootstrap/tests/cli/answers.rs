@@ -32,7 +32,7 @@ fn fits_its_schema(arguments: &[&str], answer: &Value) {
     let name = match arguments {
         ["policy", verb, ..] => format!("policy-{verb}"),
         ["status", "--reported", ..] => "status-reported".to_owned(),
-        [command, ..] => (*command).to_owned(),
+        ["unit" | "image", command, ..] | [command, ..] => (*command).to_owned(),
         [] => panic!("no command"),
     };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
@@ -77,8 +77,8 @@ fn every_command_answers_in_one_shape() {
         (&["install", "--dry-run"], 0),
         (&["install"], 0),
         (&["install"], 0),
-        (&["sweep", "--listed", &list, "--dry-run"], 0),
-        (&["sweep", "--listed", &list], 0),
+        (&["unit", "sweep", "--listed", &list, "--dry-run"], 0),
+        (&["unit", "sweep", "--listed", &list], 0),
         (&["status"], 0),
         (&["uninstall", "--dry-run"], 0),
         (&["uninstall"], 0),
@@ -88,16 +88,16 @@ fn every_command_answers_in_one_shape() {
     let tree = Tree::new();
     let mut wrong = Vec::new();
     for (arguments, status) in [
-        (&["gate", "--dry-run"][..], 3),
-        (&["boot", "--dry-run"], 0),
-        (&["boot"], 0),
-        (&["gate", "--dry-run"], 0),
-        (&["render"], 0),
-        (&["render", "--runtime"], 0),
-        (&["render", "--check"], 0),
-        (&["render", "--print", "talos"], 0),
-        (&["explain"], 0),
-        (&["watch", "--once", "--dry-run"], 3),
+        (&["unit", "gate", "--dry-run"][..], 3),
+        (&["unit", "boot", "--dry-run"], 0),
+        (&["unit", "boot"], 0),
+        (&["unit", "gate", "--dry-run"], 0),
+        (&["unit", "render"], 0),
+        (&["unit", "render", "--runtime"], 0),
+        (&["unit", "render", "--check"], 0),
+        (&["unit", "render", "--print", "talos"], 0),
+        (&["image", "explain"], 0),
+        (&["unit", "watch", "--once", "--dry-run"], 3),
         (&["status"], 0),
         (&["status", "--reported"], 3),
         (&["cleanup", "flannel"], 0),
@@ -106,12 +106,12 @@ fn every_command_answers_in_one_shape() {
         (&["cleanup", "flanel"], 2),
         (&["graduate"], 3),
         (&["doctor"], 3),
-        (&["retract", "--dry-run"], 3),
-        (&["bake", "--image", "final", "--new", "cilium", "--dry-run"], 3),
-        (&["seal", "--check"], 3),
-        (&["selftest", "--image"], 3),
-        (&["place", "--bin-dir", "/nonexistent"], 3),
-        (&["prove", "old"], 78),
+        (&["unit", "retract", "--dry-run"], 3),
+        (&["image", "bake", "--image", "final", "--new", "cilium", "--dry-run"], 3),
+        (&["image", "seal", "--check"], 3),
+        (&["image", "selftest", "--image"], 3),
+        (&["unit", "place", "--bin-dir", "/nonexistent"], 3),
+        (&["unit", "prove", "old"], 78),
     ] {
         let (ended, told) = on_tree(&tree, arguments);
         if ended != status {
@@ -144,14 +144,14 @@ fn a_watch_that_goes_on_answers_no_program_and_says_who_does() {
     let tree = Tree::new();
     // On such a node a watch that is not refused ends at once, and this test with it.
     tree.node(r#""confDir": "none""#);
-    for arguments in [&["watch"][..], &["watch", "--pod"]] {
+    for arguments in [&["unit", "watch"][..], &["unit", "watch", "--pod"]] {
         let run = tree.run(&[arguments, &["-o", "json"]].concat());
         let told = answer(&run);
         assert_eq!((run.status, &told["problems"][0]["where"]), (2, &json!("--output")), "{told}");
         let fix = told["problems"][0]["fix"].as_str().expect("text");
         assert!(fix.contains("--once") && fix.contains("status --follow"), "{told}");
     }
-    let told = answer(&tree.run(&["watch", "--once", "-o", "json"]));
+    let told = answer(&tree.run(&["unit", "watch", "--once", "-o", "json"]));
     assert_eq!(told["ok"], json!(true), "{told}");
 }
 
@@ -197,13 +197,13 @@ fn a_profile_that_is_not_known_is_an_error_with_what_was_meant() {
 
     let tree = Tree::new();
     tree.policy(r#""new": {"profile": "calicoo", "conf": ["/etc/cni/net.d/10-calico.conflist"]}"#);
-    for arguments in [&["boot"][..], &["boot", "--dry-run"], &["policy", "check"]] {
+    for arguments in [&["unit", "boot"][..], &["unit", "boot", "--dry-run"], &["policy", "check"]] {
         let told = tree.told(arguments, 78);
         assert!(told.contains("did you mean \"calico\"?"), "{arguments:?}: {told}");
     }
     tree.write("p.json", &tree.read("etc/crossfade/policy.json"));
     fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("policy");
     let file = tree.path("p.json").display().to_string();
-    let told = tree.told(&["bake", "--image", "migration", "--from-policy", &file], 78);
+    let told = tree.told(&["image", "bake", "--image", "migration", "--from-policy", &file], 78);
     assert!(told.contains("did you mean \"calico\"?"), "{told}");
 }

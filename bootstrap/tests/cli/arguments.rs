@@ -20,22 +20,22 @@ const OFFERED: [(&[&str], &str); 24] = [
     (&["policy", "set"], "--conf-dir --state-dir --run-dir --policy --root --host --dry-run"),
     (&["policy", "explain"], "--conf-dir --policy --root --host"),
     (&["attachments"], "--conf-dir --state-dir --run-dir --policy --root --host"),
-    (&["sweep"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
+    (&["unit", "sweep"], "--conf-dir --state-dir --run-dir --policy --host --dry-run"),
     (&["cleanup"], "--conf-dir --state-dir --run-dir --policy --host"),
     (&["graduate"], "--conf-dir --state-dir --run-dir --policy --host"),
     (&["doctor"], "--conf-dir --state-dir --run-dir --policy --root --host"),
     (&["status"], "--conf-dir --state-dir --run-dir --policy --root --host"),
-    (&["boot"], "--state-dir --run-dir --policy --root --dry-run"),
-    (&["gate"], "--state-dir --run-dir --policy --root --dry-run"),
-    (&["render"], "--root --dry-run"),
-    (&["watch"], "--conf-dir --state-dir --run-dir --policy --root --dry-run"),
-    (&["retract"], "--root --host --dry-run"),
-    (&["explain"], "--state-dir --run-dir --policy --root --host"),
-    (&["bake"], "--root --dry-run"),
-    (&["seal"], "--conf-dir --state-dir --run-dir --policy --root --dry-run"),
-    (&["selftest"], "--conf-dir --state-dir --run-dir --policy --root --host"),
-    (&["prove"], "--conf-dir --state-dir --run-dir --policy --root"),
-    (&["place"], "--root --dry-run"),
+    (&["unit", "boot"], "--state-dir --run-dir --policy --root --dry-run"),
+    (&["unit", "gate"], "--state-dir --run-dir --policy --root --dry-run"),
+    (&["unit", "render"], "--root --dry-run"),
+    (&["unit", "watch"], "--conf-dir --state-dir --run-dir --policy --root --dry-run"),
+    (&["unit", "retract"], "--root --host --dry-run"),
+    (&["image", "explain"], "--state-dir --run-dir --policy --root --host"),
+    (&["image", "bake"], "--root --dry-run"),
+    (&["image", "seal"], "--conf-dir --state-dir --run-dir --policy --root --dry-run"),
+    (&["image", "selftest"], "--conf-dir --state-dir --run-dir --policy --root --host"),
+    (&["unit", "prove"], "--conf-dir --state-dir --run-dir --policy --root"),
+    (&["unit", "place"], "--root --dry-run"),
     (&["policy"], ""),
 ];
 
@@ -93,10 +93,10 @@ fn an_option_that_a_command_does_not_use_is_refused() {
         "policy check --dry-run",
         "policy show --state-dir /x",
         "status --dry-run",
-        "bake --image final --policy /x",
-        "render --conf-dir /x",
-        "explain --dry-run",
-        "watch --host /",
+        "image bake --image final --policy /x",
+        "unit render --conf-dir /x",
+        "image explain --dry-run",
+        "unit watch --host /",
         "--root / status",
     ] {
         let run = run(&line.split(' ').collect::<Vec<_>>());
@@ -110,9 +110,9 @@ fn the_format_of_the_answer_has_a_short_name_and_stands_anywhere() {
     let tree = Tree::new();
     let root = tree.path("").display().to_string();
     for line in [
-        "explain --root ROOT -o json",
-        "explain --root ROOT -ojson",
-        "explain --root ROOT --output json",
+        "image explain --root ROOT -o json",
+        "image explain --root ROOT -ojson",
+        "image explain --root ROOT --output json",
         "-o json explain --root ROOT",
         "--output=json explain --root ROOT",
     ] {
@@ -128,7 +128,7 @@ fn a_wrong_argument_is_answered_in_the_format_that_was_asked_for() {
         "status --sideways -o json",
         "-o json policy set sideways",
         "--output=json instal",
-        "boot -ojson --root /nonexistent",
+        "unit boot -ojson --root /nonexistent",
     ] {
         let run = run(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(run.status, 2, "{line}: {run:?}");
@@ -146,9 +146,9 @@ fn a_root_that_is_not_there_is_refused_by_every_command_that_has_it() {
         let more: &[&str] = match command {
             ["policy"] => continue,
             ["policy", "set"] => &["new"],
-            ["bake"] => &["--image", "final"],
-            ["prove"] => &["new"],
-            ["place"] => &["--bin-dir", "/x"],
+            ["image", "bake"] => &["--image", "final"],
+            ["unit", "prove"] => &["new"],
+            ["unit", "place"] => &["--bin-dir", "/x"],
             _ => &[],
         };
         for root in ["missing", "file"] {
@@ -165,9 +165,9 @@ fn a_relative_path_starts_at_the_working_directory() {
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     let above = tree.path("").parent().expect("above").to_path_buf();
     let name = tree.path("").file_name().expect("name").to_string_lossy().into_owned();
-    let absolute = tree.told(&["explain"], 0);
+    let absolute = tree.told(&["image", "explain"], 0);
     for root in [name.clone(), format!("./{name}/"), format!("{name}/etc/..")] {
-        let relative = run_in(&above, &["explain", "--root", &root]);
+        let relative = run_in(&above, &["image", "explain", "--root", &root]);
         assert_eq!(
             (relative.status, relative.out.as_str()),
             (0, absolute.as_str()),
@@ -177,9 +177,11 @@ fn a_relative_path_starts_at_the_working_directory() {
     }
     fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("policy");
     // What is written is the same, too.
-    let written =
-        run_in(&above, &["bake", "--image", "final", "--new", "cilium", "--root", &name, "--dry-run"]);
-    let expected = tree.told(&["bake", "--image", "final", "--new", "cilium", "--dry-run"], 0);
+    let written = run_in(
+        &above,
+        &["image", "bake", "--image", "final", "--new", "cilium", "--root", &name, "--dry-run"],
+    );
+    let expected = tree.told(&["image", "bake", "--image", "final", "--new", "cilium", "--dry-run"], 0);
     assert_eq!(written.out, expected, "{}", written.err);
 
     let node = Node::new("bridge");
@@ -201,25 +203,25 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         "policy check /nonexistent/policy.json",
         "policy set bothold",
         "policy explain --annotation word",
-        "sweep --listed /nonexistent/list.json",
-        "sweep --every 0",
+        "unit sweep --listed /nonexistent/list.json",
+        "unit sweep --every 0",
         "status --wait --timeout soon",
         "attachments --on nowhere",
         "policy explain web/",
-        "render --print eksctrl",
-        "retract --timeout soon",
-        "bake --image finale",
-        "bake --image migration --old calicoo --new cilium",
-        "bake --image final --new cilium --from-node /nonexistent/node.json",
-        "seal --allow relative",
-        "seal --allow-file /nonexistent/list",
-        "prove older",
-        "watch --dry-run",
+        "unit render --print eksctrl",
+        "unit retract --timeout soon",
+        "image bake --image finale",
+        "image bake --image migration --old calicoo --new cilium",
+        "image bake --image final --new cilium --from-node /nonexistent/node.json",
+        "image seal --allow relative",
+        "image seal --allow-file /nonexistent/list",
+        "unit prove older",
+        "unit watch --dry-run",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let run = match words[0] {
             "install" | "uninstall" => run(&words),
-            "policy" | "sweep" | "status" | "attachments" => node.run(&words),
+            "policy" | "status" | "attachments" => node.run(&words),
             _ => Tree::new().run(&words),
         };
         assert_eq!(run.status, 2, "{line}: {run:?}");
@@ -227,7 +229,7 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
         let words = [words, vec!["-o", "json"]].concat();
         says_what_where_and_fix(&match words[0] {
             "install" | "uninstall" => self::run(&words),
-            "policy" | "sweep" | "status" | "attachments" => node.run(&words),
+            "policy" | "status" | "attachments" => node.run(&words),
             _ => Tree::new().run(&words),
         });
     }
@@ -250,13 +252,13 @@ fn bad_settings_are_78_in_every_command_that_needs_them() {
     let tree = Tree::new();
     tree.node(r#""lables": {}"#);
     for line in [
-        "boot",
-        "boot --dry-run",
-        "gate --dry-run",
-        "render",
-        "render --runtime",
-        "render --check",
-        "explain",
+        "unit boot",
+        "unit boot --dry-run",
+        "unit gate --dry-run",
+        "unit render",
+        "unit render --runtime",
+        "unit render --check",
+        "image explain",
     ] {
         let words = line.split(' ').collect::<Vec<_>>();
         let run = tree.run(&words);
@@ -266,9 +268,9 @@ fn bad_settings_are_78_in_every_command_that_needs_them() {
     let tree = Tree::new();
     tree.policy(r#""newer": {}"#);
     for line in [
-        "boot",
-        "gate --dry-run",
-        "explain",
+        "unit boot",
+        "unit gate --dry-run",
+        "image explain",
         "status",
         "policy show",
         "policy check",
@@ -284,7 +286,9 @@ fn bad_settings_are_78_in_every_command_that_needs_them() {
     node.write("etc/policy.json", "{");
     node.write("list.json", "[]");
     let list = node.path("list.json").display().to_string();
-    for words in [&["install"][..], &["install", "--dry-run"], &["sweep", "--listed", &list], &["status"]] {
+    for words in
+        [&["install"][..], &["install", "--dry-run"], &["unit", "sweep", "--listed", &list], &["status"]]
+    {
         let run = node.run(words);
         assert_eq!(run.status, 78, "{words:?}: {run:?}");
     }

@@ -20,7 +20,7 @@ fn image() -> Tree {
 
 /// Runs `bake` with the words of `line`, which must end with `status`.
 fn bake(tree: &Tree, line: &str, status: i32) -> String {
-    let words: Vec<&str> = ["bake"].into_iter().chain(line.split_ascii_whitespace()).collect();
+    let words: Vec<&str> = ["image", "bake"].into_iter().chain(line.split_ascii_whitespace()).collect();
     tree.told(&words, status)
 }
 
@@ -175,19 +175,19 @@ fn an_image_of_any_pair_comes_up_without_a_finding() {
         tree.write("usr/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd\n");
         tree.write("usr/libexec/crossfade/crossfade", "the plugin");
         let pair = format!("{old} to {new} on {family}, {mode}");
-        tree.told(&["bake", "--image", "migration", "--old", old, "--new", new, "--mode", mode], 0);
+        tree.told(&["image", "bake", "--image", "migration", "--old", old, "--new", new, "--mode", mode], 0);
         assert_eq!(tree.generate(), "", "{pair}");
         let explained: Value =
-            serde_json::from_str(&tree.told(&["explain", "--output", "json"], 0)).expect("JSON");
+            serde_json::from_str(&tree.told(&["image", "explain", "--output", "json"], 0)).expect("JSON");
         assert_eq!(explained["problems"], json!([]), "{pair}");
         assert_eq!(
             (&explained["policy"]["phase"], &explained["confDir"]),
             (&json!("new"), &json!(mode)),
             "{pair}"
         );
-        tree.told(&["render", "--check"], 0);
+        tree.told(&["unit", "render", "--check"], 0);
         tree.write("proc/sys/kernel/random/boot_id", "one\n");
-        tree.told(&["boot"], 0);
+        tree.told(&["unit", "boot"], 0);
         // The image's own file is the package's; the copy that counts has the probes of both.
         let completed: Value =
             serde_json::from_str(&tree.read("run/crossfade/policy.json").expect(&pair)).expect("JSON");
@@ -195,7 +195,7 @@ fn an_image_of_any_pair_comes_up_without_a_finding() {
             let ready = completed["networks"][side]["ready"].as_array();
             assert!(ready.is_some_and(|ready| !ready.is_empty()), "{pair}: {side}");
         }
-        tree.told(&["render"], 0);
+        tree.told(&["unit", "render"], 0);
         let told = tree.read("run/crossfade/kubelet.env").unwrap_or_default();
         assert_eq!(told.contains("cilium-default=true"), new == "cilium", "{pair}: {told}");
     }

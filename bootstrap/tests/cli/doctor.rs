@@ -16,7 +16,7 @@ fn booted() -> Tree {
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     tree.write("opt/cni/bin/calico", "#!/bin/sh\n");
     mode(&tree.path("opt/cni/bin/calico"), 0o755);
-    tree.told(&["boot"], 0);
+    tree.told(&["unit", "boot"], 0);
     assert!(tree.has(OURS));
     tree
 }
@@ -47,7 +47,7 @@ fn a_prepared_node_has_no_findings_and_what_is_broken_is_found_alone() {
 
     fs::remove_file(tree.path("opt/cni/bin/crossfade")).expect("plugin");
     assert_eq!(findings(&tree, 3), only(&["plugin-missing"]));
-    tree.told(&["place", "--bin-dir", &tree.path("opt/cni/bin").display().to_string()], 0);
+    tree.told(&["unit", "place", "--bin-dir", &tree.path("opt/cni/bin").display().to_string()], 0);
     assert_eq!(findings(&tree, 0), only(&[]));
 
     fs::remove_file(tree.path("etc/cni/net.d/10-calico.conflist")).expect("conf");
@@ -94,7 +94,7 @@ fn what_an_earlier_boot_left_is_found_with_its_pod() {
     assert_eq!(findings(&tree, 3), only(&["sandbox-forgotten"]));
     let told = tree.told(&["doctor"], 3);
     assert!(told.contains("its sandbox ended with an earlier boot"), "{told}");
-    assert!(told.contains("crossfade-bootstrap sweep"), "{told}");
+    assert!(told.contains("crossfade-bootstrap unit sweep"), "{told}");
     // The first line of the record is torn.
     let shard = tree.path("var/lib/crossfade/attachments");
     let shard = fs::read_dir(shard).expect("shards").next().expect("one").expect("entry").path();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::kubelet::Tree;
 
 fn explained(tree: &Tree, status: i32) -> Value {
-    serde_json::from_str(&tree.told(&["explain", "--output", "json"], status)).expect("JSON")
+    serde_json::from_str(&tree.told(&["image", "explain", "--output", "json"], status)).expect("JSON")
 }
 
 #[test]
@@ -97,6 +97,6 @@ fn what_is_wrong_is_part_of_the_explanation() {
         document["units"][0]["error"].as_str().is_some_and(|why| why.contains("is a script")),
         "{document}"
     );
-    let told = tree.told(&["explain"], 78);
+    let told = tree.told(&["image", "explain"], 78);
     assert!(told.contains("problem: ") && told.contains("cannot append its flags"), "{told}");
 }

@@ -165,15 +165,15 @@ fn every_family_is_told_what_was_reviewed() {
         wrong.extend(golden(family, "generated-kubelet.conf", kubelet.as_deref()));
         let runtime = drop_in("containerd.service").or_else(|| drop_in("crio.service"));
         wrong.extend(golden(family, "generated-runtime.conf", runtime.as_deref()));
-        tree.told(&["render"], 0);
+        tree.told(&["unit", "render"], 0);
         wrong.extend(golden(family, "kubelet.env", tree.read("run/crossfade/kubelet.env").as_deref()));
-        let check = tree.run(&["render", "--check"]);
+        let check = tree.run(&["unit", "render", "--check"]);
         wrong.extend(golden(
             family,
             "check.txt",
             Some(&format!("exit {}\n{}{}", check.status, check.out, check.err)),
         ));
-        let explained = tree.run(&["explain"]).out;
+        let explained = tree.run(&["image", "explain"]).out;
         // What boot would do has tests of its own.
         let (ours, _) = explained.split_once("\nboot\n").expect("boot's part comes after ours");
         wrong.extend(golden(family, "explain.txt", Some(&format!("{ours}\n"))));
@@ -189,7 +189,7 @@ fn a_second_start_changes_nothing() {
     for family in FAMILIES {
         let tree = Tree::new(family);
         tree.generate();
-        tree.told(&["render"], 0);
+        tree.told(&["unit", "render"], 0);
         let file = tree.path("run/crossfade/kubelet.env");
         let print = || {
             let meta = std::os::unix::fs::MetadataExt::ino(&file.metadata().expect("there"));
@@ -197,7 +197,7 @@ fn a_second_start_changes_nothing() {
         };
         let first = print();
         tree.generate();
-        assert!(tree.told(&["render"], 0).starts_with("keep "), "{family}");
+        assert!(tree.told(&["unit", "render"], 0).starts_with("keep "), "{family}");
         assert_eq!(print(), first, "{family}");
     }
 }
@@ -206,7 +206,7 @@ fn a_second_start_changes_nothing() {
 #[test]
 fn karpenter_s_taint_is_never_lost() {
     let tree = Tree::new("eks-al2023-karpenter");
-    tree.told(&["render"], 0);
+    tree.told(&["unit", "render"], 0);
     let file = tree.read("run/crossfade/kubelet.env").expect("written");
     for taint in [
         "karpenter.sh/unregistered:NoExecute",

@@ -71,13 +71,13 @@ fn it_holds_the_runtime_in_private_mode_and_never_in_shared_mode() {
         tree.node(BROKEN);
         make(&tree);
         tree.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n");
-        let run = tree.run(&["render", "--runtime"]);
+        let run = tree.run(&["unit", "render", "--runtime"]);
         let told = run.out + &run.err;
         assert_eq!(run.status, status, "{what}: {told}");
         assert!(told.contains("lables"), "{what}: what is wrong is not said: {told}");
         assert_eq!(tree.has(ENV), status != 0, "{what}: {told}");
         // kubelet waits in every mode, and says why.
-        assert!(tree.told(&["gate", "--dry-run"], 78).contains("lables"), "{what}");
+        assert!(tree.told(&["unit", "gate", "--dry-run"], 78).contains("lables"), "{what}");
     }
 }
 
@@ -87,25 +87,25 @@ fn what_others_could_have_written_names_no_mode() {
     remembered(&tree, "private");
     tree.node(r#""confDir": "shared""#);
     mode(&tree.path("etc/crossfade/node.json"), 0o666);
-    assert!(tree.told(&["render", "--runtime"], 78).contains("chmod"));
+    assert!(tree.told(&["unit", "render", "--runtime"], 78).contains("chmod"));
 }
 
 #[test]
 fn every_boot_remembers_its_mode() {
     let tree = Tree::new();
-    tree.told(&["boot"], 0);
+    tree.told(&["unit", "boot"], 0);
     assert_eq!(tree.json("var/lib/crossfade/boot.json")["confDir"], "shared");
     tree.boots("two");
     tree.node(BROKEN);
-    tree.told(&["boot"], 78);
-    assert!(tree.told(&["render", "--runtime"], 0).contains("the last boot was in this mode"));
+    tree.told(&["unit", "boot"], 78);
+    assert!(tree.told(&["unit", "render", "--runtime"], 0).contains("the last boot was in this mode"));
 }
 
 #[test]
 fn what_cannot_be_taken_away_keeps_no_runtime_from_starting_in_shared_mode() {
     let tree = Tree::new();
     fs::create_dir_all(tree.path(ENV)).expect("a directory in its place");
-    assert!(tree.told(&["render", "--runtime"], 0).contains("runtime.env"));
+    assert!(tree.told(&["unit", "render", "--runtime"], 0).contains("runtime.env"));
 }
 
 /// A node whose runtime is k3s' by a node.json that has a mistake elsewhere.
@@ -127,7 +127,7 @@ fn switching_off_finds_the_conf_of_the_runtime_that_a_broken_one_names() {
     let conf = json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "crossfade"}]});
     tree.write(OF_K3S, &conf.to_string());
     tree.write("etc/crossfade/disabled", "");
-    let told = tree.told(&["boot"], 0);
+    let told = tree.told(&["unit", "boot"], 0);
     assert!(!tree.has(OF_K3S), "{told}");
     assert!(told.contains("lables"), "nothing says that the file is broken: {told}");
 }
@@ -138,7 +138,7 @@ fn no_drop_in_of_private_mode_stays_where_a_broken_one_names_the_runtime() {
     let tree = unusual();
     remembered(&tree, "shared");
     tree.write(DROP_IN, "version = 3\n");
-    tree.told(&["render", "--runtime"], 0);
+    tree.told(&["unit", "render", "--runtime"], 0);
     assert!(!tree.has(DROP_IN), "the next start of the runtime would read Crossfade's directory");
 }
 
@@ -146,12 +146,12 @@ fn no_drop_in_of_private_mode_stays_where_a_broken_one_names_the_runtime() {
 fn watch_writes_no_conf_into_the_agents_directory_of_a_private_node() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "calico", "bridge");
-    tree.told(&["boot"], 0);
+    tree.told(&["unit", "boot"], 0);
     // It went over to private mode since, and its conf with it.
     fs::remove_file(tree.path(OURS)).expect("not there");
     remembered(&tree, "private");
     tree.node(BROKEN);
-    let told = tree.run(&["watch", "--once", "--dry-run"]);
+    let told = tree.run(&["unit", "watch", "--once", "--dry-run"]);
     let told = told.out + &told.err;
     assert!(told.contains("lables") && !told.contains(OURS), "{told}");
 }
@@ -165,12 +165,12 @@ fn no_command_guesses_what_a_broken_one_was_to_say() {
         &["policy", "set", "new", "--dry-run"],
         &["policy", "explain"],
         &["attachments"],
-        &["sweep", "--dry-run", "--listed", "/dev/null"],
+        &["unit", "sweep", "--dry-run", "--listed", "/dev/null"],
         &["uninstall", "--dry-run", "--runtime-endpoint", "none"],
         &["status", "--runtime-endpoint", "none"],
-        &["retract", "--dry-run", "--removed"],
-        &["render"],
-        &["boot"],
+        &["unit", "retract", "--dry-run", "--removed"],
+        &["unit", "render"],
+        &["unit", "boot"],
     ];
     for known in ["shared", "private"] {
         for command in commands {

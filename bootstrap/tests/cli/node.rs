@@ -105,19 +105,19 @@ impl Node {
             }
             command.arg("--policy").arg(self.path("etc/policy.json"));
         }
-        match arguments.first() {
-            Some(&"install") => {
+        match arguments {
+            ["install", ..] => {
                 command.arg("--plugin").arg(self.path("package/crossfade"));
                 command.arg("--cache-dir").arg(self.path("cache"));
                 command.arg("--bin-dir").arg(self.path("bin")).args(["--runtime-endpoint", "none"]);
             }
-            Some(&"uninstall") => {
+            ["uninstall", ..] => {
                 command.arg("--bin-dir").arg(self.path("bin")).args(["--runtime-endpoint", "none"]);
             }
-            Some(&"status") => {
+            ["status", ..] => {
                 command.args(["--runtime-endpoint", "none"]);
             }
-            Some(&"sweep") => {
+            ["unit", "sweep", ..] => {
                 command.arg("--bin-dir").arg(self.path("bin"));
             }
             _ => {}

@@ -25,7 +25,8 @@ struct Running {
 
 impl Running {
     fn watch(tree: &Tree) -> Running {
-        let mut child = tree.command(&["watch", "--pod"]).stderr(Stdio::piped()).spawn().expect("watch");
+        let mut child =
+            tree.command(&["unit", "watch", "--pod"]).stderr(Stdio::piped()).spawn().expect("watch");
         let lines = lines(child.stderr.take().expect("piped"));
         Running { child, lines }
     }
@@ -109,7 +110,7 @@ fn of_two_one_looks_on_and_goes_on_where_the_other_ended() {
     let second = Running::watch(&tree);
     second.says("another watch runs here");
     assert!(first.writes(&tree));
-    assert_eq!(tree.run(&["watch"]).status, 75, "whoever does not wait is refused");
+    assert_eq!(tree.run(&["unit", "watch"]).status, 75, "whoever does not wait is refused");
     drop(first);
     until("the second one's turn", || second.writes(&tree));
 }

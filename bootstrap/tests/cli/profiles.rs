@@ -18,7 +18,7 @@ fn profile(name: &str, file: &str) -> String {
 
 /// What `boot` writes into a policy that says nothing of readiness.
 fn ready(tree: &Tree) -> Value {
-    tree.told(&["boot"], 0);
+    tree.told(&["unit", "boot"], 0);
     tree.json("etc/crossfade/policy.json")["networks"]["new"]["ready"].clone()
 }
 
@@ -57,9 +57,11 @@ fn a_profile_that_cannot_be_used_stops_what_would_go_by_it_and_nothing_else() {
     tree.write("etc/crossfade/profiles/calico.json", &profile("other", "/run/up"));
     let before = tree.files();
     let why = "etc/crossfade/profiles/calico.json: name: expected \"calico\"";
-    for (arguments, status) in
-        [(&["policy", "check"][..], 78), (&["boot"], 78), (&["watch", "--once", "--dry-run"], 3)]
-    {
+    for (arguments, status) in [
+        (&["policy", "check"][..], 78),
+        (&["unit", "boot"], 78),
+        (&["unit", "watch", "--once", "--dry-run"], 3),
+    ] {
         let told = tree.told(arguments, status);
         assert!(told.contains(why), "{arguments:?}: {told}");
     }

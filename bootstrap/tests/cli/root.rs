@@ -12,19 +12,19 @@ use crate::node::{Print, collect, mode};
 use crate::tree::Tree;
 
 const UNITS: &str = "usr/lib/systemd/system";
-const BAKE: [&str; 7] = ["bake", "--image", "migration", "--old", "calico", "--new", "cilium"];
+const BAKE: [&str; 8] = ["image", "bake", "--image", "migration", "--old", "calico", "--new", "cilium"];
 
 /// Commands that only look (`explain` plans what `boot` and `render` would do), and then those that write.
 const COMMANDS: [&[&str]; 9] = [
-    &["explain"],
-    &["render", "--check"],
-    &["gate", "--dry-run"],
-    &["seal", "--check"],
-    &["render"],
-    &["render", "--runtime"],
-    &["boot"],
+    &["image", "explain"],
+    &["unit", "render", "--check"],
+    &["unit", "gate", "--dry-run"],
+    &["image", "seal", "--check"],
+    &["unit", "render"],
+    &["unit", "render", "--runtime"],
+    &["unit", "boot"],
     &BAKE,
-    &["seal"],
+    &["image", "seal"],
 ];
 
 /// Everything that a command may look for, in a node's places.
@@ -94,7 +94,10 @@ fn tree() -> Tree {
     tree.conf("20-static.conflist", "static", "bridge");
     tree.conf("01-crossfade.conflist", "crossfade", "crossfade");
     for unit in ["crossfade-boot.service", "crossfade-watch.service"] {
-        tree.write(&format!("{UNITS}/{unit}"), "[Service]\nExecStart=/usr/bin/crossfade-bootstrap boot\n");
+        tree.write(
+            &format!("{UNITS}/{unit}"),
+            "[Service]\nExecStart=/usr/bin/crossfade-bootstrap unit boot\n",
+        );
     }
     for private in ["var/lib/crossfade", "var/lib/crossfade/attachments", "var/lib/crossfade/attachments/a"] {
         mode(&tree.path(private), 0o700);
@@ -221,7 +224,7 @@ fn selftest_follows_no_link_out_of_its_tree() {
     ] {
         let tree = tree();
         let outside = Outside::takes(&tree, path, false);
-        let run = tree.run(&["selftest", "--image"]);
+        let run = tree.run(&["image", "selftest", "--image"]);
         none(
             &outside
                 .harm()
@@ -245,7 +248,7 @@ fn a_link_leads_where_it_leads_on_the_node() {
         baked(&tree);
         assert!(tree.has("data/crossfade/policy.json") && tree.has("data/crossfade/node.json"), "{target}");
         assert!(tree.path("usr/lib/crossfade").is_symlink(), "{target}");
-        let explained = tree.told(&["explain"], 0);
+        let explained = tree.told(&["image", "explain"], 0);
         assert!(explained.contains("phase new"), "{target}: {explained}");
         assert!(baked(&tree).lines().all(|line| !line.starts_with("write")), "{target}: it is there already");
     }

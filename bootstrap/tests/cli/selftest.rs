@@ -88,7 +88,7 @@ fn released(tree: &Tree, release: &str, bytes: fn(&[u8]) -> Vec<u8>) {
 }
 
 fn tested(tree: &Tree) -> Value {
-    let run = tree.run(&["selftest", "--image", "--output", "json"]);
+    let run = tree.run(&["image", "selftest", "--image", "--output", "json"]);
     let document: Value =
         serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {}{}", run.out, run.err));
     assert_eq!(document["passed"], json!(run.status == 0), "{document:#}");
@@ -109,7 +109,7 @@ fn every_family_is_told_what_was_reviewed() {
     let mut wrong = Vec::new();
     for family in FAMILIES {
         let tree = image(family);
-        let run = tree.run(&["selftest", "--image"]);
+        let run = tree.run(&["image", "selftest", "--image"]);
         let told = format!("exit {}\n{}{}", run.status, run.out, run.err);
         let told = told.replace(std::env::consts::ARCH, "@ARCH@");
         wrong.extend(golden(family, "selftest.txt", Some(&told)));
@@ -215,7 +215,7 @@ fn nothing_at_all_is_told_in_full() {
     let empty = tempfile::Builder::new().prefix("crossfade-").tempdir_in("/var/tmp").expect("tempdir");
     fs::set_permissions(empty.path(), fs::Permissions::from_mode(0o755)).expect("mode");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
-    command.args(["selftest", "--image", "--output", "json", "--root"]).arg(empty.path());
+    command.args(["image", "selftest", "--image", "--output", "json", "--root"]).arg(empty.path());
     let output = command.output().expect("runs");
     assert_eq!(output.status.code(), Some(3));
     let document: Value = serde_json::from_slice(&output.stdout).expect("JSON");

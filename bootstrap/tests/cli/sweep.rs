@@ -18,7 +18,7 @@ fn node() -> Node {
 
 fn sweep(node: &Node, listed: &str) -> String {
     node.write("listed.json", listed);
-    node.told(&["sweep", "--listed", &node.path("listed.json").display().to_string()], 0)
+    node.told(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 0)
 }
 
 fn dels(node: &Node) -> Vec<String> {
@@ -37,7 +37,7 @@ fn what_is_not_listed_is_closed_by_whoever_attached_it() {
     node.write("listed.json", listed);
     let list = node.path("listed.json").display().to_string();
     let before = node.files();
-    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert_eq!(node.files(), before);
     let told = sweep(&node, listed);
     assert_eq!(planned, told);
@@ -135,7 +135,7 @@ fn a_del_that_fails_stays_owed() {
     node.write("bin/bridge.fails", "");
     node.write("listed.json", r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
     let list = node.path("listed.json").display().to_string();
-    let told = node.document(&["sweep", "--listed", &list], 1);
+    let told = node.document(&["unit", "sweep", "--listed", &list], 1);
     let outcome = told["changes"][0]["outcome"]["failed"].as_str().expect("failed");
     assert!(outcome.contains("the agent is away"), "{told}");
     // The grace of this policy is over at once.
@@ -178,7 +178,7 @@ fn an_entry_whose_network_fails_becomes_a_record() {
     let node = node();
     node.write("bin/portmap.fails", "");
     node.write("listed.json", r#"[{"containerID":"c2"}]"#);
-    node.told(&["sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
+    node.told(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
     let found = Store::new(&node.layout()).find(&key("c1")).expect("store");
     assert!(matches!(found, StoredRecord::Sound(_)), "so that it is retried as any other");
     assert_eq!(node.inventory().len(), 2, "and the entry stays until it is closed");
@@ -192,15 +192,15 @@ fn without_a_list_nothing_is_swept() {
     node.attach("r1", earlier_boot(), &["10-old.conflist"]);
     let before = node.files();
     for (arguments, status) in [
-        (&["sweep", "--runtime-endpoint", "unix:///nonexistent/r.sock"][..], 75),
-        (&["sweep", "--runtime-endpoint", "none"], 2),
-        (&["sweep", "--listed", "/nonexistent/list"], 2),
+        (&["unit", "sweep", "--runtime-endpoint", "unix:///nonexistent/r.sock"][..], 75),
+        (&["unit", "sweep", "--runtime-endpoint", "none"], 2),
+        (&["unit", "sweep", "--listed", "/nonexistent/list"], 2),
     ] {
         node.told(arguments, status);
     }
     node.write("list", r#"{"containerID":"c1"}"#);
     let list = node.path("list").display().to_string();
-    assert!(node.told(&["sweep", "--listed", &list], 78).contains("expected [{"));
+    assert!(node.told(&["unit", "sweep", "--listed", &list], 78).contains("expected [{"));
     fs::remove_file(node.path("list")).expect("remove");
     assert_eq!(node.files(), before);
 }
@@ -247,7 +247,7 @@ fn locks_of_killed_calls_are_removed_and_held_ones_are_not() {
     let all = r#"[{"containerID":"c1"},{"containerID":"c2"}]"#;
     let list = node.path("listed.json").display().to_string();
     fs::write(&list, all).expect("write");
-    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert!(planned.contains("gone@eth0") && locks.join("gone@eth0").exists(), "{planned}");
     let told = sweep(&node, all);
     assert_eq!(changes(&told).len(), 1, "{told}");
@@ -284,14 +284,14 @@ fn a_pass_begins_behind_what_the_one_before_tried_last() {
     node.write("bin/bridge.fails", "");
     node.write("listed.json", &living(&["r1", "r2", "r4", "r5"]));
     let list = node.path("listed.json").display().to_string();
-    node.told(&["sweep", "--listed", &list], 1);
+    node.told(&["unit", "sweep", "--listed", &list], 1);
     node.write("listed.json", &living(&[]));
     let order = |told: &str| -> Vec<String> {
         changes(told).iter().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
     };
-    let planned = node.told(&["sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert_eq!(order(&planned), ["r4", "r5", "r1", "r2", "r3"]);
-    let told = node.told(&["sweep", "--listed", &list], 1);
+    let told = node.told(&["unit", "sweep", "--listed", &list], 1);
     assert_eq!(order(&told), order(&planned), "a dry run is no pass");
 }
 

@@ -54,7 +54,7 @@ fn records_speak_to_nobody_s_terminal() {
     is_safe("uninstall, a record", &node.run(&["uninstall"]));
     node.write("listed.json", "[]");
     let listed = node.path("listed.json").display().to_string();
-    is_safe("sweep, a record", &node.run(&["sweep", "--listed", &listed, "--dry-run"]));
+    is_safe("sweep, a record", &node.run(&["unit", "sweep", "--listed", &listed, "--dry-run"]));
     is_safe("status, a record", &node.run(&["status"]));
 }
 
@@ -68,14 +68,14 @@ fn damaged_records_and_inventories_speak_to_nobody_s_terminal() {
     on_node(&node, "uninstall, a damaged record", &["uninstall"]);
     node.write("listed.json", "[]");
     let listed = node.path("listed.json").display().to_string();
-    on_node(&node, "sweep, a damaged record", &["sweep", "--listed", &listed, "--dry-run"]);
+    on_node(&node, "sweep, a damaged record", &["unit", "sweep", "--listed", &listed, "--dry-run"]);
     let entry = serde_json::json!({"containerID": "c1", "ifname": "eth0", "network": HOSTILE});
     let inventory = serde_json::json!({"version": 1, "attachments": [entry]});
     node.write("state/inventory.json", &inventory.to_string());
     on_node(&node, "attachments, an inventory", &["attachments"]);
     on_node(&node, "status, an inventory", &["status"]);
     node.write("listed.json", &format!("[{{\"containerID\":{}}}]", serde_json::json!(HOSTILE)));
-    is_safe("sweep, a list", &node.run(&["sweep", "--listed", &listed]));
+    is_safe("sweep, a list", &node.run(&["unit", "sweep", "--listed", &listed]));
 }
 
 #[test]
@@ -129,13 +129,15 @@ fn policies_speak_to_nobody_s_terminal() {
 fn node_settings_and_units_speak_to_nobody_s_terminal() {
     let tree = Tree::new();
     tree.node(&format!("{}: 1", serde_json::json!(HOSTILE)));
-    for command in ["boot", "render", "explain", "selftest", "seal"] {
-        on_tree(&tree, &format!("{command}, node.json"), &[command]);
+    for command in
+        [["unit", "boot"], ["unit", "render"], ["image", "explain"], ["image", "selftest"], ["image", "seal"]]
+    {
+        on_tree(&tree, &format!("{command:?}, node.json"), &command);
     }
-    on_tree(&tree, "gate, node.json", &["gate", "--dry-run"]);
-    on_tree(&tree, "render --check, node.json", &["render", "--check"]);
-    on_tree(&tree, "render --runtime, node.json", &["render", "--runtime"]);
-    is_safe("watch, node.json", &tree.run(&["watch", "--once"]));
+    on_tree(&tree, "gate, node.json", &["unit", "gate", "--dry-run"]);
+    on_tree(&tree, "render --check, node.json", &["unit", "render", "--check"]);
+    on_tree(&tree, "render --runtime, node.json", &["unit", "render", "--runtime"]);
+    is_safe("watch, node.json", &tree.run(&["unit", "watch", "--once"]));
 
     let tree = Tree::new();
     let label = "\u{1b}[2J\u{9b}\u{202e}";
@@ -146,14 +148,14 @@ fn node_settings_and_units_speak_to_nobody_s_terminal() {
         ),
     );
     tree.node(r#""labels": {"a": "b"}"#);
-    on_tree(&tree, "explain, a unit", &["explain"]);
-    is_safe("render, a unit", &tree.run(&["render"]));
-    is_safe("render --check, a unit", &tree.run(&["render", "--check"]));
+    on_tree(&tree, "explain, a unit", &["image", "explain"]);
+    is_safe("render, a unit", &tree.run(&["unit", "render"]));
+    is_safe("render --check, a unit", &tree.run(&["unit", "render", "--check"]));
     tree.write(
         "usr/lib/systemd/system/containerd.service",
         &format!("[Service]\nExecStart=/usr/bin/{label}\n"),
     );
-    on_tree(&tree, "explain, the runtime's unit", &["explain"]);
+    on_tree(&tree, "explain, the runtime's unit", &["image", "explain"]);
 }
 
 #[test]
@@ -161,7 +163,7 @@ fn reports_of_watch_speak_to_nobody_s_terminal() {
     let tree = crate::watch::node("private");
     let conf = serde_json::json!(format!("/etc/cni/net.d/{HOSTILE}.conflist"));
     tree.policy(&format!(r#""new": {{"conf": [{conf}]}}"#));
-    tree.run(&["watch", "--once"]);
+    tree.run(&["unit", "watch", "--once"]);
     let file = tree.read("run/crossfade/status.json");
     assert!(file.contains("\\u001b"), "the conf that is not there is named in it: {file}");
     is_safe("status.json", &Run { status: 0, out: file, err: String::new() });
@@ -179,15 +181,15 @@ fn names_of_files_speak_to_nobody_s_terminal() {
     tree.write(&format!("var/log/pods/{FILE}/0.log"), "");
     tree.write(&format!("etc/kubernetes/{FILE}.conf"), "users:\n- user: {token: x}\n");
     tree.conf(&format!("05-{FILE}.conflist"), "x", "bridge");
-    on_tree(&tree, "seal, names of files", &["seal", "--check"]);
-    on_tree(&tree, "boot, a conf's name", &["boot", "--dry-run"]);
+    on_tree(&tree, "seal, names of files", &["image", "seal", "--check"]);
+    on_tree(&tree, "boot, a conf's name", &["unit", "boot", "--dry-run"]);
 }
 
 #[test]
 fn arguments_speak_to_nobody_s_terminal() {
     let tree = Tree::new();
     let bake = |option: &str, value: &str| {
-        let run = tree.run(&["bake", "--image", "final", option, value]);
+        let run = tree.run(&["image", "bake", "--image", "final", option, value]);
         is_safe(&format!("bake {option}"), &run);
         assert!(run.err.contains(SHOWN), "{option}: {run:?}");
     };
@@ -196,7 +198,7 @@ fn arguments_speak_to_nobody_s_terminal() {
     bake("--taint", HOSTILE);
     let one_line = HOSTILE.replace('\n', "");
     for arguments in
-        [&[one_line.as_str()][..], &["policy", "set", &one_line], &["seal", "--allow", &one_line]]
+        [&[one_line.as_str()][..], &["policy", "set", &one_line], &["image", "seal", "--allow", &one_line]]
     {
         let run = tree.run(arguments);
         is_safe(&format!("{arguments:?}"), &run);

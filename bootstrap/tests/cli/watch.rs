@@ -67,15 +67,15 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
     let tree = node("private");
     let before = tree.files();
-    let told = tree.told(&["watch", "--once", "--dry-run"], 3);
+    let told = tree.told(&["unit", "watch", "--once", "--dry-run"], 3);
     assert!(told.contains("WaitingForNetwork") && told.contains("run/probe"), "{told}");
     assert_eq!(tree.files(), before, "a dry run writes nothing");
-    tree.told(&["watch", "--once"], 3);
+    tree.told(&["unit", "watch", "--once"], 3);
     assert!(!tree.has(PRIVATE) && status(&tree)["conf"]["state"] == "waiting");
     tree.write("run/probe", "");
-    let planned = tree.told(&["watch", "--once", "--dry-run"], 0);
+    let planned = tree.told(&["unit", "watch", "--once", "--dry-run"], 0);
     assert!(planned.contains("write") && !tree.has(PRIVATE), "{planned}");
-    let done = tree.told(&["watch", "--once"], 0);
+    let done = tree.told(&["unit", "watch", "--once"], 0);
     assert_eq!(changes(&planned), changes(&done), "a dry run prints what an apply does");
     let conf = tree.json(PRIVATE);
     assert_eq!((&conf["name"], &conf["plugins"][0]["type"]), (&json!("crossfade"), &json!("crossfade")));
@@ -86,7 +86,7 @@ fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
     assert!(!tree.has(OURS), "nothing of ours is where agents are");
     // A network that is gone later takes nothing away.
     fs::remove_file(tree.path("run/probe")).expect("probe");
-    tree.told(&["watch", "--once"], 3);
+    tree.told(&["unit", "watch", "--once"], 3);
     assert!(tree.has(PRIVATE) && tree.has("run/crossfade/ready/oldnet"));
 }
 
@@ -94,23 +94,23 @@ fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
 fn one_round_in_shared_mode_puts_our_conf_back_and_off_takes_it_away() {
     let tree = node("shared");
     tree.write("run/probe", "");
-    let told = tree.told(&["watch", "--once"], 3);
+    let told = tree.told(&["unit", "watch", "--once"], 3);
     assert!(told.contains("never installed") && !tree.has(OURS), "{told}");
     tree.write("var/lib/crossfade/name", "oldnet\n");
-    let told = tree.told(&["watch", "--once"], 0);
+    let told = tree.told(&["unit", "watch", "--once"], 0);
     assert!(told.contains("ConfRepaired"), "{told}");
     assert_eq!(tree.json(OURS)["name"], "oldnet");
     let before = tree.files();
-    tree.told(&["watch", "--once"], 0);
+    tree.told(&["unit", "watch", "--once"], 0);
     let after = tree.files();
     assert_eq!(before[OURS], after[OURS], "what is right is not written again");
     tree.write("etc/crossfade/disabled", "");
-    tree.told(&["watch", "--once"], 0);
+    tree.told(&["unit", "watch", "--once"], 0);
     assert!(!tree.has(OURS) && tree.has("etc/cni/net.d/10-old.conflist"));
     assert_eq!(status(&tree)["reason"], "SwitchedOff");
     // A stranger under our name is nobody's to take away.
     tree.conf("01-crossfade.conflist", "x", "bridge");
-    tree.told(&["watch", "--once"], 0);
+    tree.told(&["unit", "watch", "--once"], 0);
     assert!(tree.has(OURS));
 }
 
@@ -141,17 +141,17 @@ fn the_file_that_adds_wait_for_is_there_while_all_probes_hold() {
         json!([{"file": tree.path("run/probe")}, {"http": place}, {"file": tree.path(FILE)}]);
     tree.write("etc/crossfade/policy.json", &policy.to_string());
     for (status, there) in [(503, false), (200, true), (200, true), (503, false), (200, true)] {
-        answer(&listener, status, || drop(tree.run(&["watch", "--once"])));
+        answer(&listener, status, || drop(tree.run(&["unit", "watch", "--once"])));
         assert_eq!(tree.has(FILE), there, "{status}");
     }
     fs::remove_file(tree.path("run/probe")).expect("its file");
-    let told = tree.told(&["watch", "--once"], 3);
+    let told = tree.told(&["unit", "watch", "--once"], 3);
     assert!(!tree.has(FILE), "{told}");
     // A policy that does not wait for it leaves none behind.
     tree.write(FILE, "");
     policy["networks"]["old"]["ready"] = json!([]);
     tree.write("etc/crossfade/policy.json", &policy.to_string());
-    tree.told(&["watch", "--once"], 0);
+    tree.told(&["unit", "watch", "--once"], 0);
     assert!(!tree.has(FILE));
 }
 
@@ -167,7 +167,7 @@ impl Running {
         let _ = fs::remove_file(&socket);
         let supervisor = UnixDatagram::bind(&socket).expect("notify socket");
         supervisor.set_read_timeout(Some(LIMIT)).expect("timeout");
-        let mut command = tree.command(&["watch"]);
+        let mut command = tree.command(&["unit", "watch"]);
         command.env("NOTIFY_SOCKET", &socket).stderr(Stdio::null());
         Running { child: command.spawn().expect("watch"), supervisor }
     }
@@ -217,8 +217,8 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     watch.told("READY=1");
     watch.told("STATUS=WaitingForNetwork");
     watch.told("WATCHDOG=1");
-    assert_eq!(tree.run(&["watch"]).status, 75, "a second one");
-    tree.told(&["watch", "--once", "--dry-run"], 3);
+    assert_eq!(tree.run(&["unit", "watch"]).status, 75, "a second one");
+    tree.told(&["unit", "watch", "--once", "--dry-run"], 3);
     tree.told(&["status", "--wait", "--timeout", "1"], 3);
     assert!(tree.told(&["status", "--reported"], 3).contains("WaitingForNetwork"));
     let mut waiting =
@@ -266,7 +266,7 @@ fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
     conf(json!({"bandwidth": true}));
     let noted = |boot_id: &str| {
         tree.write("run/crossfade/hostports/oldnet", &format!("{{\"bootID\":\"{boot_id}\"}}"));
-        tree.told(&["watch", "--once"], 0);
+        tree.told(&["unit", "watch", "--once"], 0);
         let found = status(&tree)["findings"].to_string().contains("pods asked for host ports");
         assert_eq!(status(&tree)["networks"][0]["unmappedHostPorts"], found);
         found
@@ -319,22 +319,22 @@ fn events_are_gathered_and_a_replaced_policy_directory_is_seen() {
 fn a_sweep_that_failed_is_a_finding_that_says_where_to_look_until_one_succeeds() {
     let tree = node("private");
     let finding = || {
-        tree.run(&["watch", "--once"]);
+        tree.run(&["unit", "watch", "--once"]);
         let status = status(&tree);
         let all = status["findings"].as_array().expect("findings").iter();
         all.filter_map(Value::as_str).find(|finding| finding.contains("sweep")).map(str::to_owned)
     };
     assert_eq!(finding(), None);
-    tree.told(&["sweep", "--turn", "1", "--runtime-endpoint", "unix:///nonexistent/r.sock"], 75);
+    tree.told(&["unit", "sweep", "--turn", "1", "--runtime-endpoint", "unix:///nonexistent/r.sock"], 75);
     let told = finding().expect("a finding");
     assert!(told.contains("/nonexistent/r.sock") && told.contains("journalctl -u crossfade-sweep"), "{told}");
     // What a person runs by hand is not what watch has started.
     tree.write("run/listed", "[]");
     let listed = tree.path("run/listed");
     let listed = listed.to_str().expect("UTF-8");
-    tree.told(&["sweep", "--listed", listed], 0);
+    tree.told(&["unit", "sweep", "--listed", listed], 0);
     assert_eq!(finding(), Some(told));
-    tree.told(&["sweep", "--turn", "2", "--listed", listed], 0);
+    tree.told(&["unit", "sweep", "--turn", "2", "--listed", listed], 0);
     assert_eq!(finding(), None);
 }
 
@@ -355,13 +355,13 @@ fn on_crio_its_configuration_says_where_our_conf_is_and_which_conf_it_uses() {
         "etc/other.d/00-before.conflist",
         r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"bridge"}]}"#,
     );
-    let told = tree.told(&["watch", "--once"], 0);
+    let told = tree.told(&["unit", "watch", "--once"], 0);
     assert!(tree.has("etc/other.d/01-crossfade.conflist") && !tree.has(OURS), "{told}");
     let told = tree.told(&["status"], 0);
     assert!(told.contains("installed     yes"), "{told}");
     // Without the name the first file counts, and a restart of CRI-O would take every pod's network away.
     configured("");
-    let told = tree.told(&["watch", "--once"], 3);
+    let told = tree.told(&["unit", "watch", "--once"], 3);
     assert!(told.contains("ConfNotFirst") && told.contains("do not restart CRI-O"), "{told}");
     let told = tree.told(&["status"], 3);
     assert!(
@@ -379,7 +379,7 @@ fn a_network_that_a_scratch_namespace_cannot_prove_is_not_attached_to_one() {
     let path = tree.path("etc/cni/net.d/10-calico.conflist");
     tree.policy(&format!(r#""new": {{"conf": [{path:?}], "profile": "calico"}}"#));
     let before = tree.files();
-    let told = tree.told(&["prove", "new"], 3);
+    let told = tree.told(&["unit", "prove", "new"], 3);
     assert!(told.contains("probes alone") && told.contains("ADD reads the Pod"), "{told}");
     assert_eq!(tree.files(), before, "nothing is begun");
 }

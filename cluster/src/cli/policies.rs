@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
-use migration::support::Cni;
+use migration::cni::support::Cni;
 
 /// What to do with network policies.
 #[derive(Debug, Subcommand)]

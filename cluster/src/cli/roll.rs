@@ -1,9 +1,9 @@
-//! Options of the commands that move a cluster, and of those that ask a run for something.
+//! Options of `roll` and the commands below it, and of `status`.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use migration::cni::support::{Cni, Strategy};
 use migration::plan::WaveKind;
 use migration::plan::canon::Prefix;
-use migration::support::{Cni, Strategy};
 use types::policy::Phase;
 
 use super::Migration;
@@ -11,6 +11,7 @@ use super::Migration;
 /// Options of `roll`.
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "Without --plan and --resume, the command prints what it would do next, and changes nothing.\n\n\
                         Exit status: 0 everything that was asked for is done; 3 the run waits for a person, or a finding blocks it; 75 the run is paused, \
                         was interrupted, or somebody else holds it."
@@ -43,6 +44,33 @@ pub struct Roll {
     /// Print what would be done next, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// What to ask of a run, or to do after it.
+    #[command(subcommand)]
+    pub command: Option<RollCommand>,
+}
+
+/// The commands below `roll`.
+#[derive(Debug, Subcommand)]
+pub enum RollCommand {
+    /// Let no node start any more.
+    Pause(Pause),
+    /// Go on with a run that was paused.
+    Resume(Justification),
+    /// Bring all nodes back to a phase, by passes in the opposite order.
+    Abort(Abort),
+    /// Leave a node out of the pass that goes on, or a workload or a namespace out of the run.
+    ///
+    /// The pass ends only if the node is cordoned and nothing is attached to it. The run does not wait for missing pods of such a workload or namespace.
+    Skip(ObjectOptions),
+    /// Take a node that is held once more, from the start; or wait for a workload or a namespace again.
+    Retry(ObjectOptions),
+    /// Bring a node back to the phase that the pass leaves.
+    Rollback(NodeOptions),
+    /// Find pods that are not attached as their cluster should have them by now, and move them.
+    ///
+    /// Such pods are left where a node was skipped, a policy was edited, or a node joined from an older image. With --fix, a plan moves them by evictions, as
+    /// roll does: with its order, limits, gates and decisions about pods. The plan is approved by its hash.
+    Stragglers(Stragglers),
 }
 
 /// The last kind of wave that a part of a run has.
@@ -72,15 +100,15 @@ impl From<Until> for WaveKind {
     }
 }
 
-/// Why somebody asks a run for something.
+/// Why a run is asked for something.
 #[derive(Debug, Args)]
 pub struct Justification {
-    /// Why; it is in the run's journal, and whoever looks at the run reads it.
+    /// Why; it stands in the run's journal.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
 }
 
-/// Options of `pause`.
+/// Options of `roll pause`.
 #[derive(Debug, Args)]
 pub struct Pause {
     /// Do nothing at all from now on, not even with nodes in transit. They stay as they are.
@@ -91,7 +119,7 @@ pub struct Pause {
     pub justification: Justification,
 }
 
-/// Options of `abort`.
+/// Options of `roll abort`.
 #[derive(Debug, Args)]
 pub struct Abort {
     /// The phase that all nodes go back to.
@@ -132,13 +160,13 @@ pub struct Status {
     pub watch: bool,
 }
 
-/// Options of `stragglers`.
+/// Options of `roll stragglers`.
 #[derive(Debug, Args)]
 #[command(
     before_help = "Example: see what would move them, keep that plan, and carry it out\n  \
-                   kubectl crossfade stragglers --fix\n  \
-                   kubectl crossfade stragglers --fix --save\n  \
-                   kubectl crossfade stragglers --fix --plan 13b0513e65fa",
+                   kubectl crossfade roll stragglers --fix\n  \
+                   kubectl crossfade roll stragglers --fix --save\n  \
+                   kubectl crossfade roll stragglers --fix --plan 13b0513e65fa",
     after_help = "Without --fix, the command changes nothing. Neither does it without --plan, but that --save keeps the plan.\n\n\
                   Exit status: 0 there are none, or none any more, or there is a plan that moves them; 3 there are some, or the run waits for a person; \
                   75 the run is paused, was interrupted, or somebody else holds it."

@@ -13,7 +13,7 @@ const PASSWORD: RefusedValue = RefusedValue(
 );
 const CACHE: RefusedValue = RefusedValue("nothing is cached between two calls; leave the flag out");
 const VERSION: RefusedValue = RefusedValue(
-    "this program has versions of its own; kubectl crossfade requirements checks those of the cluster",
+    "this program has versions of its own; kubectl crossfade check --requirements checks those of the cluster",
 );
 const WARNINGS: RefusedValue = RefusedValue(
     "warnings of the API server are not read; kubectl crossfade check says what is wrong, by its exit status as well",

@@ -1,10 +1,12 @@
 //! `check`: every reason not to start.
 
 use migration::check;
-use migration::enforcement::{self, Line};
-use migration::finding::{Explanation, Finding, Severity};
-use migration::scene::Scene;
-use migration::values::{self, Row};
+use migration::check::Scene;
+use migration::check::finding::{Explanation, Finding, Severity};
+use migration::cni::enforcement;
+use migration::cni::enforcement::Line;
+use migration::cni::values;
+use migration::cni::values::Row;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

@@ -1,13 +1,13 @@
 //! A run that a command carries out: what is asked before it begins, a line for each event, and how it ended.
 
+use migration::check::Scene;
 use migration::config::Config;
 use migration::drive::decisions::DecisionTimes;
 use migration::drive::event::{Event, but};
+use migration::drive::status::{Status, line};
 use migration::drive::{DriveEnd, EndReason};
 use migration::plan::{Drift, Plan, canon, drift};
 use migration::roll::step::End;
-use migration::scene::Scene;
-use migration::status::{Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -74,7 +74,7 @@ fn covered(global: &Global, config: &Config, plan: &Plan) -> Result<(), Failure>
             Exit::No,
             lines,
             if plan.fixes_stragglers() {
-                "make a new plan and approve that: kubectl crossfade stragglers --fix --save"
+                "make a new plan and approve that: kubectl crossfade roll stragglers --fix --save"
             } else {
                 "make a new plan, look at what differs (plan --diff OLD), and approve that: roll --plan HASH"
             },
@@ -130,7 +130,7 @@ fn report(ended: DriveEnd, plan: &Plan, resume: &str) -> RollReport {
         EndReason::End(End::Paused) => (
             Exit::TryLater,
             "the run is paused".into(),
-            format!("kubectl crossfade resume --reason TEXT, then {resume}"),
+            format!("kubectl crossfade roll resume --reason TEXT, then {resume}"),
         ),
         EndReason::End(End::Held) => (
             Exit::No,

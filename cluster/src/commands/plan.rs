@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use migration::check;
-use migration::plan::decisions::{self, Class};
-use migration::plan::{self, Plan, Survey, canon, eta};
-use migration::scene::Scene;
+use migration::check::Scene;
+use migration::plan;
+use migration::plan::notes;
+use migration::plan::pods;
+use migration::plan::pods::Class;
+use migration::plan::{Plan, Survey, canon};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -115,11 +118,11 @@ pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport>, Fail
     });
     let made = PlanDetails {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         file: wanted.out.as_ref().map(|file| file.display().to_string()),
         is_saved,
         compared,
-        pods: decisions::classes(&scene, &plan),
+        pods: pods::classes(&scene, &plan),
         other_policy: plan::other_policies(&survey),
         notes: plan::notes(&scene, &survey, &plan),
         plan,

@@ -1,16 +1,16 @@
-//! `requirements`: what a migration requires, and whether this cluster has it.
+//! `check --requirements`: what a migration requires, and whether this cluster has it.
 
 use migration::check;
-use migration::requirements::{Row, rows, script};
-use migration::scene::Scene;
+use migration::check::Scene;
+use migration::cni::requirements::{Row, rows, script};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
+use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::{Migration, Requirements};
 use crate::print::{self, Document, Report};
 
 /// The rows of a migration.
@@ -24,24 +24,29 @@ pub struct RequirementsReport {
     pub requirements: Vec<Row>,
 }
 
-/// Runs the command. A script that goes to stdout has no report beside it.
+/// Runs `check --requirements`.
 ///
 /// # Errors
-/// The settings or the snapshot cannot be read, or stdout takes no more.
-pub fn requirements(global: &Global, wanted: &Requirements) -> Result<Option<RequirementsReport>, Failure> {
-    if wanted.dump {
-        let Migration { from, to, .. } = wanted.migration;
-        let mut kinds = check::kinds(from, to);
-        kinds.extend(source::policy_kinds(from, to));
-        return print::stream(|out| out.write_all(script(&kinds, from, to).as_bytes()))
-            .map(|()| None)
-            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
-    }
+/// The settings or the snapshot cannot be read.
+pub fn requirements(global: &Global, migration: Migration) -> Result<RequirementsReport, Failure> {
     let config = source::settings(global)?;
-    let snapshot = source::snapshot(global, Some(&wanted.migration))?;
-    let Migration { from, to, strategy } = wanted.migration;
+    let snapshot = source::snapshot(global, Some(&migration))?;
+    let Migration { from, to, strategy } = migration;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    Ok(Some(RequirementsReport { migration: wanted.migration, requirements: rows(&scene) }))
+    Ok(RequirementsReport { migration, requirements: rows(&scene) })
+}
+
+/// Runs `check --dump-script`: the script goes to stdout, without a report beside it.
+///
+/// # Errors
+/// stdout takes no more.
+pub fn dump_script(migration: Migration) -> Result<Exit, Failure> {
+    let Migration { from, to, .. } = migration;
+    let mut kinds = check::kinds(from, to);
+    kinds.extend(source::policy_kinds(from, to));
+    print::stream(|out| out.write_all(script(&kinds, from, to).as_bytes()))
+        .map(|()| Exit::Done)
+        .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))
 }
 
 impl Report for RequirementsReport {

@@ -1,17 +1,19 @@
-//! `simulate`: plays the run of a plan on a likeness of the cluster, again and again.
+//! `plan --simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
 use migration::check;
-use migration::plan::{self, Survey, canon, eta};
-use migration::scene::Scene;
+use migration::check::Scene;
+use migration::plan;
+use migration::plan::notes;
+use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
 use types::exit::Exit;
 use types::problem::Problem;
 
 use super::source;
+use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::{Migration, Simulate as Wanted};
 use crate::print::plan::{blockers, duration};
 use crate::print::{Document, Progress, Report};
 
@@ -60,8 +62,13 @@ pub struct Histories {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Failure> {
-    let Wanted { migration, histories, seed, faults } = *wanted;
+pub fn simulate(
+    global: &Global,
+    migration: Migration,
+    histories: u64,
+    seed: u64,
+    faults: bool,
+) -> Result<SimulationReport, Failure> {
     let Migration { from, to, strategy } = migration;
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
@@ -82,7 +89,7 @@ pub fn simulate(global: &Global, wanted: &Wanted) -> Result<SimulationReport, Fa
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
     let made = Histories {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
         summary: Summary::of(&played),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use migration::check;
+use migration::cni::support::Cni;
 use migration::config::Config;
-use migration::support::Cni;
-use netpol::cilium::Settings;
+use netpol::engines::cilium::Settings;
+use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{CLUSTER_KINDS, Engine};
-use netpol::kubernetes::Blocks;
 use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
 use types::exit::Exit;
 

@@ -1,6 +1,6 @@
 //! `status`: how far the run is, and what it waits for.
 
-use migration::status::{Counts, Status, line};
+use migration::drive::status::{Counts, Status, line};
 use serde::Serialize;
 use types::exit::Exit;
 
@@ -130,8 +130,8 @@ impl Report for StatusReport {
 mod tests {
     use std::collections::BTreeMap;
 
+    use migration::drive::status::Counts;
     use migration::roll::run::State;
-    use migration::status::Counts;
     use types::policy::Phase;
 
     use super::*;

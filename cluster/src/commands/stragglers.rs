@@ -1,4 +1,4 @@
-//! `stragglers`: pods that are not attached as their cluster should have them by now.
+//! `roll stragglers`: pods that are not attached as their cluster should have them by now.
 
 mod fix;
 
@@ -14,7 +14,7 @@ use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 
 pub use fix::{FixPreview, FixReport};
-use migration::stragglers::{StragglerReason, StragglerReport, find, furthest};
+use migration::plan::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;

@@ -1,7 +1,7 @@
 //! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
 
+use migration::drive::status::Holder;
 use migration::roll::wish::RunRequest;
-use migration::status::Holder;
 use serde::Serialize;
 use types::exit::Exit;
 

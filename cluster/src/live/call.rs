@@ -10,7 +10,7 @@ use types::refusal::Refusal;
 
 use http::{Method, Request};
 use kube::Client;
-use migration::gate::Pulse;
+use migration::drive::gate::Pulse;
 use serde::de::DeserializeOwned;
 
 use super::answer::{AnswerError, answer};

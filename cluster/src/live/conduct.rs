@@ -8,20 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::drive::event::ActRecord;
+use migration::drive::status::{Holder, Status, status};
 use migration::drive::{Cluster as _, DriveEnd, Event, drive};
 use migration::plan::canon::{self, Prefix};
 use migration::plan::{GateSource, Plan};
 use migration::roll::act::Act;
 use migration::roll::memory::Memory;
-use migration::roll::nodes::Nodes;
-use migration::roll::order::Order;
 use migration::roll::run::{Bounds, Run, State};
 use migration::roll::step::{Decision, step};
+use migration::roll::view::Nodes;
+use migration::roll::view::Order;
 use migration::roll::view::View;
 use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Verdict, World};
-use migration::status::{Holder, Status, status};
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;
@@ -233,7 +233,7 @@ async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Res
     };
     let run = run.replanned(&own, &plan, &hash).map_err(|why| {
         let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
-        let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+        let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
         (Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix))
     })?;
     Ok(LoadedRun { run, plan, hash, replaced: Some(own_hash) })
@@ -400,7 +400,7 @@ fn untaken(why: AcquireError) -> Failure {
         AcquireError::Held(holder) => {
             let problem =
                 Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
-            (Exit::TryLater, problem.fix("ask it: kubectl crossfade pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
+            (Exit::TryLater, problem.fix("ask it: kubectl crossfade roll pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
         }
     }
 }

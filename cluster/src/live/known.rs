@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use migration::gate::{Shortages, dns, watched};
+use migration::drive::gate::{Shortages, dns, watched};
+use migration::drive::objects::ObservedNode;
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
 use migration::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
-use migration::seen::ObservedNode;
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
 

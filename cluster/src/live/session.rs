@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use migration::config::Config;
-use migration::gate::{LocalTime, is_open};
+use migration::drive::gate::{LocalTime, is_open};
+use migration::drive::status::Holder;
 use migration::plan::{Gate, Plan, gates};
 use migration::roll::run::Run;
 use migration::roll::world::{Availability, Owner, World};
-use migration::status::Holder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 use types::eviction::Evictions;
@@ -68,7 +68,7 @@ pub struct Session {
     sender: UnboundedSender<Event>,
     watches: BTreeMap<WatchScope, JoinHandle<()>>,
     /// What the watches of pods look for; other ones begin when it changes.
-    pod_classifier: Option<migration::seen::PodClassifier>,
+    pod_classifier: Option<migration::drive::objects::PodClassifier>,
     gates: Vec<(Gate, JoinHandle<()>)>,
     /// Something changed since the last look.
     is_new: bool,

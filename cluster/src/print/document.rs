@@ -1,6 +1,6 @@
 //! What a command says to people, before it has a format.
 
-use migration::finding::Severity;
+use migration::check::finding::Severity;
 
 /// A heading and what stands below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Findings as part of a document.
 
-use migration::finding::{Finding, Severity, Subject};
+use migration::check::finding::{Finding, Severity, Subject};
 
 use super::{Document, Row};
 

@@ -1,6 +1,6 @@
 //! A plan as part of a document.
 
-use migration::plan::decisions::Class;
+use migration::plan::pods::Class;
 use migration::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
 use types::problem::Problem;
 

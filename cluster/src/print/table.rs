@@ -2,7 +2,7 @@
 
 use anstyle::AnsiColor;
 use comfy_table::{Table, presets};
-use migration::finding::Severity;
+use migration::check::finding::Severity;
 use types::shown::{line, lines};
 
 use super::{Block, Document, Row};

@@ -48,7 +48,7 @@ const PAIRS: [(&str, &str); 5] = [
 ];
 
 fn script(from: &str, to: &str) -> String {
-    let output = run_in(Path::new("/"), &["requirements", "--from", from, "--to", to, "--dump"]);
+    let output = run_in(Path::new("/"), &["check", "--from", from, "--to", to, "--dump-script"]);
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
     stdout(&output).to_owned()
 }

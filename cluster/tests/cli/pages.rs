@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use migration::reach;
+use migration::cni::reach;
 use migration::roll::wait::Reason;
 use types::policy::Phase;
 

@@ -5,8 +5,9 @@ use super::run::{fixtures, run_in, stdout};
 #[test]
 fn each_row_says_what_was_seen_and_what_to_do() {
     let dir = fixtures().join("cilium-default-pool");
+    let migration = ["--from", "calico", "--to", "cilium"];
     let arguments =
-        ["requirements", "--from", "calico", "--to", "cilium", "--snapshot", "cluster", "--dumped", "all"];
+        [&["check", "--requirements", "--snapshot", "cluster", "--dumped", "all"], &migration[..]].concat();
     let output = run_in(&dir, &[&arguments[..], &["-o", "json"]].concat());
     assert_eq!(output.status.code(), Some(3));
     let answer: serde_json::Value = serde_json::from_str(stdout(&output)).expect("JSON");

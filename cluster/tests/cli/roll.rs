@@ -12,13 +12,13 @@ fn what_makes_no_sense_is_refused_before_anything_is_asked() {
         (&["roll", "--resume", "--take-over", "--force-take-over"], "--force-take-over"),
         (&["roll", "--plan", "4be14be14be1", "--until", "never"], "scouts"),
         (&["roll", "--plan", "4be1"], "12 hex digits"),
-        (&["abort", "--to", "nowhere", "--reason", "x"], "both-old"),
-        (&["abort", "--to", "old"], "--reason"),
-        (&["pause", "--reason", " "], "--reason is empty"),
-        (&["skip", "--reason", "x"], "NODE"),
-        (&["skip", "x/web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
-        (&["retry", "Deployment//web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
-        (&["stragglers", "--phase", "later"], "both-new"),
+        (&["roll", "abort", "--to", "nowhere", "--reason", "x"], "both-old"),
+        (&["roll", "abort", "--to", "old"], "--reason"),
+        (&["roll", "pause", "--reason", " "], "--reason is empty"),
+        (&["roll", "skip", "--reason", "x"], "NODE"),
+        (&["roll", "skip", "x/web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
+        (&["roll", "retry", "Deployment//web", "--reason", "x"], "KIND/NAMESPACE/NAME"),
+        (&["roll", "stragglers", "--phase", "later"], "both-new"),
     ] {
         let output = run_in(&fixtures(), words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
@@ -32,7 +32,7 @@ fn without_a_cluster_a_run_is_not_begun() {
         &["roll", "--plan", "4be14be14be1"][..],
         &["roll", "--resume"],
         &["status"],
-        &["pause", "--reason", "x"],
+        &["roll", "pause", "--reason", "x"],
     ] {
         let output = run_in(&fixtures(), words);
         assert_eq!(output.status.code(), Some(78), "{words:?}: {}", stderr(&output));
@@ -45,8 +45,8 @@ fn without_a_cluster_a_run_is_not_begun() {
 fn stragglers_are_those_of_the_phase_that_is_asked_for() {
     let dir = fixtures().join("plan-three");
     let run = |more: &[&str]| {
-        let words =
-            [&["stragglers", "--snapshot", "cluster", "--dumped", "all", "-o", "json"], more].concat();
+        let words = [&["roll", "stragglers", "--snapshot", "cluster", "--dumped", "all", "-o", "json"], more]
+            .concat();
         let output = run_in(&dir, &words);
         let answer: Value = serde_json::from_str(stdout(&output)).expect("JSON");
         (output.status.code(), answer)
@@ -61,8 +61,7 @@ fn stragglers_are_those_of_the_phase_that_is_asked_for() {
     assert_eq!((status, &answer["ok"]), (Some(3), &false.into()));
     let all = answer["stragglers"].as_array().expect("a list");
     assert!(!all.is_empty() && all.iter().all(|object| object["because"] == "node"), "{answer:#}");
-    assert!(
-        all.iter()
-            .all(|object| object["fix"].as_str().is_some_and(|fix| fix.contains("kubectl crossfade retry ")))
-    );
+    assert!(all.iter().all(|object| {
+        object["fix"].as_str().is_some_and(|fix| fix.contains("kubectl crossfade roll retry "))
+    }));
 }

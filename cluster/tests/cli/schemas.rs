@@ -39,11 +39,13 @@ fn every_cluster_is_answered_as_the_schemas_say() {
             arguments.extend(["--config", "config.yaml"]);
             hold("config-check", &answer(&dir, &["config", "check", "--config", "config.yaml"]));
         }
-        for command in ["check", "requirements", "plan"] {
-            hold(command, &answer(&dir, &[&[command], &arguments[..]].concat()));
+        let commands: [(&str, &[&str]); 3] =
+            [("check", &["check"]), ("requirements", &["check", "--requirements"]), ("plan", &["plan"])];
+        for (schema, command) in commands {
+            hold(schema, &answer(&dir, &[command, &arguments[..]].concat()));
         }
         if dir.join("plan.json").exists() {
-            hold("simulate", &answer(&dir, &[&["simulate", "--histories", "1"], &arguments[..]].concat()));
+            hold("simulate", &answer(&dir, &[&["plan", "--simulate", "1"], &arguments[..]].concat()));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `simulate` on snapshots.
+//! `plan --simulate` on snapshots.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::run::{fixtures, run_in, stderr, stdout};
 /// The migration of a fixture, simulated.
 fn simulated(fixture: &str, more: &[&str]) -> (Option<i32>, Value) {
     let words = [
-        "simulate",
+        "plan",
         "--from",
         "flannel",
         "--to",
@@ -28,7 +28,7 @@ fn simulated(fixture: &str, more: &[&str]) -> (Option<i32>, Value) {
 
 #[test]
 fn a_run_without_faults_moves_every_pod_in_every_pass() {
-    let (status, answer) = simulated("plan-three", &["--histories", "3", "--seed", "7"]);
+    let (status, answer) = simulated("plan-three", &["--simulate", "3", "--seed", "7"]);
     assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{answer:#}");
     assert_eq!(answer["passes"].as_array().map(Vec::len), Some(3), "{answer:#}");
     let seconds = |object: &Value, which: &str| object[which].as_u64().expect("a number");
@@ -44,7 +44,7 @@ fn a_run_without_faults_moves_every_pod_in_every_pass() {
 
 #[test]
 fn the_same_seeds_give_the_same_answer_and_others_another() {
-    let play = |seed: &str| simulated("plan-three", &["--histories", "3", "--faults", "--seed", seed]).1;
+    let play = |seed: &str| simulated("plan-three", &["--simulate", "3", "--faults", "--seed", seed]).1;
     let (object, again, other) = (play("1"), play("1"), play("100"));
     assert_eq!(object, again);
     assert_ne!(object["seconds"], other["seconds"]);
@@ -53,7 +53,7 @@ fn the_same_seeds_give_the_same_answer_and_others_another() {
 /// A static pod and one that asks not to be disrupted: somebody has to do something about both in every history.
 #[test]
 fn where_a_person_is_needed_is_said_by_reason() {
-    let (_, answer) = simulated("plan-zones", &["--histories", "2"]);
+    let (_, answer) = simulated("plan-zones", &["--simulate", "2"]);
     for reason in ["StaticPod", "Undisturbed"] {
         assert_eq!(answer["needed"][reason], 2, "{answer:#}");
     }
@@ -62,7 +62,8 @@ fn where_a_person_is_needed_is_said_by_reason() {
 #[test]
 fn what_stands_in_the_way_of_a_plan_stands_in_the_way_of_its_simulation() {
     let words = [
-        "simulate",
+        "plan",
+        "--simulate",
         "--from",
         "calico",
         "--to",

@@ -1,4 +1,4 @@
-//! `stragglers --fix`, as far as it needs no cluster. The fixture `stragglers` is a cluster whose migration is over, and in which two pods are late.
+//! `roll stragglers --fix`, as far as it needs no cluster. The fixture `stragglers` is a cluster whose migration is over, and in which two pods are late.
 
 use std::fs;
 
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::run::{fixtures, run_in, stderr, stdout};
 
-const FIX: [&str; 12] = [
+const FIX: [&str; 13] = [
+    "roll",
     "stragglers",
     "--fix",
     "--from",
@@ -79,19 +80,24 @@ fn without_a_plan_the_answer_is_no_unless_there_are_none() {
 fn what_makes_no_sense_is_refused() {
     let run = |words: &[&str]| run_in(&fixtures(), words);
     for (words, text) in [
-        (&["stragglers", "--save"][..], "--fix"),
-        (&["stragglers", "--plan", "4be14be14be1"], "--fix"),
-        (&["stragglers", "--fix", "--plan", "4be14be14be1", "--save"], "--save"),
-        (&["stragglers", "--fix", "--plan", "4be14be14be1", "--phase", "new"], "--phase"),
-        (&["stragglers", "--fix", "--from", "flannel"], "--to"),
-        (&["stragglers", "--from", "flannel", "--to", "cilium"], "--fix"),
-        (&["stragglers", "--fix", "--snapshot", "plan-three/cluster", "--dumped", "all"], "--from CNI"),
+        (&["roll", "stragglers", "--save"][..], "--fix"),
+        (&["roll", "stragglers", "--plan", "4be14be14be1"], "--fix"),
+        (&["roll", "stragglers", "--fix", "--plan", "4be14be14be1", "--save"], "--save"),
+        (&["roll", "stragglers", "--fix", "--plan", "4be14be14be1", "--phase", "new"], "--phase"),
+        (&["roll", "stragglers", "--fix", "--from", "flannel"], "--to"),
+        (&["roll", "stragglers", "--from", "flannel", "--to", "cilium"], "--fix"),
+        (
+            &["roll", "stragglers", "--fix", "--snapshot", "plan-three/cluster", "--dumped", "all"],
+            "--from CNI",
+        ),
     ] {
         let output = run(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(text), "{words:?}: {}", stderr(&output));
     }
-    for words in [&["stragglers", "--fix"][..], &["stragglers", "--fix", "--plan", "4be14be14be1"]] {
+    for words in
+        [&["roll", "stragglers", "--fix"][..], &["roll", "stragglers", "--fix", "--plan", "4be14be14be1"]]
+    {
         assert_eq!(run(words).status.code(), Some(78), "{words:?}");
     }
 }

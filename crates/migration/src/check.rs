@@ -3,89 +3,78 @@
 //! To add one: write a module with a [`Check`], and add it to [`ALL`]. A check runs only if the snapshot has every kind that it needs; else it is
 //! reported as not done, which blocks like the worst finding, since missing evidence is not green.
 
-mod autodetection;
 mod backup;
-mod budgets;
-mod capacity;
-mod chaining;
-mod cidr;
-mod cilium_nodes;
-mod dns;
-mod drains;
-mod evictions;
-mod features;
-mod fence;
-mod gateway;
-mod host_ports;
-mod labels;
-mod machines;
-mod masquerade;
-mod meaning;
-mod mtu;
-mod needs;
-mod network_condition;
-mod nodes;
-mod platform;
-mod plugins;
-mod policies;
-mod references;
-mod requirements;
-mod resources;
+mod cni;
+pub mod finding;
+mod network;
+mod node;
 mod run;
-mod services;
-mod stateful;
-mod strategy;
-mod taints;
 #[cfg(test)]
 pub(crate) mod tests;
-mod tunnel;
-mod values;
-mod versions;
-mod volumes;
-mod webhooks;
+mod workload;
 
-use crate::finding::Finding;
-use crate::scene::Scene;
+use std::collections::BTreeSet;
 
-pub use needs::{Need, kinds};
+use snapshot::model::{Kind, Snapshot};
+
+use crate::cni::requirements;
+use crate::cni::support::{Cni, Strategy};
+use crate::config::Config;
+use finding::Finding;
+
 pub use run::{codes, run};
+
+/// A cluster, and the migration that somebody plans for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Scene<'a> {
+    /// The cluster.
+    pub snapshot: &'a Snapshot,
+    /// The operator's settings.
+    pub config: &'a Config,
+    /// The CNI to move from.
+    pub from: Cni,
+    /// The CNI to move to.
+    pub to: Cni,
+    /// How.
+    pub strategy: Strategy,
+}
 
 /// Every check, in the order in which they run.
 pub const ALL: &[Check] = &[
-    cidr::CHECK,
-    gateway::CHECK,
-    tunnel::CHECK,
-    mtu::CHECK,
-    autodetection::CHECK,
-    values::CHECK,
-    cilium_nodes::CHECK,
-    chaining::CHECK,
-    masquerade::CHECK,
-    features::CHECK,
-    references::CHECK,
-    meaning::CHECK,
-    policies::CHECK,
-    fence::CHECK,
-    taints::CHECK,
-    budgets::CHECK,
-    evictions::CHECK,
-    drains::CHECK,
-    webhooks::CHECK,
-    plugins::CHECK,
-    machines::CHECK,
-    capacity::CHECK,
-    dns::CHECK,
-    host_ports::CHECK,
-    services::CHECK,
-    stateful::CHECK,
-    volumes::CHECK,
-    nodes::CHECK,
-    network_condition::CHECK,
-    strategy::CHECK,
-    versions::CHECK,
-    platform::CHECK,
-    resources::CHECK,
-    labels::CHECK,
+    network::cidr::CHECK,
+    network::gateway::CHECK,
+    network::tunnel::CHECK,
+    network::mtu::CHECK,
+    network::autodetection::CHECK,
+    cni::values::CHECK,
+    cni::cilium_nodes::CHECK,
+    cni::chaining::CHECK,
+    network::masquerade::CHECK,
+    cni::features::CHECK,
+    network::references::CHECK,
+    cni::meaning::CHECK,
+    cni::policies::CHECK,
+    cni::fence::CHECK,
+    node::taints::CHECK,
+    workload::budgets::CHECK,
+    workload::evictions::CHECK,
+    workload::drains::CHECK,
+    workload::webhooks::CHECK,
+    cni::plugins::CHECK,
+    node::machines::CHECK,
+    workload::capacity::CHECK,
+    network::dns::CHECK,
+    network::host_ports::CHECK,
+    network::services::CHECK,
+    workload::stateful::CHECK,
+    workload::volumes::CHECK,
+    node::nodes::CHECK,
+    cni::network_condition::CHECK,
+    cni::strategy::CHECK,
+    node::versions::CHECK,
+    node::platform::CHECK,
+    workload::resources::CHECK,
+    node::labels::CHECK,
     backup::CHECK,
 ];
 
@@ -100,4 +89,38 @@ pub struct Check {
     pub needs: &'static [Need],
     /// What it finds. The order of the findings does not matter.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,
+}
+
+/// A kind that a check reads.
+#[derive(Debug, Clone, Copy)]
+pub enum Need {
+    /// In every migration.
+    Always(Kind),
+    /// If the cluster moves from this CNI.
+    From(Cni, Kind),
+    /// If the cluster moves to this CNI.
+    To(Cni, Kind),
+    /// If the cluster moves from or to this CNI.
+    With(Cni, Kind),
+}
+
+impl Need {
+    /// The kind, if this migration needs it.
+    #[must_use]
+    pub fn of(self, from: Cni, to: Cni) -> Option<Kind> {
+        match self {
+            Self::Always(kind) => Some(kind),
+            Self::From(cni, kind) => (cni == from).then_some(kind),
+            Self::To(cni, kind) => (cni == to).then_some(kind),
+            Self::With(cni, kind) => (cni == from || cni == to).then_some(kind),
+        }
+    }
+}
+
+/// All kinds that the checks and requirements of a migration read.
+#[must_use]
+pub fn kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
+    let required = requirements::of_migration(from, to).flat_map(|row| row.needs).copied();
+    let checked = ALL.iter().flat_map(|check| check.needs).filter_map(|need| need.of(from, to));
+    checked.chain(required).collect()
 }

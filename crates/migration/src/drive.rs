@@ -5,7 +5,10 @@
 
 pub mod decisions;
 pub mod event;
+pub mod gate;
 mod news;
+pub mod objects;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,18 +19,18 @@ pub use event::Event;
 use futures_util::stream::{self, StreamExt};
 use news::News;
 
+use self::status::{Status, status};
 use crate::plan::Plan;
 use crate::roll::act::Act;
 use crate::roll::invariant::{self, Violation};
 use crate::roll::memory::Memory;
-use crate::roll::nodes::Nodes;
-use crate::roll::order::Order;
 use crate::roll::run::Run;
 use crate::roll::step::{Decision, End, step};
+use crate::roll::view::Nodes;
+use crate::roll::view::Order;
 use crate::roll::view::View;
 use crate::roll::wish::Wish;
 use crate::roll::world::World;
-use crate::status::{Status, status};
 
 /// How many calls are under way at once: one that the API server leaves waiting does not keep the others.
 const AT_ONCE: usize = 8;

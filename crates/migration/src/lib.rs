@@ -4,23 +4,10 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod backup;
-pub mod capacity;
 pub mod check;
-pub mod cidr;
+pub mod cni;
 pub mod config;
 pub mod drive;
-pub mod enforcement;
-pub mod finding;
-pub mod gate;
-pub mod network;
 pub mod plan;
-pub mod reach;
-pub mod requirements;
 pub mod roll;
-pub mod scene;
-pub mod seen;
-pub mod status;
-pub mod stragglers;
-pub mod support;
-pub mod values;
 pub mod workload;

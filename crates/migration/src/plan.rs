@@ -1,23 +1,15 @@
 //! A plan: which nodes move when, under which limits, and what somebody accepted. It is data, approved by its hash; what it does not say is not done.
 
-mod accepted;
-mod blockers;
 mod build;
 pub mod canon;
-mod cover;
-mod crowded;
-pub mod decisions;
 mod diff;
 mod drift;
-pub mod eta;
-pub mod fate;
 pub mod fix;
-mod notes;
+pub mod notes;
 mod parts;
-mod passes;
-mod shape;
-mod silent;
+pub mod pods;
 mod site;
+pub mod stragglers;
 #[cfg(test)]
 mod tests;
 mod waves;
@@ -25,12 +17,13 @@ mod waves;
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
+use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 
 pub use crate::config::roll::{Limits, Method, Pods, Window};
 
+use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
-use crate::support::{Cni, Strategy};
 
 pub use build::build;
 pub use diff::diff;
@@ -38,7 +31,6 @@ pub use drift::{Drift, drift};
 pub use notes::notes;
 pub use parts::{gates, other_policies};
 pub use site::Survey;
-use snapshot::model::{Labels, Text};
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

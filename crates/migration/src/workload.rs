@@ -1,6 +1,7 @@
 //! What checks ask about pods and those who make them: who owns a pod, where it may run, what it requests.
 
 mod agent;
+pub mod capacity;
 mod evict;
 mod group;
 mod place;

@@ -12,8 +12,9 @@
 
 use std::time::Instant;
 
-use netpol::calico;
-use netpol::kubernetes::{self, Blocks};
+use netpol::engines::calico;
+use netpol::engines::kubernetes;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::{Direction, Enforcement};
 use netpol::verdict;
 use netpol::world::{Cluster, Namespace, Node, Pod, Port, World};

@@ -1,19 +1,14 @@
 //! The policies of one CNI beside those of another, packet by packet.
 
-mod bound;
-mod meanwhile;
-
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use snapshot::model::Text;
 
-pub use self::bound::Bound;
-pub use self::meanwhile::{MixedComparison, meanwhile};
-use super::gather::Policies;
+use super::gather::{Engine, Policies};
 use super::tier::Enforcement;
 use super::verdict::{Difference, differences};
-use super::world::{Cluster, World};
+use super::world::{Cluster, PartyKind, World};
 
 /// How many packets are shown. Each of them is by another pair of rules.
 const SHOWN: usize = 20;
@@ -84,4 +79,80 @@ impl Difference {
     pub const fn effect(&self) -> Effect {
         if self.before.allowed { Effect::Narrows } else { Effect::Widens }
     }
+}
+
+/// A world, by its numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Bound {
+    /// Pods of the cluster at one address each; pods that no policy tells apart count once.
+    pub pods: usize,
+    /// Pods that do not exist yet.
+    pub imagined: usize,
+    /// Addresses of nodes.
+    pub nodes: usize,
+    /// Addresses outside of the cluster.
+    pub outside: usize,
+    /// Whether pods in namespaces that do not exist yet are among them.
+    pub with_new_namespaces: bool,
+}
+
+impl Bound {
+    fn of(world: &World, with_new_namespaces: bool) -> Self {
+        let mut bound = Self { with_new_namespaces, ..Self::default() };
+        for party in (0..world.len()).filter_map(|number| world.party(number)) {
+            let count = match party.kind {
+                PartyKind::Pod(..) => &mut bound.pods,
+                PartyKind::Imagined(_) => &mut bound.imagined,
+                PartyKind::Node(_) => &mut bound.nodes,
+                PartyKind::Outside => &mut bound.outside,
+            };
+            *count += 1;
+        }
+        bound
+    }
+}
+
+/// Packets that are treated in another way than before the migration, between pods of which some have one network and some the other.
+#[derive(Debug)]
+pub struct MixedComparison {
+    /// Those of pods that still have the old network, where the old CNI enforces policies.
+    pub old: Vec<Difference>,
+    /// Those of pods that have the new network, if the new CNI enforces policies already.
+    pub new: Vec<Difference>,
+    /// All parties.
+    pub world: World,
+}
+
+/// The policies of both CNIs in the world of a comparison, with pods of both networks.
+///
+/// # Errors
+/// As [`crate::compare::compared`].
+pub fn compare_mixed(
+    comparison: &Comparison,
+    before: &Policies,
+    after: &Policies,
+) -> Result<MixedComparison, String> {
+    let world = comparison.world.mixed();
+    // All pods have the old network before the migration, so that its CNI knows all of them.
+    let known = before.enforcement(&world)?;
+    let describe = |policies: &Policies| {
+        let seen = seen(policies.engine(), &world);
+        let seen = seen.as_ref().unwrap_or(&world);
+        Ok::<_, String>(of(seen, &known, &policies.enforcement(seen)?))
+    };
+    Ok(MixedComparison { old: describe(before)?, new: describe(after)?, world })
+}
+
+/// The world as a CNI sees it; none if it knows all pods, whatever their network: those of Kubernetes' API, by their addresses.
+fn seen(engine: Engine, world: &World) -> Option<World> {
+    match engine {
+        Engine::Cilium(_) => Some(world.by_identity()),
+        Engine::Kubernetes(_) | Engine::Calico | Engine::Antrea => None,
+    }
+}
+
+fn of(world: &World, before: &Enforcement, after: &Enforcement) -> Vec<Difference> {
+    distinct(world, before, after).take(SHOWN).collect()
 }

@@ -6,9 +6,9 @@
 
 mod antrea;
 mod calico;
+mod catalog;
 mod cluster;
 mod engine;
-mod found;
 mod node;
 mod objects;
 mod policies;
@@ -19,6 +19,6 @@ pub use self::antrea::Antrea;
 pub use self::calico::{Calico, PartialPolicy};
 pub use self::cluster::{CLUSTER_KINDS, cluster};
 pub use self::engine::{ADMIN, Engine};
-pub use self::found::Catalog;
 pub use self::policies::{EnginePolicies, Policies};
 pub use self::reference::{Reference, UnreadObject};
+pub use crate::gather::catalog::Catalog;

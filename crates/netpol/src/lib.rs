@@ -6,19 +6,12 @@
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
-pub mod admin;
-pub mod antrea;
-pub mod calico;
-pub mod cilium;
 pub mod compare;
 pub mod convert;
+pub mod engines;
 pub mod expression;
 pub mod gather;
-pub mod kubernetes;
-pub mod mention;
-pub mod parties;
 pub mod tier;
 pub mod traffic;
 pub mod verdict;
 pub mod world;
-mod written;

@@ -2,8 +2,8 @@
 
 use snapshot::model::Text;
 
-use super::parties::Parties;
 use super::traffic::Traffic;
+use crate::world::parties::Parties;
 
 /// All policies of a cluster as one CNI enforces them.
 #[derive(Debug, Clone, PartialEq, Eq)]

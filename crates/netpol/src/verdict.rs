@@ -8,10 +8,10 @@ use std::fmt;
 
 use snapshot::model::Text;
 
-use super::parties::Parties;
 use super::tier::{Action, Direction, End, Enforcement, Tier};
 use super::traffic::{Kind, Traffic};
 use super::world::World;
+use crate::world::parties::Parties;
 
 /// A packet of which two sets of policies say different things.
 #[derive(Debug, Clone, PartialEq, Eq)]

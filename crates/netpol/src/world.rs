@@ -12,7 +12,9 @@
 mod address;
 mod build;
 mod imagined;
+pub mod mention;
 mod mixed;
+pub mod parties;
 
 use snapshot::Range;
 use snapshot::model::Text;
@@ -23,8 +25,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
+use self::parties::Parties;
 use super::expression::{Expression, LabelOwner};
-use super::parties::Parties;
 use super::traffic::Space;
 
 /// A world.

@@ -5,8 +5,8 @@ mod likeness;
 
 use std::collections::BTreeSet;
 
-use migration::capacity::Request;
 use migration::roll::world::{self, Color, Condition, Owner, Trait};
+use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 

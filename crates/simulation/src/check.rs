@@ -9,8 +9,8 @@ mod room;
 
 use std::collections::BTreeSet;
 
+use migration::cni::reach::is_parted;
 use migration::plan::Bridge;
-use migration::reach::is_parted;
 use migration::roll::act::{Change, Patch};
 use migration::roll::run::{NodeRequest, Run, State as RunState};
 use migration::roll::view::is_of_pass;

@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 use types::policy::Phase;
 
 pub use faults::Choice;
-use migration::capacity::Request;
 use migration::plan::Plan;
 use migration::roll::world::{Owner, Trait};
+use migration::workload::capacity::Request;
 use snapshot::model::Text;
 
 use super::build::{NodeBlueprint, WorkloadBlueprint};

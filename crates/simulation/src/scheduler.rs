@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use migration::capacity::Request;
 use migration::roll::world::Trait;
+use migration::workload::capacity::Request;
 
 use super::event::Event;
 use super::history::History;

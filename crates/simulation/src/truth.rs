@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use migration::capacity::Request;
 use migration::roll::run::Run;
 use migration::roll::wish::Wish;
 use migration::roll::world::{self, Availability, Color, Trait};
+use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 

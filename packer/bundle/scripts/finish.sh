@@ -74,8 +74,8 @@ selftest() {
         echo '{"version":1,"skipped":"the package is not installed"}' >"$results/selftest.json"
         return
     fi
-    "$program" selftest --image --output json >"$results/selftest.json" || {
-        "$program" selftest --image || true
+    "$program" image selftest --image --output json >"$results/selftest.json" || {
+        "$program" image selftest --image || true
         fail 'the selftest found what is above; mend it and build again'
     }
 }
@@ -86,11 +86,11 @@ seal() {
     for path in "${paths[@]}"; do
         [[ -z $path ]] || allowed+=(--allow "$path")
     done
-    "$program" seal --check "${allowed[@]}" || true
-    "$program" seal --output json "${allowed[@]}" >"$results/seal.json" ||
+    "$program" image seal --check "${allowed[@]}" || true
+    "$program" image seal --output json "${allowed[@]}" >"$results/seal.json" ||
         fail 'seal refuses what is above; remove it before, or allow it with CROSSFADE_SEAL_ALLOW'
-    "$program" seal --check "${allowed[@]}" >/dev/null || {
-        "$program" seal --check "${allowed[@]}" || true
+    "$program" image seal --check "${allowed[@]}" >/dev/null || {
+        "$program" image seal --check "${allowed[@]}" || true
         fail 'something came back while it was being removed: stop what writes it'
     }
 }

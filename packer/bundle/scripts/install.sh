@@ -245,7 +245,7 @@ main() {
     install_package "$kind" "$file"
     bake
     # For the one who reads what Packer says; whether it is good enough is the selftest's to judge, at the end.
-    "$PROGRAM" explain || say 'explain has found what is above; the selftest at the end judges'
+    "$PROGRAM" image explain || say 'explain has found what is above; the selftest at the end judges'
 }
 
 main

@@ -1,4 +1,4 @@
-//! `kubectl crossfade simulate` of a large cluster: one history in which nothing goes wrong, played to its end.
+//! `kubectl crossfade plan --simulate` of a large cluster: one history in which nothing goes wrong, played to its end.
 
 mod likeness;
 
@@ -26,8 +26,20 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     fs::write(&config, likeness::settings().to_string()).context("the settings")?;
 
     let mut command = Command::new(dist::kubectl()?);
-    command.args(["simulate", "--from", "flannel", "--to", "cilium", "--strategy", "bridge", "-o", "json"]);
-    command.args(["--dumped", "all", "--histories", "1", "--seed", "1", "--snapshot"]).arg(&dump);
+    command.args([
+        "plan",
+        "--simulate",
+        "1",
+        "--from",
+        "flannel",
+        "--to",
+        "cilium",
+        "--strategy",
+        "bridge",
+        "-o",
+        "json",
+    ]);
+    command.args(["--dumped", "all", "--seed", "1", "--snapshot"]).arg(&dump);
     command.arg("--config").arg(&config).stdout(File::create(&said)?);
     let took = peak::timed(&mut command)?;
     let text = fs::read_to_string(&said)?;

@@ -19,12 +19,12 @@ pub const SCOUTS: &str = "scouts";
 pub fn boot(host: &mut Host, networks: &Value) -> Result<()> {
     package::bake(&host.node, &host.containerd)?;
     write_policy(host, &policy(networks))?;
-    bootstrap(host, &["boot"])?;
-    bootstrap(host, &["render", "--runtime"])?;
+    bootstrap(host, &["unit", "boot"])?;
+    bootstrap(host, &["unit", "render", "--runtime"])?;
     host.containerd.start_with(&package::told_config(&host.node)?);
     host.containerd.begin()?;
     let mut watch = host.node.command(package::program());
-    watch.arg("watch");
+    watch.args(["unit", "watch"]);
     host.watch = Some(host.node.background("watch", &watch)?);
     until_noticed(host)
 }
@@ -98,10 +98,10 @@ pub fn forget_old(host: &Host, networks: &Value) -> Result<()> {
 /// Closes what the runtime no longer lists.
 ///
 /// # Errors
-/// What `crossfade-bootstrap sweep` says.
+/// What `crossfade-bootstrap unit sweep` says.
 pub fn sweep(host: &Host) -> Result<()> {
     let endpoint = endpoint(host);
-    bootstrap(host, &["sweep", "--runtime-endpoint", &endpoint])
+    bootstrap(host, &["unit", "sweep", "--runtime-endpoint", &endpoint])
 }
 
 fn bootstrap(host: &Host, arguments: &[&str]) -> Result<()> {

@@ -43,7 +43,7 @@ pub struct Host {
     pub node: Node,
     /// Its runtime.
     pub containerd: Containerd,
-    /// `crossfade-bootstrap watch`, where Crossfade came with the node's image.
+    /// `crossfade-bootstrap unit watch`, where Crossfade came with the node's image.
     pub watch: Option<Daemon>,
     witness: Witness,
 }

@@ -133,13 +133,13 @@ impl Worker {
     /// # Errors
     /// What `crossfade-bootstrap` says, or the runtime does not start.
     pub fn boot(&mut self) -> Result<()> {
-        package::run(&self.node, &["boot"])?;
-        package::run(&self.node, &["render", "--runtime"])?;
+        package::run(&self.node, &["unit", "boot"])?;
+        package::run(&self.node, &["unit", "render", "--runtime"])?;
         self.containerd.start_with(&package::told_config(&self.node)?);
         self.start_runtime()?;
         self.start_watch()?;
-        package::run(&self.node, &["gate"])?;
-        package::run(&self.node, &["render"])?;
+        package::run(&self.node, &["unit", "gate"])?;
+        package::run(&self.node, &["unit", "render"])?;
         self.start_kubelet(&package::kubelet_words(&self.node)?)?;
         self.start_proxy()
     }
@@ -168,7 +168,7 @@ impl Worker {
     pub fn start_watch(&mut self) -> Result<()> {
         self.stop_watch()?;
         let mut command = self.node.command(package::program());
-        command.arg("watch");
+        command.args(["unit", "watch"]);
         self.watch = Some(self.node.background("watch", &command)?);
         Ok(())
     }

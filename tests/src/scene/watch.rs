@@ -22,7 +22,7 @@ impl Scene {
     /// # Errors
     /// It ends, or does not report.
     pub fn watch(&self) -> Result<Daemon> {
-        self.watching(&self.bootstrap(&["watch"])?)
+        self.watching(&self.bootstrap(&["unit", "watch"])?)
     }
 
     /// Starts a command that is `watch`, or that traces it, and waits for its first report.

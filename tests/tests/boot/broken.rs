@@ -94,7 +94,7 @@ fn fails_twice() -> Result<()> {
     let mut machine = private()?;
     machine.script(
         "/usr/lib/lab/boot",
-        "#!/bin/sh\necho x >>/run/lab-tries\n[ \"$(wc -l </run/lab-tries)\" -gt 2 ] || exit 1\nexec crossfade-bootstrap boot\n",
+        "#!/bin/sh\necho x >>/run/lab-tries\n[ \"$(wc -l </run/lab-tries)\" -gt 2 ] || exit 1\nexec crossfade-bootstrap unit boot\n",
     )?;
     machine.write(
         "/etc/systemd/system/crossfade-boot.service.d/10-fails.conf",

@@ -1,4 +1,4 @@
-//! What `crossfade-bootstrap explain` takes for a unit's command is what systemd starts: random command lines, variables and files of
+//! What `crossfade-bootstrap image explain` takes for a unit's command is what systemd starts: random command lines, variables and files of
 //! variables, each started by a real systemd and recorded by the program that it starts.
 
 use std::fmt::Write as _;
@@ -162,7 +162,7 @@ fn same_but_last_empty(words: &[String], recorded: &[&str]) -> bool {
 fn told(machine: &Machine, name: &str) -> Result<Vec<String>> {
     machine.write("/etc/crossfade/node.json", format!(r#"{{"version":1,"kubelet":{{"unit":"{name}"}}}}"#))?;
     let mut explain = Command::new(dist::bootstrap()?);
-    explain.args(["explain", "--output", "json", "--root"]).arg(machine.disk("/"));
+    explain.args(["image", "explain", "--output", "json", "--root"]).arg(machine.disk("/"));
     let output = explain.output().context("explain")?;
     let document: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("explain of {name}: {}", String::from_utf8_lossy(&output.stderr)))?;

@@ -18,7 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 
 /// `seal` inside the machine: its exit status, and what it says.
 fn seal(machine: &Machine, option: &[&str]) -> Result<(Option<i32>, Value)> {
-    let mut command = machine.command(&["crossfade-bootstrap", "seal", "--output", "json"])?;
+    let mut command = machine.command(&["crossfade-bootstrap", "image", "seal", "--output", "json"])?;
     let output = command.args(option).output()?;
     let told = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
     Ok((output.status.code(), told))

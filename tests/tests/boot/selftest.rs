@@ -64,7 +64,7 @@ impl SelftestReport {
 const BY_JUDGES: [&str; 5] =
     ["program.static", "program.version", "unit.enabled", "unit.verify", "runtime.config"];
 
-/// `crossfade-bootstrap selftest --image` in the machine's root, which nobody has booted.
+/// `crossfade-bootstrap image selftest --image` in the machine's root, which nobody has booted.
 fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
     let mount = if with_proc { r#"mount -t proc proc "$1/proc""# } else { ":" };
     let mut unshare = Command::new("unshare");
@@ -73,7 +73,7 @@ fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
         .arg(format!(r#"{mount}; root=$1; shift; exec chroot "$root" "$@""#))
         .arg("sh")
         .arg(machine.disk("/"));
-    unshare.args(["/usr/bin/crossfade-bootstrap", "selftest", "--image"]);
+    unshare.args(["/usr/bin/crossfade-bootstrap", "image", "selftest", "--image"]);
     unshare.env_clear().env("PATH", "/usr/sbin:/usr/bin");
     SelftestReport::of(unshare)
 }
@@ -161,8 +161,14 @@ fn faults() -> Result<()> {
     machine.boot_whole()?;
     machine.run(&["systemctl", "stop", "kubelet", "crossfade-watch"])?;
     machine.run(&["rm", "-r", "/run/crossfade", "/run/systemd/generator"])?;
-    let look =
-        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest", "--image"])?);
+    let look = || {
+        SelftestReport::of(machine.command(&[
+            "/usr/bin/crossfade-bootstrap",
+            "image",
+            "selftest",
+            "--image",
+        ])?)
+    };
     look()?.ensure_passed(&BY_JUDGES)?;
     for (change, undo, id, found) in FAULTS {
         machine.run(&["sh", "-ec", change])?;
@@ -189,7 +195,8 @@ fn installed() -> Result<()> {
     machine.run(&["systemctl", "stop", "crossfade-watch", "crossfade-boot"])?;
     machine.run(&["rm", "/run/crossfade/boot.json"])?;
     machine.run(&["systemctl", "daemon-reload"])?;
-    let look = || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    let look =
+        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
     let told = look()?;
     told.ensure_passed(&["unit.drop-in", "order.before", "order.wants", "order.commands", "unit.verify"])?;
     let skipped = told.that_are("skipped");
@@ -218,7 +225,8 @@ fn running() -> Result<()> {
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;
     machine.until_pods(2)?;
-    let look = || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "selftest"])?);
+    let look =
+        || SelftestReport::of(machine.command(&["/usr/bin/crossfade-bootstrap", "image", "selftest"])?);
     look()?.ensure_passed(&[
         "node.boot",
         "node.watch",

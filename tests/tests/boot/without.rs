@@ -25,7 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// What an image build runs on the machine's disk.
 fn bake(machine: &Machine) -> Result<()> {
     let mut bake = Command::new(dist::bootstrap()?);
-    bake.args(["bake", "--image", "final", "--root"]).arg(machine.disk("/"));
+    bake.args(["image", "bake", "--image", "final", "--root"]).arg(machine.disk("/"));
     bake.arg("--label")
         .arg(format!("{}={}", furniture::LABEL.0, furniture::LABEL.1))
         .args(["--taint", furniture::TAINT]);
@@ -120,7 +120,10 @@ fn running() -> Result<()> {
         Ok(machine.inside("/run/crossfade")?.join("without-plugin").exists()
             && machine.show("crossfade-watch.service", "ActiveState") == "inactive")
     })?;
-    ensure!(machine.run(&["crossfade-bootstrap", "boot"]).is_err(), "boot took away what is attached");
+    ensure!(
+        machine.run(&["crossfade-bootstrap", "unit", "boot"]).is_err(),
+        "boot took away what is attached"
+    );
     ensure!(machine.list(furniture::AGENTS_DIR)?.iter().any(|name| name == "01-crossfade.conflist"));
     machine.reboot()?;
     machine.open_gate(Network::New)?;

@@ -51,15 +51,15 @@ fn there_and_back(
         Ok((now["id"] != before["id"] && now["pass"] == pass + 1).then_some(()))
     })?;
     if pass != LAST {
-        operator.ends(&["pause", "--now", "--reason", "the pass is at its end"], 0)?;
+        operator.ends(&["roll", "pause", "--now", "--reason", "the pass is at its end"], 0)?;
     }
     let over = roll.ends(WITHIN)?;
     ensure!(over.status == Some(if pass == LAST { 0 } else { 75 }), "{over:#?}");
     all_on(cluster, api, namespace, network)?;
     all_in(api, phase)?;
-    operator.ends(&["stragglers", "--phase", phase], 0)?;
+    operator.ends(&["roll", "stragglers", "--phase", phase], 0)?;
 
-    operator.ends(&["abort", "--to", "old", "--reason", "the test goes back"], 0)?;
+    operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
     let back = operator.ends(&["roll", "--resume"], 0)?;
     // A pass that had begun is undone by one of its own; after that, each pass has one in the opposite direction.
     let begun = u32::from(pass != LAST);
@@ -67,7 +67,7 @@ fn there_and_back(
     all_on(cluster, api, namespace, "old")?;
     all_in(api, "old")?;
     all_open(api)?;
-    operator.ends(&["stragglers", "--phase", "old"], 0).map(drop)
+    operator.ends(&["roll", "stragglers", "--phase", "old"], 0).map(drop)
 }
 
 /// The run as the cluster keeps it; null before it begins.

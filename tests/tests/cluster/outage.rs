@@ -68,7 +68,7 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
 
     all_on(cluster, api, namespace, "new")?;
     all_open(api)?;
-    bob.ends(&["stragglers", "--phase", "new"], 0)?;
+    bob.ends(&["roll", "stragglers", "--phase", "new"], 0)?;
     let epoch = &api.get(LEASE)?["spec"]["leaseTransitions"];
     for name in NODES {
         let node = api.get(&node_path(name))?;

@@ -60,7 +60,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     let waits = held.answer["waits"].to_string();
     ensure!(waits.contains("ForeignCordon") && waits.contains(last), "{held:#?}");
     // What is late now is the run's to move.
-    let refused = operator.ends(&["stragglers", "--fix"], 3)?;
+    let refused = operator.ends(&["roll", "stragglers", "--fix"], 3)?;
     ensure!(refused.answer["problems"].to_string().contains("roll --resume"), "{refused:#?}");
     let node = api.get(&node_path(last))?;
     ensure!(
@@ -107,14 +107,14 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     ensure!(done.said.contains(&format!("node {third}: pod roll/bare is deleted")), "{done:#?}");
     all_on(cluster, api, namespace, "new")?;
     all_open(api)?;
-    operator.ends(&["stragglers", "--phase", "new"], 0)?;
-    operator.ends(&["stragglers", "--phase", "old"], 3)?;
-    let none = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
+    operator.ends(&["roll", "stragglers", "--phase", "new"], 0)?;
+    operator.ends(&["roll", "stragglers", "--phase", "old"], 3)?;
+    let none = operator.ends(&["roll", "stragglers", "--fix", "--save"], 0)?;
     ensure!(none.answer["phase"] == "new" && none.answer["hash"].is_null(), "{none:#?}");
-    operator.ends(&["stragglers", "--fix", "--plan", &hash[..12]], 3)?;
+    operator.ends(&["roll", "stragglers", "--fix", "--plan", &hash[..12]], 3)?;
 
     // And back.
-    operator.ends(&["abort", "--to", "old", "--reason", "the test goes back"], 0)?;
+    operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
     killed_after_each_act(operator, api)?;
     let back = operator.ends(&["roll", "--resume", "--force-take-over"], 0)?;
     // Nodes forward between both networks, so that one pass leads back.
@@ -146,7 +146,7 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     flip(api, NODES[0], "old")?;
     let name = format!("{namespace}/{}", late["metadata"]["name"].as_str().context("a name")?);
     let found = until("a straggler", WITHIN, || {
-        let found = operator.run(&["stragglers"])?;
+        let found = operator.run(&["roll", "stragglers"])?;
         Ok((found.status == Some(3)).then_some(found))
     })?;
     let one = &found.answer["stragglers"][0];
@@ -154,7 +154,7 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
 
     // What would be done, and nothing is.
     let (pods, before) = (uids(&listed()?), footprints(api)?);
-    let planned = operator.ends(&["stragglers", "--fix"], 0)?;
+    let planned = operator.ends(&["roll", "stragglers", "--fix"], 0)?;
     ensure!(planned.answer["phase"] == "old" && planned.answer["saved"] == json!(false), "{planned:#?}");
     let fates: Vec<_> = planned.answer["pods"].as_array().into_iter().flatten().collect();
     ensure!(
@@ -162,22 +162,22 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
         "{planned:#?}"
     );
     let hash = planned.answer["hash"].as_str().context("a hash")?;
-    operator.ends(&["stragglers", "--fix", "--plan", hash], 3)?;
+    operator.ends(&["roll", "stragglers", "--fix", "--plan", hash], 3)?;
     ensure!(footprints(api)? == before, "a plan that nobody kept has changed something");
 
-    let kept = operator.ends(&["stragglers", "--fix", "--save"], 0)?;
+    let kept = operator.ends(&["roll", "stragglers", "--fix", "--save"], 0)?;
     ensure!(kept.answer["hash"] == hash, "another plan: {kept:#?}");
-    let done = operator.ends(&["stragglers", "--fix", "--plan", &hash[..12]], 0)?;
+    let done = operator.ends(&["roll", "stragglers", "--fix", "--plan", &hash[..12]], 0)?;
     ensure!(done.said.contains(&format!("node {}: pod {name} is evicted", NODES[0])), "{done:#?}");
     ensure!(done.said.matches(" is evicted").count() == 1 && !done.said.contains(" is deleted"), "{done:#?}");
     ensure!(done.answer["stragglers"] == json!([]), "{done:#?}");
-    operator.ends(&["stragglers"], 0)?;
+    operator.ends(&["roll", "stragglers"], 0)?;
     let (moved, left) = (late["metadata"]["uid"].as_str().unwrap_or_default(), uids(&listed()?));
     let expected: BTreeSet<_> = pods.iter().filter(|uid| *uid != moved).cloned().collect();
     ensure!(left.is_superset(&expected) && !left.contains(moved), "{pods:?} became {left:?}");
 
     // There is no phase to go back to.
-    operator.ends(&["abort", "--to", "new", "--reason", "the test tries it"], 0)?;
+    operator.ends(&["roll", "abort", "--to", "new", "--reason", "the test tries it"], 0)?;
     let refused = operator.ends(&["roll", "--resume"], 0)?;
     ensure!(refused.said.contains("refused"), "{refused:#?}");
     Ok(())

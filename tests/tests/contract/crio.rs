@@ -271,7 +271,7 @@ fn a_pod_before_us_gets_one_del_from_the_runtime_and_none_from_the_sweep() -> Re
         let list = case.path("listed.json");
         case.write(&list, &listed.to_string())?;
         let mut command = Command::new(lab::dist::bootstrap()?);
-        command.arg("sweep").arg("--listed").arg(list).arg("--bin-dir").arg(&bin_dir);
+        command.args(["unit", "sweep"]).arg("--listed").arg(list).arg("--bin-dir").arg(&bin_dir);
         command.arg("--conf-dir").arg(case.path("crio")).arg("--state-dir").arg(case.path("state"));
         command.arg("--run-dir").arg(case.path("run")).arg("--policy").arg(case.policy_path());
         let output = command.output()?;

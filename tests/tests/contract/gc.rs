@@ -285,7 +285,9 @@ fn sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass() -> Res
         ("--bin-dir", case.stubs.path().to_owned()),
     ];
     let mut sweep = Command::new(lab::dist::bootstrap()?);
-    sweep.arg("sweep").args(options.iter().flat_map(|(name, path)| [OsStr::new(name), path.as_os_str()]));
+    sweep
+        .args(["unit", "sweep"])
+        .args(options.iter().flat_map(|(name, path)| [OsStr::new(name), path.as_os_str()]));
     let running = sweep.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     // Passes are in the order of container ids, so this one's turn comes before that of b.
     case.stubs.log().wait_for("stub-old DEL eth0", 1)?;

@@ -31,7 +31,7 @@ fn looks_on() -> Result<()> {
     until("the pod's turn", LIMIT, || Ok((scene.status()["watch"]["pid"] == own).then_some(())))?;
     pod.until_ready()?;
     // And the other way round: the node's own is refused while the pod holds the lock.
-    let output = scene.bootstrap(&["watch"])?.output()?;
+    let output = scene.bootstrap(&["unit", "watch"])?.output()?;
     ensure!(output.status.code() == Some(75), "{output:?}");
     pod.end()
 }

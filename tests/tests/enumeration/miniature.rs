@@ -283,7 +283,7 @@ impl Miniature {
         let output = std::process::Command::new(enter)
             .arg(host)
             .arg(&programs().bootstrap)
-            .args(["sweep", &flag("listed", "listed.json"), &flag("conf-dir", "net.d")])
+            .args(["unit", "sweep", &flag("listed", "listed.json"), &flag("conf-dir", "net.d")])
             .args([flag("state-dir", "state"), flag("run-dir", "run"), flag("policy", "policy.json")])
             .arg(format!("--bin-dir={}", self.stubs.path().display()))
             .output()

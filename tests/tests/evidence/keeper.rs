@@ -183,7 +183,7 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     let before = running.0.run("before")?;
     let mut agent = running.agent(Answer::Ready)?;
     // Nobody would keep the file: there is neither systemd nor a `watch`.
-    running.refused(&["no watch runs here", "crossfade-bootstrap watch"])?;
+    running.refused(&["no watch runs here", "crossfade-bootstrap unit watch"])?;
     let watch = running.0.watch()?;
     // Somebody would, and the agent does not answer where its profile says.
     agent.answer_http(Answer::Refuse)?;

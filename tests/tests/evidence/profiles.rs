@@ -110,7 +110,7 @@ impl Rebooted {
     }
 
     fn boot(&self) -> Result<String> {
-        let (status, said) = bootstrap(self.node(), &["boot"])?;
+        let (status, said) = bootstrap(self.node(), &["unit", "boot"])?;
         ensure!(status == Some(0), "boot: {status:?} {said}");
         Ok(said)
     }

@@ -118,7 +118,7 @@ pub(crate) fn living_pods() -> Result<()> {
 fn boots_after(node: &Node) -> Result<()> {
     node.node().reboot_id("11111111-2222-4333-8444-555555555555")?;
     let before = node.files()?;
-    node.told(&["boot"], 0)?;
+    node.told(&["unit", "boot"], 0)?;
     let mut after = node.files()?;
     after.remove("/var/lib/crossfade/boot.json");
     ensure!(

@@ -98,7 +98,7 @@ pub(crate) fn by_a_boot() -> Result<()> {
         let is_none = fs::read(node.outside(NODE_JSON))? != settings;
         node.node().reboot_id(&format!("11111111-2222-4333-8444-{step:012}"))?;
         // A runtime that runs keeps its confs: at a real boot it starts later.
-        let told = node.bootstrap(&["boot"])?.output()?;
+        let told = node.bootstrap(&["unit", "boot"])?.output()?;
         ensure!(told.status.code() == Some(0), "step {step}: {told:?}");
         let is_back = node.outside(OURS).exists();
         if is_none {

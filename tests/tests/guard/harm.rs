@@ -190,7 +190,7 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
     ensure!(told.contains("stale"), "{told}");
     let watch = scene.watch()?;
     // A second one ends at once.
-    let second = scene.bootstrap(&["watch"])?.output()?;
+    let second = scene.bootstrap(&["unit", "watch"])?.output()?;
     ensure!(second.status.code() == Some(75), "{second:?}");
     let told = scene.bootstrap(&["status", "--wait", "--timeout", "60"])?.output()?;
     ensure!(told.status.success(), "{told:?}");
@@ -226,7 +226,10 @@ pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
     let scene = Guarded::shared()?;
     let mut command = scene.node().command(lab::packages::part("strace")?);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1"]);
-    command.args(["-e", "inject=inotify_init1:error=EMFILE"]).arg(lab::dist::bootstrap()?).arg("watch");
+    command
+        .args(["-e", "inject=inotify_init1:error=EMFILE"])
+        .arg(lab::dist::bootstrap()?)
+        .args(["unit", "watch"]);
     let watch = scene.watching(&command)?;
     let status = scene.expect_reason("NetworkReady")?;
     ensure!(status["findings"].to_string().contains("inotify"), "{status:#}");

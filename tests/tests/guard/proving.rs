@@ -54,7 +54,7 @@ impl Proving {
     }
 
     pub(crate) fn watch(&self) -> Result<Daemon> {
-        let mut command = self.scene.bootstrap(&["watch"])?;
+        let mut command = self.scene.bootstrap(&["unit", "watch"])?;
         command.env("PATH", format!("{}:{PATH}", self.dir.display()));
         self.scene.watching(&command)
     }

@@ -77,7 +77,7 @@ fn traced(scene: &Guarded, turn: usize) -> Result<(Command, PathBuf)> {
     let trace = scene.node().dir().join(format!("trace-{turn}"));
     let mut command = scene.node().command(lab::packages::part("strace")?);
     command.args(["-f", "-qq", "-s", "4096", "-e", "trace=%file,open_by_handle_at", "-o"]).arg(&trace);
-    command.arg(lab::dist::bootstrap()?).arg("watch");
+    command.arg(lab::dist::bootstrap()?).args(["unit", "watch"]);
     Ok((command, trace))
 }
 

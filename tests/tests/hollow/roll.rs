@@ -53,7 +53,7 @@ fn every_pod_moves_to_the_new_network_by_evictions() -> Result<()> {
     let evictions = asked.get("create pods/eviction").copied().unwrap_or_default();
     ensure!(evictions >= pods as u64, "{asked:#?}");
     ensure!(!asked.contains_key("delete pods"), "{asked:#?}");
-    operator.ends(&["stragglers", "--phase", "new"], 0)?;
-    operator.ends(&["stragglers", "--phase", "old"], 3)?;
+    operator.ends(&["roll", "stragglers", "--phase", "new"], 0)?;
+    operator.ends(&["roll", "stragglers", "--phase", "old"], 3)?;
     cluster.hollow.ensure_sound()
 }

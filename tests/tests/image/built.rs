@@ -93,8 +93,10 @@ fn ensure_sealed(image: &BuildResult, machine: &Machine) -> Result<()> {
     }
     let keys = files(&machine.disk("/etc/ssh"))?;
     ensure!(!keys.iter().any(|key| key.display().to_string().contains("ssh_host_")), "{keys:?}");
-    let check =
-        machine.chrooted(&["crossfade-bootstrap", "seal", "--check"]).output().context("seal --check")?;
+    let check = machine
+        .chrooted(&["crossfade-bootstrap", "image", "seal", "--check"])
+        .output()
+        .context("seal --check")?;
     let said = [check.stdout, check.stderr].concat();
     ensure!(check.status.success(), "seal --check of the finished image: {}", String::from_utf8_lossy(&said));
     Ok(())

@@ -186,9 +186,9 @@ fn judged(fault: &Fault) -> Result<()> {
     (fault.make)(&machine)?;
     for (judge, status, words) in fault.verdicts {
         let said = match judge {
-            Judge::Selftest => looked(&machine, &["selftest", "--image"], *status)?,
-            Judge::Check => looked(&machine, &["seal", "--check"], *status)?,
-            Judge::Seal => looked(&machine, &["seal"], *status)?,
+            Judge::Selftest => looked(&machine, &["image", "selftest", "--image"], *status)?,
+            Judge::Check => looked(&machine, &["image", "seal", "--check"], *status)?,
+            Judge::Seal => looked(&machine, &["image", "seal"], *status)?,
             Judge::Boot(unit) => booted(&mut machine, unit, words)?,
         };
         for words in *words {
@@ -230,7 +230,7 @@ fn ran() -> Result<()> {
     ensure_held(&mut machine)?;
     ensure_released(&mut machine, 2)?;
     machine.halt()?;
-    let said = looked(&machine, &["seal"], NO)?;
+    let said = looked(&machine, &["image", "seal"], NO)?;
     for words in ["attachments of this machine's pods would lose their DEL", "sandbox", "/etc/machine-id"] {
         ensure!(said.contains(words), "seal does not say {words:?}:\n{said}");
     }

@@ -118,7 +118,7 @@ impl Annotated {
     /// A pass that succeeds: the targets of its changes with their outcomes, `wait` left out, and its notes.
     pub(super) fn sweep(&self, more: &[&str]) -> Result<Swept> {
         let output =
-            self.tree.bootstrap(&["sweep", "--output=json"])?.args(more).output().context("sweep")?;
+            self.tree.bootstrap(&["unit", "sweep", "--output=json"])?.args(more).output().context("sweep")?;
         ensure!(output.status.success(), "{output:?}");
         let answer: Value = serde_json::from_slice(&output.stdout)?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -101,11 +101,11 @@ fn tree(node: &str, conf_dir: &str) -> Result<Tree> {
 fn a_final_image_takes_back_what_was_said() -> Result<()> {
     let left = LeavingNode::new("final", "none")?;
     let before = left.subject.node()?;
-    let planned = left.done(&["retract", "--dry-run"])?;
+    let planned = left.done(&["unit", "retract", "--dry-run"])?;
     ensure!(left.subject.node()? == before, "a dry run wrote on the Node");
-    ensure!(left.done(&["retract"])? == planned, "{planned}");
+    ensure!(left.done(&["unit", "retract"])? == planned, "{planned}");
     let node = left.has_left("Unknown", "FinalImage")?;
-    let said = left.done(&["retract"])?;
+    let said = left.done(&["unit", "retract"])?;
     ensure!(said.starts_with("keep"), "{said}");
     ensure!(left.subject.node()? == node, "written at every boot");
     Ok(())
@@ -114,7 +114,7 @@ fn a_final_image_takes_back_what_was_said() -> Result<()> {
 fn a_boot_that_is_switched_off_takes_back_what_was_said() -> Result<()> {
     let left = LeavingNode::new("off-at-boot", "private")?;
     left.tree.write("etc/crossfade/disabled", "")?;
-    left.done(&["retract"])?;
+    left.done(&["unit", "retract"])?;
     left.has_left("False", "SwitchedOff").map(drop)
 }
 
@@ -130,7 +130,7 @@ fn uninstalling_takes_back_what_was_said() -> Result<()> {
 fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
     let left = LeavingNode::silent("silent", "none")?;
     let before = left.subject.node()?;
-    left.done(&["retract"])?;
+    left.done(&["unit", "retract"])?;
     ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
     Ok(())
 }
@@ -138,7 +138,7 @@ fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
 fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
     let left = LeavingNode::new("partaker", "private")?;
     let before = left.subject.node()?;
-    let (status, said) = left.run(&["retract"])?;
+    let (status, said) = left.run(&["unit", "retract"])?;
     ensure!(status == Some(3) && said.contains("takes part"), "{status:?}: {said}");
     ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
     Ok(())
@@ -148,7 +148,7 @@ fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
 fn it_waits_for_kubelet_s_credential() -> Result<()> {
     let left = LeavingNode::new("patience", "none")?;
     fs::remove_file(left.tree.path("etc/kubernetes/kubelet.conf"))?;
-    let mut command = left.tree.bootstrap(&["retract", "--timeout", "600"])?;
+    let mut command = left.tree.bootstrap(&["unit", "retract", "--timeout", "600"])?;
     let mut retract = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     left.give()?;
     let status = until("its end", WITHIN, || Ok(retract.try_wait()?))?;
@@ -162,7 +162,7 @@ fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
     let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
     let left = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
     left.give()?;
-    let (status, said) = left.run(&["retract", "--timeout", "1"])?;
+    let (status, said) = left.run(&["unit", "retract", "--timeout", "1"])?;
     ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");
     // Nobody is kept from leaving by it.
     left.tree.settings(

@@ -123,14 +123,14 @@ impl Tree {
 
     /// What `render` tells kubelet.
     pub(crate) fn render(&self) -> Result<String> {
-        let Output { status, stderr, .. } = self.bootstrap(&["render"])?.output()?;
+        let Output { status, stderr, .. } = self.bootstrap(&["unit", "render"])?.output()?;
         ensure!(status.success(), "render ended with {status}: {}", String::from_utf8_lossy(&stderr));
         self.read("run/crossfade/kubelet.env")
     }
 
     /// What `render --check` has against it.
     pub(crate) fn check(&self) -> Result<Vec<String>> {
-        let output = self.bootstrap(&["render", "--check", "--output", "json"])?.output()?;
+        let output = self.bootstrap(&["unit", "render", "--check", "--output", "json"])?.output()?;
         let answer: Value = serde_json::from_slice(&output.stdout).context("render --check")?;
         let findings = answer["problems"].as_array().context("problems")?;
         Ok(findings.iter().filter_map(|finding| finding["what"].as_str().map(str::to_owned)).collect())

@@ -1,4 +1,4 @@
-//! `crossfade-bootstrap watch` on a node's files, and its Node.
+//! `crossfade-bootstrap unit watch` on a node's files, and its Node.
 
 use std::fs::{self, File};
 use std::process::{Child, Stdio};
@@ -55,7 +55,7 @@ impl WatchedNode {
         }
         let log = File::create(tree.path("watch.log"))?;
         let watch = tree
-            .bootstrap(&["watch"])?
+            .bootstrap(&["unit", "watch"])?
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -296,9 +296,9 @@ fn switched_off() -> Result<()> {
     ensure_as_without_us(&machine)?;
     ensure!(records(&machine)?.len() == 2, "the pods of before are on record until somebody closes them");
     Manager::Dpkg.remove(&machine, Place::Node, &[])?.refused(&["2 attachments would lose their DEL"])?;
-    let planned = machine.run(&["crossfade-bootstrap", "sweep", "--dry-run"])?;
+    let planned = machine.run(&["crossfade-bootstrap", "unit", "sweep", "--dry-run"])?;
     ensure!(planned.lines().filter(|line| line.starts_with("close ")).count() == 2, "{planned}");
-    machine.run(&["crossfade-bootstrap", "sweep"])?;
+    machine.run(&["crossfade-bootstrap", "unit", "sweep"])?;
     ensure!(records(&machine)?.is_empty(), "{:?}", records(&machine)?);
     Manager::Dpkg.remove(&machine, Place::Node, &[])?.done()?;
     ensure_gone(&mut machine)

@@ -127,7 +127,10 @@ impl Bench {
 
     /// The command of a proof.
     pub(crate) fn command(&self) -> Result<Command> {
-        person::bootstrap(self.node(), &["prove", "old", "--bin-dir", BIN_DIR, "--bin-dir", "/usr/lib/cni"])
+        person::bootstrap(
+            self.node(),
+            &["unit", "prove", "old", "--bin-dir", BIN_DIR, "--bin-dir", "/usr/lib/cni"],
+        )
     }
 
     /// Proves, and expects this exit status; all that was said, and the result.

@@ -1,4 +1,4 @@
-//! Proofs by packets: `crossfade-bootstrap prove` through the real plugin and real CNI plugins, on datapaths of which each is wrong in one way.
+//! Proofs by packets: `crossfade-bootstrap unit prove` through the real plugin and real CNI plugins, on datapaths of which each is wrong in one way.
 
 mod bench;
 mod broken;

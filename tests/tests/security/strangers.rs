@@ -78,7 +78,7 @@ impl Tree {
     /// Starts `watch` and waits until it has written its first status.
     fn watch(&self) -> Result<Running> {
         let log = fs::File::create(self.path("watch.log"))?;
-        let mut command = self.bootstrap(&["watch"])?;
+        let mut command = self.bootstrap(&["unit", "watch"])?;
         let mut watch = Running(command.stdout(log.try_clone()?).stderr(log).spawn()?);
         until("the first status of watch", LIMIT, || {
             if let Some(status) = watch.0.try_wait()? {
@@ -141,7 +141,7 @@ fn lock_of_watch_is_closed_to_others() -> Result<()> {
     }
     ensure!(!held.is_empty(), "not even the status can be opened, so nothing is shown");
     let watch = tree.watch()?;
-    let second = tree.bootstrap(&["watch"])?.output()?;
+    let second = tree.bootstrap(&["unit", "watch"])?.output()?;
     ensure!(second.status.code() == Some(75), "a second watch: {}", second.status);
     let lock = tree.path("run/crossfade/locks/watch.lock");
     let free = Command::new("flock").arg("--nonblock").arg(&lock).arg("true").status()?;
@@ -200,7 +200,12 @@ fn confs_that_are_no_files_hold_nobody_up() -> Result<()> {
     }
     mkfifo(&tree.path("opt/cni/bin/crossfade"), Mode::from_bits_truncate(0o777))?;
     tree.watch()?.end()?;
-    for arguments in [&["boot", "--dry-run"][..], &["explain"], &["status"], &["gate", "--dry-run"]] {
+    for arguments in [
+        &["unit", "boot", "--dry-run"][..],
+        &["image", "explain"],
+        &["status"],
+        &["unit", "gate", "--dry-run"],
+    ] {
         let mut command = tree.bootstrap(arguments)?;
         let mut running = Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         until(&format!("the end of {arguments:?}"), LIMIT, || Ok(running.0.try_wait()?))?;

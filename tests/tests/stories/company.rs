@@ -173,7 +173,7 @@ fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
             scene.end(&pod).with_context(|| format!("under {limit}"))?;
         }
         if ran.is_err() && scene.containerd.release().forgets_failed_adds() {
-            scene.told(&["sweep"], 0).with_context(|| format!("under {limit}"))?;
+            scene.told(&["unit", "sweep"], 0).with_context(|| format!("under {limit}"))?;
         }
         scene.expect_nothing().with_context(|| format!("under {limit}"))?;
     }

@@ -50,7 +50,7 @@ pub(crate) fn a_del_that_went_past_us_is_made_up_for_by_the_sweep() -> Result<()
     scene.expect(2, 0, 2)?;
     scene.told(&["install"], 0)?;
     scene.expect_loaded("crossfade")?;
-    let swept = scene.told(&["sweep"], 0)?;
+    let swept = scene.told(&["unit", "sweep"], 0)?;
     ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 1, "{swept}");
     ensure!(scene.calls_for(&pod)?.last().is_some_and(|call| call == "spy-old DEL eth0"), "{calls:?}");
     scene.end(&living)?;

@@ -291,7 +291,7 @@ impl Player {
     }
 
     fn sweep(&self) -> Result<()> {
-        let output = self.scene.bootstrap(&["sweep"])?.output()?;
+        let output = self.scene.bootstrap(&["unit", "sweep"])?.output()?;
         let said =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         // 1 where a DEL fails, 75 where the runtime lists nothing and a netns is there.
@@ -339,7 +339,7 @@ impl Player {
         }
         self.pods.clear();
         // Whoever was undone badly and forgotten by containerd is the sweep's.
-        let swept = self.scene.told(&["sweep"], 0)?;
+        let swept = self.scene.told(&["unit", "sweep"], 0)?;
         ensure!(self.strangers || !swept.lines().any(|line| line.starts_with("close")), "{swept}");
         self.scene.expect_nothing()?;
         let mut open = BTreeSet::new();

@@ -196,7 +196,7 @@ impl Walker for Place {
                     install_package(&self.worker().node)?;
                 }
                 START_WATCH => {
-                    package::run(&self.worker().node, &["boot"])?;
+                    package::run(&self.worker().node, &["unit", "boot"])?;
                     self.worker().start_watch()?;
                 }
                 "systemctl disable --now crossfade-watch" => self.worker().stop_watch()?,

@@ -32,7 +32,7 @@ use crate::version::V1;
         title = "Crossfade node settings",
         description = "How a node takes part. The first of /etc/crossfade/node.json, /run/crossfade/node.json and \
             /usr/lib/crossfade/node.json wins as a whole; an absent file is all defaults. Beyond this schema: a taint's key and effect are \
-            listed once; crossfade-bootstrap render --check holds labels and taints against the rules of kubelet and of the API server.",
+            listed once; crossfade-bootstrap unit render --check holds labels and taints against the rules of kubelet and of the API server.",
         extend(
             "if" = {"required": ["desired"], "properties": {"desired": {"const": "node-annotation"}}},
             "then" = {"required": ["allowed"], "properties": {"allowed": {"minItems": 1}}}

@@ -167,7 +167,7 @@ pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
             step.run, step.to
         );
         let fix =
-            "let the run move the pods, or take the node out of it with kubectl crossfade skip or abort";
+            "let the run move the pods, or take the node out of it with kubectl crossfade roll skip or abort";
         refusals.push(Problem::new(what).at("the Node's annotation crossfade/step").fix(fix));
     }
     let Some(policy) = &facts.policy else { return Decision { refusals, candidates: Vec::new() } };

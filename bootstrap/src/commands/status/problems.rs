@@ -79,7 +79,7 @@ pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Pro
     let routes = routes.map(|what| {
         Problem::new(format!("host routes are missing or left over; sweep would {what}"))
             .at("table 1003")
-            .fix("run crossfade-bootstrap sweep")
+            .fix("run crossfade-bootstrap unit sweep")
     });
     damaged.chain(routes).collect()
 }

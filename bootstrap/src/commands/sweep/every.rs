@@ -29,7 +29,7 @@ pub fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Fai
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::cli::{Cli, Command, UnitCommand};
     use clap::Parser;
     use std::ffi::OsString;
 
@@ -37,6 +37,7 @@ mod tests {
     fn a_pass_is_told_everything_but_to_go_on_and_where_the_node_is() {
         let line = [
             "crossfade-bootstrap",
+            "unit",
             "sweep",
             "--host",
             "/host",
@@ -61,7 +62,7 @@ mod tests {
             "json",
         ];
         let cli = Cli::try_parse_from(line).expect("valid");
-        let Command::Sweep(wanted) = &cli.command else { panic!("{:?}", cli.command) };
+        let Command::Unit(UnitCommand::Sweep(wanted)) = &cli.command else { panic!("{:?}", cli.command) };
         let mut expected: Vec<OsString> = line[1..].iter().map(OsString::from).collect();
         for left_out in ["--host", "/host", "--every", "9"] {
             expected.retain(|word| word != left_out);

@@ -191,7 +191,7 @@ fn owed(facts: &Facts) -> Option<Finding> {
         .seen(last)
         .seen(calls(facts));
     Some(finding.by_hand(step).run(
-        "crossfade-bootstrap sweep",
+        "crossfade-bootstrap unit sweep",
         "runs the DELs of sandboxes that the runtime has forgotten; kubelet runs the others again",
     ))
 }

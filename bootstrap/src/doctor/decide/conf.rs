@@ -56,7 +56,7 @@ fn plugin(facts: &Facts) -> Option<Finding> {
     }
     let dirs: Vec<String> = dirs.iter().map(|dir| format!(" --bin-dir {}", word(dir))).collect();
     Some(finding.run(
-        format!("crossfade-bootstrap place{}", dirs.concat()),
+        format!("crossfade-bootstrap unit place{}", dirs.concat()),
         "copies the package's plugin to where the runtime looks",
     ))
 }

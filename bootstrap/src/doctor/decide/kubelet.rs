@@ -21,7 +21,7 @@ fn boot(facts: &Facts) -> Option<Finding> {
         finding
             .seen(last_lines(facts, BOOT_UNIT))
             .run(
-                "crossfade-bootstrap boot --dry-run",
+                "crossfade-bootstrap unit boot --dry-run",
                 "says everything that stands in the way, and changes nothing",
             )
             .run("systemctl restart crossfade-boot", "runs boot again; it changes only what is missing"),

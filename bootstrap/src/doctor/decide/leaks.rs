@@ -9,7 +9,7 @@ use crate::node::leaks::{Leak, leaked_attachments};
 use crate::node::sweep_candidates::{SweepCandidate, contradiction};
 
 /// A sweep believes that no sandbox lives only if a person says so.
-const SWEEP_ALL: &str = "printf '[]' >/run/crossfade/none-lives.json && crossfade-bootstrap sweep --listed /run/crossfade/none-lives.json";
+const SWEEP_ALL: &str = "printf '[]' >/run/crossfade/none-lives.json && crossfade-bootstrap unit sweep --listed /run/crossfade/none-lives.json";
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let grace = facts.node.policy().map_or_else(Gc::default, |policy| policy.gc).grace_secs;
@@ -40,8 +40,8 @@ fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option
         let what = "is the sweep for a runtime that is right to list nothing; look first whether pods of this node still run";
         return Some(finding.seen([seen]).run(SWEEP_ALL, what));
     }
-    Some(finding.run("crossfade-bootstrap sweep --dry-run", "lists what a sweep would close").run(
-        "crossfade-bootstrap sweep",
+    Some(finding.run("crossfade-bootstrap unit sweep --dry-run", "lists what a sweep would close").run(
+        "crossfade-bootstrap unit sweep",
         "runs the DELs that are owed; watch does the same every ten minutes",
     ))
 }
@@ -52,7 +52,7 @@ fn waits(leaks: &[Leak]) -> Option<Finding> {
     Some(
         finding
             .by_hand("start the agent of that network on this node again, or list the network under \"retired\" of the policy if it is gone for good")
-            .run("crossfade-bootstrap sweep", "runs the DELs then"),
+            .run("crossfade-bootstrap unit sweep", "runs the DELs then"),
     )
 }
 
@@ -74,7 +74,7 @@ fn sweep(facts: &Facts) -> Option<Finding> {
     Some(
         finding
             .run("journalctl --unit=crossfade-sweep --lines=50", "has what the delegates said")
-            .run("crossfade-bootstrap sweep", "is one more pass"),
+            .run("crossfade-bootstrap unit sweep", "is one more pass"),
     )
 }
 

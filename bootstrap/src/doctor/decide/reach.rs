@@ -17,8 +17,10 @@ fn routes(facts: &Facts) -> Option<Finding> {
     let finding =
         Finding::new(Code::HostRoutes, cause).on(["table 1003"]).seen([format!("sweep would {what}")]);
     Some(
-        finding
-            .run("crossfade-bootstrap sweep", "restores missing routes, and removes those of no attachment"),
+        finding.run(
+            "crossfade-bootstrap unit sweep",
+            "restores missing routes, and removes those of no attachment",
+        ),
     )
 }
 

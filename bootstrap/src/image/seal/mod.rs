@@ -28,7 +28,7 @@ use crate::cli::exit::Failure;
 use crate::cli::{Global, Seal};
 
 /// The hint of a run that only checks.
-const REMEDY: &str = "crossfade-bootstrap seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
+const REMEDY: &str = "crossfade-bootstrap image seal removes what is to be removed, unless something is refused; --allow PATH lets something stay";
 
 /// Removes what may be removed, or refuses; only looks with `--check` and in a dry run.
 ///

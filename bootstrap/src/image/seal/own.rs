@@ -86,7 +86,7 @@ pub fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
         all.push(SealFinding::refused(
             shown.join("attachments"),
             format!("{} {noun} of this machine's pods would lose their DEL: {named}", lines.len()),
-            "remove the pods, so that the runtime calls DEL, then crossfade-bootstrap sweep; crossfade-bootstrap attachments lists them",
+            "remove the pods, so that the runtime calls DEL, then crossfade-bootstrap unit sweep; crossfade-bootstrap attachments lists them",
         ));
     }
     let real = fs::canonicalize(&layout.state_dir).unwrap_or_else(|_| layout.state_dir.clone());

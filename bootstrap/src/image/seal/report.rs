@@ -80,7 +80,7 @@ impl Report for SealReport {
         });
         let left = self.changes.iter().filter(|done| self.asked && !is_kept(done)).map(|done| {
             let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
-            problem.fix("run crossfade-bootstrap seal without --check, which removes it")
+            problem.fix("run crossfade-bootstrap image seal without --check, which removes it")
         });
         refused.chain(left).collect()
     }

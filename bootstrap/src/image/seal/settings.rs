@@ -22,7 +22,7 @@ const RUN: &str = SETTINGS_DIRS[1];
 const BOOT_UNIT: &str = "/usr/lib/systemd/system/crossfade-boot.service";
 /// What a header with a secret is called, or what its name holds.
 const SECRET_HEADERS: [&str; 4] = ["authorization", "cookie", "token", "api-key"];
-const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap bake)";
+const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap image bake)";
 
 /// The policy, as far as it counts.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -158,8 +158,8 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             continue;
         }
         let (wanted, env): (&[&str], _) = match unit_on_disk.role {
-            Role::Kubelet => (&["gate", "render"], KUBELET_ENV),
-            Role::Runtime(_) => (&["render --runtime"], RUNTIME_ENV),
+            Role::Kubelet => (&["unit gate", "unit render"], KUBELET_ENV),
+            Role::Runtime(_) => (&["unit render --runtime"], RUNTIME_ENV),
         };
         let found = ours(unit);
         let reset = format!("take what resets it out of {}", later(unit));

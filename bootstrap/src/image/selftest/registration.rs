@@ -26,7 +26,7 @@ pub(super) fn checks(root: &Root, node: &Node) -> Vec<Check> {
         Err(failure) => {
             let fault = |problem: &Problem| {
                 let fix =
-                    "change node.json, or who else says it, then ask crossfade-bootstrap render --check";
+                    "change node.json, or who else says it, then ask crossfade-bootstrap unit render --check";
                 Fault::new(&problem.what, fix)
             };
             decided(ID, failure.problems.iter().map(fault).collect(), "")

@@ -108,8 +108,8 @@ impl<'a> CheckedSettings<'a> {
             (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
             (Err(why), file) => {
                 let fix = match file {
-                    Some(_) => "mend it, or have crossfade-bootstrap bake write another",
-                    None => "have crossfade-bootstrap bake write one",
+                    Some(_) => "mend it, or have crossfade-bootstrap image bake write another",
+                    None => "have crossfade-bootstrap image bake write one",
                 };
                 decided(ID, vec![Fault::new(why, fix)], "")
             }

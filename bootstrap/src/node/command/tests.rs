@@ -88,3 +88,12 @@ fn stderr_goes_to_a_file_or_nowhere_whatever_its_length() {
     assert!(to(StderrTo::File(File::create(&path).expect("file"))).expect("ran").stderr.is_empty());
     assert_eq!(std::fs::read_to_string(&path).expect("written"), "more than ten bytes\n");
 }
+
+/// systemd would take a message of the program for one that `crossfade-bootstrap` sent, and complain that it came from another process.
+#[test]
+fn a_program_cannot_speak_for_the_unit_that_runs_it() {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"echo "<$NOTIFY_SOCKET$WATCHDOG_USEC>""#]);
+    command.env("NOTIFY_SOCKET", "/run").env("WATCHDOG_USEC", "1");
+    assert_eq!(run(&mut command, limits(LONG)).expect("answered").stdout_text(), "<>\n");
+}

@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, UnitCommand};
 
 const PROGRAM: &str = "crossfade-bootstrap";
 
@@ -35,7 +35,7 @@ fn in_unit(command: OwnCommand) -> Cli {
     let cli = parse(line[end_of_options + 2..].iter().cloned());
     let (found, expected) = (cli.global(), global());
     assert_eq!(found.root, expected.root);
-    if !matches!(cli.command, Command::Place(_)) {
+    if !matches!(cli.command, Command::Unit(UnitCommand::Place(_))) {
         assert_eq!(
             (&found.state_dir, &found.run_dir, &found.policy),
             (&expected.state_dir, &expected.run_dir, &expected.policy)
@@ -48,7 +48,7 @@ fn in_unit(command: OwnCommand) -> Cli {
 fn a_proof() {
     let cli = in_unit(OwnCommand::prove(Side::New, 7, Path::new("/conf"), &dirs()));
     let conf_dir = cli.global().conf_dir;
-    let Command::Prove(prove) = cli.command else { panic!("{:?}", cli.command) };
+    let Command::Unit(UnitCommand::Prove(prove)) = cli.command else { panic!("{:?}", cli.command) };
     assert_eq!((prove.network, prove.turn, prove.bin_dirs), (Side::New, 7, dirs()));
     assert_eq!(conf_dir, Path::new("/conf"));
 }
@@ -58,7 +58,7 @@ fn a_pass_for_watch() {
     for endpoint in [Some("unix:///run/c.sock"), None] {
         let cli = in_unit(OwnCommand::sweep(3, endpoint, Path::new("/conf"), &dirs()));
         let conf_dir = cli.global().conf_dir;
-        let Command::Sweep(sweep) = cli.command else { panic!("{:?}", cli.command) };
+        let Command::Unit(UnitCommand::Sweep(sweep)) = cli.command else { panic!("{:?}", cli.command) };
         assert_eq!((sweep.turn, sweep.bin_dirs, sweep.every), (Some(3), dirs(), None));
         assert_eq!(sweep.runtime.runtime_endpoint.as_deref(), endpoint);
         assert_eq!(conf_dir, Path::new("/conf"));
@@ -68,18 +68,18 @@ fn a_pass_for_watch() {
 #[test]
 fn the_plugin_s_places() {
     let cli = in_unit(OwnCommand::place(&dirs()));
-    let Command::Place(place) = cli.command else { panic!("{:?}", cli.command) };
+    let Command::Unit(UnitCommand::Place(place)) = cli.command else { panic!("{:?}", cli.command) };
     assert_eq!(place.bin_dirs, dirs());
 }
 
 #[test]
 fn a_pass_of_a_pod_is_told_everything_but_to_go_on_and_where_the_node_is() {
-    let line = "sweep --host /host --every 9 --conf-dir /c --state-dir /s --run-dir /r --policy /p --listed /l --bin-dir /b \
+    let line = "unit sweep --host /host --every 9 --conf-dir /c --state-dir /s --run-dir /r --policy /p --listed /l --bin-dir /b \
                 --runtime-endpoint /e --dry-run --output json";
     let cli = parse(line.split_ascii_whitespace().map(OsString::from));
-    let Command::Sweep(wanted) = &cli.command else { panic!("{:?}", cli.command) };
+    let Command::Unit(UnitCommand::Sweep(wanted)) = &cli.command else { panic!("{:?}", cli.command) };
     let built = parse(OwnCommand::pass(&cli.global(), wanted).into_arguments());
-    let Command::Sweep(pass) = &built.command else { panic!("{:?}", built.command) };
+    let Command::Unit(UnitCommand::Sweep(pass)) = &built.command else { panic!("{:?}", built.command) };
     assert_eq!((pass.every, built.global().host), (None, None));
     assert_eq!((&pass.listed, &pass.bin_dirs), (&wanted.listed, &wanted.bin_dirs));
     assert_eq!(pass.runtime.runtime_endpoint, wanted.runtime.runtime_endpoint);

@@ -331,7 +331,7 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
 #[must_use]
 pub fn drop_in(conf_dir: &Path) -> String {
     format!(
-        "# Written by crossfade-bootstrap render --runtime at every start of the runtime; node.json decides.\n\
+        "# Written by crossfade-bootstrap unit render --runtime at every start of the runtime; node.json decides.\n\
          version = {DROP_IN_VERSION}\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
         CniKey::ConfDir.name(),
         conf_dir.display(),

@@ -98,7 +98,7 @@ fn every_credential_is_named_where_it_lies_and_never_quoted() {
             "etc/crio/crio.conf.d/10.conf",
             "[crio.image]\nglobal_auth_file = \"/srv/pull-secret.json\"\n",
         );
-        let run = tree.run(&["seal", "--check", "--output", "json"]);
+        let run = tree.run(&["image", "seal", "--check", "--output", "json"]);
         let told: serde_json::Value = serde_json::from_str(&run.out).expect("JSON");
         let path = format!("/{file}");
         let none = Vec::new();
@@ -115,7 +115,7 @@ fn every_credential_is_named_where_it_lies_and_never_quoted() {
         assert_eq!(run.status, 3, "{file}: {told}");
         assert!(!told.to_string().contains(SECRET), "{file}: {told}");
         assert!(tree.has(file), "{file}");
-        tree.told(&["seal", "--check", "--allow", &path], 0);
+        tree.told(&["image", "seal", "--check", "--allow", &path], 0);
     }
     assert!(missed.is_empty(), "{} of {} are not seen: {missed:#?}", missed.len(), PLANTED.len());
 }
@@ -126,7 +126,7 @@ fn what_holds_no_credential_may_stay() {
     for (file, content) in HARMLESS {
         tree.write(file, content);
     }
-    assert!(tree.told(&["seal", "--check"], 0).contains("nothing is in the way of an image"));
+    assert!(tree.told(&["image", "seal", "--check"], 0).contains("nothing is in the way of an image"));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_conf_with_a_credential_is_named_wherever_the_runtime_reads_confs() {
         "srv/net.d/10-x.conflist",
         r#"{"name":"x","plugins":[{"type":"x","k8s_auth_token":"canary-77ab"}]}"#,
     );
-    let told = document(&tree, &["seal", "--check"], 3);
+    let told = document(&tree, &["image", "seal", "--check"], 3);
     assert!(told.to_string().contains("a conf with a credential written into it (k8s_auth_token)"), "{told}");
     assert!(!told.to_string().contains(SECRET), "{told}");
     let (_, fix) = finding(&told, "/srv/net.d/10-x.conflist");

@@ -35,10 +35,11 @@ fn texts<'a>(document: &'a Value, list: &str, key: &str) -> Vec<&'a str> {
 fn an_image_as_it_should_be_is_sealed_already() {
     let tree = image();
     let before = tree.files();
-    for arguments in [&["seal"][..], &["seal", "--check"], &["seal", "--dry-run"]] {
+    for arguments in [&["image", "seal"][..], &["image", "seal", "--check"], &["image", "seal", "--dry-run"]]
+    {
         assert_eq!(tree.told(arguments, 0), format!("note: {CLEAN}\n"), "{arguments:?}");
     }
-    let told = document(&tree, &["seal", "--check"], 0);
+    let told = document(&tree, &["image", "seal", "--check"], 0);
     assert_eq!(
         told,
         json!({"version":1,"ok":true,"problems":[],"sealed":true,"dryRun":true,"findings":[],"changes":[],"notes":[CLEAN]})
@@ -50,36 +51,36 @@ fn an_image_as_it_should_be_is_sealed_already() {
 fn what_a_used_machine_generated_is_removed_and_nothing_else() {
     let (tree, clean) = (used(), manifest(&image()));
     let before = manifest(&tree);
-    let checked = document(&tree, &["seal", "--check"], 3);
+    let checked = document(&tree, &["image", "seal", "--check"], 3);
     assert_eq!((&checked["sealed"], &checked["findings"]), (&json!(false), &json!([])));
     let targets = texts(&checked, "changes", "target");
     for (path, target) in DIRT {
         assert!(targets.contains(&target), "{path}: {targets:?}");
     }
-    let planned = tree.told(&["seal", "--dry-run"], 0);
+    let planned = tree.told(&["image", "seal", "--dry-run"], 0);
     assert!(planned.contains("remove   /var/lib/cni/networks/cbr0  (leases"), "{planned}");
     assert!(planned.contains("; 2 files)") && planned.contains("empty    /etc/machine-id  ("), "{planned}");
     assert_eq!(manifest(&tree), before, "nothing is changed by looking");
 
     let inode = tree.path("etc/machine-id").metadata().expect("machine-id").ino();
-    let done = tree.told(&["seal"], 0);
+    let done = tree.told(&["image", "seal"], 0);
     assert_eq!(done, planned, "a dry run says what is done");
     assert_eq!(manifest(&tree), clean);
     assert_eq!(tree.path("etc/machine-id").metadata().expect("machine-id").ino(), inode);
 
-    assert_eq!(tree.told(&["seal"], 0), format!("note: {CLEAN}\n"));
-    tree.told(&["seal", "--check"], 0);
+    assert_eq!(tree.told(&["image", "seal"], 0), format!("note: {CLEAN}\n"));
+    tree.told(&["image", "seal", "--check"], 0);
 }
 
 #[test]
 fn a_machine_id_that_is_not_initialized_stays() {
     let tree = image();
     tree.write("etc/machine-id", "uninitialized\n");
-    tree.told(&["seal", "--check"], 0);
+    tree.told(&["image", "seal", "--check"], 0);
     fs::remove_file(tree.path("etc/machine-id")).expect("remove");
-    tree.told(&["seal", "--check"], 0);
+    tree.told(&["image", "seal", "--check"], 0);
     symlink("../run/machine-id", tree.path("etc/machine-id")).expect("link");
-    assert!(tree.told(&["seal"], 3).contains("no regular file"));
+    assert!(tree.told(&["image", "seal"], 3).contains("no regular file"));
 }
 
 #[test]
@@ -89,7 +90,7 @@ fn what_may_stay_is_named_on_the_command_line_and_in_the_image() {
     tree.write("etc/crossfade/seal.allow", "/var/lib/cni/networks/cbr0/last_reserved_ip.0 # why not\n");
     tree.write("list", "/var/lib/cloud/*\n/nothing/of/this\n");
     let list = tree.path("list").display().to_string();
-    let done = tree.told(&["seal", "--allow", "/var/crash", "--allow-file", &list], 0);
+    let done = tree.told(&["image", "seal", "--allow", "/var/crash", "--allow-file", &list], 0);
     for stays in [
         "etc/ssh/ssh_host_ed25519_key",
         "var/lib/cni/networks/cbr0/last_reserved_ip.0",
@@ -105,10 +106,11 @@ fn what_may_stay_is_named_on_the_command_line_and_in_the_image() {
         done.contains(&format!("note: nothing had to be allowed by /nothing/of/this ({list}, line 2)")),
         "{done}"
     );
-    let again = tree.told(&["seal", "--check", "--allow", "/var/crash", "--allow-file", &list], 0);
+    let again = tree.told(&["image", "seal", "--check", "--allow", "/var/crash", "--allow-file", &list], 0);
     assert!(changes(&again).iter().all(|line| line.starts_with("keep ")), "{again}");
 
-    for (arguments, status) in [(["seal", "--allow", "var/x"], 2), (["seal", "--allow-file", "/nowhere"], 2)]
+    for (arguments, status) in
+        [(["image", "seal", "--allow", "var/x"], 2), (["image", "seal", "--allow-file", "/nowhere"], 2)]
     {
         let before = tree.files();
         tree.told(&arguments, status);
@@ -116,11 +118,12 @@ fn what_may_stay_is_named_on_the_command_line_and_in_the_image() {
     }
     tree.write("etc/crossfade/seal.allow", "/a/../b\n");
     assert!(
-        tree.told(&["seal"], 78).contains("/etc/crossfade/seal.allow, line 1: expected an absolute path")
+        tree.told(&["image", "seal"], 78)
+            .contains("/etc/crossfade/seal.allow, line 1: expected an absolute path")
     );
     tree.write("etc/crossfade/seal.allow", "/a\n");
     mode(&tree.path("etc/crossfade/seal.allow"), 0o666);
-    assert!(tree.told(&["seal"], 78).contains("writable by others"));
+    assert!(tree.told(&["image", "seal"], 78).contains("writable by others"));
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn no_link_leads_out_of_the_tree() {
     away("etc/ssh", "etc/ssh");
     away("var/lib/kubelet/pods/u1", "results");
     away("var/lib/cloud/instances", "results");
-    tree.told(&["seal"], 0);
+    tree.told(&["image", "seal"], 0);
     assert_eq!(outside.files(), before);
     assert!(!tree.has("var/lib/cni/results") && !tree.has("var/lib/kubelet/pods"));
     assert!(tree.has("etc/ssh"), "what lies above stays, and nothing is found behind it");
@@ -150,7 +153,7 @@ fn a_link_within_the_tree_is_followed_as_the_node_does() {
     tree.write("data/cni/networks/cbr0/10.244.0.2", "");
     fs::remove_dir_all(tree.path("var/lib/cni")).expect("remove");
     symlink("/data/cni", tree.path("var/lib/cni")).expect("link");
-    assert!(tree.told(&["seal"], 0).contains("remove   /var/lib/cni/networks/cbr0  ("));
+    assert!(tree.told(&["image", "seal"], 0).contains("remove   /var/lib/cni/networks/cbr0  ("));
     assert!(!tree.has("data/cni/networks/cbr0") && tree.has("data/cni/networks") && tree.has("var/lib/cni"));
 }
 
@@ -165,7 +168,7 @@ fn what_is_mounted_is_not_touched() {
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
         command.arg(outside.path("live")).arg(tree.path(target));
         command.arg(env!("CARGO_BIN_EXE_crossfade-bootstrap"));
-        command.args(["seal", "--output", "json", "--root"]).arg(tree.path(""));
+        command.args(["image", "seal", "--output", "json", "--root"]).arg(tree.path(""));
         let output = command.output().expect("unshare");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let told: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {output:?}"));

@@ -199,14 +199,14 @@ fn what_a_person_has_to_judge_is_refused_with_why_and_what_to_do() {
         tree.write("var/lib/systemd/random-seed", "seed");
         tree.write(file, content);
         let before = tree.files();
-        let told = document(&tree, &["seal"], 3);
+        let told = document(&tree, &["image", "seal"], 3);
         let (said, remedy) = finding(&told, path);
         assert!(said.contains(why) && remedy.contains(fix), "{file}: {said}: {remedy}");
         assert!(!told.to_string().contains(KEY), "{file}: {told}");
         assert_eq!(told["changes"][0]["outcome"], "skipped", "{file}: {told}");
         assert_eq!(tree.files(), before, "{file}: nothing is removed while something is refused");
         // Where it may stay, the rest goes.
-        let allowed = document(&tree, &["seal", "--allow", path], 0);
+        let allowed = document(&tree, &["image", "seal", "--allow", path], 0);
         assert_eq!(
             texts(&allowed, "changes", "action").iter().filter(|word| **word == "keep").count(),
             1,
@@ -222,10 +222,10 @@ fn all_that_is_refused_is_said_at_once() {
     tree.write("etc/crossfade/disabled", "");
     tree.write("var/lib/calico/nodename", "n1");
     tree.write("usr/lib/crossfade/policy.json", "{");
-    let lines = tree.told(&["seal", "--check"], 3);
+    let lines = tree.told(&["image", "seal", "--check"], 3);
     assert!(lines.contains("refuse   /etc/crossfade/disabled  (the off switch: every node"), "{lines}");
     assert!(lines.contains("would boot without Crossfade): remove it\n"), "{lines}");
-    let told = document(&tree, &["seal"], 3);
+    let told = document(&tree, &["image", "seal"], 3);
     let mut paths = texts(&told, "findings", "path");
     paths.sort_unstable();
     assert_eq!(
@@ -239,13 +239,14 @@ fn attachments_of_this_machine_s_pods_are_refused() {
     let tree = image();
     let entry = r#"{"version":1,"attachments":[{"containerID":"c1","ifname":"eth0","network":"old"}]}"#;
     tree.write("var/lib/crossfade/inventory.json", entry);
-    let (why, fix) = finding(&document(&tree, &["seal"], 3), "/var/lib/crossfade/attachments");
+    let (why, fix) = finding(&document(&tree, &["image", "seal"], 3), "/var/lib/crossfade/attachments");
     assert!(why.contains("1 attachment of this machine's pods would lose their DEL: c1 eth0"), "{why}");
     assert!(fix.contains("sweep") && tree.has("var/lib/crossfade/inventory.json"), "{fix}");
 
     fs::remove_file(tree.path("var/lib/crossfade/inventory.json")).expect("remove");
     tree.write("var/lib/crossfade/attachments/a/c1@eth0", "torn");
-    let (why, _) = finding(&document(&tree, &["seal"], 3), "/var/lib/crossfade/attachments/a/c1@eth0");
+    let (why, _) =
+        finding(&document(&tree, &["image", "seal"], 3), "/var/lib/crossfade/attachments/a/c1@eth0");
     assert!(why.contains("cannot be read"), "{why}");
     assert!(tree.has("var/lib/crossfade/attachments/a/c1@eth0"));
 }
@@ -256,11 +257,11 @@ fn a_file_of_ours_that_others_could_change_is_refused() {
     let plugin = tree.path("usr/libexec/crossfade/crossfade");
     for (bits, words) in [(0o4755, "setuid"), (0o775, "others than root"), (0o757, "others than root")] {
         fs::set_permissions(&plugin, fs::Permissions::from_mode(bits)).expect("mode");
-        let (why, fix) = finding(&document(&tree, &["seal"], 3), "/usr/libexec/crossfade/crossfade");
+        let (why, fix) = finding(&document(&tree, &["image", "seal"], 3), "/usr/libexec/crossfade/crossfade");
         assert!(why.contains(words) && fix.contains("chmod u-s,g-s,go-w"), "{bits:o}: {why}: {fix}");
     }
     mode(&plugin, 0o755);
-    tree.told(&["seal"], 0);
+    tree.told(&["image", "seal"], 0);
 }
 
 #[test]
@@ -269,20 +270,20 @@ fn settings_that_a_node_would_not_find_are_none() {
     fs::remove_file(tree.path("usr/lib/crossfade/policy.json")).expect("remove");
     fs::remove_file(tree.path("etc/cni/net.d/20-static.conflist")).expect("remove");
     let path = "/usr/lib/crossfade/policy.json";
-    let (why, fix) = finding(&document(&tree, &["seal"], 3), path);
+    let (why, fix) = finding(&document(&tree, &["image", "seal"], 3), path);
     assert!(why.contains("there is no policy") && fix.contains("bake"), "{why}: {fix}");
     tree.write("run/crossfade/policy.json", POLICY);
-    let (why, _) = finding(&document(&tree, &["seal"], 3), path);
+    let (why, _) = finding(&document(&tree, &["image", "seal"], 3), path);
     assert!(why.contains("in /run/crossfade alone, which is empty when a node boots"), "{why}");
-    tree.told(&["seal", "--allow", path], 0);
+    tree.told(&["image", "seal", "--allow", path], 0);
     assert!(!tree.has("run/crossfade"));
 
     // An image without us has nothing to settle; what the same settings say twice is only said.
     fs::remove_dir_all(tree.path("usr/libexec/crossfade")).expect("remove");
-    assert!(tree.told(&["seal"], 0).contains("Crossfade is not installed"));
+    assert!(tree.told(&["image", "seal"], 0).contains("Crossfade is not installed"));
     let tree = image();
     tree.write("etc/crossfade/policy.json", POLICY);
-    assert!(tree.told(&["seal"], 0).contains("says what the image's says"));
+    assert!(tree.told(&["image", "seal"], 0).contains("says what the image's says"));
 }
 
 #[test]
@@ -291,8 +292,8 @@ fn a_final_image_needs_no_policy_and_has_no_conf() {
     fs::remove_file(tree.path("usr/lib/crossfade/policy.json")).expect("remove");
     tree.write("usr/lib/crossfade/node.json", r#"{"version":1,"confDir":"none"}"#);
     let path = "/etc/cni/net.d/20-static.conflist";
-    let (why, _) = finding(&document(&tree, &["seal"], 3), path);
+    let (why, _) = finding(&document(&tree, &["image", "seal"], 3), path);
     assert!(why.contains("for the node's network before any agent is there"), "{why}");
     fs::remove_file(tree.path(&path[1..])).expect("remove");
-    tree.told(&["seal", "--check"], 0);
+    tree.told(&["image", "seal", "--check"], 0);
 }

@@ -149,7 +149,7 @@ const OF_UNITS: [Row; 13] = [
     (
         |tree| tree.write("etc/systemd/system/kubelet.service.d/90-own.conf", "[Service]\nExecStartPre=\n"),
         "order.commands",
-        "expected ExecStartPre=crossfade-bootstrap gate, then render, found none",
+        "expected ExecStartPre=crossfade-bootstrap unit gate, then unit render, found none",
         "/etc/systemd/system/kubelet.service.d/90-own.conf",
     ),
     (
@@ -287,7 +287,7 @@ fn each_is_found(rows: &[Row]) {
         };
         assert!(failed.iter().any(is_it), "{id}, {found}: {failed:#?}");
         assert!(failed.iter().all(|(of, ..)| of == id), "{id}, {found}: {failed:#?}");
-        let told = tree.run(&["selftest", "--image"]);
+        let told = tree.run(&["image", "selftest", "--image"]);
         assert!(told.status == 3 && told.out.contains(found) && told.out.contains("fix: "), "{}", told.out);
     }
 }

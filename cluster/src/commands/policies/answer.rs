@@ -1,8 +1,9 @@
 //! What `policies check` and `policies convert` answer.
 
 use netpol::compare::{Bound, Effect};
-use netpol::convert::report::{Entry, Outcome, Reference};
+use netpol::convert::report::{Entry, Outcome};
 use netpol::convert::{Conversion, Moment, MomentKind, Packet, StaleWaiver};
+use netpol::gather::Reference;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

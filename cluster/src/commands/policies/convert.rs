@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use migration::enforcement::KINDS;
+use migration::cni::enforcement::KINDS;
 use netpol::convert::{
     CONVERTED_FROM, Conversion, ConversionInput, Target, Waiver, Waivers, convert_policies,
 };

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use migration::enforcement::KINDS;
-use migration::support::Cni;
+use migration::cni::enforcement::KINDS;
+use migration::cni::support::Cni;
 use netpol::compare::{Bound, compare};
 use netpol::convert::Packet;
 use netpol::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};

@@ -1,18 +1,19 @@
 //! What the commands about policies go by.
 
-use migration::cidr::{self, Range};
+use migration::check::Scene;
+use migration::cni::cidr;
+use migration::cni::enforcement::{cluster_policies, enforces};
+use migration::cni::network::{calico, cilium};
+use migration::cni::support::{Cni, Strategy};
 use migration::config::Config;
-use migration::enforcement::{cluster_policies, enforces};
-use migration::network::{calico, cilium};
-use migration::scene::Scene;
-use migration::support::{Cni, Strategy};
 use migration::workload::release;
-use netpol::cilium::Settings;
 use netpol::convert::CONVERTED_FROM;
+use netpol::engines::cilium::Settings;
+use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{ADMIN, Engine, Reference, cluster};
-use netpol::kubernetes::Blocks;
 use netpol::world::Cluster;
 use serde_json::Value;
+use snapshot::Range;
 use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
 use types::exit::Exit;
 use types::problem::Problem;
@@ -124,7 +125,7 @@ impl PolicyInputs {
     /// The ranges from which pods of both networks get their addresses.
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
-        cidr::merged(
+        snapshot::merged(
             claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
     }
@@ -207,7 +208,7 @@ fn unknown(given: &PolicyInputs, kind: Kind) -> Problem {
             let problem = Problem::new(format!("{}: not all of them are known: {why}", kind.resource()));
             return problem
                 .at(kind.name())
-                .fix("dump all of them once: kubectl crossfade requirements --dump prints the script");
+                .fix("dump all of them once: kubectl crossfade check --dump-script prints the script");
         }
         _ => "they are not in the snapshot".into(),
     };

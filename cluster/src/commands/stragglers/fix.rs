@@ -1,14 +1,16 @@
-//! `stragglers --fix`: what moves stragglers, as a plan that is approved by its hash, and its run.
+//! `roll stragglers --fix`: what moves stragglers, as a plan that is approved by its hash, and its run.
 
 use std::collections::BTreeSet;
 
 use migration::check;
+use migration::check::Scene;
+use migration::plan;
 use migration::plan::canon::{self, Prefix};
 use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
-use migration::plan::{self, Plan, Survey, eta};
+use migration::plan::notes;
+use migration::plan::stragglers::{find, furthest};
+use migration::plan::{Plan, Survey};
 use migration::roll::run::{Bounds, Run, State};
-use migration::scene::Scene;
-use migration::stragglers::{find, furthest};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;
@@ -114,7 +116,7 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
     }
     let made = FixDetails {
         hash: canon::hash(&plan),
-        eta_seconds: eta::seconds(&plan),
+        eta_seconds: notes::eta_seconds(&plan),
         is_saved: wanted.save,
         notes: plan::notes(&scene, &survey, &plan),
         plan,
@@ -129,7 +131,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
     if !saved.plan.fixes_stragglers() {
         let what = format!("plan {hash} moves the cluster to another phase, and not single pods");
         let fix = format!(
-            "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade stragglers --fix --save"
+            "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade roll stragglers --fix --save"
         );
         return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
     }
@@ -215,7 +217,7 @@ impl FixPreview {
         if let Some(FixDetails { hash, is_saved, .. }) = &self.made {
             let short = canon::short(hash);
             document.text(if *is_saved {
-                format!("The plan is kept in the cluster. To carry it out: kubectl crossfade stragglers --fix --plan {short}")
+                format!("The plan is kept in the cluster. To carry it out: kubectl crossfade roll stragglers --fix --plan {short}")
             } else {
                 "To keep the plan in the cluster, where it can be carried out: the same with --save.".to_owned()
             });

@@ -1,7 +1,7 @@
 //! Counts all pods: those that run with the pod network, by node, and what all of them request.
 
+use migration::drive::objects::count_pod;
 use migration::roll::world::{Census, Hosts};
-use migration::seen::count_pod;
 
 use crate::live::call::Caller;
 use crate::live::watch::{Source, pages};

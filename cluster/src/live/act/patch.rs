@@ -6,9 +6,9 @@
 //! *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Update`; a merge patch that names a version is not
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
 
+use migration::drive::objects::FENCE;
+use migration::drive::objects::keys::DESIRED;
 use migration::roll::act::{Change, Patch};
-use migration::seen::FENCE;
-use migration::seen::keys::DESIRED;
 use serde_json::{Map, Value, json};
 use types::policy::Phase;
 use types::step;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use migration::capacity::Request;
 use migration::roll::world::Hosts;
+use migration::workload::capacity::Request;
 use serde_json::{Value, json};
 use snapshot::model::Text;
 use types::eviction::Evictions;

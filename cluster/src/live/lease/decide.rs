@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use migration::status::Holder;
+use migration::drive::status::Holder;
 
 use super::object::LeaseRecord;
 use super::{LASTS, MAX_EPOCH};

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use migration::status::Holder;
+use migration::drive::status::Holder;
 use serde_json::Value;
 use types::exit::Exit;
 use types::problem::Problem;

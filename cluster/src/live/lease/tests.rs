@@ -1,7 +1,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use migration::status::Holder;
+use migration::drive::status::Holder;
 use serde_json::{Value, json};
 
 use super::*;

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use types::eviction::Evictions;
 
+use migration::drive::objects;
 use migration::roll::act::{Act, Patch, PodId};
 use migration::roll::run::Run;
 use migration::roll::wish::Wish;
 use migration::roll::world::Hosts;
-use migration::seen;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::Session;
@@ -102,7 +102,7 @@ impl SessionAct {
             Self::Patch { hand, ask, labels, sender } => match change(&hand, &ask).await {
                 Ok(body) => {
                     // The watch tells of it later; until then, no decision may take the Node for untouched.
-                    if let Ok(node) = seen::node(&body, &labels) {
+                    if let Ok(node) = objects::node(&body, &labels) {
                         drop(sender.send(Event::Patched(node)));
                     }
                     Outcome::Done

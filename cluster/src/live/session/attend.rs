@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::drive::objects;
+use migration::drive::objects::PodClassifier;
 use migration::plan::{Gate, Plan};
 use migration::roll::world::Pod;
-use migration::seen::{self, PodClassifier};
 use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
@@ -66,11 +67,11 @@ impl Session {
         let task = match &place {
             WatchScope::Nodes => {
                 let labels = self.settings.pool_labels.clone();
-                self.watch(source, Box::new(move |json| seen::node(json, &labels).map(Some)), Event::Nodes)
+                self.watch(source, Box::new(move |json| objects::node(json, &labels).map(Some)), Event::Nodes)
             }
             WatchScope::Workloads(kind) => {
                 let kind = *kind;
-                let read = Box::new(move |json: &str| seen::workload(kind, json));
+                let read = Box::new(move |json: &str| objects::workload(kind, json));
                 self.watch(source, read, move |change| Event::Workloads(kind, change))
             }
             WatchScope::Run => {
@@ -79,7 +80,7 @@ impl Session {
             }
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
-                let read: Read<Pod> = Box::new(move |json| seen::pod(json, &about).map(Some));
+                let read: Read<Pod> = Box::new(move |json| objects::pod(json, &about).map(Some));
                 self.watch(source, read, move |change| Event::Pods(place.clone(), change))
             }
         };

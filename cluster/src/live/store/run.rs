@@ -209,7 +209,7 @@ fn text(run: &Run) -> Result<String, Failure> {
 
 fn another_run_goes_on(other: &Run) -> Failure {
     let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
-    let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade abort --to PHASE";
+    let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
     (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }
 

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use snapshot::model::Kind;
 
 use super::{Check, Need};
-use crate::finding::{Finding, Severity};
-use crate::scene::Scene;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
 
 /// See the module.
 pub(super) const CHECK: Check = Check {

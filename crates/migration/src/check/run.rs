@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use snapshot::model::{IllegibleObject, Kind, Reading};
 
-use super::{ALL, Check, kinds, requirements};
-use crate::finding::{Finding, Severity, Subject, sort, waive};
-use crate::scene::Scene;
+use super::{ALL, Check, kinds};
+use crate::check::Scene;
+use crate::check::cni::requirements;
+use crate::check::finding::{Finding, Severity, Subject, sort, waive};
 
 /// The code of a check that could not run.
 const NOT_CHECKED: (&str, &str) = ("not-checked", "objects that a check needs are not in the snapshot");
@@ -117,8 +118,8 @@ mod tests {
     use snapshot::model::Snapshot;
 
     use super::*;
+    use crate::cni::support::{Cni, Strategy};
     use crate::config::Config;
-    use crate::support::{Cni, Strategy};
 
     fn scene<'a>(snapshot: &'a Snapshot, config: &'a Config) -> Scene<'a> {
         // Nobody needs an object to say that Calico is no second network.

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use snapshot::model::{Kind, Snapshot};
 
 use super::Check;
+use crate::check::Scene;
+use crate::check::finding;
+use crate::check::finding::Finding;
+use crate::cni::support::{Cni, Strategy};
 use crate::config::{self, Config};
-use crate::finding::{self, Finding};
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
 use nearest::{CheckInput, snapshot};
 
 /// A cluster, and the migration that is planned for it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::support::Stage;
+use crate::cni::support::Stage;
 
 /// The smallest MTU that IPv6 works with. *Source*: RFC 8200, 5.
 const SMALLEST: u32 = 1280;

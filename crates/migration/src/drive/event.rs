@@ -8,11 +8,11 @@ use types::policy::Phase;
 use types::step::State;
 
 use super::Outcome;
+use crate::drive::status::Status;
 use crate::roll::act::{Act, Change, Patch, PodId};
 use crate::roll::invariant::Violation;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
-use crate::status::Status;
 
 /// What happens.
 #[derive(Debug, Clone)]

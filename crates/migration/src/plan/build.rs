@@ -1,34 +1,40 @@
-//! Makes a plan.
+//! The plan of a cluster, or what keeps it from being made.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot::model::Kind;
+use types::observed;
+use types::policy::Phase;
 use types::problem::Problem;
 
-use super::accepted::unaccepted;
 use super::parts::Course;
-use super::passes::{Passes, bridge};
-use super::silent::silent;
-use super::site::{Survey, cluster};
+use super::site::{Site, Survey, cluster, join_names};
 use super::waves::waves;
-use super::{Plan, blockers, parts};
-use crate::finding::Finding;
-use crate::scene::Scene;
+use super::{Plan, parts};
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::enforcement::{Coverage, lines};
+use crate::cni::support::Strategy;
+use crate::config::{Config, Freeze, Method, Waiver};
+use crate::plan::parts::{Disconnection, Passes, bridge};
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
 /// # Errors
 /// Everything that keeps the plan from being made, each with its object and what to do.
 pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
-    if let Some(problem) = blockers::strategy(scene.strategy) {
+    if let Some(problem) = strategy_problem(scene.strategy) {
         return Err(vec![problem]);
     }
     let passes = Passes::of(scene.strategy, &survey.sites);
-    let mut problems = blockers::snapshot(scene);
-    problems.extend(blockers::findings(scene, findings));
-    problems.extend(blockers::scaled(scene.config));
-    problems.extend(blockers::nothing_to_do(survey, passes.as_ref()));
-    problems.extend(silent(&survey.sites, passes.as_ref()));
+    let mut problems = snapshot_problem(scene);
+    problems.extend(findings_problem(scene, findings));
+    problems.extend(scaled_problem(scene.config));
+    problems.extend(nothing_to_do_problem(survey, passes.as_ref()));
+    problems.extend(missing_reports(&survey.sites, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
-    problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(blockers::disconnection_problem));
+    problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(disconnection_problem));
     problems.extend(passes.iter().flat_map(|passes| unaccepted(scene, &passes.targets)));
     let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
         return Err(problems);
@@ -45,4 +51,199 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
         policies: parts::policies(sites),
     };
     Ok(parts::plan(scene, findings, cluster, course))
+}
+
+/// Kinds without which there is no order of nodes.
+const NEEDED: [Kind; 3] = [Kind::NODE, Kind::POD, Kind::DAEMON_SET];
+
+/// The strategy cannot be planned.
+pub(super) fn strategy_problem(strategy: Strategy) -> Option<Problem> {
+    (strategy == Strategy::Rotation).then(|| {
+        Problem::new("a rotation of nodes cannot be planned yet; it comes with pipelines")
+            .at("--strategy")
+            .fix("plan nodes that stay: --strategy double, or --strategy bridge; for images see docs/images.md")
+    })
+}
+
+/// Groups that ask for what no run does yet. Without this, their pods would move one at a time, and nobody would know.
+pub(super) fn scaled_problem(config: &Config) -> Vec<Problem> {
+    let groups = config.freeze.iter().filter(|group| group.method == Method::Scale);
+    let problem = |group: &Freeze| {
+        Problem::new(format!("group {} is to be scaled to no replica, and a run cannot do that yet", group.name))
+            .at(format!("freeze/{}", group.name))
+            .fix("method: ordinals moves its pods one at a time; or scale its members to 0 before the run and back after it, without the group")
+    };
+    groups.map(problem).collect()
+}
+
+/// What the snapshot does not tell.
+pub(super) fn snapshot_problem(scene: &Scene<'_>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if cluster(scene).is_none() {
+        let what = "the snapshot does not say which cluster it is of: the UID of the namespace kube-system is missing";
+        let fix = "take it with kubectl crossfade snapshot, or add: kubectl get namespace kube-system -o json > namespace.json";
+        problems.push(Problem::new(what).at("Namespace/kube-system").fix(fix));
+    }
+    for kind in NEEDED.into_iter().filter(|kind| !scene.snapshot.knows(*kind)) {
+        let what = format!("nobody knows the objects of kind {kind}, so no node has its place");
+        let fix = format!("add them: kubectl get {} -A -o json > {}.json", kind.resource(), kind.plural());
+        problems.push(Problem::new(what).at(format!("{kind}/*")).fix(fix));
+    }
+    problems
+}
+
+/// Findings of `check` that block.
+pub(super) fn findings_problem(scene: &Scene<'_>, findings: &[Finding]) -> Option<Problem> {
+    let blocking = findings.iter().filter(|finding| finding.blocks());
+    let mut codes: Vec<&str> = blocking.map(|finding| finding.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let Scene { from, to, strategy, .. } = scene;
+    (!codes.is_empty()).then(|| {
+        Problem::new(format!("findings block the migration: {}", codes.join(", "))).at("check").fix(format!(
+            "kubectl crossfade check --from {from} --to {to} --strategy {strategy} has their objects, reasons and fixes; a waiver accepts one that you can live with"
+        ))
+    })
+}
+
+/// There is nothing to move.
+pub(super) fn nothing_to_do_problem(survey: &Survey<'_>, passes: Option<&Passes>) -> Option<Problem> {
+    if survey.sites.is_empty() {
+        let what = format!("no node is left to move; {} are left out", survey.left_out.len());
+        let fix = "look at roll.leaveOut in the settings file, and at kubectl get nodes";
+        return Some(Problem::new(what).at("Node/*").fix(fix));
+    }
+    passes.filter(|passes| passes.targets.is_empty()).map(|passes| {
+        let what = format!("every node is in phase {} already, so there is no pass", passes.start);
+        Problem::new(what)
+            .at("Node/*")
+            .fix("nothing is left to be planned: kubectl get nodes -L crossfade/phase")
+    })
+}
+
+/// A pass would part pods, and nothing says that nodes forward between both networks.
+pub(super) fn disconnection_problem(parted: &Disconnection<'_>) -> Problem {
+    let Disconnection { target, client, server, nodes } = parted;
+    let apart = format!(
+        "in the pass to {target}, pods in {client} reach pods in {server} only if nodes forward between both networks"
+    );
+    let proof = "let a command prove that again and again: roll: {gates: [{name: bridge, command: [PROGRAM]}], bridge: {gate: bridge}}; or accept it unproven: roll: {bridge: {accept: WHY}}";
+    if nodes.is_empty() {
+        return Problem::new(format!("{apart}, and nothing proves that they do"))
+            .at("roll.bridge")
+            .fix(format!("{proof}; or move without: --strategy double"));
+    }
+    let first = nodes.first().copied().unwrap_or_default();
+    Problem::new(format!("{apart}; these nodes have or make such pods: {}", join_names(nodes.iter().copied())))
+        .at(format!("Node/{first}"))
+        .fix(format!(
+            "bring these nodes to the phase of the others (kubectl get nodes -L crossfade/phase), and take rules and annotations with other phases from their policy; or {proof}"
+        ))
+}
+
+/// What a node does not say or do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum MissingFact {
+    Report,
+    Phase,
+    Attachments,
+    Policy,
+    Follow(Phase),
+}
+
+/// A blocker for each thing that nodes lack, with the nodes by name.
+pub(super) fn missing_reports(sites: &[Site<'_>], passes: Option<&Passes>) -> Vec<Problem> {
+    let targets = passes.map_or(&[][..], |passes| &passes.targets);
+    let mut by: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
+    for site in sites {
+        for lack in missing_facts(site, targets) {
+            by.entry(lack).or_default().push(site.name());
+        }
+    }
+    by.into_iter().map(|(lack, nodes)| missing_facts_problem(lack, &nodes)).collect()
+}
+
+/// What a node lacks. Without a report, or in a phase that nobody knows, nothing else is asked of it.
+fn missing_facts(site: &Site<'_>, targets: &[Phase]) -> Vec<MissingFact> {
+    let Some(seen) = &site.observed else { return vec![MissingFact::Report] };
+    let Some(phase) = seen.phase else { return vec![MissingFact::Phase] };
+    let mut lacks = Vec::new();
+    if seen.attached.is_none() {
+        lacks.push(MissingFact::Attachments);
+    }
+    if seen.base.is_none() {
+        lacks.push(MissingFact::Policy);
+    }
+    let unfollowed = |target: &&Phase| **target != phase && !seen.follows.contains(target);
+    lacks.extend(targets.iter().filter(unfollowed).map(|target| MissingFact::Follow(*target)));
+    lacks
+}
+
+fn missing_facts_problem(lack: MissingFact, nodes: &[&str]) -> Problem {
+    let names = join_names(nodes.iter().copied());
+    let first = nodes.first().copied().unwrap_or_default();
+    let (what, fix) = match lack {
+        MissingFact::Report => (
+            format!("no Crossfade reports to these Nodes (annotation {}): {names}", observed::KEY),
+            "install it there (docs/packages.md, docs/daemonset.md) with report.node: true in node.json, or leave nodes out: roll: {leaveOut: [{node: NAME, reason: WHY}]}".to_owned(),
+        ),
+        MissingFact::Phase => (
+            format!("these nodes are in no phase, since their policy cannot be used: {names}"),
+            format!("on each node: crossfade-bootstrap policy check; from here: kubectl describe node {first}"),
+        ),
+        MissingFact::Attachments => (
+            format!("these nodes do not say what is attached to them, so nobody knows when they are done: {names}"),
+            "update Crossfade there to this release; then: crossfade-bootstrap status on the node".to_owned(),
+        ),
+        MissingFact::Policy => (
+            format!("these nodes do not say which policy they have beside its phase: {names}"),
+            "update Crossfade there to this release; then: crossfade-bootstrap status on the node".to_owned(),
+        ),
+        MissingFact::Follow(phase) => (
+            format!("these nodes would not go to phase {phase}: {names}"),
+            format!("in node.json of each: \"desired\": \"node-annotation\", and {:?} in \"allowed\" (docs/kubernetes.md)", phase.as_str()),
+        ),
+    };
+    Problem::new(what).at(format!("Node/{first}")).fix(fix)
+}
+
+/// The kinds of policies of the cluster that nobody enforces in one of these phases, with the phases.
+pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, Vec<&'static str>> {
+    let mut kinds: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
+    let is_passed = |name: &str| phases.iter().any(|phase| phase.as_str() == name);
+    for line in lines(scene) {
+        if line.policies > 0 && line.holds == Coverage::No && is_passed(line.phase.name()) {
+            kinds.entry(line.kind).or_default().push(line.phase.name());
+        }
+    }
+    kinds
+}
+
+/// A blocker for each such kind that the settings do not accept.
+pub(super) fn unaccepted(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Problem> {
+    let accepted: BTreeSet<Kind> = scene.config.roll.unenforced.iter().map(|kind| kind.kind()).collect();
+    let kinds = unenforced(scene, phases).into_iter().filter(|(kind, _)| !accepted.contains(kind));
+    let problem = |(kind, phases): (Kind, Vec<&str>)| {
+        let count = scene.snapshot.objects(kind).len();
+        Problem::new(format!(
+            "the cluster has {count} objects of kind {kind}, and nobody enforces them for pods in phase {}",
+            phases.join(", ")
+        ))
+        .at("roll.unenforced")
+        .fix(format!(
+            "accept that by name in the settings file: roll: {{unenforced: [{kind}]}}; the finding policies-unenforced of kubectl crossfade check has the objects and other ways"
+        ))
+    };
+    kinds.map(problem).collect()
+}
+
+/// The waivers that accept a finding, in the order of the settings.
+pub(super) fn waivers(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Waiver> {
+    let is_used = |waiver: &&Waiver| {
+        let is = |finding: &Finding| {
+            finding.code == waiver.finding && finding.waived.as_deref() == Some(&*waiver.reason)
+        };
+        findings.iter().any(is)
+    };
+    scene.config.waivers.iter().filter(is_used).cloned().collect()
 }

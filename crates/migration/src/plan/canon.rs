@@ -3,6 +3,7 @@
 //! The bytes are JSON without white space, the keys of each object in the order of their bytes, and numbers are whole. So the same plan is the same
 //! bytes on every machine, and `sha256sum` of the file is the hash of the plan.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Plan, shape};
+use super::{Bridge, Plan};
 
 /// How many characters a hash has.
 const LENGTH: usize = 64;
@@ -68,7 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Plan, String> {
     if serde_json::to_value(&plan).ok().as_ref() != Some(&value) {
         return Err("the plan does not say everything that a plan says; make it again: kubectl crossfade plan --out FILE".into());
     }
-    shape::check(&plan)?;
+    check_shape(&plan)?;
     Ok(plan)
 }
 
@@ -140,5 +141,44 @@ impl FromStr for Prefix {
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Checks that a plan does not contradict itself.
+///
+/// # Errors
+/// What does not fit, by its key.
+pub(super) fn check_shape(plan: &Plan) -> Result<(), String> {
+    if plan.passes.is_empty() {
+        return Err("passes: expected a phase, found nothing".into());
+    }
+    let mut nodes = BTreeSet::new();
+    let mut waves = BTreeSet::new();
+    for wave in &plan.waves {
+        if wave.at_once == 0 {
+            return Err(format!("wave {}: atOnce: expected at least 1, found 0", wave.name));
+        }
+        if !waves.insert(&wave.name) {
+            return Err(format!("waves: {} is there twice; expected it once", wave.name));
+        }
+        if let Some(twice) = wave.nodes.iter().find(|planned| !nodes.insert(&planned.name)) {
+            return Err(format!(
+                "wave {}: node {} is in the plan twice; expected it once",
+                wave.name, twice.name
+            ));
+        }
+    }
+    if let Some(twice) = plan.left_out.iter().find(|excluded| !nodes.insert(&excluded.name)) {
+        return Err(format!("leftOut: node {} is in the plan twice; expected it once", twice.name));
+    }
+    let mut gates = BTreeSet::new();
+    if let Some(twice) = plan.gates.iter().find(|gate| !gates.insert(gate.name.as_str())) {
+        return Err(format!("gates: {} is there twice; expected it once", twice.name));
+    }
+    match &plan.bridge {
+        Some(Bridge::Gate(name)) if !gates.contains(name.as_str()) => {
+            Err(format!("bridge.gate: expected a gate of the plan, found {name:?}"))
+        }
+        _ => Ok(()),
     }
 }

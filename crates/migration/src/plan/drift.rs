@@ -7,17 +7,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use types::policy::Phase;
 
-use super::accepted::unenforced;
 use super::canon::short;
 use super::fix::unfinished_migration;
 use super::parts::Course;
-use super::passes::bridge;
 use super::site::{Site, Survey, cluster, join_names};
-use super::{Agent, Plan, Pool, Wave, WaveKind, blockers, parts};
+use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
+use crate::check::Scene;
+use crate::cni::reach;
+use crate::cni::support::Strategy;
 use crate::config::Config;
-use crate::reach;
-use crate::scene::Scene;
-use crate::support::Strategy;
+use crate::plan::build;
+use crate::plan::build::unenforced;
+use crate::plan::parts::bridge;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +197,8 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
         lines.push("The plan has no scouts.".into());
     }
     lines.extend(
-        blockers::strategy(plan.strategy).map(|problem| format!("The plan cannot be: {}.", problem.what)),
+        build::strategy_problem(plan.strategy)
+            .map(|problem| format!("The plan cannot be: {}.", problem.what)),
     );
     let phases = || [plan.start].into_iter().chain(plan.passes.iter().copied());
     let mut parted = phases().zip(phases().skip(1)).filter(|(from, to)| reach::is_parted(*from, *to));

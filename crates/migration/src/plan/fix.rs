@@ -11,16 +11,17 @@ use snapshot::model::Pod;
 use types::policy::Phase;
 use types::problem::Problem;
 
-use super::accepted::unaccepted;
-use super::fate::{PodDisposition, PodFacts, StayReason, pod_disposition};
 use super::parts::Course;
-use super::passes::bridge;
 use super::site::{Site, Survey, cluster};
-use super::{ExcludedNode, Plan, blockers, parts};
-use crate::finding::Finding;
-use crate::reach;
-use crate::scene::Scene;
-use crate::stragglers::{Straggler, StragglerReason, by_node};
+use super::{ExcludedNode, Plan, parts};
+use crate::check::Scene;
+use crate::check::finding::Finding;
+use crate::cni::reach;
+use crate::plan::build;
+use crate::plan::build::unaccepted;
+use crate::plan::parts::bridge;
+use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
+use crate::plan::stragglers::{Straggler, StragglerReason, by_node};
 use crate::workload::{asks_to_stay, has_empty_dir, owner};
 
 /// What can be done about the stragglers of a cluster.
@@ -104,12 +105,12 @@ pub fn fix(
     to: Phase,
     delete: &BTreeSet<String>,
 ) -> Result<Fix, Vec<Problem>> {
-    if let Some(problem) = blockers::strategy(scene.strategy) {
+    if let Some(problem) = build::strategy_problem(scene.strategy) {
         return Err(vec![problem]);
     }
-    let mut problems = blockers::snapshot(scene);
-    problems.extend(blockers::findings(scene, findings));
-    problems.extend(blockers::scaled(scene.config));
+    let mut problems = build::snapshot_problem(scene);
+    problems.extend(build::findings_problem(scene, findings));
+    problems.extend(build::scaled_problem(scene.config));
     problems.extend(unfinished_migration(survey, to));
     problems.extend(unaccepted(scene, &[to]));
     let (Some(cluster), true) = (cluster(scene), problems.is_empty()) else { return Err(problems) };

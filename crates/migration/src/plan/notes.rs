@@ -1,18 +1,18 @@
-//! What to know of a plan that keeps nobody from carrying it out.
+//! What to know of a plan that keeps nobody from carrying it out: notes, whether its cluster is too full, and how long it takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::Node;
 use types::glob;
 use types::observed::{self, Observed};
 use types::policy::Phase;
 
-use super::Plan;
-use super::crowded::crowded;
 use super::site::{Site, Survey, attached, join_names};
-use crate::reach;
-use crate::scene::Scene;
-use crate::workload::{agents, is_dns, look_alikes};
+use super::{Method, Plan, Wave};
+use crate::check::Scene;
+use crate::cni::reach;
+use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
+use crate::workload::{Requests, agents, is_dns, is_movable, look_alikes};
 
 /// What to know of a plan that was made of this scene and these nodes, in sentences.
 #[must_use]
@@ -22,7 +22,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
     notes.extend(stranded(scene, plan));
     notes.extend(returning(plan, survey));
-    notes.extend(crowded(scene, plan, survey));
+    notes.extend(crowding(scene, plan, survey));
     let stuck = survey
         .sites
         .iter()
@@ -70,7 +70,7 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
     let behind = survey.sites.len() - further.len();
     let help = if behind < further.len() {
         format!(
-            " More nodes are further than are not; kubectl crossfade stragglers --fix moves the {behind} others instead."
+            " More nodes are further than are not; kubectl crossfade roll stragglers --fix moves the {behind} others instead."
         )
     } else {
         String::new()
@@ -127,4 +127,67 @@ fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
             join_names(nodes)
         )
     })
+}
+
+/// A note on the nodes that a run would not drain as the cluster is now; none if there is none.
+pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> Option<String> {
+    let mut on: HashMap<&str, (Request, Request)> = HashMap::new();
+    let mut requests = Requests::default();
+    for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished() && !pod.spec.node_name.is_empty()) {
+        let (moves, stays) = on.entry(&pod.spec.node_name).or_default();
+        *(if is_movable(pod) { moves } else { stays }) += requests.of(&pod.spec);
+    }
+    let mut room = Room::default();
+    let mut drained: Vec<(&str, Place<'_>)> = Vec::new();
+    for site in &survey.sites {
+        let (moves, stays) = on.get(site.name()).copied().unwrap_or_default();
+        let is_ready = site.node.condition("Ready").is_none_or(|ready| &*ready.status == "True");
+        let state = if is_ready && !site.node.spec.unschedulable { State::Open } else { State::Closed };
+        let offers = Request::offered(&site.node.status.allocatable);
+        let place = Place { taints: barring(site.node), offers, moves, stays, state };
+        room.add(place.clone());
+        let pool = plan.pools.iter().find(|pool| &*pool.name == site.pool);
+        let is_planned =
+            || plan.waves.iter().flat_map(|wave| &wave.nodes).any(|planned| *planned.name == *site.name());
+        if plan.fixes_stragglers() && !is_planned() {
+            continue;
+        }
+        if state == State::Open && pool.is_none_or(|pool| pool.method == Method::Drain) {
+            drained.push((site.name(), place));
+        }
+    }
+    let short = |(name, place): &(&'_ str, Place<'_>)| {
+        room.short(place, plan.margin_percent).map(|short| ((*name).to_owned(), short))
+    };
+    let short: Vec<(String, Shortage)> = drained.iter().filter_map(short).collect();
+    let (first, why) = short.first()?;
+    Some(format!(
+        "The run drains none of these nodes before the others have room for its pods (NoCapacity): {}. For {first}, {why}.",
+        join_names(short.iter().map(|(name, _)| name.as_str()))
+    ))
+}
+
+/// Seconds from a node's claim until it is done: 2 for the claim, 15 for the flip, 90 until its pods have moved, and the rest for proofs and quiet.
+pub const NODE_SECONDS: u64 = 180;
+
+/// Seconds from the first node of the first pass to the last one of the last pass, if nothing waits for a person, a window or a budget.
+#[must_use]
+pub fn eta_seconds(plan: &Plan) -> u64 {
+    let nodes: u64 = plan.waves.iter().map(node_count).sum();
+    let pass: u64 = plan.waves.iter().map(wave_seconds).sum();
+    let pace = match u64::from(plan.limits.per_hour) {
+        0 => 0,
+        per_hour => nodes.saturating_mul(3600) / per_hour,
+    };
+    let passes = u64::try_from(plan.passes.len()).unwrap_or(u64::MAX);
+    pass.max(pace).saturating_mul(passes)
+}
+
+fn node_count(wave: &Wave) -> u64 {
+    u64::try_from(wave.nodes.len()).unwrap_or(u64::MAX)
+}
+
+fn wave_seconds(wave: &Wave) -> u64 {
+    let rounds = node_count(wave).div_ceil(u64::from(wave.at_once.max(1)));
+    rounds.saturating_mul(NODE_SECONDS).saturating_add(wave.soak_seconds.into())
 }

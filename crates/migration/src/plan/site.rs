@@ -8,7 +8,7 @@ use types::policy::Phase;
 
 use super::ExcludedNode;
 use super::canon::sha256;
-use crate::scene::Scene;
+use crate::check::Scene;
 use crate::workload::{Platform, is_dns, is_movable, owner, platform, pool_of};
 
 /// The label with a node's phase. `watch` writes it.

@@ -1,4 +1,4 @@
-//! What a run does: one API call each.
+//! The acts of a run: one API call each.
 
 use snapshot::model::Text;
 use types::policy::Phase;
@@ -42,6 +42,20 @@ pub struct Patch {
 }
 
 impl Patch {
+    /// A patch of this Node, as it was read, that changes nothing yet.
+    #[must_use]
+    pub fn of(name: &Text, node: &Node) -> Self {
+        Self {
+            node: name.clone(),
+            uid: node.uid.clone(),
+            version: node.version.clone(),
+            step: Change::Keep,
+            desired: None,
+            cordon: None,
+            fence: None,
+        }
+    }
+
     /// Whether it takes this Node anew: it sets a claim that the Node does not bear.
     #[must_use]
     pub fn claims(&self, node: &Node) -> bool {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use snapshot::model::Text;
 
 use super::act::Act;
-use super::agreed;
-use super::nodes::{NodeStatus, Standing};
+use super::memory::{REPORT_TIME, counted_on, is_count_over};
 use super::transit::DOWN;
 use super::view::View;
+use super::view::{NodeStatus, Standing};
 use super::wait::{Reason, Wait};
 use super::world::Census;
 
@@ -39,7 +39,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             Standing::Skipped => {
                 let what = "it was skipped, and the next phase must not begin while it has pods or takes any";
                 let help = format!(
-                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade retry {name}"
+                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade roll retry {name}"
                 );
                 waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
             }
@@ -67,13 +67,13 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             vec![Wait::new("Run", Reason::Census, "all pods are counted")],
         );
     };
-    if !agreed::is_over(census, now) {
+    if !is_count_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).until(census.at + agreed::TELL);
+        let wait = Wait::new("Run", Reason::Census, what).until(census.at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
-        let running = agreed::counted_on(census, name);
+        let running = counted_on(census, name);
         if !view.memory.disagrees(name) {
             let what = format!(
                 "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"
@@ -83,8 +83,9 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         }
         let what =
             format!("{running} of its pods ran when all pods were counted, and it knew of fewer attachments");
-        let help =
-            format!("on the node: crossfade-bootstrap attachments; then: kubectl crossfade retry {name}");
+        let help = format!(
+            "on the node: crossfade-bootstrap attachments; then: kubectl crossfade roll retry {name}"
+        );
         waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
     }
     let is_due = view.ago(census.at) >= RECOUNT;

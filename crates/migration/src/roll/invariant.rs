@@ -21,11 +21,11 @@ use types::observed::short_uid;
 use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
-use super::memory::is_of;
-use super::nodes::{NodeStatus, Standing};
-use super::places::places;
 use super::run::{NodeRequest, Run, State as RunState};
+use super::start::{count_places, unmet_gates, unplaced_wait};
 use super::step::FRESH;
+use super::view::is_of_run;
+use super::view::{NodeStatus, Standing};
 use super::view::{View, is_later, is_of_pass, is_ours};
 use super::world::{Node, Trait};
 
@@ -78,7 +78,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     if is_later(node, view.run, view.world.epoch) {
         return violation("R1", format!("Node {name} bears a step of a later holder"));
     }
-    if before.is_some_and(|step| !is_of(step, view.run) && step.state.is_in_transit()) {
+    if before.is_some_and(|step| !is_of_run(step, view.run) && step.state.is_in_transit()) {
         return violation("R1", format!("Node {name} bears a step of another run"));
     }
     if patch.cordon == Some(false) && before.and_then(|step| step.cordon) != Some(Cordon::Ours) {
@@ -147,7 +147,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
     if had_place || view.is_foreign(status) {
         return Ok(());
     }
-    let places = places(view, Some(name));
+    let places = count_places(view, Some(name));
     if !places.has_room(status) {
         let (count, in_zone) = (places.taken, places.taken_beside(status));
         return violation(
@@ -163,18 +163,19 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
     if !matches!(view.run.state, RunState::Running) {
         return violation("R12", format!("Node {name} would start while the run is paused"));
     }
-    if let Some(wait) = super::start::unplaced(view, name, node) {
+    if let Some(wait) = unplaced_wait(view, name, node) {
         return violation("R10", format!("Node {name} would start, and {}", wait.what));
     }
-    let is_own = node.step.as_ref().is_some_and(|before| is_of(before, view.run) && is_ours(node, before));
+    let is_own =
+        node.step.as_ref().is_some_and(|before| is_of_run(before, view.run) && is_ours(node, before));
     if (node.is_cordoned && !is_own) || node.is_going || !node.is_ready {
         return violation("R2", format!("Node {name} is cordoned, going or not Ready"));
     }
-    let unmet = super::gates::unmet(view);
+    let unmet = unmet_gates(view);
     if let Some(wait) = unmet.first() {
         return violation("R9", format!("Node {name} would start, and {}: {}", wait.object, wait.what));
     }
-    match super::capacity::shortage_wait(view, name, node) {
+    match super::budget::shortage_wait(view, name, node) {
         Some(wait) => violation("R13", format!("Node {name} would be drained: {}", wait.what)),
         None => Ok(()),
     }
@@ -211,7 +212,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
         return violation("R5", format!("pod {title} is not on node {}", id.node));
     };
     let is_moving =
-        |step: &&Step| is_of(step, view.run) && step.state == State::Moving && node.is_in(step.to);
+        |step: &&Step| is_of_run(step, view.run) && step.state == State::Moving && node.is_in(step.to);
     if node.step.as_ref().filter(is_moving).is_none() {
         return violation("R5", format!("pod {title} is on node {}, which is not moving", id.node));
     }
@@ -248,7 +249,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     if is_deletion && pod.owner.is_some() {
         return violation("R5", format!("pod {title} has an owner, so it is evicted and not deleted"));
     }
-    match super::dns::needed(view, pod) {
+    match super::budget::dns_pod_needed(view, pod) {
         Some(why) => violation("R4", format!("pod {title}: {why}")),
         None => Ok(()),
     }

@@ -1,20 +1,18 @@
-//! What a holder remembers between two looks: since when a node is in its state, and what became of evictions. It is lost with the holder, and the next one
-//! begins anew, so that a deadline is never shorter than its length.
+//! The memory of a holder between two steps: since when a node is in its state, what became of evictions and patches, and which nodes agreed with a count of
+//! all pods. It is lost with the holder, and the next one begins anew, so that a deadline is never shorter than its length.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use types::eviction::Answer;
 
 use snapshot::model::Text;
+use types::eviction::Answer;
 use types::policy::Phase;
-use types::step::{State, Step};
+use types::step::State;
 
 use super::act::{Patch, PodId};
-use super::agreed::CensusAgreement;
 use super::run::Run;
-use super::sent::PendingPatches;
 use super::view::{is_later, is_of_pass};
-use super::world::{Node, Owner, Trait, World};
+use super::world::{Census, Node, Owner, Trait, World};
 
 /// What a holder remembers.
 #[derive(Debug, Clone, Default)]
@@ -308,8 +306,328 @@ fn is_same(item: &Text, other: &Text) -> bool {
     std::sync::Arc::ptr_eq(item, other)
 }
 
-/// Whether a step is of this run.
-#[must_use]
-pub fn is_of(step: &Step, run: &Run) -> bool {
-    step.run == run.id
+/// For so long a patch whose answer was lost may have happened although its Node does not show it.
+const DOUBTFUL: Duration = Duration::from_mins(10);
+
+/// Patches that a holder sent and that the Nodes, as it knows them, do not show yet: the watch is late, or the answer was lost. By the name of their Node.
+///
+/// What may have happened counts as if it had: a node that was claimed takes its place, and the phase that it was asked for may have pods by now.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PendingPatches(BTreeMap<Text, PendingPatch>);
+
+/// A patch that its Node does not show yet.
+#[derive(Debug, Clone)]
+struct PendingPatch {
+    uid: Text,
+    /// The version that it was decided on: it is not known as long as the Node has it.
+    version: Text,
+    at: Duration,
+    desired: Option<Phase>,
+    is_claim: bool,
+    cordons: bool,
+    is_done: bool,
+    /// It is sent once more, since the answer was lost.
+    is_again: bool,
+}
+
+impl PendingPatches {
+    /// A patch of this Node is about to be sent.
+    pub(super) fn add(&mut self, patch: &Patch, node: &Node, now: Duration) {
+        let Patch { uid, version, desired, .. } = patch.clone();
+        let is_again = self.0.get(&patch.node).is_some_and(|pending| pending.version == version);
+        let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
+        let pending =
+            PendingPatch { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
+        self.0.insert(patch.node.clone(), pending);
+    }
+
+    /// The API server made the patch.
+    pub(super) fn confirm(&mut self, node: &str) {
+        if let Some(pending) = self.0.get_mut(node) {
+            pending.is_done = true;
+        }
+    }
+
+    /// The Node had changed before: the patch was not made, and never will be. If it was sent before, that may have been the change.
+    pub(super) fn reject(&mut self, node: &str) {
+        match self.0.get_mut(node) {
+            Some(pending) if pending.is_again => pending.is_done = true,
+            _ => drop(self.0.remove(node)),
+        }
+    }
+
+    /// Forgets those that Nodes show by now, and those that will never be.
+    pub(super) fn observe(&mut self, world: &World) {
+        let is_unseen = |name: &Text, pending: &PendingPatch| {
+            let node = world.nodes.get(name);
+            node.is_some_and(|node| node.uid == pending.uid && node.version == pending.version)
+        };
+        let is_doubtful =
+            |pending: &PendingPatch| pending.is_done || world.now.saturating_sub(pending.at) < DOUBTFUL;
+        self.0.retain(|name, pending| is_unseen(name, pending) && is_doubtful(pending));
+    }
+
+    /// The node may have been claimed.
+    pub(super) fn has_claimed(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|pending| pending.is_claim)
+    }
+
+    /// The node may have been cordoned.
+    pub(super) fn has_cordoned(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|pending| pending.cordons)
+    }
+
+    /// The phases that nodes may have been asked for.
+    pub(super) fn requested_phases(&self) -> impl Iterator<Item = (&Text, Phase)> {
+        self.0.iter().filter_map(|(name, pending)| Some((name, pending.desired?)))
+    }
+
+    /// The Node was patched, so that nothing can be decided on what is known of it.
+    pub(super) fn is_outdated(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|pending| pending.is_done)
+    }
+}
+
+/// How long nodes have to tell of what was on them when all pods were counted.
+pub(super) const REPORT_TIME: Duration = Duration::from_secs(10);
+
+/// For so long a node that agreed is not asked again.
+const AGREEMENT_LASTS: Duration = Duration::from_mins(10);
+
+/// Which nodes know of every pod that a count of all pods found on them.
+///
+/// A node that has forgotten a pod would count as done with a pod of another phase on it. The count and a node's report are not of the same moment: `watch`
+/// reports a change some seconds later. So a node agrees with a count if no report from just before it until [`REPORT_TIME`] after it has less than the count. A node
+/// that agreed is not asked again for ten minutes: where pods come and go all the time, there may be no moment at which all nodes agree.
+#[derive(Debug, Clone, Default)]
+struct CensusAgreement {
+    /// When the last count began that nodes were held against.
+    over: Option<Duration>,
+    /// The fewest attachments that each node has said it has since just before the count that is to come, or since the one that is not over.
+    least: BTreeMap<Text, u32>,
+    /// When the last count began that a node agreed with.
+    agreed: BTreeMap<Text, Duration>,
+    /// How many counts in a row each node did not agree with.
+    disagreed: BTreeMap<Text, u32>,
+}
+
+impl CensusAgreement {
+    /// All pods are about to be counted. Counting takes a while in large clusters, and what nodes say meanwhile is not seen.
+    fn begin_count(&mut self, world: &World) {
+        self.least.clear();
+        self.note(world);
+    }
+
+    fn note(&mut self, world: &World) {
+        for (name, node) in &world.nodes {
+            let now = node.attached().unwrap_or_default();
+            self.least.entry(name.clone()).and_modify(|least| *least = now.min(*least)).or_insert(now);
+        }
+    }
+
+    /// Takes up what is known now.
+    pub(super) fn observe(&mut self, world: &World) {
+        let Some(census) = &world.census else { return };
+        if self.over == Some(census.at) {
+            return;
+        }
+        self.note(world);
+        if is_count_over(census, world.now) {
+            self.over = Some(census.at);
+            self.agreed.retain(|name, _| world.nodes.contains_key(name));
+            let agree = |(name, least): &(Text, u32)| *least >= counted_on(census, name);
+            let least = std::mem::take(&mut self.least);
+            let (agree, others): (Vec<_>, Vec<_>) = least.into_iter().partition(agree);
+            let before = std::mem::take(&mut self.disagreed);
+            let again = |name: &Text| before.get(name).copied().unwrap_or_default() + 1;
+            self.disagreed = others.into_iter().map(|(name, _)| (name.clone(), again(&name))).collect();
+            self.agreed.extend(agree.into_iter().map(|(name, _)| (name, census.at)));
+        }
+    }
+
+    /// The node did not agree with the last two counts. With one, pods may have come and gone meanwhile.
+    pub(super) fn disagrees(&self, node: &str) -> bool {
+        self.disagreed.get(node).is_some_and(|counts| *counts > 1)
+    }
+
+    /// Whether a node agreed lately with a count that began after `since`.
+    fn agrees(&self, node: &str, since: Duration, now: Duration) -> bool {
+        self.agreed.get(node).is_some_and(|time| *time > since && now.saturating_sub(*time) < AGREEMENT_LASTS)
+    }
+}
+
+/// Nodes have had their time to tell.
+pub(super) fn is_count_over(census: &Census, now: Duration) -> bool {
+    now.saturating_sub(census.at) >= REPORT_TIME
+}
+
+/// How many pods a count found on a node.
+pub(super) fn counted_on(census: &Census, node: &str) -> u32 {
+    census.running.get(node).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod pending_patches_tests {
+    use super::*;
+
+    fn world(version: &str, second: u64) -> World {
+        let node = Node { uid: "u".into(), version: version.into(), ..Node::default() };
+        World {
+            now: Duration::from_secs(second),
+            nodes: [("a".into(), node.into())].into(),
+            ..World::default()
+        }
+    }
+
+    fn asked(sent: &PendingPatches) -> Option<Phase> {
+        sent.requested_phases().find(|(name, _)| &***name == "a").map(|(_, phase)| phase)
+    }
+
+    /// A patch of the Node at version 7.
+    fn flip() -> Patch {
+        Patch { desired: Some(Phase::New), ..Patch::of(&"a".into(), &world("7", 100).nodes["a"]) }
+    }
+
+    /// It was sent at second 100.
+    fn flipped() -> PendingPatches {
+        let mut sent = PendingPatches::default();
+        sent.add(&flip(), &world("7", 100).nodes["a"], Duration::from_secs(100));
+        sent
+    }
+
+    #[test]
+    fn what_may_have_happened_counts_until_the_node_tells() {
+        let mut sent = flipped();
+        sent.observe(&world("7", 110));
+        assert_eq!(asked(&sent), Some(Phase::New), "its answer was lost, and the Node is as it was");
+        assert!(!sent.is_outdated("a"), "it is sent again");
+        sent.observe(&world("8", 120));
+        assert_eq!(asked(&sent), None, "the Node tells by now");
+    }
+
+    #[test]
+    fn an_answer_that_never_came_is_forgotten_and_one_that_came_is_not() {
+        for (is_done, expected) in [(false, None), (true, Some(Phase::New))] {
+            let mut sent = flipped();
+            if is_done {
+                sent.confirm("a");
+            }
+            sent.observe(&world("7", 100 + 600));
+            assert_eq!(asked(&sent), expected, "done: {is_done}");
+        }
+    }
+
+    #[test]
+    fn a_conflict_of_one_that_is_sent_again_may_be_its_own() {
+        let mut sent = flipped();
+        sent.observe(&world("7", 110));
+        sent.add(&flip(), &world("7", 110).nodes["a"], Duration::from_secs(110));
+        sent.reject("a");
+        assert_eq!(asked(&sent), Some(Phase::New));
+        assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
+    }
+
+    #[test]
+    fn a_conflict_leaves_nothing() {
+        let mut sent = flipped();
+        sent.reject("a");
+        assert_eq!(asked(&sent), None);
+    }
+}
+
+#[cfg(test)]
+mod census_agreement_tests {
+    use super::*;
+    use crate::roll::world::Node;
+    use serde_json::json;
+
+    const AT: Duration = Duration::from_secs(100);
+
+    /// What a node says, and when; how many of its pods were counted; whether it agrees.
+    type Row = (Vec<(u64, u32)>, u32, bool);
+
+    /// A world in which node `a` says that it has so many attachments.
+    fn world(second: u64, attached: u32, running: u32) -> World {
+        let observed = json!({ "bootId": "b", "phase": "new", "attached": { "new": attached } });
+        let node = Node { observed: serde_json::from_value(observed).ok(), ..Node::default() };
+        World {
+            now: Duration::from_secs(second),
+            nodes: [("a".into(), node.into())].into(),
+            census: Some(Census { at: AT, running: [("a".into(), running)].into(), ..Census::default() }),
+            ..World::default()
+        }
+    }
+
+    fn agrees(reports: &[(u64, u32)], running: u32) -> bool {
+        let mut agreed = CensusAgreement::default();
+        for (second, attached) in reports {
+            agreed.observe(&world(*second, *attached, running));
+        }
+        agreed.agrees("a", AT - Duration::from_secs(1), AT)
+    }
+
+    #[test]
+    fn a_node_agrees_if_it_never_says_less_than_was_counted() {
+        let table: [Row; 6] = [
+            (vec![(100, 4), (110, 4)], 4, true),
+            (vec![(100, 4), (109, 4)], 4, false), // It has time to tell of less.
+            (vec![(100, 4), (105, 3), (110, 4)], 4, false), // The count found one that it had forgotten; another one came later.
+            (vec![(100, 5), (105, 4), (110, 4)], 4, true), // One went before the count, and was told of after it.
+            (vec![(100, 4), (112, 3)], 4, false),
+            (vec![(100, 0), (110, 0)], 0, true),
+        ];
+        for (reports, running, expected) in table {
+            assert_eq!(agrees(&reports, running), expected, "{reports:?} with {running} running");
+        }
+    }
+
+    #[test]
+    fn what_was_said_before_the_count_matters_too() {
+        let mut agreed = CensusAgreement::default();
+        agreed.begin_count(&world(99, 3, 0));
+        agreed.observe(&world(160, 4, 4));
+        assert!(
+            !agreed.agrees("a", AT - Duration::from_secs(1), AT),
+            "counting took a minute, and a pod came meanwhile"
+        );
+    }
+
+    /// What a node says after a count that failed says nothing of the count before.
+    #[test]
+    fn a_count_that_fails_leaves_what_the_last_one_showed() {
+        let mut agreed = CensusAgreement::default();
+        agreed.observe(&world(100, 4, 5));
+        agreed.observe(&world(110, 4, 5));
+        agreed.begin_count(&world(140, 5, 5));
+        agreed.observe(&world(141, 5, 5));
+        assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT), "another pod came");
+    }
+
+    /// A pod that came and went while all were counted is no fault of its node, and the next count shows it.
+    #[test]
+    fn a_node_disagrees_after_two_counts_in_a_row() {
+        let mut agreed = CensusAgreement::default();
+        let mut counted = |second: u64, attached: u32| {
+            for now in [second, second + 10] {
+                let mut world = world(now, attached, 4);
+                world.census.as_mut().expect("a count").at = Duration::from_secs(second);
+                agreed.observe(&world);
+            }
+            agreed.disagrees("a")
+        };
+        let seen = [(100, 3), (140, 4), (180, 3), (220, 3), (260, 4)]
+            .map(|(second, attached)| counted(second, attached));
+        assert_eq!(seen, [false, false, false, true, false]);
+    }
+
+    #[test]
+    fn a_node_that_agreed_is_not_asked_again_until_it_has_changed() {
+        let mut agreed = CensusAgreement::default();
+        agreed.observe(&world(100, 4, 4));
+        agreed.observe(&world(110, 4, 4));
+        agreed.observe(&world(120, 1, 4));
+        assert!(agreed.agrees("a", AT - Duration::from_secs(1), AT));
+        assert!(!agreed.agrees("a", AT, AT), "it has been done since then");
+        assert!(!agreed.agrees("a", AT - Duration::from_secs(1), AT + AGREEMENT_LASTS), "that was long ago");
+    }
 }

@@ -1,27 +1,40 @@
-//! Which nodes start next, and why none does.
+//! Which nodes start next, and why the others do not.
+//!
+//! | what keeps a node from starting | reason | decided in |
+//! |---|---|---|
+//! | the Lease is old, or the run is paused or over | `LeaseStale`, `Paused` | [`step`](super::step) |
+//! | no window of the plan is open | `WindowClosed` | [`run_obstacles`] |
+//! | pods that reach each other would not any more | `WouldPart` | [`run_obstacles`], [`foreign_phase_waits`] |
+//! | a gate is red, or has no fresh verdict | `GateRed`, `GateUnknown` | [`unmet_gates`] |
+//! | pods of moved workloads find no node, or workloads miss pods | `PodsPending`, `OwnersShort` | [`unschedulable_pods`], [`short_workloads`] |
+//! | an earlier wave soaks, or is not done | `Soak`, none | [`remaining_soak`], [`current_wave`] |
+//! | it bears a step of another run or of a later holder | `ForeignRun` | [`foreign_run_wait`], [`later_holder_wait`] |
+//! | its pool or zone is none of the plan's | `PlaceUnknown` | [`unplaced_wait`] |
+//! | it is going, not Ready, or cordoned by another actor | `NodeGoing`, `NodeNotReady`, `ForeignCordon` | [`trouble_reason`] |
+//! | as many nodes as may be are in transit or in trouble | `InTransit` | [`count_places`] |
+//! | as many nodes as may be started within the hour | `Pace` | [`start_nodes`] |
+//! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use snapshot::model::Text;
 use types::policy::Phase;
 use types::quote::quote;
 use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch};
-use super::capacity::{self, Guard};
-use super::memory::is_of;
-use super::nodes::{NodeStatus, Standing, foreign as foreign_step};
-use super::places::{Places, full, full_by, is_asked_back, unfit};
+use super::budget::{Guard, takes_room};
+use super::run::NodeRequest;
 use super::transit::disconnection_wait;
-use super::view::{View, is_done, is_ours, is_unheard, patch};
+use super::view::{
+    NodeStatus, Place, Standing, View, foreign_step, is_done, is_of_pass, is_of_run, is_ours, is_unheard,
+};
 use super::wait::{Reason, Wait};
-use super::waves::{bounded, is_within, wave};
-use super::world::Node;
-use super::{gates, soak, workload};
-use crate::plan::canon;
+use super::world::{Availability, Color, Node, Owner, Pod, Trait};
+use crate::plan::{PlannedNode, WaveKind, canon};
 
-/// How many Nodes get or lose the taint in one step.
-const FENCES: usize = 20;
 /// Longest name of a pool or zone in words, in bytes.
 const NAMED: usize = 64;
 /// Seconds of an hour: the pace is per hour.
@@ -42,7 +55,7 @@ pub(super) struct Starts {
 ///
 /// They are taken at once: nothing lands on them any more, and they are brought to a phase that other nodes have.
 #[must_use]
-pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
+pub(super) fn claim_intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
     let is_intruder = |status: &&NodeStatus<'_>| {
         status.standing == Standing::Pending
             && view.is_foreign(status)
@@ -65,7 +78,7 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
             continue;
         }
         room -= u32::from(!has_place);
-        if let Some(to) = permitted(view, name, node) {
+        if let Some(to) = connected_phase(view, name, node) {
             if !has_place {
                 places.add(status);
             }
@@ -77,13 +90,13 @@ pub(super) fn intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> {
 
 /// The phase of this pass that a node may go to, since that parts nobody: where it leads, or where it begins.
 #[must_use]
-pub(super) fn permitted(view: &View<'_>, name: &str, node: &Node) -> Option<Phase> {
+pub(super) fn connected_phase(view: &View<'_>, name: &str, node: &Node) -> Option<Phase> {
     [view.target, view.run.from].into_iter().find(|to| view.lost_connectivity(name, node, *to).is_none())
 }
 
 /// Nodes that somebody asked to bring back, and that no step is doing yet.
 #[must_use]
-pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
+pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<Wait>) {
     let (mut acts, mut waits) = (Vec::new(), Vec::new());
     let to = view.run.from;
     for status in view.nodes() {
@@ -92,19 +105,19 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
             continue;
         }
         if let Some(step) = foreign_step(node, view.run) {
-            waits.push(foreign_run(name, step));
+            waits.push(foreign_run_wait(name, step));
             continue;
         }
         let has_place = view.memory.pending_patches().has_claimed(name);
         let has_room = if has_place { places.is_within(status) } else { places.has_room(status) };
         if !has_room {
-            waits.push(full(format!("Node/{name}")));
+            waits.push(no_place_wait(format!("Node/{name}")));
             continue;
         }
         let mut to = to;
         if let Some((client, server)) = view.lost_connectivity(name, node, to) {
             // It may have pods that have to go first, in a phase that parts nobody.
-            let Some(other) = permitted(view, name, node) else {
+            let Some(other) = connected_phase(view, name, node) else {
                 waits.push(disconnection_wait(format!("Node/{name}"), client, server));
                 continue;
             };
@@ -121,17 +134,18 @@ pub(super) fn rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>, Vec<
 /// Whether a node is back where this pass began, and nobody is moving it.
 #[must_use]
 pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
-    let is_moving = |step: &Step| is_of(step, view.run) && step.state.is_in_transit();
+    let is_moving = |step: &Step| is_of_run(step, view.run) && step.state.is_in_transit();
     is_done(node, view.run.from) && !node.step.as_ref().is_some_and(is_moving)
 }
 
 /// The patch that takes a node.
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
-    let mut patch = patch(name, node);
+    let mut patch = Patch::of(name, node);
     let tried = next_try(view, node);
-    let sets = capacity::takes_room(view, node);
+    let sets = takes_room(view, node);
     patch.cordon = sets.then_some(true);
-    let is_ours = sets || node.step.as_ref().is_some_and(|step| is_of(step, view.run) && is_ours(node, step));
+    let is_ours =
+        sets || node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
     patch.step = Change::Set(Step {
         run: view.run.id.clone(),
         plan: canon::short(&view.run.plan).to_owned(),
@@ -158,20 +172,20 @@ pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
 
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
-pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
+pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
     let held = unstartable(view, &mut places);
-    let Some((index, nodes)) = wave(view) else {
-        return Starts { is_bounded: bounded(view) && held.is_empty(), waits: held, ..Starts::default() };
+    let Some((index, nodes)) = current_wave(view) else {
+        return Starts { is_bounded: has_bounds(view) && held.is_empty(), waits: held, ..Starts::default() };
     };
     if !nodes.iter().any(|status| status.standing == Standing::Pending) {
         return Starts { waits: held, ..Starts::default() };
     }
     let wave = &view.plan.waves[index];
-    let mut starts = Starts { waits: obstacles(view, index), ..Starts::default() };
+    let mut starts = Starts { waits: run_obstacles(view, index), ..Starts::default() };
     let pending = nodes.iter().copied().filter(|status| status.standing == Standing::Pending);
     if !starts.waits.is_empty() {
         // What keeps the nodes themselves is told as well: it may be the cause.
-        starts.waits.extend(pending.filter_map(|status| unfit(view, status.name, status.node)));
+        starts.waits.extend(pending.filter_map(|status| trouble_wait(view, status.name, status.node)));
         starts.waits.extend(held);
         return starts;
     }
@@ -186,9 +200,9 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
     };
     let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
     for status in pending {
-        if let Some(wait) = unfit(view, status.name, status.node) {
+        if let Some(wait) = trouble_wait(view, status.name, status.node) {
             starts.waits.push(wait);
-            keeps(view, &mut places, status);
+            keep_place(view, &mut places, status);
             continue;
         }
         if view.is_foreign(status) {
@@ -209,7 +223,7 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
         }
         if !places.has_room(status) || in_wave >= wave.at_once as usize {
             is_full |= kept == 0;
-            keeps(view, &mut places, status);
+            keep_place(view, &mut places, status);
             continue;
         }
         if left == 0 {
@@ -231,20 +245,20 @@ pub(super) fn starts(view: &View<'_>, mut places: Places, before: &[Act]) -> Sta
     starts.acts.extend(count);
     starts.waits.extend(wait);
     if is_full {
-        starts.waits.extend(full_by(view, format!("Wave/{}", wave.name)));
+        starts.waits.extend(no_place_waits(view, format!("Wave/{}", wave.name)));
     }
     starts
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
-fn keeps(view: &View<'_>, places: &mut Places, status: &NodeStatus<'_>) {
+fn keep_place(view: &View<'_>, places: &mut Places, status: &NodeStatus<'_>) {
     if view.is_held_since_earlier_pass(status.node) && status.node.is_cordoned {
         places.add(status);
     }
 }
 
 /// What keeps every node from starting.
-fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
+fn run_obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     let mut waits = Vec::new();
     if !view.world.is_open {
         waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
@@ -254,21 +268,21 @@ fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if let Some((client, server)) = view.lost_connectivity_of_pass().filter(|_| is_new_phase) {
         waits.push(disconnection_wait("Run".into(), client, server));
     }
-    waits.extend(gates::unmet(view));
-    waits.extend(gates::pending(view));
+    waits.extend(unmet_gates(view));
+    waits.extend(unschedulable_pods(view));
     let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));
     if !is_moving {
-        waits.extend(workload::short(view));
+        waits.extend(short_workloads(view));
     }
-    waits.extend(soak::remaining_soak(view, wave));
+    waits.extend(remaining_soak(view, wave));
     waits
 }
 
 /// A wait for a node that another run moves, or says so.
-fn foreign_run(name: &str, step: &Step) -> Wait {
+fn foreign_run_wait(name: &str, step: &Step) -> Wait {
     let run = &step.run;
     let help = format!(
-        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade skip {name}"
+        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
@@ -276,15 +290,15 @@ fn foreign_run(name: &str, step: &Step) -> Wait {
 /// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
 fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for status in view.nodes().filter(|status| is_within(view, status.name, status.node)) {
+    for status in view.nodes().filter(|status| is_within_bounds(view, status.name, status.node)) {
         // One of this run that no holder wrote is told with the nodes in transit.
         if let Standing::Foreign(step) = status.standing
-            && !is_of(step, view.run)
+            && !is_of_run(step, view.run)
         {
-            waits.push(foreign_run(status.name, step));
+            waits.push(foreign_run_wait(status.name, step));
         } else if status.standing == Standing::Pending {
-            let unplaced = unplaced(view, status.name, status.node);
-            unplaced.iter().for_each(|_| keeps(view, places, status));
+            let unplaced = unplaced_wait(view, status.name, status.node);
+            unplaced.iter().for_each(|_| keep_place(view, places, status));
             waits.extend(unplaced);
         }
     }
@@ -294,7 +308,7 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
 /// A node in a pool or zone that the plan does not know, or in the wave of another zone: a label that changed, a node that joined, or a plan that another
 /// program wrote. The plan says nothing of it.
 #[must_use]
-pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
     let pools = &view.plan.pools;
     let place = view.nodes.get(name).and_then(|status| status.place);
     let wave = place.and_then(|place| view.plan.waves.get(place.wave));
@@ -309,13 +323,13 @@ pub(super) fn unplaced(view: &View<'_>, name: &str, node: &Node) -> Option<Wait>
         return None;
     };
     let help = format!(
-        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade skip {name}"
+        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
     );
     Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
 }
 
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
-pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
+pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
     for &NodeStatus { name, standing, .. } in view.nodes().filter(|node_status| view.is_foreign(node_status))
     {
@@ -324,7 +338,8 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
             Reason::WouldPart,
             "it has pods of a phase that this pass forbids, or hands it out",
         );
-        wait.help = format!("kubectl crossfade retry {name}; or: kubectl drain {name} --ignore-daemonsets");
+        wait.help =
+            format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets");
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,
@@ -343,7 +358,7 @@ pub(super) fn foreign(view: &View<'_>) -> Vec<Wait> {
 }
 
 /// A wait for a node whose step says that a later holder wrote it, although this one holds the Lease: the node alone is left as it is.
-pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
+pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wait {
     let what = format!(
         "its step has epoch {}, and this holder of the Lease has {}: no holder wrote it, so nothing is done with the node",
         step.epoch, view.world.epoch
@@ -355,19 +370,362 @@ pub(super) fn later(view: &View<'_>, name: &Text, step: &Step) -> Wait {
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
 }
 
-/// Patches that set the taint on nodes that have not moved, and take it from those that have.
+/// Whether a run's bounds leave a node to it.
+fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> bool {
+    let bounds = &view.run.bounds;
+    (bounds.only.is_empty() || bounds.only.contains(name))
+        && bounds.pool.as_ref().is_none_or(|pool| *pool == node.pool)
+}
+
+/// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds, but those that bear a step of
+/// another run or are in a place that the plan does not know.
+///
+/// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
 #[must_use]
-pub(super) fn fences(view: &View<'_>) -> Vec<Act> {
-    let is_wrong = |status: &&NodeStatus<'_>| match status.standing {
-        Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
-        Standing::Done => status.node.is_fenced,
-        Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
-        Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,
-    };
-    let patches = view.nodes().filter(is_wrong).map(|status| {
-        let mut patch = patch(status.name, status.node);
-        patch.fence = Some(!status.node.is_fenced);
-        Act::Patch(Box::new(patch))
+fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
+    let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
+    let (mut behind, mut joined) = (Vec::new(), None);
+    for status in view.nodes().filter(|status| is_within_bounds(view, status.name, status.node)) {
+        let is_out = match status.standing {
+            Standing::LeftOut | Standing::Done | Standing::Skipped => true,
+            // The run does not start such a node, and no other node waits for it.
+            Standing::Foreign(_) => true,
+            Standing::Pending => unplaced_wait(view, status.name, status.node).is_some(),
+            Standing::Transit(_) => false,
+        };
+        if is_out {
+            continue;
+        }
+        let place = status.place.unwrap_or_else(|| {
+            let joined = joined.get_or_insert_with(|| JoinerWaves::of(view));
+            Place { wave: joined.wave(status), index: usize::MAX }
+        });
+        if view.is_held_since_earlier_pass(status.node) {
+            behind.push((place.index, place.wave, status));
+        } else {
+            waves.entry(place.wave).or_default().push((place.index, status));
+        }
+    }
+    let last = behind.first().map(|(_, wave, _)| *wave);
+    let (position, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
+    let wave = view.plan.waves.get(position)?;
+    if view.run.bounds.until.is_some_and(|until| wave.kind > until) {
+        return None;
+    }
+    members.sort_by_key(|(place, status)| (*place, status.name));
+    behind.sort_by_key(|(place, _, status)| (*place, status.name));
+    let behind = behind.into_iter().map(|(_, _, status)| status);
+    Some((position, behind.chain(members.into_iter().map(|(_, status)| status)).collect()))
+}
+
+/// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
+struct JoinerWaves {
+    /// By the zone, as a place in [`super::view::Nodes::zones`].
+    zones: Vec<Option<usize>>,
+    last: usize,
+}
+
+impl JoinerWaves {
+    fn of(view: &View<'_>) -> Self {
+        let mut zones = vec![None; view.nodes.zones().len()];
+        for status in view.nodes() {
+            let Some(Place { wave, .. }) = status.place else { continue };
+            if view.plan.waves.get(wave).is_some_and(|wave| wave.kind == WaveKind::Zone) {
+                let first = zones[status.zone].get_or_insert(wave);
+                *first = wave.min(*first);
+            }
+        }
+        Self { zones, last: view.plan.waves.len().saturating_sub(1) }
+    }
+
+    fn wave(&self, status: &NodeStatus<'_>) -> usize {
+        self.zones[status.zone].unwrap_or(self.last)
+    }
+}
+
+/// The run has bounds, and nothing within them is left.
+#[must_use]
+fn has_bounds(view: &View<'_>) -> bool {
+    let bounds = &view.run.bounds;
+    bounds.until.is_some() || bounds.pool.is_some() || !bounds.only.is_empty()
+}
+
+/// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
+/// say: a node writes its own step and its own report.
+fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
+    let wave = view.plan.waves.get(index)?;
+    let before = view.plan.waves.iter().enumerate().take(index).filter(|(_, before)| before.soak_seconds > 0);
+    let soaks = before.map(|(place, before)| {
+        let soak = Duration::from_secs(before.soak_seconds.into());
+        (soak.saturating_sub(ended_ago(view, place)), before)
     });
-    patches.take(FENCES).collect()
+    let (left, before) = soaks.max_by_key(|(left, _)| *left).filter(|(left, _)| !left.is_zero())?;
+    let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
+    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
+}
+
+/// How long ago the last node up to this wave was done; as long as this holder has seen the pass if it does not know of any.
+fn ended_ago(view: &View<'_>, place: usize) -> Duration {
+    let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
+    let nodes = view.plan.waves.iter().take(place + 1).flat_map(|wave| &wave.nodes);
+    nodes.filter_map(|placed| done_ago(view, placed, known)).min().unwrap_or(known)
+}
+
+/// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
+/// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
+fn done_ago(view: &View<'_>, placed: &PlannedNode, known: Duration) -> Option<Duration> {
+    if let Some(done) = view.memory.done(&placed.uid) {
+        return Some(view.ago(done));
+    }
+    let status = view.nodes.get(&placed.name).filter(|status| status.node.uid == placed.uid)?;
+    let is_done = |step: &&Step| step.state == State::Done && is_of_pass(step, view.run);
+    let step = status.node.step.as_ref().filter(is_done)?;
+    let since: Option<Timestamp> = step.since.as_deref().and_then(|since| since.parse().ok());
+    let ago = since.and_then(|since| Duration::try_from(view.world.wall.duration_since(since)).ok());
+    Some(ago.unwrap_or_default().max(known))
+}
+
+/// Nodes that take a place among those in transit, and how many places there are.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// How many are taken in the whole cluster.
+    pub(super) taken: u32,
+    /// How many there are in the whole cluster.
+    pub(super) most: u32,
+    zones: Vec<Zone>,
+}
+
+/// The places of one zone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Zone {
+    taken: u32,
+    most: u32,
+}
+
+impl Places {
+    /// Whether this node may be in transit beside those that are.
+    #[must_use]
+    pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
+        self.taken < self.most && zone.taken < zone.most
+    }
+
+    /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
+    #[must_use]
+    fn is_within(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
+        self.taken <= self.most && zone.taken <= zone.most
+    }
+
+    /// How many are taken in the node's zone.
+    #[must_use]
+    pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
+        self.zones[status.zone].taken
+    }
+
+    /// The node takes one.
+    fn add(&mut self, status: &NodeStatus<'_>) {
+        self.taken += 1;
+        self.zones[status.zone].taken += 1;
+    }
+}
+
+/// The places that nodes in transit have, those that were just claimed, and nodes in trouble that is not of this run's making; one node left out of those that
+/// take one.
+#[must_use]
+pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
+    let mut zones = vec![Zone::default(); view.nodes.zones().len()];
+    let mut taken = 0;
+    for status in view.nodes() {
+        let zone = &mut zones[status.zone];
+        zone.most += 1;
+        let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
+        if Some(&**status.name) != without && is_counted {
+            taken += 1;
+            zone.taken += 1;
+        }
+    }
+    for zone in &mut zones {
+        zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
+    }
+    Places { taken, most: most_in_transit(view), zones }
+}
+
+/// How many nodes that are held may move again now: as many as may be in transit, without those that move.
+#[must_use]
+pub(super) fn places_for_held(view: &View<'_>) -> u32 {
+    let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
+    let moving = view.nodes().filter(|status| is_moving(status.standing)).count();
+    most_in_transit(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
+}
+
+/// Somebody asked to bring this node back.
+#[must_use]
+fn is_asked_back(view: &View<'_>, name: &str) -> bool {
+    view.run.asked.get(name) == Some(&NodeRequest::Rollback)
+}
+
+/// How many nodes may be in transit at once in the whole cluster.
+#[must_use]
+fn most_in_transit(view: &View<'_>) -> u32 {
+    let most = view.plan.limits.in_transit.max(1);
+    if has_amber_gate(view) { most.div_ceil(2) } else { most }
+}
+
+/// Whether a node is in transit, or in trouble.
+fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    match status.standing {
+        Standing::Transit(_) => true,
+        // Somebody decided that this one stays cordoned.
+        Standing::Skipped => !status.node.is_ready,
+        // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
+        Standing::Done | Standing::Pending | Standing::Foreign(_) => {
+            trouble_reason(view, status.node).is_some()
+        }
+        Standing::LeftOut => false,
+    }
+}
+
+/// Why a node cannot start, and takes the place of another: somebody takes it away, it is not Ready, or somebody else cordoned it.
+fn trouble_reason(view: &View<'_>, node: &Node) -> Option<Reason> {
+    let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
+    match node {
+        _ if node.is_going => Some(Reason::NodeGoing),
+        _ if !node.is_ready => Some(Reason::NodeNotReady),
+        _ if node.is_cordoned && !is_own => Some(Reason::ForeignCordon),
+        _ => None,
+    }
+}
+
+/// The same as a wait.
+#[must_use]
+fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+    let object = format!("Node/{name}");
+    Some(match trouble_reason(view, node)? {
+        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
+        Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
+        reason => {
+            let help =
+                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
+            Wait::held(object, reason, "somebody else cordoned it", help)
+        }
+    })
+}
+
+/// A wait for a place among those in transit.
+#[must_use]
+pub(super) fn no_place_wait(object: String) -> Wait {
+    Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
+}
+
+/// Waits for a place, and for each node that takes one although nobody moves it.
+#[must_use]
+fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
+    let is_at_rest = |status: &&NodeStatus<'_>| {
+        matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
+    };
+    let in_trouble = view.nodes().filter(is_at_rest);
+    let troubles = in_trouble.filter_map(|status| trouble_wait(view, status.name, status.node));
+    [no_place_wait(object)].into_iter().chain(troubles).collect()
+}
+
+/// A wait for each gate that is red, or that nobody knows. What was not asked lately is not known.
+#[must_use]
+pub(super) fn unmet_gates(view: &View<'_>) -> Vec<Wait> {
+    let mut waits = Vec::new();
+    for gate in &view.plan.gates {
+        let object = format!("Gate/{}", gate.name);
+        match view.verdict(&gate.name) {
+            Some(verdict) if verdict.color <= Color::Amber => {}
+            Some(verdict) if verdict.color == Color::Red => {
+                waits.push(Wait::new(object, Reason::GateRed, verdict.why.clone()));
+            }
+            Some(verdict) => waits.push(Wait::new(object, Reason::GateUnknown, verdict.why.clone())),
+            None => {
+                let what = format!("it was not asked within {} s", gate.fresh_seconds);
+                waits.push(Wait::new(object, Reason::GateUnknown, what));
+            }
+        }
+    }
+    waits
+}
+
+/// Some gate asks to go on more slowly.
+#[must_use]
+fn has_amber_gate(view: &View<'_>) -> bool {
+    view.plan
+        .gates
+        .iter()
+        .any(|gate| view.verdict(&gate.name).is_some_and(|verdict| verdict.color == Color::Amber))
+}
+
+/// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods are nobody's business here: their authors may ask
+/// for a node that does not exist.
+#[must_use]
+fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
+    let is_moved = |owner: &Owner| match view.world.owners.get(owner) {
+        Some(now) => now.is_short_beyond(|| view.run.missing(owner)),
+        // Of a kind that nothing counts.
+        None => {
+            let is_moved =
+                || view.memory.moved(owner).is_some() || view.run.moved.contains_key(&owner.title());
+            view.run.missing(owner) == 0 && is_moved()
+        }
+    };
+    let counts = |pod: &&Pod| pod.is(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);
+    let pods = view.world.pods.values().filter(counts);
+    let wait = |pod: &Pod| {
+        let help = format!("kubectl -n {} describe pod {}", pod.namespace, pod.name);
+        Wait::new(format!("Pod/{}", pod.title()), Reason::PodsPending, "the scheduler finds no node for it")
+            .help(help)
+    };
+    pods.map(wait).collect()
+}
+
+/// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
+#[must_use]
+pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
+    let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing(owner));
+    let wait = |(owner, now): (&Owner, &Availability)| {
+        let object = owner.title();
+        let what = format!("{} of {} pods are ready", now.ready, now.desired);
+        let help = format!(
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {object}",
+            owner.namespace,
+            owner.kind.to_lowercase(),
+            owner.name
+        );
+        Wait::new(object, Reason::OwnersShort, what).help(help)
+    };
+    view.world.owners.iter().filter(is_short).map(wait).collect()
+}
+
+/// Why workloads stay short, where the waits say that something waits for them: pods that no node takes, and nodes that somebody else cordoned meanwhile.
+///
+/// If nothing moves any more, a person has to end these.
+#[must_use]
+pub(super) fn workload_obstacles(view: &View<'_>, waits: &[Wait], is_moving: bool) -> Vec<Wait> {
+    let is_for_pods = |wait: &Wait| {
+        matches!(
+            wait.reason,
+            Reason::BudgetBlocks
+                | Reason::DnsNeeded
+                | Reason::OneAtATime
+                | Reason::OwnersShort
+                | Reason::OwnersTimeout
+        )
+    };
+    if !waits.iter().any(is_for_pods) {
+        return Vec::new();
+    }
+    let mut pending = unschedulable_pods(view);
+    if pending.is_empty() {
+        return pending;
+    }
+    for wait in &mut pending {
+        wait.is_held = !is_moving;
+    }
+    let cordoned = view.nodes().filter_map(|status| trouble_wait(view, status.name, status.node));
+    pending.extend(cordoned.filter(|wait| wait.reason == Reason::ForeignCordon));
+    pending
 }

@@ -1,19 +1,19 @@
-//! One step of a run: what is done now, and why the rest waits.
+//! One step of a run: what is done now, and why the rest waits. Acts of several parts that cannot be done together are sorted out here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use types::step::State as NodeState;
+use types::policy::Phase;
+use types::step::{Cordon, State as NodeState};
 
-use super::act::Act;
+use super::act::{Act, Change, Patch};
 use super::barrier::{Barrier, barrier};
-use super::memory::is_of;
-use super::nodes::{NodeStatus, Standing};
 use super::run::{NodeRequest, Run, State};
-use super::view::{View, is_later};
+use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
 use super::world::Owner;
-use super::{cordon, flips, places, start, transit, turns, workload};
+use super::{budget, start, transit};
+use crate::cni::reach;
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
 pub const FRESH: Duration = Duration::from_secs(40);
@@ -117,24 +117,26 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
 }
 
 fn decide(view: &View<'_>) -> Decision {
-    let mut decided = Decision { acts: cordon::disown_cordons(view), ..Decision::default() };
-    let (mut moving, mut room) = (0, places::room(view));
+    let mut decided = Decision { acts: disown_cordons(view), ..Decision::default() };
+    let (mut moving, mut room) = (0, start::places_for_held(view));
     for &NodeStatus { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
             // It was claimed, and does not show it yet.
             moving += usize::from(view.memory.pending_patches().has_claimed(name));
             if let Standing::Foreign(step) = standing
-                && is_of(step, view.run)
+                && is_of_run(step, view.run)
             {
-                decided.waits.push(start::later(view, name, step));
+                decided.waits.push(start::later_holder_wait(view, name, step));
             }
             continue;
         };
         let mut next = transit::next(view, name, node, step);
         if step.state == NodeState::Held && !next.acts.is_empty() {
             if room == 0 {
-                next =
-                    transit::NextStep { acts: Vec::new(), waits: vec![places::full(format!("Node/{name}"))] };
+                next = transit::NextStep {
+                    acts: Vec::new(),
+                    waits: vec![start::no_place_wait(format!("Node/{name}"))],
+                };
             }
             room = room.saturating_sub(1);
         }
@@ -142,9 +144,9 @@ fn decide(view: &View<'_>) -> Decision {
         decided.acts.extend(next.acts);
         decided.waits.extend(next.waits);
     }
-    let mut places = places::places(view, None);
-    decided.acts.extend(start::intruders(view, &mut places));
-    let (acts, waits) = start::rollbacks(view, &mut places);
+    let mut places = start::count_places(view, None);
+    decided.acts.extend(start::claim_intruders(view, &mut places));
+    let (acts, waits) = start::claim_rollbacks(view, &mut places);
     decided.acts.extend(acts);
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
@@ -160,7 +162,7 @@ fn decide(view: &View<'_>) -> Decision {
             decided.waits.extend(waits);
         }
         Barrier::NotYet => {
-            let starts = start::starts(view, places, &decided.acts);
+            let starts = start::start_nodes(view, places, &decided.acts);
             decided.acts.extend(starts.acts);
             decided.waits.extend(starts.waits);
             if starts.is_bounded && moving == 0 && decided.acts.is_empty() {
@@ -170,7 +172,7 @@ fn decide(view: &View<'_>) -> Decision {
         }
     }
     if decided.waits.iter().any(|wait| wait.reason == Reason::WouldPart) {
-        let foreign = start::foreign(view);
+        let foreign = start::foreign_phase_waits(view);
         // Where a person has to act on each of these nodes, the run waits for a person as well.
         let is_held = !foreign.is_empty() && foreign.iter().all(|wait| wait.is_held);
         let of_run =
@@ -178,10 +180,10 @@ fn decide(view: &View<'_>) -> Decision {
         of_run.for_each(|wait| wait.is_held |= is_held);
         decided.waits.extend(foreign);
     }
-    decided.waits.extend(workload::obstacles(view, &decided.waits, moving > 0));
+    decided.waits.extend(start::workload_obstacles(view, &decided.waits, moving > 0));
     retain_compatible(view, &mut decided.acts);
     if decided.acts.is_empty() {
-        decided.acts = start::fences(view);
+        decided.acts = fence_patches(view);
         decided.acts.retain(|act| is_up_to_date(view, act));
     }
     let is_held = |wait: &Wait| wait.is_held || wait.reason == Reason::InTransit;
@@ -195,9 +197,9 @@ fn decide(view: &View<'_>) -> Decision {
 /// Leaves out what cannot be done together with what is done before it, or on what is known by now.
 fn retain_compatible(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.retain(|act| is_up_to_date(view, act) && !is_of_later(view, act));
-    turns::retain_one_per_owner(view, acts);
+    budget::retain_one_per_owner(view, acts);
     retain_one_patch_per_node(acts);
-    flips::retain_connected(view, acts);
+    retain_connected(view, acts);
 }
 
 /// A Node that this holder has just patched is known as it was before: a patch of that would be a conflict.
@@ -228,14 +230,14 @@ fn deduplicate_waits(waits: &mut Vec<Wait>) {
 }
 
 fn paused(by: &str, why: &str) -> Wait {
-    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade resume")
+    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade roll resume")
 }
 
 /// The run without what somebody asked of single nodes and what is met by now; none if nothing is.
 fn without_met_requests(view: &View<'_>) -> Option<Run> {
     let is_met = |name: &snapshot::model::Text, request: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };
-        let step = node.step.as_ref().filter(|step| is_of(step, view.run) && step.state.is_in_transit());
+        let step = node.step.as_ref().filter(|step| is_of_run(step, view.run) && step.state.is_in_transit());
         match request {
             NodeRequest::Retry => step.is_none_or(|step| step.state != NodeState::Held),
             NodeRequest::Rollback => match step {
@@ -247,6 +249,61 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
     let mut run = view.run.clone();
     run.asked.retain(|name, request| !is_met(name, request));
     (run.asked.len() != view.run.asked.len()).then_some(run)
+}
+
+/// Patches of Nodes whose cordon of this run was taken away: from then on a cordon is not of this run.
+#[must_use]
+fn disown_cordons(view: &View<'_>) -> Vec<Act> {
+    let mut acts = Vec::new();
+    for status in view.nodes().filter(|status| !status.node.is_cordoned) {
+        let (name, node) = (status.name, status.node);
+        let step =
+            node.step.as_ref().filter(|step| is_of_run(step, view.run) && step.cordon == Some(Cordon::Ours));
+        let Some(mut step) = step.cloned() else { continue };
+        (step.cordon, step.epoch) = (None, view.world.epoch);
+        let mut patch = Patch::of(name, node);
+        patch.step = Change::Set(step);
+        acts.push(Act::Patch(Box::new(patch)));
+    }
+    acts
+}
+
+/// How many Nodes get or lose the taint in one step.
+const FENCES: usize = 20;
+
+/// Patches that set the taint on nodes that have not moved, and take it from those that have.
+#[must_use]
+fn fence_patches(view: &View<'_>) -> Vec<Act> {
+    let is_wrong = |status: &&NodeStatus<'_>| match status.standing {
+        Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
+        Standing::Done => status.node.is_fenced,
+        Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
+        Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,
+    };
+    let patches = view.nodes().filter(is_wrong).map(|status| {
+        let mut patch = Patch::of(status.name, status.node);
+        patch.fence = Some(!status.node.is_fenced);
+        Act::Patch(Box::new(patch))
+    });
+    patches.take(FENCES).collect()
+}
+
+/// Of nodes that are asked for a phase in the same step, leaves out those that would part pods from those of a node before them: each was decided as if it were
+/// the only one. They are decided anew with the next look.
+fn retain_connected(view: &View<'_>, acts: &mut Vec<Act>) {
+    if view.is_bridged() {
+        return;
+    }
+    let mut requested: Vec<Phase> = Vec::new();
+    acts.retain(|act| {
+        let Act::Patch(patch) = act else { return true };
+        let Some(to) = patch.desired else { return true };
+        if requested.iter().any(|other| reach::is_parted(*other, to)) {
+            return false;
+        }
+        requested.push(to);
+        true
+    });
 }
 
 #[cfg(test)]

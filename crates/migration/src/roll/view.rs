@@ -1,20 +1,18 @@
-//! What a decision looks at, and how each node stands in the pass.
+//! What a decision looks at: the cluster, the run and the plan, with the status of every node, computed once for each step.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
-use types::eviction::Answer;
 
 use snapshot::model::Text;
+use types::eviction::Answer;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};
 
-use super::act::{Change, Patch};
-use super::memory::{Memory, is_of};
-use super::nodes::{NodeStatus, Nodes, Phases, Standing};
+use super::memory::Memory;
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
+use crate::cni::reach;
 use crate::plan::{Bridge, Method, Plan};
-use crate::reach;
 
 /// For so long an eviction whose answer was lost may have happened although its pod seems to stay.
 const DOUBTFUL: Duration = Duration::from_mins(10);
@@ -52,8 +50,9 @@ impl<'a> View<'a> {
     /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
     #[must_use]
     pub fn is_held_since_earlier_pass(&self, node: &Node) -> bool {
-        let is =
-            |step: &Step| step.state == State::Held && is_of(step, self.run) && !is_of_pass(step, self.run);
+        let is = |step: &Step| {
+            step.state == State::Held && is_of_run(step, self.run) && !is_of_pass(step, self.run)
+        };
         node.step.as_ref().is_some_and(is)
     }
 
@@ -222,7 +221,7 @@ impl<'a> View<'a> {
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change. All of them if nobody knows.
-pub(super) fn possible_phases(node: &Node, reported: Phases) -> Phases {
+fn possible_phases(node: &Node, reported: Phases) -> Phases {
     if is_unheard(node) { Phases::ALL } else { reported }
 }
 
@@ -237,7 +236,7 @@ pub fn is_unheard(node: &Node) -> bool {
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change, as far as the node says it.
-pub(super) fn reported_phases(node: &Node) -> impl Iterator<Item = Phase> {
+fn reported_phases(node: &Node) -> impl Iterator<Item = Phase> {
     let follows = |to: &Phase| node.observed.as_ref().is_none_or(|seen| seen.follows.contains(to));
     node.phases().chain(node.desired.filter(follows))
 }
@@ -248,30 +247,16 @@ pub fn is_done(node: &Node, phase: Phase) -> bool {
     node.is_in(phase) && node.attached_otherwise(phase) == Some(0)
 }
 
-/// A patch of this node, as it was read, that changes nothing yet.
-#[must_use]
-pub fn patch(name: &Text, node: &Node) -> Patch {
-    Patch {
-        node: name.clone(),
-        uid: node.uid.clone(),
-        version: node.version.clone(),
-        step: Change::Keep,
-        desired: None,
-        cordon: None,
-        fence: None,
-    }
-}
-
 /// Whether a step is of the present pass.
 #[must_use]
 pub fn is_of_pass(step: &Step, run: &Run) -> bool {
-    is_of(step, run) && run.tried(&step.claim).is_some()
+    is_of_run(step, run) && run.tried(&step.claim).is_some()
 }
 
 /// Whether the node bears a step of this run that another holder than one up to this epoch wrote. Whoever can write a Node's annotations can make it up.
 #[must_use]
 pub fn is_later(node: &Node, run: &Run, epoch: u64) -> bool {
-    node.step.as_ref().is_some_and(|step| is_of(step, run) && step.epoch > epoch)
+    node.step.as_ref().is_some_and(|step| is_of_run(step, run) && step.epoch > epoch)
 }
 
 /// The same step in another state, written by this holder now.
@@ -284,4 +269,277 @@ pub fn in_state(step: &Step, state: State, world: &World) -> Step {
 #[must_use]
 pub fn is_ours(node: &Node, step: &Step) -> bool {
     node.is_cordoned && step.cordon == Some(Cordon::Ours)
+}
+
+/// Whether a step is of this run.
+#[must_use]
+pub fn is_of_run(step: &Step, run: &Run) -> bool {
+    step.run == run.id
+}
+
+/// How a node stands in the pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing<'a> {
+    /// No pass touches it.
+    LeftOut,
+    /// It is in the phase, and so is everything on it.
+    Done,
+    /// This run is moving it.
+    Transit(&'a Step),
+    /// Another run is moving it, or its step is one that no holder up to this one wrote.
+    Foreign(&'a Step),
+    /// The operator skipped it in this pass.
+    Skipped,
+    /// It is still to be moved.
+    Pending,
+}
+
+/// The status of a node that passes touch.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeStatus<'a> {
+    /// Its name.
+    pub name: &'a Text,
+    /// The Node.
+    pub node: &'a Node,
+    /// How it stands.
+    pub standing: Standing<'a>,
+    /// Where the plan has it; none if it joined later.
+    pub place: Option<Place>,
+    /// Its zone, as a place in [`Nodes::zones`].
+    pub zone: usize,
+    /// Phases that the node reports for its pods, or may give them as it is now.
+    pub reported_phases: Phases,
+    /// The same, or all phases while the node has not reported.
+    pub possible_phases: Phases,
+}
+
+/// The nodes that passes touch.
+#[derive(Debug)]
+pub struct Nodes<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The phase that the pass brings nodes to; where the run is over, the one that it has brought them to.
+    pub target: Phase,
+    /// By name.
+    all: Vec<NodeStatus<'a>>,
+    zones: Vec<&'a Text>,
+    /// How many nodes have pods of each phase, or may get some.
+    living: [usize; Phase::ALL.len()],
+}
+
+/// A set of phases.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Phases(u8);
+
+impl Phases {
+    /// All four.
+    pub const ALL: Self = Self((1 << Phase::ALL.len()) - 1);
+
+    const fn bit(phase: Phase) -> u8 {
+        1 << phase as u8
+    }
+
+    /// Whether the phase is one of them.
+    #[must_use]
+    pub const fn has(self, phase: Phase) -> bool {
+        self.0 & Self::bit(phase) != 0
+    }
+
+    /// Each of them, in the order of a migration.
+    pub fn iter(self) -> impl Iterator<Item = Phase> {
+        Phase::ALL.into_iter().filter(move |phase| self.has(*phase))
+    }
+}
+
+impl FromIterator<Phase> for Phases {
+    fn from_iter<I: IntoIterator<Item = Phase>>(phases: I) -> Self {
+        Self(phases.into_iter().fold(0, |set, phase| set | Self::bit(phase)))
+    }
+}
+
+impl<'a> Nodes<'a> {
+    /// How the nodes of a world stand in the present pass of a run.
+    #[must_use]
+    pub fn of(world: &'a World, run: &Run, order: &Order<'a>) -> Self {
+        let target = run.target().unwrap_or(run.from);
+        let mut nodes =
+            Self { plan: order.plan, target, all: Vec::new(), zones: Vec::new(), living: Default::default() };
+        for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
+            let reported = reported_phases(node).collect();
+            let status = NodeStatus {
+                name,
+                node,
+                standing: standing(world.epoch, run, target, name, node),
+                place: order.place(name, node),
+                zone: nodes.zone(&node.zone),
+                reported_phases: reported,
+                possible_phases: possible_phases(node, reported),
+            };
+            for phase in status.possible_phases.iter() {
+                nodes.living[phase as usize] += 1;
+            }
+            nodes.all.push(status);
+        }
+        nodes
+    }
+
+    /// The number of a zone; there are few.
+    fn zone(&mut self, zone: &'a Text) -> usize {
+        self.zones.iter().position(|other| *other == zone).unwrap_or_else(|| {
+            self.zones.push(zone);
+            self.zones.len() - 1
+        })
+    }
+
+    /// The nodes, by name.
+    #[must_use]
+    pub fn all(&self) -> &[NodeStatus<'a>] {
+        &self.all
+    }
+
+    /// The names of their zones.
+    #[must_use]
+    pub fn zones(&self) -> &[&'a Text] {
+        &self.zones
+    }
+
+    /// The node of this name; none if there is none, or if no pass touches it.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&NodeStatus<'a>> {
+        let index = self.all.binary_search_by(|status| (**status.name).cmp(name)).ok()?;
+        self.all.get(index)
+    }
+
+    /// Every phase that a pod has or may get as nodes are now, one node left out.
+    #[must_use]
+    pub fn live_phases(&self, without: Option<&str>) -> Phases {
+        let own =
+            without.and_then(|name| self.get(name)).map(|status| status.possible_phases).unwrap_or_default();
+        let lives = |phase: &Phase| self.living[*phase as usize] > usize::from(own.has(*phase));
+        Phase::ALL.into_iter().filter(lives).collect()
+    }
+}
+
+/// The step of another run that a node bears. Only that run may act on the node.
+#[must_use]
+pub(super) fn foreign_step<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
+    node.step.as_ref().filter(|step| step.state.is_in_transit() && !is_of_run(step, run))
+}
+
+/// How a node stands that passes touch.
+fn standing<'a>(epoch: u64, run: &Run, target: Phase, name: &str, node: &'a Node) -> Standing<'a> {
+    let at_rest = || if is_done(node, target) { Standing::Done } else { Standing::Pending };
+    let is_skipped = run.skipped.contains_key(name);
+    let is_held = |step: &Step| step.state == State::Held && is_of_run(step, run);
+    if is_skipped && foreign_step(node, run).is_some() {
+        return Standing::Skipped;
+    }
+    match &node.step {
+        Some(step) if is_later(node, run, epoch) => Standing::Foreign(step),
+        // Its step stays on it, for whoever tries it again.
+        Some(step) if is_held(step) && is_skipped => Standing::Skipped,
+        // It was left behind in an earlier pass, or the run turned back: it starts like any other.
+        Some(step) if is_held(step) && !is_of_pass(step, run) => at_rest(),
+        Some(step) if step.state.is_in_transit() && is_of_run(step, run) => Standing::Transit(step),
+        Some(step) if step.state.is_in_transit() => Standing::Foreign(step),
+        _ if is_skipped => Standing::Skipped,
+        _ => at_rest(),
+    }
+}
+
+/// A plan, and where in it each node is. It is made once for a run: plans of large clusters are long.
+#[derive(Debug)]
+pub struct Order<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    places: HashMap<&'a str, (Place, &'a str)>,
+    left_out: HashSet<&'a str>,
+}
+
+/// Where a node is in the plan; the first place comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Which wave it is of, from 0.
+    pub wave: usize,
+    /// Which of the wave's nodes it is, from 0.
+    pub index: usize,
+}
+
+impl<'a> Order<'a> {
+    /// The order of a plan.
+    #[must_use]
+    pub fn of(plan: &'a Plan) -> Self {
+        let of_wave = |(wave, of): (usize, &'a crate::plan::Wave)| {
+            let place = move |(position, planned): (usize, &'a crate::plan::PlannedNode)| {
+                (&*planned.name, (Place { wave, index: position }, &*planned.uid))
+            };
+            of.nodes.iter().enumerate().map(place)
+        };
+        let places = plan.waves.iter().enumerate().flat_map(of_wave).collect();
+        let left_out = plan.left_out.iter().map(|out| &*out.name).collect();
+        Self { plan, places, left_out }
+    }
+
+    /// Where a node is in the plan; none if it joined later, also under the name of another one.
+    #[must_use]
+    pub fn place(&self, name: &str, node: &Node) -> Option<Place> {
+        let (place, uid) = self.places.get(name)?;
+        (**uid == *node.uid).then_some(*place)
+    }
+
+    /// Whether no pass touches the node.
+    #[must_use]
+    pub fn leaves_out(&self, name: &str) -> bool {
+        self.left_out.contains(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_set_of_phases_has_what_was_put_in() {
+        let set: Phases = [Phase::New, Phase::Old].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Phase::Old, Phase::New]);
+        assert!(!set.has(Phase::BothOld));
+        assert_eq!(Phases::ALL.iter().collect::<Vec<_>>(), Phase::ALL);
+    }
+
+    /// A node that says it is in this phase.
+    fn in_phase(phase: &str) -> Node {
+        let observed = json!({ "bootId": "b", "phase": phase, "attached": { phase: 1 } });
+        Node { boot: "b".into(), observed: serde_json::from_value(observed).ok(), ..Node::default() }
+    }
+
+    #[test]
+    fn a_phase_lives_as_long_as_a_node_has_it() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
+            "passes": ["both-old"], "waves": [], "leftOut": [{"name": "out", "uid": "u", "why": "so"}],
+            "pools": [], "limits": {}, "pods": {}, "gates": [], "dns": {"namespace": "kube-system", "labels": {}}, "policies": [],
+            "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let nodes = [("a", "old"), ("b", "old"), ("c", "both-old"), ("out", "new")];
+        let nodes = nodes.map(|(name, phase)| (Text::from(name), in_phase(phase).into()));
+        let mut world = World { nodes: nodes.into(), ..World::default() };
+        let run = Run::new("r-1", "4be1".repeat(16), &plan);
+        let order = Order::of(&plan);
+        let living = |world: &World, without| {
+            Nodes::of(world, &run, &order).live_phases(without).iter().collect::<Vec<_>>()
+        };
+        assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
+        assert_eq!(living(&world, Some("a")), [Phase::Old, Phase::BothOld]);
+        assert_eq!(living(&world, Some("c")), [Phase::Old]);
+        world.node("c").boot = "another".into();
+        assert_eq!(living(&world, None), Phase::ALL, "it was rebooted, and nobody knows what it hands out");
+        world.put("c".into(), in_phase("both-old"));
+        assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
+        world.put("d".into(), Node::default());
+        assert_eq!(living(&world, None), Phase::ALL, "it is new, and says nothing yet");
+        world.put("d".into(), Node { label: Some(Phase::New), ..Node::default() });
+        assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld, Phase::New], "kubelet set its label");
+    }
 }

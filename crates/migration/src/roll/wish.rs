@@ -120,13 +120,13 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
 
 fn no_way_back(phase: Phase) -> String {
     format!(
-        "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade skip NODE"
+        "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade roll skip NODE"
     )
 }
 
 fn beyond(to: Phase, plan: &Plan) -> String {
     format!(
-        "the plan goes from phase {} to {}, so that no way back from it leads to {to}; to go on with it: kubectl crossfade resume; for phase {to}, make a new plan: kubectl crossfade plan",
+        "the plan goes from phase {} to {}, so that no way back from it leads to {to}; to go on with it: kubectl crossfade roll resume; for phase {to}, make a new plan: kubectl crossfade plan",
         plan.start,
         plan.target()
     )

@@ -2,8 +2,8 @@
 
 use snapshot::model::{Kind, PodSpec, Workload, is_system};
 
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::cni::support::Cni;
 
 /// A DaemonSet that runs the agent of a CNI.
 #[derive(Debug, Clone, Copy)]

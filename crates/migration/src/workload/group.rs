@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use snapshot::model::{Pod, Snapshot};
 
-use crate::finding::Subject;
+use crate::check::finding::Subject;
 
 /// Who makes a pod. A Deployment counts as the owner of its ReplicaSets' pods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,11 +6,11 @@ use serde::Deserialize as _;
 use snapshot::model::{Kind, Labels, Node, Object, Taint};
 
 use super::Place;
+use crate::check::Scene;
+use crate::check::finding::Subject;
+use crate::cni::support::Strategy;
 use crate::config::TemplateTaint;
 use crate::config::roll::Method;
-use crate::finding::Subject;
-use crate::scene::Scene;
-use crate::support::Strategy;
 
 /// A platform on which a node's CNI is not the operator's to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,8 +1,8 @@
 //! Versions, and the release of a CNI by the tag of its agent's image.
 
 use super::agent::{agents, container_of};
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::cni::support::Cni;
 
 /// Major and minor version.
 pub type Version = (u32, u32);

@@ -5,7 +5,7 @@ use std::ops::Add;
 
 use snapshot::model::{Container, PodSpec};
 
-use crate::capacity::Request;
+use crate::workload::capacity::Request;
 
 /// Reads what pods request. Pods of one template share their lists of containers, so each list is read once.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use snapshot::model::Taint;
 
 use super::futures;
-use crate::scene::Scene;
-use crate::support::Cni;
+use crate::check::Scene;
+use crate::cni::support::Cni;
 
 /// Keys of the start-up taints that Crossfade's documentation uses: one that needs a named lifter, and that of the shipped NodeReadinessRule.
 pub const OWN_TAINTS: [&str; 2] = ["crossfade/not-ready", "readiness.k8s.io/crossfade"];

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::plain::place;
-use super::report::{Entry, Omission, Outcome, Reference, Report};
+use super::report::{Entry, Omission, Outcome, Report};
+use crate::convert::intermediate::place;
+use crate::gather::Reference;
 use crate::tier::Direction;
 
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
@@ -82,7 +83,8 @@ mod tests {
     use snapshot::model::{Kind, Text};
 
     use super::*;
-    use crate::convert::report::{Effect, Refusal};
+    use crate::compare::Effect;
+    use crate::convert::report::Refusal;
     use serde_json::json;
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::plain::{Action, Policy, Rule, place};
-pub use crate::compare::Effect;
-pub use crate::gather::Reference;
+use crate::compare::Effect;
+use crate::convert::intermediate::{Action, Policy, Rule, place};
+use crate::gather::Reference;
 use crate::tier::Direction;
 
 /// How a field was converted.

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::report::Reference;
+use crate::gather::Reference;
 
 /// Accepts that parts of one policy are lost.
 #[derive(Debug, Clone, PartialEq, Eq)]

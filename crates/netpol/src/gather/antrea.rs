@@ -3,11 +3,12 @@
 use snapshot::model::Kind;
 
 use super::engine::{ANTREA, GROUPS};
-use super::found::Catalog;
 use super::objects::Objects;
 use super::reference::UnreadObject;
-use crate::antrea::{self, Group, Input, Policy, Tier};
-use crate::kubernetes;
+use crate::engines::antrea;
+use crate::engines::antrea::{Group, Input, Policy, Tier};
+use crate::engines::kubernetes;
+use crate::gather::catalog::Catalog;
 use crate::world::World;
 
 /// All of Antrea's that decides, beside the NetworkPolicies of Kubernetes.

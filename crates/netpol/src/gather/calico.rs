@@ -5,11 +5,12 @@ use snapshot::model::Kind;
 
 use super::cluster::namespace;
 use super::engine::{CALICO, STAGED};
-use super::found::Catalog;
 use super::objects::Objects;
 use super::reference::{Reference, UnreadObject};
-use crate::calico::{self, HostEndpoint, Input, NetworkSet, Policy, RefusedRule, Tier};
-use crate::kubernetes;
+use crate::engines::calico;
+use crate::engines::calico::{HostEndpoint, Input, NetworkSet, Policy, RefusedRule, Tier};
+use crate::engines::kubernetes;
+use crate::gather::catalog::Catalog;
 use crate::world::{Namespace, World};
 
 /// All of Calico's that decides, beside the NetworkPolicies of Kubernetes.

@@ -9,8 +9,8 @@ use snapshot::model::{Kind, Labels, Object, Pod, Snapshot, Text};
 
 use super::node::addresses;
 use super::reference::{Reference, UnreadObject};
+use crate::engines::manifest::protocol;
 use crate::world::{self, Cluster, Namespace, Node, Port};
-use crate::written::protocol;
 
 /// The kinds of which a snapshot must have all objects for its [`cluster`]. A snapshot file of a release that did not read service accounts does not know
 /// them, and its pods do not say which ones they have.

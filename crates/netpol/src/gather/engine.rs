@@ -2,8 +2,8 @@
 
 use snapshot::model::Kind;
 
-use crate::cilium::Settings;
-use crate::kubernetes::Blocks;
+use crate::engines::cilium::Settings;
+use crate::engines::kubernetes::Blocks;
 
 /// Who enforces policies, with what its releases and settings change in their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 use snapshot::model::{Kind, Text, is_backing};
 
-use super::found::Catalog;
 use super::reference::{Reference, UnreadObject};
 use super::shape;
+use crate::gather::catalog::Catalog;
 
 /// One object.
 #[derive(Debug)]

@@ -6,15 +6,15 @@ use snapshot::model::{Kind, Object, Snapshot};
 use super::antrea::Antrea;
 use super::calico::Calico;
 use super::engine::{ADMIN, CILIUM, Engine};
-use super::found::Catalog;
 use super::objects::Objects;
 use super::reference::{Reference, UnreadObject};
-use crate::cilium::Settings;
-use crate::kubernetes::Blocks;
-use crate::mention::Mentions;
+use crate::engines::cilium::Settings;
+use crate::engines::kubernetes::Blocks;
+use crate::engines::{admin, antrea, calico, cilium, kubernetes};
+use crate::gather::catalog::Catalog;
 use crate::tier::Enforcement;
+use crate::world::mention::Mentions;
 use crate::world::{Cluster, World};
-use crate::{admin, antrea, calico, cilium, kubernetes};
 
 /// All policies that one engine goes by, as far as they can be read.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,9 +10,9 @@ use super::address::{Piece, Pieces};
 use super::imagined::{self, holds_for};
 use super::{Party, PartyKind, World};
 use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME};
-use crate::mention::Mentions;
-use crate::parties::Parties;
 use crate::traffic::Space;
+use crate::world::mention::Mentions;
+use crate::world::parties::Parties;
 
 /// What of a cluster matters to policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use snapshot::model::{Labels, Text};
 
 use super::build::{Cluster, Traits};
 use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner, NAMESPACE_NAME, Test};
-use crate::mention::Mentions;
+use crate::world::mention::Mentions;
 
 /// Of a condition with more alternatives, the first ones get pods.
 const ALTERNATIVES: usize = 32;

@@ -1,7 +1,7 @@
 //! A world in the middle of a migration: some pods have one network and some the other.
 
 use super::{Party, World};
-use crate::parties::Parties;
+use crate::world::parties::Parties;
 
 impl World {
     /// The same world with a second one of each pod, which has the other network: it has the same labels, and stands for the pod after its move.

@@ -3,8 +3,9 @@
 mod examples;
 mod reader;
 
-use netpol::admin::{Input, enforcement, mentions, read, read_admin, read_baseline};
-use netpol::kubernetes::{self, Blocks};
+use netpol::engines::admin::{Input, enforcement, mentions, read, read_admin, read_baseline};
+use netpol::engines::kubernetes;
+use netpol::engines::kubernetes::Blocks;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -29,7 +30,7 @@ fn agree(written: &[Value], beside: &[Value]) -> usize {
     )
 }
 
-fn parsed(written: &Value) -> Result<netpol::admin::Policy, String> {
+fn parsed(written: &Value) -> Result<netpol::engines::admin::Policy, String> {
     match written["kind"].as_str() {
         Some("AdminNetworkPolicy") => read_admin(written),
         Some("BaselineAdminNetworkPolicy") => read_baseline(written),

@@ -4,8 +4,8 @@ mod examples;
 mod generators;
 mod reader;
 
-use netpol::antrea::{Input, enforcement, mentions, read_group, read_policy, read_tier};
-use netpol::kubernetes;
+use netpol::engines::antrea::{Input, enforcement, mentions, read_group, read_policy, read_tier};
+use netpol::engines::kubernetes;
 use netpol::world::World;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -9,8 +9,10 @@ mod selector;
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use netpol::calico::{Input, enforcement, mentions, read_host_endpoint, read_policy, read_set, read_tier};
-use netpol::kubernetes;
+use netpol::engines::calico::{
+    Input, enforcement, mentions, read_host_endpoint, read_policy, read_set, read_tier,
+};
+use netpol::engines::kubernetes;
 use netpol::world::Cluster;
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -4,8 +4,8 @@ mod examples;
 mod generators;
 pub(crate) mod reader;
 
-use netpol::cilium::{Input, Settings, enforcement, mentions, read_policies};
-use netpol::kubernetes;
+use netpol::engines::cilium::{Input, Settings, enforcement, mentions, read_policies};
+use netpol::engines::kubernetes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

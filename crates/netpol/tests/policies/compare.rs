@@ -1,7 +1,8 @@
 //! Policies in the middle of a migration, when pods of both networks are there.
 
-use netpol::cilium::Settings;
-use netpol::compare::{compare, meanwhile};
+use netpol::compare::compare;
+use netpol::compare::compare_mixed;
+use netpol::engines::cilium::Settings;
 use netpol::gather::{Engine, Policies};
 use netpol::verdict::Difference;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ fn told(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
     let (before, after) = (Policies::read(from, [object]), Policies::read(to, [object]));
     let comparison = compare(&town(), &before, &after, true).expect("selectors");
     assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
-    let mixed = meanwhile(&comparison, &before, &after).expect("selectors");
+    let mixed = compare_mixed(&comparison, &before, &after).expect("selectors");
     let words =
         |found: &[Difference]| found.iter().map(|difference| difference.words(&mixed.world)).collect();
     [words(&mixed.old), words(&mixed.new)]
@@ -63,7 +64,7 @@ fn a_pod_of_the_other_network_is_in_a_range_of_the_outside() {
     let (before, after) =
         (Policies::read(CILIUM, [&policy(&by_range)]), Policies::read(CILIUM, [&policy(&by_range)]));
     let comparison = compare(&town(), &before, &after, true).expect("selectors");
-    let mixed = meanwhile(&comparison, &before, &after).expect("selectors");
+    let mixed = compare_mixed(&comparison, &before, &after).expect("selectors");
     let packet = mixed.new.first().expect("a packet").words(&mixed.world);
     assert!(packet.contains("(10.244.2.2), on the other network"), "{packet}");
     assert!(packet.contains("after allowed by NetworkPolicy shop/p spec.ingress[0]"), "{packet}");

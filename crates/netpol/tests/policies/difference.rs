@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use netpol::calico::{enforcement, mentions};
-use netpol::parties::Parties;
+use netpol::engines::calico::{enforcement, mentions};
 use netpol::tier::{Action, Direction, Enforcement, Rule};
 use netpol::traffic::Traffic;
 use netpol::verdict::{Difference, Subject, differences_among};
 use netpol::world::World;
+use netpol::world::parties::Parties;
 use proptest::prelude::*;
 
 use crate::calico::{CalicoObjects, generators};

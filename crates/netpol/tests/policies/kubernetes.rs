@@ -3,7 +3,7 @@
 mod examples;
 pub(crate) mod reader;
 
-use netpol::kubernetes::{Blocks, Policy, mentions, read, tier};
+use netpol::engines::kubernetes::{Blocks, Policy, mentions, read, tier};
 use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
 use proptest::prelude::*;

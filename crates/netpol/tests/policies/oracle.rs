@@ -15,8 +15,9 @@ mod reword;
 use std::io::Write;
 use std::path::PathBuf;
 
-use netpol::calico;
-use netpol::kubernetes::{self, Blocks};
+use netpol::engines::calico;
+use netpol::engines::kubernetes;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::{Direction, Enforcement};
 use netpol::verdict::{Difference, differences_among};
 use netpol::world::{Cluster, World};

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use netpol::mention::Mentions;
 use netpol::tier::{Direction, Enforcement};
 use netpol::traffic::{Detail, Kind, Space, Traffic};
 use netpol::verdict::Subject;
+use netpol::world::mention::Mentions;
 use netpol::world::{Cluster, Namespace, Node, PartyKind, Pod, Port, World};
 use snapshot::Range;
 use snapshot::model::{Labels, Text};

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use migration::capacity::{Request, barring};
+use migration::check::Scene;
+use migration::drive::objects;
+use migration::drive::objects::PodClassifier;
 use migration::plan::Plan;
 use migration::roll::world::{self, Trait};
-use migration::scene::Scene;
-use migration::seen::{self, PodClassifier};
+use migration::workload::capacity::{Request, barring};
 use migration::workload::{Requests, owner, platform, pool_of};
 use snapshot::model::{self, Text};
 use types::observed::{self, Observed};
@@ -112,7 +113,7 @@ impl Likeness {
                 // Its node has no Crossfade.
                 continue;
             }
-            let read = seen::pod_of(pod, about);
+            let read = objects::pod_of(pod, about);
             let made_by = read.owner.clone().filter(|owner| &*owner.kind != "Node");
             let request = self.requests.of(&pod.spec);
             let workload = made_by.map(|owner| self.workload(owner, &read, request));

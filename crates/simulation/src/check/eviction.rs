@@ -1,6 +1,6 @@
 //! What must hold when a pod is evicted or deleted.
 
-use migration::reach;
+use migration::cni::reach;
 use migration::roll::act::PodId;
 use migration::roll::run::State as RunState;
 use migration::roll::wish::RunRequest;

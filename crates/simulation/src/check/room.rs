@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use migration::capacity::Request;
-use migration::roll::capacity::FRESH;
+use migration::roll::budget::CENSUS_FRESH;
 use migration::roll::world::Trait;
+use migration::workload::capacity::Request;
 
 use crate::event::Flight;
 use crate::history::History;
@@ -62,7 +62,7 @@ impl History {
             self.broken("R13", format!("{name} is drained, and nobody counted what pods request"));
             return;
         };
-        if at(flight.nodes_seen.saturating_sub(count.at)) >= FRESH {
+        if at(flight.nodes_seen.saturating_sub(count.at)) >= CENSUS_FRESH {
             let why = format!("{name} is drained on a count of {} s", count.at / 1000);
             self.broken("R13", why);
             return;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use migration::capacity::Request;
 use migration::roll::world::{Owner, Trait};
+use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::Phase;
 use types::step::{Cordon, State, Step};

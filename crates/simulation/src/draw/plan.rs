@@ -1,11 +1,11 @@
 //! Draws a plan.
 
+use migration::cni::reach;
+use migration::cni::support::{Cni, Strategy};
 use migration::plan::{
     Bridge, Dns, ExcludedNode, Gate, GateSource, Limits, Method, Networks, Plan, PlannedNode, Pods, Pool,
     Wave, WaveKind,
 };
-use migration::reach;
-use migration::support::{Cni, Strategy};
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 

@@ -1,6 +1,6 @@
 //! Draws what pods request, and what nodes offer.
 
-use migration::capacity::Request;
+use migration::workload::capacity::Request;
 
 use crate::random::Random;
 use crate::truth::Truth;

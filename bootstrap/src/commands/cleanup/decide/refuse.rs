@@ -28,13 +28,13 @@ pub(super) fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         refuse(
             what,
             "records",
-            "delete or drain these pods, then run crossfade-bootstrap sweep; crossfade-bootstrap attachments must list none of them",
+            "delete or drain these pods, then run crossfade-bootstrap unit sweep; crossfade-bootstrap attachments must list none of them",
         );
     }
     if !facts.claims.inventory.is_empty() {
         let what =
             format!("sandboxes from before Crossfade are on {name}: {}", some(&facts.claims.inventory));
-        refuse(what, "inventory.json", "delete or move these pods, then run crossfade-bootstrap sweep");
+        refuse(what, "inventory.json", "delete or move these pods, then run crossfade-bootstrap unit sweep");
     }
     for side in &facts.claims.attached {
         let what = format!("the policy attaches pods to the network {side}, whose profile is {name}");

@@ -21,7 +21,7 @@ use crate::runtime::conf_selection::ConfSelection;
 
 const MOVE: &str =
     "delete or drain these pods, then run the same command again; crossfade-bootstrap attachments lists them";
-const SWEEP: &str = "run crossfade-bootstrap sweep, then the same command again";
+const SWEEP: &str = "run crossfade-bootstrap unit sweep, then the same command again";
 
 /// Adds everything that stands in the way.
 pub(super) fn refuse(facts: &GraduateFacts, decision: &mut Decision) {
@@ -297,7 +297,7 @@ impl Bound {
             ),
             Self::Running => (
                 format!("{count} ADDs through Crossfade run, or were killed: {names}"),
-                "run the same command again in a moment; crossfade-bootstrap sweep ends what was killed",
+                "run the same command again in a moment; crossfade-bootstrap unit sweep ends what was killed",
             ),
             Self::Unlisted => (
                 format!(

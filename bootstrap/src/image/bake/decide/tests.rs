@@ -3,7 +3,7 @@ use types::policy::Policy;
 
 use super::*;
 use crate::cli::exit::Exit;
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, ImageCommand};
 
 fn facts() -> BakeFacts {
     BakeFacts {
@@ -17,9 +17,9 @@ fn facts() -> BakeFacts {
 
 /// The decision for a command line behind `bake`.
 fn decided(line: &str, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
-    let words = ["crossfade-bootstrap", "bake"].into_iter().chain(line.split_ascii_whitespace());
+    let words = ["crossfade-bootstrap", "image", "bake"].into_iter().chain(line.split_ascii_whitespace());
     let cli = Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-    let Command::Bake(wanted) = cli.command else { unreachable!("it was bake") };
+    let Command::Image(ImageCommand::Bake(wanted)) = cli.command else { unreachable!("it was bake") };
     decide(&wanted, facts)
 }
 

@@ -5,8 +5,8 @@ mod world;
 
 use std::collections::BTreeSet;
 
-use crate::finding::Finding;
-use crate::requirements::{PAIRS, of_migration};
+use crate::check::finding::Finding;
+use crate::cni::requirements::{PAIRS, of_migration};
 use table::{OUTSIDE, ROWS, UNSEEN};
 use world::World;
 

@@ -2,7 +2,7 @@
 
 use super::nearest::{CheckInput, paths, snapshot};
 use crate::check::Check;
-use crate::scene::Scene;
+use crate::check::Scene;
 
 /// What no shell may run, behind what ends a word in quotes, and before what no line may begin with.
 const HOSTILE: &str = "x'$(id)\nerror: forged";

@@ -8,9 +8,9 @@ use snapshot::Collector;
 use snapshot::model::{ALL_KINDS, Reading, Snapshot};
 
 use crate::check::Check;
+use crate::check::Scene;
+use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
 
 /// Findings about what is not there or not set: the nearest cluster without them has more, and not less. Their own tests have that cluster.
 const ABSENT: [&str; 10] = [

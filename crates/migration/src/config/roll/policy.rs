@@ -66,7 +66,7 @@ impl PolicyKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::enforcement::KINDS;
+    use crate::cni::enforcement::KINDS;
 
     #[test]
     fn every_kind_that_somebody_may_enforce_has_its_name() {

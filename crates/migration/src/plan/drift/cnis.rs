@@ -9,13 +9,13 @@ use clap::ValueEnum;
 use snapshot::model::Pod;
 use types::policy::Phase;
 
-use crate::cidr::Range;
+use crate::check::Scene;
+use crate::cni::support::Cni;
 use crate::plan::Plan;
 use crate::plan::parts;
 use crate::plan::site::{Site, Survey};
-use crate::scene::Scene;
-use crate::support::Cni;
 use crate::workload::agents;
+use snapshot::Range;
 
 /// What the plan says of the CNIs and the cluster contradicts: a CNI without an agent where
 /// another one has agents, and networks that are those of the other direction.

@@ -6,8 +6,8 @@ use types::observed::Observed;
 use types::policy::Phase;
 
 use super::Obstacle;
+use crate::cni::reach::is_parted;
 use crate::plan::site::Site;
-use crate::reach::is_parted;
 
 /// What keeps each node from being moved; a node that is not there is not kept.
 pub(super) struct Obstacles(BTreeMap<String, Obstacle>);

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::config::Config;
 use crate::plan::site::Site;
+use crate::plan::stragglers::Straggler;
 use crate::plan::waves::{planned_nodes, wave, waves as of_all};
 use crate::plan::{Wave, WaveKind};
-use crate::stragglers::Straggler;
 
 /// The waves of any plan, but that nodes with stragglers of DNS are last: other stragglers may reach no DNS pod but those.
 pub(super) fn waves(

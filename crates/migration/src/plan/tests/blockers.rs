@@ -6,9 +6,9 @@ use crate::plan::Survey;
 use serde_json::{Value, json};
 
 use super::case::{cluster, labelled, node, observed, planned, pod, refused, report, with};
+use crate::check::finding::{Finding, Severity};
 use crate::check::tests::{Case, object};
-use crate::finding::{Finding, Severity};
-use crate::support::Strategy;
+use crate::cni::support::Strategy;
 
 fn good() -> Case {
     cluster([node("a", ""), node("b", "")])

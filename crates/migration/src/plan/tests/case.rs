@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 use snapshot::model::Kind;
 
+use crate::check::finding::Finding;
 use crate::check::tests::{Case, object};
-use crate::finding::Finding;
+use crate::cni::support::Cni;
 use crate::plan::Survey;
 use crate::plan::{Plan, Wave, WaveKind, build};
-use crate::support::Cni;
 
 /// The SHA-256 that stands for a policy.
 pub(super) const BASE: &str = "5f5f";

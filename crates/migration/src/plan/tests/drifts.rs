@@ -7,8 +7,8 @@ use super::case::{
     agent, cluster, control_plane, dns, flannel, labelled, node, observed, planned, pod, pods, report, with,
 };
 use crate::check::tests::{Case, object};
+use crate::cni::support::{Cni, Strategy};
 use crate::plan::{Bridge, Drift, Plan, Wave, WaveKind, drift};
-use crate::support::{Cni, Strategy};
 
 const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
 

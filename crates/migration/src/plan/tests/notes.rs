@@ -75,7 +75,7 @@ fn nodes_that_the_first_pass_brings_back_are_named() {
     let notes = describe("new", "new");
     assert!(
         notes.len() == 1
-            && notes[0].starts_with("These nodes are further than both-old, and the first pass brings them back to it, since others are in old: b, c. More nodes are further than are not; kubectl crossfade stragglers --fix moves the 1 others instead."),
+            && notes[0].starts_with("These nodes are further than both-old, and the first pass brings them back to it, since others are in old: b, c. More nodes are further than are not; kubectl crossfade roll stragglers --fix moves the 1 others instead."),
         "{notes:?}"
     );
     assert!(describe("both-old", "new")[0].ends_with("others are in old: c."), "the other two are not");

@@ -4,11 +4,12 @@ use serde_json::{Value, json};
 use snapshot::model::Kind;
 
 use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, report, with};
+use crate::check::finding::{Finding, Severity};
 use crate::check::tests::object;
-use crate::finding::{Finding, Severity};
 use crate::plan::Survey;
-use crate::plan::decisions::classes;
-use crate::plan::{GateSource, Method, build, eta};
+use crate::plan::notes;
+use crate::plan::pods::classes;
+use crate::plan::{GateSource, Method, build};
 
 #[test]
 fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
@@ -214,7 +215,7 @@ fn the_time_is_that_of_all_waves_in_all_passes() {
     let seconds = |limits: &str| {
         let nodes = (0..40).map(|index| node(&format!("n{index:02}"), "z1"));
         let case = with(cluster(nodes), &format!("roll: {{limits: {limits}}}"));
-        eta::seconds(&planned(&case))
+        notes::eta_seconds(&planned(&case))
     };
     let pass = (1 + 1 + 19) * 180;
     assert_eq!(seconds("{}"), 3 * (pass + 600));
@@ -222,7 +223,7 @@ fn the_time_is_that_of_all_waves_in_all_passes() {
     assert_eq!(seconds("{soakSeconds: 0, zonePercent: 50}"), 3 * (1 + 1 + 2) * 180);
     assert_eq!(seconds("{soakSeconds: 0, perHour: 10}"), 3 * 4 * 3600);
     let mut scene = cluster([node("a", ""), node("b", ""), dns("a")]);
-    scene.strategy = crate::support::Strategy::Bridge;
+    scene.strategy = crate::cni::support::Strategy::Bridge;
     let plan = planned(&with(scene, "roll: {limits: {soakSeconds: 0}, bridge: {accept: a router}}"));
-    assert_eq!(eta::seconds(&plan), 2 * 180);
+    assert_eq!(notes::eta_seconds(&plan), 2 * 180);
 }

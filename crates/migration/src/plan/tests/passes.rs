@@ -5,8 +5,8 @@ use types::policy::Phase::{self, BothNew, BothOld, New, Old};
 
 use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
 use crate::check::tests::Case;
+use crate::cni::support::Strategy;
 use crate::plan::Bridge;
-use crate::support::Strategy;
 
 /// A cluster with a node in each of these phases.
 fn phases(strategy: Strategy, phases: &[Phase]) -> Case {

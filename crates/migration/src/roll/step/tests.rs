@@ -1,5 +1,7 @@
 //! What a run decides about a cluster in which one node or one tenant does harm: that node is held by name, and the rest goes on.
 
+mod stragglers;
+
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -13,8 +15,8 @@ use crate::plan::Plan;
 use crate::roll::act::{Change, PodId};
 use crate::roll::invariant;
 use crate::roll::memory::Memory;
-use crate::roll::nodes::Nodes;
-use crate::roll::order::Order;
+use crate::roll::view::Nodes;
+use crate::roll::view::Order;
 use crate::roll::wish::{RunRequest, Wish};
 use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
 use types::eviction::Answer;
@@ -309,7 +311,7 @@ fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
         assert_eq!(claimed(&decided, &world), ["b", "c"], "{pool} {zone}");
         world.node("a").is_fenced = true;
         let wait = decided.waits.iter().find(|wait| wait.object == "Node/a").expect("a wait");
-        assert!(wait.is_held && wait.help.contains("kubectl crossfade skip a"), "{wait:?}");
+        assert!(wait.is_held && wait.help.contains("kubectl crossfade roll skip a"), "{wait:?}");
         for name in ["b", "c"] {
             world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
         }
@@ -420,7 +422,7 @@ fn status_names_what_is_skipped() {
         memory.observe(&world, &run);
         let order = Order::of(&plan);
         let nodes = Nodes::of(&world, &run, &order);
-        let status = crate::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+        let status = crate::drive::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
         assert_eq!(status.skipped, [(object.into(), "so".to_owned())].into());
     }
 }

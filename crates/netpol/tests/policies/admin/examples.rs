@@ -1,7 +1,7 @@
 //! The user stories of the API, with the verdicts that it gives in words.
 
-use netpol::admin::{Input, enforcement, mentions};
-use netpol::kubernetes;
+use netpol::engines::admin::{Input, enforcement, mentions};
+use netpol::engines::kubernetes;
 use netpol::tier::Direction;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //!
 //! *Source*: network-policy-api.sigs.k8s.io, "ClusterNetworkPolicy", "AdminNetworkPolicy"; the comments of the API's types.
 
-use netpol::kubernetes::Blocks;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::Direction;
 use netpol::world::{Cluster, Pod};
 use serde_json::Value;

@@ -2,7 +2,7 @@
 //!
 //! *Source*: Antrea, "Antrea Network Policy CRDs".
 
-use netpol::kubernetes::Blocks;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::Direction;
 use netpol::world::{Cluster, Pod};
 use serde_json::Value;

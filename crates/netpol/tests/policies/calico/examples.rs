@@ -1,6 +1,6 @@
 //! Examples of Calico's documentation with the verdicts that it gives in words, in the names of this town.
 
-use netpol::calico::{enforcement, mentions};
+use netpol::engines::calico::{enforcement, mentions};
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use netpol::kubernetes::Blocks;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::Direction;
 use netpol::world::Cluster;
 use serde_json::Value;

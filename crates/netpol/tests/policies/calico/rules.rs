@@ -1,6 +1,6 @@
 //! Policies rule by rule.
 
-use netpol::calico::{read_policy, read_rules};
+use netpol::engines::calico::{read_policy, read_rules};
 use netpol::tier::Direction;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! Examples of Cilium's documentation with the verdicts that it gives, in the names of this town.
 
-use netpol::cilium::{enforcement, mentions};
+use netpol::engines::cilium::{enforcement, mentions};
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 

@@ -7,8 +7,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use netpol::cilium::Settings;
-use netpol::kubernetes::Blocks;
+use netpol::engines::cilium::Settings;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::Direction;
 use netpol::world::Cluster;
 use serde_json::Value;

@@ -2,11 +2,13 @@
 
 mod examples;
 
-use netpol::admin::{self, Input, enforcement, mentions};
 use netpol::convert::Target;
-use netpol::kubernetes::{self, Blocks};
-use netpol::mention::Mentions;
+use netpol::engines::admin;
+use netpol::engines::admin::{Input, enforcement, mentions};
+use netpol::engines::kubernetes;
+use netpol::engines::kubernetes::Blocks;
 use netpol::world::World;
+use netpol::world::mention::Mentions;
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -2,11 +2,11 @@
 
 mod examples;
 
-use netpol::antrea::{Input, enforcement, mentions, read_policy, read_tier};
 use netpol::convert::Target;
-use netpol::kubernetes;
-use netpol::mention::Mentions;
+use netpol::engines::antrea::{Input, enforcement, mentions, read_policy, read_tier};
+use netpol::engines::kubernetes;
 use netpol::world::World;
+use netpol::world::mention::Mentions;
 use proptest::prelude::*;
 use serde_json::Value;
 

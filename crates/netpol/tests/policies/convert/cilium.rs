@@ -5,11 +5,11 @@ mod examples;
 
 use std::cell::Cell;
 
-use netpol::cilium::{Input, Settings, enforcement, mentions, read_policies};
-use netpol::convert::cilium::write;
-use netpol::kubernetes;
-use netpol::mention::Mentions;
+use netpol::convert::writers::cilium::write;
+use netpol::engines::cilium::{Input, Settings, enforcement, mentions, read_policies};
+use netpol::engines::kubernetes;
 use netpol::world::World;
+use netpol::world::mention::Mentions;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::Value;

@@ -1,10 +1,11 @@
 //! To NetworkPolicies of Kubernetes.
 
-use netpol::convert::kubernetes::write;
-use netpol::kubernetes::{self, Blocks};
-use netpol::mention::Mentions;
+use netpol::convert::writers::kubernetes::write;
+use netpol::engines::kubernetes;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
+use netpol::world::mention::Mentions;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,12 +1,14 @@
 //! A conversion of generated policies, and the comparison of both sides.
 
-use netpol::calico::{self, Input};
-use netpol::convert::plain::PlainPolicies;
-use netpol::convert::report::{Outcome, Reference, Report};
+use netpol::convert::intermediate::PlainPolicies;
+use netpol::convert::report::{Outcome, Report};
 use netpol::convert::{CalicoPolicies, ConvertedObjects, flattened, kept_calico_policies};
-use netpol::mention::Mentions;
+use netpol::engines::calico;
+use netpol::engines::calico::Input;
+use netpol::gather::Reference;
 use netpol::tier::Enforcement;
 use netpol::verdict::{Difference, difference};
+use netpol::world::mention::Mentions;
 use netpol::world::{Cluster, World};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;

@@ -1,8 +1,8 @@
 //! The policies of each engine, and the objects that cannot be read.
 
-use netpol::cilium::Settings;
+use netpol::engines::cilium::Settings;
+use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{Engine, EnginePolicies, Policies};
-use netpol::kubernetes::Blocks;
 use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
 use serde_json::{Value, json};

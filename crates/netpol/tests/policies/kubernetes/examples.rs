@@ -1,6 +1,6 @@
 //! Examples of the documentation with the verdicts that it gives in words.
 
-use netpol::kubernetes::{Blocks, mentions, read};
+use netpol::engines::kubernetes::{Blocks, mentions, read};
 use netpol::tier::Direction;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 //!
 //! *Source*: Kubernetes, "Network Policies" (kubernetes.io/docs/concepts/services-networking/network-policies).
 
-use netpol::kubernetes::Blocks;
+use netpol::engines::kubernetes::Blocks;
 use netpol::tier::Direction;
 use netpol::world::{Cluster, Pod};
 use serde_json::Value;

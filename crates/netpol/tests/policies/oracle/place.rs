@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use netpol::mention::Mentions;
 use netpol::tier::{Direction, Enforcement};
 use netpol::traffic::{Detail, Kind, Traffic};
 use netpol::verdict::Subject;
+use netpol::world::mention::Mentions;
 use netpol::world::{Cluster, PartyKind, World};
 use serde_json::{Value, json};
 use snapshot::Range;

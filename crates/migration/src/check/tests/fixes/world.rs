@@ -3,13 +3,13 @@
 use serde_json::{Map, Value, json};
 use snapshot::model::Kind;
 
+use crate::check::Scene;
+use crate::check::finding::Finding;
 use crate::check::run;
 use crate::check::tests::nearest::snapshot;
+use crate::cni::support::{Cni, Strategy};
+use crate::cni::values::rules;
 use crate::config;
-use crate::finding::Finding;
-use crate::scene::Scene;
-use crate::support::{Cni, Strategy};
-use crate::values::rules;
 
 /// A cluster, the settings file, and the migration that is planned.
 #[derive(Clone)]

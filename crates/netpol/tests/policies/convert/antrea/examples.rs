@@ -1,7 +1,7 @@
 //! Examples, with the objects and the verdicts that are to come of them.
 
-use netpol::convert::antrea::write;
 use netpol::convert::report::Outcome;
+use netpol::convert::writers::antrea::write;
 use netpol::tier::Direction::{self, Egress, Ingress};
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use netpol::calico::{enforcement, mentions};
 use netpol::convert::report::Omission;
+use netpol::engines::calico::{enforcement, mentions};
 use serde_json::{Value, json};
 use snapshot::model::Text;
 

@@ -1,7 +1,7 @@
 //! Policies of known shapes, and what becomes of them.
 
-use netpol::cilium::Settings;
 use netpol::convert::report::Outcome;
+use netpol::engines::cilium::Settings;
 use netpol::verdict::difference;
 use serde_json::{Value, json};
 

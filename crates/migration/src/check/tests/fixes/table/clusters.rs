@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::world::{World, merge};
-use crate::support::{Cni, Strategy};
+use crate::cni::support::{Cni, Strategy};
 
 macro_rules! cilium_objects {
     () => {

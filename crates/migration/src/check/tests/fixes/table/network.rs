@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::clusters::{aws, cilium, daemon_set, flannel, pod};
 use super::{Edit, Printed, Row, Waiver, row};
-use crate::support::Strategy;
+use crate::cni::support::Strategy;
 
 pub(super) const ROWS: &[Row] = &[
     row("masquerade-new", |w| cilium(w, json!({"enable-ipv4-masquerade": "true"})), Printed),

@@ -6,7 +6,7 @@ use super::super::Exemption::{self, CoveredBy, Never};
 use super::clusters::{GOOD, antrea, cilium, flannel, node, to_calico, version};
 use super::{Edit, Fix, Printed, Row, Waiver};
 use crate::check::tests::fixes::world::World;
-use crate::support::{Cni, Strategy};
+use crate::cni::support::{Cni, Strategy};
 
 const NOT_MET: &str = "requirement-not-met";
 const UNKNOWN: &str = "requirement-unknown";

@@ -1,0 +1,102 @@
+//! What the old CNI's agent says of its node when it ends for good.
+
+use snapshot::model::{Kind, Node};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::network::cilium;
+use crate::cni::support::Cni;
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "network-condition",
+    codes: &[("network-condition-at-end", "the end of the old CNI makes its nodes unavailable")],
+    needs: &[Need::Always(Kind::NODE), Need::To(Cni::Cilium, Kind::CONFIG_MAP)],
+    run,
+};
+
+/// Why a node's network is available, in the words of Calico's agent. When it ends, it writes `CalicoIsDown` in its place.
+///
+/// *Source*: projectcalico/calico: node/pkg/lifecycle/utils/utils.go.
+const CALICO_IS_UP: &str = "CalicoIsUp";
+/// Cilium's operator takes the condition over, unless this setting is false.
+///
+/// *Source*: cilium/cilium: operator/watchers/node_taint.go.
+const TAKES_OVER: &str = "set-cilium-is-up-condition";
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let is_up = |node: &&Node| {
+        node.condition("NetworkUnavailable")
+            .is_some_and(|condition| condition.reason.as_ref() == CALICO_IS_UP)
+    };
+    let nodes: Vec<Subject> = scene
+        .snapshot
+        .nodes
+        .iter()
+        .filter(is_up)
+        .map(|node| Subject::of(Kind::NODE, &node.metadata))
+        .collect();
+    if nodes.is_empty() || !matches!(scene.from, Cni::Calico | Cni::Canal) {
+        return Vec::new();
+    }
+    let setting = cilium::setting(scene.snapshot, TAKES_OVER);
+    let is_taken_over = scene.to == Cni::Cilium && setting.is_none_or(|setting| setting.value != "false");
+    let (severity, fix) = if is_taken_over {
+        (
+            Severity::Note,
+            "Let cilium-operator run when you delete Calico's agents: it writes the condition anew within seconds. Then look for nodes that it missed: kubectl get nodes -o custom-columns='NAME:.metadata.name,REASON:.status.conditions[?(@.type==\"NetworkUnavailable\")].reason'".to_owned(),
+        )
+    } else {
+        (
+            Severity::Risk,
+            format!(
+                "Pause autoscalers and node repair while you delete Calico's agents. As soon as they are gone, on every node: kubectl patch node {} --subresource=status --type strategic -p '{{\"status\":{{\"conditions\":[{{\"type\":\"NetworkUnavailable\",\"status\":\"False\",\"reason\":\"Migrated\"}}]}}}}'{}",
+                nodes[0].name,
+                if scene.to == Cni::Cilium {
+                    ". Or remove set-cilium-is-up-condition: \"false\" from ConfigMap cilium-config, so that cilium-operator does it."
+                } else {
+                    ""
+                }
+            ),
+        )
+    };
+    let until =
+        if is_taken_over { "until Cilium's operator takes it back" } else { "and nobody takes it back" };
+    let what = format!(
+        "When Calico's agent ends on a node, it says that the network of this node is unavailable, {until}."
+    );
+    let why = "Kubernetes keeps new pods away from a node with this condition. Autoscalers, machine controllers and node repair of clouds replace such nodes, all of them at once if all agents end at once.";
+    vec![Finding::new(CHECK.codes[0].0, severity, what, why, fix).about(nodes)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::Case;
+
+    fn cluster(reason: &str, settings: &str) -> Case {
+        Case::of(&format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: a}}\nstatus: {{conditions: [{{type: NetworkUnavailable, status: \"False\", reason: {reason}}}]}}\n---\n\
+             apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{settings}}}\n"
+        ))
+    }
+
+    #[test]
+    fn whoever_wrote_the_condition_takes_it_away() {
+        let off = "set-cilium-is-up-condition: \"false\"";
+        for (reason, settings, to, severity) in [
+            ("CalicoIsUp", "", Cni::Cilium, Some(Severity::Note)),
+            ("CalicoIsUp", "set-cilium-is-up-condition: \"true\"", Cni::Cilium, Some(Severity::Note)),
+            ("CalicoIsUp", off, Cni::Cilium, Some(Severity::Risk)),
+            ("CalicoIsUp", "", Cni::Antrea, Some(Severity::Risk)),
+            ("CiliumIsUp", off, Cni::Cilium, None),
+            ("FlannelIsUp", "", Cni::Antrea, None),
+        ] {
+            let found = cluster(reason, settings).pair(Cni::Calico, to).found(&CHECK);
+            assert_eq!(found.first().map(|finding| finding.severity), severity, "{reason} {settings} {to}");
+        }
+        let flannel = cluster("CalicoIsUp", "").pair(Cni::Flannel, Cni::Cilium);
+        assert!(flannel.codes(&CHECK).is_empty(), "left from an earlier CNI");
+    }
+}

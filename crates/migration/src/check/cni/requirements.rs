@@ -1,0 +1,134 @@
+//! What a migration requires and this cluster does not have, in the words of `check --requirements`.
+
+use snapshot::model::Kind;
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::requirements::{Requirement, State, of_migration};
+
+const NOT_MET: &str = "requirement-not-met";
+const UNKNOWN: &str = "requirement-unknown";
+
+/// The codes of these findings.
+pub(in crate::check) const CODES: [(&str, &str); 2] = [
+    (NOT_MET, "the cluster does not have what the migration requires"),
+    (UNKNOWN, "nobody knows whether the cluster has what the migration requires"),
+];
+
+/// The requirements that are not met, or of which that is not known. What another finding says in more detail is left out, but a requirement that is not met
+/// only where that finding blocks as well.
+pub(in crate::check) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
+    let is_hidden = |row: &Requirement, found: &Finding| {
+        let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
+        same.any(|other| found.code == UNKNOWN || other.severity == Severity::Blocks)
+    };
+    of_migration(scene.from, scene.to)
+        .filter(|row| row.missing(scene.snapshot).is_empty())
+        .filter_map(|row| Some((row, finding(row, scene)?)))
+        .filter(|(row, found)| !is_hidden(row, found))
+        .map(|(_, found)| found)
+        .collect()
+}
+
+/// The kinds that requirements need and the snapshot does not have, each with the requirement.
+pub(in crate::check) fn missing(scene: &Scene<'_>) -> impl Iterator<Item = (Kind, &'static str)> {
+    let snapshot = scene.snapshot;
+    of_migration(scene.from, scene.to)
+        .flat_map(move |row| row.missing(snapshot).into_iter().map(move |kind| (kind, row.name)))
+}
+
+fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
+    let row = requirement.row(scene);
+    let code = match row.state {
+        State::Met { .. } => return None,
+        State::NotMet { .. } => NOT_MET,
+        State::Unknown { .. } => UNKNOWN,
+    };
+    let (_, _, fix) = row.state.words();
+    // A waiver names the one that it accepts.
+    let subject = Subject {
+        kind: "Requirement".into(),
+        namespace: String::new(),
+        name: row.name.into(),
+        detail: String::new(),
+    };
+    Some(Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix).about([subject]))
+}
+
+#[cfg(test)]
+mod tests {
+    use snapshot::model::{ALL_KINDS, Reading, Snapshot};
+
+    use super::*;
+    use crate::cni::support::{Cni, Strategy};
+    use crate::config::Config;
+
+    fn known() -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.readings.extend(ALL_KINDS.iter().map(|row| (row.kind, Reading::Read)));
+        snapshot
+    }
+
+    fn found(snapshot: &Snapshot, to: Cni, others: &[Finding]) -> Vec<(&'static str, String)> {
+        let config = Config::default();
+        let scene = Scene { snapshot, config: &config, from: Cni::Calico, to, strategy: Strategy::Double };
+        let describe = |finding: &Finding| (finding.code, finding.objects[0].to_string());
+        findings(&scene, others).iter().map(describe).collect()
+    }
+
+    #[test]
+    fn a_pair_that_is_not_supported_blocks() {
+        let pair = ("requirement-not-met", "Requirement/pair".to_owned());
+        assert!(found(&known(), Cni::Flannel, &[]).contains(&pair));
+        assert!(!found(&known(), Cni::Cilium, &[]).contains(&pair));
+        // What cannot be read does not hide it.
+        assert_eq!(found(&Snapshot::default(), Cni::Flannel, &[])[0], pair);
+    }
+
+    #[test]
+    fn what_nobody_can_tell_blocks_as_well() {
+        let unknown = ("requirement-unknown", "Requirement/cilium-version".to_owned());
+        assert!(found(&known(), Cni::Cilium, &[]).contains(&unknown), "no agent names its version");
+        let mut installed = known();
+        let agent = serde_json::json!({"metadata": {"name": "cilium"},
+            "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.4"}]}}}});
+        let agent = serde_json::from_value(agent).expect("a DaemonSet");
+        installed.workloads.insert(Kind::DAEMON_SET, vec![agent]);
+        assert!(!found(&installed, Cni::Cilium, &[]).contains(&unknown));
+    }
+
+    #[test]
+    fn what_another_finding_says_is_not_said_again() {
+        let (ranges, version) = ("Requirement/distinct-ranges", "Requirement/cilium-version");
+        let names = |others: &[Finding]| -> Vec<String> {
+            found(&known(), Cni::Cilium, others).into_iter().map(|(_, name)| name).collect()
+        };
+        assert!([ranges, version].iter().all(|name| names(&[]).iter().any(|item| item == name)));
+        let finding = Finding::new("cidr-unknown", Severity::Risk, "", "", "");
+        let left = names(&[finding]);
+        assert!(
+            !left.iter().any(|item| item == ranges) && left.iter().any(|item| item == version),
+            "{left:?}"
+        );
+    }
+
+    #[test]
+    fn the_findings_that_say_the_same_exist() {
+        let codes: Vec<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
+        for pair in crate::cni::requirements::PAIRS {
+            for row in of_migration(pair.from, pair.to) {
+                let unknown: Vec<_> = row.found_by.iter().filter(|code| !codes.contains(code)).collect();
+                assert!(unknown.is_empty(), "{}: no check reports {unknown:?}", row.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_once_by_its_kind() {
+        let (snapshot, config) = (Snapshot::default(), Config::default());
+        let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Double);
+        let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
+        assert!(missing(&scene).any(|entry| entry == (Kind::DAEMON_SET, "calico-version")));
+        assert!(found(&snapshot, to, &[]).is_empty(), "only rows that read no object");
+    }
+}

@@ -1,0 +1,67 @@
+//! A strategy that works, and that nobody should choose first.
+//!
+//! *Source*: docs/policy.md, "Which strategy to choose" and "Host routes"; the CNIs' profiles (`secondary`).
+
+use types::policy::Secondary;
+use types::profile;
+
+use crate::check::Check;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::support::{Cni, Strategy};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "strategy",
+    codes: &[(
+        "strategy-host-routes",
+        "a CNI is a pod's second network by routes that Crossfade adds to the nodes",
+    )],
+    needs: &[],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let needs_routes =
+        |cni: &Cni| profile::find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute);
+    let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(needs_routes).collect();
+    if scene.strategy != Strategy::Double || all.is_empty() {
+        return Vec::new();
+    }
+    let subject = |cni: Cni| Subject {
+        kind: "Strategy".into(),
+        namespace: String::new(),
+        name: scene.strategy.to_string(),
+        detail: format!("with {cni}"),
+    };
+    let names: Vec<&str> = all.iter().map(|cni| cni.name()).collect();
+    let what = format!("With the strategy double, {} is the second network of pods.", names.join(" and "));
+    let why = "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.";
+    let fix = "Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, \"Before Calico is the second network\", and accept this finding with a waiver.";
+    vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, fix).about(all.into_iter().map(subject))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::Case;
+
+    #[test]
+    fn calico_is_a_second_network_by_host_routes() {
+        use Strategy::{Bridge, Double, Rotation};
+        for (from, to, strategy, found) in [
+            (Cni::Calico, Cni::Cilium, Double, true),
+            (Cni::Flannel, Cni::Calico, Double, true),
+            (Cni::Calico, Cni::Cilium, Bridge, false),
+            (Cni::Calico, Cni::Cilium, Rotation, false),
+            (Cni::Flannel, Cni::Cilium, Double, false),
+        ] {
+            let case = Case::new(from, to, Vec::new()).strategy(strategy);
+            assert_eq!(
+                case.codes(&CHECK),
+                &["strategy-host-routes"][usize::from(!found)..],
+                "{from} {to} {strategy}"
+            );
+        }
+    }
+}

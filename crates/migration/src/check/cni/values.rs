@@ -1,0 +1,400 @@
+//! The settings of the new CNI, compared with what the stage of the migration needs.
+
+use snapshot::model::Kind;
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity};
+use crate::check::network::host_ports;
+use crate::check::{Check, Need};
+use crate::cni::cidr;
+use crate::cni::network::{antrea, calico, cilium};
+use crate::cni::support::{Cni, Stage, Strategy};
+use crate::cni::values;
+use crate::cni::values::{Row, State, command, manifest, rows, upgrade};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "values",
+    codes: &[
+        ("antrea-bridging", "Antrea puts the node's interface into its bridge"),
+        ("antrea-encap-mode", "Antrea only enforces policies for another CNI"),
+        ("antrea-migrator", "Antrea's own migration program is in the cluster"),
+        ("antrea-no-encap", "Antrea relies on the nodes' network to route pods"),
+        ("antrea-node-policies", "Antrea filters the nodes' own traffic"),
+        ("antrea-proxy-all", "Antrea replaces kube-proxy in the same migration"),
+        ("calico-chain-insert", "Calico puts its firewall rules before those of the old CNI"),
+        ("calico-ebpf", "Calico's eBPF data plane replaces kube-proxy in the same migration"),
+        ("cilium-chaining", "Cilium is chained to another CNI"),
+        (
+            "cilium-custom-conf",
+            "Cilium writes its own CNI configuration, or still leaves it to others at the end",
+        ),
+        ("cilium-exclusive", "Cilium takes the CNI configuration directory for itself"),
+        ("cilium-host-firewall", "Cilium filters the nodes' own traffic"),
+        ("cilium-host-routing", "Cilium's packets bypass the node's routes"),
+        ("cilium-ipam", "Cilium takes its pod addresses from where the old CNI does"),
+        ("cilium-kube-proxy", "Cilium replaces kube-proxy in the same migration"),
+        ("cilium-native-routing", "Cilium relies on the nodes' network to route pods"),
+        ("cilium-policy-mode", "Cilium enforces policies too early, or not at the end"),
+        ("cilium-uninstall", "Cilium deletes its CNI configuration and binary when an agent stops"),
+        ("cilium-unmanaged-pods", "Cilium's operator restarts pods of the old network"),
+        ("values-next", "which settings of the new CNI change in the next stage"),
+        ("values-not-installed", "the new CNI is not installed; the settings to install it with"),
+    ],
+    needs: &[
+        Need::Always(Kind::CONFIG_MAP),
+        Need::Always(Kind::DAEMON_SET),
+        Need::To(Cni::Cilium, Kind::CILIUM_NODE_CONFIG),
+        Need::To(Cni::Cilium, Kind::NODE),
+        Need::To(Cni::Cilium, Kind::POD),
+        Need::To(Cni::Calico, Kind::FELIX_CONFIGURATION),
+    ],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let rows = rows(scene);
+    let stage = scene.config.transition.phase;
+    let mut findings: Vec<Finding> =
+        rows.iter().filter(|row| row.state == State::Wrong).map(|row| wrong(scene, row, stage)).collect();
+    findings.extend(migrator(scene));
+    if is_installed(scene) {
+        let later = Stage::ALL.into_iter().filter(|later| *later > stage);
+        findings.extend(later.filter_map(|next| change(scene, &rows, next)).next());
+    } else {
+        findings.extend(not_installed(scene, stage));
+    }
+    findings
+}
+
+fn is_installed(scene: &Scene<'_>) -> bool {
+    let snapshot = scene.snapshot;
+    match scene.to {
+        Cni::Cilium => cilium::config(snapshot).is_some(),
+        Cni::Antrea => antrea::config(snapshot).is_some(),
+        Cni::Calico => calico::node(snapshot).is_some(),
+        // Crossfade knows no setting of theirs.
+        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => true,
+    }
+}
+
+fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
+    let rule = row.rule;
+    let wanted = rule.at(stage);
+    let key = rule.key.trim_start_matches('/');
+    let now = row.now.as_deref().unwrap_or_default();
+    let what = format!(
+        "{}'s setting {key} is {now:?}, and the stage {stage} needs {}.",
+        title(scene.to),
+        wanted.words()
+    );
+    let value = values::required_value(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
+    let (nodes, cluster): (Vec<_>, Vec<_>) =
+        row.by.iter().partition(|by| by.kind == Kind::CILIUM_NODE_CONFIG.name());
+    let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();
+    // Once Cilium replaces kube-proxy nowhere, portmap must serve the ports of nodes, or the next check blocks on these.
+    let ports = if rule.code == "cilium-kube-proxy" { host_ports::unserved(scene, false) } else { None };
+    sets.extend(ports.as_ref().filter(|ports| ports.is_cluster).map(|_| (values::CHAINING, "portmap")));
+    let mut steps: Vec<String> = ports.iter().flat_map(|ports| &ports.patches).cloned().collect();
+    if !sets.is_empty() {
+        steps.push(format!("Run: {}.", command(scene, &sets)));
+    }
+    for by in nodes {
+        steps.push(format!(
+            r#"Run: kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type json -p '[{{"op":"remove","path":"/spec/defaults/{key}"}}]', then restart the agents of its nodes."#,
+            by.namespace, by.name
+        ));
+    }
+    steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
+    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.by.clone())
+}
+
+/// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
+fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
+    let is_same = row.rule.code == "cilium-ipam" && row.now.as_deref() == Some("kubernetes");
+    let is_given_twice = is_same && cidr::has_node_cidrs(scene) && scene.strategy != Strategy::Rotation;
+    if is_given_twice { Severity::Blocks } else { row.rule.severity }
+}
+
+const fn title(cni: Cni) -> &'static str {
+    match cni {
+        Cni::Calico => "Calico",
+        Cni::Flannel => "Flannel",
+        Cni::Canal => "Canal",
+        Cni::AwsVpcCni => "Amazon VPC CNI",
+        Cni::Cilium => "Cilium",
+        Cni::Antrea => "Antrea",
+    }
+}
+
+/// What the next stage that needs other settings changes.
+fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
+    let (lines, command) = upgrade(scene, rows, next)?;
+    let what = format!("For the stage {next}, settings of {} change: {}.", title(scene.to), lines.join("; "));
+    let why = "Each stage needs settings of its own. Set too early, they cut pods of the old network off; forgotten, they leave the cluster without policies or with a slower data plane.";
+    let fix = format!(
+        "When the stage {next} begins, and not before: {command}. Then set transition.phase to {next} in the settings file and check again."
+    );
+    Some(Finding::new("values-next", Severity::Note, what, why, fix))
+}
+
+fn not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
+    let to = title(scene.to);
+    let severity = if stage == Stage::Install { Severity::Note } else { Severity::Blocks };
+    let what = format!("{to} is not installed, so its settings were not checked.");
+    let why = "The moment of its installation is the riskiest one of the whole migration. The settings below let the new CNI do nothing to pods until Crossfade asks it to.";
+    let fix = match manifest(scene) {
+        Some(values) => {
+            let chart = if scene.to == Cni::Cilium { "cilium cilium/cilium" } else { "antrea antrea/antrea" };
+            let range = if scene.config.networks.new.cidrs.is_empty() && scene.to == Cni::Cilium {
+                " Choose a range for its pods first: name it as networks.new.cidrs in the settings file, and this file will have it."
+            } else {
+                ""
+            };
+            format!(
+                "Write these Helm values to values.yaml, then: helm install {chart} --namespace kube-system --values values.yaml.{range}\n```\n{values}```"
+            )
+        }
+        None => format!(
+            "Install {to} with an IPPool in a range of its own, and check again before any pod uses it."
+        ),
+    };
+    Some(Finding::new("values-not-installed", severity, what, why, fix))
+}
+
+/// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.
+fn migrator(scene: &Scene<'_>) -> Option<Finding> {
+    let daemon_set = scene.snapshot.daemon_set("antrea-migrator").filter(|_| scene.to == Cni::Antrea)?;
+    let by = crate::check::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
+    let fix = format!("Run: kubectl -n {} delete daemonset antrea-migrator.", daemon_set.namespace());
+    let what = "Antrea's migration program, antrea-migrator, is in the cluster.";
+    let why = "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.";
+    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).about([by]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, object};
+    use clap::ValueEnum as _;
+    use serde_json::{Value, json};
+
+    /// What Cilium's guide installs it with.
+    fn guide() -> Value {
+        json!({"custom-cni-conf": "true", "cni-uninstall": "false", "unmanaged-pod-watcher-interval": "0", "enable-policy": "never",
+            "enable-host-legacy-routing": "true", "ipam": "cluster-pool", "kube-proxy-replacement": "false", "tunnel-port": "8473"})
+    }
+
+    fn cilium(data: Value) -> Case {
+        let config = object(
+            Kind::CONFIG_MAP,
+            "cilium-config",
+            json!({"metadata": {"namespace": "kube-system"}, "data": data}),
+        );
+        Case::new(Cni::Calico, Cni::Cilium, vec![config])
+    }
+
+    fn with(key: &str, value: &str) -> Case {
+        let mut data = guide();
+        data[key] = value.into();
+        cilium(data)
+    }
+
+    #[test]
+    fn every_rule_has_its_code_declared() {
+        let mut seen = 0;
+        for rule in Cni::value_variants().iter().flat_map(|cni| crate::cni::values::rules(*cni)) {
+            seen += 1;
+            assert!(CHECK.codes.contains(&(rule.code, rule.meaning)), "{}", rule.code);
+        }
+        assert!(seen > 15);
+    }
+
+    #[test]
+    fn the_settings_of_the_guide_are_right() {
+        assert_eq!(cilium(guide()).codes(&CHECK), ["values-next"]);
+    }
+
+    /// The settings of the guide with one changed.
+    #[test]
+    fn each_wrong_setting_is_one_finding() {
+        for (key, value, code) in [
+            ("custom-cni-conf", "false", "cilium-custom-conf"),
+            ("cni-exclusive", "true", "cilium-exclusive"),
+            ("cni-uninstall", "true", "cilium-uninstall"),
+            ("unmanaged-pod-watcher-interval", "15", "cilium-unmanaged-pods"),
+            ("unmanaged-pod-watcher-interval", "15s", "cilium-unmanaged-pods"),
+            ("enable-policy", "default", "cilium-policy-mode"),
+            ("enable-host-legacy-routing", "false", "cilium-host-routing"),
+            ("ipam", "kubernetes", "cilium-ipam"),
+            ("kube-proxy-replacement", "strict", "cilium-kube-proxy"),
+            ("cni-chaining-mode", "aws-cni", "cilium-chaining"),
+            ("routing-mode", "native", "cilium-native-routing"),
+            ("enable-host-firewall", "true", "cilium-host-firewall"),
+        ] {
+            let findings = with(key, value).found(&CHECK);
+            let found: Vec<_> = findings.iter().filter(|finding| finding.code != "values-next").collect();
+            assert!(found.len() == 1 && found[0].code == code, "{key}: {findings:?}");
+            assert!(found[0].what.contains(key) && found[0].fix.contains("helm upgrade"), "{found:?}");
+        }
+        for (key, value) in [
+            ("unmanaged-pod-watcher-interval", "0s"),
+            ("kube-proxy-replacement", "disabled"),
+            ("cni-chaining-mode", "none"),
+        ] {
+            assert_eq!(with(key, value).codes(&CHECK), ["values-next"], "{key}");
+        }
+    }
+
+    /// Where the old CNI gives the pod CIDRs of Nodes, too, a waiver of a risk would let two pods have one address.
+    #[test]
+    fn the_pod_cidrs_of_nodes_are_given_once() {
+        use crate::check::finding::Severity::{Blocks, Risk};
+        for (from, strategy, severity) in [
+            (Cni::Calico, Strategy::Bridge, Risk),
+            (Cni::Flannel, Strategy::Bridge, Blocks),
+            (Cni::Flannel, Strategy::Rotation, Risk),
+        ] {
+            let case = with("ipam", "kubernetes").pair(from, Cni::Cilium).strategy(strategy);
+            assert_eq!(case.finding(&CHECK, "cilium-ipam").severity, severity, "{from} {strategy}");
+        }
+    }
+
+    /// A fix that takes the ports of nodes away would be followed by `host-port-lost`.
+    #[test]
+    fn the_fix_of_kube_proxy_serves_the_ports_of_nodes() {
+        let fix = |key: &str, value: &str, ports: Value| {
+            let mut data = guide();
+            data[key] = value.into();
+            let config = object(
+                Kind::CONFIG_MAP,
+                "cilium-config",
+                json!({"metadata": {"namespace": "kube-system"}, "data": data}),
+            );
+            let pod = object(
+                Kind::POD,
+                "web",
+                json!({"metadata": {"namespace": "x"}, "spec": {"containers": [{"name": "c", "ports": [ports]}]}}),
+            );
+            let node = object(Kind::NODE, "n1", json!({}));
+            let case = Case::new(Cni::Calico, Cni::Cilium, vec![config, pod, node]);
+            case.found(&CHECK)[0].fix.clone()
+        };
+        let (host, own) = (json!({"containerPort": 80, "hostPort": 80}), json!({"containerPort": 80}));
+        let replaced = fix("kube-proxy-replacement", "true", host.clone());
+        let (both, alone) = (
+            "--set kubeProxyReplacement=false --set cni.chainingMode=portmap",
+            "--set kubeProxyReplacement=false &&",
+        );
+        assert!(replaced.contains(both) && replaced.contains("plugin portmap"), "{replaced}");
+        assert!(fix("kube-proxy-replacement", "true", own.clone()).contains(alone));
+        assert!(fix("cni-chaining-mode", "aws-cni", host).contains("--set cni.chainingMode=portmap"));
+        assert!(fix("cni-chaining-mode", "aws-cni", own).contains("--set cni.chainingMode=none"));
+    }
+
+    #[test]
+    fn what_is_absent_is_the_default() {
+        let found = cilium(json!({})).codes(&CHECK);
+        for code in
+            ["cilium-custom-conf", "cilium-host-routing", "cilium-policy-mode", "cilium-unmanaged-pods"]
+        {
+            assert!(found.contains(&code), "{found:?}");
+        }
+        assert!(!found.contains(&"cilium-exclusive"));
+    }
+
+    #[test]
+    fn the_next_stage_is_told_exactly() {
+        let mut case = cilium(guide());
+        assert!(case.found(&CHECK).is_empty() || case.codes(&CHECK) == ["values-next"]);
+        case.config.transition.phase = Stage::Migrate;
+        let found = case.found(&CHECK);
+        let next = found.iter().find(|finding| finding.code == "values-next").expect("the next stage");
+        for words in [
+            "--set cni.customConf=false",
+            "--set operator.unmanagedPodWatcher.restart=true",
+            "--set policyEnforcementMode=default",
+        ] {
+            assert!(next.fix.contains(words), "{words}: {}", next.fix);
+        }
+        assert!(!next.fix.contains("uninstall"), "{}", next.fix);
+        case.config.transition.phase = Stage::Finish;
+        assert_eq!(case.codes(&CHECK), ["cilium-custom-conf", "cilium-policy-mode", "cilium-unmanaged-pods"]);
+    }
+
+    #[test]
+    fn settings_of_some_nodes_count_too() {
+        let config = object(Kind::CONFIG_MAP, "cilium-config", json!({"data": guide()}));
+        let nodes = |defaults: Value| {
+            object(
+                Kind::CILIUM_NODE_CONFIG,
+                "moved",
+                json!({"metadata": {"namespace": "kube-system"}, "spec": {"defaults": defaults}}),
+            )
+        };
+        let case = Case::new(
+            Cni::Calico,
+            Cni::Cilium,
+            vec![config.clone(), nodes(json!({"cni-exclusive": "true", "custom-cni-conf": "false"}))],
+        );
+        let found = case.found(&CHECK);
+        let exclusive = found.iter().find(|finding| finding.code == "cilium-exclusive").expect("found");
+        assert_eq!(exclusive.objects[0].to_string(), "CiliumNodeConfig/kube-system/moved");
+        assert!(
+            exclusive.fix.contains("/spec/defaults/cni-exclusive") && !exclusive.fix.contains("helm"),
+            "{}",
+            exclusive.fix
+        );
+        let case = Case::new(
+            Cni::Calico,
+            Cni::Cilium,
+            vec![config, nodes(json!({"cni-exclusive": "false", "custom-cni-conf": "false"}))],
+        );
+        assert_eq!(case.codes(&CHECK), ["values-next"]);
+    }
+
+    #[test]
+    fn a_cni_that_is_not_installed_is_told_with_its_values() {
+        let mut case = Case::new(Cni::Flannel, Cni::Cilium, vec![]);
+        case.config.networks.new.cidrs = vec!["10.20.0.0/16".parse().expect("a range")];
+        let found = case.found(&CHECK);
+        assert_eq!((found[0].code, found[0].severity), ("values-not-installed", Severity::Note));
+        for words in [
+            "tunnelPort: 8473",
+            "clusterPoolIPv4PodCIDRList: [\"10.20.0.0/16\"]",
+            "customConf: true",
+            "hostLegacyRouting: true",
+        ] {
+            assert!(found[0].fix.contains(words), "{words}: {}", found[0].fix);
+        }
+        case.config.transition.phase = Stage::Migrate;
+        assert_eq!(case.found(&CHECK)[0].severity, Severity::Blocks);
+    }
+
+    #[test]
+    fn antrea_and_calico_have_rules_of_their_own() {
+        let antrea = |settings: &str, more: Vec<(Kind, Value)>| {
+            let config =
+                object(Kind::CONFIG_MAP, "antrea-config", json!({"data": {"antrea-agent.conf": settings}}));
+            Case::new(Cni::Calico, Cni::Antrea, [vec![config], more].concat()).codes(&CHECK)
+        };
+        assert_eq!(antrea("trafficEncapMode: encap", vec![]), [""; 0]);
+        assert_eq!(antrea("trafficEncapMode: networkPolicyOnly", vec![]), ["antrea-encap-mode"]);
+        assert_eq!(antrea("trafficEncapMode: noEncap", vec![]), ["antrea-no-encap"]);
+        assert_eq!(antrea("antreaProxy: {proxyAll: true}", vec![]), ["antrea-proxy-all"]);
+        assert_eq!(antrea("enableBridgingMode: true", vec![]), ["antrea-bridging"]);
+        assert_eq!(antrea("featureGates: {NodeNetworkPolicy: true}", vec![]), ["antrea-node-policies"]);
+        assert_eq!(
+            antrea("", vec![object(Kind::DAEMON_SET, "antrea-migrator", json!({}))]),
+            ["antrea-migrator"]
+        );
+        let calico = |spec: Value| {
+            let node = object(Kind::DAEMON_SET, "calico-node", json!({}));
+            let felix = object(Kind::FELIX_CONFIGURATION, "default", json!({"spec": spec}));
+            Case::new(Cni::Flannel, Cni::Calico, vec![node, felix]).codes(&CHECK)
+        };
+        assert_eq!(calico(json!({"chainInsertMode": "Append"})), [""; 0]);
+        assert_eq!(calico(json!({"chainInsertMode": "Insert"})), ["calico-chain-insert"]);
+        assert_eq!(calico(json!({"chainInsertMode": "Append", "bpfEnabled": true})), ["calico-ebpf"]);
+    }
+}

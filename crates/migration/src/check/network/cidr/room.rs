@@ -1,0 +1,279 @@
+//! Whether the new network has room for all nodes and their pods.
+//!
+//! *Source*: Cilium's documentation, "Cluster Scope IPAM": each node gets one range of `cluster-pool-ipv4-mask-size` (24) or `cluster-pool-ipv6-mask-size`
+//! (120) bits, and the list of ranges may grow and not change; kube-controller-manager: `--node-cidr-mask-size`; Calico's documentation, "IP pool",
+//! `blockSize`: a node takes whole blocks.
+
+use std::collections::HashMap;
+
+use snapshot::model::{Kind, Node, Object};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::cidr;
+use crate::cni::cidr::{Claims, Usage};
+use crate::cni::network::{calico, cilium};
+use crate::cni::support::Cni;
+use snapshot::Range;
+
+/// How many addresses of a node's range are for no pod: the first and the last one, that of the node's router and, of Cilium, that of its health probe.
+const fn reserved(cni: Cni) -> u128 {
+    match cni {
+        Cni::Cilium => 4,
+        Cni::Antrea | Cni::Flannel | Cni::Canal | Cni::Calico | Cni::AwsVpcCni => 3,
+    }
+}
+
+const WHY: &str = "A node without a range starts no pod, and on a node whose range is full the next pod waits for an address for ever.";
+
+/// Ranges that are too small, by how bad that is.
+pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
+    let (mut full, mut tight) = match scene.to {
+        Cni::Cilium if !takes_node_cidrs(scene) => cluster_pools(scene, claims),
+        Cni::Calico if !calico::is_host_local(scene.snapshot) => (pools(scene), Vec::new()),
+        Cni::Cilium | Cni::Calico | Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, claims),
+        Cni::AwsVpcCni => return Vec::new(),
+    };
+    let finding = |severity, what: &str, objects: &mut Vec<Subject>| {
+        let objects = std::mem::take(objects);
+        (!objects.is_empty())
+            .then(|| Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).about(objects))
+    };
+    let blocks = "Ranges of the new network are too small for the nodes and pods that there are.";
+    let risk = "Ranges of the new network are smaller than the number of pods that a node may have.";
+    [finding(Severity::Blocks, blocks, &mut full), finding(Severity::Risk, risk, &mut tight)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Cilium gives each node the pod CIDR of its Node.
+fn takes_node_cidrs(scene: &Scene<'_>) -> bool {
+    cilium::setting(scene.snapshot, "ipam").is_some_and(|ipam| ipam.value == "kubernetes")
+}
+
+/// How many addresses are in a range of this length.
+fn size(is_v6: bool, length: u8) -> u128 {
+    let bits: u8 = if is_v6 { 128 } else { 32 };
+    1_u128.checked_shl(bits.saturating_sub(length).into()).unwrap_or(u128::MAX)
+}
+
+/// How many pods of each node have an address of IPv4 and of IPv6.
+fn count_pods<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
+    let mut all: HashMap<&str, [u128; 2]> = HashMap::new();
+    for pod in &scene.snapshot.pods {
+        for ip in pod.network_ips() {
+            all.entry(&pod.spec.node_name).or_default()[usize::from(ip.is_ipv6())] += 1;
+        }
+    }
+    all
+}
+
+/// Compares a node's range with its pods, in words.
+fn judged(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Option<(Severity, Subject)> {
+    let (is_v6, length) = range;
+    let usable = size(is_v6, length).saturating_sub(reserved(scene.to));
+    let most = node.status.allocatable.get("pods").and_then(|text| text.parse().ok()).unwrap_or(0_u128);
+    let subject = |pods: String| {
+        Subject::of(Kind::NODE, &node.metadata)
+            .detail(format!("a /{length} has {usable} addresses for pods; {pods}"))
+    };
+    if now > usable {
+        Some((Severity::Blocks, subject(format!("it has {now} pods"))))
+    } else {
+        (most > usable).then(|| (Severity::Risk, subject(format!("it may have {most} pods"))))
+    }
+}
+
+fn by_severity(all: impl Iterator<Item = (Severity, Subject)>) -> (Vec<Subject>, Vec<Subject>) {
+    let (full, tight): (Vec<_>, Vec<_>) = all.partition(|(severity, _)| *severity == Severity::Blocks);
+    let subjects = |all: Vec<(Severity, Subject)>| all.into_iter().map(|(_, subject)| subject).collect();
+    (subjects(full), subjects(tight))
+}
+
+/// Cilium's own pools, or the ranges that it will be installed with.
+fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subject>) {
+    let config = cilium::config(scene.snapshot);
+    // CiliumPodIPPools give a node as many ranges as it needs.
+    let ipam = config.and_then(|config| config.data("ipam")).unwrap_or("cluster-pool");
+    let pools: Vec<_> = claims.all.iter().filter(|claim| claim.usage == Usage::NewPool).collect();
+    if ipam != "cluster-pool" || pools.is_empty() {
+        return (Vec::new(), Vec::new());
+    }
+    let (mut full, mut tight) = (Vec::new(), Vec::new());
+    let counts = count_pods(scene);
+    let count = |node: &Node, is_v6: bool| counts.get(node.name()).map_or(0, |both| both[usize::from(is_v6)]);
+    for (is_v6, key, usual) in [(false, "ipv4", 24), (true, "ipv6", 120)] {
+        let own = || pools.iter().filter(|pool| pool.range.is_v6() == is_v6);
+        let Some(first) = own().next() else { continue };
+        let mask =
+            config.and_then(|config| config.data(&format!("cluster-pool-{key}-mask-size"))?.parse().ok());
+        let length: u8 = mask.unwrap_or(usual);
+        let ranges: Vec<Range> = snapshot::merged(own().map(|pool| pool.range).collect());
+        let room = ranges.iter().map(|range| size(is_v6, range.length()) / size(is_v6, length)).sum::<u128>();
+        let nodes = scene.snapshot.nodes.len();
+        if room < nodes as u128 {
+            let list = ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let detail = format!("{list} has room for {room} nodes with a /{length} each; there are {nodes}");
+            full.push(first.source.clone().detail(detail));
+        }
+        let nodes = scene.snapshot.nodes.iter();
+        let judged = nodes.filter_map(|node| judged(scene, count(node, is_v6), node, (is_v6, length)));
+        let (more_full, more_tight) = by_severity(judged);
+        full.extend(more_full);
+        tight.extend(more_tight);
+    }
+    (full, tight)
+}
+
+/// The pod CIDRs of Nodes, where the new CNI takes those.
+fn node_cidrs(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subject>) {
+    let counts = count_pods(scene);
+    let nodes: HashMap<&str, &Node> = scene.snapshot.nodes.iter().map(|node| (node.name(), node)).collect();
+    let of_nodes = claims
+        .all
+        .iter()
+        .filter(|claim| claim.usage == Usage::NewNode && claim.source.kind == Kind::NODE.name());
+    let judged = of_nodes.filter_map(|claim| {
+        let node = nodes.get(claim.source.name.as_str())?;
+        let is_v6 = claim.range.is_v6();
+        let now = counts.get(node.name()).map_or(0, |both| both[usize::from(is_v6)]);
+        judged(scene, now, node, (is_v6, claim.range.length()))
+    });
+    by_severity(judged)
+}
+
+/// Calico's pools: a block for each node, and an address for each pod.
+fn pools(scene: &Scene<'_>) -> Vec<Subject> {
+    let is_open = |pool: &&Object| !pool.is_true("/spec/disabled") && calico::serves(pool, "Workload");
+    let range = |pool: &Object| Range::read(pool.text("/spec/cidr")?).ok().map(|(range, _)| range);
+    let mut found = Vec::new();
+    for is_v6 in [false, true] {
+        let open = scene.snapshot.objects(Kind::IP_POOL).iter().filter(is_open);
+        let own: Vec<(&Object, Range)> = open
+            .filter_map(|pool| Some((pool, range(pool)?)))
+            .filter(|(_, range)| range.is_v6() == is_v6)
+            .collect();
+        let Some((first, _)) = own.first() else { continue };
+        let usual = if is_v6 { 122 } else { 26 };
+        let block = |pool: &Object| {
+            let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
+            set.and_then(|size| u8::try_from(size).ok()).unwrap_or(usual)
+        };
+        let sum = |count_of: &dyn Fn(&Object, Range) -> u128| {
+            own.iter().map(|(pool, range)| count_of(pool, *range)).sum::<u128>()
+        };
+        let blocks = sum(&|pool, range| size(is_v6, range.length()) / size(is_v6, block(pool)));
+        let addresses = sum(&|_, range| size(is_v6, range.length()));
+        let nodes = scene.snapshot.nodes.len();
+        let with_address = |pod: &&snapshot::model::Pod| pod.network_ips().any(|ip| ip.is_ipv6() == is_v6);
+        let pods = scene.snapshot.pods.iter().filter(with_address).count();
+        if blocks < nodes as u128 || addresses < pods as u128 {
+            let detail = format!(
+                "{blocks} blocks and {addresses} addresses in all pools; there are {nodes} nodes and {pods} pods"
+            );
+            found.push(Subject::new(Kind::IP_POOL, first.name()).detail(detail));
+        }
+    }
+    found
+}
+
+/// How the new network gets more room.
+fn fix(scene: &Scene<'_>, claims: &Claims) -> String {
+    let is_v6 =
+        claims.all.iter().filter(|claim| claim.usage == Usage::NewPool).all(|claim| claim.range.is_v6());
+    let free = cidr::free(&claims.all, &[], is_v6, if is_v6 { 104 } else { 16 });
+    let free = free.map_or_else(|| "RANGE".to_owned(), |(range, _)| range.to_string());
+    match scene.to {
+        Cni::Cilium if takes_node_cidrs(scene) => NODE_CIDRS.into(),
+        Cni::Cilium => format!(
+            "Where there are too few ranges, add one to the end of Cilium's list, such as {free}, which nothing in this snapshot uses: ipam.operator.clusterPoolIPv4PodCIDRList (Helm), and restart cilium-operator. Where a node's range is too small, install Cilium with ipam.operator.clusterPoolIPv4MaskSize=24 or less (IPv6: clusterPoolIPv6MaskSize): it cannot change once nodes have ranges. Or lower maxPods in kubelet's configuration."
+        ),
+        Cni::Calico => format!(
+            "Create another IPPool for pods, such as {free}, which nothing in this snapshot uses: calicoctl apply -f pool.yaml."
+        ),
+        Cni::Antrea | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => NODE_CIDRS.into(),
+    }
+}
+
+const NODE_CIDRS: &str = "Lower maxPods in kubelet's configuration to what the node's range has, or set --node-cidr-mask-size of kube-controller-manager to a smaller number and move by rotation (--strategy rotation): only new nodes get ranges of the new size.";
+
+#[cfg(test)]
+mod tests {
+    use super::super::CHECK;
+    use super::*;
+    use crate::check::tests::{Case, object, objects};
+    use serde_json::{Value, json};
+
+    fn nodes(pods: &str) -> Vec<(Kind, Value)> {
+        let node = |(index, name): (usize, &str)| {
+            let rest = json!({"spec": {"podCIDRs": [format!("10.30.0.{}/26", index * 64)]}, "status": {"allocatable": {"pods": pods}}});
+            object(Kind::NODE, name, rest)
+        };
+        ["a", "b", "c"].into_iter().enumerate().map(node).collect()
+    }
+
+    fn pod(index: usize) -> (Kind, Value) {
+        let rest = json!({"metadata": {"namespace": "x"}, "spec": {"nodeName": "a"},
+            "status": {"phase": "Running", "podIPs": [{"ip": format!("172.20.0.{index}")}]}});
+        object(Kind::POD, &format!("p{index}"), rest)
+    }
+
+    fn too_small(to: Cni, more: Vec<(Kind, Value)>, most: &str) -> Vec<(Severity, Vec<String>)> {
+        let case = Case::new(Cni::Calico, to, [nodes(most), more].concat());
+        let found = case.found(&CHECK).into_iter().filter(|finding| finding.code == "cidr-too-small");
+        found.map(|finding| (finding.severity, objects(&finding))).collect()
+    }
+
+    fn cilium(range: &str, mask: &str) -> (Kind, Value) {
+        let data = json!({"cluster-pool-ipv4-cidr": range, "cluster-pool-ipv4-mask-size": mask});
+        object(
+            Kind::CONFIG_MAP,
+            "cilium-config",
+            json!({"metadata": {"namespace": "kube-system"}, "data": data}),
+        )
+    }
+
+    #[test]
+    fn every_node_needs_a_range_of_the_new_pool() {
+        let found = too_small(Cni::Cilium, vec![cilium("10.20.0.0/23", "24")], "110");
+        let detail = "ConfigMap/kube-system/cilium-config: 10.20.0.0/23 has room for 2 nodes with a /24 each; there are 3";
+        assert_eq!(found, [(Severity::Blocks, vec![detail.to_owned()])]);
+        assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/22", "24")], "110").is_empty());
+        // As the fix says: another range at the end of the list.
+        assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/23 10.40.0.0/16", "24")], "110").is_empty());
+    }
+
+    #[test]
+    fn a_nodes_range_has_room_for_its_pods() {
+        let small = || vec![cilium("10.20.0.0/16", "28")];
+        let found = too_small(Cni::Cilium, small(), "12");
+        assert!(found.is_empty(), "{found:?}");
+        let found = too_small(Cni::Cilium, small(), "13");
+        assert_eq!((found[0].0, found[0].1.len()), (Severity::Risk, 3));
+        assert_eq!(found[0].1[0], "Node/a: a /28 has 12 addresses for pods; it may have 13 pods");
+        let busy: Vec<_> = small().into_iter().chain((1..14).map(pod)).collect();
+        let found = too_small(Cni::Cilium, busy, "12");
+        assert_eq!(
+            found,
+            [(Severity::Blocks, vec!["Node/a: a /28 has 12 addresses for pods; it has 13 pods".into()])]
+        );
+    }
+
+    #[test]
+    fn the_pod_cidrs_of_nodes_count_where_the_new_cni_takes_them() {
+        assert!(too_small(Cni::Antrea, Vec::new(), "61").is_empty());
+        assert_eq!(too_small(Cni::Antrea, Vec::new(), "62")[0].0, Severity::Risk);
+    }
+
+    #[test]
+    fn a_pool_of_calico_needs_a_block_for_each_node() {
+        let pool = |cidr: &str| object(Kind::IP_POOL, "p", json!({"spec": {"cidr": cidr, "blockSize": 26}}));
+        let found = |cidr: &str| {
+            let case = Case::new(Cni::Flannel, Cni::Calico, [nodes("110"), vec![pool(cidr)]].concat());
+            case.codes(&CHECK).contains(&"cidr-too-small")
+        };
+        assert!(found("10.50.0.0/25"));
+        assert!(!found("10.50.0.0/24"));
+    }
+}

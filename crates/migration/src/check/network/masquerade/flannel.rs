@@ -1,0 +1,94 @@
+//! Flannel's masquerading, which takes hold of both directions.
+//!
+//! *Source*: flannel-io/flannel: pkg/trafficmngr/iptables/iptables.go: with `--ip-masq`, the chain FLANNEL-POSTRTG masquerades what Flannel's pods send to
+//! addresses outside Flannel's range, and what arrives for Flannel's pods from there. Seen beside Cilium: each side sees an address of the node.
+
+use snapshot::model::{Kind, Workload};
+
+use super::{WHY, uncovered};
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::{agent, flannel, is_yes};
+use crate::cni::support::Cni;
+use snapshot::Range;
+
+/// The traffic between pods of Flannel and pods of the new network.
+pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
+    if !matches!(scene.from, Cni::Flannel | Cni::Canal) {
+        return None;
+    }
+    let daemon_set = agent(scene.snapshot, &["kube-flannel-ds", "kube-flannel", "canal"])
+        .filter(|workload| is_on(workload))?;
+    let own = flannel::read(scene.snapshot)?;
+    let own: Vec<Range> =
+        own.ranges().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
+    let outside = uncovered(new, &own);
+    let (first, here) = (outside.first()?, own.first()?);
+    let to = scene.to;
+    let what = format!(
+        "Flannel masquerades what its pods send to pods of {to} in {}, and what these send to them.",
+        outside.join(", ")
+    );
+    let program = if here.is_v6() { "ip6tables" } else { "iptables" };
+    let fix = format!(
+        "Flannel has no setting for exceptions. Where the sender's address matters, put rules before Flannel's on every node, again after each boot: {program} -t nat -I POSTROUTING -s {here} -d {first} -j ACCEPT && {program} -t nat -I POSTROUTING -s {first} -d {here} -j ACCEPT. No snapshot shows these rules: accept this finding with a waiver then. Or move with the strategy double, in which pods reach the other network from inside."
+    );
+    let by = Subject::of(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
+    Some(Finding::new("masquerade-both", severity, what, WHY, fix).about([by]))
+}
+
+fn is_on(daemon_set: &Workload) -> bool {
+    let containers = daemon_set.spec.template.spec.containers.iter();
+    let mut words = containers.flat_map(|container| container.command.iter().chain(&container.args));
+    words.any(|word| {
+        let flag = word.trim_start_matches('-');
+        flag == "ip-masq" || flag.strip_prefix("ip-masq=").is_some_and(is_yes)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CHECK;
+    use super::*;
+    use crate::check::tests::{Case, object};
+    use crate::cni::support::Strategy;
+    use serde_json::json;
+
+    fn codes(argument: &str, new: &str, strategy: Strategy) -> Vec<(&'static str, Severity)> {
+        let container = json!({"name": "kube-flannel", "command": ["/opt/bin/flanneld"], "args": [argument, "--kube-subnet-mgr"]});
+        let spec = json!({"template": {"spec": {"containers": [container]}}});
+        let conf = json!({"Network": "10.244.0.0/16", "Backend": {"Type": "vxlan"}}).to_string();
+        let objects = vec![
+            object(
+                Kind::DAEMON_SET,
+                "kube-flannel-ds",
+                json!({"metadata": {"namespace": "kube-flannel"}, "spec": spec}),
+            ),
+            object(Kind::CONFIG_MAP, "kube-flannel-cfg", json!({"data": {"net-conf.json": conf}})),
+            object(
+                Kind::CONFIG_MAP,
+                "cilium-config",
+                json!({"data": {"cluster-pool-ipv4-cidr": new, "ipv4-native-routing-cidr": "10.0.0.0/8"}}),
+            ),
+        ];
+        let found = Case::new(Cni::Flannel, Cni::Cilium, objects).strategy(strategy).found(&CHECK);
+        found.into_iter().map(|finding| (finding.code, finding.severity)).collect()
+    }
+
+    #[test]
+    fn flannel_masquerades_in_both_directions_with_its_flag_alone() {
+        use Severity::{Note, Risk};
+        for (argument, new, strategy, found) in [
+            ("--ip-masq", "10.20.0.0/16", Strategy::Bridge, Some(Risk)),
+            ("--ip-masq=true", "10.20.0.0/16", Strategy::Bridge, Some(Risk)),
+            ("--ip-masq", "10.20.0.0/16", Strategy::Double, Some(Note)),
+            ("--ip-masq=false", "10.20.0.0/16", Strategy::Bridge, None),
+            ("--iface=eth0", "10.20.0.0/16", Strategy::Bridge, None),
+            // Within Flannel's range nothing is masqueraded.
+            ("--ip-masq", "10.244.128.0/17", Strategy::Bridge, None),
+        ] {
+            let expected: Vec<_> = found.map(|severity| ("masquerade-both", severity)).into_iter().collect();
+            assert_eq!(codes(argument, new, strategy), expected, "{argument} {new}");
+        }
+    }
+}

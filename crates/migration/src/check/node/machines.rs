@@ -1,0 +1,150 @@
+//! Controllers of machines that replace nodes while a migration goes on.
+//!
+//! *Source*: Cluster API's documentation, "Configure a MachineHealthCheck" (`cluster.x-k8s.io/paused`), "MachineDeployment" (`status.updatedReplicas`, from
+//! v1beta2 on `status.upToDateReplicas`).
+
+use serde_json::Value;
+use snapshot::model::{Kind, Object};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::network::subject;
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "machines",
+    codes: &[
+        (
+            "machine-health-check",
+            "a MachineHealthCheck may delete nodes that a migration makes unhealthy for a while",
+        ),
+        ("machine-rollout", "a MachineDeployment is replacing its machines"),
+    ],
+    needs: &[Need::Always(Kind::MACHINE_DEPLOYMENT), Need::Always(Kind::MACHINE_HEALTH_CHECK)],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    [health_checks(scene), rollouts(scene)].into_iter().flatten().collect()
+}
+
+/// The controller leaves an object alone that is paused.
+fn is_paused(object: &Object) -> bool {
+    let annotations = object.at("/metadata/annotations").and_then(Value::as_object);
+    object.is_true("/spec/paused")
+        || annotations.is_some_and(|all| all.contains_key("cluster.x-k8s.io/paused"))
+}
+
+/// A finding about the objects of a kind that are not paused and have a detail, if there is one: what it is, why it matters, what to do, and the command
+/// for each object.
+fn finding(
+    scene: &Scene<'_>,
+    kind: Kind,
+    detail: impl Fn(&Object) -> Option<String>,
+    [code, what, why, fix]: [&'static str; 4],
+    command: impl Fn(&Subject) -> String,
+) -> Option<Finding> {
+    let running = scene.snapshot.objects(kind).iter().filter(|object| !is_paused(object));
+    let objects: Vec<Subject> =
+        running.filter_map(|object| Some(subject(kind, object).detail(detail(object)?))).collect();
+    let commands: Vec<String> = objects.iter().map(command).collect();
+    let fix = format!("{fix}: {}", commands.join("; "));
+    (!objects.is_empty()).then(|| Finding::new(code, Severity::Risk, what, why, fix).about(objects))
+}
+
+fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
+    let words = [
+        "machine-health-check",
+        "MachineHealthChecks delete the machines of nodes that are unhealthy for a while.",
+        "A node that changes its CNI may be NotReady or without a network for some minutes. The controller then replaces it, with all its pods and local data, and the next ones, too.",
+        "Pause them for the time of the migration",
+    ];
+    finding(
+        scene,
+        Kind::MACHINE_HEALTH_CHECK,
+        |_| Some(String::new()),
+        words,
+        |subject| {
+            format!(
+                "kubectl -n {} annotate machinehealthchecks.cluster.x-k8s.io {} cluster.x-k8s.io/paused=",
+                subject.namespace, subject.name
+            )
+        },
+    )
+}
+
+fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
+    let progress = |deployment: &Object| {
+        let number = |pointer: &str| deployment.at(pointer).and_then(Value::as_u64);
+        let wanted = number("/spec/replicas").unwrap_or(1);
+        let done =
+            number("/status/upToDateReplicas").or_else(|| number("/status/updatedReplicas")).unwrap_or(0);
+        let all = number("/status/replicas").unwrap_or(0);
+        // Machines of an earlier template may be there beside enough of the new one.
+        (done < wanted || all > done).then(|| format!("{done} of {wanted} machines are up to date"))
+    };
+    let words = [
+        "machine-rollout",
+        "MachineDeployments are replacing their machines.",
+        "They drain and delete nodes in their own order and beyond the limits of a run. A node that Crossfade moves may be the next one to go.",
+        "Wait until they are done",
+    ];
+    finding(scene, Kind::MACHINE_DEPLOYMENT, progress, words, |subject| {
+        format!(
+            "kubectl -n {} get machinedeployments.cluster.x-k8s.io {} -w",
+            subject.namespace, subject.name
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, object, objects};
+    use crate::cni::support::Cni;
+    use serde_json::json;
+
+    fn found(objects: Vec<(Kind, Value)>) -> Vec<Finding> {
+        Case::new(Cni::Calico, Cni::Cilium, objects).found(&CHECK)
+    }
+
+    #[test]
+    fn a_machine_health_check_is_paused_for_the_migration() {
+        let check = |annotations: Value| {
+            let metadata = json!({"namespace": "clusters", "annotations": annotations});
+            object(
+                Kind::MACHINE_HEALTH_CHECK,
+                "workers",
+                json!({"metadata": metadata, "spec": {"clusterName": "c"}}),
+            )
+        };
+        let all = found(vec![check(json!({"cluster.x-k8s.io/other": ""}))]);
+        assert_eq!(
+            (all[0].code, objects(&all[0])),
+            ("machine-health-check", vec!["MachineHealthCheck/clusters/workers".into()])
+        );
+        assert!(all[0].fix.ends_with("workers cluster.x-k8s.io/paused="), "{}", all[0].fix);
+        assert!(found(vec![check(json!({"cluster.x-k8s.io/paused": ""}))]).is_empty());
+    }
+
+    #[test]
+    fn a_machine_deployment_is_done_before_the_migration() {
+        let deployment = |spec: Value, status: Value| {
+            let rest = json!({"metadata": {"namespace": "clusters"}, "spec": spec, "status": status});
+            object(Kind::MACHINE_DEPLOYMENT, "workers", rest)
+        };
+        for (spec, status, is_found) in [
+            (json!({"replicas": 3}), json!({"replicas": 3, "updatedReplicas": 3}), false),
+            (json!({"replicas": 3}), json!({"replicas": 3, "upToDateReplicas": 3}), false),
+            (json!({"replicas": 3}), json!({"replicas": 4, "updatedReplicas": 1}), true),
+            (json!({"replicas": 3}), json!({"replicas": 4, "updatedReplicas": 3}), true),
+            (json!({"replicas": 3, "paused": true}), json!({"replicas": 3, "updatedReplicas": 1}), false),
+            (json!({"replicas": 0}), json!({}), false),
+        ] {
+            let codes: Vec<_> =
+                found(vec![deployment(spec, status.clone())]).iter().map(|finding| finding.code).collect();
+            assert_eq!(codes, &["machine-rollout"][usize::from(!is_found)..], "{status}");
+        }
+    }
+}

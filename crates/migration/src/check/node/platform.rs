@@ -1,0 +1,162 @@
+//! Platforms on which a CNI cannot be moved, or in one way only.
+
+use std::collections::BTreeMap;
+
+use snapshot::model::{Kind, Node};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::node::nodes;
+use crate::check::{Check, Need};
+use crate::cni::support::Strategy;
+use crate::workload::{Platform, platform};
+
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    EksAutoMode,
+    Fargate,
+    ReadOnly,
+    Virtual,
+    Windows,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::EksAutoMode => "platform-eks-auto-mode",
+            Self::Fargate => "platform-fargate",
+            Self::ReadOnly => "platform-read-only",
+            Self::Virtual => "platform-virtual",
+            Self::Windows => "platform-windows",
+        }
+    }
+}
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "platform",
+    codes: &[
+        (Code::EksAutoMode.as_str(), "nodes of EKS Auto Mode, whose CNI Amazon chooses"),
+        (Code::Fargate.as_str(), "nodes of Fargate, which run no agent"),
+        (Code::ReadOnly.as_str(), "an operating system on which Crossfade installs without packages only"),
+        (Code::Virtual.as_str(), "virtual nodes, which run no agent"),
+        (Code::Windows.as_str(), "Windows nodes, on which Crossfade does not run"),
+    ],
+    needs: &[Need::Always(Kind::NODE)],
+    run,
+};
+
+/// How the names of operating systems begin that no package manager changes. *Source*: `PRETTY_NAME` of their os-release files, which kubelet reports.
+const READ_ONLY: [&str; 6] = [
+    "Bottlerocket",
+    "Talos",
+    "Flatcar",
+    "Fedora CoreOS",
+    "Red Hat Enterprise Linux CoreOS",
+    "Container-Optimized OS",
+];
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    // A node that stays and reports has Crossfade. One that is replaced says nothing of those to come.
+    let is_installed = |node: &Node| scene.strategy != Strategy::Rotation && nodes::report(node).is_none();
+    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    for node in &scene.snapshot.nodes {
+        if let Some((code, detail)) =
+            kind(node).filter(|(code, _)| *code != Code::ReadOnly || !is_installed(node))
+        {
+            by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
+        }
+    }
+    by.into_iter().map(|(code, nodes)| finding(code, scene.strategy).about(nodes)).collect()
+}
+
+fn kind(node: &Node) -> Option<(Code, String)> {
+    let image = &node.status.node_info.os_image;
+    Some(match platform(node) {
+        Some(Platform::EksAutoMode) => (Code::EksAutoMode, String::new()),
+        Some(Platform::Fargate) => (Code::Fargate, String::new()),
+        Some(Platform::Virtual) => (Code::Virtual, String::new()),
+        Some(Platform::Windows) => (Code::Windows, image.to_string()),
+        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => (Code::ReadOnly, image.to_string()),
+        None => return None,
+    })
+}
+
+fn finding(code: Code, strategy: Strategy) -> Finding {
+    let is_rotation = strategy == Strategy::Rotation;
+    let (severity, what, why, fix) = match code {
+        Code::EksAutoMode => (
+            Severity::Blocks,
+            "Nodes belong to EKS Auto Mode.",
+            "Amazon runs the network of these nodes as a part of the machine. It cannot be replaced, and no program can be installed there.",
+            "Move their pods to a managed node group or to Karpenter nodes of your own, then delete the Auto Mode node pools: kubectl delete nodepool general-purpose system",
+        ),
+        Code::Fargate => (
+            Severity::Risk,
+            "Nodes belong to Fargate.",
+            "They run no DaemonSet, so their pods keep addresses of the VPC, and the new CNI enforces no policy on them.",
+            "Accept it with a waiver, or delete the Fargate profiles, so that these pods move to other nodes: aws eks delete-fargate-profile --cluster-name CLUSTER --fargate-profile-name PROFILE",
+        ),
+        Code::Virtual => (
+            Severity::Risk,
+            "Nodes are virtual kubelets.",
+            "They run no DaemonSet; their pods have addresses that their provider gives, and the new CNI enforces no policy on them.",
+            "Check that the new network has a route to their pods, and accept it with a waiver.",
+        ),
+        Code::Windows => (
+            Severity::Blocks,
+            "Nodes run Windows.",
+            "Crossfade does not run on Windows. When the old CNI is removed, the pods of these nodes lose their network.",
+            "Move these workloads to a cluster of their own. If the new CNI serves Windows and you replace these nodes yourself, accept the finding with a waiver.",
+        ),
+        Code::ReadOnly => (
+            if is_rotation { Severity::Risk } else { Severity::Note },
+            "The operating system of nodes takes no packages, and has a read-only /usr.",
+            if is_rotation {
+                "There is no image with Crossfade for them: a new node has none until a pod has installed it, and kubelet's labels and taints come from the system's own settings."
+            } else {
+                "Crossfade runs there from a pod, and kubelet's labels and taints come from the system's own settings."
+            },
+            "Install Crossfade as docs/daemonset.md says, with \"kubelet\": {\"register\": false} in node.json, and put labels and taints into the user data or the machine configuration as docs/registration.md shows.",
+        ),
+    };
+    Finding::new(code.as_str(), severity, what, why, fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+
+    #[test]
+    fn platforms_are_known_by_labels_and_images() {
+        for (labels, info, codes) in [
+            ("", "osImage: Ubuntu 22.04.4 LTS, operatingSystem: linux", &[][..]),
+            ("eks.amazonaws.com/compute-type: auto", "", &["platform-eks-auto-mode"]),
+            ("eks.amazonaws.com/compute-type: fargate", "", &["platform-fargate"]),
+            ("eks.amazonaws.com/compute-type: ec2", "", &[]),
+            ("type: virtual-kubelet", "", &["platform-virtual"]),
+            ("kubernetes.io/os: windows", "", &["platform-windows"]),
+            ("", "operatingSystem: windows", &["platform-windows"]),
+            ("", "osImage: Bottlerocket OS 1.20.0 (aws-k8s-1.29)", &["platform-read-only"]),
+            ("", "osImage: Talos (v1.7.0)", &["platform-read-only"]),
+        ] {
+            let yaml = format!(
+                "apiVersion: v1\nkind: Node\nmetadata: {{name: a, labels: {{{labels}}}}}\nstatus: {{nodeInfo: {{{info}}}}}\n"
+            );
+            let case = Case::of(&yaml);
+            assert_eq!(case.codes(&CHECK), codes, "{labels} {info}");
+            if let [code] = codes {
+                assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"));
+            }
+        }
+    }
+
+    #[test]
+    fn without_an_image_a_read_only_system_is_a_risk() {
+        let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {nodeInfo: {osImage: Talos (v1.7.0)}}\n";
+        assert_eq!(Case::of(yaml).found(&CHECK)[0].severity, Severity::Note);
+        assert_eq!(Case::of(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity, Severity::Risk);
+    }
+}

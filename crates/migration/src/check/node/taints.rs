@@ -1,0 +1,227 @@
+//! Start-up taints: who tolerates them, who removes them, and whether autoscalers know them.
+
+mod autoscaler;
+mod left;
+
+use snapshot::model::{Kind, Taint, Workload};
+use types::quote::shell_word;
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::support::{Cni, Strategy};
+use crate::workload::{
+    START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
+};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "taints",
+    codes: &[
+        ("autoscaler-startup-taint", "the cluster autoscaler does not know the start-up taint"),
+        ("daemonset-starts-early", "a DaemonSet with pod network starts before the agent of the network"),
+        ("karpenter-startup-taint", "a NodePool does not declare the start-up taint"),
+        ("startup-taint-agent-waits", "an agent does not tolerate the taint that only a ready agent ends"),
+        ("startup-taint-daemonset-waits", "a DaemonSet of the node waits for the start-up taint to go"),
+        ("startup-taint-left", "nodes bear a start-up taint that should have gone"),
+        ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
+        ("startup-taint-no-lifter", "nobody removes the start-up taint"),
+    ],
+    needs: &[
+        Need::Always(Kind::NODE),
+        Need::Always(Kind::POD),
+        Need::Always(Kind::DAEMON_SET),
+        Need::Always(Kind::DEPLOYMENT),
+        Need::Always(Kind::KARPENTER_NODE_POOL),
+        Need::Always(Kind::NODE_READINESS_RULE),
+        Need::To(Cni::Cilium, Kind::CONFIG_MAP),
+    ],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
+    let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
+    findings.extend(waiting(scene, &taints));
+    findings.extend(left::leftover_taints(scene));
+    for taint in &taints {
+        findings.extend(lifted(scene, taint));
+        findings.extend(autoscaler::karpenter(scene, taint));
+        findings.extend(autoscaler::cluster_autoscaler(scene, taint));
+    }
+    findings
+}
+
+fn is_network(scene: &Scene<'_>, workload: &Workload) -> bool {
+    let is = |cni| agents(scene, cni).iter().any(|agent| agent.daemon_set.metadata == workload.metadata);
+    is(scene.from) || is(scene.to) || workload.name() == "kube-proxy"
+}
+
+/// DaemonSets whose pods are created before the network is ready.
+fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
+    let is_early = |workload: &&Workload| {
+        let spec = &workload.spec.template.spec;
+        let all = !taints.is_empty() && taints.iter().all(|taint| tolerates(&spec.tolerations, taint));
+        !spec.host_network && (all || tolerates_everything(&spec.tolerations)) && !is_network(scene, workload)
+    };
+    let found: Vec<&Workload> = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early).collect();
+    let severity = if scene.strategy == Strategy::Rotation { Severity::Risk } else { Severity::Note };
+    let restart = |item: &&Workload| {
+        format!("kubectl -n {} rollout restart daemonset {}", item.namespace(), item.name())
+    };
+    (!found.is_empty()).then(|| {
+        Finding::new(
+            "daemonset-starts-early",
+            severity,
+            "DaemonSets with pod network tolerate every start-up taint.",
+            "On a new node their pods start while the old CNI is ready and the new one is not. They keep an address of the old network for life. Crossfade's plugin refuses to attach them too early, but only on nodes where Crossfade runs.",
+            format!(
+                "Tolerate named taints only. Or restart the DaemonSets after the last node moved: {}",
+                found.iter().map(restart).collect::<Vec<_>>().join("; ")
+            ),
+        )
+        .about(found.iter().map(|item| Subject::of(Kind::DAEMON_SET, &item.metadata)))
+    })
+}
+
+/// DaemonSets on the node's network that do not start while a node bears the taint: agents never do, others later.
+fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
+    let (mut agents, mut others) = (Vec::new(), Vec::new());
+    for workload in scene.snapshot.workloads(Kind::DAEMON_SET) {
+        let spec = &workload.spec.template.spec;
+        let refused = taints.iter().find(|taint| !tolerates(&spec.tolerations, taint));
+        let Some(taint) = refused else { continue };
+        let subject = Subject::of(Kind::DAEMON_SET, &workload.metadata)
+            .detail(format!("{}:{}", taint.key, taint.effect));
+        if is_network(scene, workload) {
+            agents.push(subject);
+        } else if spec.host_network || spec.priority_class_name.as_ref() == "system-node-critical" {
+            others.push(subject);
+        }
+    }
+    let mut findings = Vec::new();
+    if !agents.is_empty() {
+        findings.push(
+            Finding::new(
+                "startup-taint-agent-waits",
+                Severity::Blocks,
+                "Agents of the network do not tolerate a start-up taint.",
+                "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
+                tolerate(scene, Kind::DAEMON_SET, &agents),
+            )
+            .about(agents),
+        );
+    }
+    if !others.is_empty() {
+        findings.push(
+            Finding::new(
+                "startup-taint-daemonset-waits",
+                Severity::Note,
+                "DaemonSets that serve the node do not tolerate a start-up taint.",
+                "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
+                format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(scene, Kind::DAEMON_SET, &others)),
+            )
+            .about(others),
+        );
+    }
+    findings
+}
+
+/// The commands that let workloads of a kind tolerate the taints in their details.
+fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
+    let to_text = |subject: &Subject| {
+        let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
+        let is = |item: &&Workload| item.namespace() == subject.namespace && item.name() == subject.name;
+        let workload = scene.snapshot.workloads(kind).iter().find(is);
+        let tolerations = workload.map_or(&[][..], |candidate| &candidate.spec.template.spec.tolerations);
+        format!(
+            "kubectl -n {} patch {} {} --type json -p {}",
+            subject.namespace,
+            subject.kind.to_lowercase(),
+            subject.name,
+            shell_word(&toleration_patch(tolerations, key, effect))
+        )
+    };
+    subjects.iter().map(to_text).collect::<Vec<_>>().join("; ")
+}
+
+/// Whether somebody removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
+///
+/// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `remove-cilium-node-taints` of cilium-config; kubelet itself may not change
+/// taints (Kubernetes, admission plugin NodeRestriction).
+fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
+    let deployments = scene.snapshot.workloads(Kind::DEPLOYMENT);
+    let named = scene
+        .config
+        .startup_taint
+        .as_ref()
+        .filter(|named| *named.key == *taint.key)
+        .and_then(|named| named.lifter.as_ref());
+    let has_rule = || {
+        let rules = scene.snapshot.objects(Kind::NODE_READINESS_RULE);
+        rules.iter().any(|rule| rule.text("/spec/taint/key") == Some(&taint.key))
+    };
+    let (lifter, expected) = if let Some(named) = named {
+        let found = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
+        (
+            found,
+            format!(
+                "Create Deployment {}/{}, or correct startupTaint.lifter in the settings file.",
+                named.namespace, named.name
+            ),
+        )
+    } else if taint.key.as_ref() == START_TAINT_CILIUM {
+        (cilium_operator(scene), "Install cilium-operator with remove-cilium-node-taints: \"true\" in ConfigMap cilium-config, which is the default.".to_owned())
+    } else if has_rule() {
+        return None;
+    } else {
+        let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaint: {key: KEY, lifter: {namespace: NAMESPACE, name: NAME}} in the settings file.";
+        (None, ways.replace("KEY", &taint.key))
+    };
+    let subject = |subject: Subject| subject.detail(format!("{}:{}", taint.key, taint.effect));
+    let Some(lifter) = lifter else {
+        let why = "kubelet may not remove taints, so every new node would stay empty for ever.";
+        let what = format!("Nobody removes the start-up taint {}:{}.", taint.key, taint.effect);
+        let bearers = scene
+            .snapshot
+            .nodes
+            .iter()
+            .filter(|node| node.spec.taints.iter().any(|candidate| candidate.key == taint.key));
+        let bearers = bearers.map(|node| subject(Subject::new(Kind::NODE, node.name())));
+        return Some(
+            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected).about(bearers),
+        );
+    };
+    let waits = !tolerates(&lifter.spec.template.spec.tolerations, taint);
+    waits.then(|| {
+        let subject = subject(Subject::of(Kind::DEPLOYMENT, &lifter.metadata));
+        Finding::new(
+            "startup-taint-lifter-waits",
+            Severity::Risk,
+            "The program that removes a start-up taint does not tolerate it.",
+            "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and nobody is there to notice.",
+            tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
+        )
+        .about([subject])
+    })
+}
+
+fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {
+    let config = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config");
+    if config.and_then(|config| config.data("remove-cilium-node-taints")) == Some("false") {
+        return None;
+    }
+    let is = |workload: &&Workload| {
+        workload
+            .spec
+            .template
+            .spec
+            .containers
+            .iter()
+            .any(|container| container.name.as_ref() == "cilium-operator")
+    };
+    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find(is)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+use super::CHECK;
+use crate::check::finding::Severity;
+use crate::check::tests::{Case, objects};
+use crate::cni::support::{Cni, Strategy};
+
+const CILIUM: &str = "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: cilium, namespace: kube-system}\nspec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}], containers: [{name: cilium-agent}]}}}\n---\n";
+const OPERATOR: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cilium-operator, namespace: kube-system}\nspec: {template: {spec: {tolerations: [{operator: Exists}], containers: [{name: cilium-operator}]}}}\n---\n";
+const TAINTED: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: {taints: [{key: node.cilium.io/agent-not-ready, value: \"true\", effect: NoSchedule}]}\n---\n";
+const PLAIN: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n---\n";
+
+fn case(parts: &[&str]) -> Case {
+    Case::of(&parts.concat()).strategy(Strategy::Rotation)
+}
+
+fn daemon_set(spec: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: probe, namespace: x}}\nspec: {{template: {{spec: {{{spec}}}}}}}\n---\n"
+    )
+}
+
+#[test]
+fn a_daemon_set_that_tolerates_everything_starts_early() {
+    for (spec, early) in [
+        ("tolerations: [{operator: Exists}]", true),
+        ("hostNetwork: true, tolerations: [{operator: Exists}]", false),
+        ("tolerations: [{operator: Exists, effect: NoExecute}]", false),
+        ("tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]", false),
+        ("tolerations: []", false),
+    ] {
+        let case = case(&[CILIUM, OPERATOR, PLAIN, &daemon_set(spec)]);
+        assert_eq!(case.codes(&CHECK), &["daemonset-starts-early"][..usize::from(early)], "{spec}");
+    }
+    let all = daemon_set("tolerations: [{operator: Exists}]");
+    let finding = case(&[PLAIN, &all]).finding(&CHECK, "daemonset-starts-early");
+    assert_eq!((objects(&finding), finding.severity), (vec!["DaemonSet/x/probe".into()], Severity::Risk));
+    assert!(finding.fix.contains("kubectl -n x rollout restart daemonset probe"));
+    let finding = case(&[PLAIN, &all]).strategy(Strategy::Double).finding(&CHECK, "daemonset-starts-early");
+    assert_eq!(finding.severity, Severity::Note);
+    // One that tolerates the very taint that is in use.
+    let item = daemon_set("tolerations: [{key: node.cilium.io/agent-not-ready, operator: Exists}]");
+    assert_eq!(case(&[CILIUM, OPERATOR, TAINTED, &item]).codes(&CHECK), ["daemonset-starts-early"]);
+}
+
+#[test]
+fn an_agent_must_tolerate_the_taint_that_it_ends() {
+    let intolerant = CILIUM.replace("tolerations: [{operator: Exists}]", "tolerations: []");
+    let finding = case(&[&intolerant, OPERATOR, TAINTED]).finding(&CHECK, "startup-taint-agent-waits");
+    assert_eq!(
+        objects(&finding),
+        ["DaemonSet/kube-system/cilium: node.cilium.io/agent-not-ready:NoSchedule"]
+    );
+    assert!(finding.fix.contains("\"key\":\"node.cilium.io/agent-not-ready\""));
+    assert!(case(&[&intolerant, OPERATOR, PLAIN]).codes(&CHECK).is_empty(), "no such taint is in use");
+    // Another driver of the node only waits.
+    let csi = daemon_set("hostNetwork: true, tolerations: []");
+    assert_eq!(case(&[CILIUM, OPERATOR, TAINTED, &csi]).codes(&CHECK), ["startup-taint-daemonset-waits"]);
+    assert!(case(&[CILIUM, OPERATOR, TAINTED, &daemon_set("tolerations: []")]).codes(&CHECK).is_empty());
+}
+
+#[test]
+fn a_taint_needs_somebody_who_removes_it() {
+    assert!(case(&[CILIUM, OPERATOR, TAINTED]).codes(&CHECK).is_empty());
+    let finding = case(&[CILIUM, TAINTED]).finding(&CHECK, "startup-taint-no-lifter");
+    assert_eq!(finding.objects[0].to_string(), "Node/a");
+    let off = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cilium-config, namespace: kube-system}\ndata: {remove-cilium-node-taints: \"false\"}\n---\n";
+    assert_eq!(case(&[CILIUM, OPERATOR, TAINTED, off]).codes(&CHECK), ["startup-taint-no-lifter"]);
+    // Cilium's taint means nothing where the cluster does not move to Cilium.
+    assert!(case(&[TAINTED]).pair(Cni::Calico, Cni::Antrea).codes(&CHECK).is_empty());
+}
+
+#[test]
+fn an_own_taint_needs_a_rule_or_a_named_lifter() {
+    let own = "startupTaint: {key: crossfade/not-ready}";
+    let lifter =
+        "startupTaint: {key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}";
+    let rule = |key: &str| {
+        format!(
+            "apiVersion: readiness.node.x-k8s.io/v1alpha1\nkind: NodeReadinessRule\nmetadata: {{name: r}}\nspec: {{taint: {{key: {key}, effect: NoSchedule}}}}\n---\n"
+        )
+    };
+    for (config, extra, codes) in [
+        (own, String::new(), &["startup-taint-no-lifter"][..]),
+        (own, rule("crossfade/not-ready"), &[]),
+        (own, rule("other/not-ready"), &["startup-taint-no-lifter"]),
+        (lifter, OPERATOR.into(), &[]),
+        (lifter, String::new(), &["startup-taint-no-lifter"]),
+        (
+            lifter,
+            OPERATOR.replace("tolerations: [{operator: Exists}]", "tolerations: []"),
+            &["startup-taint-lifter-waits"],
+        ),
+    ] {
+        let case = case(&[CILIUM, PLAIN, &extra]).config(config);
+        assert_eq!(case.codes(&CHECK), codes, "{config} {extra}");
+    }
+}
+
+#[test]
+fn karpenter_must_know_the_taint() {
+    let pool = |spec: &str| {
+        format!(
+            "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {{name: spot}}\nspec: {{template: {{spec: {{{spec}}}}}}}\n---\n"
+        )
+    };
+    let taint = "[{key: node.cilium.io/agent-not-ready, value: \"true\", effect: NoSchedule}]";
+    for (spec, detail) in [
+        (format!("startupTaints: {taint}"), None),
+        (String::new(), Some("is not in startupTaints")),
+        (format!("taints: {taint}"), Some("as one that stays")),
+        (
+            format!("startupTaints: {}", taint.replace("NoSchedule", "NoExecute")),
+            Some("is not in startupTaints"),
+        ),
+    ] {
+        let case = case(&[CILIUM, OPERATOR, TAINTED, &pool(&spec)]);
+        let found = case.found(&CHECK);
+        let found = found.iter().find(|finding| finding.code == "karpenter-startup-taint");
+        assert_eq!(
+            found.map(|finding| finding.objects[0].detail.contains(detail.unwrap_or("-"))),
+            detail.map(|_| true),
+            "{spec}"
+        );
+    }
+    assert!(case(&[CILIUM, OPERATOR, PLAIN, &pool("")]).codes(&CHECK).is_empty(), "no taint is in use");
+}
+
+#[test]
+fn the_cluster_autoscaler_must_know_the_taint() {
+    let autoscaler = |words: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: aws-cluster-autoscaler, namespace: kube-system}}\nspec: {{template: {{spec: {{containers: [{{name: c, {words}}}]}}}}}}\n---\n"
+        )
+    };
+    let key = "node.cilium.io/agent-not-ready";
+    for (words, known) in [
+        (format!("command: [./cluster-autoscaler, --startup-taint={key}]"), true),
+        (format!("command: [./cluster-autoscaler], args: [--ignore-taint, {key}]"), true),
+        ("command: [./cluster-autoscaler, --startup-taint=other]".to_owned(), false),
+        (format!("command: [./cluster-autoscaler, --status-taint={key}]"), false),
+    ] {
+        let case = case(&[CILIUM, OPERATOR, TAINTED, &autoscaler(&words)]);
+        assert_eq!(case.codes(&CHECK), &["autoscaler-startup-taint"][usize::from(known)..], "{words}");
+    }
+}

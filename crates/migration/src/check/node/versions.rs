@@ -1,0 +1,264 @@
+//! Versions of kubelet, runtime and kernel, by pool.
+
+use std::collections::BTreeMap;
+
+use snapshot::model::{Kind, Node};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::support::Cni;
+use crate::workload::{Version, platform, pool_of, release, version};
+
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    Architecture,
+    Kernel,
+    KernelDoubtful,
+    Kubelet,
+    Runtime,
+    RuntimeUnproven,
+    Unknown,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Architecture => "version-architecture",
+            Self::Kernel => "version-kernel",
+            Self::KernelDoubtful => "version-kernel-doubtful",
+            Self::Kubelet => "version-kubelet",
+            Self::Runtime => "version-runtime",
+            Self::RuntimeUnproven => "version-runtime-unproven",
+            Self::Unknown => "version-unknown",
+        }
+    }
+}
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "versions",
+    codes: &[
+        (Code::Architecture.as_str(), "an architecture for which Crossfade and CNIs have no programs"),
+        (Code::Kernel.as_str(), "a kernel that the new CNI does not support"),
+        (Code::KernelDoubtful.as_str(), "a kernel that the new CNI may not support"),
+        (Code::Kubelet.as_str(), "a kubelet that Crossfade does not support"),
+        (Code::Runtime.as_str(), "a container runtime that Crossfade does not support"),
+        (
+            Code::RuntimeUnproven.as_str(),
+            "a container runtime that is newer than those that Crossfade was tried with",
+        ),
+        (Code::Unknown.as_str(), "a version that cannot be read"),
+        ("versions-differ", "the nodes of a pool have different versions"),
+    ],
+    needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET)],
+    run,
+};
+
+/// The oldest kubelet. *Source*: README.md.
+const KUBELET: Version = (1, 25);
+/// The oldest containerd, and the first one that was not tried. *Source*: README.md.
+const CONTAINERD: (Version, Version) = ((1, 6), (3, 0));
+/// The oldest CRI-O. *Source*: README.md.
+const CRIO: Version = (1, 28);
+
+/// Nodes of a pool with one value; how many, and the first.
+#[derive(Default)]
+struct Nodes<'a> {
+    nodes: usize,
+    first: &'a str,
+}
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let kernel = kernel(scene);
+    let mut by: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
+    for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
+        let pool = pool_of(scene, node);
+        for (code, detail) in judged(node, &kernel) {
+            let entry = by.entry(code).or_default().entry((pool, detail)).or_default();
+            entry.nodes += 1;
+            if entry.first.is_empty() {
+                entry.first = node.name();
+            }
+        }
+        for (what, value) in identity(node) {
+            *kinds.entry((pool, what)).or_default().entry(value).or_default() += 1;
+        }
+    }
+    let mut findings: Vec<Finding> = by.into_iter().map(|(code, all)| finding(scene, code, &all)).collect();
+    findings.extend(differ(&kinds));
+    findings
+}
+
+fn subject(pool: &str) -> Subject {
+    let name = if pool.is_empty() { "(nodes without a pool)" } else { pool };
+    Subject { kind: "Pool".into(), namespace: String::new(), name: name.into(), detail: String::new() }
+}
+
+/// What is wrong with a node's versions.
+fn judged(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
+    let info = &node.status.node_info;
+    let mut found = Vec::new();
+    match version(&info.kubelet_version) {
+        None => found.push((Code::Unknown, format!("kubelet {:?}", info.kubelet_version))),
+        Some(is) if is < KUBELET => found.push((Code::Kubelet, format!("kubelet {}", info.kubelet_version))),
+        Some(_) => {}
+    }
+    let runtime = || format!("runtime {}", info.container_runtime_version);
+    match info.container_runtime_version.split_once("://").map(|(name, text)| (name, version(text))) {
+        Some(("containerd", Some(is))) if is >= CONTAINERD.1 => {
+            found.push((Code::RuntimeUnproven, runtime()))
+        }
+        Some(("containerd", Some(is))) if is >= CONTAINERD.0 => {}
+        Some(("cri-o", Some(is))) if is >= CRIO => {}
+        Some((_, Some(_))) => found.push((Code::Runtime, runtime())),
+        _ => found.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
+    }
+    let is = format!("kernel {}", info.kernel_version);
+    match version(&info.kernel_version) {
+        None => found.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
+        // Red Hat's kernels have what newer ones have.
+        Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
+        Some(_) if red_hat_8(&info.kernel_version).is_some() => found.push((Code::KernelDoubtful, is)),
+        Some(version) if version < kernel.least => found.push((Code::Kernel, is)),
+        Some(version) if version < kernel.doubtful => found.push((Code::KernelDoubtful, is)),
+        Some(_) => {}
+    }
+    if !matches!(info.architecture.as_ref(), "amd64" | "arm64" | "") {
+        found.push((Code::Architecture, format!("architecture {}", info.architecture)));
+    }
+    found
+}
+
+/// The kernels of the new CNI.
+struct Kernel {
+    /// Older ones are not supported.
+    least: Version,
+    /// Older ones are supported by some releases only, and nothing says which one is to be installed.
+    doubtful: Version,
+    /// Builds of Red Hat's 4.18 that are older are supported by some releases, or are not tried.
+    red_hat_8: u32,
+}
+
+/// The build of a kernel of Red Hat Enterprise Linux 8, or of a rebuild of it: 553 of `4.18.0-553.el8_10.x86_64`.
+fn red_hat_8(kernel: &str) -> Option<u32> {
+    let build = kernel.strip_prefix("4.18.0-").filter(|_| kernel.contains(".el8"))?;
+    build.split('.').next()?.parse().ok()
+}
+
+/// The oldest kernel of the new CNI.
+///
+/// *Source*: Cilium, "System Requirements": 4.19.57 in 1.14, 5.4 or 4.18 on RHEL 8.6 in 1.16 (cilium/cilium#36386, #30456), 5.10 from 1.18 on (#38308, #42081),
+/// now with 4.18 on RHEL 8.10, which is what its tests have (#42604). Antrea, "Getting started": 4.6 for the built-in Open vSwitch module. Calico's own
+/// requirement, 3.10, is older than any kernel that runs kubelet 1.25.
+fn kernel(scene: &Scene<'_>) -> Kernel {
+    let all = |least| Kernel { least, doubtful: least, red_hat_8: 0 };
+    match scene.to {
+        Cni::Antrea => all((4, 6)),
+        Cni::Cilium => match release(scene, Cni::Cilium) {
+            Some(version) if version < (1, 16) => all((4, 19)),
+            Some(version) if version < (1, 18) => Kernel { red_hat_8: RHEL_8_6, ..all((5, 4)) },
+            Some(_) => Kernel { red_hat_8: RHEL_8_10, ..all((5, 10)) },
+            None => Kernel { least: (5, 4), doubtful: (5, 10), red_hat_8: RHEL_8_10 },
+        },
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => all((3, 10)),
+    }
+}
+
+/// The first kernel of RHEL 8.6. *Source*: Red Hat, "Red Hat Enterprise Linux Release Dates".
+const RHEL_8_6: u32 = 372;
+/// The first kernel of RHEL 8.10. *Source*: the same.
+const RHEL_8_10: u32 = 553;
+
+/// What a scout is needed for: each different value is tried on one node first.
+fn identity(node: &Node) -> [(&'static str, String); 3] {
+    let info = &node.status.node_info;
+    let minor = |text: &str| {
+        version(text).map_or_else(|| text.to_owned(), |(major, minor)| format!("{major}.{minor}"))
+    };
+    let runtime = match info.container_runtime_version.split_once("://") {
+        Some((name, text)) => format!("{name} {}", minor(text)),
+        None => info.container_runtime_version.to_string(),
+    };
+    [("kubelet", minor(&info.kubelet_version)), ("runtime", runtime), ("kernel", minor(&info.kernel_version))]
+}
+
+fn differ(kinds: &BTreeMap<(&str, &str), BTreeMap<String, usize>>) -> Option<Finding> {
+    let differing = kinds.iter().filter(|(_, values)| values.len() > 1).map(|((pool, what), values)| {
+        let values: Vec<String> = values.iter().map(|(value, nodes)| format!("{value} on {nodes}")).collect();
+        subject(pool).detail(format!("{what} {}", values.join(", ")))
+    });
+    let differing: Vec<Subject> = differing.collect();
+    (!differing.is_empty()).then(|| {
+        Finding::new(
+            "versions-differ",
+            Severity::Note,
+            "Nodes of one pool have different versions.",
+            "What works on one node need not work on the next.",
+            "Move one node of each version first, and wait, before the rest of the pool follows.",
+        )
+        .about(differing)
+    })
+}
+
+fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
+    let objects = all.iter().map(|((pool, detail), some)| {
+        let nodes = if some.nodes == 1 {
+            some.first.to_owned()
+        } else {
+            format!("{} nodes, such as {}", some.nodes, some.first)
+        };
+        subject(pool).detail(format!("{detail} on {nodes}"))
+    });
+    let to = scene.to;
+    let (severity, what, why, fix) = match code {
+        Code::Kubelet => (
+            Severity::Blocks,
+            format!("kubelet is older than {}.{}.", KUBELET.0, KUBELET.1),
+            "Crossfade's programs on the node are not tried with it.".to_owned(),
+            "Upgrade these nodes first.",
+        ),
+        Code::Runtime => (
+            Severity::Blocks,
+            "The container runtime is none of containerd from 1.6 on and CRI-O from 1.28 on.".to_owned(),
+            "Crossfade's plugin depends on how the runtime calls CNI plugins: Docker and older runtimes lose what it needs at DEL.".to_owned(),
+            "Upgrade or replace the runtime of these nodes first.",
+        ),
+        Code::RuntimeUnproven => (
+            Severity::Risk,
+            "The container runtime is newer than those that Crossfade was tried with.".to_owned(),
+            "A new major version may call CNI plugins in another way.".to_owned(),
+            "On one such node that is drained: crossfade-bootstrap selftest. Then accept the finding with a waiver.",
+        ),
+        Code::Kernel => (
+            Severity::Blocks,
+            format!("The kernel is older than {to} supports."),
+            format!("{to}'s agent does not start on these nodes, or starts without parts of its data path."),
+            "Upgrade the kernel of these nodes first, or replace them by nodes with a newer image.",
+        ),
+        Code::KernelDoubtful => (
+            Severity::Risk,
+            format!("The kernel is older than some releases of {to} support."),
+            "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.".to_owned(),
+            "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
+        ),
+        Code::Architecture => (
+            Severity::Blocks,
+            "Nodes have an architecture other than amd64 and arm64.".to_owned(),
+            "There are no programs of Crossfade for them.".to_owned(),
+            "Remove these nodes from the migration: cordon and drain them, and let them leave the cluster.",
+        ),
+        Code::Unknown => (
+            Severity::Risk,
+            "Versions of nodes cannot be read.".to_owned(),
+            "Nobody knows whether Crossfade and the new CNI support these nodes.".to_owned(),
+            "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
+        ),
+    };
+    Finding::new(code.as_str(), severity, what, why, fix).about(objects)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Workloads that the settings name: what must exist, what must be ready, and what is removed at the end.
+
+use snapshot::model::{Kind, Workload};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::config::Resources;
+use crate::workload::agents;
+
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    CleanUpAbsent,
+    CleanUpNewAgent,
+    PreflightAbsent,
+    WatchedAbsent,
+    WatchedEmpty,
+    WatchedNotReady,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CleanUpAbsent => "clean-up-absent",
+            Self::CleanUpNewAgent => "clean-up-new-agent",
+            Self::PreflightAbsent => "preflight-absent",
+            Self::WatchedAbsent => "watched-absent",
+            Self::WatchedEmpty => "watched-empty",
+            Self::WatchedNotReady => "watched-not-ready",
+        }
+    }
+}
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "resources",
+    codes: &[
+        (Code::CleanUpAbsent.as_str(), "a workload that is removed at the end does not exist"),
+        (Code::CleanUpNewAgent.as_str(), "the agent of the new CNI would be removed at the end"),
+        (Code::PreflightAbsent.as_str(), "a workload that must exist does not"),
+        (Code::WatchedAbsent.as_str(), "a workload that is watched does not exist"),
+        (Code::WatchedEmpty.as_str(), "a DaemonSet that is watched selects no node"),
+        (Code::WatchedNotReady.as_str(), "a workload that is watched is not ready"),
+    ],
+    needs: &[
+        Need::Always(Kind::DAEMON_SET),
+        Need::Always(Kind::DEPLOYMENT),
+        Need::Always(Kind::STATEFUL_SET),
+    ],
+    run,
+};
+
+const KINDS: [Kind; 3] = [Kind::DAEMON_SET, Kind::DEPLOYMENT, Kind::STATEFUL_SET];
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let config = scene.config;
+    let (_, preflight_absent) = split_existing(scene, &config.preflight_resources);
+    let (watched, watched_absent) = split_existing(scene, &config.watched_resources);
+    let (clean_up, clean_up_absent) = split_existing(scene, &config.clean_up_resources);
+    let subject = |(kind, workload): &(Kind, &Workload), detail: String| {
+        Subject::of(*kind, &workload.metadata).detail(detail)
+    };
+    let not_ready =
+        watched.iter().filter_map(|entry| Some(subject(entry, unready(entry.0, entry.1)?))).collect();
+    let is_empty = |entry: &&(Kind, &Workload)| {
+        entry.0 == Kind::DAEMON_SET && entry.1.status.desired_number_scheduled == 0
+    };
+    let empty = watched.iter().filter(is_empty).map(|entry| subject(entry, String::new())).collect();
+    let new = agents(scene, scene.to);
+    let is_new =
+        |entry: &&(Kind, &Workload)| new.iter().any(|agent| agent.daemon_set.metadata == entry.1.metadata);
+    // A migration with two DaemonSets of the new CNI removes the first one; some agent must stay.
+    let doomed: Vec<Subject> =
+        clean_up.iter().filter(is_new).map(|entry| subject(entry, String::new())).collect();
+    let doomed = if doomed.len() == new.len() { doomed } else { Vec::new() };
+    let all: [(Code, Vec<Subject>); 6] = [
+        (Code::CleanUpAbsent, clean_up_absent),
+        (Code::CleanUpNewAgent, doomed),
+        (Code::PreflightAbsent, preflight_absent),
+        (Code::WatchedAbsent, watched_absent),
+        (Code::WatchedEmpty, empty),
+        (Code::WatchedNotReady, not_ready),
+    ];
+    all.into_iter()
+        .filter(|(_, subjects)| !subjects.is_empty())
+        .map(|(code, subjects)| finding(code, subjects))
+        .collect()
+}
+
+/// The workloads that exist, and those that do not with what has the same name.
+fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a Workload)>, Vec<Subject>) {
+    let (mut found, mut absent) = (Vec::new(), Vec::new());
+    let items_of = |kind: Kind, name: &str| {
+        let name = name.to_owned();
+        scene.snapshot.workloads(kind).iter().filter(move |workload| workload.name() == name)
+    };
+    for (kind, namespace, name) in named.all() {
+        if let Some(workload) = items_of(kind, name).find(|workload| workload.namespace() == namespace) {
+            found.push((kind, workload));
+            continue;
+        }
+        let mut others = KINDS
+            .into_iter()
+            .flat_map(|kind| items_of(kind, name).map(move |workload| Subject::of(kind, &workload.metadata)));
+        let hint = others.next().map(|other| format!("there is {other}")).unwrap_or_default();
+        absent.push(Subject { namespace: namespace.to_owned(), ..Subject::new(kind, name) }.detail(hint));
+    }
+    (found, absent)
+}
+
+/// Why a workload is not ready.
+///
+/// *Source*: Kubernetes 1.33, `staging/src/k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go`.
+fn unready(kind: Kind, workload: &Workload) -> Option<String> {
+    let status = &workload.status;
+    if let (Some(generation), Some(observed)) = (workload.metadata.generation, status.observed_generation)
+        && observed < generation
+    {
+        return Some(format!("generation {generation} is not observed yet, only {observed}"));
+    }
+    let (wanted, ready, updated) = if kind == Kind::DAEMON_SET {
+        (status.desired_number_scheduled, status.number_ready, status.updated_number_scheduled)
+    } else {
+        (workload.spec.replicas.unwrap_or(1), status.ready_replicas, status.updated_replicas)
+    };
+    if ready < wanted {
+        return Some(format!("{ready} of {wanted} pods are ready"));
+    }
+    let on_delete = workload.spec.update_strategy.pointer("/type").is_some_and(|kind| kind == "OnDelete");
+    (updated < wanted && !on_delete)
+        .then(|| format!("{updated} of {wanted} pods are of the current template"))
+}
+
+fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
+    let look = subjects.iter().map(|subject| {
+        format!("kubectl -n {} get {} {}", subject.namespace, subject.kind.to_lowercase(), subject.name)
+    });
+    let look = look.collect::<Vec<_>>().join("; ");
+    let (severity, what, why, fix) = match code {
+        Code::CleanUpAbsent => (
+            Severity::Note,
+            "Workloads that are removed at the end do not exist.",
+            "Either they come during the migration, or the name is misspelt, and what is meant stays for ever.",
+            format!("Compare with cleanUpResources in the settings file: {look}"),
+        ),
+        Code::CleanUpNewAgent => (
+            Severity::Blocks,
+            "Every agent of the new CNI is among what is removed at the end.",
+            "The cluster would be without a network.",
+            "Remove at least one of them from cleanUpResources in the settings file.".to_owned(),
+        ),
+        Code::PreflightAbsent => (
+            Severity::Blocks,
+            "Workloads that must exist before the start do not.",
+            "The migration depends on them: agents, probes, or what restores the service if something fails.",
+            format!("Create them, or correct preflightResources in the settings file: {look}"),
+        ),
+        Code::WatchedAbsent => (
+            Severity::Blocks,
+            "Workloads that are watched do not exist.",
+            "A gate that waits for them never opens. On most clusters kube-controller-manager and kube-scheduler are static pods and not DaemonSets.",
+            format!("Correct watchedResources in the settings file: {look}"),
+        ),
+        Code::WatchedEmpty => (
+            Severity::Risk,
+            "DaemonSets that are watched select no node.",
+            "No pod is wanted and none is there, which looks like ready and proves nothing.",
+            format!(
+                "Correct the node selector, or remove them from watchedResources until they select nodes: {look}"
+            ),
+        ),
+        Code::WatchedNotReady => (
+            Severity::Blocks,
+            "Workloads that are watched are not ready.",
+            "What is broken before the migration cannot be told from what it breaks.",
+            format!("Repair them, or remove them from watchedResources in the settings file: {look}"),
+        ),
+    };
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+
+    fn daemon_set(name: &str, container: &str, desired: u8, ready: u8, updated: u8) -> String {
+        format!(
+            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: {name}, namespace: kube-system, generation: 2}}\nspec: {{template: {{spec: {{containers: [{{name: {container}}}]}}}}}}\n\
+             status: {{observedGeneration: 2, desiredNumberScheduled: {desired}, numberReady: {ready}, updatedNumberScheduled: {updated}}}\n---\n"
+        )
+    }
+
+    const WATCHED: &str = "watchedResources: {daemonSets: {kube-system: [probe]}}";
+
+    #[test]
+    fn what_is_watched_is_there_and_ready() {
+        for (yaml, codes) in [
+            (daemon_set("probe", "c", 2, 2, 2), &[][..]),
+            (daemon_set("probe", "c", 2, 1, 2), &["watched-not-ready"]),
+            (daemon_set("probe", "c", 2, 2, 1), &["watched-not-ready"]),
+            (
+                daemon_set("probe", "c", 2, 2, 1)
+                    .replace("spec: {template", "spec: {updateStrategy: {type: OnDelete}, template"),
+                &[],
+            ),
+            (
+                daemon_set("probe", "c", 2, 2, 2).replace("observedGeneration: 2", "observedGeneration: 1"),
+                &["watched-not-ready"],
+            ),
+            (daemon_set("probe", "c", 0, 0, 0), &["watched-empty"]),
+            (daemon_set("probes", "c", 2, 2, 2), &["watched-absent"]),
+        ] {
+            assert_eq!(Case::of(&yaml).config(WATCHED).codes(&CHECK), codes, "{yaml}");
+        }
+        let static_pods = "watchedResources: {daemonSets: {kube-system: [kube-scheduler]}}";
+        let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kube-scheduler, namespace: control-plane}\n";
+        let finding = Case::of(deployment).config(static_pods).finding(&CHECK, "watched-absent");
+        assert_eq!(
+            objects(&finding),
+            ["DaemonSet/kube-system/kube-scheduler: there is Deployment/control-plane/kube-scheduler"]
+        );
+    }
+
+    #[test]
+    fn deployments_and_stateful_sets_count_too() {
+        let config = "watchedResources: {deployments: {x: [web]}, statefulSets: {x: [db]}}";
+        let text_of = |kind: &str, name: &str, ready: u8| {
+            format!(
+                "apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: x}}\nspec: {{replicas: 2}}\nstatus: {{readyReplicas: {ready}, updatedReplicas: 2}}\n---\n"
+            )
+        };
+        let codes = |web: u8, db: u8| {
+            Case::of(&[text_of("Deployment", "web", web), text_of("StatefulSet", "db", db)].concat())
+                .config(config)
+                .codes(&CHECK)
+        };
+        assert!(codes(2, 2).is_empty());
+        assert_eq!((codes(1, 2), codes(2, 1)), (vec!["watched-not-ready"], vec!["watched-not-ready"]));
+    }
+
+    #[test]
+    fn what_must_exist_exists_and_all_that_is_missing_is_told_at_once() {
+        let config =
+            "preflightResources: {daemonSets: {kube-system: [probe, other]}, deployments: {x: [web]}}";
+        let finding =
+            Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(config).finding(&CHECK, "preflight-absent");
+        assert_eq!(objects(&finding), ["DaemonSet/kube-system/other", "Deployment/x/web"]);
+        let item = "preflightResources: {daemonSets: {kube-system: [probe]}}";
+        assert!(Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(item).codes(&CHECK).is_empty());
+    }
+
+    #[test]
+    fn an_agent_of_the_new_cni_stays() {
+        let config = "cleanUpResources: {daemonSets: {kube-system: [calico-node, cilium]}}";
+        let calico = daemon_set("calico-node", "calico-node", 1, 1, 1);
+        let cilium = daemon_set("cilium", "cilium-agent", 1, 1, 1);
+        let second = daemon_set("cilium-migrated", "cilium-agent", 1, 1, 1);
+        let codes = |all: &[&String]| {
+            Case::of(&all.iter().map(|item| item.as_str()).collect::<String>()).config(config).codes(&CHECK)
+        };
+        assert_eq!(codes(&[&calico, &cilium]), ["clean-up-new-agent"]);
+        assert!(codes(&[&calico, &cilium, &second]).is_empty());
+        assert_eq!(codes(&[&calico]), ["clean-up-absent"]);
+    }
+}

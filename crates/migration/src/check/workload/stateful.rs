@@ -1,0 +1,220 @@
+//! Stateful workloads that move in the order of the settings.
+
+use std::collections::BTreeMap;
+
+use snapshot::model::Kind;
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::config::{Member, Method};
+
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    FreezeNotFound,
+    FreezeScaledByOthers,
+    FreezeTwice,
+    StatefulWithoutGroup,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::FreezeNotFound => "freeze-not-found",
+            Self::FreezeScaledByOthers => "freeze-scaled-by-others",
+            Self::FreezeTwice => "freeze-twice",
+            Self::StatefulWithoutGroup => "stateful-without-group",
+        }
+    }
+}
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "stateful",
+    codes: &[
+        (Code::FreezeNotFound.as_str(), "a member of a freeze group does not exist"),
+        (
+            Code::FreezeScaledByOthers.as_str(),
+            "a member that is to be scaled to 0 has an owner or an autoscaler that scales it back",
+        ),
+        (Code::FreezeTwice.as_str(), "a workload is in two freeze groups"),
+        (Code::StatefulWithoutGroup.as_str(), "a StatefulSet is in no freeze group"),
+    ],
+    needs: &[
+        Need::Always(Kind::STATEFUL_SET),
+        Need::Always(Kind::DEPLOYMENT),
+        Need::Always(Kind::HORIZONTAL_POD_AUTOSCALER),
+    ],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let mut groups: BTreeMap<&Member, Vec<&str>> = BTreeMap::new();
+    let (mut absent, mut scaled) = (Vec::new(), Vec::new());
+    for group in &scene.config.freeze {
+        for member in &group.members {
+            groups.entry(member).or_default().push(&group.name);
+            if !exists(scene, member) {
+                absent.push(subject(member).detail(nearest(scene, member, &group.name)));
+            } else if group.method == Method::Scale {
+                scaled.extend(scaler(scene, member).map(|by| subject(member).detail(by)));
+            }
+        }
+    }
+    let twice = groups
+        .iter()
+        .filter(|(_, names)| names.len() > 1)
+        .map(|(member, names)| subject(member).detail(names.join(", ")));
+    let twice: Vec<Subject> = twice.collect();
+    let is_free = |namespace: &str, name: &str| {
+        !groups.keys().any(|candidate| candidate.namespace == namespace && candidate.name == name)
+    };
+    let sets = scene.snapshot.workloads(Kind::STATEFUL_SET).iter();
+    let free = sets.filter(|workload| {
+        workload.spec.replicas.unwrap_or(1) > 1 && is_free(workload.namespace(), workload.name())
+    });
+    let free: Vec<Subject> =
+        free.map(|workload| Subject::of(Kind::STATEFUL_SET, &workload.metadata)).collect();
+    let all = [
+        (Code::FreezeNotFound, absent),
+        (Code::FreezeScaledByOthers, scaled),
+        (Code::FreezeTwice, twice),
+        (Code::StatefulWithoutGroup, free),
+    ];
+    all.into_iter()
+        .filter(|(_, subjects)| !subjects.is_empty())
+        .map(|(code, subjects)| finding(code, subjects))
+        .collect()
+}
+
+fn subject(member: &Member) -> Subject {
+    Subject { namespace: member.namespace.clone(), ..Subject::new(member.kind.kind(), &member.name) }
+}
+
+fn exists(scene: &Scene<'_>, member: &Member) -> bool {
+    let all = scene.snapshot.workloads(member.kind.kind());
+    all.iter().any(|workload| workload.namespace() == member.namespace && workload.name() == member.name)
+}
+
+/// The group, and what has this name elsewhere.
+fn nearest(scene: &Scene<'_>, member: &Member, group: &str) -> String {
+    let mut same = [Kind::STATEFUL_SET, Kind::DEPLOYMENT].into_iter().flat_map(|kind| {
+        scene
+            .snapshot
+            .workloads(kind)
+            .iter()
+            .filter(|workload| workload.name() == member.name)
+            .map(move |workload| Subject::of(kind, &workload.metadata))
+    });
+    let hint = same.next().map(|subject| format!("; did you mean {subject}?")).unwrap_or_default();
+    format!("in group {group}{hint}")
+}
+
+/// Who else decides on the number of replicas.
+fn scaler(scene: &Scene<'_>, member: &Member) -> Option<String> {
+    let kind = member.kind.kind().name();
+    let is = |hpa: &&snapshot::model::Object| {
+        let target = |key: &str| hpa.text(&format!("/spec/scaleTargetRef/{key}"));
+        hpa.namespace() == member.namespace
+            && target("kind") == Some(kind)
+            && target("name") == Some(&member.name)
+    };
+    if let Some(hpa) = scene.snapshot.objects(Kind::HORIZONTAL_POD_AUTOSCALER).iter().find(is) {
+        return Some(format!("HorizontalPodAutoscaler {}", hpa.name()));
+    }
+    let all = scene.snapshot.workloads(member.kind.kind());
+    let workload = all
+        .iter()
+        .find(|candidate| candidate.namespace() == member.namespace && candidate.name() == member.name)?;
+    workload.metadata.controller().map(|owner| format!("its owner {} {}", owner.kind, owner.name))
+}
+
+fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
+    let (severity, what, why, fix) = match code {
+        Code::FreezeNotFound => (
+            Severity::Blocks,
+            "Members of freeze groups do not exist.",
+            "The workload that is meant would move in the midst of all others, without its order.",
+            "Correct freeze[].members in the settings file.".to_owned(),
+        ),
+        Code::FreezeScaledByOthers => (
+            Severity::Blocks,
+            "Workloads that the settings scale to 0 are scaled by somebody else, too.",
+            "An operator or an autoscaler scales them back while their nodes move.",
+            "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.".to_owned(),
+        ),
+        Code::FreezeTwice => (
+            Severity::Blocks,
+            "Workloads are in more than one freeze group, or twice in one.",
+            "They would move twice, and the order between the groups means nothing.",
+            "Leave each workload in one place of freeze in the settings file.".to_owned(),
+        ),
+        Code::StatefulWithoutGroup => {
+            let example = &subjects[0];
+            (
+                Severity::Note,
+                "StatefulSets with several replicas are in no freeze group.",
+                "They move one pod at a time, each Ready before the next, but in no order among each other. A database and what coordinates it may then be between two networks at once.",
+                format!(
+                    "If the order matters: freeze: [{{name: GROUP, members: [{{namespace: {}, name: {}}}]}}] in the settings file, in the order in which they go down.",
+                    example.namespace, example.name
+                ),
+            )
+        }
+    };
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+
+    const SETS: &str = "apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: kafka, namespace: x}\nspec: {replicas: 3}\n---\n\
+        apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: zoo, namespace: x, ownerReferences: [{kind: Zoo, name: z, controller: true}]}\nspec: {replicas: 3}\n---\n";
+    const HPA: &str = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h, namespace: x}\nspec: {scaleTargetRef: {kind: StatefulSet, name: kafka}}\n";
+
+    fn codes(yaml: &str, config: &str) -> Vec<&'static str> {
+        Case::of(yaml).config(config).codes(&CHECK)
+    }
+
+    #[test]
+    fn groups_name_what_exists_once() {
+        let both =
+            "freeze: [{name: queue, members: [{namespace: x, name: kafka}, {namespace: x, name: zoo}]}]";
+        assert!(codes(SETS, both).is_empty());
+        assert_eq!(codes(SETS, ""), ["stateful-without-group"]);
+        assert_eq!(
+            codes(SETS, &both.replace("name: zoo", "name: zookeeper")),
+            ["freeze-not-found", "stateful-without-group"]
+        );
+        assert_eq!(
+            codes(SETS, &both.replace("name: zoo", "name: kafka")),
+            ["freeze-twice", "stateful-without-group"]
+        );
+        let case = Case::of(SETS).config(&both.replace("namespace: x, name: zoo", "namespace: y, name: zoo"));
+        let finding = case.finding(&CHECK, "freeze-not-found");
+        assert_eq!(objects(&finding), ["StatefulSet/y/zoo: in group queue; did you mean StatefulSet/x/zoo?"]);
+    }
+
+    #[test]
+    fn nobody_else_scales_what_is_scaled_to_nothing() {
+        let group = |method: &str, name: &str| {
+            let other = if name == "zoo" { "kafka" } else { "zoo" };
+            format!(
+                "freeze: [{{name: a, method: {method}, members: [{{namespace: x, name: {name}}}]}}, {{name: b, members: [{{namespace: x, name: {other}}}]}}]"
+            )
+        };
+        assert!(codes(SETS, &group("scale", "kafka")).is_empty());
+        assert_eq!(codes(&[SETS, HPA].concat(), &group("scale", "kafka")), ["freeze-scaled-by-others"]);
+        assert!(codes(&[SETS, HPA].concat(), &group("ordinals", "kafka")).is_empty());
+        // An operator owns the other one.
+        assert_eq!(codes(SETS, &group("scale", "zoo")), ["freeze-scaled-by-others"]);
+    }
+
+    #[test]
+    fn one_replica_needs_no_group() {
+        assert!(codes(&SETS.replace("replicas: 3", "replicas: 1"), "").is_empty());
+    }
+}

@@ -1,0 +1,269 @@
+//! Admission webhooks without which no pod is created, evicted or bound to a node.
+//!
+//! *Source*: Kubernetes, "Dynamic Admission Control": `failurePolicy` is `Fail` where it is absent; "Admission Webhook Good Practices" (high availability).
+//! Cilium's documentation, "Quick Installation", EKS: a control plane outside the cluster does not reach pods of an overlay.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use snapshot::model::{Kind, Pod};
+
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::network::subject;
+use crate::cni::support::Cni;
+use crate::workload::{Owner, is_ready, owner};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "webhooks",
+    codes: &[
+        ("webhook-few", "an admission webhook that pods need is served by fewer than two pods"),
+        ("webhook-unreachable", "the control plane will not reach the pods of an admission webhook"),
+    ],
+    needs: &[
+        Need::Always(Kind::MUTATING_WEBHOOK_CONFIGURATION),
+        Need::Always(Kind::VALIDATING_WEBHOOK_CONFIGURATION),
+        Need::Always(Kind::SERVICE),
+        Need::Always(Kind::POD),
+        Need::From(Cni::AwsVpcCni, Kind::NODE),
+        Need::From(Cni::AwsVpcCni, Kind::CONFIG_MAP),
+    ],
+    run,
+};
+
+/// A webhook that fails closed, and the pods behind its Service.
+struct Webhook<'a> {
+    configuration: Subject,
+    service: String,
+    pods: Vec<&'a Pod>,
+}
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let webhooks = webhooks(scene);
+    let (mut down, mut single, mut far) = (Vec::new(), Vec::new(), Vec::new());
+    let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
+    let mut far_owners: BTreeSet<Owner<'_>> = BTreeSet::new();
+    for Webhook { configuration: by, service, pods } in &webhooks {
+        let ready = pods.iter().filter(|pod| is_ready(pod)).count();
+        let detail =
+            |count: &str| by.clone().detail(format!("{}: {count} behind Service {service}", by.detail));
+        match ready {
+            0 => down.push(detail("no Ready pod")),
+            1 => single.push(detail("1 Ready pod")),
+            _ => {}
+        }
+        if ready < 2 {
+            owners.extend(pods.iter().map(|pod| owner(pod)));
+        }
+        let on_network: Vec<_> = pods.iter().filter(|pod| !pod.spec.host_network).collect();
+        if is_out_of_reach(scene) && !on_network.is_empty() {
+            far.push(by.clone().detail(format!("{}: Service {service}", by.detail)));
+            far_owners.extend(on_network.iter().map(|pod| owner(pod)));
+        }
+    }
+    [
+        few(Severity::Blocks, down, &owners),
+        few(Severity::Risk, single, &owners),
+        unreachable(scene, far, &far_owners),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
+    let what = if severity == Severity::Blocks {
+        "Admission webhooks that fail closed have no Ready pod."
+    } else {
+        "Admission webhooks that fail closed have one Ready pod."
+    };
+    let why = "While its pod moves, or does not start on the new network, the API server refuses every request that such a webhook is asked about. Then no evicted pod is created anywhere, and maybe that of the webhook itself.";
+    let scale = |owner: &Owner<'_>| {
+        format!(
+            "kubectl -n {} scale {}/{} --replicas=2",
+            owner.namespace,
+            owner.kind.to_lowercase(),
+            owner.name
+        )
+    };
+    let scalable =
+        owners.iter().filter(|owner| matches!(owner.kind, "Deployment" | "StatefulSet" | "ReplicaSet"));
+    let commands: Vec<String> = scalable.map(scale).collect();
+    let fix = if commands.is_empty() {
+        let delete =
+            |subject: &Subject| format!("kubectl delete {} {}", subject.kind.to_lowercase(), subject.name);
+        let deletes: BTreeSet<String> = objects.iter().map(delete).collect();
+        let deletes: Vec<String> = deletes.into_iter().collect();
+        format!("Let two pods on two nodes serve it. If nothing needs it any more: {}", deletes.join("; "))
+    } else {
+        format!("Let two pods on two nodes serve it, and wait until both are Ready: {}", commands.join("; "))
+    };
+    (!objects.is_empty()).then(|| Finding::new("webhook-few", severity, what, why, fix).about(objects))
+}
+
+fn unreachable(scene: &Scene<'_>, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
+    let what =
+        format!("Admission webhooks are served by pods, which {} takes into a network of its own.", scene.to);
+    let why = "The control plane of EKS is outside the cluster and has no route to such a network. As soon as these pods have moved, the API server refuses every request that such a webhook is asked about.";
+    let patch = |owner: &Owner<'_>| {
+        format!(
+            r#"kubectl -n {} patch {} {} --type merge -p '{{"spec":{{"template":{{"spec":{{"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"}}}}}}}}'"#,
+            owner.namespace,
+            owner.kind.to_lowercase(),
+            owner.name
+        )
+    };
+    let commands: Vec<String> = owners.iter().map(patch).collect();
+    let fix = format!(
+        "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
+        commands.join("; ")
+    );
+    (!objects.is_empty())
+        .then(|| Finding::new("webhook-unreachable", Severity::Blocks, what, why, fix).about(objects))
+}
+
+/// The control plane is a provider's, and the new network is an overlay that ends at the nodes.
+fn is_out_of_reach(scene: &Scene<'_>) -> bool {
+    let is_control_plane =
+        |node: &snapshot::model::Node| node.metadata.label("node-role.kubernetes.io/control-plane").is_some();
+    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::of(scene).is_shared;
+    scene.from == Cni::AwsVpcCni && !takes_vpc_addresses && !scene.snapshot.nodes.iter().any(is_control_plane)
+}
+
+/// The webhooks that fail closed, are asked about pods or nodes, and have a Service in this cluster.
+fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
+    let kinds = [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION];
+    let all = kinds
+        .into_iter()
+        .flat_map(|kind| scene.snapshot.objects(kind).iter().map(move |object| (kind, object)));
+    let mut found = Vec::new();
+    for (kind, configuration) in all {
+        for webhook in configuration.list("/webhooks") {
+            let text = |pointer: &str| webhook.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+            let (namespace, name) =
+                (text("/clientConfig/service/namespace"), text("/clientConfig/service/name"));
+            if text("/failurePolicy") == "Ignore" || name.is_empty() || !is_about_pods(webhook) {
+                continue;
+            }
+            let service = scene.snapshot.services.iter().find(|service| {
+                (service.metadata.namespace.as_ref(), service.metadata.name.as_ref()) == (namespace, name)
+            });
+            let selector =
+                service.map(|service| &service.spec.selector).filter(|selector| !selector.is_empty());
+            let is_behind = |pod: &&Pod| {
+                let has = |(key, value): (&_, &_)| pod.metadata.labels.get(key) == Some(value);
+                pod.namespace() == namespace
+                    && !pod.is_finished()
+                    && selector.is_some_and(|all| all.iter().all(has))
+            };
+            found.push(Webhook {
+                configuration: subject(kind, configuration).detail(text("/name")),
+                service: format!("{namespace}/{name}"),
+                pods: scene.snapshot.pods.iter().filter(is_behind).collect(),
+            });
+        }
+    }
+    found
+}
+
+/// The resources that a move of pods and a start of nodes make requests for.
+const RESOURCES: [&str; 11] = [
+    "*",
+    "*/*",
+    "nodes",
+    "nodes/*",
+    "nodes/status",
+    "pods",
+    "pods/*",
+    "pods/binding",
+    "pods/eviction",
+    "pods/status",
+    "*/status",
+];
+
+/// The API server asks about requests that a move of pods makes: pods, their evictions and bindings, and nodes.
+fn is_about_pods(webhook: &Value) -> bool {
+    let list = |rule: &Value, key: &str| -> Vec<String> {
+        let all = rule.get(key).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        all.iter().filter_map(|object| object.as_str().map(str::to_owned)).collect()
+    };
+    let rules = webhook.get("rules").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    rules.iter().any(|rule| {
+        let is_core = list(rule, "apiGroups").iter().any(|group| matches!(group.as_str(), "" | "*"));
+        // `kubectl exec` and the like are CONNECT.
+        let is_change = list(rule, "operations").iter().any(|operation| operation != "CONNECT");
+        is_core && is_change && list(rule, "resources").iter().any(|name| RESOURCES.contains(&name.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+
+    fn cluster(webhook: &str, pods: usize, network: &str) -> Case {
+        let mut text = format!(
+            "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {{name: guard}}\nwebhooks: [{webhook}]\n---\n\
+             apiVersion: v1\nkind: Service\nmetadata: {{name: guard, namespace: x}}\nspec: {{clusterIPs: [10.96.0.9], selector: {{app: guard}}}}\n---\n"
+        );
+        for index in 0..pods {
+            text.push_str(&format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: guard-h-{index}, namespace: x, labels: {{app: guard, pod-template-hash: h}}, ownerReferences: [{{kind: ReplicaSet, name: guard-h, controller: true}}]}}\n\
+                 spec: {{nodeName: a, hostNetwork: {network}}}\nstatus: {{phase: Running, conditions: [{{type: Ready, status: \"True\"}}]}}\n---\n"
+            ));
+        }
+        Case::of(&text)
+    }
+
+    const PODS: &str = "{name: guard.x, clientConfig: {service: {name: guard, namespace: x}}, rules: [{apiGroups: [\"\"], resources: [pods], operations: [CREATE]}]}";
+
+    #[test]
+    fn a_webhook_that_fails_closed_needs_two_pods() {
+        for (webhook, pods, severity) in [
+            (PODS.to_owned(), 2, None),
+            (PODS.to_owned(), 1, Some(Severity::Risk)),
+            (PODS.to_owned(), 0, Some(Severity::Blocks)),
+            (PODS.replace("[pods]", "[pods/eviction]"), 1, Some(Severity::Risk)),
+            (PODS.replace("[pods]", "[\"*/*\"]").replace("[\"\"]", "[\"*\"]"), 1, Some(Severity::Risk)),
+            (PODS.replace("[pods]", "[secrets]"), 1, None),
+            (PODS.replace("[pods]", "[pods/exec]").replace("CREATE", "CONNECT"), 1, None),
+            (PODS.replace("CREATE", "CONNECT").replace("[pods]", "[\"*/*\"]"), 1, None),
+            (PODS.replace("[\"\"]", "[apps]"), 1, None),
+            (PODS.replace("rules", "failurePolicy: Ignore, rules"), 0, None),
+            (PODS.replace("rules", "failurePolicy: Fail, rules"), 1, Some(Severity::Risk)),
+            // Outside the cluster: the migration does not move it.
+            (PODS.replace("service: {name: guard, namespace: x}", "url: x"), 0, None),
+        ] {
+            let found = cluster(&webhook, pods, "false").found(&CHECK);
+            assert_eq!(found.first().map(|item| item.severity), severity, "{webhook} {pods}");
+        }
+        let finding = cluster(PODS, 1, "false").finding(&CHECK, "webhook-few");
+        assert_eq!(
+            objects(&finding),
+            ["ValidatingWebhookConfiguration/guard: guard.x: 1 Ready pod behind Service x/guard"]
+        );
+        assert!(finding.fix.ends_with("kubectl -n x scale deployment/guard --replicas=2"), "{}", finding.fix);
+        let nobody = cluster(PODS, 0, "false").finding(&CHECK, "webhook-few");
+        assert!(
+            nobody.fix.ends_with("kubectl delete validatingwebhookconfiguration guard"),
+            "{}",
+            nobody.fix
+        );
+    }
+
+    #[test]
+    fn the_control_plane_of_eks_does_not_reach_an_overlay() {
+        let codes = |case: Case, from, to| case.pair(from, to).codes(&CHECK);
+        let both = |network: &str| cluster(PODS, 2, network);
+        assert_eq!(codes(both("false"), Cni::AwsVpcCni, Cni::Antrea), ["webhook-unreachable"]);
+        assert_eq!(codes(both("true"), Cni::AwsVpcCni, Cni::Antrea), [""; 0]);
+        assert_eq!(codes(both("false"), Cni::Calico, Cni::Antrea), [""; 0]);
+        let node = "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {node-role.kubernetes.io/control-plane: \"\"}}\n";
+        let mut own = both("false");
+        own.documents.push(serde_saphyr::from_str(node).expect("a node"));
+        let own = Case::having(Cni::AwsVpcCni, Cni::Antrea, own.documents);
+        assert_eq!(own.codes(&CHECK), [""; 0]);
+    }
+}

@@ -1,0 +1,15 @@
+//! Address ranges of both networks and of everything around them, and where they overlap.
+
+mod claim;
+mod claims;
+mod free;
+mod judge;
+mod nested;
+mod plan;
+
+pub use claim::{Claim, Usage};
+pub use claims::{Claims, gives_addresses, has_node_cidrs, of};
+pub use free::free;
+pub use judge::{Clash, clashes};
+pub use nested::overlaps;
+pub use plan::{Plan, plan};

@@ -1,0 +1,59 @@
+//! What the objects of each CNI say about its network: tunnels, MTU, how it was installed.
+
+pub mod antrea;
+pub mod calico;
+pub mod cilium;
+pub mod flannel;
+mod mtu;
+mod tunnel;
+mod yaml;
+
+pub use mtu::{Mtu, NODE_MTU, mtu};
+use snapshot::model::{Kind, Object, Snapshot, Workload};
+pub use tunnel::{Protocol, Tunnel, tunnels};
+
+use crate::check::finding::Subject;
+
+/// A setting of a CNI, and the object that has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// The value as text.
+    pub value: String,
+    /// Where it stands; `detail` names the key.
+    pub source: Subject,
+}
+
+impl Setting {
+    fn of(value: impl Into<String>, by: Subject, key: &str) -> Self {
+        let value = value.into();
+        let by = by.detail(format!("{key}: {value}"));
+        Self { value, source: by }
+    }
+}
+
+/// An object as the subject of a finding.
+#[must_use]
+pub fn subject(kind: Kind, object: &Object) -> Subject {
+    Subject { namespace: object.namespace().into(), ..Subject::new(kind, object.name()) }
+}
+
+/// The first of these DaemonSets that there is.
+#[must_use]
+pub fn agent<'a>(snapshot: &'a Snapshot, names: &[&str]) -> Option<&'a Workload> {
+    names.iter().find_map(|name| snapshot.daemon_set(name))
+}
+
+/// An environment variable of any container of a DaemonSet.
+#[must_use]
+pub fn variable<'a>(workload: &'a Workload, name: &str) -> Option<&'a str> {
+    let spec = &workload.spec.template.spec;
+    let containers = spec.containers.iter().chain(spec.init_containers.iter());
+    let mut all = containers.flat_map(|container| &container.env);
+    all.find(|variable| variable.name.as_ref() == name).map(|variable| variable.value.as_ref())
+}
+
+/// Whether a text means yes, as Go's `strconv.ParseBool` and the agents read it.
+#[must_use]
+pub fn is_yes(text: &str) -> bool {
+    matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "t" | "yes" | "enabled" | "strict")
+}

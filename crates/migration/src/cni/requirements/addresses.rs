@@ -1,0 +1,59 @@
+//! Rows about addresses.
+
+use snapshot::model::Kind;
+
+use super::{Requirement, Scope, State};
+use crate::check::Scene;
+use crate::check::finding::Severity;
+use crate::cni::cidr;
+
+pub(super) const ROWS: &[Requirement] = &[Requirement {
+    name: "distinct-ranges",
+    what: "The new network's addresses overlap no others.",
+    why: "Packets for an address that two networks give go to one of them, and the other pod loses its connections.",
+    found_by: &[
+        "cidr-invalid",
+        "cidr-overlap-block",
+        "cidr-overlap-external",
+        "cidr-overlap-nodes",
+        "cidr-overlap-own-block",
+        "cidr-overlap-pool",
+        "cidr-overlap-reserved",
+        "cidr-overlap-services",
+        "cidr-same-on-node",
+        "cidr-unknown",
+    ],
+    scope: Scope::All,
+    needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS, Kind::GATEWAY],
+    state: distinct,
+}];
+
+fn distinct(scene: &Scene<'_>) -> State {
+    let claims = cidr::of(scene);
+    if claims.is_shared {
+        return State::met("both take addresses from the cloud's network, which gives none twice");
+    }
+    if !claims.unread.is_empty() {
+        return State::unknown(
+            "a range of pods cannot be read",
+            "correct the ranges that check names (cidr-invalid)",
+        );
+    }
+    if !claims.all.iter().any(|claim| claim.usage.is_new()) {
+        return State::unknown(
+            "nothing says which addresses the new network gives",
+            "set networks.new.cidrs in the settings file",
+        );
+    }
+    let clashes = cidr::clashes(&claims.all, scene.strategy);
+    let blocking = clashes.iter().filter(|clash| clash.severity == Severity::Blocks).count();
+    if blocking == 0 {
+        State::met("no range overlaps")
+    } else {
+        let check = format!(
+            "kubectl crossfade check --from {} --to {} lists them, with the way out",
+            scene.from, scene.to
+        );
+        State::not_met(format!("{blocking} overlaps"), check)
+    }
+}

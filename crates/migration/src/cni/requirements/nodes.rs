@@ -1,0 +1,104 @@
+//! Rows about the nodes: kubelet, runtime and operating system.
+
+use snapshot::model::{Kind, Node};
+
+use super::{Requirement, Scope, State, Version};
+use crate::check::Scene;
+
+/// The oldest versions of which Crossfade's tests run; the README lists them.
+const KUBELET: Version = Version(1, 25, 0);
+const CONTAINERD: Version = Version(1, 6, 0);
+const CRIO: Version = Version(1, 28, 0);
+
+pub(super) const ROWS: &[Requirement] = &[
+    Requirement {
+        name: "kubelet-version",
+        what: "kubelet is 1.25 or later on every node.",
+        why: "Older kubelets are not tried: they may lose a pod's network when its CNI changes.",
+        found_by: &["version-kubelet", "version-unknown"],
+        scope: Scope::All,
+        needs: &[Kind::NODE],
+        state: |scene| {
+            each(scene, "update kubelet on these nodes", |node| {
+                let text = node.status.node_info.kubelet_version.as_ref();
+                (text, Version::read(text).map(|version| version >= KUBELET))
+            })
+        },
+    },
+    Requirement {
+        name: "runtime-version",
+        what: "The runtime is containerd 1.6 or later, or CRI-O 1.28 or later, on every node.",
+        why: "Older runtimes are not tried: they may call a CNI differently, so that a DEL is lost and an address leaks.",
+        found_by: &["version-runtime", "version-unknown"],
+        scope: Scope::All,
+        needs: &[Kind::NODE],
+        state: |scene| {
+            each(scene, "update or replace the runtime on these nodes", |node| {
+                let text = node.status.node_info.container_runtime_version.as_ref();
+                (text, runtime(text))
+            })
+        },
+    },
+    Requirement {
+        name: "linux",
+        what: "Every node runs Linux.",
+        why: "Crossfade runs on Linux alone, so these nodes cannot pass from one CNI to the other.",
+        found_by: &["platform-windows"],
+        scope: Scope::All,
+        needs: &[Kind::NODE],
+        state: |scene| {
+            let fix = "let these nodes leave the cluster, or accept this with a waiver: their pods stay on the old network until it is removed";
+            each(scene, fix, |node| {
+                let system = node.status.node_info.operating_system.as_ref();
+                (system, Some(matches!(system, "linux" | "")))
+            })
+        },
+    },
+];
+
+/// Whether a runtime is one of those that are tried; none if its version cannot be read.
+fn runtime(text: &str) -> Option<bool> {
+    let (name, version) = text.split_once("://")?;
+    let version = Version::read(version)?;
+    Some(match name {
+        "containerd" => version >= CONTAINERD,
+        "cri-o" => version >= CRIO,
+        _ => false,
+    })
+}
+
+/// How many nodes are named in a row.
+const NAMED: usize = 5;
+
+/// Whether all nodes have what a row wants. `judged` is what a node says, and whether that is right; none if it cannot be read.
+fn each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str, Option<bool>)) -> State {
+    let nodes = &scene.snapshot.nodes;
+    if nodes.is_empty() {
+        return State::unknown(
+            "the snapshot has no node",
+            "take the snapshot again, with a right to list nodes",
+        );
+    }
+    let named = |wanted: Option<bool>| -> Vec<String> {
+        let matching = nodes.iter().map(|node| (node.name(), judged(node)));
+        matching
+            .filter(|(_, (_, found))| *found == wanted)
+            .map(|(name, (text, _))| format!("{name} ({text})"))
+            .collect()
+    };
+    let listed = |all: &[String]| match all.len() {
+        count if count > NAMED => format!("{} and {} more nodes", all[..NAMED].join(", "), count - NAMED),
+        _ => all.join(", "),
+    };
+    let (wrong, unread) = (named(Some(false)), named(None));
+    if !wrong.is_empty() {
+        State::not_met(listed(&wrong), fix)
+    } else if unread.is_empty() {
+        State::met(format!("on all {} nodes", nodes.len()))
+    } else {
+        State::unknown(
+            format!("these nodes do not say it: {}", listed(&unread)),
+            "take the snapshot again, with status.nodeInfo, or accept this with a waiver",
+        )
+    }
+}

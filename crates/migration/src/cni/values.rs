@@ -1,0 +1,153 @@
+//! The settings that the new CNI needs in each stage of a migration, as data, and how they compare with a cluster.
+
+mod antrea;
+mod calico;
+mod cilium;
+mod install;
+mod row;
+
+pub use install::{CHAINING, command, has_host_ports, manifest, required_value, upgrade};
+pub use row::{Row, rows};
+
+use serde::Serialize;
+
+use crate::check::finding::Severity;
+use crate::cni::support::{Cni, Stage};
+
+/// What a setting must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// Nothing depends on it.
+    Any,
+    /// One of these; the first is the one to set.
+    OneOf(&'static [&'static str]),
+    /// None of these.
+    Not(&'static [&'static str]),
+}
+
+/// A setting of a CNI, and what it must be in each stage.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The code of its finding.
+    pub code: &'static str,
+    /// What it means to have this finding, in a few words.
+    pub meaning: &'static str,
+    /// The key in the cluster: of `cilium-config`, a JSON pointer into `antrea-agent.conf`, or a key of `FelixConfiguration`.
+    pub key: &'static str,
+    /// The value that a person sets: of Helm's chart, or of Calico's resource.
+    pub set: &'static str,
+    /// How the value of the chart follows from a value of the cluster; none if both are the same.
+    pub helm: Option<&'static [(&'static str, &'static str)]>,
+    /// What an absent key means.
+    pub absent: &'static str,
+    /// In each stage, in order.
+    pub expected: [Expectation; 3],
+    /// How bad another value is.
+    pub severity: Severity,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Whether a setting is as it must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is.
+    Right,
+    /// It is not.
+    Wrong,
+    /// The CNI is not installed.
+    Absent,
+}
+
+impl Expectation {
+    /// Whether a value is right. Agents read `0s` as `0`, and `strict` and `disabled` as older words for true and false.
+    #[must_use]
+    pub fn accepts(self, value: &str) -> bool {
+        let value = value.trim().to_ascii_lowercase();
+        let is = |item: &str| item.eq_ignore_ascii_case(&value);
+        match self {
+            Self::Any => true,
+            Self::OneOf(all) => all.iter().any(|item| is(item)),
+            Self::Not(all) => !all.iter().any(|item| is(item)),
+        }
+    }
+
+    /// The value to set; none if any will do, or only some will not.
+    #[must_use]
+    pub const fn first(self) -> Option<&'static str> {
+        match self {
+            Self::OneOf([first, ..]) => Some(first),
+            Self::Any | Self::OneOf(_) | Self::Not(_) => None,
+        }
+    }
+
+    /// In words: `any`, `true`, `not networkPolicyOnly`.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Any => "any".into(),
+            Self::OneOf(all) => all.first().copied().unwrap_or_default().into(),
+            Self::Not(all) => format!("not {}", all.join(" or ")),
+        }
+    }
+}
+
+impl Rule {
+    /// What it must be in a stage.
+    #[must_use]
+    pub const fn at(&self, stage: Stage) -> Expectation {
+        self.expected[stage as usize]
+    }
+
+    /// The value of the chart for a value of the cluster.
+    #[must_use]
+    pub fn chart(&self, value: &'static str) -> &'static str {
+        let mapped = self.helm.and_then(|all| all.iter().find(|(cluster, _)| *cluster == value));
+        mapped.map_or(value, |(_, chart)| chart)
+    }
+}
+
+/// The rules of a CNI to move to.
+#[must_use]
+pub const fn rules(to: Cni) -> &'static [Rule] {
+    match to {
+        Cni::Cilium => cilium::RULES,
+        Cni::Antrea => antrea::RULES,
+        Cni::Calico => calico::RULES,
+        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => &[],
+    }
+}
+
+/// The rule with this code, of a CNI to move to.
+#[must_use]
+pub fn rule(to: Cni, code: &str) -> Option<&'static Rule> {
+    rules(to).iter().find(|rule| rule.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum as _;
+
+    #[test]
+    fn rules_accept_the_value_that_they_tell_to_set() {
+        let mut seen = 0;
+        for rule in Cni::value_variants().iter().flat_map(|cni| rules(*cni)) {
+            for wanted in rule.expected {
+                seen += 1;
+                assert!(wanted.first().is_none_or(|value| wanted.accepts(value)), "{}", rule.key);
+            }
+            assert!(!rule.why.is_empty() && rule.why.ends_with('.'), "{}", rule.key);
+        }
+        assert!(seen > 20);
+    }
+
+    #[test]
+    fn words_of_older_releases_are_read() {
+        let off = Expectation::OneOf(&["false", "disabled"]);
+        assert!(off.accepts("disabled") && off.accepts("False") && !off.accepts("strict"));
+        assert_eq!(Expectation::Not(&["a", "b"]).words(), "not a or b");
+    }
+}

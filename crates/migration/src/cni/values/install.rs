@@ -1,0 +1,173 @@
+//! The command or the file that gives the new CNI its settings.
+
+use std::fmt::Write as _;
+
+use super::{Row, Rule, State, rules};
+use crate::check::Scene;
+use crate::cni::network::{flannel, tunnels};
+use crate::cni::support::{Cni, Stage};
+use crate::workload;
+
+/// Settings that are not as a stage wants them: `+ cni.customConf=true (now false)`, and the command that sets them. None if all are.
+#[must_use]
+pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<String>, String)> {
+    let mut lines = Vec::new();
+    let mut sets = Vec::new();
+    for row in rows {
+        let wanted = row.rule.at(stage);
+        // What is wrong now is corrected first.
+        let corrected =
+            row.rule.at(scene.config.transition.phase).first().filter(|_| row.state == State::Wrong);
+        let now = corrected.or(row.now.as_deref());
+        let (Some(now), Some(value)) = (now, wanted.first()) else { continue };
+        if wanted.accepts(now) {
+            continue;
+        }
+        lines.push(format!("{}: {now} becomes {value}", row.key.trim_start_matches('/')));
+        sets.push((row.set, row.rule.chart(value)));
+    }
+    (!sets.is_empty()).then(|| (lines, command(scene, &sets)))
+}
+
+/// The command that sets values of the new CNI: pairs of a name and a value.
+#[must_use]
+pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
+    let flags: String = sets.iter().map(|(key, value)| format!(" --set {key}={value}")).collect();
+    let version = version(scene).map(|version| format!(" --version {version}")).unwrap_or_default();
+    match scene.to {
+        Cni::Cilium => format!(
+            "helm upgrade cilium cilium/cilium --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart deployment/cilium-operator daemonset/cilium"
+        ),
+        Cni::Antrea => format!(
+            "helm upgrade antrea antrea/antrea --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart daemonset/antrea-agent"
+        ),
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
+            let spec: Vec<String> =
+                sets.iter().map(|(key, value)| format!(r#""{key}":{}"#, json(value))).collect();
+            format!(
+                r#"kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{{"spec":{{{}}}}}'"#,
+                spec.join(",")
+            )
+        }
+    }
+}
+
+/// A value as JSON; Felix's enumerations begin with a capital letter.
+fn json(value: &str) -> String {
+    match value {
+        "true" | "false" => value.to_owned(),
+        _ => {
+            let mut letters = value.chars();
+            let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+            format!("\"{}{}\"", first.map(String::from).unwrap_or_default(), letters.as_str())
+        }
+    }
+}
+
+/// The release that is installed, by the tag of the agent's image: the chart has the same number.
+fn version(scene: &Scene<'_>) -> Option<String> {
+    let tag = workload::tag(scene, scene.to).filter(|_| matches!(scene.to, Cni::Cilium | Cni::Antrea))?;
+    let number = tag.strip_prefix('v')?;
+    number
+        .split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| number.to_owned())
+}
+
+/// The Helm values to install the new CNI with, as a file. None for a CNI whose values Crossfade does not know.
+#[must_use]
+pub fn manifest(scene: &Scene<'_>) -> Option<String> {
+    if !matches!(scene.to, Cni::Cilium | Cni::Antrea) {
+        return None;
+    }
+    let wanted =
+        rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
+    let mut values: Vec<(String, String)> =
+        wanted.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
+    if scene.to == Cni::Cilium {
+        cilium(scene, &mut values);
+    }
+    values.sort();
+    values.dedup();
+    Some(nested(&values))
+}
+
+/// The value of the chart that a setting must have in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
+/// portmap serves the ports of nodes that pods use.
+#[must_use]
+pub fn required_value(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
+    let value = rule.chart(rule.at(stage).first()?);
+    Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
+}
+
+/// Helm's value for what Cilium is chained to.
+pub const CHAINING: &str = "cni.chainingMode";
+
+/// Whether a pod with pod network uses a port of its node.
+#[must_use]
+pub fn has_host_ports(scene: &Scene<'_>) -> bool {
+    scene.snapshot.pods.iter().any(|pod| pod.host_ports().next().is_some())
+}
+
+/// What depends on the cluster: the ranges, and the tunnel.
+fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
+    let ranges = &scene.config.networks.new.cidrs;
+    for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
+        let lines: Vec<String> = ranges
+            .iter()
+            .filter(|range| range.is_ipv6() == is_v6)
+            .map(|range| format!("\"{range}\""))
+            .collect();
+        if !lines.is_empty() {
+            values.push((format!("ipam.operator.{key}"), format!("[{}]", lines.join(", "))));
+        }
+    }
+    let has_flannel = flannel::read(scene.snapshot).is_some();
+    let is_taken = |port: u16| tunnels(scene.snapshot, scene.from).iter().any(|tunnel| tunnel.port == port);
+    let port = if is_taken(8472) || has_flannel { 8473 } else { 8472 };
+    values.push(("tunnelProtocol".into(), "vxlan".into()));
+    values.push(("tunnelPort".into(), port.to_string()));
+}
+
+/// YAML would read `never` as text and `true` as a boolean: both are what the charts expect.
+fn quoted(value: &str) -> String {
+    if value.is_empty() { "\"\"".into() } else { value.to_owned() }
+}
+
+/// Dotted keys, sorted, as a YAML mapping.
+fn nested(values: &[(String, String)]) -> String {
+    let mut text = String::new();
+    let mut open: Vec<&str> = Vec::new();
+    for (key, value) in values {
+        let parts: Vec<&str> = key.split('.').collect();
+        let (last, parents) = parts.split_last().unwrap_or((&"", &[]));
+        let common = open.iter().zip(parents).take_while(|(a, b)| a == b).count();
+        open.truncate(common);
+        for parent in &parents[common..] {
+            let _ = writeln!(text, "{}{parent}:", "  ".repeat(open.len()));
+            open.push(parent);
+        }
+        let _ = writeln!(text, "{}{last}: {value}", "  ".repeat(parents.len()));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotted_keys_become_a_file() {
+        let values = [("a.b.c", "1"), ("a.b.d", "x"), ("a.e", "true"), ("f", "[]")];
+        let values = values.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let text = nested(&values);
+        assert_eq!(text, "a:\n  b:\n    c: 1\n    d: x\n  e: true\nf: []\n");
+        let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+        assert_eq!(read["a"]["b"]["d"], "x");
+    }
+
+    #[test]
+    fn felix_reads_words_with_a_capital() {
+        assert_eq!((json("append").as_str(), json("false").as_str()), ("\"Append\"", "false"));
+    }
+}

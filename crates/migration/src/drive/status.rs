@@ -1,0 +1,288 @@
+//! How far a run is, as people and pipelines read it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+use snapshot::model::Text;
+use types::policy::Phase;
+use types::step::State as NodeState;
+
+use crate::plan::canon;
+use crate::roll::run::State;
+use crate::roll::view::View;
+use crate::roll::view::{NodeStatus, Standing};
+use crate::roll::wait::Wait;
+use crate::roll::world::Color;
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The run.
+    pub run: String,
+    /// The first twelve characters of the plan's hash.
+    pub plan: String,
+    /// Which pass it is; the first is 1. It only grows, also when a run goes back.
+    pub pass: u32,
+    /// How many passes are left, this one included.
+    pub passes_left: usize,
+    /// The phase that nodes leave in this pass.
+    pub from: Phase,
+    /// The phase that this pass brings nodes to; none when every pass is done.
+    pub to: Option<Phase>,
+    /// Whether it goes on.
+    pub state: State,
+    /// Who holds the run; none if nobody does.
+    pub holder: Option<String>,
+    /// Since when, by the holder's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
+    /// When the holder renewed the Lease last, by its own clock. One that is gone is named for as long as no other one takes the Lease.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed: Option<String>,
+    /// Nodes by how they stand.
+    pub nodes: Counts,
+    /// The same, by zone. Nodes without a zone have the empty name.
+    pub zones: BTreeMap<Text, Counts>,
+    /// Attachments of all nodes, by the phase that they were made in.
+    pub attached: BTreeMap<Phase, u32>,
+    /// Nodes that do not say what is attached to them.
+    pub silent: Vec<Text>,
+    /// Nodes that are being moved.
+    pub moving: Vec<MovingNode>,
+    /// What people skipped, with their reasons: nodes by their names, workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`).
+    pub skipped: BTreeMap<Text, String>,
+    /// What gates say.
+    pub gates: Vec<Gate>,
+    /// What the run waits for, those first that need a person.
+    pub waits: Vec<Wait>,
+}
+
+/// Who holds the Lease of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holder {
+    /// `user@host:pid:random`, with the user as the API server knows it.
+    pub name: String,
+    /// Since when, by the holder's clock, in RFC 3339.
+    pub since: String,
+    /// When it renewed the Lease last, by its own clock, in RFC 3339.
+    pub renewed: String,
+}
+
+/// Status and refusals name a holder in the same words.
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} since {}, renewed last at {}", self.name, self.since, self.renewed)
+    }
+}
+
+impl Status {
+    /// The same with its holder, which the Lease names.
+    #[must_use]
+    pub fn held_by(self, holder: Option<Holder>) -> Self {
+        let Holder { name, since, renewed } = match holder {
+            Some(holder) => holder,
+            None => return Self { holder: None, held_since: None, renewed: None, ..self },
+        };
+        Self { holder: Some(name), held_since: Some(since), renewed: Some(renewed), ..self }
+    }
+
+    /// Its holder; none if nobody holds the run.
+    #[must_use]
+    pub fn held(&self) -> Option<Holder> {
+        let text = |field: &Option<String>| field.clone().unwrap_or_default();
+        let name = self.holder.clone()?;
+        Some(Holder { name, since: text(&self.held_since), renewed: text(&self.renewed) })
+    }
+}
+
+/// How many nodes stand how.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// All of them, but those that the plan leaves out.
+    pub all: u32,
+    /// Nodes that are done in this pass.
+    pub done: u32,
+    /// Nodes that are being moved.
+    pub in_transit: u32,
+    /// Nodes that wait for a person.
+    pub held: u32,
+    /// Nodes that somebody skipped.
+    pub skipped: u32,
+    /// Nodes that are still to be moved.
+    pub pending: u32,
+    /// Nodes that are not Ready, whatever else they are.
+    pub not_ready: u32,
+}
+
+/// A node that is being moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Moving"))]
+#[serde(rename_all = "camelCase")]
+pub struct MovingNode {
+    /// Its name.
+    pub node: Text,
+    /// How far it is.
+    pub state: NodeState,
+    /// The phase that it is brought to.
+    pub to: Phase,
+    /// How many attachments of other phases are left; none if it does not say.
+    pub left: Option<u32>,
+    /// How many attachments it has; none if it does not say.
+    pub attached: Option<u32>,
+}
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// Its name.
+    pub name: String,
+    /// `green`, `amber`, `red` or `unknown`.
+    pub is: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// How far the run is.
+#[must_use]
+pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
+    let View { run, plan, .. } = *view;
+    let mut status = Status {
+        run: run.id.clone(),
+        plan: canon::short(&run.plan).to_owned(),
+        pass: run.pass,
+        passes_left: run.targets.len(),
+        from: run.from,
+        to: run.target(),
+        state: run.state.clone(),
+        holder: None,
+        held_since: None,
+        renewed: None,
+        nodes: Counts::default(),
+        zones: BTreeMap::new(),
+        attached: BTreeMap::new(),
+        silent: Vec::new(),
+        moving: Vec::new(),
+        skipped: run.skipped.clone(),
+        gates: plan.gates.iter().map(|gate| gate_status(view, &gate.name)).collect(),
+        waits: waits.to_vec(),
+    };
+    status.waits.sort_by_key(|wait| !wait.is_held);
+    let mut zones = vec![Counts::default(); view.nodes.zones().len()];
+    for &NodeStatus { name, node, standing, zone, .. } in view.nodes() {
+        status.nodes.count(standing, node.is_ready);
+        zones[zone].count(standing, node.is_ready);
+        match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
+            Some(attached) => {
+                for (phase, count) in &attached.by_phase {
+                    let all = status.attached.entry(*phase).or_default();
+                    *all = all.saturating_add(*count);
+                }
+            }
+            None => status.silent.push(name.clone()),
+        }
+        if let Standing::Transit(step) = standing {
+            status.moving.push(MovingNode {
+                node: name.clone(),
+                state: step.state,
+                to: step.to,
+                left: node.attached_otherwise(step.to),
+                attached: node.attached(),
+            });
+        }
+    }
+    status.zones = view.nodes.zones().iter().map(|zone| Text::clone(zone)).zip(zones).collect();
+    status
+}
+
+impl Counts {
+    fn count(&mut self, standing: Standing<'_>, is_ready: bool) {
+        self.all += 1;
+        self.not_ready += u32::from(!is_ready);
+        *match standing {
+            Standing::Done | Standing::LeftOut => &mut self.done,
+            Standing::Transit(step) if step.state == NodeState::Held => &mut self.held,
+            Standing::Transit(_) | Standing::Foreign(_) => &mut self.in_transit,
+            Standing::Skipped => &mut self.skipped,
+            Standing::Pending => &mut self.pending,
+        } += 1;
+    }
+}
+
+fn gate_status(view: &View<'_>, name: &str) -> Gate {
+    let verdict = view.verdict(name);
+    let is = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
+    let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
+    Gate { name: name.to_owned(), is, why }
+}
+
+/// A run that is over says nothing of the present: nodes join, and others move them on.
+fn over(status: &Status) -> String {
+    let (Counts { all, done, .. }, phase) = (&status.nodes, status.from);
+    if done == all {
+        return format!("all {all} nodes are in phase {phase}");
+    }
+    format!(
+        "every pass is done, and now {done} of {all} nodes are in phase {phase} with all that is on them; kubectl crossfade roll stragglers lists the rest"
+    )
+}
+
+/// One line: `pass 1, old to both-old: 38 of 100 nodes done, 3 in transit, 0 held`.
+#[must_use]
+pub fn line(status: &Status) -> String {
+    let Some(to) = status.to else {
+        return over(status);
+    };
+    let nodes = &status.nodes;
+    let from = if status.from == to { "stragglers" } else { status.from.as_str() };
+    format!(
+        "pass {}, {from} to {to}: {} of {} nodes done, {} in transit, {} held",
+        status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that is over, with so many of its three nodes as it left them.
+    fn finished(done: u32) -> Status {
+        Status {
+            run: "r-1".into(),
+            plan: "4be1".into(),
+            pass: 3,
+            passes_left: 0,
+            from: Phase::New,
+            to: None,
+            state: State::Done,
+            holder: None,
+            held_since: None,
+            renewed: None,
+            nodes: Counts { all: 3, done, ..Counts::default() },
+            zones: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            silent: Vec::new(),
+            moving: Vec::new(),
+            skipped: BTreeMap::new(),
+            gates: Vec::new(),
+            waits: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_over_says_how_its_nodes_are_now() {
+        assert_eq!(line(&finished(3)), "all 3 nodes are in phase new");
+        let moved_on = line(&finished(1));
+        assert!(
+            moved_on.contains("now 1 of 3 nodes are in phase new") && moved_on.contains("stragglers"),
+            "{moved_on}"
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Pods that are not attached as their cluster should have them by now, by who makes them, with what brings them there.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use snapshot::model::{Node, Pod, Snapshot};
+use types::observed::{self, Observed, short_uid};
+use types::policy::Phase;
+
+use crate::workload::{Owner, owner, platform};
+
+/// The command that moves stragglers.
+const FIX: &str = "kubectl crossfade roll stragglers --fix";
+
+/// Why a pod is one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Because"))]
+#[serde(rename_all = "kebab-case")]
+pub enum StragglerReason {
+    /// Its node says that it was attached in another phase.
+    Attached,
+    /// Its node is in another phase.
+    Node,
+    /// Its node does not say what is attached to it, so nobody knows.
+    Silent,
+    /// It is being deleted.
+    Terminating,
+}
+
+/// The pods of one owner that are stragglers for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Stragglers {
+    /// `Deployment/default/web`; a pod without an owner is its own.
+    pub owner: String,
+    /// Why.
+    pub because: StragglerReason,
+    /// The pods: `NAMESPACE/NAME`, sorted.
+    pub pods: Vec<String>,
+    /// Their nodes, sorted.
+    pub nodes: Vec<String>,
+    /// The command that helps, or what else does.
+    pub fix: String,
+}
+
+/// What a cluster has of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct StragglerReport {
+    /// The pods.
+    pub stragglers: Vec<Stragglers>,
+    /// Attachments of another phase that nodes count and that no pod is known for, by node.
+    pub unnamed: BTreeMap<String, u32>,
+}
+
+/// The furthest phase that a node is in; none if no node says.
+#[must_use]
+pub fn furthest(snapshot: &Snapshot) -> Option<Phase> {
+    snapshot.nodes.iter().filter_map(|node| observed(node)?.phase).max()
+}
+
+/// What the node says of itself.
+fn observed(node: &Node) -> Option<Observed> {
+    serde_json::from_str(node.metadata.annotation(observed::KEY)?).ok()
+}
+
+/// A pod that is not attached as it should be, and why.
+pub type Straggler<'a> = (&'a Pod, StragglerReason);
+
+/// The stragglers of each node, by the order of nodes. Pods that use the node's network and pods that ended are none.
+#[must_use]
+pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>)> {
+    let mut on: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    let has_network =
+        |pod: &&Pod| !pod.spec.host_network && !pod.is_finished() && !pod.spec.node_name.is_empty();
+    for pod in snapshot.pods.iter().filter(has_network) {
+        on.entry(&pod.spec.node_name).or_default().push(pod);
+    }
+    let nodes_of = |node| {
+        let observed = observed(node);
+        let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice).iter();
+        (node, pods.filter_map(|pod| Some((*pod, straggler_reason(pod, observed.as_ref(), to)?))).collect())
+    };
+    snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(nodes_of).collect()
+}
+
+/// All pods that are not attached in phase `to`, by what makes them.
+#[must_use]
+pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
+    let mut by: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
+    let mut found = StragglerReport::default();
+    for (node, pods) in by_node(snapshot, to) {
+        let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
+        for (pod, because) in pods {
+            by.entry((owner(pod), because)).or_default().push(pod);
+        }
+        let counted = observed(node).and_then(|seen| seen.attached).map_or(0, |attached| {
+            attached
+                .by_phase
+                .iter()
+                .filter(|(phase, _)| **phase != to)
+                .fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
+        });
+        if counted > named {
+            found.unnamed.insert(node.name().to_owned(), counted - named);
+        }
+    }
+    found.stragglers =
+        by.into_iter().map(|((owner, because), pods)| describe_group(&owner, because, &pods)).collect();
+    found
+}
+
+/// Why a pod is a straggler; none if it is none.
+fn straggler_reason(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<StragglerReason> {
+    let is_ours = |seen: &&Observed| seen.attached.is_some() && seen.phase.is_some();
+    let because = match observed.filter(is_ours) {
+        None => StragglerReason::Silent,
+        Some(seen) => {
+            let short = short_uid(&pod.metadata.uid);
+            let is_other =
+                seen.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
+            match (is_other, seen.phase == Some(to)) {
+                // In a node of another phase, those that differ from it may be the ones that are right.
+                (true, true) => StragglerReason::Attached,
+                (false, false) => StragglerReason::Node,
+                (true, false) | (false, true) => return None,
+            }
+        }
+    };
+    Some(if pod.metadata.deletion_timestamp.is_some() { StragglerReason::Terminating } else { because })
+}
+
+fn describe_group(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
+    let mut names: Vec<String> =
+        pods.iter().map(|pod| format!("{}/{}", pod.namespace(), pod.name())).collect();
+    let mut nodes: Vec<String> = pods.iter().map(|pod| pod.spec.node_name.to_string()).collect();
+    names.sort();
+    nodes.sort();
+    nodes.dedup();
+    let fix = fix(owner, because, pods, &nodes);
+    Stragglers { owner: owner.subject().to_string(), because, pods: names, nodes, fix }
+}
+
+fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[String]) -> String {
+    let Owner { kind, namespace, name } = owner;
+    match because {
+        StragglerReason::Node => format!(
+            "{FIX} brings the nodes into the phase; while a run goes on that skipped them: {}",
+            nodes
+                .iter()
+                .map(|node| format!("kubectl crossfade roll retry {node}"))
+                .collect::<Vec<_>>()
+                .join("; ")
+        ),
+        StragglerReason::Silent => {
+            "on the node: systemctl status crossfade-watch; it must report what is attached".into()
+        }
+        StragglerReason::Terminating => format!(
+            "wait, then look at its finalizers: kubectl -n {namespace} get pod {} -o yaml",
+            pods[0].name()
+        ),
+        StragglerReason::Attached if pods.iter().any(|pod| pod.is_static()) => {
+            "on the node, move the file of the static pod out of its directory and back".into()
+        }
+        StragglerReason::Attached => match *kind {
+            "Pod" => {
+                format!("nobody makes it again; if that is right: {FIX} --delete-bare {namespace}/{name}")
+            }
+            _ => format!("{FIX} moves them"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn node(name: &str, observed: &Value) -> Node {
+        let node =
+            json!({"metadata": {"name": name, "annotations": {"crossfade/observed": observed.to_string()}}});
+        serde_json::from_value(node).expect("a node")
+    }
+
+    fn pod(name: &str, node: &str, uid: &str, owner: &str) -> Pod {
+        let owners = if owner.is_empty() {
+            json!([])
+        } else {
+            json!([{"kind": owner, "name": "web", "controller": true}])
+        };
+        let pod = json!({"metadata": {"name": name, "namespace": "x", "uid": uid, "ownerReferences": owners},
+            "spec": {"nodeName": node}, "status": {"phase": "Running"}});
+        serde_json::from_value(pod).expect("a pod")
+    }
+
+    fn said(phase: &str, by: &Value, others: &[&str]) -> Value {
+        let mut attached = by.clone();
+        attached["others"] = json!(others);
+        json!({"bootId": "b", "phase": phase, "attached": attached})
+    }
+
+    fn found(nodes: Vec<Node>, pods: Vec<Pod>) -> StragglerReport {
+        let mut snapshot = Snapshot { nodes, pods, ..Snapshot::default() };
+        snapshot.sort();
+        find(&snapshot, Phase::New)
+    }
+
+    #[test]
+    fn a_pod_that_its_node_names_is_one() {
+        let nodes = vec![node("a", &said("new", &json!({"old": 1, "new": 1}), &["11111111"]))];
+        let pods = vec![
+            pod("p", "a", "11111111-aaaa", "StatefulSet"),
+            pod("q", "a", "22222222-aaaa", "StatefulSet"),
+        ];
+        let StragglerReport { stragglers, unnamed } = found(nodes, pods);
+        assert_eq!(stragglers.len(), 1);
+        let group = &stragglers[0];
+        assert_eq!(
+            (group.owner.as_str(), group.because, &group.pods[..]),
+            ("StatefulSet/x/web", StragglerReason::Attached, &["x/p".to_owned()][..])
+        );
+        assert_eq!(group.fix, "kubectl crossfade roll stragglers --fix moves them");
+        assert_eq!(unnamed, BTreeMap::new());
+    }
+
+    #[test]
+    fn every_pod_of_a_node_in_another_phase_is_one_but_those_that_are_ahead() {
+        let nodes = vec![node("a", &said("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
+        let pods = vec![pod("p", "a", "11111111", "Job"), pod("q", "a", "22222222", "Job")];
+        let StragglerReport { stragglers, .. } = found(nodes, pods);
+        let rows: Vec<_> = stragglers.iter().map(|group| (group.because, group.pods.clone())).collect();
+        assert_eq!(rows, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
+        // A skipped node takes part again by retry; bounds of a run leave it skipped.
+        let fix = &stragglers[0].fix;
+        assert!(fix.ends_with("kubectl crossfade roll retry a") && !fix.contains("--only"), "{fix}");
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_fine() {
+        let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
+        let report = found(silent, vec![pod("p", "a", "1", "")]);
+        assert_eq!(report.stragglers[0].because, StragglerReason::Silent);
+        let counts = vec![node("a", &said("new", &json!({"old": 2}), &["11111111"]))];
+        let report = found(counts, vec![pod("p", "a", "11111111", "")]);
+        assert_eq!(report.unnamed, [("a".to_owned(), 1)].into());
+        assert!(report.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{report:?}");
+    }
+
+    #[test]
+    fn a_cluster_that_is_done_has_none() {
+        let nodes = vec![node("a", &said("new", &json!({"new": 1}), &[]))];
+        assert_eq!(found(nodes, vec![pod("p", "a", "11111111", "")]), StragglerReport::default());
+    }
+}
