@@ -78,7 +78,7 @@ fn answered(output: Output, answer: &Value) {
             let text = serde_saphyr::to_string(answer).unwrap_or_else(|_| answer.to_string());
             print(&lines(&text));
         }
-        _ => {
+        Output::Table | Output::Json | Output::Markdown => {
             let text = serde_json::to_string_pretty(answer).unwrap_or_default();
             print(&format!("{}\n", json(&text)));
         }
@@ -94,7 +94,9 @@ fn completed(exit: Exit, mut problem: Problem) -> Problem {
         problem.fix = match exit {
             Exit::Usage => "correct the argument; --help lists what the command accepts",
             Exit::TryLater => "run the same command again in a few seconds",
-            _ => "remove the cause, then run the same command again",
+            Exit::Done | Exit::Failed | Exit::No | Exit::BadSettings => {
+                "remove the cause, then run the same command again"
+            }
         }
         .into();
     }

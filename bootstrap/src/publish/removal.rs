@@ -134,7 +134,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
                 .at("crossfade-watch.service")
                 .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap unit retract"))
         }
-        _ => Ok(()),
+        StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Ok(()),
     }
 }
 

@@ -152,7 +152,11 @@ impl<'a> Watch<'a> {
         let started = Instant::now();
         let (quiet, at_most) = match first {
             WakeReason::Changed => self.debounce_for(),
-            _ => (Duration::ZERO, Duration::ZERO),
+            WakeReason::Records
+            | WakeReason::Hangup
+            | WakeReason::Stop
+            | WakeReason::Desired(_)
+            | WakeReason::NotStarted(..) => (Duration::ZERO, Duration::ZERO),
         };
         let mut next = Some(first);
         loop {

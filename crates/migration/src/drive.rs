@@ -164,7 +164,7 @@ pub async fn drive<C: Cluster>(
                 match act {
                     Act::Patch(patch) => memory.record_patch(patch, world),
                     Act::Census => memory.begin_census(world),
-                    _ => {}
+                    Act::Evict(_) | Act::Delete(_) | Act::Record(_) => {}
                 }
             }
             let calls: Vec<_> = group.iter().map(|act| (act, cluster.act(act))).collect();

@@ -110,7 +110,7 @@ impl History {
                         .as_ref()
                         .is_some_and(|before| before.state == State::Done && before.claim == step.claim) => {}
             Change::Set(step) if step.state == State::Done => self.check_node(flight, index, step),
-            _ => {}
+            Change::Keep | Change::Set(_) | Change::Remove => {}
         }
     }
 

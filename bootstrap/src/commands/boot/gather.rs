@@ -53,7 +53,10 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = crate::runtime::facts::configured(root, settings);
     let config = match facts.config {
         ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
-        known => known,
+        known @ (ConfigFact::NotRead
+        | ConfigFact::Read(_)
+        | ConfigFact::Answered(_)
+        | ConfigFact::Unreadable(_)) => known,
     };
     RuntimeFacts { config, ..facts }
 }

@@ -132,7 +132,10 @@ impl GraduationHandler<'_> {
             RuntimeAnswer::Silent => {
                 conf_removal::wait_for_reread(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
             }
-            other => {
+            other @ (RuntimeAnswer::NotAsked
+            | RuntimeAnswer::Unknown(_)
+            | RuntimeAnswer::Absent(_)
+            | RuntimeAnswer::Failed(_)) => {
                 let why = other.trouble().unwrap_or("no runtime was asked");
                 return Err(Problem::new(why).at(endpoint));
             }

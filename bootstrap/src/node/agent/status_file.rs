@@ -45,7 +45,7 @@ pub fn of_this_boot(path: &Path) -> Option<Document> {
         {
             Some(document)
         }
-        _ => None,
+        StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => None,
     }
 }
 

@@ -162,7 +162,9 @@ pub(crate) fn prove(
         let dir = place.parent().unwrap_or(Path::new("/"));
         match instruction {
             RuntimeInstruction::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
-            _ => shim::file::create_private_dir(dir)?,
+            RuntimeInstruction::Words(_) | RuntimeInstruction::Copy(_) => {
+                shim::file::create_private_dir(dir)?
+            }
         }
         Ok::<_, std::io::Error>(dir.to_path_buf())
     })();

@@ -80,7 +80,11 @@ impl Watch<'_> {
         let pause = match &self.answer.0 {
             _ if settled => ASK_EVERY,
             RuntimeAnswer::Unknown(_) => STEADY,
-            _ => WAITING,
+            RuntimeAnswer::NotAsked
+            | RuntimeAnswer::Absent(_)
+            | RuntimeAnswer::Failed(_)
+            | RuntimeAnswer::Silent
+            | RuntimeAnswer::Setup(_) => WAITING,
         };
         self.started.elapsed().saturating_sub(self.answer.1) >= pause
     }

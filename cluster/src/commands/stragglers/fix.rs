@@ -203,7 +203,7 @@ impl FixPreview {
             Remedy::Stays { why, help } => {
                 Some(vec![pod_fix.node.clone(), pod_fix.pod.clone(), why.clone(), help.clone()])
             }
-            _ => None,
+            Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
         let nodes = self
             .nodes
@@ -260,7 +260,7 @@ impl FixPreview {
             Remedy::Stays { why, help } => {
                 Some(Problem::new(why.clone()).at(format!("Pod/{}", fix.pod)).fix(help.clone()))
             }
-            _ => None,
+            Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
         let node = |left: &ManualNode| {
             Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())

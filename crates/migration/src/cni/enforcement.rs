@@ -246,7 +246,7 @@ fn early(scene: &Scene<'_>) -> bool {
     match scene.to {
         Cni::Cilium => false,
         Cni::Antrea => antrea::value(scene.snapshot, "/featureGates/AntreaPolicy", "true") == "true",
-        _ => true,
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => true,
     }
 }
 

@@ -79,7 +79,7 @@ impl Expectation {
     pub const fn first(self) -> Option<&'static str> {
         match self {
             Self::OneOf([first, ..]) => Some(first),
-            _ => None,
+            Self::Any | Self::OneOf(_) | Self::Not(_) => None,
         }
     }
 

@@ -43,7 +43,9 @@ pub fn barrier(view: &View<'_>) -> Barrier {
                 );
                 waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
             }
-            _ => return Barrier::NotYet,
+            Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) | Standing::Pending => {
+                return Barrier::NotYet;
+            }
         }
     }
     if !waits.is_empty() {

@@ -59,7 +59,7 @@ impl<'a> Guard<'a> {
             Act::Patch(patch) if patch.cordon == Some(true) => {
                 view.world.nodes.get_key_value(&patch.node).map(|(name, node)| (name, &**node))
             }
-            _ => None,
+            Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
         };
         Self { taken: acts.iter().filter_map(drained).collect(), ..Self::default() }
     }
@@ -164,7 +164,7 @@ fn place_state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>)
     let is_moving = match standing {
         Standing::Transit(step) => step.state != types::step::State::Held,
         Standing::Pending => view.is_held_since_earlier_pass(node),
-        _ => false,
+        Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Skipped => false,
     };
     let is_short = || view.memory.down(name, view.world.now).is_none_or(|down| down < DOWN);
     match node {

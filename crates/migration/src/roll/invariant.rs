@@ -107,7 +107,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
             violation("R8", format!("Node {name} would count as done, and somebody takes it away"))
         }
         State::Done => is_planned(view, name, node).and_then(|()| is_proven(step, name, node)),
-        _ => Ok(()),
+        State::Flipped | State::Moving | State::Proving | State::Settling | State::Held => Ok(()),
     }
 }
 

@@ -343,7 +343,7 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,
-            _ => false,
+            Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Pending => false,
         };
         waits.push(wait);
     }

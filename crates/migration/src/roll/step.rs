@@ -219,7 +219,7 @@ fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
     let mut seen = BTreeMap::new();
     acts.retain(|act| match act {
         Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
-        _ => true,
+        Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => true,
     });
 }
 
@@ -278,7 +278,7 @@ fn fence_patches(view: &View<'_>) -> Vec<Act> {
         Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
         Standing::Done => status.node.is_fenced,
         Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
-        _ => false,
+        Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,
     };
     let patches = view.nodes().filter(is_wrong).map(|status| {
         let mut patch = Patch::of(status.name, status.node);

@@ -139,7 +139,7 @@ impl TransitNode<'_> {
         let to = match self.view.run.asked.get(self.name)? {
             NodeRequest::Retry if self.step.state == State::Held => self.view.target,
             NodeRequest::Rollback if self.step.to != self.view.run.from => self.view.run.from,
-            _ => return None,
+            NodeRequest::Retry | NodeRequest::Rollback => return None,
         };
         Some(self.restart(to, next_try(self.view, self.node)))
     }
@@ -475,7 +475,7 @@ fn decide_moves(view: &View<'_>, name: &Text, node: &Node) -> PodMoves {
                 PodAction::Wait(evicting_wait(pod, "it is evicted after the node's other pods"))
             }
             PodAction::Evict => turn_wait(view, pod).map_or(PodAction::Evict, PodAction::Wait),
-            other => other,
+            other @ (PodAction::Delete | PodAction::Wait(_) | PodAction::Ignore) => other,
         };
         let act = match rule {
             PodAction::Ignore => continue,

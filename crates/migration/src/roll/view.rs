@@ -78,7 +78,7 @@ impl<'a> View<'a> {
         let is_asked = self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
             Answer::Accepted | Answer::Gone => true,
             Answer::Failed(_) => self.ago(answered.at) < DOUBTFUL,
-            _ => false,
+            Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
         });
         is_asked || pod.is(Trait::Terminating)
     }

@@ -39,7 +39,7 @@ pub fn is_agent(spec: &PodSpec, cni: Cni) -> bool {
         Cni::Calico => calico && !flannel,
         Cni::Flannel => flannel && !calico,
         Cni::Canal => calico && flannel,
-        other => has(container_of(other)),
+        other @ (Cni::AwsVpcCni | Cni::Cilium | Cni::Antrea) => has(container_of(other)),
     }
 }
 

@@ -110,7 +110,13 @@ impl Traits {
             | Expression::Like(LabelOwner::Namespace, key, ..) => {
                 Some(holds_for(literal, self.namespace_labels.get(key).map(|value| &**value)))
             }
-            _ => None,
+            Expression::Always
+            | Expression::Has(..)
+            | Expression::In(..)
+            | Expression::Like(..)
+            | Expression::Not(_)
+            | Expression::And(_)
+            | Expression::Or(_) => None,
         }
     }
 

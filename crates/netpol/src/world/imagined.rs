@@ -78,7 +78,14 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
     let mut found: Vec<Traits> = all.filter(|place| fits_or_says_nothing(place, way)).take(1).collect();
     let within = way.iter().find_map(|(literal, is)| match literal {
         Expression::Within(name) if *is => Some(name.clone()),
-        _ => None,
+        Expression::Always
+        | Expression::Has(..)
+        | Expression::In(..)
+        | Expression::Like(..)
+        | Expression::Within(_)
+        | Expression::Not(_)
+        | Expression::And(_)
+        | Expression::Or(_) => None,
     });
     let mut new = match &within {
         Some(name) if existing(name).is_none() => traits(name, &Labels::new()),
@@ -119,7 +126,14 @@ fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool
             {
                 wanted.entry(key).or_default().push(item);
             }
-            _ => {}
+            Expression::Always
+            | Expression::Has(..)
+            | Expression::In(..)
+            | Expression::Like(..)
+            | Expression::Within(_)
+            | Expression::Not(_)
+            | Expression::And(_)
+            | Expression::Or(_) => {}
         }
     }
     for (key, literals) in wanted {
@@ -128,7 +142,12 @@ fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool
         let named = literals.iter().flat_map(|(literal, _)| match literal {
             Expression::In(_, _, values) => values.clone(),
             Expression::Like(_, _, test, text) => vec![text.clone(), like(*test, text)],
-            _ => Vec::new(),
+            Expression::Always
+            | Expression::Has(..)
+            | Expression::Within(_)
+            | Expression::Not(_)
+            | Expression::And(_)
+            | Expression::Or(_) => Vec::new(),
         });
         let present = labels.get(key).cloned();
         // Every namespace has its name, and every account.
@@ -161,6 +180,10 @@ pub(super) fn holds_for(literal: &Expression, value: Option<&str>) -> bool {
         Expression::Has(..) => value.is_some(),
         Expression::In(_, _, values) => value.is_some_and(|value| values.iter().any(|item| **item == *value)),
         Expression::Like(_, _, test, text) => value.is_some_and(|value| test.accepts(value, text)),
-        _ => false,
+        Expression::Always
+        | Expression::Within(_)
+        | Expression::Not(_)
+        | Expression::And(_)
+        | Expression::Or(_) => false,
     }
 }

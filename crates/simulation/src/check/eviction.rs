@@ -40,7 +40,7 @@ impl History {
                 RunRequest::Abort(_) if self.plan.fixes_stragglers() => {}
                 RunRequest::Abort(to) if !self.plan.covers(to) => {}
                 RunRequest::Resume(_) | RunRequest::Abort(_) => stopped = false,
-                _ => {}
+                RunRequest::Pause | RunRequest::Skip(_) | RunRequest::Retry(_) | RunRequest::Rollback(_) => {}
             }
         }
         let was_sent_after = flight.sent > self.truth.record.changed;

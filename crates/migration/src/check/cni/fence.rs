@@ -110,7 +110,7 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
         let (old, new) = (has_old && spot.old.runs.is_empty(), has_new && spot.new.runs.is_empty());
         let lacks: Vec<&Side<'_>> = match scene.strategy {
             Strategy::Rotation if has_old && has_new && !(old && new) => Vec::new(),
-            _ => {
+            Strategy::Double | Strategy::Bridge | Strategy::Rotation => {
                 let sides = [(old, &spot.old), (new, &spot.new)];
                 sides.into_iter().filter_map(|(lacks, side)| lacks.then_some(side)).collect()
             }

@@ -121,7 +121,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
             );
             (missing, Subject::of(Kind::DAEMON_SET, &node.metadata), fix)
         }
-        _ => return None,
+        Cni::Flannel | Cni::Canal | Cni::Cilium | Cni::Antrea => return None,
     };
     if missing.is_empty() {
         return None;

@@ -101,7 +101,7 @@ fn other_tunnel(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel) -> String {
                 r#"Give Calico a port of its own before its first pod: kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{{"spec":{{"{key}":{port}{vni}}}}}'"#
             )
         }
-        _ => format!("Set Backend.Port to {port} in net-conf.json of Flannel's ConfigMap, then restart its DaemonSet."),
+        Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => format!("Set Backend.Port to {port} in net-conf.json of Flannel's ConfigMap, then restart its DaemonSet."),
     }
 }
 

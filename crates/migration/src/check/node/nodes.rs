@@ -11,18 +11,46 @@ use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
 use crate::workload::platform;
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::check) enum Code {
+    CrossfadeAbsent,
+    CrossfadeSilent,
+    CrossfadeStale,
+    NodeCordoned,
+    NodeLeaving,
+    NodeNetworkUnavailable,
+    NodeNotReady,
+    NodeUnfit,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CrossfadeAbsent => "crossfade-absent",
+            Self::CrossfadeSilent => "crossfade-silent",
+            Self::CrossfadeStale => "crossfade-stale",
+            Self::NodeCordoned => "node-cordoned",
+            Self::NodeLeaving => "node-leaving",
+            Self::NodeNetworkUnavailable => "node-network-unavailable",
+            Self::NodeNotReady => "node-not-ready",
+            Self::NodeUnfit => "node-unfit",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "nodes",
     codes: &[
-        ("crossfade-absent", "no node runs Crossfade yet"),
-        ("crossfade-silent", "some nodes run Crossfade and others do not report"),
-        ("crossfade-stale", "what a node reports is of another boot, or contradicts itself"),
-        ("node-cordoned", "somebody cordoned a node"),
-        ("node-leaving", "somebody is removing a node"),
-        ("node-network-unavailable", "a node says that its network is unavailable"),
-        ("node-not-ready", "a node is not Ready"),
-        ("node-unfit", "Crossfade's gate gave up on a node"),
+        (Code::CrossfadeAbsent.as_str(), "no node runs Crossfade yet"),
+        (Code::CrossfadeSilent.as_str(), "some nodes run Crossfade and others do not report"),
+        (Code::CrossfadeStale.as_str(), "what a node reports is of another boot, or contradicts itself"),
+        (Code::NodeCordoned.as_str(), "somebody cordoned a node"),
+        (Code::NodeLeaving.as_str(), "somebody is removing a node"),
+        (Code::NodeNetworkUnavailable.as_str(), "a node says that its network is unavailable"),
+        (Code::NodeNotReady.as_str(), "a node is not Ready"),
+        (Code::NodeUnfit.as_str(), "Crossfade's gate gave up on a node"),
     ],
     needs: &[Need::Always(Kind::NODE)],
     run,
@@ -39,7 +67,7 @@ const LEAVING: [&str; 2] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disr
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let nodes: Vec<&Node> = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).collect();
-    let mut by: BTreeMap<&'static str, Vec<Subject>> = BTreeMap::new();
+    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     let mut reporting = 0;
     for node in &nodes {
         let mut found = states(node);
@@ -53,10 +81,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         }
     }
     // If no node reports, one sentence says it better than a list of all nodes.
-    if let Some(silent) = by.remove("crossfade-silent") {
+    if let Some(silent) = by.remove(&Code::CrossfadeSilent) {
         let is_all = silent.len() == reporting;
         by.insert(
-            if is_all { "crossfade-absent" } else { "crossfade-silent" },
+            if is_all { Code::CrossfadeAbsent } else { Code::CrossfadeSilent },
             if is_all { Vec::new() } else { silent },
         );
     }
@@ -64,7 +92,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// What is wrong with a node, with details.
-fn states(node: &Node) -> Vec<(&'static str, String)> {
+fn states(node: &Node) -> Vec<(Code, String)> {
     let mut found = Vec::new();
     let describe = |kind: &str| {
         let condition = node.condition(kind)?;
@@ -73,30 +101,30 @@ fn states(node: &Node) -> Vec<(&'static str, String)> {
     };
     if let Some((status, words)) = describe("Ready").filter(|(status, _)| status != "True") {
         found.push((
-            "node-not-ready",
+            Code::NodeNotReady,
             format!("Ready is {status}: {words}").trim_end_matches(": ").to_owned(),
         ));
     }
     if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
-        found.push(("node-network-unavailable", words));
+        found.push((Code::NodeNetworkUnavailable, words));
     }
     let leaving = node.spec.taints.iter().find(|taint| LEAVING.contains(&taint.key.as_ref()));
     let leaving = leaving.map(|taint| taint.key.to_string());
     if let Some(why) =
         leaving.or_else(|| node.metadata.deletion_timestamp.as_ref().map(|_| "it is being deleted".into()))
     {
-        found.push(("node-leaving", why));
+        found.push((Code::NodeLeaving, why));
     } else if node.spec.unschedulable {
-        found.push(("node-cordoned", String::new()));
+        found.push((Code::NodeCordoned, String::new()));
     }
     if node.spec.taints.iter().any(|taint| *taint.key == *types::taint::UNFIT_KEY) {
-        found.push(("node-unfit", String::new()));
+        found.push((Code::NodeUnfit, String::new()));
     }
     found
 }
 
 /// What is wrong with the report of `watch`. Where nothing is, it reports of this boot that the runtime uses Crossfade's conf first.
-pub(in crate::check) fn report(node: &Node) -> Option<(&'static str, String)> {
+pub(in crate::check) fn report(node: &Node) -> Option<(Code, String)> {
     let (phase, observed, ready) =
         (node.metadata.label(PHASE), node.metadata.annotation(OBSERVED), node.condition(READY));
     let (Some(observed), Some(ready)) = (observed, ready) else {
@@ -105,11 +133,11 @@ pub(in crate::check) fn report(node: &Node) -> Option<(&'static str, String)> {
             ready.is_none().then_some("the condition CrossfadeReady"),
         ];
         let missing: Vec<&str> = missing.into_iter().flatten().collect();
-        return Some(("crossfade-silent", format!("has not {}", missing.join(" nor "))));
+        return Some((Code::CrossfadeSilent, format!("has not {}", missing.join(" nor "))));
     };
     let observed: Value = serde_json::from_str(observed).unwrap_or_default();
     let boot = observed["bootId"].as_str().unwrap_or_default();
-    let stale = |words: String| Some(("crossfade-stale", words));
+    let stale = |words: String| Some((Code::CrossfadeStale, words));
     if boot != &*node.status.node_info.boot_id {
         return stale(format!(
             "it reports boot {boot:?}, and the node is in boot {:?}",
@@ -122,64 +150,67 @@ pub(in crate::check) fn report(node: &Node) -> Option<(&'static str, String)> {
         return stale(format!("the phase observed is {text}, and the label says {label}"));
     }
     (ready.status.as_ref() != "True").then(|| {
-        ("crossfade-stale", format!("CrossfadeReady is {}: {} {}", ready.status, ready.reason, ready.message))
+        (
+            Code::CrossfadeStale,
+            format!("CrossfadeReady is {}: {} {}", ready.status, ready.reason, ready.message),
+        )
     })
 }
 
-fn finding(scene: &Scene<'_>, code: &'static str, subjects: Vec<Subject>) -> Finding {
+fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
     let first = subjects.first().map_or("NODE", |subject| &subject.name).to_owned();
     let is_rotation = scene.strategy == Strategy::Rotation;
     let (severity, what, why, fix) = match code {
-        "crossfade-absent" => (
+        Code::CrossfadeAbsent => (
             if is_rotation { Severity::Note } else { Severity::Risk },
             "No node reports to Crossfade: crossfade-bootstrap unit watch does not run, or does not report to the Node.",
             "Until it does, no node can change its phase, and no plan is accepted for nodes that stay.",
             "Install Crossfade on the nodes (docs/packages.md, or docs/daemonset.md without packages), or bake it into the image of the new nodes (docs/images.md), with report.node: true in node.json.".to_owned(),
         ),
-        "crossfade-silent" => (
+        Code::CrossfadeSilent => (
             if is_rotation { Severity::Note } else { Severity::Blocks },
             "Nodes do not report to Crossfade, while others do.",
             "A node whose watch is silent follows no phase, so it would keep the old network when all others have left it.",
             format!("On each node: systemctl status crossfade-watch, and set report.node: true in node.json. Or leave nodes out: roll: {{leaveOut: [{{node: {first}, reason: WHY}}]}} in the settings file. Then: kubectl get node {first} -o jsonpath='{{.metadata.annotations.crossfade/observed}}'"),
         ),
-        "crossfade-stale" => (
+        Code::CrossfadeStale => (
             Severity::Blocks,
             "What nodes report to Crossfade is not true now.",
             "A dead watch leaves its last report on the Node. A plan that believes it would count a node as done that has rebooted into another phase.",
             format!("On each node: crossfade-bootstrap doctor, and journalctl -u crossfade-watch. From here: kubectl describe node {first}"),
         ),
-        "node-cordoned" => (
+        Code::NodeCordoned => (
             Severity::Note,
             "Nodes are cordoned by somebody else.",
             "Crossfade does not undo a cordon that it did not set: these nodes wait until they are uncordoned, and count as nodes in transit.",
             format!("If nobody needs them cordoned: kubectl uncordon {}", names(&subjects)),
         ),
-        "node-leaving" => (
+        Code::NodeLeaving => (
             Severity::Note,
             "Nodes are being removed by an autoscaler or by somebody.",
             "Crossfade leaves them alone, and they count as nodes in transit until they are gone.",
             "Wait until they are gone: kubectl get nodes -w".to_owned(),
         ),
-        "node-network-unavailable" => (
+        Code::NodeNetworkUnavailable => (
             Severity::Risk,
             "Nodes say that their network is unavailable.",
             "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and nobody ever clears it.",
             format!("Find who wrote the condition: kubectl get node {first} -o jsonpath='{{.status.conditions[?(@.type==\"NetworkUnavailable\")]}}'. Restart the old CNI's agent there; it writes the condition anew."),
         ),
-        "node-not-ready" => (
+        Code::NodeNotReady => (
             Severity::Risk,
             "Nodes are not Ready.",
             "They count as nodes in transit, so that with a limit of one nothing else moves. Nothing is ever evicted from them.",
             format!("Repair or remove them: kubectl describe node {first}"),
         ),
-        _ => (
+        Code::NodeUnfit => (
             Severity::Risk,
             "Nodes bear the taint crossfade/unfit.",
             "Crossfade's gate gave up on them, so kubelet started without what the policy asks for.",
             format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::taint::UNFIT_KEY),
         ),
     };
-    Finding::new(code, severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
 }
 
 fn names(subjects: &[Subject]) -> String {

@@ -11,15 +11,37 @@ use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
 use crate::workload::{Platform, platform};
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    EksAutoMode,
+    Fargate,
+    ReadOnly,
+    Virtual,
+    Windows,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::EksAutoMode => "platform-eks-auto-mode",
+            Self::Fargate => "platform-fargate",
+            Self::ReadOnly => "platform-read-only",
+            Self::Virtual => "platform-virtual",
+            Self::Windows => "platform-windows",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "platform",
     codes: &[
-        ("platform-eks-auto-mode", "nodes of EKS Auto Mode, whose CNI Amazon chooses"),
-        ("platform-fargate", "nodes of Fargate, which run no agent"),
-        ("platform-read-only", "an operating system on which Crossfade installs without packages only"),
-        ("platform-virtual", "virtual nodes, which run no agent"),
-        ("platform-windows", "Windows nodes, on which Crossfade does not run"),
+        (Code::EksAutoMode.as_str(), "nodes of EKS Auto Mode, whose CNI Amazon chooses"),
+        (Code::Fargate.as_str(), "nodes of Fargate, which run no agent"),
+        (Code::ReadOnly.as_str(), "an operating system on which Crossfade installs without packages only"),
+        (Code::Virtual.as_str(), "virtual nodes, which run no agent"),
+        (Code::Windows.as_str(), "Windows nodes, on which Crossfade does not run"),
     ],
     needs: &[Need::Always(Kind::NODE)],
     run,
@@ -35,15 +57,13 @@ const READ_ONLY: [&str; 6] = [
     "Container-Optimized OS",
 ];
 
-const READ_ONLY_CODE: &str = "platform-read-only";
-
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // A node that stays and reports has Crossfade. One that is replaced says nothing of those to come.
     let is_installed = |node: &Node| scene.strategy != Strategy::Rotation && nodes::report(node).is_none();
-    let mut by: BTreeMap<&'static str, Vec<Subject>> = BTreeMap::new();
+    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     for node in &scene.snapshot.nodes {
         if let Some((code, detail)) =
-            kind(node).filter(|(code, _)| *code != READ_ONLY_CODE || !is_installed(node))
+            kind(node).filter(|(code, _)| *code != Code::ReadOnly || !is_installed(node))
         {
             by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
@@ -51,46 +71,46 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     by.into_iter().map(|(code, nodes)| finding(code, scene.strategy).about(nodes)).collect()
 }
 
-fn kind(node: &Node) -> Option<(&'static str, String)> {
+fn kind(node: &Node) -> Option<(Code, String)> {
     let image = &node.status.node_info.os_image;
     Some(match platform(node) {
-        Some(Platform::EksAutoMode) => ("platform-eks-auto-mode", String::new()),
-        Some(Platform::Fargate) => ("platform-fargate", String::new()),
-        Some(Platform::Virtual) => ("platform-virtual", String::new()),
-        Some(Platform::Windows) => ("platform-windows", image.to_string()),
-        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => (READ_ONLY_CODE, image.to_string()),
+        Some(Platform::EksAutoMode) => (Code::EksAutoMode, String::new()),
+        Some(Platform::Fargate) => (Code::Fargate, String::new()),
+        Some(Platform::Virtual) => (Code::Virtual, String::new()),
+        Some(Platform::Windows) => (Code::Windows, image.to_string()),
+        None if READ_ONLY.iter().any(|name| image.starts_with(name)) => (Code::ReadOnly, image.to_string()),
         None => return None,
     })
 }
 
-fn finding(code: &'static str, strategy: Strategy) -> Finding {
+fn finding(code: Code, strategy: Strategy) -> Finding {
     let is_rotation = strategy == Strategy::Rotation;
     let (severity, what, why, fix) = match code {
-        "platform-eks-auto-mode" => (
+        Code::EksAutoMode => (
             Severity::Blocks,
             "Nodes belong to EKS Auto Mode.",
             "Amazon runs the network of these nodes as a part of the machine. It cannot be replaced, and no program can be installed there.",
             "Move their pods to a managed node group or to Karpenter nodes of your own, then delete the Auto Mode node pools: kubectl delete nodepool general-purpose system",
         ),
-        "platform-fargate" => (
+        Code::Fargate => (
             Severity::Risk,
             "Nodes belong to Fargate.",
             "They run no DaemonSet, so their pods keep addresses of the VPC, and the new CNI enforces no policy on them.",
             "Accept it with a waiver, or delete the Fargate profiles, so that these pods move to other nodes: aws eks delete-fargate-profile --cluster-name CLUSTER --fargate-profile-name PROFILE",
         ),
-        "platform-virtual" => (
+        Code::Virtual => (
             Severity::Risk,
             "Nodes are virtual kubelets.",
             "They run no DaemonSet; their pods have addresses that their provider gives, and the new CNI enforces no policy on them.",
             "Check that the new network has a route to their pods, and accept it with a waiver.",
         ),
-        "platform-windows" => (
+        Code::Windows => (
             Severity::Blocks,
             "Nodes run Windows.",
             "Crossfade does not run on Windows. When the old CNI is removed, the pods of these nodes lose their network.",
             "Move these workloads to a cluster of their own. If the new CNI serves Windows and you replace these nodes yourself, accept the finding with a waiver.",
         ),
-        _ => (
+        Code::ReadOnly => (
             if is_rotation { Severity::Risk } else { Severity::Note },
             "The operating system of nodes takes no packages, and has a read-only /usr.",
             if is_rotation {
@@ -101,7 +121,7 @@ fn finding(code: &'static str, strategy: Strategy) -> Finding {
             "Install Crossfade as docs/daemonset.md says, with \"kubelet\": {\"register\": false} in node.json, and put labels and taints into the user data or the machine configuration as docs/registration.md shows.",
         ),
     };
-    Finding::new(code, severity, what, why, fix)
+    Finding::new(code.as_str(), severity, what, why, fix)
 }
 
 #[cfg(test)]

@@ -10,20 +10,46 @@ use crate::check::{Check, Need};
 use crate::cni::support::Cni;
 use crate::workload::{Version, platform, pool_of, release, version};
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    Architecture,
+    Kernel,
+    KernelDoubtful,
+    Kubelet,
+    Runtime,
+    RuntimeUnproven,
+    Unknown,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Architecture => "version-architecture",
+            Self::Kernel => "version-kernel",
+            Self::KernelDoubtful => "version-kernel-doubtful",
+            Self::Kubelet => "version-kubelet",
+            Self::Runtime => "version-runtime",
+            Self::RuntimeUnproven => "version-runtime-unproven",
+            Self::Unknown => "version-unknown",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "versions",
     codes: &[
-        ("version-architecture", "an architecture for which Crossfade and CNIs have no programs"),
-        ("version-kernel", "a kernel that the new CNI does not support"),
-        ("version-kernel-doubtful", "a kernel that the new CNI may not support"),
-        ("version-kubelet", "a kubelet that Crossfade does not support"),
-        ("version-runtime", "a container runtime that Crossfade does not support"),
+        (Code::Architecture.as_str(), "an architecture for which Crossfade and CNIs have no programs"),
+        (Code::Kernel.as_str(), "a kernel that the new CNI does not support"),
+        (Code::KernelDoubtful.as_str(), "a kernel that the new CNI may not support"),
+        (Code::Kubelet.as_str(), "a kubelet that Crossfade does not support"),
+        (Code::Runtime.as_str(), "a container runtime that Crossfade does not support"),
         (
-            "version-runtime-unproven",
+            Code::RuntimeUnproven.as_str(),
             "a container runtime that is newer than those that Crossfade was tried with",
         ),
-        ("version-unknown", "a version that cannot be read"),
+        (Code::Unknown.as_str(), "a version that cannot be read"),
         ("versions-differ", "the nodes of a pool have different versions"),
     ],
     needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET)],
@@ -46,7 +72,7 @@ struct Nodes<'a> {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let kernel = kernel(scene);
-    let mut by: BTreeMap<&'static str, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
+    let mut by: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
     let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         let pool = pool_of(scene, node);
@@ -72,38 +98,36 @@ fn subject(pool: &str) -> Subject {
 }
 
 /// What is wrong with a node's versions.
-fn judged(node: &Node, kernel: &Kernel) -> Vec<(&'static str, String)> {
+fn judged(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
     let info = &node.status.node_info;
     let mut found = Vec::new();
     match version(&info.kubelet_version) {
-        None => found.push(("version-unknown", format!("kubelet {:?}", info.kubelet_version))),
-        Some(is) if is < KUBELET => {
-            found.push(("version-kubelet", format!("kubelet {}", info.kubelet_version)))
-        }
+        None => found.push((Code::Unknown, format!("kubelet {:?}", info.kubelet_version))),
+        Some(is) if is < KUBELET => found.push((Code::Kubelet, format!("kubelet {}", info.kubelet_version))),
         Some(_) => {}
     }
     let runtime = || format!("runtime {}", info.container_runtime_version);
     match info.container_runtime_version.split_once("://").map(|(name, text)| (name, version(text))) {
         Some(("containerd", Some(is))) if is >= CONTAINERD.1 => {
-            found.push(("version-runtime-unproven", runtime()))
+            found.push((Code::RuntimeUnproven, runtime()))
         }
         Some(("containerd", Some(is))) if is >= CONTAINERD.0 => {}
         Some(("cri-o", Some(is))) if is >= CRIO => {}
-        Some((_, Some(_))) => found.push(("version-runtime", runtime())),
-        _ => found.push(("version-unknown", format!("runtime {:?}", info.container_runtime_version))),
+        Some((_, Some(_))) => found.push((Code::Runtime, runtime())),
+        _ => found.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
     }
     let is = format!("kernel {}", info.kernel_version);
     match version(&info.kernel_version) {
-        None => found.push(("version-unknown", format!("kernel {:?}", info.kernel_version))),
+        None => found.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
         // Red Hat's kernels have what newer ones have.
         Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
-        Some(_) if red_hat_8(&info.kernel_version).is_some() => found.push(("version-kernel-doubtful", is)),
-        Some(version) if version < kernel.least => found.push(("version-kernel", is)),
-        Some(version) if version < kernel.doubtful => found.push(("version-kernel-doubtful", is)),
+        Some(_) if red_hat_8(&info.kernel_version).is_some() => found.push((Code::KernelDoubtful, is)),
+        Some(version) if version < kernel.least => found.push((Code::Kernel, is)),
+        Some(version) if version < kernel.doubtful => found.push((Code::KernelDoubtful, is)),
         Some(_) => {}
     }
     if !matches!(info.architecture.as_ref(), "amd64" | "arm64" | "") {
-        found.push(("version-architecture", format!("architecture {}", info.architecture)));
+        found.push((Code::Architecture, format!("architecture {}", info.architecture)));
     }
     found
 }
@@ -139,7 +163,7 @@ fn kernel(scene: &Scene<'_>) -> Kernel {
             Some(_) => Kernel { red_hat_8: RHEL_8_10, ..all((5, 10)) },
             None => Kernel { least: (5, 4), doubtful: (5, 10), red_hat_8: RHEL_8_10 },
         },
-        _ => all((3, 10)),
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => all((3, 10)),
     }
 }
 
@@ -179,7 +203,7 @@ fn differ(kinds: &BTreeMap<(&str, &str), BTreeMap<String, usize>>) -> Option<Fin
     })
 }
 
-fn finding(scene: &Scene<'_>, code: &'static str, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
+fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
     let objects = all.iter().map(|((pool, detail), some)| {
         let nodes = if some.nodes == 1 {
             some.first.to_owned()
@@ -190,50 +214,50 @@ fn finding(scene: &Scene<'_>, code: &'static str, all: &BTreeMap<(&str, String),
     });
     let to = scene.to;
     let (severity, what, why, fix) = match code {
-        "version-kubelet" => (
+        Code::Kubelet => (
             Severity::Blocks,
             format!("kubelet is older than {}.{}.", KUBELET.0, KUBELET.1),
             "Crossfade's programs on the node are not tried with it.".to_owned(),
             "Upgrade these nodes first.",
         ),
-        "version-runtime" => (
+        Code::Runtime => (
             Severity::Blocks,
             "The container runtime is none of containerd from 1.6 on and CRI-O from 1.28 on.".to_owned(),
             "Crossfade's plugin depends on how the runtime calls CNI plugins: Docker and older runtimes lose what it needs at DEL.".to_owned(),
             "Upgrade or replace the runtime of these nodes first.",
         ),
-        "version-runtime-unproven" => (
+        Code::RuntimeUnproven => (
             Severity::Risk,
             "The container runtime is newer than those that Crossfade was tried with.".to_owned(),
             "A new major version may call CNI plugins in another way.".to_owned(),
             "On one such node that is drained: crossfade-bootstrap selftest. Then accept the finding with a waiver.",
         ),
-        "version-kernel" => (
+        Code::Kernel => (
             Severity::Blocks,
             format!("The kernel is older than {to} supports."),
             format!("{to}'s agent does not start on these nodes, or starts without parts of its data path."),
             "Upgrade the kernel of these nodes first, or replace them by nodes with a newer image.",
         ),
-        "version-kernel-doubtful" => (
+        Code::KernelDoubtful => (
             Severity::Risk,
             format!("The kernel is older than some releases of {to} support."),
             "Cilium from 1.18 on needs Linux 5.10, or the kernel of Red Hat Enterprise Linux 8.10; 1.16 and 1.17 need Linux 5.4, or that of 8.6. An agent that does not start leaves its node without pods.".to_owned(),
             "Install the new CNI's agents in a release that supports this kernel, then check again; or upgrade the kernel of these nodes first.",
         ),
-        "version-architecture" => (
+        Code::Architecture => (
             Severity::Blocks,
             "Nodes have an architecture other than amd64 and arm64.".to_owned(),
             "There are no programs of Crossfade for them.".to_owned(),
             "Remove these nodes from the migration: cordon and drain them, and let them leave the cluster.",
         ),
-        _ => (
+        Code::Unknown => (
             Severity::Risk,
             "Versions of nodes cannot be read.".to_owned(),
             "Nobody knows whether Crossfade and the new CNI support these nodes.".to_owned(),
             "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
         ),
     };
-    Finding::new(code, severity, what, why, fix).about(objects)
+    Finding::new(code.as_str(), severity, what, why, fix).about(objects)
 }
 
 #[cfg(test)]

@@ -11,15 +11,44 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use arithmetic::{ReplicaCount, Verdict};
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    BlockedNow,
+    CannotCount,
+    NeverYields,
+    SelectsNothing,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::BlockedNow => "pdb-blocked-now",
+            Self::CannotCount => "pdb-cannot-count",
+            Self::NeverYields => "pdb-never-yields",
+            Self::SelectsNothing => "pdb-selects-nothing",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "budgets",
     codes: &[
-        ("pdb-blocked-now", "a PodDisruptionBudget allows no eviction now, because pods are not ready"),
-        ("pdb-cannot-count", "a PodDisruptionBudget whose pods Kubernetes cannot count allows no eviction"),
-        ("pdb-never-yields", "a PodDisruptionBudget allows no eviction even if all its pods are ready"),
+        (
+            Code::BlockedNow.as_str(),
+            "a PodDisruptionBudget allows no eviction now, because pods are not ready",
+        ),
+        (
+            Code::CannotCount.as_str(),
+            "a PodDisruptionBudget whose pods Kubernetes cannot count allows no eviction",
+        ),
+        (
+            Code::NeverYields.as_str(),
+            "a PodDisruptionBudget allows no eviction even if all its pods are ready",
+        ),
         ("pdb-overlap", "two PodDisruptionBudgets select the same pod, so every eviction of it fails"),
-        ("pdb-selects-nothing", "a PodDisruptionBudget selects no pod"),
+        (Code::SelectsNothing.as_str(), "a PodDisruptionBudget selects no pod"),
     ],
     needs: &[
         Need::Always(Kind::POD),
@@ -37,7 +66,7 @@ type Sets<'a> = HashMap<&'a str, HashMap<&'a Labels, Vec<&'a Pod>>>;
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let snapshot = scene.snapshot;
     let sets = sets(snapshot);
-    let mut by: BTreeMap<&'static str, Vec<(&Budget, Subject)>> = BTreeMap::new();
+    let mut by: BTreeMap<Code, Vec<(&Budget, Subject)>> = BTreeMap::new();
     let mut selected: HashMap<(&str, &Labels), Vec<&Budget>> = HashMap::new();
     for budget in &snapshot.budgets {
         let mut pods: Vec<&Pod> = Vec::new();
@@ -49,10 +78,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         }
         let (code, detail) = match arithmetic::judge(budget, &pods, &ReplicaCount::of(snapshot, &pods)) {
             Verdict::Fine => continue,
-            Verdict::Empty => ("pdb-selects-nothing", String::new()),
-            Verdict::Never(words) => ("pdb-never-yields", words),
-            Verdict::Now(words) => ("pdb-blocked-now", words),
-            Verdict::Uncounted(words) => ("pdb-cannot-count", words),
+            Verdict::Empty => (Code::SelectsNothing, String::new()),
+            Verdict::Never(words) => (Code::NeverYields, words),
+            Verdict::Now(words) => (Code::BlockedNow, words),
+            Verdict::Uncounted(words) => (Code::CannotCount, words),
         };
         let subject = Subject::of(Kind::POD_DISRUPTION_BUDGET, &budget.metadata).detail(detail);
         by.entry(code).or_default().push((budget, subject));
@@ -71,7 +100,7 @@ fn sets(snapshot: &Snapshot) -> Sets<'_> {
 }
 
 /// One finding for all budgets of a verdict.
-fn finding(code: &'static str, all: Vec<(&Budget, Subject)>) -> Finding {
+fn finding(code: Code, all: Vec<(&Budget, Subject)>) -> Finding {
     let each = |command: fn(&Budget) -> String| {
         all.iter().map(|(budget, _)| command(budget)).collect::<Vec<_>>().join("; ")
     };
@@ -91,19 +120,19 @@ fn finding(code: &'static str, all: Vec<(&Budget, Subject)>) -> Finding {
         )
     };
     let (severity, what, why, fix) = match code {
-        "pdb-never-yields" => (
+        Code::NeverYields => (
             Severity::Blocks,
             "PodDisruptionBudgets allow no eviction, even if every pod is ready.",
             "The API server refuses each eviction with status 429, so the first node with such a pod never becomes empty, and the migration stands still.",
             format!("Add a replica, or let one pod go at a time: {}", each(relaxed)),
         ),
-        "pdb-cannot-count" => (
+        Code::CannotCount => (
             Severity::Blocks,
             "Kubernetes cannot count the pods of PodDisruptionBudgets, and so allows no eviction.",
             "A percentage or maxUnavailable is taken of the replicas of the pods' owner. DaemonSets, Jobs and pods without an owner have no such number, and the budget fails closed.",
             format!("Remove the budget, or use a number in minAvailable: {}", each(removed)),
         ),
-        "pdb-blocked-now" => (
+        Code::BlockedNow => (
             Severity::Risk,
             "PodDisruptionBudgets allow no eviction now, because pods are not ready.",
             "The migration waits at the first node with such a pod until enough of the others are ready.",
@@ -112,14 +141,14 @@ fn finding(code: &'static str, all: Vec<(&Budget, Subject)>) -> Finding {
                 each(unhealthy)
             ),
         ),
-        _ => (
+        Code::SelectsNothing => (
             Severity::Note,
             "PodDisruptionBudgets select no pod.",
             "They protect nothing. Often a label was renamed, and the pods that should be protected are not.",
             format!("Correct spec.selector, or remove the budget: {}", each(removed)),
         ),
     };
-    Finding::new(code, severity, what, why, fix).about(all.into_iter().map(|(_, subject)| subject))
+    Finding::new(code.as_str(), severity, what, why, fix).about(all.into_iter().map(|(_, subject)| subject))
 }
 
 /// Budgets that share a pod.

@@ -9,25 +9,53 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Group, asks_to_stay, groups, has_empty_dir, is_bound_to_node, is_movable};
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    JobRunning,
+    PodEmptyDir,
+    PodRefusesEviction,
+    PodStatic,
+    PodStuck,
+    PodWithoutOwner,
+    WorkloadNotReady,
+    WorkloadSingle,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::JobRunning => "job-running",
+            Self::PodEmptyDir => "pod-empty-dir",
+            Self::PodRefusesEviction => "pod-refuses-eviction",
+            Self::PodStatic => "pod-static",
+            Self::PodStuck => "pod-stuck",
+            Self::PodWithoutOwner => "pod-without-owner",
+            Self::WorkloadNotReady => "workload-not-ready",
+            Self::WorkloadSingle => "workload-single",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "evictions",
     codes: &[
-        ("job-running", "a Job's pod starts again from the beginning when it is evicted"),
-        ("pod-empty-dir", "pods lose the data of an emptyDir when they are evicted"),
-        ("pod-refuses-eviction", "an annotation asks that nobody disrupts a pod"),
-        ("pod-static", "a static pod with pod network cannot be evicted"),
-        ("pod-stuck", "a pod is pending or terminating already now"),
-        ("pod-without-owner", "nobody creates a pod again when it is evicted"),
-        ("workload-not-ready", "a workload is not ready already now"),
-        ("workload-single", "a workload has one replica, so each eviction is an outage"),
+        (Code::JobRunning.as_str(), "a Job's pod starts again from the beginning when it is evicted"),
+        (Code::PodEmptyDir.as_str(), "pods lose the data of an emptyDir when they are evicted"),
+        (Code::PodRefusesEviction.as_str(), "an annotation asks that nobody disrupts a pod"),
+        (Code::PodStatic.as_str(), "a static pod with pod network cannot be evicted"),
+        (Code::PodStuck.as_str(), "a pod is pending or terminating already now"),
+        (Code::PodWithoutOwner.as_str(), "nobody creates a pod again when it is evicted"),
+        (Code::WorkloadNotReady.as_str(), "a workload is not ready already now"),
+        (Code::WorkloadSingle.as_str(), "a workload has one replica, so each eviction is an outage"),
     ],
     needs: &[Need::Always(Kind::POD), Need::Always(Kind::DEPLOYMENT), Need::Always(Kind::STATEFUL_SET)],
     run,
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut by: BTreeMap<&'static str, Vec<Subject>> = BTreeMap::new();
+    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     for group in groups(scene.snapshot) {
         for (code, pods) in classes(&group) {
             let subject = group.owner.subject();
@@ -41,11 +69,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             let (wanted, ready) = (workload.spec.replicas.unwrap_or(1), workload.status.ready_replicas);
             let subject = Subject::of(kind, &workload.metadata);
             if ready < wanted {
-                by.entry("workload-not-ready")
+                by.entry(Code::WorkloadNotReady)
                     .or_default()
                     .push(subject.detail(format!("{ready} of {wanted} replicas are ready")));
             } else if wanted == 1 && !workload.spec.template.spec.host_network {
-                by.entry("workload-single").or_default().push(subject);
+                by.entry(Code::WorkloadSingle).or_default().push(subject);
             }
         }
     }
@@ -57,17 +85,17 @@ fn describe_pod_count(pods: usize) -> String {
 }
 
 /// Which classes the pods of a group are in, and how many are.
-fn classes(group: &Group<'_>) -> Vec<(&'static str, usize)> {
+fn classes(group: &Group<'_>) -> Vec<(Code, usize)> {
     let count = |is: &dyn Fn(&Pod) -> bool| group.pods.iter().filter(|pod| is(pod)).count();
     let is_stuck =
         |pod: &Pod| pod.metadata.deletion_timestamp.is_some() || pod.status.phase.as_ref() == "Pending";
     let all = [
-        ("job-running", count(&|_| group.owner.kind == "Job")),
-        ("pod-empty-dir", count(&|pod| is_movable(pod) && has_empty_dir(pod))),
-        ("pod-refuses-eviction", count(&|pod| !is_bound_to_node(pod) && asks_to_stay(pod))),
-        ("pod-static", count(&|pod| pod.is_static() && !pod.spec.host_network)),
-        ("pod-stuck", count(&is_stuck)),
-        ("pod-without-owner", count(&|pod| group.owner.kind == "Pod" && !pod.is_static())),
+        (Code::JobRunning, count(&|_| group.owner.kind == "Job")),
+        (Code::PodEmptyDir, count(&|pod| is_movable(pod) && has_empty_dir(pod))),
+        (Code::PodRefusesEviction, count(&|pod| !is_bound_to_node(pod) && asks_to_stay(pod))),
+        (Code::PodStatic, count(&|pod| pod.is_static() && !pod.spec.host_network)),
+        (Code::PodStuck, count(&is_stuck)),
+        (Code::PodWithoutOwner, count(&|pod| group.owner.kind == "Pod" && !pod.is_static())),
     ];
     all.into_iter().filter(|(_, pods)| *pods > 0).collect()
 }
@@ -84,21 +112,21 @@ fn each(subjects: &[Subject], command: impl Fn(&Subject) -> String) -> String {
 }
 
 /// A finding in words. It is long because it is a table: one row for each code.
-fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
+fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
     let (severity, what, why, fix) = match code {
-        "job-running" => (
+        Code::JobRunning => (
             Severity::Note,
             "Jobs are running.",
             "An evicted pod of a Job starts again from the beginning, and counts as a failure of the Job unless its podFailurePolicy says otherwise.",
             format!("Let them end, or suspend what starts more of them: {}", each(&subjects, |subject| format!("kubectl -n {} get job {} -w", subject.namespace, subject.name))),
         ),
-        "pod-empty-dir" => (
+        Code::PodEmptyDir => (
             Severity::Note,
             "Pods have an emptyDir, whose data an eviction deletes.",
             "Caches fill again. Anything else that is only there is lost without a message.",
             "Look at what each of them keeps there; move what must last to a PersistentVolumeClaim. Draining by hand needs kubectl drain --delete-emptydir-data.".to_owned(),
         ),
-        "pod-refuses-eviction" => (
+        Code::PodRefusesEviction => (
             Severity::Risk,
             "Pods ask that nobody disrupts them.",
             "The migration waits at their nodes until the pods are gone or somebody names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
@@ -115,38 +143,38 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
                 })
             ),
         ),
-        "pod-static" => (
+        Code::PodStatic => (
             Severity::Risk,
             "Static pods use the pod network.",
             "kubelet reads them from a file of the node, so an eviction only deletes their mirror, and they keep the address of the old network until their file changes.",
             "On the node, move the file out of the directory for static pods and back (staticPodPath of kubelet's configuration), after the node's turn. Or set hostNetwork: true in the file.".to_owned(),
         ),
-        "pod-stuck" => (
+        Code::PodStuck => (
             Severity::Risk,
             "Pods are pending or terminating already now.",
             "A pod that does not start or end before the migration will not during it, and the node that it is on never becomes empty.",
             format!("Find out why: {}", each(&subjects, |subject| format!("kubectl -n {} get pods -o wide | grep {}", subject.namespace, subject.name))),
         ),
-        "pod-without-owner" => (
+        Code::PodWithoutOwner => (
             Severity::Risk,
             "Pods have no owner.",
             "Nobody creates such a pod again. The migration waits at its node until somebody deletes it.",
             format!("Make a Deployment of each, or delete them before their nodes' turn: {}", each(&subjects, |subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))),
         ),
-        "workload-not-ready" => (
+        Code::WorkloadNotReady => (
             Severity::Risk,
             "Workloads are not ready already now.",
             "What is broken before the migration cannot be told from what it breaks, and every gate that watches these workloads stays red.",
             format!("Repair or scale them to what runs: {}", each(&subjects, |subject| format!("kubectl -n {} rollout status {}/{} --timeout=1s", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
-        _ => (
+        Code::WorkloadSingle => (
             Severity::Note,
             "Workloads have one replica.",
             "Nobody serves while their only pod moves to another node.",
             format!("Where that matters, add a replica for the time of the migration: {}", each(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
     };
-    Finding::new(code, severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
 }
 
 #[cfg(test)]

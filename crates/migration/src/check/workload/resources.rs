@@ -8,16 +8,40 @@ use crate::check::{Check, Need};
 use crate::config::Resources;
 use crate::workload::agents;
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    CleanUpAbsent,
+    CleanUpNewAgent,
+    PreflightAbsent,
+    WatchedAbsent,
+    WatchedEmpty,
+    WatchedNotReady,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CleanUpAbsent => "clean-up-absent",
+            Self::CleanUpNewAgent => "clean-up-new-agent",
+            Self::PreflightAbsent => "preflight-absent",
+            Self::WatchedAbsent => "watched-absent",
+            Self::WatchedEmpty => "watched-empty",
+            Self::WatchedNotReady => "watched-not-ready",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "resources",
     codes: &[
-        ("clean-up-absent", "a workload that is removed at the end does not exist"),
-        ("clean-up-new-agent", "the agent of the new CNI would be removed at the end"),
-        ("preflight-absent", "a workload that must exist does not"),
-        ("watched-absent", "a workload that is watched does not exist"),
-        ("watched-empty", "a DaemonSet that is watched selects no node"),
-        ("watched-not-ready", "a workload that is watched is not ready"),
+        (Code::CleanUpAbsent.as_str(), "a workload that is removed at the end does not exist"),
+        (Code::CleanUpNewAgent.as_str(), "the agent of the new CNI would be removed at the end"),
+        (Code::PreflightAbsent.as_str(), "a workload that must exist does not"),
+        (Code::WatchedAbsent.as_str(), "a workload that is watched does not exist"),
+        (Code::WatchedEmpty.as_str(), "a DaemonSet that is watched selects no node"),
+        (Code::WatchedNotReady.as_str(), "a workload that is watched is not ready"),
     ],
     needs: &[
         Need::Always(Kind::DAEMON_SET),
@@ -50,13 +74,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let doomed: Vec<Subject> =
         clean_up.iter().filter(is_new).map(|entry| subject(entry, String::new())).collect();
     let doomed = if doomed.len() == new.len() { doomed } else { Vec::new() };
-    let all: [(&str, Vec<Subject>); 6] = [
-        ("clean-up-absent", clean_up_absent),
-        ("clean-up-new-agent", doomed),
-        ("preflight-absent", preflight_absent),
-        ("watched-absent", watched_absent),
-        ("watched-empty", empty),
-        ("watched-not-ready", not_ready),
+    let all: [(Code, Vec<Subject>); 6] = [
+        (Code::CleanUpAbsent, clean_up_absent),
+        (Code::CleanUpNewAgent, doomed),
+        (Code::PreflightAbsent, preflight_absent),
+        (Code::WatchedAbsent, watched_absent),
+        (Code::WatchedEmpty, empty),
+        (Code::WatchedNotReady, not_ready),
     ];
     all.into_iter()
         .filter(|(_, subjects)| !subjects.is_empty())
@@ -108,37 +132,37 @@ fn unready(kind: Kind, workload: &Workload) -> Option<String> {
         .then(|| format!("{updated} of {wanted} pods are of the current template"))
 }
 
-fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
+fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
     let look = subjects.iter().map(|subject| {
         format!("kubectl -n {} get {} {}", subject.namespace, subject.kind.to_lowercase(), subject.name)
     });
     let look = look.collect::<Vec<_>>().join("; ");
     let (severity, what, why, fix) = match code {
-        "clean-up-absent" => (
+        Code::CleanUpAbsent => (
             Severity::Note,
             "Workloads that are removed at the end do not exist.",
             "Either they come during the migration, or the name is misspelt, and what is meant stays for ever.",
             format!("Compare with cleanUpResources in the settings file: {look}"),
         ),
-        "clean-up-new-agent" => (
+        Code::CleanUpNewAgent => (
             Severity::Blocks,
             "Every agent of the new CNI is among what is removed at the end.",
             "The cluster would be without a network.",
             "Remove at least one of them from cleanUpResources in the settings file.".to_owned(),
         ),
-        "preflight-absent" => (
+        Code::PreflightAbsent => (
             Severity::Blocks,
             "Workloads that must exist before the start do not.",
             "The migration depends on them: agents, probes, or what restores the service if something fails.",
             format!("Create them, or correct preflightResources in the settings file: {look}"),
         ),
-        "watched-absent" => (
+        Code::WatchedAbsent => (
             Severity::Blocks,
             "Workloads that are watched do not exist.",
             "A gate that waits for them never opens. On most clusters kube-controller-manager and kube-scheduler are static pods and not DaemonSets.",
             format!("Correct watchedResources in the settings file: {look}"),
         ),
-        "watched-empty" => (
+        Code::WatchedEmpty => (
             Severity::Risk,
             "DaemonSets that are watched select no node.",
             "No pod is wanted and none is there, which looks like ready and proves nothing.",
@@ -146,14 +170,14 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
                 "Correct the node selector, or remove them from watchedResources until they select nodes: {look}"
             ),
         ),
-        _ => (
+        Code::WatchedNotReady => (
             Severity::Blocks,
             "Workloads that are watched are not ready.",
             "What is broken before the migration cannot be told from what it breaks.",
             format!("Repair them, or remove them from watchedResources in the settings file: {look}"),
         ),
     };
-    Finding::new(code, severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
 }
 
 #[cfg(test)]

@@ -9,17 +9,37 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::config::{Member, Method};
 
+/// The codes of [`finding`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Code {
+    FreezeNotFound,
+    FreezeScaledByOthers,
+    FreezeTwice,
+    StatefulWithoutGroup,
+}
+
+impl Code {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::FreezeNotFound => "freeze-not-found",
+            Self::FreezeScaledByOthers => "freeze-scaled-by-others",
+            Self::FreezeTwice => "freeze-twice",
+            Self::StatefulWithoutGroup => "stateful-without-group",
+        }
+    }
+}
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "stateful",
     codes: &[
-        ("freeze-not-found", "a member of a freeze group does not exist"),
+        (Code::FreezeNotFound.as_str(), "a member of a freeze group does not exist"),
         (
-            "freeze-scaled-by-others",
+            Code::FreezeScaledByOthers.as_str(),
             "a member that is to be scaled to 0 has an owner or an autoscaler that scales it back",
         ),
-        ("freeze-twice", "a workload is in two freeze groups"),
-        ("stateful-without-group", "a StatefulSet is in no freeze group"),
+        (Code::FreezeTwice.as_str(), "a workload is in two freeze groups"),
+        (Code::StatefulWithoutGroup.as_str(), "a StatefulSet is in no freeze group"),
     ],
     needs: &[
         Need::Always(Kind::STATEFUL_SET),
@@ -57,10 +77,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let free: Vec<Subject> =
         free.map(|workload| Subject::of(Kind::STATEFUL_SET, &workload.metadata)).collect();
     let all = [
-        ("freeze-not-found", absent),
-        ("freeze-scaled-by-others", scaled),
-        ("freeze-twice", twice),
-        ("stateful-without-group", free),
+        (Code::FreezeNotFound, absent),
+        (Code::FreezeScaledByOthers, scaled),
+        (Code::FreezeTwice, twice),
+        (Code::StatefulWithoutGroup, free),
     ];
     all.into_iter()
         .filter(|(_, subjects)| !subjects.is_empty())
@@ -110,27 +130,27 @@ fn scaler(scene: &Scene<'_>, member: &Member) -> Option<String> {
     workload.metadata.controller().map(|owner| format!("its owner {} {}", owner.kind, owner.name))
 }
 
-fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
+fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
     let (severity, what, why, fix) = match code {
-        "freeze-not-found" => (
+        Code::FreezeNotFound => (
             Severity::Blocks,
             "Members of freeze groups do not exist.",
             "The workload that is meant would move in the midst of all others, without its order.",
             "Correct freeze[].members in the settings file.".to_owned(),
         ),
-        "freeze-scaled-by-others" => (
+        Code::FreezeScaledByOthers => (
             Severity::Blocks,
             "Workloads that the settings scale to 0 are scaled by somebody else, too.",
             "An operator or an autoscaler scales them back while their nodes move.",
             "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.".to_owned(),
         ),
-        "freeze-twice" => (
+        Code::FreezeTwice => (
             Severity::Blocks,
             "Workloads are in more than one freeze group, or twice in one.",
             "They would move twice, and the order between the groups means nothing.",
             "Leave each workload in one place of freeze in the settings file.".to_owned(),
         ),
-        _ => {
+        Code::StatefulWithoutGroup => {
             let example = &subjects[0];
             (
                 Severity::Note,
@@ -143,7 +163,7 @@ fn finding(code: &'static str, subjects: Vec<Subject>) -> Finding {
             )
         }
     };
-    Finding::new(code, severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
 }
 
 #[cfg(test)]

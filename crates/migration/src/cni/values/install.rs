@@ -41,7 +41,7 @@ pub fn command(scene: &Scene<'_>, sets: &[(&str, &str)]) -> String {
         Cni::Antrea => format!(
             "helm upgrade antrea antrea/antrea --namespace kube-system{version} --reuse-values{flags} && kubectl -n kube-system rollout restart daemonset/antrea-agent"
         ),
-        _ => {
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
             let spec: Vec<String> =
                 sets.iter().map(|(key, value)| format!(r#""{key}":{}"#, json(value))).collect();
             format!(

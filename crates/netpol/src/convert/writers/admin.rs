@@ -65,7 +65,7 @@ fn unsaid(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
                 Place::Default if own.tier.end == End::Allow => {
                     Some(("spec.tier", "a default tier that passes at its end, and NetworkPolicies of Kubernetes drop there".to_owned()))
                 }
-                _ => subjects.find_map(Result::err).map(|why| ("spec.serviceAccountSelector", why)),
+                Place::Before | Place::Default => subjects.find_map(Result::err).map(|why| ("spec.serviceAccountSelector", why)),
             };
             left.extend(refusal.map(|(field, why)| (policy, Refusal::new(field, why))));
         }
@@ -155,7 +155,7 @@ fn drafts<'p>(
             let (tier, next) = match placed.tier.place {
                 Place::Default if policy.namespace.is_some() => continue,
                 Place::Default => ("Baseline", &mut baseline),
-                _ => ("Admin", &mut admin),
+                Place::Before | Place::After => ("Admin", &mut admin),
             };
             let why = "what pods send and no rule decides is denied by a rule about everybody";
             report.note(&policy.source, "spec.types", Outcome::Expanded, why);

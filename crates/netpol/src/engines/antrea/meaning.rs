@@ -214,7 +214,9 @@ impl Input<'_> {
         for peer in &rule.peers {
             match peer {
                 Peer::Group(name) => all.extend(self.members(policy, name)?),
-                other => all.push(other.clone()),
+                other @ (Peer::Pods(_) | Peer::SameNamespace(_) | Peer::SameLabels(..) | Peer::Block(_)) => {
+                    all.push(other.clone())
+                }
             }
         }
         Ok(all)
@@ -229,7 +231,7 @@ impl Input<'_> {
     fn pairs(&self, policy: &Policy, rule: &Rule, world: &World) -> Result<Vec<(Parties, Parties)>, String> {
         let applied = self.applied(policy, rule)?.into_iter().fold(world.nobody(), |all, end| match end {
             Peer::Pods(condition) => all.or(&world.select(&condition)),
-            _ => all,
+            Peer::SameNamespace(_) | Peer::SameLabels(..) | Peer::Block(_) | Peer::Group(_) => all,
         });
         let peers = self.peers(policy, rule)?;
         if rule.peers.is_empty() {

@@ -53,7 +53,7 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Calico => {
                 "Calico runs for policies alone (CALICO_NETWORKING_BACKEND: none), so there is no network to move to. Install Calico with a network of its own first (Calico's documentation, \"Install Calico with Calico networking on EKS\"), and try that on a copy of the cluster."
             }
-            _ => {
+            Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Cilium | Cni::Antrea => {
                 "Keep Calico's agent until the last pod has moved, and compare what the policies mean: kubectl crossfade policies convert --from aws-vpc. Reboot each node after Calico is deleted, or replace it. Then accept this finding with a waiver."
             }
         },

@@ -27,7 +27,7 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Antrea => {
                 "Set up a BGPPolicy of Antrea (feature gate BGPPolicy, alpha) for these peers with another port than Calico's BIRD has on the node, or announce the new range by static routes. Then accept this finding with a waiver."
             }
-            _ => {
+            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
                 "Announce the new pod range and the Services to these peers by another speaker before the first node moves. Then accept this finding with a waiver."
             }
         },
@@ -53,7 +53,9 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Antrea => {
                 "Install Antrea with the Helm values trafficEncryptionMode=wireGuard and wireGuard.port=51830: its default port is Calico's."
             }
-            _ => "Encrypt by other means, or accept this finding with a waiver.",
+            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
+                "Encrypt by other means, or accept this finding with a waiver."
+            }
         },
     },
     Feature {
@@ -81,7 +83,9 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Antrea => {
                 "Write an Egress of Antrea for each of these namespaces, with addresses that the partners allow. Then accept this finding with a waiver."
             }
-            _ => "Let the partners allow the nodes' addresses. Then accept this finding with a waiver.",
+            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => {
+                "Let the partners allow the nodes' addresses. Then accept this finding with a waiver."
+            }
         },
     },
     Feature {
@@ -106,7 +110,7 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Antrea => {
                 "Let clients use a Service instead of the address. Where the address must be fixed, use Antrea's IPPools (feature gate AntreaIPAM, alpha, addresses of the new range). Then accept this finding with a waiver for each owner."
             }
-            _ => {
+            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Cilium => {
                 "Let clients use a Service instead of the address, and remove the annotation. Then accept this finding with a waiver for each owner that is left."
             }
         },
@@ -129,7 +133,7 @@ pub(super) const FEATURES: &[Feature] = &[
             Cni::Cilium => {
                 "If the ranges matter outside the cluster, install Cilium with ipam.mode=multi-pool and a CiliumPodIPPool for each of them, and annotate the namespaces with ipam.cilium.io/ip-pool. Else accept this finding with a waiver."
             }
-            _ => {
+            Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Antrea => {
                 "If the ranges matter outside the cluster, change the rules there first. Then accept this finding with a waiver."
             }
         },

@@ -46,7 +46,7 @@ pub(super) fn missing(
             "Nodes run neither the old CNI's agent nor the new one's.",
             "Pods on such a node stay in ContainerCreating.",
         ),
-        _ => (
+        Strategy::Double | Strategy::Bridge => (
             "Nodes run without one of the two agents. Every node needs both until the end of the migration.",
             "A node without the old agent cannot start pods before its turn, and a node without the new one has no route to pods that have moved.",
         ),

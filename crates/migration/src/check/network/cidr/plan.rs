@@ -125,7 +125,7 @@ fn new_range(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Optio
                 "ipam.operator.{key}={{{found}}} (Helm); if pods of Cilium exist already, its range cannot change, and Cilium must be removed and installed again"
             )
         }
-        _ => "its own settings".into(),
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Antrea => "its own settings".into(),
     };
     Some(format!(
         "Install the new CNI with a range that nothing in this snapshot uses, such as {found}: {how}. Make sure that nothing outside the cluster uses it either."
