@@ -198,7 +198,7 @@ whole() {
 }
 
 bake() {
-    arguments=(bake --image "$(setting IMAGE)")
+    arguments=(image bake --image "$(setting IMAGE)")
     option --old OLD_CNI
     option --new NEW_CNI
     option --old-conf OLD_CONF
