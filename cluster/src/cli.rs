@@ -76,11 +76,11 @@ pub enum Command {
     /// The file has what checks read and nothing else: no Secret, no ConfigMap but those of CNIs, and no environment variable but those of agents. Only
     /// its owner may read it. The same cluster gives the same bytes.
     Snapshot(Snapshot),
-    /// Plan which nodes move when, under which limits, with every decision that somebody took.
+    /// Plan which nodes move when, under which limits, with every decision that you took.
     ///
-    /// A plan is data. The same cluster and the same settings give the same bytes, and the hash of these bytes is what somebody approves. plan runs
-    /// check first: a finding that blocks keeps a plan from being made, and so do nodes that do not report, policies that nobody enforces for a while
-    /// and that nobody accepted by name, and passes that need nodes which forward between both networks. It changes nothing in the cluster.
+    /// A plan is data. The same cluster and the same settings give the same bytes, and the hash of these bytes is what you approve. plan runs
+    /// check first: a finding that blocks keeps a plan from being made, and so do nodes that do not report, policies that are not enforced for a while
+    /// and were not accepted by name, and passes that need nodes which forward between both networks. It changes nothing in the cluster.
     ///
     /// --simulate plays the run on a likeness of the cluster, many times, and says how long it takes and where a person is needed. The likeness has the
     /// cluster's nodes, workloads and budgets; the program that decides is the one that rolls. How long pods take to start and to end is drawn anew for

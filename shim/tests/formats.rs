@@ -49,7 +49,7 @@ fn full() -> Intent {
         begun: moment(),
         netns: "/run/netns/n1".into(),
         netns_id: Some(NetnsId { dev: 4, ino: 4_026_532_281 }),
-        // In a file of its own: whoever wrote format 1 first did not know it.
+        // In a file of its own: the first program that wrote format 1 did not know it.
         netns_cookie: None,
         cni_args: Some("IgnoreUnknown=1;K8S_POD_NAME=p1".into()),
         cni_path: Some("/opt/cni/bin".into()),
@@ -203,7 +203,7 @@ fn every_record_ever_written_is_read_and_todays_come_out_as_they_went_in() {
         }
     }
     assert!(read == 12 && same == 10, "{read} read, {same} of today");
-    // One of a later program can be read by nobody but its own kind.
+    // A record of a later program can be read by such programs alone.
     assert!(damaged.len() == 1 && damaged[0].ends_with("later-unreadable@eth0"), "{damaged:?}");
 }
 

@@ -123,7 +123,7 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         setns(&self.home, CloneFlags::CLONE_NEWNET).expect("return");
-        // A directory of `unique` is in nobody's way.
+        // A directory of `unique` is in no other test's way.
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

@@ -1,4 +1,4 @@
-//! Local cleaning of a retired attachment: what was made by real plugins goes, what is anybody else's stays.
+//! Local cleaning of a retired attachment: what the real plugins made goes, everything else stays.
 
 mod namespaces;
 

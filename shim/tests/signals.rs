@@ -1,4 +1,4 @@
-//! How the signals of a process reach whoever waits. It has a process and its main thread for itself, as a call of the plugin has: the harness would
+//! How the signals of a process reach the code that waits for them. It has a process and its main thread for itself, as a call of the plugin has: the harness would
 //! run it in a thread beside others, which would get the signals.
 
 use std::process::{Child, Command, ExitCode};
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whoever asks whether to stop takes the signal of the child as well. Nobody may then wait for a signal that has been taken.
+/// A caller that asks whether to stop takes the signal of the child as well. No caller may then wait for a signal that has been taken.
 fn a_child_that_ended_before_a_look_ends_the_next_wait(signals: &Signals) {
     let mut child = ended_child();
     assert!(!signals.stop_requested(), "a child that ends is no reason to stop");
@@ -35,7 +35,7 @@ fn each_child_ends_one_wait(signals: &Signals) {
     child.wait().expect("reap");
 }
 
-/// A child that has ended, and that nobody has waited for.
+/// A child that has ended, and that was not waited for.
 fn ended_child() -> Child {
     let child = Command::new("true").spawn().expect("start");
     let id = Id::Pid(Pid::from_raw(child.id().cast_signed()));
@@ -61,7 +61,7 @@ fn a_signal_to_stop_is_kept_until_it_is_cleared(signals: &Signals) {
         assert!(signals.stop_requested() && signals.stop_requested(), "after {signal}");
         signals.clear_stop_request();
     }
-    // A request that nobody has seen yet is cleared with those before it.
+    // A request that has not been seen yet is cleared with those before it.
     raise(Signal::SIGTERM).expect("raise");
     signals.clear_stop_request();
     assert!(!signals.stop_requested(), "cleared");

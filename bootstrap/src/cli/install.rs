@@ -92,7 +92,7 @@ pub struct Uninstall {
     /// Crossfade, so keep the plugin while such a sandbox exists.
     #[arg(long)]
     pub purge: bool,
-    /// Also remove what install --bring and install --units copied to the node, and all remembered state except reports that nobody has
+    /// Also remove what install --bring and install --units copied to the node, and all remembered state except reports that have not been
     /// read yet.
     #[arg(long, requires = "purge")]
     pub brought: bool,

@@ -23,10 +23,10 @@ pub struct RestartPods {
     /// volumes, and gets another address. Only pods whose restartPolicy is Always can be restarted so.
     #[arg(long)]
     pub in_place: bool,
-    /// Restart also pods with a preStop hook in place, although nobody runs the hook.
+    /// Restart also pods with a preStop hook in place, although the hook does not run.
     #[arg(long, requires = "in_place")]
     pub skip_pre_stop: bool,
-    /// Delete this pod, which nobody makes again; repeat the option for more. In NAMESPACE/NAME, * stands for any text.
+    /// Delete this pod, which no controller makes again; repeat the option for more. In NAMESPACE/NAME, * stands for any text.
     #[arg(long, value_name = "NAMESPACE/NAME", value_parser = words::pod_glob, conflicts_with = "in_place")]
     pub delete_bare: Vec<String>,
     /// Evict also pods with an emptyDir, whose data is lost.

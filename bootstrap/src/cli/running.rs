@@ -19,7 +19,7 @@ pub struct List {
     #[arg(long, value_name = "PHASE|NAME")]
     pub on: Option<String>,
     /// List also what is left of attachments that ended: records and inventory entries whose sandbox the runtime does not list for longer
-    /// than the policy's grace, and leases of containers that nobody knows. Asks the runtime.
+    /// than the policy's grace, and leases of containers that are unknown. Asks the runtime.
     #[arg(long)]
     pub leaks: bool,
     /// List also the ledger: attachments that ended without the confirmation of their network.

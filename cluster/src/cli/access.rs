@@ -76,7 +76,7 @@ pub struct Access {
     /// What the parser refuses.
     #[command(flatten)]
     pub unsupported: UnsupportedFlags,
-    /// Whom to tell of requests; nobody, if they are not to be named.
+    /// What logs requests; none if they are not to be logged.
     #[arg(skip)]
     pub log: Option<fn(&str)>,
 }

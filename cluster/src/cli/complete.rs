@@ -1,4 +1,4 @@
-//! What kubectl asks for when somebody presses the tab key after `kubectl crossfade`. Pure.
+//! The completion that kubectl asks for when a user presses the tab key after `kubectl crossfade`.
 //!
 //! kubectl runs `kubectl_complete-crossfade` with the words of the line, the last of which is not complete. It expects one candidate in each line,
 //! each with a description after a tab, and at the end a colon and a number. *Source*: kubectl's `pkg/cmd/plugin/plugin_completion.go`.

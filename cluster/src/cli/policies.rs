@@ -25,7 +25,7 @@ pub enum Policies {
     Convert(Convert),
     /// Compare what the policies of the cluster mean with what those in files would mean under another CNI.
     ///
-    /// This is the proof for policies that somebody else has written. The exit status is 0 if every packet is treated alike, and 3 if one is not.
+    /// This is the proof for policies that another author has written. The exit status is 0 if every packet is treated alike, and 3 if one is not.
     Diff(Diff),
     /// Save all policies of the cluster, of every kind, with all that belongs to them.
     ///

@@ -32,7 +32,7 @@ pub struct Roll {
     /// Move nodes of this pool only.
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
-    /// Delete this pod, which nobody makes again, when its node's turn comes.
+    /// Delete this pod, which no controller makes again, when its node's turn comes.
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',')]
     pub delete_bare: Vec<String>,
     /// Wait until the holder has not renewed the Lease for a minute, then take the run over.
@@ -184,7 +184,7 @@ pub struct Stragglers {
     /// Carry this plan out: its hash, or at least the first twelve characters.
     #[arg(long, value_name = "HASH", requires = "fix", conflicts_with_all = ["save", "phase", "from", "to"])]
     pub plan: Option<Prefix>,
-    /// Delete this pod, which nobody makes again, when its node's turn comes.
+    /// Delete this pod, which no controller makes again, when its node's turn comes.
     #[arg(long, value_name = "NAMESPACE/NAME", value_delimiter = ',', requires = "fix")]
     pub delete_bare: Vec<String>,
     /// The CNI that the cluster moved from. Without it, the migration is that of the last run.

@@ -1,4 +1,4 @@
-//! Flags of kubectl that this program does not have. Each of them is answered with a reason, since somebody who types it expects something of it.
+//! Flags of kubectl that this program does not have. Each of them is answered with a reason, since a user who types it expects something of it.
 
 use std::ffi::OsStr;
 

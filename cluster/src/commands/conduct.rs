@@ -46,7 +46,7 @@ pub struct RollReport {
 /// Begins the run of a plan, or goes on with the run that is there, until it ends for this program.
 ///
 /// # Errors
-/// The run cannot be read, the plan does not cover the cluster and the settings of today, somebody else holds the run, or a request failed.
+/// The run cannot be read, the plan does not cover the cluster and the settings of today, another holder has the run, or a request failed.
 pub(super) fn conduct(
     global: &Global,
     config: &Config,

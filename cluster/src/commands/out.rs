@@ -6,7 +6,7 @@ use std::path::Path;
 
 use types::problem::Problem;
 
-/// Writes a file by writing beside it and renaming, so that nobody reads half of it. Only its owner may read it: it names what runs in the cluster. What
+/// Writes a file by writing beside it and renaming, so that no reader sees half of it. Only its owner may read it: it names what runs in the cluster. What
 /// is no regular file, such as `/dev/null` or a pipe, is written to as it is.
 ///
 /// # Errors
@@ -72,7 +72,7 @@ mod tests {
         assert!(save(&socket, text).expect_err("nobody opens one").what.contains("socket"));
         assert!(fs::metadata(&socket).expect("there").file_type().is_socket());
         save(dir.path(), text).expect_err("a directory");
-        // What a process has open may be named by a link that nobody must replace.
+        // What a process has open may be named by a link that must not be replaced.
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let fd = std::os::fd::AsRawFd::as_raw_fd(&writer);
         save(Path::new(&format!("/proc/self/fd/{fd}")), text).expect("written");

@@ -42,7 +42,7 @@ pub enum Answer {
 /// Runs the command.
 ///
 /// # Errors
-/// The settings, the plan or the run cannot be read, somebody else holds the run, or a request failed.
+/// The settings, the plan or the run cannot be read, another holder has the run, or a request failed.
 pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
     let settings = live::Settings::of(&config);

@@ -55,7 +55,7 @@ fn filed(global: &Global) -> Result<Snapshot, Failure> {
     read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
 
-/// The kinds without which nobody knows what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
+/// The kinds without which it is unknown what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
 pub(super) fn policy_kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
     let kinds_of = |cni: Cni| -> (&[Kind], &[Kind]) {
         match cni {

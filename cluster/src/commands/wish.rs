@@ -1,4 +1,4 @@
-//! `pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: what people ask of a run, whoever holds it.
+//! `roll pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: requests to a run, which its holder reads.
 
 use migration::drive::status::Holder;
 use migration::roll::wish::RunRequest;
@@ -17,7 +17,7 @@ use crate::print::{Document, Report};
 pub struct RequestReport {
     /// What.
     pub asked: RunRequest,
-    /// Who holds the run; none if nobody does.
+    /// The run's holder; none if the run has none.
     pub holder: Option<String>,
     /// The same with the times of its Lease.
     #[serde(skip)]

@@ -102,7 +102,7 @@ fn string(text: &str) -> String {
     serde_json::to_string(text).expect("text")
 }
 
-/// Any JSON value, with numbers that lose their spelling where somebody reads them as numbers.
+/// Any JSON value, with numbers that lose their spelling where they are read as numbers.
 fn value() -> Text {
     let leaf = prop_oneof![
         one_of(&[

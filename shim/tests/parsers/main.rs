@@ -15,7 +15,7 @@ use checks::{ALL, Check};
 
 /// So many inputs of each kind for each check.
 const CASES: u32 = 300;
-/// Deeper by far than a stack is for anybody who calls himself at each level.
+/// Deeper by far than the stack of a function that calls itself at each level.
 const DEEP: usize = 50_000;
 
 /// Where the fuzzers keep what they found, one directory per check.

@@ -26,7 +26,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
 
-/// As [`comes_back`], for what holds somebody else's JSON and so cannot be compared itself.
+/// As [`comes_back`], for what holds JSON of other programs and so cannot be compared itself.
 fn same_text<T: Serialize + DeserializeOwned + Debug>(value: &T) {
     let written = serde_json::to_string(value).expect("it serialises");
     let read: T = serde_json::from_str(&written).unwrap_or_else(|e| panic!("{e}: {written}"));

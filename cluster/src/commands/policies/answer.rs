@@ -24,7 +24,7 @@ pub struct ConversionReport {
     /// What was to be converted to what.
     #[serde(flatten)]
     pub turn: Turn,
-    /// Whether everything is converted, but for what somebody accepted, and means the same.
+    /// Whether everything is converted, but for what was accepted by name, and means the same.
     pub proven: bool,
     /// How many objects were written.
     pub objects: usize,

@@ -34,7 +34,7 @@ pub struct DiffReport {
     pub to: Cni,
     /// Packets that are treated in another way.
     pub packets: Vec<Packet>,
-    /// Policies that nobody can read, with why; so nobody knows what they mean.
+    /// Policies that cannot be read, with why; so it is unknown what they mean.
     pub unread: Vec<String>,
     /// What both sides were compared in.
     pub bound: Bound,

@@ -35,7 +35,7 @@ pub(super) struct PolicyInputs {
 
 impl PolicyInputs {
     /// # Errors
-    /// They cannot be read, or the snapshot lacks something without which nobody knows what policies mean.
+    /// They cannot be read, or the snapshot lacks something without which it is unknown what policies mean.
     pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
         let config = source::settings(global)?;
         let snapshot = source::snapshot(global, None)?;
@@ -56,9 +56,9 @@ impl PolicyInputs {
     /// Who enforces policies where this CNI is.
     ///
     /// # Errors
-    /// Nobody does.
+    /// No CNI does.
     pub(super) fn engine(&self, cni: Cni) -> Result<Engine, Failure> {
-        // The API leaves to the CNI what an ipBlock matches; these go by addresses, whoever has them.
+        // The API leaves to the CNI what an ipBlock matches; these go by addresses, whatever has them.
         let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         match cni {
             Cni::Calico | Cni::Canal => Ok(Engine::Calico),

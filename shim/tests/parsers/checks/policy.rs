@@ -157,7 +157,7 @@ fn chosen(policy: &Policy, pod: &Pod, annotation: Option<&str>) {
     }
 }
 
-/// A plan has one primary, which keeps the runtime's name; the owner of the default route is last; nobody is asked whom the policy lacks.
+/// A plan has one primary, which keeps the runtime's name; the owner of the default route is last; no network is asked that the policy lacks.
 fn planned(policy: &Policy, attach: Attach, ifname: &str, taken: &[String], plan: &Plan) {
     assert_eq!(plan.legs.len(), if attach == Attach::Both { 2 } else { 1 });
     let primaries: Vec<_> = plan.legs.iter().filter(|leg| leg.primary).collect();

@@ -174,7 +174,7 @@ fn per_family_a_default_stays_with_whoever_has_one() {
         (&["default6 via fe80::2 dev net1"], &["add route default via 10.1.0.1 dev eth0"]),
         (&["default via 10.2.0.1 dev net1", "default6 via fe80::2 dev net1"], &[]),
         (
-            // A default route that somebody put back into the main table meanwhile, a router advertisement for instance.
+            // A default route that another process put back into the main table meanwhile, a router advertisement for instance.
             &[
                 "default via 10.2.0.1 dev net1",
                 "default via 10.1.0.1 dev eth0",
