@@ -40,7 +40,7 @@ use types::usage;
                   1   something failed on the way\n  \
                   2   an argument is wrong\n  \
                   3   the answer is no: something stands in the way, a run waits for a person, or plans differ\n  \
-                  75  not now: the API server does not answer, or a run is paused or somebody else's\n  \
+                  75  not now: the API server does not answer, or a run is paused, or has another holder\n  \
                   78  the settings file is missing or invalid"
 )]
 pub struct Cli {

@@ -14,7 +14,7 @@ use super::Migration;
     args_conflicts_with_subcommands = true,
     after_help = "Without --plan and --resume, the command prints what it would do next, and changes nothing.\n\n\
                         Exit status: 0 everything that was asked for is done; 3 the run waits for a person, or a finding blocks it; 75 the run is paused, \
-                        was interrupted, or somebody else holds it."
+                        was interrupted, or another holder has it."
 )]
 pub struct Roll {
     /// The plan that you approve: its hash, or at least the first twelve characters.
@@ -169,7 +169,7 @@ pub struct Status {
                    kubectl crossfade roll stragglers --fix --plan 13b0513e65fa",
     after_help = "Without --fix, the command changes nothing. Neither does it without --plan, but that --save keeps the plan.\n\n\
                   Exit status: 0 there are none, or none any more, or there is a plan that moves them; 3 there are some, or the run waits for a person; \
-                  75 the run is paused, was interrupted, or somebody else holds it."
+                  75 the run is paused, was interrupted, or another holder has it."
 )]
 pub struct Stragglers {
     /// The phase in which every pod should be attached. Without it, the furthest phase that a node is in; with --fix, the one that the last run reached.

@@ -76,7 +76,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -s o -l output -d 'The format of the answer on stdout' -r -f -a "human\t'Lines for people; they may change with every release'
 json\t'One JSON document with a version, for programs'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l purge -d 'Also remove the plugin and the empty state directories. CRI-O calls the plugin again for each of its sandboxes that began under Crossfade, so keep the plugin while such a sandbox exists'
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l brought -d 'Also remove what install --bring and install --units copied to the node, and all remembered state except reports that nobody has read yet'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l brought -d 'Also remove what install --bring and install --units copied to the node, and all remembered state except reports that have not been read yet'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l wait -d 'While a pod is attached through Crossfade, print which one and try again, until the process is ended'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -l dry-run -d 'Print the changes that the command would make, and change nothing'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -139,7 +139,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l host -d 'Work on the node whose root directory is mounted at DIR, as in a pod. The command makes DIR its own root directory, so every other path is a path on the node' -r -F
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -s o -l output -d 'The format of the answer on stdout' -r -f -a "human\t'Lines for people; they may change with every release'
 json\t'One JSON document with a version, for programs'"
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l leaks -d 'List also what is left of attachments that ended: records and inventory entries whose sandbox the runtime does not list for longer than the policy\'s grace, and leases of containers that nobody knows. Asks the runtime'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l leaks -d 'List also what is left of attachments that ended: records and inventory entries whose sandbox the runtime does not list for longer than the policy\'s grace, and leases of containers that are unknown. Asks the runtime'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -l ledger -d 'List also the ledger: attachments that ended without the confirmation of their network'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand attachments" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -l listed -d 'Read the living sandboxes from FILE instead of asking the runtime, to tell whose published ports and addresses are left. FILE is a JSON list of {"containerID":".."}' -r -F
@@ -157,7 +157,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand cleanup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l on -d 'Move only the pods that were attached in the phase PHASE (old, both-old, both-new, new), or that have the network NAME' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l pod -d 'Move only this pod; repeat the option for more. In NAMESPACE/NAME, * stands for any text' -r
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l delete-bare -d 'Delete this pod, which nobody makes again; repeat the option for more. In NAMESPACE/NAME, * stands for any text' -r
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l delete-bare -d 'Delete this pod, which no controller makes again; repeat the option for more. In NAMESPACE/NAME, * stands for any text' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l disrupt -d 'Move this pod although it is a Job\'s or an annotation asks not to disrupt it; repeat the option for more. In NAMESPACE/NAME, * stands for any text' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l timeout -d 'How long, in seconds, to wait for a PodDisruptionBudget to allow a pod to go, and then for the pod to be back' -r
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l runtime-endpoint -d 'The runtime\'s CRI socket as unix:///PATH, or `none` to ask no runtime [default: the socket that node.json, kubelet or the runtime\'s configuration names]' -r
@@ -170,7 +170,7 @@ complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand 
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -s o -l output -d 'The format of the answer on stdout' -r -f -a "human\t'Lines for people; they may change with every release'
 json\t'One JSON document with a version, for programs'"
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l in-place -d 'Restart the containers of each pod in a new sandbox on this node, instead of evicting the pod. The pod keeps its name and its volumes, and gets another address. Only pods whose restartPolicy is Always can be restarted so'
-complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l skip-pre-stop -d 'Restart also pods with a preStop hook in place, although nobody runs the hook'
+complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l skip-pre-stop -d 'Restart also pods with a preStop hook in place, although the hook does not run'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l delete-emptydir-data -d 'Evict also pods with an emptyDir, whose data is lost'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -l apply -d 'Carry out what the command lists without this option'
 complete -c crossfade-bootstrap -n "__fish_crossfade_bootstrap_using_subcommand restart-pods" -s h -l help -d 'Print help (see more with \'--help\')'
