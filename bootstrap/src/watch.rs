@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
+use convergence::node::paths::{STATUS, WITHOUT};
 use convergence::node::settings::Settings;
-use convergence::paths::{STATUS, WITHOUT};
 use convergence::report::{Page, Report};
 use convergence::watch::{decide, memory, sweeps};
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use convergence::bake::Image;
+use convergence::image::bake::Image;
 use types::node::Mode;
 use types::policy::Phase;
 

@@ -10,15 +10,15 @@ mod owed;
 
 use std::path::PathBuf;
 
-use convergence::boot::decide::decide;
-use convergence::boot::decision::BootDecision;
-use convergence::boot::facts::BootFacts;
-use convergence::boot::final_image;
 use convergence::change::Change;
+use convergence::commands::boot::decide::decide;
+use convergence::commands::boot::decision::BootDecision;
+use convergence::commands::boot::facts::BootFacts;
+use convergence::commands::boot::final_image;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::{BOOTED, KUBELET_ENV, UNFIT};
 use convergence::node::switch::OffSwitch;
-use convergence::paths::{BOOTED, KUBELET_ENV, UNFIT};
 use convergence::runtime::facts::RuntimeFacts;
 use shim::layout::CONF_DIR;
 

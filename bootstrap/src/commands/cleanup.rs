@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
-use convergence::cleanup::decide::{Decision, Removal, Stage, decide};
+use convergence::commands::cleanup::decide::{Decision, Removal, Stage, decide};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use shim::boot;

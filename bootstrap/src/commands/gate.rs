@@ -19,7 +19,7 @@ use crate::node::{fitness, switch};
 use crate::systemd::continuation;
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
-use convergence::paths::{GATE, UNFIT};
+use convergence::node::paths::{GATE, UNFIT};
 
 /// Pause between two checks within one try.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -12,8 +12,8 @@ pub mod report;
 use std::time::Duration;
 
 use convergence::change::Act;
+use convergence::commands::graduate::decide::{Decision, Stage, decide};
 use convergence::failure::Failure;
-use convergence::graduate::decide::{Decision, Stage, decide};
 use convergence::report::Report as _;
 use shim::ledger;
 use types::exit::Exit;

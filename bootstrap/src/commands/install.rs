@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use convergence::change::obstacles::Obstacles;
 use convergence::change::{Act, Change};
+use convergence::commands::install::decide::{InstallDecision, InstallOptions, decide, left_out, names};
+use convergence::commands::install::facts::InstallFacts;
+use convergence::commands::install::inventory::{InventoryFacts, take};
 use convergence::failure::Failure;
-use convergence::install::decide::{InstallDecision, InstallOptions, decide, left_out, names};
-use convergence::install::facts::InstallFacts;
-use convergence::install::inventory::{InventoryFacts, take};
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::gated::Keeper;
 use convergence::node::networks::needed;

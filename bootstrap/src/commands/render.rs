@@ -12,7 +12,7 @@ use convergence::kubelet::refusals;
 use convergence::kubelet::registration::{OwnRegistration, environment_file};
 use convergence::kubelet::sources::KubeletSources;
 use convergence::node::facts::NodeFacts;
-use convergence::paths::KUBELET_ENV;
+use convergence::node::paths::KUBELET_ENV;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::exit::Exit;

@@ -9,11 +9,11 @@ pub mod report;
 
 use std::time::Duration;
 
+use convergence::commands::restart_pods::carry::carry;
+use convergence::commands::restart_pods::decide::{Decision, RestartOptions, decide};
+use convergence::commands::restart_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::attachments::selection::require_known;
-use convergence::restart_pods::carry::carry;
-use convergence::restart_pods::decide::{Decision, RestartOptions, decide};
-use convergence::restart_pods::facts::Facts;
 use types::exit::Exit;
 use types::glob::matches;
 use types::policy::Phase;

@@ -16,13 +16,13 @@ pub mod result;
 use std::time::{Duration, Instant};
 
 use convergence::change::{Act, Change};
+use convergence::commands::sweep::decide;
 use convergence::failure::Failure;
 use convergence::node::attachments::sweep_candidates::{self, SweepCandidate};
 use convergence::node::facts::NodeFacts;
 use convergence::node::settings::directories::Directories;
 use convergence::runtime::SandboxList;
 use convergence::runtime::endpoint::RuntimeChoice;
-use convergence::sweep::decide;
 use shim::boot::{self};
 use shim::file::abandoned_temps;
 use shim::inventory::{self};

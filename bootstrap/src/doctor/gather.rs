@@ -22,7 +22,7 @@ use std::time::Duration;
 use convergence::doctor::facts::{Facts, Source};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
-use convergence::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
+use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::look::ApiServerState;
 use shim::layout::{Layout, PROBED};
 use shim::{boot, hostports};

@@ -216,7 +216,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use convergence::paths::NODE_FILE;
+    use convergence::node::paths::NODE_FILE;
 
     #[test]
     fn the_first_place_that_has_the_file_wins_even_as_a_dangling_link() {

@@ -1,15 +1,15 @@
 //! `bake`: an image's policy and node settings, in /usr/lib/crossfade, where /etc and /run count before them.
 //!
-//! Gather ([`gather`]) -> decide ([`convergence::bake`]) -> apply -> report. What is written is read by the very parsers of the programs
+//! Gather ([`gather`]) -> decide ([`convergence::image::bake`]) -> apply -> report. What is written is read by the very parsers of the programs
 //! before anything is touched, so that an image with unusable settings is never built.
 
 mod gather;
 
-use convergence::bake::BakeOptions;
-use convergence::bake::decide::{BakeDecision, decide};
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
-use convergence::paths::NODE_FILE;
+use convergence::image::bake::BakeOptions;
+use convergence::image::bake::decide::{BakeDecision, decide};
+use convergence::node::paths::NODE_FILE;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! `seal`: the last step of a golden image's build: it removes or refuses what must not be in one.
 //!
-//! Gather ([`gather`]) -> decide ([`convergence::seal`]) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
+//! Gather ([`gather`]) -> decide ([`convergence::image::seal`]) -> apply -> report. The rules are data ([`rules`]); what no rule can tell by a path
 //! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
 //! once, and then nothing is removed. Running it again changes nothing.
 
@@ -20,7 +20,7 @@ pub mod tree;
 
 use convergence::change::Act;
 use convergence::failure::Failure;
-use convergence::seal::{SealDecision, decide};
+use convergence::image::seal::{SealDecision, decide};
 
 use self::report::{SealReport, is_kept};
 use crate::change::outcome::{Done, Outcome, carry_out};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use convergence::failure::Failure;
 use convergence::kubelet::{refusals, registration};
-use convergence::paths::{KUBELET_ENV, PACKAGED};
+use convergence::node::paths::{KUBELET_ENV, PACKAGED};
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::exit::Exit;

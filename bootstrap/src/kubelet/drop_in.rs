@@ -14,7 +14,7 @@ use crate::host::root::Root;
 use crate::kubelet::config;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
-use convergence::paths::KUBELET_CONFIG_DIR;
+use convergence::node::paths::KUBELET_CONFIG_DIR;
 use types::exit::Exit;
 
 /// Crossfade's file; digits sort before it.

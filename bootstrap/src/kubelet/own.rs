@@ -4,7 +4,7 @@ use convergence::failure::Failure;
 use convergence::kubelet::refusals;
 use convergence::kubelet::registration::{OwnRegistration, Registration, decide};
 use convergence::kubelet::sources::KubeletSources;
-use convergence::paths::UNFIT;
+use convergence::node::paths::UNFIT;
 use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;

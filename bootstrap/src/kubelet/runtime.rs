@@ -6,7 +6,7 @@ use super::config;
 use super::flags::values;
 use crate::host::root::Root;
 use crate::systemd::unit::{Unit, Word};
-use convergence::paths::KUBELET_ARGUMENTS;
+use convergence::node::paths::KUBELET_ARGUMENTS;
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]

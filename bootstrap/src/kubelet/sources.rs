@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use convergence::kubelet::sources::{KubeletSources, Label, List};
-use convergence::paths::KUBELET_ARGUMENTS;
+use convergence::node::paths::KUBELET_ARGUMENTS;
 use types::{label, taint};
 
 use super::config::{self, KubeletConfig};

@@ -3,8 +3,8 @@
 use convergence::change::obstacles::Obstacles;
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::Settings;
-use convergence::paths::PRIVATE_CONF_DIR;
 use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::layout::PLUGIN;
 use types::node::Mode;

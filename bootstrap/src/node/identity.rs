@@ -5,7 +5,7 @@
 //! from the image of a used node recognises another machine's state.
 
 use convergence::node::identity::{BootRecord, Identity, VERSION};
-use convergence::paths::{BOOTED, IDENTITY};
+use convergence::node::paths::{BOOTED, IDENTITY};
 use shim::file::read_bounded;
 use shim::layout::BOOT_ID;
 use types::problem::Problem;

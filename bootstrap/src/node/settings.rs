@@ -19,7 +19,7 @@ use types::raw::RawObject;
 
 use crate::host::root::Root;
 use convergence::failure::Failure;
-use convergence::paths::NODE_FILE;
+use convergence::node::paths::NODE_FILE;
 
 /// Largest node.json, in bytes.
 const MAX_BYTES: usize = 1 << 20;

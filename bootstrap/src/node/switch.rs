@@ -3,7 +3,7 @@
 use convergence::node::switch::{OffSwitch, by_kernel};
 
 use crate::host::root::Root;
-use convergence::paths::DISABLED;
+use convergence::node::paths::DISABLED;
 
 /// Whether Crossfade is switched off, and by what.
 ///

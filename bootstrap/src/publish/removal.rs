@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use convergence::change::{Act, Change};
 use convergence::node::agent::status_file::StatusFile;
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 use convergence::publish::report::{FinalCondition, FinalReason};
 use types::node::Node;
 use types::node_keys::{self, DESIRED, PHASE};

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use convergence::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
+use convergence::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
 use types::node::{Mode, Node, RuntimeKind};
 use types::problem::Problem;
 

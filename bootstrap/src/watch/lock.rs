@@ -14,7 +14,7 @@ use shim::{file, trust};
 
 use crate::host::root::Root;
 use convergence::failure::Failure;
-use convergence::paths::{WATCH_LOCK, WATCH_REFUSED};
+use convergence::node::paths::{WATCH_LOCK, WATCH_REFUSED};
 use types::exit::Exit;
 
 /// The right to be the node's `watch`; it ends with the process.

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use convergence::failure::Failure;
-use convergence::paths::WATCH_UNIT;
+use convergence::node::paths::WATCH_UNIT;
 use types::exit::Exit;
 
 use super::lock::{WatchLock, hold};

@@ -7,7 +7,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convergence::paths::PROOF;
+use convergence::node::paths::PROOF;
 use convergence::watch::proof::ProofResult;
 use shim::file::read_bounded;
 use shim::layout::Layout;

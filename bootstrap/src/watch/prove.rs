@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use convergence::change::Write;
 use convergence::failure::Failure;
-use convergence::packets::plan::allowed;
 use convergence::report::{Page, Report};
+use convergence::watch::packets::plan::allowed;
 use convergence::watch::proof::ProofResult;
 use serde::Serialize;
 use shim::conflist::Conflist;

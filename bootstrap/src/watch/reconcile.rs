@@ -12,8 +12,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use convergence::failure::Failure;
+use convergence::node::paths::STATUS;
 use convergence::node::settings::Settings;
-use convergence::paths::STATUS;
 use convergence::publish::report::{NodeEvent, NodeReport};
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;

@@ -5,7 +5,7 @@ mod faults;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use convergence::digest::sha256;
+use convergence::node::digest::sha256;
 use serde_json::{Value, json};
 
 use crate::kubelet::{FAMILIES, Tree, golden};

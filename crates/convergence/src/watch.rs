@@ -9,6 +9,7 @@ pub mod memory;
 pub mod network;
 pub mod observation;
 pub mod own;
+pub mod packets;
 pub mod proof;
 pub mod reload;
 pub mod runtime;

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use convergence::boot::facts::{BootFacts, Places};
-use convergence::digest;
+use convergence::commands::boot::facts::{BootFacts, Places};
 use convergence::failure::Failure;
+use convergence::node::digest;
 use convergence::node::facts::NodeFacts;
 use convergence::node::identity::{BootKind, Identity};
+use convergence::node::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use convergence::node::policy::completion::Completion;
 use convergence::node::settings::Settings;
-use convergence::paths::{BOOTED, IDENTITY, PRIVATE_CONF_DIR, SET_ASIDE, WITHOUT};
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::config::RuntimeConfig;

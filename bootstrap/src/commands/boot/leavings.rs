@@ -1,6 +1,6 @@
 //! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
-use convergence::boot::leavings::Leavings;
+use convergence::commands::boot::leavings::Leavings;
 use convergence::node::facts::NodeFacts;
 use convergence::node::identity::Identity;
 use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};

@@ -19,7 +19,7 @@ const REASON: &str = "the node booted a final image (confDir none) before its DE
 const UNKNOWN: &str = "unknown";
 
 /// The lines for what `layout` still holds of boots other than `boot_id`, as of `now`, in seconds since 1970. Lines that the ledger has
-/// already are left out, so an interrupted boot writes nothing twice. If something here cannot be listed, [`convergence::boot::final_image`] refuses to
+/// already are left out, so an interrupted boot writes nothing twice. If something here cannot be listed, [`convergence::commands::boot::final_image`] refuses to
 /// set anything aside.
 pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     let (sound, damaged) = Store::new(layout).all().unwrap_or_default();

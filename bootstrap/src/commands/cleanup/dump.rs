@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use convergence::cleanup::firewall::BackEnd;
-use convergence::cleanup::kernel::KernelFacts;
+use convergence::commands::cleanup::firewall::BackEnd;
+use convergence::commands::cleanup::kernel::KernelFacts;
 use shim::file;
 
 use crate::host::command::{RunLimits, run};

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use convergence::cleanup::decide::ActiveCni;
-use convergence::cleanup::facts::{
+use convergence::commands::cleanup::decide::ActiveCni;
+use convergence::commands::cleanup::facts::{
     Claims, CleanupFacts, ConfFact, DirectoryFact, FileFacts, LeaseFact, PinFact,
 };
-use convergence::cleanup::kernel::KernelFacts;
+use convergence::commands::cleanup::kernel::KernelFacts;
 use convergence::failure::Failure;
 use convergence::node::conf::confdir::{ConfDir, Content, is_conf_name};
 use convergence::node::facts::NodeFacts;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use convergence::cleanup::decide::Removal;
-use convergence::cleanup::facts::EarlierRuns;
+use convergence::commands::cleanup::decide::Removal;
+use convergence::commands::cleanup::facts::EarlierRuns;
 use serde::{Deserialize, Serialize};
 use shim::boot;
 

@@ -11,7 +11,7 @@ pub mod nft;
 pub mod route;
 pub mod rule;
 
-use convergence::cleanup::kernel::KernelFacts;
+use convergence::commands::cleanup::kernel::KernelFacts;
 
 /// Refuses a network namespace that is not the node's, for a process that has the node's files from outside: what the CNI left is not in it.
 ///

@@ -1,6 +1,6 @@
 //! The report of `cleanup`.
 
-use convergence::cleanup::decide::RetainedObject;
+use convergence::commands::cleanup::decide::RetainedObject;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::exit::Exit;

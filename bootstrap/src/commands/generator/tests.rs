@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::systemd::continuation::check;
-use convergence::paths::DISABLED;
+use convergence::node::paths::DISABLED;
 
 struct Tree(tempfile::TempDir);
 

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use convergence::failure::Failure;
-use convergence::graduate::facts::{
+use convergence::commands::graduate::facts::{
     GraduateFacts, NewNetwork, NodeAnnotations, NodeJson, ObservedCache, ObservedConf, ObservedRuntime,
     Progress,
 };
+use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::{NODE_FILE, WATCH_UNIT, WITHOUT};
 use convergence::node::settings::directories::InstalledConf;
-use convergence::paths::{NODE_FILE, WATCH_UNIT, WITHOUT};
 use convergence::runtime::SandboxList;
 use convergence::runtime::cache::handover::file_name;
 use convergence::runtime::cache::made_by_cri;

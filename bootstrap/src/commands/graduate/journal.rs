@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use convergence::graduate::facts::Progress;
+use convergence::commands::graduate::facts::Progress;
 use serde::{Deserialize, Serialize};
 use shim::store::Key;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use convergence::install::facts::{InstallFacts, unsaid};
+use convergence::commands::install::facts::{InstallFacts, unsaid};
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::gated::Keeper;
 use convergence::node::settings::Settings;

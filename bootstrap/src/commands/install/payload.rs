@@ -12,10 +12,10 @@ pub mod removal;
 use std::path::Path;
 
 use convergence::change::{Act, Change, Write};
-use convergence::digest;
+use convergence::commands::install::payload::{PlaceOnNode, decide};
 use convergence::failure::Failure;
-use convergence::install::payload::{PlaceOnNode, decide};
-use convergence::paths::{BROUGHT, NODE_FILE};
+use convergence::node::digest;
+use convergence::node::paths::{BROUGHT, NODE_FILE};
 use shim::file::PRIVATE;
 use shim::layout::Layout;
 use shim::lock;

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use convergence::change::{Act, Change, Write};
+use convergence::commands::install::uninstall::decide;
 use convergence::failure::Failure;
-use convergence::install::uninstall::decide;
 use convergence::node::attachments::Attachments;
 use convergence::node::conf::LEAVING_FILE;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
 use convergence::node::settings::directories::Directories;
-use convergence::paths::{DISABLED, PRIVATE_CONF_DIR, PROOF, STATUS};
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;

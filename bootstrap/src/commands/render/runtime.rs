@@ -18,8 +18,8 @@ use crate::runtime::config::render::{
 use convergence::change::Change;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::InvalidSettings;
-use convergence::paths::PRIVATE_CONF_DIR;
 use types::exit::Exit;
 
 /// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.

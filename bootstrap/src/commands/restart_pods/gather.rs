@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use convergence::commands::restart_pods::carry::NodeClient;
+use convergence::commands::restart_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;
 use convergence::publish::pods::BoundPod;
-use convergence::restart_pods::carry::NodeClient;
-use convergence::restart_pods::facts::Facts;
 use convergence::runtime::answer::ConfUse;
 use shim::layout::Layout;
 use types::eviction::{Answer, Depth};

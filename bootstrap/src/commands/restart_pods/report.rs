@@ -1,8 +1,8 @@
 //! The report of `restart-pods`.
 
+use convergence::commands::restart_pods::carry::{Interruption, RestartOutcome, RestartResult};
+use convergence::commands::restart_pods::decide::{Candidate, PodDisposition};
 use convergence::report::{Page, Report};
-use convergence::restart_pods::carry::{Interruption, RestartOutcome, RestartResult};
-use convergence::restart_pods::decide::{Candidate, PodDisposition};
 use serde::Serialize;
 use types::exit::Exit;
 use types::policy::Phase;

@@ -13,7 +13,7 @@ use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::policy::file;
 use convergence::node::agent::status_file::StatusFile;
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 use types::exit::Exit;
 
 /// How long a wait relies on events.

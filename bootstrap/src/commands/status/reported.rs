@@ -1,7 +1,7 @@
 //! `status --reported`: for a pod that is to be ready when its node is, and has nothing of the node but the report.
 
 use convergence::node::agent::status_file::{NOT_READY, StatusFile};
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::exit::Exit;

@@ -19,10 +19,10 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use convergence::change::{Act, Change, StaleAnnotations};
+use convergence::commands::sweep::annotations::{DAMAGED, Facts, decide};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::SandboxList;
-use convergence::sweep::annotations::{DAMAGED, Facts, decide};
 use shim::inventory::{self, Inventory};
 use shim::store::{DamagedFile, Store};
 use types::attachment::Attachment;

@@ -1,7 +1,7 @@
 //! Each verdict has its line, and an empty answer is believed only where nothing contradicts it.
 
+use convergence::commands::sweep::decide;
 use convergence::node::attachments::sweep_candidates::RecordLocation;
-use convergence::sweep::decide;
 use shim::boot::{Age, Moment};
 use shim::inventory::Deleter;
 use shim::owner::Owner;

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use convergence::bake::facts::BakeFacts;
 use convergence::failure::Failure;
+use convergence::image::bake::facts::BakeFacts;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::{DISABLED, NODE_FILE};
 use convergence::node::settings::Settings;
-use convergence::paths::{DISABLED, NODE_FILE};
 use convergence::runtime::facts::RuntimeFacts;
 use shim::file::read_bounded;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};

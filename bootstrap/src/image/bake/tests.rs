@@ -1,8 +1,8 @@
 use clap::Parser;
-use convergence::bake::Image;
-use convergence::bake::decide::{BakeDecision, decide};
-use convergence::bake::facts::BakeFacts;
 use convergence::failure::Failure;
+use convergence::image::bake::Image;
+use convergence::image::bake::decide::{BakeDecision, decide};
+use convergence::image::bake::facts::BakeFacts;
 use types::exit::Exit;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Policy, Side};

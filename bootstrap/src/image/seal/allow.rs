@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use convergence::failure::Failure;
-use convergence::seal::allow::Allow;
+use convergence::image::seal::allow::Allow;
 use shim::file::read_bounded;
 use shim::layout::SETTINGS_DIRS;
 use shim::trust;

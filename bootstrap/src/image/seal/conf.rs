@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use convergence::image::seal::finding::SealFinding;
 use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
 use convergence::node::facts::NodeFacts;
-use convergence::paths::{NODE_FILE, PRIVATE_CONF_DIR};
-use convergence::seal::finding::SealFinding;
+use convergence::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use types::policy::{Network, Policy};
 use types::profile;
@@ -170,7 +170,7 @@ mod tests {
 
     use super::super::tree::ItemKind;
     use super::*;
-    use convergence::seal::finding::Remedy;
+    use convergence::image::seal::finding::Remedy;
 
     fn policy() -> PolicyState {
         let text = json!({"version":1,"attach":"new","networks":{

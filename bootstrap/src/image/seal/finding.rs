@@ -1,7 +1,7 @@
 //! A finding: one file that must not be in an image.
 
 use convergence::change::Act;
-use convergence::seal::finding::{Remedy, SealFinding};
+use convergence::image::seal::finding::{Remedy, SealFinding};
 
 use super::tree::{Item, ItemKind};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use convergence::failure::Failure;
-use convergence::seal::SealFacts;
-use convergence::seal::allow::Allow;
-use convergence::seal::finding::{Remedy, SealFinding};
+use convergence::image::seal::SealFacts;
+use convergence::image::seal::allow::Allow;
+use convergence::image::seal::finding::{Remedy, SealFinding};
 use shim::layout::Layout;
 use types::exit::Exit;
 use types::node::Node;

@@ -1,6 +1,6 @@
 //! The verdict of a rule on one file.
 
-use convergence::seal::finding::SealFinding;
+use convergence::image::seal::finding::SealFinding;
 
 use super::rules::{ContentFilter, Rule, Verdict};
 use super::tree::{Item, ItemKind};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use convergence::seal::finding::SealFinding;
+use convergence::image::seal::finding::SealFinding;
 use serde_json::Value;
 
 use super::secret;

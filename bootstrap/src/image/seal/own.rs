@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use convergence::seal::finding::SealFinding;
+use convergence::image::seal::finding::SealFinding;
 use nix::unistd::Uid;
 use shim::layout::{BIN_DIRS, Layout, PLUGIN};
 

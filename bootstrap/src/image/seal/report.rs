@@ -1,8 +1,8 @@
 //! The report of `seal`.
 
 use convergence::change::Act;
+use convergence::image::seal::Finding;
 use convergence::report::{Page, Report};
-use convergence::seal::Finding;
 use serde::Serialize;
 use types::exit::Exit;
 use types::problem::Problem;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use convergence::image::seal::finding::SealFinding;
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::NODE_FILE;
 use convergence::node::policy::file::PolicyFile;
 use convergence::node::settings::Settings;
-use convergence::paths::NODE_FILE;
-use convergence::seal::finding::SealFinding;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Mode;
 use types::policy::{Policy, Probe};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use convergence::paths::{KUBELET_ENV, RUNTIME_ENV};
+use convergence::node::paths::{KUBELET_ENV, RUNTIME_ENV};
 
 use super::check::{Check, Fault, decided, skipped};
 use super::units::{UnitOnDisk, has_ours};

@@ -17,8 +17,8 @@ use shim::trust::{self, Distrust};
 use super::check::{Check, Fault, decided, skipped};
 use crate::host::command::{RunLimits, run};
 use crate::host::root::Root;
-use convergence::digest::sha256;
-use convergence::paths::{BOOTSTRAP, RELEASE};
+use convergence::node::digest::sha256;
+use convergence::node::paths::{BOOTSTRAP, RELEASE};
 
 /// What this program, and so everything of its release, calls itself.
 const VERSION: &str = env!("CARGO_PKG_VERSION");

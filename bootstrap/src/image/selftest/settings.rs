@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use convergence::node::facts::NodeFacts;
+use convergence::node::paths::NODE_FILE;
 use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
-use convergence::paths::NODE_FILE;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::Policy;

@@ -11,7 +11,7 @@ use crate::host::root::Root;
 use crate::kubelet::own;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
-use convergence::paths::PACKAGED;
+use convergence::node::paths::PACKAGED;
 
 pub(super) const OURS: [&str; 2] = ["crossfade-boot.service", "crossfade-watch.service"];
 /// There while Crossfade's package is a system extension, whose units are not enabled. *Source*: man 5 `os-release`.

@@ -6,7 +6,7 @@ use shim::file;
 use shim::layout::Layout;
 
 use convergence::failure::Failure;
-use convergence::paths::LEAVING;
+use convergence::node::paths::LEAVING;
 use types::exit::Exit;
 
 /// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for

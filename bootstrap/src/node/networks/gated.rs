@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
 use convergence::node::networks::needed;
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 use shim::layout::{Layout, PROBED};
 use types::policy::{Network, Policy, Probe, Side};
 use types::problem::Problem;

@@ -7,7 +7,7 @@ use shim::layout::Layout;
 use shim::store::Store;
 use types::policy::Side;
 
-use convergence::paths::PROOF;
+use convergence::node::paths::PROOF;
 
 /// The directory with all files of one network's proof.
 #[must_use]

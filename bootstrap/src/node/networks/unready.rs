@@ -7,7 +7,7 @@ use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::networks::readiness;
 use convergence::node::agent::status_file::StatusFile;
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 
 /// A network that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]

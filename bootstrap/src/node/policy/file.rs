@@ -7,7 +7,7 @@ use std::path::Path;
 use shim::policy_file::{self, Unusable};
 use types::profile;
 
-use convergence::digest;
+use convergence::node::digest;
 
 /// Reads the policy at `path`; owner and mode of it and of every directory above are checked, and that the node's own profiles of its
 /// networks can be used.

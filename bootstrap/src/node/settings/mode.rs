@@ -23,8 +23,8 @@ use crate::node::conf::our_conf;
 use crate::node::identity;
 use crate::node::settings;
 use crate::runtime::facts;
+use convergence::node::paths::NODE_FILE;
 use convergence::node::settings::{InvalidSettings, Settings};
-use convergence::paths::NODE_FILE;
 
 /// Largest node.json that is looked into, in bytes.
 const MAX_BYTES: usize = 1 << 20;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::change::{Act, Change, Write};
 use convergence::glob::matches;
-use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
+use convergence::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
 use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
 use shim::file::PRIVATE;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::containerd::CniKey;
 use super::*;
 use crate::runtime::config;
-use convergence::paths::PRIVATE_CONF_DIR;
+use convergence::node::paths::PRIVATE_CONF_DIR;
 
 const UNIT: &str = "usr/lib/systemd/system/containerd.service";
 const CRIO_UNIT: &str = "usr/lib/systemd/system/crio.service";

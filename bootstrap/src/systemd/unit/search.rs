@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::host::root::Root;
-use convergence::paths::PACKAGED;
+use convergence::node::paths::PACKAGED;
 
 /// Where the system manager looks, first come first.
 ///

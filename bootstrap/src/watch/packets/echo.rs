@@ -6,7 +6,9 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
-use convergence::packets::size::{LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least};
+use convergence::watch::packets::size::{
+    LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least,
+};
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 use types::packets::Outcome;

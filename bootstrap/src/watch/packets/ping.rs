@@ -5,7 +5,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-use convergence::packets::size::{LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least};
+use convergence::watch::packets::size::{
+    LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least,
+};
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use types::packets::Outcome;
 

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use convergence::packets::decide::decide;
-use convergence::packets::plan::{Party, PlannedExchange};
+use convergence::watch::packets::decide::decide;
+use convergence::watch::packets::plan::{Party, PlannedExchange};
 use types::packets::{Exchange, Outcome, PacketPath, Protocol};
 
 use super::place::Place;

@@ -4,7 +4,7 @@
 //! for: Flannel's `10.244.3.0/24 via 10.244.3.0 dev flannel.1`, Antrea's `10.10.3.0/24 via 10.10.3.1 dev antrea-gw0`. So an echo request to
 //! the next hop goes through the network to that node and back, needs no program there, and no node has to publish an address.
 
-use convergence::packets::routes::{Route, parse_v4, parse_v6};
+use convergence::watch::packets::routes::{Route, parse_v4, parse_v6};
 
 /// The kernel's routes. *Source*: proc(5); the kernel's `net/ipv4/fib_trie.c` and `net/ipv6/route.c`.
 const FILES: [&str; 2] = ["/proc/net/route", "/proc/net/ipv6_route"];

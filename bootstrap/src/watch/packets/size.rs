@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 
-use convergence::packets::size::PacketOutcome;
+use convergence::watch::packets::size::PacketOutcome;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use convergence::node::facts::NodeFacts;
-use convergence::packets::decide::decide;
-use convergence::packets::plan::{ExchangeInputs, plan};
+use convergence::watch::packets::decide::decide;
+use convergence::watch::packets::plan::{ExchangeInputs, plan};
 use ipnetwork::IpNetwork;
 use types::packets::{PacketPath, PacketTargets, Packets, Peer};
 use types::policy::Network;
@@ -60,7 +60,12 @@ pub(super) fn exchange(
 
 fn neighbours(network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
     let cidrs: Vec<IpNetwork> = network.cidrs.clone();
-    convergence::packets::routes::peers(&routes::gather(), &cidrs, profile::find(&network.profile), own)
+    convergence::watch::packets::routes::peers(
+        &routes::gather(),
+        &cidrs,
+        profile::find(&network.profile),
+        own,
+    )
 }
 
 /// The node's own address in each family: the one that it has for hosts outside, or else the one that it has for its pods.

@@ -1,6 +1,6 @@
 //! How the loop reports: to the journal, status.json, the metrics' file, the Node, and systemd.
 
-use convergence::paths::STATUS;
+use convergence::node::paths::STATUS;
 use convergence::watch::decide::WatchDecision;
 use convergence::watch::observation::Observation;
 use tracing::{info, warn};

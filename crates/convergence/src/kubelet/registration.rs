@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use types::taint::Taint;
 
 use crate::kubelet::sources::{KubeletSources, Label};
-use crate::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
+use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OwnRegistration {

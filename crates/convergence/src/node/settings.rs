@@ -12,7 +12,7 @@ use shim::layout::CONF_DIR;
 use types::node::{Mode, Node};
 use types::problem::Problem;
 
-use crate::paths::PRIVATE_CONF_DIR;
+use crate::node::paths::PRIVATE_CONF_DIR;
 
 /// node.json as it counts for a command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use types::problem::Problem;
 
-use crate::paths::DISABLED;
+use crate::node::paths::DISABLED;
 
 /// The argument on the kernel's command line that switches Crossfade off.
 pub const KERNEL_ARGUMENT: &str = "crossfade.disable";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use shim::layout::CONF_DIR;
 use types::node::RuntimeKind;
 
-use crate::paths::PRIVATE_CONF_DIR;
+use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::runtime::CniSetup;
 
 /// A runtime's configuration as far as it concerns CNI. Paths are as the node sees them.

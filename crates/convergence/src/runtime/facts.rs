@@ -9,7 +9,7 @@ use shim::layout::CONF_DIR;
 use types::node::RuntimeKind;
 use types::problem::Problem;
 
-use crate::paths::PRIVATE_CONF_DIR;
+use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::conf_selection::ConfSelection;
 use crate::runtime::config::RuntimeConfig;

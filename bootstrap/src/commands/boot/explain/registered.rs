@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::failure::Failure;
 use convergence::kubelet::registration::Registration;
-use convergence::paths::KUBELET_ENV;
+use convergence::node::paths::KUBELET_ENV;
 use convergence::report::Page;
 use serde::Serialize;
 use types::node::{Mode, Node};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use convergence::node::facts::NodeFacts;
-use convergence::paths::NODE_FILE;
+use convergence::node::paths::NODE_FILE;
 use convergence::report::Page;
 use serde::Serialize;
 use shim::layout::{POLICY_FILE, SETTINGS_DIRS};

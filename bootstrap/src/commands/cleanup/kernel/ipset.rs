@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use convergence::cleanup::kernel::SetFact;
+use convergence::commands::cleanup::kernel::SetFact;
 use netlink_packet_core::{NLA_F_NET_BYTEORDER, NLM_F_ACK};
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;

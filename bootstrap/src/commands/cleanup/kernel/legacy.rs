@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use convergence::cleanup::firewall::{BackEnd, TABLES, Table};
-use convergence::cleanup::legacy::parse;
+use convergence::commands::cleanup::firewall::{BackEnd, TABLES, Table};
+use convergence::commands::cleanup::legacy::parse;
 
 use crate::host::command::{RunLimits, run};
 use crate::host::program;

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use convergence::cleanup::kernel::{AddressFact, LinkFact};
+use convergence::commands::cleanup::kernel::{AddressFact, LinkFact};
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use convergence::cleanup::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
-use convergence::cleanup::kernel::NftTableFact;
+use convergence::commands::cleanup::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
+use convergence::commands::cleanup::kernel::NftTableFact;
 use nix::errno::Errno;
 use shim::route::rtnl::RtnlRequest;
 

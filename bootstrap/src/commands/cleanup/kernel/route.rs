@@ -5,7 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use convergence::cleanup::kernel::{LOCAL, RouteFact};
+use convergence::commands::cleanup::kernel::{LOCAL, RouteFact};
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
 

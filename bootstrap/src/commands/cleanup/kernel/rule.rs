@@ -5,7 +5,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use convergence::cleanup::kernel::{LOCAL, RuleFact};
+use convergence::commands::cleanup::kernel::{LOCAL, RuleFact};
 use nix::errno::Errno;
 
 use super::link::{ip, send};

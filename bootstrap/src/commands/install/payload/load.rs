@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::path::Path;
 
-use convergence::digest;
+use convergence::commands::install::payload::{Item, PayloadKind};
 use convergence::failure::Failure;
-use convergence::install::payload::{Item, PayloadKind};
+use convergence::node::digest;
+use convergence::node::paths::NODE_FILE;
 use convergence::node::policy::{completion, secondary};
-use convergence::paths::NODE_FILE;
 use shim::file::read_bounded;
 use shim::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use types::exit::Exit;

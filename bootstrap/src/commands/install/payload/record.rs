@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use convergence::install::payload::PayloadEntry;
+use convergence::commands::install::payload::PayloadEntry;
 use serde::{Deserialize, Serialize};
 use shim::file::read_bounded;
 use shim::trust;

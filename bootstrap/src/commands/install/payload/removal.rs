@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use convergence::change::Change;
+use convergence::commands::install::payload::PlaceOnNode;
 use convergence::failure::Failure;
-use convergence::install::payload::PlaceOnNode;
 use convergence::node::agent::watch_unit;
-use convergence::paths::{BROUGHT, IDENTITY};
+use convergence::node::paths::{BROUGHT, IDENTITY};
 use shim::layout::Layout;
 use types::exit::Exit;
 

@@ -13,7 +13,7 @@ use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
 use crate::host::root::Root;
-use convergence::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
+use convergence::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
 use convergence::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.

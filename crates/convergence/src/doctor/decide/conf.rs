@@ -12,8 +12,8 @@ use crate::doctor::decide::{is_private, networks};
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{Finding, word};
 use crate::node::conf::confdir::ConfDir;
+use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::node::settings::directories::InstalledConf;
-use crate::paths::PRIVATE_CONF_DIR;
 use crate::publish::report::EventReason;
 use crate::runtime::answer::ConfUse;
 

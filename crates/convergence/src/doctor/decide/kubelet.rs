@@ -3,7 +3,7 @@
 use crate::doctor::code::Code;
 use crate::doctor::facts::{BOOT_UNIT, Facts};
 use crate::doctor::finding::Finding;
-use crate::paths::{GATE, UNFIT};
+use crate::node::paths::{GATE, UNFIT};
 
 /// How many lines of the journal are evidence.
 const LINES: usize = 4;

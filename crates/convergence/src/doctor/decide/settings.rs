@@ -3,9 +3,9 @@
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{Finding, word};
+use crate::node::paths::{DISABLED, NODE_FILE};
 use crate::node::settings::InvalidSettings;
 use crate::node::switch::{KERNEL_ARGUMENT, OffSwitch};
-use crate::paths::{DISABLED, NODE_FILE};
 
 pub fn switched_off(facts: &Facts) -> Option<Finding> {
     let cause =

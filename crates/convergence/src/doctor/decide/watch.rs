@@ -4,7 +4,7 @@ use crate::doctor::code::Code;
 use crate::doctor::facts::{Facts, WATCH_UNIT};
 use crate::doctor::finding::Finding;
 use crate::node::agent::status_file::StatusFile;
-use crate::paths::STATUS;
+use crate::node::paths::STATUS;
 
 pub fn all(facts: &Facts) -> Option<Finding> {
     let why = match facts.watch.as_ref()? {

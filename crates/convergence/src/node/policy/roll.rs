@@ -3,7 +3,7 @@
 use types::node::{Desired, Node};
 use types::policy::{Phase, Policy};
 
-use crate::digest;
+use crate::node::digest;
 use crate::node::policy::file::PolicyFile;
 use crate::node::policy::{completion, flip};
 

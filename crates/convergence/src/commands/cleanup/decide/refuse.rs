@@ -1,0 +1,130 @@
+//! The users of the network that forbid its removal: pure.
+
+use types::problem::Problem;
+use types::profile::{Leaves, LinkRole};
+
+use crate::commands::cleanup::facts::CleanupFacts;
+
+/// How many things of one kind are named; the others are counted.
+const MOST_NAMED: usize = 5;
+
+/// Every reason, so that a person sees all of them at once.
+pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
+    let name = &facts.profile.name;
+    let mut all = Vec::new();
+    let mut refuse = |what: String, place: &str, fix: &str| {
+        all.push(Problem::new(what).at(place).fix(fix.to_owned()));
+    };
+    if !facts.claims.damaged.is_empty() {
+        let what = format!("records cannot be read, and may name {name}: {}", some(&facts.claims.damaged));
+        refuse(
+            what,
+            "records",
+            "delete the pods of these records, whose DEL resolves them; crossfade-bootstrap attachments lists them",
+        );
+    }
+    if !facts.claims.records.is_empty() {
+        let what = format!("attachments of {name} are on record: {}", some(&facts.claims.records));
+        refuse(
+            what,
+            "records",
+            "delete or drain these pods, then run crossfade-bootstrap unit sweep; crossfade-bootstrap attachments must list none of them",
+        );
+    }
+    if !facts.claims.inventory.is_empty() {
+        let what =
+            format!("sandboxes from before Crossfade are on {name}: {}", some(&facts.claims.inventory));
+        refuse(what, "inventory.json", "delete or move these pods, then run crossfade-bootstrap unit sweep");
+    }
+    for side in &facts.claims.attached {
+        let what = format!("the policy attaches pods to the network {side}, whose profile is {name}");
+        refuse(
+            what,
+            "policy.json",
+            "flip the node first: crossfade-bootstrap policy set; then move its pods",
+        );
+    }
+    for cni in &facts.in_use {
+        if cni.profile.name == *name || cni.profile.parts.contains(name) {
+            let what = format!("{} is of {} and has what {name} leaves", cni.whose, cni.profile.name);
+            refuse(what, &cni.whose, "what both use cannot be told apart; clean up when neither is in use");
+        }
+    }
+    if let Some(conf) = &facts.used_conf {
+        let what = format!("{} is the conf that the runtime uses, and it is of {name}", conf.display());
+        refuse(what, &conf.display().to_string(), "have the new CNI's conf in place, and make it sort first");
+    }
+    if !facts.agents.is_empty() {
+        let what = format!("the agent of {name} runs: {}", some(&facts.agents));
+        refuse(
+            what,
+            "agent",
+            "remove its DaemonSet from this node first; an agent makes again what is removed",
+        );
+    }
+    if !facts.answering.is_empty() {
+        let what = format!("the agent of {name} answers: {}", some(&facts.answering));
+        refuse(
+            what,
+            "agent",
+            "remove its DaemonSet from this node first; an agent makes again what is removed",
+        );
+    }
+    let live = live(facts, leaves);
+    if !live.is_empty() {
+        let what = format!("pods live on {name}: {}", some(&live));
+        refuse(
+            what,
+            "interfaces",
+            "delete or move these pods; ip -d link show NAME tells the namespace of the other end",
+        );
+    }
+    let leases = facts.files.leases.iter().flat_map(|dir| &dir.live).cloned().collect::<Vec<_>>();
+    if !leases.is_empty() {
+        let what = format!("sandboxes that live hold addresses of {name}: {}", some(&leases));
+        refuse(what, "leases", "delete or move these pods");
+    }
+    if !facts.kernel.unread.is_empty() {
+        let what = format!("not everything can be read: {}", some(&facts.kernel.unread));
+        refuse(
+            what,
+            "kernel",
+            "run the command as root in the node's own network namespace, with what the message names installed",
+        );
+    }
+    all
+}
+
+/// Interfaces of pods whose other end is in a pod.
+fn live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
+    let links = &facts.kernel.links;
+    let mut all = Vec::new();
+    for left in &leaves.links {
+        let is = |link: &&crate::commands::cleanup::kernel::LinkFact| {
+            left.name.matches(&link.name) && link.kind.as_deref() == Some(left.kind.as_str())
+        };
+        for link in links.iter().filter(is) {
+            let ports = links.iter().filter(|port| port.master == Some(link.index));
+            match left.role {
+                LinkRole::Pod if link.peer_elsewhere => all.push(link.name.clone()),
+                LinkRole::Bridge if !super::network::is_somebody_else_s_bridge(facts, &link.name) => {
+                    all.extend(ports.map(|port| format!("{} at {}", port.name, link.name)));
+                }
+                LinkRole::Switch => {
+                    let ports = ports.filter(|port| port.peer_elsewhere);
+                    all.extend(ports.map(|port| format!("{} at {}", port.name, link.name)));
+                }
+                LinkRole::Own | LinkRole::Pod | LinkRole::Bridge | LinkRole::Down => {}
+            }
+        }
+    }
+    all
+}
+
+fn some(all: &[String]) -> String {
+    let named = all.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match all.len().checked_sub(MOST_NAMED) {
+        Some(more) if more > 0 => format!("{named}, and {more} more"),
+        _ => named,
+    }
+}

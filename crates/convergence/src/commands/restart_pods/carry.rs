@@ -1,0 +1,347 @@
+//! The moves of pods, one after the other. They reach the node only by a [`NodeClient`], so that its rules are tested without one.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use types::eviction::{Answer, Depth};
+use types::exit::Exit;
+use types::problem::Problem;
+
+use crate::commands::restart_pods::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
+use crate::commands::restart_pods::facts::Facts;
+use crate::node::attachments::{Life, attached};
+use crate::publish::pods::{BoundPod, Owner};
+use crate::runtime::Sandbox;
+
+/// Between two polls.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Between two requests for a pod whose budget allows nothing, where the API server names no time; and the longest that it may name.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long a pod that was evicted may take to come back to this node, if its owner does not have to bring it here.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// What reaches the node and the cluster.
+pub trait NodeClient {
+    /// What there is now.
+    ///
+    /// # Errors
+    /// The runtime or the API server does not answer.
+    fn gather(&mut self) -> Result<Facts, Problem>;
+    /// Evicts a pod, or asks what the API server would say.
+    fn evict(&mut self, pod: &BoundPod, depth: Depth) -> Answer;
+    fn delete(&mut self, pod: &BoundPod) -> Answer;
+    /// Ends the containers of a sandbox within their grace, and the sandbox.
+    ///
+    /// # Errors
+    /// In words: the runtime did not do it.
+    fn stop(&mut self, sandbox: &str, grace: Duration) -> Result<(), String>;
+    /// The time since some moment.
+    fn now(&self) -> Duration;
+    fn sleep(&mut self, time: Duration);
+    /// Says what goes on.
+    fn report(&mut self, line: &str);
+}
+
+/// What became of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestartOutcome {
+    /// It, or a pod of its owner in its place, is back on this node, Ready and on the right network, in this sandbox.
+    Back(String),
+    /// It is gone, and no pod of its owner has come to this node.
+    Gone,
+    /// It was gone, or as it should be, when its turn came.
+    Skipped,
+    /// It was left as it is; why, and what to do.
+    Left(Problem),
+}
+
+/// A pod that had its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodRestart {
+    pub candidate: Candidate,
+    /// What became of it.
+    pub outcome: RestartOutcome,
+}
+
+/// Why the pods after one were not touched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interruption {
+    /// The exit status that it means.
+    pub exit: Exit,
+    pub why: Vec<Problem>,
+}
+
+/// Everything that was done.
+#[derive(Debug, Default)]
+pub struct RestartResult {
+    /// The pods that had their turn.
+    pub done: Vec<PodRestart>,
+    /// Why it ended before the last one.
+    pub stopped: Option<Interruption>,
+}
+
+/// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
+pub fn carry(
+    hand: &mut impl NodeClient,
+    wanted: &RestartOptions,
+    first: Vec<Candidate>,
+    within: Duration,
+) -> RestartResult {
+    let mut carried = RestartResult::default();
+    for candidate in first.into_iter().filter(|next| next.fate.is_act()) {
+        let outcome = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
+        match outcome {
+            Ok(outcome) => carried.done.push(PodRestart { candidate, outcome }),
+            Err(stopped) => {
+                carried.stopped = Some(stopped);
+                break;
+            }
+        }
+    }
+    carried
+}
+
+struct Move<'a, H> {
+    hand: &'a mut H,
+    wanted: &'a RestartOptions,
+    within: Duration,
+    candidate: &'a Candidate,
+}
+
+/// What an owner has to bring back.
+struct Successor {
+    owner: Option<Owner>,
+    /// The pods that the owner had here before.
+    before: BTreeSet<String>,
+}
+
+impl<H: NodeClient> Move<'_, H> {
+    fn carry(mut self) -> Result<RestartOutcome, Interruption> {
+        let facts = self.gather()?;
+        let now = decide(&facts, self.wanted);
+        if !now.refusals.is_empty() {
+            return Err(Interruption { exit: Exit::No, why: now.refusals });
+        }
+        let same = |candidate: &&Candidate| {
+            candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
+        };
+        let is_due = now.candidates.iter().any(|candidate| same(&candidate));
+        let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
+            return Ok(RestartOutcome::Skipped);
+        };
+        match self.candidate.fate {
+            PodDisposition::Restarted => self.restart(pod),
+            PodDisposition::Evicted
+            | PodDisposition::Deleted
+            | PodDisposition::Leaves
+            | PodDisposition::Stays(_) => self.remove(pod, &facts),
+        }
+    }
+
+    fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<RestartOutcome, Interruption> {
+        let is_evicted = self.candidate.fate == PodDisposition::Evicted;
+        if let Some(outcome) =
+            self.ask(pod, if is_evicted { PodRequest::Evict } else { PodRequest::Delete })?
+        {
+            return Ok(outcome);
+        }
+        let done = if is_evicted { "evicted" } else { "deleted" };
+        self.report(&format!("is {done}; waiting until it is gone"));
+        let owner = pod.owner.clone().filter(|_| is_evicted);
+        let of_owner = |pod: &&BoundPod| owner.is_some() && pod.owner == owner;
+        let before = facts.pods.iter().filter(of_owner).map(|pod| pod.uid.clone()).collect();
+        self.until_gone(pod)?;
+        self.successor(&Successor { owner, before }, pod.is_ready)
+    }
+
+    fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
+        // A restart in place is no eviction, so only this check asks the budgets.
+        if let Some(outcome) = self.ask(pod, PodRequest::Try)? {
+            return Ok(outcome);
+        }
+        self.report("is stopped; kubelet starts it in a new sandbox");
+        let stopped = self.hand.stop(&self.candidate.sandbox, Duration::from_secs(pod.grace_secs));
+        stopped.map_err(|why| self.failed(&why))?;
+        self.until_back(&pod.uid, &pod.containers, pod.is_ready)
+    }
+
+    /// Asks until the API server allows it; what became of the pod if it does not.
+    fn ask(&mut self, pod: &BoundPod, ask: PodRequest) -> Result<Option<RestartOutcome>, Interruption> {
+        let end = self.hand.now() + self.within;
+        let mut is_told = false;
+        loop {
+            let answer = match ask {
+                PodRequest::Evict => self.hand.evict(pod, Depth::Carried),
+                PodRequest::Try => self.hand.evict(pod, Depth::Tried),
+                PodRequest::Delete => self.hand.delete(pod),
+            };
+            let (after, what) = match answer {
+                Answer::Accepted => return Ok(None),
+                Answer::Gone | Answer::NamespaceGoes => return Ok(Some(RestartOutcome::Skipped)),
+                Answer::Budget(after) => (after, "a PodDisruptionBudget does not allow it now"),
+                Answer::Busy(after) => (after, "the API server has too much to do"),
+                Answer::TwoBudgets => {
+                    let fix = format!(
+                        "leave one of them: kubectl -n {} get poddisruptionbudgets; then run the command again",
+                        pod.namespace
+                    );
+                    let what =
+                        "more than one PodDisruptionBudget selects it, so that no eviction of it succeeds";
+                    return Ok(Some(RestartOutcome::Left(self.problem(what, &fix))));
+                }
+                Answer::Failed(why) => return Err(self.failed(&why)),
+            };
+            let wait = after.map_or(ASK_AGAIN, |secs| Duration::from_secs(secs.into())).clamp(PAUSE, LONGEST);
+            if self.hand.now() + wait > end {
+                let what = format!("{what}, and has not for {} s", self.within.as_secs());
+                let fix = format!(
+                    "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
+                    pod.namespace
+                );
+                return Ok(Some(RestartOutcome::Left(self.problem(&what, &fix))));
+            }
+            if !is_told {
+                self.report(&format!("waits: {what}"));
+                is_told = true;
+            }
+            self.hand.sleep(wait);
+        }
+    }
+
+    fn until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
+        let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.within;
+        loop {
+            let facts = self.gather()?;
+            let lives = facts.pod(&pod.uid).is_some_and(|pod| !pod.has_ended);
+            if !lives && facts.sandboxes_of(&pod.uid).next().is_none() {
+                return Ok(());
+            }
+            if self.hand.now() >= end {
+                let what = format!("it is not gone after its grace and {} s", self.within.as_secs());
+                let fix =
+                    "find out with crossfade-bootstrap doctor what holds it, then run the command again";
+                return Err(self.stopped(&what, fix));
+            }
+            self.hand.sleep(PAUSE);
+        }
+    }
+
+    /// Waits for a pod of the same owner that comes to this node.
+    fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<RestartOutcome, Interruption> {
+        let Some(owner) = &successor.owner else { return Ok(RestartOutcome::Gone) };
+        let comes_here = owner.kind == "DaemonSet";
+        let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
+        loop {
+            let facts = self.gather()?;
+            let found = facts.pods.iter().find(|pod| {
+                pod.owner.as_ref() == Some(owner) && !pod.is_leaving && !successor.before.contains(&pod.uid)
+            });
+            if let Some(pod) = found {
+                return self.until_back(&pod.uid, &BTreeSet::new(), was_ready);
+            }
+            if self.hand.now() >= end {
+                return if comes_here {
+                    let what = format!(
+                        "its DaemonSet has made no other pod on this node within {} s",
+                        self.within.as_secs()
+                    );
+                    let fix = "look at the DaemonSet: kubectl describe daemonset; then run the command again";
+                    Err(self.stopped(&what, fix))
+                } else {
+                    Ok(RestartOutcome::Gone)
+                };
+            }
+            self.hand.sleep(PAUSE);
+        }
+    }
+
+    /// Waits until the pod of this UID has a new sandbox on the right network, and is Ready if its predecessor was.
+    fn until_back(
+        &mut self,
+        uid: &str,
+        before: &BTreeSet<String>,
+        was_ready: bool,
+    ) -> Result<RestartOutcome, Interruption> {
+        let end = self.hand.now() + self.within;
+        loop {
+            let facts = self.gather()?;
+            let Some(pod) = facts.pod(uid) else { return Ok(RestartOutcome::Gone) };
+            let other = |sandbox: &&Sandbox| sandbox.uid == uid && sandbox.id != self.candidate.sandbox;
+            let sandbox = facts.sandboxes.iter().find(other);
+            if let Some(sandbox) = sandbox {
+                self.refuse_wrong(&facts, sandbox, pod)?;
+                let is_attached = facts.line(&sandbox.id).is_some_and(|line| line.life == Life::Attached);
+                // Until kubelet has looked, the pod's status is that of the containers before.
+                let is_new = !pod.containers.is_empty() && pod.containers.is_disjoint(before);
+                if is_attached && is_new && (pod.is_ready || !was_ready) {
+                    self.report(&format!("is back, in sandbox {}", sandbox.id));
+                    return Ok(RestartOutcome::Back(sandbox.id.clone()));
+                }
+            }
+            if self.hand.now() >= end {
+                let what = format!("it is not back and Ready after {} s", self.within.as_secs());
+                let fix = format!(
+                    "see kubectl -n {} describe pod {} and crossfade-bootstrap doctor, then run the command again",
+                    pod.namespace, pod.name
+                );
+                return Err(self.stopped(&what, &fix));
+            }
+            self.hand.sleep(PAUSE);
+        }
+    }
+
+    /// A pod that came back on another network than the policy says, or past Crossfade.
+    fn refuse_wrong(&self, facts: &Facts, sandbox: &Sandbox, pod: &BoundPod) -> Result<(), Interruption> {
+        let Some(policy) = &facts.policy else { return Ok(()) };
+        let fix = "find out why with crossfade-bootstrap doctor before you move another pod";
+        match facts.line(&sandbox.id) {
+            Some(line) if line.life == Life::Attached => {
+                let (is, to) = (attached::phase(line, Some(policy)), phase_of(policy, sandbox, Some(pod)));
+                if is == Some(to) {
+                    return Ok(());
+                }
+                let is = is.map_or("in no phase of the policy", types::policy::Phase::as_str);
+                Err(self.stopped(&format!("it came back attached {is}, and the policy says {to}"), fix))
+            }
+            Some(_) => Ok(()),
+            None if pod.is_ready && !pod.containers.is_empty() => {
+                Err(self.stopped(&format!("sandbox {} came up past Crossfade", sandbox.id), fix))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn gather(&mut self) -> Result<Facts, Interruption> {
+        self.hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })
+    }
+
+    fn report(&mut self, what: &str) {
+        self.hand.report(&format!("pod {} {what}", self.candidate.title()));
+    }
+
+    fn problem(&self, what: &str, fix: &str) -> Problem {
+        let title = self.candidate.title();
+        Problem::new(format!("pod {title}: {what}")).at(format!("pod {title}")).fix(fix)
+    }
+
+    fn stopped(&self, what: &str, fix: &str) -> Interruption {
+        Interruption { exit: Exit::No, why: vec![self.problem(what, fix)] }
+    }
+
+    fn failed(&self, what: &str) -> Interruption {
+        let fix = "remove the cause, then run the same command again; it goes on where it stopped";
+        Interruption { exit: Exit::Failed, why: vec![self.problem(what, fix)] }
+    }
+}
+
+/// What the API server is asked for.
+#[derive(Debug, Clone, Copy)]
+enum PodRequest {
+    Evict,
+    Try,
+    Delete,
+}
+
+#[cfg(test)]
+mod tests;

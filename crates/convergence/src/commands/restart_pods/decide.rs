@@ -1,0 +1,295 @@
+//! The order in which pods are moved, and the reasons of those that stay. Pure.
+
+use types::eviction::STAY;
+use types::glob::matches;
+use types::pod::Pod;
+use types::policy::{Attach, Phase, Policy};
+use types::problem::Problem;
+
+use crate::commands::restart_pods::facts::Facts;
+use crate::node::attachments::attached;
+use crate::node::attachments::selection::is_selected;
+use crate::publish::pods::BoundPod;
+use crate::runtime::Sandbox;
+
+/// What was asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RestartOptions {
+    /// Only pods that were attached in this phase, or have a network of this name.
+    pub on: Option<String>,
+    /// Only these pods; all of them if it is empty. `NAMESPACE/NAME`, in which `*` stands for any text, as in the lists below.
+    pub pods: Vec<String>,
+    /// Pods are restarted where they are.
+    pub in_place: bool,
+    /// Also those with a hook, which is not run then.
+    pub skip_pre_stop: bool,
+    /// Pods that may be deleted although no controller makes them again.
+    pub delete_bare: Vec<String>,
+    /// The data of emptyDirs may be lost.
+    pub delete_empty_dir: bool,
+    /// Pods that may be disrupted although they ask not to be, or are a Job's.
+    pub disrupt: Vec<String>,
+}
+
+/// One pod that is not as the policy says, or that was asked for by `--on`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub namespace: String,
+    pub name: String,
+    pub uid: String,
+    pub sandbox: String,
+    /// The phase that it was attached in; none if no phase of the policy attaches so.
+    pub from: Option<Phase>,
+    /// The phase in which the policy would attach it now.
+    pub to: Phase,
+    /// What becomes of it.
+    pub fate: PodDisposition,
+}
+
+/// What becomes of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodDisposition {
+    /// It is evicted, and its owner makes another one.
+    Evicted,
+    /// It is deleted for good, since the operator named it.
+    Deleted,
+    /// Its containers end, and kubelet starts them in a new sandbox.
+    Restarted,
+    /// It is on its way out already.
+    Leaves,
+    Stays(StayReason),
+}
+
+/// Why a pod stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StayReason {
+    /// kubelet made it from a file of the node.
+    Static,
+    /// No record says what it is attached to.
+    Unrecorded,
+    /// The API server has no such pod on this node.
+    Unknown,
+    /// The policy would attach it to the same networks.
+    Same,
+    /// An annotation asks not to disrupt it.
+    Undisturbed,
+    EmptyDir,
+    OfJob,
+    /// No controller makes it again.
+    Bare,
+    /// Its containers would not start again.
+    Once,
+    /// A hook would not run.
+    PreStop,
+}
+
+impl StayReason {
+    /// The reason, in one word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Static => "static",
+            Self::Unrecorded => "unrecorded",
+            Self::Unknown => "unknown",
+            Self::Same => "same",
+            Self::Undisturbed => "undisturbed",
+            Self::EmptyDir => "empty-dir",
+            Self::OfJob => "of-job",
+            Self::Bare => "bare",
+            Self::Once => "once",
+            Self::PreStop => "pre-stop",
+        }
+    }
+
+    /// The reason for people, and what to do about it.
+    #[must_use]
+    pub const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Static => (
+                "kubelet made it from a file of the node",
+                "move its manifest out of kubelet's directory until the pod is gone, then back",
+            ),
+            Self::Unrecorded => (
+                "no record and no inventory says what it is attached to",
+                "look at it with crossfade-bootstrap doctor, then delete the pod",
+            ),
+            Self::Unknown => (
+                "the API server has no such pod on this node, so kubelet ends its sandbox",
+                "wait a minute; if the sandbox stays, look at it with crictl pods",
+            ),
+            Self::Same => (
+                "the policy would attach it to the same networks again",
+                "flip the policy first, or leave --on out",
+            ),
+            Self::Undisturbed => (
+                "an annotation asks not to disrupt it",
+                "name the pod with --disrupt to move it all the same",
+            ),
+            Self::EmptyDir => (
+                "it has an emptyDir, whose data an eviction deletes",
+                "say --delete-emptydir-data if the data may be lost, or restart it with --in-place",
+            ),
+            Self::OfJob => (
+                "a Job runs it, and would begin again",
+                "let it end, or name it with --disrupt to move it all the same",
+            ),
+            Self::Bare => (
+                "nobody makes it again when it is gone",
+                "delete it with --delete-bare, or restart it with --in-place",
+            ),
+            Self::Once => (
+                "its restartPolicy is not Always, so its containers might not start again",
+                "evict it: run the command without --in-place",
+            ),
+            Self::PreStop => (
+                "it has a preStop hook, which only kubelet runs",
+                "evict it without --in-place, or say --skip-pre-stop if the hook need not run",
+            ),
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Default)]
+pub struct Decision {
+    /// Why nothing may be done now, all of it.
+    pub refusals: Vec<Problem>,
+    /// The pods, in the order in which they go; those that stay are last.
+    pub candidates: Vec<Candidate>,
+}
+
+#[must_use]
+pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
+    let mut refusals = facts.obstacles.clone();
+    if let Some(step) = facts.step.as_ref().filter(|step| step.state.is_in_transit()) {
+        let what = format!(
+            "run {} of kubectl crossfade roll is about to bring this node to phase {}",
+            step.run, step.to
+        );
+        let fix =
+            "let the run move the pods, or take the node out of it with kubectl crossfade roll skip or abort";
+        refusals.push(Problem::new(what).at("the Node's annotation crossfade/step").fix(fix));
+    }
+    let Some(policy) = &facts.policy else { return Decision { refusals, candidates: Vec::new() } };
+    let mut candidates: Vec<Candidate> =
+        facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, wanted, sandbox)).collect();
+    // A pod of a DaemonSet comes back to this node at once, and others may need it: the DNS of the node, or a proxy.
+    let is_daemon = |candidate: &Candidate| {
+        let owner = facts.pod(&candidate.uid).and_then(|pod| pod.owner.as_ref());
+        owner.is_some_and(|owner| owner.kind == "DaemonSet")
+    };
+    candidates.sort_by_cached_key(|candidate| {
+        (
+            !candidate.fate.is_act(),
+            !is_daemon(candidate),
+            candidate.namespace.clone(),
+            candidate.name.clone(),
+            candidate.sandbox.clone(),
+        )
+    });
+    Decision { refusals, candidates }
+}
+
+/// A sandbox, if it is not as it would be made now, or has what was asked for.
+fn candidate(
+    facts: &Facts,
+    policy: &Policy,
+    wanted: &RestartOptions,
+    sandbox: &Sandbox,
+) -> Option<Candidate> {
+    let title = format!("{}/{}", sandbox.namespace, sandbox.name);
+    let is_named = |globs: &[String]| globs.iter().any(|glob| matches(glob, &title));
+    if !wanted.pods.is_empty() && !is_named(&wanted.pods) {
+        return None;
+    }
+    let pod = facts.pod(&sandbox.uid);
+    let to = phase_of(policy, sandbox, pod);
+    let line = facts.line(&sandbox.id);
+    let from = line.and_then(|line| attached::phase(line, Some(policy)));
+    let is_right = from == Some(to);
+    let is_wanted = match (&wanted.on, line) {
+        (None, _) => !is_right,
+        (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
+        (Some(_), None) => false,
+    };
+    let fate = match (line, pod) {
+        (None, _) => PodDisposition::Stays(StayReason::Unrecorded),
+        (Some(_), None) => PodDisposition::Stays(StayReason::Unknown),
+        (Some(_), Some(_)) if is_right => PodDisposition::Stays(StayReason::Same),
+        (Some(_), Some(pod)) => fate(pod, wanted, is_named),
+    };
+    let (namespace, name, uid) = (sandbox.namespace.clone(), sandbox.name.clone(), sandbox.uid.clone());
+    is_wanted.then(|| Candidate { namespace, name, uid, sandbox: sandbox.id.clone(), from, to, fate })
+}
+
+/// The phase that a pod of this name would be attached in now.
+pub fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Phase {
+    let named = Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) };
+    let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
+    let attach = policy.choose(&named, annotation).attach;
+    let primary = match attach {
+        Attach::One(side) => side,
+        Attach::Both => policy.both.primary(),
+    };
+    Phase::of(attach, primary)
+}
+
+fn fate(pod: &BoundPod, wanted: &RestartOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
+    let owner = pod.owner.as_ref().map(|owner| owner.kind.as_str());
+    let asks_to_stay =
+        STAY.iter().any(|(key, value)| pod.annotations.get(*key).is_some_and(|is| is == value));
+    let may_disrupt = is_named(&wanted.disrupt);
+    if pod.is_static {
+        PodDisposition::Stays(StayReason::Static)
+    } else if pod.is_leaving || pod.has_ended {
+        PodDisposition::Leaves
+    } else if asks_to_stay && !may_disrupt {
+        PodDisposition::Stays(StayReason::Undisturbed)
+    } else if wanted.in_place {
+        match pod {
+            pod if !pod.restarts_always => PodDisposition::Stays(StayReason::Once),
+            pod if pod.has_pre_stop && !wanted.skip_pre_stop => PodDisposition::Stays(StayReason::PreStop),
+            _ => PodDisposition::Restarted,
+        }
+    } else if pod.has_empty_dir && !wanted.delete_empty_dir && owner != Some("DaemonSet") {
+        PodDisposition::Stays(StayReason::EmptyDir)
+    } else {
+        match owner {
+            None if is_named(&wanted.delete_bare) => PodDisposition::Deleted,
+            None => PodDisposition::Stays(StayReason::Bare),
+            Some("Job") if !may_disrupt => PodDisposition::Stays(StayReason::OfJob),
+            Some(_) => PodDisposition::Evicted,
+        }
+    }
+}
+
+impl PodDisposition {
+    /// Whether something is done to the pod.
+    #[must_use]
+    pub const fn is_act(self) -> bool {
+        matches!(self, Self::Evicted | Self::Deleted | Self::Restarted)
+    }
+
+    /// In one word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Evicted => "evict",
+            Self::Deleted => "delete",
+            Self::Restarted => "restart",
+            Self::Leaves => "leaves",
+            Self::Stays(_) => "stays",
+        }
+    }
+}
+
+impl Candidate {
+    /// `NAMESPACE/NAME`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+pub mod tests;

@@ -1,0 +1,235 @@
+//! The files that are baked: the pure decision.
+//!
+//! | image | the policy is given by | node.json is given by | policy | `confDir` | labels and taints |
+//! |---|---|---|---|---|---|
+//! | migration | options | options | of both networks | `--mode`, else private | of the options, and the usual ones of `--new` |
+//! | migration | options | a file | of both networks | the file's: private or shared | the file's |
+//! | migration | a file | options | the file, to the byte | `--mode`, else private | of the options, and the usual ones of its `networks.new` |
+//! | migration | a file | a file | the file, to the byte | the file's: private or shared | the file's |
+//! | final | no option | options | none | none | of the options |
+//! | final | no option | a file | none | the file's: none | the file's |
+//!
+//! `bake` writes nothing if anything is wrong. It names everything that is, and ends with the first exit status of this table that applies:
+//!
+//! | wrong | in options | in a file | on the tree |
+//! |---|---|---|---|
+//! | an option that a final image has no use for, or one that a migration image lacks | 2 | | |
+//! | settings that a node could not use | 2 | 78 | |
+//! | `confDir` of another image | | 78 | |
+//! | the runtime's conf directory is not known, and options name the networks | | | 3 |
+//! | settings that count before those that are baked | | | 3 |
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use types::node::{Mode, Node};
+use types::policy::{Phase, Side};
+use types::problem::Problem;
+use types::profile::{self, Profile};
+use types::taint;
+
+use crate::change::obstacles::Obstacles;
+use crate::failure::Failure;
+use crate::image::bake::facts::BakeFacts;
+use crate::image::bake::registration::{self, Registration};
+use crate::image::bake::sides::{self, NetworkSpecs, pretty};
+use crate::image::bake::{BakeOptions, Image};
+use crate::kubelet::refusals;
+use crate::node::policy::secondary;
+
+#[derive(Debug)]
+pub struct BakeDecision {
+    /// The policy; none in a final image.
+    pub policy: Option<Vec<u8>>,
+    /// node.json.
+    pub node: Vec<u8>,
+    /// What a person may want to know.
+    pub notes: Vec<String>,
+}
+
+/// node.json as it is made of options; keys in the order in which a person reads them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeFile<'a> {
+    version: u32,
+    conf_dir: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    taints: &'a [taint::Taint],
+}
+
+/// The options with which whole files are given.
+const FROM_POLICY: &str = "--from-policy";
+const FROM_NODE: &str = "--from-node";
+
+/// Where settings come from, which decides the exit status of a mistake in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Options,
+    File,
+}
+
+impl Origin {
+    const fn of(file: Option<&Vec<u8>>) -> Self {
+        if file.is_some() { Self::File } else { Self::Options }
+    }
+
+    /// Adds a mistake in settings of this origin; `file` is the option with which a file is given.
+    fn unusable(self, why: impl Into<Problem>, file: &str, obstacles: &mut Obstacles) {
+        let mut problem = why.into();
+        match self {
+            Self::Options => {
+                if problem.fix.is_empty() {
+                    problem.fix = "correct the option that says so, then run bake again".into();
+                }
+                obstacles.add_usage(problem);
+            }
+            Self::File => {
+                if problem.place.is_empty() {
+                    problem.place = format!("the file of {file}");
+                }
+                if problem.fix.is_empty() {
+                    problem.fix = format!("correct the file of {file}, then run bake again");
+                }
+                obstacles.add_settings(Some(problem));
+            }
+        }
+    }
+}
+
+/// Decides, or finds everything that stands in the way.
+///
+/// # Errors
+/// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
+pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
+    let (mut obstacles, mut notes) = (Obstacles::default(), Vec::new());
+    let mut policy = None;
+    let new = match wanted.image {
+        Image::Migration => {
+            policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut obstacles));
+            policy.as_deref().and_then(|bytes| {
+                checked(bytes, Origin::of(facts.policy.as_ref()), &mut obstacles, &mut notes)
+            })
+        }
+        Image::Final => last(wanted, &mut obstacles),
+    };
+    let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut obstacles));
+    fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut obstacles, &mut notes);
+    for path in &facts.hiding {
+        let path = path.display().to_string();
+        obstacles.add(
+            Problem::new(format!("{path} counts before what is baked"))
+                .fix(format!("remove {path}, or bake it with --from-policy or --from-node"))
+                .at(path),
+        );
+    }
+    if facts.is_off {
+        notes.push(
+            "/etc/crossfade/disabled is there, so nodes of this image come up without Crossfade".into(),
+        );
+    }
+    obstacles.refuse()?;
+    Ok(BakeDecision { policy, node, notes })
+}
+
+/// The policy of options.
+fn migration(wanted: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
+    let conf_dir = match &facts.conf_dir {
+        Ok(dir) => dir,
+        Err(why) => {
+            let fix = if why.fix.is_empty() { "name the runtime" } else { &why.fix };
+            obstacles
+                .add(why.clone().fix(format!("{fix}; a whole node.json (--from-node) can name it, too")));
+            return None;
+        }
+    };
+    let sides = NetworkSpecs::of(wanted, conf_dir, obstacles)?;
+    Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
+}
+
+/// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
+fn checked(
+    bytes: &[u8],
+    origin: Origin,
+    obstacles: &mut Obstacles,
+    notes: &mut Vec<String>,
+) -> Option<&'static Profile> {
+    let policy = match secondary::parse(bytes) {
+        Ok(policy) => policy,
+        Err(why) => {
+            origin.unusable(format!("policy: {why}"), FROM_POLICY, obstacles);
+            return None;
+        }
+    };
+    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, obstacles));
+    notes.extend(sides::notes(&policy));
+    policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
+}
+
+/// A final image: there is nothing to choose.
+fn last(wanted: BakeOptions<'_>, obstacles: &mut Obstacles) -> Option<&'static Profile> {
+    let given = [
+        ("--old", wanted.old.is_some()),
+        ("--old-conf", !wanted.old_conf.is_empty()),
+        ("--new-conf", !wanted.new_conf.is_empty()),
+        ("--old-cidr", !wanted.old_cidrs.is_empty()),
+        ("--new-cidr", !wanted.new_cidrs.is_empty()),
+        ("--phase", wanted.phase.is_some()),
+        ("--mode", wanted.mode.is_some()),
+        ("--from-policy", wanted.has_policy_file),
+    ];
+    for (option, _) in given.into_iter().filter(|(_, given)| *given) {
+        let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
+        obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
+    }
+    wanted.new.and_then(|name| sides::known(Side::New, name, obstacles).flatten())
+}
+
+/// node.json of options.
+fn settings(wanted: BakeOptions<'_>, new: Option<&'static Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
+    let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
+    let usual = migration.and_then(|profile| profile.migration.as_ref());
+    let Registration { labels, taints } = registration::decide(wanted, usual, obstacles);
+    let mode = match wanted.image {
+        Image::Migration => wanted.mode.unwrap_or(Mode::Private),
+        Image::Final => Mode::Without,
+    };
+    pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels: &labels, taints: &taints })
+}
+
+/// A `confDir` that belongs to the other kind of image.
+fn conf_dir(expected: &str) -> Problem {
+    Problem::new(format!("node.json: confDir: expected {expected}"))
+        .at("node.json, confDir")
+        .fix("set confDir in the file of --from-node, or name the other --image")
+}
+
+/// Holds a node.json against Crossfade's rules, those of kubelet, and what its image is for.
+fn fits(bytes: &[u8], (image, origin): (Image, Origin), obstacles: &mut Obstacles, notes: &mut Vec<String>) {
+    let node = match Node::parse(bytes) {
+        Ok(node) => node,
+        Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, obstacles),
+    };
+    refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
+    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
+    match (image, node.conf_dir) {
+        (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
+        (Image::Migration, Mode::Without) => {
+            obstacles.add_settings(Some(conf_dir("private or shared in a migration image, found none")));
+        }
+        (Image::Final, Mode::Private | Mode::Shared) => {
+            obstacles.add_settings(Some(conf_dir("none in a final image")));
+        }
+    }
+    let says_nothing = node.labels.is_empty() && node.taints.is_empty();
+    if image == Image::Final && says_nothing {
+        notes.push(
+            "no label and no taint: a final image without them does not need the package at all".into(),
+        );
+    }
+    notes.extend(node.taints.iter().filter_map(registration::lifter));
+    if !node.kubelet.register && !says_nothing {
+        notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
+    }
+}
