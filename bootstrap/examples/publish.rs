@@ -118,7 +118,7 @@ fn report(order: &Value) -> anyhow::Result<NodeReport> {
         message: text(&order["message"]),
         // The keys of the annotation are among those of the line.
         observed: Observed {
-            boot_id: shim::boot::boot_id()?.to_owned(),
+            boot_id: shim::host::boot::boot_id()?.to_owned(),
             ..serde_json::from_value(order.clone())?
         },
         clears_network_unavailable: order["clears"] == true,

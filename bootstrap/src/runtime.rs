@@ -14,7 +14,7 @@ pub mod running_adds;
 
 use std::path::Path;
 
-use shim::file::read_bounded;
+use shim::host::file::read_bounded;
 
 /// Largest list that is read from a file, in bytes.
 const MAX_LIST_BYTES: usize = 256 << 20;

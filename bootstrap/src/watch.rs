@@ -24,7 +24,7 @@ use convergence::node::settings::Settings;
 use convergence::report::{Page, Report};
 use convergence::watch::{decide, memory, sweeps};
 use serde::Serialize;
-use shim::process::Process;
+use shim::host::process::Process;
 use types::exit::Exit;
 use types::problem::Problem;
 use types::status::Reason;
@@ -114,7 +114,7 @@ pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
         .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
     }
     let _lock = if wanted.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
-    shim::journal::init();
+    shim::host::journal::init();
     let settings = settings();
     if let Some(why) = settings.without_plugin() {
         let exit = without(&scope, &why.to_string())?;

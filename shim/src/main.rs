@@ -9,10 +9,13 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use shim::reply::{CniError, code};
-use shim::signal::Signals;
-use shim::version::Version;
-use shim::{journal, serve, trust};
+use shim::call::reply::{CniError, code};
+use shim::call::version::Version;
+use shim::host::signal::Signals;
+use shim::{
+    call::serve,
+    host::{journal, trust},
+};
 
 /// Serves the call, or prints the usage.
 fn main() -> ExitCode {

@@ -1,10 +1,10 @@
 //! Decides which records to close although the runtime sent no DEL. Pure.
 //!
-//! A runtime may forget a sandbox after a crash, after a reboot, or when it gives up on a DEL. [`crate::serve::pass`] carries the decision
+//! A runtime may forget a sandbox after a crash, after a reboot, or when it gives up on a DEL. [`crate::call::serve::pass`] carries the decision
 //! out.
 
-use crate::boot::Age;
-use crate::owner::Owner;
+use crate::attachment::owner::Owner;
+use crate::host::boot::Age;
 
 /// The state of one attachment in the runtime's list of sandboxes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shim::boot::Moment;
+use shim::host::boot::Moment;
 use types::attachment::{
     Attachment, Event, FORMAT, HostRoute, Intent, Leg, NetnsId, PodInterface, RouteStep, line,
 };
@@ -209,5 +209,5 @@ fn every_record_ever_written_is_read_and_todays_come_out_as_they_went_in() {
 
 /// Reads a record in this boot.
 fn parse(bytes: &[u8]) -> Result<Attachment, String> {
-    Attachment::parse(bytes, shim::boot::boot_id().ok())
+    Attachment::parse(bytes, shim::host::boot::boot_id().ok())
 }

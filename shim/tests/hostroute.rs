@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use namespaces::{Space, ample, privileged, unique};
 use nix::sched::{CloneFlags, setns};
-use shim::hostroute::{self, RoutedInterface};
-use shim::layout::Layout;
-use shim::pod_interfaces;
-use shim::route::{Budget, RouteError, SeenPod};
-use shim::version::{AddResult, Version};
+use shim::attachment::hostroute::{self, RoutedInterface};
+use shim::attachment::pod_interfaces;
+use shim::attachment::route::{Budget, RouteError, SeenPod};
+use shim::call::version::{AddResult, Version};
+use shim::node::layout::Layout;
 use types::attachment::HostRoute;
 
 /// A node whose pod has a Calico-like second network; the thread of the test is on the node.

@@ -10,8 +10,8 @@ use namespaces::node::Node;
 use namespaces::{Space, ample, privileged, unique, wait_until};
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
-use shim::local_cleanup::{CleanupReport, CleanupTarget, DelReach, OtherClaims, clean};
-use shim::netns::Netns;
+use shim::attachment::local_cleanup::{CleanupReport, CleanupTarget, DelReach, OtherClaims, clean};
+use shim::host::netns::Netns;
 
 /// A directory of leases without any plugin, gone with the test.
 struct Leases {

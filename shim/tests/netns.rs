@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use namespaces::{Space, ample, privileged};
-use shim::netns::Netns;
-use shim::route::Budget;
+use shim::attachment::route::Budget;
+use shim::host::netns::Netns;
 
 #[test]
 fn a_file_that_is_no_namespace_is_refused_by_name() {

@@ -5,7 +5,7 @@ mod namespaces;
 use namespaces::network::{Defaults, Kind, Network, pod};
 use namespaces::steps::{after_first, after_owner};
 use namespaces::{Space, ample, privileged};
-use shim::route::undo;
+use shim::attachment::route::undo;
 
 /// Both networks attached and the step done, in the order of a real ADD.
 fn attach_both(pod: &Space, first: &Network, owner: &Network, owner_gives: Defaults) {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use namespaces::network::{Defaults, Kind, Network, pod};
 use namespaces::steps::{after_first, after_owner};
 use namespaces::{Space, ample, attempt, privileged, wait_until};
-use shim::route::{RouteSide, undo};
+use shim::attachment::route::{RouteSide, undo};
 
 fn pair(kind: Kind) -> (Network, Network) {
     (Network::new(1, kind, "eth0"), Network::new(2, Kind::Subnet, "net1"))

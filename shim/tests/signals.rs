@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use shim::signal::Signals;
+use shim::host::signal::Signals;
 
 /// Longer than any wait that is ended by a signal, however slow the machine is.
 const NEVER: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use namespaces::node::Node;
 use namespaces::steps::{after_first, after_owner};
 use namespaces::{ample, privileged};
 use serde_json::{Value, json};
-use shim::route::{RouteSide, undo};
+use shim::attachment::route::{RouteSide, undo};
 
 fn address(conf: &Value, position: usize) -> String {
     let cidr = conf["prevResult"]["ips"][position]["address"].as_str().expect("an address");

@@ -2,7 +2,10 @@
 
 use std::io;
 
-use shim::{file, ledger, lock, ready, trust};
+use shim::{
+    host::{file, lock, trust},
+    node::{ledger, ready},
+};
 
 use super::files::{OPEN_DIR, empty, remove, remove_tree, set_aside, write};
 use super::inside::inside;

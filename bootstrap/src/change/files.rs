@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::fcntl::OFlag;
-use shim::file::{self, TEMP_PREFIX};
+use shim::host::file::{self, TEMP_PREFIX};
 
 use crate::host::mounts::Mounts;
 use convergence::change::Write;

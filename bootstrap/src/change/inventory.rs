@@ -2,9 +2,9 @@
 
 use std::io;
 
-use shim::inventory::{self, Entry};
-use shim::layout::Layout;
-use shim::store::{Store, StoredRecord};
+use shim::node::inventory::{self, Entry};
+use shim::node::layout::Layout;
+use shim::node::store::{Store, StoredRecord};
 
 /// Adds entries to the inventory; what has an entry or a record by now is left alone.
 ///

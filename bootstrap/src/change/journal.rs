@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shim::boot::{self, Moment};
-use shim::{file, trust};
+use shim::host::boot::{self, Moment};
+use shim::host::{file, trust};
 
 /// Largest journal that is read, in bytes.
 const MAX_BYTES: usize = 64 << 20;

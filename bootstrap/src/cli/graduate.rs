@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use shim::layout::RUNTIME_CACHE;
+use shim::node::layout::RUNTIME_CACHE;
 
 use super::options::{Global, InService, absolute};
 

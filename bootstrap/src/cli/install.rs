@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use shim::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
+use shim::node::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
 use types::node::{CniVersion, Mode};
 use types::policy::Side;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use shim::layout::CONF_DIR;
+use shim::node::layout::CONF_DIR;
 
 use super::Endpoint;
 

@@ -11,9 +11,12 @@ use convergence::node::facts::NodeFacts;
 use convergence::report::{Page, Report};
 use convergence::runtime::SandboxList;
 use serde::Serialize;
-use shim::owner::Owners;
-use shim::store::Store;
-use shim::{boot, inventory, ledger};
+use shim::attachment::owner::Owners;
+use shim::node::store::Store;
+use shim::{
+    host::boot,
+    node::{inventory, ledger},
+};
 use types::exit::Exit;
 use types::policy::Phase;
 

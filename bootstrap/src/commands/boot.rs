@@ -20,7 +20,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{BOOTED, KUBELET_ENV, UNFIT};
 use convergence::node::switch::OffSwitch;
 use convergence::runtime::facts::RuntimeFacts;
-use shim::layout::CONF_DIR;
+use shim::node::layout::CONF_DIR;
 
 use crate::change::outcome::{Changed, Outcome, finish};
 use crate::change::{ChangeHandler, Executor};
@@ -52,7 +52,7 @@ pub fn boot(global: &Global) -> Result<Changed, Failure> {
         return Ok(Changed::planned(changes, notes));
     }
     // It takes the ledger's lines where the disk cannot.
-    shim::journal::init();
+    shim::host::journal::init();
     let done =
         Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).carry_out(changes)?;
     Ok(Changed::applied(done, notes))

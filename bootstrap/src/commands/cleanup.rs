@@ -19,7 +19,7 @@ use std::path::Path;
 use convergence::commands::cleanup::decide::{Decision, Removal, Stage, decide};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
-use shim::boot;
+use shim::host::boot;
 use types::exit::Exit;
 use types::problem::Problem;
 use types::profile::{self, Profile};

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use shim::boot::{self, Moment};
+use shim::host::boot::{self, Moment};
 use types::node::Node;
 use types::problem::Problem;
 

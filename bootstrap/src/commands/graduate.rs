@@ -15,7 +15,7 @@ use convergence::change::Act;
 use convergence::commands::graduate::decide::{Decision, Stage, decide};
 use convergence::failure::Failure;
 use convergence::report::Report as _;
-use shim::ledger;
+use shim::node::ledger;
 use types::exit::Exit;
 
 use self::act::{GraduationHandler, noted};

@@ -18,8 +18,8 @@ use convergence::node::networks::needed;
 use convergence::node::settings::Settings;
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
-use shim::layout::{Layout, POLICY_FILE};
-use shim::store::Store;
+use shim::node::layout::{Layout, POLICY_FILE};
+use shim::node::store::Store;
 use types::exit::Exit;
 use types::policy::Policy;
 use types::problem::Problem;
@@ -210,7 +210,7 @@ impl ChangeHandler for InstallHandler<'_> {
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
-                let made = shim::file::create_private_dir(&Layout::default().run_dir);
+                let made = shim::host::file::create_private_dir(&Layout::default().run_dir);
                 made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
             }
             _ => None,

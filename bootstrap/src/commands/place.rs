@@ -1,8 +1,8 @@
 //! `place`: puts the package's plugin where the runtime looks for it. `watch` starts it as a unit of its own, for the unit of `watch`
 //! sees the runtime's directories read-only, and which they are is not known before the runtime tells.
 
-use shim::layout::PACKAGED_PLUGIN;
-use shim::trust;
+use shim::host::trust;
+use shim::node::layout::PACKAGED_PLUGIN;
 use types::problem::Problem;
 
 use crate::change::outcome::{Changed, finish};

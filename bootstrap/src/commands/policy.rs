@@ -13,8 +13,8 @@ use convergence::node::policy::secondary;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shim::layout::Layout;
-use shim::store::Store;
+use shim::node::layout::Layout;
+use shim::node::store::Store;
 use types::exit::Exit;
 use types::policy::{Phase, Policy};
 

@@ -19,7 +19,7 @@ use convergence::node::settings::{InvalidSettings, Settings};
 use convergence::report::{Page, Report};
 use convergence::runtime::answer::ConfUse;
 use serde::Serialize;
-use shim::store::Store;
+use shim::node::store::Store;
 use types::exit::Exit;
 use types::node::Mode;
 use types::observed::Attached;

@@ -2,7 +2,7 @@
 //!
 //! The verdict over one attachment is the shim's ([`shim::sweep::decide`]); here the facts for it are gathered, and what was decided
 //! is carried out one by one, each under its own lock and its own deadline. A pass that has no time left for an attachment leaves
-//! it to the next pass, which begins with it ([`shim::pass_order`]).
+//! it to the next pass, which begins with it ([`shim::node::pass_order`]).
 //!
 //! No list, no sweep: a runtime that does not answer ends the pass. A runtime that answers with nothing is believed only
 //! if nothing contradicts it: while the netns of an attachment that it would have to list is alive, the answer is taken for
@@ -23,20 +23,20 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::settings::directories::Directories;
 use convergence::runtime::SandboxList;
 use convergence::runtime::endpoint::RuntimeChoice;
-use shim::boot::{self};
-use shim::file::abandoned_temps;
-use shim::inventory::{self};
-use shim::layout::Layout;
-use shim::owner::Owners;
-use shim::pass_order::{self, TimeShares};
-use shim::reply::CniError;
-use shim::request::{Conf, Env};
-use shim::route::Budget;
-use shim::serve::Session;
-use shim::serve::pass::Pass;
-use shim::signal::Signals;
-use shim::store::Store;
-use shim::{hostroute, lock};
+use shim::attachment::owner::Owners;
+use shim::attachment::route::Budget;
+use shim::call::reply::CniError;
+use shim::call::request::{Conf, Env};
+use shim::call::serve::Session;
+use shim::call::serve::pass::Pass;
+use shim::host::boot::{self};
+use shim::host::file::abandoned_temps;
+use shim::host::signal::Signals;
+use shim::node::inventory::{self};
+use shim::node::layout::Layout;
+use shim::node::pass_order::{self, TimeShares};
+use shim::node::store::Store;
+use shim::{attachment::hostroute, host::lock};
 use types::exit::Exit;
 use types::policy::Policy;
 
@@ -111,7 +111,7 @@ pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Change
         notes.extend(stale.notes);
         return Ok(Changed::planned(changes, notes));
     }
-    shim::journal::init();
+    shim::host::journal::init();
     let signals =
         Signals::receive().map_err(|e| Failure::new(Exit::Failed, format!("receive signals: {e}")))?;
     // Each record says where its plugins are; this is for what has none.

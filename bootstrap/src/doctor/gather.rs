@@ -24,8 +24,8 @@ use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::look::ApiServerState;
-use shim::layout::{Layout, PROBED};
-use shim::{boot, hostports};
+use shim::node::layout::{Layout, PROBED};
+use shim::{host::boot, node::hostports};
 use types::node::{Mode, Node};
 use types::problem::Problem;
 
@@ -104,7 +104,7 @@ fn died<T>(source: &str) -> Source<T> {
 }
 
 fn text(root: &Root, path: &str) -> Option<String> {
-    let bytes = shim::file::read_regular(&root.entry(path), MAX_BYTES).ok()?;
+    let bytes = shim::host::file::read_regular(&root.entry(path), MAX_BYTES).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -118,7 +118,7 @@ fn gate(global: &Global, node: &NodeFacts, boot_id: &str) -> Option<Vec<Problem>
 /// Networks of whose pods some asked for host ports in this boot, while no plugin of the conf maps them.
 fn unmapped(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
     let confs = cni.networks.iter().filter_map(|network| network.conf.as_ref().ok());
-    let maps = |conf: &shim::conflist::Conflist| {
+    let maps = |conf: &shim::attachment::conflist::Conflist| {
         conf.plugins
             .iter()
             .any(|plugin| plugin.capabilities().iter().any(|name| name == hostports::CAPABILITY))

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use shim::layout::Layout;
-use shim::lock;
+use shim::host::lock;
+use shim::node::layout::Layout;
 
 use convergence::failure::Failure;
 use types::exit::Exit;

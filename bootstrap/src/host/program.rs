@@ -1,6 +1,6 @@
 //! Programs of other owners that Crossfade runs as root: found as the C library finds them, and held to the rule for files that root runs.
 //!
-//! The rule ([`shim::trust`]): the file, and every directory above it, belongs to root or to the uid of this process, and no other user may
+//! The rule ([`shim::host::trust`]): the file, and every directory above it, belongs to root or to the uid of this process, and no other user may
 //! write there. Crossfade refuses a program that breaks the rule. It does not skip to the next one of that name, which may be another
 //! program.
 
@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use shim::trust;
+use shim::host::trust;
 
 /// Where programs are looked for without a `PATH`. *Source*: man 3 `exec`.
 const USUAL_PATH: &str = "/bin:/usr/bin";

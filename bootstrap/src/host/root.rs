@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use shim::layout::{Layout, SETTINGS_DIRS};
+use shim::node::layout::{Layout, SETTINGS_DIRS};
 
 /// Links followed on one path before it is called a loop; the kernel's own limit.
 const MAX_LINKS: usize = 40;

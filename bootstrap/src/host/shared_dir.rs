@@ -16,7 +16,7 @@ use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
 use nix::unistd::Uid;
-use shim::file;
+use shim::host::file;
 
 /// Links followed on one path before it is called a loop; the kernel's own limit.
 const MAX_LINKS: usize = 40;

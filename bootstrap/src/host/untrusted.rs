@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::Layout;
-use shim::store::Store;
-use shim::trust;
+use shim::host::trust;
+use shim::node::layout::Layout;
+use shim::node::store::Store;
 
 /// How strictly Crossfade checks directories against the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

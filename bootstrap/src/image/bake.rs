@@ -13,7 +13,7 @@ use convergence::node::paths::NODE_FILE;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;
-use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::exit::Exit;
 use types::problem::Problem;
 

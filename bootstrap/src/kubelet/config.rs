@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use shim::file::read_regular;
+use shim::host::file::read_regular;
 use types::taint::{Taint, checked};
 
 use super::flags::values;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use shim::file::PRIVATE;
+use shim::host::file::PRIVATE;
 
 use crate::host::root::Root;
 use crate::kubelet::config;

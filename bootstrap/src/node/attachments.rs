@@ -10,12 +10,12 @@ pub mod sweep_candidates;
 
 use std::collections::BTreeSet;
 
-use shim::boot::{self, Age, Moment};
-use shim::conflist::Conflist;
-use shim::inventory::{self, Deleter, Entry};
-use shim::layout::Layout;
-use shim::owner::Sides;
-use shim::store::{DamagedFile, Key, Store};
+use shim::attachment::conflist::Conflist;
+use shim::attachment::owner::Sides;
+use shim::host::boot::{self, Age, Moment};
+use shim::node::inventory::{self, Deleter, Entry};
+use shim::node::layout::Layout;
+use shim::node::store::{DamagedFile, Key, Store};
 use types::attachment::{Attachment, Leg, Progress};
 use types::pod::Pod;
 use types::policy::{Policy, Side};
@@ -153,5 +153,5 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 /// When the inventory cannot be read.
 pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
     let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
-    Ok(inventory.attachments.iter().map(shim::inventory::Entry::key).collect())
+    Ok(inventory.attachments.iter().map(shim::node::inventory::Entry::key).collect())
 }

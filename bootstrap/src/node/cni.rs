@@ -5,7 +5,7 @@ use convergence::node::cni::CniFacts;
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::PACKAGED_PLUGIN;
+use shim::node::layout::PACKAGED_PLUGIN;
 
 use crate::node::conf::rooted;
 use crate::node::networks;

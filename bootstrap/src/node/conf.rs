@@ -7,7 +7,7 @@ pub mod rooted;
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 
 use crate::host::root::Root;
 

@@ -6,7 +6,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::Settings;
 use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
-use shim::layout::PLUGIN;
+use shim::node::layout::PLUGIN;
 use types::node::Mode;
 use types::problem::Problem;
 

@@ -6,8 +6,8 @@
 
 use convergence::node::identity::{BootRecord, Identity, VERSION};
 use convergence::node::paths::{BOOTED, IDENTITY};
-use shim::file::read_bounded;
-use shim::layout::BOOT_ID;
+use shim::host::file::read_bounded;
+use shim::node::layout::BOOT_ID;
 use types::problem::Problem;
 
 use crate::host::root::Root;

@@ -5,10 +5,10 @@ pub mod packaged_plugin;
 
 use std::path::{Path, PathBuf};
 
-use shim::conflist::Conflist;
-use shim::exec::Binary;
-use shim::file::read_bounded;
-use shim::trust;
+use shim::attachment::conflist::Conflist;
+use shim::host::exec::Binary;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use types::problem::Problem;
 use types::raw::RawObject;
 

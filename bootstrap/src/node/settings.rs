@@ -12,8 +12,8 @@ pub mod profiles;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use shim::file::read_bounded;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use types::node::Node;
 use types::raw::RawObject;
 

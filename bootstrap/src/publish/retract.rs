@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use convergence::publish::decide::{begin, retract as decide};
 use convergence::publish::report::FinalCondition;
 use k8s_openapi::jiff::Timestamp;
-use shim::boot;
+use shim::host::boot;
 use types::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};

@@ -8,7 +8,7 @@ use convergence::runtime::answer::RuntimeAnswer;
 use super::cri::Runtime;
 use convergence::runtime::endpoint::RuntimeChoice;
 use convergence::runtime::facts::RuntimeFacts;
-use shim::inventory::Deleter;
+use shim::node::inventory::Deleter;
 
 /// What CRI-O calls itself. *Source*: `server/version.go` of CRI-O, `containerName`.
 const CRIO_NAME: &str = "cri-o";

@@ -9,8 +9,8 @@ use convergence::runtime::cache::{Cache, CacheEntry, parse};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::file::read_bounded;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use types::raw::RawObject;
 
 /// Largest file of it that is read, in bytes.

@@ -1,13 +1,13 @@
 //! The evidence that CRI-O, which does not tell what it has loaded, has read Crossfade's conf. Its Status says nothing of it, and a second of
-//! quiet proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::version_query`]. It asks the plugins of
+//! quiet proves nothing: an ADD that runs holds the reload up. What proves it is a call: see [`shim::node::version_query`]. It asks the plugins of
 //! all confs before it takes any of them over, so the proof counts once no plugin is being asked any more.
 
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use shim::layout::Layout;
-use shim::process::Process;
-use shim::version_query;
+use shim::host::process::Process;
+use shim::node::layout::Layout;
+use shim::node::version_query;
 
 use super::cri::Runtime;
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use convergence::change::Write;
 use convergence::node::conf::LEAVING_FILE;
 use serde_json::json;
-use shim::layout::{Layout, PLUGIN};
+use shim::node::layout::{Layout, PLUGIN};
 
 use super::conf_reading;
 use crate::change;
@@ -28,7 +28,7 @@ pub fn wait_for_reread(conf_dir: &Path, endpoint: &str, within: Duration) -> Res
     let path = conf_dir.join(LEAVING_FILE);
     let failed = |what: &str, e: &std::io::Error| format!("{what} {}: {e}", path.display());
     // Where the plugin leaves its mark.
-    shim::file::create_private_dir(&Layout::default().run_dir).map_err(|e| failed("prepare", &e))?;
+    shim::host::file::create_private_dir(&Layout::default().run_dir).map_err(|e| failed("prepare", &e))?;
     let write = Write { path: path.clone(), bytes: conf(), mode: MODE, nudge: true };
     let end = Instant::now() + within;
     let read = (0..2).try_for_each(|_| {

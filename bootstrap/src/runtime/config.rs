@@ -12,7 +12,7 @@ pub(crate) mod render;
 
 use std::path::{Path, PathBuf};
 
-use shim::file::read_regular;
+use shim::host::file::read_regular;
 use types::node::{Node, RuntimeKind};
 use types::problem::Problem;
 

@@ -16,8 +16,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use shim::layout::PLUGIN;
-use shim::request::DEPTH_VARIABLE;
+use shim::call::request::DEPTH_VARIABLE;
+use shim::node::layout::PLUGIN;
 use types::names::is_name;
 
 use super::cri::Runtime;

@@ -132,7 +132,7 @@ pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<Strin
         return Err(remedy(&format!("{} is not known as {}", command.program, role.program())));
     }
     let script = fs::File::open(root.at(&command.program))
-        .and_then(|mut file| shim::file::read_bounded(&mut std::io::Read::take(&mut file, 2), 2));
+        .and_then(|mut file| shim::host::file::read_bounded(&mut std::io::Read::take(&mut file, 2), 2));
     if script.is_ok_and(|start| start == b"#!") {
         return Err(remedy(&format!("{} is a script", command.program)));
     }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use convergence::glob::matches;
-use shim::file::read_bounded;
+use shim::host::file::read_bounded;
 
 use self::words::{Escapes, split};
 use crate::host::root::Root;

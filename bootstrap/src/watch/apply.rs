@@ -7,7 +7,7 @@ use std::time::Duration;
 use convergence::change::{Act, Change};
 use convergence::failure::Failure;
 use convergence::watch::proof;
-use shim::{file, trust};
+use shim::host::{file, trust};
 
 use crate::change::outcome::{Done, Outcome};
 use crate::change::{ChangeHandler, Executor, OPEN_DIR};

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use shim::{file, trust};
+use shim::host::{file, trust};
 
 use crate::host::root::Root;
 use convergence::failure::Failure;

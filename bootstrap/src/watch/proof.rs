@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use convergence::node::paths::PROOF;
 use convergence::watch::proof::ProofResult;
-use shim::file::read_bounded;
-use shim::layout::Layout;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
+use shim::node::layout::Layout;
 use types::policy::Side;
 
 use crate::node::networks::scratch::directory;

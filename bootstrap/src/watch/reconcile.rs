@@ -24,7 +24,7 @@ use convergence::watch::desired::Desired;
 use convergence::watch::memory::Memory;
 use convergence::watch::observation::Observation;
 use sd_notify::NotifyState;
-use shim::process::Process;
+use shim::host::process::Process;
 use tracing::info;
 use types::exit::Exit;
 use types::node::Mode;

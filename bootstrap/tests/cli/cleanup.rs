@@ -4,7 +4,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use shim::inventory::{self, Deleter, Entry};
+use shim::node::inventory::{self, Deleter, Entry};
 
 use crate::node::{Node, Run, now};
 
@@ -106,7 +106,7 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
         taken: None,
         deleted_by: Deleter::Crossfade,
     };
-    shim::file::create_private_dir(&listed.path("state")).expect("directory");
+    shim::host::file::create_private_dir(&listed.path("state")).expect("directory");
     inventory::change(&listed.layout(), |inventory| inventory.attachments.push(entry)).expect("inventory");
     refused(&listed, &["sandboxes from before Crossfade are on calico: c1 eth0"]);
     let flipped = node();

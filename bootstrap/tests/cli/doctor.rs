@@ -84,7 +84,7 @@ fn settings_that_cannot_be_used_are_findings_and_no_failure_of_doctor() {
 #[test]
 fn what_an_earlier_boot_left_is_found_with_its_pod() {
     let tree = booted();
-    let layout = shim::layout::Layout {
+    let layout = shim::node::layout::Layout {
         state_dir: tree.path("var/lib/crossfade"),
         run_dir: tree.path("run/crossfade"),
         policy: None,

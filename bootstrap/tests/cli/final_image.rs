@@ -6,8 +6,8 @@ use std::os::unix::fs::symlink;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use shim::boot::Moment;
-use shim::layout::Layout;
+use shim::host::boot::Moment;
+use shim::node::layout::Layout;
 
 use crate::gate::continued_kubelet;
 use crate::node::{attach, changes, now};

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use shim::boot::{self, Moment};
-use shim::conflist::Conflist;
-use shim::inventory;
-use shim::layout::Layout;
-use shim::store::{Key, Store};
+use shim::attachment::conflist::Conflist;
+use shim::host::boot::{self, Moment};
+use shim::node::inventory;
+use shim::node::layout::Layout;
+use shim::node::store::{Key, Store};
 use tempfile::TempDir;
 use types::attachment::{Attachment, Event, FORMAT, Intent, Leg};
 

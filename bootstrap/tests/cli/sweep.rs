@@ -3,9 +3,9 @@
 use std::fs;
 
 use serde_json::json;
-use shim::file::create_private_dir;
-use shim::store::Store;
-use shim::store::StoredRecord;
+use shim::host::file::create_private_dir;
+use shim::node::store::Store;
+use shim::node::store::StoredRecord;
 
 use crate::node::{Node, changes, earlier_boot, key, now};
 

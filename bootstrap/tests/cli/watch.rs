@@ -272,7 +272,7 @@ fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
         found
     };
     assert!(!noted("another"), "of an earlier boot");
-    let here = shim::boot::boot_id().expect("boot id");
+    let here = shim::host::boot::boot_id().expect("boot id");
     assert!(noted(here));
     let watch = Running::start(&tree);
     watch.told("STATUS=NetworkReady");

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde::ser::SerializeStruct;
-use shim::boot::Moment;
-use shim::inventory::Entry;
-use shim::layout::Layout;
-use shim::ledger::Line;
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::node::inventory::Entry;
+use shim::node::layout::Layout;
+use shim::node::ledger::Line;
+use shim::node::store::Key;
 
 use crate::change::kernel::KernelObject;
 

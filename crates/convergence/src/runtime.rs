@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use shim::layout::PLUGIN;
-use shim::store::Key;
+use shim::node::layout::PLUGIN;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 
 use crate::node::conf::confdir::Content;

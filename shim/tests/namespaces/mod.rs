@@ -12,8 +12,8 @@ use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use shim::netns::Netns;
-use shim::route::Budget;
+use shim::attachment::route::Budget;
+use shim::host::netns::Netns;
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 

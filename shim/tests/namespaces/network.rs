@@ -1,7 +1,7 @@
 //! A network as a pod sees it: a namespace that is its gateway, hosts behind that, and the outside world.
 
 use ipnetwork::IpNetwork;
-use shim::route::RouteSide;
+use shim::attachment::route::RouteSide;
 
 use super::Space;
 

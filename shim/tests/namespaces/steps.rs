@@ -1,7 +1,7 @@
 //! The two steps of both-mode, each from a look at the pod of its own.
 
-use shim::netns::Netns;
-use shim::route::{RouteError, RouteSide, SeenPod};
+use shim::attachment::route::{RouteError, RouteSide, SeenPod};
+use shim::host::netns::Netns;
 
 use super::ample;
 

@@ -38,7 +38,7 @@ fn sources_of(package: &str) -> Option<String> {
 }
 
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
-/// `shim::trust::tests::NAME` is a unit test of shim/src/trust.rs or shim/src/trust/tests.rs, as those of other packages are, and
+/// `shim::host::trust::tests::NAME` is a unit test of shim/src/host/trust.rs or shim/src/host/trust/tests.rs, as those of other packages are, and
 /// `migration::plan::tests::drifts::NAME` of crates/migration/src/plan/tests/drifts.rs.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
@@ -83,7 +83,7 @@ fn every_named_test_exists() -> Result<()> {
     names.iter().try_for_each(|name| exists(name))?;
     for absent in [
         "security::table::no_such_test",
-        "shim::trust::tests::no_such_test",
+        "shim::host::trust::tests::no_such_test",
         "security::none::x",
         "shim::x::y",
         "migration::plan::tests::drifts::no_such_test",

@@ -3,9 +3,9 @@
 use convergence::commands::boot::leavings::Leavings;
 use convergence::node::facts::NodeFacts;
 use convergence::node::identity::Identity;
-use shim::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
-use shim::store::Store;
-use shim::{boot, inventory};
+use shim::node::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
+use shim::node::store::Store;
+use shim::{host::boot, node::inventory};
 
 use super::owed;
 use crate::host::root::Root;
@@ -23,7 +23,7 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
     let mut living: Vec<String> =
         records.map(|record| format!("{} {}", record.intent.container_id, record.intent.ifname)).collect();
     let is_of_now =
-        |taken: Option<&shim::boot::Moment>| taken.map_or(may_live, |taken| taken.boot_id == boot_id);
+        |taken: Option<&shim::host::boot::Moment>| taken.map_or(may_live, |taken| taken.boot_id == boot_id);
     let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.taken.as_ref()));
     living.extend(entries.map(|entry| format!("{} {}", entry.container_id, entry.ifname)));
     if may_live {

@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
-use shim::inventory::{self, Entry};
-use shim::layout::Layout;
-use shim::ledger::{self, Line};
-use shim::local_cleanup::{self, CleanupTarget, DelReach};
-use shim::store::Store;
+use shim::attachment::local_cleanup::{self, CleanupTarget, DelReach};
+use shim::node::inventory::{self, Entry};
+use shim::node::layout::Layout;
+use shim::node::ledger::{self, Line};
+use shim::node::store::Store;
 use types::attachment::Attachment;
 
 /// The reason in the ledger's lines: why there was no DEL.

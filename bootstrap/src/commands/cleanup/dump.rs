@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use convergence::commands::cleanup::firewall::BackEnd;
 use convergence::commands::cleanup::kernel::KernelFacts;
-use shim::file;
+use shim::host::file;
 
 use crate::host::command::{RunLimits, run};
 use crate::host::program;

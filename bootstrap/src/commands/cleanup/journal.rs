@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use convergence::commands::cleanup::decide::Removal;
 use convergence::commands::cleanup::facts::EarlierRuns;
 use serde::{Deserialize, Serialize};
-use shim::boot;
+use shim::host::boot;
 
 use crate::change::journal::{JournalFile, Line};
 

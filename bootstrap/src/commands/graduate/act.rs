@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use shim::boot;
-use shim::inventory::{Deleter, Entry};
-use shim::layout::CONF_FILE;
-use shim::store::Key;
+use shim::host::boot;
+use shim::node::inventory::{Deleter, Entry};
+use shim::node::layout::CONF_FILE;
+use shim::node::store::Key;
 use types::node::Proof;
 use types::policy::Side;
 use types::problem::Problem;

@@ -16,15 +16,15 @@ use convergence::runtime::SandboxList;
 use convergence::runtime::cache::handover::file_name;
 use convergence::runtime::cache::made_by_cri;
 use nix::unistd::{SysconfVar, sysconf};
-use shim::boot::Moment;
-use shim::file::read_bounded;
-use shim::inventory::{self, Deleter, Entry};
-use shim::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
-use shim::process::Process;
-use shim::store::{Key, Store};
+use shim::call::version::Version;
+use shim::host::boot::Moment;
+use shim::host::file::read_bounded;
+use shim::host::process::Process;
+use shim::host::trust;
+use shim::node::inventory::{self, Deleter, Entry};
+use shim::node::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
+use shim::node::store::{Key, Store};
 use shim::sweep::ListStatus;
-use shim::trust;
-use shim::version::Version;
 use types::attachment::Attachment;
 use types::exit::Exit;
 use types::node::{Mode, Node};
@@ -251,7 +251,7 @@ fn started_after(endpoint: &str, then: &Moment) -> bool {
     let (Some(process), Some(ticks)) = (pid.and_then(Process::of), ticks.filter(|ticks| *ticks > 0)) else {
         return false;
     };
-    let is_of_now = shim::boot::boot_id().is_ok_and(|now| now == then.boot_id);
+    let is_of_now = shim::host::boot::boot_id().is_ok_and(|now| now == then.boot_id);
     // The tick in which it began had begun by then at the earliest.
     !is_of_now || (process.start + 1) * 1000 / ticks > then.boottime_ms
 }

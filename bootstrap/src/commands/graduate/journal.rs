@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::commands::graduate::facts::Progress;
 use serde::{Deserialize, Serialize};
-use shim::store::Key;
+use shim::node::store::Key;
 
 use crate::change::journal::{JournalFile, Line};
 

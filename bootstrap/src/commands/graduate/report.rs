@@ -2,7 +2,7 @@
 
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use shim::ledger;
+use shim::node::ledger;
 use types::exit::Exit;
 use types::problem::Problem;
 

@@ -12,8 +12,8 @@ use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::cache::Cache;
 use convergence::runtime::endpoint::RuntimeChoice;
 use convergence::runtime::facts::RuntimeFacts;
-use shim::boot;
-use shim::store::{Key, Store};
+use shim::host::boot;
+use shim::node::store::{Key, Store};
 use types::node::Node;
 use types::policy::Policy;
 

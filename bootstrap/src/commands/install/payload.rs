@@ -16,9 +16,9 @@ use convergence::commands::install::payload::{PlaceOnNode, decide};
 use convergence::failure::Failure;
 use convergence::node::digest;
 use convergence::node::paths::{BROUGHT, NODE_FILE};
-use shim::file::PRIVATE;
-use shim::layout::Layout;
-use shim::lock;
+use shim::host::file::PRIVATE;
+use shim::host::lock;
+use shim::node::layout::Layout;
 use types::exit::Exit;
 use types::node::Node;
 
@@ -109,7 +109,7 @@ impl Plan {
 
 fn remember(record: &PayloadRecord) -> Result<(), Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}")).at(BROUGHT);
-    shim::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
+    shim::host::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
     carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
 }

@@ -14,7 +14,7 @@ use convergence::node::settings::directories::Directories;
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
-use shim::layout::PROBED;
+use shim::node::layout::PROBED;
 use types::exit::Exit;
 use types::problem::Problem;
 

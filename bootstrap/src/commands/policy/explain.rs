@@ -4,7 +4,7 @@ use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use shim::plan::decide_add;
+use shim::attachment::plan::decide_add;
 use types::pod::Pod;
 use types::policy::{Attach, Policy, Reason};
 

@@ -10,7 +10,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;
 use convergence::publish::pods::BoundPod;
 use convergence::runtime::answer::ConfUse;
-use shim::layout::Layout;
+use shim::node::layout::Layout;
 use types::eviction::{Answer, Depth};
 use types::exit::Exit;
 use types::problem::Problem;

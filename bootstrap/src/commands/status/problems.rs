@@ -7,7 +7,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{PRIVATE_CONF_DIR, STATUS};
 use convergence::node::settings::directories::Directories;
 use convergence::runtime::answer::ConfUse;
-use shim::layout::Layout;
+use shim::node::layout::Layout;
 use types::node::Mode;
 use types::policy::Policy;
 use types::problem::Problem;

@@ -3,8 +3,8 @@
 //! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
 //! the pass closed what it had to. It names attachments and quotes no delegate, because every user may read what `watch` publishes of it.
 
-use shim::layout::Layout;
-use shim::{boot, file};
+use shim::host::{boot, file};
+use shim::node::layout::Layout;
 
 use crate::change;
 use crate::change::outcome::{Changed, Outcome};
@@ -68,8 +68,8 @@ mod tests {
     use super::*;
     use crate::change::outcome::Done;
     use convergence::change::{Act, Change};
-    use shim::boot::Moment;
-    use shim::store::Key;
+    use shim::host::boot::Moment;
+    use shim::node::store::Key;
 
     #[test]
     fn a_reason_names_the_attachment_and_not_what_the_delegate_said() {

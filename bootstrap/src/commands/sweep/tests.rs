@@ -2,10 +2,10 @@
 
 use convergence::commands::sweep::decide;
 use convergence::node::attachments::sweep_candidates::RecordLocation;
-use shim::boot::{Age, Moment};
-use shim::inventory::Deleter;
-use shim::owner::Owner;
-use shim::store::Key;
+use shim::attachment::owner::Owner;
+use shim::host::boot::{Age, Moment};
+use shim::node::inventory::Deleter;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 
 use super::*;

@@ -15,11 +15,14 @@ use convergence::node::attachments::sweep_candidates::SweepCandidate;
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::SandboxList;
-use shim::inventory::{self, Inventory};
-use shim::netns::{self, Netns};
-use shim::owner::Owners;
-use shim::store::{DamagedFile, Key, Store};
-use shim::{boot, ledger, lock};
+use shim::attachment::owner::Owners;
+use shim::host::netns::{self, Netns};
+use shim::node::inventory::{self, Inventory};
+use shim::node::store::{DamagedFile, Key, Store};
+use shim::{
+    host::{boot, lock},
+    node::ledger,
+};
 use types::attachment::Attachment;
 use types::problem::Problem;
 

@@ -6,7 +6,7 @@ use convergence::doctor::facts::{Sandboxes, Source};
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::{Sandbox, State};
-use shim::store::Store;
+use shim::node::store::Store;
 use types::problem::Problem;
 
 use crate::runtime::cri::Runtime;

@@ -9,8 +9,8 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{DISABLED, NODE_FILE};
 use convergence::node::settings::Settings;
 use convergence::runtime::facts::RuntimeFacts;
-use shim::file::read_bounded;
-use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::host::file::read_bounded;
+use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::policy::MAX_BYTES;
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use convergence::failure::Failure;
 use convergence::image::seal::allow::Allow;
-use shim::file::read_bounded;
-use shim::layout::SETTINGS_DIRS;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
+use shim::node::layout::SETTINGS_DIRS;
 use types::exit::Exit;
 
 use crate::host::root::Root;

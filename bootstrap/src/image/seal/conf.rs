@@ -7,7 +7,7 @@ use convergence::image::seal::finding::SealFinding;
 use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
-use shim::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
+use shim::node::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
 use types::policy::{Network, Policy};
 use types::profile;
 

@@ -8,7 +8,7 @@ use convergence::failure::Failure;
 use convergence::image::seal::SealFacts;
 use convergence::image::seal::allow::Allow;
 use convergence::image::seal::finding::{Remedy, SealFinding};
-use shim::layout::Layout;
+use shim::node::layout::Layout;
 use types::exit::Exit;
 use types::node::Node;
 use types::problem::Problem;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::image::seal::finding::SealFinding;
 use nix::unistd::Uid;
-use shim::layout::{BIN_DIRS, Layout, PLUGIN};
+use shim::node::layout::{BIN_DIRS, Layout, PLUGIN};
 
 use super::tree::{ItemKind, glob};
 use crate::host::root::Root;

@@ -7,7 +7,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::NODE_FILE;
 use convergence::node::policy::file::PolicyFile;
 use convergence::node::settings::Settings;
-use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::Mode;
 use types::policy::{Policy, Probe};
 
@@ -194,7 +194,9 @@ fn kept(root: &Root, file: &str) -> Option<PathBuf> {
 }
 
 fn is_installed(root: &Root) -> bool {
-    [shim::layout::PACKAGED_PLUGIN, BOOT_UNIT].iter().any(|path| Item::at(root, Path::new(path)).is_some())
+    [shim::node::layout::PACKAGED_PLUGIN, BOOT_UNIT]
+        .iter()
+        .any(|path| Item::at(root, Path::new(path)).is_some())
 }
 
 /// Headers of probes that hold a secret.

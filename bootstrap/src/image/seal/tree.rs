@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use convergence::glob::matches;
-use shim::file::read_bounded;
+use shim::host::file::read_bounded;
 
 use crate::host::root::Root;
 

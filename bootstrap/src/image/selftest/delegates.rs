@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::conflist::Unloadable;
+use shim::attachment::conflist::Unloadable;
 use types::node::Node;
 use types::policy::{Network, Policy, Side};
 use types::profile;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::layout::Layout;
-use shim::trust;
+use shim::host::trust;
+use shim::node::layout::Layout;
 use types::node::{Mode, Node};
 
 use super::check::{Check, Fault, decided};

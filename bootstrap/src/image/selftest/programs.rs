@@ -10,9 +10,9 @@ use elf::endian::AnyEndian;
 use elf::{ElfStream, abi};
 use nix::unistd::{getegid, geteuid};
 use serde::Deserialize;
-use shim::file::read_bounded;
-use shim::layout::PACKAGED_PLUGIN;
-use shim::trust::{self, Distrust};
+use shim::host::file::read_bounded;
+use shim::host::trust::{self, Distrust};
+use shim::node::layout::PACKAGED_PLUGIN;
 
 use super::check::{Check, Fault, decided, skipped};
 use crate::host::command::{RunLimits, run};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::NODE_FILE;
 use convergence::node::switch::{KERNEL_ARGUMENT, OffSwitch};
-use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::Policy;
 
@@ -192,7 +192,7 @@ fn lines(root: &Root) -> Vec<(PathBuf, String)> {
     let files = COMMAND_LINES.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
     let read = |file: PathBuf| {
         let mut opened = std::fs::File::open(root.at(&file)).ok()?;
-        let bytes = shim::file::read_bounded(&mut opened, MAX_BYTES).ok()?;
+        let bytes = shim::host::file::read_bounded(&mut opened, MAX_BYTES).ok()?;
         Some((file, String::from_utf8_lossy(&bytes).into_owned()))
     };
     files.filter_map(read).collect()

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use shim::file;
-use shim::layout::Layout;
+use shim::host::file;
+use shim::node::layout::Layout;
 
 use convergence::failure::Failure;
 use convergence::node::paths::LEAVING;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use convergence::node::agent::status_file::StatusFile;
-use shim::boot;
-use shim::file::read_bounded;
-use shim::process::Process;
+use shim::host::boot;
+use shim::host::file::read_bounded;
+use shim::host::process::Process;
 use types::status::{Document, Watch};
 
 /// Largest status.json, in bytes.

@@ -7,7 +7,7 @@ use convergence::node::attachments::attached::count;
 
 use std::path::PathBuf;
 
-use shim::layout::Layout;
+use shim::node::layout::Layout;
 use types::key::shards;
 use types::observed::Attached;
 use types::policy::Policy;

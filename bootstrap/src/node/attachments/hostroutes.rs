@@ -1,8 +1,8 @@
 //! The differences between this node's routes to its pods' addresses and those that its records ask for, as findings.
 
-use shim::hostroute;
-use shim::route::Budget;
-use shim::store::DamagedFile;
+use shim::attachment::hostroute;
+use shim::attachment::route::Budget;
+use shim::node::store::DamagedFile;
 use types::attachment::Attachment;
 
 use convergence::failure::Failure;

@@ -7,9 +7,9 @@ use convergence::node::attachments::last_sweep::SweepResult;
 
 use std::path::PathBuf;
 
-use shim::file::read_bounded;
-use shim::layout::Layout;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
+use shim::node::layout::Layout;
 
 /// File name of the result, in the run directory.
 const FILE: &str = "sweep.json";

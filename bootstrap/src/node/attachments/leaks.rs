@@ -5,7 +5,7 @@ use convergence::node::attachments::leaks::HeldLease;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::local_cleanup::{lease_directories, leases};
+use shim::attachment::local_cleanup::{lease_directories, leases};
 use types::attachment::Attachment;
 
 use convergence::node::networks::NetworkConf;

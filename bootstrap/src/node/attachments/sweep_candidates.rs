@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use shim::boot::{Age, Moment};
-use shim::inventory::{Deleter, Entry, Inventory};
-use shim::netns::Netns;
-use shim::owner::{Owner, Owners};
-use shim::serve::pass::netns_of;
-use shim::store::Key;
+use shim::attachment::owner::{Owner, Owners};
+use shim::call::serve::pass::netns_of;
+use shim::host::boot::{Age, Moment};
+use shim::host::netns::Netns;
+use shim::node::inventory::{Deleter, Entry, Inventory};
+use shim::node::store::Key;
 use types::attachment::Attachment;
 use types::raw::RawObject;
 

@@ -9,8 +9,8 @@ use convergence::node::conf::confdir::{ConfDir, ConfFile, Content, is_conf_name}
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::MAX_BYTES;
-use shim::file::read_regular;
+use shim::attachment::conflist::MAX_BYTES;
+use shim::host::file::read_regular;
 
 /// Reads the directory; an absent one is empty. `taken_away` tells by a file's name whether an agent renamed a conf to it.
 ///

@@ -10,7 +10,7 @@ use convergence::node::conf::foreign::ForeignEntry;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 
 use convergence::node::conf::confdir::{Content, is_conf_name};
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use shim::file::read_bounded;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 
 /// Longest name file, in bytes.
 const MAX_NAME_BYTES: usize = 4096;

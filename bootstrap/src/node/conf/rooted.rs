@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::conflist::{Conflist, Unloadable};
+use shim::attachment::conflist::{Conflist, Unloadable};
 use types::profile;
 
 use crate::host::root::Root;

@@ -10,7 +10,7 @@ use convergence::node::agent::status_file::StatusFile;
 use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
 use convergence::node::networks::needed;
 use convergence::node::paths::STATUS;
-use shim::layout::{Layout, PROBED};
+use shim::node::layout::{Layout, PROBED};
 use types::policy::{Network, Policy, Probe, Side};
 use types::problem::Problem;
 

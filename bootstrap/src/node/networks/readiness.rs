@@ -5,14 +5,14 @@ use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
 
 use std::path::Path;
 
-use shim::conflist::Unloadable;
+use shim::attachment::conflist::Unloadable;
 use types::policy::{Policy, Probe, Side};
 
 use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::networks::probe;
 use convergence::node::networks::{NetworkConf, needed};
-use shim::layout::PROBED;
+use shim::node::layout::PROBED;
 
 /// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
 #[must_use]

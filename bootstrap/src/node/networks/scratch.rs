@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::layout::Layout;
-use shim::store::Store;
+use shim::node::layout::Layout;
+use shim::node::store::Store;
 use types::policy::Side;
 
 use convergence::node::paths::PROOF;

@@ -15,8 +15,8 @@ use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use shim::layout::{BIN_DIRS, PLUGIN};
-use shim::trust;
+use shim::host::trust;
+use shim::node::layout::{BIN_DIRS, PLUGIN};
 use types::node::Node;
 
 use crate::change::read_with_mode;

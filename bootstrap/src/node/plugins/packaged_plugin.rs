@@ -7,7 +7,7 @@ use convergence::node::plugins::packaged_plugin::Plugins;
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::PACKAGED_PLUGIN;
+use shim::node::layout::PACKAGED_PLUGIN;
 
 use crate::host::root::Root;
 use crate::node::plugins::bin_dirs;

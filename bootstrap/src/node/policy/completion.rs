@@ -10,8 +10,8 @@ use convergence::node::policy::completion::{CompletedPolicy, Completion, complet
 use std::io;
 use std::path::Path;
 
-use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::lock;
+use shim::host::lock;
+use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use types::policy::Side;
 
 use crate::change;
@@ -30,7 +30,7 @@ pub fn find(root: &Root, file: &Path) -> Option<Completion> {
 /// The same without the networks among `held` that would come to wait for a file of `watch`.
 #[must_use]
 pub fn find_except(root: &Root, file: &Path, held: &[Side]) -> Option<Completion> {
-    let from = shim::trust::resolve(file).ok()?;
+    let from = shim::host::trust::resolve(file).ok()?;
     let (original, mode) = change::read_with_mode(&from)?;
     let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held).ok()??;
     let [_, volatile, packaged] = SETTINGS_DIRS;

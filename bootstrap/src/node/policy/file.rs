@@ -4,7 +4,7 @@ use convergence::node::policy::file::PolicyFile;
 
 use std::path::Path;
 
-use shim::policy_file::{self, Unusable};
+use shim::node::policy_file::{self, Unusable};
 use types::profile;
 
 use convergence::node::digest;

@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use shim::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::policy_file::{self, Unusable};
-use shim::{lock, trust};
+use shim::host::{lock, trust};
+use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
+use shim::node::policy_file::{self, Unusable};
 use types::policy::{Phase, Policy};
 
 use crate::change::outcome::{Changed, carry_out};

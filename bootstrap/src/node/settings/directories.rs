@@ -7,9 +7,9 @@ use convergence::node::settings::directories::{Directories, InstalledConf};
 
 use std::path::{Path, PathBuf};
 
-use shim::file::read_bounded;
-use shim::layout::{CONF_DIR, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
+use shim::node::layout::{CONF_DIR, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
 use types::node::Node;
 use types::problem::Problem;
 

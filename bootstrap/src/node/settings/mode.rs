@@ -13,8 +13,8 @@
 
 use std::path::Path;
 
-use shim::layout::SETTINGS_DIRS;
-use shim::{file, trust};
+use shim::host::{file, trust};
+use shim::node::layout::SETTINGS_DIRS;
 use types::node::{Mode, Node};
 use types::raw::RawObject;
 

@@ -1,7 +1,7 @@
 //! The profiles of this node: the built-in ones, and what the operator wrote in their place or beside them.
 //!
 //! The first of `/etc/crossfade/profiles/NAME.json`, `/run/crossfade/profiles/NAME.json` and `/usr/lib/crossfade/profiles/NAME.json` wins as a
-//! whole over the built-in profile of that name. The file is held to the rule for settings ([`shim::trust`]). A file that cannot be used leaves
+//! whole over the built-in profile of that name. The file is held to the rule for settings ([`shim::host::trust`]). A file that cannot be used leaves
 //! its name without a profile, and never falls through to the next file, nor to what is built in: a policy that names it cannot be used then.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use shim::file::read_bounded;
-use shim::layout::SETTINGS_DIRS;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
+use shim::node::layout::SETTINGS_DIRS;
 use types::names;
 use types::profile::{self, OwnProfiles, Profile};
 

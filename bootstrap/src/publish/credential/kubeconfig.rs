@@ -2,7 +2,7 @@
 //! and a token, in the file or beside it.
 //!
 //! Who could write one of these files could have watch run a program or believe a server of his. So each is held to the rule for files that
-//! root runs ([`shim::trust`]), and so is the program that `exec` names ([`crate::host::program`]).
+//! root runs ([`shim::host::trust`]), and so is the program that `exec` names ([`crate::host::program`]).
 //!
 //! All of it is read at once, so that a connection has one credential; [`ClientCredential::is_current`] says when there is another one.
 
@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use shim::file::read_bounded;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use types::problem::Problem;
 
 use crate::publish::credential::plugin;

@@ -17,8 +17,8 @@ use convergence::glob::matches;
 use convergence::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
 use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
-use shim::file::PRIVATE;
-use shim::layout::Layout;
+use shim::host::file::PRIVATE;
+use shim::node::layout::Layout;
 use types::names::is_name;
 use types::node::RuntimeKind;
 use types::problem::Problem;
@@ -161,9 +161,9 @@ pub(crate) fn prove(
     let created_dir = (|| {
         let dir = place.parent().unwrap_or(Path::new("/"));
         match instruction {
-            RuntimeInstruction::DropIn(_) => shim::trust::create_dir(dir, 0o755)?,
+            RuntimeInstruction::DropIn(_) => shim::host::trust::create_dir(dir, 0o755)?,
             RuntimeInstruction::Words(_) | RuntimeInstruction::Copy(_) => {
-                shim::file::create_private_dir(dir)?
+                shim::host::file::create_private_dir(dir)?
             }
         }
         Ok::<_, std::io::Error>(dir.to_path_buf())
@@ -179,7 +179,7 @@ pub(crate) fn prove(
 
 fn compare(answer: &ContainerdDump, instruction: &RuntimeInstruction, place: &Path) -> Result<(), Problem> {
     let write = |text: &str, mode| {
-        shim::file::write_if_changed(place, text.as_bytes(), mode)
+        shim::host::file::write_if_changed(place, text.as_bytes(), mode)
             .map_err(|error| format!("write {}: {error}", place.display()))
     };
     let dump = |from: &Path| tree(from, &containerd::dump(answer.program, from)?);

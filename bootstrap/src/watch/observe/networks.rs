@@ -6,7 +6,7 @@ use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::NetworkConf;
 use convergence::watch::observation::{ConfAbsence, ConfSummary, NetworkObservation};
-use shim::{hostports, ready};
+use shim::node::{hostports, ready};
 
 use super::identity;
 use crate::node::networks::probe;

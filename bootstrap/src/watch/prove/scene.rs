@@ -18,10 +18,10 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
-use shim::conflist::Conflist;
-use shim::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
-use shim::store::{Key, Store};
-use shim::{file, trust};
+use shim::attachment::conflist::Conflist;
+use shim::host::{file, trust};
+use shim::node::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
+use shim::node::store::{Key, Store};
 use types::exit::Exit;
 use types::policy::{Network, Side};
 

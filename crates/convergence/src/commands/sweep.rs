@@ -4,9 +4,9 @@ pub mod annotations;
 
 use std::time::Duration;
 
-use shim::boot::Age;
-use shim::inventory::Deleter;
-use shim::owner::Owner;
+use shim::attachment::owner::Owner;
+use shim::host::boot::Age;
+use shim::node::inventory::Deleter;
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 
 use crate::change::{Act, Change};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shim::boot::Moment;
-use shim::ledger;
-use shim::lock::RunningCall;
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::host::lock::RunningCall;
+use shim::node::ledger;
+use shim::node::store::Key;
 use types::node::RuntimeKind;
 use types::problem::Problem;
 

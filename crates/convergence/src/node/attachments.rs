@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use shim::boot::Age;
-use shim::inventory::Deleter;
+use shim::host::boot::Age;
+use shim::node::inventory::Deleter;
 use types::attachment::Attachment;
 
 /// Everything that is attached.

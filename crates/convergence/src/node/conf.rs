@@ -10,8 +10,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shim::hostports;
-use shim::layout::{Layout, PLUGIN};
+use shim::node::hostports;
+use shim::node::layout::{Layout, PLUGIN};
 use types::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.

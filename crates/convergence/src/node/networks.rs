@@ -6,7 +6,7 @@ pub mod readiness;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::conflist::{Conflist, Unloadable};
+use shim::attachment::conflist::{Conflist, Unloadable};
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 /// A network of the policy as it is on this node.

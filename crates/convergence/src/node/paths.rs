@@ -1,4 +1,4 @@
-//! The paths of a node that only `crossfade-bootstrap` knows, below a root. [`shim::layout`] has the paths that the shim reads as well.
+//! The paths of a node that only `crossfade-bootstrap` knows, below a root. [`shim::node::layout`] has the paths that the shim reads as well.
 
 /// This program, where the package puts it.
 pub const BOOTSTRAP: &str = "/usr/bin/crossfade-bootstrap";
@@ -9,7 +9,7 @@ pub const RELEASE: &str = "/usr/lib/crossfade/release.json";
 /// The drop-in that the package brings for the usual units of kubelet and the runtimes; those of other names get a link to it.
 pub const PACKAGED: &str = "50-crossfade.conf";
 
-/// File name of the node's settings in [`shim::layout::SETTINGS_DIRS`].
+/// File name of the node's settings in [`shim::node::layout::SETTINGS_DIRS`].
 pub const NODE_FILE: &str = "node.json";
 
 /// Switches Crossfade off on this node while it exists.

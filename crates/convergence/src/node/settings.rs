@@ -8,7 +8,7 @@ pub mod directories;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::layout::CONF_DIR;
+use shim::node::layout::CONF_DIR;
 use types::node::{Mode, Node};
 use types::problem::Problem;
 

@@ -8,7 +8,7 @@
 //!
 //! *Source*: containerd's `max_conf_num`; ocicni, `loadNetworks` and `GC`; measured with CRI-O 1.37.
 
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 use types::node::RuntimeKind;
 use types::problem::Problem;
 

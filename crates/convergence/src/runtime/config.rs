@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::CONF_DIR;
+use shim::node::layout::CONF_DIR;
 use types::node::RuntimeKind;
 
 use crate::node::paths::PRIVATE_CONF_DIR;

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use shim::layout::CONF_DIR;
+use shim::node::layout::CONF_DIR;
 use types::node::RuntimeKind;
 use types::problem::Problem;
 

@@ -13,7 +13,7 @@
 //! | Crossfade's conf is in place, and what had to be done was done | `NetworkReady` | yes |
 //! | anything else | `ConfNotFirst` | no |
 
-use shim::process::Process;
+use shim::host::process::Process;
 use types::observed::Observed;
 use types::policy::{Phase, Side};
 use types::profile;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shim::conflist::Conflist;
+use shim::attachment::conflist::Conflist;
 use types::node::Mode;
 use types::policy::Side;
 
@@ -98,7 +98,8 @@ impl ConfSummary {
     /// The summary of a conf that is loaded.
     #[must_use]
     pub fn of(conf: &Conflist) -> Self {
-        let capabilities = conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities).collect();
+        let capabilities =
+            conf.plugins.iter().flat_map(shim::attachment::conflist::Plugin::capabilities).collect();
         Self { name: conf.name.clone(), capabilities }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 use types::status::{ConfState, Reason};
 
 use crate::change::{Act, Change, Write};
@@ -246,8 +246,12 @@ fn repair(
     memory.reload.wrote(facts.now);
     if matches!(facts.node.name, Ok(None)) {
         let bytes = format!("{name}\n").into_bytes();
-        let write =
-            Write { path: facts.node.dirs.layout.name(), bytes, mode: shim::file::PRIVATE, nudge: false };
+        let write = Write {
+            path: facts.node.dirs.layout.name(),
+            bytes,
+            mode: shim::host::file::PRIVATE,
+            nudge: false,
+        };
         decided.changes.push(Change::ensure(write, format!("Crossfade's network is called {name}")));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path};
 
 use serde_json::Value;
-use shim::reply::CniError;
-use shim::request::{Conf, Env, Verb};
-use shim::store::Key;
+use shim::call::reply::CniError;
+use shim::call::request::{Conf, Env, Verb};
+use shim::node::store::Key;
 use types::names::is_name;
 use types::pod::Pod;
 
@@ -101,7 +101,7 @@ fn pod(args: &str) {
 }
 
 fn accepted(conf: &Conf, stdin: &[u8]) {
-    assert!(is_name(&conf.name) && shim::version::SUPPORTED.contains(&conf.version));
+    assert!(is_name(&conf.name) && shim::call::version::SUPPORTED.contains(&conf.version));
     let layout = &conf.layout;
     for path in [Some(&layout.state_dir), Some(&layout.run_dir), layout.policy.as_ref()].into_iter().flatten()
     {

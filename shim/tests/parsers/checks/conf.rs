@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shim::conflist::Conflist;
-use shim::delegate::{Network, Scope, secondary_runtime_config};
-use shim::version::{SUPPORTED, Version};
+use shim::attachment::conflist::Conflist;
+use shim::attachment::delegate::{Network, Scope, secondary_runtime_config};
+use shim::call::version::{SUPPORTED, Version};
 use types::names::is_name;
 use types::raw::{RawObject, raw_string};
 

@@ -40,7 +40,7 @@ pub fn check(data: &[u8]) {
         assert!(file.ends_with(".cilium_bak") && !confs.contains(&&**file), "{file}");
     }
     let before: Vec<_> = found.before_ours().map(|conf| conf.file.as_str()).collect();
-    let ours = shim::layout::CONF_FILE;
+    let ours = shim::node::layout::CONF_FILE;
     assert_eq!(before, confs.iter().copied().take_while(|file| *file < ours).collect::<Vec<_>>());
     assert!(found.of_others().all(|conf| conf.file != ours && !conf.file.starts_with("00-multus")));
     for conf in &found.confs {

@@ -1,8 +1,8 @@
 //! What leaves in an error: a DEL's never holds the words that a runtime takes for success, whatever is quoted in it.
 
 use serde_json::{Value, json};
-use shim::reply::CniError;
-use shim::version::error_object;
+use shim::call::reply::CniError;
+use shim::call::version::error_object;
 use types::quote::quote;
 use types::raw::RawObject;
 

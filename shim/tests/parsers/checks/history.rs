@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::value::RawValue;
-use shim::boot::Moment;
+use shim::host::boot::Moment;
 use types::attachment::{Attachment, Event, FORMAT, Intent, Leg, NetnsId, RouteStep, line};
 
 use super::dice::Dice;
@@ -133,7 +133,7 @@ fn lost(lines: &[Vec<u8>], at_end: &BTreeSet<usize>, at: usize) {
 const ANOTHER_BOOT: &str = "11111111-2222-4333-8444-555555555555";
 
 fn intent(dice: &mut Dice<'_>) -> Intent {
-    let boot_id = match shim::boot::boot_id() {
+    let boot_id = match shim::host::boot::boot_id() {
         Ok(now) if dice.coin() => now.to_owned(),
         _ => ANOTHER_BOOT.to_owned(),
     };

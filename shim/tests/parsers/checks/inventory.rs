@@ -1,8 +1,8 @@
 //! The inventory, and the ledger's lines: what is read can be written and read again, and a line stays one line.
 
-use shim::inventory::Inventory;
-use shim::ledger::Line;
-use shim::store::Key;
+use shim::node::inventory::Inventory;
+use shim::node::ledger::Line;
+use shim::node::store::Key;
 use types::raw::to_raw;
 
 /// Checks any bytes as an inventory and as a ledger line.

@@ -1,6 +1,6 @@
 //! The policy: what is accepted holds every documented rule and can be printed and read again; what it decides for a pod keeps to it.
 
-use shim::plan::{Plan, decide_add};
+use shim::attachment::plan::{Plan, decide_add};
 use types::names::{is_name, validate_ifname};
 use types::pod::Pod;
 use types::policy::{Attach, Phase, Policy, Probe, Reason, SecondaryFailure, Side};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shim::boot::boot_id;
+use shim::host::boot::boot_id;
 use types::attachment::{Attachment, line};
 
 /// Checks any bytes as a record.

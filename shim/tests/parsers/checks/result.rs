@@ -2,7 +2,7 @@
 //!
 //! *Input*: a byte that chooses the version of the delegate's conf, then its stdout.
 
-use shim::version::{AddResult, SUPPORTED, Version};
+use shim::call::version::{AddResult, SUPPORTED, Version};
 use types::raw::RawObject;
 
 use super::error::fit_for_del;

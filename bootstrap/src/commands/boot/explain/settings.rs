@@ -6,7 +6,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::NODE_FILE;
 use convergence::report::Page;
 use serde::Serialize;
-use shim::layout::{POLICY_FILE, SETTINGS_DIRS};
+use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::policy::Phase;
 
 use crate::host::root::Root;

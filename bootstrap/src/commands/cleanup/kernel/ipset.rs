@@ -8,7 +8,7 @@ use std::path::Path;
 use convergence::commands::cleanup::kernel::SetFact;
 use netlink_packet_core::{NLA_F_NET_BYTEORDER, NLM_F_ACK};
 use nix::errno::Errno;
-use shim::route::rtnl::RtnlRequest;
+use shim::attachment::route::rtnl::RtnlRequest;
 
 use super::netlink::{attribute, find, netfilter, text, text_attribute};
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use convergence::commands::cleanup::kernel::{AddressFact, LinkFact};
 use ipnetwork::IpNetwork;
 use nix::errno::Errno;
-use shim::route::rtnl::RtnlRequest;
+use shim::attachment::route::rtnl::RtnlRequest;
 
 use super::netlink::{attribute, attributes, find, native_u32, route, text};
 

@@ -6,8 +6,8 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{DefaultNla, NlasIterator};
-use shim::route::Budget;
-use shim::route::rtnl::{Rtnl, emit};
+use shim::attachment::route::Budget;
+use shim::attachment::route::rtnl::{Rtnl, emit};
 
 /// *Source*: `linux/netlink.h`.
 const NETLINK_ROUTE: isize = 0;

@@ -7,7 +7,7 @@ use std::io;
 use convergence::commands::cleanup::firewall::{BackEnd, Chain, FilterRule, RuleId, TABLES, Table};
 use convergence::commands::cleanup::kernel::NftTableFact;
 use nix::errno::Errno;
-use shim::route::rtnl::RtnlRequest;
+use shim::attachment::route::rtnl::RtnlRequest;
 
 use super::netlink::{attribute, attributes, find, net_u64, netfilter, text, text_attribute};
 

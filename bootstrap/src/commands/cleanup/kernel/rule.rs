@@ -70,7 +70,8 @@ pub fn add_local(family: u8) -> io::Result<()> {
     body.extend(attribute(FRA_TABLE, &LOCAL.to_ne_bytes()));
     body.extend(attribute(FRA_PROTOCOL, &[RTPROT_KERNEL]));
     let create = netlink_packet_core::NLM_F_CREATE | netlink_packet_core::NLM_F_EXCL;
-    let request = shim::route::rtnl::RtnlRequest { message_type: RTM_NEWRULE, flags: create, body };
+    let request =
+        shim::attachment::route::rtnl::RtnlRequest { message_type: RTM_NEWRULE, flags: create, body };
     match route()?.batch(&[request])?.pop() {
         Some((_, error)) if error.raw_os_error() != Some(Errno::EEXIST as i32) => Err(error),
         _ => Ok(()),

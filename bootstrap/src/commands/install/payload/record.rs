@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use convergence::commands::install::payload::PayloadEntry;
 use serde::{Deserialize, Serialize};
-use shim::file::read_bounded;
-use shim::trust;
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use types::problem::Problem;
 
 const VERSION: u32 = 1;

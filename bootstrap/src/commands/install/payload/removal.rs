@@ -7,7 +7,7 @@ use convergence::commands::install::payload::PlaceOnNode;
 use convergence::failure::Failure;
 use convergence::node::agent::watch_unit;
 use convergence::node::paths::{BROUGHT, IDENTITY};
-use shim::layout::Layout;
+use shim::node::layout::Layout;
 use types::exit::Exit;
 
 use super::record::PayloadRecord;

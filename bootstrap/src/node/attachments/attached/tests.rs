@@ -1,9 +1,9 @@
 use std::fs::{create_dir_all, write};
 
 use serde_json::json;
-use shim::boot;
-use shim::inventory::{self, Entry};
-use shim::store::{Key, Store};
+use shim::host::boot;
+use shim::node::inventory::{self, Entry};
+use shim::node::store::{Key, Store};
 use tempfile::TempDir;
 use types::attachment::{Event, FORMAT, Intent, Leg};
 use types::raw::to_raw;

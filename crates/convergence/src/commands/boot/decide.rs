@@ -17,8 +17,8 @@
 
 use std::path::Path;
 
-use shim::file::PRIVATE;
-use shim::layout::{CONF_FILE, PLUGIN, PROBED};
+use shim::host::file::PRIVATE;
+use shim::node::layout::{CONF_FILE, PLUGIN, PROBED};
 use types::node::Mode;
 use types::problem::Problem;
 use types::profile::Profile;

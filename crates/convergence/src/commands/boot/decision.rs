@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::file::PRIVATE;
+use shim::host::file::PRIVATE;
 
 use crate::change::{Act, Change, Write};
 use crate::commands::boot::facts::BootFacts;

@@ -15,7 +15,7 @@
 
 use std::path::PathBuf;
 
-use shim::layout::{CONF_FILE, PLUGIN};
+use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;

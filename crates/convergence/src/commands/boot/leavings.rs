@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shim::ledger::Line;
+use shim::node::ledger::Line;
 
 /// What an earlier image left on this node, and whether an attachment still needs it.
 #[derive(Debug)]

@@ -20,9 +20,9 @@ pub mod refuse;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use shim::file::PRIVATE;
-use shim::layout::CONF_FILE;
-use shim::store::Key;
+use shim::host::file::PRIVATE;
+use shim::node::layout::CONF_FILE;
+use shim::node::store::Key;
 use types::problem::Problem;
 
 use crate::change::{Act, Change, Write};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use shim::boot::Moment;
-use shim::inventory::Entry;
-use shim::layout::Layout;
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::node::inventory::Entry;
+use shim::node::layout::Layout;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::policy::Policy;

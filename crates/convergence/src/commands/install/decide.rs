@@ -17,9 +17,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::conflist::Unloadable;
-use shim::inventory::Entry;
-use shim::layout::{CONF_FILE, PLUGIN};
+use shim::attachment::conflist::Unloadable;
+use shim::node::inventory::Entry;
+use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::node::Mode;
 use types::policy::{Policy, Side};
 use types::problem::Problem;
@@ -327,8 +327,12 @@ fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
 fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
     let written = facts.node.name.as_ref().ok().and_then(Option::as_ref);
     let path = facts.node.dirs.layout.name();
-    let write =
-        Write { bytes: format!("{name}\n").into_bytes(), path, mode: shim::file::PRIVATE, nudge: false };
+    let write = Write {
+        bytes: format!("{name}\n").into_bytes(),
+        path,
+        mode: shim::host::file::PRIVATE,
+        nudge: false,
+    };
     match written {
         Some(_) => Change::new(
             Act::Keep,

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::boot::Moment;
-use shim::inventory::Deleter;
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::node::inventory::Deleter;
+use shim::node::store::Key;
 use types::node::Mode;
 
 use crate::change::Change;

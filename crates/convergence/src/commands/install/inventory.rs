@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shim::boot::Moment;
-use shim::inventory::{Deleter, Entry};
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::node::inventory::{Deleter, Entry};
+use shim::node::store::Key;
 use types::names::{is_name, validate_ifname};
 use types::policy::Side;
 use types::problem::Problem;

@@ -3,9 +3,9 @@
 //! The cache says which network a pod is on, and with which conf. If the cache was wiped, or is kept elsewhere (cri-dockerd), a pod from
 //! before the installation would get no DEL and its address would leak. So a person has to say which network the pod is on.
 
-use shim::boot::Moment;
-use shim::inventory::Entry;
-use shim::store::Key;
+use shim::host::boot::Moment;
+use shim::node::inventory::Entry;
+use shim::node::store::Key;
 use types::names::is_name;
 use types::policy::Side;
 use types::problem::Problem;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shim::owner::Owner;
-use shim::store::Key;
+use shim::attachment::owner::Owner;
+use shim::node::store::Key;
 use types::policy::{Deadlines, Gc};
 
 use crate::doctor::code::Code;
@@ -48,7 +48,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
 /// Calls of the plugin that run now, one line for each.
 pub fn calls(facts: &Facts) -> Vec<String> {
     let running = facts.state.read().map(|state| &state.running);
-    let line = |(key, call): (&Key, &shim::lock::RunningCall)| {
+    let line = |(key, call): (&Key, &shim::host::lock::RunningCall)| {
         let pids: Vec<String> = call.pids.iter().map(ToString::to_string).collect();
         format!("{} of {} {} runs in processes {}", call.verb, key.container_id, key.ifname, pids.join(", "))
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 use types::problem::Problem;
 use types::profile;
 use types::status::Reason;

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use shim::boot::Moment;
-use shim::layout::{CONF_FILE, Layout};
+use shim::host::boot::Moment;
+use shim::node::layout::{CONF_FILE, Layout};
 use types::exit::Exit;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Phase, Policy, Side};

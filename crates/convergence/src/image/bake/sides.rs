@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use shim::layout::CONF_FILE;
+use shim::node::layout::CONF_FILE;
 use types::policy::{Network, Phase, Policy, Side};
 use types::problem::Problem;
 use types::profile::{self, GENERIC, Profile};

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use shim::boot::Age;
-use shim::local_cleanup::Lease;
+use shim::attachment::local_cleanup::Lease;
+use shim::host::boot::Age;
 use shim::sweep::{ListStatus, SweepVerdict, decide as verdict};
 
 use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
@@ -109,10 +109,10 @@ pub fn leaked_leases(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shim::boot::Moment;
-    use shim::inventory::Deleter;
-    use shim::owner::Owner;
-    use shim::store::Key;
+    use shim::attachment::owner::Owner;
+    use shim::host::boot::Moment;
+    use shim::node::inventory::Deleter;
+    use shim::node::store::Key;
     use std::time::Duration;
 
     fn candidate(seen: ListStatus, secs: u64, owner: Owner) -> SweepCandidate {

@@ -1,10 +1,10 @@
 //! The candidates of a sweep: each attachment with the evidence of the runtime's list, its networks and its netns. The verdict itself is the shim's
 //! ([`shim::sweep::decide`]).
 
-use shim::boot::{Age, Moment};
-use shim::inventory::Deleter;
-use shim::owner::Owner;
-use shim::store::Key;
+use shim::attachment::owner::Owner;
+use shim::host::boot::{Age, Moment};
+use shim::node::inventory::Deleter;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 
 /// Where Crossfade keeps an attachment.

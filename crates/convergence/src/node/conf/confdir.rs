@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::layout::{CONF_FILE, PLUGIN};
+use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::profile::{self, Profile};
 use types::raw::RawObject;
 

@@ -80,7 +80,9 @@ pub fn capabilities(networks: &[NetworkConf], installed: Option<&InstalledConf>)
     let mut all: BTreeSet<String> = OWN_CAPABILITIES.map(str::to_owned).into();
     for network in networks {
         match &network.conf {
-            Ok((conf, _)) => all.extend(conf.plugins.iter().flat_map(shim::conflist::Plugin::capabilities)),
+            Ok((conf, _)) => {
+                all.extend(conf.plugins.iter().flat_map(shim::attachment::conflist::Plugin::capabilities))
+            }
             Err(_) => all.extend(installed.iter().flat_map(|conf| conf.capabilities.iter().cloned())),
         }
     }

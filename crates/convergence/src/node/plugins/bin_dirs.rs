@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use shim::layout::{Layout, PLUGIN};
+use shim::node::layout::{Layout, PLUGIN};
 
 /// One directory in which the runtime looks for plugins.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
-use shim::layout::PROBED;
+use shim::node::layout::PROBED;
 use types::policy::{Policy, Secondary, Side};
 use types::profile::{self, Profile};
 use types::raw::to_raw;

@@ -2,7 +2,7 @@
 //!
 //! A pod on both networks has the primary's address in its status. A CNI that knows a pod by what it attached does not mind. One whose
 //! agent follows the Pod's status takes the other network's address for its own; then the node routes the pod's real one
-//! (`shim::hostroute`), and what a route cannot mend is said here. What the policy says of a network counts before its profile; a CNI
+//! (`shim::attachment::hostroute`), and what a route cannot mend is said here. What the policy says of a network counts before its profile; a CNI
 //! of which neither says anything was never tried.
 
 use types::policy::{Network, Policy, Second, Secondary, Side};

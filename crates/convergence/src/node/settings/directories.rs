@@ -6,8 +6,8 @@
 use std::io::Cursor;
 use std::path::PathBuf;
 
-use shim::layout::{CONF_FILE, Layout, PLUGIN};
-use shim::request::Conf;
+use shim::call::request::Conf;
+use shim::node::layout::{CONF_FILE, Layout, PLUGIN};
 use types::exit::Exit;
 use types::problem::Problem;
 use types::raw::RawObject;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::json;
-use shim::layout::{CONF_FILE, Layout};
+use shim::node::layout::{CONF_FILE, Layout};
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
 

@@ -1,6 +1,6 @@
 //! The directory of Crossfade's conf: the files in the way there, and their writers.
 
-use shim::layout::{CONF_FILE, PLUGIN};
+use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
 use types::profile;
 use types::status::Reason;

@@ -5,8 +5,8 @@
 //! `crossfade`. A file that only root may read keeps the whole answer, which `prove` writes.
 
 use serde_json::Value;
-use shim::conflist::Conflist;
-use shim::reply::code;
+use shim::attachment::conflist::Conflist;
+use shim::call::reply::code;
 
 /// Why `verb` failed, by the error that `crossfade` printed; none is not an error of it.
 #[must_use]

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use shim::conflist::Unloadable;
-use shim::layout::Layout;
+use shim::attachment::conflist::Unloadable;
+use shim::node::layout::Layout;
 use types::node::{Node, RuntimeKind};
 use types::policy::{Policy, Side};
 use types::raw::RawObject;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use shim::layout::CONF_DIR;
-use shim::ledger::Line;
+use shim::node::layout::CONF_DIR;
+use shim::node::ledger::Line;
 use types::node::Mode;
 
 use crate::commands::boot::decide::tests::facts;

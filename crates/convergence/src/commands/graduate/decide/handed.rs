@@ -1,6 +1,6 @@
 //! The attachments that are handed over to the new network: pure.
 
-use shim::store::Key;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::policy::Side;

@@ -1,7 +1,7 @@
 //! The obstacles of `graduate`, each with its next step: pure.
 
-use shim::inventory::Deleter;
-use shim::layout::CONF_FILE;
+use shim::node::inventory::Deleter;
+use shim::node::layout::CONF_FILE;
 use shim::sweep::ListStatus;
 use types::attachment::Attachment;
 use types::pod::Pod;
@@ -344,10 +344,11 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
 }
 
 fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
-    let is_recorded =
-        |wanted: &shim::inventory::Entry| facts.records.iter().any(|(record, _)| key(record) == wanted.key());
+    let is_recorded = |wanted: &shim::node::inventory::Entry| {
+        facts.records.iter().any(|(record, _)| key(record) == wanted.key())
+    };
     let entries = || facts.entries.iter().filter(|(entry, _)| !is_recorded(entry));
-    let ids = |found: &[&(shim::inventory::Entry, ListStatus)]| {
+    let ids = |found: &[&(shim::node::inventory::Entry, ListStatus)]| {
         some(found.iter().map(|(entry, _)| entry.container_id.as_str()))
     };
     let old: Vec<_> = entries().filter(|(entry, _)| entry.network != Side::New.as_str()).collect();

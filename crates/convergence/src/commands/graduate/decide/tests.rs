@@ -3,8 +3,8 @@
 mod refused;
 
 use serde_json::value::RawValue;
-use shim::boot::Moment;
-use shim::layout::Layout;
+use shim::host::boot::Moment;
+use shim::node::layout::Layout;
 use shim::sweep::ListStatus;
 use types::attachment::{Attachment, Event, Intent, Leg};
 use types::policy::Policy;

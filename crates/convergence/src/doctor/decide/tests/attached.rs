@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use shim::boot::Age;
-use shim::lock::RunningCall;
-use shim::owner::Owner;
-use shim::store::Key;
+use shim::attachment::owner::Owner;
+use shim::host::boot::Age;
+use shim::host::lock::RunningCall;
+use shim::node::store::Key;
 use shim::sweep::ListStatus;
 use types::problem::Problem;
 
@@ -113,8 +113,8 @@ fn lost(facts: &mut Facts, listed: State) {
     sandboxes(facts).listed.insert("c1".into(), listed);
 }
 
-fn ledger_line() -> shim::ledger::Line {
-    shim::ledger::Line {
+fn ledger_line() -> shim::node::ledger::Line {
+    shim::node::ledger::Line {
         version: 1,
         wall_secs: NOW,
         container_id: "c1".into(),

@@ -3,7 +3,7 @@
 //! the policy's choice of networks for a pod and the shim's plan of an ADD. What holds is said by this file, of the world as it
 //! is and of the policy's JSON, without asking any of them.
 
-use shim::plan::decide_add;
+use shim::attachment::plan::decide_add;
 use types::pod::Pod;
 
 use crate::watch::decide::tests::*;

@@ -1,6 +1,6 @@
 //! Every reason not to go on, each beside a node on which nothing stands in the way.
 
-use shim::inventory::{Deleter, Entry};
+use shim::node::inventory::{Deleter, Entry};
 use types::attachment::{HostRoute, RouteStep};
 
 use crate::commands::graduate::decide::tests::*;

@@ -1,0 +1,11 @@
+//! How the plugin works on a machine: files, processes, signals, locks, network namespaces and the journal.
+
+pub mod boot;
+pub mod exec;
+pub mod file;
+pub mod journal;
+pub mod lock;
+pub mod netns;
+pub mod process;
+pub mod signal;
+pub mod trust;
