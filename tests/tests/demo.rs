@@ -101,7 +101,7 @@ fn a_small_migration_loses_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Somebody else drops what a node gets from the old overlay, in the middle of a phase.
+/// A firewall rule that is not ours drops what a node gets from the old overlay, in the middle of a phase.
 fn a_cut_overlay_is_told() -> Result<()> {
     let mut demo = Running::start(&["--nodes", "2", "--pods", "1", "--strategy", "double"])?;
     demo.until(|line| line.contains("n2 -> both-old"))?;

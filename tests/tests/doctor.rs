@@ -210,7 +210,7 @@ fn what_is_done_to_the_conf_is_found_and_mended() -> Result<()> {
     let first = format!("{CONF_DIR}/00-other.conflist");
     scene.node().write(&first, scene.new.conflist(1).to_string())?;
     expect(&scene, &["conf-not-first"])?;
-    // A pod that nobody of ours sees.
+    // A pod that is attached past us.
     until(
         "the other conf",
         LIMIT,

@@ -109,7 +109,7 @@ fn double_without_host_routes_loses_probes() -> Result<()> {
     Ok(())
 }
 
-/// Nothing but an exit status tells that anybody has asked. In the end Calico's own profile is taken on the same node.
+/// A refused `policy set` leaves no trace but its exit status. In the end Calico's own profile is accepted on the same node.
 fn a_refused_second_network_changes_nothing() -> Result<()> {
     let cluster = Cluster::new(1, Arrival::Installed, &Old::Calico { policy: calico(), leak_grace: None })?;
     let host = &cluster.hosts()[0];

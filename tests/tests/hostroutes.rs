@@ -167,7 +167,7 @@ fn ours() -> Result<Vec<String>> {
     for family in ["-4", "-6"] {
         let rules = host_ip(&format!("{family} rule show"))?;
         all.extend(rules.lines().filter(|line| line.contains("lookup 1003")).map(str::to_owned));
-        // To `ip` a table that nobody has written to is an error.
+        // To `ip` a table that was never written to is an error.
         let routes = host_ip(&format!("{family} route show table 1003")).unwrap_or_default();
         all.extend(routes.lines().map(|line| line.trim().to_owned()));
     }
@@ -279,7 +279,7 @@ fn a_sweep_prints_and_does() -> Result<()> {
     none()
 }
 
-/// Whose they are cannot be read, and the pod lives; so nobody's are kept as well.
+/// The record does not say which host routes are its own, and the pod lives; so those that no record claims are kept as well.
 fn a_damaged_record_keeps_them_until_its_del() -> Result<()> {
     let node = Node::new("hostRoute")?;
     let there = node.attached()?;

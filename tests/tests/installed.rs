@@ -205,7 +205,7 @@ fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> 
     Ok(())
 }
 
-/// The result cache was wiped: pods of before would get no DEL, and nobody would know.
+/// The result cache was wiped: pods of before would get no DEL, and it would go unnoticed.
 fn what_the_cache_does_not_know_is_a_refusal() -> Result<()> {
     let lab = running()?;
     let (known, lost) = (lab.run("known")?, lab.run("lost")?);
@@ -236,7 +236,7 @@ fn what_the_cache_does_not_know_is_a_refusal() -> Result<()> {
     lab.end(&host)
 }
 
-/// Anybody may start a process whose environment is that of an ADD, and its container id may be anything.
+/// Any user may start a process whose environment is that of an ADD, and its container id may be anything.
 fn a_process_that_looks_like_an_add_holds_nothing_up() -> Result<()> {
     let lab = running()?;
     let before = lab.run("before")?;

@@ -94,7 +94,7 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     containerd.start_with(Path::new(COPY));
     containerd.start_again()?;
     expect_our_directory(&before, containerd.cri().info("config")?)?;
-    // The agents' conf is where it was, and is nobody's.
+    // The agents' conf is where it was, and the runtime does not read it.
     ensure!(!containerd.cri().network_ready()?.0, "it still reads the agents' directory");
     node.write(format!("{CONF_DIR}/10-old.conflist"), serde_json::to_vec(&old.conflist(1))?)?;
     until("the conf of our directory", LIMIT, || Ok(containerd.cri().network_ready()?.0.then_some(())))?;

@@ -53,7 +53,7 @@ fn held_by(unit: &str, file: &str, content: &str, words: &str) -> Result<()> {
     machine.write(file, content)?;
     machine.boot()?;
     until_refused(&mut machine, unit, words)?;
-    // By somebody who knows nothing of units: the file, and nothing else.
+    // Repaired by a person who writes the file alone, and restarts no unit.
     machine.write(file, good)?;
     until_up(&mut machine)?;
     machine.open_gate(Network::New)?;

@@ -41,7 +41,7 @@ fn first_private() -> Result<()> {
     };
     ensure!(node.labels.get(furniture::LABEL.0).map(String::as_str) == Some(furniture::LABEL.1), "{node:?}");
     ensure!(node.taints == [furniture::TAINT], "{node:?}");
-    // One file of ours in the runtime's directory, none in the agents', none in anybody's configuration.
+    // Our only file is the conf in the runtime's directory: none is in the agents' directory, in containerd's configuration or among the leases.
     ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
     let agents = machine.list(furniture::AGENTS_DIR)?;
     ensure!(agents == ["10-new.conflist", "10-old.conflist"], "{agents:?}");

@@ -66,7 +66,7 @@ fn config_file() -> Result<()> {
     ensure_union(&taints, [UNREGISTERED, furniture::TAINT])
 }
 
-/// kubelet from 1.36 on warns of `--register-with-taints`, so nobody uses it where the taints can go into a file.
+/// From 1.36 on kubelet warns of `--register-with-taints`, so it is not used where the taints can go into a file.
 fn config_dir() -> Result<()> {
     let mut machine = private()?;
     let config = furniture::kubelet_config(&["karpenter.sh/unregistered:NoExecute"]);
@@ -113,7 +113,7 @@ fn restarts() -> Result<()> {
     Ok(())
 }
 
-/// EKS: the unit is there, its environment is not; somebody writes it late in the boot, reloads, starts and waits.
+/// EKS: the unit exists, its environment file does not; nodeadm writes the file late in the boot, reloads systemd, starts kubelet and waits for it.
 fn late() -> Result<()> {
     let mut machine = private()?;
     std::fs::remove_file(machine.disk("/etc/systemd/system/multi-user.target.wants/kubelet.service"))?;

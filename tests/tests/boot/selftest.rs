@@ -64,7 +64,7 @@ impl SelftestReport {
 const BY_JUDGES: [&str; 5] =
     ["program.static", "program.version", "unit.enabled", "unit.verify", "runtime.config"];
 
-/// `crossfade-bootstrap image selftest --image` in the machine's root, which nobody has booted.
+/// `crossfade-bootstrap image selftest --image` in the root of a machine that has not been booted.
 fn in_chroot(machine: &Machine, with_proc: bool) -> Result<SelftestReport> {
     let mount = if with_proc { r#"mount -t proc proc "$1/proc""# } else { ":" };
     let mut unshare = Command::new("unshare");
@@ -155,7 +155,7 @@ const FAULTS: [Fault; 8] = [
     ),
 ];
 
-/// A machine as Packer has it: systemd runs, the package came after the boot, and nobody has told systemd.
+/// A machine as Packer has it: systemd runs, the package was installed after the boot, and systemd was not reloaded.
 fn faults() -> Result<()> {
     let mut machine = private()?;
     machine.boot_whole()?;
@@ -182,8 +182,8 @@ fn faults() -> Result<()> {
     look()?.ensure_passed(&BY_JUDGES)
 }
 
-/// What `packages/node/steps` does before the files come to a node whose kubelet runs: our drop-ins are masked until the next boot. Nobody has
-/// started our units; then somebody has, as docs/packages.md says.
+/// `packages/node/steps` masks our drop-ins until the next boot before it installs the files on a node whose kubelet runs. At first our units are
+/// stopped; then they are started, as docs/packages.md says.
 fn installed() -> Result<()> {
     let mut machine = migrating("shared", json!({}))?;
     boot_with_pods(&mut machine)?;

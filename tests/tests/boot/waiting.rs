@@ -65,7 +65,7 @@ fn waits() -> Result<()> {
     machine.reboot()?;
     wait_for_the_agent(&mut machine, 2)?;
 
-    // Without `watch`, and without our conf: install begins anew, and leaves a node on which somebody keeps the file.
+    // Without `watch`, and without our conf: install begins anew, and starts the `watch` that keeps the file.
     machine.run(&["systemctl", "stop", WATCH])?;
     let ours = format!("{}/01-crossfade.conflist", furniture::AGENTS_DIR);
     machine.run(&["rm", &ours, FILE])?;
@@ -75,7 +75,7 @@ fn waits() -> Result<()> {
     let done = machine.run(&["crossfade-bootstrap", "install"])?;
     ensure!(machine.show(WATCH, "ActiveState") == "active", "{done}");
     ensure!(machine.look(FILE)?.is_some() && machine.look(&ours)?.is_some(), "{done}");
-    // A unit that cannot be started is nobody.
+    // If the unit cannot be started, no `watch` would keep the file: install refuses.
     machine.run(&["systemctl", "stop", WATCH])?;
     machine.run(&["rm", &ours])?;
     machine.run(&["systemctl", "mask", "--runtime", WATCH])?;

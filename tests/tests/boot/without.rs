@@ -34,7 +34,7 @@ fn bake(machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// kubelet has our words, and nobody else has heard of us.
+/// kubelet registers our label and our taint. There is no conf, plugin or record of ours, containerd has no drop-in, and watch was not started.
 fn ensure_labels_alone(machine: &mut Machine) -> Result<()> {
     let starts = machine.kubelet_starts()?;
     let last = starts.last().context("kubelet starts")?;

@@ -17,7 +17,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// One with what every node has: others' rules in every table of both back ends, which nobody may touch.
+    /// A node with an uplink, a default route and a policy rule, none of which `cleanup` may touch.
     pub(crate) fn new() -> Result<Self> {
         let dir = Scratch::new("cleanup")?;
         dir.dir("net.d")?;

@@ -83,7 +83,7 @@ fn while_the_agent_runs() -> Result<()> {
     let process = on_the_node(&[], &agent)?;
     refused(&node, "flannel", "the agent of flannel runs: flanneld")?;
     drop(process);
-    // Anybody may give a process that name; without the right to change networks it is no agent.
+    // Any user can give a process that name; without the right to change networks it is no agent.
     let _by_nobody = on_the_node(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], &agent)?;
     // One of a pod with a network of its own reaches none of the node's.
     let _of_a_pod = Process(Command::new(&agent).arg("600").spawn()?);
@@ -100,7 +100,7 @@ fn while_the_agent_runs() -> Result<()> {
     Ok(())
 }
 
-/// A file in place of a profile is held to what no profile may name; a name that nobody knows is an error; and one without leavings, too.
+/// A file in place of a profile may name no more than a profile may; an unknown CNI is an error, and so is one without leavings.
 fn a_profile_that_would_reach_others() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;

@@ -235,7 +235,7 @@ fn in_use() -> Result<()> {
     Ok(())
 }
 
-/// An agent that nobody knows of makes an interface again. strace holds every line of the journal up, so that it has time for that.
+/// An agent that `cleanup` does not know creates an interface again. strace delays every line of the journal, so that the agent has time for that.
 fn made_again() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;

@@ -1,4 +1,4 @@
-//! A migration in three passes, over nodes of which nobody claims that they forward, turned back to `old` from the end of a pass.
+//! A migration in three passes, over nodes that are not known to forward between both networks, turned back to `old` from the end of a pass.
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;

@@ -1,4 +1,4 @@
-//! A run in which everything goes away once: the API server, the machine of whoever rolls, a node for a reboot, and a node for good.
+//! A run in which everything goes away once: the API server, the operator's laptop, a node for a reboot, and a node for good.
 
 use anyhow::{Context, Result, ensure};
 use lab::deadline::until;
@@ -43,7 +43,7 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
     let others: Vec<&str> = NODES.into_iter().filter(|name| *name != one).collect();
     let two = until_one_is(api, &others, &["moving"], || first.goes_on())?;
 
-    // The laptop sleeps, and somebody else takes the run over. Meanwhile the machine of the first node is replaced.
+    // The laptop sleeps, and another operator takes the run over. Meanwhile the machine of the first node is replaced.
     first.signal(Signal::SIGSTOP)?;
     let refused = bob.ends(&["roll", "--resume"], 75)?;
     ensure!(refused.answer["problems"].to_string().contains("@laptop"), "{refused:#?}");
@@ -97,7 +97,7 @@ fn without_an_api_server(cluster: &mut Cluster, api: &Api, roll: &mut Running) -
     until_one_is(api, &[moving], &["done"], || roll.goes_on())
 }
 
-/// The first holder goes on, sees that somebody else has the run, and ends without having touched anything.
+/// The first holder goes on, sees that another holder has the run, and ends without having touched anything.
 fn wakes_up(cluster: &Cluster, api: &Api, first: Running) -> Result<()> {
     let log = cluster.plane.audit_log();
     let (_, asleep) = audited(&log, 0)?;

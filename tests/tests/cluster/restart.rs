@@ -68,7 +68,7 @@ fn pods(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
     Ok(stays.map(|pod| (pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(), pod)).collect())
 }
 
-/// A Deployment under a budget, a DaemonSet, a pod of nobody and one of the node's own network, all of them on one node; and a static pod.
+/// A Deployment under a budget, a DaemonSet, a bare pod and one of the node's own network, all of them on one node; and a static pod.
 fn deploy(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     let mut here = manifest::server();
     here["nodeSelector"] = json!({ "kubernetes.io/hostname": NODE });

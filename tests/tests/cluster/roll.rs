@@ -1,5 +1,6 @@
-//! A migration by `kubectl crossfade plan` and `roll` alone: killed in the middle, taken up again, held by a cordon of somebody else and by a pod that
-//! nobody makes again, taken on by another plan while a node moves, and brought back by a run that is killed after each of its acts. A pod that is left behind then is moved by `stragglers --fix`.
+//! A migration by `kubectl crossfade plan` and `roll` alone: killed in the middle, resumed, held by a cordon that is not its own and by a bare pod,
+//! continued by another plan while a node moves, and brought back by a run that is killed after each of its acts. A pod that is left behind then
+//! is moved by `stragglers --fix`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,7 +44,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
         ensure!(state(&api.get(&node_path(name))?).is_none(), "{name} has a step");
     }
 
-    // Killed while a node moves: its step stays, and nobody else may act until the Lease has expired.
+    // Killed while a node moves: its step stays, and no other holder may act until the Lease has expired.
     let mut roll = operator.start(&["roll", "--plan", &hash[..12]])?;
     let seen = until_one_is(api, &NODES, &["flipped", "moving"], || Ok(()));
     roll.kill()?;
@@ -53,7 +54,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     ensure!(refused.answer["problems"].to_string().contains("@laptop"), "{refused:#?}");
     ensure!(state(&api.get(&node_path(moving))?).is_some_and(|state| state != "done"), "{moving} went on");
 
-    // Taken up; a cordon of somebody else holds it.
+    // Resumed; a cordon that is not the run's own holds it.
     let last = NODES.iter().rev().find(|name| **name != moving).context("another node")?;
     api.cordon(last, true)?;
     let held = operator.ends(&["roll", "--resume", "--take-over"], 3)?;
@@ -70,7 +71,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     );
     api.cordon(last, false)?;
 
-    // A pod that nobody makes again is waited for, until somebody names it. Ctrl-C ends the program in order.
+    // The run waits for a bare pod until the operator names it. Ctrl-C ends the program in order.
     let third = NODES.iter().find(|name| **name != moving && *name != last).context("a third node")?;
     run_on(api, namespace, "bare", third)?;
     let mut roll = operator.start(&["roll", "--resume"])?;
@@ -126,7 +127,7 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     all_open(api)
 }
 
-/// A pod that was made while somebody had its node in another phase is moved, and no other pod is.
+/// A pod that was created while its node was in another phase is moved, and no other pod is.
 fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let agent =
         |pod: &&Value| pod["metadata"]["labels"]["app"] == "agent" && pod["spec"]["nodeName"] == NODES[0];
@@ -200,7 +201,7 @@ fn killed_after_each_act(operator: &Operator, api: &Api) -> Result<()> {
             }
             Ok((!footprints(api)?.is_subset(&before)).then_some(None))
         });
-        // Whatever it was, nobody works on the nodes any more.
+        // However the wait ended, no run works on the nodes from here on.
         drop(roll.kill());
         roll.wait()?;
         if let Some(status) = ended? {

@@ -10,7 +10,7 @@ use super::world::{
     NODES, WEB, cluster, ensure_answers, flip, flip_all, in_namespace, network_of, run_on, until_ready,
 };
 
-/// The server is on n1, whoever asks is on n2, and both were made in the phase; kubelet's probes make them ready.
+/// The server is on n1, the client is on n2, and both were created in the phase; kubelet's probes make them ready.
 pub(crate) fn services_names_and_probes_work_in_every_phase() -> Result<()> {
     let cluster = cluster()?;
     let api = cluster.api()?;
@@ -40,7 +40,7 @@ pub(crate) fn services_names_and_probes_work_in_every_phase() -> Result<()> {
     })
 }
 
-/// A port of the node leads to the pod that has it, asked from another node, and to nobody once the pod is gone.
+/// A host port leads to its pod when another node asks, and is closed once the pod is gone.
 pub(crate) fn a_host_port_leads_to_its_pod_in_every_phase() -> Result<()> {
     const HOST_PORT: u16 = 30_080;
     let cluster = cluster()?;

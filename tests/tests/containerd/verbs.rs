@@ -98,7 +98,7 @@ pub(crate) fn the_status_of_a_delegate_is_the_status_of_the_node() -> Result<()>
     lab.spy(&lab.scene.new, Reply::silent())?;
     ensure!(lab.scene.cri().network_ready()?.0, "not ready with its plugin back");
 
-    // At 1.0.0 nobody asks.
+    // CNI 1.0.0 has no STATUS: no plugin is asked.
     lab.conf("1.0.0")?;
     lab.log().clear()?;
     ensure!(lab.scene.cri().network_ready()?.0, "not ready at 1.0.0");

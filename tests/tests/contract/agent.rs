@@ -21,7 +21,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// Listens at `path`; nobody reads, a connection alone is an answer.
+    /// Listens at `path` and reads nothing: a connection alone is an answer.
     pub(crate) fn unix(path: &Path) -> Result<Self> {
         let socket = UnixListener::bind(path).with_context(|| format!("listen at {}", path.display()))?;
         Ok(Self { path: path.to_owned(), _socket: socket })

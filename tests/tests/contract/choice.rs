@@ -44,7 +44,7 @@ fn second_names(case: &Case) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Whether somebody has a file below this directory open whose name begins so.
+/// Whether the shim has the file of this name in this directory open.
 fn has_open(shim: &Running, dir: &Path, name: &str) -> bool {
     let is_it = |path: &PathBuf| {
         path.parent() == Some(dir) && path.file_name().is_some_and(|file| file.to_string_lossy() == name)
@@ -75,7 +75,7 @@ fn adds_of_one_container_at_once_choose_two_second_names() -> Result<()> {
     Ok(())
 }
 
-/// The same without anybody being held up, and with a delegate that hangs until all have chosen.
+/// The same without an ADD that is stopped, and with a delegate that hangs until all have chosen.
 fn many_adds_of_one_container_choose_as_many_names() -> Result<()> {
     let case = Case::attach("both")?;
     case.change_policy(|policy| policy["both"]["defaultRoute"] = json!("old"))?;

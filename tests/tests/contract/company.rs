@@ -141,7 +141,7 @@ fn the_interface_stays_while_a_record_cannot_be_read() -> Result<()> {
     successor.lives("damaged")
 }
 
-/// Nobody else has it: it is the attachment's own to remove.
+/// No other attachment has the interface: it is this attachment's to remove.
 fn the_interface_goes_with_its_last_attachment() -> Result<()> {
     let successor = Successor::new()?;
     successor.call("ADD").run()?.result()?;

@@ -100,7 +100,7 @@ fn one_failing_del_leaves_a_record_for_the_sweep() -> Result<()> {
     ensure!(error.contains("busy"), "{error}");
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(1)?;
-    // The next stop succeeds without asking anybody.
+    // The next stop succeeds without calling a plugin.
     crio.stop_pod("c1")?;
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     case.expect_records(1)
@@ -183,7 +183,7 @@ fn conf_that_sorts_first_has_every_live_pod_collected_at_start_unless_the_defaul
     Ok(())
 }
 
-/// CRI-O checks each pod when it starts, those from before us without a result: nobody is called with a DEL for it.
+/// CRI-O checks each pod when it starts, those from before us without a result: no delegate is called with a DEL for it.
 fn check_of_every_pod_at_start_harms_nobody() -> Result<()> {
     let (case, mut crio) = with_shim("both", "1.0.0")?;
     crio.run_pod(sandbox(&case, "c1"))?;

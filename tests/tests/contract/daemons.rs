@@ -118,7 +118,7 @@ fn daemon_that_ends_while_its_lock_changes_hands_lets_one_in_at_a_time() -> Resu
         for shim in running {
             shim.wait()?.silent()?;
         }
-        // Whoever came in beside another would have found the record, too.
+        // A DEL that ran beside another would have found the record and called the delegate, too.
         let dels = case.stubs.log().briefs()?.iter().filter(|brief| *brief == "stub-new DEL eth0").count();
         ensure!(dels == 1, "round {round}: {dels} DELs");
         case.expect_records(0)?;

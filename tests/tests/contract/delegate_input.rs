@@ -74,8 +74,8 @@ fn delegates_get_clean_files_signals_and_a_group_of_their_own() -> Result<()> {
 /// The signals 1 to 31 in the masks of /proc/PID/status. Those above are the C library's and for real-time use.
 const STANDARD_SIGNALS: u64 = (1 << 31) - 1;
 
-/// Plugins may be scripts, which the kernel runs by their path; and a shell that is born with a signal ignored cannot undo it, whether the shim ignores
-/// it or whoever called the shim.
+/// Plugins may be scripts, which the kernel runs by their path; and a shell that starts with a signal ignored cannot undo it, whether the
+/// shim ignores it or the shim's caller does.
 fn plugin_may_be_a_script_and_is_born_with_default_signals() -> Result<()> {
     let case = Case::attach("new")?;
     case.stubs.remove("stub-new")?;

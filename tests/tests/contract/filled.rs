@@ -1,4 +1,4 @@
-//! A pod with NET_ADMIN fills its own netns: that costs its own route step, and nobody a DEL.
+//! A pod with NET_ADMIN fills its own netns: that costs its own route step, and no delegate its DEL.
 
 use std::{fmt::Write as _, fs, process::Command};
 

@@ -48,8 +48,7 @@ impl Small {
     }
 }
 
-/// Makes the record end where its page ends: what is appended on a full disk then needs a block of its own. The line that
-/// does so is one that nobody knows.
+/// Pads the record to the end of its page, with a line that the shim does not know: what is appended on a full disk then needs a block of its own.
 fn leave_no_room_behind_the_record(case: &Case) -> Result<()> {
     let record = case.records()?.pop().context("a record")?;
     let mut bytes = fs::read(&record)?;

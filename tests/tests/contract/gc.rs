@@ -264,7 +264,7 @@ fn gc_judges_a_record_that_was_made_again_meanwhile_by_itself() -> Result<()> {
     case.expect_records(1)
 }
 
-/// What a sweep found due may be deleted and added again before its turn: nobody has judged the new one.
+/// An attachment that a sweep found due may be deleted and added again before its turn: the new one has not been judged.
 fn sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     let gate = case.gate("gate")?;

@@ -49,8 +49,8 @@ struct Replaced {
     at: usize,
 }
 
-/// How many pods: the kernel gives the lowest free number out, and whoever else makes a namespace on this machine takes some of
-/// theirs, but hardly all.
+/// How many pods there are: the kernel gives the lowest free inode number out, and other processes of this machine that create namespaces take some
+/// of the pods' numbers, but hardly all.
 const PODS: usize = 24;
 
 /// How many netns of other numbers are kept.

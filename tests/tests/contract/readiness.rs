@@ -1,4 +1,4 @@
-//! Not ready means wait: code 11 at once and nobody is called. What counts as ready, and what `tolerate` changes.
+//! Not ready means wait: code 11 at once, and no delegate is called. What counts as ready, and what `tolerate` changes.
 
 use std::fs;
 

@@ -29,7 +29,7 @@ pub(crate) fn trials() -> Vec<libtest_mimic::Trial> {
             failed_second_network_leaves_nothing_of_the_first,
         ),
     ];
-    // In CI nobody reads what was not run: there they run, and say what is missing.
+    // In CI a skipped test would go unnoticed: there they run, and say what is missing.
     let absent = bin_dir().is_none() && std::env::var_os("CI").is_none();
     tests
         .into_iter()

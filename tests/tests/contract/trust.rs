@@ -1,4 +1,4 @@
-//! Checked files: policy, state, confs and plugin binaries must be root's or ours and nobody else's to write.
+//! Checked files: policy, state, confs and plugin binaries must be root's or the shim's own user's, and no other user may write to them.
 
 use std::{
     fs,

@@ -39,7 +39,7 @@ fn running(mut machine: Machine) -> Result<Machine> {
     }
     machine.write(furniture::PODS, "one\ntwo\n")?;
     std::fs::copy(image::archive()?, machine.disk("/var/lib/crossfade-image.tar"))?;
-    // Whoever is in a pod sees the kernel's boot id. A reboot of the lab's machine needs another one.
+    // Containers see the kernel's boot id, so the machine boots with it. A reboot of the lab's machine needs another one.
     machine.write(KERNEL_BOOT_ID, "")?;
     machine.boot()?;
     std::fs::remove_file(machine.inside(KERNEL_BOOT_ID)?)?;

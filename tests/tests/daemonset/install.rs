@@ -134,7 +134,7 @@ fn killed() -> Result<()> {
     let after = scene.run("after")?;
     scene.node().run(&["kill", "-KILL", &pod.pid("watch")?.to_string()])?;
     until("its end", LIMIT, || pod.ended("watch"))?;
-    // Nobody is there, and nothing depends on it.
+    // No watch runs: pods are attached all the same.
     let meanwhile = scene.run("meanwhile")?;
     ensure!(scene.attachments()? == (2, 2), "{:?}", scene.attachments()?);
     let told = scene.bootstrap(&["status"])?.output()?;

@@ -1,4 +1,4 @@
-//! One watch per node, whoever runs it.
+//! One watch per node: the node's own or the pod's.
 
 use anyhow::{Context, Result, ensure};
 use lab::daemonset::manifest;
@@ -23,7 +23,7 @@ fn looks_on() -> Result<()> {
     pod.start_containers()?;
     until("what the pod says", LIMIT, || Ok(pod.log("watch")?.contains("this pod looks on").then_some(())))
         .with_context(|| pod.logs())?;
-    // It is ready all the same: the node is, whoever looks after it.
+    // The pod is ready all the same: the node is, and the other watch looks after it.
     pod.until_ready()?;
     ensure!(scene.status()["watch"]["pid"] == watch, "both did the work");
     by_hand.terminate()?;

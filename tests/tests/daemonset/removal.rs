@@ -52,7 +52,7 @@ fn removed() -> Result<()> {
     removal.start_containers()?;
     removal.until_ready()?;
     for place in PLACES {
-        // Some of these directories are the lab's own mounts, which nobody can remove.
+        // Some of these directories are the lab's own mounts, which cannot be removed.
         let place = scene.outside(place);
         let left = place.symlink_metadata().is_ok()
             && fs::read_dir(&place).map_or(true, |mut entries| entries.next().is_some());

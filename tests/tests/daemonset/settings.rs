@@ -45,7 +45,7 @@ fn administrators() -> Result<()> {
         fs::read_to_string(scene.outside(POLICY))? == theirs && !scene.has_ours(),
         "something was changed"
     );
-    // The same bytes are nobody's business.
+    // A file with the same bytes is kept, and install goes on.
     let (code, said) = install(&scene, &[("policy.json".to_owned(), theirs.clone())].into())?;
     ensure!(code == 0 && said.contains("keep"), "{code}: {said}");
     ensure!(scene.has_ours());
@@ -63,7 +63,7 @@ fn flipped() -> Result<()> {
     ensure!(fs::read_to_string(scene.outside(POLICY))? == theirs, "the flip was taken back");
     let (code, said) = install(&scene, &settings("both")?)?;
     ensure!(code == 3 && said.contains("--overwrite"), "{code}: {said}");
-    // What it says does it: without the file there is nobody to ask.
+    // The fix that install names works: without the file there is nothing to overwrite.
     fs::remove_file(scene.outside(POLICY))?;
     let (code, said) = install(&scene, &settings("both")?)?;
     ensure!(code == 0 && fs::read_to_string(scene.outside(POLICY))?.contains("\"both\""), "{code}: {said}");

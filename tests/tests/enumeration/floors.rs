@@ -1,8 +1,9 @@
 //! How many points there must be. Fewer must not go unnoticed.
 //!
 //! Each floor is the least that was counted, on an idle machine and on a loaded one, less one in eight: how often a shim looks
-//! at a pipe depends on its delegates' timing. VERSION asks nobody, and has no such excuse. Renewed on purpose: `CROSSFADE_ENUMERATE=none make enumerate` counts without playing; write here what its table
-//! says, less one in eight. A shim that makes fewer system calls is a good reason to; a trace that sees fewer of them is none.
+//! at a pipe depends on its delegates' timing. VERSION calls no delegate, so its count does not vary for that reason. Renewed on purpose:
+//! `CROSSFADE_ENUMERATE=none make enumerate` counts without playing; write here what its table says, less one in eight. A shim that makes
+//! fewer system calls is a good reason to; a trace that sees fewer of them is none.
 
 use crate::point::Situation;
 

@@ -43,7 +43,7 @@ impl Host {
         ["nsenter".to_owned(), format!("--net={}", self.netns.path().display())]
     }
 
-    /// Takes the pod's host routes away, as an interface loses them that is down for a moment, and adds a rule that nobody has.
+    /// Removes the pod's host routes, as an interface loses them that is down for a moment, and adds a rule to an address that no pod has.
     pub(crate) fn lose_routes(&self) -> Result<()> {
         // One by one: a flush trips over those of the stale pod, which go with its netns meanwhile.
         for address in [OLD, NEW] {

@@ -40,7 +40,7 @@ pub(crate) const CANARY: &str = "canary-8f1d20c5-secret";
 /// What a call may take: only tells one that answers, in 20 ms, from one that hangs until its deadline.
 const BUDGET: Duration = Duration::from_secs(120);
 
-/// The policy's deadlines, in seconds. Longer by far than the budget, so that whoever waits for one is noticed.
+/// The policy's deadlines, in seconds. Longer by far than the budget, so that a call that waits for one is noticed.
 const DEADLINE_SECS: u32 = 600;
 
 /// The pod that the point is about. Short, since an interface is named after its container id.
@@ -205,7 +205,7 @@ impl Miniature {
         path.map(|path| path.display().to_string()).unwrap_or_default()
     }
 
-    /// Runs a call, under a wrapper if there is one, and holds its answer to N4, N7 and N8. Whoever kills it on purpose says so.
+    /// Runs a call, under a wrapper if there is one, and holds its answer to N4, N7 and N8. `killed` says that the wrapper kills it on purpose.
     pub(crate) fn run(&mut self, verb: &str, pod: &str, wrapper: &[&str], killed: bool) -> Result<Outcome> {
         let began = Instant::now();
         let host = self.host.wrapper();

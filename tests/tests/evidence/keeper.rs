@@ -182,10 +182,10 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     let running = Running::new()?;
     let before = running.0.run("before")?;
     let mut agent = running.agent(Answer::Ready)?;
-    // Nobody would keep the file: there is neither systemd nor a `watch`.
+    // The file would not be kept: there is neither systemd nor a `watch`.
     running.refused(&["no watch runs here", "crossfade-bootstrap unit watch"])?;
     let watch = running.0.watch()?;
-    // Somebody would, and the agent does not answer where its profile says.
+    // A `watch` would keep it, but the agent does not answer where its profile says.
     agent.answer_http(Answer::Refuse)?;
     running.refused(&["localhost:9099/readiness", "the agent is not ready"])?;
     agent.answer_http(Answer::Ready)?;
@@ -210,7 +210,7 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     running.until_kept(true)?;
     let pod = running.0.run("in-time")?;
 
-    // A watch that ends takes nothing away, so nobody waits for it; and one that is started takes back what is not so any more.
+    // A watch that ends takes nothing away, so no pod waits for it; and one that is started removes the file if the agent is not ready.
     ensure!(watch.terminate()?.success(), "watch ended badly");
     running.0.cri().remove(&pod)?;
     ensure!(running.0.node().outside(FILE).exists(), "the end of watch has taken the file away");
@@ -221,7 +221,7 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     running.until_kept(false)?;
     agent.leave(false)?;
     ensure!(watch.terminate()?.success(), "watch ended badly");
-    // Whoever flips now is told.
+    // `policy set` warns where the phase needs the file, which no watch keeps now.
     for (phase, warned) in [("new", false), ("both-old", true)] {
         let (status, said) = bootstrap(running.0.node(), &["policy", "set", phase, "--runtime"])?;
         let told = said.contains(FILE) && said.contains("systemctl start crossfade-watch");

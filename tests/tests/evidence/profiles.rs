@@ -52,7 +52,7 @@ pub(crate) fn a_policy_without_probes_makes_nobody_wait_before_the_next_boot() -
     ensure!(said.contains("network old (calico)") && said.contains("at the next boot"), "{said}");
     ensure!(node.ready()?.is_empty(), "{:?}", node.ready()?);
     ensure!(node.add()? == Ok(()), "a pod waits");
-    // Once the file is there, nobody has to wait for it.
+    // Once the file is there, `boot` requires it, since no pod has to wait for it.
     node.node().write("/run/crossfade/probe/old", "calico\n")?;
     node.boot()?;
     ensure!(
@@ -91,7 +91,7 @@ impl Rebooted {
         }
         let policy = json!({ "version": 1, "attach": "old", "networks": { "old": old } });
         node.write(POLICY, policy.to_string())?;
-        // A runtime whose configuration nobody has to be asked for.
+        // A runtime whose configuration is read without asking the runtime.
         node.write("/etc/systemd/system/crio.service", "[Service]\nExecStart=/usr/bin/crio\n")?;
         let settings = json!({ "version": 1, "runtime": { "name": "cri-o", "binDirs": [BIN_DIR] } });
         node.write("/etc/crossfade/node.json", settings.to_string())?;

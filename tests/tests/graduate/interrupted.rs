@@ -58,7 +58,7 @@ pub(crate) fn at_every_step() -> Result<()> {
         let stays = node.run(&format!("stays-{step}"))?;
         let ends = node.run(&format!("ends-{step}"))?;
         let ended = killed(&node, step)?;
-        // Whoever calls the plugins now, a pod comes and a pod goes.
+        // A pod comes and a pod goes, whether the runtime calls Crossfade or the plugins themselves now.
         let between = || -> Result<String> {
             node.end(&ends)?;
             node.run(&format!("between-{step}"))
@@ -87,7 +87,7 @@ pub(crate) fn at_every_step() -> Result<()> {
     bail!("it has more than {MOST} steps")
 }
 
-/// A boot ends all sandboxes. Whether it comes before or after node.json says that Crossfade has left, no DEL is owed to anybody that nobody knows of.
+/// A boot ends all sandboxes. Whether it comes before or after node.json says that Crossfade has left, no delegate misses its DEL.
 pub(crate) fn by_a_boot() -> Result<()> {
     let node = Node::new()?;
     let settings = fs::read(node.outside(NODE_JSON))?;

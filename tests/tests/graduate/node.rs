@@ -11,7 +11,7 @@ use lab::scene::{NODE_JSON, Scene, Setup};
 use lab::stub::{CallLog, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
-/// libcni's, which nobody changes.
+/// The path of libcni's result cache, which the runtimes do not change.
 pub(crate) const CACHE: &str = "/var/lib/cni/results";
 /// Where Crossfade keeps what it has moved.
 pub(crate) const ASIDE: &str = "/var/lib/crossfade/set-aside/graduate";
@@ -89,7 +89,7 @@ impl Node {
         Ok(all)
     }
 
-    /// Whether nothing of Crossfade's is in anybody's way any more.
+    /// No file of Crossfade's is left that could affect the runtime, the agents or a pod.
     pub(crate) fn expect_gone(&self) -> Result<()> {
         for path in [
             OURS,

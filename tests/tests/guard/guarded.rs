@@ -137,7 +137,7 @@ impl Counter {
         Ok(Counter(inotify))
     }
 
-    /// How often something came to our name by rename, and how often somebody wrote to it in place, since the last question.
+    /// How many renames to our name and how many writes to it in place there were since the last call.
     pub(crate) fn writes(&self) -> Result<(usize, usize)> {
         let (mut renamed, mut in_place) = (0, 0);
         loop {

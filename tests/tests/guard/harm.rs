@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::guarded::{Guarded, OURS};
 
-/// What somebody does to our conf once, and how often that is itself a rename to our name or a write in place.
+/// What another program does to our conf once, and how often that is itself a rename to our name or a write in place.
 struct Harm {
     name: &'static str,
     act: fn(&Path) -> Result<()>,
@@ -127,7 +127,7 @@ pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_resta
     scene.containerd.restart()?;
     scene.expect_loaded("crossfade")?;
     scene.expect_reason("NetworkReady")?;
-    // Removed by somebody who does not make it again.
+    // Removed by a program that does not make it again.
     fs::remove_dir_all(scene.dir())?;
     scene.expect_whole(&whole)?;
     end(watch)

@@ -14,7 +14,7 @@ use crate::guarded::Guarded;
 /// containerd 1.6 keeps what it had: our conf is in place, and pods pass us until it is written anew.
 pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()> {
     let scene = Guarded::shared()?;
-    // The conf as watch writes it, and nobody who repairs it meanwhile.
+    // The conf as watch writes it, and no watch that repairs it meanwhile.
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
@@ -113,7 +113,7 @@ pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin(
     end(watch)
 }
 
-/// Two runtimes' sockets are here and nobody says which one kubelet talks to: the node is not ready, and it is said what to name.
+/// Two runtimes' sockets are here and no setting says which one kubelet talks to: the node is not ready, and the report says what to name.
 pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
     let scene = Guarded::shared()?;
     let settings = fs::read_to_string(scene.outside(NODE_JSON))?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::proving::Proving;
 
-/// Nobody answers there.
+/// No host has this address.
 const NOBODY: &str = "192.0.2.77";
 
 /// A network that the node routes, so that its firewall sees the packets of pods.
@@ -65,7 +65,7 @@ pub(crate) fn our_conf_comes_once_packets_pass() -> Result<()> {
     end(watch)
 }
 
-/// No DNS server answers: before the network was ready it waits for them, and afterwards that is a finding, and keeps nobody waiting.
+/// No DNS server answers: a network that was not ready yet waits for them; for one that was ready that is a finding, and no pod waits.
 pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Result<()> {
     let settings = |lab: &Proving, dns: &[&str]| -> Result<()> {
         let file = lab.scene.outside(NODE_JSON);

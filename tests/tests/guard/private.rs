@@ -96,7 +96,7 @@ fn is_there(path: &Path) -> bool {
     path.symlink_metadata().is_ok()
 }
 
-/// The runtime itself writes into our directory, again and again, and so does somebody who knows how confs are sorted.
+/// The runtime itself writes into our directory, again and again, and so does another program, whose confs sort before ours.
 pub(crate) fn a_conf_of_others_in_our_directory_is_removed_as_often_as_it_comes() -> Result<()> {
     let scene = waiting()?;
     let watch = scene.watch()?;
@@ -148,7 +148,7 @@ pub(crate) fn a_conf_of_others_that_cannot_be_removed_keeps_the_node_from_being_
     scene.expect_reason("NetworkReady")?;
     let folder = format!("{PRIVATE}/crossfade");
     let mounted = format!("{folder}/mounted");
-    // What is mounted is nobody's to remove.
+    // A directory with a mount in it is not removed.
     let node = scene.node();
     node.run(&["mkdir", "-p", "/run/others/mounted"])?;
     node.run(&["mount", "-t", "tmpfs", "others", "/run/others/mounted"])?;

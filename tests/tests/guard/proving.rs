@@ -140,7 +140,7 @@ pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
     end(watch)
 }
 
-/// What a plugin says in a proof that fails may hold a token: it is kept for root, and told to nobody else.
+/// What a plugin says in a proof that fails may hold a token: it is kept for root, and reported nowhere else.
 pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
     const CANARY: &str = "canary-0c41f7";
     let lab = Proving::new()?;

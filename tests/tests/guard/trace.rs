@@ -25,7 +25,7 @@ const LOOKS: [&str; 10] = [
     "execve",
 ];
 
-/// Somebody removes, overwrites or renames our file while `watch` is killed and started again; of all its calls only a rename
+/// Our file is removed, overwritten and renamed while `watch` is killed and started again; of all calls of `watch` only a rename
 /// onto our name changes anything there, and a removal when it is switched off.
 pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
     let scene = Guarded::shared()?;

@@ -43,7 +43,7 @@ fn first() -> Result<()> {
     machine.halt()
 }
 
-/// The Node was made with the label and the taint of a migration to Cilium, of which nobody who built the image said a word.
+/// The Node was registered with the label and the taint of a migration to Cilium, which no variable of the image build names.
 fn ensure_registered(machine: &Machine) -> Result<()> {
     let Some((node, true)) = machine.node()? else {
         anyhow::bail!("no Node was made: {:?}", machine.events()?);
@@ -111,7 +111,7 @@ fn new_first() -> Result<()> {
     machine.open_gate(Network::Old)
 }
 
-/// Held for as long as it lasts, kubelet up and talking; and whoever asks is told what is missing.
+/// The node is held while Cilium's conf is missing, with kubelet up and talking; and `status` says what is missing.
 fn never() -> Result<()> {
     let mut machine = migrating()?;
     machine.boot_whole()?;

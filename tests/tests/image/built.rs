@@ -130,7 +130,7 @@ fn wrong_label() -> Result<()> {
     ensure_failed(&built, &["app.kubernetes.io/name", "kubelet"])
 }
 
-/// A machine on which somebody tried another CNI while it was provisioned: its conf would be every node's network.
+/// A machine on which another CNI was tried while it was provisioned: its conf would be every node's network.
 fn smoke_test() -> Result<()> {
     let build = Build::new(migration_variables())?;
     let conflist = json!({ "cniVersion": "1.0.0", "name": "weave", "plugins": [{ "type": "weave-net" }] });

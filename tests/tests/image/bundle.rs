@@ -115,7 +115,7 @@ fn lost(format: &str) -> Result<()> {
     let installed = script(&machine, "install.sh", &[MIGRATION, &[&format]].concat())?;
     let policy = machine.disk("/usr/lib/crossfade/policy.json");
     ensure!(policy.exists(), "install.sh: {}", text(&installed));
-    // What boots of the earlier image left, and what is somebody else's.
+    // What boots of the earlier image left, and a file of our plugin's name that is not ours.
     let ours = machine.disk("/opt/cni/bin/crossfade");
     fs::create_dir_all(machine.disk("/opt/cni/bin"))?;
     fs::copy(machine.disk(PLUGIN), &ours).context("a copy of the plugin")?;

@@ -56,7 +56,7 @@ const FAULTS: &[Fault] = &[
         verdicts: &[
             (Judge::Selftest, FINE, &[]),
             (Judge::Check, NO, &[LEASES, "leases of this machine's pods"]),
-            // It is nobody's any more: removed, and then nothing is left to say.
+            // The lease belongs to no pod any more: `seal` removes it, and `check` finds nothing.
             (Judge::Seal, FINE, &[]),
             (Judge::Check, FINE, &[]),
         ],

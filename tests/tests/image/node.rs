@@ -33,7 +33,7 @@ pub(crate) fn final_image() -> Result<&'static BuildResult> {
     })
 }
 
-/// All that somebody says who builds it.
+/// All variables that the build of a migration image needs.
 pub(crate) fn migration_variables() -> Value {
     json!({ "crossfade_image": "migration", "crossfade_old_cni": "flannel", "crossfade_new_cni": "cilium",
             "crossfade_old_cidrs": ["10.244.0.0/16"], "crossfade_new_cidrs": ["10.245.0.0/16"] })

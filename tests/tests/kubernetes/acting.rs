@@ -173,7 +173,7 @@ fn nodes(admin: &Client, holder: &mut Session) -> Result<()> {
     ensure!(step.contains("\"state\":\"claimed\""), "{annotations}");
     // The answer of the patch is known before any watch tells of it.
     ensure!(version(holder)? == claimed["metadata"]["resourceVersion"], "an own write is not known");
-    // Somebody else is faster; the session has not looked since.
+    // Another client changes the Node first; the session has not looked since.
     let label = json!({ "metadata": { "labels": { "faster": "1" } } });
     let now = version(holder)?;
     admin.patch(&format!("{NODES}/acting"), lab::kubernetes::MERGE, &label)?.object()?;
@@ -252,7 +252,7 @@ fn evictions(admin: &Client, holder: &mut Session) -> Result<()> {
     holder.says(&json!({"evict": twice}), &json!("TwoBudgets"))?;
     let gone = json!({ "namespace": "acting", "name": "nobody", "uid": OTHER_UID });
     holder.says(&json!({"evict": gone}), &json!("Gone"))?;
-    // Whoever knows a late UID pays for it: the budget counts an eviction that did not happen.
+    // An eviction by a late UID has its price: the budget counts it although it did not happen.
     let paid = pod(admin, "paid", "paid")?;
     let path = budget(admin, "paid", "paid", 1)?;
     holder.says(&json!({"evict": other(&paid)}), &json!("Gone"))?;
@@ -282,7 +282,7 @@ fn objects(admin: &Client, holder: &mut Session) -> Result<()> {
     );
     let again = holder.say(&json!({"begin": "r-2"}))?;
     ensure!(again["failed"].as_str().is_some_and(|said| said.contains("run r-1")), "{again}");
-    // The watch tells of the run; somebody else asks something of it; the holder records what it has taken up.
+    // The watch tells of the run; another session asks something of it; the holder records what it has taken up.
     holder.say(&json!({"look": 5}))?;
     holder.says(&json!({"record": 0}), &json!("Changed"))?;
     holder.says(&json!({"takeUp": 1}), &json!(0))?;
@@ -306,7 +306,7 @@ fn objects(admin: &Client, holder: &mut Session) -> Result<()> {
     forged(admin, holder)
 }
 
-/// A plan that nobody approved and a run that goes by it, both with the one right to write ConfigMaps: its gate's command runs for nobody.
+/// A plan that was not approved and a run that goes by it, both written with the one right to write ConfigMaps: its gate's command never runs.
 fn forged(admin: &Client, holder: &mut Session) -> Result<()> {
     let looker = Operator::new(User::Component("acting"))?;
     let trace = looker.scratch.join("trace");

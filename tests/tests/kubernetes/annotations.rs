@@ -23,7 +23,7 @@ pub(super) const PODS: &str = "/api/v1/namespaces/default/pods";
 pub(super) const ID: &str = "cni.projectcalico.org/containerID";
 pub(super) const ADDRESS: &str = "cni.projectcalico.org/podIP";
 pub(super) const ADDRESSES: &str = "cni.projectcalico.org/podIPs";
-/// Nobody listens on the discard port.
+/// No program listens at the discard port.
 const NOWHERE: &str = "https://127.0.0.1:9";
 pub(super) const KUBECONFIG: &str = "etc/kubernetes/kubelet.conf";
 
@@ -73,7 +73,7 @@ impl Annotated {
         Ok(pod["metadata"]["annotations"].clone())
     }
 
-    /// Nobody has touched the Pod.
+    /// The Pod is unchanged.
     pub(super) fn stands(&self, pod: &str, sandbox: &str) -> Result<()> {
         let now = self.annotations(pod)?;
         ensure!(
@@ -135,7 +135,7 @@ impl Annotated {
     }
 }
 
-/// A Pod with what Calico wrote for a sandbox, and with an annotation of somebody else.
+/// A Pod with what Calico wrote for a sandbox, and with an annotation of another writer.
 pub(super) fn annotated(node: &str, name: &str, sandbox: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -202,7 +202,7 @@ fn nothing_is_removed_while_a_record_is_damaged() -> Result<()> {
     let node = Annotated::new("damaged")?;
     node.pod("damaged-stale", "gone")?;
     node.damaged()?;
-    // It asks nobody.
+    // The API server is not asked.
     node.server(NOWHERE)?;
     let (changes, notes) = node.sweep_listed(&[], &[])?;
     ensure!(changes.is_empty() && about(&notes)[0].contains("a record is damaged"), "{changes:?} {notes:?}");
@@ -232,7 +232,7 @@ fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {
     node.stands("unasked-stale", "gone")
 }
 
-/// Somebody accepts its connection and never says a word, for longer than a pass waits.
+/// The server accepts its connection and never answers, for longer than a pass waits.
 fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
     let node = Annotated::new("unheard")?;
     let silent = TcpListener::bind("127.0.0.1:0")?;

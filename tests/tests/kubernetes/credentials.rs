@@ -141,7 +141,7 @@ fn a_certificate_that_is_rotated_while_it_runs() -> Result<()> {
     rotate("1.pem")?;
     let mut publisher = Publisher::start(&credential.kubeconfig(), None)?;
     publisher.publish(&ready("old"))?;
-    // That the new one is used shows when it is one that nobody knows.
+    // That the new one is used shows when it is one that the API server does not know.
     Authority::new()?.kubelet(subject.node)?.write(&dir.join("2.pem"))?;
     rotate("2.pem")?;
     publisher.report(&waiting("old"))?;

@@ -158,13 +158,13 @@ fn it_waits_for_kubelet_s_credential() -> Result<()> {
 
 fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
     let subject = Subject::registered("unreachable")?;
-    // Nobody listens on the discard port.
+    // No program listens at the discard port.
     let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
     let left = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
     left.give()?;
     let (status, said) = left.run(&["unit", "retract", "--timeout", "1"])?;
     ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");
-    // Nobody is kept from leaving by it.
+    // `uninstall` succeeds all the same.
     left.tree.settings(
         &json!({ "confDir": "shared", "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } }),
     )?;

@@ -122,7 +122,7 @@ fn a_server_that_does_not_answer_is_a_finding() -> Result<()> {
     let answer = looked.answer(&["doctor"])?;
     let finding = finding(&answer, "api-server").with_context(|| format!("{answer:#}"))?;
     ensure!(finding["evidence"].to_string().contains("list this Node"), "{finding:#}");
-    // Without a credential nobody can be asked, and nothing is wrong with that.
+    // Without a credential the API server cannot be asked, and nothing is wrong with that.
     fs::remove_file(file)?;
     let answer = looked.answer(&["doctor"])?;
     ensure!(self::finding(&answer, "api-server").is_none(), "{answer:#}");

@@ -32,7 +32,7 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// Somebody whom the API server knows by a certificate.
+    /// A user whom the API server knows by a certificate.
     pub(super) fn new(user: User<'_>) -> Result<Self> {
         let own = std::env::current_exe().context("this program")?;
         let program = own.ancestors().nth(2).context("the target directory")?.join("kubectl-crossfade");
@@ -219,7 +219,7 @@ fn one_missing_right_is_told_beforehand() -> Result<()> {
 
 fn a_server_that_is_away_is_tried_again_later() -> Result<()> {
     let operator = Operator::new(User::Component("viewer"))?;
-    // Nobody listens on port 1.
+    // No program listens at port 1.
     let output = operator.run("https://127.0.0.1:1", &["snapshot"])?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     ensure!(output.status.code() == Some(75), "{:?}: {said}", output.status);

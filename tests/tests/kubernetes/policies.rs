@@ -153,7 +153,7 @@ impl Case {
         let arguments = ["policies", "backup", "--out", "."];
         let (status, first, said) = reader.answer(&arguments)?;
         ensure!(status == Some(0) && first["isNew"] == true, "{first:#}\n{said}");
-        // A change that is taken back leaves another resourceVersion, and so do managed fields of somebody else.
+        // A change that is taken back leaves another resourceVersion and the managed fields of another client behind.
         self.patch(PLAIN, "web", &json!({ "metadata": { "labels": { "passing": "x" } } }))?;
         self.patch(PLAIN, "web", &json!({ "metadata": { "labels": null } }))?;
         let (status, again, _) = reader.answer(&arguments)?;

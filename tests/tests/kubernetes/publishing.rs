@@ -261,7 +261,7 @@ fn network_unavailable_is_cleared_only_where_allowed() -> Result<()> {
     publisher.publish(&allowed)?;
     let condition = subject.condition("NetworkUnavailable")?;
     ensure!(condition["status"] == "False" && condition["reason"] == "CrossfadeNetworkReady", "{condition}");
-    // Whoever sets it again is not fought on the spot only: it stays cleared.
+    // If another controller sets it again, it is cleared again.
     subject.kubelet.patch(&status, STRATEGIC, &stands)?.object()?;
     subject.until("it is cleared again", |node| {
         node["status"]["conditions"]

@@ -21,7 +21,7 @@ pub(crate) const TOKENS: [(&str, &str); 5] = [
     ("by-plugin-beta", "canary-beta-93aa"),
     ("by-name", "canary-name-6d27"),
 ];
-/// Where it says that it is; nobody here goes there.
+/// The address that it advertises; no client here connects to it.
 const ADVERTISED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 
 /// A cluster without nodes.

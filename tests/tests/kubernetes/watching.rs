@@ -308,7 +308,7 @@ fn switched_off_is_its_last_word() -> Result<()> {
 
 fn an_api_server_that_is_away_holds_nothing_up() -> Result<()> {
     let subject = Subject::registered("alone")?;
-    // Nobody listens on the discard port.
+    // No program listens at the discard port.
     let credential = Credential::of_kubelet_at(subject.server, "alone", "https://127.0.0.1:9")?;
     let mut watched = WatchedNode::with(subject, credential, &json!({}), ["generic", "generic", "old"])?;
     watched.set_ready("old")?;

@@ -47,7 +47,7 @@ pub(crate) fn play(
 impl Play {
     fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
         if self.candidates.any().disk == Disk::Full {
-            // What a DEL has freed meanwhile is used up by somebody else.
+            // What a DEL has freed meanwhile is used up by another process.
             self.stage.set_disk(Disk::Full)?;
         }
         match operation {
@@ -156,7 +156,7 @@ impl Play {
         }
         self.look();
         let mut all: Vec<_> = seen.iter().flat_map(|seen| seen.calls.clone()).collect();
-        // Calls of one attachment come one after the other, whoever makes them; between attachments their order says nothing.
+        // Calls of one attachment come one after the other, whichever process makes them; between attachments their order says nothing.
         all.sort_by_key(|call| call.pid);
         self.steps.extend(invariants::steps(&all)?);
         let papers = self.papers()?;

@@ -306,7 +306,7 @@ impl Real {
         let wrong: Vec<&Key> = closed.iter().filter(|key| valid.contains(key)).collect();
         ensure!(wrong.is_empty(), "listed, and closed all the same: {wrong:?}");
         for key in had.iter().filter(|key| !valid.contains(key)) {
-            // Whether it is there or half gone, nobody counts on it any more.
+            // Whether it is there or half gone, the test does not rely on it any more.
             self.attached.remove(key);
             self.dirty.insert(key.container);
         }
@@ -325,7 +325,7 @@ impl Real {
         Ok(())
     }
 
-    /// At every step: what host-local holds is on record, so that somebody will give it back.
+    /// At every step: what host-local holds is on record, so that a DEL or a sweep will give it back.
     fn no_lease_without_record(&self) -> Result<()> {
         let records = invariants::records(&self.stage.path("state"))?;
         for (network, id, ifname) in self.stage.leases()? {

@@ -305,7 +305,7 @@ fn ip(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a process has ended and nobody asked for its status yet.
+/// Whether a process has ended and its parent has not asked for its status yet.
 pub(crate) fn is_zombie(process: &Path) -> Result<bool> {
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
     Ok(stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z')))

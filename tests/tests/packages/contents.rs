@@ -64,7 +64,7 @@ fn same_tree() -> Result<()> {
     ensure!(sysext.remove(&parent(MERGED)).is_some());
     ensure_same(&tree, &sysext)?;
 
-    // Of directories it has only those that are nobody else's.
+    // Of directories it has only those that belong to no other package.
     let rpm = release::rpm(&Build::Released.file(architecture()?.rpm)?)?;
     let mut in_rpm = tree;
     in_rpm.retain(|path, entry| entry.what != EntryKind::Directory || rpm.contains_key(path));
@@ -82,7 +82,7 @@ fn parent(path: &str) -> String {
     Path::new(path).parent().unwrap_or(Path::new("/")).display().to_string()
 }
 
-/// No privilege that an installed file could lend; no file that somebody else than root could change.
+/// No privilege that an installed file could lend; no file that another user than root could change.
 fn harmless() -> Result<()> {
     let tree = tree()?;
     ensure!(!tree.is_empty());

@@ -118,7 +118,7 @@ fn records(machine: &Machine) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     files.into_iter().map(|path| Ok((path.clone(), fs::read(path)?))).collect()
 }
 
-/// Nobody asked for anything yet: nothing changes, not even with the next boot, and it is said how to begin.
+/// Nothing is configured yet: nothing changes, not even with the next boot, and the output says how to begin.
 fn fresh(manager: Manager) -> Result<()> {
     let mut machine = machine()?;
     machine.boot()?;
@@ -307,7 +307,7 @@ fn switched_off() -> Result<()> {
 fn removed_anyway(manager: Manager) -> Result<()> {
     let machine = attached(manager)?;
     let (kept, before) = (records(&machine)?, processes(&machine));
-    // One that waits for what nobody keeps afterwards.
+    // A policy that waits for a file that no watch keeps afterwards.
     let mut policy: serde_json::Value = serde_json::from_str(&machine.read("/etc/crossfade/policy.json")?)?;
     policy["networks"]["old"]["ready"] = json!([{ "file": "/run/crossfade/probe/old" }]);
     machine.write("/etc/crossfade/policy.json", policy.to_string())?;

@@ -40,7 +40,7 @@ pub(crate) fn udp_without_tcp() -> Result<()> {
     bench.expect_failure("protocol", &["IPv4", "TCP does not pass", "and UDP does"]).map(drop)
 }
 
-/// The interfaces say more than what passes, and nobody announces anything.
+/// The interfaces have a larger MTU than what passes, and no ICMP error announces the smaller one.
 pub(crate) fn large_packets_are_lost() -> Result<()> {
     let bench = Bench::new()?;
     Bench::rule(bench.node(), "iptables", "-I FORWARD -m length --length 1401:65535 -j DROP")?;

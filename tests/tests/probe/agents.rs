@@ -53,7 +53,7 @@ pub(crate) fn stalled_agent_is_late_not_lossy() -> Result<()> {
     let mut mesh = Mesh::new("start", SILENCE_MS);
     let (stalled, other) = (lan.name(1), lan.name(2));
     let asking = stalled.clone();
-    // Nobody asks the stalled one: what it answers too late is rightly lost.
+    // The stalled agent is not asked: what it answers too late is rightly lost.
     mesh.restrict(move |_, dst, _| dst != asking);
     for pod in 1..=3 {
         mesh.enter(&lan.name(pod), &lan.netns(pod), &[lan.v4(pod)])?;

@@ -77,7 +77,7 @@ pub(crate) fn cut_cable_loses_its_pairs_only() -> Result<()> {
     Ok(())
 }
 
-/// Only what 1 asks 2 over UDP is dropped: neither the other way, nor TCP, nor anybody else suffers.
+/// Only what 1 asks 2 over UDP is dropped: neither the other way, nor TCP, nor another pod suffers.
 pub(crate) fn one_direction_is_told_from_the_other() -> Result<()> {
     let lan = Lan::new("oneway", 3)?;
     let mut mesh = mesh(&lan, 3)?;

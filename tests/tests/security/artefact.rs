@@ -121,7 +121,7 @@ fn programs_need_no_loader_and_no_library() -> Result<()> {
     Ok(())
 }
 
-/// S20, S21: nobody knows beforehand where a thing lies.
+/// S20, S21: an attacker does not know beforehand where a thing lies in memory.
 fn programs_are_position_independent() -> Result<()> {
     for path in programs()? {
         let elf = Elf::read(&path)?;

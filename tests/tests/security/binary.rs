@@ -1,4 +1,4 @@
-//! What is executed: the file that was checked, from places that nobody else can fill.
+//! What is executed: the file that was checked, from places that no other user can fill.
 
 use std::{
     fs,
@@ -126,7 +126,7 @@ fn plugin_of_the_working_directory_is_not_run() -> Result<()> {
     Ok(())
 }
 
-/// S3: a delegate finds its IPAM in CNI_PATH, and asks nobody whose it is.
+/// S3: a delegate finds its IPAM in CNI_PATH, and does not check its owner.
 fn places_of_others_are_not_passed_on() -> Result<()> {
     let faults: [Fault; 3] = [
         ("world-writable", |dir| chmod(dir, 0o777)),
@@ -151,7 +151,7 @@ fn places_of_others_are_not_passed_on() -> Result<()> {
     Ok(())
 }
 
-/// S3: a directory that is not there yet is whose directory above it is. One that nobody else can make stays.
+/// S3: a directory that is not there yet belongs to the users who can make it. One that no other user can make stays.
 fn places_that_others_could_make_are_not_passed_on() -> Result<()> {
     let case = Case::attach("new")?;
     let theirs = case.make_dir("theirs")?;

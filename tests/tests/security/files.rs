@@ -33,7 +33,7 @@ trials![
     directory_above_of_every_kind,
 ];
 
-/// A uid that is nobody's here.
+/// A uid that no user has here.
 pub(crate) const STRANGER: u32 = 4321;
 
 /// A fault and how to put it at a path.

@@ -43,7 +43,7 @@ fn add_into_the_hosts_netns_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// As after a reboot: what a plugin keeps on the host goes, and nobody enters the host's netns to delete its eth0.
+/// As after a reboot: what a plugin keeps on the host goes, and no delegate enters the host's netns to delete its eth0.
 fn del_in_the_hosts_netns_goes_on_without_it() -> Result<()> {
     for path in HOSTS {
         let case = Case::attach("both")?;

@@ -110,7 +110,7 @@ fn types_that_are_paths_run_nothing() -> Result<()> {
     case.expect_records(0)
 }
 
-/// S9: one of them was smuggled in, and nobody knows which; the string itself goes on as it came.
+/// S9: one of them was smuggled in, and the shim cannot tell which; the string itself goes on as it came.
 fn two_values_of_an_argument_decide_nothing() -> Result<()> {
     let case = Case::attach("new")?;
     case.change_policy(|policy| policy["rules"] = json!([{"namespace": "kube-system", "attach": "old"}]))?;

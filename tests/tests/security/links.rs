@@ -1,7 +1,7 @@
 //! What lies in the shim's own directories in the place of its files: links, FIFOs, devices, directories, second names.
 //!
-//! Those directories are root's alone, so only root, or whoever could write there by somebody's mistake, can put it there.
-//! Whatever it is: nothing behind it is touched, nobody waits for ever, and what has a sound record is deleted.
+//! Those directories are root's alone, so only root can put it there, or a user who was given write access by mistake.
+//! Whatever it is: nothing behind it is touched, no call waits for ever, and what has a sound record is deleted.
 
 use std::{
     fs,
@@ -125,7 +125,7 @@ fn record_that_others_could_write_is_not_believed() -> Result<()> {
     Ok(())
 }
 
-/// S5, S27: two calls at once are kept apart by it, and its first bytes are written by whoever holds it.
+/// S5, S27: two calls at once are kept apart by it, and its first bytes are written by its holder.
 fn lock_that_is_something_else_holds_up_add_and_not_del() -> Result<()> {
     let second_name: (&str, Make) =
         ("a second name of the victim", |path, victim| Ok(fs::hard_link(victim, path)?));
@@ -225,7 +225,7 @@ fn marker_that_is_something_else_is_none() -> Result<()> {
     Ok(())
 }
 
-/// S5: its own pid makes a temporary name, so whoever starts the shim knows it beforehand.
+/// S5: the shim's own pid makes a temporary name, so the process that starts the shim knows it beforehand.
 fn temporary_names_are_never_followed() -> Result<()> {
     let case = Case::attach("new")?;
     let victim = Victim::new(&case)?;

@@ -26,7 +26,7 @@ fn set_probe(case: &Case, probe: &Value) -> Result<()> {
     case.change_policy(|policy| policy["networks"]["new"]["ready"] = json!([probe]))
 }
 
-/// A path that no socket address can hold is told like any other that nobody listens at.
+/// A path that no socket address can hold is reported like any other at which no program listens.
 fn unix_probe_of_what_is_no_socket_is_red() -> Result<()> {
     let case = Case::attach("new")?;
     let (fifo, zero, file) = (case.path("fifo"), case.path("zero"), case.path("file"));
@@ -41,7 +41,7 @@ fn unix_probe_of_what_is_no_socket_is_red() -> Result<()> {
     case.expect_calls(&[])
 }
 
-/// Whoever may replace the link may as well listen: a probe says when to begin, not what to run.
+/// A user who may replace the link may as well listen: a probe says when to begin, not what to run.
 fn unix_probe_follows_a_link_to_a_socket() -> Result<()> {
     let case = Case::attach("new")?;
     let (real, link) = (case.path("real.sock"), case.path("link.sock"));

@@ -191,7 +191,7 @@ fn metrics_follow_no_link_of_others() -> Result<()> {
     Ok(())
 }
 
-/// whoever may write into the conf directory puts a FIFO among the confs.
+/// A user who may write into the conf directory puts a FIFO among the confs.
 fn confs_that_are_no_files_hold_nobody_up() -> Result<()> {
     let tree = Tree::new()?;
     chown(tree.path("etc/cni/net.d"), Some(STRANGER), None)?;

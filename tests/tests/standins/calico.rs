@@ -73,7 +73,7 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
     Ok(())
 }
 
-/// A /32, a gateway that nobody has, a permanent neighbour, a route on the host; none of it in the result.
+/// A /32, a gateway whose address no interface has, a permanent neighbour, a route on the host; none of it in the result.
 pub(crate) fn pod_looks_like_one() -> Result<()> {
     let scratch = Scratch::new("looks")?;
     let mut conf = conf(&scratch, 2);

@@ -57,7 +57,7 @@ pub(crate) fn cuts_off_a_second_network() -> Result<()> {
     let set: Vec<IpAddr> = state.sets[&node.interface(&pod)?].iter().copied().collect();
     ensure!(set == pod.others, "{set:?}");
 
-    // What somebody puts into the main table is gone after a pass.
+    // What another program puts into the main table is gone after a pass.
     run("ip", &format!("route add {} dev {}", pod.addresses[0], node.interface(&pod)?))?;
     node.felix.wait_passes(1)?;
     ensure!(node.routes(&pod)? == others, "{:?}", node.routes(&pod)?);

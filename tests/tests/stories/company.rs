@@ -133,7 +133,7 @@ impl Tight {
 
 impl Drop for Tight {
     fn drop(&mut self) {
-        // Whoever is still in it is ended with the lab, whose cgroups are swept then.
+        // A process that is still in it is ended with the lab, whose cgroups are swept then.
         let _still_busy: io::Result<()> = fs::remove_dir(&self.directory);
     }
 }

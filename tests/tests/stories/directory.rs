@@ -162,7 +162,7 @@ pub(crate) fn a_broken_first_file_takes_the_network_down() -> Result<()> {
             Ok((lab.said("receiving change", "99-broken.conflist", "RENAME")? > 0).then_some(()))
         })?;
         lab.expect_ready(true).with_context(|| format!("a last file that is {what}"))?;
-        // The same as our own file, left by whoever: install makes it whole.
+        // The same as our own file: install makes it whole.
         fs::write(lab.path("01-crossfade.conflist"), broken)?;
         lab.nudge()?;
         lab.expect_ready(false).with_context(|| format!("our own file, {what}"))?;
@@ -236,7 +236,7 @@ pub(crate) fn a_directory_that_is_made_anew_is_not_watched() -> Result<()> {
     lab.expect_installed("after the restart")
 }
 
-/// What an agent that renames our conf away, and somebody who renames it back, do to the node; afterwards `install` wins.
+/// What an agent that renames our conf away, and another program that renames it back, do to the node; afterwards `install` wins.
 pub(crate) fn a_war_of_renames_ends_with_our_conf_loaded() -> Result<()> {
     let lab = Directory::new()?;
     lab.expect_installed("at first")?;
@@ -259,7 +259,7 @@ pub(crate) fn a_war_of_renames_ends_with_our_conf_loaded() -> Result<()> {
     lab.expect_installed("after the war")
 }
 
-/// What a reader that never rests finds under our name while somebody writes, who is told how often it has read.
+/// What a reader that never rests finds under our name during `write`, which is told how often it has read.
 fn read_while(
     lab: &Directory,
     write: impl FnOnce(&AtomicUsize) -> Result<()>,

@@ -67,7 +67,7 @@ pub(crate) fn every_del_error_is_kept_and_retried() -> Result<()> {
     Ok(())
 }
 
-/// Only whoever failed is asked again.
+/// Only the delegate that failed is asked again.
 pub(crate) fn a_del_that_fails_twice_is_asked_for_again_alone() -> Result<()> {
     let scene = Spied::new()?;
     // New is attached first, since old, the primary, owns the default route; DELs run the other way round.
@@ -97,7 +97,7 @@ pub(crate) fn a_del_that_fails_twice_is_asked_for_again_alone() -> Result<()> {
     Ok(())
 }
 
-/// A failed ADD is undone before containerd hears of it; the DELs that containerd then sends find nobody to ask.
+/// A failed ADD is undone before containerd hears of it; the DELs that containerd then sends call no delegate.
 pub(crate) fn a_failed_add_is_undone_once() -> Result<()> {
     let scene = Spied::new()?;
     for (phase, failing, expected) in [

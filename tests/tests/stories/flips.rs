@@ -18,7 +18,7 @@ fn adds(phase: &str) -> &'static [&'static str] {
     }
 }
 
-/// Every pod of every phase is deleted in every other one, by whoever did its ADD.
+/// Every pod of every phase is deleted in every other one, by the delegates that did its ADD.
 pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<()> {
     let scene = Spied::new()?;
     let mut pods = Vec::new();
@@ -43,7 +43,7 @@ pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<(
     scene.expect_nothing()
 }
 
-/// The contrast: without us whoever is first in the directory now gets the DEL, says yes, and the address is lost.
+/// The contrast: without us the plugin whose conf is first in the directory now gets the DEL, says yes, and the address is lost.
 pub(crate) fn without_us_del_goes_to_whoever_is_first_now() -> Result<()> {
     let scene = Spied::bare()?;
     let pod = scene.run("pod")?;

@@ -1,4 +1,4 @@
-//! An ADD or DEL that outlasts the runtime's patience: the runtime kills the plugin it called, and nobody else.
+//! An ADD or DEL that outlasts the runtime's patience: the runtime kills the plugin it called, and no other process.
 
 use std::fs;
 use std::time::Duration;
@@ -90,7 +90,7 @@ pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
     until("the orphan's work", LIMIT, || Ok(fs::exists(&hung.child)?.then_some(())))
 }
 
-/// Containerd kills the shim and sends DEL at once: what the ADD left at work ends before anybody is asked to undo it.
+/// Containerd kills the shim and sends DEL at once: what the ADD left at work ends before a delegate is asked to undo it.
 pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
     let scene = Spied::new()?;
     let gate_path = scene.node().dir().join("gate");

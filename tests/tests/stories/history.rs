@@ -1,4 +1,4 @@
-//! Random histories of a node, through containerd: whatever happens, in the end nothing is left and nobody was asked in vain.
+//! Random histories of a node, through containerd: whatever happens, in the end nothing is left, and no delegate got a DEL without an ADD.
 //!
 //! A history is drawn from a seed, which is printed when it fails; `CROSSFADE_STORIES_SEED` plays that one again. Without
 //! it the same few seeds are played every time, and under `CROSSFADE_SOAK_MINUTES` new ones until the time is over.

@@ -236,7 +236,7 @@ impl Player {
         }
     }
 
-    /// Whoever did its ADD has been asked to undo it, and no record is left.
+    /// The delegates that did its ADD have been asked to undo it, and no record is left.
     fn expect_deleted(&self, pod: &Pod) -> Result<()> {
         let calls = self.scene.calls_for(&pod.id)?;
         for &network in &pod.networks {
@@ -307,7 +307,7 @@ impl Player {
         Ok(())
     }
 
-    /// What must be true at every moment: nobody is asked to undo what he did not do, under the name that he did it.
+    /// What must be true at every moment: a delegate gets a DEL only for an ADD that it did, under the same interface name.
     pub(crate) fn expect_order(&self) -> Result<()> {
         let mut added = BTreeSet::new();
         for call in self.scene.log().calls()? {
@@ -338,7 +338,7 @@ impl Player {
             self.scene.end(&sandbox).context("at the end")?;
         }
         self.pods.clear();
-        // Whoever was undone badly and forgotten by containerd is the sweep's.
+        // A pod that was undone badly and forgotten by containerd is the sweep's.
         let swept = self.scene.told(&["unit", "sweep"], 0)?;
         ensure!(self.strangers || !swept.lines().any(|line| line.starts_with("close")), "{swept}");
         self.scene.expect_nothing()?;

@@ -25,7 +25,7 @@ fn cut(scene: &mut Spied, gate: &Gate, ifname: &str) -> Result<String> {
 }
 
 /// The ADD is still at work when the DEL comes: it is asked to stop, and undone by whichever of the two gets there. Where containerd sends
-/// no DEL, the ADD is undone when it ends, for nobody hears of it.
+/// no DEL, the ADD is undone when it ends, for no runtime waits for its result.
 pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
     let mut scene = Spied::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-new", "net1")] {
@@ -56,7 +56,7 @@ pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
     Ok(())
 }
 
-/// The ADD ends by itself, to nobody who would hear it: it is undone at once, and the DEL after the restart asks nobody.
+/// The ADD ends by itself, and no runtime waits for its result: it is undone at once, and the DEL after the restart calls no delegate.
 pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
     let mut scene = Spied::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-old", "eth0")] {

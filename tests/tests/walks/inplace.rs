@@ -102,8 +102,8 @@ fn ends(walk: &mut Walk, place: &mut Place) -> Result<()> {
     Ok(())
 }
 
-/// docs/restart-pods.md on the first node, which has come back to the old network and does so again. Beside the pods of the other page it has one that
-/// nobody makes again.
+/// docs/restart-pods.md on the first node, which has come back to the old network and does so again. Beside the pods of the other page it has a
+/// bare pod.
 fn restart_pods(walk: &mut Walk, place: &mut Place) -> Result<()> {
     let (api, node) = (&place.api, place.cluster.workers[0].node.clone());
     api.namespace("tools")?;

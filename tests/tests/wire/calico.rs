@@ -1,6 +1,6 @@
 //! Calico's agents on the two nodes, and what they are told of pods.
 //!
-//! A pair of agents for each side, since both networks may be a Calico here. A pod is one side's or nobody's: real nodes have
+//! A pair of agents for each side, since both networks may be a Calico here. A pod is one side's or neither's: real nodes have
 //! one Calico, and two would fight for the route to its primary address. The other side then is any CNI with a link-local
 //! next hop whose agents do not follow the Pod's status.
 
@@ -33,7 +33,7 @@ pub(crate) struct Calico {
 impl Calico {
     /// On nodes 1 and 2.
     ///
-    /// No address is collected as leaked: whoever keeps a Calico as the second network has set its grace to zero.
+    /// No address is collected as leaked: an administrator with a Calico as the second network has set its grace to zero.
     pub(crate) fn start(nodes: [&Node; 2]) -> Result<Self> {
         let scratch = Scratch::new("calico")?;
         let datastore = |side: Side| Datastore::create(&scratch.dir(side.name())?);

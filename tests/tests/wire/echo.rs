@@ -1,4 +1,4 @@
-//! Questions and answers over TCP and UDP: whoever answers says which source address it saw.
+//! Questions and answers over TCP and UDP: the responder says which source address it saw.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -38,14 +38,14 @@ impl Protocol {
 pub(crate) struct Answer {
     /// The asker's address, as the asker's kernel chose it.
     pub(crate) local: IpAddr,
-    /// The asker's address, as whoever answered saw it.
+    /// The asker's address, as the responder saw it.
     pub(crate) seen: IpAddr,
 }
 
 /// Asks `to` once over TCP, or until it answers over UDP. A reply from any other address than `to` is none.
 ///
 /// # Errors
-/// Nobody answers.
+/// No responder answers.
 pub(crate) fn ask(from: &Space, source: Option<IpAddr>, to: IpAddr, protocol: Protocol) -> Result<Answer> {
     ask_at(from, source, SocketAddr::from((to, PORT)), protocol)
 }
@@ -53,7 +53,7 @@ pub(crate) fn ask(from: &Space, source: Option<IpAddr>, to: IpAddr, protocol: Pr
 /// The same at another port.
 ///
 /// # Errors
-/// Nobody answers.
+/// No responder answers.
 pub(crate) fn ask_at(
     from: &Space,
     source: Option<IpAddr>,
@@ -70,7 +70,7 @@ pub(crate) fn ask_at(
 /// An open connection from `source`, or from where the kernel likes.
 ///
 /// # Errors
-/// Nobody answers.
+/// The connection is refused, or not made in time.
 pub(crate) fn connect(source: Option<IpAddr>, to: SocketAddr) -> Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, None).context("TCP socket")?;
     if let Some(source) = source {
@@ -167,7 +167,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        // Whoever asked it has its own error.
+        // The asker has its own error.
         drop(self.end());
     }
 }

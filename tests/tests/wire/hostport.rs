@@ -64,7 +64,7 @@ pub(crate) fn leads_to_the_primary(
         }
     }
     watched.packets_at_home(&pod, is_primarys)?;
-    // No CHECK: portmap's own, of this release, looks for IPv4 rules in IPv6 tables, whoever asks.
+    // No CHECK: portmap's own, of this release, looks for IPv4 rules in IPv6 tables, with us or without.
     pod.be_silent()?;
     drop(watched);
     let addresses = pod.addresses();

@@ -1,4 +1,4 @@
-//! Somebody else is at work in the pod's netns, or the networks are not as tidy as one would like.
+//! Another program is at work in the pod's netns, or the networks are not as tidy as one would like.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
@@ -66,7 +66,7 @@ pub(crate) fn the_loopback_plugin_beside(kinds: [Kind; 2], id: &str) -> Result<(
     })
 }
 
-/// `net1` is somebody else's: the secondary is `net2`, and theirs is left alone.
+/// `net1` is an interface that is not ours: the secondary is `net2`, and the other one is left alone.
 pub(crate) fn the_secondarys_name_is_taken(id: &str) -> Result<()> {
     let space = Space::pod(id)?;
     space.ip("link add net1 type bridge")?;

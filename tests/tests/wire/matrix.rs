@@ -134,7 +134,7 @@ impl Case {
         self.run_in(id, Space::pod(id)?)
     }
 
-    /// The same in a netns that somebody has prepared.
+    /// The same in a netns that the test has prepared.
     pub(crate) fn run_in(&self, id: &str, space: Space) -> Result<()> {
         let topology = topology()?;
         let mut pod = self.pod(topology, id, space)?;

@@ -16,7 +16,7 @@ pub(crate) enum Leave {
     Orderly,
     /// The netns is gone before the only DEL, which names none.
     WithoutNetns,
-    /// Somebody took the secondary's interface away before.
+    /// The secondary's interface is gone before the DEL.
     WithoutSecondary,
     /// The same with the primary's.
     WithoutPrimary,

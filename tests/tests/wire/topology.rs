@@ -1,4 +1,4 @@
-//! What all cases share: two nodes with pods of every network, and somebody outside.
+//! What all cases share: two nodes with pods of every network, and a host outside.
 //!
 //! ```text
 //!   n1: the pods under test, and one pod of each network     n2: one pod of each network      outside: 198.51.100.9
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A network is a side (old, new) and a kind of plugin; its number N is in all its names: 10.N.NODE.0/24 and
-//! fd00:N:NODE::/64 on each node, 10.N.0.0/16 and fd00:N::/32 as a whole. Nothing is masqueraded, so that whoever is asked
-//! sees the address that the pod sent from.
+//! fd00:N:NODE::/64 on each node, 10.N.0.0/16 and fd00:N::/32 as a whole. Nothing is masqueraded, so that the pod or host that
+//! is asked sees the address that the pod sent from.
 //!
 //! Reverse-path checks are strict in the pods and where the nodes hear pods, as Calico's agent sets them. They are off on
 //! the wire and on the overlays: what goes from one network to the other comes back by another device than it left by,

@@ -49,7 +49,7 @@ impl Case {
         let (status, again) = convert(&converter, &[])?;
         ensure!(status == Some(0) && became(&again) == ["unchanged"], "{again:#}");
 
-        // What the target cannot say keeps all of it from being written, until somebody accepts the loss of the policy as it is.
+        // What the target cannot say keeps all of it from being written, until a waiver accepts the loss of the policy as it is.
         let gets = json!({ "action": "Allow", "http": { "methods": ["GET"] }, "source": { "selector": "app == 'other'" } });
         let more = json!({ "action": "Allow", "protocol": "TCP", "source": client, "destination": { "ports": [8443] } });
         let change = json!({ "spec": { "ingress": [allow, gets, more] } });
@@ -73,7 +73,7 @@ impl Case {
         Ok(())
     }
 
-    /// Somebody who may read what checks read, and write policies.
+    /// A user who may read what checks read, and write policies.
     fn converter(&self) -> Result<Operator> {
         let (mut role, viewer) = (manifest("crossfade-policies-writer")?, operator::role()?);
         let rules = role["rules"].as_array_mut().context("rules")?;

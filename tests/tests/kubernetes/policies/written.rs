@@ -58,7 +58,7 @@ impl Case {
         Ok(())
     }
 
-    /// While policies are written one after the other, somebody edits the last one.
+    /// While policies are written one after the other, another client edits the last one.
     pub(super) fn somebody_elses_change_stops_it(&self) -> Result<()> {
         let name = |at: usize| format!("zz-{at:02}");
         for at in 0..MANY {

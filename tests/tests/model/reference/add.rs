@@ -82,7 +82,7 @@ impl Reference {
         }
     }
 
-    /// The code with which an ADD is refused before anybody is called, if it is.
+    /// The code with which an ADD is refused before a delegate is called, if it is.
     pub(crate) fn refusal_of(&self, exists: bool, attach: Attach) -> Option<u64> {
         self.refusal(exists, &mut self.plan(attach))
     }
@@ -94,7 +94,7 @@ impl Reference {
         plan.iter().map(|planned| planned.side).collect()
     }
 
-    /// Why an ADD is refused before anybody is called. A tolerated network that is not there is left out.
+    /// Why an ADD is refused before a delegate is called. A tolerated network that is not there is left out.
     fn refusal(&self, exists: bool, plan: &mut Vec<Planned>) -> Option<u64> {
         let has_binaries = |side: Side| self.setup.chain_of(side).iter().all(|part| self.has_binary(*part));
         let needed = |planned: &&Planned| !planned.tolerated;
@@ -196,8 +196,8 @@ impl Reference {
     }
 
     /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has. A record that cannot
-    /// be read names nobody; where it may be one, it is whatever name the secondary is called with. What another ADD of the
-    /// container had at the same time and gave back may be passed over.
+    /// be read names no interface; where a record may be unreadable, any netN with which the secondary is called is allowed. A name that
+    /// another ADD of the container took at the same time and gave back may be passed over.
     fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
         let others = || {
             let of_container = self.attachments.iter().filter(|(other, _)| other.container == key.container);

@@ -1,8 +1,8 @@
 //! Every state of the node that explains what was seen so far.
 //!
 //! Calls at once may be explained by more than one order, and what tells the orders apart may show only later: two ADDs of a container that
-//! fail before their secondary is called leave names behind that nobody was called with. So all explanations are kept, until what is seen
-//! leaves one of them.
+//! fail before their secondary is called leave names behind with which no delegate was called. So all explanations are kept, until what is
+//! seen leaves one of them.
 
 use anyhow::{Result, anyhow};
 

@@ -135,7 +135,7 @@ impl Reference {
         let perhaps = perhaps || self.in_play.contains(&key) || attachment.paper == Paper::Either;
         let untouched = calls.is_empty() && (perhaps || reading.is_of_killed());
         if untouched {
-            // Nothing may be owed by then; a close that calls nobody shows in that an ADD found no record.
+            // Nothing may be owed by then; a close that calls no delegate shows in that an ADD found no record.
             let owes = attachment.legs.iter().any(|leg| leg.debt == Debt::Owed);
             if !owes && self.found_free.contains(&key) {
                 self.attachments.remove(&key);
@@ -144,7 +144,7 @@ impl Reference {
             self.unsure.insert(key);
             self.perhaps_given_up(key);
             if perhaps && !reading.is_of_killed() {
-                // It may have failed without calling anybody.
+                // It may have failed without calling a delegate.
                 return Ok(vec![
                     Failure { code: code::BINARY, certain: false },
                     Failure { code: code::DEADLINE, certain: false },
@@ -164,7 +164,7 @@ impl Reference {
         Ok(ends.failures())
     }
 
-    /// A retired network whose binary is missing is given up without a call, so that nobody can see whether it was.
+    /// A retired network whose binary is missing is given up without a call, so that no call shows whether it was.
     fn perhaps_given_up(&mut self, key: Key) {
         let missing = !self.has_binary(Part::Old) && self.policy.retired && !self.broken;
         let Some(attachment) = self.attachments.get_mut(&key).filter(|_| missing) else { return };
@@ -223,7 +223,7 @@ impl Reference {
     ) -> Result<Vec<Failure>> {
         let mut failures = Vec::new();
         let mut doubtful = late;
-        // A delegate releases what its list lacks, and nobody knows what a pod has whose record cannot be read.
+        // A delegate releases what its list lacks, and a record that cannot be read does not say what its pod has.
         let is_damaged = |(key, attachment): (&Key, &Attachment)| {
             attachment.paper == Paper::Damaged && !self.in_play.contains(key)
         };
@@ -261,7 +261,7 @@ impl Reference {
                 }
             }
         }
-        // Whoever came too late failed by the deadline.
+        // A delegate whose turn came too late failed by the deadline.
         if doubtful {
             failures.push(Failure { code: code::DEADLINE, certain: false });
         }

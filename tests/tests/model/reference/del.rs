@@ -1,4 +1,4 @@
-//! DEL: to whoever did the ADD, whatever the policy says now; what failed is owed, and only that.
+//! DEL: to the delegates that did the ADD, whatever the policy says now; what failed is owed, and only that.
 
 use anyhow::{Context, Result, ensure};
 

@@ -68,7 +68,7 @@ impl Reference {
                 failures.extend(late.then_some(Failure { code: code::DEADLINE, certain: false }));
             }
         }
-        // What was attached is looked at last, whoever was asked before.
+        // The netns of the attachment is checked last, after the delegates' CHECKs.
         if self.is_elsewhere(key, attachment) && failures.iter().all(|failure| !failure.certain) {
             failures.push(Failure { code: code::MISSING, certain: true });
         }

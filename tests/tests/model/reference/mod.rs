@@ -136,7 +136,7 @@ pub(crate) struct Reference {
     pub(crate) told_journal: BTreeSet<(String, String)>,
     /// Plugins whose DEL failed on a netns that is gone, and counted as done.
     pub(crate) outlived: usize,
-    /// Attachments on which somebody else works at the same time.
+    /// Attachments on which another call works at the same time.
     pub(crate) in_play: BTreeSet<Key>,
     /// A record of these could not be read before, or perhaps not.
     pub(crate) unread_in_play: bool,
@@ -240,7 +240,7 @@ impl Reference {
             (Call::Del { key, .. }, CallOutcome::Success) => {
                 self.sandboxes.remove(key);
             }
-            // Whoever was killed in an ADD is deleted by its runtime.
+            // A sandbox whose ADD was killed is deleted by its runtime.
             (Call::Add { key, .. }, CallOutcome::Success | CallOutcome::Killed) => {
                 self.sandboxes.insert(*key);
             }

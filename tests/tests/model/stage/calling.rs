@@ -291,7 +291,7 @@ impl Stage {
         Ok(calls.collect())
     }
 
-    /// Waits until nobody of this node's works any more.
+    /// Waits until no process of this node works any more.
     pub(crate) fn quiet(&self) -> Result<()> {
         // One that was left hanging works on to its end.
         for gate in self.gates.take() {

@@ -291,7 +291,7 @@ impl Stage {
         Ok(found)
     }
 
-    /// Cuts a record off. Never exactly behind a line: what ends whole was written so, as far as anybody can tell.
+    /// Cuts a record off. Never exactly behind a line: a record that ends with a whole line looks as if it had been written so.
     pub(crate) fn tear(&self, key: Key, permille: u16) -> Result<Torn> {
         let Some(path) = self.papers()?.remove(&key).filter(|_| self.disk.get() != Disk::ReadOnly) else {
             return Ok(Torn::Nothing);

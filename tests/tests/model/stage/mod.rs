@@ -84,7 +84,7 @@ pub(crate) fn own_mounts() -> Result<(Scratch, PathBuf)> {
 /// Gives the calling thread a network namespace of its own: a node that has just booted.
 pub(crate) fn own_network() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET).context("a network namespace for this player")?;
-    // Nobody else is on these wires, so nobody need be asked whether an address is taken.
+    // No other host is on these wires, so no address need be checked for duplicates.
     let script = "ip link set lo up && echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad";
     ensure!(Command::new("sh").args(["-c", script]).status()?.success(), "loopback of a player");
     Ok(())
@@ -106,7 +106,7 @@ pub(crate) struct Stage {
     netns_made: Cell<NetnsId>,
     policy: Cell<Policy>,
     disk: Cell<Disk>,
-    /// Where delegates hang that nobody was told to end.
+    /// Where delegates hang that were not told to end.
     gates: RefCell<Vec<Gate>>,
 }
 
@@ -228,7 +228,7 @@ impl Stage {
             let none: Option<&str> = None;
             mount(Some("/proc/thread-self/ns/net"), &path, none, MsFlags::MS_BIND, none)
                 .context("bind the netns")?;
-            // As for the node: nobody need be asked.
+            // As for the node: no address need be checked for duplicates.
             fs::write("/proc/sys/net/ipv6/conf/default/accept_dad", "0").context("address detection off")
         });
         made.join().map_err(|_| anyhow::anyhow!("the netns thread panicked"))??;
