@@ -25,7 +25,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use types::observed::Observed;
+use types::api::observed::Observed;
 
 /// Everything that is logged, to stderr: what a library logs too, so that a secret in it would be seen.
 struct Lines;

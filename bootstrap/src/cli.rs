@@ -17,7 +17,7 @@ mod running;
 mod words;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use types::usage;
+use types::command::usage;
 
 pub use cleanup::Cleanup;
 pub use graduate::Graduate;

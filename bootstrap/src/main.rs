@@ -13,7 +13,7 @@ use bootstrap::image::{bake, seal, selftest};
 use bootstrap::node::settings::profiles;
 use bootstrap::{doctor, watch};
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 fn main() -> ExitCode {
     if generator::is_called() {

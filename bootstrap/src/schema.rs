@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::doctor::report::Diagnosis;
 use schemars::JsonSchema;
-use types::schema::{of_answer, stale};
+use types::json::schema::{of_answer, stale};
 
 use crate::change::outcome::Changed;
 use crate::commands::attachments::AttachmentsReport;

@@ -25,8 +25,8 @@ use convergence::report::{Page, Report};
 use convergence::watch::{decide, memory, sweeps};
 use serde::Serialize;
 use shim::host::process::Process;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::status::Reason;
 
 use self::observe::PriorFacts;

@@ -23,8 +23,8 @@ use migration::roll::run::Run;
 use migration::roll::wish::RunRequest;
 use netpol::convert::CONVERTED_FROM;
 use serde_json::{Value, json};
+use types::api::step::Step;
 use types::policy::Phase;
-use types::step::Step;
 
 /// What is driven.
 struct Driver {
@@ -79,7 +79,7 @@ impl Driver {
     async fn answer(&mut self, command: &Value) -> Result<Value, String> {
         let (verb, object) = command.as_object().and_then(|all| all.iter().next()).ok_or("a command")?;
         let text = object.as_str().unwrap_or_default();
-        let describe = |(_, problem): (_, types::problem::Problem)| problem.to_string();
+        let describe = |(_, problem): (_, types::command::problem::Problem)| problem.to_string();
         let store = self.session.store();
         Ok(match verb.as_str() {
             "take" => self.take(text).await?,

@@ -19,7 +19,7 @@ use serde::Serialize;
 use migration::check::finding::Explanation;
 use migration::cni::support::{Cni, Strategy};
 use options::Global;
-use types::usage;
+use types::command::usage;
 
 /// Move a live Kubernetes cluster from one CNI to another.
 ///

@@ -12,8 +12,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use types::problem::{Answer, Problem, VERSION};
-use types::shown::{json, line, lines};
+use types::command::problem::{Answer, Problem, VERSION};
+use types::text::shown::{json, line, lines};
 
 pub use document::{Block, Document, Row};
 pub use progress::Progress;

@@ -20,10 +20,10 @@ use migration::roll::wish::RunRequest;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::json;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Answer;
+use types::json::schema::{of_answer, of_written, stale};
 use types::policy::Phase;
-use types::problem::Answer;
-use types::schema::{of_answer, of_written, stale};
 
 use crate::commands::{
     check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
@@ -94,7 +94,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         silent: vec!["c".into()],
         moving: vec![MovingNode {
             node: "a".into(),
-            state: types::step::State::Moving,
+            state: types::api::step::State::Moving,
             to: Phase::BothOld,
             left: Some(1),
             attached: None,

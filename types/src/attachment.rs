@@ -18,13 +18,14 @@
 mod event;
 mod intent;
 mod kernel;
+pub mod key;
 mod line;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::json::read;
 use crate::moment::Moment;
-use crate::read;
 pub use event::Event;
 pub use intent::{Intent, Leg, RouteStep};
 pub use kernel::{HostRoute, NetnsId, PodInterface};

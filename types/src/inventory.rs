@@ -9,9 +9,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::key::Key;
+use crate::attachment::key::Key;
+use crate::json::raw::Undecodable;
 use crate::moment::Moment;
-use crate::raw::Undecodable;
 
 /// The inventory file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,15 +60,15 @@ pub struct Entry {
     pub network: String,
     /// The conflist of that network at the time of the ADD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
     pub conf: Option<Box<RawValue>>,
     /// The result of the ADD.
     #[serde(rename = "prevResult", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
     pub prev_result: Option<Box<RawValue>>,
     /// The runtime's `runtimeConfig`, without which the DEL of a plugin such as portmap removes nothing.
     #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
     pub runtime_config: Option<Box<RawValue>>,
     /// The attachment's `CNI_ARGS`, for a DEL that the sweep sends.
     #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]

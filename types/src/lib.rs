@@ -5,7 +5,7 @@
 //! Each type says its shape once, by serde, in both directions. The feature `schema` makes JSON Schemas of the same types, and a test
 //! holds the files `types/*.schema.json` to them. No program enables that feature.
 //!
-//! [`read`] reads the files that people write, and the records of attachments. Its errors name the path of a key, what was expected and what was
+//! [`json::read`] reads the files that people write, and the records of attachments. Its errors name the path of a key, what was expected and what was
 //! found.
 //!
 //! The reader is a deserializer of our own, because it makes the shim smallest and says what a person needs. With the policy read by it, the release
@@ -15,42 +15,18 @@
 
 #![warn(missing_docs)]
 
-mod annotation;
+pub mod api;
 pub mod attachment;
 pub mod cidr;
-pub mod endpoint;
-pub mod eviction;
-pub mod exit;
-pub mod glob;
+pub mod command;
 pub mod inventory;
-pub mod key;
-pub mod label;
+pub mod json;
 pub mod ledger;
 pub mod moment;
-pub mod names;
-pub mod nearest;
 pub mod node;
-pub mod node_keys;
-pub mod observed;
 pub mod packets;
 pub mod pod;
 pub mod policy;
-pub mod problem;
 pub mod profile;
-pub mod qualified;
-pub mod quote;
-pub mod raw;
-pub mod read;
-pub mod refusal;
-#[cfg(feature = "schema")]
-pub mod schema;
-pub mod shown;
-pub mod splice;
 pub mod status;
-pub mod step;
-pub mod taint;
-mod text;
-#[cfg(feature = "clap")]
-pub mod usage;
-pub mod version;
-mod whole;
+pub mod text;

@@ -24,11 +24,11 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::taint::Taint;
 pub use crate::node::Proof;
 use crate::packets::PacketPath;
 use crate::policy;
 pub use crate::policy::Secondary;
-use crate::taint::Taint;
 
 /// The name of the profile that assumes nothing; what a network without `profile` has.
 pub const GENERIC: &str = "generic";

@@ -35,7 +35,7 @@ pub struct Document {
     /// [`VERSION`].
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "crate::version::V1", description = "Format of this file.")
+        schemars(with = "crate::json::version::V1", description = "Format of this file.")
     )]
     pub version: u32,
     /// The boot that the document describes.

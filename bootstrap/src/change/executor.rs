@@ -15,7 +15,7 @@ use crate::host::root::Root;
 use crate::systemd::systemctl;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of
 /// their own.

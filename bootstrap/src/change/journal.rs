@@ -72,7 +72,7 @@ impl JournalFile {
             file.read_exact_at(&mut last, meta.len() - 1)?;
         }
         let mut bytes = vec![b'\n'; usize::from(last != [b'\n'])];
-        bytes.extend(types::raw::to_raw(&line).get().as_bytes());
+        bytes.extend(types::json::raw::to_raw(&line).get().as_bytes());
         bytes.push(b'\n');
         file.write_all(&bytes)?;
         file.sync_data()?;

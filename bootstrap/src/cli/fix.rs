@@ -2,8 +2,8 @@
 //! adds what is missing: the next step that usually follows from the exit status, and the object that the words name.
 
 use nix::unistd::geteuid;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 /// What the kernel answers a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM.
 const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];

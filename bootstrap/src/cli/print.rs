@@ -8,8 +8,8 @@ use std::io::Write as _;
 use convergence::failure::Failure;
 use convergence::report::{Page, Report};
 use serde_json::{Value, json};
-use types::exit::Exit;
-use types::problem::{Answer, Problem, VERSION};
+use types::command::exit::Exit;
+use types::command::problem::{Answer, Problem, VERSION};
 
 use crate::cli::{Output, fix};
 
@@ -90,7 +90,7 @@ pub fn complaint(line: impl fmt::Display) {
 }
 
 fn document(all: &Value) {
-    print(&format!("{}\n", types::shown::json(&all.to_string())));
+    print(&format!("{}\n", types::text::shown::json(&all.to_string())));
 }
 
 fn complain(page: &Page) {

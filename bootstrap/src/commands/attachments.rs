@@ -17,7 +17,7 @@ use shim::{
     host::boot,
     node::{inventory, ledger},
 };
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::policy::Phase;
 
 use crate::cli::{Global, List};

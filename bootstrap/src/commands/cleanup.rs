@@ -20,8 +20,8 @@ use convergence::commands::cleanup::decide::{Decision, Removal, Stage, decide};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use shim::host::boot;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::profile::{self, Profile};
 
 use self::act::CleanupHandler;

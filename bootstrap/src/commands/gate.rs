@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use shim::host::boot::{self, Moment};
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 
 use crate::change;
 use crate::change::outcome::{Changed, carry_out, finish};

@@ -17,7 +17,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use convergence::report::Page;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::Node;
 
 use crate::cli::print;

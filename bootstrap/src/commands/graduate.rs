@@ -16,7 +16,7 @@ use convergence::commands::graduate::decide::{Decision, Stage, decide};
 use convergence::failure::Failure;
 use convergence::report::Report as _;
 use shim::node::ledger;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use self::act::{GraduationHandler, noted};
 use self::gather::{NodeSnapshot, Subject, gather};

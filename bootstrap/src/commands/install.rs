@@ -20,9 +20,9 @@ use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use shim::node::layout::{Layout, POLICY_FILE};
 use shim::node::store::Store;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::Policy;
-use types::problem::Problem;
 
 use self::payload::Plan;
 use self::payload::load::Load;

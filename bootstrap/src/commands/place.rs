@@ -3,7 +3,7 @@
 
 use shim::host::trust;
 use shim::node::layout::PACKAGED_PLUGIN;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Changed, finish};
 use crate::cli::{Global, Place};

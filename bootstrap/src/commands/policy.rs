@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::node::layout::Layout;
 use shim::node::store::Store;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::policy::{Phase, Policy};
 
 use crate::change::outcome::Changed;

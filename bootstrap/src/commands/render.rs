@@ -15,9 +15,9 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::paths::KUBELET_ENV;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 
 use self::platform::Fragment;
 use crate::change::outcome::{Changed, finish};

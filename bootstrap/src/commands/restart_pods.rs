@@ -14,9 +14,9 @@ use convergence::commands::restart_pods::decide::{Decision, RestartOptions, deci
 use convergence::commands::restart_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::attachments::selection::require_known;
-use types::exit::Exit;
-use types::glob::matches;
+use types::command::exit::Exit;
 use types::policy::Phase;
+use types::text::glob::matches;
 
 use self::gather::LiveClient;
 use self::report::RestartReport;

@@ -9,8 +9,8 @@ use convergence::change::{Act, Change};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::publish::report::{FinalCondition, FinalReason};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Changed, Done, Outcome};
 use crate::cli::{Global, Retract};

@@ -20,12 +20,12 @@ use convergence::report::{Page, Report};
 use convergence::runtime::answer::ConfUse;
 use serde::Serialize;
 use shim::node::store::Store;
-use types::exit::Exit;
+use types::api::observed::Attached;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Mode;
-use types::observed::Attached;
 use types::packets::Packets;
 use types::policy::{Phase, Policy};
-use types::problem::Problem;
 use types::status::Document;
 
 use self::follow::{wait, wait_until};
@@ -46,7 +46,7 @@ pub use self::reported::{ReportedStatus, reported};
 /// `{"confDir":"shared","phase":"both-old","installed":true,"networks":{"oldnet":{"records":2,"inventory":1}},"attached":{"old":1,"both-old":2},
 /// "base":"77..","mints":["both-old"],"follows":["old","both-old"],"pendingDels":0,"ledgerLines":0,"warnings":[],"watch":{..}}`.
 ///
-/// `attached`, `base`, `mints` and `follows` are what the Node's annotation `crossfade/observed` says ([`types::observed`]).
+/// `attached`, `base`, `mints` and `follows` are what the Node's annotation `crossfade/observed` says ([`types::api::observed`]).
 ///
 /// `installed` says whether Crossfade's conf is in place and the runtime, where it answers that, uses it. `phase` is null where the policy
 /// cannot be used. `watch` is the content of status.json, with `stale` where no running `watch` wrote it, and null where there is none.

@@ -37,7 +37,7 @@ use shim::node::layout::Layout;
 use shim::node::pass_order::{self, TimeShares};
 use shim::node::store::Store;
 use shim::{attachment::hostroute, host::lock};
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::policy::Policy;
 
 use self::annotations::PassFacts;

@@ -26,8 +26,8 @@ use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::look::ApiServerState;
 use shim::node::layout::{Layout, PROBED};
 use shim::{host::boot, node::hostports};
+use types::command::problem::Problem;
 use types::node::{Mode, Node};
-use types::problem::Problem;
 
 use crate::cli::{Doctor, Global};
 use crate::host::root::Root;

@@ -6,7 +6,7 @@ use nix::unistd::chroot;
 
 use crate::cli::Global;
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Makes the directory that `--host` names the root of this process; without the option nothing happens.
 ///

@@ -6,7 +6,7 @@ use shim::host::lock;
 use shim::node::layout::Layout;
 
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// The lock of a command, and how messages speak of the command.
 #[derive(Debug, Clone, Copy)]

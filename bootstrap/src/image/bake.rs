@@ -14,8 +14,8 @@ use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;
 use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Changed, finish};
 use crate::cli::{Bake, Global};

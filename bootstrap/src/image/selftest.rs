@@ -21,9 +21,9 @@ use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::{Mode, Node};
-use types::problem::Problem;
 
 use self::check::{Check, Status, skipped};
 use self::delegates::Delegate;

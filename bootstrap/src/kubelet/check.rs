@@ -7,10 +7,10 @@ use convergence::kubelet::{refusals, registration};
 use convergence::node::paths::{KUBELET_ENV, PACKAGED};
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::api::taint;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
-use types::taint;
 
 use super::own::{absent, own_registration, speaks};
 use crate::host::root::Root;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shim::host::file::read_regular;
-use types::taint::{Taint, checked};
+use types::api::taint::{Taint, checked};
 
 use super::flags::values;
 use crate::host::root::Root;

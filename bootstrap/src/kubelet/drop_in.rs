@@ -15,7 +15,7 @@ use crate::kubelet::config;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
 use convergence::node::paths::KUBELET_CONFIG_DIR;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Crossfade's file; digits sort before it.
 const OWN_FILE: &str = "zz-crossfade.conf";

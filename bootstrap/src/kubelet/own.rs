@@ -5,10 +5,10 @@ use convergence::kubelet::refusals;
 use convergence::kubelet::registration::{OwnRegistration, Registration, decide};
 use convergence::kubelet::sources::KubeletSources;
 use convergence::node::paths::UNFIT;
-use types::exit::Exit;
+use types::api::taint::Taint;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
-use types::taint::Taint;
 
 use crate::host::root::Root;
 use crate::kubelet::sources;

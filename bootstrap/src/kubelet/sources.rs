@@ -4,7 +4,7 @@ use std::path::Path;
 
 use convergence::kubelet::sources::{KubeletSources, Label, List};
 use convergence::node::paths::KUBELET_ARGUMENTS;
-use types::{label, taint};
+use types::api::{label, taint};
 
 use super::config::{self, KubeletConfig};
 use super::flags::{FlagValue, is_off, values};

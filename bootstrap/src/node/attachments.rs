@@ -22,7 +22,7 @@ use types::policy::{Policy, Side};
 
 use convergence::failure::Failure;
 use convergence::node::settings::directories::Directories;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Lists records and inventory. Without a policy nothing is known of sides.
 ///

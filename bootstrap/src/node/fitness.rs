@@ -7,8 +7,8 @@ use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::Settings;
 use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::node::layout::PLUGIN;
+use types::command::problem::Problem;
 use types::node::Mode;
-use types::problem::Problem;
 
 use crate::cli::Global;
 use crate::host::root::Root;

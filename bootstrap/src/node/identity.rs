@@ -8,7 +8,7 @@ use convergence::node::identity::{BootRecord, Identity, VERSION};
 use convergence::node::paths::{BOOTED, IDENTITY};
 use shim::host::file::read_bounded;
 use shim::node::layout::BOOT_ID;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::host::root::Root;
 

@@ -9,8 +9,8 @@ use shim::attachment::conflist::Conflist;
 use shim::host::exec::Binary;
 use shim::host::file::read_bounded;
 use shim::host::trust;
-use types::problem::Problem;
-use types::raw::RawObject;
+use types::command::problem::Problem;
+use types::json::raw::RawObject;
 
 use crate::host::root::Root;
 

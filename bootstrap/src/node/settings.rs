@@ -14,8 +14,8 @@ use std::path::Path;
 
 use shim::host::file::read_bounded;
 use shim::host::trust;
+use types::json::raw::RawObject;
 use types::node::Node;
-use types::raw::RawObject;
 
 use crate::host::root::Root;
 use convergence::failure::Failure;

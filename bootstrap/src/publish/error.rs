@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use kube::Error;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// The kinds that are told apart: each is said once, until the API server answers again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,8 +7,8 @@ use convergence::publish::look::{ApiServerState, ObservedCondition, ObservedPod,
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
-use types::node_keys::DESIRED;
-use types::problem::Problem;
+use types::api::node_keys::DESIRED;
+use types::command::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;
@@ -83,8 +83,8 @@ fn registered(seen: &NodeObject) -> RegisteredNode {
     RegisteredNode {
         conditions: seen.status.conditions.iter().map(condition).collect(),
         desired: annotation(DESIRED),
-        observed: annotation(types::observed::KEY),
-        step: annotation(types::step::KEY),
+        observed: annotation(types::api::observed::KEY),
+        step: annotation(types::api::step::KEY),
     }
 }
 

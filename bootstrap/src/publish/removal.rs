@@ -6,9 +6,9 @@ use convergence::change::{Act, Change};
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::paths::STATUS;
 use convergence::publish::report::{FinalCondition, FinalReason};
+use types::api::node_keys::{self, DESIRED, PHASE};
+use types::command::problem::Problem;
 use types::node::Node;
-use types::node_keys::{self, DESIRED, PHASE};
-use types::problem::Problem;
 
 use super::report::Credential;
 use super::{Depth, RetractOutcome, reporter, retract as last_word};
@@ -142,7 +142,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
 pub(crate) fn by_hand(word: &FinalCondition) -> [String; 3] {
     let reason = word.reason.as_str();
     let keys: &[&str] = if word.reason == FinalReason::SwitchedOff {
-        &[types::observed::KEY]
+        &[types::api::observed::KEY]
     } else {
         &node_keys::ANNOTATIONS
     };

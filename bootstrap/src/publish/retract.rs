@@ -9,7 +9,7 @@ use convergence::publish::decide::{begin, retract as decide};
 use convergence::publish::report::FinalCondition;
 use k8s_openapi::jiff::Timestamp;
 use shim::host::boot;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::error::{ErrorKind, Trouble};
 use super::link::Link;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use shim::host::file::read_bounded;
 use shim::host::trust;
-use types::raw::RawObject;
+use types::json::raw::RawObject;
 
 /// Largest file of it that is read, in bytes.
 const MAX_BYTES: usize = 16 << 20;

@@ -13,8 +13,8 @@ pub(crate) mod render;
 use std::path::{Path, PathBuf};
 
 use shim::host::file::read_regular;
+use types::command::problem::Problem;
 use types::node::{Node, RuntimeKind};
-use types::problem::Problem;
 
 use crate::host::root::Root;
 use crate::systemd::unit::Unit;

@@ -45,7 +45,7 @@ impl Runtime {
     /// # Errors
     /// When it is neither.
     pub fn at(endpoint: &str) -> Result<Self> {
-        let path = types::endpoint::socket(endpoint);
+        let path = types::text::endpoint::socket(endpoint);
         if path.is_absolute() {
             Ok(Self { socket: path.into() })
         } else {

@@ -14,9 +14,9 @@ use convergence::runtime::endpoint::RuntimeChoice;
 
 use std::path::Path;
 
-use types::endpoint::socket;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
+use types::text::endpoint::socket;
 
 use crate::cli;
 use crate::host::root::Root;

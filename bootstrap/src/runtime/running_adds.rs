@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use shim::call::request::DEPTH_VARIABLE;
 use shim::node::layout::PLUGIN;
-use types::names::is_name;
+use types::text::names::is_name;
 
 use super::cri::Runtime;
 

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use convergence::node::paths::{KUBELET_ARGUMENTS, PACKAGED, RUNTIME_ARGUMENTS};
+use types::command::problem::Problem;
 use types::node::{Mode, Node, RuntimeKind};
-use types::problem::Problem;
 
 use crate::host::root::Root;
 use crate::systemd::unit::{Command, GENERATED, Unit};

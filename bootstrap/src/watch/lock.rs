@@ -15,7 +15,7 @@ use shim::host::{file, trust};
 use crate::host::root::Root;
 use convergence::failure::Failure;
 use convergence::node::paths::{WATCH_LOCK, WATCH_REFUSED};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use convergence::runtime::facts::RuntimeFacts;
 use convergence::watch::observation::Observation;
 use shim::host::boot;
 use shim::node::layout::{Layout, POLICY_FILE, PROBED, SETTINGS_DIRS};
-use types::endpoint::socket;
 use types::node::{Mode, Proof};
 use types::policy::{Policy, Probe, Side};
+use types::text::endpoint::socket;
 
 use self::networks::networks;
 use crate::cli::Global;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use convergence::failure::Failure;
 use convergence::node::paths::WATCH_UNIT;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::lock::{WatchLock, hold};
 use crate::cli::print;

@@ -17,7 +17,7 @@ use convergence::watch::proof::ProofResult;
 use serde::Serialize;
 use shim::attachment::conflist::Conflist;
 use shim::host::{boot, file};
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
 use types::profile::{self, Proof};

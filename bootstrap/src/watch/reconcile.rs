@@ -26,7 +26,7 @@ use convergence::watch::observation::Observation;
 use sd_notify::NotifyState;
 use shim::host::process::Process;
 use tracing::info;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::Mode;
 use types::status::{ConfState, Reason};
 

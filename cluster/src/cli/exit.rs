@@ -1,7 +1,7 @@
 //! How a command ends.
 
-pub use types::exit::Exit;
-use types::problem::Problem;
+pub use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use snapshot::model::{ALL_KINDS, Kind};
-use types::nearest::nearest;
-use types::quote::shell_word;
+use types::text::nearest::nearest;
+use types::text::quote::shell_word;
 
 use super::access::Access;
 

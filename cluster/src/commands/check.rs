@@ -8,8 +8,8 @@ use migration::cni::enforcement::Line;
 use migration::cni::values;
 use migration::cni::values::Row;
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::source;
 use crate::cli::Migration;

@@ -1,7 +1,7 @@
 //! `completion`: a script that completes the program's words in a shell.
 
 use clap::CommandFactory;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::cli::exit::Failure;
 use crate::cli::{Cli, Completion as Wanted, complete};

@@ -9,8 +9,8 @@ use migration::drive::{DriveEnd, EndReason};
 use migration::plan::{Drift, Plan, canon, drift};
 use migration::roll::step::End;
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::source;
 use super::status::describe;

@@ -8,9 +8,9 @@ use super::source;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::print::{Document, Report};
-use types::exit::Exit;
-use types::nearest::nearest;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+use types::text::nearest::nearest;
 
 /// The settings.
 #[derive(Debug, Serialize)]

@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// Writes a file by writing beside it and renaming, so that no reader sees half of it. Only its owner may read it: it names what runs in the cluster. What
 /// is no regular file, such as `/dev/null` or a pipe, is written to as it is.

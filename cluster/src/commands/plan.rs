@@ -10,8 +10,8 @@ use migration::plan::pods;
 use migration::plan::pods::Class;
 use migration::plan::{Plan, Survey, canon};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::out::save;
 use super::source;

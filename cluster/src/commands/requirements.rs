@@ -4,8 +4,8 @@ use migration::check;
 use migration::check::Scene;
 use migration::cni::requirements::{Row, rows, script};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::source;
 use crate::cli::Migration;

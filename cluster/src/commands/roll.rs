@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use migration::roll::run::Bounds;
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::conduct::{RollReport, conduct, failed};
 use super::source;

@@ -7,8 +7,8 @@ use migration::plan::notes;
 use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::source;
 use crate::cli::Migration;

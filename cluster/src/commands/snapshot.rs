@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use snapshot::model::{Kind, Reading, Snapshot};
 use snapshot::{write, write_compressed};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::out::save;
 use super::source;

@@ -9,7 +9,7 @@ use netpol::engines::cilium::Settings;
 use netpol::engines::kubernetes::Blocks;
 use netpol::gather::{CLUSTER_KINDS, Engine};
 use snapshot::model::{ALL_KINDS, IllegibleObject, Kind, Snapshot};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::cli::Migration;
 use crate::cli::exit::Failure;

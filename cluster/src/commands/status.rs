@@ -2,7 +2,7 @@
 
 use migration::drive::status::{Counts, Status, line};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::source;
 use crate::cli::exit::Failure;

@@ -3,9 +3,9 @@
 mod fix;
 
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::Phase;
-use types::problem::Problem;
 
 use super::source;
 use crate::cli::exit::Failure;

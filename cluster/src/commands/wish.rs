@@ -3,7 +3,7 @@
 use migration::drive::status::Holder;
 use migration::roll::wish::RunRequest;
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;

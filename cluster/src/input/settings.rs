@@ -4,7 +4,7 @@ use std::io::Error;
 use std::path::Path;
 
 use migration::config::{Config, read};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// Most bytes of a settings file. *Source*: none; waivers of every object of a large cluster take less.
 const LARGEST: u64 = 64 << 20;

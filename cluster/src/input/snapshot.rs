@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use snapshot::model::{Kind, Snapshot};
 use snapshot::{Collector, GZIP, UnknownKinds, read};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::input;
 

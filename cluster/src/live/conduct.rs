@@ -23,8 +23,8 @@ use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Verdict, World};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};

@@ -27,7 +27,7 @@ use migration::roll::run::Run;
 use migration::roll::world::{Availability, Owner, World};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use types::eviction::Evictions;
+use types::api::eviction::Evictions;
 
 use self::calls::LeasedCaller;
 use self::clock::Clock;
@@ -40,7 +40,7 @@ use crate::cli::access::Access;
 use crate::live::api::call::Caller;
 use crate::live::api::connect::{connect, connect_for_ever};
 use crate::live::api::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// How long more changes are waited for once something has changed: they come in bursts.
 const BURST: Duration = Duration::from_millis(200);

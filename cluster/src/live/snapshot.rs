@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use kube::Client;
 use snapshot::Collector;
 use snapshot::model::{CONFIG_MAPS, Kind, Reading, Snapshot, Text, is_named};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::api::connect::connect;
 use super::api::error::{Meaning, problem};

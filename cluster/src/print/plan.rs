@@ -2,7 +2,7 @@
 
 use migration::plan::pods::Class;
 use migration::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::Document;
 

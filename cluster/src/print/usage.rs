@@ -1,6 +1,6 @@
 //! What the parser of the command line says.
 
-use types::usage;
+use types::command::usage;
 
 use super::{complain, refuse};
 use crate::cli::exit::Exit;

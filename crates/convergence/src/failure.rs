@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 pub mod registration;
 pub mod sources;
 
+use types::api::{label, taint};
 use types::node::Node;
-use types::{label, taint};
 
 /// Why kubelet would not start, or the API server not take the Node, with the labels and taints of node.json; one line each.
 #[must_use]

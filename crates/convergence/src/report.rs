@@ -8,11 +8,11 @@
 use std::fmt::{self, Write as _};
 
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
-use types::shown::shown;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+use types::text::shown::shown;
 
-pub use types::shown::{json, line};
+pub use types::text::shown::{json, line};
 
 /// What a command found or did.
 pub trait Report: Serialize {

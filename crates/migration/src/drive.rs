@@ -12,7 +12,7 @@ pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
-use types::eviction::Answer;
+use types::api::eviction::Answer;
 
 use decisions::Decisions;
 pub use event::Event;

@@ -16,8 +16,8 @@ use migration::roll::run::{NodeRequest, Run, State as RunState};
 use migration::roll::view::is_of_pass;
 use migration::roll::world::{Color, Verdict};
 pub(super) use room::Count;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::step::{Cordon, State, Step};
 
 use super::history::History;
 use crate::cluster::truth::{Actor, Node, Pod, at};

@@ -60,7 +60,7 @@ impl History {
             Reason::ForeignCordon if self.random.chance(900) => {
                 self.uncordon(index);
                 let step = self.truth.nodes[index].api.step.as_ref();
-                if step.is_some_and(|step| step.state == types::step::State::Held) {
+                if step.is_some_and(|step| step.state == types::api::step::State::Held) {
                     self.wish(RunRequest::Retry(name));
                 }
             }

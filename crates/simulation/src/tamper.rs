@@ -110,7 +110,7 @@ impl Tamper {
         match self {
             Self::Epoch => node.step.iter_mut().for_each(|step| step.epoch = step.epoch.min(epoch)),
             Self::Cordon if node.is_cordoned => {
-                node.step.iter_mut().for_each(|step| step.cordon = Some(types::step::Cordon::Ours));
+                node.step.iter_mut().for_each(|step| step.cordon = Some(types::api::step::Cordon::Ours));
             }
             Self::Trouble if !is_moving => {
                 (node.is_ready, node.is_cordoned, node.is_going) = (true, false, false)

@@ -10,8 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
-use types::names::is_name;
-use types::raw::{RawObject, to_raw};
+use types::json::raw::{RawObject, to_raw};
+use types::text::names::is_name;
 
 use crate::call::version::Version;
 use crate::host::file::read_bounded;

@@ -97,7 +97,7 @@ impl CniError {
             details: &'a str,
         }
         let wire = Wire { cni_version, code: self.code, msg: &self.msg, details: &self.details };
-        types::raw::to_raw(&wire).get().to_owned()
+        types::json::raw::to_raw(&wire).get().to_owned()
     }
 }
 

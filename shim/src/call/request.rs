@@ -7,9 +7,9 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
 
-use types::names::{is_name, validate_ifname};
-use types::quote::quote;
-use types::raw::{NotObject, RawObject};
+use types::json::raw::{NotObject, RawObject};
+use types::text::names::{is_name, validate_ifname};
+use types::text::quote::quote;
 
 use crate::call::reply::{CniError, code};
 use crate::call::version::Version;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 use types::cidr;
-use types::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
+use types::json::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
 
 use crate::call::reply::{CniError, code};
 
@@ -95,9 +95,9 @@ impl AddResult {
         let mut object = match RawObject::parse(stdout) {
             Ok(object) => object,
             // The reference plugins and libraries read `null` as an empty result.
-            Err(types::raw::NotObject::Null) => RawObject::default(),
+            Err(types::json::raw::NotObject::Null) => RawObject::default(),
             Err(why) => {
-                let quoted = types::quote::quote(stdout, 512);
+                let quoted = types::text::quote::quote(stdout, 512);
                 return Err(invalid(format!("{why}")).details(format!("output: {quoted}")));
             }
         };

@@ -16,7 +16,7 @@ mod running;
 
 use std::ffi::OsString;
 
-use types::quote::quote;
+use types::text::quote::quote;
 
 pub use binary::{Binary, NoBinary, explain_start};
 pub use ready::ReadyPlugin;

@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use types::raw::RawObject;
+use types::json::raw::RawObject;
 
 use crate::host::boot;
 use crate::host::file;
@@ -48,7 +48,7 @@ pub fn note(layout: &Layout, name: &str) -> io::Result<()> {
     let marker = Marker { boot_id: boot::boot_id()?.to_owned() };
     file::create_private_dir(&layout.run_dir)?;
     file::create_private_dir(&layout.hostports())?;
-    let json = types::raw::to_raw(&marker);
+    let json = types::json::raw::to_raw(&marker);
     file::write_durable(&path(layout, name), json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 

@@ -38,7 +38,7 @@ pub fn change(layout: &Layout, change: impl FnOnce(&mut Inventory)) -> io::Resul
         let mut inventory = load(layout)?;
         change(&mut inventory);
         file::create_private_dir(&layout.state_dir)?;
-        let json = types::raw::to_raw(&inventory);
+        let json = types::json::raw::to_raw(&inventory);
         file::write_if_changed(&layout.inventory(), json.get().as_bytes(), PRIVATE).map(|_| ())
     })
 }

@@ -54,7 +54,7 @@ pub fn read(layout: &Layout) -> io::Result<Vec<Line>> {
 fn append(layout: &Layout, line: &Line) -> io::Result<()> {
     lock::exclusively(layout, "ledger", || {
         file::create_private_dir(&layout.state_dir)?;
-        let mut bytes = types::raw::to_raw(line).get().as_bytes().to_vec();
+        let mut bytes = types::json::raw::to_raw(line).get().as_bytes().to_vec();
         bytes.push(b'\n');
         let mut options = File::options();
         options.append(true).create(true).mode(PRIVATE);

@@ -55,7 +55,7 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     let marker = Marker { boot_id: boot::boot_id()?.to_owned(), conf: conf.into() };
     file::create_private_dir(&layout.run_dir)?;
     file::create_private_dir(&layout.ready())?;
-    let json = types::raw::to_raw(&marker);
+    let json = types::json::raw::to_raw(&marker);
     file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }
 

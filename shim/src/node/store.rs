@@ -9,9 +9,9 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use types::attachment::key::shard;
+pub use types::attachment::key::{Key, container_name};
 use types::attachment::{Attachment, Event, Intent, line};
-use types::key::shard;
-pub use types::key::{Key, container_name};
 
 use crate::host::boot::boot_id;
 use crate::host::file::{self, NewFile, read_bounded};

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use types::observed::Observed;
+use types::api::observed::Observed;
 use types::policy::Phase;
 
 /// The label of a node's pool.
@@ -106,7 +106,7 @@ impl Member {
                     POOL: if self.is_first { "first" } else { "rest" },
                     "crossfade/phase": phase.as_str(),
                 },
-                "annotations": { types::observed::KEY: observed.to_text() },
+                "annotations": { types::api::observed::KEY: observed.to_text() },
             },
             "status": {
                 "capacity": resources, "allocatable": resources,

@@ -73,7 +73,7 @@ impl Kubelets {
         for Object { metadata, .. } in objects {
             let Some(node) = self.nodes.get_mut(&metadata.name) else { continue };
             let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
-            if node.ask(annotation("crossfade/desired"), annotation(types::step::KEY)) {
+            if node.ask(annotation("crossfade/desired"), annotation(types::api::step::KEY)) {
                 jobs.push(Job { node: metadata.name, what: Task::Publish });
             }
         }

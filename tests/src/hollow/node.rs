@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use types::observed::{Attached, Observed};
+use types::api::observed::{Attached, Observed};
 use types::policy::Phase;
 
 use super::fleet::Member;
@@ -68,7 +68,7 @@ impl Node {
     /// Takes up what its Node asks for; says whether anything of it is new.
     pub(super) fn ask(&mut self, desired: Option<&str>, step: Option<&str>) -> bool {
         let phase = desired.and_then(Phase::parse).unwrap_or(self.phase);
-        let echo = step.and_then(types::step::echo);
+        let echo = step.and_then(types::api::step::echo);
         let is_new = (phase, &echo) != (self.phase, &self.echo);
         (self.phase, self.echo) = (phase, echo);
         is_new

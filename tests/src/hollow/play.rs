@@ -171,7 +171,7 @@ impl Shared {
         let News { phase, observed, is_flip } = news;
         let path = format!("{NODES}/{node}");
         let metadata = json!({ "metadata": {
-            "labels": { "crossfade/phase": phase.as_str() }, "annotations": { types::observed::KEY: observed },
+            "labels": { "crossfade/phase": phase.as_str() }, "annotations": { types::api::observed::KEY: observed },
         } });
         let response = self.again(|| {
             settled(self.client.patch(&path, MERGE, &metadata)?)?;

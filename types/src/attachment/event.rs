@@ -31,7 +31,7 @@ pub enum Event {
         /// The network.
         leg: usize,
         /// The result of its ADD, at the version of its conf.
-        #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+        #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
         result: Box<RawValue>,
         /// The interfaces of the result that were in the pod; none if the plugin could not read the pod's netns.
         #[serde(default, skip_serializing_if = "Option::is_none")]

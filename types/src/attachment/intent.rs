@@ -23,7 +23,7 @@ pub struct Intent {
     /// The format of the record: [`FORMAT`](super::FORMAT) in what this program writes.
     #[cfg_attr(
         feature = "schema",
-        schemars(with = "crate::version::V1", description = "Format of the record.")
+        schemars(with = "crate::json::version::V1", description = "Format of the record.")
     )]
     pub version: u32,
     /// `CNI_CONTAINERID`.
@@ -92,11 +92,11 @@ pub struct Leg {
     #[serde(rename = "hostRoute", default, skip_serializing_if = "std::ops::Not::not")]
     pub host_route: bool,
     /// The resolved conflist.
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
     pub conf: Box<RawValue>,
     /// `runtimeConfig`, restricted to the capabilities that this network's plugins declare and that the network may see.
     #[serde(rename = "runtimeConfig", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Object"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Object"))]
     pub runtime_config: Option<Box<RawValue>>,
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// Formats an [`Intent`](super::Intent) or an [`Event`](super::Event) as one line of a record.
 #[must_use]
 pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
-    let mut json = Box::<str>::from(crate::raw::to_raw(value)).into_boxed_bytes();
+    let mut json = Box::<str>::from(crate::json::raw::to_raw(value)).into_boxed_bytes();
     // Every Go plugin spreads its result over lines, and the record holds it verbatim. JSON has line breaks only between tokens, where
     // any white space means the same.
     for byte in json.iter_mut().filter(|byte| matches!(**byte, b'\n' | b'\r')) {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::*;
-use crate::raw::raw_string;
+use crate::json::raw::raw_string;
 
 /// The present boot.
 const BOOT_ID: &str = "this";

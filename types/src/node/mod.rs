@@ -14,10 +14,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use parts::{Gate, Kubelet, Reporting, Runtime};
 pub use words::{CniVersion, Desired, Mode, Proof, RuntimeKind};
 
+use crate::api::taint::Taint;
+use crate::json::version::V1;
 use crate::packets::PacketTargets;
 use crate::policy::Phase;
-use crate::taint::Taint;
-use crate::version::V1;
 
 /// How a node takes part. [`Node::default`] is what an absent file means.
 ///
@@ -137,7 +137,7 @@ impl Node {
     /// # Errors
     /// One line that names the key, what was expected and, where there is one, the remedy.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        crate::read::from_slice(bytes, "node")
+        crate::json::read::from_slice(bytes, "node")
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::RuntimeKind;
-use crate::endpoint::socket;
-use crate::text;
-use crate::whole::within;
+use crate::json::text;
+use crate::json::whole::within;
+use crate::text::endpoint::socket;
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.
 const MAX_TRY_SECS: u64 = 60;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Attach, Phase, Policy, SecondaryFailure, Side};
-use crate::raw::to_raw;
+use crate::json::raw::to_raw;
 
 impl Policy {
     /// The bytes of the policy without its phase (`attach` and `both.primary`) and without the probes of its networks, in one spelling: the

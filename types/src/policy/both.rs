@@ -4,7 +4,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Side;
-use crate::names::validate_ifname;
+use crate::text::names::validate_ifname;
 
 /// How both networks share one pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ fn is_usual(ifname: &str) -> bool {
 }
 
 fn ifname<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let ifname = crate::text::held_to(deserializer, "an interface name", |_| true)?;
+    let ifname = crate::json::text::held_to(deserializer, "an interface name", |_| true)?;
     validate_ifname(&ifname).map_err(D::Error::custom)?;
     if ifname == "lo" {
         return Err(D::Error::custom("lo is the loopback interface; expected another name"));

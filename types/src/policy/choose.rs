@@ -1,8 +1,8 @@
 //! The choice of the networks that one pod gets.
 
 use super::{Attach, Policy};
-use crate::glob;
 use crate::pod::Pod;
+use crate::text::glob;
 
 /// The part of the policy, or of the pod, that decided which networks the pod gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Side;
-use crate::whole::within;
+use crate::json::whole::within;
 
 /// Longest deadline, in seconds: an hour, far beyond any runtime's own.
 const MAX_DEADLINE_SECS: u64 = 3600;

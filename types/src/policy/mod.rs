@@ -26,7 +26,7 @@ pub use second::{Second, Secondary};
 pub use side::{Attach, Side};
 pub use target::split_target;
 
-use crate::version::V1;
+use crate::json::version::V1;
 
 /// The largest policy that Crossfade reads, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -121,7 +121,7 @@ pub struct PodAnnotation {
 }
 
 fn annotation_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    crate::text::held_to(deserializer, "an annotation key", |key| !key.is_empty())
+    crate::json::text::held_to(deserializer, "an annotation key", |key| !key.is_empty())
 }
 
 impl Serialize for Policy {
@@ -144,7 +144,7 @@ impl Policy {
     /// # Errors
     /// One line that names the key, what was expected and, where there is one, the remedy.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        crate::read::from_slice(bytes, "policy")
+        crate::json::read::from_slice(bytes, "policy")
     }
 
     /// The network on `side`, if the policy has it.

@@ -9,8 +9,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Secondary;
-use crate::names::is_name;
-use crate::text;
+use crate::json::text;
+use crate::text::names::is_name;
 
 /// A network as the policy describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +103,7 @@ struct Keys {
     http: Option<String>,
     /// Extra request headers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::schema::Headers"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::json::schema::Headers"))]
     headers: Option<Headers>,
 }
 

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Attach, Policy, Side};
-use crate::raw::raw_string;
-use crate::splice::splice;
+use crate::json::raw::raw_string;
+use crate::json::splice::splice;
 
 /// Where a node stands in a migration. It stands for `attach` and `both.primary`, nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -128,7 +128,7 @@ pub(super) fn check(leaves: &Leaves) -> Result<(), String> {
         }
     }
     for network in &leaves.networks {
-        if !crate::names::is_name(network) {
+        if !crate::text::names::is_name(network) {
             return Err(format!("leaves.networks: {network:?} is no name of a network"));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::qualified;
+use crate::text::qualified;
 
 /// Domains whose annotations are not one CNI's, each with all domains below it.
 const SHARED: [&str; 4] = ["kubernetes.io", "k8s.io", "cncf.io", "crossfade"];

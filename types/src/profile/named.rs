@@ -1,8 +1,8 @@
 //! Names that no profile has.
 
 use super::{GENERIC, all, find, unusable};
-use crate::nearest::nearest;
 use crate::policy::Policy;
+use crate::text::nearest::nearest;
 
 /// Why a name is that of no profile, with the one that was probably meant.
 #[must_use]

@@ -4,11 +4,11 @@ use std::net::IpAddr;
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
+use types::api::taint::{Effect, Taint};
+use types::json::version::V1;
 use types::node::{CniVersion, Desired, Gate, Kubelet, Mode, Node, Proof, Reporting, Runtime, RuntimeKind};
 use types::packets::{PacketPath, PacketTargets, Peer};
 use types::policy::Phase;
-use types::taint::{Effect, Taint};
-use types::version::V1;
 
 use crate::{comes_back, maybe, path};
 

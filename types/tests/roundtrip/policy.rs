@@ -2,11 +2,11 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use types::json::version::V1;
 use types::policy::{
     Attach, Both, Deadlines, Gc, Network, Networks, Phase, PodAnnotation, Policy, Probe, Retired, Rule,
     Secondary, SecondaryFailure, Side,
 };
-use types::version::V1;
 
 use crate::{comes_back, maybe, path};
 

@@ -7,18 +7,18 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use types::api::observed::{Attached, Observed};
+use types::api::step::{Cordon, State, Step};
+use types::attachment::key::Key;
 use types::inventory::{Deleter, Entry, Inventory};
-use types::key::Key;
+use types::json::raw::raw_string;
 use types::ledger::{self, Line};
 use types::moment::Moment;
 use types::node::Mode;
-use types::observed::{Attached, Observed};
 use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Packets, Protocol};
 use types::policy::{Phase, Side};
 use types::profile::{self, Profile};
-use types::raw::raw_string;
 use types::status::{Conf, ConfState, Document, Network, ProofState, Reason, VERSION, Watch, Word};
-use types::step::{Cordon, State, Step};
 
 use crate::{comes_back, maybe, path};
 

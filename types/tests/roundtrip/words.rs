@@ -5,10 +5,10 @@ use std::fmt::Debug;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{from_value, json, to_value};
+use types::api::taint::Effect;
 use types::node::{CniVersion, Mode, RuntimeKind};
 use types::policy::{Attach, Phase, Secondary, Side};
 use types::status::{ConfState, Reason};
-use types::taint::Effect;
 
 fn is<T: Serialize + DeserializeOwned + PartialEq + Debug + Copy>(all: &[T], as_str: fn(T) -> &'static str) {
     for one in all {

@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
+use types::api::observed::Observed;
 use types::attachment::{Event, Intent};
 use types::inventory::Inventory;
+use types::json::schema::{of_settings, of_written};
 use types::ledger::Line;
 use types::node::Node;
-use types::observed::Observed;
 use types::policy::Policy;
 use types::profile::Profile;
-use types::schema::{of_settings, of_written};
 use types::status::Document;
 
 /// A schema whose keys are in the order in which a person reads them.

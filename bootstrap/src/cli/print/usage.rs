@@ -1,8 +1,8 @@
 //! What the parser of the command line says.
 
 use convergence::report::Page;
-use types::exit::Exit;
-use types::usage;
+use types::command::exit::Exit;
+use types::command::usage;
 
 use super::{complain, document, refusal};
 

@@ -7,9 +7,9 @@ mod settings;
 use convergence::failure::Failure;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Mode;
-use types::problem::Problem;
 
 use self::registered::{ContinuedUnit, Registered};
 use self::runtime::Runtime;

@@ -17,10 +17,10 @@ use convergence::runtime::config::RuntimeConfig;
 use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::node::layout::{CONF_DIR, Layout, PROBED, RUNTIME_CACHE};
 use shim::node::store::Store;
-use types::endpoint::socket;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
+use types::text::endpoint::socket;
 
 use crate::change::read_with_mode;
 use crate::cli::Global;

@@ -10,7 +10,7 @@ use crate::change::outcome::Outcome;
 use convergence::change::kernel::KernelObject;
 use convergence::change::{Act, Change};
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// The means of `cleanup`.
 #[derive(Debug, Clone, Copy, Default)]

@@ -17,10 +17,10 @@ use shim::attachment::conflist::Conflist;
 use shim::node::inventory;
 use shim::node::store::Store;
 use types::attachment::Attachment;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::json::raw::RawObject;
 use types::policy::{Attach, Policy, Side};
 use types::profile::{self, Leaves, Profile};
-use types::raw::RawObject;
 
 use super::journal::Journal;
 use crate::commands::cleanup::kernel;

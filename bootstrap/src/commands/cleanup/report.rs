@@ -3,8 +3,8 @@
 use convergence::commands::cleanup::decide::RetainedObject;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Done, Outcome};
 

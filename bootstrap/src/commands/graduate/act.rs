@@ -9,9 +9,9 @@ use shim::host::boot;
 use shim::node::inventory::{Deleter, Entry};
 use shim::node::layout::CONF_FILE;
 use shim::node::store::Key;
+use types::command::problem::Problem;
 use types::node::Proof;
 use types::policy::Side;
-use types::problem::Problem;
 use types::profile;
 
 use super::gather::NodeSnapshot;
@@ -35,7 +35,7 @@ use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::cache::handover::file_name;
 use convergence::runtime::conf_selection::ConfSelection;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// How long the runtime may take to load the next conf, and an ADD through Crossfade to end.
 const UNUSED_WITHIN: Duration = Duration::from_secs(240);

@@ -26,10 +26,10 @@ use shim::node::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
 use shim::node::store::{Key, Store};
 use shim::sweep::ListStatus;
 use types::attachment::Attachment;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::json::raw::{RawObject, raw_string};
 use types::node::{Mode, Node};
 use types::policy::Side;
-use types::raw::{RawObject, raw_string};
 
 use super::journal::Journal;
 use crate::cli::{Global, Graduate};

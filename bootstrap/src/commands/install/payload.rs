@@ -19,7 +19,7 @@ use convergence::node::paths::{BROUGHT, NODE_FILE};
 use shim::host::file::PRIVATE;
 use shim::host::lock;
 use shim::node::layout::Layout;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::Node;
 
 use self::load::Load;

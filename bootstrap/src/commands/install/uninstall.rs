@@ -15,8 +15,8 @@ use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::facts::RuntimeFacts;
 use shim::node::layout::PROBED;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Changed, Outcome};
 use crate::change::{self, ChangeHandler, Executor};

@@ -7,7 +7,7 @@ use convergence::node::attachments::Line;
 use convergence::node::facts::NodeFacts;
 use convergence::report::Page;
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::host::root::Root;
 use crate::node::attachments;

@@ -10,7 +10,7 @@ mod host;
 use convergence::failure::Failure;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::Node;
 
 /// A fragment of another program's settings.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use types::command::problem::Problem;
 use types::node::{Mode, RuntimeKind};
-use types::problem::Problem;
 
 use crate::change::outcome::{Changed, carry_out, finish};
 use crate::cli::Global;
@@ -20,7 +20,7 @@ use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::PRIVATE_CONF_DIR;
 use convergence::node::settings::InvalidSettings;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Writes the runtime's arguments and configuration for private mode; removes them in shared mode and when Crossfade is switched off.
 ///

@@ -11,9 +11,9 @@ use convergence::node::policy::file::PolicyFile;
 use convergence::publish::pods::BoundPod;
 use convergence::runtime::answer::ConfUse;
 use shim::node::layout::Layout;
-use types::eviction::{Answer, Depth};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::api::eviction::{Answer, Depth};
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::cli::{Endpoint, Global, print};
 use crate::host::root::Root;

@@ -4,9 +4,9 @@ use convergence::commands::restart_pods::carry::{Interruption, RestartOutcome, R
 use convergence::commands::restart_pods::decide::{Candidate, PodDisposition};
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::Phase;
-use types::problem::Problem;
 
 /// The pods, and what becomes or became of each.
 ///

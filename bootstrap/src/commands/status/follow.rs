@@ -14,7 +14,7 @@ use crate::node::agent::status_file;
 use crate::node::policy::file;
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::paths::STATUS;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

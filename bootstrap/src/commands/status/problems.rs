@@ -8,9 +8,9 @@ use convergence::node::paths::{PRIVATE_CONF_DIR, STATUS};
 use convergence::node::settings::directories::Directories;
 use convergence::runtime::answer::ConfUse;
 use shim::node::layout::Layout;
+use types::command::problem::Problem;
 use types::node::Mode;
 use types::policy::Policy;
-use types::problem::Problem;
 
 use crate::cli::Global;
 use crate::host::root::Root;

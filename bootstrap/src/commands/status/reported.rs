@@ -4,8 +4,8 @@ use convergence::node::agent::status_file::{NOT_READY, StatusFile};
 use convergence::node::paths::STATUS;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::Watched;
 use crate::cli::Global;

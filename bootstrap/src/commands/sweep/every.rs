@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::cli::{Global, Sweep};
 use crate::node::agent::own_command;

@@ -14,7 +14,7 @@ use crate::node::settings::directories::with_flags;
 use convergence::change::Write;
 use convergence::failure::Failure;
 use convergence::node::attachments::last_sweep::SweepResult;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Longest reason that is kept, in bytes.
 const MAX_WHY_BYTES: usize = 1024;

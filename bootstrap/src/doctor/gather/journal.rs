@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use convergence::doctor::facts::Source;
 use convergence::doctor::journal::Entry;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::host::command::{RunLimits, run};
 use crate::host::program;

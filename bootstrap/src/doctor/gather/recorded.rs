@@ -24,7 +24,7 @@ use shim::{
     node::ledger,
 };
 use types::attachment::Attachment;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::sandboxes;
 use crate::host::root::Root;

@@ -7,7 +7,7 @@ use convergence::node::facts::NodeFacts;
 use convergence::runtime::answer::RuntimeAnswer;
 use convergence::runtime::{Sandbox, State};
 use shim::node::store::Store;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::runtime::cri::Runtime;
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use convergence::doctor::facts::{BOOT_UNIT, Source, WATCH_UNIT};
 use convergence::doctor::units::UnitState;
+use types::command::problem::Problem;
 use types::node::{Node, RuntimeKind};
-use types::problem::Problem;
 
 use crate::host::root::Root;
 use crate::systemd::systemctl;

@@ -3,7 +3,7 @@ use convergence::failure::Failure;
 use convergence::image::bake::Image;
 use convergence::image::bake::decide::{BakeDecision, decide};
 use convergence::image::bake::facts::BakeFacts;
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Policy, Side};
 

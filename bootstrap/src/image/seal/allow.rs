@@ -7,7 +7,7 @@ use convergence::image::seal::allow::Allow;
 use shim::host::file::read_bounded;
 use shim::host::trust;
 use shim::node::layout::SETTINGS_DIRS;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use crate::host::root::Root;
 

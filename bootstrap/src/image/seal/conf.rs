@@ -188,7 +188,7 @@ mod tests {
         let content = |plugin: &str| Content {
             name: "n".into(),
             types: vec![plugin.into()],
-            object: types::raw::RawObject::parse(b"{}").expect("json"),
+            object: types::json::raw::RawObject::parse(b"{}").expect("json"),
         };
         let dir = ConfDir {
             confs: confs

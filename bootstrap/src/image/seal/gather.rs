@@ -9,9 +9,9 @@ use convergence::image::seal::SealFacts;
 use convergence::image::seal::allow::Allow;
 use convergence::image::seal::finding::{Remedy, SealFinding};
 use shim::node::layout::Layout;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 use types::profile;
 
 use super::rules::{self, Rule};

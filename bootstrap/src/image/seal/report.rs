@@ -4,8 +4,8 @@ use convergence::change::Act;
 use convergence::image::seal::Finding;
 use convergence::report::{Page, Report};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::change::outcome::{Done, Outcome};
 

@@ -1,7 +1,7 @@
 //! One check and its result.
 
 use serde::Serialize;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// What became of a check. A check that failed for several reasons is told once for each.
 ///

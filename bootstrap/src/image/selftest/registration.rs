@@ -1,7 +1,7 @@
 //! The checks of kubelet's registration, by the rules of kubelet and of the API server.
 
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok};
 use crate::host::root::Root;

@@ -1,6 +1,6 @@
 //! The checks that only a running node allows.
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd;

@@ -1,8 +1,8 @@
 //! The checks of the runtime: its own configuration, and a rehearsal with Crossfade's conf directory.
 
 use crate::host::root::Root;
+use types::command::problem::Problem;
 use types::node::{Mode, RuntimeKind};
-use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::runtime::config::{RehearsalResult, rehearse};

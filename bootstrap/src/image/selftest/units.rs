@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use types::command::problem::Problem;
 use types::node::{Mode, Node};
-use types::problem::Problem;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use super::systemd::{Enablement, Verdict};

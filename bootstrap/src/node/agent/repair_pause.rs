@@ -7,7 +7,7 @@ use shim::node::layout::Layout;
 
 use convergence::failure::Failure;
 use convergence::node::paths::LEAVING;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
 /// good, or until the command gives up. It is in the run directory, so the next boot removes what a killed command left.

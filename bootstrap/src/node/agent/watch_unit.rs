@@ -3,7 +3,7 @@
 use convergence::node::agent::watch_unit::UNITS;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::systemd::systemctl::{self, is_here};
 

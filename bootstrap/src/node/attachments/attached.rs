@@ -8,8 +8,8 @@ use convergence::node::attachments::attached::count;
 use std::path::PathBuf;
 
 use shim::node::layout::Layout;
-use types::key::shards;
-use types::observed::Attached;
+use types::api::observed::Attached;
+use types::attachment::key::shards;
 use types::policy::Policy;
 
 use crate::node::attachments;

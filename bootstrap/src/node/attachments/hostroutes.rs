@@ -6,7 +6,7 @@ use shim::node::store::DamagedFile;
 use types::attachment::Attachment;
 
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// What a sweep would change, in words, by the sound `records` and those that are `damaged`; none where all is as it should be.
 ///

@@ -14,7 +14,7 @@ use shim::host::netns::Netns;
 use shim::node::inventory::{Deleter, Entry, Inventory};
 use shim::node::store::Key;
 use types::attachment::Attachment;
-use types::raw::RawObject;
+use types::json::raw::RawObject;
 
 use convergence::runtime::SandboxList;
 use convergence::runtime::cache::made_by_cri;

@@ -11,8 +11,8 @@ use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
 use convergence::node::networks::needed;
 use convergence::node::paths::STATUS;
 use shim::node::layout::{Layout, PROBED};
+use types::command::problem::Problem;
 use types::policy::{Network, Policy, Probe, Side};
-use types::problem::Problem;
 
 use crate::cli::Install;
 use crate::host::root::Root;

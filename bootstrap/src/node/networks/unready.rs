@@ -1,7 +1,7 @@
 //! Networks of the policy that are not ready. New pods wait for them, or fail.
 
+use types::command::problem::Problem;
 use types::policy::{Policy, Side};
-use types::problem::Problem;
 
 use crate::host::root::Root;
 use crate::node::agent::status_file;

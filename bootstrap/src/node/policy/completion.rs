@@ -19,7 +19,7 @@ use crate::change::outcome;
 use crate::host::root::Root;
 use convergence::change::Change;
 use convergence::failure::Failure;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
 #[must_use]

@@ -18,7 +18,7 @@ use crate::node::networks::gated;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
 use convergence::node::policy::secondary;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///

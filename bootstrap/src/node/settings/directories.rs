@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use shim::host::file::read_bounded;
 use shim::host::trust;
 use shim::node::layout::{CONF_DIR, CONF_FILE, Layout, POLICY_FILE, SETTINGS_DIRS};
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 
 use crate::cli::Global;
 use crate::host::root::Root;

@@ -15,8 +15,8 @@ use std::path::Path;
 
 use shim::host::{file, trust};
 use shim::node::layout::SETTINGS_DIRS;
+use types::json::raw::RawObject;
 use types::node::{Mode, Node};
-use types::raw::RawObject;
 
 use crate::host::root::Root;
 use crate::node::conf::our_conf;

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use shim::host::file::read_bounded;
 use shim::host::trust;
 use shim::node::layout::SETTINGS_DIRS;
-use types::names;
 use types::profile::{self, OwnProfiles, Profile};
+use types::text::names;
 
 use crate::host::root::Root;
 

@@ -16,7 +16,7 @@ use kube::Config;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use shim::host::file::read_bounded;
 use shim::host::trust;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::publish::credential::plugin;
 use crate::publish::error::{ErrorKind, Trouble};

@@ -6,7 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// How the API server's Node authorizer calls the user of a kubelet.
 const USER: &[u8] = b"system:node:";

@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::config::{AuthInfo, ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::host::program;

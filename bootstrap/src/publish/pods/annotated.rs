@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
 
 use crate::publish::error::Trouble;
 use crate::publish::link::Link;

@@ -6,9 +6,9 @@
 use convergence::publish::pods::{BoundPod, MIRROR, Owner};
 
 use tokio::runtime::Runtime;
-use types::eviction::{Answer, Depth, Evictions, Target, deletion};
-use types::refusal::Refusal;
-use types::step::Step;
+use types::api::eviction::{Answer, Depth, Evictions, Target, deletion};
+use types::api::refusal::Refusal;
+use types::api::step::Step;
 
 use crate::publish::error::Trouble;
 use crate::publish::link::{Link, Reply};
@@ -63,7 +63,7 @@ impl BoundPods {
             Ok::<_, Trouble>((node, pods))
         });
         let (node, pods) = listed?;
-        let step = node.as_ref().and_then(|node| node.metadata.annotations.get(types::step::KEY));
+        let step = node.as_ref().and_then(|node| node.metadata.annotations.get(types::api::step::KEY));
         Ok(Bound {
             pods: pods.into_iter().map(bound).collect(),
             step: step.and_then(|text| Step::parse(text).ok()),

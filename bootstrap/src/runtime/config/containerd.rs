@@ -11,7 +11,7 @@ use convergence::runtime::CniSetup;
 use convergence::runtime::config::RuntimeConfig;
 use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::{MAX_BYTES, RuntimeUnit, read, tree, unusable};
 use crate::host::command::{RunLimits, run};

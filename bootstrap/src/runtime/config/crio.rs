@@ -6,7 +6,7 @@ use convergence::runtime::CniSetup;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::{RuntimeUnit, read, tree};
 use crate::host::root::Root;

@@ -19,9 +19,9 @@ use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
 use shim::host::file::PRIVATE;
 use shim::node::layout::Layout;
-use types::names::is_name;
+use types::command::problem::Problem;
 use types::node::RuntimeKind;
-use types::problem::Problem;
+use types::text::names::is_name;
 
 use super::containerd::{self, CniKey};
 use super::{read, tree};

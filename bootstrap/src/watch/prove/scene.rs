@@ -22,7 +22,7 @@ use shim::attachment::conflist::Conflist;
 use shim::host::{file, trust};
 use shim::node::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
 use shim::node::store::{Key, Store};
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::policy::{Network, Side};
 
 use crate::cli::Prove;

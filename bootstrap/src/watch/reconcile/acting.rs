@@ -8,7 +8,7 @@ use convergence::watch::decide::WatchDecision;
 use convergence::watch::observation::Observation;
 use convergence::watch::{desired, proof};
 use tracing::{info, warn};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::Watch;
 use crate::change::outcome::Outcome;

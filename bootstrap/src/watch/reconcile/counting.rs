@@ -100,7 +100,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::json;
-    use types::observed::{Attached, Observed};
+    use types::api::observed::{Attached, Observed};
     use types::policy::Phase;
 
     use super::*;

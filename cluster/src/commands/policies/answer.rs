@@ -5,8 +5,8 @@ use netpol::convert::report::{Entry, Outcome};
 use netpol::convert::{Conversion, Moment, MomentKind, Packet, StaleWaiver};
 use netpol::gather::Reference;
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::carried::add_outcomes;
 use crate::cli::policies::Turn;

@@ -6,8 +6,8 @@ use std::path::Path;
 use migration::backup::file::{Backup, ClusterId, Reading, name};
 use migration::plan::canon::sha256;
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::progress::show;
 use crate::cli::exit::Failure;

@@ -1,6 +1,6 @@
 //! What became of objects that were to be written to the cluster.
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::live::{WriteOutcome, WriteReport};
 use crate::print::Document;

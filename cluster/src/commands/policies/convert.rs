@@ -8,8 +8,8 @@ use netpol::convert::{
 };
 use netpol::gather::{Engine, Policies, Reference};
 use snapshot::model::Kind;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::answer::ConversionReport;
 use super::given::PolicyInputs;

@@ -11,8 +11,8 @@ use netpol::gather::{ADMIN, Engine, Policies, Reference, UnreadObject};
 use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Reading};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::answer::{bound, line, packets};
 use super::convert::undecided;

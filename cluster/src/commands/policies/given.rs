@@ -15,8 +15,8 @@ use netpol::world::Cluster;
 use serde_json::Value;
 use snapshot::Range;
 use snapshot::model::{IllegibleObject, Kind, Reading, Snapshot};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;

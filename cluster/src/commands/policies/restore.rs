@@ -6,8 +6,8 @@ use migration::backup::decide::{RestorePlan, SkippedObject, State, decide};
 use migration::backup::file::{Backup, ClusterId, Reading, Verification, read};
 use migration::backup::{Id, Step};
 use serde::Serialize;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::carried::{add_outcomes, describe_outcome};
 use super::progress::show;

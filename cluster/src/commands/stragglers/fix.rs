@@ -12,9 +12,9 @@ use migration::plan::stragglers::{find, furthest};
 use migration::plan::{Plan, Survey};
 use migration::roll::run::{Bounds, Run, State};
 use serde::Serialize;
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::Phase;
-use types::problem::Problem;
 
 use super::{StragglersReport, no_phase};
 use crate::cli::Migration;

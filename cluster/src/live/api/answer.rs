@@ -4,7 +4,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use kube::client::Body;
 use kube::{Client, Error};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::live::api::connect::RequestGuard;
 

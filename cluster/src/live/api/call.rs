@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
 
 use http::{Method, Request};
 use kube::Client;

@@ -13,7 +13,7 @@ use kube::config::{
     NamedContext,
 };
 use kube::{Client, Error};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 pub(in crate::live) use direct::RequestGuard;
 

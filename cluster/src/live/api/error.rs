@@ -1,9 +1,9 @@
 //! What a failed request means.
 
 use kube::Error;
-use types::exit::Exit;
-use types::problem::Problem;
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::live::api::answer::AnswerError;
 

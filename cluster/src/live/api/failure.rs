@@ -1,8 +1,8 @@
 //! What a request that failed means for a person.
 
-use types::exit::Exit;
-use types::problem::Problem;
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::live::api::path::NAMESPACE;
 use crate::live::session::health::BlindSpot;

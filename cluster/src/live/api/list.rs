@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
 use snapshot::model::{Kind, Reading};
 use snapshot::{Collector, Page};
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
 
 use crate::live::api::answer::{PAGE, answer, fewer};
 use crate::live::api::call::ApiRequest;

@@ -11,7 +11,7 @@ use migration::roll::act::Act;
 use migration::roll::run::Run;
 use migration::roll::wait::Wait;
 use serde::Serialize;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use super::LOOK;
 use crate::live::interrupt::Interrupt;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use migration::drive::status::Holder;
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::decide::{Decision, Observer, seems_alive};
 use super::hold::HeldLease;

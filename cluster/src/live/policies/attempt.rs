@@ -3,8 +3,8 @@
 use migration::backup::compare::{Difference, differences};
 use migration::backup::{Act, Id, Step};
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::live::api::call::{ApiRequest, Caller, Reply};
 use crate::live::api::path::{MANAGER, encoded, with_query};

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use migration::backup::compare::is_equal;
 use migration::backup::{Act, Id, Step, apply as made};
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::attempt::{Attempt, attempt, path, read_back, untouched};
 use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};

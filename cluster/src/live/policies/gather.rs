@@ -9,8 +9,8 @@ use migration::backup::hidden::hidden;
 use migration::backup::{Id, KINDS, Row};
 use serde::Deserialize;
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::discover::{ServedResources, discover};
 use super::{Failures, POLICIES, PolicyEvent, Versions, failed};

@@ -1,7 +1,7 @@
 //! Acts of a session.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use types::eviction::Evictions;
+use types::api::eviction::Evictions;
 
 use migration::drive::objects;
 use migration::roll::act::{Act, Patch, PodId};

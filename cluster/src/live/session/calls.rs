@@ -7,7 +7,7 @@ mod census;
 mod evict;
 mod patch;
 
-use types::eviction::Answer;
+use types::api::eviction::Answer;
 
 use crate::live::api::call::{ApiRequest, Caller, Reply};
 use crate::live::lease::{HeldLease, Standing};

@@ -1,7 +1,7 @@
 //! The epochs that Nodes bear, read before the Lease is taken: where it was deleted, it begins anew, and would begin below them.
 
 use snapshot::model::Node;
-use types::step::{self, Step};
+use types::api::step::{self, Step};
 
 use crate::live::api::call::Caller;
 use crate::live::api::failure::{Failure, lost};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
-use types::quote::quote;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+use types::text::quote::quote;
 
 use super::Store;
 use super::mirror::Mirror;

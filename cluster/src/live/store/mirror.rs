@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// A file that lines are added to; none where no directory is known for it.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use k8s_openapi::ByteString;
 use migration::plan::canon::{Prefix, sha256, short};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::Store;
 use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};

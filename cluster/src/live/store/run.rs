@@ -4,8 +4,8 @@ use migration::plan::canon;
 use migration::roll::run::{Run, State};
 use migration::roll::wish::{self, Wish};
 use serde_json::Value;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::Store;
 use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};

@@ -3,8 +3,8 @@
 use migration::plan::Plan;
 use migration::plan::canon::{self, Prefix};
 use migration::roll::run::Run;
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::cli::access::Access;
 use crate::live::api::failure::Failure;

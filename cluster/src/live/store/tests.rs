@@ -2,7 +2,7 @@ use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 use migration::roll::wish::{RunRequest, Wish};
 use serde_json::{Value, json};
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::policy::Phase;
 
 use super::*;

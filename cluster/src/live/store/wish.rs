@@ -1,8 +1,8 @@
 //! What people ask of a run that another process holds.
 
 use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use super::object::{self, RUN, WISH_KEY, bytes, change_path};
 use super::{Store, StoredRun};

@@ -8,8 +8,8 @@
 //! | anything else on the node or in the tree | 3 |
 //! | nothing | the command goes on |
 
-use types::exit::Exit;
-use types::problem::Problem;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::failure::Failure;
 

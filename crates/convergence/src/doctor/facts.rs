@@ -6,8 +6,8 @@ use shim::host::boot::Moment;
 use shim::host::lock::RunningCall;
 use shim::node::ledger;
 use shim::node::store::Key;
+use types::command::problem::Problem;
 use types::node::RuntimeKind;
-use types::problem::Problem;
 
 use crate::doctor::journal::Entry;
 use crate::doctor::units::UnitState;

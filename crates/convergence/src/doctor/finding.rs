@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde::Serialize;
-use types::problem::Problem;
-use types::quote;
+use types::command::problem::Problem;
+use types::text::quote;
 
 use crate::doctor::code::{Code, Severity, Symptom};
 

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeMap;
 
-use types::taint::Taint;
+use types::api::taint::Taint;
 
 use crate::kubelet::sources::{KubeletSources, Label};
 use crate::node::paths::{KUBELET_ARGUMENTS, KUBELET_CONFIG_DIR};

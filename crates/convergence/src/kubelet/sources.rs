@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use types::taint::Taint;
+use types::api::taint::Taint;
 
 /// Every source of labels and taints, in the order in which kubelet takes them: configuration, its drop-ins, flags.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

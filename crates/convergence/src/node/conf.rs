@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shim::node::hostports;
 use shim::node::layout::{Layout, PLUGIN};
-use types::raw::to_raw;
+use types::json::raw::to_raw;
 
 /// Pods' annotations, which the policy may heed, arrive under this capability.
 const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";

@@ -6,9 +6,9 @@
 
 use std::path::PathBuf;
 
+use types::command::problem::Problem;
 use types::node::Node;
 use types::policy::Policy;
-use types::problem::Problem;
 
 use crate::failure::Failure;
 use crate::node::policy::file::PolicyFile;

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use shim::node::layout::CONF_DIR;
+use types::command::problem::Problem;
 use types::node::{Mode, Node};
-use types::problem::Problem;
 
 use crate::node::paths::PRIVATE_CONF_DIR;
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::node::paths::DISABLED;
 

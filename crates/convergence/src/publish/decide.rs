@@ -19,20 +19,20 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use types::node_keys::{self, DESIRED, PHASE, READY};
-use types::observed::Observed;
-use types::shown::line as escaped_line;
+use types::api::node_keys::{self, DESIRED, PHASE, READY};
+use types::api::observed::Observed;
+use types::api::step::Step;
 use types::status::Reason;
-use types::step::Step;
+use types::text::shown::line as escaped_line;
 
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::node_object::{Condition, NodeObject};
 use crate::publish::report::{FinalCondition, FinalReason, NodeReport};
 
 /// The annotation with the node's report.
-pub const OBSERVED: &str = types::observed::KEY;
+pub const OBSERVED: &str = types::api::observed::KEY;
 /// The annotation that others write: the step of a roll, whose claim the node repeats.
-const STEP: &str = types::step::KEY;
+const STEP: &str = types::api::step::KEY;
 /// The condition of the one who sets up routes; schedulers heed the taint that a controller makes of it.
 const NETWORK_UNAVAILABLE: &str = "NetworkUnavailable";
 /// The reason with which Crossfade clears it.
@@ -198,7 +198,7 @@ pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
 /// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the
 /// last report says.
 fn observed(seen: &NodeObject, report: &NodeReport) -> String {
-    let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::step::echo(step));
+    let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::api::step::echo(step));
     Observed { echo, ..report.observed.clone() }.to_text()
 }
 

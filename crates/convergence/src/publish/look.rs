@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use types::node_keys::READY;
+use types::api::node_keys::READY;
 
 /// What the API server says of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

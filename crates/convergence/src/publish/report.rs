@@ -1,7 +1,7 @@
 //! The report of `watch`: one value, made by the loop and handed to every place that publishes it.
 
 use serde::{Deserialize, Serialize};
-use types::observed::Observed;
+use types::api::observed::Observed;
 use types::status::Reason;
 
 /// The truth about this node's network, as of one round of the loop.

@@ -16,9 +16,9 @@ use shim::host::boot::Moment;
 use shim::node::inventory::{Deleter, Entry};
 use shim::node::layout::PLUGIN;
 use shim::node::store::Key;
-use types::names::{is_name, validate_ifname};
+use types::json::raw::RawObject;
 use types::policy::Side;
-use types::raw::RawObject;
+use types::text::names::{is_name, validate_ifname};
 
 /// The name of the loopback network, which every sandbox has. *Source*: go-cni, `cni.go`.
 pub const LOOPBACK_NETWORK: &str = "cni-loopback";

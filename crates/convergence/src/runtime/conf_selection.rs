@@ -9,8 +9,8 @@
 //! *Source*: containerd's `max_conf_num`; ocicni, `loadNetworks` and `GC`; measured with CRI-O 1.37.
 
 use shim::node::layout::CONF_FILE;
+use types::command::problem::Problem;
 use types::node::RuntimeKind;
-use types::problem::Problem;
 
 use crate::node::conf::confdir::{ConfDir, ConfFile};
 use crate::runtime::config::RuntimeConfig;

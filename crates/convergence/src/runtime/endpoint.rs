@@ -1,6 +1,6 @@
 //! The endpoint of the runtime to ask.
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 /// The runtime that a command asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

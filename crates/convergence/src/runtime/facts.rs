@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use shim::node::layout::CONF_DIR;
+use types::command::problem::Problem;
 use types::node::RuntimeKind;
-use types::problem::Problem;
 
 use crate::node::paths::PRIVATE_CONF_DIR;
 use crate::runtime::answer::RuntimeAnswer;

@@ -14,7 +14,7 @@
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::host::process::Process;
-use types::observed::Observed;
+use types::api::observed::Observed;
 use types::policy::{Phase, Side};
 use types::profile;
 use types::status::{self, Document, Reason, Watch};

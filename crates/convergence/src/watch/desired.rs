@@ -70,7 +70,7 @@ pub struct Node<'a> {
     pub phase: Option<Phase>,
     /// SHA-256 of the policy's bytes, in hex.
     pub policy: Option<&'a str>,
-    /// The policy's digest, without its phase ([`types::observed::Observed::base`]).
+    /// The policy's digest, without its phase ([`types::api::observed::Observed::base`]).
     pub base: Option<&'a str>,
     /// Whether node.json lets the node follow the annotation.
     pub follows: bool,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use types::observed::Attached;
+use types::api::observed::Attached;
 use types::policy::{Phase, Side};
 use types::status::{Document, Reason};
 

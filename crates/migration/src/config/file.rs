@@ -11,12 +11,12 @@ use super::{Config, freeze};
 pub fn read(text: &str) -> Result<Config, String> {
     let is_json = text.trim_start().starts_with('{');
     let config: Config = if is_json {
-        types::read::from_slice(text.as_bytes(), "config")?
+        types::json::read::from_slice(text.as_bytes(), "config")?
     } else {
         let options = serde_saphyr::options! { strict_booleans: true };
         let value: Value = serde_saphyr::from_str_with_options(text, options)
             .map_err(|e| e.without_snippet().to_string())?;
-        types::read::from_slice(value.to_string().as_bytes(), "config")?
+        types::json::read::from_slice(value.to_string().as_bytes(), "config")?
     };
     if config.version != Config::VERSION {
         return Err(format!("version: {} is not known; expected {}", config.version, Config::VERSION));

@@ -8,7 +8,7 @@ mod policy;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use types::glob;
+use types::text::glob;
 
 pub use gate::{BUILT_IN, CommandGate};
 pub use limits::{Limits, Window};

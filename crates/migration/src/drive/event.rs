@@ -1,11 +1,11 @@
 //! What happens in a run, for the journal, for people and for programs.
 
 use std::fmt;
-use types::eviction::Answer;
+use types::api::eviction::Answer;
 
 use serde::Serialize;
+use types::api::step::State;
 use types::policy::Phase;
-use types::step::State;
 
 use super::Outcome;
 use crate::drive::status::Status;

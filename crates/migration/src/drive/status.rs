@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 use snapshot::model::Text;
+use types::api::step::State as NodeState;
 use types::policy::Phase;
-use types::step::State as NodeState;
 
 use crate::plan::canon;
 use crate::roll::run::State;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapshot::model::Kind;
-use types::observed;
+use types::api::observed;
+use types::command::problem::Problem;
 use types::policy::Phase;
-use types::problem::Problem;
 
 use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names};

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use snapshot::model::Pod;
+use types::command::problem::Problem;
 use types::policy::Phase;
-use types::problem::Problem;
 
 use super::parts::Course;
 use super::site::{Site, Survey, cluster};

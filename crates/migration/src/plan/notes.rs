@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::Node;
-use types::glob;
-use types::observed::{self, Observed};
+use types::api::observed::{self, Observed};
 use types::policy::Phase;
+use types::text::glob;
 
 use super::site::{Site, Survey, attached, join_names};
 use super::{Method, Plan, Wave};

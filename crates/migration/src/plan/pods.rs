@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use snapshot::model::Pod;
-use types::glob;
-use types::glob::matches;
+use types::text::glob;
+use types::text::glob::matches;
 
 use super::{Plan, Pods};
 use crate::check::Scene;

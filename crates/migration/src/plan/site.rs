@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::{Kind, Node, Pod};
-use types::observed::{self, Observed};
+use types::api::observed::{self, Observed};
 use types::policy::Phase;
 
 use super::ExcludedNode;

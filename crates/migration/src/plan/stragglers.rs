@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use snapshot::model::{Node, Pod, Snapshot};
-use types::observed::{self, Observed, short_uid};
+use types::api::observed::{self, Observed, short_uid};
 use types::policy::Phase;
 
 use crate::workload::{Owner, owner, platform};

@@ -1,8 +1,8 @@
 //! The acts of a run: one API call each.
 
 use snapshot::model::Text;
+use types::api::step::{State, Step};
 use types::policy::Phase;
-use types::step::{State, Step};
 
 use super::run::Run;
 use super::world::{Node, Owner, Pod};

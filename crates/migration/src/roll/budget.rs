@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::observed::NAMED;
+use types::api::observed::NAMED;
 use types::policy::Phase;
 
 use super::act::Act;
@@ -162,7 +162,7 @@ fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
 
 fn place_state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> State {
     let is_moving = match standing {
-        Standing::Transit(step) => step.state != types::step::State::Held,
+        Standing::Transit(step) => step.state != types::api::step::State::Held,
         Standing::Pending => view.is_held_since_earlier_pass(node),
         Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Skipped => false,
     };

@@ -16,9 +16,9 @@
 //!
 //! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
 
-use types::glob;
-use types::observed::short_uid;
-use types::step::{Cordon, State, Step};
+use types::api::observed::short_uid;
+use types::api::step::{Cordon, State, Step};
+use types::text::glob;
 
 use super::act::{Act, Change, Patch, PodId};
 use super::run::{NodeRequest, Run, State as RunState};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::eviction::Answer;
+use types::api::eviction::Answer;
+use types::api::step::State;
 use types::policy::Phase;
-use types::step::State;
 
 use super::act::{Patch, PodId};
 use super::run::Run;

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use snapshot::model::Text;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::quote::quote;
-use types::step::{Cordon, State, Step};
+use types::text::quote::quote;
 
 use super::act::{Act, Change, Patch};
 use super::budget::{Guard, takes_room};
@@ -365,7 +365,7 @@ pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wa
     );
     let help = format!(
         "find out who writes annotations of the Node, then: kubectl annotate node {name} {}-",
-        types::step::KEY
+        types::api::step::KEY
     );
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
 }

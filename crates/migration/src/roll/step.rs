@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use types::api::step::{Cordon, State as NodeState};
 use types::policy::Phase;
-use types::step::{Cordon, State as NodeState};
 
 use super::act::{Act, Change, Patch};
 use super::barrier::{Barrier, barrier};

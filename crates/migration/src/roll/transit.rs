@@ -12,10 +12,10 @@
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::eviction::Answer;
-use types::observed::short_uid;
+use types::api::eviction::Answer;
+use types::api::observed::short_uid;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::step::{Cordon, State, Step};
 
 use super::act::{Act, Change, Patch, PodId};
 use super::budget::turn_wait;

@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::eviction::Answer;
+use types::api::eviction::Answer;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::step::{Cordon, State, Step};
 
 use super::memory::Memory;
 use super::run::Run;

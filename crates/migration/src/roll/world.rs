@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;
-use types::observed::Observed;
+use types::api::observed::Observed;
+use types::api::step::Step;
 use types::policy::Phase;
-use types::step::Step;
 
 use crate::workload::capacity::Request;
 

@@ -1,7 +1,7 @@
 //! What holds of a pod that is to move.
 
 use snapshot::model::Pod;
-use types::eviction::STAY;
+use types::api::eviction::STAY;
 
 use crate::config::Dns;
 

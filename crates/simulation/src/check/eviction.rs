@@ -5,9 +5,9 @@ use migration::roll::act::PodId;
 use migration::roll::run::State as RunState;
 use migration::roll::wish::RunRequest;
 use migration::roll::world::Trait;
-use types::glob;
+use types::api::step::State;
 use types::policy::Phase;
-use types::step::State;
+use types::text::glob;
 
 use crate::cluster::truth::Pod;
 use crate::history::History;

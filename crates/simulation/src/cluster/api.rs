@@ -4,7 +4,7 @@ use migration::drive::Outcome;
 use migration::roll::act::{Act, Change, Patch, PodId};
 use migration::roll::run::Run;
 use migration::roll::world::{Census, CountedPod, Trait};
-use types::eviction::Answer;
+use types::api::eviction::Answer;
 
 use crate::cluster::controllers::number;
 use crate::cluster::truth::Actor;

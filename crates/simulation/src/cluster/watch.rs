@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use migration::roll::world::Condition;
 use snapshot::model::Text;
-use types::observed::{Attached, NAMED, Observed, UID_CHARS};
+use types::api::observed::{Attached, NAMED, Observed, UID_CHARS};
 use types::policy::Phase;
 
 use crate::cluster::truth::{Reporter, Truth};

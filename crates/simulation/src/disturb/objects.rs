@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use migration::roll::world::{Owner, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::step::{Cordon, State, Step};
 
 use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Reporter};

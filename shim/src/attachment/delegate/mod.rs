@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use types::quote::quote;
-use types::raw::{RawObject, same_key, to_raw};
+use types::json::raw::{RawObject, same_key, to_raw};
+use types::text::quote::quote;
 
 use crate::attachment::conflist::{Conflist, Plugin};
 use crate::call::reply::{CniError, code};

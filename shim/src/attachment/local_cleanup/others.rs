@@ -99,7 +99,7 @@ mod tests {
     use crate::host::boot::Moment;
     use serde_json::json;
     use types::attachment::{Event, FORMAT, Intent, Leg};
-    use types::raw::to_raw;
+    use types::json::raw::to_raw;
 
     const NETNS: NetnsId = NetnsId { dev: 4, ino: 77 };
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ipnetwork::IpNetwork;
 use serde_json::Value;
-use types::raw::same_key;
+use types::json::raw::same_key;
 
 use super::CleanupTarget;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 use types::attachment::{Attachment, Event, Intent, Leg};
+use types::json::raw::RawObject;
 use types::policy::Side;
-use types::raw::RawObject;
 
 use crate::attachment::conflist::Conflist;
 use crate::call::reply::{CniError, code};

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use types::attachment::{Attachment, FORMAT, Intent, Leg};
+use types::json::raw::RawObject;
 use types::policy::Policy;
-use types::raw::RawObject;
 
 use crate::attachment::delegate::{Limits, Scope, deadline_code};
 use crate::call::reply::{CniError, code};

@@ -58,7 +58,7 @@ impl Holder {
 
     /// Formats the holder for the file. One write of a fixed length replaces the whole content, also if the writer is killed.
     pub(super) fn to_line(&self) -> Vec<u8> {
-        let mut line = types::raw::to_raw(self).get().as_bytes().to_vec();
+        let mut line = types::json::raw::to_raw(self).get().as_bytes().to_vec();
         line.resize(line.len().max(HOLDER_BYTES), b' ');
         line
     }

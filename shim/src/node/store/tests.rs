@@ -1,7 +1,7 @@
 //! The name of a key on disk.
 
 use types::attachment::{FORMAT, Leg};
-use types::raw::raw_string;
+use types::json::raw::raw_string;
 
 use super::*;
 

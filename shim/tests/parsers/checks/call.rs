@@ -8,8 +8,8 @@ use serde_json::Value;
 use shim::call::reply::CniError;
 use shim::call::request::{Conf, Env, Verb};
 use shim::node::store::Key;
-use types::names::is_name;
 use types::pod::Pod;
+use types::text::names::is_name;
 
 use super::error::fit_for_del;
 use super::json::{go_get, pairs};

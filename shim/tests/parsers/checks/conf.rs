@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use shim::attachment::conflist::Conflist;
 use shim::attachment::delegate::{Network, Scope, secondary_runtime_config};
 use shim::call::version::{SUPPORTED, Version};
-use types::names::is_name;
-use types::raw::{RawObject, raw_string};
+use types::json::raw::{RawObject, raw_string};
+use types::text::names::is_name;
 
 use super::json::{go_get, pairs, same_to_go};
 

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use shim::call::reply::CniError;
 use shim::call::version::error_object;
-use types::quote::quote;
-use types::raw::RawObject;
+use types::json::raw::RawObject;
+use types::text::quote::quote;
 
 /// What containerd's library looks for, as `strings.Contains` does; any case is refused all the same.
 const MEANS_SUCCESS: [&str; 2] = ["not found", "no such file or directory"];

@@ -3,7 +3,7 @@
 use shim::node::inventory::Inventory;
 use shim::node::ledger::Line;
 use shim::node::store::Key;
-use types::raw::to_raw;
+use types::json::raw::to_raw;
 
 /// Checks any bytes as an inventory and as a ledger line.
 pub fn check(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Ordered pairs: every value stays the text it was, keys are seen as Go sees them, a splice changes one value.
 
 use serde_json::Value;
-use types::raw::{NotObject, RawObject, raw_string};
-use types::splice::splice;
+use types::json::raw::{NotObject, RawObject, raw_string};
+use types::json::splice::splice;
 
 /// Keys that some program of ours asks for.
 const ASKED: [&str; 8] =

@@ -1,10 +1,10 @@
 //! The policy: what is accepted holds every documented rule and can be printed and read again; what it decides for a pod keeps to it.
 
 use shim::attachment::plan::{Plan, decide_add};
-use types::names::{is_name, validate_ifname};
+use types::json::raw::to_raw;
 use types::pod::Pod;
 use types::policy::{Attach, Phase, Policy, Probe, Reason, SecondaryFailure, Side};
-use types::raw::to_raw;
+use types::text::names::{is_name, validate_ifname};
 
 /// So many truncations of one policy are tried.
 const CUTS: usize = 64;

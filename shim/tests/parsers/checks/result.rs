@@ -3,7 +3,7 @@
 //! *Input*: a byte that chooses the version of the delegate's conf, then its stdout.
 
 use shim::call::version::{AddResult, SUPPORTED, Version};
-use types::raw::RawObject;
+use types::json::raw::RawObject;
 
 use super::error::fit_for_del;
 use super::json::{go_get, pairs, same_to_go, shown};

@@ -7,8 +7,8 @@ use convergence::kubelet::registration::Registration;
 use convergence::node::paths::KUBELET_ENV;
 use convergence::report::Page;
 use serde::Serialize;
+use types::api::taint::Taint;
 use types::node::{Mode, Node};
-use types::taint::Taint;
 
 use crate::host::root::Root;
 use crate::kubelet::own;

@@ -10,9 +10,9 @@ use convergence::node::paths::NODE_FILE;
 use convergence::node::policy::{completion, secondary};
 use shim::host::file::read_bounded;
 use shim::node::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::node::Node;
-use types::problem::Problem;
 
 use crate::cli::Install;
 

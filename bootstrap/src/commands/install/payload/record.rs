@@ -10,7 +10,7 @@ use convergence::commands::install::payload::PayloadEntry;
 use serde::{Deserialize, Serialize};
 use shim::host::file::read_bounded;
 use shim::host::trust;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 const VERSION: u32 = 1;
 const MAX_BYTES: usize = 1 << 20;

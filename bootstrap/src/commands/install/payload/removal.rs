@@ -8,7 +8,7 @@ use convergence::failure::Failure;
 use convergence::node::agent::watch_unit;
 use convergence::node::paths::{BROUGHT, IDENTITY};
 use shim::node::layout::Layout;
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::record::PayloadRecord;
 use crate::change::outcome::{Done, Outcome, carry_out};

@@ -1,8 +1,8 @@
 //! Node groups of clouds.
 
 use serde_json::{Value, json};
+use types::api::taint::{Effect, Taint};
 use types::node::Node;
-use types::taint::{Effect, Taint};
 
 use super::{Format, Platform, entries, pairs, spelt, yaml};
 

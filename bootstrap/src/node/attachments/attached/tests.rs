@@ -6,7 +6,7 @@ use shim::node::inventory::{self, Entry};
 use shim::node::store::{Key, Store};
 use tempfile::TempDir;
 use types::attachment::{Event, FORMAT, Intent, Leg};
-use types::raw::to_raw;
+use types::json::raw::to_raw;
 
 use super::*;
 
@@ -148,7 +148,7 @@ fn a_torn_record_is_unknown_only_where_the_torn_line_decides() {
     ] {
         let node = Node::new();
         node.record("c1", networks, &events);
-        let file = node.layout().attachments().join(types::key::shard("c1")).join("c1@eth0");
+        let file = node.layout().attachments().join(types::attachment::key::shard("c1")).join("c1@eth0");
         let mut bytes = std::fs::read(&file).expect("record");
         bytes.extend_from_slice(b"0123456789abcdef {\"torn");
         write(&file, bytes).expect("torn");
@@ -169,7 +169,7 @@ fn records_entries_and_damaged_files_are_added_up_and_nothing_twice() {
     node.record("r1", &["oldnet", "newnet"], &[]);
     node.record("r2", &["oldnet"], &[]);
     assert_eq!(node.text(), r#"{"old":2,"both-old":1,"new":1,"unknown":1}"#);
-    let shard = node.layout().attachments().join(types::key::shard("r2"));
+    let shard = node.layout().attachments().join(types::attachment::key::shard("r2"));
     write(shard.join("d1@eth0"), "no record").expect("damaged");
     assert_eq!(node.text(), r#"{"old":2,"both-old":1,"new":1,"unknown":2}"#);
     // The networks of a policy that cannot be used are not known.
@@ -201,7 +201,10 @@ fn every_record_lies_in_a_directory_that_is_watched() {
     let directories = directories(&node.layout());
     for at in 0..64 {
         let id = format!("c{at}");
-        assert!(directories.contains(&node.layout().attachments().join(types::key::shard(&id))), "{id}");
+        assert!(
+            directories.contains(&node.layout().attachments().join(types::attachment::key::shard(&id))),
+            "{id}"
+        );
     }
     let inventory = node.layout().inventory();
     assert!(directories.iter().any(|dir| inventory.parent() == Some(dir)));

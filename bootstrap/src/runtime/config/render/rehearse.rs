@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use types::command::problem::Problem;
 use types::node::RuntimeKind;
-use types::problem::Problem;
 
 use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
 use crate::host::root::Root;

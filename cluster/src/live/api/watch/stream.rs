@@ -1,7 +1,7 @@
 //! Changes as they happen.
 
 use std::time::Duration;
-use types::refusal::Refusal;
+use types::api::refusal::Refusal;
 
 use http::header::{ACCEPT_ENCODING, HeaderValue};
 use http_body_util::{BodyExt as _, Limited};

@@ -3,7 +3,7 @@
 use migration::backup::KINDS;
 use migration::backup::file::Reading;
 use serde_json::{Value, json};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::super::*;
 use crate::live::api::error::Meaning;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use migration::backup::Act;
 use serde_json::{Value, json};
-use types::exit::Exit;
+use types::command::exit::Exit;
 
 use super::super::*;
 use crate::live::api::test_server::{Answer, RecordedRequest, Server, run};

@@ -1,7 +1,7 @@
 //! Evicts and deletes pods by their UIDs.
 
 use migration::roll::act::PodId;
-use types::eviction::{self, Answer, Depth, Evictions, Target};
+use types::api::eviction::{self, Answer, Depth, Evictions, Target};
 
 use super::{LeasedCaller, Outcome};
 use crate::live::api::call::{ApiRequest, Caller, Reply};

@@ -10,8 +10,8 @@ use migration::drive::objects::FENCE;
 use migration::drive::objects::keys::DESIRED;
 use migration::roll::act::{Change, Patch};
 use serde_json::{Map, Value, json};
+use types::api::step;
 use types::policy::Phase;
-use types::step;
 
 use crate::live::api::call::ApiRequest;
 use crate::live::api::path::{MANAGER, node, with_query};
@@ -66,7 +66,7 @@ fn fenced(taints: &[Value], fence: bool) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use types::step::{Cordon, State, Step};
+    use types::api::step::{Cordon, State, Step};
 
     fn step() -> Step {
         Step {

@@ -4,7 +4,7 @@ use migration::roll::world::Hosts;
 use migration::workload::capacity::Request;
 use serde_json::{Value, json};
 use snapshot::model::Text;
-use types::eviction::Evictions;
+use types::api::eviction::Evictions;
 
 use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;

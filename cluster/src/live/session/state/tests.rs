@@ -1,7 +1,7 @@
 use migration::roll::world::Color;
 use serde_json::json;
+use types::api::step::{State, Step};
 use types::policy::Phase;
-use types::step::{State, Step};
 
 use super::*;
 

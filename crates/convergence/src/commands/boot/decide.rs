@@ -19,8 +19,8 @@ use std::path::Path;
 
 use shim::host::file::PRIVATE;
 use shim::node::layout::{CONF_FILE, PLUGIN, PROBED};
+use types::command::problem::Problem;
 use types::node::Mode;
-use types::problem::Problem;
 use types::profile::Profile;
 
 use crate::change::obstacles::Obstacles;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::commands::boot::leavings::Leavings;
 use crate::node::cni::CniFacts;

@@ -16,7 +16,7 @@
 use std::path::PathBuf;
 
 use shim::node::layout::{CONF_FILE, PLUGIN};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};

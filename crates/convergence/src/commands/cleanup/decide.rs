@@ -18,7 +18,7 @@ pub mod refuse;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use types::problem::Problem;
+use types::command::problem::Problem;
 use types::profile::{Leaves, Profile};
 
 use crate::change::kernel::KernelObject;

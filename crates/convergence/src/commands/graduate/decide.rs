@@ -23,7 +23,7 @@ use std::path::Path;
 use shim::host::file::PRIVATE;
 use shim::node::layout::CONF_FILE;
 use shim::node::store::Key;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::change::{Act, Change, Write};
 use crate::commands::graduate::decide::handed::{handovers, stale};

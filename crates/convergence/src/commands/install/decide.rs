@@ -20,9 +20,9 @@ use std::path::PathBuf;
 use shim::attachment::conflist::Unloadable;
 use shim::node::inventory::Entry;
 use shim::node::layout::{CONF_FILE, PLUGIN};
+use types::command::problem::Problem;
 use types::node::Mode;
 use types::policy::{Policy, Side};
-use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};

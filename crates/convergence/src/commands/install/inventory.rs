@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use shim::host::boot::Moment;
 use shim::node::inventory::{Deleter, Entry};
 use shim::node::store::Key;
-use types::names::{is_name, validate_ifname};
+use types::command::problem::Problem;
 use types::policy::Side;
-use types::problem::Problem;
+use types::text::names::{is_name, validate_ifname};
 
 use crate::runtime::cache::{Cache, CacheEntry};
 
@@ -136,7 +136,7 @@ fn strip<'a>(file: &'a str, network: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use types::raw::to_raw;
+    use types::json::raw::to_raw;
 
     use super::*;
 

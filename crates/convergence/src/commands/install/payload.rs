@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::change::{Act, Change, Write};
 use crate::node::digest;

@@ -6,9 +6,9 @@
 use shim::host::boot::Moment;
 use shim::node::inventory::Entry;
 use shim::node::store::Key;
-use types::names::is_name;
+use types::command::problem::Problem;
 use types::policy::Side;
-use types::problem::Problem;
+use types::text::names::is_name;
 
 use crate::runtime::Sandbox;
 

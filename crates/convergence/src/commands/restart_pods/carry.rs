@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use types::eviction::{Answer, Depth};
-use types::exit::Exit;
-use types::problem::Problem;
+use types::api::eviction::{Answer, Depth};
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 
 use crate::commands::restart_pods::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
 use crate::commands::restart_pods::facts::Facts;

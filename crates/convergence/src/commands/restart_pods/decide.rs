@@ -1,10 +1,10 @@
 //! The order in which pods are moved, and the reasons of those that stay. Pure.
 
-use types::eviction::STAY;
-use types::glob::matches;
+use types::api::eviction::STAY;
+use types::command::problem::Problem;
 use types::pod::Pod;
 use types::policy::{Attach, Phase, Policy};
-use types::problem::Problem;
+use types::text::glob::matches;
 
 use crate::commands::restart_pods::facts::Facts;
 use crate::node::attachments::attached;

@@ -1,8 +1,8 @@
 //! The facts of `restart-pods` about the node, gathered anew before each act: pods come and go, and people flip policies meanwhile.
 
+use types::api::step::Step;
+use types::command::problem::Problem;
 use types::policy::Policy;
-use types::problem::Problem;
-use types::step::Step;
 
 use crate::node::attachments::Line;
 use crate::publish::pods::BoundPod;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use types::names::is_name;
 use types::profile::PodAnnotations;
+use types::text::names::is_name;
 
 use crate::change::{Act, Change, StaleAnnotations};
 use crate::publish::pods::BoundPod;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use shim::node::layout::CONF_FILE;
-use types::problem::Problem;
+use types::command::problem::Problem;
 use types::profile;
 use types::status::Reason;
 

@@ -1,6 +1,6 @@
 //! Findings about the Node at the API server, compared with the node's own state: pure.
 
-use types::observed::Observed;
+use types::api::observed::Observed;
 use types::policy::Phase;
 
 use crate::doctor::code::Code;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use shim::host::boot::Moment;
 use shim::node::layout::{CONF_FILE, Layout};
-use types::exit::Exit;
+use types::command::exit::Exit;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Phase, Policy, Side};
 use types::status::{self, ConfState, Document, ProofState, Reason};

@@ -22,11 +22,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use types::api::taint;
+use types::command::problem::Problem;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Side};
-use types::problem::Problem;
 use types::profile::{self, Profile};
-use types::taint;
 
 use crate::change::obstacles::Obstacles;
 use crate::failure::Failure;

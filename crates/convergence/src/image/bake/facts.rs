@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 #[derive(Debug)]
 pub struct BakeFacts {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use types::problem::Problem;
+use types::api::taint::{self, Taint};
+use types::command::problem::Problem;
 use types::profile::{self, Migration};
-use types::taint::{self, Taint};
 
 use crate::change::obstacles::Obstacles;
 use crate::image::bake::BakeOptions;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use shim::node::layout::CONF_FILE;
+use types::command::problem::Problem;
 use types::policy::{Network, Phase, Policy, Side};
-use types::problem::Problem;
 use types::profile::{self, GENERIC, Profile};
 
 use crate::change::obstacles::Obstacles;

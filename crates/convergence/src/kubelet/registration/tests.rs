@@ -1,6 +1,6 @@
 //! The union of all taints, and nothing but the union.
 
-use types::taint::{Effect, parse};
+use types::api::taint::{Effect, parse};
 
 use crate::kubelet::registration::*;
 use crate::kubelet::sources::List;

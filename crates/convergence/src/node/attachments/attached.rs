@@ -3,7 +3,7 @@
 //! The API server cannot tell a pod on the old network alone from one on both with the old one as primary: both publish the same address. The
 //! node can, from its records and its inventory, as `attachments` lists them.
 
-use types::observed::Attached;
+use types::api::observed::Attached;
 use types::policy::{Attach, Phase, Policy, Side};
 
 use crate::node::attachments::{Attachments, Line, Part};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use types::exit::Exit;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::{Phase, Policy};
-use types::problem::Problem;
 
 use crate::failure::Failure;
 use crate::node::attachments::{Line, attached};

@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 
 use shim::node::layout::{CONF_FILE, PLUGIN};
+use types::json::raw::RawObject;
 use types::profile::{self, Profile};
-use types::raw::RawObject;
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 use types::profile;
 
 use crate::change::{Act, Change};

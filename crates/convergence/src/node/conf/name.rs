@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use shim::node::layout::CONF_FILE;
-use types::names::is_name;
-use types::problem::Problem;
+use types::command::problem::Problem;
+use types::text::names::is_name;
 
 use crate::node::conf::confdir::ConfDir;
 use crate::node::settings::directories::InstalledConf;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 use types::profile;
 
 use crate::change::obstacles::Obstacles;

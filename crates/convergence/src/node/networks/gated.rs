@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use types::command::problem::Problem;
 use types::policy::Side;
-use types::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::change::{Act, Change, Write};
 use crate::node::agent::own_command::OwnCommand;

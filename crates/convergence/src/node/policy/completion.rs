@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 use shim::node::layout::PROBED;
+use types::json::raw::to_raw;
+use types::json::splice::splice;
 use types::policy::{Policy, Secondary, Side};
 use types::profile::{self, Profile};
-use types::raw::to_raw;
-use types::splice::splice;
 
 use crate::change::{Act, Change, Write};
 

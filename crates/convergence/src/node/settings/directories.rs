@@ -8,9 +8,9 @@ use std::path::PathBuf;
 
 use shim::call::request::Conf;
 use shim::node::layout::{CONF_FILE, Layout, PLUGIN};
-use types::exit::Exit;
-use types::problem::Problem;
-use types::raw::RawObject;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+use types::json::raw::RawObject;
 
 use crate::failure::Failure;
 

@@ -267,9 +267,9 @@ fn the_claim_of_the_step_is_repeated_and_taken_back_with_it() {
 
 #[test]
 fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
-    let attached = |count| types::observed::Attached {
+    let attached = |count| types::api::observed::Attached {
         by_phase: [(Phase::Old, count)].into(),
-        ..types::observed::Attached::default()
+        ..types::api::observed::Attached::default()
     };
     let condition = report().observed;
     for observed in [

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 use shim::node::store::Key;
-use types::raw::{RawObject, raw_string, to_raw};
+use types::json::raw::{RawObject, raw_string, to_raw};
 
 use crate::runtime::cache::KIND;
 

@@ -32,7 +32,7 @@ mod tests {
     #[test]
     fn words_of_a_plugin_are_left_out_and_ours_are_told() {
         let conf = json!({"cniVersion":"1.0.0","name":"n","plugins":[{"type":"one"},{"type":"two"}]});
-        let list = Conflist::from_resolved(&types::raw::to_raw(&conf)).expect("a conf");
+        let list = Conflist::from_resolved(&types::json::raw::to_raw(&conf)).expect("a conf");
         for (code, msg, expected) in [
             (
                 11,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use snapshot::model::{Kind, Node, Object};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

@@ -1,7 +1,7 @@
 //! What a code means, as docs/check.md says it. It is said nowhere else.
 
 use serde::Serialize;
-use types::nearest::nearest;
+use types::text::nearest::nearest;
 
 const PAGE: &str = include_str!("../../../../../docs/check.md");
 

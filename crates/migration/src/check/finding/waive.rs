@@ -1,6 +1,6 @@
 //! Findings that the operator accepts.
 
-use types::glob;
+use types::text::glob;
 
 use super::{Finding, Severity, Subject};
 use crate::config::Waiver;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use snapshot::model::{Kind, Pod, Port};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};

@@ -3,7 +3,7 @@
 mod flannel;
 
 use snapshot::model::{Kind, Object};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use snapshot::model::{Kind, Object, Service, is_named};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

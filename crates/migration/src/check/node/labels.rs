@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use snapshot::model::Kind;
-use types::{label, qualified};
+use types::{api::label, text::qualified};
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

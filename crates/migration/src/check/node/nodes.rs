@@ -117,7 +117,7 @@ fn states(node: &Node) -> Vec<(Code, String)> {
     } else if node.spec.unschedulable {
         found.push((Code::NodeCordoned, String::new()));
     }
-    if node.spec.taints.iter().any(|taint| *taint.key == *types::taint::UNFIT_KEY) {
+    if node.spec.taints.iter().any(|taint| *taint.key == *types::api::taint::UNFIT_KEY) {
         found.push((Code::NodeUnfit, String::new()));
     }
     found
@@ -207,7 +207,7 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
             Severity::Risk,
             "Nodes bear the taint crossfade/unfit.",
             "Crossfade's gate gave up on them, so kubelet started without what the policy asks for.",
-            format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::taint::UNFIT_KEY),
+            format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::api::taint::UNFIT_KEY),
         ),
     };
     Finding::new(code.as_str(), severity, what, why, fix).about(subjects)

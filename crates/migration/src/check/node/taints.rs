@@ -4,7 +4,7 @@ mod autoscaler;
 mod left;
 
 use snapshot::model::{Kind, Taint, Workload};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

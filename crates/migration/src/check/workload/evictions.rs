@@ -2,7 +2,7 @@
 
 use snapshot::model::{Kind, Pod};
 use std::collections::BTreeMap;
-use types::eviction::STAY;
+use types::api::eviction::STAY;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

@@ -3,10 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::{self, Text};
-use types::observed::{self, Observed};
+use types::api::observed::{self, Observed};
+use types::api::step::{self, State, Step};
 use types::policy::Phase;
-use types::quote::quote;
-use types::step::{self, State, Step};
+use types::text::quote::quote;
 
 use super::going::is_going;
 use super::keys::{DESIRED, EARLIER, PHASE, READY};

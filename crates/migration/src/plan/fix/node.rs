@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::observed::Observed;
+use types::api::observed::Observed;
 use types::policy::Phase;
 
 use super::Obstacle;

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
+use types::api::step::{Cordon, Step};
 use types::policy::Phase;
-use types::step::{Cordon, Step};
 
 use super::*;
 use crate::plan::Plan;
@@ -37,7 +37,7 @@ fn node() -> Node {
     Node { is_ready: true, offers: cores(10), ..Node::default() }
 }
 
-fn in_state(state: types::step::State) -> Node {
+fn in_state(state: types::api::step::State) -> Node {
     let step = Step {
         run: "r-1".into(),
         plan: String::new(),
@@ -95,7 +95,7 @@ fn starts(world: &World) -> bool {
 /// Each row: what is special, the first node with what its pods request, the others, and whether the first starts.
 #[test]
 fn a_node_is_drained_if_the_others_have_room() {
-    use types::step::State::{Held, Moving, Settling};
+    use types::api::step::State::{Held, Moving, Settling};
     let with = |change: fn(&mut Node)| {
         let mut node = node();
         change(&mut node);
@@ -210,7 +210,7 @@ fn without_a_fresh_count_no_node_is_drained_and_one_is_asked_for() {
 /// Each row: the other node, and whether a person is asked.
 #[test]
 fn a_person_is_asked_where_time_does_not_help() {
-    use types::step::State::{Held, Moving};
+    use types::api::step::State::{Held, Moving};
     let silent = |is_cordoned| Node { is_ready: false, is_cordoned, ..node() };
     for (what, other, moves, is_held) in [
         ("it is too full", node(), 9, true),
@@ -239,7 +239,7 @@ fn a_person_is_asked_where_time_does_not_help() {
 }
 
 fn behind() -> Node {
-    let mut node = in_state(types::step::State::Held);
+    let mut node = in_state(types::api::step::State::Held);
     node.step.iter_mut().for_each(|step| step.claim = "r-1.0.1".into());
     node
 }
@@ -278,7 +278,7 @@ fn a_claim_without_room_is_refused() {
         let nodes = Nodes::of(&world, &run, &order);
         let view = View::of(&world, &memory, &run, &nodes);
         let (name, node) = world.nodes.first_key_value().expect("a node");
-        let claimed = in_state(types::step::State::Claimed).step;
+        let claimed = in_state(types::api::step::State::Claimed).step;
         let step = claimed.map_or(Change::Keep, Change::Set);
         let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..Patch::of(name, node) }));
         let found = invariant::hold(&act, &view, &run.plan);

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use snapshot::model::Text;
-use types::observed::Observed;
+use types::api::observed::Observed;
+use types::api::step::{Cordon, Step};
 use types::policy::Phase;
-use types::step::{Cordon, Step};
 
 use super::*;
 use crate::plan::Plan;
@@ -19,7 +19,7 @@ use crate::roll::view::Nodes;
 use crate::roll::view::Order;
 use crate::roll::wish::{RunRequest, Wish};
 use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
-use types::eviction::Answer;
+use types::api::eviction::Answer;
 
 const NOW: Duration = Duration::from_secs(10_000);
 const HASH: &str = "4be1";

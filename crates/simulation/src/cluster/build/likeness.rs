@@ -13,7 +13,7 @@ use migration::roll::world::{self, Trait};
 use migration::workload::capacity::{Request, barring};
 use migration::workload::{Requests, owner, platform, pool_of};
 use snapshot::model::{self, Text};
-use types::observed::{self, Observed};
+use types::api::observed::{self, Observed};
 
 use super::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Truth};

@@ -4,9 +4,9 @@ use std::io;
 use std::time::Instant;
 
 use serde_json::value::RawValue;
+use types::json::raw::RawObject;
 use types::pod::Pod;
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
-use types::raw::RawObject;
 
 use crate::attachment::delegate::{Network, secondary_runtime_config};
 use crate::attachment::plan::{LegPlan, Plan};

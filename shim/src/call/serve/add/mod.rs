@@ -12,8 +12,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use types::attachment::{Intent, Leg, RouteStep};
+use types::json::raw::RawObject;
 use types::policy::{Attach, Secondary};
-use types::raw::RawObject;
 
 use self::attach::attach_all;
 use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, taken_ifnames};

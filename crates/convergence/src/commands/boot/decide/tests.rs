@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use shim::attachment::conflist::Unloadable;
 use shim::node::layout::Layout;
+use types::json::raw::RawObject;
 use types::node::{Node, RuntimeKind};
 use types::policy::{Policy, Side};
-use types::raw::RawObject;
 
 use crate::commands::boot::decide::*;
 use crate::commands::boot::facts::Places;

@@ -1,6 +1,6 @@
 //! The users of the network that forbid its removal: pure.
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 use types::profile::{Leaves, LinkRole};
 
 use crate::commands::cleanup::facts::CleanupFacts;

@@ -3,11 +3,11 @@
 use shim::node::inventory::Deleter;
 use shim::node::layout::CONF_FILE;
 use shim::sweep::ListStatus;
+use types::api::step::Step;
 use types::attachment::Attachment;
+use types::command::problem::Problem;
 use types::pod::Pod;
 use types::policy::{Attach, Phase, Side};
-use types::problem::Problem;
-use types::step::Step;
 
 use crate::change::obstacles::Obstacles;
 use crate::commands::graduate::decide::handed::key;

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use types::api::step::Step;
 use types::policy::Policy;
-use types::step::Step;
 
 use crate::commands::restart_pods::decide::*;
 use crate::node::attachments::{Life, Line, Part};

@@ -1,7 +1,7 @@
 //! Settings, kubelet, runtime, `watch`, and the API server.
 
+use types::command::problem::Problem;
 use types::node::Desired;
-use types::problem::Problem;
 
 use crate::doctor::decide::tests::*;
 use crate::node::attachments::last_sweep::SweepResult;

@@ -7,7 +7,7 @@ use shim::host::boot::Age;
 use shim::host::lock::RunningCall;
 use shim::node::store::Key;
 use shim::sweep::ListStatus;
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::doctor::decide::tests::*;
 use crate::doctor::journal::Entry;

@@ -1,6 +1,6 @@
 //! Conf, plugin and networks.
 
-use types::problem::Problem;
+use types::command::problem::Problem;
 
 use crate::doctor::decide::tests::*;
 use crate::doctor::journal::Entry;

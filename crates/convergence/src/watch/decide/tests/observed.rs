@@ -1,7 +1,7 @@
 //! What a pass says for the Node's annotation.
 
+use types::api::observed::Attached;
 use types::node::Desired;
-use types::observed::Attached;
 
 use crate::watch::decide::tests::*;
 
@@ -29,5 +29,5 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     world.facts.node.policy = Err("torn".into());
     world.memory.attached = None;
     let torn = observed(&world);
-    assert_eq!(torn, types::observed::Observed { boot_id: "boot".into(), ..Default::default() });
+    assert_eq!(torn, types::api::observed::Observed { boot_id: "boot".into(), ..Default::default() });
 }

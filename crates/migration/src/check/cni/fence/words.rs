@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use snapshot::model::{Kind, Toleration, Workload};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::support::{Cni, Strategy};

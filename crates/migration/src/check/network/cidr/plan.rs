@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::{Kind, Object, Text};
-use types::quote::shell_word;
+use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};

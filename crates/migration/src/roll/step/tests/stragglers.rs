@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snapshot::model::Text;
-use types::observed::Observed;
+use types::api::observed::Observed;
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::step::{Cordon, State, Step};
 
 use crate::plan::Plan;
 use crate::roll::act::{Act, Change};

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::annotation;
+use crate::api::annotation;
 use crate::policy::Phase;
 
 mod attached;
@@ -69,14 +69,14 @@ impl Observed {
     /// The annotation's value.
     #[must_use]
     pub fn to_text(&self) -> String {
-        crate::raw::to_raw(self).get().to_owned()
+        crate::json::raw::to_raw(self).get().to_owned()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::MAX_CLAIM_BYTES;
+    use crate::api::step::MAX_CLAIM_BYTES;
 
     #[test]
     fn the_largest_values_fit() {

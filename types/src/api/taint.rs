@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::qualified;
+use crate::text::qualified;
 
 /// Key of the taint that a node gets whose gate gave up; a person removes it.
 pub const UNFIT_KEY: &str = "crossfade/unfit";

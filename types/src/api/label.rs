@@ -1,6 +1,6 @@
 //! Labels: which ones kubelet takes for its Node, and which ones the API server lets it set.
 
-use crate::qualified;
+use crate::text::qualified;
 
 /// Namespaces of Kubernetes, with all that end in them.
 const KUBERNETES: [&str; 2] = ["kubernetes.io", "k8s.io"];

@@ -2,7 +2,7 @@
 
 use siphasher::sip128::SipHasher13;
 
-use crate::names::{is_name, validate_ifname};
+use crate::text::names::{is_name, validate_ifname};
 
 /// The length up to which a container id is a part of a file name as it is, in bytes. NAME_MAX is 255 bytes, and an ifname has at most 15.
 const LONGEST_PLAIN_ID: usize = 200;

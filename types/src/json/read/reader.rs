@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 
 use super::place::{Place, Step};
 use super::wrong::Wrong;
-use crate::nearest::remedy;
-use crate::raw::Spans;
+use crate::json::raw::Spans;
+use crate::text::nearest::remedy;
 
 /// Longest quotation of a wrong value, in bytes.
 const MAX_QUOTED: usize = 80;
@@ -64,7 +64,7 @@ impl<'a, 'de> Reader<'a, 'de> {
             _ if self.writer == Writer::Program || self.place.is_secret() => "something else".into(),
             Some(b'{') => "an object".into(),
             Some(b'[') => "a list".into(),
-            _ => crate::quote::quote(text, MAX_QUOTED),
+            _ => crate::text::quote::quote(text, MAX_QUOTED),
         })
     }
 

@@ -3,7 +3,7 @@
 //! The taint `crossfade/earlier` is not in the list: kubelet's credential, which is what a node has at hand, may not change taints.
 //! *Source*: Kubernetes, `plugin/pkg/admission/noderestriction`, `admitNode`.
 
-use crate::{observed, step};
+use crate::api::{observed, step};
 
 /// The label that names the node's phase.
 pub const PHASE: &str = "crossfade/phase";

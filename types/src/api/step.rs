@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::annotation;
+use crate::api::annotation;
 use crate::policy::Phase;
 
 /// The key of the annotation.

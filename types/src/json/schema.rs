@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use crate::problem::{Answer, Problem};
+use crate::command::problem::{Answer, Problem};
 
 /// The schema of a file that a person writes: a key may be absent, but it may not be null.
 #[must_use]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::Command;
 use clap::error::{ContextKind, ContextValue};
 
-use crate::problem::Problem;
+use crate::command::problem::Problem;
 
 /// Which of `formats` the arguments of a program ask for by `-o` or `--output`; none if they ask for none of them.
 ///

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::raw::{NotObject, Spans, object_text, raw_string};
+use crate::json::raw::{NotObject, Spans, object_text, raw_string};
 
 /// The text of an object with `value` at the end of a path of keys.
 ///

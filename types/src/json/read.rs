@@ -10,7 +10,7 @@ mod wrong;
 
 use serde::de::DeserializeOwned;
 
-use crate::raw::object_text;
+use crate::json::raw::object_text;
 use place::{Place, Step};
 use reader::{Missing, Reader, Writer};
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::refusal::Refusal;
+use crate::api::refusal::Refusal;
 
 /// Annotations that ask for a pod not to be disrupted, with the value that does.
 ///

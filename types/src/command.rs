@@ -1,0 +1,6 @@
+//! What all commands of the programs share: exit statuses, problems, help and usage errors.
+
+pub mod exit;
+pub mod problem;
+#[cfg(feature = "clap")]
+pub mod usage;
