@@ -188,8 +188,8 @@ fn what_no_record_knows_goes() {
     let Some(node) = Node::new() else { return };
     let route = node.found();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
-    let told = hostroute::unconverged(&[], &[], ample()).expect("looked");
-    assert_eq!(told.len(), 4, "{told:?}");
+    let output = hostroute::unconverged(&[], &[], ample()).expect("looked");
+    assert_eq!(output.len(), 4, "{output:?}");
     assert_eq!(node.ours().len(), 4, "to look changes nothing");
     hostroute::converge(&node.layout(), ample()).expect("converged");
     assert!(node.ours().is_empty(), "{:?}", node.ours());
@@ -222,9 +222,9 @@ fn a_primary_is_reached_as_before_whatever_the_agent_does() {
     node.host.ip("route add 10.8.0.0/24 via 10.9.0.77 dev br0");
     let wanted = ["10.9.0.2", "10.8.0.2", "10.7.0.2"];
     let ways = node.ways(hostroute::to_primary, "eth0", &["br0", "veth0", "eth0"], &wanted).expect("found");
-    let told: Vec<_> =
+    let output: Vec<_> =
         ways.iter().map(|way| (way.interface.as_str(), way.via.map(|hop| hop.to_string()))).collect();
-    assert_eq!(told, [("br0", None), ("br0", Some("10.9.0.77".to_owned()))], "nothing leads to 10.7.0.2");
+    assert_eq!(output, [("br0", None), ("br0", Some("10.9.0.77".to_owned()))], "nothing leads to 10.7.0.2");
     hostroute::set(&node.layout(), &all(&ways), ample()).expect("set");
     node.pass_of_agent();
     node.host.ip("route replace 10.8.0.2/32 dev cali1 scope link");

@@ -20,7 +20,7 @@ pub fn bootstrap(node: &Node, arguments: &[&str]) -> Result<Command> {
 ///
 /// # Errors
 /// It cannot be started.
-pub fn said(command: &mut Command) -> Result<(Option<i32>, String)> {
+pub fn status_and_text(command: &mut Command) -> Result<(Option<i32>, String)> {
     let output = command.output().with_context(|| format!("starting {command:?}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((output.status.code(), text(&output.stdout) + &text(&output.stderr)))
@@ -30,8 +30,8 @@ pub fn said(command: &mut Command) -> Result<(Option<i32>, String)> {
 ///
 /// # Errors
 /// It ends otherwise; the message has what it said.
-pub fn told(command: &mut Command, status: i32) -> Result<String> {
-    let (ended, said) = said(command)?;
-    ensure!(ended == Some(status), "{command:?}: {ended:?}, expected {status}\n{said}");
-    Ok(said)
+pub fn run_expecting(command: &mut Command, status: i32) -> Result<String> {
+    let (ended, printed) = status_and_text(command)?;
+    ensure!(ended == Some(status), "{command:?}: {ended:?}, expected {status}\n{printed}");
+    Ok(printed)
 }

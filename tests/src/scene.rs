@@ -113,8 +113,8 @@ impl Scene {
     ///
     /// # Errors
     /// It ends otherwise.
-    pub fn told(&self, arguments: &[&str], status: i32) -> Result<String> {
-        person::told(&mut self.bootstrap(arguments)?, status)
+    pub fn run_expecting(&self, arguments: &[&str], status: i32) -> Result<String> {
+        person::run_expecting(&mut self.bootstrap(arguments)?, status)
     }
 
     /// How many attachments there are through us, and from before.
@@ -122,7 +122,8 @@ impl Scene {
     /// # Errors
     /// What `attachments` says.
     pub fn attachments(&self) -> Result<(usize, usize)> {
-        let document: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
+        let document: Value =
+            serde_json::from_str(&self.run_expecting(&["attachments", "--output", "json"], 0)?)?;
         let all = document["attachments"].as_array().context("attachments")?;
         let before = all.iter().filter(|line| line["life"] == "inventory").count();
         Ok((all.len() - before, before))

@@ -222,7 +222,7 @@ impl Walk {
         let line = fits::named(&step.command, &self.names)?;
         let mut said = (None, String::new());
         let mut once = || -> Result<Option<Names>> {
-            said = person::said(&mut walker.command(step, &line)?)?;
+            said = person::status_and_text(&mut walker.command(step, &line)?)?;
             let (status, text) = &said;
             let text: Vec<&str> = text.lines().filter(|line| !line.ends_with(BY_CHANCE)).collect();
             Ok(fits::output(&step.output, &text.join("\n"), &self.names).filter(|_| *status == Some(0)))

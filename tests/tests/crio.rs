@@ -151,8 +151,8 @@ impl Lab {
     }
 
     /// Runs a command that must end so, and returns what it said.
-    fn told(&self, verb: &[&str], status: i32) -> Result<String> {
-        person::told(&mut self.bootstrap(verb)?, status)
+    fn run_expecting(&self, verb: &[&str], status: i32) -> Result<String> {
+        person::run_expecting(&mut self.bootstrap(verb)?, status)
     }
 
     fn run(&self, name: &str) -> Result<String> {
@@ -171,8 +171,9 @@ impl Lab {
 
     /// How many attachments are through us.
     fn records(&self) -> Result<usize> {
-        let told: Value = serde_json::from_str(&self.told(&["attachments", "--output", "json"], 0)?)?;
-        let all = told["attachments"].as_array().context("attachments")?;
+        let text: Value =
+            serde_json::from_str(&self.run_expecting(&["attachments", "--output", "json"], 0)?)?;
+        let all = text["attachments"].as_array().context("attachments")?;
         Ok(all.iter().filter(|line| line["life"] != "inventory").count())
     }
 
@@ -188,11 +189,11 @@ impl Lab {
 fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -> Result<()> {
     let mut lab = Lab::new()?;
     lab.start(false)?;
-    let refused = lab.told(&["install"], 3)?;
+    let refused = lab.run_expecting(&["install"], 3)?;
     ensure!(refused.contains("cni_default_network = \"oldnet\""), "{refused}");
     ensure!(!lab.node().outside(CONF_DIR).join("01-crossfade.conflist").exists(), "half installed");
     lab.start(true)?;
-    lab.told(&["install"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
     let plugin = |dir: &str| lab.node().outside(dir).join("crossfade").exists();
     ensure!(plugin(PLUGINS) && !plugin(BIN_DIR), "the plugin is not where CRI-O looks, or elsewhere, too");
     lab.expect_through_us("after")?;
@@ -201,7 +202,7 @@ fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -
     other["name"] = json!("other");
     lab.node().write(format!("{CONF_DIR}/00-other.conflist"), other.to_string())?;
     // No watch runs here, and that is all that is wrong.
-    let status = lab.told(&["status"], 3)?;
+    let status = lab.run_expecting(&["status"], 3)?;
     ensure!(!status.contains("sorts before") && status.contains("1 problem"), "{status}");
     lab.expect_through_us("named")
 }
@@ -210,13 +211,13 @@ fn install_goes_by_crios_configuration_and_refuses_without_the_networks_name() -
 fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<()> {
     let lab = Lab::ready()?;
     let before = lab.run("before")?;
-    lab.told(&["install"], 0)?;
-    let told: Value = serde_json::from_str(&lab.told(&["attachments", "--output", "json"], 0)?)?;
-    ensure!(told["attachments"][0]["deletedBy"] == "runtime", "{told}");
-    let shown = lab.told(&["attachments"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
+    let text: Value = serde_json::from_str(&lab.run_expecting(&["attachments", "--output", "json"], 0)?)?;
+    ensure!(text["attachments"][0]["deletedBy"] == "runtime", "{text}");
+    let shown = lab.run_expecting(&["attachments"], 0)?;
     ensure!(shown.contains("the runtime sends its DEL"), "{shown}");
     let since = lab.run("since")?;
-    let refused = lab.told(&["uninstall"], 3)?;
+    let refused = lab.run_expecting(&["uninstall"], 3)?;
     ensure!(
         refused.contains("1 attachments would lose their DEL") && !refused.contains(&before),
         "{refused}"
@@ -224,9 +225,9 @@ fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<(
     lab.cri.stop(&since)?;
     lab.cri.remove(&since)?;
     lab.stubs.log().clear()?;
-    let planned = lab.told(&["uninstall", "--purge", "--dry-run"], 0)?;
+    let planned = lab.run_expecting(&["uninstall", "--purge", "--dry-run"], 0)?;
     ensure!(planned.contains("zz-crossfade-leaving.conflist lies beside it"), "{planned}");
-    let done = lab.told(&["uninstall", "--purge"], 0)?;
+    let done = lab.run_expecting(&["uninstall", "--purge"], 0)?;
     ensure!(done == planned, "the dry run said {planned}, what ran {done}");
     lab.cri.stop(&before)?;
     lab.cri.remove(&before)?;
@@ -238,7 +239,7 @@ fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<(
 /// What CRI-O attaches with the conf that it still holds is attached through us: it would lose its plugin.
 fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Result<()> {
     let lab = Lab::ready()?;
-    lab.told(&["install"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
     let gate = Gate::closed(&lab.node().dir().join("gate"))?;
     let versions = json!({"cniVersion": "1.0.0", "supportedVersions": ["0.3.1", "0.4.0", "1.0.0"]});
     lab.stubs.write("stub-old", &stub_old().on("VERSION", Reply::json(&versions).behind(&gate)))?;
@@ -259,9 +260,9 @@ fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Resul
         gate.open()?;
         let Ok(ended) = uninstall.join() else { bail!("uninstall panicked") };
         let ended = ended?;
-        let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-        ensure!(!finished, "uninstall did not wait until CRI-O had read the directory: {told}");
-        ensure!(ended.status.code() == Some(75) && told.contains("is back"), "{told}");
+        let text = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+        ensure!(!finished, "uninstall did not wait until CRI-O had read the directory: {text}");
+        ensure!(ended.status.code() == Some(75) && text.contains("is back"), "{text}");
         let late = late?;
         lab.cri.stop(&late)?;
         lab.cri.remove(&late)?;
@@ -271,7 +272,7 @@ fn uninstall_waits_until_crio_has_read_the_directory_without_our_conf() -> Resul
         let status = lab.bootstrap(&["status"])?.output()?;
         Ok(String::from_utf8_lossy(&status.stdout).contains("installed     yes").then_some(()))
     })?;
-    lab.told(&["uninstall", "--purge"], 0)?;
+    lab.run_expecting(&["uninstall", "--purge"], 0)?;
     let left: Vec<_> = fs::read_dir(lab.node().outside(CONF_DIR))?.flatten().map(|e| e.file_name()).collect();
     ensure!(!left.iter().any(|name| name.to_string_lossy().contains("crossfade")), "{left:?}");
     Ok(())
@@ -290,17 +291,17 @@ fn install_waits_until_crio_has_read_our_conf() -> Result<()> {
     };
     let before = asked()?;
     std::thread::scope(|scope| -> Result<()> {
-        let install = scope.spawn(|| lab.told(&["install"], 0));
+        let install = scope.spawn(|| lab.run_expecting(&["install"], 0));
         until("the question behind our conf", LIMIT, || Ok((asked()? > before).then_some(())))?;
         let past = lab.run("past");
         let finished =
             until("the end of install", STILL_WAITS, || Ok(install.is_finished().then_some(()))).is_ok();
         gate.open()?;
-        let Ok(told) = install.join() else { bail!("install panicked") };
-        let told = told?;
+        let Ok(text) = install.join() else { bail!("install panicked") };
+        let text = text?;
         past?;
-        ensure!(!finished, "install did not wait until CRI-O had read our conf: {told}");
-        ensure!(told.contains("1 attachments"), "the pod that passed us is not listed: {told}");
+        ensure!(!finished, "install did not wait until CRI-O had read our conf: {text}");
+        ensure!(text.contains("1 attachments"), "the pod that passed us is not listed: {text}");
         Ok(())
     })?;
     lab.expect_through_us("after")
@@ -309,16 +310,16 @@ fn install_waits_until_crio_has_read_our_conf() -> Result<()> {
 /// A flip is of no use to pods that pass us: it is made, and said not to be confirmed.
 fn flip_is_not_confirmed_before_crio_has_read_our_conf() -> Result<()> {
     let lab = Lab::ready()?;
-    lab.told(&["install"], 0)?;
-    lab.told(&["policy", "set", "new", "--runtime"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
+    lab.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
     // Its conf is written anew, as an upgrade does, while CRI-O does nothing.
     let path = format!("{CONF_DIR}/01-crossfade.conflist");
     let conf = fs::read(lab.node().outside(&path))?;
-    let told = lab.stopped(|| {
+    let text = lab.stopped(|| {
         lab.node().write(&path, conf)?;
-        lab.told(&["policy", "set", "both-old", "--runtime"], 75)
+        lab.run_expecting(&["policy", "set", "both-old", "--runtime"], 75)
     })??;
-    ensure!(told.contains("new -> both-old") && told.contains("not confirmed"), "{told}");
+    ensure!(text.contains("new -> both-old") && text.contains("not confirmed"), "{text}");
     until("CRI-O's reading", LIMIT, || {
         Ok((lab.bootstrap(&["policy", "set", "both-old"])?.output()?.status.success()).then_some(()))
     })?;

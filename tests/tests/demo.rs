@@ -113,8 +113,8 @@ fn a_cut_overlay_is_told() -> Result<()> {
     let (status, stdout, stderr) = demo.end()?;
     let report = report(&stdout).context(stderr.clone())?;
     ensure!(status == Some(1), "exit status {status:?}\n{stderr}");
-    let told = report.problems.iter().find(|problem| problem.contains("probes lost in phase both-old"));
-    ensure!(told.is_some(), "{:?}", report.problems);
+    let text = report.problems.iter().find(|problem| problem.contains("probes lost in phase both-old"));
+    ensure!(text.is_some(), "{:?}", report.problems);
     let losses = &report.migrations[0].losses;
     let between = |src, dst| losses.iter().any(|loss| loss.src == src && loss.dst == dst);
     ensure!(between("n1-1", "n2-1") && between("n2-1", "n1-1"), "{losses:?}");

@@ -54,7 +54,7 @@ fn well() -> Result<(Scene, Daemon)> {
     scene.node().write(NODE_JSON, json!({ "version": 1, "runtime": runtime }).to_string())?;
     scene.crossfade.policy(json!({ "attach": "old", "gc": { "graceSeconds": 0 } }))?;
     scene.crossfade.network(&scene.new, &scene.new.conflist(1))?;
-    scene.told(&["install"], 0)?;
+    scene.run_expecting(&["install"], 0)?;
     scene.booted()?;
     let watch = scene.watch()?;
     expect(&scene, &[])?;
@@ -94,14 +94,14 @@ fn collect(path: &Path, state: &mut BTreeMap<PathBuf, String>) -> Result<()> {
 /// What `doctor` finds; the look changes nothing.
 fn look(scene: &Scene) -> Result<Vec<Value>> {
     let before = state(scene)?;
-    let (status, told) = person::said(&mut scene.bootstrap(&["doctor", "--output", "json"])?)?;
+    let (status, report) = person::status_and_text(&mut scene.bootstrap(&["doctor", "--output", "json"])?)?;
     let after = state(scene)?;
     let changed: Vec<_> = before.iter().filter(|(path, text)| after.get(*path) != Some(text)).collect();
     ensure!(changed.is_empty() && before.len() == after.len(), "doctor changed something: {changed:#?}");
-    let answer: Value = serde_json::from_str(&told).with_context(|| told.clone())?;
+    let answer: Value = serde_json::from_str(&report).with_context(|| report.clone())?;
     let findings = answer["findings"].as_array().context("findings")?.clone();
     let expected = if findings.iter().all(|finding| finding["severity"] == "note") { 0 } else { 3 };
-    ensure!(status == Some(expected), "{status:?}: {told}");
+    ensure!(status == Some(expected), "{status:?}: {report}");
     Ok(findings)
 }
 
@@ -169,7 +169,7 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     ensure!(scene.end(&id).is_err(), "its DEL succeeded");
     let found = expect(&scene, &["del-owed"])?;
     ensure!(found[0]["objects"].to_string().contains("kept"), "{found:#?}");
-    let status = scene.told(&["status"], 3)?;
+    let status = scene.run_expecting(&["status"], 3)?;
     ensure!(
         status.starts_with("node          not all right") && status.contains("owed for longer"),
         "{status}"
@@ -177,7 +177,7 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     stubs.write("sulk", &Stub::answering(Reply::pass()))?;
     scene.end(&id)?;
     expect(&scene, &[])?;
-    let status = scene.told(&["status"], 0)?;
+    let status = scene.run_expecting(&["status"], 0)?;
     ensure!(status.starts_with("node          all right\n"), "{status}");
 
     let id = scene.run("forgotten")?;
@@ -185,11 +185,11 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     scene.containerd.restart()?;
     let found = expect(&scene, &["sandbox-forgotten"])?;
     let endpoint = scene.containerd.socket().display().to_string();
-    let leaks = scene.told(&["attachments", "--leaks", "--runtime-endpoint", &endpoint], 0)?;
+    let leaks = scene.run_expecting(&["attachments", "--leaks", "--runtime-endpoint", &endpoint], 0)?;
     ensure!(leaks.contains(&format!("leak: {id} eth0")), "{leaks}");
     let forgotten = of(&found, "sandbox-forgotten")?;
     ensure!(forgotten["mend"].to_string().contains("--listed"), "a plain sweep refuses: {forgotten:#}");
-    let refused = scene.told(&["unit", "sweep"], 75)?;
+    let refused = scene.run_expecting(&["unit", "sweep"], 75)?;
     ensure!(refused.contains("lists no sandbox at all"), "{refused}");
     mend(&scene, forgotten)?;
     expect(&scene, &[])?;
@@ -233,7 +233,7 @@ fn what_is_done_to_the_conf_is_found_and_mended() -> Result<()> {
     let status = watch.kill()?;
     ensure!(!status.success(), "{status}");
     expect(&scene, &["lease-unknown", "watch-down"])?;
-    scene.told(&["status"], 3)?;
+    scene.run_expecting(&["status"], 3)?;
     Ok(())
 }
 

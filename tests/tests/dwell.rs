@@ -128,10 +128,10 @@ fn a_refused_second_network_changes_nothing() -> Result<()> {
     {
         describe(&cluster, side, &of_network)?;
         let files = files(&cluster)?;
-        let (status, said) = policy_set(&cluster, asked)?;
-        ensure!(status == Some(3), "{of_network}: {status:?}: {said}");
-        ensure!(said.contains(&format!("networks.{side}")), "{of_network}: {said}");
-        ensure!(self::files(&cluster)? == files, "{of_network}: a file has changed: {said}");
+        let (status, message) = policy_set(&cluster, asked)?;
+        ensure!(status == Some(3), "{of_network}: {status:?}: {message}");
+        ensure!(message.contains(&format!("networks.{side}")), "{of_network}: {message}");
+        ensure!(self::files(&cluster)? == files, "{of_network}: a file has changed: {message}");
         let after = run(&cluster, &format!("after-{number}"), Phase::Old)?;
         cluster.dwell()?;
         for pod in [&before, &after] {
@@ -148,10 +148,10 @@ fn a_refused_second_network_changes_nothing() -> Result<()> {
 fn taken_by_its_profile(cluster: &Cluster) -> Result<()> {
     let host = &cluster.hosts()[0];
     describe(cluster, "old", &calico())?;
-    let (status, said) = policy_set(cluster, "both-new")?;
-    ensure!(status == Some(0), "{status:?}: {said}");
+    let (status, message) = policy_set(cluster, "both-new")?;
+    ensure!(status == Some(0), "{status:?}: {message}");
     let written = &policy(cluster)?["networks"]["old"]["secondary"];
-    ensure!(written == "hostRoute", "the policy says {written}: {said}");
+    ensure!(written == "hostRoute", "the policy says {written}: {message}");
     let pod = run(cluster, "on-both", Phase::BothNew)?;
     ensure_placed(&pod, &cluster.leases(0)?)?;
     // A route and a rule for each of its two addresses.

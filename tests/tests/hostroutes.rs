@@ -130,9 +130,9 @@ impl Node {
             .arg(format!("--bin-dir={STANDARD}"))
             .args(more)
             .output()?;
-        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        ensure!(output.status.success(), "sweep: {told}");
-        Ok(told)
+        let answer = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "sweep: {answer}");
+        Ok(answer)
     }
 }
 
@@ -149,8 +149,8 @@ impl Node {
             ])
             .args([flag("state-dir", "state"), flag("run-dir", "run")])
             .output()?;
-        let told = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_slice(&output.stdout).with_context(|| format!("status: {told}"))
+        let answer = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout).with_context(|| format!("status: {answer}"))
     }
 }
 

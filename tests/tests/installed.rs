@@ -49,7 +49,10 @@ fn swept_in_another_boot(lab: &Scene) -> Result<String> {
     let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
     let mut command = lab.node().command("unshare");
     command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::dist::bootstrap()?);
-    person::told(command.args(["unit", "sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()), 0)
+    person::run_expecting(
+        command.args(["unit", "sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()),
+        0,
+    )
 }
 
 /// The conf of the new network comes.
@@ -60,7 +63,7 @@ fn new_arrives(lab: &Scene) -> Result<()> {
 /// Runs a pod on a network that nothing holds up.
 fn run_through_us(lab: &Scene) -> Result<String> {
     new_arrives(lab)?;
-    lab.told(&["policy", "set", "new", "--runtime"], 0)?;
+    lab.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
     lab.run("next")
 }
 
@@ -76,26 +79,26 @@ fn running_pods_are_taken_over() -> Result<()> {
     let lab = running()?;
     let before = [lab.cri().run_sandbox(&Sandbox::new("exposed").exposed(18080))?, lab.run("plain")?];
     let addresses = lab.old.leases(lab.node())?;
-    let planned = lab.told(&["install", "--dry-run"], 0)?;
+    let planned = lab.run_expecting(&["install", "--dry-run"], 0)?;
     ensure!(lab.attachments()? == (0, 0), "a dry run changed something");
-    let applied = lab.told(&["install"], 0)?;
+    let applied = lab.run_expecting(&["install"], 0)?;
     let lines = |text: &str| text.lines().filter(|l| !l.starts_with("note")).map(str::to_owned).collect();
     let (planned, applied): (Vec<_>, Vec<_>) = (lines(&planned), lines(&applied));
     ensure!(planned == applied, "planned {planned:#?}, applied {applied:#?}");
     ensure!(lab.attachments()? == (0, 2), "{:?}", lab.attachments()?);
     ensure!(lab.old.leases(lab.node())? == addresses, "running pods were touched");
-    let again = lab.told(&["install"], 0)?;
+    let again = lab.run_expecting(&["install"], 0)?;
     ensure!(again.lines().all(|l| l.starts_with("keep") || l.starts_with("note")), "{again}");
 
     let after = lab.run("after")?;
     ensure!(lab.attachments()? == (1, 2), "{:?}", lab.attachments()?);
     new_arrives(&lab)?;
     // The node's own directories are in memory.
-    lab.told(&["policy", "set", "both-old"], 3)?;
-    lab.told(&["policy", "set", "both-old", "--runtime"], 0)?;
+    lab.run_expecting(&["policy", "set", "both-old"], 3)?;
+    lab.run_expecting(&["policy", "set", "both-old", "--runtime"], 0)?;
     let both = lab.run("both")?;
     ensure!(lab.leases()? == (4, 1), "{:?}", lab.leases()?);
-    lab.told(&["uninstall"], 3)?;
+    lab.run_expecting(&["uninstall"], 3)?;
 
     for id in &before {
         lab.end(id)?;
@@ -108,7 +111,7 @@ fn running_pods_are_taken_over() -> Result<()> {
     lab.end(&both)?;
     ensure!(lab.leases()? == (0, 0) && lab.attachments()? == (0, 0), "left: {:?}", lab.leases()?);
 
-    lab.told(&["uninstall"], 0)?;
+    lab.run_expecting(&["uninstall"], 0)?;
     let bare = lab.run("bare")?;
     ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (0, 0), "the conf is still used");
     lab.end(&bare)
@@ -123,7 +126,7 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
     let held = std::thread::scope(|scope| -> Result<String> {
         let held = scope.spawn(|| lab.run("held"));
         log.wait_for("hold ADD eth0", 1)?;
-        let install = scope.spawn(|| lab.told(&["install"], 0));
+        let install = scope.spawn(|| lab.run_expecting(&["install"], 0));
         // The next pod comes through us while the one before us is still held. containerd 2 loads no conf meanwhile, and so makes it wait.
         let loads = lab.containerd.release() < Release(2, 0, 0);
         let next = until("our conf", LIMIT, || Ok(conf.exists().then_some(())))
@@ -136,9 +139,9 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
             None => lab.expect_loaded("crossfade").and_then(|()| run_through_us(&lab))?,
         };
         let (Ok(held), Ok(install)) = (held.join(), install.join()) else { bail!("a caller panicked") };
-        let told = install?;
-        ensure!(waits, "install did not wait for the ADD that runs past us: {told}");
-        ensure!(told.contains("1 attachments were made during the installation"), "{told}");
+        let output = install?;
+        ensure!(waits, "install did not wait for the ADD that runs past us: {output}");
+        ensure!(output.contains("1 attachments were made during the installation"), "{output}");
         lab.end(&next)?;
         held
     })?;
@@ -152,20 +155,20 @@ fn a_pod_in_the_middle_of_its_add_is_not_missed() -> Result<()> {
 fn what_the_runtime_forgot_is_swept() -> Result<()> {
     let mut lab = running()?;
     let before = lab.run("before")?;
-    lab.told(&["install"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
     let after = lab.run("after")?;
-    ensure!(!lab.told(&["unit", "sweep"], 0)?.contains("close"), "a living pod is swept");
+    ensure!(!lab.run_expecting(&["unit", "sweep"], 0)?.contains("close"), "a living pod is swept");
     for id in [&before, &after] {
         lab.containerd.forget(id)?;
     }
     lab.containerd.restart()?;
     ensure!(lab.cri().list()?.is_empty(), "{:?}", lab.cri().list()?);
-    let doubted = lab.told(&["unit", "sweep"], 75)?;
+    let doubted = lab.run_expecting(&["unit", "sweep"], 75)?;
     ensure!(doubted.contains("lists no sandbox at all"), "{doubted}");
     ensure!(lab.leases()? == (2, 0), "swept by an answer that is not believed");
 
     let living = lab.run("living")?;
-    let swept = lab.told(&["unit", "sweep"], 0)?;
+    let swept = lab.run_expecting(&["unit", "sweep"], 0)?;
     ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 2, "{swept}");
     ensure!(lab.leases()? == (1, 0) && lab.attachments()? == (1, 0), "{:?} {swept}", lab.leases()?);
     lab.end(&living)
@@ -175,7 +178,7 @@ fn what_the_runtime_forgot_is_swept() -> Result<()> {
 fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> {
     let lab = running()?;
     let before = lab.run("before")?;
-    lab.told(&["install"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
     let (ended, living) = (lab.run("ended")?, lab.run("living")?);
     for id in [&before, &ended] {
         end_task(&lab, id)?;
@@ -183,7 +186,7 @@ fn what_ended_with_an_earlier_boot_is_swept_though_it_is_listed() -> Result<()> 
     }
     let listed: Vec<String> = lab.cri().list()?.into_iter().map(|one| one.id).collect();
     ensure!(listed.len() == 3, "{listed:?}");
-    let swept = lab.told(&["unit", "sweep"], 0)?;
+    let swept = lab.run_expecting(&["unit", "sweep"], 0)?;
     ensure!(!swept.contains("close"), "in its own boot the runtime owes the DEL: {swept}");
 
     let swept = swept_in_another_boot(&lab)?;
@@ -215,7 +218,7 @@ fn what_the_cache_does_not_know_is_a_refusal() -> Result<()> {
     let ended = lab.run("ended")?;
     lab.cri().stop(&ended)?;
     lab.node().run(&["sh", "-c", "rm /var/lib/cni/results/*\"$1\"*", "sh", &lost])?;
-    let refused = lab.told(&["install"], 3)?;
+    let refused = lab.run_expecting(&["install"], 3)?;
     ensure!(refused.contains(&lost) && refused.contains("default/lost"), "{refused}");
     ensure!(refused.contains("runs 1 sandboxes") && refused.contains("--uncached"), "{refused}");
     for other in [&known, &host, &ended] {
@@ -225,10 +228,10 @@ fn what_the_cache_does_not_know_is_a_refusal() -> Result<()> {
         !lab.loaded()?.contains(&"crossfade".to_owned()) && lab.attachments()? == (0, 0),
         "a refusal changed something"
     );
-    lab.told(&["install", "--dry-run", "--ignore-sandbox", &lost], 0)?;
-    lab.told(&["install", "--uncached", "old"], 0)?;
+    lab.run_expecting(&["install", "--dry-run", "--ignore-sandbox", &lost], 0)?;
+    lab.run_expecting(&["install", "--uncached", "old"], 0)?;
     ensure!(lab.attachments()? == (0, 2), "{:?}", lab.attachments()?);
-    ensure!(lab.told(&["install"], 0)?.contains("2 listed already") || lab.attachments()? == (0, 2));
+    ensure!(lab.run_expecting(&["install"], 0)?.contains("2 listed already") || lab.attachments()? == (0, 2));
     for id in [&known, &lost] {
         lab.end(id)?;
     }
@@ -251,17 +254,18 @@ fn a_process_that_looks_like_an_add_holds_nothing_up() -> Result<()> {
         let count = lab.node().run(&["sh", "-c", "cat /proc/[0-9]*/comm | grep -c '^sleep$' || true"])?;
         Ok((count.trim() == "2").then_some(()))
     })?;
-    let installed = lab.told(&["install"], 0)?;
+    let installed = lab.run_expecting(&["install"], 0)?;
     ensure!(!installed.contains('\u{1b}') && !installed.contains("red"), "{installed}");
     lab.end(&before)?;
-    let removed = lab.told(&["uninstall"], 0)?;
+    let removed = lab.run_expecting(&["uninstall"], 0)?;
     ensure!(!removed.contains('\u{1b}') && !removed.contains("red"), "{removed}");
     decoy.kill().map(drop)
 }
 
 fn the_runtimes_own_setup_counts() -> Result<()> {
     let lab = running()?;
-    let refused = lab.told(&["install", "--conf-dir", "/etc/cni", "--bin-dir", "/usr/lib/cni"], 3)?;
+    let refused =
+        lab.run_expecting(&["install", "--conf-dir", "/etc/cni", "--bin-dir", "/usr/lib/cni"], 3)?;
     ensure!(refused.contains("the runtime reads /etc/cni/net.d, not /etc/cni"), "{refused}");
     ensure!(refused.contains("the runtime looks for plugins in /opt/cni/bin"), "{refused}");
     Ok(())
@@ -272,10 +276,10 @@ fn a_node_that_is_switched_off_is_left_alone() -> Result<()> {
     let lab = running()?;
     lab.node().write("/etc/crossfade/disabled", "")?;
     for arguments in [&["install"][..], &["install", "--dry-run"]] {
-        let told = lab.told(arguments, 3)?;
-        ensure!(told.contains("switched off: /etc/crossfade/disabled is there"), "{told}");
-        ensure!(!lab.node().outside(OURS).exists() && lab.attachments()? == (0, 0), "{told}");
+        let output = lab.run_expecting(arguments, 3)?;
+        ensure!(output.contains("switched off: /etc/crossfade/disabled is there"), "{output}");
+        ensure!(!lab.node().outside(OURS).exists() && lab.attachments()? == (0, 0), "{output}");
     }
     std::fs::remove_file(lab.node().outside("/etc/crossfade/disabled"))?;
-    lab.told(&["install"], 0).map(drop)
+    lab.run_expecting(&["install"], 0).map(drop)
 }

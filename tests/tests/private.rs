@@ -44,13 +44,13 @@ fn main() -> Result<ExitCode> {
 
 /// Runs the program on the node; returns its exit status and everything it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    person::said(&mut person::bootstrap(node, arguments)?)
+    person::status_and_text(&mut person::bootstrap(node, arguments)?)
 }
 
 fn render(node: &Node) -> Result<String> {
-    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
-    ensure!(status == Some(0), "{said}");
-    Ok(said)
+    let (status, text) = bootstrap(node, &["unit", "render", "--runtime"])?;
+    ensure!(status == Some(0), "{text}");
+    Ok(text)
 }
 
 /// A node in private mode whose containerd is started so.
@@ -77,9 +77,9 @@ fn containerd_reads_our_directory_and_nothing_else_is_different() -> Result<()> 
     private(node, &format!("/usr/bin/containerd --config {}", original.display()))?;
     let (status, planned) = bootstrap(node, &["unit", "render", "--runtime", "--dry-run"])?;
     ensure!(status == Some(0) && !node.outside(COPY).exists(), "{planned}");
-    let said = render(node)?;
-    ensure!(said == planned, "planned {planned}, done {said}");
-    ensure!(!said.contains(SECRET), "{said}");
+    let text = render(node)?;
+    ensure!(text == planned, "planned {planned}, done {text}");
+    ensure!(!text.contains(SECRET), "{text}");
     let copy = node.outside(COPY);
     ensure!(fs::read_to_string(&copy)?.contains(SECRET), "the credential is lost");
     let mode = copy.metadata()?.permissions().mode() & 0o7777;
@@ -127,10 +127,10 @@ fn imports_from_run_are_used_where_containerd_merges_them() -> Result<()> {
         containerd.restart()?;
         let before = containerd.cri().info("config")?;
         private(node, &format!("/usr/bin/containerd --config {}", containerd.config().display()))?;
-        let told = render(node)?;
+        let output = render(node)?;
         let drop_in = node.outside(DROP_IN);
-        ensure!(drop_in.exists() == (version == Version::Three), "{version:?}: {told}");
-        ensure!(node.outside(COPY).exists() != drop_in.exists(), "{version:?}: {told}");
+        ensure!(drop_in.exists() == (version == Version::Three), "{version:?}: {output}");
+        ensure!(node.outside(COPY).exists() != drop_in.exists(), "{version:?}: {output}");
         fs::create_dir_all(node.outside(CONF_DIR))?;
         containerd.stop()?;
         if !drop_in.exists() {
@@ -229,8 +229,8 @@ printf 'version = 2\noom_score = 0\nimports = []\n[plugins."io.containerd.grpc.v
     )?;
     node.write("/etc/containerd/config.toml", "version = 2\n")?;
     node.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n")?;
-    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
-    ensure!(status == Some(3) && said.contains("oom_score") && !said.contains("-7"), "{said}");
+    let (status, text) = bootstrap(node, &["unit", "render", "--runtime"])?;
+    ensure!(status == Some(3) && text.contains("oom_score") && !text.contains("-7"), "{text}");
     ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
     let left: Vec<_> = fs::read_dir(node.outside("/run/crossfade/containerd"))?.collect();
     ensure!(left.is_empty(), "{left:?}");
@@ -249,8 +249,8 @@ printf "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.cni]\nconf_dir = '$dir
 "#,
     )?;
     node.write("/etc/containerd/config.toml", "version = 2\n")?;
-    let (status, said) = bootstrap(node, &["unit", "render", "--runtime"])?;
-    ensure!(status == Some(3) && said.contains("conf_template"), "{said}");
+    let (status, text) = bootstrap(node, &["unit", "render", "--runtime"])?;
+    ensure!(status == Some(3) && text.contains("conf_template"), "{text}");
     ensure!(!node.outside(ENV).exists() && !node.outside(COPY).exists(), "half of it is left");
     Ok(())
 }
@@ -277,12 +277,12 @@ printf "version = 3\nimports = ['$2']\n[plugins.'io.containerd.cri.v1.runtime'.c
     ] {
         node.write("/etc/containerd/config.toml", format!("version = {version}\nimports = [{imports}]\n"))?;
         for _ in 0..2 {
-            let said = render(node)?;
-            ensure!(drop_in.exists() == by_drop_in, "{imports}: {said}");
-            ensure!(node.outside(ENV).exists() != by_drop_in, "{imports}: {said}");
-            ensure!(node.outside(COPY).exists() != by_drop_in, "{imports}: {said}");
-            let told = fs::read_to_string(if by_drop_in { drop_in.clone() } else { node.outside(COPY) })?;
-            ensure!(told.contains("conf_template = ") && !told.contains("/etc/template"), "{told}");
+            let text = render(node)?;
+            ensure!(drop_in.exists() == by_drop_in, "{imports}: {text}");
+            ensure!(node.outside(ENV).exists() != by_drop_in, "{imports}: {text}");
+            ensure!(node.outside(COPY).exists() != by_drop_in, "{imports}: {text}");
+            let output = fs::read_to_string(if by_drop_in { drop_in.clone() } else { node.outside(COPY) })?;
+            ensure!(output.contains("conf_template = ") && !output.contains("/etc/template"), "{output}");
         }
         node.write("/etc/crossfade/node.json", r#"{"version": 1}"#)?;
         render(node)?;

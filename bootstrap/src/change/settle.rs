@@ -54,8 +54,8 @@ mod tests {
             (Some((b"y".as_slice(), 0o644)), "write", "differs; why"),
             (None, "write", "missing; why"),
         ] {
-            let (act, said) = ensured(wanted(), found, "why".into());
-            assert_eq!((act.word(), said.as_str()), (word, reason), "{found:?}");
+            let (act, text) = ensured(wanted(), found, "why".into());
+            assert_eq!((act.word(), text.as_str()), (word, reason), "{found:?}");
         }
     }
 

@@ -49,16 +49,16 @@ fn fits_its_schema(arguments: &[&str], answer: &Value) {
 
 fn on_node(node: &Node, arguments: &[&str]) -> (i32, Value) {
     let run = node.run(&[arguments, &["-o", "json"]].concat());
-    let told = answer(&run);
-    fits_its_schema(arguments, &told);
-    (run.status, told)
+    let printed = answer(&run);
+    fits_its_schema(arguments, &printed);
+    (run.status, printed)
 }
 
 fn on_tree(tree: &Tree, arguments: &[&str]) -> (i32, Value) {
     let run = tree.run(&[arguments, &["-o", "json"]].concat());
-    let told = answer(&run);
-    fits_its_schema(arguments, &told);
-    (run.status, told)
+    let printed = answer(&run);
+    fits_its_schema(arguments, &printed);
+    (run.status, printed)
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn every_command_answers_in_one_shape() {
         (&["unit", "place", "--bin-dir", "/nonexistent"], 3),
         (&["unit", "prove", "old"], 78),
     ] {
-        let (ended, told) = on_tree(&tree, arguments);
+        let (ended, printed) = on_tree(&tree, arguments);
         if ended != status {
-            wrong.push(format!("{arguments:?} ended with {ended}: {told}"));
+            wrong.push(format!("{arguments:?} ended with {ended}: {printed}"));
         }
     }
     assert_eq!(wrong, Vec::<String>::new());
@@ -126,17 +126,17 @@ fn a_problem_names_its_object_and_the_next_step() {
     let node = Node::new("bridge");
     let file = node.path("etc/policy.json").display().to_string();
     node.write("etc/policy.json", r#"{"version":1,"attech":"new"}"#);
-    let (_, told) = on_node(&node, &["policy", "check"]);
-    let problem = &told["problems"][0];
-    assert_eq!(problem["where"], json!(file), "{told}");
-    assert!(problem["fix"].as_str().is_some_and(|fix| fix.contains("policy check")), "{told}");
-    let told = node.run(&["policy", "check"]);
-    assert!(told.err.lines().any(|line| line.starts_with("  fix: ")), "{}", told.err);
+    let (_, printed) = on_node(&node, &["policy", "check"]);
+    let problem = &printed["problems"][0];
+    assert_eq!(problem["where"], json!(file), "{printed}");
+    assert!(problem["fix"].as_str().is_some_and(|fix| fix.contains("policy check")), "{printed}");
+    let printed = node.run(&["policy", "check"]);
+    assert!(printed.err.lines().any(|line| line.starts_with("  fix: ")), "{}", printed.err);
 
     fs::remove_file(node.path("etc/policy.json")).expect("policy");
-    let (status, told) = on_node(&node, &["policy", "show"]);
-    let problem = &told["problems"][0];
-    assert_eq!((status, &problem["where"]), (78, &json!(file)), "{told}");
+    let (status, printed) = on_node(&node, &["policy", "show"]);
+    let problem = &printed["problems"][0];
+    assert_eq!((status, &problem["where"]), (78, &json!(file)), "{printed}");
 }
 
 #[test]
@@ -146,13 +146,13 @@ fn a_watch_that_goes_on_answers_no_program_and_says_who_does() {
     tree.node(r#""confDir": "none""#);
     for arguments in [&["unit", "watch"][..], &["unit", "watch", "--pod"]] {
         let run = tree.run(&[arguments, &["-o", "json"]].concat());
-        let told = answer(&run);
-        assert_eq!((run.status, &told["problems"][0]["where"]), (2, &json!("--output")), "{told}");
-        let fix = told["problems"][0]["fix"].as_str().expect("text");
-        assert!(fix.contains("--once") && fix.contains("status --follow"), "{told}");
+        let printed = answer(&run);
+        assert_eq!((run.status, &printed["problems"][0]["where"]), (2, &json!("--output")), "{printed}");
+        let fix = printed["problems"][0]["fix"].as_str().expect("text");
+        assert!(fix.contains("--once") && fix.contains("status --follow"), "{printed}");
     }
-    let told = answer(&tree.run(&["unit", "watch", "--once", "-o", "json"]));
-    assert_eq!(told["ok"], json!(true), "{told}");
+    let printed = answer(&tree.run(&["unit", "watch", "--once", "-o", "json"]));
+    assert_eq!(printed["ok"], json!(true), "{printed}");
 }
 
 #[test]
@@ -166,10 +166,10 @@ fn what_a_person_may_not_do_is_for_root() {
     fs::create_dir_all(&dir).expect("state");
     mode(&node.path("state"), 0o700);
     mode(&dir, 0o000);
-    let (status, told) = on_node(&node, &["attachments"]);
-    assert_ne!(status, 0, "{told}");
-    assert!(told["problems"][0]["what"].to_string().contains("ermission denied"), "{told}");
-    assert!(told["problems"][0]["fix"].to_string().contains("as root"), "{told}");
+    let (status, printed) = on_node(&node, &["attachments"]);
+    assert_ne!(status, 0, "{printed}");
+    assert!(printed["problems"][0]["what"].to_string().contains("ermission denied"), "{printed}");
+    assert!(printed["problems"][0]["fix"].to_string().contains("as root"), "{printed}");
     let run = node.run(&["attachments"]);
     assert!(run.err.contains("fix: run the command as root"), "{}", run.err);
 }
@@ -182,28 +182,31 @@ fn a_profile_that_is_not_known_is_an_error_with_what_was_meant() {
     let named = |profile: &str| node.policy(|policy| policy["networks"]["new"]["profile"] = json!(profile));
     named("cillium");
     for arguments in [&["policy", "check"][..], &["install"], &["install", "--dry-run"]] {
-        let told = node.told(arguments, 78);
+        let printed = node.run_expecting(arguments, 78);
         assert!(
-            told.contains("\"cillium\"") && told.contains("did you mean \"cilium\"?"),
-            "{arguments:?}: {told}"
+            printed.contains("\"cillium\"") && printed.contains("did you mean \"cilium\"?"),
+            "{arguments:?}: {printed}"
         );
-        assert!(told.contains("networks.new.profile"), "{arguments:?}: {told}");
+        assert!(printed.contains("networks.new.profile"), "{arguments:?}: {printed}");
     }
     named("zzz");
-    let told = node.told(&["policy", "check"], 78);
-    assert!(told.contains("\"zzz\"") && told.contains("generic") && !told.contains("did you mean"), "{told}");
+    let printed = node.run_expecting(&["policy", "check"], 78);
+    assert!(
+        printed.contains("\"zzz\"") && printed.contains("generic") && !printed.contains("did you mean"),
+        "{printed}"
+    );
     node.write("etc/policy.json", &known);
-    node.told(&["policy", "check"], 0);
+    node.run_expecting(&["policy", "check"], 0);
 
     let tree = Tree::new();
     tree.policy(r#""new": {"profile": "calicoo", "conf": ["/etc/cni/net.d/10-calico.conflist"]}"#);
     for arguments in [&["unit", "boot"][..], &["unit", "boot", "--dry-run"], &["policy", "check"]] {
-        let told = tree.told(arguments, 78);
-        assert!(told.contains("did you mean \"calico\"?"), "{arguments:?}: {told}");
+        let printed = tree.run_expecting(arguments, 78);
+        assert!(printed.contains("did you mean \"calico\"?"), "{arguments:?}: {printed}");
     }
     tree.write("p.json", &tree.read("etc/crossfade/policy.json"));
     fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("policy");
     let file = tree.path("p.json").display().to_string();
-    let told = tree.told(&["image", "bake", "--image", "migration", "--from-policy", &file], 78);
-    assert!(told.contains("did you mean \"calico\"?"), "{told}");
+    let printed = tree.run_expecting(&["image", "bake", "--image", "migration", "--from-policy", &file], 78);
+    assert!(printed.contains("did you mean \"calico\"?"), "{printed}");
 }

@@ -132,8 +132,8 @@ fn a_wrong_argument_is_answered_in_the_format_that_was_asked_for() {
     ] {
         let run = run(&line.split(' ').collect::<Vec<_>>());
         assert_eq!(run.status, 2, "{line}: {run:?}");
-        let told = document(&run);
-        assert_eq!((&told["version"], &told["ok"]), (&1.into(), &false.into()), "{line}: {told}");
+        let report = document(&run);
+        assert_eq!((&report["version"], &report["ok"]), (&1.into(), &false.into()), "{line}: {report}");
         says_what_where_and_fix(&run);
     }
 }
@@ -165,7 +165,7 @@ fn a_relative_path_starts_at_the_working_directory() {
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     let above = tree.path("").parent().expect("above").to_path_buf();
     let name = tree.path("").file_name().expect("name").to_string_lossy().into_owned();
-    let absolute = tree.told(&["image", "explain"], 0);
+    let absolute = tree.run_expecting(&["image", "explain"], 0);
     for root in [name.clone(), format!("./{name}/"), format!("{name}/etc/..")] {
         let relative = run_in(&above, &["image", "explain", "--root", &root]);
         assert_eq!(
@@ -181,14 +181,15 @@ fn a_relative_path_starts_at_the_working_directory() {
         &above,
         &["image", "bake", "--image", "final", "--new", "cilium", "--root", &name, "--dry-run"],
     );
-    let expected = tree.told(&["image", "bake", "--image", "final", "--new", "cilium", "--dry-run"], 0);
+    let expected =
+        tree.run_expecting(&["image", "bake", "--image", "final", "--new", "cilium", "--dry-run"], 0);
     assert_eq!(written.out, expected, "{}", written.err);
 
     let node = Node::new("bridge");
-    let told =
+    let report =
         run_in(&node.path("etc"), &["policy", "check", "--conf-dir", "../net.d", "--policy", "policy.json"]);
-    assert_eq!(told.status, 0, "{}", told.err);
-    assert!(told.out.contains(&node.path("etc/policy.json").display().to_string()), "{}", told.out);
+    assert_eq!(report.status, 0, "{}", report.err);
+    assert!(report.out.contains(&node.path("etc/policy.json").display().to_string()), "{}", report.out);
 }
 
 /// Typos: in the name of a thing, in a path, in a format.
@@ -237,13 +238,13 @@ fn a_typo_in_an_argument_is_usage_in_every_command() {
 
 /// Every problem of an answer names its object and the next step, and does not say the step twice.
 fn says_what_where_and_fix(run: &Run) {
-    let told = document(run);
-    let problems = told["problems"].as_array().expect("problems");
-    assert!(!problems.is_empty(), "{told}");
+    let report = document(run);
+    let problems = report["problems"].as_array().expect("problems");
+    assert!(!problems.is_empty(), "{report}");
     for problem in problems {
         let [what, place, fix] = ["what", "where", "fix"].map(|key| problem[key].as_str().unwrap_or(""));
-        assert!(!what.is_empty() && !place.is_empty() && !fix.is_empty(), "{told}");
-        assert!(!what.contains(fix), "the fix is said twice: {told}");
+        assert!(!what.is_empty() && !place.is_empty() && !fix.is_empty(), "{report}");
+        assert!(!what.contains(fix), "the fix is said twice: {report}");
     }
 }
 

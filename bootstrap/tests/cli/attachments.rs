@@ -9,13 +9,13 @@ use crate::node::{Node, attach_pod, now};
 fn installed() -> Node {
     let node = Node::new("bridge");
     node.write("new-is-ready", "");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     node
 }
 
 /// The container ids of an answer, those of the inventory left out.
-fn ids(told: &Value) -> Vec<String> {
-    let all = told["attachments"].as_array().expect("attachments").iter();
+fn ids(output: &Value) -> Vec<String> {
+    let all = output["attachments"].as_array().expect("attachments").iter();
     let recorded = all.filter(|line| line["life"] != "inventory");
     recorded.map(|line| line["containerID"].as_str().expect("an id").to_owned()).collect()
 }
@@ -40,38 +40,42 @@ fn stragglers_are_listed_by_phase_and_by_network() {
         listed.sort();
         assert_eq!(listed, expected, "{on}");
     }
-    let told = node.told(&["attachments", "--on", "nowhere"], 2);
-    assert!(told.contains("--on nowhere") && told.contains(&old) && told.contains("both-new"), "{told}");
-    assert_eq!(node.told(&["attachments", "--on", "both-new"], 0), "no attachment is like that\n");
+    let output = node.run_expecting(&["attachments", "--on", "nowhere"], 2);
+    assert!(
+        output.contains("--on nowhere") && output.contains(&old) && output.contains("both-new"),
+        "{output}"
+    );
+    assert_eq!(node.run_expecting(&["attachments", "--on", "both-new"], 0), "no attachment is like that\n");
 }
 
 #[test]
 fn the_ledger_is_printed_with_what_is_left() {
     let node = installed();
-    assert!(node.told(&["attachments", "--ledger"], 0).ends_with("ledger: empty\n"));
+    assert!(node.run_expecting(&["attachments", "--ledger"], 0).ends_with("ledger: empty\n"));
     let line = json!({"version": 1, "wallSecs": 1_790_000_000, "containerID": "c9", "ifname": "eth0", "network": "oldnet",
         "addresses": ["10.1.0.5/32"], "reason": "code 100", "removed": [], "left": ["endpoint of the pod"], "unknown": ["lease"]});
     fs::write(node.path("state/ledger.jsonl"), format!("{line}\n")).expect("ledger");
-    let told = node.told(&["attachments", "--ledger"], 0);
+    let output = node.run_expecting(&["attachments", "--ledger"], 0);
     for words in [
         "ledger: c9 eth0  network oldnet  10.1.0.5/32  code 100",
         "  left: endpoint of the pod",
         "  may be left: lease",
     ] {
-        assert!(told.contains(words), "{words}: {told}");
+        assert!(output.contains(words), "{words}: {output}");
     }
-    let told = node.document(&["attachments", "--ledger"], 0);
-    assert_eq!(told["ledger"][0]["addresses"], json!(["10.1.0.5/32"]));
+    let output = node.document(&["attachments", "--ledger"], 0);
+    assert_eq!(output["ledger"][0]["addresses"], json!(["10.1.0.5/32"]));
     assert!(node.document(&["attachments"], 0).get("ledger").is_none());
 }
 
 #[test]
 fn what_is_left_needs_a_runtime_that_answers() {
     let node = installed();
-    let told = node.told(&["attachments", "--leaks", "--runtime-endpoint", "none"], 2);
-    assert!(told.contains("--leaks") && told.contains("--runtime-endpoint"), "{told}");
-    let told = node.told(&["attachments", "--leaks", "--runtime-endpoint", "/nonexistent/r.sock"], 75);
-    assert!(told.contains("/nonexistent/r.sock"), "{told}");
+    let output = node.run_expecting(&["attachments", "--leaks", "--runtime-endpoint", "none"], 2);
+    assert!(output.contains("--leaks") && output.contains("--runtime-endpoint"), "{output}");
+    let output =
+        node.run_expecting(&["attachments", "--leaks", "--runtime-endpoint", "/nonexistent/r.sock"], 75);
+    assert!(output.contains("/nonexistent/r.sock"), "{output}");
 }
 
 #[test]
@@ -85,19 +89,20 @@ fn a_pod_of_the_node_is_explained_with_what_it_has() {
     for arguments in
         [&["policy", "explain", "n/web-0"][..], &["policy", "explain", "web-0", "--namespace", "n"]]
     {
-        let told = node.document(arguments, 0);
-        assert_eq!(told["attach"], "new", "{told}");
-        assert_eq!(told["live"]["attachments"][0]["containerID"], "c7", "{told}");
-        let doubt = told["warnings"].to_string();
-        assert!(doubt.contains("annotations are not known"), "{told}");
+        let output = node.document(arguments, 0);
+        assert_eq!(output["attach"], "new", "{output}");
+        assert_eq!(output["live"]["attachments"][0]["containerID"], "c7", "{output}");
+        let doubt = output["warnings"].to_string();
+        assert!(doubt.contains("annotations are not known"), "{output}");
     }
-    let told = node.told(&["policy", "explain", "n/web-0", "--annotation", "crossfade/attach=both"], 0);
+    let output =
+        node.run_expecting(&["policy", "explain", "n/web-0", "--annotation", "crossfade/attach=both"], 0);
     assert!(
-        told.starts_with("both: its annotation says so") && told.contains("now: n/web-0 is attached to"),
-        "{told}"
+        output.starts_with("both: its annotation says so") && output.contains("now: n/web-0 is attached to"),
+        "{output}"
     );
-    let told = node.told(&["policy", "explain", "n/web-1"], 3);
-    assert!(told.contains("pod n/web-1"), "{told}");
+    let output = node.run_expecting(&["policy", "explain", "n/web-1"], 3);
+    assert!(output.contains("pod n/web-1"), "{output}");
 }
 
 #[test]
@@ -105,13 +110,16 @@ fn a_flip_to_a_network_that_is_not_ready_is_warned_of_or_refused() {
     let node = installed();
     let policy = node.read("etc/policy.json");
     let file = node.path("new-is-ready").display().to_string();
-    assert!(!node.told(&["policy", "set", "both-old", "--require-ready"], 0).contains("not ready"));
+    assert!(!node.run_expecting(&["policy", "set", "both-old", "--require-ready"], 0).contains("not ready"));
     fs::remove_file(node.path("new-is-ready")).expect("probe");
-    let refused = node.told(&["policy", "set", "new", "--require-ready"], 3);
+    let refused = node.run_expecting(&["policy", "set", "new", "--require-ready"], 3);
     assert!(refused.contains("network new is not ready") && refused.contains(&file), "{refused}");
     assert!(node.read("etc/policy.json").contains("both"), "it was flipped all the same");
-    assert!(!node.told(&["policy", "set", "old", "--require-ready"], 0).contains("not ready"), "old is");
-    let warned = node.told(&["policy", "set", "new"], 0);
+    assert!(
+        !node.run_expecting(&["policy", "set", "old", "--require-ready"], 0).contains("not ready"),
+        "old is"
+    );
+    let warned = node.run_expecting(&["policy", "set", "new"], 0);
     assert!(warned.contains("network new is not ready, so new pods wait"), "{warned}");
     assert_ne!(node.read("etc/policy.json"), policy);
 }

@@ -21,18 +21,18 @@ fn image() -> Tree {
 /// Runs `bake` with the words of `line`, which must end with `status`.
 fn bake(tree: &Tree, line: &str, status: i32) -> String {
     let words: Vec<&str> = ["image", "bake"].into_iter().chain(line.split_ascii_whitespace()).collect();
-    tree.told(&words, status)
+    tree.run_expecting(&words, status)
 }
 
 /// Compares with the file that was reviewed; `UPDATE_GOLDEN=1` writes it anew.
-fn golden(case: &str, file: &str, told: Option<String>) -> Option<String> {
+fn golden(case: &str, file: &str, answer: Option<String>) -> Option<String> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bake").join(case).join(file);
-    if let (Some(text), true) = (&told, std::env::var_os("UPDATE_GOLDEN").is_some()) {
+    if let (Some(text), true) = (&answer, std::env::var_os("UPDATE_GOLDEN").is_some()) {
         fs::create_dir_all(path.parent().expect("case")).expect("directory");
         fs::write(&path, text).expect("golden");
     }
     let wanted = fs::read_to_string(&path).ok();
-    (wanted != told).then(|| format!("{}:\n{}", path.display(), told.as_deref().unwrap_or("(nothing)")))
+    (wanted != answer).then(|| format!("{}:\n{}", path.display(), answer.as_deref().unwrap_or("(nothing)")))
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn the_files_are_those_that_were_reviewed() {
     ] {
         let tree = image();
         bake(&tree, line, 0);
-        let told = |file| tree.has(file).then(|| tree.read(file));
-        wrong.extend(golden(case, "policy.json", told(POLICY)));
-        wrong.extend(golden(case, "node.json", told(NODE)));
+        let answer = |file| tree.has(file).then(|| tree.read(file));
+        wrong.extend(golden(case, "policy.json", answer(POLICY)));
+        wrong.extend(golden(case, "node.json", answer(NODE)));
     }
     assert!(wrong.is_empty(), "look at them, then UPDATE_GOLDEN=1:\n{}", wrong.join("\n"));
 }
@@ -64,7 +64,7 @@ fn a_dry_run_shows_the_files_in_full_and_touches_nothing() {
     let tree = image();
     let before = tree.files();
     let line = "--image migration --old calico --new cilium --dry-run";
-    let told = bake(&tree, line, 0);
+    let answer = bake(&tree, line, 0);
     let document: Value =
         serde_json::from_str(&bake(&tree, &format!("{line} --output json"), 0)).expect("JSON");
     assert_eq!(tree.files(), before);
@@ -77,7 +77,7 @@ fn a_dry_run_shows_the_files_in_full_and_touches_nothing() {
     );
     bake(&tree, line.trim_end_matches(" --dry-run"), 0);
     for (number, file) in [POLICY, NODE].into_iter().enumerate() {
-        assert!(told.contains(&format!("\n/{file}:\n{}", tree.read(file))), "{told}");
+        assert!(answer.contains(&format!("\n/{file}:\n{}", tree.read(file))), "{answer}");
         assert_eq!(document["files"][number]["content"], tree.json(file));
         let meta = tree.path(file).metadata().expect("there");
         assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o644, nix::unistd::geteuid().as_raw()), "{file}");
@@ -90,11 +90,11 @@ fn equal_bytes_are_not_written_again() {
     let line = "--image migration --old flannel --new cilium";
     bake(&tree, line, 0);
     let before = tree.files();
-    let told = bake(&tree, line, 0);
-    assert!(told.lines().take(2).all(|line| line.starts_with("keep ")), "{told}");
+    let answer = bake(&tree, line, 0);
+    assert!(answer.lines().take(2).all(|line| line.starts_with("keep ")), "{answer}");
     assert_eq!(tree.files(), before);
-    let told = bake(&tree, "--image migration --old flannel --new cilium --phase old", 0);
-    assert!(told.contains("differs; who gives"), "{told}");
+    let answer = bake(&tree, "--image migration --old flannel --new cilium --phase old", 0);
+    assert!(answer.contains("differs; who gives"), "{answer}");
     assert_eq!(tree.json(POLICY)["attach"], "old");
 }
 
@@ -102,8 +102,8 @@ fn equal_bytes_are_not_written_again() {
 fn a_final_image_loses_the_policy_of_an_earlier_one() {
     let tree = image();
     bake(&tree, "--image migration --old flannel --new cilium", 0);
-    let told = bake(&tree, "--image final", 0);
-    assert!(told.contains("remove ") && told.contains("does not need the package"), "{told}");
+    let answer = bake(&tree, "--image final", 0);
+    assert!(answer.contains("remove ") && answer.contains("does not need the package"), "{answer}");
     assert!(!tree.has(POLICY));
     assert_eq!(tree.json(NODE), json!({"version": 1, "confDir": "none"}));
 }
@@ -137,9 +137,9 @@ fn a_refusal_names_everything_and_leaves_the_image_as_it_was() {
         ("--image final --mode none", 2, vec!["[possible values: shared, private]"]),
     ];
     for (line, status, words) in refusals {
-        let told = bake(&tree, line, status);
+        let answer = bake(&tree, line, status);
         for word in words {
-            assert!(told.contains(word), "{line}: {told}");
+            assert!(answer.contains(word), "{line}: {answer}");
         }
     }
     assert_eq!(tree.files(), before);
@@ -175,19 +175,23 @@ fn an_image_of_any_pair_comes_up_without_a_finding() {
         tree.write("usr/lib/systemd/system/containerd.service", "[Service]\nExecStart=/usr/bin/containerd\n");
         tree.write("usr/libexec/crossfade/crossfade", "the plugin");
         let pair = format!("{old} to {new} on {family}, {mode}");
-        tree.told(&["image", "bake", "--image", "migration", "--old", old, "--new", new, "--mode", mode], 0);
+        tree.run_expecting(
+            &["image", "bake", "--image", "migration", "--old", old, "--new", new, "--mode", mode],
+            0,
+        );
         assert_eq!(tree.generate(), "", "{pair}");
         let explained: Value =
-            serde_json::from_str(&tree.told(&["image", "explain", "--output", "json"], 0)).expect("JSON");
+            serde_json::from_str(&tree.run_expecting(&["image", "explain", "--output", "json"], 0))
+                .expect("JSON");
         assert_eq!(explained["problems"], json!([]), "{pair}");
         assert_eq!(
             (&explained["policy"]["phase"], &explained["confDir"]),
             (&json!("new"), &json!(mode)),
             "{pair}"
         );
-        tree.told(&["unit", "render", "--check"], 0);
+        tree.run_expecting(&["unit", "render", "--check"], 0);
         tree.write("proc/sys/kernel/random/boot_id", "one\n");
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         // The image's own file is the package's; the copy that counts has the probes of both.
         let completed: Value =
             serde_json::from_str(&tree.read("run/crossfade/policy.json").expect(&pair)).expect("JSON");
@@ -195,8 +199,8 @@ fn an_image_of_any_pair_comes_up_without_a_finding() {
             let ready = completed["networks"][side]["ready"].as_array();
             assert!(ready.is_some_and(|ready| !ready.is_empty()), "{pair}: {side}");
         }
-        tree.told(&["unit", "render"], 0);
-        let told = tree.read("run/crossfade/kubelet.env").unwrap_or_default();
-        assert_eq!(told.contains("cilium-default=true"), new == "cilium", "{pair}: {told}");
+        tree.run_expecting(&["unit", "render"], 0);
+        let answer = tree.read("run/crossfade/kubelet.env").unwrap_or_default();
+        assert_eq!(answer.contains("cilium-default=true"), new == "cilium", "{pair}: {answer}");
     }
 }

@@ -38,8 +38,8 @@ fn reboots(tree: &Tree, id: &str) {
 #[test]
 fn a_first_boot_in_shared_mode_puts_everything_in_its_place() {
     let tree = Tree::new();
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("first boot"), "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(output.contains("first boot"), "{output}");
     let expected = json!({"cniVersion": "1.0.0", "name": "crossfade", "loadOnlyInlinedPlugins": true,
         "plugins": [{"type": "crossfade", "capabilities": {"io.kubernetes.cri.pod-annotations": true, "portMappings": true}}]});
     assert_eq!(tree.json(OURS), expected);
@@ -68,13 +68,13 @@ fn under_pods_of_another_cni_no_conf_is_written() {
     ] {
         let tree = Tree::new();
         tree.write(&format!("run/netns/{netns}"), "");
-        let told = tree.told(&["unit", "boot"], if refused { 3 } else { 0 });
-        assert_eq!(told.contains("crossfade-bootstrap install"), refused, "{netns}: {told}");
+        let output = tree.run_expecting(&["unit", "boot"], if refused { 3 } else { 0 });
+        assert_eq!(output.contains("crossfade-bootstrap install"), refused, "{netns}: {output}");
         assert_eq!(tree.path(OURS).exists(), !refused, "{netns}");
         if !refused {
             // Pods that were attached through Crossfade keep no later run from its work.
             tree.write("run/netns/cni-0b5f4b4c-2f8f-1c9e-5d0e-2b8c0c4f6f0a", "");
-            tree.told(&["unit", "boot"], 0);
+            tree.run_expecting(&["unit", "boot"], 0);
         }
     }
 }
@@ -86,34 +86,34 @@ fn a_second_run_of_a_boot_makes_no_pod_wait_for_a_file_that_is_not_there() {
     let without = r#""new": {"profile": "calico", "conf": ["/etc/cni/net.d/10-calico.conflist"]}"#;
     let waits = |tree: &Tree| tree.read(POLICY).contains("/run/crossfade/probe/new");
     let tree = Tree::new();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     tree.policy(without);
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("network new (calico)") && told.contains("at the next boot"), "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(output.contains("network new (calico)") && output.contains("at the next boot"), "{output}");
     assert!(!waits(&tree));
     tree.write("run/crossfade/probe/new", "calico\n");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(waits(&tree) && !told.contains("at the next boot"), "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(waits(&tree) && !output.contains("at the next boot"), "{output}");
     tree.policy(without);
     tree.boots("two");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(waits(&tree), "no pod is there before a boot, and watch comes with it");
 }
 
 #[test]
 fn the_second_run_of_a_boot_and_a_reboot_change_nothing_but_what_they_remember() {
     let tree = Tree::new();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     let before = tree.files();
-    let told = tree.told(&["unit", "boot"], 0);
+    let output = tree.run_expecting(&["unit", "boot"], 0);
     let written: Vec<_> =
-        changes(&told).into_iter().filter(|line| !line.starts_with("keep ")).map(str::to_owned).collect();
-    assert!(matches!(written.as_slice(), [one] if one.contains("run/crossfade/boot.json")), "{told}");
+        changes(&output).into_iter().filter(|line| !line.starts_with("keep ")).map(str::to_owned).collect();
+    assert!(matches!(written.as_slice(), [one] if one.contains("run/crossfade/boot.json")), "{output}");
     assert_eq!(tree.json("run/crossfade/boot.json")["kind"], "again");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
 
     tree.boots("two");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(
         tree.json("run/crossfade/boot.json"),
         json!({"version": 1, "kind": "reboot", "bootID": "two"})
@@ -133,9 +133,9 @@ fn a_dry_run_says_what_an_apply_does_and_touches_nothing() {
     let tree = Tree::new();
     tree.conf("05-cilium.conflist", "cilium", "cilium-cni");
     let before = tree.files();
-    let planned = tree.told(&["unit", "boot", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "boot", "--dry-run"], 0);
     assert_eq!(tree.files(), before);
-    assert_eq!(tree.told(&["unit", "boot"], 0), planned);
+    assert_eq!(tree.run_expecting(&["unit", "boot"], 0), planned);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn directories_are_the_runtime_s_own() {
         let tree = Tree::bare();
         tree.write(unit, &format!("[Service]\nExecStart={text}\n"));
         tree.write(config.0, config.1);
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         assert!(tree.has(&format!("{conf_dir}/01-crossfade.conflist")), "{text}");
         assert!(tree.has(&format!("{bin_dir}/crossfade")), "{text}");
         assert!(!tree.has("opt/cni/bin/crossfade"), "{text}");
@@ -174,7 +174,7 @@ fn directories_are_the_runtime_s_own() {
     let config = "/var/lib/rancher/k3s/agent/etc/containerd/config.toml";
     k3s.write(&config[1..], "version = 3\n[plugins.'io.containerd.cri.v1.runtime'.cni]\nbin_dirs = ['/var/lib/rancher/k3s/data/cni']\nconf_dir = '/var/lib/rancher/k3s/agent/etc/cni/net.d'\n");
     k3s.node(&format!(r#""runtime": {{"config": "{config}"}}"#));
-    k3s.told(&["unit", "boot"], 0);
+    k3s.run_expecting(&["unit", "boot"], 0);
     assert!(k3s.has("var/lib/rancher/k3s/agent/etc/cni/net.d/01-crossfade.conflist"));
     assert!(k3s.has("var/lib/rancher/k3s/data/cni/crossfade"));
 }
@@ -184,14 +184,14 @@ fn a_conf_takes_the_name_and_the_capabilities_of_what_is_there() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     tree.node(r#""cniVersion": "1.1.0""#);
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     let conf = tree.json(OURS);
     assert_eq!((&conf["name"], &conf["cniVersion"]), (&json!("k8s-pod-network"), &json!("1.1.0")));
     assert_eq!(conf["plugins"][0]["capabilities"]["portMappings"], true);
     // What was declared once stays while the agent's conf is away.
     fs::remove_file(tree.path("etc/cni/net.d/10-calico.conflist")).expect("gone");
     tree.boots("two");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(tree.json(OURS), conf);
 }
 
@@ -213,8 +213,8 @@ fn a_first_boot_moves_what_an_image_brought_and_nothing_that_anybody_names() {
         r#"{"name":"m","type":"multus","clusterNetwork":"/host/etc/cni/net.d/01-crossfade.conflist"}"#,
     );
     let bytes = tree.read("etc/cni/net.d/05-cilium.conflist");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert_eq!(tree.set_aside("one"), ["05-cilium.conflist", "10-flannel.conflist"], "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert_eq!(tree.set_aside("one"), ["05-cilium.conflist", "10-flannel.conflist"], "{output}");
     assert_eq!(tree.read("var/lib/crossfade/set-aside/one/05-cilium.conflist"), bytes);
     for stays in ["00-multus.conf", "10-calico.conflist", "20-own.conflist", "87-podman.conflist"] {
         assert!(tree.has(&format!("etc/cni/net.d/{stays}")), "{stays}");
@@ -224,20 +224,20 @@ fn a_first_boot_moves_what_an_image_brought_and_nothing_that_anybody_names() {
         let other = Tree::new();
         other.conf("10-flannel.conflist", "cbr0", "flannel");
         other.write(live, r#"{"version":1,"attachments":[]}"#);
-        other.told(&["unit", "boot"], 0);
+        other.run_expecting(&["unit", "boot"], 0);
         assert!(other.has("etc/cni/net.d/10-flannel.conflist"), "{live}");
     }
     // An agent that comes in a later boot is no stranger.
     tree.boots("two");
     tree.conf("10-flannel.conflist", "cbr0", "flannel");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.has("etc/cni/net.d/10-flannel.conflist"));
 }
 
 #[test]
 fn another_machine_s_records_are_set_aside_whole() {
     let tree = Tree::new();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     tree.write("var/lib/crossfade/attachments/00/x", "a record");
     tree.write("var/lib/crossfade/inventory.json", r#"{"version":1,"attachments":[]}"#);
     tree.write("var/lib/crossfade/ledger.jsonl", "{}\n");
@@ -252,14 +252,14 @@ fn another_machine_s_records_are_set_aside_whole() {
         if let Some(id) = instance {
             tree.write("run/cloud-init/.instance-id", id);
         }
-        let told = tree.told(&["unit", "boot"], 0);
+        let output = tree.run_expecting(&["unit", "boot"], 0);
         let expected: &[&str] = match (aside, boot) {
             (false, _) => &[],
             (true, "clone") => &["attachments", "inventory.json", "ledger.jsonl", "name"],
             // The name is the clone's own by now.
             _ => &["name"],
         };
-        assert_eq!(tree.set_aside(boot), expected, "{told}");
+        assert_eq!(tree.set_aside(boot), expected, "{output}");
     }
     assert_eq!(tree.read("var/lib/crossfade/set-aside/clone/attachments/00/x"), "a record");
     assert!(!tree.has("var/lib/crossfade/attachments"));
@@ -271,7 +271,7 @@ fn what_the_runtime_insists_on_becomes_our_name() {
     let tree = Tree::bare();
     tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
     tree.write("etc/crio/crio.conf", "[crio.network]\ncni_default_network = 'multus-cni-network'\n");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(tree.json(OURS)["name"], "multus-cni-network");
     assert_eq!(tree.read("var/lib/crossfade/name"), "multus-cni-network\n");
 }
@@ -284,7 +284,7 @@ fn a_packaged_policy_is_completed_where_it_counts_before_the_package_s() {
     tree.write("usr/lib/crossfade/policy.json", &text);
     for boot in ["one", "two"] {
         tree.boots(boot);
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         assert!(tree.json("run/crossfade/policy.json")["networks"]["new"]["ready"].is_array());
         assert_eq!(tree.read("usr/lib/crossfade/policy.json"), text);
         assert!(!tree.has("etc/crossfade/policy.json"));
@@ -295,7 +295,7 @@ fn a_packaged_policy_is_completed_where_it_counts_before_the_package_s() {
 fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
     for off in ["file", "kernel"] {
         let tree = Tree::new();
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         for file in ["kubelet.env", "runtime.env", "containerd/config.toml", "unfit"] {
             tree.write(&format!("run/crossfade/{file}"), "x");
         }
@@ -306,20 +306,20 @@ fn switched_off_our_conf_goes_and_nobody_is_asked_anything() {
         // Whatever the settings say by now.
         tree.write("etc/crossfade/node.json", "{");
         fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("gone");
-        let told = tree.told(&["unit", "boot"], 0);
-        assert!(told.contains("switched off"), "{told}");
+        let output = tree.run_expecting(&["unit", "boot"], 0);
+        assert!(output.contains("switched off"), "{output}");
         for file in ["kubelet.env", "runtime.env", "containerd/config.toml", "unfit", "boot.json"] {
             assert!(!tree.has(&format!("run/crossfade/{file}")), "{off}: {file}");
         }
         assert!(!tree.has(OURS) && tree.has("opt/cni/bin/crossfade"), "a DEL may still come");
         let before = tree.files();
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         assert_eq!(tree.files(), before, "again");
     }
     let tree = Tree::new();
     tree.conf("01-crossfade.conflist", "theirs", "bridge");
     tree.write("etc/crossfade/disabled", "");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.has(OURS), "somebody else's file of our name is theirs");
 }
 
@@ -329,9 +329,12 @@ fn of_an_image_it_is_said_what_its_first_boot_would_do() {
     tree.node(r#""kubelet": {"register": false}"#);
     crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
     fs::remove_file(tree.path("proc/sys/kernel/random/boot_id")).expect("an image has no kernel");
-    let told = tree.told(&["unit", "boot", "--dry-run"], 0);
-    assert!(told.contains("first boot") && told.contains("01-crossfade.conflist"), "{told}");
-    assert!(tree.told(&["image", "explain"], 0).contains("01-crossfade.conflist"));
-    assert!(tree.told(&["unit", "boot"], 75).contains("boot_id"), "but no boot is done where there is none");
+    let output = tree.run_expecting(&["unit", "boot", "--dry-run"], 0);
+    assert!(output.contains("first boot") && output.contains("01-crossfade.conflist"), "{output}");
+    assert!(tree.run_expecting(&["image", "explain"], 0).contains("01-crossfade.conflist"));
+    assert!(
+        tree.run_expecting(&["unit", "boot"], 75).contains("boot_id"),
+        "but no boot is done where there is none"
+    );
     assert!(!tree.has("etc/cni/net.d/01-crossfade.conflist"));
 }

@@ -46,7 +46,7 @@ fn the_files_of_a_cni_go_and_those_of_others_stay() {
     assert_eq!((planned.status, node.files()), (0, before), "{planned:?}");
     let done = cleanup(&node, &["--apply", "-o", "json"]);
     assert_eq!(done.status, 0, "{done:?}");
-    let told = document(&done);
+    let output = document(&done);
     for gone in [
         "var/lib/calico",
         "etc/cni/net.d/calico-kubeconfig",
@@ -54,11 +54,11 @@ fn the_files_of_a_cni_go_and_those_of_others_stay() {
         "net.d/10-calico.conflist",
         "net.d/10-calico.conflist.cilium_bak",
     ] {
-        assert!(!node.path(gone).exists(), "{gone}: {told}");
+        assert!(!node.path(gone).exists(), "{gone}: {output}");
         assert!(planned.out.contains(gone), "{gone}: {}", planned.out);
     }
     for stays in ["var/lib/calicosomething/x", "opt/cni/bin/portmap", "net.d/05-cilium.conflist"] {
-        assert!(node.path(stays).exists(), "{stays}: {told}");
+        assert!(node.path(stays).exists(), "{stays}: {output}");
     }
     let path = node.path("net.d/10-calico.conflist");
     let aside = node.path("state/set-aside/cleanup/calico").join(path.strip_prefix("/").expect("absolute"));
@@ -77,9 +77,9 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
             let run = cleanup(node, arguments);
             assert_eq!(run.status, 3, "{run:?}");
             let problems = document(&run)["problems"].as_array().cloned().unwrap_or_default();
-            let said: Vec<_> = problems.iter().filter_map(|one| one["what"].as_str()).collect();
-            assert_eq!(said.len(), why.len(), "{said:?}");
-            assert!(why.iter().zip(&said).all(|(why, said)| said.contains(why)), "{why:?}: {said:?}");
+            let text: Vec<_> = problems.iter().filter_map(|one| one["what"].as_str()).collect();
+            assert_eq!(text.len(), why.len(), "{text:?}");
+            assert!(why.iter().zip(&text).all(|(why, text)| text.contains(why)), "{why:?}: {text:?}");
         }
         // The lock of a clean-up that was refused stays, as every lock does.
         let changed: Vec<_> = node
@@ -153,15 +153,15 @@ fn confs_that_the_cni_has_renamed_and_confs_of_nobody_are_for_a_person() {
     node.write("net.d/10-cilium-cni.conf", r#"{"cniVersion":"0.3.1","name":"mine","type":"ptp"}"#);
     node.write("net.d/05-cilium.conf", "{");
     let run = cleanup_of(&node, "cilium", &["-o", "json"]);
-    let told = document(&run);
-    let look: Vec<_> = told["look"]
+    let output = document(&run);
+    let look: Vec<_> = output["look"]
         .as_array()
         .into_iter()
         .flatten()
         .map(|one| one["target"].as_str().unwrap_or_default())
         .collect();
     for file in ["87-podman.conflist.cilium_bak", "10-cilium-cni.conf", "05-cilium.conf"] {
-        assert_eq!(look.iter().filter(|target| target.ends_with(file)).count(), 1, "{file}: {told}");
+        assert_eq!(look.iter().filter(|target| target.ends_with(file)).count(), 1, "{file}: {output}");
     }
-    assert_eq!(told["changes"], json!([]), "{told}");
+    assert_eq!(output["changes"], json!([]), "{output}");
 }

@@ -16,7 +16,7 @@ fn booted() -> Tree {
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     tree.write("opt/cni/bin/calico", "#!/bin/sh\n");
     mode(&tree.path("opt/cni/bin/calico"), 0o755);
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.has(OURS));
     tree
 }
@@ -24,9 +24,9 @@ fn booted() -> Tree {
 /// The findings of a tree, in which nothing changes meanwhile.
 fn findings(tree: &Tree, status: i32) -> BTreeSet<String> {
     let before = tree.files();
-    let told = tree.told(&["doctor", "-o", "json"], status);
+    let output = tree.run_expecting(&["doctor", "-o", "json"], status);
     assert_eq!(tree.files(), before, "doctor changed something");
-    let answer: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{e}: {told}"));
+    let answer: Value = serde_json::from_str(&output).unwrap_or_else(|e| panic!("{e}: {output}"));
     let all = answer["findings"].as_array().expect("findings").iter();
     all.map(|finding| finding["code"].as_str().expect("a code").to_owned()).collect()
 }
@@ -39,7 +39,7 @@ fn only(codes: &[&str]) -> BTreeSet<String> {
 fn a_prepared_node_has_no_findings_and_what_is_broken_is_found_alone() {
     let tree = booted();
     assert_eq!(findings(&tree, 0), only(&[]));
-    assert!(tree.told(&["doctor"], 0).starts_with("This node is all right"));
+    assert!(tree.run_expecting(&["doctor"], 0).starts_with("This node is all right"));
 
     tree.conf("00-a.conflist", "a", "bridge");
     assert_eq!(findings(&tree, 3), only(&["conf-not-first"]));
@@ -47,7 +47,7 @@ fn a_prepared_node_has_no_findings_and_what_is_broken_is_found_alone() {
 
     fs::remove_file(tree.path("opt/cni/bin/crossfade")).expect("plugin");
     assert_eq!(findings(&tree, 3), only(&["plugin-missing"]));
-    tree.told(&["unit", "place", "--bin-dir", &tree.path("opt/cni/bin").display().to_string()], 0);
+    tree.run_expecting(&["unit", "place", "--bin-dir", &tree.path("opt/cni/bin").display().to_string()], 0);
     assert_eq!(findings(&tree, 0), only(&[]));
 
     fs::remove_file(tree.path("etc/cni/net.d/10-calico.conflist")).expect("conf");
@@ -92,9 +92,9 @@ fn what_an_earlier_boot_left_is_found_with_its_pod() {
     let conf = [tree.path("etc/cni/net.d/10-calico.conflist")];
     attach_pod(&layout, ("c1", "web-0"), earlier_boot(), &conf);
     assert_eq!(findings(&tree, 3), only(&["sandbox-forgotten"]));
-    let told = tree.told(&["doctor"], 3);
-    assert!(told.contains("its sandbox ended with an earlier boot"), "{told}");
-    assert!(told.contains("crossfade-bootstrap unit sweep"), "{told}");
+    let output = tree.run_expecting(&["doctor"], 3);
+    assert!(output.contains("its sandbox ended with an earlier boot"), "{output}");
+    assert!(output.contains("crossfade-bootstrap unit sweep"), "{output}");
     // The first line of the record is torn.
     let shard = tree.path("var/lib/crossfade/attachments");
     let shard = fs::read_dir(shard).expect("shards").next().expect("one").expect("entry").path();

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::kubelet::Tree;
 
 fn explained(tree: &Tree, status: i32) -> Value {
-    serde_json::from_str(&tree.told(&["image", "explain", "--output", "json"], status)).expect("JSON")
+    serde_json::from_str(&tree.run_expecting(&["image", "explain", "--output", "json"], status))
+        .expect("JSON")
 }
 
 #[test]
@@ -76,9 +77,9 @@ fn the_policy_that_the_installed_conf_names_is_the_one_that_counts() {
     let plugin = json!({"type": "crossfade", "policy": "/srv/policy.json"});
     let conf = json!({"cniVersion": "1.0.0", "name": "net", "plugins": [plugin]});
     tree.write("etc/cni/net.d/01-crossfade.conflist", &conf.to_string());
-    let told = &explained(&tree, 0)["policy"];
+    let text = &explained(&tree, 0)["policy"];
     let expected = json!({"file": "/srv/policy.json", "masked": ["/run/crossfade/policy.json"], "phase": "new", "error": null});
-    assert_eq!(*told, expected);
+    assert_eq!(*text, expected);
 }
 
 #[test]
@@ -97,6 +98,6 @@ fn what_is_wrong_is_part_of_the_explanation() {
         document["units"][0]["error"].as_str().is_some_and(|why| why.contains("is a script")),
         "{document}"
     );
-    let told = tree.told(&["image", "explain"], 78);
-    assert!(told.contains("problem: ") && told.contains("cannot append its flags"), "{told}");
+    let text = tree.run_expecting(&["image", "explain"], 78);
+    assert!(text.contains("problem: ") && text.contains("cannot append its flags"), "{text}");
 }

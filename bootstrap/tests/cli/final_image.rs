@@ -29,7 +29,7 @@ fn final_node() -> Tree {
 fn migrated() -> Tree {
     let tree = Tree::new();
     tree.conf("20-new.conflist", "newnet", "bridge");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.has(OURS) && tree.has(PLUGIN));
     tree.node(FINAL);
     tree
@@ -52,11 +52,11 @@ fn where_we_never_were_a_boot_only_remembers_itself() {
     fs::remove_file(tree.path("usr/libexec/crossfade/crossfade")).expect("no plugin in the image");
     tree.conf("10-new.conflist", "newnet", "bridge");
     let before = tree.files();
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("pods get the network newnet: 10-new.conflist"), "{told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(answer.contains("pods get the network newnet: 10-new.conflist"), "{answer}");
     let written: Vec<_> = tree.files().into_keys().filter(|name| !before.contains_key(name)).collect();
     assert_eq!(written, ["run/crossfade/boot.json", MARKER, "var/lib/crossfade/boot.json"]);
-    assert_eq!(tree.told(&["unit", "boot"], 0).matches("keep ").count(), 2, "again");
+    assert_eq!(tree.run_expecting(&["unit", "boot"], 0).matches("keep ").count(), 2, "again");
 }
 
 #[test]
@@ -66,9 +66,9 @@ fn what_an_earlier_image_left_goes_out_of_the_way_at_the_next_boot() {
     attached(&tree, "one");
     tree.boots("two");
     let before = tree.files();
-    let planned = tree.told(&["unit", "boot", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "boot", "--dry-run"], 0);
     assert_eq!(tree.files(), before);
-    assert_eq!(tree.told(&["unit", "boot"], 0), planned);
+    assert_eq!(tree.run_expecting(&["unit", "boot"], 0), planned);
     assert!(!tree.has(OURS) && !tree.has(PLUGIN), "{planned}");
     assert_eq!(tree.set_aside("two"), ["attachments", "name"]);
     assert!(tree.has("etc/cni/net.d/20-new.conflist") && tree.has("etc/cni/net.d/20-new.conflist.old"));
@@ -81,7 +81,7 @@ fn what_an_earlier_image_left_goes_out_of_the_way_at_the_next_boot() {
     );
     // What it remembers of the state is nothing: the next boot has nothing to do.
     tree.boots("three");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.set_aside("three").is_empty());
 }
 
@@ -94,8 +94,8 @@ fn ledger(tree: &Tree) -> Vec<Value> {
 #[test]
 fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
     let tree = migrated();
-    let told = r#"{"version":1,"wallSecs":1,"containerID":"c0","ifname":"eth0","network":"oldnet","addresses":[],"reason":"x","removed":[],"left":[]}"#;
-    tree.write(LEDGER, &format!("{told}\n"));
+    let answer = r#"{"version":1,"wallSecs":1,"containerID":"c0","ifname":"eth0","network":"oldnet","addresses":[],"reason":"x","removed":[],"left":[]}"#;
+    tree.write(LEDGER, &format!("{answer}\n"));
     crate::node::mode(&tree.path(LEDGER), 0o600);
     attached(&tree, "one");
     // One that was there before us, and a record that cannot be read.
@@ -107,7 +107,7 @@ fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
     crate::node::mode(&tree.path("var/lib/crossfade/inventory.json"), 0o600);
     tree.write("var/lib/crossfade/attachments/0/c3@eth0", "torn");
     tree.boots("two");
-    let planned = tree.told(&["unit", "boot", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "boot", "--dry-run"], 0);
     assert!(planned.contains("3 attachments that ended without their DEL"), "{planned}");
     // A boot that is interrupted before it has set anything aside tells everything once.
     let attachments = tree.path("var/lib/crossfade/attachments");
@@ -123,7 +123,7 @@ fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
             .expect("cp")
             .success()
     );
-    assert_eq!(tree.told(&["unit", "boot"], 0), planned);
+    assert_eq!(tree.run_expecting(&["unit", "boot"], 0), planned);
     assert_eq!(tree.set_aside("two"), ["attachments", "inventory.json", "name"], "the ledger stays");
     let lines = ledger(&tree);
     let short: Vec<_> = lines
@@ -144,12 +144,12 @@ fn the_ledger_stays_and_tells_of_everything_that_ended_without_its_del() {
     fs::remove_dir_all(tree.path("var/lib/crossfade/set-aside")).expect("gone");
     tree.write("var/lib/crossfade/boot.json", &identity);
     tree.boots("two");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(ledger(&tree).len(), 4, "told twice");
     // It keeps nothing from being done at a later boot either.
     tree.boots("three");
     tree.write("etc/containerd/config.toml", "[");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.set_aside("three").is_empty() && ledger(&tree).len() == 4);
 }
 
@@ -160,8 +160,8 @@ fn a_clone_of_a_migrated_machine_is_left_nothing_either() {
     tree.boots("two");
     tree.machine("ffffffffffffffffffffffffffffffff");
     tree.write(LEDGER, "");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("another machine's"), "{told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(answer.contains("another machine's"), "{answer}");
     assert_eq!(tree.set_aside("two"), ["attachments", "ledger.jsonl", "name"]);
     assert!(!tree.has(LEDGER), "nothing was attached on this machine");
 }
@@ -185,12 +185,12 @@ fn what_is_attached_in_this_boot_keeps_everything() {
         let tree = migrated();
         attach(&tree);
         let before = tree.files();
-        let told = tree.told(&["unit", "boot"], 3);
-        assert!(told.contains("c1 eth0") || told.contains("inventory"), "{what}: {told}");
+        let answer = tree.run_expecting(&["unit", "boot"], 3);
+        assert!(answer.contains("c1 eth0") || answer.contains("inventory"), "{what}: {answer}");
         assert_eq!(tree.files(), before, "{what}");
         // With the boot its sandbox goes.
         tree.boots("two");
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         assert!(!tree.has(OURS) && !tree.set_aside("two").is_empty(), "{what}");
     }
 }
@@ -200,12 +200,12 @@ fn a_runtime_that_runs_keeps_what_it_has_loaded() {
     let tree = migrated();
     tree.boots("two");
     tree.write("run/containerd/containerd.sock", "");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("in force until the runtime is restarted"), "{told}");
-    assert!(!told.contains("pods get the network"), "not yet: {told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(answer.contains("in force until the runtime is restarted"), "{answer}");
+    assert!(!answer.contains("pods get the network"), "not yet: {answer}");
     assert!(tree.has(OURS) && tree.has(PLUGIN) && tree.set_aside("two").is_empty());
     tree.boots("three");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has(OURS));
 }
 
@@ -215,12 +215,12 @@ fn nothing_that_could_be_somebody_else_s_is_touched() {
     let theirs = r#"{"cniVersion": "1.0.0", "name": "theirs", "plugins": [{"type": "bridge"}]}"#;
     tree.write(OURS, theirs);
     tree.write(PLUGIN, "a plugin of the same name");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("is not known as Crossfade's"), "{told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(answer.contains("is not known as Crossfade's"), "{answer}");
     assert_eq!((tree.read(OURS).as_str(), tree.read(PLUGIN).as_str()), (theirs, "a plugin of the same name"));
     // One of another release than the package's is known by what each of them holds.
     tree.write(PLUGIN, "\x7fELF.. /var/lib/crossfade ..");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has(PLUGIN));
 }
 
@@ -237,11 +237,11 @@ fn cri_o_keeps_the_plugin_that_it_will_call_again() {
     };
     tree.write("var/lib/cni/results/crossfade-c1-eth0", &cached("crossfade"));
     tree.boots("two");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(told.contains("CRI-O remembers") && tree.has(PLUGIN) && !tree.has(OURS), "{told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(answer.contains("CRI-O remembers") && tree.has(PLUGIN) && !tree.has(OURS), "{answer}");
     tree.write("var/lib/cni/results/crossfade-c1-eth0", &cached("bridge"));
     tree.boots("three");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has(PLUGIN));
 }
 
@@ -250,12 +250,15 @@ fn a_runtime_that_cannot_be_read_matters_only_where_we_were() {
     let broken = |tree: &Tree| tree.write("etc/containerd/config.toml", "[");
     let tree = final_node();
     broken(&tree);
-    assert!(tree.told(&["unit", "boot"], 0).contains("no valid TOML"));
+    assert!(tree.run_expecting(&["unit", "boot"], 0).contains("no valid TOML"));
     let tree = migrated();
     tree.boots("two");
     broken(&tree);
-    let told = tree.told(&["unit", "boot"], 3);
-    assert!(told.contains("no valid TOML") && told.contains("conf from before") && tree.has(OURS), "{told}");
+    let answer = tree.run_expecting(&["unit", "boot"], 3);
+    assert!(
+        answer.contains("no valid TOML") && answer.contains("conf from before") && tree.has(OURS),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -263,11 +266,11 @@ fn the_gate_asks_for_a_boot_and_for_kubelet_s_command_line_alone() {
     let tree = final_node();
     tree.node(&format!(r#"{FINAL}, "gate": {{"trySeconds": 1}}"#));
     continued_kubelet(&tree);
-    assert!(tree.told(&["unit", "gate", "--dry-run"], 3).contains("boot has not succeeded"));
-    tree.told(&["unit", "boot"], 0);
-    tree.told(&["unit", "gate"], 0);
+    assert!(tree.run_expecting(&["unit", "gate", "--dry-run"], 3).contains("boot has not succeeded"));
+    tree.run_expecting(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "gate"], 0);
     fs::remove_dir_all(tree.path("run/systemd")).expect("no generator");
-    assert!(tree.told(&["unit", "gate", "--dry-run"], 3).contains("crossfade-generator"));
+    assert!(tree.run_expecting(&["unit", "gate", "--dry-run"], 3).contains("crossfade-generator"));
 }
 
 #[test]
@@ -282,29 +285,30 @@ fn kubelet_is_told_its_labels_and_the_runtime_nothing() {
     let units: Vec<_> =
         fs::read_dir(&out).expect("units").map(|one| one.expect("unit").file_name()).collect();
     assert_eq!(units, ["kubelet.service.d"]);
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert!(tree.read("run/crossfade/kubelet.env").ends_with("=--node-labels=pool=new\n"));
     tree.write("run/crossfade/runtime.env", "CROSSFADE_RUNTIME_ARGS=x\n");
-    assert!(tree.told(&["unit", "render", "--runtime"], 0).contains("confDir none"));
+    assert!(tree.run_expecting(&["unit", "render", "--runtime"], 0).contains("confDir none"));
     assert!(!tree.has("run/crossfade/runtime.env"));
 }
 
 #[test]
 fn who_asks_is_told_that_there_is_nothing_of_ours() {
     let tree = final_node();
-    let told = tree.told(&["status"], 3);
-    assert!(told.contains("boot has not succeeded"), "{told}");
-    tree.told(&["unit", "boot"], 0);
+    let answer = tree.run_expecting(&["status"], 3);
+    assert!(answer.contains("boot has not succeeded"), "{answer}");
+    tree.run_expecting(&["unit", "boot"], 0);
     let status: Value =
-        serde_json::from_str(&tree.told(&["status", "--wait", "--output", "json"], 0)).expect("JSON");
+        serde_json::from_str(&tree.run_expecting(&["status", "--wait", "--output", "json"], 0))
+            .expect("JSON");
     assert_eq!(
         (&status["confDir"], &status["phase"], &status["watch"], &status["problems"]),
         (&json!("none"), &Value::Null, &Value::Null, &json!([]))
     );
-    assert!(tree.told(&["status"], 0).contains("confDir none"));
+    assert!(tree.run_expecting(&["status"], 0).contains("confDir none"));
     tree.write("etc/crossfade/policy.json", "{");
-    let told = tree.told(&["image", "explain"], 0);
-    assert!(told.contains("confDir  none") && told.contains("nobody reads it"), "{told}");
+    let answer = tree.run_expecting(&["image", "explain"], 0);
+    assert!(answer.contains("confDir  none") && answer.contains("nobody reads it"), "{answer}");
     for arguments in [
         &["policy", "show"][..],
         &["policy", "check"],
@@ -312,23 +316,23 @@ fn who_asks_is_told_that_there_is_nothing_of_ours() {
         &["policy", "explain"],
         &["install"],
     ] {
-        assert!(tree.told(arguments, 3).contains("final image"), "{arguments:?}");
+        assert!(tree.run_expecting(arguments, 3).contains("final image"), "{arguments:?}");
     }
     let elsewhere = tree.path("elsewhere.json");
     tree.write("elsewhere.json", r#"{"version":1,"networks":{"new":{"conf":["/n"]}},"attach":"new"}"#);
-    tree.told(&["policy", "check", elsewhere.to_str().expect("UTF-8")], 0);
+    tree.run_expecting(&["policy", "check", elsewhere.to_str().expect("UTF-8")], 0);
 }
 
 #[test]
 fn watch_ends_at_once_and_its_unit_is_told_why() {
     let tree = final_node();
-    let told = tree.told(&["unit", "watch"], 3);
-    assert!(told.contains("final image") && tree.has(MARKER), "{told}");
+    let answer = tree.run_expecting(&["unit", "watch"], 3);
+    assert!(answer.contains("final image") && tree.has(MARKER), "{answer}");
     assert!(!tree.has("run/crossfade/status.json"));
-    assert!(tree.told(&["unit", "watch", "--once", "--dry-run"], 0).contains("keep "));
+    assert!(tree.run_expecting(&["unit", "watch", "--once", "--dry-run"], 0).contains("keep "));
     // Back to a plugin, there is something to watch again.
     tree.policy(r#""new": {"conf": ["/etc/cni/net.d/20-new.conflist"]}"#);
     tree.node(r#""confDir": "shared""#);
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has(MARKER) && tree.has(OURS));
 }

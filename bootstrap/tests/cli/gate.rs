@@ -13,21 +13,21 @@ fn prepared() -> Tree {
     let tree = Tree::new();
     tree.node(ONE_TRY);
     crate::node::mode(&tree.path("usr/libexec/crossfade/crossfade"), 0o755);
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     tree
 }
 
 #[test]
 fn it_opens_when_all_is_in_place_and_says_everything_that_is_not() {
     let tree = prepared();
-    tree.told(&["unit", "gate"], 0);
+    tree.run_expecting(&["unit", "gate"], 0);
     assert!(!tree.has("run/crossfade/gate.json"));
 
     let tree = Tree::new();
     tree.node(ONE_TRY);
-    let told = tree.told(&["unit", "gate"], 3);
+    let output = tree.run_expecting(&["unit", "gate"], 3);
     for words in ["boot has not succeeded", "plugin \"crossfade\"", "01-crossfade.conflist"] {
-        assert!(told.contains(words), "{words}: {told}");
+        assert!(output.contains(words), "{words}: {output}");
     }
     assert!(tree.has("run/crossfade/gate.json"));
 }
@@ -67,11 +67,11 @@ fn each_thing_that_is_not_as_it_must_be_keeps_it_shut() {
     ];
     for (what, spoil, status, words) in cases {
         let tree = prepared();
-        tree.told(&["unit", "gate", "--dry-run"], 0);
+        tree.run_expecting(&["unit", "gate", "--dry-run"], 0);
         spoil(&tree);
         let before = tree.files();
-        let told = tree.told(&["unit", "gate", "--dry-run"], status);
-        assert!(told.contains(words), "{what}: {told}");
+        let output = tree.run_expecting(&["unit", "gate", "--dry-run"], status);
+        assert!(output.contains(words), "{what}: {output}");
         assert_eq!(tree.files(), before, "{what}");
     }
 }
@@ -84,10 +84,10 @@ fn a_conf_that_sorts_first_matters_only_where_the_runtime_goes_by_the_order() {
         tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
         tree.write("etc/crio/crio.conf", &format!("[crio.network]\n{network}\n"));
         tree.node(ONE_TRY);
-        tree.told(&["unit", "boot"], 0);
+        tree.run_expecting(&["unit", "boot"], 0);
         tree.conf("00-own.conflist", "x", "bridge");
-        let told = tree.told(&["unit", "gate", "--dry-run"], status);
-        assert_eq!(told.contains("00-own.conflist sorts before"), status == 3, "{network}: {told}");
+        let output = tree.run_expecting(&["unit", "gate", "--dry-run"], status);
+        assert_eq!(output.contains("00-own.conflist sorts before"), status == 3, "{network}: {output}");
     }
 }
 
@@ -95,7 +95,7 @@ fn a_conf_that_sorts_first_matters_only_where_the_runtime_goes_by_the_order() {
 fn an_agent_that_is_not_there_is_not_waited_for() {
     let tree = prepared();
     assert!(!tree.has("etc/cni/net.d/10-calico.conflist"));
-    tree.told(&["unit", "gate"], 0);
+    tree.run_expecting(&["unit", "gate"], 0);
 }
 
 #[test]
@@ -108,20 +108,22 @@ fn private_mode_wants_a_runtime_that_was_told() {
         "run/systemd/generator/containerd.service.d/zz-crossfade.conf",
         "# Written by crossfade-generator: the command of /usr/lib/systemd/system/containerd.service with what crossfade-bootstrap unit render adds to it.\n[Service]\nExecStart=\nExecStart=/usr/bin/containerd $CROSSFADE_RUNTIME_ARGS\n",
     );
-    tree.told(&["unit", "boot"], 0);
-    assert!(tree.told(&["unit", "gate", "--dry-run"], 3).contains("not told of /run/crossfade/net.d"));
+    tree.run_expecting(&["unit", "boot"], 0);
+    assert!(
+        tree.run_expecting(&["unit", "gate", "--dry-run"], 3).contains("not told of /run/crossfade/net.d")
+    );
     tree.write(
         "run/crossfade/runtime.env",
         "CROSSFADE_RUNTIME_ARGS=--config /run/crossfade/containerd/config.toml\n",
     );
     assert!(
-        tree.told(&["unit", "gate", "--dry-run"], 3)
+        tree.run_expecting(&["unit", "gate", "--dry-run"], 3)
             .contains("/run/crossfade/containerd/config.toml is gone")
     );
     tree.write("run/crossfade/containerd/config.toml", "version = 2\n");
-    tree.told(&["unit", "gate", "--dry-run"], 0);
+    tree.run_expecting(&["unit", "gate", "--dry-run"], 0);
     fs::remove_dir(tree.path("run/crossfade/net.d")).expect("gone");
-    assert!(tree.told(&["unit", "gate", "--dry-run"], 3).contains("net.d is missing"));
+    assert!(tree.run_expecting(&["unit", "gate", "--dry-run"], 3).contains("net.d is missing"));
 }
 
 #[test]
@@ -164,12 +166,12 @@ fn giving_up_lets_kubelet_through_with_a_reason_until_all_is_well() {
     tree.node(r#""gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
     let conf = tree.read(OURS);
     fs::remove_file(tree.path(OURS)).expect("gone");
-    let told = tree.told(&["unit", "gate"], 0);
-    assert!(told.contains("waiting: Crossfade's conf"), "said before the wait: {told}");
-    assert!(told.contains("gives up") && told.contains("is missing"), "{told}");
+    let output = tree.run_expecting(&["unit", "gate"], 0);
+    assert!(output.contains("waiting: Crossfade's conf"), "said before the wait: {output}");
+    assert!(output.contains("gives up") && output.contains("is missing"), "{output}");
     assert!(tree.read("run/crossfade/unfit").contains("01-crossfade.conflist"));
     tree.write(OURS, &conf);
-    tree.told(&["unit", "gate"], 0);
+    tree.run_expecting(&["unit", "gate"], 0);
     assert!(!tree.has("run/crossfade/unfit"));
 }
 
@@ -178,10 +180,10 @@ fn nobody_is_let_through_who_could_not_be_told_of_the_taint() {
     let tree = prepared();
     tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
     tree.node(r#""gate": {"trySeconds": 60, "giveUpSeconds": 1}"#);
-    let told = tree.told(&["unit", "gate"], 3);
+    let output = tree.run_expecting(&["unit", "gate"], 3);
     assert!(
-        told.contains("held back beyond gate.giveUpSeconds") && told.contains("crossfade-generator"),
-        "{told}"
+        output.contains("held back beyond gate.giveUpSeconds") && output.contains("crossfade-generator"),
+        "{output}"
     );
     assert!(!tree.has("run/crossfade/unfit"));
 }
@@ -190,9 +192,9 @@ fn nobody_is_let_through_who_could_not_be_told_of_the_taint() {
 fn the_command_line_matters_only_where_there_is_something_to_say() {
     let tree = prepared();
     tree.write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
-    tree.told(&["unit", "gate", "--dry-run"], 0);
+    tree.run_expecting(&["unit", "gate", "--dry-run"], 0);
     tree.node(r#""labels": {"a": "b"}"#);
-    assert!(tree.told(&["unit", "gate", "--dry-run"], 3).contains("crossfade-generator"));
+    assert!(tree.run_expecting(&["unit", "gate", "--dry-run"], 3).contains("crossfade-generator"));
 }
 
 #[test]
@@ -201,6 +203,6 @@ fn switched_off_it_is_open() {
     tree.write("run/crossfade/unfit", "x");
     tree.write("etc/crossfade/disabled", "");
     tree.write("etc/crossfade/node.json", "{");
-    tree.told(&["unit", "gate"], 0);
+    tree.run_expecting(&["unit", "gate"], 0);
     assert!(!tree.has("run/crossfade/unfit"));
 }

@@ -15,12 +15,12 @@ const WEB: &str = "3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e
 #[test]
 fn a_node_with_calico_is_taken_over() {
     let node = Node::new("calico");
-    let told = node.told(&["install"], 0);
+    let text = node.run_expecting(&["install"], 0);
     let words: Vec<_> =
-        changes(&told).iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
-    assert_eq!(words, ["write", "write", "write", "write", "write", "confirm"], "{told}");
-    assert!(told.contains("network new has no conf yet"), "{told}");
-    assert!(told.contains("what the profiles know of old (calico) and new (cilium)"), "{told}");
+        changes(&text).iter().map(|line| line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(words, ["write", "write", "write", "write", "write", "confirm"], "{text}");
+    assert!(text.contains("network new has no conf yet"), "{text}");
+    assert!(text.contains("what the profiles know of old (calico) and new (cilium)"), "{text}");
     let policy = node.json("etc/policy.json");
     assert_eq!(policy["networks"]["old"]["ready"], json!([]), "what a person wrote stays");
     assert_eq!(policy["networks"]["new"]["ready"][0], json!({"unix": "/var/run/cilium/cilium.sock"}));
@@ -57,13 +57,13 @@ fn pods_do_not_come_to_wait_for_a_watch_that_is_not_there() {
     });
     let before = node.files();
     for arguments in [&["install"][..], &["install", "--dry-run"]] {
-        let told = node.told(arguments, 3);
+        let text = node.run_expecting(arguments, 3);
         for words in [
             "network old: its pods wait for /run/crossfade/probe/old",
             "no watch runs here",
             "/var/lib/calico/nodename",
         ] {
-            assert!(told.contains(words), "{words}: {told}");
+            assert!(text.contains(words), "{words}: {text}");
         }
         assert_eq!(node.files(), before, "{arguments:?}");
     }
@@ -72,7 +72,7 @@ fn pods_do_not_come_to_wait_for_a_watch_that_is_not_there() {
 #[test]
 fn the_inventory_keeps_what_a_del_needs() {
     let node = Node::new("calico");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     let listed: BTreeSet<_> = node.inventory().into_iter().collect();
     let old = |id: &str| (id.to_owned(), "old".to_owned());
     assert_eq!(listed, [old(COREDNS), old(WEB)].into(), "loopback is no pod network");
@@ -90,7 +90,7 @@ fn the_inventory_keeps_what_a_del_needs() {
     assert!(
         args.contains(&format!("K8S_POD_INFRA_CONTAINER_ID={WEB}")) && args.contains("K8S_POD_NAME=web-0")
     );
-    let shown = node.told(&["attachments"], 0);
+    let shown = node.run_expecting(&["attachments"], 0);
     assert!(shown.contains("old:k8s-pod-network@eth0  default/web-0"), "{shown}");
 }
 
@@ -98,23 +98,23 @@ fn the_inventory_keeps_what_a_del_needs() {
 fn a_dry_run_says_what_an_apply_does_and_touches_nothing() {
     let node = Node::new("calico");
     let before = node.files();
-    let planned = node.told(&["install", "--dry-run"], 0);
+    let planned = node.run_expecting(&["install", "--dry-run"], 0);
     assert_eq!(node.files(), before);
     let document = node.document(&["install", "--dry-run"], 0);
     assert_eq!(node.files(), before);
-    let applied = node.told(&["install"], 0);
+    let applied = node.run_expecting(&["install"], 0);
     assert_eq!(changes(&planned), changes(&applied));
-    let told = document["changes"].as_array().expect("changes");
-    assert_eq!(told.len(), changes(&applied).len());
-    for (told, line) in told.iter().zip(changes(&applied)) {
+    let text = document["changes"].as_array().expect("changes");
+    assert_eq!(text.len(), changes(&applied).len());
+    for (text, line) in text.iter().zip(changes(&applied)) {
         let expected = format!(
             "{:<8} {}  ({})",
-            told["action"].as_str().expect("action"),
-            told["target"].as_str().expect("target"),
-            told["reason"].as_str().expect("reason")
+            text["action"].as_str().expect("action"),
+            text["target"].as_str().expect("target"),
+            text["reason"].as_str().expect("reason")
         );
         assert_eq!(line, expected);
-        assert!(told.get("outcome").is_none(), "{told}");
+        assert!(text.get("outcome").is_none(), "{text}");
     }
     assert_eq!(document["dryRun"], true);
 }
@@ -122,10 +122,10 @@ fn a_dry_run_says_what_an_apply_does_and_touches_nothing() {
 #[test]
 fn a_second_run_keeps_everything() {
     let node = Node::new("calico");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     let before = node.files();
-    let told = node.told(&["install"], 0);
-    assert!(changes(&told).iter().all(|line| line.starts_with("keep ")), "{told}");
+    let text = node.run_expecting(&["install"], 0);
+    assert!(changes(&text).iter().all(|line| line.starts_with("keep ")), "{text}");
     assert_eq!(node.files(), before);
 }
 
@@ -133,7 +133,7 @@ fn a_second_run_keeps_everything() {
 fn files_of_others_are_never_touched() {
     let node = Node::new("calico");
     let before = node.files();
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     let after = node.files();
     for (name, print) in before.iter().filter(|(name, _)| *name != "etc/policy.json") {
         assert_eq!(after.get(name), Some(print), "{name}");
@@ -154,35 +154,35 @@ fn files_of_others_are_never_touched() {
 #[test]
 fn what_differs_is_repaired_and_what_was_chosen_is_kept() {
     let node = Node::new("bridge");
-    node.told(&["install", "--cni-version", "1.1.0"], 0);
+    node.run_expecting(&["install", "--cni-version", "1.1.0"], 0);
     let conf = node.read("net.d/01-crossfade.conflist");
     assert!(conf.contains(r#""cniVersion": "1.1.0""#), "{conf}");
 
     node.write("bin/crossfade", "older");
     fs::remove_file(node.conf()).expect("remove");
-    let told = node.told(&["install", "--cni-version", "1.1.0"], 0);
-    let lines = changes(&told);
+    let text = node.run_expecting(&["install", "--cni-version", "1.1.0"], 0);
+    let lines = changes(&text);
     // One of an earlier version may not know all that the inventory says.
-    assert!(lines[0].starts_with("write") && lines[0].contains("differs; the plugin"), "{told}");
-    assert!(lines[1].starts_with("keep") && lines[1].contains("inventory.json"), "{told}");
-    assert!(lines[2].starts_with("keep"), "{told}");
-    assert!(lines[3].starts_with("write") && lines[3].contains("missing"), "{told}");
+    assert!(lines[0].starts_with("write") && lines[0].contains("differs; the plugin"), "{text}");
+    assert!(lines[1].starts_with("keep") && lines[1].contains("inventory.json"), "{text}");
+    assert!(lines[2].starts_with("keep"), "{text}");
+    assert!(lines[3].starts_with("write") && lines[3].contains("missing"), "{text}");
     assert_eq!(node.read("net.d/01-crossfade.conflist"), conf);
 
     node.write("net.d/01-crossfade.conflist", &conf.replace("portMappings", "other"));
-    assert!(node.told(&["install"], 0).contains("differs"));
+    assert!(node.run_expecting(&["install"], 0).contains("differs"));
     assert_eq!(
         node.read("net.d/01-crossfade.conflist"),
         conf,
         "directories and version are those of the conf"
     );
-    assert!(node.told(&["install", "--cni-version", "1.0.0"], 0).contains("differs"));
+    assert!(node.run_expecting(&["install", "--cni-version", "1.0.0"], 0).contains("differs"));
 }
 
 #[test]
 fn a_broken_conf_of_ours_is_written_anew() {
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     let conf = node.read("net.d/01-crossfade.conflist");
     node.write("net.d/01-crossfade.conflist", "{\"cniVersion\":");
     let directories = ["--state-dir", "state", "--run-dir", "run", "--policy", "etc/policy.json"];
@@ -192,19 +192,19 @@ fn a_broken_conf_of_ours_is_written_anew() {
     }
     let install: Vec<&str> = install.iter().map(String::as_str).collect();
     assert_eq!(node.run(&["attachments"]).status, 78, "it might have named other directories");
-    node.told(&install, 0);
+    node.run_expecting(&install, 0);
     assert_eq!(node.read("net.d/01-crossfade.conflist"), conf);
 }
 
 #[test]
 fn the_name_is_written_once() {
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     assert_eq!(node.read("state/name"), "oldnet\n");
     // An agent that comes later and sorts first among the others must not rename us.
     node.write("net.d/05-new.conflist", &node.read("net.d/20-new.conflist"));
     fs::remove_file(node.conf()).expect("remove");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     assert_eq!(node.json("net.d/01-crossfade.conflist")["name"], "oldnet");
 }
 
@@ -219,7 +219,7 @@ fn a_node_without_a_network_gets_our_own_name() {
         policy["networks"] = serde_json::from_str(&networks).expect("json");
     });
     fs::remove_dir_all(node.path("cache")).expect("no runtime ran yet");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     assert_eq!(node.json("net.d/01-crossfade.conflist")["name"], "crossfade");
     assert!(node.inventory().is_empty());
 }
@@ -234,14 +234,14 @@ fn an_inventory_is_merged_and_what_has_a_record_is_not_listed() {
     );
     node.write("cache/oldnet-c3-eth0", &node.read("cache/oldnet-c1-eth0").replace("\"c1\"", "\"c3\""));
     node.write("cache/oldnet-c4-eth0", "");
-    let told = node.told(&["install"], 0);
-    assert!(told.contains("note: oldnet-c4-eth0"), "an empty file of a crash is told: {told}");
+    let text = node.run_expecting(&["install"], 0);
+    assert!(text.contains("note: oldnet-c4-eth0"), "an empty file of a crash is told: {text}");
     let listed: BTreeSet<_> = node.inventory().into_iter().collect();
     let entry = |id: &str, network: &str| (id.to_owned(), network.to_owned());
     assert_eq!(listed, [entry("c1", "new"), entry("c3", "old"), entry("c4", "old")].into());
     let inventory = node.json("state/inventory.json");
     assert!(inventory["attachments"][0].get("conf").is_none(), "an entry that was there is as it was");
-    let again = node.told(&["install"], 0);
+    let again = node.run_expecting(&["install"], 0);
     assert!(changes(&again)[0].starts_with("keep"), "{again}");
 }
 
@@ -252,15 +252,15 @@ fn an_attachment_of_an_unknown_network_needs_a_word() {
         node.read("cache/oldnet-c1-eth0").replace("\"c1\"", "\"p1\"").replace("\"oldnet\"", "\"podman\"");
     node.write("cache/podman-p1-eth0", &podman);
     let before = node.files();
-    let told = node.told(&["install"], 3);
+    let text = node.run_expecting(&["install"], 3);
     assert!(
-        told.contains("1 attachments are of network \"podman\"") && told.contains("--ignore-network"),
-        "{told}"
+        text.contains("1 attachments are of network \"podman\"") && text.contains("--ignore-network"),
+        "{text}"
     );
     assert_eq!(node.files(), before);
-    node.told(&["install", "--ignore-network", "podman"], 0);
+    node.run_expecting(&["install", "--ignore-network", "podman"], 0);
     assert_eq!(node.inventory().len(), 2);
-    node.told(&["install", "--accept-unknown", "podman"], 0);
+    node.run_expecting(&["install", "--accept-unknown", "podman"], 0);
     assert!(node.inventory().contains(&("p1".into(), "old".into())));
 }
 
@@ -268,14 +268,14 @@ fn an_attachment_of_an_unknown_network_needs_a_word() {
 fn attachments_through_us_are_never_listed() {
     use base64::Engine;
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     let conf = base64::engine::general_purpose::STANDARD.encode(node.read("net.d/01-crossfade.conflist"));
     let mut cached = node.json("cache/oldnet-c1-eth0");
     cached["config"] = conf.into();
     cached["containerId"] = "c9".into();
     node.write("cache/oldnet-c9-eth0", &cached.to_string());
-    let told = node.told(&["install"], 0);
-    assert!(changes(&told)[0].starts_with("keep"), "{told}");
+    let text = node.run_expecting(&["install"], 0);
+    assert!(changes(&text)[0].starts_with("keep"), "{text}");
     assert!(!node.inventory().iter().any(|(id, _)| id == "c9"));
 }
 
@@ -289,10 +289,10 @@ fn a_meta_plugin_that_delegates_to_us_may_sort_first() {
     let multus =
         node.read("cache/oldnet-c1-eth0").replace("\"c1\"", "\"m1\"").replace("\"oldnet\"", "\"multus\"");
     node.write("cache/multus-m1-eth0", &multus);
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     assert_eq!(node.read("state/name"), "oldnet\n", "ours is the name of the network behind it");
     assert!(!node.inventory().iter().any(|(id, _)| id == "m1"), "a meta-plugin keeps its own records");
-    node.told(&["status"], 0);
+    node.run_expecting(&["status"], 0);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn a_plugin_in_use_is_replaced() {
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("runs");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     drop(running.stdin.take());
     assert!(running.wait().expect("ends").success(), "the running one is another file");
     assert_eq!(node.read("bin/crossfade"), node.read("package/crossfade"));
@@ -359,25 +359,25 @@ fn a_plugin_in_use_is_replaced() {
 #[test]
 fn status_counts_both_kinds() {
     let node = Node::new("bridge");
-    let told = node.document(&["status"], 3);
+    let text = node.document(&["status"], 3);
     assert!(
-        told["problems"][0]["fix"].as_str().expect("fix").contains("crossfade-bootstrap install"),
-        "{told}"
+        text["problems"][0]["fix"].as_str().expect("fix").contains("crossfade-bootstrap install"),
+        "{text}"
     );
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     node.attach("c9", now(), &["10-old.conflist", "20-new.conflist"]);
-    let told = node.document(&["status"], 0);
-    assert_eq!(told["phase"], "old");
+    let text = node.document(&["status"], 0);
+    assert_eq!(text["phase"], "old");
     assert_eq!(
-        told["networks"],
+        text["networks"],
         json!({"oldnet":{"records":1,"inventory":2},"newnet":{"records":1,"inventory":0}})
     );
-    assert_eq!((&told["pendingDels"], &told["ledgerLines"]), (&json!(0), &json!(0)));
-    assert_eq!(told["attached"], json!({"old": 2, "both-old": 1}));
-    assert_eq!((&told["mints"], &told["follows"]), (&json!(["old"]), &json!([])));
-    assert!(told["base"].as_str().is_some_and(|base| base.len() == 64), "{told}");
+    assert_eq!((&text["pendingDels"], &text["ledgerLines"]), (&json!(0), &json!(0)));
+    assert_eq!(text["attached"], json!({"old": 2, "both-old": 1}));
+    assert_eq!((&text["mints"], &text["follows"]), (&json!(["old"]), &json!([])));
+    assert!(text["base"].as_str().is_some_and(|base| base.len() == 64), "{text}");
     node.write("net.d/00-a.conflist", &node.read("net.d/20-new.conflist"));
-    assert!(node.told(&["status"], 3).contains("00-a.conflist sorts before"));
+    assert!(node.run_expecting(&["status"], 3).contains("00-a.conflist sorts before"));
     let listed = node.document(&["attachments"], 0);
     let lines = listed["attachments"].as_array().expect("list");
     let ours = lines.iter().find(|line| line["containerID"] == key("c9").container_id).expect("ours");

@@ -86,7 +86,7 @@ impl Tree {
     }
 
     /// Runs what must end with `status`.
-    pub(crate) fn told(&self, arguments: &[&str], status: i32) -> String {
+    pub(crate) fn run_expecting(&self, arguments: &[&str], status: i32) -> String {
         let run = self.run(arguments);
         assert_eq!(run.status, status, "{arguments:?}: {}{}", run.out, run.err);
         run.out + &run.err
@@ -141,17 +141,17 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Compares with the file that was reviewed; `UPDATE_GOLDEN=1` writes it anew.
-pub(crate) fn golden(family: &str, file: &str, told: Option<&str>) -> Option<String> {
+pub(crate) fn golden(family: &str, file: &str, answer: Option<&str>) -> Option<String> {
     let path = fixtures().join(family).join("expected").join(file);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(path.parent().expect("expected")).expect("directory");
-        match told {
+        match answer {
             Some(text) => fs::write(&path, text).expect("golden"),
             None => drop(fs::remove_file(&path)),
         }
     }
     let wanted = fs::read_to_string(&path).ok();
-    (wanted.as_deref() != told).then(|| format!("{}:\n{}", path.display(), told.unwrap_or("(nothing)")))
+    (wanted.as_deref() != answer).then(|| format!("{}:\n{}", path.display(), answer.unwrap_or("(nothing)")))
 }
 
 #[test]
@@ -159,13 +159,13 @@ fn every_family_is_told_what_was_reviewed() {
     let mut wrong = Vec::new();
     for family in FAMILIES {
         let tree = Tree::new(family);
-        let said = tree.generate();
+        let message = tree.generate();
         let drop_in = |unit: &str| tree.read(&format!("run/systemd/generator/{unit}.d/zz-crossfade.conf"));
-        let kubelet = drop_in("kubelet.service").or((!said.is_empty()).then_some(said));
+        let kubelet = drop_in("kubelet.service").or((!message.is_empty()).then_some(message));
         wrong.extend(golden(family, "generated-kubelet.conf", kubelet.as_deref()));
         let runtime = drop_in("containerd.service").or_else(|| drop_in("crio.service"));
         wrong.extend(golden(family, "generated-runtime.conf", runtime.as_deref()));
-        tree.told(&["unit", "render"], 0);
+        tree.run_expecting(&["unit", "render"], 0);
         wrong.extend(golden(family, "kubelet.env", tree.read("run/crossfade/kubelet.env").as_deref()));
         let check = tree.run(&["unit", "render", "--check"]);
         wrong.extend(golden(
@@ -189,7 +189,7 @@ fn a_second_start_changes_nothing() {
     for family in FAMILIES {
         let tree = Tree::new(family);
         tree.generate();
-        tree.told(&["unit", "render"], 0);
+        tree.run_expecting(&["unit", "render"], 0);
         let file = tree.path("run/crossfade/kubelet.env");
         let print = || {
             let meta = std::os::unix::fs::MetadataExt::ino(&file.metadata().expect("there"));
@@ -197,7 +197,7 @@ fn a_second_start_changes_nothing() {
         };
         let first = print();
         tree.generate();
-        assert!(tree.told(&["unit", "render"], 0).starts_with("keep "), "{family}");
+        assert!(tree.run_expecting(&["unit", "render"], 0).starts_with("keep "), "{family}");
         assert_eq!(print(), first, "{family}");
     }
 }
@@ -206,7 +206,7 @@ fn a_second_start_changes_nothing() {
 #[test]
 fn karpenter_s_taint_is_never_lost() {
     let tree = Tree::new("eks-al2023-karpenter");
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     let file = tree.read("run/crossfade/kubelet.env").expect("written");
     for taint in [
         "karpenter.sh/unregistered:NoExecute",

@@ -72,12 +72,12 @@ fn it_holds_the_runtime_in_private_mode_and_never_in_shared_mode() {
         make(&tree);
         tree.write(ENV, "CROSSFADE_RUNTIME_ARGS=of an earlier start\n");
         let run = tree.run(&["unit", "render", "--runtime"]);
-        let told = run.out + &run.err;
-        assert_eq!(run.status, status, "{what}: {told}");
-        assert!(told.contains("lables"), "{what}: what is wrong is not said: {told}");
-        assert_eq!(tree.has(ENV), status != 0, "{what}: {told}");
+        let text = run.out + &run.err;
+        assert_eq!(run.status, status, "{what}: {text}");
+        assert!(text.contains("lables"), "{what}: what is wrong is not said: {text}");
+        assert_eq!(tree.has(ENV), status != 0, "{what}: {text}");
         // kubelet waits in every mode, and says why.
-        assert!(tree.told(&["unit", "gate", "--dry-run"], 78).contains("lables"), "{what}");
+        assert!(tree.run_expecting(&["unit", "gate", "--dry-run"], 78).contains("lables"), "{what}");
     }
 }
 
@@ -87,25 +87,27 @@ fn what_others_could_have_written_names_no_mode() {
     remembered(&tree, "private");
     tree.node(r#""confDir": "shared""#);
     mode(&tree.path("etc/crossfade/node.json"), 0o666);
-    assert!(tree.told(&["unit", "render", "--runtime"], 78).contains("chmod"));
+    assert!(tree.run_expecting(&["unit", "render", "--runtime"], 78).contains("chmod"));
 }
 
 #[test]
 fn every_boot_remembers_its_mode() {
     let tree = Tree::new();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(tree.json("var/lib/crossfade/boot.json")["confDir"], "shared");
     tree.boots("two");
     tree.node(BROKEN);
-    tree.told(&["unit", "boot"], 78);
-    assert!(tree.told(&["unit", "render", "--runtime"], 0).contains("the last boot was in this mode"));
+    tree.run_expecting(&["unit", "boot"], 78);
+    assert!(
+        tree.run_expecting(&["unit", "render", "--runtime"], 0).contains("the last boot was in this mode")
+    );
 }
 
 #[test]
 fn what_cannot_be_taken_away_keeps_no_runtime_from_starting_in_shared_mode() {
     let tree = Tree::new();
     fs::create_dir_all(tree.path(ENV)).expect("a directory in its place");
-    assert!(tree.told(&["unit", "render", "--runtime"], 0).contains("runtime.env"));
+    assert!(tree.run_expecting(&["unit", "render", "--runtime"], 0).contains("runtime.env"));
 }
 
 /// A node whose runtime is k3s' by a node.json that has a mistake elsewhere.
@@ -127,9 +129,9 @@ fn switching_off_finds_the_conf_of_the_runtime_that_a_broken_one_names() {
     let conf = json!({"cniVersion": "1.0.0", "name": "oldnet", "plugins": [{"type": "crossfade"}]});
     tree.write(OF_K3S, &conf.to_string());
     tree.write("etc/crossfade/disabled", "");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(!tree.has(OF_K3S), "{told}");
-    assert!(told.contains("lables"), "nothing says that the file is broken: {told}");
+    let text = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(!tree.has(OF_K3S), "{text}");
+    assert!(text.contains("lables"), "nothing says that the file is broken: {text}");
 }
 
 #[test]
@@ -138,7 +140,7 @@ fn no_drop_in_of_private_mode_stays_where_a_broken_one_names_the_runtime() {
     let tree = unusual();
     remembered(&tree, "shared");
     tree.write(DROP_IN, "version = 3\n");
-    tree.told(&["unit", "render", "--runtime"], 0);
+    tree.run_expecting(&["unit", "render", "--runtime"], 0);
     assert!(!tree.has(DROP_IN), "the next start of the runtime would read Crossfade's directory");
 }
 
@@ -146,14 +148,14 @@ fn no_drop_in_of_private_mode_stays_where_a_broken_one_names_the_runtime() {
 fn watch_writes_no_conf_into_the_agents_directory_of_a_private_node() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "calico", "bridge");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     // It went over to private mode since, and its conf with it.
     fs::remove_file(tree.path(OURS)).expect("not there");
     remembered(&tree, "private");
     tree.node(BROKEN);
-    let told = tree.run(&["unit", "watch", "--once", "--dry-run"]);
-    let told = told.out + &told.err;
-    assert!(told.contains("lables") && !told.contains(OURS), "{told}");
+    let text = tree.run(&["unit", "watch", "--once", "--dry-run"]);
+    let text = text.out + &text.err;
+    assert!(text.contains("lables") && !text.contains(OURS), "{text}");
 }
 
 /// Every command that acts on node.json, or on what it decides: which directories are in use.
@@ -179,9 +181,9 @@ fn no_command_guesses_what_a_broken_one_was_to_say() {
             tree.node(BROKEN);
             let before = tree.files();
             let run = tree.run(command);
-            let told = run.out + &run.err;
-            assert_eq!(run.status, 78, "{command:?}, remembered as {known}: {told}");
-            assert!(told.contains("node.json") && told.contains("lables"), "{command:?}: {told}");
+            let text = run.out + &run.err;
+            assert_eq!(run.status, 78, "{command:?}, remembered as {known}: {text}");
+            assert!(text.contains("node.json") && text.contains("lables"), "{command:?}: {text}");
             assert_eq!(tree.files(), before, "{command:?} changed something");
         }
     }
@@ -200,8 +202,8 @@ fn the_generator_says_that_it_is_broken_and_continues_units_of_the_usual_names()
     assert!(well.status.success() && tree.has("well/kubelet.service.d/zz-crossfade.conf"), "{well:?}");
     tree.node(BROKEN);
     let broken = generate("broken");
-    let said = String::from_utf8_lossy(&broken.stderr);
-    assert_eq!(broken.status.code(), Some(78), "{said}");
-    assert!(said.contains("node.json") && said.contains("lables"), "{said}");
-    assert!(tree.has("broken/kubelet.service.d/zz-crossfade.conf"), "{said}");
+    let message = String::from_utf8_lossy(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(78), "{message}");
+    assert!(message.contains("node.json") && message.contains("lables"), "{message}");
+    assert!(tree.has("broken/kubelet.service.d/zz-crossfade.conf"), "{message}");
 }

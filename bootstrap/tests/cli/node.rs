@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// Runs what must end with `status`.
-    pub(crate) fn told(&self, arguments: &[&str], status: i32) -> String {
+    pub(crate) fn run_expecting(&self, arguments: &[&str], status: i32) -> String {
         let run = self.run(arguments);
         assert_eq!(run.status, status, "{arguments:?}: {}{}", run.out, run.err);
         run.out + &run.err
@@ -136,7 +136,7 @@ impl Node {
     pub(crate) fn document(&self, arguments: &[&str], status: i32) -> Value {
         let mut all = arguments.to_vec();
         all.extend(["--output", "json"]);
-        let told = self.told(&all, status);
+        let told = self.run_expecting(&all, status);
         let document: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{told}: {e}"));
         assert_eq!(document["version"], 1, "{document}");
         document

@@ -91,9 +91,9 @@ fn a_pod_looks_on_while_the_unit_runs_and_ends_when_it_is_started() {
     assert!(!tree.has(OURS) && !tree.has("run/crossfade/status.json"), "it did the work");
     fs::remove_file(tree.path(UNIT)).expect("stopped");
     until("the pod's turn", || pod.writes(&tree));
-    let said = status(&tree);
-    assert_eq!((&said["ready"], &said["reason"]), (&json!(true), &json!("NetworkReady")));
-    assert!(said["findings"].to_string().contains("watch runs in a pod"), "{said:#}");
+    let text = status(&tree);
+    assert_eq!((&text["ready"], &text["reason"]), (&json!(true), &json!("NetworkReady")));
+    assert!(text["findings"].to_string().contains("watch runs in a pod"), "{text:#}");
     assert!(tree.has(OURS));
     // What wakes it soon; else it looks every 20 seconds.
     tree.write(UNIT, "");

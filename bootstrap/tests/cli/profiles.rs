@@ -18,7 +18,7 @@ fn profile(name: &str, file: &str) -> String {
 
 /// What `boot` writes into a policy that says nothing of readiness.
 fn ready(tree: &Tree) -> Value {
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     tree.json("etc/crossfade/policy.json")["networks"]["new"]["ready"].clone()
 }
 
@@ -26,9 +26,9 @@ fn ready(tree: &Tree) -> Value {
 fn a_network_may_have_a_profile_that_only_this_node_knows() {
     let tree = Tree::new();
     tree.policy(&format!(r#""new": {{"profile": "house", {NETWORK}}}"#));
-    assert!(tree.told(&["policy", "check"], 78).contains(r#"no CNI is known as "house""#));
+    assert!(tree.run_expecting(&["policy", "check"], 78).contains(r#"no CNI is known as "house""#));
     tree.write("usr/lib/crossfade/profiles/house.json", &profile("house", "/run/house/up"));
-    tree.told(&["policy", "check"], 0);
+    tree.run_expecting(&["policy", "check"], 0);
     assert_eq!(ready(&tree), json!([{ "file": "/run/house/up" }]));
 }
 
@@ -53,7 +53,7 @@ fn a_profile_that_cannot_be_used_stops_what_would_go_by_it_and_nothing_else() {
     let tree = Tree::new();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     tree.write("etc/crossfade/profiles/flannel.json", "{");
-    tree.told(&["policy", "check"], 0);
+    tree.run_expecting(&["policy", "check"], 0);
     tree.write("etc/crossfade/profiles/calico.json", &profile("other", "/run/up"));
     let before = tree.files();
     let why = "etc/crossfade/profiles/calico.json: name: expected \"calico\"";
@@ -62,9 +62,9 @@ fn a_profile_that_cannot_be_used_stops_what_would_go_by_it_and_nothing_else() {
         (&["unit", "boot"], 78),
         (&["unit", "watch", "--once", "--dry-run"], 3),
     ] {
-        let told = tree.told(arguments, status);
-        assert!(told.contains(why), "{arguments:?}: {told}");
+        let output = tree.run_expecting(arguments, status);
+        assert!(output.contains(why), "{arguments:?}: {output}");
     }
-    assert!(tree.told(&["attachments"], 0).contains("attached no pod"));
+    assert!(tree.run_expecting(&["attachments"], 0).contains("attached no pod"));
     assert_eq!(tree.files(), before);
 }

@@ -165,8 +165,8 @@ fn install_is_for_a_node_that_runs_and_not_for_an_image() {
         r#"{"cniVersion":"1.0.0","name":"old","plugins":[{"type":"ptp"}]}"#,
     );
     let before = tree.files();
-    let told = tree.told(&["install"], 2);
-    assert!(told.contains("bake") && told.contains("--host"), "{told}");
+    let answer = tree.run_expecting(&["install"], 2);
+    assert!(answer.contains("bake") && answer.contains("--host"), "{answer}");
     assert_eq!(tree.files(), before);
 }
 
@@ -197,8 +197,8 @@ fn all_findings_are_told_at_once() {
         .collect();
     assert_eq!(together.len(), 4);
     together.iter().for_each(|case| prepare(&node, case));
-    let told = node.document(&["install"], 3);
-    let findings: Vec<String> = told["problems"]
+    let answer = node.document(&["install"], 3);
+    let findings: Vec<String> = answer["problems"]
         .as_array()
         .expect("findings")
         .iter()
@@ -213,21 +213,24 @@ fn all_findings_are_told_at_once() {
 fn the_other_network_may_come_later_but_not_the_attached_one() {
     let node = Node::new("bridge");
     fs::remove_file(node.path("bin/ptp")).expect("remove");
-    assert!(node.told(&["install"], 0).contains("note: network new: plugin \"ptp\""));
+    assert!(node.run_expecting(&["install"], 0).contains("note: network new: plugin \"ptp\""));
     node.policy(|policy| policy["attach"] = "both".into());
-    assert!(node.told(&["install"], 3).contains("network new: plugin \"ptp\""));
+    assert!(node.run_expecting(&["install"], 3).contains("network new: plugin \"ptp\""));
     node.policy(|policy| {
         policy["attach"] = "old".into();
         policy.insert("rules".into(), json!([{"namespace": "x", "attach": "new"}]));
     });
-    assert!(node.told(&["install"], 3).contains("network new: plugin \"ptp\""), "a rule attaches it, too");
+    assert!(
+        node.run_expecting(&["install"], 3).contains("network new: plugin \"ptp\""),
+        "a rule attaches it, too"
+    );
 }
 
 #[test]
 fn private_mode_is_not_for_a_running_node() {
     let node = Node::new("bridge");
-    let told = node.told(&["install", "--mode", "private"], 3);
-    assert!(told.contains("install in shared mode; then set confDir to private"), "{told}");
+    let answer = node.run_expecting(&["install", "--mode", "private"], 3);
+    assert!(answer.contains("install in shared mode; then set confDir to private"), "{answer}");
 }
 
 #[test]
@@ -262,13 +265,16 @@ fn a_runtime_that_is_not_there_is_a_finding_and_nothing_is_touched() {
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
     let before = node.files();
-    let (status, told) = install("unix:///nonexistent/r.sock", true);
-    assert!(status == Some(3) && told.contains("no runtime listens at unix:///nonexistent/r.sock"), "{told}");
-    let (status, told) = install("none", false);
-    assert!(status == Some(3) && told.contains("name it with --bin-dir"), "{told}");
+    let (status, answer) = install("unix:///nonexistent/r.sock", true);
+    assert!(
+        status == Some(3) && answer.contains("no runtime listens at unix:///nonexistent/r.sock"),
+        "{answer}"
+    );
+    let (status, answer) = install("none", false);
+    assert!(status == Some(3) && answer.contains("name it with --bin-dir"), "{answer}");
     assert_eq!(node.files(), before);
-    let (status, told) = install("none", true);
-    assert_eq!(status, Some(0), "{told}");
+    let (status, answer) = install("none", true);
+    assert_eq!(status, Some(0), "{answer}");
 }
 
 #[test]

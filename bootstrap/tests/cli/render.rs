@@ -14,15 +14,15 @@ fn node(tree: &Tree, rest: &str) {
 #[test]
 fn a_dry_run_prints_the_very_change_and_makes_none() {
     let tree = Tree::new("kubeadm-deb");
-    let planned = tree.told(&["unit", "render", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "render", "--dry-run"], 0);
     assert_eq!(tree.read(ENV), None);
-    assert_eq!(planned, tree.told(&["unit", "render"], 0));
+    assert_eq!(planned, tree.run_expecting(&["unit", "render"], 0));
     assert!(
         planned.starts_with("write    @ROOT@/run/crossfade/kubelet.env  (missing; --node-labels="),
         "{planned}"
     );
     let document: Value =
-        serde_json::from_str(&tree.told(&["unit", "render", "--output", "json"], 0)).expect("JSON");
+        serde_json::from_str(&tree.run_expecting(&["unit", "render", "--output", "json"], 0)).expect("JSON");
     assert_eq!(
         (&document["version"], &document["changes"][0]["action"]),
         (&1.into(), &"keep".into()),
@@ -49,12 +49,12 @@ fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
         names
     };
     // With a flag of another author, which wins over every file, there is no way around ours.
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert!(tree.read(ENV).expect("written").contains("--register-with-taints=") && files().is_empty());
     tree.replace(ENVIRONMENT, " --register-with-taints=example.com/startup:NoSchedule", "");
-    let planned = tree.told(&["unit", "render", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "render", "--dry-run"], 0);
     assert!(files().is_empty());
-    assert_eq!(tree.told(&["unit", "render"], 0), planned);
+    assert_eq!(tree.run_expecting(&["unit", "render"], 0), planned);
     let env = tree.read(ENV).expect("written");
     assert!(
         !env.contains("--register-with-taints")
@@ -67,7 +67,7 @@ fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
     let ours = format!("{DIR}/zz-crossfade.conf");
     assert_eq!(taints(&ours), ["karpenter.sh/unregistered", "node.cilium.io/agent-not-ready"]);
     assert!(
-        tree.told(&["unit", "render"], 0).lines().all(|line| !line.starts_with("write")),
+        tree.run_expecting(&["unit", "render"], 0).lines().all(|line| !line.starts_with("write")),
         "a second start writes again"
     );
     // A drop-in that is the last of its directory is not after ours.
@@ -75,21 +75,21 @@ fn taints_are_the_last_file_of_a_directory_where_kubelet_reads_one() {
         "etc/kubernetes/kubelet/config.json.d/zzz.conf",
         r#"{"kind": "KubeletConfiguration", "registerWithTaints": [{"key": "late", "effect": "NoExecute"}]}"#,
     );
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert_eq!(files(), ["0000-40-nodeadm.conf", "0001-zzz.conf", "zz-crossfade.conf"]);
     assert_eq!(taints(&ours), ["karpenter.sh/unregistered", "late", "node.cilium.io/agent-not-ready"]);
     tree.remove(theirs);
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert_eq!(files(), ["0000-zzz.conf", "zz-crossfade.conf"], "a copy outlives its original");
     // Nothing of it outlives what says it.
     node(&tree, r#""labels":{"a":"b"}"#);
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert!(files().is_empty() && tree.read(ENV).expect("written").ends_with("=--node-labels=a=b\n"));
     node(&tree, r#""taints":[{"key":"a","effect":"NoSchedule"}]"#);
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert_eq!(files().len(), 2);
     tree.write("etc/crossfade/disabled", "");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(files().is_empty() && tree.read(ENV).is_none(), "switched off");
 }
 
@@ -100,19 +100,19 @@ fn switched_off_or_with_nothing_to_say_the_file_goes() {
         (r#""labels":{"a":"b"},"kubelet":{"register":false}"#, "register: false"),
     ] {
         let tree = Tree::new("kubeadm-deb");
-        tree.told(&["unit", "render"], 0);
+        tree.run_expecting(&["unit", "render"], 0);
         node(&tree, change);
-        let told = tree.told(&["unit", "render"], 0);
-        assert!(told.starts_with("remove ") && told.contains(word), "{told}");
+        let answer = tree.run_expecting(&["unit", "render"], 0);
+        assert!(answer.starts_with("remove ") && answer.contains(word), "{answer}");
         assert_eq!(tree.read(ENV), None);
-        assert!(tree.told(&["unit", "render"], 0).starts_with("keep "));
+        assert!(tree.run_expecting(&["unit", "render"], 0).starts_with("keep "));
     }
     let tree = Tree::new("kubeadm-deb");
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     // Off is off, also where nothing else can be read.
     tree.write(NODE, "broken");
     tree.write("etc/crossfade/disabled", "");
-    assert!(tree.told(&["unit", "render"], 0).contains("switched off"));
+    assert!(tree.run_expecting(&["unit", "render"], 0).contains("switched off"));
     assert_eq!(tree.read(ENV), None);
     assert_eq!(tree.generate(), "");
     assert_eq!(tree.read("run/systemd/generator/kubelet.service.d/zz-crossfade.conf"), None);
@@ -123,19 +123,19 @@ fn a_node_whose_gate_gave_up_says_so_while_it_is_unfit() {
     let tree = Tree::new("kubeadm-deb");
     let unfit = ",crossfade/unfit:NoSchedule";
     tree.write("run/crossfade/unfit", "");
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     let file = tree.read(ENV).expect("written");
     assert!(
         file.trim_end().ends_with(unfit) && file.contains("uninitialized:NoSchedule,node.cilium.io"),
         "{file}"
     );
     tree.remove("run/crossfade/unfit");
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     assert!(tree.read(ENV).is_some_and(|file| !file.contains("unfit")));
     // Also where labels and taints are left to a fragment: pods must not be drawn to it.
     node(&tree, r#""labels":{"a":"b"},"kubelet":{"register":false}"#);
     tree.write("run/crossfade/unfit", "");
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     let file = tree.read(ENV).expect("written");
     assert!(file.contains(unfit) && !file.contains("node-labels"), "{file}");
 }
@@ -167,8 +167,8 @@ fn without_every_source_nothing_is_rendered() {
     ] {
         let tree = Tree::new(family);
         change(&tree);
-        let told = tree.told(&["unit", "render"], status);
-        assert!(told.contains(words), "{family}: {told}");
+        let answer = tree.run_expecting(&["unit", "render"], status);
+        assert!(answer.contains(words), "{family}: {answer}");
         assert_eq!(tree.read(ENV), None, "{family}");
         // Who adds no taint needs to know no taint.
         node(&tree, r#""labels":{"a":"b"}"#);
@@ -191,18 +191,18 @@ fn what_kubelet_or_the_api_server_refuses_is_refused_here() {
     ] {
         let tree = Tree::new("kubeadm-deb");
         node(&tree, change);
-        assert!(tree.told(&["unit", "render", "--check"], 3).contains(words), "{change}");
-        assert!(tree.told(&["unit", "render"], 78).contains(words), "{change}");
+        assert!(tree.run_expecting(&["unit", "render", "--check"], 3).contains(words), "{change}");
+        assert!(tree.run_expecting(&["unit", "render"], 78).contains(words), "{change}");
         assert_eq!(tree.read(ENV), None);
     }
     let tree = Tree::new("kubeadm-deb");
     node(&tree, r#""taints":[{"key":"a","effect":"Never"}]"#);
-    assert!(tree.told(&["unit", "render", "--check"], 78).contains("taints[0].effect"));
+    assert!(tree.run_expecting(&["unit", "render", "--check"], 78).contains("taints[0].effect"));
 }
 
 #[test]
 fn a_check_names_everything_that_stands_in_the_way() {
-    let good = |tree: &Tree| tree.told(&["unit", "render", "--check"], 0);
+    let good = |tree: &Tree| tree.run_expecting(&["unit", "render", "--check"], 0);
     let tree = Tree::new("kubeadm-deb");
     assert!(good(&tree).starts_with("Crossfade adds to kubelet's command line: --node-labels="));
     for (change, words) in [
@@ -259,8 +259,8 @@ fn a_check_names_everything_that_stands_in_the_way() {
     ] {
         let tree = Tree::new("kubeadm-deb");
         change(&tree);
-        let told = tree.told(&["unit", "render", "--check"], 3);
-        assert!(told.contains(words), "{words}: {told}");
+        let answer = tree.run_expecting(&["unit", "render", "--check"], 3);
+        assert!(answer.contains(words), "{words}: {answer}");
     }
     // An image in which kubelet's own files are yet to come.
     tree.remove("var/lib/kubelet/config.yaml");
@@ -272,16 +272,17 @@ fn a_check_names_everything_that_stands_in_the_way() {
 #[test]
 fn fragments_are_made_from_node_json() {
     let tree = Tree::new("plain-bare");
-    let told = tree.told(&["unit", "render", "--print", "k3s"], 0);
-    assert!(told.contains("node-taint+:\n- node.cilium.io/agent-not-ready=:NoExecute\n"), "{told}");
-    let document: Value =
-        serde_json::from_str(&tree.told(&["unit", "render", "--print", "talos", "--output", "json"], 0))
-            .expect("JSON");
+    let answer = tree.run_expecting(&["unit", "render", "--print", "k3s"], 0);
+    assert!(answer.contains("node-taint+:\n- node.cilium.io/agent-not-ready=:NoExecute\n"), "{answer}");
+    let document: Value = serde_json::from_str(
+        &tree.run_expecting(&["unit", "render", "--print", "talos", "--output", "json"], 0),
+    )
+    .expect("JSON");
     assert_eq!(document["format"], "yaml", "{document}");
-    assert!(tree.told(&["unit", "render", "--print", "nomad"], 2).contains("karpenter"));
+    assert!(tree.run_expecting(&["unit", "render", "--print", "nomad"], 2).contains("karpenter"));
     node(&tree, r#""labels":{"k8s.io/a":"b"}"#);
     assert!(
-        tree.told(&["unit", "render", "--print", "k3s"], 78).contains("k8s.io/a"),
+        tree.run_expecting(&["unit", "render", "--print", "k3s"], 78).contains("k8s.io/a"),
         "no fragment of what would be refused"
     );
 }
@@ -295,7 +296,7 @@ fn a_unit_of_another_name_is_told_as_well() {
     )
     .expect("rename");
     node(&tree, r#""labels":{"a":"b"},"kubelet":{"unit":"own-kubelet.service"}"#);
-    assert!(tree.told(&["unit", "render", "--check"], 0).contains("--node-labels=a=b"));
+    assert!(tree.run_expecting(&["unit", "render", "--check"], 0).contains("--node-labels=a=b"));
     tree.generate();
     let dir = "run/systemd/generator/own-kubelet.service.d";
     assert!(
@@ -314,9 +315,9 @@ fn what_we_said_before_is_no_source() {
         "kubelet --config",
         "kubelet $CROSSFADE_KUBELET_ARGS --config",
     );
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     node(&tree, r#""taints":[{"key":"other","effect":"NoSchedule"}]"#);
-    tree.told(&["unit", "render"], 0);
+    tree.run_expecting(&["unit", "render"], 0);
     let file = tree.read(ENV).expect("written");
     assert!(file.ends_with("=--register-with-taints=dedicated=db:NoSchedule,other:NoSchedule\n"), "{file}");
 }

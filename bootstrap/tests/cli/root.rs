@@ -238,7 +238,7 @@ fn selftest_follows_no_link_out_of_its_tree() {
 /// The links that a node would follow are followed, and what they lead to is what the node will find there.
 #[test]
 fn a_link_leads_where_it_leads_on_the_node() {
-    let baked = |tree: &Tree| tree.told(&[&BAKE[..], &["--mode", "shared"]].concat(), 0);
+    let baked = |tree: &Tree| tree.run_expecting(&[&BAKE[..], &["--mode", "shared"]].concat(), 0);
     for target in ["/data/crossfade", "../../data/crossfade", "../../../../../../data/crossfade"] {
         let tree = Tree::new();
         fs::remove_file(tree.path("etc/crossfade/policy.json")).expect("policy");
@@ -248,7 +248,7 @@ fn a_link_leads_where_it_leads_on_the_node() {
         baked(&tree);
         assert!(tree.has("data/crossfade/policy.json") && tree.has("data/crossfade/node.json"), "{target}");
         assert!(tree.path("usr/lib/crossfade").is_symlink(), "{target}");
-        let explained = tree.told(&["image", "explain"], 0);
+        let explained = tree.run_expecting(&["image", "explain"], 0);
         assert!(explained.contains("phase new"), "{target}: {explained}");
         assert!(baked(&tree).lines().all(|line| !line.starts_with("write")), "{target}: it is there already");
     }
@@ -270,6 +270,6 @@ fn links_that_lead_round_in_a_circle_are_an_error() {
     fs::create_dir_all(tree.path("usr/lib")).expect("directory");
     symlink("/usr/lib/other", tree.path("usr/lib/crossfade")).expect("link");
     symlink("/usr/lib/crossfade", tree.path("usr/lib/other")).expect("link");
-    let told = tree.told(&BAKE, 1);
-    assert!(told.contains("lead round in a circle"), "{told}");
+    let output = tree.run_expecting(&BAKE, 1);
+    assert!(output.contains("lead round in a circle"), "{output}");
 }

@@ -20,7 +20,7 @@ const CLEAN: &str = "nothing is in the way of an image";
 fn document(tree: &Tree, arguments: &[&str], status: i32) -> Value {
     let mut all = arguments.to_vec();
     all.extend(["--output", "json"]);
-    let told = tree.told(&all, status);
+    let told = tree.run_expecting(&all, status);
     let document: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{told}: {e}"));
     assert_eq!(document["version"], 1, "{document}");
     document
@@ -37,7 +37,7 @@ fn an_image_as_it_should_be_is_sealed_already() {
     let before = tree.files();
     for arguments in [&["image", "seal"][..], &["image", "seal", "--check"], &["image", "seal", "--dry-run"]]
     {
-        assert_eq!(tree.told(arguments, 0), format!("note: {CLEAN}\n"), "{arguments:?}");
+        assert_eq!(tree.run_expecting(arguments, 0), format!("note: {CLEAN}\n"), "{arguments:?}");
     }
     let told = document(&tree, &["image", "seal", "--check"], 0);
     assert_eq!(
@@ -57,30 +57,30 @@ fn what_a_used_machine_generated_is_removed_and_nothing_else() {
     for (path, target) in DIRT {
         assert!(targets.contains(&target), "{path}: {targets:?}");
     }
-    let planned = tree.told(&["image", "seal", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["image", "seal", "--dry-run"], 0);
     assert!(planned.contains("remove   /var/lib/cni/networks/cbr0  (leases"), "{planned}");
     assert!(planned.contains("; 2 files)") && planned.contains("empty    /etc/machine-id  ("), "{planned}");
     assert_eq!(manifest(&tree), before, "nothing is changed by looking");
 
     let inode = tree.path("etc/machine-id").metadata().expect("machine-id").ino();
-    let done = tree.told(&["image", "seal"], 0);
+    let done = tree.run_expecting(&["image", "seal"], 0);
     assert_eq!(done, planned, "a dry run says what is done");
     assert_eq!(manifest(&tree), clean);
     assert_eq!(tree.path("etc/machine-id").metadata().expect("machine-id").ino(), inode);
 
-    assert_eq!(tree.told(&["image", "seal"], 0), format!("note: {CLEAN}\n"));
-    tree.told(&["image", "seal", "--check"], 0);
+    assert_eq!(tree.run_expecting(&["image", "seal"], 0), format!("note: {CLEAN}\n"));
+    tree.run_expecting(&["image", "seal", "--check"], 0);
 }
 
 #[test]
 fn a_machine_id_that_is_not_initialized_stays() {
     let tree = image();
     tree.write("etc/machine-id", "uninitialized\n");
-    tree.told(&["image", "seal", "--check"], 0);
+    tree.run_expecting(&["image", "seal", "--check"], 0);
     fs::remove_file(tree.path("etc/machine-id")).expect("remove");
-    tree.told(&["image", "seal", "--check"], 0);
+    tree.run_expecting(&["image", "seal", "--check"], 0);
     symlink("../run/machine-id", tree.path("etc/machine-id")).expect("link");
-    assert!(tree.told(&["image", "seal"], 3).contains("no regular file"));
+    assert!(tree.run_expecting(&["image", "seal"], 3).contains("no regular file"));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn what_may_stay_is_named_on_the_command_line_and_in_the_image() {
     tree.write("etc/crossfade/seal.allow", "/var/lib/cni/networks/cbr0/last_reserved_ip.0 # why not\n");
     tree.write("list", "/var/lib/cloud/*\n/nothing/of/this\n");
     let list = tree.path("list").display().to_string();
-    let done = tree.told(&["image", "seal", "--allow", "/var/crash", "--allow-file", &list], 0);
+    let done = tree.run_expecting(&["image", "seal", "--allow", "/var/crash", "--allow-file", &list], 0);
     for stays in [
         "etc/ssh/ssh_host_ed25519_key",
         "var/lib/cni/networks/cbr0/last_reserved_ip.0",
@@ -106,24 +106,25 @@ fn what_may_stay_is_named_on_the_command_line_and_in_the_image() {
         done.contains(&format!("note: nothing had to be allowed by /nothing/of/this ({list}, line 2)")),
         "{done}"
     );
-    let again = tree.told(&["image", "seal", "--check", "--allow", "/var/crash", "--allow-file", &list], 0);
+    let again =
+        tree.run_expecting(&["image", "seal", "--check", "--allow", "/var/crash", "--allow-file", &list], 0);
     assert!(changes(&again).iter().all(|line| line.starts_with("keep ")), "{again}");
 
     for (arguments, status) in
         [(["image", "seal", "--allow", "var/x"], 2), (["image", "seal", "--allow-file", "/nowhere"], 2)]
     {
         let before = tree.files();
-        tree.told(&arguments, status);
+        tree.run_expecting(&arguments, status);
         assert_eq!(tree.files(), before);
     }
     tree.write("etc/crossfade/seal.allow", "/a/../b\n");
     assert!(
-        tree.told(&["image", "seal"], 78)
+        tree.run_expecting(&["image", "seal"], 78)
             .contains("/etc/crossfade/seal.allow, line 1: expected an absolute path")
     );
     tree.write("etc/crossfade/seal.allow", "/a\n");
     mode(&tree.path("etc/crossfade/seal.allow"), 0o666);
-    assert!(tree.told(&["image", "seal"], 78).contains("writable by others"));
+    assert!(tree.run_expecting(&["image", "seal"], 78).contains("writable by others"));
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn no_link_leads_out_of_the_tree() {
     away("etc/ssh", "etc/ssh");
     away("var/lib/kubelet/pods/u1", "results");
     away("var/lib/cloud/instances", "results");
-    tree.told(&["image", "seal"], 0);
+    tree.run_expecting(&["image", "seal"], 0);
     assert_eq!(outside.files(), before);
     assert!(!tree.has("var/lib/cni/results") && !tree.has("var/lib/kubelet/pods"));
     assert!(tree.has("etc/ssh"), "what lies above stays, and nothing is found behind it");
@@ -153,7 +154,7 @@ fn a_link_within_the_tree_is_followed_as_the_node_does() {
     tree.write("data/cni/networks/cbr0/10.244.0.2", "");
     fs::remove_dir_all(tree.path("var/lib/cni")).expect("remove");
     symlink("/data/cni", tree.path("var/lib/cni")).expect("link");
-    assert!(tree.told(&["image", "seal"], 0).contains("remove   /var/lib/cni/networks/cbr0  ("));
+    assert!(tree.run_expecting(&["image", "seal"], 0).contains("remove   /var/lib/cni/networks/cbr0  ("));
     assert!(!tree.has("data/cni/networks/cbr0") && tree.has("data/cni/networks") && tree.has("var/lib/cni"));
 }
 

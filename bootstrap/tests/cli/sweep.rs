@@ -12,13 +12,13 @@ use crate::node::{Node, changes, earlier_boot, key, now};
 /// A node that is installed; its grace is 0, so that no age stands in the way.
 fn node() -> Node {
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     node
 }
 
 fn sweep(node: &Node, listed: &str) -> String {
     node.write("listed.json", listed);
-    node.told(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 0)
+    node.run_expecting(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 0)
 }
 
 fn dels(node: &Node) -> Vec<String> {
@@ -37,14 +37,14 @@ fn what_is_not_listed_is_closed_by_whoever_attached_it() {
     node.write("listed.json", listed);
     let list = node.path("listed.json").display().to_string();
     let before = node.files();
-    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.run_expecting(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert_eq!(node.files(), before);
-    let told = sweep(&node, listed);
-    assert_eq!(planned, told);
+    let output = sweep(&node, listed);
+    assert_eq!(planned, output);
     let mut closed: Vec<_> =
-        changes(&told).iter().map(|line| line.split_whitespace().nth(1).expect("id")).collect();
+        changes(&output).iter().map(|line| line.split_whitespace().nth(1).expect("id")).collect();
     closed.sort_unstable();
-    assert_eq!(closed, ["c2", "r1", "r3"], "{told}");
+    assert_eq!(closed, ["c2", "r1", "r3"], "{output}");
     let mut calls = dels(&node);
     calls.sort();
     assert_eq!(
@@ -74,14 +74,14 @@ fn what_is_young_waits_and_an_earlier_boot_does_not() {
     node.policy(|policy| policy["gc"] = json!({"graceSeconds": 600}));
     node.attach("r1", now(), &["10-old.conflist"]);
     node.attach("r2", earlier_boot(), &["10-old.conflist"]);
-    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    let output = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
     assert!(
-        told.contains(
+        output.contains(
             "wait     r1 eth0  (the runtime does not list the sandbox, but the grace period is not over"
         ),
-        "{told}"
+        "{output}"
     );
-    assert!(told.contains("close    r2 eth0"), "{told}");
+    assert!(output.contains("close    r2 eth0"), "{output}");
     assert_eq!(dels(&node), ["portmap r2 eth0", "bridge r2 eth0"]);
 }
 
@@ -90,12 +90,12 @@ fn an_owner_that_is_not_ready_is_waited_for_unless_it_is_retired() {
     let node = node();
     node.attach("r1", now(), &["20-new.conflist"]);
     let all = r#"[{"containerID":"c1"},{"containerID":"c2"}]"#;
-    let told = sweep(&node, all);
+    let output = sweep(&node, all);
     assert!(
-        told.contains(
+        output.contains(
             "wait     r1 eth0  (the runtime does not list the sandbox, but network newnet is not ready)"
         ),
-        "{told}"
+        "{output}"
     );
     assert!(dels(&node).is_empty(), "a probe does not hold");
 
@@ -107,8 +107,8 @@ fn an_owner_that_is_not_ready_is_waited_for_unless_it_is_retired() {
     node.policy(|policy| {
         policy.insert("retired".into(), json!([{"network": "new", "forceAfterSeconds": 0}]));
     });
-    let told = sweep(&node, all);
-    assert!(told.contains("close    r1 eth0") && told.contains("retired"), "{told}");
+    let output = sweep(&node, all);
+    assert!(output.contains("close    r1 eth0") && output.contains("retired"), "{output}");
     assert_eq!(dels(&node), ["ptp r1 eth0"], "the real DEL is tried first");
     assert!(node.records().is_empty());
 }
@@ -121,8 +121,8 @@ fn a_retired_network_that_fails_is_cleaned_locally() {
     node.policy(|policy| {
         policy.insert("retired".into(), json!([{"network": "new", "forceAfterSeconds": 0}]));
     });
-    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
-    assert!(told.contains("close    r1 eth0"), "{told}");
+    let output = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert!(output.contains("close    r1 eth0"), "{output}");
     assert!(node.records().is_empty());
     let status = node.document(&["status"], 0);
     assert_eq!(status["ledgerLines"], 1, "what is left is told");
@@ -135,14 +135,14 @@ fn a_del_that_fails_stays_owed() {
     node.write("bin/bridge.fails", "");
     node.write("listed.json", r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
     let list = node.path("listed.json").display().to_string();
-    let told = node.document(&["unit", "sweep", "--listed", &list], 1);
-    let outcome = told["changes"][0]["outcome"]["failed"].as_str().expect("failed");
-    assert!(outcome.contains("the agent is away"), "{told}");
+    let output = node.document(&["unit", "sweep", "--listed", &list], 1);
+    let outcome = output["changes"][0]["outcome"]["failed"].as_str().expect("failed");
+    assert!(outcome.contains("the agent is away"), "{output}");
     // The grace of this policy is over at once.
     let status = node.document(&["status"], 3);
     assert_eq!(status["pendingDels"], 1);
     assert!(status["problems"][0]["what"].to_string().contains("owed for longer than the grace"), "{status}");
-    assert!(node.told(&["attachments"], 0).contains("detaching"));
+    assert!(node.run_expecting(&["attachments"], 0).contains("detaching"));
     fs::remove_file(node.path("bin/bridge.fails")).expect("remove");
     sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
     assert_eq!(
@@ -165,8 +165,8 @@ fn what_somebody_has_in_hand_is_left_alone() {
         file
     };
     let (lock, entry) = (in_hand("r1@eth0"), in_hand("c1@eth0"));
-    let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
-    assert_eq!(told.matches(": busy").count(), 2, "{told}");
+    let output = sweep(&node, r#"[{"containerID":"c2"}]"#);
+    assert_eq!(output.matches(": busy").count(), 2, "{output}");
     assert!(dels(&node).is_empty());
     drop((lock, entry));
     sweep(&node, r#"[{"containerID":"c2"}]"#);
@@ -178,12 +178,12 @@ fn an_entry_whose_network_fails_becomes_a_record() {
     let node = node();
     node.write("bin/portmap.fails", "");
     node.write("listed.json", r#"[{"containerID":"c2"}]"#);
-    node.told(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
+    node.run_expecting(&["unit", "sweep", "--listed", &node.path("listed.json").display().to_string()], 1);
     let found = Store::new(&node.layout()).find(&key("c1")).expect("store");
     assert!(matches!(found, StoredRecord::Sound(_)), "so that it is retried as any other");
     assert_eq!(node.inventory().len(), 2, "and the entry stays until it is closed");
-    let told = node.told(&["attachments"], 0);
-    assert_eq!(told.lines().filter(|line| line.starts_with("c1 ")).count(), 1, "{told}");
+    let output = node.run_expecting(&["attachments"], 0);
+    assert_eq!(output.lines().filter(|line| line.starts_with("c1 ")).count(), 1, "{output}");
 }
 
 #[test]
@@ -196,11 +196,11 @@ fn without_a_list_nothing_is_swept() {
         (&["unit", "sweep", "--runtime-endpoint", "none"], 2),
         (&["unit", "sweep", "--listed", "/nonexistent/list"], 2),
     ] {
-        node.told(arguments, status);
+        node.run_expecting(arguments, status);
     }
     node.write("list", r#"{"containerID":"c1"}"#);
     let list = node.path("list").display().to_string();
-    assert!(node.told(&["unit", "sweep", "--listed", &list], 78).contains("expected [{"));
+    assert!(node.run_expecting(&["unit", "sweep", "--listed", &list], 78).contains("expected [{"));
     fs::remove_file(node.path("list")).expect("remove");
     assert_eq!(node.files(), before);
 }
@@ -228,8 +228,8 @@ fn abandoned_temporary_files_are_removed_and_others_are_not() {
     fs::create_dir_all(node.path("run/ready")).expect("directory");
     let others = [node.path("net.d/.tmp-agent"), shard.join(format!(".tmp-{}-0", std::process::id()))];
     ours.iter().chain(&others).for_each(|path| fs::write(path, "x").expect("write"));
-    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"},{"containerID":"r1"}]"#);
-    assert_eq!(changes(&told).len(), 4, "{told}");
+    let output = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"},{"containerID":"r1"}]"#);
+    assert_eq!(changes(&output).len(), 4, "{output}");
     assert!(ours.iter().all(|path| !path.exists()) && others.iter().all(|path| path.exists()));
 }
 
@@ -247,10 +247,10 @@ fn locks_of_killed_calls_are_removed_and_held_ones_are_not() {
     let all = r#"[{"containerID":"c1"},{"containerID":"c2"}]"#;
     let list = node.path("listed.json").display().to_string();
     fs::write(&list, all).expect("write");
-    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.run_expecting(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert!(planned.contains("gone@eth0") && locks.join("gone@eth0").exists(), "{planned}");
-    let told = sweep(&node, all);
-    assert_eq!(changes(&told).len(), 1, "{told}");
+    let output = sweep(&node, all);
+    assert_eq!(changes(&output).len(), 1, "{output}");
     let mut left: Vec<_> =
         fs::read_dir(&locks).expect("list").map(|entry| entry.expect("entry").file_name()).collect();
     left.sort();
@@ -265,8 +265,8 @@ fn a_damaged_record_is_told_and_left_for_a_del() {
     node.attach("r1", earlier_boot(), &["10-old.conflist"]);
     let shard = node.shard();
     fs::write(shard.join("r1@eth0"), "torn").expect("write");
-    let told = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
-    assert!(told.contains("is damaged") && told.contains("r1@eth0"), "{told}");
+    let output = sweep(&node, r#"[{"containerID":"c1"},{"containerID":"c2"}]"#);
+    assert!(output.contains("is damaged") && output.contains("r1@eth0"), "{output}");
     assert!(shard.join("r1@eth0").exists() && dels(&node).is_empty());
 }
 
@@ -284,15 +284,15 @@ fn a_pass_begins_behind_what_the_one_before_tried_last() {
     node.write("bin/bridge.fails", "");
     node.write("listed.json", &living(&["r1", "r2", "r4", "r5"]));
     let list = node.path("listed.json").display().to_string();
-    node.told(&["unit", "sweep", "--listed", &list], 1);
+    node.run_expecting(&["unit", "sweep", "--listed", &list], 1);
     node.write("listed.json", &living(&[]));
-    let order = |told: &str| -> Vec<String> {
-        changes(told).iter().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    let order = |output: &str| -> Vec<String> {
+        changes(output).iter().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
     };
-    let planned = node.told(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
+    let planned = node.run_expecting(&["unit", "sweep", "--listed", &list, "--dry-run"], 0);
     assert_eq!(order(&planned), ["r4", "r5", "r1", "r2", "r3"]);
-    let told = node.told(&["unit", "sweep", "--listed", &list], 1);
-    assert_eq!(order(&told), order(&planned), "a dry run is no pass");
+    let output = node.run_expecting(&["unit", "sweep", "--listed", &list], 1);
+    assert_eq!(order(&output), order(&planned), "a dry run is no pass");
 }
 
 #[test]
@@ -306,10 +306,10 @@ fn an_entry_that_the_runtime_deletes_itself_is_struck_out_without_a_del() {
     crate::node::mode(&node.path("state/inventory.json"), 0o600);
     // No plugin is needed for it: its network's conf is gone.
     fs::remove_file(node.path("net.d/10-old.conflist")).expect("remove");
-    let told = sweep(&node, r#"[{"containerID":"c2"}]"#);
+    let output = sweep(&node, r#"[{"containerID":"c2"}]"#);
     assert!(
-        told.contains("close    c1 eth0") && told.contains("the runtime has sent its DEL itself"),
-        "{told}"
+        output.contains("close    c1 eth0") && output.contains("the runtime has sent its DEL itself"),
+        "{output}"
     );
     assert!(dels(&node).is_empty(), "{:?}", node.calls());
     assert!(node.records().is_empty());

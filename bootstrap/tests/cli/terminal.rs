@@ -14,15 +14,15 @@ const FILE: &str = "\u{1b}[2J\u{9b}\u{202e}\n";
 const SHOWN: &str = r"\u{1b}";
 
 fn is_safe(what: &str, run: &Run) {
-    let said = format!("{}{}", run.out, run.err);
-    for c in said.chars().filter(|c| *c != '\n') {
+    let answer = format!("{}{}", run.out, run.err);
+    for c in answer.chars().filter(|c| *c != '\n') {
         let obeyed =
             c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2066}'..='\u{2069}');
-        assert!(!obeyed, "{what} prints {c:?}: {said:?}");
+        assert!(!obeyed, "{what} prints {c:?}: {answer:?}");
     }
     assert!(
-        !said.lines().any(|line| line == "crossfade-bootstrap: fine"),
-        "{what} lets it begin a line: {said:?}"
+        !answer.lines().any(|line| line == "crossfade-bootstrap: fine"),
+        "{what} lets it begin a line: {answer:?}"
     );
 }
 
@@ -48,7 +48,7 @@ fn on_node(node: &Node, what: &str, arguments: &[&str]) {
 #[test]
 fn records_speak_to_nobody_s_terminal() {
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     attach_pod(&node.layout(), ("c9", HOSTILE), now(), &[node.path("net.d/10-old.conflist")]);
     on_node(&node, "attachments, a record", &["attachments"]);
     is_safe("uninstall, a record", &node.run(&["uninstall"]));
@@ -61,7 +61,7 @@ fn records_speak_to_nobody_s_terminal() {
 #[test]
 fn damaged_records_and_inventories_speak_to_nobody_s_terminal() {
     let node = Node::new("bridge");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     attach(&node.layout(), "c9", now(), &[node.path("net.d/10-old.conflist")]);
     fs::write(node.shard().join(format!("{FILE}@eth0")), "torn").expect("record");
     on_node(&node, "attachments, a damaged record", &["attachments"]);
@@ -85,7 +85,7 @@ fn confs_speak_to_nobody_s_terminal() {
     node.write(&format!("net.d/00-{FILE}.conflist"), &conf.to_string());
     on_node(&node, "install, a conf's name", &["install"]);
     fs::remove_file(node.path(&format!("net.d/00-{FILE}.conflist"))).expect("conf");
-    node.told(&["install"], 0);
+    node.run_expecting(&["install"], 0);
     node.write(&format!("net.d/00-{FILE}.conflist"), &conf.to_string());
     on_node(&node, "status, a conf's name", &["status"]);
     node.write("net.d/20-new.conflist", &conf.to_string());
@@ -205,6 +205,6 @@ fn arguments_speak_to_nobody_s_terminal() {
         // The parser takes escape sequences out before we see them, but not these.
         assert!(run.status == 2 && run.err.contains(r"\u{9b}"), "{run:?}");
     }
-    assert!(tree.told(&["--help"], 0).contains("Usage: crossfade-bootstrap"));
-    assert!(tree.told(&["--version"], 0).starts_with("crossfade-bootstrap "));
+    assert!(tree.run_expecting(&["--help"], 0).contains("Usage: crossfade-bootstrap"));
+    assert!(tree.run_expecting(&["--version"], 0).starts_with("crossfade-bootstrap "));
 }

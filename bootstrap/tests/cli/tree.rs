@@ -108,7 +108,7 @@ impl Tree {
     }
 
     /// Runs what must end with `status`.
-    pub(crate) fn told(&self, arguments: &[&str], status: i32) -> String {
+    pub(crate) fn run_expecting(&self, arguments: &[&str], status: i32) -> String {
         let run = self.run(arguments);
         assert_eq!(run.status, status, "{arguments:?}: {}{}", run.out, run.err);
         run.out + &run.err

@@ -67,15 +67,15 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
     let tree = node("private");
     let before = tree.files();
-    let told = tree.told(&["unit", "watch", "--once", "--dry-run"], 3);
-    assert!(told.contains("WaitingForNetwork") && told.contains("run/probe"), "{told}");
+    let output = tree.run_expecting(&["unit", "watch", "--once", "--dry-run"], 3);
+    assert!(output.contains("WaitingForNetwork") && output.contains("run/probe"), "{output}");
     assert_eq!(tree.files(), before, "a dry run writes nothing");
-    tree.told(&["unit", "watch", "--once"], 3);
+    tree.run_expecting(&["unit", "watch", "--once"], 3);
     assert!(!tree.has(PRIVATE) && status(&tree)["conf"]["state"] == "waiting");
     tree.write("run/probe", "");
-    let planned = tree.told(&["unit", "watch", "--once", "--dry-run"], 0);
+    let planned = tree.run_expecting(&["unit", "watch", "--once", "--dry-run"], 0);
     assert!(planned.contains("write") && !tree.has(PRIVATE), "{planned}");
-    let done = tree.told(&["unit", "watch", "--once"], 0);
+    let done = tree.run_expecting(&["unit", "watch", "--once"], 0);
     assert_eq!(changes(&planned), changes(&done), "a dry run prints what an apply does");
     let conf = tree.json(PRIVATE);
     assert_eq!((&conf["name"], &conf["plugins"][0]["type"]), (&json!("crossfade"), &json!("crossfade")));
@@ -86,7 +86,7 @@ fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
     assert!(!tree.has(OURS), "nothing of ours is where agents are");
     // A network that is gone later takes nothing away.
     fs::remove_file(tree.path("run/probe")).expect("probe");
-    tree.told(&["unit", "watch", "--once"], 3);
+    tree.run_expecting(&["unit", "watch", "--once"], 3);
     assert!(tree.has(PRIVATE) && tree.has("run/crossfade/ready/oldnet"));
 }
 
@@ -94,23 +94,23 @@ fn one_round_in_private_mode_writes_our_conf_when_its_network_is_ready() {
 fn one_round_in_shared_mode_puts_our_conf_back_and_off_takes_it_away() {
     let tree = node("shared");
     tree.write("run/probe", "");
-    let told = tree.told(&["unit", "watch", "--once"], 3);
-    assert!(told.contains("never installed") && !tree.has(OURS), "{told}");
+    let output = tree.run_expecting(&["unit", "watch", "--once"], 3);
+    assert!(output.contains("never installed") && !tree.has(OURS), "{output}");
     tree.write("var/lib/crossfade/name", "oldnet\n");
-    let told = tree.told(&["unit", "watch", "--once"], 0);
-    assert!(told.contains("ConfRepaired"), "{told}");
+    let output = tree.run_expecting(&["unit", "watch", "--once"], 0);
+    assert!(output.contains("ConfRepaired"), "{output}");
     assert_eq!(tree.json(OURS)["name"], "oldnet");
     let before = tree.files();
-    tree.told(&["unit", "watch", "--once"], 0);
+    tree.run_expecting(&["unit", "watch", "--once"], 0);
     let after = tree.files();
     assert_eq!(before[OURS], after[OURS], "what is right is not written again");
     tree.write("etc/crossfade/disabled", "");
-    tree.told(&["unit", "watch", "--once"], 0);
+    tree.run_expecting(&["unit", "watch", "--once"], 0);
     assert!(!tree.has(OURS) && tree.has("etc/cni/net.d/10-old.conflist"));
     assert_eq!(status(&tree)["reason"], "SwitchedOff");
     // A file of another program under our name is not removed.
     tree.conf("01-crossfade.conflist", "x", "bridge");
-    tree.told(&["unit", "watch", "--once"], 0);
+    tree.run_expecting(&["unit", "watch", "--once"], 0);
     assert!(tree.has(OURS));
 }
 
@@ -145,13 +145,13 @@ fn the_file_that_adds_wait_for_is_there_while_all_probes_hold() {
         assert_eq!(tree.has(FILE), there, "{status}");
     }
     fs::remove_file(tree.path("run/probe")).expect("its file");
-    let told = tree.told(&["unit", "watch", "--once"], 3);
-    assert!(!tree.has(FILE), "{told}");
+    let output = tree.run_expecting(&["unit", "watch", "--once"], 3);
+    assert!(!tree.has(FILE), "{output}");
     // A policy that does not wait for it leaves none behind.
     tree.write(FILE, "");
     policy["networks"]["old"]["ready"] = json!([]);
     tree.write("etc/crossfade/policy.json", &policy.to_string());
-    tree.told(&["unit", "watch", "--once"], 0);
+    tree.run_expecting(&["unit", "watch", "--once"], 0);
     assert!(!tree.has(FILE));
 }
 
@@ -173,7 +173,7 @@ impl Running {
     }
 
     /// Waits for a message with these words.
-    fn told(&self, words: &str) {
+    fn receives(&self, words: &str) {
         let mut buffer = [0; 4096];
         loop {
             let length = self.supervisor.recv(&mut buffer).unwrap_or_else(|e| panic!("{words}: {e}"));
@@ -214,27 +214,27 @@ impl Drop for Running {
 fn the_loop_tells_its_supervisor_and_whoever_waits() {
     let tree = node("private");
     let watch = Running::start(&tree);
-    watch.told("READY=1");
-    watch.told("STATUS=WaitingForNetwork");
-    watch.told("WATCHDOG=1");
+    watch.receives("READY=1");
+    watch.receives("STATUS=WaitingForNetwork");
+    watch.receives("WATCHDOG=1");
     assert_eq!(tree.run(&["unit", "watch"]).status, 75, "a second one");
-    tree.told(&["unit", "watch", "--once", "--dry-run"], 3);
-    tree.told(&["status", "--wait", "--timeout", "1"], 3);
-    assert!(tree.told(&["status", "--reported"], 3).contains("WaitingForNetwork"));
+    tree.run_expecting(&["unit", "watch", "--once", "--dry-run"], 3);
+    tree.run_expecting(&["status", "--wait", "--timeout", "1"], 3);
+    assert!(tree.run_expecting(&["status", "--reported"], 3).contains("WaitingForNetwork"));
     let mut waiting =
         tree.command(&["status", "--wait", "--timeout", "60"]).stdout(Stdio::null()).spawn().expect("status");
     tree.write("run/probe", "");
-    watch.told("STATUS=NetworkReady");
+    watch.receives("STATUS=NetworkReady");
     assert!(waiting.wait().expect("status").success());
-    assert!(tree.told(&["status", "--reported"], 0).starts_with("NetworkReady: "));
+    assert!(tree.run_expecting(&["status", "--reported"], 0).starts_with("NetworkReady: "));
     // A report from before a flip: a `watch` that is stopped sees no flip.
     watch.stopped(true);
     let policy = tree.read("etc/crossfade/policy.json");
     tree.write("etc/crossfade/policy.json", &format!("{policy}\n"));
-    let told = tree.told(&["status", "--wait", "--timeout", "1"], 3);
-    assert!(told.contains("did not report a ready node"), "{told}");
+    let output = tree.run_expecting(&["status", "--wait", "--timeout", "1"], 3);
+    assert!(output.contains("did not report a ready node"), "{output}");
     watch.stopped(false);
-    tree.told(&["status", "--wait", "--timeout", "60"], 0);
+    tree.run_expecting(&["status", "--wait", "--timeout", "60"], 0);
     let metrics = tree.read("run/crossfade.prom");
     for line in [
         "crossfade_ready 1",
@@ -245,13 +245,13 @@ fn the_loop_tells_its_supervisor_and_whoever_waits() {
     }
     // A flip by another actor is followed, a broken policy is said and nothing is taken away.
     tree.write("etc/crossfade/policy.json", "{");
-    watch.told("STATUS=BadSettings");
+    watch.receives("STATUS=BadSettings");
     assert!(tree.has(PRIVATE) && status(&tree)["phase"] == Value::Null);
     watch.end();
-    let told = tree.told(&["status"], 78);
-    assert!(told.contains("stale"), "{told}");
-    assert!(tree.told(&["status", "--reported"], 3).contains("has ended"));
-    tree.told(&["status", "--wait", "--timeout", "1"], 78);
+    let output = tree.run_expecting(&["status"], 78);
+    assert!(output.contains("stale"), "{output}");
+    assert!(tree.run_expecting(&["status", "--reported"], 3).contains("has ended"));
+    tree.run_expecting(&["status", "--wait", "--timeout", "1"], 78);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
     conf(json!({"bandwidth": true}));
     let noted = |boot_id: &str| {
         tree.write("run/crossfade/hostports/oldnet", &format!("{{\"bootID\":\"{boot_id}\"}}"));
-        tree.told(&["unit", "watch", "--once"], 0);
+        tree.run_expecting(&["unit", "watch", "--once"], 0);
         let found = status(&tree)["findings"].to_string().contains("pods asked for host ports");
         assert_eq!(status(&tree)["networks"][0]["unmappedHostPorts"], found);
         found
@@ -275,7 +275,7 @@ fn host_ports_that_nobody_maps_are_in_status_and_metrics() {
     let here = shim::host::boot::boot_id().expect("boot id");
     assert!(noted(here));
     let watch = Running::start(&tree);
-    watch.told("STATUS=NetworkReady");
+    watch.receives("STATUS=NetworkReady");
     let metrics = tree.read("run/crossfade.prom");
     let metric = "crossfade_network_host_ports_unmapped{network=\"old\"} 1";
     assert!(metrics.lines().any(|line| line == metric), "{metrics}");
@@ -291,7 +291,7 @@ fn the_loop_ends_when_it_is_switched_off() {
     tree.write("run/probe", "");
     tree.write("var/lib/crossfade/name", "oldnet\n");
     let mut watch = Running::start(&tree);
-    watch.told("STATUS=NetworkReady");
+    watch.receives("STATUS=NetworkReady");
     assert!(tree.has(OURS));
     tree.write("etc/crossfade/disabled", "");
     assert_eq!(watch.child.wait().expect("end").code(), Some(3));
@@ -304,7 +304,7 @@ fn events_are_gathered_and_a_replaced_policy_directory_is_seen() {
     let tree = node("private");
     tree.write("run/probe", "");
     let watch = Running::start(&tree);
-    watch.told("STATUS=NetworkReady");
+    watch.receives("STATUS=NetworkReady");
     let policy = tree.read("etc/crossfade/policy.json");
     fs::rename(tree.path("etc/crossfade"), tree.path("etc/was")).expect("rename");
     until("the end of the policy", || status(&tree)["reason"] == "BadSettings");
@@ -325,16 +325,22 @@ fn a_sweep_that_failed_is_a_finding_that_says_where_to_look_until_one_succeeds()
         all.filter_map(Value::as_str).find(|finding| finding.contains("sweep")).map(str::to_owned)
     };
     assert_eq!(finding(), None);
-    tree.told(&["unit", "sweep", "--turn", "1", "--runtime-endpoint", "unix:///nonexistent/r.sock"], 75);
-    let told = finding().expect("a finding");
-    assert!(told.contains("/nonexistent/r.sock") && told.contains("journalctl -u crossfade-sweep"), "{told}");
+    tree.run_expecting(
+        &["unit", "sweep", "--turn", "1", "--runtime-endpoint", "unix:///nonexistent/r.sock"],
+        75,
+    );
+    let output = finding().expect("a finding");
+    assert!(
+        output.contains("/nonexistent/r.sock") && output.contains("journalctl -u crossfade-sweep"),
+        "{output}"
+    );
     // What a person runs by hand is not what watch has started.
     tree.write("run/listed", "[]");
     let listed = tree.path("run/listed");
     let listed = listed.to_str().expect("UTF-8");
-    tree.told(&["unit", "sweep", "--listed", listed], 0);
-    assert_eq!(finding(), Some(told));
-    tree.told(&["unit", "sweep", "--turn", "2", "--listed", listed], 0);
+    tree.run_expecting(&["unit", "sweep", "--listed", listed], 0);
+    assert_eq!(finding(), Some(output));
+    tree.run_expecting(&["unit", "sweep", "--turn", "2", "--listed", listed], 0);
     assert_eq!(finding(), None);
 }
 
@@ -355,18 +361,18 @@ fn on_crio_its_configuration_says_where_our_conf_is_and_which_conf_it_uses() {
         "etc/other.d/00-before.conflist",
         r#"{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"bridge"}]}"#,
     );
-    let told = tree.told(&["unit", "watch", "--once"], 0);
-    assert!(tree.has("etc/other.d/01-crossfade.conflist") && !tree.has(OURS), "{told}");
-    let told = tree.told(&["status"], 0);
-    assert!(told.contains("installed     yes"), "{told}");
+    let output = tree.run_expecting(&["unit", "watch", "--once"], 0);
+    assert!(tree.has("etc/other.d/01-crossfade.conflist") && !tree.has(OURS), "{output}");
+    let output = tree.run_expecting(&["status"], 0);
+    assert!(output.contains("installed     yes"), "{output}");
     // Without the name the first file counts, and a restart of CRI-O would take every pod's network away.
     configured("");
-    let told = tree.told(&["unit", "watch", "--once"], 3);
-    assert!(told.contains("ConfNotFirst") && told.contains("do not restart CRI-O"), "{told}");
-    let told = tree.told(&["status"], 3);
+    let output = tree.run_expecting(&["unit", "watch", "--once"], 3);
+    assert!(output.contains("ConfNotFirst") && output.contains("do not restart CRI-O"), "{output}");
+    let output = tree.run_expecting(&["status"], 3);
     assert!(
-        told.contains("00-before.conflist") && told.contains("cni_default_network = \"oldnet\""),
-        "{told}"
+        output.contains("00-before.conflist") && output.contains("cni_default_network = \"oldnet\""),
+        "{output}"
     );
 }
 
@@ -379,7 +385,7 @@ fn a_network_that_a_scratch_namespace_cannot_prove_is_not_attached_to_one() {
     let path = tree.path("etc/cni/net.d/10-calico.conflist");
     tree.policy(&format!(r#""new": {{"conf": [{path:?}], "profile": "calico"}}"#));
     let before = tree.files();
-    let told = tree.told(&["unit", "prove", "new"], 3);
-    assert!(told.contains("probes alone") && told.contains("ADD reads the Pod"), "{told}");
+    let output = tree.run_expecting(&["unit", "prove", "new"], 3);
+    assert!(output.contains("probes alone") && output.contains("ADD reads the Pod"), "{output}");
     assert_eq!(tree.files(), before, "nothing is begun");
 }

@@ -56,7 +56,7 @@ fn serve(stream: &TcpStream, heads: &std::sync::mpsc::Sender<String>) -> std::io
 }
 
 /// What the program says, and the heads of its requests. Nothing but these arguments names a server.
-fn asked(arguments: &[&str]) -> (std::process::Output, Vec<String>) {
+fn output_and_requests(arguments: &[&str]) -> (std::process::Output, Vec<String>) {
     let (address, received) = server();
     let dir = tempfile::tempdir().expect("a directory");
     let output = run_in(dir.path(), &[&["snapshot", "--server", &address], arguments].concat());
@@ -65,7 +65,7 @@ fn asked(arguments: &[&str]) -> (std::process::Output, Vec<String>) {
 
 #[test]
 fn the_api_server_sees_what_the_flags_say() {
-    let (output, heads) = asked(&[
+    let (output, heads) = output_and_requests(&[
         "--token",
         "c4nary",
         "--as",
@@ -97,14 +97,14 @@ fn the_api_server_sees_what_the_flags_say() {
         // As with kubectl, any host on the way could read it.
         assert!(!head.contains("authorization:") && !head.contains("c4nary"), "{head}");
     }
-    let (_, heads) = asked(&[]);
+    let (_, heads) = output_and_requests(&[]);
     assert!(heads.iter().all(|head| head.contains("accept-encoding: gzip")), "{heads:?}");
 }
 
 #[test]
 fn requests_are_named_from_level_six_on_and_no_secret_is_among_them() {
     for (level, is_named) in [("-v=5", false), ("-v6", true), ("--v=9", true)] {
-        let (output, _) = asked(&["--token", "c4nary", level]);
+        let (output, _) = output_and_requests(&["--token", "c4nary", level]);
         let text = stderr(&output);
         let is_version =
             |line: &str| line.starts_with("GET http://127.0.0.1:") && line.contains("/version 200 in ");
@@ -148,8 +148,10 @@ fn flags_of_kubectl_that_have_no_meaning_here_are_refused_with_a_reason() {
 #[test]
 fn switches_may_be_given_a_value() {
     for value in ["", "=true", "=false"] {
-        let (output, _) =
-            asked(&[&format!("--insecure-skip-tls-verify{value}"), &format!("--disable-compression{value}")]);
+        let (output, _) = output_and_requests(&[
+            &format!("--insecure-skip-tls-verify{value}"),
+            &format!("--disable-compression{value}"),
+        ]);
         assert_eq!(output.status.code(), Some(0), "{value}: {}", stderr(&output));
     }
 }

@@ -58,7 +58,7 @@ fn fix(to: &str, files: &[&str], settings: &str, code: &str) -> String {
 }
 
 /// The values that `check` tells to install a CNI with.
-fn told(to: &str) -> String {
+fn printed_values(to: &str) -> String {
     let settings = "version: 1\nnetworks: {new: {cidrs: [10.245.0.0/16]}}\n";
     let fix = fix(to, &["flannel.yaml", "nodes.yaml", "services.yaml"], settings, "values-not-installed");
     fix.split("```\n").nth(1).expect("values").trim_end_matches("```").to_owned()
@@ -76,8 +76,8 @@ fn has_all(whole: &Value, part: &Value) -> bool {
 
 #[test]
 fn the_values_of_the_page_are_those_that_check_tells() {
-    assert_eq!(file("cilium.yaml"), told("cilium"));
-    let (page, value) = (yaml(&file("antrea.yaml")), yaml(&told("antrea")));
+    assert_eq!(file("cilium.yaml"), printed_values("cilium"));
+    let (page, value) = (yaml(&file("antrea.yaml")), yaml(&printed_values("antrea")));
     assert!(has_all(&page, &value), "{page:#} lacks some of {value:#}");
     let flannel = yaml(&file("flannel.yaml"));
     assert_eq!(

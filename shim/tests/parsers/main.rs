@@ -47,11 +47,11 @@ fn held((name, check): Check, input: &[u8]) -> Result<(), String> {
     // While the least input is looked for a check fails a thousand times over.
     static QUIET: Once = Once::new();
     QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
-    std::panic::catch_unwind(|| check(input)).map_err(|said| {
-        let said = said.downcast_ref::<String>().map(String::as_str).or(said.downcast_ref::<&str>().copied());
+    std::panic::catch_unwind(|| check(input)).map_err(|text| {
+        let text = text.downcast_ref::<String>().map(String::as_str).or(text.downcast_ref::<&str>().copied());
         let shown: String =
             input.iter().flat_map(|byte| std::ascii::escape_default(*byte)).map(char::from).collect();
-        format!("{name}: {}\n  input: b\"{shown}\"", said.unwrap_or("no word"))
+        format!("{name}: {}\n  input: b\"{shown}\"", text.unwrap_or("no word"))
     })
 }
 

@@ -34,9 +34,9 @@ impl Terminator {
         let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
         listener.set_nonblocking(true).context("non-blocking socket")?;
         let ends = Arc::new(AtomicBool::new(false));
-        let told = Arc::clone(&ends);
+        let output = Arc::clone(&ends);
         let thread = std::thread::spawn(move || {
-            while !told.load(Ordering::Relaxed) {
+            while !output.load(Ordering::Relaxed) {
                 let Ok((socket, _)) = listener.accept() else {
                     std::thread::sleep(LOOK);
                     continue;

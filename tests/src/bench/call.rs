@@ -93,7 +93,7 @@ impl Call {
         let took = began.elapsed();
         let status = status.with_context(|| format!("starting {:?}", self.command.get_program()))?;
         if !status.success() {
-            let output = self.said().unwrap_or_default();
+            let output = self.read_output().unwrap_or_default();
             bail!("{} {}: {status}: {output}", self.program().display(), self.verb);
         }
         Ok(took)
@@ -104,7 +104,7 @@ impl Call {
     /// # Errors
     /// It answered something else.
     pub(super) fn answer(&mut self) -> Result<Value> {
-        let output = self.said()?;
+        let output = self.read_output()?;
         serde_json::from_str(&output).with_context(|| format!("the answer {output:?}"))
     }
 
@@ -135,7 +135,7 @@ impl Call {
         command
     }
 
-    fn said(&mut self) -> Result<String> {
+    fn read_output(&mut self) -> Result<String> {
         let mut output = String::new();
         self.output.seek(SeekFrom::Start(0))?;
         self.output.read_to_string(&mut output).context("the answer of a call")?;

@@ -18,7 +18,7 @@ use crate::scratch::Scratch;
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.simulated_nodes;
     let scratch = Scratch::new("simulate")?;
-    let (dump, config, said) =
+    let (dump, config, message) =
         (scratch.join("dump.json"), scratch.join("config.json"), scratch.join("simulate.json"));
     let mut out = BufWriter::with_capacity(1 << 20, File::create(&dump).context("the dump")?);
     let pods = likeness::write(nodes, &mut out).context("the dump")?;
@@ -40,9 +40,9 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         "json",
     ]);
     command.args(["--dumped", "all", "--seed", "1", "--snapshot"]).arg(&dump);
-    command.arg("--config").arg(&config).stdout(File::create(&said)?);
+    command.arg("--config").arg(&config).stdout(File::create(&message)?);
     let took = peak::timed(&mut command)?;
-    let text = fs::read_to_string(&said)?;
+    let text = fs::read_to_string(&message)?;
     ensure!(took.status.success(), "simulate: {}: {text}", took.status);
     let answer: Value = serde_json::from_str(&text).context("the answer of simulate")?;
     ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "simulate: another cluster: {text}");

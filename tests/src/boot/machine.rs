@@ -337,7 +337,7 @@ impl Machine {
     /// It does not; the message has the end of the journal.
     pub fn until(&mut self, what: &str, mut condition: impl FnMut(&Machine) -> Result<bool>) -> Result<()> {
         let waited = deadline::until(what, nspawn::LIMIT, || {
-            ensure!(!self.is_over()?, "the machine ended: {}", self.said());
+            ensure!(!self.is_over()?, "the machine ended: {}", self.log_tail());
             Ok(condition(self)?.then_some(()))
         });
         waited.with_context(|| {
@@ -357,8 +357,8 @@ impl Machine {
         self.running.as_mut().map_or(Ok(true), Nspawn::is_over)
     }
 
-    fn said(&self) -> String {
-        self.running.as_ref().map(Nspawn::said).unwrap_or_default()
+    fn log_tail(&self) -> String {
+        self.running.as_ref().map(Nspawn::log_tail).unwrap_or_default()
     }
 }
 

@@ -97,7 +97,7 @@ impl Nspawn {
         let mut machine = Self { child, leader: Pid::from_raw(0), log };
         machine.leader = deadline::until(&format!("the boot of {name}"), LIMIT, || {
             if let Some(status) = machine.child.try_wait()? {
-                bail!("{}: {}", machine.ended(status), machine.said());
+                bail!("{}: {}", machine.ended(status), machine.log_tail());
             }
             Ok(leader(machine.child.id()))
         })?;
@@ -128,7 +128,7 @@ impl Nspawn {
     }
 
     /// The end of what nspawn and PID 1 said.
-    pub(super) fn said(&self) -> String {
+    pub(super) fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")

@@ -142,14 +142,14 @@ impl Felix {
         deadline::until(&what, PATIENCE, || {
             let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait();
             if let Some(status) = ended.context("look at felix")? {
-                bail!("felix has ended with {status}: {}", self.said());
+                bail!("felix has ended with {status}: {}", self.stderr_text());
             }
             let state = if self.spec.state.exists() { self.state()? } else { State::default() };
             Ok((state.passes >= passes).then_some(state))
         })
     }
 
-    fn said(&self) -> String {
+    fn stderr_text(&self) -> String {
         let mut text = vec![0; 4096];
         let length = self.stderr.read_at(&mut text, 0).unwrap_or_default();
         String::from_utf8_lossy(&text[..length]).trim().to_owned()

@@ -155,7 +155,7 @@ mod tests {
             "{failure}"
         );
         assert!(failure.contains("lost, double: 1 more\n"), "{failure}");
-        let told = "FAILED after 61 s:\n  double: 21 probes lost in phase new\n";
-        assert!(failure.ends_with(told), "{failure}");
+        let output = "FAILED after 61 s:\n  double: 21 probes lost in phase new\n";
+        assert!(failure.ends_with(output), "{failure}");
     }
 }

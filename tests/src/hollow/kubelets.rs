@@ -127,7 +127,7 @@ impl Kubelets {
     }
 
     /// The API server knows now that a pod runs.
-    pub(super) fn told(&mut self, uid: &str) {
+    pub(super) fn note_running(&mut self, uid: &str) {
         if let Some(running) = self.running.get_mut(uid) {
             running.is_told = true;
         }
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!((node.as_str(), start.path.as_str()), ("hollow-0001", "/api/v1/namespaces/a/pods/p"));
         assert_eq!(put(&mut kubelets, pod("u", "hollow-0001")), []);
         assert_eq!(kubelets.running("a"), 0, "nobody knows it yet");
-        kubelets.told("u");
+        kubelets.note_running("u");
         assert_eq!((kubelets.running("a"), kubelets.running("b")), (1, 0));
         let mut ends = pod("u", "hollow-0001");
         ends["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -208,11 +208,11 @@ mod tests {
             let jobs = kubelets.counted();
             (jobs.len(), kubelets.news("hollow-0001").map(|(_, news)| news.observed))
         };
-        let (jobs, said) = counts(&mut kubelets);
-        assert!(jobs == 1 && said.as_ref().is_some_and(|said| said.contains(r#"{"old":1}"#)), "{said:?}");
+        let (jobs, text) = counts(&mut kubelets);
+        assert!(jobs == 1 && text.as_ref().is_some_and(|text| text.contains(r#"{"old":1}"#)), "{text:?}");
         kubelets.pods(Change::Gone(Box::new(object(ends))));
-        let (jobs, said) = counts(&mut kubelets);
-        assert!(jobs == 1 && said.as_ref().is_some_and(|said| said.contains(r#""attached":{}"#)), "{said:?}");
+        let (jobs, text) = counts(&mut kubelets);
+        assert!(jobs == 1 && text.as_ref().is_some_and(|text| text.contains(r#""attached":{}"#)), "{text:?}");
     }
 
     #[test]

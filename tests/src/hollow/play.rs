@@ -153,7 +153,7 @@ impl Shared {
         let outcome = match what {
             Task::Publish => self.publish(&node),
             Task::Run(start) => {
-                self.again(|| self.run(&start)).map(|()| lock(&self.kubelets).told(&start.uid))
+                self.again(|| self.run(&start)).map(|()| lock(&self.kubelets).note_running(&start.uid))
             }
             Task::End { path, uid } => self.again(|| settled(self.client.delete_now(&path, &uid)?)),
         };

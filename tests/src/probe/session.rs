@@ -174,11 +174,11 @@ impl Session {
         let mut text = vec![0; 4096];
         let length = self.stderr.read_at(&mut text, 0).unwrap_or(0);
         let text = String::from_utf8_lossy(&text[..length]);
-        let said = match text.trim() {
+        let printed = match text.trim() {
             "" => "it wrote nothing to stderr".to_owned(),
             text => format!("it wrote to stderr: {text}"),
         };
-        format!("the probe agent of {} (pid {}) {what}; {said}", self.pod, self.pid())
+        format!("the probe agent of {} (pid {}) {what}; {printed}", self.pod, self.pid())
     }
 }
 

@@ -23,47 +23,47 @@ pub(super) fn named(command: &str, names: &Names) -> Result<String> {
 }
 
 /// The names with what the output says of them, if it is the expected one.
-pub(super) fn output(expected: &[String], said: &str, names: &Names) -> Option<Names> {
+pub(super) fn output(expected: &[String], message: &str, names: &Names) -> Option<Names> {
     let tidy = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let expected: Vec<String> = expected.iter().map(|line| tidy(line)).collect();
-    let said: Vec<String> = said.lines().map(tidy).collect();
-    lines(&expected, &said, names)
+    let message: Vec<String> = message.lines().map(tidy).collect();
+    lines(&expected, &message, names)
 }
 
-fn lines(expected: &[String], said: &[String], names: &Names) -> Option<Names> {
+fn lines(expected: &[String], message: &[String], names: &Names) -> Option<Names> {
     let Some((first, rest)) = expected.split_first() else {
-        return said.is_empty().then(|| names.clone());
+        return message.is_empty().then(|| names.clone());
     };
     if first == ANY {
-        return (0..=said.len()).find_map(|skipped| lines(rest, &said[skipped..], names));
+        return (0..=message.len()).find_map(|skipped| lines(rest, &message[skipped..], names));
     }
-    let (line, after) = said.split_first()?;
+    let (line, after) = message.split_first()?;
     lines(rest, after, &text(first, line, names)?)
 }
 
-fn text(expected: &str, said: &str, names: &Names) -> Option<Names> {
+fn text(expected: &str, message: &str, names: &Names) -> Option<Names> {
     if let Some(rest) = expected.strip_prefix(ANY) {
-        let mut ends = said.char_indices().map(|(at, _)| at).chain([said.len()]);
-        return ends.find_map(|at| text(rest, &said[at..], names));
+        let mut ends = message.char_indices().map(|(at, _)| at).chain([message.len()]);
+        return ends.find_map(|at| text(rest, &message[at..], names));
     }
     let name = names.iter().find_map(|(name, value)| Some((*name, value, expected.strip_prefix(name)?)));
     match name {
-        Some((_, Some(value), rest)) => text(rest, said.strip_prefix(value.as_str())?, names),
+        Some((_, Some(value), rest)) => text(rest, message.strip_prefix(value.as_str())?, names),
         Some((name, None, rest)) => {
-            let end = said.find(char::is_whitespace).unwrap_or(said.len());
-            let ends = said.char_indices().map(|(at, _)| at).chain([said.len()]);
+            let end = message.find(char::is_whitespace).unwrap_or(message.len());
+            let ends = message.char_indices().map(|(at, _)| at).chain([message.len()]);
             let mut longest: Vec<usize> = ends.filter(|at| (1..=end).contains(at)).collect();
             longest.reverse();
             longest.into_iter().find_map(|at| {
                 let mut found = names.clone();
-                found.insert(name, Some(said[..at].to_owned()));
-                text(rest, &said[at..], &found)
+                found.insert(name, Some(message[..at].to_owned()));
+                text(rest, &message[at..], &found)
             })
         }
-        None => match (expected.chars().next(), said.chars().next()) {
+        None => match (expected.chars().next(), message.chars().next()) {
             (None, None) => Some(names.clone()),
             (Some(one), Some(other)) if one == other => {
-                text(&expected[one.len_utf8()..], &said[other.len_utf8()..], names)
+                text(&expected[one.len_utf8()..], &message[other.len_utf8()..], names)
             }
             _ => None,
         },
@@ -74,30 +74,30 @@ fn text(expected: &str, said: &str, names: &Names) -> Option<Names> {
 mod tests {
     use super::*;
 
-    fn fits(expected: &str, said: &str) -> Option<Names> {
+    fn fits(expected: &str, message: &str) -> Option<Names> {
         let expected: Vec<String> = expected.lines().map(str::to_owned).collect();
-        output(&expected, said, &Names::from([("HASH", None), ("NODE", Some("n1".into()))]))
+        output(&expected, message, &Names::from([("HASH", None), ("NODE", Some("n1".into()))]))
     }
 
     #[test]
     fn two_dots_stand_for_text_or_lines_and_blanks_for_one() {
-        for (expected, said) in [
+        for (expected, message) in [
             ("one  two", "one two\n"),
             ("pod web-.. goes", "pod web-5-x goes"),
             ("one\n..\nfour", "one\nfour"),
             ("one\n..\nfour", "one\ntwo\nthree\nfour"),
             ("..", ""),
         ] {
-            assert!(fits(expected, said).is_some(), "{expected:?} {said:?}");
+            assert!(fits(expected, message).is_some(), "{expected:?} {message:?}");
         }
-        for (expected, said) in [
+        for (expected, message) in [
             ("one two", "one  tow"),
             ("pod web-.. goes", "pod web-5 stays"),
             ("one\n..\nfour", "one\nfour\nfive"),
             ("", "one"),
             ("one", ""),
         ] {
-            assert!(fits(expected, said).is_none(), "{expected:?} {said:?}");
+            assert!(fits(expected, message).is_none(), "{expected:?} {message:?}");
         }
     }
 

@@ -36,8 +36,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn until_refused(machine: &mut Machine, unit: &str, words: &str) -> Result<()> {
     machine.until("a refusal", |machine| {
         let journal = machine.journal()?;
-        let told = journal.by("crossfade-bootstrap").iter().any(|message| message.contains(words));
-        Ok(told && journal.says(unit, "status=78"))
+        let output = journal.by("crossfade-bootstrap").iter().any(|message| message.contains(words));
+        Ok(output && journal.says(unit, "status=78"))
     })?;
     machine.until("kubelet held back", |machine| {
         Ok(machine.show("kubelet.service", "ActiveState") == "activating")

@@ -23,8 +23,8 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// What `doctor` finds on the running machine, with its exit status.
 fn look(machine: &Machine) -> Result<Value> {
     let output = machine.command(&["crossfade-bootstrap", "doctor", "--output", "json"])?.output()?;
-    let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    let answer: Value = serde_json::from_str(&told).with_context(|| format!("{output:?}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answer: Value = serde_json::from_str(&text).with_context(|| format!("{output:?}"))?;
     let expected = if answer["ok"] == true { 0 } else { 3 };
     ensure!(output.status.code() == Some(expected), "{output:?}");
     Ok(answer)
@@ -119,8 +119,8 @@ fn failed() -> Result<()> {
     machine.until("the finding, with the journal's words", |machine| {
         let answer = look(machine)?;
         failed = finding(&answer, "boot-failed").cloned().unwrap_or_default();
-        let told = failed["evidence"].to_string().contains("the lab says no");
-        Ok(told && codes(&answer).contains("gate-shut"))
+        let text = failed["evidence"].to_string().contains("the lab says no");
+        Ok(text && codes(&answer).contains("gate-shut"))
     })?;
     std::fs::remove_file(machine.disk(drop_in))?;
     machine.run(&["systemctl", "daemon-reload"])?;

@@ -138,11 +138,11 @@ fn a_command_is_read_as_it_is_started() -> Result<()> {
     for name in &names {
         let recorded = machine.read(Path::new(RECORDS).join(name))?;
         let recorded: Vec<&str> = recorded.trim_end_matches('\0').split('\0').skip(1).collect();
-        let told = told(&machine, name)?;
+        let answer = explained_words(&machine, name)?;
         // The program, the unit's name, then the words.
         ensure!(
-            told.get(2..).is_some_and(|words| words == recorded || same_but_last_empty(words, &recorded)),
-            "{name}: systemd started {recorded:?}, explained is {told:?}\n{}\n{}",
+            answer.get(2..).is_some_and(|words| words == recorded || same_but_last_empty(words, &recorded)),
+            "{name}: systemd started {recorded:?}, explained is {answer:?}\n{}\n{}",
             machine.read(Path::new("/etc/systemd/system").join(name))?,
             machine.read(format!("/etc/lab/env/{}", &name[6..name.len() - 8]))?
         );
@@ -159,7 +159,7 @@ fn same_but_last_empty(words: &[String], recorded: &[&str]) -> bool {
 }
 
 /// The command of a unit, as explained for the machine's disk.
-fn told(machine: &Machine, name: &str) -> Result<Vec<String>> {
+fn explained_words(machine: &Machine, name: &str) -> Result<Vec<String>> {
     machine.write("/etc/crossfade/node.json", format!(r#"{{"version":1,"kubelet":{{"unit":"{name}"}}}}"#))?;
     let mut explain = Command::new(dist::bootstrap()?);
     explain.args(["image", "explain", "--output", "json", "--root"]).arg(machine.disk("/"));

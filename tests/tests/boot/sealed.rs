@@ -20,12 +20,12 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn seal(machine: &Machine, option: &[&str]) -> Result<(Option<i32>, Value)> {
     let mut command = machine.command(&["crossfade-bootstrap", "image", "seal", "--output", "json"])?;
     let output = command.args(option).output()?;
-    let told = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
-    Ok((output.status.code(), told))
+    let text = serde_json::from_slice(&output.stdout).with_context(|| format!("{output:?}"))?;
+    Ok((output.status.code(), text))
 }
 
-fn paths(told: &Value) -> Vec<&str> {
-    let findings = told["findings"].as_array().into_iter().flatten();
+fn paths(text: &Value) -> Vec<&str> {
+    let findings = text["findings"].as_array().into_iter().flatten();
     findings.filter_map(|finding| finding["path"].as_str()).collect()
 }
 
@@ -37,14 +37,14 @@ fn used() -> Result<()> {
 
     // Everything lives: all of it is said, and nothing is touched.
     let leases = machine.list("/var/lib/cni/networks/new")?;
-    let (status, told) = seal(&machine, &[])?;
-    let found = paths(&told);
+    let (status, text) = seal(&machine, &[])?;
+    let found = paths(&text);
     for path in ["kubelet.service", "crossfade-watch.service", "/var/lib/crossfade/attachments"] {
-        ensure!(found.contains(&path), "{path} is not refused: {told}");
+        ensure!(found.contains(&path), "{path} is not refused: {text}");
     }
     let sandboxes = "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/";
-    ensure!(found.iter().filter(|path| path.starts_with(sandboxes)).count() == 2, "{told}");
-    ensure!(status == Some(3) && told["sealed"] == false, "{told}");
+    ensure!(found.iter().filter(|path| path.starts_with(sandboxes)).count() == 2, "{text}");
+    ensure!(status == Some(3) && text["sealed"] == false, "{text}");
     ensure!(!leases.is_empty() && machine.list("/var/lib/cni/networks/new")? == leases, "{leases:?}");
 
     // What the findings say is done; then it is sealed, and stays so.
@@ -55,12 +55,12 @@ fn used() -> Result<()> {
         runtime.remove(&sandbox.id)?;
     }
     machine.run(&["systemctl", "stop", "crossfade-watch.service", "containerd.service"])?;
-    let (status, told) = seal(&machine, &["--check"])?;
-    ensure!(status == Some(3) && paths(&told).is_empty(), "{told}");
-    let (status, told) = seal(&machine, &[])?;
-    ensure!(status == Some(0) && told["sealed"] == true, "{told}");
-    let (status, told) = seal(&machine, &["--check"])?;
-    ensure!(status == Some(0) && told["changes"].as_array().is_some_and(Vec::is_empty), "{told}");
+    let (status, text) = seal(&machine, &["--check"])?;
+    ensure!(status == Some(3) && paths(&text).is_empty(), "{text}");
+    let (status, text) = seal(&machine, &[])?;
+    ensure!(status == Some(0) && text["sealed"] == true, "{text}");
+    let (status, text) = seal(&machine, &["--check"])?;
+    ensure!(status == Some(0) && text["changes"].as_array().is_some_and(Vec::is_empty), "{text}");
     machine.halt()?;
     ensure!(machine.read("/etc/machine-id")?.is_empty());
     ensure!(lab::scratch::files(&machine.disk("/var/lib/crossfade"))?.is_empty(), "state is left");

@@ -70,22 +70,22 @@ fn verified(tree: &Scratch) -> Result<Output> {
 }
 
 /// Without what is said of units of the machine that builds: a newer systemd says that of an older one's.
-fn about_ours(said: &str, tree: &Scratch) -> String {
+fn about_ours(message: &str, tree: &Scratch) -> String {
     let is_theirs = |line: &&str| {
         let path = line.strip_prefix('/').and_then(|line| line.split(':').next());
         path.is_some_and(|path| Path::new("/").join(path).is_file() && !tree.join(path).exists())
     };
-    said.lines().filter(|line| !is_theirs(line)).collect::<Vec<_>>().join("\n")
+    message.lines().filter(|line| !is_theirs(line)).collect::<Vec<_>>().join("\n")
 }
 
 fn verify() -> Result<()> {
     let tree = tree()?;
     let output = verified(&tree)?;
-    let said = about_ours(&String::from_utf8_lossy(&output.stderr), &tree);
+    let message = about_ours(&String::from_utf8_lossy(&output.stderr), &tree);
     // It ends with 0 over a misspelt key, which it only tells.
     ensure!(
-        output.status.success() && said.is_empty() && output.stdout.is_empty(),
-        "{}: {said}",
+        output.status.success() && message.is_empty() && output.stdout.is_empty(),
+        "{}: {message}",
         output.status
     );
     Ok(())
@@ -97,8 +97,8 @@ fn a_misspelt_key_is_noticed() -> Result<()> {
         let path = tree.join(UNITS_DIR).join(file);
         let text = fs::read_to_string(&path)?.replace("[Service]", "[Service]\nWatchdogSecs=30");
         fs::write(&path, text)?;
-        let said = String::from_utf8_lossy(&verified(&tree)?.stderr).into_owned();
-        ensure!(said.contains("WatchdogSecs"), "{file}: {said:?}");
+        let message = String::from_utf8_lossy(&verified(&tree)?.stderr).into_owned();
+        ensure!(message.contains("WatchdogSecs"), "{file}: {message:?}");
     }
     Ok(())
 }

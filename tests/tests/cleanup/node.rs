@@ -103,10 +103,10 @@ impl Node {
 
 /// The document of an answer with this exit status.
 pub(crate) fn answer(output: &Output, status: i32) -> Result<Value> {
-    let told = String::from_utf8_lossy(&output.stdout);
+    let report = String::from_utf8_lossy(&output.stdout);
     let wrong = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code() == Some(status), "{}: expected {status}: {told}{wrong}", output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{told}{wrong}"))
+    ensure!(output.status.code() == Some(status), "{}: expected {status}: {report}{wrong}", output.status);
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{report}{wrong}"))
 }
 
 /// The words of a line; those in single quotes are one.

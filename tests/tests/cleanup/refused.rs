@@ -29,8 +29,11 @@ fn refused(node: &Node, profile: &str, why: &str) -> Result<()> {
     let before = node.state()?;
     for arguments in [&[profile][..], &[profile, "--apply"]] {
         let answer = node.cleanup(arguments, 3)?;
-        let said = |problem: &Value| problem["what"].as_str().is_some_and(|what| what.contains(why));
-        ensure!(answer["problems"].as_array().is_some_and(|all| all.iter().any(said)), "{why}: {answer:#}");
+        let message = |problem: &Value| problem["what"].as_str().is_some_and(|what| what.contains(why));
+        ensure!(
+            answer["problems"].as_array().is_some_and(|all| all.iter().any(message)),
+            "{why}: {answer:#}"
+        );
     }
     same("something was removed", &node.state()?, &before)
 }
@@ -151,11 +154,11 @@ fn while_a_back_end_cannot_be_read() -> Result<()> {
     leavings::flannel(&node)?;
     let before = node.state()?;
     let output = node.command(&["env", "PATH=/nonexistent"], &["flannel", "--apply"]).output()?;
-    let told = answer(&output, 3)?;
-    let what = told["problems"][0]["what"].to_string();
+    let report = answer(&output, 3)?;
+    let what = report["problems"][0]["what"].to_string();
     ensure!(
         what.contains("table nat of the legacy iptables: iptables-legacy is in no directory"),
-        "{told:#}"
+        "{report:#}"
     );
     same("something was removed", &node.state()?, &before)?;
     // On a node that never had rules there, the program is not needed.
@@ -168,7 +171,7 @@ fn while_a_back_end_cannot_be_read() -> Result<()> {
 fn in_a_pod() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;
-    let told = node.cleanup(&["flannel", "--host=/"], 3)?;
-    ensure!(told["problems"][0]["fix"].to_string().contains("hostNetwork"), "{told:#}");
+    let report = node.cleanup(&["flannel", "--host=/"], 3)?;
+    ensure!(report["problems"][0]["fix"].to_string().contains("hostNetwork"), "{report:#}");
     node.cleanup(&["flannel"], 0).map(drop)
 }

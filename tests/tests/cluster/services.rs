@@ -58,8 +58,8 @@ pub(crate) fn a_host_port_leads_to_its_pod_in_every_phase() -> Result<()> {
             let pod = until_ready(&api, &path)?;
             let expected = phase.strip_prefix("both-").unwrap_or(phase);
             ensure!(network_of(&pod) == expected, "{phase}: {}", pod["status"]);
-            let said = until(&format!("port {HOST_PORT} of n1 in phase {phase}"), WITHIN, || Ok(fetch()))?;
-            ensure!(said == name, "port {HOST_PORT} of n1 leads to {said:?}, expected {name}");
+            let text = until(&format!("port {HOST_PORT} of n1 in phase {phase}"), WITHIN, || Ok(fetch()))?;
+            ensure!(text == name, "port {HOST_PORT} of n1 leads to {text:?}, expected {name}");
             api.client.delete(&path)?.object()?;
             api.until_gone(&path)?;
             until("the end of the port", WITHIN, || Ok(fetch().is_none().then_some(())))?;

@@ -91,9 +91,9 @@ pub(crate) fn all_on(cluster: &Cluster, api: &Api, namespace: &str, network: &st
         let (address, asking) = (worker.node.address(), &cluster.workers[(at + 1) % NODES.len()].node);
         let pod = agents.get(&Some(worker.name())).with_context(|| format!("no pod on {}", worker.name()))?;
         let what = format!("port {HOST_PORT} of {}", worker.name());
-        let said =
+        let text =
             until(&what, WITHIN, || Ok(asking.http_get(address.into(), HOST_PORT, "/etc/hostname").ok()))?;
-        ensure!(Some(said.as_str()) == *pod, "{what} leads to {said:?}, expected {pod:?}");
+        ensure!(Some(text.as_str()) == *pod, "{what} leads to {text:?}, expected {pod:?}");
     }
     Ok(())
 }

@@ -127,10 +127,10 @@ pub(crate) fn ensure_answers(
         tools::BUSYBOX
     );
     let line = [tools::BUSYBOX, "timeout", "2", tools::BASH, "-c", &script];
-    let said = until(&format!("an answer of {host}:{port} to {pod}"), WITHIN, || {
-        Ok(exec(cluster, namespace, pod, &line).ok().filter(|said| !said.trim().is_empty()))
+    let text = until(&format!("an answer of {host}:{port} to {pod}"), WITHIN, || {
+        Ok(exec(cluster, namespace, pod, &line).ok().filter(|text| !text.trim().is_empty()))
     })?;
-    ensure!(said.trim() == expected, "{host}:{port} answers {said:?} to {pod}, expected {expected}");
+    ensure!(text.trim() == expected, "{host}:{port} answers {text:?} to {pod}, expected {expected}");
     Ok(())
 }
 

@@ -326,7 +326,7 @@ pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
             // One that ends takes the answer of the ADD, forgets the sandbox, and may be gone before it has sent the DEL. What an ADD that
             // still runs holds is its own to undo.
             until("the end of what no DEL comes for", LIMIT, || {
-                person::said(&mut lab.bootstrap(&["unit", "sweep"])?)?;
+                person::status_and_text(&mut lab.bootstrap(&["unit", "sweep"])?)?;
                 Ok((lab.crossfade.records()?.len() == 1).then_some(()))
             })
             .with_context(|| format!("{phase}, killed: {killed}"))?;

@@ -127,7 +127,7 @@ pub(crate) fn no_gc_comes_from_containerd() -> Result<()> {
     ensure!(!briefs.iter().any(|call| call.contains("GC")), "this containerd calls GC: {briefs:?}");
     // So what the runtime forgot is the sweep's.
     ensure!(lab.scene.crossfade.records()?.len() == 2, "{:?}", lab.scene.crossfade.records()?);
-    lab.scene.told(&["unit", "sweep"], 0)?;
+    lab.scene.run_expecting(&["unit", "sweep"], 0)?;
     ensure!(lab.scene.leases()? == (1, 1), "{:?}", lab.scene.leases()?);
     lab.scene.end(&living).context("the pod that lives")?;
     lab.scene.crossfade.expect(&[], &[], 0)

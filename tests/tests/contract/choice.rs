@@ -104,8 +104,8 @@ fn many_adds_of_one_container_choose_as_many_names() -> Result<()> {
 fn an_add_that_cannot_lock_its_choice_begins_nothing() -> Result<()> {
     let case = Case::attach("both")?;
     case.make_dir("run/locks/c1@")?;
-    let said = case.call("ADD").run()?.refused(5)?.text();
-    ensure!(said.contains("c1@"), "{said}");
+    let message = case.call("ADD").run()?.refused(5)?.text();
+    ensure!(message.contains("c1@"), "{message}");
     // Like the lock of the attachment, it is told in its turn, which comes after the binaries.
     let without = case.make_dir("no-plugins")?;
     case.call("ADD").env("CNI_PATH", &without.display().to_string()).run()?.refused(101)?;

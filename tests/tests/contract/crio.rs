@@ -275,15 +275,15 @@ fn a_pod_before_us_gets_one_del_from_the_runtime_and_none_from_the_sweep() -> Re
         command.arg("--conf-dir").arg(case.path("crio")).arg("--state-dir").arg(case.path("state"));
         command.arg("--run-dir").arg(case.path("run")).arg("--policy").arg(case.policy_path());
         let output = command.output()?;
-        let told = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-        ensure!(output.status.success(), "{told}");
-        Ok(told)
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        ensure!(output.status.success(), "{text}");
+        Ok(text)
     };
     // The runtime lists a sandbox that was stopped until kubelet removes it.
     sweep(&json!([{"containerID": "before"}]))?;
     assert_eq!(case.inventory()?, ["before"], "the entry stays as long as its sandbox");
-    let told = sweep(&json!([]))?;
-    ensure!(told.contains("the runtime has sent its DEL itself"), "{told}");
+    let text = sweep(&json!([]))?;
+    ensure!(text.contains("the runtime has sent its DEL itself"), "{text}");
     case.expect_calls(&["stub-old DEL eth0"])?;
     ensure!(case.inventory()?.is_empty(), "{:?}", case.inventory()?);
     case.expect_records(0)

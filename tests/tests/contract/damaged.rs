@@ -87,14 +87,14 @@ fn damaged_record_leaves_the_runtime_s_own_arguments() -> Result<()> {
         let plugins = json!([{"type": kind, "capabilities": {"portMappings": true}}]);
         case.write_conf(network, &json!({"cniVersion": "0.4.0", "name": name, "plugins": plugins}))?;
     }
-    let told = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
-    case.call_with("ADD", &told).run()?.result()?;
+    let output = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
+    case.call_with("ADD", &output).run()?.result()?;
     case.stubs.log().clear()?;
     damage(&case, b"garbage")?;
-    case.call_with("DEL", &told).run()?.silent()?;
+    case.call_with("DEL", &output).run()?.silent()?;
     case.expect_calls(&["stub-new DEL net1", "stub-old DEL eth0"])?;
     for call in case.calls()? {
-        assert_eq!(call.conf()?["runtimeConfig"], told["runtimeConfig"], "{}", call.brief());
+        assert_eq!(call.conf()?["runtimeConfig"], output["runtimeConfig"], "{}", call.brief());
     }
     Ok(())
 }

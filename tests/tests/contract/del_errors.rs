@@ -146,9 +146,12 @@ fn no_error_of_ours_means_success() -> Result<()> {
             let outcome = call.run()?;
             ensure!(!outcome.status.success(), "{words}: nothing was wrong");
             let reply: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
-            let said = format!("{}; {}", reply["msg"], reply["details"]).to_lowercase();
-            ensure!(!said.contains("not found") && !said.contains("no such file or directory"), "{said}");
-            quoted += usize::from(said.contains("not-found") || said.contains("no-such file"));
+            let answer = format!("{}; {}", reply["msg"], reply["details"]).to_lowercase();
+            ensure!(
+                !answer.contains("not found") && !answer.contains("no such file or directory"),
+                "{answer}"
+            );
+            quoted += usize::from(answer.contains("not-found") || answer.contains("no-such file"));
         }
         ensure!(quoted >= 4, "{words}: {quoted} errors quote what is wrong");
     }

@@ -224,7 +224,7 @@ fn host_ports_that_no_plugin_maps_are_told_and_noted_for_watch() -> Result<()> {
     let wanted = json!([{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]);
     let words = "host ports not mapped";
     let maps = json!({"portMappings": true});
-    for (attach, old_maps, new_maps, mappings, told) in [
+    for (attach, old_maps, new_maps, mappings, output) in [
         ("new", true, false, &wanted, Some("newnet")),
         ("new", true, false, &json!([]), None),
         ("new", false, true, &wanted, None),
@@ -245,13 +245,13 @@ fn host_ports_that_no_plugin_maps_are_told_and_noted_for_watch() -> Result<()> {
             let add = case.call_with("ADD", &json!({"runtimeConfig": {"portMappings": mappings}}));
             let outcome = add.env("CNI_CONTAINERID", id).run()?;
             outcome.result()?;
-            ensure!(outcome.stderr.contains(words) == told.is_some(), "{what}: {}", outcome.stderr);
+            ensure!(outcome.stderr.contains(words) == output.is_some(), "{what}: {}", outcome.stderr);
             ensure!(!outcome.stderr.contains("8080"), "nothing of the pod is told: {}", outcome.stderr);
         }
         let noted = fs::read_dir(case.path("run/hostports")).into_iter().flatten().flatten();
         let noted: Vec<String> =
             noted.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        assert_eq!(noted, Vec::from_iter(told), "{what}");
+        assert_eq!(noted, Vec::from_iter(output), "{what}");
     }
     Ok(())
 }

@@ -290,13 +290,13 @@ const LATER_KEYS: [(&str, &str); 1] = [("format-1-netns-cookie.lines", "/netnsCo
 fn what_is_written_today_has_the_shape_of_the_files() -> Result<()> {
     let record = Record::named(TODAY, "both")?;
     let case = Case::attach("both")?;
-    let told = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
+    let output = json!({"runtimeConfig": {"portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}});
     for (network, name, kind) in [("old", "oldnet", "stub-old"), ("new", "newnet", "stub-new")] {
         let capabilities = json!({"portMappings": network == "old"});
         let plugins = json!([{"type": kind, "capabilities": capabilities}]);
         case.write_conf(network, &json!({"cniVersion": "1.0.0", "name": name, "plugins": plugins}))?;
     }
-    case.call_with("ADD", &told).env("CNI_CONTAINERID", "both").run()?.result()?;
+    case.call_with("ADD", &output).env("CNI_CONTAINERID", "both").run()?.result()?;
     let written = case.path("state").join(&record.place);
     let bytes = fs::read(&written).with_context(|| format!("{} is not where it was", written.display()))?;
     let (mut today, kept) = (shapes(&bytes)?, shapes(&record.bytes)?);

@@ -62,15 +62,15 @@ pub(crate) fn gc(case: &Case, valid: &[(&str, &str)]) -> Result<Outcome> {
 }
 
 /// The entries that a delegate was told, sorted; both keys must agree.
-pub(crate) fn told(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn forwarded_list(case: &Case, brief: &str) -> Result<Vec<(String, String)>> {
     let conf = case.the_call(brief)?.conf()?;
     assert_eq!(conf["cni.dev/valid-attachments"], conf["cni.dev/attachments"]);
     let entries = conf["cni.dev/valid-attachments"].as_array().context("a list")?;
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-    let mut told: Vec<_> =
+    let mut output: Vec<_> =
         entries.iter().map(|entry| (text(entry, "containerID"), text(entry, "ifname"))).collect();
-    told.sort();
-    Ok(told)
+    output.sort();
+    Ok(output)
 }
 
 pub(crate) fn pairs(entries: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -87,7 +87,7 @@ fn gc_closes_stale_records_and_forwards_what_is_left() -> Result<()> {
     for call in case.calls()?.iter().take(2) {
         assert_eq!(call.var("CNI_CONTAINERID"), "c1");
     }
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
     case.expect_records(1)
 }
 
@@ -98,7 +98,7 @@ fn gc_leaves_young_records_alone() -> Result<()> {
     add_as(&case, "c2", "new")?;
     gc(&case, &[("c2", "eth0")])?.silent()?;
     case.expect_calls(&["stub-new GC"])?;
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1"), ("c2", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c1", "net1"), ("c2", "eth0")]));
     case.expect_records(2)
 }
 
@@ -148,7 +148,7 @@ fn gc_reads_the_misspelt_twin_key() -> Result<()> {
     let list = json!({"cni.dev/attachments": [{"containerID": "c2", "ifname": "eth0"}]});
     case.call_with("GC", &list).run()?.silent()?;
     assert_eq!(case.the_call("stub-new DEL eth0")?.var("CNI_CONTAINERID"), "c1");
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c2", "eth0")]));
     case.expect_records(1)
 }
 
@@ -162,7 +162,7 @@ fn gc_with_an_empty_list_closes_only_records_past_the_grace() -> Result<()> {
     grace(&case, 0)?;
     gc(&case, &[])?.silent()?;
     case.the_call("stub-new DEL eth0")?;
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[]));
     case.expect_records(0)
 }
 
@@ -187,7 +187,7 @@ fn gc_leaves_a_running_attachment_alone() -> Result<()> {
     gc(&case, &[])?.silent()?;
     let briefs = case.stubs.log().briefs()?;
     ensure!(!briefs.iter().any(|brief| brief.contains("DEL")), "{briefs:?}");
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c1", "eth0")]));
     gate.open()?;
     add.wait()?.result()?;
     case.expect_records(1)
@@ -293,10 +293,13 @@ fn sweep_leaves_a_record_that_was_made_again_meanwhile_to_the_next_pass() -> Res
     case.call("ADD").env("CNI_CONTAINERID", "b").run()?.result()?;
     gate.open()?;
     let ended = running.wait_with_output()?;
-    let told = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
-    ensure!(ended.status.success(), "{told}");
-    ensure!(told.contains("b eth0") && told.contains("2 attachments") || told.contains("b eth0"), "{told}");
+    let output = String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned();
+    ensure!(ended.status.success(), "{output}");
+    ensure!(
+        output.contains("b eth0") && output.contains("2 attachments") || output.contains("b eth0"),
+        "{output}"
+    );
     let dels = case.calls()?.iter().filter(|call| call.brief() == "stub-new DEL eth0").count();
-    assert_eq!(dels, 1, "the one that the runtime called: {told}");
+    assert_eq!(dels, 1, "the one that the runtime called: {output}");
     case.expect_records(1)
 }

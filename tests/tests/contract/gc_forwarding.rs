@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use lab::stub::{Act, Reply, Stub};
 use serde_json::json;
 
-use crate::gc::{add_as, case_with_old_at, gc, grace, pairs, told};
+use crate::gc::{add_as, case_with_old_at, forwarded_list, gc, grace, pairs};
 use crate::{
     case::{new_conf, stub_new, stub_old},
     trials,
@@ -29,8 +29,8 @@ fn gc_translates_ifnames_per_network() -> Result<()> {
     let mut briefs = case.stubs.log().briefs()?;
     briefs.sort();
     assert_eq!(briefs, ["stub-new GC", "stub-old GC"]);
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]));
-    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("c1", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c1", "net1")]));
+    assert_eq!(forwarded_list(&case, "stub-old GC")?, pairs(&[("c1", "eth0")]));
     case.expect_records(1)
 }
 
@@ -38,8 +38,8 @@ fn gc_keeps_unrecorded_entries_in_the_lists() -> Result<()> {
     let case = case_with_old_at("new", "1.1.0")?;
     grace(&case, 0)?;
     gc(&case, &[("stranger", "eth0")])?.silent()?;
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("stranger", "eth0")]));
-    assert_eq!(told(&case, "stub-old GC")?, pairs(&[("stranger", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("stranger", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-old GC")?, pairs(&[("stranger", "eth0")]));
     Ok(())
 }
 
@@ -51,9 +51,9 @@ fn gc_entries_of_the_inventory_go_to_their_network() -> Result<()> {
         {"containerID": "unlisted", "ifname": "eth0", "network": "old"}
     ]))?;
     gc(&case, &[("before", "eth0")])?.silent()?;
-    let old = told(&case, "stub-old GC")?;
+    let old = forwarded_list(&case, "stub-old GC")?;
     ensure!(old.contains(&("before".to_owned(), "eth0".to_owned())), "{old:?}");
-    let new = told(&case, "stub-new GC")?;
+    let new = forwarded_list(&case, "stub-new GC")?;
     ensure!(new.is_empty(), "old's sandboxes are no business of new's: {new:?}");
     Ok(())
 }
@@ -88,7 +88,11 @@ fn gc_goes_on_after_an_error_and_reports_it() -> Result<()> {
     let mut briefs = case.stubs.log().briefs()?;
     briefs.sort();
     assert_eq!(briefs, ["stub-new DEL net1", "stub-new GC", "stub-old DEL eth0", "stub-old GC"]);
-    assert_eq!(told(&case, "stub-new GC")?, pairs(&[("c1", "net1")]), "what is not released is still valid");
+    assert_eq!(
+        forwarded_list(&case, "stub-new GC")?,
+        pairs(&[("c1", "net1")]),
+        "what is not released is still valid"
+    );
     case.expect_records(1)
 }
 

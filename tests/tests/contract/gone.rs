@@ -78,8 +78,8 @@ fn a_delegate_that_fails_on_nothing_but_the_missing_netns_is_done() -> Result<()
             ensure!(lines.len() == 1, "one line: {lines:?}");
             let of = |key: &str| lines[0][key].as_array().map(Vec::len);
             ensure!(of("left") == Some(0), "nothing is certainly left: {lines:?}");
-            let (told, silent) = if released { ("removed", "unknown") } else { ("unknown", "removed") };
-            ensure!(of(told) == Some(1) && of(silent) == Some(0), "{profile}: {lines:?}");
+            let (output, silent) = if released { ("removed", "unknown") } else { ("unknown", "removed") };
+            ensure!(of(output) == Some(1) && of(silent) == Some(0), "{profile}: {lines:?}");
         }
     }
     Ok(())

@@ -137,12 +137,12 @@ fn secrets_never_leave() -> Result<()> {
         "secret": CANARY,
         "runtimeConfig": {"io.kubernetes.cri.pod-annotations": {"vault": CANARY}}
     });
-    let mut said = String::new();
+    let mut text = String::new();
     let mut run = |verb: &str, more: &serde_json::Value| -> Result<()> {
         let args = format!("IgnoreUnknown=1;TOKEN={CANARY}");
         let call = case.call_with(verb, more).env("CNI_ARGS", &args).env("SECRET", CANARY);
         let outcome = call.wrapped(&borrowed(&wrapper)).run()?;
-        said += &format!("{verb}: {outcome:?}\n");
+        text += &format!("{verb}: {outcome:?}\n");
         Ok(())
     };
     let at_1_1_0 = json!({"cniVersion": "1.1.0", "secret": CANARY});
@@ -167,9 +167,9 @@ fn secrets_never_leave() -> Result<()> {
     let torn = format!(r#"{{"cniVersion":"1.0.0","name":"x","token":"{CANARY}"#);
     let outcome = case.call("ADD").stdin(&torn).wrapped(&borrowed(&wrapper)).run()?;
     outcome.refused(6)?;
-    said += &format!("{outcome:?}");
-    ensure!(said.matches("code").count() >= 5, "most of these calls fail: {said}");
-    ensure!(!said.contains(CANARY), "{said}");
+    text += &format!("{outcome:?}");
+    ensure!(text.matches("code").count() >= 5, "most of these calls fail: {text}");
+    ensure!(!text.contains(CANARY), "{text}");
     let entries = journal.entries()?;
     ensure!(!entries.is_empty() && !format!("{entries:?}").contains(CANARY), "{entries:#?}");
     let held = fs::read(case.records()?.first().context("the record of the failed DEL")?)?;

@@ -54,8 +54,8 @@ fn after(time: Duration) -> impl FnOnce(&Case, &Running) -> Result<()> {
 /// What would begin here would be ended at once, half done.
 fn add_that_gets_its_lock_at_its_deadline_begins_nothing() -> Result<()> {
     let (case, add) = held_up("ADD", after(Duration::from_secs(3)))?;
-    let said = add.wait()?.refused(11)?.text();
-    ensure!(said.contains("free only at the deadline"), "{said}");
+    let message = add.wait()?.refused(11)?.text();
+    ensure!(message.contains("free only at the deadline"), "{message}");
     case.expect_calls(&[])?;
     case.expect_records(0)
 }
@@ -70,8 +70,8 @@ fn add_that_gets_its_lock_when_too_little_time_is_left_begins_nothing() -> Resul
 
 fn check_that_gets_its_lock_at_its_deadline_asks_nobody() -> Result<()> {
     let (case, check) = held_up("CHECK", after(Duration::from_secs(3)))?;
-    let said = check.wait()?.refused(103)?.text();
-    ensure!(said.contains("free only at the deadline"), "{said}");
+    let message = check.wait()?.refused(103)?.text();
+    ensure!(message.contains("free only at the deadline"), "{message}");
     case.expect_calls(&[])
 }
 

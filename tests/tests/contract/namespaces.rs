@@ -110,8 +110,8 @@ impl Replaced {
         let briefs: Vec<String> = own.iter().map(|call| call.brief()).collect();
         ensure!(briefs == dels, "calls were {briefs:?}, expected {dels:?}");
         for call in own {
-            let told = call.var("CNI_NETNS");
-            ensure!(told.is_empty(), "{} was sent into another's netns, {told:?}", call.brief());
+            let output = call.var("CNI_NETNS");
+            ensure!(output.is_empty(), "{} was sent into another's netns, {output:?}", call.brief());
         }
         Ok(())
     }

@@ -249,10 +249,11 @@ fn ledger_calls_left_only_what_nobody_was_asked_to_remove() -> Result<()> {
     case.del()?.silent()?;
     case.expect_calls(&["stub-map DEL eth0", "stub-old DEL eth0"])?;
     let line = ledger(&case)?.pop().context("a line of the ledger")?;
-    for (plugin, told) in [("stub-first", Some("left")), ("stub-old", Some("unknown")), ("stub-map", None)] {
+    for (plugin, output) in [("stub-first", Some("left")), ("stub-old", Some("unknown")), ("stub-map", None)]
+    {
         for key in ["left", "unknown"] {
             let names_it = line[key].to_string().contains(plugin);
-            ensure!(names_it == (told == Some(key)), "{plugin} in {key}: {line}");
+            ensure!(names_it == (output == Some(key)), "{plugin} in {key}: {line}");
         }
     }
     Ok(())

@@ -16,8 +16,8 @@ fn moved() -> Result<(Lab, [String; 2])> {
     let conf = |disabled: bool| json!({"cniVersion": "1.0.0", "name": "newnet", "disableCheck": disabled, "plugins": [{"type": "stub-new"}]});
     lab.node().write(format!("{CONF_DIR}/20-new.conflist"), conf(false).to_string())?;
     lab.start(true)?;
-    lab.told(&["install"], 0)?;
-    lab.told(&["policy", "set", "new", "--runtime"], 0)?;
+    lab.run_expecting(&["install"], 0)?;
+    lab.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
     let pods = [lab.run("one")?, lab.run("two")?];
     ensure!(lab.records()? == 2, "{}", lab.records()?);
     let refused = lab.graduate(&["--apply"], 3)?;
@@ -37,7 +37,7 @@ impl Lab {
     fn graduate(&self, arguments: &[&str], status: i32) -> Result<String> {
         let endpoint = format!("unix://{}", self.socket.display());
         let line = [&["graduate", "--output=json", "--runtime-endpoint", &endpoint], arguments].concat();
-        self.told(&line, status)
+        self.run_expecting(&line, status)
     }
 
     /// Writes CRI-O's configuration; a CRI-O that runs goes by what it was started with.
@@ -58,8 +58,8 @@ impl Lab {
 pub(crate) fn graduate_waits_for_the_last_sandbox_that_crio_replays() -> Result<()> {
     let (mut lab, [one, two]) = moved()?;
     let ours = format!("{CONF_DIR}/01-crossfade.conflist");
-    let told = lab.graduate(&["--apply"], 75)?;
-    ensure!(told.contains("restart CRI-O now"), "{told}");
+    let text = lab.graduate(&["--apply"], 75)?;
+    ensure!(text.contains("restart CRI-O now"), "{text}");
     ensure!(
         !lab.is_there(&ours) && !lab.is_there(&format!("{CONF_DIR}/10-old.conflist")),
         "confs of our name stay"
@@ -68,8 +68,8 @@ pub(crate) fn graduate_waits_for_the_last_sandbox_that_crio_replays() -> Result<
     // Nothing goes on before CRI-O was started anew.
     ensure!(lab.graduate(&["--apply"], 75)?.contains("restart CRI-O now"));
     lab.restart("newnet")?;
-    let told = lab.graduate(&["--apply"], 75)?;
-    ensure!(told.contains("2 sandboxes with Crossfade's conf"), "{told}");
+    let text = lab.graduate(&["--apply"], 75)?;
+    ensure!(text.contains("2 sandboxes with Crossfade's conf"), "{text}");
     ensure!(
         lab.is_there(&format!("{PLUGINS}/crossfade")) && lab.records()? == 2,
         "the plugin and the records stay"

@@ -211,8 +211,8 @@ fn read_only() -> Result<()> {
     let kubelet = kubelet(&machine, &cri);
     let mut pod = kubelet.pod(&manifest::daemonset("host.yaml")?, &settings("old")?)?;
     let code = pod.run_init("install")?;
-    let said = pod.log("install")?;
-    ensure!(code == 3 && said.contains("deploy/pod.yaml"), "{code}: {said}");
+    let text = pod.log("install")?;
+    ensure!(code == 3 && text.contains("deploy/pod.yaml"), "{code}: {text}");
     ensure!(machine.look("/etc/crossfade/policy.json")?.is_none(), "something was written");
     // What it says works.
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;

@@ -46,7 +46,7 @@ fn guards() -> Result<()> {
     ensure!(status["watch"]["pid"] == pod.pid("watch")?, "{status:#}: pid {}", pod.pid("watch")?);
     ensure!(status["findings"].to_string().contains("watch runs in a pod"), "{status:#}");
     // A person on the node sees the same.
-    ensure!(scene.told(&["status"], 0)?.contains("watch         NetworkReady"));
+    ensure!(scene.run_expecting(&["status"], 0)?.contains("watch         NetworkReady"));
 
     let after = scene.run("after")?;
     ensure!(scene.attachments()? == (1, 2) && scene.leases()? == (3, 0), "{:?}", scene.attachments()?);
@@ -137,8 +137,8 @@ fn killed() -> Result<()> {
     // No watch runs: pods are attached all the same.
     let meanwhile = scene.run("meanwhile")?;
     ensure!(scene.attachments()? == (2, 2), "{:?}", scene.attachments()?);
-    let told = scene.bootstrap(&["status"])?.output()?;
-    ensure!(String::from_utf8_lossy(&told.stdout).contains("not running"), "{told:?}");
+    let text = scene.bootstrap(&["status"])?.output()?;
+    ensure!(String::from_utf8_lossy(&text.stdout).contains("not running"), "{text:?}");
     pod.start("watch")?;
     pod.until_ready()?;
     for id in before.iter().chain([&after, &meanwhile]) {

@@ -19,7 +19,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("every_daemonset_runs_where_there_is_an_image_for_it", &[], architectures),
         trial("one_daemonset_replaces_the_other", &[], one_name),
         trial("the_example_s_settings_are_valid", &[], example),
-        trial("no_right_is_given_that_is_not_told_of", &[], told),
+        trial("no_right_is_given_that_is_not_told_of", &[], rights_are_documented),
         trial("the_apparmor_profile_is_a_field_and_an_annotation_that_agrees", &[], apparmor),
         trial("no_container_mounts_more_of_the_node_than_it_works_in", &[], mounts),
     ]
@@ -181,7 +181,7 @@ fn mounts() -> Result<()> {
 }
 
 /// docs/daemonset.md is where people look before they give rights away.
-fn told() -> Result<()> {
+fn rights_are_documented() -> Result<()> {
     let page = fs::read_to_string(lab::dist::workspace().join("docs/daemonset.md"))?;
     for file in DAEMONSETS {
         let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;

@@ -44,8 +44,8 @@ fn refused(words: &str, change: impl FnOnce(&mut PodSpec)) -> Result<()> {
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&set, &settings("old")?)?;
     let code = pod.run_init("install")?;
-    let said = pod.log("install")?;
-    ensure!(code == 3 && said.contains(words), "{code}: {said}");
+    let text = pod.log("install")?;
+    ensure!(code == 3 && text.contains(words), "{code}: {text}");
     ensure!(!scene.has_ours() && scene.attachments()? == (0, 0), "something was installed");
     pod.end()
 }
@@ -61,7 +61,7 @@ fn not_a_root() -> Result<()> {
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&set, &settings("old")?)?;
     let code = pod.run_init("install")?;
-    let said = pod.log("install")?;
-    ensure!(code == 2 && said.contains("mount hostPath / of the node"), "{code}: {said}");
+    let text = pod.log("install")?;
+    ensure!(code == 2 && text.contains("mount hostPath / of the node"), "{code}: {text}");
     pod.end()
 }

@@ -30,43 +30,46 @@ fn install(scene: &Running, map: &std::collections::BTreeMap<String, String>) ->
     let kubelet = scene.kubelet();
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, map)?;
     let code = pod.run_init("install")?;
-    let said = pod.log("install")?;
+    let message = pod.log("install")?;
     pod.end()?;
-    Ok((code, said))
+    Ok((code, message))
 }
 
 fn administrators() -> Result<()> {
     let scene = Running::new()?;
     let theirs = settings("both")?["policy.json"].clone() + "\n";
     scene.node().write(POLICY, &theirs)?;
-    let (code, said) = install(&scene, &settings("old")?)?;
-    ensure!(code == 3 && said.contains(POLICY) && said.contains("--overwrite"), "{code}: {said}");
+    let (code, message) = install(&scene, &settings("old")?)?;
+    ensure!(code == 3 && message.contains(POLICY) && message.contains("--overwrite"), "{code}: {message}");
     ensure!(
         fs::read_to_string(scene.outside(POLICY))? == theirs && !scene.has_ours(),
         "something was changed"
     );
     // A file with the same bytes is kept, and install goes on.
-    let (code, said) = install(&scene, &[("policy.json".to_owned(), theirs.clone())].into())?;
-    ensure!(code == 0 && said.contains("keep"), "{code}: {said}");
+    let (code, message) = install(&scene, &[("policy.json".to_owned(), theirs.clone())].into())?;
+    ensure!(code == 0 && message.contains("keep"), "{code}: {message}");
     ensure!(scene.has_ours());
     Ok(())
 }
 
 fn flipped() -> Result<()> {
     let scene = Running::new()?;
-    let (code, said) = install(&scene, &settings("old")?)?;
-    ensure!(code == 0, "{said}");
-    scene.told(&["policy", "set", "new", "--runtime"], 0)?;
+    let (code, message) = install(&scene, &settings("old")?)?;
+    ensure!(code == 0, "{message}");
+    scene.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
     let theirs = fs::read_to_string(scene.outside(POLICY))?;
-    let (code, said) = install(&scene, &settings("old")?)?;
-    ensure!(code == 0 && said.contains("was changed on this node"), "{code}: {said}");
+    let (code, message) = install(&scene, &settings("old")?)?;
+    ensure!(code == 0 && message.contains("was changed on this node"), "{code}: {message}");
     ensure!(fs::read_to_string(scene.outside(POLICY))? == theirs, "the flip was taken back");
-    let (code, said) = install(&scene, &settings("both")?)?;
-    ensure!(code == 3 && said.contains("--overwrite"), "{code}: {said}");
+    let (code, message) = install(&scene, &settings("both")?)?;
+    ensure!(code == 3 && message.contains("--overwrite"), "{code}: {message}");
     // The fix that install names works: without the file there is nothing to overwrite.
     fs::remove_file(scene.outside(POLICY))?;
-    let (code, said) = install(&scene, &settings("both")?)?;
-    ensure!(code == 0 && fs::read_to_string(scene.outside(POLICY))?.contains("\"both\""), "{code}: {said}");
+    let (code, message) = install(&scene, &settings("both")?)?;
+    ensure!(
+        code == 0 && fs::read_to_string(scene.outside(POLICY))?.contains("\"both\""),
+        "{code}: {message}"
+    );
     Ok(())
 }
 
@@ -77,8 +80,8 @@ fn invalid() -> Result<()> {
     {
         let mut map = settings("old")?;
         map.insert(file.to_owned(), text.to_owned());
-        let (code, said) = install(&scene, &map)?;
-        ensure!(code == 78 && said.contains(words), "{file}: {code}: {said}");
+        let (code, message) = install(&scene, &map)?;
+        ensure!(code == 78 && message.contains(words), "{file}: {code}: {message}");
         ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "{file}: something was changed");
     }
     Ok(())
@@ -93,15 +96,15 @@ fn waiting() -> Result<()> {
     let mut policy: Value = serde_json::from_str(&map["policy.json"])?;
     policy["networks"]["old"]["profile"] = json!("calico");
     map.insert("policy.json".to_owned(), policy.to_string());
-    let (code, said) = install(&scene, &map)?;
-    ensure!(code == 3 && said.contains("localhost:9099/readiness"), "{code}: {said}");
+    let (code, message) = install(&scene, &map)?;
+    ensure!(code == 3 && message.contains("localhost:9099/readiness"), "{code}: {message}");
     ensure!(!scene.outside(POLICY).exists() && !scene.has_ours(), "something was changed");
     let http = HttpHealth::plain("127.0.0.1:9099".parse()?, Answer::Ready);
     let spec = Spec { name: "felix".into(), http: Some(http), ..Spec::default() };
     let _felix = Agent::start(spec, Some(scene.node().pid().as_raw().cast_unsigned()))?;
-    let (code, said) = install(&scene, &map)?;
-    ensure!(code == 0 && scene.outside(FILE).exists(), "{code}: {said}");
-    ensure!(fs::read_to_string(scene.outside(POLICY))?.contains(FILE), "{said}");
+    let (code, message) = install(&scene, &map)?;
+    ensure!(code == 0 && scene.outside(FILE).exists(), "{code}: {message}");
+    ensure!(fs::read_to_string(scene.outside(POLICY))?.contains(FILE), "{message}");
     scene.run("at-once").map(drop)
 }
 

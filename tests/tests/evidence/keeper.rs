@@ -58,8 +58,8 @@ impl Running {
         tell(Answer::Unavailable)?;
         self.refused(&[words])?;
         tell(Answer::Ready)?;
-        let (status, said) = self.install()?;
-        ensure!(status == Some(0), "{said}");
+        let (status, message) = self.install()?;
+        ensure!(status == Some(0), "{message}");
         self.until_kept(true)?;
         let pod = self.0.run("at-once")?;
         for answer in [Answer::Unavailable, Answer::Refuse] {
@@ -77,19 +77,19 @@ impl Running {
     }
 
     fn install(&self) -> Result<(Option<i32>, String)> {
-        person::said(&mut self.0.bootstrap(&["install"])?)
+        person::status_and_text(&mut self.0.bootstrap(&["install"])?)
     }
 
     /// A refusal, after which the node is as it was.
     fn refused(&self, words: &[&str]) -> Result<()> {
         let before = fs::read(self.0.node().outside(POLICY))?;
-        let (status, said) = self.install()?;
-        ensure!(status == Some(3), "install: {status:?} {said}");
+        let (status, message) = self.install()?;
+        ensure!(status == Some(3), "install: {status:?} {message}");
         for words in words.iter().chain(&["network old", FILE]) {
-            ensure!(said.contains(words), "{words:?} is not in {said}");
+            ensure!(message.contains(words), "{words:?} is not in {message}");
         }
-        ensure!(!self.0.node().outside(OURS).exists(), "our conf is there: {said}");
-        ensure!(fs::read(self.0.node().outside(POLICY))? == before, "the policy was changed: {said}");
+        ensure!(!self.0.node().outside(OURS).exists(), "our conf is there: {message}");
+        ensure!(fs::read(self.0.node().outside(POLICY))? == before, "the policy was changed: {message}");
         Ok(())
     }
 
@@ -107,8 +107,8 @@ pub(crate) fn an_agent_that_listens_on_ipv6_alone_is_found() -> Result<()> {
     let watch = running.0.watch()?;
     running.refused(&["localhost:9099/readiness", "the agent is not ready"])?;
     agent.answer_http(Answer::Ready)?;
-    let (status, said) = running.install()?;
-    ensure!(status == Some(0), "{said}");
+    let (status, message) = running.install()?;
+    ensure!(status == Some(0), "{message}");
     running.until_kept(true)?;
     let pod = running.0.run("at-once")?;
     agent.answer_http(Answer::Unavailable)?;
@@ -157,8 +157,8 @@ pub(crate) fn an_agent_gets_the_header_that_its_profile_names() -> Result<()> {
     let socket = UnixHealth { path: "/var/run/cilium/cilium.sock".into(), answer: Answer::Ready };
     let spec = Spec { name: "cilium".into(), unix: Some(socket), http: Some(page), ..Spec::default() };
     let mut agent = running.start(spec)?;
-    let (status, said) = running.install()?;
-    ensure!(status == Some(0), "{said}");
+    let (status, message) = running.install()?;
+    ensure!(status == Some(0), "{message}");
     let watch = running.0.watch()?;
     let network = |ready: bool| {
         until("watch's word on the network", LIMIT, || {
@@ -189,11 +189,11 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     agent.answer_http(Answer::Refuse)?;
     running.refused(&["localhost:9099/readiness", "the agent is not ready"])?;
     agent.answer_http(Answer::Ready)?;
-    let (status, said) = running.install()?;
-    ensure!(status == Some(0), "{said}");
+    let (status, message) = running.install()?;
+    ensure!(status == Some(0), "{message}");
     // The file comes before the policy that waits for it, and that before the conf.
-    let at = |words: &str| said.find(words).with_context(|| format!("{words:?} is not in {said}"));
-    ensure!(at(FILE)? < at(POLICY)? && at(POLICY)? < at(OURS)?, "{said}");
+    let at = |words: &str| message.find(words).with_context(|| format!("{words:?} is not in {message}"));
+    ensure!(at(FILE)? < at(POLICY)? && at(POLICY)? < at(OURS)?, "{message}");
     ensure!(running.0.node().outside(FILE).exists(), "install has not written the file");
     let policy: Value = serde_json::from_slice(&fs::read(running.0.node().outside(POLICY))?)?;
     ensure!(policy["networks"]["old"]["ready"][2] == json!({ "file": FILE }), "{policy}");
@@ -223,9 +223,9 @@ pub(crate) fn nothing_waits_for_a_file_that_nobody_keeps() -> Result<()> {
     ensure!(watch.terminate()?.success(), "watch ended badly");
     // `policy set` warns where the phase needs the file, which no watch keeps now.
     for (phase, warned) in [("new", false), ("both-old", true)] {
-        let (status, said) = bootstrap(running.0.node(), &["policy", "set", phase, "--runtime"])?;
-        let told = said.contains(FILE) && said.contains("systemctl start crossfade-watch");
-        ensure!(status == Some(0) && told == warned, "{phase}: {status:?} {said}");
+        let (status, message) = bootstrap(running.0.node(), &["policy", "set", phase, "--runtime"])?;
+        let output = message.contains(FILE) && message.contains("systemctl start crossfade-watch");
+        ensure!(status == Some(0) && output == warned, "{phase}: {status:?} {message}");
     }
     Ok(())
 }

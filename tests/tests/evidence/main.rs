@@ -34,5 +34,5 @@ fn main() -> Result<ExitCode> {
 
 /// Runs the node's program; its exit status and all that it said.
 fn bootstrap(node: &Node, arguments: &[&str]) -> Result<(Option<i32>, String)> {
-    person::said(&mut person::bootstrap(node, arguments)?)
+    person::status_and_text(&mut person::bootstrap(node, arguments)?)
 }

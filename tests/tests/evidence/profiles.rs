@@ -48,8 +48,8 @@ pub(crate) fn a_policy_without_probes_makes_nobody_wait_before_the_next_boot() -
     let boot_id = fs::read_to_string(node.node().outside("/proc/sys/kernel/random/boot_id"))?;
     let booted = json!({ "version": 1, "kind": "reboot", "bootID": boot_id.trim() });
     node.node().write("/run/crossfade/boot.json", booted.to_string())?;
-    let said = node.boot()?;
-    ensure!(said.contains("network old (calico)") && said.contains("at the next boot"), "{said}");
+    let message = node.boot()?;
+    ensure!(message.contains("network old (calico)") && message.contains("at the next boot"), "{message}");
     ensure!(node.ready()?.is_empty(), "{:?}", node.ready()?);
     ensure!(node.add()? == Ok(()), "a pod waits");
     // Once the file is there, `boot` requires it, since no pod has to wait for it.
@@ -110,9 +110,9 @@ impl Rebooted {
     }
 
     fn boot(&self) -> Result<String> {
-        let (status, said) = bootstrap(self.node(), &["unit", "boot"])?;
-        ensure!(status == Some(0), "boot: {status:?} {said}");
-        Ok(said)
+        let (status, message) = bootstrap(self.node(), &["unit", "boot"])?;
+        ensure!(status == Some(0), "boot: {status:?} {message}");
+        Ok(message)
     }
 
     /// The probes that the policy has by now.
@@ -138,9 +138,9 @@ impl Rebooted {
             ensure!(!outside.exists(), "{path} has survived the reboot");
             let why = self.add()?.err().context("an ADD came through without its agent")?;
             ensure!(why["code"] == 11 && why["msg"].to_string().contains(path), "{why}");
-            let told = why["details"].as_str().unwrap_or_default();
+            let text = why["details"].as_str().unwrap_or_default();
             let by_watch = path.starts_with("/run/crossfade/probe/");
-            ensure!(by_watch == told.contains("systemctl status crossfade-watch"), "{why}");
+            ensure!(by_watch == text.contains("systemctl status crossfade-watch"), "{why}");
             self.expect(&[], 0)?;
             refused += 1;
             match file {
@@ -180,9 +180,9 @@ impl Rebooted {
         let mut child = command.spawn().context("the plugin")?;
         child.stdin.take().context("stdin")?.write_all(stdin.to_string().as_bytes())?;
         let output = child.wait_with_output()?;
-        let told = String::from_utf8_lossy(&output.stdout);
-        let answer: Value = serde_json::from_str(&told)
-            .with_context(|| format!("{told}{}", String::from_utf8_lossy(&output.stderr)))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let answer: Value = serde_json::from_str(&text)
+            .with_context(|| format!("{text}{}", String::from_utf8_lossy(&output.stderr)))?;
         Ok(if output.status.success() { Ok(()) } else { Err(answer) })
     }
 }

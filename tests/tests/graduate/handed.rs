@@ -27,8 +27,8 @@ impl Pings {
     fn counted(mut self) -> Result<(u32, u32)> {
         self.0.signal(Signal::SIGINT)?;
         self.0.wait(lab::deadline::LIMIT)?;
-        let told = fs::read_to_string(self.0.log())?;
-        let line = told.lines().find(|line| line.contains("packets transmitted")).context(told.clone())?;
+        let text = fs::read_to_string(self.0.log())?;
+        let line = text.lines().find(|line| line.contains("packets transmitted")).context(text.clone())?;
         let numbers: Vec<u32> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
         ensure!(numbers.len() >= 2, "{line}");
         Ok((numbers[0], numbers[1]))
@@ -51,9 +51,9 @@ pub(crate) fn uninstalled() -> Result<()> {
     let node = Node::new()?;
     let pod = node.run("pod")?;
     let file = owed(&node)?;
-    node.told(&["uninstall", "--purge", "--brought"], 3)?;
+    node.run_expecting(&["uninstall", "--purge", "--brought"], 3)?;
     node.end(&pod)?;
-    node.told(&["uninstall", "--purge", "--brought"], 0)?;
+    node.run_expecting(&["uninstall", "--purge", "--brought"], 0)?;
     ensure!(!node.outside("/var/lib/crossfade/name").exists());
     ensure!(fs::read_to_string(&file)?.trim_end() == LEDGER, "the ledger went with Crossfade");
     Ok(())
@@ -72,7 +72,7 @@ pub(crate) fn living_pods() -> Result<()> {
     let planned = node.graduate(&[], 0)?;
     ensure!(node.files()? == before, "a dry run changed something: {planned:#}");
     ensure!(planned["stage"] == "planned" && planned["ledger"][0]["containerID"] == "c0", "{planned:#}");
-    let shown = node.told(&["graduate"], 0)?;
+    let shown = node.run_expecting(&["graduate"], 0)?;
     ensure!(
         shown.contains("owed     c0 eth0 on old, 10.244.1.9/24: its DEL failed; left: the lease"),
         "{shown}"
@@ -118,7 +118,7 @@ pub(crate) fn living_pods() -> Result<()> {
 fn boots_after(node: &Node) -> Result<()> {
     node.node().reboot_id("11111111-2222-4333-8444-555555555555")?;
     let before = node.files()?;
-    node.told(&["unit", "boot"], 0)?;
+    node.run_expecting(&["unit", "boot"], 0)?;
     let mut after = node.files()?;
     after.remove("/var/lib/crossfade/boot.json");
     ensure!(
@@ -126,7 +126,7 @@ fn boots_after(node: &Node) -> Result<()> {
         "{:?}",
         after.keys().filter(|name| !before.contains_key(*name)).collect::<Vec<_>>()
     );
-    let status: Value = serde_json::from_str(&node.told(&["status", "--output", "json"], 0)?)?;
+    let status: Value = serde_json::from_str(&node.run_expecting(&["status", "--output", "json"], 0)?)?;
     ensure!(status["confDir"] == "none", "{status:#}");
     Ok(())
 }

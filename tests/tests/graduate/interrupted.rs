@@ -47,7 +47,7 @@ fn again(node: &Node, settings: &[u8]) -> Result<()> {
     let aside = node.outside(ASIDE);
     fs::copy(aside.join("net.d/10-old.conflist"), node.outside("/etc/cni/net.d/10-old.conflist"))?;
     fs::remove_dir_all(&aside)?;
-    node.told(&["install"], 0)?;
+    node.run_expecting(&["install"], 0)?;
     node.expect_loaded("crossfade")
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn by_a_boot() -> Result<()> {
         let is_none = fs::read(node.outside(NODE_JSON))? != settings;
         node.node().reboot_id(&format!("11111111-2222-4333-8444-{step:012}"))?;
         // A runtime that runs keeps its confs: at a real boot it starts later.
-        let told = node.bootstrap(&["unit", "boot"])?.output()?;
-        ensure!(told.status.code() == Some(0), "step {step}: {told:?}");
+        let text = node.bootstrap(&["unit", "boot"])?.output()?;
+        ensure!(text.status.code() == Some(0), "step {step}: {text:?}");
         let is_back = node.outside(OURS).exists();
         if is_none {
             seen.0 = true;

@@ -39,16 +39,16 @@ impl Node {
         stubs.write("spy", &Stub::answering(Reply::pass()))?;
         scene.crossfade.policy(json!({ "attach": "old", "gc": { "graceSeconds": 0 } }))?;
         let before = scene.run("before")?;
-        scene.told(&["install"], 0)?;
+        scene.run_expecting(&["install"], 0)?;
         scene.end(&before)?;
         // The machine's own containerd has another configuration.
         let settings = scene.outside(NODE_JSON);
-        let mut told: Value = serde_json::from_slice(&fs::read(&settings)?)?;
-        told["runtime"]["config"] = json!(scene.containerd.config());
-        scene.node().write(NODE_JSON, told.to_string())?;
+        let mut report: Value = serde_json::from_slice(&fs::read(&settings)?)?;
+        report["runtime"]["config"] = json!(scene.containerd.config());
+        scene.node().write(NODE_JSON, report.to_string())?;
         let node = Self { log: stubs.log(), stubs, scene };
         node.crossfade.network(&node.new, &node.new.conflist_with(1, &["spy"]))?;
-        node.told(&["policy", "set", "new", "--runtime"], 0)?;
+        node.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
         Ok(node)
     }
 

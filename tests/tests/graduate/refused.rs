@@ -12,18 +12,18 @@ use crate::node::{Node, problems};
 /// A refusal that changes nothing, and says these words.
 fn refused(node: &Node, status: i32, words: &[&str]) -> Result<Value> {
     let before = node.files()?;
-    let mut told = Value::Null;
+    let mut report = Value::Null;
     for arguments in [&[][..], &["--apply"]] {
-        told = node.graduate(arguments, status)?;
-        ensure!(node.files()? == before, "{arguments:?} changed something: {told:#}");
+        report = node.graduate(arguments, status)?;
+        ensure!(node.files()? == before, "{arguments:?} changed something: {report:#}");
         for word in words {
-            ensure!(problems(&told).contains(word), "{word:?} is not in {told:#}");
+            ensure!(problems(&report).contains(word), "{word:?} is not in {report:#}");
         }
     }
-    for problem in told["problems"].as_array().into_iter().flatten() {
+    for problem in report["problems"].as_array().into_iter().flatten() {
         ensure!(problem["fix"].as_str().is_some_and(|fix| !fix.is_empty()), "no way on: {problem}");
     }
-    Ok(told)
+    Ok(report)
 }
 
 pub(crate) fn needed() -> Result<()> {
@@ -32,14 +32,14 @@ pub(crate) fn needed() -> Result<()> {
     // Pods of every other phase.
     let mut others = Vec::new();
     for phase in ["old", "both-old", "both-new"] {
-        node.told(&["policy", "set", phase, "--runtime"], 0)?;
+        node.run_expecting(&["policy", "set", phase, "--runtime"], 0)?;
         others.push(node.run(phase)?);
     }
     refused(&node, 3, &["the phase is both-new", "policy set new", "3 attachments are on another network"])?;
-    node.told(&["policy", "set", "new", "--runtime"], 0)?;
-    let told =
+    node.run_expecting(&["policy", "set", "new", "--runtime"], 0)?;
+    let report =
         refused(&node, 3, &["default/both-new", "default/both-old", "default/old", "drain these pods"])?;
-    ensure!(!problems(&told).contains(&fine), "{told:#}");
+    ensure!(!problems(&report).contains(&fine), "{report:#}");
     for id in &others {
         node.end(id)?;
     }
@@ -80,17 +80,17 @@ fn absent() -> Result<()> {
     let scene = Setup::bare().packaged().settings(json!({})).start()?;
     scene.crossfade.network(&scene.new, &scene.new.conflist(1))?;
     scene.crossfade.policy(json!({ "attach": "new" }))?;
-    let told = scene.told(&["graduate", "--apply"], 3)?;
-    ensure!(told.contains("01-crossfade.conflist is not there"), "{told}");
+    let report = scene.run_expecting(&["graduate", "--apply"], 3)?;
+    ensure!(report.contains("01-crossfade.conflist is not there"), "{report}");
     let settings = scene.outside(lab::scene::NODE_JSON);
     let text = fs::read_to_string(&settings)?;
     let mut object: Value = serde_json::from_str(&text)?;
     object["confDir"] = json!("private");
     scene.node().write(lab::scene::NODE_JSON, object.to_string())?;
-    let told = scene.told(&["graduate"], 3)?;
+    let report = scene.run_expecting(&["graduate"], 3)?;
     ensure!(
-        told.contains("the runtime reads /run/crossfade/net.d") && told.contains("final image"),
-        "{told}"
+        report.contains("the runtime reads /run/crossfade/net.d") && report.contains("final image"),
+        "{report}"
     );
     ensure!(!scene.outside(OURS).exists());
     Ok(())

@@ -15,12 +15,12 @@ pub(crate) fn first_add() -> Result<()> {
     let spy = Stub::answering(Reply::fail(999, "no address left", ""));
     node.stubs.write("spy", &spy.on_pod("later", "ADD", vec![Reply::pass()]))?;
     let before = node.files()?;
-    let told = node.graduate(&["--apply"], 3)?;
-    ensure!(problems(&told).contains("a pod could not be attached without Crossfade"), "{told:#}");
-    ensure!(problems(&told).contains("01-crossfade.conflist is back"), "{told:#}");
+    let output = node.graduate(&["--apply"], 3)?;
+    ensure!(problems(&output).contains("a pod could not be attached without Crossfade"), "{output:#}");
+    ensure!(problems(&output).contains("01-crossfade.conflist is back"), "{output:#}");
     let mut after = node.files()?;
     after.retain(|name, _| !name.contains("/set-aside/graduate"));
-    ensure!(after == before, "{:?} {told:#}", after.keys().collect::<Vec<_>>());
+    ensure!(after == before, "{:?} {output:#}", after.keys().collect::<Vec<_>>());
     ensure!(!node.outside("/run/crossfade/leaving").exists(), "watch may not repair the conf any more");
     node.expect_loaded("crossfade")?;
     // As if nothing had been.
@@ -42,7 +42,7 @@ pub(crate) fn meanwhile() -> Result<()> {
     let gate = Gate::closed(&node.node().dir().join("gate"))?;
     let check = Reply::fail(999, "not as it was", "").behind(&gate);
     node.stubs.write("spy", &Stub::answering(Reply::pass()).on("CHECK", check))?;
-    let (told, late) = std::thread::scope(|scope| -> Result<_> {
+    let (output, late) = std::thread::scope(|scope| -> Result<_> {
         let graduate = scope.spawn(|| node.graduate(&["--apply"], 3));
         let late = node
             .log
@@ -52,10 +52,10 @@ pub(crate) fn meanwhile() -> Result<()> {
             })
             .and_then(|()| node.run("late"));
         gate.open()?;
-        let Ok(told) = graduate.join() else { bail!("graduate panicked") };
-        Ok((told?, late?))
+        let Ok(output) = graduate.join() else { bail!("graduate panicked") };
+        Ok((output?, late?))
     })?;
-    ensure!(problems(&told).contains("lists the 1 pods that came meanwhile"), "{told:#}");
+    ensure!(problems(&output).contains("lists the 1 pods that came meanwhile"), "{output:#}");
     node.expect_loaded("crossfade")?;
     ensure!(node.attachments()? == (1, 1), "{:?}", node.attachments()?);
     node.stubs.write("spy", &Stub::answering(Reply::pass()))?;

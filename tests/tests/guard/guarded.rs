@@ -91,11 +91,11 @@ impl Guarded {
 
     /// Waits until `watch` says that this is why.
     pub(crate) fn expect_reason(&self, reason: &str) -> Result<Value> {
-        let told = until(&format!("reason {reason}"), LIMIT, || {
+        let output = until(&format!("reason {reason}"), LIMIT, || {
             let status = self.status();
             Ok((status["reason"] == reason).then_some(status))
         });
-        told.with_context(|| format!("status: {:#}", self.status()))
+        output.with_context(|| format!("status: {:#}", self.status()))
     }
 
     /// Waits until our conf is whole, a regular file and readable for all.

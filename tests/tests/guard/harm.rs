@@ -156,8 +156,8 @@ pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
     let (renames, in_place) = counter.writes()?;
     ensure!(renames == 2 && in_place == 0, "{renames} renames, {in_place} writes in place; expected 2 and 0");
     let log = fs::read_to_string(watch.log())?;
-    let said = log.lines().filter(|line| line.contains("event=ConfContended")).count();
-    ensure!(said == 1, "said {said} times:\n{log}");
+    let answer = log.lines().filter(|line| line.contains("event=ConfContended")).count();
+    ensure!(answer == 1, "said {answer} times:\n{log}");
     agent.kill()?;
     // A restart is another try.
     end(watch)?;
@@ -185,15 +185,15 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
     ensure!(counter.writes()? == (1, 0), "more than one write");
     scene.expect_whole(&whole)?;
     scene.expect_pods().context("while it is dead")?;
-    let told = scene.bootstrap(&["status"])?.output()?;
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    ensure!(told.contains("stale"), "{told}");
+    let text = scene.bootstrap(&["status"])?.output()?;
+    let text = String::from_utf8_lossy(&text.stdout).into_owned();
+    ensure!(text.contains("stale"), "{text}");
     let watch = scene.watch()?;
     // A second one ends at once.
     let second = scene.bootstrap(&["unit", "watch"])?.output()?;
     ensure!(second.status.code() == Some(75), "{second:?}");
-    let told = scene.bootstrap(&["status", "--wait", "--timeout", "60"])?.output()?;
-    ensure!(told.status.success(), "{told:?}");
+    let text = scene.bootstrap(&["status", "--wait", "--timeout", "60"])?.output()?;
+    ensure!(text.status.success(), "{text:?}");
     end(watch)
 }
 

@@ -22,9 +22,9 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
     scene.away_and_back()?;
     ensure!(!scene.loaded()?.contains(&"crossfade".to_owned()), "this containerd heeds a file that comes");
     let status = scene.bootstrap(&["status"])?.output()?;
-    let told = String::from_utf8_lossy(&status.stdout).into_owned();
-    ensure!(status.status.code() == Some(3) && told.contains("the runtime does not use it"), "{told}");
-    ensure!(told.contains("installed     no"), "{told}");
+    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.status.code() == Some(3) && text.contains("the runtime does not use it"), "{text}");
+    ensure!(text.contains("installed     no"), "{text}");
     let watch = scene.watch()?;
     scene.expect_loaded("crossfade")?;
     let status = scene.expect_reason("NetworkReady")?;
@@ -40,15 +40,15 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
 pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()> {
     let scene = Guarded::shared()?;
     scene.package()?;
-    let install = || scene.told(&["install"], 0);
+    let install = || scene.run_expecting(&["install"], 0);
     install()?;
     scene.expect_loaded("crossfade")?;
     let again = install()?;
     ensure!(!again.contains("confirm"), "{again}");
     scene.away_and_back()?;
     ensure!(!scene.loaded()?.contains(&"crossfade".to_owned()), "this containerd heeds a file that comes");
-    let told = install()?;
-    ensure!(told.contains("the runtime has not loaded it") && told.contains("confirm"), "{told}");
+    let text = install()?;
+    ensure!(text.contains("the runtime has not loaded it") && text.contains("confirm"), "{text}");
     ensure!(scene.loaded()? == ["crossfade"], "{:?}", scene.loaded()?);
     scene.expect_pods()
 }

@@ -43,7 +43,7 @@ pub(crate) fn our_conf_comes_once_packets_pass() -> Result<()> {
     let status = lab.expect_proof("running")?;
     ensure!(status["reason"] == "WaitingForNetwork" && !lab.scene.ours().exists(), "{status:#}");
     // What a proof holds is no leak.
-    let leaks = lab.scene.told(&["attachments", "--leaks"], 0)?;
+    let leaks = lab.scene.run_expecting(&["attachments", "--leaks"], 0)?;
     ensure!(!leaks.contains("crossfade-proof"), "{leaks}");
     ensure!(lab.scene.old.leases(lab.scene.node())?.len() == 2, "the proof has ended meanwhile");
     firewall(&lab, "-D")?;
@@ -55,8 +55,8 @@ pub(crate) fn our_conf_comes_once_packets_pass() -> Result<()> {
     let verbs: Vec<String> = lab.log().calls()?.iter().map(|call| call.verb().to_owned()).collect();
     ensure!(verbs == ["ADD", "CHECK", "ADD", "CHECK", "DEL", "DEL"], "{verbs:?}");
     lab.expect_nothing()?;
-    let told = lab.scene.told(&["status"], 0)?;
-    ensure!(told.contains("proof of old") && told.contains("passed by packets"), "{told}");
+    let text = lab.scene.run_expecting(&["status"], 0)?;
+    ensure!(text.contains("proof of old") && text.contains("passed by packets"), "{text}");
     end(watch)?;
     // The next watch of this boot takes its word.
     let watch = lab.watch()?;
@@ -97,9 +97,9 @@ pub(crate) fn silent_dns_keeps_a_new_network_waiting_and_no_ready_one() -> Resul
         let degraded = "crossfade_network_proof_degraded{network=\"old\"} 1";
         Ok(metrics.lines().any(|line| line == degraded).then_some(()))
     })?;
-    let told: Value = serde_json::from_str(&lab.scene.told(&["doctor", "--output", "json"], 3)?)?;
-    let found = told["findings"].as_array().cloned().unwrap_or_default();
-    ensure!(found.iter().any(|one| one["code"] == "proof-degraded"), "{told:#}");
+    let text: Value = serde_json::from_str(&lab.scene.run_expecting(&["doctor", "--output", "json"], 3)?)?;
+    let found = text["findings"].as_array().cloned().unwrap_or_default();
+    ensure!(found.iter().any(|one| one["code"] == "proof-degraded"), "{text:#}");
     lab.expect_nothing()?;
     end(watch)
 }

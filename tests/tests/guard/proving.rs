@@ -82,12 +82,12 @@ impl Proving {
     }
 
     pub(crate) fn expect_proof(&self, word: &str) -> Result<Value> {
-        let said = || fs::read_to_string(self.dir.join("said")).unwrap_or_default();
+        let answer = || fs::read_to_string(self.dir.join("said")).unwrap_or_default();
         let proven = until(&format!("a proof that {word}"), LIMIT, || {
             let status = self.scene.status();
             Ok((status["networks"][0]["proof"] == word).then_some(status))
         });
-        proven.with_context(|| format!("status: {:#}\nprove: {}", self.scene.status(), said()))
+        proven.with_context(|| format!("status: {:#}\nprove: {}", self.scene.status(), answer()))
     }
 
     /// Nothing of a proof is on the node but its verdict.
@@ -144,17 +144,17 @@ pub(crate) fn a_network_is_proven_before_its_conf_comes() -> Result<()> {
 pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
     const CANARY: &str = "canary-0c41f7";
     let lab = Proving::new()?;
-    let said = |code| Reply::fail(code, &format!("token {CANARY}"), &format!("of {CANARY}"));
+    let answer = |code| Reply::fail(code, &format!("token {CANARY}"), &format!("of {CANARY}"));
     let loud = |reply: Reply| reply.first(Act::Stderr(format!("stderr {CANARY}\n")));
     let result = json!({ "cniVersion": "1.0.0", "ips": [], "dns": { "search": [CANARY] } });
     let torn = Reply::text(&format!("{{\"cniVersion\":\"1.0.0\",\"ips\":[{{\"address\":\"{CANARY}\"}}]}}"));
     let add = |reply: Reply| Stub::answering(loud(reply));
     let stubs = [
-        ("an ADD that fails", add(said(11))),
+        ("an ADD that fails", add(answer(11))),
         ("a result without an address", add(Reply::json(&result))),
         ("a result that is none", add(torn)),
-        ("a CHECK that fails", add(Reply::pass()).on("CHECK", loud(said(100)))),
-        ("a DEL that fails", add(Reply::pass()).on("DEL", loud(said(999)))),
+        ("a CHECK that fails", add(Reply::pass()).on("CHECK", loud(answer(100)))),
+        ("a DEL that fails", add(Reply::pass()).on("DEL", loud(answer(999)))),
     ];
     let watch = lab.watch()?;
     for (what, stub) in stubs {

@@ -98,10 +98,10 @@ fn refused() -> Result<()> {
         let machine = begun()?;
         (refusal.make)(&machine)?;
         let output = script(&machine, "install.sh", &[MIGRATION, refusal.settings].concat())?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.code() == Some(1), "{:?}: {}:\n{said}", refusal.settings, output.status);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.code() == Some(1), "{:?}: {}:\n{message}", refusal.settings, output.status);
         for words in refusal.words {
-            ensure!(said.contains(words), "{:?}: does not say {words:?}:\n{said}", refusal.settings);
+            ensure!(message.contains(words), "{:?}: does not say {words:?}:\n{message}", refusal.settings);
         }
         ensure!(!machine.disk(PLUGIN).exists(), "{:?}: installed all the same", refusal.settings);
     }

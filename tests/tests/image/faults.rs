@@ -185,14 +185,14 @@ fn judged(fault: &Fault) -> Result<()> {
     let mut machine = migration()?.machine()?;
     (fault.make)(&machine)?;
     for (judge, status, words) in fault.verdicts {
-        let said = match judge {
+        let message = match judge {
             Judge::Selftest => looked(&machine, &["image", "selftest", "--image"], *status)?,
             Judge::Check => looked(&machine, &["image", "seal", "--check"], *status)?,
             Judge::Seal => looked(&machine, &["image", "seal"], *status)?,
             Judge::Boot(unit) => booted(&mut machine, unit, words)?,
         };
         for words in *words {
-            ensure!(said.contains(words), "{judge:?} does not say {words:?}:\n{said}");
+            ensure!(message.contains(words), "{judge:?} does not say {words:?}:\n{message}");
         }
     }
     Ok(())
@@ -202,9 +202,13 @@ fn judged(fault: &Fault) -> Result<()> {
 fn looked(machine: &Machine, line: &[&str], status: i32) -> Result<String> {
     let line: Vec<&str> = ["crossfade-bootstrap"].into_iter().chain(line.iter().copied()).collect();
     let output = machine.chrooted(&line).output().with_context(|| line.join(" "))?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(output.status.code() == Some(status), "{line:?}: {}, expected {status}:\n{said}", output.status);
-    Ok(said)
+    let message = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ensure!(
+        output.status.code() == Some(status),
+        "{line:?}: {}, expected {status}:\n{message}",
+        output.status
+    );
+    Ok(message)
 }
 
 /// Boots, with both agents there, until the unit's journal says these words; kubelet is held, and no pod is even tried.
@@ -230,9 +234,9 @@ fn ran() -> Result<()> {
     ensure_held(&mut machine)?;
     ensure_released(&mut machine, 2)?;
     machine.halt()?;
-    let said = looked(&machine, &["image", "seal"], NO)?;
+    let message = looked(&machine, &["image", "seal"], NO)?;
     for words in ["attachments of this machine's pods would lose their DEL", "sandbox", "/etc/machine-id"] {
-        ensure!(said.contains(words), "seal does not say {words:?}:\n{said}");
+        ensure!(message.contains(words), "seal does not say {words:?}:\n{message}");
     }
     let id = machine.read("/etc/machine-id")?;
     ensure!(id.trim().len() == 32, "removed something while something is refused: machine-id {id:?}");

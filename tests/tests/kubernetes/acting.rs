@@ -141,7 +141,7 @@ fn lease(holder: &mut Session, person: &str) -> Result<()> {
     ensure!(
         barred
             .as_str()
-            .is_some_and(|said| said.starts_with(&format!("Barred(\"the Lease is lost: {person}"))),
+            .is_some_and(|message| message.starts_with(&format!("Barred(\"the Lease is lost: {person}"))),
         "{barred}"
     );
     Ok(())
@@ -281,7 +281,7 @@ fn objects(admin: &Client, holder: &mut Session) -> Result<()> {
         "the plan bears no run"
     );
     let again = holder.say(&json!({"begin": "r-2"}))?;
-    ensure!(again["failed"].as_str().is_some_and(|said| said.contains("run r-1")), "{again}");
+    ensure!(again["failed"].as_str().is_some_and(|message| message.contains("run r-1")), "{again}");
     // The watch tells of the run; another session asks something of it; the holder records what it has taken up.
     holder.say(&json!({"look": 5}))?;
     holder.says(&json!({"record": 0}), &json!("Changed"))?;
@@ -329,8 +329,8 @@ fn forged(admin: &Client, holder: &mut Session) -> Result<()> {
         // It is the plan of another cluster, for a start.
         (&["roll", "--resume"], Some(78)),
     ] {
-        let (ended, answer, said) = looker.answer(words)?;
-        ensure!(ended == status, "{words:?}: {said} {answer:#}");
+        let (ended, answer, message) = looker.answer(words)?;
+        ensure!(ended == status, "{words:?}: {message} {answer:#}");
         ensure!(!trace.exists(), "{words:?} ran the command of a plan that nobody approved");
     }
     Ok(())

@@ -215,20 +215,23 @@ fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {
     node.server(NOWHERE)?;
     for more in [&["--dry-run"][..], &[]] {
         let (changes, notes) = node.sweep_listed(&[], more)?;
-        let said = about(&notes);
-        ensure!(changes.is_empty() && said.len() == 1 && said[0].contains("the next pass"), "{notes:?}");
+        let message = about(&notes);
+        ensure!(
+            changes.is_empty() && message.len() == 1 && message[0].contains("the next pass"),
+            "{notes:?}"
+        );
     }
     // Without a credential, and where nothing is said on the Node.
     fs::remove_file(node.tree.path(KUBECONFIG))?;
     let (changes, notes) = node.sweep_listed(&[], &[])?;
-    let said = about(&notes);
-    ensure!(changes.is_empty() && said[0].contains("does not look for them"), "{notes:?}");
+    let message = about(&notes);
+    ensure!(changes.is_empty() && message[0].contains("does not look for them"), "{notes:?}");
     node.tree.settings(&json!({
         "confDir": "shared", "report": { "node": false }, "kubelet": { "kubeconfig": format!("/{KUBECONFIG}") },
     }))?;
     let (changes, notes) = node.sweep_listed(&[], &[])?;
-    let said = about(&notes);
-    ensure!(changes.is_empty() && said[0].contains("report.node"), "{notes:?}");
+    let message = about(&notes);
+    ensure!(changes.is_empty() && message[0].contains("report.node"), "{notes:?}");
     node.stands("unasked-stale", "gone")
 }
 
@@ -238,8 +241,8 @@ fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
     let silent = TcpListener::bind("127.0.0.1:0")?;
     node.server(&format!("https://{}", silent.local_addr()?))?;
     let (changes, notes) = node.sweep_listed(&[], &[])?;
-    let said = about(&notes);
-    ensure!(changes.is_empty() && said[0].contains("no answer in time"), "{notes:?}");
+    let message = about(&notes);
+    ensure!(changes.is_empty() && message[0].contains("no answer in time"), "{notes:?}");
     Ok(())
 }
 

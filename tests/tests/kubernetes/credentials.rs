@@ -94,7 +94,7 @@ printf '{"apiVersion":"%s","kind":"ExecCredential","status":{"token":"%s","expir
     Ok(credential)
 }
 
-fn asked(credential: &Credential) -> Result<Vec<Value>> {
+fn reviews(credential: &Credential) -> Result<Vec<Value>> {
     let asked = fs::read_to_string(credential.dir.join("asked"))?;
     Ok(asked.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
@@ -103,7 +103,7 @@ fn a_plugin_that_gives_a_token() -> Result<()> {
     let credential = plugin("v1", "by-plugin")?;
     let mut publisher = publishes("by-plugin", &credential)?;
     publisher.publish(&waiting("old"))?;
-    let asked = asked(&credential)?;
+    let asked = reviews(&credential)?;
     ensure!(asked.len() == 1, "asked again although the token is good: {asked:?}");
     ensure!(asked[0]["spec"]["interactive"] == false, "{}", asked[0]);
     ensure!(asked[0]["spec"]["cluster"]["server"] == base(), "{}", asked[0]);

@@ -71,9 +71,9 @@ impl LeavingNode {
     }
 
     fn done(&self, arguments: &[&str]) -> Result<String> {
-        let (status, said) = self.run(arguments)?;
-        ensure!(status == Some(0), "{arguments:?} ended with {status:?}: {said}");
-        Ok(said)
+        let (status, printed) = self.run(arguments)?;
+        ensure!(status == Some(0), "{arguments:?} ended with {status:?}: {printed}");
+        Ok(printed)
     }
 
     fn has_left(&self, status: &str, reason: &str) -> Result<Value> {
@@ -105,8 +105,8 @@ fn a_final_image_takes_back_what_was_said() -> Result<()> {
     ensure!(left.subject.node()? == before, "a dry run wrote on the Node");
     ensure!(left.done(&["unit", "retract"])? == planned, "{planned}");
     let node = left.has_left("Unknown", "FinalImage")?;
-    let said = left.done(&["unit", "retract"])?;
-    ensure!(said.starts_with("keep"), "{said}");
+    let printed = left.done(&["unit", "retract"])?;
+    ensure!(printed.starts_with("keep"), "{printed}");
     ensure!(left.subject.node()? == node, "written at every boot");
     Ok(())
 }
@@ -138,8 +138,8 @@ fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
 fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
     let left = LeavingNode::new("partaker", "private")?;
     let before = left.subject.node()?;
-    let (status, said) = left.run(&["unit", "retract"])?;
-    ensure!(status == Some(3) && said.contains("takes part"), "{status:?}: {said}");
+    let (status, printed) = left.run(&["unit", "retract"])?;
+    ensure!(status == Some(3) && printed.contains("takes part"), "{status:?}: {printed}");
     ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
     Ok(())
 }
@@ -162,13 +162,13 @@ fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
     let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
     let left = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
     left.give()?;
-    let (status, said) = left.run(&["unit", "retract", "--timeout", "1"])?;
-    ensure!(status == Some(75) && said.contains("kubectl label node"), "{status:?}: {said}");
+    let (status, printed) = left.run(&["unit", "retract", "--timeout", "1"])?;
+    ensure!(status == Some(75) && printed.contains("kubectl label node"), "{status:?}: {printed}");
     // `uninstall` succeeds all the same.
     left.tree.settings(
         &json!({ "confDir": "shared", "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } }),
     )?;
-    let said = left.done(&["uninstall"])?;
-    ensure!(said.contains("kubectl label node") && said.contains("not done"), "{said}");
+    let printed = left.done(&["uninstall"])?;
+    ensure!(printed.contains("kubectl label node") && printed.contains("not done"), "{printed}");
     Ok(())
 }

@@ -171,8 +171,8 @@ fn a_server_that_goes_away_meanwhile_is_a_note() -> Result<()> {
     let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
     let busy = ["deserted-1", "deserted-2"].map(|pod| (target(pod), "busy".to_owned()));
     ensure!(changes == busy, "{changes:?}");
-    let said = about(&notes);
-    ensure!(said.len() == 1 && said[0].starts_with("2 of 2 stay: "), "{notes:?}");
+    let message = about(&notes);
+    ensure!(message.len() == 1 && message[0].starts_with("2 of 2 stay: "), "{notes:?}");
     node.stands("deserted-1", "gone")?;
     node.stands("deserted-2", "gone")
 }

@@ -56,9 +56,9 @@ impl Operator {
 
     pub(super) fn answer(&self, arguments: &[&str]) -> Result<(Option<i32>, Value, String)> {
         let output = self.run(&base(), &[arguments, &["-o", "json"]].concat())?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let answer = serde_json::from_slice(&output.stdout).with_context(|| said.clone())?;
-        Ok((output.status.code(), answer, said))
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        let answer = serde_json::from_slice(&output.stdout).with_context(|| message.clone())?;
+        Ok((output.status.code(), answer, message))
     }
 }
 
@@ -139,10 +139,10 @@ fn a_viewer_reads_what_checks_need_and_nothing_else() -> Result<()> {
     calico(&admin)?;
     pods(&admin)?;
     let viewer = Operator::new(User::Component("viewer"))?;
-    let (status, taken, said) = viewer.answer(&["snapshot", "--out", "taken.jsonl"])?;
-    ensure!(status == Some(0), "{taken:#}\n{said}");
+    let (status, taken, message) = viewer.answer(&["snapshot", "--out", "taken.jsonl"])?;
+    ensure!(status == Some(0), "{taken:#}\n{message}");
     ensure!(taken["pods"].as_u64() >= Some(PODS as u64), "{taken:#}");
-    ensure!(said.contains("pods: 500 read, "), "no progress: {said}");
+    ensure!(message.contains("pods: 500 read, "), "no progress: {message}");
     let kinds = taken["kinds"].as_object().context("kinds")?;
     for (kind, reading) in kinds {
         ensure!(reading == "read" || reading == "notServed", "{kind}: {reading}");
@@ -164,12 +164,12 @@ fn a_viewer_reads_what_checks_need_and_nothing_else() -> Result<()> {
     );
     ensure!(!text.contains("canary-5f2e"), "a secret is in the snapshot");
 
-    ensure!(!said.contains("Rights are missing"), "{said}");
+    ensure!(!message.contains("Rights are missing"), "{message}");
 
     // The same findings live as from the file.
     let check = ["check", "--from", "flannel", "--to", "calico"];
-    let (status, live, said) = viewer.answer(&check)?;
-    ensure!(status == Some(3), "{live:#}\n{said}");
+    let (status, live, message) = viewer.answer(&check)?;
+    ensure!(status == Some(3), "{live:#}\n{message}");
     let codes = |answer: &Value| -> Vec<String> {
         let findings = answer["findings"].as_array().cloned().unwrap_or_default();
         findings.iter().map(|finding| finding["code"].to_string()).collect()
@@ -186,18 +186,18 @@ fn a_missing_right_is_named() -> Result<()> {
     let stranger = Operator::new(User::Component("stranger"))?;
     let admin = Operator::new(User::Admin)?;
     let as_stranger = admin.answer(&[&check[..], &["--as", "stranger", "--as-group", "nobody"]].concat())?;
-    for (status, answer, said) in [stranger.answer(&check)?, as_stranger] {
-        ensure!(status == Some(3), "{answer:#}\n{said}");
+    for (status, answer, message) in [stranger.answer(&check)?, as_stranger] {
+        ensure!(status == Some(3), "{answer:#}\n{message}");
         let findings = answer["findings"].as_array().context("findings")?;
         let of_nodes = findings.iter().find(|finding| finding["objects"][0]["kind"] == "Node");
         let of_nodes = of_nodes.context("no finding about nodes")?;
         ensure!(of_nodes["code"] == "not-checked" && of_nodes["severity"] == "blocks", "{of_nodes:#}");
         let what = of_nodes["what"].as_str().unwrap_or_default();
         ensure!(what.contains("stranger") && what.contains("nodes"), "{what}");
-        let warned = said.lines().next().unwrap_or_default();
+        let warned = message.lines().next().unwrap_or_default();
         ensure!(
             warned.starts_with("Rights are missing: ") && warned.contains("deploy/cluster/rbac-viewer.yaml"),
-            "{said}"
+            "{message}"
         );
     }
     Ok(())
@@ -208,11 +208,11 @@ fn one_missing_right_is_told_beforehand() -> Result<()> {
     let admin = server()?.admin()?;
     grant_all_but_pods(&admin, "half-viewer")?;
     let half = Operator::new(User::Component("half-viewer"))?;
-    let (status, taken, said) = half.answer(&["snapshot", "--out", "taken.jsonl"])?;
-    ensure!(status == Some(0), "{taken:#}\n{said}");
-    let warned: Vec<&str> = said.lines().filter(|line| line.starts_with("Rights are missing")).collect();
-    ensure!(warned.len() == 1 && warned[0].starts_with("Rights are missing: list pods. "), "{said}");
-    ensure!(said.starts_with(warned[0]), "not before the first list: {said}");
+    let (status, taken, message) = half.answer(&["snapshot", "--out", "taken.jsonl"])?;
+    ensure!(status == Some(0), "{taken:#}\n{message}");
+    let warned: Vec<&str> = message.lines().filter(|line| line.starts_with("Rights are missing")).collect();
+    ensure!(warned.len() == 1 && warned[0].starts_with("Rights are missing: list pods. "), "{message}");
+    ensure!(message.starts_with(warned[0]), "not before the first list: {message}");
     ensure!(taken["kinds"]["Pod"]["forbidden"].is_string(), "{taken:#}");
     Ok(())
 }
@@ -221,9 +221,9 @@ fn a_server_that_is_away_is_tried_again_later() -> Result<()> {
     let operator = Operator::new(User::Component("viewer"))?;
     // No program listens at port 1.
     let output = operator.run("https://127.0.0.1:1", &["snapshot"])?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.code() == Some(75), "{:?}: {said}", output.status);
-    ensure!(output.stdout.is_empty() && said.contains("fix:"), "{said}");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.code() == Some(75), "{:?}: {message}", output.status);
+    ensure!(output.stdout.is_empty() && message.contains("fix:"), "{message}");
     let wrong = operator.run(&base(), &["snapshot", "--context", "none"])?;
     ensure!(wrong.status.code() == Some(78), "{:?}", wrong.status);
     Ok(())

@@ -131,8 +131,8 @@ impl Case {
 
     /// A backup, as the file's name.
     fn backup(&self) -> Result<String> {
-        let (status, answer, said) = self.writer.answer(&["policies", "backup", "--out", "."])?;
-        ensure!(status == Some(0), "{answer:#}\n{said}");
+        let (status, answer, message) = self.writer.answer(&["policies", "backup", "--out", "."])?;
+        ensure!(status == Some(0), "{answer:#}\n{message}");
         Ok(answer["file"].as_str().context("a file")?.to_owned())
     }
 
@@ -151,8 +151,8 @@ impl Case {
     fn the_same_policies_are_the_same_file(&self) -> Result<String> {
         let reader = Operator::new(User::Component("policies-reader"))?;
         let arguments = ["policies", "backup", "--out", "."];
-        let (status, first, said) = reader.answer(&arguments)?;
-        ensure!(status == Some(0) && first["isNew"] == true, "{first:#}\n{said}");
+        let (status, first, message) = reader.answer(&arguments)?;
+        ensure!(status == Some(0) && first["isNew"] == true, "{first:#}\n{message}");
         // A change that is taken back leaves another resourceVersion and the managed fields of another client behind.
         self.patch(PLAIN, "web", &json!({ "metadata": { "labels": { "passing": "x" } } }))?;
         self.patch(PLAIN, "web", &json!({ "metadata": { "labels": null } }))?;

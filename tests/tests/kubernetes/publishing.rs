@@ -224,7 +224,7 @@ fn events_are_on_the_node_and_counted_up() -> Result<()> {
     }
     let mut events = subject.events()?;
     events.sort_by_key(|event| event["reason"].to_string());
-    let told: Vec<_> = events
+    let output: Vec<_> = events
         .iter()
         .map(|event| ["reason", "type", "message", "count"].map(|field| event[field].clone()))
         .collect();
@@ -232,7 +232,7 @@ fn events_are_on_the_node_and_counted_up() -> Result<()> {
         [json!("ConfRepaired"), json!("Warning"), json!("05-x.conflist came first"), json!(3)],
         [json!("Flipped"), json!("Normal"), json!("old to both-old"), json!(1)],
     ];
-    ensure!(told == expected, "{told:?}");
+    ensure!(output == expected, "{output:?}");
     for event in &events {
         let object = &event["involvedObject"];
         ensure!(
@@ -334,11 +334,11 @@ fn events_of_one_moment_are_all_written() -> Result<()> {
     let event = |number: usize| json!({ "event": "ConfWritten", "message": format!("at once {number}") });
     let events: Vec<Value> = (0..9).map(event).collect();
     publisher.publish(&json!({ "events": events }))?;
-    let mut told: Vec<String> =
+    let mut output: Vec<String> =
         subject.events()?.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)).collect();
-    told.sort();
+    output.sort();
     let expected: Vec<String> = (0..9).map(|number| format!("at once {number}")).collect();
-    ensure!(told == expected, "{told:?}");
+    ensure!(output == expected, "{output:?}");
     ensure!(publisher.journal().is_empty(), "{}", publisher.journal());
     Ok(())
 }

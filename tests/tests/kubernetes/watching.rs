@@ -92,10 +92,10 @@ impl WatchedNode {
     fn event(&self, reason: &str, part: &str) -> Result<()> {
         until(&format!("event {reason} with {part}"), WITHIN, || {
             let events = self.subject.events()?;
-            let told = |event: &Value| {
+            let answer = |event: &Value| {
                 event["reason"] == reason && event["message"].as_str().is_some_and(|text| text.contains(part))
             };
-            Ok(events.iter().any(told).then_some(()))
+            Ok(events.iter().any(answer).then_some(()))
         })
     }
 }

@@ -75,8 +75,8 @@ fn enabled() -> Result<()> {
     for manager in Manager::ALL {
         let machine = Machine::without_package()?;
         let (before, wanted_before) = (files(&machine)?, wanted(&machine));
-        let said = manager.install(&machine, Place::Image, Build::Released)?.done()?;
-        ensure!(said.contains("NO POLICY YET"), "{manager}: {said}");
+        let message = manager.install(&machine, Place::Image, Build::Released)?.done()?;
+        ensure!(message.contains("NO POLICY YET"), "{manager}: {message}");
         let more: Vec<String> = wanted(&machine).difference(&wanted_before).cloned().collect();
         ensure!(more == ["crossfade-boot.service", "crossfade-watch.service"], "{manager}: {more:?}");
         let changed = manager.verify(&machine)?;
@@ -135,8 +135,8 @@ fn purged() -> Result<()> {
     for gone in ["/var/lib/crossfade/name", "/etc/crossfade/policy.json"] {
         machine.write(gone, "{}\n")?;
     }
-    let said = run(&machine, Place::Image, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
-    ensure!(said.contains("set-aside stays") && said.contains("ledger.jsonl stays"), "{said}");
+    let message = run(&machine, Place::Image, &[], &["dpkg", "--purge", "crossfade"])?.done()?;
+    ensure!(message.contains("set-aside stays") && message.contains("ledger.jsonl stays"), "{message}");
     ensure!(machine.disk(kept).exists() && machine.disk(ledger).exists());
     ensure!(!machine.disk("/var/lib/crossfade/name").exists());
     ensure!(!machine.disk("/etc/crossfade").exists());

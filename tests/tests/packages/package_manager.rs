@@ -76,8 +76,8 @@ impl Manager {
             Self::Rpm => vec!["rpm", "--verify", "--nodeps", "crossfade"],
             Self::Tarball => return Ok(String::new()),
         };
-        let said = run(machine, Place::Image, &[], &self.line(&line))?;
-        let lines = said.text.lines().filter(|line| !line.contains("force-debian"));
+        let message = run(machine, Place::Image, &[], &self.line(&line))?;
+        let lines = message.text.lines().filter(|line| !line.contains("force-debian"));
         Ok(lines.collect::<Vec<_>>().join("\n"))
     }
 

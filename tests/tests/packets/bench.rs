@@ -119,8 +119,8 @@ impl Bench {
         server.arg(format!("--listen-address={PEER}"));
         let server = self.other().background("dns", &server)?;
         until("the DNS server", LIMIT, || {
-            let said = self.other().run(&["busybox", "netstat", "-lnu"])?;
-            Ok(said.contains(&format!("{PEER}:53")).then_some(()))
+            let text = self.other().run(&["busybox", "netstat", "-lnu"])?;
+            Ok(text.contains(&format!("{PEER}:53")).then_some(()))
         })?;
         Ok(server)
     }
@@ -140,10 +140,10 @@ impl Bench {
             // What does not pass is not waited for; what passes does so in the first rounds.
             command.args(["--within", "5"]);
         }
-        let said = person::told(&mut command, status)?;
+        let text = person::run_expecting(&mut command, status)?;
         let result = self.result()?;
-        self.expect_nothing().with_context(|| said.clone())?;
-        Ok((said, result))
+        self.expect_nothing().with_context(|| text.clone())?;
+        Ok((text, result))
     }
 
     /// What the last proof found.
@@ -153,22 +153,22 @@ impl Bench {
 
     /// A proof fails for this reason, and says these words; its packets.
     pub(crate) fn expect_failure(&self, reason: &str, words: &[&str]) -> Result<Value> {
-        let (said, result) = self.prove(3)?;
+        let (text, result) = self.prove(3)?;
         let why = result["failed"].as_str().unwrap_or_default();
-        ensure!(result["packets"]["reason"] == reason, "expected {reason}: {result:#}\n{said}");
+        ensure!(result["packets"]["reason"] == reason, "expected {reason}: {result:#}\n{text}");
         ensure!(words.iter().all(|word| why.contains(word)), "{why}");
-        ensure!(said.contains(why) && said.contains(RESULT), "{said}");
+        ensure!(text.contains(why) && text.contains(RESULT), "{text}");
         Ok(result["packets"].clone())
     }
 
     /// A proof passes, and notes something with these words; its packets.
     pub(crate) fn expect_note(&self, words: &[&str]) -> Result<Value> {
-        let (said, result) = self.prove(0)?;
+        let (text, result) = self.prove(0)?;
         ensure!(result["packets"]["reason"] == "passed", "{result:#}");
         let notes = result["packets"]["notes"].as_array().cloned().unwrap_or_default();
         let has =
             |note: &Value| words.iter().all(|word| note.as_str().is_some_and(|note| note.contains(word)));
-        ensure!(notes.iter().any(has), "{result:#}\n{said}");
+        ensure!(notes.iter().any(has), "{result:#}\n{text}");
         Ok(result["packets"].clone())
     }
 

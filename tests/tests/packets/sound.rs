@@ -16,7 +16,7 @@ use crate::bench::{Bench, FIRST, PEER, SECOND, on};
 pub(crate) fn everything_passes_in_both_families_and_nothing_is_left() -> Result<()> {
     let bench = Bench::new()?;
     let _dns = bench.dns()?;
-    let (said, result) = bench.prove(0)?;
+    let (text, result) = bench.prove(0)?;
     let packets = &result["packets"];
     ensure!(result["by"] == "packet" && packets["reason"] == "passed", "{result:#}");
     ensure!(packets["notes"] == json!([]) && packets["settledMillis"].is_u64(), "{result:#}");
@@ -29,7 +29,7 @@ pub(crate) fn everything_passes_in_both_families_and_nothing_is_left() -> Result
     ensure!(sizes == [u64::from(Overlay::MTU)].into(), "{sizes:?}");
     let sized = all.iter().filter(|one| one["mtu"].is_u64()).count();
     ensure!(sized == 7, "{sized} sizes: {result:#}");
-    ensure!(on(packets, "podToPeer")[0]["to"] == PEER && said.contains("packets passed"), "{said}");
+    ensure!(on(packets, "podToPeer")[0]["to"] == PEER && text.contains("packets passed"), "{text}");
     Ok(())
 }
 
@@ -118,8 +118,8 @@ pub(crate) fn node_json_may_ask_for_less() -> Result<()> {
     bench.settings(json!({ "proof": "attach" }))?;
     let (_, result) = bench.prove(0)?;
     ensure!(result["by"] == "attach" && result.get("packets").is_none(), "{result:#}");
-    let said = fs::read_to_string(bench.node().outside("/run/crossfade/proof/old/answers.log"))?;
-    ensure!(!said.contains(FIRST) || !said.contains(SECOND), "two attachments: {said}");
+    let text = fs::read_to_string(bench.node().outside("/run/crossfade/proof/old/answers.log"))?;
+    ensure!(!text.contains(FIRST) || !text.contains(SECOND), "two attachments: {text}");
     Ok(())
 }
 

@@ -148,10 +148,10 @@ fn lock_directory_is_closed_to_others() -> Result<()> {
         .arg("true")
         .output()
         .context("start setpriv")?;
-    let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+    let message = String::from_utf8_lossy(&tried.stderr).into_owned();
     ensure!(
-        !tried.status.success() && said.contains("ermission denied"),
-        "a stranger opened the lock: {said}"
+        !tried.status.success() && message.contains("ermission denied"),
+        "a stranger opened the lock: {message}"
     );
     for file in [the_record(&case)?, lock] {
         let read = std::process::Command::new("setpriv")

@@ -75,8 +75,8 @@ impl SecretWatch {
 
     fn is_kept_out_of_log_and_files(&self) -> Result<()> {
         ensure!(!self.logged.is_empty(), "something was logged");
-        let told: Vec<&String> = self.logged.iter().filter(|entry| entry.contains(CANARY)).collect();
-        ensure!(told.is_empty(), "logged: {told:#?}");
+        let output: Vec<&String> = self.logged.iter().filter(|entry| entry.contains(CANARY)).collect();
+        ensure!(output.is_empty(), "logged: {output:#?}");
         let mut holders = Vec::new();
         for root in ["state", "run"] {
             search(&self.case.path(root), &mut holders)?;
@@ -112,7 +112,7 @@ fn secret_conf() -> Value {
 }
 
 /// What a runtime may pass along.
-fn told() -> Value {
+fn conf_with_secret() -> Value {
     json!({
         "secret": CANARY,
         "runtimeConfig": {"x": CANARY, "io.kubernetes.cri.pod-annotations": {"vault": CANARY, "crossfade/attach": CANARY}}
@@ -129,9 +129,9 @@ fn secret_of_a_conf_goes_to_its_delegate_alone() -> Result<()> {
     })?;
     ensure!(!watched.call("STATUS", &json!({"secret": CANARY}))?, "its probe is red");
     for verb in ["ADD", "CHECK"] {
-        ensure!(watched.call(verb, &told())?, "{verb}: {}", watched.said);
+        ensure!(watched.call(verb, &conf_with_secret())?, "{verb}: {}", watched.said);
     }
-    ensure!(!watched.call("ADD", &told())?, "it exists");
+    ensure!(!watched.call("ADD", &conf_with_secret())?, "it exists");
     let add = watched.case.the_call("stub-new ADD eth0")?;
     ensure!(
         add.stdin.is_some_and(|stdin| stdin.matches(CANARY).count() == 3),
@@ -145,11 +145,11 @@ fn secret_of_a_conf_goes_to_its_delegate_alone() -> Result<()> {
     );
     watched.case.stubs.write("stub-new", &stub_new().on("*", Reply(vec![Act::Exit(9)])))?;
     ensure!(
-        !watched.call("CHECK", &told())? && !watched.call("DEL", &told())?,
+        !watched.call("CHECK", &conf_with_secret())? && !watched.call("DEL", &conf_with_secret())?,
         "its delegate fails without a word"
     );
     watched.case.stubs.remove("stub-new")?;
-    ensure!(!watched.call("DEL", &told())?, "no delegate");
+    ensure!(!watched.call("DEL", &conf_with_secret())?, "no delegate");
     ensure!(!watched.call("ADD", &json!({"prevResult": {"secret": CANARY}}))?, "chained");
     watched.is_kept()?;
     let mut holders = Vec::new();
@@ -168,10 +168,10 @@ fn secret_of_the_wrong_type_is_not_quoted() -> Result<()> {
             let mut bad = secret_conf();
             bad[key] = value;
             watched.case.write(&conf, &bad.to_string())?;
-            if !watched.call("ADD", &told())? {
+            if !watched.call("ADD", &conf_with_secret())? {
                 continue;
             }
-            watched.call("DEL", &told())?;
+            watched.call("DEL", &conf_with_secret())?;
         }
     }
     for torn in [
@@ -182,7 +182,7 @@ fn secret_of_the_wrong_type_is_not_quoted() -> Result<()> {
         r#"{"plugins":["CANARY"]}"#,
     ] {
         watched.case.write(&conf, &torn.replace("CANARY", CANARY))?;
-        ensure!(!watched.call("ADD", &told())?, "{torn}");
+        ensure!(!watched.call("ADD", &conf_with_secret())?, "{torn}");
         let stdin = torn.replace("CANARY", CANARY);
         ensure!(!watched.call_raw("ADD", &stdin)?, "{torn}");
     }
@@ -204,16 +204,16 @@ fn secret_of_the_wrong_type_is_not_quoted() -> Result<()> {
         let mut bad = policy.clone();
         bad["networks"]["new"]["ready"] = ready;
         watched.case.write_policy(&bad)?;
-        ensure!(!watched.call("ADD", &told())?, "{bad}");
+        ensure!(!watched.call("ADD", &conf_with_secret())?, "{bad}");
     }
     for key in ["networks", "both", "rules", "attach", "deadlines"] {
         let mut bad = policy.clone();
         bad[key] = json!([probe]);
         watched.case.write_policy(&bad)?;
-        ensure!(!watched.call("ADD", &told())?, "{bad}");
+        ensure!(!watched.call("ADD", &conf_with_secret())?, "{bad}");
         bad[key] = json!({"new": [probe]});
         watched.case.write_policy(&bad)?;
-        ensure!(!watched.call("ADD", &told())?, "{bad}");
+        ensure!(!watched.call("ADD", &conf_with_secret())?, "{bad}");
     }
     watched.is_kept()
 }
@@ -227,18 +227,18 @@ fn secret_of_an_inventory_is_not_quoted() -> Result<()> {
     });
     watched.case.write_inventory(&json!([entry]))?;
     watched.case.stubs.write("stub-new", &stub_new().on("DEL", Reply(vec![Act::Exit(9)])))?;
-    ensure!(!watched.call("DEL", &told())?, "its delegate fails");
+    ensure!(!watched.call("DEL", &conf_with_secret())?, "its delegate fails");
     watched.case.stubs.write("stub-new", &stub_new())?;
-    ensure!(watched.call("DEL", &told())?, "{}", watched.said);
+    ensure!(watched.call("DEL", &conf_with_secret())?, "{}", watched.said);
     let wrong = [("ifname", json!([CANARY])), ("cniArgs", json!({"x": CANARY})), ("taken", json!(CANARY))];
     for (key, wrong) in wrong {
         let mut bad = entry.clone();
         bad[key] = wrong;
         watched.case.write_inventory(&json!([bad]))?;
-        ensure!(!watched.call("ADD", &told())?, "{key}");
+        ensure!(!watched.call("ADD", &conf_with_secret())?, "{key}");
     }
     watched.case.write_inventory(&json!(CANARY))?;
-    ensure!(!watched.call("ADD", &told())?, "no list");
+    ensure!(!watched.call("ADD", &conf_with_secret())?, "no list");
     ensure!(watched.said.matches("inventory.json").count() >= 4, "each names it: {}", watched.said);
     watched.is_kept()
 }
@@ -309,7 +309,7 @@ fn secret_is_in_no_argument_nor_environment() -> Result<()> {
     let gate = watched.case.gate("gate")?;
     let answer = Reply::json(&watched.case.rn("eth0")).behind(&gate);
     watched.case.stubs.write("stub-new", &stub_new().on("ADD", answer))?;
-    let add = watched.case.call_with("ADD", &told()).spawn()?;
+    let add = watched.case.call_with("ADD", &conf_with_secret()).spawn()?;
     let call = watched.case.stubs.log().wait_for("stub-new ADD eth0", 1)?;
     for pid in [add.pid(), call.pid] {
         for file in ["cmdline", "environ", "comm"] {
@@ -364,9 +364,8 @@ fn secret_in_an_annotation_that_no_plugin_declares_is_not_recorded() -> Result<(
     ensure!(del["runtimeConfig"]["portMappings"][0]["hostPort"] == 8080, "the DEL needs it: {del}");
 
     // What was there before us becomes a record at its first DEL.
-    let told = offered(CANARY)["runtimeConfig"].clone();
-    let entry =
-        json!({"containerID": "c1", "ifname": "eth0", "network": "old", "conf": conf, "runtimeConfig": told});
+    let output = offered(CANARY)["runtimeConfig"].clone();
+    let entry = json!({"containerID": "c1", "ifname": "eth0", "network": "old", "conf": conf, "runtimeConfig": output});
     for more in [json!({}), offered(CANARY)] {
         case.write_inventory(&json!([entry]))?;
         case.stubs.write("stub-old", &stub_old().on("DEL", Reply::fail(100, "not now", "")))?;

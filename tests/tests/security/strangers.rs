@@ -90,11 +90,11 @@ impl Tree {
     }
 
     fn has_finding(&self, words: &[&str]) -> Result<()> {
-        let told = until("a finding", LIMIT, || {
+        let text = until("a finding", LIMIT, || {
             let findings = self.status()["findings"].to_string();
             Ok(words.iter().all(|word| findings.contains(word)).then_some(()))
         });
-        told.with_context(|| format!("{words:?}: {:#}", self.status()))
+        text.with_context(|| format!("{words:?}: {:#}", self.status()))
     }
 }
 

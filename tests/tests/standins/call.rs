@@ -84,8 +84,8 @@ impl Caller {
     /// Calls the plugin for an interface and expects it to succeed.
     pub(crate) fn succeed_for(&self, ifname: &str, verb: &str, conf: &Value) -> Result<Answer> {
         let answer = self.call_for(ifname, verb, conf)?;
-        let said = String::from_utf8_lossy(&answer.stdout);
-        ensure!(answer.ok, "{verb} failed: {said} {}", answer.stderr);
+        let message = String::from_utf8_lossy(&answer.stdout);
+        ensure!(answer.ok, "{verb} failed: {message} {}", answer.stderr);
         Ok(answer)
     }
 }

@@ -28,10 +28,10 @@ fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> R
         .envs(BTreeMap::from(variables))
         .env("CONF", conf.to_string())
         .output()?;
-    let said =
+    let message =
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{plugin} {verb}: {}: {said}", output.status);
-    Ok(said)
+    ensure!(output.status.success(), "{plugin} {verb}: {}: {message}", output.status);
+    Ok(message)
 }
 
 /// Containerd sets up loopback and our network at the same time in one namespace.
@@ -173,7 +173,7 @@ fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
             scene.end(&pod).with_context(|| format!("under {limit}"))?;
         }
         if ran.is_err() && scene.containerd.release().forgets_failed_adds() {
-            scene.told(&["unit", "sweep"], 0).with_context(|| format!("under {limit}"))?;
+            scene.run_expecting(&["unit", "sweep"], 0).with_context(|| format!("under {limit}"))?;
         }
         scene.expect_nothing().with_context(|| format!("under {limit}"))?;
     }

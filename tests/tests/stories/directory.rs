@@ -68,7 +68,7 @@ impl Directory {
     }
 
     /// How often containerd has said this of a file.
-    fn said(&self, what: &str, file: &str, event: &str) -> Result<usize> {
+    fn count_events(&self, what: &str, file: &str, event: &str) -> Result<usize> {
         let log = self.scene.containerd.log()?;
         // As in `CREATE        \"/run/conf/x.conf\"`, quotes and all.
         let name = format!("/{file}\\\"");
@@ -79,10 +79,10 @@ impl Directory {
     /// Waits until containerd says that it ignores one more event of this file; the conf is what it was.
     fn expect_ignored(&self, file: &str, event: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
         let ready = self.scene.cri().network_ready()?.0;
-        let before = self.said("ignore event", file, event)?;
+        let before = self.count_events("ignore event", file, event)?;
         act()?;
         until(&format!("{event} of {file} ignored"), LIMIT, || {
-            Ok((self.said("ignore event", file, event)? > before).then_some(()))
+            Ok((self.count_events("ignore event", file, event)? > before).then_some(()))
         })?;
         ensure!(self.scene.cri().network_ready()?.0 == ready, "{event} of {file} changed something");
         Ok(())
@@ -95,7 +95,7 @@ impl Directory {
     }
 
     fn install(&self, status: i32) -> Result<String> {
-        self.scene.told(&["install", "--conf-dir", DIR], status)
+        self.scene.run_expecting(&["install", "--conf-dir", DIR], status)
     }
 
     /// `install` must end with our conf loaded, whatever lies there; a pod then runs and ends.
@@ -159,7 +159,7 @@ pub(crate) fn a_broken_first_file_takes_the_network_down() -> Result<()> {
         // Renamed away, it is the last event of all: by then the others have been heeded.
         fs::rename(&last, lab.elsewhere("broken"))?;
         until("the end of the last file", LIMIT, || {
-            Ok((lab.said("receiving change", "99-broken.conflist", "RENAME")? > 0).then_some(()))
+            Ok((lab.count_events("receiving change", "99-broken.conflist", "RENAME")? > 0).then_some(()))
         })?;
         lab.expect_ready(true).with_context(|| format!("a last file that is {what}"))?;
         // The same as our own file: install makes it whole.
@@ -247,14 +247,14 @@ pub(crate) fn a_war_of_renames_ends_with_our_conf_loaded() -> Result<()> {
     }
     fs::rename(&ours, &away)?;
     until("the war's last event", LIMIT, || {
-        Ok((lab.said("receiving change", "01-crossfade.conflist", "RENAME")? >= 501).then_some(()))
+        Ok((lab.count_events("receiving change", "01-crossfade.conflist", "RENAME")? >= 501).then_some(()))
     })?;
     let failed = lab.scene.containerd.log()?.lines().filter(|l| l.contains("failed to reload cni")).count();
     ensure!(failed > 0, "no reload failed in 500 renames");
     lab.expect_ready(false)?;
     // What took our conf away is named, and not fought.
-    let told = lab.install(3)?;
-    ensure!(told.contains("cni.exclusive"), "{told}");
+    let output = lab.install(3)?;
+    ensure!(output.contains("cni.exclusive"), "{output}");
     fs::remove_file(&away)?;
     lab.expect_installed("after the war")
 }
@@ -292,7 +292,7 @@ pub(crate) fn our_conf_is_never_seen_torn() -> Result<()> {
     lab.expect_installed("at first")?;
     let path = lab.path("01-crossfade.conflist");
     let install =
-        |version: &str| lab.scene.told(&["install", "--conf-dir", DIR, "--cni-version", version], 0);
+        |version: &str| lab.scene.run_expecting(&["install", "--conf-dir", DIR, "--cni-version", version], 0);
     let mut whole = BTreeSet::new();
     for version in ["1.1.0", "1.0.0"] {
         install(version)?;

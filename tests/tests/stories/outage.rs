@@ -26,7 +26,7 @@ pub(crate) fn a_stop_without_any_conf_is_refused_until_it_is_repaired() -> Resul
         let Err(error) = scene.cri().stop(&pod) else { bail!("{phase}: Stop succeeded without a conf") };
         ensure!(format!("{error:#}").contains("cni plugin not initialized"), "{error:#}");
         ensure!(scene.kept()? == [pod.clone()] && scene.crossfade.records()?.len() == 1, "{phase}");
-        scene.told(&["install", "--conf-dir", "/run/conf"], 0)?;
+        scene.run_expecting(&["install", "--conf-dir", "/run/conf"], 0)?;
         scene.expect_loaded("crossfade")?;
         scene.end(&pod)?;
         scene.expect_nothing()?;
@@ -48,9 +48,9 @@ pub(crate) fn a_del_that_went_past_us_is_made_up_for_by_the_sweep() -> Result<()
     let calls = scene.calls_for(&pod)?;
     ensure!(!calls.contains(&"spy-old DEL eth0".to_owned()), "{calls:?}");
     scene.expect(2, 0, 2)?;
-    scene.told(&["install"], 0)?;
+    scene.run_expecting(&["install"], 0)?;
     scene.expect_loaded("crossfade")?;
-    let swept = scene.told(&["unit", "sweep"], 0)?;
+    let swept = scene.run_expecting(&["unit", "sweep"], 0)?;
     ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 1, "{swept}");
     ensure!(scene.calls_for(&pod)?.last().is_some_and(|call| call == "spy-old DEL eth0"), "{calls:?}");
     scene.end(&living)?;

@@ -292,15 +292,15 @@ impl Player {
 
     fn sweep(&self) -> Result<()> {
         let output = self.scene.bootstrap(&["unit", "sweep"])?.output()?;
-        let said =
+        let message =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         // 1 where a DEL fails, 75 where the runtime lists nothing and a netns is there.
         let excused = self.may_fail("DEL", &[0, 1]) || output.status.code() == Some(75);
-        ensure!(output.status.success() || excused, "sweep: {}\n{said}", output.status);
+        ensure!(output.status.success() || excused, "sweep: {}\n{message}", output.status);
         for pod in self.pods.values().filter(|pod| !pod.stopped) {
             ensure!(
-                !said.contains(&format!("close    {}", pod.id)),
-                "{} lives and was swept: {said}",
+                !message.contains(&format!("close    {}", pod.id)),
+                "{} lives and was swept: {message}",
                 pod.id
             );
         }
@@ -339,7 +339,7 @@ impl Player {
         }
         self.pods.clear();
         // A pod that was undone badly and forgotten by containerd is the sweep's.
-        let swept = self.scene.told(&["unit", "sweep"], 0)?;
+        let swept = self.scene.run_expecting(&["unit", "sweep"], 0)?;
         ensure!(self.strangers || !swept.lines().any(|line| line.starts_with("close")), "{swept}");
         self.scene.expect_nothing()?;
         let mut open = BTreeSet::new();

@@ -100,7 +100,7 @@ pub(crate) fn what_is_never_deleted_is_swept() -> Result<()> {
                 }
             }
         }
-        let swept = scene.told(&["unit", "sweep"], 0)?;
+        let swept = scene.run_expecting(&["unit", "sweep"], 0)?;
         ensure!(swept.lines().filter(|line| line.starts_with("close")).count() == 1, "{swept}");
         let calls = scene.log().calls()?;
         let dels: Vec<_> =

@@ -147,13 +147,13 @@ fn cidrs(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
             continue;
         };
         let source = home.address.to_string();
-        let told = |route: &Value| match route["prefsrc"].as_str() {
+        let has_source = |route: &Value| match route["prefsrc"].as_str() {
             Some(prefsrc) => prefsrc == source,
             None => !is_ipv4,
         };
         let right = found.len() == 1
             && found[0]["dev"] == home.ifname.as_str()
-            && told(found[0])
+            && has_source(found[0])
             && found[0]["protocol"] == "101";
         ensure!(right, "expected one to {cidr} by {} from {source}: {found:?}", home.ifname);
     }

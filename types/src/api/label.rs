@@ -96,20 +96,22 @@ mod tests {
             ("team.node-restriction.kubernetes.io/x", Some("administrators")),
             ("a b", Some("kubelet would exit")),
         ] {
-            let told = refusal(key, "v");
-            assert_eq!(told.is_some(), wanted.is_some(), "{key}: {told:?}");
+            let output = refusal(key, "v");
+            assert_eq!(output.is_some(), wanted.is_some(), "{key}: {output:?}");
             assert!(
-                told.zip(wanted).is_none_or(|(told, words)| told.contains(words) && told.contains(key)),
+                output
+                    .zip(wanted)
+                    .is_none_or(|(output, words)| output.contains(words) && output.contains(key)),
                 "{key}"
             );
         }
-        assert!(refusal("a", "b c").is_some_and(|told| told.contains("value")));
+        assert!(refusal("a", "b c").is_some_and(|output| output.contains("value")));
     }
 
     #[test]
     fn a_flag_s_labels() {
-        let told = parse("a=b, c ,d=,,e=f=g");
+        let output = parse("a=b, c ,d=,,e=f=g");
         let wanted = [("a", "b"), ("c", ""), ("d", ""), ("e", "f=g")];
-        assert_eq!(told, wanted.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        assert_eq!(output, wanted.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
 }

@@ -149,8 +149,8 @@ mod tests {
     #[test]
     fn a_flag_s_taints_come_back_as_they_were_spelt() {
         for text in ["", "a:NoSchedule", "a=b:NoExecute,x.y/z:PreferNoSchedule"] {
-            let told: Vec<String> = parse(text).expect(text).iter().map(ToString::to_string).collect();
-            assert_eq!(told.join(","), text);
+            let output: Vec<String> = parse(text).expect(text).iter().map(ToString::to_string).collect();
+            assert_eq!(output.join(","), text);
         }
         assert_eq!(parse("a=:NoExecute").expect("empty value")[0].value, "");
         for text in [
@@ -177,15 +177,15 @@ mod tests {
         assert_eq!(refusal(&taint("node.cilium.io/agent-not-ready", "true")), None);
         for (key, value) in [("a b", ""), ("a", "b,c"), ("a", "$b"), ("X.y/z", "")] {
             assert!(
-                refusal(&taint(key, value)).is_some_and(|told| told.contains("kubelet would exit")),
+                refusal(&taint(key, value)).is_some_and(|output| output.contains("kubelet would exit")),
                 "{key}"
             );
         }
         assert_eq!(doubt(&taint("node.cilium.io/agent-not-ready", "")), None);
         assert!(
             doubt(&taint("node.kubernetes.io/not-ready", ""))
-                .is_some_and(|told| told.contains("controllers"))
+                .is_some_and(|output| output.contains("controllers"))
         );
-        assert!(doubt(&Taint::unfit()).is_some_and(|told| told.contains("gate")));
+        assert!(doubt(&Taint::unfit()).is_some_and(|output| output.contains("gate")));
     }
 }

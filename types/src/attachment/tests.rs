@@ -183,9 +183,9 @@ fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
     assert_eq!(intent.is_its_netns(id, None, Some("next")), Some(false));
     assert_eq!(intent.is_its_netns(id, None, None), None, "an unknown boot is no reason");
     intent.netns_cookie = Some(7);
-    let told = |cookie| intent.is_its_netns(id, cookie, Some("this"));
+    let output = |cookie| intent.is_its_netns(id, cookie, Some("this"));
     assert_eq!(
-        [None, Some(7), Some(8)].map(told),
+        [None, Some(7), Some(8)].map(output),
         [Some(true), Some(true), Some(false)],
         "where both are known"
     );

@@ -42,12 +42,12 @@ fn the_evidence_of_a_profile_is_what_its_probes_can_give() {
             Probe::File { file } => is_volatile(file),
             _ => false,
         });
-        let told = match (own, profile.probes.is_empty()) {
+        let output = match (own, profile.probes.is_empty()) {
             (true, _) => Evidence::Own,
             (false, false) => Evidence::Watch,
             (false, true) => Evidence::None,
         };
-        assert_eq!(profile.evidence, told, "{}", profile.name);
+        assert_eq!(profile.evidence, output, "{}", profile.name);
     }
     let of = |wanted: Evidence| -> Vec<&str> {
         all().iter().filter(|one| one.evidence == wanted).map(|one| one.name.as_str()).collect()
@@ -84,10 +84,10 @@ fn every_probe_over_the_loopback_interface_is_asked_in_both_families() {
 
 #[test]
 fn a_conf_and_a_plugin_belong_to_one_cni_only() {
-    for told in [|profile: &'static Profile| &profile.conf, |profile: &'static Profile| &profile.types] {
+    for names in [|profile: &'static Profile| &profile.conf, |profile: &'static Profile| &profile.types] {
         let mut seen = BTreeSet::new();
         for profile in all() {
-            assert!(told(profile).iter().all(|one| seen.insert(one)), "{} claims another's", profile.name);
+            assert!(names(profile).iter().all(|name| seen.insert(name)), "{} claims another's", profile.name);
         }
     }
     for (types, name) in [

@@ -40,7 +40,7 @@ fn refused(line: &str, facts: &BakeFacts) -> (Exit, String) {
     (failure.exit, failure.lines().join("\n"))
 }
 
-fn told(node: &Node) -> (Vec<String>, Vec<String>) {
+fn registered(node: &Node) -> (Vec<String>, Vec<String>) {
     let labels = node.labels.iter().map(|(key, value)| format!("{key}={value}"));
     (labels.collect(), node.taints.iter().map(ToString::to_string).collect())
 }
@@ -54,7 +54,7 @@ fn a_migration_has_both_networks_and_the_phase_that_was_asked_for() {
         assert_eq!((policy.phase(), policy.unrecorded), (phase, Some(Side::Old)));
         assert!(policy.rules.is_empty() && policy.retired.is_empty());
         assert_eq!(node.conf_dir, Mode::Private);
-        assert_eq!(told(&node), (vec![], vec![]));
+        assert_eq!(registered(&node), (vec![], vec![]));
     }
     let (policy, node, _) = baked("--image migration --old calico --new antrea --mode shared");
     assert_eq!((policy.expect("a policy").phase(), node.conf_dir), (Phase::New, Mode::Shared));
@@ -105,10 +105,10 @@ fn cilium_has_its_label_and_its_taint_unless_told_otherwise() {
     ] {
         let (_, node, _) = baked(&format!("{to} {more}"));
         let all = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(told(&node), (all(labels), all(taints)), "{more}");
+        assert_eq!(registered(&node), (all(labels), all(taints)), "{more}");
     }
     for line in ["--image migration --old cilium --new calico", "--image final --new cilium"] {
-        assert_eq!(told(&baked(line).1), (vec![], vec![]), "{line}");
+        assert_eq!(registered(&baked(line).1), (vec![], vec![]), "{line}");
     }
     let policy = br#"{"version":1,"networks":{"old":{"conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}},"attach":"old"}"#;
     let given = BakeFacts { policy: Some(policy.to_vec()), ..facts() };
@@ -123,7 +123,7 @@ fn a_final_image_has_no_policy_and_no_directory() {
         baked("--image final --label pool=new --taint node.cilium.io/agent-not-ready:NoExecute");
     assert!(policy.is_none() && notes.is_empty(), "{notes:?}");
     assert_eq!(node.conf_dir, Mode::Without);
-    assert_eq!(told(&node).0, ["pool=new"]);
+    assert_eq!(registered(&node).0, ["pool=new"]);
     let (_, _, notes) = baked("--image final");
     assert!(notes.iter().any(|note| note.contains("does not need the package")), "{notes:?}");
 }

@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn prefixes_and_several_commands() {
-        for (text, told) in [
+        for (text, output) in [
             ("-/x a", &["-|/x|a"][..]),
             ("@/x name a b", &["@|/x|a b"]),
             ("-@+/x name", &["-@+|/x|"]),
@@ -255,7 +255,7 @@ mod tests {
             let commands = commands.into_iter().map(|command| {
                 format!("{}|{}|{}", command.prefixes, command.program, command.arguments.join(" "))
             });
-            assert_eq!(commands.collect::<Vec<_>>(), told, "{text}");
+            assert_eq!(commands.collect::<Vec<_>>(), output, "{text}");
         }
         for (text, good) in
             [("-", 0), ("@/x", 0), ("/x 'a", 0), ("/usr/bin/", 0), ("bin/x", 0), ("/x ; 'b", 1)]

@@ -11,7 +11,7 @@ fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
     let tree = private();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     let before = tree.files();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     let dir = tree.path("run/crossfade/net.d");
     assert_eq!(
         (fs::read_dir(&dir).expect("made").count(), dir.metadata().expect("made").mode() & 0o777),
@@ -30,11 +30,11 @@ fn private_mode_starts_with_an_empty_directory_and_leaves_no_trace_elsewhere() {
 
     // Within the boot the conf is in force.
     tree.write("run/crossfade/net.d/01-crossfade.conflist", r#"{"plugins":[{"type":"crossfade"}]}"#);
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(tree.has("run/crossfade/net.d/01-crossfade.conflist"));
     // Should a tmpfs have outlived a boot, no node was ready before it.
     tree.write("proc/sys/kernel/random/boot_id", "two\n");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has("run/crossfade/net.d/01-crossfade.conflist"));
 }
 
@@ -43,25 +43,25 @@ fn in_private_mode_the_name_is_that_of_the_network_whose_results_the_runtime_has
     let tree = private();
     tree.conf("10-calico.conflist", "k8s-pod-network", "calico");
     tree.write("var/lib/cni/results/k8s-pod-network-0123-eth0", "{}");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert_eq!(tree.read("var/lib/crossfade/name"), "k8s-pod-network\n");
 }
 
 #[test]
 fn going_over_to_private_mode_takes_our_conf_away_at_the_next_boot() {
     let tree = Tree::new();
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     tree.node(PRIVATE);
     continued(&tree, "containerd.service", "/usr/bin/containerd", "CROSSFADE_RUNTIME_ARGS");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(tree.has(OURS) && output.contains("reboot to go over"), "{output}");
     // A first boot.service in the middle of a boot: the runtime reads it now, whatever we remember.
     reboots(&tree, "two");
     tree.write("run/containerd/containerd.sock", "");
-    let told = tree.told(&["unit", "boot"], 0);
-    assert!(tree.has(OURS) && told.contains("reboot to go over"), "{told}");
+    let output = tree.run_expecting(&["unit", "boot"], 0);
+    assert!(tree.has(OURS) && output.contains("reboot to go over"), "{output}");
     reboots(&tree, "three");
-    tree.told(&["unit", "boot"], 0);
+    tree.run_expecting(&["unit", "boot"], 0);
     assert!(!tree.has(OURS));
 }
 
@@ -71,11 +71,11 @@ fn crio_is_told_our_directory_and_our_name_in_private_mode() {
     let tree = Tree::bare();
     tree.write(CRIO, "[Service]\nExecStart=/usr/bin/crio\n");
     tree.node(r#""confDir": "private""#);
-    tree.told(&["unit", "render", "--runtime"], 0);
+    tree.run_expecting(&["unit", "render", "--runtime"], 0);
     let dir = "CROSSFADE_RUNTIME_ARGS=--cni-config-dir=/run/crossfade/net.d";
     assert_eq!(tree.read("run/crossfade/runtime.env"), format!("{dir}\n"), "no name was given yet");
     tree.write("var/lib/crossfade/name", "k8s-pod-network\n");
-    tree.told(&["unit", "render", "--runtime"], 0);
-    let told = tree.read("run/crossfade/runtime.env");
-    assert_eq!(told, format!("{dir} --cni-default-network=k8s-pod-network\n"));
+    tree.run_expecting(&["unit", "render", "--runtime"], 0);
+    let output = tree.read("run/crossfade/runtime.env");
+    assert_eq!(output, format!("{dir} --cni-default-network=k8s-pod-network\n"));
 }

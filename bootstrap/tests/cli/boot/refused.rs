@@ -35,11 +35,11 @@ fn a_runtime_that_is_not_known_is_a_finding_and_never_the_usual_directories() {
         let tree = Tree::bare();
         have(&tree);
         let before = tree.files();
-        let told = tree.told(&["unit", "boot"], 3);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+        let output = tree.run_expecting(&["unit", "boot"], 3);
+        assert!(words.iter().all(|word| output.contains(word)), "{what}: {output}");
         assert_eq!(tree.files(), before, "{what}");
-        let told = tree.told(&["unit", "gate", "--dry-run"], 3);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+        let output = tree.run_expecting(&["unit", "gate", "--dry-run"], 3);
+        assert!(words.iter().all(|word| output.contains(word)), "{what}: {output}");
     }
 }
 
@@ -151,8 +151,8 @@ fn what_would_go_wrong_is_refused_before_anything_is_touched() {
         let tree = Tree::new();
         spoil(&tree);
         let before = tree.files();
-        let told = tree.told(&["unit", "boot"], status);
-        assert!(words.iter().all(|word| told.contains(word)), "{what}: {told}");
+        let output = tree.run_expecting(&["unit", "boot"], status);
+        assert!(words.iter().all(|word| output.contains(word)), "{what}: {output}");
         assert_eq!(tree.files(), before, "{what}");
     }
 }

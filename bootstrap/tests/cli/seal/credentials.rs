@@ -115,7 +115,7 @@ fn every_credential_is_named_where_it_lies_and_never_quoted() {
         assert_eq!(run.status, 3, "{file}: {told}");
         assert!(!told.to_string().contains(SECRET), "{file}: {told}");
         assert!(tree.has(file), "{file}");
-        tree.told(&["image", "seal", "--check", "--allow", &path], 0);
+        tree.run_expecting(&["image", "seal", "--check", "--allow", &path], 0);
     }
     assert!(missed.is_empty(), "{} of {} are not seen: {missed:#?}", missed.len(), PLANTED.len());
 }
@@ -126,7 +126,9 @@ fn what_holds_no_credential_may_stay() {
     for (file, content) in HARMLESS {
         tree.write(file, content);
     }
-    assert!(tree.told(&["image", "seal", "--check"], 0).contains("nothing is in the way of an image"));
+    assert!(
+        tree.run_expecting(&["image", "seal", "--check"], 0).contains("nothing is in the way of an image")
+    );
 }
 
 #[test]

@@ -199,11 +199,11 @@ fn what_a_person_has_to_judge_is_refused_with_why_and_what_to_do() {
         tree.write("var/lib/systemd/random-seed", "seed");
         tree.write(file, content);
         let before = tree.files();
-        let told = document(&tree, &["image", "seal"], 3);
-        let (said, remedy) = finding(&told, path);
-        assert!(said.contains(why) && remedy.contains(fix), "{file}: {said}: {remedy}");
-        assert!(!told.to_string().contains(KEY), "{file}: {told}");
-        assert_eq!(told["changes"][0]["outcome"], "skipped", "{file}: {told}");
+        let output = document(&tree, &["image", "seal"], 3);
+        let (message, remedy) = finding(&output, path);
+        assert!(message.contains(why) && remedy.contains(fix), "{file}: {message}: {remedy}");
+        assert!(!output.to_string().contains(KEY), "{file}: {output}");
+        assert_eq!(output["changes"][0]["outcome"], "skipped", "{file}: {output}");
         assert_eq!(tree.files(), before, "{file}: nothing is removed while something is refused");
         // Where it may stay, the rest goes.
         let allowed = document(&tree, &["image", "seal", "--allow", path], 0);
@@ -222,11 +222,11 @@ fn all_that_is_refused_is_said_at_once() {
     tree.write("etc/crossfade/disabled", "");
     tree.write("var/lib/calico/nodename", "n1");
     tree.write("usr/lib/crossfade/policy.json", "{");
-    let lines = tree.told(&["image", "seal", "--check"], 3);
+    let lines = tree.run_expecting(&["image", "seal", "--check"], 3);
     assert!(lines.contains("refuse   /etc/crossfade/disabled  (the off switch: every node"), "{lines}");
     assert!(lines.contains("would boot without Crossfade): remove it\n"), "{lines}");
-    let told = document(&tree, &["image", "seal"], 3);
-    let mut paths = texts(&told, "findings", "path");
+    let output = document(&tree, &["image", "seal"], 3);
+    let mut paths = texts(&output, "findings", "path");
     paths.sort_unstable();
     assert_eq!(
         paths,
@@ -261,7 +261,7 @@ fn a_file_of_ours_that_others_could_change_is_refused() {
         assert!(why.contains(words) && fix.contains("chmod u-s,g-s,go-w"), "{bits:o}: {why}: {fix}");
     }
     mode(&plugin, 0o755);
-    tree.told(&["image", "seal"], 0);
+    tree.run_expecting(&["image", "seal"], 0);
 }
 
 #[test]
@@ -275,15 +275,15 @@ fn settings_that_a_node_would_not_find_are_none() {
     tree.write("run/crossfade/policy.json", POLICY);
     let (why, _) = finding(&document(&tree, &["image", "seal"], 3), path);
     assert!(why.contains("in /run/crossfade alone, which is empty when a node boots"), "{why}");
-    tree.told(&["image", "seal", "--allow", path], 0);
+    tree.run_expecting(&["image", "seal", "--allow", path], 0);
     assert!(!tree.has("run/crossfade"));
 
     // An image without us has nothing to settle; what the same settings say twice is only said.
     fs::remove_dir_all(tree.path("usr/libexec/crossfade")).expect("remove");
-    assert!(tree.told(&["image", "seal"], 0).contains("Crossfade is not installed"));
+    assert!(tree.run_expecting(&["image", "seal"], 0).contains("Crossfade is not installed"));
     let tree = image();
     tree.write("etc/crossfade/policy.json", POLICY);
-    assert!(tree.told(&["image", "seal"], 0).contains("says what the image's says"));
+    assert!(tree.run_expecting(&["image", "seal"], 0).contains("says what the image's says"));
 }
 
 #[test]
@@ -295,5 +295,5 @@ fn a_final_image_needs_no_policy_and_has_no_conf() {
     let (why, _) = finding(&document(&tree, &["image", "seal"], 3), path);
     assert!(why.contains("for the node's network before any agent is there"), "{why}");
     fs::remove_file(tree.path(&path[1..])).expect("remove");
-    tree.told(&["image", "seal", "--check"], 0);
+    tree.run_expecting(&["image", "seal", "--check"], 0);
 }

@@ -287,8 +287,12 @@ fn each_is_found(rows: &[Row]) {
         };
         assert!(failed.iter().any(is_it), "{id}, {found}: {failed:#?}");
         assert!(failed.iter().all(|(of, ..)| of == id), "{id}, {found}: {failed:#?}");
-        let told = tree.run(&["image", "selftest", "--image"]);
-        assert!(told.status == 3 && told.out.contains(found) && told.out.contains("fix: "), "{}", told.out);
+        let output = tree.run(&["image", "selftest", "--image"]);
+        assert!(
+            output.status == 3 && output.out.contains(found) && output.out.contains("fix: "),
+            "{}",
+            output.out
+        );
     }
 }
 

@@ -81,7 +81,7 @@ async fn run_to_end(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u
 mod tests {
     use super::*;
 
-    fn said(words: &[&str], within: Duration) -> (Color, String) {
+    fn verdict_of(words: &[&str], within: Duration) -> (Color, String) {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().build().expect("a runtime").block_on(verdict(&words, within))
@@ -99,17 +99,17 @@ mod tests {
             ("echo why >&2; exit 2", Color::Unknown, "/bin/sh ended with exit status: 2: why"),
             ("kill -9 $$", Color::Unknown, "/bin/sh ended with signal: 9 (SIGKILL)"),
         ] {
-            assert_eq!(said(&sh(script), long), (color, why.to_owned()), "{script}");
+            assert_eq!(verdict_of(&sh(script), long), (color, why.to_owned()), "{script}");
         }
     }
 
     #[test]
     fn a_command_that_is_missing_or_hangs_says_nothing() {
-        let (color, why) = said(&["/nonexistent/gate"], Duration::from_mins(10));
+        let (color, why) = verdict_of(&["/nonexistent/gate"], Duration::from_mins(10));
         assert_eq!((color, why.starts_with("/nonexistent/gate: ")), (Color::Unknown, true), "{why}");
-        assert_eq!(said(&[], Duration::from_mins(10)).0, Color::Unknown);
+        assert_eq!(verdict_of(&[], Duration::from_mins(10)).0, Color::Unknown);
         // It would hang for ever; the test waits for one millisecond of it.
-        let (color, why) = said(&["/bin/sh", "-c", "exec sleep 1000000"], Duration::from_millis(1));
+        let (color, why) = verdict_of(&["/bin/sh", "-c", "exec sleep 1000000"], Duration::from_millis(1));
         assert_eq!((color, why.contains("did not end within")), (Color::Unknown, true), "{why}");
     }
 
@@ -130,10 +130,12 @@ mod tests {
 
     #[test]
     fn no_shell_reads_the_words() {
-        let (color, _) =
-            said(&["/bin/sh", "-c", "test \"$0\" = '$(exit 1); x'", "$(exit 1); x"], Duration::from_mins(10));
+        let (color, _) = verdict_of(
+            &["/bin/sh", "-c", "test \"$0\" = '$(exit 1); x'", "$(exit 1); x"],
+            Duration::from_mins(10),
+        );
         assert_eq!(color, Color::Green);
-        let one_word = said(&["/bin/true; /bin/true"], Duration::from_mins(10));
+        let one_word = verdict_of(&["/bin/true; /bin/true"], Duration::from_mins(10));
         assert_eq!(one_word.0, Color::Unknown, "{one_word:?}");
     }
 }

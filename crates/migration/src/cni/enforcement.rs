@@ -303,7 +303,7 @@ mod tests {
     use serde_json::json;
 
     /// How policies of a kind hold in the five phases.
-    fn told(case: &Case, kind: Kind) -> Vec<Coverage> {
+    fn coverage(case: &Case, kind: Kind) -> Vec<Coverage> {
         lines(&case.scene()).into_iter().filter(|line| line.kind == kind).map(|line| line.holds).collect()
     }
 
@@ -321,7 +321,7 @@ mod tests {
         let policy = || object(Kind::CALICO_GLOBAL_NETWORK_POLICY, "g", json!({"spec": {}}));
         let holds = |backend: &str| {
             let case = Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![agent(backend), policy()]);
-            let first = |kind| told(&case, kind)[0];
+            let first = |kind| coverage(&case, kind)[0];
             [first(Kind::NETWORK_POLICY), first(Kind::CALICO_GLOBAL_NETWORK_POLICY)]
         };
         assert_eq!(holds("none"), [Coverage::Yes; 2]);
@@ -353,7 +353,7 @@ mod tests {
             (Calico, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [Yes, Partly, Partly, No, No]),
             (Flannel, Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY, [No; 5]),
         ] {
-            assert_eq!(told(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
+            assert_eq!(coverage(&Case::new(from, to, own()), kind), expected, "{from} {to} {kind}");
         }
     }
 
@@ -465,7 +465,7 @@ mod tests {
             )
         };
         let first = |value: &str| {
-            told(&Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![map(value)]), Kind::NETWORK_POLICY)[0]
+            coverage(&Case::new(Cni::AwsVpcCni, Cni::Cilium, vec![map(value)]), Kind::NETWORK_POLICY)[0]
         };
         assert_eq!((first("true"), first("false")), (Coverage::Yes, Coverage::No));
     }

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
     use crate::roll::wait::Reason;
 
-    fn told(news: &mut News, waits: &[Wait], second: u64) -> Vec<String> {
+    fn objects(news: &mut News, waits: &[Wait], second: u64) -> Vec<String> {
         news.of(waits, Duration::from_secs(second)).into_iter().map(|wait| wait.object).collect()
     }
 
@@ -51,13 +51,13 @@ mod tests {
         let mut news = News::default();
         let pod = [Wait::new("Pod/default/web", Reason::Terminating, "it is being deleted")];
         let silent: [&str; 0] = [];
-        assert_eq!(told(&mut news, &pod, 100), silent);
-        assert_eq!(told(&mut news, &pod, 109), silent);
-        assert_eq!(told(&mut news, &pod, 110), ["Pod/default/web"]);
-        assert_eq!(told(&mut news, &pod, 111), silent);
-        assert_eq!(told(&mut news, &[], 112), silent);
-        assert_eq!(told(&mut news, &pod, 113), silent);
-        assert_eq!(told(&mut news, &pod, 123), ["Pod/default/web"]);
+        assert_eq!(objects(&mut news, &pod, 100), silent);
+        assert_eq!(objects(&mut news, &pod, 109), silent);
+        assert_eq!(objects(&mut news, &pod, 110), ["Pod/default/web"]);
+        assert_eq!(objects(&mut news, &pod, 111), silent);
+        assert_eq!(objects(&mut news, &[], 112), silent);
+        assert_eq!(objects(&mut news, &pod, 113), silent);
+        assert_eq!(objects(&mut news, &pod, 123), ["Pod/default/web"]);
     }
 
     #[test]
@@ -67,7 +67,7 @@ mod tests {
             let wait = Wait::held("Node/a", Reason::NodeSilent, "", "");
             [Wait { is_held, ..wait }]
         };
-        assert!(told(&mut news, &node(false), 0).is_empty());
-        assert_eq!(told(&mut news, &node(true), 1), ["Node/a"]);
+        assert!(objects(&mut news, &node(false), 0).is_empty());
+        assert_eq!(objects(&mut news, &node(true), 1), ["Node/a"]);
     }
 }

@@ -195,7 +195,7 @@ mod tests {
         serde_json::from_value(pod).expect("a pod")
     }
 
-    fn said(phase: &str, by: &Value, others: &[&str]) -> Value {
+    fn node_report(phase: &str, by: &Value, others: &[&str]) -> Value {
         let mut attached = by.clone();
         attached["others"] = json!(others);
         json!({"bootId": "b", "phase": phase, "attached": attached})
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_its_node_names_is_one() {
-        let nodes = vec![node("a", &said("new", &json!({"old": 1, "new": 1}), &["11111111"]))];
+        let nodes = vec![node("a", &node_report("new", &json!({"old": 1, "new": 1}), &["11111111"]))];
         let pods = vec![
             pod("p", "a", "11111111-aaaa", "StatefulSet"),
             pod("q", "a", "22222222-aaaa", "StatefulSet"),
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn every_pod_of_a_node_in_another_phase_is_one_but_those_that_are_ahead() {
-        let nodes = vec![node("a", &said("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
+        let nodes =
+            vec![node("a", &node_report("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
         let pods = vec![pod("p", "a", "11111111", "Job"), pod("q", "a", "22222222", "Job")];
         let StragglerReport { stragglers, .. } = found(nodes, pods);
         let rows: Vec<_> = stragglers.iter().map(|group| (group.because, group.pods.clone())).collect();
@@ -242,7 +243,7 @@ mod tests {
         let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
         let report = found(silent, vec![pod("p", "a", "1", "")]);
         assert_eq!(report.stragglers[0].because, StragglerReason::Silent);
-        let counts = vec![node("a", &said("new", &json!({"old": 2}), &["11111111"]))];
+        let counts = vec![node("a", &node_report("new", &json!({"old": 2}), &["11111111"]))];
         let report = found(counts, vec![pod("p", "a", "11111111", "")]);
         assert_eq!(report.unnamed, [("a".to_owned(), 1)].into());
         assert!(report.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{report:?}");
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_is_done_has_none() {
-        let nodes = vec![node("a", &said("new", &json!({"new": 1}), &[]))];
+        let nodes = vec![node("a", &node_report("new", &json!({"new": 1}), &[]))];
         assert_eq!(found(nodes, vec![pod("p", "a", "11111111", "")]), StragglerReport::default());
     }
 }

@@ -22,7 +22,7 @@ fn policy(from: &Value) -> Value {
 }
 
 /// The packets of pods on the old network and of those on the new one that are treated in another way, while both are there.
-fn told(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
+fn mixed_differences(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
     let (before, after) = (Policies::read(from, [object]), Policies::read(to, [object]));
     let comparison = compare(&town(), &before, &after, true).expect("selectors");
     assert!(comparison.differences.is_empty(), "{:?}", comparison.differences);
@@ -35,7 +35,7 @@ fn told(from: Engine, to: Engine, object: &Value) -> [Vec<String>; 2] {
 #[test]
 fn who_goes_by_identity_takes_pods_of_the_other_network_for_the_outside() {
     let by_label = policy(&json!([{"podSelector": {"matchLabels": {"app": "db"}}}]));
-    let [old, new] = told(Engine::Calico, CILIUM, &by_label);
+    let [old, new] = mixed_differences(Engine::Calico, CILIUM, &by_label);
     assert_eq!(old, [""; 0]);
     let [packet] = &new[..] else { panic!("{new:#?}") };
     assert!(packet.contains("from pod shop/db (10.244.2.2), on the other network"), "{packet}");
@@ -46,15 +46,15 @@ fn who_goes_by_identity_takes_pods_of_the_other_network_for_the_outside() {
         "{packet}"
     );
     // On the way back it is the old CNI that does not know them.
-    let [old, new] = told(CILIUM, Engine::Calico, &by_label);
+    let [old, new] = mixed_differences(CILIUM, Engine::Calico, &by_label);
     assert!(old.len() == 1 && new.is_empty(), "{old:#?} {new:#?}");
 }
 
 #[test]
 fn who_goes_by_addresses_knows_all_pods() {
     let by_label = policy(&json!([{"namespaceSelector": {}}, {"ipBlock": {"cidr": "172.16.0.0/12"}}]));
-    assert_eq!(told(Engine::Calico, Engine::Antrea, &by_label), [vec![""; 0], vec![]]);
-    assert_eq!(told(Engine::Antrea, Engine::Calico, &by_label), [vec![""; 0], vec![]]);
+    assert_eq!(mixed_differences(Engine::Calico, Engine::Antrea, &by_label), [vec![""; 0], vec![]]);
+    assert_eq!(mixed_differences(Engine::Antrea, Engine::Calico, &by_label), [vec![""; 0], vec![]]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::town::{PROTOCOLS, kinds, town};
 const PAIRS: usize = 193;
 
 /// A pair of which the two sets say different things, found by asking about many packets.
-fn asked(
+fn find_pair(
     both: [&Enforcement; 2],
     direction: Direction,
     (subject, peer): (usize, usize),
@@ -100,7 +100,7 @@ fn compared(written: &CalicoObjects, dropped: usize) -> Result<(), TestCaseError
             let cut = [&before, &after].map(|all| of_pair(&world, all, subject, peer));
             let alone = differences_among(&world, &cut[0], &cut[1], all()).next();
             for direction in Direction::ALL {
-                let is_asked = asked([&before, &after], direction, (subject, peer), &packets);
+                let is_asked = find_pair([&before, &after], direction, (subject, peer), &packets);
                 prop_assert!(!is_asked || alone.is_some(), "{direction:?} {subject} {peer}");
                 prop_assert!(!is_asked || seen.contains(&(direction, world.v6().has(subject))));
             }

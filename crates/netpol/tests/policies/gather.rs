@@ -45,7 +45,7 @@ fn names(all: &[Reference]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
-fn told(unread: &[UnreadObject]) -> Vec<String> {
+fn unread_lines(unread: &[UnreadObject]) -> Vec<String> {
     let mut all: Vec<_> = unread
         .iter()
         .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why))

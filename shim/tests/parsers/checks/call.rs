@@ -86,14 +86,14 @@ fn stays_inside(key: &Key) {
 
 /// What a pod's arguments say, against another way of reading them.
 fn pod(args: &str) {
-    let mut told: [Vec<&str>; 2] = [Vec::new(), Vec::new()];
+    let mut output: [Vec<&str>; 2] = [Vec::new(), Vec::new()];
     for pair in args.split(';') {
-        for (key, values) in ["K8S_POD_NAMESPACE=", "K8S_POD_NAME="].into_iter().zip(&mut told) {
+        for (key, values) in ["K8S_POD_NAMESPACE=", "K8S_POD_NAME="].into_iter().zip(&mut output) {
             values
                 .extend(pair.strip_prefix(key).filter(|value| !value.is_empty() && !values.contains(value)));
         }
     }
-    let [namespace, name] = told.map(|values| match values[..] {
+    let [namespace, name] = output.map(|values| match values[..] {
         [only] => Some(only.to_owned()),
         _ => None,
     });

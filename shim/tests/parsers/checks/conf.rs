@@ -62,24 +62,24 @@ fn forwarded(list: &Conflist, at: usize, own: &[(String, String)]) {
     let network = Network { conf: list, ifname: "eth0", runtime_config: Some(&offered), scope };
     for previous in [None, Some(&*previous)] {
         let stdin = String::from_utf8(network.stdin(plugin, previous)).expect("text");
-        let told = pairs(&stdin);
+        let output = pairs(&stdin);
         for key in SET {
-            let meanings = told.iter().filter(|(name, _)| same_to_go(name, key)).count();
+            let meanings = output.iter().filter(|(name, _)| same_to_go(name, key)).count();
             assert!(meanings <= 1 || key == "runtimeConfig", "{key} has {meanings} meanings in {stdin}");
         }
-        assert_eq!(go_get(&told, "name"), Some(&*format!("\"{}\"", list.name)));
-        assert_eq!(go_get(&told, "cniVersion"), Some(&*format!("\"{}\"", list.version)));
-        assert_eq!(go_get(&told, "prevResult"), previous.map(RawValue::get));
-        assert_eq!(go_get(&told, "type"), go_get(own, "type"));
+        assert_eq!(go_get(&output, "name"), Some(&*format!("\"{}\"", list.name)));
+        assert_eq!(go_get(&output, "cniVersion"), Some(&*format!("\"{}\"", list.version)));
+        assert_eq!(go_get(&output, "prevResult"), previous.map(RawValue::get));
+        assert_eq!(go_get(&output, "type"), go_get(own, "type"));
         let foreign = |(key, _): &&(String, String)| !SET.iter().any(|set| same_to_go(key, set));
-        assert!(told.iter().filter(foreign).eq(own.iter().filter(foreign)), "{stdin} was {own:?}");
-        capabilities(&told, own, &stdin);
+        assert!(output.iter().filter(foreign).eq(own.iter().filter(foreign)), "{stdin} was {own:?}");
+        capabilities(&output, own, &stdin);
     }
 }
 
 /// A plugin gets of `runtimeConfig` what it declares. *Source*: `libcni/api.go`, `injectRuntimeConfig`: a map, so the last word on a
 /// capability counts, in its very spelling.
-fn capabilities(told: &[(String, String)], own: &[(String, String)], stdin: &str) {
+fn capabilities(output: &[(String, String)], own: &[(String, String)], stdin: &str) {
     let Some(declared) = go_get(own, "capabilities").filter(|raw| raw.starts_with('{')).map(pairs) else {
         return;
     };
@@ -87,9 +87,9 @@ fn capabilities(told: &[(String, String)], own: &[(String, String)], stdin: &str
         |key: &str| declared.iter().rev().find(|(name, _)| name == key).is_some_and(|(_, on)| on == "true");
     let any = ["portMappings", "PortMappings", "mac", "bandwidth"].into_iter().any(on);
     if !any {
-        return assert_eq!(go_get(told, "runtimeConfig"), go_get(own, "runtimeConfig"), "{stdin}");
+        return assert_eq!(go_get(output, "runtimeConfig"), go_get(own, "runtimeConfig"), "{stdin}");
     }
-    for (key, _) in pairs(go_get(told, "runtimeConfig").expect("what it declares")) {
+    for (key, _) in pairs(go_get(output, "runtimeConfig").expect("what it declares")) {
         assert!(on(&key), "{key} was not asked for in {stdin}");
     }
 }

@@ -82,13 +82,13 @@ pub(super) fn error() -> Text {
         "x",
         "; ",
     ]);
-    let said = vec(word, 0..6).prop_map(|words| words.concat());
-    let object = (said.clone(), said.clone(), one_of(&["0", "7", "999", "-1", "1.0"])).prop_map(
+    let text = vec(word, 0..6).prop_map(|words| words.concat());
+    let object = (text.clone(), text.clone(), one_of(&["0", "7", "999", "-1", "1.0"])).prop_map(
         |(msg, details, code)| {
             format!("{{\"code\":{code},\"msg\":{},\"details\":{}}}", string(&msg), string(&details))
         },
     );
-    prop_oneof![said, object].boxed()
+    prop_oneof![text, object].boxed()
 }
 
 pub(super) fn result() -> Text {

@@ -51,9 +51,9 @@ fn take_back(rollout: &Rollout<'_>) -> Result<()> {
     }
     for worker in &rollout.cluster.workers {
         let says = |node: &Value| {
-            let said = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
-            let said: Value = serde_json::from_str(said).unwrap_or_default();
-            said["mints"] == json!(["old"])
+            let text = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
+            let text: Value = serde_json::from_str(text).unwrap_or_default();
+            text["mints"] == json!(["old"])
         };
         rollout.api.until(&node_path(worker.name()), "makes pods on the old network alone", says)?;
     }

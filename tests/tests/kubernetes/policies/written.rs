@@ -72,8 +72,8 @@ impl Case {
         let arguments = ["policies", "restore", &file, "-o", "json"];
         let mut command = self.writer.command(&base(), &arguments);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let said = BufReader::new(child.stderr.take().context("stderr")?);
-        for line in said.lines() {
+        let message = BufReader::new(child.stderr.take().context("stderr")?);
+        for line in message.lines() {
             // The others are still to come, at twenty requests a second.
             if line? == format!("wrote NetworkPolicy/{NAMESPACE}/{}", name(0)) {
                 self.patch(PLAIN, &last, &json!({ "metadata": { "labels": { "by": "somebody" } } }))?;

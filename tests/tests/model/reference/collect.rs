@@ -201,8 +201,8 @@ impl Reference {
                     && other.var("CNI_IFNAME") == call.var("CNI_IFNAME")
             };
             let first = calls.iter().find(same);
-            let told = calls.iter().filter(same).find(|other| is_told(other));
-            told.or(first).is_some_and(|chosen| std::ptr::eq(chosen, call))
+            let output = calls.iter().filter(same).find(|other| is_told(other));
+            output.or(first).is_some_and(|chosen| std::ptr::eq(chosen, call))
         };
         let is_sound = attachment.paper == Paper::Sound;
         let is_own = |call: &StubCall| {

@@ -36,12 +36,12 @@ impl Reference {
             && here.is_some()
             && (here != attachment.netns || attachment.boot < self.boot);
         let path = self.netns_paths[usize::from(key.container)].clone();
-        let told = if without_netns { String::new() } else { path };
-        let netns = if anothers { String::new() } else { told.clone() };
-        let gone = |told: &str| told.is_empty() || here.is_none();
+        let output = if without_netns { String::new() } else { path };
+        let netns = if anothers { String::new() } else { output.clone() };
+        let gone = |output: &str| output.is_empty() || here.is_none();
         let owing = Owing { id: &key.id(), netns: Some(&netns), netns_gone: gone(&netns), faults };
         // What cannot be read does not say which netns it was.
-        let owing_of_damaged = Owing { netns: Some(&told), netns_gone: gone(&told), ..owing };
+        let owing_of_damaged = Owing { netns: Some(&output), netns_gone: gone(&output), ..owing };
         match attachment.paper {
             Paper::Sound => self.close(key, attachment, &owing, reading),
             Paper::Damaged => self.del_of_damaged(key, &owing_of_damaged, reading),
@@ -208,8 +208,8 @@ impl Reference {
                     return Ok(None);
                 };
                 let conf = self.own_conf(leg.side, part, &call)?;
-                let told = !conf["prevResult"].is_null() || !self.setup.speaks(leg.side, "0.4.0");
-                ensure!(told || leg.result != Certainty::Yes, "DEL without the result of its ADD: {conf}");
+                let output = !conf["prevResult"].is_null() || !self.setup.speaks(leg.side, "0.4.0");
+                ensure!(output || leg.result != Certainty::Yes, "DEL without the result of its ADD: {conf}");
                 failed = failure(owing.faults, part, Verb::Del);
                 if owing.netns_gone && wants_netns(owing.faults, part) {
                     failed = None;

@@ -140,7 +140,7 @@ impl Stage {
         let known = all.iter().all(|call| pids.contains(&call.ppid));
         ensure!(known, "a plugin was called by nobody that runs: {all:?}");
         let seen = calls.iter().zip(&outcomes).zip(pids).map(|((call, outcome), pid)| {
-            let seen = self.said(call, outcome)?;
+            let seen = self.observe(call, outcome)?;
             Ok(CallObservation { calls: of(pid), ..seen })
         });
         let seen = seen.collect();
@@ -238,11 +238,11 @@ impl Stage {
     }
 
     fn seen(&self, call: &Call, outcome: &Outcome) -> Result<CallObservation> {
-        Ok(CallObservation { calls: self.calls()?, ..self.said(call, outcome)? })
+        Ok(CallObservation { calls: self.calls()?, ..self.observe(call, outcome)? })
     }
 
     /// How a caller ended and what it said; the shared invariants of a single answer hold.
-    fn said(&self, call: &Call, outcome: &Outcome) -> Result<CallObservation> {
+    fn observe(&self, call: &Call, outcome: &Outcome) -> Result<CallObservation> {
         let streams = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
         invariants::hold(&invariants::secret(SECRET, streams))?;
         let said = format!("{} {}", outcome.stdout, outcome.stderr);

@@ -45,8 +45,8 @@ fn every_platform_s_fragment_is_the_one_that_was_reviewed() {
 #[test]
 fn strings_stay_strings_in_every_yaml() {
     for platform in PLATFORMS.iter().filter(|platform| platform.format == Format::Yaml) {
-        let told = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
-        let value: serde_json::Value = serde_saphyr::from_str(&told).expect(platform.name);
+        let output = print(platform.name, &node()).expect(platform.name).human().as_str().to_owned();
+        let value: serde_json::Value = serde_saphyr::from_str(&output).expect(platform.name);
         let text = value.to_string();
         for (key, values) in [
             ("io.cilium.migration/cilium-default", ["true", "=true"]),

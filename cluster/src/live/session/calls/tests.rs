@@ -26,7 +26,7 @@ async fn hand(mut then: Vec<test_server::Answer>) -> (LeasedCaller, Server) {
     (LeasedCaller::new(&caller, held), server)
 }
 
-fn said(answer: Answer) -> Outcome {
+fn answered(answer: Answer) -> Outcome {
     Outcome::Pod(Box::new(id()), answer)
 }
 
@@ -49,7 +49,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
     ] {
         run(async {
             let (hand, server) = hand(vec![test_server::Answer::text(201, "{}")]).await;
-            assert_eq!(evict(api, &hand, Box::new(id())).await, said(Answer::Accepted));
+            assert_eq!(evict(api, &hand, Box::new(id())).await, answered(Answer::Accepted));
             let request = &server.requests()[2];
             assert_eq!(request.line, "POST /api/v1/namespaces/x/pods/web-0/eviction?timeout=27s");
             assert_eq!((request.body.as_str(), request.content.as_str()), (bytes, "application/json"));
@@ -61,7 +61,7 @@ fn an_eviction_names_the_pod_and_its_uid() {
 fn a_deletion_names_the_uid() {
     run(async {
         let (hand, server) = hand(vec![test_server::Answer::text(200, "{}")]).await;
-        assert_eq!(delete(&hand, Box::new(id())).await, said(Answer::Accepted));
+        assert_eq!(delete(&hand, Box::new(id())).await, answered(Answer::Accepted));
         let request = &server.requests()[2];
         assert_eq!(request.line, "DELETE /api/v1/namespaces/x/pods/web-0?timeout=27s");
         assert_eq!(

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn what_a_route_cannot_mend_is_said_where_pods_may_get_both() {
-        for (attach, primary, old, told) in [
+        for (attach, primary, old, output) in [
             ("both", "new", "calico", Some("leakGracePeriod")),
             ("both", "old", "calico", None),
             ("old", "new", "calico", None),
@@ -122,8 +122,8 @@ mod tests {
             ("both", "new", "azure", Some("must not be")),
         ] {
             let all = warnings(&policy(attach, primary, &format!(r#""profile": "{old}""#), "")).join("\n");
-            assert_eq!(told.is_some(), !all.is_empty(), "{attach} {primary} {old}: {all}");
-            assert!(told.is_none_or(|words| all.contains(words)), "{all}");
+            assert_eq!(output.is_some(), !all.is_empty(), "{attach} {primary} {old}: {all}");
+            assert!(output.is_none_or(|words| all.contains(words)), "{all}");
         }
     }
 }

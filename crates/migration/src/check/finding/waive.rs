@@ -68,7 +68,7 @@ mod tests {
     }
 
     /// Code, whether it is accepted, and objects.
-    fn told(findings: &[Finding]) -> Vec<(&str, bool, Vec<String>)> {
+    fn summaries(findings: &[Finding]) -> Vec<(&str, bool, Vec<String>)> {
         let describe = |finding: &Finding| finding.objects.iter().map(ToString::to_string).collect();
         findings.iter().map(|finding| (finding.code, finding.waived.is_some(), describe(finding))).collect()
     }
@@ -76,15 +76,15 @@ mod tests {
     #[test]
     fn a_waiver_accepts_all_objects_or_some() {
         let both = || vec!["Node/a".to_owned(), "Node/b".to_owned()];
-        assert_eq!(told(&waive(vec![finding()], &[waiver("x", None)])), [("x", true, both())]);
-        assert_eq!(told(&waive(vec![finding()], &[waiver("x", Some("Node/*"))])), [("x", true, both())]);
+        assert_eq!(summaries(&waive(vec![finding()], &[waiver("x", None)])), [("x", true, both())]);
+        assert_eq!(summaries(&waive(vec![finding()], &[waiver("x", Some("Node/*"))])), [("x", true, both())]);
         assert_eq!(
-            told(&waive(vec![finding()], &[waiver("x", Some("Node/a"))])),
+            summaries(&waive(vec![finding()], &[waiver("x", Some("Node/a"))])),
             [("x", true, vec!["Node/a".into()]), ("x", false, vec!["Node/b".into()])]
         );
         let each = [waiver("x", Some("Node/a")), waiver("x", Some("Node/b"))];
         assert_eq!(
-            told(&waive(vec![finding()], &each)),
+            summaries(&waive(vec![finding()], &each)),
             [("x", true, vec!["Node/a".into()]), ("x", true, vec!["Node/b".into()])]
         );
     }
@@ -93,7 +93,10 @@ mod tests {
     fn a_waiver_that_accepts_nothing_is_a_finding() {
         for waiver in [waiver("y", None), waiver("x", Some("Node/c"))] {
             let findings = waive(vec![finding()], &[waiver]);
-            assert_eq!(told(&findings).iter().map(|told| told.0).collect::<Vec<_>>(), ["x", "waiver-unused"]);
+            assert_eq!(
+                summaries(&findings).iter().map(|output| output.0).collect::<Vec<_>>(),
+                ["x", "waiver-unused"]
+            );
             assert!(findings[0].blocks());
         }
     }

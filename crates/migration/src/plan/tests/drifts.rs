@@ -26,7 +26,7 @@ fn plan() -> Plan {
 }
 
 /// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused.
-fn told(drift: Drift) -> (u8, Vec<String>) {
+fn class_and_lines(drift: Drift) -> (u8, Vec<String>) {
     match drift {
         Drift::Absorbed(lines) => (0, lines),
         Drift::Stale(lines) => (1, lines),
@@ -103,7 +103,7 @@ fn nodes_come_and_go() {
         ),
     ] {
         assert_eq!(
-            told(drift(&plan(), &case(objects).scene())),
+            class_and_lines(drift(&plan(), &case(objects).scene())),
             (class, lines.iter().map(ToString::to_string).collect())
         );
     }
@@ -117,7 +117,7 @@ fn a_node_that_its_labels_leave_out_now_or_no_longer() {
         all[0] = labelled(all[0].clone(), "kubernetes.io/os", "windows");
         uid.into_iter().for_each(|uid| all[0]["metadata"]["uid"] = uid.into());
         let line = "Node a takes part in the plan, and would be left out now: Crossfade runs on Linux alone.";
-        assert_eq!(told(drift(&plan(), &case(all).scene())), (class, vec![line.to_owned()]));
+        assert_eq!(class_and_lines(drift(&plan(), &case(all).scene())), (class, vec![line.to_owned()]));
         let mut earlier = plan();
         let out = earlier.waves[0].nodes.remove(0);
         let line =
@@ -125,7 +125,7 @@ fn a_node_that_its_labels_leave_out_now_or_no_longer() {
         let uid = uid.map_or(out.uid, Into::into);
         let why = "Crossfade runs on Linux alone".into();
         earlier.left_out.push(crate::plan::ExcludedNode { name: out.name, uid, why });
-        assert_eq!(told(drift(&earlier, &case(objects()).scene())), (class, vec![line]));
+        assert_eq!(class_and_lines(drift(&earlier, &case(objects()).scene())), (class, vec![line]));
     }
 }
 
@@ -134,7 +134,7 @@ fn another_cluster_or_another_migration_is_refused() {
     let change = |change: fn(&mut Case)| {
         let mut case = case(objects());
         change(&mut case);
-        told(drift(&plan(), &case.scene()))
+        class_and_lines(drift(&plan(), &case.scene()))
     };
     for (case, words) in [
         (change(|case| case.snapshot.cluster.uid = Some("cluster-2".into())), "this is cluster cluster-2"),
@@ -184,7 +184,7 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
         (agents(objects()), "DaemonSet kube-system/cilium is gone."),
         (case(plus(flannel())), "Ranges of the old network: 10.244.0.0/16, was none."),
     ] {
-        let (class, lines) = told(drift(&plan(), &case.scene()));
+        let (class, lines) = class_and_lines(drift(&plan(), &case.scene()));
         assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
     }
 }
@@ -256,7 +256,7 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
             "The plan waives the finding capacity-short",
         ),
     ] {
-        let (class, lines) = told(drift(&plan, &case.scene()));
+        let (class, lines) = class_and_lines(drift(&plan, &case.scene()));
         assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
     }
     let scoutless = Plan { waves: honest.waves[1..].to_vec(), ..honest.clone() };
@@ -264,7 +264,7 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
         (scoutless, "The plan has no scouts."),
         (fixing, "The plan moves stragglers: 0 of 3 nodes are in phase new"),
     ] {
-        let (class, lines) = told(drift(&plan, &case.scene()));
+        let (class, lines) = class_and_lines(drift(&plan, &case.scene()));
         assert!(class == 1 && lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:?}");
     }
     let unbridged = Plan {
@@ -274,10 +274,10 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
         ..honest.clone()
     };
     let case = Case { strategy: Strategy::Bridge, ..case };
-    let (class, lines) = told(drift(&unbridged, &case.scene()));
+    let (class, lines) = class_and_lines(drift(&unbridged, &case.scene()));
     assert!(class == 1 && lines.iter().any(|line| line.contains("needs a bridge")), "{lines:?}");
     let rotation = Case { strategy: Strategy::Rotation, ..case };
-    let (class, lines) = told(drift(&rotated, &rotation.scene()));
+    let (class, lines) = class_and_lines(drift(&rotated, &rotation.scene()));
     assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan cannot be")), "{lines:?}");
 }
 
@@ -287,10 +287,10 @@ fn a_plan_accepts_no_unenforced_policies_that_the_settings_do_not() {
     let settings = "roll: {leaveOut: [{node: edge-*, reason: edge}]}";
     let honest = planned(&with(cluster(objects()), settings));
     let case = with(cluster([objects(), vec![policy]].concat()), settings);
-    let (class, _) = told(drift(&honest, &case.scene()));
+    let (class, _) = class_and_lines(drift(&honest, &case.scene()));
     assert_eq!(class, 1, "there were none");
     let forged = Plan { unenforced: vec!["NetworkPolicy".into()], ..honest };
-    let (class, lines) = told(drift(&forged, &case.scene()));
+    let (class, lines) = class_and_lines(drift(&forged, &case.scene()));
     assert_eq!(
         (class, lines),
         (
@@ -360,7 +360,7 @@ fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
             object["spec"]["nodeName"] = "z1-40".into();
         }
         today.push(node("new", "z2"));
-        let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
+        let (class, lines) = class_and_lines(drift(&plan, &with(cluster(today), settings).scene()));
         assert_eq!(class, 0, "{lines:?}");
     }
     // A node writes its own zone, and no label of one node keeps the others.
@@ -370,7 +370,7 @@ fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
             today.iter_mut().find(|object| object["metadata"]["name"] == name.as_str()).expect("a node");
         let zone = if name.starts_with("z1") { "z2" } else { "z1" };
         *object = labelled(object.clone(), "topology.kubernetes.io/zone", zone);
-        let (class, lines) = told(drift(&plan, &with(cluster(today), settings).scene()));
+        let (class, lines) = class_and_lines(drift(&plan, &with(cluster(today), settings).scene()));
         assert_eq!(class, 0, "{lines:?}");
     }
     // Others put nodes elsewhere.
@@ -388,10 +388,10 @@ fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
         (moved(4, 2), "The wave canary has"),
         (swapped, "The wave zone z1 comes later"),
     ] {
-        let (class, lines) = told(drift(&forged, &with(cluster(large()), settings).scene()));
+        let (class, lines) = class_and_lines(drift(&forged, &with(cluster(large()), settings).scene()));
         assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
     }
-    let (class, lines) = told(drift(&moved(4, 3), &with(cluster(large()), settings).scene()));
+    let (class, lines) = class_and_lines(drift(&moved(4, 3), &with(cluster(large()), settings).scene()));
     assert!(class == 0 && lines.len() > 50, "the run holds each of them: {lines:?}");
 }
 
@@ -433,7 +433,7 @@ fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
         let scene = case.scene();
         let (networks, agents) = (crate::plan::parts::networks(&scene), crate::plan::parts::agents(&scene));
         let forged = Plan { from, to, networks, agents, ..plan };
-        let (class, lines) = told(drift(&forged, &scene));
+        let (class, lines) = class_and_lines(drift(&forged, &scene));
         match words {
             None => assert_eq!((class, lines), (0, Vec::new()), "{phase} {address}"),
             Some(words) => {

@@ -12,7 +12,7 @@ use crate::plan::fix::{Fix, Remedy, fix};
 use crate::plan::{Drift, Plan, WaveKind, canon, drift};
 
 /// What a node reports: its phase, its attachments by phase, and the pods that it names as attached in another one.
-fn said(phase: &str, attached: &Value, others: &[&str]) -> Value {
+fn node_report(phase: &str, attached: &Value, others: &[&str]) -> Value {
     let mut attached = attached.clone();
     attached["others"] = json!(others);
     json!({"bootId": "b", "phase": phase, "policySha256": "ab", "base": BASE, "mints": [phase],
@@ -27,12 +27,12 @@ fn in_phase(node: Value, phase: &str, report_: &Value) -> Value {
 
 /// A node in `new`, with one pod in `new`.
 fn done(name: &str) -> Value {
-    in_phase(node(name, "z"), "new", &said("new", &json!({"new": 1}), &[]))
+    in_phase(node(name, "z"), "new", &node_report("new", &json!({"new": 1}), &[]))
 }
 
 /// A node in `new` with a pod of an earlier phase, whose UID is `ids`.
 fn late(name: &str, phase: &str, ids: &[&str]) -> Value {
-    in_phase(node(name, "z"), "new", &said("new", &json!({"new": 1, phase: ids.len()}), ids))
+    in_phase(node(name, "z"), "new", &node_report("new", &json!({"new": 1, phase: ids.len()}), ids))
 }
 
 /// A pod with this UID.
@@ -96,7 +96,8 @@ fn a_cluster_without_stragglers_needs_no_plan() {
 /// Nodes keep the order of any plan: the control plane is last.
 #[test]
 fn nodes_keep_their_order() {
-    let master = in_phase(control_plane("a", "z"), "new", &said("new", &json!({"old": 1}), &["11111111"]));
+    let master =
+        in_phase(control_plane("a", "z"), "new", &node_report("new", &json!({"old": 1}), &["11111111"]));
     let case = cluster([
         master,
         late("b", "old", &["22222222"]),
@@ -203,7 +204,7 @@ fn a_node_takes_part_as_soon_as_one_of_its_stragglers_can_be_moved() {
 fn nodes_that_moving_does_not_help_are_left_out() {
     let mut silent = late("b", "old", &["11111111"]);
     silent["metadata"]["annotations"] = json!({});
-    let mut base = said("new", &json!({"old": 1}), &["11111111"]);
+    let mut base = node_report("new", &json!({"old": 1}), &["11111111"]);
     let mut refusing = base.clone();
     refusing["follows"] = json!(["old"]);
     let mut minting = base.clone();
@@ -245,8 +246,9 @@ fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
         ("old", "old", bridge, &["c", "d"]),
         ("both-new", "both-old", bridge, &["c", "d"]),
     ] {
-        let value_of =
-            |name: &str, phase: &str| in_phase(node(name, "z"), phase, &said(phase, &json!({phase: 1}), &[]));
+        let value_of = |name: &str, phase: &str| {
+            in_phase(node(name, "z"), phase, &node_report(phase, &json!({phase: 1}), &[]))
+        };
         let case = cluster([
             done("a"),
             done("b"),
@@ -303,7 +305,7 @@ fn a_plan_holds_while_stragglers_come_and_go() {
             drift(&plan, &case.scene())
         );
     }
-    let elsewhere = in_phase(node("d", "elsewhere"), "new", &said("new", &json!({}), &[]));
+    let elsewhere = in_phase(node("d", "elsewhere"), "new", &node_report("new", &json!({}), &[]));
     let case = cluster(straggling().into_iter().chain([elsewhere]));
     assert!(matches!(drift(&plan, &case.scene()), Drift::Absorbed(_)), "the run holds that node");
     let case = with(cluster(straggling()), "roll: {pods: {evictJobs: true}}");

@@ -12,13 +12,13 @@ fn good() -> Vec<Value> {
     vec![node("a", ""), node("b", ""), node("z", ""), dns("a")]
 }
 
-fn told(case: &Case) -> Vec<String> {
+fn notes_of(case: &Case) -> Vec<String> {
     notes(&case.scene(), &Survey::of(&case.scene()), &planned(case))
 }
 
 #[test]
 fn of_a_good_cluster_there_is_nothing_to_know() {
-    assert_eq!(told(&cluster(good())), Vec::<String>::new());
+    assert_eq!(notes_of(&cluster(good())), Vec::<String>::new());
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn settings_without_effect_are_named() {
         ("unenforced: [NetworkPolicy]", Some("roll.unenforced: NetworkPolicy need not be accepted")),
         ("bridge: {accept: a router}", Some("roll.bridge: no pass needs nodes that forward")),
     ] {
-        let notes = told(&with(cluster(good()), &format!("roll: {{{settings}}}")));
+        let notes = notes_of(&with(cluster(good()), &format!("roll: {{{settings}}}")));
         assert_eq!(notes.len(), usize::from(words.is_some()), "{settings}: {notes:?}");
         assert!(words.is_none_or(|words| notes[0].starts_with(words)), "{settings}: {notes:?}");
     }
@@ -43,7 +43,7 @@ fn nodes_that_the_others_have_no_room_for_are_named() {
     let full = |a: usize, b: usize, settings: &str| {
         let all =
             [node("a", ""), node("b", ""), dns("a")].into_iter().chain(pods("a", a)).chain(pods("b", b));
-        told(&with(cluster(all), settings))
+        notes_of(&with(cluster(all), settings))
     };
     assert_eq!(
         full(7, 2, ""),
@@ -70,7 +70,7 @@ fn nodes_that_the_first_pass_brings_back_are_named() {
     };
     let describe = |b: &str, c: &str| {
         let nodes = [node("a", ""), in_phase("b", b), in_phase("c", c), dns("a")];
-        told(&with(cluster(nodes), "roll: {bridge: {accept: a router}}"))
+        notes_of(&with(cluster(nodes), "roll: {bridge: {accept: a router}}"))
     };
     let notes = describe("new", "new");
     assert!(
@@ -88,7 +88,7 @@ fn nodes_that_cannot_go_back_are_named() {
     let (mut b, mut seen) = (node("b", ""), observed());
     seen["follows"] = json!(["both-old", "both-new", "new"]);
     report(&mut b, &seen);
-    let notes = told(&cluster([node("a", ""), b, dns("a")]));
+    let notes = notes_of(&cluster([node("a", ""), b, dns("a")]));
     assert_eq!(
         notes,
         ["These nodes do not follow the annotation back to old, so they cannot be rolled back from here: b."]
@@ -97,10 +97,10 @@ fn nodes_that_cannot_go_back_are_named() {
 
 #[test]
 fn what_is_not_found_is_named() {
-    let notes = told(&cluster([node("a", "")]));
+    let notes = notes_of(&cluster([node("a", "")]));
     assert!(notes.len() == 1 && notes[0].starts_with("No pod of the cluster's DNS is found"), "{notes:?}");
     let case = with(cluster(good()), "agents: {new: [{namespace: x, name: y}]}");
-    let notes = told(&case);
+    let notes = notes_of(&case);
     assert!(notes.len() == 1 && notes[0].starts_with("No DaemonSet of cilium is found"), "{notes:?}");
 }
 
@@ -112,12 +112,12 @@ fn nodes_that_are_left_out_with_pods_that_lose_others_are_named() {
         report(&mut c, &seen);
         with(cluster([good(), vec![c]].concat()), "roll: {leaveOut: [{node: c, reason: why}]}")
     };
-    let notes = told(&out(json!({"old": 2})));
+    let notes = notes_of(&out(json!({"old": 2})));
     assert!(
         notes.len() == 1 && notes[0].contains("do not reach pods in new") && notes[0].ends_with(": c."),
         "{notes:?}"
     );
     for attached in [json!({}), json!({"both-new": 2})] {
-        assert_eq!(told(&out(attached.clone())), Vec::<String>::new(), "{attached}");
+        assert_eq!(notes_of(&out(attached.clone())), Vec::<String>::new(), "{attached}");
     }
 }

@@ -67,7 +67,7 @@ fn world(nodes: Vec<(Node, u128, u128)>) -> World {
 }
 
 /// What a guard says of these nodes, one after the other: whether they start; the count that is asked for, and the wait.
-fn asked(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wait>) {
+fn admitted(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wait>) {
     let (plan, mut memory) = (plan(), Memory::default());
     let run = Run::new("r-1", "4be1".repeat(16), &plan);
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
@@ -86,7 +86,7 @@ fn asked(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wait>
 
 /// Whether `a` starts.
 fn starts(world: &World) -> bool {
-    let (started, act, wait) = asked(world, &["a"]);
+    let (started, act, wait) = admitted(world, &["a"]);
     assert_eq!(act, None);
     assert_eq!(wait.is_some_and(|wait| wait.reason == Reason::NoCapacity), !started[0]);
     started[0]
@@ -173,7 +173,7 @@ fn pods_without_a_node_need_room() {
 #[test]
 fn two_nodes_of_one_step_are_not_room_for_each_other() {
     let world = world(vec![(node(), 4, 0), (node(), 4, 0), (node(), 4, 0)]);
-    let (started, _, wait) = asked(&world, &["a", "b", "c"]);
+    let (started, _, wait) = admitted(&world, &["a", "b", "c"]);
     assert_eq!(started, [true, false, false]);
     assert_eq!(wait.map(|wait| wait.object).as_deref(), Some("Node/b"), "the first one that waits is told");
 }
@@ -184,8 +184,8 @@ fn room_is_kept_for_the_node_whose_turn_it_is() {
     let small = Node { offers: cores(1), ..node() };
     let back = Node { pool: "back".into(), ..node() };
     let world = world(vec![(node(), 5, 0), (small, 0, 0), (back, 5, 0)]);
-    assert_eq!(asked(&world, &["b", "a"]).0, [true, false]);
-    assert_eq!(asked(&world, &["a", "b", "c"]).0, [false, false, true]);
+    assert_eq!(admitted(&world, &["b", "a"]).0, [true, false]);
+    assert_eq!(admitted(&world, &["a", "b", "c"]).0, [false, false, true]);
 }
 
 /// Each row: how old the count is, none if there is none; and whether a node starts.
@@ -198,12 +198,12 @@ fn without_a_fresh_count_no_node_is_drained_and_one_is_asked_for() {
         world.census = world.census.take().filter(|_| age.is_some());
         let time = NOW - Duration::from_secs(age.unwrap_or_default());
         world.census.iter_mut().for_each(|census| census.at = time);
-        let (started, act, wait) = asked(&world, &["a"]);
+        let (started, act, wait) = admitted(&world, &["a"]);
         assert_eq!((started[0], act), (is_fresh, (!is_fresh).then_some(Act::Census)), "{age:?}");
         assert_eq!(wait.map(|wait| wait.reason), (!is_fresh).then_some(Reason::Census), "{age:?}");
         // Who is not drained needs no count.
         world.nodes.values_mut().for_each(|node| Arc::make_mut(node).pool = "back".into());
-        assert_eq!(asked(&world, &["a"]), (vec![true], None, None));
+        assert_eq!(admitted(&world, &["a"]), (vec![true], None, None));
     }
 }
 
@@ -223,13 +223,13 @@ fn a_person_is_asked_where_time_does_not_help() {
         ("it has not been Ready for long", silent(false), 0, true),
         ("it is cordoned and not Ready", silent(true), 0, true),
     ] {
-        let (started, _, wait) = asked(&world(vec![(node(), 4, 0), (other, moves, 0)]), &["a"]);
+        let (started, _, wait) = admitted(&world(vec![(node(), 4, 0), (other, moves, 0)]), &["a"]);
         let wait = wait.unwrap_or_else(|| panic!("{what}: {started:?}"));
         assert_eq!((wait.reason, wait.is_held), (Reason::NoCapacity, is_held), "{what}");
         assert_eq!(wait.help.is_empty(), !is_held, "{what}");
         assert_eq!(wait.until, Some(NOW + CENSUS_FRESH), "what pods request may change");
     }
-    let (_, _, wait) = asked(&world(vec![(node(), 4, 0), (node(), 9, 0)]), &["a"]);
+    let (_, _, wait) = admitted(&world(vec![(node(), 4, 0), (node(), 9, 0)]), &["a"]);
     assert_eq!(
         wait.map(|wait| wait.what).as_deref(),
         Some(

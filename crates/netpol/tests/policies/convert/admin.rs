@@ -45,13 +45,13 @@ proptest! {
     #[test]
     fn policies_that_only_allow_mean_the_same(written in generators::written()) {
         let turned = converted(&allowing(written));
-        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+        prop_assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     }
 
     #[test]
     fn what_is_not_refused_means_the_same(written in generators::written()) {
         let turned = converted(&written.possible());
-        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+        prop_assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     }
 }
 

@@ -85,7 +85,7 @@ fn policies_that_only_allow_mean_the_same() {
         let turned = converted(&old, SETTINGS);
         generated.set(generated.get() + rules(&old.policies, &["ingress", "egress"]));
         written.set(written.get() + rules(&turned.objects, &["ingress", "egress"]));
-        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+        prop_assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
         Ok(())
     });
     result.expect("policies that mean the same");

@@ -39,7 +39,7 @@ proptest! {
     #[test]
     fn policies_that_only_allow_mean_the_same(written in generators::written()) {
         let turned = converted(&allowing(written));
-        prop_assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+        prop_assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     }
 }
 
@@ -57,7 +57,7 @@ fn sets_with_addresses_of_pods_are_no_subjects() {
         converted(&CalicoObjects { policies, sets: vec![set(net)], ..CalicoObjects::default() })
     };
     let turned = turned_of("10.244.2.0/24");
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     let fields: Vec<&str> = turned.report.entries.iter().map(|entry| entry.field.as_str()).collect();
     assert!(fields.contains(&"spec.ingress[0].destination.selector"), "{fields:?}");
     assert_eq!((turned.report.omissions.len(), turned_of("192.0.2.0/24").report.omissions.len()), (1, 0));
@@ -70,6 +70,6 @@ fn a_policy_for_what_is_in_no_namespace_selects_no_pod() {
         policies: vec![global(&json!({"namespaceSelector": "global()"}))],
         ..CalicoObjects::default()
     });
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     assert!(turned.objects.is_empty() && turned.report.omissions.is_empty());
 }

@@ -80,7 +80,7 @@ impl ConversionResult {
     }
 
     /// The packet of which both sides say different things, with everything that a person needs to see why.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn explanation(&self) -> Option<String> {
         let difference = self.difference()?;
         let objects = serde_json::to_string_pretty(&self.objects).expect("JSON");
         Some(format!("{}\n{objects}\n{:#?}", difference.words(&self.world), self.report.entries))

@@ -6,7 +6,7 @@ use netpol::gather::cluster;
 use netpol::world::{Cluster, Namespace, Pod, Port};
 use serde_json::{Value, json};
 
-use super::{snapshot, told};
+use super::{snapshot, unread_lines};
 use crate::town::{labels, range};
 
 fn pod(name: &str, spec: &Value, status: &Value) -> Value {
@@ -21,7 +21,7 @@ fn account(namespace: &str, name: &str, labels: &Value) -> Value {
 
 fn read(objects: &[Value]) -> Cluster {
     let (cluster, unread) = cluster(&snapshot(objects), &[range("10.0.0.0/16")]);
-    assert_eq!(told(&unread), [""; 0]);
+    assert_eq!(unread_lines(&unread), [""; 0]);
     cluster
 }
 
@@ -128,5 +128,5 @@ fn an_address_of_a_node_that_is_none_is_told_and_the_others_count() {
     let wrong = node("n1", &json!({"projectcalico.org/IPv4VXLANTunnelAddr": "10.0.9"}));
     let (found, unread) = cluster(&snapshot(&[wrong]), &[]);
     assert_eq!(found.nodes[0].addresses, addresses(&["192.168.0.1", "203.0.113.9"]));
-    assert_eq!(told(&unread), ["Node n1: \"10.0.9\" is no address: invalid IP address syntax"]);
+    assert_eq!(unread_lines(&unread), ["Node n1: \"10.0.9\" is no address: invalid IP address syntax"]);
 }

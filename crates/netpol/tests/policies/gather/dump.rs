@@ -7,7 +7,7 @@ use serde_json::json;
 use snapshot::Collector;
 use snapshot::model::Kind;
 
-use crate::gather::{names, told};
+use crate::gather::{names, unread_lines};
 use crate::town::{Question, range};
 
 /// What `kubectl get namespaces,nodes,pods,serviceaccounts,networkpolicies -A -o json` writes.
@@ -78,9 +78,9 @@ fn a_dump_says_what_its_policies_let_through() {
     assert!(CLUSTER_KINDS.iter().all(|kind| snapshot.knows(*kind)));
     assert!(!snapshot.knows(Kind::CALICO_NETWORK_POLICY), "not dumped");
     let (cluster, unread) = cluster(&snapshot, &[range("10.244.0.0/16")]);
-    assert_eq!((told(&unread), cluster.pods.len(), cluster.nodes[0].addresses.len()), (vec![], 4, 2));
+    assert_eq!((unread_lines(&unread), cluster.pods.len(), cluster.nodes[0].addresses.len()), (vec![], 4, 2));
     let policies = Policies::of(Engine::Calico, &snapshot);
-    assert_eq!(told(&policies.unread), [""; 0]);
+    assert_eq!(unread_lines(&policies.unread), [""; 0]);
     assert_eq!(names(policies.staged()), ["StagedGlobalNetworkPolicy later"]);
     let EnginePolicies::Calico(own) = &policies.engine_policies else { panic!("{policies:?}") };
     let rows: Vec<_> = own

@@ -7,7 +7,7 @@ use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
 use serde_json::{Value, json};
 
-use super::{identified, names, object, policies, told, within};
+use super::{identified, names, object, policies, unread_lines, within};
 use crate::town::town;
 
 const KUBERNETES: Engine = Engine::Kubernetes(Blocks { pods: true, nodes: true, names_of_cluster: false });
@@ -83,7 +83,7 @@ fn every_engine_reads_the_policies_of_kubernetes_and_names_all_that_it_cannot_re
             ["NetworkPolicy shop/a", "NetworkPolicy shop/e"],
             "{engine:?}"
         );
-        let lines = told(&read.unread);
+        let lines = unread_lines(&read.unread);
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("NetworkPolicy shop/b: ") && lines[0].contains("colour"), "{lines:?}");
         assert!(lines[1].contains("spec.egress[0].to[0]") && lines[2].contains("\"Like\""), "{lines:?}");
@@ -124,7 +124,7 @@ fn an_object_must_be_in_a_namespace_if_its_kind_is() {
     let own = calico("NetworkPolicy", "n", &json!({"selector": "all()"}));
     let read = policies(Engine::Calico, &[none, some, own]);
     assert_eq!(
-        told(&read.unread),
+        unread_lines(&read.unread),
         [
             "CalicoNetworkPolicy n: metadata.namespace: expected one, for the kind is namespaced",
             "GlobalNetworkPolicy shop/g: metadata.namespace: no such field, for the kind is not namespaced",
@@ -146,7 +146,7 @@ fn kubernetes_has_policies_of_administrators() {
             cluster_policy("wrong", 12, "Drop"),
         ],
     );
-    let lines = told(&read.unread);
+    let lines = unread_lines(&read.unread);
     assert!(lines[0].starts_with("AdminNetworkPolicy wrong: spec.priority: "), "{lines:?}");
     assert!(lines[1].starts_with("KubernetesClusterNetworkPolicy wrong: ") && lines.len() == 2, "{lines:?}");
     assert_eq!(
@@ -167,7 +167,7 @@ fn other_engines_have_no_place_for_policies_of_administrators() {
     ];
     for engine in [Engine::Calico, Engine::Antrea, CILIUM] {
         let read = policies(engine, &objects);
-        let lines = told(&read.unread);
+        let lines = unread_lines(&read.unread);
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(
             lines.iter().all(|why| why.contains(&format!("evaluator of {}", engine.name()))),
@@ -209,7 +209,7 @@ fn calico_has_tiers_sets_and_staged_policies() {
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": {"team": "a"}}}),
     ];
     let read = policies(Engine::Calico, &objects);
-    let lines = told(&read.unread);
+    let lines = unread_lines(&read.unread);
     let begins = [
         "GlobalNetworkPolicy b: spec.tier: there is no tier \"wrong\"",
         "GlobalNetworkPolicy c: spec.tier: there is no tier \"gone\"",
@@ -273,7 +273,7 @@ fn antrea_has_tiers_and_groups() {
         antrea("ClusterNetworkPolicy", "f", &drop("sec", 6.0, &group("blocks"))),
     ];
     let read = policies(Engine::Antrea, &objects);
-    let lines = told(&read.unread);
+    let lines = unread_lines(&read.unread);
     let begins = [
         "AntreaNetworkPolicy shop/e: there is no group \"gone\"",
         "AntreaTier late: spec.priority",
@@ -311,7 +311,12 @@ fn an_object_of_cilium_is_read_as_a_whole() {
     let read = |engine: Engine, other: &Value| {
         let read = policies(engine, &[cilium("a", &allow), two(other), none.clone(), plain_ports.clone()]);
         let EnginePolicies::Cilium(own, _) = &read.engine_policies else { panic!("{read:?}") };
-        (names(&own.references), names(&read.kubernetes.references), told(&read.unread), own.entries.len())
+        (
+            names(&own.references),
+            names(&read.kubernetes.references),
+            unread_lines(&read.unread),
+            own.entries.len(),
+        )
     };
     let (a, both) = ("CiliumNetworkPolicy shop/a", "CiliumClusterwideNetworkPolicy two");
     let (own, plain, unread, count) = read(CILIUM, &ports);

@@ -4,7 +4,7 @@ use netpol::gather::{Calico, Engine, EnginePolicies};
 use serde_json::{Value, json};
 use snapshot::model::{Labels, Text};
 
-use super::{identified, names, object, policies, snapshot, told, within};
+use super::{identified, names, object, policies, snapshot, unread_lines, within};
 
 const STORED: &str = "crd.projectcalico.org/v1";
 const V3: &str = "projectcalico.org/v3";
@@ -30,7 +30,7 @@ fn with(metadata: &Value, mut object: Value) -> Value {
 
 fn read(objects: &[Value]) -> Calico {
     let all = policies(Engine::Calico, objects);
-    assert_eq!(told(&all.unread), [""; 0]);
+    assert_eq!(unread_lines(&all.unread), [""; 0]);
     let EnginePolicies::Calico(own) = all.engine_policies else { panic!("{all:?}") };
     *own
 }

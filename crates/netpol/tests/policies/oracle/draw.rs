@@ -234,7 +234,7 @@ fn own() -> impl Strategy<Value = Value> {
     ]);
     prop_oneof![
         2 => one.prop_map(Value::from),
-        1 => selector(vec!["app", "role", "env"]).prop_map(|text| told(&text)),
+        1 => selector(vec!["app", "role", "env"]).prop_map(|text| selector_for_tool(&text)),
     ]
 }
 
@@ -249,12 +249,12 @@ fn namespaces() -> impl Strategy<Value = Value> {
     ]);
     prop_oneof![
         2 => one.prop_map(Value::from),
-        1 => selector(vec!["team", "env", "kubernetes.io/metadata.name"]).prop_map(|text| told(&text)),
+        1 => selector(vec!["team", "env", "kubernetes.io/metadata.name"]).prop_map(|text| selector_for_tool(&text)),
     ]
 }
 
 /// The tool reads no empty lists and no empty texts in selectors.
-fn told(text: &str) -> Value {
+fn selector_for_tool(text: &str) -> Value {
     json!(text.replace("{}", "{'a'}").replace("''", "'o'"))
 }
 
@@ -290,7 +290,7 @@ fn ports(with_names: bool) -> impl Strategy<Value = Value> {
 /// Messages. The tool takes a type or a code of 0 for one that is not there.
 fn messages() -> impl Strategy<Value = Value> {
     let name = select(vec![json!("ICMP"), json!("ICMPv6"), json!(1)]);
-    let told = select(vec![
+    let output = select(vec![
         json!({}),
         json!({"icmp": {"type": 8}}),
         json!({"icmp": {"type": 3, "code": 4}}),
@@ -298,9 +298,9 @@ fn messages() -> impl Strategy<Value = Value> {
         json!({"notICMP": {"type": 128}}),
         json!({"notICMP": {"type": 3, "code": 4}}),
     ]);
-    (name, told).prop_map(|(name, mut told)| {
-        told["protocol"] = name;
-        told
+    (name, output).prop_map(|(name, mut output)| {
+        output["protocol"] = name;
+        output
     })
 }
 

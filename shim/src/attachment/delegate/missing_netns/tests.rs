@@ -2,7 +2,7 @@ use super::*;
 
 const PATH: &str = "/var/run/netns/cni-3c1f";
 
-fn said(msg: &str) -> CniError {
+fn error_with(msg: &str) -> CniError {
     CniError::new(999, msg)
 }
 
@@ -17,13 +17,13 @@ fn words_of_cilium_after_it_has_deleted_the_endpoint_count() {
         ),
     ] {
         assert_eq!(
-            only_netns_was_missing("cilium", netns_path, &said(msg)),
+            only_netns_was_missing("cilium", netns_path, &error_with(msg)),
             Some(DoneBefore::Released),
             "{msg}"
         );
         // A plugin of another profile that says so need not have released anything.
         assert_eq!(
-            only_netns_was_missing("generic", netns_path, &said(msg)),
+            only_netns_was_missing("generic", netns_path, &error_with(msg)),
             Some(DoneBefore::Unknown),
             "{msg}"
         );
@@ -52,7 +52,7 @@ fn any_plugin_may_fail_on_nothing_but_the_netns() {
         ("", "open netns: open : no such file or directory"),
     ] {
         assert_eq!(
-            only_netns_was_missing("generic", netns_path, &said(msg)),
+            only_netns_was_missing("generic", netns_path, &error_with(msg)),
             Some(DoneBefore::Unknown),
             "{msg}"
         );
@@ -118,7 +118,7 @@ fn an_agent_that_is_down_and_anything_else_is_a_failure() {
     ] {
         for profile in ["cilium", "calico", "generic"] {
             assert_eq!(
-                only_netns_was_missing(profile, netns_path, &said(msg)),
+                only_netns_was_missing(profile, netns_path, &error_with(msg)),
                 None,
                 "{netns_path:?}: {msg}"
             );
@@ -129,11 +129,11 @@ fn an_agent_that_is_down_and_anything_else_is_a_failure() {
 #[test]
 fn details_must_not_tell_of_another_failure() {
     let msg = "opening netns pinned at : open : no such file or directory";
-    let with = |details: &str| only_netns_was_missing("cilium", "", &said(msg).details(details));
+    let with = |details: &str| only_netns_was_missing("cilium", "", &error_with(msg).details(details));
     assert_eq!(with(" "), Some(DoneBefore::Released));
     assert_eq!(with(msg), Some(DoneBefore::Released));
     assert_eq!(with("dial unix /var/run/cilium/cilium.sock: connect: no such file or directory"), None);
     assert_eq!(with("IPAM release failed"), None);
     let long = format!("netns {}: open : no such file or directory", "x".repeat(MAX_BYTES));
-    assert_eq!(only_netns_was_missing("generic", "", &said(&long)), None);
+    assert_eq!(only_netns_was_missing("generic", "", &error_with(&long)), None);
 }

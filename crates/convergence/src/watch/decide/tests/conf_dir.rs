@@ -78,7 +78,7 @@ fn on_crio_the_name_that_it_is_told_counts_before_the_order() {
 #[test]
 fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
     const CRIO: Option<RuntimeKind> = Some(RuntimeKind::Crio);
-    for (mode, kind, picks, said) in [
+    for (mode, kind, picks, text) in [
         (Mode::Shared, CRIO, ConfSelection::FirstOfCrio, true),
         (Mode::Shared, CRIO, ConfSelection::ByName("oldnet".into()), false),
         (Mode::Private, CRIO, ConfSelection::FirstOfCrio, false),
@@ -92,7 +92,7 @@ fn a_crio_that_is_told_no_name_is_a_finding_in_shared_mode() {
         let findings = decide(&world.facts, &world.memory, ME).document.findings;
         assert_eq!(
             findings.iter().any(|finding| finding.contains("cni_default_network = \"oldnet\"")),
-            said,
+            text,
             "{findings:?}"
         );
     }

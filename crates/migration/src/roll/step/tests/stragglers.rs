@@ -106,10 +106,10 @@ fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
 
 /// The nodes that are claimed, and the reasons of the waits.
 fn starts(world: &World, run: &Run) -> (Vec<String>, Vec<Reason>) {
-    told(decided(world, run), world)
+    claims_and_reasons(decided(world, run), world)
 }
 
-fn told(Decision { acts, waits, .. }: Decision, world: &World) -> (Vec<String>, Vec<Reason>) {
+fn claims_and_reasons(Decision { acts, waits, .. }: Decision, world: &World) -> (Vec<String>, Vec<Reason>) {
     let claimed = acts.iter().filter_map(|act| match act {
         Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
         _ => None,
@@ -373,7 +373,7 @@ fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
         world.node("c").is_cordoned = false;
         let first = by(&plan, &mut memory, &world, &run());
         assert_eq!((&first.acts, first.end), (&vec![], None), "{state:?}");
-        assert_eq!(told(first, &world).1, [Reason::LeaseStale]);
+        assert_eq!(claims_and_reasons(first, &world).1, [Reason::LeaseStale]);
         (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
         let decided = by(&plan, &mut memory, &world, &run());
         let wait = decided.waits.iter().find(|wait| wait.reason == Reason::ForeignRun).expect("a wait");
@@ -385,7 +385,7 @@ fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
         let acts = decided.acts.iter();
         let touched = acts.filter(|act| matches!(act, Act::Patch(patch) if *patch.node == *"c")).count();
         assert_eq!(touched, 0, "{state:?}");
-        assert_eq!(told(decided, &world).0, ["b"], "{state:?}");
+        assert_eq!(claims_and_reasons(decided, &world).0, ["b"], "{state:?}");
     }
 }
 
@@ -405,7 +405,7 @@ fn a_node_that_makes_up_steps_again_and_again_keeps_a_holder_waiting_once() {
         assert!(!decided.waits.iter().any(|wait| wait.reason == Reason::LeaseStale), "{step:?}");
     }
     world.node("c").uid = "another node".into();
-    let reasons = told(remembering(&mut memory, &world, &run()), &world).1;
+    let reasons = claims_and_reasons(remembering(&mut memory, &world, &run()), &world).1;
     assert_eq!(reasons, [Reason::LeaseStale], "another machine of that name");
 }
 

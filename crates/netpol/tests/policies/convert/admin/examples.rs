@@ -12,7 +12,7 @@ use crate::town::{Question, town};
 /// Converts, and holds the result to what Calico did.
 fn same(old: &CalicoObjects) -> ConversionResult {
     let turned = converted(old);
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     turned
 }
 
@@ -30,7 +30,7 @@ fn may(
 }
 
 /// Each object in a line: kind, namespace, name, tier and priority.
-fn told(turned: &ConversionResult) -> Vec<String> {
+fn object_lines(turned: &ConversionResult) -> Vec<String> {
     let to_text = |object: &Value| {
         let (kind, name) = (object["kind"].as_str(), object["metadata"]["name"].as_str());
         let (kind, name) = (kind.expect("a kind"), name.expect("a name"));
@@ -72,7 +72,7 @@ fn a_policy_of_a_namespace_that_needs_no_order_is_a_network_policy() {
         ..CalicoObjects::default()
     };
     let turned = same(&old);
-    assert_eq!(told(&turned), ["NetworkPolicy shop/closed", "NetworkPolicy shop/web"]);
+    assert_eq!(object_lines(&turned), ["NetworkPolicy shop/closed", "NetworkPolicy shop/web"]);
     assert!(left(&turned).is_empty() && !is_snapshot(&turned), "{:?}", turned.report);
     let receives = |pod, peer| may(&old, &turned, Ingress, pod, peer, 80);
     assert!(
@@ -95,7 +95,7 @@ fn the_end_of_the_default_tier_is_for_everybody_outside_too() {
     };
     let turned = same(&old);
     assert_eq!(
-        told(&turned),
+        object_lines(&turned),
         [
             "ClusterNetworkPolicy sends Admin 0",
             "ClusterNetworkPolicy sends-end-2 Baseline 0",
@@ -153,7 +153,7 @@ fn what_is_allowed_after_a_denial_keeps_its_place_or_is_refused() {
     let beside = || vec![network_policy("shop", "db", 80)];
     let rules = || json!([from("Deny", "app == 'web'"), {"action": "Allow", "protocol": "TCP"}]);
     let before = same(&old(json!(1), rules(), beside()));
-    assert_eq!(told(&before), ["ClusterNetworkPolicy p Admin 0", "NetworkPolicy shop/p"]);
+    assert_eq!(object_lines(&before), ["ClusterNetworkPolicy p Admin 0", "NetworkPolicy shop/p"]);
     assert!(left(&before).is_empty() && !is_snapshot(&before));
     assert_eq!(left(&same(&old(json!(2000), rules(), beside()))), ["p spec.ingress[1]"]);
     let after = same(&old(json!(2000), rules(), Vec::new()));
@@ -199,7 +199,7 @@ fn tiers_before_the_default_one_end_for_what_pods_send() {
     assert_eq!(left(&turned), [""; 0]);
     let may = |peer| may(&sends, &turned, Egress, "office/job", peer, 80);
     assert!(may("shop/db") && !may("shop/web") && !may("203.0.113.1"));
-    let names = told(&turned);
+    let names = object_lines(&turned);
     assert_eq!(
         names[..4],
         [
@@ -281,7 +281,7 @@ fn names_are_no_two_alike() {
             .to_vec(),
         ..CalicoObjects::default()
     };
-    let lines = told(&same(&old));
+    let lines = object_lines(&same(&old));
     assert!(
         lines.len() == 2 && lines.iter().all(|line| line.starts_with("ClusterNetworkPolicy web-")),
         "{lines:?}"

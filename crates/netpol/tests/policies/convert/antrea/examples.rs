@@ -13,7 +13,7 @@ use crate::town::{Question, range, town};
 /// Converts, and holds the result to what Calico did.
 fn same(old: &CalicoObjects) -> ConversionResult {
     let turned = converted(old);
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     turned
 }
 
@@ -31,7 +31,7 @@ fn may(
 }
 
 /// Each object in a line: kind, name, tier and priority.
-fn told(turned: &ConversionResult) -> Vec<String> {
+fn object_lines(turned: &ConversionResult) -> Vec<String> {
     let to_text = |object: &Value| {
         let spec = &object["spec"];
         let name = object["metadata"]["name"].as_str().expect("a name");
@@ -71,7 +71,7 @@ fn the_end_of_every_tier_stays() {
             && sends("shop/web", "shop/db")
     );
     assert_eq!(
-        told(&turned),
+        object_lines(&turned),
         [
             "ClusterNetworkPolicy default-end-egress baseline 2",
             "ClusterNetworkPolicy default-end-ingress baseline 1",
@@ -129,7 +129,7 @@ fn what_is_allowed_after_network_policies_stays_allowed() {
     let turned = same(&plain);
     assert!(may(&plain, &turned, Ingress, "shop/db", "office/web", 443));
     assert_eq!(
-        told(&turned),
+        object_lines(&turned),
         [
             "ClusterNetworkPolicy default-end-ingress baseline 1",
             "NetworkPolicy p default 1",
@@ -168,7 +168,11 @@ fn pass_means_the_same_or_is_refused() {
     assert_eq!(left(&turned), [""; 0]);
     let receives = |peer| may(&denies, &turned, Ingress, "shop/db", peer, 80);
     assert!(receives("office/web") && !receives("office/job") && !receives("203.0.113.1"));
-    assert!(!told(&turned).iter().any(|line| line.contains("security-end")), "{:?}", told(&turned));
+    assert!(
+        !object_lines(&turned).iter().any(|line| line.contains("security-end")),
+        "{:?}",
+        object_lines(&turned)
+    );
     // Antrea's Pass would leave out the default tier, so what that decides stands before it.
     let chooses = old(vec![first(json!([from("Pass", "app == 'web'")])), open()], Vec::new());
     let turned = same(&chooses);
@@ -228,7 +232,7 @@ fn names_are_legal_and_no_two_alike() {
             .to_vec(),
         ..CalicoObjects::default()
     };
-    let lines = told(&same(&old));
+    let lines = object_lines(&same(&old));
     let web: Vec<&String> = lines.iter().filter(|line| line.contains(" web-")).collect();
     assert!(web.len() == 2 && web[0] != web[1], "{lines:?}");
     assert!(
@@ -250,7 +254,7 @@ fn what_antrea_has_no_room_for_is_said_otherwise_or_refused() {
         ..CalicoObjects::default()
     };
     let turned = same(&old);
-    assert_eq!(told(&turned).iter().filter(|line| line.starts_with("Tier")).count(), 14);
+    assert_eq!(object_lines(&turned).iter().filter(|line| line.starts_with("Tier")).count(), 14);
     assert_eq!(left(&turned), [""; 0]);
     let pair = |port: u16| {
         let deny = json!({"action": "Deny", "source": {"selector": "app == 'web'"}, "protocol": "TCP", "destination": {"ports": [port]}});

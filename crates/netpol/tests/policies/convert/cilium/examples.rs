@@ -25,7 +25,7 @@ fn turned(policies: &[Value]) -> ConversionResult {
 
 /// The only object, of which the comparison says that it means what the policies meant, without its selector of pods.
 fn same(turned: &ConversionResult) -> Value {
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     let [object] = turned.objects.as_slice() else { panic!("one object: {:?}", turned.objects) };
     let mut spec = object["spec"].clone();
     spec.as_object_mut().expect("one spec").remove("endpointSelector");
@@ -85,7 +85,7 @@ fn a_denial_before_what_allows_is_exact() {
         global("b", json!({"order": 2, "ingress": [allow]})),
     ];
     let two = turned(&two);
-    assert!(two.difference().is_none(), "{}", two.told().unwrap_or_default());
+    assert!(two.difference().is_none(), "{}", two.explanation().unwrap_or_default());
     assert_eq!((two.objects.len(), two.objects[0]["spec"]["ingressDeny"].clone()), (2, job));
     assert!(!has(&two, "before it"));
 }
@@ -103,7 +103,7 @@ fn a_denial_after_what_allows_is_left_to_the_default() {
         json!({"order": 2, "selector": "app == 'x'", "ingress": [{"action": "Allow", "protocol": "UDP"}]});
     let rules = [json!({"action": "Allow", "protocol": "TCP"}), json!({"action": "Deny", "protocol": "TCP"})];
     let two = turned(&[global("a", json!({"order": 1, "ingress": rules})), global("b", other)]);
-    assert!(two.difference().is_none(), "{}", two.told().unwrap_or_default());
+    assert!(two.difference().is_none(), "{}", two.explanation().unwrap_or_default());
     assert!(two.objects[0]["spec"].get("ingressDeny").is_none());
 }
 
@@ -113,7 +113,11 @@ fn a_denial_between_what_allows_is_found_different_and_told() {
     let rules =
         [allow("TCP"), json!({"action": "Deny", "source": {"selector": "app == 'job'"}}), allow("UDP")];
     let conversion = turned(&[global("p", json!({"ingress": rules}))]);
-    assert!(conversion.told().expect("a difference").contains("ingressDeny[0]"), "{:?}", conversion.told());
+    assert!(
+        conversion.explanation().expect("a difference").contains("ingressDeny[0]"),
+        "{:?}",
+        conversion.explanation()
+    );
     assert!(has(&conversion, "a rule before it may let through what it denies"));
     let [entry] = conversion.report.entries.as_slice() else {
         panic!("one entry: {:?}", conversion.report.entries)
@@ -138,7 +142,7 @@ fn tiers_that_pass_deny_nothing_by_default() {
     for turned in
         [turned_of("Deny", by_rule.clone(), SETTINGS), turned_of("Pass", vec![deny.clone()], SETTINGS)]
     {
-        assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+        assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
         let security = turned
             .objects
             .iter()
@@ -292,7 +296,7 @@ fn a_policy_keeps_its_name() {
     let narrow = json!({"action": "Allow", "destination": {"selector": "role == 'db'"}});
     let narrowed = in_shop("narrowed", json!({"ingress": [narrow]}));
     let turned = turned(&[either, narrowed]);
-    assert!(turned.difference().is_none(), "{}", turned.told().unwrap_or_default());
+    assert!(turned.difference().is_none(), "{}", turned.explanation().unwrap_or_default());
     let names: Vec<&Value> = turned.objects.iter().map(|value| &value["metadata"]["name"]).collect();
     assert_eq!(names, ["either", "narrowed"]);
     for object in &turned.objects {
