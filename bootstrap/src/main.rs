@@ -1,6 +1,7 @@
 //! `crossfade-bootstrap`: one node.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use bootstrap::cli::{Cli, Command, Global, ImageCommand, UnitCommand, print};
 use bootstrap::commands::{
@@ -14,6 +15,7 @@ use bootstrap::node::settings::profiles;
 use bootstrap::{doctor, watch};
 use convergence::failure::Failure;
 use types::command::exit::Exit;
+use types::profile::Profiles;
 
 fn main() -> ExitCode {
     if generator::is_called() {
@@ -36,7 +38,8 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         (Command::Install(_), Some(host)) => host,
         _ => &global.root,
     };
-    profiles::put_in_force(&Root::new(node)).map_err(Failure::settings)?;
+    let own = profiles::read_all(&Root::new(node)).map_err(Failure::settings)?;
+    let global = &Global { profiles: Arc::new(Profiles::of_node(own)), ..global.clone() };
     let output = global.output;
     Ok(match command {
         Command::Install(wanted) => print::report(output, &install::install(global, wanted)?),

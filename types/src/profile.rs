@@ -5,22 +5,20 @@
 
 mod allowed;
 mod annotations;
-mod in_force;
 mod leaves;
 mod named;
 mod pattern;
+mod profiles;
 
 pub use self::annotations::PodAnnotations;
-pub use self::in_force::{OwnProfiles, all_unusable, put_in_force, unusable};
 pub use self::leaves::{
     Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
 };
-pub use self::named::{refuse_unknown, refuse_unusable, unknown};
 pub use self::pattern::Pattern;
+pub use self::profiles::{OwnProfiles, Profiles};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,12 +45,6 @@ const FILES: [&str; 12] = [
     include_str!("../profiles/ovn-kubernetes.json"),
     include_str!("../profiles/weave.json"),
 ];
-
-static BUILT_IN: LazyLock<Vec<Profile>> = LazyLock::new(|| {
-    // A unit test reads them all; they are part of the program.
-    let read = |text: &&str| serde_json::from_str(text).expect("the profiles that are built in are valid");
-    FILES.iter().map(read).collect()
-});
 
 /// What Crossfade knows of one CNI.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -248,44 +240,6 @@ pub struct NetworkUnavailable {
     pub written: bool,
     /// The CNI leaves the condition True when it is removed.
     pub left_true: bool,
-}
-
-/// All profiles that are in force: the built-in ones, sorted by name, with what this node has in their place and beside them.
-#[must_use]
-pub fn all() -> &'static [Profile] {
-    in_force::profiles()
-}
-
-/// The profiles that are part of the program, sorted by name.
-#[must_use]
-pub fn built_in() -> &'static [Profile] {
-    &BUILT_IN
-}
-
-/// Whether a file's name says that the agent of any of them took a conf of this name away.
-#[must_use]
-pub fn taken_away(file: &str) -> bool {
-    all().iter().any(|profile| profile.takes(file))
-}
-
-/// The profile of this name; none for [`GENERIC`] and for names that are not known.
-#[must_use]
-pub fn find(name: &str) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.name == name)
-}
-
-/// The profile of a conf whose plugins have these types, in order.
-#[must_use]
-pub fn detect<S: AsRef<str>>(types: &[S]) -> Option<&'static Profile> {
-    let has =
-        |profile: &Profile| types.iter().any(|one| profile.types.iter().any(|other| other == one.as_ref()));
-    all().iter().find(|profile| has(profile))
-}
-
-/// The profile that a conf of this file name belongs to, whatever it says.
-#[must_use]
-pub fn by_conf(file: &str) -> Option<&'static Profile> {
-    all().iter().find(|profile| profile.conf.iter().any(|conf| conf == file))
 }
 
 #[cfg(test)]

@@ -4,10 +4,12 @@
 //! that a command offers, and the defaults of the others.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use shim::node::layout::CONF_DIR;
+use types::profile::Profiles;
 
 use super::Endpoint;
 
@@ -146,6 +148,8 @@ pub struct Global {
     pub root: PathBuf,
     /// The node's root directory, where a pod has it mounted.
     pub host: Option<PathBuf>,
+    /// The profiles that count: the built-in ones until the node's own are read.
+    pub profiles: Arc<Profiles>,
 }
 
 impl Global {
@@ -161,6 +165,7 @@ impl Global {
             dry_run: false,
             root: "/".into(),
             host: None,
+            profiles: Arc::clone(Profiles::built_in()),
         }
     }
 

@@ -22,7 +22,7 @@ use convergence::node::facts::NodeFacts;
 use shim::host::boot;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
-use types::profile::{self, Profile};
+use types::profile::{Profile, Profiles};
 
 use self::act::CleanupHandler;
 use self::gather::{Subject, gather};
@@ -47,7 +47,7 @@ const LOCK: CommandLock =
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
 pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
-    let profile = named(&wanted.profile)?;
+    let profile = named(&wanted.profile, &global.profiles)?;
     if global.host.is_some() {
         kernel::is_of_node().map_err(|why| {
             let fix = "run the pod with hostNetwork: true and the node's /proc";
@@ -79,13 +79,13 @@ fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
 }
 
 /// The profile of this name, which says what its CNI leaves. Every profile of the node must be right: it says what another CNI has, which stays.
-fn named(name: &str) -> Result<&'static Profile, Failure> {
-    let unusable: Vec<Problem> = profile::all_unusable().map(Problem::new).collect();
+fn named<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, Failure> {
+    let unusable: Vec<Problem> = profiles.all_unusable().map(Problem::new).collect();
     if !unusable.is_empty() {
         return Err(Failure::all(Exit::BadSettings, unusable));
     }
-    let Some(profile) = profile::find(name) else {
-        return Err(Failure::usage(profile::unknown(name)).at("PROFILE"));
+    let Some(profile) = profiles.find(name) else {
+        return Err(Failure::usage(profiles.unknown(name)).at("PROFILE"));
     };
     if profile.leaves.is_none() {
         let why = format!(

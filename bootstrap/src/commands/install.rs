@@ -53,7 +53,7 @@ pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
         let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
     }
-    let load = Load::of(wanted)?;
+    let load = Load::of(wanted, &global.profiles)?;
     chroot::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
@@ -135,7 +135,7 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
     });
     let Some(policy) = brought else { return Ok(Vec::new()) };
     let before = node.policy().filter(|_| node.dirs.has_own_conf());
-    let waiting = gated::gather(&policy, before);
+    let waiting = gated::gather(&policy, before, &node.profiles);
     let mut obstacles = Obstacles::default();
     let files = convergence::node::networks::gated::decide(
         &waiting,

@@ -17,6 +17,7 @@ use shim::node::layout::Layout;
 use shim::node::store::Store;
 use types::command::exit::Exit;
 use types::policy::{Phase, Policy};
+use types::profile::Profiles;
 
 use crate::change::outcome::Changed;
 use crate::cli::{self, Global, print};
@@ -97,7 +98,7 @@ fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
 fn show(node: &NodeFacts) -> Result<PolicyReport, Failure> {
     let read = node.require_policy()?;
     let text = String::from_utf8_lossy(&read.bytes).into_owned();
-    Ok(PolicyReport { policy: RawValue::from_string(text).ok(), ..shown(read) })
+    Ok(PolicyReport { policy: RawValue::from_string(text).ok(), ..shown(read, &node.profiles) })
 }
 
 /// Says whether a policy is valid: the one that counts, or another file, whose path is absolute.
@@ -111,15 +112,17 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure>
             let place = file.display();
             return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
         }
-        Some(file) => file::load(file).map_err(|why| Failure::settings(why).at(file.display()))?,
+        Some(file) => {
+            file::load(file, &node.profiles).map_err(|why| Failure::settings(why).at(file.display()))?
+        }
     };
     let place = read.path.clone();
-    let usable = read.usable().map_err(|why| Failure::settings(why).at(place.display()))?;
-    Ok(shown(&usable))
+    let usable = read.usable(&node.profiles).map_err(|why| Failure::settings(why).at(place.display()))?;
+    Ok(shown(&usable, &node.profiles))
 }
 
-fn shown(PolicyFile { path, policy, .. }: &PolicyFile) -> PolicyReport {
-    let (phase, warnings) = (policy.phase(), secondary::warnings(policy));
+fn shown(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> PolicyReport {
+    let (phase, warnings) = (policy.phase(), secondary::warnings(policy, profiles));
     PolicyReport { file: path.clone(), phase, warnings, policy: None }
 }
 
@@ -132,7 +135,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
     if wanted.require_ready {
         refuse(node, &late)?;
     }
-    let set = flip::set(&node.dirs.layout, wanted.phase, wanted.runtime, global.dry_run)?;
+    let set = flip::set(node, wanted.phase, wanted.runtime, global.dry_run)?;
     let set = set.noted(late.iter().map(UnreadyNetwork::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
@@ -147,7 +150,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, 
 fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
     let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
     let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
-    policy.map_or_else(Vec::new, |policy| unready::gather(&Root::new(&node.root), &policy))
+    policy.map_or_else(Vec::new, |policy| unready::gather(node, &policy))
 }
 
 /// Refuses to flip while a network of the phase is not ready.

@@ -128,7 +128,7 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
     }
     let file = Root::new(&global.root).at(STATUS);
     let policy = || facts::by_files(global, settings.clone()).dirs.layout.policy_file();
-    let ready = within.is_none_or(|within| wait(&file, &policy(), within));
+    let ready = within.is_none_or(|within| wait(&file, (&policy(), &global.profiles), within));
     let node = facts::with_runtime(global, settings, &wanted.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
@@ -225,7 +225,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     problems.extend(problems::of_records(&found.damaged, routes));
     problems.extend(problems::of_owed_dels(&found, policy));
     Ok(Status {
-        warnings: policy.map_or_else(Vec::new, secondary::warnings),
+        warnings: policy.map_or_else(Vec::new, |policy| secondary::warnings(policy, &node.profiles)),
         conf_dir: node.settings.conf_dir,
         phase: policy.map(Policy::phase),
         installed,
@@ -233,9 +233,9 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         ledger_lines: ledger_lines(&node.dirs)?,
         networks,
         attached: attached::count(&found, policy),
-        base: held.map(roll::base),
+        base: held.map(|held| roll::base(held, &node.profiles)),
         mints: policy.map(Policy::mints).unwrap_or_default(),
-        follows: roll::followed_phases(&node.settings, held),
+        follows: roll::followed_phases(&node.settings, held, &node.profiles),
         problems,
         watch: None,
         timed_out: false,

@@ -24,7 +24,7 @@ use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
 use convergence::publish::look::ApiServerState;
-use shim::node::layout::{Layout, PROBED};
+use shim::node::layout::Layout;
 use shim::{host::boot, node::hostports};
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
@@ -59,9 +59,8 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
         let cni = cni::gather(&node, PluginChoice::default());
         let now = boot::now();
         let boot_id = identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);
-        let networks = node
-            .policy()
-            .map_or_else(Vec::new, |policy| readiness::gather(policy, &cni.networks, &root.at(PROBED)));
+        let networks =
+            node.policy().map_or_else(Vec::new, |policy| readiness::gather(&node, policy, &cni.networks));
         let (state, kernel, sandboxes) = recorded::gather(&node, &cni);
         // What boot, the gate and watch left in /run is of this machine's own installation.
         let is_here = root.is_node() && node.dirs.layout.run_dir == Layout::default().run_dir;
@@ -74,7 +73,7 @@ pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
             gate: gate(global, &node, &boot_id).filter(|_| is_here),
             unfit: text(&root, UNFIT).filter(|_| is_here),
             foreign: (is_private && !others.is_empty())
-                .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others)),
+                .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others, &node.profiles)),
             watch: is_here.then(|| status_file::read(&root.at(STATUS))),
             swept: last_sweep::read(&node.dirs.layout, &boot_id),
             unmapped: unmapped(&node, &cni),

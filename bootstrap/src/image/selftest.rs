@@ -163,7 +163,7 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
 
 /// Runtime and networks.
 fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
-    let NodeFacts { root, settings: node, .. } = facts;
+    let NodeFacts { root, settings: node, profiles, .. } = facts;
     let root = &Root::new(root);
     let runtime = Runtime::gather(facts);
     let config = facts.runtime.config();
@@ -177,7 +177,7 @@ fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
     checks.extend(runtime.told());
     match &settings.policy {
         Ok(policy) => {
-            let all = Delegate::gather(root, policy, node, config);
+            let all = Delegate::gather(root, policy, node, config, profiles);
             checks.extend(all.iter().flat_map(Delegate::check));
         }
         Err(_) => checks.extend(

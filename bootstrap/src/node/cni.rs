@@ -25,7 +25,7 @@ pub struct PluginChoice<'a> {
 /// Gathers every fact; nothing on the node changes.
 #[must_use]
 pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
-    let NodeFacts { root, settings, runtime, dirs, .. } = node;
+    let NodeFacts { root, settings, runtime, dirs, profiles, .. } = node;
     let root = &Root::new(root);
     let sources = BinDirSources {
         flags: choice.bin_dirs,
@@ -35,7 +35,7 @@ pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
     };
     let bin_dirs = sources.search(root);
     CniFacts {
-        confs: rooted::conf_dir(root, &dirs.conf_dir)
+        confs: rooted::conf_dir(root, &dirs.conf_dir, profiles)
             .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
         networks: node.policy().map_or_else(Vec::new, |policy| networks::load_all(root, policy, &bin_dirs)),
         plugins: match choice.plugin {

@@ -15,7 +15,8 @@ use crate::host::root::Root;
 /// name.
 #[must_use]
 pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
-    let found = rooted::conf_dir(root, dir).ok()?;
+    // No agent can have renamed what bears this name.
+    let found = confdir::read_by(dir, |path| root.inside(path), |_| false).ok()?;
     let conf = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     conf.content
         .as_ref()

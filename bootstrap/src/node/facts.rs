@@ -4,6 +4,8 @@
 //! [`CniFacts`](super::cni::CniFacts), and what only it needs. What cannot be read is a fact, too: the field holds the reason, in words that
 //! name the file. So a command fails by what it uses, and by nothing else.
 
+use std::sync::Arc;
+
 use convergence::node::facts::NodeFacts;
 
 use crate::cli::{self, Global};
@@ -63,7 +65,8 @@ pub fn gather(query: NodeQuery<'_>) -> NodeFacts {
     };
     NodeFacts {
         name: name::read(&root.inside(&dirs.layout.name())),
-        policy: file::load(&dirs.layout.policy_file()),
+        policy: file::load(&dirs.layout.policy_file(), &global.profiles),
+        profiles: Arc::clone(&global.profiles),
         root: global.root.clone(),
         settings,
         node_file,

@@ -88,7 +88,7 @@ fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
             );
         }
         Ok(entries) if !entries.is_empty() => {
-            obstacles.add(convergence::node::conf::foreign::describe(&dir, &entries))
+            obstacles.add(convergence::node::conf::foreign::describe(&dir, &entries, &facts.profiles))
         }
         Ok(_) => {}
     }

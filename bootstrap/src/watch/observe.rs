@@ -127,7 +127,7 @@ pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Observat
 /// Asks the probes again and looks for proofs; everything else stays as it was found.
 pub fn ask_again(facts: &mut Observation, now: Duration) {
     facts.now = now;
-    let NodeFacts { dirs, runtime, policy, .. } = &facts.node;
+    let NodeFacts { dirs, runtime, policy, profiles, .. } = &facts.node;
     facts.swept = last_sweep::read(&dirs.layout, &facts.boot_id);
     if facts.unread.is_some() {
         let endpoint = runtime.choice.endpoint().unwrap_or_default();
@@ -136,7 +136,8 @@ pub fn ask_again(facts: &mut Observation, now: Duration) {
     let Ok(read) = policy else { return };
     for observed in &mut facts.networks {
         let Some(network) = read.policy.network(observed.side) else { continue };
-        observed.asked = probe::ask(network, &facts.probed.0.join(observed.side.as_str()));
+        let marker = facts.probed.0.join(observed.side.as_str());
+        observed.asked = probe::ask(network, &marker, profiles);
         observed.agent = lives(&probe::sockets(network));
         if let Ok((conf, _)) = &observed.conf {
             let file = proof::result(&dirs.layout, observed.side);

@@ -20,7 +20,7 @@ use shim::host::{boot, file};
 use types::command::exit::Exit;
 use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
-use types::profile::{self, Proof};
+use types::profile::{Profiles, Proof};
 
 use self::exchange::exchange;
 use self::scene::Scene;
@@ -44,13 +44,13 @@ pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         let file = layout.policy_file();
         Failure::settings(format!("the policy has no network {side}")).at(file.display())
     })?;
-    let by = strongest(side, network, node.settings.proof)?;
+    let by = strongest(side, network, node.settings.proof, &node.profiles)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let answers = answers(layout, side);
     let mut scene = Scene::set_up(layout, network, wanted, &answers)?;
     let plugins = list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
-    let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins);
+    let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins, &node.profiles);
     let is_pair = by == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
@@ -132,8 +132,8 @@ impl Report for ProofReport {
 /// that `watch` makes none.
 ///
 /// A network whose CNI attaches only sandboxes of real Pods is refused: the proof's ADD would fail, or leave something that no later DEL finds.
-fn strongest(side: Side, network: &Network, requested: Proof) -> Result<Proof, Failure> {
-    let Some(profile) = profile::find(&network.profile) else { return Ok(Proof::Attach) };
+fn strongest(side: Side, network: &Network, requested: Proof, profiles: &Profiles) -> Result<Proof, Failure> {
+    let Some(profile) = profiles.find(&network.profile) else { return Ok(Proof::Attach) };
     match (profile.proof, requested) {
         (Proof::Probe, _) => {}
         (_, Proof::Probe) => return Ok(Proof::Attach),

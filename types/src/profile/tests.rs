@@ -4,6 +4,14 @@ use std::collections::BTreeSet;
 
 use super::*;
 
+fn all() -> &'static [Profile] {
+    Profiles::built_in().all()
+}
+
+fn find(name: &str) -> Option<&'static Profile> {
+    Profiles::built_in().find(name)
+}
+
 #[test]
 fn every_file_is_a_profile_and_every_fact_has_a_source() {
     let dir = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/profiles")).expect("profiles");
@@ -98,8 +106,13 @@ fn a_conf_and_a_plugin_belong_to_one_cni_only() {
         (&["multus-shim"], Some("multus")),
         (&[], None),
     ] {
-        assert_eq!(detect(types).map(|profile| profile.name.as_str()), name, "{types:?}");
+        assert_eq!(
+            Profiles::built_in().detect(types).map(|profile| profile.name.as_str()),
+            name,
+            "{types:?}"
+        );
     }
+    let by_conf = |file| Profiles::built_in().by_conf(file);
     assert_eq!(by_conf("10-canal.conflist").map(|profile| profile.name.as_str()), Some("canal"));
     assert!(by_conf("10-x.conflist").is_none());
 }

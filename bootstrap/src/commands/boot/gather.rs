@@ -168,11 +168,11 @@ pub fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Failure> {
         }
         _ => Vec::new(),
     };
-    let completion = completion::find_except(&root, &policy_file, &held);
+    let completion = completion::find_except(&root, &policy_file, &node.profiles, &held);
     let named_in = |completion: &Option<Completion>| {
         completion.iter().flat_map(|completion| completion.probed.clone()).collect::<Vec<_>>()
     };
-    let mut held_back = named_in(&completion::find(&root, &policy_file));
+    let mut held_back = named_in(&completion::find(&root, &policy_file, &node.profiles));
     held_back.retain(|network| !named_in(&completion).contains(network));
     let distrusted = match without {
         Some(_) => untrusted::directories(DirectoryRule::Possible, None, &[], (layout, &store)),
@@ -194,7 +194,7 @@ pub fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Failure> {
             _ => Ok(()),
         },
         runtime_runs,
-        private: rooted::conf_dir(&root, &private)
+        private: rooted::conf_dir(&root, &private, &node.profiles)
             .map_err(|e| format!("conf dir {}: {e}", private.display())),
         // Where it cannot be listed, `private` says so.
         foreign: foreign::list(&private).unwrap_or_default(),

@@ -20,7 +20,7 @@ use types::attachment::Attachment;
 use types::command::exit::Exit;
 use types::json::raw::RawObject;
 use types::policy::{Attach, Policy, Side};
-use types::profile::{self, Leaves, Profile};
+use types::profile::{Leaves, Profile};
 
 use super::journal::Journal;
 use crate::commands::cleanup::kernel;
@@ -79,7 +79,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
         kernel: if is_node { kernel::gather() } else { KernelFacts::default() },
         files: files(subject, leaves, &networks, &mounts, live.as_ref(), confs.strange),
         in_use: in_use(subject, &confs.found),
-        used_conf: used(&confs.used, profile),
+        used_conf: used(subject, &confs.used),
         agents: if is_node { agents(&leaves.agents) } else { Vec::new() },
         answering: if is_node { probe::answering(profile) } else { Vec::new() },
         cidrs: node.policy().map(|policy| cidrs(policy, profile)).unwrap_or_default(),
@@ -170,7 +170,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
         dirs.push(agents);
     }
     for dir in dirs {
-        let read = rooted::conf_dir(&Root::new(&node.root), &dir)?;
+        let read = rooted::conf_dir(&Root::new(&node.root), &dir, &node.profiles)?;
         let is_loaded = dir == own;
         if is_loaded {
             let first = read.confs.iter().find(|conf| !conf.is_meta_plugin());
@@ -180,7 +180,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
             let path = dir.join(&conf.file);
             let named = profile.conf.contains(&conf.file);
             match &conf.content {
-                Ok(content) => all.found.push(fact(path, content, profile, is_loaded)),
+                Ok(content) => all.found.push(fact(subject, path, content, is_loaded)),
                 Err(why) if named => all.strange.push((
                     path,
                     format!("it bears the name of a conf of {} and cannot be read: {why}", profile.name),
@@ -188,7 +188,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
                 Err(_) => {}
             }
         }
-        taken_away(&read, profile, &mut all);
+        taken_away(subject, &read, &mut all);
     }
     for conf in &mut all.found {
         let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -205,15 +205,15 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
 }
 
 /// Confs of the CNI that another agent has renamed, and would rename back.
-fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
+fn taken_away(subject: &Subject<'_>, read: &ConfDir, all: &mut Confs) {
+    let Subject { node, profile, .. } = subject;
     for file in &read.taken_away {
-        let before = profile::all()
-            .iter()
-            .filter_map(|profile| file.strip_suffix(&profile.exclusive.as_ref()?.suffix));
+        let profiles = node.profiles.all().iter();
+        let before = profiles.filter_map(|profile| file.strip_suffix(&profile.exclusive.as_ref()?.suffix));
         if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
             let path = read.path.join(file);
             if let Ok(content) = confdir::read_content(&path) {
-                let found = fact(path, &content, profile, false);
+                let found = fact(subject, path, &content, false);
                 all.found.extend(found.is_own.then_some(found));
             }
         } else if profile.takes(file) {
@@ -224,10 +224,11 @@ fn taken_away(read: &ConfDir, profile: &Profile, all: &mut Confs) {
     }
 }
 
-fn fact(path: PathBuf, content: &Content, profile: &Profile, is_loaded: bool) -> ConfFact {
+fn fact(subject: &Subject<'_>, path: PathBuf, content: &Content, is_loaded: bool) -> ConfFact {
+    let Subject { node: NodeFacts { profiles, .. }, profile, .. } = subject;
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let by_types = profile::detect(&content.types).map(|profile| profile.name.as_str());
-    let by_name = profile::by_conf(&file).map(|profile| profile.name.as_str());
+    let by_types = profiles.detect(&content.types).map(|profile| profile.name.as_str());
+    let by_name = profiles.by_conf(&file).map(|profile| profile.name.as_str());
     // Canal has Calico's plugin under a name of its own, and a profile that a person wrote has types of its own.
     let is_its_type = content.types.iter().any(|cni_type| profile.types.contains(cni_type))
         || by_types == Some(&profile.name);
@@ -256,21 +257,21 @@ fn bridges(content: &Content) -> Vec<String> {
 }
 
 /// The conf that the runtime uses, if it is the CNI's.
-fn used(first: &Option<(PathBuf, Content)>, profile: &Profile) -> Option<PathBuf> {
+fn used(subject: &Subject<'_>, first: &Option<(PathBuf, Content)>) -> Option<PathBuf> {
     let (path, content) = first.as_ref()?;
-    fact(path.clone(), content, profile, true).is_own.then(|| path.clone())
+    fact(subject, path.clone(), content, true).is_own.then(|| path.clone())
 }
 
 /// The other CNIs of the node: the policy's other network, and every conf of a known CNI.
 fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
-    let own = &subject.profile.name;
+    let (own, profiles) = (&subject.profile.name, &subject.node.profiles);
     let mut found: Vec<ActiveCni> = Vec::new();
     let mut add = |whose: String, name: &str| {
         if found.iter().any(|cni| cni.profile.name == name) {
             return;
         }
-        let Some(profile) = profile::find(name).cloned() else { return };
-        let parts = profile.parts.iter().filter_map(|part| profile::find(part)?.leaves.clone());
+        let Some(profile) = profiles.find(name).cloned() else { return };
+        let parts = profile.parts.iter().filter_map(|part| profiles.find(part)?.leaves.clone());
         let leaves = profile.leaves.iter().cloned().chain(parts).collect();
         found.push(ActiveCni { whose, profile, leaves });
     };
@@ -281,7 +282,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     }
     for conf in confs.iter().filter(|conf| !conf.is_own) {
         let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let profile = profile::by_conf(&file).or_else(|| profile::detect(&conf.types));
+        let profile = profiles.by_conf(&file).or_else(|| profiles.detect(&conf.types));
         if let Some(profile) = profile.filter(|profile| profile.name != *own) {
             add(format!("the conf {}", conf.path.display()), &profile.name);
         }

@@ -12,7 +12,6 @@ use shim::node::store::Key;
 use types::command::problem::Problem;
 use types::node::Proof;
 use types::policy::Side;
-use types::profile;
 
 use super::gather::NodeSnapshot;
 use super::journal::{Event, Journal};
@@ -164,9 +163,9 @@ impl GraduationHandler<'_> {
     fn proven(&self) -> Result<Option<String>, Problem> {
         let node = &self.seen.node;
         let network = self.seen.facts.policy.network(Side::New);
-        let profile = network.and_then(|network| profile::find(&network.profile));
+        let profile = network.and_then(|network| node.profiles.find(&network.profile));
         let is_never = node.settings.proof == Proof::Probe;
-        if is_never || profile.is_some_and(|profile| profile.proof == profile::Proof::Probe) {
+        if is_never || profile.is_some_and(|profile| profile.proof == Proof::Probe) {
             return Ok(Some(
                 "the new network is judged by its probes: watch the first pods that start on this node"
                     .into(),

@@ -22,7 +22,7 @@ use shim::host::file::read_bounded;
 use shim::host::process::Process;
 use shim::host::trust;
 use shim::node::inventory::{self, Deleter, Entry};
-use shim::node::layout::{CONF_FILE, PROBED, SETTINGS_DIRS};
+use shim::node::layout::{CONF_FILE, SETTINGS_DIRS};
 use shim::node::store::{Key, Store};
 use shim::sweep::ListStatus;
 use types::attachment::Attachment;
@@ -149,7 +149,7 @@ pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         .map(|entry| (seen(&entry.key(), entry.cni_args.as_deref()), entry))
         .map(|(seen, entry)| (entry, seen))
         .collect();
-    let readiness = readiness::gather(&policy, &cni.networks, &Root::new(&node.root).at(PROBED));
+    let readiness = readiness::gather(&node, &policy, &cni.networks);
     let new = cni.networks.iter().find(|network| network.side == Side::New).map(|network| NewNetwork {
         conf: network
             .conf

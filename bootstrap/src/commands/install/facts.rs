@@ -79,13 +79,12 @@ pub fn gather(global: &Global, settings: Settings, wanted: &Install) -> InstallF
     let cache = cache::gather(&wanted.cache_dir)
         .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
     let (recorded, listed) = (recorded(&store), listed(dirs));
-    let completion = completion::find(&Root::default(), &dirs.layout.policy_file());
+    let completion = completion::find(&Root::default(), &dirs.layout.policy_file(), &node.profiles);
     let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
     let before = node.policy();
-    let waiting = completed
-        .as_ref()
-        .or(before)
-        .map_or_else(Vec::new, |policy| gated::gather(policy, before.filter(|_| dirs.has_own_conf())));
+    let waiting = completed.as_ref().or(before).map_or_else(Vec::new, |policy| {
+        gated::gather(policy, before.filter(|_| dirs.has_own_conf()), &node.profiles)
+    });
     InstallFacts {
         keeper: match waiting.as_slice() {
             [] => Keeper::Watch,

@@ -83,7 +83,7 @@ impl LiveClient {
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
         let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
-        let policy = file::load(&layout.policy_file());
+        let policy = file::load(&layout.policy_file(), &self.node.profiles);
         let known = policy.as_ref().ok().map(|read| &read.policy);
         let found = attachments::list(layout, known)
             .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
@@ -108,7 +108,7 @@ impl LiveClient {
         match policy {
             Ok(read) => {
                 let fix = "wait until crossfade-bootstrap status says that it is; a pod that is moved now would wait for it";
-                let unready_networks = unready::gather(&Root::new(&self.node.root), &read.policy);
+                let unready_networks = unready::gather(&self.node, &read.policy);
                 obstacles
                     .extend(unready_networks.iter().map(|unready_networks| unready_networks.problem(fix)));
             }

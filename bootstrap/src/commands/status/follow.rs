@@ -15,15 +15,16 @@ use crate::node::policy::file;
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::paths::STATUS;
 use types::command::exit::Exit;
+use types::profile::Profiles;
 
 /// How long a wait relies on events.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Follows `watch`'s file until it says that the node is ready under the policy of now, or `within` is over. A report of an earlier policy, such
 /// as the one before a flip, says nothing of this one.
-pub(super) fn wait(file: &Path, policy: &Path, within: Duration) -> bool {
+pub(super) fn wait(file: &Path, (policy, profiles): (&Path, &Profiles), within: Duration) -> bool {
     let is_of_now = |document: &Document| {
-        let of_now = file::load(policy).ok().map(|policy| policy.sha256);
+        let of_now = file::load(policy, profiles).ok().map(|policy| policy.sha256);
         of_now.is_some() && document.policy_sha256 == of_now
     };
     wait_until(

@@ -27,7 +27,7 @@ use shim::node::inventory::{self, Inventory};
 use shim::node::store::{DamagedFile, Store};
 use types::attachment::Attachment;
 use types::policy::Policy;
-use types::profile::{self, PodAnnotations};
+use types::profile::{PodAnnotations, Profiles};
 
 use super::budget::ANNOTATIONS_SECS;
 use crate::change::outcome::{Done, Outcome};
@@ -89,7 +89,7 @@ pub(super) fn gather(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) ->
 }
 
 fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
-    let written = written(before)?;
+    let written = written(before, &node.profiles)?;
     if written.is_empty() {
         return Ok(RemovalPlan::default());
     }
@@ -126,17 +126,17 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<Remo
 }
 
 /// What the plugins of the policy's networks write on Pods, and of those that a record is of.
-fn written(before: PassFacts<'_>) -> Result<BTreeSet<PodAnnotations>, String> {
+fn written(before: PassFacts<'_>, profiles: &Profiles) -> Result<BTreeSet<PodAnnotations>, String> {
     let networks = before.policy.networks().map(|(_, network)| network.profile.as_str());
     let legs = before.records.iter().flat_map(|record| &record.intent.legs);
     let names: BTreeSet<&str> = networks.chain(legs.map(|leg| leg.profile.as_str())).collect();
     let mut written = BTreeSet::new();
     for name in names {
-        if let Some(why) = profile::unusable(name) {
+        if let Some(why) = profiles.unusable(name) {
             return Err(why.into());
         }
-        let Some(profile) = profile::find(name) else { continue };
-        let parts = profile.parts.iter().filter_map(|part| profile::find(part));
+        let Some(profile) = profiles.find(name) else { continue };
+        let parts = profile.parts.iter().filter_map(|part| profiles.find(part));
         let all = std::iter::once(profile).chain(parts);
         written.extend(all.filter_map(|profile| profile.pod_annotations.clone()));
     }

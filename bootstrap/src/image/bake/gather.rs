@@ -62,5 +62,6 @@ pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<BakeFacts, Failur
         node,
         hiding: places.into_iter().filter(there).collect(),
         is_off: there(&root.entry(DISABLED)),
+        profiles: tree.profiles,
     })
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use clap::Parser;
 use convergence::failure::Failure;
 use convergence::image::bake::Image;
@@ -6,6 +8,7 @@ use convergence::image::bake::facts::BakeFacts;
 use types::command::exit::Exit;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Policy, Side};
+use types::profile::Profiles;
 
 use super::options;
 use crate::cli::{Cli, Command, ImageCommand};
@@ -17,6 +20,7 @@ fn facts() -> BakeFacts {
         node: None,
         hiding: Vec::new(),
         is_off: false,
+        profiles: Arc::clone(Profiles::built_in()),
     }
 }
 
@@ -349,7 +353,7 @@ fn the_whole_table_of_what_is_wrong() {
             node: node.map(Into::into),
             conf_dir: dir.map(Into::into).map_err(Into::into),
             hiding: hiding.iter().map(Into::into).collect(),
-            is_off: false,
+            ..facts()
         };
     let (dir, no_dir) = (Ok("/etc/cni/net.d"), Err("two runtimes"));
     let hiding = &["/etc/crossfade/policy.json"][..];

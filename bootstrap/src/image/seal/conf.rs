@@ -8,8 +8,8 @@ use convergence::node::conf::confdir::{ConfDir, ConfFile, Content};
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
 use shim::node::layout::{CONF_DIR, CONF_FILE, SETTINGS_DIRS};
-use types::policy::{Network, Policy};
-use types::profile;
+use types::policy::Policy;
+use types::profile::Profiles;
 
 use super::secret;
 use super::settings::PolicyState;
@@ -23,7 +23,7 @@ const REMOVE: &str = "remove it; where it belongs to the image, name it in the p
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
 pub fn findings(
-    NodeFacts { root, runtime, .. }: &NodeFacts,
+    NodeFacts { root, runtime, profiles, .. }: &NodeFacts,
     policy: &PolicyState,
     conf_dir: &Path,
 ) -> Vec<SealFinding> {
@@ -46,10 +46,10 @@ pub fn findings(
     // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
     dirs.remove(Path::new(PRIVATE_CONF_DIR));
     for dir in &dirs {
-        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real))) {
+        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real), profiles)) {
             None => {}
             Some(Ok(confs)) => {
-                found.extend(judge(dir, &confs, policy, &|path| Item::at(root, path)));
+                found.extend(judge(dir, &confs, (policy, profiles), &|path| Item::at(root, path)));
                 // In the usual directory a rule finds it, in files that are no confs, too.
                 if dir != Path::new(CONF_DIR) {
                     found.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
@@ -80,7 +80,7 @@ fn secret_of(dir: &Path, conf: &ConfFile) -> Option<SealFinding> {
 fn judge(
     dir: &Path,
     confs: &ConfDir,
-    policy: &PolicyState,
+    (policy, profiles): (&PolicyState, &Profiles),
     item: &dyn Fn(&Path) -> Option<Item>,
 ) -> Vec<SealFinding> {
     let mut found = Vec::new();
@@ -94,7 +94,8 @@ fn judge(
             found.extend(removed);
         } else {
             found.extend(
-                of_others(&path, conf, policy).map(|(why, fix)| SealFinding::refused(&path, why, fix)),
+                of_others(&path, conf, policy, profiles)
+                    .map(|(why, fix)| SealFinding::refused(&path, why, fix)),
             );
         }
     }
@@ -117,9 +118,14 @@ fn judge(
 }
 
 /// The fault of another program's conf, and its remedy; none where it may stay.
-fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(String, String)> {
+fn of_others(
+    path: &Path,
+    conf: &ConfFile,
+    policy: &PolicyState,
+    profiles: &Profiles,
+) -> Option<(String, String)> {
     let refusal = |why: String| Some((why, REMOVE.to_owned()));
-    let owner = conf.profile();
+    let owner = conf.profile(profiles);
     let owner_name = owner.map_or_else(String::new, |profile| format!(" of {}", profile.name));
     if conf.content.as_ref().is_ok_and(Content::is_ours) {
         return refusal(format!("a conf with Crossfade's plugin whose name is not {CONF_FILE}"));
@@ -131,7 +137,8 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(Stri
             .find(|network| network.conf.iter().any(|conf| conf == path))
     });
     match named {
-        Some(network) if is_an_agent_s(network) => Some((
+        // A network without a profile is one that the image brings.
+        Some(network) if profiles.find(&network.profile).is_some() => Some((
             format!(
                 "a conf of {}, which its agent writes on every node: baked, the network counts as there before the agent is",
                 network.profile
@@ -157,11 +164,6 @@ fn of_others(path: &Path, conf: &ConfFile, policy: &PolicyState) -> Option<(Stri
             }
         },
     }
-}
-
-/// Whether the network's agent writes its conf; a network without a profile is one that the image brings.
-fn is_an_agent_s(network: &Network) -> bool {
-    profile::find(&network.profile).is_some()
 }
 
 #[cfg(test)]
@@ -202,7 +204,7 @@ mod tests {
             ..ConfDir::default()
         };
         let item = |path: &Path| Some(Item { path: path.into(), real: path.into(), kind: ItemKind::File });
-        let found = judge(Path::new("/etc/cni/net.d"), &dir, policy, &item);
+        let found = judge(Path::new("/etc/cni/net.d"), &dir, (policy, Profiles::built_in()), &item);
         let line = |found: SealFinding| {
             let word = if matches!(found.fate, Remedy::Refuse(_)) { "refuse" } else { "remove" };
             let file = found.what.file_name().expect("file").to_string_lossy().into_owned();

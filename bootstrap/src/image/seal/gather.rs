@@ -12,7 +12,7 @@ use shim::node::layout::Layout;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Node;
-use types::profile;
+use types::profile::Profiles;
 
 use super::rules::{self, Rule};
 use super::settings::ImageSettings;
@@ -103,9 +103,9 @@ fn parts(root: &Root, item: Item, allow: &Allow) -> Vec<Item> {
 }
 
 /// What agents leave on a node, by their profiles.
-fn agents(root: &Root) -> Vec<SealFinding> {
+fn agents(root: &Root, profiles: &Profiles) -> Vec<SealFinding> {
     let mut all = Vec::new();
-    for profile in profile::all() {
+    for profile in profiles.all() {
         for path in &profile.state {
             all.extend(glob(root, Path::new(path)).iter().map(|item| {
                 SealFinding::refused(
@@ -177,7 +177,7 @@ pub fn gather(global: &Global, wanted: &Seal) -> Result<SealFacts, Failure> {
     found.extend(own::files(&root));
     found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
     found.extend(login::findings(&root));
-    found.extend(agents(&root));
+    found.extend(agents(&root, &global.profiles));
     Ok(SealFacts { found: once(found, &root, &mounts), allow, notes })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use shim::attachment::conflist::Unloadable;
 use types::node::Node;
 use types::policy::{Network, Policy, Side};
-use types::profile;
+use types::profile::Profiles;
 
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::host::root::Root;
@@ -48,12 +48,13 @@ impl Delegate {
         policy: &Policy,
         node: &Node,
         config: Option<&RuntimeConfig>,
+        profiles: &Profiles,
     ) -> Vec<Self> {
         let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
-        policy.networks().map(|(side, network)| Self::read(root, side, network, &dirs)).collect()
+        policy.networks().map(|(side, network)| Self::read(root, side, network, &dirs, profiles)).collect()
     }
 
-    fn read(root: &Root, side: Side, network: &Network, dirs: &[PathBuf]) -> Self {
+    fn read(root: &Root, side: Side, network: &Network, dirs: &[PathBuf], profiles: &Profiles) -> Self {
         let conf = match rooted::conf(root, &network.conf) {
             Err(Unloadable::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
@@ -65,7 +66,7 @@ impl Delegate {
         Self {
             side,
             wanted: network.conf.clone(),
-            profile: profile::find(&network.profile).map(|profile| profile.name.clone()),
+            profile: profiles.find(&network.profile).map(|profile| profile.name.clone()),
             has_probes: !network.probes().is_empty(),
             conf,
         }

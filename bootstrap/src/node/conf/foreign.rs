@@ -64,6 +64,7 @@ mod tests {
 
     use super::*;
     use convergence::node::conf::foreign::describe;
+    use types::profile::Profiles;
 
     const OURS: &str = r#"{"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]}"#;
     const THEIRS: &str = r#"{"cniVersion":"1.0.0","name":"containerd-net","plugins":[{"type":"ptp"}]}"#;
@@ -137,7 +138,7 @@ mod tests {
         ] {
             fs::write(dir.path().join(file), THEIRS).expect("file");
             let found = list(dir.path()).expect("listed");
-            let problem = describe(dir.path(), &found).to_string();
+            let problem = describe(dir.path(), &found, Profiles::built_in()).to_string();
             assert!(
                 problem.contains(file) && problem.contains("containerd-net") && problem.contains(words),
                 "{problem}"

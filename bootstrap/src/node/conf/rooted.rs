@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use shim::attachment::conflist::{Conflist, Unloadable};
-use types::profile;
+use types::profile::Profiles;
 
 use crate::host::root::Root;
 use crate::node::conf::confdir;
@@ -14,8 +14,8 @@ use convergence::node::conf::confdir::ConfDir;
 ///
 /// # Errors
 /// As [`ConfDir::read`].
-pub fn conf_dir(root: &Root, path: &Path) -> io::Result<ConfDir> {
-    confdir::read_by(path, |path| root.inside(path), profile::taken_away)
+pub fn conf_dir(root: &Root, path: &Path, profiles: &Profiles) -> io::Result<ConfDir> {
+    confdir::read_by(path, |path| root.inside(path), |file| profiles.taken_away(file))
 }
 
 /// Loads a network's conf and says where it is: the first of `confs` that exists, with the plugins of a folder beside it. The policy

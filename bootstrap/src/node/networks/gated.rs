@@ -13,6 +13,7 @@ use convergence::node::paths::STATUS;
 use shim::node::layout::{Layout, PROBED};
 use types::command::problem::Problem;
 use types::policy::{Network, Policy, Probe, Side};
+use types::profile::Profiles;
 
 use crate::cli::Install;
 use crate::host::root::Root;
@@ -22,7 +23,7 @@ use crate::node::switch;
 
 /// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
-pub fn gather(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
+pub fn gather(policy: &Policy, before: Option<&Policy>, profiles: &Profiles) -> Vec<GatedNetwork> {
     let waited_before =
         |side: Side| before.is_some_and(|before| files(before).any(|(file_side, ..)| file_side == side));
     files(policy)
@@ -30,7 +31,7 @@ pub fn gather(policy: &Policy, before: Option<&Policy>) -> Vec<GatedNetwork> {
             side,
             profile: network.profile.clone(),
             exists: file.is_file(),
-            probes: probe::ask(network, &file).all,
+            probes: probe::ask(network, &file, profiles).all,
             is_new: !waited_before(side),
             file,
         })
@@ -109,7 +110,7 @@ mod tests {
             ("", Some(own), vec![]),
         ] {
             let before = before.map(policy);
-            let found = gather(&policy(now), before.as_ref());
+            let found = gather(&policy(now), before.as_ref(), Profiles::built_in());
             assert_eq!(
                 found.iter().map(|network| network.is_new).collect::<Vec<_>>(),
                 expected,

@@ -20,7 +20,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use types::policy::{Network, Probe, split_target};
-use types::profile::{self, Profile};
+use types::profile::{self, Profile, Profiles};
 
 /// How long one HTTPS or gRPC probe may take: a handshake on a busy node is slower than a connect.
 const WITHIN: Duration = Duration::from_secs(2);
@@ -30,13 +30,13 @@ const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 /// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
 /// profile's probes that a policy cannot express are among them.
 #[must_use]
-pub fn ask(network: &Network, marker: &Path) -> ProbeAnswers {
+pub fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
     let local: Vec<Probe> = network.probes().iter().filter(|probe| !is_marker(probe)).cloned().collect();
     let waits = network.probes().iter().any(|probe| is_marker(&probe));
     // Longer than an ADD waits: an agent that answers slowly on a busy node is still there.
     let local = all_hold_within(&local, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN);
-    let profile = profile::find(&network.profile).filter(|_| waits);
+    let profile = profiles.find(&network.profile).filter(|_| waits);
     let all = local.map_err(|red| red.to_string()).and_then(|()| profile.map_or(Ok(()), ask_profile));
     ProbeAnswers { marker: waits.then(|| all.clone()), all }
 }

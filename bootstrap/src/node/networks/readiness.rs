@@ -3,32 +3,33 @@
 
 use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
 
-use std::path::Path;
-
 use shim::attachment::conflist::Unloadable;
 use types::policy::{Policy, Probe, Side};
 
 use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::networks::probe;
+use convergence::node::facts::NodeFacts;
 use convergence::node::networks::{NetworkConf, needed};
 use shim::node::layout::PROBED;
 
 /// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
 #[must_use]
-pub fn without_plugins(root: &Root, policy: &Policy) -> Vec<NetworkReadiness> {
+pub fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkReadiness> {
+    let root = &Root::new(&node.root);
     let confs = policy.networks().map(|(side, network)| NetworkConf {
         side,
         conf: rooted::conf(root, &network.conf),
         missing: Vec::new(),
     });
-    gather(policy, &confs.collect::<Vec<_>>(), &root.at(PROBED))
+    gather(node, policy, &confs.collect::<Vec<_>>())
 }
 
-/// Gathers the readiness of all networks of a policy, whose confs are `confs`. `probed` is the directory of the files that `watch` keeps.
+/// Gathers the readiness of all networks of a policy, whose confs are `confs`.
 #[must_use]
-pub fn gather(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<NetworkReadiness> {
+pub fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -> Vec<NetworkReadiness> {
     let needed = needed(policy);
+    let probed = Root::new(&node.root).at(PROBED);
     let readiness = |(side, network): (Side, &types::policy::Network)| {
         let conf = confs.iter().find(|conf| conf.side == side)?;
         let file = probed.join(side.as_str());
@@ -43,7 +44,7 @@ pub fn gather(policy: &Policy, confs: &[NetworkConf], probed: &Path) -> Vec<Netw
                 Err(why) => Err(ConfError::Broken(why.to_string())),
             },
             missing: conf.missing.clone(),
-            probes: probe::ask(network, &file).all,
+            probes: probe::ask(network, &file, &node.profiles).all,
             waits_for: waits.then(|| (file.clone(), file.is_file())),
         })
     };

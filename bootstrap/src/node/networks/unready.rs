@@ -7,6 +7,7 @@ use crate::host::root::Root;
 use crate::node::agent::status_file;
 use crate::node::networks::readiness;
 use convergence::node::agent::status_file::StatusFile;
+use convergence::node::facts::NodeFacts;
 use convergence::node::paths::STATUS;
 
 /// A network that is not ready.
@@ -35,7 +36,8 @@ impl UnreadyNetwork {
 /// The networks that the policy attaches and that are not ready now: by their confs and probes, and by what `watch` says of those that pods get
 /// already. Nothing is known of a tree.
 #[must_use]
-pub fn gather(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
+pub fn gather(node: &NodeFacts, policy: &Policy) -> Vec<UnreadyNetwork> {
+    let root = Root::new(&node.root);
     if !root.is_node() {
         return Vec::new();
     }
@@ -43,7 +45,7 @@ pub fn gather(root: &Root, policy: &Policy) -> Vec<UnreadyNetwork> {
         StatusFile::Fresh(report) => report.networks,
         StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Vec::new(),
     };
-    let readiness = readiness::without_plugins(root, policy);
+    let readiness = readiness::without_plugins(node, policy);
     let attached = policy.attached();
     let unready = |side: &Side| {
         let by_watch =

@@ -13,6 +13,7 @@ use std::path::Path;
 use shim::host::lock;
 use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use types::policy::Side;
+use types::profile::Profiles;
 
 use crate::change;
 use crate::change::outcome;
@@ -23,16 +24,16 @@ use types::command::exit::Exit;
 
 /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
 #[must_use]
-pub fn find(root: &Root, file: &Path) -> Option<Completion> {
-    find_except(root, file, &[])
+pub fn find(root: &Root, file: &Path, profiles: &Profiles) -> Option<Completion> {
+    find_except(root, file, profiles, &[])
 }
 
 /// The same without the networks among `held` that would come to wait for a file of `watch`.
 #[must_use]
-pub fn find_except(root: &Root, file: &Path, held: &[Side]) -> Option<Completion> {
+pub fn find_except(root: &Root, file: &Path, profiles: &Profiles, held: &[Side]) -> Option<Completion> {
     let from = shim::host::trust::resolve(file).ok()?;
     let (original, mode) = change::read_with_mode(&from)?;
-    let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held).ok()??;
+    let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held, profiles).ok()??;
     let [_, volatile, packaged] = SETTINGS_DIRS;
     let is_packaged = file.starts_with(root.at(packaged));
     let target = if is_packaged { root.at(volatile).join(POLICY_FILE) } else { from.clone() };
@@ -93,7 +94,7 @@ mod tests {
             let place = dir.path().join(from);
             std::fs::create_dir_all(place.parent().expect("directory")).expect("directory");
             std::fs::write(&place, policy).expect("policy");
-            let completion = find(&root, &place).expect("incomplete");
+            let completion = find(&root, &place, Profiles::built_in()).expect("incomplete");
             assert_eq!(completion.target, dir.path().join(to));
             let moved = completion.change().reason.contains("from");
             assert_eq!(moved, from != to);

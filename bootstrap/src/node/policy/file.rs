@@ -5,7 +5,7 @@ use convergence::node::policy::file::PolicyFile;
 use std::path::Path;
 
 use shim::node::policy_file::{self, Unusable};
-use types::profile;
+use types::profile::Profiles;
 
 use convergence::node::digest;
 
@@ -14,10 +14,10 @@ use convergence::node::digest;
 ///
 /// # Errors
 /// One line that names the file, and the key where its content is at fault.
-pub fn load(path: &Path) -> Result<PolicyFile, String> {
+pub fn load(path: &Path, profiles: &Profiles) -> Result<PolicyFile, String> {
     let message = |why: Unusable| why.to_string();
     let bytes = policy_file::read(path).map_err(message)?;
     let policy = policy_file::parse(path, &bytes).map_err(message)?;
-    profile::refuse_unusable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
+    profiles.refuse_unusable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;
     Ok(PolicyFile { path: path.to_path_buf(), policy, sha256: digest::sha256(&bytes), bytes })
 }

@@ -17,41 +17,45 @@ use crate::host::root::Root;
 use crate::node::networks::gated;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
+use convergence::node::facts::NodeFacts;
 use convergence::node::policy::secondary;
+use convergence::node::settings::directories::Directories;
 use types::command::exit::Exit;
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///
 /// # Errors
 /// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
-pub fn set(layout: &Layout, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
+pub fn set(node: &NodeFacts, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
+    let layout = &node.dirs.layout;
     if dry_run {
-        let change = plan(layout, phase, volatile)?;
-        let notes = warnings(layout, &change);
+        let change = plan(node, phase, volatile)?;
+        let notes = warnings(node, &change);
         return Ok(Changed::planned(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || {
-        Ok(plan(layout, phase, volatile).and_then(|change| carry_out(&Root::default(), vec![change])))
+        Ok(plan(node, phase, volatile).and_then(|change| carry_out(&Root::default(), vec![change])))
     });
     let from = || layout.policy_file().display().to_string();
     let done = flipped.map_err(|e: io::Error| match e.kind() {
         io::ErrorKind::WouldBlock => Failure::later("another process is flipping the policy").at(from()),
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).at(from()),
     })??;
-    let notes = done.iter().flat_map(|done| warnings(layout, &done.change)).collect();
+    let notes = done.iter().flat_map(|done| warnings(node, &done.change)).collect();
     Ok(Changed::applied(done, notes))
 }
 
 /// What is to be said of the policy that a change writes.
-fn warnings(layout: &Layout, change: &Change) -> Vec<String> {
+fn warnings(node: &NodeFacts, change: &Change) -> Vec<String> {
     let Act::Write(write) = &change.act else { return Vec::new() };
     let Ok(policy) = Policy::parse(&write.bytes) else { return Vec::new() };
-    [secondary::warnings(&policy), gated::warnings(layout, &policy)].concat()
+    [secondary::warnings(&policy, &node.profiles), gated::warnings(&node.dirs.layout, &policy)].concat()
 }
 
 /// The change that flips the policy in force to `phase`.
-fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure> {
+fn plan(node: &NodeFacts, phase: Phase, volatile: bool) -> Result<Change, Failure> {
+    let NodeFacts { dirs: Directories { layout, .. }, profiles, .. } = node;
     let from = layout.policy_file();
     let target = self::target(layout)?;
     let unusable = |why: Unusable| Failure::settings(why.to_string()).at(from.display());
@@ -59,11 +63,11 @@ fn plan(layout: &Layout, phase: Phase, volatile: bool) -> Result<Change, Failure
     let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
     let shown = target.display().to_string();
     let refused = |why: String| Failure::new(Exit::No, why);
-    let flipped = flipped(&bytes, phase).map_err(refused)?;
+    let flipped = flipped(&bytes, phase, profiles).map_err(refused)?;
     if now == phase && from == target && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }
-    secondary::parse(&flipped).map_err(|why| {
+    secondary::parse(&flipped, profiles).map_err(|why| {
         refused(format!("the policy does not allow the phase {phase}: {why}")).at(from.display())
     })?;
     if !volatile {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use shim::host::file::read_bounded;
 use shim::host::trust;
 use shim::node::layout::SETTINGS_DIRS;
-use types::profile::{self, OwnProfiles, Profile};
+use types::profile::{OwnProfiles, Profile};
 use types::text::names;
 
 use crate::host::root::Root;
@@ -22,22 +22,11 @@ const DIRECTORY: &str = "profiles";
 /// Largest profile, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// Lets the node's own profiles count in this process, once and before anything is decided. One that cannot be used, which few nodes may
-/// have in use, is told by [`profile::unusable`].
+/// Reads the node's own profiles. One that cannot be used, which few nodes may have in use, is no error.
 ///
 /// # Errors
 /// One line: a directory of profiles cannot be listed, so it is not known which profiles count.
-pub fn put_in_force(root: &Root) -> Result<(), String> {
-    let profiles = read_all(root)?;
-    // Without any, the built-in ones are read when a caller asks for one.
-    if !profiles.is_empty() {
-        profile::put_in_force(profiles);
-    }
-    Ok(())
-}
-
-/// The node's own profiles.
-fn read_all(root: &Root) -> Result<OwnProfiles, String> {
+pub fn read_all(root: &Root) -> Result<OwnProfiles, String> {
     let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
     for settings in SETTINGS_DIRS {
         let place = Path::new(settings).join(DIRECTORY);
@@ -78,12 +67,14 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
 
+    use types::profile::Profiles;
+
     #[test]
     fn the_first_file_of_a_name_counts_and_a_bad_one_is_an_error() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
         assert_eq!(read_all(&root).expect("none written"), OwnProfiles::new());
-        let built_in = profile::find("flannel").expect("flannel");
+        let built_in = Profiles::built_in().find("flannel").expect("flannel");
         let mut own = built_in.clone();
         own.conf = vec!["99-mine.conflist".into()];
         let place = |settings: &str| dir.path().join(settings).join("profiles");

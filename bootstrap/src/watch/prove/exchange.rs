@@ -9,7 +9,6 @@ use convergence::watch::packets::plan::{ExchangeInputs, plan};
 use ipnetwork::IpNetwork;
 use types::packets::{PacketPath, PacketTargets, Packets, Peer};
 use types::policy::Network;
-use types::profile;
 
 use super::scene::Attachment;
 use crate::host::root::Root;
@@ -38,7 +37,7 @@ pub(super) fn exchange(
     let ground = ExchangeInputs {
         node: own_addresses(&first),
         dns: dns.clone().map_or_else(|| known.map(|known| known.servers), Ok),
-        peers: peers.clone().map_or_else(|| neighbours(network, &first), Ok),
+        peers: peers.clone().map_or_else(|| neighbours(node, network, &first), Ok),
         pods: [first, second],
     };
     let plan = plan(&ground, allowed);
@@ -58,14 +57,10 @@ pub(super) fn exchange(
     (found, judged.failed)
 }
 
-fn neighbours(network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
+fn neighbours(node: &NodeFacts, network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
     let cidrs: Vec<IpNetwork> = network.cidrs.clone();
-    convergence::watch::packets::routes::peers(
-        &routes::gather(),
-        &cidrs,
-        profile::find(&network.profile),
-        own,
-    )
+    let profile = node.profiles.find(&network.profile);
+    convergence::watch::packets::routes::peers(&routes::gather(), &cidrs, profile, own)
 }
 
 /// The node's own address in each family: the one that it has for hosts outside, or else the one that it has for its pods.

@@ -85,7 +85,7 @@ impl Watch<'_> {
     /// Flips the policy to the phase that the Node's annotation asks for, where it is due; whether it was flipped.
     pub(super) fn follow_desired(&mut self, facts: &Observation) -> bool {
         let policy_file = facts.node.policy.as_ref().ok();
-        let base = policy_file.map(roll::base);
+        let base = policy_file.map(|policy_file| roll::base(policy_file, &facts.node.profiles));
         let node = desired::Node {
             now: facts.now,
             phase: policy_file.map(|policy_file| policy_file.policy.phase()),
@@ -96,7 +96,7 @@ impl Watch<'_> {
             is_off: facts.off.is_some(),
         };
         let Some(phase) = self.desired.step(node) else { return false };
-        match flip::set(&facts.node.dirs.layout, phase, false, false) {
+        match flip::set(&facts.node, phase, false, false) {
             Ok(_) => {
                 // This very pass reports the new phase, and nothing that stood in its way.
                 self.desired.met();

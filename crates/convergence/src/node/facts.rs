@@ -5,10 +5,12 @@
 //! name the file. So a command fails by what it uses, and by nothing else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use types::command::problem::Problem;
 use types::node::Node;
 use types::policy::Policy;
+use types::profile::Profiles;
 
 use crate::failure::Failure;
 use crate::node::policy::file::PolicyFile;
@@ -35,6 +37,8 @@ pub struct NodeFacts {
     pub name: Result<Option<String>, String>,
     /// The policy, or why it cannot be used.
     pub policy: Result<PolicyFile, String>,
+    /// The profiles that count on the node.
+    pub profiles: Arc<Profiles>,
 }
 
 impl NodeFacts {
@@ -52,7 +56,7 @@ impl NodeFacts {
     /// profiles, and no second network that does not bear it.
     #[must_use]
     pub fn with_usable_policy(self) -> Self {
-        Self { policy: self.policy.and_then(PolicyFile::usable), ..self }
+        Self { policy: self.policy.and_then(|policy| policy.usable(&self.profiles)), ..self }
     }
 
     /// Crossfade's conf, if it is installed, readable and not another owner's.

@@ -16,7 +16,6 @@
 use shim::host::process::Process;
 use types::api::observed::Observed;
 use types::policy::{Phase, Side};
-use types::profile;
 use types::status::{self, Document, Reason, Watch};
 
 use crate::change::{Act, Change};
@@ -147,11 +146,11 @@ fn observed(facts: &Observation, memory: &Memory) -> Observed {
         boot_id: facts.boot_id.clone(),
         phase: policy_file.map(|policy_file| policy_file.policy.phase()),
         policy_sha256: policy_file.map(|policy_file| policy_file.sha256.clone()),
-        base: policy_file.map(roll::base),
+        base: policy_file.map(|file| roll::base(file, &facts.node.profiles)),
         mints: policy_file
             .map(|policy_file| policy_file.policy.mints().into_iter().collect())
             .unwrap_or_default(),
-        follows: roll::followed_phases(&facts.node.settings, policy_file),
+        follows: roll::followed_phases(&facts.node.settings, policy_file, &facts.node.profiles),
         attached: memory.attached.clone(),
         echo: None,
     }
@@ -296,7 +295,7 @@ fn since_the_last(
 /// Whether Crossfade clears the Node's condition NetworkUnavailable.
 fn clears(facts: &Observation, attached: &[Side]) -> bool {
     let rule = |network: &NetworkObservation| {
-        profile::find(&network.profile).map(|profile| profile.network_unavailable)
+        facts.node.profiles.find(&network.profile).map(|profile| profile.network_unavailable)
     };
     let left_true = facts.networks.iter().filter_map(rule).any(|what| what.left_true);
     let mut serving = facts.networks.iter().filter(|network| attached.contains(&network.side));

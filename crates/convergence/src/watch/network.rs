@@ -1,7 +1,7 @@
 //! The readiness of one network, and the changes that follow from it: pure.
 
 use types::policy::Side;
-use types::profile::{self, Profile, Proof};
+use types::profile::{Profile, Proof};
 use types::status::ProofState;
 
 use crate::change::{Act, Change};
@@ -36,7 +36,8 @@ pub fn judge(
     needed: bool,
 ) -> NetworkVerdict {
     let mut changes = marker(facts, network);
-    let allowed = profile::find(&network.profile).map_or(Proof::Probe, |profile| profile.proof);
+    let profile = facts.node.profiles.find(&network.profile);
+    let allowed = profile.map_or(Proof::Probe, |profile| profile.proof);
     let proof = allowed.weaker(facts.node.settings.proof);
     let usable = usable(network);
     let first = *agent_state == AgentState::default();
@@ -97,7 +98,7 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
         (Some(Ok(())), false) => gated::marker(path, &network.profile),
         (Some(Err(why)), true) => Change::remove(path, false, why),
         // `install` writes it before the policy that waits for it.
-        (None, true) if profile::find(&network.profile).is_some_and(Profile::needs_watch) => {
+        (None, true) if facts.node.profiles.find(&network.profile).is_some_and(Profile::needs_watch) => {
             return Vec::new();
         }
         (None, true) => Change::remove(path, false, "the policy does not wait for it"),

@@ -279,7 +279,8 @@ fn shown_path(facts: &Observation) -> String {
 /// directory, `watch` never gives up: a foreign conf gives pods a network that no policy names, and no other program has to write here.
 fn expel(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
     if !facts.foreign.is_empty() {
-        let why = foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign).to_string();
+        let why =
+            foreign::describe(&facts.node.dirs.conf_dir, &facts.foreign, &facts.node.profiles).to_string();
         decided.changes.extend(facts.foreign.iter().map(foreign::ForeignEntry::removal));
         memory.expelled = Some((memory.expelled.as_ref().map_or(0, |(count, _)| *count) + 1, why.clone()));
         decided.standing.push((Reason::ForeignConf, why));

@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn each_cni_is_called_by_the_name_of_its_profile() {
         for cni in Cni::value_variants() {
-            assert!(types::profile::find(cni.name()).is_some(), "{cni}");
+            assert!(types::profile::Profiles::built_in().find(cni.name()).is_some(), "{cni}");
             assert_eq!(
                 cni.to_possible_value().map(|value| value.get_name().to_owned()).as_deref(),
                 Some(cni.name())

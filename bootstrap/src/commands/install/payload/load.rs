@@ -13,6 +13,7 @@ use shim::node::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Node;
+use types::profile::Profiles;
 
 use crate::cli::Install;
 
@@ -48,10 +49,10 @@ impl Load {
     ///
     /// # Errors
     /// Bad settings: policy or node.json are not valid, or there is neither; or a file of the image is missing.
-    pub fn of(wanted: &Install) -> Result<Self, Failure> {
+    pub fn of(wanted: &Install, profiles: &Profiles) -> Result<Self, Failure> {
         let mut load = Self { items: Vec::new(), units: wanted.units };
         if let Some(dir) = &wanted.bring {
-            load.items.extend(settings(dir)?);
+            load.items.extend(settings(dir, profiles)?);
         }
         if wanted.units {
             for (path, mode) in PACKAGE {
@@ -71,14 +72,15 @@ fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
 }
 
 /// Owner and mode of the directory do not matter, as they do for the node's own: the caller who names it decides what is in it.
-fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
+fn settings(dir: &Path, profiles: &Profiles) -> Result<Vec<Item>, Failure> {
     let mut items = Vec::new();
     let mut findings: Vec<Problem> = Vec::new();
     let named = |from: &Path, why: String| {
         let place = from.display().to_string();
         Problem::new(format!("{place}: {why}")).at(place)
     };
-    for (name, made) in [(POLICY_FILE, policy as fn(&[u8]) -> Result<Vec<u8>, String>), (NODE_FILE, node)] {
+    for name in [POLICY_FILE, NODE_FILE] {
+        let made = |bytes: &[u8]| if name == POLICY_FILE { policy(bytes, profiles) } else { node(bytes) };
         let from = dir.join(name);
         match read(&from) {
             Ok(None) => {}
@@ -104,9 +106,9 @@ fn settings(dir: &Path) -> Result<Vec<Item>, Failure> {
 }
 
 /// With the profiles' probes in it, as installing would leave it: what is written is then what is found the next time.
-fn policy(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    secondary::parse(bytes)?;
-    Ok(completion::complete(bytes)?.map_or_else(|| bytes.to_vec(), |completed| completed.bytes))
+fn policy(bytes: &[u8], profiles: &Profiles) -> Result<Vec<u8>, String> {
+    secondary::parse(bytes, profiles)?;
+    Ok(completion::complete(bytes, profiles)?.map_or_else(|| bytes.to_vec(), |completed| completed.bytes))
 }
 
 fn node(bytes: &[u8]) -> Result<Vec<u8>, String> {
@@ -143,7 +145,7 @@ mod tests {
                     std::fs::write(dir.path().join(name), text).expect("file");
                 }
             }
-            match (settings(dir.path()), expected) {
+            match (settings(dir.path(), Profiles::built_in()), expected) {
                 (Ok(items), Ok(count)) => {
                     assert_eq!(items.len(), count);
                     assert!(items.iter().all(|item| item.path.starts_with("/etc/crossfade")));
@@ -161,9 +163,13 @@ mod tests {
         let dir = tempfile::tempdir().expect("scratch");
         let text = r#"{"version":1,"networks":{"old":{"profile":"calico","conf":["/o"]}},"attach":"old"}"#;
         std::fs::write(dir.path().join("policy.json"), text).expect("file");
-        let items = settings(dir.path()).expect("valid");
+        let items = settings(dir.path(), Profiles::built_in()).expect("valid");
         assert_eq!(items[0].source, digest::sha256(text.as_bytes()));
         assert!(String::from_utf8_lossy(&items[0].bytes).contains("nodename"));
-        assert_eq!(policy(&items[0].bytes).expect("valid"), items[0].bytes, "a second time changes nothing");
+        assert_eq!(
+            policy(&items[0].bytes, Profiles::built_in()).expect("valid"),
+            items[0].bytes,
+            "a second time changes nothing"
+        );
     }
 }

@@ -98,12 +98,15 @@ fn the_marker_is_kept_by_all_probes_but_itself() {
         ready: Some(vec![Probe::File(marker.clone())]),
         secondary: None,
     };
-    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), marker: Some(Ok(())) });
+    assert_eq!(
+        ask(&network, &marker, Profiles::built_in()),
+        ProbeAnswers { all: Ok(()), marker: Some(Ok(())) }
+    );
     network.ready = Some(vec![Probe::File(marker.clone()), Probe::File(dir.path().join("absent"))]);
-    let answers = ask(&network, &marker);
+    let answers = ask(&network, &marker, Profiles::built_in());
     assert!(answers.all.is_err() && answers.marker == Some(answers.all.clone()), "{answers:?}");
     network.ready = Some(vec![Probe::File(dir.path().join("absent"))]);
-    assert!(ask(&network, &marker).marker.is_none());
+    assert!(ask(&network, &marker, Profiles::built_in()).marker.is_none());
     network.ready = None;
-    assert_eq!(ask(&network, &marker), ProbeAnswers { all: Ok(()), marker: None });
+    assert_eq!(ask(&network, &marker, Profiles::built_in()), ProbeAnswers { all: Ok(()), marker: None });
 }

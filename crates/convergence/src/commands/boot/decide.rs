@@ -267,7 +267,8 @@ fn shared(
     obstacles.extend(not_ours(facts, usual));
     let named = name(facts, &left, written, obstacles);
     let picks = ConfSelection::of(facts.node.runtime.config());
-    rules::conf_dir(&left, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
+    let name = named.as_ref().map(|(name, _)| name.as_str());
+    rules::conf_dir(&left, name, &picks, &facts.node.profiles, (obstacles, notes));
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
         && let NetworkNameCheck::Unset(why) = picks.check_name(&left, name)
@@ -313,7 +314,7 @@ fn shared(
 
 /// Confs that an image contained: those of CNIs that Crossfade knows and that the policy does not name. A file that the policy or a record
 /// names is never among them, nor a meta-plugin's.
-fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profile)> {
+fn strangers<'a>(facts: &'a BootFacts, usual: &ConfDir) -> Vec<(String, &'a Profile)> {
     let (Some(policy), Ok(recorded), true) = (facts.node.policy(), &facts.recorded, facts.is_fresh()) else {
         return Vec::new();
     };
@@ -323,7 +324,7 @@ fn strangers(facts: &BootFacts, usual: &ConfDir) -> Vec<(String, &'static Profil
         .of_others()
         .filter(|conf| !names(&usual.path.join(&conf.file)))
         .filter_map(|conf| {
-            let profile = conf.profile()?;
+            let profile = conf.profile(&facts.node.profiles)?;
             (!named(profile)).then(|| (conf.file.clone(), profile))
         })
         .collect()

@@ -152,7 +152,8 @@ fn our_name(
         };
         let named = named.choose().map_err(|why| obstacles.add(why)).ok();
         let picks = ConfSelection::of(facts.unsaid());
-        conf_dir(dir, named.as_ref().map(|(name, _)| name.as_str()), &picks, obstacles, notes);
+        let name = named.as_ref().map(|(name, _)| name.as_str());
+        conf_dir(dir, name, &picks, &facts.node.profiles, (obstacles, notes));
         if let Some((name, _)) = &named {
             obstacles.extend(picks.check_name(dir, name).problem());
         }

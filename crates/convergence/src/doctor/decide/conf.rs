@@ -4,7 +4,6 @@ use std::path::Path;
 
 use shim::node::layout::CONF_FILE;
 use types::command::problem::Problem;
-use types::profile;
 use types::status::Reason;
 
 use crate::doctor::code::Code;
@@ -160,7 +159,8 @@ fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
         };
     }
     // An agent that writes its conf again would bring the name back.
-    let profiles = others.iter().filter_map(|conf| conf.profile()?.conf_setting.as_deref());
+    let profiles =
+        others.iter().filter_map(|conf| conf.profile(&facts.node.profiles)?.conf_setting.as_deref());
     for setting in profiles {
         finding = finding.by_hand(setting);
     }
@@ -213,9 +213,10 @@ fn fights(facts: &Facts) -> Option<Finding> {
         .on([dir.display().to_string()])
         .seen(contended.map(|report| format!("watch: {}", report.message)))
         .seen(taken.iter().map(|file| format!("{file} is there, which an agent has renamed")));
-    let by_file = taken.iter().find_map(|file| profile::all().iter().find(|profile| profile.takes(file)));
+    let profiles = &facts.node.profiles;
+    let by_file = taken.iter().find_map(|file| profiles.all().iter().find(|profile| profile.takes(file)));
     let by_policy =
-        || facts.networks.iter().find_map(|network| profile::find(&network.profile)?.exclusive.as_ref());
+        || facts.networks.iter().find_map(|network| profiles.find(&network.profile)?.exclusive.as_ref());
     let exclusive = by_file.and_then(|profile| profile.exclusive.as_ref()).or_else(by_policy);
     let setting =
         exclusive.map_or("let the agent leave the confs of others alone", |known| known.setting.as_str());
@@ -227,7 +228,7 @@ fn fights(facts: &Facts) -> Option<Finding> {
 /// What becomes of a conf that an agent has renamed, after the agent's setting: that of a network of the policy comes back, Crossfade's stale
 /// one goes, and a file without a known owner is for the operator.
 fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
-    let suffixes = profile::all().iter().filter_map(|profile| profile.exclusive.as_ref());
+    let suffixes = facts.node.profiles.all().iter().filter_map(|profile| profile.exclusive.as_ref());
     let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();
     let (taken, before) = (dir.join(file), before.unwrap_or(file));
     let is_network = |network: &types::policy::Network| network.conf.contains(&dir.join(before));

@@ -26,7 +26,7 @@ fn routes(facts: &Facts) -> Option<Finding> {
 
 /// What a route cannot mend for a second network; the words are those of `policy set`.
 fn second(facts: &Facts) -> Option<Finding> {
-    let warnings = facts.node.policy().map(secondary::warnings).unwrap_or_default();
+    let warnings = secondary::warnings(facts.node.policy()?, &facts.node.profiles);
     if warnings.is_empty() {
         return None;
     }

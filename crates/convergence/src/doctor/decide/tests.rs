@@ -6,6 +6,7 @@ mod conf;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use shim::host::boot::Moment;
@@ -13,6 +14,7 @@ use shim::node::layout::{CONF_FILE, Layout};
 use types::command::exit::Exit;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Phase, Policy, Side};
+use types::profile::Profiles;
 use types::status::{self, ConfState, Document, ProofState, Reason};
 
 use crate::doctor::code::{Code, Severity};
@@ -189,6 +191,7 @@ fn well() -> Facts {
             },
             name: Ok(Some("oldnet".into())),
             policy: Ok(policy_file(&policy("old"))),
+            profiles: Arc::clone(Profiles::built_in()),
         },
         cni: CniFacts {
             confs: Ok(ConfDir {

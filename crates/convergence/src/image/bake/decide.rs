@@ -26,7 +26,7 @@ use types::api::taint;
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Side};
-use types::profile::{self, Profile};
+use types::profile::{Profile, Profiles};
 
 use crate::change::obstacles::Obstacles;
 use crate::failure::Failure;
@@ -109,13 +109,15 @@ pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision
         Image::Migration => {
             policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut obstacles));
             policy.as_deref().and_then(|bytes| {
-                checked(bytes, Origin::of(facts.policy.as_ref()), &mut obstacles, &mut notes)
+                let origin = Origin::of(facts.policy.as_ref());
+                checked(bytes, origin, &facts.profiles, (&mut obstacles, &mut notes))
             })
         }
-        Image::Final => last(wanted, &mut obstacles),
+        Image::Final => last(wanted, &facts.profiles, &mut obstacles),
     };
     let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut obstacles));
-    fits(&node, (wanted.image, Origin::of(facts.node.as_ref())), &mut obstacles, &mut notes);
+    let origin = Origin::of(facts.node.as_ref());
+    fits(&node, (wanted.image, origin), &facts.profiles, (&mut obstacles, &mut notes));
     for path in &facts.hiding {
         let path = path.display().to_string();
         obstacles.add(
@@ -144,18 +146,18 @@ fn migration(wanted: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacl
             return None;
         }
     };
-    let sides = NetworkSpecs::of(wanted, conf_dir, obstacles)?;
+    let sides = NetworkSpecs::of(wanted, conf_dir, &facts.profiles, obstacles)?;
     Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
 }
 
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
-fn checked(
+fn checked<'p>(
     bytes: &[u8],
     origin: Origin,
-    obstacles: &mut Obstacles,
-    notes: &mut Vec<String>,
-) -> Option<&'static Profile> {
-    let policy = match secondary::parse(bytes) {
+    profiles: &'p Profiles,
+    (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
+) -> Option<&'p Profile> {
+    let policy = match secondary::parse(bytes, profiles) {
         Ok(policy) => policy,
         Err(why) => {
             origin.unusable(format!("policy: {why}"), FROM_POLICY, obstacles);
@@ -163,12 +165,16 @@ fn checked(
         }
     };
     sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, obstacles));
-    notes.extend(sides::notes(&policy));
-    policy.networks.new.as_ref().and_then(|network| profile::find(&network.profile))
+    notes.extend(sides::notes(&policy, profiles));
+    policy.networks.new.as_ref().and_then(|network| profiles.find(&network.profile))
 }
 
 /// A final image: there is nothing to choose.
-fn last(wanted: BakeOptions<'_>, obstacles: &mut Obstacles) -> Option<&'static Profile> {
+fn last<'p>(
+    wanted: BakeOptions<'_>,
+    profiles: &'p Profiles,
+    obstacles: &mut Obstacles,
+) -> Option<&'p Profile> {
     let given = [
         ("--old", wanted.old.is_some()),
         ("--old-conf", !wanted.old_conf.is_empty()),
@@ -183,11 +189,11 @@ fn last(wanted: BakeOptions<'_>, obstacles: &mut Obstacles) -> Option<&'static P
         let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
         obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
     }
-    wanted.new.and_then(|name| sides::known(Side::New, name, obstacles).flatten())
+    wanted.new.and_then(|name| sides::known(Side::New, name, profiles, obstacles).flatten())
 }
 
 /// node.json of options.
-fn settings(wanted: BakeOptions<'_>, new: Option<&'static Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
+fn settings(wanted: BakeOptions<'_>, new: Option<&Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
     let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
     let Registration { labels, taints } = registration::decide(wanted, usual, obstacles);
@@ -206,7 +212,12 @@ fn conf_dir(expected: &str) -> Problem {
 }
 
 /// Holds a node.json against Crossfade's rules, those of kubelet, and what its image is for.
-fn fits(bytes: &[u8], (image, origin): (Image, Origin), obstacles: &mut Obstacles, notes: &mut Vec<String>) {
+fn fits(
+    bytes: &[u8],
+    (image, origin): (Image, Origin),
+    profiles: &Profiles,
+    (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
+) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
         Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, obstacles),
@@ -228,7 +239,7 @@ fn fits(bytes: &[u8], (image, origin): (Image, Origin), obstacles: &mut Obstacle
             "no label and no taint: a final image without them does not need the package at all".into(),
         );
     }
-    notes.extend(node.taints.iter().filter_map(registration::lifter));
+    notes.extend(node.taints.iter().filter_map(|taint| registration::lifter(taint, profiles)));
     if !node.kubelet.register && !says_nothing {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }

@@ -1,8 +1,10 @@
 //! The facts of `bake`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use types::command::problem::Problem;
+use types::profile::Profiles;
 
 #[derive(Debug)]
 pub struct BakeFacts {
@@ -16,4 +18,6 @@ pub struct BakeFacts {
     pub hiding: Vec<PathBuf>,
     /// The off switch is in the tree.
     pub is_off: bool,
+    /// The profiles that count in the tree.
+    pub profiles: Arc<Profiles>,
 }

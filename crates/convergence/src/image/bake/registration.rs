@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use types::api::taint::{self, Taint};
 use types::command::problem::Problem;
-use types::profile::{self, Migration};
+use types::profile::{Migration, Profiles};
 
 use crate::change::obstacles::Obstacles;
 use crate::image::bake::BakeOptions;
@@ -54,9 +54,9 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
 }
 
 /// A warning about a taint that no known program lifts: a node with it would stay empty.
-pub fn lifter(taint: &Taint) -> Option<String> {
+pub fn lifter(taint: &Taint, profiles: &Profiles) -> Option<String> {
     let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
-    let mut all = profile::all().iter();
+    let mut all = profiles.all().iter();
     let is_known = all.any(|profile| {
         lifts(profile.startup_taint.as_ref())
             || lifts(profile.migration.as_ref().and_then(|migration| migration.taint.as_ref()))

@@ -6,7 +6,7 @@ use serde::Serialize;
 use shim::node::layout::CONF_FILE;
 use types::command::problem::Problem;
 use types::policy::{Network, Phase, Policy, Side};
-use types::profile::{self, GENERIC, Profile};
+use types::profile::{GENERIC, Profile, Profiles};
 
 use crate::change::obstacles::Obstacles;
 use crate::image::bake::BakeOptions;
@@ -46,7 +46,12 @@ struct BothSpec {
 
 impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
-    pub fn of(wanted: BakeOptions<'_>, conf_dir: &Path, obstacles: &mut Obstacles) -> Option<Self> {
+    pub fn of(
+        wanted: BakeOptions<'_>,
+        conf_dir: &Path,
+        profiles: &Profiles,
+        obstacles: &mut Obstacles,
+    ) -> Option<Self> {
         if let (Some(old), Some(new)) = (wanted.old, wanted.new)
             && old == new
             && old != GENERIC
@@ -55,10 +60,11 @@ impl NetworkSpecs {
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
             obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
         }
-        let old =
-            network_spec(Side::Old, wanted.old, wanted.old_conf, wanted.old_cidrs, (conf_dir, obstacles));
-        let new =
-            network_spec(Side::New, wanted.new, wanted.new_conf, wanted.new_cidrs, (conf_dir, obstacles));
+        let mut spec = |side, name, conf, cidrs| {
+            network_spec(side, name, conf, cidrs, (conf_dir, profiles, &mut *obstacles))
+        };
+        let old = spec(Side::Old, wanted.old, wanted.old_conf, wanted.old_cidrs);
+        let new = spec(Side::New, wanted.new, wanted.new_conf, wanted.new_cidrs);
         Some(Self { old: old?, new: new? })
     }
 
@@ -80,7 +86,7 @@ fn network_spec(
     name: Option<&str>,
     conf: &[PathBuf],
     cidrs: &[String],
-    (conf_dir, obstacles): (&Path, &mut Obstacles),
+    (conf_dir, profiles, obstacles): (&Path, &Profiles, &mut Obstacles),
 ) -> Option<NetworkSpec> {
     let Some(name) = name else {
         let what = if side == Side::Old { "leave" } else { "go to" };
@@ -92,7 +98,7 @@ fn network_spec(
         );
         return None;
     };
-    let profile = known(side, name, obstacles)?;
+    let profile = known(side, name, profiles, obstacles)?;
     let conf = match profile {
         _ if !conf.is_empty() => conf.to_vec(),
         Some(profile) => profile.conf.iter().map(|file| conf_dir.join(file)).collect(),
@@ -109,14 +115,19 @@ fn network_spec(
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
-pub fn known(side: Side, name: &str, obstacles: &mut Obstacles) -> Option<Option<&'static Profile>> {
-    let found = profile::find(name);
+pub fn known<'p>(
+    side: Side,
+    name: &str,
+    profiles: &'p Profiles,
+    obstacles: &mut Obstacles,
+) -> Option<Option<&'p Profile>> {
+    let found = profiles.find(name);
     if found.is_some() || name == GENERIC {
         return Some(found);
     }
     let fix = format!("name a known CNI, or {GENERIC} with --{side}-conf");
     obstacles.add_usage(
-        Problem::new(format!("--{side}: {}", profile::unknown(name))).at(format!("--{side}")).fix(fix),
+        Problem::new(format!("--{side}: {}", profiles.unknown(name))).at(format!("--{side}")).fix(fix),
     );
     None
 }
@@ -160,10 +171,10 @@ pub fn together(policy: &Policy) -> Vec<Problem> {
 }
 
 /// What a person should know of the CNIs that a policy names.
-pub fn notes(policy: &Policy) -> Vec<String> {
+pub fn notes(policy: &Policy, profiles: &Profiles) -> Vec<String> {
     let mut notes = Vec::new();
     for (side, network) in policy.networks() {
-        let profile = profile::find(&network.profile);
+        let profile = profiles.find(&network.profile);
         if network.probes().is_empty() && profile.is_none_or(|profile| profile.probes.is_empty()) {
             notes.push(format!(
                 "nothing is known of how {} ({side}) tells that it is ready, so it counts as ready once its conf is there: give it `ready` with --from-policy",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::json::raw::RawObject;
-use types::profile::{self, Profile};
+use types::profile::{Profile, Profiles};
 
 /// What the name of a meta-plugin's conf begins with; Multus writes `00-multus.conf` or `00-multus.conflist`.
 const META_PLUGIN_PREFIX: &str = "00-multus";
@@ -73,8 +73,8 @@ impl ConfFile {
 
     /// The profile of the CNI whose conf it is: by the file's name, else by the plugins' types.
     #[must_use]
-    pub fn profile(&self) -> Option<&'static Profile> {
-        profile::by_conf(&self.file).or_else(|| profile::detect(&self.content.as_ref().ok()?.types))
+    pub fn profile<'p>(&self, profiles: &'p Profiles) -> Option<&'p Profile> {
+        profiles.by_conf(&self.file).or_else(|| profiles.detect(&self.content.as_ref().ok()?.types))
     }
 
     /// The network's name, where it can be read.

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use types::command::problem::Problem;
-use types::profile;
+use types::profile::Profiles;
 
 use crate::change::{Act, Change};
 
@@ -26,8 +26,8 @@ pub struct ForeignEntry {
 
 impl ForeignEntry {
     /// The CNI whose agent writes a conf of this name, and what keeps the agent from it.
-    fn agent(&self) -> Option<(&'static str, &'static str)> {
-        let profile = profile::by_conf(self.path.file_name()?.to_str()?)?;
+    fn agent<'p>(&self, profiles: &'p Profiles) -> Option<(&'p str, &'p str)> {
+        let profile = profiles.by_conf(self.path.file_name()?.to_str()?)?;
         Some((profile.name.as_str(), profile.conf_setting.as_deref()?))
     }
 
@@ -46,7 +46,7 @@ impl ForeignEntry {
 
 /// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
 #[must_use]
-pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
+pub fn describe(dir: &Path, found: &[ForeignEntry], profiles: &Profiles) -> Problem {
     let names: Vec<&str> = found.iter().map(|entry| entry.what.as_str()).collect();
     let by_template = found.iter().any(|entry| entry.path.ends_with(OF_TEMPLATE));
     let (writer, fix) = if by_template {
@@ -54,7 +54,7 @@ pub fn describe(dir: &Path, found: &[ForeignEntry]) -> Problem {
             "; containerd makes it from its conf_template".to_owned(),
             "restart containerd, whose start empties the key conf_template",
         )
-    } else if let Some((name, setting)) = found.iter().find_map(ForeignEntry::agent) {
+    } else if let Some((name, setting)) = found.iter().find_map(|entry| entry.agent(profiles)) {
         (format!("; the agent of {name} writes a conf of this name"), setting)
     } else {
         (String::new(), "find out who writes into this directory, which is Crossfade's alone")

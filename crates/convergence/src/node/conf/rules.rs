@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use types::command::problem::Problem;
-use types::profile;
+use types::profile::Profiles;
 
 use crate::change::obstacles::Obstacles;
 use crate::node::conf::OWN_CAPABILITIES;
@@ -18,8 +18,8 @@ pub fn conf_dir(
     dir: &ConfDir,
     name: Option<&str>,
     picks: &ConfSelection,
-    obstacles: &mut Obstacles,
-    notes: &mut Vec<String>,
+    profiles: &Profiles,
+    (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
 ) {
     obstacles.extend(picks.in_the_way(dir, name.unwrap_or_default()));
     for conf in dir
@@ -41,7 +41,7 @@ pub fn conf_dir(
         obstacles.add(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
     }
     for file in &dir.taken_away {
-        let exclusive = profile::all().iter().find(|profile| profile.takes(file));
+        let exclusive = profiles.all().iter().find(|profile| profile.takes(file));
         let exclusive = exclusive.and_then(|profile| profile.exclusive.as_ref());
         let setting =
             exclusive.map_or("let the agent leave other confs alone", |exclusive| exclusive.setting.as_str());
@@ -52,7 +52,7 @@ pub fn conf_dir(
         obstacles.add(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
     }
     let exclusive = dir.of_others().find_map(|conf| {
-        let profile = profile::detect(&conf.content.as_ref().ok()?.types)?;
+        let profile = profiles.detect(&conf.content.as_ref().ok()?.types)?;
         profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
     });
     if let Some((profile, exclusive)) = exclusive.filter(|_| dir.taken_away.is_empty()) {

@@ -12,7 +12,7 @@ use shim::node::layout::PROBED;
 use types::json::raw::to_raw;
 use types::json::splice::splice;
 use types::policy::{Policy, Secondary, Side};
-use types::profile::{self, Profile};
+use types::profile::{Profile, Profiles};
 
 use crate::change::{Act, Change, Write};
 
@@ -75,30 +75,38 @@ pub struct CompletedPolicy {
 ///
 /// # Errors
 /// It is no valid policy, before or after.
-pub fn complete(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
-    complete_but(bytes, &[])
+pub fn complete(bytes: &[u8], profiles: &Profiles) -> Result<Option<CompletedPolicy>, String> {
+    complete_but(bytes, &[], profiles)
 }
 
 /// [`complete`] without the probes of the networks in `held`.
-pub fn complete_but(bytes: &[u8], held: &[Side]) -> Result<Option<CompletedPolicy>, String> {
-    fill(bytes, |side, profile| !(held.contains(&side) && profile.needs_watch()))
+pub fn complete_but(
+    bytes: &[u8],
+    held: &[Side],
+    profiles: &Profiles,
+) -> Result<Option<CompletedPolicy>, String> {
+    fill(bytes, profiles, |side, profile| !(held.contains(&side) && profile.needs_watch()))
 }
 
 /// A policy in which `secondary` is written of each network whose profile says that it needs host routes; none where it is.
 ///
 /// # Errors
 /// As [`complete`].
-pub fn with_secondary(bytes: &[u8]) -> Result<Option<CompletedPolicy>, String> {
-    fill(bytes, |_, _| false)
+pub fn with_secondary(bytes: &[u8], profiles: &Profiles) -> Result<Option<CompletedPolicy>, String> {
+    fill(bytes, profiles, |_, _| false)
 }
 
 /// [`complete`] with the probes of those networks alone for which `may_wait` says so.
-fn fill(bytes: &[u8], may_wait: impl Fn(Side, &Profile) -> bool) -> Result<Option<CompletedPolicy>, String> {
+fn fill(
+    bytes: &[u8],
+    profiles: &Profiles,
+    may_wait: impl Fn(Side, &Profile) -> bool,
+) -> Result<Option<CompletedPolicy>, String> {
     let policy = Policy::parse(bytes)?;
     let mut text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?.to_owned();
     let (mut networks, mut probed) = (Vec::new(), Vec::new());
     for (side, network) in policy.networks() {
-        let Some(profile) = profile::find(&network.profile) else { continue };
+        let Some(profile) = profiles.find(&network.profile) else { continue };
         let write = |text: &str, key, value: &RawValue| {
             splice(text, &["networks", side.as_str(), key], value).map_err(|e| e.to_string())
         };

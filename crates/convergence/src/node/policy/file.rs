@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use types::policy::Policy;
+use types::profile::Profiles;
 
 use crate::node::policy::secondary;
 
@@ -22,8 +23,8 @@ impl PolicyFile {
     ///
     /// # Errors
     /// One line that names the file and what is at fault.
-    pub fn usable(self) -> Result<Self, String> {
-        match secondary::usable(&self.policy) {
+    pub fn usable(self, profiles: &Profiles) -> Result<Self, String> {
+        match secondary::usable(&self.policy, profiles) {
             Ok(()) => Ok(self),
             Err(why) => Err(format!("policy {}: {why}", self.path.display())),
         }

@@ -2,6 +2,7 @@
 
 use types::node::{Desired, Node};
 use types::policy::{Phase, Policy};
+use types::profile::Profiles;
 
 use crate::node::digest;
 use crate::node::policy::file::PolicyFile;
@@ -11,8 +12,8 @@ use crate::node::policy::{completion, flip};
 ///
 /// A flip may write what the profiles say of a second network into the policy. That is the same policy, so the base is that of the completed one.
 #[must_use]
-pub fn base(file: &PolicyFile) -> String {
-    let completed = completion::with_secondary(&file.bytes).ok().flatten();
+pub fn base(file: &PolicyFile, profiles: &Profiles) -> String {
+    let completed = completion::with_secondary(&file.bytes, profiles).ok().flatten();
     let completed = completed.and_then(|completed| Policy::parse(&completed.bytes).ok());
     digest::sha256(&completed.as_ref().unwrap_or(&file.policy).base_bytes())
 }
@@ -20,10 +21,11 @@ pub fn base(file: &PolicyFile) -> String {
 /// The phases to which the node would flip if `crossfade/desired` asked for them, and the one that it is in: those that node.json allows and that
 /// the policy has. None if node.json does not follow the annotation, or reports nothing, so that no roll reads it.
 #[must_use]
-pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>) -> Vec<Phase> {
+pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>, profiles: &Profiles) -> Vec<Phase> {
     let is_led = settings.desired == Desired::NodeAnnotation && settings.report.node;
     let Some(file) = file.filter(|_| is_led) else { return Vec::new() };
-    let has = |phase: Phase| phase == file.policy.phase() || flip::allows(&file.bytes, phase).is_ok();
+    let has =
+        |phase: Phase| phase == file.policy.phase() || flip::allows(&file.bytes, phase, profiles).is_ok();
     Phase::ALL.into_iter().filter(|phase| settings.allowed.contains(phase) && has(*phase)).collect()
 }
 
@@ -39,6 +41,10 @@ mod tests {
         PolicyFile { path: "/p".into(), policy, sha256: digest::sha256(&bytes), bytes }
     }
 
+    fn base_of(policy: &Value) -> String {
+        base(&file(policy), Profiles::built_in())
+    }
+
     fn both(old: &str, new: &str) -> Value {
         json!({"version": 1, "attach": "old", "networks": {
             "old": {"conf": ["/o"], "profile": old}, "new": {"conf": ["/n"], "profile": new}}})
@@ -47,17 +53,20 @@ mod tests {
     #[test]
     fn a_flip_and_a_completed_policy_have_the_same_base_and_another_policy_has_not() {
         let written = both("calico", "cilium");
-        let expected = base(&file(&written));
+        let expected = base_of(&written);
         assert_eq!(expected.len(), 64);
-        let completed = completion::complete(written.to_string().as_bytes()).expect("valid").expect("lacks");
+        let completed = completion::complete(written.to_string().as_bytes(), Profiles::built_in())
+            .expect("valid")
+            .expect("lacks");
         for phase in Phase::ALL {
-            let flipped = flip::flipped(written.to_string().as_bytes(), phase).expect("flip");
+            let flipped =
+                flip::flipped(written.to_string().as_bytes(), phase, Profiles::built_in()).expect("flip");
             let flipped: Value = serde_json::from_slice(&flipped).expect("JSON");
-            assert_eq!(base(&file(&flipped)), expected, "{phase}");
+            assert_eq!(base_of(&flipped), expected, "{phase}");
         }
         let completed: Value = serde_json::from_slice(&completed.bytes).expect("JSON");
         assert!(completed["networks"]["old"]["secondary"] == "hostRoute", "{completed}");
-        assert_eq!(base(&file(&completed)), expected, "with probes");
+        assert_eq!(base_of(&completed), expected, "with probes");
         for (key, value) in [
             ("/networks/old/conf", json!(["/o2"])),
             ("/networks/old/profile", json!("flannel")),
@@ -65,11 +74,11 @@ mod tests {
         ] {
             let mut other = written.clone();
             *other.pointer_mut(key).expect("there") = value;
-            assert_ne!(base(&file(&other)), expected, "{key}");
+            assert_ne!(base_of(&other), expected, "{key}");
         }
         let mut other = written;
         other["networks"]["old"]["secondary"] = json!("works");
-        assert_ne!(base(&file(&other)), expected, "what the policy says against the profile");
+        assert_ne!(base_of(&other), expected, "what the policy says against the profile");
     }
 
     #[test]
@@ -117,7 +126,7 @@ mod tests {
             ("not reported", unreported, Some(both("flannel", "cilium")), vec![]),
         ] {
             let file = policy.as_ref().map(file);
-            assert_eq!(followed_phases(&settings, file.as_ref()), expected, "{what}");
+            assert_eq!(followed_phases(&settings, file.as_ref(), Profiles::built_in()), expected, "{what}");
         }
         assert!(!all.is_empty() && BothNew > BothOld);
     }

@@ -6,12 +6,12 @@
 //! of which neither says anything was never tried.
 
 use types::policy::{Network, Policy, Second, Secondary, Side};
-use types::profile::{self, GENERIC};
+use types::profile::{GENERIC, Profiles};
 
 /// What a network bears as the second one of a pod.
 #[must_use]
-pub fn bears(network: &Network) -> Secondary {
-    let secondary = || profile::find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
+pub fn bears(network: &Network, profiles: &Profiles) -> Secondary {
+    let secondary = || profiles.find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
     network.secondary.unwrap_or_else(secondary)
 }
 
@@ -19,17 +19,17 @@ pub fn bears(network: &Network) -> Secondary {
 ///
 /// # Errors
 /// One line that names the key, the network and the ways on.
-pub fn refuse(policy: &Policy) -> Result<(), String> {
-    policy.refuse_second(|network| Some(bears(network)))
+pub fn refuse(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
+    policy.refuse_second(|network| Some(bears(network, profiles)))
 }
 
 /// Parses a policy from bytes and holds it to the rules of [`usable`].
 ///
 /// # Errors
 /// Why it is not valid, or as [`usable`].
-pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
+pub fn parse(bytes: &[u8], profiles: &Profiles) -> Result<Policy, String> {
     let policy = Policy::parse(bytes)?;
-    usable(&policy)?;
+    usable(&policy, profiles)?;
     Ok(policy)
 }
 
@@ -38,20 +38,20 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, String> {
 ///
 /// # Errors
 /// One line that names the key.
-pub fn usable(policy: &Policy) -> Result<(), String> {
-    profile::refuse_unknown(policy)?;
-    refuse(policy)
+pub fn usable(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
+    profiles.refuse_unknown(policy)?;
+    refuse(policy, profiles)
 }
 
 /// What a person should know before pods get this policy: what a route cannot mend for its second network, and that it is refused where
 /// it is in use all the same. Pure.
 #[must_use]
-pub fn warnings(policy: &Policy) -> Vec<String> {
+pub fn warnings(policy: &Policy, profiles: &Profiles) -> Vec<String> {
     let Some(Second { side, network, .. }) = policy.second() else { return Vec::new() };
     let name = if network.profile == GENERIC { "generic" } else { &network.profile };
-    match bears(network) {
+    match bears(network, profiles) {
         Secondary::Works => Vec::new(),
-        Secondary::Refused => refuse(policy).err().into_iter().collect(),
+        Secondary::Refused => refuse(policy, profiles).err().into_iter().collect(),
         Secondary::HostRoute => unwritten(side, network).into_iter().chain([
             format!(
                 "network {side} ({name}) is the second one of pods on both, and what collects its leaked addresses goes by the Pods' status, \
@@ -100,15 +100,19 @@ mod tests {
             (r#""profile": "my-own", "secondary": "works""#, false),
             (r#""profile": "generic", "secondary": "works""#, false),
         ] {
-            let why = refuse(&policy("both", "new", old, "")).err();
+            let why = refuse(&policy("both", "new", old, ""), Profiles::built_in()).err();
             assert_eq!(why.is_some(), refused, "{old}: {why:?}");
             assert!(why.is_none_or(|why| why.contains("\"secondary\": \"works\"")), "the way on is named");
             for (attach, primary) in [("both", "old"), ("old", "new"), ("new", "new")] {
-                assert!(refuse(&policy(attach, primary, old, "")).is_ok(), "{attach} {primary}: {old}");
+                assert!(
+                    refuse(&policy(attach, primary, old, ""), Profiles::built_in()).is_ok(),
+                    "{attach} {primary}: {old}"
+                );
             }
         }
         let annotation = r#", "podAnnotation": {"key": "k", "allow": ["both"]}"#;
-        let why = refuse(&policy("old", "new", r#""profile": "azure""#, annotation)).expect_err("refused");
+        let policy = policy("old", "new", r#""profile": "azure""#, annotation);
+        let why = refuse(&policy, Profiles::built_in()).expect_err("refused");
         assert!(why.starts_with("podAnnotation.allow"), "{why}");
     }
 
@@ -121,7 +125,8 @@ mod tests {
             ("both", "new", "flannel", None),
             ("both", "new", "azure", Some("must not be")),
         ] {
-            let all = warnings(&policy(attach, primary, &format!(r#""profile": "{old}""#), "")).join("\n");
+            let policy = policy(attach, primary, &format!(r#""profile": "{old}""#), "");
+            let all = warnings(&policy, Profiles::built_in()).join("\n");
             assert_eq!(output.is_some(), !all.is_empty(), "{attach} {primary} {old}: {all}");
             assert!(output.is_none_or(|words| all.contains(words)), "{all}");
         }

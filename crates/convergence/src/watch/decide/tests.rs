@@ -8,12 +8,14 @@ mod runtime;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use shim::node::layout::{CONF_FILE, Layout};
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::Policy;
+use types::profile::Profiles;
 
 use crate::node::cni::CniFacts;
 use crate::node::conf::confdir::{ConfDir, ConfFile};
@@ -70,6 +72,7 @@ impl World {
             },
             name: Ok(Some("oldnet".into())),
             policy: Ok(policy_file(&policy)),
+            profiles: Arc::clone(Profiles::built_in()),
         };
         let cni = CniFacts {
             confs: Ok(ConfDir { path: DIR.into(), ..ConfDir::default() }),

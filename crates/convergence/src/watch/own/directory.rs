@@ -2,7 +2,6 @@
 
 use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::node::RuntimeKind;
-use types::profile;
 use types::status::Reason;
 
 use crate::node::conf::confdir::{ConfDir, Content};
@@ -111,7 +110,8 @@ fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
 pub fn last_writer(facts: &Observation) -> String {
     let moved_away = facts.cni.confs.iter().flat_map(|dir| &dir.taken_away);
     let own_conf_copies: Vec<&String> = moved_away.filter(|file| file.starts_with(CONF_FILE)).collect();
-    let exclusive = profile::all().iter().filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
+    let profiles = facts.node.profiles.all().iter();
+    let exclusive = profiles.filter_map(|profile| Some((profile, profile.exclusive.as_ref()?)));
     for (profile, exclusive) in exclusive {
         if own_conf_copies.iter().any(|file| file.ends_with(&exclusive.suffix)) {
             return format!("{} ({})", profile.name, exclusive.setting);

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use types::packets::{PacketPath, Peer, Protocol};
-use types::profile::{self, Proof};
+use types::profile::{Profiles, Proof};
 
 // The addresses alone: `core` has no sockets.
 
@@ -65,12 +65,13 @@ pub fn allowed<'a>(
     configured: Option<&[PacketPath]>,
     profile: &str,
     plugins: impl IntoIterator<Item = &'a str>,
+    profiles: &Profiles,
 ) -> Vec<PacketPath> {
     if let Some(configured) = configured {
         return PacketPath::ALL.into_iter().filter(|path| configured.contains(path)).collect();
     }
-    let of_plugins = plugins.into_iter().filter_map(|plugin| profile::detect(&[plugin]));
-    let profiles: Vec<_> = profile::find(profile).into_iter().chain(of_plugins).collect();
+    let of_plugins = plugins.into_iter().filter_map(|plugin| profiles.detect(&[plugin]));
+    let profiles: Vec<_> = profiles.find(profile).into_iter().chain(of_plugins).collect();
     let allows = |path: &PacketPath| {
         profiles.iter().all(|profile| {
             profile.proof == Proof::Packet
@@ -268,7 +269,7 @@ mod tests {
             (Some(&[]), "flannel", &["flannel"], vec![]),
         ] {
             let plugins = plugins.iter().copied();
-            assert_eq!(allowed(configured, profile, plugins), expected, "{profile}");
+            assert_eq!(allowed(configured, profile, plugins, Profiles::built_in()), expected, "{profile}");
         }
     }
 }

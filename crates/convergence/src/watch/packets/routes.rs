@@ -105,6 +105,8 @@ fn number(address: IpAddr) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use types::profile::Profiles;
+
     use super::*;
 
     const V4: &str = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n\
@@ -147,7 +149,7 @@ mod tests {
     #[test]
     fn the_network_s_own_routes_lead_to_other_nodes() {
         let cidrs: Vec<IpNetwork> = vec!["10.244.0.0/16".parse().expect("a range")];
-        let profile = types::profile::find;
+        let profile = |name| Profiles::built_in().find(name);
         let none = |found: Result<Vec<Peer>, String>| found.is_err_and(|why| why.contains("packets.peers"));
         let routes = routes();
         assert_eq!(names(peers(&routes, &cidrs, None, &[])), ["10.244.2.0", "192.0.2.3"]);
@@ -172,7 +174,7 @@ mod tests {
             .collect();
         let ask = |node: u8| {
             let pod_addresses = [Ipv4Addr::new(10, 244, node, 2).into()];
-            names(peers(&many, &[], types::profile::find("flannel"), &pod_addresses))
+            names(peers(&many, &[], Profiles::built_in().find("flannel"), &pod_addresses))
         };
         let chosen: std::collections::BTreeSet<_> = (201..=220).map(ask).collect();
         assert!(chosen.iter().all(|peers| peers.len() == PEERS));

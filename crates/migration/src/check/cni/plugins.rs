@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use snapshot::model::{Kind, Object, Workload};
-use types::profile;
+use types::profile::Profiles;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
@@ -97,7 +97,8 @@ fn master(all: &[&Workload]) -> Option<Finding> {
 
 /// Owners of pods with further networks; those whose configuration calls the old CNI end with it.
 fn attachments(scene: &Scene<'_>) -> Option<Finding> {
-    let types = profile::find(scene.from.name()).map(|known| known.types.as_slice()).unwrap_or_default();
+    let types =
+        Profiles::built_in().find(scene.from.name()).map(|known| known.types.as_slice()).unwrap_or_default();
     let definitions = scene.snapshot.objects(Kind::NETWORK_ATTACHMENT_DEFINITION);
     let is_old = |definition: &Object| {
         let config = definition.text("/spec/config").unwrap_or_default();

@@ -3,7 +3,7 @@
 //! *Source*: docs/policy.md, "Which strategy to choose" and "Host routes"; the CNIs' profiles (`secondary`).
 
 use types::policy::Secondary;
-use types::profile;
+use types::profile::Profiles;
 
 use crate::check::Check;
 use crate::check::Scene;
@@ -22,8 +22,9 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let profiles = Profiles::built_in();
     let needs_routes =
-        |cni: &Cni| profile::find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute);
+        |cni: &Cni| profiles.find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute);
     let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(needs_routes).collect();
     if scene.strategy != Strategy::Double || all.is_empty() {
         return Vec::new();

@@ -1,7 +1,7 @@
 //! Which CNI can be left for which, and how.
 
 use types::policy::Secondary;
-use types::profile;
+use types::profile::Profiles;
 
 use super::{Requirement, Scope, State};
 use crate::check::Scene;
@@ -91,9 +91,10 @@ fn strategy(scene: &Scene<'_>) -> State {
     if scene.strategy != Strategy::Double {
         return State::met("every pod has one network at a time");
     }
+    let profiles = Profiles::built_in();
     let refused: Vec<&str> = [scene.from, scene.to]
         .into_iter()
-        .filter(|cni| profile::find(cni.name()).is_none_or(|known| known.secondary == Secondary::Refused))
+        .filter(|cni| profiles.find(cni.name()).is_none_or(|known| known.secondary == Secondary::Refused))
         .map(Cni::name)
         .collect();
     if refused.is_empty() {

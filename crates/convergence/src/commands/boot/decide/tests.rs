@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use shim::attachment::conflist::Unloadable;
 use shim::node::layout::Layout;
 use types::json::raw::RawObject;
 use types::node::{Node, RuntimeKind};
 use types::policy::{Policy, Side};
+use types::profile::Profiles;
 
 use crate::commands::boot::decide::*;
 use crate::commands::boot::facts::Places;
@@ -67,6 +69,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
             policy,
             sha256: String::new(),
         }),
+        profiles: Arc::clone(Profiles::built_in()),
     };
     let cni = CniFacts {
         confs: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),

@@ -8,7 +8,7 @@ mod network;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use types::profile::{Leaves, Profile};
+use types::profile::{Leaves, Profile, Profiles};
 
 use crate::commands::cleanup::decide::*;
 use crate::commands::cleanup::facts::{CleanupFacts, ConfFact, EarlierRuns};
@@ -16,7 +16,7 @@ use crate::commands::cleanup::kernel::KernelFacts;
 
 /// A node with nothing on it, on which a CNI is cleaned up.
 fn node(profile: &str) -> CleanupFacts {
-    let profile = types::profile::find(profile).expect(profile).clone();
+    let profile = Profiles::built_in().find(profile).expect(profile).clone();
     let networks = profile.leaves.as_ref().map(|leaves| leaves.networks.iter().cloned().collect());
     CleanupFacts {
         profile,
@@ -38,8 +38,8 @@ fn node(profile: &str) -> CleanupFacts {
 
 /// Another CNI that the policy names.
 fn beside(name: &str) -> ActiveCni {
-    let profile: Profile = types::profile::find(name).expect(name).clone();
-    let parts = profile.parts.iter().filter_map(|part| types::profile::find(part)?.leaves.clone());
+    let profile: Profile = Profiles::built_in().find(name).expect(name).clone();
+    let parts = profile.parts.iter().filter_map(|part| Profiles::built_in().find(part)?.leaves.clone());
     let leaves: Vec<Leaves> = profile.leaves.iter().cloned().chain(parts).collect();
     ActiveCni { whose: "the network new of the policy".into(), profile, leaves }
 }
@@ -72,7 +72,7 @@ fn kept(facts: &CleanupFacts) -> Vec<String> {
 
 #[test]
 fn a_fresh_node_has_nothing_to_remove_or_to_judge() {
-    for profile in types::profile::all() {
+    for profile in Profiles::built_in().all() {
         let decision = decide(&node(&profile.name));
         assert!(
             decision.removals.is_empty() && decision.kept.is_empty() && decision.look.is_empty(),

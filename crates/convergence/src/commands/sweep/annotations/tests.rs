@@ -25,7 +25,11 @@ fn set(pod: &mut BoundPod, key: &str, value: &str) {
 }
 
 fn calico() -> BTreeSet<PodAnnotations> {
-    types::profile::find("calico").and_then(|profile| profile.pod_annotations.clone()).into_iter().collect()
+    types::profile::Profiles::built_in()
+        .find("calico")
+        .and_then(|profile| profile.pod_annotations.clone())
+        .into_iter()
+        .collect()
 }
 
 fn decided(pods: &[BoundPod], sandboxes: &[&str]) -> Vec<Change> {

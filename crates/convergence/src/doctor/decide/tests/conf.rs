@@ -1,6 +1,7 @@
 //! Conf, plugin and networks.
 
 use types::command::problem::Problem;
+use types::profile::Profiles;
 
 use crate::doctor::decide::tests::*;
 use crate::doctor::journal::Entry;
@@ -199,7 +200,8 @@ fn repairs_are_counted_within_an_hour() {
 #[test]
 fn the_words_about_a_second_network_are_those_of_policy_set() {
     let all = found(|facts| facts.node.policy = Ok(policy_file(&second("both", "new"))));
-    let warned = crate::node::policy::secondary::warnings(&policy_file(&second("both", "new")).policy);
+    let policy = policy_file(&second("both", "new")).policy;
+    let warned = crate::node::policy::secondary::warnings(&policy, Profiles::built_in());
     assert_eq!(all[0].evidence, warned);
     assert!(warned.iter().any(|words| words.contains("leakGracePeriod")), "{warned:?}");
 }

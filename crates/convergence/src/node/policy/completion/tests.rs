@@ -1,13 +1,13 @@
 //! Which networks are completed, with what, and that nothing else changes.
 
 use types::policy::Policy;
-use types::profile;
+use types::profile::Profiles;
 
 use super::*;
 
 fn completed(networks: &str) -> Option<(String, Vec<String>)> {
     let text = format!("{{\n  \"version\": 1,\n  \"networks\": {networks},\n  \"attach\": \"old\" }}\n");
-    let done = complete(text.as_bytes()).expect("valid")?;
+    let done = complete(text.as_bytes(), Profiles::built_in()).expect("valid")?;
     Some((String::from_utf8(done.bytes).expect("UTF-8"), done.networks))
 }
 
@@ -35,7 +35,11 @@ fn only_a_known_profile_without_the_key_is_completed() {
         let done = completed(networks);
         assert_eq!(done.as_ref().map_or(Vec::new(), |(_, named)| named.clone()), named, "{networks}");
         if let Some((text, _)) = done {
-            assert_eq!(complete(text.as_bytes()).expect("valid"), None, "again: {text}");
+            assert_eq!(
+                complete(text.as_bytes(), Profiles::built_in()).expect("valid"),
+                None,
+                "again: {text}"
+            );
         }
     }
 }
@@ -73,7 +77,7 @@ fn what_an_add_cannot_ask_becomes_the_file_of_watch() {
         let (text, _) = completed(&networks).expect("completed");
         assert!(text.contains(&format!(r#""ready": {probes}"#)), "{text}");
     }
-    for profile in profile::all().iter().filter(|profile| !profile.probes.is_empty()) {
+    for profile in Profiles::built_in().all().iter().filter(|profile| !profile.probes.is_empty()) {
         let (text, _) =
             completed(&format!(r#"{{"old": {{"conf": ["/o"], "profile": "{}"}}}}"#, profile.name))
                 .expect(&profile.name);
@@ -89,7 +93,7 @@ fn a_network_that_is_held_gets_no_probes_that_nobody_keeps_yet() {
         )
     };
     let is_held = |profile: &str, held: &[Side]| {
-        complete_but(policy(profile).as_bytes(), held).expect("valid").is_none()
+        complete_but(policy(profile).as_bytes(), held, Profiles::built_in()).expect("valid").is_none()
     };
     for (profile, held) in [("calico", true), ("aws-vpc", true), ("cilium", false)] {
         assert_eq!(
