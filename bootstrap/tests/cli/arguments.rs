@@ -113,8 +113,8 @@ fn the_format_of_the_answer_has_a_short_name_and_stands_anywhere() {
         "image explain --root ROOT -o json",
         "image explain --root ROOT -ojson",
         "image explain --root ROOT --output json",
-        "-o json explain --root ROOT",
-        "--output=json explain --root ROOT",
+        "-o json image explain --root ROOT",
+        "--output=json image explain --root ROOT",
     ] {
         let words: Vec<&str> =
             line.split(' ').map(|word| if word == "ROOT" { &root } else { word }).collect();

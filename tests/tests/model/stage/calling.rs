@@ -226,7 +226,7 @@ impl Stage {
         std::fs::write(&listed, entries(valid).to_string()).context("write the list")?;
         let at = |name: &str| self.path(name).display().to_string();
         let script = format!(
-            "exec {wrapper} \"$0\" sweep --output json --conf-dir {} --state-dir {} --run-dir {} --policy {} --listed {} --bin-dir {}",
+            "exec {wrapper} \"$0\" unit sweep --output json --conf-dir {} --state-dir {} --run-dir {} --policy {} --listed {} --bin-dir {}",
             at("net.d"),
             at("state"),
             at("run"),
