@@ -68,6 +68,6 @@ pub fn registered(
 pub fn absent(unit: &str) -> Problem {
     Problem::new(format!("{unit}: there is no such unit")).at("node.json, kubelet.unit").fix(
         "name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) set kubelet.register: false and use \
-         render --print PLATFORM",
+         crossfade-bootstrap unit render --print PLATFORM",
     )
 }
