@@ -16,8 +16,7 @@ mod restart;
 mod running;
 mod words;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use types::command::usage;
+use clap::{Args, Parser, Subcommand};
 
 pub use cleanup::Cleanup;
 pub use graduate::Graduate;
@@ -62,7 +61,7 @@ pub struct Cli {
 }
 
 /// The commands by who calls them. systemd's units, and pods, call those below `unit`.
-const GROUPS: [(&str, &[&str]); 3] = [
+pub const GROUPS: [(&str, &[&str]); 3] = [
     ("To look at a node", &["status", "doctor", "attachments"]),
     ("To change a node", &["install", "uninstall", "policy", "restart-pods", "cleanup", "graduate"]),
     ("To build a node image", &["image"]),
@@ -206,16 +205,6 @@ pub enum UnitCommand {
 }
 
 impl Cli {
-    /// Reads the arguments of this process.
-    ///
-    /// # Errors
-    /// Help and version, which are asked for, and a complaint.
-    pub fn of_process() -> Result<Self, clap::Error> {
-        let mut command = usage::grouped(Self::command(), &GROUPS);
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
-    }
-
     /// The shared options of the command, with defaults for those that it does not offer.
     #[must_use]
     pub fn global(&self) -> Global {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bootstrap::cli::{Cli, Command, Global, ImageCommand, UnitCommand, print};
+use bootstrap::cli::{self, Cli, Command, Global, ImageCommand, UnitCommand, print};
 use bootstrap::commands::{
     attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
     retract, status, sweep,
@@ -15,13 +15,14 @@ use bootstrap::node::settings::profiles;
 use bootstrap::{doctor, watch};
 use convergence::failure::Failure;
 use types::command::exit::Exit;
+use types::command::usage;
 use types::profile::Profiles;
 
 fn main() -> ExitCode {
     if generator::is_called() {
         return generator::main().into();
     }
-    let cli = match Cli::of_process() {
+    let cli = match usage::parse::<Cli>(&cli::GROUPS) {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };

@@ -13,13 +13,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, TypedValueParser};
-use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde::Serialize;
 
 use migration::check::finding::Explanation;
 use migration::cni::support::{Cni, Strategy};
 use options::Global;
-use types::command::usage;
 
 /// Move a live Kubernetes cluster from one CNI to another.
 ///
@@ -53,7 +52,7 @@ pub struct Cli {
 }
 
 /// The commands by when they are called.
-const GROUPS: [(&str, &[&str]); 3] = [
+pub const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
     ("While nodes move, and after", &["roll", "status"]),
     ("This program", &["config", "completion"]),
@@ -147,18 +146,6 @@ pub struct Migration {
     /// How to move: double gives pods both networks for a while, bridge goes from one network to the other on each node, rotation replaces the nodes.
     #[arg(long, value_enum, default_value_t = Strategy::Double)]
     pub strategy: Strategy,
-}
-
-impl Cli {
-    /// Reads the arguments of this process.
-    ///
-    /// # Errors
-    /// Help and version, which are asked for, and a complaint.
-    pub fn of_process() -> Result<Self, clap::Error> {
-        let mut command = usage::grouped(Self::command(), &GROUPS);
-        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
-        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
-    }
 }
 
 /// `calico to cilium, double`.
@@ -286,4 +273,22 @@ pub struct Plan {
     /// Let things go wrong: machines reboot, people cordon nodes and edit objects, calls fail, another holder takes the run over.
     #[arg(long, requires = "simulate")]
     pub faults: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_shows_each_command_and_ten_at_most() {
+        let mut shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
+        let command = Cli::command();
+        let mut all: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        shown.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(shown, all);
+        assert!(shown.len() <= 10, "{shown:?}");
+    }
 }

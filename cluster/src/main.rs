@@ -9,7 +9,7 @@ use cluster::cli::exit::{Exit, Failure};
 use cluster::cli::options::Global;
 use cluster::cli::policies::Policies;
 use cluster::cli::roll::{Roll, RollCommand};
-use cluster::cli::{Check, Cli, Command, Config, Plan};
+use cluster::cli::{self, Check, Cli, Command, Config, Plan};
 use cluster::commands::{
     check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
     wish,
@@ -17,6 +17,7 @@ use cluster::commands::{
 use cluster::print;
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;
+use types::command::usage;
 
 fn main() -> ExitCode {
     let mut words = std::env::args();
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         print::line_by_line(&complete::answer(&Cli::command(), &words));
         return Exit::Done.into();
     }
-    let mut cli = match Cli::of_process() {
+    let mut cli = match usage::parse::<Cli>(&cli::GROUPS) {
         Ok(cli) => cli,
         Err(error) => return print::usage(&error).into(),
     };

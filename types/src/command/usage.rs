@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
-use clap::Command;
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, FromArgMatches};
 
 use crate::command::problem::Problem;
 
@@ -36,6 +36,24 @@ pub fn problem(error: &clap::Error) -> Problem {
     Problem::new(what.strip_prefix("error: ").unwrap_or(what))
         .at(named.unwrap_or_else(|| "the command line".into()))
         .fix(tip.unwrap_or_else(|| "correct the argument; --help lists what the command accepts".into()))
+}
+
+/// Reads the arguments of this process. The help of the program lists its commands in groups, see [`grouped`].
+///
+/// # Errors
+/// Help and version, which are asked for, and a complaint.
+pub fn parse<P: CommandFactory + FromArgMatches>(groups: &[(&str, &[&str])]) -> Result<P, clap::Error> {
+    let parse = |mut command: Command| {
+        let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+        P::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    };
+    parse(P::command()).or_else(|error| match error.kind() {
+        // It is put together only where it is printed: each call of a unit would wait for it.
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            parse(grouped(P::command(), groups))
+        }
+        _ => Err(error),
+    })
 }
 
 /// The same command, whose help lists the commands below it in groups: a heading, and the names below it.
