@@ -6,7 +6,6 @@ pub mod command_lock;
 pub mod durable;
 pub mod events;
 pub mod mounts;
-
 pub mod program;
 pub mod root;
 pub mod shared_dir;

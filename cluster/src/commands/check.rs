@@ -1,12 +1,9 @@
 //! `check`: every reason not to start.
 
-use migration::check;
-use migration::check::Scene;
 use migration::check::finding::{Explanation, Finding, Severity};
-use migration::cni::enforcement;
-use migration::cni::enforcement::Line;
-use migration::cni::values;
-use migration::cni::values::Row;
+use migration::check::{self, Scene};
+use migration::cni::enforcement::{self, Line};
+use migration::cni::values::{self, Row};
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;

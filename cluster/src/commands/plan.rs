@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use migration::check;
-use migration::check::Scene;
-use migration::plan;
-use migration::plan::notes;
-use migration::plan::pods;
-use migration::plan::pods::Class;
+use migration::check::{self, Scene};
+use migration::plan::pods::{self, Class};
+use migration::plan::{self, notes};
 use migration::plan::{Plan, Survey, canon};
 use serde::Serialize;
 use types::command::exit::Exit;

@@ -1,7 +1,6 @@
 //! `check --requirements`: what a migration requires, and whether this cluster has it.
 
-use migration::check;
-use migration::check::Scene;
+use migration::check::{self, Scene};
 use migration::cni::requirements::{Row, rows, script};
 use serde::Serialize;
 use types::command::exit::Exit;

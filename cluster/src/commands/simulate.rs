@@ -1,9 +1,7 @@
 //! `plan --simulate`: plays the run of a plan on a likeness of the cluster, again and again.
 
-use migration::check;
-use migration::check::Scene;
-use migration::plan;
-use migration::plan::notes;
+use migration::check::{self, Scene};
+use migration::plan::{self, notes};
 use migration::plan::{Survey, canon};
 use serde::Serialize;
 use simulation::{Choice, History, Outcome, Scenario, Spread, Summary};

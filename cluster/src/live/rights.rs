@@ -208,8 +208,7 @@ fn describe_right(right: &ResourceAttributes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::api::test_server;
-    use crate::live::api::test_server::{Answer, Server};
+    use crate::live::api::test_server::{self, Answer, Server};
 
     #[test]
     fn each_kind_is_asked_for_as_it_is_read() {

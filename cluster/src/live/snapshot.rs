@@ -126,8 +126,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::live::api::test_server;
-    use crate::live::api::test_server::{Answer, Server};
+    use crate::live::api::test_server::{self, Answer, Server};
 
     /// A cluster with an agent of Antrea that mounts this ConfigMap; nothing else is in it.
     fn taken(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {

@@ -13,8 +13,7 @@
 use std::time::Instant;
 
 use netpol::engines::calico;
-use netpol::engines::kubernetes;
-use netpol::engines::kubernetes::Blocks;
+use netpol::engines::kubernetes::{self, Blocks};
 use netpol::tier::{Direction, Enforcement};
 use netpol::verdict;
 use netpol::world::{Cluster, Namespace, Node, Pod, Port, World};

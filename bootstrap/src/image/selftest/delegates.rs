@@ -10,9 +10,8 @@ use types::profile::Profiles;
 use super::check::{Check, Fault, decided, ok, skipped};
 use crate::host::root::Root;
 use crate::node::conf::rooted;
-use crate::node::plugins;
-use crate::node::plugins::bin_dirs;
 use crate::node::plugins::bin_dirs::BinDirSources;
+use crate::node::plugins::{self, bin_dirs};
 use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
 use convergence::runtime::config::RuntimeConfig;
 

@@ -15,8 +15,7 @@ use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use types::policy::Side;
 use types::profile::Profiles;
 
-use crate::change;
-use crate::change::outcome;
+use crate::change::{self, outcome};
 use crate::host::root::Root;
 use convergence::change::Change;
 use convergence::failure::Failure;

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use migration::check;
-use migration::check::Scene;
-use migration::plan;
+use migration::check::{self, Scene};
 use migration::plan::canon::{self, Prefix};
 use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
-use migration::plan::notes;
 use migration::plan::stragglers::{find, furthest};
+use migration::plan::{self, notes};
 use migration::plan::{Plan, Survey};
 use migration::roll::run::{Bounds, Run, State};
 use serde::Serialize;

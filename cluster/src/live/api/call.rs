@@ -281,8 +281,7 @@ impl fmt::Debug for Caller {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::live::api::test_server;
-    use crate::live::api::test_server::{Answer, Server};
+    use crate::live::api::test_server::{self, Answer, Server};
 
     #[test]
     fn a_request_is_made_once_and_its_answer_arrives_as_it_is() {

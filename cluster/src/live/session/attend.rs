@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use migration::drive::objects;
-use migration::drive::objects::PodClassifier;
+use migration::drive::objects::{self, PodClassifier};
 use migration::plan::{Gate, Plan};
 use migration::roll::world::Pod;
 use snapshot::model::{Kind, Text};

@@ -9,8 +9,7 @@ use snapshot::model::{Kind, Snapshot};
 
 use super::Check;
 use crate::check::Scene;
-use crate::check::finding;
-use crate::check::finding::Finding;
+use crate::check::finding::{self, Finding};
 use crate::cni::support::{Cni, Strategy};
 use crate::config::{self, Config};
 use nearest::{CheckInput, snapshot};

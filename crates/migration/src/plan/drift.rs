@@ -16,8 +16,7 @@ use crate::check::Scene;
 use crate::cni::reach;
 use crate::cni::support::Strategy;
 use crate::config::Config;
-use crate::plan::build;
-use crate::plan::build::unenforced;
+use crate::plan::build::{self, unenforced};
 use crate::plan::parts::bridge;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.

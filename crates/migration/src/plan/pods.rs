@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use snapshot::model::Pod;
-use types::text::glob;
-use types::text::glob::matches;
+use types::text::glob::{self, matches};
 
 use super::{Plan, Pods};
 use crate::check::Scene;

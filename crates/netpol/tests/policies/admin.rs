@@ -4,8 +4,7 @@ mod examples;
 mod reader;
 
 use netpol::engines::admin::{Input, enforcement, mentions, read, read_admin, read_baseline};
-use netpol::engines::kubernetes;
-use netpol::engines::kubernetes::Blocks;
+use netpol::engines::kubernetes::{self, Blocks};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -16,8 +16,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use netpol::engines::calico;
-use netpol::engines::kubernetes;
-use netpol::engines::kubernetes::Blocks;
+use netpol::engines::kubernetes::{self, Blocks};
 use netpol::tier::{Direction, Enforcement};
 use netpol::verdict::{Difference, differences_among};
 use netpol::world::{Cluster, World};

@@ -9,8 +9,7 @@ use types::api::eviction::Evictions;
 use super::evict::{answer, delete, deletion, evict, eviction, version};
 use super::*;
 use crate::live::api::call::Reply;
-use crate::live::api::test_server;
-use crate::live::api::test_server::{Server, run};
+use crate::live::api::test_server::{self, Server, run};
 use crate::live::lease::{Patience, take};
 
 /// A holder, and the server of what comes after it took the Lease.

@@ -9,8 +9,7 @@ use crate::check::{Check, Need};
 use crate::cni::cidr;
 use crate::cni::network::{antrea, calico, cilium};
 use crate::cni::support::{Cni, Stage, Strategy};
-use crate::cni::values;
-use crate::cni::values::{Row, State, command, manifest, rows, upgrade};
+use crate::cni::values::{self, Row, State, command, manifest, rows, upgrade};
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {

@@ -10,8 +10,7 @@ use snapshot::model::{Kind, Object, Snapshot};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::network;
-use crate::cni::network::calico;
+use crate::cni::network::{self, calico};
 use crate::cni::support::Cni;
 use snapshot::Range;
 

@@ -12,8 +12,7 @@ use snapshot::model::Kind;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::cidr;
-use crate::cni::cidr::{Claims, Clash};
+use crate::cni::cidr::{self, Claims, Clash};
 use crate::cni::support::{Cni, Strategy};
 
 /// See the module.

@@ -3,8 +3,7 @@
 use snapshot::model::Text;
 
 use super::object::{Peer, Place, Policy, Port, Rule, RuleAction};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{Blocks, to_port, to_port_by_cluster};
+use crate::engines::kubernetes::{self, Blocks, to_port, to_port_by_cluster};
 use crate::tier::{self, Action, Direction, End, Enforcement, Tier};
 use crate::traffic::{SCTP, TCP, Traffic, UDP};
 use crate::world::World;

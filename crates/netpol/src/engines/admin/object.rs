@@ -5,10 +5,8 @@ use serde_json::Value;
 use snapshot::Range;
 use snapshot::model::Text;
 
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{LabelSelector, PortNumber};
-use crate::engines::manifest;
-use crate::engines::manifest::{Manifest, entries, peers, range};
+use crate::engines::kubernetes::{self, LabelSelector, PortNumber};
+use crate::engines::manifest::{self, Manifest, entries, peers, range};
 use crate::expression::{Expression, LabelOwner};
 use crate::tier::Direction;
 use crate::traffic::{SCTP, TCP, UDP};

@@ -7,10 +7,8 @@ use serde_json::Value;
 use snapshot::model::Text;
 
 use super::object::{LAST, PeerSpec, Place, Policy, Port, Rule, RuleAction, Subject, ends};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::PortNumber;
-use crate::engines::manifest;
-use crate::engines::manifest::{Manifest, entries, protocol};
+use crate::engines::kubernetes::{self, PortNumber};
+use crate::engines::manifest::{self, Manifest, entries, protocol};
 use crate::tier::Direction;
 
 /// Reads an AdminNetworkPolicy.

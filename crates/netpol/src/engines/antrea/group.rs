@@ -7,8 +7,7 @@ use snapshot::model::Text;
 use super::object::Peer;
 use crate::engines::antrea::manifest::pods;
 use crate::engines::kubernetes::{Block, LabelSelector};
-use crate::engines::manifest;
-use crate::engines::manifest::{BlockSpec, Manifest, Metadata};
+use crate::engines::manifest::{self, BlockSpec, Manifest, Metadata};
 use crate::expression::Expression;
 
 /// A Group or a ClusterGroup.

@@ -5,10 +5,8 @@ use serde_json::Value;
 use snapshot::model::Text;
 
 use super::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{LabelSelector, PortNumber};
-use crate::engines::manifest;
-use crate::engines::manifest::{BlockSpec, Manifest, Metadata, entries, last, peers, protocol};
+use crate::engines::kubernetes::{self, LabelSelector, PortNumber};
+use crate::engines::manifest::{self, BlockSpec, Manifest, Metadata, entries, last, peers, protocol};
 use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner};
 use crate::tier::Direction;
 use crate::world::mention::bounded_sources;

@@ -4,8 +4,7 @@ use snapshot::model::Text;
 
 use super::group::{Group, members};
 use super::object::{Peer, Policy, Rule, RuleAction, Target, Tier};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{Blocks, PortNumber, to_port};
+use crate::engines::kubernetes::{self, Blocks, PortNumber, to_port};
 use crate::expression::{Expression, LabelOwner};
 use crate::tier::{self, Action, Direction, End, Enforcement};
 use crate::traffic::{ICMP, ICMPV6, Traffic};

@@ -4,10 +4,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::Text;
 
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::Block;
-use crate::engines::manifest;
-use crate::engines::manifest::Manifest;
+use crate::engines::kubernetes::{self, Block};
+use crate::engines::manifest::{self, Manifest};
 use crate::expression::Expression;
 use crate::traffic::Ports;
 

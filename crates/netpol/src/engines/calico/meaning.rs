@@ -5,8 +5,7 @@ use snapshot::model::Text;
 
 use super::object::{Entity, HostEndpoint, NetworkSet, Order, Policy, Port, Rule, RuleAction, Tier};
 use super::peers::{Group, groups};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::Blocks;
+use crate::engines::kubernetes::{self, Blocks};
 use crate::tier::{self, Action, Direction, End, Enforcement};
 use crate::traffic::Traffic;
 use crate::world::mention::Mentions;

@@ -3,8 +3,7 @@
 //! *Source*: cilium/cilium, `pkg/k8s/network_policy.go`.
 
 use super::object::{End, Kind, Policy, Rule, Side};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{LabelSelector, Peer};
+use crate::engines::kubernetes::{self, LabelSelector, Peer};
 use crate::expression::{Expression, LabelOwner, NAMESPACE_NAME};
 use crate::tier::Direction;
 

@@ -8,8 +8,7 @@ use super::message;
 use super::object::{End, Kind, Policy, Rule, Side};
 use super::selector::{peer, subject};
 use crate::engines::kubernetes::{Block, LabelSelector, Port, PortNumber};
-use crate::engines::manifest;
-use crate::engines::manifest::{Metadata, last, range_or_address};
+use crate::engines::manifest::{self, Metadata, last, range_or_address};
 use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// Most ports, and most messages, in one entry. *Source*: cilium/cilium, `pkg/policy/api/rule_validation.go`.

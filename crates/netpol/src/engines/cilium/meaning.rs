@@ -3,8 +3,7 @@
 use snapshot::model::Labels;
 
 use super::object::{End as Ends, Kind, Policy, Rule};
-use crate::engines::kubernetes;
-use crate::engines::kubernetes::{Port, PortNumber, to_port, to_port_by_cluster};
+use crate::engines::kubernetes::{self, Port, PortNumber, to_port, to_port_by_cluster};
 use crate::tier::{self, Action, Direction, End, Enforcement, Tier};
 use crate::traffic::Traffic;
 use crate::world::World;

@@ -6,8 +6,7 @@ use snapshot::Range;
 use snapshot::model::Text;
 
 use super::selector::{LabelSelector, Requirement};
-use crate::engines::manifest;
-use crate::engines::manifest::{BlockSpec, Manifest, directions, entries, last, peers, protocol};
+use crate::engines::manifest::{self, BlockSpec, Manifest, directions, entries, last, peers, protocol};
 use crate::tier::Direction;
 
 /// A NetworkPolicy.

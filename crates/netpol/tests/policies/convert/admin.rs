@@ -3,10 +3,8 @@
 mod examples;
 
 use netpol::convert::Target;
-use netpol::engines::admin;
-use netpol::engines::admin::{Input, enforcement, mentions};
-use netpol::engines::kubernetes;
-use netpol::engines::kubernetes::Blocks;
+use netpol::engines::admin::{self, Input, enforcement, mentions};
+use netpol::engines::kubernetes::{self, Blocks};
 use netpol::world::World;
 use netpol::world::mention::Mentions;
 use proptest::prelude::*;

@@ -1,8 +1,7 @@
 //! To NetworkPolicies of Kubernetes.
 
 use netpol::convert::writers::kubernetes::write;
-use netpol::engines::kubernetes;
-use netpol::engines::kubernetes::Blocks;
+use netpol::engines::kubernetes::{self, Blocks};
 use netpol::tier::{Direction, Enforcement};
 use netpol::world::World;
 use netpol::world::mention::Mentions;

@@ -3,8 +3,7 @@
 use netpol::convert::intermediate::PlainPolicies;
 use netpol::convert::report::{Outcome, Report};
 use netpol::convert::{CalicoPolicies, ConvertedObjects, flattened, kept_calico_policies};
-use netpol::engines::calico;
-use netpol::engines::calico::Input;
+use netpol::engines::calico::{self, Input};
 use netpol::gather::Reference;
 use netpol::tier::Enforcement;
 use netpol::verdict::{Difference, difference};

@@ -6,8 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use migration::check::Scene;
-use migration::drive::objects;
-use migration::drive::objects::PodClassifier;
+use migration::drive::objects::{self, PodClassifier};
 use migration::plan::Plan;
 use migration::roll::world::{self, Trait};
 use migration::workload::capacity::{Request, barring};

@@ -10,8 +10,7 @@ use snapshot::model::{Kind, Node, Object};
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
-use crate::cni::cidr;
-use crate::cni::cidr::{Claims, Usage};
+use crate::cni::cidr::{self, Claims, Usage};
 use crate::cni::network::{calico, cilium};
 use crate::cni::support::Cni;
 use snapshot::Range;

@@ -95,8 +95,7 @@ fn finding(key: &str, severity: Severity, nodes: &[&Node]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::super::CHECK;
-    use crate::check::finding::Severity;
-    use crate::check::finding::Severity::{Blocks, Risk};
+    use crate::check::finding::Severity::{self, Blocks, Risk};
     use crate::check::tests::{Case, objects};
     use crate::cni::support::Cni;
 
