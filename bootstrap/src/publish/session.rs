@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use convergence::node::policy::desired_phase::DesiredPhase;
 use convergence::publish::decide::{Write, decide, desired, is_obsolete};
 use convergence::publish::node_object::NodeObject;
-use convergence::publish::report::{EventReason, NodeEvent};
+use convergence::publish::report::{EventReason, NodeEvent, NodeReport};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
 use k8s_openapi::jiff::Timestamp;
@@ -29,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_LOOK: Duration = Duration::from_secs(15);
 /// A watch that ends sooner than this ended for a reason.
 const SHORTEST_WATCH: Duration = Duration::from_secs(5);
+/// Most patches in a row: one of each kind, and as many again where another controller changed the Node meanwhile. The watch shows what is left.
+const MAX_PATCHES: usize = 4;
 /// Beyond the time that a watch was asked to last.
 const OVERTIME: Duration = Duration::from_secs(20);
 
@@ -190,27 +192,12 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             (state.report.clone(), state.generation)
         };
         let mut refused = self.refused == Some(generation);
-        if let (Some(report), Some(seen), false) = (report, self.seen.clone(), refused) {
-            let desired = self.desired.clone().filter(|desired| is_obsolete(Some(desired), &report));
-            for write in decide(&seen, &report, self.desired.as_ref(), Timestamp::now()) {
-                match link.write(&write).await {
-                    Ok(seen) => {
-                        self.set_seen(Some(seen));
-                        if let Some(gone) = desired.as_ref().filter(|_| matches!(write, Write::Metadata(_))) {
-                            self.shared.happened(&obsolete(gone));
-                        }
-                    }
-                    Err(trouble) if trouble.is_refusal() => {
-                        self.journal.went_wrong(&trouble);
-                        refused = true;
-                    }
-                    Err(trouble) => return Err(trouble),
-                }
-            }
-            if refused {
-                self.refused = Some(generation);
-            } else {
+        if let (Some(report), true, false) = (report, self.seen.is_some(), refused) {
+            if self.patch(link, &report).await? {
                 self.shared.published(generation);
+            } else {
+                refused = true;
+                self.refused = Some(generation);
             }
         }
         self.record(link, &mut refused).await?;
@@ -219,6 +206,29 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             self.pause = FIRST_PAUSE;
         }
         Ok(())
+    }
+
+    /// Patches the Node until it bears the report. Each patch is decided on the Node that the one before it returned, and none follows one that
+    /// was refused: their order says that the condition is of the boot that the annotation names. Returns whether none was refused.
+    async fn patch(&mut self, link: &Link, report: &NodeReport) -> Result<bool, Trouble> {
+        for _ in 0..MAX_PATCHES {
+            let Some(seen) = &self.seen else { break };
+            let writes = decide(seen, report, self.desired.as_ref(), Timestamp::now());
+            let Some(write) = writes.first() else { break };
+            let gone = self.desired.clone().filter(|desired| is_obsolete(Some(desired), report));
+            match link.write(write).await {
+                Ok(seen) => self.set_seen(Some(seen)),
+                Err(trouble) if trouble.is_refusal() => {
+                    self.journal.went_wrong(&trouble);
+                    return Ok(false);
+                }
+                Err(trouble) => return Err(trouble),
+            }
+            if let (Some(gone), Write::Metadata(_)) = (gone, write) {
+                self.shared.happened(&obsolete(&gone));
+            }
+        }
+        Ok(true)
     }
 
     /// Writes the events that wait, each once; one that is refused is given up.

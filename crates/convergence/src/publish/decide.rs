@@ -51,7 +51,7 @@ pub enum Write {
 }
 
 /// The patches, in order: who waits for the condition finds label and annotation right when it turns true, and who reads of this boot in the
-/// annotation finds no condition of an earlier one that is still true.
+/// annotation finds no condition of an earlier one that is still true. Only the first may be sent: what comes next is decided on the Node that it returns.
 ///
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
@@ -86,9 +86,7 @@ pub fn decide(
     }
     let status =
         (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
-    // A patch that takes the desired phase away is of the Node's version as it was seen, so no other patch can go before it.
-    let is_status_first = !report.ready && !is_off && !is_obsolete(desired, report);
-    let writes = if is_status_first { [status, metadata] } else { [metadata, status] };
+    let writes = if !report.ready && !is_off { [status, metadata] } else { [metadata, status] };
     writes.into_iter().flatten().collect()
 }
 

@@ -340,4 +340,10 @@ fn a_condition_that_was_true_goes_before_the_report_of_another_boot() {
     };
     assert_eq!(order(false), [true, false], "the condition is false first");
     assert_eq!(order(true), [false, true], "who waits for it finds the annotation");
+    let left = DesiredPhase { value: "new".into(), policy: DesiredScope::Earlier };
+    let writes = decide(&published(), &of_this_boot(false), Some(&left), now());
+    assert!(
+        matches!(writes[..], [Write::Status(_), Write::Metadata(_)]),
+        "also beside an obsolete phase: {writes:?}"
+    );
 }
