@@ -41,7 +41,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 pub use report::Report;
 
-use crate::preflight::{self, CONTAINERD, NODES, Need, PLUGINS, TRACE};
+use crate::build::preflight::{self, CONTAINERD, NODES, Need, PLUGINS, TRACE};
 use cores::Core;
 use statistics::Pairs;
 use workshop::Workshop;

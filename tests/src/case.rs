@@ -4,7 +4,9 @@
 //! plugin `stub-new`); they answer ADD with [`Case::ro`] and [`rn`]. Container `c1`, ifname `eth0`, a real empty netns,
 //! the arguments of a Kubernetes runtime. Policy: `attach` as asked for, nothing else but `both`'s defaults.
 
+pub mod invariants;
 mod journald;
+pub mod oracle;
 mod program;
 
 pub use crate::trials;
@@ -21,12 +23,10 @@ use std::{
 };
 
 use crate::{
-    caller::{Outcome, Plugin},
-    deadline::until,
-    invariants::record_files,
-    netns::Netns,
-    scratch::Scratch,
-    stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
+    case::invariants::record_files,
+    host::{deadline::until, netns::Netns, scratch::Scratch},
+    runtime::caller::{Outcome, Plugin},
+    standin::stub::{Act, Call, Gate, PATIENCE, Reply, Stub, StubDir},
 };
 use anyhow::{Context, Result, ensure};
 use nix::{

@@ -28,9 +28,9 @@ pub use pki::{Authority, Identity};
 pub use programs::Programs;
 pub use worker::{KUBECONFIG, STATIC_PODS, Worker};
 
-use crate::crossfade::CONF_DIR;
-use crate::fabric::{Fabric, Overlay};
-use crate::scratch::Scratch;
+use crate::host::fabric::{Fabric, Overlay};
+use crate::host::scratch::Scratch;
+use crate::install::crossfade::CONF_DIR;
 
 /// Addresses of all pods: both overlays.
 pub const PODS: &str = "10.244.0.0/15";

@@ -1,7 +1,7 @@
 //! One node with a real containerd and two networks of real plugins, `old` and `new`; Crossfade is before them, or is to come.
 //!
 //! [`Setup`] says what is there when a test begins. Everything is in the directories and namespaces of a node of the lab
-//! ([`crate::node`]), so a [`Scene`] is cleaned up when it is dropped: containerd ends, and the node with its pods, daemons,
+//! ([`crate::host::node`]), so a [`Scene`] is cleaned up when it is dropped: containerd ends, and the node with its pods, daemons,
 //! links and files after it. What the machine has of its own, such as a containerd, is neither used nor touched.
 
 mod setup;
@@ -16,12 +16,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::containerd::Containerd;
-use crate::cri::{Cri, Sandbox};
-use crate::crossfade::Crossfade;
-use crate::fabric::{Fabric, Overlay};
-use crate::node::Node;
-use crate::person;
+use crate::host::fabric::{Fabric, Overlay};
+use crate::host::node::Node;
+use crate::install::crossfade::Crossfade;
+use crate::install::person;
+use crate::runtime::containerd::Containerd;
+use crate::runtime::cri::{Cri, Sandbox};
 
 /// The node with everything on it.
 #[derive(Debug)]

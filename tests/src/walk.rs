@@ -24,8 +24,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::deadline::until;
-use crate::{dist, person};
+use crate::host::deadline::until;
+use crate::{build::dist, install::person};
 
 /// The end of a line that no page can have: whether another client changes a Node between a look of `roll` and its act is chance.
 const BY_CHANCE: &str = ": the object was changed meanwhile; decided anew";

@@ -1,4 +1,4 @@
-//! `crossfade-bootstrap` on a node of CRI-O, played by its stand-in ([`lab::crio::daemon`]).
+//! `crossfade-bootstrap` on a node of CRI-O, played by its stand-in ([`lab::runtime::crio::daemon`]).
 
 #[path = "crio/leaving.rs"]
 mod leaving;
@@ -9,15 +9,15 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::build::preflight::{NODES, Need};
 use lab::case::{new_conf, old_conf, stub_new, stub_old};
-use lab::cri::{Cri, Sandbox};
-use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::Fabric;
-use lab::node::{Daemon, Node};
-use lab::person;
-use lab::preflight::{NODES, Need};
-use lab::stub::{Event, Gate, Reply, StubDir};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::Fabric;
+use lab::host::node::{Daemon, Node};
+use lab::install::crossfade::{BIN_DIR, CONF_DIR};
+use lab::install::person;
+use lab::runtime::cri::{Cri, Sandbox};
+use lab::standin::stub::{Event, Gate, Reply, StubDir};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ const CONFIG: &str = "/run/crio.conf";
 const NAME: &str = "oldnet";
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             install_goes_by_crios_configuration_and_refuses_without_the_networks_name,
@@ -83,7 +83,7 @@ impl Lab {
         )?;
         let command = format!("/usr/bin/crio --config={CONFIG} --config-dir=/run/crio.conf.d");
         node.write("/run/systemd/system/crio.service", format!("[Service]\nExecStart={command}\n"))?;
-        node.scratch().install(&lab::dist::crossfade()?, "packaged")?;
+        node.scratch().install(&lab::build::dist::crossfade()?, "packaged")?;
         let socket = node.scratch().join("crio.sock");
         let cri = Cri::new(&socket)?;
         Ok(Lab { stubs, cri, socket, crio: None, fabric })
@@ -111,7 +111,7 @@ impl Lab {
         if let Some(crio) = self.crio.take() {
             crio.kill()?;
         }
-        let mut command = self.node().command(lab::dist::lab_bin("lab-crio")?);
+        let mut command = self.node().command(lab::build::dist::lab_bin("lab-crio")?);
         command.arg("--listen").arg(&self.socket).args([
             "--cni-config-dir",
             CONF_DIR,

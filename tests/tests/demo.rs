@@ -6,10 +6,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStderr, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::build::dist;
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use lab::demo::report::{Forwarding, Leftovers, Report};
 use lab::demo::strategy::{Arrival, Network, Strategy};
-use lab::dist;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 use libtest_mimic::Arguments;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     // One at a time: a demo counts losses, and the last test looks at every process there is.
     arguments.test_threads = Some(1);

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Spec};
-use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::deadline::{LIMIT, until};
-use lab::node::Daemon;
-use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::node::Daemon;
+use lab::install::crossfade::{BIN_DIR, CONF_DIR};
+use lab::install::person;
 use lab::scene::{NODE_JSON, Scene, Setup, end};
-use lab::stub::{Reply, Stub, StubDir};
+use lab::standin::agent::{Agent, Spec};
+use lab::standin::stub::{Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
@@ -34,7 +34,7 @@ const WATCHED: [&str; 7] = [
 const OF_WATCH: &str = "/run/crossfade/status.json";
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             what_is_done_to_pods_is_found_and_mended,
@@ -132,7 +132,7 @@ fn of<'a>(findings: &'a [Value], wanted: &str) -> Result<&'a Value> {
 /// Runs the commands of a finding as a person at a shell of the node does.
 fn mend(scene: &Scene, finding: &Value) -> Result<()> {
     let commands = finding["mend"].as_array().context("mend")?.iter();
-    let bootstrap = lab::dist::bootstrap()?.display().to_string();
+    let bootstrap = lab::build::dist::bootstrap()?.display().to_string();
     for command in commands.filter_map(|mend| mend["command"].as_str()) {
         let line = command.replace("crossfade-bootstrap", &bootstrap);
         let mut line = line.clone();

@@ -5,6 +5,7 @@ use std::fs;
 use std::process::{ExitCode, Output};
 
 use anyhow::{Context, Result, ensure};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
 use lab::demo::board::Board;
 use lab::demo::bootstrap;
 use lab::demo::cluster::{CONF_DIR, Cluster, Pod, PodRequest};
@@ -14,8 +15,7 @@ use lab::demo::plan::{Old, Plan};
 use lab::demo::remains::host_routes;
 use lab::demo::report::Migration;
 use lab::demo::strategy::{Arrival, Phase, Strategy};
-use lab::package;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::install::package;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
@@ -32,7 +32,7 @@ const LEAK_GRACE: u64 = 20;
 const POLICY: &str = "/etc/crossfade/policy.json";
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         vec![
             trial("bridge_loses_nothing", NEEDS, || bridge(&[Phase::New])),
             trial("bridge_by_both_old_loses_nothing", NEEDS, || bridge(&[Phase::BothOld, Phase::New])),
@@ -195,7 +195,7 @@ fn files(cluster: &Cluster) -> Result<Vec<(String, Vec<u8>)>> {
     let node = &cluster.hosts()[0].node;
     let mut files = Vec::new();
     for directory in ["/etc/crossfade", "/run/crossfade", CONF_DIR] {
-        for path in lab::scratch::files(&node.outside(directory))? {
+        for path in lab::host::scratch::files(&node.outside(directory))? {
             let bytes = fs::read(&path)?;
             files.push((path.display().to_string(), bytes));
         }

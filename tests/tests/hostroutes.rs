@@ -8,11 +8,11 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::caller::{Outcome, Plugin};
-use lab::invariants::record_files;
-use lab::netns::{Netns, host_ip};
-use lab::preflight::{NODES, Need, PLUGINS, trial};
-use lab::scratch::Scratch;
+use lab::build::preflight::{NODES, Need, PLUGINS, trial};
+use lab::case::invariants::record_files;
+use lab::host::netns::{Netns, host_ip};
+use lab::host::scratch::Scratch;
+use lab::runtime::caller::{Outcome, Plugin};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ const STANDARD: &str = "/usr/lib/cni";
 type Case = fn() -> Result<()>;
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let cases: [(&str, Case); 7] = [
@@ -53,9 +53,9 @@ impl Node {
         let dir = Scratch::new("hostroutes")?;
         dir.dir("bin")?;
         let shim = dir.join("bin/crossfade");
-        fs::copy(lab::dist::crossfade().context("the shim")?, &shim)?;
-        fs::copy(lab::dist::lab_bin("lab-calico")?, dir.join("bin/calico"))?;
-        let node = Self { shim, bootstrap: lab::dist::bootstrap()?, pod: Netns::new()?, dir };
+        fs::copy(lab::build::dist::crossfade().context("the shim")?, &shim)?;
+        fs::copy(lab::build::dist::lab_bin("lab-calico")?, dir.join("bin/calico"))?;
+        let node = Self { shim, bootstrap: lab::build::dist::bootstrap()?, pod: Netns::new()?, dir };
         let ipam = |third: u8| {
             let ranges = [format!("10.8{third}.0.0/24"), format!("fd00:8{third}::/64")];
             json!({"type": "host-local", "dataDir": node.dir.join("leases"),

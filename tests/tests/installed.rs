@@ -3,19 +3,19 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail, ensure};
-use lab::containerd::Release;
-use lab::cri::Sandbox;
-use lab::crossfade::{BIN_DIR, OURS};
-use lab::deadline::{LIMIT, until};
-use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::{BIN_DIR, OURS};
+use lab::install::person;
+use lab::runtime::containerd::Release;
+use lab::runtime::cri::Sandbox;
 use lab::scene::{Scene, Setup};
-use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
+use lab::standin::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::json;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             running_pods_are_taken_over,
@@ -39,7 +39,7 @@ fn running() -> Result<Scene> {
 
 /// Ends what runs in a sandbox behind the runtime's back, as a reboot does.
 fn end_task(lab: &Scene, id: &str) -> Result<()> {
-    lab::node::run(&mut lab.containerd.ctr(&["tasks", "kill", "--signal", "SIGKILL", id])).map(drop)
+    lab::host::node::run(&mut lab.containerd.ctr(&["tasks", "kill", "--signal", "SIGKILL", id])).map(drop)
 }
 
 /// One pass of the sweep to which everything that is recorded is of an earlier boot.
@@ -48,7 +48,7 @@ fn swept_in_another_boot(lab: &Scene) -> Result<String> {
     std::fs::write(&boot_id, "11111111-2222-4333-8444-555555555555\n")?;
     let script = format!("mount --bind {} /proc/sys/kernel/random/boot_id && exec \"$@\"", boot_id.display());
     let mut command = lab.node().command("unshare");
-    command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::dist::bootstrap()?);
+    command.args(["--mount", "sh", "-c", &script, "another-boot"]).arg(lab::build::dist::bootstrap()?);
     person::run_expecting(
         command.args(["unit", "sweep", "--runtime-endpoint"]).arg(lab.containerd.socket()),
         0,

@@ -7,13 +7,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::{Containerd, Options, Release, Version};
-use lab::cri::Sandbox;
-use lab::deadline::{LIMIT, until};
-use lab::fabric::Fabric;
-use lab::node::Node;
-use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::Fabric;
+use lab::host::node::Node;
+use lab::install::person;
+use lab::runtime::containerd::{Containerd, Options, Release, Version};
+use lab::runtime::cri::Sandbox;
 use lab::scene::{Scene, Setup};
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ const ENV: &str = "/run/crossfade/runtime.env";
 const SECRET: &str = "s3cret-of-a-registry";
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         let mut trials = lab::trials_of![
             NEEDS;
             containerd_reads_our_directory_and_nothing_else_is_different,

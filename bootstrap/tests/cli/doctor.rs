@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::node::{attach_pod, earlier_boot, mode};
 use crate::tree::{OURS, Tree};
-use crate::watch::node;
+use crate::unit::watch::node;
 
 /// A node in shared mode that `boot` has prepared, with a network that is there.
 fn booted() -> Tree {

@@ -160,7 +160,7 @@ fn node_settings_and_units_speak_to_nobody_s_terminal() {
 
 #[test]
 fn reports_of_watch_speak_to_nobody_s_terminal() {
-    let tree = crate::watch::node("private");
+    let tree = crate::unit::watch::node("private");
     let conf = serde_json::json!(format!("/etc/cni/net.d/{HOSTILE}.conflist"));
     tree.policy(&format!(r#""new": {{"conf": [{conf}]}}"#));
     tree.run(&["unit", "watch", "--once"]);

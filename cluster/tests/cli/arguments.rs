@@ -1,6 +1,6 @@
 //! Arguments and files that are wrong.
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 #[test]
 fn a_cni_that_nobody_knows_is_refused() {

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use super::run::{run_in, stderr, stdout};
+use crate::run::{run_in, stderr, stdout};
 
 /// An API server without encryption, which knows its version and has no objects. It hands out the head of each request.
 fn server() -> (String, Receiver<String>) {

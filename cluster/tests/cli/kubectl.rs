@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_kubectl-crossfade");
 

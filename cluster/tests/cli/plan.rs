@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use migration::plan::canon::sha256;
 use serde_json::Value;
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 /// The clusters that have a plan.
 fn planned() -> Vec<PathBuf> {

@@ -1,13 +1,18 @@
 //! `policies check`, `convert` and `diff`, on a small cluster with Calico.
 
+pub(crate) mod conversions;
+pub(crate) mod matrix;
+pub(crate) mod policies_backup;
+pub(crate) mod published;
+
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 
 use serde_json::{Value, json};
 
-use super::conversions::{TARGETS, Target, conversions, policies};
-use super::run::{run_in, stderr, stdout};
+use crate::policies::conversions::{TARGETS, Target, conversions, policies};
+use crate::run::{run_in, stderr, stdout};
 
 const KUBERNETES: &Target = &TARGETS[0];
 

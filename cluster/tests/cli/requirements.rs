@@ -1,6 +1,6 @@
 //! What a migration requires.
 
-use super::run::{fixtures, run_in, stdout};
+use crate::run::{fixtures, run_in, stdout};
 
 #[test]
 fn each_row_says_what_was_seen_and_what_to_do() {

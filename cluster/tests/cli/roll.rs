@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 /// Each row: the words, and a word of what is said. Nothing is asked of a cluster: there is no kubeconfig.
 #[test]

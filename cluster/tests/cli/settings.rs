@@ -1,6 +1,6 @@
 //! `config check`.
 
-use super::run::{run_in, stderr, stdout};
+use crate::run::{run_in, stderr, stdout};
 
 fn checked(settings: &str) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().expect("a directory");

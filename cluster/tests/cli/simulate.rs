@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 /// The migration of a fixture, simulated.
 fn simulated(fixture: &str, more: &[&str]) -> (Option<i32>, Value) {

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::run::{fixtures, run_in, stderr, stdout};
+use crate::run::{fixtures, run_in, stderr, stdout};
 
 const FIX: [&str; 13] = [
     "roll",

@@ -11,9 +11,9 @@ use serde_json::json;
 use super::report::Limit;
 use super::statistics::Pairs;
 use super::{Bench, Turn};
-use crate::containerd::{Containerd, Options};
-use crate::fabric::Fabric;
-use crate::package;
+use crate::host::fabric::Fabric;
+use crate::install::package;
+use crate::runtime::containerd::{Containerd, Options};
 
 /// What tells a later boot that an earlier one was.
 const REMEMBERED: [&str; 2] = ["/run/crossfade/boot.json", "/var/lib/crossfade/boot.json"];

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::scratch;
+use crate::host::scratch;
 
 /// Who a call is for.
 #[derive(Debug, Clone)]

@@ -13,12 +13,12 @@ use anyhow::{Context, Result, anyhow};
 use super::report::Limit;
 use super::statistics::Pairs;
 use super::{Bench, Turn};
-use crate::containerd::{Containerd, Options};
-use crate::cri::Sandbox;
-use crate::crossfade::Crossfade;
-use crate::fabric::{Fabric, Overlay};
-use crate::node::Node;
-use crate::scratch::files;
+use crate::host::fabric::{Fabric, Overlay};
+use crate::host::node::Node;
+use crate::host::scratch::files;
+use crate::install::crossfade::Crossfade;
+use crate::runtime::containerd::{Containerd, Options};
+use crate::runtime::cri::Sandbox;
 
 /// Of the pairs of single calls, a sandbox's are so many times fewer: each is worth fifty calls.
 const FEWER: usize = 10;

@@ -13,7 +13,7 @@ use super::call::Call;
 use super::report::Report;
 use super::statistics::{Summary, micros};
 use super::workshop::Workshop;
-use crate::{packages, scratch};
+use crate::{build::packages, host::scratch};
 
 /// The floor of one verb, measured in the same turns as the verb.
 pub(super) struct Floor {

@@ -13,7 +13,7 @@ use super::Bench;
 use super::call::{Attachment, Call};
 use super::report::Limit;
 use super::single;
-use crate::packages;
+use crate::build::packages;
 
 /// How long strace holds a process at its end, for its peak to be read.
 const HELD: Duration = Duration::from_millis(400);
@@ -78,7 +78,7 @@ pub(super) fn peak_memory_kib(call: &Call) -> Result<f64> {
 
 /// System calls and executions of one run.
 fn system_calls(call: &Call, followed: bool) -> Result<(f64, f64)> {
-    let summary = tempfile::NamedTempFile::new_in(crate::scratch::ROOT).context("strace's summary")?;
+    let summary = tempfile::NamedTempFile::new_in(crate::host::scratch::ROOT).context("strace's summary")?;
     let path = summary.path().to_str().context("a path")?;
     let mut arguments = vec!["-c", "-U", "calls,name", "-o", path];
     if followed {

@@ -13,9 +13,9 @@ use super::Bench;
 use super::operator::{BLOCKED, generate};
 use super::peak::{RunCost, timed};
 use super::report::Limit;
-use crate::deadline::{LIMIT, until};
-use crate::hollow::audited;
+use crate::host::deadline::{LIMIT, until};
 use crate::kubernetes::{Client, ControlPlane, Controllers, MERGE, Operator, Setup, operator};
+use crate::standin::hollow::audited;
 
 /// Where it is reached, in the lab's own network namespace.
 const ADDRESS: std::net::Ipv4Addr = std::net::Ipv4Addr::new(192, 0, 2, 52);
@@ -29,7 +29,13 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     if nodes == 0 {
         return Ok(());
     }
-    crate::node::run(Command::new("ip").args(["address", "add", &format!("{ADDRESS}/32"), "dev", "lo"]))?;
+    crate::host::node::run(Command::new("ip").args([
+        "address",
+        "add",
+        &format!("{ADDRESS}/32"),
+        "dev",
+        "lo",
+    ]))?;
     let setup = Setup {
         address: ADDRESS,
         names: &[],

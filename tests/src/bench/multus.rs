@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
 use super::workshop::{Workshop, plugin_conf};
-use crate::scratch;
+use crate::host::scratch;
 
 /// A binary of Multus, with the networks that it delegates to.
 pub(super) struct Multus {

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, ensure};
 use super::Bench;
 use super::peak::{self, RunCost};
 use super::report::Limit;
-use crate::dist;
-use crate::scratch::Scratch;
+use crate::build::dist;
+use crate::host::scratch::Scratch;
 
 /// The exit status of a check that found something that blocks.
 pub(super) const BLOCKED: i32 = 3;

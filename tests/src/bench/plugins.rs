@@ -11,7 +11,7 @@ use super::cost::Verb;
 use super::floor::Floor;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
-use crate::node;
+use crate::host::node;
 
 /// A network of the standard plugins, with a bridge and leases of its own.
 pub(super) struct Bridge {
@@ -74,7 +74,8 @@ impl Bridge {
         let is_lease = |path: &std::path::PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().parse::<std::net::IpAddr>().is_ok())
         };
-        let mut left: Vec<_> = crate::scratch::files(&self.leases)?.into_iter().filter(is_lease).collect();
+        let mut left: Vec<_> =
+            crate::host::scratch::files(&self.leases)?.into_iter().filter(is_lease).collect();
         let links = node::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
             .context("links of the bridge")?;
         left.extend(links.lines().map(Into::into));

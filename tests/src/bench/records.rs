@@ -12,7 +12,7 @@ use super::footprint;
 use super::statistics::{Pairs, Summary, micros};
 use super::workshop::Installation;
 use super::{Bench, Turn, single};
-use crate::preflight::{TRACE, check};
+use crate::build::preflight::{TRACE, check};
 
 /// How often GC is measured.
 const COLLECTIONS: usize = 5;

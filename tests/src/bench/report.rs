@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::machine::{self, Machine};
 use super::statistics::{Pairs, Ratio, Summary};
 use super::{Options, table};
-use crate::{dist, node};
+use crate::{build::dist, host::node};
 
 /// Format of the saved report.
 const FORMAT: u32 = 1;

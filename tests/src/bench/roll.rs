@@ -12,8 +12,8 @@ use serde_json::json;
 use super::Bench;
 use super::peak::{RunCost, timed};
 use super::report::Limit;
-use crate::hollow::{Cluster, Fleet, audited, unhurried};
 use crate::kubernetes::{Operator, manifest};
+use crate::standin::hollow::{Cluster, Fleet, audited, unhurried};
 
 /// Pods on each node, those of a DaemonSet included.
 const PODS_PER_NODE: u32 = 30;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use super::Bench;
 use super::peak;
 use super::report::Limit;
-use crate::dist;
-use crate::scratch::Scratch;
+use crate::build::dist;
+use crate::host::scratch::Scratch;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.simulated_nodes;

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::Bench;
 use super::report::Limit;
-use crate::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
-use crate::deadline::until;
-use crate::node::Daemon;
+use crate::host::deadline::until;
+use crate::host::node::Daemon;
 use crate::scene::Setup;
+use crate::standin::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
 
 /// How long it is watched, and in a quick run; less than the minute until its first sweep.
 const WINDOW: Duration = Duration::from_secs(50);

@@ -15,9 +15,12 @@ use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
-use crate::scratch::files;
-use crate::stub::{Reply, Stub, StubDir};
-use crate::{dist, isolate, node, packages, scratch};
+use crate::host::scratch::files;
+use crate::standin::stub::{Reply, Stub, StubDir};
+use crate::{
+    build::{dist, packages},
+    host::{isolate, node, scratch},
+};
 
 /// Begins the name of the benchmark's directory on disk.
 const DISK_PREFIX: &str = "bench-state-";

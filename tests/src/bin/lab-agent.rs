@@ -1,4 +1,4 @@
-//! One stand-in CNI agent; see `lab::agent::daemon`.
+//! One stand-in CNI agent; see `lab::standin::agent::daemon`.
 
 use anyhow::Result;
 use clap::Parser;
@@ -12,5 +12,5 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
-    lab::agent::daemon::run(Arguments::parse().node)
+    lab::standin::agent::daemon::run(Arguments::parse().node)
 }

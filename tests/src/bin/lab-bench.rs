@@ -94,7 +94,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     let cli = Cli::parse();
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let report = bench::run(&cli.options())?;
     let path = report.save()?;
     match cli.output {

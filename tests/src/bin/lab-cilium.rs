@@ -17,7 +17,7 @@ use std::{
     process::ExitCode,
 };
 
-use lab::stub::interface;
+use lab::standin::stub::interface;
 use serde_json::{Value, json};
 
 /// How an agent that is down is told of, by ADD and CHECK.

@@ -3,7 +3,7 @@
 //! It gives addresses out of a range and keeps them in a file. Its conf, beside the usual: `range` (a CIDR), `leases` (a
 //! file), `veth` (`true`: also makes a veth pair; otherwise it touches no namespace). What the crate cannot do is part of
 //! the stand-in: no STATUS, no GC, only lower-case container ids, no CNI_ARGS, and an exit status that is the error's code.
-//! `lab::oracle` has the whole list. The crate's logger is not used: it may panic, and writes into the working directory.
+//! `lab::case::oracle` has the whole list. The crate's logger is not used: it may panic, and writes into the working directory.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};

@@ -1,9 +1,9 @@
-//! `lab-crio`: [`lab::crio`] behind a CRI socket, in a node of the lab. See [`lab::crio::daemon`].
+//! `lab-crio`: [`lab::runtime::crio`] behind a CRI socket, in a node of the lab. See [`lab::runtime::crio::daemon`].
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use lab::crio::daemon::{Options, serve};
+use lab::runtime::crio::daemon::{Options, serve};
 
 fn main() -> ExitCode {
     match serve(&Options::parse()) {

@@ -61,7 +61,7 @@ impl Cli {
 fn main() -> Result<ExitCode> {
     // Usage errors and --help need no root.
     let cli = Cli::parse();
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let strategies: &[Strategy] = match cli.strategy {
         Choice::Double => &[Strategy::Double],
         Choice::Bridge => &[Strategy::Bridge],

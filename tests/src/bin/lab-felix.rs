@@ -1,8 +1,8 @@
-//! One stand-in for Calico's agents on a node; see `lab::calico`.
+//! One stand-in for Calico's agents on a node; see `lab::standin::calico`.
 
 use anyhow::Result;
 use clap::Parser;
-use lab::calico::Spec;
+use lab::standin::calico::Spec;
 
 /// Follows a datastore of `lab-calico` and the statuses of its pods, in passes, until stdin ends.
 #[derive(Debug, Parser)]
@@ -16,5 +16,5 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let Arguments { node, spec } = Arguments::parse();
-    lab::calico::daemon::run(spec, node)
+    lab::standin::calico::daemon::run(spec, node)
 }

@@ -13,7 +13,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 fn main() -> Result<()> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if words.is_empty() {
         bail!("usage: lab-isolate PROGRAM [ARGUMENT...]");

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::packages::{self, FetchOutcome};
-use lab::preflight;
+use lab::build::packages::{self, FetchOutcome};
+use lab::build::preflight;
 
 /// Answered "something is missing".
 const MISSING: u8 = 3;

@@ -1,6 +1,6 @@
 //! A scripted stub delegate: records how it was called and answers as `NAME.script` beside it says.
 //!
-//! The script language is `lab::stub`'s. The path from start to answer does nothing that the script does not ask for,
+//! The script language is `lab::standin::stub`'s. The path from start to answer does nothing that the script does not ask for,
 //! since this is also the benchmark's delegate.
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use lab::stub::{Act, Call, Detail, Event, Reply, Script, append, counter, interface};
+use lab::standin::stub::{Act, Call, Detail, Event, Reply, Script, append, counter, interface};
 use nix::sys::signal::{Signal, kill, raise};
 
 fn main() -> ExitCode {

@@ -8,8 +8,8 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::scratch::Scratch;
-use crate::{isolate, node};
+use crate::host::scratch::Scratch;
+use crate::host::{isolate, node};
 
 /// What a machine takes from the machine underneath, beside `/usr`.
 const COPIED: [&str; 5] = ["passwd", "group", "nsswitch.conf", "ld.so.cache", "pam.d"];

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::Machine;
 use super::furniture::Network;
-use crate::kubelet::{self, EVENTS, Event, Node, Pod};
+use crate::standin::kubelet::{self, EVENTS, Event, Node, Pod};
 
 impl Machine {
     /// Everything kubelet did, over all boots.

@@ -14,9 +14,12 @@ use serde_json::{Value, json};
 
 use super::Kit;
 use super::machine::Machine;
-use crate::agent::{Answer, Conf, Spec, UnixHealth, Way};
-use crate::containerd::Release;
-use crate::{image, node, packages};
+use crate::runtime::containerd::Release;
+use crate::standin::agent::{Answer, Conf, Spec, UnixHealth, Way};
+use crate::{
+    build::{image, packages},
+    host::node,
+};
 
 /// Where agents put their confs.
 pub const AGENTS_DIR: &str = "/etc/cni/net.d";

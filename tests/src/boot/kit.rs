@@ -6,8 +6,11 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result};
 
-use crate::scratch::{Scratch, install};
-use crate::{dist, image, node, packages};
+use crate::host::scratch::{Scratch, install};
+use crate::{
+    build::{dist, image, packages},
+    host::node,
+};
 
 /// Layers that machines share; made once in a process.
 #[derive(Debug)]
@@ -83,9 +86,9 @@ impl Kit {
 }
 
 fn import(socket: &Path, archive: &Path) -> Result<()> {
-    let cri = crate::cri::Cri::new(socket)?;
+    let cri = crate::runtime::cri::Cri::new(socket)?;
     let limit = std::time::Duration::from_secs(60);
-    crate::deadline::until("containerd's CRI", limit, || Ok(cri.network_ready().ok()))?;
+    crate::host::deadline::until("containerd's CRI", limit, || Ok(cri.network_ready().ok()))?;
     let mut import = std::process::Command::new(packages::part("ctr")?);
     import.arg("--address").arg(socket).args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
     node::run(&mut import).map(drop)

@@ -12,7 +12,7 @@ use super::disk::Disk;
 use super::journal::Journal;
 use super::nspawn::{self, BootExit, Nspawn};
 use super::{Kit, furniture};
-use crate::{deadline, node};
+use crate::host::{deadline, node};
 
 /// What a change of root needs around it.
 const CHROOT: &str = r#"

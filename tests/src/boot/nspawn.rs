@@ -10,7 +10,10 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{deadline, isolate, packages};
+use crate::{
+    build::packages,
+    host::{deadline, isolate},
+};
 
 /// Tells a machine that boots, or goes down, from one that hangs; either takes half a second.
 pub(super) const LIMIT: Duration = Duration::from_secs(60);
@@ -113,7 +116,7 @@ impl Nspawn {
     pub(super) fn tell(&self, realtime: i32) -> Result<()> {
         // nix has no realtime signals.
         let signal = format!("-RTMIN+{realtime}");
-        crate::node::run(Command::new("kill").arg(signal).arg(self.leader.to_string())).map(drop)
+        crate::host::node::run(Command::new("kill").arg(signal).arg(self.leader.to_string())).map(drop)
     }
 
     /// Waits for its end.

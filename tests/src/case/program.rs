@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::OnceLock};
 use anyhow::{Context, Result};
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::scratch::Scratch;
+use crate::host::scratch::Scratch;
 
 /// The programs under test and of the lab, installed once before any thread is started.
 #[derive(Debug)]
@@ -55,17 +55,17 @@ pub fn main(name: &str, cases: fn() -> Vec<Trial>) -> ExitCode {
 }
 
 fn run(cases: fn() -> Vec<Trial>) -> Result<ExitCode> {
-    crate::isolate::enter()?;
+    crate::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(CASES_AT_ONCE);
     if arguments.list {
         return Ok(libtest_mimic::run(&arguments, cases()).exit_code());
     }
     let installed = Scratch::new("programs")?;
-    let shim = crate::dist::crossfade().context("the shim")?;
+    let shim = crate::build::dist::crossfade().context("the shim")?;
     set_programs(Programs {
         shim: installed.install(&shim, "crossfade")?,
-        stub: installed.install(&crate::dist::lab_bin("lab-stub")?, "lab-stub")?,
+        stub: installed.install(&crate::build::dist::lab_bin("lab-stub")?, "lab-stub")?,
     })?;
     Ok(libtest_mimic::run(&arguments, cases()).exit_code())
 }

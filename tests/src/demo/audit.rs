@@ -12,8 +12,8 @@ use super::report::{Forwarding, Leftovers, Migration, Probes};
 use super::settle::{Pair, Settling};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::CallCounts;
-use crate::fabric::Fabric;
-use crate::node::Node;
+use crate::host::fabric::Fabric;
+use crate::host::node::Node;
 use crate::probe::{Kind, Loss, Mesh, Report};
 
 /// An agent that is silent for so long is dead; agents speak twice a second.

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::cluster::Host;
 use super::strategy::{Arrival, Phase};
-use crate::crossfade::POLICY;
-use crate::package;
+use crate::install::crossfade::POLICY;
+use crate::install::package;
 
 /// Namespace of the pods that a rule of the policy puts on the new network in every phase.
 pub const SCOUTS: &str = "scouts";

@@ -6,11 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::calico::{Datastore, Felix, Spec};
-use crate::dist;
-use crate::fabric::Overlay;
-use crate::node::Node;
-use crate::scratch::{self, Scratch};
+use crate::build::dist;
+use crate::host::fabric::Overlay;
+use crate::host::node::Node;
+use crate::host::scratch::{self, Scratch};
+use crate::standin::calico::{Datastore, Felix, Spec};
 
 /// Begins the name of the node's end of every pod.
 pub const HOST_PREFIX: &str = "cali";

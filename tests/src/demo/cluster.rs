@@ -16,11 +16,11 @@ use super::calico::{Agents, HOST_PREFIX};
 use super::plan::Old;
 use super::strategy::{Arrival, Network, Phase};
 use super::witness::{CallCounts, Witness, WitnessedCall, add_up};
-use crate::containerd::{Containerd, Options};
-use crate::cri::{PortMapping, Protocol, Sandbox};
-use crate::fabric::{Fabric, Overlay};
-use crate::node::{Daemon, Node};
+use crate::host::fabric::{Fabric, Overlay};
+use crate::host::node::{Daemon, Node};
 use crate::probe;
+use crate::runtime::containerd::{Containerd, Options};
+use crate::runtime::cri::{PortMapping, Protocol, Sandbox};
 
 /// Where agents put their confs, and where a runtime looks for its own unless it is told otherwise.
 pub const CONF_DIR: &str = "/etc/cni/net.d";

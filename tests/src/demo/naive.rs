@@ -11,7 +11,7 @@ use super::placement::Lease;
 use super::plan::Old;
 use super::report::Naive;
 use super::strategy::{Arrival, Network, Phase};
-use crate::deadline;
+use crate::host::deadline;
 
 /// Tells a runtime that reads its conf directory from one that does not.
 const NOTICED_WITHIN: Duration = Duration::from_secs(60);

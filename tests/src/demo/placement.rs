@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 
 use super::cluster::{Cluster, Pod};
 use super::strategy::Network;
-use crate::fabric::Overlay;
-use crate::node::Node;
+use crate::host::fabric::Overlay;
+use crate::host::node::Node;
 
 /// The ifname of a pod's second interface.
 const SECOND: &str = "net1";

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::cluster::conf_path;
 use super::strategy::{Network, Phase, Strategy};
-use crate::fabric::Overlay;
+use crate::host::fabric::Overlay;
 
 /// A migration to be made.
 #[derive(Debug, Clone)]

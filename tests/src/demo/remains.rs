@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::placement;
 use super::report::Leftovers;
 use super::strategy::Network;
-use crate::fabric::Overlay;
-use crate::node::Node;
+use crate::host::fabric::Overlay;
+use crate::host::node::Node;
 
 /// What is still on these nodes of two networks.
 ///

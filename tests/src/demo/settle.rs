@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::deadline;
+use crate::host::deadline;
 use crate::probe::Gauge;
 
 /// Tells a mesh that probes from one that hangs.

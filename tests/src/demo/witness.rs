@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::strategy::Network;
-use crate::crossfade::BIN_DIR;
-use crate::fabric::Overlay;
-use crate::node::Node;
-use crate::stub::{Call, CallLog, Reply, Stub, StubDir};
+use crate::host::fabric::Overlay;
+use crate::host::node::Node;
+use crate::install::crossfade::BIN_DIR;
+use crate::standin::stub::{Call, CallLog, Reply, Stub, StubDir};
 
 /// Its type in a conflist.
 const PLUGIN: &str = "lab-witness";

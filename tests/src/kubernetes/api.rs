@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, MERGE};
 use super::manifest;
-use crate::deadline::until;
+use crate::host::deadline::until;
 
 /// Tells a cluster that gets there from one that does not; a busy machine takes ten seconds for a pod.
 pub const WITHIN: Duration = Duration::from_secs(120);

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use super::client::Client;
 use super::pki::{Authority, Identity};
 use super::programs::Programs;
-use crate::deadline::until;
-use crate::scratch::Scratch;
+use crate::host::deadline::until;
+use crate::host::scratch::Scratch;
 
 /// It is up in four seconds on an idle machine.
 const UP_WITHIN: Duration = Duration::from_secs(180);
@@ -179,7 +179,7 @@ impl ControlPlane {
             fs::write(&config, self.kubeconfig(User::Admin)?.to_string()).context("a kubeconfig")?;
         }
         let mut command = Command::new(self.programs.path("kubectl"));
-        command.env_clear().env("HOME", self.scratch.path()).env("PATH", crate::node::PATH);
+        command.env_clear().env("HOME", self.scratch.path()).env("PATH", crate::host::node::PATH);
         // Not by a flag: no flag may stand before a plugin's name.
         command.env("KUBECONFIG", config).args(arguments).stdin(Stdio::null());
         Ok(command)

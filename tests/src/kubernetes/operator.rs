@@ -11,9 +11,9 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use super::{ControlPlane, User};
-use crate::deadline::until;
-use crate::dist;
-use crate::scratch::Scratch;
+use crate::build::dist;
+use crate::host::deadline::until;
+use crate::host::scratch::Scratch;
 
 /// The user's name in the cluster.
 pub const USER: &str = "operator";
@@ -67,7 +67,11 @@ impl Operator {
         write("bindings.json", &bindings())?;
         for file in [dist::workspace().join("deploy/cluster/rbac-operator.yaml"), home.join("bindings.json")]
         {
-            crate::node::run(&mut plane.kubectl(&["apply", "-f", file.to_str().context("a path")?])?)?;
+            crate::host::node::run(&mut plane.kubectl(&[
+                "apply",
+                "-f",
+                file.to_str().context("a path")?,
+            ])?)?;
         }
         write("kubeconfig", &plane.kubeconfig(User::Component(USER))?)?;
         settings["version"] = json!(1);
@@ -133,7 +137,7 @@ impl Operator {
     pub fn command(&self, words: &[&str]) -> Command {
         let plugins = self.program.parent().unwrap_or(Path::new("/"));
         let mut command = self.at_home(&self.kubectl, &[&["crossfade"], words].concat());
-        command.env("PATH", format!("{}:{}", plugins.display(), crate::node::PATH));
+        command.env("PATH", format!("{}:{}", plugins.display(), crate::host::node::PATH));
         command
     }
 
@@ -144,7 +148,7 @@ impl Operator {
 
     fn at_home(&self, program: &Path, words: &[&str]) -> Command {
         let mut command = Command::new(program);
-        command.env_clear().env("PATH", crate::node::PATH).env("HOME", self.home.path());
+        command.env_clear().env("PATH", crate::host::node::PATH).env("HOME", self.home.path());
         command.env("KUBECONFIG", self.home.join("kubeconfig")).env("XDG_STATE_HOME", self.home.path());
         command.env("USER", &self.person.0).env("HOSTNAME", &self.person.1);
         command.args(words).arg("--config").arg(self.home.join("crossfade.yaml")).args(["-o", "json"]);

@@ -42,7 +42,7 @@ impl Programs {
 }
 
 fn minor(apiserver: &Path) -> Result<u32> {
-    let output = crate::node::run(Command::new(apiserver).arg("--version"))?;
+    let output = crate::host::node::run(Command::new(apiserver).arg("--version"))?;
     parse_minor(&output).with_context(|| format!("{} says {output:?} of its version", apiserver.display()))
 }
 

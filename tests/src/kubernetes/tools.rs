@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::image::{self, File};
+use crate::build::image::{self, File};
 
 /// The image's name for runtimes; it is never pulled.
 pub const IMAGE: &str = "localhost/lab/tools:1";
@@ -28,7 +28,7 @@ pub const BUSYBOX: &str = "/usr/bin/busybox";
 pub fn archive() -> Result<Vec<u8>> {
     let mut paths: BTreeSet<String> = [DNSMASQ, BASH, BUSYBOX].map(str::to_owned).into();
     for program in [DNSMASQ, BASH] {
-        let output = crate::node::run(Command::new("ldd").arg(program))
+        let output = crate::host::node::run(Command::new("ldd").arg(program))
             .with_context(|| format!("the libraries of {program}"))?;
         paths.extend(output.split_whitespace().filter(|word| word.starts_with('/')).map(str::to_owned));
     }

@@ -10,10 +10,10 @@ use tempfile::TempDir;
 
 use super::control::{ControlPlane, User};
 use super::{DNS, DOMAIN, PODS};
-use crate::containerd::{Containerd, Options};
-use crate::crossfade::POLICY;
-use crate::node::{Daemon, Node};
-use crate::{isolate, package};
+use crate::host::node::{Daemon, Node};
+use crate::install::crossfade::POLICY;
+use crate::runtime::containerd::{Containerd, Options};
+use crate::{host::isolate, install::package};
 
 /// kubelet's own files, as the node sees them.
 const KUBELET: &str = "/etc/kubernetes";

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::ledger::{Heard, Ledger, Life, Shared};
 use super::speech::{Action, Order};
-use crate::dist;
+use crate::build::dist;
 
 /// One agent. Dropping it kills it.
 #[derive(Debug)]

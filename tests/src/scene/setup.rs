@@ -7,10 +7,10 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::Scene;
-use crate::containerd::{Containerd, Options};
-use crate::crossfade::{BIN_DIR, Crossfade};
-use crate::fabric::Fabric;
-use crate::{dist, scratch};
+use crate::host::fabric::Fabric;
+use crate::install::crossfade::{BIN_DIR, Crossfade};
+use crate::runtime::containerd::{Containerd, Options};
+use crate::{build::dist, host::scratch};
 
 /// Where a package has the plugin, as the node sees it.
 pub const PACKAGED: &str = "/usr/libexec/crossfade/crossfade";

@@ -10,8 +10,8 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::Scene;
-use crate::deadline::until;
-use crate::node::Daemon;
+use crate::host::deadline::until;
+use crate::host::node::Daemon;
 
 /// Tells a `watch` that reports from one that hangs.
 const REPORTS_WITHIN: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::{Machine, furniture};
-use lab::dist;
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::dist;
+use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
 use libtest_mimic::Trial;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 
@@ -104,7 +104,7 @@ fn clone() -> Result<()> {
     machine.boot()?;
     ensure_held(&mut machine)?;
     ensure!(boot_kind(&machine)? == "clone", "{}", boot_kind(&machine)?);
-    let aside = lab::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
+    let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
     ensure!(!aside.is_empty(), "the original's records are not set aside");
     machine.open_gate(Network::New)?;
     machine.until_pods(4)?;
@@ -127,7 +127,7 @@ fn stranger() -> Result<()> {
             "{conf_dir}: {:?}",
             machine.list(furniture::AGENTS_DIR)?
         );
-        let aside = lab::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
+        let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
         ensure!(aside.is_empty() == stays, "{conf_dir}: {aside:?}");
         machine.open_gate(Network::New)?;
         machine.until_pods(2)?;

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::packages;
-use lab::preflight::trial;
+use lab::build::packages;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::{NEEDS, ensure_only};

@@ -21,15 +21,15 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::kubelet::Event;
-use lab::preflight::{BOOT, CONTAINERD, Need};
+use lab::build::preflight::{BOOT, CONTAINERD, Need};
+use lab::standin::kubelet::Event;
 use serde_json::{Value, json};
 
 /// What a machine that boots needs.
 pub(crate) const NEEDS: &[&[Need]] = &[CONTAINERD, BOOT];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         let trials = [
             units::trials(),
             harness::trials(),

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::{NEEDS, private};

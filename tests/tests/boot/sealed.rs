@@ -5,8 +5,8 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::cri::Cri;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::runtime::cri::Cri;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn used() -> Result<()> {
     ensure!(status == Some(0) && text["changes"].as_array().is_some_and(Vec::is_empty), "{text}");
     machine.halt()?;
     ensure!(machine.read("/etc/machine-id")?.is_empty());
-    ensure!(lab::scratch::files(&machine.disk("/var/lib/crossfade"))?.is_empty(), "state is left");
+    ensure!(lab::host::scratch::files(&machine.disk("/var/lib/crossfade"))?.is_empty(), "state is left");
 
     // A node of this image: the lab's API server does not know it, and its agents write their confs themselves.
     fs::remove_dir_all(machine.disk("/var/lib/lab-api"))?;

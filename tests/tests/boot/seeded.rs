@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 

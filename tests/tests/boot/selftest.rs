@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
@@ -91,7 +91,7 @@ fn chroot() -> Result<()> {
         "{skipped:#?}"
     );
     // systemd-analyze notes there when it read units.
-    let mut left = lab::scratch::files(&machine.disk("/run"))?;
+    let mut left = lab::host::scratch::files(&machine.disk("/run"))?;
     left.retain(|file| !file.starts_with(machine.disk("/run/systemd")));
     ensure!(left.is_empty(), "it left something below /run: {left:?}");
     Ok(())

@@ -6,9 +6,9 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Kit;
-use lab::dist::workspace;
-use lab::preflight::{UNITS, trial};
-use lab::scratch::Scratch;
+use lab::build::dist::workspace;
+use lab::build::preflight::{UNITS, trial};
+use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 
 /// Where our own units are, below a root.
@@ -145,7 +145,7 @@ const EXPLAINED: [&str; 18] = [
 fn reasons() -> Result<()> {
     let root = workspace().join("systemd").join(UNITS_DIR);
     let mut held = 0;
-    for file in lab::scratch::files(&root)? {
+    for file in lab::host::scratch::files(&root)? {
         let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let (mut before, mut explained) = ("", false);
         for line in text.lines() {
@@ -175,7 +175,7 @@ fn presets() -> Result<()> {
     let output = systemctl.output().context("running systemctl")?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut links: Vec<String> = Vec::new();
-    for link in lab::scratch::files(&tree.join("etc/systemd/system"))? {
+    for link in lab::host::scratch::files(&tree.join("etc/systemd/system"))? {
         links.push(link.strip_prefix(tree.path())?.display().to_string());
     }
     links.sort();

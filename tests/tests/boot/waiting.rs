@@ -2,10 +2,10 @@
 //! has systemd run `watch`.
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Answer, HttpHealth, Spec};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::standin::agent::{Answer, HttpHealth, Spec};
 use libtest_mimic::Trial;
 use serde_json::json;
 

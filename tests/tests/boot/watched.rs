@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::kubelet::Event;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::standin::kubelet::Event;
 use libtest_mimic::Trial;
 use serde_json::json;
 

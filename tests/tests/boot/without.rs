@@ -6,8 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::dist;
-use lab::preflight::trial;
+use lab::build::dist;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::{Context, Result, ensure};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::node::{answer, put, same, targets};

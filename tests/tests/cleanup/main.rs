@@ -11,7 +11,7 @@ mod removed;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{LEAVINGS, NODES, Need, PLUGINS, TRACE};
+use lab::build::preflight::{LEAVINGS, NODES, Need, PLUGINS, TRACE};
 use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, LEAVINGS];
@@ -21,7 +21,7 @@ const PORTS: &[&[Need]] = &[NODES, PLUGINS, LEAVINGS];
 const STRACE: &[&[Need]] = &[NODES, LEAVINGS, TRACE];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     // The files of a CNI have one place each.
     arguments.test_threads = Some(1);

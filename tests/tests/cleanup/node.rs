@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use lab::netns::{Netns, run};
-use lab::scratch::Scratch;
+use lab::host::netns::{Netns, run};
+use lab::host::scratch::Scratch;
 use serde_json::Value;
 
 /// A node.
@@ -22,7 +22,7 @@ impl Node {
         let dir = Scratch::new("cleanup")?;
         dir.dir("net.d")?;
         dir.dir("bin")?;
-        let node = Self { netns: Netns::new()?, bootstrap: lab::dist::bootstrap()?, dir };
+        let node = Self { netns: Netns::new()?, bootstrap: lab::build::dist::bootstrap()?, dir };
         node.netns.ip("link set lo up")?;
         node.netns.ip("link add eth0 type veth peer name outside")?;
         node.netns.ip("address add 192.0.2.10/24 dev eth0")?;

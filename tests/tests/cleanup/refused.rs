@@ -4,8 +4,8 @@ use std::fs;
 use std::process::{Child, Command};
 
 use anyhow::{Context, Result, ensure};
-use lab::netns::Netns;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::host::netns::Netns;
 use libtest_mimic::Trial;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
@@ -77,7 +77,7 @@ fn while_the_agent_runs() -> Result<()> {
         let mut command = Command::new("nsenter");
         command.arg(&inside).args(before).arg(program).arg("600");
         let process = command.spawn().map(Process).with_context(|| program.display().to_string())?;
-        lab::deadline::until("its name", std::time::Duration::from_secs(30), || {
+        lab::host::deadline::until("its name", std::time::Duration::from_secs(30), || {
             let name = fs::read_to_string(format!("/proc/{}/comm", process.0.id()))?;
             Ok(program.ends_with(name.trim_end()).then_some(()))
         })?;

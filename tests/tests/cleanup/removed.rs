@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use lab::netns::Netns;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::host::netns::Netns;
 use libtest_mimic::Trial;
 use nix::mount::umount;
 use serde_json::{Value, json};
@@ -282,7 +282,7 @@ fn ports() -> Result<()> {
         });
         let mut plugin = Command::new("nsenter")
             .arg(format!("--net={}", node.netns.path().display()))
-            .arg(lab::packages::plugin("portmap")?)
+            .arg(lab::build::packages::plugin("portmap")?)
             .envs([
                 ("CNI_COMMAND", "ADD"),
                 ("CNI_CONTAINERID", id),

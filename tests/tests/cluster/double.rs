@@ -1,7 +1,7 @@
 //! A migration in three passes, over nodes that are not known to forward between both networks, turned back to `old` from the end of a pass.
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use serde_json::{Value, json};

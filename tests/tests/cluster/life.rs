@@ -1,7 +1,7 @@
 //! How pods come and go: controllers, evictions, deletions of every kind.
 
 use anyhow::{Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, pod_path};
 use lab::kubernetes::manifest;
 use serde_json::json;
@@ -45,7 +45,7 @@ pub(crate) fn evictions_wait_for_the_budget_and_move_every_pod() -> Result<()> {
         for node in NODES {
             let drain =
                 ["drain", node, "--ignore-daemonsets", "--pod-selector", "app=web", "--timeout", "120s"];
-            lab::node::run(&mut cluster.plane.kubectl(&drain)?)?;
+            lab::host::node::run(&mut cluster.plane.kubectl(&drain)?)?;
             super::world::flip(&api, node, "new")?;
             api.cordon(node, false)?;
         }

@@ -1,11 +1,11 @@
 //! A run in which everything goes away once: the API server, the operator's laptop, a node for a reboot, and a node for good.
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
-use lab::hollow::audited;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path};
 use lab::kubernetes::operator::Running;
 use lab::kubernetes::{Api, Cluster, Operator, Worker};
+use lab::standin::hollow::audited;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 

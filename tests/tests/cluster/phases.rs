@@ -43,7 +43,9 @@ pub(crate) fn a_phase_that_is_not_allowed_is_an_event_and_nothing_else() -> Resu
     let api = cluster.api()?;
     api.annotate("n2", "crossfade/desired", json!("elsewhere"))?;
     let refused = "/api/v1/namespaces/default/events?fieldSelector=involvedObject.name=n2,reason=FlipRefused";
-    lab::deadline::until("an event about it", WITHIN, || Ok((!api.list(refused)?.is_empty()).then_some(())))?;
+    lab::host::deadline::until("an event about it", WITHIN, || {
+        Ok((!api.list(refused)?.is_empty()).then_some(()))
+    })?;
     let node = api.get(&node_path("n2"))?;
     ensure!(node["metadata"]["labels"]["crossfade/phase"] == "old", "{}", node["metadata"]);
     api.annotate("n2", "crossfade/desired", Value::Null)

@@ -1,7 +1,7 @@
 //! A node that joins late: what it registers with, when it is Ready, which network its first pods get, and what is left when it goes.
 
 use anyhow::{Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, node_path, pod_path};
 use lab::kubernetes::manifest;
 use serde_json::{Value, json};

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
+use lab::install::package;
 use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, MERGE, STATIC_PODS, Worker, manifest};
-use lab::package;
 use serde_json::{Value, json};
 
 use super::world::{NODES, cluster, flip, in_namespace, network_of, run_on, until_ready};

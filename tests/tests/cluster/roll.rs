@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, Cluster, Operator};
 use nix::sys::signal::{Signal, kill};

@@ -1,7 +1,7 @@
 //! Services, host ports, names and probes, with pods of either network behind them and before them.
 
 use anyhow::{Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::WITHIN;
 use lab::kubernetes::manifest;
 use serde_json::json;

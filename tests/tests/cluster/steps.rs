@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, Cluster, MERGE, Operator, manifest};
 use serde_json::{Value, json};

@@ -3,11 +3,11 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
-use lab::fabric::Overlay;
+use lab::host::deadline::until;
+use lab::host::fabric::Overlay;
+use lab::host::node::Node;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
 use lab::kubernetes::{Api, Cluster, Worker, conf_path, manifest, tools};
-use lab::node::Node;
 use serde_json::{Value, json};
 
 use super::steps::DNS;
@@ -110,7 +110,7 @@ pub(crate) fn in_namespace(api: &Api, name: &str, case: impl FnOnce(&str) -> Res
 /// What a program in a pod says; `kubectl exec`, as a person would.
 pub(crate) fn exec(cluster: &Cluster, namespace: &str, pod: &str, words: &[&str]) -> Result<String> {
     let line = [&["exec", "--namespace", namespace, pod, "--"], words].concat();
-    lab::node::run(&mut cluster.plane.kubectl(&line)?)
+    lab::host::node::run(&mut cluster.plane.kubectl(&line)?)
 }
 
 /// Holds when a server answers with its name, asked by a pod at `host:port`, within the time that kube-proxy needs for a change.

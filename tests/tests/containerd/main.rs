@@ -7,18 +7,18 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::containerd::{Containerd, Options};
-use lab::cri::{Sandbox, Status};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::{Fabric, Overlay};
-use lab::node::Node;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::{Fabric, Overlay};
+use lab::host::node::Node;
+use lab::runtime::containerd::{Containerd, Options};
+use lab::runtime::cri::{Sandbox, Status};
 use lab::scene::Setup;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             sandboxes_live_on_the_overlay,

@@ -5,15 +5,15 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::containerd::{Containerd, Options};
-use lab::cri::{Cri, Sandbox};
-use lab::crossfade::{BIN_DIR, Crossfade};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::Overlay;
-use lab::node::Node;
-use lab::person;
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::Overlay;
+use lab::host::node::Node;
+use lab::install::crossfade::{BIN_DIR, Crossfade};
+use lab::install::person;
+use lab::runtime::containerd::{Containerd, Options};
+use lab::runtime::cri::{Cri, Sandbox};
 use lab::scene::{Scene, Setup};
-use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
+use lab::standin::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 use crate::{Pod, run};

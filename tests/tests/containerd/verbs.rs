@@ -1,12 +1,12 @@
 //! The verbs of CNI 1.1.0 as a real containerd calls them: STATUS, and no GC.
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::Release;
-use lab::crossfade::{BIN_DIR, OURS};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::Overlay;
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::Overlay;
+use lab::install::crossfade::{BIN_DIR, OURS};
+use lab::runtime::containerd::Release;
 use lab::scene::{Scene, Setup};
-use lab::stub::{CallLog, Reply, Stub, StubDir};
+use lab::standin::stub::{CallLog, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 /// The first that asks STATUS. *Source*: its go.mod has go-cni 1.1.11, whose change 642f1ce is "Support CNI STATUS Verb".

@@ -2,52 +2,17 @@
 //!
 //! Each file is a topic; the names of its tests are the clauses of the contract.
 
-mod agent;
-mod check;
-mod choice;
-mod company;
-mod concurrency;
-mod crio;
-mod daemons;
-mod damaged;
-mod del;
-mod del_errors;
-mod delegate_input;
-mod delegates;
-mod ending;
-mod environment;
-mod filled;
-mod formats;
-mod full_disk;
-mod gc;
-mod gc_forwarding;
-mod gone;
-mod inventory;
-mod journal;
-mod killed;
-mod late;
-mod limits;
-mod modes;
-mod mounts;
-mod namespaces;
-mod policy;
-mod readiness;
-mod results;
-mod retired;
-mod rollback;
-mod standard;
-mod standins;
-mod status;
-mod streams;
-mod trust;
-mod unfinished;
-mod versions;
+mod attach;
+mod detach;
+mod input;
+mod state;
+mod trouble;
 
 use std::process::ExitCode;
 
 use lab::{
     case::{self, trials},
-    netns,
+    host::netns,
 };
 use libtest_mimic::Trial;
 
@@ -57,44 +22,44 @@ fn main() -> ExitCode {
 
 fn all_trials() -> Vec<Trial> {
     let files = [
-        check::trials(),
-        company::trials(),
-        choice::trials(),
-        concurrency::trials(),
-        killed::trials(),
-        crio::trials(),
-        daemons::trials(),
-        damaged::trials(),
-        del::trials(),
-        del_errors::trials(),
-        delegates::trials(),
-        ending::trials(),
-        environment::trials(),
-        delegate_input::trials(),
-        filled::trials(),
-        formats::trials(),
-        full_disk::trials(),
-        gc::trials(),
-        gc_forwarding::trials(),
-        gone::trials(),
-        inventory::trials(),
-        journal::trials(),
-        late::trials(),
-        limits::trials(),
-        modes::trials(),
-        namespaces::trials(),
-        policy::trials(),
-        readiness::trials(),
-        results::trials(),
-        retired::trials(),
-        rollback::trials(),
-        standard::trials(),
-        standins::trials(),
-        status::trials(),
-        streams::trials(),
-        trust::trials(),
-        unfinished::trials(),
-        versions::trials(),
+        state::check::trials(),
+        detach::company::trials(),
+        attach::choice::trials(),
+        trouble::concurrency::trials(),
+        trouble::killed::trials(),
+        input::crio::trials(),
+        trouble::daemons::trials(),
+        trouble::damaged::trials(),
+        detach::del::trials(),
+        detach::del_errors::trials(),
+        attach::delegates::trials(),
+        attach::ending::trials(),
+        input::environment::trials(),
+        input::delegate_input::trials(),
+        trouble::filled::trials(),
+        input::formats::trials(),
+        trouble::full_disk::trials(),
+        detach::gc::trials(),
+        detach::gc_forwarding::trials(),
+        detach::gone::trials(),
+        input::inventory::trials(),
+        state::journal::trials(),
+        detach::late::trials(),
+        input::limits::trials(),
+        attach::modes::trials(),
+        attach::namespaces::trials(),
+        attach::policy::trials(),
+        state::readiness::trials(),
+        attach::results::trials(),
+        detach::retired::trials(),
+        attach::rollback::trials(),
+        attach::standard::trials(),
+        attach::standins::trials(),
+        state::status::trials(),
+        input::streams::trials(),
+        input::trust::trials(),
+        trouble::unfinished::trials(),
+        input::versions::trials(),
     ];
     files.into_iter().flatten().collect()
 }

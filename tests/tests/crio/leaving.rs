@@ -3,8 +3,8 @@
 use std::fs;
 
 use anyhow::{Result, bail, ensure};
-use lab::crossfade::CONF_DIR;
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::CONF_DIR;
 use serde_json::{Value, json};
 
 use crate::{CONFIG, Lab, PLUGINS};
@@ -106,7 +106,7 @@ impl Lab {
         let Some(crio) = self.crio.take() else { bail!("CRI-O does not run") };
         self.stubs.log().clear()?;
         crio.kill()?;
-        let mut command = self.node().command(lab::dist::lab_bin("lab-crio")?);
+        let mut command = self.node().command(lab::build::dist::lab_bin("lab-crio")?);
         command.arg("--listen").arg(&self.socket).args(["--cni-config-dir", CONF_DIR]);
         command.args(["--cni-plugin-dir", PLUGINS, "--cni-default-network", name]);
         self.crio = Some(self.node().background("crio", &command)?);

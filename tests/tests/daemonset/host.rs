@@ -5,10 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::cri::Cri;
-use lab::daemonset::{Kubelet, manifest};
-use lab::deadline::{LIMIT, until};
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::daemonset::{Kubelet, manifest};
+use lab::runtime::cri::Cri;
 use libtest_mimic::Trial;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ fn host() -> Result<()> {
 fn interlock(machine: &Machine, kubelet: &Kubelet<'_>) -> Result<()> {
     let mut pod = kubelet.pod(&manifest::daemonset("pod.yaml")?, &settings("old")?)?;
     pod.start_containers()?;
-    let says = |words: &str, pod: &lab::daemonset::Pod<'_>| -> Result<()> {
+    let says = |words: &str, pod: &lab::install::daemonset::Pod<'_>| -> Result<()> {
         until(words, LIMIT, || Ok(pod.log("watch")?.contains(words).then_some(())))
             .with_context(|| pod.logs())
     };

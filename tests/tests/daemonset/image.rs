@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use lab::dist;
-use lab::preflight::trial;
-use lab::scratch::Scratch;
+use lab::build::dist;
+use lab::build::preflight::trial;
+use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 
 /// The name that the archive gives it, but for the version.

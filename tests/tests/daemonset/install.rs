@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, ensure};
-use lab::cri::Sandbox;
-use lab::crossfade::OURS;
-use lab::daemonset::{Pod, manifest};
-use lab::deadline::{LIMIT, until};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::OURS;
+use lab::install::daemonset::{Pod, manifest};
+use lab::runtime::cri::Sandbox;
 use libtest_mimic::Trial;
 
 use crate::running::{PLUGIN, Running, settings};

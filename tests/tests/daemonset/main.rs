@@ -14,12 +14,12 @@ mod settings;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 
 /// What a node with pods needs.
 pub(crate) const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         let trials = [
             manifests::trials(),
             image::trials(),

@@ -5,9 +5,9 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::daemonset::manifest;
-use lab::preflight::trial;
-use lab::scratch::Scratch;
+use lab::build::preflight::trial;
+use lab::host::scratch::Scratch;
+use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
 
 use crate::image;
@@ -104,7 +104,7 @@ fn example() -> Result<()> {
         fs::write(settings.join(name), text)?;
     }
     let checked = |arguments: &mut dyn FnMut(&mut Command)| -> Result<()> {
-        let mut command = Command::new(lab::dist::bootstrap()?);
+        let mut command = Command::new(lab::build::dist::bootstrap()?);
         arguments(&mut command);
         let output = command.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -182,7 +182,7 @@ fn mounts() -> Result<()> {
 
 /// docs/daemonset.md is where people look before they give rights away.
 fn rights_are_documented() -> Result<()> {
-    let page = fs::read_to_string(lab::dist::workspace().join("docs/daemonset.md"))?;
+    let page = fs::read_to_string(lab::build::dist::workspace().join("docs/daemonset.md"))?;
     for file in DAEMONSETS {
         let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;
         for container in spec.init_containers.iter().flatten().chain(&spec.containers) {

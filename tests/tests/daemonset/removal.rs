@@ -3,9 +3,9 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::daemonset::manifest;
-use lab::deadline::{LIMIT, until};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::host::deadline::{LIMIT, until};
+use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;

@@ -3,8 +3,8 @@
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::PodSpec;
-use lab::daemonset::manifest;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::install::daemonset::manifest;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;

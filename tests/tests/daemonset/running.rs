@@ -5,9 +5,9 @@ use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, CONF_DIR, OURS};
-use lab::daemonset::{Kubelet, manifest};
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::{BIN_DIR, CONF_DIR, OURS};
+use lab::install::daemonset::{Kubelet, manifest};
 use lab::scene::{Scene, Setup};
 use serde_json::json;
 
@@ -59,7 +59,7 @@ impl Running {
     }
 
     pub(crate) fn import(&self, archive: &Path, name: &str) -> Result<()> {
-        lab::node::run(self.containerd.ctr(&["images", "import"]).arg(archive))?;
+        lab::host::node::run(self.containerd.ctr(&["images", "import"]).arg(archive))?;
         until(&format!("image {name}"), LIMIT, || Ok(self.cri().has_image(name)?.then_some(())))
     }
 

@@ -3,10 +3,10 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::agent::{Agent, Answer, HttpHealth, Spec};
-use lab::daemonset::manifest;
-use lab::deadline::{LIMIT, until};
-use lab::preflight::trial;
+use lab::build::preflight::trial;
+use lab::host::deadline::{LIMIT, until};
+use lab::install::daemonset::manifest;
+use lab::standin::agent::{Agent, Answer, HttpHealth, Spec};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

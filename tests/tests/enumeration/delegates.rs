@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, path::PathBuf};
 
-use lab::stub::{Act, Reply, Stub};
+use lab::standin::stub::{Act, Reply, Stub};
 use serde_json::json;
 
 use crate::miniature::STALE;

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result};
-use lab::{invariants::host_routes, netns::Netns};
+use lab::{case::invariants::host_routes, host::netns::Netns};
 
 use crate::delegates::{NEW, OLD};
 

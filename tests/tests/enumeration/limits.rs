@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::invariants::CallExit;
+use lab::case::invariants::CallExit;
 use nix::{
     libc::SIGKILL,
     mount::{MntFlags, MsFlags, mount, umount2},
@@ -41,7 +41,7 @@ fn play_under(situation: Situation, wrapper: &[String], killed: bool) -> Result<
     let outcome = miniature.run(situation.verb.as_str(), POD, &wrapper, true)?;
     let ended = CallExit::from(outcome.status);
     if !(killed && matches!(ended, CallExit::Signalled(SIGKILL))) {
-        miniature.take(lab::invariants::answer(situation.verb.as_str(), ended, &outcome.stdout));
+        miniature.take(lab::case::invariants::answer(situation.verb.as_str(), ended, &outcome.stdout));
     }
     go_on(&mut miniature, situation, Runtime::Dels, &outcome, None)?;
     ensure!(
@@ -195,7 +195,8 @@ impl Limit {
     fn group(controller: &str, limits: &[(&str, &str)]) -> Result<Self> {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let parent = hierarchy(controller)?.join(lab::isolate::cgroup_parent()?.trim_start_matches('/'));
+        let parent =
+            hierarchy(controller)?.join(lab::host::isolate::cgroup_parent()?.trim_start_matches('/'));
         let path = parent.join(format!("{controller}{number}"));
         fs::create_dir_all(&path).with_context(|| format!("make cgroup {}", path.display()))?;
         let mut written = 0;

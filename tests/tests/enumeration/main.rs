@@ -24,7 +24,7 @@ mod trace;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use lab::preflight::{Ability, NODES, Need, TRACE, trial};
+use lab::build::preflight::{Ability, NODES, Need, TRACE, trial};
 use libtest_mimic::{Arguments, Trial};
 use miniature::{Programs, set_programs};
 
@@ -33,16 +33,16 @@ type Case = fn() -> Result<()>;
 const NEEDS: &[&[Need]] = &[NODES, TRACE, &[Need::Kernel(Ability::Cgroups)]];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     // One after the other: each plays its points on all cores.
     arguments.test_threads = Some(1);
-    let directory = lab::scratch::Scratch::new("programs")?;
+    let directory = lab::host::scratch::Scratch::new("programs")?;
     if !arguments.list {
         set_programs(Programs {
-            shim: directory.install(&lab::dist::crossfade().context("the shim")?, "crossfade")?,
-            bootstrap: directory.install(&lab::dist::bootstrap()?, "crossfade-bootstrap")?,
-            stub: directory.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?,
+            shim: directory.install(&lab::build::dist::crossfade().context("the shim")?, "crossfade")?,
+            bootstrap: directory.install(&lab::build::dist::bootstrap()?, "crossfade-bootstrap")?,
+            stub: directory.install(&lab::build::dist::lab_bin("lab-stub")?, "lab-stub")?,
         });
     }
     if let Some(point) = std::env::var("CROSSFADE_POINT").ok().filter(|point| !point.is_empty()) {

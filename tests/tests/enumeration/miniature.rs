@@ -20,11 +20,10 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    caller::{Outcome, Plugin},
-    invariants::{self, CallExit, ExpectedAdd, Tree},
-    netns::Netns,
-    scratch::Scratch,
-    stub::{Reply, StubDir},
+    case::invariants::{self, CallExit, ExpectedAdd, Tree},
+    host::{netns::Netns, scratch::Scratch},
+    runtime::caller::{Outcome, Plugin},
+    standin::stub::{Reply, StubDir},
 };
 use serde_json::{Value, json};
 

@@ -4,9 +4,9 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    caller::Outcome,
-    invariants::CallExit,
-    stub::{Act, Gate, Reply},
+    case::invariants::CallExit,
+    runtime::caller::Outcome,
+    standin::stub::{Act, Gate, Reply},
 };
 use nix::libc::{SIGABRT, SIGKILL};
 
@@ -135,7 +135,7 @@ fn judge_end(miniature: &mut Miniature, point: &Point, outcome: &Outcome, begun:
     };
     if !fine {
         let verb = point.situation.verb.as_str();
-        miniature.take(lab::invariants::answer(verb, ended, &outcome.stdout));
+        miniature.take(lab::case::invariants::answer(verb, ended, &outcome.stdout));
     }
 }
 

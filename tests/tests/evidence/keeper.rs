@@ -3,11 +3,11 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Answer, GrpcHealth, HttpHealth, Spec, UnixHealth};
-use lab::crossfade::{OURS, POLICY};
-use lab::deadline::{LIMIT, until};
-use lab::person;
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::{OURS, POLICY};
+use lab::install::person;
 use lab::scene::{Scene, Setup};
+use lab::standin::agent::{Agent, Answer, GrpcHealth, HttpHealth, Spec, UnixHealth};
 use serde_json::{Value, json};
 
 use crate::bootstrap;

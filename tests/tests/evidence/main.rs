@@ -7,14 +7,14 @@ mod profiles;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::node::Node;
-use lab::person;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::host::node::Node;
+use lab::install::person;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         let mut trials = lab::trials_of![
             &[NODES];
             profiles::an_add_after_a_reboot_waits_for_the_evidence_of_its_profile,

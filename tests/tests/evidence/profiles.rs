@@ -9,12 +9,12 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use lab::case::stub_new;
-use lab::crossfade::{BIN_DIR, CONF_DIR, OURS, POLICY};
-use lab::fabric::Fabric;
-use lab::node::Node;
+use lab::host::fabric::Fabric;
+use lab::host::node::Node;
+use lab::host::scratch::files;
+use lab::install::crossfade::{BIN_DIR, CONF_DIR, OURS, POLICY};
 use lab::scene::PACKAGED;
-use lab::scratch::files;
-use lab::stub::StubDir;
+use lab::standin::stub::StubDir;
 use serde_json::{Value, json};
 
 use crate::bootstrap;
@@ -23,7 +23,7 @@ use crate::bootstrap;
 const DO_NOT_WAIT: [&str; 3] = ["azure", "kindnet", "multus"];
 
 pub(crate) fn an_add_after_a_reboot_waits_for_the_evidence_of_its_profile() -> Result<()> {
-    let dir = lab::dist::workspace().join("types/profiles");
+    let dir = lab::build::dist::workspace().join("types/profiles");
     let mut at_once = Vec::new();
     for file in fs::read_dir(&dir)? {
         let profile: Value = serde_json::from_slice(&fs::read(file?.path())?)?;
@@ -79,7 +79,7 @@ impl Rebooted {
     fn before_boot(profile: &Value) -> Result<Rebooted> {
         let fabric = Fabric::new(1)?;
         let node = fabric.node(1);
-        lab::scratch::install(&lab::dist::crossfade()?, &node.outside(PACKAGED))?;
+        lab::host::scratch::install(&lab::build::dist::crossfade()?, &node.outside(PACKAGED))?;
         let stubs = StubDir::on(node, BIN_DIR)?;
         stubs.write("spy", &stub_new())?;
         let conf = format!("{CONF_DIR}/10-old.conflist");

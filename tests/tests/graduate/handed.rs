@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use lab::cri::Sandbox;
-use lab::node::Daemon;
+use lab::host::node::Daemon;
+use lab::runtime::cri::Sandbox;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ impl Pings {
     /// Ends, and says how many were sent and how many came back.
     fn counted(mut self) -> Result<(u32, u32)> {
         self.0.signal(Signal::SIGINT)?;
-        self.0.wait(lab::deadline::LIMIT)?;
+        self.0.wait(lab::host::deadline::LIMIT)?;
         let text = fs::read_to_string(self.0.log())?;
         let line = text.lines().find(|line| line.contains("packets transmitted")).context(text.clone())?;
         let numbers: Vec<u32> = line.split(' ').filter_map(|word| word.parse().ok()).collect();

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::crossfade::OURS;
+use lab::install::crossfade::OURS;
 use lab::scene::NODE_JSON;
 
 use crate::node::{ASIDE, Node};
@@ -20,7 +20,7 @@ const FEWEST: usize = 15;
 /// Runs it until this durable write, and says whether it ended by itself.
 fn killed(node: &Node, step: usize) -> Result<bool> {
     let inject = format!("inject=fdatasync,fsync:signal=SIGKILL:when={step}");
-    let program = lab::dist::bootstrap()?;
+    let program = lab::build::dist::bootstrap()?;
     let mut command = node.node().command("strace");
     // The child that attaches a scratch namespace is not followed.
     command.args(["-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject]).arg(program);

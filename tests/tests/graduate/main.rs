@@ -10,7 +10,7 @@ mod rolled_back;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE, trial};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE, trial};
 use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
@@ -18,7 +18,7 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 const STRACE: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, TRACE];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let trials = vec![

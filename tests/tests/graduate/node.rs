@@ -6,9 +6,9 @@ use std::ops::Deref;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, OURS};
+use lab::install::crossfade::{BIN_DIR, OURS};
 use lab::scene::{NODE_JSON, Scene, Setup};
-use lab::stub::{CallLog, Reply, Stub, StubDir};
+use lab::standin::stub::{CallLog, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 /// The path of libcni's result cache, which the runtimes do not change.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
-use lab::crossfade::{CONF_DIR, OURS};
+use lab::install::crossfade::{CONF_DIR, OURS};
 use lab::scene::Setup;
 use serde_json::{Value, json};
 

@@ -1,9 +1,9 @@
 //! The new network does not work without Crossfade: its conf comes back, and every pod's DEL still reaches its plugin.
 
 use anyhow::{Result, bail, ensure};
-use lab::crossfade::OURS;
-use lab::deadline::{LIMIT, until};
-use lab::stub::{Gate, Reply, Stub};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::OURS;
+use lab::standin::stub::{Gate, Reply, Stub};
 use serde_json::json;
 
 use crate::node::{Node, problems};

@@ -5,9 +5,9 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::Options;
-use lab::crossfade::{self, CONF_DIR};
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::{self, CONF_DIR};
+use lab::runtime::containerd::Options;
 use lab::scene::{Scene, Setup};
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};

@@ -5,10 +5,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Spec};
-use lab::crossfade::CONF_DIR;
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::CONF_DIR;
 use lab::scene::{end, signal};
+use lab::standin::agent::{Agent, Spec};
 use nix::sys::signal::Signal;
 
 use crate::guarded::{Guarded, OURS};
@@ -224,11 +224,11 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
 /// No inotify instance is to be had: the node says so, and a conf is put back all the same.
 pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
     let scene = Guarded::shared()?;
-    let mut command = scene.node().command(lab::packages::part("strace")?);
+    let mut command = scene.node().command(lab::build::packages::part("strace")?);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1"]);
     command
         .args(["-e", "inject=inotify_init1:error=EMFILE"])
-        .arg(lab::dist::bootstrap()?)
+        .arg(lab::build::dist::bootstrap()?)
         .args(["unit", "watch"]);
     let watch = scene.watching(&command)?;
     let status = scene.expect_reason("NetworkReady")?;

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::BIN_DIR;
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::BIN_DIR;
 use lab::scene::{NODE_JSON, end};
 
 use crate::guarded::Guarded;

@@ -11,12 +11,12 @@ mod trace;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS, TRACE};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, TRACE];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             harm:

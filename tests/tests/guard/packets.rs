@@ -1,7 +1,7 @@
 //! Proofs by packets, started by `watch`: our conf comes once packets pass.
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
 use lab::scene::{NODE_JSON, end};
 use serde_json::{Value, json};
 

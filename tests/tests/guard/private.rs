@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Answer, Conf, Spec, UnixHealth, Way};
-use lab::cri::Sandbox;
-use lab::crossfade::CONF_DIR;
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::CONF_DIR;
+use lab::runtime::cri::Sandbox;
 use lab::scene::end;
+use lab::standin::agent::{Agent, Answer, Conf, Spec, UnixHealth, Way};
 use serde_json::json;
 
 use crate::guarded::{Guarded, OURS, PRIVATE};

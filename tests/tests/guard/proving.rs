@@ -5,12 +5,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::BIN_DIR;
-use lab::deadline::{LIMIT, until};
-use lab::node::{Daemon, PATH};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::node::{Daemon, PATH};
+use lab::host::scratch::files;
+use lab::install::crossfade::BIN_DIR;
 use lab::scene::end;
-use lab::scratch::files;
-use lab::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use lab::standin::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::LIMIT;
+use lab::host::deadline::LIMIT;
 use lab::scene::signal;
 use nix::sys::signal::Signal;
 
@@ -75,9 +75,9 @@ pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
 
 fn traced(scene: &Guarded, turn: usize) -> Result<(Command, PathBuf)> {
     let trace = scene.node().dir().join(format!("trace-{turn}"));
-    let mut command = scene.node().command(lab::packages::part("strace")?);
+    let mut command = scene.node().command(lab::build::packages::part("strace")?);
     command.args(["-f", "-qq", "-s", "4096", "-e", "trace=%file,open_by_handle_at", "-o"]).arg(&trace);
-    command.arg(lab::dist::bootstrap()?).args(["unit", "watch"]);
+    command.arg(lab::build::dist::bootstrap()?).args(["unit", "watch"]);
     Ok((command, trace))
 }
 

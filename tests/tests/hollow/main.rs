@@ -8,7 +8,7 @@ use anyhow::Result;
 use libtest_mimic::Arguments;
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     // A lab has one control plane.
     arguments.test_threads = Some(1);

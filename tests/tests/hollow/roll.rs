@@ -1,8 +1,8 @@
 //! A whole run on a dozen nodes, with the rights of `deploy/cluster/rbac-operator.yaml`.
 
 use anyhow::{Result, ensure};
-use lab::hollow::{Cluster, Fleet, audited, unhurried};
 use lab::kubernetes::{Operator, manifest};
+use lab::standin::hollow::{Cluster, Fleet, audited, unhurried};
 use serde_json::json;
 
 lab::trials![every_pod_moves_to_the_new_network_by_evictions];

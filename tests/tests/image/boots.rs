@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::Network;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -92,11 +92,11 @@ fn clone() -> Result<()> {
     let records = fs::read_dir(machine.disk("/var/lib/crossfade/attachments"))?.count();
     ensure!(records > 0, "the original leaves no records");
     machine.write("/etc/machine-id", "22222222222222222222222222222222\n")?;
-    fs::remove_dir_all(machine.disk(lab::kubelet::NODES))?;
+    fs::remove_dir_all(machine.disk(lab::standin::kubelet::NODES))?;
     machine.boot()?;
     ensure_held(&mut machine)?;
     ensure!(machine.boot_kind()? == "clone", "{}", machine.boot_kind()?);
-    let aside = lab::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
+    let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
     ensure!(!aside.is_empty(), "the original's records are not set aside");
     ensure_released(&mut machine, 4)?;
     ensure_registered(&machine)

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::dist;
-use lab::image_build::{Build, BuildResult};
-use lab::preflight::trial;
-use lab::scratch::{Scratch, files};
+use lab::build::dist;
+use lab::build::image_build::{Build, BuildResult};
+use lab::build::preflight::trial;
+use lab::host::scratch::{Scratch, files};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

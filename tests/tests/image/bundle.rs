@@ -7,9 +7,9 @@ use std::process::Output;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::dist;
-use lab::image_build;
-use lab::preflight::trial;
+use lab::build::dist;
+use lab::build::image_build;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::boot::Machine;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::Network;
-use lab::preflight::trial;
+use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 
 use crate::NEEDS;
@@ -56,7 +56,7 @@ fn migrated() -> Result<()> {
     ensure_held(&mut before)?;
     ensure_released(&mut before, 2)?;
     before.halt()?;
-    let records = lab::scratch::files(&before.disk("/var/lib/crossfade/attachments"))?;
+    let records = lab::host::scratch::files(&before.disk("/var/lib/crossfade/attachments"))?;
     ensure!(!records.is_empty(), "the migrated node leaves no records");
 
     let mut machine = joining(final_image()?)?;
@@ -72,8 +72,8 @@ fn migrated() -> Result<()> {
     machine.boot()?;
     machine.until_pods(2)?;
     machine.ensure_only(Network::New)?;
-    let left = lab::scratch::files(&machine.disk("/var/lib/crossfade/attachments"))?;
-    let aside = lab::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
+    let left = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/attachments"))?;
+    let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
     ensure!(left.is_empty() && !aside.is_empty(), "left {left:?}, set aside {aside:?}");
     machine.boot_settled()?;
     ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);

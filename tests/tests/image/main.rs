@@ -12,14 +12,14 @@ mod removed;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{BOOT, CONTAINERD, Need};
+use lab::build::preflight::{BOOT, CONTAINERD, Need};
 
 /// What an image and a machine of it need.
 pub(crate) const NEEDS: &[&[Need]] =
     &[CONTAINERD, BOOT, &[Need::Program("packer"), Need::Program("ssh-keygen")]];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         // The first ones make the two images that all others boot.
         let trials = [
             built::trials(),

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, AGENTS_DIR, Network};
-use lab::image_build::{Build, BuildResult};
-use lab::kubelet::Event;
+use lab::build::image_build::{Build, BuildResult};
+use lab::standin::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
+use lab::standin::kubelet::Event;
 use serde_json::{Value, json};
 
 /// The label that a migration to Cilium brings by itself.

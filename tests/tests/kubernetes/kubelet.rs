@@ -1,6 +1,6 @@
 //! The part of kubelet that speaks to the API server about its Node: what it registers, and what it does when there is one.
 //!
-//! What its command line means is the lab's stand-in's to say ([`lab::kubelet`]).
+//! What its command line means is the lab's stand-in's to say ([`lab::standin::kubelet`]).
 //!
 //! *Source*: `pkg/kubelet/kubelet_node_status.go` of Kubernetes (`initialNode`, `tryRegisterWithAPIServer`): a Node that is there
 //! gets the default labels and nothing else.
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use lab::kubelet::Registration;
+use lab::standin::kubelet::Registration;
 use serde_json::{Value, json};
 
 use lab::kubernetes::{Client, MERGE};

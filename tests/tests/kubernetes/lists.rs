@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::{Context, Result};
 use k8s_cri::v1 as api;
 use k8s_cri::v1::runtime_service_server::{RuntimeService, RuntimeServiceServer};
-use lab::scratch::Scratch;
+use lab::host::scratch::Scratch;
 use tokio::net::UnixListener;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::UnixListenerStream;

@@ -2,26 +2,14 @@
 //!
 //! One API server for all cases, started once; every case has Nodes of its own.
 
-mod acting;
-mod annotations;
-mod credentials;
-mod deploy;
+mod cluster;
 mod kubelet;
-mod leaving;
 mod lists;
-mod looking;
-mod meanwhile;
-mod operator;
-mod outage;
-mod policies;
+mod node;
 mod publisher;
-mod publishing;
-mod registration;
-mod second;
 mod server;
 mod subject;
 mod tree;
-mod watching;
 
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -37,24 +25,24 @@ const CASES_AT_ONCE: usize = 8;
 static SERVER: OnceLock<Server> = OnceLock::new();
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(CASES_AT_ONCE);
     let trials = [
-        registration::trials(),
-        publishing::trials(),
-        credentials::trials(),
-        outage::trials(),
-        watching::trials(),
-        deploy::trials(),
-        leaving::trials(),
-        looking::trials(),
-        operator::trials(),
-        acting::trials(),
-        annotations::trials(),
-        meanwhile::trials(),
-        second::trials(),
-        policies::trials(),
+        node::registration::trials(),
+        node::publishing::trials(),
+        node::credentials::trials(),
+        node::outage::trials(),
+        node::watching::trials(),
+        cluster::deploy::trials(),
+        node::leaving::trials(),
+        node::looking::trials(),
+        cluster::operator::trials(),
+        cluster::acting::trials(),
+        node::annotations::trials(),
+        node::meanwhile::trials(),
+        node::second::trials(),
+        cluster::policies::trials(),
     ]
     .into_iter()
     .flatten()

@@ -8,11 +8,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use lab::host::scratch::Scratch;
 use lab::kubernetes::PORT;
-use lab::scratch::Scratch;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use crate::server::Server;
 
 /// Ten times what it takes with a pause after an outage in it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);

@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::ops::Deref;
 
 use anyhow::{Context, Result};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::kubernetes::{Client, ControlPlane, Controllers, Setup, User};
 
-use super::publisher::WITHIN;
+use crate::publisher::WITHIN;
 
 /// A name that only the host's own sources know.
 pub(crate) const NAME: &str = "api.crossfade.test";

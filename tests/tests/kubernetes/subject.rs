@@ -3,12 +3,12 @@
 //! An object of the API server, without any node of the lab behind it.
 
 use anyhow::{Context, Result};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use serde_json::{Value, json};
 
-use super::publisher::WITHIN;
-use super::server::Server;
-use super::{kubelet, server};
+use crate::publisher::WITHIN;
+use crate::server::Server;
+use crate::{kubelet, server};
 use lab::kubernetes::{Client, MERGE};
 
 /// One Node.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::scratch::install;
+use lab::host::scratch::install;
+use lab::install::crossfade::{BIN_DIR, CONF_DIR};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -116,7 +116,7 @@ impl Tree {
 
     /// `crossfade-bootstrap` on this tree.
     pub(crate) fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(lab::dist::bootstrap()?);
+        let mut command = Command::new(lab::build::dist::bootstrap()?);
         command.args(arguments).arg("--root").arg(self.root.path());
         Ok(command)
     }

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn tests() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     // Each has its own players.
     arguments.test_threads = Some(1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::Call as StubCall;
+use lab::standin::stub::Call as StubCall;
 use serde_json::json;
 
 use crate::history::{Attach, Call, FailureKind, Fault, Key, List, Part, Policy, Setup, Side, Verb};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::invariants::{self, ExpectedAdd, Leavings};
+use lab::case::invariants::{self, ExpectedAdd, Leavings};
 
 use crate::history::{
     CONTAINERS, Call, Disk, FailureKind, History, Key, List, Operation, Policy, Side, Thing,

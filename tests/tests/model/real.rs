@@ -10,9 +10,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::{
-    deadline::until,
-    invariants::{self, Leavings},
-    stub::PATIENCE,
+    case::invariants::{self, Leavings},
+    host::deadline::until,
+    standin::stub::PATIENCE,
 };
 
 use crate::history::{Attach, CONTAINERS, Call, Disk, History, Key, List, Operation, Policy, Side, Thing};

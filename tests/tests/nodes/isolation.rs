@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use lab::scene::Setup;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -56,7 +56,7 @@ pub(crate) fn subject() -> Result<Option<ExitCode>> {
             let scene = Setup::bare().nodes(2).start()?;
             let netns = scene.cri().status(&scene.run("pod")?)?.netns;
             scene.node().ping_from(&netns, "10.244.1.1")?;
-            println!("ready {}", lab::isolate::cgroup_parent()?);
+            println!("ready {}", lab::host::isolate::cgroup_parent()?);
             std::io::stdin().read_line(&mut String::new())?;
             Ok(Some(ExitCode::SUCCESS))
         }
@@ -171,7 +171,7 @@ pub(crate) fn a_lab_passes_its_status_on() -> Result<()> {
 
 /// What a person fetched is that person's; in the lab it must look installed.
 pub(crate) fn parts_look_installed() -> Result<()> {
-    let parts = lab::scratch::Scratch::new("parts")?;
+    let parts = lab::host::scratch::Scratch::new("parts")?;
     let directory = parts.dir("usr/bin")?;
     fs::write(directory.join("planted"), "part")?;
     for path in [directory.join("planted"), directory, parts.join("usr")] {
@@ -185,7 +185,7 @@ pub(crate) fn parts_look_installed() -> Result<()> {
 }
 
 pub(crate) fn a_lab_needs_root() -> Result<()> {
-    let scratch = lab::scratch::Scratch::new("unprivileged")?;
+    let scratch = lab::host::scratch::Scratch::new("unprivileged")?;
     let program = scratch.install(&std::env::current_exe()?, "program")?;
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])

@@ -7,16 +7,16 @@ use std::path::Path;
 use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::fabric::{Fabric, Overlay};
-use lab::node::{Netns, Node};
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS, trial};
+use lab::host::fabric::{Fabric, Overlay};
+use lab::host::node::{Netns, Node};
 use libtest_mimic::Arguments;
 use serde_json::{Value, json};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     if let Some(code) = isolation::subject()? {
         return Ok(code);
     }
@@ -165,7 +165,7 @@ fn an_overlay_can_be_removed() -> Result<()> {
 fn a_node_has_directories_of_its_own() -> Result<()> {
     let fabric = Fabric::new(2)?;
     let (one, two) = (fabric.node(1), fabric.node(2));
-    for directory in lab::node::OWN.into_iter().chain(["/run"]) {
+    for directory in lab::host::node::OWN.into_iter().chain(["/run"]) {
         let file = Path::new(directory).join("mine");
         one.write(&file, "1")?;
         ensure!(one.run(&["cat".as_ref(), file.as_os_str()])? == "1", "{} in node 1", file.display());
@@ -200,7 +200,7 @@ fn a_daemon_ends_with_its_node() -> Result<()> {
     let mut sleeper = node.command("sh");
     sleeper.args(["-c", "echo started; exec sleep 1000000"]);
     let daemon = node.background("sleeper", &sleeper)?;
-    lab::deadline::until("the daemon's output", std::time::Duration::from_secs(30), || {
+    lab::host::deadline::until("the daemon's output", std::time::Duration::from_secs(30), || {
         Ok(std::fs::read_to_string(daemon.log())?.contains("started").then_some(()))
     })?;
     let process = Path::new("/proc").join(daemon.pid().to_string());

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::dist;
-use lab::preflight::{Need, trial};
-use lab::scratch::Scratch;
+use lab::build::dist;
+use lab::build::preflight::{Need, trial};
+use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
 
@@ -111,7 +111,7 @@ fn whole() -> Result<()> {
     let tree = tree()?;
     for mirrored in ["systemd", "packages"] {
         let root = dist::workspace().join(mirrored);
-        for file in lab::scratch::files(&root.join("usr"))? {
+        for file in lab::host::scratch::files(&root.join("usr"))? {
             let mut path = format!("/{}", file.strip_prefix(&root)?.display());
             if path.starts_with("/usr/share/man/") {
                 path.push_str(".gz");

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
 use libtest_mimic::Trial;
 
 use crate::package_manager::{Manager, Place, run};
@@ -146,7 +146,7 @@ fn purged() -> Result<()> {
 /// From outside, with no change of root: an image that is mounted somewhere.
 fn other_root() -> Result<()> {
     let machine = Machine::without_package()?;
-    let scratch = lab::scratch::Scratch::new("tarball")?;
+    let scratch = lab::host::scratch::Scratch::new("tarball")?;
     let installer = Build::Released.unpack(scratch.path())?.join("install.sh");
     let call = |arguments: &[&str]| {
         let mut command = Command::new(&installer);

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::preflight::trial;
-use lab::scratch::Scratch;
+use lab::build::preflight::trial;
+use lab::host::scratch::Scratch;
 use libtest_mimic::Trial;
 use serde_json::Value;
 

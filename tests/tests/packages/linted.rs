@@ -3,8 +3,8 @@
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::dist;
-use lab::preflight::{Need, trial};
+use lab::build::dist;
+use lab::build::preflight::{Need, trial};
 use libtest_mimic::Trial;
 
 use crate::architecture::current as architecture;

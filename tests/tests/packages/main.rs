@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         let any = [contents::trials(), linted::trials(), plugin::trials()];
         // Where the programs run, and `tests/packages` has built everything twice.
         let native = [reproducible::trials(), image::trials(), node::trials()];

@@ -9,10 +9,10 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
 use lab::boot::furniture::{self, Network};
-use lab::cri::{Cri, Sandbox};
-use lab::kubelet::Event;
-use lab::preflight::{BOOT, CONTAINERD, Need, trial};
-use lab::scratch::{Scratch, files};
+use lab::build::preflight::{BOOT, CONTAINERD, Need, trial};
+use lab::host::scratch::{Scratch, files};
+use lab::runtime::cri::{Cri, Sandbox};
+use lab::standin::kubelet::Event;
 use libtest_mimic::Trial;
 use serde_json::json;
 

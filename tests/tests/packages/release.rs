@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::dist;
-use lab::scratch::Scratch;
+use lab::build::dist;
+use lab::host::scratch::Scratch;
 use sha2::{Digest, Sha256};
 
 use crate::architecture;

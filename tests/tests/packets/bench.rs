@@ -4,13 +4,13 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, Crossfade};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::{Fabric, Overlay};
-use lab::node::{Daemon, Node};
-use lab::person;
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::{Fabric, Overlay};
+use lab::host::node::{Daemon, Node};
+use lab::host::scratch::files;
+use lab::install::crossfade::{BIN_DIR, Crossfade};
+use lab::install::person;
 use lab::scene::NODE_JSON;
-use lab::scratch::files;
 use serde_json::{Value, json};
 
 /// The first two addresses that the first node gives away, and the subnets that they are of.

@@ -1,7 +1,7 @@
 //! Datapaths that are wrong on the node itself: no pod may get them.
 
 use anyhow::{Context, Result, ensure};
-use lab::fabric::Overlay;
+use lab::host::fabric::Overlay;
 use serde_json::json;
 
 use crate::bench::{Bench, FIRST, SECOND, on};

@@ -8,12 +8,12 @@ mod sound;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{DNS, NODES, Need, PLUGINS};
+use lab::build::preflight::{DNS, NODES, Need, PLUGINS};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, DNS, &[Need::Plugin("tuning")]];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             sound:

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::{LIMIT, until};
-use lab::fabric::Overlay;
-use lab::stub::{Reply, Stub, StubDir};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::fabric::Overlay;
+use lab::standin::stub::{Reply, Stub, StubDir};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -86,7 +86,7 @@ pub(crate) fn what_a_killed_proof_left_is_ended_by_the_next() -> Result<()> {
 /// Cilium's policy lets only the node reach an attachment without a Pod, also where Cilium ends another CNI's chain.
 pub(crate) fn a_cni_that_filters_is_asked_for_what_it_lets_pass() -> Result<()> {
     let bench = Bench::new()?;
-    let stubs = StubDir::on(bench.node(), lab::crossfade::BIN_DIR)?;
+    let stubs = StubDir::on(bench.node(), lab::install::crossfade::BIN_DIR)?;
     stubs.write("cilium-cni", &Stub::answering(Reply::pass()))?;
     let mut plugins = bench.plugins();
     plugins.as_array_mut().context("plugins")?.push(json!({ "type": "cilium-cni" }));

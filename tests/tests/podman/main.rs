@@ -6,15 +6,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
-use lab::fabric::{Fabric, Overlay};
-use lab::node::Node;
-use lab::podman::Podman;
-use lab::preflight::{NODES, Need, PLUGINS, PODMAN};
+use lab::build::preflight::{NODES, Need, PLUGINS, PODMAN};
+use lab::host::fabric::{Fabric, Overlay};
+use lab::host::node::Node;
+use lab::runtime::podman::Podman;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, PODMAN];
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             a_container_has_a_lease_while_it_runs,

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, CONF_DIR, Crossfade, NETWORK};
-use lab::fabric::Fabric;
-use lab::node::Node;
-use lab::podman::Podman;
+use lab::host::fabric::Fabric;
+use lab::host::node::Node;
+use lab::install::crossfade::{BIN_DIR, CONF_DIR, Crossfade, NETWORK};
+use lab::runtime::podman::Podman;
 use serde_json::Value;
 
 /// One node with podman behind Crossfade.
@@ -91,7 +91,7 @@ pub(crate) fn a_container_can_be_on_both_networks() -> Result<()> {
 }
 
 pub(crate) fn a_published_port_leads_to_the_container() -> Result<()> {
-    use lab::cri::{PortMapping, Protocol};
+    use lab::runtime::cri::{PortMapping, Protocol};
     let lab = Lab::new()?;
     lab.crossfade.phase("new")?;
     let port = PortMapping { protocol: Protocol::Tcp, host_port: 18080, container_port: 8080 };

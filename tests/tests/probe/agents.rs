@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline;
+use lab::host::deadline;
 use lab::probe::Mesh;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

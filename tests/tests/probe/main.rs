@@ -9,7 +9,7 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{NODES, Need, trial};
+use lab::build::preflight::{NODES, Need, trial};
 use libtest_mimic::Arguments;
 
 type Case = fn() -> Result<()>;
@@ -17,7 +17,7 @@ type Case = fn() -> Result<()>;
 const NEEDS: &[&[Need]] = &[NODES];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let arguments = Arguments::from_args();
     let cases: [(&str, Case); 13] = [
         ("quiet_mesh_loses_nothing", losses::quiet_mesh_loses_nothing),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use lab::deadline;
+use lab::host::deadline;
 use lab::probe::{Count, Gauge, Kind, Loss, Mesh, Pair, Report};
 
 use crate::lan::Lan;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::{caller::Plugin, deadline::until, stub::PATIENCE};
+use lab::{host::deadline::until, runtime::caller::Plugin, standin::stub::PATIENCE};
 
 use crate::{netns::run, trials};
 
@@ -22,7 +22,7 @@ trials![
 ];
 
 fn programs() -> Result<[PathBuf; 2]> {
-    Ok([lab::dist::crossfade()?, lab::dist::bootstrap()?])
+    Ok([lab::build::dist::crossfade()?, lab::build::dist::bootstrap()?])
 }
 
 // Source: man 5 elf; the numbers are those of <elf.h>.
@@ -154,7 +154,7 @@ const GLIBC: &[u8] = b"GLIBC_TUNABLES";
 
 /// S21: the header above is only a wish. Whether a static program follows it is up to its C library.
 fn relocated_pointers_are_read_only_once_the_shim_runs() -> Result<()> {
-    let shim = lab::dist::crossfade()?;
+    let shim = lab::build::dist::crossfade()?;
     if !fs::read(&shim)?.windows(GLIBC.len()).any(|bytes| bytes == GLIBC) {
         // musl leaves it to a dynamic loader, which a static program has not (docs/security.md, S21).
         return Ok(());
@@ -194,7 +194,11 @@ fn programs_gain_no_privilege() -> Result<()> {
     let shim = Path::new("/opt/crossfade");
     run(
         "cp",
-        &["--preserve=all", &lab::dist::crossfade()?.display().to_string(), &shim.display().to_string()],
+        &[
+            "--preserve=all",
+            &lab::build::dist::crossfade()?.display().to_string(),
+            &shim.display().to_string(),
+        ],
     )?;
     let as_stranger = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"];
     let call = Plugin::new(shim).env("CNI_COMMAND", "STATUS").stdin_left_open().wrapped(&as_stranger);
@@ -226,7 +230,7 @@ fn programs_have_no_hook_for_faults() -> Result<()> {
             ensure!(!text.contains(hook), "{} has {hook:?} in it", path.display());
         }
     }
-    let bytes = fs::read(lab::dist::crossfade()?)?;
+    let bytes = fs::read(lab::build::dist::crossfade()?)?;
     let text = String::from_utf8_lossy(&bytes);
     let ours: Vec<&str> =
         text.match_indices("CROSSFADE_").filter_map(|(at, _)| text.get(at..at + 15)).collect();
@@ -249,7 +253,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// S21: the lint denies it, an attribute would allow it again; so the word itself is looked for.
 fn no_code_is_unsafe() -> Result<()> {
-    let workspace = lab::dist::workspace();
+    let workspace = lab::build::dist::workspace();
     let manifest = fs::read_to_string(workspace.join("Cargo.toml"))?;
     ensure!(manifest.contains("unsafe_code = \"deny\""), "the workspace's lint");
     let mut files = Vec::new();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::{PATIENCE, StubDir};
+use lab::standin::stub::{PATIENCE, StubDir};
 
 use crate::{
     case::{Case, stub_new},
@@ -29,13 +29,13 @@ fn what_replaced_a_checked_binary_is_not_run() -> Result<()> {
     let case = Case::attach("new")?;
     let program = case.stubs.program("stub-new");
     case.stubs.remove("stub-new")?;
-    lab::scratch::install(case.stubs.template(), &program)?;
+    lab::host::scratch::install(case.stubs.template(), &program)?;
     let checked = fs::metadata(&program)?.ino();
     let writer = fs::File::options().append(true).open(&program)?;
 
     let add = case.call("ADD").spawn()?;
     let fds = format!("/proc/{}/fd", add.pid());
-    lab::deadline::until("the shim to have the binary open", PATIENCE, || {
+    lab::host::deadline::until("the shim to have the binary open", PATIENCE, || {
         // A descriptor may go while the directory is read.
         let held =
             fs::read_dir(&fds)?.flatten().any(|fd| fs::metadata(fd.path()).is_ok_and(|m| m.ino() == checked));
@@ -43,7 +43,7 @@ fn what_replaced_a_checked_binary_is_not_run() -> Result<()> {
     })?;
     // Trusted as well, so that only the descriptor tells them apart.
     let other = case.path("other");
-    lab::scratch::install(Path::new("/bin/true"), &other)?;
+    lab::host::scratch::install(Path::new("/bin/true"), &other)?;
     fs::rename(&other, &program)?;
     drop(writer);
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::{Reply, StubDir};
+use lab::standin::stub::{Reply, StubDir};
 use serde_json::json;
 
 use crate::links::the_record;

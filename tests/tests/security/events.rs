@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::Reply;
+use lab::standin::stub::Reply;
 
 use crate::{
     case::{Case, Journal, rn, stub_new},

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::StubDir;
+use lab::standin::stub::StubDir;
 use nix::{
     sys::{
         inotify::{AddWatchFlags, InitFlags, Inotify},
@@ -95,7 +95,7 @@ pub(crate) fn device(path: &Path) -> Result<()> {
 }
 
 fn copy(good: &Path, path: &Path, mode: u32) -> Result<()> {
-    lab::scratch::install(good, path)?;
+    lab::host::scratch::install(good, path)?;
     chmod(path, mode)
 }
 
@@ -180,7 +180,7 @@ fn binary_of_every_kind() -> Result<()> {
         stubs.write("stub-new", &stub_new())?;
         // Under its own name: a program knows by its path which script is its own.
         stubs.remove("stub-new")?;
-        lab::scratch::install(case.stubs.template(), &stubs.program("stub-new"))?;
+        lab::host::scratch::install(case.stubs.template(), &stubs.program("stub-new"))?;
         let aside = case.make_dir("aside")?.join("stub-new");
         fs::copy(bin.join("stub-new.script"), case.path("aside/stub-new.script"))?;
         put(kind, &stubs.program("stub-new"), &aside)?;

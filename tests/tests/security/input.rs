@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    packages,
-    stub::{Reply, StubDir},
+    build::packages,
+    standin::stub::{Reply, StubDir},
 };
 use serde_json::{Value, json};
 

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use lab::{
     case::{self, trials},
-    netns,
+    host::netns,
 };
 use libtest_mimic::Trial;
 

@@ -11,8 +11,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    caller::Running,
-    stub::{Call, Gate, Reply},
+    runtime::caller::Running,
+    standin::stub::{Call, Gate, Reply},
 };
 use nix::sys::signal::Signal;
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::caller::Outcome;
+use lab::runtime::caller::Outcome;
 use serde_json::json;
 
 use crate::{case::Case, files::STRANGER, trials};
@@ -122,8 +122,8 @@ fn binary_that_changes_between_look_and_use() -> Result<()> {
     let bin = case.make_dir("swapped")?;
     // Both in that directory, and the good one under the name by which it finds its script.
     let (good, bad) = (case.make_dir("swapped/good")?.join("stub-new"), bin.join("bad"));
-    lab::scratch::install(case.stubs.template(), &good)?;
-    lab::scratch::install(Path::new("/bin/true"), &bad)?;
+    lab::host::scratch::install(case.stubs.template(), &good)?;
+    lab::host::scratch::install(Path::new("/bin/true"), &bad)?;
     for dir in [&bin, &case.path("swapped/good")] {
         fs::copy(case.stubs.path().join("stub-new.script"), dir.join("stub-new.script"))?;
         // A name that goes while it runs.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::{Act, Reply};
+use lab::standin::stub::{Act, Reply};
 use serde_json::{Value, json};
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::Reply;
+use lab::standin::stub::Reply;
 use serde_json::json;
 
 use crate::{

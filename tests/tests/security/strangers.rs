@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use lab::{
+use lab::host::{
     deadline::{LIMIT, until},
     scratch::{Scratch, files},
 };
@@ -65,7 +65,7 @@ impl Tree {
     }
 
     fn bootstrap(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(lab::dist::bootstrap()?);
+        let mut command = Command::new(lab::build::dist::bootstrap()?);
         command.args(arguments).arg("--root").arg(self.0.path()).stdin(Stdio::null());
         Ok(command)
     }

@@ -9,7 +9,7 @@ use crate::trials;
 trials![every_named_test_exists, every_test_of_this_program_is_named, every_threat_is_answered];
 
 fn document() -> Result<String> {
-    fs::read_to_string(lab::dist::workspace().join("docs/security.md")).context("docs/security.md")
+    fs::read_to_string(lab::build::dist::workspace().join("docs/security.md")).context("docs/security.md")
 }
 
 /// Every `program::topic::test` of the document.
@@ -37,12 +37,12 @@ fn sources_of(package: &str) -> Option<String> {
     }
 }
 
-/// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/trust.rs, and
+/// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/input/trust.rs, and
 /// `shim::host::trust::tests::NAME` is a unit test of shim/src/host/trust.rs or shim/src/host/trust/tests.rs, as those of other packages are, and
 /// `migration::plan::tests::drifts::NAME` of crates/migration/src/plan/tests/drifts.rs.
 fn exists(name: &str) -> Result<()> {
     let parts: Vec<&str> = name.split("::").collect();
-    let workspace = lab::dist::workspace();
+    let workspace = lab::build::dist::workspace();
     let read = |file: String| {
         fs::read_to_string(workspace.join(&file)).with_context(|| format!("{name}: no {file}"))
     };

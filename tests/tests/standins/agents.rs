@@ -5,10 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use lab::agent::{Agent, Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
-use lab::deadline;
-use lab::fabric::Fabric;
-use lab::scratch::Scratch;
+use lab::host::deadline;
+use lab::host::fabric::Fabric;
+use lab::host::scratch::Scratch;
+use lab::standin::agent::{Agent, Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use lab::oracle::{Reply, read_reply};
-use lab::scratch::Scratch;
+use lab::case::oracle::{Reply, read_reply};
+use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::call::{Caller, Netns, run};

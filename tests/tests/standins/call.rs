@@ -54,7 +54,7 @@ impl Caller {
 
     /// Calls the plugin for an interface.
     pub(crate) fn call_for(&self, ifname: &str, verb: &str, conf: &Value) -> Result<Answer> {
-        let program = lab::dist::lab_bin(self.plugin)?;
+        let program = lab::build::dist::lab_bin(self.plugin)?;
         let mut child = Command::new(&program)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")

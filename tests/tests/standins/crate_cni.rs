@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use lab::oracle::{Reply, read_reply};
-use lab::scratch::Scratch;
+use lab::case::oracle::{Reply, read_reply};
+use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::call::{Answer, Caller, Netns};

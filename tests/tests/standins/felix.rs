@@ -4,7 +4,7 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline;
+use lab::host::deadline;
 
 use crate::call::run;
 use crate::node::{FelixNode, HostRoutes, NAMESPACE, SEVERAL, are_apart, reach_each_other};

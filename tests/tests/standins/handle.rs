@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use lab::calico::Datastore;
-use lab::scratch::Scratch;
+use lab::host::scratch::Scratch;
+use lab::standin::calico::Datastore;
 use serde_json::{Value, json};
 
 use crate::call::{Caller, Netns, run};

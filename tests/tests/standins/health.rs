@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
-use lab::scratch::Scratch;
+use lab::host::scratch::Scratch;
+use lab::standin::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 

@@ -12,7 +12,7 @@ mod node;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{NODES, Need, PLUGINS, trial};
+use lab::build::preflight::{NODES, Need, PLUGINS, trial};
 use libtest_mimic::Arguments;
 
 type Case = fn() -> Result<()>;
@@ -21,7 +21,7 @@ const AGENTS: &[&[Need]] = &[NODES];
 const PLUGIN: &[&[Need]] = &[NODES, PLUGINS];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let arguments = Arguments::from_args();
     let agents: [(&str, Case); 8] = [
         ("late_agent_waits_at_its_gate", agents::late_agent_waits_at_its_gate),

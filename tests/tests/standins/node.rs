@@ -9,8 +9,8 @@ use std::fs;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use lab::calico::{Datastore, Felix, Spec};
-use lab::scratch::Scratch;
+use lab::host::scratch::Scratch;
+use lab::standin::calico::{Datastore, Felix, Spec};
 use serde_json::{Value, json};
 
 use crate::call::{Caller, Netns, run};

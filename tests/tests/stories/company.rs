@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, io};
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::{BIN_DIR, CONF_DIR};
-use lab::node::{Netns, Node};
+use lab::host::node::{Netns, Node};
+use lab::install::crossfade::{BIN_DIR, CONF_DIR};
 use serde_json::{Value, json};
 
 use crate::spied::Spied;
@@ -98,7 +98,7 @@ impl Tight {
     /// Puts a script before the shim that enters the cgroup first. The limits are those of `pids`, or else of `memory`.
     fn new(scene: &Spied, pids: bool) -> Result<Tight> {
         let root = Path::new("/sys/fs/cgroup");
-        let parent = lab::isolate::cgroup_parent()?;
+        let parent = lab::host::isolate::cgroup_parent()?;
         let parent = parent.trim_start_matches('/');
         let controller = if pids { "pids" } else { "memory" };
         // Version 2 has one hierarchy, where a directory has the controllers that the one above it passes on.
@@ -117,7 +117,7 @@ impl Tight {
             format!("#!/bin/sh\necho $$ > {} || exit 9\nexec {BIN_DIR}/crossfade-real\n", tasks.display());
         let written = scene.node().dir().join("tight.sh");
         fs::write(&written, script)?;
-        lab::scratch::install(&written, &plugin)?;
+        lab::host::scratch::install(&written, &plugin)?;
         let (limit, none) = match (pids, unified) {
             (true, _) => ("pids.max", "max"),
             (false, true) => ("memory.max", "max"),

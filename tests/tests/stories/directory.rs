@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use lab::containerd::{Options, Release};
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::runtime::containerd::{Options, Release};
 
 use crate::spied::Spied;
 
@@ -31,7 +31,7 @@ impl Directory {
     fn new() -> Result<Directory> {
         let options = Options { conf_dir: DIR.into(), debug: true, ..Options::default() };
         let scene = Spied::with(options, false)?;
-        let ours = fs::read(scene.outside(lab::crossfade::CONF_DIR).join("01-crossfade.conflist"))?;
+        let ours = fs::read(scene.outside(lab::install::crossfade::CONF_DIR).join("01-crossfade.conflist"))?;
         scene.node().write(format!("{ELSEWHERE}/made"), "")?;
         ensure!(!scene.cri().network_ready()?.0, "ready without a conf");
         Ok(Directory { scene, ours })
@@ -137,7 +137,7 @@ pub(crate) fn a_conf_that_arrives_from_elsewhere_is_ignored() -> Result<()> {
 /// The first file decides, good or bad.
 pub(crate) fn a_broken_first_file_takes_the_network_down() -> Result<()> {
     let lab = Directory::new()?;
-    let good = fs::read(lab.scene.outside(lab::crossfade::CONF_DIR).join("10-old.conflist"))?;
+    let good = fs::read(lab.scene.outside(lab::install::crossfade::CONF_DIR).join("10-old.conflist"))?;
     fs::write(lab.path("50-good.conflist"), good)?;
     lab.scene.expect_loaded("spy-old")?;
     let half = lab.ours.len() / 2;

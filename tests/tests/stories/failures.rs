@@ -1,7 +1,7 @@
 //! A delegate that fails: what containerd makes of it, and what becomes of the pod's network.
 
 use anyhow::{Result, bail, ensure};
-use lab::stub::Reply;
+use lab::standin::stub::Reply;
 
 use crate::spied::{Spied, failing_dels, passing};
 

@@ -1,7 +1,7 @@
 //! The policy changes between a pod's ADD and its DEL.
 
 use anyhow::{Context, Result, ensure};
-use lab::crossfade::CONF_DIR;
+use lab::install::crossfade::CONF_DIR;
 use serde_json::json;
 
 use crate::spied::Spied;

@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use lab::cri::Sandbox;
-use lab::deadline::{LIMIT, until};
-use lab::stub::{Act, Call, Reply};
+use lab::host::deadline::{LIMIT, until};
+use lab::runtime::cri::Sandbox;
+use lab::standin::stub::{Act, Call, Reply};
 use serde_json::json;
 
 use crate::spied::{Spied, passing};

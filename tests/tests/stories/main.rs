@@ -17,7 +17,7 @@ mod step;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, NODES, Need, PLUGINS};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 
@@ -25,7 +25,7 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD];
 pub(crate) const SOAK_MINUTES: &str = "CROSSFADE_SOAK_MINUTES";
 
 fn main() -> Result<ExitCode> {
-    lab::preflight::main(|| {
+    lab::build::preflight::main(|| {
         lab::trials_of![
             NEEDS;
             failures:

@@ -1,9 +1,9 @@
 //! Our conf is away while pods end.
 
 use anyhow::{Result, bail, ensure};
-use lab::containerd::Options;
-use lab::crossfade::CONF_DIR;
-use lab::deadline::{LIMIT, until};
+use lab::host::deadline::{LIMIT, until};
+use lab::install::crossfade::CONF_DIR;
+use lab::runtime::containerd::Options;
 use serde_json::json;
 
 use crate::spied::Spied;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use lab::cri::{Cri, Sandbox};
-use lab::fabric::Overlay;
-use lab::stub::{Reply, Stub};
+use lab::host::fabric::Overlay;
+use lab::runtime::cri::{Cri, Sandbox};
+use lab::standin::stub::{Reply, Stub};
 use serde_json::{Value, json};
 
 use crate::spied::{Spied, passing, spy};
@@ -82,7 +82,7 @@ impl Player {
         let network = |network: usize| -> Value {
             let overlay = self.overlay(network);
             json!({
-                "conf": [format!("{}/10-{}.conflist", lab::crossfade::CONF_DIR, overlay.name)],
+                "conf": [format!("{}/10-{}.conflist", lab::install::crossfade::CONF_DIR, overlay.name)],
                 "cidrs": [overlay.cidr()],
                 "ready": [{ "file": agent(network) }],
                 "secondary": "works",
@@ -267,9 +267,9 @@ impl Player {
         let socket = self.scene.containerd.socket();
         let caller = std::thread::spawn(move || Cri::new(&socket)?.run_sandbox(&Sandbox::new(&name)));
         let waiting = spy(self.overlay(network));
-        lab::deadline::until("the ADD that is cut", lab::deadline::LIMIT, || {
+        lab::host::deadline::until("the ADD that is cut", lab::host::deadline::LIMIT, || {
             let calls = self.scene.log().calls()?;
-            let here = |call: &lab::stub::Call| {
+            let here = |call: &lab::standin::stub::Call| {
                 call.name == waiting
                     && call.verb() == "ADD"
                     && format!("{};", call.var("CNI_ARGS")).contains(&args)

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::cri::{Cri, Sandbox};
-use lab::deadline::{LIMIT, until};
-use lab::scratch::files;
-use lab::stub::{Gate, Reply};
+use lab::host::deadline::{LIMIT, until};
+use lab::host::scratch::files;
+use lab::runtime::cri::{Cri, Sandbox};
+use lab::standin::stub::{Gate, Reply};
 use serde_json::json;
 
 use crate::spied::{Spied, passing};

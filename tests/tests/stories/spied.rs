@@ -10,12 +10,12 @@ use std::time::Duration;
 use std::{fs, iter};
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::containerd::Options;
-use lab::crossfade::{BIN_DIR, OURS};
-use lab::fabric::Overlay;
+use lab::host::fabric::Overlay;
+use lab::host::scratch::files;
+use lab::install::crossfade::{BIN_DIR, OURS};
+use lab::runtime::containerd::Options;
 use lab::scene::{Scene, Setup};
-use lab::scratch::files;
-use lab::stub::{CallLog, Gate, Reply, Stub, StubDir};
+use lab::standin::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 /// A scene with spies in both networks.
@@ -99,7 +99,7 @@ impl Spied {
 
     /// Waits until containerd has done with every sandbox that it gave up: their network namespaces go last.
     pub(crate) fn given_up(&self) -> Result<()> {
-        lab::deadline::until("the end of what was given up", lab::deadline::LIMIT, || {
+        lab::host::deadline::until("the end of what was given up", lab::host::deadline::LIMIT, || {
             Ok(files(&self.outside("/run/netns"))?.is_empty().then_some(()))
         })
     }
@@ -158,7 +158,7 @@ impl Spied {
     pub(crate) fn expect_nothing(&self) -> Result<()> {
         let mut left = Vec::new();
         // The kernel takes a namespace down, with its end of a link, some time after its last user.
-        let gone = lab::deadline::until("the end of what pods had", LINGER, || {
+        let gone = lab::host::deadline::until("the end of what pods had", LINGER, || {
             left = self.left()?;
             Ok(left.iter().all(|what| !what.starts_with("link ")).then_some(()))
         });

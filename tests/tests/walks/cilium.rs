@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyhow::{Context, Result};
-use lab::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
-use lab::fabric::Overlay;
+use lab::host::fabric::Overlay;
+use lab::host::node::Node;
 use lab::kubernetes::api::node_path;
 use lab::kubernetes::{Api, Cluster, MERGE, manifest, tools};
-use lab::node::Node;
+use lab::standin::agent::{Agent, Answer, HttpHealth, Spec, UnixHealth};
 use serde_json::{Value, json};
 
 use crate::flannel::host_agent;

@@ -3,9 +3,9 @@
 //! *Source*: flannel-io/flannel 0.26: Documentation/kube-flannel.yml, pkg/trafficmngr/iptables/iptables.go, pkg/backend/vxlan/device.go.
 
 use anyhow::Result;
-use lab::fabric::Overlay;
+use lab::host::fabric::Overlay;
+use lab::host::node::Node;
 use lab::kubernetes::{Cluster, manifest, tools};
-use lab::node::Node;
 use serde_json::{Value, json};
 
 /// The namespace and the DaemonSet of the manifest.

@@ -1,9 +1,9 @@
 //! docs/migrate-in-place.md, and the pages that it leads through.
 
 use anyhow::{Result, ensure};
+use lab::install::package;
 use lab::kubernetes::api::condition;
 use lab::kubernetes::manifest;
-use lab::package;
 use lab::walk::Walk;
 use serde_json::json;
 

@@ -11,13 +11,13 @@ mod place;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{CONTAINERD, DNS, NODES, Need, PLUGINS};
+use lab::build::preflight::{CONTAINERD, DNS, NODES, Need, PLUGINS};
 use libtest_mimic::Arguments;
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, DNS];
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let trials = lab::trials_of![

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use lab::agent::Agent;
-use lab::fabric::Overlay;
+use lab::host::fabric::Overlay;
+use lab::host::node::Node;
+use lab::host::scratch::Scratch;
 use lab::kubernetes::api::node_path;
 use lab::kubernetes::{Api, Cluster, User, Worker};
-use lab::node::Node;
-use lab::scratch::Scratch;
+use lab::standin::agent::Agent;
 use lab::walk::{Step, Walker, shell};
-use lab::{dist, package};
+use lab::{build::dist, install::package};
 use serde_json::{Value, json};
 
 use crate::{cilium, flannel};
@@ -63,7 +63,11 @@ impl Place {
         cluster.workers.iter().try_for_each(|worker| api.until_ready(worker.name()).map(drop))?;
         flannel::create(&cluster)?;
         let rights = dist::workspace().join("deploy/cluster/rbac-operator.yaml");
-        lab::node::run(&mut cluster.plane.kubectl(&["apply", "-f", rights.to_str().context("a path")?])?)?;
+        lab::host::node::run(&mut cluster.plane.kubectl(&[
+            "apply",
+            "-f",
+            rights.to_str().context("a path")?,
+        ])?)?;
         let home = Scratch::new("operator")?;
         let kubeconfig = cluster.plane.kubeconfig(User::Admin)?;
         fs::write(home.join("kubeconfig"), kubeconfig.to_string())?;
@@ -112,7 +116,7 @@ impl Place {
 
     /// A command of the operator's own, which is content.
     pub(crate) fn content(&self, name: &str) -> Result<()> {
-        lab::scratch::install(Path::new("/bin/true"), &self.home.join(name))
+        lab::host::scratch::install(Path::new("/bin/true"), &self.home.join(name))
     }
 
     /// Crossfade on every node, in phase `old`, and the confs of both networks, as the page for nodes that stay says.
@@ -144,7 +148,7 @@ impl Place {
 
     /// Runs a command of the operator's.
     fn run_operator(&self, line: &str) -> Result<()> {
-        lab::node::run(&mut self.operator(line)?).map(drop).with_context(|| line.to_owned())
+        lab::host::node::run(&mut self.operator(line)?).map(drop).with_context(|| line.to_owned())
     }
 
     fn operator(&self, line: &str) -> Result<Command> {
@@ -152,7 +156,7 @@ impl Place {
         let of = |path: &Path| path.parent().map(|dir| dir.display().to_string()).unwrap_or_default();
         let mut command = Command::new("bash");
         command.env_clear().current_dir(self.home.path()).env("HOME", self.home.path());
-        command.env("PATH", format!("{}:{}:{}", of(&kubectl), of(&dist::kubectl()?), lab::node::PATH));
+        command.env("PATH", format!("{}:{}:{}", of(&kubectl), of(&dist::kubectl()?), lab::host::node::PATH));
         command.env("KUBECONFIG", self.home.join("kubeconfig")).env("XDG_STATE_HOME", self.home.path());
         command.env("USER", "alice").env("HOSTNAME", "laptop").stdin(std::process::Stdio::null());
         Ok(shell(command, line))
@@ -165,7 +169,7 @@ impl Walker for Place {
             return self.operator(line);
         }
         let mut bash = self.worker().node.command("bash");
-        bash.env("PATH", format!("{PROGRAMS}:{}", lab::node::PATH));
+        bash.env("PATH", format!("{PROGRAMS}:{}", lab::host::node::PATH));
         Ok(shell(bash, line))
     }
 
@@ -230,7 +234,7 @@ impl Walker for Place {
 fn install_package(node: &Node) -> Result<()> {
     let systemctl = node.scratch().dir("package")?;
     for name in ["systemctl", "systemd-tmpfiles"] {
-        lab::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
+        lab::host::scratch::install(Path::new("/bin/true"), &systemctl.join(name))?;
     }
     let steps = dist::workspace().join("packages/node/steps");
     let line =

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use lab::caller::{Outcome, Plugin};
-use lab::deadline::until;
-use lab::scratch::Scratch;
+use lab::host::deadline::until;
+use lab::host::scratch::Scratch;
+use lab::runtime::caller::{Outcome, Plugin};
 use serde_json::{Value, json};
 
 use crate::echo::Responder;

@@ -7,9 +7,9 @@
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
-use lab::calico::{Datastore, Felix, Spec};
-use lab::node::Node;
-use lab::scratch::Scratch;
+use lab::host::node::Node;
+use lab::host::scratch::Scratch;
+use lab::standin::calico::{Datastore, Felix, Spec};
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 
 use crate::attachment::{Attachment, SOON};
 use crate::echo::{Protocol, ask, connect};

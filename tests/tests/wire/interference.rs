@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::caller::Plugin;
-use lab::deadline::until;
+use lab::host::deadline::until;
+use lab::runtime::caller::Plugin;
 use serde_json::json;
 use socket2::{Domain, Protocol as Transport, Socket, Type};
 

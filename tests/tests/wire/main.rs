@@ -21,7 +21,7 @@ mod topology;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use lab::preflight::{NODES, Need, PLUGINS, trial};
+use lab::build::preflight::{NODES, Need, PLUGINS, trial};
 use libtest_mimic::{Arguments, Trial};
 
 use topology::{Kind, Side};
@@ -32,7 +32,7 @@ const NEEDS: &[&[Need]] = &[NODES, PLUGINS];
 const TESTS_AT_ONCE: usize = 6;
 
 fn main() -> Result<ExitCode> {
-    lab::isolate::enter()?;
+    lab::host::isolate::enter()?;
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(TESTS_AT_ONCE);
     Ok(libtest_mimic::run(&arguments, trials()).exit_code())

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 use serde_json::Value;
 
 use crate::attachment::{Attachment, SOON};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
-use lab::deadline::until;
+use lab::host::deadline::until;
 
 use crate::attachment::SOON;
 use crate::echo::{PORT, Protocol, ask};

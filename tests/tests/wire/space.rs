@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::netns;
-use lab::node::Node;
+use lab::host::netns;
+use lab::host::node::Node;
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns};
 use serde_json::Value;

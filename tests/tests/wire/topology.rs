@@ -22,8 +22,8 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use lab::fabric::Fabric;
-use lab::scratch::Scratch;
+use lab::host::fabric::Fabric;
+use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
@@ -252,8 +252,8 @@ impl Topology {
     /// A topology whose pods have names that begin with `prefix`.
     pub(crate) fn new(prefix: &str) -> Result<Self> {
         let programs = Scratch::new("programs")?;
-        let shim = programs.install(&lab::dist::crossfade().context("the shim")?, "crossfade")?;
-        programs.install(&lab::dist::lab_bin("lab-calico")?, "calico")?;
+        let shim = programs.install(&lab::build::dist::crossfade().context("the shim")?, "crossfade")?;
+        programs.install(&lab::build::dist::lab_bin("lab-calico")?, "calico")?;
         let fabric = Fabric::new(3)?;
         let [node, far, outside] = [1, 2, 3].map(|index| Space::of_node(fabric.node(index)));
         for space in [&node, &far, &outside] {

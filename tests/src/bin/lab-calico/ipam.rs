@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use lab::calico::leases;
+use lab::standin::calico::leases;
 use serde_json::Value;
 
 use crate::conf::{Call, Failure};

@@ -16,7 +16,7 @@
 //! - `podInResult`: `true` as release 3.31 does: the host's end by its name alone, then the pod's interface, which the addresses name.
 //! - `hostPrefix`: begins the name of the host end; `cali` if absent. Only so can two stand-ins serve one pod: real Calico
 //!   names the end by the pod alone.
-//! - `datastore`: a directory, see `lab::calico`, in which pods and addresses are registered for `lab-felix`; and `nodename` with it.
+//! - `datastore`: a directory, see `lab::standin::calico`, in which pods and addresses are registered for `lab-felix`; and `nodename` with it.
 //!   Absent: nothing is registered, and an agent's view of the node has none of this plugin's pods.
 //!
 //! - `kubernetes`: an object with `kubeconfig`, a file in JSON with which the plugin writes its annotations on the Pod. Absent: it writes none.

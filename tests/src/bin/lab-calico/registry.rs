@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::Result;
-use lab::calico::{Allocation, Datastore, Endpoint};
+use lab::standin::calico::{Allocation, Datastore, Endpoint};
 
 use crate::conf::Call;
 

@@ -5,9 +5,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::{Rollout, overlay, pods};
-use crate::crossfade::POLICY;
 use crate::demo::placement;
 use crate::demo::strategy::{Phase, Strategy};
+use crate::install::crossfade::POLICY;
 use crate::kubernetes::api::node_path;
 use crate::kubernetes::manifest;
 

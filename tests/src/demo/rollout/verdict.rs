@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use crate::scratch::Scratch;
+use crate::host::scratch::Scratch;
 
 /// What a gate's command says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

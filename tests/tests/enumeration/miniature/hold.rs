@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use lab::{
-    deadline::until,
-    invariants::{self, Leavings, processes_naming, records},
+    case::invariants::{self, Leavings, processes_naming, records},
+    host::deadline::until,
 };
 
 use super::{BUDGET, Miniature, POD};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use lab::stub::Call as StubCall;
+use lab::standin::stub::Call as StubCall;
 
 use super::{
     Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,

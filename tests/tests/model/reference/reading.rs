@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use lab::stub::Call as StubCall;
+use lab::standin::stub::Call as StubCall;
 
 use super::{Reference, Side};
 use crate::history::{Part, Verb};

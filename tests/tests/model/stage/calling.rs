@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::{
-    caller::{Outcome, Plugin, Running},
-    deadline::until,
-    invariants,
-    stub::{Call as StubCall, Event, Gate, PATIENCE, events},
+    case::invariants,
+    host::deadline::until,
+    runtime::caller::{Outcome, Plugin, Running},
+    standin::stub::{Call as StubCall, Event, Gate, PATIENCE, events},
 };
 use nix::{
     sys::signal::{Signal, kill},

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    deadline::until,
-    stub::{Act, Gate, PATIENCE, Reply, Stub},
+    host::deadline::until,
+    standin::stub::{Act, Gate, PATIENCE, Reply, Stub},
 };
 use nix::{
     errno::Errno,

@@ -17,8 +17,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use lab::{
-    scratch::Scratch,
-    stub::{Gate, StubDir},
+    host::scratch::Scratch,
+    standin::stub::{Gate, StubDir},
 };
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::net::if_::if_nameindex;
@@ -55,9 +55,9 @@ impl Programs {
     /// Installs them.
     pub(crate) fn install() -> Result<Self> {
         let dir = Scratch::new("programs")?;
-        dir.install(&lab::dist::crossfade()?, "crossfade")?;
-        dir.install(&lab::dist::bootstrap()?, "crossfade-bootstrap")?;
-        dir.install(&lab::dist::lab_bin("lab-stub")?, "lab-stub")?;
+        dir.install(&lab::build::dist::crossfade()?, "crossfade")?;
+        dir.install(&lab::build::dist::bootstrap()?, "crossfade-bootstrap")?;
+        dir.install(&lab::build::dist::lab_bin("lab-stub")?, "lab-stub")?;
         for plugin in REAL_PLUGINS {
             let found = REAL_DIRS.iter().map(|dir| Path::new(dir).join(plugin)).find(|path| path.is_file());
             dir.install(&found.with_context(|| format!("the standard plugin {plugin}"))?, plugin)?;

@@ -1,0 +1,9 @@
+//! What an operator changes: installation, policy, attachments, removal.
+
+pub(crate) mod attachments;
+pub(crate) mod cleanup;
+pub(crate) mod install;
+pub(crate) mod pod;
+pub(crate) mod policy;
+pub(crate) mod refusals;
+pub(crate) mod uninstall;

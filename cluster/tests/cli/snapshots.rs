@@ -1,0 +1,6 @@
+//! Clusters as files: fixtures with the findings that they must have, dumps and snapshots.
+
+pub(crate) mod dump;
+pub(crate) mod golden;
+pub(crate) mod snapshot;
+pub(crate) mod waivers;

@@ -1,0 +1,9 @@
+//! How the lab works on this machine: namespaces, wires, directories and deadlines.
+
+pub mod deadline;
+pub mod fabric;
+pub mod isolate;
+pub(crate) mod netlink;
+pub mod netns;
+pub mod node;
+pub mod scratch;
