@@ -18,8 +18,7 @@ use std::io::BufRead as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bootstrap::publish::Publisher;
-use bootstrap::publish::report::{Credential, Publish as _};
+use bootstrap::{Credential, Publish as _, Publisher};
 use convergence::publish::report::{NodeEvent, NodeReport};
 use serde_json::Value;
 use tracing::field::{Field, Visit};

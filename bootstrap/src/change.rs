@@ -3,13 +3,13 @@
 mod executor;
 mod files;
 mod inside;
-pub mod inventory;
-pub mod journal;
-pub mod outcome;
+pub(crate) mod inventory;
+pub(crate) mod journal;
+pub(crate) mod outcome;
 mod settle;
 #[cfg(test)]
 pub(crate) mod shape;
 
-pub use self::executor::{ChangeHandler, DefaultHandler, Executor};
-pub use self::files::{OPEN_DIR, read_with_mode, remove, write};
-pub use self::settle::settle;
+pub(crate) use self::executor::{ChangeHandler, Executor};
+pub(crate) use self::files::{OPEN_DIR, read_with_mode, remove, write};
+pub(crate) use self::settle::settle;

@@ -11,22 +11,22 @@ mod install;
 mod node;
 mod options;
 mod policy;
-pub mod print;
+pub(crate) mod print;
 mod restart;
 mod running;
 mod words;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use cleanup::Cleanup;
-pub use graduate::Graduate;
-pub use image::{Bake, Seal, Selftest};
-pub use install::{Install, Uninstall};
-pub use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
-pub use options::{Global, Output};
-pub use policy::{Check, PodChoice, Policy, Set, Show};
-pub use restart::RestartPods;
-pub use running::{Doctor, List, Status, Sweep};
+pub(crate) use cleanup::Cleanup;
+pub(crate) use graduate::Graduate;
+pub(crate) use image::{Bake, Seal, Selftest};
+pub(crate) use install::{Install, Uninstall};
+pub(crate) use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
+pub(crate) use options::{Global, Output};
+pub(crate) use policy::{PodChoice, Policy, Set};
+pub(crate) use restart::RestartPods;
+pub(crate) use running::{Doctor, List, Status, Sweep};
 
 /// Install and operate Crossfade on one Kubernetes node.
 ///
@@ -61,7 +61,7 @@ pub struct Cli {
 }
 
 /// The commands by who calls them. systemd's units, and pods, call those below `unit`.
-pub const GROUPS: [(&str, &[&str]); 3] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("To look at a node", &["status", "doctor", "attachments"]),
     ("To change a node", &["install", "uninstall", "policy", "restart-pods", "cleanup", "graduate"]),
     ("To build a node image", &["image"]),

@@ -4,7 +4,7 @@
 //! function for each finding) -> [`report`](convergence::doctor::report).
 //! A source that cannot be read is a finding or a line of the report, and never a failure of `doctor`.
 
-pub mod gather;
+pub(crate) mod gather;
 
 use convergence::doctor::decide;
 use convergence::doctor::report::Diagnosis;
@@ -13,7 +13,7 @@ use crate::cli::{self, Global};
 
 /// Looks at everything, and says what is wrong.
 #[must_use]
-pub fn doctor(global: &Global, wanted: &cli::Doctor) -> Diagnosis {
+pub(crate) fn doctor(global: &Global, wanted: &cli::Doctor) -> Diagnosis {
     let facts = gather::gather(global, wanted);
     let findings = decide::decide(&facts);
     Diagnosis::new(&facts, findings)

@@ -3,11 +3,11 @@
 //! Both count only when the Node object is made. [`sources`] reads what kubelet would register without Crossfade, [`registration`] decides
 //! what is added.
 
-pub mod check;
-pub mod config;
-pub mod dns;
-pub mod drop_in;
-pub mod flags;
-pub mod own;
-pub mod runtime;
-pub mod sources;
+pub(crate) mod check;
+pub(crate) mod config;
+pub(crate) mod dns;
+pub(crate) mod drop_in;
+pub(crate) mod flags;
+pub(crate) mod own;
+pub(crate) mod runtime;
+pub(crate) mod sources;

@@ -1,14 +1,14 @@
 //! Facts about a node as a node of Crossfade: its settings, conf directory, networks, plugins, policy, attachments and identity.
 
-pub mod agent;
-pub mod attachments;
-pub mod cni;
-pub mod conf;
-pub mod facts;
-pub mod fitness;
-pub mod identity;
-pub mod networks;
-pub mod plugins;
-pub mod policy;
-pub mod settings;
-pub mod switch;
+pub(crate) mod agent;
+pub(crate) mod attachments;
+pub(crate) mod cni;
+pub(crate) mod conf;
+pub(crate) mod facts;
+pub(crate) mod fitness;
+pub(crate) mod identity;
+pub(crate) mod networks;
+pub(crate) mod plugins;
+pub(crate) mod policy;
+pub(crate) mod settings;
+pub(crate) mod switch;

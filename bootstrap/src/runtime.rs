@@ -2,15 +2,15 @@
 
 use convergence::runtime::SandboxList;
 
-pub mod answer;
-pub mod cache;
-pub mod conf_reading;
-pub mod conf_removal;
-pub mod config;
-pub mod cri;
-pub mod endpoint;
-pub mod facts;
-pub mod running_adds;
+pub(crate) mod answer;
+pub(crate) mod cache;
+pub(crate) mod conf_reading;
+pub(crate) mod conf_removal;
+pub(crate) mod config;
+pub(crate) mod cri;
+pub(crate) mod endpoint;
+pub(crate) mod facts;
+pub(crate) mod running_adds;
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ const MAX_LIST_BYTES: usize = 256 << 20;
 ///
 /// # Errors
 /// One line that names the file.
-pub fn read_list(path: &Path) -> Result<SandboxList, String> {
+pub(crate) fn read_list(path: &Path) -> Result<SandboxList, String> {
     let bytes = std::fs::File::open(path)
         .and_then(|mut file| read_bounded(&mut file, MAX_LIST_BYTES))
         .map_err(|e| format!("read list {}: {e}", path.display()))?;

@@ -47,7 +47,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("seal", schema::<seal::report::SealReport>()),
         ("selftest", schema::<selftest::SelftestReport>()),
         ("status", schema::<Status>()),
-        ("status-reported", schema::<status::ReportedStatus>()),
+        ("status-reported", schema::<status::reported::ReportedStatus>()),
         ("sweep", schema::<Changed>()),
         ("uninstall", schema::<Changed>()),
         ("watch", schema::<watch::Round>()),

@@ -1,5 +1,5 @@
 //! systemd: its units on disk, and its systemctl.
 
-pub mod continuation;
-pub mod systemctl;
-pub mod unit;
+pub(crate) mod continuation;
+pub(crate) mod systemctl;
+pub(crate) mod unit;

@@ -4,15 +4,15 @@
 //! delegate runs in here: proofs ([`prove`]) and sweeps are units of their own. Pods do not depend on this program: what it
 //! wrote stays when it ends, however it ends.
 
-pub mod apply;
-pub mod lock;
-pub mod observe;
-pub mod packets;
-pub mod pod;
-pub mod proof;
-pub mod prove;
-pub mod reconcile;
-pub mod textfile;
+pub(crate) mod apply;
+pub(crate) mod lock;
+pub(crate) mod observe;
+pub(crate) mod packets;
+pub(crate) mod pod;
+pub(crate) mod proof;
+pub(crate) mod prove;
+pub(crate) mod reconcile;
+pub(crate) mod textfile;
 
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -42,7 +42,7 @@ use crate::runtime::facts;
 
 /// The node on which `watch` works, and how it was started.
 #[derive(Debug)]
-pub struct Scope {
+pub(crate) struct Scope {
     /// The global options of the command line.
     pub global: Global,
     /// The root of the node's files.
@@ -58,7 +58,7 @@ impl Scope {
     /// A node.json that cannot be used is among what is to be told. The node is not reported while it is not known whether to report it,
     /// and with which credential.
     #[must_use]
-    pub fn publisher(
+    pub(crate) fn publisher(
         &self,
         settings: &Settings,
         wake: &Sender<events::WakeReason>,
@@ -91,7 +91,7 @@ impl Scope {
 ///
 /// # Errors
 /// 2 for options that need `--once`; 75 when another `watch` runs here.
-pub fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
+pub(crate) fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
     let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
     let settings = || mode::settings(&scope.root);
     if wanted.once && global.dry_run {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bootstrap::cli::Cli;
+use bootstrap::Cli;
 use clap::{Command, CommandFactory};
 use types::policy::{Phase, Policy};
 

@@ -15,8 +15,7 @@ use std::io::{BufRead as _, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cluster::cli::access::Access;
-use cluster::live::{AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
+use cluster::{Access, AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
 use migration::plan::Plan;
 use migration::roll::act::{Act, Change, Patch, PodId};
 use migration::roll::run::Run;

@@ -1,12 +1,12 @@
 //! The command line.
 
-pub mod access;
-pub mod complete;
-pub mod exit;
-pub mod options;
-pub mod policies;
-pub mod roll;
-pub mod unsupported;
+pub(crate) mod access;
+pub(crate) mod complete;
+pub(crate) mod exit;
+pub(crate) mod options;
+pub(crate) mod policies;
+pub(crate) mod roll;
+pub(crate) mod unsupported;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -52,7 +52,7 @@ pub struct Cli {
 }
 
 /// The commands by when they are called.
-pub const GROUPS: [(&str, &[&str]); 3] = [
+pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
     ("While nodes move, and after", &["roll", "status"]),
     ("This program", &["config", "completion"]),

@@ -1,17 +1,17 @@
 //! The commands: each gathers, decides and reports, and none uses another.
 
-pub mod check;
-pub mod completion;
+pub(crate) mod check;
+pub(crate) mod completion;
 mod conduct;
-pub mod config;
+pub(crate) mod config;
 mod out;
-pub mod plan;
-pub mod policies;
-pub mod requirements;
-pub mod roll;
-pub mod simulate;
-pub mod snapshot;
+pub(crate) mod plan;
+pub(crate) mod policies;
+pub(crate) mod requirements;
+pub(crate) mod roll;
+pub(crate) mod simulate;
+pub(crate) mod snapshot;
 mod source;
-pub mod status;
-pub mod stragglers;
-pub mod wish;
+pub(crate) mod status;
+pub(crate) mod stragglers;
+pub(crate) mod wish;

@@ -1,7 +1,7 @@
 //! Files that the operator names.
 
-pub mod settings;
-pub mod snapshot;
+pub(crate) mod settings;
+pub(crate) mod snapshot;
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Read as _, Result};
@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// It is no regular file, or cannot be opened.
-pub fn open(file: &Path) -> Result<File> {
+pub(crate) fn open(file: &Path) -> Result<File> {
     if std::fs::metadata(file)?.is_file() {
         File::open(file)
     } else {
@@ -23,7 +23,7 @@ pub fn open(file: &Path) -> Result<File> {
 ///
 /// # Errors
 /// It cannot be read, or has more.
-pub fn read(file: &Path, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(file: &Path, most: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(file)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {

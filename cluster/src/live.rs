@@ -13,17 +13,15 @@ mod session;
 mod snapshot;
 mod store;
 
-pub use api::failure::Failure;
-pub use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
-pub use lease::{AcquireError, HeldLease, Patience, Standing};
-pub use policies::{
-    ApplyReport, Failures, PolicyEvent, Scope, Versions, WriteOutcome, WriteReport, apply, carry_out,
-    gather_policies,
+pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
+pub use lease::{AcquireError, Patience};
+pub use policies::apply;
+pub(crate) use policies::{
+    ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, carry_out, gather_policies,
 };
 pub use rights::{ACTING, Rule};
 pub use session::calls::Outcome;
-pub use session::health::BlindSpot;
 pub use session::{Session, Settings};
-pub use snapshot::{Event, gather};
-pub use store::saved_plans::{SavedPlan, last_run, save_plan, saved_plan};
-pub use store::{Journal, RecordOutcome, RecordedVerdict, Store, StoredRun, UnreadableRun, Verdicts};
+pub(crate) use snapshot::{Event, gather};
+pub use store::Journal;
+pub(crate) use store::saved_plans::{last_run, save_plan, saved_plan};

@@ -1,9 +1,9 @@
 //! What a command says, as a table, JSON, YAML or Markdown. No other module writes to stdout or stderr.
 
 mod document;
-pub mod findings;
+pub(crate) mod findings;
 mod markdown;
-pub mod plan;
+pub(crate) mod plan;
 mod progress;
 mod table;
 mod usage;
@@ -15,15 +15,15 @@ use serde_json::{Map, Value};
 use types::command::problem::{Answer, Problem, VERSION};
 use types::text::shown::{json, line, lines};
 
-pub use document::{Block, Document, Row};
-pub use progress::Progress;
-pub use usage::usage;
+pub(crate) use document::{Block, Document, Row};
+pub(crate) use progress::Progress;
+pub(crate) use usage::usage;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::options::Output;
 
 /// What a command found.
-pub trait Report: Serialize {
+pub(crate) trait Report: Serialize {
     /// For people.
     fn document(&self) -> Document;
 
@@ -39,7 +39,7 @@ pub trait Report: Serialize {
 }
 
 /// Prints a report and returns the exit status.
-pub fn report(output: Output, report: &impl Report) -> Exit {
+pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
     let exit = report.exit();
     match output {
         // anstream takes the colours out where stdout is no terminal or NO_COLOR is set.
@@ -56,7 +56,7 @@ pub fn report(output: Output, report: &impl Report) -> Exit {
 }
 
 /// Prints what stands in the way: to stderr for people, as a document for programs.
-pub fn failure(output: Output, failure: &Failure) -> Exit {
+pub(crate) fn failure(output: Output, failure: &Failure) -> Exit {
     let problems: Vec<Problem> =
         failure.problems.iter().cloned().map(|problem| completed(failure.exit, problem)).collect();
     match output {
@@ -110,7 +110,7 @@ fn complaints(problems: &[Problem]) -> String {
 }
 
 /// Says on stderr that a request was made. A line that shows progress may be there on a terminal; it goes.
-pub fn request(text: &str) {
+pub(crate) fn request(text: &str) {
     let clear = if std::io::stderr().is_terminal() { "\r\x1b[K" } else { "" };
     let _ = std::io::stderr().write_all(format!("{clear}{}\n", line(text)).as_bytes());
 }
@@ -121,7 +121,7 @@ fn complain(text: &str) {
 }
 
 /// Prints lines for another program.
-pub fn line_by_line(text: &str) {
+pub(crate) fn line_by_line(text: &str) {
     print(&lines(text));
 }
 
@@ -129,7 +129,9 @@ pub fn line_by_line(text: &str) {
 ///
 /// # Errors
 /// stdout takes no more.
-pub fn stream(write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>) -> std::io::Result<()> {
+pub(crate) fn stream(
+    write: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let mut out = std::io::BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     match write(&mut out).and_then(|()| out.flush()) {
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
-use cluster::cli::Cli;
+use cluster::Cli;
 
 const PROGRAM: &str = "kubectl-crossfade";
 /// Commands of users; man 1 `man`.

@@ -19,7 +19,7 @@ use types::command::exit::Exit;
 
 /// What only some commands can do: acts that need the runtime, a delegate, or the API server, and files that are written in a way of
 /// their own.
-pub trait ChangeHandler {
+pub(crate) trait ChangeHandler {
     /// Carries out a change that is this command's own, and words its failure; `None` where it is not, which leaves it to the [`Executor`]. The change is
     /// settled (see [`settle()`]).
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
@@ -27,7 +27,7 @@ pub trait ChangeHandler {
 
 /// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are for every command.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct DefaultHandler;
+pub(crate) struct DefaultHandler;
 
 impl ChangeHandler for DefaultHandler {
     fn carry_out(&mut self, _: &Change) -> Option<Result<Outcome, Failure>> {
@@ -37,7 +37,7 @@ impl ChangeHandler for DefaultHandler {
 
 /// Carries changes out below a root, with the means of one command.
 #[derive(Debug)]
-pub struct Executor<'a, M> {
+pub(crate) struct Executor<'a, M> {
     root: &'a Root,
     means: M,
 }
@@ -45,7 +45,7 @@ pub struct Executor<'a, M> {
 impl<'a> Executor<'a, DefaultHandler> {
     /// One without means of its own.
     #[must_use]
-    pub const fn plain(root: &'a Root) -> Self {
+    pub(crate) const fn plain(root: &'a Root) -> Self {
         Self::new(root, DefaultHandler)
     }
 }
@@ -53,13 +53,13 @@ impl<'a> Executor<'a, DefaultHandler> {
 impl<'a, M: ChangeHandler> Executor<'a, M> {
     /// One with these means.
     #[must_use]
-    pub const fn new(root: &'a Root, means: M) -> Self {
+    pub(crate) const fn new(root: &'a Root, means: M) -> Self {
         Self { root, means }
     }
 
     /// Gives the means back, with what they have learnt.
     #[must_use]
-    pub fn into_means(self) -> M {
+    pub(crate) fn into_means(self) -> M {
         self.means
     }
 
@@ -67,7 +67,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     ///
     /// # Errors
     /// That one, with its target; those before it are done.
-    pub fn carry_out(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    pub(crate) fn carry_out(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
         let mut done = Vec::with_capacity(changes.len());
         for change in changes {
             done.push(self.apply(change)?);
@@ -76,7 +76,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     }
 
     /// The same, but one that fails stops none of the others: its failure is its outcome.
-    pub fn carry_out_each(&mut self, changes: Vec<Change>) -> Vec<Done> {
+    pub(crate) fn carry_out_each(&mut self, changes: Vec<Change>) -> Vec<Done> {
         let each = |change: Change| {
             let change = settle(change);
             let outcome =
@@ -90,7 +90,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     ///
     /// # Errors
     /// As [`Self::carry_out`].
-    pub fn apply(&mut self, change: Change) -> Result<Done, Failure> {
+    pub(crate) fn apply(&mut self, change: Change) -> Result<Done, Failure> {
         let change = settle(change);
         match self.settled(&change) {
             Ok(outcome) => Ok(Done { change, outcome }),

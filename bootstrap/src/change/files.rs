@@ -15,11 +15,11 @@ use convergence::change::Write;
 const MAX_BYTES: usize = 64 << 20;
 
 /// Mode of directories in which others read Crossfade's conf or the markers of probes.
-pub const OPEN_DIR: u32 = 0o755;
+pub(crate) const OPEN_DIR: u32 = 0o755;
 
 /// A file's bytes and mode; none where it is absent, cannot be read, or is a link.
 #[must_use]
-pub fn read_with_mode(path: &Path) -> Option<(Vec<u8>, u32)> {
+pub(crate) fn read_with_mode(path: &Path) -> Option<(Vec<u8>, u32)> {
     let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
     let bytes = file::read_regular(path, MAX_BYTES).ok()?;
     Some((bytes, meta.mode() & 0o7777))
@@ -56,7 +56,7 @@ pub(super) fn set_aside(from: &Path, to: &Path, nudge: bool) -> io::Result<()> {
 ///
 /// # Errors
 /// Any I/O error; then the file is what it was.
-pub fn write(write: &Write) -> io::Result<()> {
+pub(crate) fn write(write: &Write) -> io::Result<()> {
     file::write_durable(&write.path, &write.bytes, write.mode)?;
     nudge_if(write.nudge, &write.path)
 }
@@ -65,7 +65,7 @@ pub fn write(write: &Write) -> io::Result<()> {
 ///
 /// # Errors
 /// Any I/O error.
-pub fn remove(path: &Path, nudge: bool) -> io::Result<()> {
+pub(crate) fn remove(path: &Path, nudge: bool) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,

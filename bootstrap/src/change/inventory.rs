@@ -10,7 +10,7 @@ use shim::node::store::{Store, StoredRecord};
 ///
 /// # Errors
 /// Any I/O error; then the inventory is what it was.
-pub fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
+pub(crate) fn list(layout: &Layout, entries: &[Entry]) -> io::Result<()> {
     let store = Store::new(layout);
     let mut fresh = Vec::new();
     for entry in entries {

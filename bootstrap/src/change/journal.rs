@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 64 << 20;
 const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line<E> {
+pub(crate) struct Line<E> {
     pub version: u32,
     /// When it was written.
     pub at: Moment,
@@ -29,23 +29,23 @@ pub struct Line<E> {
 
 /// The file of a journal. Its directory, and the two above that, are made if they are absent, for root alone.
 #[derive(Debug, Clone)]
-pub struct JournalFile(PathBuf);
+pub(crate) struct JournalFile(PathBuf);
 
 impl JournalFile {
     /// The journal at `path`; nothing is made yet.
     #[must_use]
-    pub const fn new(path: PathBuf) -> Self {
+    pub(crate) const fn new(path: PathBuf) -> Self {
         Self(path)
     }
 
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// The lines that can be read; none of what is not there, not trusted, or of another version.
     #[must_use]
-    pub fn lines<E: DeserializeOwned>(&self) -> Vec<Line<E>> {
+    pub(crate) fn lines<E: DeserializeOwned>(&self) -> Vec<Line<E>> {
         let read = || -> io::Result<Vec<u8>> {
             let (mut file, _) = trust::open_regular(File::options().read(true), &self.0)?;
             file::read_bounded(&mut file, MAX_BYTES)
@@ -57,7 +57,7 @@ impl JournalFile {
     ///
     /// # Errors
     /// Any I/O error; then the act must not follow.
-    pub fn append<E: Serialize>(&self, event: E) -> io::Result<()> {
+    pub(crate) fn append<E: Serialize>(&self, event: E) -> io::Result<()> {
         let line = Line { version: VERSION, at: boot::now()?, event };
         let Some(directory) = self.0.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
         for dir in directory.ancestors().take(3).collect::<Vec<_>>().into_iter().rev() {
@@ -82,7 +82,7 @@ impl JournalFile {
 
 /// The lines of a journal's bytes that can be read.
 #[must_use]
-pub fn parse<E: DeserializeOwned>(bytes: &[u8]) -> Vec<Line<E>> {
+pub(crate) fn parse<E: DeserializeOwned>(bytes: &[u8]) -> Vec<Line<E>> {
     let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     lines.filter(|line: &Line<E>| line.version == VERSION).collect()
 }

@@ -17,7 +17,7 @@ use crate::host::root::Root;
 /// `outcome` is absent in a dry run.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Changed {
+pub(crate) struct Changed {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -33,7 +33,7 @@ pub struct Changed {
 /// One change and what became of it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Done {
+pub(crate) struct Done {
     /// The change.
     #[serde(flatten)]
     #[cfg_attr(test, schemars(with = "crate::change::shape::Change"))]
@@ -47,7 +47,7 @@ pub struct Done {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is done.
     Done,
     /// Another process has it in hand, or time ran out.
@@ -61,7 +61,7 @@ pub enum Outcome {
 impl Done {
     /// The change and what became of it, for people. `busy` says what it means that another process has it in hand.
     #[must_use]
-    pub fn in_words(&self, busy: &str) -> String {
+    pub(crate) fn in_words(&self, busy: &str) -> String {
         let change = &self.change;
         match &self.outcome {
             None | Some(Outcome::Done) => change.to_string(),
@@ -75,7 +75,7 @@ impl Done {
 impl Changed {
     /// What a dry run reports.
     #[must_use]
-    pub fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
+    pub(crate) fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
         let changes =
             changes.into_iter().map(|change| Done { change: settle(change), outcome: None }).collect();
         Self { dry_run: true, changes, notes, unconfirmed: false }
@@ -83,20 +83,20 @@ impl Changed {
 
     /// What an apply reports.
     #[must_use]
-    pub const fn applied(changes: Vec<Done>, notes: Vec<String>) -> Self {
+    pub(crate) const fn applied(changes: Vec<Done>, notes: Vec<String>) -> Self {
         Self { dry_run: false, changes, notes, unconfirmed: false }
     }
 
     /// The same, with more that a person may want to know.
     #[must_use]
-    pub fn noted(mut self, notes: Vec<String>) -> Self {
+    pub(crate) fn noted(mut self, notes: Vec<String>) -> Self {
         self.notes.extend(notes);
         self
     }
 
     /// The same, where it is not certain that it has its effect.
     #[must_use]
-    pub fn unconfirmed(mut self, why: Option<String>) -> Self {
+    pub(crate) fn unconfirmed(mut self, why: Option<String>) -> Self {
         self.unconfirmed = why.is_some();
         self.notes.extend(why);
         self
@@ -142,7 +142,7 @@ impl Report for Changed {
 ///
 /// # Errors
 /// The first that fails, with its target; those before it are done.
-pub fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+pub(crate) fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
     Executor::plain(root).carry_out(changes)
 }
 
@@ -150,7 +150,7 @@ pub fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure
 ///
 /// # Errors
 /// As [`carry_out`].
-pub fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
+pub(crate) fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
     if global.dry_run {
         return Ok(Changed::planned(changes, notes));
     }

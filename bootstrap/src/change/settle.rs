@@ -8,7 +8,7 @@ use convergence::change::{Act, Change, Write};
 /// The same change with its `Ensure` acts settled by what is there now: an act of its own kind where something has to be done, else
 /// [`Act::Keep`]. The reason says what is wrong with what is there. Every other act stays as it is.
 #[must_use]
-pub fn settle(change: Change) -> Change {
+pub(crate) fn settle(change: Change) -> Change {
     let Change { act, target, reason } = change;
     match act {
         Act::Ensure(write) => {

@@ -13,10 +13,10 @@ use types::command::problem::{Answer, Problem, VERSION};
 
 use crate::cli::{Output, fix};
 
-pub use self::usage::usage;
+pub(crate) use self::usage::usage;
 
 /// Prints a report and returns the exit status.
-pub fn report(output: Output, report: &impl Report) -> Exit {
+pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
     match output {
         Output::Human => print(report.human().as_str()),
         Output::Json => document(&answer(report)),
@@ -34,7 +34,7 @@ fn answer<R: Report>(report: &R) -> Value {
 }
 
 /// Prints what stands in the way: to stderr for people, as a document for programs.
-pub fn failure(output: Output, failure: &Failure) -> Exit {
+pub(crate) fn failure(output: Output, failure: &Failure) -> Exit {
     let problems = fix::complete(failure.exit, &failure.problems);
     match output {
         Output::Human => complain(&complaints(&problems)),
@@ -62,7 +62,7 @@ fn complaints(problems: &[Problem]) -> Page {
 }
 
 /// Says on stderr what is waited for: the journal has it at once, and not only when the wait is over.
-pub fn waiting(findings: &[impl fmt::Display]) {
+pub(crate) fn waiting(findings: &[impl fmt::Display]) {
     let mut page = Page::new();
     for finding in findings {
         let _ = writeln!(page, "crossfade-bootstrap: waiting: {finding}");
@@ -71,19 +71,19 @@ pub fn waiting(findings: &[impl fmt::Display]) {
 }
 
 /// Says on stderr what a command is about, while it goes on.
-pub fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     complaint(format!("crossfade-bootstrap: {text}"));
 }
 
 /// Prints one line of something that goes on.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     let mut page = Page::new();
     let _ = writeln!(page, "{text}");
     print(page.as_str());
 }
 
 /// Says one line on stderr, for a program without a command line.
-pub fn complaint(line: impl fmt::Display) {
+pub(crate) fn complaint(line: impl fmt::Display) {
     let mut page = Page::new();
     let _ = writeln!(page, "{line}");
     complain(&page);

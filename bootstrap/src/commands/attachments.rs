@@ -37,7 +37,7 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 /// *Shape*: `{"attachments":[..],"damaged":[{"path":"..","reason":".."}],"leaks":[..],"ledger":[..]}`; the last two where they were asked for.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct AttachmentsReport {
+pub(crate) struct AttachmentsReport {
     /// Attachments, and damaged records.
     #[serde(flatten)]
     found: Attachments,
@@ -56,7 +56,7 @@ pub struct AttachmentsReport {
 ///
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
-pub fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
+pub(crate) fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
     let node = if wanted.leaks { asked(global, wanted)? } else { facts::certain(global)? };
     let mut found = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if wanted.leaks { Some(leaks(&node, &found)?) } else { None };

@@ -3,8 +3,8 @@
 //! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply -> record -> report. Boot uses no network, runs no delegate and waits for
 //! nothing. The one program that it may start is containerd, to print containerd's configuration. A second run changes nothing.
 
-pub mod explain;
-pub mod gather;
+pub(crate) mod explain;
+pub(crate) mod gather;
 mod leavings;
 mod owed;
 
@@ -37,7 +37,7 @@ use crate::runtime::config;
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub fn boot(global: &Global) -> Result<Changed, Failure> {
+pub(crate) fn boot(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     let switched_off = switch::off_switch(&root);
     let settings = if switched_off.is_some() { mode::settings(&root) } else { settings::required(&root)? };

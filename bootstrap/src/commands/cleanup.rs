@@ -5,12 +5,12 @@
 //! no owner. Before each kind of object everything is read once more, and only what was on the first list and still is on the new one is
 //! removed: other software changes the same tables meanwhile. At the end everything is read again, and what is still there is said.
 
-pub mod act;
-pub mod dump;
-pub mod gather;
-pub mod journal;
-pub mod kernel;
-pub mod report;
+pub(crate) mod act;
+pub(crate) mod dump;
+pub(crate) mod gather;
+pub(crate) mod journal;
+pub(crate) mod kernel;
+pub(crate) mod report;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -45,7 +45,7 @@ const LOCK: CommandLock =
 ///
 /// # Errors
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
-pub fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failure> {
+pub(crate) fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
     let profile = named(&wanted.profile, &global.profiles)?;
     if global.host.is_some() {

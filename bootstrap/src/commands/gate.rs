@@ -30,7 +30,7 @@ const PUBLIC: u32 = 0o644;
 ///
 /// # Errors
 /// Everything that is not as it must be; 78 when a settings file is among it, else 3.
-pub fn gate(global: &Global) -> Result<Changed, Failure> {
+pub(crate) fn gate(global: &Global) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);

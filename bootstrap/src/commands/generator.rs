@@ -28,7 +28,7 @@ use crate::systemd::unit::Unit;
 
 /// Whether this process was started as a generator.
 #[must_use]
-pub fn is_called() -> bool {
+pub(crate) fn is_called() -> bool {
     std::env::args_os()
         .next()
         .is_some_and(|name| Path::new(&name).file_name().is_some_and(|name| name == NAME))
@@ -36,7 +36,7 @@ pub fn is_called() -> bool {
 
 /// Generates: `crossfade-generator [--root DIR] NORMAL-DIR [EARLY-DIR LATE-DIR]`.
 #[must_use]
-pub fn main() -> Exit {
+pub(crate) fn main() -> Exit {
     let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut root = Root::default();
     if arguments.first().is_some_and(|first| first == "--root") && arguments.len() > 1 {

@@ -4,10 +4,10 @@
 //! prints the list that `--apply` carries out. Every step does nothing where it is done already, so the same command goes on after an
 //! interruption at any point. Before each stage the node is read once more: pods come and go meanwhile.
 
-pub mod act;
-pub mod gather;
-pub mod journal;
-pub mod report;
+pub(crate) mod act;
+pub(crate) mod gather;
+pub(crate) mod journal;
+pub(crate) mod report;
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Bad settings; 3 with everything that stands in the way, or after Crossfade's conf was put back; 75 while an ADD or another run is under way.
-pub fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
+pub(crate) fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
     if !wanted.wait || !wanted.apply {
         return once(global, wanted);
     }

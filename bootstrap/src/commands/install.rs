@@ -1,8 +1,8 @@
 //! `install`: installs Crossfade on a running node.
 
-pub mod facts;
-pub mod payload;
-pub mod uninstall;
+pub(crate) mod facts;
+pub(crate) mod payload;
+pub(crate) mod uninstall;
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+pub(crate) fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
     if wanted.units && global.host.is_none() {
         let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));

@@ -17,7 +17,7 @@ use convergence::failure::Failure;
 ///
 /// # Errors
 /// The package's plugin is missing or not trusted, or a user other than root could change a directory.
-pub fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
+pub(crate) fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
         return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));

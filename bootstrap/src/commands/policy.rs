@@ -1,7 +1,7 @@
 //! `policy show|check|set|explain`: the policy of this node.
 
-pub mod explain;
-pub mod live;
+pub(crate) mod explain;
+pub(crate) mod live;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -31,7 +31,7 @@ use crate::runtime::conf_reading;
 ///
 /// # Errors
 /// Those of the verb; 3 on a node without Crossfade's plugin.
-pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
+pub(crate) fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
     let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
     needed(&node, verb)?;
     node.dirs.require_readable()?;
@@ -49,7 +49,7 @@ pub fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
 /// *Shape*: `{"file":"..","phase":"old","warnings":["..."],"policy":{..}}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct PolicyReport {
+pub(crate) struct PolicyReport {
     file: PathBuf,
     phase: Phase,
     warnings: Vec<String>,

@@ -3,7 +3,7 @@
 //! For kubelet: settings and unit -> `kubelet::registration::decide` -> one environment file, which systemd reads for kubelet's command after
 //! this has run as its ExecStartPre. Equal bytes are not rewritten; where there is nothing to say the file goes.
 
-pub mod platform;
+pub(crate) mod platform;
 mod runtime;
 
 use convergence::change::{Change, Write};
@@ -35,7 +35,7 @@ const MODE: u32 = 0o644;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub enum RenderReport {
+pub(crate) enum RenderReport {
     /// Files were written or removed.
     Changed(Changed),
     /// `--check`: render would succeed.
@@ -73,7 +73,7 @@ impl Report for RenderReport {
 ///
 /// # Errors
 /// Bad settings; 3 with everything that `--check` found; 75 while a file is missing without which kubelet does not start.
-pub fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure> {
+pub(crate) fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure> {
     if wanted.runtime {
         return runtime::render(global).map(RenderReport::Changed);
     }

@@ -4,8 +4,8 @@
 //! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
 //! is what is left to do, so a call can be ended at any moment and made again.
 
-pub mod gather;
-pub mod report;
+pub(crate) mod gather;
+pub(crate) mod report;
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const LOCK: CommandLock =
 ///
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
-pub fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
+pub(crate) fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
     let options = restart_options(wanted);
     let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {

@@ -23,7 +23,7 @@ use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 ///
 /// # Errors
 /// Bad settings; 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
-pub fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
+pub(crate) fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
     let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
     let word = word(&node, wanted.removed)?;
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {

@@ -2,7 +2,7 @@
 
 mod follow;
 mod problems;
-mod reported;
+pub(crate) mod reported;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader};
@@ -37,8 +37,8 @@ use crate::node::cni::{self, PluginChoice};
 use crate::node::settings::mode;
 use crate::node::{facts, identity};
 
-pub use self::follow::follow;
-pub use self::reported::{ReportedStatus, reported};
+pub(crate) use self::follow::follow;
+pub(crate) use self::reported::reported;
 
 /// Where this node stands.
 ///
@@ -54,7 +54,7 @@ pub use self::reported::{ReportedStatus, reported};
 /// (`confDir` none) `phase` and `watch` are null, and all is well once `boot` has succeeded and nothing of an earlier image is left.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Status {
+pub(crate) struct Status {
     #[serde(rename = "confDir")]
     conf_dir: Mode,
     phase: Option<Phase>,
@@ -94,7 +94,7 @@ struct Watched {
 ///
 /// # Errors
 /// When state cannot be read.
-pub fn answer(global: &Global, wanted: &cli::Status) -> Result<Exit, Failure> {
+pub(crate) fn answer(global: &Global, wanted: &cli::Status) -> Result<Exit, Failure> {
     if wanted.follow {
         return Ok(follow(global));
     }

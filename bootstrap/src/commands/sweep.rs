@@ -10,8 +10,8 @@
 
 mod annotations;
 mod budget;
-pub mod every;
-pub mod result;
+pub(crate) mod every;
+pub(crate) mod result;
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// As [`sweep`].
-pub fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
+pub(crate) fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
     match wanted.every {
         Some(every_secs) => every::run(global, wanted, every_secs),
         None => Ok(print::report(global.output, &result::pass(global, wanted)?)),
@@ -72,7 +72,7 @@ pub fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Bad settings; 75 when the runtime does not answer, or not credibly.
-pub fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Changed, Failure> {
+pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Changed, Failure> {
     let policy = &node.require_policy()?.policy;
     let layout = &node.dirs.layout;
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);

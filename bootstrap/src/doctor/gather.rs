@@ -12,10 +12,10 @@
 //!
 //! systemd, the journal and the API server are asked beside the others.
 
-pub mod journal;
+pub(crate) mod journal;
 mod recorded;
 mod sandboxes;
-pub mod units;
+pub(crate) mod units;
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// Gathers every fact; nothing on the node changes.
 #[must_use]
-pub fn gather(global: &Global, wanted: &Doctor) -> Facts {
+pub(crate) fn gather(global: &Global, wanted: &Doctor) -> Facts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
     std::thread::scope(|threads| {

@@ -14,7 +14,7 @@ use types::command::exit::Exit;
 ///
 /// # Errors
 /// The directory is not the root of a node, or the process lacks `CAP_SYS_CHROOT`.
-pub fn enter(global: &Global) -> Result<(), Failure> {
+pub(crate) fn enter(global: &Global) -> Result<(), Failure> {
     let Some(dir) = &global.host else { return Ok(()) };
     // A mount of another directory would receive Crossfade's files, and the node would not use them.
     if !dir.join("proc/self").exists() {

@@ -17,7 +17,7 @@ const KILLED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The limits of one run of a program.
 #[derive(Debug, Clone, Copy)]
-pub struct RunLimits {
+pub(crate) struct RunLimits {
     /// The program has ended by then, or is killed with everything it started.
     pub within: Duration,
     /// The largest stdout, and the largest stderr, in bytes.
@@ -26,7 +26,7 @@ pub struct RunLimits {
 
 /// What becomes of a program's stderr.
 #[derive(Debug)]
-pub enum StderrTo {
+pub(crate) enum StderrTo {
     /// Stderr becomes a part of [`CommandOutput`].
     Output,
     /// Nowhere: it may hold a secret, however long it is.
@@ -37,7 +37,7 @@ pub enum StderrTo {
 
 /// What a program wrote, and how the program ended.
 #[derive(Debug)]
-pub struct CommandOutput {
+pub(crate) struct CommandOutput {
     /// The exit status, or the signal that ended the program.
     pub status: ExitStatus,
     /// The bytes that the program wrote to stdout.
@@ -49,13 +49,13 @@ pub struct CommandOutput {
 impl CommandOutput {
     /// Its stdout as text; what is not UTF-8 is replaced.
     #[must_use]
-    pub fn stdout_text(&self) -> String {
+    pub(crate) fn stdout_text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
     /// The text that the program wrote to stderr, trimmed in the same way.
     #[must_use]
-    pub fn stderr_text(&self) -> String {
+    pub(crate) fn stderr_text(&self) -> String {
         String::from_utf8_lossy(&self.stderr).into_owned()
     }
 
@@ -63,7 +63,7 @@ impl CommandOutput {
     ///
     /// # Errors
     /// Always, unless it succeeded.
-    pub fn check_success(&self) -> Result<(), String> {
+    pub(crate) fn check_success(&self) -> Result<(), String> {
         if self.status.success() {
             return Ok(());
         }
@@ -111,7 +111,7 @@ impl From<CommandError> for io::Error {
 ///
 /// # Errors
 /// [`CommandError`]; a program that ends with another status than 0 is no error.
-pub fn run(command: &mut Command, limits: RunLimits) -> Result<CommandOutput, CommandError> {
+pub(crate) fn run(command: &mut Command, limits: RunLimits) -> Result<CommandOutput, CommandError> {
     run_with(command, limits, Vec::new(), StderrTo::Output)
 }
 
@@ -119,7 +119,7 @@ pub fn run(command: &mut Command, limits: RunLimits) -> Result<CommandOutput, Co
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_with(
+pub(crate) fn run_with(
     command: &mut Command,
     limits: RunLimits,
     stdin: Vec<u8>,

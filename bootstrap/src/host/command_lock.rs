@@ -10,7 +10,7 @@ use types::command::exit::Exit;
 
 /// The lock of a command, and how messages speak of the command.
 #[derive(Debug, Clone, Copy)]
-pub struct CommandLock {
+pub(crate) struct CommandLock {
     /// The name of the lock.
     pub lock: &'static str,
     /// The command in a message: `the clean-up`.
@@ -24,7 +24,11 @@ impl CommandLock {
     ///
     /// # Errors
     /// The failure of `act`; 75 while another one runs; 1 if the lock cannot be taken for another reason.
-    pub fn run<T>(&self, layout: &Layout, act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    pub(crate) fn run<T>(
+        &self,
+        layout: &Layout,
+        act: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         lock::exclusively(layout, self.lock, || Ok(act())).unwrap_or_else(|why| {
             if why.kind() == io::ErrorKind::WouldBlock {
                 return Err(Failure::later(format!("{} runs on this node", self.another)));

@@ -13,7 +13,7 @@ const VOLATILE: [&str; 3] = ["/run", "/var/run", "/dev"];
 ///
 /// # Errors
 /// Why a reboot would remove the file.
-pub fn outlives_reboot(path: &Path) -> Result<(), String> {
+pub(crate) fn outlives_reboot(path: &Path) -> Result<(), String> {
     if let Some(dir) = VOLATILE.iter().find(|dir| path.starts_with(dir)) {
         return Err(format!("{} lies in {dir}, which every boot empties", path.display()));
     }

@@ -27,7 +27,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What wakes the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum WakeReason {
+pub(crate) enum WakeReason {
     /// Something changed in a directory that `watch` observes.
     Changed,
     /// A record or the inventory changed.
@@ -44,7 +44,7 @@ pub enum WakeReason {
 
 /// The watched directories.
 #[derive(Debug)]
-pub struct Events {
+pub(crate) struct Events {
     wake: Sender<WakeReason>,
     state: Arc<State>,
     watcher: Option<INotifyWatcher>,
@@ -98,7 +98,7 @@ impl ObservedDirectories {
 impl Events {
     /// Starts the thread that reads events. No directory is observed yet.
     #[must_use]
-    pub fn new(wake: Sender<WakeReason>) -> Self {
+    pub(crate) fn new(wake: Sender<WakeReason>) -> Self {
         let state = State {
             started: Instant::now(),
             pending: AtomicBool::new(false),
@@ -119,36 +119,36 @@ impl Events {
 
     /// Whether inotify is not available, so that the loop observes at intervals.
     #[must_use]
-    pub const fn polls(&self) -> bool {
+    pub(crate) const fn polls(&self) -> bool {
         self.watcher.is_none()
     }
 
     /// From now on the next event wakes the loop; what came until now it is about to see.
-    pub fn reset_pending(&self) {
+    pub(crate) fn reset_pending(&self) {
         self.state.pending.store(false, Ordering::SeqCst);
     }
 
     /// How long ago the last event was.
     #[must_use]
-    pub fn quiet(&self) -> Duration {
+    pub(crate) fn quiet(&self) -> Duration {
         let now = self.state.started.elapsed();
         now.saturating_sub(Duration::from_millis(self.state.last_ms.load(Ordering::SeqCst)))
     }
 
     /// From now on the next event among the records wakes the loop; what came until now it is about to count.
-    pub fn reset_uncounted(&self) {
+    pub(crate) fn reset_uncounted(&self) {
         self.state.uncounted.store(false, Ordering::SeqCst);
     }
 
     /// Whether a change of a record wakes the loop. Where it does not, the records have to be counted at intervals.
     #[must_use]
-    pub fn watches_records(&self) -> bool {
+    pub(crate) fn watches_records(&self) -> bool {
         !self.records.is_empty() && is_armed(&self.records, &self.armed)
     }
 
     /// Observes exactly these directories for passes, and the nearest existing one above where a directory is absent. Returns whether the set is
     /// new: then a directory may have changed between the earlier observation and this call.
-    pub fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
+    pub(crate) fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
         if self.watcher.is_none() && self.last_try.is_none_or(|started| started.elapsed() >= TRY_AGAIN) {
             self.last_try = Some(Instant::now());
             self.watcher = self.start();
@@ -164,7 +164,7 @@ impl Events {
     }
 
     /// Observes exactly these directories for counts of the attachments, as [`Events::arm`] does for passes.
-    pub fn arm_records<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
+    pub(crate) fn arm_records<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
         let wanted: Places = wanted.filter_map(|path| nearest(path)).collect();
         if self.watcher.is_none() || (wanted == self.records && is_armed(&wanted, &self.armed)) {
             return false;
@@ -256,7 +256,7 @@ fn nearest(path: &Path) -> Option<(PathBuf, (u64, u64))> {
 ///
 /// # Errors
 /// When there is no file descriptor left.
-pub fn signals(wake: Sender<WakeReason>) -> Result<()> {
+pub(crate) fn signals(wake: Sender<WakeReason>) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).context("install signal handlers")?;
     let listen = move || {
         for signal in signals.forever() {

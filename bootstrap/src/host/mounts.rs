@@ -31,7 +31,7 @@ const VOLATILE: [&str; 18] = [
 
 /// The mounts, in the kernel's order.
 #[derive(Debug, Clone, Default)]
-pub struct Mounts(Vec<Mount>);
+pub(crate) struct Mounts(Vec<Mount>);
 
 #[derive(Debug, Clone)]
 struct Mount {
@@ -47,7 +47,7 @@ struct Mount {
 
 /// What a place in a tree is to an image of that tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountPlace {
+pub(crate) enum MountPlace {
     /// The path is a part of the image.
     Image,
     /// The next boot empties the path, so the image does not hold it.
@@ -61,7 +61,7 @@ impl Mounts {
     ///
     /// # Errors
     /// /proc is not mounted, so mounts cannot be told from directories.
-    pub fn now() -> io::Result<Self> {
+    pub(crate) fn now() -> io::Result<Self> {
         let text = std::fs::read(MOUNT_INFO).map_err(|error| {
             io::Error::new(
                 error.kind(),
@@ -78,19 +78,19 @@ impl Mounts {
 
     /// A mount at `path` or below it; `path` has no link in it.
     #[must_use]
-    pub fn within(&self, path: &Path) -> Option<&Path> {
+    pub(crate) fn within(&self, path: &Path) -> Option<&Path> {
         self.0.iter().map(|mount| mount.point.as_path()).find(|point| point.starts_with(path))
     }
 
     /// Whether something is mounted at `path` itself, which has no link in it.
     #[must_use]
-    pub fn at(&self, path: &Path) -> bool {
+    pub(crate) fn at(&self, path: &Path) -> bool {
         self.0.iter().any(|mount| mount.point == path)
     }
 
     /// Every mount point at `path` and below it; `path` has no link in it.
     #[must_use]
-    pub fn below(&self, path: &Path) -> Vec<PathBuf> {
+    pub(crate) fn below(&self, path: &Path) -> Vec<PathBuf> {
         let mut points: Vec<_> =
             self.0.iter().map(|mount| &mount.point).filter(|point| point.starts_with(path)).collect();
         points.dedup();
@@ -102,7 +102,7 @@ impl Mounts {
     /// A partition of the image, mounted where it belongs, is part of it. The same mount shown outside of the tree as well is
     /// this machine's: `mount --bind /run IMAGE/run`.
     #[must_use]
-    pub fn place(&self, root: &Path, path: &Path) -> MountPlace {
+    pub(crate) fn place(&self, root: &Path, path: &Path) -> MountPlace {
         let above = self.0.iter().filter(|mount| path.starts_with(&mount.point));
         // Of two on one place the later one is on top.
         let Some(mount) = above.max_by_key(|mount| mount.point.components().count()) else {

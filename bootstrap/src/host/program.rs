@@ -19,7 +19,7 @@ const USUAL_PATH: &str = "/bin:/usr/bin";
 ///
 /// # Errors
 /// `NotFound` if there is no such program; otherwise which file or directory other users could write to.
-pub fn command(name: &str) -> io::Result<Command> {
+pub(crate) fn command(name: &str) -> io::Result<Command> {
     find(name).map(Command::new)
 }
 
@@ -27,7 +27,7 @@ pub fn command(name: &str) -> io::Result<Command> {
 ///
 /// # Errors
 /// As [`command`].
-pub fn find(name: &str) -> io::Result<PathBuf> {
+pub(crate) fn find(name: &str) -> io::Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
     let mut dirs = env::split_paths(&path).filter(|dir| dir.is_absolute());
     let found = if name.contains('/') {

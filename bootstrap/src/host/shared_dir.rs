@@ -25,7 +25,7 @@ const MAX_LINKS: usize = 40;
 ///
 /// # Errors
 /// Any I/O error; a link that its directory's owner made on the way; that something else than a regular file has this name.
-pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = directory(path.parent().unwrap_or(Path::new("/")))?;
     let place = below(&dir, name.as_ref());

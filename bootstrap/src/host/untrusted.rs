@@ -8,7 +8,7 @@ use shim::node::store::Store;
 
 /// How strictly Crossfade checks directories against the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DirectoryRule {
+pub(crate) enum DirectoryRule {
     /// The directory has to be there. A run directory may be missing, for it is made when it is needed.
     Present,
     /// The rule also covers an absent directory: the place in which it would be made must keep the rule.
@@ -17,7 +17,7 @@ pub enum DirectoryRule {
 
 /// The directories that break the rule, one line each: the runtime's conf directory, if it matters, those of plugins, and Crossfade's own.
 #[must_use]
-pub fn directories(
+pub(crate) fn directories(
     rule: DirectoryRule,
     conf_dir: Option<&Path>,
     bin_dirs: &[PathBuf],

@@ -29,7 +29,7 @@ const MODE: u32 = 0o644;
 /// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct BakeReport {
+pub(crate) struct BakeReport {
     #[serde(flatten)]
     changed: Changed,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -77,7 +77,7 @@ impl Report for BakeReport {
 /// # Errors
 /// All findings, before anything is touched: 2 for options that make no sense together, 78 for unusable settings, 3 for a
 /// file that would hide what is baked.
-pub fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
+pub(crate) fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);
     let facts = crate::image::bake::gather::gather(global, wanted)?;
     let BakeDecision { policy, node, notes } = decide(options(wanted), &facts)?;

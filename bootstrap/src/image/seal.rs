@@ -4,19 +4,19 @@
 //! alone is looked at by a module of its own: settings, confs, Crossfade's own files. What only a person can judge is refused, all of it at
 //! once, and then nothing is removed. Running it again changes nothing.
 
-pub mod allow;
-pub mod conf;
-pub mod credential;
-pub mod finding;
-pub mod gather;
-pub mod judge;
-pub mod login;
-pub mod own;
-pub mod report;
-pub mod rules;
-pub mod secret;
-pub mod settings;
-pub mod tree;
+pub(crate) mod allow;
+pub(crate) mod conf;
+pub(crate) mod credential;
+pub(crate) mod finding;
+pub(crate) mod gather;
+pub(crate) mod judge;
+pub(crate) mod login;
+pub(crate) mod own;
+pub(crate) mod report;
+pub(crate) mod rules;
+pub(crate) mod secret;
+pub(crate) mod settings;
+pub(crate) mod tree;
 
 use convergence::change::Act;
 use convergence::failure::Failure;
@@ -33,7 +33,7 @@ const REMEDY: &str = "crossfade-bootstrap image seal removes what is to be remov
 ///
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
-pub fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
+pub(crate) fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
     let SealDecision { changes, findings, mut notes } = decide(gather::gather(global, wanted)?);
     let only_looks = wanted.check || global.dry_run;
     let is_refused = !findings.is_empty();

@@ -42,7 +42,7 @@ use crate::systemd::unit::{Order, Unit};
 /// *Shape*: `{"version":1,"image":true,"root":"/","release":"0.1.0","passed":false,"checks":[{..}]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct SelftestReport {
+pub(crate) struct SelftestReport {
     /// Nothing of a boot was expected.
     image: bool,
     root: PathBuf,
@@ -88,7 +88,7 @@ impl Report for SelftestReport {
 ///
 /// # Errors
 /// None: what is wrong is in the report, which then ends with 3.
-pub fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Failure> {
+pub(crate) fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Failure> {
     let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
     let root = Root::new(&dir);
     let global = &Global { root: dir.clone(), ..global.clone() };

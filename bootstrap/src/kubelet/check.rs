@@ -24,7 +24,7 @@ use crate::systemd::unit::Unit;
 /// *Shape*: `{"arguments":["--node-labels=a=b"],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Checked {
+pub(crate) struct Checked {
     arguments: Vec<String>,
     notes: Vec<String>,
 }
@@ -32,7 +32,7 @@ pub struct Checked {
 impl Checked {
     /// What kubelet is told.
     #[must_use]
-    pub fn arguments(&self) -> &[String] {
+    pub(crate) fn arguments(&self) -> &[String] {
         &self.arguments
     }
 }
@@ -53,7 +53,7 @@ impl Report for Checked {
 
 /// How far the way from node.json to kubelet's command line is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CheckDepth {
+pub(crate) enum CheckDepth {
     /// To what systemd has loaded.
     Loaded,
     /// To the units' files: systemd has not read them yet, or is another one's.
@@ -66,7 +66,7 @@ pub enum CheckDepth {
 ///
 /// # Errors
 /// 3 with every finding.
-pub fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Checked, Failure> {
+pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Checked, Failure> {
     let mut findings: Vec<Problem> = refusals(node).into_iter().map(Problem::from).collect();
     findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
     let mut notes: Vec<String> = switch::off_switch(root).iter().map(ToString::to_string).collect();

@@ -18,7 +18,7 @@ const EXTENSION: &str = "conf";
 
 /// What one file says; none is nothing at all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct KubeletConfig {
+pub(crate) struct KubeletConfig {
     /// `registerWithTaints`.
     pub taints: Option<Vec<Taint>>,
     /// `registerNode`.
@@ -64,7 +64,7 @@ struct Entry {
 ///
 /// # Errors
 /// One line that names the file: it cannot be read, or kubelet would exit for it.
-pub fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
+pub(crate) fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
     let in_file = |why: String| format!("{}: {why}", path.display());
     let Some(bytes) = bytes(root, path)? else {
         return Ok(None);
@@ -77,7 +77,7 @@ pub fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, String> {
 ///
 /// # Errors
 /// One line that names the file: it cannot be read.
-pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
     let in_file = |e: std::io::Error| format!("{}: {e}", path.display());
     match read_regular(&root.at(path), MAX_BYTES) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -87,7 +87,7 @@ pub fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
 
 /// The configuration files that a command line names.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Files {
+pub(crate) struct Files {
     pub main: Option<PathBuf>,
     /// The files of `--config-dir` in the order in which they are merged; none where kubelet reads no such directory.
     pub drop_ins: Option<Vec<PathBuf>>,
@@ -97,14 +97,14 @@ pub struct Files {
 
 impl Files {
     /// All of them, in the order in which kubelet takes them.
-    pub fn all(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &PathBuf> {
         self.main.iter().chain(self.drop_ins.iter().flatten())
     }
 }
 
 /// The configuration files that a command line names; of several flags the last counts.
 #[must_use]
-pub fn files(root: &Root, words: &[Word]) -> Files {
+pub(crate) fn files(root: &Root, words: &[Word]) -> Files {
     let last = |name| values(words, name).last().map(|flag| flag.value).filter(|value| !value.is_empty());
     // Relative to kubelet's working directory, which is the root unless its unit says otherwise.
     let absolute = |value: &str| Path::new("/").join(value);
@@ -118,7 +118,7 @@ pub fn files(root: &Root, words: &[Word]) -> Files {
 ///
 /// *Source*: `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`; Go's `filepath.WalkDir`.
 #[must_use]
-pub fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
+pub(crate) fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
     let mut entries: Vec<_> = fs::read_dir(root.at(dir)).ok()?.flatten().collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     let mut files = Vec::new();

@@ -13,7 +13,7 @@ const DOMAIN: &str = "cluster.local";
 
 /// The DNS servers of a cluster, and its domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClusterDns {
+pub(crate) struct ClusterDns {
     /// The servers' addresses, in kubelet's order.
     pub servers: Vec<IpAddr>,
     /// The domain of the cluster's names.
@@ -27,7 +27,7 @@ pub struct ClusterDns {
 ///
 /// # Errors
 /// In words, where nothing that can be read names a server: kubelet has no unit here, or it is not told of any.
-pub fn cluster_dns(root: &Root, unit: &str) -> Result<ClusterDns, String> {
+pub(crate) fn cluster_dns(root: &Root, unit: &str) -> Result<ClusterDns, String> {
     let problem = |why: &str| format!("{why}; name the cluster's DNS servers in node.json, packets.dns");
     let words = words(root, unit).ok_or_else(|| problem(&format!("no {unit} can be read")))?;
     let flags = |name| values(&words, name).into_iter().flat_map(|flag| flag.value.split(','));

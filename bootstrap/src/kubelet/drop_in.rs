@@ -24,7 +24,7 @@ const OWN_FILE: &str = "zz-crossfade.conf";
 ///
 /// # Errors
 /// 75: a file went away meanwhile; 1: one cannot be read.
-pub fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<Change>, Failure> {
+pub(crate) fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<Change>, Failure> {
     let dir = root.at(KUBELET_CONFIG_DIR);
     let mut wanted = Vec::new();
     for (index, path) in kubelets.iter().enumerate() {
@@ -52,7 +52,7 @@ pub fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<
 }
 
 /// Takes the directory away, where it is.
-pub fn remove(root: &Root, why: &str) -> Option<Change> {
+pub(crate) fn remove(root: &Root, why: &str) -> Option<Change> {
     let dir = root.at(KUBELET_CONFIG_DIR);
     let target = dir.display().to_string();
     dir.symlink_metadata().is_ok().then(|| Change::new(Act::RemoveTree(dir), target, why))

@@ -4,7 +4,7 @@ use crate::systemd::unit::Word;
 
 /// One occurrence of a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlagValue<'w> {
+pub(crate) struct FlagValue<'w> {
     pub value: &'w str,
     /// The variable that it comes from.
     pub variable: Option<&'w str>,
@@ -15,7 +15,7 @@ pub struct FlagValue<'w> {
 ///
 /// *Source*: `spf13/pflag`, `parseArgs`; `component-base/cli/flag`, `WordSepNormalizeFunc`.
 #[must_use]
-pub fn values<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
+pub(crate) fn values<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
     let mut all = Vec::new();
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -37,7 +37,7 @@ pub fn values<'w>(words: &'w [Word], name: &str) -> Vec<FlagValue<'w>> {
 
 /// Whether a flag that is true or false is given as false at last. *Source*: Go's `strconv.ParseBool`.
 #[must_use]
-pub fn is_off(words: &[Word], name: &str) -> bool {
+pub(crate) fn is_off(words: &[Word], name: &str) -> bool {
     let mut is_false = false;
     for word in words {
         let Some(flag) = word.text.strip_prefix("--") else {

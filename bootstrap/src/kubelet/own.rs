@@ -16,7 +16,7 @@ use crate::systemd::unit::Unit;
 
 /// What Crossfade says: node.json's labels and taints where Crossfade registers them, and always the taint of a node whose gate gave up.
 #[must_use]
-pub fn own_registration(root: &Root, node: &Node) -> OwnRegistration {
+pub(crate) fn own_registration(root: &Root, node: &Node) -> OwnRegistration {
     let mut registration = OwnRegistration::default();
     if node.kubelet.register {
         registration.labels.clone_from(&node.labels);
@@ -32,7 +32,7 @@ pub fn own_registration(root: &Root, node: &Node) -> OwnRegistration {
 
 /// Whether kubelet's command line must be continued: there is something to say, or there will be when the gate gives up.
 #[must_use]
-pub fn speaks(root: &Root, node: &Node) -> bool {
+pub(crate) fn speaks(root: &Root, node: &Node) -> bool {
     own_registration(root, node) != OwnRegistration::default() || node.gate.give_up_secs.is_some()
 }
 
@@ -40,7 +40,7 @@ pub fn speaks(root: &Root, node: &Node) -> bool {
 ///
 /// # Errors
 /// As `render`, but for what is missing or broken of kubelet's own.
-pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
+pub(crate) fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
     match refusals(node) {
         refused if refused.is_empty() => registered(root, node, &own_registration(root, node)),
         findings => Err(Failure::all(Exit::BadSettings, findings)),
@@ -51,7 +51,7 @@ pub fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registr
 ///
 /// # Errors
 /// As [`registration`].
-pub fn registered(
+pub(crate) fn registered(
     root: &Root,
     node: &Node,
     own: &OwnRegistration,
@@ -65,7 +65,7 @@ pub fn registered(
 
 /// What is to be done about a unit of kubelet's that is not there.
 #[must_use]
-pub fn absent(unit: &str) -> Problem {
+pub(crate) fn absent(unit: &str) -> Problem {
     Problem::new(format!("{unit}: there is no such unit")).at("node.json, kubelet.unit").fix(
         "name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) set kubelet.register: false and use \
          crossfade-bootstrap unit render --print PLATFORM",

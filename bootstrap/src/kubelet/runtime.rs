@@ -10,7 +10,7 @@ use convergence::node::paths::KUBELET_ARGUMENTS;
 
 /// An endpoint and who names it, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedEndpoint {
+pub(crate) struct NamedEndpoint {
     /// `unix:///path`.
     pub endpoint: String,
     /// The source of the endpoint, for people.
@@ -22,7 +22,7 @@ pub struct NamedEndpoint {
 ///
 /// *Source*: `cmd/kubelet/app/options`, `--container-runtime-endpoint`; `KubeletConfiguration`, `containerRuntimeEndpoint`.
 #[must_use]
-pub fn endpoint(root: &Root, unit: &str) -> Option<NamedEndpoint> {
+pub(crate) fn endpoint(root: &Root, unit: &str) -> Option<NamedEndpoint> {
     let words = words(root, unit)?;
     let flag = values(&words, "container-runtime-endpoint").last().map(|flag| flag.value.to_owned());
     let by_flag = flag.filter(|endpoint| !endpoint.is_empty()).map(|endpoint| NamedEndpoint {

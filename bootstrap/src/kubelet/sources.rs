@@ -27,7 +27,7 @@ fn source(unit: &Unit, flag: &str, occurrence: &FlagValue<'_>) -> String {
 ///
 /// # Errors
 /// The unit does not have one command.
-pub fn gather(root: &Root, unit: &Unit) -> Result<KubeletSources, String> {
+pub(crate) fn gather(root: &Root, unit: &Unit) -> Result<KubeletSources, String> {
     let mut environment = unit.environment().clone();
     environment.remove(KUBELET_ARGUMENTS);
     let words = unit.single()?.expand(unit.name(), &environment);

@@ -2,11 +2,11 @@
 
 use convergence::node::attachments::{Attachments, Damaged, Life, Line, Part};
 
-pub mod attached;
-pub mod hostroutes;
-pub mod last_sweep;
-pub mod leaks;
-pub mod sweep_candidates;
+pub(crate) mod attached;
+pub(crate) mod hostroutes;
+pub(crate) mod last_sweep;
+pub(crate) mod leaks;
+pub(crate) mod sweep_candidates;
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ use types::command::exit::Exit;
 ///
 /// # Errors
 /// When state cannot be read.
-pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
+pub(crate) fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
     let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
     from_records(layout, records, damaged, policy)
 }
@@ -37,7 +37,7 @@ pub fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Fai
 ///
 /// # Errors
 /// When the inventory cannot be read.
-pub fn from_records(
+pub(crate) fn from_records(
     layout: &Layout,
     mut records: Vec<Attachment>,
     damaged: Vec<DamagedFile>,
@@ -142,7 +142,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
 ///
 /// # Errors
 /// When the records cannot be listed.
-pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
+pub(crate) fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
     let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
     Ok(sound.into_iter().map(|record| Key::new(record.intent.container_id, record.intent.ifname)).collect())
 }
@@ -151,7 +151,7 @@ pub fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 ///
 /// # Errors
 /// When the inventory cannot be read.
-pub fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
+pub(crate) fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
     let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::node::inventory::Entry::key).collect())
 }

@@ -15,7 +15,7 @@ use convergence::node::facts::NodeFacts;
 
 /// What the command line says of the plugin.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct PluginChoice<'a> {
+pub(crate) struct PluginChoice<'a> {
     /// Directories of plugins that the command line names.
     pub bin_dirs: &'a [PathBuf],
     /// The path of the plugin to install, as this process finds it; the package's where the command line names none.
@@ -24,7 +24,7 @@ pub struct PluginChoice<'a> {
 
 /// Gathers every fact; nothing on the node changes.
 #[must_use]
-pub fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
+pub(crate) fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
     let NodeFacts { root, settings, runtime, dirs, profiles, .. } = node;
     let root = &Root::new(root);
     let sources = BinDirSources {

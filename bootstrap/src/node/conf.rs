@@ -1,9 +1,9 @@
 //! The content of Crossfade's own conf.
 
-pub mod confdir;
-pub mod foreign;
-pub mod name;
-pub mod rooted;
+pub(crate) mod confdir;
+pub(crate) mod foreign;
+pub(crate) mod name;
+pub(crate) mod rooted;
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use crate::host::root::Root;
 /// The path of Crossfade's conf in a directory, if the file there is Crossfade's. Crossfade never touches another owner's file of that
 /// name.
 #[must_use]
-pub fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
+pub(crate) fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     // No agent can have renamed what bears this name.
-    let found = confdir::read_by(dir, |path| root.inside(path), |_| false).ok()?;
+    let found = confdir::read(dir, |path| root.inside(path), |_| false).ok()?;
     let conf = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     conf.content
         .as_ref()

@@ -22,7 +22,7 @@ use convergence::runtime::facts::RuntimeFacts;
 
 /// Which conf directory a command is about.
 #[derive(Debug, Clone, Copy)]
-pub enum ConfDirChoice<'a> {
+pub(crate) enum ConfDirChoice<'a> {
     /// The one in which the runtime finds Crossfade's conf, by node.json and by what the runtime reads.
     InForce {
         /// Crossfade's conf when it was last installed.
@@ -37,7 +37,7 @@ pub enum ConfDirChoice<'a> {
 
 /// What a command knows before it gathers the facts.
 #[derive(Debug)]
-pub struct NodeQuery<'a> {
+pub(crate) struct NodeQuery<'a> {
     /// The global options of the command line.
     pub global: &'a Global,
     /// node.json as it counts for this command.
@@ -50,7 +50,7 @@ pub struct NodeQuery<'a> {
 
 /// Gathers every fact; nothing on the node changes.
 #[must_use]
-pub fn gather(query: NodeQuery<'_>) -> NodeFacts {
+pub(crate) fn gather(query: NodeQuery<'_>) -> NodeFacts {
     let NodeQuery { global, settings: Settings { node: settings, file: node_file, unusable }, .. } = query;
     let (root, runtime) = (Root::new(&global.root), query.runtime);
     let dirs = match query.conf_dir {
@@ -77,7 +77,7 @@ pub fn gather(query: NodeQuery<'_>) -> NodeFacts {
 
 /// The facts for a command that asks no runtime and starts no program.
 #[must_use]
-pub fn by_files(global: &Global, settings: Settings) -> NodeFacts {
+pub(crate) fn by_files(global: &Global, settings: Settings) -> NodeFacts {
     let runtime = facts::by_files(&Root::new(&global.root), &settings.node);
     gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
 }
@@ -85,7 +85,7 @@ pub fn by_files(global: &Global, settings: Settings) -> NodeFacts {
 /// The facts for a command about a running node, whose runtime is asked what it has loaded: the runtime that `wanted` names, or else the
 /// node's own.
 #[must_use]
-pub fn with_runtime(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> NodeFacts {
+pub(crate) fn with_runtime(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> NodeFacts {
     let runtime = facts::with_answer(&Root::new(&global.root), &settings.node, wanted);
     gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
 }
@@ -94,7 +94,7 @@ pub fn with_runtime(global: &Global, settings: Settings, wanted: &cli::Endpoint)
 ///
 /// # Errors
 /// Bad settings.
-pub fn certain(global: &Global) -> Result<NodeFacts, Failure> {
+pub(crate) fn certain(global: &Global) -> Result<NodeFacts, Failure> {
     let node = by_files(global, settings::required(&Root::new(&global.root))?);
     node.dirs.require_readable()?;
     Ok(node)

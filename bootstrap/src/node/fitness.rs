@@ -25,7 +25,7 @@ const RUN_BOOT: &str = "run crossfade-bootstrap unit boot";
 
 /// Everything that is not as it must be; nothing on a node that is switched off.
 #[must_use]
-pub fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> Vec<Problem> {
+pub(crate) fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> Vec<Problem> {
     if switch::off_switch(&Root::new(&global.root)).is_some() {
         return Vec::new();
     }
@@ -34,7 +34,11 @@ pub fn findings(global: &Global, settings: Settings, runtime: RuntimeFacts) -> V
 
 /// Everything that keeps this node from coming up right. The runtime's configuration is read once, because it does not change within one
 /// try.
-pub fn obstacles(global: &Global, settings: Settings, runtime: &mut Option<RuntimeFacts>) -> Obstacles {
+pub(crate) fn obstacles(
+    global: &Global,
+    settings: Settings,
+    runtime: &mut Option<RuntimeFacts>,
+) -> Obstacles {
     let (root, mut obstacles) = (&Root::new(&global.root), Obstacles::default());
     obstacles.extend(identity::is_current(root).err());
     if let Some(unusable) = &settings.unusable {

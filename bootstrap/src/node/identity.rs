@@ -37,7 +37,7 @@ fn line(root: &Root, path: &str) -> Option<String> {
 ///
 /// # Errors
 /// The kernel's boot id cannot be read.
-pub fn current(root: &Root) -> Result<Identity, String> {
+pub(crate) fn current(root: &Root) -> Result<Identity, String> {
     let boot_id =
         line(root, BOOT_ID).ok_or_else(|| format!("{BOOT_ID} cannot be read: is /proc mounted?"))?;
     let is_id = |id: &String| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -53,13 +53,13 @@ pub fn current(root: &Root) -> Result<Identity, String> {
 
 /// The identity that the last boot recorded; none if there is no readable record.
 #[must_use]
-pub fn recorded(root: &Root) -> Option<Identity> {
+pub(crate) fn recorded(root: &Root) -> Option<Identity> {
     read(root, IDENTITY)
 }
 
 /// What the last `boot` wrote; none where there is none in this boot, as far as /run is empty at a boot.
 #[must_use]
-pub fn boot_record(root: &Root) -> Option<BootRecord> {
+pub(crate) fn boot_record(root: &Root) -> Option<BootRecord> {
     read(root, BOOTED)
 }
 
@@ -67,7 +67,7 @@ pub fn boot_record(root: &Root) -> Option<BootRecord> {
 ///
 /// # Errors
 /// It has not, or this boot cannot be told.
-pub fn is_current(root: &Root) -> Result<(), Problem> {
+pub(crate) fn is_current(root: &Root) -> Result<(), Problem> {
     is_of(root, &current(root)?.boot_id)
 }
 
@@ -75,7 +75,7 @@ pub fn is_current(root: &Root) -> Result<(), Problem> {
 ///
 /// # Errors
 /// It has not.
-pub fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
+pub(crate) fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
     match boot_record(root) {
         Some(booted) if booted.boot_id == boot_id => Ok(()),
         _ => Err(Problem::new("crossfade-bootstrap unit boot has not succeeded in this boot")

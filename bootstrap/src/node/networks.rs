@@ -2,11 +2,11 @@
 
 use convergence::node::networks::NetworkConf;
 
-pub mod gated;
-pub mod probe;
-pub mod readiness;
-pub mod scratch;
-pub mod unready;
+pub(crate) mod gated;
+pub(crate) mod probe;
+pub(crate) mod readiness;
+pub(crate) mod scratch;
+pub(crate) mod unready;
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::node::plugins;
 
 /// Loads the confs of all networks of a policy, and looks for their plugins in `bin_dirs`.
 #[must_use]
-pub fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Vec<NetworkConf> {
+pub(crate) fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Vec<NetworkConf> {
     let load = |(side, network): (Side, &Network)| {
         let conf = rooted::conf(root, &network.conf);
         let missing =

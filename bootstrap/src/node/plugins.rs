@@ -1,7 +1,7 @@
 //! Plugins on a node: whether a binary can be used, and which types a network lacks.
 
-pub mod bin_dirs;
-pub mod packaged_plugin;
+pub(crate) mod bin_dirs;
+pub(crate) mod packaged_plugin;
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,14 @@ const MAX_PLUGIN_BYTES: usize = 64 << 20;
 
 /// Joins directories as `CNI_PATH` has them.
 #[must_use]
-pub fn joined(dirs: &[PathBuf]) -> String {
+pub(crate) fn joined(dirs: &[PathBuf]) -> String {
     let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
     dirs.join(":")
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.
 #[must_use]
-pub fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
+pub(crate) fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for plugin in &conf.plugins {
         types.push(plugin.plugin_type.clone());
@@ -41,7 +41,7 @@ pub fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
 ///
 /// # Errors
 /// Why there is none to be used, in a line that names it.
-pub fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String> {
+pub(crate) fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String> {
     if root.is_node() {
         return Binary::find(name, &[&joined(dirs)]).map_err(|why| why.to_string());
     }
@@ -57,7 +57,7 @@ pub fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String>
 ///
 /// # Errors
 /// It cannot be read or trusted.
-pub fn plugin(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(crate) fn plugin(path: &Path) -> Result<Vec<u8>, Problem> {
     let problem = |what: String| Problem::new(what).at(path.display().to_string());
     let mut file = trust::open(path)
         .map_err(|why| problem(format!("plugin to install: {why}")).fix("name it with --plugin"))?;

@@ -1,5 +1,5 @@
 //! The policy on a node: completed by the profiles of its networks, held against what they bear, and flipped to another phase.
 
-pub mod completion;
-pub mod file;
-pub mod flip;
+pub(crate) mod completion;
+pub(crate) mod file;
+pub(crate) mod flip;

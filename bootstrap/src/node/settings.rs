@@ -5,9 +5,9 @@
 
 use convergence::node::settings::{InvalidSettings, Settings};
 
-pub mod directories;
-pub mod mode;
-pub mod profiles;
+pub(crate) mod directories;
+pub(crate) mod mode;
+pub(crate) mod profiles;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -49,7 +49,7 @@ pub(super) fn salvage(path: &Path) -> Option<(Node, BTreeSet<String>)> {
 ///
 /// # Errors
 /// One line that names the file, and the key, what was expected and the remedy.
-pub fn load(root: &Root) -> Result<Node, String> {
+pub(crate) fn load(root: &Root) -> Result<Node, String> {
     root.settings_file(NODE_FILE).map_or_else(|| Ok(Node::default()), |path| read(&path))
 }
 
@@ -57,7 +57,7 @@ pub fn load(root: &Root) -> Result<Node, String> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn read(path: &Path) -> Result<Node, String> {
+pub(crate) fn read(path: &Path) -> Result<Node, String> {
     let in_file = |why: String| format!("{}: {why}", path.display());
     let mut file = trust::open(path).map_err(|why| format!("{NODE_FILE}: {why}"))?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| in_file(e.to_string()))?;
@@ -68,7 +68,7 @@ pub fn read(path: &Path) -> Result<Node, String> {
 ///
 /// # Errors
 /// Bad settings: nothing is put in the place of a file that cannot be used.
-pub fn required(root: &Root) -> Result<Settings, Failure> {
+pub(crate) fn required(root: &Root) -> Result<Settings, Failure> {
     let file = root.settings_file(NODE_FILE);
     let node = load(root).map_err(Failure::settings)?;
     Ok(Settings { node, file, unusable: None })
@@ -76,7 +76,7 @@ pub fn required(root: &Root) -> Result<Settings, Failure> {
 
 /// node.json for a command that keeps running: if the file cannot be used, what was in force before stays in force.
 #[must_use]
-pub fn reload(root: &Root, last: &Settings) -> Settings {
+pub(crate) fn reload(root: &Root, last: &Settings) -> Settings {
     let file = root.settings_file(NODE_FILE);
     match load(root) {
         Ok(node) => Settings { node, file, unusable: None },

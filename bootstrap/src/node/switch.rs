@@ -10,7 +10,7 @@ use convergence::node::paths::DISABLED;
 /// Any entry at [`DISABLED`] counts, even a dangling link: an operator in an emergency must not need to know the details. A kernel
 /// command line that cannot be read switches nothing off.
 #[must_use]
-pub fn off_switch(root: &Root) -> Option<OffSwitch> {
+pub(crate) fn off_switch(root: &Root) -> Option<OffSwitch> {
     if root.entry(DISABLED).symlink_metadata().is_ok() {
         return Some(OffSwitch::File);
     }

@@ -18,7 +18,7 @@ const USUAL: [&str; 2] = ["/etc/kubernetes/kubelet.conf", "/var/lib/kubelet/kube
 
 /// kubelet's credential, where this node has a kubelet and node.json has it reported on its Node.
 #[must_use]
-pub fn reporter(root: &Root, node: &Node) -> Option<Credential> {
+pub(crate) fn reporter(root: &Root, node: &Node) -> Option<Credential> {
     let unit = Unit::load(root, &node.kubelet.unit).ok().flatten();
     if !node.report.node || (unit.is_none() && node.kubelet.kubeconfig.is_none()) {
         return None;

@@ -18,7 +18,7 @@ use convergence::publish::node_object::NodeObject;
 
 /// Why the API server said nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ApiReadError {
+pub(crate) enum ApiReadError {
     /// kubelet has no credential yet, so there is no client to ask with.
     NoCredential(String),
     /// It was asked, or was to be asked, and did not answer; the next step.
@@ -50,7 +50,7 @@ impl From<Trouble> for ApiReadError {
 ///
 /// # Errors
 /// [`ApiReadError`]; after `within` at the latest.
-pub fn gather(credential: &Credential, within: Duration) -> Result<ApiServerState, ApiReadError> {
+pub(crate) fn gather(credential: &Credential, within: Duration) -> Result<ApiServerState, ApiReadError> {
     let failed = |e: std::io::Error| ApiReadError::Trouble(Problem::new(format!("start a runtime: {e}")));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let result = runtime.block_on(async { tokio::time::timeout(within, ask(credential)).await });

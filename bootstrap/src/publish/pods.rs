@@ -1,7 +1,7 @@
 //! The fields of the pods that are bound to this node, as far as they are reported.
 
-pub mod annotated;
-pub mod bound;
+pub(crate) mod annotated;
+pub(crate) mod bound;
 
 use std::collections::{BTreeMap, BTreeSet};
 

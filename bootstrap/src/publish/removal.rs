@@ -28,7 +28,7 @@ const LEFTOVERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What removing Crossfade says on the Node: the change, and how to make it where that was not possible.
 #[derive(Debug)]
-pub struct Removal {
+pub(crate) struct Removal {
     credential: Option<Credential>,
     word: FinalCondition,
     watched: Option<Problem>,
@@ -37,7 +37,7 @@ pub struct Removal {
 impl Removal {
     /// Looks who would say it.
     #[must_use]
-    pub fn gather(root: &Root, node: &Node) -> Self {
+    pub(crate) fn gather(root: &Root, node: &Node) -> Self {
         let watched = refuse_watched(root).err();
         let credential = reporter(root, node);
         Self { credential, word: removed(), watched }
@@ -45,13 +45,13 @@ impl Removal {
 
     /// The change, where this node said something.
     #[must_use]
-    pub fn change(&self) -> Option<Change> {
+    pub(crate) fn change(&self) -> Option<Change> {
         self.credential.as_ref().map(|_| change("the Node", &self.word))
     }
 
     /// Makes it, as well as can be: an API server that does not answer does not block a removal. The operator's remaining steps are in the notes.
     #[must_use]
-    pub fn carry_out(self) -> (Option<Done>, Vec<String>) {
+    pub(crate) fn carry_out(self) -> (Option<Done>, Vec<String>) {
         let Some(change) = self.change() else { return (None, Vec::new()) };
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
         let result = match (credential, self.watched) {
@@ -77,7 +77,7 @@ impl Removal {
 ///
 /// # Errors
 /// The API server does not answer; what a person has to look at.
-pub fn leftovers(root: &Root, node: &Node) -> Result<Option<Change>, String> {
+pub(crate) fn leftovers(root: &Root, node: &Node) -> Result<Option<Change>, String> {
     let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
     let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
     match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
@@ -96,7 +96,7 @@ pub fn leftovers(root: &Root, node: &Node) -> Result<Option<Change>, String> {
 ///
 /// # Errors
 /// What a person has to look at.
-pub fn remove_leftovers(root: &Root, node: &Node) -> Result<Outcome, String> {
+pub(crate) fn remove_leftovers(root: &Root, node: &Node) -> Result<Outcome, String> {
     let Some(credential) = reporter(root, node) else {
         return Err(stays(&Problem::new("this node has no credential of kubelet's")));
     };

@@ -21,7 +21,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Whether the Node is written, or only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub(crate) enum Depth {
     /// What is to be written is written.
     Write,
     /// Nothing is.
@@ -30,7 +30,7 @@ pub enum Depth {
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RetractOutcome {
+pub(crate) enum RetractOutcome {
     /// This Node was written, or would be.
     Written(String),
     /// There is nothing of Crossfade's on this Node, or it says so already.
@@ -41,7 +41,7 @@ pub enum RetractOutcome {
 ///
 /// # Errors
 /// Why the Node is not as it should be.
-pub fn retract(
+pub(crate) fn retract(
     credential: &Credential,
     word: Option<&FinalCondition>,
     within: Duration,

@@ -16,7 +16,7 @@ const CRIO_NAME: &str = "cri-o";
 /// Who sends the DELs of what is attached already: the runtime says by its name whether it replays the confs of its ADDs.
 /// One that cannot be asked is name by its configuration.
 #[must_use]
-pub fn deleter(runtime: &RuntimeFacts) -> Deleter {
+pub(crate) fn deleter(runtime: &RuntimeFacts) -> Deleter {
     let name = runtime
         .choice
         .endpoint()
@@ -32,7 +32,7 @@ pub fn deleter(runtime: &RuntimeFacts) -> Deleter {
 
 /// Asks the runtime that was found, if there is one to ask.
 #[must_use]
-pub fn ask(choice: &RuntimeChoice) -> RuntimeAnswer {
+pub(crate) fn ask(choice: &RuntimeChoice) -> RuntimeAnswer {
     match choice {
         RuntimeChoice::None | RuntimeChoice::NotSought => RuntimeAnswer::NotAsked,
         RuntimeChoice::Unknown(why) => RuntimeAnswer::Unknown(why.to_string()),

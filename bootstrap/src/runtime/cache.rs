@@ -28,7 +28,7 @@ fn read(path: &Path) -> Result<Option<CacheEntry>, String> {
 ///
 /// # Errors
 /// When the directory is not trusted or cannot be listed: what it says decides what runs as root.
-pub fn gather(dir: &Path) -> io::Result<Cache> {
+pub(crate) fn gather(dir: &Path) -> io::Result<Cache> {
     match trust::check_dir(dir) {
         Err(why) if why.is_absent() => return Ok(Cache::default()),
         other => other.map_err(io::Error::other)?,

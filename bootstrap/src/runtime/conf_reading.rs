@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # Errors
 /// It has not, as far as can be seen; in words.
-pub fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
+pub(crate) fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
     let runtime = Runtime::at(endpoint).map_err(|why| why.to_string())?;
     let pid = runtime.pid().map_err(|why| format!("{why:#}"))?;
     let process =
@@ -57,7 +57,7 @@ fn parent(pid: i32) -> Option<i32> {
 ///
 /// # Errors
 /// Why that cannot be told.
-pub fn written_at(conf: &Path) -> Result<SystemTime, String> {
+pub(crate) fn written_at(conf: &Path) -> Result<SystemTime, String> {
     conf.metadata().and_then(|meta| meta.modified()).map_err(|e| format!("{}: {e}", conf.display()))
 }
 
@@ -65,7 +65,7 @@ pub fn written_at(conf: &Path) -> Result<SystemTime, String> {
 ///
 /// # Errors
 /// Why it does not, after `within`.
-pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String> {
+pub(crate) fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String> {
     let end = Instant::now() + within;
     loop {
         match check(endpoint, conf) {
@@ -77,7 +77,7 @@ pub fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), String>
 
 /// Why the runtime at `endpoint`, if it runs, may not have read `conf`.
 #[must_use]
-pub fn problem(endpoint: &str, conf: &Path) -> Option<String> {
+pub(crate) fn problem(endpoint: &str, conf: &Path) -> Option<String> {
     Runtime::at(endpoint).ok()?.pid().ok()?;
     check(endpoint, conf).err()
 }

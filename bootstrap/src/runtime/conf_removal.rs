@@ -24,7 +24,7 @@ const MODE: u32 = 0o644;
 ///
 /// # Errors
 /// In words: it has not, after `within`; or the conf cannot be written or removed.
-pub fn wait_for_reread(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(), String> {
+pub(crate) fn wait_for_reread(conf_dir: &Path, endpoint: &str, within: Duration) -> Result<(), String> {
     let path = conf_dir.join(LEAVING_FILE);
     let failed = |what: &str, e: &std::io::Error| format!("{what} {}: {e}", path.display());
     // Where the plugin leaves its mark.

@@ -6,7 +6,7 @@
 
 use convergence::runtime::config::RuntimeConfig;
 
-pub mod containerd;
+pub(crate) mod containerd;
 mod crio;
 pub(crate) mod render;
 
@@ -20,7 +20,7 @@ use crate::host::root::Root;
 use crate::systemd::unit::Unit;
 use convergence::runtime::facts::ConfigFact;
 
-pub use render::{DROP_IN, RehearsalResult, is_told, leave, rehearse};
+pub(crate) use render::{RehearsalResult, is_told, leave, rehearse};
 
 /// A runtime that was found, not yet read.
 #[derive(Debug)]
@@ -160,7 +160,7 @@ fn tree(path: &Path, text: &str) -> Result<serde_json::Value, Problem> {
 ///
 /// # Errors
 /// One line: which of two it is cannot be told, or its configuration cannot be read.
-pub fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, Problem> {
+pub(crate) fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, Problem> {
     let Some(found) = RuntimeUnit::find(root, node)? else {
         return Ok(None);
     };
@@ -173,7 +173,7 @@ pub fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, Problem
 
 /// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
 #[must_use]
-pub fn of_files(root: &Root, node: &Node) -> ConfigFact {
+pub(crate) fn of_files(root: &Root, node: &Node) -> ConfigFact {
     match RuntimeUnit::find(root, node) {
         Err(why) => ConfigFact::Unreadable(why),
         Ok(None) => ConfigFact::NoRuntime,

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 
 #[derive(Debug, Clone)]
-pub struct Runtime {
+pub(crate) struct Runtime {
     socket: PathBuf,
 }
 
@@ -44,7 +44,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it is neither.
-    pub fn at(endpoint: &str) -> Result<Self> {
+    pub(crate) fn at(endpoint: &str) -> Result<Self> {
         let path = types::text::endpoint::socket(endpoint);
         if path.is_absolute() {
             Ok(Self { socket: path.into() })
@@ -55,7 +55,7 @@ impl Runtime {
 
     /// Whether there is a socket at all.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         self.socket.exists()
     }
 
@@ -63,7 +63,7 @@ impl Runtime {
     ///
     /// # Errors
     /// No process listens.
-    pub fn pid(&self) -> Result<i32> {
+    pub(crate) fn pid(&self) -> Result<i32> {
         let context = || format!("ask {} for its process", self.socket.display());
         let socket = UnixSocket::connect(&self.socket).with_context(context)?;
         Ok(getsockopt(&socket, PeerCredentials).with_context(context)?.pid())
@@ -73,7 +73,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn name(&self) -> Result<String> {
+    pub(crate) fn name(&self) -> Result<String> {
         self.ask(async |mut client| {
             let answer = client.version(VersionRequest { version: String::new() }).await?;
             Ok(answer.into_inner().runtime_name)
@@ -85,7 +85,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn sandboxes(&self) -> Result<BTreeMap<String, State>> {
+    pub(crate) fn sandboxes(&self) -> Result<BTreeMap<String, State>> {
         self.ask(async |mut client| {
             let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
             let state = |state: i32| match state == i32::from(PodSandboxState::SandboxReady) {
@@ -102,7 +102,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn on_pod_network(&self, known: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
+    pub(crate) fn on_pod_network(&self, known: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
         self.ask(async |mut client| {
             let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
             let ready = PodSandboxState::SandboxReady as i32;
@@ -133,7 +133,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn cni_setup(&self) -> Result<Option<CniSetup>> {
+    pub(crate) fn cni_setup(&self) -> Result<Option<CniSetup>> {
         self.ask(async |mut client| {
             let answer = client.status(StatusRequest { verbose: true }).await?.into_inner();
             Ok(answer.info.get("cniconfig").and_then(|text| setup(text)))
@@ -145,7 +145,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub fn network_ready(&self) -> Result<Result<(), String>> {
+    pub(crate) fn network_ready(&self) -> Result<Result<(), String>> {
         self.ask(async |mut client| {
             let answer = client.status(StatusRequest { verbose: false }).await?.into_inner();
             let conditions = answer.status.unwrap_or_default().conditions;
@@ -168,7 +168,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The runtime is not there, or has not loaded it, or not answered, within that time.
-    pub fn wait_for(&self, within: Duration, right: impl Fn(&CniSetup) -> bool) -> Result<()> {
+    pub(crate) fn wait_for(&self, within: Duration, right: impl Fn(&CniSetup) -> bool) -> Result<()> {
         let end = Instant::now() + within;
         loop {
             let is_over = Instant::now() >= end;
@@ -194,7 +194,7 @@ impl Runtime {
     ///
     /// # Errors
     /// The runtime refused, or it did not answer within `grace` and a minute.
-    pub fn stop(&self, sandbox: &str, grace: Duration) -> Result<()> {
+    pub(crate) fn stop(&self, sandbox: &str, grace: Duration) -> Result<()> {
         let timeout = i64::try_from(grace.as_secs()).unwrap_or(i64::MAX);
         self.ask_within(grace + STOPS_WITHIN, async |mut client| {
             let filter = ContainerFilter {

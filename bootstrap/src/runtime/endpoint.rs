@@ -81,7 +81,11 @@ const USUAL: [WellKnownRuntime; 7] = [
 ///
 /// # Errors
 /// No source names one, or two sources name different ones; with the setting to write.
-pub fn find(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Result<NamedEndpoint, Problem> {
+pub(crate) fn find(
+    root: &Root,
+    node: &Node,
+    config: Option<&RuntimeConfig>,
+) -> Result<NamedEndpoint, Problem> {
     let by_kubelet = kubelet::endpoint(root, &node.kubelet.unit);
     let by_node = node.runtime.endpoint.clone();
     match (by_node, by_kubelet) {
@@ -142,7 +146,7 @@ fn embedded(root: &Root) -> impl Iterator<Item = (&'static WellKnownRuntime, &'s
 
 /// What to name where no runtime is known, with the places of those that seem to be here.
 #[must_use]
-pub fn unnamed(root: &Root) -> Problem {
+pub(crate) fn unnamed(root: &Root) -> Problem {
     let text = "nothing says which runtime kubelet talks to: neither kubelet's command line and configuration, nor node.json, nor a \
                     unit of containerd or CRI-O";
     let mut proposals: Vec<String> = embedded(root)
@@ -164,7 +168,7 @@ pub fn unnamed(root: &Root) -> Problem {
 
 /// What to name where the runtime's configuration is not known, and so neither are its directories.
 #[must_use]
-pub fn unconfigured(root: &Root) -> Problem {
+pub(crate) fn unconfigured(root: &Root) -> Problem {
     let text = "no runtime is known: there is neither containerd.service nor crio.service, so it is not known where pods' confs and \
                 plugins are looked for";
     let fix = "name in node.json its unit, runtime.unit, or, where another program starts it, its configuration file, runtime.config";
@@ -192,7 +196,7 @@ fn is_same(root: &Root, a: &str, b: &str) -> bool {
 
 /// The runtime that the command line names; none where it names none.
 #[must_use]
-pub fn from_option(wanted: &cli::Endpoint) -> Option<RuntimeChoice> {
+pub(crate) fn from_option(wanted: &cli::Endpoint) -> Option<RuntimeChoice> {
     wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
         "none" => RuntimeChoice::None,
         endpoint => RuntimeChoice::At(endpoint.to_owned()),
@@ -201,7 +205,7 @@ pub fn from_option(wanted: &cli::Endpoint) -> Option<RuntimeChoice> {
 
 /// The runtime that [`find`] finds on a node. A tree that is no node has a runtime only where a socket is in it.
 #[must_use]
-pub fn choose(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> RuntimeChoice {
+pub(crate) fn choose(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> RuntimeChoice {
     match self::find(root, node, config) {
         Ok(named) if root.is_node() => RuntimeChoice::At(named.endpoint),
         Ok(named) => {

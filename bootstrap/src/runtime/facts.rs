@@ -23,7 +23,7 @@ use convergence::runtime::answer::RuntimeAnswer;
 
 /// Reads what files say and starts no program: the configuration of CRI-O is read, that of containerd is not.
 #[must_use]
-pub fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
+pub(crate) fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
     match config::of_files(root, node) {
         ConfigFact::NotRead => RuntimeFacts::default(),
         known => from_config(root, node, known),
@@ -32,14 +32,14 @@ pub fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
 
 /// Reads the runtime's configuration and asks it nothing. For containerd this runs `containerd config dump`.
 #[must_use]
-pub fn configured(root: &Root, node: &Node) -> RuntimeFacts {
+pub(crate) fn configured(root: &Root, node: &Node) -> RuntimeFacts {
     from_config(root, node, config::gather(root, node).into())
 }
 
 /// Finds the runtime that the command line names, or else the one of this node; the caller asks it. Only the second needs the
 /// configuration of containerd.
 #[must_use]
-pub fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
+pub(crate) fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
     match endpoint::from_option(wanted) {
         Some(choice) => RuntimeFacts { choice, ..by_files(root, node) },
         None => configured(root, node),
@@ -53,14 +53,14 @@ fn from_config(root: &Root, node: &Node, config: ConfigFact) -> RuntimeFacts {
 
 /// Reads the runtime's configuration and asks the runtime that the command line names, or else the one of this node.
 #[must_use]
-pub fn with_answer(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
+pub(crate) fn with_answer(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
     let facts = configured(root, node);
     ask(RuntimeFacts { choice: endpoint::from_option(wanted).unwrap_or(facts.choice), ..facts })
 }
 
 /// The same once the runtime was asked what it has loaded.
 #[must_use]
-pub fn ask(facts: RuntimeFacts) -> RuntimeFacts {
+pub(crate) fn ask(facts: RuntimeFacts) -> RuntimeFacts {
     RuntimeFacts { answer: answer::ask(&facts.choice), ..facts }
 }
 

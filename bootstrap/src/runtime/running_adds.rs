@@ -34,7 +34,7 @@ const MOST_SCRIPT_WORDS: usize = 3;
 
 /// The way of an ADD to the plugins of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddPath {
+pub(crate) enum AddPath {
     /// The runtime calls the plugins of a network itself.
     PastUs,
     /// The runtime calls Crossfade, and Crossfade calls the plugins.
@@ -46,7 +46,7 @@ pub enum AddPath {
 ///
 /// # Errors
 /// What is missing.
-pub fn can_see(endpoint: &str) -> Result<(), String> {
+pub(crate) fn can_see(endpoint: &str) -> Result<(), String> {
     let cannot =
         |why: &str| format!("the runtime's ADDs cannot be seen from here, and one might be missed: {why}");
     let Ok(runtime) = Runtime::at(endpoint) else { return Ok(()) };
@@ -70,7 +70,7 @@ pub fn can_see(endpoint: &str) -> Result<(), String> {
 
 /// The process that starts plugins on this node.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     runtime: Runtime,
     pid: i32,
     bin_dirs: Vec<PathBuf>,
@@ -81,7 +81,7 @@ impl Caller {
     ///
     /// # Errors
     /// No process listens there.
-    pub fn at(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
+    pub(crate) fn at(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
         let runtime = Runtime::at(endpoint)?;
         let pid = runtime.pid()?;
         // A process is shown with the path that its program has in the end.
@@ -101,7 +101,11 @@ impl Caller {
 ///
 /// # Errors
 /// The container ids of those that still run after `within`.
-pub fn wait_for_quiet(path: AddPath, mut caller: Caller, within: Duration) -> Result<(), BTreeSet<String>> {
+pub(crate) fn wait_for_quiet(
+    path: AddPath,
+    mut caller: Caller,
+    within: Duration,
+) -> Result<(), BTreeSet<String>> {
     let end = Instant::now() + within;
     let mut quiet_since = Instant::now();
     loop {

@@ -14,7 +14,7 @@ use crate::host::root::Root;
 use crate::systemd::unit::{Command, GENERATED, Unit};
 
 /// The name under which systemd calls crossfade-bootstrap as a generator.
-pub const NAME: &str = "crossfade-generator";
+pub(crate) const NAME: &str = "crossfade-generator";
 
 /// Where systemd looks for generators, first come first.
 const GENERATORS: [&str; 5] = [
@@ -33,7 +33,7 @@ const PACKAGED_UNITS: &str = "/usr/lib/systemd/system";
 
 /// Whose command is continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     Kubelet,
     Runtime(RuntimeKind),
 }
@@ -41,7 +41,7 @@ pub enum Role {
 impl Role {
     /// The variable with Crossfade's flags.
     #[must_use]
-    pub const fn variable(self) -> &'static str {
+    pub(crate) const fn variable(self) -> &'static str {
         match self {
             Self::Kubelet => KUBELET_ARGUMENTS,
             Self::Runtime(_) => RUNTIME_ARGUMENTS,
@@ -50,7 +50,7 @@ impl Role {
 
     /// The unit that it usually is.
     #[must_use]
-    pub const fn usual_unit(self) -> &'static str {
+    pub(crate) const fn usual_unit(self) -> &'static str {
         match self {
             Self::Kubelet => "kubelet.service",
             Self::Runtime(kind) => kind.unit(),
@@ -75,7 +75,7 @@ impl Role {
 
 /// The units whose commands are continued: those that node.json names, else the usual ones.
 #[must_use]
-pub fn units_of(node: &Node) -> Vec<(Role, String)> {
+pub(crate) fn units_of(node: &Node) -> Vec<(Role, String)> {
     let kinds = match (node.conf_dir, node.runtime.kind) {
         // It is told nothing.
         (Mode::Without, _) => Vec::new(),
@@ -91,7 +91,7 @@ pub fn units_of(node: &Node) -> Vec<(Role, String)> {
 
 /// Where the drop-in of a unit lies, below a directory of units.
 #[must_use]
-pub fn output(unit: &str) -> PathBuf {
+pub(crate) fn output(unit: &str) -> PathBuf {
     Path::new(&format!("{unit}.d")).join(GENERATED)
 }
 
@@ -99,7 +99,7 @@ pub fn output(unit: &str) -> PathBuf {
 ///
 /// # Errors
 /// Why it cannot be continued, and what to do.
-pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, Problem> {
+pub(crate) fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<String>, Problem> {
     let variable = role.variable();
     let remedy = |why: &str| {
         let (unit, program) = (unit.name(), role.program());
@@ -153,7 +153,7 @@ pub fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Option<Strin
 /// The link that brings the package's drop-in to a unit of another name than the usual one: where it lies below a directory of units, and
 /// where it leads. None where the unit needs no link.
 #[must_use]
-pub fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, PathBuf)> {
+pub(crate) fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, PathBuf)> {
     let packaged = Path::new(PACKAGED_UNITS).join(format!("{}.d", role.usual_unit())).join(PACKAGED);
     let has = unit.files().iter().any(|file| file.file_name().is_some_and(|name| name == PACKAGED));
     if unit.name() == role.usual_unit() || has || !root.at(&packaged).is_file() {
@@ -165,7 +165,7 @@ pub fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, P
 
 /// Whether Crossfade brings the package's drop-in to a unit, which then reads Crossfade's environment file.
 #[must_use]
-pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
+pub(crate) fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
     packaged_link(root, unit, role).is_some()
 }
 
@@ -174,7 +174,7 @@ pub fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
+pub(crate) fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
     let role = units_of(node).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let problem = |what: String| Problem::new(what).at(unit);
     let role = role.ok_or_else(|| problem(format!("{unit}: node.json names another unit")))?;
@@ -202,7 +202,7 @@ pub fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub fn installed(root: &Root) -> Result<(), Problem> {
+pub(crate) fn installed(root: &Root) -> Result<(), Problem> {
     const WHOLE: &str = "install the package whole";
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {

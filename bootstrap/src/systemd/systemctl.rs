@@ -19,7 +19,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Whether systemd runs this node.
 #[must_use]
-pub fn is_here() -> bool {
+pub(crate) fn is_here() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
@@ -27,7 +27,7 @@ pub fn is_here() -> bool {
 ///
 /// # Errors
 /// There is none, or other users could write to it.
-pub fn command() -> io::Result<Command> {
+pub(crate) fn command() -> io::Result<Command> {
     program::command("systemctl")
 }
 
@@ -35,7 +35,7 @@ pub fn command() -> io::Result<Command> {
 ///
 /// # Errors
 /// What it says.
-pub fn run(arguments: &[&str]) -> Result<(), String> {
+pub(crate) fn run(arguments: &[&str]) -> Result<(), String> {
     let mut systemctl = command().map_err(|why| format!("systemctl: {why}"))?;
     call(systemctl.args(arguments), JOB_LIMITS)
 }
@@ -44,7 +44,7 @@ pub fn run(arguments: &[&str]) -> Result<(), String> {
 ///
 /// # Errors
 /// It cannot be run, or does not answer.
-pub fn query(arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn query(arguments: &[&str]) -> Result<String, String> {
     let failure = |why: &dyn std::fmt::Display| format!("systemctl: {why}");
     let mut systemctl = command().map_err(|why| failure(&why))?;
     let output = run_command(systemctl.args(arguments), QUERY_LIMITS);

@@ -22,13 +22,13 @@ use shim::host::file::read_bounded;
 use self::words::{Escapes, split};
 use crate::host::root::Root;
 
-pub use self::exec::{Command, ExecLine, Word};
-pub use self::order::{Order, Step};
-pub use self::relation::{Kind, Relation};
-pub use self::search::{Boot, mask};
+pub(crate) use self::exec::{Command, ExecLine, Word};
+pub(crate) use self::order::{Order, Step};
+pub(crate) use self::relation::{Kind, Relation};
+pub(crate) use self::search::{Boot, mask};
 
 /// The drop-in that Crossfade's generator writes. A unit is always read without it: what Crossfade adds comes behind what the others say.
-pub const GENERATED: &str = "zz-crossfade.conf";
+pub(crate) const GENERATED: &str = "zz-crossfade.conf";
 /// Largest unit or environment file, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 

@@ -22,7 +22,7 @@ use crate::systemd::systemctl;
 const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };
 
 /// Carries out `changes`, one after the other; a failed change does not stop the others. `start` is called for units.
-pub fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
+pub(crate) fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
     Executor::new(root, UnitStartHandler(start)).carry_out_each(changes)
 }
 
@@ -42,7 +42,7 @@ impl<F: FnMut(&Act)> ChangeHandler for UnitStartHandler<F> {
 ///
 /// # Errors
 /// Any I/O error.
-pub fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+pub(crate) fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         trust::create_dir(dir, OPEN_DIR)?;
     }
@@ -54,7 +54,7 @@ pub fn report(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 ///
 /// # Errors
 /// Any I/O error, and what [`shared_dir::replace`] refuses.
-pub fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+pub(crate) fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     if let Some(dir) = path.parent().filter(|dir| !dir.is_dir()) {
         trust::create_dir(dir, OPEN_DIR)?;
     }
@@ -65,7 +65,7 @@ pub fn metrics(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 ///
 /// # Errors
 /// Why it was not started.
-pub fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
+pub(crate) fn start_unit(global: &Global, act: &Act) -> Result<(), String> {
     let Act::Start { unit, arguments, within_secs } = act else { return Ok(()) };
     let program = std::env::current_exe().map_err(|e| format!("find this program: {e}"))?;
     let named = |why: &dyn std::fmt::Display| format!("systemd-run: {why}");

@@ -19,13 +19,13 @@ use types::command::exit::Exit;
 
 /// The right to be the node's `watch`; it ends with the process.
 #[derive(Debug)]
-pub struct WatchLock(#[expect(dead_code, reason = "held, and never read")] Flock<File>);
+pub(crate) struct WatchLock(#[expect(dead_code, reason = "held, and never read")] Flock<File>);
 
 /// Takes the lock.
 ///
 /// # Errors
 /// 75 when another `watch` runs here; 1 when the lock's file cannot be used.
-pub fn hold(root: &Root) -> Result<WatchLock, Failure> {
+pub(crate) fn hold(root: &Root) -> Result<WatchLock, Failure> {
     let path = root.at(WATCH_LOCK);
     let failed = |why: &dyn Display| {
         Failure::new(Exit::Failed, format!("lock {}: {why}", path.display())).at(path.display())

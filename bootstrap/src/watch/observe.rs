@@ -35,11 +35,11 @@ use crate::runtime::conf_reading;
 use crate::watch::observe::networks::lives;
 use crate::watch::proof;
 
-pub use convergence::watch::observation::{ConfAbsence, ConfSummary, NetworkObservation};
+pub(crate) use convergence::watch::observation::NetworkObservation;
 
 /// What earlier passes have found.
 #[derive(Debug)]
-pub struct PriorFacts<'a> {
+pub(crate) struct PriorFacts<'a> {
     /// node.json as it was in force before.
     pub settings: &'a Settings,
     /// The runtime as it was configured when it was started, and what it says that it uses.
@@ -68,7 +68,7 @@ fn not_read(node: &NodeFacts) -> Option<String> {
 
 /// Stat of every file, by which a quiet tick sees that nothing has changed without opening anything.
 #[must_use]
-pub fn prints(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<String>> {
+pub(crate) fn prints(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<String>> {
     files.iter().map(|file| (file.clone(), identity(file, true))).collect()
 }
 
@@ -88,7 +88,7 @@ fn identity(path: &Path, changes: bool) -> Option<String> {
 
 /// Looks at everything, with what was known before. `now` is the time since `watch` began.
 #[must_use]
-pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Observation {
+pub(crate) fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Observation {
     let PriorFacts { settings: last, runtime, before, in_pod } = known;
     let root = Root::new(&global.root);
     let mut settings = settings::reload(&root, last);
@@ -125,7 +125,7 @@ pub fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Observat
 }
 
 /// Asks the probes again and looks for proofs; everything else stays as it was found.
-pub fn ask_again(facts: &mut Observation, now: Duration) {
+pub(crate) fn ask_again(facts: &mut Observation, now: Duration) {
     facts.now = now;
     let NodeFacts { dirs, runtime, policy, profiles, .. } = &facts.node;
     facts.swept = last_sweep::read(&dirs.layout, &facts.boot_id);
@@ -148,13 +148,13 @@ pub fn ask_again(facts: &mut Observation, now: Duration) {
 
 /// Whether a program has put an entry into Crossfade's own directory since the observation.
 #[must_use]
-pub fn is_intruded(facts: &Observation) -> bool {
+pub(crate) fn is_intruded(facts: &Observation) -> bool {
     !foreign_in(&facts.node).is_empty()
 }
 
 /// Files that decide what a round does, wherever they are.
 #[must_use]
-pub fn files(facts: &Observation) -> Vec<PathBuf> {
+pub(crate) fn files(facts: &Observation) -> Vec<PathBuf> {
     let NodeFacts { root, dirs, runtime, .. } = &facts.node;
     let root = &Root::new(root);
     let CniFacts { confs, plugins, .. } = &facts.cni;
@@ -183,7 +183,7 @@ pub fn files(facts: &Observation) -> Vec<PathBuf> {
 
 /// Directories whose events are worth a round: those of [`Observation::files`] but for what every pod touches.
 #[must_use]
-pub fn directories(facts: &Observation) -> BTreeSet<PathBuf> {
+pub(crate) fn directories(facts: &Observation) -> BTreeSet<PathBuf> {
     let bin_dirs = facts.cni.plugins.paths();
     let layout = &facts.node.dirs.layout;
     let in_bin_dir = |file: &PathBuf| file.parent().is_some_and(|dir| bin_dirs.iter().any(|bin| bin == dir));

@@ -3,13 +3,13 @@
 //! [`plan`] says what is exchanged, [`rounds`] does it and repeats what does not pass yet, and [`decide`] says what it means. Every socket
 //! belongs to one network namespace ([`place`]), and every wait has an end.
 
-pub mod dns;
-pub mod echo;
-pub mod ping;
-pub mod place;
-pub mod rounds;
-pub mod routes;
-pub mod size;
+pub(crate) mod dns;
+pub(crate) mod echo;
+pub(crate) mod ping;
+pub(crate) mod place;
+pub(crate) mod rounds;
+pub(crate) mod routes;
+pub(crate) mod size;
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};

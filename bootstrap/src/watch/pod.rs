@@ -22,11 +22,11 @@ use crate::host::root::Root;
 /// Pause between two tries to take over from another `watch`.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Why `watch` in a pod ends.
-pub const GIVES_WAY: &str = "crossfade-watch.service of this node has been started, and comes first";
+pub(crate) const GIVES_WAY: &str = "crossfade-watch.service of this node has been started, and comes first";
 
 /// Whether systemd runs `watch` on this node.
 #[must_use]
-pub fn unit_runs(root: &Root) -> bool {
+pub(crate) fn unit_runs(root: &Root) -> bool {
     root.entry(WATCH_UNIT).symlink_metadata().is_ok()
 }
 
@@ -34,7 +34,7 @@ pub fn unit_runs(root: &Root) -> bool {
 ///
 /// # Errors
 /// The lock fails for another reason than that another process holds it.
-pub fn turn(root: &Root) -> Result<WatchLock, Failure> {
+pub(crate) fn turn(root: &Root) -> Result<WatchLock, Failure> {
     let mut last_reason = String::new();
     loop {
         let why = if unit_runs(root) {

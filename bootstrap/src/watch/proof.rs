@@ -20,19 +20,19 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// What the plugins answered and wrote to stderr in the last proof of one network, for root alone.
 #[must_use]
-pub fn answers(layout: &Layout, side: Side) -> PathBuf {
+pub(crate) fn answers(layout: &Layout, side: Side) -> PathBuf {
     directory(layout, side).join("answers.log")
 }
 
 /// The path of the result of a proof of `side`.
 #[must_use]
-pub fn result(layout: &Layout, side: Side) -> PathBuf {
+pub(crate) fn result(layout: &Layout, side: Side) -> PathBuf {
     layout.run_dir.join(PROOF).join(format!("{side}.json"))
 }
 
 /// Reads a result of this boot about the network `name`.
 #[must_use]
-pub fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
+pub(crate) fn read(path: &Path, name: &str, boot_id: &str) -> Option<ProofResult> {
     let bytes = read_bounded(&mut trust::open(path).ok()?, MAX_BYTES).ok()?;
     let result: ProofResult = serde_json::from_slice(&bytes).ok()?;
     (result.version == 1 && result.name == name && result.boot_id == boot_id).then_some(result)

@@ -36,7 +36,7 @@ const MAX_WHY_BYTES: usize = 2048;
 ///
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
-pub fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
+pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let node = facts::certain(global)?;
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = wanted.network;

@@ -52,7 +52,7 @@ const LOOKS: usize = 4;
 ///
 /// # Errors
 /// The loop cannot start.
-pub fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
+pub(crate) fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
     let (wake, wakes) = channel();
     signals(wake.clone())?;
     let mut watch = Watch::new(scope, settings, wake)?;

@@ -8,7 +8,7 @@ use types::status::{ConfState, Document, ProofState};
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.
 #[must_use]
-pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
+pub(crate) fn text(document: &Document, booted_secs: Option<u64>) -> String {
     let mut text = String::new();
     let mut metric = |name: &str, kind: &str, help: &str, lines: &[(String, u64)]| {
         // Writing to a String cannot fail.
@@ -105,7 +105,7 @@ pub fn text(document: &Document, booted_secs: Option<u64>) -> String {
 
 /// When this boot began. *Source*: man 5 `proc_stat`, `btime`.
 #[must_use]
-pub fn booted_secs() -> Option<u64> {
+pub(crate) fn booted_secs() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
 }

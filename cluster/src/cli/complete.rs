@@ -6,7 +6,7 @@
 use clap::{Arg, Command};
 
 /// The name under which kubectl calls this program for completion.
-pub const NAME: &str = "kubectl_complete-crossfade";
+pub(crate) const NAME: &str = "kubectl_complete-crossfade";
 
 /// The name of this program on its own.
 const PROGRAM: &str = "kubectl-crossfade";
@@ -18,7 +18,7 @@ const FILES: u32 = 0;
 
 /// The script with which a shell completes this program by its own name.
 #[must_use]
-pub fn script(mut root: Command, shell: clap_complete::Shell) -> Vec<u8> {
+pub(crate) fn script(mut root: Command, shell: clap_complete::Shell) -> Vec<u8> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut root, PROGRAM, &mut text);
     text
@@ -26,7 +26,7 @@ pub fn script(mut root: Command, shell: clap_complete::Shell) -> Vec<u8> {
 
 /// What to answer for these words.
 #[must_use]
-pub fn answer(root: &Command, words: &[String]) -> String {
+pub(crate) fn answer(root: &Command, words: &[String]) -> String {
     let (last, before) = words.split_last().map_or(("", &[][..]), |(last, before)| (last.as_str(), before));
     let mut command = root;
     for word in before {

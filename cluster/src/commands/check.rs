@@ -18,7 +18,7 @@ use crate::print::{Document, Report, findings, plan::pluralize};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct CheckReport {
+pub(crate) struct CheckReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -38,7 +38,7 @@ pub struct CheckReport {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn check(global: &Global, migration: Migration) -> Result<CheckReport, Failure> {
+pub(crate) fn check(global: &Global, migration: Migration) -> Result<CheckReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;

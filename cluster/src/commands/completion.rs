@@ -11,7 +11,7 @@ use crate::print;
 ///
 /// # Errors
 /// stdout takes no more.
-pub fn completion(wanted: &Wanted) -> Result<Exit, Failure> {
+pub(crate) fn completion(wanted: &Wanted) -> Result<Exit, Failure> {
     let script = complete::script(Cli::command(), wanted.shell);
     print::stream(|out| out.write_all(&script))
         .map(|()| Exit::Done)

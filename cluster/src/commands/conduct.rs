@@ -24,7 +24,7 @@ use crate::print::{Document, Progress};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Rolled"))]
 #[serde(rename_all = "camelCase")]
-pub struct RollReport {
+pub(crate) struct RollReport {
     /// How far the run is; none if nothing was known of the cluster.
     #[serde(flatten)]
     pub status: Option<Status>,

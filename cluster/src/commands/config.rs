@@ -15,7 +15,7 @@ use types::text::nearest::nearest;
 /// The settings.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The settings with all defaults.
     pub config: Config,
 }
@@ -24,7 +24,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// The file is missing or invalid, or a waiver names a finding that there cannot be.
-pub fn check(global: &Global) -> Result<Settings, Failure> {
+pub(crate) fn check(global: &Global) -> Result<Settings, Failure> {
     if global.config.is_none() {
         let problem =
             Problem::new("no settings file is named").at("--config").fix("name the file: --config FILE");

@@ -24,7 +24,7 @@ use crate::print::{self, Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct PlanReport {
+pub(crate) struct PlanReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -40,7 +40,7 @@ pub struct PlanReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct PlanDetails {
+pub(crate) struct PlanDetails {
     /// SHA-256 of the plan's canonical bytes, in hex.
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
@@ -67,7 +67,7 @@ pub struct PlanDetails {
 /// What differs from an earlier plan.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Compared"))]
-pub struct PlanComparison {
+pub(crate) struct PlanComparison {
     /// The file of the earlier plan.
     pub with: String,
     /// The hash of the earlier plan.
@@ -81,7 +81,7 @@ pub struct PlanComparison {
 /// # Errors
 /// The settings, the snapshot or the earlier plan cannot be read, or the file cannot be written. If stdout is for the plan, also whatever stands in
 /// the way of one.
-pub fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport>, Failure> {
+pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport>, Failure> {
     let migration = wanted.migration;
     let Migration { from, to, strategy } = migration;
     let earlier = wanted.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;

@@ -1,14 +1,13 @@
 //! `policies`: what network policies mean, the same in the words of another CNI, and how they are kept and brought back.
 
-mod answer;
-pub mod backup;
+pub(crate) mod answer;
+pub(crate) mod backup;
 mod carried;
 mod convert;
-mod diff;
+pub(crate) mod diff;
 mod given;
 mod progress;
-pub mod restore;
+pub(crate) mod restore;
 
-pub use answer::ConversionReport;
-pub use convert::{check, convert};
-pub use diff::{DiffReport, diff};
+pub(crate) use convert::{check, convert};
+pub(crate) use diff::diff;

@@ -15,7 +15,7 @@ use crate::print::{self, Document, Report};
 /// The rows of a migration.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct RequirementsReport {
+pub(crate) struct RequirementsReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -27,7 +27,7 @@ pub struct RequirementsReport {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn requirements(global: &Global, migration: Migration) -> Result<RequirementsReport, Failure> {
+pub(crate) fn requirements(global: &Global, migration: Migration) -> Result<RequirementsReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;
@@ -39,7 +39,7 @@ pub fn requirements(global: &Global, migration: Migration) -> Result<Requirement
 ///
 /// # Errors
 /// stdout takes no more.
-pub fn dump_script(migration: Migration) -> Result<Exit, Failure> {
+pub(crate) fn dump_script(migration: Migration) -> Result<Exit, Failure> {
     let Migration { from, to, .. } = migration;
     let mut kinds = check::kinds(from, to);
     kinds.extend(source::policy_kinds(from, to));

@@ -20,7 +20,7 @@ use crate::print::{Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Previewed"))]
 #[serde(rename_all = "camelCase")]
-pub struct RollPreview {
+pub(crate) struct RollPreview {
     /// The preview.
     #[serde(flatten)]
     pub preview: Preview,
@@ -32,7 +32,7 @@ pub struct RollPreview {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// Nothing was done.
     Preview(RollPreview),
     /// The run went on.
@@ -43,7 +43,7 @@ pub enum Answer {
 ///
 /// # Errors
 /// The settings, the plan or the run cannot be read, another holder has the run, or a request failed.
-pub fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
+pub(crate) fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
     let settings = live::Settings::of(&config);
     let is_approved = wanted.plan.is_some() || wanted.resume;

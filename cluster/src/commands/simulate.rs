@@ -19,7 +19,7 @@ use crate::print::{Document, Progress, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct SimulationReport {
+pub(crate) struct SimulationReport {
     /// The migration.
     #[serde(flatten)]
     pub migration: Migration,
@@ -42,7 +42,7 @@ pub struct SimulationReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Histories {
+pub(crate) struct Histories {
     /// The plan's hash.
     pub hash: String,
     /// How long the plan takes if nothing waits, roughly.
@@ -60,7 +60,7 @@ pub struct Histories {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read.
-pub fn simulate(
+pub(crate) fn simulate(
     global: &Global,
     migration: Migration,
     histories: u64,

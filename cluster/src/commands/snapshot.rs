@@ -18,7 +18,7 @@ use crate::print::{self, Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct SnapshotReport {
+pub(crate) struct SnapshotReport {
     /// The file.
     pub file: String,
     /// How many nodes the snapshot has.
@@ -33,7 +33,7 @@ pub struct SnapshotReport {
 ///
 /// # Errors
 /// The cluster cannot be read, or the file cannot be written.
-pub fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
+pub(crate) fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
     let snapshot = source::snapshot(global, None)?;
     if wanted.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))

@@ -17,13 +17,13 @@ const SHOWN: usize = 30;
 /// How far the run is.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct StatusReport(pub Status);
+pub(crate) struct StatusReport(pub Status);
 
 /// Runs the command.
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn status(global: &Global, wanted: &Wanted) -> Result<StatusReport, Failure> {
+pub(crate) fn status(global: &Global, wanted: &Wanted) -> Result<StatusReport, Failure> {
     let settings = live::Settings::of(&source::settings(global)?);
     let progress = Progress::new();
     let mut tell = |status: &Status| {

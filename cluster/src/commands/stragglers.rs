@@ -13,7 +13,7 @@ use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 
-pub use fix::{FixPreview, FixReport};
+pub(crate) use fix::{FixPreview, FixReport};
 use migration::plan::stragglers::{StragglerReason, StragglerReport, find, furthest};
 
 /// How many pods of an owner a line names.
@@ -23,7 +23,7 @@ const NAMED: usize = 3;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Told"))]
 #[serde(rename_all = "camelCase")]
-pub struct StragglersReport {
+pub(crate) struct StragglersReport {
     /// The phase in which every pod should be attached.
     pub phase: Phase,
     /// What is not.
@@ -35,7 +35,7 @@ pub struct StragglersReport {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// What there is.
     Report(StragglersReport),
     /// What would be done about it.
@@ -48,7 +48,7 @@ pub enum Answer {
 ///
 /// # Errors
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
-pub fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
+pub(crate) fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
     match &wanted.plan {
         Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Fix(Box::new(carried))),
         None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Preview(Box::new(planned))),

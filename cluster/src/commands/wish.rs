@@ -14,7 +14,7 @@ use crate::print::{Document, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct RequestReport {
+pub(crate) struct RequestReport {
     /// What.
     pub asked: RunRequest,
     /// The run's holder; none if the run has none.
@@ -28,7 +28,7 @@ pub struct RequestReport {
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<RequestReport, Failure> {
+pub(crate) fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
         return Err(Failure::of(
             Exit::Usage,

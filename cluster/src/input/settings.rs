@@ -13,7 +13,7 @@ const LARGEST: u64 = 64 << 20;
 ///
 /// # Errors
 /// Why the file cannot be read, or which key is wrong.
-pub fn gather(file: Option<&Path>) -> Result<Config, Problem> {
+pub(crate) fn gather(file: Option<&Path>) -> Result<Config, Problem> {
     let Some(file) = file else { return Ok(Config::default()) };
     let name = file.display().to_string();
     let text = super::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(Error::other));

@@ -23,7 +23,7 @@ const BEGINNING: u64 = 4096;
 ///
 /// # Errors
 /// Every file that cannot be read, with the reason, and what in a directory is left out and may be a dump.
-pub fn gather(
+pub(crate) fn gather(
     files: &[PathBuf],
     dumped: &[Kind],
     note: &mut dyn FnMut(&str),
@@ -35,7 +35,7 @@ pub fn gather(
 ///
 /// # Errors
 /// As [`gather`].
-pub fn gather_all(
+pub(crate) fn gather_all(
     files: &[PathBuf],
     dumped: &[Kind],
     note: &mut dyn FnMut(&str),

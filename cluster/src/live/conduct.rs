@@ -47,7 +47,7 @@ const NEXT_LOOK: Duration = Duration::from_secs(30);
 
 /// What the operator wants of a run.
 #[derive(Debug, Clone)]
-pub struct RunOptions {
+pub(crate) struct RunOptions {
     /// The plan that was approved, or that of the run that is to go on, as it was compared with the cluster and the settings.
     pub plan: SavedPlan,
     /// The run that the cluster has goes on by its own plan.
@@ -64,7 +64,7 @@ pub struct RunOptions {
 #[derive(Debug, Clone, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct Preview {
+pub(crate) struct Preview {
     /// How far the run is.
     pub status: Status,
     /// The calls that would be made now, in order.
@@ -89,7 +89,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 ///
 /// # Errors
 /// Rights are missing, there is no such plan or run, another holder has it, or a request failed.
-pub fn conduct(
+pub(crate) fn conduct(
     access: &Access,
     settings: Settings,
     wanted: &RunOptions,
@@ -262,7 +262,7 @@ async fn look_first(
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn preview(
+pub(crate) fn preview(
     access: &Access,
     settings: Settings,
     plan: Option<&Prefix>,
@@ -303,7 +303,7 @@ pub fn preview(
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn watch_status(
+pub(crate) fn watch_status(
     access: &Access,
     settings: Settings,
     tell: &mut dyn FnMut(&Status) -> bool,
@@ -369,7 +369,7 @@ async fn preview_decision(
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub fn ask(access: &Access, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
+pub(crate) fn ask(access: &Access, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().wish(&session.person().await, reason, what).await?;

@@ -10,7 +10,7 @@ mod identity;
 mod object;
 mod take;
 
-pub use hold::{HeldLease, Standing};
+pub(super) use hold::{HeldLease, Standing};
 pub(super) use identity::{Identity, person, random};
 pub use take::{AcquireError, Patience};
 pub(super) use take::{current_holder, take};

@@ -20,7 +20,7 @@ use crate::live::api::error;
 use crate::live::api::failure::Failure;
 use crate::live::session::clock::Clock;
 
-pub use gather::Scope;
+pub(crate) use gather::Scope;
 use migration::backup::decide::LiveState;
 use migration::backup::{Id, Step};
 
@@ -28,7 +28,7 @@ use migration::backup::{Id, Step};
 pub(super) const POLICIES: &str = "deploy/cluster/rbac-policies.yaml";
 
 /// The exit status, and everything that is wrong.
-pub type Failures = (Exit, Vec<Problem>);
+pub(super) type Failures = (Exit, Vec<Problem>);
 
 /// What happens while policies are read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub struct ApplyReport {
 ///
 /// # Errors
 /// A kind may not be read or an API group does not answer, an API server keeps policies to itself, or the cluster has no UID: every reason.
-pub fn gather_policies(
+pub(crate) fn gather_policies(
     access: &Access,
     scope: &Scope,
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
@@ -113,7 +113,7 @@ pub fn gather_policies(
 ///
 /// # Errors
 /// The kubeconfig cannot be used. What the API server refuses is in the answer.
-pub fn carry_out(
+pub(crate) fn carry_out(
     access: &Access,
     steps: &[Step],
     dry_run: bool,
@@ -157,7 +157,7 @@ fn failed(what: &str, meaning: error::Meaning) -> Failure {
 }
 
 /// The versions from which a backup was taken: `tiers.projectcalico.org` from `projectcalico.org/v3`.
-pub type Versions = BTreeMap<String, String>;
+pub(super) type Versions = BTreeMap<String, String>;
 
 #[cfg(test)]
 mod tests;

@@ -21,7 +21,7 @@ use crate::cli::access::Access;
 /// # Errors
 /// The exit status and the problem: the kubeconfig cannot be used, or the API server does not answer. A missing right is no error, but what the
 /// snapshot says about the kind.
-pub fn gather(
+pub(crate) fn gather(
     access: &Access,
     kinds: &BTreeSet<Kind>,
     progress: &mut dyn FnMut(&Event),
@@ -93,7 +93,7 @@ async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Readi
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// Before anything is read: rights that the credential does not have, each as a verb and what it is for.
     MissingRights(Vec<String>),
     /// A page of a kind arrived.

@@ -24,9 +24,8 @@ mod wish;
 pub use journal::Journal;
 pub(super) use object::{RUN, RUN_KEY};
 pub(super) use run::NEW_RUN;
-pub use run::{RecordOutcome, StoredRun, UnreadableRun};
-pub(super) use verdicts::last_verdict;
-pub use verdicts::{RecordedVerdict, Verdicts};
+pub(super) use run::{RecordOutcome, StoredRun, UnreadableRun};
+pub(super) use verdicts::{Verdicts, last_verdict};
 
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::failure::{Failure, lost, refused};

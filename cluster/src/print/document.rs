@@ -4,7 +4,7 @@ use migration::check::finding::Severity;
 
 /// A heading and what stands below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Document {
+pub(crate) struct Document {
     /// The heading.
     pub title: String,
     /// Everything below, in order.
@@ -13,7 +13,7 @@ pub struct Document {
 
 /// A part of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Block {
+pub(crate) enum Block {
     /// A paragraph.
     Text(String),
     /// A heading below the document's, and the severity of what stands below it, with which it begins.
@@ -30,7 +30,7 @@ pub enum Block {
 
 /// A row of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
+pub(crate) struct Row {
     /// How bad it is, where its first cell says so.
     pub severity: Option<Severity>,
     /// Its cells.
@@ -39,32 +39,32 @@ pub struct Row {
 
 impl Document {
     /// A document with nothing but a heading.
-    pub fn new(title: impl Into<String>) -> Self {
+    pub(crate) fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), blocks: Vec::new() }
     }
 
     /// Adds a paragraph.
-    pub fn text(&mut self, text: impl Into<String>) {
+    pub(crate) fn text(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Text(text.into()));
     }
 
     /// Adds a heading.
-    pub fn heading(&mut self, text: impl Into<String>) {
+    pub(crate) fn heading(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Heading(None, text.into()));
     }
 
     /// Adds the heading of something that is as bad as this; none if it does not count.
-    pub fn heading_of(&mut self, severity: Option<Severity>, text: impl Into<String>) {
+    pub(crate) fn heading_of(&mut self, severity: Option<Severity>, text: impl Into<String>) {
         self.blocks.push(Block::Heading(severity, text.into()));
     }
 
     /// Adds words and what they say.
-    pub fn fields(&mut self, fields: impl IntoIterator<Item = (&'static str, String)>) {
+    pub(crate) fn fields(&mut self, fields: impl IntoIterator<Item = (&'static str, String)>) {
         self.blocks.push(Block::Fields(fields.into_iter().collect()));
     }
 
     /// Adds a list; more than `most` lines are counted instead.
-    pub fn list(&mut self, lines: impl IntoIterator<Item = String>, most: usize) {
+    pub(crate) fn list(&mut self, lines: impl IntoIterator<Item = String>, most: usize) {
         let mut lines: Vec<String> = lines.into_iter().collect();
         if lines.len() > most {
             let rest = lines.len() - most;
@@ -77,7 +77,7 @@ impl Document {
     }
 
     /// Adds lines as they are, such as those to paste.
-    pub fn code(&mut self, lines: impl Into<String>) {
+    pub(crate) fn code(&mut self, lines: impl Into<String>) {
         let mut lines: String = lines.into();
         if !lines.ends_with('\n') {
             lines.push('\n');
@@ -86,13 +86,13 @@ impl Document {
     }
 
     /// Adds a table.
-    pub fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
+    pub(crate) fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
         let rows = rows.into_iter().map(|cells| Row { severity: None, cells }).collect();
         self.blocks.push(Block::Table(columns, rows));
     }
 
     /// Adds a table whose rows say in their first cell how bad they are.
-    pub fn table_of(&mut self, columns: Vec<&'static str>, rows: Vec<Row>) {
+    pub(crate) fn table_of(&mut self, columns: Vec<&'static str>, rows: Vec<Row>) {
         self.blocks.push(Block::Table(columns, rows));
     }
 }

@@ -10,7 +10,7 @@ const FENCE: &str = "```";
 const SHOWN: usize = 12;
 
 /// Adds a table of all findings, and then each of them in full.
-pub fn add(document: &mut Document, findings: &[Finding]) {
+pub(crate) fn add(document: &mut Document, findings: &[Finding]) {
     if findings.is_empty() {
         document.text("Nothing was found that stands in the way.");
         return;

@@ -15,7 +15,7 @@ const SHOWN: usize = 60;
 
 /// What a plan shows that is no part of it.
 #[derive(Debug, Clone, Copy)]
-pub struct PlanView<'a> {
+pub(crate) struct PlanView<'a> {
     /// Its hash.
     pub hash: &'a str,
     /// How long it takes, roughly, in seconds.
@@ -29,7 +29,7 @@ pub struct PlanView<'a> {
 }
 
 /// Adds everything that keeps a plan from being made.
-pub fn blockers(document: &mut Document, problems: &[Problem]) {
+pub(crate) fn blockers(document: &mut Document, problems: &[Problem]) {
     let things = if problems.len() == 1 { "one thing stands" } else { "these things stand" };
     document.text(format!("There is no plan: {things} in the way."));
     for problem in problems {
@@ -40,7 +40,7 @@ pub fn blockers(document: &mut Document, problems: &[Problem]) {
 }
 
 /// Adds what differs from an earlier plan.
-pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[String]) {
+pub(crate) fn differences(document: &mut Document, hash: &str, file: &str, lines: &[String]) {
     if lines.is_empty() {
         document.text(format!("It is the plan of {file}, {hash}."));
         return;
@@ -50,7 +50,7 @@ pub fn differences(document: &mut Document, hash: &str, file: &str, lines: &[Str
 }
 
 /// Adds a plan: what it is, its waves, its limits, its gates, and what the operator decided or accepted.
-pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
+pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     let nodes: usize = plan.waves.iter().map(|wave| wave.nodes.len()).sum();
     document.text(format!(
         "{} in {}, {} left out.",
@@ -83,13 +83,13 @@ pub fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
 
 /// `1 node`, `3 nodes`.
 #[must_use]
-pub fn pluralize(count: usize, what: &str) -> String {
+pub(crate) fn pluralize(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// A time in whole minutes, rounded up: `6 h 10 min`.
 #[must_use]
-pub fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let minutes = seconds.div_ceil(60);
     match (minutes / 60, minutes % 60) {
         (0, minutes) => format!("{minutes} min"),

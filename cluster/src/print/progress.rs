@@ -7,17 +7,17 @@ use types::text::shown::line;
 
 /// Shows what goes on, and leaves nothing on a terminal once it is dropped.
 #[derive(Debug)]
-pub struct Progress(Option<ProgressBar>);
+pub(crate) struct Progress(Option<ProgressBar>);
 
 impl Progress {
     /// On stderr.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::io::stderr().is_terminal().then(ProgressBar::new_spinner))
     }
 
     /// Something that goes on. It is shown on a terminal alone: the next event replaces it.
-    pub fn passing(&self, text: &str) {
+    pub(crate) fn passing(&self, text: &str) {
         if let Some(bar) = &self.0 {
             bar.set_message(line(text));
             bar.tick();
@@ -25,7 +25,7 @@ impl Progress {
     }
 
     /// Something to know that stays on a terminal as well.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         match &self.0 {
             Some(bar) => bar.suspend(|| super::complain(&format!("{}\n", line(text)))),
             None => self.event(text),
@@ -33,7 +33,7 @@ impl Progress {
     }
 
     /// Something that happened.
-    pub fn event(&self, text: &str) {
+    pub(crate) fn event(&self, text: &str) {
         match &self.0 {
             Some(_) => self.passing(text),
             None => super::complain(&format!("{}\n", line(text))),

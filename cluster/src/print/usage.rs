@@ -7,7 +7,7 @@ use crate::cli::exit::Exit;
 use crate::cli::options::Output;
 
 /// Prints help and version as they are, and a complaint in the format that the arguments ask for.
-pub fn usage(error: &clap::Error) -> Exit {
+pub(crate) fn usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         // A reader that went away (`| head`) is no failure.
         let _ = error.print();

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cluster::live::{ACTING, Rule};
+use cluster::{ACTING, Rule};
 use migration::backup::KINDS;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 

@@ -7,7 +7,7 @@ use types::command::usage;
 use super::{complain, document, refusal};
 
 /// Prints what the parser says: help and version as they are, and a complaint, which quotes the arguments, as safely as everything else.
-pub fn usage(error: &clap::Error) -> Exit {
+pub(crate) fn usage(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
         // A reader that went away (`| head`) is no failure.
         let _ = error.print();

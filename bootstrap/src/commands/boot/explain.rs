@@ -29,7 +29,7 @@ use crate::systemd::continuation;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct BootExplanation {
+pub(crate) struct BootExplanation {
     /// What switched Crossfade off; none while it is on.
     off: Option<String>,
     node: SettingsFile,
@@ -102,7 +102,7 @@ impl Report for BootExplanation {
 ///
 /// # Errors
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
-pub fn explain(global: &Global) -> Result<BootExplanation, Failure> {
+pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
     let root = &Root::new(&facts.root);
     // What is decided by node.json is explained only if the file can be used.

@@ -143,7 +143,7 @@ fn below(root: &Root, boot_id: &str) -> Places {
 /// # Errors
 /// The boot cannot be told: then nothing can be decided.
 // Long because a boot looks at much, each fact in one line.
-pub fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Failure> {
+pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Failure> {
     let root = Root::new(&node.root);
     let node = node.with_usable_policy();
     let identity = match identity::current(&root) {

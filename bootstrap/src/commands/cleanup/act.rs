@@ -14,7 +14,7 @@ use types::command::exit::Exit;
 
 /// The means of `cleanup`.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct CleanupHandler;
+pub(crate) struct CleanupHandler;
 
 impl ChangeHandler for CleanupHandler {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {

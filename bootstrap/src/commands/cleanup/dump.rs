@@ -30,7 +30,11 @@ const LEGACY: [(&str, &[&str]); 2] = [("iptables-legacy-save", &[]), ("ip6tables
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write(directory: &Path, kernel: &KernelFacts, wall_secs: u64) -> std::io::Result<std::path::PathBuf> {
+pub(crate) fn write(
+    directory: &Path,
+    kernel: &KernelFacts,
+    wall_secs: u64,
+) -> std::io::Result<std::path::PathBuf> {
     let is_legacy = kernel.firewall.iter().any(|table| matches!(table.back_end, BackEnd::Legacy(_)));
     let mut text = String::new();
     for (tool, arguments) in TOOLS.into_iter().chain(LEGACY.into_iter().filter(|_| is_legacy)) {

@@ -42,7 +42,7 @@ const COMM_BYTES: usize = 15;
 
 /// What stays the same from one reading to the next.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     pub node: &'a NodeFacts,
     /// The CNI.
     pub profile: &'a Profile,
@@ -58,7 +58,7 @@ pub struct Subject<'a> {
 ///
 /// # Errors
 /// Records, inventory or mounts cannot be read.
-pub fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
+pub(crate) fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
     let Subject { node, profile, .. } = subject;
     let failed =
         |what: &str, why: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {why}"));

@@ -17,7 +17,7 @@ use crate::change::journal::{JournalFile, Line};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "event")]
-pub enum Event {
+pub(crate) enum Event {
     Begin {
         /// The names of the CNI's networks.
         networks: BTreeSet<String>,
@@ -50,7 +50,7 @@ pub enum Event {
 
 /// The journal of one profile's clean-up.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     directory: PathBuf,
     profile: String,
 }
@@ -58,24 +58,24 @@ pub struct Journal {
 impl Journal {
     /// The journal below a state directory; nothing is made yet.
     #[must_use]
-    pub fn new(state_dir: &Path, profile: &str) -> Self {
+    pub(crate) fn new(state_dir: &Path, profile: &str) -> Self {
         Self { directory: state_dir.join("set-aside/cleanup"), profile: profile.to_owned() }
     }
 
     #[must_use]
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.join(format!("{}.jsonl", self.profile))
     }
 
     /// The directory to which files are moved.
     #[must_use]
-    pub fn aside(&self) -> PathBuf {
+    pub(crate) fn aside(&self) -> PathBuf {
         self.directory.join(&self.profile)
     }
 
     /// What earlier runs have noted; nothing of what cannot be read.
     #[must_use]
-    pub fn earlier(&self) -> EarlierRuns {
+    pub(crate) fn earlier(&self) -> EarlierRuns {
         earlier(self.file().lines(), boot::boot_id().unwrap_or_default())
     }
 
@@ -83,7 +83,7 @@ impl Journal {
     ///
     /// # Errors
     /// Any I/O error; then nothing may be removed.
-    pub fn write(&self, event: Event) -> io::Result<()> {
+    pub(crate) fn write(&self, event: Event) -> io::Result<()> {
         self.file().append(event)
     }
 
@@ -95,7 +95,7 @@ impl Journal {
     ///
     /// # Errors
     /// As [`Journal::write`].
-    pub fn removing(&self, removal: &Removal) -> io::Result<()> {
+    pub(crate) fn removing(&self, removal: &Removal) -> io::Result<()> {
         self.write(Event::Remove {
             action: removal.change.act.word().to_owned(),
             target: removal.change.target.clone(),

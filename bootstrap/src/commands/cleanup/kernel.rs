@@ -3,13 +3,13 @@
 //! All of it is read over netlink but the older back end of iptables, which only its own program can read. So nothing is needed on the node that
 //! the CNI brought in its image, and an object is removed by the handle that the kernel has for it.
 
-pub mod ipset;
-pub mod legacy;
-pub mod link;
-pub mod netlink;
-pub mod nft;
-pub mod route;
-pub mod rule;
+pub(crate) mod ipset;
+pub(crate) mod legacy;
+pub(crate) mod link;
+pub(crate) mod netlink;
+pub(crate) mod nft;
+pub(crate) mod route;
+pub(crate) mod rule;
 
 use convergence::commands::cleanup::kernel::KernelFacts;
 
@@ -17,7 +17,7 @@ use convergence::commands::cleanup::kernel::KernelFacts;
 ///
 /// # Errors
 /// In words: the namespace is another one than that of process 1, or that cannot be told.
-pub fn is_of_node() -> Result<(), String> {
+pub(crate) fn is_of_node() -> Result<(), String> {
     let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
         std::fs::read_link(path)
             .map_err(|why| format!("{path}: {why}; nobody can tell whether this is the node's network"))
@@ -34,7 +34,7 @@ fn read<T: Default>(what: &str, found: std::io::Result<T>, unread: &mut Vec<Stri
 
 /// Reads everything; nothing is changed.
 #[must_use]
-pub fn gather() -> KernelFacts {
+pub(crate) fn gather() -> KernelFacts {
     let mut facts = KernelFacts::default();
     let unread = &mut facts.unread;
     facts.links = read("interfaces", link::gather(), unread);

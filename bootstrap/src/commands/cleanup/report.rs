@@ -15,7 +15,7 @@ use crate::change::outcome::{Done, Outcome};
 /// absent in a dry run.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct CleanupReport {
+pub(crate) struct CleanupReport {
     /// The CNI's profile.
     pub profile: String,
     /// Nothing was changed.

@@ -49,7 +49,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What carries the steps out.
 #[derive(Debug)]
-pub struct GraduationHandler<'a> {
+pub(crate) struct GraduationHandler<'a> {
     /// The node as it was read before this stage.
     pub seen: &'a NodeSnapshot,
     pub journal: &'a Journal,
@@ -298,7 +298,7 @@ impl GraduationHandler<'_> {
 }
 
 /// A journal that cannot be written: nothing is done that is not noted.
-pub fn noted(journal: &Journal, why: &std::io::Error) -> Failure {
+pub(crate) fn noted(journal: &Journal, why: &std::io::Error) -> Failure {
     let path = journal.path().display();
     Failure::new(Exit::Failed, format!("journal {path}: {why}; nothing is done that is not noted")).at(path)
 }

@@ -57,7 +57,7 @@ const CRIO_UNIT: &str = "crio.service";
 
 /// What stays the same from one reading to the next.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub(crate) struct Subject<'a> {
     /// The global options of the command line.
     pub global: &'a Global,
     /// The options of the command.
@@ -68,7 +68,7 @@ pub struct Subject<'a> {
 
 /// The node, and everything that is decided by.
 #[derive(Debug)]
-pub struct NodeSnapshot {
+pub(crate) struct NodeSnapshot {
     pub node: NodeFacts,
     /// The directories in which the runtime looks for plugins.
     pub bin_dirs: Vec<PathBuf>,
@@ -79,7 +79,7 @@ pub struct NodeSnapshot {
 ///
 /// # Errors
 /// Bad settings: nothing is guessed.
-pub fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
+pub(crate) fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
     let settings = settings::required(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &wanted.node.runtime);
     node.dirs.require_readable()?;
@@ -102,7 +102,7 @@ fn copy(state_dir: &Path) -> Option<InstalledConf> {
 
 /// What is on its way to this node from elsewhere.
 #[must_use]
-pub fn transit(node: &NodeFacts) -> NodeAnnotations {
+pub(crate) fn transit(node: &NodeFacts) -> NodeAnnotations {
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return NodeAnnotations::default();
     };
@@ -123,7 +123,7 @@ pub fn transit(node: &NodeFacts) -> NodeAnnotations {
 ///
 /// # Errors
 /// Bad settings; records, inventory or confs cannot be read.
-pub fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
+pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, why.to_string());
     let node = node(subject.global, subject.wanted)?;
     let policy = node.require_policy()?.policy.clone();

@@ -15,7 +15,7 @@ use crate::change::journal::{JournalFile, Line};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
-pub enum Event {
+pub(crate) enum Event {
     /// A run begins: the name of Crossfade's network, and that of the network that stays.
     Begin {
         /// Crossfade's.
@@ -40,7 +40,7 @@ pub enum Event {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalAttachment {
+pub(crate) struct JournalAttachment {
     #[serde(rename = "containerID")]
     container_id: String,
     /// The interface that the runtime asked for.
@@ -55,7 +55,7 @@ impl From<&Key> for JournalAttachment {
 
 /// The journal, and the directory to which files are moved.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     directory: PathBuf,
     file: JournalFile,
 }
@@ -63,19 +63,19 @@ pub struct Journal {
 impl Journal {
     /// The journal below a state directory; nothing is made yet.
     #[must_use]
-    pub fn new(state_dir: &Path) -> Self {
+    pub(crate) fn new(state_dir: &Path) -> Self {
         let directory = state_dir.join("set-aside/graduate");
         Self { file: JournalFile::new(directory.join("journal.jsonl")), directory }
     }
 
     /// The directory to which files are moved.
     #[must_use]
-    pub fn aside(&self) -> &Path {
+    pub(crate) fn aside(&self) -> &Path {
         &self.directory
     }
 
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.file.path()
     }
 
@@ -83,13 +83,13 @@ impl Journal {
     ///
     /// # Errors
     /// Any I/O error; then the act must not follow.
-    pub fn write(&self, event: Event) -> io::Result<()> {
+    pub(crate) fn write(&self, event: Event) -> io::Result<()> {
         self.file.append(event)
     }
 
     /// How far earlier runs have come.
     #[must_use]
-    pub fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         progress(self.file.lines())
     }
 }

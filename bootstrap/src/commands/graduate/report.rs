@@ -14,7 +14,7 @@ use crate::change::outcome::{Done, Outcome};
 /// "waits":[{"what":"..","where":"..","fix":".."}],"ledger":[{..}],"journal":"/var/lib/..","notes":[".."]}`; an outcome is absent in a dry run.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct GraduateReport {
+pub(crate) struct GraduateReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -37,7 +37,7 @@ pub struct GraduateReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Reached {
+pub(crate) enum Reached {
     /// Nothing was changed.
     Planned,
     /// The runtime calls the new network, and something of Crossfade's is still needed.

@@ -69,7 +69,7 @@ fn ids(keys: &Result<BTreeSet<Key>, String>) -> BTreeSet<String> {
 /// Looks at everything; nothing is changed.
 // Long because installing looks at much, each fact in one line.
 #[must_use]
-pub fn gather(global: &Global, settings: Settings, wanted: &Install) -> InstallFacts {
+pub(crate) fn gather(global: &Global, settings: Settings, wanted: &Install) -> InstallFacts {
     let root = Root::default();
     let node = facts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
     let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };

@@ -5,9 +5,9 @@
 //! load (what the pod has) -> [`mod@decide`] (pure, against what the node has) -> carry out -> remember ([`record`]), so that an upgrade
 //! knows its own files from an administrator's, and a removal takes away just them.
 
-pub mod load;
-pub mod record;
-pub mod removal;
+pub(crate) mod load;
+pub(crate) mod record;
+pub(crate) mod removal;
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ use crate::host::root::Root;
 
 /// What bringing files to the node changes.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The changes to files, in order.
     pub changes: Vec<Change>,
     /// Notes for the person who reads the report.
@@ -44,7 +44,7 @@ impl Plan {
     ///
     /// # Errors
     /// Every file of another owner.
-    pub fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
+    pub(crate) fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
         let before =
             PayloadRecord::read(Path::new(BROUGHT)).map_err(|why| Failure::all(Exit::BadSettings, [why]))?;
         let mut plan = Self {
@@ -74,7 +74,7 @@ impl Plan {
     /// The node.json that the pod brings, where it is to be written: it counts from then on, whatever is wrong with the one that it
     /// replaces.
     #[must_use]
-    pub fn node(&self) -> Option<Node> {
+    pub(crate) fn node(&self) -> Option<Node> {
         self.changes.iter().find_map(|change| match &change.act {
             Act::Write(write) if write.path.ends_with(NODE_FILE) => Node::parse(&write.bytes).ok(),
             _ => None,
@@ -83,7 +83,7 @@ impl Plan {
 
     /// Whether the plan writes at least one file.
     #[must_use]
-    pub fn writes(&self) -> bool {
+    pub(crate) fn writes(&self) -> bool {
         self.changes.iter().any(|change| !matches!(change.act, Act::Keep))
     }
 
@@ -91,7 +91,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first that cannot be written; what was written is remembered all the same.
-    pub fn carry_out(self) -> Result<Vec<Done>, Failure> {
+    pub(crate) fn carry_out(self) -> Result<Vec<Done>, Failure> {
         let [during, after] = self.records;
         let changes = self.changes;
         // Remembered before: a file that is written and not remembered would be an administrator's the next time.
@@ -116,7 +116,7 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
 
 /// What is at `path` now.
 #[must_use]
-pub fn place_on_node(path: &Path) -> PlaceOnNode {
+pub(crate) fn place_on_node(path: &Path) -> PlaceOnNode {
     match change::read_with_mode(path) {
         Some((bytes, mode)) => PlaceOnNode::File { sha256: digest::sha256(&bytes), mode },
         None if path.symlink_metadata().is_ok() => PlaceOnNode::Other,

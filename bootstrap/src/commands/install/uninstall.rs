@@ -43,7 +43,7 @@ const NAMED: usize = 10;
 /// # Errors
 /// 3 while anything is attached, or while the runtime reads Crossfade's private directory; 75 when a pod was attached meanwhile, and then
 /// the conf is back.
-pub fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
     }

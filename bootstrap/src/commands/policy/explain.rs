@@ -17,7 +17,7 @@ use crate::commands::policy::live::Live;
 /// "live":{"namespace":"web","pod":"a","hostNetwork":false,"attachments":[..]}}`, interfaces in the order of ADD; `live` for a pod of this node.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct PolicyExplanation {
+pub(crate) struct PolicyExplanation {
     attach: &'static str,
     because: String,
     interfaces: Vec<Interface>,
@@ -54,7 +54,7 @@ impl Report for PolicyExplanation {
 ///
 /// # Errors
 /// Bad settings; 3 if the named pod of this node is unknown.
-pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
+pub(crate) fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
     let Some(named) = &wanted.live else {
         let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
@@ -71,7 +71,7 @@ pub fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExpl
 
 /// Says which networks a pod would get, and why. Pure.
 #[must_use]
-pub fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> PolicyExplanation {
+pub(crate) fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> PolicyExplanation {
     let choice = policy.choose(pod, |key| {
         annotations.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     });

@@ -22,7 +22,7 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// A pod of this node.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Live {
+pub(crate) struct Live {
     /// Its namespace.
     pub(super) namespace: String,
     /// Its name.

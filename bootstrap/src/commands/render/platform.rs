@@ -18,7 +18,7 @@ use types::node::Node;
 /// *Shape*: `{"platform":"k3s","format":"yaml","file":"/etc/rancher/..","fragment":".."}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Fragment {
+pub(crate) struct Fragment {
     platform: &'static str,
     format: &'static str,
     /// The file that the fragment belongs to.

@@ -28,7 +28,7 @@ use crate::runtime::cri::Runtime;
 
 /// The node, and who is asked about its pods.
 #[derive(Debug)]
-pub struct LiveClient {
+pub(crate) struct LiveClient {
     node: NodeFacts,
     runtime: Runtime,
     pods: BoundPods,
@@ -41,7 +41,7 @@ impl LiveClient {
     /// # Errors
     /// Bad settings; usage for a tree, and where no runtime is known; 3 on a node without Crossfade's plugin or without kubelet; 75 if the API
     /// server does not answer.
-    pub fn open(global: &Global, wanted: &Endpoint) -> Result<Self, Failure> {
+    pub(crate) fn open(global: &Global, wanted: &Endpoint) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
         if !root.is_node() {
             return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
@@ -69,7 +69,7 @@ impl LiveClient {
     }
 
     /// The directories of Crossfade's state.
-    pub const fn layout(&self) -> &Layout {
+    pub(crate) const fn layout(&self) -> &Layout {
         &self.node.dirs.layout
     }
 
@@ -77,7 +77,7 @@ impl LiveClient {
     ///
     /// # Errors
     /// The API server or the runtime does not answer.
-    pub fn gather_facts(&self) -> Result<Facts, Problem> {
+    pub(crate) fn gather_facts(&self) -> Result<Facts, Problem> {
         let layout = self.layout();
         let bound = self.pods.list().map_err(unseen)?;
         let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());

@@ -14,7 +14,7 @@ use types::policy::Phase;
 /// "fate":"evict","outcome":"gone"}],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct RestartReport {
+pub(crate) struct RestartReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -38,7 +38,7 @@ pub struct RestartReport {
 /// One pod.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Row {
+pub(crate) struct Row {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -68,7 +68,7 @@ pub struct Row {
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub enum PodOutcome {
+pub(crate) enum PodOutcome {
     /// It is back on this node.
     Back,
     /// It is gone from this node.
@@ -82,7 +82,7 @@ pub enum PodOutcome {
 impl RestartReport {
     /// Reports on candidates of which some had their turn.
     #[must_use]
-    pub fn of(
+    pub(crate) fn of(
         phase: Phase,
         in_place: bool,
         candidates: &[Candidate],

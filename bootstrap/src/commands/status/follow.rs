@@ -57,7 +57,7 @@ pub(super) fn wait_until(file: &Path, within: Option<Duration>, mut holds: impl 
 
 /// Prints what `watch` sees, now and whenever it is something else, without an end.
 #[must_use]
-pub fn follow(global: &Global) -> Exit {
+pub(crate) fn follow(global: &Global) -> Exit {
     let file = Root::new(&global.root).at(STATUS);
     let mut last = String::new();
     wait_until(&file, None, || {

@@ -21,7 +21,7 @@ const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the D
 /// says why the node is not ready, or why its readiness is unknown.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct ReportedStatus {
+pub(crate) struct ReportedStatus {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     watch: Option<Watched>,
@@ -31,7 +31,7 @@ pub struct ReportedStatus {
 
 /// Reads the report of `watch` alone: policy, confs and records need not be here.
 #[must_use]
-pub fn reported(global: &Global) -> ReportedStatus {
+pub(crate) fn reported(global: &Global) -> ReportedStatus {
     let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
         StatusFile::Absent => (None, Some("no watch has run in this boot".to_owned())),
         StatusFile::Unreadable(why) => (None, Some(why)),

@@ -23,7 +23,7 @@ const MAX_WHY_BYTES: usize = 1024;
 ///
 /// # Errors
 /// Those of the pass; or its result cannot be written.
-pub fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
+pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
     let node = super::gather(global, wanted);
     // `watch` passes directories on the command line if they are not the usual ones.
     let layout = node

@@ -20,7 +20,7 @@ const NEWEST: &str = "--lines=2000";
 
 /// Reads the journal, if systemd runs this node.
 #[must_use]
-pub fn gather(root: &Root) -> Source<Vec<Entry>> {
+pub(crate) fn gather(root: &Root) -> Source<Vec<Entry>> {
     if !root.is_node() {
         return Source::Absent("a tree is inspected, and no node".into());
     }

@@ -12,7 +12,7 @@ use crate::systemd::systemctl;
 
 /// Asks systemd, if it runs this node.
 #[must_use]
-pub fn gather(root: &Root, node: &Node) -> Source<BTreeMap<String, UnitState>> {
+pub(crate) fn gather(root: &Root, node: &Node) -> Source<BTreeMap<String, UnitState>> {
     if !root.is_node() {
         return Source::Absent("a tree is inspected, and no node".into());
     }

@@ -29,7 +29,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 ///
 /// # Errors
 /// Usage, where the command line names what is no path; bad settings, where a list cannot be read, is not trusted, or is wrong.
-pub fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result<Allow, Failure> {
+pub(crate) fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result<Allow, Failure> {
     let mut allow = Allow::default();
     for path in paths {
         allow.add(path, "--allow").map_err(|why| Failure::new(Exit::Usage, why))?;

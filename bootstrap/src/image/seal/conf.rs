@@ -22,7 +22,7 @@ const REMOVE: &str = "remove it; where it belongs to the image, name it in the p
 
 /// Looks through the directories that a runtime or an agent of this tree uses.
 #[must_use]
-pub fn findings(
+pub(crate) fn findings(
     NodeFacts { root, runtime, profiles, .. }: &NodeFacts,
     policy: &PolicyState,
     conf_dir: &Path,

@@ -11,7 +11,7 @@ const SECRET: [&str; 4] = ["SECRET", "TOKEN", "PASSWORD", "PRIVATE_KEY"];
 ///
 /// What is no YAML (the template of one, say) is looked through line by line.
 #[must_use]
-pub fn find(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let Ok(document) = serde_saphyr::from_str::<Value>(&text) else {
         return by_line(&text);

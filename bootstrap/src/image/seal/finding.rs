@@ -6,7 +6,7 @@ use convergence::image::seal::finding::{Remedy, SealFinding};
 use super::tree::{Item, ItemKind};
 
 /// A thing that is removed; what a directory holds is said.
-pub fn removed(item: &Item, why: &str) -> SealFinding {
+pub(crate) fn removed(item: &Item, why: &str) -> SealFinding {
     let (act, why) = match item.kind {
         ItemKind::Dir => {
             let holds = item.holds().unwrap_or_default();
@@ -21,7 +21,7 @@ pub fn removed(item: &Item, why: &str) -> SealFinding {
 }
 
 /// A file that is emptied.
-pub fn emptied(item: &Item, why: &str) -> SealFinding {
+pub(crate) fn emptied(item: &Item, why: &str) -> SealFinding {
     match item.kind {
         ItemKind::File => SealFinding {
             what: item.path.clone(),

@@ -162,7 +162,7 @@ fn mounted(found: SealFinding, point: &Path) -> SealFinding {
 ///
 /// # Errors
 /// A list of what may stay that cannot be used; mounts that cannot be told.
-pub fn gather(global: &Global, wanted: &Seal) -> Result<SealFacts, Failure> {
+pub(crate) fn gather(global: &Global, wanted: &Seal) -> Result<SealFacts, Failure> {
     let root = real(&global.root)?;
     let mounts = Mounts::now().map_err(|error| {
         Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))

@@ -9,7 +9,7 @@ use crate::image::seal::finding;
 
 impl Rule {
     /// What it says of a thing; none where it is not about it.
-    pub fn judge(&self, item: &Item) -> Option<SealFinding> {
+    pub(crate) fn judge(&self, item: &Item) -> Option<SealFinding> {
         let content = || item.read().map_err(|error| unreadable(item, &error.to_string()));
         let is_file = item.kind == ItemKind::File;
         let mut why = self.why.to_owned();

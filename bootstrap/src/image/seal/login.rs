@@ -14,7 +14,7 @@ const CONFIG: [&str; 3] = ["/etc/crio/crio.conf", "/usr/lib/crio/crio.conf.d/*",
 
 /// Looks into what `global_auth_file` of `[crio.image]` names, in whichever file.
 #[must_use]
-pub fn findings(root: &Root) -> Vec<SealFinding> {
+pub(crate) fn findings(root: &Root) -> Vec<SealFinding> {
     let configs = CONFIG.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
     let named =
         configs.filter(|item| item.kind == ItemKind::File).filter_map(|item| named(&item.read().ok()?));

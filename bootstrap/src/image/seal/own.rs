@@ -32,7 +32,7 @@ const SET_ID: u32 = 0o6000;
 
 /// Looks at the files that Crossfade consists of.
 #[must_use]
-pub fn files(root: &Root) -> Vec<SealFinding> {
+pub(crate) fn files(root: &Root) -> Vec<SealFinding> {
     let plugins = BIN_DIRS.map(|dir| Path::new(dir).join(PLUGIN));
     let places = FILES.iter().map(PathBuf::from).chain(plugins);
     let items = places.flat_map(|place| glob(root, &place)).filter(|item| item.kind != ItemKind::Other);
@@ -63,7 +63,7 @@ fn fault(uid: u32, mode: u32) -> Option<String> {
 
 /// Looks at what is attached through Crossfade: pods of this machine that wait for their DEL.
 #[must_use]
-pub fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
+pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     let found = match attachments::list(layout, None) {
         Ok(found) => found,
         Err(failure) => {

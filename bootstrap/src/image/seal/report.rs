@@ -16,7 +16,7 @@ use crate::change::outcome::{Done, Outcome};
 /// is done) or absent (only looked at, or kept because it is allowed).
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct SealReport {
+pub(crate) struct SealReport {
     /// Nothing is in the way of an image any more.
     pub sealed: bool,
     /// Nothing was changed.

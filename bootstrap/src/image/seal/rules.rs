@@ -16,7 +16,7 @@ mod runtime;
 
 /// One kind of thing, wherever it may lie.
 #[derive(Debug)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// Where: absolute, as the node sees it, with `*` for what is between two slashes.
     pub paths: &'static [&'static str],
     /// Which of the things at those places.
@@ -26,12 +26,13 @@ pub struct Rule {
     /// What it is, and what it would do in an image.
     pub why: &'static str,
     /// Where the fact is from.
+    #[cfg_attr(not(test), expect(dead_code, reason = "each rule has one for its reader"))]
     pub source: &'static str,
 }
 
 /// Which of the things at a place a rule is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ContentFilter {
+pub(crate) enum ContentFilter {
     Any,
     Files,
     /// Regular files with one of these words, in a line that is no comment.
@@ -46,7 +47,7 @@ pub enum ContentFilter {
 
 /// What becomes of a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is removed, a directory with all that is in it.
     Remove,
     /// It stays, without content.
@@ -71,7 +72,7 @@ const GROUPS: [(&str, &[Rule]); 9] = [
     ("cloud-init", cloud::RULES),
 ];
 
-pub fn all() -> impl Iterator<Item = &'static Rule> {
+pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
     GROUPS.into_iter().flat_map(|(_, rules)| rules)
 }
 

@@ -42,7 +42,7 @@ const DEPTH: u32 = 64;
 /// The keys of a JSON, TOML or YAML document under which a credential stands; what is none of these is looked through line by line.
 /// A kubeconfig has rules of its own ([`super::credential`]).
 #[must_use]
-pub fn find(bytes: &[u8]) -> Vec<String> {
+pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut found = Vec::new();
     match parsed(&text) {

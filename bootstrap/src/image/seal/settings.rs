@@ -28,7 +28,7 @@ const BAKE: &str = "write it to /usr/lib/crossfade (crossfade-bootstrap image ba
 
 /// The policy, as far as it counts.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum PolicyState {
+pub(crate) enum PolicyState {
     Policy(Box<Policy>),
     /// It is missing or invalid, and a node would want it.
     Broken,
@@ -40,7 +40,7 @@ pub enum PolicyState {
 impl PolicyState {
     /// The policy, where it is valid.
     #[must_use]
-    pub const fn get(&self) -> Option<&Policy> {
+    pub(crate) const fn get(&self) -> Option<&Policy> {
         match self {
             Self::Policy(policy) => Some(policy),
             Self::Broken | Self::Needless => None,
@@ -50,7 +50,7 @@ impl PolicyState {
 
 /// What the settings of an image say, as far as they can be read.
 #[derive(Debug)]
-pub struct ImageSettings {
+pub(crate) struct ImageSettings {
     /// A node of the image, as its first boot finds it.
     pub node: NodeFacts,
     pub policy: PolicyState,
@@ -62,7 +62,7 @@ pub struct ImageSettings {
 impl ImageSettings {
     /// Looks at a tree, whose path is `global`'s root without a link on the way to it.
     #[must_use]
-    pub fn gather(global: &Global) -> Self {
+    pub(crate) fn gather(global: &Global) -> Self {
         let root = Root::new(&global.root);
         let mut findings = SettingsFindings::default();
         let settings = findings.node(&root);

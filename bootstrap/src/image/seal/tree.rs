@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// Something that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
+pub(crate) struct Item {
     /// Where, as the node sees it and as it was asked for.
     pub path: PathBuf,
     /// Where it lies, the root included, with no link on the way.
@@ -24,7 +24,7 @@ pub struct Item {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ItemKind {
+pub(crate) enum ItemKind {
     File,
     Dir,
     /// A link, a socket, a FIFO or a device.
@@ -34,7 +34,7 @@ pub enum ItemKind {
 impl Item {
     /// What is at `path`; none where nothing is.
     #[must_use]
-    pub fn at(root: &Root, path: &Path) -> Option<Self> {
+    pub(crate) fn at(root: &Root, path: &Path) -> Option<Self> {
         path.file_name()?;
         let real = root.entry(path);
         let meta = real.symlink_metadata().ok()?;
@@ -48,13 +48,13 @@ impl Item {
 
     /// What is in a directory, by name.
     #[must_use]
-    pub fn children(&self, root: &Root) -> Vec<Self> {
+    pub(crate) fn children(&self, root: &Root) -> Vec<Self> {
         names(&self.real).iter().filter_map(|name| Self::at(root, &self.path.join(name))).collect()
     }
 
     /// How many things, directories left out, are in it.
     #[must_use]
-    pub fn holds(&self) -> Option<u64> {
+    pub(crate) fn holds(&self) -> Option<u64> {
         (self.kind == ItemKind::Dir).then(|| count(&self.real))
     }
 
@@ -62,7 +62,7 @@ impl Item {
     ///
     /// # Errors
     /// Any I/O error; when it is no regular file, or larger than is looked into.
-    pub fn read(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self) -> io::Result<Vec<u8>> {
         if self.kind != ItemKind::File {
             return Err(io::Error::other("it is no regular file"));
         }
@@ -72,7 +72,7 @@ impl Item {
 
 /// What a pattern names, by name; `*`, `?` and `[..]` may stand in any component.
 #[must_use]
-pub fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
+pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
     let mut found = vec![PathBuf::from("/")];
     for part in pattern.components().skip(1) {
         let part = part.as_os_str().to_string_lossy();

@@ -15,7 +15,7 @@ use crate::cli::{Global, Output, Sweep};
 /// `--wait` is not among them: it needs the system's message bus, which a node may not have. Each such command leaves its result in a file
 /// instead.
 #[must_use]
-pub fn transient_unit(
+pub(crate) fn transient_unit(
     unit: &str,
     within_secs: u64,
     program: &Path,
@@ -40,7 +40,7 @@ pub fn transient_unit(
 /// `sweep`: one pass of a pod that sweeps every so often, with the pod's own options. The process is in the node's root already, so the
 /// line names neither root nor host.
 #[must_use]
-pub fn pass(global: &Global, sweep: &Sweep) -> OwnCommand {
+pub(crate) fn pass(global: &Global, sweep: &Sweep) -> OwnCommand {
     let command = OwnCommand::verb("sweep").option("--conf-dir", &global.conf_dir);
     let command = with_directories(command, global);
     let command = command.options("--listed", &sweep.listed).options("--bin-dir", &sweep.bin_dirs);
@@ -50,7 +50,7 @@ pub fn pass(global: &Global, sweep: &Sweep) -> OwnCommand {
 }
 
 /// The same line for the installation of `global`: with the options that name Crossfade's directories and the policy, if the caller passed them.
-pub fn with_directories(command: OwnCommand, global: &Global) -> OwnCommand {
+pub(crate) fn with_directories(command: OwnCommand, global: &Global) -> OwnCommand {
     let command = command.options("--state-dir", &global.state_dir).options("--run-dir", &global.run_dir);
     command.options("--policy", &global.policy)
 }

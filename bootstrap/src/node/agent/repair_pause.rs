@@ -12,7 +12,7 @@ use types::command::exit::Exit;
 /// A file that makes `watch` stop repairing Crossfade's conf. It exists until the network's name file is gone, which ends the repair for
 /// good, or until the command gives up. It is in the run directory, so the next boot removes what a killed command left.
 #[derive(Debug)]
-pub struct RepairPause {
+pub(crate) struct RepairPause {
     path: PathBuf,
     stays: bool,
 }
@@ -22,7 +22,7 @@ impl RepairPause {
     ///
     /// # Errors
     /// 1: it cannot be written.
-    pub fn start(layout: &Layout) -> Result<Self, Failure> {
+    pub(crate) fn start(layout: &Layout) -> Result<Self, Failure> {
         let path = layout.run_dir.join(LEAVING);
         let written = file::create_private_dir(&layout.run_dir).and_then(|()| std::fs::write(&path, ""));
         written.map_err(|e| {
@@ -32,7 +32,7 @@ impl RepairPause {
     }
 
     /// Whether the marker outlives this command: the conf is gone, and the rest of the way follows later in this boot.
-    pub const fn stay(&mut self, stays: bool) {
+    pub(crate) const fn stay(&mut self, stays: bool) {
         self.stays = stays;
     }
 }

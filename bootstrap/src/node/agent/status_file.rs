@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// Reads a status.json and finds out whether the `watch` that wrote it still runs.
 #[must_use]
-pub fn read(path: &Path) -> StatusFile {
+pub(crate) fn read(path: &Path) -> StatusFile {
     let file = std::fs::File::open(path);
     let bytes = match file.and_then(|mut file| read_bounded(&mut file, MAX_BYTES)) {
         Ok(bytes) => bytes,
@@ -37,7 +37,7 @@ pub fn read(path: &Path) -> StatusFile {
 
 /// The report of the last `watch` of this boot, whether that `watch` still runs or not.
 #[must_use]
-pub fn of_this_boot(path: &Path) -> Option<Document> {
+pub(crate) fn of_this_boot(path: &Path) -> Option<Document> {
     match read(path) {
         StatusFile::Fresh(document) => Some(document),
         StatusFile::Stale(document, _)
@@ -56,7 +56,7 @@ fn is_alive(watch: &Watch) -> bool {
 
 /// The bytes of a status.json.
 #[must_use]
-pub fn bytes(document: &Document) -> Vec<u8> {
+pub(crate) fn bytes(document: &Document) -> Vec<u8> {
     // The report always serialises. It is indented for people who read it.
     let mut text = types::text::shown::json(&serde_json::to_string_pretty(document).unwrap_or_default());
     text.push('\n');

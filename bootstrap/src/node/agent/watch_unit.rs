@@ -14,7 +14,7 @@ const PACKAGED: &str = "/usr";
 ///
 /// # Errors
 /// Why they cannot.
-pub fn check() -> Result<(), String> {
+pub(crate) fn check() -> Result<(), String> {
     if !is_here() {
         return Err("systemd does not run this node".into());
     }
@@ -26,7 +26,7 @@ pub fn check() -> Result<(), String> {
 ///
 /// # Errors
 /// Why it cannot.
-pub fn watch_unit() -> Result<(), Problem> {
+pub(crate) fn watch_unit() -> Result<(), Problem> {
     let [_, watch] = UNITS;
     if !is_here() {
         return Err("systemd does not run this node".into());

@@ -17,7 +17,7 @@ use crate::node::attachments;
 /// Counts what is attached; none if the records or the inventory cannot be read, or if there is no state directory: a state directory that is
 /// not mounted must not look like a node without pods.
 #[must_use]
-pub fn read(layout: &Layout, policy: Option<&Policy>) -> Option<Attached> {
+pub(crate) fn read(layout: &Layout, policy: Option<&Policy>) -> Option<Attached> {
     if !layout.state_dir.is_dir() {
         return None;
     }
@@ -26,7 +26,7 @@ pub fn read(layout: &Layout, policy: Option<&Policy>) -> Option<Attached> {
 
 /// The directories in which a change may change the counts.
 #[must_use]
-pub fn directories(layout: &Layout) -> Vec<PathBuf> {
+pub(crate) fn directories(layout: &Layout) -> Vec<PathBuf> {
     let attachments = layout.attachments();
     let shards: Vec<PathBuf> = shards().map(|shard| attachments.join(shard)).collect();
     [layout.state_dir.clone(), attachments].into_iter().chain(shards).collect()

@@ -12,7 +12,7 @@ use types::command::exit::Exit;
 ///
 /// # Errors
 /// What the kernel says to being asked.
-pub fn to_change(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<String>, Failure> {
+pub(crate) fn to_change(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<String>, Failure> {
     let failed = |e: std::io::Error| {
         Failure::new(Exit::Failed, format!("look at the host routes: {e}")).at("table 1003")
     };

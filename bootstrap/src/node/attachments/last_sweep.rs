@@ -18,13 +18,13 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// The path of the result.
 #[must_use]
-pub fn place(layout: &Layout) -> PathBuf {
+pub(crate) fn place(layout: &Layout) -> PathBuf {
     layout.run_dir.join(FILE)
 }
 
 /// Reads a result of this boot.
 #[must_use]
-pub fn read(layout: &Layout, boot_id: &str) -> Option<SweepResult> {
+pub(crate) fn read(layout: &Layout, boot_id: &str) -> Option<SweepResult> {
     let bytes = read_bounded(&mut trust::open(&place(layout)).ok()?, MAX_BYTES).ok()?;
     let swept: SweepResult = serde_json::from_slice(&bytes).ok()?;
     (swept.version == 1 && swept.boot_id == boot_id).then_some(swept)

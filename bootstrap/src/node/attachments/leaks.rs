@@ -12,7 +12,7 @@ use convergence::node::networks::NetworkConf;
 
 /// Reads the leases of the networks in `confs` and of those that `records` name. A directory that cannot be read has none.
 #[must_use]
-pub fn held_leases(confs: &[NetworkConf], records: &[Attachment]) -> Vec<HeldLease> {
+pub(crate) fn held_leases(confs: &[NetworkConf], records: &[Attachment]) -> Vec<HeldLease> {
     let of_policy = confs.iter().filter_map(|network| network.conf.as_ref().ok());
     let mut named: BTreeSet<(PathBuf, String)> = BTreeSet::new();
     for (conf, _) in of_policy {

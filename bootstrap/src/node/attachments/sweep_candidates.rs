@@ -21,7 +21,7 @@ use convergence::runtime::cache::made_by_cri;
 
 /// Gathers the facts about every attachment with a record, and about every inventory entry without one.
 #[must_use]
-pub fn judge(
+pub(crate) fn judge(
     records: &[Attachment],
     inventory: &Inventory,
     listing: &SandboxList,

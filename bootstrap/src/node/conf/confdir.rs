@@ -12,19 +12,12 @@ use std::path::{Path, PathBuf};
 use shim::attachment::conflist::MAX_BYTES;
 use shim::host::file::read_regular;
 
-/// Reads the directory; an absent one is empty. `taken_away` tells by a file's name whether an agent renamed a conf to it.
+/// Reads the directory; an absent one is empty. `real` tells to which path a file of it leads, `taken_away` by a file's name whether an agent renamed a
+/// conf to it.
 ///
 /// # Errors
 /// Any I/O error of listing it.
-pub fn read(path: &Path, taken_away: impl Fn(&str) -> bool) -> io::Result<ConfDir> {
-    read_by(path, Path::to_path_buf, taken_away)
-}
-
-/// The same where `real` tells to which path a file of it leads.
-///
-/// # Errors
-/// As [`ConfDir::read`].
-pub fn read_by(
+pub(crate) fn read(
     path: &Path,
     real: impl Fn(&Path) -> PathBuf,
     taken_away: impl Fn(&str) -> bool,

@@ -19,7 +19,7 @@ use convergence::node::conf::confdir::{Content, is_conf_name};
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn list(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
+pub(crate) fn list(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,

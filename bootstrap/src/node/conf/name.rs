@@ -12,7 +12,7 @@ const MAX_NAME_BYTES: usize = 4096;
 ///
 /// # Errors
 /// When the file cannot be read or is not trusted.
-pub fn read(path: &Path) -> Result<Option<String>, String> {
+pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let mut file = match trust::open(path) {
         Ok(file) => file,
         Err(why) if why.is_absent() => return Ok(None),

@@ -14,8 +14,8 @@ use convergence::node::conf::confdir::ConfDir;
 ///
 /// # Errors
 /// As [`ConfDir::read`].
-pub fn conf_dir(root: &Root, path: &Path, profiles: &Profiles) -> io::Result<ConfDir> {
-    confdir::read_by(path, |path| root.inside(path), |file| profiles.taken_away(file))
+pub(crate) fn conf_dir(root: &Root, path: &Path, profiles: &Profiles) -> io::Result<ConfDir> {
+    confdir::read(path, |path| root.inside(path), |file| profiles.taken_away(file))
 }
 
 /// Loads a network's conf and says where it is: the first of `confs` that exists, with the plugins of a folder beside it. The policy
@@ -23,7 +23,7 @@ pub fn conf_dir(root: &Root, path: &Path, profiles: &Profiles) -> io::Result<Con
 ///
 /// # Errors
 /// As [`Conflist::load`]; and where a link would lead out of the root.
-pub fn conf(root: &Root, confs: &[PathBuf]) -> Result<(Conflist, PathBuf), Unloadable> {
+pub(crate) fn conf(root: &Root, confs: &[PathBuf]) -> Result<(Conflist, PathBuf), Unloadable> {
     let places: Vec<PathBuf> = confs.iter().map(|conf| root.at_or_inside(conf)).collect();
     for place in places.iter().filter(|place| place.is_file()) {
         // The library that loads the conf also reads the folder, and knows no root.

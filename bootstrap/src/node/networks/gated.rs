@@ -23,7 +23,7 @@ use crate::node::switch;
 
 /// The networks of a policy whose ADDs wait. `before` is the policy by which Crossfade attaches pods so far, if Crossfade is installed.
 #[must_use]
-pub fn gather(policy: &Policy, before: Option<&Policy>, profiles: &Profiles) -> Vec<GatedNetwork> {
+pub(crate) fn gather(policy: &Policy, before: Option<&Policy>, profiles: &Profiles) -> Vec<GatedNetwork> {
     let waited_before =
         |side: Side| before.is_some_and(|before| files(before).any(|(file_side, ..)| file_side == side));
     files(policy)
@@ -50,7 +50,7 @@ fn files(policy: &Policy) -> impl Iterator<Item = (Side, &Network, PathBuf)> {
 /// Warnings about the policy that a flip writes: pods of a network that it attaches would wait for a file without a keeper. For a tree, or
 /// for directories that the caller named, Crossfade cannot know this and warns of nothing.
 #[must_use]
-pub fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
+pub(crate) fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
     let runs = matches!(status_file::read(Path::new(STATUS)), StatusFile::Fresh(_));
     if runs || layout.run_dir != Layout::default().run_dir {
         return Vec::new();
@@ -65,7 +65,7 @@ pub fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
 
 /// Finds the keeper of the files on this node.
 #[must_use]
-pub fn find_keeper(root: &Root, wanted: &Install) -> Keeper {
+pub(crate) fn find_keeper(root: &Root, wanted: &Install) -> Keeper {
     let comes = wanted.bring.is_some() || wanted.units;
     if comes || matches!(status_file::read(&root.at(STATUS)), StatusFile::Fresh(_)) {
         return Keeper::Watch;

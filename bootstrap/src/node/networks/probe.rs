@@ -30,7 +30,7 @@ const LOCAL_WITHIN: Duration = Duration::from_secs(2);
 /// Asks all probes of a network. `marker` is the file that `watch` keeps while all of them hold. Where the policy waits for `marker`, the
 /// profile's probes that a policy cannot express are among them.
 #[must_use]
-pub fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> ProbeAnswers {
+pub(crate) fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> ProbeAnswers {
     let is_marker = |probe: &&Probe| matches!(probe, Probe::File(path) if path == marker);
     let local: Vec<Probe> = network.probes().iter().filter(|probe| !is_marker(probe)).cloned().collect();
     let waits = network.probes().iter().any(|probe| is_marker(&probe));
@@ -43,7 +43,7 @@ pub fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> ProbeAnswer
 
 /// The probes of a profile to which an agent answers now, in words. A file may be left by an agent that is gone, and is not asked.
 #[must_use]
-pub fn answering(profile: &Profile) -> Vec<String> {
+pub(crate) fn answering(profile: &Profile) -> Vec<String> {
     let mut found = Vec::new();
     for probe in &profile.probes {
         let (holds, words) = match probe {
@@ -66,7 +66,7 @@ fn is_held(probe: &profile::Probe) -> bool {
 
 /// What identifies the lives of the agent that answers: an agent that restarts makes its sockets anew.
 #[must_use]
-pub fn sockets(network: &Network) -> Vec<PathBuf> {
+pub(crate) fn sockets(network: &Network) -> Vec<PathBuf> {
     let unix = |probe: &Probe| if let Probe::Unix(path) = probe { Some(path.clone()) } else { None };
     network.probes().iter().filter_map(unix).collect()
 }

@@ -15,7 +15,7 @@ use shim::node::layout::PROBED;
 
 /// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
 #[must_use]
-pub fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkReadiness> {
+pub(crate) fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkReadiness> {
     let root = &Root::new(&node.root);
     let confs = policy.networks().map(|(side, network)| NetworkConf {
         side,
@@ -27,7 +27,7 @@ pub fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkReadines
 
 /// Gathers the readiness of all networks of a policy, whose confs are `confs`.
 #[must_use]
-pub fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -> Vec<NetworkReadiness> {
+pub(crate) fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -> Vec<NetworkReadiness> {
     let needed = needed(policy);
     let probed = Root::new(&node.root).at(PROBED);
     let readiness = |(side, network): (Side, &types::policy::Network)| {

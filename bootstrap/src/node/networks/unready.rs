@@ -12,7 +12,7 @@ use convergence::node::paths::STATUS;
 
 /// A network that is not ready.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadyNetwork {
+pub(crate) struct UnreadyNetwork {
     side: Side,
     why: String,
 }
@@ -20,14 +20,14 @@ pub struct UnreadyNetwork {
 impl UnreadyNetwork {
     /// The line that a person gets with the flip.
     #[must_use]
-    pub fn warning(&self) -> String {
+    pub(crate) fn warning(&self) -> String {
         let Self { side, why } = self;
         format!("network {side} is not ready, so new pods wait until it is: {why}")
     }
 
     /// The same as a problem of a command that needs the network.
     #[must_use]
-    pub fn problem(&self, fix: &str) -> Problem {
+    pub(crate) fn problem(&self, fix: &str) -> Problem {
         let Self { side, why } = self;
         Problem::new(format!("network {side} is not ready: {why}")).at(format!("network {side}")).fix(fix)
     }
@@ -36,7 +36,7 @@ impl UnreadyNetwork {
 /// The networks that the policy attaches and that are not ready now: by their confs and probes, and by what `watch` says of those that pods get
 /// already. Nothing is known of a tree.
 #[must_use]
-pub fn gather(node: &NodeFacts, policy: &Policy) -> Vec<UnreadyNetwork> {
+pub(crate) fn gather(node: &NodeFacts, policy: &Policy) -> Vec<UnreadyNetwork> {
     let root = Root::new(&node.root);
     if !root.is_node() {
         return Vec::new();

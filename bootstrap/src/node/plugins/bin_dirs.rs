@@ -27,7 +27,7 @@ use convergence::runtime::config::RuntimeConfig;
 
 /// Who may name the directories in which the runtime looks for plugins.
 #[derive(Debug, Clone, Copy)]
-pub struct BinDirSources<'a> {
+pub(crate) struct BinDirSources<'a> {
     /// Directories from the command line (`--bin-dir`).
     pub flags: &'a [PathBuf],
     /// What the runtime says of itself; none where it was not asked, or does not tell.
@@ -41,13 +41,13 @@ pub struct BinDirSources<'a> {
 impl<'a> BinDirSources<'a> {
     /// Only node.json is a source: no command line and no configuration of a runtime.
     #[must_use]
-    pub const fn of_node(node: &'a Node) -> Self {
+    pub(crate) const fn of_node(node: &'a Node) -> Self {
         Self { flags: &[], runtime: None, node, config: None }
     }
 
     /// The directories by their paths in this process, with the root before them.
     #[must_use]
-    pub fn search(&self, root: &Root) -> Vec<PathBuf> {
+    pub(crate) fn search(&self, root: &Root) -> Vec<PathBuf> {
         match self.runtime {
             _ if !self.flags.is_empty() => self.flags.to_vec(),
             Some(setup) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
@@ -93,7 +93,7 @@ fn plugin_in(dir: &Path, packaged: Option<&[u8]>) -> (PluginState, Option<Vec<u8
 
 /// Looks into a directory; `packaged` is the package's plugin.
 #[must_use]
-pub fn gather(path: &Path, packaged: Option<&[u8]>) -> BinDir {
+pub(crate) fn gather(path: &Path, packaged: Option<&[u8]>) -> BinDir {
     let above = path.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
     let (plugin, other) = plugin_in(path, packaged);
     BinDir {

@@ -16,13 +16,13 @@ use convergence::node::plugins::bin_dirs::BinDir;
 
 /// Reads the plugin at `file`, usually the package's, and inspects `dirs`.
 #[must_use]
-pub fn gather(file: &Path, dirs: &[PathBuf]) -> Plugins {
+pub(crate) fn gather(file: &Path, dirs: &[PathBuf]) -> Plugins {
     let packaged = plugin(file);
     let sound = packaged.as_deref().ok();
     Plugins { dirs: dirs.iter().map(|dir| bin_dirs::gather(dir, sound)).collect(), packaged }
 }
 
 /// Files whose change makes `watch` observe again.
-pub fn files(plugins: &Plugins, root: &Root) -> impl Iterator<Item = PathBuf> {
+pub(crate) fn files(plugins: &Plugins, root: &Root) -> impl Iterator<Item = PathBuf> {
     plugins.dirs.iter().map(BinDir::plugin_file).chain([root.at(PACKAGED_PLUGIN)])
 }

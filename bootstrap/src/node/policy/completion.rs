@@ -23,13 +23,18 @@ use types::command::exit::Exit;
 
 /// Gathers what the policy at `file` lacks; `None` if it is complete. A policy that cannot be read is reported elsewhere.
 #[must_use]
-pub fn find(root: &Root, file: &Path, profiles: &Profiles) -> Option<Completion> {
+pub(crate) fn find(root: &Root, file: &Path, profiles: &Profiles) -> Option<Completion> {
     find_except(root, file, profiles, &[])
 }
 
 /// The same without the networks among `held` that would come to wait for a file of `watch`.
 #[must_use]
-pub fn find_except(root: &Root, file: &Path, profiles: &Profiles, held: &[Side]) -> Option<Completion> {
+pub(crate) fn find_except(
+    root: &Root,
+    file: &Path,
+    profiles: &Profiles,
+    held: &[Side],
+) -> Option<Completion> {
     let from = shim::host::trust::resolve(file).ok()?;
     let (original, mode) = change::read_with_mode(&from)?;
     let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held, profiles).ok()??;
@@ -43,7 +48,7 @@ pub fn find_except(root: &Root, file: &Path, profiles: &Profiles, held: &[Side])
 ///
 /// # Errors
 /// Try later if the policy has changed; else what could not be written, and the next step.
-pub fn apply(
+pub(crate) fn apply(
     completion: &Completion,
     root: &Root,
     layout: &Layout,

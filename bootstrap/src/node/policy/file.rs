@@ -14,7 +14,7 @@ use convergence::node::digest;
 ///
 /// # Errors
 /// One line that names the file, and the key where its content is at fault.
-pub fn load(path: &Path, profiles: &Profiles) -> Result<PolicyFile, String> {
+pub(crate) fn load(path: &Path, profiles: &Profiles) -> Result<PolicyFile, String> {
     let message = |why: Unusable| why.to_string();
     let bytes = policy_file::read(path).map_err(message)?;
     let policy = policy_file::parse(path, &bytes).map_err(message)?;

@@ -26,7 +26,7 @@ use types::command::exit::Exit;
 ///
 /// # Errors
 /// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
-pub fn set(node: &NodeFacts, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
+pub(crate) fn set(node: &NodeFacts, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
     let layout = &node.dirs.layout;
     if dry_run {
         let change = plan(node, phase, volatile)?;

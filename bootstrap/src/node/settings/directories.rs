@@ -22,7 +22,7 @@ const MAX_CONF_BYTES: usize = 1 << 20;
 
 /// Directories, with those that the command line names in their places.
 #[must_use]
-pub fn with_flags(global: &Global, mut layout: Layout) -> Layout {
+pub(crate) fn with_flags(global: &Global, mut layout: Layout) -> Layout {
     if let Some(dir) = &global.state_dir {
         layout.state_dir.clone_from(dir);
     }
@@ -62,7 +62,7 @@ fn default_layout(root: &Root) -> Layout {
 
 /// The directories that Crossfade's conf names, as the node sees them.
 #[must_use]
-pub fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
+pub(crate) fn named_layout(global: &Global, installed: Option<&InstalledConf>) -> Layout {
     let own_conf = installed.filter(|conf| conf.is_ours);
     with_flags(global, own_conf.map_or_else(Layout::default, |conf| conf.layout.clone()))
 }
@@ -82,7 +82,7 @@ fn below(root: &Root, layout: &Layout) -> Layout {
 /// Puts flags, installed conf, node.json and defaults together: `agents_dir` is the directory that the runtime reads without Crossfade,
 /// where that is known, `before` what Crossfade's conf said when it was last there.
 #[must_use]
-pub fn resolve(
+pub(crate) fn resolve(
     global: &Global,
     node: &Node,
     agents_dir: Option<&Path>,
@@ -104,7 +104,7 @@ pub fn resolve(
 
 /// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
 #[must_use]
-pub fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
+pub(crate) fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
     let root = Root::new(&global.root);
     let conf_dir = root.at(agents_dir);
     let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
@@ -116,7 +116,7 @@ pub fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
 ///
 /// # Errors
 /// A problem about the file, with the next step: the file is not trusted, not readable, or no valid conf.
-pub fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
+pub(crate) fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
     let problem = |why: String| {
         let what = format!("Crossfade's conf {}: {why}", path.display());
         Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")

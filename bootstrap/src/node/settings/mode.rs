@@ -50,7 +50,7 @@ fn infer_mode(root: &Root, node: &Node) -> (Mode, &'static str) {
 /// wrong. If the file cannot be used, what counts is what it says by the keys that are valid by themselves, in the mode that the node is in
 /// all the same.
 #[must_use]
-pub fn settings(root: &Root) -> Settings {
+pub(crate) fn settings(root: &Root) -> Settings {
     let file = root.settings_file(NODE_FILE);
     match settings::load(root) {
         Ok(node) => Settings { node, file, unusable: None },

@@ -26,7 +26,7 @@ const MAX_BYTES: usize = 1 << 20;
 ///
 /// # Errors
 /// One line: a directory of profiles cannot be listed, so it is not known which profiles count.
-pub fn read_all(root: &Root) -> Result<OwnProfiles, String> {
+pub(crate) fn read_all(root: &Root) -> Result<OwnProfiles, String> {
     let mut first: BTreeMap<String, PathBuf> = BTreeMap::new();
     for settings in SETTINGS_DIRS {
         let place = Path::new(settings).join(DIRECTORY);

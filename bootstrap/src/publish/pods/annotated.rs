@@ -23,7 +23,7 @@ use convergence::publish::pods::BoundPod;
 
 /// The pods of this node at the API server.
 #[derive(Debug)]
-pub struct AnnotatedPods {
+pub(crate) struct AnnotatedPods {
     node: String,
     requests: Sender<StaleAnnotations>,
     answers: Receiver<AnnotationRemoval>,
@@ -32,7 +32,7 @@ pub struct AnnotatedPods {
 
 /// What became of a removal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AnnotationRemoval {
+pub(crate) enum AnnotationRemoval {
     /// The annotations are gone.
     Done,
     /// The Pod is gone, or says something else by now; nothing of it was changed.
@@ -46,7 +46,10 @@ impl AnnotatedPods {
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn open(credential: &Credential, deadline: Instant) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
+    pub(crate) fn open(
+        credential: &Credential,
+        deadline: Instant,
+    ) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
         let (requests, requests_of_caller) = channel();
         let (answer, answers) = channel();
         let (found, first) = channel();
@@ -92,13 +95,13 @@ impl AnnotatedPods {
 
     /// The name of this node's Node.
     #[must_use]
-    pub fn node(&self) -> &str {
+    pub(crate) fn node(&self) -> &str {
         &self.node
     }
 
     /// Removes the annotations from their Pod, unless the Pod says something else by now.
     #[must_use]
-    pub fn remove(&self, stale: &StaleAnnotations) -> AnnotationRemoval {
+    pub(crate) fn remove(&self, stale: &StaleAnnotations) -> AnnotationRemoval {
         let late = || AnnotationRemoval::Failed("no answer in time".into());
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         if remaining.is_zero() || self.requests.send(stale.clone()).is_err() {

@@ -18,7 +18,7 @@ use crate::publish::report::Credential;
 
 /// What the API server has of this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// The pods that are bound to the node.
     pub pods: Vec<BoundPod>,
     /// The step of a run that the Node bears.
@@ -26,7 +26,7 @@ pub struct Bound {
 }
 
 /// Asks the API server about the pods of this node.
-pub struct BoundPods {
+pub(crate) struct BoundPods {
     runtime: Runtime,
     link: Link,
     evictions: Evictions,
@@ -37,7 +37,7 @@ impl BoundPods {
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn open(credential: &Credential) -> Result<Self, ApiReadError> {
+    pub(crate) fn open(credential: &Credential) -> Result<Self, ApiReadError> {
         let failed = |e: std::io::Error| ApiReadError::of(format!("start a runtime: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (link, evictions) = runtime.block_on(async {
@@ -56,7 +56,7 @@ impl BoundPods {
     ///
     /// # Errors
     /// [`ApiReadError`].
-    pub fn list(&self) -> Result<Bound, ApiReadError> {
+    pub(crate) fn list(&self) -> Result<Bound, ApiReadError> {
         let listed = self.runtime.block_on(async {
             let (node, _) = self.link.list().await?;
             let pods = self.link.pods().await?;
@@ -72,7 +72,7 @@ impl BoundPods {
 
     /// Evicts a pod, or asks what the API server would say.
     #[must_use]
-    pub fn evict(&self, pod: &BoundPod, depth: Depth) -> Answer {
+    pub(crate) fn evict(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = self.evictions.body(target(pod), depth);
         self.request(body, async |body| {
             self.link.post(&format!("{}/eviction", Link::pod(&pod.namespace, &pod.name)), body).await
@@ -81,7 +81,7 @@ impl BoundPods {
 
     /// Deletes a pod that no controller makes again, or asks what the API server would say.
     #[must_use]
-    pub fn delete(&self, pod: &BoundPod, depth: Depth) -> Answer {
+    pub(crate) fn delete(&self, pod: &BoundPod, depth: Depth) -> Answer {
         let body = deletion(target(pod), depth);
         self.request(body, async |body| self.link.delete(&Link::pod(&pod.namespace, &pod.name), body).await)
     }

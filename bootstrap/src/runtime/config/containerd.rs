@@ -98,7 +98,7 @@ fn listens_at(tree: &Value) -> Option<&str> {
 ///
 /// # Errors
 /// It cannot be run, fails, or takes too long. What it says is not repeated: it may quote a credential.
-pub fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
+pub(crate) fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
     let problem = |why: &str| {
         let (program, file) = (program.display(), file.display());
         let command = format!("{program} --config {file} config dump");
@@ -161,7 +161,7 @@ fn patterns(tree: &Value, file: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, Problem> {
+pub(crate) fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, Problem> {
     let files = files(root, file)?;
     let mut all = Vec::new();
     for (path, text) in &files {
@@ -176,7 +176,7 @@ pub fn imports(root: &Root, file: &Path) -> Result<Vec<PathBuf>, Problem> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn takes_drop_in(root: &Root, file: &Path) -> Result<bool, Problem> {
+pub(crate) fn takes_drop_in(root: &Root, file: &Path) -> Result<bool, Problem> {
     let Some(text) = read(root, file)? else { return Ok(false) };
     Ok(version(&tree(file, &text)?) >= DROP_IN_VERSION)
 }
@@ -248,7 +248,7 @@ impl<'a> Cri<'a> {
 
 /// A key of the CRI plugin's CNI section that Crossfade sets in private mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CniKey {
+pub(crate) enum CniKey {
     /// Where containerd reads confs.
     ConfDir,
     /// From what containerd makes a conf of its own, in that same directory, as soon as kubelet tells it the node's pod CIDR (CRI
@@ -259,7 +259,7 @@ pub enum CniKey {
 impl CniKey {
     /// As containerd spells it.
     #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::ConfDir => "conf_dir",
             Self::ConfTemplate => "conf_template",
@@ -268,20 +268,20 @@ impl CniKey {
 
     /// Where it is in a dump, as keys from the outside in.
     #[must_use]
-    pub fn path(self, dump: &Value) -> [&'static str; 4] {
+    pub(crate) fn path(self, dump: &Value) -> [&'static str; 4] {
         ["plugins", Cri::of(dump).key, "cni", self.name()]
     }
 
     /// What a dump says for it; an empty text says nothing.
     #[must_use]
-    pub fn value(self, dump: &Value) -> Option<&str> {
+    pub(crate) fn value(self, dump: &Value) -> Option<&str> {
         Cri::of(dump).cni(self.name()).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 }
 
 /// Whether a dump is that of containerd 2 or newer, which merges what it imports key by key.
 #[must_use]
-pub fn merges_keys(dump: &Value) -> bool {
+pub(crate) fn merges_keys(dump: &Value) -> bool {
     Cri::of(dump).key == SECTION_2
 }
 
@@ -290,7 +290,7 @@ pub fn merges_keys(dump: &Value) -> bool {
 ///
 /// # Errors
 /// A part of the CRI plugin is switched off.
-pub fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
+pub(crate) fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
     let file = file.display().to_string();
     let listed = dump.get("disabled_plugins").and_then(Value::as_array).into_iter().flatten();
     let disabled = listed.filter_map(Value::as_str).find(|name| SECTIONS.contains(name) || *name == IMAGES);
@@ -311,7 +311,7 @@ pub fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
 ///
 /// # Errors
 /// It is no dump of a containerd with a CRI plugin.
-pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Problem> {
+pub(crate) fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Problem> {
     let tree = tree(file, dump)?;
     let mut document: DocumentMut =
         dump.parse().map_err(|_| format!("the dump of {} is no TOML", file.display()))?;
@@ -331,7 +331,7 @@ pub fn derive(file: &Path, dump: &str, conf_dir: &Path) -> Result<String, Proble
 
 /// A drop-in that changes the conf directory of containerd 2, and empties its template of confs, and nothing else.
 #[must_use]
-pub fn drop_in(conf_dir: &Path) -> String {
+pub(crate) fn drop_in(conf_dir: &Path) -> String {
     format!(
         "# Written by crossfade-bootstrap unit render --runtime at every start of the runtime; node.json decides.\n\
          version = {DROP_IN_VERSION}\n\n[plugins.'{SECTION_2}'.cni]\n  {} = '{}'\n  {} = ''\n",
@@ -343,7 +343,7 @@ pub fn drop_in(conf_dir: &Path) -> String {
 
 /// The keys in which two dumps differ, `imports` left out: it lists the files that were read.
 #[must_use]
-pub fn differences(before: &Value, after: &Value) -> Vec<String> {
+pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
     let mut found = Vec::new();
     collect_differences("", before, after, &mut found);
     found.retain(|key| key != "imports");

@@ -29,10 +29,10 @@ use crate::change;
 use crate::host::root::Root;
 use crate::node::conf::name;
 
-pub use self::rehearse::{RehearsalResult, rehearse};
+pub(crate) use self::rehearse::{RehearsalResult, rehearse};
 
 /// File name of Crossfade's drop-in in a directory that containerd 2 imports from; it sorts last.
-pub const DROP_IN: &str = "zz-crossfade.toml";
+pub(crate) const DROP_IN: &str = "zz-crossfade.toml";
 /// Where every boot starts empty.
 const VOLATILE: [&str; 2] = ["/run", "/var/run"];
 /// Mode of a file that holds no secret.
@@ -234,7 +234,7 @@ fn check_differences(before: &Value, after: &Value) -> Result<(), Problem> {
 
 /// What switching off takes: the changes that remove what the runtime is told by Crossfade, where there is something.
 #[must_use]
-pub fn leave(root: &Root, config: Option<&RuntimeConfig>) -> Vec<Change> {
+pub(crate) fn leave(root: &Root, config: Option<&RuntimeConfig>) -> Vec<Change> {
     remove(root, config, "switched off")
         .into_iter()
         .filter(|change| !matches!(change.act, Act::Keep))
@@ -265,7 +265,7 @@ fn leftovers(root: &Root, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
+pub(crate) fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
     if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
         return writes_nothing(config.template.as_deref());
     }

@@ -17,14 +17,14 @@ const SUFFIXES: [&str; 8] = ["service", "target", "socket", "mount", "automount"
 
 /// The order of a tree's units.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Order {
+pub(crate) struct Order {
     /// Per unit the units that it waits for, each with the file that says so.
     after: BTreeMap<String, BTreeMap<String, PathBuf>>,
 }
 
 /// One wait of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The unit that waits.
     pub unit: String,
     /// The unit that it waits for.
@@ -36,7 +36,7 @@ pub struct Step {
 impl Order {
     /// Reads the units and drop-ins of a tree; what cannot be read says nothing.
     #[must_use]
-    pub fn gather(root: &Root) -> Self {
+    pub(crate) fn gather(root: &Root) -> Self {
         let mut order = Self::default();
         let mut seen = BTreeSet::new();
         for dir in directories(root) {
@@ -82,7 +82,7 @@ impl Order {
 
     /// The shortest chain of waits from `unit` to `other`; none where it does not wait for it.
     #[must_use]
-    pub fn chain(&self, unit: &str, other: &str) -> Option<Vec<Step>> {
+    pub(crate) fn chain(&self, unit: &str, other: &str) -> Option<Vec<Step>> {
         let mut predecessors: BTreeMap<&str, (&str, &Path)> = BTreeMap::new();
         let mut todo = VecDeque::from([unit]);
         while let Some(current) = todo.pop_front() {

@@ -52,7 +52,7 @@ const MASKS: &str = "/run/systemd/system";
 
 /// The mask of Crossfade's drop-in of a unit, where there is one until the next boot.
 #[must_use]
-pub fn mask(root: &Root, unit: &str) -> Option<PathBuf> {
+pub(crate) fn mask(root: &Root, unit: &str) -> Option<PathBuf> {
     let path = Path::new(MASKS).join(format!("{unit}.d")).join(PACKAGED);
     fs::read_link(root.at(&path)).ok().filter(|target| target == Path::new(NULL)).map(|_| path)
 }

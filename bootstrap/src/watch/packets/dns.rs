@@ -23,7 +23,7 @@ const MAX_LABEL: usize = 63;
 
 /// Asks the server at `target` for `name`.
 #[must_use]
-pub fn ask(from: &Place, source: Option<IpAddr>, target: SocketAddr, name: &str) -> Outcome {
+pub(crate) fn ask(from: &Place, source: Option<IpAddr>, target: SocketAddr, name: &str) -> Outcome {
     let open = || {
         let bind_address = source.map_or_else(|| echo::any(target.ip()), |source| SocketAddr::new(source, 0));
         let socket = UdpSocket::bind(bind_address)?;

@@ -20,7 +20,7 @@ use super::{WAIT, outcome, receive_until, size};
 const UDP_HEADER: u32 = 8;
 
 #[derive(Debug, Clone)]
-pub struct ExchangeEnds {
+pub(crate) struct ExchangeEnds {
     /// Where the request is sent.
     pub from: Place,
     /// The sender's address; `None` for the kernel's choice.
@@ -52,7 +52,7 @@ pub(super) fn payload(length: usize) -> Vec<u8> {
 
 /// Sends a datagram there, and one back. The sender's address comes with the outcome.
 #[must_use]
-pub fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
+pub(crate) fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
     let pair = match SocketPair::open(ends) {
         Ok(pair) => pair,
         Err(error) => return (outcome(&error), None),
@@ -72,7 +72,7 @@ pub fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
 /// The largest datagram that passes there and back, and the size that the interfaces and routes of both ends allow. `None` if the kernel does not
 /// say the latter.
 #[must_use]
-pub fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
+pub(crate) fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
     let pair = SocketPair::open(ends).ok()?;
     pair.pass(&nonce()).ok()?;
     // The first pass has connected both.
@@ -138,7 +138,7 @@ fn receive(socket: &UdpSocket, expected: &[u8]) -> io::Result<SocketAddr> {
 
 /// Makes a connection, and sends some bytes there and back.
 #[must_use]
-pub fn tcp(ends: &ExchangeEnds) -> Outcome {
+pub(crate) fn tcp(ends: &ExchangeEnds) -> Outcome {
     match connection(ends) {
         Ok(true) => Outcome::Passed,
         Ok(false) => Outcome::NoAnswer,
@@ -173,7 +173,7 @@ fn there_and_back(client: &mut TcpStream, listener: &TcpListener) -> io::Result<
 
 /// Connects to another host's port. A host that refuses has answered as well, and that is told apart.
 #[must_use]
-pub fn connect(from: &Place, target: SocketAddr) -> Outcome {
+pub(crate) fn connect(from: &Place, target: SocketAddr) -> Outcome {
     match from.inside(|| TcpStream::connect_timeout(&target, WAIT)) {
         Ok(_) => Outcome::Passed,
         Err(error) => outcome(&error),

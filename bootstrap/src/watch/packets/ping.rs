@@ -23,7 +23,7 @@ const ANSWER_V6: u8 = 129;
 
 /// Sends a small echo request.
 #[must_use]
-pub fn ping(from: &Place, target: IpAddr) -> Outcome {
+pub(crate) fn ping(from: &Place, target: IpAddr) -> Outcome {
     match open(from, target).and_then(|socket| echoed(&socket, target, &echo::nonce())) {
         Ok(()) => Outcome::Passed,
         Err(error) => outcome(&error),
@@ -32,7 +32,7 @@ pub fn ping(from: &Place, target: IpAddr) -> Outcome {
 
 /// The largest echo request that comes back, and the size that the interface and the route allow.
 #[must_use]
-pub fn largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
+pub(crate) fn largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
     let socket = open(from, target).ok()?;
     let mtu = size::mtu(&socket, target).ok()?;
     size::whole(&socket, target).ok()?;

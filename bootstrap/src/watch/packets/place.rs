@@ -8,7 +8,7 @@ use std::thread;
 use nix::sched::{CloneFlags, setns};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// The node's own, in which this process runs.
     Node,
     /// The one that is pinned at this path.
@@ -20,7 +20,7 @@ impl Place {
     ///
     /// # Errors
     /// The namespace is gone or cannot be entered, or the error of `act`.
-    pub fn inside<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(crate) fn inside<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let Self::Pod(path) = self else { return act() };
         // A thread of its own enters the namespace and ends there, so that no other thread ever leaves the node's.
         let entered = || {

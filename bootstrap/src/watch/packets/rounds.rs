@@ -18,7 +18,7 @@ const WITHOUT_NEED: Duration = Duration::from_secs(2);
 
 /// The places of the parties, and what the DNS servers are asked.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// The namespaces of the scratch attachments, one or two.
     pub pods: Vec<Place>,
     /// The name that the DNS servers are asked for.
@@ -30,7 +30,7 @@ pub struct Stage {
 
 /// What came of a plan.
 #[derive(Debug)]
-pub struct ExchangeResults {
+pub(crate) struct ExchangeResults {
     /// Each exchange, in the order of the plan.
     pub exchanges: Vec<Exchange>,
     /// How long it took until the last one passed of those that count on this node; `None` if one did not, or there is none.
@@ -44,7 +44,7 @@ fn is_local(path: PacketPath) -> bool {
 
 /// Makes the exchanges, then looks for the largest packets of those that passed.
 #[must_use]
-pub fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
+pub(crate) fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
     let started = Instant::now();
     let mut exchanges: Vec<Exchange> = plan.iter().map(blank).collect();
     let mut settled = None;

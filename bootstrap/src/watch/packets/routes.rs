@@ -11,7 +11,7 @@ const FILES: [&str; 2] = ["/proc/net/route", "/proc/net/ipv6_route"];
 
 /// The node's routes with a next hop, but the default ones.
 #[must_use]
-pub fn gather() -> Vec<Route> {
+pub(crate) fn gather() -> Vec<Route> {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let [v4, v6] = FILES.map(read);
     v4.lines().filter_map(parse_v4).chain(v6.lines().filter_map(parse_v6)).collect()

@@ -38,7 +38,7 @@ nix::getsockopt_impl!(Mtu6, libc::IPPROTO_IPV6, libc::IPV6_MTU, libc::c_int, soc
 ///
 /// # Errors
 /// What the kernel says.
-pub fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
+pub(crate) fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
     let done = if target.is_ipv6() {
         setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_DO)
     } else {
@@ -51,14 +51,14 @@ pub fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn mtu(socket: &UdpSocket, target: IpAddr) -> io::Result<u32> {
+pub(crate) fn mtu(socket: &UdpSocket, target: IpAddr) -> io::Result<u32> {
     let known = if target.is_ipv6() { getsockopt(socket, Mtu6) } else { getsockopt(socket, Mtu4) }?;
     u32::try_from(known).map_err(io::Error::other)
 }
 
 /// What an error of a connected socket means for a packet that was too large for it.
 #[must_use]
-pub fn packet_outcome(error: &io::Error, socket: &UdpSocket, target: IpAddr) -> PacketOutcome {
+pub(crate) fn packet_outcome(error: &io::Error, socket: &UdpSocket, target: IpAddr) -> PacketOutcome {
     let is_too_large = error.raw_os_error() == Some(Errno::EMSGSIZE as i32);
     match mtu(socket, target) {
         Ok(size) if is_too_large => PacketOutcome::Announced(size),

@@ -8,8 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bootstrap::host::root::Root;
-use bootstrap::systemd::unit::Unit;
+use bootstrap::{Root, Unit};
 
 /// Units in one run of systemd-analyze.
 const UNITS: usize = 150;

@@ -20,7 +20,7 @@ const SHOWN: usize = 60;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct ConversionReport {
+pub(crate) struct ConversionReport {
     /// What was to be converted to what.
     #[serde(flatten)]
     pub turn: Turn,

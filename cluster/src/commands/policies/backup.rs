@@ -21,7 +21,7 @@ use crate::print::{Document, Progress, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct BackupReport {
+pub(crate) struct BackupReport {
     /// The file.
     pub file: String,
     /// SHA-256 of its bytes, in hex.
@@ -40,7 +40,7 @@ pub struct BackupReport {
 ///
 /// # Errors
 /// A snapshot is named, a kind cannot be read, or the file cannot be written.
-pub fn backup(global: &Global, wanted: &Wanted) -> Result<BackupReport, Failure> {
+pub(crate) fn backup(global: &Global, wanted: &Wanted) -> Result<BackupReport, Failure> {
     refuse_snapshot(global)?;
     if !wanted.out.is_dir() {
         let dir = wanted.out.display().to_string();

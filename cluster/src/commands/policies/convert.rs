@@ -25,7 +25,7 @@ use crate::print::{self, Progress, Report as _};
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read, or an evaluator does not take all policies together.
-pub fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Failure> {
+pub(crate) fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Failure> {
     let (conversion, staged) = conversion(global, turn)?;
     Ok(ConversionReport::new(turn, conversion, staged))
 }
@@ -34,7 +34,7 @@ pub fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Failure> {
 ///
 /// # Errors
 /// As [`check`]; the file cannot be written. If stdout is for the policies, also whatever keeps them from being written.
-pub fn convert(global: &Global, wanted: &Convert) -> Result<Option<ConversionReport>, Failure> {
+pub(crate) fn convert(global: &Global, wanted: &Convert) -> Result<Option<ConversionReport>, Failure> {
     if wanted.apply && !global.snapshot.is_empty() {
         let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
             .at("--apply")

@@ -27,7 +27,7 @@ use crate::print::{Document, Progress, Report};
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct DiffReport {
+pub(crate) struct DiffReport {
     /// The CNI that enforces the cluster's policies.
     pub from: Cni,
     /// The CNI that would enforce those of the files.
@@ -44,7 +44,7 @@ pub struct DiffReport {
 ///
 /// # Errors
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
-pub fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
+pub(crate) fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
     let given = PolicyInputs::of(global, wanted.from, wanted.to)?;
     let (from, mut to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
     let cluster = given.cluster()?;

@@ -27,7 +27,7 @@ const SHOWN: usize = 30;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct RestoreReport {
+pub(crate) struct RestoreReport {
     /// The file.
     pub file: String,
     /// SHA-256 of its bytes, in hex.
@@ -58,7 +58,7 @@ pub struct RestoreReport {
 ///
 /// # Errors
 /// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
-pub fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport, Failure> {
+pub(crate) fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport, Failure> {
     if !global.snapshot.is_empty() {
         let problem =
             Problem::new("--snapshot: policies are brought back into a live cluster").at("--snapshot");

@@ -32,7 +32,7 @@ const SHOWN: usize = 30;
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Planned"))]
 #[serde(rename_all = "camelCase")]
-pub struct FixPreview {
+pub(crate) struct FixPreview {
     /// The phase that stragglers are brought to.
     pub phase: Phase,
     /// The migration whose stragglers they are.
@@ -54,7 +54,7 @@ pub struct FixPreview {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-pub struct FixDetails {
+pub(crate) struct FixDetails {
     /// SHA-256 of the plan's canonical bytes, in hex.
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
@@ -71,7 +71,7 @@ pub struct FixDetails {
 /// What was done, and what is left.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Carried"))]
-pub struct FixReport {
+pub(crate) struct FixReport {
     /// How the run ended.
     #[serde(flatten)]
     pub rolled: RollReport,

@@ -8,7 +8,7 @@ use crate::live::api::path::NAMESPACE;
 use crate::live::session::health::BlindSpot;
 
 /// The exit status, and what is wrong.
-pub type Failure = (Exit, Problem);
+pub(crate) type Failure = (Exit, Problem);
 
 /// The manifest that has the namespace and the rights.
 pub(in crate::live) const OPERATOR: &str = "deploy/cluster/rbac-operator.yaml";

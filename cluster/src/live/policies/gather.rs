@@ -23,7 +23,7 @@ const CALICO: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcali
 
 /// What is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// All policies, for a backup: it must be complete.
     Backup,
     /// All policies and the names of namespaces, to compare them with a backup that was taken from these versions.

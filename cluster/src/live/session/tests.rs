@@ -330,7 +330,7 @@ fn the_lease_is_renewed_while_the_session_lives() {
         tokio::time::sleep(Duration::from_secs(35)).await;
         assert_eq!(
             (renewals(), session.lease().map(HeldLease::standing)),
-            (4, Some(crate::live::Standing::Fresh))
+            (4, Some(crate::live::lease::Standing::Fresh))
         );
         drop(session);
         tokio::time::sleep(Duration::from_secs(60)).await;

@@ -15,7 +15,7 @@ use crate::live::store::{NEW_RUN, RUN_KEY};
 /// A plan as the cluster keeps it. It is read once: what compares it with the settings and what carries it out get the same value, since others may write
 /// the ConfigMaps of plan and run in between.
 #[derive(Debug, Clone)]
-pub struct SavedPlan {
+pub(crate) struct SavedPlan {
     /// The plan.
     pub plan: Plan,
     /// Its whole hash.
@@ -58,7 +58,7 @@ pub(in crate::live) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failur
 ///
 /// # Errors
 /// There is no such plan or run, or a request failed.
-pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failure> {
+pub(crate) fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         match prefix {
@@ -75,7 +75,7 @@ pub fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<SavedPlan,
 ///
 /// # Errors
 /// The plan is too large, or a request failed.
-pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
+pub(crate) fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         session.store().save_plan(canonical).await
@@ -86,7 +86,7 @@ pub fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
 ///
 /// # Errors
 /// They cannot be read, or a request failed.
-pub fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failure> {
+pub(crate) fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
         let Some(stored) = session.store().run().await? else { return Ok(None) };

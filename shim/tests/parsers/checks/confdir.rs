@@ -30,7 +30,8 @@ pub fn check(data: &[u8]) {
         }
     }
     let dir = Scratch::with(&entries);
-    let found = reader::read(&dir.0, |file| file.ends_with(".cilium_bak")).expect("a directory of ours");
+    let found = reader::read(&dir.0, std::path::Path::to_path_buf, |file| file.ends_with(".cilium_bak"))
+        .expect("a directory of ours");
     let confs: Vec<&str> = found.confs.iter().map(|conf| conf.file.as_str()).collect();
     assert_eq!(confs, conf_files(&entries), "{entries:?}");
     for folder in &found.folders {

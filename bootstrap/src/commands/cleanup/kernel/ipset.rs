@@ -34,7 +34,7 @@ const MODULE: &str = "/sys/module/ip_set";
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather() -> io::Result<Vec<SetFact>> {
+pub(crate) fn gather() -> io::Result<Vec<SetFact>> {
     if !Path::new(MODULE).exists() {
         return Ok(Vec::new());
     }
@@ -54,7 +54,7 @@ pub fn gather() -> io::Result<Vec<SetFact>> {
 ///
 /// # Errors
 /// What the kernel says; `EBUSY` while a rule or another set uses it. One that is gone is fine.
-pub fn remove(name: &str) -> io::Result<()> {
+pub(crate) fn remove(name: &str) -> io::Result<()> {
     let body =
         [vec![AF_INET, 0, 0, 0], attribute(PROTOCOL, &[VERSION]), text_attribute(SETNAME, name)].concat();
     let request = RtnlRequest { message_type: SUBSYSTEM << 8 | DESTROY, flags: NLM_F_ACK, body };

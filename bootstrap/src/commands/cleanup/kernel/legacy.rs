@@ -27,7 +27,7 @@ const WAIT: &str = "30";
 
 /// The tables that exist. What keeps one from being read is added to `unread`.
 #[must_use]
-pub fn gather(unread: &mut Vec<String>) -> Vec<Table> {
+pub(crate) fn gather(unread: &mut Vec<String>) -> Vec<Table> {
     let mut all = Vec::new();
     for (family, names, programs) in NAMES {
         let Ok(names) = std::fs::read_to_string(names) else { continue };
@@ -51,7 +51,7 @@ pub fn gather(unread: &mut Vec<String>) -> Vec<Table> {
 ///
 /// # Errors
 /// What it says.
-pub fn change(program: &PathBuf, table: &str, arguments: &[String]) -> io::Result<()> {
+pub(crate) fn change(program: &PathBuf, table: &str, arguments: &[String]) -> io::Result<()> {
     let mut command = Command::new(program);
     command.args(["-w", WAIT, "-t", table]).args(arguments);
     let answer = run(&mut command, LIMITS)?;

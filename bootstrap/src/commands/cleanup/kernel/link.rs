@@ -42,7 +42,7 @@ const IFA_LOCAL: u16 = 2;
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather() -> io::Result<Vec<LinkFact>> {
+pub(crate) fn gather() -> io::Result<Vec<LinkFact>> {
     let mut conversation = route()?;
     let mut body = vec![0; LINK_HEADER];
     body.extend(attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes()));
@@ -62,7 +62,7 @@ pub fn gather() -> io::Result<Vec<LinkFact>> {
 ///
 /// # Errors
 /// What the kernel says. One that is gone is fine.
-pub fn remove(index: u32, name: &str) -> io::Result<()> {
+pub(crate) fn remove(index: u32, name: &str) -> io::Result<()> {
     if !gather()?.iter().any(|link| link.index == index && link.name == name) {
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub fn remove(index: u32, name: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says. What is gone is fine.
-pub fn set_down(index: u32, name: &str, addresses: &[Vec<u8>]) -> io::Result<()> {
+pub(crate) fn set_down(index: u32, name: &str, addresses: &[Vec<u8>]) -> io::Result<()> {
     if !gather()?.iter().any(|link| link.index == index && link.name == name) {
         return Ok(());
     }

@@ -24,7 +24,7 @@ const TRIES: u32 = 200;
 ///
 /// # Errors
 /// No socket.
-pub fn route() -> io::Result<Rtnl<'static>> {
+pub(crate) fn route() -> io::Result<Rtnl<'static>> {
     Rtnl::of_node(NETLINK_ROUTE, Budget::until(Instant::now() + WITHIN, None), MOST, TRIES)
 }
 
@@ -32,12 +32,12 @@ pub fn route() -> io::Result<Rtnl<'static>> {
 ///
 /// # Errors
 /// No socket.
-pub fn netfilter() -> io::Result<Rtnl<'static>> {
+pub(crate) fn netfilter() -> io::Result<Rtnl<'static>> {
     Rtnl::of_node(NETLINK_NETFILTER, Budget::until(Instant::now() + WITHIN, None), MOST, TRIES)
 }
 
 /// The attributes of a message or of a nested attribute: type and value. What is torn ends the list.
-pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
     NlasIterator::new(bytes).map_while(|attribute| {
         let attribute = attribute.ok()?;
         Some((attribute.kind(), attribute.value().to_vec()))
@@ -46,37 +46,37 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
 
 /// The value of the first attribute of this type.
 #[must_use]
-pub fn find(bytes: &[u8], wanted: u16) -> Option<Vec<u8>> {
+pub(crate) fn find(bytes: &[u8], wanted: u16) -> Option<Vec<u8>> {
     attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
 }
 
 /// One attribute, with its padding.
 #[must_use]
-pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     emit(&DefaultNla::new(kind, value.to_vec()))
 }
 
 /// A text attribute, which ends with a NUL.
 #[must_use]
-pub fn text_attribute(kind: u16, text: &str) -> Vec<u8> {
+pub(crate) fn text_attribute(kind: u16, text: &str) -> Vec<u8> {
     attribute(kind, &[text.as_bytes(), &[0]].concat())
 }
 
 /// A text that ends at its first NUL. The kernel does not hold names to UTF-8.
 #[must_use]
-pub fn text(value: &[u8]) -> String {
+pub(crate) fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()
 }
 
 /// A number in the machine's own order.
 #[must_use]
-pub fn native_u32(value: &[u8]) -> Option<u32> {
+pub(crate) fn native_u32(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_ne_bytes)
 }
 
 /// A number in network order.
 #[must_use]
-pub fn net_u64(value: &[u8]) -> Option<u64> {
+pub(crate) fn net_u64(value: &[u8]) -> Option<u64> {
     value.try_into().ok().map(u64::from_be_bytes)
 }

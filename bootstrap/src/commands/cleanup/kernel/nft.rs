@@ -52,7 +52,7 @@ const FAMILIES: [u8; 2] = [2, 10];
 ///
 /// # Errors
 /// What the kernel says.
-pub fn tables() -> io::Result<Vec<NftTableFact>> {
+pub(crate) fn tables() -> io::Result<Vec<NftTableFact>> {
     let found = dump(GETTABLE, NEWTABLE, 0, Vec::new(), |family, rest| {
         let name = find(rest, TABLE_NAME).map(|name| text(&name))?;
         let handle = find(rest, TABLE_HANDLE).and_then(|handle| net_u64(&handle)).unwrap_or(0);
@@ -73,7 +73,7 @@ fn is_unknown(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather() -> io::Result<Vec<Table>> {
+pub(crate) fn gather() -> io::Result<Vec<Table>> {
     let mut all: Vec<Table> = Vec::new();
     for table in tables()? {
         if !FAMILIES.contains(&table.family) || !TABLES.contains(&table.name.as_str()) {
@@ -112,7 +112,7 @@ pub fn gather() -> io::Result<Vec<Table>> {
 ///
 /// # Errors
 /// What the kernel says. One that is gone is fine.
-pub fn remove_rule(family: u8, table: &str, chain: &str, handle: u64) -> io::Result<()> {
+pub(crate) fn remove_rule(family: u8, table: &str, chain: &str, handle: u64) -> io::Result<()> {
     let mut body = in_chain(table, chain);
     body.extend(attribute(RULE_HANDLE, &handle.to_be_bytes()));
     change(DELRULE, family, &body)
@@ -122,7 +122,7 @@ pub fn remove_rule(family: u8, table: &str, chain: &str, handle: u64) -> io::Res
 ///
 /// # Errors
 /// As [`remove_rule`].
-pub fn flush_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
+pub(crate) fn flush_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
     change(DELRULE, family, &in_chain(table, chain))
 }
 
@@ -130,7 +130,7 @@ pub fn flush_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`remove_rule`]; `EBUSY` while a rule jumps there.
-pub fn remove_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
+pub(crate) fn remove_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
     let body = [text_attribute(CHAIN_TABLE, table), text_attribute(CHAIN_NAME, chain)].concat();
     change(DELCHAIN, family, &body)
 }
@@ -139,7 +139,7 @@ pub fn remove_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As [`remove_rule`].
-pub fn remove_table(family: u8, name: &str, handle: u64) -> io::Result<()> {
+pub(crate) fn remove_table(family: u8, name: &str, handle: u64) -> io::Result<()> {
     let body = if handle > 0 {
         attribute(TABLE_HANDLE, &handle.to_be_bytes())
     } else {

@@ -49,7 +49,7 @@ const TYPES: [&str; 10] = [
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather() -> io::Result<Vec<RouteFact>> {
+pub(crate) fn gather() -> io::Result<Vec<RouteFact>> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let mut body = vec![0; HEADER];
@@ -63,7 +63,7 @@ pub fn gather() -> io::Result<Vec<RouteFact>> {
 ///
 /// # Errors
 /// What the kernel says. One that is gone is fine.
-pub fn remove(body: &[u8]) -> io::Result<()> {
+pub(crate) fn remove(body: &[u8]) -> io::Result<()> {
     send(RTM_DELROUTE, body.to_vec(), Errno::ESRCH)
 }
 

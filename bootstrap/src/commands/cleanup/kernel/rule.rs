@@ -36,7 +36,7 @@ const FRA_PROTOCOL: u16 = 21;
 ///
 /// # Errors
 /// What the kernel says.
-pub fn gather() -> io::Result<Vec<RuleFact>> {
+pub(crate) fn gather() -> io::Result<Vec<RuleFact>> {
     let mut all = Vec::new();
     for family in [AF_INET, AF_INET6] {
         let mut body = vec![0; HEADER];
@@ -50,7 +50,7 @@ pub fn gather() -> io::Result<Vec<RuleFact>> {
 ///
 /// # Errors
 /// What the kernel says. One that is gone is fine.
-pub fn remove(body: &[u8]) -> io::Result<()> {
+pub(crate) fn remove(body: &[u8]) -> io::Result<()> {
     send(RTM_DELRULE, body.to_vec(), Errno::ENOENT)
 }
 
@@ -58,7 +58,7 @@ pub fn remove(body: &[u8]) -> io::Result<()> {
 ///
 /// # Errors
 /// What the kernel says. One that is there is fine.
-pub fn add_local(family: u8) -> io::Result<()> {
+pub(crate) fn add_local(family: u8) -> io::Result<()> {
     if gather()?.iter().any(|rule| rule.family == family && rule.priority == 0 && rule.is_local()) {
         return Ok(());
     }

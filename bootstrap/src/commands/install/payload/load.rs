@@ -37,7 +37,7 @@ const PACKAGE: [(&str, u32); 7] = [
 
 /// Everything that the pod brings to the node.
 #[derive(Debug, Default)]
-pub struct Load {
+pub(crate) struct Load {
     /// The files that the pod brings.
     pub items: Vec<Item>,
     /// Whether units are among the files.
@@ -49,7 +49,7 @@ impl Load {
     ///
     /// # Errors
     /// Bad settings: policy or node.json are not valid, or there is neither; or a file of the image is missing.
-    pub fn of(wanted: &Install, profiles: &Profiles) -> Result<Self, Failure> {
+    pub(crate) fn of(wanted: &Install, profiles: &Profiles) -> Result<Self, Failure> {
         let mut load = Self { items: Vec::new(), units: wanted.units };
         if let Some(dir) = &wanted.bring {
             load.items.extend(settings(dir, profiles)?);

@@ -18,7 +18,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// The content of brought.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PayloadRecord {
+pub(crate) struct PayloadRecord {
     version: u32,
     /// Whether `install` enabled Crossfade's units.
     pub units: bool,
@@ -37,7 +37,7 @@ impl PayloadRecord {
     ///
     /// # Errors
     /// One line that names the file.
-    pub fn read(path: &Path) -> Result<Option<Self>, Problem> {
+    pub(crate) fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let named = |why: String| {
             let what = format!("{}: {why}", path.display());
             let fix = "remove it, and what pods brought counts as somebody else's";
@@ -59,7 +59,7 @@ impl PayloadRecord {
 
     /// The bytes of brought.json.
     #[must_use]
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         // The record always serialises.
         let mut bytes = serde_json::to_vec(self).unwrap_or_default();
         bytes.push(b'\n');

@@ -17,7 +17,7 @@ use crate::systemd::systemctl;
 
 /// What `uninstall --brought` removes once nothing is attached through Crossfade.
 #[derive(Debug)]
-pub struct PayloadRemoval {
+pub(crate) struct PayloadRemoval {
     record: PayloadRecord,
     /// The removals, in order.
     pub changes: Vec<Change>,
@@ -30,7 +30,7 @@ impl PayloadRemoval {
     ///
     /// # Errors
     /// What is remembered cannot be read.
-    pub fn gather() -> Result<Self, Failure> {
+    pub(crate) fn gather() -> Result<Self, Failure> {
         let record = PayloadRecord::read(Path::new(BROUGHT))
             .map_err(|why| Failure::all(Exit::BadSettings, [why]))?
             .unwrap_or_default();
@@ -64,7 +64,7 @@ impl PayloadRemoval {
     ///
     /// # Errors
     /// The first removal that fails.
-    pub fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
+    pub(crate) fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
         let Self { record, changes, mut notes } = self;
         let root = Root::default();
         let mut done = carry_out(&root, changes)?;

@@ -18,7 +18,7 @@ use convergence::runtime::config::RuntimeConfig;
 
 /// What a rehearsal came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RehearsalResult {
+pub(crate) enum RehearsalResult {
     /// It would be told, so.
     Accepted(String),
     /// It cannot be asked here; why.
@@ -29,7 +29,7 @@ pub enum RehearsalResult {
 ///
 /// # Errors
 /// It could not be told, or would differ in more than its conf directory.
-pub fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, Problem> {
+pub(crate) fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, Problem> {
     if config.unit.is_none() {
         return Err(embedded(config));
     }
