@@ -94,6 +94,58 @@ fn an_interface_that_is_not_there_is_skipped() {
     pod.pings(None, "198.51.100.2");
 }
 
+/// A mesh marks packets and has rules for them that come after the route step's.
+#[test]
+fn packets_with_a_mark_follow_the_rules_for_it() {
+    if !privileged() {
+        return;
+    }
+    let pod = pod();
+    let (first, owner) = pair(Kind::Subnet);
+    attach(&pod, &first, &owner);
+    for (family, default, outside, source) in
+        [("-4", "10.2.0.1", "198.51.100.9", "10.1.0.2"), ("-6", "fd00:2::1", "2001:db8::9", "fd00:1::2")]
+    {
+        pod.ip(&format!("{family} rule add fwmark 0x111/0xfff priority 32764 lookup 133"));
+        pod.ip(&format!("{family} route add default via {default} dev net1 table 133"));
+        let leaves_by = |mark: &str| pod.ip(&format!("{family} route get {outside} from {source} {mark}"));
+        for mark in ["", "mark 0"] {
+            assert!(leaves_by(mark).contains("dev eth0"), "{mark:?}: {}", leaves_by(mark));
+        }
+        assert!(leaves_by("mark 0x111").contains("dev net1 table 133"), "{}", leaves_by("mark 0x111"));
+        // A mark without a rule of its own: as without Crossfade, by main.
+        assert!(leaves_by("mark 0x2").contains("dev net1"), "{}", leaves_by("mark 0x2"));
+    }
+    undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
+    for family in ["-4", "-6"] {
+        assert!(!pod.ip(&format!("{family} rule show")).contains("lookup 100"), "{}", pod.ip("rule show"));
+    }
+}
+
+#[test]
+fn rules_for_any_mark_of_an_earlier_version_go_too() {
+    if !privileged() {
+        return;
+    }
+    let pod = pod();
+    let (first, owner) = pair(Kind::Subnet);
+    attach(&pod, &first, &owner);
+    for family in ["-4", "-6"] {
+        let rules = pod.ip(&format!("{family} rule show"));
+        for rule in rules.lines().filter(|rule| rule.contains("lookup 100")) {
+            let words: Vec<&str> = rule.split_whitespace().collect();
+            let (source, table) = (words[2], words[words.len() - 1]);
+            pod.ip(&format!("{family} rule del from {source} priority {table} lookup {table}"));
+            pod.ip(&format!("{family} rule add from {source} priority {table} lookup {table}"));
+        }
+        assert!(!pod.ip(&format!("{family} rule show")).contains("fwmark"));
+    }
+    undo(&pod.open(), "eth0", "net1", ample()).expect("undo");
+    for family in ["-4", "-6"] {
+        assert!(!pod.ip(&format!("{family} rule show")).contains("lookup 100"), "{}", pod.ip("rule show"));
+    }
+}
+
 #[test]
 fn what_others_put_there_stays() {
     if !privileged() {
@@ -107,12 +159,15 @@ fn what_others_put_there_stays() {
     pod.ip("rule add from 10.1.0.2 priority 1001 table 77");
     pod.ip("rule add from 10.1.0.0/24 priority 1001 table 1001");
     pod.ip("rule add from 10.1.0.2 priority 900 table 1001");
+    pod.ip("rule add from 10.1.0.7 fwmark 0x7 priority 1001 table 1001");
     // A plugin's own route to exactly a CIDR of its network: flannel's does that.
     pod.ip("route add 10.1.0.0/16 via 10.1.0.1 dev eth0");
     let before = (pod.routing(), pod.routes("-4", "77"));
     after_first(&pod.open(), &first.side()).expect("after the first");
     // Theirs did not count as ours.
-    assert!(pod.ip("rule show").contains("1001:\tfrom 10.1.0.2 lookup 1001"), "{}", pod.ip("rule show"));
+    let is_ours =
+        |line: &str| line.starts_with("1001:\tfrom 10.1.0.2 fwmark ") && line.ends_with(" lookup 1001");
+    assert!(pod.ip("rule show").lines().any(|line| is_ours(line.trim_end())), "{}", pod.ip("rule show"));
     owner.attach(&pod, Defaults::Both);
     after_owner(&pod.open(), &first.side(), &owner.side()).expect("after the owner");
     assert!(pod.routes("-4", "main").contains(&"10.1.0.0/16 via 10.1.0.1 dev eth0".to_owned()));

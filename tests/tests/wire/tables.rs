@@ -85,7 +85,7 @@ fn defaults(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
     Ok(())
 }
 
-/// One from each address, to its own network's table, and nothing else beside the kernel's three.
+/// One from each address for unmarked packets, to its own network's table, and nothing else beside the kernel's three.
 fn rules(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
     let mut expected = BTreeSet::new();
     for (side, table) in [case.owner.other(), case.owner].into_iter().zip(TABLES) {
@@ -102,6 +102,9 @@ fn rules(case: &Case, pod: &Attachment, is_ipv4: bool) -> Result<()> {
         }
         let text = |key: &str| rule[key].as_str().unwrap_or_default().to_owned();
         ensure!(rule.get("srclen").is_none(), "a rule of a whole network: {rule}");
+        // `ip` writes a mask only where it is not all bits.
+        let is_for_unmarked = text("fwmark") == "0" && rule.get("fwmask").is_none();
+        ensure!(is_for_unmarked, "a rule for packets with a mark: {rule}");
         found.insert((priority, text("src"), text("table")));
     }
     ensure!(found == expected, "expected {expected:?}: {found:?}");

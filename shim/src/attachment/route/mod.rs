@@ -6,7 +6,7 @@
 //!
 //! | when | what |
 //! |---|---|
-//! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 from each of its addresses, then its default out of main, and its host route to a link-local next hop, which the owner's plugin may be about to make as well |
+//! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 for unmarked packets from each of its addresses, then its default out of main, and its host route to a link-local next hop, which the owner's plugin may be about to make as well |
 //! | after the owner's ADD | the same in 1002 for the owner, whose routes stay in main; a route per CIDR in main; a default or next hop that the owner did not give comes back |
 //! | rollback, DEL | `undo`: the first's default and next hop back in main, tables, rules and CIDR routes gone |
 //!
@@ -266,7 +266,7 @@ fn request(change: &RouteChange) -> RtnlRequest {
         RouteChange::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
         RouteChange::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
         RouteChange::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
-        RouteChange::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.message())),
+        RouteChange::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.named())),
     };
     RtnlRequest { message_type, flags, body }
 }
