@@ -3,6 +3,7 @@
 use snapshot::model::{Labels, Text};
 
 use super::report::{Omission, Outcome, Refusal, Report};
+use crate::compare::Effect;
 use crate::convert::disjoint::{are_apart, covers, rules_apart};
 use crate::convert::intermediate::{Action, PlainPolicies, PodSelection, Policy, Rule, Tier};
 use crate::tier::{Direction, End};
@@ -128,8 +129,13 @@ impl<'p> RefusedRules<'p> {
         }
     }
 
+    /// Whether the written rule that the entry is of is left out. Rules that stand in the place of a Pass are of one written rule: without one of
+    /// them, the others would say something else than the policies without the Pass.
     fn has(&self, entry: &Entry<'_>) -> bool {
-        self.0.iter().any(|(candidate, _)| candidate.is_same_rule(entry))
+        let number = |rule: &Rule| (rule.direction, rule.number);
+        self.0.iter().any(|(candidate, _)| {
+            std::ptr::eq(candidate.policy, entry.policy) && number(candidate.rule) == number(entry.rule)
+        })
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -143,7 +149,17 @@ impl<'p> RefusedRules<'p> {
                 let (direction, number) = (rule.direction, rule.number);
                 report.passes.insert(Omission::Rule(policy.source.clone(), direction, number));
             }
-            report.leave_out(policy, rule, refusal);
+            let is_end = |end: &Rule| end.skips && end.number == rule.number;
+            if policy.of(rule.direction).any(is_end) {
+                let why = format!(
+                    "what later tiers decide of these packets cannot all be said in its place: {}",
+                    refusal.why
+                );
+                let place = (rule.direction, rule.number);
+                report.leave_rule(&policy.source, place, Effect::Unknown, Refusal::new("action", why));
+            } else {
+                report.leave_out(policy, rule, refusal);
+            }
         }
     }
 }

@@ -206,6 +206,22 @@ fn pass_means_the_same_or_is_refused() {
         Vec::new(),
     );
     assert_eq!(left(&same(&named)), ["security.p spec.ingress[0].action"]);
+    // Of a Pass in whose place not all can be said, nothing is written: the policies without it are the measure.
+    let accounts = json!({"serviceAccounts": {"names": ["absent"]}});
+    let half = old(
+        vec![
+            first(json!([from("Pass", "app == 'web'"), {"action": "Deny", "protocol": "SCTP"}])),
+            global(
+                "p",
+                json!({"ingress": [{"action": "Allow", "protocol": "TCP", "source": accounts}, {"action": "Allow", "protocol": "UDP"}]}),
+            ),
+        ],
+        Vec::new(),
+    );
+    assert_eq!(
+        left(&same(&half)),
+        ["security.p spec.ingress[0].action", "p spec.ingress[0].source.serviceAccounts"]
+    );
     // There is none: NetworkPolicies decide.
     let beside = vec![network_policy("shop", "db", 80)];
     let hands_over = old(vec![first(json!([from("Pass", "app == 'web'")]))], beside);
