@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use cli::complete;
-use cli::exit::{Exit, Failure};
+use cli::exit::Failure;
 use cli::options::Global;
 use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
@@ -29,6 +29,7 @@ use commands::{
 };
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;
+use types::command::exit::Exit;
 use types::command::usage;
 
 pub use cli::Cli;

@@ -19,8 +19,9 @@ pub(crate) use document::{Block, Document, Row};
 pub(crate) use progress::Progress;
 pub(crate) use usage::usage;
 
-use crate::cli::exit::{Exit, Failure};
+use crate::cli::exit::Failure;
 use crate::cli::options::Output;
+use types::command::exit::Exit;
 
 /// What a command found.
 pub(crate) trait Report: Serialize {

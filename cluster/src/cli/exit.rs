@@ -1,6 +1,6 @@
 //! How a command ends.
 
-pub(crate) use types::command::exit::Exit;
+use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 /// Why a command did not do what it was asked for.

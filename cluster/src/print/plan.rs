@@ -1,7 +1,8 @@
 //! A plan as part of a document.
 
+use migration::config::roll::{Method, Window};
 use migration::plan::pods::Class;
-use migration::plan::{Bridge, Gate, GateSource, Method, Plan, PlannedNode, Wave};
+use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
 use types::command::problem::Problem;
 
 use super::Document;
@@ -146,7 +147,7 @@ fn limits(document: &mut Document, plan: &Plan) {
         0 => "any number of nodes".to_owned(),
         nodes => pluralize(nodes as usize, "node"),
     };
-    let window = |window: &migration::plan::Window| {
+    let window = |window: &Window| {
         let days = if window.days.is_empty() { "every day".to_owned() } else { window.days.join(" ") };
         format!("{days} {}-{} {}", window.from, window.to, window.zone.as_deref().unwrap_or("UTC"))
     };

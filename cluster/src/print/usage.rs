@@ -3,8 +3,8 @@
 use types::command::usage;
 
 use super::{complain, refuse};
-use crate::cli::exit::Exit;
 use crate::cli::options::Output;
+use types::command::exit::Exit;
 
 /// Prints help and version as they are, and a complaint in the format that the arguments ask for.
 pub(crate) fn usage(error: &clap::Error) -> Exit {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 
-pub use crate::config::roll::{Limits, Method, Pods, Window};
+use crate::config::roll::{Limits, Method, Pods, Window};
 
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;

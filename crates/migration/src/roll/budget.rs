@@ -16,7 +16,7 @@ use super::view::{Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
 use crate::cni::reach;
-use crate::plan::Method;
+use crate::config::roll::Method;
 use crate::workload::capacity::{Place, Request, Room, State};
 
 /// For so long a count says what pods request. Counting is a list of all pods, which large clusters should not be asked for more often.

@@ -25,8 +25,9 @@ use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::view::{View, in_state, is_done, is_of_pass, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::{Node, Owner, Pod, Trait};
+use crate::config::roll::Method;
+use crate::plan::canon;
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
-use crate::plan::{Method, canon};
 
 /// How soon a settling node is looked at again if a watch has brought nothing since it began to settle.
 const RESYNC: Duration = Duration::from_secs(2);

@@ -12,7 +12,8 @@ use super::memory::Memory;
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::cni::reach;
-use crate::plan::{Bridge, Method, Plan};
+use crate::config::roll::Method;
+use crate::plan::{Bridge, Plan};
 
 /// For so long an eviction whose answer was lost may have happened although its pod seems to stay.
 const DOUBTFUL: Duration = Duration::from_mins(10);

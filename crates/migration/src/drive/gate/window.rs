@@ -1,6 +1,6 @@
 //! Whether nodes may start at this time of the week.
 
-use crate::plan::Window;
+use crate::config::roll::Window;
 
 /// Days as a window names them.
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];

@@ -6,10 +6,11 @@ use snapshot::model::Kind;
 use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, report, with};
 use crate::check::finding::{Finding, Severity};
 use crate::check::tests::object;
+use crate::config::roll::Method;
 use crate::plan::Survey;
 use crate::plan::notes;
 use crate::plan::pods::classes;
-use crate::plan::{GateSource, Method, build};
+use crate::plan::{GateSource, build};
 
 #[test]
 fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
