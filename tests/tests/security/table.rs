@@ -1,6 +1,8 @@
 //! docs/security.md names the test of every defence; here the names are held to the tests that there are.
 
-use std::{collections::BTreeSet, fs};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -37,6 +39,14 @@ fn sources_of(package: &str) -> Option<String> {
     }
 }
 
+/// The source of a topic: of the program's own, or of one of its groups.
+fn topic_of(program: &Path, topic: &str) -> Result<String> {
+    let file = format!("{topic}.rs");
+    let groups = fs::read_dir(program)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let texts = groups.iter().map(|group| group.join(&file)).chain([program.join(&file)]);
+    texts.map(fs::read_to_string).find_map(Result::ok).context("no such file")
+}
+
 /// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/input/trust.rs, and
 /// `shim::host::trust::tests::NAME` is a unit test of shim/src/host/trust.rs or shim/src/host/trust/tests.rs, as those of other packages are, and
 /// `migration::plan::tests::drifts::NAME` of crates/migration/src/plan/tests/drifts.rs.
@@ -64,7 +74,8 @@ fn exists(name: &str) -> Result<()> {
         }
         (Some(_), [package, ..]) => bail!("{name}: a unit test is named {package}::PATH::tests::NAME"),
         (None, [program, topic, test]) => {
-            let text = read(format!("tests/tests/{program}/{topic}.rs"))?;
+            let text = topic_of(&workspace.join("tests/tests").join(program), topic)
+                .with_context(|| format!("{name}: no {topic}.rs in tests/tests/{program}"))?;
             let list =
                 text.split_once("trials![").and_then(|(_, rest)| rest.split_once(']')).map(|(list, _)| list);
             let listed = list.unwrap_or_default().split(',').any(|entry| entry.trim() == *test);
