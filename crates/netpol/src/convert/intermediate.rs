@@ -139,6 +139,12 @@ impl Policy {
 }
 
 impl Rule {
+    /// Its direction, and its number in the policy that it is made of.
+    #[must_use]
+    pub const fn position(&self) -> (Direction, usize) {
+        (self.direction, self.number)
+    }
+
     /// Its place in the policy that it is made of: `spec.ingress[0]`.
     #[must_use]
     pub fn place(&self) -> String {

@@ -132,10 +132,10 @@ impl<'p> RefusedRules<'p> {
     /// Whether the written rule that the entry is of is left out. Rules that stand in the place of a Pass are of one written rule: without one of
     /// them, the others would say something else than the policies without the Pass.
     fn has(&self, entry: &Entry<'_>) -> bool {
-        let number = |rule: &Rule| (rule.direction, rule.number);
-        self.0.iter().any(|(candidate, _)| {
-            std::ptr::eq(candidate.policy, entry.policy) && number(candidate.rule) == number(entry.rule)
-        })
+        let is_of_same = |(candidate, _): &(Entry<'_>, Refusal)| {
+            std::ptr::eq(candidate.policy, entry.policy) && candidate.rule.position() == entry.rule.position()
+        };
+        self.0.iter().any(is_of_same)
     }
 
     pub(super) const fn count(&self) -> usize {
@@ -146,17 +146,21 @@ impl<'p> RefusedRules<'p> {
     pub(super) fn leave(self, report: &mut Report) {
         for (Entry { policy, rule, .. }, refusal) in self.0 {
             if rule.action == Action::Pass && !rule.skips {
-                let (direction, number) = (rule.direction, rule.number);
+                let (direction, number) = rule.position();
                 report.passes.insert(Omission::Rule(policy.source.clone(), direction, number));
             }
-            let is_end = |end: &Rule| end.skips && end.number == rule.number;
-            if policy.of(rule.direction).any(is_end) {
+            let is_end = |end: &Rule| end.skips && end.position() == rule.position();
+            if policy.rules.iter().any(is_end) {
                 let why = format!(
                     "what later tiers decide of these packets cannot all be said in its place: {}",
                     refusal.why
                 );
-                let place = (rule.direction, rule.number);
-                report.leave_rule(&policy.source, place, Effect::Unknown, Refusal::new("action", why));
+                report.leave_rule(
+                    &policy.source,
+                    rule.position(),
+                    Effect::Unknown,
+                    Refusal::new("action", why),
+                );
             } else {
                 report.leave_out(policy, rule, refusal);
             }

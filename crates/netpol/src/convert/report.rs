@@ -116,7 +116,7 @@ impl Report {
             Action::Deny => Effect::Widens,
             Action::Pass => Effect::Unknown,
         };
-        self.leave_rule(&policy.source, (rule.direction, rule.number), effect, refusal);
+        self.leave_rule(&policy.source, rule.position(), effect, refusal);
     }
 
     /// Leaves a rule out.
