@@ -17,8 +17,8 @@ LAB := cargo build --locked -p lab --bins
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-# The plugin, the node's program and the lab, with a profile that compiles quickly: the demonstration needs neither small nor fast programs. Whoever has
-# just built all tests has them: `make demo DEMO=target/debug DEMO_BUILD=:`.
+# The plugin, the node's program and the lab, with a profile that compiles quickly: the demonstration needs neither small nor fast programs. The
+# build of all tests makes them, too: `make demo DEMO=target/debug DEMO_BUILD=:`.
 DEMO       := $(or $(CARGO_TARGET_DIR),target)/demo
 DEMO_BUILD := cargo build --locked --profile demo -p shim -p bootstrap -p lab --bins
 

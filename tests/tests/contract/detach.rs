@@ -1,4 +1,4 @@
-//! DEL and GC: whoever did ADD is asked, and nothing of another attachment is taken.
+//! DEL and GC: the networks that did ADD are asked, and nothing of another attachment is taken.
 
 pub(crate) mod company;
 pub(crate) mod del;
