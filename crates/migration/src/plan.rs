@@ -20,10 +20,9 @@ use serde::{Deserialize, Serialize};
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 
-use crate::config::roll::{Limits, Method, Pods, Window};
-
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
+use crate::config::roll::{Limits, Method, Pods};
 
 pub use build::build;
 pub use diff::diff;

@@ -2,9 +2,9 @@
 
 use migration::cni::reach;
 use migration::cni::support::{Cni, Strategy};
+use migration::config::roll::{Limits, Method, Pods};
 use migration::plan::{
-    Bridge, Dns, ExcludedNode, Gate, GateSource, Limits, Method, Networks, Plan, PlannedNode, Pods, Pool,
-    Wave, WaveKind,
+    Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, PlannedNode, Pool, Wave, WaveKind,
 };
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
