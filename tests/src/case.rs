@@ -234,7 +234,7 @@ impl Case {
             .env("CNI_COMMAND", verb)
             .env("CNI_PATH", &bin)
             .stdin(&self.shim.to_string());
-        if matches!(verb, "ADD" | "DEL" | "CHECK") {
+        if matches!(verb, "ADD" | "DEL" | "CHECK" | "JOIN" | "LEAVE") {
             let args = format!(
                 "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME=p1;K8S_POD_INFRA_CONTAINER_ID={};K8S_POD_UID=u1",
                 self.id

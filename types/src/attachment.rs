@@ -156,6 +156,72 @@ impl Attachment {
             .collect()
     }
 
+    /// The network beside the primary that the pod has, or whose DEL is owed.
+    #[must_use]
+    pub fn second(&self) -> Option<usize> {
+        self.pending().into_iter().find(|leg| !self.intent.legs[*leg].primary)
+    }
+
+    /// Whether the pod has this network as its ADD left it: no DEL of it has begun.
+    #[must_use]
+    pub fn has(&self, leg: usize) -> bool {
+        let progress = &self.progress[leg];
+        self.attached && progress.result.is_some() && progress.resume_at.is_none() && !progress.deleted
+    }
+
+    /// Whether the pod goes on with its primary although the record has a second network: that one did not join it, or has begun to leave it.
+    ///
+    /// A DEL of the whole attachment takes the last network first, so a primary that is as its ADD left it has not begun to go.
+    #[must_use]
+    pub fn is_on_primary_alone(&self) -> bool {
+        let is_whole = |progress: &Progress| {
+            progress.result.is_some() && progress.resume_at.is_none() && !progress.deleted
+        };
+        let primary = self.intent.legs.iter().position(|leg| leg.primary);
+        primary.is_some_and(|at| {
+            let earlier = &self.progress[..at];
+            !self.torn && is_whole(&self.progress[at]) && !earlier.is_empty() && !earlier.iter().any(is_whole)
+        })
+    }
+
+    /// The record of the same running pod with another network before those that it has, whose ADD is about to run. The pod's default route stays
+    /// with its primary.
+    #[must_use]
+    pub fn with_first(&self, leg: Leg) -> (Intent, Vec<Event>) {
+        let (mut intent, events) = self.rewritten(|_| true, 1);
+        let owner = self.intent.ifname.clone();
+        intent.route = Some(RouteStep { first: leg.ifname.clone(), owner });
+        intent.legs.insert(0, leg);
+        (intent, events)
+    }
+
+    /// The record of the same running pod without this network, whose DEL has succeeded.
+    #[must_use]
+    pub fn without(&self, leg: usize) -> (Intent, Vec<Event>) {
+        let (mut intent, mut events) = self.rewritten(|other| other != leg, 0);
+        intent.route = None;
+        events.push(Event::Attached {});
+        (intent, events)
+    }
+
+    /// The first line with the networks that `stays` keeps and that are not deleted, and the further lines of these networks, which count from `from`.
+    fn rewritten(&self, stays: impl Fn(usize) -> bool, from: usize) -> (Intent, Vec<Event>) {
+        let (mut legs, mut events) = (Vec::new(), Vec::new());
+        for (at, (leg, progress)) in self.intent.legs.iter().zip(&self.progress).enumerate() {
+            if progress.deleted || !stays(at) {
+                continue;
+            }
+            let at = from + legs.len();
+            legs.push(leg.clone());
+            let present = progress.present.clone();
+            events.push(match progress.result.clone() {
+                Some(result) => Event::Added { leg: at, result, present },
+                None => Event::Started { leg: at },
+            });
+        }
+        (Intent { legs, ..self.intent.clone() }, events)
+    }
+
     /// The names of all interfaces that this attachment has in the pod.
     pub fn ifnames(&self) -> impl Iterator<Item = &str> {
         self.intent.legs.iter().map(|leg| leg.ifname.as_str())

@@ -26,7 +26,7 @@ use crate::api::taint::Taint;
 pub use crate::node::Proof;
 use crate::packets::PacketPath;
 use crate::policy;
-pub use crate::policy::Secondary;
+pub use crate::policy::{Join, Secondary};
 
 /// The name of the profile that assumes nothing; what a network without `profile` has.
 pub const GENERIC: &str = "generic";
@@ -74,6 +74,8 @@ pub struct Profile {
     pub packets: Option<Vec<PacketPath>>,
     /// Whether the CNI works as the second network of a pod, whose Pod status has the other network's address.
     pub secondary: Secondary,
+    /// Whether the CNI can join a pod that runs, and leave one.
+    pub join: Join,
     /// How the agent takes the conf directory for itself, if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exclusive: Option<Exclusive>,

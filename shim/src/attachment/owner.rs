@@ -9,6 +9,7 @@ use types::attachment::{Attachment, Leg};
 use types::policy::{Network, Policy, Side};
 
 use crate::attachment::conflist::Conflist;
+use crate::attachment::plan::PodNetwork;
 use crate::node::inventory::Entry;
 use crate::node::probe::{self, Depth};
 
@@ -37,6 +38,23 @@ impl<'a> Sides<'a> {
             nameless().find(|(_, network, _)| network.conf.iter().any(|conf| conf.as_os_str() == path))
         };
         by_name.or_else(by_profile).or_else(by_place).map(|(side, _, _)| *side)
+    }
+
+    /// The networks of a pod that runs, without those that are deleted.
+    #[must_use]
+    pub fn of_pod(&self, record: &Attachment) -> Vec<PodNetwork> {
+        let owner = record.intent.route.as_ref().map_or(&record.intent.ifname, |route| &route.owner);
+        let network = |leg: usize| {
+            let recorded = &record.intent.legs[leg];
+            PodNetwork {
+                side: self.of(recorded),
+                primary: recorded.primary,
+                attached: record.has(leg),
+                default_route: recorded.ifname == *owner,
+                host_route: recorded.host_route,
+            }
+        };
+        record.pending().into_iter().map(network).collect()
     }
 }
 

@@ -58,6 +58,109 @@ pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -
     Plan { legs: legs.into() }
 }
 
+/// One network of a pod that runs, by its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodNetwork {
+    /// The policy's network; none if the policy has no such network.
+    pub side: Option<Side>,
+    /// Whether the pod's status has the network's addresses.
+    pub primary: bool,
+    /// Whether the pod has the network; false if its DEL is owed, because an ADD or a DEL of it did not end.
+    pub attached: bool,
+    /// Whether the pod's default route is by the network.
+    pub default_route: bool,
+    /// Whether the node has routes of Crossfade's to the network's addresses.
+    pub host_route: bool,
+}
+
+/// How a pod that runs comes to the networks that the policy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PodChange {
+    /// It has them.
+    Keep,
+    /// This network joins it.
+    Join(Side),
+    /// Its second network leaves it.
+    Leave,
+    /// Only another sandbox can have them.
+    Restart(RestartReason),
+}
+
+/// Why a pod cannot come to its networks while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartReason {
+    /// The address in its status would change.
+    Primary,
+    /// Its default route would change.
+    DefaultRoute,
+    /// Its second network is not one of the policy's.
+    Unknown,
+    /// The node has routes of its own to the addresses of both networks, which one of them cannot do without.
+    HostRoute,
+}
+
+impl RestartReason {
+    /// The reason in words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Primary => "the address in its status would change",
+            Self::DefaultRoute => "its default route would change",
+            Self::Unknown => "its second network is not one of the policy's",
+            Self::HostRoute => {
+                "the node routes its addresses itself, which has to begin and end with the sandbox"
+            }
+        }
+    }
+}
+
+/// Decides about a pod that runs.
+///
+/// | primary | second network | the policy names | change |
+/// |---|---|---|---|
+/// | another than the policy's | any | any | restart |
+/// | the policy's | none | one network | keep |
+/// | the policy's | none | both | join |
+/// | the policy's | attached | both | keep |
+/// | the policy's | attached | one network | leave |
+/// | the policy's | its ADD or DEL did not end | both | join |
+/// | the policy's | its ADD or DEL did not end | one network | leave |
+///
+/// A pod whose default route is by another network than the policy says, or by the one that would leave, is restarted as well.
+#[must_use]
+pub fn decide_change(networks: &[PodNetwork], attach: Attach, both: &Both) -> PodChange {
+    let primary = match attach {
+        Attach::One(side) => side,
+        Attach::Both => both.primary(),
+    };
+    let is_primary = |network: &&PodNetwork| network.primary && network.side == Some(primary);
+    if !networks.iter().any(|network| is_primary(&network)) {
+        return PodChange::Restart(RestartReason::Primary);
+    }
+    let joins = primary.other();
+    let owner = if both.default_route() == primary { primary } else { joins };
+    match (networks.iter().find(|network| !network.primary), attach) {
+        (Some(second), _) if second.host_route && !(second.attached && attach == Attach::Both) => {
+            PodChange::Restart(RestartReason::HostRoute)
+        }
+        (None, Attach::One(_)) => PodChange::Keep,
+        (None, Attach::Both) if owner == joins => PodChange::Restart(RestartReason::DefaultRoute),
+        (None, Attach::Both) => PodChange::Join(joins),
+        (Some(second), Attach::Both) if second.side != Some(joins) => {
+            PodChange::Restart(RestartReason::Unknown)
+        }
+        (Some(second), Attach::Both) if second.default_route != (owner == joins) => {
+            PodChange::Restart(RestartReason::DefaultRoute)
+        }
+        (Some(second), Attach::Both) if second.attached => PodChange::Keep,
+        (Some(_), Attach::Both) => PodChange::Join(joins),
+        (Some(second), Attach::One(_)) if second.default_route => {
+            PodChange::Restart(RestartReason::DefaultRoute)
+        }
+        (Some(_), Attach::One(_)) => PodChange::Leave,
+    }
+}
+
 impl Plan {
     /// The same plan without the secondary network, which the pod tolerates to lack and which cannot be attached now.
     #[must_use]
@@ -116,6 +219,68 @@ mod tests {
             let plan = decide_add(Attach::Both, &both, "eth0", &[]);
             assert_eq!(plan.legs.iter().map(|leg| leg.tolerated).collect::<Vec<_>>(), expected);
             assert!(!decide_add(Attach::One(Side::New), &both, "eth0", &[]).legs[0].tolerated);
+        }
+    }
+
+    fn network(side: Side, primary: bool) -> PodNetwork {
+        PodNetwork { side: Some(side), primary, attached: true, default_route: primary, host_route: false }
+    }
+
+    #[test]
+    fn a_pod_is_restarted_only_if_its_primary_changes() {
+        use Side::{New, Old};
+        let (one, two) = (
+            |side| vec![network(side, true)],
+            |side: Side| vec![network(side, true), network(side.other(), false)],
+        );
+        let half = |side: Side| {
+            vec![network(side, true), PodNetwork { attached: false, ..network(side.other(), false) }]
+        };
+        let primary = PodChange::Restart(RestartReason::Primary);
+        for (networks, attach, change) in [
+            (one(Old), Attach::One(Old), PodChange::Keep),
+            (one(Old), Attach::Both, PodChange::Join(New)),
+            (two(Old), Attach::Both, PodChange::Keep),
+            (two(Old), Attach::One(Old), PodChange::Leave),
+            (half(Old), Attach::Both, PodChange::Join(New)),
+            (half(Old), Attach::One(Old), PodChange::Leave),
+            (one(Old), Attach::One(New), primary),
+            (one(New), Attach::Both, primary),
+            (two(New), Attach::Both, primary),
+            (two(Old), Attach::One(New), primary),
+            (Vec::new(), Attach::One(Old), primary),
+        ] {
+            assert_eq!(decide_change(&networks, attach, &both(Old, Old)), change, "{networks:?} {attach:?}");
+        }
+        assert_eq!(decide_change(&one(New), Attach::Both, &both(New, New)), PodChange::Join(Old));
+    }
+
+    #[test]
+    fn what_would_move_the_default_route_or_is_not_known_means_a_restart() {
+        use Side::{New, Old};
+        let two = |second: PodNetwork| vec![network(Old, true), second];
+        let second = || network(New, false);
+        let owner = || PodNetwork { default_route: true, ..second() };
+        for (networks, attach, owner_by_policy, reason) in [
+            (vec![network(Old, true)], Attach::Both, New, Some(RestartReason::DefaultRoute)),
+            (two(second()), Attach::Both, New, Some(RestartReason::DefaultRoute)),
+            (two(owner()), Attach::Both, New, None),
+            (two(owner()), Attach::One(Old), New, Some(RestartReason::DefaultRoute)),
+            (two(PodNetwork { side: None, ..second() }), Attach::Both, Old, Some(RestartReason::Unknown)),
+            (
+                two(PodNetwork { host_route: true, ..second() }),
+                Attach::One(Old),
+                Old,
+                Some(RestartReason::HostRoute),
+            ),
+            (two(PodNetwork { host_route: true, ..second() }), Attach::Both, Old, None),
+        ] {
+            let expected = reason.map_or(PodChange::Keep, PodChange::Restart);
+            assert_eq!(
+                decide_change(&networks, attach, &both(Old, owner_by_policy)),
+                expected,
+                "{networks:?}"
+            );
         }
     }
 

@@ -39,6 +39,8 @@ pub mod code {
     pub const ROUTE: u32 = 105;
     /// Crossfade's: CHECK does not find what ADD attached.
     pub const MISSING: u32 = 106;
+    /// Crossfade's: a network cannot join or leave the running pod; only a restart of the pod can.
+    pub const RESTART: u32 = 107;
 }
 
 /// An error as a runtime reads it.

@@ -37,6 +37,10 @@ pub enum Verb {
     Gc,
     /// Lists the CNI versions that the shim supports.
     Version,
+    /// Attaches a second network to a pod that runs. No runtime sends it: `crossfade-bootstrap` does.
+    Join,
+    /// Detaches the second network of a pod that runs, likewise.
+    Leave,
 }
 
 impl Verb {
@@ -50,18 +54,30 @@ impl Verb {
             Self::Status => "STATUS",
             Self::Gc => "GC",
             Self::Version => "VERSION",
+            Self::Join => "JOIN",
+            Self::Leave => "LEAVE",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Add, Self::Del, Self::Check, Self::Status, Self::Gc, Self::Version]
-            .into_iter()
-            .find(|verb| verb.as_str() == text)
+        let all = [
+            Self::Add,
+            Self::Del,
+            Self::Check,
+            Self::Status,
+            Self::Gc,
+            Self::Version,
+            Self::Join,
+            Self::Leave,
+        ];
+        all.into_iter().find(|verb| verb.as_str() == text)
     }
 
     const fn required(self) -> &'static [&'static str] {
         match self {
-            Self::Add | Self::Check => &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"],
+            Self::Add | Self::Check | Self::Join | Self::Leave => {
+                &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
+            }
             Self::Del => &["CNI_CONTAINERID", "CNI_IFNAME"],
             Self::Status | Self::Gc | Self::Version => &[],
         }
@@ -126,7 +142,7 @@ impl Env {
                 missing.push(*name);
             }
         }
-        if matches!(verb, Verb::Add | Verb::Gc) && get("CNI_PATH")?.is_none() {
+        if matches!(verb, Verb::Add | Verb::Gc | Verb::Join) && get("CNI_PATH")?.is_none() {
             missing.push("CNI_PATH");
         }
         if !missing.is_empty() {

@@ -149,7 +149,10 @@ impl Netns {
     /// Runs `open` in this namespace.
     ///
     /// If the thread cannot return to its own namespace, the process aborts: otherwise it would do to a pod what it means to do to the host.
-    pub(crate) fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    ///
+    /// # Errors
+    /// The error of `setns(2)`, or that of `open`.
+    pub fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let found = if self.home.is_none() { Some(Self::current()?.file) } else { None };
         let Some(home) = self.home.as_ref().or(found.as_ref()) else {
             return Err(io::Error::other("the thread's own network namespace is not known"));
@@ -161,6 +164,14 @@ impl Netns {
             std::process::abort();
         }
         opened
+    }
+
+    /// Removes the interface of this name. Returns false if there is none.
+    ///
+    /// # Errors
+    /// As [`Netns::conversation`], or the kernel's error.
+    pub(crate) fn remove_interface(&self, ifname: &str, budget: Budget<'_>) -> io::Result<bool> {
+        Rtnl::open(self, budget)?.delete_named(ifname)
     }
 
     /// The names of all interfaces in this namespace, `lo` included.

@@ -3,6 +3,7 @@
 pub(crate) mod choice;
 pub(crate) mod delegates;
 pub(crate) mod ending;
+pub(crate) mod join;
 pub(crate) mod modes;
 pub(crate) mod namespaces;
 pub(crate) mod policy;

@@ -7,4 +7,5 @@ pub(crate) mod gc;
 pub(crate) mod gc_forwarding;
 pub(crate) mod gone;
 pub(crate) mod late;
+pub(crate) mod leave;
 pub(crate) mod retired;

@@ -22,7 +22,7 @@ pub use choose::{Choice, Reason};
 pub use limits::{Deadlines, Gc, Retired};
 pub use network::{Network, Probe};
 pub use phase::Phase;
-pub use second::{Second, Secondary};
+pub use second::{Join, Second, Secondary};
 pub use side::{Attach, Side};
 pub use target::split_target;
 

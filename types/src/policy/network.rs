@@ -8,7 +8,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Secondary;
+use super::{Join, Secondary};
 use crate::json::text;
 use crate::text::names::is_name;
 
@@ -39,6 +39,9 @@ pub struct Network {
     /// Whether the network works as the second one of a pod, whose Pod status has the other network's address. Default: what the profile says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary: Option<Secondary>,
+    /// Whether the network can join a pod that runs, and leave one. Default: what the profile says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
 }
 
 impl Network {

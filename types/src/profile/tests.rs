@@ -22,7 +22,7 @@ fn every_file_is_a_profile_and_every_fact_has_a_source() {
     for profile in all() {
         let name = &profile.name;
         let mut facts =
-            vec!["conf", "types", "probes", "evidence", "proof", "secondary", "networkUnavailable"];
+            vec!["conf", "types", "probes", "evidence", "proof", "secondary", "join", "networkUnavailable"];
         facts.extend(profile.packets.as_ref().map(|_| "packets"));
         facts.extend(profile.startup_taint.as_ref().map(|_| "startupTaint"));
         facts.extend(profile.migration.as_ref().map(|_| "migration"));

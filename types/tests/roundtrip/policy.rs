@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use types::json::version::V1;
 use types::policy::{
-    Attach, Both, Deadlines, Gc, Network, Networks, Phase, PodAnnotation, Policy, Probe, Retired, Rule,
+    Attach, Both, Deadlines, Gc, Join, Network, Networks, Phase, PodAnnotation, Policy, Probe, Retired, Rule,
     Secondary, SecondaryFailure, Side,
 };
 
@@ -39,13 +39,15 @@ fn network() -> impl Strategy<Value = Network> {
         prop::collection::vec(cidr, 0..3),
         maybe(prop::collection::vec(probe(), 0..3)),
         maybe(select(&[Secondary::Works, Secondary::HostRoute, Secondary::Refused][..])),
+        maybe(select(&[Join::Works, Join::Refused][..])),
     )
-        .prop_map(|(profile, conf, cidrs, ready, secondary)| Network {
+        .prop_map(|(profile, conf, cidrs, ready, secondary, join)| Network {
             profile,
             conf,
             cidrs: cidrs.iter().map(|cidr| cidr.parse().expect("a CIDR")).collect(),
             ready,
             secondary,
+            join,
         })
 }
 

@@ -333,8 +333,8 @@ pub fn delegates_to_itself(network: &str) -> CniError {
 #[must_use]
 pub const fn deadline_code(verb: Verb) -> u32 {
     match verb {
-        Verb::Add => code::TRY_LATER,
+        Verb::Add | Verb::Join => code::TRY_LATER,
         Verb::Status => code::NOT_AVAILABLE,
-        Verb::Del | Verb::Check | Verb::Gc | Verb::Version => code::DEADLINE,
+        Verb::Del | Verb::Leave | Verb::Check | Verb::Gc | Verb::Version => code::DEADLINE,
     }
 }

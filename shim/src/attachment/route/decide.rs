@@ -12,7 +12,7 @@ use netlink_packet_route::AddressFamily;
 use types::attachment::PodInterface;
 
 use super::RouteSide;
-use super::entry::{FIRST, MAIN, OWNER, Route, family};
+use super::entry::{FIRST, MAIN, OWNER, PINNED, Route, family};
 use super::pod_state::{KnownRoutes, PodRoutes};
 use super::rule::Rule;
 
@@ -90,6 +90,21 @@ pub(super) fn owner_has_ipv6_default(facts: &PodRoutes, first: &RouteSide, owner
     facts.index(first.ifname).is_some() && facts.index(owner.ifname).is_some_and(has)
 }
 
+/// What other programs have made in a pod whose only network is that of the interface `ours`, as text: interfaces, and defaults by another interface.
+/// `known` are the interfaces of the pod's own networks.
+pub(super) fn foreign(facts: &PodRoutes, known: &[&str], ours: &str) -> Vec<String> {
+    let links = facts
+        .links
+        .iter()
+        .filter(|link| link.up && link.name != "lo" && !known.contains(&link.name.as_str()));
+    let mut found: Vec<String> = links.map(|link| format!("interface {}", link.name)).collect();
+    let index = facts.index(ours);
+    let defaults = facts.routes.iter().filter(|route| route.table() == MAIN && route.is_default());
+    let others = defaults.filter(|route| !index.is_some_and(|index| route.leaves_by(index)));
+    found.extend(others.map(|route| format!("route {}", route.describe(|index| facts.name(index)))));
+    found
+}
+
 /// The rules and tables of the two steps that are missing, for the recorded interfaces.
 ///
 /// The check covers the rules of the addresses at ADD, and that the table is not empty in a family in which main has routes by the interface. It does
@@ -122,23 +137,78 @@ pub(super) fn missing(
 ///
 /// Two attachments of one pod may share the netns. Routes by other interfaces, and the rules of addresses on those, belong to the other attachment.
 pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) -> Vec<RouteChange> {
-    let first = facts.index(first_ifname);
-    let both: Vec<u32> = first.into_iter().chain(facts.index(owner_ifname)).collect();
     let known = facts.known();
     let mut changes = Vec::new();
-    if let Some(index) = first {
+    if let Some(index) = facts.index(first_ifname) {
         changes.extend(hops_back(facts, &known, index));
         changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, &known, index, family)));
     }
+    changes.extend(unpin(facts));
+    changes.extend(remove_ours(facts, &[first_ifname, owner_ifname]));
+    changes
+}
+
+/// Before the ADD of a network that joins a running pod: the pod's routes copied to table 1000, a rule to them for all packets, and the defaults by
+/// the interface that `stays` out of main, so that the network's plugin finds main as it does in a pod of its own.
+pub(super) fn pin(facts: &PodRoutes, stays: &str) -> Vec<RouteChange> {
+    let copies =
+        facts.routes.iter().filter(|route| route.table() == MAIN).map(|route| route.in_table(PINNED));
+    let mut changes = add_all(copies, &facts.known());
+    let rules = FAMILIES.map(Rule::pin).into_iter().filter(|rule| !facts.rules.contains(rule));
+    changes.extend(rules.map(RouteChange::AddRule));
+    if let Some(index) = facts.index(stays) {
+        changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
+        changes.extend(shared_hops(facts, MAIN, index).cloned().map(RouteChange::RemoveRoute));
+    }
+    changes
+}
+
+/// The routes that table 1000 has and main lacks.
+pub(super) fn restore(facts: &PodRoutes) -> Vec<RouteChange> {
+    let pinned = facts.routes.iter().filter(|route| route.table() == PINNED);
+    add_all(pinned.map(|route| route.in_table(MAIN)), &facts.known())
+}
+
+/// The end of [`pin`]: main has the pinned routes again, and table 1000 and its rules go. No change if nothing is pinned.
+pub(super) fn unpin(facts: &PodRoutes) -> Vec<RouteChange> {
+    let mut changes = restore(facts);
+    let rules = facts.rules.iter().filter(|rule| rule.table == PINNED);
+    changes.extend(rules.copied().map(RouteChange::RemoveRule));
+    let routes = facts.routes.iter().filter(|route| route.table() == PINNED);
+    changes.extend(routes.cloned().map(RouteChange::RemoveRoute));
+    changes
+}
+
+/// Before the DEL of a network that leaves a running pod, or that did not join it: the routes and rules of both-mode go, and every default by the
+/// interface that `leaves`. The pod keeps the routes of the network that `stays`.
+pub(super) fn leave(facts: &PodRoutes, leaves: &str, stays: &str) -> Vec<RouteChange> {
+    let mut changes = Vec::new();
+    if let Some(index) = facts.index(leaves) {
+        changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
+    }
+    changes.extend(unpin(facts));
+    changes.extend(remove_ours(facts, &[leaves, stays]));
+    changes
+}
+
+/// Adds those routes that the kernel does not have, routes by a gateway last: the kernel accepts a gateway only if a route to it exists.
+fn add_all(routes: impl Iterator<Item = Route>, known: &KnownRoutes) -> Vec<RouteChange> {
+    let (gateways, links): (Vec<Route>, Vec<Route>) =
+        routes.filter(|route| !known.has(route)).partition(Route::has_gateway);
+    links.into_iter().chain(gateways).map(RouteChange::AddRoute).collect()
+}
+
+/// Removes the rules of tables 1001 and 1002, and Crossfade's routes by these interfaces.
+fn remove_ours(facts: &PodRoutes, ifnames: &[&str]) -> Vec<RouteChange> {
     // An interface that is down counts too, because its addresses have rules as well.
-    let of_ours =
-        facts.links.iter().filter(|link| [first_ifname, owner_ifname].contains(&link.name.as_str()));
+    let of_ours = facts.links.iter().filter(|link| ifnames.contains(&link.name.as_str()));
     let ours: HashSet<u32> = of_ours.map(|link| link.index).collect();
     let others = facts.addresses.iter().filter(|address| !ours.contains(&address.index));
     let elsewhere: HashSet<IpAddr> = others.map(|address| address.ip).collect();
-    let rules = facts.rules.iter().filter(|rule| !elsewhere.contains(&rule.source));
-    changes.extend(rules.copied().map(RouteChange::RemoveRule));
-    for index in both {
+    let in_tables = facts.rules.iter().filter(|rule| rule.table != PINNED);
+    let rules = in_tables.filter(|rule| !elsewhere.contains(&rule.source));
+    let mut changes: Vec<_> = rules.copied().map(RouteChange::RemoveRule).collect();
+    for index in ifnames.iter().filter_map(|ifname| facts.index(ifname)) {
         let in_our_tables = [FIRST, OWNER].into_iter().flat_map(|table| facts.routes_by(table, index));
         let in_main = facts.routes_by(MAIN, index).filter(|route| route.is_ours());
         changes.extend(in_our_tables.chain(in_main).cloned().map(RouteChange::RemoveRoute));
@@ -148,25 +218,16 @@ pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) ->
 
 /// A copy in `table` of the routes by interface `index`, and a rule to it from each of the interface's addresses.
 fn source_table(facts: &PodRoutes, known: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
-    // The kernel accepts a gateway only if a route to it exists.
-    let (gateways, links): (Vec<Route>, Vec<Route>) = facts
-        .routes_by(MAIN, index)
-        .filter(|route| !route.is_ours())
-        .map(|route| route.in_table(table))
-        .filter(|copy| !known.has(copy))
-        .partition(Route::has_gateway);
+    let routes = facts.routes_by(MAIN, index).filter(|route| !route.is_ours());
+    let mut changes = add_all(routes.map(|route| route.in_table(table)), known);
     let there: HashSet<&Rule> = facts.rules.iter().collect();
     let rules = FAMILIES
         .into_iter()
         .flat_map(|family| facts.addresses_of(index, family))
         .map(|address| Rule { source: address.ip, table })
         .filter(|rule| !there.contains(rule));
-    links
-        .into_iter()
-        .chain(gateways)
-        .map(RouteChange::AddRoute)
-        .chain(rules.map(RouteChange::AddRule))
-        .collect()
+    changes.extend(rules.map(RouteChange::AddRule));
+    changes
 }
 
 fn defaults(

@@ -16,6 +16,8 @@ pub(super) const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 pub(super) const FIRST: u32 = 1001;
 /// Table and rule priority of the owner of the default route.
 pub(super) const OWNER: u32 = 1002;
+/// Table and rule priority of the routes that a running pod keeps while another network joins it.
+pub(super) const PINNED: u32 = 1000;
 /// `rtm_protocol` of Crossfade's routes in main. It tells them from a plugin's route to the same destination, also after a SIGKILL. No entry of
 /// iproute2's rt_protos has this number, and the kernel leaves the numbers from 5 on to user space.
 pub(super) const OURS: RouteProtocol = RouteProtocol::Other(101);
@@ -46,7 +48,7 @@ impl Route {
             return Ok(Vec::new());
         }
         let route = Self { message: RouteMessage::parse(payload)? };
-        if ![MAIN, FIRST, OWNER].contains(&route.table()) {
+        if ![MAIN, PINNED, FIRST, OWNER].contains(&route.table()) {
             return Ok(Vec::new());
         }
         Ok(route.siblings().unwrap_or_else(|| vec![route]))

@@ -9,6 +9,9 @@
 //! | after the first's ADD | its routes copied to table 1001, a rule of priority 1001 for unmarked packets from each of its addresses, then its default out of main, and its host route to a link-local next hop, which the owner's plugin may be about to make as well |
 //! | after the owner's ADD | the same in 1002 for the owner, whose routes stay in main; a route per CIDR in main; a default or next hop that the owner did not give comes back |
 //! | rollback, DEL | `undo`: the first's default and next hop back in main, tables, rules and CIDR routes gone |
+//! | before a network joins a running pod | main copied to table 1000, a rule of priority 1000 for unmarked packets, then the default out of main |
+//! | after its ADD | both steps above, then main as it was, and the pin gone |
+//! | a network leaves a running pod | `leave`: tables, rules and CIDR routes gone; the staying network's routes in main are never touched |
 //!
 //! Addresses and routes are read from the kernel, never from a CNI result: Calico's result names no gateway. Each call is
 //! one straight line: gather ([`pod_state`]), decide ([`decide`], pure), apply. All calls may be repeated after any
@@ -32,6 +35,7 @@ use std::io;
 
 use ipnetwork::IpNetwork;
 use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::rule::RuleHeader;
 use nix::errno::Errno;
 
 use crate::host::netns::Netns;
@@ -39,6 +43,7 @@ pub use budget::Budget;
 use decide::RouteChange;
 use pod_state::{Address, PodRoutes, SeenInterfaces};
 use rtnl::{Link, Rtnl, RtnlRequest, emit};
+use rule::Rule;
 use types::attachment::PodInterface;
 
 /// The largest number of failures that an error names one by one, because a pod can cause thousands.
@@ -207,11 +212,70 @@ pub fn undo(
     owner_ifname: &str,
     budget: Budget<'_>,
 ) -> Result<(), RouteError> {
-    let rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
-    let mut rtnl = rtnl.leaving_out_excess();
+    change(netns, budget, OnFailure::GoOn, |facts| decide::undo(facts, first_ifname, owner_ifname))
+}
+
+/// Keeps a running pod's routes in force while another network's plugins work in the pod: see [`join`].
+///
+/// # Errors
+/// As [`join`].
+pub fn pin(netns: &Netns, stays: &str, budget: Budget<'_>) -> Result<(), RouteError> {
+    change(netns, budget, OnFailure::Stop, |facts| decide::pin(facts, stays))
+}
+
+/// The route step after the ADD of a network that joins a running pod, whose routes are pinned. It makes what the two steps of an ADD make in a pod
+/// of which `joins` is attached first and `stays` owns the default route.
+///
+/// # Errors
+/// The changes that the kernel refused. If an addition failed, nothing was removed.
+pub fn join(
+    netns: &Netns,
+    joins: &RouteSide<'_>,
+    stays: &RouteSide<'_>,
+    budget: Budget<'_>,
+) -> Result<(), RouteError> {
+    SeenPod::look(netns, budget)?.after_first(joins)?;
+    // The default of the staying network comes back only now: beside another one, IPv6 would use both.
+    change(netns, budget, OnFailure::Stop, decide::restore)?;
+    SeenPod::look(netns, budget)?.after_owner(netns, joins, stays)?;
+    change(netns, budget, OnFailure::Stop, decide::unpin)
+}
+
+/// Removes the changes of both steps and of [`pin`] before the DEL of a network that leaves a running pod, in any state that they or a SIGKILL left.
+/// The routes of the network that `stays` remain. A second call changes nothing.
+///
+/// # Errors
+/// All changes that the kernel refused, or that the budget is used up. All other changes are done.
+pub fn leave(netns: &Netns, leaves: &str, stays: &str, budget: Budget<'_>) -> Result<(), RouteError> {
+    change(netns, budget, OnFailure::GoOn, |facts| decide::leave(facts, leaves, stays))
+}
+
+/// What other programs have made in a pod whose only network has the interface `ours`, as text: interfaces that are up and not among `known`,
+/// policy rules, and default routes by another interface.
+///
+/// # Errors
+/// As [`interfaces`].
+pub fn foreign(netns: &Netns, known: &[&str], ours: &str, budget: Budget<'_>) -> io::Result<Vec<String>> {
+    let mut rtnl = Rtnl::open(netns, budget)?;
+    let mut found = decide::foreign(&PodRoutes::gather(&mut rtnl)?, known, ours);
+    let rules = rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse_foreign)?;
+    found.extend(rules.iter().map(|priority| format!("a rule of priority {priority}")));
+    Ok(found)
+}
+
+/// Gathers, decides and applies in one conversation.
+fn change(
+    netns: &Netns,
+    budget: Budget<'_>,
+    on_failure: OnFailure,
+    decide: impl FnOnce(&PodRoutes) -> Vec<RouteChange>,
+) -> Result<(), RouteError> {
+    let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
+    if on_failure == OnFailure::GoOn {
+        rtnl = rtnl.leaving_out_excess();
+    }
     let facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
-    let changes = decide::undo(&facts, first_ifname, owner_ifname);
-    apply(&mut rtnl, &facts, &changes, OnFailure::GoOn)
+    apply(&mut rtnl, &facts, &decide(&facts), on_failure)
 }
 
 /// Makes the interface ignore defaults from router advertisements. Returns whether it accepted them before.

@@ -128,7 +128,8 @@ impl<'a> Rtnl<'a> {
     }
 
     /// The same socket, whose dumps may be incomplete ([`MOST_ENTRIES`]).
-    pub(crate) fn leaving_out_excess(mut self) -> Self {
+    #[must_use]
+    pub fn leaving_out_excess(mut self) -> Self {
         self.excess = Excess::LeftOut;
         self
     }

@@ -8,6 +8,8 @@ mod adopt;
 mod check;
 mod del;
 mod gc;
+mod leave;
+mod live;
 mod networks;
 pub mod pass;
 mod session;
@@ -79,10 +81,10 @@ fn answer(
     }
 }
 
-/// Opens the netns of an ADD or DEL, and protects the host's one from delegates and from the route step; no runtime attaches a pod there. An ADD in
-/// it is refused. A DEL goes on as if the netns were gone, because a plugin would remove the host's own interface.
+/// Opens the netns of an ADD, DEL, JOIN or LEAVE, and protects the host's one from delegates and from the route step; no runtime attaches a pod there.
+/// A call in it is refused. A DEL goes on as if the netns were gone, because a plugin would remove the host's own interface.
 fn spare_the_host(mut env: Env) -> Result<(Env, Option<Netns>), CniError> {
-    if !matches!(env.verb, Verb::Add | Verb::Del) {
+    if !matches!(env.verb, Verb::Add | Verb::Del | Verb::Join | Verb::Leave) {
         return Ok((env, None));
     }
     let Ok(netns) = Netns::open(Path::new(&env.netns)) else { return Ok((env, None)) };
@@ -90,7 +92,7 @@ fn spare_the_host(mut env: Env) -> Result<(Env, Option<Netns>), CniError> {
     if netns.id() != home.id() {
         return Ok((env, Some(netns.entered_from(home))));
     }
-    if env.verb == Verb::Add {
+    if env.verb != Verb::Del {
         return Err(CniError::new(
             code::ENVIRONMENT,
             format!("CNI_NETNS {:?} is the host's own network namespace", env.netns),
@@ -126,6 +128,8 @@ fn dispatch(
         Verb::Gc => needs(Version::V110).and_then(|()| gc::gc(session)),
         Verb::Status => needs(Version::V110).and_then(|()| status::status(session)),
         Verb::Version => print(out, &version_reply()),
+        Verb::Join => add::join(session),
+        Verb::Leave => leave::leave(session),
     }
 }
 
@@ -136,12 +140,12 @@ pub(crate) fn print(out: &mut impl Write, text: &str) -> Result<(), CniError> {
         .map_err(|e| CniError::new(code::IO, format!("write the result to stdout: {e}")))
 }
 
-/// Logs one line per ADD and DEL, and one for any other verb that fails.
+/// Logs one line per ADD, DEL, JOIN and LEAVE, and one for any other verb that fails.
 fn report(env: &Env, networks_called: &str, error: Option<&CniError>, began: Instant) {
     let code = error.map_or(0, |error| error.code);
     let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     let outcome = error.map_or("", |error| error.log.as_str());
-    if matches!(env.verb, Verb::Add | Verb::Del) || error.is_some() {
+    if matches!(env.verb, Verb::Add | Verb::Del | Verb::Join | Verb::Leave) || error.is_some() {
         tracing::info!(
             cni_command = env.verb.as_str(),
             container_id = env.container_id,

@@ -16,7 +16,8 @@ fn bytes(message: &impl Emitable) -> Vec<u8> {
 fn a_rule_is_ours_only_by_both_numbers_and_one_whole_address() {
     let ours = Rule { source: IpAddr::V4(Ipv4Addr::new(10, 1, 0, 2)), table: FIRST };
     let six = Rule { source: IpAddr::V6(Ipv6Addr::LOCALHOST), table: OWNER };
-    for rule in [ours, six] {
+    let pins = [Rule::pin(AddressFamily::Inet), Rule::pin(AddressFamily::Inet6)];
+    for rule in [ours, six].into_iter().chain(pins) {
         assert_eq!(Rule::parse(&bytes(&rule.message())).expect("a rule"), Some(rule));
     }
     let changed = |change: fn(&mut RuleMessage)| {
@@ -30,6 +31,9 @@ fn a_rule_is_ours_only_by_both_numbers_and_one_whole_address() {
     assert_eq!(changed(|rule| rule.header.src_len = 24), None);
     assert_eq!(changed(|rule| rule.header.action = RuleAction::Prohibit), None);
     assert_eq!(changed(|rule| drop(rule.attributes.remove(0))), None);
+    let mut narrow = pins[0].message();
+    narrow.attributes.push(RuleAttribute::Source(Ipv4Addr::LOCALHOST.into()));
+    assert_eq!(Rule::parse(&bytes(&narrow)).expect("a rule"), None, "a pin is for all packets");
     assert_eq!(Rule::parse(&[]).expect("nothing at all"), None);
     assert_eq!(Rule::parse(&bytes(&RuleHeader::default())).expect("another family"), None);
 }

@@ -81,7 +81,7 @@ pub(super) fn attach_all(
     primary.ok_or_else(|| CniError::new(code::DELEGATE, "no network was attached"))
 }
 
-fn attach_leg(
+pub(super) fn attach_leg(
     session: &Session<'_>,
     leg: &ReadyNetwork<'_>,
     first: io::Result<ReadyPlugin<'_>>,
@@ -177,7 +177,7 @@ fn route_step(
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }
 
-fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
+pub(super) fn append(open: &mut OpenRecord, events: &[Event]) -> Result<(), CniError> {
     let written = open.append(events);
     written.map_err(|error| {
         let intent = &open.attachment.intent;

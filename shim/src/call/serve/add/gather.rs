@@ -64,7 +64,11 @@ impl ReadyNetwork<'_> {
     }
 }
 
-pub(super) fn choose(session: &Session<'_>, policy: &Policy, runtime_config: &RawObject) -> Attach {
+pub(in crate::call::serve) fn choose(
+    session: &Session<'_>,
+    policy: &Policy,
+    runtime_config: &RawObject,
+) -> Attach {
     let pod = Pod::from_args(session.env.args.as_deref().unwrap_or_default());
     let choice = policy.choose(&pod, |key| {
         let annotations: RawObject = runtime_config.decode(POD_ANNOTATIONS).ok().flatten()?;
@@ -196,7 +200,7 @@ pub(super) fn make_ready<'a>(
     first_error.map_or(Ok(legs), Err)
 }
 
-fn ready_leg<'a>(
+pub(super) fn ready_leg<'a>(
     session: &Session<'_>,
     plan: &LegPlan,
     loaded: Result<LoadedNetwork<'a>, CniError>,

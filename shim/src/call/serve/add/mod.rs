@@ -6,6 +6,7 @@
 
 mod attach;
 mod gather;
+mod join;
 mod look;
 
 use std::io::Write;
@@ -16,7 +17,9 @@ use types::json::raw::RawObject;
 use types::policy::{Attach, Secondary};
 
 use self::attach::attach_all;
-use self::gather::{ReadyNetwork, choose, load_all, make_ready, refuse_existing, taken_ifnames};
+pub(super) use self::gather::choose;
+use self::gather::{ReadyNetwork, load_all, make_ready, refuse_existing, taken_ifnames};
+pub(super) use self::join::join;
 use super::teardown::Teardown;
 use super::{Session, networks, print};
 use crate::attachment::plan::decide_add;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use types::attachment::{Attachment, PodInterface};
 
+use super::is_checked;
+
 use crate::attachment::delegate::Limits;
 use crate::attachment::hostroute;
 use crate::attachment::pod_interfaces;
@@ -34,7 +36,8 @@ pub(super) fn inspect(record: &Attachment, path: &str, limits: &Limits<'_>) -> R
 }
 
 fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
-    let living = || record.progress.iter().filter(|progress| !progress.deleted);
+    let living =
+        || (0..record.progress.len()).filter(|leg| is_checked(record, *leg)).map(|leg| &record.progress[leg]);
     let recorded: Vec<PodInterface> =
         living().filter_map(|progress| progress.present.clone()).flatten().collect();
     let mut missing = Vec::new();

@@ -44,6 +44,12 @@ pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
     }
 }
 
+/// Whether CHECK looks at this network: not at a second one that a policy tolerates to lack, or that has begun to leave the pod.
+fn is_checked(record: &Attachment, leg: usize) -> bool {
+    let progress = &record.progress[leg];
+    progress.result.is_some() && !progress.deleted && (record.intent.legs[leg].primary || record.has(leg))
+}
+
 fn check_record(
     session: &Session<'_>,
     record: &Attachment,
@@ -58,11 +64,8 @@ fn check_record(
         ));
     }
     let mut first = None;
-    for (leg, progress) in record.intent.legs.iter().zip(&record.progress).rev() {
-        // A tolerated secondary network that was left out cannot be checked.
-        if progress.deleted || progress.result.is_none() {
-            continue;
-        }
+    for leg in (0..record.intent.legs.len()).rev().filter(|leg| is_checked(record, *leg)) {
+        let (leg, progress) = (&record.intent.legs[leg], &record.progress[leg]);
         let conf: Conflist = networks::recorded_conf(leg)?;
         let scope = session.scope_of(record, &session.env.netns);
         let network = networks::recorded(session, leg, &conf, scope);
