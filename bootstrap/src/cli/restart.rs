@@ -39,6 +39,18 @@ pub struct RestartPods {
     /// How long, in seconds, to wait for a PodDisruptionBudget to allow a pod to go, and then for the pod to be back.
     #[arg(long = "timeout", value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout_secs: u64,
+    /// Restart every pod, also those that a network could join or leave while they run.
+    #[arg(long)]
+    pub restart_only: bool,
+    /// Restart no pod: networks only join and leave pods that run.
+    #[arg(long, conflicts_with_all = ["restart_only", "in_place"])]
+    pub no_restart: bool,
+    /// How long, in seconds, connections may take to end that use a network which is to leave a pod. A pod whose connections remain keeps the network.
+    #[arg(long = "wait", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub wait_secs: u64,
+    /// Break the connections that use a network which is to leave a pod.
+    #[arg(long, conflicts_with = "wait_secs")]
+    pub now: bool,
     /// Carry out what the command lists without this option.
     #[arg(long)]
     pub apply: bool,

@@ -234,6 +234,7 @@ mod tests {
             uid: None,
             networks: Vec::new(),
             del_failing_secs: failing,
+            pod_networks: Vec::new(),
             deleted_by: None,
         }
     }

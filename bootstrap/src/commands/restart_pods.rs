@@ -4,13 +4,15 @@
 //! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
 //! is what is left to do, so a call can be ended at any moment and made again.
 
+mod connections;
 pub(crate) mod gather;
+mod network_change;
 pub(crate) mod report;
 
 use std::time::Duration;
 
 use convergence::commands::restart_pods::carry::carry;
-use convergence::commands::restart_pods::decide::{Decision, RestartOptions, decide};
+use convergence::commands::restart_pods::decide::{Decision, RestartOptions, Ways, decide};
 use convergence::commands::restart_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::attachments::selection::require_known;
@@ -56,6 +58,13 @@ fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
         delete_bare: wanted.delete_bare.clone(),
         delete_empty_dir: wanted.delete_emptydir_data,
         disrupt: wanted.disrupt.clone(),
+        ways: match (wanted.restart_only, wanted.no_restart) {
+            (true, _) => Ways::RestartOnly,
+            (_, true) => Ways::NoRestart,
+            _ => Ways::All,
+        },
+        connections_end_within: Duration::from_secs(wanted.wait_secs),
+        break_connections: wanted.now,
     }
 }
 

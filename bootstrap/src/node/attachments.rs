@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 
 use shim::attachment::conflist::Conflist;
 use shim::attachment::owner::Sides;
+use shim::attachment::plan::PodNetwork;
 use shim::host::boot::{self, Age, Moment};
 use shim::node::inventory::{self, Deleter, Entry};
 use shim::node::layout::Layout;
@@ -81,7 +82,8 @@ fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Li
         parts.collect(),
     );
     let failing = record.del_failed.as_ref().map(|first| first.age(now));
-    Line { del_failing_secs: failing.and_then(secs_of), ..line }
+    let pod_networks = sides.filter(|_| !record.torn).map(|sides| sides.of_pod(record)).unwrap_or_default();
+    Line { del_failing_secs: failing.and_then(secs_of), pod_networks, ..line }
 }
 
 /// The seconds of an age of this boot.
@@ -94,6 +96,9 @@ fn secs_of(age: Age) -> Option<u64> {
 
 /// See [`Part::in_pod`].
 fn in_pod(record: &Attachment, leg: &Leg, progress: &Progress) -> Option<bool> {
+    if !leg.primary && record.is_on_primary_alone() {
+        return Some(false);
+    }
     let may_be_left_out = leg.tolerated && progress.result.is_none();
     match (may_be_left_out, record.torn) {
         (false, _) => Some(true),
@@ -118,7 +123,9 @@ fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
     };
     let age = entry.taken.as_ref().map(|taken| taken.age(now));
     let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
-    Line { deleted_by: Some(entry.deleted_by).filter(|by| *by != Deleter::Crossfade), ..line }
+    let only = PodNetwork { side, primary: true, attached: true, default_route: true, host_route: false };
+    let deleted_by = Some(entry.deleted_by).filter(|by| *by != Deleter::Crossfade);
+    Line { deleted_by, pod_networks: vec![only], ..line }
 }
 
 fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Vec<Part>) -> Line {
@@ -134,6 +141,7 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
         uid: Pod::uid(args.unwrap_or_default()),
         networks,
         del_failing_secs: None,
+        pod_networks: Vec::new(),
         deleted_by: None,
     }
 }

@@ -17,6 +17,7 @@ use k8s_cri::v1::{
     StopPodSandboxRequest, VersionRequest,
 };
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::time::error::Elapsed;
@@ -33,6 +34,49 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Largest answer, in bytes: ten thousand sandboxes with all their labels.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
+
+/// What a verbose status of a sandbox says beyond the CRI's own messages. containerd and CRI-O use the same keys; *source*: `SandboxInfo` in both.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct SandboxInfo {
+    pid: Option<i32>,
+    runtime_type: Option<String>,
+    runtime_spec: RuntimeSpec,
+}
+
+/// As much of an OCI runtime specification as names the network namespace.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RuntimeSpec {
+    linux: RuntimeSpecLinux,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RuntimeSpecLinux {
+    namespaces: Vec<RuntimeSpecNamespace>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct RuntimeSpecNamespace {
+    #[serde(rename = "type")]
+    kind: String,
+    path: PathBuf,
+}
+
+impl SandboxInfo {
+    /// Reads the text of a runtime; what it says in another way is not known.
+    fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    fn netns(&self) -> Option<PathBuf> {
+        let all = &self.runtime_spec.linux.namespaces;
+        let network = all.iter().find(|namespace| namespace.kind == "network")?;
+        Some(network.path.clone()).filter(|path| path.is_absolute())
+    }
+}
 
 #[derive(Debug, Clone)]
 pub(crate) struct Runtime {
@@ -111,17 +155,29 @@ impl Runtime {
                 if sandbox.state != ready || known.contains(&sandbox.id) {
                     continue;
                 }
-                let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: false };
-                let status = match client.pod_sandbox_status(request).await {
+                let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: true };
+                let answer = match client.pod_sandbox_status(request).await {
                     // It ended meanwhile.
                     Err(status) if status.code() == tonic::Code::NotFound => continue,
-                    other => other?.into_inner().status.unwrap_or_default(),
+                    other => other?.into_inner(),
                 };
+                let status = answer.status.unwrap_or_default();
                 let options = status.linux.and_then(|linux| linux.namespaces?.options).unwrap_or_default();
                 if options.network != NamespaceMode::Node as i32 {
                     let pod = sandbox.metadata.unwrap_or_default();
-                    let (namespace, name, uid) = (pod.namespace, pod.name, pod.uid);
-                    found.push(Sandbox { id: sandbox.id, namespace, name, uid });
+                    let info =
+                        answer.info.get("info").map(|text| SandboxInfo::parse(text)).unwrap_or_default();
+                    found.push(Sandbox {
+                        id: sandbox.id,
+                        namespace: pod.namespace,
+                        name: pod.name,
+                        uid: pod.uid,
+                        handler: sandbox.runtime_handler,
+                        netns: info.netns(),
+                        runtime_type: info.runtime_type,
+                        pid: info.pid.filter(|pid| *pid > 0),
+                        annotations: sandbox.annotations.into_iter().collect(),
+                    });
                 }
             }
             Ok(found)

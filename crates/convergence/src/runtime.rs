@@ -81,12 +81,39 @@ impl CniSetup {
 }
 
 /// A sandbox that runs on a pod network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sandbox {
     pub id: String,
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    /// The runtime handler that its pod asked for; empty for the default one.
+    pub handler: String,
+    /// The type of the low-level runtime behind that handler, if the runtime says it.
+    pub runtime_type: Option<String>,
+    /// The path of its network namespace, and its first process, if the runtime says them.
+    pub netns: Option<PathBuf>,
+    pub pid: Option<i32>,
+    /// The annotations of its pod, as the runtime passes them to CNI.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Types of low-level runtimes whose containers use the sandbox's network namespace as it is: runc, and what is called as runc is.
+const OF_RUNC: [&str; 3] =
+    ["io.containerd.runc.v2", "io.containerd.runc.v1", "io.containerd.runtime.v1.linux"];
+/// Handlers of CRI-O, which does not say the type, with the same.
+const HANDLERS_OF_RUNC: [&str; 3] = ["", "runc", "crun"];
+
+impl Sandbox {
+    /// Whether an interface that comes into the sandbox's network namespace is one of the pod's. A virtual machine (Kata) and gVisor read the interfaces
+    /// when they start.
+    #[must_use]
+    pub fn sees_new_interfaces(&self) -> bool {
+        match &self.runtime_type {
+            Some(kind) => OF_RUNC.contains(&kind.as_str()),
+            None => HANDLERS_OF_RUNC.contains(&self.handler.as_str()),
+        }
+    }
 }
 
 /// The sandboxes that live.

@@ -3,18 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use convergence::commands::restart_pods::carry::NodeClient;
+use convergence::commands::restart_pods::carry::{NetworkChange, NetworkChangeError, NodeClient};
 use convergence::commands::restart_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;
+use convergence::node::policy::join::joining;
 use convergence::publish::pods::BoundPod;
+use convergence::runtime::Sandbox;
 use convergence::runtime::answer::ConfUse;
 use shim::node::layout::Layout;
 use types::api::eviction::{Answer, Depth};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
+use super::connections;
+use super::network_change::PluginCaller;
 use crate::cli::{Endpoint, Global, print};
 use crate::host::root::Root;
 use crate::node::networks::unready;
@@ -32,6 +36,7 @@ pub(crate) struct LiveClient {
     node: NodeFacts,
     runtime: Runtime,
     pods: BoundPods,
+    plugin: PluginCaller,
     began: Instant,
 }
 
@@ -65,7 +70,8 @@ impl LiveClient {
                 .fix("move the pods from outside: kubectl drain, or kubectl crossfade roll"));
         };
         let pods = BoundPods::open(&credential).map_err(|why| Failure::of(Exit::TryLater, unseen(why)))?;
-        Ok(Self { node, runtime, pods, began: Instant::now() })
+        let plugin = PluginCaller::of_node(&node);
+        Ok(Self { node, runtime, pods, plugin, began: Instant::now() })
     }
 
     /// The directories of Crossfade's state.
@@ -88,7 +94,9 @@ impl LiveClient {
         let found = attachments::list(layout, known)
             .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
         let obstacles = self.obstacles(&policy);
+        let joining = known.map(|policy| joining(policy, &self.node.profiles)).unwrap_or_default();
         Ok(Facts {
+            joining,
             policy: policy.ok().map(|read| read.policy),
             obstacles,
             step: bound.step,
@@ -148,6 +156,20 @@ impl NodeClient for LiveClient {
 
     fn stop(&mut self, sandbox: &str, grace: Duration) -> Result<(), String> {
         self.runtime.stop(sandbox, grace).map_err(|why| format!("{why:#}"))
+    }
+
+    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String> {
+        let addresses = self.plugin.second_addresses(&sandbox.id)?;
+        match &sandbox.netns {
+            Some(netns) if !addresses.is_empty() => {
+                connections::read(netns, &addresses).map_err(|e| format!("{}: {e}", netns.display()))
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn change_networks(&mut self, changes: &[NetworkChange]) -> Vec<Result<(), NetworkChangeError>> {
+        self.plugin.change_all(changes)
     }
 
     fn now(&self) -> Duration {

@@ -51,8 +51,11 @@ pub(crate) struct Row {
     pub from: Option<Phase>,
     /// The phase in which the policy would attach it now.
     pub to: Phase,
-    /// What becomes of it: `evict`, `delete`, `restart`, `leaves`, `stays`.
+    /// What becomes of it: `join`, `leave`, `evict`, `delete`, `restart`, `ends`, `stays`.
     pub fate: &'static str,
+    /// Why no network joins or leaves it while it runs, where it is restarted.
+    #[serde(rename = "whyRestart", skip_serializing_if = "Option::is_none")]
+    pub why_restart: Option<&'static str>,
     /// Why it stays, in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
@@ -71,6 +74,8 @@ pub(crate) struct Row {
 pub(crate) enum PodOutcome {
     /// It is back on this node.
     Back,
+    /// It runs on, on the right networks.
+    Changed,
     /// It is gone from this node.
     Gone,
     /// Nothing was to be done any more.
@@ -122,6 +127,7 @@ impl Row {
         let (outcome, new_sandbox) = match outcome {
             None => (None, None),
             Some(RestartOutcome::Back(sandbox)) => (Some(PodOutcome::Back), Some(sandbox.clone())),
+            Some(RestartOutcome::Changed) => (Some(PodOutcome::Changed), None),
             Some(RestartOutcome::Gone) => (Some(PodOutcome::Gone), None),
             Some(RestartOutcome::Skipped) => (Some(PodOutcome::Skipped), None),
             Some(RestartOutcome::Left(_)) => (Some(PodOutcome::Left), None),
@@ -134,12 +140,15 @@ impl Row {
             from: candidate.from,
             to: candidate.to,
             fate: candidate.fate.as_str(),
+            why_restart: candidate.restart,
             why: match candidate.fate {
                 PodDisposition::Stays(why) => Some(why.as_str()),
                 PodDisposition::Evicted
                 | PodDisposition::Deleted
                 | PodDisposition::Restarted
-                | PodDisposition::Leaves => None,
+                | PodDisposition::Joined(_)
+                | PodDisposition::Left(_)
+                | PodDisposition::Ends => None,
             },
             outcome,
             new_sandbox,
@@ -150,6 +159,7 @@ impl Row {
     const fn outcome(&self) -> &'static str {
         match self.outcome {
             Some(PodOutcome::Back) => ": done, it is back on this node",
+            Some(PodOutcome::Changed) => ": done, it runs on",
             Some(PodOutcome::Gone) => ": done, it is gone from this node",
             Some(PodOutcome::Skipped) => ": nothing to do any more",
             Some(PodOutcome::Left) => ": not done",
@@ -163,9 +173,10 @@ impl Report for RestartReport {
         let mut text = Page::new();
         for row in &self.pods {
             let from = row.from.map_or("no phase of the policy", Phase::as_str);
+            let why = row.why_restart.map(|why| format!("; {why}")).unwrap_or_default();
             let _ = writeln!(
                 text,
-                "{:<8} {}/{}  (attached in {from}, the policy says {}){}",
+                "{:<8} {}/{}  (attached in {from}, the policy says {}{why}){}",
                 row.fate,
                 row.namespace,
                 row.pod,

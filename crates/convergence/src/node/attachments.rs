@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use shim::attachment::plan::PodNetwork;
 use shim::host::boot::Age;
 use shim::node::inventory::Deleter;
 use types::attachment::Attachment;
@@ -60,6 +61,9 @@ pub struct Line {
     /// For how many seconds a DEL of the attachment has failed; none if none has, or if the first failed in an earlier boot.
     #[serde(rename = "delFailingSeconds", skip_serializing_if = "Option::is_none")]
     pub del_failing_secs: Option<u64>,
+    /// The same networks as what decides whether one joins or leaves the pod while it runs; empty if too little is known.
+    #[serde(skip)]
+    pub pod_networks: Vec<PodNetwork>,
     /// Who sends the attachment's DEL, where that is not Crossfade.
     #[serde(rename = "deletedBy", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
@@ -144,7 +148,8 @@ impl Life {
     /// How far the life of a recorded attachment has come.
     #[must_use]
     pub fn of(record: &Attachment) -> Self {
-        let is_ending = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
+        let is_ending = !record.is_on_primary_alone()
+            && record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
         if record.del_failed.is_some() || is_ending {
             Self::Detaching
         } else if record.attached {

@@ -4,5 +4,6 @@ pub mod completion;
 pub mod desired_phase;
 pub mod file;
 pub mod flip;
+pub mod join;
 pub mod roll;
 pub mod secondary;

@@ -97,6 +97,7 @@ fn the_marker_is_kept_by_all_probes_but_itself() {
         cidrs: vec![],
         ready: Some(vec![Probe::File(marker.clone())]),
         secondary: None,
+        join: None,
     };
     assert_eq!(
         ask(&network, &marker, Profiles::built_in()),

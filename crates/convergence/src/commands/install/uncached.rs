@@ -42,7 +42,7 @@ pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> 
 }
 
 fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
-    let Sandbox { id, namespace, name, uid } = sandbox;
+    let Sandbox { id, namespace, name, uid, .. } = sandbox;
     // As CRI runtimes pass them.
     let args = format!(
         "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
@@ -76,7 +76,13 @@ mod tests {
     use crate::runtime::cache::made_by_cri;
 
     fn sandbox(id: &str) -> Sandbox {
-        Sandbox { id: id.into(), namespace: "ns".into(), name: format!("pod-{id}"), uid: "u".into() }
+        Sandbox {
+            id: id.into(),
+            namespace: "ns".into(),
+            name: format!("pod-{id}"),
+            uid: "u".into(),
+            ..Sandbox::default()
+        }
     }
 
     fn now() -> Moment {

@@ -36,6 +36,13 @@ pub trait NodeClient {
     /// # Errors
     /// In words: the runtime did not do it.
     fn stop(&mut self, sandbox: &str, grace: Duration) -> Result<(), String>;
+    /// The connections of a sandbox over its addresses in the network that is about to leave it, each in words.
+    ///
+    /// # Errors
+    /// In words: they cannot be read.
+    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String>;
+    /// Lets a network join or leave each of these sandboxes, several at once. One answer for each.
+    fn change_networks(&mut self, changes: &[NetworkChange]) -> Vec<Result<(), NetworkChangeError>>;
     /// The time since some moment.
     fn now(&self) -> Duration;
     fn sleep(&mut self, time: Duration);
@@ -43,11 +50,29 @@ pub trait NodeClient {
     fn report(&mut self, line: &str);
 }
 
+/// One network that joins or leaves one sandbox.
+#[derive(Debug, Clone)]
+pub struct NetworkChange {
+    pub sandbox: Sandbox,
+    pub joins: bool,
+}
+
+/// Why a network did not join or leave a pod, which is as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetworkChangeError {
+    /// Only a restart of the pod can change its networks; why.
+    NeedsRestart(String),
+    /// It failed, and may succeed later; why.
+    Failed(String),
+}
+
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestartOutcome {
     /// It, or a pod of its owner in its place, is back on this node, Ready and on the right network, in this sandbox.
     Back(String),
+    /// It runs on, on the right networks.
+    Changed,
     /// It is gone, and no pod of its owner has come to this node.
     Gone,
     /// It was gone, or as it should be, when its turn came.
@@ -88,8 +113,13 @@ pub fn carry(
     first: Vec<Candidate>,
     within: Duration,
 ) -> RestartResult {
-    let mut carried = RestartResult::default();
-    for candidate in first.into_iter().filter(|next| next.fate.is_act()) {
+    let (live, others): (Vec<Candidate>, Vec<Candidate>) =
+        first.into_iter().filter(|next| next.fate.is_act()).partition(|next| next.fate.is_live());
+    let mut carried = change_networks(hand, wanted, live);
+    if carried.stopped.is_some() {
+        return carried;
+    }
+    for candidate in others {
         let outcome = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
         match outcome {
             Ok(outcome) => carried.done.push(PodRestart { candidate, outcome }),
@@ -100,6 +130,126 @@ pub fn carry(
         }
     }
     carried
+}
+
+/// Lets networks join and leave pods that run. A network leaves a pod once no connection uses it any more; pods that wait for that keep none of the others
+/// waiting.
+fn change_networks(
+    hand: &mut impl NodeClient,
+    wanted: &RestartOptions,
+    live: Vec<Candidate>,
+) -> RestartResult {
+    let mut result = RestartResult::default();
+    let end = hand.now() + wanted.connections_end_within;
+    let mut waiting = live;
+    let mut is_reported = false;
+    while !waiting.is_empty() {
+        let facts = match hand.gather() {
+            Ok(facts) => facts,
+            Err(why) => {
+                return RestartResult {
+                    stopped: Some(Interruption { exit: Exit::TryLater, why: vec![why] }),
+                    ..result
+                };
+            }
+        };
+        let now = decide(&facts, wanted);
+        if !now.refusals.is_empty() {
+            return RestartResult {
+                stopped: Some(Interruption { exit: Exit::No, why: now.refusals }),
+                ..result
+            };
+        }
+        let (mut due, mut changes, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+        for candidate in waiting {
+            let is_due = now
+                .candidates
+                .iter()
+                .any(|other| other.sandbox == candidate.sandbox && other.fate == candidate.fate);
+            let sandbox =
+                facts.sandboxes.iter().find(|sandbox| sandbox.id == candidate.sandbox).filter(|_| is_due);
+            let Some(sandbox) = sandbox else {
+                result.done.push(PodRestart { candidate, outcome: RestartOutcome::Skipped });
+                continue;
+            };
+            let joins = matches!(candidate.fate, PodDisposition::Joined(_));
+            let connections =
+                if joins || wanted.break_connections { Ok(Vec::new()) } else { hand.connections(sandbox) };
+            match connections {
+                Ok(connections) if connections.is_empty() => {
+                    changes.push(NetworkChange { sandbox: sandbox.clone(), joins });
+                    due.push(candidate);
+                }
+                Ok(connections) => busy.push((candidate, connections)),
+                Err(why) => {
+                    let outcome = RestartOutcome::Left(problem(
+                        &candidate,
+                        &format!("its connections cannot be read: {why}"),
+                        RETRY,
+                    ));
+                    result.done.push(PodRestart { candidate, outcome });
+                }
+            }
+        }
+        for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
+            let outcome = match answer {
+                Ok(()) => RestartOutcome::Changed,
+                Err(NetworkChangeError::Failed(why)) => {
+                    RestartOutcome::Left(problem(&candidate, &why, RETRY))
+                }
+                Err(NetworkChangeError::NeedsRestart(why)) => {
+                    let fix = "restart it: run the command with --restart-only and --pod";
+                    RestartOutcome::Left(problem(&candidate, &why, fix))
+                }
+            };
+            result.done.push(PodRestart { candidate, outcome });
+        }
+        let is_over = hand.now() >= end;
+        if !busy.is_empty() && !is_over {
+            if !is_reported {
+                let titles: Vec<String> = busy.iter().map(|(candidate, _)| candidate.title()).collect();
+                hand.report(&format!(
+                    "waiting until no connection uses the network that leaves: {}",
+                    titles.join(", ")
+                ));
+                is_reported = true;
+            }
+            hand.sleep(PAUSE);
+        }
+        waiting = Vec::new();
+        for (candidate, connections) in busy {
+            if !is_over {
+                waiting.push(candidate);
+                continue;
+            }
+            let what = format!(
+                "{} connections use the network that leaves: {}",
+                connections.len(),
+                some(&connections)
+            );
+            let fix = "let them end and run the command again, or break them with --now";
+            let outcome = RestartOutcome::Left(problem(&candidate, &what, fix));
+            result.done.push(PodRestart { candidate, outcome });
+        }
+    }
+    result
+}
+
+/// What to do after a failure that left a pod as it was.
+const RETRY: &str = "remove the cause, then run the same command again";
+
+/// The largest number of connections that a message names.
+const MOST_NAMED: usize = 5;
+
+/// The first of several connections.
+fn some(connections: &[String]) -> String {
+    let more = if connections.len() > MOST_NAMED { ", ..." } else { "" };
+    connections[..connections.len().min(MOST_NAMED)].join(", ") + more
+}
+
+fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {
+    let title = candidate.title();
+    Problem::new(format!("pod {title}: {what}")).at(format!("pod {title}")).fix(fix)
 }
 
 struct Move<'a, H> {
@@ -134,7 +284,9 @@ impl<H: NodeClient> Move<'_, H> {
             PodDisposition::Restarted => self.restart(pod),
             PodDisposition::Evicted
             | PodDisposition::Deleted
-            | PodDisposition::Leaves
+            | PodDisposition::Joined(_)
+            | PodDisposition::Left(_)
+            | PodDisposition::Ends
             | PodDisposition::Stays(_) => self.remove(pod, &facts),
         }
     }
@@ -321,8 +473,7 @@ impl<H: NodeClient> Move<'_, H> {
     }
 
     fn problem(&self, what: &str, fix: &str) -> Problem {
-        let title = self.candidate.title();
-        Problem::new(format!("pod {title}: {what}")).at(format!("pod {title}")).fix(fix)
+        problem(self.candidate, what, fix)
     }
 
     fn stopped(&self, what: &str, fix: &str) -> Interruption {

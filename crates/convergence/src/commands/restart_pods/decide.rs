@@ -1,14 +1,17 @@
 //! The order in which pods are moved, and the reasons of those that stay. Pure.
 
+use std::time::Duration;
+
+use shim::attachment::plan::{PodChange, decide_change};
 use types::api::eviction::STAY;
 use types::command::problem::Problem;
 use types::pod::Pod;
-use types::policy::{Attach, Phase, Policy};
+use types::policy::{Attach, Phase, Policy, Side};
 use types::text::glob::matches;
 
 use crate::commands::restart_pods::facts::Facts;
-use crate::node::attachments::attached;
 use crate::node::attachments::selection::is_selected;
+use crate::node::attachments::{Line, attached};
 use crate::publish::pods::BoundPod;
 use crate::runtime::Sandbox;
 
@@ -29,6 +32,24 @@ pub struct RestartOptions {
     pub delete_empty_dir: bool,
     /// Pods that may be disrupted although they ask not to be, or are a Job's.
     pub disrupt: Vec<String>,
+    /// The ways that pods may go.
+    pub ways: Ways,
+    /// How long the connections over a network that leaves may take to end.
+    pub connections_end_within: Duration,
+    /// A network leaves although connections use it.
+    pub break_connections: bool,
+}
+
+/// The ways that pods may go to the networks of the policy.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ways {
+    /// Networks join and leave the pods that bear it, and the others are restarted.
+    #[default]
+    All,
+    /// Every pod is restarted.
+    RestartOnly,
+    /// No pod is restarted.
+    NoRestart,
 }
 
 /// One pod that is not as the policy says, or that was asked for by `--on`.
@@ -44,6 +65,8 @@ pub struct Candidate {
     pub to: Phase,
     /// What becomes of it.
     pub fate: PodDisposition,
+    /// Why no network joins or leaves it instead; none where one does, and where the command was told not to let any.
+    pub restart: Option<&'static str>,
 }
 
 /// What becomes of a pod.
@@ -55,8 +78,12 @@ pub enum PodDisposition {
     Deleted,
     /// Its containers end, and kubelet starts them in a new sandbox.
     Restarted,
+    /// This network joins it while it runs.
+    Joined(Side),
+    /// This network leaves it while it runs.
+    Left(Side),
     /// It is on its way out already.
-    Leaves,
+    Ends,
     Stays(StayReason),
 }
 
@@ -81,6 +108,8 @@ pub enum StayReason {
     Once,
     /// A hook would not run.
     PreStop,
+    /// Only a restart can change its networks.
+    NeedsRestart,
 }
 
 impl StayReason {
@@ -98,6 +127,7 @@ impl StayReason {
             Self::Bare => "bare",
             Self::Once => "once",
             Self::PreStop => "pre-stop",
+            Self::NeedsRestart => "needs-restart",
         }
     }
 
@@ -145,6 +175,9 @@ impl StayReason {
                 "it has a preStop hook, which only kubelet runs",
                 "evict it without --in-place, or say --skip-pre-stop if the hook need not run",
             ),
+            Self::NeedsRestart => {
+                ("only a restart can change its networks", "run the command without --no-restart")
+            }
         }
     }
 }
@@ -181,6 +214,7 @@ pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
     candidates.sort_by_cached_key(|candidate| {
         (
             !candidate.fate.is_act(),
+            !candidate.fate.is_live(),
             !is_daemon(candidate),
             candidate.namespace.clone(),
             candidate.name.clone(),
@@ -212,21 +246,74 @@ fn candidate(
         (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
         (Some(_), None) => false,
     };
+    let mut restart = None;
     let fate = match (line, pod) {
         (None, _) => PodDisposition::Stays(StayReason::Unrecorded),
         (Some(_), None) => PodDisposition::Stays(StayReason::Unknown),
         (Some(_), Some(_)) if is_right => PodDisposition::Stays(StayReason::Same),
-        (Some(_), Some(pod)) => fate(pod, wanted, is_named),
+        (Some(_), Some(pod)) if pod.is_leaving || pod.has_ended => PodDisposition::Ends,
+        (Some(line), Some(pod)) => match change(facts, policy, sandbox, line, pod) {
+            Ok(change) if wanted.ways != Ways::RestartOnly => change,
+            Err(_) if wanted.ways == Ways::NoRestart => PodDisposition::Stays(StayReason::NeedsRestart),
+            reason => {
+                restart = reason.err();
+                fate(pod, wanted, is_named)
+            }
+        },
     };
     let (namespace, name, uid) = (sandbox.namespace.clone(), sandbox.name.clone(), sandbox.uid.clone());
-    is_wanted.then(|| Candidate { namespace, name, uid, sandbox: sandbox.id.clone(), from, to, fate })
+    is_wanted.then(|| Candidate {
+        namespace,
+        name,
+        uid,
+        sandbox: sandbox.id.clone(),
+        from,
+        to,
+        fate,
+        restart,
+    })
+}
+
+/// The network that joins or leaves a pod while it runs; else why only a restart brings the pod to its networks.
+fn change(
+    facts: &Facts,
+    policy: &Policy,
+    sandbox: &Sandbox,
+    line: &Line,
+    pod: &BoundPod,
+) -> Result<PodDisposition, &'static str> {
+    let (side, disposition) =
+        match decide_change(&line.pod_networks, attach_of(policy, sandbox, Some(pod)), &policy.both) {
+            PodChange::Join(side) => (side, PodDisposition::Joined(side)),
+            PodChange::Leave => {
+                let second = line.pod_networks.iter().find(|network| !network.primary);
+                let side = second
+                    .and_then(|second| second.side)
+                    .ok_or("its second network is not one of the policy's")?;
+                (side, PodDisposition::Left(side))
+            }
+            PodChange::Restart(reason) => return Err(reason.as_str()),
+            PodChange::Keep => return Err("too little is known of its networks"),
+        };
+    if !facts.joining.contains(&side) {
+        return Err("the network cannot join or leave a pod that runs, by its profile or the policy");
+    }
+    if !sandbox.sees_new_interfaces() {
+        return Err("its runtime handler reads the interfaces of a sandbox only when that starts");
+    }
+    Ok(disposition)
+}
+
+/// The networks that a pod of this name would get now.
+fn attach_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Attach {
+    let named = Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) };
+    let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
+    policy.choose(&named, annotation).attach
 }
 
 /// The phase that a pod of this name would be attached in now.
 pub fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Phase {
-    let named = Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) };
-    let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
-    let attach = policy.choose(&named, annotation).attach;
+    let attach = attach_of(policy, sandbox, pod);
     let primary = match attach {
         Attach::One(side) => side,
         Attach::Both => policy.both.primary(),
@@ -241,8 +328,6 @@ fn fate(pod: &BoundPod, wanted: &RestartOptions, is_named: impl Fn(&[String]) ->
     let may_disrupt = is_named(&wanted.disrupt);
     if pod.is_static {
         PodDisposition::Stays(StayReason::Static)
-    } else if pod.is_leaving || pod.has_ended {
-        PodDisposition::Leaves
     } else if asks_to_stay && !may_disrupt {
         PodDisposition::Stays(StayReason::Undisturbed)
     } else if wanted.in_place {
@@ -267,7 +352,13 @@ impl PodDisposition {
     /// Whether something is done to the pod.
     #[must_use]
     pub const fn is_act(self) -> bool {
-        matches!(self, Self::Evicted | Self::Deleted | Self::Restarted)
+        matches!(self, Self::Evicted | Self::Deleted | Self::Restarted) || self.is_live()
+    }
+
+    /// Whether the pod runs on while its networks change.
+    #[must_use]
+    pub const fn is_live(self) -> bool {
+        matches!(self, Self::Joined(_) | Self::Left(_))
     }
 
     /// In one word for programs.
@@ -277,7 +368,9 @@ impl PodDisposition {
             Self::Evicted => "evict",
             Self::Deleted => "delete",
             Self::Restarted => "restart",
-            Self::Leaves => "leaves",
+            Self::Joined(_) => "join",
+            Self::Left(_) => "leave",
+            Self::Ends => "ends",
             Self::Stays(_) => "stays",
         }
     }

@@ -2,7 +2,7 @@
 
 use types::api::step::Step;
 use types::command::problem::Problem;
-use types::policy::Policy;
+use types::policy::{Policy, Side};
 
 use crate::node::attachments::Line;
 use crate::publish::pods::BoundPod;
@@ -13,6 +13,8 @@ use crate::runtime::Sandbox;
 pub struct Facts {
     /// The policy; none if it cannot be used, which is among the obstacles.
     pub policy: Option<Policy>,
+    /// The policy's networks that can join and leave pods that run.
+    pub joining: Vec<Side>,
     /// Why no pod of this node may be moved now.
     pub obstacles: Vec<Problem>,
     /// The step of a run that the Node bears.

@@ -13,6 +13,9 @@ struct Node {
     seen: ActLog,
     answers: VecDeque<Answer>,
     stop: Result<(), String>,
+    /// Until when the pod `a` has a connection over the network that leaves.
+    connected_until: Duration,
+    changes: VecDeque<Result<(), NetworkChangeError>>,
 }
 
 /// What was done to the node, and when.
@@ -33,7 +36,15 @@ impl ActLog {
 impl Node {
     fn new(facts: fn(&ActLog) -> Facts, answers: impl IntoIterator<Item = Answer>) -> Self {
         let answers = answers.into_iter().collect();
-        Self { now: Duration::ZERO, facts, seen: ActLog::default(), answers, stop: Ok(()) }
+        Self {
+            now: Duration::ZERO,
+            facts,
+            seen: ActLog::default(),
+            answers,
+            stop: Ok(()),
+            connected_until: Duration::ZERO,
+            changes: VecDeque::new(),
+        }
     }
 
     fn act(&mut self, name: &str) -> Answer {
@@ -72,6 +83,21 @@ impl NodeClient for Node {
         self.seen.acts.push((self.now.as_secs(), format!("stop {sandbox}")));
         assert_eq!(grace, Duration::from_secs(30), "the pod's grace");
         self.stop.clone()
+    }
+
+    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String> {
+        let is_connected = sandbox.name == "a" && self.now < self.connected_until;
+        Ok(if is_connected { vec!["tcp 10.1.0.5:80 with 10.1.0.9:4000".into()] } else { Vec::new() })
+    }
+
+    fn change_networks(&mut self, changes: &[NetworkChange]) -> Vec<Result<(), NetworkChangeError>> {
+        let mut answers = Vec::new();
+        for change in changes {
+            let word = if change.joins { "join" } else { "leave" };
+            self.seen.acts.push((self.now.as_secs(), format!("{word} {}", change.sandbox.name)));
+            answers.push(self.changes.pop_front().unwrap_or(Ok(())));
+        }
+        answers
     }
 
     fn now(&self) -> Duration {
@@ -305,4 +331,53 @@ fn what_a_person_changes_meanwhile_counts() {
     let mut node = Node::new(fails, [Answer::Accepted]);
     let carried = node.carry(&RestartOptions::default());
     assert_eq!((why(&carried), node.acts().len()), ("network new is not ready", 1));
+}
+
+/// `a` and `b` on both networks with `new` as primary; the policy says new alone.
+fn leaving(_: &ActLog) -> Facts {
+    Facts {
+        joining: types::policy::Side::BOTH.into(),
+        ..with(vec![(pod("web/a"), "s1", &["new", "old"]), (pod("web/b"), "s2", &["new", "old"])])
+    }
+}
+
+fn patient() -> RestartOptions {
+    RestartOptions { connections_end_within: Duration::from_secs(20), ..RestartOptions::default() }
+}
+
+#[test]
+fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_wait() {
+    let mut node = Node::new(leaving, []);
+    node.connected_until = Duration::from_secs(7);
+    let carried = node.carry(&patient());
+    assert_eq!(outcomes(&carried), [RestartOutcome::Changed, RestartOutcome::Changed]);
+    assert_eq!(node.acts(), [(0, "leave b"), (7, "leave a")]);
+    assert_eq!(node.seen.reports, ["waiting until no connection uses the network that leaves: web/a"]);
+
+    let mut node = Node::new(leaving, []);
+    node.connected_until = Duration::from_secs(99);
+    let carried = node.carry(&patient());
+    assert_eq!(node.acts(), [(0, "leave b")]);
+    let all = outcomes(&carried);
+    assert!(
+        matches!(&all[1], RestartOutcome::Left(why) if why.what.contains("1 connections") && why.what.contains("10.1.0.9:4000")),
+        "{all:?}"
+    );
+    assert_eq!(node.now.as_secs(), 20);
+
+    let mut node = Node::new(leaving, []);
+    node.connected_until = Duration::from_secs(99);
+    node.carry(&RestartOptions { break_connections: true, ..patient() });
+    assert_eq!(node.acts(), [(0, "leave a"), (0, "leave b")]);
+}
+
+#[test]
+fn a_change_that_fails_leaves_the_pod_and_the_next_one_has_its_turn() {
+    let mut node = Node::new(leaving, []);
+    node.changes = [Err(NetworkChangeError::NeedsRestart("its record is damaged".into())), Ok(())].into();
+    let carried = node.carry(&patient());
+    let all = outcomes(&carried);
+    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.fix.contains("--restart-only")), "{all:?}");
+    assert_eq!(all[1], RestartOutcome::Changed);
+    assert_eq!(carried.stopped, None);
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
+use shim::attachment::plan::PodNetwork;
 use types::api::step::Step;
 use types::policy::Policy;
 
@@ -28,6 +29,17 @@ fn part(side: &'static str, primary: bool) -> Part {
     }
 }
 
+fn pod_networks(sides: &[&'static str]) -> Vec<PodNetwork> {
+    let network = |(at, side): (usize, &&str)| PodNetwork {
+        side: Side::parse(side),
+        primary: at == 0,
+        attached: true,
+        default_route: at == 0,
+        host_route: false,
+    };
+    sides.iter().enumerate().map(network).collect()
+}
+
 /// The attachment of sandbox `id`; the first of `sides` is the primary one.
 pub(in super::super) fn line(id: &str, sides: &[&'static str]) -> Line {
     Line {
@@ -41,13 +53,20 @@ pub(in super::super) fn line(id: &str, sides: &[&'static str]) -> Line {
         uid: None,
         networks: sides.iter().enumerate().map(|(at, side)| part(side, at == 0)).collect(),
         del_failing_secs: None,
+        pod_networks: pod_networks(sides),
         deleted_by: None,
     }
 }
 
 pub(in super::super) fn sandbox(id: &str, title: &str) -> Sandbox {
     let (namespace, name) = title.split_once('/').expect("NAMESPACE/NAME");
-    Sandbox { id: id.into(), namespace: namespace.into(), name: name.into(), uid: format!("uid-{name}") }
+    Sandbox {
+        id: id.into(),
+        namespace: namespace.into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        ..Sandbox::default()
+    }
 }
 
 /// A pod of a ReplicaSet that can be moved in both ways.
@@ -155,7 +174,7 @@ fn only_what_was_asked_for_goes() {
 
 #[test]
 fn each_pod_has_one_fate_and_options_change_it() {
-    use PodDisposition::{Deleted, Evicted, Leaves, Restarted, Stays};
+    use PodDisposition::{Deleted, Ends, Evicted, Restarted, Stays};
     let none = RestartOptions::default();
     let in_place = RestartOptions { in_place: true, ..RestartOptions::default() };
     let this = || vec!["web/*".to_owned()];
@@ -174,8 +193,8 @@ fn each_pod_has_one_fate_and_options_change_it() {
         (pod("web/a"), in_place.clone(), Restarted),
         (fixed(), none.clone(), Stays(StayReason::Static)),
         (fixed(), RestartOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Static)),
-        (BoundPod { is_leaving: true, ..bare() }, none.clone(), Leaves),
-        (BoundPod { has_ended: true, ..job() }, in_place.clone(), Leaves),
+        (BoundPod { is_leaving: true, ..bare() }, none.clone(), Ends),
+        (BoundPod { has_ended: true, ..job() }, in_place.clone(), Ends),
         (pinned(), none.clone(), Stays(StayReason::Undisturbed)),
         (pinned(), in_place.clone(), Stays(StayReason::Undisturbed)),
         (pinned(), RestartOptions { disrupt: this(), ..none.clone() }, Evicted),
@@ -249,4 +268,79 @@ fn nothing_goes_while_a_run_moves_the_node_or_something_stands_in_the_way() {
     assert_eq!(decide(&both, &RestartOptions::default()).refusals.len(), 2);
     let no_policy = Facts { policy: None, ..facts() };
     assert!(decide(&no_policy, &RestartOptions::default()).candidates.is_empty());
+}
+
+/// `web/a` on `sides`, where the policy gives it `attach` with `old` as the primary.
+fn live(sides: &[&'static str], attach: &str) -> Facts {
+    Facts {
+        policy: Some(policy(attach)),
+        joining: Side::BOTH.into(),
+        lines: vec![line("s1", sides)],
+        ..facts()
+    }
+}
+
+#[test]
+fn a_pod_whose_primary_stays_is_not_restarted() {
+    use PodDisposition::{Evicted, Joined, Left, Stays};
+    let (none, restart_only, no_restart) = (
+        RestartOptions::default(),
+        RestartOptions { ways: Ways::RestartOnly, ..RestartOptions::default() },
+        RestartOptions { ways: Ways::NoRestart, ..RestartOptions::default() },
+    );
+    for (facts, wanted, fate, restart) in [
+        (live(&["old"], "both"), &none, Joined(Side::New), None),
+        (live(&["old"], "both"), &no_restart, Joined(Side::New), None),
+        (live(&["old"], "both"), &restart_only, Evicted, None),
+        (live(&["old", "new"], "old"), &none, Left(Side::New), None),
+        (live(&["new"], "both"), &none, Evicted, Some("the address in its status would change")),
+        (live(&["new"], "both"), &no_restart, Stays(StayReason::NeedsRestart), None),
+        (live(&["new", "old"], "old"), &none, Evicted, Some("the address in its status would change")),
+    ] {
+        let decision = decide(&facts, wanted);
+        let [candidate] = decision.candidates.as_slice() else { panic!("{:?}", decision.candidates) };
+        assert_eq!((candidate.fate, candidate.restart), (fate, restart), "{wanted:?}");
+    }
+}
+
+#[test]
+fn what_hinders_an_eviction_hinders_no_join() {
+    let pods = [
+        BoundPod { is_static: true, ..pod("web/a") },
+        BoundPod { owner: None, has_empty_dir: true, ..pod("web/a") },
+        BoundPod { owner: Some(Owner { kind: "Job".into(), uid: "j".into() }), ..pod("web/a") },
+        BoundPod {
+            annotations: [("karpenter.sh/do-not-disrupt".to_owned(), "true".to_owned())].into(),
+            ..pod("web/a")
+        },
+    ];
+    for pod in pods {
+        let facts = Facts { pods: vec![pod], ..live(&["old"], "both") };
+        assert_eq!(
+            fates(&facts, &RestartOptions::default()),
+            [("web/a".to_owned(), PodDisposition::Joined(Side::New))]
+        );
+    }
+    let ends = Facts { pods: vec![BoundPod { is_leaving: true, ..pod("web/a") }], ..live(&["old"], "both") };
+    assert_eq!(fates(&ends, &RestartOptions::default()), [("web/a".to_owned(), PodDisposition::Ends)]);
+}
+
+#[test]
+fn a_network_or_a_runtime_that_bears_no_join_means_a_restart() {
+    let reason = |facts: &Facts| decide(facts, &RestartOptions::default()).candidates[0].restart;
+    let refused = Facts { joining: vec![Side::Old], ..live(&["old"], "both") };
+    assert!(reason(&refused).is_some_and(|why| why.contains("profile")), "{:?}", reason(&refused));
+    for (runtime_type, handler, joins) in [
+        (Some("io.containerd.runc.v2"), "crun", true),
+        (Some("io.containerd.kata.v2"), "", false),
+        (Some("io.containerd.runsc.v1"), "gvisor", false),
+        (None, "", true),
+        (None, "crun", true),
+        (None, "kata-qemu", false),
+    ] {
+        let mut facts = live(&["old"], "both");
+        facts.sandboxes[0].runtime_type = runtime_type.map(str::to_owned);
+        facts.sandboxes[0].handler = handler.into();
+        assert_eq!(reason(&facts).is_none(), joins, "{runtime_type:?} {handler}");
+    }
 }

@@ -51,6 +51,7 @@ fn line(life: Life, age_secs: u64) -> Line {
             in_pod: Some(true),
         }],
         del_failing_secs: None,
+        pod_networks: Vec::new(),
         deleted_by: None,
     }
 }
@@ -153,7 +154,7 @@ fn starting() -> Vec<Case> {
             Code::PodsBypass,
             |facts| {
                 let (id, namespace, name, uid) = ("c2".into(), "web".into(), "b".into(), "u".into());
-                sandboxes(facts).past_us.push(Sandbox { id, namespace, name, uid });
+                sandboxes(facts).past_us.push(Sandbox { id, namespace, name, uid, ..Sandbox::default() });
             },
             |facts| {
                 sandboxes(facts).listed.insert("c2".into(), State::Ready);

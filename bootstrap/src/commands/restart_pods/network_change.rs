@@ -1,0 +1,208 @@
+//! The calls of the plugin by which a network joins or leaves a pod that runs.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use convergence::commands::restart_pods::carry::{NetworkChange, NetworkChangeError};
+use convergence::node::conf::conf;
+use convergence::node::conf::name::DEFAULT_NAME;
+use convergence::node::facts::NodeFacts;
+use convergence::runtime::Sandbox;
+use serde_json::{Map, Value, json};
+use shim::call::reply::code;
+use shim::host::netns::Netns;
+use shim::node::inventory;
+use shim::node::layout::{Layout, PACKAGED_PLUGIN, PLUGIN};
+use shim::node::store::Store;
+use types::attachment::Attachment;
+
+use crate::host::command::{RunLimits, StderrTo, run_with};
+use crate::host::root::Root;
+use crate::node::plugins::bin_dirs::BinDirSources;
+use crate::node::plugins::joined;
+
+/// The number of calls at once. One that hangs keeps one pod waiting, and not the others.
+const AT_ONCE: usize = 4;
+/// Longer than any deadline of a policy: the plugin ends its own calls and undoes what it began.
+const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(7200), max_bytes: 16 << 20 };
+/// The key under which a runtime passes a pod's annotations.
+const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+/// The longest part of a plugin's message that is shown, in characters.
+const MOST_CHARACTERS: usize = 600;
+
+/// The plugin of a node, and what its calls need.
+#[derive(Debug)]
+pub(super) struct PluginCaller {
+    plugin: PathBuf,
+    /// `CNI_PATH`, for attachments whose record names none.
+    search: String,
+    layout: Layout,
+    /// The name of Crossfade's network.
+    name: String,
+}
+
+/// An attachment as its calls name it.
+struct RecordedCall {
+    ifname: String,
+    args: String,
+    path: Option<String>,
+    runtime_config: Map<String, Value>,
+}
+
+impl PluginCaller {
+    pub(super) fn of_node(node: &NodeFacts) -> Self {
+        let sources =
+            BinDirSources { config: node.runtime.config(), ..BinDirSources::of_node(&node.settings) };
+        let dirs = sources.search(&Root::new(&node.root));
+        let installed = dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
+        Self {
+            plugin: installed.unwrap_or_else(|| PACKAGED_PLUGIN.into()),
+            search: joined(&dirs),
+            layout: node.dirs.layout.clone(),
+            name: node.name.clone().ok().flatten().unwrap_or_else(|| DEFAULT_NAME.into()),
+        }
+    }
+
+    /// Carries all changes out, several at once. One answer for each.
+    pub(super) fn change_all(&self, changes: &[NetworkChange]) -> Vec<Result<(), NetworkChangeError>> {
+        let next = AtomicUsize::new(0);
+        let answers: Vec<Mutex<Option<Result<(), NetworkChangeError>>>> =
+            changes.iter().map(|_| Mutex::default()).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(changes.len()) {
+                scope.spawn(|| {
+                    loop {
+                        let nth = next.fetch_add(1, Ordering::Relaxed);
+                        let Some((change, answer)) = changes.get(nth).zip(answers.get(nth)) else { break };
+                        let outcome = self.change(change);
+                        if let Ok(mut answer) = answer.lock() {
+                            *answer = Some(outcome);
+                        }
+                    }
+                });
+            }
+        });
+        let ended = |answer: Mutex<Option<_>>| answer.into_inner().ok().flatten();
+        let lost = || Err(NetworkChangeError::Failed("its call was not made".into()));
+        answers.into_iter().map(|answer| ended(answer).unwrap_or_else(lost)).collect()
+    }
+
+    fn change(&self, change: &NetworkChange) -> Result<(), NetworkChangeError> {
+        let NetworkChange { sandbox, joins } = change;
+        let failed = NetworkChangeError::Failed;
+        let netns = netns_of(sandbox).map_err(failed)?;
+        let call = self.recorded_call(sandbox).map_err(failed)?;
+        let mut command = Command::new(&self.plugin);
+        command
+            .env("CNI_COMMAND", if *joins { "JOIN" } else { "LEAVE" })
+            .env("CNI_CONTAINERID", &sandbox.id)
+            .env("CNI_IFNAME", &call.ifname)
+            .env("CNI_NETNS", &netns)
+            .env("CNI_ARGS", &call.args)
+            .env("CNI_PATH", call.path.as_ref().unwrap_or(&self.search));
+        let input = self.input(sandbox, call.runtime_config).map_err(failed)?;
+        let output = run_with(&mut command, LIMITS, input, StderrTo::Nowhere)
+            .map_err(|e| failed(format!("{}: {e}", self.plugin.display())))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(refusal(&output.stdout).unwrap_or_else(|| {
+            failed(format!("{} ended with {} and no CNI error", self.plugin.display(), output.status))
+        }))
+    }
+
+    /// The plugin's conf on stdin, as the reference library hands it to a plugin of a list.
+    fn input(&self, sandbox: &Sandbox, mut runtime_config: Map<String, Value>) -> Result<Vec<u8>, String> {
+        let whole: Value = serde_json::from_slice(&conf(&self.layout, &self.name, "1.0.0", &BTreeSet::new()))
+            .map_err(|e| e.to_string())?;
+        let mut input = whole["plugins"][0].clone();
+        input["name"] = whole["name"].clone();
+        input["cniVersion"] = whole["cniVersion"].clone();
+        runtime_config.insert(POD_ANNOTATIONS.into(), json!(sandbox.annotations));
+        input["runtimeConfig"] = Value::Object(runtime_config);
+        Ok(input.to_string().into_bytes())
+    }
+
+    /// What the attachment's ADD was called with, by its record; else by its inventory entry and the runtime.
+    fn recorded_call(&self, sandbox: &Sandbox) -> Result<RecordedCall, String> {
+        if let Some(record) = self.record(sandbox)? {
+            let primary = record.intent.legs.iter().find(|leg| leg.primary);
+            let runtime_config = primary.and_then(|leg| leg.runtime_config.as_ref());
+            return Ok(RecordedCall {
+                ifname: record.intent.ifname,
+                args: record.intent.cni_args.unwrap_or_default(),
+                path: record.intent.cni_path,
+                runtime_config: object(runtime_config.map(|raw| raw.get())),
+            });
+        }
+        let inventory = inventory::load(&self.layout).map_err(|e| e.to_string())?;
+        let entry = inventory.attachments.into_iter().find(|entry| entry.container_id == sandbox.id);
+        let entry = entry.ok_or("no record and no inventory entry names its attachment")?;
+        let Sandbox { id, namespace, name, uid, .. } = sandbox;
+        let of_runtime = || {
+            format!(
+                "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
+            )
+        };
+        Ok(RecordedCall {
+            ifname: entry.ifname,
+            args: entry.cni_args.unwrap_or_else(of_runtime),
+            path: None,
+            runtime_config: object(entry.runtime_config.as_ref().map(|raw| raw.get())),
+        })
+    }
+
+    fn record(&self, sandbox: &Sandbox) -> Result<Option<Attachment>, String> {
+        let all = Store::new(&self.layout).of_container(&sandbox.id).map_err(|e| e.to_string())?;
+        Ok(all.into_iter().next())
+    }
+
+    /// The addresses of the network that is second in a sandbox, by its record.
+    pub(super) fn second_addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, String> {
+        let named = Sandbox { id: sandbox.to_owned(), ..Sandbox::default() };
+        let Some(record) = self.record(&named)? else { return Ok(Vec::new()) };
+        let second = record.second().map(|leg| &record.progress[leg]);
+        let present = second.and_then(|second| second.present.as_ref());
+        Ok(present.into_iter().flatten().flat_map(|interface| interface.addresses.clone()).collect())
+    }
+}
+
+/// The path of a sandbox's network namespace, which is the one of its first process.
+fn netns_of(sandbox: &Sandbox) -> Result<PathBuf, String> {
+    let path = sandbox.netns.clone().ok_or("the runtime does not say where its network namespace is")?;
+    let open =
+        |path: &Path| Netns::open(path).map_err(|e| format!("its network namespace {}: {e}", path.display()));
+    let named = open(&path)?;
+    if let Some(pid) = sandbox.pid {
+        let of_process = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        if open(&of_process)?.id() != named.id() {
+            return Err(format!(
+                "its first process, {pid}, is not in the network namespace {}",
+                path.display()
+            ));
+        }
+    }
+    Ok(path)
+}
+
+/// The CNI error that the plugin answered with.
+fn refusal(stdout: &[u8]) -> Option<NetworkChangeError> {
+    let answer: Value = serde_json::from_slice(stdout).ok()?;
+    let text = |key: &str| answer[key].as_str().unwrap_or_default();
+    let separator = if text("details").is_empty() { "" } else { ": " };
+    let what = format!("{}{separator}{}", text("msg"), text("details"));
+    let what: String = what.chars().filter(|c| !c.is_control()).take(MOST_CHARACTERS).collect();
+    Some(match answer["code"].as_u64()? {
+        restart if restart == u64::from(code::RESTART) => NetworkChangeError::NeedsRestart(what),
+        _ => NetworkChangeError::Failed(what),
+    })
+}
+
+fn object(text: Option<&str>) -> Map<String, Value> {
+    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
