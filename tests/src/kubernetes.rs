@@ -110,7 +110,7 @@ impl Cluster {
 
     /// A policy between the two networks, of which pods get the old one.
     pub fn policy(&self) -> Value {
-        let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works" });
+        let network = |overlay: &Overlay| json!({ "conf": [conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works", "join": "works" });
         json!({
             "version": 1, "attach": "old", "unrecorded": "old",
             "networks": { "old": network(&self.old), "new": network(&self.new) },

@@ -5,6 +5,7 @@
 //! cases about whole runs have clusters beside that of all others.
 
 mod double;
+mod join;
 mod life;
 mod operator;
 mod outage;
@@ -46,6 +47,7 @@ fn main() -> Result<ExitCode> {
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
         outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,
+        join::networks_join_and_leave_pods_that_run,
         restart::pods_of_a_node_move_by_eviction_and_in_place,
         restarts::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,

@@ -17,15 +17,15 @@ const STATIC: &str = "kube-system/fixed-n1";
 
 /// What `restart-pods` answered.
 #[derive(Debug)]
-struct RestartAnswer {
-    status: Option<i32>,
-    answer: Value,
+pub(crate) struct RestartAnswer {
+    pub(crate) status: Option<i32>,
+    pub(crate) answer: Value,
     said: String,
 }
 
 impl RestartAnswer {
     /// The pods that the answer names, with what becomes of each, and the outcome.
-    fn pods(&self) -> BTreeMap<String, (String, String)> {
+    pub(crate) fn pods(&self) -> BTreeMap<String, (String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let rows = self.answer["pods"].as_array().into_iter().flatten();
         rows.map(|row| {
@@ -37,7 +37,7 @@ impl RestartAnswer {
     }
 
     /// Those of a fate and an outcome.
-    fn of(&self, fate: &str, outcome: &str) -> Vec<String> {
+    pub(crate) fn of(&self, fate: &str, outcome: &str) -> Vec<String> {
         let is = |(title, (is, became)): (String, (String, String))| {
             (is == fate && became == outcome).then_some(title)
         };
@@ -53,7 +53,7 @@ fn command(worker: &Worker, namespace: &str, words: &[&str]) -> Command {
     command
 }
 
-fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<RestartAnswer> {
+pub(crate) fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<RestartAnswer> {
     let output = command(worker, namespace, words).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer =
@@ -62,7 +62,7 @@ fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<RestartAn
 }
 
 /// The pods of a namespace that are not on their way out, by name.
-fn pods(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
+pub(crate) fn pods(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
     let listed = api.list(&format!("/api/v1/namespaces/{namespace}/pods"))?;
     let stays = listed.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
     Ok(stays.map(|pod| (pod["metadata"]["name"].as_str().unwrap_or_default().to_owned(), pod)).collect())

@@ -1,0 +1,106 @@
+//! Networks that join and leave pods that run, by `crossfade-bootstrap restart-pods` through the real runtime: nothing is restarted.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use lab::host::deadline::until;
+use lab::kubernetes::api::WITHIN;
+use lab::kubernetes::{Api, Cluster, manifest, tools};
+use serde_json::{Value, json};
+
+use super::restart::{pods, restart};
+use super::world::{NODES, cluster, ensure_answers, exec, flip, in_namespace, network_of, run_on};
+
+const NODE: &str = NODES[0];
+
+/// What a restart or another primary would change of pods, by their names.
+fn identities(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
+    let of_pod = |pod: Value| {
+        let (meta, status) = (&pod["metadata"], &pod["status"]);
+        json!([meta["uid"], status["podIPs"], status["containerStatuses"][0]["containerID"]])
+    };
+    Ok(pods(api, namespace)?.into_iter().map(|(name, pod)| (name, of_pod(pod))).collect())
+}
+
+/// The address of a pod on its second network.
+fn second_address(cluster: &Cluster, namespace: &str, pod: &str) -> Result<String> {
+    let line = [tools::BUSYBOX, "ip", "-4", "-o", "addr", "show", "dev", "net1"];
+    let text = exec(cluster, namespace, pod, &line)?;
+    let address = text.split_whitespace().skip_while(|word| *word != "inet").nth(1);
+    let address = address.and_then(|address| address.split('/').next());
+    Ok(address.with_context(|| format!("an address in {text:?}"))?.to_owned())
+}
+
+fn interfaces(cluster: &Cluster, namespace: &str, pod: &str) -> Result<String> {
+    exec(cluster, namespace, pod, &[tools::BUSYBOX, "ip", "-o", "link"])
+}
+
+pub(crate) fn networks_join_and_leave_pods_that_run() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    in_namespace(&api, "join", |namespace| {
+        let moved = joined_and_left(&cluster, &api, namespace);
+        let back = flip(&api, NODES[1], "old").and_then(|()| flip(&api, NODE, "old"));
+        moved.and(back)
+    })
+}
+
+fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> {
+    let worker = &cluster.workers[0];
+    let mut here = manifest::server();
+    here["nodeSelector"] = json!({ "kubernetes.io/hostname": NODE });
+    api.create(&[manifest::workload("DaemonSet", namespace, "agent", None, &here)])?;
+    api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/agent"))?;
+    run_on(api, namespace, "bare", NODE)?;
+    let before = identities(api, namespace)?;
+    flip(api, NODES[1], "new")?;
+    let other = run_on(api, namespace, "other", NODES[1])?;
+    ensure!(network_of(&other) == "new", "{}", other["status"]);
+
+    // The list changes nothing.
+    flip(api, NODE, "both-old")?;
+    let listed = restart(worker, namespace, &[])?;
+    ensure!(listed.status == Some(0) && listed.of("join", "").len() == 2, "{listed:#?}");
+    ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "the list has joined a pod");
+
+    let joined = restart(worker, namespace, &["--no-restart", "--apply"])?;
+    ensure!(joined.status == Some(0) && joined.of("join", "changed").len() == 2, "{joined:#?}");
+    let again = restart(worker, namespace, &["--apply"])?;
+    ensure!(again.status == Some(0) && again.pods().is_empty(), "{again:#?}");
+    let mut after = identities(api, namespace)?;
+    after.remove("other");
+    ensure!(after == before, "{after:#?} {before:#?}");
+    // From the other network alone, over the address that came.
+    let address = second_address(cluster, namespace, "bare")?;
+    ensure!(address.starts_with("10.245."), "{address}");
+    ensure_answers(cluster, namespace, "other", (&address, manifest::PORT), "bare")?;
+
+    // A connection over it holds the network in this one pod.
+    flip(api, NODE, "old")?;
+    let script = format!("exec 3<>/dev/tcp/{address}/{}; exec {} sleep 1000", manifest::PORT, tools::BUSYBOX);
+    let line = ["exec", "--namespace", namespace, "other", "--", tools::BASH, "-c", &script];
+    let mut connected = cluster.plane.kubectl(&line)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let held = until("a pod that keeps its network for a connection", WITHIN, || {
+        let left = restart(worker, namespace, &["--pod", "join/bare", "--wait", "1"])?;
+        ensure!(left.of("leave", "").len() == 2, "{left:#?}");
+        let connections = exec(cluster, namespace, "bare", &[tools::BUSYBOX, "netstat", "-tn"])?;
+        Ok(connections.contains(&format!("{address}:{}", manifest::PORT)).then_some(()))
+    })
+    .and_then(|()| restart(worker, namespace, &["--wait", "1", "--apply"]));
+    let killed = connected.kill().and_then(|()| connected.wait());
+    let held = held?;
+    killed?;
+    ensure!(held.status == Some(3) && held.of("leave", "left") == ["join/bare"], "{held:#?}");
+    ensure!(held.of("leave", "changed").len() == 1, "{held:#?}");
+    let problems = held.answer["problems"].to_string();
+    ensure!(problems.contains(&address) && problems.contains("busybox"), "{problems}");
+
+    let left = restart(worker, namespace, &["--now", "--apply"])?;
+    ensure!(left.status == Some(0) && left.of("leave", "changed") == ["join/bare"], "{left:#?}");
+    ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "it has left");
+    let mut after = identities(api, namespace)?;
+    after.remove("other");
+    ensure!(after == before, "{after:#?} {before:#?}");
+    Ok(())
+}
