@@ -96,7 +96,8 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
             Ok(outcome) => Ok(Done { change, outcome }),
             Err(ChangeError::Means(failure)) => Err(failure),
             Err(ChangeError::Act(why)) => {
-                Err(Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target)))
+                let what = format!("{} {}: {why}", change.act.word(), change.target);
+                Err(Failure { names_change: true, ..Failure::new(Exit::Failed, what) })
             }
         }
     }
@@ -186,7 +187,8 @@ mod tests {
             let failure =
                 Executor::plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
             assert!(
-                failure.lines()[0].starts_with(&format!("{word} it: this command has no means")),
+                failure.names_change
+                    && failure.lines()[0].starts_with(&format!("{word} it: this command has no means")),
                 "{failure:?}"
             );
         }
@@ -233,6 +235,7 @@ mod tests {
             .carry_out(vec![write_to(path.clone())])
             .expect_err("refused");
         assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
+        assert!(!failure.names_change);
         assert!(!path.exists());
         Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
         let retried = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");

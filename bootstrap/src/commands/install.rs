@@ -158,9 +158,9 @@ fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usiz
         failure.problems.push(Problem::new(rest).at(object));
         return failure;
     }
+    let change = if failure.names_change { String::new() } else { format!("{target}: ") };
     let named = |why: String| {
-        let named = if why.starts_with(target) { why } else { format!("{target}: {why}") };
-        let what = format!("{named} (after {before} changes)");
+        let what = format!("{change}{why} (after {before} changes)");
         Problem::new(what).at(object).fix("remove the cause, then run install again")
     };
     Failure::all(failure.exit, failure.lines().into_iter().map(named))
@@ -304,4 +304,23 @@ fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
         let ids = ids.join(", ");
         Failure::later(format!("an ADD under the conf before Crossfade's still runs for {ids}")).at(ids)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_its_change_once() {
+        let bare = || Failure::later("busy").fix("wait");
+        let full = Failure { names_change: true, ..Failure::later("write /x: busy").fix("wait") };
+        for failure in [bare(), full] {
+            let failure = unfinished(failure, ("write /x", "/x"), 2, false);
+            let problem = Problem::new("write /x: busy; wait (after 2 changes)").at("/x");
+            assert_eq!(failure.problems, [problem.fix("remove the cause, then run install again")]);
+            assert_eq!(failure.exit, Exit::TryLater);
+        }
+        let unit = unfinished(bare(), ("run it", "it"), 2, true);
+        assert_eq!((unit.problems.len(), unit.problems[0].what.as_str()), (2, "busy"));
+    }
 }

@@ -13,12 +13,14 @@ pub struct Failure {
     /// Everything that stands in the way, found before anything was touched. What a problem does not say itself, its object and what to
     /// do next, is added when it is printed.
     pub problems: Vec<Problem>,
+    /// Whether the problems begin with the change that failed, as those of the executor do.
+    pub names_change: bool,
 }
 
 impl Failure {
     /// A failure of one line.
     pub fn new(exit: Exit, why: impl fmt::Display) -> Self {
-        Self { exit, problems: vec![Problem::new(why.to_string())] }
+        Self::all(exit, [why.to_string()])
     }
 
     /// A failure of one problem, which keeps its object and its next step.
@@ -28,7 +30,7 @@ impl Failure {
 
     /// A failure of all these lines or problems.
     pub fn all(exit: Exit, problems: impl IntoIterator<Item = impl Into<Problem>>) -> Self {
-        Self { exit, problems: problems.into_iter().map(Into::into).collect() }
+        Self { exit, problems: problems.into_iter().map(Into::into).collect(), names_change: false }
     }
 
     /// Bad settings.
