@@ -10,6 +10,6 @@ mod plan;
 pub use claim::{Claim, Usage};
 pub use claims::{Claims, gives_addresses, has_node_cidrs, of};
 pub use free::free;
-pub use judge::{Clash, clashes};
+pub use judge::{Clash, OverlapCode, clashes};
 pub use nested::overlaps;
 pub use plan::{Plan, plan};

@@ -12,7 +12,7 @@ use snapshot::model::Kind;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
-use crate::cni::cidr::{self, Claims, Clash};
+use crate::cni::cidr::{self, Claims, Clash, OverlapCode};
 use crate::cni::support::{Cni, Strategy};
 
 /// See the module.
@@ -21,30 +21,33 @@ pub(in crate::check) const CHECK: Check = Check {
     codes: &[
         ("cidr-invalid", "a range has host bits, or is none"),
         (
-            "cidr-overlap-block",
+            OverlapCode::Block.as_str(),
             "a pod CIDR of the new network overlaps a block of the old one on another node",
         ),
         (
-            "cidr-overlap-closed-pool",
+            OverlapCode::ClosedPool.as_str(),
             "a range of the new network is in a pool of the old one that gives no more addresses",
         ),
-        ("cidr-overlap-external", "a range of the new network covers addresses outside the cluster"),
-        ("cidr-overlap-nodes", "a range of the new network covers addresses of nodes"),
+        (OverlapCode::External.as_str(), "a range of the new network covers addresses outside the cluster"),
+        (OverlapCode::Nodes.as_str(), "a range of the new network covers addresses of nodes"),
         (
-            "cidr-overlap-own-block",
+            OverlapCode::OwnBlock.as_str(),
             "a pod CIDR of the new network overlaps a block of the old one on the same node",
         ),
         (
-            "cidr-overlap-pool",
+            OverlapCode::Pool.as_str(),
             "a range of the new network overlaps a pool from which the old one still takes blocks",
         ),
-        ("cidr-overlap-reserved", "a range of the new network covers addresses with a meaning of their own"),
         (
-            "cidr-overlap-services",
+            OverlapCode::Reserved.as_str(),
+            "a range of the new network covers addresses with a meaning of their own",
+        ),
+        (
+            OverlapCode::Services.as_str(),
             "a range of the new network covers addresses of Services, or those that lead to them",
         ),
         ("cidr-plan", "what to do about the overlaps of both networks"),
-        ("cidr-same-on-node", "both networks give the same addresses on a node"),
+        (OverlapCode::SameOnNode.as_str(), "both networks give the same addresses on a node"),
         ("cidr-too-small", "the new network has too few addresses for the nodes or their pods"),
         ("cidr-two-halves", "a migration in two halves is accepted, with broken connections between them"),
         ("cidr-unknown", "nothing says from which range the new network gives addresses"),
@@ -78,7 +81,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         findings.push(unknown(scene));
     }
     let clashes = cidr::clashes(all, scene.strategy);
-    let mut by_code: BTreeMap<(&'static str, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
+    let mut by_code: BTreeMap<(OverlapCode, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
     for clash in &clashes {
         by_code.entry((clash.code, clash.severity)).or_default().push(clash);
     }
@@ -119,7 +122,7 @@ fn unknown(scene: &Scene<'_>) -> Finding {
 }
 
 /// One finding for all overlaps of a code; each object says which ranges overlap.
-fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &[&Clash<'_>]) -> Finding {
+fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[&Clash<'_>]) -> Finding {
     let subject = |clash: &&Clash<'_>| {
         let on = clash.other.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
         let by = match &clash.new.node {
@@ -130,7 +133,7 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
     };
     let (what, why, fix) = words(code);
     let mut fix = fix.to_owned();
-    if code == "cidr-overlap-pool" && plan::has_calico_ipam(scene) {
+    if code == OverlapCode::Pool && plan::has_calico_ipam(scene) {
         let ranges: BTreeSet<String> = clashes.iter().map(|clash| clash.new.range.to_string()).collect();
         fix = format!(
             "{fix} To hold the state until then, reserve the new ranges in Calico: {}",
@@ -140,60 +143,60 @@ fn overlap(scene: &Scene<'_>, code: &'static str, severity: Severity, clashes: &
     let is_of_node = |clash: &&Clash<'_>| {
         [clash.new, clash.other].iter().all(|claim| claim.source.kind == Kind::NODE.name())
     };
-    if code == "cidr-same-on-node" && scene.strategy == Strategy::Rotation {
+    if code == OverlapCode::SameOnNode && scene.strategy == Strategy::Rotation {
         fix = "Nothing, as long as no node ever has both networks: each node that is replaced has one of them only.".into();
-    } else if code == "cidr-same-on-node" && clashes.iter().all(is_of_node) {
+    } else if code == OverlapCode::SameOnNode && clashes.iter().all(is_of_node) {
         fix = "Both CNIs take the pod CIDR of the Node. Move by rotation (--strategy rotation), in which each node has one network only, or to a CNI with ranges of its own (Cilium with cluster-pool, Calico).".into();
     }
-    Finding::new(code, severity, what, why, fix).about(clashes.iter().map(subject))
+    Finding::new(code.as_str(), severity, what, why, fix).about(clashes.iter().map(subject))
 }
 
 const CHOOSE: &str = "Choose a range for the new network that overlaps nothing (networks.new.cidrs), and install the new CNI with it.";
 
 /// What an overlap is, why it matters and how to remove it.
-fn words(code: &str) -> (&'static str, &'static str, &'static str) {
+fn words(code: OverlapCode) -> (&'static str, &'static str, &'static str) {
     match code {
-        "cidr-overlap-block" => (
+        OverlapCode::Block => (
             "Pod CIDRs of the new network overlap address blocks that the old network uses on other nodes.",
             "Routers and nodes use the route with the longest prefix, so packets for one node's pods go to another node and are lost.",
             "Do what the finding cidr-plan says, then check again.",
         ),
-        "cidr-overlap-own-block" => (
+        OverlapCode::OwnBlock => (
             "Pod CIDRs of the new network overlap address blocks that the old network uses on the same node.",
             "The packets reach the right node. While the node has both networks, other nodes cannot tell through which network to send them.",
             "Do what the finding cidr-plan says, or accept the finding with a waiver if no node has both networks.",
         ),
-        "cidr-same-on-node" => (
+        OverlapCode::SameOnNode => (
             "Both networks give pods addresses from the same range of a node.",
             "Each CNI counts its addresses alone, so two pods get the same address.",
             CHOOSE,
         ),
-        "cidr-overlap-pool" => (
+        OverlapCode::Pool => (
             "Ranges of the new network overlap pools from which the old network still takes address blocks.",
             "A new block may appear inside a range of the new network at any moment, and then packets for it go to the wrong node.",
             "Do what the finding cidr-plan says.",
         ),
-        "cidr-overlap-closed-pool" => (
+        OverlapCode::ClosedPool => (
             "Ranges of the new network are in pools of the old network that give no more addresses.",
             "This is safe while the pools stay disabled.",
             "Leave spec.disabled of these pools true until the old network is removed.",
         ),
-        "cidr-overlap-services" => (
+        OverlapCode::Services => (
             "Ranges of the new network cover addresses of Services, or those that lead to them.",
             "Packets for a Service with the address of a pod, or the other way round, go to the wrong place.",
             CHOOSE,
         ),
-        "cidr-overlap-nodes" => (
+        OverlapCode::Nodes => (
             "Ranges of the new network cover addresses of nodes.",
             "With a route for pods that covers the nodes, nodes lose each other and the API server. Cilium's default range 10.0.0.0/8 often does this.",
             CHOOSE,
         ),
-        "cidr-overlap-external" => (
+        OverlapCode::External => (
             "Ranges of the new network cover addresses outside the cluster that pods must reach.",
             "Pods no longer reach these addresses: the packets stay in the cluster.",
             CHOOSE,
         ),
-        _ => (
+        OverlapCode::Reserved => (
             "Ranges of the new network cover addresses that have a meaning of their own.",
             "Kernels and clouds treat these addresses differently, so pods with them are not reachable.",
             CHOOSE,

@@ -6,6 +6,38 @@ use super::{Claim, Usage, overlaps};
 use crate::check::finding::Severity;
 use crate::cni::support::Strategy;
 
+/// The code of a finding of overlaps, in the order of its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OverlapCode {
+    Block,
+    ClosedPool,
+    External,
+    Nodes,
+    OwnBlock,
+    Pool,
+    Reserved,
+    Services,
+    SameOnNode,
+}
+
+impl OverlapCode {
+    /// Its text in findings, waivers and documentation.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "cidr-overlap-block",
+            Self::ClosedPool => "cidr-overlap-closed-pool",
+            Self::External => "cidr-overlap-external",
+            Self::Nodes => "cidr-overlap-nodes",
+            Self::OwnBlock => "cidr-overlap-own-block",
+            Self::Pool => "cidr-overlap-pool",
+            Self::Reserved => "cidr-overlap-reserved",
+            Self::Services => "cidr-overlap-services",
+            Self::SameOnNode => "cidr-same-on-node",
+        }
+    }
+}
+
 /// An overlap of a range of the new network with another range.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Clash<'a> {
@@ -14,7 +46,7 @@ pub struct Clash<'a> {
     /// The other range.
     pub other: &'a Claim,
     /// The code of the finding.
-    pub code: &'static str,
+    pub code: OverlapCode,
     /// How bad it is.
     pub severity: Severity,
 }
@@ -37,7 +69,7 @@ pub fn clashes(claims: &[Claim], strategy: Strategy) -> Vec<Clash<'_>> {
         .collect()
 }
 
-fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static str, Severity) {
+fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (OverlapCode, Severity) {
     let is_own = new.node.is_some() && new.node == other.node && other.borrowers.is_empty();
     let is_of_node = [new, other].iter().all(|claim| claim.source.kind == Kind::NODE.name());
     match other.usage {
@@ -45,24 +77,24 @@ fn judge(new: &Claim, other: &Claim, strategy: Strategy) -> (&'static str, Sever
         Usage::OldBlock
             if is_own && is_of_node && new.range == other.range && strategy == Strategy::Rotation =>
         {
-            ("cidr-same-on-node", Severity::Note)
+            (OverlapCode::SameOnNode, Severity::Note)
         }
         // Both CNIs would give the same addresses.
         Usage::OldBlock | Usage::OldAddress if is_own && new.range == other.range => {
-            ("cidr-same-on-node", Severity::Blocks)
+            (OverlapCode::SameOnNode, Severity::Blocks)
         }
         // The node delivers to both. With both networks on one node, it is not known which of them an address is of.
         Usage::OldBlock | Usage::OldAddress if is_own => {
             let severity = if strategy == Strategy::Double { Severity::Blocks } else { Severity::Risk };
-            ("cidr-overlap-own-block", severity)
+            (OverlapCode::OwnBlock, severity)
         }
-        Usage::OldBlock | Usage::OldAddress => ("cidr-overlap-block", Severity::Blocks),
-        Usage::OldPool { is_closed: true } => ("cidr-overlap-closed-pool", Severity::Note),
-        Usage::OldPool { is_closed: false } => ("cidr-overlap-pool", Severity::Blocks),
-        Usage::Service => ("cidr-overlap-services", Severity::Blocks),
-        Usage::Node => ("cidr-overlap-nodes", Severity::Blocks),
-        Usage::External => ("cidr-overlap-external", Severity::Blocks),
-        Usage::Reserved | Usage::NewPool | Usage::NewNode => ("cidr-overlap-reserved", Severity::Blocks),
+        Usage::OldBlock | Usage::OldAddress => (OverlapCode::Block, Severity::Blocks),
+        Usage::OldPool { is_closed: true } => (OverlapCode::ClosedPool, Severity::Note),
+        Usage::OldPool { is_closed: false } => (OverlapCode::Pool, Severity::Blocks),
+        Usage::Service => (OverlapCode::Services, Severity::Blocks),
+        Usage::Node => (OverlapCode::Nodes, Severity::Blocks),
+        Usage::External => (OverlapCode::External, Severity::Blocks),
+        Usage::Reserved | Usage::NewPool | Usage::NewNode => (OverlapCode::Reserved, Severity::Blocks),
     }
 }
 
@@ -173,8 +205,10 @@ mod tests {
             ),
         ] {
             let claims = [new, other];
-            let found: Vec<_> =
-                clashes(&claims, strategy).iter().map(|clash| (clash.code, clash.severity)).collect();
+            let found: Vec<_> = clashes(&claims, strategy)
+                .iter()
+                .map(|clash| (clash.code.as_str(), clash.severity))
+                .collect();
             assert_eq!(found, [(code, severity)], "{claims:?} {strategy:?}");
         }
     }
@@ -184,6 +218,6 @@ mod tests {
         let mut block = claim("10.10.4.128/26", Usage::OldBlock, "x");
         block.borrowers = vec!["z".into()];
         let claims = [claim("10.10.4.0/24", Usage::NewNode, "x"), block];
-        assert_eq!(clashes(&claims, Strategy::Bridge)[0].code, "cidr-overlap-block");
+        assert_eq!(clashes(&claims, Strategy::Bridge)[0].code, OverlapCode::Block);
     }
 }
