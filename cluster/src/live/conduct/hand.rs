@@ -185,7 +185,7 @@ impl Cluster for LiveCluster<'_> {
 
     async fn note(&mut self, event: &Event) {
         let reported = match event {
-            Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: format!("{outcome:?}") },
+            Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: outcome.to_string() },
             Event::Waits(wait) => JournalEntry::Waits { wait },
             Event::Wished { wish, refused } => JournalEntry::Wished { wish, refused: refused.as_deref() },
             Event::Broken { act, broken } => {

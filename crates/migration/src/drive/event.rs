@@ -171,6 +171,24 @@ impl fmt::Display for ActRecord {
     }
 }
 
+/// What became of a call, as the journal has it.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Conflict => f.write_str("Conflict"),
+            Self::Answered(Answer::Accepted) => f.write_str("Answered(Accepted)"),
+            Self::Answered(Answer::Gone) => f.write_str("Answered(Gone)"),
+            Self::Answered(Answer::Budget(seconds)) => write!(f, "Answered(Budget({seconds:?}))"),
+            Self::Answered(Answer::Busy(seconds)) => write!(f, "Answered(Busy({seconds:?}))"),
+            Self::Answered(Answer::TwoBudgets) => f.write_str("Answered(TwoBudgets)"),
+            Self::Answered(Answer::NamespaceGoes) => f.write_str("Answered(NamespaceGoes)"),
+            Self::Answered(Answer::Failed(why)) => write!(f, "Answered(Failed({why:?}))"),
+            Self::Failed(why) => write!(f, "Failed({why:?})"),
+        }
+    }
+}
+
 /// What became of a call, where there is more to say than that it was done.
 #[must_use]
 pub fn but(outcome: &Outcome) -> Option<String> {
@@ -183,5 +201,30 @@ pub fn but(outcome: &Outcome) -> Option<String> {
         Outcome::Answered(Answer::TwoBudgets) => Some("more than one PodDisruptionBudget selects it".into()),
         Outcome::Answered(Answer::NamespaceGoes) => Some("its namespace is being deleted".into()),
         Outcome::Answered(Answer::Failed(why)) | Outcome::Failed(why) => Some(why.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs read the journals of earlier versions, so none of these texts changes.
+    #[test]
+    fn the_journal_has_a_text_for_each_outcome() {
+        for (outcome, text) in [
+            (Outcome::Done, "Done"),
+            (Outcome::Conflict, "Conflict"),
+            (Outcome::Answered(Answer::Accepted), "Answered(Accepted)"),
+            (Outcome::Answered(Answer::Gone), "Answered(Gone)"),
+            (Outcome::Answered(Answer::Budget(Some(10))), "Answered(Budget(Some(10)))"),
+            (Outcome::Answered(Answer::Budget(None)), "Answered(Budget(None))"),
+            (Outcome::Answered(Answer::Busy(Some(1))), "Answered(Busy(Some(1)))"),
+            (Outcome::Answered(Answer::TwoBudgets), "Answered(TwoBudgets)"),
+            (Outcome::Answered(Answer::NamespaceGoes), "Answered(NamespaceGoes)"),
+            (Outcome::Answered(Answer::Failed("a \"b\"".into())), r#"Answered(Failed("a \"b\""))"#),
+            (Outcome::Failed("a\nb".into()), r#"Failed("a\nb")"#),
+        ] {
+            assert_eq!(outcome.to_string(), text);
+        }
     }
 }
