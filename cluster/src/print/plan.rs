@@ -105,7 +105,7 @@ fn wave(wave: &Wave) -> Vec<String> {
         first.push("..");
     }
     let soak = if wave.soak_seconds == 0 { String::new() } else { format!("{} s", wave.soak_seconds) };
-    vec![wave.name.clone(), wave.nodes.len().to_string(), wave.at_once.to_string(), soak, first.join(" ")]
+    vec![wave.name.to_string(), wave.nodes.len().to_string(), wave.at_once.to_string(), soak, first.join(" ")]
 }
 
 /// Why each node is in its place: a row for the nodes that follow each other for the same reason.
@@ -121,7 +121,11 @@ fn order(document: &mut Document, plan: &Plan, other_policy: &[String]) {
             let mut names: Vec<&str> = nodes.iter().take(OF_A_ROW).map(|node| &*node.name).collect();
             let more = format!("and {} more", nodes.len().saturating_sub(OF_A_ROW));
             names.extend((nodes.len() > OF_A_ROW).then_some(more.as_str()));
-            rows.push(vec![wave.name.clone(), names.join(" "), nodes.first().map(why).unwrap_or_default()]);
+            rows.push(vec![
+                wave.name.to_string(),
+                names.join(" "),
+                nodes.first().map(why).unwrap_or_default(),
+            ]);
         }
     }
     document.table(vec!["WAVE", "NODES", "WHY"], rows);

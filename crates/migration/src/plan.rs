@@ -12,6 +12,7 @@ mod site;
 pub mod stragglers;
 #[cfg(test)]
 mod tests;
+mod wave_name;
 mod waves;
 
 use std::cmp::Ordering;
@@ -30,6 +31,7 @@ pub use drift::{Drift, drift};
 pub use notes::notes;
 pub use parts::{gates, other_policies};
 pub use site::Survey;
+pub use wave_name::WaveName;
 
 /// A plan. Two plans of the same cluster and settings are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +103,8 @@ pub enum Bridge {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Wave {
     /// What it is called: `zone eu-1a`.
-    pub name: String,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub name: WaveName,
     /// What is special about it.
     pub kind: WaveKind,
     /// How many of its nodes are in transit at once, at most.
@@ -250,7 +253,8 @@ impl Wave {
     /// Whether nodes of this zone move in it: a wave of one zone has no other nodes.
     #[must_use]
     pub fn takes(&self, zone: &str) -> bool {
-        self.kind != WaveKind::Zone || waves::zone_of(&self.name).is_none_or(|wave_zone| wave_zone == zone)
+        let WaveName::Zone(wave_zone) = &self.name else { return true };
+        self.kind != WaveKind::Zone || wave_zone == zone
     }
 
     /// The names and UIDs of its nodes, in order.

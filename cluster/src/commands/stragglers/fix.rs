@@ -239,8 +239,9 @@ impl FixPreview {
         });
         document.table(vec!["NODE", "POD", "OWNER", "WHAT BECOMES OF IT"], rows.collect());
         document.heading("Nodes in their order");
-        let rows = places()
-            .map(|(wave, planned)| vec![planned.name.to_string(), wave.name.clone(), planned.why.clone()]);
+        let rows = places().map(|(wave, planned)| {
+            vec![planned.name.to_string(), wave.name.to_string(), planned.why.clone()]
+        });
         document.table(vec!["NODE", "WAVE", "WHY"], rows.collect());
         if !notes.is_empty() {
             document.heading("To know");

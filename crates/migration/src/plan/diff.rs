@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use snapshot::model::Text;
 
-use super::{Plan, Wave};
+use super::{Plan, Wave, WaveName};
 
 /// Where a plan has a node.
 #[derive(PartialEq, Eq)]
@@ -114,8 +114,8 @@ fn spots(plan: &Plan) -> BTreeMap<&str, Location<'_>> {
 fn orders(old: &Plan, new: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
     let names = |plan: &Plan, other: &Plan| -> Vec<String> {
-        let is_common = |name: &&String| other.waves.iter().any(|wave| wave.name == **name);
-        plan.waves.iter().map(|wave| &wave.name).filter(is_common).cloned().collect()
+        let is_common = |name: &&WaveName| other.waves.iter().any(|wave| wave.name == **name);
+        plan.waves.iter().map(|wave| &wave.name).filter(is_common).map(WaveName::to_string).collect()
     };
     let (before, after) = (names(old, new), names(new, old));
     if before != after {

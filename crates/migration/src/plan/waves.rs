@@ -8,16 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::model::Pod;
 
 use super::site::Site;
-use super::{PlannedNode, Wave, WaveKind};
+use super::{PlannedNode, Wave, WaveKind, WaveName};
 use crate::config::Config;
 use crate::workload::Place;
 
 /// One of so many nodes of a zone is in the canary.
 pub(super) const CANARY: usize = 50;
-/// What stands before the zone in the name of its wave.
-const ZONE: &str = "zone ";
-/// The wave of nodes without a zone.
-const ZONELESS: &str = "nodes without a zone";
 
 /// The waves. Each node is in one of them.
 pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
@@ -30,8 +26,8 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     let first: Vec<&Site<'_>> = scouts.iter().map(|(site, _)| *site).collect();
     let soak = config.roll.limits.soak_seconds;
     let mut waves = vec![
-        Wave { soak_seconds: soak, ..wave("scouts", WaveKind::Scouts, 1, planned_nodes(scouts)) },
-        wave("dns", WaveKind::Dns, 1, planned_nodes(dns(&mut rest, &first))),
+        Wave { soak_seconds: soak, ..wave(WaveName::Scouts, WaveKind::Scouts, 1, planned_nodes(scouts)) },
+        wave(WaveName::Dns, WaveKind::Dns, 1, planned_nodes(dns(&mut rest, &first))),
         canary(&mut rest, &sizes, config),
     ];
     waves.extend(zones(&rest, &sizes, config));
@@ -41,8 +37,8 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     waves
 }
 
-pub(super) fn wave(name: impl Into<String>, kind: WaveKind, at_once: u32, nodes: Vec<PlannedNode>) -> Wave {
-    Wave { name: name.into(), kind, at_once, soak_seconds: 0, nodes }
+pub(super) fn wave(name: WaveName, kind: WaveKind, at_once: u32, nodes: Vec<PlannedNode>) -> Wave {
+    Wave { name, kind, at_once, soak_seconds: 0, nodes }
 }
 
 pub(super) fn planned_nodes<'s, 'a: 's>(
@@ -62,16 +58,6 @@ fn sizes<'a>(sites: &[Site<'a>]) -> BTreeMap<&'a str, usize> {
         *sizes.entry(site.zone()).or_default() += 1;
     }
     sizes
-}
-
-/// `zone eu-1a`.
-pub(super) fn title(zone: &str) -> String {
-    if zone.is_empty() { ZONELESS.into() } else { format!("{ZONE}{zone}") }
-}
-
-/// The zone of a title; none if it is no title of a zone. It is asked of every node at every step of a run.
-pub(super) fn zone_of(title: &str) -> Option<&str> {
-    if title == ZONELESS { Some("") } else { title.strip_prefix(ZONE) }
 }
 
 /// In each zone that has DNS pods: a node where they can land, and then the nodes that have them.
@@ -117,9 +103,9 @@ fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, c
     });
     nodes.sort_by(|(a, item), (b, other)| (a, item.zone()).cmp(&(b, other.zone())));
     let at_once = u32::try_from(taken.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
-    let why = |site: &Site<'_>| format!("one of the first of {}", title(site.zone()));
+    let why = |site: &Site<'_>| format!("one of the first of {}", WaveName::Zone(site.zone().into()));
     wave(
-        "canary",
+        WaveName::Canary,
         WaveKind::Canary,
         at_once,
         planned_nodes(nodes.into_iter().map(|(_, site)| (site, why(site)))),
@@ -133,8 +119,9 @@ fn zones(rest: &[&Site<'_>], sizes: &BTreeMap<&str, usize>, config: &Config) -> 
         let share = u64::try_from(*size).unwrap_or(u64::MAX).saturating_mul(limits.zone_percent.into()) / 100;
         let share = u32::try_from(share).unwrap_or(u32::MAX);
         let nodes = rest.iter().filter(|site| site.zone() == *zone);
-        let nodes = nodes.map(|site| (*site, format!("of {}", title(zone))));
-        wave(title(zone), WaveKind::Zone, share.min(limits.in_transit).max(1), planned_nodes(nodes))
+        let name = WaveName::Zone((*zone).to_owned());
+        let nodes = planned_nodes(nodes.map(|site| (*site, format!("of {name}"))));
+        wave(name, WaveKind::Zone, share.min(limits.in_transit).max(1), nodes)
     };
     sizes.iter().map(wave_of).collect()
 }
@@ -153,7 +140,7 @@ fn groups(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
             format!("it has pods of {}", member.unwrap_or_default())
         };
         let nodes = nodes.into_iter().map(|site| (site, why(site)));
-        wave(format!("group {}", group.name), WaveKind::Stateful, 1, planned_nodes(nodes))
+        wave(WaveName::Group(group.name.clone()), WaveKind::Stateful, 1, planned_nodes(nodes))
     };
     config.freeze.iter().enumerate().map(wave_of).collect()
 }
@@ -162,7 +149,7 @@ fn control_plane(sites: &[Site<'_>]) -> Wave {
     let mut nodes: Vec<&Site<'_>> = sites.iter().filter(|site| site.node.is_control_plane()).collect();
     nodes.sort_by(|a, b| a.order().cmp(&b.order()));
     let nodes = nodes.into_iter().map(|site| (site, "it is of the control plane".to_owned()));
-    wave("control plane", WaveKind::ControlPlane, 1, planned_nodes(nodes))
+    wave(WaveName::ControlPlane, WaveKind::ControlPlane, 1, planned_nodes(nodes))
 }
 
 /// What a scout stands for, in words.

@@ -4,7 +4,7 @@ use migration::cni::reach;
 use migration::cni::support::{Cni, Strategy};
 use migration::config::roll::{Limits, Method, Pods};
 use migration::plan::{
-    Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, PlannedNode, Pool, Wave, WaveKind,
+    Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, PlannedNode, Pool, Wave, WaveKind, WaveName,
 };
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
@@ -119,12 +119,13 @@ fn pods(random: &mut Random) -> Pods {
 fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<Wave> {
     let mut kinds = vec![WaveKind::Scouts, WaveKind::Dns, WaveKind::Canary, WaveKind::ControlPlane];
     kinds.retain(|_| random.chance(600));
-    let mut waves: Vec<Wave> = kinds.iter().map(|kind| wave(random, format!("{kind:?}"), *kind)).collect();
+    let mut waves: Vec<Wave> =
+        kinds.iter().map(|kind| wave(random, format!("{kind:?}").into(), *kind)).collect();
     let mut zones: Vec<&Text> = truth.nodes.iter().map(|node| &node.api.zone).collect();
     zones.sort();
     zones.dedup();
     for zone in &zones {
-        waves.push(wave(random, format!("zone {zone}"), WaveKind::Zone));
+        waves.push(wave(random, WaveName::Zone(zone.to_string()), WaveKind::Zone));
     }
     waves.sort_by_key(|wave| wave.kind);
     let taking = waves.len() - zones.len();
@@ -132,7 +133,7 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
         if left_out.iter().any(|out| out.name == node.name) {
             continue;
         }
-        let zone = format!("zone {}", node.api.zone);
+        let zone = WaveName::Zone(node.api.zone.to_string());
         let is_special = taking > 0 && random.chance(250);
         let any = random.below(waves.len() as u64);
         let of_zone = waves.iter().position(|wave| wave.name == zone);
@@ -146,7 +147,7 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
     waves
 }
 
-fn wave(random: &mut Random, name: String, kind: WaveKind) -> Wave {
+fn wave(random: &mut Random, name: WaveName, kind: WaveKind) -> Wave {
     let at_once = if kind == WaveKind::Scouts { 1 } else { u32::try_from(random.between(1, 5)).unwrap_or(1) };
     let soak_seconds = if kind == WaveKind::Scouts { 600 } else { 0 };
     Wave { name, kind, at_once, soak_seconds, nodes: Vec::new() }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Config;
 use crate::plan::site::{Survey, of_platforms};
-use crate::plan::waves::{CANARY, title};
-use crate::plan::{ExcludedNode, Plan, Wave, WaveKind};
+use crate::plan::waves::CANARY;
+use crate::plan::{ExcludedNode, Plan, Wave, WaveKind, WaveName};
 
 /// What could not come from these settings and this cluster. A node writes its own zone, so that a zone makes no plan stale.
 pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<String> {
@@ -60,22 +60,23 @@ fn may_have_control_plane(plan: &Plan, wave: &Wave) -> bool {
 
 /// Waves that no plan of these settings has, or that it has elsewhere.
 fn waves(plan: &Plan, config: &Config) -> Vec<String> {
-    let zones: BTreeSet<String> =
-        plan.pools.iter().flat_map(|pool| &pool.zones).map(|zone| title(zone)).collect();
-    let groups: Vec<String> = config.freeze.iter().map(|group| format!("group {}", group.name)).collect();
+    let zones = plan.pools.iter().flat_map(|pool| &pool.zones);
+    let zones: BTreeSet<WaveName> = zones.map(|zone| WaveName::Zone(zone.to_string())).collect();
+    let groups: Vec<WaveName> =
+        config.freeze.iter().map(|group| WaveName::Group(group.name.clone())).collect();
     // Where every plan of these settings has it: whether last of all, the kind, and the place among those of its kind.
     let place = |wave: &Wave| -> Option<(bool, WaveKind, usize)> {
         let name = &wave.name;
         let index = match wave.kind {
-            WaveKind::Scouts => (name == "scouts").then_some(0),
-            WaveKind::Dns if name == "dns stragglers" && plan.fixes_stragglers() => {
+            WaveKind::Scouts => (*name == WaveName::Scouts).then_some(0),
+            WaveKind::Dns if *name == WaveName::DnsStragglers && plan.fixes_stragglers() => {
                 return Some((true, wave.kind, 0));
             }
-            WaveKind::Dns => (name == "dns").then_some(0),
-            WaveKind::Canary => (name == "canary").then_some(0),
+            WaveKind::Dns => (*name == WaveName::Dns).then_some(0),
+            WaveKind::Canary => (*name == WaveName::Canary).then_some(0),
             WaveKind::Zone => zones.iter().position(|zone| zone == name),
             WaveKind::Stateful => groups.iter().position(|group| group == name),
-            WaveKind::ControlPlane => (name == "control plane").then_some(0),
+            WaveKind::ControlPlane => (*name == WaveName::ControlPlane).then_some(0),
         };
         Some((false, wave.kind, index?))
     };
@@ -83,7 +84,7 @@ fn waves(plan: &Plan, config: &Config) -> Vec<String> {
     for wave in &plan.waves {
         let place = place(wave);
         if place.is_none() {
-            lines.push(format!("The settings give no wave {:?} of its kind.", wave.name));
+            lines.push(format!("The settings give no wave {:?} of its kind.", wave.name.to_string()));
         } else if place <= before {
             lines.push(format!("The wave {} comes later than the settings put it.", wave.name));
         } else {

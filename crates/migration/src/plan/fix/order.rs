@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::plan::site::Site;
 use crate::plan::stragglers::Straggler;
 use crate::plan::waves::{planned_nodes, wave, waves as of_all};
-use crate::plan::{Wave, WaveKind};
+use crate::plan::{Wave, WaveKind, WaveName};
 
 /// The waves of any plan, but that nodes with stragglers of DNS are last: other stragglers may reach no DNS pod but those.
 pub(super) fn waves(
@@ -25,7 +25,7 @@ pub(super) fn waves(
             (a.node.is_control_plane(), a.order()).cmp(&(b.node.is_control_plane(), b.order()))
         });
         let nodes = last.iter().map(|site| (site, "it has a DNS pod that is a straggler".to_owned()));
-        waves.push(wave("dns stragglers", WaveKind::Dns, 1, planned_nodes(nodes)));
+        waves.push(wave(WaveName::DnsStragglers, WaveKind::Dns, 1, planned_nodes(nodes)));
     }
     waves
 }

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use super::case::{cluster, control_plane, dns, labelled, names, node, of_kind, planned, pod, pods, with};
 use crate::plan::WaveKind::{Canary, ControlPlane, Dns, Scouts, Stateful, Zone};
 use crate::plan::canon::sha256;
-use crate::plan::{Plan, Wave};
+use crate::plan::{Plan, Wave, WaveName};
 
 fn wave<'p>(plan: &'p Plan, name: &str) -> &'p Wave {
-    plan.waves.iter().find(|wave| wave.name == name).unwrap_or_else(|| panic!("{name}: {:#?}", plan.waves))
+    plan.waves
+        .iter()
+        .find(|wave| wave.name.to_string() == name)
+        .unwrap_or_else(|| panic!("{name}: {:#?}", plan.waves))
 }
 
 fn info(mut node: Value, key: &str, value: &str) -> Value {
@@ -159,8 +162,8 @@ fn the_canary_takes_zones_in_turns_with_one_node_of_each_at_once() {
 fn zones_move_one_after_the_other() {
     let items_of = |zone: &'static str| (0..3).map(move |index| node(&format!("n{zone}{index}"), zone));
     let plan = planned(&cluster(items_of("z2").chain(items_of("")).chain(items_of("z1"))));
-    let zones: Vec<&str> =
-        plan.waves.iter().filter(|wave| wave.kind == Zone).map(|wave| wave.name.as_str()).collect();
+    let zones: Vec<String> =
+        plan.waves.iter().filter(|wave| wave.kind == Zone).map(|wave| wave.name.to_string()).collect();
     assert_eq!(zones, ["nodes without a zone", "zone z1", "zone z2"]);
     assert!(of_kind(&plan, Zone).iter().all(|nodes| nodes.len() == 1), "one scout, one canary, one left");
 }
@@ -230,15 +233,15 @@ fn stateful_groups_move_after_the_zones_in_the_order_of_the_settings() {
     ];
     let settings = "freeze: [{name: zk, members: [{namespace: default, name: zk}, {namespace: default, name: zk2}]}, {name: pg, members: [{namespace: default, name: pg}]}]";
     let plan = planned(&with(cluster(all.into_iter().chain(pods("b", 4))), settings));
-    let waves: Vec<(&str, Vec<&str>, u32)> =
-        plan.waves.iter().map(|wave| (wave.name.as_str(), names(wave), wave.at_once)).collect();
+    let waves: Vec<(WaveName, Vec<&str>, u32)> =
+        plan.waves.iter().map(|wave| (wave.name.clone(), names(wave), wave.at_once)).collect();
     assert_eq!(
         waves,
         [
-            ("scouts", vec!["e"], 1),
-            ("group zk", vec!["c", "b", "d"], 1),
-            ("group pg", vec!["a"], 1),
-            ("control plane", vec!["m"], 1),
+            (WaveName::Scouts, vec!["e"], 1),
+            (WaveName::Group("zk".into()), vec!["c", "b", "d"], 1),
+            (WaveName::Group("pg".into()), vec!["a"], 1),
+            (WaveName::ControlPlane, vec!["m"], 1),
         ]
     );
     assert_eq!(plan.waves[1].nodes[2].why, "it has pods of StatefulSet/default/zk2");

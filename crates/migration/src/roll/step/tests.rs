@@ -11,7 +11,7 @@ use types::api::step::{Cordon, Step};
 use types::policy::Phase;
 
 use super::*;
-use crate::plan::Plan;
+use crate::plan::{Plan, WaveName};
 use crate::roll::act::{Change, PodId};
 use crate::roll::invariant;
 use crate::roll::memory::Memory;
@@ -207,7 +207,7 @@ fn waves_do_not_wait_for_a_node_that_nobody_starts() {
 #[test]
 fn a_node_in_the_wave_of_another_zone_holds_itself_alone() {
     let mut plan = plan();
-    plan.waves[0].name = "zone z1".into();
+    plan.waves[0].name = WaveName::Zone("z1".into());
     plan.pools[0].zones.push("z2".into());
     let mut world = world();
     world.node("a").zone = "z2".into();

@@ -493,7 +493,7 @@ fn no_node_of_a_later_wave_shortens_a_soak() {
     let mut plan = plan(&["b", "c", "d", "e"]);
     let wave = |names: &[&str], soak_seconds: u32| {
         let mut wave = plan.waves[0].clone();
-        (wave.name, wave.soak_seconds) = (format!("zone-{}", names[0]), soak_seconds);
+        (wave.name, wave.soak_seconds) = (format!("zone-{}", names[0]).into(), soak_seconds);
         wave.nodes.retain(|node| names.contains(&&*node.name));
         wave
     };
