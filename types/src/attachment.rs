@@ -188,29 +188,26 @@ impl Attachment {
     /// with its primary.
     #[must_use]
     pub fn with_first(&self, leg: Leg) -> (Intent, Vec<Event>) {
-        let (mut intent, events) = self.rewritten(|_| true, 1);
+        let (mut intent, events) = self.rewritten(1);
         let owner = self.intent.ifname.clone();
         intent.route = Some(RouteStep { first: leg.ifname.clone(), owner });
         intent.legs.insert(0, leg);
         (intent, events)
     }
 
-    /// The record of the same running pod without this network, whose DEL has succeeded.
+    /// The record of the same running pod with its primary alone, once the DELs of all other networks have succeeded.
     #[must_use]
-    pub fn without(&self, leg: usize) -> (Intent, Vec<Event>) {
-        let (mut intent, mut events) = self.rewritten(|other| other != leg, 0);
+    pub fn without_deleted(&self) -> (Intent, Vec<Event>) {
+        let (mut intent, mut events) = self.rewritten(0);
         intent.route = None;
         events.push(Event::Attached {});
         (intent, events)
     }
 
-    /// The first line with the networks that `stays` keeps and that are not deleted, and the further lines of these networks, which count from `from`.
-    fn rewritten(&self, stays: impl Fn(usize) -> bool, from: usize) -> (Intent, Vec<Event>) {
+    /// The first line with the networks that are not deleted, and the further lines of these networks, which count from `from`.
+    fn rewritten(&self, from: usize) -> (Intent, Vec<Event>) {
         let (mut legs, mut events) = (Vec::new(), Vec::new());
-        for (at, (leg, progress)) in self.intent.legs.iter().zip(&self.progress).enumerate() {
-            if progress.deleted || !stays(at) {
-                continue;
-            }
+        for (leg, progress) in self.intent.legs.iter().zip(&self.progress).filter(|(_, one)| !one.deleted) {
             let at = from + legs.len();
             legs.push(leg.clone());
             let present = progress.present.clone();

@@ -74,7 +74,8 @@ pub struct Profile {
     pub packets: Option<Vec<PacketPath>>,
     /// Whether the CNI works as the second network of a pod, whose Pod status has the other network's address.
     pub secondary: Secondary,
-    /// Whether the CNI can join a pod that runs, and leave one.
+    /// Whether the CNI can join a pod that runs, and leave one. Default: refused.
+    #[serde(default)]
     pub join: Join,
     /// How the agent takes the conf directory for itself, if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]

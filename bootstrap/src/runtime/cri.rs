@@ -176,7 +176,6 @@ impl Runtime {
                         netns: info.netns(),
                         runtime_type: info.runtime_type,
                         pid: info.pid.filter(|pid| *pid > 0),
-                        annotations: sandbox.annotations.into_iter().collect(),
                     });
                 }
             }

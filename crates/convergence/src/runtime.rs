@@ -94,8 +94,6 @@ pub struct Sandbox {
     /// The path of its network namespace, and its first process, if the runtime says them.
     pub netns: Option<PathBuf>,
     pub pid: Option<i32>,
-    /// The annotations of its pod, as the runtime passes them to CNI.
-    pub annotations: BTreeMap<String, String>,
 }
 
 /// Types of low-level runtimes whose containers use the sandbox's network namespace as it is: runc, and what is called as runc is.

@@ -16,7 +16,7 @@ use crate::{
     exceptions::never_fails,
     floors::floor,
     play::{play, rehearse},
-    point::{Fault, Point, Runtime, Situation, Verb},
+    point::{Fault, Point, Runtime, Situation, State, Verb},
     share::Share,
     trace::Trace,
 };
@@ -151,14 +151,23 @@ fn points(situation: Situation, spans: &BTreeMap<String, (u32, u32)>) -> Vec<Poi
     for (call, (first, last)) in spans {
         for nth in *first..=*last {
             let point = |fault, runtime| Point { situation, call: call.clone(), nth, fault, runtime };
-            points.push(point(Fault::Kill, Runtime::Dels));
-            if situation.verb == Verb::Add {
+            let is_live = matches!(situation.verb, Verb::Join | Verb::Leave);
+            // What follows a kill of a call that ends another's work is that of any call.
+            let is_half = is_live && situation.state == State::Half;
+            if !is_half {
+                points.push(point(Fault::Kill, Runtime::Dels));
+            }
+            if situation.verb == Verb::Add || (is_live && !is_half) {
                 points.push(point(Fault::Kill, Runtime::Forgets));
             }
-            if never_fails(call).is_none() {
-                points.extend(Fault::ERRORS.map(|fault| point(fault, Runtime::Dels)));
+            if is_live {
+                points.push(point(Fault::Kill, Runtime::Retries));
             }
-            if matches!(situation.verb, Verb::Add | Verb::Del) {
+            if never_fails(call).is_none() {
+                let then = if is_live { Runtime::Retries } else { Runtime::Dels };
+                points.extend(Fault::ERRORS.map(|fault| point(fault, then)));
+            }
+            if is_live || matches!(situation.verb, Verb::Add | Verb::Del) {
                 points.extend(Fault::SIGNALS.map(|fault| point(fault, Runtime::Dels)));
             }
         }

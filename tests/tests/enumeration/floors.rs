@@ -8,7 +8,7 @@
 use crate::point::Situation;
 
 /// `VERB MODE STATE`, and the least number of points.
-const FLOORS: [(&str, usize); 20] = [
+const FLOORS: [(&str, usize); 24] = [
     ("ADD old fresh", 1540),
     ("ADD new fresh", 1930),
     ("ADD both fresh", 3810),
@@ -29,6 +29,10 @@ const FLOORS: [(&str, usize); 20] = [
     ("VERSION old fresh", 93),
     ("VERSION new fresh", 93),
     ("VERSION both fresh", 93),
+    ("JOIN live attached", 3990),
+    ("JOIN live half", 4460),
+    ("LEAVE live attached", 2120),
+    ("LEAVE live half", 1900),
 ];
 
 /// The least number of points of a situation; one that is not in the list may not have any.

@@ -122,7 +122,7 @@ pub(crate) fn little_memory() -> Result<()> {
 
 /// DEL needs no space: neither in the state directory nor in the run directory.
 pub(crate) fn del_on_full_disks() -> Result<()> {
-    for mode in Mode::ALL {
+    for mode in Mode::OF_ADD {
         for full in [&["state"][..], &["run"], &["state", "run"]] {
             let mut miniature = Miniature::new(mode)?;
             let disks: Vec<Disk> = ["state", "run"]

@@ -113,10 +113,14 @@ impl Miniature {
             "version": 1,
             "networks": {
                 "old": {"conf": [dir.join("net.d/old.conflist")], "cidrs": ["10.1.0.0/16"]},
-                "new": {"conf": [dir.join("net.d/new.conflist")], "cidrs": ["10.2.0.0/16"], "secondary": "hostRoute"}
+                "new": {
+                    "conf": [dir.join("net.d/new.conflist")],
+                    "cidrs": ["10.2.0.0/16"],
+                    "secondary": if mode == Mode::Live { "works" } else { "hostRoute" }
+                }
             },
-            "attach": mode.as_str(),
-            "both": {"primary": "old", "defaultRoute": "new"},
+            "attach": mode.attach(),
+            "both": {"primary": "old", "defaultRoute": if mode == Mode::Live { "old" } else { "new" }},
             "gc": {"graceSeconds": 0},
             "deadlines": {
                 "addSeconds": DEADLINE_SECS,
@@ -149,11 +153,26 @@ impl Miniature {
 
     /// Writes the stubs; `plugin` does something before its ADD.
     pub(crate) fn write_stubs(&self, plugin: &str, before: &Reply) -> Result<()> {
-        let delegates = Delegates { leases: self.path("leases"), plug: self.mode == Mode::Both };
+        let delegates = Delegates { leases: self.path("leases"), plug: self.has_interfaces() };
         for name in NAMES {
             let before = if name == plugin { before.clone() } else { Reply::default() };
             self.stubs.write(name, &delegates.stub(name, before))?;
         }
+        Ok(())
+    }
+
+    /// Whether the stubs make interfaces.
+    fn has_interfaces(&self) -> bool {
+        matches!(self.mode, Mode::Both | Mode::Live)
+    }
+
+    /// Another value of the policy's `attach`.
+    pub(crate) fn flip(&mut self, attach: &str) -> Result<()> {
+        let path = self.path("policy.json");
+        let mut policy: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        policy["attach"] = json!(attach);
+        fs::write(&path, policy.to_string())?;
+        self.outside = Some(self.look_outside()?);
         Ok(())
     }
 
@@ -185,7 +204,7 @@ impl Miniature {
             .env("CNI_COMMAND", verb)
             .env("CNI_PATH", &self.stubs.path().display().to_string())
             .stdin(&conf.to_string());
-        if matches!(verb, "ADD" | "DEL" | "CHECK") {
+        if matches!(verb, "ADD" | "DEL" | "CHECK" | "JOIN" | "LEAVE") {
             let args = format!("IgnoreUnknown=1;K8S_POD_NAMESPACE=ns1;K8S_POD_NAME={pod}");
             plugin
                 .env("CNI_CONTAINERID", &id)
@@ -218,8 +237,13 @@ impl Miniature {
         let places = [("stdout", outcome.stdout.as_bytes()), ("stderr", outcome.stderr.as_bytes())];
         findings.extend(invariants::secret(CANARY, places));
         self.take(findings);
-        if verb == "ADD" {
-            let parts = self.mode.parts().iter().map(|(name, ifname)| ((*name).into(), (*ifname).into()));
+        if matches!(verb, "ADD" | "JOIN") {
+            let parts = match (verb, self.mode) {
+                ("JOIN", _) => &self.mode.parts()[1..],
+                (_, Mode::Live) => &self.mode.parts()[..1],
+                (_, Mode::Old | Mode::New | Mode::Both) => self.mode.parts(),
+            };
+            let parts = parts.iter().map(|(name, ifname)| ((*name).into(), (*ifname).into()));
             self.named.push(ExpectedAdd {
                 id: self.id(pod),
                 parts: parts.collect(),

@@ -8,24 +8,37 @@ pub(crate) enum Mode {
     Old,
     New,
     Both,
+    /// A pod that runs on the old network, which the new one joins and leaves.
+    Live,
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 3] = [Self::Old, Self::New, Self::Both];
+    pub(crate) const ALL: [Self; 4] = [Self::Old, Self::New, Self::Both, Self::Live];
+    /// Those of an ADD.
+    pub(crate) const OF_ADD: [Self; 3] = [Self::Old, Self::New, Self::Both];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Old => "old",
             Self::New => "new",
             Self::Both => "both",
+            Self::Live => "live",
         }
     }
 
-    /// The plugins in the order of ADD.
+    /// The value of the policy's `attach`.
+    pub(crate) const fn attach(self) -> &'static str {
+        match self {
+            Self::Live => Self::Old.as_str(),
+            Self::Old | Self::New | Self::Both => self.as_str(),
+        }
+    }
+
+    /// The plugins in the order of ADD, or of JOIN.
     pub(crate) const fn plugins(self) -> &'static [&'static str] {
         match self {
             Self::Old => &["stub-old"],
-            Self::New => &["stub-new", "stub-tail"],
+            Self::New | Self::Live => &["stub-new", "stub-tail"],
             Self::Both => &["stub-old", "stub-new", "stub-tail"],
         }
     }
@@ -35,7 +48,7 @@ impl Mode {
         match self {
             Self::Old => &[("oldnet", "eth0")],
             Self::New => &[("newnet", "eth0")],
-            Self::Both => &[("oldnet", "eth0"), ("newnet", "net1")],
+            Self::Both | Self::Live => &[("oldnet", "eth0"), ("newnet", "net1")],
         }
     }
 }

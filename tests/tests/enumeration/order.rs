@@ -12,7 +12,7 @@ use crate::{
 /// write < fdatasync < link to its name < fsync of the directory < the first delegate, in every mode; and the trace in any
 /// other order is refused.
 pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
-    for mode in Mode::ALL {
+    for mode in Mode::OF_ADD {
         let (trace, _) = rehearse(Situation { verb: Verb::Add, mode, state: State::Fresh })?;
         let steps = durable_before_spawn(&trace.calls).with_context(|| format!("ADD in mode {mode}"))?;
         for pair in steps.windows(2) {
@@ -31,7 +31,7 @@ pub(crate) fn record_is_durable_before_the_first_delegate() -> Result<()> {
 
 /// The record is removed after every delegate was waited for, in every mode.
 pub(crate) fn record_goes_after_the_last_delegate() -> Result<()> {
-    for mode in Mode::ALL {
+    for mode in Mode::OF_ADD {
         let (trace, _) = rehearse(Situation { verb: Verb::Del, mode, state: State::Attached })?;
         let removed =
             find(&trace.calls, 0, |call| call.name == "unlink" && call.line.contains("/attachments/"))

@@ -36,16 +36,23 @@ pub(crate) fn set(situation: Situation) -> Result<Miniature> {
     match situation.state {
         State::Fresh => {}
         State::Attached | State::Lost => miniature.attach(POD)?,
-        State::Half => {
-            miniature.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
-            let outcome = miniature.run("ADD", POD, &[], true)?;
-            ensure!(
-                CallExit::from(outcome.status) == CallExit::Signalled(SIGKILL),
-                "not killed: {outcome:?}"
-            );
-            miniature.wait_for_orphans()?;
-            miniature.write_stubs("", &Reply::default())?;
+        State::Half if situation.mode == Mode::Live => {
+            miniature.attach(POD)?;
+            miniature.flip(Mode::Both.as_str())?;
+            kill_second(&mut miniature, Verb::Join)?;
         }
+        State::Half => kill_second(&mut miniature, Verb::Add)?,
+    }
+    match (situation.verb, situation.state) {
+        (Verb::Join, _) => miniature.flip(Mode::Both.as_str())?,
+        (Verb::Leave, State::Attached) => {
+            miniature.flip(Mode::Both.as_str())?;
+            let outcome = miniature.call("JOIN", POD)?;
+            ensure!(outcome.status.success(), "the JOIN before the point failed: {outcome:?}");
+            miniature.flip(Mode::Old.as_str())?;
+        }
+        (Verb::Leave, _) => miniature.flip(Mode::Old.as_str())?,
+        _ => {}
     }
     if situation.verb == Verb::Gc {
         miniature.attach_stale()?;
@@ -58,6 +65,15 @@ pub(crate) fn set(situation: Situation) -> Result<Miniature> {
         fs::remove_dir_all(miniature.path("run/ready")).context("forget that networks were ready")?;
     }
     Ok(miniature)
+}
+
+/// Has a call killed while the plugin of its second network is at work.
+fn kill_second(miniature: &mut Miniature, verb: Verb) -> Result<()> {
+    miniature.write_stubs("stub-new", &Reply(vec![Act::KillParent]))?;
+    let outcome = miniature.run(verb.as_str(), POD, &[], true)?;
+    ensure!(CallExit::from(outcome.status) == CallExit::Signalled(SIGKILL), "not killed: {outcome:?}");
+    miniature.wait_for_orphans()?;
+    miniature.write_stubs("", &Reply::default())
 }
 
 /// The system calls of a situation that nothing happens to, and the routes it leaves in the pod.
@@ -164,7 +180,33 @@ pub(crate) fn go_on(
                 }
             }
             match runtime {
-                Runtime::Dels | Runtime::Overtakes(_) => {
+                Runtime::Dels | Runtime::Retries | Runtime::Overtakes(_) => {
+                    delete(miniature)?;
+                    delete_again(miniature)?;
+                }
+                Runtime::Forgets => miniature.remove_netns()?,
+            }
+        }
+        Verb::Join | Verb::Leave => {
+            miniature.wait_for_orphans()?;
+            miniature.hold_ledger()?;
+            let mut succeeded = succeeded;
+            if runtime == Runtime::Retries {
+                let again = miniature.call(situation.verb.as_str(), POD)?;
+                ensure!(again.status.success(), "the next {} fails: {again:?}", situation.verb.as_str());
+                succeeded = true;
+            }
+            let parts = situation.mode.parts();
+            let joined = situation.verb == Verb::Join;
+            if succeeded {
+                miniature.hold_parts("after the point", if joined { parts } else { &parts[..1] })?;
+                let now = miniature.routes()?;
+                if let Some(routes) = routes.filter(|routes| *routes != now) {
+                    miniature.problems.push(format!("routes are {now:?}, not {routes:?}"));
+                }
+            }
+            match runtime {
+                Runtime::Dels | Runtime::Retries | Runtime::Overtakes(_) => {
                     delete(miniature)?;
                     delete_again(miniature)?;
                 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::mode::Mode;
 
-/// The six verbs.
+/// The verbs: those of CNI, and two of the plugin's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verb {
     Add,
@@ -17,11 +17,13 @@ pub(crate) enum Verb {
     Gc,
     Status,
     Version,
+    Join,
+    Leave,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Add, Self::Del, Self::Check, Self::Gc, Self::Status, Self::Version];
+    pub(crate) const ALL: [Self; 8] =
+        [Self::Add, Self::Del, Self::Check, Self::Gc, Self::Status, Self::Version, Self::Join, Self::Leave];
 
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -31,6 +33,8 @@ impl Verb {
             Self::Gc => "GC",
             Self::Status => "STATUS",
             Self::Version => "VERSION",
+            Self::Join => "JOIN",
+            Self::Leave => "LEAVE",
         }
     }
 }
@@ -42,7 +46,7 @@ pub(crate) enum State {
     Fresh,
     /// The pod is attached.
     Attached,
-    /// The ADD was killed while its second network was at work.
+    /// The ADD, or the JOIN, was killed while its second network was at work.
     Half,
     /// The pod is attached and has lost its host routes.
     Lost,
@@ -96,6 +100,8 @@ impl Fault {
 pub(crate) enum Runtime {
     /// With the DELs that runtimes send.
     Dels,
+    /// With the same call once more, and then the DELs.
+    Retries,
     /// Not at all: the netns goes and only the sweep is left.
     Forgets,
     /// With DELs that come while the delegate with this number, counted from 0, still works on its ADD.
@@ -104,12 +110,19 @@ pub(crate) enum Runtime {
 
 impl Runtime {
     /// Every way, for the delegates of any mode.
-    const ALL: [Self; 5] =
-        [Self::Dels, Self::Forgets, Self::Overtakes(0), Self::Overtakes(1), Self::Overtakes(2)];
+    const ALL: [Self; 6] = [
+        Self::Dels,
+        Self::Retries,
+        Self::Forgets,
+        Self::Overtakes(0),
+        Self::Overtakes(1),
+        Self::Overtakes(2),
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Dels => "dels",
+            Self::Retries => "retries",
             Self::Forgets => "forgets",
             Self::Overtakes(0) => "overtakes-first",
             Self::Overtakes(1) => "overtakes-second",
@@ -132,7 +145,12 @@ impl Situation {
         let mut all = Vec::new();
         for verb in Verb::ALL {
             for mode in Mode::ALL {
+                let is_live = matches!(verb, Verb::Join | Verb::Leave);
+                if is_live != (mode == Mode::Live) {
+                    continue;
+                }
                 let states: &[State] = match verb {
+                    Verb::Join | Verb::Leave => &[State::Attached, State::Half],
                     Verb::Add | Verb::Version => &[State::Fresh],
                     Verb::Del if mode == Mode::Both => &[State::Attached, State::Half],
                     Verb::Gc if mode == Mode::Both => &[State::Attached, State::Lost],

@@ -37,13 +37,14 @@ impl Secondary {
 /// What a CNI bears of pods that run.
 ///
 /// *Shape*: `works` or `refused`, in a policy's networks and in profiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum Join {
     /// It can join a pod that runs, and leave one.
     Works,
     /// It must not: it does not bear it, or that was never tried. Its pods are restarted.
+    #[default]
     Refused,
 }
 

@@ -32,7 +32,7 @@ struct Connection {
     inode: u32,
 }
 
-/// The connections in the netns of which one end is one of these addresses, each in words: `tcp 10.1.0.5:8080 from 10.1.0.9:40112 (nginx, process 4711)`.
+/// The connections in the netns of which one end is one of these addresses, each in words: `tcp 10.1.0.5:8080 with 10.1.0.9:40112 (nginx, process 4711)`.
 /// TCP connections count from the first packet until both ends have closed, UDP sockets if they are connected.
 ///
 /// # Errors

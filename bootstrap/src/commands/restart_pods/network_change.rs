@@ -1,6 +1,6 @@
 //! The calls of the plugin by which a network joins or leaves a pod that runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -93,7 +93,7 @@ impl PluginCaller {
     }
 
     fn change(&self, change: &NetworkChange) -> Result<(), NetworkChangeError> {
-        let NetworkChange { sandbox, joins } = change;
+        let NetworkChange { sandbox, annotations, joins } = change;
         let failed = NetworkChangeError::Failed;
         let netns = netns_of(sandbox).map_err(failed)?;
         let call = self.recorded_call(sandbox).map_err(failed)?;
@@ -105,7 +105,7 @@ impl PluginCaller {
             .env("CNI_NETNS", &netns)
             .env("CNI_ARGS", &call.args)
             .env("CNI_PATH", call.path.as_ref().unwrap_or(&self.search));
-        let input = self.input(sandbox, call.runtime_config).map_err(failed)?;
+        let input = self.input(annotations, call.runtime_config).map_err(failed)?;
         let output = run_with(&mut command, LIMITS, input, StderrTo::Nowhere)
             .map_err(|e| failed(format!("{}: {e}", self.plugin.display())))?;
         if output.status.success() {
@@ -117,13 +117,17 @@ impl PluginCaller {
     }
 
     /// The plugin's conf on stdin, as the reference library hands it to a plugin of a list.
-    fn input(&self, sandbox: &Sandbox, mut runtime_config: Map<String, Value>) -> Result<Vec<u8>, String> {
+    fn input(
+        &self,
+        annotations: &BTreeMap<String, String>,
+        mut runtime_config: Map<String, Value>,
+    ) -> Result<Vec<u8>, String> {
         let whole: Value = serde_json::from_slice(&conf(&self.layout, &self.name, "1.0.0", &BTreeSet::new()))
             .map_err(|e| e.to_string())?;
         let mut input = whole["plugins"][0].clone();
         input["name"] = whole["name"].clone();
         input["cniVersion"] = whole["cniVersion"].clone();
-        runtime_config.insert(POD_ANNOTATIONS.into(), json!(sandbox.annotations));
+        runtime_config.insert(POD_ANNOTATIONS.into(), json!(annotations));
         input["runtimeConfig"] = Value::Object(runtime_config);
         Ok(input.to_string().into_bytes())
     }

@@ -116,7 +116,7 @@ impl RestartReport {
         if pods.is_empty() {
             notes.push("every pod of this node is on the network that the policy names for it".to_owned());
         } else if dry_run && candidates.iter().any(|candidate| candidate.fate.is_act()) {
-            notes.push("nothing was changed; the same command with --apply carries this out, one pod after the other".into());
+            notes.push("nothing was changed; the same command with --apply carries this out".into());
         }
         Self { dry_run, phase, in_place, pods, notes, stopped, left }
     }

@@ -148,11 +148,11 @@ impl Life {
     /// How far the life of a recorded attachment has come.
     #[must_use]
     pub fn of(record: &Attachment) -> Self {
-        let is_ending = !record.is_on_primary_alone()
-            && record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
-        if record.del_failed.is_some() || is_ending {
+        let is_ending = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
+        let goes_on = record.is_on_primary_alone();
+        if record.del_failed.is_some() || (is_ending && !goes_on) {
             Self::Detaching
-        } else if record.attached {
+        } else if record.attached || goes_on {
             Self::Attached
         } else {
             Self::Attaching

@@ -349,11 +349,9 @@ fn describe(change: &RouteChange, facts: &PodRoutes) -> String {
     let name = |index| facts.name(index);
     match change {
         RouteChange::AddRoute(route) => format!("add route {}", route.describe(name)),
-        RouteChange::AddRule(rule) => format!("add rule from {} to table {}", rule.source, rule.table),
+        RouteChange::AddRule(rule) => format!("add rule {}", rule.describe()),
         RouteChange::RemoveRoute(route) => format!("remove route {}", route.describe(name)),
-        RouteChange::RemoveRule(rule) => {
-            format!("remove rule from {} to table {}", rule.source, rule.table)
-        }
+        RouteChange::RemoveRule(rule) => format!("remove rule {}", rule.describe()),
     }
 }
 

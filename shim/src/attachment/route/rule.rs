@@ -90,4 +90,10 @@ impl Rule {
         message.attributes.extend([RuleAttribute::Priority(self.table), RuleAttribute::Table(self.table)]);
         message
     }
+
+    /// The rule in the words of `ip rule`.
+    pub(super) fn describe(&self) -> String {
+        let source = if self.table == PINNED { "all".to_owned() } else { self.source.to_string() };
+        format!("from {source} to table {}", self.table)
+    }
 }

@@ -20,7 +20,7 @@ use crate::call::reply::{CniError, code};
 use crate::call::version::AddResult;
 use crate::host::lock::{Lock, NoLock};
 use crate::host::netns::Netns;
-use crate::node::inventory;
+use crate::node::inventory::{self, Deleter};
 use crate::node::store::{OpenRecord, StoredRecord};
 
 /// A pod that runs, with the lock of its attachment.
@@ -86,15 +86,23 @@ impl<'a> LivePod<'a> {
         }
     }
 
-    /// Detaches the second network, which an earlier JOIN or LEAVE has left half attached.
+    /// Ends what an earlier JOIN or LEAVE has left half done: detaches the second network, or drops one that is detached from the record.
     ///
     /// # Errors
     /// As [`Self::detach_second`].
     pub(super) fn settle(&mut self, until: Instant) -> Result<(), CniError> {
         match self.attachment.second() {
             Some(leg) if !self.attachment.has(leg) => self.detach_second(until),
+            None if self.attachment.intent.legs.len() > 1 => self.shorten(),
             _ => Ok(()),
         }
+    }
+
+    /// Drops the networks whose DEL has succeeded from the record: their interface names are free.
+    fn shorten(&mut self) -> Result<(), CniError> {
+        let (intent, events) = self.attachment.without_deleted();
+        self.attachment = self.write(intent, &events)?.attachment;
+        Ok(())
     }
 
     /// Detaches the second network and shortens the record by it. The primary keeps its interface and routes.
@@ -115,14 +123,14 @@ impl<'a> LivePod<'a> {
         }
         let budget = Budget::until(until, Some(self.session.signals));
         let primary = &self.attachment.intent.ifname;
-        let routes = route::leave(self.netns, &recorded.ifname, primary, budget);
+        route::leave(self.netns, &recorded.ifname, primary, budget)
+            .map_err(|e| CniError::new(code::ROUTE, format!("routes of {}: {e}", named(self.session))))?;
         let teardown = Teardown::new(self.session, &self.session.env.netns, until);
         let failed = teardown.detach(&mut open, &[leg], Some(&mut self.lock)).pop();
         self.attachment = open.attachment;
         if let Some(failed) = failed {
             return Err(failed.error.details(format!("the DEL of network {:?} is owed", recorded.network)));
         }
-        routes.map_err(|e| CniError::new(code::ROUTE, format!("routes of {}: {e}", named(self.session))))?;
         if self.netns.remove_interface(&recorded.ifname, budget).is_ok_and(|was_there| was_there) {
             tracing::warn!(
                 network = recorded.network,
@@ -130,9 +138,7 @@ impl<'a> LivePod<'a> {
                 "its DEL left the interface; removed"
             );
         }
-        let (intent, events) = self.attachment.without(leg);
-        self.attachment = self.write(intent, &events)?.attachment;
-        Ok(())
+        self.shorten()
     }
 
     /// Writes another record in the place of the attachment's.
@@ -173,6 +179,9 @@ fn recorded(session: &Session<'_>, netns: &Netns, until: Instant) -> Result<Atta
     }
     let inventory = inventory::load(session.layout()).map_err(io)?;
     let entry = inventory.find(&key).ok_or_else(unknown)?;
+    if entry.deleted_by != Deleter::Crossfade {
+        return Err(restart(session, "its runtime sends the DEL to its network itself, past Crossfade"));
+    }
     let leg = session.leg_of_entry(entry)?;
     let conf = networks::recorded_conf(&leg)?;
     let result = session.result_of_entry(entry, &conf).ok_or_else(|| {

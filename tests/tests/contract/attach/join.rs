@@ -21,6 +21,7 @@ trials![
     a_network_that_is_not_ready_is_not_called,
     an_attachment_of_the_inventory_becomes_a_record,
     an_attachment_of_the_inventory_without_its_result_needs_a_restart,
+    an_attachment_that_the_runtime_deletes_itself_needs_a_restart,
     an_unknown_attachment_is_named,
     another_netns_and_other_arguments_are_refused,
     a_pod_with_an_interface_of_another_program_needs_a_restart,
@@ -160,6 +161,8 @@ fn a_join_after_a_killed_one_begins_with_its_del() -> Result<()> {
     let killed = case.call("JOIN").run()?;
     ensure!(!killed.status.success() && killed.stdout.is_empty(), "{killed:?}");
     case.nobody_is_left()?;
+    // The pod goes on with its primary.
+    case.call("CHECK").run()?.silent()?;
     case.stubs.write("stub-new", &stub_new())?;
     case.flip("old")?;
     case.stubs.log().clear()?;
@@ -215,6 +218,18 @@ fn an_attachment_of_the_inventory_without_its_result_needs_a_restart() -> Result
     case.expect_records(0)?;
     assert_eq!(case.inventory()?, ["c1"]);
     Ok(())
+}
+
+fn an_attachment_that_the_runtime_deletes_itself_needs_a_restart() -> Result<()> {
+    let case = listed(&Value::Null)?;
+    let result = crate::case::ro(&case.netns_path());
+    case.write_inventory(&json!([{
+        "containerID": "c1", "ifname": "eth0", "network": "old", "prevResult": result, "deletedBy": "runtime"
+    }]))?;
+    let refusal = case.call("JOIN").run()?.refused(107)?;
+    ensure!(refusal.msg.contains("past Crossfade"), "{refusal:?}");
+    case.expect_calls(&[])?;
+    case.expect_records(0)
 }
 
 fn an_unknown_attachment_is_named() -> Result<()> {

@@ -23,14 +23,18 @@ impl Miniature {
     /// Holds a pod that lives to what its ADD promised: CHECK passes, every lease, every interface and every host route
     /// is there.
     pub(crate) fn hold_whole(&mut self, when: &str) -> Result<()> {
+        self.hold_parts(when, self.mode.parts())
+    }
+
+    /// The same of a pod that has these parts alone.
+    pub(crate) fn hold_parts(&mut self, when: &str, parts: &[(&str, &str)]) -> Result<()> {
         let outcome = self.call("CHECK", POD)?;
         if !outcome.status.success() {
             self.problems.push(format!("{when}: CHECK fails: {}", outcome.stdout));
         }
         let found = self.leavings()?;
-        let parts = self.mode.parts();
         let both = self.mode == Mode::Both;
-        let interfaces = if both { parts.len() } else { 0 };
+        let interfaces = if self.has_interfaces() { parts.len() } else { 0 };
         let id = self.id(POD);
         let leases = parts.iter().filter(|(_, ifname)| found.leases.contains(&format!("{id}@{ifname}")));
         if leases.count() != parts.len() || found.interfaces.len() < interfaces {

@@ -1,13 +1,15 @@
 //! The moves of pods, one after the other. They reach the node only by a [`NodeClient`], so that its rules are tested without one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use types::api::eviction::{Answer, Depth};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::commands::restart_pods::decide::{Candidate, PodDisposition, RestartOptions, decide, phase_of};
+use crate::commands::restart_pods::decide::{
+    Candidate, Decision, PodDisposition, RestartOptions, decide, phase_of,
+};
 use crate::commands::restart_pods::facts::Facts;
 use crate::node::attachments::{Life, attached};
 use crate::publish::pods::{BoundPod, Owner};
@@ -54,6 +56,8 @@ pub trait NodeClient {
 #[derive(Debug, Clone)]
 pub struct NetworkChange {
     pub sandbox: Sandbox,
+    /// The annotations of its Pod, as an ADD would get them now.
+    pub annotations: BTreeMap<String, String>,
     pub joins: bool,
 }
 
@@ -144,99 +148,85 @@ fn change_networks(
     let mut waiting = live;
     let mut is_reported = false;
     while !waiting.is_empty() {
-        let facts = match hand.gather() {
-            Ok(facts) => facts,
-            Err(why) => {
-                return RestartResult {
-                    stopped: Some(Interruption { exit: Exit::TryLater, why: vec![why] }),
-                    ..result
-                };
-            }
+        let is_over = hand.now() >= end;
+        let (facts, now) = match decided(hand, wanted) {
+            Ok(decided) => decided,
+            Err(stopped) => return RestartResult { stopped: Some(stopped), ..result },
         };
-        let now = decide(&facts, wanted);
-        if !now.refusals.is_empty() {
-            return RestartResult {
-                stopped: Some(Interruption { exit: Exit::No, why: now.refusals }),
-                ..result
-            };
-        }
         let (mut due, mut changes, mut busy) = (Vec::new(), Vec::new(), Vec::new());
         for candidate in waiting {
-            let is_due = now
-                .candidates
-                .iter()
-                .any(|other| other.sandbox == candidate.sandbox && other.fate == candidate.fate);
-            let sandbox =
-                facts.sandboxes.iter().find(|sandbox| sandbox.id == candidate.sandbox).filter(|_| is_due);
-            let Some(sandbox) = sandbox else {
+            let Some(change) = change_of(&facts, &now, &candidate) else {
                 result.done.push(PodRestart { candidate, outcome: RestartOutcome::Skipped });
                 continue;
             };
-            let joins = matches!(candidate.fate, PodDisposition::Joined(_));
-            let connections =
-                if joins || wanted.break_connections { Ok(Vec::new()) } else { hand.connections(sandbox) };
-            match connections {
+            let may_break = change.joins || wanted.break_connections;
+            let connections = if may_break { Ok(Vec::new()) } else { hand.connections(&change.sandbox) };
+            let what = match connections {
                 Ok(connections) if connections.is_empty() => {
-                    changes.push(NetworkChange { sandbox: sandbox.clone(), joins });
+                    changes.push(change);
                     due.push(candidate);
+                    continue;
                 }
-                Ok(connections) => busy.push((candidate, connections)),
-                Err(why) => {
-                    let outcome = RestartOutcome::Left(problem(
-                        &candidate,
-                        &format!("its connections cannot be read: {why}"),
-                        RETRY,
-                    ));
-                    result.done.push(PodRestart { candidate, outcome });
+                Ok(_) if !is_over => {
+                    busy.push(candidate);
+                    continue;
                 }
-            }
-        }
-        for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
-            let outcome = match answer {
-                Ok(()) => RestartOutcome::Changed,
-                Err(NetworkChangeError::Failed(why)) => {
-                    RestartOutcome::Left(problem(&candidate, &why, RETRY))
+                Ok(connections) => {
+                    format!("it has connections over the network that leaves: {}", some(&connections))
                 }
-                Err(NetworkChangeError::NeedsRestart(why)) => {
-                    let fix = "restart it: run the command with --restart-only and --pod";
-                    RestartOutcome::Left(problem(&candidate, &why, fix))
-                }
+                Err(why) => format!("its connections cannot be read: {why}"),
             };
+            let fix = "let its connections end and run the command again, or break them with --now";
+            let outcome = RestartOutcome::Left(problem(&candidate, &what, fix));
             result.done.push(PodRestart { candidate, outcome });
         }
-        let is_over = hand.now() >= end;
-        if !busy.is_empty() && !is_over {
+        for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
+            let outcome = outcome_of(&candidate, answer);
+            result.done.push(PodRestart { candidate, outcome });
+        }
+        if !busy.is_empty() {
             if !is_reported {
-                let titles: Vec<String> = busy.iter().map(|(candidate, _)| candidate.title()).collect();
-                hand.report(&format!(
-                    "waiting until no connection uses the network that leaves: {}",
-                    titles.join(", ")
-                ));
+                let titles: Vec<String> = busy.iter().map(Candidate::title).collect();
+                let titles = titles.join(", ");
+                hand.report(&format!("waiting until no connection uses the network that leaves: {titles}"));
                 is_reported = true;
             }
             hand.sleep(PAUSE);
         }
-        waiting = Vec::new();
-        for (candidate, connections) in busy {
-            if !is_over {
-                waiting.push(candidate);
-                continue;
-            }
-            let what = format!(
-                "{} connections use the network that leaves: {}",
-                connections.len(),
-                some(&connections)
-            );
-            let fix = "let them end and run the command again, or break them with --now";
-            let outcome = RestartOutcome::Left(problem(&candidate, &what, fix));
-            result.done.push(PodRestart { candidate, outcome });
-        }
+        waiting = busy;
     }
     result
 }
 
-/// What to do after a failure that left a pod as it was.
-const RETRY: &str = "remove the cause, then run the same command again";
+/// What joins or leaves a pod, if that is still to be done.
+fn change_of(facts: &Facts, now: &Decision, candidate: &Candidate) -> Option<NetworkChange> {
+    let same = |other: &&Candidate| other.sandbox == candidate.sandbox && other.fate == candidate.fate;
+    now.candidates.iter().find(same)?;
+    let sandbox = facts.sandboxes.iter().find(|sandbox| sandbox.id == candidate.sandbox)?.clone();
+    let annotations = facts.pod(&candidate.uid)?.annotations.clone();
+    Some(NetworkChange { sandbox, annotations, joins: matches!(candidate.fate, PodDisposition::Joined(_)) })
+}
+
+fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> RestartOutcome {
+    let (why, fix) = match answer {
+        Ok(()) => return RestartOutcome::Changed,
+        Err(NetworkChangeError::Failed(why)) => (why, "remove the cause, then run the same command again"),
+        Err(NetworkChangeError::NeedsRestart(why)) => {
+            (why, "restart it: run the command with --restart-only and --pod")
+        }
+    };
+    RestartOutcome::Left(problem(candidate, &why, fix))
+}
+
+/// What there is now, and what is to be done about it.
+fn decided(hand: &mut impl NodeClient, wanted: &RestartOptions) -> Result<(Facts, Decision), Interruption> {
+    let facts = hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })?;
+    let now = decide(&facts, wanted);
+    if now.refusals.is_empty() {
+        return Ok((facts, now));
+    }
+    Err(Interruption { exit: Exit::No, why: now.refusals })
+}
 
 /// The largest number of connections that a message names.
 const MOST_NAMED: usize = 5;
@@ -267,12 +257,8 @@ struct Successor {
 }
 
 impl<H: NodeClient> Move<'_, H> {
-    fn carry(mut self) -> Result<RestartOutcome, Interruption> {
-        let facts = self.gather()?;
-        let now = decide(&facts, self.wanted);
-        if !now.refusals.is_empty() {
-            return Err(Interruption { exit: Exit::No, why: now.refusals });
-        }
+    fn carry(self) -> Result<RestartOutcome, Interruption> {
+        let (facts, now) = decided(self.hand, self.wanted)?;
         let same = |candidate: &&Candidate| {
             candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
         };

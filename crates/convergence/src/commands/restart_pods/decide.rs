@@ -240,7 +240,9 @@ fn candidate(
     let to = phase_of(policy, sandbox, pod);
     let line = facts.line(&sandbox.id);
     let from = line.and_then(|line| attached::phase(line, Some(policy)));
-    let is_right = from == Some(to);
+    // A second network that is half gone does not count, and its DEL is owed.
+    let owes = |line: &Line| line.pod_networks.iter().any(|network| !network.primary && !network.attached);
+    let is_right = from == Some(to) && !line.is_some_and(owes);
     let is_wanted = match (&wanted.on, line) {
         (None, _) => !is_right,
         (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
@@ -282,6 +284,12 @@ fn change(
     line: &Line,
     pod: &BoundPod,
 ) -> Result<PodDisposition, &'static str> {
+    if line.deleted_by.is_some() {
+        return Err("its runtime sends the DEL to its network itself, past Crossfade");
+    }
+    if line.pod_networks.is_empty() {
+        return Err("too little is known of its networks");
+    }
     let (side, disposition) =
         match decide_change(&line.pod_networks, attach_of(policy, sandbox, Some(pod)), &policy.both) {
             PodChange::Join(side) => (side, PodDisposition::Joined(side)),

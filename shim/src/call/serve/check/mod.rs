@@ -56,7 +56,7 @@ fn check_record(
     lock: &mut Lock,
     limits: &Limits<'_>,
 ) -> Result<(), CniError> {
-    if !record.attached {
+    if !record.attached && !record.is_on_primary_alone() {
         let intent = &record.intent;
         return Err(CniError::new(
             code::DELEGATE,

@@ -344,3 +344,23 @@ fn a_network_or_a_runtime_that_bears_no_join_means_a_restart() {
         assert_eq!(reason(&facts).is_none(), joins, "{runtime_type:?} {handler}");
     }
 }
+
+#[test]
+fn a_network_that_did_not_leave_or_join_as_a_whole_is_still_to_do() {
+    for (attach, fate) in
+        [("old", PodDisposition::Left(Side::New)), ("both", PodDisposition::Joined(Side::New))]
+    {
+        let mut half = live(&["old", "new"], attach);
+        half.lines[0].networks[1].in_pod = Some(false);
+        half.lines[0].pod_networks[1].attached = false;
+        assert_eq!(fates(&half, &RestartOptions::default()), [("web/a".to_owned(), fate)], "{attach}");
+    }
+}
+
+#[test]
+fn a_pod_whose_del_goes_past_crossfade_is_restarted() {
+    let mut past = live(&["old"], "both");
+    past.lines[0].deleted_by = Some(shim::node::inventory::Deleter::Runtime);
+    let decision = decide(&past, &RestartOptions::default());
+    assert!(decision.candidates[0].restart.is_some_and(|why| why.contains("past Crossfade")), "{decision:?}");
+}
