@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, stub_new},
+    detach::gc::{case_with_old_at, forwarded_list, gc, grace, pairs},
     trials,
+    trouble::mounts::another_boot,
 };
 
 trials![
@@ -28,6 +30,8 @@ trials![
     a_second_join_at_the_same_time_is_refused_at_once,
     a_del_asks_a_join_to_stop,
     the_hosts_netns_is_refused,
+    a_gc_keeps_a_joined_network_and_names_it_to_its_delegate,
+    a_joined_network_goes_with_its_boot,
 ];
 
 /// A pod on `old` whose policy says both by now, with `old` as primary and owner of the default route.
@@ -300,4 +304,49 @@ fn the_hosts_netns_is_refused() -> Result<()> {
         case.call(verb).env("CNI_NETNS", "/proc/1/ns/net").run()?.refused(4)?;
     }
     case.expect_calls(&[])
+}
+
+/// The runtime's list names the sandbox by its own interface alone.
+fn a_gc_keeps_a_joined_network_and_names_it_to_its_delegate() -> Result<()> {
+    let case = case_with_old_at("old", "1.1.0")?;
+    grace(&case, 0)?;
+    case.added()?;
+    case.change_policy(|policy| {
+        policy["attach"] = json!("both");
+        policy["both"]["defaultRoute"] = json!("old");
+    })?;
+    case.call("JOIN").run()?.silent()?;
+    case.stubs.log().clear()?;
+    gc(&case, &[("c1", "eth0")])?.silent()?;
+    case.expect_calls(&["stub-old GC", "stub-new GC"])?;
+    assert_eq!(forwarded_list(&case, "stub-old GC")?, pairs(&[("c1", "eth0")]));
+    assert_eq!(forwarded_list(&case, "stub-new GC")?, pairs(&[("c1", "net1")]));
+    case.expect_records(1)?;
+    case.stubs.log().clear()?;
+    gc(&case, &[])?.silent()?;
+    let calls = case.stubs.log().briefs()?;
+    ensure!(calls[..2] == ["stub-old DEL eth0", "stub-new DEL net1"], "{calls:?}");
+    case.expect_records(0)
+}
+
+/// After a crash of the node the record is there, and the netns is not.
+fn a_joined_network_goes_with_its_boot() -> Result<()> {
+    let case = case_with_old_at("old", "1.1.0")?;
+    case.added()?;
+    case.change_policy(|policy| {
+        policy["attach"] = json!("both");
+        policy["both"]["defaultRoute"] = json!("old");
+    })?;
+    case.call("JOIN").run()?.silent()?;
+    case.stubs.log().clear()?;
+    let wrapper = another_boot(&case)?;
+    let wrapper = wrapper.each_ref().map(String::as_str);
+    for verb in ["JOIN", "LEAVE"] {
+        case.call(verb).wrapped(&wrapper).run()?.refused(4)?;
+    }
+    let list = json!({"cni.dev/valid-attachments": [{"containerID": "c2", "ifname": "eth0"}]});
+    case.call_with("GC", &list).wrapped(&wrapper).run()?.silent()?;
+    let calls = case.stubs.log().briefs()?;
+    ensure!(calls[..2] == ["stub-old DEL eth0", "stub-new DEL net1"], "{calls:?}");
+    case.expect_records(0)
 }
