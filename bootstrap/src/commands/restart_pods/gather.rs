@@ -10,7 +10,6 @@ use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;
 use convergence::node::policy::join::joining;
 use convergence::publish::pods::BoundPod;
-use convergence::runtime::Sandbox;
 use convergence::runtime::answer::ConfUse;
 use shim::node::layout::Layout;
 use types::api::eviction::{Answer, Depth};
@@ -158,9 +157,9 @@ impl NodeClient for LiveClient {
         self.runtime.stop(sandbox, grace).map_err(|why| format!("{why:#}"))
     }
 
-    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String> {
-        let addresses = self.plugin.second_addresses(&sandbox.id)?;
-        match &sandbox.netns {
+    fn connections(&mut self, change: &NetworkChange) -> Result<Vec<String>, String> {
+        let addresses = self.plugin.second_addresses(change)?;
+        match &change.sandbox.netns {
             Some(netns) if !addresses.is_empty() => {
                 connections::read(netns, &addresses).map_err(|e| format!("{}: {e}", netns.display()))
             }

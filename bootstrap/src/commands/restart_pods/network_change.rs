@@ -48,7 +48,6 @@ pub(super) struct PluginCaller {
 
 /// An attachment as its calls name it.
 struct RecordedCall {
-    ifname: String,
     args: String,
     path: Option<String>,
     runtime_config: Map<String, Value>,
@@ -93,15 +92,15 @@ impl PluginCaller {
     }
 
     fn change(&self, change: &NetworkChange) -> Result<(), NetworkChangeError> {
-        let NetworkChange { sandbox, annotations, joins } = change;
+        let NetworkChange { sandbox, ifname, annotations, joins } = change;
         let failed = NetworkChangeError::Failed;
         let netns = netns_of(sandbox).map_err(failed)?;
-        let call = self.recorded_call(sandbox).map_err(failed)?;
+        let call = self.recorded_call(sandbox, ifname).map_err(failed)?;
         let mut command = Command::new(&self.plugin);
         command
             .env("CNI_COMMAND", if *joins { "JOIN" } else { "LEAVE" })
             .env("CNI_CONTAINERID", &sandbox.id)
-            .env("CNI_IFNAME", &call.ifname)
+            .env("CNI_IFNAME", ifname)
             .env("CNI_NETNS", &netns)
             .env("CNI_ARGS", &call.args)
             .env("CNI_PATH", call.path.as_ref().unwrap_or(&self.search));
@@ -133,19 +132,21 @@ impl PluginCaller {
     }
 
     /// What the attachment's ADD was called with, by its record; else by its inventory entry and the runtime.
-    fn recorded_call(&self, sandbox: &Sandbox) -> Result<RecordedCall, String> {
-        if let Some(record) = self.record(sandbox)? {
+    fn recorded_call(&self, sandbox: &Sandbox, ifname: &str) -> Result<RecordedCall, String> {
+        if let Some(record) = self.record(&sandbox.id, ifname)? {
             let primary = record.intent.legs.iter().find(|leg| leg.primary);
             let runtime_config = primary.and_then(|leg| leg.runtime_config.as_ref());
             return Ok(RecordedCall {
-                ifname: record.intent.ifname,
                 args: record.intent.cni_args.unwrap_or_default(),
                 path: record.intent.cni_path,
                 runtime_config: object(runtime_config.map(|raw| raw.get())),
             });
         }
         let inventory = inventory::load(&self.layout).map_err(|e| e.to_string())?;
-        let entry = inventory.attachments.into_iter().find(|entry| entry.container_id == sandbox.id);
+        let entry = inventory
+            .attachments
+            .into_iter()
+            .find(|entry| entry.container_id == sandbox.id && entry.ifname == ifname);
         let entry = entry.ok_or("no record and no inventory entry names its attachment")?;
         let Sandbox { id, namespace, name, uid, .. } = sandbox;
         let of_runtime = || {
@@ -154,22 +155,21 @@ impl PluginCaller {
             )
         };
         Ok(RecordedCall {
-            ifname: entry.ifname,
             args: entry.cni_args.unwrap_or_else(of_runtime),
             path: None,
             runtime_config: object(entry.runtime_config.as_ref().map(|raw| raw.get())),
         })
     }
 
-    fn record(&self, sandbox: &Sandbox) -> Result<Option<Attachment>, String> {
-        let all = Store::new(&self.layout).of_container(&sandbox.id).map_err(|e| e.to_string())?;
-        Ok(all.into_iter().next())
+    fn record(&self, sandbox: &str, ifname: &str) -> Result<Option<Attachment>, String> {
+        let all = Store::new(&self.layout).of_container(sandbox).map_err(|e| e.to_string())?;
+        Ok(all.into_iter().find(|record| record.intent.ifname == ifname))
     }
 
     /// The addresses of the network that is second in a sandbox, by its record.
-    pub(super) fn second_addresses(&self, sandbox: &str) -> Result<Vec<IpAddr>, String> {
-        let named = Sandbox { id: sandbox.to_owned(), ..Sandbox::default() };
-        let Some(record) = self.record(&named)? else { return Ok(Vec::new()) };
+    pub(super) fn second_addresses(&self, change: &NetworkChange) -> Result<Vec<IpAddr>, String> {
+        let record = self.record(&change.sandbox.id, &change.ifname)?;
+        let Some(record) = record else { return Ok(Vec::new()) };
         let second = record.second().map(|leg| &record.progress[leg]);
         let present = second.and_then(|second| second.present.as_ref());
         Ok(present.into_iter().flatten().flat_map(|interface| interface.addresses.clone()).collect())

@@ -42,7 +42,7 @@ pub trait NodeClient {
     ///
     /// # Errors
     /// In words: they cannot be read.
-    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String>;
+    fn connections(&mut self, change: &NetworkChange) -> Result<Vec<String>, String>;
     /// Lets a network join or leave each of these sandboxes, several at once. One answer for each.
     fn change_networks(&mut self, changes: &[NetworkChange]) -> Vec<Result<(), NetworkChangeError>>;
     /// The time since some moment.
@@ -56,6 +56,8 @@ pub trait NodeClient {
 #[derive(Debug, Clone)]
 pub struct NetworkChange {
     pub sandbox: Sandbox,
+    /// The interface of its attachment, as the runtime asked for it.
+    pub ifname: String,
     /// The annotations of its Pod, as an ADD would get them now.
     pub annotations: BTreeMap<String, String>,
     pub joins: bool,
@@ -160,7 +162,7 @@ fn change_networks(
                 continue;
             };
             let may_break = change.joins || wanted.break_connections;
-            let connections = if may_break { Ok(Vec::new()) } else { hand.connections(&change.sandbox) };
+            let connections = if may_break { Ok(Vec::new()) } else { hand.connections(&change) };
             let what = match connections {
                 Ok(connections) if connections.is_empty() => {
                     changes.push(change);
@@ -203,8 +205,14 @@ fn change_of(facts: &Facts, now: &Decision, candidate: &Candidate) -> Option<Net
     let same = |other: &&Candidate| other.sandbox == candidate.sandbox && other.fate == candidate.fate;
     now.candidates.iter().find(same)?;
     let sandbox = facts.sandboxes.iter().find(|sandbox| sandbox.id == candidate.sandbox)?.clone();
+    let ifname = facts.line(&candidate.sandbox)?.ifname.clone();
     let annotations = facts.pod(&candidate.uid)?.annotations.clone();
-    Some(NetworkChange { sandbox, annotations, joins: matches!(candidate.fate, PodDisposition::Joined(_)) })
+    Some(NetworkChange {
+        sandbox,
+        ifname,
+        annotations,
+        joins: matches!(candidate.fate, PodDisposition::Joined(_)),
+    })
 }
 
 fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> RestartOutcome {

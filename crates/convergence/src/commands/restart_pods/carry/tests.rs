@@ -85,8 +85,8 @@ impl NodeClient for Node {
         self.stop.clone()
     }
 
-    fn connections(&mut self, sandbox: &Sandbox) -> Result<Vec<String>, String> {
-        let is_connected = sandbox.name == "a" && self.now < self.connected_until;
+    fn connections(&mut self, change: &NetworkChange) -> Result<Vec<String>, String> {
+        let is_connected = change.sandbox.name == "a" && self.now < self.connected_until;
         Ok(if is_connected { vec!["tcp 10.1.0.5:80 with 10.1.0.9:4000".into()] } else { Vec::new() })
     }
 
