@@ -28,11 +28,12 @@ mod tests {
     use super::*;
 
     /// Keys that are on other objects, and words of the programs' own that look like keys.
-    const ELSEWHERE: [(&str, &str); 9] = [
+    const ELSEWHERE: [(&str, &str); 10] = [
         ("crossfade/earlier", "the taint of a roll, which the roll takes away"),
         ("crossfade/not-ready", "a start-up taint of the provider's node group"),
         ("crossfade/unfit", "a taint of a node's own registration"),
         ("crossfade/attach", "an annotation of Pods"),
+        ("crossfade/restart", "an annotation of Pods"),
         ("crossfade/converted-from", "an annotation of network policies"),
         ("crossfade/run", "an annotation of a run's Lease and Events"),
         ("crossfade/plan", "an annotation of a run's Lease and Events"),

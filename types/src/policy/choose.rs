@@ -26,7 +26,20 @@ pub struct Choice {
     pub ignored_annotation: Option<String>,
 }
 
+/// The annotation of a pod that is restarted where a network could join or leave it while it runs. Its value is `true`.
+pub const RESTART: &str = "crossfade/restart";
+
 impl Policy {
+    /// Whether the policy or the pod's annotation [`RESTART`] says that the pod is to be restarted where a network could join or leave it.
+    #[must_use]
+    pub fn restarts(&self, pod: &Pod, annotation: impl FnOnce(&str) -> Option<String>) -> bool {
+        let is_named = self.pods.restart.iter().any(|pattern| {
+            matches(pattern.namespace.as_deref(), pod.namespace.as_deref())
+                && matches(pattern.pod.as_deref(), pod.name.as_deref())
+        });
+        is_named || annotation(RESTART).is_some_and(|value| value == "true")
+    }
+
     /// Chooses for `pod`; `annotation` looks a key up among the annotations that the runtime passed.
     ///
     /// | annotation | first matching rule | the pod gets |
@@ -105,6 +118,21 @@ mod tests {
             let choice = choose(namespace, name, None);
             assert_eq!((choice.attach, choice.reason), (attach, reason), "{namespace:?}/{name:?}");
         }
+    }
+
+    #[test]
+    fn a_pod_is_restarted_if_the_policy_or_its_annotation_names_it() {
+        let mut policy = policy();
+        let restarts = |policy: &Policy, name: &str, annotation: Option<&str>| {
+            let pod = Pod { namespace: Some("db".into()), name: Some(name.into()) };
+            policy.restarts(&pod, |key| annotation.filter(|_| key == RESTART).map(Into::into))
+        };
+        assert!(!restarts(&policy, "kafka-0", None) && !restarts(&policy, "kafka-0", Some("yes")));
+        assert!(restarts(&policy, "kafka-0", Some("true")));
+        let pattern =
+            |pod: &str| super::super::PodPattern { namespace: Some("db".into()), pod: Some(pod.into()) };
+        policy.pods.restart = vec![pattern("zk-*"), pattern("kafka-*")];
+        assert!(restarts(&policy, "kafka-0", None) && !restarts(&policy, "web-0", None));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod target;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use both::{Both, SecondaryFailure};
-pub use choose::{Choice, Reason};
+pub use choose::{Choice, RESTART, Reason};
 pub use limits::{Deadlines, Gc, Retired};
 pub use network::{Network, Probe};
 pub use phase::Phase;
@@ -64,6 +64,9 @@ pub struct Policy {
     /// A pod annotation that wins over the rules, with an allowed value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_annotation: Option<PodAnnotation>,
+    /// Pods that are treated in another way than the rest.
+    #[serde(default, skip_serializing_if = "Pods::is_default")]
+    pub pods: Pods,
     /// The network of sandboxes that were there before Crossfade; an installation writes it into the inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unrecorded: Option<Side>,
@@ -105,6 +108,35 @@ pub struct Rule {
     pub pod: Option<String>,
     /// The networks of a pod that matches.
     pub attach: Attach,
+}
+
+/// Pods that are treated in another way than the rest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pods {
+    /// Pods that are restarted where a network could join or leave them while they run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<PodPattern>,
+}
+
+impl Pods {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Pods by namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PodPattern {
+    /// Glob on the namespace; absent matches all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Glob on the pod's name; absent matches all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
 }
 
 /// A pod annotation that may choose a pod's networks.

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use types::json::version::V1;
 use types::policy::{
-    Attach, Both, Deadlines, Gc, Join, Network, Networks, Phase, PodAnnotation, Policy, Probe, Retired, Rule,
-    Secondary, SecondaryFailure, Side,
+    Attach, Both, Deadlines, Gc, Join, Network, Networks, Phase, PodAnnotation, PodPattern, Pods, Policy,
+    Probe, Retired, Rule, Secondary, SecondaryFailure, Side,
 };
 
 use crate::{comes_back, maybe, path};
@@ -83,6 +83,8 @@ fn policy() -> impl Strategy<Value = Policy> {
     });
     let annotation = (".{1,5}", prop::collection::vec(attach(), 0..3))
         .prop_map(|(key, allow)| PodAnnotation { key, allow });
+    let pattern = (maybe("[a-z*]{1,6}"), maybe("[a-z*]{1,6}"))
+        .prop_map(|(namespace, pod)| PodPattern { namespace, pod });
     let retired = (side(), 0..=31_622_400_u64)
         .prop_map(|(network, force_after_secs)| Retired { network, force_after_secs });
     (
@@ -91,12 +93,23 @@ fn policy() -> impl Strategy<Value = Policy> {
         both(),
         prop::collection::vec(rule, 0..3),
         maybe(annotation),
+        prop::collection::vec(pattern, 0..3),
         maybe(side()),
         prop::collection::vec(retired, 0..2),
         limits(),
     )
         .prop_map(
-            |((old, new), attach, both, rules, pod_annotation, unrecorded, retired, (gc, deadlines))| {
+            |(
+                (old, new),
+                attach,
+                both,
+                rules,
+                pod_annotation,
+                restart,
+                unrecorded,
+                retired,
+                (gc, deadlines),
+            )| {
                 let networks = Networks { old, new };
                 Policy {
                     version: V1,
@@ -105,6 +118,7 @@ fn policy() -> impl Strategy<Value = Policy> {
                     both,
                     rules,
                     pod_annotation,
+                    pods: Pods { restart },
                     unrecorded,
                     retired,
                     gc,
@@ -135,7 +149,7 @@ proptest! {
         let [old, new] = [old, new].map(|network| Some(Network { secondary: Some(Secondary::Works), ..network }));
         let policy = Policy {
             version: V1, networks: Networks { old, new }, attach: Attach::Both, both, rules: vec![],
-            pod_annotation: None, unrecorded: Some(Side::Old), retired: vec![], gc: limits.0, deadlines: limits.1,
+            pod_annotation: None, pods: Pods::default(), unrecorded: Some(Side::Old), retired: vec![], gc: limits.0, deadlines: limits.1,
         };
         comes_back(&policy, Policy::parse);
         let flipped = Policy::flip(&serde_json::to_vec(&policy).expect("it serialises"), phase).expect("a flip");

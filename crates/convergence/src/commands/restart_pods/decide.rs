@@ -284,6 +284,10 @@ fn change(
     line: &Line,
     pod: &BoundPod,
 ) -> Result<PodDisposition, &'static str> {
+    let annotation = |key: &str| pod.annotations.get(key).cloned();
+    if policy.restarts(&named(sandbox), annotation) {
+        return Err("the policy or its annotation crossfade/restart asks for a restart");
+    }
     if line.deleted_by.is_some() {
         return Err("its runtime sends the DEL to its network itself, past Crossfade");
     }
@@ -314,9 +318,12 @@ fn change(
 
 /// The networks that a pod of this name would get now.
 fn attach_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Attach {
-    let named = Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) };
     let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
-    policy.choose(&named, annotation).attach
+    policy.choose(&named(sandbox), annotation).attach
+}
+
+fn named(sandbox: &Sandbox) -> Pod {
+    Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) }
 }
 
 /// The phase that a pod of this name would be attached in now.

@@ -364,3 +364,12 @@ fn a_pod_whose_del_goes_past_crossfade_is_restarted() {
     let decision = decide(&past, &RestartOptions::default());
     assert!(decision.candidates[0].restart.is_some_and(|why| why.contains("past Crossfade")), "{decision:?}");
 }
+
+#[test]
+fn a_pod_that_asks_for_a_restart_gets_one() {
+    let mut asks = live(&["old"], "both");
+    asks.pods[0].annotations = [("crossfade/restart".to_owned(), "true".to_owned())].into();
+    let candidate = decide(&asks, &RestartOptions::default()).candidates.remove(0);
+    assert_eq!(candidate.fate, PodDisposition::Evicted);
+    assert!(candidate.restart.is_some_and(|why| why.contains("crossfade/restart")), "{candidate:?}");
+}
