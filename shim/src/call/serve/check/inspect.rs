@@ -4,7 +4,7 @@ use std::path::Path;
 
 use types::attachment::{Attachment, PodInterface};
 
-use super::is_checked;
+use super::is_kept;
 
 use crate::attachment::delegate::Limits;
 use crate::attachment::hostroute;
@@ -37,7 +37,7 @@ pub(super) fn inspect(record: &Attachment, path: &str, limits: &Limits<'_>) -> R
 
 fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
     let living =
-        || (0..record.progress.len()).filter(|leg| is_checked(record, *leg)).map(|leg| &record.progress[leg]);
+        || (0..record.progress.len()).filter(|leg| is_kept(record, *leg)).map(|leg| &record.progress[leg]);
     let recorded: Vec<PodInterface> =
         living().filter_map(|progress| progress.present.clone()).flatten().collect();
     let mut missing = Vec::new();

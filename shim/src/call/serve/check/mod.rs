@@ -44,10 +44,9 @@ pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
     }
 }
 
-/// Whether CHECK looks at this network: not at a second one that a policy tolerates to lack, or that has begun to leave the pod.
-fn is_checked(record: &Attachment, leg: usize) -> bool {
-    let progress = &record.progress[leg];
-    progress.result.is_some() && !progress.deleted && (record.intent.legs[leg].primary || record.has(leg))
+/// Whether the pod has to have this network: not if its DEL has succeeded, and not if it is a second one that did not join the pod or has begun to leave it.
+fn is_kept(record: &Attachment, leg: usize) -> bool {
+    !record.progress[leg].deleted && (record.intent.legs[leg].primary || !record.is_on_primary_alone())
 }
 
 fn check_record(
@@ -64,8 +63,12 @@ fn check_record(
         ));
     }
     let mut first = None;
-    for leg in (0..record.intent.legs.len()).rev().filter(|leg| is_checked(record, *leg)) {
+    for leg in (0..record.intent.legs.len()).rev().filter(|leg| is_kept(record, *leg)) {
         let (leg, progress) = (&record.intent.legs[leg], &record.progress[leg]);
+        // A tolerated secondary network that was left out cannot be checked.
+        if progress.result.is_none() {
+            continue;
+        }
         let conf: Conflist = networks::recorded_conf(leg)?;
         let scope = session.scope_of(record, &session.env.netns);
         let network = networks::recorded(session, leg, &conf, scope);
