@@ -164,6 +164,7 @@ fn a_join_after_a_killed_one_begins_with_its_del() -> Result<()> {
     case.stubs.write("stub-new", &stub_new().on("ADD", Reply(vec![Act::KillParent])))?;
     let killed = case.call("JOIN").run()?;
     ensure!(!killed.status.success() && killed.stdout.is_empty(), "{killed:?}");
+    case.stubs.log().wait_for("stub-new ADD net1", 1)?;
     case.nobody_is_left()?;
     // The pod goes on with its primary.
     case.call("CHECK").run()?.silent()?;

@@ -83,6 +83,7 @@ fn a_killed_leave_is_resumed_by_the_runtimes_del() -> Result<()> {
     case.stubs.write("stub-old", &stub_old().on("DEL", kill))?;
     let killed = case.call("LEAVE").run()?;
     ensure!(!killed.status.success(), "{killed:?}");
+    case.stubs.log().wait_for("stub-old DEL net1", 1)?;
     case.nobody_is_left()?;
     case.stubs.write("stub-old", &stub_old())?;
     case.stubs.log().clear()?;
