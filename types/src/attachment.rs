@@ -54,6 +54,13 @@ pub struct Progress {
     pub resume_at: Option<usize>,
 }
 
+impl Progress {
+    /// Whether the network's ADD succeeded and no DEL of it has begun.
+    fn is_whole(&self) -> bool {
+        self.result.is_some() && self.resume_at.is_none() && !self.deleted
+    }
+}
+
 /// A record as it was read: the intent, with its events applied.
 #[derive(Debug, Clone)]
 pub struct Attachment {
@@ -165,8 +172,7 @@ impl Attachment {
     /// Whether the pod has this network as its ADD left it: no DEL of it has begun.
     #[must_use]
     pub fn has(&self, leg: usize) -> bool {
-        let progress = &self.progress[leg];
-        self.attached && progress.result.is_some() && progress.resume_at.is_none() && !progress.deleted
+        self.attached && self.progress[leg].is_whole()
     }
 
     /// Whether the pod goes on with its primary although the record has a second network: that one did not join it, or has begun to leave it.
@@ -174,13 +180,13 @@ impl Attachment {
     /// A DEL of the whole attachment takes the last network first, so a primary that is as its ADD left it has not begun to go.
     #[must_use]
     pub fn is_on_primary_alone(&self) -> bool {
-        let is_whole = |progress: &Progress| {
-            progress.result.is_some() && progress.resume_at.is_none() && !progress.deleted
-        };
         let primary = self.intent.legs.iter().position(|leg| leg.primary);
         primary.is_some_and(|at| {
             let earlier = &self.progress[..at];
-            !self.torn && is_whole(&self.progress[at]) && !earlier.is_empty() && !earlier.iter().any(is_whole)
+            !self.torn
+                && self.progress[at].is_whole()
+                && !earlier.is_empty()
+                && !earlier.iter().any(Progress::is_whole)
         })
     }
 
@@ -208,12 +214,12 @@ impl Attachment {
     fn rewritten(&self, from: usize) -> (Intent, Vec<Event>) {
         let (mut legs, mut events) = (Vec::new(), Vec::new());
         for (leg, progress) in self.intent.legs.iter().zip(&self.progress).filter(|(_, one)| !one.deleted) {
-            let at = from + legs.len();
+            let index = from + legs.len();
             legs.push(leg.clone());
             let present = progress.present.clone();
             events.push(match progress.result.clone() {
-                Some(result) => Event::Added { leg: at, result, present },
-                None => Event::Started { leg: at },
+                Some(result) => Event::Added { leg: index, result, present },
+                None => Event::Started { leg: index },
             });
         }
         (Intent { legs, ..self.intent.clone() }, events)

@@ -9,6 +9,7 @@ use shim::attachment::conflist::Conflist;
 use shim::host::exec::Binary;
 use shim::host::file::read_bounded;
 use shim::host::trust;
+use shim::node::layout::{PACKAGED_PLUGIN, PLUGIN};
 use types::command::problem::Problem;
 use types::json::raw::RawObject;
 
@@ -22,6 +23,13 @@ const MAX_PLUGIN_BYTES: usize = 64 << 20;
 pub(crate) fn joined(dirs: &[PathBuf]) -> String {
     let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
     dirs.join(":")
+}
+
+/// Crossfade's plugin as a runtime with these directories uses it; the packaged one if none of them has it.
+#[must_use]
+pub(crate) fn in_use(dirs: &[PathBuf]) -> PathBuf {
+    let installed = dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
+    installed.unwrap_or_else(|| PACKAGED_PLUGIN.into())
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.

@@ -103,6 +103,15 @@ const OF_RUNC: [&str; 3] =
 const HANDLERS_OF_RUNC: [&str; 3] = ["", "runc", "crun"];
 
 impl Sandbox {
+    /// The `CNI_ARGS` that a CRI runtime passes for the sandbox.
+    #[must_use]
+    pub fn cni_args(&self) -> String {
+        let Self { id, namespace, name, uid, .. } = self;
+        format!(
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
+        )
+    }
+
     /// Whether an interface that comes into the sandbox's network namespace is one of the pod's. A virtual machine (Kata) and gVisor read the interfaces
     /// when they start.
     #[must_use]

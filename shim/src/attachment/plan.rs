@@ -133,23 +133,22 @@ pub fn decide_change(networks: &[PodNetwork], attach: Attach, both: &Both) -> Po
         Attach::One(side) => side,
         Attach::Both => both.primary(),
     };
-    let is_primary = |network: &&PodNetwork| network.primary && network.side == Some(primary);
-    if !networks.iter().any(|network| is_primary(&network)) {
+    if !networks.iter().any(|network| network.primary && network.side == Some(primary)) {
         return PodChange::Restart(RestartReason::Primary);
     }
     let joins = primary.other();
-    let owner = if both.default_route() == primary { primary } else { joins };
+    let second_owns_default = both.default_route() == joins;
     match (networks.iter().find(|network| !network.primary), attach) {
         (Some(second), _) if second.host_route && !(second.attached && attach == Attach::Both) => {
             PodChange::Restart(RestartReason::HostRoute)
         }
         (None, Attach::One(_)) => PodChange::Keep,
-        (None, Attach::Both) if owner == joins => PodChange::Restart(RestartReason::DefaultRoute),
+        (None, Attach::Both) if second_owns_default => PodChange::Restart(RestartReason::DefaultRoute),
         (None, Attach::Both) => PodChange::Join(joins),
         (Some(second), Attach::Both) if second.side != Some(joins) => {
             PodChange::Restart(RestartReason::Unknown)
         }
-        (Some(second), Attach::Both) if second.default_route != (owner == joins) => {
+        (Some(second), Attach::Both) if second.default_route != second_owns_default => {
             PodChange::Restart(RestartReason::DefaultRoute)
         }
         (Some(second), Attach::Both) if second.attached => PodChange::Keep,

@@ -22,6 +22,9 @@ pub const MAX_STDIN_BYTES: usize = 8 << 20;
 /// The shim sets this in the environment of each delegate. A conf that leads back to the shim then ends at once.
 pub const DEPTH_VARIABLE: &str = "CROSSFADE_DEPTH";
 
+/// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
+pub const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
+
 /// The verb of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {

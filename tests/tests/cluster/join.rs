@@ -60,11 +60,11 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     // The list changes nothing.
     flip(api, NODE, "both-old")?;
     let listed = restart(&cluster.workers[0], namespace, &[])?;
-    ensure!(listed.status == Some(0) && listed.of("join", "").len() == 2, "{listed:#?}");
+    ensure!(listed.status == Some(0) && listed.titles("join", "").len() == 2, "{listed:#?}");
     ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "the list has joined a pod");
 
     let joined = restart(&cluster.workers[0], namespace, &["--no-restart", "--apply"])?;
-    ensure!(joined.status == Some(0) && joined.of("join", "changed").len() == 2, "{joined:#?}");
+    ensure!(joined.status == Some(0) && joined.titles("join", "changed").len() == 2, "{joined:#?}");
     let again = restart(&cluster.workers[0], namespace, &["--apply"])?;
     ensure!(again.status == Some(0) && again.pods().is_empty(), "{again:#?}");
     let mut after = identities(api, namespace)?;
@@ -93,7 +93,7 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     let mut connected = cluster.plane.kubectl(&line)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let held = until("a pod that keeps its network for a connection", WITHIN, || {
         let left = restart(&cluster.workers[0], namespace, &["--pod", "join/bare", "--wait", "1"])?;
-        ensure!(left.of("leave", "").len() == 2, "{left:#?}");
+        ensure!(left.titles("leave", "").len() == 2, "{left:#?}");
         let connections = exec(cluster, namespace, "bare", &[tools::BUSYBOX, "netstat", "-tn"])?;
         Ok(connections.contains(&format!("{address}:{}", manifest::PORT)).then_some(()))
     })
@@ -101,13 +101,13 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     let killed = connected.kill().and_then(|()| connected.wait());
     let held = held?;
     killed?;
-    ensure!(held.status == Some(3) && held.of("leave", "left") == ["join/bare"], "{held:#?}");
-    ensure!(held.of("leave", "changed").len() == 1, "{held:#?}");
+    ensure!(held.status == Some(3) && held.titles("leave", "left") == ["join/bare"], "{held:#?}");
+    ensure!(held.titles("leave", "changed").len() == 1, "{held:#?}");
     let problems = held.answer["problems"].to_string();
     ensure!(problems.contains(&address) && problems.contains("busybox"), "{problems}");
 
     let left = restart(&cluster.workers[0], namespace, &["--now", "--apply"])?;
-    ensure!(left.status == Some(0) && left.of("leave", "changed") == ["join/bare"], "{left:#?}");
+    ensure!(left.status == Some(0) && left.titles("leave", "changed") == ["join/bare"], "{left:#?}");
     ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "it has left");
     let mut after = identities(api, namespace)?;
     after.remove("other");

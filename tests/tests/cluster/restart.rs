@@ -36,8 +36,8 @@ impl RestartAnswer {
         .collect()
     }
 
-    /// Those of a fate and an outcome.
-    pub(crate) fn of(&self, fate: &str, outcome: &str) -> Vec<String> {
+    /// The titles of the pods with a fate and an outcome.
+    pub(crate) fn titles(&self, fate: &str, outcome: &str) -> Vec<String> {
         let is = |(title, (is, became)): (String, (String, String))| {
             (is == fate && became == outcome).then_some(title)
         };
@@ -126,7 +126,7 @@ fn evicted(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
         let title = if name.contains('/') { name.to_owned() } else { format!("{namespace}/{name}") };
         ensure!(all.get(&title).is_some_and(|(is, _)| is == fate), "{title}: {listed:#?}");
     }
-    ensure!(listed.of("evict", "").len() == 4 && all.len() == 6, "{listed:#?}");
+    ensure!(listed.titles("evict", "").len() == 4 && all.len() == 6, "{listed:#?}");
     ensure!(pods(api, namespace)?.keys().eq(before.keys()), "the list has moved a pod");
 
     // While a run moves the node, its pods are the run's.
@@ -148,7 +148,7 @@ fn evicted(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     let done = restart(worker, namespace, &[&with_static[..], &["--apply"]].concat())?;
     ensure!(done.status == Some(3), "{done:#?}");
     ensure!(done.said.contains("is evicted; waiting until it is gone"), "{}", done.said);
-    ensure!(done.of("evict", "back").len() >= 3 && done.of("evict", "").is_empty(), "{done:#?}");
+    ensure!(done.titles("evict", "back").len() >= 3 && done.titles("evict", "").is_empty(), "{done:#?}");
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/web"))?;
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/agent"))?;
     let after = pods(api, namespace)?;
@@ -162,7 +162,10 @@ fn evicted(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     ensure!(stayed == ["bare", "host"] && after.len() == before.len(), "{after:#?}");
 
     let deleted = restart(worker, namespace, &["--delete-bare", "restart/bare", "--apply"])?;
-    ensure!(deleted.status == Some(0) && deleted.of("delete", "gone") == ["restart/bare"], "{deleted:#?}");
+    ensure!(
+        deleted.status == Some(0) && deleted.titles("delete", "gone") == ["restart/bare"],
+        "{deleted:#?}"
+    );
     run_on(api, namespace, "bare", NODE).map(drop)
 }
 
@@ -193,7 +196,7 @@ fn in_place(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     api.until(&path, "allows one", |budget| budget["status"]["disruptionsAllowed"] == 1)?;
 
     let done = restart(worker, namespace, &["--in-place", "--apply"])?;
-    ensure!(done.status == Some(0) && done.of("restart", "back").len() == 5, "{done:#?}");
+    ensure!(done.status == Some(0) && done.titles("restart", "back").len() == 5, "{done:#?}");
     let after = pods(api, namespace)?;
     ensure!(after.keys().eq(before.keys()), "{done:#?}");
     for (name, pod) in &after {

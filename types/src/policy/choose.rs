@@ -33,10 +33,7 @@ impl Policy {
     /// Whether the policy or the pod's annotation [`RESTART`] says that the pod is to be restarted where a network could join or leave it.
     #[must_use]
     pub fn restarts(&self, pod: &Pod, annotation: impl FnOnce(&str) -> Option<String>) -> bool {
-        let is_named = self.pods.restart.iter().any(|pattern| {
-            matches(pattern.namespace.as_deref(), pod.namespace.as_deref())
-                && matches(pattern.pod.as_deref(), pod.name.as_deref())
-        });
+        let is_named = self.pods.restart.iter().any(|pattern| names(&pattern.namespace, &pattern.pod, pod));
         is_named || annotation(RESTART).is_some_and(|value| value == "true")
     }
 
@@ -51,10 +48,7 @@ impl Policy {
     /// | none | none | `attach` |
     #[must_use]
     pub fn choose(&self, pod: &Pod, annotation: impl FnOnce(&str) -> Option<String>) -> Choice {
-        let matching = self.rules.iter().position(|rule| {
-            matches(rule.namespace.as_deref(), pod.namespace.as_deref())
-                && matches(rule.pod.as_deref(), pod.name.as_deref())
-        });
+        let matching = self.rules.iter().position(|rule| names(&rule.namespace, &rule.pod, pod));
         let (attach, reason) =
             matching.map_or((self.attach, Reason::Default), |at| (self.rules[at].attach, Reason::Rule(at)));
         let Some(ours) = &self.pod_annotation else {
@@ -68,6 +62,11 @@ impl Policy {
             },
         }
     }
+}
+
+/// Whether globs on namespace and name match a pod.
+fn names(namespace: &Option<String>, name: &Option<String>, pod: &Pod) -> bool {
+    matches(namespace.as_deref(), pod.namespace.as_deref()) && matches(name.as_deref(), pod.name.as_deref())
 }
 
 /// Whether an optional glob matches; one that is written does not match what the call does not tell.

@@ -1,6 +1,6 @@
 //! The calls of the plugin by which a network joins or leaves a pod that runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,29 +9,28 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use convergence::commands::restart_pods::carry::{NetworkChange, NetworkChangeError};
-use convergence::node::conf::conf;
 use convergence::node::conf::name::DEFAULT_NAME;
+use convergence::node::conf::plugin_input;
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::Sandbox;
 use serde_json::{Map, Value, json};
 use shim::call::reply::code;
+use shim::call::request::POD_ANNOTATIONS;
 use shim::host::netns::Netns;
 use shim::node::inventory;
-use shim::node::layout::{Layout, PACKAGED_PLUGIN, PLUGIN};
-use shim::node::store::Store;
+use shim::node::layout::Layout;
+use shim::node::store::{Key, Store, StoredRecord};
 use types::attachment::Attachment;
 
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::host::root::Root;
 use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::node::plugins::joined;
+use crate::node::plugins::{in_use, joined};
 
 /// The number of calls at once. One that hangs keeps one pod waiting, and not the others.
 const AT_ONCE: usize = 4;
 /// Longer than any deadline of a policy: the plugin ends its own calls and undoes what it began.
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(7200), max_bytes: 16 << 20 };
-/// The key under which a runtime passes a pod's annotations.
-const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 /// The longest part of a plugin's message that is shown, in characters.
 const MOST_CHARACTERS: usize = 600;
 
@@ -58,9 +57,8 @@ impl PluginCaller {
         let sources =
             BinDirSources { config: node.runtime.config(), ..BinDirSources::of_node(&node.settings) };
         let dirs = sources.search(&Root::new(&node.root));
-        let installed = dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
         Self {
-            plugin: installed.unwrap_or_else(|| PACKAGED_PLUGIN.into()),
+            plugin: in_use(&dirs),
             search: joined(&dirs),
             layout: node.dirs.layout.clone(),
             name: node.name.clone().ok().flatten().unwrap_or_else(|| DEFAULT_NAME.into()),
@@ -115,17 +113,13 @@ impl PluginCaller {
         }))
     }
 
-    /// The plugin's conf on stdin, as the reference library hands it to a plugin of a list.
+    /// The plugin's conf on stdin, with the attachment's `runtimeConfig` and the pod's annotations.
     fn input(
         &self,
         annotations: &BTreeMap<String, String>,
         mut runtime_config: Map<String, Value>,
     ) -> Result<Vec<u8>, String> {
-        let whole: Value = serde_json::from_slice(&conf(&self.layout, &self.name, "1.0.0", &BTreeSet::new()))
-            .map_err(|e| e.to_string())?;
-        let mut input = whole["plugins"][0].clone();
-        input["name"] = whole["name"].clone();
-        input["cniVersion"] = whole["cniVersion"].clone();
+        let mut input = plugin_input(&self.layout, &self.name).map_err(|e| e.to_string())?;
         runtime_config.insert(POD_ANNOTATIONS.into(), json!(annotations));
         input["runtimeConfig"] = Value::Object(runtime_config);
         Ok(input.to_string().into_bytes())
@@ -133,7 +127,8 @@ impl PluginCaller {
 
     /// What the attachment's ADD was called with, by its record; else by its inventory entry and the runtime.
     fn recorded_call(&self, sandbox: &Sandbox, ifname: &str) -> Result<RecordedCall, String> {
-        if let Some(record) = self.record(&sandbox.id, ifname)? {
+        let key = Key::new(&sandbox.id, ifname);
+        if let Some(record) = self.record(&key)? {
             let primary = record.intent.legs.iter().find(|leg| leg.primary);
             let runtime_config = primary.and_then(|leg| leg.runtime_config.as_ref());
             return Ok(RecordedCall {
@@ -143,32 +138,25 @@ impl PluginCaller {
             });
         }
         let inventory = inventory::load(&self.layout).map_err(|e| e.to_string())?;
-        let entry = inventory
-            .attachments
-            .into_iter()
-            .find(|entry| entry.container_id == sandbox.id && entry.ifname == ifname);
-        let entry = entry.ok_or("no record and no inventory entry names its attachment")?;
-        let Sandbox { id, namespace, name, uid, .. } = sandbox;
-        let of_runtime = || {
-            format!(
-                "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
-            )
-        };
+        let entry = inventory.find(&key).ok_or("no record and no inventory entry names its attachment")?;
         Ok(RecordedCall {
-            args: entry.cni_args.unwrap_or_else(of_runtime),
+            args: entry.cni_args.clone().unwrap_or_else(|| sandbox.cni_args()),
             path: None,
             runtime_config: object(entry.runtime_config.as_ref().map(|raw| raw.get())),
         })
     }
 
-    fn record(&self, sandbox: &str, ifname: &str) -> Result<Option<Attachment>, String> {
-        let all = Store::new(&self.layout).of_container(sandbox).map_err(|e| e.to_string())?;
-        Ok(all.into_iter().find(|record| record.intent.ifname == ifname))
+    /// The record of an attachment; none also if it is damaged.
+    fn record(&self, key: &Key) -> Result<Option<Attachment>, String> {
+        match Store::new(&self.layout).find(key).map_err(|e| e.to_string())? {
+            StoredRecord::Sound(record) => Ok(Some(*record)),
+            StoredRecord::Absent | StoredRecord::Damaged(_) => Ok(None),
+        }
     }
 
     /// The addresses of the network that is second in a sandbox, by its record.
     pub(super) fn second_addresses(&self, change: &NetworkChange) -> Result<Vec<IpAddr>, String> {
-        let record = self.record(&change.sandbox.id, &change.ifname)?;
+        let record = self.record(&Key::new(&change.sandbox.id, &change.ifname))?;
         let Some(record) = record else { return Ok(Vec::new()) };
         let second = record.second().map(|leg| &record.progress[leg]);
         let present = second.and_then(|second| second.present.as_ref());

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use convergence::failure::Failure;
 use convergence::node::agent::own_command::ATTACH_WITHIN_SECS;
-use convergence::node::conf::conf;
 use convergence::node::conf::name::DEFAULT_NAME;
+use convergence::node::conf::plugin_input;
 use convergence::watch::proof::said;
 use ipnetwork::IpNetwork;
 use nix::fcntl::{Flock, FlockArg};
@@ -20,7 +20,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 use shim::attachment::conflist::Conflist;
 use shim::host::{file, trust};
-use shim::node::layout::{BIN_DIRS, Layout, PACKAGED_PLUGIN, PLUGIN};
+use shim::node::layout::{BIN_DIRS, Layout};
 use shim::node::store::{Key, Store};
 use types::command::exit::Exit;
 use types::policy::{Network, Side};
@@ -28,7 +28,7 @@ use types::policy::{Network, Side};
 use crate::cli::Prove;
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::node::networks::scratch;
-use crate::node::plugins::joined;
+use crate::node::plugins::{in_use, joined};
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
@@ -93,8 +93,7 @@ impl Scene {
             [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
             named => named.to_vec(),
         };
-        let installed = bin_dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
-        let shim = installed.unwrap_or_else(|| PACKAGED_PLUGIN.into());
+        let shim = in_use(&bin_dirs);
         trust::open(&shim).map_err(|e| failed("the plugin", &e))?;
         let policy = layout.policy_file();
         let text = json!({
@@ -193,12 +192,7 @@ impl Scene {
         list: &Conflist,
     ) -> Result<Value, String> {
         let named = |why: &dyn std::fmt::Display| format!("{verb}: {why}");
-        let whole = conf(&self.layout, DEFAULT_NAME, "1.0.0", &std::collections::BTreeSet::new());
-        let whole: Value = serde_json::from_slice(&whole).map_err(|e| named(&e))?;
-        // As the reference library hands a plugin of a list its conf.
-        let mut input = whole["plugins"][0].clone();
-        input["name"] = whole["name"].clone();
-        input["cniVersion"] = whole["cniVersion"].clone();
+        let mut input = plugin_input(&self.layout, DEFAULT_NAME).map_err(|e| named(&e))?;
         if let Some(previous) = previous {
             input["prevResult"] = previous.clone();
         }

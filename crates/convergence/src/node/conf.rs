@@ -9,13 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
+use shim::call::request::POD_ANNOTATIONS;
 use shim::node::hostports;
 use shim::node::layout::{Layout, PLUGIN};
 use types::json::raw::to_raw;
-
-/// Pods' annotations, which the policy may heed, arrive under this capability.
-const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
 /// Capabilities that Crossfade's conf always declares, because the plugin itself reads them. Host ports are among them: a runtime passes
 /// only declared capabilities, and the plugin must notice a pod that asks for a host port on a network without that capability.
@@ -66,6 +65,19 @@ pub fn conf(layout: &Layout, name: &str, version: &str, capabilities: &BTreeSet<
     let mut bytes = serde_json::to_vec_pretty(&conf).unwrap_or_default();
     bytes.push(b'\n');
     bytes
+}
+
+/// Crossfade's conf as the reference library hands it to the plugin on stdin: the plugin's own part, with the name and version of the list.
+///
+/// # Errors
+/// Never: the conf that [`conf`] writes is JSON.
+pub fn plugin_input(layout: &Layout, name: &str) -> serde_json::Result<Value> {
+    let whole: Value = serde_json::from_slice(&conf(layout, name, DEFAULT_CNI_VERSION, &BTreeSet::new()))?;
+    let mut input = whole["plugins"][0].clone();
+    for key in ["name", "cniVersion"] {
+        input[key] = whole[key].clone();
+    }
+    Ok(input)
 }
 
 /// cniVersion of Crossfade's conf, unless the command line or node.json names another one.

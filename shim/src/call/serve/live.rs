@@ -28,6 +28,7 @@ use crate::node::store::{OpenRecord, StoredRecord};
 pub(super) struct LivePod<'a> {
     pub(super) session: &'a Session<'a>,
     pub(super) policy: &'a Policy,
+    pub(super) sides: Sides<'a>,
     pub(super) netns: &'a Netns,
     /// What the pod has, by its record, or by its inventory entry if it has no record.
     pub(super) attachment: Attachment,
@@ -53,7 +54,7 @@ impl<'a> LivePod<'a> {
         })?;
         let attachment = recorded(session, netns, until)?;
         refuse_another_pod(session, netns, &attachment.intent)?;
-        Ok(Self { session, policy, netns, attachment, lock })
+        Ok(Self { session, policy, sides: Sides::read(policy), netns, attachment, lock })
     }
 
     /// What the policy asks for.
@@ -62,8 +63,7 @@ impl<'a> LivePod<'a> {
     /// Code 6 if `runtimeConfig`, which has the pod's annotations, is no object.
     pub(super) fn change(&self) -> Result<PodChange, CniError> {
         let attach = choose(self.session, self.policy, &self.session.conf.runtime_config()?);
-        let networks = Sides::read(self.policy).of_pod(&self.attachment);
-        Ok(decide_change(&networks, attach, &self.policy.both))
+        Ok(decide_change(&self.sides.of_pod(&self.attachment), attach, &self.policy.both))
     }
 
     /// The error for a call that the policy does not ask for.

@@ -88,6 +88,11 @@ pub(super) fn read(policy: &Policy, side: Side) -> Result<LoadedNetwork<'_>, Cni
     Ok(LoadedNetwork { network, conf, conf_path })
 }
 
+/// The error for two networks of one name, which no record could tell apart.
+pub(super) fn same_name(name: &str) -> CniError {
+    CniError::new(code::CONFIG, format!("both networks are called {name:?}; expected two names"))
+}
+
 /// Runs a network's probes.
 ///
 /// # Errors

@@ -34,15 +34,20 @@ trials![
     a_joined_network_goes_with_its_boot,
 ];
 
+/// Has the policy say both, with `old` as primary and owner of the default route.
+pub(crate) fn to_both(case: &Case) -> Result<()> {
+    case.change_policy(|policy| {
+        policy["attach"] = json!("both");
+        policy["both"]["defaultRoute"] = json!("old");
+    })
+}
+
 /// A pod on `old` whose policy says both by now, with `old` as primary and owner of the default route.
 fn flipped() -> Result<Case> {
     let case = Case::attach("old")?;
     give_interface(&case, "eth0", "10.1.0.5")?;
     case.added()?;
-    case.change_policy(|policy| {
-        policy["attach"] = json!("both");
-        policy["both"]["defaultRoute"] = json!("old");
-    })?;
+    to_both(&case)?;
     Ok(case)
 }
 
@@ -312,10 +317,7 @@ fn a_gc_keeps_a_joined_network_and_names_it_to_its_delegate() -> Result<()> {
     let case = case_with_old_at("old", "1.1.0")?;
     grace(&case, 0)?;
     case.added()?;
-    case.change_policy(|policy| {
-        policy["attach"] = json!("both");
-        policy["both"]["defaultRoute"] = json!("old");
-    })?;
+    to_both(&case)?;
     case.call("JOIN").run()?.silent()?;
     case.stubs.log().clear()?;
     gc(&case, &[("c1", "eth0")])?.silent()?;
@@ -334,10 +336,7 @@ fn a_gc_keeps_a_joined_network_and_names_it_to_its_delegate() -> Result<()> {
 fn a_joined_network_goes_with_its_boot() -> Result<()> {
     let case = case_with_old_at("old", "1.1.0")?;
     case.added()?;
-    case.change_policy(|policy| {
-        policy["attach"] = json!("both");
-        policy["both"]["defaultRoute"] = json!("old");
-    })?;
+    to_both(&case)?;
     case.call("JOIN").run()?.silent()?;
     case.stubs.log().clear()?;
     let wrapper = another_boot(&case)?;

@@ -5,6 +5,7 @@ use lab::standin::stub::Reply;
 use serde_json::json;
 
 use crate::{
+    attach::join::to_both,
     case::{Case, stub_old},
     trials,
 };
@@ -47,10 +48,7 @@ fn a_pod_that_was_joined_is_as_before_once_the_network_has_left() -> Result<()> 
     case.added()?;
     let record = || -> Result<String> { Ok(std::fs::read_to_string(&case.records()?[0])?) };
     let before = record()?;
-    case.change_policy(|policy| {
-        policy["attach"] = json!("both");
-        policy["both"]["defaultRoute"] = json!("old");
-    })?;
+    to_both(&case)?;
     case.call("JOIN").run()?.silent()?;
     ensure!(record()? != before);
     case.flip("old")?;

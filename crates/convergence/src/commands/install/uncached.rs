@@ -42,15 +42,10 @@ pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> 
 }
 
 fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
-    let Sandbox { id, namespace, name, uid, .. } = sandbox;
-    // As CRI runtimes pass them.
-    let args = format!(
-        "IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name};K8S_POD_INFRA_CONTAINER_ID={id};K8S_POD_UID={uid}"
-    );
     Entry {
-        cni_args: Some(args),
+        cni_args: Some(sandbox.cni_args()),
         taken: Some(now.clone()),
-        ..Entry::new(Key::new(id, IFNAME), side.as_str())
+        ..Entry::new(Key::new(&sandbox.id, IFNAME), side.as_str())
     }
 }
 

@@ -12,6 +12,7 @@ use crate::attachment::delegate::{Network, secondary_runtime_config};
 use crate::attachment::plan::{LegPlan, Plan};
 use crate::attachment::route::Budget;
 use crate::call::reply::{CniError, code};
+use crate::call::request::POD_ANNOTATIONS;
 use crate::call::serve::Session;
 use crate::call::serve::networks::{self, LoadedNetwork};
 use crate::host::exec::{Binary, ReadyPlugin};
@@ -21,9 +22,6 @@ use crate::node::inventory;
 use crate::node::probe::{ADD_TIMEOUT, Depth};
 use crate::node::ready;
 use crate::node::store::StoredRecord;
-
-/// The key under which the runtime passes a pod's annotations (a convention of the CRI runtimes).
-const POD_ANNOTATIONS: &str = "io.kubernetes.cri.pod-annotations";
 
 /// Each network to attach, with its conf or the reason why there is none.
 pub(super) type LoadedNetworks<'a> = Vec<(Side, Result<LoadedNetwork<'a>, CniError>)>;
@@ -113,11 +111,8 @@ pub(super) fn load_all<'a>(
     if let [(_, Ok(one)), (_, Ok(other))] = all.as_slice()
         && one.conf.name == other.conf.name
     {
-        return Err(CniError::new(
-            code::CONFIG,
-            format!("both networks are called {:?}; expected two names", one.conf.name),
-        )
-        .details(format!("{} and {}", one.conf_path.display(), other.conf_path.display())));
+        let places = format!("{} and {}", one.conf_path.display(), other.conf_path.display());
+        return Err(networks::same_name(&one.conf.name).details(places));
     }
     Ok(all)
 }

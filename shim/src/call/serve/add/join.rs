@@ -13,7 +13,6 @@ use super::attach::{append, attach_leg};
 use super::gather::{ReadyNetwork, ready_leg, taken_ifnames};
 use super::look::unless_failed;
 use super::{KEPT_FOR_UNDO, Times, lock_choice};
-use crate::attachment::owner::Sides;
 use crate::attachment::plan::{PodChange, decide_add};
 use crate::attachment::pod_interfaces;
 use crate::attachment::route::{self, Budget, RouteSide};
@@ -75,10 +74,7 @@ fn attach_second(pod: &mut LivePod<'_>, side: Side, until: Instant) -> Result<()
 fn refuse_network(pod: &LivePod<'_>, joins: &LoadedNetwork<'_>) -> Result<(), CniError> {
     let name = &joins.conf.name;
     if pod.attachment.intent.legs.iter().any(|leg| leg.primary && leg.network == *name) {
-        return Err(CniError::new(
-            code::CONFIG,
-            format!("both networks are called {name:?}; expected two names"),
-        ));
+        return Err(networks::same_name(name));
     }
     let refused = joins.network.join == Some(Join::Refused);
     if refused || joins.network.secondary == Some(Secondary::HostRoute) {
@@ -124,8 +120,8 @@ fn attach(
     let result = attach_leg(session, ready, ready.prepare(session), &mut pod.lock, &limits)?;
     let present = unless_failed(ready, pod_interfaces::read(pod.netns, &ready.plan.ifname, &result, budget));
     append(open, &[Event::Added { leg: 0, result: result.at(ready.loaded.conf.version)?, present }])?;
-    let sides = Sides::read(pod.policy);
-    let of_primary = pod.attachment.intent.legs.iter().find(|leg| leg.primary).and_then(|leg| sides.of(leg));
+    let primary_leg = pod.attachment.intent.legs.iter().find(|leg| leg.primary);
+    let of_primary = primary_leg.and_then(|leg| pod.sides.of(leg));
     let cidrs =
         of_primary.and_then(|side| pod.policy.network(side)).map_or(&[][..], |network| &network.cidrs);
     let joins = RouteSide { ifname: &ready.plan.ifname, cidrs: &ready.loaded.network.cidrs };
