@@ -8,11 +8,11 @@ pub(crate) mod fix;
 mod graduate;
 mod image;
 mod install;
+mod move_pods;
 mod node;
 mod options;
 mod policy;
 pub(crate) mod print;
-mod restart;
 mod running;
 mod words;
 
@@ -22,10 +22,10 @@ pub(crate) use cleanup::Cleanup;
 pub(crate) use graduate::Graduate;
 pub(crate) use image::{Bake, Seal, Selftest};
 pub(crate) use install::{Install, Uninstall};
+pub(crate) use move_pods::MovePods;
 pub(crate) use node::{Boot, Explain, Gate, Place, Prove, Render, Retract, Watch};
 pub(crate) use options::{Global, Output};
 pub(crate) use policy::{PodChoice, Policy, Set};
-pub(crate) use restart::RestartPods;
 pub(crate) use running::{Doctor, List, Status, Sweep};
 
 /// Install and operate Crossfade on one Kubernetes node.
@@ -63,7 +63,7 @@ pub struct Cli {
 /// The commands by who calls them. systemd's units, and pods, call those below `unit`.
 pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("To look at a node", &["status", "doctor", "attachments"]),
-    ("To change a node", &["install", "uninstall", "policy", "restart-pods", "cleanup", "graduate"]),
+    ("To change a node", &["install", "uninstall", "policy", "move-pods", "cleanup", "graduate"]),
     ("To build a node image", &["image"]),
 ];
 
@@ -98,13 +98,13 @@ pub enum Command {
     Cleanup(Cleanup),
     /// Move the pods of this node that are not on the network which the policy names.
     ///
-    /// After a flip of the policy, pods stay on the network that they were attached to until their sandbox ends. restart-pods lists these pods and
+    /// After a flip of the policy, pods stay on the network that they were attached to until their sandbox ends. move-pods lists these pods and
     /// what would become of each, and with --apply it evicts them, one after the other, as a drain of the node would: PodDisruptionBudgets are
     /// kept, and it goes on once the pod is gone and a pod that comes back to this node is Ready on the right network. With --in-place it restarts
     /// the pods where they are. It never touches static pods and pods on the node's own network, and it refuses while a run of kubectl crossfade roll
     /// moves this node. It can be interrupted at any moment and run again.
-    #[command(name = "restart-pods")]
-    RestartPods(RestartPods),
+    #[command(name = "move-pods")]
+    MovePods(MovePods),
     /// Leave a node that stays, once all its pods are on the new network.
     ///
     /// graduate removes Crossfade from a node under living pods. It gives the runtime what the later DEL of each pod needs, removes Crossfade's conf,
@@ -220,7 +220,7 @@ impl Command {
             Self::Policy(verb) => verb.global(all),
             Self::Attachments(list) => list.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
-            Self::RestartPods(restart) => restart.global(all),
+            Self::MovePods(restart) => restart.global(all),
             Self::Graduate(graduate) => graduate.global(all),
             Self::Status(status) => status.global(all),
             Self::Doctor(doctor) => doctor.global(all),

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use cli::{Command, Global, ImageCommand, UnitCommand, print};
 use commands::{
-    attachments, boot, cleanup, gate, generator, graduate, install, place, policy, render, restart_pods,
+    attachments, boot, cleanup, gate, generator, graduate, install, move_pods, place, policy, render,
     retract, status, sweep,
 };
 use convergence::failure::Failure;
@@ -74,7 +74,7 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         Command::Policy(verb) => policy::answer(global, verb)?,
         Command::Attachments(wanted) => print::report(output, &attachments::attachments(global, wanted)?),
         Command::Cleanup(wanted) => print::report(output, &cleanup::cleanup(global, wanted)?),
-        Command::RestartPods(wanted) => print::report(output, &restart_pods::restart_pods(global, wanted)?),
+        Command::MovePods(wanted) => print::report(output, &move_pods::move_pods(global, wanted)?),
         Command::Graduate(wanted) => print::report(output, &graduate::graduate(global, wanted)?),
         Command::Status(wanted) => status::answer(global, wanted)?,
         Command::Doctor(wanted) => print::report(output, &doctor::doctor(global, wanted)),

@@ -13,7 +13,7 @@ use crate::commands::attachments::AttachmentsReport;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::CleanupReport;
 use crate::commands::graduate::report::GraduateReport;
-use crate::commands::restart_pods::report::RestartReport;
+use crate::commands::move_pods::report::MoveReport;
 use crate::commands::status::{self, Status};
 use crate::commands::{policy, render};
 use crate::image::{bake, seal, selftest};
@@ -30,7 +30,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("bake", schema::<bake::BakeReport>()),
         ("boot", schema::<Changed>()),
         ("cleanup", schema::<CleanupReport>()),
-        ("restart-pods", schema::<RestartReport>()),
+        ("move-pods", schema::<MoveReport>()),
         ("doctor", schema::<Diagnosis>()),
         ("explain", schema::<explain::BootExplanation>()),
         ("gate", schema::<Changed>()),

@@ -313,7 +313,7 @@ mod tests {
     }
     #[test]
     fn a_page_is_whole_when_each_of_its_commands_was_followed() {
-        let page = "restart-pods.md";
+        let page = "move-pods.md";
         let mut walk = Walk::default();
         assert!(walk.expect_whole(page).is_err(), "nobody has followed it");
         for part in parts(page, None).expect("the page") {

@@ -4,5 +4,5 @@ pub mod boot;
 pub mod cleanup;
 pub mod graduate;
 pub mod install;
-pub mod restart_pods;
+pub mod move_pods;
 pub mod sweep;

@@ -1,4 +1,4 @@
-//! Networks that join and leave pods that run, by `crossfade-bootstrap restart-pods` through the real runtime: nothing is restarted.
+//! Networks that join and leave pods that run, by `crossfade-bootstrap move-pods` through the real runtime: nothing is restarted.
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use lab::kubernetes::api::{WITHIN, condition, node_path};
 use lab::kubernetes::{Api, Cluster, manifest, tools};
 use serde_json::{Value, json};
 
-use super::restart::{pods, restart};
+use super::move_pods::{pods, restart};
 use super::world::{NODES, cluster, ensure_answers, exec, flip, in_namespace, network_of, run_on};
 
 const NODE: &str = NODES[0];

@@ -7,11 +7,11 @@
 mod double;
 mod join;
 mod life;
+mod move_pods;
 mod operator;
 mod outage;
 mod phases;
 mod registration;
-mod restart;
 mod restarts;
 mod roll;
 mod services;
@@ -48,7 +48,7 @@ fn main() -> Result<ExitCode> {
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
         outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,
         join::networks_join_and_leave_pods_that_run,
-        restart::pods_of_a_node_move_by_eviction_and_in_place,
+        move_pods::pods_of_a_node_move_by_eviction_and_in_place,
         restarts::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,
     ];

@@ -50,7 +50,7 @@ pub(crate) fn a_cluster_whose_nodes_stay_is_moved_as_the_page_says() -> Result<(
     deploy(&place)?;
     let mut walk = Walk::with_names(&["HASH"]);
     through(&mut walk, &mut place)?;
-    [PAGE, "restart-pods.md", "cleanup.md", "graduate.md"].iter().try_for_each(|page| walk.expect_whole(page))
+    [PAGE, "move-pods.md", "cleanup.md", "graduate.md"].iter().try_for_each(|page| walk.expect_whole(page))
 }
 
 fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
@@ -59,7 +59,7 @@ fn through(walk: &mut Walk, place: &mut Place) -> Result<()> {
     }
     serves_its_host_port(place)?;
     walk.follow(PAGE, Some("10. Bring the pods back"), place)?;
-    restart_pods(walk, place)?;
+    move_pods(walk, place)?;
     walk.follow(PAGE, Some("11. Take Crossfade off the node"), place)?;
     for at in 0..3 {
         place.go_to(at);
@@ -102,16 +102,16 @@ fn ends(walk: &mut Walk, place: &mut Place) -> Result<()> {
     Ok(())
 }
 
-/// docs/restart-pods.md on the first node, which has come back to the old network and does so again. Beside the pods of the other page it has a
+/// docs/move-pods.md on the first node, which has come back to the old network and does so again. Beside the pods of the other page it has a
 /// bare pod.
-fn restart_pods(walk: &mut Walk, place: &mut Place) -> Result<()> {
+fn move_pods(walk: &mut Walk, place: &mut Place) -> Result<()> {
     let (api, node) = (&place.api, place.cluster.workers[0].node.clone());
     api.namespace("tools")?;
     api.create(&[manifest::pod("tools", "shell", &manifest::server_on("n1"))])?;
     let shell = "/api/v1/namespaces/tools/pods/shell";
     api.until(shell, "is Ready", |pod| condition(pod, "Ready") == "True")?;
     package::run(&node, &["policy", "set", "new", "--require-ready"])?;
-    walk.follow("restart-pods.md", Some("Steps"), place)?;
+    walk.follow("move-pods.md", Some("Steps"), place)?;
     place.api.client.delete(shell)?.object()?;
     place.api.until_gone(shell)?;
     walk.follow(PAGE, Some("10. Bring the pods back"), place)

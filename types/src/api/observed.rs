@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::annotation;
-use crate::policy::Phase;
+use crate::policy::{Phase, Side};
 
 mod attached;
 
@@ -21,7 +21,7 @@ pub const MAX_BYTES: usize = 2048;
 /// What the node says of itself.
 ///
 /// *Shape*: `{"bootId":"1c..","phase":"both-old","policySha256":"5f..","base":"77..","mints":["both-old"],"follows":["old","both-old"],
-/// "attached":{"old":3,"both-old":27,"others":["1f2e3d4c"]},"echo":"r1.1.1"}`.
+/// "attached":{"old":3,"both-old":27,"others":["1f2e3d4c"]},"joins":["new"],"restarts":1,"echo":"r1.1.1"}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -52,6 +52,12 @@ pub struct Observed {
     pub follows: Vec<Phase>,
     /// What is attached; null if the node cannot tell, which is not the same as nothing.
     pub attached: Option<Attached>,
+    /// The networks that join and leave pods that run when the node follows the annotation crossfade/desired. Sorted; empty if node.json does not
+    /// allow it.
+    pub joins: Vec<Side>,
+    /// How many pods only a restart brings to the networks that the policy names now. Null while networks join or leave pods, and on a node
+    /// where none do.
+    pub restarts: Option<u32>,
     /// The claim of the annotation crossfade/step: the node has read it. Null if there is none.
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub echo: Option<String>,
@@ -92,6 +98,8 @@ mod tests {
             base: Some("f".repeat(64)),
             mints: Phase::ALL.into(),
             follows: Phase::ALL.into(),
+            joins: Side::BOTH.into(),
+            restarts: Some(u32::MAX),
             // A quote takes two bytes.
             echo: Some("\"".repeat(MAX_CLAIM_BYTES)),
         };

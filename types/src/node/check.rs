@@ -27,6 +27,9 @@ impl Node {
                     .into(),
             );
         }
+        if self.join_pods && self.desired == Desired::Off {
+            return Err("joinPods: true, and the node follows no annotation; expected desired: node-annotation beside it, or joinPods: false".into());
+        }
         Ok(())
     }
 }

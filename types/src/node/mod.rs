@@ -33,10 +33,16 @@ use crate::policy::Phase;
         description = "How a node takes part. The first of /etc/crossfade/node.json, /run/crossfade/node.json and \
             /usr/lib/crossfade/node.json wins as a whole; an absent file is all defaults. Beyond this schema: a taint's key and effect are \
             listed once; crossfade-bootstrap unit render --check holds labels and taints against the rules of kubelet and of the API server.",
-        extend(
-            "if" = {"required": ["desired"], "properties": {"desired": {"const": "node-annotation"}}},
-            "then" = {"required": ["allowed"], "properties": {"allowed": {"minItems": 1}}}
-        )
+        extend("allOf" = [
+            {
+                "if": {"required": ["desired"], "properties": {"desired": {"const": "node-annotation"}}},
+                "then": {"required": ["allowed"], "properties": {"allowed": {"minItems": 1}}}
+            },
+            {
+                "if": {"required": ["joinPods"], "properties": {"joinPods": {"const": true}}},
+                "then": {"required": ["desired"], "properties": {"desired": {"const": "node-annotation"}}}
+            }
+        ])
     )
 )]
 pub struct Node {
@@ -70,6 +76,10 @@ pub struct Node {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("uniqueItems" = true)))]
     pub allowed: Vec<Phase>,
+    /// Whether networks join and leave the running pods when the node follows the annotation crossfade/desired to another phase. Only a node that
+    /// reports to the API server can.
+    #[serde(default)]
+    pub join_pods: bool,
     /// Where `watch` reports the node's state.
     #[serde(default)]
     pub report: Reporting,
@@ -94,6 +104,7 @@ impl Default for Node {
             gate: Gate::default(),
             desired: off(),
             allowed: Vec::new(),
+            join_pods: false,
             report: Reporting::default(),
             proof: packet(),
             packets: PacketTargets::default(),

@@ -18,7 +18,9 @@ fn every_key_is_read() {
     assert_eq!((node.kubelet.register, node.kubelet.node_name.as_deref()), (false, Some("n1")));
     assert_eq!((node.gate.try_secs, node.gate.give_up_secs), (30, Some(600)));
     assert_eq!((node.desired, node.allowed), (Desired::NodeAnnotation, vec![Phase::Old, Phase::BothOld]));
-    assert!(!node.report.node && node.proof == Proof::Attach && node.report.textfile.is_some());
+    assert!(
+        node.join_pods && !node.report.node && node.proof == Proof::Attach && node.report.textfile.is_some()
+    );
     let PacketTargets { dns, peers, paths } = node.packets;
     assert_eq!(dns.map(|dns| dns.len()), Some(2));
     let peers: Vec<_> = peers.iter().flatten().map(ToString::to_string).collect();
@@ -58,6 +60,7 @@ fn what_is_wrong_is_named_with_what_was_expected() {
         (r#""gate": {"trySeconds": 0}"#, &["gate.trySeconds", "1 to 60"]),
         (r#""gate": {"giveUpSeconds": 0}"#, &["gate.giveUpSeconds", "from 1"]),
         (r#""desired": "node-annotation""#, &["allowed", "missing"]),
+        (r#""joinPods": true"#, &["joinPods", "desired: node-annotation"]),
         (r#""allowed": ["both"]"#, &["allowed[0]", "both-old", "\"both\""]),
         (r#""allowed": ["old", "old"]"#, &["allowed", "twice"]),
         (r#""report": {"textfile": "/x/crossfade.txt"}"#, &["report.textfile", ".prom"]),

@@ -54,6 +54,7 @@ fn node() -> impl Strategy<Value = Node> {
         select(&[Desired::NodeAnnotation, Desired::Off][..]),
         select(&Proof::ALL[..]),
         subsequence(Phase::ALL.to_vec(), 0..=4),
+        any::<bool>(),
     );
     (
         words,
@@ -67,7 +68,7 @@ fn node() -> impl Strategy<Value = Node> {
     )
         .prop_map(
             |(
-                (conf_dir, cni_version, desired, proof, allowed),
+                (conf_dir, cni_version, desired, proof, allowed, join_pods),
                 labels,
                 taints,
                 runtime,
@@ -87,6 +88,7 @@ fn node() -> impl Strategy<Value = Node> {
                     gate,
                     desired,
                     allowed,
+                    join_pods,
                     report,
                     proof,
                     packets,
@@ -102,7 +104,8 @@ proptest! {
         match Node::parse(&written) {
             Ok(_) => comes_back(&node, Node::parse),
             Err(why) => {
-                prop_assert!(why.contains("twice") || why.starts_with("allowed: missing"), "{}", why);
+                let is_known = ["twice", "allowed: missing", "joinPods: true"].iter().any(|rule| why.contains(rule));
+                prop_assert!(is_known, "{}", why);
                 prop_assert!(serde_json::from_slice::<Node>(&written).is_err(), "{}", why);
             }
         }

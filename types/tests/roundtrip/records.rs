@@ -158,16 +158,10 @@ fn observed() -> impl Strategy<Value = Observed> {
     let attached = (counts, any::<u32>(), prop::collection::vec("[0-9a-f]{8}", 0..3))
         .prop_map(|(by_phase, unknown, others)| Attached { by_phase, unknown, others });
     let texts = (".{0,9}", maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"));
-    (maybe(select(&Phase::ALL[..])), texts, maybe(attached), phases(), phases()).prop_map(
-        |(phase, (boot_id, policy_sha256, base, echo), attached, mints, follows)| Observed {
-            boot_id,
-            phase,
-            policy_sha256,
-            base,
-            mints,
-            follows,
-            attached,
-            echo,
+    let joins = (prop::sample::subsequence(&Side::BOTH[..], 0..=2), maybe(any::<u32>()));
+    (maybe(select(&Phase::ALL[..])), texts, maybe(attached), phases(), phases(), joins).prop_map(
+        |(phase, (boot_id, policy_sha256, base, echo), attached, mints, follows, (joins, restarts))| {
+            Observed { boot_id, phase, policy_sha256, base, mints, follows, joins, restarts, attached, echo }
         },
     )
 }

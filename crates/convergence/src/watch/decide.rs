@@ -151,6 +151,8 @@ fn observed(facts: &Observation, memory: &Memory) -> Observed {
             .map(|policy_file| policy_file.policy.mints().into_iter().collect())
             .unwrap_or_default(),
         follows: roll::followed_phases(&facts.node.settings, policy_file, &facts.node.profiles),
+        joins: roll::joined_networks(&facts.node.settings, policy_file, &facts.node.profiles),
+        restarts: None,
         attached: memory.attached.clone(),
         echo: None,
     }

@@ -51,6 +51,8 @@ impl Truth {
             base: Some(machine.base.to_string()),
             mints: vec![machine.phase],
             follows: machine.follows.clone(),
+            joins: Vec::new(),
+            restarts: None,
             attached: Some(Attached { by_phase, unknown: 0, others }),
             echo: node.api.step.as_ref().map(|step| step.claim.clone()),
         }

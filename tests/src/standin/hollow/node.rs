@@ -60,6 +60,8 @@ impl Node {
             base: Some("b".repeat(64)),
             mints: vec![self.phase],
             follows: Phase::ALL.into(),
+            joins: Vec::new(),
+            restarts: None,
             attached: Some(attached),
             echo: self.echo.clone(),
         }

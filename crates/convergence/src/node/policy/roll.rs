@@ -1,11 +1,12 @@
 //! The facts about a node's policy that a cluster-wide roll needs: the digest that other nodes share, and the phases that it may ask for. Pure.
 
 use types::node::{Desired, Node};
-use types::policy::{Phase, Policy};
+use types::policy::{Phase, Policy, Side};
 use types::profile::Profiles;
 
 use crate::node::digest;
 use crate::node::policy::file::PolicyFile;
+use crate::node::policy::join::joining;
 use crate::node::policy::{completion, flip};
 
 /// SHA-256 of the policy without its phase and its probes, in hex; see [`Policy::base_bytes`].
@@ -27,6 +28,14 @@ pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>, profiles: &Pr
     let has =
         |phase: Phase| phase == file.policy.phase() || flip::allows(&file.bytes, phase, profiles).is_ok();
     Phase::ALL.into_iter().filter(|phase| settings.allowed.contains(phase) && has(*phase)).collect()
+}
+
+/// The networks that join and leave pods that run when the node follows `crossfade/desired`. None if node.json does not allow it, does not follow the
+/// annotation, or reports nothing.
+#[must_use]
+pub fn joined_networks(settings: &Node, file: Option<&PolicyFile>, profiles: &Profiles) -> Vec<Side> {
+    let is_led = settings.desired == Desired::NodeAnnotation && settings.report.node && settings.join_pods;
+    file.filter(|_| is_led).map(|file| joining(&file.policy, profiles)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -129,5 +138,28 @@ mod tests {
             assert_eq!(followed_phases(&settings, file.as_ref(), Profiles::built_in()), expected, "{what}");
         }
         assert!(!all.is_empty() && BothNew > BothOld);
+    }
+
+    #[test]
+    fn networks_join_where_node_json_and_their_profiles_allow_it() {
+        let led = Node {
+            desired: Desired::NodeAnnotation,
+            allowed: Phase::ALL.into(),
+            join_pods: true,
+            ..Node::default()
+        };
+        let mut unreported = led.clone();
+        unreported.report.node = false;
+        let file_of = |old: &str| Some(file(&both(old, "cilium")));
+        for (what, settings, file, expected) in [
+            ("both", led.clone(), file_of("flannel"), Side::BOTH.to_vec()),
+            ("an old network that cannot", led.clone(), file_of("calico"), vec![Side::New]),
+            ("no policy", led.clone(), None, vec![]),
+            ("not allowed", Node { join_pods: false, ..led.clone() }, file_of("flannel"), vec![]),
+            ("not led", Node { desired: Desired::Off, ..led }, file_of("flannel"), vec![]),
+            ("not reported", unreported, file_of("flannel"), vec![]),
+        ] {
+            assert_eq!(joined_networks(&settings, file.as_ref(), Profiles::built_in()), expected, "{what}");
+        }
     }
 }

@@ -1,4 +1,4 @@
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 use types::status::Reason;
 
 use crate::publish::decide::*;
@@ -189,7 +189,7 @@ fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
 fn a_new_node_gets_all_of_it_and_nothing_else() {
     let writes = decide(&NodeObject::default(), &report(), None, now());
     let observed = format!(
-        r#"{{"bootId":"{BOOT}","phase":"old","policySha256":"ab","base":null,"mints":[],"follows":[],"attached":null,"echo":null}}"#
+        r#"{{"bootId":"{BOOT}","phase":"old","policySha256":"ab","base":null,"mints":[],"follows":[],"attached":null,"joins":[],"restarts":null,"echo":null}}"#
     );
     assert_eq!(
         writes,
@@ -278,6 +278,8 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
         Observed { base: Some("cd".into()), ..condition.clone() },
         Observed { mints: vec![Phase::Old], ..condition.clone() },
         Observed { follows: vec![Phase::Old], ..condition.clone() },
+        Observed { joins: vec![Side::New], ..condition.clone() },
+        Observed { restarts: Some(0), ..condition.clone() },
         Observed { boot_id: "another".into(), ..condition },
     ] {
         let changed = NodeReport { observed: observed.clone(), ..report() };

@@ -7,10 +7,10 @@ use types::api::eviction::{Answer, Depth};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::commands::restart_pods::decide::{
-    Candidate, Decision, PodDisposition, RestartOptions, decide, phase_of,
+use crate::commands::move_pods::decide::{
+    Candidate, Decision, MoveOptions, PodDisposition, decide, phase_of,
 };
-use crate::commands::restart_pods::facts::Facts;
+use crate::commands::move_pods::facts::Facts;
 use crate::node::attachments::{Life, attached};
 use crate::publish::pods::{BoundPod, Owner};
 use crate::runtime::Sandbox;
@@ -74,7 +74,7 @@ pub enum NetworkChangeError {
 
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RestartOutcome {
+pub enum MoveOutcome {
     /// It, or a pod of its owner in its place, is back on this node, Ready and on the right network, in this sandbox.
     Back(String),
     /// It runs on, on the right networks.
@@ -89,10 +89,10 @@ pub enum RestartOutcome {
 
 /// A pod that had its turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PodRestart {
+pub struct PodMove {
     pub candidate: Candidate,
     /// What became of it.
-    pub outcome: RestartOutcome,
+    pub outcome: MoveOutcome,
 }
 
 /// Why the pods after one were not touched.
@@ -105,9 +105,9 @@ pub struct Interruption {
 
 /// Everything that was done.
 #[derive(Debug, Default)]
-pub struct RestartResult {
+pub struct MoveResult {
     /// The pods that had their turn.
-    pub done: Vec<PodRestart>,
+    pub done: Vec<PodMove>,
     /// Why it ended before the last one.
     pub stopped: Option<Interruption>,
 }
@@ -115,10 +115,10 @@ pub struct RestartResult {
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
 pub fn carry(
     hand: &mut impl NodeClient,
-    wanted: &RestartOptions,
+    wanted: &MoveOptions,
     first: Vec<Candidate>,
     within: Duration,
-) -> RestartResult {
+) -> MoveResult {
     let (live, others): (Vec<Candidate>, Vec<Candidate>) =
         first.into_iter().filter(|next| next.fate.is_act()).partition(|next| next.fate.is_live());
     let mut carried = change_networks(hand, wanted, live);
@@ -128,7 +128,7 @@ pub fn carry(
     for candidate in others {
         let outcome = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
         match outcome {
-            Ok(outcome) => carried.done.push(PodRestart { candidate, outcome }),
+            Ok(outcome) => carried.done.push(PodMove { candidate, outcome }),
             Err(stopped) => {
                 carried.stopped = Some(stopped);
                 break;
@@ -140,12 +140,8 @@ pub fn carry(
 
 /// Lets networks join and leave pods that run. A network leaves a pod once no connection uses it any more; pods that wait for that keep none of the others
 /// waiting.
-fn change_networks(
-    hand: &mut impl NodeClient,
-    wanted: &RestartOptions,
-    live: Vec<Candidate>,
-) -> RestartResult {
-    let mut result = RestartResult::default();
+fn change_networks(hand: &mut impl NodeClient, wanted: &MoveOptions, live: Vec<Candidate>) -> MoveResult {
+    let mut result = MoveResult::default();
     let end = hand.now() + wanted.connections_end_within;
     let mut waiting = live;
     let mut is_reported = false;
@@ -153,12 +149,12 @@ fn change_networks(
         let is_over = hand.now() >= end;
         let (facts, now) = match decided(hand, wanted) {
             Ok(decided) => decided,
-            Err(stopped) => return RestartResult { stopped: Some(stopped), ..result },
+            Err(stopped) => return MoveResult { stopped: Some(stopped), ..result },
         };
         let (mut due, mut changes, mut busy) = (Vec::new(), Vec::new(), Vec::new());
         for candidate in waiting {
             let Some(change) = change_of(&facts, &now, &candidate) else {
-                result.done.push(PodRestart { candidate, outcome: RestartOutcome::Skipped });
+                result.done.push(PodMove { candidate, outcome: MoveOutcome::Skipped });
                 continue;
             };
             let may_break = change.joins || wanted.break_connections;
@@ -179,12 +175,12 @@ fn change_networks(
                 Err(why) => format!("its connections cannot be read: {why}"),
             };
             let fix = "let its connections end and run the command again, or break them with --now";
-            let outcome = RestartOutcome::Left(problem(&candidate, &what, fix));
-            result.done.push(PodRestart { candidate, outcome });
+            let outcome = MoveOutcome::Left(problem(&candidate, &what, fix));
+            result.done.push(PodMove { candidate, outcome });
         }
         for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
             let outcome = outcome_of(&candidate, answer);
-            result.done.push(PodRestart { candidate, outcome });
+            result.done.push(PodMove { candidate, outcome });
         }
         if !busy.is_empty() {
             if !is_reported {
@@ -215,19 +211,19 @@ fn change_of(facts: &Facts, now: &Decision, candidate: &Candidate) -> Option<Net
     })
 }
 
-fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> RestartOutcome {
+fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> MoveOutcome {
     let (why, fix) = match answer {
-        Ok(()) => return RestartOutcome::Changed,
+        Ok(()) => return MoveOutcome::Changed,
         Err(NetworkChangeError::Failed(why)) => (why, "remove the cause, then run the same command again"),
         Err(NetworkChangeError::NeedsRestart(why)) => {
             (why, "restart it: run the command with --restart-only and --pod")
         }
     };
-    RestartOutcome::Left(problem(candidate, &why, fix))
+    MoveOutcome::Left(problem(candidate, &why, fix))
 }
 
 /// What there is now, and what is to be done about it.
-fn decided(hand: &mut impl NodeClient, wanted: &RestartOptions) -> Result<(Facts, Decision), Interruption> {
+fn decided(hand: &mut impl NodeClient, wanted: &MoveOptions) -> Result<(Facts, Decision), Interruption> {
     let facts = hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })?;
     let now = decide(&facts, wanted);
     if now.refusals.is_empty() {
@@ -252,7 +248,7 @@ fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {
 
 struct Move<'a, H> {
     hand: &'a mut H,
-    wanted: &'a RestartOptions,
+    wanted: &'a MoveOptions,
     within: Duration,
     candidate: &'a Candidate,
 }
@@ -265,14 +261,14 @@ struct Successor {
 }
 
 impl<H: NodeClient> Move<'_, H> {
-    fn carry(self) -> Result<RestartOutcome, Interruption> {
+    fn carry(self) -> Result<MoveOutcome, Interruption> {
         let (facts, now) = decided(self.hand, self.wanted)?;
         let same = |candidate: &&Candidate| {
             candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
         };
         let is_due = now.candidates.iter().any(|candidate| same(&candidate));
         let Some(pod) = facts.pod(&self.candidate.uid).filter(|_| is_due) else {
-            return Ok(RestartOutcome::Skipped);
+            return Ok(MoveOutcome::Skipped);
         };
         match self.candidate.fate {
             PodDisposition::Restarted => self.restart(pod),
@@ -285,7 +281,7 @@ impl<H: NodeClient> Move<'_, H> {
         }
     }
 
-    fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<RestartOutcome, Interruption> {
+    fn remove(mut self, pod: &BoundPod, facts: &Facts) -> Result<MoveOutcome, Interruption> {
         let is_evicted = self.candidate.fate == PodDisposition::Evicted;
         if let Some(outcome) =
             self.ask(pod, if is_evicted { PodRequest::Evict } else { PodRequest::Delete })?
@@ -301,7 +297,7 @@ impl<H: NodeClient> Move<'_, H> {
         self.successor(&Successor { owner, before }, pod.is_ready)
     }
 
-    fn restart(mut self, pod: &BoundPod) -> Result<RestartOutcome, Interruption> {
+    fn restart(mut self, pod: &BoundPod) -> Result<MoveOutcome, Interruption> {
         // A restart in place is no eviction, so only this check asks the budgets.
         if let Some(outcome) = self.ask(pod, PodRequest::Try)? {
             return Ok(outcome);
@@ -313,7 +309,7 @@ impl<H: NodeClient> Move<'_, H> {
     }
 
     /// Asks until the API server allows it; what became of the pod if it does not.
-    fn ask(&mut self, pod: &BoundPod, ask: PodRequest) -> Result<Option<RestartOutcome>, Interruption> {
+    fn ask(&mut self, pod: &BoundPod, ask: PodRequest) -> Result<Option<MoveOutcome>, Interruption> {
         let end = self.hand.now() + self.within;
         let mut is_told = false;
         loop {
@@ -324,7 +320,7 @@ impl<H: NodeClient> Move<'_, H> {
             };
             let (after, what) = match answer {
                 Answer::Accepted => return Ok(None),
-                Answer::Gone | Answer::NamespaceGoes => return Ok(Some(RestartOutcome::Skipped)),
+                Answer::Gone | Answer::NamespaceGoes => return Ok(Some(MoveOutcome::Skipped)),
                 Answer::Budget(after) => (after, "a PodDisruptionBudget does not allow it now"),
                 Answer::Busy(after) => (after, "the API server has too much to do"),
                 Answer::TwoBudgets => {
@@ -334,7 +330,7 @@ impl<H: NodeClient> Move<'_, H> {
                     );
                     let what =
                         "more than one PodDisruptionBudget selects it, so that no eviction of it succeeds";
-                    return Ok(Some(RestartOutcome::Left(self.problem(what, &fix))));
+                    return Ok(Some(MoveOutcome::Left(self.problem(what, &fix))));
                 }
                 Answer::Failed(why) => return Err(self.failed(&why)),
             };
@@ -345,7 +341,7 @@ impl<H: NodeClient> Move<'_, H> {
                     "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
                     pod.namespace
                 );
-                return Ok(Some(RestartOutcome::Left(self.problem(&what, &fix))));
+                return Ok(Some(MoveOutcome::Left(self.problem(&what, &fix))));
             }
             if !is_told {
                 self.report(&format!("waits: {what}"));
@@ -374,8 +370,8 @@ impl<H: NodeClient> Move<'_, H> {
     }
 
     /// Waits for a pod of the same owner that comes to this node.
-    fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<RestartOutcome, Interruption> {
-        let Some(owner) = &successor.owner else { return Ok(RestartOutcome::Gone) };
+    fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<MoveOutcome, Interruption> {
+        let Some(owner) = &successor.owner else { return Ok(MoveOutcome::Gone) };
         let comes_here = owner.kind == "DaemonSet";
         let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
         loop {
@@ -395,7 +391,7 @@ impl<H: NodeClient> Move<'_, H> {
                     let fix = "look at the DaemonSet: kubectl describe daemonset; then run the command again";
                     Err(self.stopped(&what, fix))
                 } else {
-                    Ok(RestartOutcome::Gone)
+                    Ok(MoveOutcome::Gone)
                 };
             }
             self.hand.sleep(PAUSE);
@@ -408,11 +404,11 @@ impl<H: NodeClient> Move<'_, H> {
         uid: &str,
         before: &BTreeSet<String>,
         was_ready: bool,
-    ) -> Result<RestartOutcome, Interruption> {
+    ) -> Result<MoveOutcome, Interruption> {
         let end = self.hand.now() + self.within;
         loop {
             let facts = self.gather()?;
-            let Some(pod) = facts.pod(uid) else { return Ok(RestartOutcome::Gone) };
+            let Some(pod) = facts.pod(uid) else { return Ok(MoveOutcome::Gone) };
             let other = |sandbox: &&Sandbox| sandbox.uid == uid && sandbox.id != self.candidate.sandbox;
             let sandbox = facts.sandboxes.iter().find(other);
             if let Some(sandbox) = sandbox {
@@ -422,7 +418,7 @@ impl<H: NodeClient> Move<'_, H> {
                 let is_new = !pod.containers.is_empty() && pod.containers.is_disjoint(before);
                 if is_attached && is_new && (pod.is_ready || !was_ready) {
                     self.report(&format!("is back, in sandbox {}", sandbox.id));
-                    return Ok(RestartOutcome::Back(sandbox.id.clone()));
+                    return Ok(MoveOutcome::Back(sandbox.id.clone()));
                 }
             }
             if self.hand.now() >= end {

@@ -9,7 +9,7 @@ use types::pod::Pod;
 use types::policy::{Attach, Phase, Policy, Side};
 use types::text::glob::matches;
 
-use crate::commands::restart_pods::facts::Facts;
+use crate::commands::move_pods::facts::Facts;
 use crate::node::attachments::selection::is_selected;
 use crate::node::attachments::{Line, attached};
 use crate::publish::pods::BoundPod;
@@ -17,7 +17,7 @@ use crate::runtime::Sandbox;
 
 /// What was asked for.
 #[derive(Debug, Clone, Default)]
-pub struct RestartOptions {
+pub struct MoveOptions {
     /// Only pods that were attached in this phase, or have a network of this name.
     pub on: Option<String>,
     /// Only these pods; all of them if it is empty. `NAMESPACE/NAME`, in which `*` stands for any text, as in the lists below.
@@ -192,7 +192,7 @@ pub struct Decision {
 }
 
 #[must_use]
-pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
+pub fn decide(facts: &Facts, wanted: &MoveOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();
     if let Some(step) = facts.step.as_ref().filter(|step| step.state.is_in_transit()) {
         let what = format!(
@@ -225,12 +225,7 @@ pub fn decide(facts: &Facts, wanted: &RestartOptions) -> Decision {
 }
 
 /// A sandbox, if it is not as it would be made now, or has what was asked for.
-fn candidate(
-    facts: &Facts,
-    policy: &Policy,
-    wanted: &RestartOptions,
-    sandbox: &Sandbox,
-) -> Option<Candidate> {
+fn candidate(facts: &Facts, policy: &Policy, wanted: &MoveOptions, sandbox: &Sandbox) -> Option<Candidate> {
     let title = format!("{}/{}", sandbox.namespace, sandbox.name);
     let is_named = |globs: &[String]| globs.iter().any(|glob| matches(glob, &title));
     if !wanted.pods.is_empty() && !is_named(&wanted.pods) {
@@ -336,7 +331,7 @@ pub fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> P
     Phase::of(attach, primary)
 }
 
-fn fate(pod: &BoundPod, wanted: &RestartOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
+fn fate(pod: &BoundPod, wanted: &MoveOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
     let owner = pod.owner.as_ref().map(|owner| owner.kind.as_str());
     let asks_to_stay =
         STAY.iter().any(|(key, value)| pod.annotations.get(*key).is_some_and(|is| is == value));

@@ -1,4 +1,4 @@
-//! The facts of `restart-pods` about the node, gathered anew before each act: pods come and go, and people flip policies meanwhile.
+//! The facts of `move-pods` about the node, gathered anew before each act: pods come and go, and people flip policies meanwhile.
 
 use types::api::step::Step;
 use types::command::problem::Problem;

@@ -1,18 +1,18 @@
-//! Options of `restart-pods`.
+//! Options of `move-pods`.
 
 use clap::Args;
 
 use super::options::{Global, InService};
 use super::words;
 
-/// Options of `restart-pods`.
+/// Options of `move-pods`.
 #[derive(Debug, Args)]
 #[command(
-    before_help = "Example: list the pods that are not on the network which the policy names, then move them\n  crossfade-bootstrap restart-pods\n  crossfade-bootstrap restart-pods --apply",
+    before_help = "Example: list the pods that are not on the network which the policy names, then move them\n  crossfade-bootstrap move-pods\n  crossfade-bootstrap move-pods --apply",
     after_help = "Exit status: 0 done, or listed; 1 a request failed; 2 an argument is wrong; 3 pods stay or did not come back, or something stands \
-                  in the way; 75 another restart-pods runs, or the API server or the runtime does not answer; 78 a settings file cannot be used."
+                  in the way; 75 another move-pods runs, or the API server or the runtime does not answer; 78 a settings file cannot be used."
 )]
-pub struct RestartPods {
+pub struct MovePods {
     /// Move only the pods that were attached in the phase PHASE (old, both-old, both-new, new), or that have the network NAME.
     #[arg(long, value_name = "PHASE|NAME")]
     pub on: Option<String>,
@@ -59,7 +59,7 @@ pub struct RestartPods {
     pub node: InService,
 }
 
-impl RestartPods {
+impl MovePods {
     pub(super) fn global(&self, all: Global) -> Global {
         self.node.global(all, self.apply)
     }

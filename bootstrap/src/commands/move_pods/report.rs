@@ -1,7 +1,7 @@
-//! The report of `restart-pods`.
+//! The report of `move-pods`.
 
-use convergence::commands::restart_pods::carry::{Interruption, RestartOutcome, RestartResult};
-use convergence::commands::restart_pods::decide::{Candidate, PodDisposition};
+use convergence::commands::move_pods::carry::{Interruption, MoveOutcome, MoveResult};
+use convergence::commands::move_pods::decide::{Candidate, PodDisposition};
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::command::exit::Exit;
@@ -14,7 +14,7 @@ use types::policy::Phase;
 /// "fate":"evict","outcome":"gone"}],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct RestartReport {
+pub(crate) struct MoveReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -84,24 +84,24 @@ pub(crate) enum PodOutcome {
     Left,
 }
 
-impl RestartReport {
+impl MoveReport {
     /// Reports on candidates of which some had their turn.
     #[must_use]
     pub(crate) fn of(
         phase: Phase,
         in_place: bool,
         candidates: &[Candidate],
-        carried: Option<RestartResult>,
+        carried: Option<MoveResult>,
     ) -> Self {
         let dry_run = carried.is_none();
-        let RestartResult { done, stopped } = carried.unwrap_or_default();
+        let MoveResult { done, stopped } = carried.unwrap_or_default();
         let mut left = Vec::new();
         let rows = candidates.iter().map(|candidate| {
             let outcome = done
                 .iter()
                 .find(|done| done.candidate.sandbox == candidate.sandbox)
                 .map(|done| &done.outcome);
-            if let Some(RestartOutcome::Left(why)) = outcome {
+            if let Some(MoveOutcome::Left(why)) = outcome {
                 left.push(why.clone());
             }
             if let PodDisposition::Stays(why) = candidate.fate {
@@ -123,14 +123,14 @@ impl RestartReport {
 }
 
 impl Row {
-    fn of(candidate: &Candidate, outcome: Option<&RestartOutcome>) -> Self {
+    fn of(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
         let (outcome, new_sandbox) = match outcome {
             None => (None, None),
-            Some(RestartOutcome::Back(sandbox)) => (Some(PodOutcome::Back), Some(sandbox.clone())),
-            Some(RestartOutcome::Changed) => (Some(PodOutcome::Changed), None),
-            Some(RestartOutcome::Gone) => (Some(PodOutcome::Gone), None),
-            Some(RestartOutcome::Skipped) => (Some(PodOutcome::Skipped), None),
-            Some(RestartOutcome::Left(_)) => (Some(PodOutcome::Left), None),
+            Some(MoveOutcome::Back(sandbox)) => (Some(PodOutcome::Back), Some(sandbox.clone())),
+            Some(MoveOutcome::Changed) => (Some(PodOutcome::Changed), None),
+            Some(MoveOutcome::Gone) => (Some(PodOutcome::Gone), None),
+            Some(MoveOutcome::Skipped) => (Some(PodOutcome::Skipped), None),
+            Some(MoveOutcome::Left(_)) => (Some(PodOutcome::Left), None),
         };
         Self {
             namespace: candidate.namespace.clone(),
@@ -168,7 +168,7 @@ impl Row {
     }
 }
 
-impl Report for RestartReport {
+impl Report for MoveReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for row in &self.pods {

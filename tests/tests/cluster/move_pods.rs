@@ -1,4 +1,4 @@
-//! `crossfade-bootstrap restart-pods` on a real node: evictions and restarts in place, by kubelet's own credential and through the real runtime.
+//! `crossfade-bootstrap move-pods` on a real node: evictions and restarts in place, by kubelet's own credential and through the real runtime.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -15,15 +15,15 @@ use super::world::{NODES, cluster, flip, in_namespace, network_of, run_on, until
 const NODE: &str = NODES[0];
 const STATIC: &str = "kube-system/fixed-n1";
 
-/// What `restart-pods` answered.
+/// What `move-pods` answered.
 #[derive(Debug)]
-pub(crate) struct RestartAnswer {
+pub(crate) struct MoveAnswer {
     pub(crate) status: Option<i32>,
     pub(crate) answer: Value,
     said: String,
 }
 
-impl RestartAnswer {
+impl MoveAnswer {
     /// The pods that the answer names, with what becomes of each, and the outcome.
     pub(crate) fn pods(&self) -> BTreeMap<String, (String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -48,17 +48,17 @@ impl RestartAnswer {
 /// The command about the pods of a namespace and the static one.
 fn command(worker: &Worker, namespace: &str, words: &[&str]) -> Command {
     let mut command = worker.node.command(package::program());
-    command.args(["-o", "json", "restart-pods", "--timeout", "600"]);
+    command.args(["-o", "json", "move-pods", "--timeout", "600"]);
     command.args(["--pod", &format!("{namespace}/*")]).args(words);
     command
 }
 
-pub(crate) fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<RestartAnswer> {
+pub(crate) fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<MoveAnswer> {
     let output = command(worker, namespace, words).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer =
-        serde_json::from_slice(&output.stdout).with_context(|| format!("restart-pods {words:?}: {said}"))?;
-    Ok(RestartAnswer { status: output.status.code(), answer, said })
+        serde_json::from_slice(&output.stdout).with_context(|| format!("move-pods {words:?}: {said}"))?;
+    Ok(MoveAnswer { status: output.status.code(), answer, said })
 }
 
 /// The pods of a namespace that are not on their way out, by name.
@@ -138,7 +138,7 @@ fn evicted(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     ensure!(refused.answer["problems"].to_string().contains("run r-1"), "{refused:#?}");
 
     // Killed in the middle, and called again.
-    let first = worker.node.background("restart-pods", &command(worker, namespace, &["--apply"]))?;
+    let first = worker.node.background("move-pods", &command(worker, namespace, &["--apply"]))?;
     let seen = until("the first eviction", WITHIN, || {
         let now = pods(api, namespace)?;
         Ok(before.keys().any(|name| !now.contains_key(name)).then_some(()))
@@ -185,7 +185,7 @@ fn in_place(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     )?;
     ensure!(refused.status == Some(2), "a pod that is not there: {refused:#?}");
     let mut strict = worker.node.command(package::program());
-    strict.args(["-o", "json", "restart-pods", "--in-place", "--apply", "--timeout", "1"]);
+    strict.args(["-o", "json", "move-pods", "--in-place", "--apply", "--timeout", "1"]);
     let held = strict.args(["--pod", "restart/web-*"]).output()?;
     ensure!(held.status.code() == Some(3), "{}", String::from_utf8_lossy(&held.stdout));
     ensure!(String::from_utf8_lossy(&held.stdout).contains("a PodDisruptionBudget does not allow it"));

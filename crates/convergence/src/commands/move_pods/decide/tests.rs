@@ -5,7 +5,7 @@ use shim::attachment::plan::PodNetwork;
 use types::api::step::Step;
 use types::policy::Policy;
 
-use crate::commands::restart_pods::decide::*;
+use crate::commands::move_pods::decide::*;
 use crate::node::attachments::{Life, Line, Part};
 use crate::publish::pods::Owner;
 
@@ -96,13 +96,13 @@ fn facts() -> Facts {
     }
 }
 
-fn fates(facts: &Facts, wanted: &RestartOptions) -> Vec<(String, PodDisposition)> {
+fn fates(facts: &Facts, wanted: &MoveOptions) -> Vec<(String, PodDisposition)> {
     let decision = decide(facts, wanted);
     assert_eq!(decision.refusals, []);
     decision.candidates.iter().map(|candidate| (candidate.title(), candidate.fate)).collect()
 }
 
-fn fate_of(pod: BoundPod, wanted: &RestartOptions) -> PodDisposition {
+fn fate_of(pod: BoundPod, wanted: &MoveOptions) -> PodDisposition {
     let facts = Facts { pods: vec![pod], ..facts() };
     match fates(&facts, wanted).as_slice() {
         [(title, fate)] if title == "web/a" => *fate,
@@ -121,7 +121,7 @@ fn a_pod_goes_if_the_policy_would_attach_it_otherwise_now() {
             pods: vec![BoundPod { annotations, ..pod(title) }],
             ..facts()
         };
-        let decision = decide(&facts, &RestartOptions::default());
+        let decision = decide(&facts, &MoveOptions::default());
         decision.candidates.first().map(|candidate| (candidate.from, candidate.to))
     };
     let both = (Some(Phase::Old), Phase::BothOld);
@@ -140,7 +140,7 @@ fn a_pod_goes_if_the_policy_would_attach_it_otherwise_now() {
     // A network that the policy does not name any more.
     let mut retired = facts();
     retired.lines[0].networks[0].side = None;
-    let decision = decide(&retired, &RestartOptions::default());
+    let decision = decide(&retired, &MoveOptions::default());
     assert_eq!((decision.candidates[0].from, decision.candidates[0].fate), (None, PodDisposition::Evicted));
 }
 
@@ -153,10 +153,10 @@ fn only_what_was_asked_for_goes() {
         ..facts()
     };
     let titles = |on: Option<&str>, pods: &[&str]| {
-        let wanted = RestartOptions {
+        let wanted = MoveOptions {
             on: on.map(Into::into),
             pods: pods.iter().map(|glob| (*glob).to_owned()).collect(),
-            ..RestartOptions::default()
+            ..MoveOptions::default()
         };
         fates(&facts, &wanted)
     };
@@ -175,8 +175,8 @@ fn only_what_was_asked_for_goes() {
 #[test]
 fn each_pod_has_one_fate_and_options_change_it() {
     use PodDisposition::{Deleted, Ends, Evicted, Restarted, Stays};
-    let none = RestartOptions::default();
-    let in_place = RestartOptions { in_place: true, ..RestartOptions::default() };
+    let none = MoveOptions::default();
+    let in_place = MoveOptions { in_place: true, ..MoveOptions::default() };
     let this = || vec!["web/*".to_owned()];
     let bare = || BoundPod { owner: None, ..pod("web/a") };
     let owner = |kind: &str| Some(Owner { kind: kind.into(), uid: "o".into() });
@@ -192,31 +192,31 @@ fn each_pod_has_one_fate_and_options_change_it() {
         (pod("web/a"), none.clone(), Evicted),
         (pod("web/a"), in_place.clone(), Restarted),
         (fixed(), none.clone(), Stays(StayReason::Static)),
-        (fixed(), RestartOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Static)),
+        (fixed(), MoveOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Static)),
         (BoundPod { is_leaving: true, ..bare() }, none.clone(), Ends),
         (BoundPod { has_ended: true, ..job() }, in_place.clone(), Ends),
         (pinned(), none.clone(), Stays(StayReason::Undisturbed)),
         (pinned(), in_place.clone(), Stays(StayReason::Undisturbed)),
-        (pinned(), RestartOptions { disrupt: this(), ..none.clone() }, Evicted),
+        (pinned(), MoveOptions { disrupt: this(), ..none.clone() }, Evicted),
         (
             pinned(),
-            RestartOptions { disrupt: vec!["db/*".into()], ..none.clone() },
+            MoveOptions { disrupt: vec!["db/*".into()], ..none.clone() },
             Stays(StayReason::Undisturbed),
         ),
         (local(), none.clone(), Stays(StayReason::EmptyDir)),
         (local(), in_place.clone(), Restarted),
-        (local(), RestartOptions { delete_empty_dir: true, ..none.clone() }, Evicted),
+        (local(), MoveOptions { delete_empty_dir: true, ..none.clone() }, Evicted),
         (BoundPod { owner: owner("DaemonSet"), ..local() }, none.clone(), Evicted),
         (bare(), none.clone(), Stays(StayReason::Bare)),
-        (bare(), RestartOptions { delete_bare: this(), ..none.clone() }, Deleted),
+        (bare(), MoveOptions { delete_bare: this(), ..none.clone() }, Deleted),
         (bare(), in_place.clone(), Restarted),
-        (pod("web/a"), RestartOptions { delete_bare: this(), ..none.clone() }, Evicted),
+        (pod("web/a"), MoveOptions { delete_bare: this(), ..none.clone() }, Evicted),
         (job(), none.clone(), Stays(StayReason::OfJob)),
-        (job(), RestartOptions { disrupt: this(), ..none.clone() }, Evicted),
-        (job(), RestartOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Once)),
+        (job(), MoveOptions { disrupt: this(), ..none.clone() }, Evicted),
+        (job(), MoveOptions { disrupt: this(), ..in_place.clone() }, Stays(StayReason::Once)),
         (hooked(), none, Evicted),
         (hooked(), in_place.clone(), Stays(StayReason::PreStop)),
-        (hooked(), RestartOptions { skip_pre_stop: true, ..in_place }, Restarted),
+        (hooked(), MoveOptions { skip_pre_stop: true, ..in_place }, Restarted),
     ] {
         assert_eq!(fate_of(pod.clone(), &wanted), expected, "{pod:?} {wanted:?}");
     }
@@ -226,9 +226,9 @@ fn each_pod_has_one_fate_and_options_change_it() {
 fn a_sandbox_of_which_too_little_is_known_stays() {
     let unrecorded = Facts { lines: Vec::new(), ..facts() };
     let stays = |why| vec![("web/a".to_owned(), PodDisposition::Stays(why))];
-    assert_eq!(fates(&unrecorded, &RestartOptions::default()), stays(StayReason::Unrecorded));
+    assert_eq!(fates(&unrecorded, &MoveOptions::default()), stays(StayReason::Unrecorded));
     let unknown = Facts { pods: Vec::new(), ..facts() };
-    assert_eq!(fates(&unknown, &RestartOptions::default()), stays(StayReason::Unknown));
+    assert_eq!(fates(&unknown, &MoveOptions::default()), stays(StayReason::Unknown));
 }
 
 #[test]
@@ -246,8 +246,7 @@ fn pods_of_daemon_sets_go_first_and_those_that_stay_are_last() {
         pods: vec![BoundPod { owner: None, ..pod("a/bare") }, pod("web/b"), pod("web/a"), daemon],
         ..facts()
     };
-    let order: Vec<_> =
-        fates(&facts, &RestartOptions::default()).into_iter().map(|(title, _)| title).collect();
+    let order: Vec<_> = fates(&facts, &MoveOptions::default()).into_iter().map(|(title, _)| title).collect();
     assert_eq!(order, ["web/z", "web/a", "web/b", "a/bare"]);
 }
 
@@ -261,13 +260,13 @@ fn nothing_goes_while_a_run_moves_the_node_or_something_stands_in_the_way() {
     };
     for (state, refused) in [("moving", 1), ("claimed", 1), ("done", 0)] {
         let facts = Facts { step: step(state), ..facts() };
-        assert_eq!(decide(&facts, &RestartOptions::default()).refusals.len(), refused, "{state}");
+        assert_eq!(decide(&facts, &MoveOptions::default()).refusals.len(), refused, "{state}");
     }
     let obstacles = vec![Problem::new("the new network is not ready")];
     let both = Facts { step: step("moving"), obstacles, ..facts() };
-    assert_eq!(decide(&both, &RestartOptions::default()).refusals.len(), 2);
+    assert_eq!(decide(&both, &MoveOptions::default()).refusals.len(), 2);
     let no_policy = Facts { policy: None, ..facts() };
-    assert!(decide(&no_policy, &RestartOptions::default()).candidates.is_empty());
+    assert!(decide(&no_policy, &MoveOptions::default()).candidates.is_empty());
 }
 
 /// `web/a` on `sides`, where the policy gives it `attach` with `old` as the primary.
@@ -284,9 +283,9 @@ fn live(sides: &[&'static str], attach: &str) -> Facts {
 fn a_pod_whose_primary_stays_is_not_restarted() {
     use PodDisposition::{Evicted, Joined, Left, Stays};
     let (none, restart_only, no_restart) = (
-        RestartOptions::default(),
-        RestartOptions { ways: Ways::RestartOnly, ..RestartOptions::default() },
-        RestartOptions { ways: Ways::NoRestart, ..RestartOptions::default() },
+        MoveOptions::default(),
+        MoveOptions { ways: Ways::RestartOnly, ..MoveOptions::default() },
+        MoveOptions { ways: Ways::NoRestart, ..MoveOptions::default() },
     );
     for (facts, wanted, fate, restart) in [
         (live(&["old"], "both"), &none, Joined(Side::New), None),
@@ -317,17 +316,17 @@ fn what_hinders_an_eviction_hinders_no_join() {
     for pod in pods {
         let facts = Facts { pods: vec![pod], ..live(&["old"], "both") };
         assert_eq!(
-            fates(&facts, &RestartOptions::default()),
+            fates(&facts, &MoveOptions::default()),
             [("web/a".to_owned(), PodDisposition::Joined(Side::New))]
         );
     }
     let ends = Facts { pods: vec![BoundPod { is_leaving: true, ..pod("web/a") }], ..live(&["old"], "both") };
-    assert_eq!(fates(&ends, &RestartOptions::default()), [("web/a".to_owned(), PodDisposition::Ends)]);
+    assert_eq!(fates(&ends, &MoveOptions::default()), [("web/a".to_owned(), PodDisposition::Ends)]);
 }
 
 #[test]
 fn a_network_or_a_runtime_that_bears_no_join_means_a_restart() {
-    let reason = |facts: &Facts| decide(facts, &RestartOptions::default()).candidates[0].restart;
+    let reason = |facts: &Facts| decide(facts, &MoveOptions::default()).candidates[0].restart;
     let refused = Facts { joining: vec![Side::Old], ..live(&["old"], "both") };
     assert!(reason(&refused).is_some_and(|why| why.contains("profile")), "{:?}", reason(&refused));
     for (runtime_type, handler, joins) in [
@@ -353,7 +352,7 @@ fn a_network_that_did_not_leave_or_join_as_a_whole_is_still_to_do() {
         let mut half = live(&["old", "new"], attach);
         half.lines[0].networks[1].in_pod = Some(false);
         half.lines[0].pod_networks[1].attached = false;
-        assert_eq!(fates(&half, &RestartOptions::default()), [("web/a".to_owned(), fate)], "{attach}");
+        assert_eq!(fates(&half, &MoveOptions::default()), [("web/a".to_owned(), fate)], "{attach}");
     }
 }
 
@@ -361,7 +360,7 @@ fn a_network_that_did_not_leave_or_join_as_a_whole_is_still_to_do() {
 fn a_pod_whose_del_goes_past_crossfade_is_restarted() {
     let mut past = live(&["old"], "both");
     past.lines[0].deleted_by = Some(shim::node::inventory::Deleter::Runtime);
-    let decision = decide(&past, &RestartOptions::default());
+    let decision = decide(&past, &MoveOptions::default());
     assert!(decision.candidates[0].restart.is_some_and(|why| why.contains("past Crossfade")), "{decision:?}");
 }
 
@@ -369,7 +368,7 @@ fn a_pod_whose_del_goes_past_crossfade_is_restarted() {
 fn a_pod_that_asks_for_a_restart_gets_one() {
     let mut asks = live(&["old"], "both");
     asks.pods[0].annotations = [("crossfade/restart".to_owned(), "true".to_owned())].into();
-    let candidate = decide(&asks, &RestartOptions::default()).candidates.remove(0);
+    let candidate = decide(&asks, &MoveOptions::default()).candidates.remove(0);
     assert_eq!(candidate.fate, PodDisposition::Evicted);
     assert!(candidate.restart.is_some_and(|why| why.contains("crossfade/restart")), "{candidate:?}");
 }

@@ -3,8 +3,8 @@ use std::collections::VecDeque;
 use serde_json::json;
 use types::policy::Policy;
 
-use crate::commands::restart_pods::carry::*;
-use crate::commands::restart_pods::decide::tests::{line, pod, sandbox};
+use crate::commands::move_pods::carry::*;
+use crate::commands::move_pods::decide::tests::{line, pod, sandbox};
 
 /// A node on which time goes by as `carry` waits, and things happen at an act of the test or when time is up.
 struct Node {
@@ -54,7 +54,7 @@ impl Node {
         answer
     }
 
-    fn carry(&mut self, wanted: &RestartOptions) -> RestartResult {
+    fn carry(&mut self, wanted: &MoveOptions) -> MoveResult {
         let first = decide(&(self.facts)(&self.seen), wanted).candidates;
         carry(self, wanted, first, Duration::from_secs(60))
     }
@@ -136,11 +136,11 @@ fn daemon(title: &str) -> BoundPod {
     BoundPod { owner: Some(Owner { kind: "DaemonSet".into(), uid: "ds".into() }), ..pod(title) }
 }
 
-fn outcomes(carried: &RestartResult) -> Vec<RestartOutcome> {
+fn outcomes(carried: &MoveResult) -> Vec<MoveOutcome> {
     carried.done.iter().map(|done| done.outcome.clone()).collect()
 }
 
-fn why(carried: &RestartResult) -> &str {
+fn why(carried: &MoveResult) -> &str {
     let stopped = carried.stopped.as_ref().expect("it stopped");
     assert_eq!(stopped.exit, Exit::No);
     &stopped.why[0].what
@@ -159,8 +159,8 @@ fn two(seen: &ActLog) -> Facts {
 #[test]
 fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
     let mut node = Node::new(two, [Answer::Accepted, Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
-    assert_eq!(outcomes(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
+    let carried = node.carry(&MoveOptions::default());
+    assert_eq!(outcomes(&carried), [MoveOutcome::Gone, MoveOutcome::Gone]);
     assert_eq!(carried.stopped, None);
     assert_eq!(node.acts(), [(0, "evict a"), (15, "evict b")], "5 s until it is gone, and 10 s more");
 }
@@ -169,8 +169,8 @@ fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
 fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let refused = || std::iter::repeat_n(Answer::Budget(Some(7)), 3);
     let mut node = Node::new(two, refused().chain([Answer::Accepted, Answer::Busy(None), Answer::Accepted]));
-    let carried = node.carry(&RestartOptions::default());
-    assert_eq!(outcomes(&carried), [RestartOutcome::Gone, RestartOutcome::Gone]);
+    let carried = node.carry(&MoveOptions::default());
+    assert_eq!(outcomes(&carried), [MoveOutcome::Gone, MoveOutcome::Gone]);
     assert_eq!(node.acts()[3], (21, "evict a"));
     assert_eq!(node.acts()[4..], [(36, "evict b: refused"), (41, "evict b")]);
     assert_eq!(node.seen.reports.iter().filter(|line| line.contains("PodDisruptionBudget")).count(), 1);
@@ -178,27 +178,24 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     // The next pod has its turn all the same.
     let answers = std::iter::repeat_n(Answer::Budget(None), 13).chain([Answer::Accepted]);
     let mut node = Node::new(two, answers);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
-    assert_eq!((all[1].clone(), node.acts()[13]), (RestartOutcome::Gone, (60, "evict b")));
+    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
+    assert_eq!((all[1].clone(), node.acts()[13]), (MoveOutcome::Gone, (60, "evict b")));
 
     // A time that is much too long is cut.
     let mut node = Node::new(two, [Answer::Budget(Some(3600)), Answer::Accepted, Answer::Gone]);
-    assert_eq!(
-        outcomes(&node.carry(&RestartOptions::default())),
-        [RestartOutcome::Gone, RestartOutcome::Skipped]
-    );
+    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
     assert_eq!(node.acts()[1], (30, "evict a"));
 
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.what.contains("more than one")), "{all:?}");
-    assert_eq!(all[1], RestartOutcome::Skipped);
+    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.what.contains("more than one")), "{all:?}");
+    assert_eq!(all[1], MoveOutcome::Skipped);
 
     let mut node = Node::new(two, [Answer::Failed("lost".into())]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     let stopped = carried.stopped.expect("it stopped");
     assert_eq!((stopped.exit, carried.done.len()), (Exit::Failed, 0));
 }
@@ -207,7 +204,7 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
 fn a_pod_that_does_not_go_stops_all() {
     let stays = |_: &ActLog| with(vec![(pod("web/a"), "s1", &["old"]), (pod("web/b"), "s2", &["old"])]);
     let mut node = Node::new(stays, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: it is not gone after its grace and 60 s");
     assert_eq!((node.now, carried.done.len()), (Duration::from_secs(90), 0));
 }
@@ -225,8 +222,8 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
         }
     }
     let mut node = Node::new(facts, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
-    assert_eq!(outcomes(&carried), [RestartOutcome::Back("s2".into())]);
+    let carried = node.carry(&MoveOptions::default());
+    assert_eq!(outcomes(&carried), [MoveOutcome::Back("s2".into())]);
     assert_eq!(node.now.as_secs(), 40, "not before it is Ready");
 
     let never = |seen: &ActLog| match seen.since("evict a") {
@@ -234,7 +231,7 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(never, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: its DaemonSet has made no other pod on this node within 60 s");
 }
 
@@ -245,7 +242,7 @@ fn a_pod_that_comes_back_on_another_network_stops_all() {
         Some(_) => with(vec![(daemon("web/b"), "s2", &["old"]), (pod("web/z"), "s9", &["old"])]),
     };
     let mut node = Node::new(wrong, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: it came back attached old, and the policy says new");
     assert_eq!(node.acts(), [(0, "evict a")], "no other pod goes");
 
@@ -254,7 +251,7 @@ fn a_pod_that_comes_back_on_another_network_stops_all() {
         Some(_) => with(vec![(daemon("web/b"), "s2", &[])]),
     };
     let mut node = Node::new(past, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: sandbox s2 came up past Crossfade");
 }
 
@@ -271,10 +268,10 @@ fn restarted(seen: &ActLog) -> Facts {
 
 #[test]
 fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
-    let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
+    let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(restarted, [Answer::Budget(Some(2)), Answer::Accepted]);
     let carried = node.carry(&wanted);
-    assert_eq!(outcomes(&carried), [RestartOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&carried), [MoveOutcome::Back("s2".into())]);
     assert_eq!(node.acts(), [(0, "try a: refused"), (2, "try a"), (2, "stop s1")]);
     assert_eq!(node.now.as_secs(), 10);
 
@@ -291,9 +288,9 @@ fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
         facts.pods.iter_mut().for_each(|pod| pod.is_ready = false);
         facts
     }
-    let wanted = RestartOptions { in_place: true, ..RestartOptions::default() };
+    let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(sick, [Answer::Accepted]);
-    assert_eq!(outcomes(&node.carry(&wanted)), [RestartOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&node.carry(&wanted)), [MoveOutcome::Back("s2".into())]);
 }
 
 #[test]
@@ -304,10 +301,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(gone, [Answer::Accepted]);
-    assert_eq!(
-        outcomes(&node.carry(&RestartOptions::default())),
-        [RestartOutcome::Gone, RestartOutcome::Skipped]
-    );
+    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
 
     // Its controller makes it again: in its new sandbox it is as it should be.
     let moved = |seen: &ActLog| match seen.since("evict a") {
@@ -315,10 +309,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),
     };
     let mut node = Node::new(moved, [Answer::Accepted]);
-    assert_eq!(
-        outcomes(&node.carry(&RestartOptions::default())),
-        [RestartOutcome::Gone, RestartOutcome::Skipped]
-    );
+    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
 
     // The new network fails.
     let fails = |seen: &ActLog| {
@@ -329,7 +320,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Facts { obstacles, ..two(seen) }
     };
     let mut node = Node::new(fails, [Answer::Accepted]);
-    let carried = node.carry(&RestartOptions::default());
+    let carried = node.carry(&MoveOptions::default());
     assert_eq!((why(&carried), node.acts().len()), ("network new is not ready", 1));
 }
 
@@ -341,8 +332,8 @@ fn leaving(_: &ActLog) -> Facts {
     }
 }
 
-fn patient() -> RestartOptions {
-    RestartOptions { connections_end_within: Duration::from_secs(20), ..RestartOptions::default() }
+fn patient() -> MoveOptions {
+    MoveOptions { connections_end_within: Duration::from_secs(20), ..MoveOptions::default() }
 }
 
 #[test]
@@ -350,7 +341,7 @@ fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_
     let mut node = Node::new(leaving, []);
     node.connected_until = Duration::from_secs(7);
     let carried = node.carry(&patient());
-    assert_eq!(outcomes(&carried), [RestartOutcome::Changed, RestartOutcome::Changed]);
+    assert_eq!(outcomes(&carried), [MoveOutcome::Changed, MoveOutcome::Changed]);
     assert_eq!(node.acts(), [(0, "leave b"), (7, "leave a")]);
     assert_eq!(node.seen.reports, ["waiting until no connection uses the network that leaves: web/a"]);
 
@@ -359,12 +350,12 @@ fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_
     let carried = node.carry(&patient());
     assert_eq!(node.acts(), [(0, "leave b")]);
     let all = outcomes(&carried);
-    assert!(matches!(&all[1], RestartOutcome::Left(why) if why.what.contains("10.1.0.9:4000")), "{all:?}");
+    assert!(matches!(&all[1], MoveOutcome::Left(why) if why.what.contains("10.1.0.9:4000")), "{all:?}");
     assert_eq!(node.now.as_secs(), 20);
 
     let mut node = Node::new(leaving, []);
     node.connected_until = Duration::from_secs(99);
-    node.carry(&RestartOptions { break_connections: true, ..patient() });
+    node.carry(&MoveOptions { break_connections: true, ..patient() });
     assert_eq!(node.acts(), [(0, "leave a"), (0, "leave b")]);
 }
 
@@ -374,7 +365,7 @@ fn a_change_that_fails_leaves_the_pod_and_the_next_one_has_its_turn() {
     node.changes = [Err(NetworkChangeError::NeedsRestart("its record is damaged".into())), Ok(())].into();
     let carried = node.carry(&patient());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], RestartOutcome::Left(why) if why.fix.contains("--restart-only")), "{all:?}");
-    assert_eq!(all[1], RestartOutcome::Changed);
+    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.fix.contains("--restart-only")), "{all:?}");
+    assert_eq!(all[1], MoveOutcome::Changed);
     assert_eq!(carried.stopped, None);
 }

@@ -1,4 +1,4 @@
-//! `restart-pods`: moves the pods of this node that are not on the network which the policy names for them.
+//! `move-pods`: moves the pods of this node that are not on the network which the policy names for them.
 //!
 //! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> act ([`carry`], which knows the node by a trait) -> report ([`report`]). A dry run is
 //! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
@@ -11,9 +11,9 @@ pub(crate) mod report;
 
 use std::time::Duration;
 
-use convergence::commands::restart_pods::carry::carry;
-use convergence::commands::restart_pods::decide::{Decision, RestartOptions, Ways, decide};
-use convergence::commands::restart_pods::facts::Facts;
+use convergence::commands::move_pods::carry::carry;
+use convergence::commands::move_pods::decide::{Decision, MoveOptions, Ways, decide};
+use convergence::commands::move_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::attachments::selection::require_known;
 use types::command::exit::Exit;
@@ -21,36 +21,36 @@ use types::policy::Phase;
 use types::text::glob::matches;
 
 use self::gather::LiveClient;
-use self::report::RestartReport;
+use self::report::MoveReport;
 use crate::cli::{self, Global};
 use crate::host::command_lock::CommandLock;
 
 /// One command moves pods at a time.
 const LOCK: CommandLock =
-    CommandLock { lock: "restart-pods", command: "restart-pods", another: "another restart-pods" };
+    CommandLock { lock: "move-pods", command: "move-pods", another: "another move-pods" };
 
 /// Moves pods, or says which and how.
 ///
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
-pub(crate) fn restart_pods(global: &Global, wanted: &cli::RestartPods) -> Result<RestartReport, Failure> {
-    let options = restart_options(wanted);
+pub(crate) fn move_pods(global: &Global, wanted: &cli::MovePods) -> Result<MoveReport, Failure> {
+    let options = move_options(wanted);
     let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
         let (phase, decision) = decided(&mut hand, &options)?;
-        return Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, None));
+        return Ok(MoveReport::of(phase, wanted.in_place, &decision.candidates, None));
     }
     let layout = hand.layout().clone();
     LOCK.run(&layout, || {
         let (phase, decision) = decided(&mut hand, &options)?;
         let within = Duration::from_secs(wanted.timeout_secs);
         let carried = carry(&mut hand, &options, decision.candidates.clone(), within);
-        Ok(RestartReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
+        Ok(MoveReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
     })
 }
 
-fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
-    RestartOptions {
+fn move_options(wanted: &cli::MovePods) -> MoveOptions {
+    MoveOptions {
         on: wanted.on.clone(),
         pods: wanted.pods.clone(),
         in_place: wanted.in_place,
@@ -69,7 +69,7 @@ fn restart_options(wanted: &cli::RestartPods) -> RestartOptions {
 }
 
 /// What is to be done, and the policy's phase.
-fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Decision), Failure> {
+fn decided(hand: &mut LiveClient, wanted: &MoveOptions) -> Result<(Phase, Decision), Failure> {
     let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
     known(&facts, wanted)?;
@@ -81,7 +81,7 @@ fn decided(hand: &mut LiveClient, wanted: &RestartOptions) -> Result<(Phase, Dec
 }
 
 /// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
-fn known(facts: &Facts, wanted: &RestartOptions) -> Result<(), Failure> {
+fn known(facts: &Facts, wanted: &MoveOptions) -> Result<(), Failure> {
     for glob in &wanted.pods {
         let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
         if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {

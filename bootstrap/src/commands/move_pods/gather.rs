@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use convergence::commands::restart_pods::carry::{NetworkChange, NetworkChangeError, NodeClient};
-use convergence::commands::restart_pods::facts::Facts;
+use convergence::commands::move_pods::carry::{NetworkChange, NetworkChangeError, NodeClient};
+use convergence::commands::move_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::policy::file::PolicyFile;

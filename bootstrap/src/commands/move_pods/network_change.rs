@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use convergence::commands::restart_pods::carry::{NetworkChange, NetworkChangeError};
+use convergence::commands::move_pods::carry::{NetworkChange, NetworkChangeError};
 use convergence::node::conf::name::DEFAULT_NAME;
 use convergence::node::conf::plugin_input;
 use convergence::node::facts::NodeFacts;

@@ -1,5 +1,0 @@
-//! `restart-pods`: the facts, the order in which pods are moved, and the loop that moves them.
-
-pub mod carry;
-pub mod decide;
-pub mod facts;
