@@ -19,10 +19,12 @@ use std::time::Duration;
 
 use convergence::change::{Change, Write};
 use convergence::failure::Failure;
+use convergence::node::attachments::last_pass::Pass;
 use convergence::node::paths::{STATUS, WITHOUT};
 use convergence::node::settings::Settings;
 use convergence::report::{Page, Report};
-use convergence::watch::{decide, memory, sweeps};
+use convergence::watch::passes::Passes;
+use convergence::watch::{decide, memory};
 use serde::Serialize;
 use shim::host::process::Process;
 use types::command::exit::Exit;
@@ -174,7 +176,8 @@ impl Report for Round {
 fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
     let before = status_file::of_this_boot(&scope.root.at(STATUS));
-    let memory = memory::Memory { sweeps: sweeps::Sweeps::never(), ..memory::Memory::after(before.as_ref()) };
+    let memory =
+        memory::Memory { sweeps: Passes::never(Pass::Sweep), ..memory::Memory::after(before.as_ref()) };
     let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
     let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::gather(&scope.global, known, Duration::ZERO);

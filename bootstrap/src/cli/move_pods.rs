@@ -54,6 +54,9 @@ pub struct MovePods {
     /// Carry out what the command lists without this option.
     #[arg(long)]
     pub apply: bool,
+    /// The number of the pass that watch has started; the result repeats it.
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    pub turn: Option<u64>,
     /// The node.
     #[command(flatten)]
     pub node: InService,

@@ -15,7 +15,9 @@ use convergence::commands::move_pods::carry::carry;
 use convergence::commands::move_pods::decide::{Decision, MoveOptions, Ways, decide};
 use convergence::commands::move_pods::facts::Facts;
 use convergence::failure::Failure;
+use convergence::node::attachments::last_pass::{Pass, PodsResult};
 use convergence::node::attachments::selection::require_known;
+use shim::node::layout::Layout;
 use types::command::exit::Exit;
 use types::policy::Phase;
 use types::text::glob::matches;
@@ -24,28 +26,47 @@ use self::gather::LiveClient;
 use self::report::MoveReport;
 use crate::cli::{self, Global};
 use crate::host::command_lock::CommandLock;
+use crate::node::attachments::last_pass;
+use crate::node::settings::directories::with_flags;
 
 /// One command moves pods at a time.
 const LOCK: CommandLock =
     CommandLock { lock: "move-pods", command: "move-pods", another: "another move-pods" };
 
-/// Moves pods, or says which and how.
+/// Moves pods, or says which and how; keeps the result for the `watch` that started it.
 ///
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
 pub(crate) fn move_pods(global: &Global, wanted: &cli::MovePods) -> Result<MoveReport, Failure> {
+    let moved = carried(global, wanted);
+    let Some(turn) = wanted.turn else { return moved.map(|(report, _)| report) };
+    let result = match &moved {
+        Ok((_, (failed, pods))) => (failed.clone(), pods.clone()),
+        Err(failure) => (Some(failure.lines().join("; ")), None),
+    };
+    last_pass::write(&with_flags(global, Layout::default()), Pass::MovePods, turn, result)?;
+    moved.map(|(report, _)| report)
+}
+
+/// Why pods are left that no restart is needed for, and the pods after the command; nothing of both after a dry run.
+type Remainder = (Option<String>, Option<PodsResult>);
+
+fn carried(global: &Global, wanted: &cli::MovePods) -> Result<(MoveReport, Remainder), Failure> {
     let options = move_options(wanted);
     let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
-        let (phase, decision) = decided(&mut hand, &options)?;
-        return Ok(MoveReport::of(phase, wanted.in_place, &decision.candidates, None));
+        let (_, phase, decision) = decided(&mut hand, &options)?;
+        let report = MoveReport::of(phase, wanted.in_place, &decision.candidates, None);
+        return Ok((report, (None, None)));
     }
     let layout = hand.layout().clone();
     LOCK.run(&layout, || {
-        let (phase, decision) = decided(&mut hand, &options)?;
+        let (policy_sha256, phase, decision) = decided(&mut hand, &options)?;
         let within = Duration::from_secs(wanted.timeout_secs);
-        let carried = carry(&mut hand, &options, decision.candidates.clone(), within);
-        Ok(MoveReport::of(phase, wanted.in_place, &decision.candidates, Some(carried)))
+        let result = carry(&mut hand, &options, decision.candidates.clone(), within);
+        let (restarts, failed) = result.remainder(&decision.candidates);
+        let report = MoveReport::of(phase, wanted.in_place, &decision.candidates, Some(result));
+        Ok((report, (failed, Some(PodsResult { policy_sha256, restarts }))))
     })
 }
 
@@ -68,14 +89,14 @@ fn move_options(wanted: &cli::MovePods) -> MoveOptions {
     }
 }
 
-/// What is to be done, and the policy's phase.
-fn decided(hand: &mut LiveClient, wanted: &MoveOptions) -> Result<(Phase, Decision), Failure> {
+/// The digest and the phase of the policy, and what is to be done.
+fn decided(hand: &mut LiveClient, wanted: &MoveOptions) -> Result<(String, Phase, Decision), Failure> {
     let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
     known(&facts, wanted)?;
     let decision = decide(&facts, wanted);
     match phase {
-        Some(phase) if decision.refusals.is_empty() => Ok((phase, decision)),
+        Some(phase) if decision.refusals.is_empty() => Ok((facts.policy_sha256, phase, decision)),
         _ => Err(Failure::all(Exit::No, decision.refusals)),
     }
 }

@@ -32,7 +32,7 @@ use types::node::{Mode, Node};
 use crate::cli::{Doctor, Global};
 use crate::host::root::Root;
 use crate::node::agent::status_file;
-use crate::node::attachments::last_sweep;
+use crate::node::attachments::last_pass;
 use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
 use crate::node::networks::readiness;
@@ -40,6 +40,7 @@ use crate::node::settings::mode;
 use crate::node::{facts, fitness, identity, switch};
 use crate::publish::look::{self, ApiReadError};
 use crate::publish::reporter;
+use convergence::node::attachments::last_pass::Pass;
 
 /// How long the API server may take to answer both questions.
 const SERVER_WITHIN: Duration = Duration::from_secs(15);
@@ -75,7 +76,7 @@ pub(crate) fn gather(global: &Global, wanted: &Doctor) -> Facts {
             foreign: (is_private && !others.is_empty())
                 .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others, &node.profiles)),
             watch: is_here.then(|| status_file::read(&root.at(STATUS))),
-            swept: last_sweep::read(&node.dirs.layout, &boot_id),
+            swept: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
             unmapped: unmapped(&node, &cni),
             networks,
             state,

@@ -4,7 +4,7 @@ use convergence::node::attachments::{Attachments, Damaged, Life, Line, Part};
 
 pub(crate) mod attached;
 pub(crate) mod hostroutes;
-pub(crate) mod last_sweep;
+pub(crate) mod last_pass;
 pub(crate) mod leaks;
 pub(crate) mod sweep_candidates;
 

@@ -24,7 +24,7 @@ use types::text::endpoint::socket;
 use self::networks::networks;
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::node::attachments::last_sweep;
+use crate::node::attachments::last_pass;
 use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
 use crate::node::facts::{self, ConfDirChoice, NodeQuery};
@@ -34,6 +34,7 @@ use crate::node::{identity, settings, switch};
 use crate::runtime::conf_reading;
 use crate::watch::observe::networks::lives;
 use crate::watch::proof;
+use convergence::node::attachments::last_pass::Pass;
 
 pub(crate) use convergence::watch::observation::NetworkObservation;
 
@@ -110,7 +111,8 @@ pub(crate) fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> O
         leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
         life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
         unread: not_read(&node),
-        swept: last_sweep::read(&node.dirs.layout, &boot_id),
+        swept: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
+        moved: last_pass::read(&node.dirs.layout, Pass::MovePods, &boot_id),
         networks: networks(&node, &cni, &probed, &boot_id),
         probed: (
             probed.clone(),
@@ -128,7 +130,8 @@ pub(crate) fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> O
 pub(crate) fn ask_again(facts: &mut Observation, now: Duration) {
     facts.now = now;
     let NodeFacts { dirs, runtime, policy, profiles, .. } = &facts.node;
-    facts.swept = last_sweep::read(&dirs.layout, &facts.boot_id);
+    facts.swept = last_pass::read(&dirs.layout, Pass::Sweep, &facts.boot_id);
+    facts.moved = last_pass::read(&dirs.layout, Pass::MovePods, &facts.boot_id);
     if facts.unread.is_some() {
         let endpoint = runtime.choice.endpoint().unwrap_or_default();
         facts.unread = conf_reading::problem(endpoint, &dirs.conf_file());
@@ -166,7 +169,8 @@ pub(crate) fn files(facts: &Observation) -> Vec<PathBuf> {
         None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
     }
     files.extend([layout.run_dir.join(LEAVING), layout.run_dir.join(PROOF)]);
-    files.extend([last_sweep::place(layout), root.at(Layout::default().version_query())]);
+    files.extend([Pass::Sweep, Pass::MovePods].map(|pass| last_pass::place(layout, pass)));
+    files.push(root.at(Layout::default().version_query()));
     files.extend(runtime.choice.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
     files.extend(confs.iter().flat_map(|dir| &dir.confs).map(|conf| conf_dir.join(&conf.file)));
     for (_, network) in facts.node.policy().into_iter().flat_map(Policy::networks) {

@@ -6,14 +6,15 @@ pub mod decide;
 pub mod desired;
 pub mod guard;
 pub mod memory;
+pub mod moves;
 pub mod network;
 pub mod observation;
 pub mod own;
 pub mod packets;
+pub mod passes;
 pub mod proof;
 pub mod reload;
 pub mod runtime;
-pub mod sweeps;
 
 /// The finding in status.json about what `watch` cannot do in a pod.
-pub const POD_FINDING: &str = "watch runs in a pod, where no unit can be started: networks are ready by their probes alone, and nothing is swept but by deploy/sweep.yaml";
+pub const POD_FINDING: &str = "watch runs in a pod, where no unit can be started: networks are ready by their probes alone, no network joins or leaves pods that run, and nothing is swept but by deploy/sweep.yaml";

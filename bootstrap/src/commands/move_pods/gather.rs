@@ -96,6 +96,7 @@ impl LiveClient {
         let joining = known.map(|policy| joining(policy, &self.node.profiles)).unwrap_or_default();
         Ok(Facts {
             joining,
+            policy_sha256: policy.as_ref().map(|read| read.sha256.clone()).unwrap_or_default(),
             policy: policy.ok().map(|read| read.policy),
             obstacles,
             step: bound.step,

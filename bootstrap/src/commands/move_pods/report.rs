@@ -56,7 +56,7 @@ pub(crate) struct Row {
     /// Why no network joins or leaves it while it runs, where it is restarted.
     #[serde(rename = "whyRestart", skip_serializing_if = "Option::is_none")]
     pub why_restart: Option<&'static str>,
-    /// Why it stays, in one word.
+    /// Why it stays, or was left as it is, in one word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<&'static str>,
     /// What became of it; absent where nothing was done.
@@ -101,7 +101,7 @@ impl MoveReport {
                 .iter()
                 .find(|done| done.candidate.sandbox == candidate.sandbox)
                 .map(|done| &done.outcome);
-            if let Some(MoveOutcome::Left(why)) = outcome {
+            if let Some(MoveOutcome::Left(_, why)) = outcome {
                 left.push(why.clone());
             }
             if let PodDisposition::Stays(why) = candidate.fate {
@@ -124,13 +124,21 @@ impl MoveReport {
 
 impl Row {
     fn of(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
+        let stays = match candidate.fate {
+            PodDisposition::Stays(why) => Some(why.as_str()),
+            _ => None,
+        };
+        let left = match outcome {
+            Some(MoveOutcome::Left(why, _)) => Some(why.as_str()),
+            _ => None,
+        };
         let (outcome, new_sandbox) = match outcome {
             None => (None, None),
             Some(MoveOutcome::Back(sandbox)) => (Some(PodOutcome::Back), Some(sandbox.clone())),
             Some(MoveOutcome::Changed) => (Some(PodOutcome::Changed), None),
             Some(MoveOutcome::Gone) => (Some(PodOutcome::Gone), None),
             Some(MoveOutcome::Skipped) => (Some(PodOutcome::Skipped), None),
-            Some(MoveOutcome::Left(_)) => (Some(PodOutcome::Left), None),
+            Some(MoveOutcome::Left(..)) => (Some(PodOutcome::Left), None),
         };
         Self {
             namespace: candidate.namespace.clone(),
@@ -141,15 +149,7 @@ impl Row {
             to: candidate.to,
             fate: candidate.fate.as_str(),
             why_restart: candidate.restart,
-            why: match candidate.fate {
-                PodDisposition::Stays(why) => Some(why.as_str()),
-                PodDisposition::Evicted
-                | PodDisposition::Deleted
-                | PodDisposition::Restarted
-                | PodDisposition::Joined(_)
-                | PodDisposition::Left(_)
-                | PodDisposition::Ends => None,
-            },
+            why: stays.or(left),
             outcome,
             new_sandbox,
         }

@@ -4,7 +4,7 @@
 const HANGING_DELS: u64 = 12;
 
 /// No pass takes longer, in seconds, whatever a single DEL may: the unit that `watch` starts is ended after
-/// [`LIMIT_SECS`](convergence::node::attachments::last_sweep::LIMIT_SECS), and with it the DEL that runs then, unrecorded.
+/// [`LIMIT_SECS`](convergence::node::attachments::last_pass::LIMIT_SECS), and with it the DEL that runs then, unrecorded.
 const LONGEST_PASS_SECS: u64 = 840;
 
 /// How long the last part of a pass may wait for the API server, in seconds, the list of the runtime in it left out.
@@ -18,7 +18,7 @@ pub(super) fn pass_secs(del_secs: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use convergence::node::attachments::last_sweep::LIMIT_SECS;
+    use convergence::node::attachments::last_pass::LIMIT_SECS;
 
     #[test]
     fn a_pass_has_time_for_a_dozen_dels_that_hang_and_ends_before_its_unit() {

@@ -1,23 +1,13 @@
-//! The result of a pass that `watch` has started, kept for `watch`: it starts a unit and does not wait for it.
-//!
-//! *Shape* of `RUN/sweep.json`: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where
-//! the pass closed what it had to. It names attachments and quotes no delegate, because every user may read what `watch` publishes of it.
+//! One pass of the sweep, with its result for the `watch` that started it.
 
-use shim::host::{boot, file};
 use shim::node::layout::Layout;
 
-use crate::change;
 use crate::change::outcome::{Changed, Outcome};
 use crate::cli::{Global, Sweep};
-use crate::node::attachments::last_sweep::place;
+use crate::node::attachments::last_pass;
 use crate::node::settings::directories::with_flags;
-use convergence::change::Write;
 use convergence::failure::Failure;
-use convergence::node::attachments::last_sweep::SweepResult;
-use types::command::exit::Exit;
-
-/// Longest reason that is kept, in bytes.
-const MAX_WHY_BYTES: usize = 1024;
+use convergence::node::attachments::last_pass::Pass;
 
 /// One pass, as [`super::sweep`]; where it was given a number, what it came to is kept.
 ///
@@ -33,15 +23,7 @@ pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> 
     let Some(turn) = wanted.turn.filter(|_| !global.dry_run) else {
         return swept;
     };
-    let failed = reason(&swept).map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned());
-    let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    let kept = SweepResult { version: 1, turn, boot_id, failed };
-    let bytes = serde_json::to_vec(&kept).unwrap_or_default();
-    let write = Write { path: place(&layout), bytes, mode: file::PRIVATE, nudge: false };
-    let written = file::create_private_dir(&layout.run_dir).and_then(|()| change::write(&write));
-    written.map_err(|e| {
-        Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())).at(write.path.display())
-    })?;
+    last_pass::write(&layout, Pass::Sweep, turn, (reason(&swept), None))?;
     swept
 }
 

@@ -1,6 +1,7 @@
 //! How the loop acts: it has changes carried out, starts units without waiting for them, and follows the Node's annotation.
 
 use convergence::change::Act;
+use convergence::node::attachments::last_pass::Pass;
 use convergence::node::plugins::packaged_plugin;
 use convergence::node::policy::roll;
 use convergence::publish::report::{EventReason, NodeEvent};
@@ -77,6 +78,8 @@ impl Watch<'_> {
             self.pending.push(NodeEvent { reason: EventReason::Failed, warning: true, message });
         } else if let Some(standing) = self.memory.standing.iter_mut().find(|(side, _)| is_proof_of(side)) {
             standing.1.proofs.did_not_start(now, why);
+        } else if unit == Pass::MovePods.unit() {
+            self.memory.moves.passes.did_not_start(why);
         } else {
             self.memory.sweeps.did_not_start(why);
         }
@@ -95,11 +98,13 @@ impl Watch<'_> {
             allowed: &facts.node.settings.allowed,
             is_off: facts.off.is_some(),
         };
+        self.memory.is_led = self.desired.is_met(node.phase, node.base);
         let Some(phase) = self.desired.step(node) else { return false };
         match flip::set(&facts.node, phase, false, false) {
             Ok(_) => {
                 // This very pass reports the new phase, and nothing that stood in its way.
                 self.desired.met();
+                self.memory.is_led = true;
                 true
             }
             Err(failure) => {

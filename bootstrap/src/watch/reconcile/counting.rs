@@ -17,6 +17,8 @@ pub(super) struct Basis {
     state_dir: PathBuf,
     policy: Option<String>,
     networks: Vec<Option<String>>,
+    /// The pass that moved pods last: its result is judged by the counts after it.
+    moved: Option<u64>,
 }
 
 impl Basis {
@@ -28,6 +30,7 @@ impl Basis {
             state_dir: facts.node.dirs.layout.state_dir.clone(),
             policy: facts.node.policy.as_ref().ok().map(|file| file.sha256.clone()),
             networks: facts.networks.iter().map(name).collect(),
+            moved: facts.moved.as_ref().map(|moved| moved.turn),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::doctor::journal::Entry;
 use crate::doctor::units::UnitState;
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::Attachments;
-use crate::node::attachments::last_sweep::SweepResult;
+use crate::node::attachments::last_pass::PassResult;
 use crate::node::attachments::leaks::Leak;
 use crate::node::attachments::sweep_candidates::SweepCandidate;
 use crate::node::cni::CniFacts;
@@ -65,7 +65,7 @@ pub struct Facts {
     /// The report of `watch`; `None` for a tree, and for directories that the command line named, whose `watch` is not known.
     pub watch: Option<StatusFile>,
     /// What the last sweep of this boot came to.
-    pub swept: Option<SweepResult>,
+    pub swept: Option<PassResult>,
     /// The policy's networks, asked now.
     pub networks: Vec<NetworkReadiness>,
     /// The networks of which pods asked for host ports that no plugin maps.

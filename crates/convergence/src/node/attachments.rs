@@ -1,7 +1,7 @@
 //! The attachments of a node, from records and inventory.
 
 pub mod attached;
-pub mod last_sweep;
+pub mod last_pass;
 pub mod leaks;
 pub mod selection;
 pub mod sweep_candidates;

@@ -14,22 +14,22 @@
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::host::process::Process;
-use types::api::observed::Observed;
+use types::api::observed::{Attached, Observed};
 use types::policy::{Phase, Side};
 use types::status::{self, Document, Reason, Watch};
 
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::OwnCommand;
-use crate::node::attachments::last_sweep::LIMIT_SECS;
+use crate::node::attachments::last_pass::{LIMIT_SECS, Pass};
 use crate::node::networks::needed;
 use crate::node::policy::roll;
 use crate::node::settings::InvalidSettings;
 use crate::publish::report::{EventReason, NodeEvent, NodeReport};
 use crate::watch::memory::Memory;
+use crate::watch::moves::{MoveFacts, MoveStep};
 use crate::watch::network::{NetworkVerdict, judge};
 use crate::watch::observation::{NetworkObservation, Observation};
 use crate::watch::own::{self, OwnConfDecision, OwnConfState};
-use crate::watch::sweeps;
 
 /// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -112,14 +112,17 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.sweeps.finding(facts.swept.as_ref(), facts.now).filter(|_| !facts.in_pod));
     findings.extend(memory.failed.clone());
     findings.extend(memory.unmeasured.as_ref().map(|why| format!("the metrics are not written: {why}")));
+    let ready = verdict.reason == Reason::NetworkReady;
+    let moves = move_step(facts, &mut memory, ready);
+    let unmoved = moves.and_then(|_| memory.moves.passes.finding(facts.moved.as_ref(), facts.now));
+    findings.extend(unmoved.clone());
     let mut happened = conf.happened.clone();
     happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
-    let ready = verdict.reason == Reason::NetworkReady;
     let report = NodeReport {
         ready,
         reason: verdict.reason,
-        message: shorten(&with_unmet(&verdict.message, &memory)),
-        observed: observed(facts, &memory),
+        message: shorten(&with_unmet(&verdict.message, &memory, unmoved.as_deref())),
+        observed: observed(facts, &memory, moves),
         clears_network_unavailable: ready && clears(facts, &attached),
     };
     let mut changes: Vec<Change> = Vec::new();
@@ -131,6 +134,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         changes.extend(plugins(facts, &mut memory));
     }
     changes.extend(due.map(|turn| sweep(facts, turn)));
+    changes.extend(moves.and_then(|step| move_pods(facts, step)));
     let hidden = conf.standing.iter().filter(|standing| verdict.standing != Some(*standing));
     findings.splice(0..0, hidden.map(|(_, message)| message.clone()));
     findings.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
@@ -140,7 +144,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
 }
 
 /// What the node's annotation says, but for the echo.
-fn observed(facts: &Observation, memory: &Memory) -> Observed {
+fn observed(facts: &Observation, memory: &Memory, moves: Option<MoveStep>) -> Observed {
     let policy_file = facts.node.policy.as_ref().ok();
     Observed {
         boot_id: facts.boot_id.clone(),
@@ -151,11 +155,42 @@ fn observed(facts: &Observation, memory: &Memory) -> Observed {
             .map(|policy_file| policy_file.policy.mints().into_iter().collect())
             .unwrap_or_default(),
         follows: roll::followed_phases(&facts.node.settings, policy_file, &facts.node.profiles),
-        joins: roll::joined_networks(&facts.node.settings, policy_file, &facts.node.profiles),
-        restarts: None,
+        joins: joined_networks(facts),
+        restarts: moves.and_then(|step| match step {
+            MoveStep::Settled(restarts) => Some(restarts),
+            MoveStep::Begin(_) | MoveStep::Wait => None,
+        }),
         attached: memory.attached.clone(),
         echo: None,
     }
+}
+
+/// The networks that join and leave running pods: none in a pod, which cannot start the unit.
+fn joined_networks(facts: &Observation) -> Vec<Side> {
+    let node = &facts.node;
+    let policy_file = node.policy.as_ref().ok().filter(|_| facts.off.is_none() && !facts.in_pod);
+    roll::joined_networks(&node.settings, policy_file, &node.profiles)
+}
+
+/// What this round does about running pods; none on a node where no network joins or leaves them, or that is in its phase by other means than the
+/// Node's annotation.
+fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool) -> Option<MoveStep> {
+    let policy_file = facts.node.policy.as_ref().ok()?;
+    if !memory.is_led || joined_networks(facts).is_empty() {
+        return None;
+    }
+    let phase = policy_file.policy.phase();
+    let count = |attached: &Attached| {
+        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase);
+        others.map(|(_, count)| u64::from(*count)).sum()
+    };
+    Some(memory.moves.step(MoveFacts {
+        now: facts.now,
+        policy: &policy_file.sha256,
+        is_ready,
+        others: memory.attached.as_ref().map(count),
+        last_result: facts.moved.as_ref(),
+    }))
 }
 
 /// What is to be said of networks that are ready, and of pods that ask of them what they do not have.
@@ -249,9 +284,10 @@ fn verdict<'a>(
     }
 }
 
-/// What the condition says: the verdict, and the desired phase that the node is not in.
-fn with_unmet(verdict: &str, memory: &Memory) -> String {
-    memory.unmet.as_ref().map_or_else(|| verdict.to_owned(), |unmet| format!("{verdict}; {}", unmet.message))
+/// What the condition says: the verdict, the desired phase that the node is not in, and the pods that are not on its networks.
+fn with_unmet(verdict: &str, memory: &Memory, unmoved: Option<&str>) -> String {
+    let unmet = memory.unmet.as_ref().map(|unmet| unmet.message.as_str());
+    [Some(verdict), unmet, unmoved].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 /// What is new: flips, changes of the verdict, and conditions that were not told yet.
@@ -324,9 +360,21 @@ fn sweep(facts: &Observation, turn: u64) -> Change {
     let endpoint = facts.node.runtime.choice.endpoint();
     let arguments =
         OwnCommand::sweep(turn, endpoint, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
-    let unit = sweeps::UNIT.to_owned();
+    start(Pass::Sweep, arguments, "closes what the runtime no longer lists")
+}
+
+/// A pass of `move-pods`, if one begins. It calls Crossfade's plugin, which runs delegates, so it runs in a unit, too.
+fn move_pods(facts: &Observation, step: MoveStep) -> Option<Change> {
+    let MoveStep::Begin(turn) = step else { return None };
+    let endpoint = facts.node.runtime.choice.endpoint();
+    let arguments = OwnCommand::move_pods(turn, endpoint, &facts.node.dirs.conf_dir).into_words();
+    Some(start(Pass::MovePods, arguments, "lets networks join and leave the running pods"))
+}
+
+fn start(pass: Pass, arguments: Vec<String>, reason: &str) -> Change {
+    let unit = pass.unit().to_owned();
     let act = Act::Start { unit: unit.clone(), arguments, within_secs: LIMIT_SECS };
-    Change::new(act, unit, "closes what the runtime no longer lists")
+    Change::new(act, unit, reason)
 }
 
 fn describe(

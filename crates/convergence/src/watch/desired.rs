@@ -131,6 +131,13 @@ impl Desired {
         is_due.then_some(phase)
     }
 
+    /// Whether the annotation asks for this phase, of a policy with this digest.
+    #[must_use]
+    pub fn is_met(&self, phase: Option<Phase>, base: Option<&str>) -> bool {
+        let is_met = |desired: &DesiredPhase| Phase::parse(&desired.value) == phase && desired.is_for(base);
+        phase.is_some() && self.requested.as_ref().is_some_and(is_met)
+    }
+
     /// Notes that the policy is in the desired phase. The next pass compares again: the policy may not stay there.
     pub fn met(&mut self) {
         (self.tried, self.unmet) = (None, None);
@@ -276,6 +283,17 @@ mod tests {
             assert_eq!(desired.step(Node { base: Some("b2"), ..node(1, Some(Phase::New), ALL) }), None);
             assert_eq!(kind(&desired), None, "the policy is in that phase anyway");
         }
+    }
+
+    #[test]
+    fn it_is_met_by_its_phase_of_its_policy() {
+        let mut desired = desired("new");
+        assert!(desired.is_met(Some(Phase::New), Some("b1")));
+        assert!(!desired.is_met(Some(Phase::Old), Some("b1")) && !desired.is_met(None, None));
+        desired.set(wanted("new", DesiredScope::Base("b0".into())));
+        assert!(!desired.is_met(Some(Phase::New), Some("b1")));
+        desired.set(None);
+        assert!(!desired.is_met(Some(Phase::New), Some("b1")));
     }
 
     /// After a try that failed, something else comes to stand in the way: no try would be made, and none may be waited for, or the loop would

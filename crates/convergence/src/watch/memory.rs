@@ -12,9 +12,10 @@ use crate::node::settings::directories::InstalledConf;
 use crate::publish::report::NodeEvent;
 use crate::watch::desired::PhaseMismatch;
 use crate::watch::guard::Guard;
+use crate::watch::moves::Moves;
+use crate::watch::passes::Passes;
 use crate::watch::proof::Proofs;
 use crate::watch::reload::Reload;
-use crate::watch::sweeps::Sweeps;
 
 /// See the module. A `watch` that starts knows nothing but what its predecessor of this boot wrote into status.json.
 #[derive(Debug, Clone, Default)]
@@ -54,7 +55,11 @@ pub struct Memory {
     /// The Events of conditions that hold and that `watch` has already reported.
     pub conditions_reported: Vec<NodeEvent>,
     /// The passes of `sweep`.
-    pub sweeps: Sweeps,
+    pub sweeps: Passes,
+    /// The networks that join and leave pods.
+    pub moves: Moves,
+    /// The policy is in the phase that the Node's annotation asks for.
+    pub is_led: bool,
     /// When a unit may put Crossfade's plugin back again.
     pub placed: Duration,
     /// Whether inotify is not available, so `watch` observes the directories at intervals.

@@ -8,7 +8,7 @@ use shim::attachment::conflist::Conflist;
 use types::node::Mode;
 use types::policy::Side;
 
-use crate::node::attachments::last_sweep::SweepResult;
+use crate::node::attachments::last_pass::PassResult;
 use crate::node::cni::CniFacts;
 use crate::node::conf::foreign::ForeignEntry;
 use crate::node::facts::NodeFacts;
@@ -46,7 +46,9 @@ pub struct Observation {
     /// Why CRI-O, which does not tell what it has loaded, may not have read Crossfade's conf.
     pub unread: Option<String>,
     /// What the last pass of the sweep in this boot came to.
-    pub swept: Option<SweepResult>,
+    pub swept: Option<PassResult>,
+    /// What the last pass of `move-pods` in this boot came to.
+    pub moved: Option<PassResult>,
     /// The directory of markers of networks whose probes held, and the networks that have one.
     pub probed: (PathBuf, BTreeSet<Side>),
 }

@@ -70,6 +70,18 @@ fn a_pass_for_watch() {
 }
 
 #[test]
+fn a_pass_that_moves_pods() {
+    for endpoint in [Some("unix:///run/c.sock"), None] {
+        let cli = in_unit(OwnCommand::move_pods(3, endpoint, Path::new("/conf")));
+        let conf_dir = cli.global().conf_dir;
+        let Command::MovePods(wanted) = cli.command else { panic!("{:?}", cli.command) };
+        assert!(wanted.apply && wanted.no_restart && !wanted.now, "it breaks nothing");
+        assert_eq!((wanted.turn, wanted.node.runtime.runtime_endpoint.as_deref()), (Some(3), endpoint));
+        assert_eq!(conf_dir, Path::new("/conf"));
+    }
+}
+
+#[test]
 fn the_plugin_s_places() {
     let cli = in_unit(OwnCommand::place(&dirs()));
     let Command::Unit(UnitCommand::Place(place)) = cli.command else { panic!("{:?}", cli.command) };

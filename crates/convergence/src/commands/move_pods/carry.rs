@@ -8,7 +8,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use crate::commands::move_pods::decide::{
-    Candidate, Decision, MoveOptions, PodDisposition, decide, phase_of,
+    Candidate, Decision, MoveOptions, PodDisposition, StayReason, decide, phase_of,
 };
 use crate::commands::move_pods::facts::Facts;
 use crate::node::attachments::{Life, attached};
@@ -84,7 +84,33 @@ pub enum MoveOutcome {
     /// It was gone, or as it should be, when its turn came.
     Skipped,
     /// It was left as it is; why, and what to do.
-    Left(Problem),
+    Left(LeftReason, Problem),
+}
+
+/// Why a pod was left as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftReason {
+    /// Connections use the network that is to leave it.
+    Connections,
+    /// A network did not join or leave it.
+    Failed,
+    /// Only a restart can change its networks.
+    NeedsRestart,
+    /// Its PodDisruptionBudgets do not let it go.
+    Budget,
+}
+
+impl LeftReason {
+    /// The reason, in one word for programs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::Failed => "failed",
+            Self::NeedsRestart => "needs-restart",
+            Self::Budget => "budget",
+        }
+    }
 }
 
 /// A pod that had its turn.
@@ -110,6 +136,34 @@ pub struct MoveResult {
     pub done: Vec<PodMove>,
     /// Why it ended before the last one.
     pub stopped: Option<Interruption>,
+}
+
+impl MoveResult {
+    /// How many of these candidates only a restart brings to their networks now, and why others are not on theirs. It quotes no plugin.
+    #[must_use]
+    pub fn remainder(&self, candidates: &[Candidate]) -> (u32, Option<String>) {
+        let left: Vec<(&Candidate, LeftReason)> = self
+            .done
+            .iter()
+            .filter_map(|pod| match &pod.outcome {
+                MoveOutcome::Left(reason, _) => Some((&pod.candidate, *reason)),
+                _ => None,
+            })
+            .collect();
+        let waits = |candidate: &&Candidate| {
+            use StayReason::{NeedsRestart, Unrecorded};
+            matches!(candidate.fate, PodDisposition::Stays(NeedsRestart | Unrecorded))
+        };
+        let refused = left.iter().filter(|(_, reason)| *reason == LeftReason::NeedsRestart).count();
+        let restarts = candidates.iter().filter(waits).count() + refused;
+        let failed: Vec<_> = left.iter().filter(|(_, reason)| *reason != LeftReason::NeedsRestart).collect();
+        let first = failed.first().map(|(candidate, reason)| {
+            format!("pods left: {}, the first: {} ({})", failed.len(), candidate.title(), reason.as_str())
+        });
+        let stopped =
+            self.stopped.as_ref().and_then(|stopped| stopped.why.first()).map(|why| why.what.clone());
+        (u32::try_from(restarts).unwrap_or(u32::MAX), stopped.or(first))
+    }
 }
 
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
@@ -175,7 +229,7 @@ fn change_networks(hand: &mut impl NodeClient, wanted: &MoveOptions, live: Vec<C
                 Err(why) => format!("its connections cannot be read: {why}"),
             };
             let fix = "let its connections end and run the command again, or break them with --now";
-            let outcome = MoveOutcome::Left(problem(&candidate, &what, fix));
+            let outcome = MoveOutcome::Left(LeftReason::Connections, problem(&candidate, &what, fix));
             result.done.push(PodMove { candidate, outcome });
         }
         for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
@@ -212,14 +266,16 @@ fn change_of(facts: &Facts, now: &Decision, candidate: &Candidate) -> Option<Net
 }
 
 fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> MoveOutcome {
-    let (why, fix) = match answer {
+    let (reason, why, fix) = match answer {
         Ok(()) => return MoveOutcome::Changed,
-        Err(NetworkChangeError::Failed(why)) => (why, "remove the cause, then run the same command again"),
+        Err(NetworkChangeError::Failed(why)) => {
+            (LeftReason::Failed, why, "remove the cause, then run the same command again")
+        }
         Err(NetworkChangeError::NeedsRestart(why)) => {
-            (why, "restart it: run the command with --restart-only and --pod")
+            (LeftReason::NeedsRestart, why, "restart it: run the command with --restart-only and --pod")
         }
     };
-    MoveOutcome::Left(problem(candidate, &why, fix))
+    MoveOutcome::Left(reason, problem(candidate, &why, fix))
 }
 
 /// What there is now, and what is to be done about it.
@@ -330,7 +386,7 @@ impl<H: NodeClient> Move<'_, H> {
                     );
                     let what =
                         "more than one PodDisruptionBudget selects it, so that no eviction of it succeeds";
-                    return Ok(Some(MoveOutcome::Left(self.problem(what, &fix))));
+                    return Ok(Some(MoveOutcome::Left(LeftReason::Budget, self.problem(what, &fix))));
                 }
                 Answer::Failed(why) => return Err(self.failed(&why)),
             };
@@ -341,7 +397,7 @@ impl<H: NodeClient> Move<'_, H> {
                     "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
                     pod.namespace
                 );
-                return Ok(Some(MoveOutcome::Left(self.problem(&what, &fix))));
+                return Ok(Some(MoveOutcome::Left(LeftReason::Budget, self.problem(&what, &fix))));
             }
             if !is_told {
                 self.report(&format!("waits: {what}"));

@@ -194,7 +194,9 @@ pub struct Decision {
 #[must_use]
 pub fn decide(facts: &Facts, wanted: &MoveOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();
-    if let Some(step) = facts.step.as_ref().filter(|step| step.state.is_in_transit()) {
+    // A run flips the node, and lets it move its pods by itself as far as none restarts.
+    let is_restarting = wanted.ways != Ways::NoRestart;
+    if let Some(step) = facts.step.as_ref().filter(|step| is_restarting && step.state.is_in_transit()) {
         let what = format!(
             "run {} of kubectl crossfade roll is about to bring this node to phase {}",
             step.run, step.to

@@ -13,6 +13,8 @@ use crate::runtime::Sandbox;
 pub struct Facts {
     /// The policy; none if it cannot be used, which is among the obstacles.
     pub policy: Option<Policy>,
+    /// SHA-256 of the policy's bytes, in hex; empty if it cannot be used.
+    pub policy_sha256: String,
     /// The policy's networks that can join and leave pods that run.
     pub joining: Vec<Side>,
     /// Why no pod of this node may be moved now.

@@ -1,6 +1,6 @@
 //! The command lines with which `crossfade-bootstrap` starts itself: as a transient unit of systemd's, or as a process of its own.
 //!
-//! `watch` starts `prove`, `sweep` and `place` as units, because delegates and foreign directories do not belong into its sandbox. A pod
+//! `watch` starts `prove`, `sweep`, `move-pods` and `place` as units, because delegates and foreign directories do not belong into its sandbox. A pod
 //! starts each pass of the sweep as a process. The tests read every line back through the parser of the command line.
 
 use std::ffi::OsString;
@@ -37,6 +37,14 @@ impl OwnCommand {
         let command = Self::verb("sweep").option("--turn", turn.to_string());
         let command = command.options("--runtime-endpoint", endpoint);
         command.option("--conf-dir", conf_dir).options("--bin-dir", bin_dirs)
+    }
+
+    /// `move-pods`: networks join and leave running pods, started by `watch`. The result repeats `turn`.
+    #[must_use]
+    pub fn move_pods(turn: u64, endpoint: Option<&str>, conf_dir: &Path) -> Self {
+        let command = Self(vec!["move-pods".into()]).option("--turn", turn.to_string());
+        let command = command.flag("--no-restart").flag("--apply").options("--runtime-endpoint", endpoint);
+        command.option("--conf-dir", conf_dir)
     }
 
     /// `place`, which puts the plugin into `bin_dirs`.

@@ -32,6 +32,7 @@ use crate::runtime::facts::{ConfigFact, RuntimeFacts};
 use crate::watch::decide::*;
 use crate::watch::guard::CALM;
 use crate::watch::observation::{ConfAbsence, ConfSummary};
+use crate::watch::passes::Passes;
 use crate::watch::proof::ProofResult;
 
 const ME: Process = Process { pid: 1, start: 1 };
@@ -94,9 +95,10 @@ impl World {
             life: Some("r1".into()),
             unread: None,
             swept: None,
+            moved: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
         };
-        Self { facts, memory: Memory { sweeps: sweeps::Sweeps::never(), ..Memory::default() } }
+        Self { facts, memory: Memory { sweeps: Passes::never(Pass::Sweep), ..Memory::default() } }
     }
 
     fn policy(&mut self, change: impl FnOnce(&mut serde_json::Value)) {

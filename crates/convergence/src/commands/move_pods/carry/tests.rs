@@ -180,7 +180,7 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let mut node = Node::new(two, answers);
     let carried = node.carry(&MoveOptions::default());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.what.contains("has not for 60 s")), "{all:?}");
+    assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.what.contains("has not for 60 s")), "{all:?}");
     assert_eq!((all[1].clone(), node.acts()[13]), (MoveOutcome::Gone, (60, "evict b")));
 
     // A time that is much too long is cut.
@@ -191,7 +191,7 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
     let carried = node.carry(&MoveOptions::default());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.what.contains("more than one")), "{all:?}");
+    assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.what.contains("more than one")), "{all:?}");
     assert_eq!(all[1], MoveOutcome::Skipped);
 
     let mut node = Node::new(two, [Answer::Failed("lost".into())]);
@@ -350,7 +350,7 @@ fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_
     let carried = node.carry(&patient());
     assert_eq!(node.acts(), [(0, "leave b")]);
     let all = outcomes(&carried);
-    assert!(matches!(&all[1], MoveOutcome::Left(why) if why.what.contains("10.1.0.9:4000")), "{all:?}");
+    assert!(matches!(&all[1], MoveOutcome::Left(_, why) if why.what.contains("10.1.0.9:4000")), "{all:?}");
     assert_eq!(node.now.as_secs(), 20);
 
     let mut node = Node::new(leaving, []);
@@ -365,7 +365,31 @@ fn a_change_that_fails_leaves_the_pod_and_the_next_one_has_its_turn() {
     node.changes = [Err(NetworkChangeError::NeedsRestart("its record is damaged".into())), Ok(())].into();
     let carried = node.carry(&patient());
     let all = outcomes(&carried);
-    assert!(matches!(&all[0], MoveOutcome::Left(why) if why.fix.contains("--restart-only")), "{all:?}");
+    assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.fix.contains("--restart-only")), "{all:?}");
     assert_eq!(all[1], MoveOutcome::Changed);
     assert_eq!(carried.stopped, None);
+}
+
+#[test]
+fn what_is_left_is_counted_by_what_it_takes_and_quotes_no_plugin() {
+    let remainder = |connected_until: u64, change: Result<(), NetworkChangeError>| {
+        let mut node = Node::new(leaving, []);
+        node.connected_until = Duration::from_secs(connected_until);
+        node.changes = [change].into();
+        let first = decide(&leaving(&node.seen), &patient()).candidates;
+        node.carry(&patient()).remainder(&first)
+    };
+    assert_eq!(remainder(0, Ok(())), (0, None));
+    assert_eq!(remainder(0, Err(NetworkChangeError::NeedsRestart("x".into()))), (1, None));
+    let failed = remainder(0, Err(NetworkChangeError::Failed("token=canary".into())));
+    assert_eq!(failed, (0, Some("pods left: 1, the first: web/a (failed)".into())));
+    let busy = remainder(99, Ok(()));
+    assert_eq!(busy, (0, Some("pods left: 1, the first: web/a (connections)".into())));
+
+    let mut candidates = decide(&leaving(&ActLog::default()), &patient()).candidates;
+    candidates[0].fate = PodDisposition::Stays(StayReason::NeedsRestart);
+    candidates[1].fate = PodDisposition::Stays(StayReason::Unknown);
+    let stopped = Interruption { exit: Exit::No, why: vec![Problem::new("the policy cannot be used")] };
+    let stopped = MoveResult { done: Vec::new(), stopped: Some(stopped) };
+    assert_eq!(stopped.remainder(&candidates), (1, Some("the policy cannot be used".into())));
 }

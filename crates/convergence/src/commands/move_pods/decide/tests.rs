@@ -261,6 +261,8 @@ fn nothing_goes_while_a_run_moves_the_node_or_something_stands_in_the_way() {
     for (state, refused) in [("moving", 1), ("claimed", 1), ("done", 0)] {
         let facts = Facts { step: step(state), ..facts() };
         assert_eq!(decide(&facts, &MoveOptions::default()).refusals.len(), refused, "{state}");
+        let no_restart = MoveOptions { ways: Ways::NoRestart, ..MoveOptions::default() };
+        assert!(decide(&facts, &no_restart).refusals.is_empty(), "the run lets the node join and leave");
     }
     let obstacles = vec![Problem::new("the new network is not ready")];
     let both = Facts { step: step("moving"), obstacles, ..facts() };

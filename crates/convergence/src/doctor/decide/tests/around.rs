@@ -4,7 +4,7 @@ use types::command::problem::Problem;
 use types::node::Desired;
 
 use crate::doctor::decide::tests::*;
-use crate::node::attachments::last_sweep::SweepResult;
+use crate::node::attachments::last_pass::PassResult;
 use crate::node::settings::InvalidSettings;
 use crate::node::switch::OffSwitch;
 
@@ -108,8 +108,8 @@ fn node() -> Vec<Case> {
     ]
 }
 
-fn swept(failed: Option<&str>) -> SweepResult {
-    SweepResult { version: 1, turn: 1, boot_id: BOOT.into(), failed: failed.map(str::to_owned) }
+fn swept(failed: Option<&str>) -> PassResult {
+    PassResult { version: 1, turn: 1, boot_id: BOOT.into(), failed: failed.map(str::to_owned), pods: None }
 }
 
 fn runtime() -> Vec<Case> {

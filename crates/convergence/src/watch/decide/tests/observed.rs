@@ -2,6 +2,9 @@
 
 use types::api::observed::Attached;
 use types::node::Desired;
+use types::policy::Side;
+
+use crate::node::attachments::last_pass::{PassResult, PodsResult};
 
 use crate::watch::decide::tests::*;
 
@@ -30,4 +33,63 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     world.memory.attached = None;
     let torn = observed(&world);
     assert_eq!(torn, types::api::observed::Observed { boot_id: "boot".into(), ..Default::default() });
+}
+
+/// A node in the desired phase `both-old`, with pods of phase `old`, whose networks can join pods that run.
+fn joining() -> World {
+    let mut world = World::new(Mode::Shared);
+    world.policy(|policy| {
+        policy["attach"] = json!("both");
+        policy["both"] = json!({"primary": "old"});
+        for side in ["old", "new"] {
+            policy["networks"][side]["join"] = json!("works");
+            policy["networks"][side]["secondary"] = json!("works");
+        }
+    });
+    world.facts.node.settings.desired = Desired::NodeAnnotation;
+    world.facts.node.settings.allowed = Phase::ALL.into();
+    world.facts.node.settings.join_pods = true;
+    world.memory.is_led = true;
+    world.memory.attached = Some(Attached { by_phase: [(Phase::Old, 3)].into(), ..Attached::default() });
+    world
+}
+
+#[test]
+fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_restart() {
+    let mut world = joining();
+    let report = |world: &World| decide(&world.facts, &world.memory, ME).report;
+    let start = "start crossfade-move-pods".to_owned();
+    assert!(world.round(0).changes.contains(&start));
+    let observed = report(&world).observed;
+    assert_eq!((observed.joins, observed.restarts), (Side::BOTH.to_vec(), None));
+
+    let result = |failed: Option<&str>| PassResult {
+        version: 1,
+        turn: 1,
+        boot_id: "boot".into(),
+        failed: failed.map(str::to_owned),
+        pods: Some(PodsResult { policy_sha256: "x".into(), restarts: 1 }),
+    };
+    world.facts.moved = Some(result(Some("pods left: 1, the first: web/a (connections)")));
+    let left = report(&world);
+    assert!(left.ready && left.message.contains("web/a (connections); see journalctl"), "{left:?}");
+    assert_eq!(left.observed.restarts, None);
+    world.facts.moved = Some(result(None));
+    world.memory.attached = Some(Attached { by_phase: [(Phase::Old, 1)].into(), ..Attached::default() });
+    assert_eq!(report(&world).observed.restarts, Some(1));
+    assert!(!world.round(999).changes.contains(&start), "nothing is left to do");
+
+    for change in [
+        |world: &mut World| world.memory.is_led = false,
+        |world: &mut World| world.facts.node.settings.join_pods = false,
+        |world: &mut World| world.facts.in_pod = true,
+    ] {
+        let mut other = joining();
+        change(&mut other);
+        assert!(!other.round(0).changes.contains(&start));
+        other.facts.moved = Some(result(None));
+        assert_eq!(report(&other).observed.restarts, None);
+    }
+    world.facts.in_pod = true;
+    assert!(report(&world).observed.joins.is_empty());
 }
