@@ -6,3 +6,4 @@ pub mod calico;
 pub mod hollow;
 pub mod kubelet;
 pub mod stub;
+pub mod systemd_run;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::observed::Attached;
 use crate::node::Mode;
 use crate::packets::Packets;
 use crate::policy::{Phase, Side};
@@ -60,6 +61,12 @@ pub struct Document {
     pub conf: Conf,
     /// The policy's networks, the old one first.
     pub networks: Vec<Network>,
+    /// The attachments as they were counted last; null on a node that reports to no API server.
+    #[serde(default)]
+    pub attached: Option<Attached>,
+    /// How many pods only a restart brings to the networks of the policy; null while networks join or leave pods, and where none do.
+    #[serde(default)]
+    pub restarts: Option<u32>,
     /// Findings for a person, one line each.
     pub findings: Vec<String>,
 }

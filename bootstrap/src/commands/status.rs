@@ -332,6 +332,12 @@ impl Report for Status {
             }
         };
         let current = self.watch.iter().filter(|watch| watch.stale.is_none());
+        if let Some(restarts) = current.clone().find_map(|watch| watch.document.restarts) {
+            let _ = writeln!(
+                text,
+                "running pods  no network is left to join or leave; waiting for a restart: {restarts}"
+            );
+        }
         for network in current.flat_map(|watch| &watch.document.networks) {
             for line in network.packets.iter().flat_map(Packets::lines) {
                 let _ = writeln!(text, "proof of {}  {line}", network.network);

@@ -90,6 +90,23 @@ pub(crate) fn text(document: &Document, booted_secs: Option<u64>) -> String {
         "Whether the proof of a network that pods get finds no DNS server or no other node.",
         &degraded,
     );
+    if let Some(attached) = &document.attached {
+        let count = |phase: Phase| {
+            let count = attached.by_phase.get(&phase).copied().unwrap_or_default();
+            (format!("{{phase=\"{phase}\"}}"), u64::from(count))
+        };
+        let mut counts = Phase::ALL.map(count).to_vec();
+        counts.push(("{phase=\"unknown\"}".into(), attached.unknown.into()));
+        metric("attachments", "gauge", "Attachments by the phase that they were attached in.", &counts);
+    }
+    if let Some(restarts) = document.restarts {
+        metric(
+            "pods_waiting_for_restart",
+            "gauge",
+            "Pods that only a restart brings to the networks of the policy.",
+            &unlabelled(restarts.into()),
+        );
+    }
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     metric("build_info", "gauge", "Always 1.", &[(version, 1)]);
     if let Some(secs) = booted_secs {

@@ -25,7 +25,7 @@ pub const NETWORK: &str = "crossfade";
 
 /// The policy's file.
 pub const POLICY: &str = "/etc/crossfade/policy.json";
-const RECORDS: &str = "/var/lib/crossfade/attachments";
+pub const RECORDS: &str = "/var/lib/crossfade/attachments";
 
 /// Crossfade on one node, between an old and a new network.
 #[derive(Debug, Clone)]

@@ -1,10 +1,16 @@
 //! An operator on a node, who runs `crossfade-bootstrap` and reads its output.
 
-use std::process::Command;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::host::node::Node;
+use crate::host::scratch::files;
+use crate::install::crossfade::{OURS, RECORDS};
 
 /// `crossfade-bootstrap` as it ships, in a node, with these arguments.
 ///
@@ -34,4 +40,32 @@ pub fn run_expecting(command: &mut Command, status: i32) -> Result<String> {
     let (ended, printed) = status_and_text(command)?;
     ensure!(ended == Some(status), "{command:?}: {ended:?}, expected {status}\n{printed}");
     Ok(printed)
+}
+
+/// Lets a network join (`JOIN`) or leave (`LEAVE`) a sandbox that runs, as `crossfade-bootstrap move-pods` does, with the plugin of this directory. It
+/// must succeed.
+///
+/// # Errors
+/// The sandbox has no record, or what the plugin answers.
+pub fn change_network(node: &Node, bin_dir: &str, verb: &str, id: &str, netns: &Path) -> Result<()> {
+    let records = files(&node.outside(RECORDS))?;
+    let record = records.iter().find(|path| path.display().to_string().contains(id));
+    let text = fs::read_to_string(record.with_context(|| format!("a record of {id} in {records:?}"))?)?;
+    // Each line has a checksum in front.
+    let line = text.lines().next().and_then(|line| line.split_once(' ')).context("a line")?.1;
+    let record: Value = serde_json::from_str(line).with_context(|| text.clone())?;
+    let conf: Value = serde_json::from_slice(&fs::read(node.outside(OURS))?)?;
+    let mut input = conf["plugins"][0].clone();
+    for key in ["cniVersion", "name"] {
+        input[key] = conf[key].clone();
+    }
+    let mut command = node.command(format!("{bin_dir}/crossfade"));
+    command.env("CNI_COMMAND", verb).env("CNI_CONTAINERID", id).env("CNI_IFNAME", "eth0");
+    command.env("CNI_NETNS", netns).env("CNI_PATH", bin_dir);
+    command.env("CNI_ARGS", record["cniArgs"].as_str().context("CNI_ARGS in the record")?);
+    let mut plugin = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    plugin.stdin.take().context("its stdin")?.write_all(input.to_string().as_bytes())?;
+    let output = plugin.wait_with_output()?;
+    ensure!(output.status.success(), "{verb} {id}: {}", String::from_utf8_lossy(&output.stdout));
+    Ok(())
 }

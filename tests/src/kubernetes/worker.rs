@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::control::{ControlPlane, User};
 use super::{DNS, DOMAIN, PODS};
-use crate::host::node::{Daemon, Node};
+use crate::host::node::{Daemon, Node, PATH};
 use crate::install::crossfade::POLICY;
 use crate::runtime::containerd::{Containerd, Options};
 use crate::{host::isolate, install::package};
@@ -166,9 +166,17 @@ impl Worker {
     /// # Errors
     /// The node is gone, or the one that runs does not end.
     pub fn start_watch(&mut self) -> Result<()> {
+        self.start_watch_on(PATH)
+    }
+
+    /// Starts `watch` with this `PATH`; one that runs is ended.
+    ///
+    /// # Errors
+    /// As [`Worker::start_watch`].
+    pub fn start_watch_on(&mut self, path: &str) -> Result<()> {
         self.stop_watch()?;
         let mut command = self.node.command(package::program());
-        command.args(["unit", "watch"]);
+        command.args(["unit", "watch"]).env("PATH", path);
         self.watch = Some(self.node.background("watch", &command)?);
         Ok(())
     }

@@ -1,18 +1,28 @@
 //! Networks that join and leave pods that run, by `crossfade-bootstrap move-pods` through the real runtime: nothing is restarted.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
+use std::fs;
+use std::process::{Child, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
 use lab::kubernetes::{Api, Cluster, manifest, tools};
+use lab::standin::systemd_run;
 use serde_json::{Value, json};
 
 use super::move_pods::{pods, restart};
 use super::world::{NODES, cluster, ensure_answers, exec, flip, in_namespace, network_of, run_on};
 
 const NODE: &str = NODES[0];
+const SETTINGS: &str = "/etc/crossfade/node.json";
+
+/// A connection that a pod of the other network holds to this address.
+fn connection(cluster: &Cluster, namespace: &str, address: &str) -> Result<Child> {
+    let script = format!("exec 3<>/dev/tcp/{address}/{}; exec {} sleep 1000", manifest::PORT, tools::BUSYBOX);
+    let line = ["exec", "--namespace", namespace, "other", "--", tools::BASH, "-c", &script];
+    Ok(cluster.plane.kubectl(&line)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
+}
 
 /// What a restart or another primary would change of pods, by their names.
 fn identities(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
@@ -40,7 +50,8 @@ pub(crate) fn networks_join_and_leave_pods_that_run() -> Result<()> {
     let mut cluster = cluster()?;
     let api = cluster.api()?;
     in_namespace(&api, "join", |namespace| {
-        let moved = joined_and_left(&mut cluster, &api, namespace);
+        let moved = joined_and_left(&mut cluster, &api, namespace)
+            .and_then(|()| joined_and_left_by_watch(&mut cluster, &api, namespace));
         let back = flip(&api, NODES[1], "old").and_then(|()| flip(&api, NODE, "old"));
         moved.and(back)
     })
@@ -88,9 +99,7 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
 
     // A connection over it holds the network in this one pod.
     flip(api, NODE, "old")?;
-    let script = format!("exec 3<>/dev/tcp/{address}/{}; exec {} sleep 1000", manifest::PORT, tools::BUSYBOX);
-    let line = ["exec", "--namespace", namespace, "other", "--", tools::BASH, "-c", &script];
-    let mut connected = cluster.plane.kubectl(&line)?.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let mut connected = connection(cluster, namespace, &address)?;
     let held = until("a pod that keeps its network for a connection", WITHIN, || {
         let left = restart(&cluster.workers[0], namespace, &["--pod", "join/bare", "--wait", "1"])?;
         ensure!(left.titles("leave", "").len() == 2, "{left:#?}");
@@ -101,7 +110,7 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     let killed = connected.kill().and_then(|()| connected.wait());
     let held = held?;
     killed?;
-    ensure!(held.status == Some(3) && held.titles("leave", "left") == ["join/bare"], "{held:#?}");
+    ensure!(held.status == Some(3) && held.titles("connections", "left") == ["join/bare"], "{held:#?}");
     ensure!(held.titles("leave", "changed").len() == 1, "{held:#?}");
     let problems = held.answer["problems"].to_string();
     ensure!(problems.contains(&address) && problems.contains("busybox"), "{problems}");
@@ -113,4 +122,82 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     after.remove("other");
     ensure!(after == before, "{after:#?} {before:#?}");
     Ok(())
+}
+
+/// The same by `watch` alone, which the annotation of the Node leads.
+fn joined_and_left_by_watch(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
+    let worker = &mut cluster.workers[0];
+    let before = fs::read(worker.node.outside(SETTINGS)).context(SETTINGS)?;
+    let mut led: Value = serde_json::from_slice(&before)?;
+    led["joinPods"] = json!(true);
+    led["proof"] = json!("probe");
+    worker.node.write(SETTINGS, led.to_string())?;
+    let path = systemd_run::write(&worker.node.dir().join("systemd"))?;
+    worker.start_watch_on(&path)?;
+    let led = led_by_annotation(cluster, api, namespace, &path);
+    let worker = &mut cluster.workers[0];
+    worker.node.write(SETTINGS, before)?;
+    led.and(worker.start_watch())
+}
+
+fn led_by_annotation(cluster: &mut Cluster, api: &Api, namespace: &str, path: &str) -> Result<()> {
+    let uids = |api: &Api| -> Result<BTreeMap<String, Value>> {
+        let mut all = identities(api, namespace)?;
+        all.remove("other");
+        Ok(all)
+    };
+    let before = uids(api)?;
+    let observed = |node: &Value| -> Value {
+        let text = node["metadata"]["annotations"]["crossfade/observed"].as_str().unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_default()
+    };
+    let settled = |api: &Api, phase: &str, restarts: u64| {
+        api.until(&node_path(NODE), &format!("has let networks join and leave for {phase}"), |node| {
+            let observed = observed(node);
+            observed["phase"] == phase && observed["restarts"] == restarts
+        })
+    };
+    let joined = flip(api, NODE, "both-old").and_then(|()| settled(api, "both-old", 0))?;
+    let attached = &observed(&joined)["attached"];
+    ensure!(attached["both-old"].as_u64() >= Some(2) && attached["others"].is_null(), "{attached}");
+    ensure!(uids(api)? == before, "{before:#?}");
+    let address = second_address(cluster, namespace, "bare")?;
+    ensure_answers(cluster, namespace, "other", (&address, manifest::PORT), "bare")?;
+
+    // A connection holds the network in its pod, and the Node names the pod.
+    let mut connected = connection(cluster, namespace, &address)?;
+    let held = until("a connection", WITHIN, || {
+        let connections = exec(cluster, namespace, "bare", &[tools::BUSYBOX, "netstat", "-tn"])?;
+        Ok(connections.contains(&format!("{address}:{}", manifest::PORT)).then_some(()))
+    })
+    .and_then(|()| flip(api, NODE, "old"))
+    .and_then(|()| {
+        api.until(&node_path(NODE), "names the pod that keeps its network", |node| {
+            message(node, "CrossfadeReady").contains("join/bare (connections)")
+        })
+    });
+    let killed = connected.kill().and_then(|()| connected.wait());
+    ensure!(observed(&held?)["restarts"].is_null(), "its pods are not settled");
+    killed?;
+    // A `watch` that starts does not wait for the next turn.
+    cluster.workers[0].start_watch_on(path)?;
+    settled(api, "old", 0)?;
+    ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "it has left");
+
+    // Another primary is a restart, which nothing but a run or a person begins.
+    flip(api, NODE, "new")?;
+    let waits = api.until(&node_path(NODE), "counts the pods that wait for a restart", |node| {
+        observed(node)["phase"] == "new" && observed(node)["restarts"].as_u64() >= Some(2)
+    })?;
+    let observed = observed(&waits);
+    ensure!(observed["attached"]["old"] == observed["restarts"], "{observed}");
+    ensure!(uids(api)? == before, "{before:#?}");
+    Ok(())
+}
+
+fn message(node: &Value, kind: &str) -> String {
+    let conditions = node["status"]["conditions"].as_array().into_iter().flatten();
+    let message =
+        conditions.filter(|condition| condition["type"] == kind).map(|condition| &condition["message"]);
+    message.filter_map(Value::as_str).collect()
 }

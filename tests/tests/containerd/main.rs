@@ -33,6 +33,7 @@ fn main() -> Result<ExitCode> {
             shim::an_annotation_arrives,
             shim::a_failed_del_is_retried,
             shim::pods_outlive_a_restart,
+            shim::networks_join_and_leave_sandboxes_that_run,
             shim::a_restart_in_mid_add_leaves_nothing,
             verbs::the_status_of_a_delegate_is_the_status_of_the_node,
             verbs::no_gc_comes_from_containerd,

@@ -342,3 +342,42 @@ pub(crate) fn a_restart_in_mid_add_leaves_nothing() -> Result<()> {
     lab.end(&kept.id)?;
     lab.expect(&[], &[], 0)
 }
+
+/// containerd does not know of a network that joined: its restart, its DEL of eth0 alone and a second DEL leave nothing behind.
+pub(crate) fn networks_join_and_leave_sandboxes_that_run() -> Result<()> {
+    let mut lab = Lab::new()?;
+    for (alone, both, stays_on_both) in
+        [("old", "both-old", false), ("new", "both-new", false), ("old", "both-old", true)]
+    {
+        lab.crossfade.phase(alone)?;
+        let pod = lab.run("pod")?;
+        let change = |lab: &Lab, phase: &str, verb: &str| {
+            lab.crossfade.phase(phase)?;
+            person::change_network(lab.node(), BIN_DIR, verb, &pod.id, &pod.status.netns)
+        };
+        change(&lab, both, "JOIN").with_context(|| both.to_owned())?;
+        lab.reaches(&pod, true, true)?;
+        let on = |lab: &Lab, ifname| addresses(lab.node(), &pod, ifname);
+        let (first, second) = (on(&lab, "eth0")?, on(&lab, "net1")?);
+        let leases = if alone == "old" { (&first, &second) } else { (&second, &first) };
+        lab.expect(leases.0, leases.1, 1)?;
+        lab.containerd.kill()?;
+        lab.containerd.start_again()?;
+        let status = lab.cri().status(&pod.id)?;
+        ensure!(status.ready && status.ip == pod.status.ip && status.additional_ips.is_empty(), "{status:?}");
+        ensure!(on(&lab, "net1")? == second, "the restart has changed net1");
+        lab.reaches(&pod, true, true)?;
+        if !stays_on_both {
+            change(&lab, alone, "LEAVE").with_context(|| alone.to_owned())?;
+            lab.reaches(&pod, alone == "old", alone == "new")?;
+            let leases: (&[IpAddr], &[IpAddr]) = if alone == "old" { (&first, &[]) } else { (&[], &first) };
+            lab.expect(leases.0, leases.1, 1)?;
+            change(&lab, both, "JOIN")?;
+        }
+        lab.crossfade.phase("new")?;
+        lab.cri().stop(&pod.id)?;
+        lab.end(&pod.id)?;
+        lab.expect(&[], &[], 0).with_context(|| format!("{both}, afterwards"))?;
+    }
+    Ok(())
+}

@@ -6,20 +6,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::{LIMIT, until};
-use lab::host::node::{Daemon, PATH};
+use lab::host::node::Daemon;
 use lab::host::scratch::files;
 use lab::install::crossfade::BIN_DIR;
 use lab::scene::end;
 use lab::standin::stub::{Act, CallLog, Gate, Reply, Stub, StubDir};
+use lab::standin::systemd_run;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::guarded::Guarded;
 
-/// Starts what comes behind `--` in a group of its own and does not wait for it, as systemd-run does with --no-block.
-const STAND_IN: &str = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\nshift\n\
-    setsid \"$@\" </dev/null >>@DIR@/said 2>&1 &\necho $! >>@DIR@/pids\n";
 /// While it is there, the network's probe holds.
 const PROBE: &str = "/run/agent-is-ready";
 
@@ -28,6 +26,7 @@ pub(crate) struct Proving {
     pub(crate) scene: Guarded,
     stubs: StubDir,
     dir: PathBuf,
+    path: String,
 }
 
 impl Proving {
@@ -39,10 +38,7 @@ impl Proving {
     pub(crate) fn with(settings: Value) -> Result<Proving> {
         let scene = Guarded::private_with(settings)?;
         let dir = scene.node().dir().join("systemd");
-        fs::create_dir_all(&dir)?;
-        let stand_in = dir.join("systemd-run");
-        fs::write(&stand_in, STAND_IN.replace("@DIR@", &dir.to_string_lossy()))?;
-        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755))?;
+        let path = systemd_run::write(&dir)?;
         let stubs = StubDir::on(scene.node(), BIN_DIR)?;
         stubs.write("spy", &Stub::answering(Reply::pass()))?;
         scene.crossfade.network(&scene.old, &scene.old.conflist_with(1, &["spy"]))?;
@@ -50,12 +46,12 @@ impl Proving {
         // A profile whose readiness may be proven by an attachment.
         let old = json!({ "profile": "flannel", "conf": [conf], "ready": [{ "file": PROBE }] });
         scene.crossfade.policy(json!({ "attach": "old", "networks": { "old": old } }))?;
-        Ok(Proving { scene, stubs, dir })
+        Ok(Proving { scene, stubs, dir, path })
     }
 
     pub(crate) fn watch(&self) -> Result<Daemon> {
         let mut command = self.scene.bootstrap(&["unit", "watch"])?;
-        command.env("PATH", format!("{}:{PATH}", self.dir.display()));
+        command.env("PATH", &self.path);
         self.scene.watching(&command)
     }
 
@@ -82,7 +78,7 @@ impl Proving {
     }
 
     pub(crate) fn expect_proof(&self, word: &str) -> Result<Value> {
-        let answer = || fs::read_to_string(self.dir.join("said")).unwrap_or_default();
+        let answer = || fs::read_to_string(self.dir.join("output")).unwrap_or_default();
         let proven = until(&format!("a proof that {word}"), LIMIT, || {
             let status = self.scene.status();
             Ok((status["networks"][0]["proof"] == word).then_some(status))
@@ -165,7 +161,7 @@ pub(crate) fn a_secret_that_a_plugin_tells_in_a_proof_is_kept() -> Result<()> {
         let answers = lab.scene.outside("/run/crossfade/proof/old/answers.log");
         ensure!(fs::read_to_string(&answers)?.contains(CANARY), "{what}: nobody can say why it failed");
         ensure!(fs::metadata(&answers)?.permissions().mode() & 0o777 == 0o600, "others can read {what}");
-        for public in [lab.dir.join("said"), watch.log().to_path_buf()] {
+        for public in [lab.dir.join("output"), watch.log().to_path_buf()] {
             let text = fs::read_to_string(&public)?;
             ensure!(!text.contains(CANARY), "{what}: {}: {text}", public.display());
         }

@@ -131,9 +131,9 @@ fn document() -> impl Strategy<Value = Document> {
     );
     let watch = (any::<i32>(), any::<u64>()).prop_map(|(pid, start)| Watch { pid, start });
     let phase = maybe(select(&Phase::ALL[..]));
-    let texts = prop::collection::vec(".{0,9}", 0..3);
+    let texts = (prop::collection::vec(".{0,9}", 0..3), maybe(any::<u32>()));
     (watch, any::<bool>(), ".{0,9}", phase, conf, prop::collection::vec(network, 0..3), texts).prop_map(
-        |(watch, ready, message, phase, conf, networks, findings)| Document {
+        |(watch, ready, message, phase, conf, networks, (findings, restarts))| Document {
             version: VERSION,
             boot_id: "5c1e".into(),
             watch,
@@ -144,6 +144,8 @@ fn document() -> impl Strategy<Value = Document> {
             policy_sha256: None,
             conf,
             networks,
+            attached: None,
+            restarts,
             findings,
         },
     )

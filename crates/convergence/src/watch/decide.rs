@@ -414,6 +414,8 @@ fn describe(
             lost_by: memory.lost_by.clone(),
         },
         networks: networks.collect(),
+        attached: report.observed.attached.clone(),
+        restarts: report.observed.restarts,
         findings,
     }
 }

@@ -109,6 +109,8 @@ fn network(side: Side, needed: bool) -> NetworkReadiness {
 
 fn report(ready: bool, reason: Reason) -> Document {
     Document {
+        attached: None,
+        restarts: None,
         version: status::VERSION,
         boot_id: BOOT.into(),
         watch: status::Watch { pid: 1, start: 1 },
