@@ -4,7 +4,7 @@
 mod leaving;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ const STILL_WAITS: Duration = Duration::from_secs(15);
 const PLUGINS: &str = "/opt/cni/of-crio";
 /// CRI-O's configuration; /etc is not the node's own.
 const CONFIG: &str = "/run/crio.conf";
+const POLICY: &str = "/etc/crossfade/policy.json";
 /// The name of the network that the node has.
 const NAME: &str = "oldnet";
 
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
             install_waits_until_crio_has_read_our_conf,
             flip_is_not_confirmed_before_crio_has_read_our_conf,
             pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving,
+            a_network_that_joined_outlives_crio_and_goes_with_the_one_del,
             uninstall_waits_until_crio_has_read_the_directory_without_our_conf,
             leaving::graduate_waits_for_the_last_sandbox_that_crio_replays,
         ]
@@ -75,7 +77,7 @@ impl Lab {
             },
             "attach": "old",
         });
-        node.write("/etc/crossfade/policy.json", policy.to_string())?;
+        node.write(POLICY, policy.to_string())?;
         // The machine may have a containerd of its own.
         node.write(
             "/etc/crossfade/node.json",
@@ -233,6 +235,46 @@ fn pods_of_before_are_crios_to_delete_and_keep_nobody_from_leaving() -> Result<(
     lab.cri.remove(&before)?;
     let dels: Vec<String> = lab.calls("DEL")?;
     ensure!(dels == ["stub-old DEL eth0"], "one DEL, from CRI-O: {dels:?}");
+    Ok(())
+}
+
+/// CRI-O replays the conf of the ADD in each CHECK and DEL, and collects garbage when it starts: the network that joined meanwhile is in the record alone.
+fn a_network_that_joined_outlives_crio_and_goes_with_the_one_del() -> Result<()> {
+    let mut lab = Lab::ready()?;
+    lab.run_expecting(&["install"], 0)?;
+    let pod = lab.run("pod")?;
+    let netns = Path::new("/run/netns").join(&pod);
+    // The interface that the stub's result names.
+    for line in [
+        "link add eth0 type veth peer name peer",
+        "address add 10.1.0.5/32 dev eth0",
+        "link set eth0 up",
+        "route add 10.255.255.1 dev eth0",
+        "route add default via 10.255.255.1 dev eth0",
+    ] {
+        let words: Vec<&str> = ["ip"].into_iter().chain(line.split(' ')).collect();
+        lab.node().run_in(&netns, &words)?;
+    }
+    let mut policy: Value = serde_json::from_slice(&fs::read(lab.node().outside(POLICY))?)?;
+    policy["attach"] = json!("both");
+    policy["both"] = json!({ "primary": "old", "defaultRoute": "old" });
+    lab.node().write(POLICY, policy.to_string())?;
+    lab.stubs.log().clear()?;
+    person::change_network(lab.node(), PLUGINS, "JOIN", &pod, &netns)?;
+    ensure!(lab.calls("ADD")? == ["stub-new ADD net1"], "{:?}", lab.calls("ADD")?);
+
+    lab.restart(NAME)?;
+    let checks = until("the CHECKs of its start", LIMIT, || {
+        let checks = lab.calls("CHECK")?;
+        Ok((checks.len() == 2).then_some(checks))
+    })?;
+    ensure!(checks == ["stub-old CHECK eth0", "stub-new CHECK net1"], "{checks:?}");
+    ensure!(lab.records()? == 1, "its start has closed the attachment");
+    lab.cri.stop(&pod)?;
+    lab.cri.remove(&pod)?;
+    let dels = lab.calls("DEL")?;
+    ensure!(dels == ["stub-old DEL eth0", "stub-new DEL net1"], "{dels:?}");
+    ensure!(lab.records()? == 0, "a record is left");
     Ok(())
 }
 

@@ -102,7 +102,7 @@ pub(crate) fn graduate_waits_for_the_last_sandbox_that_crio_replays() -> Result<
 
 impl Lab {
     /// CRI-O as a caller of its library goes through a start: what it collects and checks is in the calls of the stubs.
-    fn restart(&mut self, name: &str) -> Result<()> {
+    pub(crate) fn restart(&mut self, name: &str) -> Result<()> {
         let Some(crio) = self.crio.take() else { bail!("CRI-O does not run") };
         self.stubs.log().clear()?;
         crio.kill()?;
