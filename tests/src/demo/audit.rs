@@ -31,6 +31,7 @@ pub(super) struct Audit<'a> {
     pub(super) mesh: Mesh,
     phases: Phases,
     pub(super) recreated: u64,
+    pub(super) changed: u64,
     pub(super) untouched: u64,
     pub(super) ports_answered: u64,
     misplaced: Vec<String>,
@@ -66,6 +67,7 @@ impl<'a> Audit<'a> {
             mesh,
             phases,
             recreated: 0,
+            changed: 0,
             untouched: 0,
             ports_answered: 0,
             misplaced: Vec::new(),
@@ -78,6 +80,12 @@ impl<'a> Audit<'a> {
     pub(super) fn enter(&mut self, pod: &Pod) -> Result<()> {
         lock(&self.phases).insert(pod.name.clone(), pod.phase);
         self.mesh.enter(&pod.name, &pod.netns, &[pod.address])
+    }
+
+    /// Notes that a network has joined a pod of the mesh, or is about to leave it.
+    pub(super) fn change(&mut self, pod: &Pod) {
+        lock(&self.phases).insert(pod.name.clone(), pod.phase);
+        self.changed += 1;
     }
 
     /// Takes a pod out of the mesh.
@@ -189,6 +197,7 @@ impl<'a> Audit<'a> {
             arrival,
             untouched: self.untouched,
             recreated: self.recreated,
+            changed: self.changed,
             ports_answered: self.ports_answered,
             phases,
             losses,

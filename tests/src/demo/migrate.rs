@@ -15,6 +15,8 @@ use super::report::{Leftovers, Migration};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::CallCounts;
 use super::{bootstrap, remains, scouts};
+use crate::install::crossfade::BIN_DIR;
+use crate::install::person;
 
 /// The host port of pod number 0 of a node.
 const HOST_PORTS: u16 = 20_000;
@@ -35,6 +37,8 @@ pub struct Size {
 pub(super) struct Journey<'a> {
     pub(super) strategy: Strategy,
     passes: &'static [Phase],
+    /// Whether networks join and leave pods that keep their primary.
+    joins: bool,
     size: Size,
     pub(super) cluster: &'a Cluster,
     pub(super) board: &'a Board,
@@ -81,7 +85,8 @@ impl<'a> Journey<'a> {
     fn new(plan: &Plan, size: Size, cluster: &'a Cluster, board: &'a Board) -> Journey<'a> {
         let Plan { strategy, passes, .. } = *plan;
         let audit = Audit::new(strategy, size.probes_per_step, board);
-        Journey { strategy, passes, size, cluster, board, audit, pods: Vec::new(), scouts: Vec::new() }
+        let joins = plan.old.joins();
+        Journey { strategy, passes, joins, size, cluster, board, audit, pods: Vec::new(), scouts: Vec::new() }
     }
 
     fn travel(&mut self) -> Result<()> {
@@ -184,11 +189,35 @@ impl<'a> Journey<'a> {
         bootstrap::set_phase(on, phase)?;
         for index in 0..self.pods.len() {
             if self.pods[index].host == host {
-                self.recreate(index, phase)?;
+                let pod = &self.pods[index];
+                if self.joins && pod.phase.primary() == phase.primary() {
+                    self.change(index, phase)?;
+                } else {
+                    self.recreate(index, phase)?;
+                }
             }
         }
         self.look_at(host)?;
         self.settle()
+    }
+
+    /// A network joins a pod that runs, or leaves it; its probes go on.
+    fn change(&mut self, index: usize, phase: Phase) -> Result<()> {
+        let joins = phase.networks().len() > self.pods[index].phase.networks().len();
+        self.pods[index].phase = phase;
+        let pod = &self.pods[index];
+        // Which pods are to reach it is so from the end of a join, and until the beginning of a leave.
+        if !joins {
+            self.audit.change(pod);
+        }
+        let (node, verb) = (&self.cluster.hosts()[pod.host].node, if joins { "JOIN" } else { "LEAVE" });
+        person::change_network(node, BIN_DIR, verb, &pod.id, &pod.netns_inside)
+            .with_context(|| format!("{verb} of {}", pod.name))?;
+        if joins {
+            self.audit.change(pod);
+        }
+        self.show(pod.host);
+        Ok(())
     }
 
     /// The old network goes, and new pods still come.

@@ -39,6 +39,11 @@ pub enum Old {
 }
 
 impl Old {
+    /// Whether the network can be second in a pod that it has not been made with.
+    pub(super) fn joins(&self) -> bool {
+        matches!(self, Old::Bridge)
+    }
+
     /// Both networks, as a policy has them.
     pub(super) fn networks(&self, old: &Overlay, new: &Overlay) -> Value {
         let works = || json!({ "secondary": "works" });

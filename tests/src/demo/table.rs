@@ -80,11 +80,12 @@ fn calls(migrations: &[Migration]) -> Table {
 type Fact = (&'static str, fn(&Migration) -> String);
 
 /// What became of the pods, by strategy.
-const FACTS: [Fact; 12] = [
+const FACTS: [Fact; 13] = [
     ("forwarding between old and new", Migration::forwarding_in_words),
     ("crossfade, conf directory", |migration| migration.arrival.as_str().to_owned()),
     ("pods untouched by its arrival", |migration| migration.untouched.to_string()),
     ("pods re-created", |migration| migration.recreated.to_string()),
+    ("networks that joined or left pods that ran", |migration| migration.changed.to_string()),
     ("published ports that led to their pod", |migration| migration.ports_answered.to_string()),
     ("pods on a WRONG network", |migration| migration.misplaced.len().to_string()),
     ("leases LEFT", |migration| migration.left.leases.to_string()),
