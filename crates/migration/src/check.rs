@@ -22,6 +22,7 @@ use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
 use finding::Finding;
 
+pub(crate) use network::services::bridged_services;
 pub use run::{codes, run};
 
 /// A cluster, and the migration that is planned for it.

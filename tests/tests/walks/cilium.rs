@@ -19,7 +19,7 @@ use crate::flannel::host_agent;
 const NAMESPACE: &str = "kube-system";
 const CONFIG_MAP: &str = "cilium-config";
 /// A value of the chart, and the key of the ConfigMap that the chart makes of it.
-const KEYS: [(&str, &str); 14] = [
+const KEYS: [(&str, &str); 15] = [
     ("bpf.hostLegacyRouting", "enable-host-legacy-routing"),
     ("cni.chainingMode", "cni-chaining-mode"),
     ("cni.customConf", "custom-cni-conf"),
@@ -32,6 +32,7 @@ const KEYS: [(&str, &str); 14] = [
     ("operator.unmanagedPodWatcher.restart", "unmanaged-pod-watcher-interval"),
     ("policyEnforcementMode", "enable-policy"),
     ("routingMode", "routing-mode"),
+    ("socketLB.enabled", "bpf-lb-sock"),
     ("tunnelPort", "tunnel-port"),
     ("tunnelProtocol", "tunnel-protocol"),
 ];

@@ -6,8 +6,9 @@
 //! | `both-old`, `both-new` | yes | yes | yes | yes |
 //! | `new` | bridged | bridged | yes | yes |
 //!
-//! The table is about pod addresses. A cluster IP is translated on the client's node, after its pod chose a network, so a Service between `both-old` and
-//! `both-new` needs a bridge as well; the check `services-bridged` has its reason.
+//! The table is about pod addresses. kube-proxy translates a cluster IP on the client's node, after its pod chose a network, so a Service between
+//! `both-old` and `both-new` needs a bridge as well; the check `services-bridged` has its reason. A socket load balancer translates before the pod
+//! chooses a network, so with one the table holds for Services, too.
 
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@ use types::text::glob;
 
 use super::site::{Site, Survey, attached, join_names};
 use super::{Method, Plan, Wave};
-use crate::check::Scene;
+use crate::check::{Scene, bridged_services};
 use crate::cni::reach;
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{Requests, agents, is_dns, is_movable, look_alikes};
@@ -100,7 +100,13 @@ fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
         notes.push(format!("roll.unenforced: {kind} need not be accepted: there is none, or somebody enforces it in every phase."));
     }
     if roll.bridge.is_some() && plan.bridge.is_none() {
-        notes.push("roll.bridge: no pass needs nodes that forward between both networks.".into());
+        let is_for_services = plan.passes.contains(&Phase::BothNew) && !bridged_services(scene).is_empty();
+        notes.push(if is_for_services {
+            "roll.bridge: in the pass to both-new, Services need nodes that forward between both networks."
+                .into()
+        } else {
+            "roll.bridge: no pass needs nodes that forward between both networks.".into()
+        });
     }
     notes
 }

@@ -4,7 +4,7 @@ use snapshot::model::Kind;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};
-use crate::check::network::host_ports;
+use crate::check::network::{host_ports, services};
 use crate::check::{Check, Need};
 use crate::cni::cidr;
 use crate::cni::network::{antrea, calico, cilium};
@@ -95,6 +95,13 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     let ports = if rule.code == "cilium-kube-proxy" { host_ports::unserved(scene, false) } else { None };
     sets.extend(ports.as_ref().filter(|ports| ports.is_cluster).map(|_| (values::CHAINING, "portmap")));
     let mut steps: Vec<String> = ports.iter().flat_map(|ports| &ports.patches).cloned().collect();
+    // Its socket load balancer stays beside kube-proxy where pods of both networks need it.
+    let needs_sockets = services::has_two_primaries(scene) && scene.config.roll.bridge.is_none();
+    let gap = || services::socket_gap(scene, false);
+    if let Some(gap) = (rule.code == "cilium-kube-proxy" && needs_sockets).then(gap).flatten() {
+        sets.extend(gap.sets);
+        steps.extend(gap.patches);
+    }
     if !sets.is_empty() {
         steps.push(format!("Run: {}.", command(scene, &sets)));
     }
@@ -282,8 +289,8 @@ mod tests {
         let (host, own) = (json!({"containerPort": 80, "hostPort": 80}), json!({"containerPort": 80}));
         let replaced = fix("kube-proxy-replacement", "true", host.clone());
         let (both, alone) = (
-            "--set kubeProxyReplacement=false --set cni.chainingMode=portmap",
-            "--set kubeProxyReplacement=false &&",
+            "--set kubeProxyReplacement=false --set cni.chainingMode=portmap --set socketLB.enabled=true &&",
+            "--set kubeProxyReplacement=false --set socketLB.enabled=true &&",
         );
         assert!(replaced.contains(both) && replaced.contains("plugin portmap"), "{replaced}");
         assert!(fix("kube-proxy-replacement", "true", own.clone()).contains(alone));

@@ -62,7 +62,6 @@ fn ports(pod: &Pod) -> String {
 }
 
 const CHAIN: &str = "cni-chaining-mode";
-const REPLACE: &str = "kube-proxy-replacement";
 
 /// What every node needs beside the settings.
 pub(in crate::check) const PLUGIN: &str = "Every node must have the plugin portmap in its plugin directory. A conf of Cilium that you wrote yourself must name portmap after cilium-cni.";
@@ -86,35 +85,18 @@ impl PortGap {
 /// Where no program serves the ports of nodes that pods use; none if every node has one. `may_replace` says whether a node counts as served on which
 /// Cilium replaces kube-proxy.
 ///
-/// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them; "Per-node
-/// configuration": a CiliumNodeConfig counts before the ConfigMap. The conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap
-/// by themselves.
+/// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them. The
+/// conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap by themselves.
 pub(in crate::check) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> {
-    let config = cilium::config(scene.snapshot).filter(|_| has_host_ports(scene))?;
-    let nodes = &scene.snapshot.nodes;
-    let by_node: Vec<_> = scene
-        .snapshot
-        .objects(Kind::CILIUM_NODE_CONFIG)
-        .iter()
-        .filter(|object| object.namespace() == config.namespace())
-        .map(|object| (object, cilium::selected(object, nodes)))
-        .collect();
+    let settings = cilium::NodeSettings::of(scene.snapshot).filter(|_| has_host_ports(scene))?;
     let mut is_cluster = false;
     let mut wrong: BTreeSet<(&str, &str)> = BTreeSet::new();
-    for node in nodes.iter().filter(|node| platform(node).is_none()) {
-        let objects_of = |key: &'static str| {
-            let selecting =
-                by_node.iter().filter(|(_, nodes)| nodes.iter().any(|target| target.name() == node.name()));
-            let own: Vec<_> =
-                selecting.filter_map(|(object, _)| Some((*object, cilium::default(object, key)?))).collect();
-            if own.is_empty() { vec![(config, config.data(key).unwrap_or_default())] } else { own }
-        };
-        // Where several objects select the node, each of them may be the one that counts.
-        if may_replace && objects_of(REPLACE).iter().all(|(_, value)| matches!(*value, "true" | "strict")) {
+    for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
+        if may_replace && settings.replaces_kube_proxy(node) {
             continue;
         }
-        for (object, _) in objects_of(CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
-            if std::ptr::eq(object, config) {
+        for (object, _) in settings.values(node, CHAIN).into_iter().filter(|(_, mode)| *mode != "portmap") {
+            if settings.is_of_cluster(object) {
                 is_cluster = true;
             } else {
                 wrong.insert((object.namespace(), object.name()));

@@ -2,6 +2,8 @@
 //!
 //! *Source*: Cilium's documentation, "Per-node configuration"; install/kubernetes/cilium/templates/cilium-configmap.yaml.
 
+use std::collections::BTreeSet;
+
 use snapshot::model::{Kind, Node, Object, Selector, Snapshot};
 
 use super::{Setting, subject};
@@ -35,6 +37,53 @@ pub fn selected<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
 #[must_use]
 pub fn default<'c>(config: &'c Object, key: &str) -> Option<&'c str> {
     config.at("/spec/defaults")?.get(key)?.as_str()
+}
+
+/// Cilium's settings on each node.
+///
+/// *Source*: Cilium's documentation, "Per-node configuration": a `CiliumNodeConfig` counts before the ConfigMap.
+#[derive(Debug)]
+pub struct NodeSettings<'s> {
+    config: &'s Object,
+    /// The objects for some nodes, with the names of these nodes.
+    node_configs: Vec<(&'s Object, BTreeSet<&'s str>)>,
+}
+
+impl<'s> NodeSettings<'s> {
+    /// The settings; none if Cilium is not installed.
+    #[must_use]
+    pub fn of(snapshot: &'s Snapshot) -> Option<Self> {
+        let config = config(snapshot)?;
+        let objects = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter();
+        let names = |object| selected(object, &snapshot.nodes).into_iter().map(Node::name).collect();
+        let node_configs = objects
+            .filter(|object| object.namespace() == config.namespace())
+            .map(|object| (object, names(object)))
+            .collect();
+        Some(Self { config, node_configs })
+    }
+
+    /// The values that a key has on a node, each with its object. Where several objects select the node, each of them may be the one that counts.
+    #[must_use]
+    pub fn values(&self, node: &Node, key: &str) -> Vec<(&'s Object, &'s str)> {
+        let selecting = self.node_configs.iter().filter(|(_, names)| names.contains(node.name()));
+        let own: Vec<_> =
+            selecting.filter_map(|(object, _)| Some((*object, default(object, key)?))).collect();
+        if own.is_empty() { vec![(self.config, self.config.data(key).unwrap_or_default())] } else { own }
+    }
+
+    /// Whether Cilium replaces kube-proxy on a node.
+    #[must_use]
+    pub fn replaces_kube_proxy(&self, node: &Node) -> bool {
+        let values = self.values(node, "kube-proxy-replacement");
+        values.iter().all(|(_, value)| matches!(*value, "true" | "strict"))
+    }
+
+    /// Whether the object is the ConfigMap of the whole cluster.
+    #[must_use]
+    pub fn is_of_cluster(&self, object: &Object) -> bool {
+        std::ptr::eq(object, self.config)
+    }
 }
 
 /// How Cilium reaches other nodes.

@@ -97,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
         absent: "false",
         expected: [OFF, OFF, OFF],
         severity: Blocks,
-        why: "Cilium's load balancer acts on the sockets of all pods of a node, those of the old network included, the moment that an agent starts. Replace kube-proxy after the migration, as a change of its own.",
+        why: "The moment that an agent starts, it takes all Services of its node over from kube-proxy, for pods of the old network as well, and may break their connections. Replace kube-proxy after the migration, as a change of its own.",
     },
     Rule {
         code: "cilium-chaining",

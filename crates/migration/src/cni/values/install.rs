@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{Row, Rule, State, rules};
 use crate::check::Scene;
 use crate::cni::network::{flannel, tunnels};
-use crate::cni::support::{Cni, Stage};
+use crate::cni::support::{Cni, Stage, Strategy};
 use crate::workload;
 
 /// Settings that are not as a stage wants them: `+ cni.customConf=true (now false)`, and the command that sets them. None if all are.
@@ -109,7 +109,10 @@ pub fn has_host_ports(scene: &Scene<'_>) -> bool {
     scene.snapshot.pods.iter().any(|pod| pod.host_ports().next().is_some())
 }
 
-/// What depends on the cluster: the ranges, and the tunnel.
+/// Helm's value for the load balancer that translates the address of a Service when a pod connects.
+pub const SOCKET_LB: &str = "socketLB.enabled";
+
+/// What depends on the cluster and the migration: the ranges, the tunnel, and how pods of both networks reach Services.
 fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     let ranges = &scene.config.networks.new.cidrs;
     for (key, is_v6) in [("clusterPoolIPv4PodCIDRList", false), ("clusterPoolIPv6PodCIDRList", true)] {
@@ -127,6 +130,10 @@ fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     let port = if is_taken(8472) || has_flannel { 8473 } else { 8472 };
     values.push(("tunnelProtocol".into(), "vxlan".into()));
     values.push(("tunnelPort".into(), port.to_string()));
+    // Nodes that bridge forward requests to Services; the settings say how that is known.
+    if scene.strategy == Strategy::Double && scene.config.roll.bridge.is_none() {
+        values.push((SOCKET_LB.into(), "true".into()));
+    }
 }
 
 /// YAML would read `never` as text and `true` as a boolean: both are what the charts expect.

@@ -140,6 +140,35 @@ fn each_thing_that_nodes_lack_is_one_blocker() {
     assert!(lines.len() == 1 && lines[0].ends_with("a, b"), "{lines:#?}");
 }
 
+/// Services keep three passes from being planned until one of the ways of the finding is gone.
+#[test]
+fn services_that_a_pass_would_cut_keep_the_plan_from_being_made() {
+    let service = json!({"metadata": {"namespace": "default"}, "spec": {"clusterIPs": ["10.96.0.7"], "selector": {"app": "web"}}});
+    let config = |sockets: &str| {
+        object(Kind::CONFIG_MAP, "cilium-config", json!({"data": {"bpf-lb-sock": sockets}})).1
+    };
+    for (strategy, sockets, settings, is_refused) in [
+        (Strategy::Double, "false", "", true),
+        (Strategy::Double, "true", "", false),
+        (Strategy::Double, "false", "roll: {bridge: {accept: a router}}", false),
+        (Strategy::Double, "false", "waivers: [{finding: services-bridged, reason: a window}]", false),
+        (Strategy::Bridge, "false", "roll: {bridge: {accept: a router}}", false),
+    ] {
+        let service = object(Kind::SERVICE, "web", service.clone()).1;
+        let case = cluster([node("a", ""), node("b", ""), service, config(sockets)]).strategy(strategy);
+        let case = with(case, settings);
+        let mut findings = crate::check::run(&case.scene());
+        findings.retain(|finding| finding.code == "services-bridged");
+        if is_refused {
+            let expected = "check: findings block the migration: services-bridged";
+            assert_eq!(refused(&case, &findings), [expected]);
+        } else {
+            crate::plan::build(&case.scene(), &Survey::of(&case.scene()), &findings)
+                .unwrap_or_else(|problems| panic!("{strategy} {sockets} {settings}: {problems:#?}"));
+        }
+    }
+}
+
 #[test]
 fn what_the_snapshot_does_not_tell_is_a_blocker() {
     let mut case = good();

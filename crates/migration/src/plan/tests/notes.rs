@@ -1,9 +1,10 @@
 //! What to know of a plan that does not keep it from being carried out.
 
 use serde_json::{Value, json};
+use snapshot::model::Kind;
 
 use super::case::{cluster, dns, node, observed, planned, pods, report, with};
-use crate::check::tests::Case;
+use crate::check::tests::{Case, object};
 use crate::plan::Survey;
 use crate::plan::notes;
 
@@ -35,6 +36,27 @@ fn settings_without_effect_are_named() {
         assert_eq!(notes.len(), usize::from(words.is_some()), "{settings}: {notes:?}");
         assert!(words.is_none_or(|words| notes[0].starts_with(words)), "{settings}: {notes:?}");
     }
+}
+
+#[test]
+fn a_bridge_that_only_services_need_has_its_effect() {
+    let service = object(
+        Kind::SERVICE,
+        "web",
+        json!({"metadata": {"namespace": "default"}, "spec": {"clusterIPs": ["10.96.0.7"], "selector": {"app": "web"}}}),
+    );
+    let cilium = |data: Value| object(Kind::CONFIG_MAP, "cilium-config", json!({ "data": data })).1;
+    let notes = |more: Vec<Value>| {
+        notes_of(&with(cluster([good(), more].concat()), "roll: {bridge: {accept: a router}}"))
+    };
+    let needed =
+        ["roll.bridge: in the pass to both-new, Services need nodes that forward between both networks."];
+    let unused = ["roll.bridge: no pass needs nodes that forward between both networks."];
+    let (service, sockets) = (service.1, cilium(json!({"bpf-lb-sock": "true"})));
+    assert_eq!(notes(vec![service.clone()]), needed);
+    assert_eq!(notes(vec![service.clone(), cilium(json!({}))]), needed);
+    assert_eq!(notes(vec![service, sockets.clone()]), unused);
+    assert_eq!(notes(vec![sockets]), unused);
 }
 
 /// Each node offers ten pods, and has none of its own beside these.

@@ -228,6 +228,8 @@ impl World {
         let other = match set {
             "tunnelPort" => "tunnel-port",
             "tunnelProtocol" => "tunnel-protocol",
+            "socketLB.enabled" => "bpf-lb-sock",
+            "socketLB.hostNamespaceOnly" => "bpf-lb-sock-hostns-only",
             "ipv4NativeRoutingCIDR" => "ipv4-native-routing-cidr",
             "ipam.operator.clusterPoolIPv4PodCIDRList" => "cluster-pool-ipv4-cidr",
             other => {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::clusters::{
-    GUIDE, antrea, cilium, felix, no_cilium, node_config, pod, ports, reports, silent, to_calico,
+    GUIDE, antrea, cilium, felix, no_cilium, node_config, pod, ports, reports, service, silent, to_calico,
 };
 use super::{Edit, Of, Printed, PrintedThen, Row, row};
 
@@ -45,7 +45,29 @@ pub(super) const ROWS: &[Row] = &[
     row("cilium-host-routing", |w| cilium(w, json!({"enable-host-legacy-routing": null})), Printed),
     row("cilium-ipam", |w| cilium(w, json!({"ipam": "kubernetes"})), Printed),
     row("cilium-kube-proxy", |w| cilium(w, json!({"kube-proxy-replacement": "true"})), Printed),
-    // Once Cilium does not replace kube-proxy any more, portmap serves the ports of nodes.
+    // Once Cilium does not replace kube-proxy any more, its socket load balancer stays, and portmap serves the ports of nodes.
+    row(
+        "cilium-kube-proxy",
+        |w| {
+            service(w, "clusterIPs: [172.20.0.10], selector: {a: b}");
+            cilium(w, json!({"kube-proxy-replacement": "true"}));
+        },
+        Printed,
+    ),
+    row(
+        "cilium-kube-proxy",
+        |w| {
+            service(w, "clusterIPs: [172.20.0.10], selector: {a: b}");
+            cilium(w, json!({"bpf-lb-sock": "true"}));
+            node_config(
+                w,
+                "c",
+                "kubernetes.io/os: linux",
+                "kube-proxy-replacement: \"true\", bpf-lb-sock: \"false\"",
+            );
+        },
+        Printed,
+    ),
     row(
         "cilium-kube-proxy",
         |w| {

@@ -2,8 +2,17 @@
 
 use serde_json::json;
 
-use super::clusters::{cilium, database, no_cilium, node, node_config, pod, ports, service, workload};
+use super::super::world::World;
+use super::clusters::{
+    antrea, cilium, database, no_cilium, node, node_config, pod, ports, service, workload,
+};
 use super::{Edit, Of, Printed, PrintedThen, Row, Settings, Waiver, row};
+use crate::cni::support::Strategy;
+
+/// A Service that kube-proxy translates.
+fn served(world: &mut World) {
+    service(world, "clusterIPs: [172.20.0.10], selector: {a: b}");
+}
 
 pub(super) const ROWS: &[Row] = &[
     row(
@@ -109,7 +118,55 @@ pub(super) const ROWS: &[Row] = &[
         },
         Printed,
     ),
-    row("services-bridged", |w| service(w, "clusterIPs: [172.20.0.10], selector: {a: b}"), Waiver),
+    row("services-bridged", served, Waiver),
+    row("services-bridged", served, Printed),
+    row(
+        "services-bridged",
+        |w| {
+            served(w);
+            cilium(w, json!({"bpf-lb-sock": "true", "bpf-lb-sock-hostns-only": "true"}));
+        },
+        Printed,
+    ),
+    row(
+        "services-bridged",
+        |w| {
+            served(w);
+            cilium(w, json!({"bpf-lb-sock": "true"}));
+            node_config(
+                w,
+                "c",
+                "kubernetes.io/os: linux",
+                "bpf-lb-sock: \"false\", bpf-lb-sock-hostns-only: \"true\"",
+            );
+        },
+        Printed,
+    ),
+    row(
+        "services-bridged",
+        |w| {
+            served(w);
+            no_cilium(w);
+        },
+        Of("values-not-installed"),
+    ),
+    row(
+        "services-bridged",
+        served,
+        Settings(
+            "roll: {gates: [{name: bridge, command: [PROGRAM]}], bridge: {gate: bridge}}",
+            "roll: {gates: [{name: bridge, command: [./bridge]}], bridge: {gate: bridge}}",
+        ),
+    ),
+    row(
+        "services-bridged",
+        |w| {
+            antrea(w, "trafficEncapMode: encap");
+            w.strategy = Strategy::Double;
+            served(w);
+        },
+        Settings("roll: {bridge: {accept: WHY}}", "roll: {bridge: {accept: a router}}"),
+    ),
     row(
         "freeze-not-found",
         |w| w.set("freeze: [{name: g, members: [{namespace: x, name: db}]}]"),
