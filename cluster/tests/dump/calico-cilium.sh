@@ -88,6 +88,7 @@ dump PersistentVolumeClaim persistentvolumeclaims
 dump Pod pods
 dump PodDisruptionBudget poddisruptionbudgets.policy
 dump ReplicaSet replicasets.apps
+dump RuntimeClass runtimeclasses.node.k8s.io
 dump Service services
 dump ServiceAccount serviceaccounts
 dump StagedGlobalNetworkPolicy stagedglobalnetworkpolicies.crd.projectcalico.org stagedglobalnetworkpolicies.projectcalico.org

@@ -72,6 +72,7 @@ pub const ALL: &[Check] = &[
     node::nodes::CHECK,
     cni::network_condition::CHECK,
     cni::strategy::CHECK,
+    cni::join::CHECK,
     node::versions::CHECK,
     node::platform::CHECK,
     workload::resources::CHECK,

@@ -74,8 +74,8 @@ fn dumped(dir: &Path) -> Output {
 /// Every resource that the script asks for and that each API server has.
 const SERVED: &str = "namespaces\nserviceaccounts\nnodes\npods\nservices\npersistentvolumes\npersistentvolumeclaims\n\
     deployments.apps\ndaemonsets.apps\nstatefulsets.apps\nreplicasets.apps\njobs.batch\npoddisruptionbudgets.policy\n\
-    horizontalpodautoscalers.autoscaling\npriorityclasses.scheduling.k8s.io\nendpointslices.discovery.k8s.io\n\
-    networkpolicies.networking.k8s.io\ncustomresourcedefinitions.apiextensions.k8s.io\n";
+    horizontalpodautoscalers.autoscaling\npriorityclasses.scheduling.k8s.io\nruntimeclasses.node.k8s.io\n\
+    endpointslices.discovery.k8s.io\nnetworkpolicies.networking.k8s.io\ncustomresourcedefinitions.apiextensions.k8s.io\n";
 
 #[test]
 fn what_the_script_dumps_is_all_that_the_commands_ask_for() {

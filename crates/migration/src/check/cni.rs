@@ -4,6 +4,7 @@ pub(super) mod chaining;
 pub(super) mod cilium_nodes;
 pub(super) mod features;
 pub(super) mod fence;
+pub(super) mod join;
 pub(super) mod meaning;
 pub(super) mod network_condition;
 pub(super) mod plugins;

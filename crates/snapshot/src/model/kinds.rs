@@ -50,6 +50,7 @@ kinds! {
     PERSISTENT_VOLUME "PersistentVolume" "persistentvolumes" false ["" "v1"];
     PERSISTENT_VOLUME_CLAIM "PersistentVolumeClaim" "persistentvolumeclaims" true ["" "v1"];
     PRIORITY_CLASS "PriorityClass" "priorityclasses" false ["scheduling.k8s.io" "v1"];
+    RUNTIME_CLASS "RuntimeClass" "runtimeclasses" false ["node.k8s.io" "v1"];
     SERVICE "Service" "services" true ["" "v1"];
     ENDPOINT_SLICE "EndpointSlice" "endpointslices" true ["discovery.k8s.io" "v1", "discovery.k8s.io" "v1beta1"];
     INGRESS "Ingress" "ingresses" true ["networking.k8s.io" "v1"];

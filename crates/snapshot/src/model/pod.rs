@@ -71,6 +71,9 @@ pub struct PodSpec {
     /// The name of its PriorityClass.
     #[serde(skip_serializing_if = "is_empty")]
     pub priority_class_name: Text,
+    /// The name of its RuntimeClass; empty for the runtime's default handler.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub runtime_class_name: Text,
     /// The name of its service account; empty means `default`.
     #[serde(skip_serializing_if = "is_empty", deserialize_with = "not_default")]
     pub service_account_name: Text,

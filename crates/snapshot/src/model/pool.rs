@@ -157,6 +157,7 @@ impl Pool {
         share(&mut self.texts, &mut spec.node_name);
         share(&mut self.texts, &mut spec.dns_policy);
         share(&mut self.texts, &mut spec.priority_class_name);
+        share(&mut self.texts, &mut spec.runtime_class_name);
         share(&mut self.texts, &mut spec.service_account_name);
         share(&mut self.labels, &mut spec.node_selector);
         share(&mut self.tolerations, &mut spec.tolerations);

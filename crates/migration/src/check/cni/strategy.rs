@@ -22,10 +22,7 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let profiles = Profiles::built_in();
-    let needs_routes =
-        |cni: &Cni| profiles.find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute);
-    let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(needs_routes).collect();
+    let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(|cni| needs_host_routes(*cni)).collect();
     if scene.strategy != Strategy::Double || all.is_empty() {
         return Vec::new();
     }
@@ -40,6 +37,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let why = "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.";
     let fix = "Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, \"Before Calico is the second network\", and accept this finding with a waiver.";
     vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, fix).about(all.into_iter().map(subject))]
+}
+
+/// Whether the CNI is a pod's second network by routes of the node, by its profile.
+pub(in crate::check) fn needs_host_routes(cni: Cni) -> bool {
+    Profiles::built_in().find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute)
 }
 
 #[cfg(test)]

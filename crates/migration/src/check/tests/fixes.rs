@@ -186,6 +186,6 @@ fn a_good_cluster_has_nothing_that_blocks() {
     world.set("backup: {of: the provider}");
     assert_eq!(
         world.check().iter().map(|finding| finding.code).collect::<Vec<_>>(),
-        ["strategy-host-routes", "dns-order", "tunnel-ports", "values-next"]
+        ["strategy-host-routes", "dns-order", "join-refused", "tunnel-ports", "values-next"]
     );
 }

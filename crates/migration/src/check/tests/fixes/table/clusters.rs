@@ -167,6 +167,14 @@ pub(super) fn reports(world: &mut World) {
     node(world, boot);
 }
 
+/// The nodes say which networks they let join and leave running pods.
+pub(super) fn joining(world: &mut World, joins: &[&str]) {
+    for name in ["n1", "n2", "n3"] {
+        let seen = json!({"bootId": "b", "phase": "old", "joins": joins}).to_string();
+        world.merge("node", name, json!({"metadata": {"annotations": {"crossfade/observed": seen}}}));
+    }
+}
+
 /// Nodes bear Cilium's taint until its agent is ready.
 pub(super) fn tainted(world: &mut World) {
     node(

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::clusters::{aws, cilium, daemon_set, flannel, pod};
+use super::clusters::{antrea, aws, cilium, daemon_set, flannel, joining, pod};
 use super::{Edit, Printed, Row, Waiver, row};
 use crate::cni::support::Strategy;
 
@@ -95,6 +95,53 @@ pub(super) const ROWS: &[Row] = &[
         "plugin-appended",
         |w| {
             w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: istio-cni-node, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, tolerations: [{operator: Exists}]}}}}")
+        },
+        Waiver,
+    ),
+    row("join-refused", |_| {}, Edit("use --strategy bridge", |w| w.strategy = Strategy::Bridge)),
+    row("join-refused", flannel, Edit("\"joinPods\": true", |w| joining(w, &["old", "new"]))),
+    row(
+        "join-refused",
+        |w| {
+            flannel(w);
+            joining(w, &["old", "new"]);
+            w.merge("node", "n2", json!({"metadata": {"annotations": {"crossfade/observed": r#"{"bootId":"b","phase":"old"}"#}}}));
+        },
+        Edit("\"joinPods\": true", |w| joining(w, &["old", "new"])),
+    ),
+    row(
+        "join-refused",
+        |w| {
+            antrea(w, "trafficEncapMode: encap");
+            flannel(w);
+            w.strategy = Strategy::Double;
+            joining(w, &["old"]);
+        },
+        Edit("\"join\": \"works\"", |w| joining(w, &["old", "new"])),
+    ),
+    row(
+        "pod-join-refused",
+        |w| {
+            flannel(w);
+            joining(w, &["old", "new"]);
+            pod(
+                w,
+                "web",
+                "ReplicaSet/web",
+                json!({"metadata": {"annotations": {"crossfade/restart": "true"}}}),
+            );
+        },
+        Edit("Remove the annotation crossfade/restart", |w| {
+            w.merge("pod", "web", json!({"metadata": {"annotations": {"crossfade/restart": null}}}))
+        }),
+    ),
+    row(
+        "pod-join-refused",
+        |w| {
+            flannel(w);
+            joining(w, &["old", "new"]);
+            w.add("{apiVersion: node.k8s.io/v1, kind: RuntimeClass, metadata: {name: secure}, handler: kata-qemu}");
+            pod(w, "web", "ReplicaSet/web", json!({"spec": {"runtimeClassName": "secure"}}));
         },
         Waiver,
     ),
