@@ -11,6 +11,7 @@ mod cores;
 mod cost;
 mod floor;
 mod footprint;
+mod joins;
 #[cfg(feature = "kubernetes")]
 mod live;
 mod machine;

@@ -43,6 +43,11 @@ impl Bridge {
         Bridge { conflist, bridge, leases }
     }
 
+    /// Its conflist.
+    pub(super) fn conflist(&self) -> &Value {
+        &self.conflist
+    }
+
     /// A bare call of its plugin.
     pub(super) fn bare(&self, workshop: &Workshop, verb: &str, attachment: &Attachment) -> Result<Call> {
         let program = workshop.plugins.join("bridge");
@@ -110,5 +115,5 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let report = &mut bench.report;
     add.report("bridge + host-local ADD", report);
     del.report("bridge + host-local DEL", report);
-    Ok(())
+    super::joins::with_plugins(bench)
 }

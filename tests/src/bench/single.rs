@@ -21,7 +21,8 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     check(bench, &attachment)?;
     status(bench)?;
     gc(bench)?;
-    version(bench)
+    version(bench)?;
+    super::joins::of_a_node(bench)
 }
 
 /// A bare call of a stub.

@@ -160,6 +160,17 @@ impl Installation {
         Ok(call)
     }
 
+    /// Has its policy attach new pods so: `old`, or `both`.
+    ///
+    /// # Errors
+    /// The policy cannot be read or written.
+    pub(super) fn attach(&self, attach: &str) -> Result<()> {
+        let path = Path::new(self.conf["policy"].as_str().context("the policy's path")?);
+        let mut policy: Value = serde_json::from_slice(&fs::read(path)?)?;
+        policy["attach"] = json!(attach);
+        fs::write(path, policy.to_string()).context("the policy")
+    }
+
     /// The conf that its calls read.
     pub(super) fn conf(&self) -> &Value {
         &self.conf
