@@ -81,7 +81,8 @@ fn build(nodes: u8) -> Result<(Cluster, Vec<Witness>)> {
     let old = cluster.old.clone();
     cluster.each(|worker| {
         worker.node.write(conf_path(&old), Witness::conflist(&old, &worker.node).to_string())?;
-        worker.bake(&policy, json!({}), &[])?;
+        worker.give_systemd_run()?;
+        worker.bake(&policy, json!({ "joinPods": true, "proof": "probe" }), &[])?;
         worker.boot()
     })?;
     let api = cluster.api()?;

@@ -13,6 +13,7 @@ use super::{DNS, DOMAIN, PODS};
 use crate::host::node::{Daemon, Node, PATH};
 use crate::install::crossfade::POLICY;
 use crate::runtime::containerd::{Containerd, Options};
+use crate::standin::systemd_run;
 use crate::{host::isolate, install::package};
 
 /// kubelet's own files, as the node sees them.
@@ -58,6 +59,8 @@ pub struct Worker {
     kubelet: Option<Daemon>,
     proxy: Option<Daemon>,
     watch: Option<Daemon>,
+    /// The `PATH` of `watch`.
+    path: String,
     /// The end of kubelet's own command line.
     own_words: Vec<String>,
     /// An archive.
@@ -84,6 +87,7 @@ impl Worker {
             kubelet: None,
             proxy: None,
             watch: None,
+            path: PATH.to_owned(),
             own_words: Vec::new(),
             images: archive.to_path_buf(),
             _settings: settings,
@@ -161,22 +165,23 @@ impl Worker {
         [vec![self.programs.path("kubelet").display().to_string()], self.kubelet_command()].concat().join(" ")
     }
 
+    /// Gives the node a `systemd-run`, so that `watch` starts units from its next start on.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn give_systemd_run(&mut self) -> Result<()> {
+        self.path = systemd_run::write(&self.node.dir().join("systemd"))?;
+        Ok(())
+    }
+
     /// Starts `watch`, as its unit does; one that runs is ended.
     ///
     /// # Errors
     /// The node is gone, or the one that runs does not end.
     pub fn start_watch(&mut self) -> Result<()> {
-        self.start_watch_on(PATH)
-    }
-
-    /// Starts `watch` with this `PATH`; one that runs is ended.
-    ///
-    /// # Errors
-    /// As [`Worker::start_watch`].
-    pub fn start_watch_on(&mut self, path: &str) -> Result<()> {
         self.stop_watch()?;
         let mut command = self.node.command(package::program());
-        command.args(["unit", "watch"]).env("PATH", path);
+        command.args(["unit", "watch"]).env("PATH", &self.path);
         self.watch = Some(self.node.background("watch", &command)?);
         Ok(())
     }

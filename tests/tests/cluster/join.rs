@@ -8,7 +8,6 @@ use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
 use lab::kubernetes::{Api, Cluster, manifest, tools};
-use lab::standin::systemd_run;
 use serde_json::{Value, json};
 
 use super::move_pods::{pods, restart};
@@ -132,15 +131,15 @@ fn joined_and_left_by_watch(cluster: &mut Cluster, api: &Api, namespace: &str) -
     led["joinPods"] = json!(true);
     led["proof"] = json!("probe");
     worker.node.write(SETTINGS, led.to_string())?;
-    let path = systemd_run::write(&worker.node.dir().join("systemd"))?;
-    worker.start_watch_on(&path)?;
-    let led = led_by_annotation(cluster, api, namespace, &path);
+    worker.give_systemd_run()?;
+    worker.start_watch()?;
+    let led = led_by_annotation(cluster, api, namespace);
     let worker = &mut cluster.workers[0];
     worker.node.write(SETTINGS, before)?;
     led.and(worker.start_watch())
 }
 
-fn led_by_annotation(cluster: &mut Cluster, api: &Api, namespace: &str, path: &str) -> Result<()> {
+fn led_by_annotation(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
     let uids = |api: &Api| -> Result<BTreeMap<String, Value>> {
         let mut all = identities(api, namespace)?;
         all.remove("other");
@@ -180,7 +179,7 @@ fn led_by_annotation(cluster: &mut Cluster, api: &Api, namespace: &str, path: &s
     ensure!(observed(&held?)["restarts"].is_null(), "its pods are not settled");
     killed?;
     // A `watch` that starts does not wait for the next turn.
-    cluster.workers[0].start_watch_on(path)?;
+    cluster.workers[0].start_watch()?;
     settled(api, "old", 0)?;
     ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "it has left");
 

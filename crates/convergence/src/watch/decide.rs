@@ -182,7 +182,7 @@ fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool) -> Option
     let phase = policy_file.policy.phase();
     let count = |attached: &Attached| {
         let others = attached.by_phase.iter().filter(|(of, _)| **of != phase);
-        others.map(|(_, count)| u64::from(*count)).sum()
+        others.fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
     };
     Some(memory.moves.step(MoveFacts {
         now: facts.now,

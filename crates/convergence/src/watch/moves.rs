@@ -24,7 +24,7 @@ pub struct Moves {
 struct Settled {
     turn: u64,
     /// The least number of attachments of another phase since.
-    others: u64,
+    others: u32,
 }
 
 impl Default for Moves {
@@ -42,8 +42,8 @@ pub struct MoveFacts<'a> {
     pub policy: &'a str,
     /// Whether all networks of the policy are ready.
     pub is_ready: bool,
-    /// How many attachments are of another phase than the policy's; none if they could not be counted.
-    pub others: Option<u64>,
+    /// How many attachments are not known to be of the policy's phase; none if they could not be counted.
+    pub others: Option<u32>,
     /// The result of the last pass in this boot.
     pub last_result: Option<&'a PassResult>,
 }
@@ -68,7 +68,8 @@ impl Moves {
             let least = before.map_or(others, |settled| settled.others.min(others));
             self.settled = Some(Settled { turn, others: least });
             if others <= least {
-                return MoveStep::Settled(restarts);
+                // Pods that were restarted since are not counted any more.
+                return MoveStep::Settled(restarts.min(others));
             }
         }
         if !node.is_ready || self.passes.is_running(node.last_result, node.now) {
@@ -100,7 +101,7 @@ mod tests {
         PassResult { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned), pods }
     }
 
-    fn node(secs: u64, policy: &'static str, others: u64) -> MoveFacts<'static> {
+    fn node(secs: u64, policy: &'static str, others: u32) -> MoveFacts<'static> {
         let now = Duration::from_secs(secs);
         MoveFacts { now, policy, is_ready: true, others: Some(others), last_result: None }
     }
@@ -122,7 +123,7 @@ mod tests {
         let unready = MoveFacts { is_ready: false, ..after(63, 2) };
         assert_eq!(moves.step(unready), MoveStep::Settled(2), "a result stays true");
         // Of the two pods, one is restarted, and then an ADD ends that had begun before the flip.
-        assert_eq!(moves.step(after(64, 1)), MoveStep::Settled(2));
+        assert_eq!(moves.step(after(64, 1)), MoveStep::Settled(1));
         assert_eq!(moves.step(after(65, 2)), MoveStep::Wait);
         assert_eq!(moves.step(after(121, 2)), MoveStep::Begin(3));
     }
@@ -134,7 +135,7 @@ mod tests {
         let done = result(1, "p", None);
         let after = |secs, policy| MoveFacts { last_result: Some(&done), ..node(secs, policy, 0) };
         assert_eq!(moves.step(node(2, "q", 0)), MoveStep::Wait);
-        assert_eq!(moves.step(after(3, "p")), MoveStep::Settled(2));
+        assert_eq!(moves.step(after(3, "p")), MoveStep::Settled(0));
         assert_eq!(moves.step(after(4, "q")), MoveStep::Begin(2));
         // It went by the policy before, and its result is not about this one.
         let other = result(2, "p", None);

@@ -16,7 +16,7 @@ impl Rollout<'_> {
         let nodes = self.api.list("/api/v1/nodes")?;
         self.name_the_pass(&nodes)?;
         let objects = pods::objects(&self.api, workloads::NAMESPACE)?;
-        let has_changed = self.let_go(&objects)? || self.let_in(&objects, &nodes)?;
+        let has_changed = self.change(&nodes) || self.let_go(&objects)? || self.let_in(&objects, &nodes)?;
         if has_changed {
             self.settling = self.audit.settling(self.pods.iter());
             self.show();
@@ -98,6 +98,27 @@ impl Rollout<'_> {
         }
         self.pods.push(pod);
         Ok(true)
+    }
+
+    /// Pods that networks have joined or left, once their node says that none is left to join or leave.
+    fn change(&mut self, nodes: &[Value]) -> bool {
+        let settled = |host: usize| -> Option<Phase> {
+            let name = self.cluster.workers[host].name();
+            let node = nodes.iter().find(|node| name_of(node) == name)?;
+            let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str()?;
+            let observed: Value = serde_json::from_str(observed).ok()?;
+            let phase = serde_json::from_value(observed["phase"].clone()).ok()?;
+            (observed["restarts"] == 0).then_some(phase)
+        };
+        let before = self.audit.changed;
+        let of_host: Vec<Option<Phase>> = (0..self.cluster.workers.len()).map(settled).collect();
+        for pod in &mut self.pods {
+            if let Some(phase) = of_host[pod.host].filter(|phase| *phase != pod.phase) {
+                pod.phase = phase;
+                self.audit.change(pod);
+            }
+        }
+        self.audit.changed > before
     }
 
     /// The phase of every node, in the order of the workers.
