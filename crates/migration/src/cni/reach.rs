@@ -12,7 +12,8 @@
 
 use std::collections::BTreeSet;
 
-use types::policy::Phase;
+use serde::{Deserialize, Serialize};
+use types::policy::{Attach, Phase, Side};
 
 /// Whether a pod of the phase `client` reaches a Service's pod of the phase `server` only over nodes that forward between both networks.
 ///
@@ -37,6 +38,48 @@ pub const fn is_parted(phase: Phase, other: Phase) -> bool {
 pub fn cut(living: &BTreeSet<Phase>) -> Option<(Phase, Phase)> {
     let pairs = living.iter().flat_map(|client| living.iter().map(move |server| (*client, *server)));
     pairs.into_iter().find(|(client, server)| needs_bridge(*client, *server))
+}
+
+/// How a running pod comes from one phase to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// A second network joins it; its primary stays.
+    Join,
+    /// Its second network leaves it; its primary stays.
+    Leave,
+    /// It is restarted.
+    Restart,
+}
+
+impl Way {
+    /// `join`, `leave` or `restart`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// How a pod comes from one phase to another on a node where these networks join and leave running pods.
+///
+/// Kubernetes has no way to give a running pod another address, so a change of the primary network always takes a restart.
+#[must_use]
+pub fn way(from: Phase, to: Phase, joins: &[Side]) -> Way {
+    let second = match (from.min(to), from.max(to)) {
+        (Phase::Old, Phase::BothOld) => Side::New,
+        (Phase::BothNew, Phase::New) => Side::Old,
+        _ => return Way::Restart,
+    };
+    match to.meaning().0 {
+        _ if !joins.contains(&second) => Way::Restart,
+        Attach::Both => Way::Join,
+        Attach::One(_) => Way::Leave,
+    }
 }
 
 /// The targets of the passes that bring nodes in phase `from` to phase `to`: each phase in between, or `to` alone where nodes bridge. None if `from` is
@@ -85,6 +128,28 @@ mod tests {
             (&[Old, New], Some((Old, New))),
         ] {
             assert_eq!(cut(&living.iter().copied().collect()), expected, "{living:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_second_network_joins_and_leaves() {
+        let both = Side::BOTH;
+        let ways: Vec<(Phase, Phase, Way)> = Phase::ALL
+            .into_iter()
+            .flat_map(|from| Phase::ALL.map(|to| (from, to, way(from, to, &both))))
+            .filter(|(_, _, way)| *way != Way::Restart)
+            .collect();
+        let expected = [
+            (Old, BothOld, Way::Join),
+            (BothOld, Old, Way::Leave),
+            (BothNew, New, Way::Leave),
+            (New, BothNew, Way::Join),
+        ];
+        assert_eq!(ways, expected);
+        for (from, to, side) in [(Old, BothOld, Side::New), (BothNew, New, Side::Old)] {
+            assert_ne!(way(from, to, &[side]), Way::Restart);
+            assert_eq!(way(from, to, &[side.other()]), Way::Restart, "the node does not let it");
+            assert_eq!(way(from, to, &[]), Way::Restart);
         }
     }
 

@@ -15,7 +15,7 @@ use super::transit::DOWN;
 use super::view::{Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
-use crate::cni::reach;
+use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::workload::capacity::{Place, Request, Room, State};
 
@@ -39,17 +39,19 @@ pub(super) struct Guard<'a> {
     wait: Option<Wait>,
 }
 
-/// Whether a node that starts takes room from the others.
+/// Whether a node that starts for a phase takes room from the others: it is cordoned, since its pods go elsewhere.
+///
+/// Pods that networks join or leave stay. Where the node restarts a few of them after all, these may come back to it.
 #[must_use]
-pub(super) fn takes_room(view: &View<'_>, node: &Node) -> bool {
-    view.method(node) == Method::Drain && !node.is_cordoned
+pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
+    view.method(node) == Method::Drain && !node.is_cordoned && view.way(node, to) == Way::Restart
 }
 
 /// Why a node must not be drained now; none if the others have room.
 #[must_use]
-pub(super) fn shortage_wait(view: &View<'_>, name: &Text, node: &Node) -> Option<Wait> {
+pub(super) fn shortage_wait(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Option<Wait> {
     let mut guard = Guard::default();
-    if guard.admit(view, name, node) { None } else { guard.wait }
+    if guard.admit(view, name, node, to) { None } else { guard.wait }
 }
 
 impl<'a> Guard<'a> {
@@ -65,8 +67,8 @@ impl<'a> Guard<'a> {
     }
 
     /// Whether a node may start. One that may counts as no room from then on; after one that may not, room is kept for it.
-    pub(super) fn admit(&mut self, view: &View<'a>, name: &'a Text, node: &'a Node) -> bool {
-        if !takes_room(view, node) {
+    pub(super) fn admit(&mut self, view: &View<'a>, name: &'a Text, node: &'a Node, to: Phase) -> bool {
+        if !takes_room(view, node, to) {
             return true;
         }
         if self.wait.is_some() {

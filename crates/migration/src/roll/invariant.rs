@@ -13,6 +13,10 @@
 //! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
 //! | R12 | it evicts although everything is stopped |
 //! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or the room is not known |
+//! | R14 | it evicts a pod while networks still join or leave pods of its node, of which it may be one |
+//!
+//! That no pod is restarted with the new network as its primary while one has the old network alone, and that no network leaves a pod while another pod has it
+//! as its primary, is R3: both follow a phase that a node is asked for, and such pods do not reach each other.
 //!
 //! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
 
@@ -171,11 +175,11 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
     if (node.is_cordoned && !is_own) || node.is_going || !node.is_ready {
         return violation("R2", format!("Node {name} is cordoned, going or not Ready"));
     }
-    let unmet = unmet_gates(view);
+    let unmet = unmet_gates(view, view.way(node, step.to));
     if let Some(wait) = unmet.first() {
         return violation("R9", format!("Node {name} would start, and {}: {}", wait.object, wait.what));
     }
-    match super::budget::shortage_wait(view, name, node) {
+    match super::budget::shortage_wait(view, name, node, step.to) {
         Some(wait) => violation("R13", format!("Node {name} would be drained: {}", wait.what)),
         None => Ok(()),
     }
@@ -213,8 +217,14 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     };
     let is_moving =
         |step: &&Step| is_of_run(step, view.run) && step.state == State::Moving && node.is_in(step.to);
-    if node.step.as_ref().filter(is_moving).is_none() {
+    let Some(step) = node.step.as_ref().filter(is_moving) else {
         return violation("R5", format!("pod {title} is on node {}, which is not moving", id.node));
+    };
+    if node.is_joining(step.to) {
+        return violation(
+            "R14",
+            format!("pod {title} is on node {}, where networks still join or leave pods", id.node),
+        );
     }
     if is_later(node, view.run, view.world.epoch) {
         return violation("R1", format!("node {} bears a step of a later holder", id.node));

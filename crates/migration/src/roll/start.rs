@@ -33,7 +33,8 @@ use super::view::{
 };
 use super::wait::{Reason, Wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
-use crate::plan::{PlannedNode, WaveKind, canon};
+use crate::cni::reach::Way;
+use crate::plan::{Gate, GateSource, PlannedNode, WaveKind, canon};
 
 /// Longest name of a pool or zone in words, in bytes.
 const NAMED: usize = 64;
@@ -142,7 +143,7 @@ pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let mut patch = Patch::of(name, node);
     let tried = next_try(view, node);
-    let sets = takes_room(view, node);
+    let sets = takes_room(view, node, to);
     patch.cordon = sets.then_some(true);
     let is_ours =
         sets || node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
@@ -181,15 +182,19 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         return Starts { waits: held, ..Starts::default() };
     }
     let wave = &view.plan.waves[index];
-    let mut starts = Starts { waits: run_obstacles(view, index), ..Starts::default() };
+    let mut starts = Starts { waits: run_obstacles(view, index, Way::Restart), ..Starts::default() };
     let pending = nodes.iter().copied().filter(|status| status.standing == Standing::Pending);
-    if !starts.waits.is_empty() {
+    let restarts = |status: &NodeStatus<'_>| view.way(status.node, view.target) == Way::Restart;
+    let is_kept = !starts.waits.is_empty();
+    // Some of it keeps no node whose pods run on.
+    let is_over = || pending.clone().all(restarts) || !run_obstacles(view, index, Way::Join).is_empty();
+    if is_kept && is_over() {
         // What keeps the nodes themselves is told as well: it may be the cause.
         starts.waits.extend(pending.filter_map(|status| trouble_wait(view, status.name, status.node)));
         starts.waits.extend(held);
         return starts;
     }
-    starts.waits = held;
+    starts.waits.extend(held);
     let has_place = |status: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(status.name);
     let takes =
         |status: &&&NodeStatus<'_>| matches!(status.standing, Standing::Transit(_)) || has_place(status);
@@ -205,8 +210,8 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             keep_place(view, &mut places, status);
             continue;
         }
-        if view.is_foreign(status) {
-            // It is taken before all others, to a phase that parts no pods.
+        // A foreign one is taken before all others, to a phase that parts no pods.
+        if view.is_foreign(status) || is_kept && restarts(status) {
             continue;
         }
         if has_place(status) {
@@ -214,7 +219,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 is_full = true;
                 continue;
             }
-            if !guard.admit(view, status.name, status.node) {
+            if !guard.admit(view, status.name, status.node, view.target) {
                 continue;
             }
             // Its answer was lost: it is asked once more.
@@ -231,7 +236,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
         }
-        if !guard.admit(view, status.name, status.node) {
+        if !guard.admit(view, status.name, status.node, view.target) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
             places.add(status);
             (in_wave, kept) = (in_wave + 1, kept + 1);
@@ -257,8 +262,8 @@ fn keep_place(view: &View<'_>, places: &mut Places, status: &NodeStatus<'_>) {
     }
 }
 
-/// What keeps every node from starting.
-fn run_obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
+/// What keeps every node from starting whose pods come to the phase in this way.
+fn run_obstacles(view: &View<'_>, wave: usize, way: Way) -> Vec<Wait> {
     let mut waits = Vec::new();
     if !view.world.is_open {
         waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
@@ -268,11 +273,13 @@ fn run_obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if let Some((client, server)) = view.lost_connectivity_of_pass().filter(|_| is_new_phase) {
         waits.push(disconnection_wait("Run".into(), client, server));
     }
-    waits.extend(unmet_gates(view));
-    waits.extend(unschedulable_pods(view));
-    let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));
-    if !is_moving {
-        waits.extend(short_workloads(view));
+    waits.extend(unmet_gates(view, way));
+    if way == Way::Restart {
+        waits.extend(unschedulable_pods(view));
+        let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));
+        if !is_moving {
+            waits.extend(short_workloads(view));
+        }
     }
     waits.extend(remaining_soak(view, wave));
     waits
@@ -629,11 +636,12 @@ fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
     [no_place_wait(object)].into_iter().chain(troubles).collect()
 }
 
-/// A wait for each gate that is red, or not known. What was not asked lately is not known.
+/// A wait for each gate that is red, or not known. What was not asked lately is not known. Networks join and leave pods whatever the workloads lack.
 #[must_use]
-pub(super) fn unmet_gates(view: &View<'_>) -> Vec<Wait> {
+pub(super) fn unmet_gates(view: &View<'_>, way: Way) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for gate in &view.plan.gates {
+    let counts = |gate: &&Gate| way == Way::Restart || gate.source != GateSource::Workload;
+    for gate in view.plan.gates.iter().filter(counts) {
         let object = format!("Gate/{}", gate.name);
         match view.verdict(&gate.name) {
             Some(verdict) if verdict.color <= Color::Amber => {}

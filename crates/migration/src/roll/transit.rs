@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `claimed` | asks the node for the phase | the node echoes the claim and follows the phase | held |
 //! | `flipped` | begins to move pods | the node is in the phase | held |
-//! | `moving` | evicts pods of other phases | none is left: proves | held |
+//! | `moving` | evicts pods of other phases, once networks have joined and left those that they can | none is left: proves | held |
 //! | `proving` | takes its cordon away | the node is steady and the gates are green | held |
 //! | `settling` | is done | its workloads are as available as before, and all is quiet | held |
 //! | `held` | is claimed again | an operator asked for another try | stays |
@@ -18,14 +18,13 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch, PodId};
-use super::budget::turn_wait;
+use super::budget::{takes_room, turn_wait};
 use super::memory::Memory;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::view::{View, in_state, is_done, is_of_pass, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::{Node, Owner, Pod, Trait};
-use crate::config::roll::Method;
 use crate::plan::canon;
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
 
@@ -151,7 +150,7 @@ impl TransitNode<'_> {
         let mut step = in_state(self.step, State::Claimed, self.view.world);
         (step.claim, step.r#try, step.to) = (self.view.run.claim(tried), tried, to);
         step.plan = canon::short(&self.view.run.plan).to_owned();
-        if self.view.method(self.node) == Method::Drain && !self.node.is_cordoned {
+        if takes_room(self.view, self.node, to) {
             step.cordon = Some(Cordon::Ours);
             patch.cordon = Some(true);
         }
@@ -283,6 +282,12 @@ impl TransitNode<'_> {
         }
         let limit = self.view.plan.limits.move_seconds;
         let Some(left) = self.time_left(limit) else { return self.hold(Reason::MoveTimeout) };
+        if self.node.is_joining(self.step.to) {
+            let what = format!(
+                "{others} attachments of other phases are left, and the node lets networks join or leave its pods"
+            );
+            return self.wait(Reason::Joining, what, Some(left));
+        }
         let PodMoves { acts, mut waits } = decide_moves(self.view, self.name, self.node);
         if acts.is_empty() && waits.is_empty() {
             let what = format!(
@@ -310,7 +315,7 @@ impl TransitNode<'_> {
             return NextStep::act(self.patch_to(State::Moving));
         }
         let steady = self.memory().steady(self.name, self.now());
-        let gates = unmet_gates(self.view);
+        let gates = unmet_gates(self.view, self.view.way(self.node, self.step.to));
         if steady.is_some_and(|steady| steady >= STEADY) && gates.is_empty() {
             let mut patch = self.patch_to(State::Settling);
             if is_ours(self.node, self.step) {
@@ -383,11 +388,15 @@ impl TransitNode<'_> {
         let why = self.step.why.clone().unwrap_or_default();
         let text =
             self.node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
-        let what = describe_hold(&why, text);
         let reason = Reason::parse(&why).unwrap_or(Reason::CallFailed);
-        let help = hold_help(reason, self.name);
+        let is_joining = reason == Reason::MoveTimeout && self.node.is_joining(self.step.to);
+        let (what, help) = if is_joining {
+            (format!("networks did not join or leave all of its pods in time: {text}"), join_help(self.name))
+        } else {
+            (describe_hold(&why, text), hold_help(reason, self.name))
+        };
         let mut waits = vec![Wait::held(self.object(), reason, what, help)];
-        if reason == Reason::MoveTimeout {
+        if reason == Reason::MoveTimeout && !is_joining {
             let pods = decide_moves(self.view, self.name, self.node);
             waits.extend(pods.waits);
         }
@@ -659,6 +668,14 @@ fn describe_hold(why: &str, text: &str) -> String {
         Some(Reason::AttachmentsUnknown) => "it cannot tell what is attached to it".into(),
         _ => format!("{why}: {text}"),
     }
+}
+
+/// What a person does where networks do not join or leave pods.
+fn join_help(name: &str) -> String {
+    format!(
+        "kubectl describe node {name} shows its condition CrossfadeReady; on the node, crossfade-bootstrap move-pods lists the pods and why each stays, and --apply goes on; {}",
+        retry(name)
+    )
 }
 
 /// What a person does about it.

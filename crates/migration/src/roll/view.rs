@@ -11,7 +11,7 @@ use types::policy::Phase;
 use super::memory::Memory;
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
-use crate::cni::reach;
+use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::plan::{Bridge, Plan};
 
@@ -82,6 +82,21 @@ impl<'a> View<'a> {
             Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
         });
         is_asked || pod.is(Trait::Terminating)
+    }
+
+    /// How the pods of a node come to a phase of this pass: by a restart if that is the only way of some of them, or if it is not known which pods there are.
+    #[must_use]
+    pub fn way(&self, node: &Node, to: Phase) -> Way {
+        let attached = node.observed.as_ref().and_then(|seen| Some((seen, seen.attached.as_ref()?)));
+        let Some((seen, attached)) = attached.filter(|_| !is_unheard(node)) else { return Way::Restart };
+        if attached.unknown > 0 {
+            return Way::Restart;
+        }
+        let own = seen.phase.filter(|phase| *phase != to);
+        let mut ways = node.other_phases(to).chain(own).map(|from| reach::way(from, to, &seen.joins));
+        let begins = if to == self.target { self.run.from } else { self.target };
+        let way = ways.next().unwrap_or_else(|| reach::way(begins, to, &seen.joins));
+        if ways.all(|other| other == way) { way } else { Way::Restart }
     }
 
     /// Whether the plan was made for the policy that the node says it has.

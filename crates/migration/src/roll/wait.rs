@@ -37,6 +37,8 @@ pub enum Reason {
     PolicyUnknown,
     /// The node is on its way to the phase.
     Flipping,
+    /// Networks join or leave pods of the node.
+    Joining,
     /// The node did not reach the phase in time.
     FlipTimeout,
     /// Pods of the node did not move in time.
@@ -121,11 +123,12 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
         Self::Flipping,
+        Self::Joining,
         Self::FlipTimeout,
         Self::MoveTimeout,
         Self::Proving,

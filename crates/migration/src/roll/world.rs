@@ -11,6 +11,7 @@ use types::api::observed::Observed;
 use types::api::step::Step;
 use types::policy::Phase;
 
+use crate::cni::reach::{self, Way};
 use crate::workload::capacity::Request;
 
 /// What is known of the cluster.
@@ -285,6 +286,27 @@ impl Node {
             .filter(|(attached_phase, _)| **attached_phase != phase)
             .map(|(_, count)| *count);
         Some(others.fold(attached.unknown, u32::saturating_add))
+    }
+
+    /// The phases of its attachments that are of another phase than this one.
+    pub(super) fn other_phases(&self, phase: Phase) -> impl Iterator<Item = Phase> {
+        let attached = self.observed.iter().flat_map(|seen| &seen.attached);
+        let by_phase = attached.flat_map(|attached| &attached.by_phase);
+        by_phase.filter(move |(other, count)| **other != phase && **count > 0).map(|(other, _)| *other)
+    }
+
+    /// Whether networks still join or leave pods of the node until all of them are of this phase: the node does that by itself, and says how many pods only a
+    /// restart brings there once it has done what it can. If it says none, what is left is of no pod.
+    #[must_use]
+    pub fn is_joining(&self, phase: Phase) -> bool {
+        let Some(seen) = &self.observed else { return false };
+        let has_named = seen.attached.as_ref().is_some_and(|attached| !attached.others.is_empty());
+        let is_busy = match seen.restarts {
+            None => true,
+            Some(0) => has_named,
+            Some(_) => false,
+        };
+        is_busy && self.other_phases(phase).any(|from| reach::way(from, phase, &seen.joins) != Way::Restart)
     }
 
     /// All its attachments; none if it does not say.

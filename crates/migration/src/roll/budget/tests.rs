@@ -77,7 +77,7 @@ fn admitted(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wa
     let mut guard = Guard::default();
     let started = names.iter().map(|name| {
         let (name, node) = world.nodes.get_key_value(*name).expect("a node");
-        guard.admit(&view, name, node)
+        guard.admit(&view, name, node, Phase::BothOld)
     });
     let started: Vec<bool> = started.collect();
     let (act, wait) = guard.into_act_and_wait();
@@ -257,7 +257,7 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     let nodes = Nodes::of(&world, &run, &order);
     let view = View::of(&world, &memory, &run, &nodes);
     let (name, node) = world.nodes.first_key_value().expect("a node");
-    let wait = shortage_wait(&view, name, node).expect("a wait");
+    let wait = shortage_wait(&view, name, node, Phase::BothOld).expect("a wait");
     assert!(!wait.is_held, "{wait:?}");
 }
 

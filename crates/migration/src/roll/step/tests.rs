@@ -1,5 +1,6 @@
 //! What a run decides about a cluster in which one node or one tenant does harm: that node is held by name, and the rest goes on.
 
+mod joins;
 mod stragglers;
 
 use std::collections::BTreeSet;
