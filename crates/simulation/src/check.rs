@@ -9,7 +9,7 @@ mod room;
 
 use std::collections::BTreeSet;
 
-use migration::cni::reach::is_parted;
+use migration::cni::reach::{Way, is_parted, way};
 use migration::plan::Bridge;
 use migration::roll::act::{Change, Patch};
 use migration::roll::run::{NodeRequest, Run, State as RunState};
@@ -17,7 +17,7 @@ use migration::roll::view::is_of_pass;
 use migration::roll::world::{Color, Verdict};
 pub(super) use room::Count;
 use types::api::step::{Cordon, State, Step};
-use types::policy::Phase;
+use types::policy::{Attach, Phase};
 
 use super::history::History;
 use crate::cluster::truth::{Actor, Node, Pod, at};
@@ -166,6 +166,48 @@ impl History {
         }
     }
 
+    /// A pod on another node that is parted from pods of this phase, and was there when this node was asked for it; in words. Nodes that the history itself
+    /// changed are no matter of the run.
+    pub(crate) fn parted_from(&self, index: usize, to: Phase) -> Option<String> {
+        let own = &self.truth.nodes[index];
+        let run = self.truth.run()?;
+        let is_excused = |node: &Node| {
+            node.surprise.is_some()
+                || node.is_lured
+                || run.skipped.contains_key(&node.name)
+                || self.is_left_out(&node.name)
+        };
+        if run.fixes_stragglers()
+            || self.plan.bridge.is_some()
+            || self.truth.lease.was_forced
+            || is_excused(own)
+        {
+            return None;
+        }
+        let others = self.truth.living().filter(|(other, node)| *other != index && !is_excused(node));
+        others.flat_map(|(_, node)| &node.pods).find_map(|id| {
+            let pod = self.truth.pods.get(id)?;
+            let attached = pod.attached.filter(|attached| attached.since <= own.machine.flipped)?;
+            let is_known = !self.truth.nodes[pod.node?].machine.forgets.contains(id);
+            (is_known && is_parted(attached.phase, to))
+                .then(|| format!("{} on {} is of {}", pod.api.name, pod.api.node, attached.phase))
+        })
+    }
+
+    /// Whether all pods of a node run on while it goes to this phase, as it says.
+    fn runs_on(&self, index: usize, to: Phase, run: &Run) -> bool {
+        let api = &self.truth.nodes[index].api;
+        let Some(seen) = api.observed.as_ref().filter(|seen| *seen.boot_id == *api.boot) else {
+            return false;
+        };
+        let attached = seen.attached.iter().flat_map(|attached| attached.by_phase.keys().copied());
+        let mut phases: BTreeSet<Phase> = attached.chain(seen.phase).filter(|phase| *phase != to).collect();
+        if phases.is_empty() {
+            phases.extend([Some(run.from), run.target()].into_iter().flatten().find(|phase| *phase != to));
+        }
+        !phases.is_empty() && phases.iter().all(|from| way(*from, to, &seen.joins) != Way::Restart)
+    }
+
     /// R2, R9, R12 and R13 of a node that is taken anew.
     fn check_claim(&mut self, flight: &Flight, index: usize, before: Option<Step>, step: &Step, run: &Run) {
         self.tally.count("a claim");
@@ -193,7 +235,8 @@ impl History {
             self.check_places(flight, index, run);
             return;
         }
-        if flight.is_gated {
+        let runs_on = self.runs_on(index, step.to, run);
+        if if runs_on { flight.is_gated_beside } else { flight.is_gated } {
             self.broken("R9", format!("{name} starts although a gate is red or unknown"));
         }
         if !matches!(run.state, RunState::Running) {
@@ -254,6 +297,24 @@ impl History {
             self.broken("R2", format!("{name} is one too many: {all} others are in transit or in trouble"));
         } else if in_zone >= share.max(1) {
             self.broken("R2", format!("{name} is one too many of zone {zone}: {in_zone} others: {those}"));
+        }
+    }
+
+    /// A network has joined or left a pod that runs on. Its primary, by which its address, its default route and its connections go, has to be what it was; and
+    /// nothing that needs a network that leaves may be left (R3).
+    pub(super) fn check_join(&mut self, index: usize, from: Phase, to: Phase) {
+        let primary = |phase: Phase| match phase.meaning() {
+            (Attach::One(side), _) => Some(side),
+            (Attach::Both, side) => side,
+        };
+        let name = self.truth.nodes[index].name.clone();
+        let leaves = to.meaning().0 != Attach::Both;
+        self.tally.count(if leaves { "a leave" } else { "a join" });
+        if primary(from) != primary(to) {
+            self.broken("the primary stays", format!("a pod on {name} runs on from {from} to {to}"));
+        }
+        if leaves && let Some(other) = self.parted_from(index, to) {
+            self.broken("R3", format!("a network leaves a pod on {name} for {to}, and {other}"));
         }
     }
 

@@ -1,6 +1,7 @@
 //! Draws a cluster, a plan for it and what goes wrong from a seed.
 
 mod faults;
+mod joins;
 mod plan;
 pub(crate) mod random;
 mod sizes;
@@ -50,6 +51,7 @@ impl Scenario {
         room(&mut random, &mut truth);
         // By numbers of its own, so that everything else is drawn as it was.
         sizes::draw(&mut Random::new(seed ^ 0x51e5), &mut truth);
+        joins::draw(&mut Random::new(seed ^ 0x101e), &mut truth);
         let plan = plan::draw(&mut random, &mut truth, start, to);
         truth.settle();
         let faults = faults::draw(&mut random, choice);
@@ -102,6 +104,7 @@ fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
             pool: Text::from(format!("p{}", random.below(pools))),
             phase: start,
             base: BASE.into(),
+            joins: Vec::new(),
             offers: Request::default(),
             room: Request::default(),
         });

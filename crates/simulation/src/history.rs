@@ -159,7 +159,12 @@ impl History {
             self.violations.extend(self.unfinished());
         }
         let waits = if self.violations.is_empty() { Vec::new() } else { self.last_waits() };
+        let mut restarts: BTreeMap<u64, u64> = BTreeMap::new();
+        for pod in self.truth.pods.values().filter(|pod| pod.attached.is_some()) {
+            *restarts.entry(pod.restarts).or_default() += 1;
+        }
         Outcome {
+            restarts,
             violations: self.violations,
             waits,
             tally: self.tally,
@@ -180,6 +185,7 @@ impl History {
             Event::Count(workload) => self.count(workload),
             Event::Schedule => self.schedule(),
             Event::Follow(turn) => self.follow(turn),
+            Event::Join(turn) => self.join_next(turn),
             Event::Publish(turn) => self.publish(turn),
             Event::Tell(turn, phase) => self.publish_condition(turn, phase),
             Event::Boot(node) => self.boot(node),

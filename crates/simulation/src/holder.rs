@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use migration::drive::{self, DriveEnd, EndReason, Observation};
+use migration::plan::{Gate, GateSource};
 use migration::roll::run::Run;
 use migration::roll::wait::Wait;
 use migration::roll::wish::Wish;
@@ -98,6 +99,7 @@ struct LookBasis {
     nodes: Millis,
     pods: Millis,
     is_gated: bool,
+    is_gated_beside: bool,
     is_bridged: bool,
 }
 
@@ -315,7 +317,8 @@ impl History {
     fn show(&mut self, holder: usize) {
         self.tally.looks += 1;
         let (is_open, now) = (self.truth.is_open, self.now);
-        let (is_gated, is_bridged) = (self.is_gated(holder), self.is_bridged(holder));
+        let (is_gated, is_bridged) = (self.is_gated(holder, |_| true), self.is_bridged(holder));
+        let is_gated_beside = self.is_gated(holder, |gate| gate.source != GateSource::Workload);
         let driver = &self.holders[holder];
         let synced = at(driver.synced(now));
         let owner = |(workload, wanted): (&usize, &u32)| {
@@ -330,6 +333,7 @@ impl History {
             nodes: driver.nodes.known_until(now),
             pods: driver.pods.known_until(now),
             is_gated,
+            is_gated_beside,
             is_bridged,
         };
         driver.looks += 1;
@@ -396,10 +400,10 @@ impl History {
         }
     }
 
-    /// Whether a gate keeps nodes from starting, as this holder knows it: asked of what it really knows.
-    fn is_gated(&self, holder: usize) -> bool {
+    /// Whether such a gate keeps nodes from starting, as this holder knows it: asked of what it really knows.
+    fn is_gated(&self, holder: usize, such: impl Fn(&Gate) -> bool) -> bool {
         let verdicts: &BTreeMap<String, Verdict> = &self.holders[holder].world.verdicts;
-        self.plan.gates.iter().any(|gate| {
+        self.plan.gates.iter().filter(|gate| such(gate)).any(|gate| {
             let fresh = Millis::from(gate.fresh_seconds) * SECOND;
             verdicts.get(&gate.name).is_none_or(|verdict| {
                 verdict.color > Color::Amber || at(self.now).saturating_sub(verdict.at) > at(fresh)

@@ -115,6 +115,7 @@ impl History {
             machine.misjudged = Some(now);
         }
         machine.flip = 0;
+        machine.hangs_until = 0;
         machine.follows = Phase::ALL.to_vec();
         machine.base = base;
         machine.forgets.clear();

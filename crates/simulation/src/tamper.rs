@@ -48,11 +48,13 @@ pub enum Tamper {
     Requests,
     /// A watch that brings nothing seems to be in sync.
     Silence,
+    /// No network seems to be about to join or leave pods.
+    Joins,
 }
 
 impl Tamper {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Uid,
         Self::Version,
         Self::Epoch,
@@ -71,6 +73,7 @@ impl Tamper {
         Self::Policy,
         Self::Requests,
         Self::Silence,
+        Self::Joins,
     ];
 
     /// Hides it from what a run sees.
@@ -128,6 +131,7 @@ impl Tamper {
                     attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase)
                 });
             }
+            Self::Joins => observed.joins.clear(),
             Self::Policy => observed.base = policies.first().cloned(),
             _ => {}
         }

@@ -1,6 +1,6 @@
 //! What must hold when a pod is evicted or deleted.
 
-use migration::cni::reach;
+use migration::cni::reach::{self, Way};
 use migration::roll::act::PodId;
 use migration::roll::run::State as RunState;
 use migration::roll::wish::RunRequest;
@@ -17,15 +17,32 @@ impl History {
     /// A pod is about to be evicted or deleted.
     pub(crate) fn check_eviction(&mut self, flight: &Flight, id: &PodId, pod: u32) {
         self.check_lease(flight, &format!("an eviction of {}/{}", id.namespace, id.name));
-        let checks = [Self::is_stopped, Self::is_of_node, Self::may_go, Self::starves_dns, Self::is_second];
+        let checks = [
+            Self::is_stopped,
+            Self::is_of_node,
+            Self::could_join,
+            Self::parts,
+            Self::may_go,
+            Self::starves_dns,
+            Self::is_second,
+        ];
         for check in checks {
             if let Some((invariant, why)) = check(self, flight, pod) {
                 self.broken(invariant, format!("pod {}/{}: {why}", id.namespace, id.name));
                 return;
             }
         }
-        if let Some(pod) = self.truth.pods.get_mut(&pod) {
-            pod.is_moved = true;
+        self.count_restart(pod);
+    }
+
+    /// The pod that comes in its place knows how often it was restarted.
+    fn count_restart(&mut self, id: u32) {
+        let pass = self.truth.run().map_or(0, |run| run.pass);
+        self.tally.count(&format!("a restart in pass {pass}"));
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        (pod.is_moved, pod.restarts) = (true, pod.restarts + 1);
+        if let Some(workload) = pod.workload {
+            self.truth.workloads[workload].evicted.push(pod.restarts);
         }
     }
 
@@ -67,6 +84,28 @@ impl History {
             None if pod.shaken.is_some_and(|time| time >= flight.pods_seen) => None,
             None => Some(("R5", "it is not attached".into())),
         }
+    }
+
+    /// R14: no network could join or leave it.
+    fn could_join(&self, flight: &Flight, pod: u32) -> Option<(&'static str, String)> {
+        let pod = self.truth.pods.get(&pod)?;
+        let node = &self.truth.nodes[pod.node?];
+        let to = node.api.step.as_ref()?.to;
+        if pod.refuses_joins(&self.truth) || node.surprises(flight.nodes_seen) || self.truth.lease.was_forced
+        {
+            return None;
+        }
+        let way = reach::way(pod.attached?.phase, to, &node.machine.joins);
+        (way != Way::Restart)
+            .then(|| ("R14", format!("it is restarted, and a {} would have been enough", way.as_str())))
+    }
+
+    /// R3: no pod that was there before comes to be parted from it.
+    fn parts(&self, _: &Flight, pod: u32) -> Option<(&'static str, String)> {
+        let node = self.truth.pods.get(&pod)?.node?;
+        let to = self.truth.nodes[node].api.step.as_ref()?.to;
+        let other = self.parted_from(node, to)?;
+        Some(("R3", format!("it is restarted for {to}, and {other}")))
     }
 
     /// R5: nothing holds it back.

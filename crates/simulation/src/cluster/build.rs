@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use migration::roll::world::{self, Color, Condition, Owner, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use crate::cluster::truth::{Attachment, Gate, Machine, Node, Pod, Truth, Workload};
 use crate::cluster::{controllers, watch};
@@ -27,6 +27,8 @@ pub(crate) struct NodeBlueprint {
     pub(crate) phase: Phase,
     /// The policy without its phase.
     pub(crate) base: Text,
+    /// The networks that join and leave its pods while these run.
+    pub(crate) joins: Vec<Side>,
     /// What it says that pods may request of it in sum.
     pub(crate) offers: Request,
     /// What fits on it beside the pods of DaemonSets.
@@ -56,12 +58,15 @@ impl Truth {
     /// Adds a node whose kubelet has not registered yet.
     pub(crate) fn add_node(&mut self, built: &NodeBlueprint) -> usize {
         let index = self.nodes.len();
-        let NodeBlueprint { name, zone, pool, phase, base, offers, room } = built.clone();
+        let NodeBlueprint { name, zone, pool, phase, base, joins, offers, room } = built.clone();
         let machine = Machine {
             phase,
             image: phase,
             base,
             follows: Phase::ALL.to_vec(),
+            joins,
+            is_joining: false,
+            hangs_until: 0,
             boot: (index as u64) << 20,
             is_up: true,
             is_connected: true,
@@ -115,6 +120,8 @@ impl Truth {
     pub(crate) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
         self.workloads.push(Workload {
             made,
+            refuses: false,
+            evicted: Vec::new(),
             is_over: false,
             pods: BTreeSet::new(),
             is_awake: false,

@@ -29,7 +29,8 @@ impl Truth {
         };
         controller.pods.insert(id);
         let (start, grace, request) = (controller.made.start, controller.made.grace, controller.made.request);
-        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, ..Pod::of(api) };
+        let restarts = controller.evicted.pop().unwrap_or_default();
+        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, restarts, ..Pod::of(api) };
         self.pods.insert(id, pod);
         id
     }

@@ -66,7 +66,10 @@ impl History {
         let (start, node) = (pod.start, pod.node);
         let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
         self.schedule_after(start + late, Event::Ready(sandbox));
-        node.into_iter().for_each(|node| self.poke(node));
+        if let Some(node) = node {
+            self.poke(node);
+            self.join_later(node);
+        }
     }
 
     /// The pod is Ready.

@@ -24,7 +24,7 @@ impl History {
     fn turns(&mut self, index: usize) -> Turn {
         let machine = &mut self.truth.nodes[index].machine;
         machine.turn += 1;
-        machine.is_publishing = false;
+        (machine.is_publishing, machine.is_joining) = (false, false);
         self.truth.turn(index)
     }
 

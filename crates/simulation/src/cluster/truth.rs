@@ -8,7 +8,7 @@ use migration::roll::wish::Wish;
 use migration::roll::world::{self, Availability, Color, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use crate::cluster::build::WorkloadBlueprint;
 use crate::history::queue::Millis;
@@ -125,6 +125,12 @@ pub(crate) struct Machine {
     pub(crate) base: Text,
     /// The phases that node.json allows.
     pub(crate) follows: Vec<Phase>,
+    /// The networks that node.json lets join and leave pods that run.
+    pub(crate) joins: Vec<Side>,
+    /// One of them is about to join or leave a pod.
+    pub(crate) is_joining: bool,
+    /// Its agent answers no join and no leave before this time.
+    pub(crate) hangs_until: Millis,
     /// How often it was booted.
     pub(crate) boot: u64,
     /// It runs.
@@ -180,6 +186,10 @@ pub(crate) struct Pod {
     pub(crate) shaken: Option<Millis>,
     /// The run evicted it.
     pub(crate) is_moved: bool,
+    /// No network joins or leaves it.
+    pub(crate) refuses: bool,
+    /// How often the run restarted it, and those in whose place it came.
+    pub(crate) restarts: u64,
 }
 
 /// An attachment.
@@ -196,6 +206,10 @@ pub(crate) struct Attachment {
 pub(crate) struct Workload {
     /// What it was made as; people scale it.
     pub(crate) made: WorkloadBlueprint,
+    /// No network joins or leaves its pods.
+    pub(crate) refuses: bool,
+    /// How often each of its pods was restarted that the run evicted and that has no successor yet.
+    pub(crate) evicted: Vec<u64>,
     /// The Job has ended.
     pub(crate) is_over: bool,
     /// Its pods.
@@ -377,6 +391,8 @@ impl Pod {
             placed: 0,
             shaken: None,
             is_moved: false,
+            refuses: false,
+            restarts: 0,
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use migration::cni::reach::{Way, way};
 use migration::roll::world::Condition;
 use snapshot::model::Text;
 use types::api::observed::{Attached, NAMED, Observed, UID_CHARS};
 use types::policy::Phase;
 
-use crate::cluster::truth::{Reporter, Truth};
+use crate::cluster::truth::{Attachment, Pod, Reporter, Truth};
+use crate::disturb::fault::Fault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
 use crate::history::queue::SECOND;
@@ -42,6 +44,7 @@ impl Truth {
         for phase in &machine.leftovers {
             *by_phase.entry(*phase).or_default() += 1;
         }
+        let named = others.len();
         others.sort();
         others.truncate(NAMED);
         Observed {
@@ -51,11 +54,39 @@ impl Truth {
             base: Some(machine.base.to_string()),
             mints: vec![machine.phase],
             follows: machine.follows.clone(),
-            joins: Vec::new(),
-            restarts: None,
+            joins: machine.joins.clone(),
+            restarts: self.restarts(index, named),
             attached: Some(Attached { by_phase, unknown: 0, others }),
             echo: node.api.step.as_ref().map(|step| step.claim.clone()),
         }
+    }
+}
+
+impl Truth {
+    /// Pods of a node that a network joins or leaves sooner or later, so that they are of the node's phase.
+    fn joinable(&self, index: usize) -> impl Iterator<Item = u32> {
+        let machine = &self.nodes[index].machine;
+        let known = self.nodes[index].pods.iter().filter(|id| !machine.forgets.contains(id));
+        known.copied().filter(|id| {
+            let Some(pod) = self.pods.get(id) else { return false };
+            let joins =
+                |attached: Attachment| way(attached.phase, machine.phase, &machine.joins) != Way::Restart;
+            pod.attached.is_some_and(joins) && !pod.refuses_joins(self)
+        })
+    }
+
+    /// How many of so many pods of other phases only a restart brings to the node's phase.
+    fn restarts(&self, index: usize, others: usize) -> Option<u32> {
+        let is_through = self.joinable(index).next().is_none();
+        let joins = !self.nodes[index].machine.joins.is_empty();
+        (joins && is_through).then(|| u32::try_from(others).unwrap_or(u32::MAX))
+    }
+}
+
+impl Pod {
+    /// No network joins or leaves it.
+    pub(crate) fn refuses_joins(&self, truth: &Truth) -> bool {
+        self.refuses || self.workload.is_some_and(|workload| truth.workloads[workload].refuses)
     }
 }
 
@@ -101,6 +132,7 @@ impl History {
         let Some(desired) =
             node.api.desired.filter(|to| *to != machine.phase && machine.follows.contains(to))
         else {
+            self.join_later(turn.node);
             return;
         };
         (machine.phase, machine.works_from, machine.flipped) = (desired, works, self.now);
@@ -109,6 +141,48 @@ impl History {
         }
         self.note(|history| format!("{} flips to {desired}", history.truth.nodes[turn.node].name));
         self.poke(turn.node);
+        self.join_later(turn.node);
+    }
+
+    /// Has `watch` begin to join or leave pods, if it follows the Node and there are some.
+    pub(crate) fn join_later(&mut self, index: usize) {
+        let node = &self.truth.nodes[index];
+        let follows = node.api.desired == Some(node.machine.phase) && node.machine.has_watch;
+        if follows && !node.machine.is_joining && self.truth.joinable(index).next().is_some() {
+            self.truth.nodes[index].machine.is_joining = true;
+            let turn = self.truth.turn(index);
+            self.schedule_within(100, 900, Event::Join(turn));
+        }
+    }
+
+    /// A network joins or leaves the next pod, which runs on.
+    pub(crate) fn join_next(&mut self, turn: Turn) {
+        if self.truth.turn(turn.node) != turn {
+            return;
+        }
+        let now = self.now;
+        let is_working = self.truth.watches(turn);
+        let machine = &mut self.truth.nodes[turn.node].machine;
+        if is_working && now < machine.works_from.max(machine.hangs_until) {
+            let wait = machine.works_from.max(machine.hangs_until) - now;
+            self.schedule_after(wait.min(20 * SECOND), Event::Join(turn));
+            return;
+        }
+        machine.is_joining = false;
+        let phase = machine.phase;
+        let is_desired = self.truth.nodes[turn.node].api.desired == Some(phase);
+        let Some(id) = self.truth.joinable(turn.node).next().filter(|_| is_working && is_desired) else {
+            return;
+        };
+        let refuses = self.strikes(Fault::JoinRefused);
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        if refuses {
+            pod.refuses = true;
+        } else if let Some(before) = pod.attached.replace(Attachment { phase, since: now }) {
+            self.check_join(turn.node, before.phase, phase);
+        }
+        self.poke(turn.node);
+        self.join_later(turn.node);
     }
 
     /// `watch` writes label and annotation.

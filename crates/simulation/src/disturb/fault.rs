@@ -113,11 +113,15 @@ pub enum Fault {
     Tenant,
     /// One of a holder's watches is answered, and brings nothing for a time.
     SilentWatch,
+    /// A network's agent hangs: nothing joins or leaves pods of the node for a time.
+    JoinHangs,
+    /// A pod refuses that a network joins or leaves it.
+    JoinRefused,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 56] = [
         Self::Reboot,
         Self::FreshBoot,
         Self::Disconnect,
@@ -173,6 +177,8 @@ impl Fault {
         Self::HostileNode,
         Self::Tenant,
         Self::SilentWatch,
+        Self::JoinHangs,
+        Self::JoinRefused,
     ];
 
     /// Whether it strikes single calls, instead of happening from time to time.
@@ -182,6 +188,7 @@ impl Fault {
             self,
             Self::SlowAdd
                 | Self::SlowEnd
+                | Self::JoinRefused
                 | Self::Busy
                 | Self::LostAnswer
                 | Self::CrashBefore

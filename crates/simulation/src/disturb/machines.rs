@@ -45,6 +45,10 @@ impl History {
                 self.surprise(index, Reporter::Watch);
                 self.poke(index);
             }
+            Fault::JoinHangs => {
+                let long = self.random.between(MINUTE, 60 * MINUTE);
+                self.truth.nodes[index].machine.hangs_until = self.now + long;
+            }
             Fault::PhaseEdited => self.edit_phase(index),
             Fault::Forgetful | Fault::Leftover => self.misjudge(index, fault),
             _ => return false,

@@ -248,9 +248,10 @@ impl History {
     fn make_node(&mut self, name: Text, like: usize, phase: Phase) {
         let base = self.base();
         let like = &self.truth.nodes[like];
-        let (zone, pool) = (like.api.zone.clone(), like.api.pool.clone());
+        let (zone, pool, joins) = (like.api.zone.clone(), like.api.pool.clone(), like.machine.joins.clone());
         let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
-        let index = self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, offers, room });
+        let index =
+            self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, joins, offers, room });
         self.truth.nodes[index].made = self.now;
         self.truth.nodes[index].api.taints = taints;
         self.surprise(index, Reporter::Watch);

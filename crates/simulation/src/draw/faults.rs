@@ -32,9 +32,12 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
             };
             let mut aside = random.fork();
             let is_drawn = |fault: &Fault| match fault {
-                Fault::Replan | Fault::HostileNode | Fault::Tenant | Fault::SilentWatch => {
-                    aside.chance(often)
-                }
+                Fault::Replan
+                | Fault::HostileNode
+                | Fault::Tenant
+                | Fault::SilentWatch
+                | Fault::JoinHangs
+                | Fault::JoinRefused => aside.chance(often),
                 _ => random.chance(often),
             };
             Fault::ALL.into_iter().filter(is_drawn).collect()

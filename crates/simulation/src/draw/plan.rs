@@ -29,7 +29,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
     }
     let gate = |name: &&str| Gate {
         name: (*name).to_owned(),
-        source: GateSource::Workload,
+        source: if *name == "workload" { GateSource::Workload } else { GateSource::Command(Vec::new()) },
         every_seconds: 30,
         fresh_seconds: 90,
     };

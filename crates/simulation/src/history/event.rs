@@ -29,6 +29,8 @@ pub(crate) enum Event {
     Schedule,
     /// `watch` follows the desired phase.
     Follow(Turn),
+    /// `watch` has a network join or leave the next pod.
+    Join(Turn),
     /// `watch` writes label and annotation.
     Publish(Turn),
     /// `watch` writes the condition.
@@ -128,6 +130,8 @@ pub(crate) struct Flight {
     pub(crate) pods_seen: Millis,
     /// A gate was red or unknown when it was decided.
     pub(crate) is_gated: bool,
+    /// The same of a gate that is not one of workloads.
+    pub(crate) is_gated_beside: bool,
     /// It was known then that nodes forward between both networks.
     pub(crate) is_bridged: bool,
     /// The version of the run that it was decided on.

@@ -17,6 +17,8 @@ pub struct Outcome {
     pub took: Millis,
     /// When each pass ended, in milliseconds of the history's time.
     pub passes: Vec<Millis>,
+    /// How often the run restarted pods with pod network that were there at the end, those in whose place they came included: how many pods, by how often.
+    pub restarts: BTreeMap<u64, u64>,
     /// What happened, in words, if it was asked for.
     pub trace: Vec<String>,
 }

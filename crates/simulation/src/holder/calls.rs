@@ -30,7 +30,7 @@ impl History {
             self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
             return None;
         }
-        let LookBasis { nodes, pods, is_gated, is_bridged } = driver.look_basis;
+        let LookBasis { nodes, pods, is_gated, is_gated_beside, is_bridged } = driver.look_basis;
         let flight = Flight {
             holder,
             number,
@@ -38,6 +38,7 @@ impl History {
             nodes_seen: nodes,
             pods_seen: pods,
             is_gated,
+            is_gated_beside,
             is_bridged,
             version: driver.version,
             is_lost: false,

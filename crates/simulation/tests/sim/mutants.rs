@@ -11,7 +11,7 @@ type Row = (Tamper, Choice, &'static str, u64);
 const SEEDS: u64 = 400;
 
 /// Those of which one of the first histories notices.
-const QUICK: [Row; 16] = [
+const QUICK: [Row; 17] = [
     (Tamper::Version, Choice::Only(Fault::LostAnswer), "R5", 0),
     (Tamper::Epoch, Choice::Only(Fault::ForcedTakeover), "R1", 0),
     (Tamper::Trouble, Choice::Only(Fault::Cordon), "R2", 0),
@@ -28,6 +28,7 @@ const QUICK: [Row; 16] = [
     (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "R10", 0),
     (Tamper::Requests, Choice::Quiet, "R13", 0),
     (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "R9", 0),
+    (Tamper::Joins, Choice::Quiet, "R14", 0),
 ];
 
 /// Those that take dozens or hundreds of histories; `make soak` plays them.

@@ -86,6 +86,7 @@ impl Likeness {
                 pool: pool_of(scene, node).into(),
                 phase: observed.phase.unwrap_or(plan.start),
                 base: Text::from(observed.base.unwrap_or(known)),
+                joins: observed.joins,
                 offers,
                 room: offered_or_any(offers).less(daemons),
             });
