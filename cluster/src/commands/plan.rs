@@ -45,6 +45,8 @@ pub(crate) struct PlanDetails {
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
     pub eta_seconds: u64,
+    /// How often each pod is restarted, unless it is one that no network joins or leaves.
+    pub restarts: usize,
     /// The file that it was written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
@@ -116,6 +118,7 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
     let made = PlanDetails {
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
+        restarts: plan.restarts(),
         file: wanted.out.as_ref().map(|file| file.display().to_string()),
         is_saved,
         compared,
@@ -147,6 +150,7 @@ impl Report for PlanReport {
         let Some(PlanDetails {
             hash,
             eta_seconds,
+            restarts: _,
             file,
             is_saved,
             compared,

@@ -121,6 +121,7 @@ impl Report for SimulationReport {
         }
         rows.push(row("end of the run".into(), &summary.seconds, duration));
         rows.push(row("evictions".into(), &summary.evictions, |count| count.to_string()));
+        rows.push(row("restarts of one pod".into(), &summary.restarts, |count| count.to_string()));
         rows.push(row("refused by budgets".into(), &summary.refused, |count| count.to_string()));
         document.table(vec!["WHAT", "LEAST", "MEDIAN", "MOST"], rows);
         if !summary.needed.is_empty() {

@@ -1,9 +1,11 @@
 //! A plan as part of a document.
 
+use migration::cni::reach::Way;
 use migration::config::roll::{Method, Window};
 use migration::plan::pods::Class;
 use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
 use types::command::problem::Problem;
+use types::policy::Phase;
 
 use super::Document;
 
@@ -59,11 +61,18 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         pluralize(plan.waves.len(), "wave"),
         plan.left_out.len()
     ));
-    let passes = [plan.start].iter().chain(&plan.passes).map(|phase| phase.as_str()).collect::<Vec<_>>();
+    let pass = |(phase, way): (Phase, Way)| {
+        let way = if plan.ways.is_empty() { String::new() } else { format!(" ({})", way.as_str()) };
+        format!(" -> {phase}{way}")
+    };
+    let passes: String = plan.passes_with_ways().map(pass).collect();
+    let others =
+        if plan.ways.is_empty() { "" } else { "; one that no network joins or leaves, in each pass" };
     document.fields([
         ("hash", shown.hash.to_owned()),
         ("cluster", plan.cluster.clone()),
-        ("passes", format!("{}: {}", plan.passes.len(), passes.join(" -> "))),
+        ("passes", format!("{}: {}{passes}", plan.passes.len(), plan.start)),
+        ("restarts", format!("{} of each pod{others}", plan.restarts())),
         ("time", format!("about {}, if nothing waits", duration(shown.seconds))),
     ]);
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use snapshot::model::{Labels, Text};
 use types::policy::Phase;
 
+use crate::cni::reach::Way;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
 use crate::config::roll::{Limits, Method, Pods};
@@ -54,6 +55,10 @@ pub struct Plan {
     pub start: Phase,
     /// The phase of each pass, in order. Every node reaches it before the next pass begins.
     pub passes: Vec<Phase>,
+    /// How each pass brings pods to its phase, on nodes where networks join and leave running pods; the others restart them. Empty where every pass restarts
+    /// all pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ways: Vec<Way>,
     /// How it is known that nodes forward between both networks; none where no pass needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bridge: Option<Bridge>,
@@ -277,6 +282,18 @@ impl Plan {
     #[must_use]
     pub fn target(&self) -> Phase {
         self.passes.last().copied().unwrap_or(self.start)
+    }
+
+    /// How each pass brings pods to its phase, with the phase.
+    pub fn passes_with_ways(&self) -> impl Iterator<Item = (Phase, Way)> {
+        let ways = self.ways.iter().copied().chain(std::iter::repeat(Way::Restart));
+        self.passes.iter().copied().zip(ways)
+    }
+
+    /// How many passes restart a pod that networks join and leave.
+    #[must_use]
+    pub fn restarts(&self) -> usize {
+        self.passes_with_ways().filter(|(_, way)| *way == Way::Restart).count()
     }
 
     /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.

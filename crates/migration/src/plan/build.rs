@@ -43,6 +43,7 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     let config = scene.config;
     let course = Course {
         start: passes.start,
+        ways: passes.ways(sites),
         passes: passes.targets,
         bridge,
         waves: waves(sites, config),

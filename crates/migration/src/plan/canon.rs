@@ -152,6 +152,13 @@ pub(super) fn check_shape(plan: &Plan) -> Result<(), String> {
     if plan.passes.is_empty() {
         return Err("passes: expected a phase, found nothing".into());
     }
+    if !plan.ways.is_empty() && plan.ways.len() != plan.passes.len() {
+        return Err(format!(
+            "ways: expected one for each of {} passes, found {}",
+            plan.passes.len(),
+            plan.ways.len()
+        ));
+    }
     let mut nodes = BTreeSet::new();
     let mut waves = BTreeSet::new();
     for wave in &plan.waves {

@@ -5,7 +5,7 @@ mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use super::canon::short;
 use super::fix::unfinished_migration;
@@ -13,7 +13,7 @@ use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names};
 use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
 use crate::check::Scene;
-use crate::cni::reach;
+use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
 use crate::config::Config;
 use crate::plan::build::{self, unenforced};
@@ -231,8 +231,15 @@ fn course(plan: &Plan, config: &Config) -> Course {
     } else {
         reach::path(plan.start, Phase::New, plan.strategy == Strategy::Bridge)
     };
+    // Which nodes let networks join is of the day on which the plan was made, and each pass has but one way beside a restart.
+    let from = [plan.start].into_iter().chain(plan.passes.iter().copied());
+    let possible = |(from, (to, way)): (Phase, (Phase, Way))| {
+        if way == reach::way(from, to, &Side::BOTH) { way } else { Way::Restart }
+    };
+    let ways = from.zip(plan.passes_with_ways()).map(possible).take(plan.ways.len());
     Course {
         start: plan.start,
+        ways: ways.collect(),
         passes,
         bridge: plan.bridge.as_ref().and_then(|_| bridge(&config.roll)),
         waves: waves.collect(),

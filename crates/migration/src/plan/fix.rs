@@ -175,6 +175,7 @@ pub fn fix(
     let course = Course {
         start: to,
         passes: vec![to],
+        ways: Vec::new(),
         bridge,
         waves: order::waves(sites, scene.config, &stragglers),
         left_out,

@@ -10,7 +10,7 @@ use types::text::glob;
 use super::site::{Site, Survey, attached, join_names};
 use super::{Method, Plan, Wave};
 use crate::check::{Scene, bridged_services};
-use crate::cni::reach;
+use crate::cni::reach::{self, Way};
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{Requests, agents, is_dns, is_movable, look_alikes};
 
@@ -22,6 +22,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
     notes.extend(stranded(scene, plan));
     notes.extend(returning(plan, survey));
+    notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
     let stuck = survey
         .sites
@@ -80,6 +81,24 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
         plan.start,
         join_names(further)
     ))
+}
+
+/// Nodes that restart all their pods in passes in which networks join or leave the running pods of other nodes.
+fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+    let from = [plan.start].into_iter().chain(plan.passes.iter().copied());
+    let joined = from.zip(plan.passes_with_ways()).filter(|(_, (_, way))| *way != Way::Restart);
+    let note = |(from, (to, way)): (Phase, (Phase, Way))| {
+        let restarts = |site: &&Site<'_>| reach::way(from, to, site.joins()) == Way::Restart;
+        let nodes: Vec<&str> = survey.sites.iter().filter(restarts).map(Site::name).collect();
+        (!nodes.is_empty()).then(|| {
+            format!(
+                "In the pass to {to}, whose way is {}, these nodes restart their pods instead, since they let the network neither join nor leave pods that run: {}.",
+                way.as_str(),
+                join_names(nodes)
+            )
+        })
+    };
+    joined.filter_map(note).collect()
 }
 
 /// Settings that have no effect.
@@ -176,24 +195,29 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
 /// Seconds from a node's claim until it is done: 2 for the claim, 15 for the flip, 90 until its pods have moved, and the rest for proofs and quiet.
 pub const NODE_SECONDS: u64 = 180;
 
+/// The same of a node whose pods networks join or leave: 30 instead of 90, of which connections may take as long to end.
+pub const JOINED_SECONDS: u64 = 120;
+
 /// Seconds from the first node of the first pass to the last one of the last pass, if nothing waits for a person, a window or a budget.
 #[must_use]
 pub fn eta_seconds(plan: &Plan) -> u64 {
     let nodes: u64 = plan.waves.iter().map(node_count).sum();
-    let pass: u64 = plan.waves.iter().map(wave_seconds).sum();
     let pace = match u64::from(plan.limits.per_hour) {
         0 => 0,
         per_hour => nodes.saturating_mul(3600) / per_hour,
     };
-    let passes = u64::try_from(plan.passes.len()).unwrap_or(u64::MAX);
-    pass.max(pace).saturating_mul(passes)
+    let pass = |(_, way): (Phase, Way)| -> u64 {
+        let node = if way == Way::Restart { NODE_SECONDS } else { JOINED_SECONDS };
+        plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().max(pace)
+    };
+    plan.passes_with_ways().map(pass).fold(0, u64::saturating_add)
 }
 
 fn node_count(wave: &Wave) -> u64 {
     u64::try_from(wave.nodes.len()).unwrap_or(u64::MAX)
 }
 
-fn wave_seconds(wave: &Wave) -> u64 {
+fn wave_seconds(wave: &Wave, node: u64) -> u64 {
     let rounds = node_count(wave).div_ceil(u64::from(wave.at_once.max(1)));
-    rounds.saturating_mul(NODE_SECONDS).saturating_add(wave.soak_seconds.into())
+    rounds.saturating_mul(node).saturating_add(wave.soak_seconds.into())
 }

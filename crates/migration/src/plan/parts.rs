@@ -12,9 +12,10 @@ use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
 use crate::check::Scene;
 use crate::check::finding::Finding;
+use crate::cni::cidr;
 use crate::cni::cidr::Usage;
+use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
-use crate::cni::{cidr, reach};
 use crate::config::roll::BUILT_IN;
 use crate::config::{Config, roll};
 use crate::workload::agents as agents_of;
@@ -31,6 +32,8 @@ pub(super) struct Course {
     pub(super) start: Phase,
     /// The phase of each pass.
     pub(super) passes: Vec<Phase>,
+    /// How each of them brings pods there; empty if all of them restart pods.
+    pub(super) ways: Vec<Way>,
     /// How it is known that nodes forward between both networks.
     pub(super) bridge: Option<Bridge>,
     /// The nodes in their order.
@@ -45,7 +48,8 @@ pub(super) struct Course {
 
 /// The plan of a course, in the cluster of this UID.
 pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
-    let (config, Course { start, passes, bridge, waves, left_out, pools, policies }) = (scene.config, course);
+    let (config, Course { start, passes, ways, bridge, waves, left_out, pools, policies }) =
+        (scene.config, course);
     Plan {
         version: Plan::VERSION,
         cluster: cluster.to_owned(),
@@ -54,6 +58,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         strategy: scene.strategy,
         settings: settings(config),
         start,
+        ways,
         bridge,
         waves,
         left_out,
@@ -222,6 +227,16 @@ impl Passes {
     fn steps(&self) -> impl Iterator<Item = (Phase, Phase)> {
         let from = [self.start].into_iter().chain(self.targets.iter().copied());
         from.zip(self.targets.iter().copied())
+    }
+
+    /// How each pass brings pods to its phase on some node, where not all nodes restart them; empty if every pass restarts all pods.
+    pub(super) fn ways(&self, sites: &[Site<'_>]) -> Vec<Way> {
+        let of_sites = |(from, to)| {
+            let mut ways = sites.iter().map(|site| reach::way(from, to, site.joins()));
+            ways.find(|way| *way != Way::Restart).unwrap_or(Way::Restart)
+        };
+        let ways: Vec<Way> = self.steps().map(of_sites).collect();
+        if ways.iter().all(|way| *way == Way::Restart) { Vec::new() } else { ways }
     }
 
     /// The first pass that parts pods.

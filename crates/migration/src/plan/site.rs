@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::{Kind, Node, Pod};
 use types::api::observed::{self, Observed};
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use super::ExcludedNode;
 use super::canon::sha256;
@@ -147,6 +147,11 @@ impl<'a> Site<'a> {
     pub(super) fn phase(&self) -> Option<Phase> {
         let label = || self.node.metadata.label(PHASE).and_then(Phase::parse);
         self.observed.as_ref().and_then(|seen| seen.phase).or_else(label)
+    }
+
+    /// The networks that join and leave its running pods.
+    pub(super) fn joins(&self) -> &[Side] {
+        self.observed.as_ref().map_or(&[], |seen| &seen.joins)
     }
 
     /// The phases that it is in, by all that it says, and those of its attachments.

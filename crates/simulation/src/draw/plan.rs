@@ -43,6 +43,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         settings: String::new(),
         start,
         passes: reach::path(start, to, is_bridged),
+        ways: Vec::new(),
         bridge,
         waves: waves(random, truth, &left_out),
         left_out,

@@ -53,6 +53,8 @@ pub struct Summary {
     pub passes: Vec<Spread>,
     /// Pods that were evicted.
     pub evictions: Spread,
+    /// How often the run restarted the pod that it restarted most often, those in whose place it came included.
+    pub restarts: Spread,
     /// Evictions that a budget refused at first.
     pub refused: Spread,
     /// In how many histories a person was needed, by the reason that the run gave.
@@ -114,6 +116,9 @@ impl Summary {
             seconds: spread(&|outcome: &Outcome| outcome.took / 1000),
             passes: (0..passes).map(ended).collect(),
             evictions: times("an eviction: done"),
+            restarts: spread(&|outcome: &Outcome| {
+                outcome.restarts.last_key_value().map_or(0, |(most, _)| *most)
+            }),
             refused: times("an eviction: 429, budget"),
             needed,
             unended: unended.collect(),

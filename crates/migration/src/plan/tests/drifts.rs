@@ -442,3 +442,19 @@ fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
         }
     }
 }
+
+/// Which nodes let networks join is of the day on which the plan was made. A way that no pass has is another program's.
+#[test]
+fn the_ways_of_a_plan_are_those_that_its_passes_can_have() {
+    use crate::cni::reach::Way::{self, Join, Leave, Restart};
+    let with_ways = |ways: &[Way]| {
+        class_and_lines(drift(&Plan { ways: ways.to_vec(), ..plan() }, &case(objects()).scene()))
+    };
+    for ways in [&[][..], &[Join, Restart, Leave], &[Restart, Restart, Leave]] {
+        assert_eq!(with_ways(ways), (0, Vec::new()), "{ways:?}");
+    }
+    for ways in [&[Join, Join, Leave], &[Leave, Restart, Leave]] {
+        let (class, lines) = with_ways(ways);
+        assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan's ways")), "{lines:?}");
+    }
+}

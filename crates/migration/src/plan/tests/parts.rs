@@ -10,7 +10,7 @@ use crate::config::roll::Method;
 use crate::plan::Survey;
 use crate::plan::notes;
 use crate::plan::pods::classes;
-use crate::plan::{GateSource, build};
+use crate::plan::{GateSource, build, canon, diff};
 
 #[test]
 fn nodes_without_a_cni_of_their_own_and_those_of_the_settings_are_left_out() {
@@ -227,4 +227,49 @@ fn the_time_is_that_of_all_waves_in_all_passes() {
     scene.strategy = crate::cni::support::Strategy::Bridge;
     let plan = planned(&with(scene, "roll: {limits: {soakSeconds: 0}, bridge: {accept: a router}}"));
     assert_eq!(notes::eta_seconds(&plan), 2 * 180);
+}
+
+/// A node that lets these networks join and leave its pods.
+fn joining(name: &str, joins: &Value) -> Value {
+    let mut node = node(name, "");
+    let mut seen = observed();
+    seen["joins"] = joins.clone();
+    report(&mut node, &seen);
+    node
+}
+
+#[test]
+fn a_pass_has_the_way_of_the_nodes_that_let_networks_join() {
+    use crate::cni::reach::Way::{Join, Leave, Restart};
+    for (a, b, ways, restarts, named) in [
+        (json!([]), json!([]), &[][..], 3, &[][..]),
+        (json!(["old", "new"]), json!(["old", "new"]), &[Join, Restart, Leave], 1, &[]),
+        (json!(["new"]), json!(["new"]), &[Join, Restart, Restart], 2, &[]),
+        (json!(["old", "new"]), json!([]), &[Join, Restart, Leave], 1, &["pass to both-old", "pass to new"]),
+        (json!(["old"]), json!(["new"]), &[Join, Restart, Leave], 1, &["run: a.", "run: b."]),
+    ] {
+        let case = cluster([joining("a", &a), joining("b", &b), dns("a")]);
+        let plan = planned(&case);
+        assert_eq!((&plan.ways[..], plan.restarts()), (ways, restarts), "{a} {b}");
+        let notes = notes::notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+        assert_eq!(notes.len(), named.len(), "{a} {b}: {notes:?}");
+        assert!(notes.iter().zip(named).all(|(note, words)| note.contains(words)), "{a} {b}: {notes:?}");
+        assert_eq!(canon::read(&canon::bytes(&plan)), Ok(plan), "{a} {b}");
+    }
+}
+
+/// The hash of a plan covers its ways, and a plan in which nothing joins has the bytes that it had before there were ways.
+#[test]
+fn the_ways_are_part_of_the_plan() {
+    let plan = |joins: &Value| planned(&cluster([joining("a", joins), joining("b", joins), dns("a")]));
+    let (without, with) = (plan(&json!([])), plan(&json!(["old", "new"])));
+    assert_ne!(canon::hash(&without), canon::hash(&with));
+    assert!(!String::from_utf8_lossy(&canon::bytes(&without)).contains("ways"));
+    assert_eq!(diff(&without, &with), [r#"ways: ["join","restart","leave"], was not there"#]);
+    let soak = notes::eta_seconds(&without) - 3 * 2 * 180;
+    assert_eq!(notes::eta_seconds(&with), soak + 2 * (120 + 180 + 120));
+    let mut bad = with;
+    bad.ways.pop();
+    let why = canon::read(&canon::bytes(&bad)).expect_err("a contradiction");
+    assert!(why.contains("ways: expected one for each of 3 passes, found 2"), "{why}");
 }
