@@ -8,7 +8,7 @@ use serde_json::json;
 lab::trials![every_pod_moves_to_the_new_network_by_evictions];
 
 /// Two zones, so that there are scouts, canaries and zones, and more than one node at once.
-const FLEET: Fleet = Fleet { nodes: 12, zones: 2, first: 12 };
+const FLEET: Fleet = Fleet { nodes: 12, zones: 2, first: 12, joins: false };
 /// Pods of the Deployment, of the StatefulSet and of DNS; the DaemonSet has one on each node. Those of the second and the third move one after the other,
 /// half a minute apart.
 const WEB: u32 = 46;

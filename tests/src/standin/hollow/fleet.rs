@@ -25,6 +25,8 @@ pub struct Fleet {
     pub zones: u32,
     /// How many of them are of the pool `first`; the others are of the pool `rest`.
     pub first: u32,
+    /// Networks join and leave pods that run.
+    pub joins: bool,
 }
 
 /// One node of it.
@@ -34,6 +36,7 @@ pub struct Member {
     pub at: u32,
     zone: u32,
     is_first: bool,
+    pub(super) joins: bool,
 }
 
 /// The settings of an operator who moves hollow nodes, `in_transit` of them at once. Nodes have time, since the machine may be busy.
@@ -57,6 +60,7 @@ impl Fleet {
             at: index,
             zone: index % self.zones,
             is_first: index < self.first,
+            joins: self.joins,
         })
     }
 }
@@ -158,7 +162,7 @@ mod tests {
 
     #[test]
     fn no_two_pods_and_no_two_networks_share_an_address() {
-        let fleet = Fleet { nodes: 500, zones: 3, first: 100 };
+        let fleet = Fleet { nodes: 500, zones: 3, first: 100, joins: false };
         let mut seen = std::collections::BTreeSet::new();
         for member in fleet.members() {
             for slot in 0..PODS {
@@ -175,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_fleet_has_its_pools_and_zones() {
-        let members: Vec<Member> = Fleet { nodes: 5, zones: 2, first: 2 }.members().collect();
+        let members: Vec<Member> = Fleet { nodes: 5, zones: 2, first: 2, joins: false }.members().collect();
         let first = members.iter().filter(|member| member.is_first).count();
         let zones: Vec<u32> = members.iter().map(|member| member.zone).collect();
         assert_eq!((first, zones), (2, vec![0, 1, 0, 1, 0]));

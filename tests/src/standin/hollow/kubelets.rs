@@ -141,8 +141,10 @@ impl Kubelets {
         self.running.iter().filter(is).count()
     }
 
-    /// The nodes whose counts are to be published: `watch` gathers changes of these for a time.
+    /// The nodes whose counts are to be published: `watch` gathers changes of these for a time, in which networks also join and leave pods.
     pub(super) fn counted(&mut self) -> Vec<Job> {
+        let joined = self.nodes.iter_mut().filter_map(|(name, node)| node.join().then(|| name.clone()));
+        self.counted.extend(joined);
         let nodes = std::mem::take(&mut self.counted).into_iter();
         nodes.map(|node| Job { node, what: Task::Publish }).collect()
     }
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     fn kubelets() -> Kubelets {
-        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2 })
+        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2, joins: true })
     }
 
     fn object(value: Value) -> Object {
@@ -252,5 +254,22 @@ mod tests {
         assert_eq!(kubelets.nodes(Change::All(vec![node])), []);
         kubelets.untold("hollow-0001");
         assert_eq!(kubelets.counted().len(), 1);
+    }
+
+    #[test]
+    fn a_network_joins_a_pod_and_its_node_publishes_that() {
+        let mut kubelets = kubelets();
+        put(&mut kubelets, pod("u", "hollow-0001"));
+        let node =
+            json!({"metadata": {"name": "hollow-0001", "annotations": {"crossfade/desired": "both-old"}}});
+        kubelets.nodes(Change::Put(Box::new(object(node))));
+        let mut text = || kubelets.news("hollow-0001").map(|(_, news)| news.observed).unwrap_or_default();
+        assert!(text().contains(r#""restarts":null"#));
+        let jobs = kubelets.counted();
+        assert_eq!(jobs, [Job { node: "hollow-0001".into(), what: Task::Publish }]);
+        let (_, news) = kubelets.news("hollow-0001").expect("news");
+        assert!(news.observed.contains(r#"{"both-old":1}"#) && !news.is_flip, "{news:?}");
+        assert!(news.observed.contains(r#""restarts":0"#), "{news:?}");
+        assert_eq!(kubelets.counted(), []);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use types::api::observed::{Attached, Observed};
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use super::fleet::Member;
 
@@ -60,8 +60,8 @@ impl Node {
             base: Some("b".repeat(64)),
             mints: vec![self.phase],
             follows: Phase::ALL.into(),
-            joins: Vec::new(),
-            restarts: None,
+            joins: if self.member.joins { Side::BOTH.into() } else { Vec::new() },
+            restarts: self.restarts(),
             attached: Some(attached),
             echo: self.echo.clone(),
         }
@@ -74,6 +74,21 @@ impl Node {
         let is_new = (phase, &echo) != (self.phase, &self.echo);
         (self.phase, self.echo) = (phase, echo);
         is_new
+    }
+
+    /// How many pods only a restart brings to the phase; none while networks join or leave others.
+    fn restarts(&self) -> Option<u32> {
+        let others = || self.attached.values().filter(|pod| pod.phase != self.phase);
+        let is_through = !others().any(|pod| keeps_primary(pod.phase, self.phase));
+        (self.member.joins && is_through).then(|| u32::try_from(others().count()).unwrap_or(u32::MAX))
+    }
+
+    /// Networks join and leave the pods that keep their primary; says whether there were some.
+    pub(super) fn join(&mut self) -> bool {
+        let (to, joins) = (self.phase, self.member.joins);
+        let attached = self.attached.values_mut();
+        let joined = attached.filter(|pod| joins && pod.phase != to && keeps_primary(pod.phase, to));
+        joined.map(|pod| pod.phase = to).count() > 0
     }
 
     /// Attaches a pod to the network of the phase, and gives its address; none if the node has no address left.
@@ -106,13 +121,18 @@ impl Node {
     }
 }
 
+/// Whether a pod has the same primary network in both phases.
+const fn keeps_primary(from: Phase, to: Phase) -> bool {
+    matches!(from, Phase::Old | Phase::BothOld) == matches!(to, Phase::Old | Phase::BothOld)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fleet::Fleet;
     use super::*;
 
     fn node() -> Node {
-        Node::new(Fleet { nodes: 1, zones: 1, first: 1 }.members().next().expect("a member"))
+        Node::new(Fleet { nodes: 1, zones: 1, first: 1, joins: false }.members().next().expect("a member"))
     }
 
     #[test]
