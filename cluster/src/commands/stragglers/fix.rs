@@ -172,6 +172,7 @@ fn no_migration() -> Failure {
 /// What becomes of a pod, in words; none if it stays.
 fn moved(plan: &Plan, becomes: &Remedy) -> Option<String> {
     match becomes {
+        Remedy::Joined => Some("a network joins or leaves it while it runs".into()),
         Remedy::Evicted => Some("evicted".into()),
         Remedy::EvictedLater => {
             Some(format!("evicted, unless its Job ends within {} s", plan.limits.job_seconds))
@@ -201,7 +202,7 @@ impl FixPreview {
             Remedy::Stays { why, help } => {
                 Some(vec![pod_fix.node.clone(), pod_fix.pod.clone(), why.clone(), help.clone()])
             }
-            Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
+            Remedy::Joined | Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
         let nodes = self
             .nodes
@@ -259,7 +260,7 @@ impl FixPreview {
             Remedy::Stays { why, help } => {
                 Some(Problem::new(why.clone()).at(format!("Pod/{}", fix.pod)).fix(help.clone()))
             }
-            Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
+            Remedy::Joined | Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
         let node = |left: &ManualNode| {
             Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())

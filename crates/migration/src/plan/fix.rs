@@ -70,6 +70,8 @@ pub struct StragglerFix {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Becomes"))]
 #[serde(rename_all = "kebab-case", tag = "becomes")]
 pub enum Remedy {
+    /// A network joins or leaves it while it runs. If only a restart helps after all, it is evicted.
+    Joined,
     /// It is evicted.
     Evicted,
     /// It is evicted, unless its Job ends within the time that the limits give it.
@@ -126,9 +128,16 @@ pub fn fix(
         kept.leave_out(&out.name, &out.why);
     }
     let mut pods: Vec<StragglerFix> = Vec::new();
+    let joined: BTreeSet<&str> =
+        survey.sites.iter().filter(|site| site.runs_on(to)).map(Site::name).collect();
     for (name, on) in &stragglers {
         let fixed = on.iter().map(|(pod, because)| {
-            let becomes = becomes(scene, pod, *because, kept.of_node(name), delete);
+            let is_ending = *because == StragglerReason::Terminating;
+            let becomes = if joined.contains(name) && kept.of_node(name).is_none() && !is_ending {
+                Remedy::Joined
+            } else {
+                becomes(scene, pod, *because, kept.of_node(name), delete)
+            };
             StragglerFix {
                 node: (*name).to_owned(),
                 pod: title(pod),

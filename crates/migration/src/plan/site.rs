@@ -9,6 +9,7 @@ use types::policy::{Phase, Side};
 use super::ExcludedNode;
 use super::canon::sha256;
 use crate::check::Scene;
+use crate::cni::reach::{self, Way};
 use crate::workload::{Platform, is_dns, is_movable, owner, platform, pool_of};
 
 /// The label with a node's phase. `watch` writes it.
@@ -152,6 +153,14 @@ impl<'a> Site<'a> {
     /// The networks that join and leave its running pods.
     pub(super) fn joins(&self) -> &[Side] {
         self.observed.as_ref().map_or(&[], |seen| &seen.joins)
+    }
+
+    /// Whether networks join or leave all its pods that are not of this phase, as far as it says.
+    pub(super) fn runs_on(&self, to: Phase) -> bool {
+        let has_restarts = self.observed.as_ref().is_none_or(|seen| seen.restarts.unwrap_or(0) > 0);
+        let others = attached(self.observed.as_ref()).chain(self.phase()).filter(|phase| *phase != to);
+        let mut ways = others.map(|from| reach::way(from, to, self.joins()));
+        !has_restarts && ways.all(|way| way != Way::Restart)
     }
 
     /// The phases that it is in, by all that it says, and those of its attachments.

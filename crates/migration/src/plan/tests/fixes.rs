@@ -311,3 +311,26 @@ fn a_plan_holds_while_stragglers_come_and_go() {
     let case = with(cluster(straggling()), "roll: {pods: {evictJobs: true}}");
     assert!(matches!(drift(&plan, &case.scene()), Drift::Stale(_)));
 }
+
+/// The old network leaves pods of `b`, whatever makes them. Of `c`, the node says that one only restarts.
+#[test]
+fn pods_that_a_network_leaves_are_not_evicted() {
+    let leaving = |name: &str, uid: &str, restarts: Value| {
+        let mut seen = node_report("new", &json!({"new": 1, "both-new": 1}), &[uid]);
+        (seen["joins"], seen["restarts"]) = (json!(["old", "new"]), restarts);
+        in_phase(node(name, "z"), "new", &seen)
+    };
+    let case = cluster([
+        done("a"),
+        leaving("b", "11111111", Value::Null),
+        leaving("c", "22222222", 1.into()),
+        late("d", "both-new", &["33333333"]),
+        straggler("p", "b", "", "11111111"),
+        straggler("q", "c", "ReplicaSet", "22222222"),
+        straggler("r", "d", "ReplicaSet", "33333333"),
+    ]);
+    let fix = fixed(&case);
+    let expected = [("default/p", "Joined"), ("default/q", "Evicted"), ("default/r", "Evicted")];
+    assert_eq!(fates(&fix), expected.map(|(pod, fate)| (pod, fate.to_owned())));
+    assert_eq!(planned(&fix).len(), 3);
+}
