@@ -80,7 +80,7 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     order(document, plan, shown.other_policy);
     pools(document, plan);
     limits(document, plan);
-    pods(document, shown.pods);
+    pods(document, plan, shown.pods);
     document.heading("Gates");
     let columns = vec!["GATE", "GREEN WHEN", "EVERY", "FRESH FOR"];
     document.table(columns, plan.gates.iter().map(gate).collect());
@@ -200,8 +200,16 @@ fn limits(document: &mut Document, plan: &Plan) {
     ]);
 }
 
-fn pods(document: &mut Document, classes: &[Class]) {
+fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {
     document.heading("Pods that need a decision");
+    let joined = plan.passes_with_ways().filter(|(_, way)| *way != Way::Restart);
+    let joined: Vec<String> = joined.map(|(phase, way)| format!("{} to {phase}", way.as_str())).collect();
+    if !joined.is_empty() {
+        document.text(format!(
+            "They need none in these passes, on nodes that let networks join and leave pods: {}.",
+            joined.join(", ")
+        ));
+    }
     let row = |class: &Class| {
         let waits = class.count - class.decided;
         vec![

@@ -9,7 +9,7 @@
 //! | R5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
 //! | R7 | it takes away a cordon that is not of this run |
 //! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that is being removed |
-//! | R9 | it takes a node although a gate is red, not known or was not asked lately |
+//! | R9 | it takes a node although a gate is red, not known or was not asked lately; or evicts a pod on a node that was taken whatever the gate of workloads said |
 //! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
 //! | R12 | it evicts although everything is stopped |
 //! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or the room is not known |
@@ -23,6 +23,8 @@
 use types::api::observed::short_uid;
 use types::api::step::{Cordon, State, Step};
 use types::text::glob;
+
+use crate::cni::reach::Way;
 
 use super::act::{Act, Change, Patch, PodId};
 use super::run::{NodeRequest, Run, State as RunState};
@@ -224,6 +226,13 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
         return violation(
             "R14",
             format!("pod {title} is on node {}, where networks still join or leave pods", id.node),
+        );
+    }
+    let unmet = unmet_gates(view, Way::Restart);
+    if let Some(wait) = unmet.first().filter(|_| view.way(node, step.to) != Way::Restart) {
+        return violation(
+            "R9",
+            format!("pod {title} would be restarted, and {}: {}", wait.object, wait.what),
         );
     }
     if is_later(node, view.run, view.world.epoch) {

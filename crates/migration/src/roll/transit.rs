@@ -25,6 +25,7 @@ use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::view::{View, in_state, is_done, is_of_pass, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::{Node, Owner, Pod, Trait};
+use crate::cni::reach::Way;
 use crate::plan::canon;
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
 
@@ -287,6 +288,15 @@ impl TransitNode<'_> {
                 "{others} attachments of other phases are left, and the node lets networks join or leave its pods"
             );
             return self.wait(Reason::Joining, what, Some(left));
+        }
+        if self.view.way(self.node, self.step.to) != Way::Restart {
+            // It started whatever the workloads lack, since its pods were to run on; some of them have to be restarted nevertheless.
+            let gates = unmet_gates(self.view, Way::Restart);
+            if !gates.is_empty() {
+                let until = self.now() + left;
+                let waits = gates.into_iter().map(|wait| wait.until(until)).collect();
+                return NextStep { acts: Vec::new(), waits };
+            }
         }
         let PodMoves { acts, mut waits } = decide_moves(self.view, self.name, self.node);
         if acts.is_empty() && waits.is_empty() {
