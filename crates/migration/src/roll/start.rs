@@ -210,8 +210,14 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             keep_place(view, &mut places, status);
             continue;
         }
-        // A foreign one is taken before all others, to a phase that parts no pods.
-        if view.is_foreign(status) || is_kept && restarts(status) {
+        if view.is_foreign(status) {
+            // It is taken before all others, to a phase that parts no pods, if there is one.
+            if connected_phase(view, status.name, status.node).is_none() {
+                starts.waits.extend(foreign_phase_waits(view));
+            }
+            continue;
+        }
+        if is_kept && restarts(status) {
             continue;
         }
         if has_place(status) {

@@ -48,6 +48,11 @@ const KEPT: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "a new node handed out another network before it had said anything, and another node went to a phase that its pods could not reach",
     ),
+    (
+        5_045_289,
+        Choice::Some,
+        "a node that was asked for a forbidden phase lost its report, no phase was known to part nothing, and the run stood without saying why",
+    ),
 ];
 
 #[test]

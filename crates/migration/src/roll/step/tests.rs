@@ -240,6 +240,20 @@ fn a_node_with_a_step_of_another_run_can_be_skipped() {
     assert_eq!(waits(&second, Reason::WouldPart), [""; 0], "the pass goes on without it");
 }
 
+/// It was asked for a phase that the pass forbids and lost its report, so that no phase is known to part nothing: nothing else would say why the run stands.
+#[test]
+fn a_node_of_a_forbidden_phase_that_reports_nothing_is_named() {
+    let mut world = world();
+    for name in ["b", "c"] {
+        world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));
+    }
+    let silent = world.node("a");
+    (silent.label, silent.observed, silent.desired, silent.is_fenced) = (None, None, Some(Phase::New), true);
+    let decided = decided(&world, &run());
+    assert_eq!(decided.acts, []);
+    assert_eq!(waits(&decided, Reason::WouldPart), ["Node/a"]);
+}
+
 #[test]
 fn a_node_with_a_step_of_another_run_is_not_brought_back() {
     let mut world = world();
