@@ -45,7 +45,7 @@ pub(crate) struct PlanDetails {
     pub hash: String,
     /// How long it takes if nothing waits, roughly.
     pub eta_seconds: u64,
-    /// How often each pod is restarted, unless it is one that no network joins or leaves.
+    /// How often each pod is restarted; pods that no network joins or leaves are restarted in each pass.
     pub restarts: usize,
     /// The file that it was written to.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -67,7 +67,7 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     };
     let passes: String = plan.passes_with_ways().map(pass).collect();
     let others =
-        if plan.ways.is_empty() { "" } else { "; one that no network joins or leaves, in each pass" };
+        if plan.ways.is_empty() { "" } else { "; pods that no network joins or leaves: 1 in each pass" };
     document.fields([
         ("hash", shown.hash.to_owned()),
         ("cluster", plan.cluster.clone()),
@@ -206,7 +206,7 @@ fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {
     let joined: Vec<String> = joined.map(|(phase, way)| format!("{} to {phase}", way.as_str())).collect();
     if !joined.is_empty() {
         document.text(format!(
-            "They need none in these passes, on nodes that let networks join and leave pods: {}.",
+            "Pods need no decision in these passes, on nodes that let networks join and leave pods: {}.",
             joined.join(", ")
         ));
     }
