@@ -170,9 +170,11 @@ impl Attachment {
     }
 
     /// Whether the pod has this network as its ADD left it: no DEL of it has begun.
+    ///
+    /// A second network also needs its route step. The primary does not: a JOIN that was killed leaves it as it was.
     #[must_use]
     pub fn has(&self, leg: usize) -> bool {
-        self.attached && self.progress[leg].is_whole()
+        (self.attached || self.intent.legs[leg].primary) && self.progress[leg].is_whole()
     }
 
     /// Whether the pod goes on with its primary although the record has a second network: that one did not join it, or has begun to leave it.

@@ -91,6 +91,8 @@ pub enum PodChange {
 pub enum RestartReason {
     /// The address in its status would change.
     Primary,
+    /// The ADD of its primary did not end, or a DEL of it has begun.
+    Unfinished,
     /// Its default route would change.
     DefaultRoute,
     /// Its second network is not one of the policy's.
@@ -105,6 +107,7 @@ impl RestartReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Primary => "the address in its status would change",
+            Self::Unfinished => "the ADD of its primary did not end, or a DEL of it has begun",
             Self::DefaultRoute => "its default route would change",
             Self::Unknown => "its second network is not one of the policy's",
             Self::HostRoute => {
@@ -119,6 +122,7 @@ impl RestartReason {
 /// | primary | second network | the policy names | change |
 /// |---|---|---|---|
 /// | another than the policy's | any | any | restart |
+/// | the policy's, whose ADD or DEL did not end | any | any | restart |
 /// | the policy's | none | one network | keep |
 /// | the policy's | none | both | join |
 /// | the policy's | attached | both | keep |
@@ -126,15 +130,18 @@ impl RestartReason {
 /// | the policy's | its ADD or DEL did not end | both | join |
 /// | the policy's | its ADD or DEL did not end | one network | leave |
 ///
-/// A pod whose default route is by another network than the policy says, or by the one that would leave, is restarted as well.
+/// A pod whose default route is by another network than the policy says, or by the one that would leave, is restarted as well. So is a pod whose
+/// second network has to come again and owns the default route: a network that joins never gets it.
 #[must_use]
 pub fn decide_change(networks: &[PodNetwork], attach: Attach, both: &Both) -> PodChange {
     let primary = match attach {
         Attach::One(side) => side,
         Attach::Both => both.primary(),
     };
-    if !networks.iter().any(|network| network.primary && network.side == Some(primary)) {
-        return PodChange::Restart(RestartReason::Primary);
+    match networks.iter().find(|network| network.primary && network.side == Some(primary)) {
+        None => return PodChange::Restart(RestartReason::Primary),
+        Some(network) if !network.attached => return PodChange::Restart(RestartReason::Unfinished),
+        Some(_) => {}
     }
     let joins = primary.other();
     let second_owns_default = both.default_route() == joins;
@@ -152,6 +159,7 @@ pub fn decide_change(networks: &[PodNetwork], attach: Attach, both: &Both) -> Po
             PodChange::Restart(RestartReason::DefaultRoute)
         }
         (Some(second), Attach::Both) if second.attached => PodChange::Keep,
+        (Some(_), Attach::Both) if second_owns_default => PodChange::Restart(RestartReason::DefaultRoute),
         (Some(_), Attach::Both) => PodChange::Join(joins),
         (Some(second), Attach::One(_)) if second.default_route => {
             PodChange::Restart(RestartReason::DefaultRoute)
@@ -248,6 +256,11 @@ mod tests {
             (two(New), Attach::Both, primary),
             (two(Old), Attach::One(New), primary),
             (Vec::new(), Attach::One(Old), primary),
+            (
+                vec![PodNetwork { attached: false, ..network(Old, true) }],
+                Attach::Both,
+                PodChange::Restart(RestartReason::Unfinished),
+            ),
         ] {
             assert_eq!(decide_change(&networks, attach, &both(Old, Old)), change, "{networks:?} {attach:?}");
         }
@@ -264,6 +277,12 @@ mod tests {
             (vec![network(Old, true)], Attach::Both, New, Some(RestartReason::DefaultRoute)),
             (two(second()), Attach::Both, New, Some(RestartReason::DefaultRoute)),
             (two(owner()), Attach::Both, New, None),
+            (
+                two(PodNetwork { attached: false, ..owner() }),
+                Attach::Both,
+                New,
+                Some(RestartReason::DefaultRoute),
+            ),
             (two(owner()), Attach::One(Old), New, Some(RestartReason::DefaultRoute)),
             (two(PodNetwork { side: None, ..second() }), Attach::Both, Old, Some(RestartReason::Unknown)),
             (

@@ -5,7 +5,7 @@ use lab::standin::stub::{Act, Reply};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{Case, stub_new},
+    case::{Case, stub_new, stub_old},
     detach::gc::{case_with_old_at, forwarded_list, gc, grace, pairs},
     trials,
     trouble::mounts::another_boot,
@@ -16,6 +16,8 @@ trials![
     a_pod_that_has_both_is_left_alone,
     a_join_that_the_policy_does_not_name_is_refused,
     a_join_that_would_change_the_primary_or_the_default_route_needs_a_restart,
+    a_pod_whose_del_has_begun_needs_a_restart,
+    a_pod_whose_add_did_not_end_needs_a_restart,
     a_network_that_must_not_join_needs_a_restart,
     a_failed_join_leaves_the_record_as_it_was,
     a_failed_join_whose_undoing_fails_owes_the_del,
@@ -122,6 +124,35 @@ fn a_join_that_would_change_the_primary_or_the_default_route_needs_a_restart() -
         case.expect_calls(&[])?;
         assert_eq!(record(&case)?, before);
     }
+    Ok(())
+}
+
+/// Its record says how far the DEL of its primary has come, which a JOIN would write over.
+fn a_pod_whose_del_has_begun_needs_a_restart() -> Result<()> {
+    let case = flipped()?;
+    case.stubs.write("stub-old", &stub_old().on("DEL", Reply::fail(11, "try", "later")))?;
+    case.del()?.refused(11)?;
+    let before = record(&case)?;
+    case.stubs.log().clear()?;
+    let refusal = case.call("JOIN").run()?.refused(107)?;
+    ensure!(refusal.msg.contains("a DEL of it has begun"), "{refusal:?}");
+    case.expect_calls(&[])?;
+    assert_eq!(record(&case)?, before);
+    Ok(())
+}
+
+/// The network whose ADD was killed would have got the default route, and one that joins never does.
+fn a_pod_whose_add_did_not_end_needs_a_restart() -> Result<()> {
+    let case = Case::attach("both")?;
+    case.stubs.write("stub-new", &stub_new().on("ADD", Reply(vec![Act::KillParent])))?;
+    ensure!(!case.call("ADD").run()?.status.success());
+    case.nobody_is_left()?;
+    case.stubs.write("stub-new", &stub_new())?;
+    let before = record(&case)?;
+    case.stubs.log().clear()?;
+    case.call("JOIN").run()?.refused(107)?;
+    case.expect_calls(&[])?;
+    assert_eq!(record(&case)?, before);
     Ok(())
 }
 

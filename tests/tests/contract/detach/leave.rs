@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     attach::join::to_both,
-    case::{Case, stub_old},
+    case::{Case, stub_new, stub_old},
     trials,
 };
 
@@ -16,6 +16,7 @@ trials![
     a_failed_leave_is_resumed,
     a_killed_leave_is_resumed_by_the_runtimes_del,
     the_owner_of_the_default_route_does_not_leave,
+    a_pod_whose_del_has_begun_is_left_to_its_del,
     a_pod_without_a_second_network_is_left_alone,
 ];
 
@@ -96,6 +97,18 @@ fn the_owner_of_the_default_route_does_not_leave() -> Result<()> {
     case.flip("old")?;
     let refusal = case.call("LEAVE").run()?.refused(107)?;
     ensure!(refusal.msg.contains("its default route would change"), "{refusal:?}");
+    case.expect_calls(&[])
+}
+
+fn a_pod_whose_del_has_begun_is_left_to_its_del() -> Result<()> {
+    let case = flipped()?;
+    for (name, stub) in [("stub-old", stub_old()), ("stub-new", stub_new())] {
+        case.stubs.write(name, &stub.on("DEL", Reply::fail(11, "try", "later")))?;
+    }
+    case.del()?.refused(11)?;
+    case.stubs.log().clear()?;
+    let refusal = case.call("LEAVE").run()?.refused(107)?;
+    ensure!(refusal.msg.contains("a DEL of it has begun"), "{refusal:?}");
     case.expect_calls(&[])
 }
 
