@@ -46,44 +46,110 @@ const LONGEST: usize = 32;
 
 /// Histories in which one thing happens after the other.
 pub(crate) fn one_by_one() -> impl Strategy<Value = History> {
-    histories(operation().boxed())
+    histories(operation().boxed(), change(alone).boxed(), |operation| operation)
 }
 
 /// Histories in which half of what happens happens at once.
 pub(crate) fn at_once() -> impl Strategy<Value = History> {
     let together = vec(quick_call(), 2..=3).prop_map(Operation::Together);
-    // On a full disk a DEL makes room for an ADD or comes too late for it: there is nothing to hold that to.
-    let other = operation().prop_map(|operation| match operation {
+    let operation = prop_oneof![3 => together, 2 => operation()].boxed();
+    histories(operation, change(beside_another).boxed(), |operation| match operation {
+        // On a full disk a DEL makes room for an ADD or comes too late for it: there is nothing to hold that to.
         Operation::Disk(Disk::Full) => Operation::Disk(Disk::ReadOnly),
         other => other,
-    });
-    histories(prop_oneof![3 => together, 2 => other].boxed())
+    })
 }
 
 /// Histories for real plugins, which fail when they have a reason and not when they are told to.
 pub(crate) fn real() -> impl Strategy<Value = History> {
-    let sound = |mut call: Call| {
-        call.faults_mut().clear();
-        call
-    };
-    let operation = operation().prop_map(move |operation| match operation {
+    histories(operation().boxed(), change(alone).boxed(), |operation| match operation {
         Operation::Call(call) | Operation::Orphaned { call, .. } => Operation::Call(sound(call)),
         Operation::Killed { call, syscall, nth } => Operation::Killed { call: sound(call), syscall, nth },
         // Whom an unreadable record named is not known any more, and real interfaces under other names stay.
         Operation::Tear { .. } => Operation::Mend,
         other => other,
-    });
-    histories(operation.boxed())
+    })
 }
 
-fn histories(operation: BoxedStrategy<Operation>) -> impl Strategy<Value = History> {
+/// The call without faults.
+fn sound(mut call: Call) -> Call {
+    call.faults_mut().clear();
+    call
+}
+
+fn histories(
+    operation: BoxedStrategy<Operation>,
+    change: BoxedStrategy<Vec<Operation>>,
+    adapt: fn(Operation) -> Operation,
+) -> impl Strategy<Value = History> {
     // Most of what can go wrong needs something that is attached.
-    let first =
-        key().prop_map(|key| Operation::Call(Call::Add { key, annotation: None, faults: Vec::new() }));
-    (setup(), vec(first, 0..=3), vec(operation, 1..=LONGEST)).prop_map(|(setup, mut operations, more)| {
-        operations.extend(more);
+    let first = key().prop_map(add);
+    let steps = prop_oneof![12 => operation.prop_map(|operation| vec![operation]), 1 => change];
+    (setup(), vec(first, 0..=3), vec(steps, 1..=LONGEST)).prop_map(move |(setup, mut operations, more)| {
+        operations.extend(more.into_iter().flatten().map(adapt));
         History { setup, operations }
     })
+}
+
+fn add(key: Key) -> Operation {
+    Operation::Call(Call::Add { key, annotation: None, faults: Vec::new() })
+}
+
+/// A pod on one network, which another one joins and perhaps leaves. Policies by chance seldom agree so well.
+fn change(play: fn(Call) -> BoxedStrategy<Operation>) -> impl Strategy<Value = Vec<Operation>> {
+    let join = (key(), faults(&[Verb::Add, Verb::Del], 1)).prop_map(|(key, faults)| Call::Join {
+        key,
+        annotation: None,
+        faults,
+    });
+    let leave = |key: Key| {
+        faults(&[Verb::Del], 1).prop_map(move |faults| Call::Leave { key, annotation: None, faults })
+    };
+    join.prop_flat_map(move |join| {
+        let key = join.key().unwrap_or(Key { container: 0, ifname: 0 });
+        let after = prop::option::weighted(0.6, leave(key).prop_flat_map(play));
+        (policy(), side(), prop::bool::weighted(0.8), Just(key), play(join), after)
+    })
+    .prop_map(|(policy, primary, attaches, key, join, leave)| {
+        let attach = Attach::Both;
+        let both = Policy { attach, primary, default_route: primary, rule: None, retired: false, ..policy };
+        let one = Operation::Flip(Policy { attach: Attach::One(primary), ..both });
+        let mut steps = Vec::new();
+        if attaches {
+            steps.extend([one.clone(), add(key)]);
+        }
+        steps.extend([Operation::Flip(both), join]);
+        steps.extend(leave.into_iter().flat_map(|leave| [one.clone(), leave]));
+        steps
+    })
+}
+
+/// The call, to its end or killed.
+fn alone(call: Call) -> BoxedStrategy<Operation> {
+    prop_oneof![
+        4 => Just(Operation::Call(call.clone())),
+        2 => killed(Just(sound(call.clone()))),
+        1 => orphaned(Just(sound(call))),
+    ]
+    .boxed()
+}
+
+/// The call, mostly at the same time as another one, which may be of the same pod.
+fn beside_another(call: Call) -> BoxedStrategy<Operation> {
+    let key = call.key().unwrap_or(Key { container: 0, ifname: 0 });
+    let del = Just(Call::Del { key, without_netns: false, faults: Vec::new() });
+    let add =
+        Just(Call::Add { key: Key { ifname: 1 - key.ifname, ..key }, annotation: None, faults: Vec::new() });
+    let other = prop_oneof![3 => quick_call(), 2 => del, 1 => add];
+    let together =
+        (Just(quick(call.clone())), other).prop_map(|(call, other)| Operation::Together(vec![call, other]));
+    prop_oneof![3 => together, 1 => Just(Operation::Call(call))].boxed()
+}
+
+/// The call without a delegate that hangs.
+fn quick(mut call: Call) -> Call {
+    call.faults_mut().retain(|fault| fault.how != FailureKind::Hang);
+    call
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -175,6 +241,11 @@ fn call(hang: u32) -> impl Strategy<Value = Call> {
         .prop_map(|(key, annotation, faults)| Call::Add { key, annotation, faults });
     let del = (key(), prop::bool::weighted(0.25), faults(&[Verb::Del], hang))
         .prop_map(|(key, without_netns, faults)| Call::Del { key, without_netns, faults });
+    let wish = || prop_oneof![4 => Just(None), 2 => Just(Some(Attach::Both))];
+    let join = (key(), wish(), faults(&[Verb::Add, Verb::Add, Verb::Del], hang))
+        .prop_map(|(key, annotation, faults)| Call::Join { key, annotation, faults });
+    let leave = (key(), wish(), faults(&[Verb::Del], hang))
+        .prop_map(|(key, annotation, faults)| Call::Leave { key, annotation, faults });
     let check = (key(), faults(&[Verb::Check], hang)).prop_map(|(key, faults)| Call::Check { key, faults });
     let status = faults(&[Verb::Status], hang).prop_map(|faults| Call::Status { faults });
     let gc =
@@ -184,7 +255,7 @@ fn call(hang: u32) -> impl Strategy<Value = Call> {
         let list = if list == List::Missing { List::Complete } else { list };
         Call::Sweep { list, faults }
     });
-    prop_oneof![10 => add, 8 => del, 4 => check, 3 => status, 4 => gc, 2 => sweep]
+    prop_oneof![10 => add, 8 => del, 4 => join, 4 => leave, 4 => check, 3 => status, 4 => gc, 2 => sweep]
 }
 
 /// A call in which no delegate hangs.
@@ -192,24 +263,32 @@ fn quick_call() -> impl Strategy<Value = Call> {
     call(0)
 }
 
+/// A call that is killed at a system call, if it gets there.
+fn killed(call: impl Strategy<Value = Call>) -> impl Strategy<Value = Operation> {
+    (call, select(SYSCALLS.to_vec()), any::<u16>()).prop_map(|(call, (syscall, most), at)| {
+        Operation::Killed { call, syscall: syscall.to_owned(), nth: 1 + at % most }
+    })
+}
+
+/// A call that is killed while a plugin is in the midst of it.
+fn orphaned(call: impl Strategy<Value = Call>) -> impl Strategy<Value = Operation> {
+    (call, select(Part::ALL.to_vec()), any::<bool>()).prop_map(|(call, part, hangs)| Operation::Orphaned {
+        call,
+        part,
+        hangs,
+    })
+}
+
 fn operation() -> impl Strategy<Value = Operation> {
-    let killed =
-        (quick_call(), select(SYSCALLS.to_vec()), any::<u16>()).prop_map(|(call, (syscall, most), at)| {
-            Operation::Killed { call, syscall: syscall.to_owned(), nth: 1 + at % most }
-        });
-    let orphaned =
-        (quick_call(), select(Part::ALL.to_vec()), any::<bool>()).prop_map(|(call, part, hangs)| {
-            // A call without faults, since the one that is orphaned is to be reached.
-            let call = match call {
-                Call::Del { key, without_netns, .. } => Call::Del { key, without_netns, faults: Vec::new() },
-                other => Call::Add {
-                    key: other.key().unwrap_or(Key { container: 0, ifname: 0 }),
-                    annotation: None,
-                    faults: Vec::new(),
-                },
-            };
-            Operation::Orphaned { call, part, hangs }
-        });
+    // A call without faults, since the one that is orphaned is to be reached.
+    let attaching = quick_call().prop_map(|call| match call {
+        call @ (Call::Del { .. } | Call::Join { .. } | Call::Leave { .. }) => sound(call),
+        other => Call::Add {
+            key: other.key().unwrap_or(Key { container: 0, ifname: 0 }),
+            annotation: None,
+            faults: Vec::new(),
+        },
+    });
     let breakage =
         select(vec![Breakage::Missing, Breakage::Torn, Breakage::WritableByOthers, Breakage::UnknownKey]);
     let thing = select(vec![Thing::Conf, Thing::Binary, Thing::Socket]);
@@ -221,8 +300,8 @@ fn operation() -> impl Strategy<Value = Operation> {
         .prop_map(|(container, another)| Operation::Netns { container, another });
     prop_oneof![
         50 => call(1).prop_map(Operation::Call),
-        14 => killed,
-        6 => orphaned,
+        14 => killed(quick_call()),
+        6 => orphaned(attaching),
         10 => policy().prop_map(Operation::Flip),
         1 => breakage.prop_map(Operation::Break),
         4 => Just(Operation::Mend),

@@ -133,6 +133,18 @@ pub(crate) enum Call {
         without_netns: bool,
         faults: Vec<Fault>,
     },
+    /// Another network joins the pod while it runs; `annotation` as at ADD.
+    Join {
+        key: Key,
+        annotation: Option<Attach>,
+        faults: Vec<Fault>,
+    },
+    /// The second network leaves the pod while it runs.
+    Leave {
+        key: Key,
+        annotation: Option<Attach>,
+        faults: Vec<Fault>,
+    },
     Check {
         key: Key,
         faults: Vec<Fault>,
@@ -155,6 +167,8 @@ impl Call {
         match self {
             Self::Add { faults, .. }
             | Self::Del { faults, .. }
+            | Self::Join { faults, .. }
+            | Self::Leave { faults, .. }
             | Self::Check { faults, .. }
             | Self::Status { faults }
             | Self::Gc { faults, .. }
@@ -166,6 +180,8 @@ impl Call {
         match self {
             Self::Add { faults, .. }
             | Self::Del { faults, .. }
+            | Self::Join { faults, .. }
+            | Self::Leave { faults, .. }
             | Self::Check { faults, .. }
             | Self::Status { faults }
             | Self::Gc { faults, .. }
@@ -175,7 +191,11 @@ impl Call {
 
     pub(crate) const fn key(&self) -> Option<Key> {
         match self {
-            Self::Add { key, .. } | Self::Del { key, .. } | Self::Check { key, .. } => Some(*key),
+            Self::Add { key, .. }
+            | Self::Del { key, .. }
+            | Self::Join { key, .. }
+            | Self::Leave { key, .. }
+            | Self::Check { key, .. } => Some(*key),
             Self::Status { .. } | Self::Gc { .. } | Self::Sweep { .. } => None,
         }
     }
@@ -185,6 +205,8 @@ impl Call {
         match self {
             Self::Add { .. } => "ADD",
             Self::Del { .. } => "DEL",
+            Self::Join { .. } => "JOIN",
+            Self::Leave { .. } => "LEAVE",
             Self::Check { .. } => "CHECK",
             Self::Status { .. } => "STATUS",
             Self::Gc { .. } => "GC",

@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use campaign::{Extent, Kind, replay, replay_history, run};
 use libtest_mimic::{Arguments, Failed, Trial};
 use stage::Programs;
-use tally::{OPERATIONS, OUTCOMES, RARE_OUTCOMES, Tally};
+use tally::{JOINED, LEFT, OPERATIONS, OUTCOMES, RARE_OUTCOMES, Tally};
 
 /// Histories of a short run; few enough for a minute, enough for every outcome to occur.
 const SHORT: [(Kind, u64); 3] = [(Kind::OneByOne, 140), (Kind::AtOnce, 50), (Kind::Real, 32)];
@@ -124,10 +124,10 @@ fn short(kind: Kind, extent: Extent, programs: &Programs) -> Result<()> {
     eprintln!("{}: {}", kind.name(), tally.report(began.elapsed()));
     match kind {
         Kind::OneByOne => tally.has(&OPERATIONS, &OUTCOMES),
-        Kind::AtOnce => tally.has(&["together"], &["ADD ok", "DEL ok", "GC ok", "CHECK ok"]),
+        Kind::AtOnce => tally.has(&["together"], &["ADD ok", "DEL ok", JOINED, LEFT, "GC ok", "CHECK ok"]),
         Kind::Real => tally.has(
             &["killed", "flip", "agent goes", "disk full", "disk read-only", "netns replaced", "reboot"],
-            &["ADD ok", "ADD killed", "DEL ok", "CHECK ok", "GC ok", "sweep ok"],
+            &["ADD ok", "ADD killed", "DEL ok", "JOIN ok", "LEAVE ok", "CHECK ok", "GC ok", "sweep ok"],
         ),
     }
 }

@@ -44,6 +44,18 @@ pub(crate) fn play(
     play.end(tally).context("after the history, when everything is deleted")
 }
 
+/// Counts how a call ended, and whether a second network joined or left by it.
+fn count(tally: &mut Tally, call: &Call, seen: &CallObservation) {
+    tally.outcome(call.name(), seen.ended);
+    if seen.ended == CallOutcome::Success && !seen.calls.is_empty() {
+        match call {
+            Call::Join { .. } => tally.changed(true),
+            Call::Leave { .. } => tally.changed(false),
+            _ => {}
+        }
+    }
+}
+
 impl Play {
     fn step(&mut self, operation: &Operation, tally: &mut Tally) -> Result<()> {
         if self.candidates.any().disk == Disk::Full {
@@ -130,7 +142,7 @@ impl Play {
     }
 
     fn judge(&mut self, call: &Call, valid: &[Key], seen: &CallObservation, tally: &mut Tally) -> Result<()> {
-        tally.outcome(call.name(), seen.ended);
+        count(tally, call, seen);
         self.look();
         self.steps.extend(invariants::steps(&seen.calls)?);
         let papers = self.papers()?;
@@ -152,7 +164,7 @@ impl Play {
         }
         let seen = self.stage.run_together(&calls, &valid)?;
         for (call, seen) in calls.iter().zip(&seen) {
-            tally.outcome(call.name(), seen.ended);
+            count(tally, call, seen);
         }
         self.look();
         let mut all: Vec<_> = seen.iter().flat_map(|seen| seen.calls.clone()).collect();

@@ -4,7 +4,7 @@
 //! host-local. A lease without a record is a leak, at every step; a successful ADD has exactly the leases and interfaces of the
 //! networks that the policy chose; a successful DEL leaves none; and at the end nothing is left of anything, in both families.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -27,7 +27,27 @@ struct Real {
     /// Containers in whose netns an earlier attachment may have left its interfaces: a DEL without netns, or a kill.
     dirty: BTreeSet<u8>,
     /// Keys whose ADD succeeded, since nothing else happened to them.
-    attached: BTreeSet<Key>,
+    attached: BTreeMap<Key, Pod>,
+}
+
+/// The networks of an attachment.
+#[derive(Debug, Clone)]
+struct Pod {
+    primary: Side,
+    /// In the order of ADD: the owner of the default route comes last.
+    sides: Vec<Side>,
+}
+
+/// What a JOIN or LEAVE does to a pod that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing, with success or this code.
+    Nothing(Option<u64>),
+    /// It comes to an end, with the pod on these networks; the default route stays where it is.
+    Joined(Side),
+    Left,
+    /// It may have begun and fails.
+    HalfLeft,
 }
 
 /// Plays a history to its end, where the runtime deletes everything and nothing may be left.
@@ -43,7 +63,7 @@ pub(crate) fn play_real(
     let stage = Stage::real(&history.setup, programs, boot_file)?;
     let paths = (0..CONTAINERS).map(|container| stage.netns_path(container)).collect();
     let reference = Reference::new(&history.setup, paths);
-    let mut real = Real { stage, reference, dirty: BTreeSet::new(), attached: BTreeSet::new() };
+    let mut real = Real { stage, reference, dirty: BTreeSet::new(), attached: BTreeMap::new() };
     for (number, operation) in history.operations.iter().enumerate() {
         tally.step(operation.name());
         real.step(operation, tally).with_context(|| format!("operation {} ({operation:?})", number + 1))?;
@@ -128,7 +148,7 @@ impl Real {
     fn netns_gone(&mut self, container: u8) -> Result<()> {
         self.stage.netns_gone(container)?;
         self.dirty.remove(&container);
-        self.attached.retain(|key| key.container != container);
+        self.attached.retain(|key, _| key.container != container);
         Ok(())
     }
 
@@ -168,10 +188,12 @@ impl Real {
         match call {
             Call::Add { key, annotation, .. } => self.add(*key, *annotation, seen, had),
             Call::Del { key, without_netns, .. } => self.del(*key, *without_netns, seen, had),
+            Call::Join { key, annotation, .. } => self.judge_change(*key, *annotation, true, seen, had),
+            Call::Leave { key, annotation, .. } => self.judge_change(*key, *annotation, false, seen, had),
             Call::Check { key, .. } if !had.contains(key) => allowed(&Ends::code(code::UNKNOWN), seen),
             Call::Check { key, .. } => {
                 // portmap 1.1 fails its own CHECK where addresses are of both families.
-                let sound = self.attached.contains(key) && self.all_binaries() && !key.has_port();
+                let sound = self.attached.contains_key(key) && self.all_binaries() && !key.has_port();
                 ensure!(!sound || seen.ended == CallOutcome::Success, "a sound attachment fails its CHECK");
                 Ok(())
             }
@@ -213,7 +235,6 @@ impl Real {
             return Ok(());
         }
         self.reference.sandboxes.insert(key);
-        self.attached.insert(key);
         let networks = self.reference.attached_networks(choice);
         let leases: Vec<_> = self.leases_of(key)?;
         let found: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
@@ -222,6 +243,9 @@ impl Real {
             !fresh && self.reference.policy.tolerate && !found.is_empty() && found.is_subset(&wanted);
         ensure!(found == wanted || left_out, "{key} has leases of {found:?}, the policy says {wanted:?}");
         ensure!(leases.len() == 2 * found.len(), "one lease per family: {leases:?}");
+        let primary = if choice == Attach::Both { self.reference.policy.primary } else { networks[0] };
+        let sides = networks.into_iter().filter(|side| found.contains(side.network())).collect();
+        self.attached.insert(key, Pod { primary, sides });
         let interfaces = self.stage.interfaces(key.container)?;
         for (_, ifname) in &leases {
             ensure!(interfaces.contains(ifname), "{ifname} is not among {interfaces:?}");
@@ -229,6 +253,88 @@ impl Real {
         let rules = rules_naming(&key.id())?;
         ensure!(rules.is_empty() != key.has_port(), "the mapped ports of {key} are {rules:?}");
         Ok(())
+    }
+
+    /// The pod that is joined or left has exactly the leases and interfaces of the networks that it should have then, and the others keep theirs.
+    fn judge_change(
+        &mut self,
+        key: Key,
+        annotation: Option<Attach>,
+        is_join: bool,
+        seen: &CallObservation,
+        had: &BTreeSet<Key>,
+    ) -> Result<()> {
+        if !had.contains(&key) {
+            let refusals = [code::UNKNOWN, code::ENVIRONMENT, code::CONFIG].map(Ends::code);
+            return allowed(&refusals.into_iter().fold(Ends::default(), Ends::or), seen);
+        }
+        let alone = had.iter().filter(|other| other.container == key.container).count() == 1;
+        let known = self.attached.get(&key).filter(|_| alone && !self.dirty.contains(&key.container));
+        let Some(mut pod) = known.cloned() else {
+            self.attached.remove(&key);
+            self.dirty.insert(key.container);
+            return Ok(());
+        };
+        let outcome = self.outcome(&pod, self.reference.choice(key, annotation), is_join);
+        match outcome {
+            Outcome::Nothing(code) => allowed(&code.map_or_else(Ends::success, Ends::code), seen)?,
+            Outcome::Joined(side) => {
+                allowed(&Ends::success(), seen)?;
+                pod.sides.insert(0, side);
+            }
+            Outcome::Left => {
+                allowed(&Ends::success(), seen)?;
+                pod.sides.retain(|side| *side == pod.primary);
+            }
+            Outcome::HalfLeft => {
+                ensure!(seen.ended != CallOutcome::Success, "the LEAVE of {key} cannot succeed");
+                self.attached.remove(&key);
+                self.dirty.insert(key.container);
+                return Ok(());
+            }
+        }
+        let leases = self.leases_of(key)?;
+        let found: BTreeSet<&str> = leases.iter().map(|(network, _)| network.as_str()).collect();
+        let wanted: BTreeSet<&str> = pod.sides.iter().map(|side| side.network()).collect();
+        ensure!(found == wanted, "after {outcome:?}, {key} has leases of {found:?}, not of {wanted:?}");
+        ensure!(leases.len() == 2 * found.len(), "one lease per family: {leases:?}");
+        let own: BTreeSet<String> = leases.into_iter().map(|(_, ifname)| ifname).collect();
+        let interfaces: BTreeSet<String> = self.stage.interfaces(key.container)?.into_iter().collect();
+        ensure!(own == interfaces, "after {outcome:?}, {key} has {interfaces:?}, not {own:?}");
+        let rules = rules_naming(&key.id())?;
+        ensure!(rules.is_empty() != key.has_port(), "the mapped ports of {key} are {rules:?}");
+        self.attached.insert(key, pod);
+        Ok(())
+    }
+
+    /// What a JOIN or LEAVE of a pod does, of which everything is known.
+    fn outcome(&self, pod: &Pod, choice: Attach, is_join: bool) -> Outcome {
+        let reference = &self.reference;
+        let refused = |code: u64| Outcome::Nothing(Some(code));
+        if reference.broken {
+            return refused(code::CONFIG);
+        }
+        let primary = match choice {
+            Attach::One(side) => side,
+            Attach::Both => reference.policy.primary,
+        };
+        let (second, has_both) = (primary.other(), pod.sides.len() > 1);
+        let owner = if choice == Attach::Both { reference.policy.default_route } else { primary };
+        if pod.primary != primary || pod.sides.last() != Some(&owner) {
+            return refused(code::RESTART);
+        }
+        let has_binary = reference.agents[second.index()].binary;
+        match (choice, has_both, is_join) {
+            (Attach::Both, true, _) | (Attach::One(_), false, _) => Outcome::Nothing(None),
+            (Attach::Both, false, false) | (Attach::One(_), true, true) => refused(code::CONFIG),
+            (Attach::Both, false, true) if !reference.is_up(second) => refused(code::TRY_LATER),
+            (Attach::Both, false, true) if !has_binary => refused(code::BINARY),
+            (Attach::Both, false, true) if reference.disk != Disk::Sound => refused(code::IO),
+            (Attach::Both, false, true) => Outcome::Joined(second),
+            (Attach::One(_), true, false) if reference.disk == Disk::ReadOnly => refused(code::IO),
+            (Attach::One(_), true, false) if reference.disk == Disk::Full || !has_binary => Outcome::HalfLeft,
+            (Attach::One(_), true, false) => Outcome::Left,
+        }
     }
 
     /// Network and ifname of the leases of one attachment, by what its record names.

@@ -11,10 +11,16 @@ use crate::stage::CallOutcome;
 /// A DEL that failed for want of the netns, which is gone, and so counted as done.
 const OUTLIVED: &str = "DEL done without the netns";
 
+/// A JOIN that succeeded and called a plugin, and a LEAVE that did.
+pub(crate) const JOINED: &str = "a network joined";
+pub(crate) const LEFT: &str = "a network left";
+
 /// Operations that a run of one history after the other must have had.
-pub(crate) const OPERATIONS: [&str; 19] = [
+pub(crate) const OPERATIONS: [&str; 21] = [
     "ADD",
     "DEL",
+    "JOIN",
+    "LEAVE",
     "CHECK",
     "STATUS",
     "GC",
@@ -35,7 +41,7 @@ pub(crate) const OPERATIONS: [&str; 19] = [
 ];
 
 /// Outcomes that every such run must have had.
-pub(crate) const OUTCOMES: [&str; 27] = [
+pub(crate) const OUTCOMES: [&str; 43] = [
     "ADD ok",
     "ADD killed",
     "ADD code 5",
@@ -52,6 +58,22 @@ pub(crate) const OUTCOMES: [&str; 27] = [
     "DEL code 101",
     "DEL code 999",
     OUTLIVED,
+    JOINED,
+    LEFT,
+    "JOIN ok",
+    "JOIN killed",
+    "JOIN code 3",
+    "JOIN code 4",
+    "JOIN code 7",
+    "JOIN code 11",
+    "JOIN code 107",
+    "JOIN code 999",
+    "LEAVE ok",
+    "LEAVE killed",
+    "LEAVE code 3",
+    "LEAVE code 7",
+    "LEAVE code 107",
+    "LEAVE code 999",
     "CHECK ok",
     "CHECK code 3",
     "CHECK code 100",
@@ -66,8 +88,13 @@ pub(crate) const OUTCOMES: [&str; 27] = [
 ];
 
 /// Outcomes that are too rare for a short run, and that a long one must have had.
-pub(crate) const RARE_OUTCOMES: [&str; 15] = [
+pub(crate) const RARE_OUTCOMES: [&str; 20] = [
     "ADD code 51",
+    "JOIN code 5",
+    "JOIN code 6",
+    "JOIN code 101",
+    "LEAVE code 5",
+    "LEAVE code 103",
     "DEL code 7",
     "DEL code 11",
     "DEL code 51",
@@ -109,6 +136,11 @@ impl Tally {
             CallOutcome::Code(code) => format!("code {code}"),
         };
         *self.outcomes.entry(format!("{call} {ended}")).or_default() += 1;
+    }
+
+    /// A second network joined a pod, or left it.
+    pub(crate) fn changed(&mut self, joined: bool) {
+        *self.outcomes.entry(if joined { JOINED } else { LEFT }.to_owned()).or_default() += 1;
     }
 
     /// So many DELs counted as done although they failed for want of the netns.

@@ -42,10 +42,12 @@ impl Reference {
             // Until it is called nothing is owed, but a record that knows of it may be read so.
             debt: Debt::Doubtful,
             result: Certainty::No,
+            leaving: Certainty::No,
             resume: self.end_of_chain(planned.side),
         };
         let mut attachment = Attachment {
             paper: Paper::Sound,
+            torn: false,
             legs: plan.iter().map(leg).collect(),
             attached: Certainty::No,
             boot: self.boot,
@@ -198,13 +200,11 @@ impl Reference {
     /// The name that the secondary gets: `net1`, or the next netN that no attachment of this container has. A record that cannot
     /// be read names no interface; where a record may be unreadable, any netN with which the secondary is called is allowed. A name that
     /// another ADD of the container took at the same time and gave back may be passed over.
-    fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
+    pub(super) fn secondary_ifname(&self, key: Key, called: Option<(Side, &Reading)>) -> Result<String> {
         let others = || {
             let of_container = self.attachments.iter().filter(|(other, _)| other.container == key.container);
             of_container.map(|(_, other)| other).filter(|other| other.paper != Paper::Damaged)
         };
-        let taken: Vec<&str> =
-            others().flat_map(|other| other.legs.iter().map(|leg| leg.ifname.as_str())).collect();
         let readable = others().all(|other| other.paper == Paper::Sound);
         let next = called.and_then(|(side, reading)| {
             let first = self.setup.chain_of(side)[0].plugin();
@@ -214,6 +214,16 @@ impl Reference {
         if let Some(used) = used.filter(|used| !readable && used.starts_with("net")) {
             return Ok(used.to_owned());
         }
+        let is_freed = |name: &str| {
+            let anothers = |(whose, had): &(Key, String)| {
+                *whose != key && whose.container == key.container && had == name
+            };
+            used == Some(name) && self.freed.iter().any(anothers)
+        };
+        let taken: Vec<&str> = others()
+            .flat_map(|other| other.legs.iter().map(|leg| leg.ifname.as_str()))
+            .filter(|name| !is_freed(name))
+            .collect();
         let may_be_taken = |name: &str| {
             let anothers = |(whose, had): &(Key, String)| {
                 *whose != key && whose.container == key.container && had == name

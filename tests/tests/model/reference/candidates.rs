@@ -60,6 +60,22 @@ impl Candidates {
     }
 }
 
+/// Those that are not refuted, no two alike.
+///
+/// # Errors
+/// Why each of them is refuted, if all are.
+pub(super) fn surviving<T: PartialEq>(all: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let (mut found, mut why): (Vec<T>, Vec<String>) = (Vec::new(), Vec::new());
+    for outcome in all {
+        match outcome.map_err(|error| format!("{error:#}")) {
+            Ok(next) if !found.contains(&next) => found.push(next),
+            Err(error) if !why.contains(&error) => why.push(error),
+            _ => {}
+        }
+    }
+    if found.is_empty() { Err(anyhow!("{}", why.join("\nor: "))) } else { Ok(found) }
+}
+
 /// Adds those that are not there yet.
 pub(super) fn add_new(to: &mut Vec<Reference>, those: impl IntoIterator<Item = Reference>) {
     for one in those {

@@ -6,7 +6,8 @@ use anyhow::{Context, Result, ensure};
 use lab::standin::stub::Call as StubCall;
 
 use super::{
-    Attachment, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs, reading::list_of,
+    Attachment, Certainty, Debt, Ends, Failure, Owing, Paper, Reading, Reference, code, failure, hangs,
+    reading::list_of,
 };
 use crate::history::{Disk, Fault, Key, Part, Side, Verb};
 use crate::stage::CallObservation;
@@ -143,6 +144,13 @@ impl Reference {
             }
             self.unsure.insert(key);
             self.perhaps_given_up(key);
+            // A DEL whose binary is missing fails without a call.
+            for leg in self.attachments.get_mut(&key).into_iter().flat_map(|attachment| &mut attachment.legs)
+            {
+                if leg.leaving == Certainty::No {
+                    leg.leaving = Certainty::Perhaps;
+                }
+            }
             if perhaps && !reading.is_of_killed() {
                 // It may have failed without calling a delegate.
                 return Ok(vec![

@@ -114,6 +114,7 @@ impl Reference {
             },
             debt: Debt::Owed,
             result: Certainty::No,
+            leaving: Certainty::No,
             resume: self.end_of_chain(*side),
         });
         let mut attachment = Attachment {
@@ -122,6 +123,7 @@ impl Reference {
             } else {
                 Paper::Either
             },
+            torn: false,
             legs: legs.collect(),
             attached: Certainty::No,
             boot: self.boot,
@@ -151,10 +153,14 @@ impl Reference {
         reading: &mut Reading,
     ) -> Result<Vec<(usize, Failure)>> {
         let mut failures = Vec::new();
+        let noted = self.disk == Disk::Sound && !reading.is_of_killed();
         for index in order {
             let leg = &mut legs[*index];
             if leg.debt == Debt::Settled {
                 continue;
+            }
+            if leg.leaving == Certainty::No {
+                leg.leaving = Certainty::Perhaps;
             }
             let chain = self.setup.chain_of(leg.side);
             let begins = |at: &usize| reading.is_next(chain[*at], Verb::Del, &leg.ifname);
@@ -164,6 +170,9 @@ impl Reference {
             };
             if reading.is_cut() {
                 break;
+            }
+            if noted && failed.is_some_and(|failure| failure.certain) {
+                legs[*index].leaving = Certainty::Yes;
             }
             failures.extend(failed.map(|failure| (*index, failure)));
         }

@@ -32,7 +32,8 @@ impl Reference {
         reading: &mut Reading,
     ) -> Result<Ends> {
         let unfinished = Ends::code(code::DELEGATE);
-        if attachment.attached == Certainty::No
+        let alone = self.is_on_primary_alone(key, attachment);
+        if attachment.attached == Certainty::No && !alone
             || attachment.attached == Certainty::Perhaps && reading.next().is_none()
         {
             let silent = attachment.attached == Certainty::No || reading.is_of_killed();
@@ -43,7 +44,9 @@ impl Reference {
             });
         }
         let (mut failures, mut late) = (Vec::new(), false);
-        let mut left: Vec<&Leg> = attachment.legs.iter().filter(|leg| self.may_be_checked(leg)).collect();
+        // A second network that did not join the pod, or has begun to leave it, does not count.
+        let counts = |leg: &&Leg| self.may_be_checked(leg) && !(alone && leg.ifname != key.ifname());
+        let mut left: Vec<&Leg> = attachment.legs.iter().filter(counts).collect();
         let id = key.id();
         let netns = self.netns_paths[usize::from(key.container)].as_str();
         while let Some(at) = left
@@ -76,7 +79,7 @@ impl Reference {
     }
 
     /// Whether the netns that the attachment was made in is not the one at its path now. None outlives its boot.
-    fn is_elsewhere(&self, key: Key, attachment: &Attachment) -> bool {
+    pub(super) fn is_elsewhere(&self, key: Key, attachment: &Attachment) -> bool {
         let here = self.netns[usize::from(key.container)];
         attachment.netns.is_some() && (here != attachment.netns || attachment.boot < self.boot)
     }

@@ -13,6 +13,7 @@ mod candidates;
 mod collect;
 mod del;
 mod ends;
+mod live;
 mod look;
 mod reading;
 mod together;
@@ -27,15 +28,18 @@ use crate::history::{
 use crate::stage::{CallObservation, CallOutcome, NetnsId};
 
 pub(crate) use candidates::Candidates;
+use candidates::surviving;
 use collect::{Collector, Progress};
 use del::Owing;
 pub(crate) use ends::{Ends, Failure};
+use live::Change;
 pub(crate) use reading::{Expected, Reading};
 pub(crate) use together::ConcurrentCalls;
 
 /// What an error object means.
 pub(crate) mod code {
     pub(crate) const UNKNOWN: u64 = 3;
+    pub(crate) const ENVIRONMENT: u64 = 4;
     pub(crate) const IO: u64 = 5;
     pub(crate) const DECODE: u64 = 6;
     pub(crate) const CONFIG: u64 = 7;
@@ -47,6 +51,7 @@ pub(crate) mod code {
     pub(crate) const EXISTS: u64 = 102;
     pub(crate) const MISSING: u64 = 106;
     pub(crate) const DEADLINE: u64 = 103;
+    pub(crate) const RESTART: u64 = 107;
     /// The node's program: settings that cannot be used.
     pub(crate) const BAD_SETTINGS: u64 = 78;
 }
@@ -78,6 +83,8 @@ pub(crate) struct Leg {
     pub(crate) debt: Debt,
     /// Whether its ADD succeeded and the record has the result.
     pub(crate) result: Certainty,
+    /// Whether the record says that a DEL of it has begun.
+    pub(crate) leaving: Certainty,
     /// Plugins of its chain at which the next DEL may begin; more than one where the record may not know.
     pub(crate) resume: BTreeSet<usize>,
 }
@@ -96,6 +103,8 @@ pub(crate) enum Paper {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attachment {
     pub(crate) paper: Paper,
+    /// Whether a line behind its first cannot be read.
+    pub(crate) torn: bool,
     /// In the order of ADD.
     pub(crate) legs: Vec<Leg>,
     /// Whether the record says that the ADD succeeded as a whole.
@@ -144,6 +153,10 @@ pub(crate) struct Reference {
     pub(crate) at_once: bool,
     /// Secondary names that ADDs took at the same time and gave back, because they failed: whose, and which.
     pub(crate) passing: Vec<(Key, String)>,
+    /// Secondary names that JOINs had in use at the same time, until the DELs that they began with: whose, and which.
+    pub(crate) freed: Vec<(Key, String)>,
+    /// Attachments on which more than one call works at the same time.
+    pub(crate) busy: BTreeSet<Key>,
     /// Attachments of which an ADD made at once found no record.
     pub(crate) found_free: BTreeSet<Key>,
     /// Records that may be gone or there after the last operation.
@@ -172,6 +185,8 @@ impl Reference {
             unread_in_play: false,
             at_once: false,
             passing: Vec::new(),
+            freed: Vec::new(),
+            busy: BTreeSet::new(),
             found_free: BTreeSet::new(),
             unsure: BTreeSet::new(),
             netns_paths,
@@ -203,10 +218,37 @@ impl Reference {
         seen: &CallObservation,
         papers: &BTreeSet<Key>,
     ) -> Result<Vec<Self>> {
-        let mut after = self.clone();
-        after.judge(call, valid, seen)?;
-        after.compare(papers)?;
-        Ok(vec![after])
+        let after = self.judge_all(call, valid, seen, Progress::new(seen))?;
+        surviving(after.into_iter().map(|mut after| after.compare(papers).map(|()| after)))
+    }
+
+    /// Every state that a call may have left by what was seen of it. What the record may say decides about a CHECK, a JOIN and a LEAVE, so that
+    /// each possible record is judged for itself.
+    fn judge_all(
+        &self,
+        call: &Call,
+        valid: &[Key],
+        seen: &CallObservation,
+        progress: Progress,
+    ) -> Result<Vec<Self>> {
+        match call {
+            Call::Join { key, annotation, faults } => {
+                self.change(Change::new(*key, *annotation, faults, true), seen, &progress.reading)
+            }
+            Call::Leave { key, annotation, faults } => {
+                self.change(Change::new(*key, *annotation, faults, false), seen, &progress.reading)
+            }
+            Call::Check { key, .. } => {
+                let judge = |mut world: Self| world.judge_rest(call, valid, seen, progress.clone());
+                surviving(self.worlds(*key).into_iter().map(judge))?;
+                Ok(vec![self.clone()])
+            }
+            _ => {
+                let mut after = self.clone();
+                after.judge_rest(call, valid, seen, progress)?;
+                Ok(vec![after])
+            }
+        }
     }
 
     /// [`Self::judge`] for a call whose `progress` has been judged already; only a GC or sweep has any.
@@ -224,6 +266,7 @@ impl Reference {
             Call::Del { key, without_netns, faults } => self.del(*key, *without_netns, faults, reading)?,
             Call::Check { key, faults } => self.check(*key, faults, reading)?,
             Call::Status { faults } => self.status(faults, reading)?,
+            Call::Join { .. } | Call::Leave { .. } => bail!("{} has more than one outcome", call.name()),
             Call::Gc { list: List::Missing, .. } if !self.broken => Ends::success(),
             Call::Gc { faults, .. } => self.gc(&listed(), faults, &mut progress)?,
             Call::Sweep { faults, .. } => self.sweep(&listed(), faults, &mut progress)?,
@@ -302,9 +345,11 @@ impl Reference {
     pub(crate) fn tail_torn(&mut self, key: Key) {
         let Some(attachment) = self.attachments.get_mut(&key) else { return };
         let less = |known: Certainty| if known == Certainty::Yes { Certainty::Perhaps } else { known };
+        attachment.torn = true;
         attachment.attached = less(attachment.attached);
         for leg in &mut attachment.legs {
             leg.result = less(leg.result);
+            leg.leaving = less(leg.leaving);
             leg.resume = (0..self.setup.chain_of(leg.side).len()).collect();
             if leg.debt == Debt::Settled {
                 leg.debt = Debt::Doubtful;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow};
 
-use super::candidates::add_new;
+use super::candidates::{add_new, surviving};
 use super::{Collector, Progress, Reference, code};
 use crate::history::{Call, Key, List, Verb};
 use crate::stage::{CallObservation, CallOutcome};
@@ -44,7 +44,7 @@ impl Reference {
             for (number, turns) in up_to(&last).into_iter().enumerate() {
                 let early: Vec<(usize, Close)> = turns.into_iter().zip(closes.iter().copied()).collect();
                 match self.explain_in(together, &order, &early, papers) {
-                    Ok(reference) => add_new(&mut explained, [reference]),
+                    Ok(references) => add_new(&mut explained, references),
                     Err(error) if number == 0 => why.push(format!("in the order {order:?}: {error:#}")),
                     Err(_) => {}
                 }
@@ -53,14 +53,14 @@ impl Reference {
         if explained.is_empty() { Err(anyhow!("{}", why.join("\n"))) } else { Ok(explained) }
     }
 
-    /// The state after the calls in this order, each of the closes at the beginning of its turn.
+    /// The states after the calls in this order, each of the closes at the beginning of its turn.
     fn explain_in(
         &self,
         together: ConcurrentCalls<'_>,
         order: &[usize],
         closes: &[(usize, Close)],
         papers: &BTreeSet<Key>,
-    ) -> Result<Self> {
+    ) -> Result<Vec<Self>> {
         let ConcurrentCalls { calls, valid, seen } = together;
         let mut reference = self.clone();
         reference.in_play = calls.iter().filter_map(Call::key).collect();
@@ -71,23 +71,45 @@ impl Reference {
         reference.at_once = true;
         reference.passing = passing(together);
         reference.passing.extend(reference.rewritten(together));
+        reference.freed = freed(together);
+        reference.busy = busy(calls);
         reference.found_free = found_free(together);
-        let mut progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
+        let progress: Vec<Progress> = seen.iter().map(Progress::new).collect();
+        let mut states = vec![(reference, progress)];
         for (turn, index) in order.iter().enumerate() {
-            for (_, close) in closes.iter().filter(|(at, _)| *at == turn) {
-                let Close { by, collector, key } = *close;
-                let listed = valid[by].iter().copied().collect();
-                reference.collect(collector, key, &listed, calls[by].faults(), &mut progress[by])?;
+            let mut next: Vec<Result<_>> = Vec::new();
+            for (mut reference, mut progress) in states {
+                let closed = closes.iter().filter(|(at, _)| *at == turn).try_for_each(|(_, close)| {
+                    let Close { by, collector, key } = *close;
+                    let listed = valid[by].iter().copied().collect();
+                    reference.collect(collector, key, &listed, calls[by].faults(), &mut progress[by])
+                });
+                let judged = closed.and_then(|()| {
+                    reference.judge_all(
+                        &calls[*index],
+                        &valid[*index],
+                        &seen[*index],
+                        progress[*index].clone(),
+                    )
+                });
+                match judged {
+                    Ok(all) => next.extend(all.into_iter().map(|after| Ok((after, progress.clone())))),
+                    Err(error) => next.push(Err(error)),
+                }
             }
-            reference.judge_rest(&calls[*index], &valid[*index], &seen[*index], progress[*index].clone())?;
+            states = all_or_errors(next)?;
         }
-        reference.compare(papers)?;
-        reference.in_play.clear();
-        reference.unread_in_play = false;
-        reference.at_once = false;
-        reference.passing.clear();
-        reference.found_free.clear();
-        Ok(reference)
+        surviving(states.into_iter().map(|(mut reference, _)| {
+            reference.compare(papers)?;
+            reference.in_play.clear();
+            reference.unread_in_play = false;
+            reference.at_once = false;
+            reference.passing.clear();
+            reference.freed.clear();
+            reference.busy.clear();
+            reference.found_free.clear();
+            Ok(reference)
+        }))
     }
 }
 
@@ -113,11 +135,17 @@ impl Reference {
     }
 }
 
-/// The closes whose place in the order an ADD can tell.
+/// Those that are not refuted; why, if all are.
+fn all_or_errors<T>(all: Vec<Result<T>>) -> Result<Vec<T>> {
+    let (found, refuted): (Vec<_>, Vec<_>) = all.into_iter().partition(Result::is_ok);
+    if found.is_empty() { refuted.into_iter().collect() } else { found.into_iter().collect() }
+}
+
+/// The closes whose place in the order an ADD, JOIN or LEAVE can tell.
 fn closes(ConcurrentCalls { calls, .. }: ConcurrentCalls<'_>) -> Vec<Close> {
     let added: BTreeSet<u8> = calls
         .iter()
-        .filter(|call| matches!(call, Call::Add { .. }))
+        .filter(|call| matches!(call, Call::Add { .. } | Call::Join { .. } | Call::Leave { .. }))
         .filter_map(|call| call.key().map(|key| key.container))
         .collect();
     let keys = || Key::all().filter(|key| added.contains(&key.container));
@@ -126,7 +154,7 @@ fn closes(ConcurrentCalls { calls, .. }: ConcurrentCalls<'_>) -> Vec<Close> {
         Call::Gc { list: List::Missing, .. } => None,
         Call::Gc { .. } => Some((by, Collector::Gc)),
         Call::Sweep { .. } => Some((by, Collector::Sweep)),
-        Call::Add { .. } | Call::Del { .. } | Call::Check { .. } | Call::Status { .. } => None,
+        _ => None,
     });
     collectors.flat_map(|(by, collector)| keys().map(move |key| Close { by, collector, key })).collect()
 }
@@ -141,6 +169,28 @@ fn passing(ConcurrentCalls { calls, seen, .. }: ConcurrentCalls<'_>) -> Vec<(Key
             added.map(move |call| (key, call.var("CNI_IFNAME").to_owned()))
         })
         .collect()
+}
+
+/// The secondary names that JOINs gave back at their beginning. Another ADD of the container finds them taken or free, by its moment.
+fn freed(ConcurrentCalls { calls, seen, .. }: ConcurrentCalls<'_>) -> Vec<(Key, String)> {
+    let joins = calls.iter().zip(seen).filter(|(call, _)| matches!(call, Call::Join { .. }));
+    let keyed = joins.filter_map(|(call, seen)| Some((call.key()?, &seen.calls)));
+    keyed
+        .flat_map(|(key, calls)| {
+            let dels = calls.iter().filter(|call| call.verb() == Verb::Del.name());
+            dels.map(move |call| (key, call.var("CNI_IFNAME").to_owned()))
+        })
+        .collect()
+}
+
+/// The attachments whose lock another call may hold.
+fn busy(calls: &[Call]) -> BTreeSet<Key> {
+    let locks = |call: &Call, key: Key| match call {
+        Call::Status { .. } => false,
+        Call::Gc { .. } | Call::Sweep { .. } => true,
+        _ => call.key() == Some(key),
+    };
+    Key::all().filter(|key| calls.iter().filter(|call| locks(call, *key)).count() > 1).collect()
 }
 
 /// The attachments whose ADDs were not refused for a record: none was there by then.

@@ -89,7 +89,7 @@ impl Stage {
 
     /// Runs one call that is killed while `part` is in the midst of it; if it never comes to that, to its end.
     pub(crate) fn run_orphaned(&self, call: &Call, part: Part, hangs: bool) -> Result<CallObservation> {
-        let verb = if matches!(call, Call::Add { .. }) { Verb::Add } else { Verb::Del };
+        let verb = if matches!(call, Call::Add { .. } | Call::Join { .. }) { Verb::Add } else { Verb::Del };
         let gate = Gate::closed(&self.path(&format!("gate{}", self.log_read.get())))?;
         self.write_scripts(&[], Some((part, verb, &gate)))?;
         let mut shim = self.plugin(call, &[], "")?.spawn()?;
@@ -191,7 +191,9 @@ impl Stage {
         }
         match call {
             Call::Sweep { .. } => return self.sweep(plugin, valid, wrapper),
-            Call::Add { annotation: Some(wish), .. } => {
+            Call::Add { annotation: Some(wish), .. }
+            | Call::Join { annotation: Some(wish), .. }
+            | Call::Leave { annotation: Some(wish), .. } => {
                 let annotations = json!({"crossfade/attach": wish.name()});
                 conf["runtimeConfig"]["io.kubernetes.cri.pod-annotations"] = annotations;
             }
