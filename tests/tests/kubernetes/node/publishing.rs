@@ -52,7 +52,7 @@ fn condition_label_and_annotation_follow_the_truth() -> Result<()> {
         let observed = node["metadata"]["annotations"]["crossfade/observed"].as_str().context("observed")?;
         let observed: Value = serde_json::from_str(observed)?;
         let expected = json!({ "phase": phase, "policySha256": "5f", "bootId": boot, "base": null, "mints": [],
-            "follows": [], "attached": null, "echo": null });
+            "follows": [], "attached": null, "joins": [], "restarts": null, "echo": null });
         ensure!(observed == expected, "{observed}");
     }
     // The same again writes nothing.
@@ -127,6 +127,8 @@ fn the_annotation_says_what_a_roll_asks() -> Result<()> {
         ("base", json!("9a")),
         ("mints", json!(["old"])),
         ("follows", json!(["old", "both-old"])),
+        ("joins", json!(["new"])),
+        ("restarts", json!(2)),
     ] {
         report[key] = value;
     }
@@ -137,7 +139,8 @@ fn the_annotation_says_what_a_roll_asks() -> Result<()> {
     };
     let expected = |echo: Value, report: &Value| {
         json!({ "phase": "old", "policySha256": "5f", "bootId": boot_id().unwrap_or_default(), "base": report["base"],
-            "mints": report["mints"], "follows": report["follows"], "attached": report["attached"], "echo": echo })
+            "mints": report["mints"], "follows": report["follows"], "attached": report["attached"],
+            "joins": report["joins"], "restarts": report["restarts"], "echo": echo })
     };
     let first = observed(&subject.node()?);
     ensure!(first == expected(json!("r.1.1"), &report), "{first}");
