@@ -38,29 +38,36 @@ const LOCK: CommandLock =
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
 pub(crate) fn move_pods(global: &Global, wanted: &cli::MovePods) -> Result<MoveReport, Failure> {
-    let moved = carried(global, wanted);
+    let client = LiveClient::open(global, &wanted.node.runtime);
+    // `watch` passes directories on the command line if they are not the usual ones.
+    let layout = client
+        .as_ref()
+        .map_or_else(|_| with_flags(global, Layout::default()), |client| client.layout().clone());
+    let moved = client.and_then(|client| carried(client, &layout, wanted));
     let Some(turn) = wanted.turn else { return moved.map(|(report, _)| report) };
     let result = match &moved {
         Ok((_, (failed, pods))) => (failed.clone(), pods.clone()),
         Err(failure) => (Some(failure.lines().join("; ")), None),
     };
-    last_pass::write(&with_flags(global, Layout::default()), Pass::MovePods, turn, result)?;
+    last_pass::write(&layout, Pass::MovePods, turn, result)?;
     moved.map(|(report, _)| report)
 }
 
 /// Why pods are left that no restart is needed for, and the pods after the command; nothing of both after a dry run.
 type Remainder = (Option<String>, Option<PodsResult>);
 
-fn carried(global: &Global, wanted: &cli::MovePods) -> Result<(MoveReport, Remainder), Failure> {
+fn carried(
+    mut hand: LiveClient,
+    layout: &Layout,
+    wanted: &cli::MovePods,
+) -> Result<(MoveReport, Remainder), Failure> {
     let options = move_options(wanted);
-    let mut hand = LiveClient::open(global, &wanted.node.runtime)?;
     if !wanted.apply {
         let (_, phase, decision) = decided(&mut hand, &options)?;
         let report = MoveReport::of(phase, wanted.in_place, &decision.candidates, None);
         return Ok((report, (None, None)));
     }
-    let layout = hand.layout().clone();
-    LOCK.run(&layout, || {
+    LOCK.run(layout, || {
         let (policy_sha256, phase, decision) = decided(&mut hand, &options)?;
         let within = Duration::from_secs(wanted.timeout_secs);
         let result = carry(&mut hand, &options, decision.candidates.clone(), within);
