@@ -1,4 +1,8 @@
-//! The pod of a call.
+//! The pod of a call, and the runtime handlers of pods.
+
+/// Handlers whose sandboxes use the kernel's network namespace as it is, so that an interface which comes later is one of the pod's: runc, and what is
+/// called as runc is.
+pub const RUNC_HANDLERS: [&str; 2] = ["runc", "crun"];
 
 /// The pod of a call, as far as `CNI_ARGS` names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -61,11 +61,11 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         pluralize(plan.waves.len(), "wave"),
         plan.left_out.len()
     ));
-    let pass = |(phase, way): (Phase, Way)| {
+    let pass = |(_, phase, way): (Phase, Phase, Way)| {
         let way = if plan.ways.is_empty() { String::new() } else { format!(" ({})", way.as_str()) };
         format!(" -> {phase}{way}")
     };
-    let passes: String = plan.passes_with_ways().map(pass).collect();
+    let passes: String = plan.steps().map(pass).collect();
     let others =
         if plan.ways.is_empty() { "" } else { "; pods that no network joins or leaves: 1 in each pass" };
     document.fields([
@@ -202,8 +202,8 @@ fn limits(document: &mut Document, plan: &Plan) {
 
 fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {
     document.heading("Pods that need a decision");
-    let joined = plan.passes_with_ways().filter(|(_, way)| *way != Way::Restart);
-    let joined: Vec<String> = joined.map(|(phase, way)| format!("{} to {phase}", way.as_str())).collect();
+    let joined = plan.steps().filter(|(_, _, way)| *way != Way::Restart);
+    let joined: Vec<String> = joined.map(|(_, phase, way)| format!("{} to {phase}", way.as_str())).collect();
     if !joined.is_empty() {
         document.text(format!(
             "Pods need no decision in these passes, on nodes that let networks join and leave pods: {}.",

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use shim::node::layout::PLUGIN;
 use shim::node::store::Key;
 use shim::sweep::ListStatus;
+use types::pod::RUNC_HANDLERS;
 
 use crate::node::conf::confdir::Content;
 
@@ -99,8 +100,6 @@ pub struct Sandbox {
 /// Types of low-level runtimes whose containers use the sandbox's network namespace as it is: runc, and what is called as runc is.
 const OF_RUNC: [&str; 3] =
     ["io.containerd.runc.v2", "io.containerd.runc.v1", "io.containerd.runtime.v1.linux"];
-/// Handlers of CRI-O, which does not say the type, with the same.
-const HANDLERS_OF_RUNC: [&str; 3] = ["", "runc", "crun"];
 
 impl Sandbox {
     /// The `CNI_ARGS` that a CRI runtime passes for the sandbox.
@@ -118,7 +117,8 @@ impl Sandbox {
     pub fn sees_new_interfaces(&self) -> bool {
         match &self.runtime_type {
             Some(kind) => OF_RUNC.contains(&kind.as_str()),
-            None => HANDLERS_OF_RUNC.contains(&self.handler.as_str()),
+            // CRI-O does not say the type; its default has no name.
+            None => self.handler.is_empty() || RUNC_HANDLERS.contains(&self.handler.as_str()),
         }
     }
 }

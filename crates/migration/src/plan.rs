@@ -284,16 +284,17 @@ impl Plan {
         self.passes.last().copied().unwrap_or(self.start)
     }
 
-    /// How each pass brings pods to its phase, with the phase.
-    pub fn passes_with_ways(&self) -> impl Iterator<Item = (Phase, Way)> {
+    /// The phase that each pass leaves, the one that it leads to, and how it brings pods there.
+    pub fn steps(&self) -> impl Iterator<Item = (Phase, Phase, Way)> {
+        let from = [self.start].into_iter().chain(self.passes.iter().copied());
         let ways = self.ways.iter().copied().chain(std::iter::repeat(Way::Restart));
-        self.passes.iter().copied().zip(ways)
+        from.zip(&self.passes).zip(ways).map(|((from, to), way)| (from, *to, way))
     }
 
     /// How many passes restart a pod that networks join and leave.
     #[must_use]
     pub fn restarts(&self) -> usize {
-        self.passes_with_ways().filter(|(_, way)| *way == Way::Restart).count()
+        self.steps().filter(|(_, _, way)| *way == Way::Restart).count()
     }
 
     /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.

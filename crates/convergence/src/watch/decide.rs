@@ -113,7 +113,8 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.extend(memory.failed.clone());
     findings.extend(memory.unmeasured.as_ref().map(|why| format!("the metrics are not written: {why}")));
     let ready = verdict.reason == Reason::NetworkReady;
-    let moves = move_step(facts, &mut memory, ready);
+    let joins = joined_networks(facts);
+    let moves = move_step(facts, &mut memory, ready, &joins);
     let unmoved = moves.and_then(|_| memory.moves.passes.finding(facts.moved.as_ref(), facts.now));
     findings.extend(unmoved.clone());
     let mut happened = conf.happened.clone();
@@ -121,8 +122,8 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let report = NodeReport {
         ready,
         reason: verdict.reason,
-        message: shorten(&with_unmet(&verdict.message, &memory, unmoved.as_deref())),
-        observed: observed(facts, &memory, moves),
+        message: shorten(&condition_message(&verdict.message, &memory, unmoved.as_deref())),
+        observed: observed(facts, &memory, (joins, moves)),
         clears_network_unavailable: ready && clears(facts, &attached),
     };
     let mut changes: Vec<Change> = Vec::new();
@@ -144,7 +145,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
 }
 
 /// What the node's annotation says, but for the echo.
-fn observed(facts: &Observation, memory: &Memory, moves: Option<MoveStep>) -> Observed {
+fn observed(facts: &Observation, memory: &Memory, (joins, moves): (Vec<Side>, Option<MoveStep>)) -> Observed {
     let policy_file = facts.node.policy.as_ref().ok();
     Observed {
         boot_id: facts.boot_id.clone(),
@@ -155,7 +156,7 @@ fn observed(facts: &Observation, memory: &Memory, moves: Option<MoveStep>) -> Ob
             .map(|policy_file| policy_file.policy.mints().into_iter().collect())
             .unwrap_or_default(),
         follows: roll::followed_phases(&facts.node.settings, policy_file, &facts.node.profiles),
-        joins: joined_networks(facts),
+        joins,
         restarts: moves.and_then(|step| match step {
             MoveStep::Settled(restarts) => Some(restarts),
             MoveStep::Begin(_) | MoveStep::Wait => None,
@@ -174,9 +175,9 @@ fn joined_networks(facts: &Observation) -> Vec<Side> {
 
 /// What this round does about running pods; none on a node where no network joins or leaves them, or that is in its phase by other means than the
 /// Node's annotation.
-fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool) -> Option<MoveStep> {
+fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool, joins: &[Side]) -> Option<MoveStep> {
     let policy_file = facts.node.policy.as_ref().ok()?;
-    if !memory.is_led || joined_networks(facts).is_empty() {
+    if !memory.is_led || joins.is_empty() {
         return None;
     }
     let phase = policy_file.policy.phase();
@@ -285,7 +286,7 @@ fn verdict<'a>(
 }
 
 /// What the condition says: the verdict, the desired phase that the node is not in, and the pods that are not on its networks.
-fn with_unmet(verdict: &str, memory: &Memory, unmoved: Option<&str>) -> String {
+fn condition_message(verdict: &str, memory: &Memory, unmoved: Option<&str>) -> String {
     let unmet = memory.unmet.as_ref().map(|unmet| unmet.message.as_str());
     [Some(verdict), unmet, unmoved].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }

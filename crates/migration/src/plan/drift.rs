@@ -232,11 +232,10 @@ fn course(plan: &Plan, config: &Config) -> Course {
         reach::path(plan.start, Phase::New, plan.strategy == Strategy::Bridge)
     };
     // Which nodes let networks join is of the day on which the plan was made, and each pass has but one way beside a restart.
-    let from = [plan.start].into_iter().chain(plan.passes.iter().copied());
-    let possible = |(from, (to, way)): (Phase, (Phase, Way))| {
+    let possible = |(from, to, way): (Phase, Phase, Way)| {
         if way == reach::way(from, to, &Side::BOTH) { way } else { Way::Restart }
     };
-    let ways = from.zip(plan.passes_with_ways()).map(possible).take(plan.ways.len());
+    let ways = plan.steps().map(possible).take(plan.ways.len());
     Course {
         start: plan.start,
         ways: ways.collect(),

@@ -85,9 +85,8 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
 
 /// Nodes that restart all their pods in passes in which networks join or leave the running pods of other nodes.
 fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
-    let from = [plan.start].into_iter().chain(plan.passes.iter().copied());
-    let joined = from.zip(plan.passes_with_ways()).filter(|(_, (_, way))| *way != Way::Restart);
-    let note = |(from, (to, way)): (Phase, (Phase, Way))| {
+    let joined = plan.steps().filter(|(_, _, way)| *way != Way::Restart);
+    let note = |(from, to, way): (Phase, Phase, Way)| {
         let restarts = |site: &&Site<'_>| reach::way(from, to, site.joins()) == Way::Restart;
         let nodes: Vec<&str> = survey.sites.iter().filter(restarts).map(Site::name).collect();
         (!nodes.is_empty()).then(|| {
@@ -206,11 +205,11 @@ pub fn eta_seconds(plan: &Plan) -> u64 {
         0 => 0,
         per_hour => nodes.saturating_mul(3600) / per_hour,
     };
-    let pass = |(_, way): (Phase, Way)| -> u64 {
+    let pass = |(_, _, way): (Phase, Phase, Way)| -> u64 {
         let node = if way == Way::Restart { NODE_SECONDS } else { JOINED_SECONDS };
         plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().max(pace)
     };
-    plan.passes_with_ways().map(pass).fold(0, u64::saturating_add)
+    plan.steps().map(pass).fold(0, u64::saturating_add)
 }
 
 fn node_count(wave: &Wave) -> u64 {

@@ -4,6 +4,7 @@
 
 use snapshot::model::{Kind, Node, Pod};
 use types::api::observed::{self, Observed};
+use types::pod::RUNC_HANDLERS;
 use types::policy::{Join, RESTART, Side};
 use types::profile::Profiles;
 
@@ -176,7 +177,7 @@ fn restart_reason(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
 /// *Source*: kata-containers and gVisor's documentation for the names that their installers give to handlers.
 fn sees_new_interfaces(handler: &str) -> Option<bool> {
     match handler {
-        "runc" | "crun" => Some(true),
+        _ if RUNC_HANDLERS.contains(&handler) => Some(true),
         "gvisor" | "runsc" => Some(false),
         _ if handler.starts_with("kata") => Some(false),
         _ => None,
