@@ -146,6 +146,8 @@ fn a_pod_whose_add_did_not_end_needs_a_restart() -> Result<()> {
     let case = Case::attach("both")?;
     case.stubs.write("stub-new", &stub_new().on("ADD", Reply(vec![Act::KillParent])))?;
     ensure!(!case.call("ADD").run()?.status.success());
+    // The stub kills its parent before it notes its own call.
+    case.stubs.log().wait_for("stub-new ADD net1", 1)?;
     case.nobody_is_left()?;
     case.stubs.write("stub-new", &stub_new())?;
     let before = record(&case)?;
