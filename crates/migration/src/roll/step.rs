@@ -11,9 +11,9 @@ use super::barrier::{Barrier, barrier};
 use super::run::{NodeRequest, Run, State};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
-use super::world::Owner;
+use super::world::{Node, Owner};
 use super::{budget, start, transit};
-use crate::cni::reach;
+use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
 pub const FRESH: Duration = Duration::from_secs(40);
@@ -271,11 +271,12 @@ fn disown_cordons(view: &View<'_>) -> Vec<Act> {
 /// How many Nodes get or lose the taint in one step.
 const FENCES: usize = 20;
 
-/// Patches that set the taint on nodes that have not moved, and take it from those that have.
+/// Patches that set the taint on nodes that have not moved, and take it from those that have. Where networks join or leave, no pod looks for another node.
 #[must_use]
 fn fence_patches(view: &View<'_>) -> Vec<Act> {
+    let needs_fence = |node: &Node| view.plan.limits.fence && view.way(node, view.target) == Way::Restart;
     let is_wrong = |status: &&NodeStatus<'_>| match status.standing {
-        Standing::Pending => status.node.is_fenced != view.plan.limits.fence && !status.node.is_going,
+        Standing::Pending => status.node.is_fenced != needs_fence(status.node) && !status.node.is_going,
         Standing::Done => status.node.is_fenced,
         Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
         Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,

@@ -96,6 +96,27 @@ fn a_node_is_cordoned_where_a_pod_can_only_be_restarted() {
     assert!(restarts(other), "the node lets another network join");
 }
 
+/// No pod of `a` looks for another node. All three nodes wait: `a` for a person, the others for the workloads.
+#[test]
+fn only_nodes_whose_pods_are_restarted_are_tainted() {
+    let mut world = World { census: None, ..world() };
+    for (is_fenced, patched) in [(false, ["b", "c"].as_slice()), (true, &["a", "b", "c"])] {
+        let mut joining = joining("a", Phase::Old, &json!({"old": 2}), None);
+        (joining.zone, joining.is_fenced) = ("z9".into(), is_fenced);
+        world.put("a".into(), joining);
+        let (decided, _) = decided_by_drain(&world, &run());
+        let fences: Vec<_> = decided
+            .acts
+            .iter()
+            .filter_map(
+                |act| if let Act::Patch(patch) = act { Some((&*patch.node, patch.fence)) } else { None },
+            )
+            .collect();
+        let expected: Vec<_> = patched.iter().map(|name| (*name, Some(*name != "a"))).collect();
+        assert_eq!(fences, expected);
+    }
+}
+
 #[test]
 fn nothing_is_evicted_while_networks_join_pods() {
     for restarts in [None, Some(0)] {
