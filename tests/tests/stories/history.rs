@@ -23,7 +23,8 @@ pub(crate) fn whatever_happens_nothing_is_left() -> Result<()> {
     }
     let mut player = Player::new()?;
     let Some(minutes) = variable(SOAK_MINUTES) else {
-        return (1..=SHORT).try_for_each(|seed| play(&mut player, seed));
+        (1..=SHORT).try_for_each(|seed| play(&mut player, seed))?;
+        return player.expect_changes();
     };
     let minutes: u64 = minutes.parse().context(SOAK_MINUTES)?;
     let end = Instant::now() + Duration::from_secs(60 * minutes);
@@ -34,7 +35,7 @@ pub(crate) fn whatever_happens_nothing_is_left() -> Result<()> {
         seed += 1;
     }
     println!("{} histories through containerd, seeds {first} to {}", seed - first, seed - 1);
-    Ok(())
+    player.expect_changes()
 }
 
 /// Plays one history to its end.

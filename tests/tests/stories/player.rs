@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lab::host::fabric::Overlay;
+use lab::install::crossfade::BIN_DIR;
+use lab::install::person;
 use lab::runtime::cri::{Cri, Sandbox};
 use lab::standin::stub::{Reply, Stub};
 use serde_json::{Value, json};
@@ -17,7 +19,11 @@ struct Pod {
     id: String,
     /// Networks that it was given.
     networks: Vec<usize>,
+    /// The network whose address is in its status.
+    primary: usize,
     stopped: bool,
+    /// A DEL of it may have begun, or its netns is unmounted: the plugin may refuse to change its networks.
+    is_torn: bool,
 }
 
 /// What came of one pod's part in a storm.
@@ -42,6 +48,8 @@ pub(crate) struct Player {
     cuts: usize,
     /// Whether a sandbox that no step knows of may be there.
     strangers: bool,
+    /// How often a verb changed the networks of a running pod, and how often it was called while the pod ended.
+    changes: BTreeMap<(&'static str, bool), u32>,
 }
 
 impl Player {
@@ -55,6 +63,7 @@ impl Player {
             attempt: 0,
             cuts: 0,
             strangers: false,
+            changes: BTreeMap::new(),
         })
     }
 
@@ -78,6 +87,11 @@ impl Player {
         }
     }
 
+    /// The network whose address a pod of the phase that counts now gets into its status.
+    fn primary(&self) -> usize {
+        usize::from(matches!(PHASES[self.phase], "both-new" | "new"))
+    }
+
     fn write_policy(&self) -> Result<()> {
         let network = |network: usize| -> Value {
             let overlay = self.overlay(network);
@@ -86,6 +100,7 @@ impl Player {
                 "cidrs": [overlay.cidr()],
                 "ready": [{ "file": agent(network) }],
                 "secondary": "works",
+                "join": "works",
             })
         };
         let more = json!({
@@ -133,6 +148,8 @@ impl Player {
             Step::End(pod) => self.storm(&[*pod], false, true),
             Step::Storm(pods) => self.storm(pods, true, true),
             Step::Stop(pod) => self.stop(*pod),
+            Step::Change(pod) => self.change(*pod),
+            Step::Race(pod) => self.race(*pod),
             Step::Flip(phase) => {
                 self.phase = *phase;
                 self.write_policy()
@@ -148,10 +165,12 @@ impl Player {
                 self.away[*network] = true;
                 self.set_agents()
             }
-            Step::Unmount(pod) => match self.pods.get(pod) {
-                Some(pod) if !pod.stopped => crate::failures::unmount_netns(&self.scene, &pod.id)
+            Step::Unmount(pod) => match self.pods.get_mut(pod) {
+                Some(pod) if !pod.stopped => {
+                    pod.is_torn = true;
                     // It may be unmounted already; then containerd has taken its file away.
-                    .or_else(|_| Ok(())),
+                    crate::failures::unmount_netns(&self.scene, &pod.id).or_else(|_| Ok(()))
+                }
                 _ => Ok(()),
             },
             Step::Kill => {
@@ -193,7 +212,9 @@ impl Player {
             match outcome {
                 Outcome::Ran(Ok(id)) => {
                     ensure!(!networks.iter().any(|&n| self.away[n]), "pod-{pod} ran without an agent");
-                    self.pods.insert(pod, Pod { id, networks: networks.clone(), stopped: false });
+                    let primary = self.primary();
+                    let networks = networks.clone();
+                    self.pods.insert(pod, Pod { id, networks, primary, stopped: false, is_torn: false });
                 }
                 Outcome::Ran(Err(error)) => {
                     let excused = self.may_fail("ADD", &networks) || networks.iter().any(|&n| self.away[n]);
@@ -216,6 +237,7 @@ impl Player {
             }
             Err(error) => {
                 ensure!(self.may_fail("DEL", &there.networks), "pod-{pod} did not end: {error:#}");
+                self.pods.insert(pod, Pod { is_torn: true, ..there });
             }
         }
         Ok(())
@@ -231,9 +253,78 @@ impl Player {
             }
             Err(error) => {
                 ensure!(self.may_fail("DEL", &pod.networks), "pod-{number} did not stop: {error:#}");
+                self.pods.insert(number, Pod { is_torn: true, ..pod });
                 Ok(())
             }
         }
+    }
+
+    /// Flips the policy so that a network joins or leaves one of the running pods, if there are any: its number, the pod, and the verb.
+    fn flip_for(&mut self, draw: u8) -> Result<Option<(u8, Pod, &'static str)>> {
+        let running: Vec<_> = self.pods.iter().filter(|(_, pod)| !pod.stopped).collect();
+        let Some(index) = usize::from(draw).checked_rem(running.len()) else { return Ok(None) };
+        let (number, pod) = (*running[index].0, running[index].1.clone());
+        let (verb, phase) = match (pod.networks.len(), pod.primary) {
+            (1, 0) => ("JOIN", "both-old"),
+            (1, _) => ("JOIN", "both-new"),
+            (_, 0) => ("LEAVE", "old"),
+            (_, _) => ("LEAVE", "new"),
+        };
+        self.phase = PHASES.iter().position(|name| *name == phase).context("a phase")?;
+        self.write_policy()?;
+        Ok(Some((number, pod, verb)))
+    }
+
+    fn change(&mut self, draw: u8) -> Result<()> {
+        let Some((number, pod, verb)) = self.flip_for(draw)? else { return Ok(()) };
+        let changed = self.scene.cri().status(&pod.id).and_then(|status| {
+            person::change_network(self.scene.node(), BIN_DIR, verb, &pod.id, &status.netns)
+        });
+        let second = 1 - pod.primary;
+        match changed {
+            Ok(()) => {
+                let call =
+                    format!("{} {}", spy(self.overlay(second)), if verb == "JOIN" { "ADD" } else { "DEL" });
+                let calls = self.scene.calls_for(&pod.id)?;
+                ensure!(
+                    calls.iter().any(|made| made.starts_with(&call)),
+                    "{verb} {}: no {call}: {calls:?}",
+                    pod.id
+                );
+                self.pods.insert(number, Pod { networks: self.networks(), ..pod });
+                *self.changes.entry((verb, false)).or_default() += 1;
+            }
+            Err(error) => {
+                let excused = pod.is_torn
+                    || self.away[second]
+                    || self.may_fail("ADD", &[second])
+                    || self.may_fail("DEL", &[second]);
+                ensure!(excused, "pod-{number}: {error:#}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Either call may come first, and the DEL is what counts.
+    fn race(&mut self, draw: u8) -> Result<()> {
+        let Some((number, pod, verb)) = self.flip_for(draw)? else { return Ok(()) };
+        let scene = &self.scene;
+        let status = scene.cri().status(&pod.id)?;
+        let ended = std::thread::scope(|scope| {
+            let change = scope.spawn(|| {
+                // Whatever it answers: the pod is to be gone.
+                let _ = person::change_network(scene.node(), BIN_DIR, verb, &pod.id, &status.netns);
+            });
+            let ended = scene.end(&pod.id);
+            change.join().map_err(|_| anyhow!("a caller panicked"))?;
+            anyhow::Ok(ended)
+        })?;
+        *self.changes.entry((verb, true)).or_default() += 1;
+        // A JOIN that came first has made it a pod of both.
+        if ended.is_err() {
+            self.pods.insert(number, Pod { networks: vec![0, 1], is_torn: true, ..pod });
+        }
+        self.ended(number, ended)
     }
 
     /// The delegates that did its ADD have been asked to undo it, and no record is left.
@@ -328,6 +419,12 @@ impl Player {
         let living = self.pods.values().filter(|pod| !pod.stopped).count();
         let records = self.scene.crossfade.records()?;
         ensure!(records.len() == living, "{living} pods and {records:?}");
+        Ok(())
+    }
+
+    /// Networks joined and left pods, alone and while the pods ended.
+    pub(crate) fn expect_changes(&self) -> Result<()> {
+        ensure!(self.changes.len() == 4, "these alone were played: {:?}", self.changes);
         Ok(())
     }
 

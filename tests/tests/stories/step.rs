@@ -28,6 +28,10 @@ pub(crate) enum Step {
     End(u8),
     /// Each of these pods at once: run if it is not there, else stopped and removed.
     Storm(Vec<u8>),
+    /// The policy flips so that a running pod has a network too few or too many, and that network joins or leaves the pod.
+    Change(u8),
+    /// The same, while the pod is stopped and removed.
+    Race(u8),
     /// The policy flips to this phase.
     Flip(usize),
     /// The next calls of a network's spy for this verb fail so often, with these words.
@@ -54,6 +58,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0..PODS).prop_map(Step::Stop),
         4 => (0..PODS).prop_map(Step::End),
         2 => proptest::sample::subsequence((0..PODS).collect::<Vec<_>>(), 2..=usize::from(PODS)).prop_map(Step::Storm),
+        4 => (0..PODS).prop_map(Step::Change),
+        2 => (0..PODS).prop_map(Step::Race),
         4 => (0..PHASES.len()).prop_map(Step::Flip),
         4 => fail.prop_map(|(network, verb, times, words)| Step::Fail { network, verb, times, words }),
         2 => Just(Step::Heal),
