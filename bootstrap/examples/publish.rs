@@ -24,7 +24,7 @@ use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 
 /// Everything that is logged, to stderr: what a library logs too, so that a secret in it would be seen.
 struct Lines;
@@ -116,7 +116,7 @@ fn report(order: &Value) -> anyhow::Result<NodeReport> {
         reason: serde_json::from_value(order["reason"].clone())?,
         message: text(&order["message"]),
         // The keys of the annotation are among those of the line.
-        observed: Observed {
+        observed: NodeObservation {
             boot_id: shim::host::boot::boot_id()?.to_owned(),
             ..serde_json::from_value(order.clone())?
         },

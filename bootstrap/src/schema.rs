@@ -8,7 +8,7 @@ use convergence::doctor::report::Diagnosis;
 use schemars::JsonSchema;
 use types::json::schema::{of_answer, stale};
 
-use crate::change::outcome::Changed;
+use crate::change::outcome::ChangeReport;
 use crate::commands::attachments::AttachmentsReport;
 use crate::commands::boot::explain;
 use crate::commands::cleanup::report::CleanupReport;
@@ -28,28 +28,28 @@ fn all() -> BTreeMap<&'static str, String> {
     [
         ("attachments", schema::<AttachmentsReport>()),
         ("bake", schema::<bake::BakeReport>()),
-        ("boot", schema::<Changed>()),
+        ("boot", schema::<ChangeReport>()),
         ("cleanup", schema::<CleanupReport>()),
         ("move-pods", schema::<MoveReport>()),
         ("doctor", schema::<Diagnosis>()),
         ("explain", schema::<explain::BootExplanation>()),
-        ("gate", schema::<Changed>()),
+        ("gate", schema::<ChangeReport>()),
         ("graduate", schema::<GraduateReport>()),
-        ("install", schema::<Changed>()),
-        ("place", schema::<Changed>()),
+        ("install", schema::<ChangeReport>()),
+        ("place", schema::<ChangeReport>()),
         ("policy-check", schema::<policy::PolicyReport>()),
         ("policy-explain", schema::<policy::explain::PolicyExplanation>()),
-        ("policy-set", schema::<Changed>()),
+        ("policy-set", schema::<ChangeReport>()),
         ("policy-show", schema::<policy::PolicyReport>()),
         ("prove", schema::<watch::prove::ProofReport>()),
         ("render", schema::<render::RenderReport>()),
-        ("retract", schema::<Changed>()),
+        ("retract", schema::<ChangeReport>()),
         ("seal", schema::<seal::report::SealReport>()),
         ("selftest", schema::<selftest::SelftestReport>()),
         ("status", schema::<Status>()),
         ("status-reported", schema::<status::reported::ReportedStatus>()),
-        ("sweep", schema::<Changed>()),
-        ("uninstall", schema::<Changed>()),
+        ("sweep", schema::<ChangeReport>()),
+        ("uninstall", schema::<ChangeReport>()),
         ("watch", schema::<watch::Round>()),
     ]
     .into()

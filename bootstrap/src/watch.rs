@@ -32,7 +32,7 @@ use types::command::problem::Problem;
 use types::status::Reason;
 
 use self::observe::PriorFacts;
-use crate::change::outcome::{Changed, finish};
+use crate::change::outcome::{ChangeReport, finish};
 use crate::cli::{Global, Output, Watch, print};
 use crate::host::events;
 use crate::host::root::Root;
@@ -143,7 +143,7 @@ fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Round {
     #[serde(flatten)]
-    changed: Changed,
+    changed: ChangeReport,
     ready: bool,
     reason: Reason,
     message: String,
@@ -188,7 +188,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
         .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
         .collect();
     let changed = if scope.global.dry_run {
-        Changed::planned(decision.changes, notes)
+        ChangeReport::planned(decision.changes, notes)
     } else {
         let mut not_started = Vec::new();
         let done = apply::apply(&scope.root, decision.changes, |act| {
@@ -198,7 +198,7 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
         let mut notes = notes;
         notes.extend(not_started);
         notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));
-        Changed::applied(done, notes)
+        ChangeReport::applied(done, notes)
     };
     let round = Round {
         changed,

@@ -236,11 +236,11 @@ impl Attachment {
 /// The reason why a first line with the right sum is no intent.
 fn unreadable(json: &[u8], why: &str) -> String {
     #[derive(Deserialize)]
-    struct Versioned {
+    struct FormatVersion {
         version: u32,
     }
     match read::written(json, "the intent") {
-        Ok(Versioned { version }) if version > FORMAT => {
+        Ok(FormatVersion { version }) if version > FORMAT => {
             format!(
                 "format {version}, of which this program, which writes {FORMAT}, cannot read the first line"
             )

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::observed::Attached;
+use crate::api::observed::AttachmentCounts;
 use crate::node::Mode;
 use crate::packets::Packets;
 use crate::policy::{Phase, Side};
@@ -63,7 +63,7 @@ pub struct Document {
     pub networks: Vec<Network>,
     /// The attachments as they were counted last; null on a node that reports to no API server.
     #[serde(default)]
-    pub attached: Option<Attached>,
+    pub attached: Option<AttachmentCounts>,
     /// How many pods only a restart brings to the networks of the policy; null while networks join or leave pods, and where none do.
     #[serde(default)]
     pub restarts: Option<u32>,

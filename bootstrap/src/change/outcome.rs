@@ -16,8 +16,8 @@ use crate::host::root::Root;
 /// *Shape*: `{"dryRun":false,"changes":[{"action":"write","target":"..","reason":"..","outcome":"done"}],"notes":[".."]}`;
 /// `outcome` is absent in a dry run.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Changed {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Changed"))]
+pub(crate) struct ChangeReport {
     /// Nothing was changed.
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
@@ -72,7 +72,7 @@ impl Done {
     }
 }
 
-impl Changed {
+impl ChangeReport {
     /// What a dry run reports.
     #[must_use]
     pub(crate) fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
@@ -103,7 +103,7 @@ impl Changed {
     }
 }
 
-impl Report for Changed {
+impl Report for ChangeReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
@@ -150,9 +150,13 @@ pub(crate) fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, 
 ///
 /// # Errors
 /// As [`carry_out`].
-pub(crate) fn finish(global: &Global, changes: Vec<Change>, notes: Vec<String>) -> Result<Changed, Failure> {
+pub(crate) fn finish(
+    global: &Global,
+    changes: Vec<Change>,
+    notes: Vec<String>,
+) -> Result<ChangeReport, Failure> {
     if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
+        return Ok(ChangeReport::planned(changes, notes));
     }
-    Ok(Changed::applied(carry_out(&Root::new(&global.root), changes)?, notes))
+    Ok(ChangeReport::applied(carry_out(&Root::new(&global.root), changes)?, notes))
 }

@@ -22,7 +22,7 @@ use convergence::node::switch::OffSwitch;
 use convergence::runtime::facts::RuntimeFacts;
 use shim::node::layout::CONF_DIR;
 
-use crate::change::outcome::{Changed, Outcome, finish};
+use crate::change::outcome::{ChangeReport, Outcome, finish};
 use crate::change::{ChangeHandler, Executor};
 use crate::cli::Global;
 use crate::host::root::Root;
@@ -37,7 +37,7 @@ use crate::runtime::config;
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub(crate) fn boot(global: &Global) -> Result<Changed, Failure> {
+pub(crate) fn boot(global: &Global) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     let switched_off = switch::off_switch(&root);
     let settings = if switched_off.is_some() { mode::settings(&root) } else { settings::required(&root)? };
@@ -49,26 +49,26 @@ pub(crate) fn boot(global: &Global) -> Result<Changed, Failure> {
     let facts = crate::commands::boot::gather::gather(global, node)?;
     let BootDecision { changes, notes } = decision(&facts)?;
     if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
+        return Ok(ChangeReport::planned(changes, notes));
     }
     // It takes the ledger's lines where the disk cannot.
     shim::host::journal::init();
     let done =
         Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).carry_out(changes)?;
-    Ok(Changed::applied(done, notes))
+    Ok(ChangeReport::applied(done, notes))
 }
 
 /// What `boot` would change on a node, for `explain`.
 ///
 /// # Errors
 /// As [`boot`].
-fn planned(global: &Global, node: NodeFacts) -> Result<Changed, Failure> {
+fn planned(global: &Global, node: NodeFacts) -> Result<ChangeReport, Failure> {
     let BootDecision { changes, notes } = match (switch::off_switch(&Root::new(&node.root)), &node.unusable) {
         (Some(off), _) => leave(&node, off),
         (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
         (None, None) => decision(&crate::commands::boot::gather::gather(global, node)?)?,
     };
-    Ok(Changed::planned(changes, notes))
+    Ok(ChangeReport::planned(changes, notes))
 }
 
 fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {

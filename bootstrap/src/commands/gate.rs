@@ -11,7 +11,7 @@ use types::command::problem::Problem;
 use types::node::Node;
 
 use crate::change;
-use crate::change::outcome::{Changed, carry_out, finish};
+use crate::change::outcome::{ChangeReport, carry_out, finish};
 use crate::cli::{Global, print};
 use crate::host::root::Root;
 use crate::node::settings::mode;
@@ -30,7 +30,7 @@ const PUBLIC: u32 = 0o644;
 ///
 /// # Errors
 /// Everything that is not as it must be; 78 when a settings file is among it, else 3.
-pub(crate) fn gate(global: &Global) -> Result<Changed, Failure> {
+pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
         return finish(global, clear(&root, "switched off"), vec![off.to_string()]);
@@ -101,11 +101,11 @@ fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Durat
 }
 
 /// Lets kubelet start with the taint `crossfade/unfit`.
-fn give_up(root: &Root, failure: &Failure) -> Result<Changed, Failure> {
+fn give_up(root: &Root, failure: &Failure) -> Result<ChangeReport, Failure> {
     let reasons = failure.lines().join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(Changed::applied(carry_out(root, changes)?, failure.lines()))
+    Ok(ChangeReport::applied(carry_out(root, changes)?, failure.lines()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {

@@ -21,7 +21,7 @@ use types::command::exit::Exit;
 use self::act::{GraduationHandler, noted};
 use self::gather::{NodeSnapshot, Subject, gather};
 use self::journal::{Event, Journal, JournalAttachment};
-use self::report::{GraduateReport, Reached};
+use self::report::{GraduateReport, GraduateStage};
 use crate::change::outcome::Done;
 use crate::change::{Executor, settle};
 use crate::cli::{Global, Graduate, print};
@@ -99,7 +99,7 @@ fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Fa
     }
     Ok(GraduateReport {
         dry_run: true,
-        stage: Reached::Planned,
+        stage: GraduateStage::Planned,
         changes,
         waits: decision.waits,
         ledger: lines(seen)?,
@@ -121,14 +121,14 @@ fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
     let journal = Journal::new(&seen.facts.layout.state_dir);
     let mut run = Run { journal: &journal, changes: Vec::new(), notes: Vec::new() };
     if decision.steps.is_empty() && decision.waits.is_empty() {
-        return run.report(&seen, decision, Reached::Graduated);
+        return run.report(&seen, decision, GraduateStage::Graduated);
     }
     let mut leaving = RepairPause::start(&seen.facts.layout)?;
     run.begin(&seen)?;
     let reached = run.stages(subject, &mut seen, &mut decision);
     // Until the name of the network is gone, `watch` would write the conf again.
     let is_gone = seen.facts.conf.file.symlink_metadata().is_err();
-    leaving.stay(is_gone && !matches!(reached, Ok(Reached::Graduated)));
+    leaving.stay(is_gone && !matches!(reached, Ok(GraduateStage::Graduated)));
     run.report(&seen, decision, reached?)
 }
 
@@ -153,14 +153,14 @@ impl Run<'_> {
         subject: &Subject<'_>,
         seen: &mut NodeSnapshot,
         decision: &mut Decision,
-    ) -> Result<Reached, Failure> {
+    ) -> Result<GraduateStage, Failure> {
         for stage in Stage::ALL {
             if stage != Stage::Prepare {
                 *seen = gather(subject)?;
                 *decision = allowed(decide(&seen.facts))?;
             }
             if !decision.waits.is_empty() && stage == Stage::Leave {
-                return Ok(Reached::Waiting);
+                return Ok(GraduateStage::Waiting);
             }
             self.stage(stage, seen, decision)?;
         }
@@ -172,7 +172,7 @@ impl Run<'_> {
         );
         self.notes.push(IN_CLUSTER.into());
         self.notes.push(format!("what was moved is in {}", self.journal.aside().display()));
-        Ok(Reached::Graduated)
+        Ok(GraduateStage::Graduated)
     }
 
     fn stage(&mut self, stage: Stage, seen: &NodeSnapshot, decision: &mut Decision) -> Result<(), Failure> {
@@ -204,7 +204,7 @@ impl Run<'_> {
         self,
         seen: &NodeSnapshot,
         decision: Decision,
-        stage: Reached,
+        stage: GraduateStage,
     ) -> Result<GraduateReport, Failure> {
         let mut notes = self.notes;
         notes.extend(decision.notes);

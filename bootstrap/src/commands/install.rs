@@ -26,7 +26,7 @@ use types::policy::Policy;
 
 use self::payload::Plan;
 use self::payload::load::Load;
-use crate::change::outcome::{Changed, Done, Outcome, carry_out};
+use crate::change::outcome::{ChangeReport, Done, Outcome, carry_out};
 use crate::change::{self, ChangeHandler, Executor, settle};
 use crate::cli::{Global, Install};
 use crate::host::chroot;
@@ -48,7 +48,7 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub(crate) fn install(global: &Global, wanted: &Install) -> Result<Changed, Failure> {
+pub(crate) fn install(global: &Global, wanted: &Install) -> Result<ChangeReport, Failure> {
     if wanted.units && global.host.is_none() {
         let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
@@ -60,7 +60,7 @@ pub(crate) fn install(global: &Global, wanted: &Install) -> Result<Changed, Fail
     match switch::off_switch(&Root::default()) {
         // The pod of a DaemonSet goes on: it installs when the node is switched on.
         Some(off) if brings => {
-            return Ok(Changed::applied(
+            return Ok(ChangeReport::applied(
                 Vec::new(),
                 vec![format!("{off}; nothing is brought nor installed")],
             ));
@@ -79,7 +79,7 @@ pub(crate) fn install(global: &Global, wanted: &Install) -> Result<Changed, Fail
     if global.dry_run && plan.writes() {
         let mut notes = plan.notes;
         notes.push("what installing takes is seen once these are there".into());
-        return Ok(Changed::planned(plan.changes, notes));
+        return Ok(ChangeReport::planned(plan.changes, notes));
     }
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
     let mut done = Vec::new();
@@ -101,14 +101,14 @@ pub(crate) fn install(global: &Global, wanted: &Install) -> Result<Changed, Fail
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
-        return Ok(Changed::planned(changes, notes));
+        return Ok(ChangeReport::planned(changes, notes));
     }
     let installing = InstallHandler { facts: &facts, wanted, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
         done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
     }
-    Ok(Changed::applied(done, notes))
+    Ok(ChangeReport::applied(done, notes))
 }
 
 /// Refuses a node without Crossfade's plugin, and a tree that is not a running node.

@@ -5,7 +5,7 @@ use shim::host::trust;
 use shim::node::layout::PACKAGED_PLUGIN;
 use types::command::problem::Problem;
 
-use crate::change::outcome::{Changed, finish};
+use crate::change::outcome::{ChangeReport, finish};
 use crate::cli::{Global, Place};
 use crate::host::root::Root;
 use crate::node::plugins::packaged_plugin;
@@ -17,10 +17,10 @@ use convergence::failure::Failure;
 ///
 /// # Errors
 /// The package's plugin is missing or not trusted, or a user other than root could change a directory.
-pub(crate) fn place(global: &Global, wanted: &Place) -> Result<Changed, Failure> {
+pub(crate) fn place(global: &Global, wanted: &Place) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
-        return Ok(Changed::applied(Vec::new(), vec![off.to_string()]));
+        return Ok(ChangeReport::applied(Vec::new(), vec![off.to_string()]));
     }
     let mut obstacles = Obstacles::default();
     obstacles.extend(wanted.bin_dirs.iter().filter_map(|dir| {

@@ -19,7 +19,7 @@ use types::command::exit::Exit;
 use types::policy::{Phase, Policy};
 use types::profile::Profiles;
 
-use crate::change::outcome::Changed;
+use crate::change::outcome::ChangeReport;
 use crate::cli::{self, Global, print};
 use crate::host::root::Root;
 use crate::node::networks::unready::{self, UnreadyNetwork};
@@ -130,7 +130,7 @@ fn shown(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> P
 ///
 /// # Errors
 /// As [`flip::set`]; 3 where a network of the phase is not ready, and `--require-ready` was given.
-fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<Changed, Failure> {
+fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<ChangeReport, Failure> {
     let late = late_in(node, wanted.phase);
     if wanted.require_ready {
         refuse(node, &late)?;

@@ -20,10 +20,10 @@ use types::command::problem::Problem;
 use types::node::Node;
 
 use self::platform::Fragment;
-use crate::change::outcome::{Changed, finish};
+use crate::change::outcome::{ChangeReport, finish};
 use crate::cli::{Global, Render};
 use crate::host::root::Root;
-use crate::kubelet::check::{self, CheckDepth, Checked};
+use crate::kubelet::check::{self, CheckDepth, RegistrationReport};
 use crate::kubelet::drop_in;
 use crate::kubelet::own::{own_registration, registered};
 use crate::node::{facts, settings, switch};
@@ -37,9 +37,9 @@ const MODE: u32 = 0o644;
 #[serde(untagged)]
 pub(crate) enum RenderReport {
     /// Files were written or removed.
-    Changed(Changed),
+    Changed(ChangeReport),
     /// `--check`: render would succeed.
-    Checked(Checked),
+    Checked(RegistrationReport),
     /// `--print`: a fragment for another platform.
     Fragment(Fragment),
 }

@@ -12,7 +12,7 @@ use convergence::publish::report::{FinalCondition, FinalReason};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::change::outcome::{Changed, Done, Outcome};
+use crate::change::outcome::{ChangeReport, Done, Outcome};
 use crate::cli::{Global, Retract};
 use crate::host::root::Root;
 use crate::node::{facts, settings, switch};
@@ -23,13 +23,13 @@ use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 ///
 /// # Errors
 /// Bad settings; 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
-pub(crate) fn retract(global: &Global, wanted: &Retract) -> Result<Changed, Failure> {
+pub(crate) fn retract(global: &Global, wanted: &Retract) -> Result<ChangeReport, Failure> {
     let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
     let word = word(&node, wanted.removed)?;
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
-        return Ok(Changed::planned(Vec::new(), vec![note.to_owned()]));
+        return Ok(ChangeReport::planned(Vec::new(), vec![note.to_owned()]));
     };
     refuse_watched(&Root::new(&node.root)).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
@@ -55,11 +55,11 @@ fn unsaid(why: &Problem, word: &FinalCondition) -> Failure {
     Failure::all(Exit::TryLater, [what.fix(fix)].into_iter().chain(by_hand))
 }
 
-fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> Changed {
+fn changed(global: &Global, change: Change, outcome: Option<Outcome>) -> ChangeReport {
     if global.dry_run {
-        Changed::planned(vec![change], Vec::new())
+        ChangeReport::planned(vec![change], Vec::new())
     } else {
-        Changed::applied(vec![Done { change, outcome }], Vec::new())
+        ChangeReport::applied(vec![Done { change, outcome }], Vec::new())
     }
 }
 

@@ -20,7 +20,7 @@ use convergence::report::{Page, Report};
 use convergence::runtime::answer::ConfUse;
 use serde::Serialize;
 use shim::node::store::Store;
-use types::api::observed::Attached;
+use types::api::observed::AttachmentCounts;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Mode;
@@ -60,7 +60,7 @@ pub(crate) struct Status {
     phase: Option<Phase>,
     installed: bool,
     networks: BTreeMap<String, Count>,
-    attached: Attached,
+    attached: AttachmentCounts,
     base: Option<String>,
     mints: BTreeSet<Phase>,
     follows: Vec<Phase>,
@@ -71,7 +71,7 @@ pub(crate) struct Status {
     warnings: Vec<String>,
     #[serde(skip)]
     problems: Vec<Problem>,
-    watch: Option<Watched>,
+    watch: Option<WatchReport>,
     /// Waited for `watch` to say that the node is ready, and it did not.
     #[serde(skip)]
     timed_out: bool,
@@ -82,8 +82,8 @@ pub(crate) struct Status {
 
 /// The report of `watch`.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Watched {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Watched"))]
+struct WatchReport {
     #[serde(flatten)]
     document: Document,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -137,14 +137,14 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
     let watched = match read {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),
-        StatusFile::Fresh(document) => Ok(Some(Watched { document, stale: None })),
-        StatusFile::Stale(document, why) => Ok(Some(Watched { document, stale: Some(why) })),
+        StatusFile::Fresh(document) => Ok(Some(WatchReport { document, stale: None })),
+        StatusFile::Stale(document, why) => Ok(Some(WatchReport { document, stale: Some(why) })),
     };
     match watched {
         Ok(watched) => status.watch = watched,
         Err(why) => status.problems.push(Problem::new(why).at(STATUS)),
     }
-    if let Some(Watched { document, stale: None }) = &status.watch
+    if let Some(WatchReport { document, stale: None }) = &status.watch
         && !document.ready
     {
         let problem = Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS);
@@ -320,14 +320,14 @@ impl Report for Status {
         let _ = match &self.watch {
             None if is_without => Ok(()),
             None => writeln!(text, "watch         not running"),
-            Some(Watched { stale: Some(why), document }) => {
+            Some(WatchReport { stale: Some(why), document }) => {
                 writeln!(
                     text,
                     "watch         not running: its last report is stale ({why}) and says {}",
                     document.reason
                 )
             }
-            Some(Watched { document, .. }) => {
+            Some(WatchReport { document, .. }) => {
                 writeln!(text, "watch         {}: {}", document.reason, document.message)
             }
         };

@@ -41,7 +41,7 @@ use types::command::exit::Exit;
 use types::policy::Policy;
 
 use self::annotations::PassFacts;
-use crate::change::outcome::{Changed, Done, Outcome};
+use crate::change::outcome::{ChangeReport, Done, Outcome};
 use crate::change::{ChangeHandler, Executor};
 use crate::cli::{Global, Sweep, print};
 use crate::host::root::Root;
@@ -72,7 +72,7 @@ pub(crate) fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Bad settings; 75 when the runtime does not answer, or not credibly.
-pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<Changed, Failure> {
+pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<ChangeReport, Failure> {
     let policy = &node.require_policy()?.policy;
     let layout = &node.dirs.layout;
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
@@ -109,7 +109,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
         let stale = annotations::gather(node, wanted, before);
         changes.extend(stale.changes);
         notes.extend(stale.notes);
-        return Ok(Changed::planned(changes, notes));
+        return Ok(ChangeReport::planned(changes, notes));
     }
     shim::host::journal::init();
     let signals =
@@ -125,7 +125,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
         done.extend(unannotated);
         notes.extend(more);
     }
-    Ok(Changed::applied(done, notes))
+    Ok(ChangeReport::applied(done, notes))
 }
 
 /// The node, with the runtime whose sandboxes live; nothing is guessed.

@@ -17,7 +17,7 @@ use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::change::outcome::{Changed, finish};
+use crate::change::outcome::{ChangeReport, finish};
 use crate::cli::{Bake, Global};
 use crate::host::root::Root;
 
@@ -26,12 +26,12 @@ const MODE: u32 = 0o644;
 
 /// What was written; in a dry run also the files themselves.
 ///
-/// *Shape*: as [`Changed`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
+/// *Shape*: as [`ChangeReport`], and `"files":[{"path":"/usr/lib/crossfade/node.json","content":{..}}]`.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct BakeReport {
     #[serde(flatten)]
-    changed: Changed,
+    changed: ChangeReport,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<File>,
 }

@@ -23,13 +23,13 @@ use crate::systemd::unit::Unit;
 ///
 /// *Shape*: `{"arguments":["--node-labels=a=b"],"notes":[".."]}`.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(crate) struct Checked {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Checked"))]
+pub(crate) struct RegistrationReport {
     arguments: Vec<String>,
     notes: Vec<String>,
 }
 
-impl Checked {
+impl RegistrationReport {
     /// What kubelet is told.
     #[must_use]
     pub(crate) fn arguments(&self) -> &[String] {
@@ -37,7 +37,7 @@ impl Checked {
     }
 }
 
-impl Report for Checked {
+impl Report for RegistrationReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let _ = match self.arguments.as_slice() {
@@ -66,7 +66,7 @@ pub(crate) enum CheckDepth {
 ///
 /// # Errors
 /// 3 with every finding.
-pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Checked, Failure> {
+pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<RegistrationReport, Failure> {
     let mut findings: Vec<Problem> = refusals(node).into_iter().map(Problem::from).collect();
     findings.extend(node.taints.iter().filter_map(taint::doubt).map(Problem::from));
     let mut notes: Vec<String> = switch::off_switch(root).iter().map(ToString::to_string).collect();
@@ -77,7 +77,7 @@ pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Check
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
     if findings.is_empty() {
-        Ok(Checked { arguments, notes })
+        Ok(RegistrationReport { arguments, notes })
     } else {
         let step = "correct node.json or what the message names, then run crossfade-bootstrap unit render --check again";
         let complete = |problem: Problem| if problem.fix.is_empty() { problem.fix(step) } else { problem };

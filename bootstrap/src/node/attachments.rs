@@ -1,6 +1,6 @@
 //! The attachments of a node, from records and inventory.
 
-use convergence::node::attachments::{Attachments, Damaged, Life, Line, Part};
+use convergence::node::attachments::{Attachments, DamagedRecord, Life, Line, Part};
 
 pub(crate) mod attached;
 pub(crate) mod hostroutes;
@@ -55,7 +55,7 @@ pub(crate) fn from_records(
         attachments.iter().map(|line| Key::new(&line.container_id, &line.ifname)).collect();
     let entries = inventory.attachments.iter().filter(|entry| !recorded.contains(&entry.key()));
     attachments.extend(entries.map(|entry| of_entry(entry, policy, &now)));
-    let damaged = damaged.into_iter().map(|(path, reason)| Damaged { path, reason }).collect();
+    let damaged = damaged.into_iter().map(|(path, reason)| DamagedRecord { path, reason }).collect();
     Ok(Attachments { attachments, damaged })
 }
 

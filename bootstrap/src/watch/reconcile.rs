@@ -20,7 +20,7 @@ use convergence::runtime::facts::RuntimeFacts;
 use convergence::watch::count::CountPace;
 use convergence::watch::debounce::{AT_MOST, Debounce};
 use convergence::watch::decide::{WatchDecision, decide};
-use convergence::watch::desired::Desired;
+use convergence::watch::desired::DesiredProgress;
 use convergence::watch::memory::Memory;
 use convergence::watch::observation::Observation;
 use sd_notify::NotifyState;
@@ -111,7 +111,7 @@ struct Watch<'a> {
     prints: BTreeMap<PathBuf, Option<String>>,
     publisher: Option<Box<dyn Publish>>,
     reported: Option<NodeReport>,
-    desired: Desired,
+    desired: DesiredProgress,
     /// Happenings outside of a pass, which the next pass reports.
     pending: Vec<NodeEvent>,
     status_line: String,
@@ -140,7 +140,7 @@ impl<'a> Watch<'a> {
             answer: (RuntimeAnswer::NotAsked, Duration::ZERO),
             prints: BTreeMap::new(),
             reported: None,
-            desired: Desired::default(),
+            desired: DesiredProgress::default(),
             pending: Vec::new(),
             status_line: String::new(),
             ended: None,

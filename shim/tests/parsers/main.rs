@@ -34,9 +34,9 @@ fn inputs(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// Why a test failed, shown as it is.
-struct Broken(String);
+struct BrokenInputs(String);
 
-impl fmt::Debug for Broken {
+impl fmt::Debug for BrokenInputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -56,7 +56,7 @@ fn held((name, check): Check, input: &[u8]) -> Result<(), String> {
 }
 
 /// Runs every check over inputs of its own and says which did not hold, each with the least input that shows it.
-fn run(inputs: impl Fn(&str) -> generators::Inputs) -> Result<(), Broken> {
+fn run(inputs: impl Fn(&str) -> generators::Inputs) -> Result<(), BrokenInputs> {
     let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
     let broken: Vec<String> = ALL
         .into_iter()
@@ -68,35 +68,35 @@ fn run(inputs: impl Fn(&str) -> generators::Inputs) -> Result<(), Broken> {
             }
         })
         .collect();
-    if broken.is_empty() { Ok(()) } else { Err(Broken(broken.join("\n"))) }
+    if broken.is_empty() { Ok(()) } else { Err(BrokenInputs(broken.join("\n"))) }
 }
 
 #[test]
-fn every_kept_input_holds() -> Result<(), Broken> {
+fn every_kept_input_holds() -> Result<(), BrokenInputs> {
     for check in ALL {
         let inputs = inputs(check.0);
         if inputs.len() < 5 {
-            return Err(Broken(format!("{}: {} inputs are no corpus", check.0, inputs.len())));
+            return Err(BrokenInputs(format!("{}: {} inputs are no corpus", check.0, inputs.len())));
         }
         for (path, input) in inputs {
-            held(check, &input).map_err(|why| Broken(format!("{}: {why}", path.display())))?;
+            held(check, &input).map_err(|why| BrokenInputs(format!("{}: {why}", path.display())))?;
         }
     }
     Ok(())
 }
 
 #[test]
-fn structured_inputs_hold() -> Result<(), Broken> {
+fn structured_inputs_hold() -> Result<(), BrokenInputs> {
     run(generators::of)
 }
 
 #[test]
-fn broken_structured_inputs_hold() -> Result<(), Broken> {
+fn broken_structured_inputs_hold() -> Result<(), BrokenInputs> {
     run(|name| generators::broken(generators::of(name)))
 }
 
 #[test]
-fn broken_kept_inputs_hold() -> Result<(), Broken> {
+fn broken_kept_inputs_hold() -> Result<(), BrokenInputs> {
     run(|name| {
         let kept: Vec<Vec<u8>> = inputs(name).into_iter().map(|(_, input)| input).collect();
         generators::broken(prop::sample::select(kept))
@@ -105,7 +105,7 @@ fn broken_kept_inputs_hold() -> Result<(), Broken> {
 
 /// On the stack of a test's thread, which is a quarter of the program's.
 #[test]
-fn depth_and_size_are_errors_and_no_overflow() -> Result<(), Broken> {
+fn depth_and_size_are_errors_and_no_overflow() -> Result<(), BrokenInputs> {
     for opening in ["[", "{\"a\":", "{\"plugins\":[", "\\", "\"", "not found "] {
         let deep = opening.repeat(DEEP / opening.len());
         for around in ["", "{\"name\":", "{\"version\":1,\"attachments\":", "CNI_ARGS=", "1"] {
@@ -113,7 +113,7 @@ fn depth_and_size_are_errors_and_no_overflow() -> Result<(), Broken> {
             // These make a list of what they read, or quote all of it many times over.
             for check in ALL.into_iter().filter(|(name, _)| !["confdir", "history"].contains(name)) {
                 held(check, input.as_bytes())
-                    .map_err(|_| Broken(format!("{}: {around}{opening}...", check.0)))?;
+                    .map_err(|_| BrokenInputs(format!("{}: {around}{opening}...", check.0)))?;
             }
         }
     }

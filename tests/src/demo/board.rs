@@ -18,12 +18,12 @@ const REDRAW: Duration = Duration::from_millis(200);
 /// Where the demonstration says what it does.
 #[derive(Debug)]
 pub struct Board {
-    shared: Arc<Shared>,
+    shared: Arc<BoardCore>,
     painter: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct BoardCore {
     began: Instant,
     over: AtomicBool,
     /// Whether it is not to be read.
@@ -64,7 +64,7 @@ impl Board {
     fn with(silent: bool) -> Board {
         let screen = (!silent && std::io::stderr().is_terminal()).then(MultiProgress::new);
         let live = screen.is_some();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(BoardCore {
             began: Instant::now(),
             over: AtomicBool::new(false),
             silent,
@@ -185,7 +185,7 @@ impl Drop for Board {
     }
 }
 
-impl Shared {
+impl BoardCore {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,7 +12,7 @@ pub(super) type Life = u64;
 
 /// What one agent has said about itself.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(super) struct AgentReport {
     pod: String,
     /// When it last said anything.
     pub(super) last: Instant,
@@ -34,17 +34,17 @@ pub(super) struct Ledger {
     losses: Vec<Loss>,
     stalls_ms: BTreeMap<String, u64>,
     /// What each living agent said about itself.
-    pub(super) heard: BTreeMap<Life, Heard>,
+    pub(super) heard: BTreeMap<Life, AgentReport>,
 }
 
 /// The ledger, and a way to wait for news in it.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct SharedLedger {
     ledger: Mutex<Ledger>,
     news: Condvar,
 }
 
-impl Shared {
+impl SharedLedger {
     /// The ledger, for as long as the guard lives.
     pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +69,7 @@ impl Shared {
     }
 }
 
-impl Heard {
+impl AgentReport {
     /// An agent that was just started.
     pub(super) fn new(pod: &str) -> Self {
         Self {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Link;
-use super::ledger::{Life, Shared};
+use super::ledger::{Life, SharedLedger};
 use super::report::{Loss, Progress, Report};
 use super::session::{Birth, Session};
 use super::speech::Action;
@@ -19,7 +19,7 @@ type Reach = Box<dyn Fn(&str, &str, IpAddr) -> bool + Send>;
 
 /// A running mesh. Dropping it ends its agents without a report.
 pub struct Mesh {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLedger>,
     silence: Duration,
     pods: BTreeMap<String, Pod>,
     reach: Reach,
@@ -39,7 +39,7 @@ struct Pod {
 /// A handle to what the mesh counts, for another thread (live progress).
 #[derive(Debug, Clone)]
 pub struct Gauge {
-    shared: Arc<Shared>,
+    shared: Arc<SharedLedger>,
 }
 
 impl fmt::Debug for Mesh {
@@ -56,7 +56,7 @@ impl Mesh {
     /// A mesh without pods, in a phase called `phase`. `silence_ms`: an agent that says nothing for so long is an error
     /// (agents speak every 500 ms; 5000 tells busy from dead on a loaded machine).
     pub fn new(phase: &str, silence_ms: u64) -> Self {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedLedger::default());
         let phase = shared.lock().phase(phase);
         Self {
             shared,

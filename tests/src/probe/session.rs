@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::ledger::{Heard, Ledger, Life, Shared};
+use super::ledger::{AgentReport, Ledger, Life, SharedLedger};
 use super::speech::{Action, Order};
 use crate::build::dist;
 
@@ -20,7 +20,7 @@ use crate::build::dist;
 pub(super) struct Session {
     pod: String,
     life: Life,
-    shared: Arc<Shared>,
+    shared: Arc<SharedLedger>,
     silence: Duration,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -46,7 +46,7 @@ impl Session {
     ///
     /// # Errors
     /// It is not built, or ends or says nothing; with what it wrote to stderr.
-    pub(super) fn start(birth: &Birth<'_>, shared: &Arc<Shared>) -> Result<Self> {
+    pub(super) fn start(birth: &Birth<'_>, shared: &Arc<SharedLedger>) -> Result<Self> {
         let program = dist::lab_bin("lab-probe")?;
         let stderr = tempfile::tempfile().context("file for an agent's stderr")?;
         let mut child = Command::new(&program)
@@ -61,7 +61,7 @@ impl Session {
             .with_context(|| format!("start {}", program.display()))?;
         let life = birth.life;
         shared.write(|ledger| {
-            ledger.heard.insert(life, Heard::new(birth.pod));
+            ledger.heard.insert(life, AgentReport::new(birth.pod));
         });
         if let Some(stdout) = child.stdout.take() {
             let shared = Arc::clone(shared);
@@ -157,7 +157,7 @@ impl Session {
     }
 
     /// Waits for an answer out of what was heard, as long as the agent is well.
-    fn wait_for(&self, answer: impl Fn(&mut Heard) -> Option<Result<(), String>>) -> Result<()> {
+    fn wait_for(&self, answer: impl Fn(&mut AgentReport) -> Option<Result<(), String>>) -> Result<()> {
         let outcome = self.shared.wait_for(|ledger| {
             let heard = ledger.heard.get_mut(&self.life)?;
             if let Some(found) = answer(heard) {
@@ -194,7 +194,7 @@ impl Drop for Session {
 }
 
 /// Reads an agent's events to the end.
-fn listen(stdout: ChildStdout, life: Life, shared: &Shared) {
+fn listen(stdout: ChildStdout, life: Life, shared: &SharedLedger) {
     for line in BufReader::new(stdout).split(b'\n') {
         let Ok(line) = line else { break };
         shared.write(|ledger| ledger.hear(life, &line));

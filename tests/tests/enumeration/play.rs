@@ -23,7 +23,7 @@ const DELS: u32 = 3;
 
 /// What came of a point.
 #[derive(Debug)]
-pub(crate) struct Played {
+pub(crate) struct PlayReport {
     /// Whether the call was reached in this run: how often a shim looks at a pipe depends on its delegates' timing.
     pub(crate) hit: bool,
     /// What does not hold.
@@ -94,7 +94,7 @@ pub(crate) fn rehearse(situation: Situation) -> Result<(Trace, String)> {
 }
 
 /// Plays a point. `routes` is what [`rehearse`] found in the pod.
-pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
+pub(crate) fn play(point: &Point, routes: &str) -> Result<PlayReport> {
     let situation = point.situation;
     let mut miniature = set(situation)?;
     miniature.refused = matches!(point.fault, Fault::Error(_));
@@ -123,7 +123,7 @@ pub(crate) fn play(point: &Point, routes: &str) -> Result<Played> {
         gate.open()?;
     }
     go_on(&mut miniature, situation, point.runtime, &outcome, Some(routes))?;
-    Ok(Played { hit: was_hit(point, &text), problems: std::mem::take(&mut miniature.problems) })
+    Ok(PlayReport { hit: was_hit(point, &text), problems: std::mem::take(&mut miniature.problems) })
 }
 
 /// Whether strace did what it was told.

@@ -28,7 +28,7 @@ pub(crate) fn an_add_after_a_reboot_waits_for_the_evidence_of_its_profile() -> R
     for file in fs::read_dir(&dir)? {
         let profile: Value = serde_json::from_slice(&fs::read(file?.path())?)?;
         let name = profile["name"].as_str().context("a name")?.to_owned();
-        let node = Rebooted::new(&profile)?;
+        let node = RebootedNode::new(&profile)?;
         let waited = node.wait_for_all_evidence().with_context(|| name.clone())?;
         ensure!((waited == 0) == (profile["evidence"] == "none"), "{name}: {waited} refusals");
         if waited == 0 {
@@ -43,7 +43,7 @@ pub(crate) fn an_add_after_a_reboot_waits_for_the_evidence_of_its_profile() -> R
 /// An upgrade under running pods runs `boot` once more, and `watch` has yet to write the file.
 pub(crate) fn a_policy_without_probes_makes_nobody_wait_before_the_next_boot() -> Result<()> {
     let calico = json!({ "name": "calico", "state": ["/var/lib/calico/nodename"] });
-    let node = Rebooted::before_boot(&calico)?;
+    let node = RebootedNode::before_boot(&calico)?;
     // Another `boot` prepared this boot.
     let boot_id = fs::read_to_string(node.node().outside("/proc/sys/kernel/random/boot_id"))?;
     let booted = json!({ "version": 1, "kind": "reboot", "bootID": boot_id.trim() });
@@ -64,19 +64,19 @@ pub(crate) fn a_policy_without_probes_makes_nobody_wait_before_the_next_boot() -
 }
 
 /// A node on which `boot` is about to run, or has run, and nothing else yet.
-struct Rebooted {
+struct RebootedNode {
     stubs: StubDir,
     fabric: Fabric,
 }
 
-impl Rebooted {
-    fn new(profile: &Value) -> Result<Rebooted> {
-        let node = Rebooted::before_boot(profile)?;
+impl RebootedNode {
+    fn new(profile: &Value) -> Result<RebootedNode> {
+        let node = RebootedNode::before_boot(profile)?;
         node.boot()?;
         Ok(node)
     }
 
-    fn before_boot(profile: &Value) -> Result<Rebooted> {
+    fn before_boot(profile: &Value) -> Result<RebootedNode> {
         let fabric = Fabric::new(1)?;
         let node = fabric.node(1);
         lab::host::scratch::install(&lab::build::dist::crossfade()?, &node.outside(PACKAGED))?;
@@ -102,7 +102,7 @@ impl Rebooted {
                 node.write(path.replace('*', "left"), "left")?;
             }
         }
-        Ok(Rebooted { stubs, fabric })
+        Ok(RebootedNode { stubs, fabric })
     }
 
     fn node(&self) -> &Node {

@@ -19,12 +19,12 @@ pub(crate) const OURS: &str = "01-crossfade.conflist";
 pub(crate) const PRIVATE: &str = "/run/crossfade/net.d";
 
 /// A scene of which one directory counts.
-pub(crate) struct Guarded {
+pub(crate) struct GuardScene {
     scene: Scene,
     conf_dir: &'static str,
 }
 
-impl Deref for Guarded {
+impl Deref for GuardScene {
     type Target = Scene;
 
     fn deref(&self) -> &Scene {
@@ -32,39 +32,39 @@ impl Deref for Guarded {
     }
 }
 
-impl DerefMut for Guarded {
+impl DerefMut for GuardScene {
     fn deref_mut(&mut self) -> &mut Scene {
         &mut self.scene
     }
 }
 
-impl Guarded {
+impl GuardScene {
     /// Shared mode: our conf is installed.
-    pub(crate) fn shared() -> Result<Guarded> {
-        let guarded = Guarded::with(CONF_DIR, json!({}))?;
+    pub(crate) fn shared() -> Result<GuardScene> {
+        let guarded = GuardScene::with(CONF_DIR, json!({}))?;
         guarded.expect_loaded("crossfade")?;
         Ok(guarded)
     }
 
     /// Private mode: nothing is in the runtime's directory, and agents have theirs.
-    pub(crate) fn private() -> Result<Guarded> {
-        Guarded::private_with(json!({}))
+    pub(crate) fn private() -> Result<GuardScene> {
+        GuardScene::private_with(json!({}))
     }
 
     /// The same with more settings.
-    pub(crate) fn private_with(mut settings: Value) -> Result<Guarded> {
+    pub(crate) fn private_with(mut settings: Value) -> Result<GuardScene> {
         settings["confDir"] = json!("private");
-        let guarded = Guarded::with(PRIVATE, settings)?;
+        let guarded = GuardScene::with(PRIVATE, settings)?;
         fs::remove_file(guarded.outside(crossfade::OURS))?;
         ensure!(!guarded.cri().network_ready()?.0, "ready without a conf");
         Ok(guarded)
     }
 
-    fn with(conf_dir: &'static str, settings: Value) -> Result<Guarded> {
+    fn with(conf_dir: &'static str, settings: Value) -> Result<GuardScene> {
         let options = Options { conf_dir: conf_dir.into(), ..Options::default() };
         let scene = Setup::shim().containerd(options).settings(settings).start()?;
         scene.booted()?;
-        Ok(Guarded { scene, conf_dir })
+        Ok(GuardScene { scene, conf_dir })
     }
 
     /// The runtime's directory as the lab sees it.

@@ -11,7 +11,7 @@ use lab::scene::{end, signal};
 use lab::standin::agent::{Agent, Spec};
 use nix::sys::signal::Signal;
 
-use crate::guarded::{Guarded, OURS};
+use crate::guarded::{GuardScene, OURS};
 
 /// What another program does to our conf once, and how often that is itself a rename to our name or a write in place.
 struct Harm {
@@ -67,7 +67,7 @@ const HARMS: [Harm; 8] = [
 
 /// Each is repaired by one rename and by nothing else, and containerd has loaded our conf again.
 pub(crate) fn every_single_harm_is_repaired_by_one_rename() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     // The conf as watch writes it, to compare with.
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -101,7 +101,7 @@ pub(crate) fn every_single_harm_is_repaired_by_one_rename() -> Result<()> {
 
 /// A directory that is removed and made anew: our conf is there again, containerd does not see it, and that is said.
 pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_restarted() -> Result<()> {
-    let mut scene = Guarded::shared()?;
+    let mut scene = GuardScene::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let (whole, theirs) = (fs::read(scene.ours())?, fs::read(scene.dir().join("10-old.conflist"))?);
@@ -135,7 +135,7 @@ pub(crate) fn a_replaced_directory_is_written_to_and_the_runtime_has_to_be_resta
 
 /// An agent that renames everything on every event: named in the report, not fought, and pods find an ordinary end.
 pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let counter = scene.counter()?;
@@ -169,7 +169,7 @@ pub(crate) fn whoever_takes_everything_is_named_and_left_alone() -> Result<()> {
 
 /// Pods come and go without `watch`, and while it hangs; what was done to our conf meanwhile it makes good later.
 pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
@@ -199,7 +199,7 @@ pub(crate) fn pods_run_while_watch_is_dead_or_hangs() -> Result<()> {
 
 /// The kernel's queue of events is full: what came after it is lost, and found all the same.
 pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     let whole = fs::read(scene.ours())?;
@@ -223,7 +223,7 @@ pub(crate) fn an_overflow_of_events_is_a_look_at_everything() -> Result<()> {
 
 /// No inotify instance is to be had: the node says so, and a conf is put back all the same.
 pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let mut command = scene.node().command(lab::build::packages::part("strace")?);
     command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=inotify_init1"]);
     command
@@ -246,7 +246,7 @@ pub(crate) fn without_events_it_looks_every_so_often() -> Result<()> {
 
 /// Switched off while it runs: our conf goes, the network that was there before is the runtime's again, and `watch` ends.
 pub(crate) fn off_takes_our_conf_away_and_ends() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let mut watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
     scene.node().write("/etc/crossfade/disabled", "")?;

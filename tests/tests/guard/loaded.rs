@@ -9,11 +9,11 @@ use lab::host::deadline::{LIMIT, until};
 use lab::install::crossfade::BIN_DIR;
 use lab::scene::{NODE_JSON, end};
 
-use crate::guarded::Guarded;
+use crate::guarded::GuardScene;
 
 /// containerd 1.6 keeps what it had: our conf is in place, and pods pass us until it is written anew.
 pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     // The conf as watch writes it, and no watch that repairs it meanwhile.
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -38,7 +38,7 @@ pub(crate) fn a_conf_that_was_moved_away_and_back_is_loaded_again() -> Result<()
 
 /// `install` says that the runtime uses our conf only where it does.
 pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     scene.package()?;
     let install = || scene.run_expecting(&["install"], 0);
     install()?;
@@ -55,7 +55,7 @@ pub(crate) fn install_loads_what_lies_in_place_and_is_not_loaded() -> Result<()>
 
 /// Removed, replaced, or open to others: the package's plugin is put back, and the node is not ready meanwhile.
 pub(crate) fn a_plugin_that_is_gone_or_another_is_put_back() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let packaged = scene.package()?;
     let plugin = scene.outside(BIN_DIR).join("crossfade");
     let watch = scene.watch()?;
@@ -87,7 +87,7 @@ pub(crate) fn a_plugin_that_is_gone_or_another_is_put_back() -> Result<()> {
 /// k3s has another directory of plugins with every release, and restarts its containerd with it.
 pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin() -> Result<()> {
     const NEXT: &str = "/var/lib/rancher/k3s/data/next/bin";
-    let mut scene = Guarded::shared()?;
+    let mut scene = GuardScene::shared()?;
     let packaged = scene.package()?;
     let watch = scene.watch()?;
     scene.expect_reason("NetworkReady")?;
@@ -115,7 +115,7 @@ pub(crate) fn a_runtime_with_other_directories_after_an_upgrade_gets_our_plugin(
 
 /// Two runtimes' sockets are here and no setting says which one kubelet talks to: the node is not ready, and the report says what to name.
 pub(crate) fn a_runtime_that_nobody_names_is_no_readiness() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let settings = fs::read_to_string(scene.outside(NODE_JSON))?;
     let mut unnamed: serde_json::Value = serde_json::from_str(&settings)?;
     unnamed["runtime"].as_object_mut().context("runtime")?.remove("endpoint");

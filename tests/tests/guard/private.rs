@@ -11,14 +11,14 @@ use lab::scene::end;
 use lab::standin::agent::{Agent, Answer, Conf, Spec, UnixHealth, Way};
 use serde_json::json;
 
-use crate::guarded::{Guarded, OURS, PRIVATE};
+use crate::guarded::{GuardScene, OURS, PRIVATE};
 
 const SOCKET: &str = "/run/agent.sock";
 const CONF: &str = "/etc/cni/net.d/05-agent.conflist";
 
 /// The node is as if we were not there until the agent is ready; from then on nothing that agents do changes our conf.
 pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result<()> {
-    let scene = Guarded::private()?;
+    let scene = GuardScene::private()?;
     let old = json!({ "conf": [CONF], "ready": [{ "unix": SOCKET }] });
     scene.crossfade.policy(json!({ "attach": "old", "networks": { "old": old } }))?;
     let watch = scene.watch()?;
@@ -82,8 +82,8 @@ pub(crate) fn our_conf_comes_with_its_network_and_nothing_touches_it() -> Result
 const MADE: &str = "10-containerd-net.conflist";
 
 /// A network whose agent is not there yet, and a containerd that makes a conf of its own as soon as it is told the pod CIDR.
-fn waiting() -> Result<Guarded> {
-    let mut scene = Guarded::private()?;
+fn waiting() -> Result<GuardScene> {
+    let mut scene = GuardScene::private()?;
     scene.containerd.make_confs()?;
     scene.containerd.restart()?;
     let old = json!({ "conf": [CONF] });

@@ -16,14 +16,14 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 
-use crate::guarded::Guarded;
+use crate::guarded::GuardScene;
 
 /// While it is there, the network's probe holds.
 const PROBE: &str = "/run/agent-is-ready";
 
 /// A node in private mode whose network asks for a proof, with a stub at the end of its chain.
 pub(crate) struct Proving {
-    pub(crate) scene: Guarded,
+    pub(crate) scene: GuardScene,
     stubs: StubDir,
     dir: PathBuf,
     path: String,
@@ -36,7 +36,7 @@ impl Proving {
 
     /// With these settings in node.json.
     pub(crate) fn with(settings: Value) -> Result<Proving> {
-        let scene = Guarded::private_with(settings)?;
+        let scene = GuardScene::private_with(settings)?;
         let dir = scene.node().dir().join("systemd");
         let path = systemd_run::write(&dir)?;
         let stubs = StubDir::on(scene.node(), BIN_DIR)?;

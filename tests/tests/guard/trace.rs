@@ -9,7 +9,7 @@ use lab::host::deadline::LIMIT;
 use lab::scene::signal;
 use nix::sys::signal::Signal;
 
-use crate::guarded::{Guarded, OURS};
+use crate::guarded::{GuardScene, OURS};
 
 /// Calls that name a file and change nothing.
 const LOOKS: [&str; 10] = [
@@ -28,7 +28,7 @@ const LOOKS: [&str; 10] = [
 /// Our file is removed, overwritten and renamed while `watch` is killed and started again; of all calls of `watch` only a rename
 /// onto our name changes anything there, and a removal when it is switched off.
 pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
-    let scene = Guarded::shared()?;
+    let scene = GuardScene::shared()?;
     let mut traces = Vec::new();
     let whole = {
         let watch = scene.watch()?;
@@ -73,7 +73,7 @@ pub(crate) fn our_file_is_only_ever_the_target_of_a_rename() -> Result<()> {
     Ok(())
 }
 
-fn traced(scene: &Guarded, turn: usize) -> Result<(Command, PathBuf)> {
+fn traced(scene: &GuardScene, turn: usize) -> Result<(Command, PathBuf)> {
     let trace = scene.node().dir().join(format!("trace-{turn}"));
     let mut command = scene.node().command(lab::build::packages::part("strace")?);
     command.args(["-f", "-qq", "-s", "4096", "-e", "trace=%file,open_by_handle_at", "-o"]).arg(&trace);

@@ -29,7 +29,7 @@ impl Lists {
         let socket = dir.join("cri.sock");
         let listener = Socket::bind(&socket).context("listen")?;
         listener.set_nonblocking(true)?;
-        let served = Served { answer: Box::new(answer), asked: AtomicUsize::new(0) };
+        let served = ServedRuntime { answer: Box::new(answer), asked: AtomicUsize::new(0) };
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
@@ -48,7 +48,7 @@ impl Lists {
     }
 }
 
-struct Served {
+struct ServedRuntime {
     answer: Box<Answer>,
     asked: AtomicUsize,
 }
@@ -57,7 +57,7 @@ struct Served {
 macro_rules! unimplemented_verbs {
     ($($verb:ident: $request:ident -> $response:ident,)*) => {
         #[tonic::async_trait]
-        impl RuntimeService for Served {
+        impl RuntimeService for ServedRuntime {
             $(async fn $verb(&self, _: Request<api::$request>) -> Result<Response<api::$response>, Status> {
                 Err(Status::unimplemented(stringify!($verb)))
             })*

@@ -10,7 +10,7 @@ use crate::history::{
     CONTAINERS, Call, Disk, FailureKind, History, Key, List, Operation, Policy, Side, Thing,
 };
 use crate::reference::{Candidates, ConcurrentCalls, Reference};
-use crate::stage::{CallObservation, CallOutcome, Programs, Stage, Torn};
+use crate::stage::{CallObservation, CallOutcome, Programs, Stage, TornPart};
 use crate::tally::Tally;
 
 /// A node, what the promises say of it, and what happened so far.
@@ -191,12 +191,12 @@ impl Play {
 
     fn tear(&mut self, key: Key, permille: u16) -> Result<()> {
         match self.stage.tear(key, permille)? {
-            Torn::Nothing => {}
-            Torn::Head => {
+            TornPart::Nothing => {}
+            TornPart::Head => {
                 self.lost.insert(key.id());
                 self.candidates.each(|one| one.head_torn(key));
             }
-            Torn::Tail => self.candidates.each(|one| one.tail_torn(key)),
+            TornPart::Tail => self.candidates.each(|one| one.tail_torn(key)),
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use lab::host::node::{Netns, Node};
 use lab::install::crossfade::{BIN_DIR, CONF_DIR};
 use serde_json::{Value, json};
 
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 /// Calls a plugin of the node's as containerd would; what it said, if it succeeded.
 fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> Result<String> {
@@ -36,7 +36,7 @@ fn call(node: &Node, plugin: &str, verb: &str, netns: &Netns, conf: &Value) -> R
 
 /// Containerd sets up loopback and our network at the same time in one namespace.
 pub(crate) fn loopback_comes_and_goes_beside_us() -> Result<()> {
-    let scene = Spied::with(Default::default(), true)?;
+    let scene = SpyScene::with(Default::default(), true)?;
     let ours: Value =
         serde_json::from_slice(&fs::read(scene.outside(CONF_DIR).join("01-crossfade.conflist"))?)?;
     let mut conf = ours["plugins"][0].clone();
@@ -96,7 +96,7 @@ struct Tight {
 
 impl Tight {
     /// Puts a script before the shim that enters the cgroup first. The limits are those of `pids`, or else of `memory`.
-    fn new(scene: &Spied, pids: bool) -> Result<Tight> {
+    fn new(scene: &SpyScene, pids: bool) -> Result<Tight> {
         let root = Path::new("/sys/fs/cgroup");
         let parent = lab::host::isolate::cgroup_parent()?;
         let parent = parent.trim_start_matches('/');
@@ -141,14 +141,14 @@ impl Drop for Tight {
 /// However little there is, a pod runs or leaves nothing: what could not be undone for want of processes is undone when there
 /// are some again.
 pub(crate) fn too_few_processes_leave_nothing() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     scene.policy("both-old", json!({ "gc": { "graceSeconds": 0 } }))?;
     let tight = Tight::new(&scene, true)?;
     hard_times(&scene, &tight, &["1", "2", "4", "8", "16", "64"])
 }
 
 pub(crate) fn too_little_memory_leaves_nothing() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     scene.policy("both-old", json!({ "gc": { "graceSeconds": 0 } }))?;
     let tight = Tight::new(&scene, false)?;
     // The plugins of 1.9 need more than 8 MiB where much else runs.
@@ -159,7 +159,7 @@ pub(crate) fn too_little_memory_leaves_nothing() -> Result<()> {
 ///
 /// A pod whose ADD could not be undone stays on record. A containerd that keeps its sandbox sends another DEL when kubelet ends it; one that
 /// has forgotten it sends none, and the sweep closes the record.
-fn hard_times(scene: &Spied, tight: &Tight, limits: &[&str]) -> Result<()> {
+fn hard_times(scene: &SpyScene, tight: &Tight, limits: &[&str]) -> Result<()> {
     let mut failed = 0;
     for limit in limits {
         tight.set(limit)?;

@@ -6,7 +6,7 @@ use std::thread;
 use anyhow::{Result, anyhow, ensure};
 use serde_json::json;
 
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 /// Pods that kubelet allows on a node unless it is told otherwise.
 const PODS: usize = 110;
@@ -42,7 +42,7 @@ fn all<T>(what: &str, outcomes: Vec<Result<T>>) -> Result<Vec<T>> {
 
 /// Runs, stops and removes so many pods at once: on old, on new and on both.
 fn crowd(old: usize, new: usize, both: usize) -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     let rules = json!([{ "pod": "new-*", "attach": "new" }, { "pod": "both-*", "attach": "both" }]);
     scene.policy("old", json!({ "rules": rules, "both": { "primary": "new" } }))?;
     let named = |network: &str, count| -> Vec<String> {

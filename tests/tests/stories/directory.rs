@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use lab::host::deadline::{LIMIT, until};
 use lab::runtime::containerd::{Options, Release};
 
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 /// The runtime's directory; nothing is in it at first.
 const DIR: &str = "/run/conf";
@@ -23,14 +23,14 @@ const ELSEWHERE: &str = "/run/elsewhere";
 
 /// A containerd whose conf directory is empty, and our conf as `install` would write it.
 struct Directory {
-    scene: Spied,
+    scene: SpyScene,
     ours: Vec<u8>,
 }
 
 impl Directory {
     fn new() -> Result<Directory> {
         let options = Options { conf_dir: DIR.into(), debug: true, ..Options::default() };
-        let scene = Spied::with(options, false)?;
+        let scene = SpyScene::with(options, false)?;
         let ours = fs::read(scene.outside(lab::install::crossfade::CONF_DIR).join("01-crossfade.conflist"))?;
         scene.node().write(format!("{ELSEWHERE}/made"), "")?;
         ensure!(!scene.cri().network_ready()?.0, "ready without a conf");

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail, ensure};
 use lab::standin::stub::Reply;
 
-use crate::spied::{Spied, failing_dels, passing};
+use crate::spied::{SpyScene, failing_dels, passing};
 
 /// What a delegate may say when its DEL fails, whether the netns is gone by then, and whether containerd, without us, takes
 /// it for success.
@@ -16,7 +16,7 @@ const WORDS: [(&str, bool, bool); 4] = [
 
 /// The contrast of the next: what is told apart by nothing but words leaks.
 pub(crate) fn without_us_some_del_errors_leak() -> Result<()> {
-    let scene = Spied::bare()?;
+    let scene = SpyScene::bare()?;
     let mut leaked = 0;
     for (words, netns_gone, swallowed) in WORDS {
         let pod = scene.run(&format!("pod-{leaked}-{netns_gone}-{swallowed}"))?;
@@ -43,7 +43,7 @@ pub(crate) fn without_us_some_del_errors_leak() -> Result<()> {
 
 /// With us every failed DEL is an error to containerd, which keeps the sandbox until a DEL succeeds.
 pub(crate) fn every_del_error_is_kept_and_retried() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     for (number, (words, netns_gone, _)) in WORDS.into_iter().enumerate() {
         let pod = scene.run(&format!("pod-{number}"))?;
         scene.script(&scene.old, &failing_dels(3, words))?;
@@ -69,7 +69,7 @@ pub(crate) fn every_del_error_is_kept_and_retried() -> Result<()> {
 
 /// Only the delegate that failed is asked again.
 pub(crate) fn a_del_that_fails_twice_is_asked_for_again_alone() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     // New is attached first, since old, the primary, owns the default route; DELs run the other way round.
     let added = ["spy-new ADD net1", "spy-old ADD eth0", "spy-old DEL eth0", "spy-new DEL net1"];
     for (phase, failing, again) in [
@@ -99,7 +99,7 @@ pub(crate) fn a_del_that_fails_twice_is_asked_for_again_alone() -> Result<()> {
 
 /// A failed ADD is undone before containerd hears of it; the DELs that containerd then sends call no delegate.
 pub(crate) fn a_failed_add_is_undone_once() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     for (phase, failing, expected) in [
         ("old", "old", vec!["spy-old ADD eth0", "spy-old DEL eth0"]),
         ("both-old", "new", vec!["spy-new ADD net1", "spy-new DEL net1"]),
@@ -132,7 +132,7 @@ pub(crate) fn a_failed_add_is_undone_once() -> Result<()> {
 }
 
 /// Takes the mount of a sandbox's netns away, as an over-eager clean-up does.
-pub(crate) fn unmount_netns(scene: &Spied, id: &str) -> Result<()> {
+pub(crate) fn unmount_netns(scene: &SpyScene, id: &str) -> Result<()> {
     let netns = scene.cri().status(id)?.netns;
     scene.node().run(&["umount".as_ref(), "--lazy".as_ref(), netns.as_os_str()]).map(drop)
 }

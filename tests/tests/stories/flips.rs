@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use lab::install::crossfade::CONF_DIR;
 use serde_json::json;
 
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 const PHASES: [&str; 4] = ["old", "both-old", "both-new", "new"];
 
@@ -20,7 +20,7 @@ fn adds(phase: &str) -> &'static [&'static str] {
 
 /// Every pod of every phase is deleted in every other one, by the delegates that did its ADD.
 pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     let mut pods = Vec::new();
     for from in PHASES {
         scene.policy(from, json!({}))?;
@@ -45,7 +45,7 @@ pub(crate) fn del_goes_to_whoever_did_add_for_every_pair_of_phases() -> Result<(
 
 /// The contrast: without us the plugin whose conf is first in the directory now gets the DEL, says yes, and the address is lost.
 pub(crate) fn without_us_del_goes_to_whoever_is_first_now() -> Result<()> {
-    let scene = Spied::bare()?;
+    let scene = SpyScene::bare()?;
     let pod = scene.run("pod")?;
     scene.expect(1, 0, 0)?;
     let conf = scene.outside(CONF_DIR).join("10-old.conflist");

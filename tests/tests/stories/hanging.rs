@@ -9,22 +9,22 @@ use lab::runtime::cri::Sandbox;
 use lab::standin::stub::{Act, Call, Reply};
 use serde_json::json;
 
-use crate::spied::{Spied, passing};
+use crate::spied::{SpyScene, passing};
 
 /// How long containerd is given for what hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A pod whose ADD hangs in a spy with a child of its own, and the look that the spy's DEL takes at both.
-struct Hung {
+struct HungCall {
     network: String,
     pod: String,
     child: String,
     alive: String,
 }
 
-impl Hung {
+impl HungCall {
     /// The spy `ifname` of this network hangs in ADD; its child would end the ADD's work once the gate opens.
-    fn prepare(scene: &Spied, network: &str, gate: &str) -> Result<Hung> {
+    fn prepare(scene: &SpyScene, network: &str, gate: &str) -> Result<HungCall> {
         let path = |file: &str| scene.node().dir().join(file).display().to_string();
         let late = path(&format!("late-{network}"));
         // Its streams are its own, or the runtime would wait for them.
@@ -34,11 +34,16 @@ impl Hung {
         scene.script(overlay, &passing().on("ADD", Reply(vec![spawn, Act::Hang])))?;
         // The runtime may keep the name of a pod that it gave up for a moment.
         let pod = format!("hung-{}", scene.log().calls()?.len());
-        Ok(Hung { network: network.to_owned(), pod, child: late, alive: path(&format!("alive-{network}")) })
+        Ok(HungCall {
+            network: network.to_owned(),
+            pod,
+            child: late,
+            alive: path(&format!("alive-{network}")),
+        })
     }
 
     /// Runs a pod until the runtime's patience ends. Once its ADD hangs, the spy's DELs look who is alive.
-    fn run(&self, scene: &Spied, ifname: &str) -> Result<Call> {
+    fn run(&self, scene: &SpyScene, ifname: &str) -> Result<Call> {
         let before = scene.log().calls()?.len();
         std::thread::scope(|scope| {
             let caller = scope.spawn(|| scene.cri().run_sandbox_within(&Sandbox::new(&self.pod), PATIENCE));
@@ -74,10 +79,10 @@ impl Hung {
 
 /// The contrast of the next: the DEL succeeds while the ADD's child is still at work, and what it then does stays.
 pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
-    let scene = Spied::bare()?;
+    let scene = SpyScene::bare()?;
     let gate_path = scene.node().dir().join("gate");
     let gate = scene.gate("gate")?;
-    let hung = Hung::prepare(&scene, "old", &gate_path.display().to_string())?;
+    let hung = HungCall::prepare(&scene, "old", &gate_path.display().to_string())?;
     hung.run(&scene, "eth0")?;
     scene.given_up()?;
     ensure!(scene.log().briefs()?.contains(&"spy-old DEL eth0".to_owned()), "{:?}", scene.log().briefs()?);
@@ -92,7 +97,7 @@ pub(crate) fn without_us_an_orphan_ends_its_add_after_the_del() -> Result<()> {
 
 /// Containerd kills the shim and sends DEL at once: what the ADD left at work ends before a delegate is asked to undo it.
 pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     let gate_path = scene.node().dir().join("gate");
     let gate = scene.gate("gate")?;
     for (phase, network, ifname, expected) in [
@@ -107,7 +112,7 @@ pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
         ),
     ] {
         scene.policy(phase, json!({}))?;
-        let hung = Hung::prepare(&scene, network, &gate_path.display().to_string())?;
+        let hung = HungCall::prepare(&scene, network, &gate_path.display().to_string())?;
         let call = hung.run(&scene, ifname)?;
         let id = call.var("CNI_CONTAINERID");
         scene.given_up()?;
@@ -126,7 +131,7 @@ pub(crate) fn an_orphan_ends_before_the_del() -> Result<()> {
 /// A DEL that the runtime gave up is resumed where it was: who has done its part is not asked again, for by then the
 /// address that its rules name may be another pod's.
 pub(crate) fn a_del_that_was_killed_resumes_in_its_chain() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     scene.policy("old", json!({}))?;
     let gate = scene.gate("gate")?;
     scene.chain(&scene.old, &["middle", "spy-old"])?;

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::failures::unmount_netns;
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 pub(crate) fn a_netns_that_is_unmounted_leaves_nothing() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     for phase in ["old", "both-old", "both-new", "new"] {
         scene.policy(phase, json!({}))?;
         let pod = scene.run(&format!("pod-{phase}"))?;
@@ -25,7 +25,7 @@ pub(crate) fn a_netns_that_is_unmounted_leaves_nothing() -> Result<()> {
 }
 
 /// Puts another pod's network namespace at the path of a sandbox's.
-fn swap(scene: &Spied, from: &str, to: &str) -> Result<()> {
+fn swap(scene: &SpyScene, from: &str, to: &str) -> Result<()> {
     // Asked first: containerd removes the file of a netns that it finds unmounted.
     let (from, to) = (scene.cri().status(from)?.netns, scene.cri().status(to)?.netns);
     let line: [&Path; 3] = ["umount".as_ref(), "--lazy".as_ref(), &from];
@@ -34,14 +34,14 @@ fn swap(scene: &Spied, from: &str, to: &str) -> Result<()> {
     scene.node().run(&line).map(drop)
 }
 
-fn has_link(scene: &Spied, id: &str, ifname: &str) -> Result<bool> {
+fn has_link(scene: &SpyScene, id: &str, ifname: &str) -> Result<bool> {
     let netns = scene.cri().status(id)?.netns;
     Ok(scene.node().run_in(&netns, &["ip", "link", "show", ifname]).is_ok())
 }
 
 /// The contrast of the next: a DEL goes by the path, and takes another pod's interface.
 pub(crate) fn without_us_a_reused_path_costs_another_pod_its_interface() -> Result<()> {
-    let scene = Spied::bare()?;
+    let scene = SpyScene::bare()?;
     let (pod, other) = (scene.run("pod")?, scene.run("other")?);
     swap(&scene, &pod, &other)?;
     scene.cri().stop(&pod)?;
@@ -51,7 +51,7 @@ pub(crate) fn without_us_a_reused_path_costs_another_pod_its_interface() -> Resu
 
 /// A record knows the namespace itself, not only its path.
 pub(crate) fn a_reused_path_leaves_the_other_pod_alone() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     for (phase, ifnames) in [("old", vec!["eth0"]), ("both-old", vec!["eth0", "net1"])] {
         scene.policy(phase, json!({}))?;
         let (pod, other) = (scene.run(&format!("pod-{phase}"))?, scene.run(&format!("other-{phase}"))?);

@@ -6,14 +6,14 @@ use lab::install::crossfade::CONF_DIR;
 use lab::runtime::containerd::Options;
 use serde_json::json;
 
-use crate::spied::Spied;
+use crate::spied::SpyScene;
 
 const OURS: &str = "01-crossfade.conflist";
 
 /// Alone in the runtime's directory: while it is away containerd refuses every Stop, and keeps the sandbox.
 pub(crate) fn a_stop_without_any_conf_is_refused_until_it_is_repaired() -> Result<()> {
     let options = Options { conf_dir: "/run/conf".into(), ..Options::default() };
-    let scene = Spied::with(options, false)?;
+    let scene = SpyScene::with(options, false)?;
     let (usual, private) = (scene.outside(CONF_DIR).join(OURS), scene.outside("/run/conf").join(OURS));
     scene.node().write(format!("/run/conf/{OURS}"), std::fs::read(&usual)?)?;
     std::fs::remove_file(&usual)?;
@@ -38,7 +38,7 @@ pub(crate) fn a_stop_without_any_conf_is_refused_until_it_is_repaired() -> Resul
 /// Beside other confs: while ours is away containerd takes the next one and asks the wrong plugin. The record outlives
 /// that, and the sweep asks the right one.
 pub(crate) fn a_del_that_went_past_us_is_made_up_for_by_the_sweep() -> Result<()> {
-    let scene = Spied::new()?;
+    let scene = SpyScene::new()?;
     scene.policy("old", json!({ "gc": { "graceSeconds": 0 } }))?;
     let (pod, living) = (scene.run("pod")?, scene.run("living")?);
     let ours = scene.outside(CONF_DIR).join(OURS);

@@ -10,7 +10,7 @@ use lab::runtime::cri::{Cri, Sandbox};
 use lab::standin::stub::{Reply, Stub};
 use serde_json::{Value, json};
 
-use crate::spied::{Spied, passing, spy};
+use crate::spied::{SpyScene, passing, spy};
 use crate::step::{NETWORKS, PHASES, Step, WORDS};
 
 /// A pod that was run and not yet removed.
@@ -36,7 +36,7 @@ enum Outcome {
 
 /// Plays the steps of a history on a node, and knows what must be true of it.
 pub(crate) struct Player {
-    scene: Spied,
+    scene: SpyScene,
     phase: usize,
     pods: BTreeMap<u8, Pod>,
     /// Networks whose spy may fail an ADD or a DEL now, and what it does.
@@ -55,7 +55,7 @@ pub(crate) struct Player {
 impl Player {
     pub(crate) fn new() -> Result<Player> {
         Ok(Player {
-            scene: Spied::new()?,
+            scene: SpyScene::new()?,
             phase: 0,
             pods: BTreeMap::new(),
             scripts: Default::default(),

@@ -9,10 +9,10 @@ use lab::runtime::cri::{Cri, Sandbox};
 use lab::standin::stub::{Gate, Reply};
 use serde_json::json;
 
-use crate::spied::{Spied, passing};
+use crate::spied::{SpyScene, passing};
 
 /// Kills containerd while the ADD of a pod called `cut` waits in old's spy, and returns the sandbox's id.
-fn cut(scene: &mut Spied, gate: &Gate, ifname: &str) -> Result<String> {
+fn cut(scene: &mut SpyScene, gate: &Gate, ifname: &str) -> Result<String> {
     scene.script(&scene.old, &passing().on_pod("cut", "ADD", vec![Reply::pass().behind(gate)]))?;
     scene.log().clear()?;
     let socket = scene.containerd.socket();
@@ -27,7 +27,7 @@ fn cut(scene: &mut Spied, gate: &Gate, ifname: &str) -> Result<String> {
 /// The ADD is still at work when the DEL comes: it is asked to stop, and undone by whichever of the two gets there. Where containerd sends
 /// no DEL, the ADD is undone when it ends, for no runtime waits for its result.
 pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
-    let mut scene = Spied::new()?;
+    let mut scene = SpyScene::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-new", "net1")] {
         let gate = scene.gate(&format!("gate-{phase}"))?;
         // The ADD is asked to stop at half of the DEL's time.
@@ -58,7 +58,7 @@ pub(crate) fn a_stop_after_the_restart_ends_the_add() -> Result<()> {
 
 /// The ADD ends by itself, and no runtime waits for its result: it is undone at once, and the DEL after the restart calls no delegate.
 pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
-    let mut scene = Spied::new()?;
+    let mut scene = SpyScene::new()?;
     for (phase, ifname) in [("old", "eth0"), ("both-old", "eth0")] {
         scene.policy(phase, json!({}))?;
         let gate = scene.gate(&format!("gate-{phase}"))?;
@@ -77,7 +77,7 @@ pub(crate) fn an_add_that_nobody_hears_of_is_undone() -> Result<()> {
 
 /// The DEL never comes, for the restarted containerd knows nothing of the sandbox: the sweep closes what is on record.
 pub(crate) fn what_is_never_deleted_is_swept() -> Result<()> {
-    let mut scene = Spied::new()?;
+    let mut scene = SpyScene::new()?;
     for (phase, netns_gone) in [("old", false), ("both-old", true)] {
         scene.policy(phase, json!({ "gc": { "graceSeconds": 0 } }))?;
         // Containerd's list is not believed while it is empty and a netns of ours is alive.

@@ -19,12 +19,12 @@ use lab::standin::stub::{CallLog, Gate, Reply, Stub, StubDir};
 use serde_json::{Value, json};
 
 /// A scene with spies in both networks.
-pub(crate) struct Spied {
+pub(crate) struct SpyScene {
     scene: Scene,
     stubs: StubDir,
 }
 
-impl Deref for Spied {
+impl Deref for SpyScene {
     type Target = Scene;
 
     fn deref(&self) -> &Scene {
@@ -32,21 +32,21 @@ impl Deref for Spied {
     }
 }
 
-impl DerefMut for Spied {
+impl DerefMut for SpyScene {
     fn deref_mut(&mut self) -> &mut Scene {
         &mut self.scene
     }
 }
 
-impl Spied {
+impl SpyScene {
     /// The shim in front, policy `attach: old`.
-    pub(crate) fn new() -> Result<Spied> {
-        Spied::with(Options::default(), false)
+    pub(crate) fn new() -> Result<SpyScene> {
+        SpyScene::with(Options::default(), false)
     }
 
     /// No shim: network old is the runtime's own, network new has no conf yet.
-    pub(crate) fn bare() -> Result<Spied> {
-        let spied = Spied::new()?;
+    pub(crate) fn bare() -> Result<SpyScene> {
+        let spied = SpyScene::new()?;
         fs::remove_file(spied.outside(OURS)).context("our conf")?;
         fs::remove_file(spied.outside(spied.crossfade.conf_path(&spied.new))).context("the conf of new")?;
         spied.expect_loaded("spy-old")?;
@@ -54,14 +54,14 @@ impl Spied {
     }
 
     /// The shim in front; `dual` gives both networks IPv6 as well.
-    pub(crate) fn with(options: Options, dual: bool) -> Result<Spied> {
+    pub(crate) fn with(options: Options, dual: bool) -> Result<SpyScene> {
         let scene = Setup::shim().packaged().containerd(options).start()?;
         let stubs = StubDir::on(scene.node(), BIN_DIR)?;
         for overlay in [&scene.old, &scene.new] {
             stubs.write(&spy(overlay), &passing())?;
             scene.crossfade.network(overlay, &conflist(overlay, &[&spy(overlay)], dual))?;
         }
-        Ok(Spied { scene, stubs })
+        Ok(SpyScene { scene, stubs })
     }
 
     pub(crate) fn gate(&self, name: &str) -> Result<Gate> {

@@ -10,7 +10,7 @@ use crate::policy::{Phase, Side};
 
 mod attached;
 
-pub use attached::{Attached, NAMED, UID_CHARS, short_uid};
+pub use attached::{AttachmentCounts, NAMED, UID_CHARS, short_uid};
 
 /// The key of the annotation.
 pub const KEY: &str = "crossfade/observed";
@@ -33,7 +33,7 @@ pub const MAX_BYTES: usize = 2048;
         description = "It is of now when bootId is .status.nodeInfo.bootID of the Node and watch runs. A later watch may add keys."
     )
 )]
-pub struct Observed {
+pub struct NodeObservation {
     /// The boot that all of this is about.
     pub boot_id: String,
     /// The policy's phase; null while the policy cannot be used.
@@ -51,7 +51,7 @@ pub struct Observed {
     /// The phases to which the node would follow the annotation crossfade/desired. Sorted.
     pub follows: Vec<Phase>,
     /// What is attached; null if the node cannot tell, which is not the same as nothing.
-    pub attached: Option<Attached>,
+    pub attached: Option<AttachmentCounts>,
     /// The networks that join and leave pods that run when the node follows the annotation crossfade/desired. Sorted; empty if node.json does not
     /// allow it.
     pub joins: Vec<Side>,
@@ -63,7 +63,7 @@ pub struct Observed {
     pub echo: Option<String>,
 }
 
-impl Observed {
+impl NodeObservation {
     /// Reads the annotation's value.
     ///
     /// # Errors
@@ -88,8 +88,8 @@ mod tests {
     fn the_largest_values_fit() {
         let by_phase = Phase::ALL.map(|phase| (phase, u32::MAX)).into();
         let others = (0..NAMED).map(|at| format!("{at:08}")).collect();
-        let attached = Attached { by_phase, unknown: u32::MAX, others };
-        let largest = Observed {
+        let attached = AttachmentCounts { by_phase, unknown: u32::MAX, others };
+        let largest = NodeObservation {
             phase: Some(Phase::BothOld),
             policy_sha256: Some("f".repeat(64)),
             // As long as the file that it is read from may be.
@@ -105,26 +105,26 @@ mod tests {
         };
         let text = largest.to_text();
         assert!(text.len() < MAX_BYTES, "{} bytes: {text}", text.len());
-        assert_eq!(Observed::parse(&text), Ok(largest));
+        assert_eq!(NodeObservation::parse(&text), Ok(largest));
     }
 
     #[test]
     fn it_is_read_without_the_keys_of_a_later_watch_and_with_those_of_an_earlier_one() {
-        let boot = |boot_id: &str| Observed { boot_id: boot_id.into(), ..Observed::default() };
+        let boot = |boot_id: &str| NodeObservation { boot_id: boot_id.into(), ..NodeObservation::default() };
         for (text, expected) in [
             (
                 r#"{"phase":"old","policySha256":"ab","bootId":"b"}"#,
-                Observed { phase: Some(Phase::Old), policy_sha256: Some("ab".into()), ..boot("b") },
+                NodeObservation { phase: Some(Phase::Old), policy_sha256: Some("ab".into()), ..boot("b") },
             ),
             (r#"{"bootId":"b","later":{"x":[1]}}"#, boot("b")),
             (r#"{"phase":null,"policySha256":null,"bootId":"b","attached":null,"echo":null}"#, boot("b")),
             (
                 r#"{"bootId":"b","attached":{}}"#,
-                Observed { attached: Some(Attached::default()), ..boot("b") },
+                NodeObservation { attached: Some(AttachmentCounts::default()), ..boot("b") },
             ),
             (r#"{}"#, boot("")),
         ] {
-            assert_eq!(Observed::parse(text), Ok(expected), "{text}");
+            assert_eq!(NodeObservation::parse(text), Ok(expected), "{text}");
         }
     }
 
@@ -138,7 +138,7 @@ mod tests {
             r#"{"attached":{"old":-1}}"#,
             r#"{"attached":{"old":1,"old":2}}"#,
         ] {
-            let why = Observed::parse(text).expect_err(text);
+            let why = NodeObservation::parse(text).expect_err(text);
             assert!(why.contains(KEY), "{why}");
         }
     }

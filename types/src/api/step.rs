@@ -119,10 +119,10 @@ const fn first() -> u32 {
 #[must_use]
 pub fn echo(text: &str) -> Option<String> {
     #[derive(Deserialize)]
-    struct Claimed {
+    struct StepClaim {
         claim: String,
     }
-    let Claimed { claim } = annotation::read(KEY, text).ok()?;
+    let StepClaim { claim } = annotation::read(KEY, text).ok()?;
     let is_printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     let is_sound = !claim.is_empty() && claim.len() <= MAX_CLAIM_BYTES && claim.bytes().all(is_printable);
     is_sound.then_some(claim)

@@ -167,21 +167,21 @@ impl RawObject {
 pub(crate) struct Spans<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 /// A string that borrows from the text if it can; serde's own `Cow` never does.
-struct Borrowed<'a>(Cow<'a, str>);
+struct BorrowedString<'a>(Cow<'a, str>);
 
-impl<'de> Deserialize<'de> for Borrowed<'de> {
+impl<'de> Deserialize<'de> for BorrowedString<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl<'de> Visitor<'de> for Text {
-            type Value = Borrowed<'de>;
+            type Value = BorrowedString<'de>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string")
             }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Borrowed<'de>, E> {
-                Ok(Borrowed(text.into()))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<BorrowedString<'de>, E> {
+                Ok(BorrowedString(text.into()))
             }
-            fn visit_str<E>(self, text: &str) -> Result<Borrowed<'de>, E> {
-                Ok(Borrowed(text.to_owned().into()))
+            fn visit_str<E>(self, text: &str) -> Result<BorrowedString<'de>, E> {
+                Ok(BorrowedString(text.to_owned().into()))
             }
         }
         deserializer.deserialize_str(Text)
@@ -198,7 +198,7 @@ impl<'de> Deserialize<'de> for Spans<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Spans<'de>, A::Error> {
                 let mut pairs = Vec::new();
-                while let Some((Borrowed(key), value)) = map.next_entry::<_, &'de RawValue>()? {
+                while let Some((BorrowedString(key), value)) = map.next_entry::<_, &'de RawValue>()? {
                     pairs.push((key, value));
                 }
                 Ok(Spans(pairs))

@@ -26,9 +26,9 @@ pub fn of_written<T: JsonSchema>() -> Value {
 
 /// What a command prints with `--output json`.
 #[derive(JsonSchema)]
-#[schemars(untagged)]
+#[schemars(untagged, rename = "Printed")]
 #[allow(dead_code)]
-enum Printed<R> {
+enum AnswerDocument<R> {
     /// The command has a report.
     Report(Answer<R>),
     /// The command did nothing: an argument is wrong, or something stands in the way.
@@ -54,7 +54,10 @@ struct Error {
 /// The schema of what a command prints, by its report.
 #[must_use]
 pub fn of_answer<R: JsonSchema>() -> Schema {
-    SchemaSettings::draft2020_12().for_serialize().into_generator().into_root_schema_for::<Printed<R>>()
+    SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator()
+        .into_root_schema_for::<AnswerDocument<R>>()
 }
 
 /// Holds the files `NAME.schema.json` of a directory to schemas by their names, and says which are not those of today: other ones, missing ones, and files

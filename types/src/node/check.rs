@@ -1,6 +1,6 @@
 //! The rules of node.json that are about more than one key.
 
-use super::{Desired, Node};
+use super::{DesiredSource, Node};
 
 impl Node {
     /// Refuses settings whose keys do not fit each other.
@@ -21,13 +21,13 @@ impl Node {
                 return Err(format!("allowed: {phase} is listed twice; expected it once"));
             }
         }
-        if self.desired == Desired::NodeAnnotation && self.allowed.is_empty() {
+        if self.desired == DesiredSource::NodeAnnotation && self.allowed.is_empty() {
             return Err(
                 "allowed: missing; desired is node-annotation, so name the phases that the node may be flipped to"
                     .into(),
             );
         }
-        if self.join_pods && self.desired == Desired::Off {
+        if self.join_pods && self.desired == DesiredSource::Off {
             return Err("joinPods: true, and the node follows no annotation; expected desired: node-annotation beside it, or joinPods: false".into());
         }
         Ok(())

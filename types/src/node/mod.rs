@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use parts::{Gate, Kubelet, Reporting, Runtime};
-pub use words::{CniVersion, Desired, Mode, Proof, RuntimeKind};
+pub use words::{CniVersion, DesiredSource, Mode, Proof, RuntimeKind};
 
 use crate::api::taint::Taint;
 use crate::json::version::V1;
@@ -71,7 +71,7 @@ pub struct Node {
     pub gate: Gate,
     /// Whether the node follows the annotation crossfade/desired of its own Node.
     #[serde(default = "off")]
-    pub desired: Desired,
+    pub desired: DesiredSource,
     /// The phases that the node may be asked for; it refuses all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "schema", schemars(extend("uniqueItems" = true)))]
@@ -120,8 +120,8 @@ const fn cni_version() -> CniVersion {
     CniVersion::V100
 }
 
-const fn off() -> Desired {
-    Desired::Off
+const fn off() -> DesiredSource {
+    DesiredSource::Off
 }
 
 const fn packet() -> Proof {

@@ -17,7 +17,10 @@ fn every_key_is_read() {
     assert_eq!(node.runtime.bin_dirs, [PathBuf::from("/opt/cni/bin")]);
     assert_eq!((node.kubelet.register, node.kubelet.node_name.as_deref()), (false, Some("n1")));
     assert_eq!((node.gate.try_secs, node.gate.give_up_secs), (30, Some(600)));
-    assert_eq!((node.desired, node.allowed), (Desired::NodeAnnotation, vec![Phase::Old, Phase::BothOld]));
+    assert_eq!(
+        (node.desired, node.allowed),
+        (DesiredSource::NodeAnnotation, vec![Phase::Old, Phase::BothOld])
+    );
     assert!(
         node.join_pods && !node.report.node && node.proof == Proof::Attach && node.report.textfile.is_some()
     );

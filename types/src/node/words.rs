@@ -95,8 +95,8 @@ impl RuntimeKind {
 /// Where a node learns its desired phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Desired {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Desired"))]
+pub enum DesiredSource {
     /// From the annotation crossfade/desired of its own Node.
     NodeAnnotation,
     /// Nowhere: only commands on the node change its phase.

@@ -13,8 +13,8 @@ const MAX_GRACE_SECS: u64 = 366 * 24 * 3600;
 /// A network that may be gone: its attachments are cleaned locally when its DEL keeps failing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Retired {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Retired"))]
+pub struct RetiredNetwork {
     /// The network that may be gone.
     pub network: Side,
     /// Seconds since the first failed DEL before the shim cleans by itself.

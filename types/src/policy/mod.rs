@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use both::{Both, SecondaryFailure};
 pub use choose::{Choice, RESTART, Reason};
-pub use limits::{Deadlines, Gc, Retired};
+pub use limits::{Deadlines, Gc, RetiredNetwork};
 pub use network::{Network, Probe};
 pub use phase::Phase;
 pub use second::{Join, Second, Secondary};
@@ -72,7 +72,7 @@ pub struct Policy {
     pub unrecorded: Option<Side>,
     /// Networks that may be gone: the real DEL is tried first, then the attachment is cleaned locally.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub retired: Vec<Retired>,
+    pub retired: Vec<RetiredNetwork>,
     /// How GC treats records that the runtime does not list.
     #[serde(default, skip_serializing_if = "Gc::is_default")]
     pub gc: Gc,
@@ -205,7 +205,7 @@ impl Policy {
 
     /// The retirement of `side`, if it is retired.
     #[must_use]
-    pub fn retired(&self, side: Side) -> Option<Retired> {
+    pub fn retired(&self, side: Side) -> Option<RetiredNetwork> {
         self.retired.iter().copied().find(|retired| retired.network == side)
     }
 }

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use types::api::taint::{Effect, Taint};
 use types::json::version::V1;
-use types::node::{CniVersion, Desired, Gate, Kubelet, Mode, Node, Proof, Reporting, Runtime, RuntimeKind};
+use types::node::{
+    CniVersion, DesiredSource, Gate, Kubelet, Mode, Node, Proof, Reporting, Runtime, RuntimeKind,
+};
 use types::packets::{PacketPath, PacketTargets, Peer};
 use types::policy::Phase;
 
@@ -51,7 +53,7 @@ fn node() -> impl Strategy<Value = Node> {
     let words = (
         select(&Mode::ALL[..]),
         select(&CniVersion::ALL[..]),
-        select(&[Desired::NodeAnnotation, Desired::Off][..]),
+        select(&[DesiredSource::NodeAnnotation, DesiredSource::Off][..]),
         select(&Proof::ALL[..]),
         subsequence(Phase::ALL.to_vec(), 0..=4),
         any::<bool>(),

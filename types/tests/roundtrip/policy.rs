@@ -5,7 +5,7 @@ use proptest::sample::select;
 use types::json::version::V1;
 use types::policy::{
     Attach, Both, Deadlines, Gc, Join, Network, Networks, Phase, PodAnnotation, PodPattern, Pods, Policy,
-    Probe, Retired, Rule, Secondary, SecondaryFailure, Side,
+    Probe, RetiredNetwork, Rule, Secondary, SecondaryFailure, Side,
 };
 
 use crate::{comes_back, maybe, path};
@@ -86,7 +86,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     let pattern = (maybe("[a-z*]{1,6}"), maybe("[a-z*]{1,6}"))
         .prop_map(|(namespace, pod)| PodPattern { namespace, pod });
     let retired = (side(), 0..=31_622_400_u64)
-        .prop_map(|(network, force_after_secs)| Retired { network, force_after_secs });
+        .prop_map(|(network, force_after_secs)| RetiredNetwork { network, force_after_secs });
     (
         (maybe(network()), maybe(network())),
         attach(),

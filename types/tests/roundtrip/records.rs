@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use types::api::observed::{Attached, Observed};
+use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::api::step::{Cordon, State, Step};
 use types::attachment::key::Key;
 use types::inventory::{Deleter, Entry, Inventory};
@@ -155,15 +155,26 @@ fn phases() -> impl Strategy<Value = Vec<Phase>> {
     prop::sample::subsequence(&Phase::ALL[..], 0..=4)
 }
 
-fn observed() -> impl Strategy<Value = Observed> {
+fn observed() -> impl Strategy<Value = NodeObservation> {
     let counts = prop::collection::btree_map(select(&Phase::ALL[..]), 1..=u32::MAX, 0..5);
     let attached = (counts, any::<u32>(), prop::collection::vec("[0-9a-f]{8}", 0..3))
-        .prop_map(|(by_phase, unknown, others)| Attached { by_phase, unknown, others });
+        .prop_map(|(by_phase, unknown, others)| AttachmentCounts { by_phase, unknown, others });
     let texts = (".{0,9}", maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"));
     let joins = (prop::sample::subsequence(&Side::BOTH[..], 0..=2), maybe(any::<u32>()));
     (maybe(select(&Phase::ALL[..])), texts, maybe(attached), phases(), phases(), joins).prop_map(
         |(phase, (boot_id, policy_sha256, base, echo), attached, mints, follows, (joins, restarts))| {
-            Observed { boot_id, phase, policy_sha256, base, mints, follows, joins, restarts, attached, echo }
+            NodeObservation {
+                boot_id,
+                phase,
+                policy_sha256,
+                base,
+                mints,
+                follows,
+                joins,
+                restarts,
+                attached,
+                echo,
+            }
         },
     )
 }
@@ -196,8 +207,8 @@ fn text<T>(parse: impl Fn(&str) -> Result<T, String>) -> impl Fn(&[u8]) -> Resul
 proptest! {
     #[test]
     fn the_annotations_of_a_node_come_back(observed in observed(), step in step()) {
-        comes_back(&observed, text(Observed::parse));
-        prop_assert_eq!(Observed::parse(&observed.to_text()), Ok(observed));
+        comes_back(&observed, text(NodeObservation::parse));
+        prop_assert_eq!(NodeObservation::parse(&observed.to_text()), Ok(observed));
         comes_back(&step, text(Step::parse));
     }
 

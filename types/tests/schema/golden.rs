@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::attachment::{Event, Intent};
 use types::inventory::Inventory;
 use types::json::schema::{of_settings, of_written};
@@ -16,12 +16,12 @@ use types::profile::{Profile, Profiles};
 use types::status::Document;
 
 /// A schema whose keys are in the order in which a person reads them.
-struct Ordered<'a>(&'a Value);
+struct OrderedValue<'a>(&'a Value);
 
 /// These keys come first, `$defs` comes last.
 const FIRST: [&str; 6] = ["$schema", "title", "description", "type", "required", "additionalProperties"];
 
-impl Serialize for Ordered<'_> {
+impl Serialize for OrderedValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Value::Object(object) => {
@@ -33,11 +33,11 @@ impl Serialize for Ordered<'_> {
                 pairs.sort_by_key(|(key, _)| rank(key));
                 let mut map = serializer.serialize_map(Some(pairs.len()))?;
                 for (key, value) in pairs {
-                    map.serialize_entry(key, &Ordered(value))?;
+                    map.serialize_entry(key, &OrderedValue(value))?;
                 }
                 map.end()
             }
-            Value::Array(list) => serializer.collect_seq(list.iter().map(Ordered)),
+            Value::Array(list) => serializer.collect_seq(list.iter().map(OrderedValue)),
             other => other.serialize(serializer),
         }
     }
@@ -45,7 +45,7 @@ impl Serialize for Ordered<'_> {
 
 fn holds(name: &str, made: &Value) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    let mut text = serde_json::to_string_pretty(&Ordered(made)).expect("JSON");
+    let mut text = serde_json::to_string_pretty(&OrderedValue(made)).expect("JSON");
     text.push('\n');
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &text).expect("write");
@@ -74,7 +74,7 @@ fn the_schema_of_status_json_is_made_from_its_types() {
 
 #[test]
 fn the_schema_of_what_a_node_reports_is_made_from_its_types() {
-    holds("observed.schema.json", &of_written::<Observed>());
+    holds("observed.schema.json", &of_written::<NodeObservation>());
 }
 
 #[test]

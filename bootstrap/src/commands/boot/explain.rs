@@ -11,10 +11,10 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Mode;
 
-use self::registered::{ContinuedUnit, Registered};
+use self::registered::{ContinuedUnit, KubeletReport};
 use self::runtime::Runtime;
 use self::settings::SettingsFile;
-use crate::change::outcome::Changed;
+use crate::change::outcome::ChangeReport;
 use crate::cli::{Global, fix};
 use crate::commands::boot::{self, gather};
 use crate::host::root::Root;
@@ -39,8 +39,8 @@ pub(crate) struct BootExplanation {
     /// The runtime, where there is one that can be read.
     runtime: Option<Runtime>,
     units: Vec<ContinuedUnit>,
-    kubelet: Option<Registered>,
-    boot: Planned,
+    kubelet: Option<KubeletReport>,
+    boot: BootPlan,
     /// Everything that stands in the way.
     #[serde(skip)]
     problems: Vec<Problem>,
@@ -51,10 +51,10 @@ pub(crate) struct BootExplanation {
 
 /// What `boot` would change.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Planned"))]
 #[serde(untagged)]
-enum Planned {
-    Changes(Changed),
+enum BootPlan {
+    Changes(ChangeReport),
     Refused { error: Vec<String> },
 }
 
@@ -78,8 +78,8 @@ impl Report for BootExplanation {
         }
         text.text("boot\n");
         match &self.boot {
-            Planned::Changes(changed) => indent(&mut text, changed.human().as_str()),
-            Planned::Refused { error } => indent(&mut text, &error.join("\n")),
+            BootPlan::Changes(changed) => indent(&mut text, changed.human().as_str()),
+            BootPlan::Refused { error } => indent(&mut text, &error.join("\n")),
         }
         text.problems(&self.problems());
         text
@@ -122,7 +122,7 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
         findings.extend(facts.runtime.problem().map(|why| Problem::from(why.to_string())));
     }
     let runtime = node.and_then(|_| Runtime::of(&facts));
-    let kubelet = node.and_then(|node| match Registered::gather(root, node) {
+    let kubelet = node.and_then(|node| match KubeletReport::gather(root, node) {
         Ok(registered) => registered,
         Err(failure) => {
             findings.extend(failure.problems);
@@ -132,8 +132,8 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let (off, conf_dir) =
         (switch::off_switch(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
     let boot = match boot::planned(&Global { dry_run: true, ..global.clone() }, facts) {
-        Ok(changed) => Planned::Changes(changed),
-        Err(failure) => Planned::Refused { error: failure.lines() },
+        Ok(changed) => BootPlan::Changes(changed),
+        Err(failure) => BootPlan::Refused { error: failure.lines() },
     };
     Ok(BootExplanation {
         off,

@@ -19,7 +19,7 @@ pub(crate) struct GraduateReport {
     #[serde(rename = "dryRun")]
     pub dry_run: bool,
     /// How far the node is.
-    pub stage: Reached,
+    pub stage: GraduateStage,
     /// The steps, in their order.
     pub changes: Vec<Done>,
     /// What has to end before the rest follows.
@@ -35,9 +35,9 @@ pub(crate) struct GraduateReport {
 
 /// How far a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Reached"))]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Reached {
+pub(crate) enum GraduateStage {
     /// Nothing was changed.
     Planned,
     /// The runtime calls the new network, and something of Crossfade's is still needed.

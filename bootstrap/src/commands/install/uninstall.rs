@@ -18,7 +18,7 @@ use shim::node::layout::PROBED;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use crate::change::outcome::{Changed, Outcome};
+use crate::change::outcome::{ChangeReport, Outcome};
 use crate::change::{self, ChangeHandler, Executor};
 use crate::cli::{Global, Uninstall, print};
 use crate::commands::install::payload::removal::PayloadRemoval;
@@ -43,7 +43,7 @@ const NAMED: usize = 10;
 /// # Errors
 /// 3 while anything is attached, or while the runtime reads Crossfade's private directory; 75 when a pod was attached meanwhile, and then
 /// the conf is back.
-pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
     if !wanted.wait || global.dry_run {
         return once(global, wanted);
     }
@@ -63,7 +63,7 @@ pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<Changed, 
     }
 }
 
-fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
+fn once(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
     let node = gather(global, wanted)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
     refuse_told(&node)?;
@@ -84,7 +84,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
         changes.extend(more);
         changes.extend(removal.change());
         notes.extend(in_cluster);
-        return Ok(Changed::planned(changes, notes));
+        return Ok(ChangeReport::planned(changes, notes));
     }
     let leaving = RepairPause::start(&node.dirs.layout)?;
     let parting = UninstallHandler { node: &node, bin_dirs: cni.plugins.paths() };
@@ -97,7 +97,7 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<Changed, Failure> {
     done.extend(said);
     notes.extend(by_hand);
     notes.extend(in_cluster);
-    Ok(Changed::applied(done, notes))
+    Ok(ChangeReport::applied(done, notes))
 }
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.

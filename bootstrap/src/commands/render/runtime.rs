@@ -5,7 +5,7 @@ use std::path::Path;
 use types::command::problem::Problem;
 use types::node::{Mode, RuntimeKind};
 
-use crate::change::outcome::{Changed, carry_out, finish};
+use crate::change::outcome::{ChangeReport, carry_out, finish};
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
@@ -28,7 +28,7 @@ use types::command::exit::Exit;
 /// Only in private mode, because elsewhere Crossfade must not keep the runtime from starting: bad settings, a runtime that takes no other
 /// conf directory, or one whose configuration would differ in more than that. Then nothing of what was written remains, and the runtime
 /// must not start.
-pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
+pub(super) fn render(global: &Global) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
     let runtime = crate::runtime::facts::configured(&root, &settings.node);
@@ -68,9 +68,9 @@ pub(super) fn render(global: &Global) -> Result<Changed, Failure> {
 
 /// Removes the runtime's arguments and configuration of private mode. A removal that fails is a note, since the runtime has to start all
 /// the same.
-fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Changed {
+fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> ChangeReport {
     if global.dry_run {
-        return Changed::planned(changes, notes);
+        return ChangeReport::planned(changes, notes);
     }
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
@@ -79,10 +79,10 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
             Err(failure) => notes.extend(failure.lines()),
         }
     }
-    Changed::applied(done, notes)
+    ChangeReport::applied(done, notes)
 }
 
-fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Result<Changed, Failure> {
+fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Result<ChangeReport, Failure> {
     let root = &Root::new(root);
     let refuse = |problem: Problem| Failure::of(Exit::No, problem);
     if let Some(why) = runtime.problem() {

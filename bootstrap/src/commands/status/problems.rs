@@ -1,7 +1,7 @@
 //! The problems that keep pods from the right network, with their fixes.
 
 use convergence::node::agent::status_file::StatusFile;
-use convergence::node::attachments::{Attachments, Damaged};
+use convergence::node::attachments::{Attachments, DamagedRecord};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{PRIVATE_CONF_DIR, STATUS};
@@ -70,7 +70,7 @@ pub(super) fn of_its_use(settings: &Directories, used: ConfUse) -> Option<Proble
 }
 
 /// What is wrong with records and with the host routes of living pods.
-pub(super) fn of_records(damaged: &[Damaged], routes: Option<String>) -> Vec<Problem> {
+pub(super) fn of_records(damaged: &[DamagedRecord], routes: Option<String>) -> Vec<Problem> {
     let damaged = damaged.iter().map(|damaged| {
         let path = damaged.path.display().to_string();
         Problem::new(format!("record {path}: {}", damaged.reason))

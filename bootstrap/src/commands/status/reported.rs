@@ -7,7 +7,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::Watched;
+use super::WatchReport;
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::agent::status_file;
@@ -24,7 +24,7 @@ const UNREPORTED: &str = "start watch: systemctl start crossfade-watch, or the D
 pub(crate) struct ReportedStatus {
     ready: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    watch: Option<Watched>,
+    watch: Option<WatchReport>,
     #[serde(skip)]
     problem: Option<String>,
 }
@@ -35,8 +35,10 @@ pub(crate) fn reported(global: &Global) -> ReportedStatus {
     let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
         StatusFile::Absent => (None, Some("no watch has run in this boot".to_owned())),
         StatusFile::Unreadable(why) => (None, Some(why)),
-        StatusFile::Fresh(document) => (Some(Watched { document, stale: None }), None),
-        StatusFile::Stale(document, why) => (Some(Watched { document, stale: Some(why.clone()) }), Some(why)),
+        StatusFile::Fresh(document) => (Some(WatchReport { document, stale: None }), None),
+        StatusFile::Stale(document, why) => {
+            (Some(WatchReport { document, stale: Some(why.clone()) }), Some(why))
+        }
     };
     let ready = problem.is_none() && watch.as_ref().is_some_and(|watch| watch.document.ready);
     ReportedStatus { ready, watch, problem }
@@ -45,7 +47,7 @@ pub(crate) fn reported(global: &Global) -> ReportedStatus {
 impl Report for ReportedStatus {
     fn human(&self) -> Page {
         let mut text = Page::new();
-        if let Some(Watched { document, .. }) = &self.watch {
+        if let Some(WatchReport { document, .. }) = &self.watch {
             let _ = writeln!(text, "{}: {}", document.reason, document.message);
         }
         if let Some(problem) = &self.problem {
@@ -61,7 +63,7 @@ impl Report for ReportedStatus {
     fn problems(&self) -> Vec<Problem> {
         let unknown = self.problem.iter().map(|why| Problem::new(why.as_str()).at(STATUS).fix(UNREPORTED));
         let watched = self.watch.iter().filter(|watch| watch.stale.is_none() && !self.ready);
-        let not_ready = watched.map(|Watched { document, .. }| {
+        let not_ready = watched.map(|WatchReport { document, .. }| {
             Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS).fix(NOT_READY)
         });
         unknown.chain(not_ready).collect()

@@ -2,7 +2,7 @@
 
 use shim::node::layout::Layout;
 
-use crate::change::outcome::{Changed, Outcome};
+use crate::change::outcome::{ChangeReport, Outcome};
 use crate::cli::{Global, Sweep};
 use crate::node::attachments::last_pass;
 use crate::node::settings::directories::with_flags;
@@ -13,7 +13,7 @@ use convergence::node::attachments::last_pass::Pass;
 ///
 /// # Errors
 /// Those of the pass; or its result cannot be written.
-pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> {
+pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<ChangeReport, Failure> {
     let node = super::gather(global, wanted);
     // `watch` passes directories on the command line if they are not the usual ones.
     let layout = node
@@ -28,7 +28,7 @@ pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<Changed, Failure> 
 }
 
 /// Why a pass failed. What a delegate said is in the journal of the pass alone.
-fn reason(swept: &Result<Changed, Failure>) -> Option<String> {
+fn reason(swept: &Result<ChangeReport, Failure>) -> Option<String> {
     let done = match swept {
         Err(failure) => return Some(failure.lines().join("; ")),
         Ok(changed) => &changed.changes,
@@ -64,7 +64,7 @@ mod tests {
             )
         };
         let done = |id: &str, outcome| Done { change: close(id), outcome: Some(outcome) };
-        let changed = |all| Ok(Changed::applied(all, Vec::new()));
+        let changed = |all| Ok(ChangeReport::applied(all, Vec::new()));
         assert_eq!(reason(&changed(vec![done("c1", Outcome::Done), done("c2", Outcome::Busy)])), None);
         let failed = Outcome::Failed("network old: token=canary".into());
         let why = reason(&changed(vec![done("c1", Outcome::Done), done("c2", failed)])).expect("failed");

@@ -8,7 +8,7 @@ use convergence::node::attachments::attached::count;
 use std::path::PathBuf;
 
 use shim::node::layout::Layout;
-use types::api::observed::Attached;
+use types::api::observed::AttachmentCounts;
 use types::attachment::key::shards;
 use types::policy::Policy;
 
@@ -17,7 +17,7 @@ use crate::node::attachments;
 /// Counts what is attached; none if the records or the inventory cannot be read, or if there is no state directory: a state directory that is
 /// not mounted must not look like a node without pods.
 #[must_use]
-pub(crate) fn read(layout: &Layout, policy: Option<&Policy>) -> Option<Attached> {
+pub(crate) fn read(layout: &Layout, policy: Option<&Policy>) -> Option<AttachmentCounts> {
     if !layout.state_dir.is_dir() {
         return None;
     }

@@ -11,7 +11,7 @@ use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::node::policy_file::{self, Unusable};
 use types::policy::{Phase, Policy};
 
-use crate::change::outcome::{Changed, carry_out};
+use crate::change::outcome::{ChangeReport, carry_out};
 use crate::host::durable::outlives_reboot;
 use crate::host::root::Root;
 use crate::node::networks::gated;
@@ -26,12 +26,17 @@ use types::command::exit::Exit;
 ///
 /// # Errors
 /// Bad settings; 3 when the policy does not allow the phase, or its place does not last.
-pub(crate) fn set(node: &NodeFacts, phase: Phase, volatile: bool, dry_run: bool) -> Result<Changed, Failure> {
+pub(crate) fn set(
+    node: &NodeFacts,
+    phase: Phase,
+    volatile: bool,
+    dry_run: bool,
+) -> Result<ChangeReport, Failure> {
     let layout = &node.dirs.layout;
     if dry_run {
         let change = plan(node, phase, volatile)?;
         let notes = warnings(node, &change);
-        return Ok(Changed::planned(vec![change], notes));
+        return Ok(ChangeReport::planned(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || {
@@ -43,7 +48,7 @@ pub(crate) fn set(node: &NodeFacts, phase: Phase, volatile: bool, dry_run: bool)
         _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).at(from()),
     })??;
     let notes = done.iter().flat_map(|done| warnings(node, &done.change)).collect();
-    Ok(Changed::applied(done, notes))
+    Ok(ChangeReport::applied(done, notes))
 }
 
 /// What is to be said of the policy that a change writes.

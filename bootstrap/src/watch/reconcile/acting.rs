@@ -94,7 +94,7 @@ impl Watch<'_> {
             phase: policy_file.map(|policy_file| policy_file.policy.phase()),
             policy: policy_file.map(|policy_file| policy_file.sha256.as_str()),
             base: base.as_deref(),
-            follows: facts.node.settings.desired == types::node::Desired::NodeAnnotation,
+            follows: facts.node.settings.desired == types::node::DesiredSource::NodeAnnotation,
             allowed: &facts.node.settings.allowed,
             is_off: facts.off.is_some(),
         };

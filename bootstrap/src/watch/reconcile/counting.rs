@@ -103,7 +103,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use serde_json::json;
-    use types::api::observed::{Attached, Observed};
+    use types::api::observed::{AttachmentCounts, NodeObservation};
     use types::policy::Phase;
 
     use super::*;
@@ -119,10 +119,10 @@ mod tests {
 
     /// Keeps what was published.
     #[derive(Clone, Default)]
-    struct PublishedReports(Arc<Mutex<Vec<Observed>>>);
+    struct PublishedReports(Arc<Mutex<Vec<NodeObservation>>>);
 
     impl PublishedReports {
-        fn last(&self) -> Observed {
+        fn last(&self) -> NodeObservation {
             self.0.lock().expect("kept").last().cloned().expect("published")
         }
     }
@@ -133,9 +133,9 @@ mod tests {
         }
     }
 
-    fn counts(by_phase: &[(Phase, u32)]) -> Option<Attached> {
+    fn counts(by_phase: &[(Phase, u32)]) -> Option<AttachmentCounts> {
         let by_phase = by_phase.iter().copied().collect();
-        Some(Attached { by_phase, ..Attached::default() })
+        Some(AttachmentCounts { by_phase, ..AttachmentCounts::default() })
     }
 
     #[test]

@@ -18,7 +18,7 @@ const DIRS: [&str; 4] =
 
 /// What a unit comes down to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Merged {
+struct MergedUnit {
     drop_ins: Vec<PathBuf>,
     environment: Vec<(String, String)>,
     commands: Vec<Vec<String>>,
@@ -167,7 +167,7 @@ fn scatter(root: &Path, dice: &mut Dice) -> Vec<String> {
     names
 }
 
-fn ours(root: &Root, name: &str) -> Merged {
+fn ours(root: &Root, name: &str) -> MergedUnit {
     let unit = Unit::load(root, name).expect("readable").expect("there");
     let mut environment: Vec<_> = unit.environment().clone().into_iter().collect();
     environment.sort();
@@ -176,11 +176,11 @@ fn ours(root: &Root, name: &str) -> Merged {
         command.prefixes.push(':');
         command.expand(name, unit.environment()).into_iter().map(|word| word.text).collect()
     });
-    Merged { drop_ins: unit.files()[1..].to_vec(), environment, commands: commands.collect() }
+    MergedUnit { drop_ins: unit.files()[1..].to_vec(), environment, commands: commands.collect() }
 }
 
 /// What systemd makes of the units, in their order; none where it takes one for unusable.
-fn theirs(root: &Path, names: &[String]) -> Vec<Option<Merged>> {
+fn theirs(root: &Path, names: &[String]) -> Vec<Option<MergedUnit>> {
     // systemd-analyze puts the directory of what it is asked for first, so that must be one without drop-ins.
     let asked = root.join("asked");
     fs::create_dir_all(&asked).expect("directory");
@@ -208,7 +208,7 @@ fn theirs(root: &Path, names: &[String]) -> Vec<Option<Merged>> {
             continue;
         };
         let own = rest.split("\t-> Unit ").next().expect("its lines");
-        let mut merged = Merged::default();
+        let mut merged = MergedUnit::default();
         for line in own.lines().map(str::trim_start) {
             if let Some(path) = line.strip_prefix("DropIn Path: ") {
                 let path = Path::new(path).strip_prefix(root).expect("below the root");
@@ -269,8 +269,10 @@ fn random_units_are_merged_as_systemd_merges_them() {
         };
         // A masked drop-in is one of systemd's, and says nothing.
         let masked = |path: &PathBuf| fs::read_link(root.entry(path)).is_ok();
-        let theirs =
-            Merged { drop_ins: theirs.drop_ins.into_iter().filter(|path| !masked(path)).collect(), ..theirs };
+        let theirs = MergedUnit {
+            drop_ins: theirs.drop_ins.into_iter().filter(|path| !masked(path)).collect(),
+            ..theirs
+        };
         assert_eq!(ours, theirs, "{name}");
         with_drop_ins += usize::from(theirs.drop_ins.len() > 3);
         with_words += usize::from(theirs.commands.first().is_some_and(|words| words.len() > 2));

@@ -24,7 +24,7 @@ pub struct Attachments {
     /// One line per attachment: first those with a record, then inventory entries without one.
     pub attachments: Vec<Line>,
     /// Records that Crossfade cannot read.
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<DamagedRecord>,
 }
 
 /// One attachment.
@@ -107,8 +107,8 @@ pub struct Part {
 
 /// A record that cannot be read.
 #[derive(Debug, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Damaged {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Damaged"))]
+pub struct DamagedRecord {
     /// The record's file.
     pub path: PathBuf,
     /// Why the record cannot be read.

@@ -20,7 +20,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use types::api::node_keys::{self, DESIRED, PHASE, READY};
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::status::Reason;
 use types::text::shown::line as escaped_line;
@@ -98,14 +98,15 @@ pub fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<Desir
     let leave_reasons = [FinalReason::Removed, FinalReason::FinalImage].map(FinalReason::as_str);
     let has_left =
         || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
-    let policy = match observed.map(|text| Observed::parse(text).ok().and_then(|observed| observed.base)) {
-        Some(Some(base)) => DesiredScope::Base(base),
-        None if has_left() => DesiredScope::Earlier,
-        // The policy cannot be used at the moment, or the Node has no report yet.
-        Some(None) | None => before
-            .filter(|before| before.value == value)
-            .map_or(DesiredScope::Any, |before| before.policy.clone()),
-    };
+    let policy =
+        match observed.map(|text| NodeObservation::parse(text).ok().and_then(|observed| observed.base)) {
+            Some(Some(base)) => DesiredScope::Base(base),
+            None if has_left() => DesiredScope::Earlier,
+            // The policy cannot be used at the moment, or the Node has no report yet.
+            Some(None) | None => before
+                .filter(|before| before.value == value)
+                .map_or(DesiredScope::Any, |before| before.policy.clone()),
+        };
     Some(DesiredPhase { value, policy })
 }
 
@@ -197,7 +198,7 @@ pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
 /// last report says.
 fn observed(seen: &NodeObject, report: &NodeReport) -> String {
     let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::api::step::echo(step));
-    Observed { echo, ..report.observed.clone() }.to_text()
+    NodeObservation { echo, ..report.observed.clone() }.to_text()
 }
 
 /// A message, and the boot that it is of: the condition outlives a reboot, and who waits for it has to see that.

@@ -1,7 +1,7 @@
 //! The report of `watch`: one value, made by the loop and handed to every place that publishes it.
 
 use serde::{Deserialize, Serialize};
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::status::Reason;
 
 /// The truth about this node's network, as of one round of the loop.
@@ -14,7 +14,7 @@ pub struct NodeReport {
     /// Why, in one sentence for people, at most 256 bytes.
     pub message: String,
     /// What the annotation says, but for the echo, which only the publisher can read.
-    pub observed: Observed,
+    pub observed: NodeObservation,
     /// Whether the Node's NetworkUnavailable is ours to clear: the old CNI may have left it true, the networks that pods get are ready,
     /// and none of their agents ever writes it.
     pub clears_network_unavailable: bool,

@@ -14,7 +14,7 @@
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::host::process::Process;
-use types::api::observed::{Attached, Observed};
+use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::policy::{Phase, Side};
 use types::status::{self, Document, Reason, Watch};
 
@@ -145,9 +145,13 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
 }
 
 /// What the node's annotation says, but for the echo.
-fn observed(facts: &Observation, memory: &Memory, (joins, moves): (Vec<Side>, Option<MoveStep>)) -> Observed {
+fn observed(
+    facts: &Observation,
+    memory: &Memory,
+    (joins, moves): (Vec<Side>, Option<MoveStep>),
+) -> NodeObservation {
     let policy_file = facts.node.policy.as_ref().ok();
-    Observed {
+    NodeObservation {
         boot_id: facts.boot_id.clone(),
         phase: policy_file.map(|policy_file| policy_file.policy.phase()),
         policy_sha256: policy_file.map(|policy_file| policy_file.sha256.clone()),
@@ -181,7 +185,7 @@ fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool, joins: &[
         return None;
     }
     let phase = policy_file.policy.phase();
-    let count = |attached: &Attached| {
+    let count = |attached: &AttachmentCounts| {
         let others = attached.by_phase.iter().filter(|(of, _)| **of != phase);
         others.fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
     };

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// What the annotation asks for, and how far that is.
 #[derive(Debug, Clone, Default)]
-pub struct Desired {
+pub struct DesiredProgress {
     requested: Option<DesiredPhase>,
     tried: Option<FailedFlip>,
     unmet: Option<PhaseMismatch>,
@@ -70,7 +70,7 @@ pub struct Node<'a> {
     pub phase: Option<Phase>,
     /// SHA-256 of the policy's bytes, in hex.
     pub policy: Option<&'a str>,
-    /// The policy's digest, without its phase ([`types::api::observed::Observed::base`]).
+    /// The policy's digest, without its phase ([`types::api::observed::NodeObservation::base`]).
     pub base: Option<&'a str>,
     /// Whether node.json lets the node follow the annotation.
     pub follows: bool,
@@ -80,7 +80,7 @@ pub struct Node<'a> {
     pub is_off: bool,
 }
 
-impl Desired {
+impl DesiredProgress {
     /// The annotation asks for this now; none is none.
     pub fn set(&mut self, desired: Option<DesiredPhase>) {
         if self.requested != desired {
@@ -165,7 +165,7 @@ impl Desired {
         Some((tried.tried_at + tried.pause()).saturating_sub(now))
     }
 
-    /// Notes what is in the way. No try is awaited then, so that [`Desired::wait`] does not wake the loop for one that would not be made.
+    /// Notes what is in the way. No try is awaited then, so that [`DesiredProgress::wait`] does not wake the loop for one that would not be made.
     fn set_unmet(&mut self, kind: DesiredKind, why: &str) -> Option<Phase> {
         self.tried = None;
         let value = self.requested.as_ref().map_or("", |desired| desired.value.as_str());
@@ -200,13 +200,13 @@ mod tests {
         Some(DesiredPhase { value: value.into(), policy })
     }
 
-    fn desired(value: &str) -> Desired {
-        let mut desired = Desired::default();
+    fn desired(value: &str) -> DesiredProgress {
+        let mut desired = DesiredProgress::default();
         desired.set(wanted(value, DesiredScope::Any));
         desired
     }
 
-    fn kind(desired: &Desired) -> Option<DesiredKind> {
+    fn kind(desired: &DesiredProgress) -> Option<DesiredKind> {
         desired.unmet().map(|unmet| unmet.kind)
     }
 
@@ -270,7 +270,7 @@ mod tests {
             (DesiredScope::Base("b0".into()), None),
             (DesiredScope::Earlier, None),
         ] {
-            let mut desired = Desired::default();
+            let mut desired = DesiredProgress::default();
             desired.set(wanted("new", policy.clone()));
             assert_eq!(desired.step(old), expected, "{policy:?}");
             let refused = expected.is_none().then_some(DesiredKind::Refused);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use types::api::observed::Attached;
+use types::api::observed::AttachmentCounts;
 use types::policy::{Phase, Side};
 use types::status::{Document, Reason};
 
@@ -69,7 +69,7 @@ pub struct Memory {
     /// Why the metrics' file was not written in the last round.
     pub unmeasured: Option<String>,
     /// The attachments as they were counted last; none if they could not be.
-    pub attached: Option<Attached>,
+    pub attached: Option<AttachmentCounts>,
     /// Why the node is not in the phase that its annotation asks for.
     pub unmet: Option<PhaseMismatch>,
 }

@@ -16,12 +16,12 @@ pub struct Moves {
     pub passes: Passes,
     /// SHA-256 of the policy of the last pass.
     policy: Option<String>,
-    settled: Option<Settled>,
+    settled: Option<SettledPass>,
 }
 
 /// A pass that left nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Settled {
+struct SettledPass {
     turn: u64,
     /// The least number of attachments of another phase since.
     others: u32,
@@ -66,7 +66,7 @@ impl Moves {
         if let Some((turn, restarts)) = self.success(node) {
             let before = self.settled.filter(|settled| settled.turn == turn);
             let least = before.map_or(others, |settled| settled.others.min(others));
-            self.settled = Some(Settled { turn, others: least });
+            self.settled = Some(SettledPass { turn, others: least });
             if others <= least {
                 // Pods that were restarted since are not counted any more.
                 return MoveStep::Settled(restarts.min(others));

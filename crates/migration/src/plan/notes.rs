@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::Node;
-use types::api::observed::{self, Observed};
+use types::api::observed::{self, NodeObservation};
 use types::policy::Phase;
 use types::text::glob;
 
@@ -132,7 +132,7 @@ fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
 /// Nodes that are left out with pods that lose others.
 fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
     let is_cut = |node: &Node| {
-        let seen: Option<Observed> =
+        let seen: Option<NodeObservation> =
             node.metadata.annotation(observed::KEY).and_then(|text| serde_json::from_str(text).ok());
         let mut living: BTreeSet<Phase> = attached(seen.as_ref()).collect();
         if living.is_empty() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use snapshot::model::{Kind, Node, Pod};
-use types::api::observed::{self, Observed};
+use types::api::observed::{self, NodeObservation};
 use types::policy::{Phase, Side};
 
 use super::ExcludedNode;
@@ -32,7 +32,7 @@ pub(super) struct Site<'a> {
     /// The first group of stateful workloads that has a pod here, and the place of the first such workload in its group.
     pub(super) group: Option<(usize, usize)>,
     /// What `watch` reports; none if it does not, or not in a way that this program reads.
-    pub(super) observed: Option<Observed>,
+    pub(super) observed: Option<NodeObservation>,
     /// Decides between nodes with as many pods.
     tie: String,
 }
@@ -178,7 +178,7 @@ impl<'a> Site<'a> {
 }
 
 /// The phases of what is attached to a node.
-pub(super) fn attached(observed: Option<&Observed>) -> impl Iterator<Item = Phase> {
+pub(super) fn attached(observed: Option<&NodeObservation>) -> impl Iterator<Item = Phase> {
     let attached = observed.and_then(|seen| seen.attached.as_ref());
     attached
         .into_iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use snapshot::model::{Node, Pod, Snapshot};
-use types::api::observed::{self, Observed, short_uid};
+use types::api::observed::{self, NodeObservation, short_uid};
 use types::policy::Phase;
 
 use crate::workload::{Owner, owner, platform};
@@ -62,7 +62,7 @@ pub fn furthest(snapshot: &Snapshot) -> Option<Phase> {
 }
 
 /// What the node says of itself.
-fn observed(node: &Node) -> Option<Observed> {
+fn observed(node: &Node) -> Option<NodeObservation> {
     serde_json::from_str(node.metadata.annotation(observed::KEY)?).ok()
 }
 
@@ -113,8 +113,8 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
 }
 
 /// Why a pod is a straggler; none if it is none.
-fn straggler_reason(pod: &Pod, observed: Option<&Observed>, to: Phase) -> Option<StragglerReason> {
-    let is_ours = |seen: &&Observed| seen.attached.is_some() && seen.phase.is_some();
+fn straggler_reason(pod: &Pod, observed: Option<&NodeObservation>, to: Phase) -> Option<StragglerReason> {
+    let is_ours = |seen: &&NodeObservation| seen.attached.is_some() && seen.phase.is_some();
     let because = match observed.filter(is_ours) {
         None => StragglerReason::Silent,
         Some(seen) => {

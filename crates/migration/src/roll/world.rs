@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::policy::Phase;
 
@@ -73,7 +73,7 @@ pub struct Node {
     /// The annotation `crossfade/desired`.
     pub desired: Option<Phase>,
     /// The annotation `crossfade/observed`.
-    pub observed: Option<Observed>,
+    pub observed: Option<NodeObservation>,
     /// The condition `CrossfadeReady`.
     pub crossfade: Option<Condition>,
     /// The annotation `crossfade/step`.
@@ -265,7 +265,8 @@ impl Node {
     #[must_use]
     pub fn is_in(&self, phase: Phase) -> bool {
         let is_ready = self.crossfade.as_ref().is_some_and(|condition| condition.is_true);
-        let is_of_this_boot = |seen: &Observed| !seen.boot_id.is_empty() && *seen.boot_id == *self.boot;
+        let is_of_this_boot =
+            |seen: &NodeObservation| !seen.boot_id.is_empty() && *seen.boot_id == *self.boot;
         let observed = self.observed.as_ref().filter(|seen| is_of_this_boot(seen));
         is_ready && observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
     }

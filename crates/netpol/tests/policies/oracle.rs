@@ -27,17 +27,17 @@ use sha2::{Digest, Sha256};
 
 use crate::calico::CalicoObjects;
 use place::{Packets, cluster, header};
-use record::{Allowed, Record};
+use record::{AllowedPackets, Record};
 
 fn written(set: &[Value]) -> CalicoObjects {
     let (kubernetes, policies) = set.iter().cloned().partition(draw::is_of_kubernetes);
     CalicoObjects { policies, kubernetes, ..CalicoObjects::default() }
 }
 
-fn allowed(packets: &str) -> Allowed {
+fn allowed(packets: &str) -> AllowedPackets {
     let hash = Sha256::digest(packets.as_bytes());
     let text: String = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Allowed(packets.matches('1').count(), text)
+    AllowedPackets(packets.matches('1').count(), text)
 }
 
 /// What policies mean to one evaluator.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use migration::cni::reach::{Way, way};
 use migration::roll::world::Condition;
 use snapshot::model::Text;
-use types::api::observed::{Attached, NAMED, Observed, UID_CHARS};
+use types::api::observed::{AttachmentCounts, NAMED, NodeObservation, UID_CHARS};
 use types::policy::Phase;
 
 use crate::cluster::truth::{Attachment, Pod, Reporter, Truth};
@@ -28,7 +28,7 @@ impl Truth {
     }
 
     /// What `watch` observes.
-    pub(crate) fn observe(&self, index: usize) -> Observed {
+    pub(crate) fn observe(&self, index: usize) -> NodeObservation {
         let node = &self.nodes[index];
         let machine = &node.machine;
         let mut by_phase: BTreeMap<Phase, u32> = BTreeMap::new();
@@ -47,7 +47,7 @@ impl Truth {
         let named = others.len();
         others.sort();
         others.truncate(NAMED);
-        Observed {
+        NodeObservation {
             boot_id: boot(machine.boot),
             phase: Some(machine.phase),
             policy_sha256: None,
@@ -56,7 +56,7 @@ impl Truth {
             follows: machine.follows.clone(),
             joins: machine.joins.clone(),
             restarts: self.restarts(index, named),
-            attached: Some(Attached { by_phase, unknown: 0, others }),
+            attached: Some(AttachmentCounts { by_phase, unknown: 0, others }),
             echo: node.api.step.as_ref().map(|step| step.claim.clone()),
         }
     }

@@ -15,14 +15,14 @@ use super::{Conf, Way};
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     own: Vec<PathBuf>,
-    torn: Option<Torn>,
+    torn: Option<TornConf>,
     watched: Option<WatchedDirectory>,
     /// Files renamed away, by their former path.
     pub(super) taken: Vec<PathBuf>,
 }
 
 #[derive(Debug)]
-struct Torn {
+struct TornConf {
     file: File,
     rest: Vec<u8>,
 }
@@ -141,7 +141,7 @@ fn is_conf(path: &Path) -> bool {
     matches!(suffix, Some("conf" | "conflist" | "json"))
 }
 
-fn put(conf: &Conf) -> Result<Option<Torn>> {
+fn put(conf: &Conf) -> Result<Option<TornConf>> {
     if let Some(parent) = conf.path.parent() {
         fs::create_dir_all(parent).context("create the directory")?;
     }
@@ -165,7 +165,7 @@ fn put(conf: &Conf) -> Result<Option<Torn>> {
             let mut file = File::create(&conf.path).context("truncate")?;
             file.write_all(first).context("write the first half")?;
             let rest = rest.to_vec();
-            Ok(Some(Torn { file, rest }))
+            Ok(Some(TornConf { file, rest }))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::policy::Phase;
 
 /// The label of a node's pool.
@@ -91,7 +91,7 @@ impl Member {
     }
 
     /// What it registers with, of a release of Kubernetes by its minor version.
-    pub(super) fn object(self, minor: u32, phase: Phase, observed: &Observed, now: &str) -> Value {
+    pub(super) fn object(self, minor: u32, phase: Phase, observed: &NodeObservation, now: &str) -> Value {
         let (name, resources) =
             (self.name(), json!({ "cpu": "64", "memory": "256Gi", "pods": PODS.to_string() }));
         let condition = |kind: &str, status: &str| {

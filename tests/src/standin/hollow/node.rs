@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use types::api::observed::{Attached, Observed};
+use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::policy::{Phase, Side};
 
 use super::fleet::Member;
@@ -47,12 +47,12 @@ impl Node {
     }
 
     /// What its `watch` observes.
-    pub(super) fn observed(&self) -> Observed {
-        let mut attached = Attached::default();
+    pub(super) fn observed(&self) -> NodeObservation {
+        let mut attached = AttachmentCounts::default();
         self.attached.values().for_each(|pod| attached.add(Some(pod.phase)));
         let is_other = |(_, pod): &(&String, &Attachment)| pod.phase != self.phase;
         attached.name(self.attached.iter().filter(is_other).map(|(uid, _)| uid.as_str()));
-        Observed {
+        NodeObservation {
             boot_id: self.member.boot(),
             phase: Some(self.phase),
             policy_sha256: Some(format!("{:064x}", self.phase as u8)),

@@ -29,13 +29,13 @@ const NODES: &str = "/api/v1/nodes";
 /// A fleet of hollow nodes. They stop when it is dropped; their objects stay.
 #[derive(Debug)]
 pub struct Hollow {
-    shared: Arc<Shared>,
+    shared: Arc<FleetState>,
     writers: Vec<JoinHandle<()>>,
     ticker: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct FleetState {
     client: Client,
     kubelets: Mutex<Kubelets>,
     writers: Mutex<Vec<Sender<Job>>>,
@@ -51,7 +51,7 @@ impl Hollow {
     /// A Node cannot be created.
     pub fn start(client: &Client, fleet: Fleet, minor: u32) -> Result<Self> {
         register(client, fleet, minor)?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FleetState {
             client: client.clone(),
             kubelets: Mutex::new(Kubelets::new(fleet)),
             writers: Mutex::default(),
@@ -128,7 +128,7 @@ impl Drop for Hollow {
     }
 }
 
-impl Shared {
+impl FleetState {
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::SeqCst)
     }

@@ -18,16 +18,16 @@ trials![netns_that_was_given_the_number_of_the_recorded_one_is_another];
 
 /// A netns with a path that may be taken down and made again.
 #[derive(Debug)]
-struct Reused(PathBuf);
+struct ReusedPath(PathBuf);
 
-impl Reused {
+impl ReusedPath {
     fn unpin(&self) -> Result<()> {
         umount2(&self.0, MntFlags::MNT_DETACH).context("unmount the netns")?;
         fs::remove_file(&self.0).context("remove the netns")
     }
 }
 
-impl Drop for Reused {
+impl Drop for ReusedPath {
     fn drop(&mut self) {
         // Gone already where the test ended between two.
         drop(self.unpin());
@@ -40,12 +40,12 @@ fn number(path: &Path) -> Result<(u64, u64)> {
 }
 
 /// Pods on these networks whose netns all went. In the place of one is another netns of the same path, device and inode number.
-struct Replaced {
+struct ReplacedPod {
     case: Case,
     /// The pod whose netns has been replaced.
     id: String,
     /// The netns at its path, and those of the other pods, which are gone.
-    paths: Vec<Reused>,
+    paths: Vec<ReusedPath>,
     at: usize,
 }
 
@@ -56,7 +56,7 @@ const PODS: usize = 24;
 /// How many netns of other numbers are kept.
 const KEPT: usize = 64;
 
-fn replaced(attach: &str) -> Result<Replaced> {
+fn replaced(attach: &str) -> Result<ReplacedPod> {
     let mut case = Case::attach(attach)?;
     case.shim["cniVersion"] = json!("1.1.0");
     case.change_policy(|policy| policy["gc"] = json!({"graceSeconds": 0}))?;
@@ -66,17 +66,17 @@ fn replaced(attach: &str) -> Result<Replaced> {
     for pod in 0..PODS {
         let netns = path(format!("reused{pod}"));
         pin(&netns)?;
-        paths.push(Reused(netns.clone()));
+        paths.push(ReusedPath(netns.clone()));
         numbers.push(number(&netns)?);
         let add = case.call("ADD").env("CNI_CONTAINERID", &format!("pod{pod}"));
         add.env("CNI_NETNS", &netns.display().to_string()).run()?.succeeded()?;
     }
     case.stubs.log().clear()?;
-    paths.iter().try_for_each(Reused::unpin)?;
+    paths.iter().try_for_each(ReusedPath::unpin)?;
     // Those that got another number are kept, so that no lower one is free. But each also takes numbers for its files in /proc, and
     // these may come to be all that the pods had: so after some time they are given back.
     let mut others = Vec::new();
-    let new = Reused(path("new".to_owned()));
+    let new = ReusedPath(path("new".to_owned()));
     // The kernel takes a netns down some time after its last user has gone.
     let at = until("a netns of one of these numbers", Duration::from_secs(120), || {
         pin(&new.0)?;
@@ -95,10 +95,10 @@ fn replaced(attach: &str) -> Result<Replaced> {
     fs::File::create(&paths[at].0)?;
     mount(Some(&new.0), &paths[at].0, none, MsFlags::MS_BIND, none).context("bind it at the pod's path")?;
     ensure!(number(&paths[at].0)? == numbers[at]);
-    Ok(Replaced { case, id: format!("pod{at}"), paths, at })
+    Ok(ReplacedPod { case, id: format!("pod{at}"), paths, at })
 }
 
-impl Replaced {
+impl ReplacedPod {
     fn path(&self) -> String {
         self.paths[self.at].0.display().to_string()
     }

@@ -39,7 +39,7 @@ struct Record {
 
 /// What a DEL has to do.
 #[derive(Debug, PartialEq, Eq)]
-enum Owed {
+enum OwedCalls {
     /// These calls, in this order.
     Calls(Vec<String>),
     /// It cannot be read: every network of the policy is asked.
@@ -108,10 +108,10 @@ fn json_of(line: &[u8]) -> Option<Value> {
 }
 
 /// What `bytes` owe, by the rules of docs/architecture.md.
-fn owed(bytes: &[u8], same_boot: bool) -> Owed {
+fn owed(bytes: &[u8], same_boot: bool) -> OwedCalls {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let intent = lines.next().and_then(json_of).filter(|intent| intent["legs"].is_array());
-    let Some(intent) = intent else { return Owed::Everybody };
+    let Some(intent) = intent else { return OwedCalls::Everybody };
     let mut started = BTreeSet::from([0]);
     let mut deleted = BTreeSet::new();
     let mut doubtful = !same_boot || intent["version"] != 1;
@@ -135,7 +135,7 @@ fn owed(bytes: &[u8], same_boot: bool) -> Owed {
         .map(|(leg, _)| format!("{} DEL {}", text(&leg["conf"]["plugins"][0]["type"]), text(&leg["ifname"])))
         .collect();
     calls.reverse();
-    Owed::Calls(calls)
+    OwedCalls::Calls(calls)
 }
 
 fn text(value: &Value) -> &str {
@@ -173,8 +173,10 @@ fn every_record_is_deleted_as_it_owes_wherever_it_is_cut() -> Result<()> {
             call.run()?.silent().with_context(|| what.clone())?;
             let briefs = case.stubs.log().briefs()?;
             match owed(&bytes, same_boot) {
-                Owed::Calls(calls) => ensure!(briefs == calls, "{what}: {briefs:?}, owed were {calls:?}"),
-                Owed::Everybody => {
+                OwedCalls::Calls(calls) => {
+                    ensure!(briefs == calls, "{what}: {briefs:?}, owed were {calls:?}")
+                }
+                OwedCalls::Everybody => {
                     aside += 1;
                     let all = BTreeSet::from(["stub-old DEL eth0", "stub-new DEL eth0"]);
                     ensure!(

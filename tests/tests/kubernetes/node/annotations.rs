@@ -28,15 +28,15 @@ const NOWHERE: &str = "https://127.0.0.1:9";
 pub(crate) const KUBECONFIG: &str = "etc/kubernetes/kubelet.conf";
 
 /// What became of the target of each change, and the notes.
-pub(crate) type Swept = (Vec<(String, String)>, Vec<String>);
+pub(crate) type SweepResult = (Vec<(String, String)>, Vec<String>);
 
 /// A node with Calico, whose kubelet has its credential.
-pub(crate) struct Annotated {
+pub(crate) struct AnnotatedNode {
     pub(crate) subject: Subject,
     pub(crate) tree: Tree,
 }
 
-impl Annotated {
+impl AnnotatedNode {
     pub(crate) fn new(node: &'static str) -> Result<Self> {
         let subject = Subject::registered(node)?;
         let credential = Credential::of_kubelet(subject.server, node)?;
@@ -116,7 +116,7 @@ impl Annotated {
     }
 
     /// A pass that succeeds: the targets of its changes with their outcomes, `wait` left out, and its notes.
-    pub(crate) fn sweep(&self, more: &[&str]) -> Result<Swept> {
+    pub(crate) fn sweep(&self, more: &[&str]) -> Result<SweepResult> {
         let output =
             self.tree.bootstrap(&["unit", "sweep", "--output=json"])?.args(more).output().context("sweep")?;
         ensure!(output.status.success(), "{output:?}");
@@ -129,7 +129,7 @@ impl Annotated {
         Ok((changes, notes.iter().map(text).collect()))
     }
 
-    pub(crate) fn sweep_listed(&self, sandboxes: &[&str], more: &[&str]) -> Result<Swept> {
+    pub(crate) fn sweep_listed(&self, sandboxes: &[&str], more: &[&str]) -> Result<SweepResult> {
         let list = format!("--listed={}", self.listed(sandboxes)?.display());
         self.sweep(&[&[list.as_str()], more].concat())
     }
@@ -158,7 +158,7 @@ pub(crate) fn about(notes: &[String]) -> Vec<&str> {
 }
 
 fn annotations_of_a_sandbox_that_is_gone_are_removed_and_no_others() -> Result<()> {
-    let node = Annotated::new("annotated")?;
+    let node = AnnotatedNode::new("annotated")?;
     node.pod("annotated-stale", "gone")?;
     node.pod("annotated-alive", "alive")?;
     node.pod("annotated-before-us", "known")?;
@@ -199,7 +199,7 @@ fn annotations_of_a_sandbox_that_is_gone_are_removed_and_no_others() -> Result<(
 }
 
 fn nothing_is_removed_while_a_record_is_damaged() -> Result<()> {
-    let node = Annotated::new("damaged")?;
+    let node = AnnotatedNode::new("damaged")?;
     node.pod("damaged-stale", "gone")?;
     node.damaged()?;
     // The API server is not asked.
@@ -210,7 +210,7 @@ fn nothing_is_removed_while_a_record_is_damaged() -> Result<()> {
 }
 
 fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {
-    let node = Annotated::new("unasked")?;
+    let node = AnnotatedNode::new("unasked")?;
     node.pod("unasked-stale", "gone")?;
     node.server(NOWHERE)?;
     for more in [&["--dry-run"][..], &[]] {
@@ -237,7 +237,7 @@ fn a_node_that_may_not_ask_does_not_fail() -> Result<()> {
 
 /// The server accepts its connection and never answers, for longer than a pass waits.
 fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
-    let node = Annotated::new("unheard")?;
+    let node = AnnotatedNode::new("unheard")?;
     let silent = TcpListener::bind("127.0.0.1:0")?;
     node.server(&format!("https://{}", silent.local_addr()?))?;
     let (changes, notes) = node.sweep_listed(&[], &[])?;
@@ -247,7 +247,7 @@ fn a_server_that_says_nothing_holds_no_pass_up() -> Result<()> {
 }
 
 fn nobody_is_asked_where_no_cni_leaves_any() -> Result<()> {
-    let node = Annotated::new("elsewise")?;
+    let node = AnnotatedNode::new("elsewise")?;
     node.pod("elsewise-stale", "gone")?;
     node.server(NOWHERE)?;
     node.tree.networks("flannel", "cilium", "both")?;

@@ -10,7 +10,7 @@ use lab::kubernetes::{MERGE, PORT};
 use serde_json::{Value, json};
 
 use crate::lists::Lists;
-use crate::node::annotations::{ADDRESS, ADDRESSES, Annotated, ID, PODS, about, annotated, target};
+use crate::node::annotations::{ADDRESS, ADDRESSES, AnnotatedNode, ID, PODS, about, annotated, target};
 
 lab::trials![
     a_sandbox_that_is_younger_than_the_list_keeps_its_annotations,
@@ -23,7 +23,7 @@ lab::trials![
 
 /// The sandbox is made after the pass has asked the runtime, and does not come through Crossfade.
 fn a_sandbox_that_is_younger_than_the_list_keeps_its_annotations() -> Result<()> {
-    let node = Annotated::new("younger")?;
+    let node = AnnotatedNode::new("younger")?;
     node.pod("younger-stale", "gone")?;
     node.pod("younger-new", "young")?;
     let lists = Lists::start(|turn| if turn == 0 { vec!["old"] } else { vec!["young"] })?;
@@ -40,7 +40,7 @@ fn a_sandbox_that_is_younger_than_the_list_keeps_its_annotations() -> Result<()>
 }
 
 fn an_inventory_entry_that_is_younger_than_the_list_keeps_its_annotations() -> Result<()> {
-    let node = Annotated::new("entered")?;
+    let node = AnnotatedNode::new("entered")?;
     node.pod("entered-new", "entered")?;
     node.pod("entered-stale", "gone")?;
     let place = node.tree.path("var/lib/crossfade/inventory.json");
@@ -60,7 +60,7 @@ fn an_inventory_entry_that_is_younger_than_the_list_keeps_its_annotations() -> R
 }
 
 fn a_record_that_is_damaged_meanwhile_keeps_them_all() -> Result<()> {
-    let node = Annotated::new("tearing")?;
+    let node = AnnotatedNode::new("tearing")?;
     node.pod("tearing-stale", "gone")?;
     let place = node.tree.path("var/lib/crossfade/attachments/0/x@eth0");
     node.damaged()?;
@@ -77,7 +77,7 @@ fn a_record_that_is_damaged_meanwhile_keeps_them_all() -> Result<()> {
 }
 
 fn a_runtime_that_lists_nothing_any_more_is_not_believed() -> Result<()> {
-    let node = Annotated::new("emptied")?;
+    let node = AnnotatedNode::new("emptied")?;
     node.pod("emptied-stale", "gone")?;
     let lists = Lists::start(|turn| if turn == 0 { vec!["other"] } else { Vec::new() })?;
     let (changes, notes) = node.sweep(&[&lists.endpoint()])?;
@@ -92,7 +92,7 @@ fn a_runtime_that_lists_nothing_any_more_is_not_believed() -> Result<()> {
 
 /// A new ADD, a DEL of Calico's own, and a Pod that was made anew, each after the Pods were read.
 fn a_pod_that_has_changed_meanwhile_is_left_alone() -> Result<()> {
-    let node = Annotated::new("changing")?;
+    let node = AnnotatedNode::new("changing")?;
     for pod in ["added", "released", "again", "lost", "gone", "stale"] {
         node.pod(&format!("changing-{pod}"), "gone")?;
     }
@@ -141,7 +141,7 @@ fn a_pod_that_has_changed_meanwhile_is_left_alone() -> Result<()> {
 
 /// The API server goes away after the Pods were read.
 fn a_server_that_goes_away_meanwhile_is_a_note() -> Result<()> {
-    let node = Annotated::new("deserted")?;
+    let node = AnnotatedNode::new("deserted")?;
     node.pod("deserted-1", "gone")?;
     node.pod("deserted-2", "gone")?;
     let listener = TcpListener::bind("127.0.0.1:0")?;

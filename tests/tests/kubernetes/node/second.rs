@@ -9,7 +9,7 @@ use lab::install::crossfade::BIN_DIR;
 use lab::runtime::caller::{Outcome, Plugin};
 use serde_json::{Value, json};
 
-use crate::node::annotations::{ADDRESS, Annotated, ID, KUBECONFIG, target};
+use crate::node::annotations::{ADDRESS, AnnotatedNode, ID, KUBECONFIG, target};
 use crate::tree::POLICY;
 
 lab::trials![a_pod_that_stays_loses_what_calico_left_once_its_sandbox_is_gone];
@@ -18,13 +18,13 @@ const POD: &str = "second-stays";
 
 /// The node, with one Pod whose sandboxes come and go.
 struct Second {
-    node: Annotated,
+    node: AnnotatedNode,
     netns: Netns,
 }
 
 impl Second {
     fn new() -> Result<Self> {
-        let node = Annotated::new("second")?;
+        let node = AnnotatedNode::new("second")?;
         let bin = node.tree.path(&BIN_DIR[1..]);
         install(&lab::build::dist::lab_bin("lab-calico")?, &bin.join("calico"))?;
         install(&lab::build::dist::crossfade()?, &bin.join("crossfade"))?;

@@ -2,13 +2,13 @@
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Attachment, Certainty, Debt, Ends, Expected, Leg, Owing, Paper, Reading, Reference, code};
+use super::{Attachment, Certainty, Debt, Ends, ExpectedCall, Leg, Owing, Paper, Reading, Reference, code};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
 use crate::stage::{CallObservation, CallOutcome, Stage};
 
 /// One network of an ADD.
 #[derive(Debug, Clone, Copy)]
-struct Planned {
+struct PlannedLeg {
     side: Side,
     primary: bool,
     /// The pod may live without it.
@@ -19,7 +19,7 @@ struct Planned {
 #[derive(Debug, Clone, Copy)]
 struct Adding<'a> {
     key: Key,
-    plan: &'a [Planned],
+    plan: &'a [PlannedLeg],
     faults: &'a [Fault],
 }
 
@@ -36,7 +36,7 @@ impl Reference {
             return Ok(Ends::code(refused));
         }
         let secondary = self.secondary_ifname(key, None)?;
-        let leg = |planned: &Planned| Leg {
+        let leg = |planned: &PlannedLeg| Leg {
             side: planned.side,
             ifname: if planned.primary { key.ifname() } else { secondary.clone() },
             // Until it is called nothing is owed, but a record that knows of it may be read so.
@@ -72,13 +72,13 @@ impl Reference {
     }
 
     /// The networks in the order of ADD: who owns the default route comes last.
-    fn plan(&self, attach: Attach) -> Vec<Planned> {
+    fn plan(&self, attach: Attach) -> Vec<PlannedLeg> {
         match attach {
-            Attach::One(side) => vec![Planned { side, primary: true, tolerated: false }],
+            Attach::One(side) => vec![PlannedLeg { side, primary: true, tolerated: false }],
             Attach::Both => [self.policy.default_route.other(), self.policy.default_route]
                 .map(|side| {
                     let primary = side == self.policy.primary;
-                    Planned { side, primary, tolerated: !primary && self.policy.tolerate }
+                    PlannedLeg { side, primary, tolerated: !primary && self.policy.tolerate }
                 })
                 .into(),
         }
@@ -97,9 +97,9 @@ impl Reference {
     }
 
     /// Why an ADD is refused before a delegate is called. A tolerated network that is not there is left out.
-    fn refusal(&self, exists: bool, plan: &mut Vec<Planned>) -> Option<u64> {
+    fn refusal(&self, exists: bool, plan: &mut Vec<PlannedLeg>) -> Option<u64> {
         let has_binaries = |side: Side| self.setup.chain_of(side).iter().all(|part| self.has_binary(*part));
-        let needed = |planned: &&Planned| !planned.tolerated;
+        let needed = |planned: &&PlannedLeg| !planned.tolerated;
         if self.broken {
             return Some(code::CONFIG);
         }
@@ -136,7 +136,7 @@ impl Reference {
             }
             let netns = &self.netns_paths[usize::from(key.container)].clone();
             let expected =
-                Expected { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
+                ExpectedCall { part: first, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(netns) };
             let Some(failed) = self.forward(planned.side, expected, faults, reading)? else {
                 return Ok(None);
             };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Attachment, Certainty, Debt, Ends, Expected, Failure, Leg, Paper, Reading, Reference, code, failure,
+    Attachment, Certainty, Debt, Ends, ExpectedCall, Failure, Leg, Paper, Reading, Reference, code, failure,
     wants_netns,
 };
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
@@ -211,7 +211,7 @@ impl Reference {
             let mut failed = (!self.has_binary(part)).then_some(code::BINARY);
             if failed.is_none() {
                 let expected =
-                    Expected { part, verb: Verb::Del, id: owing.id, ifname: &ifname, netns: owing.netns };
+                    ExpectedCall { part, verb: Verb::Del, id: owing.id, ifname: &ifname, netns: owing.netns };
                 let Some(call) = reading.must(expected)? else {
                     leg.resume.extend(0..=start);
                     return Ok(None);

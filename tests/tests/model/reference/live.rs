@@ -6,7 +6,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::candidates::{add_new, surviving};
-use super::{Attachment, Certainty, Debt, Ends, Expected, Leg, Owing, Paper, Reading, Reference, code};
+use super::{Attachment, Certainty, Debt, Ends, ExpectedCall, Leg, Owing, Paper, Reading, Reference, code};
 use crate::history::{Attach, Disk, Fault, Key, Side, Verb};
 use crate::stage::{CallObservation, CallOutcome};
 
@@ -274,7 +274,7 @@ impl Reference {
             self.attachment_mut(key).context("a record")?.legs[0].debt = Debt::Owed;
         }
         let (id, netns) = (key.id(), self.netns_paths[usize::from(key.container)].clone());
-        let expected = Expected { part, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(&netns) };
+        let expected = ExpectedCall { part, verb: Verb::Add, id: &id, ifname: &ifname, netns: Some(&netns) };
         let failed = self.forward(side, expected, faults, &mut walk.reading).context("a JOIN")?;
         walk.stop(self);
         match failed {

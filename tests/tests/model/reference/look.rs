@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use super::{
-    Attachment, Certainty, Debt, Ends, Expected, Failure, Leg, Paper, Reading, Reference, code, hangs,
+    Attachment, Certainty, Debt, Ends, ExpectedCall, Failure, Leg, Paper, Reading, Reference, code, hangs,
 };
 use crate::history::{Attach, Fault, Key, Side, Verb};
 
@@ -56,7 +56,7 @@ impl Reference {
             let leg = left.remove(at);
             let part = self.setup.chain_of(leg.side)[0];
             let expected =
-                Expected { part, verb: Verb::Check, id: &id, ifname: &leg.ifname, netns: Some(netns) };
+                ExpectedCall { part, verb: Verb::Check, id: &id, ifname: &leg.ifname, netns: Some(netns) };
             if let Some(Some(code)) = self.forward(leg.side, expected, faults, reading)? {
                 failures.push(Failure { code, certain: true });
             }
@@ -140,7 +140,7 @@ impl Reference {
                 ensure!(excused, "{} was not asked for its STATUS", side.name());
                 return Ok(late.then(|| fails(false)).flatten());
             }
-            let expected = Expected { part: first, verb: Verb::Status, id: "", ifname: "", netns: None };
+            let expected = ExpectedCall { part: first, verb: Verb::Status, id: "", ifname: "", netns: None };
             failed = self.forward(side, expected, faults, reading)?.flatten();
         }
         match failed {

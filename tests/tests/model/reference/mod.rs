@@ -33,7 +33,7 @@ use collect::{Collector, Progress};
 use del::Owing;
 pub(crate) use ends::{Ends, Failure};
 use live::Change;
-pub(crate) use reading::{Expected, Reading};
+pub(crate) use reading::{ExpectedCall, Reading};
 pub(crate) use together::ConcurrentCalls;
 
 /// What an error object means.

@@ -23,7 +23,7 @@ pub(crate) struct Reading {
 
 /// What a call is expected to be.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Expected<'a> {
+pub(crate) struct ExpectedCall<'a> {
     pub(crate) part: Part,
     pub(crate) verb: Verb,
     pub(crate) id: &'a str,
@@ -93,7 +93,7 @@ impl Reading {
     }
 
     /// The next call must be this one. None when the caller was killed before it came to it, or in the midst of it.
-    pub(crate) fn must(&mut self, expected: Expected<'_>) -> Result<Option<StubCall>> {
+    pub(crate) fn must(&mut self, expected: ExpectedCall<'_>) -> Result<Option<StubCall>> {
         if self.cut {
             return Ok(None);
         }
@@ -159,12 +159,12 @@ impl Reference {
     pub(crate) fn forward(
         &self,
         side: Side,
-        expected: Expected<'_>,
+        expected: ExpectedCall<'_>,
         faults: &[crate::history::Fault],
         reading: &mut Reading,
     ) -> Result<Option<Option<u64>>> {
         for part in self.setup.chain_of(side) {
-            let Some(call) = reading.must(Expected { part: *part, ..expected })? else { return Ok(None) };
+            let Some(call) = reading.must(ExpectedCall { part: *part, ..expected })? else { return Ok(None) };
             self.own_conf(side, *part, &call)?;
             if let Some(code) = super::failure(faults, *part, expected.verb) {
                 return Ok(Some(Some(code)));

@@ -24,7 +24,7 @@ use crate::history::{Breakage, Disk, FailureKind, Fault, Key, Part, Policy, Side
 
 /// What tearing did to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Torn {
+pub(crate) enum TornPart {
     /// There is none, or nothing was cut off.
     Nothing,
     /// The line with the intent.
@@ -292,9 +292,9 @@ impl Stage {
     }
 
     /// Cuts a record off. Never exactly behind a line: a record that ends with a whole line looks as if it had been written so.
-    pub(crate) fn tear(&self, key: Key, permille: u16) -> Result<Torn> {
+    pub(crate) fn tear(&self, key: Key, permille: u16) -> Result<TornPart> {
         let Some(path) = self.papers()?.remove(&key).filter(|_| self.disk.get() != Disk::ReadOnly) else {
-            return Ok(Torn::Nothing);
+            return Ok(TornPart::Nothing);
         };
         let bytes = fs::read(&path)?;
         let mut cut = bytes.len() * usize::from(permille) / 1000;
@@ -303,7 +303,7 @@ impl Stage {
         }
         let head = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
         fs::OpenOptions::new().write(true).open(&path)?.set_len(cut as u64).context("cut a record off")?;
-        Ok(if cut <= head { Torn::Head } else { Torn::Tail })
+        Ok(if cut <= head { TornPart::Head } else { TornPart::Tail })
     }
 
     /// What was given up: container id and network of every line in the ledger of forced DELs.

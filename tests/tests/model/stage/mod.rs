@@ -25,7 +25,7 @@ use nix::net::if_::if_nameindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
 pub(crate) use calling::{CallObservation, CallOutcome};
-pub(crate) use files::Torn;
+pub(crate) use files::TornPart;
 
 use crate::history::{CONTAINERS, Disk, Part, Policy, Setup, Side};
 

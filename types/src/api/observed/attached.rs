@@ -14,16 +14,16 @@ pub const NAMED: usize = 64;
 /// How many characters of a pod's UID name it on its node.
 pub const UID_CHARS: usize = 8;
 
-/// The key of [`Attached::unknown`].
+/// The key of [`AttachmentCounts::unknown`].
 const UNKNOWN: &str = "unknown";
-/// The key of [`Attached::others`].
+/// The key of [`AttachmentCounts::others`].
 const OTHERS: &str = "others";
 
 /// Attachments, those that are being deleted included.
 ///
 /// *Shape*: `{"old":3,"both-old":27,"unknown":1,"others":["1f2e3d4c"]}`; a count of zero is left out, and so is an empty list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Attached {
+pub struct AttachmentCounts {
     /// How many were attached in each phase. A phase without one is not here.
     pub by_phase: BTreeMap<Phase, u32>,
     /// How many are of a phase that the node cannot tell: their record is damaged, or of networks that the policy does not name.
@@ -33,7 +33,7 @@ pub struct Attached {
     pub others: Vec<String>,
 }
 
-impl Attached {
+impl AttachmentCounts {
     /// Counts one more, which was attached in `phase`; none is unknown.
     pub fn add(&mut self, phase: Option<Phase>) {
         self.add_many(phase, 1);
@@ -62,7 +62,7 @@ pub fn short_uid(uid: &str) -> &str {
     uid.get(..UID_CHARS).unwrap_or(uid)
 }
 
-impl Serialize for Attached {
+impl Serialize for AttachmentCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (phase, count) in self.by_phase.iter().filter(|(_, count)| **count > 0) {
@@ -78,17 +78,17 @@ impl Serialize for Attached {
     }
 }
 
-impl<'de> Deserialize<'de> for Attached {
+impl<'de> Deserialize<'de> for AttachmentCounts {
     /// A count of what is no phase is unknown: a reader must not take what it does not understand for nothing.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Counts;
         impl<'de> Visitor<'de> for Counts {
-            type Value = Attached;
+            type Value = AttachmentCounts;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of counts by phase")
             }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attached, A::Error> {
-                let mut attached = Attached::default();
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttachmentCounts, A::Error> {
+                let mut attached = AttachmentCounts::default();
                 let mut keys = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if keys.contains(&key) {
@@ -109,7 +109,7 @@ impl<'de> Deserialize<'de> for Attached {
 }
 
 #[cfg(feature = "schema")]
-impl schemars::JsonSchema for Attached {
+impl schemars::JsonSchema for AttachmentCounts {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Attached".into()
     }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn counts_are_written_without_zeros_and_read_with_any_key() {
-        let mut attached = Attached::default();
+        let mut attached = AttachmentCounts::default();
         for phase in [Some(Phase::BothOld), Some(Phase::Old), None, Some(Phase::Old)] {
             attached.add(phase);
         }
@@ -149,15 +149,15 @@ mod tests {
             r#"{"old":2,"both-old":1,"later":1,"new":0}"#,
             r#"{"unknown":1,"both-old":1,"old":2,"others":[]}"#,
         ] {
-            assert_eq!(serde_json::from_str::<Attached>(text).expect("valid"), attached, "{text}");
+            assert_eq!(serde_json::from_str::<AttachmentCounts>(text).expect("valid"), attached, "{text}");
         }
-        assert_eq!(serde_json::to_string(&Attached::default()).expect("JSON"), "{}");
+        assert_eq!(serde_json::to_string(&AttachmentCounts::default()).expect("JSON"), "{}");
     }
 
     #[test]
     fn so_many_pods_are_named_and_each_once() {
         let uids: Vec<String> = (0..100).map(|at| format!("{at:08}-aaaa-bbbb")).collect();
-        let mut attached = Attached::default();
+        let mut attached = AttachmentCounts::default();
         attached.name(uids.iter().rev().chain(&uids).map(String::as_str));
         assert_eq!(attached.others.len(), NAMED);
         assert_eq!(
@@ -169,11 +169,14 @@ mod tests {
 
     #[test]
     fn names_come_back_and_a_count_stays_the_largest_there_is() {
-        let mut attached =
-            Attached { unknown: u32::MAX, others: vec!["1f2e3d4c".into()], ..Attached::default() };
+        let mut attached = AttachmentCounts {
+            unknown: u32::MAX,
+            others: vec!["1f2e3d4c".into()],
+            ..AttachmentCounts::default()
+        };
         attached.add(None);
         assert_eq!(attached.unknown, u32::MAX);
         let text = serde_json::to_string(&attached).expect("JSON");
-        assert_eq!(serde_json::from_str::<Attached>(&text).expect("valid"), attached, "{text}");
+        assert_eq!(serde_json::from_str::<AttachmentCounts>(&text).expect("valid"), attached, "{text}");
     }
 }

@@ -79,7 +79,7 @@ fn a_message_names_the_path_what_was_expected_and_what_was_found() {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-enum Happened {
+enum TestEvent {
     Nothing,
     Empty {},
     Some { count: u32, raw: Box<RawValue> },
@@ -87,12 +87,12 @@ enum Happened {
 
 #[test]
 fn a_variant_is_a_word_or_an_object_with_one_key() {
-    let read = |text: &str| written::<Happened>(text.as_bytes(), "line");
-    assert!(matches!(read("\"nothing\""), Ok(Happened::Nothing)));
-    assert!(matches!(read(r#"{"empty":{}}"#), Ok(Happened::Empty {})));
-    assert!(matches!(read(r#" {"empty":{"later":null}} "#), Ok(Happened::Empty {})));
+    let read = |text: &str| written::<TestEvent>(text.as_bytes(), "line");
+    assert!(matches!(read("\"nothing\""), Ok(TestEvent::Nothing)));
+    assert!(matches!(read(r#"{"empty":{}}"#), Ok(TestEvent::Empty {})));
+    assert!(matches!(read(r#" {"empty":{"later":null}} "#), Ok(TestEvent::Empty {})));
     match read(r#"{"some":{"raw":{"b":1.50,"a":[]},"count":7}}"#) {
-        Ok(Happened::Some { count: 7, raw }) => assert_eq!(raw.get(), r#"{"b":1.50,"a":[]}"#),
+        Ok(TestEvent::Some { count: 7, raw }) => assert_eq!(raw.get(), r#"{"b":1.50,"a":[]}"#),
         other => panic!("{other:?}"),
     }
     for (text, message) in [

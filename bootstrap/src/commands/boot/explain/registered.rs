@@ -90,10 +90,10 @@ impl ContinuedUnit {
 /// *Shape*: `{"labels":[{"key":"a","value":"b","source":"node.json"}],"taints":[{"key":"a","effect":"NoSchedule","source":".."}],
 /// "arguments":["--node-labels=a=b"],"file":"/run/crossfade/kubelet.env","notes":[".."]}`.
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub(super) struct Registered {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Registered"))]
+pub(super) struct KubeletReport {
     labels: Vec<Label>,
-    taints: Vec<Sourced>,
+    taints: Vec<SourcedTaint>,
     /// The arguments that Crossfade appends.
     arguments: Vec<String>,
     /// The file with the arguments.
@@ -111,15 +111,15 @@ struct Label {
 }
 
 #[derive(Debug, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-struct Sourced {
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(rename = "Sourced"))]
+struct SourcedTaint {
     #[serde(flatten)]
     #[cfg_attr(test, schemars(with = "std::collections::BTreeMap<String, String>"))]
     taint: Taint,
     source: String,
 }
 
-impl Registered {
+impl KubeletReport {
     /// None where kubelet is no unit of its own.
     ///
     /// # Errors
@@ -147,7 +147,7 @@ impl Registered {
         };
         Ok(Some(Self {
             labels: labels.into_iter().map(label).collect(),
-            taints: taints.into_iter().map(|(taint, source)| Sourced { taint, source }).collect(),
+            taints: taints.into_iter().map(|(taint, source)| SourcedTaint { taint, source }).collect(),
             arguments,
             file: Path::new(KUBELET_ENV),
             notes,
@@ -162,7 +162,7 @@ impl Registered {
         for label in &self.labels {
             let _ = writeln!(text, "  label {}={}  ({})", label.key, label.value, label.source);
         }
-        for Sourced { taint, source } in &self.taints {
+        for SourcedTaint { taint, source } in &self.taints {
             let _ = writeln!(text, "  taint {taint}  ({source})");
         }
         match self.arguments.as_slice() {

@@ -173,7 +173,7 @@ fn records_entries_and_damaged_files_are_added_up_and_nothing_twice() {
     write(shard.join("d1@eth0"), "no record").expect("damaged");
     assert_eq!(node.text(), r#"{"old":2,"both-old":1,"new":1,"unknown":2}"#);
     // The networks of a policy that cannot be used are not known.
-    let unknown = Attached { unknown: 6, ..Attached::default() };
+    let unknown = AttachmentCounts { unknown: 6, ..AttachmentCounts::default() };
     assert_eq!(read(&node.layout(), None), Some(unknown));
     // The policy has lost the network of one entry and one record.
     let mut new_alone = node.policy.clone();

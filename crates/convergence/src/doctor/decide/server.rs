@@ -1,6 +1,6 @@
 //! Findings about the Node at the API server, compared with the node's own state: pure.
 
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::policy::Phase;
 
 use crate::doctor::code::Code;
@@ -91,7 +91,7 @@ fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let report = facts.watched()?;
     let own_condition = condition(node, CONDITION)?;
     let says_ready = own_condition.status == "True";
-    let observed = node.observed.as_deref().and_then(|text| Observed::parse(text).ok());
+    let observed = node.observed.as_deref().and_then(|text| NodeObservation::parse(text).ok());
     let other_boot =
         observed.filter(|observed| !facts.boot_id.is_empty() && observed.boot_id != facts.boot_id);
     if says_ready == report.ready && other_boot.is_none() {
@@ -123,7 +123,7 @@ fn desired(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     }
     let cause =
         "the Node's annotation asks for another phase than the policy has, and the node has not followed";
-    let follows = facts.node.settings.desired == types::node::Desired::NodeAnnotation;
+    let follows = facts.node.settings.desired == types::node::DesiredSource::NodeAnnotation;
     let finding = Finding::new(Code::DesiredUnmet, cause).on([object(facts)]);
     let finding = finding.seen([
         format!("crossfade/desired is {desired}, and the policy's phase is {phase}"),

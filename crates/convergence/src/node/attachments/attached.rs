@@ -3,15 +3,15 @@
 //! The API server cannot tell a pod on the old network alone from one on both with the old one as primary: both publish the same address. The
 //! node can, from its records and its inventory, as `attachments` lists them.
 
-use types::api::observed::Attached;
+use types::api::observed::AttachmentCounts;
 use types::policy::{Attach, Phase, Policy, Side};
 
 use crate::node::attachments::{Attachments, Line, Part};
 
 /// Counts attachments that were read. A damaged record is an attachment of which nothing is known.
 #[must_use]
-pub fn count(found: &Attachments, policy: Option<&Policy>) -> Attached {
-    let mut attached = Attached::default();
+pub fn count(found: &Attachments, policy: Option<&Policy>) -> AttachmentCounts {
+    let mut attached = AttachmentCounts::default();
     let now = policy.map(Policy::phase);
     let mut others = Vec::new();
     for line in &found.attachments {

@@ -14,7 +14,7 @@ pub struct DesiredPhase {
 pub enum DesiredScope {
     /// Any: no policy was reported on the Node.
     Any,
-    /// The one with this digest ([`types::api::observed::Observed::base`]), which was reported on the Node.
+    /// The one with this digest ([`types::api::observed::NodeObservation::base`]), which was reported on the Node.
     Base(String),
     /// One of an earlier installation, which had left the Node.
     Earlier,

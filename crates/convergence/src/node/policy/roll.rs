@@ -1,6 +1,6 @@
 //! The facts about a node's policy that a cluster-wide roll needs: the digest that other nodes share, and the phases that it may ask for. Pure.
 
-use types::node::{Desired, Node};
+use types::node::{DesiredSource, Node};
 use types::policy::{Phase, Policy, Side};
 use types::profile::Profiles;
 
@@ -23,7 +23,7 @@ pub fn base(file: &PolicyFile, profiles: &Profiles) -> String {
 /// the policy has. None if node.json does not follow the annotation, or reports nothing, so that no roll reads it.
 #[must_use]
 pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>, profiles: &Profiles) -> Vec<Phase> {
-    let is_led = settings.desired == Desired::NodeAnnotation && settings.report.node;
+    let is_led = settings.desired == DesiredSource::NodeAnnotation && settings.report.node;
     let Some(file) = file.filter(|_| is_led) else { return Vec::new() };
     let has =
         |phase: Phase| phase == file.policy.phase() || flip::allows(&file.bytes, phase, profiles).is_ok();
@@ -34,7 +34,8 @@ pub fn followed_phases(settings: &Node, file: Option<&PolicyFile>, profiles: &Pr
 /// annotation, or reports nothing.
 #[must_use]
 pub fn joined_networks(settings: &Node, file: Option<&PolicyFile>, profiles: &Profiles) -> Vec<Side> {
-    let is_led = settings.desired == Desired::NodeAnnotation && settings.report.node && settings.join_pods;
+    let is_led =
+        settings.desired == DesiredSource::NodeAnnotation && settings.report.node && settings.join_pods;
     file.filter(|_| is_led).map(|file| joining(&file.policy, profiles)).unwrap_or_default()
 }
 
@@ -95,7 +96,7 @@ mod tests {
         use Phase::{BothNew, BothOld, New, Old};
         let all = Phase::ALL.to_vec();
         let led = |allowed: &[Phase]| Node {
-            desired: Desired::NodeAnnotation,
+            desired: DesiredSource::NodeAnnotation,
             allowed: allowed.into(),
             ..Node::default()
         };
@@ -143,7 +144,7 @@ mod tests {
     #[test]
     fn networks_join_where_node_json_and_their_profiles_allow_it() {
         let led = Node {
-            desired: Desired::NodeAnnotation,
+            desired: DesiredSource::NodeAnnotation,
             allowed: Phase::ALL.into(),
             join_pods: true,
             ..Node::default()
@@ -156,7 +157,7 @@ mod tests {
             ("an old network that cannot", led.clone(), file_of("calico"), vec![Side::New]),
             ("no policy", led.clone(), None, vec![]),
             ("not allowed", Node { join_pods: false, ..led.clone() }, file_of("flannel"), vec![]),
-            ("not led", Node { desired: Desired::Off, ..led }, file_of("flannel"), vec![]),
+            ("not led", Node { desired: DesiredSource::Off, ..led }, file_of("flannel"), vec![]),
             ("not reported", unreported, file_of("flannel"), vec![]),
         ] {
             assert_eq!(joined_networks(&settings, file.as_ref(), Profiles::built_in()), expected, "{what}");

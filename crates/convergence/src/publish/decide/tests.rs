@@ -15,11 +15,11 @@ fn report() -> NodeReport {
         ready: true,
         reason: Reason::NetworkReady,
         message: "old is ready".into(),
-        observed: Observed {
+        observed: NodeObservation {
             phase: Some(Phase::Old),
             policy_sha256: Some("ab".into()),
             boot_id: BOOT.into(),
-            ..Observed::default()
+            ..NodeObservation::default()
         },
         clears_network_unavailable: false,
     }
@@ -114,7 +114,8 @@ fn asking(value: &str, observed: Option<&str>) -> NodeObject {
     let mut seen = node(r#"{"metadata":{"resourceVersion":"7"}}"#);
     seen.metadata.annotations.insert(DESIRED.into(), value.into());
     if let Some(base) = observed {
-        let observed = Observed { base: (!base.is_empty()).then(|| base.to_owned()), ..report().observed };
+        let observed =
+            NodeObservation { base: (!base.is_empty()).then(|| base.to_owned()), ..report().observed };
         seen.metadata.annotations.insert(OBSERVED.into(), observed.to_text());
     }
     seen
@@ -156,7 +157,7 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
 #[test]
 fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
     let of_base = |base: Option<&str>| {
-        let observed = Observed { base: base.map(str::to_owned), ..report().observed };
+        let observed = NodeObservation { base: base.map(str::to_owned), ..report().observed };
         NodeReport { observed, ..report() }
     };
     for (observed, own, goes) in [
@@ -225,7 +226,7 @@ fn the_transition_s_time_moves_with_the_status_alone() {
 
 #[test]
 fn an_unknown_phase_leaves_the_label_and_says_so() {
-    let observed = Observed { phase: None, policy_sha256: None, ..report().observed };
+    let observed = NodeObservation { phase: None, policy_sha256: None, ..report().observed };
     let torn = NodeReport { observed: observed.clone(), ..report() };
     let writes = decide(&published(), &torn, None, now());
     let text = observed.to_text();
@@ -237,10 +238,10 @@ fn an_unknown_phase_leaves_the_label_and_says_so() {
 }
 
 /// What the only patch of the metadata writes into the annotation.
-fn written(writes: &[Write]) -> Observed {
+fn written(writes: &[Write]) -> NodeObservation {
     let [Write::Metadata(body)] = writes else { panic!("{writes:?}") };
     let text = body["metadata"]["annotations"][OBSERVED].as_str().expect("a text");
-    Observed::parse(text).expect("valid")
+    NodeObservation::parse(text).expect("valid")
 }
 
 #[test]
@@ -257,7 +258,7 @@ fn the_claim_of_the_step_is_repeated_and_taken_back_with_it() {
         seen.metadata.annotations.insert(STEP.into(), step);
         let now_on_it = written(&decide(&seen, &report(), None, now()));
         assert_eq!(now_on_it.echo.as_deref(), echo);
-        assert_eq!(Observed { echo: None, ..now_on_it.clone() }, report().observed);
+        assert_eq!(NodeObservation { echo: None, ..now_on_it.clone() }, report().observed);
         seen.metadata.annotations.insert(OBSERVED.into(), now_on_it.to_text());
         assert_eq!(decide(&seen, &report(), None, now()), [], "repeated once");
         // So that the next row has something to write.
@@ -267,20 +268,20 @@ fn the_claim_of_the_step_is_repeated_and_taken_back_with_it() {
 
 #[test]
 fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
-    let attached = |count| types::api::observed::Attached {
+    let attached = |count| types::api::observed::AttachmentCounts {
         by_phase: [(Phase::Old, count)].into(),
-        ..types::api::observed::Attached::default()
+        ..types::api::observed::AttachmentCounts::default()
     };
     let condition = report().observed;
     for observed in [
-        Observed { attached: Some(attached(1)), ..condition.clone() },
-        Observed { attached: Some(attached(2)), ..condition.clone() },
-        Observed { base: Some("cd".into()), ..condition.clone() },
-        Observed { mints: vec![Phase::Old], ..condition.clone() },
-        Observed { follows: vec![Phase::Old], ..condition.clone() },
-        Observed { joins: vec![Side::New], ..condition.clone() },
-        Observed { restarts: Some(0), ..condition.clone() },
-        Observed { boot_id: "another".into(), ..condition },
+        NodeObservation { attached: Some(attached(1)), ..condition.clone() },
+        NodeObservation { attached: Some(attached(2)), ..condition.clone() },
+        NodeObservation { base: Some("cd".into()), ..condition.clone() },
+        NodeObservation { mints: vec![Phase::Old], ..condition.clone() },
+        NodeObservation { follows: vec![Phase::Old], ..condition.clone() },
+        NodeObservation { joins: vec![Side::New], ..condition.clone() },
+        NodeObservation { restarts: Some(0), ..condition.clone() },
+        NodeObservation { boot_id: "another".into(), ..condition },
     ] {
         let changed = NodeReport { observed: observed.clone(), ..report() };
         let writes: Vec<Write> = decide(&published(), &changed, None, now());
@@ -333,7 +334,7 @@ fn a_condition_that_was_true_goes_before_the_report_of_another_boot() {
     let of_this_boot = |ready| {
         let (reason, message) =
             if ready { (Reason::NetworkReady, "new") } else { (Reason::BootFailed, "no") };
-        let observed = Observed { boot_id: "another".into(), ..report().observed };
+        let observed = NodeObservation { boot_id: "another".into(), ..report().observed };
         NodeReport { ready, reason, message: message.into(), observed, ..report() }
     };
     let order = |ready| {

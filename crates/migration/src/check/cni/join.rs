@@ -3,7 +3,7 @@
 //! *Source*: docs/move-pods.md, "Ways", and docs/policy.md, "Networks that join running pods"; the CNIs' profiles (`join`).
 
 use snapshot::model::{Kind, Node, Pod};
-use types::api::observed::{self, Observed};
+use types::api::observed::{self, NodeObservation};
 use types::pod::RUNC_HANDLERS;
 use types::policy::{Join, RESTART, Side};
 use types::profile::Profiles;
@@ -79,8 +79,8 @@ impl<'a> Refusal<'a> {
 }
 
 /// What the node reports; none if it does not, or in a way that this program cannot read.
-fn observed(node: &Node) -> Option<Observed> {
-    Observed::parse(node.metadata.annotation(observed::KEY)?).ok()
+fn observed(node: &Node) -> Option<NodeObservation> {
+    NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()
 }
 
 /// Whether the CNI can join a pod that runs, and leave one, by its profile.

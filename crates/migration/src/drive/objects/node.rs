@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::{self, Text};
-use types::api::observed::{self, Observed};
+use types::api::observed::{self, NodeObservation};
 use types::api::step::{self, State, Step};
 use types::policy::Phase;
 use types::text::quote::quote;
@@ -102,8 +102,8 @@ fn condition(read: &model::Condition) -> Condition {
 }
 
 /// What the node reports; none if this program cannot read it.
-fn report(text: &str) -> Option<Observed> {
-    (text.len() <= REPORT_BYTES).then(|| Observed::parse(text).ok()).flatten()
+fn report(text: &str) -> Option<NodeObservation> {
+    (text.len() <= REPORT_BYTES).then(|| NodeObservation::parse(text).ok()).flatten()
 }
 
 /// The step, if it is no longer than what a run writes, and its words can be printed: the node can write it, too.

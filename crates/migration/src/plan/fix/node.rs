@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::policy::Phase;
 
 use super::Obstacle;
@@ -63,7 +63,7 @@ pub(super) fn living<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + us
 
 /// The node is in the phase, and says that nothing of another one is attached to it.
 pub(super) fn is_done(site: &Site<'_>, to: Phase) -> bool {
-    let has_none = |seen: &Observed| {
+    let has_none = |seen: &NodeObservation| {
         let attached = seen.attached.as_ref();
         attached.is_some_and(|attached| attached.unknown == 0) && other_phases(seen, to).next().is_none()
     };
@@ -71,14 +71,15 @@ pub(super) fn is_done(site: &Site<'_>, to: Phase) -> bool {
 }
 
 /// The other phases of what is attached to the node.
-fn other_phases(seen: &Observed, to: Phase) -> impl Iterator<Item = Phase> {
+fn other_phases(seen: &NodeObservation, to: Phase) -> impl Iterator<Item = Phase> {
     let attached = seen.attached.iter().flat_map(|attached| &attached.by_phase);
     attached.filter(move |(phase, count)| **phase != to && **count > 0).map(|(phase, _)| *phase)
 }
 
 /// A node that does not say what a run must know of it.
 fn silent(site: &Site<'_>) -> Option<Obstacle> {
-    let says = |seen: &Observed| seen.phase.is_some() && seen.attached.is_some() && seen.base.is_some();
+    let says =
+        |seen: &NodeObservation| seen.phase.is_some() && seen.attached.is_some() && seen.base.is_some();
     (!site.observed.as_ref().is_some_and(says)).then(|| Obstacle {
         why: "its node does not say its phase, its policy or what is attached to it".into(),
         help: "on the node: systemctl status crossfade-watch, and crossfade-bootstrap status".into(),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use snapshot::model::Text;
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::api::step::{Cordon, Step};
 use types::policy::Phase;
 
@@ -43,7 +43,7 @@ fn plan() -> Plan {
 
 /// A node that says it is in a phase, with pods of these phases.
 fn node(name: &str, phase: Phase, attached: &Value) -> Node {
-    let observed: Observed = serde_json::from_value(json!({
+    let observed: NodeObservation = serde_json::from_value(json!({
         "bootId": "b", "phase": phase, "base": "base", "mints": [phase], "follows": ["old", "both-old"],
         "attached": attached, "echo": "r-1.1.1",
     }))

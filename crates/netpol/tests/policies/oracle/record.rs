@@ -21,14 +21,14 @@ pub(crate) struct Record {
     pub(crate) ingress: bool,
     /// The same question about their rules for packets that pods send.
     pub(crate) egress: bool,
-    pub(crate) allowed_a: Allowed,
-    pub(crate) allowed_b: Allowed,
+    pub(crate) allowed_a: AllowedPackets,
+    pub(crate) allowed_b: AllowedPackets,
 }
 
 /// Of the packets that were asked about: how many are allowed, and the beginning of the SHA-256 of a text with `1` for each of them and `0` for each
 /// of the others.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Allowed(pub(crate) usize, pub(crate) String);
+pub(crate) struct AllowedPackets(pub(crate) usize, pub(crate) String);
 
 /// The first line, and the records of the others.
 pub(crate) fn read(path: &Path) -> (Value, Vec<Record>) {

@@ -12,7 +12,7 @@ use migration::roll::world::{self, Trait};
 use migration::workload::capacity::{Request, barring};
 use migration::workload::{Requests, owner, platform, pool_of};
 use snapshot::model::{self, Text};
-use types::api::observed::{self, Observed};
+use types::api::observed::{self, NodeObservation};
 
 use super::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Truth};
@@ -75,7 +75,7 @@ impl Likeness {
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
             let message = node.metadata.annotation(observed::KEY);
-            let observed: Observed =
+            let observed: NodeObservation =
                 message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let known = plan.policies.first().cloned().unwrap_or_default();
             let offers = Request::offered(&node.status.allocatable);

@@ -1,7 +1,7 @@
 //! Settings, kubelet, runtime, `watch`, and the API server.
 
 use types::command::problem::Problem;
-use types::node::Desired;
+use types::node::DesiredSource;
 
 use crate::doctor::decide::tests::*;
 use crate::node::attachments::last_pass::PassResult;
@@ -177,7 +177,7 @@ fn server() -> Vec<Case> {
         case(
             Code::DesiredUnmet,
             |facts| {
-                facts.node.settings.desired = Desired::NodeAnnotation;
+                facts.node.settings.desired = DesiredSource::NodeAnnotation;
                 registered(facts).desired = Some("new".into());
             },
             |facts| registered(facts).desired = Some("old".into()),

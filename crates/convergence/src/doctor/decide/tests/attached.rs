@@ -13,7 +13,7 @@ use crate::doctor::decide::tests::*;
 use crate::doctor::journal::Entry;
 use crate::node::attachments::leaks::{Leak, LeakKind};
 use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
-use crate::node::attachments::{Damaged, Life, Line, Part};
+use crate::node::attachments::{DamagedRecord, Life, Line, Part};
 use crate::publish::look::ObservedPod;
 use crate::runtime::{Sandbox, State};
 
@@ -171,7 +171,10 @@ fn ending() -> Vec<Case> {
             Code::RecordDamaged,
             |facts| {
                 let reason = "its first line is torn".into();
-                state(facts).attached.damaged.push(Damaged { path: "/var/lib/crossfade/x".into(), reason });
+                state(facts)
+                    .attached
+                    .damaged
+                    .push(DamagedRecord { path: "/var/lib/crossfade/x".into(), reason });
             },
             |facts| attached(facts, line(Life::Attached, 9999)),
         ),

@@ -1,7 +1,7 @@
 //! What a pass says for the Node's annotation.
 
-use types::api::observed::Attached;
-use types::node::Desired;
+use types::api::observed::AttachmentCounts;
+use types::node::DesiredSource;
 use types::policy::Side;
 
 use crate::node::attachments::last_pass::{PassResult, PodsResult};
@@ -11,9 +11,9 @@ use crate::watch::decide::tests::*;
 #[test]
 fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     let mut world = World::new(Mode::Shared);
-    world.facts.node.settings.desired = Desired::NodeAnnotation;
+    world.facts.node.settings.desired = DesiredSource::NodeAnnotation;
     world.facts.node.settings.allowed = vec![Phase::New, Phase::Old, Phase::BothOld];
-    let attached = Attached { by_phase: [(Phase::Old, 3)].into(), ..Attached::default() };
+    let attached = AttachmentCounts { by_phase: [(Phase::Old, 3)].into(), ..AttachmentCounts::default() };
     world.memory.attached = Some(attached.clone());
     let observed = |world: &World| decide(&world.facts, &world.memory, ME).report.observed;
     let before = observed(&world);
@@ -32,7 +32,7 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     world.facts.node.policy = Err("torn".into());
     world.memory.attached = None;
     let torn = observed(&world);
-    assert_eq!(torn, types::api::observed::Observed { boot_id: "boot".into(), ..Default::default() });
+    assert_eq!(torn, types::api::observed::NodeObservation { boot_id: "boot".into(), ..Default::default() });
 }
 
 /// A node in the desired phase `both-old`, with pods of phase `old`, whose networks can join pods that run.
@@ -46,11 +46,12 @@ fn joining() -> World {
             policy["networks"][side]["secondary"] = json!("works");
         }
     });
-    world.facts.node.settings.desired = Desired::NodeAnnotation;
+    world.facts.node.settings.desired = DesiredSource::NodeAnnotation;
     world.facts.node.settings.allowed = Phase::ALL.into();
     world.facts.node.settings.join_pods = true;
     world.memory.is_led = true;
-    world.memory.attached = Some(Attached { by_phase: [(Phase::Old, 3)].into(), ..Attached::default() });
+    world.memory.attached =
+        Some(AttachmentCounts { by_phase: [(Phase::Old, 3)].into(), ..AttachmentCounts::default() });
     world
 }
 
@@ -75,7 +76,8 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
     assert!(left.ready && left.message.contains("web/a (connections); see journalctl"), "{left:?}");
     assert_eq!(left.observed.restarts, None);
     world.facts.moved = Some(result(None));
-    world.memory.attached = Some(Attached { by_phase: [(Phase::Old, 1)].into(), ..Attached::default() });
+    world.memory.attached =
+        Some(AttachmentCounts { by_phase: [(Phase::Old, 1)].into(), ..AttachmentCounts::default() });
     assert_eq!(report(&world).observed.restarts, Some(1));
     assert!(!world.round(999).changes.contains(&start), "nothing is left to do");
 

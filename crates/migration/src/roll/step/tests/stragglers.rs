@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snapshot::model::Text;
-use types::api::observed::Observed;
+use types::api::observed::NodeObservation;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
@@ -43,7 +43,7 @@ fn plan(nodes: &[&str]) -> Plan {
 fn node(name: &str, attached: &Value, others: &[&str]) -> Node {
     let mut attached = attached.clone();
     attached["others"] = json!(others);
-    let observed: Observed = serde_json::from_value(json!({
+    let observed: NodeObservation = serde_json::from_value(json!({
         "bootId": "b", "phase": "new", "base": "base", "mints": ["new"], "follows": ["new"], "attached": attached,
         "echo": "r-1.1.1",
     }))
