@@ -125,25 +125,27 @@ impl Attachment {
 
     /// Applies an event. An event for a network that the intent does not have is ignored.
     pub fn apply(&mut self, event: Event) {
-        let at = |legs: &mut Vec<Progress>, leg: usize, change: &mut dyn FnMut(&mut Progress)| {
+        let change_leg = |legs: &mut Vec<Progress>, leg: usize, change: &mut dyn FnMut(&mut Progress)| {
             if let Some(progress) = legs.get_mut(leg) {
                 change(progress);
             }
         };
         match event {
-            Event::Started { leg } => at(&mut self.progress, leg, &mut |p| p.started = true),
-            Event::Added { leg, result, present } => at(&mut self.progress, leg, &mut |p| {
+            Event::Started { leg } => change_leg(&mut self.progress, leg, &mut |p| p.started = true),
+            Event::Added { leg, result, present } => change_leg(&mut self.progress, leg, &mut |p| {
                 p.started = true;
                 p.result = Some(result.clone());
                 p.present.clone_from(&present);
             }),
-            Event::HostRouted { leg, routes } => at(&mut self.progress, leg, &mut |p| {
+            Event::HostRouted { leg, routes } => change_leg(&mut self.progress, leg, &mut |p| {
                 p.host_routes.clone_from(&routes);
             }),
-            Event::HostUnrouted { leg } => at(&mut self.progress, leg, &mut |p| p.host_unrouted = true),
+            Event::HostUnrouted { leg } => {
+                change_leg(&mut self.progress, leg, &mut |p| p.host_unrouted = true)
+            }
             Event::Attached {} => self.attached = true,
-            Event::Deleted { leg } => at(&mut self.progress, leg, &mut |p| p.deleted = true),
-            Event::Stopped { leg, plugin } => at(&mut self.progress, leg, &mut |p| {
+            Event::Deleted { leg } => change_leg(&mut self.progress, leg, &mut |p| p.deleted = true),
+            Event::Stopped { leg, plugin } => change_leg(&mut self.progress, leg, &mut |p| {
                 // Only a network that has begun gets a DEL.
                 p.started = true;
                 p.resume_at = Some(plugin);
@@ -183,10 +185,10 @@ impl Attachment {
     #[must_use]
     pub fn is_on_primary_alone(&self) -> bool {
         let primary = self.intent.legs.iter().position(|leg| leg.primary);
-        primary.is_some_and(|at| {
-            let earlier = &self.progress[..at];
+        primary.is_some_and(|leg| {
+            let earlier = &self.progress[..leg];
             !self.torn
-                && self.progress[at].is_whole()
+                && self.progress[leg].is_whole()
                 && !earlier.is_empty()
                 && !earlier.iter().any(Progress::is_whole)
         })
@@ -215,7 +217,9 @@ impl Attachment {
     /// The first line with the networks that are not deleted, and the further lines of these networks, which count from `from`.
     fn rewritten(&self, from: usize) -> (Intent, Vec<Event>) {
         let (mut legs, mut events) = (Vec::new(), Vec::new());
-        for (leg, progress) in self.intent.legs.iter().zip(&self.progress).filter(|(_, one)| !one.deleted) {
+        for (leg, progress) in
+            self.intent.legs.iter().zip(&self.progress).filter(|(_, progress)| !progress.deleted)
+        {
             let index = from + legs.len();
             legs.push(leg.clone());
             let present = progress.present.clone();

@@ -60,15 +60,18 @@ impl Age {
 mod tests {
     use super::*;
 
-    fn at(boot_id: &str, boottime_ms: u64) -> Moment {
+    fn moment_at(boot_id: &str, boottime_ms: u64) -> Moment {
         Moment { boot_id: boot_id.into(), boottime_ms, wall_secs: 0 }
     }
 
     #[test]
     fn ages_count_within_a_boot_and_an_earlier_boot_is_past_everything() {
-        assert!(!at("a", 1000).age(&at("a", 10_999)).reached(10));
-        assert!(at("a", 1000).age(&at("a", 11_000)).reached(10));
-        assert!(at("a", 9_000_000).age(&at("b", 1)).reached(u64::MAX));
-        assert!(at("a", 5).age(&at("a", 1)).reached(0), "a clock that went back counts as no time");
+        assert!(!moment_at("a", 1000).age(&moment_at("a", 10_999)).reached(10));
+        assert!(moment_at("a", 1000).age(&moment_at("a", 11_000)).reached(10));
+        assert!(moment_at("a", 9_000_000).age(&moment_at("b", 1)).reached(u64::MAX));
+        assert!(
+            moment_at("a", 5).age(&moment_at("a", 1)).reached(0),
+            "a clock that went back counts as no time"
+        );
     }
 }

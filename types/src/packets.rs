@@ -59,8 +59,9 @@ pub struct Peer {
 
 impl Peer {
     fn read(text: &str) -> Option<Self> {
-        let with_port =
-            |at: SocketAddr| (at.port() != 0).then_some(Self { address: at.ip(), port: Some(at.port()) });
+        let with_port = |address: SocketAddr| {
+            (address.port() != 0).then_some(Self { address: address.ip(), port: Some(address.port()) })
+        };
         let alone = || text.parse().ok().map(|address| Self { address, port: None });
         text.parse().ok().and_then(with_port).or_else(alone)
     }
@@ -137,7 +138,7 @@ impl<'de> Deserialize<'de> for Address {
 
 fn addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<IpAddr>>, D::Error> {
     let all = Option::<Vec<Address>>::deserialize(deserializer)?;
-    Ok(all.map(|all| all.into_iter().map(|one| one.0).collect()))
+    Ok(all.map(|all| all.into_iter().map(|cidr| cidr.0).collect()))
 }
 
 /// How packets are sent.

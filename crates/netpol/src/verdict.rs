@@ -270,10 +270,10 @@ fn verdict(tiers: &[Tier], signature: &Signature, peer: usize, traffic: &Traffic
         }
         let mut rules = rules.iter().map(|number| &tier.rules[*number]);
         let met = rules.find(|rule| rule.peers.has(peer) && !rule.traffic.and(traffic).is_empty());
-        let by = met.map(|rule| rule.origin.clone());
+        let origin = met.map(|rule| rule.origin.clone());
         match met.map(|rule| rule.action) {
-            Some(Action::Allow) => return Verdict { allowed: true, decided_by: by },
-            Some(Action::Deny) => return Verdict { allowed: false, decided_by: by },
+            Some(Action::Allow) => return Verdict { allowed: true, decided_by: origin },
+            Some(Action::Deny) => return Verdict { allowed: false, decided_by: origin },
             Some(Action::GoTo(later)) => from = later,
             None if *ends => return Verdict { allowed: tier.end == End::Allow, decided_by: None },
             None => {}

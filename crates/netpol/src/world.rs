@@ -100,7 +100,7 @@ impl World {
 
     /// The set without any party.
     #[must_use]
-    pub fn nobody(&self) -> Parties {
+    pub fn no_parties(&self) -> Parties {
         Parties::none(self.len())
     }
 
@@ -185,7 +185,7 @@ impl World {
     pub fn select(&self, condition: &Expression) -> Parties {
         let values = |owner: LabelOwner, key: &Text, is: &dyn Fn(&str) -> bool| {
             let values = self.labels.get(&(owner, key.clone())).into_iter().flatten();
-            values.filter(|(value, _)| is(value)).fold(self.nobody(), |all, (_, pods)| all.or(pods))
+            values.filter(|(value, _)| is(value)).fold(self.no_parties(), |all, (_, pods)| all.or(pods))
         };
         match condition {
             Expression::Always => self.pods.clone(),
@@ -197,14 +197,14 @@ impl World {
                 values(*owner, key, &|value| test.accepts(value, text))
             }
             Expression::Within(namespace) => {
-                self.namespaces.get(namespace).cloned().unwrap_or_else(|| self.nobody())
+                self.namespaces.get(namespace).cloned().unwrap_or_else(|| self.no_parties())
             }
             Expression::Not(inner) => self.pods.clone().without(&self.select(inner)),
-            Expression::And(all) => {
-                all.iter().fold(self.pods.clone(), |some, expression| some.and(&self.select(expression)))
-            }
+            Expression::And(all) => all
+                .iter()
+                .fold(self.pods.clone(), |parties, expression| parties.and(&self.select(expression))),
             Expression::Or(all) => {
-                all.iter().fold(self.nobody(), |some, expression| some.or(&self.select(expression)))
+                all.iter().fold(self.no_parties(), |parties, expression| parties.or(&self.select(expression)))
             }
         }
     }
@@ -222,7 +222,7 @@ impl World {
     /// The parties whose address is in a range, whatever they are.
     #[must_use]
     pub fn in_range(&self, range: Range) -> Parties {
-        let mut found = self.nobody();
+        let mut found = self.no_parties();
         for (number, party) in self.parties.iter().enumerate() {
             if range.contains(Range::of(party.address)) {
                 found.add(number);

@@ -160,7 +160,7 @@ impl Conflist {
         let plugins = listed
             .into_iter()
             .enumerate()
-            .map(|(at, object)| plugin(at, object))
+            .map(|(index, object)| plugin(index, object))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             name,
@@ -239,27 +239,27 @@ fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
         .collect()
 }
 
-fn plugin(at: usize, object: RawObject) -> Result<Plugin, Invalid> {
+fn plugin(index: usize, object: RawObject) -> Result<Plugin, Invalid> {
     let plugin_type: String = object
         .decode("type")
-        .map_err(|e| Invalid::Shape(format!("plugins[{at}].type: {e}")))?
-        .ok_or_else(|| Invalid::Shape(format!("plugins[{at}].type: missing")))?;
+        .map_err(|e| Invalid::Shape(format!("plugins[{index}].type: {e}")))?
+        .ok_or_else(|| Invalid::Shape(format!("plugins[{index}].type: missing")))?;
     // CVE-2021-20206: a type with a path separator could run any binary of the node.
     if !is_name(&plugin_type) {
-        return Err(Invalid::Shape(format!("plugins[{at}].type: invalid characters in {plugin_type:?}")));
+        return Err(Invalid::Shape(format!("plugins[{index}].type: invalid characters in {plugin_type:?}")));
     }
     Ok(Plugin { plugin_type, object })
 }
 
 /// The highest version among `cniVersion` and `cniVersions` that Crossfade supports.
 fn version(object: &RawObject) -> Result<Version, Invalid> {
-    let one: Option<String> =
+    let version: Option<String> =
         object.decode("cniVersion").map_err(|e| Invalid::Shape(format!("cniVersion: {e}")))?;
     let more: Vec<String> = object
         .decode("cniVersions")
         .map_err(|e| Invalid::Shape(format!("cniVersions: {e}")))?
         .unwrap_or_default();
-    let all: Vec<String> = one.into_iter().chain(more).filter(|text| !text.is_empty()).collect();
+    let all: Vec<String> = version.into_iter().chain(more).filter(|text| !text.is_empty()).collect();
     if all.is_empty() {
         // An absent version means 0.1.0, whose results have no list of addresses. The addresses would be lost silently.
         return Err(Invalid::Shape(format!(

@@ -82,7 +82,7 @@ impl<'a> Owners<'a> {
     #[must_use]
     pub fn ask(policy: &'a Policy, deadline: Instant) -> Self {
         let sides = Sides::read(policy);
-        let of = |side| match sides.0.iter().find(|(other, _, _)| *other == side) {
+        let owner_of = |side| match sides.0.iter().find(|(other, _, _)| *other == side) {
             None => Owner::Ready,
             Some((_, network, name)) => {
                 let ready = name.is_some() && probe::all_hold(network.probes(), Depth::All, deadline).is_ok();
@@ -93,7 +93,7 @@ impl<'a> Owners<'a> {
                 }
             }
         };
-        Self { old: of(Side::Old), new: of(Side::New), sides }
+        Self { old: owner_of(Side::Old), new: owner_of(Side::New), sides }
     }
 
     /// The owner of the DELs that a record owes: the least ready of its networks, so that no DEL serves only half of them.

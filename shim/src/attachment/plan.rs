@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_pod_is_restarted_only_if_its_primary_changes() {
         use Side::{New, Old};
-        let (one, two) = (
+        let (single, two) = (
             |side| vec![network(side, true)],
             |side: Side| vec![network(side, true), network(side.other(), false)],
         );
@@ -245,14 +245,14 @@ mod tests {
         };
         let primary = PodChange::Restart(RestartReason::Primary);
         for (networks, attach, change) in [
-            (one(Old), Attach::One(Old), PodChange::Keep),
-            (one(Old), Attach::Both, PodChange::Join(New)),
+            (single(Old), Attach::One(Old), PodChange::Keep),
+            (single(Old), Attach::Both, PodChange::Join(New)),
             (two(Old), Attach::Both, PodChange::Keep),
             (two(Old), Attach::One(Old), PodChange::Leave),
             (half(Old), Attach::Both, PodChange::Join(New)),
             (half(Old), Attach::One(Old), PodChange::Leave),
-            (one(Old), Attach::One(New), primary),
-            (one(New), Attach::Both, primary),
+            (single(Old), Attach::One(New), primary),
+            (single(New), Attach::Both, primary),
             (two(New), Attach::Both, primary),
             (two(Old), Attach::One(New), primary),
             (Vec::new(), Attach::One(Old), primary),
@@ -264,7 +264,7 @@ mod tests {
         ] {
             assert_eq!(decide_change(&networks, attach, &both(Old, Old)), change, "{networks:?} {attach:?}");
         }
-        assert_eq!(decide_change(&one(New), Attach::Both, &both(New, New)), PodChange::Join(Old));
+        assert_eq!(decide_change(&single(New), Attach::Both, &both(New, New)), PodChange::Join(Old));
     }
 
     #[test]

@@ -53,12 +53,12 @@ fn reported_of(mut interfaces: Vec<PodInterface>, addresses: &[IpAddr]) -> Vec<P
 #[must_use]
 pub fn missing(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
     let mut gone = Vec::new();
-    for one in recorded {
-        match now.iter().find(|other| other.name == one.name) {
-            None => gone.push(format!("interface {}", one.name)),
+    for interface in recorded {
+        match now.iter().find(|other| other.name == interface.name) {
+            None => gone.push(format!("interface {}", interface.name)),
             Some(other) => {
-                let lost = one.addresses.iter().filter(|address| !other.addresses.contains(address));
-                gone.extend(lost.map(|address| format!("address {address} of {}", one.name)));
+                let lost = interface.addresses.iter().filter(|address| !other.addresses.contains(address));
+                gone.extend(lost.map(|address| format!("address {address} of {}", interface.name)));
             }
         }
     }

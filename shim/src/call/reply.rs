@@ -116,7 +116,7 @@ fn break_up(text: &str) -> String {
     let lower = text.to_ascii_lowercase();
     let mut spaces: Vec<usize> = ["not found", "no such file or directory"]
         .iter()
-        .flat_map(|words| lower.match_indices(words).map(|(at, _)| at + words.find(' ').unwrap_or(0)))
+        .flat_map(|words| lower.match_indices(words).map(|(start, _)| start + words.find(' ').unwrap_or(0)))
         .collect();
     spaces.sort_unstable();
     let mut broken = String::with_capacity(text.len());

@@ -118,7 +118,7 @@ impl Lock {
         signals: &Signals,
     ) -> Result<Self, NoLock> {
         let path = prepare(layout, name).map_err(NoLock::Io)?;
-        let mut asked = false;
+        let mut is_signalled = false;
         let mut file = open(&path).map_err(NoLock::Io)?;
         loop {
             // Only an attempt that began at the deadline is the last one: a process that was suspended within an earlier one
@@ -134,8 +134,8 @@ impl Lock {
                 }
                 Step::Busy(waiting, holder) => {
                     file = waiting;
-                    if !asked && patience.ask_from.is_some_and(|from| Instant::now() >= from) {
-                        asked = holder.ask_to_stop();
+                    if !is_signalled && patience.ask_from.is_some_and(|from| Instant::now() >= from) {
+                        is_signalled = holder.ask_to_stop();
                     }
                     if signals.stop_requested() {
                         return Err(NoLock::Stopped);

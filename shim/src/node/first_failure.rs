@@ -41,13 +41,13 @@ pub fn recall(layout: &Layout, key: &Key, now: &Moment) -> Option<Moment> {
 ///
 /// # Errors
 /// Any I/O error; then it is not remembered.
-pub fn remember(layout: &Layout, key: &Key, at: &Moment) -> io::Result<()> {
+pub fn remember(layout: &Layout, key: &Key, failed_at: &Moment) -> io::Result<()> {
     let dir = layout.failing();
     file::create_private_dir(&dir)?;
     let mut options = File::options();
     options.append(true).create(true).mode(PRIVATE);
     let (file, _) = trust::open_regular(&mut options, &dir.join(key.file_name()))?;
-    file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_millis(at.boottime_ms)))
+    file.set_times(FileTimes::new().set_modified(UNIX_EPOCH + Duration::from_millis(failed_at.boottime_ms)))
 }
 
 /// Removes the time of `key`. The caller does that before it removes the record, so a later attachment of this name never inherits the time.
@@ -87,10 +87,10 @@ mod tests {
         let layout = Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: None };
         let (key, now) = (Key::new("c1", "eth0"), crate::host::boot::now().expect("now"));
         assert_eq!(recall(&layout, &key, &now), None);
-        let at = Moment { boottime_ms: now.boottime_ms.saturating_sub(5000), ..now.clone() };
-        remember(&layout, &key, &at).expect("remember");
+        let failed_at = Moment { boottime_ms: now.boottime_ms.saturating_sub(5000), ..now.clone() };
+        remember(&layout, &key, &failed_at).expect("remember");
         let recalled = recall(&layout, &key, &now).expect("it was remembered");
-        assert_eq!(recalled.boottime_ms, at.boottime_ms);
+        assert_eq!(recalled.boottime_ms, failed_at.boottime_ms);
         assert!(recalled.age(&now).reached(5) && !recalled.age(&now).reached(6));
         // Made, and not yet set: its time is the wall clock's.
         std::fs::write(layout.failing().join("c2@eth0"), "").expect("a file");
@@ -98,7 +98,7 @@ mod tests {
 
         tidy(&layout, &Store::new(&layout)).expect("tidy");
         assert_eq!(recall(&layout, &key, &now), None, "there is neither a record nor an entry");
-        remember(&layout, &key, &at).expect("remember");
+        remember(&layout, &key, &failed_at).expect("remember");
         forget(&layout, &key);
         assert_eq!(recall(&layout, &key, &now), None);
         std::fs::remove_dir_all(dir).expect("clean up");

@@ -57,9 +57,9 @@ impl TimeShares {
 
 /// Sorts the attachments of a pass by file name, beginning behind the one that the previous pass tried last.
 pub fn order<T>(all: &mut [T], last_tried: Option<&str>, key: impl Fn(&T) -> &Key) {
-    all.sort_by_cached_key(|one| key(one).file_name());
+    all.sort_by_cached_key(|item| key(item).file_name());
     if let Some(last) = last_tried {
-        let first = all.partition_point(|one| key(one).file_name().as_str() <= last);
+        let first = all.partition_point(|item| key(item).file_name().as_str() <= last);
         all.rotate_left(first);
     }
 }

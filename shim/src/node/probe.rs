@@ -30,20 +30,20 @@ pub enum Depth {
 /// A probe that does not hold. The text names what was probed, and the answer.
 #[derive(Debug)]
 pub struct FailedProbe {
-    said: String,
+    message: String,
     /// Whether the probe is a file that `watch` keeps. Then the status of `watch` says why the network is not ready.
     pub of_watch: bool,
 }
 
 impl FailedProbe {
-    const fn new(said: String) -> Self {
-        Self { said, of_watch: false }
+    const fn new(message: String) -> Self {
+        Self { message, of_watch: false }
     }
 }
 
 impl fmt::Display for FailedProbe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.said)
+        f.write_str(&self.message)
     }
 }
 
@@ -78,7 +78,7 @@ pub fn all_hold_within(
                 Ok(_) => return Err(FailedProbe::new(format!("{} is not a regular file", path.display()))),
                 Err(e) => {
                     let of_watch = path.parent() == Some(Path::new(PROBED));
-                    return Err(FailedProbe { said: format!("file {}: {e}", path.display()), of_watch });
+                    return Err(FailedProbe { message: format!("file {}: {e}", path.display()), of_watch });
                 }
             },
             Probe::Http { target, headers } if depth == Depth::All => {
@@ -102,13 +102,13 @@ pub fn at_any(
     mut ask: impl FnMut(SocketAddr, Instant) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut failed: io::Result<()> = Err(io::ErrorKind::AddrNotAvailable.into());
-    for (at, address) in addresses.iter().enumerate() {
+    for (index, address) in addresses.iter().enumerate() {
         let now = Instant::now();
-        let left = u32::try_from(addresses.len() - at).unwrap_or(u32::MAX);
-        let asked = ask(*address, now + end.saturating_duration_since(now) / left);
-        match &asked {
-            Ok(()) => return asked,
-            Err(error) if at == 0 || !is_refused(error) => failed = asked,
+        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let answer = ask(*address, now + end.saturating_duration_since(now) / left);
+        match &answer {
+            Ok(()) => return answer,
+            Err(error) if index == 0 || !is_refused(error) => failed = answer,
             Err(_) => {}
         }
     }
@@ -271,7 +271,7 @@ mod tests {
     fn one_address_that_holds_suffices_and_an_answer_says_more_than_a_refusal() {
         use io::ErrorKind::{AddrNotAvailable, ConnectionRefused, Other, TimedOut};
         let (addresses, _) = split_target("localhost:1").expect("valid");
-        for (four, six, said) in [
+        for (four, six, expected) in [
             (None, Some(Other), None),
             (Some(ConnectionRefused), None, None),
             (Some(TimedOut), None, None),
@@ -279,12 +279,12 @@ mod tests {
             (Some(ConnectionRefused), Some(Other), Some(Other)),
             (Some(Other), Some(ConnectionRefused), Some(Other)),
         ] {
-            let asked = at_any(&addresses, soon(), |address, by| {
-                assert!(by <= soon());
+            let answer = at_any(&addresses, soon(), |address, end| {
+                assert!(end <= soon());
                 let answer = if address.is_ipv4() { four } else { six };
                 answer.map_or(Ok(()), |kind| Err(kind.into()))
             });
-            assert_eq!(asked.err().map(|error| error.kind()), said, "{four:?} {six:?}");
+            assert_eq!(answer.err().map(|error| error.kind()), expected, "{four:?} {six:?}");
         }
     }
 }

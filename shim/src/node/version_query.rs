@@ -36,11 +36,11 @@ fn leave(path: &Path) -> io::Result<()> {
     file::write_durable(path, json.get().as_bytes(), file::PRIVATE).map(drop)
 }
 
-/// The time of the last VERSION call if the process `of` made it; none if another process or no process did.
+/// The time of the last VERSION call if `process` made it; none if another process or no process did.
 #[must_use]
-pub fn last_by(layout: &Layout, of: Process) -> Option<SystemTime> {
+pub fn last_by(layout: &Layout, process: Process) -> Option<SystemTime> {
     let mut file = trust::open(&layout.version_query()).ok()?;
     let bytes = file::read_bounded(&mut file, MAX_BYTES).ok()?;
     let caller: Process = serde_json::from_slice(&bytes).ok()?;
-    (caller == of).then(|| file.metadata().and_then(|meta| meta.modified()).ok()).flatten()
+    (caller == process).then(|| file.metadata().and_then(|meta| meta.modified()).ok()).flatten()
 }

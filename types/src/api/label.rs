@@ -39,8 +39,9 @@ pub fn refusal(key: &str, value: &str) -> Option<String> {
         return Some(format!("label {key:?}: {why}; kubelet would exit"));
     }
     let namespace = key.split_once('/').map_or("", |(namespace, _)| namespace);
-    let within =
-        |of: &str| namespace == of || namespace.strip_suffix(of).is_some_and(|before| before.ends_with('.'));
+    let within = |domain: &str| {
+        namespace == domain || namespace.strip_suffix(domain).is_some_and(|before| before.ends_with('.'))
+    };
     if within(RESTRICTED) {
         return Some(format!(
             "label {key}: {RESTRICTED} is for administrators; kubelet would exit and NodeRestriction refuses it: set it from the cluster"

@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_largest_values_fit() {
         let by_phase = Phase::ALL.map(|phase| (phase, u32::MAX)).into();
-        let others = (0..NAMED).map(|at| format!("{at:08}")).collect();
+        let others = (0..NAMED).map(|index| format!("{index:08}")).collect();
         let attached = AttachmentCounts { by_phase, unknown: u32::MAX, others };
         let largest = NodeObservation {
             phase: Some(Phase::BothOld),

@@ -60,14 +60,14 @@ impl Refusal {
         };
         let details = status.details.unwrap_or_default();
         // The API server writes 0 where it has nothing to say.
-        let said = Some(details.retry_after_seconds).filter(|seconds| *seconds > 0);
+        let stated = Some(details.retry_after_seconds).filter(|seconds| *seconds > 0);
         Self {
             code,
             reason: status.reason,
             message: status.message,
             kind: details.kind,
             causes: details.causes.unwrap_or_default().into_iter().map(|cause| cause.reason).collect(),
-            retry_after: said.or(header.filter(|seconds| *seconds > 0)),
+            retry_after: stated.or(header.filter(|seconds| *seconds > 0)),
         }
     }
 
@@ -80,7 +80,7 @@ impl Refusal {
     /// It has this cause.
     #[must_use]
     pub fn has_cause(&self, cause: &str) -> bool {
-        self.causes.iter().any(|one| one == cause)
+        self.causes.iter().any(|own| own == cause)
     }
 
     /// The object is not there. An answer of 404 that is not the API server's says nothing about it.

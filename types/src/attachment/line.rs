@@ -42,10 +42,10 @@ mod tests {
             let torn = [&written[..end], b"\n"].concat();
             assert!(end == written.len() - 1 || checked(&torn).is_none(), "cut at {end}, and ended");
         }
-        for at in 0..written.len() {
+        for index in 0..written.len() {
             let mut altered = written.clone();
-            altered[at] ^= 1;
-            assert_eq!(checked(&altered), None, "altered at {at}");
+            altered[index] ^= 1;
+            assert_eq!(checked(&altered), None, "altered at {index}");
         }
         assert_eq!(checked(written.to_ascii_uppercase().as_slice()), None, "we never wrote capitals");
     }

@@ -67,14 +67,14 @@ impl fmt::Display for Undecodable {
 ///
 /// *Source*: `encoding/json`, `foldName`; package `unicode`, `SimpleFold`.
 #[must_use]
-pub fn same_key(one: &str, other: &str) -> bool {
+pub fn same_key(key: &str, other: &str) -> bool {
     let fold = |c: char| match c {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         c => c.to_ascii_lowercase(),
     };
-    one.eq_ignore_ascii_case(other)
-        || !(one.is_ascii() && other.is_ascii()) && one.chars().map(fold).eq(other.chars().map(fold))
+    key.eq_ignore_ascii_case(other)
+        || !(key.is_ascii() && other.is_ascii()) && key.chars().map(fold).eq(other.chars().map(fold))
 }
 
 /// The text of one JSON object. Nothing may follow it.
@@ -118,13 +118,13 @@ impl RawObject {
 
     /// Sets `key`, replacing every spelling of it; a new key goes last.
     pub fn set(&mut self, key: &str, value: Box<RawValue>) {
-        if let Some(at) = self.0.iter().position(|(k, _)| same_key(k, key)) {
+        if let Some(place) = self.0.iter().position(|(k, _)| same_key(k, key)) {
             let mut index = 0;
             self.0.retain(|(k, _)| {
                 index += 1;
-                index - 1 == at || !same_key(k, key)
+                index - 1 == place || !same_key(k, key)
             });
-            self.0[at] = (key.to_owned(), value);
+            self.0[place] = (key.to_owned(), value);
         } else {
             self.0.push((key.to_owned(), value));
         }

@@ -66,18 +66,18 @@ pub fn of_answer<R: JsonSchema>() -> Schema {
 /// # Errors
 /// The directory cannot be read, or a file cannot be written.
 pub fn stale(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>> {
-    let of = |name: &str| format!("{name}.schema.json");
+    let file_name = |name: &str| format!("{name}.schema.json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(dir)?;
         for (name, text) in all {
-            fs::write(dir.join(of(name)), text)?;
+            fs::write(dir.join(file_name(name)), text)?;
         }
     }
     let is_other =
-        |name: &str, text: &String| fs::read_to_string(dir.join(of(name))).ok().as_ref() != Some(text);
+        |name: &str, text: &String| fs::read_to_string(dir.join(file_name(name))).ok().as_ref() != Some(text);
     let mut stale: Vec<String> =
-        all.iter().filter(|(name, text)| is_other(name, text)).map(|(name, _)| of(name)).collect();
-    let known: BTreeSet<String> = all.keys().map(|name| of(name)).collect();
+        all.iter().filter(|(name, text)| is_other(name, text)).map(|(name, _)| file_name(name)).collect();
+    let known: BTreeSet<String> = all.keys().map(|name| file_name(name)).collect();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         if !known.contains(&name) {
@@ -114,18 +114,18 @@ fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::Array(types)) = object.get_mut("type") {
-                types.retain(|one| one != "null");
-                if let [one] = types.as_slice() {
-                    let one = one.clone();
-                    object.insert("type".into(), one);
+                types.retain(|kept| kept != "null");
+                if let [kept] = types.as_slice() {
+                    let kept = kept.clone();
+                    object.insert("type".into(), kept);
                 }
             }
             if let Some(Value::Array(all)) = object.get_mut("anyOf") {
-                all.retain(|one| one != &serde_json::json!({"type": "null"}));
-                if let [Value::Object(one)] = all.as_slice() {
-                    let one = one.clone();
+                all.retain(|kept| kept != &serde_json::json!({"type": "null"}));
+                if let [Value::Object(kept)] = all.as_slice() {
+                    let kept = kept.clone();
                     object.remove("anyOf");
-                    object.extend(one);
+                    object.extend(kept);
                 }
             }
             object.values_mut().for_each(without_null);

@@ -23,7 +23,7 @@ pub fn splice(text: &str, path: &[&str], value: &RawValue) -> Result<String, Not
             (start, start + old.get().len(), splice(old.get(), rest, value)?)
         }
         None => {
-            let start = text.find('{').map_or(0, |at| at + 1);
+            let start = text.find('{').map_or(0, |brace| brace + 1);
             let comma = if spans.0.is_empty() { "" } else { "," };
             let value = splice("{}", rest, value)?;
             (start, start, format!("{}: {value}{comma}", raw_string(key).get()))

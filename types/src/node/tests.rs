@@ -79,14 +79,14 @@ fn what_is_wrong_is_named_with_what_was_expected() {
 
 #[test]
 fn the_weaker_proof_is_what_both_allow() {
-    for (profile, asked, expected) in [
+    for (profile, setting, expected) in [
         (Proof::Packet, Proof::Packet, Proof::Packet),
         (Proof::Packet, Proof::Attach, Proof::Attach),
         (Proof::Attach, Proof::Packet, Proof::Attach),
         (Proof::Probe, Proof::Packet, Proof::Probe),
         (Proof::Attach, Proof::Probe, Proof::Probe),
     ] {
-        assert_eq!(profile.weaker(asked), expected, "{profile:?} {asked:?}");
+        assert_eq!(profile.weaker(setting), expected, "{profile:?} {setting:?}");
     }
     assert_eq!(Node::default().proof, Proof::Packet);
 }

@@ -49,8 +49,8 @@ impl Policy {
     #[must_use]
     pub fn choose(&self, pod: &Pod, annotation: impl FnOnce(&str) -> Option<String>) -> Choice {
         let matching = self.rules.iter().position(|rule| names(&rule.namespace, &rule.pod, pod));
-        let (attach, reason) =
-            matching.map_or((self.attach, Reason::Default), |at| (self.rules[at].attach, Reason::Rule(at)));
+        let (attach, reason) = matching
+            .map_or((self.attach, Reason::Default), |index| (self.rules[index].attach, Reason::Rule(index)));
         let Some(ours) = &self.pod_annotation else {
             return Choice { attach, reason, ignored_annotation: None };
         };

@@ -207,7 +207,7 @@ fn cidrs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNetwork>, D
             cidr(&text).map(Self).map_err(|why| D::Error::custom(format!("{text:?}: {why}")))
         }
     }
-    Ok(Vec::<Cidr>::deserialize(deserializer)?.into_iter().map(|one| one.0).collect())
+    Ok(Vec::<Cidr>::deserialize(deserializer)?.into_iter().map(|cidr| cidr.0).collect())
 }
 
 /// A CIDR with its host bits cleared; `10.0.0.0` without a length is refused, for it would mean one address.

@@ -56,16 +56,16 @@ pub struct Second<'a> {
     /// The same, as the policy describes it.
     pub network: &'a Network,
     /// The key by which a pod may get both: `attach`, `rules[2].attach` or `podAnnotation.allow`.
-    pub by: String,
+    pub key: String,
 }
 
 impl Policy {
     /// The second network of pods on both; none where no pod gets both. Pure.
     #[must_use]
     pub fn second(&self) -> Option<Second<'_>> {
-        let by = self.attaches_both()?;
+        let key = self.attaches_both()?;
         let side = self.both.primary().other();
-        self.network(side).map(|network| Second { side, network, by })
+        self.network(side).map(|network| Second { side, network, key })
     }
 
     /// The key by which a pod may get both networks, the one that most pods get it by first.
@@ -73,8 +73,8 @@ impl Policy {
         if self.attach == Attach::Both {
             return Some("attach".into());
         }
-        if let Some(at) = self.rules.iter().position(|rule| rule.attach == Attach::Both) {
-            return Some(format!("rules[{at}].attach"));
+        if let Some(index) = self.rules.iter().position(|rule| rule.attach == Attach::Both) {
+            return Some(format!("rules[{index}].attach"));
         }
         let allows = self.pod_annotation.as_ref().is_some_and(|ours| ours.allow.contains(&Attach::Both));
         allows.then(|| "podAnnotation.allow".into())
@@ -89,10 +89,10 @@ impl Policy {
         if bears(second.network) != Some(Secondary::Refused) {
             return Ok(());
         }
-        let Second { side, network, by } = second;
+        let Second { side, network, key } = second;
         let (profile, primary) = (&network.profile, side.other());
         Err(format!(
-            "{by}: pods on both networks have {primary} as primary and {side} ({profile}) as the second, which {side} must not be: it does \
+            "{key}: pods on both networks have {primary} as primary and {side} ({profile}) as the second, which {side} must not be: it does \
              not bear that, or nobody has tried. Go from one network to the other without pods on both, make {side} the primary, or, \
              after trying it on one node for longer than the agents' passes take, write \"secondary\": \"works\" into networks.{side}"
         ))
@@ -116,7 +116,7 @@ mod tests {
         let rule =
             r#", "rules": [{"namespace": "a", "attach": "new"}, {"namespace": "b", "attach": "both"}]"#;
         let annotation = r#", "podAnnotation": {"key": "k", "allow": ["old", "both"]}"#;
-        for (attach, primary, more, by) in [
+        for (attach, primary, more, expected) in [
             ("both", "new", "", Some("attach: ")),
             ("both", "old", "", None),
             ("old", "new", "", None),
@@ -124,12 +124,14 @@ mod tests {
             ("old", "new", annotation, Some("podAnnotation.allow: ")),
             ("old", "old", annotation, None),
         ] {
-            match (policy(attach, primary, "refused", more), by) {
+            match (policy(attach, primary, "refused", more), expected) {
                 (Ok(_), None) => {}
-                (Err(why), Some(by)) => {
-                    assert!(why.starts_with(by) && why.contains("networks.old"), "{why}");
+                (Err(why), Some(expected)) => {
+                    assert!(why.starts_with(expected) && why.contains("networks.old"), "{why}");
                 }
-                (parsed, by) => panic!("{attach} {primary} {more}: expected {by:?}, found {parsed:?}"),
+                (parsed, expected) => {
+                    panic!("{attach} {primary} {more}: expected {expected:?}, found {parsed:?}")
+                }
             }
             for bears in ["works", "hostRoute"] {
                 let second = policy(attach, primary, bears, more).expect("valid");

@@ -11,7 +11,7 @@ const LOCALHOST: &str = "localhost";
 /// # Errors
 /// What was expected.
 pub fn split_target(target: &str) -> Result<(Vec<SocketAddr>, &str), String> {
-    let (authority, path) = target.find('/').map_or((target, "/"), |at| target.split_at(at));
+    let (authority, path) = target.find('/').map_or((target, "/"), |slash| target.split_at(slash));
     let wrong = || format!("{target:?}: expected HOST:PORT/PATH with an address or localhost as HOST");
     let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
     let hosts = if host == LOCALHOST {

@@ -142,8 +142,9 @@ fn check_route(route: &LeftRoute) -> Result<(), String> {
         route.link.is_some(),
         route.within,
     ];
-    let said = more.into_iter().filter(|is_said| *is_said).count() + usize::from(route.protocol.is_some());
-    if own || said >= 2 {
+    let conditions =
+        more.into_iter().filter(|is_said| *is_said).count() + usize::from(route.protocol.is_some());
+    if own || conditions >= 2 {
         Ok(())
     } else {
         Err("leaves.routes: a route needs a protocol of its CNI's own, or two things that it is told by"

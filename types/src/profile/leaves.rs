@@ -243,7 +243,7 @@ impl Leaves {
     /// The names of its lists that say anything, as [`sources`](super::Profile::sources) names them.
     #[must_use]
     pub fn lists(&self) -> Vec<&'static str> {
-        let said = [
+        let leaves = [
             ("leaves.agents", !self.agents.is_empty()),
             ("leaves.networks", !self.networks.is_empty()),
             ("leaves.leases", self.leases),
@@ -263,6 +263,6 @@ impl Leaves {
             ("leaves.reboot", !self.reboot.is_empty()),
             ("leaves.look", !self.look.is_empty()),
         ];
-        said.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name).collect()
+        leaves.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name).collect()
     }
 }

@@ -65,7 +65,7 @@ impl Profiles {
     #[must_use]
     pub fn detect<S: AsRef<str>>(&self, types: &[S]) -> Option<&Profile> {
         let has = |profile: &Profile| {
-            types.iter().any(|one| profile.types.iter().any(|other| other == one.as_ref()))
+            types.iter().any(|name| profile.types.iter().any(|other| other == name.as_ref()))
         };
         self.profiles.iter().find(|profile| has(profile))
     }

@@ -57,12 +57,16 @@ fn the_evidence_of_a_profile_is_what_its_probes_can_give() {
         };
         assert_eq!(profile.evidence, output, "{}", profile.name);
     }
-    let of = |wanted: Evidence| -> Vec<&str> {
-        all().iter().filter(|one| one.evidence == wanted).map(|one| one.name.as_str()).collect()
+    let names_with = |wanted: Evidence| -> Vec<&str> {
+        all()
+            .iter()
+            .filter(|profile| profile.evidence == wanted)
+            .map(|profile| profile.name.as_str())
+            .collect()
     };
-    assert_eq!(of(Evidence::Own), ["antrea", "cilium", "flannel", "ovn-kubernetes"]);
-    assert_eq!(of(Evidence::Watch), ["aws-vpc", "calico", "canal", "kube-router", "weave"]);
-    assert_eq!(of(Evidence::None), ["azure", "kindnet", "multus"]);
+    assert_eq!(names_with(Evidence::Own), ["antrea", "cilium", "flannel", "ovn-kubernetes"]);
+    assert_eq!(names_with(Evidence::Watch), ["aws-vpc", "calico", "canal", "kube-router", "weave"]);
+    assert_eq!(names_with(Evidence::None), ["azure", "kindnet", "multus"]);
 }
 
 /// An agent listens on ::1 alone where its node has IPv6 alone.
@@ -130,21 +134,30 @@ fn what_the_issue_needs_is_in_them() {
         assert_eq!(find(name).map(|profile| profile.proof), Some(proof), "{name}");
     }
     let limited: Vec<_> =
-        all().iter().filter_map(|one| Some((one.name.as_str(), one.packets.clone()?))).collect();
+        all().iter().filter_map(|profile| Some((profile.name.as_str(), profile.packets.clone()?))).collect();
     assert_eq!(limited, [("cilium", vec![PacketPath::NodeToPod])]);
-    assert!(all().iter().all(|one| one.packets.is_none() || one.proof == Proof::Packet));
+    assert!(all().iter().all(|profile| profile.packets.is_none() || profile.proof == Proof::Packet));
     let bearing = |wanted: Secondary| -> Vec<&str> {
-        all().iter().filter(|one| one.secondary == wanted).map(|one| one.name.as_str()).collect()
+        all()
+            .iter()
+            .filter(|profile| profile.secondary == wanted)
+            .map(|profile| profile.name.as_str())
+            .collect()
     };
     assert_eq!(bearing(Secondary::Works), ["cilium", "flannel"]);
     assert_eq!(bearing(Secondary::HostRoute), ["calico"]);
-    let exclusive: Vec<_> =
-        all().iter().filter(|profile| profile.exclusive.is_some()).map(|one| one.name.as_str()).collect();
+    let exclusive: Vec<_> = all()
+        .iter()
+        .filter(|profile| profile.exclusive.is_some())
+        .map(|profile| profile.name.as_str())
+        .collect();
     assert_eq!(exclusive, ["cilium"]);
     let startup = find("cilium").and_then(|profile| profile.startup_taint.clone()).expect("taint");
     assert_eq!(startup.to_string(), "node.cilium.io/agent-not-ready:NoExecute");
-    let migrations: Vec<_> =
-        all().iter().filter_map(|one| Some((one.name.as_str(), one.migration.as_ref()?))).collect();
+    let migrations: Vec<_> = all()
+        .iter()
+        .filter_map(|profile| Some((profile.name.as_str(), profile.migration.as_ref()?)))
+        .collect();
     let [("cilium", migration)] = migrations.as_slice() else {
         panic!("{migrations:?}");
     };
@@ -155,7 +168,7 @@ fn what_the_issue_needs_is_in_them() {
     let for_watch: Vec<_> = all()
         .iter()
         .filter(|profile| profile.probes.iter().any(Probe::is_for_watch))
-        .map(|one| one.name.as_str())
+        .map(|profile| profile.name.as_str())
         .collect();
     assert_eq!(for_watch, ["antrea", "aws-vpc"]);
 }
@@ -189,9 +202,13 @@ fn no_two_built_in_profiles_leave_the_same() {
     };
     let all: Vec<_> =
         all().iter().filter_map(|profile| Some((&profile.name, names(profile.leaves.as_ref()?)))).collect();
-    for (at, (one, its)) in all.iter().enumerate() {
-        for (other, others) in &all[at + 1..] {
-            assert_eq!(its.intersection(others).collect::<Vec<_>>(), Vec::<&String>::new(), "{one} {other}");
+    for (index, (profile, its)) in all.iter().enumerate() {
+        for (other, others) in &all[index + 1..] {
+            assert_eq!(
+                its.intersection(others).collect::<Vec<_>>(),
+                Vec::<&String>::new(),
+                "{profile} {other}"
+            );
         }
     }
 }
@@ -199,8 +216,10 @@ fn no_two_built_in_profiles_leave_the_same() {
 /// Canal's are those of its part Calico.
 #[test]
 fn a_profile_names_the_annotations_of_pods_that_its_plugin_leaves() {
-    let named: Vec<_> =
-        all().iter().filter_map(|one| Some((one.name.as_str(), one.pod_annotations.as_ref()?))).collect();
+    let named: Vec<_> = all()
+        .iter()
+        .filter_map(|profile| Some((profile.name.as_str(), profile.pod_annotations.as_ref()?)))
+        .collect();
     let [("calico", annotations)] = named.as_slice() else {
         panic!("{named:?}");
     };

@@ -188,11 +188,11 @@ impl Round {
     }
 
     fn packet(&self, world: &World, difference: &Difference) -> Packet {
-        let by = difference.before.decided_by.as_ref().and_then(|by| self.origins.get(by));
+        let origin = difference.before.decided_by.as_ref().and_then(|origin| self.origins.get(origin));
         Packet {
             words: difference.words(world),
             effect: difference.effect(),
-            object: by.map(|(object, ..)| object.clone()),
+            object: origin.map(|(object, ..)| object.clone()),
         }
     }
 

@@ -16,9 +16,9 @@ pub(super) fn are_apart(selections: &[PodSelection], other: &[PodSelection]) -> 
     selections.iter().all(|selection| other.iter().all(|other| selection.is_apart(other)))
 }
 
-/// Every pod that is in `some` is in `all`, too.
-pub(super) fn covers(all: &[PodSelection], some: &[PodSelection]) -> bool {
-    some.iter().all(|selection| all.iter().any(|wide| selection.implies(wide)))
+/// Every pod that is in `narrow` is in `all`, too.
+pub(super) fn covers(all: &[PodSelection], narrow: &[PodSelection]) -> bool {
+    narrow.iter().all(|selection| all.iter().any(|wide| selection.implies(wide)))
 }
 
 /// No packet of a pod is one that both rules are about, their subjects left out. Pods have addresses of these ranges, and of any where none is given.

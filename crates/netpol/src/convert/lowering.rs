@@ -132,7 +132,7 @@ impl CalicoPolicies<'_> {
         policy: &calico::Policy,
         rule: &calico::Rule,
         (direction, number): (Direction, usize),
-        of: &Reference,
+        reference: &Reference,
         report: &mut Report,
     ) -> Result<Option<Rule>, Refusal> {
         let action = match rule.action {
@@ -146,7 +146,7 @@ impl CalicoPolicies<'_> {
                 ));
             }
         };
-        let mut notes = Notes { reference: of, place: place(direction, number), report };
+        let mut notes = Notes { reference, place: place(direction, number), report };
         let (own, own_name, other, other_name) = match direction {
             Direction::Ingress => (&rule.destination, "destination", &rule.source, "source"),
             Direction::Egress => (&rule.source, "source", &rule.destination, "destination"),

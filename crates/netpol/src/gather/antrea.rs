@@ -22,12 +22,12 @@ pub struct Antrea {
 }
 
 impl Antrea {
-    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
+    pub(super) fn of(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::ANTREA_TIER], unread, antrea::read_tier);
         let tiers = tiers.retain_valid(unread, |candidate| {
             let tiers = std::slice::from_ref(candidate);
             let input = Input { tiers, policies: &[], kubernetes: &[], groups: &[] };
-            antrea::enforcement(&input, nobody).map(drop)
+            antrea::enforcement(&input, empty_world).map(drop)
         });
         let groups = objects.read(&GROUPS, unread, antrea::read_group);
         let policies = objects.read(&ANTREA, unread, antrea::read_policy).retain_valid(unread, |policy| {
@@ -37,7 +37,7 @@ impl Antrea {
             let policies = std::slice::from_ref(policy);
             let input = Input { tiers: &own, policies, kubernetes: &[], groups: &groups.entries };
             antrea::mentions(&input)?;
-            antrea::enforcement(&input, nobody).map(drop)
+            antrea::enforcement(&input, empty_world).map(drop)
         });
         Self { tiers, policies, groups }
     }

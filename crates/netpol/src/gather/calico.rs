@@ -43,7 +43,7 @@ pub struct PartialPolicy {
 }
 
 impl Calico {
-    pub(super) fn of(objects: &Objects<'_>, nobody: &World, unread: &mut Vec<UnreadObject>) -> Self {
+    pub(super) fn of(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::CALICO_TIER], unread, calico::read_tier);
         let sets = [Kind::CALICO_NETWORK_SET, Kind::CALICO_GLOBAL_NETWORK_SET];
         let mut found = Self {
@@ -74,7 +74,7 @@ impl Calico {
                 policies: std::slice::from_ref(candidate),
                 ..Input::default()
             };
-            calico::enforcement(&input, nobody).map(drop)
+            calico::enforcement(&input, empty_world).map(drop)
         });
         Self { tiers, ..found }
     }

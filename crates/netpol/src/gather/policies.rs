@@ -58,15 +58,17 @@ impl Policies {
         let mut unread = Vec::new();
         let objects = Objects::of(engine.kinds(), objects, &mut unread);
         // Whether an evaluator takes a policy does not depend on who is there.
-        let nobody = World::new(&Cluster::default(), &Mentions::default());
+        let empty_world = World::new(&Cluster::default(), &Mentions::default());
         let own = match engine {
             Engine::Kubernetes(blocks) => {
                 EnginePolicies::Kubernetes(of_administrators(&objects, &mut unread), blocks)
             }
-            Engine::Calico => EnginePolicies::Calico(Box::new(Calico::of(&objects, &nobody, &mut unread))),
-            Engine::Antrea => EnginePolicies::Antrea(Antrea::of(&objects, &nobody, &mut unread)),
+            Engine::Calico => {
+                EnginePolicies::Calico(Box::new(Calico::of(&objects, &empty_world, &mut unread)))
+            }
+            Engine::Antrea => EnginePolicies::Antrea(Antrea::of(&objects, &empty_world, &mut unread)),
             Engine::Cilium(settings) => {
-                EnginePolicies::Cilium(of_cilium(&objects, settings, &nobody, &mut unread), settings)
+                EnginePolicies::Cilium(of_cilium(&objects, settings, &empty_world, &mut unread), settings)
             }
         };
         if !matches!(engine, Engine::Kubernetes(_)) {
@@ -80,17 +82,17 @@ impl Policies {
         let plain = objects.read(&[Kind::NETWORK_POLICY], &mut unread, kubernetes::read);
         let mut policies = Self { kubernetes: Catalog::default(), engine_policies: own, unread: Vec::new() };
         policies.kubernetes =
-            plain.retain_valid(&mut unread, |policy| policies.check_kubernetes(policy, &nobody));
+            plain.retain_valid(&mut unread, |policy| policies.check_kubernetes(policy, &empty_world));
         Self { unread, ..policies }
     }
 
     /// Whether the engine's evaluator takes a NetworkPolicy of Kubernetes.
-    fn check_kubernetes(&self, policy: &kubernetes::Policy, nobody: &World) -> Result<(), String> {
+    fn check_kubernetes(&self, policy: &kubernetes::Policy, empty_world: &World) -> Result<(), String> {
         let all = std::slice::from_ref(policy);
         match &self.engine_policies {
             EnginePolicies::Cilium(_, settings) => {
                 let input = cilium::Input { policies: &[], kubernetes: all, settings: *settings };
-                cilium::enforcement(&input, nobody).map(drop)
+                cilium::enforcement(&input, empty_world).map(drop)
             }
             EnginePolicies::Kubernetes(..) | EnginePolicies::Calico(_) | EnginePolicies::Antrea(_) => {
                 kubernetes::mentions(all).map(drop)
@@ -171,16 +173,16 @@ fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> C
 fn of_cilium(
     objects: &Objects<'_>,
     settings: Settings,
-    nobody: &World,
+    empty_world: &World,
     unread: &mut Vec<UnreadObject>,
 ) -> Catalog<cilium::Policy> {
     let read = |object: &Value| match cilium::read_policies(object)? {
         none if none.is_empty() => Err("spec: expected it, or specs".into()),
-        some => Ok(some),
+        outcome => Ok(outcome),
     };
     let found = objects.read(&CILIUM, unread, read).retain_valid(unread, |policies| {
         let input = cilium::Input { policies, kubernetes: &[], settings };
-        cilium::enforcement(&input, nobody).map(drop)
+        cilium::enforcement(&input, empty_world).map(drop)
     });
     let mut each = Catalog::default();
     for (object, policies) in found.references.into_iter().zip(found.entries) {

@@ -48,9 +48,10 @@ fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enf
     for tiers in [&mut cut.ingress, &mut cut.egress] {
         tiers[0].rules.insert(0, others(peer, Action::Allow, alone(subject)));
         for tier in tiers {
-            tier.ends = std::mem::replace(&mut tier.ends, world.nobody()).and(&alone(subject));
+            tier.ends = std::mem::replace(&mut tier.ends, world.no_parties()).and(&alone(subject));
             for rule in &mut tier.rules {
-                rule.subjects = std::mem::replace(&mut rule.subjects, world.nobody()).and(&alone(subject));
+                rule.subjects =
+                    std::mem::replace(&mut rule.subjects, world.no_parties()).and(&alone(subject));
             }
         }
     }

@@ -285,8 +285,8 @@ impl<'de> Deserialize<'de> for Volume {
             _ => Text::default(),
         };
         let (source, value) = all.into_iter().next().unwrap_or_default();
-        let of = value.get(source_key(&source)).and_then(Value::as_str).map(Text::from);
-        Ok(Self { name, source: source.into(), target: of })
+        let target = value.get(source_key(&source)).and_then(Value::as_str).map(Text::from);
+        Ok(Self { name, source: source.into(), target })
     }
 }
 

@@ -88,7 +88,9 @@ impl<'a> Del<'a> {
         });
         match started {
             Ok(running) => self.running = Some(running),
-            Err(error) => self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, begun: false })),
+            Err(error) => {
+                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: false }))
+            }
         }
     }
 
@@ -99,7 +101,7 @@ impl<'a> Del<'a> {
         let plugin = &self.network.conf.plugins[self.plugin];
         if let Err(error) = self.network.succeeded(plugin, Verb::Del, &outcome) {
             let Some(before) = self.netns_was_missing(&outcome) else {
-                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, begun: true }));
+                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: true }));
                 return;
             };
             observe(DelEvent::NetnsGone { plugin: self.plugin, before, error });
@@ -178,7 +180,8 @@ pub fn del_all(
                 exec::end_all(&mut running, limits.signals);
                 let why = CniError::new(code::IO, format!("wait for a plugin: {error}"));
                 for del in dels.iter_mut().filter(|del| del.ended.is_none()) {
-                    del.ended = Some(Err(StoppedDel { plugin: del.plugin, error: why.clone(), begun: true }));
+                    del.ended =
+                        Some(Err(StoppedDel { plugin: del.plugin, error: why.clone(), was_started: true }));
                 }
                 break;
             }
@@ -197,6 +200,6 @@ fn expire(del: &mut Del<'_>) {
                 del.network.conf.name
             ),
         );
-        del.ended = Some(Err(StoppedDel { plugin: del.plugin, error, begun: false }));
+        del.ended = Some(Err(StoppedDel { plugin: del.plugin, error, was_started: false }));
     }
 }

@@ -100,7 +100,7 @@ pub struct StoppedDel {
     /// The plugin's error.
     pub error: CniError,
     /// Whether the plugin was started. If not, it has removed nothing.
-    pub begun: bool,
+    pub was_started: bool,
 }
 
 /// An entry of a GC list.
@@ -182,13 +182,13 @@ impl Network<'_> {
         }
         let list = to_raw(valid);
         let mut first: Option<CniError> = None;
-        for (at, plugin) in self.conf.plugins.iter().enumerate() {
+        for (index, plugin) in self.conf.plugins.iter().enumerate() {
             let mut object = self.conf_for(plugin, None);
             // The second key is a historic misspelling that the reference library still sends.
             object.set("cni.dev/valid-attachments", list.clone());
             object.set("cni.dev/attachments", list.clone());
             let stdin = object.to_raw().get().as_bytes().to_vec();
-            let share = limits.share(self.conf.plugins.len() - at);
+            let share = limits.share(self.conf.plugins.len() - index);
             if let Err(error) = self.call(plugin, Verb::Gc, stdin, None, &share) {
                 first = Some(match first {
                     None => error,

@@ -46,7 +46,9 @@ impl HostRouteChange {
 /// The candidate that is the host's end of the veth pair whose other end is `inside`: each names the other as its peer, by index.
 pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Option<&'a Link> {
     let inside = inside?;
-    candidates.iter().find(|one| inside.peer() == Some(one.index) && one.peer() == Some(inside.index))
+    candidates
+        .iter()
+        .find(|candidate| inside.peer() == Some(candidate.index) && candidate.peer() == Some(inside.index))
 }
 
 /// The changes that add the missing ones of `routes`. A route comes before its rule, because a rule without a recorded route counts as unused.
@@ -165,9 +167,9 @@ mod tests {
 
     #[test]
     fn converging_sets_what_lives_leaves_what_somebody_has_in_hand_and_removes_what_nobody_has() {
-        let (one, other, ending) =
+        let (first, other, ending) =
             (routes(7, &["10.1.0.2"]), routes(8, &["10.1.0.3 via 10.1.0.1"]), routes(9, &["10.1.0.4"]));
-        let living: Vec<&HostRoute> = one.iter().chain(&other).collect();
+        let living: Vec<&HostRoute> = first.iter().chain(&other).collect();
         let known = living.iter().copied().chain(&ending).collect();
         let mut recorded = RecordedRoutes { known, living, may_be_more: false };
         let have = facts(

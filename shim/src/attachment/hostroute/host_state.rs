@@ -103,7 +103,7 @@ fn is_no_way(error: &io::Error) -> bool {
 /// The route in the form of a message to the kernel.
 pub(super) fn route(way: &HostPath) -> Route {
     let route = Route::on_link(IpNetwork::from(way.address), way.index).in_table(TABLE).ours_from(None);
-    way.via.map_or_else(|| route.clone(), |hop| route.by(hop))
+    way.via.map_or_else(|| route.clone(), |hop| route.via(hop))
 }
 
 /// The rule for `address`.

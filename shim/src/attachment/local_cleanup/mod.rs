@@ -62,8 +62,8 @@ enum KeptFate {
 impl DelReach {
     fn fate(self, plugin: usize) -> KeptFate {
         match self {
-            Self::Before(at) | Self::Failed(at) if plugin > at => KeptFate::Removed,
-            Self::Failed(at) if plugin == at => KeptFate::Unknown,
+            Self::Before(failed) | Self::Failed(failed) if plugin > failed => KeptFate::Removed,
+            Self::Failed(failed) if plugin == failed => KeptFate::Unknown,
             Self::NoPlugin | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
         }
     }

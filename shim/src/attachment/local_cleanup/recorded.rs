@@ -251,14 +251,14 @@ mod tests {
 
     #[test]
     fn the_leases_of_a_conf_are_those_of_host_local_alone() {
-        let of = |ipam: &str| {
+        let directories_of = |ipam: &str| {
             lease_directories(&format!(
                 r#"{{"name": "n", "plugins": [{{"type": "bridge", "ipam": {ipam}}}]}}"#
             ))
         };
-        assert_eq!(of(r#"{"type": "host-local"}"#), [Path::new("/var/lib/cni/networks/n")]);
-        assert_eq!(of(r#"{"type": "host-local", "dataDir": "/d"}"#), [Path::new("/d/n")]);
-        assert!(of(r#"{"type": "calico-ipam"}"#).is_empty());
+        assert_eq!(directories_of(r#"{"type": "host-local"}"#), [Path::new("/var/lib/cni/networks/n")]);
+        assert_eq!(directories_of(r#"{"type": "host-local", "dataDir": "/d"}"#), [Path::new("/d/n")]);
+        assert!(directories_of(r#"{"type": "calico-ipam"}"#).is_empty());
         assert!(lease_directories("{").is_empty());
     }
 

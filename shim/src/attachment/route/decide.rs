@@ -116,15 +116,19 @@ pub(super) fn missing(
 ) -> Vec<String> {
     let mut gone = Vec::new();
     for (recorded, table) in [(first, FIRST), (owner, OWNER)] {
-        let Some((recorded, index)) = recorded.and_then(|one| Some((one, facts.index(&one.name)?))) else {
+        let Some((recorded, index)) =
+            recorded.and_then(|interface| Some((interface, facts.index(&interface.name)?)))
+        else {
             continue;
         };
         let is_there = |address: &IpAddr| facts.rules.contains(&Rule { source: *address, table });
         let lost = recorded.addresses.iter().filter(|address| !is_there(address));
         gone.extend(lost.map(|address| format!("rule from {address} to table {table}")));
-        for of in FAMILIES {
-            let leads = |table| facts.routes_by(table, index).any(|route| route.family() == of);
-            if recorded.addresses.iter().any(|address| family(*address) == of) && leads(MAIN) && !leads(table)
+        for wanted in FAMILIES {
+            let leads = |table| facts.routes_by(table, index).any(|route| route.family() == wanted);
+            if recorded.addresses.iter().any(|address| family(*address) == wanted)
+                && leads(MAIN)
+                && !leads(table)
             {
                 gone.push(format!("routes by {} in table {table}", recorded.name));
             }

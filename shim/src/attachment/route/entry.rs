@@ -162,7 +162,7 @@ impl Route {
     }
 
     /// The same route by a next hop.
-    pub(crate) fn by(&self, hop: IpAddr) -> Self {
+    pub(crate) fn via(&self, hop: IpAddr) -> Self {
         let mut message = self.message.clone();
         message.header.scope = RouteScope::Universe;
         message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(hop)));

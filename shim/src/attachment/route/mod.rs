@@ -107,7 +107,7 @@ impl std::error::Error for RouteError {}
 #[derive(Debug)]
 pub struct SeenPod<'a> {
     rtnl: Rtnl<'a>,
-    seen: SeenInterfaces,
+    interfaces: SeenInterfaces,
 }
 
 impl<'a> SeenPod<'a> {
@@ -117,15 +117,15 @@ impl<'a> SeenPod<'a> {
     /// An error of the kernel, or that there is more than `budget` allows to read.
     pub fn look(netns: &Netns, budget: Budget<'a>) -> Result<Self, RouteError> {
         let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
-        let seen = SeenInterfaces::gather(&mut rtnl).map_err(RouteError::gathering)?;
-        Ok(Self { rtnl, seen })
+        let interfaces = SeenInterfaces::gather(&mut rtnl).map_err(RouteError::gathering)?;
+        Ok(Self { rtnl, interfaces })
     }
 
     /// Those interfaces that have one of these `names`, in the order of the names, each with its addresses.
     #[must_use]
     pub fn named(&self, names: &[&str]) -> Vec<PodInterface> {
-        let link = |name: &&str| self.seen.links.iter().find(|link| link.name == **name);
-        names.iter().filter_map(link).map(|link| with_addresses(link, &self.seen.addresses)).collect()
+        let link = |name: &&str| self.interfaces.links.iter().find(|link| link.name == **name);
+        names.iter().filter_map(link).map(|link| with_addresses(link, &self.interfaces.addresses)).collect()
     }
 
     /// The step between the first network's ADD and the owner's.
@@ -158,8 +158,8 @@ impl<'a> SeenPod<'a> {
     }
 
     fn with_routes(self) -> Result<(Rtnl<'a>, PodRoutes), RouteError> {
-        let Self { mut rtnl, seen } = self;
-        let facts = seen.with_routes(&mut rtnl).map_err(RouteError::gathering)?;
+        let Self { mut rtnl, interfaces } = self;
+        let facts = interfaces.with_routes(&mut rtnl).map_err(RouteError::gathering)?;
         Ok((rtnl, facts))
     }
 }
@@ -304,7 +304,7 @@ fn apply(
     on_failure: OnFailure,
 ) -> Result<(), RouteError> {
     let mut failures = Vec::new();
-    for batch in changes.chunk_by(|one, next| one.is_addition() == next.is_addition()) {
+    for batch in changes.chunk_by(|change, next| change.is_addition() == next.is_addition()) {
         if on_failure == OnFailure::Stop && !failures.is_empty() {
             break;
         }

@@ -106,7 +106,7 @@ fn forward(
     let mut errors = Vec::new();
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();
     let limits = session.limits(deadline);
-    for (at, side) in sides.iter().copied().enumerate() {
+    for (index, side) in sides.iter().copied().enumerate() {
         let loaded = match networks::load(session, policy, side) {
             Ok(loaded) => loaded,
             // Without a conf, the network has no delegate to call.
@@ -119,7 +119,7 @@ fn forward(
         let list = list_for(&loaded.conf.name, side, valid, &records, &inventory);
         let network =
             Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: session.scope() };
-        errors.extend(network.gc(&list, &limits.share(sides.len() - at)).err());
+        errors.extend(network.gc(&list, &limits.share(sides.len() - index)).err());
     }
     Ok(errors)
 }

@@ -78,8 +78,8 @@ impl Pass<'_> {
         pass_order::order(&mut due, pass_order::last_tried(self.session.layout()).as_deref(), |key| key);
         let shares = TimeShares::until(self.deadline, Instant::now());
         let count = due.len();
-        for (at, key) in due.into_iter().enumerate() {
-            let share = shares.next(count - at, Instant::now());
+        for (index, key) in due.into_iter().enumerate() {
+            let share = shares.next(count - index, Instant::now());
             let Some(until) = share.filter(|_| !self.session.signals.stop_requested()) else {
                 report.busy.push(key);
                 continue;

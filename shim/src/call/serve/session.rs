@@ -201,8 +201,8 @@ impl<'a> Session<'a> {
         let name = format!("attachment {} {}", self.env.container_id, self.env.ifname);
         match why {
             NoLock::Io(e) => CniError::new(code::IO, format!("lock {name}: {e}")),
-            NoLock::Held(by) => CniError::new(code, format!("{name} is busy until the deadline"))
-                .details(format!("held by {by}")),
+            NoLock::Held(holder) => CniError::new(code, format!("{name} is busy until the deadline"))
+                .details(format!("held by {holder}")),
             NoLock::Late => CniError::new(code, format!("{name} was free only at the deadline"))
                 .details("nothing was begun"),
             NoLock::Stopped => CniError::new(code, format!("asked to stop while waiting for {name}")),

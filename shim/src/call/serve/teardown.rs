@@ -94,7 +94,7 @@ pub(super) struct FailedDel {
     /// The plugin's error.
     pub(super) error: CniError,
     /// Whether the plugin that failed was started at all.
-    begun: bool,
+    was_started: bool,
 }
 
 /// A plugin whose DEL counts as done: it failed on nothing but a netns that is gone.
@@ -144,7 +144,7 @@ impl Teardown<'_> {
         for index in legs {
             match networks::recorded_conf(&attachment.intent.legs[*index]) {
                 Ok(conf) => confs.push((*index, conf)),
-                Err(error) => done.failures.push(FailedDel { leg: *index, error, begun: false }),
+                Err(error) => done.failures.push(FailedDel { leg: *index, error, was_started: false }),
             }
         }
         let called: Vec<(usize, Network<'_>)> = confs
@@ -174,9 +174,9 @@ impl Teardown<'_> {
         for ((index, _), outcome) in called.iter().zip(outcomes) {
             match outcome {
                 Ok(()) => done.deleted.push(Event::Deleted { leg: *index }),
-                Err(StoppedDel { plugin, error, begun }) => {
+                Err(StoppedDel { plugin, error, was_started }) => {
                     append(open, Event::Stopped { leg: *index, plugin });
-                    done.failures.push(FailedDel { leg: *index, error, begun });
+                    done.failures.push(FailedDel { leg: *index, error, was_started });
                 }
             }
         }

@@ -181,7 +181,7 @@ fn inheritors(file: &File, taker: Process) -> Vec<Process> {
 /// *Shape*: `lock:\t1: FLOCK  ADVISORY  WRITE 812 00:2b:77 0 EOF`, where process 812 took the lock. Outside of the first pid
 /// namespace, 0 stands for a dead process. *Source*: man 5 `proc`, `/proc/pid/fdinfo` and `/proc/locks`; `fs/locks.c`.
 fn is_lock_of(taker: i32, fdinfo: &Path) -> bool {
-    let by = |line: &str| line.strip_prefix("lock:")?.split_whitespace().nth(4)?.parse::<i32>().ok();
+    let locker = |line: &str| line.strip_prefix("lock:")?.split_whitespace().nth(4)?.parse::<i32>().ok();
     std::fs::read_to_string(fdinfo)
-        .is_ok_and(|text| text.lines().filter_map(by).any(|pid| pid == taker || pid == 0))
+        .is_ok_and(|text| text.lines().filter_map(locker).any(|pid| pid == taker || pid == 0))
 }

@@ -28,20 +28,20 @@ pub fn inspect_once() {
 }
 
 /// The metadata of what is at a real path, itself and not what a link leads to.
-fn look(at: &Path) -> Result<Metadata, Distrust> {
+fn look(path: &Path) -> Result<Metadata, Distrust> {
     // A real path has one spelling, so its bytes will do. To compare paths name by name was an eighth of an ADD's instructions.
-    let is_this = |path: &Path| path.as_os_str() == at.as_os_str();
+    let is_this = |path: &Path| path.as_os_str() == path.as_os_str();
     let known = INSPECTED.with_borrow(|inspected| {
         inspected.iter().flatten().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
     });
     if let Some(meta) = known {
         return Ok(meta);
     }
-    let meta = at.symlink_metadata().map_err(|e| Distrust::Io(at.into(), e))?;
+    let meta = path.symlink_metadata().map_err(|e| Distrust::Io(path.into(), e))?;
     if meta.is_dir() {
         INSPECTED.with_borrow_mut(|inspected| {
             if let Some(inspected) = inspected {
-                inspected.push((at.into(), meta.clone()));
+                inspected.push((path.into(), meta.clone()));
             }
         });
     }

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn so_many_pods_are_named_and_each_once() {
-        let uids: Vec<String> = (0..100).map(|at| format!("{at:08}-aaaa-bbbb")).collect();
+        let uids: Vec<String> = (0..100).map(|index| format!("{index:08}-aaaa-bbbb")).collect();
         let mut attached = AttachmentCounts::default();
         attached.name(uids.iter().rev().chain(&uids).map(String::as_str));
         assert_eq!(attached.others.len(), NAMED);

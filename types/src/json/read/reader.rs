@@ -106,18 +106,18 @@ impl<'a, 'de> Reader<'a, 'de> {
 
     /// Refuses a person's key that is none of `known`, and every key of `known` that is written twice.
     fn check_keys(self, pairs: &[Pair<'de>], known: &[&str]) -> Result<(), Wrong> {
-        for (at, (key, _)) in pairs.iter().enumerate() {
+        for (index, (key, _)) in pairs.iter().enumerate() {
             let why = if !known.contains(&&**key) {
                 if self.writer == Writer::Program {
                     continue;
                 }
                 format!("unknown key {key:?}; {}", remedy(key, known))
-            } else if pairs[..at].iter().any(|(earlier, _)| earlier == key) {
+            } else if pairs[..index].iter().any(|(earlier, _)| earlier == key) {
                 format!("key {key:?} is written twice; expected it once")
             } else {
                 continue;
             };
-            return Err(Wrong::said(format!("{}: {why}", self.place.name())));
+            return Err(Wrong::with_message(format!("{}: {why}", self.place.name())));
         }
         Ok(())
     }
@@ -136,9 +136,9 @@ impl<'a, 'de> Reader<'a, 'de> {
             Some(_) => Default::default(),
             None => (self.string().unwrap_or_default(), None),
         };
-        let found = words.iter().find(|one| **one == name).copied();
+        let found = words.iter().find(|word| **word == name).copied();
         let name = found.ok_or_else(|| Wrong::expected(any_of(words)))?;
-        Ok(Word { of: self, words, name, value })
+        Ok(Word { reader: self, words, name, value })
     }
 }
 
@@ -194,7 +194,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.items() {
-            Some(items) => visitor.visit_seq(Items { of: self, left: items.into_iter(), index: 0 }),
+            Some(items) => visitor.visit_seq(Items { reader: self, remaining: items.into_iter(), index: 0 }),
             None => Err(Wrong::expects(&visitor)),
         }
     }
@@ -202,7 +202,9 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     /// An object with any keys, each as often as it likes.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
         match self.object() {
-            Some(pairs) => visitor.visit_map(Pairs { of: self, left: pairs.into_iter(), value: None }),
+            Some(pairs) => {
+                visitor.visit_map(Pairs { reader: self, remaining: pairs.into_iter(), value: None })
+            }
             None => Err(Wrong::expects(&visitor)),
         }
     }
@@ -217,7 +219,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         match self.object() {
             Some(pairs) => {
                 self.check_keys(&pairs, known)?;
-                let fields = Fields { of: self, pairs, left: known.iter() };
+                let fields = Fields { reader: self, pairs, remaining: known.iter() };
                 visitor.visit_seq(fields).map_err(|wrong| wrong.of_keys(known))
             }
             None => Err(Wrong::expects(&visitor)),
@@ -254,7 +256,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
 
 /// A variant of an enum, by its word.
 struct Word<'a, 'de> {
-    of: Reader<'a, 'de>,
+    reader: Reader<'a, 'de>,
     words: &'static [&'static str],
     name: &'static str,
     /// The object with the variant's fields; none if the word stands alone.
@@ -279,7 +281,7 @@ impl<'de> VariantAccess<'de> for Word<'_, 'de> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
-        self.of.read(seed, Step::Key(self.name), self.value)
+        self.reader.read(seed, Step::Key(self.name), self.value)
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
@@ -291,26 +293,26 @@ impl<'de> VariantAccess<'de> for Word<'_, 'de> {
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
-        let place = Place { above: Some(self.of.place), step: Step::Key(self.name) };
-        let reader = Reader { text: self.value, place: &place, ..self.of };
+        let place = Place { above: Some(self.reader.place), step: Step::Key(self.name) };
+        let reader = Reader { text: self.value, place: &place, ..self.reader };
         reader.deserialize_struct("", known, visitor).map_err(|wrong| wrong.placed(reader))
     }
 }
 
 /// The values of an object's keys, in the order of a struct's fields.
 struct Fields<'a, 'de> {
-    of: Reader<'a, 'de>,
+    reader: Reader<'a, 'de>,
     pairs: Vec<Pair<'de>>,
-    left: std::slice::Iter<'static, &'static str>,
+    remaining: std::slice::Iter<'static, &'static str>,
 }
 
 impl<'de> Fields<'_, 'de> {
     /// The next field and its value, if there is something to be read.
     #[inline(never)]
     fn next(&mut self) -> Option<(&'static str, Option<&'de str>)> {
-        let key = *self.left.next()?;
+        let key = *self.remaining.next()?;
         let text = self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.get());
-        (text.is_some() || self.of.lacks(key)).then_some((key, text))
+        (text.is_some() || self.reader.lacks(key)).then_some((key, text))
     }
 }
 
@@ -319,14 +321,14 @@ impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
         let Some((key, text)) = self.next() else { return Ok(None) };
-        self.of.read(seed, Step::Key(key), text).map(Some)
+        self.reader.read(seed, Step::Key(key), text).map(Some)
     }
 }
 
 /// The pairs of an object.
 struct Pairs<'a, 'de> {
-    of: Reader<'a, 'de>,
-    left: std::vec::IntoIter<Pair<'de>>,
+    reader: Reader<'a, 'de>,
+    remaining: std::vec::IntoIter<Pair<'de>>,
     value: Option<Pair<'de>>,
 }
 
@@ -334,7 +336,7 @@ impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
     type Error = Wrong;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
-        self.value = self.left.next();
+        self.value = self.remaining.next();
         let Some((key, _)) = &self.value else { return Ok(None) };
         let key: StrDeserializer<'_, Wrong> = (**key).into_deserializer();
         seed.deserialize(key).map(Some)
@@ -342,14 +344,14 @@ impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
         let (key, value) = self.value.take().ok_or_else(|| Wrong::custom("a value without a key"))?;
-        self.of.read(seed, Step::Key(&key), Some(value.get()))
+        self.reader.read(seed, Step::Key(&key), Some(value.get()))
     }
 }
 
 /// The items of a list.
 struct Items<'a, 'de> {
-    of: Reader<'a, 'de>,
-    left: std::vec::IntoIter<&'de RawValue>,
+    reader: Reader<'a, 'de>,
+    remaining: std::vec::IntoIter<&'de RawValue>,
     index: usize,
 }
 
@@ -357,9 +359,9 @@ impl<'de> SeqAccess<'de> for Items<'_, 'de> {
     type Error = Wrong;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
-        let Some(item) = self.left.next() else { return Ok(None) };
+        let Some(item) = self.remaining.next() else { return Ok(None) };
         let index = self.index;
         self.index += 1;
-        self.of.read(seed, Step::Index(index), Some(item.get())).map(Some)
+        self.reader.read(seed, Step::Index(index), Some(item.get())).map(Some)
     }
 }

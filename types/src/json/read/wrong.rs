@@ -37,19 +37,19 @@ impl Wrong {
     /// What a visitor expects, in the words of a person who writes JSON and no Rust.
     #[cold]
     pub(super) fn expects(expected: &dyn Expected) -> Self {
-        let said = expected.to_string();
-        Self::expected(match said.as_str() {
+        let description = expected.to_string();
+        Self::expected(match description.as_str() {
             "a sequence" => "a list".into(),
             "a map" => "an object".into(),
             "a boolean" => "true or false".into(),
             text if text.starts_with("struct ") => "an object".into(),
-            _ => said,
+            _ => description,
         })
     }
 
     /// The whole message.
     #[cold]
-    pub(super) fn said(message: String) -> Self {
+    pub(super) fn with_message(message: String) -> Self {
         Self(Box::new(Reason::Said(message)))
     }
 
@@ -58,7 +58,7 @@ impl Wrong {
     pub(super) fn placed(self, reader: Reader<'_, '_>) -> Self {
         let place = reader.place;
         match *self.0 {
-            Reason::Expected(expected) => Self::said(match reader.found() {
+            Reason::Expected(expected) => Self::with_message(match reader.found() {
                 Some(found) => format!("{}: expected {expected}, found {found}", place.name()),
                 None => format!("{}: missing; expected {expected}", place.name()),
             }),
@@ -68,7 +68,7 @@ impl Wrong {
             Reason::Rule(why) => {
                 let path = place.to_string();
                 let colon = if path.is_empty() || why.starts_with('.') { "" } else { ": " };
-                Self::said(format!("{path}{colon}{why}"))
+                Self::with_message(format!("{path}{colon}{why}"))
             }
             Reason::Lacks(_) | Reason::MissingAt(_) | Reason::Said(_) => self,
         }

@@ -177,16 +177,16 @@ fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found:
     let [mut received, mut sent] =
         Direction::ALL.map(pod_selections_of).map(|all| all.into_iter().peekable());
     loop {
-        let one = received.next();
-        let other = match &one {
+        let incoming = received.next();
+        let other = match &incoming {
             // What is about the same pods can be one object.
             Some((subjects, _)) => sent.next_if(|(pods, _)| std::ptr::eq(*pods, *subjects)),
             None => sent.next(),
         };
-        let Some(subjects) = one.as_ref().or(other.as_ref()).map(|(pods, _)| *pods) else { return };
+        let Some(subjects) = incoming.as_ref().or(other.as_ref()).map(|(pods, _)| *pods) else { return };
         let rules =
             |piece: Option<(&[PodSelection], Vec<Value>)>| piece.map(|(_, rules)| rules).unwrap_or_default();
-        let (values, other) = (rules(one), rules(other));
+        let (values, other) = (rules(incoming), rules(other));
         for chosen in subjects {
             let spec = spec("Admin", next, chosen, &values, &other);
             found.push(draft(placed, policy, &policy.name, found, spec));

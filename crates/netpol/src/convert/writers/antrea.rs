@@ -202,16 +202,16 @@ fn names(plain: &PlainPolicies, all: &[TierPlacement<'_>]) -> Vec<Text> {
     all.iter().map(|placed| to_text(&placed.tier.tier.name)).collect()
 }
 
-fn tier(of: &Tier, name: &Text, priority: usize) -> Draft {
+fn tier(tier: &Tier, name: &Text, priority: usize) -> Draft {
     Draft {
         api_version: API,
         kind: "Tier",
         namespace: None,
         preferred_name: name.to_string(),
-        tier: of.name.clone(),
-        source: of_tier(of),
+        tier: tier.name.clone(),
+        source: of_tier(tier),
         part: 0,
-        spec: json!({"priority": priority, "description": format!("Tier {} of Calico", of.name)}),
+        spec: json!({"priority": priority, "description": format!("Tier {} of Calico", tier.name)}),
     }
 }
 

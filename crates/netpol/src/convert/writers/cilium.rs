@@ -31,9 +31,9 @@ pub fn write(plain: &PlainPolicies, settings: Settings) -> ConvertedObjects {
     let mut report = Report::default();
     let writer = Writer { plain, settings };
     let mut reported = Vec::new();
-    for (tier, of) in plain.tiers.iter().enumerate() {
-        for policy in &of.policies {
-            match writer.draft_policy(policy, tier, &mut report) {
+    for (index, tier) in plain.tiers.iter().enumerate() {
+        for policy in &tier.policies {
+            match writer.draft_policy(policy, index, &mut report) {
                 Ok(draft) => reported.push(draft),
                 Err(refusal) => report.leave_policy(&policy.source, refusal),
             }

@@ -109,12 +109,12 @@ impl Input<'_> {
             }
         }
         // What no rule of the tier decides goes to the next one.
-        Ok(Tier { rules, ends: world.nobody(), end: End::Deny })
+        Ok(Tier { rules, ends: world.no_parties(), end: End::Deny })
     }
 }
 
 fn ends(rule: &Rule, world: &World) -> Parties {
-    rule.peers.iter().fold(world.nobody(), |all, peer| match peer {
+    rule.peers.iter().fold(world.no_parties(), |all, peer| match peer {
         Peer::Pods(condition) => all.or(&world.select(condition)),
         Peer::Networks(ranges) => ranges.iter().fold(all, |all, range| all.or(&world.in_range(*range))),
     })

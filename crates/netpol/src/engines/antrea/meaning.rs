@@ -183,7 +183,7 @@ impl Input<'_> {
                 }
             }
         }
-        Ok(tier::Tier { rules, ends: world.nobody(), end: End::Deny })
+        Ok(tier::Tier { rules, ends: world.no_parties(), end: End::Deny })
     }
 
     /// What a rule is applied to.
@@ -228,15 +228,16 @@ impl Input<'_> {
 
     /// Whom a rule is applied to with whom it means at the other end: more than one pair where this depends on the former's namespace.
     fn pairs(&self, policy: &Policy, rule: &Rule, world: &World) -> Result<Vec<(Parties, Parties)>, String> {
-        let applied = self.applied(policy, rule)?.into_iter().fold(world.nobody(), |all, end| match end {
-            Peer::Pods(condition) => all.or(&world.select(&condition)),
-            Peer::SameNamespace(_) | Peer::SameLabels(..) | Peer::Block(_) | Peer::Group(_) => all,
-        });
+        let applied =
+            self.applied(policy, rule)?.into_iter().fold(world.no_parties(), |all, end| match end {
+                Peer::Pods(condition) => all.or(&world.select(&condition)),
+                Peer::SameNamespace(_) | Peer::SameLabels(..) | Peer::Block(_) | Peer::Group(_) => all,
+            });
         let peers = self.peers(policy, rule)?;
         if rule.peers.is_empty() {
             return Ok(vec![(applied, world.everybody())]);
         }
-        let mut fixed = world.nobody();
+        let mut fixed = world.no_parties();
         let mut pairs = Vec::new();
         for peer in &peers {
             let (groups, condition) = match peer {

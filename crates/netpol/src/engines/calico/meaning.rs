@@ -161,10 +161,10 @@ impl Input<'_> {
         }
         parts.sort_by(|row, other| row.0.cmp(&other.0));
         let ends = if tier.end == End::Deny {
-            parts.iter().fold(world.nobody(), |all, (_, subjects, _)| all.or(subjects))
+            parts.iter().fold(world.no_parties(), |all, (_, subjects, _)| all.or(subjects))
         } else {
             // What the tier lets through goes to the next one.
-            world.nobody()
+            world.no_parties()
         };
         let rules = parts.into_iter().flat_map(|(_, _, rules)| rules).collect();
         Ok(tier::Tier { rules, ends, end: End::Deny })

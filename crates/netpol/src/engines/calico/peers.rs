@@ -21,8 +21,9 @@ pub(super) struct Group {
 impl Input<'_> {
     /// The parties that an end of a rule means, by who they are and by their addresses.
     pub(super) fn meant(&self, end: &Entity, world: &World) -> Parties {
-        let within =
-            |ranges: &[_]| ranges.iter().fold(world.nobody(), |all, range| all.or(&world.in_range(*range)));
+        let within = |ranges: &[_]| {
+            ranges.iter().fold(world.no_parties(), |all, range| all.or(&world.in_range(*range)))
+        };
         let mut found = world.everybody();
         if let Some(selected) = &end.selected {
             found = found.and(&self.matched(selected, world));

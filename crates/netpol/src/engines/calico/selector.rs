@@ -133,9 +133,9 @@ impl<'t> Reader<'t> {
     }
 
     fn both(&mut self) -> Result<Expression, String> {
-        let mut all = vec![self.one()?];
+        let mut all = vec![self.read_term()?];
         while self.takes("&&") {
-            all.push(self.one()?);
+            all.push(self.read_term()?);
         }
         Ok(if all.len() == 1 { all.remove(0) } else { Expression::And(all) })
     }
@@ -151,10 +151,10 @@ impl<'t> Reader<'t> {
         Ok(found)
     }
 
-    fn one(&mut self) -> Result<Expression, String> {
+    fn read_term(&mut self) -> Result<Expression, String> {
         // `!=` belongs to a key, and none comes before it here.
         if !self.rest().starts_with("!=") && self.takes("!") {
-            return self.inner(Self::one).map(Expression::negated);
+            return self.inner(Self::read_term).map(Expression::negated);
         }
         if self.takes("(") {
             let inside = self.inner(Self::either)?;

@@ -83,7 +83,7 @@ impl Input<'_> {
     /// Whatever denies comes before whatever allows.
     fn tier(&self, policies: &[Policy], world: &World, direction: Direction) -> Result<Tier, String> {
         let (mut denied, mut allowed) = (Vec::new(), Vec::new());
-        let mut ends = world.nobody();
+        let mut ends = world.no_parties();
         for policy in policies {
             let side = match direction {
                 Direction::Ingress => &policy.ingress,
@@ -130,7 +130,7 @@ impl Input<'_> {
             Ends::Cluster => world.pods().clone().or(world.nodes()),
             Ends::RemoteNodes => world.nodes().clone(),
         };
-        rule.ends.iter().fold(world.nobody(), |all, end| all.or(&parties_of(end)))
+        rule.ends.iter().fold(world.no_parties(), |all, end| all.or(&parties_of(end)))
     }
 
     fn ported(

@@ -83,7 +83,7 @@ pub fn tier(
     direction: Direction,
     blocks: Blocks,
 ) -> Result<Tier, String> {
-    let mut all = Tier { rules: Vec::new(), ends: world.nobody(), end: End::Deny };
+    let mut all = Tier { rules: Vec::new(), ends: world.no_parties(), end: End::Deny };
     for policy in policies.iter().filter(|policy| policy.types.contains(&direction)) {
         let subjects = world.select(&policy.selects()?);
         for (place, rule) in policy.of(direction).iter().enumerate() {
@@ -118,7 +118,9 @@ fn peers(rule: &Rule, policy: &Policy, world: &World, blocks: Blocks) -> Result<
     if rule.peers.is_empty() {
         return Ok(world.everybody());
     }
-    rule.peers.iter().try_fold(world.nobody(), |all, peer| Ok(all.or(&ends(peer, policy, world, blocks)?)))
+    rule.peers
+        .iter()
+        .try_fold(world.no_parties(), |all, peer| Ok(all.or(&ends(peer, policy, world, blocks)?)))
 }
 
 fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<Parties, String> {

@@ -38,8 +38,8 @@ pub struct Rule {
 impl Rule {
     /// A rule that allows nothing.
     pub(crate) fn about_nobody() -> Self {
-        let nobody = Requirement { key: Text::from("="), operator: "Exists".into(), values: Vec::new() };
-        let pods = LabelSelector { match_expressions: vec![nobody], ..LabelSelector::default() };
+        let unmatchable = Requirement { key: Text::from("="), operator: "Exists".into(), values: Vec::new() };
+        let pods = LabelSelector { match_expressions: vec![unmatchable], ..LabelSelector::default() };
         Self { peers: vec![Peer::Pods(Some(pods), None)], ports: Vec::new() }
     }
 }

@@ -108,11 +108,11 @@ pub(super) fn load_all<'a>(
             other => all.push((*side, other)),
         }
     }
-    if let [(_, Ok(one)), (_, Ok(other))] = all.as_slice()
-        && one.conf.name == other.conf.name
+    if let [(_, Ok(first)), (_, Ok(second))] = all.as_slice()
+        && first.conf.name == second.conf.name
     {
-        let places = format!("{} and {}", one.conf_path.display(), other.conf_path.display());
-        return Err(networks::same_name(&one.conf.name).details(places));
+        let places = format!("{} and {}", first.conf_path.display(), second.conf_path.display());
+        return Err(networks::same_name(&first.conf.name).details(places));
     }
     Ok(all)
 }
@@ -170,10 +170,10 @@ pub(super) fn make_ready<'a>(
     let mut first_error: Option<CniError> = None;
     let mut legs = Vec::new();
     for leg in plan.legs.clone() {
-        let Some(at) = loaded.iter().position(|(side, _)| *side == leg.side) else {
+        let Some(index) = loaded.iter().position(|(side, _)| *side == leg.side) else {
             continue;
         };
-        match ready_leg(session, &leg, loaded.swap_remove(at).1, runtime_config) {
+        match ready_leg(session, &leg, loaded.swap_remove(index).1, runtime_config) {
             Ok(ready) => legs.push(ready),
             Err(error) if leg.tolerated => {
                 tracing::warn!(

@@ -57,13 +57,13 @@ impl Teardown<'_> {
     }
 
     /// Writes the time into the record. If the record cannot be written, the time goes below the run directory, which needs no disk.
-    fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, at: &Moment) {
-        let event = Event::DelFailed { at: at.clone() };
+    fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, failed_at: &Moment) {
+        let event = Event::DelFailed { at: failed_at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
         if is_on_record {
             return first_failure::forget(self.session.layout(), key);
         }
-        if let Err(error) = first_failure::remember(self.session.layout(), key, at) {
+        if let Err(error) = first_failure::remember(self.session.layout(), key, failed_at) {
             tracing::warn!(
                 container_id = key.container_id,
                 error = error.to_string(),
@@ -146,11 +146,11 @@ impl Teardown<'_> {
 
 /// How far the DEL of a failed network certainly came in its chain.
 fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
-    let Some(at) = after.progress[failed.leg].resume_at else {
+    let Some(plugin) = after.progress[failed.leg].resume_at else {
         return DelReach::NoPlugin;
     };
     let resumed_at = before.progress[failed.leg].resume_at;
     // An earlier DEL that reached this plugin may have called it. An earlier DEL that failed without a record of it may have called any plugin.
-    let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= at);
-    if failed.begun || asked_earlier { DelReach::Failed(at) } else { DelReach::Before(at) }
+    let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= plugin);
+    if failed.was_started || asked_earlier { DelReach::Failed(plugin) } else { DelReach::Before(plugin) }
 }
