@@ -52,9 +52,9 @@ fn refusal(problems: Vec<Problem>) -> Value {
 /// One line for each problem; the next step once, where several have the same.
 fn complaints(problems: &[Problem]) -> Page {
     let mut page = Page::new();
-    for (at, problem) in problems.iter().enumerate() {
+    for (index, problem) in problems.iter().enumerate() {
         let _ = writeln!(page, "crossfade-bootstrap: {}", problem.what);
-        if problems.get(at + 1).is_none_or(|next| next.fix != problem.fix) {
+        if problems.get(index + 1).is_none_or(|next| next.fix != problem.fix) {
             let _ = writeln!(page, "  fix: {}", problem.fix);
         }
     }

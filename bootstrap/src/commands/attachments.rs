@@ -57,7 +57,7 @@ pub(crate) struct AttachmentsReport {
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
 pub(crate) fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
-    let node = if wanted.leaks { asked(global, wanted)? } else { facts::certain(global)? };
+    let node = if wanted.leaks { facts_with_runtime(global, wanted)? } else { facts::certain(global)? };
     let mut found = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if wanted.leaks { Some(leaks(&node, &found)?) } else { None };
     let ledger = if wanted.ledger { Some(read_ledger(&node)?) } else { None };
@@ -68,7 +68,7 @@ pub(crate) fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsR
 }
 
 /// The node with its runtime; nothing is guessed.
-fn asked(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
+fn facts_with_runtime(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
     let settings = settings::required(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &wanted.runtime);
     node.dirs.require_readable()?;
@@ -178,7 +178,7 @@ fn show(text: &mut Page, line: &Line) {
     let failing = line.del_failing_secs.map(|secs| {
         format!("  (a DEL has failed for {})", age_text(Some(boot::Age::ThisBoot(Duration::from_secs(secs)))))
     });
-    let by = line.deleted_by.map(|_| "  (the runtime sends its DEL)");
+    let deleter_note = line.deleted_by.map(|_| "  (the runtime sends its DEL)");
     let _ = writeln!(
         text,
         "{} {}  {:<9}  {}  {}  {pod}{}{}",
@@ -188,7 +188,7 @@ fn show(text: &mut Page, line: &Line) {
         age_text(line.age()),
         parts.join(","),
         failing.unwrap_or_default(),
-        by.unwrap_or_default()
+        deleter_note.unwrap_or_default()
     );
 }
 

@@ -149,11 +149,11 @@ mod tests {
     fn the_first_try_is_that_of_this_boot() {
         let dir = tempfile::tempdir().expect("scratch");
         let root = Root::new(dir.path());
-        let at = |boot: &str, boottime_ms| Moment { boot_id: boot.into(), boottime_ms, wall_secs: 0 };
-        assert_eq!(first_try(&root, &at("b", 7)), at("b", 7));
+        let moment_at = |boot: &str, boottime_ms| Moment { boot_id: boot.into(), boottime_ms, wall_secs: 0 };
+        assert_eq!(first_try(&root, &moment_at("b", 7)), moment_at("b", 7));
         std::fs::create_dir_all(dir.path().join("run/crossfade")).expect("run");
-        std::fs::write(root.at(GATE), moment(&at("b", 3))).expect("file");
-        assert_eq!(first_try(&root, &at("b", 7)), at("b", 3));
-        assert_eq!(first_try(&root, &at("c", 1)), at("c", 1), "a file of another boot");
+        std::fs::write(root.at(GATE), moment(&moment_at("b", 3))).expect("file");
+        assert_eq!(first_try(&root, &moment_at("b", 7)), moment_at("b", 3));
+        assert_eq!(first_try(&root, &moment_at("c", 1)), moment_at("c", 1), "a file of another boot");
     }
 }

@@ -186,8 +186,10 @@ impl Run<'_> {
             self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
         }
         let root = Root::new(&seen.node.root);
-        let mut executor =
-            Executor::new(&root, GraduationHandler { seen, journal: self.journal, notes: Vec::new() });
+        let mut executor = Executor::new(
+            &root,
+            GraduationHandler { snapshot: seen, journal: self.journal, notes: Vec::new() },
+        );
         for step in due {
             let done = executor.apply(step.change)?;
             // A change that a stage finds done was reported by an earlier stage, or needs no report.

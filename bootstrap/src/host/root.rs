@@ -249,7 +249,7 @@ mod tests {
         ] {
             symlink(target, below(link)).expect("link");
         }
-        for (path, at, entry) in [
+        for (path, target, entry) in [
             ("/absolute/file", "data/file", "data/file"),
             ("/climbing/file", "data/file", "data/file"),
             ("/climbing", "data", "climbing"),
@@ -260,8 +260,8 @@ mod tests {
             ("/../../x", "x", "x"),
             ("/missing/../absolute/x", "data/x", "data/x"),
         ] {
-            assert_eq!((root.at(path), root.entry(path)), (below(at), below(entry)), "{path}");
-            assert_eq!(root.inside(&below(&path[1..])), below(at), "{path}");
+            assert_eq!((root.at(path), root.entry(path)), (below(target), below(entry)), "{path}");
+            assert_eq!(root.inside(&below(&path[1..])), below(target), "{path}");
         }
         assert_eq!(root.inside(Path::new("/elsewhere/x")), Path::new("/elsewhere/x"));
         assert_eq!(root.chase(Path::new("/absolute/file")), Some("/data/file".into()));

@@ -115,22 +115,22 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_is_refused_and_not_waited_for() {
         let dir = scratch();
-        let at = |name: &str| dir.path().join(name);
-        fifo(&at("fifo"));
-        symlink("fifo", at("link")).expect("link");
+        let path = |name: &str| dir.path().join(name);
+        fifo(&path("fifo"));
+        symlink("fifo", path("link")).expect("link");
         for name in ["fifo", "link", "."] {
-            let why = file::read_regular(&at(name), 9).expect_err(name).to_string();
+            let why = file::read_regular(&path(name), 9).expect_err(name).to_string();
             assert!(why.contains("regular file"), "{name}: {why}");
         }
         for name in ["fifo", "link"] {
-            let why = replace(&at(name), b"x", 0o644).expect_err(name).to_string();
+            let why = replace(&path(name), b"x", 0o644).expect_err(name).to_string();
             assert!(why.contains("regular file"), "{name}: {why}");
         }
-        fs::write(at("file"), "four").expect("file");
-        symlink("file", at("to-file")).expect("link");
-        assert_eq!(file::read_regular(&at("to-file"), 4).expect("read"), b"four");
+        fs::write(path("file"), "four").expect("file");
+        symlink("file", path("to-file")).expect("link");
+        assert_eq!(file::read_regular(&path("to-file"), 4).expect("read"), b"four");
         assert_eq!(
-            file::read_regular(&at("file"), 3).expect_err("bounded").kind(),
+            file::read_regular(&path("file"), 3).expect_err("bounded").kind(),
             io::ErrorKind::FileTooLarge
         );
     }
@@ -150,14 +150,14 @@ mod tests {
     #[test]
     fn a_link_is_followed_only_where_nobody_else_could_have_made_it() {
         let dir = scratch();
-        let at = |name: &str| dir.path().join(name);
-        fs::create_dir_all(at("real/deep")).expect("directory");
-        fs::create_dir(at("open")).expect("directory");
-        symlink("../real", at("open/way")).expect("link");
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("real/deep")).expect("directory");
+        fs::create_dir(path("open")).expect("directory");
+        symlink("../real", path("open/way")).expect("link");
         // The scratch directory lies below one that all may write to, so that no link of it is certain.
-        let why = replace(&at("open/way/f"), b"x", 0o644).expect_err("a link").to_string();
-        assert!(why.contains("link") && !at("real/f").exists(), "{why}");
-        assert!(replace(&at("real/deep/../f"), b"x", 0o644).expect("no link"));
-        assert!(at("real/f").is_file());
+        let why = replace(&path("open/way/f"), b"x", 0o644).expect_err("a link").to_string();
+        assert!(why.contains("link") && !path("real/f").exists(), "{why}");
+        assert!(replace(&path("real/deep/../f"), b"x", 0o644).expect("no link"));
+        assert!(path("real/f").is_file());
     }
 }

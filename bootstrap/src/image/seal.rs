@@ -53,6 +53,6 @@ pub(crate) fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure
         findings,
         changes,
         notes,
-        asked: wanted.check,
+        is_check: wanted.check,
     })
 }

@@ -174,7 +174,7 @@ fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
         }
         return checks;
     }
-    checks.extend(runtime.told());
+    checks.extend(runtime.conf_checks());
     match &settings.policy {
         Ok(policy) => {
             let all = Delegate::gather(root, policy, node, config, profiles);

@@ -41,7 +41,7 @@ pub(super) struct Session<F> {
     journal: Journal,
     recorder: Recorder,
     /// This node's Node as it was last; none while it is not registered.
-    seen: Option<NodeObject>,
+    node: Option<NodeObject>,
     /// The desired phase that was handed on last.
     desired: Option<DesiredPhase>,
     /// The report that the API server refused; it is not sent again before the next resync.
@@ -67,7 +67,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             on_desired,
             journal: Journal::default(),
             recorder: Recorder::default(),
-            seen: None,
+            node: None,
             desired: None,
             refused: None,
             worked: false,
@@ -152,7 +152,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 Either::Right(((), _)) => {}
                 Either::Left((Ok(Some(Ok(event))), _)) => match event {
                     WatchEvent::Added(seen) | WatchEvent::Modified(seen) => {
-                        if self.seen.as_ref().is_none_or(|known| !known.is_newer_than(&seen)) {
+                        if self.node.as_ref().is_none_or(|known| !known.is_newer_than(&seen)) {
                             self.set_seen(Some(seen));
                         }
                     }
@@ -176,8 +176,8 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
 
     /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
     fn set_seen(&mut self, seen: Option<NodeObject>) {
-        self.seen = seen;
-        let desired = self.seen.as_ref().and_then(|seen| desired(seen, self.desired.as_ref()));
+        self.node = seen;
+        let desired = self.node.as_ref().and_then(|seen| desired(seen, self.desired.as_ref()));
         if desired != self.desired {
             (self.on_desired)(desired.clone());
             self.desired = desired;
@@ -192,7 +192,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             (state.report.clone(), state.generation)
         };
         let mut refused = self.refused == Some(generation);
-        if let (Some(report), true, false) = (report, self.seen.is_some(), refused) {
+        if let (Some(report), true, false) = (report, self.node.is_some(), refused) {
             if self.patch(link, &report).await? {
                 self.shared.published(generation);
             } else {
@@ -212,7 +212,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     /// was refused: their order says that the condition is of the boot that the annotation names. Returns whether none was refused.
     async fn patch(&mut self, link: &Link, report: &NodeReport) -> Result<bool, Trouble> {
         for _ in 0..MAX_PATCHES {
-            let Some(seen) = &self.seen else { break };
+            let Some(seen) = &self.node else { break };
             let writes = decide(seen, report, self.desired.as_ref(), Timestamp::now());
             let Some(write) = writes.first() else { break };
             let gone = self.desired.clone().filter(|desired| is_obsolete(Some(desired), report));
@@ -237,8 +237,8 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             let Some(waiting) = self.shared.state().waiting.front().cloned() else {
                 return Ok(());
             };
-            let (happened, at) = &waiting;
-            let record = self.recorder.record(&link.node, happened, *at);
+            let (happened, written_at) = &waiting;
+            let record = self.recorder.record(&link.node, happened, *written_at);
             match link.record(&record).await {
                 Ok(()) => self.recorder.recorded(happened, &record),
                 // No two have one name, so it is this very one: it was written, and the answer was lost.

@@ -77,7 +77,8 @@ pub(crate) fn prints(files: &[PathBuf]) -> BTreeMap<PathBuf, Option<String>> {
 fn identity(path: &Path, changes: bool) -> Option<String> {
     let meta = path.metadata().or_else(|_| path.symlink_metadata()).ok()?;
     // A file system may give the number of a removed directory to the next one.
-    let born = meta.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let born =
+        meta.created().ok().and_then(|created_at| created_at.duration_since(std::time::UNIX_EPOCH).ok());
     let born = born.unwrap_or_default().as_nanos();
     let state = if changes {
         format!(":{:o}:{}:{}.{}", meta.mode(), meta.size(), meta.ctime(), meta.ctime_nsec())
@@ -140,7 +141,7 @@ pub(crate) fn ask_again(facts: &mut Observation, now: Duration) {
     for observed in &mut facts.networks {
         let Some(network) = read.policy.network(observed.side) else { continue };
         let marker = facts.probed.0.join(observed.side.as_str());
-        observed.asked = probe::ask(network, &marker, profiles);
+        observed.probe_answers = probe::ask(network, &marker, profiles);
         observed.agent = lives(&probe::sockets(network));
         if let Ok((conf, _)) = &observed.conf {
             let file = proof::result(&dirs.layout, observed.side);

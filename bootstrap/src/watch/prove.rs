@@ -44,17 +44,17 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         let file = layout.policy_file();
         Failure::settings(format!("the policy has no network {side}")).at(file.display())
     })?;
-    let by = strongest(side, network, node.settings.proof, &node.profiles)?;
+    let proof = strongest(side, network, node.settings.proof, &node.profiles)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let answers = answers(layout, side);
     let mut scene = Scene::set_up(layout, network, wanted, &answers)?;
     let plugins = list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
     let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins, &node.profiles);
-    let is_pair = by == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
+    let is_pair = proof == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
-        (by == Proof::Packet).then(|| {
+        (proof == Proof::Packet).then(|| {
             exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(wanted.within)))
         })
     });
@@ -69,7 +69,7 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         name: list.name,
         turn: wanted.turn,
         boot_id: now.boot_id,
-        by,
+        proof,
         failed: failed.map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned()),
         packets,
     };
@@ -82,7 +82,7 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     match result.failed {
         None => Ok(print::report(
             global.output,
-            &ProofReport { network: result.network, by, packets: result.packets },
+            &ProofReport { network: result.network, proof, packets: result.packets },
         )),
         Some(why) => {
             let failure =
@@ -101,7 +101,8 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct ProofReport {
     network: Side,
-    by: Proof,
+    #[serde(rename = "by")]
+    proof: Proof,
     packets: Option<Packets>,
 }
 

@@ -10,7 +10,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
             name.char_indices()
                 .map(|(index, _)| index)
                 .chain([name.len()])
-                .any(|at| matches(rest, &name[at..]))
+                .any(|start| matches(rest, &name[start..]))
         }
         Some(letter) => {
             let mut others = name.chars();

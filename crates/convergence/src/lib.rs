@@ -10,6 +10,7 @@ pub mod failure;
 pub mod glob;
 pub mod image;
 pub mod kubelet;
+pub mod names;
 pub mod node;
 pub mod publish;
 pub mod report;

@@ -123,7 +123,7 @@ fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> R
     let of_policy = |side: &str| {
         node.policy()?
             .networks()
-            .find(|(one, _)| one.as_str() == side)
+            .find(|(name, _)| name.as_str() == side)
             .map(|(_, network)| network.profile.clone())
     };
     for entry in &inventory.attachments {
@@ -389,7 +389,7 @@ fn leased(path: &Path, network: &str, live: Option<&BTreeSet<String>>) -> Option
         network: network.to_owned(),
         count: ids.len(),
         live: ids.iter().filter(|id| live.is_some_and(|live| live.contains(*id))).cloned().collect(),
-        held: ids.into_iter().take(MOST_HELD).collect(),
+        container_ids: ids.into_iter().take(MOST_HELD).collect(),
     })
 }
 

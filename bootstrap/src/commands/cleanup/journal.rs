@@ -108,11 +108,11 @@ impl Journal {
 /// What the lines of a journal tell a later run in this boot.
 fn earlier(lines: Vec<Line<Event>>, boot_id: &str) -> EarlierRuns {
     let mut all = EarlierRuns::default();
-    for Line { at, event, .. } in lines {
+    for Line { at: written_at, event, .. } in lines {
         match event {
             Event::Begin { networks, reboot } => {
                 all.networks.extend(networks);
-                if at.boot_id == boot_id {
+                if written_at.boot_id == boot_id {
                     all.reboot.extend(reboot);
                 }
             }

@@ -51,7 +51,7 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct GraduationHandler<'a> {
     /// The node as it was read before this stage.
-    pub seen: &'a NodeSnapshot,
+    pub snapshot: &'a NodeSnapshot,
     pub journal: &'a Journal,
     /// What a person may want to know.
     pub notes: Vec<String>,
@@ -60,7 +60,7 @@ pub(crate) struct GraduationHandler<'a> {
 impl ChangeHandler for GraduationHandler<'_> {
     fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
-            Act::Remove { path, .. } if *path == self.seen.facts.conf.file => {
+            Act::Remove { path, .. } if *path == self.snapshot.facts.conf.file => {
                 Some(self.remove_conf(path).map(|()| Outcome::Done))
             }
             Act::Systemctl(arguments) if arguments.first() == Some(&"restart") => {
@@ -73,7 +73,8 @@ impl ChangeHandler for GraduationHandler<'_> {
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
             Act::Retract => {
                 let (problem, by_hand) =
-                    Removal::gather(&Root::new(&self.seen.node.root), &self.seen.node.settings).carry_out();
+                    Removal::gather(&Root::new(&self.snapshot.node.root), &self.snapshot.node.settings)
+                        .carry_out();
                 self.notes.extend(by_hand);
                 Some(Ok(problem.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
             }
@@ -106,19 +107,19 @@ impl GraduationHandler<'_> {
     }
 
     fn new_name(&self) -> &str {
-        let new = self.seen.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
+        let new = self.snapshot.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
         new.map_or("", |(name, _)| name.as_str())
     }
 
     fn endpoint(&self) -> &str {
-        self.seen.node.runtime.choice.endpoint().unwrap_or_default()
+        self.snapshot.node.runtime.choice.endpoint().unwrap_or_default()
     }
 
     /// Waits until the runtime has loaded the new network's conf, and no ADD runs through Crossfade.
     fn in_use(&self) -> Result<(), Problem> {
         let endpoint = self.endpoint();
         let problem = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
-        match &self.seen.facts.runtime.asked {
+        match &self.snapshot.facts.runtime.answer {
             RuntimeAnswer::Setup(_) => {
                 let new = self.new_name();
                 let uses = |setup: &CniSetup| {
@@ -127,9 +128,10 @@ impl GraduationHandler<'_> {
                 Runtime::at(endpoint).map_err(problem)?.wait_for(UNUSED_WITHIN, uses).map_err(problem)?;
             }
             // One that is told the name of its network has been started anew since.
-            RuntimeAnswer::Silent if matches!(self.seen.facts.runtime.picks, ConfSelection::ByName(_)) => {}
+            RuntimeAnswer::Silent
+                if matches!(self.snapshot.facts.runtime.picks, ConfSelection::ByName(_)) => {}
             RuntimeAnswer::Silent => {
-                conf_removal::wait_for_reread(&self.seen.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
+                conf_removal::wait_for_reread(&self.snapshot.node.dirs.conf_dir, endpoint, UNUSED_WITHIN)?
             }
             other @ (RuntimeAnswer::NotAsked
             | RuntimeAnswer::Unknown(_)
@@ -139,7 +141,7 @@ impl GraduationHandler<'_> {
                 return Err(Problem::new(why).at(endpoint));
             }
         }
-        let caller = Caller::at(endpoint, &self.seen.bin_dirs).map_err(problem)?;
+        let caller = Caller::at(endpoint, &self.snapshot.bin_dirs).map_err(problem)?;
         wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
             let ids: Vec<String> = running.into_iter().collect();
             Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", "))).at(endpoint)
@@ -161,8 +163,8 @@ impl GraduationHandler<'_> {
 
     /// A real ADD, CHECK and DEL of the new network in a scratch namespace, where its CNI allows one; else what its probes say has to do.
     fn proven(&self) -> Result<Option<String>, Problem> {
-        let node = &self.seen.node;
-        let network = self.seen.facts.policy.network(Side::New);
+        let node = &self.snapshot.node;
+        let network = self.snapshot.facts.policy.network(Side::New);
         let profile = network.and_then(|network| node.profiles.find(&network.profile));
         let is_never = node.settings.proof == Proof::Probe;
         if is_never || profile.is_some_and(|profile| profile.proof == Proof::Probe) {
@@ -178,7 +180,7 @@ impl GraduationHandler<'_> {
             policy: Some(layout.policy_file()),
             ..Global::new(crate::cli::Output::Human)
         };
-        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.seen.bin_dirs);
+        let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.snapshot.bin_dirs);
         let line = own_command::with_directories(line, &global);
         let failed = |why: String| Problem::new(why).at("network new");
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
@@ -206,7 +208,7 @@ impl GraduationHandler<'_> {
 
     /// Puts Crossfade's conf back, lists what was attached without it meanwhile, and removes what was written for the time without it.
     fn put_back(&self, why: Problem) -> Failure {
-        let conf = self.seen.facts.conf.file.display().to_string();
+        let conf = self.snapshot.facts.conf.file.display().to_string();
         let fix = "remove the cause, then run the same command again";
         let mut problems = vec![why.clone().fix(fix)];
         match self.restore() {
@@ -230,7 +232,7 @@ impl GraduationHandler<'_> {
     }
 
     fn restore(&self) -> Result<usize, String> {
-        let facts = &self.seen.facts;
+        let facts = &self.snapshot.facts;
         let copy = facts.aside.join(CONF_FILE);
         let (bytes, _) =
             change::read_with_mode(&copy).ok_or_else(|| format!("{} cannot be read", copy.display()))?;
@@ -242,18 +244,18 @@ impl GraduationHandler<'_> {
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();
                 let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
-                Executor::plain(&Root::new(&self.seen.node.root))
+                Executor::plain(&Root::new(&self.snapshot.node.root))
                     .apply(back)
                     .map_err(|why| why.lines().join("; "))?;
             }
         }
         let name = facts.conf.name.clone().unwrap_or_default();
-        if let RuntimeAnswer::Setup(_) = &facts.runtime.asked {
+        if let RuntimeAnswer::Setup(_) = &facts.runtime.answer {
             let ours = |setup: &CniSetup| setup.is_ours(&name);
             let runtime = Runtime::at(self.endpoint()).map_err(|e| format!("{e:#}"))?;
             runtime.wait_for(UNUSED_WITHIN, ours).map_err(|e| format!("{e:#}"))?;
         }
-        if let Ok(caller) = Caller::at(self.endpoint(), &self.seen.bin_dirs) {
+        if let Ok(caller) = Caller::at(self.endpoint(), &self.snapshot.bin_dirs) {
             wait_for_quiet(AddPath::PastUs, caller, UNUSED_WITHIN)
                 .map_err(|ids| format!("an ADD without Crossfade still runs for {ids:?}"))?;
         }
@@ -262,7 +264,7 @@ impl GraduationHandler<'_> {
 
     /// Adds what was attached to the new network without Crossfade to the inventory; the entries that were written for records go.
     fn list(&self, ours: &str) -> Result<usize, String> {
-        let facts = &self.seen.facts;
+        let facts = &self.snapshot.facts;
         let new = self.new_name();
         let now = boot::now().map_err(|e| e.to_string())?;
         let deleter = if facts.runtime.replays { Deleter::Runtime } else { Deleter::Crossfade };

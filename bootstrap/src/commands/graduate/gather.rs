@@ -226,12 +226,14 @@ fn runtime(
         node.runtime.config().is_some_and(|config| config::is_told(&Root::new(&node.root), config).is_ok());
     ObservedRuntime {
         replays: deleter(&node.runtime) == Deleter::Runtime,
-        asked: node.runtime.answer.clone(),
+        answer: node.runtime.answer.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
         picks: node.runtime.conf_selection(),
         is_private: is_told || node.settings.conf_dir == Mode::Private,
         can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
-        is_restarted: endpoint.zip(progress.left.as_ref()).is_some_and(|(at, left)| started_after(at, left)),
+        is_restarted: endpoint
+            .zip(progress.left_at.as_ref())
+            .is_some_and(|(endpoint, left_at)| started_after(endpoint, left_at)),
         // One that does not answer is named once.
         unlisted: unlisted.filter(|_| has_answered).cloned(),
         sandboxes: listing.map(SandboxList::ids).unwrap_or_default(),

@@ -107,7 +107,7 @@ fn progress(lines: Vec<Line<Event>>) -> Progress {
                     .map(|attachment| Key::new(attachment.container_id, attachment.ifname));
                 all.handed.extend(keys.collect::<BTreeSet<_>>());
             }
-            Event::Left {} => (all.left, all.is_confirmed) = (Some(at), false),
+            Event::Left {} => (all.left_at, all.is_confirmed) = (Some(at), false),
             Event::Confirmed {} => all.is_confirmed = true,
             Event::RolledBack { .. } => all = Progress::default(),
             Event::End {} => all.is_ended = true,
@@ -133,8 +133,8 @@ mod tests {
         };
         let handed =
             after(vec![begin(), Event::Handing { attachments: vec![JournalAttachment::from(&key)] }]);
-        assert_eq!((handed.left, handed.handed), (None, [key].into()));
-        assert!(after(vec![Event::Left {}]).left.is_some());
+        assert_eq!((handed.left_at, handed.handed), (None, [key].into()));
+        assert!(after(vec![Event::Left {}]).left_at.is_some());
         assert!(after(vec![Event::Confirmed {}]).is_confirmed);
         assert!(!after(vec![Event::Left {}]).is_confirmed, "each removal is confirmed anew");
         let back = after(vec![Event::Confirmed {}, Event::RolledBack { why: "x".into() }]);

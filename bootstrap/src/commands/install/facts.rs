@@ -42,11 +42,12 @@ fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
 
 /// The sandboxes of a runtime that runs which are not among the known ones.
 fn uncached(
-    asked: &RuntimeAnswer,
+    answer: &RuntimeAnswer,
     choice: &RuntimeChoice,
     known: &[&BTreeSet<String>],
 ) -> Result<Vec<Sandbox>, String> {
-    let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (asked, choice.endpoint()) else {
+    let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint())
+    else {
         return Ok(Vec::new());
     };
     let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();

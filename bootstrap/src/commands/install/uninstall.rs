@@ -93,8 +93,8 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
     let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::carry_out)?;
     done.extend(more);
     // Last, because it needs the API server, whose absence must not block uninstalling.
-    let (said, by_hand) = removal.carry_out();
-    done.extend(said);
+    let (removals, by_hand) = removal.carry_out();
+    done.extend(removals);
     notes.extend(by_hand);
     notes.extend(in_cluster);
     Ok(ChangeReport::applied(done, notes))

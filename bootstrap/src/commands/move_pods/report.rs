@@ -32,7 +32,7 @@ pub(crate) struct MoveReport {
     pub stopped: Option<Interruption>,
     /// What keeps pods from moving.
     #[serde(skip)]
-    pub left: Vec<Problem>,
+    pub obstacles: Vec<Problem>,
 }
 
 /// One pod.
@@ -95,19 +95,19 @@ impl MoveReport {
     ) -> Self {
         let dry_run = carried.is_none();
         let MoveResult { done, stopped } = carried.unwrap_or_default();
-        let mut left = Vec::new();
+        let mut obstacles = Vec::new();
         let rows = candidates.iter().map(|candidate| {
             let outcome = done
                 .iter()
                 .find(|done| done.candidate.sandbox == candidate.sandbox)
                 .map(|done| &done.outcome);
             if let Some(MoveOutcome::Left(_, why)) = outcome {
-                left.push(why.clone());
+                obstacles.push(why.clone());
             }
             if let PodDisposition::Stays(why) = candidate.fate {
                 let (why, fix) = why.words();
                 let what = format!("pod {} stays: {why}", candidate.title());
-                left.push(Problem::new(what).at(format!("pod {}", candidate.title())).fix(fix));
+                obstacles.push(Problem::new(what).at(format!("pod {}", candidate.title())).fix(fix));
             }
             Row::of(candidate, outcome)
         });
@@ -118,7 +118,7 @@ impl MoveReport {
         } else if dry_run && candidates.iter().any(|candidate| candidate.fate.is_act()) {
             notes.push("nothing was changed; the same command with --apply carries this out".into());
         }
-        Self { dry_run, phase, in_place, pods, notes, stopped, left }
+        Self { dry_run, phase, in_place, pods, notes, stopped, obstacles }
     }
 }
 
@@ -128,7 +128,7 @@ impl Row {
             PodDisposition::Stays(why) => Some(why.as_str()),
             _ => None,
         };
-        let left = match outcome {
+        let reason = match outcome {
             Some(MoveOutcome::Left(why, _)) => Some(why.as_str()),
             _ => None,
         };
@@ -149,7 +149,7 @@ impl Row {
             to: candidate.to,
             fate: candidate.fate.as_str(),
             why_restart: candidate.restart,
-            why: stays.or(left),
+            why: stays.or(reason),
             outcome,
             new_sandbox,
         }
@@ -195,13 +195,13 @@ impl Report for MoveReport {
         match &self.stopped {
             _ if self.dry_run => Exit::Done,
             Some(stopped) => stopped.exit,
-            None if self.left.is_empty() => Exit::Done,
+            None if self.obstacles.is_empty() => Exit::Done,
             None => Exit::No,
         }
     }
 
     fn problems(&self) -> Vec<Problem> {
         let stopped = self.stopped.iter().flat_map(|stopped| stopped.why.iter().cloned());
-        stopped.chain(self.left.iter().cloned()).collect()
+        stopped.chain(self.obstacles.iter().cloned()).collect()
     }
 }

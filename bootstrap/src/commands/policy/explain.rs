@@ -77,10 +77,10 @@ pub(crate) fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String
     });
     let because = match choice.reason {
         Reason::Default => format!("the policy's attach is {}", policy.attach.as_str()),
-        Reason::Rule(at) => {
-            let rule = &policy.rules[at];
+        Reason::Rule(index) => {
+            let rule = &policy.rules[index];
             let field = |glob: &Option<String>| glob.clone().unwrap_or_else(|| "*".into());
-            format!("rules[{at}] matches: namespace {}, pod {}", field(&rule.namespace), field(&rule.pod))
+            format!("rules[{index}] matches: namespace {}, pod {}", field(&rule.namespace), field(&rule.pod))
         }
         Reason::Annotation => "its annotation says so, and the policy allows it".into(),
     };

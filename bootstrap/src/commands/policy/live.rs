@@ -57,7 +57,7 @@ impl Live {
         let is_it =
             |line: &Line| line.namespace.as_deref() == Some(namespace) && line.pod.as_deref() == Some(pod);
         let recorded: Vec<Line> = found.attachments.into_iter().filter(is_it).collect();
-        let (seen, doubt) = asked(node, namespace, pod);
+        let (seen, doubt) = gather_pod(node, namespace, pod);
         if seen.is_none() && recorded.is_empty() {
             let what =
                 format!("pod {namespace}/{pod}: neither the API server nor a record has it on this node");
@@ -108,7 +108,7 @@ fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a
         Failure::usage(format!("POD {named}: {why}")).at("POD").fix("name the pod as NAME or NAMESPACE/NAME")
     };
     match (named.split_once('/'), namespace) {
-        (Some((one, _)), Some(other)) if one != other => {
+        (Some((first, _)), Some(other)) if first != other => {
             Err(wrong("it names another namespace than --namespace"))
         }
         (Some((namespace, pod)), _) if !namespace.is_empty() && !pod.is_empty() => Ok((namespace, pod)),
@@ -118,7 +118,7 @@ fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a
 }
 
 /// The pod as the API server has it, or why the API server cannot be asked.
-fn asked(
+fn gather_pod(
     node: &NodeFacts,
     namespace: &str,
     pod: &str,

@@ -75,7 +75,7 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
         match carry_out(&Root::new(&global.root), vec![change]) {
-            Ok(one) => done.extend(one),
+            Ok(carried_out) => done.extend(carried_out),
             Err(failure) => notes.extend(failure.lines()),
         }
     }

@@ -10,7 +10,7 @@ use shim::sweep::ListStatus;
 
 use super::*;
 
-fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {
+fn candidate(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> SweepCandidate {
     let begun = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 0 };
     SweepCandidate {
         key: Key::new("c1", "eth0"),
@@ -26,37 +26,37 @@ fn one(seen: ListStatus, secs: u64, owner: Owner, entry: Option<Deleter>) -> Swe
 #[test]
 fn every_verdict_has_its_line() {
     for (judged, line) in [
-        (one(ListStatus::Listed, 900, Owner::Ready, None), None),
-        (one(ListStatus::OutOfScope, 900, Owner::Ready, None), None),
+        (candidate(ListStatus::Listed, 900, Owner::Ready, None), None),
+        (candidate(ListStatus::OutOfScope, 900, Owner::Ready, None), None),
         (
-            one(ListStatus::Missing, 3, Owner::Ready, None),
+            candidate(ListStatus::Missing, 3, Owner::Ready, None),
             Some(
                 "wait     c1 eth0  (the runtime does not list the sandbox, but the grace period is not over: 3s of 600s)",
             ),
         ),
         (
-            one(ListStatus::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
+            candidate(ListStatus::Missing, 900, Owner::NotReady, Some(Deleter::Crossfade)),
             Some(
                 "wait     c1 eth0  (the runtime does not list the sandbox, but network oldnet is not ready)",
             ),
         ),
         (
-            one(ListStatus::Missing, 900, Owner::Ready, None),
+            candidate(ListStatus::Missing, 900, Owner::Ready, None),
             Some("close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet)"),
         ),
         (
-            one(ListStatus::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
+            candidate(ListStatus::Missing, 900, Owner::Retired, Some(Deleter::Crossfade)),
             Some(
                 "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet, which is retired)",
             ),
         ),
         (
-            one(ListStatus::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
+            candidate(ListStatus::Missing, 900, Owner::Ready, Some(Deleter::Runtime)),
             Some(
                 "close    c1 eth0  (the runtime does not list the sandbox; age 15m; network oldnet; the runtime has sent its DEL itself)",
             ),
         ),
-        (one(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
+        (candidate(ListStatus::Listed, 900, Owner::Ready, Some(Deleter::Runtime)), None),
     ] {
         let is_entry = matches!(judged.location, RecordLocation::Entry(_));
         let changes = decide(&[judged], 600);
@@ -69,7 +69,7 @@ fn every_verdict_has_its_line() {
 
 #[test]
 fn an_empty_answer_is_contradicted_by_a_living_netns_of_this_boot() {
-    let mut judged = one(ListStatus::Missing, 900, Owner::Ready, None);
+    let mut judged = candidate(ListStatus::Missing, 900, Owner::Ready, None);
     assert!(believe(std::slice::from_ref(&judged)).is_err_and(|why| why.exit == Exit::TryLater));
     judged.netns_lives = false;
     assert!(believe(std::slice::from_ref(&judged)).is_ok());

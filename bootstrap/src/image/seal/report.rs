@@ -30,7 +30,7 @@ pub(crate) struct SealReport {
     pub notes: Vec<String>,
     /// Only asked: what would have to be removed is a "no", too.
     #[serde(skip)]
-    pub asked: bool,
+    pub is_check: bool,
 }
 
 /// Whether a change leaves something as it is.
@@ -55,7 +55,7 @@ impl Report for SealReport {
     }
 
     fn exit(&self) -> Exit {
-        if self.findings.is_empty() && (!self.asked || self.changes.iter().all(is_kept)) {
+        if self.findings.is_empty() && (!self.is_check || self.changes.iter().all(is_kept)) {
             Exit::Done
         } else {
             Exit::No
@@ -67,7 +67,7 @@ impl Report for SealReport {
         let refused = refused.map(|finding| {
             Problem::new(finding.why.as_str()).at(finding.path.as_str()).fix(finding.fix.as_str())
         });
-        let left = self.changes.iter().filter(|done| self.asked && !is_kept(done)).map(|done| {
+        let left = self.changes.iter().filter(|done| self.is_check && !is_kept(done)).map(|done| {
             let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
             problem.fix("run crossfade-bootstrap image seal without --check, which removes it")
         });

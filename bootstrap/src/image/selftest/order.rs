@@ -111,10 +111,10 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
     let mut faults = Vec::new();
     for other in own_units.chain(STARTERS).chain([BOOT]) {
         if let Some(chain) = order.chain(BOOT, other) {
-            let (said, what) = describe(&chain);
+            let (description, what) = describe(&chain);
             faults.push(Fault::new(
                 format!("{what}: kubelet waits for {BOOT}, so the boot would never end"),
-                format!("take the order out of {said}"),
+                format!("take the order out of {description}"),
             ));
         }
     }

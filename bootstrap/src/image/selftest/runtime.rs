@@ -43,7 +43,7 @@ impl<'a> Runtime<'a> {
             }
             ConfigFact::Read(config) | ConfigFact::Answered(config) => {
                 let file = config.file.display();
-                let by = match (&config.program, config.kind) {
+                let source = match (&config.program, config.kind) {
                     (Some(program), _) => format!("{} reads {file}", program.display()),
                     (None, RuntimeKind::Crio) => {
                         format!("{file} and what it merges with, which CRI-O prints for nobody")
@@ -57,7 +57,11 @@ impl<'a> Runtime<'a> {
                 };
                 ok(
                     ID,
-                    format!("{}: confs in {} ({by})", config.kind.as_str(), config.setup.conf_dir.display()),
+                    format!(
+                        "{}: confs in {} ({source})",
+                        config.kind.as_str(),
+                        config.setup.conf_dir.display()
+                    ),
                 )
             }
         }
@@ -80,7 +84,7 @@ impl<'a> Runtime<'a> {
         self.found.config()?.template.as_ref().map(|template| template.display().to_string())
     }
 
-    pub(super) fn told(&self) -> Vec<Check> {
+    pub(super) fn conf_checks(&self) -> Vec<Check> {
         const ID: &str = "runtime.told";
         match (&self.rehearsal, self.mode) {
             (_, Mode::Shared) if self.found.conf_selection() == ConfSelection::FirstOfCrio => {

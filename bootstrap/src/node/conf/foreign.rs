@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn everything_that_a_runtime_reads_and_that_is_not_ours_is_found() {
         let dir = tempfile::tempdir().expect("scratch");
-        let at = |file: &str| dir.path().join(file);
-        assert!(found(&at("absent")).is_empty());
+        let path = |file: &str| dir.path().join(file);
+        assert!(found(&path("absent")).is_empty());
         for (file, text) in [
             (CONF_FILE, OURS),
             (".tmp-7-1", "half"),
@@ -86,13 +86,13 @@ mod tests {
             (".tmp-7-1.conf", "{"),
             ("copy.conflist", OURS),
         ] {
-            fs::write(at(file), text).expect("file");
+            fs::write(path(file), text).expect("file");
         }
-        fs::create_dir(at("crossfade")).expect("directory");
-        fs::create_dir(at("dir.conf")).expect("directory");
-        symlink("nowhere", at("link.json")).expect("link");
-        symlink("/proc", at("link")).expect("link");
-        nix::unistd::mkfifo(&at("fifo.conf"), nix::sys::stat::Mode::S_IRWXU).expect("FIFO");
+        fs::create_dir(path("crossfade")).expect("directory");
+        fs::create_dir(path("dir.conf")).expect("directory");
+        symlink("nowhere", path("link.json")).expect("link");
+        symlink("/proc", path("link")).expect("link");
+        nix::unistd::mkfifo(&path("fifo.conf"), nix::sys::stat::Mode::S_IRWXU).expect("FIFO");
         assert_eq!(
             found(dir.path()),
             [

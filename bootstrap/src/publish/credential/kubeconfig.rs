@@ -277,38 +277,41 @@ mod tests {
             r#"{{"exec":{{"apiVersion":"client.authentication.k8s.io/v1","command":"/bin/echo","args":["{given}"]}}}}"#
         ));
         assert_eq!(given, "given");
-        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        assert!(loaded.is_current(at("2029-12-31T23:58:59Z")));
-        assert!(!loaded.is_current(at("2029-12-31T23:59:00Z")));
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        assert!(loaded.is_current(time("2029-12-31T23:58:59Z")));
+        assert!(!loaded.is_current(time("2029-12-31T23:59:00Z")));
     }
 
     #[test]
     fn one_that_ends_soon_is_used_for_half_of_what_is_left() {
-        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let now = at("2026-01-01T00:00:00Z");
+        let time = |text: &str| text.parse::<Timestamp>().expect("a time");
+        let now = time("2026-01-01T00:00:00Z");
         for (expires_at, renew) in [
-            ("2026-01-01T00:15:00Z", Ok(at("2026-01-01T00:14:00Z"))),
-            ("2026-01-01T00:01:00Z", Ok(at("2026-01-01T00:00:30Z"))),
-            ("2026-01-01T00:00:02Z", Ok(at("2026-01-01T00:00:01Z"))),
+            ("2026-01-01T00:15:00Z", Ok(time("2026-01-01T00:14:00Z"))),
+            ("2026-01-01T00:01:00Z", Ok(time("2026-01-01T00:00:30Z"))),
+            ("2026-01-01T00:00:02Z", Ok(time("2026-01-01T00:00:01Z"))),
             ("2026-01-01T00:00:00Z", Err(())),
             ("2020-01-01T00:00:00Z", Err(())),
         ] {
-            assert_eq!(renew_at(now, at(expires_at)).map_err(drop), renew, "{expires_at}");
+            assert_eq!(renew_at(now, time(expires_at)).map_err(drop), renew, "{expires_at}");
         }
     }
 
     #[test]
     fn a_file_that_others_could_change_is_refused_and_named() {
         let dir = tempfile::tempdir().expect("scratch");
-        let at = |name: &str| dir.path().join(name);
+        let path_of = |name: &str| dir.path().join(name);
         for (name, text) in [("cert.pem", "c"), ("key.pem", "k"), ("token", "t"), ("ca.pem", "a")] {
-            fs::write(at(name), text).expect(name);
+            fs::write(path_of(name), text).expect(name);
         }
         let given =
             r#"{\"apiVersion\":\"client.authentication.k8s.io/v1\",\"status\":{\"token\":\"given\"}}"#;
-        fs::write(at("plugin"), format!("#!/bin/sh\ntouch {}\necho {given}\n", at("ran").display()))
-            .expect("plugin");
-        fs::set_permissions(at("plugin"), fs::Permissions::from_mode(0o755)).expect("mode");
+        fs::write(
+            path_of("plugin"),
+            format!("#!/bin/sh\ntouch {}\necho {given}\n", path_of("ran").display()),
+        )
+        .expect("plugin");
+        fs::set_permissions(path_of("plugin"), fs::Permissions::from_mode(0o755)).expect("mode");
         let exec = r#"{"exec":{"apiVersion":"client.authentication.k8s.io/v1","command":"./plugin"}}"#;
         for (file, user) in [
             ("kubeconfig", r#"{"token":"t"}"#),
@@ -318,21 +321,21 @@ mod tests {
             ("plugin", exec),
         ] {
             let path = write(dir.path(), user);
-            let mode = at(file).metadata().expect(file).permissions().mode();
+            let mode = path_of(file).metadata().expect(file).permissions().mode();
             for (wrong, word) in [(mode | 0o020, "writable by others"), (mode | 0o002, "writable by others")]
             {
-                fs::set_permissions(at(file), fs::Permissions::from_mode(wrong)).expect("mode");
+                fs::set_permissions(path_of(file), fs::Permissions::from_mode(wrong)).expect("mode");
                 let trouble = load_now(&path).err().expect(file);
                 assert_eq!(trouble.kind, ErrorKind::BadCredential, "{}", trouble.why);
-                let named = trouble.why.to_string().contains(at(file).to_str().expect("UTF-8"));
+                let named = trouble.why.to_string().contains(path_of(file).to_str().expect("UTF-8"));
                 assert!(named && trouble.why.to_string().contains(word), "{file}: {}", trouble.why);
             }
-            fs::set_permissions(at(file), fs::Permissions::from_mode(mode)).expect("mode");
+            fs::set_permissions(path_of(file), fs::Permissions::from_mode(mode)).expect("mode");
         }
-        assert!(!at("ran").exists(), "a plugin that others could replace was run");
+        assert!(!path_of("ran").exists(), "a plugin that others could replace was run");
         let path = write(dir.path(), exec);
         load_now(&path).map_err(|trouble| trouble.why).expect("relative to the kubeconfig");
-        assert!(at("ran").exists());
+        assert!(path_of("ran").exists());
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("mode");
         assert_eq!(
             load_now(&path).err().expect("in a directory that other users may write").kind,

@@ -48,9 +48,9 @@ fn in_certificate(pem: &[u8]) -> Option<String> {
     let body = text.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END CERTIFICATE-----")?.0;
     let der = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;
     der.windows(COMMON_NAME.len()).enumerate().filter(|(_, window)| *window == COMMON_NAME).find_map(
-        |(at, _)| {
+        |(start, _)| {
             // A string of one of several types, its length in one byte: a common name has 64 at most (RFC 5280, ub-common-name).
-            let (length, rest) = der.get(at + COMMON_NAME.len() + 1..)?.split_first()?;
+            let (length, rest) = der.get(start + COMMON_NAME.len() + 1..)?.split_first()?;
             let name = rest.get(..usize::from(*length))?.strip_prefix(USER)?;
             String::from_utf8(name.to_vec()).ok()
         },

@@ -275,7 +275,7 @@ fn a_copy_differs_in_conf_directory_and_template_and_imports_nothing() {
     let changed: Vec<_> = DUMP
         .lines()
         .zip(copy.lines())
-        .filter(|(one, other)| one != other)
+        .filter(|(first, other)| first != other)
         .map(|(_, line)| line.trim())
         .collect();
     assert_eq!(changed, ["imports = []", r#"conf_dir = "/run/crossfade/net.d""#, r#"conf_template = """#]);

@@ -40,9 +40,9 @@ fn drop_ins_are_merged_by_name_and_the_higher_directory_masks() {
     };
     let dirs = ["etc", "run", "usr/local/lib", "usr/lib"];
     let files: Vec<_> = dirs.iter().map(|dir| ten(dir)).collect();
-    for (at, dir) in dirs.iter().enumerate() {
+    for (index, dir) in dirs.iter().enumerate() {
         let mut all = vec![UNIT];
-        all.extend(files[at..].iter().map(|(path, text)| (path.as_str(), text.as_str())));
+        all.extend(files[index..].iter().map(|(path, text)| (path.as_str(), text.as_str())));
         assert_eq!(command(&all), format!("/k {dir}"));
     }
     let masked = [

@@ -40,7 +40,7 @@ pub(super) fn networks(
                 .is_ok_and(|(conf, _)| !maps_hostports(conf) && hostports::is_noted(layout, &conf.name)),
             conf,
             missing: network_conf.missing.clone(),
-            asked: probe::ask(network, &probed.join(network_conf.side.as_str()), &node.profiles),
+            probe_answers: probe::ask(network, &probed.join(network_conf.side.as_str()), &node.profiles),
             agent: lives(&probe::sockets(network)),
             marked: name.as_ref().is_some_and(|name| ready::is_marked(layout, name)),
             proof: name

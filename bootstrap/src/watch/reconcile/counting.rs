@@ -141,19 +141,19 @@ mod tests {
     #[test]
     fn a_change_of_the_records_is_published_without_a_pass_and_a_flip_with_the_counts_of_its_moment() {
         let dir = tempfile::Builder::new().tempdir_in("/var/tmp").expect("scratch");
-        let at = |path: &str| dir.path().join(path);
+        let path_of = |path: &str| dir.path().join(path);
         for path in ["etc/crossfade", "var/lib/crossfade"] {
-            create_dir_all(at(path)).expect("directory");
+            create_dir_all(path_of(path)).expect("directory");
         }
         let policy = |attach: &str| {
             let text = json!({"version": 1, "attach": attach, "networks": {"old": {"conf": ["/o"]}, "new": {"conf": ["/n"]}}});
-            write(at("etc/crossfade/policy.json"), text.to_string()).expect("policy");
+            write(path_of("etc/crossfade/policy.json"), text.to_string()).expect("policy");
         };
         let inventory = |networks: &[&str]| {
-            let entry = |(at, network)| json!({"containerID": format!("c{at}"), "ifname": "eth0", "network": network});
+            let entry = |(path_of, network)| json!({"containerID": format!("c{path_of}"), "ifname": "eth0", "network": network});
             let entries: Vec<_> = networks.iter().enumerate().map(entry).collect();
             let text = json!({"version": 1, "attachments": entries}).to_string();
-            write(at("var/lib/crossfade/inventory.json"), text).expect("inventory");
+            write(path_of("var/lib/crossfade/inventory.json"), text).expect("inventory");
         };
         policy("old");
         inventory(&["old"]);

@@ -131,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut_and_counted() {
-        let finding = Finding::new(Code::DelOwed, "why").on((0..11).map(|at| at.to_string())).bounded();
+        let finding = Finding::new(Code::DelOwed, "why").on((0..11).map(|index| index.to_string())).bounded();
         assert_eq!(finding.objects.len(), 9);
         assert_eq!(finding.objects[8], "and 3 more");
-        let short = Finding::new(Code::DelOwed, "why").on((0..8).map(|at| at.to_string())).bounded();
+        let short = Finding::new(Code::DelOwed, "why").on((0..8).map(|index| index.to_string())).bounded();
         assert_eq!(short.objects.len(), 8);
     }
 

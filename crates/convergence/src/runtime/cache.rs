@@ -199,11 +199,11 @@ mod tests {
             r#"{"portMappings":[{"hostPort":1.50}],"io.kubernetes.cri.pod-annotations":{"last":"PASSWORD"}}"#;
         let kept = |plugins: &str| {
             let conf = format!(r#"{{"cniVersion":"1.0.0","name":"n","plugins":[{{"type":"a"}},{plugins}]}}"#);
-            let mut one =
+            let mut attachment =
                 cached(&json!({"config":STANDARD.encode(conf)})).expect("valid").expect("an attachment");
-            one.runtime_config = Some(RawValue::from_string(offered.into()).expect("JSON"));
+            attachment.runtime_config = Some(RawValue::from_string(offered.into()).expect("JSON"));
             let now = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 };
-            let entry = one.entry(Side::New, Deleter::Crossfade, &now);
+            let entry = attachment.entry(Side::New, Deleter::Crossfade, &now);
             assert_eq!((entry.network.as_str(), entry.taken), ("new", Some(now)));
             entry.runtime_config.map(|kept| kept.get().to_owned())
         };

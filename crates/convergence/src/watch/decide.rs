@@ -186,7 +186,7 @@ fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool, joins: &[
     }
     let phase = policy_file.policy.phase();
     let count = |attached: &AttachmentCounts| {
-        let others = attached.by_phase.iter().filter(|(of, _)| **of != phase);
+        let others = attached.by_phase.iter().filter(|(counted, _)| **counted != phase);
         others.fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
     };
     Some(memory.moves.step(MoveFacts {

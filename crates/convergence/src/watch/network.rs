@@ -58,7 +58,7 @@ pub fn judge(
         changes: Vec::new(),
     };
     if proof != Proof::Probe && needed && verdict.ready.is_ok() {
-        let inputs = ProofInputs { by: proof, was_ready: network.marked, now: facts.now };
+        let inputs = ProofInputs { strongest_proof: proof, was_ready: network.marked, now: facts.now };
         if agent_state.proofs.step(network.proof.as_ref(), inputs) {
             changes.push(start(facts, network.side, (proof, agent_state.proofs.turn)));
         }
@@ -86,7 +86,7 @@ fn usable(network: &NetworkObservation) -> Result<(), String> {
     network.conf.as_ref().map_err(|why| why.0.clone())?;
     match network.missing.first() {
         Some(why) => Err(why.clone()),
-        None => network.asked.all.clone(),
+        None => network.probe_answers.all.clone(),
     }
 }
 
@@ -94,7 +94,7 @@ fn usable(network: &NetworkObservation) -> Result<(), String> {
 fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
     let (dir, there) = &facts.probed;
     let path = dir.join(network.side.as_str());
-    let change = match (&network.asked.marker, there.contains(&network.side)) {
+    let change = match (&network.probe_answers.marker, there.contains(&network.side)) {
         (Some(Ok(())), false) => gated::marker(path, &network.profile),
         (Some(Err(why)), true) => Change::remove(path, false, why),
         // `install` writes it before the policy that waits for it.
@@ -107,12 +107,12 @@ fn marker(facts: &Observation, network: &NetworkObservation) -> Vec<Change> {
     vec![change]
 }
 
-fn start(facts: &Observation, side: Side, (by, turn): (Proof, u64)) -> Change {
+fn start(facts: &Observation, side: Side, (proof, turn): (Proof, u64)) -> Change {
     let arguments =
         OwnCommand::prove(side, turn, &facts.node.dirs.conf_dir, &facts.cni.plugins.paths()).into_words();
     let unit = proof::unit(side);
-    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof_within_secs(by) };
-    let what = if by == Proof::Packet {
+    let act = Act::Start { unit: unit.clone(), arguments, within_secs: proof_within_secs(proof) };
+    let what = if proof == Proof::Packet {
         "two scratch namespaces that exchange packets"
     } else {
         "a scratch namespace"

@@ -73,7 +73,7 @@ pub struct NetworkObservation {
     /// Binaries that are missing or cannot be used.
     pub missing: Vec<String>,
     /// The answers of the network's probes.
-    pub asked: ProbeAnswers,
+    pub probe_answers: ProbeAnswers,
     /// The identities of the agent's sockets, which change when the agent restarts.
     pub agent: Vec<Option<String>>,
     /// Whether the network was ready earlier in this boot.

@@ -111,29 +111,34 @@ mod tests {
         PassResult { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned), pods: None }
     }
 
-    fn at(secs: u64) -> Duration {
+    fn seconds(secs: u64) -> Duration {
         Duration::from_secs(secs)
     }
 
     #[test]
     fn a_pass_is_begun_a_minute_after_the_start_and_then_every_ten() {
         let mut sweeps = Passes::of(Pass::Sweep);
-        let begun: Vec<u64> = (0..1300).filter(|secs| sweeps.begin(None, at(*secs)).is_some()).collect();
-        assert_eq!(begun, [60, 660, 1260]);
+        let begin_secs: Vec<u64> =
+            (0..1300).filter(|secs| sweeps.begin(None, seconds(*secs)).is_some()).collect();
+        assert_eq!(begin_secs, [60, 660, 1260]);
         let mut later = Passes::of(Pass::Sweep);
-        assert_eq!(later.begin(Some(&result(7, None)), at(60)), Some(8), "after those of an earlier watch");
-        assert_eq!(Passes::never(Pass::Sweep).begin(None, at(999_999)), None);
+        assert_eq!(
+            later.begin(Some(&result(7, None)), seconds(60)),
+            Some(8),
+            "after those of an earlier watch"
+        );
+        assert_eq!(Passes::never(Pass::Sweep).begin(None, seconds(999_999)), None);
     }
 
     #[test]
     fn a_pass_that_failed_or_died_is_a_finding_until_one_succeeds() {
         let mut sweeps = Passes::of(Pass::Sweep);
-        assert_eq!(sweeps.finding(None, at(59)), None);
-        assert_eq!(Passes::never(Pass::Sweep).finding(None, at(99_999)), None, "none was begun");
+        assert_eq!(sweeps.finding(None, seconds(59)), None);
+        assert_eq!(Passes::never(Pass::Sweep).finding(None, seconds(99_999)), None, "none was begun");
         let finding_at = |sweeps: &Passes, last_result: Option<&PassResult>, secs| {
-            sweeps.finding(last_result, at(secs)).unwrap_or_default()
+            sweeps.finding(last_result, seconds(secs)).unwrap_or_default()
         };
-        assert_eq!(sweeps.begin(None, at(60)), Some(1));
+        assert_eq!(sweeps.begin(None, seconds(60)), Some(1));
         assert_eq!(finding_at(&sweeps, None, 61), "");
         let failed = result(1, Some("no answer"));
         let finding = finding_at(&sweeps, Some(&failed), 62);
@@ -141,19 +146,19 @@ mod tests {
             finding.contains("no answer") && finding.contains("journalctl -u crossfade-sweep"),
             "{finding}"
         );
-        assert_eq!(sweeps.begin(Some(&failed), at(660)), Some(2));
+        assert_eq!(sweeps.begin(Some(&failed), seconds(660)), Some(2));
         assert!(finding_at(&sweeps, Some(&failed), 661).contains("no answer"), "while the next one runs");
         assert!(finding_at(&sweeps, Some(&failed), 660 + LIMIT_SECS + 31).contains("without a result"));
         assert_eq!(finding_at(&sweeps, Some(&result(2, None)), 9999), "");
-        assert_eq!(sweeps.begin(Some(&result(2, None)), at(1260)), Some(3));
+        assert_eq!(sweeps.begin(Some(&result(2, None)), seconds(1260)), Some(3));
         sweeps.did_not_start("no systemd-run".into());
         assert!(finding_at(&sweeps, Some(&result(2, None)), 1261).contains("no systemd-run"));
-        assert_eq!(sweeps.begin(Some(&result(2, None)), at(1860)), Some(4));
+        assert_eq!(sweeps.begin(Some(&result(2, None)), seconds(1860)), Some(4));
         assert_eq!(finding_at(&sweeps, Some(&result(2, None)), 1861), "");
     }
 
     #[test]
     fn what_an_earlier_watch_has_seen_fail_is_said_at_once() {
-        assert!(Passes::of(Pass::Sweep).finding(Some(&result(3, Some("x"))), at(0)).is_some());
+        assert!(Passes::of(Pass::Sweep).finding(Some(&result(3, Some("x"))), seconds(0)).is_some());
     }
 }

@@ -38,8 +38,8 @@ pub struct ProofResult {
     #[serde(rename = "bootID")]
     pub boot_id: String,
     /// How the network was proven. Earlier releases, which do not say it, attached.
-    #[serde(default = "attach")]
-    pub by: Proof,
+    #[serde(rename = "by", default = "attach")]
+    pub proof: Proof,
     /// Why the proof failed; `None` if it passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
@@ -95,7 +95,7 @@ pub struct Proofs {
 #[derive(Debug, Clone, Copy)]
 pub struct ProofInputs {
     /// The strongest proof that profile and node.json allow.
-    pub by: Proof,
+    pub strongest_proof: Proof,
     /// Whether the network was ready earlier in this boot.
     pub was_ready: bool,
     /// Time since `watch` began.
@@ -126,7 +126,7 @@ impl Proofs {
                 ..Self::default()
             },
             // A stronger proof is asked for now, and no pod waits for it.
-            Some(last_result) if last_result.by.weaker(strength) != strength => {
+            Some(last_result) if last_result.proof.weaker(strength) != strength => {
                 Self { turn: last_result.turn, proven: true, ..Self::default() }
             }
             Some(last_result) => {
@@ -154,10 +154,11 @@ impl Proofs {
 
     /// Takes the result of the running proof, if there is one; returns whether to start the next.
     pub fn step(&mut self, last_result: Option<&ProofResult>, inputs: ProofInputs) -> bool {
-        let ProofInputs { by, was_ready, now } = inputs;
+        let ProofInputs { strongest_proof, was_ready, now } = inputs;
         if let Progress::Running(since) = self.progress {
             let result = last_result.filter(|last_result| last_result.turn == self.turn);
-            let late = now.saturating_sub(since) > Duration::from_secs(proof_within_secs(by) + 30);
+            let late =
+                now.saturating_sub(since) > Duration::from_secs(proof_within_secs(strongest_proof) + 30);
             match result.map(|last_result| (last_result.failed.clone(), last_result.lacks_others())) {
                 Some((None, _)) => {
                     *self =

@@ -40,7 +40,7 @@ impl Reload {
     /// Whether `watch` writes the conf anew at `now`.
     #[must_use]
     pub fn is_due(&self, now: Duration) -> bool {
-        self.written.is_none_or(|(at, pause)| now.saturating_sub(at) >= pause)
+        self.written.is_none_or(|(written_at, pause)| now.saturating_sub(written_at) >= pause)
     }
 
     /// Notes that `watch` writes the conf anew at `now`.

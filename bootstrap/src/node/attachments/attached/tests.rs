@@ -33,8 +33,8 @@ impl Node {
     }
 
     fn layout(&self) -> Layout {
-        let at = |name: &str| self.dir.path().join(name);
-        Layout { state_dir: at("state"), run_dir: at("run"), policy: None }
+        let path = |name: &str| self.dir.path().join(name);
+        Layout { state_dir: path("state"), run_dir: path("run"), policy: None }
     }
 
     fn text(&self) -> String {
@@ -49,12 +49,12 @@ impl Node {
 
     /// The same, of the pod that these arguments name.
     fn record_of(&self, cni_args: Option<&str>, container_id: &str, networks: &[&str], events: &[Event]) {
-        let legs = networks.iter().enumerate().map(|(at, network)| Leg {
+        let legs = networks.iter().enumerate().map(|(index, network)| Leg {
             network: network.trim_end_matches('?').into(),
             profile: "generic".into(),
             conf_path: None,
-            ifname: if at == 0 { "eth0".into() } else { "net1".into() },
-            primary: at == 0,
+            ifname: if index == 0 { "eth0".into() } else { "net1".into() },
+            primary: index == 0,
             tolerated: network.ends_with('?'),
             host_route: false,
             conf: to_raw(&json!({})),
@@ -199,8 +199,8 @@ fn what_cannot_be_read_is_not_zero() {
 fn every_record_lies_in_a_directory_that_is_watched() {
     let node = Node::new();
     let directories = directories(&node.layout());
-    for at in 0..64 {
-        let id = format!("c{at}");
+    for index in 0..64 {
+        let id = format!("c{index}");
         assert!(
             directories.contains(&node.layout().attachments().join(types::attachment::key::shard(&id))),
             "{id}"

@@ -24,6 +24,7 @@ use crate::commands::boot::decision::{AsideDir, BootDecision, PUBLIC, kind, reco
 use crate::commands::boot::facts::BootFacts;
 use crate::commands::boot::leavings::Leavings;
 use crate::failure::Failure;
+use crate::names::join_first;
 use crate::node::identity::BootKind;
 use crate::node::paths::NODE_FILE;
 
@@ -105,13 +106,9 @@ fn ledger_lines(facts: &BootFacts, left: &Leavings) -> Option<Change> {
 }
 
 fn needed(living: &[String]) -> Problem {
-    let more = living.len().saturating_sub(NAMED);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let what = format!(
-        "confDir none, but {} attachments of this boot would lose their DEL ({}{more})",
-        living.len(),
-        living.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ")
-    );
+    let names = join_first(living.iter().map(String::as_str), NAMED, |count| format!(" and {count} more"));
+    let what =
+        format!("confDir none, but {} attachments of this boot would lose their DEL ({names})", living.len());
     let fix = "set confDir back to what it was until the node is drained, and reboot then";
     Problem::new(what).at(NODE_FILE).fix(fix)
 }

@@ -115,7 +115,7 @@ pub struct LeaseFact {
     /// How many addresses are leased.
     pub count: usize,
     /// Some of the container ids that hold one.
-    pub held: Vec<String>,
+    pub container_ids: Vec<String>,
     /// Sandboxes that live and hold one.
     pub live: Vec<String>,
 }

@@ -28,6 +28,7 @@ use types::command::problem::Problem;
 use crate::change::{Act, Change, Write};
 use crate::commands::graduate::decide::handed::{handovers, stale};
 use crate::commands::graduate::facts::{GraduateFacts, NodeJson};
+use crate::names::join_first;
 use crate::node::conf::LEAVING_FILE;
 use crate::node::conf::confdir::ConfFile;
 use crate::runtime::cache::handover::file_name;
@@ -122,7 +123,7 @@ impl Decision {
 
 /// Whether Crossfade's conf has left, so that the runtime calls the new network.
 fn has_left(facts: &GraduateFacts) -> bool {
-    facts.conf.ours.is_none() && facts.progress.left.is_some()
+    facts.conf.ours.is_none() && facts.progress.left_at.is_some()
 }
 
 fn prepare(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
@@ -290,7 +291,7 @@ fn replayed(facts: &GraduateFacts) -> Option<Problem> {
     let what = format!(
         "CRI-O sends the DEL of {} sandboxes with Crossfade's conf, so the plugin and the records stay for now: {}",
         all.len(),
-        some(all.iter().copied())
+        join(all.iter().copied())
     );
     let fix = "nothing has to be done for these pods; run the same command again when they are gone, or with --wait";
     Some(Problem::new(what).at("CRI-O").fix(fix))
@@ -308,10 +309,8 @@ fn notes(facts: &GraduateFacts, decision: &mut Decision) {
 }
 
 /// The first few, and how many more there are.
-fn some<'a>(all: impl Iterator<Item = &'a str>) -> String {
-    let all: Vec<&str> = all.collect();
-    let named = all.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if all.len() > NAMED { format!("{named} and {} more", all.len() - NAMED) } else { named }
+fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    join_first(names, NAMED, |count| format!(" and {count} more"))
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub struct GraduateFacts {
 pub struct ObservedRuntime {
     /// It sends a DEL with the conf of the ADD, as CRI-O does.
     pub replays: bool,
-    pub asked: RuntimeAnswer,
+    pub answer: RuntimeAnswer,
     /// Why its ADDs cannot be seen from here, if so.
     pub blind: Option<String>,
     /// Which conf of its directory it uses.
@@ -121,7 +121,7 @@ pub struct ObservedCache {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
     /// When Crossfade's conf was about to be removed; none if it was not, or if it was put back since.
-    pub left: Option<Moment>,
+    pub left_at: Option<Moment>,
     /// The runtime uses the new network, and an attachment to it worked.
     pub is_confirmed: bool,
     pub is_ended: bool,

@@ -11,6 +11,7 @@ use crate::commands::move_pods::decide::{
     Candidate, Decision, MoveOptions, PodDisposition, StayReason, decide, phase_of,
 };
 use crate::commands::move_pods::facts::Facts;
+use crate::names::join_first;
 use crate::node::attachments::{Life, attached};
 use crate::publish::pods::{BoundPod, Owner};
 use crate::runtime::Sandbox;
@@ -224,7 +225,7 @@ fn change_networks(hand: &mut impl NodeClient, wanted: &MoveOptions, live: Vec<C
                     continue;
                 }
                 Ok(connections) => {
-                    format!("it has connections over the network that leaves: {}", some(&connections))
+                    format!("it has connections over the network that leaves: {}", join(&connections))
                 }
                 Err(why) => format!("its connections cannot be read: {why}"),
             };
@@ -292,9 +293,8 @@ fn decided(hand: &mut impl NodeClient, wanted: &MoveOptions) -> Result<(Facts, D
 const MOST_NAMED: usize = 5;
 
 /// The first of several connections.
-fn some(connections: &[String]) -> String {
-    let more = if connections.len() > MOST_NAMED { ", ..." } else { "" };
-    connections[..connections.len().min(MOST_NAMED)].join(", ") + more
+fn join(connections: &[String]) -> String {
+    join_first(connections.iter().map(String::as_str), MOST_NAMED, |_| ", ...".into())
 }
 
 fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {

@@ -44,7 +44,7 @@ pub fn decide(facts: Facts<'_>) -> Result<Vec<Change>, &'static str> {
     let pods = facts.pods.iter().filter(is_ours);
     let each = |pod| facts.written.iter().filter_map(move |written| decide_pod(facts, pod, written));
     let mut changes: Vec<Change> = pods.flat_map(each).collect();
-    changes.sort_by(|one, other| one.target.cmp(&other.target));
+    changes.sort_by(|change, other| change.target.cmp(&other.target));
     Ok(changes)
 }
 

@@ -124,12 +124,12 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
     let mut joined = 0;
     for _ in 0..4_000 {
         let mut list = |most: u64| -> Vec<Taint> {
-            let one = |key: u64, value: u64, effect: u64| Taint {
+            let taint = |key: u64, value: u64, effect: u64| Taint {
                 key: format!("k{key}"),
                 value: if value == 0 { String::new() } else { format!("v{value}") },
                 effect: Effect::ALL[effect as usize],
             };
-            (0..next(most + 1)).map(|_| one(next(4), next(3), next(3))).collect()
+            (0..next(most + 1)).map(|_| taint(next(4), next(3), next(3))).collect()
         };
         let mut ours = list(3);
         ours.dedup_by(|a, b| a.is_same(b));
@@ -139,7 +139,8 @@ fn whatever_the_sources_say_every_taint_is_there_exactly_once() {
                 unique.push(taint);
             }
         }
-        let lists: Vec<List> = (0..4).map(|at| List { source: format!("s{at}"), taints: list(3) }).collect();
+        let lists: Vec<List> =
+            (0..4).map(|index| List { source: format!("s{index}"), taints: list(3) }).collect();
         let own = OwnRegistration { taints: unique.clone(), ..OwnRegistration::default() };
         let registration = decide(
             &own,

@@ -43,7 +43,7 @@ pub fn phase(line: &Line, policy: Option<&Policy>) -> Option<Phase> {
     let primary = side(parts.iter().find(|part| part.primary)?)?;
     match parts.as_slice() {
         [_] => Some(Phase::of(Attach::One(primary), primary)),
-        [one, other] => (side(one)? != side(other)?).then(|| Phase::of(Attach::Both, primary)),
+        [first, second] => (side(first)? != side(second)?).then(|| Phase::of(Attach::Both, primary)),
         _ => None,
     }
 }

@@ -38,8 +38,8 @@ pub struct SweepCandidate {
 /// An attachment that contradicts a runtime which lists no sandbox at all: it would have to be listed, and its netns is alive.
 #[must_use]
 pub fn contradiction(judged: &[SweepCandidate]) -> Option<&SweepCandidate> {
-    let contradicts = |one: &&SweepCandidate| {
-        one.listed == ListStatus::Missing && one.netns_lives && one.age != Age::EarlierBoot
+    let contradicts = |candidate: &&SweepCandidate| {
+        candidate.listed == ListStatus::Missing && candidate.netns_lives && candidate.age != Age::EarlierBoot
     };
     judged.iter().find(contradicts)
 }

@@ -102,7 +102,7 @@ mod tests {
         };
         let mut unreported = led(&all);
         unreported.report.node = false;
-        let one = json!({"version": 1, "attach": "new", "networks": {"new": {"conf": ["/n"]}}});
+        let single = json!({"version": 1, "attach": "new", "networks": {"new": {"conf": ["/n"]}}});
         let tolerant = json!({"version": 1, "attach": "both", "both": {"primary": "old", "defaultRoute": "old", "secondaryFailure": "tolerate"},
             "networks": {"old": {"conf": ["/o"], "profile": "flannel"}, "new": {"conf": ["/n"], "profile": "cilium"}}});
         let mut stuck = both("azure", "cilium");
@@ -124,7 +124,7 @@ mod tests {
                 vec![Old, BothOld, New],
             ),
             ("the same, in that phase already", led(&all), Some(stuck), all.clone()),
-            ("no old network", led(&all), Some(one), vec![New]),
+            ("no old network", led(&all), Some(single), vec![New]),
             ("a route that the rest forbids", led(&all), Some(tolerant), vec![Old, BothOld, New]),
             ("no policy", led(&all), None, vec![]),
             (

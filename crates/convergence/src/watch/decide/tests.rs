@@ -113,7 +113,7 @@ impl World {
     }
 
     fn red(&mut self, side: Side, red: bool) {
-        self.network(side).asked.all = if red { Err("no answer".into()) } else { Ok(()) };
+        self.network(side).probe_answers.all = if red { Err("no answer".into()) } else { Ok(()) };
     }
 
     /// Runs one pass `secs` later.
@@ -201,7 +201,7 @@ fn network(side: Side) -> NetworkObservation {
             PathBuf::from("/x"),
         )),
         missing: Vec::new(),
-        asked: ProbeAnswers { all: Ok(()), marker: None },
+        probe_answers: ProbeAnswers { all: Ok(()), marker: None },
         agent: Vec::new(),
         marked: true,
         unmapped_hostports: false,

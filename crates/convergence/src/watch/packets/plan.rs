@@ -198,10 +198,10 @@ mod tests {
     }
 
     fn words(plan: &Plan) -> Vec<String> {
-        let word = |one: &PlannedExchange| {
-            let source = one.source.map_or("node".to_owned(), |source| source.to_string());
-            let port = one.port.map(|port| format!(" {port}")).unwrap_or_default();
-            format!("{} {source} {}{port}", one.protocol.word(), one.target)
+        let word = |exchange: &PlannedExchange| {
+            let source = exchange.source.map_or("node".to_owned(), |source| source.to_string());
+            let port = exchange.port.map(|port| format!(" {port}")).unwrap_or_default();
+            format!("{} {source} {}{port}", exchange.protocol.word(), exchange.target)
         };
         plan.exchanges.iter().map(word).collect()
     }

@@ -11,7 +11,7 @@ fn result(turn: u64, failed: Option<&str>) -> ProofResult {
         name: "n".into(),
         turn,
         boot_id: "b".into(),
-        by: Proof::Packet,
+        proof: Proof::Packet,
         failed: failed.map(str::to_owned),
         packets: None,
     }
@@ -23,8 +23,8 @@ fn lost(turn: u64, reason: PacketReason) -> ProofResult {
     ProofResult { packets: Some(packets), ..result(turn, Some("no")) }
 }
 
-fn at(secs: u64) -> ProofInputs {
-    ProofInputs { by: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
+fn inputs_at(secs: u64) -> ProofInputs {
+    ProofInputs { strongest_proof: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
 }
 
 fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
@@ -35,15 +35,15 @@ fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
 fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
     let mut proofs = Proofs::resume(None, Proof::Packet, false);
     assert!(proofs.verdict(Side::New).is_err());
-    assert!(proofs.step(None, at(0)) && !proofs.step(None, at(1)));
-    assert!(!proofs.step(Some(&result(9, None)), at(2)), "another turn's result");
+    assert!(proofs.step(None, inputs_at(0)) && !proofs.step(None, inputs_at(1)));
+    assert!(!proofs.step(Some(&result(9, None)), inputs_at(2)), "another turn's result");
     assert!(proofs.verdict(Side::New).is_err());
-    assert!(!proofs.step(Some(&result(1, None)), at(3)));
-    assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&result(1, None)), at(999)));
+    assert!(!proofs.step(Some(&result(1, None)), inputs_at(3)));
+    assert!(proofs.verdict(Side::New).is_ok() && !proofs.step(Some(&result(1, None)), inputs_at(999)));
     proofs.restart();
     assert!(proofs.verdict(Side::New).is_ok(), "proven once in this boot");
-    assert!(proofs.step(Some(&result(1, None)), at(1000)) && proofs.turn == 2);
-    assert!(!proofs.step(Some(&result(2, Some("no"))), at(1001)));
+    assert!(proofs.step(Some(&result(1, None)), inputs_at(1000)) && proofs.turn == 2);
+    assert!(!proofs.step(Some(&result(2, Some("no"))), inputs_at(1001)));
     assert!(
         proofs
             .verdict(Side::New)
@@ -55,23 +55,23 @@ fn one_proof_per_life_of_the_agent_and_it_holds_nobody_up_twice() {
 fn a_failed_proof_is_tried_again_later_and_later() {
     let mut proofs = Proofs::default();
     let (mut now, mut pauses) = (0, Vec::new());
-    assert!(proofs.step(None, at(0)));
+    assert!(proofs.step(None, inputs_at(0)));
     for _ in 0..9 {
         let failed = result(proofs.turn, Some("no"));
-        assert!(!proofs.step(Some(&failed), at(now)));
+        assert!(!proofs.step(Some(&failed), inputs_at(now)));
         let began = now;
-        while !proofs.step(Some(&failed), at(now)) {
+        while !proofs.step(Some(&failed), inputs_at(now)) {
             now += 1;
         }
         pauses.push(now - began);
     }
     assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
     assert!(
-        !proofs.step(None, at(now + proof_within_secs(Proof::Packet)))
+        !proofs.step(None, inputs_at(now + proof_within_secs(Proof::Packet)))
             && proofs.state() == ProofState::Running
     );
     assert!(
-        !proofs.step(None, at(now + proof_within_secs(Proof::Packet) + 31))
+        !proofs.step(None, inputs_at(now + proof_within_secs(Proof::Packet) + 31))
             && proofs.state() == ProofState::Failed
     );
 }
@@ -81,12 +81,12 @@ fn what_cannot_be_started_is_by_probes_after_some_tries() {
     let mut proofs = Proofs::default();
     for _ in 0..STARTS {
         assert!(proofs.verdict(Side::New).is_err());
-        assert!(proofs.step(None, at(1000)));
+        assert!(proofs.step(None, inputs_at(1000)));
         proofs.did_not_start(Duration::ZERO, "no systemd-run".into());
     }
     assert!(
         proofs.verdict(Side::New).is_ok()
-            && !proofs.step(None, at(9000))
+            && !proofs.step(None, inputs_at(9000))
             && proofs.state() == ProofState::Unavailable
     );
 }
@@ -97,7 +97,7 @@ fn an_earlier_watch_has_proven_it() {
     let mut failed = resumed(&result(4, Some("no")), true);
     assert!(
         failed.verdict(Side::New).is_err()
-            && failed.step(Some(&result(4, Some("no"))), at(0))
+            && failed.step(Some(&result(4, Some("no"))), inputs_at(0))
             && failed.turn == 5
     );
 }
@@ -108,24 +108,24 @@ fn a_network_waits_for_others_and_not_for_ever() {
     let mut proofs = Proofs::default();
     let fails = |proofs: &mut Proofs, now: u64| {
         let failed = lost(proofs.turn, PacketReason::Dns);
-        assert!(!proofs.step(Some(&failed), at(now)), "{now}");
+        assert!(!proofs.step(Some(&failed), inputs_at(now)), "{now}");
     };
-    assert!(proofs.step(None, at(0)));
+    assert!(proofs.step(None, inputs_at(0)));
     fails(&mut proofs, 10);
     assert!(proofs.verdict(Side::New).is_err() && proofs.state() == ProofState::Failed);
-    assert!(proofs.step(None, at(20)), "tried again");
+    assert!(proofs.step(None, inputs_at(20)), "tried again");
     fails(&mut proofs, 30);
     assert!(proofs.verdict(Side::New).is_err());
-    assert!(!proofs.step(None, at(49)) && proofs.step(None, at(50)));
+    assert!(!proofs.step(None, inputs_at(49)) && proofs.step(None, inputs_at(50)));
     fails(&mut proofs, 99);
     assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none());
-    assert!(!proofs.step(None, at(100)));
+    assert!(!proofs.step(None, inputs_at(100)));
     assert!(proofs.verdict(Side::New).is_ok() && proofs.state() == ProofState::Degraded);
     assert_eq!(proofs.degraded(), Some("no"));
     // It is asked again, and says so until the others answer.
-    assert!(proofs.step(None, at(139)) && proofs.state() == ProofState::Degraded);
+    assert!(proofs.step(None, inputs_at(139)) && proofs.state() == ProofState::Degraded);
     assert!(proofs.verdict(Side::New).is_ok());
-    assert!(!proofs.step(Some(&result(proofs.turn, None)), at(140)));
+    assert!(!proofs.step(Some(&result(proofs.turn, None)), inputs_at(140)));
     assert!(proofs.state() == ProofState::Passed && proofs.degraded().is_none());
 }
 
@@ -133,18 +133,22 @@ fn a_network_waits_for_others_and_not_for_ever() {
 fn what_fails_on_this_node_is_never_let_go() {
     for reason in [PacketReason::Silent, PacketReason::OneWay, PacketReason::Mtu] {
         let mut proofs = Proofs::default();
-        assert!(proofs.step(None, at(0)));
-        assert!(!proofs.step(Some(&lost(1, reason)), at(1)));
-        proofs.step(None, ProofInputs { was_ready: true, ..at(9999) });
-        proofs.step(Some(&lost(2, reason)), at(10_000));
+        assert!(proofs.step(None, inputs_at(0)));
+        assert!(!proofs.step(Some(&lost(1, reason)), inputs_at(1)));
+        proofs.step(None, ProofInputs { was_ready: true, ..inputs_at(9999) });
+        proofs.step(Some(&lost(2, reason)), inputs_at(10_000));
         assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none(), "{reason:?}");
     }
     // Nor once it was let go, and then fails here.
     let mut proofs = resumed(&lost(4, PacketReason::Peers), true);
     assert!(proofs.verdict(Side::New).is_ok(), "it was let go before");
-    assert!(proofs.step(None, at(0)) && !proofs.step(Some(&lost(5, PacketReason::Peers)), at(1)));
+    assert!(
+        proofs.step(None, inputs_at(0)) && !proofs.step(Some(&lost(5, PacketReason::Peers)), inputs_at(1))
+    );
     assert!(proofs.verdict(Side::New).is_ok());
-    assert!(proofs.step(None, at(11)) && !proofs.step(Some(&lost(6, PacketReason::Silent)), at(12)));
+    assert!(
+        proofs.step(None, inputs_at(11)) && !proofs.step(Some(&lost(6, PacketReason::Silent)), inputs_at(12))
+    );
     assert!(proofs.verdict(Side::New).is_err() && proofs.state() == ProofState::Failed);
 }
 
@@ -153,9 +157,9 @@ fn what_fails_on_this_node_is_never_let_go() {
 fn a_stronger_proof_is_made_and_keeps_nobody_waiting() {
     let old = r#"{"version":1,"network":"new","name":"n","turn":3,"bootID":"b"}"#;
     let old: ProofResult = serde_json::from_str(old).expect("as an earlier release wrote it");
-    assert_eq!(old.by, Proof::Attach);
+    assert_eq!(old.proof, Proof::Attach);
     let mut proofs = resumed(&old, true);
-    assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), at(0)) && proofs.turn == 4);
+    assert!(proofs.verdict(Side::New).is_ok() && proofs.step(Some(&old), inputs_at(0)) && proofs.turn == 4);
     let mut weaker = Proofs::resume(Some(&result(4, None)), Proof::Attach, true);
-    assert!(!weaker.step(Some(&result(4, None)), at(0)) && weaker.state() == ProofState::Passed);
+    assert!(!weaker.step(Some(&result(4, None)), inputs_at(0)) && weaker.state() == ProofState::Passed);
 }

@@ -67,7 +67,8 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
             decision.keep(target, format!("another conf has a network of the name {}", leases.network));
         } else {
             let why = format!("the addresses of {}, {} of them", leases.network, leases.count);
-            let undo = format!("nothing has to be: no sandbox holds one of {}", leases.held.join(", "));
+            let undo =
+                format!("nothing has to be: no sandbox holds one of {}", leases.container_ids.join(", "));
             decision.remove(Stage::Files, Act::RemoveTree(leases.path.clone()), target, &why, undo);
         }
     }

@@ -232,7 +232,8 @@ fn program(table: &Table) -> String {
 fn rule_undo(table: &Table, chain: &Chain, rule: &FilterRule) -> String {
     match &rule.id {
         RuleId::Spec(_) => {
-            let position = chain.rules.iter().position(|candidate| candidate == rule).map_or(1, |at| at + 1);
+            let position =
+                chain.rules.iter().position(|candidate| candidate == rule).map_or(1, |index| index + 1);
             format!("{} -I {} {position} {}", program(table), chain.name, rule.words())
         }
         RuleId::Handle(_) => format!("{}, as the dump of the firewall from before has it", rule.words()),

@@ -4,6 +4,7 @@ use types::command::problem::Problem;
 use types::profile::{Leaves, LinkRole};
 
 use crate::commands::cleanup::facts::CleanupFacts;
+use crate::names::join_first;
 
 /// How many things of one kind are named; the others are counted.
 const MOST_NAMED: usize = 5;
@@ -16,7 +17,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         all.push(Problem::new(what).at(place).fix(fix.to_owned()));
     };
     if !facts.claims.damaged.is_empty() {
-        let what = format!("records cannot be read, and may name {name}: {}", some(&facts.claims.damaged));
+        let what = format!("records cannot be read, and may name {name}: {}", join(&facts.claims.damaged));
         refuse(
             what,
             "records",
@@ -24,7 +25,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         );
     }
     if !facts.claims.records.is_empty() {
-        let what = format!("attachments of {name} are on record: {}", some(&facts.claims.records));
+        let what = format!("attachments of {name} are on record: {}", join(&facts.claims.records));
         refuse(
             what,
             "records",
@@ -33,7 +34,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
     }
     if !facts.claims.inventory.is_empty() {
         let what =
-            format!("sandboxes from before Crossfade are on {name}: {}", some(&facts.claims.inventory));
+            format!("sandboxes from before Crossfade are on {name}: {}", join(&facts.claims.inventory));
         refuse(what, "inventory.json", "delete or move these pods, then run crossfade-bootstrap unit sweep");
     }
     for side in &facts.claims.attached {
@@ -55,7 +56,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         refuse(what, &conf.display().to_string(), "have the new CNI's conf in place, and make it sort first");
     }
     if !facts.agents.is_empty() {
-        let what = format!("the agent of {name} runs: {}", some(&facts.agents));
+        let what = format!("the agent of {name} runs: {}", join(&facts.agents));
         refuse(
             what,
             "agent",
@@ -63,7 +64,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
         );
     }
     if !facts.answering.is_empty() {
-        let what = format!("the agent of {name} answers: {}", some(&facts.answering));
+        let what = format!("the agent of {name} answers: {}", join(&facts.answering));
         refuse(
             what,
             "agent",
@@ -72,7 +73,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
     }
     let live = live(facts, leaves);
     if !live.is_empty() {
-        let what = format!("pods live on {name}: {}", some(&live));
+        let what = format!("pods live on {name}: {}", join(&live));
         refuse(
             what,
             "interfaces",
@@ -81,11 +82,11 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
     }
     let leases = facts.files.leases.iter().flat_map(|dir| &dir.live).cloned().collect::<Vec<_>>();
     if !leases.is_empty() {
-        let what = format!("sandboxes that live hold addresses of {name}: {}", some(&leases));
+        let what = format!("sandboxes that live hold addresses of {name}: {}", join(&leases));
         refuse(what, "leases", "delete or move these pods");
     }
     if !facts.kernel.unread.is_empty() {
-        let what = format!("not everything can be read: {}", some(&facts.kernel.unread));
+        let what = format!("not everything can be read: {}", join(&facts.kernel.unread));
         refuse(
             what,
             "kernel",
@@ -121,10 +122,6 @@ fn live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
     all
 }
 
-fn some(all: &[String]) -> String {
-    let named = all.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match all.len().checked_sub(MOST_NAMED) {
-        Some(more) if more > 0 => format!("{named}, and {more} more"),
-        _ => named,
-    }
+fn join(names: &[String]) -> String {
+    join_first(names.iter().map(String::as_str), MOST_NAMED, |count| format!(", and {count} more"))
 }

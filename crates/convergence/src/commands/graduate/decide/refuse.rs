@@ -11,7 +11,7 @@ use types::policy::{Attach, Phase, Side};
 
 use crate::change::obstacles::Obstacles;
 use crate::commands::graduate::decide::handed::key;
-use crate::commands::graduate::decide::{Decision, has_left, new_of, same_name, some};
+use crate::commands::graduate::decide::{Decision, has_left, join, new_of, same_name};
 use crate::commands::graduate::facts::GraduateFacts;
 use crate::node::conf::rules;
 use crate::node::paths::{NODE_FILE, PRIVATE_CONF_DIR};
@@ -44,7 +44,7 @@ pub fn refuse(facts: &GraduateFacts, decision: &mut Decision) {
 fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
     let place = "--runtime-endpoint";
     let refuse = |what: &str, fix: &str| Problem::new(what).at(place).fix(fix);
-    match &facts.runtime.asked {
+    match &facts.runtime.answer {
         RuntimeAnswer::NotAsked => decision.refusals.push(refuse(
             "no runtime is asked, and only the runtime can say that it uses the new network",
             "name its socket with --runtime-endpoint unix:///PATH",
@@ -67,7 +67,7 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
         let fix = "the runtime's result cache must belong to root alone; name it with --cache-dir";
         decision.refusals.push(Problem::new(why.as_str()).at(facts.cache.dir.display().to_string()).fix(fix));
     }
-    if let Some(setup) = facts.runtime.asked.setup() {
+    if let Some(setup) = facts.runtime.answer.setup() {
         let mut obstacles = Obstacles::default();
         rules::one_conf(setup, &mut obstacles);
         decision.refusals.extend(obstacles.findings);
@@ -93,7 +93,7 @@ fn installed(facts: &GraduateFacts, decision: &mut Decision) {
         decision.refusals.push(Problem::new(what).at(NODE_FILE).fix(fix));
     }
     let file = facts.conf.file.display().to_string();
-    if facts.conf.ours.is_none() && facts.progress.left.is_none() {
+    if facts.conf.ours.is_none() && facts.progress.left_at.is_none() {
         let what = format!("{file} is not there, so there is nothing to graduate from");
         let fix = "if Crossfade was removed already, remove its package; else run crossfade-bootstrap status";
         decision.refusals.push(Problem::new(what).at(file).fix(fix));
@@ -284,7 +284,7 @@ impl Bound {
     fn problem(self, records: &[&Attachment]) -> Problem {
         let count = records.len();
         let names: Vec<String> = records.iter().map(|record| named(record)).collect();
-        let names = some(names.iter().map(String::as_str));
+        let names = join(names.iter().map(String::as_str));
         let (what, fix) = match self {
             Self::Old => {
                 (format!("{count} attachments are on another network than the new one: {names}"), MOVE)
@@ -320,7 +320,7 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
     if !facts.damaged.is_empty() {
         let what = format!(
             "records cannot be read, and may name the old network: {}",
-            some(facts.damaged.iter().map(String::as_str))
+            join(facts.damaged.iter().map(String::as_str))
         );
         let fix =
             "delete the pods of these records, whose DEL resolves them; then run the same command again";
@@ -349,7 +349,7 @@ fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
     };
     let entries = || facts.entries.iter().filter(|(entry, _)| !is_recorded(entry));
     let ids = |found: &[&(shim::node::inventory::Entry, ListStatus)]| {
-        some(found.iter().map(|(entry, _)| entry.container_id.as_str()))
+        join(found.iter().map(|(entry, _)| entry.container_id.as_str()))
     };
     let old: Vec<_> = entries().filter(|(entry, _)| entry.network != Side::New.as_str()).collect();
     if !old.is_empty() {

@@ -86,7 +86,7 @@ fn facts() -> GraduateFacts {
     GraduateFacts {
         runtime: ObservedRuntime {
             replays: false,
-            asked: RuntimeAnswer::Setup(CniSetup {
+            answer: RuntimeAnswer::Setup(CniSetup {
                 conf_dir: DIR.into(),
                 bin_dirs: Vec::new(),
                 max_confs: 1,
@@ -157,7 +157,7 @@ fn left() -> GraduateFacts {
     let mut facts = facts();
     facts.conf.ours = None;
     facts.conf.dir.confs = vec![conf("20-new.conflist", "newnet")];
-    facts.progress.left = Some(now());
+    facts.progress.left_at = Some(now());
     facts.progress.handed = [Key::new("c1", "eth0")].into();
     facts
 }
@@ -165,7 +165,7 @@ fn left() -> GraduateFacts {
 /// CRI-O, which is told the new network's name.
 fn crio(mut facts: GraduateFacts) -> GraduateFacts {
     facts.runtime.replays = true;
-    facts.runtime.asked = RuntimeAnswer::Silent;
+    facts.runtime.answer = RuntimeAnswer::Silent;
     facts.runtime.picks = ConfSelection::ByName("newnet".into());
     if let Some(new) = &mut facts.new {
         new.is_checked = false;

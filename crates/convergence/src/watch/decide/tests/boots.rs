@@ -96,7 +96,7 @@ impl Boot {
             let found = self.world.network(side);
             found.conf = if agent.conf { network(side).conf } else { Err(ConfAbsence("no conf yet".into())) };
             found.missing = if agent.binary { vec![] } else { vec!["a binary".into()] };
-            found.asked.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
+            found.probe_answers.all = if agent.answers { Ok(()) } else { Err("no answer".into()) };
         }
     }
 

@@ -18,7 +18,7 @@ fn a_network_that_can_be_proven_is_proven_first() {
         name: "oldnet".into(),
         turn,
         boot_id: "boot".into(),
-        by: types::node::Proof::Packet,
+        proof: types::node::Proof::Packet,
         failed: None,
         packets: None,
     };
@@ -48,13 +48,13 @@ fn the_marker_of_probes_that_only_we_can_ask_follows_them() {
         (None, true, vec!["remove old"]),
         (None, false, vec![]),
     ] {
-        world.network(Side::Old).asked.marker = ours.clone();
+        world.network(Side::Old).probe_answers.marker = ours.clone();
         world.facts.probed.1 = there.then_some(Side::Old).into_iter().collect();
         assert_eq!(world.round(1).changes, expected, "{ours:?} {there}");
     }
     // `install` has written it, and the policy that waits for it comes in a moment.
     world.network(Side::Old).profile = "calico".into();
-    world.network(Side::Old).asked.marker = None;
+    world.network(Side::Old).probe_answers.marker = None;
     world.facts.probed.1 = [Side::Old].into();
     assert!(world.round(1).changes.is_empty());
 }

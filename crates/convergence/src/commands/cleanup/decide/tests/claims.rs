@@ -24,7 +24,7 @@ fn each_thing_that_needs_the_network_refuses_by_itself() {
                 path: "/var/lib/cni/networks/cbr0".into(),
                 network: "cbr0".into(),
                 count: 1,
-                held: vec!["c1".into()],
+                container_ids: vec!["c1".into()],
                 live: vec!["c1".into()],
             }];
         }),

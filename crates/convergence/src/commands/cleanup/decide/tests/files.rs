@@ -51,7 +51,7 @@ fn leases_go_unless_another_network_has_their_name() {
         path: "/var/lib/cni/networks/cbr0".into(),
         network: "cbr0".into(),
         count: 2,
-        held: vec!["a".into(), "b".into()],
+        container_ids: vec!["a".into(), "b".into()],
         live: Vec::new(),
     }];
     assert_eq!(outcomes(&facts), ["remove /var/lib/cni/networks/cbr0"]);

@@ -11,15 +11,15 @@ type RefusalCase<'a> = (&'a str, fn(&mut GraduateFacts));
 #[test]
 fn every_reason_is_named_with_the_way_on() {
     let cases: [RefusalCase<'_>; 24] = [
-        ("no runtime is asked", |f| f.runtime.asked = RuntimeAnswer::NotAsked),
-        ("it is not there", |f| f.runtime.asked = RuntimeAnswer::Absent("it is not there".into())),
+        ("no runtime is asked", |f| f.runtime.answer = RuntimeAnswer::NotAsked),
+        ("it is not there", |f| f.runtime.answer = RuntimeAnswer::Absent("it is not there".into())),
         ("max_conf_num", |f| {
-            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.asked {
+            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.answer {
                 setup.max_confs = 2;
             }
         }),
         ("the runtime reads /other", |f| {
-            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.asked {
+            if let RuntimeAnswer::Setup(setup) = &mut f.runtime.answer {
                 setup.conf_dir = "/other".into();
             }
         }),
@@ -83,7 +83,7 @@ fn every_reason_is_named_with_the_way_on() {
 fn what_ends_by_itself_is_for_later() {
     let cases: [RefusalCase<'_>; 4] = [
         ("1 ADDs through Crossfade run", |f| f.records[0].0.attached = false),
-        ("no answer", |f| f.runtime.asked = RuntimeAnswer::Failed("no answer".into())),
+        ("no answer", |f| f.runtime.answer = RuntimeAnswer::Failed("no answer".into())),
         ("cannot be seen", |f| f.runtime.blind = Some("its ADDs cannot be seen".into())),
         ("a roll has this node in hand", |f| {
             f.transit.step =
