@@ -75,7 +75,7 @@ fn schemas_are_those_of_today() {
 /// What only a live cluster answers, each with every key that it may have.
 #[test]
 fn answers_about_a_run_are_as_the_schemas_say() {
-    let pause = || Pause { by: "alice@laptop".into(), why: "lunch".into() };
+    let pause = || Pause { operator: "alice@laptop".into(), why: "lunch".into() };
     let counts = Counts { all: 2, done: 1, in_transit: 1, ..Counts::default() };
     let status = |state: State, to: Option<Phase>| Status {
         run: "r".into(),
@@ -96,7 +96,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
             node: "a".into(),
             state: types::api::step::State::Moving,
             to: Phase::BothOld,
-            left: Some(1),
+            remaining: Some(1),
             attached: None,
         }],
         skipped: [("Namespace/batch".into(), "its jobs may wait".into())].into(),
@@ -131,7 +131,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         RunRequest::Abort(Phase::Old),
         RunRequest::Skip("a".into()),
     ] {
-        holds("ask", &wish::RequestReport { asked: request, holder: None, held: None });
+        holds("ask", &wish::RequestReport { request, holder: None, lease_holder: None });
     }
 }
 
@@ -169,7 +169,7 @@ fn answers_about_policies_are_as_the_schemas_say() {
         WriteOutcome::Unknown,
     ] {
         let written = WriteReport { object: id(), outcome: became, added: vec!["spec.order".into()] };
-        let left = |state| SkippedObject { object: id(), state, why: "Calico makes it".into() };
+        let skipped = |state| SkippedObject { object: id(), state, why: "Calico makes it".into() };
         let restored = policies::restore::RestoreReport {
             file: "policies.json".into(),
             hash: "4be1".into(),
@@ -178,7 +178,7 @@ fn answers_about_policies_are_as_the_schemas_say() {
             dry_run: false,
             equal: 1,
             objects: vec![written],
-            left: vec![left(Differs::Missing), left(Differs::Different)],
+            skipped: vec![skipped(Differs::Missing), skipped(Differs::Different)],
             extra: vec![id()],
             problems: Vec::new(),
             exit: Exit::Done,

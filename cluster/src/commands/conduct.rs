@@ -103,10 +103,10 @@ fn show(progress: &Progress, event: &Event) {
             progress.note(&format!("{} waits, {}: {}{help}", wait.object, wait.reason, wait.what));
         }
         Event::Wished { wish, refused: None } => {
-            progress.note(&format!("{} asked: {:?}: {}", wish.by, wish.what, wish.reason))
+            progress.note(&format!("{} asked: {:?}: {}", wish.operator, wish.what, wish.reason))
         }
         Event::Wished { wish, refused: Some(why) } => {
-            progress.note(&format!("{} asked for {:?}, refused: {why}", wish.by, wish.what))
+            progress.note(&format!("{} asked for {:?}, refused: {why}", wish.operator, wish.what))
         }
         Event::Replanned { before, plan } => {
             let (before, plan) = (canon::short(before), canon::short(plan));

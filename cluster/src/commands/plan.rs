@@ -30,7 +30,7 @@ pub(crate) struct PlanReport {
     pub migration: Migration,
     /// The plan; none if something stands in the way.
     #[serde(flatten)]
-    pub made: Option<PlanDetails>,
+    pub details: Option<PlanDetails>,
     /// Everything that stands in the way.
     #[serde(skip)]
     pub blockers: Vec<Problem>,
@@ -95,7 +95,7 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
     let plan = match plan::build(&scene, &survey, &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) if is_piped => return Err(Failure::all(Exit::No, blockers)),
-        Err(blockers) => return Ok(Some(PlanReport { migration, made: None, blockers })),
+        Err(blockers) => return Ok(Some(PlanReport { migration, details: None, blockers })),
     };
     let bytes = canon::bytes(&plan);
     if is_piped {
@@ -115,7 +115,7 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
         hash: canon::hash(&old),
         differences: plan::diff(&old, &plan),
     });
-    let made = PlanDetails {
+    let details = PlanDetails {
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
         restarts: plan.restarts(),
@@ -127,7 +127,7 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
         notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
-    Ok(Some(PlanReport { migration, made: Some(made), blockers: Vec::new() }))
+    Ok(Some(PlanReport { migration, details: Some(details), blockers: Vec::new() }))
 }
 
 /// Most bytes of a plan. *Source*: Kubernetes, "Considerations for large clusters": 5,000 nodes, of which a plan says less than 1 KiB each.
@@ -158,7 +158,7 @@ impl Report for PlanReport {
             other_policy,
             notes,
             plan,
-        }) = &self.made
+        }) = &self.details
         else {
             blockers(&mut document, &self.blockers);
             return document;
@@ -179,13 +179,13 @@ impl Report for PlanReport {
     }
 
     fn exit(&self) -> Exit {
-        let compared = self.made.as_ref().and_then(|made| made.compared.as_ref());
+        let compared = self.details.as_ref().and_then(|details| details.compared.as_ref());
         let is_same = compared.is_none_or(|compared| compared.differences.is_empty());
-        if self.made.is_some() && is_same { Exit::Done } else { Exit::No }
+        if self.details.is_some() && is_same { Exit::Done } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let compared = self.made.as_ref().and_then(|made| made.compared.as_ref());
+        let compared = self.details.as_ref().and_then(|details| details.compared.as_ref());
         let differs = compared.filter(|compared| !compared.differences.is_empty()).map(|compared| {
             Problem::new(format!("the plan of {} is not the one of today", compared.with))
                 .at(&compared.with)

@@ -32,7 +32,7 @@ pub(crate) struct SimulationReport {
     pub has_faults: bool,
     /// What the histories have in common; none if there is no plan.
     #[serde(flatten)]
-    pub made: Option<Histories>,
+    pub outcome: Option<Histories>,
     /// Everything that stands in the way of a plan.
     #[serde(skip)]
     pub blockers: Vec<Problem>,
@@ -71,8 +71,14 @@ pub(crate) fn simulate(
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    let answer =
-        |made, blockers| SimulationReport { migration, histories, seed, has_faults: faults, made, blockers };
+    let answer = |outcome, blockers| SimulationReport {
+        migration,
+        histories,
+        seed,
+        has_faults: faults,
+        outcome,
+        blockers,
+    };
     let plan = match plan::build(&scene, &Survey::of(&scene), &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) => return Ok(answer(None, blockers)),
@@ -85,20 +91,20 @@ pub(crate) fn simulate(
         (seed, History::of(Scenario::like(&scene, &plan, seed, choice), None).play())
     };
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
-    let made = Histories {
+    let outcome = Histories {
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
         summary: Summary::of(&played),
     };
-    Ok(answer(Some(made), Vec::new()))
+    Ok(answer(Some(outcome), Vec::new()))
 }
 
 impl Report for SimulationReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Simulation: {}", self.migration));
-        let Some(Histories { hash, eta_seconds, nodes, pods, summary }) = &self.made else {
+        let Some(Histories { hash, eta_seconds, nodes, pods, summary }) = &self.outcome else {
             blockers(&mut document, &self.blockers);
             return document;
         };
@@ -157,17 +163,18 @@ impl Report for SimulationReport {
     }
 
     fn exit(&self) -> Exit {
-        let is_sound = |made: &Histories| made.summary.broken.is_empty() && made.summary.unended.is_empty();
-        if self.made.as_ref().is_some_and(is_sound) { Exit::Done } else { Exit::No }
+        let is_sound =
+            |outcome: &Histories| outcome.summary.broken.is_empty() && outcome.summary.unended.is_empty();
+        if self.outcome.as_ref().is_some_and(is_sound) { Exit::Done } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let broken = self.made.iter().flat_map(|made| &made.summary.broken).map(|violation| {
+        let broken = self.outcome.iter().flat_map(|outcome| &outcome.summary.broken).map(|violation| {
             Problem::new(format!("{}: {}", violation.invariant, violation.why))
                 .at(format!("the history of seed {}", violation.seed))
                 .fix("do not begin this run; report the plan and the seed")
         });
-        let unended = self.made.iter().flat_map(|made| &made.summary.unended).map(|item| {
+        let unended = self.outcome.iter().flat_map(|outcome| &outcome.summary.unended).map(|item| {
             Problem::new(format!("the run did not come to an end: {}", item.waits.join("; ")))
                 .at(format!("the history of seed {}", item.seed))
                 .fix("see docs/roll.md for what helps against each reason, and change the settings or the cluster before the run")

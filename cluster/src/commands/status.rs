@@ -77,7 +77,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
                 moving.node.to_string(),
                 moving.state.as_str().into(),
                 moving.to.to_string(),
-                count(moving.left),
+                count(moving.remaining),
                 count(moving.attached),
             ]
         });
@@ -108,8 +108,8 @@ fn state(status: &Status) -> String {
     use migration::roll::run::State;
     match &status.state {
         State::Running => "running".into(),
-        State::Paused(pause) => format!("paused by {}: {}", pause.by, pause.why),
-        State::Stopped(pause) => format!("stopped by {}: {}", pause.by, pause.why),
+        State::Paused(pause) => format!("paused by {}: {}", pause.operator, pause.why),
+        State::Stopped(pause) => format!("stopped by {}: {}", pause.operator, pause.why),
         State::Done => "done".into(),
     }
 }

@@ -16,12 +16,13 @@ use crate::print::{Document, Report};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RequestReport {
     /// What.
-    pub asked: RunRequest,
+    #[serde(rename = "asked")]
+    pub request: RunRequest,
     /// The run's holder; none if the run has none.
     pub holder: Option<String>,
     /// The same with the times of its Lease.
     #[serde(skip)]
-    pub held: Option<Holder>,
+    pub lease_holder: Option<Holder>,
 }
 
 /// Asks.
@@ -35,15 +36,19 @@ pub(crate) fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<Req
             "--reason is empty; expected why, for whoever looks at the run".to_owned(),
         ));
     }
-    let held =
+    let lease_holder =
         live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
-    Ok(RequestReport { asked: what, holder: held.as_ref().map(|held| held.name.clone()), held })
+    Ok(RequestReport {
+        request: what,
+        holder: lease_holder.as_ref().map(|holder| holder.name.clone()),
+        lease_holder,
+    })
 }
 
 impl Report for RequestReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Asked of the run");
-        document.text(match &self.held {
+        document.text(match &self.lease_holder {
             Some(held) => format!("The run is held by {held}. It takes this up within seconds; kubectl crossfade status shows what comes of it. A holder that does not renew its Lease is gone: then kubectl crossfade roll --resume takes it up first."),
             None => "Nobody holds the run. It is taken up first when somebody goes on: kubectl crossfade roll --resume".into(),
         });

@@ -349,7 +349,7 @@ async fn preview_decision(
         if color.is_none() {
             unknown.insert(gate.name.as_str());
         }
-        let verdict = Verdict { color: color.unwrap_or(unasked), at: world.now, why };
+        let verdict = Verdict { color: color.unwrap_or(unasked), checked_at: world.now, why };
         world.verdicts.insert(gate.name.clone(), verdict);
     }
     let mut memory = Memory::default();

@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn missing_rights_to_act_are_named() {
         test_server::run(async {
-            let server = Server::by(|request| {
+            let server = Server::by_rule(|request| {
                 let spec = &request.json()["spec"]["resourceAttributes"];
                 let is = |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;
                 let is_allowed =

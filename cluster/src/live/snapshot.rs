@@ -131,7 +131,7 @@ mod tests {
     /// A cluster with an agent of Antrea that mounts this ConfigMap; nothing else is in it.
     fn taken(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {
         test_server::run(async {
-            let server = Server::by(move |request| {
+            let server = Server::by_rule(move |request| {
                 let path = request.line.trim_start_matches("GET ");
                 if path.starts_with("/apis/apps/v1/daemonsets") {
                     let volumes =
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_server_without_pods_is_no_api_server() {
         test_server::run(async {
-            let server = Server::by(|_| Answer::refusal(404, "NotFound", "not found"));
+            let server = Server::by_rule(|_| Answer::refusal(404, "NotFound", "not found"));
             let read = |kind: Kind| {
                 let client = server.client();
                 async move { read(&client, &[kind].into(), &mut Collector::new(), &mut |_| {}).await }

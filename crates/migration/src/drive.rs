@@ -269,7 +269,7 @@ mod tests {
         assert_eq!(done.target(), None);
         let (world, memory) = (World::default(), Memory::default());
         let abort =
-            Wish { seq: 1, by: "bob".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
+            Wish { seq: 1, operator: "bob".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
         let back =
             done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);

@@ -20,7 +20,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::{Attach, Phase};
 
 use super::history::History;
-use crate::cluster::truth::{Actor, Node, Pod, at};
+use crate::cluster::truth::{Actor, Node, Pod, duration_of};
 use crate::history::event::Flight;
 use crate::history::queue::{MINUTE, Millis, SECOND};
 
@@ -63,7 +63,9 @@ impl History {
                 let verdict = self.holders[holder].world.verdicts.get(name);
                 let gate = self.plan.gates.iter().find(|gate| gate.name == *name);
                 let fresh = gate.map_or(0, |gate| Millis::from(gate.fresh_seconds) * SECOND);
-                let is_fresh = |verdict: &&Verdict| at(self.now).saturating_sub(verdict.at) <= at(fresh);
+                let is_fresh = |verdict: &&Verdict| {
+                    duration_of(self.now).saturating_sub(verdict.checked_at) <= duration_of(fresh)
+                };
                 verdict.filter(is_fresh).is_some_and(|verdict| verdict.color == Color::Green)
             }
         }
@@ -250,7 +252,7 @@ impl History {
 
     /// An operator asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
     fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
-        let asks = |run: &Run| run.asked.get(name) == Some(&NodeRequest::Rollback);
+        let asks = |run: &Run| run.requests.get(name) == Some(&NodeRequest::Rollback);
         asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
     }
 

@@ -296,7 +296,7 @@ impl History {
     /// An invariant is broken.
     pub(super) fn broken(&mut self, invariant: &'static str, why: String) {
         self.note(|_| format!("BROKEN {invariant}: {why}"));
-        self.violations.push(Violation { invariant, why, at: self.now });
+        self.violations.push(Violation { invariant, why, occurred_at: self.now });
     }
 
     /// The history has not come to an end.
@@ -317,9 +317,9 @@ impl History {
                 api.step.as_ref().map(|step| (&step.claim, step.state, step.to, &step.why)),
             ));
         }
-        why.push_str(&format!("{:?}; ", run.map(|run| (&run.skipped, &run.asked))));
+        why.push_str(&format!("{:?}; ", run.map(|run| (&run.skipped, &run.requests))));
         why.push_str(&self.last_waits().join("; "));
-        Violation { invariant: Violation::UNENDED, why, at: self.now }
+        Violation { invariant: Violation::UNENDED, why, occurred_at: self.now }
     }
 
     /// The first of what the run waits for, in words.

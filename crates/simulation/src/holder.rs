@@ -26,7 +26,7 @@ use self::pending_changes::PendingChanges;
 use self::port::{Mail, Port};
 use super::history::History;
 use super::tamper::Tamper;
-use crate::cluster::truth::at;
+use crate::cluster::truth::duration_of;
 use crate::history::event::{Event, Stream};
 use crate::history::queue::{Millis, SECOND};
 pub(super) use stale::STALE;
@@ -320,7 +320,7 @@ impl History {
         let (is_gated, is_bridged) = (self.is_gated(holder, |_| true), self.is_bridged(holder));
         let is_gated_beside = self.is_gated(holder, |gate| gate.source != GateSource::Workload);
         let driver = &self.holders[holder];
-        let synced = at(driver.synced(now));
+        let synced = duration_of(driver.synced(now));
         let owner = |(workload, wanted): (&usize, &u32)| {
             let known = driver.available.get(workload)?;
             let wanted = known.desired.min(*wanted);
@@ -339,10 +339,10 @@ impl History {
         driver.looks += 1;
         (driver.has_news, driver.is_in_burst, driver.is_looking) = (false, false, false);
         let world = Arc::make_mut(&mut driver.world);
-        world.now = at(self.now);
+        world.now = duration_of(self.now);
         world.wall =
             jiff::Timestamp::from_millisecond(self.now.try_into().unwrap_or(i64::MAX)).unwrap_or_default();
-        world.renewed = at(driver.renewed);
+        world.renewed = duration_of(driver.renewed);
         world.epoch = driver.epoch;
         world.is_open = is_open;
         world.synced = synced;
@@ -393,7 +393,7 @@ impl History {
         if !driver.holds() || driver.asleep > now {
             return;
         }
-        let verdict = Verdict { color, at: at(now), why: String::new() };
+        let verdict = Verdict { color, checked_at: duration_of(now), why: String::new() };
         let before = Arc::make_mut(&mut driver.world).verdicts.insert(name.to_owned(), verdict);
         if before.is_none_or(|before| before.color != color) {
             self.news(holder);
@@ -406,7 +406,8 @@ impl History {
         self.plan.gates.iter().filter(|gate| such(gate)).any(|gate| {
             let fresh = Millis::from(gate.fresh_seconds) * SECOND;
             verdicts.get(&gate.name).is_none_or(|verdict| {
-                verdict.color > Color::Amber || at(self.now).saturating_sub(verdict.at) > at(fresh)
+                verdict.color > Color::Amber
+                    || duration_of(self.now).saturating_sub(verdict.checked_at) > duration_of(fresh)
             })
         })
     }

@@ -54,7 +54,7 @@ impl History {
 
     fn help_node(&mut self, name: &str, wait: &Wait) {
         let Some(index) = self.truth.node_by_name(name) else { return };
-        let is_asked = self.truth.run().is_some_and(|run| run.asked.contains_key(name));
+        let is_asked = self.truth.run().is_some_and(|run| run.requests.contains_key(name));
         let name = self.truth.nodes[index].name.clone();
         match wait.reason {
             Reason::ForeignCordon if self.random.chance(900) => {

@@ -85,7 +85,7 @@ impl Tamper {
             Self::Silence => world.synced = world.now,
             Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
-            Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.at = world.now),
+            Self::Freshness => world.verdicts.values_mut().for_each(|verdict| verdict.checked_at = world.now),
             Self::Dns | Self::Undisturbed => {
                 let what = if self == Self::Dns { Trait::Dns } else { Trait::Undisturbed };
                 let blurred = |mut pod: Pod| {

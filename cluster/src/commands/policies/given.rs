@@ -86,7 +86,7 @@ impl PolicyInputs {
     ///
     /// # Errors
     /// The CNI does not enforce them, or policies of its own are there, of which the evaluator of these says nothing.
-    pub(super) fn cluster_engine(&self, cni: Cni, by: Engine, option: &str) -> Result<Engine, Failure> {
+    pub(super) fn cluster_engine(&self, cni: Cni, engine: Engine, option: &str) -> Result<Engine, Failure> {
         if let Err(why) = cluster_policies(&self.scene(), cni) {
             let problem = Problem::new(format!(
                 "{option}: {cni} does not enforce ClusterNetworkPolicies of Kubernetes: {why}"
@@ -96,7 +96,7 @@ impl PolicyInputs {
                 .fix("use policies of the new CNI's own kind or NetworkPolicies (--kind kubernetes), or install a release that enforces these with the settings for it, and read the cluster again");
             return Err(Failure::of(Exit::No, problem));
         }
-        let beside = by.own().iter().flat_map(|kind| {
+        let beside = engine.own().iter().flat_map(|kind| {
             self.snapshot.objects(*kind).iter().map(|object| Reference::of(*kind, object.value()))
         });
         let beside: Vec<Problem> = beside
@@ -112,7 +112,7 @@ impl PolicyInputs {
             return Err(Failure::all(Exit::No, beside));
         }
         // Cilium alone judges ranges by who has the address, and names of ports by the whole cluster.
-        Ok(Engine::Kubernetes(match by {
+        Ok(Engine::Kubernetes(match engine {
             Engine::Cilium(settings) => {
                 Blocks { pods: false, nodes: settings.ranges_match_nodes, names_of_cluster: true }
             }

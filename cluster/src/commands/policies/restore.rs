@@ -43,7 +43,8 @@ pub(crate) struct RestoreReport {
     /// The others, in the order in which they are written.
     pub objects: Vec<WriteReport>,
     /// What is not brought back, and why.
-    pub left: Vec<SkippedObject>,
+    #[serde(rename = "left")]
+    pub skipped: Vec<SkippedObject>,
     /// What is there and not in the backup. Nothing of it is deleted.
     pub extra: Vec<Id>,
     /// What stood in the way; an answer has these beside the report.
@@ -81,7 +82,7 @@ pub(crate) fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport,
             .fix("nothing was written; remove the cause, then run the same command again")
     };
     let decided = decide(&backup, &live);
-    let RestorePlan { steps, equal, skipped: left, extra } =
+    let RestorePlan { steps, equal, skipped, extra } =
         decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
     let applied = write(global, &steps, wanted.dry_run, &mut event)?;
     let ApplyReport { objects, problems, exit } = applied;
@@ -93,7 +94,7 @@ pub(crate) fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport,
         dry_run: wanted.dry_run,
         equal,
         objects,
-        left,
+        skipped,
         extra,
         problems,
         exit,
@@ -140,8 +141,8 @@ impl RestoreReport {
         let mut words = vec![format!("{} unchanged", self.equal + count_of(WriteOutcome::Unchanged))];
         let others = others.into_iter().filter(|became| count_of(*became) > 0);
         words.extend(others.map(|became| format!("{} {}", count_of(became), describe_outcome(became))));
-        if !self.left.is_empty() {
-            words.push(format!("{} left to others", self.left.len()));
+        if !self.skipped.is_empty() {
+            words.push(format!("{} left to others", self.skipped.len()));
         }
         format!("Objects of the backup: {}.", words.join(", "))
     }
@@ -156,16 +157,16 @@ impl Report for RestoreReport {
             document.text(format!("The file's name has no hash, so that nothing says whether somebody has changed it. Its hash is {}.", self.hash));
         }
         add_outcomes(&mut document, &self.objects, &self.problems);
-        if !self.left.is_empty() {
+        if !self.skipped.is_empty() {
             document.heading("Not brought back");
-            let line = |left: &SkippedObject| {
-                let state = match left.state {
+            let line = |object: &SkippedObject| {
+                let state = match object.state {
                     State::Missing => "missing",
                     State::Different => "different",
                 };
-                format!("{} ({state}): {}", left.object, left.why)
+                format!("{} ({state}): {}", object.object, object.why)
             };
-            document.list(self.left.iter().map(line), SHOWN);
+            document.list(self.skipped.iter().map(line), SHOWN);
         }
         if !self.extra.is_empty() {
             document.heading("There and not in the backup; nothing of it is deleted");

@@ -44,7 +44,7 @@ pub(crate) struct FixPreview {
     pub nodes: Vec<ManualNode>,
     /// The plan; none if there is nothing to move, or something stands in the way.
     #[serde(flatten)]
-    pub made: Option<FixDetails>,
+    pub details: Option<FixDetails>,
     /// Everything that stands in the way.
     #[serde(skip)]
     blockers: Vec<Problem>,
@@ -77,7 +77,7 @@ pub(crate) struct FixReport {
     pub rolled: RollReport,
     /// What is left once every node of the plan is done; none if the run did not come that far.
     #[serde(flatten)]
-    pub left: Option<StragglersReport>,
+    pub stragglers: Option<StragglersReport>,
 }
 
 /// Plans what moves them. Nothing is changed but that the plan may be kept.
@@ -101,7 +101,7 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
         migration,
         pods: Vec::new(),
         nodes: Vec::new(),
-        made: None,
+        details: None,
         blockers: Vec::new(),
     };
     let Fix { plan, pods, nodes } = match fix(&scene, &survey, &check::run(&scene), phase, &delete) {
@@ -112,14 +112,14 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
     if wanted.save {
         live::save_plan(&global.access, &canon::bytes(&plan)).map_err(failed)?;
     }
-    let made = FixDetails {
+    let details = FixDetails {
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
         is_saved: wanted.save,
         notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
-    Ok(FixPreview { pods, nodes, made: Some(made), ..none })
+    Ok(FixPreview { pods, nodes, details: Some(details), ..none })
 }
 
 /// Carries a plan out.
@@ -143,10 +143,10 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
     };
     let rolled = conduct(global, &config, &options)?;
     if rolled.exit != Exit::Done {
-        return Ok(FixReport { rolled, left: None });
+        return Ok(FixReport { rolled, stragglers: None });
     }
     let found = find(&source::nodes_and_pods(global)?, phase);
-    Ok(FixReport { rolled, left: Some(StragglersReport { phase, found }) })
+    Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, found }) })
 }
 
 /// The last run, which must be over: what is left in one that is not is its own to move.
@@ -191,8 +191,8 @@ impl FixPreview {
             blockers(&mut document, &self.blockers);
             return document;
         }
-        if let Some(made) = &self.made {
-            self.describe(made, &mut document);
+        if let Some(details) = &self.details {
+            self.describe(details, &mut document);
         } else if self.pods.is_empty() && self.nodes.is_empty() {
             document.text("There are none.");
         } else {
@@ -207,13 +207,13 @@ impl FixPreview {
         let nodes = self
             .nodes
             .iter()
-            .map(|left| vec![left.node.clone(), String::new(), left.why.clone(), left.help.clone()]);
-        let left: Vec<Vec<String>> = pods.chain(nodes).collect();
-        if !left.is_empty() {
+            .map(|node| vec![node.node.clone(), String::new(), node.why.clone(), node.help.clone()]);
+        let rows: Vec<Vec<String>> = pods.chain(nodes).collect();
+        if !rows.is_empty() {
             document.heading("Left for a person");
-            document.table(vec!["NODE", "POD", "WHY", "WHAT HELPS"], left);
+            document.table(vec!["NODE", "POD", "WHY", "WHAT HELPS"], rows);
         }
-        if let Some(FixDetails { hash, is_saved, .. }) = &self.made {
+        if let Some(FixDetails { hash, is_saved, .. }) = &self.details {
             let short = canon::short(hash);
             document.text(if *is_saved {
                 format!("The plan is kept in the cluster. To carry it out: kubectl crossfade roll stragglers --fix --plan {short}")
@@ -224,8 +224,8 @@ impl FixPreview {
         document
     }
 
-    fn describe(&self, made: &FixDetails, document: &mut Document) {
-        let FixDetails { hash, eta_seconds, plan, notes, .. } = made;
+    fn describe(&self, details: &FixDetails, document: &mut Document) {
+        let FixDetails { hash, eta_seconds, plan, notes, .. } = details;
         let places =
             || plan.waves.iter().flat_map(|wave| wave.nodes.iter().map(move |planned| (wave, planned)));
         document.fields([
@@ -252,7 +252,7 @@ impl FixPreview {
 
     pub(super) fn exit(&self) -> Exit {
         let has_none = self.blockers.is_empty() && self.pods.is_empty() && self.nodes.is_empty();
-        if self.made.is_some() || has_none { Exit::Done } else { Exit::No }
+        if self.details.is_some() || has_none { Exit::Done } else { Exit::No }
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
@@ -262,8 +262,8 @@ impl FixPreview {
             }
             Remedy::Joined | Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
-        let node = |left: &ManualNode| {
-            Problem::new(left.why.clone()).at(format!("Node/{}", left.node)).fix(left.help.clone())
+        let node = |manual: &ManualNode| {
+            Problem::new(manual.why.clone()).at(format!("Node/{}", manual.node)).fix(manual.help.clone())
         };
         self.blockers.iter().cloned().chain(pods).chain(self.nodes.iter().map(node)).collect()
     }
@@ -273,19 +273,19 @@ impl FixReport {
     pub(super) fn document(&self) -> Document {
         let mut document = Document::new(format!("Stragglers: {}", self.rolled.ended));
         self.rolled.describe(&mut document);
-        if let Some(left) = &self.left {
+        if let Some(stragglers) = &self.stragglers {
             document.heading("What is left");
-            left.describe(&mut document);
+            stragglers.describe(&mut document);
         }
         document
     }
 
     pub(super) fn exit(&self) -> Exit {
-        self.left.as_ref().map_or(self.rolled.exit, StragglersReport::exit)
+        self.stragglers.as_ref().map_or(self.rolled.exit, StragglersReport::exit)
     }
 
     pub(super) fn problems(&self) -> Vec<Problem> {
-        let left = self.left.iter().flat_map(StragglersReport::problems);
-        self.rolled.problems().into_iter().chain(left).collect()
+        let stragglers = self.stragglers.iter().flat_map(StragglersReport::problems);
+        self.rolled.problems().into_iter().chain(stragglers).collect()
     }
 }

@@ -69,7 +69,7 @@ mod tests {
     fn an_answer_that_does_not_end_is_refused_with_its_call_and_what_helps() {
         run(async {
             for path in ["/api/v1/nodes?limit=1", "/apis"] {
-                let server = Server::by(|_| Answer::endless());
+                let server = Server::by_rule(|_| Answer::endless());
                 let request = Request::get(path).body(Body::empty()).expect("a request");
                 let Err(AnswerError::TooLong(why)) = answer(&server.client(), request).await else {
                     panic!("an endless answer was read")

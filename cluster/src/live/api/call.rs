@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_request_of_a_holder_ends_here_and_at_the_api_server_before_its_time_is_over() {
         test_server::run(async {
-            let server = Server::by(|_| Answer::stream(&[]));
+            let server = Server::by_rule(|_| Answer::stream(&[]));
             let clock = server.caller().clock().clone();
             let end = clock.now() + Duration::from_millis(20_500);
             let now = clock.clone();

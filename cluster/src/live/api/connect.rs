@@ -215,14 +215,14 @@ mod tests {
                 std::fs::write(&file, text).expect("written");
                 let access = Access { kubeconfig: Some(file.clone()), ..Access::default() };
                 let found = runtime.block_on(configured(&access)).expect("a configuration").auth_info;
-                let some = [
+                let presence = [
                     found.token.is_some(),
                     found.token_file.is_some(),
                     found.username.is_some(),
                     found.password.is_some(),
                     found.exec.is_some(),
                 ];
-                assert_eq!(some.contains(&true), is_kept, "{server} {user}");
+                assert_eq!(presence.contains(&true), is_kept, "{server} {user}");
                 assert_eq!(found.impersonate.as_deref(), Some("alice"), "{server} {user}");
             }
         }

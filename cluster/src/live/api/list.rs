@@ -200,7 +200,7 @@ mod tests {
     fn a_page_that_is_too_long_is_asked_for_with_fewer_objects() {
         for (most, limits) in [(500, &[500, 500][..]), (50, &[500, 50, 50]), (1, &[500, 50, 5, 1, 1])] {
             run(async {
-                let server = Server::by(move |request| {
+                let server = Server::by_rule(move |request| {
                     let query = request.line.split_once("limit=").expect("a limit").1;
                     let (limit, next) = query.split_once('&').unwrap_or((query, ""));
                     if limit.parse::<usize>().expect("a number") > most {
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn one_object_that_is_too_long_is_an_error_that_names_the_call() {
         run(async {
-            let server = Server::by(|_| Answer::endless());
+            let server = Server::by_rule(|_| Answer::endless());
             let read = each_part(&server.client(), "/api/v1/pods", &mut |_| Ok(())).await;
             let Err(Meaning::TooLong(why)) = read else { panic!("{read:?}") };
             assert!(why.contains("GET /api/v1/pods?limit=1 is longer than 64 MiB"), "{why}");

@@ -14,22 +14,22 @@ const SLOW: Duration = Duration::from_mins(1);
 pub(in crate::live) struct Pace {
     /// Below zero, requests wait for these.
     tokens: f64,
-    at: Duration,
+    updated_at: Duration,
     slow_until: Duration,
 }
 
 impl Pace {
     /// A full bucket.
     pub(in crate::live) const fn new(now: Duration) -> Self {
-        Self { tokens: BURST, at: now, slow_until: Duration::ZERO }
+        Self { tokens: BURST, updated_at: now, slow_until: Duration::ZERO }
     }
 
     /// Takes a token, and says how long its request has to wait.
     pub(in crate::live) fn take(&mut self, now: Duration) -> Duration {
         let rate = if now < self.slow_until { RATE / 2.0 } else { RATE };
-        let passed = now.saturating_sub(self.at);
+        let passed = now.saturating_sub(self.updated_at);
         self.tokens = rate.mul_add(passed.as_secs_f64(), self.tokens).min(BURST) - 1.0;
-        self.at = now;
+        self.updated_at = now;
         if self.tokens >= 0.0 { Duration::ZERO } else { Duration::from_secs_f64(-self.tokens / rate) }
     }
 

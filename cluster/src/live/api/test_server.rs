@@ -125,13 +125,13 @@ impl Server {
     /// Answers one request after the other.
     pub(in crate::live) fn new(answers: Vec<Answer>) -> Self {
         let mut answers = VecDeque::from(answers);
-        Self::by(move |request| {
+        Self::by_rule(move |request| {
             answers.pop_front().unwrap_or_else(|| panic!("nothing is left to answer {request:?}"))
         })
     }
 
     /// Answers by a rule.
-    pub(in crate::live) fn by(rule: impl FnMut(&RecordedRequest) -> Answer + Send + 'static) -> Self {
+    pub(in crate::live) fn by_rule(rule: impl FnMut(&RecordedRequest) -> Answer + Send + 'static) -> Self {
         Self { requests: Arc::default(), rule: Arc::new(Mutex::new(Box::new(rule))) }
     }
 

@@ -20,7 +20,7 @@ fn plan() -> Plan {
 
 /// A cluster with this run. One workload misses one pod.
 fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
-    Server::by(move |request| {
+    Server::by_rule(move |request| {
         let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "7"},
             "data": {"run.json": serde_json::to_string(&stored).expect("JSON")}});
         let list = |items: &[Value]| {
@@ -190,7 +190,7 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
             let interrupt = Interrupt::new();
             let signal = interrupt.clone();
             let rest = cluster(Run::new("r-0", "", &plan()), None);
-            let server = Server::by(move |request| {
+            let server = Server::by_rule(move |request| {
                 if request.line.starts_with(during) {
                     signal.set();
                 }

@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn each_holder_is_another_one() {
         run(async {
-            let server = Server::by(|_| review("alice"));
+            let server = Server::by_rule(|_| review("alice"));
             let (identity, two) =
                 (Identity::of(&server.caller()).await, Identity::of(&server.caller()).await);
             assert_ne!(identity, two);

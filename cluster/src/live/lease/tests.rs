@@ -97,7 +97,7 @@ fn without_patience_the_holder_is_named() {
 #[test]
 fn a_lease_is_waited_for_by_looking_at_it_for_a_minute() {
     run(async {
-        let server = Server::by(|request| match request.line.as_str() {
+        let server = Server::by_rule(|request| match request.line.as_str() {
             line if line.starts_with("GET") => found(&lease("1", "bob", 2, "12:00")),
             _ => found(&lease("2", "alice", 3, "x")),
         });
@@ -116,7 +116,7 @@ fn a_holder_that_renews_is_left_alone_but_for_force() {
     for (patience, is_taken) in [(Patience::UntilExpired, false), (Patience::Force, true)] {
         run(async {
             let mut looks = 0;
-            let server = Server::by(move |request| {
+            let server = Server::by_rule(move |request| {
                 looks += u32::from(request.line.starts_with("GET"));
                 found(&lease("1", "bob", 2, if looks > 1 { "12:01" } else { "12:00" }))
             });
@@ -280,7 +280,7 @@ fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_l
     ] {
         run(async {
             let mut looks = 0;
-            let server = Server::by(move |request| {
+            let server = Server::by_rule(move |request| {
                 looks += u32::from(request.line.starts_with("GET"));
                 let renewed = if renews && looks > 1 { "2025-12-31T00:00:10.000000Z" } else { renewed };
                 found(&lease("1", "bob", 2, renewed))
@@ -295,7 +295,7 @@ fn a_lease_whose_holder_is_gone_is_taken_without_being_asked_for_and_that_of_a_l
 #[test]
 fn a_wait_for_the_lease_ends_when_the_operator_ends_it() {
     run(async {
-        let server = Server::by(|_| found(&lease("1", "bob", 2, "12:00")));
+        let server = Server::by_rule(|_| found(&lease("1", "bob", 2, "12:00")));
         let stop = tokio::time::sleep(Duration::from_secs(7));
         let taken = take(&server.caller(), "alice", 0, Patience::UntilExpired, stop, &mut |_, _| {}).await;
         assert!(matches!(taken, Err(AcquireError::Interrupted)), "{taken:?}");

@@ -27,7 +27,7 @@ pub(in crate::live) async fn ask(gate: Gate, clock: Clock, sink: impl Fn(String,
     loop {
         let time = clock.now();
         let (color, why) = verdict(words, within).await;
-        sink(gate.name.clone(), Verdict { color, at: time, why });
+        sink(gate.name.clone(), Verdict { color, checked_at: time, why });
         tokio::time::sleep(turn.saturating_sub(clock.now().saturating_sub(time))).await;
     }
 }

@@ -55,7 +55,7 @@ fn stored(version: &str) -> Value {
 
 /// A cluster with two nodes; `b` is in transit. `more` answers first.
 fn cluster(mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
-    Server::by(move |request| {
+    Server::by_rule(move |request| {
         if let Some(answer) = more(request) {
             return answer;
         }
@@ -342,7 +342,7 @@ fn the_lease_is_renewed_while_the_session_lives() {
 fn a_run_is_recorded_on_what_the_driver_has_taken_up() {
     run(async {
         let server = cluster(|request| {
-            let version = |of: &str| request.json()["metadata"]["resourceVersion"] == of;
+            let version = |version: &str| request.json()["metadata"]["resourceVersion"] == version;
             request.line.starts_with("PATCH").then(|| match () {
                 () if version("7") => Answer::json(200, &stored("8")),
                 () => Answer::refusal(409, "Conflict", "the object has been modified"),

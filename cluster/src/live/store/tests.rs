@@ -46,7 +46,7 @@ fn store(server: &Server) -> Store {
 }
 
 fn wish(seq: u64, what: RunRequest) -> Wish {
-    Wish { seq, by: "bob".into(), reason: "so".into(), what }
+    Wish { seq, operator: "bob".into(), reason: "so".into(), what }
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
         assert_eq!(numbers, (5..=26).collect::<Vec<_>>(), "the oldest ones that were taken up are dropped");
         assert_eq!(
             list[21],
-            Wish { seq: 26, by: "alice".into(), reason: "dinner".into(), what: RunRequest::PauseNow }
+            Wish { seq: 26, operator: "alice".into(), reason: "dinner".into(), what: RunRequest::PauseNow }
         );
     });
 }
@@ -215,7 +215,7 @@ fn a_wish_gets_the_next_number_and_is_written_by_its_own_manager() {
 #[test]
 fn a_wish_that_meets_another_is_written_after_it_and_never_twice() {
     run(async {
-        let mine = Wish { by: "alice".into(), ..wish(2, RunRequest::Pause) };
+        let mine = Wish { operator: "alice".into(), ..wish(2, RunRequest::Pause) };
         let server = Server::new(vec![
             Answer::json(200, &stored(&a_run("r-1"), &[], "5")),
             conflict(),

@@ -77,7 +77,7 @@ impl Verdicts {
         let (now, wall) = (self.store.caller.clock().now(), self.store.caller.clock().wall());
         let recorded = |gate: &Gate| {
             let verdict = world.verdicts.get(&gate.name).filter(|_| is_command(gate))?;
-            let ago = jiff::SignedDuration::try_from(now.saturating_sub(verdict.at)).ok()?;
+            let ago = jiff::SignedDuration::try_from(now.saturating_sub(verdict.checked_at)).ok()?;
             let timestamp = wall.checked_sub(ago).ok()?;
             let why = verdict.why.clone();
             Some((

@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// There is no run, or a request failed.
-    pub async fn wish(&self, by: &str, reason: &str, what: &RunRequest) -> Result<u64, Failure> {
+    pub async fn wish(&self, operator: &str, reason: &str, what: &RunRequest) -> Result<u64, Failure> {
         let mut mine: Option<Wish> = None;
         let mut failed = None;
         for _ in 0..TRIES {
@@ -30,7 +30,12 @@ impl Store {
             if let Some(wish) = mine.as_ref().filter(|wish| stored.wishes.contains(wish)) {
                 return Ok(wish.seq);
             }
-            let wish = Wish { seq: next(&stored)?, by: by.into(), reason: reason.into(), what: what.clone() };
+            let wish = Wish {
+                seq: next(&stored)?,
+                operator: operator.into(),
+                reason: reason.into(),
+                what: what.clone(),
+            };
             let change = object::changed(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
             let ask = ApiRequest::merge(change_path(RUN, WISHER), bytes(&change));
             let seq = wish.seq;

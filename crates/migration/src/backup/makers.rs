@@ -62,7 +62,9 @@ pub fn maker(id: &Id, object: &Value) -> Option<Maker> {
             "Tier" => OF_CALICO.contains(&name),
             "HostEndpoint" => {
                 let labels = object.pointer("/metadata/labels").and_then(Value::as_object);
-                labels.is_some_and(|labels| labels.get(CREATED_BY.0).is_some_and(|by| by == CREATED_BY.1))
+                labels.is_some_and(|labels| {
+                    labels.get(CREATED_BY.0).is_some_and(|creator| creator == CREATED_BY.1)
+                })
             }
             _ => is_mirrored(name),
         };

@@ -23,7 +23,7 @@ const FIX: &str = "Make a backup: ETCDCTL_API=3 etcdctl snapshot save etcd.db, a
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let backup = &scene.config.backup;
-    if backup.of.trim().is_empty() {
+    if backup.source.trim().is_empty() {
         return vec![Finding::new(
             "backup-unproven",
             Severity::Risk,
@@ -33,13 +33,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         )];
     }
     // A provider's own backups have no time.
-    let Some(taken) = &backup.taken else { return Vec::new() };
+    let Some(taken) = &backup.taken_at else { return Vec::new() };
     let (timestamp, now) = (taken.parse::<Timestamp>().ok(), now(scene));
     let (Some(timestamp), Some(now)) = (timestamp, now) else {
         let what = if timestamp.is_none() {
             format!(
                 "{taken:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
-                backup.of
+                backup.source
             )
         } else {
             "The snapshot has no time, so nobody knows how old the backup is.".to_owned()
@@ -60,7 +60,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     vec![Finding::new(
         "backup-old",
         Severity::Blocks,
-        format!("The backup {:?} is {hours} hours old, and may be {limit}.", backup.of),
+        format!("The backup {:?} is {hours} hours old, and may be {limit}.", backup.source),
         "What changed since would be lost if the cluster had to be restored in the midst of the migration.",
         FIX,
     )]

@@ -52,8 +52,8 @@ pub struct Line {
     /// Whether they hold.
     pub holds: Coverage,
     /// The CNI that enforces them, if one does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub by: Option<Cni>,
+    #[serde(rename = "by", skip_serializing_if = "Option::is_none")]
+    pub enforcer: Option<Cni>,
     /// Why.
     pub why: &'static str,
 }
@@ -108,9 +108,9 @@ pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
         | Kind::BASELINE_ADMIN_NETWORK_POLICY
         | Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
             let has_engine = calico::policy_engine(scene.snapshot, cni).is_some();
-            let by = if has_engine { Cni::Calico } else { cni };
-            support(by, kind).is_some_and(|support| {
-                let is_in = release(scene, by).map_or(cni == scene.from, |found| support.has(found));
+            let enforcer = if has_engine { Cni::Calico } else { cni };
+            support(enforcer, kind).is_some_and(|support| {
+                let is_in = release(scene, enforcer).map_or(cni == scene.from, |found| support.has(found));
                 is_in && support.is_on(scene.snapshot)
             })
         }
@@ -262,7 +262,7 @@ fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
     let old = enforces(scene, scene.from, kind);
     let new = enforces(scene, scene.to, kind);
     let is_early = new && early(scene);
-    let (holds, by, why) = match phase {
+    let (holds, enforcer, why) = match phase {
         Phase::Old if old => (Coverage::Yes, Some(scene.from), "the old CNI enforces them"),
         Phase::Old => (Coverage::No, None, "the old CNI does not know this kind"),
         Phase::BothOld if old => (
@@ -292,7 +292,7 @@ fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
         Phase::Finished if new => (Coverage::Yes, Some(scene.to), "the new CNI enforces them"),
         Phase::New | Phase::Finished => (Coverage::No, None, "the new CNI does not know this kind"),
     };
-    Line { kind, policies, phase, holds, by, why }
+    Line { kind, policies, phase, holds, enforcer, why }
 }
 
 #[cfg(test)]

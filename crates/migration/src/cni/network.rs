@@ -24,10 +24,10 @@ pub struct Setting {
 }
 
 impl Setting {
-    fn of(value: impl Into<String>, by: Subject, key: &str) -> Self {
+    fn of(value: impl Into<String>, source: Subject, key: &str) -> Self {
         let value = value.into();
-        let by = by.detail(format!("{key}: {value}"));
-        Self { value, source: by }
+        let source = source.detail(format!("{key}: {value}"));
+        Self { value, source }
     }
 }
 

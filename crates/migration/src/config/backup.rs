@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Backup {
     /// What the backup is: an etcd snapshot's file, a Velero backup's name, or who makes it. Empty for none.
-    pub of: String,
+    #[serde(rename = "of")]
+    pub source: String,
     /// When it was taken, in RFC 3339: `2026-03-01T02:00:00Z`. None if the provider of the control plane makes backups by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub taken: Option<String>,
+    #[serde(rename = "taken", skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
     /// How many hours old it may be when the migration starts.
     pub max_age_hours: u32,
 }
 
 impl Default for Backup {
     fn default() -> Self {
-        Self { of: String::new(), taken: None, max_age_hours: 24 }
+        Self { source: String::new(), taken_at: None, max_age_hours: 24 }
     }
 }

@@ -131,7 +131,8 @@ pub struct MovingNode {
     /// The phase that it is brought to.
     pub to: Phase,
     /// How many attachments of other phases are left; none if it does not say.
-    pub left: Option<u32>,
+    #[serde(rename = "left")]
+    pub remaining: Option<u32>,
     /// How many attachments it has; none if it does not say.
     pub attached: Option<u32>,
 }
@@ -193,7 +194,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
                 node: name.clone(),
                 state: step.state,
                 to: step.to,
-                left: node.attached_otherwise(step.to),
+                remaining: node.attached_otherwise(step.to),
                 attached: node.attached(),
             });
         }

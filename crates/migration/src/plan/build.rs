@@ -155,13 +155,13 @@ enum MissingFact {
 /// A blocker for each thing that nodes lack, with the nodes by name.
 pub(super) fn missing_reports(sites: &[Site<'_>], passes: Option<&Passes>) -> Vec<Problem> {
     let targets = passes.map_or(&[][..], |passes| &passes.targets);
-    let mut by: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
+    let mut nodes_by_fact: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
     for site in sites {
         for lack in missing_facts(site, targets) {
-            by.entry(lack).or_default().push(site.name());
+            nodes_by_fact.entry(lack).or_default().push(site.name());
         }
     }
-    by.into_iter().map(|(lack, nodes)| missing_facts_problem(lack, &nodes)).collect()
+    nodes_by_fact.into_iter().map(|(lack, nodes)| missing_facts_problem(lack, &nodes)).collect()
 }
 
 /// What a node lacks. Without a report, or in a phase that is not known, nothing else is asked of it.

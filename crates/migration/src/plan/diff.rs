@@ -123,9 +123,9 @@ fn orders(old: &Plan, new: &Plan) -> Vec<String> {
     }
     for wave in &new.waves {
         let Some(before) = old.waves.iter().find(|other| other.name == wave.name) else { continue };
-        let order = |of: &Wave, other: &Wave| -> Vec<Text> {
+        let order = |wave: &Wave, other: &Wave| -> Vec<Text> {
             let known: BTreeSet<&str> = other.nodes.iter().map(|planned| &*planned.name).collect();
-            of.nodes
+            wave.nodes
                 .iter()
                 .map(|planned| planned.name.clone())
                 .filter(|name| known.contains(&**name))

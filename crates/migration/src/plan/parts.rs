@@ -116,9 +116,9 @@ pub fn gates(config: &Config) -> Vec<Gate> {
 
 /// The pools of these nodes, by name.
 pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
-    let mut by: BTreeMap<&str, Vec<&Site<'_>>> = BTreeMap::new();
+    let mut sites_by_pool: BTreeMap<&str, Vec<&Site<'_>>> = BTreeMap::new();
     for site in sites {
-        by.entry(site.pool).or_default().push(site);
+        sites_by_pool.entry(site.pool).or_default().push(site);
     }
     let pool = |(name, sites): (&str, Vec<&Site<'_>>)| {
         let zones: BTreeSet<&str> = sites.iter().map(|site| site.zone()).collect();
@@ -129,7 +129,7 @@ pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
             method: config.roll.method(name),
         }
     };
-    by.into_iter().map(pool).collect()
+    sites_by_pool.into_iter().map(pool).collect()
 }
 
 /// The nodes of each policy, by what they say of it without the phase. Both are sorted.

@@ -110,9 +110,9 @@ pub fn classes(scene: &Scene<'_>, plan: &Plan) -> Vec<Class> {
         |pod: &&Pod| nodes.contains(&*pod.spec.node_name) && !pod.spec.host_network && !pod.is_finished();
     let pods: Vec<&Pod> = scene.snapshot.pods.iter().filter(is_moved).collect();
     let class = |name, setting, is: &dyn Fn(&Pod) -> bool, decides: &dyn Fn(&Pod) -> bool| {
-        let of: Vec<&Pod> = pods.iter().copied().filter(|pod| is(pod)).collect();
-        let decided = of.iter().filter(|pod| decides(pod)).count();
-        Class { pods: name, count: of.len(), decided, setting }
+        let members: Vec<&Pod> = pods.iter().copied().filter(|pod| is(pod)).collect();
+        let decided = members.iter().filter(|pod| decides(pod)).count();
+        Class { pods: name, count: members.len(), decided, setting }
     };
     let named = |globs: &[String], pod: &Pod| {
         let title = format!("{}/{}", pod.namespace(), pod.name());

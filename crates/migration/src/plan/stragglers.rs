@@ -89,12 +89,12 @@ pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>
 /// All pods that are not attached in phase `to`, by what makes them.
 #[must_use]
 pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
-    let mut by: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
+    let mut pods_by_owner: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
     let mut found = StragglerReport::default();
     for (node, pods) in by_node(snapshot, to) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
         for (pod, because) in pods {
-            by.entry((owner(pod), because)).or_default().push(pod);
+            pods_by_owner.entry((owner(pod), because)).or_default().push(pod);
         }
         let counted = observed(node).and_then(|seen| seen.attached).map_or(0, |attached| {
             attached
@@ -107,8 +107,10 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
             found.unnamed.insert(node.name().to_owned(), counted - named);
         }
     }
-    found.stragglers =
-        by.into_iter().map(|((owner, because), pods)| describe_group(&owner, because, &pods)).collect();
+    found.stragglers = pods_by_owner
+        .into_iter()
+        .map(|((owner, because), pods)| describe_group(&owner, because, &pods))
+        .collect();
     found
 }
 
@@ -195,8 +197,8 @@ mod tests {
         serde_json::from_value(pod).expect("a pod")
     }
 
-    fn node_report(phase: &str, by: &Value, others: &[&str]) -> Value {
-        let mut attached = by.clone();
+    fn node_report(phase: &str, counts: &Value, others: &[&str]) -> Value {
+        let mut attached = counts.clone();
         attached["others"] = json!(others);
         json!({"bootId": "b", "phase": phase, "attached": attached})
     }

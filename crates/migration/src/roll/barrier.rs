@@ -58,8 +58,8 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         return Barrier::Over;
     }
     let is_later = |census: &&Census| {
-        uncounted.iter().all(|name| view.memory.since(name, now) > now.saturating_sub(census.at))
-            && view.memory.pass_since().is_none_or(|since| census.at > since)
+        uncounted.iter().all(|name| view.memory.since(name, now) > now.saturating_sub(census.started_at))
+            && view.memory.pass_since().is_none_or(|since| census.started_at > since)
     };
     let Some(census) = view.world.census.as_ref().filter(is_later) else {
         return Barrier::Almost(
@@ -69,7 +69,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     };
     if !is_count_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).until(census.at + REPORT_TIME);
+        let wait = Wait::new("Run", Reason::Census, what).until(census.started_at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
@@ -88,9 +88,9 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         );
         waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
     }
-    let is_due = view.ago(census.at) >= RECOUNT;
+    let is_due = view.ago(census.started_at) >= RECOUNT;
     for wait in waits.iter_mut().filter(|_| !is_due) {
-        wait.until = Some(census.at + RECOUNT);
+        wait.until = Some(census.started_at + RECOUNT);
     }
     Barrier::Almost(is_due.then_some(Act::Census).into_iter().collect(), waits)
 }

@@ -34,7 +34,7 @@ pub(super) struct Guard<'a> {
     /// None until then; then none if no count is fresh.
     capacity: Option<Option<Capacity<'a>>>,
     /// Nodes that are taken in this step before any of those that ask.
-    taken: Vec<(&'a Text, &'a Node)>,
+    reserved: Vec<(&'a Text, &'a Node)>,
     /// It is told once, of the first node that has to wait.
     wait: Option<Wait>,
 }
@@ -63,7 +63,7 @@ impl<'a> Guard<'a> {
             }
             Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
         };
-        Self { taken: acts.iter().filter_map(drained).collect(), ..Self::default() }
+        Self { reserved: acts.iter().filter_map(drained).collect(), ..Self::default() }
     }
 
     /// Whether a node may start. One that may counts as no room from then on; after one that may not, room is kept for it.
@@ -74,7 +74,7 @@ impl<'a> Guard<'a> {
         if self.wait.is_some() {
             return false;
         }
-        let taken = std::mem::take(&mut self.taken);
+        let taken = std::mem::take(&mut self.reserved);
         let known = self.capacity.get_or_insert_with(|| {
             let mut capacity = Capacity::of(view)?;
             taken.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
@@ -101,7 +101,8 @@ impl<'a> Guard<'a> {
 
 impl<'a> Capacity<'a> {
     fn of(view: &View<'a>) -> Option<Self> {
-        let census = view.world.census.as_ref().filter(|census| view.ago(census.at) < CENSUS_FRESH)?;
+        let census =
+            view.world.census.as_ref().filter(|census| view.ago(census.started_at) < CENSUS_FRESH)?;
         let mut room = Room::default();
         // Both are in the order of names, so that large clusters are gone through once.
         let mut counted = census.requests.iter().peekable();
@@ -138,7 +139,7 @@ impl<'a> Capacity<'a> {
             self.room.close(&place);
             return None;
         };
-        let until = self.census.at + CENSUS_FRESH;
+        let until = self.census.started_at + CENSUS_FRESH;
         if short.is_passing {
             let what = format!("{short}; other nodes are in transit or not Ready, and offer more later");
             return Some(Wait::new(format!("Node/{name}"), Reason::NoCapacity, what).until(until));

@@ -149,7 +149,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
         );
     }
     let had_place = matches!(status.standing, Standing::Transit(_));
-    let is_asked = view.run.asked.get(name) == Some(&NodeRequest::Rollback);
+    let is_asked = view.run.requests.get(name) == Some(&NodeRequest::Rollback);
     if had_place || view.is_foreign(status) {
         return Ok(());
     }

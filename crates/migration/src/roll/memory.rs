@@ -54,7 +54,7 @@ struct Timer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvictionAttempt {
     /// When.
-    pub at: Duration,
+    pub attempted_at: Duration,
     /// What.
     pub answer: Answer,
     /// How many in a row had no effect.
@@ -95,7 +95,7 @@ impl Memory {
             match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
                 Some((_, timer)) if timer.uid == node.uid => {
                     // One that a person asked to move again may become done again.
-                    if run.asked.contains_key(name) {
+                    if run.requests.contains_key(name) {
                         self.done.remove(&node.uid);
                     }
                     if !timer.bears(node) && is_done_step(node, run) {
@@ -144,7 +144,7 @@ impl Memory {
         let before = self.answers.get(uid).filter(|_| !has_effect);
         let refused = before.map_or(0, |before| before.refused).saturating_add(u32::from(!has_effect));
         let first = before.map_or(now, |before| before.first);
-        self.answers.insert(uid.clone(), EvictionAttempt { at: now, answer, refused, first });
+        self.answers.insert(uid.clone(), EvictionAttempt { attempted_at: now, answer, refused, first });
     }
 
     /// Takes up that a Node is about to be patched: from now on it may have happened.
@@ -321,7 +321,7 @@ struct PendingPatch {
     uid: Text,
     /// The version that it was decided on: it is not known as long as the Node has it.
     version: Text,
-    at: Duration,
+    sent_at: Duration,
     desired: Option<Phase>,
     is_claim: bool,
     cordons: bool,
@@ -337,7 +337,7 @@ impl PendingPatches {
         let is_again = self.0.get(&patch.node).is_some_and(|pending| pending.version == version);
         let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
         let pending =
-            PendingPatch { uid, version, at: now, desired, is_claim, cordons, is_done: false, is_again };
+            PendingPatch { uid, version, sent_at: now, desired, is_claim, cordons, is_done: false, is_again };
         self.0.insert(patch.node.clone(), pending);
     }
 
@@ -363,7 +363,7 @@ impl PendingPatches {
             node.is_some_and(|node| node.uid == pending.uid && node.version == pending.version)
         };
         let is_doubtful =
-            |pending: &PendingPatch| pending.is_done || world.now.saturating_sub(pending.at) < DOUBTFUL;
+            |pending: &PendingPatch| pending.is_done || world.now.saturating_sub(pending.sent_at) < DOUBTFUL;
         self.0.retain(|name, pending| is_unseen(name, pending) && is_doubtful(pending));
     }
 
@@ -428,12 +428,12 @@ impl CensusAgreement {
     /// Takes up what is known now.
     pub(super) fn observe(&mut self, world: &World) {
         let Some(census) = &world.census else { return };
-        if self.over == Some(census.at) {
+        if self.over == Some(census.started_at) {
             return;
         }
         self.note(world);
         if is_count_over(census, world.now) {
-            self.over = Some(census.at);
+            self.over = Some(census.started_at);
             self.agreed.retain(|name, _| world.nodes.contains_key(name));
             let agree = |(name, least): &(Text, u32)| *least >= counted_on(census, name);
             let least = std::mem::take(&mut self.least);
@@ -441,7 +441,7 @@ impl CensusAgreement {
             let before = std::mem::take(&mut self.disagreed);
             let again = |name: &Text| before.get(name).copied().unwrap_or_default() + 1;
             self.disagreed = others.into_iter().map(|(name, _)| (name.clone(), again(&name))).collect();
-            self.agreed.extend(agree.into_iter().map(|(name, _)| (name, census.at)));
+            self.agreed.extend(agree.into_iter().map(|(name, _)| (name, census.started_at)));
         }
     }
 
@@ -458,7 +458,7 @@ impl CensusAgreement {
 
 /// Nodes have had their time to tell.
 pub(super) fn is_count_over(census: &Census, now: Duration) -> bool {
-    now.saturating_sub(census.at) >= REPORT_TIME
+    now.saturating_sub(census.started_at) >= REPORT_TIME
 }
 
 /// How many pods a count found on a node.
@@ -479,7 +479,7 @@ mod pending_patches_tests {
         }
     }
 
-    fn asked(sent: &PendingPatches) -> Option<Phase> {
+    fn requested_phase(sent: &PendingPatches) -> Option<Phase> {
         sent.requested_phases().find(|(name, _)| &***name == "a").map(|(_, phase)| phase)
     }
 
@@ -499,10 +499,14 @@ mod pending_patches_tests {
     fn what_may_have_happened_counts_until_the_node_tells() {
         let mut sent = flipped();
         sent.observe(&world("7", 110));
-        assert_eq!(asked(&sent), Some(Phase::New), "its answer was lost, and the Node is as it was");
+        assert_eq!(
+            requested_phase(&sent),
+            Some(Phase::New),
+            "its answer was lost, and the Node is as it was"
+        );
         assert!(!sent.is_outdated("a"), "it is sent again");
         sent.observe(&world("8", 120));
-        assert_eq!(asked(&sent), None, "the Node tells by now");
+        assert_eq!(requested_phase(&sent), None, "the Node tells by now");
     }
 
     #[test]
@@ -513,7 +517,7 @@ mod pending_patches_tests {
                 sent.confirm("a");
             }
             sent.observe(&world("7", 100 + 600));
-            assert_eq!(asked(&sent), expected, "done: {is_done}");
+            assert_eq!(requested_phase(&sent), expected, "done: {is_done}");
         }
     }
 
@@ -523,7 +527,7 @@ mod pending_patches_tests {
         sent.observe(&world("7", 110));
         sent.add(&flip(), &world("7", 110).nodes["a"], Duration::from_secs(110));
         sent.reject("a");
-        assert_eq!(asked(&sent), Some(Phase::New));
+        assert_eq!(requested_phase(&sent), Some(Phase::New));
         assert!(sent.is_outdated("a"), "nothing is sent before the Node tells what it is");
     }
 
@@ -531,7 +535,7 @@ mod pending_patches_tests {
     fn a_conflict_leaves_nothing() {
         let mut sent = flipped();
         sent.reject("a");
-        assert_eq!(asked(&sent), None);
+        assert_eq!(requested_phase(&sent), None);
     }
 }
 
@@ -553,7 +557,11 @@ mod census_agreement_tests {
         World {
             now: Duration::from_secs(second),
             nodes: [("a".into(), node.into())].into(),
-            census: Some(Census { at: AT, running: [("a".into(), running)].into(), ..Census::default() }),
+            census: Some(Census {
+                started_at: AT,
+                running: [("a".into(), running)].into(),
+                ..Census::default()
+            }),
             ..World::default()
         }
     }
@@ -610,7 +618,7 @@ mod census_agreement_tests {
         let mut counted = |second: u64, attached: u32| {
             for now in [second, second + 10] {
                 let mut world = world(now, attached, 4);
-                world.census.as_mut().expect("a count").at = Duration::from_secs(second);
+                world.census.as_mut().expect("a count").started_at = Duration::from_secs(second);
                 agreed.observe(&world);
             }
             agreed.disagrees("a")

@@ -47,8 +47,8 @@ pub struct Run {
     #[serde(default)]
     pub wish: u64,
     /// What the operator asked of single nodes and no act has met yet.
-    #[serde(default)]
-    pub asked: BTreeMap<Text, NodeRequest>,
+    #[serde(rename = "asked", default)]
+    pub requests: BTreeMap<Text, NodeRequest>,
     /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
     /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,7 +75,8 @@ pub enum State {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pause {
     /// Who: `alice@laptop`.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub operator: String,
     /// Why.
     pub why: String,
 }
@@ -169,7 +170,7 @@ impl Run {
             short: BTreeMap::new(),
             delete: BTreeSet::new(),
             wish: 0,
-            asked: BTreeMap::new(),
+            requests: BTreeMap::new(),
             moved: BTreeMap::new(),
         }
     }
@@ -229,7 +230,7 @@ impl Run {
             next.targets.remove(0);
             next.pass += 1;
             next.skip_no_node();
-            next.asked.clear();
+            next.requests.clear();
         }
         if next.targets.is_empty() {
             next.state = State::Done;

@@ -575,7 +575,7 @@ pub(super) fn places_for_held(view: &View<'_>) -> u32 {
 /// An operator asked to bring this node back.
 #[must_use]
 fn is_asked_back(view: &View<'_>, name: &str) -> bool {
-    view.run.asked.get(name) == Some(&NodeRequest::Rollback)
+    view.run.requests.get(name) == Some(&NodeRequest::Rollback)
 }
 
 /// How many nodes may be in transit at once in the whole cluster.

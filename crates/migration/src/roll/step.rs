@@ -71,7 +71,7 @@ pub fn step(view: &View<'_>) -> Decision {
     }
     if let State::Stopped(pause) = &run.state {
         return Decision {
-            waits: vec![paused(&pause.by, &pause.why)],
+            waits: vec![paused(&pause.operator, &pause.why)],
             end: Some(End::Paused),
             ..Decision::default()
         };
@@ -150,7 +150,7 @@ fn decide(view: &View<'_>) -> Decision {
     decided.acts.extend(acts);
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
-        decided.waits.push(paused(&pause.by, &pause.why));
+        decided.waits.push(paused(&pause.operator, &pause.why));
         retain_compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
         return decided;
@@ -229,8 +229,13 @@ fn deduplicate_waits(waits: &mut Vec<Wait>) {
     waits.retain(|wait| seen.insert((wait.object.clone(), wait.reason)));
 }
 
-fn paused(by: &str, why: &str) -> Wait {
-    Wait::held("Run", Reason::Paused, format!("{by} paused the run: {why}"), "kubectl crossfade roll resume")
+fn paused(operator: &str, why: &str) -> Wait {
+    Wait::held(
+        "Run",
+        Reason::Paused,
+        format!("{operator} paused the run: {why}"),
+        "kubectl crossfade roll resume",
+    )
 }
 
 /// The run without what the operator asked of single nodes and what is met by now; none if nothing is.
@@ -247,8 +252,8 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
         }
     };
     let mut run = view.run.clone();
-    run.asked.retain(|name, request| !is_met(name, request));
-    (run.asked.len() != view.run.asked.len()).then_some(run)
+    run.requests.retain(|name, request| !is_met(name, request));
+    (run.requests.len() != view.run.requests.len()).then_some(run)
 }
 
 /// Patches of Nodes whose cordon of this run was taken away: from then on a cordon is not of this run.

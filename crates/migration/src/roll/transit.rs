@@ -70,7 +70,7 @@ pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Ne
     if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
         return transit.wait(Reason::NodeGoing, "somebody takes it away", None);
     }
-    if view.run.asked.contains_key(name)
+    if view.run.requests.contains_key(name)
         && let Some(next) = transit.apply_request()
     {
         return next;
@@ -137,7 +137,7 @@ impl TransitNode<'_> {
 
     /// What the operator asked for.
     fn apply_request(&self) -> Option<NextStep> {
-        let to = match self.view.run.asked.get(self.name)? {
+        let to = match self.view.run.requests.get(self.name)? {
             NodeRequest::Retry if self.step.state == State::Held => self.view.target,
             NodeRequest::Rollback if self.step.to != self.view.run.from => self.view.run.from,
             NodeRequest::Retry | NodeRequest::Rollback => return None,
@@ -640,7 +640,7 @@ fn eviction_pause(view: &View<'_>, pod: &Pod) -> Option<Wait> {
                 pod.namespace,
                 retry(&pod.node)
             );
-            let is_due = now.saturating_sub(answered.at) >= LONGEST_PAUSE;
+            let is_due = now.saturating_sub(answered.attempted_at) >= LONGEST_PAUSE;
             return (!is_due).then(|| Wait::held(pod_object(pod), Reason::TwoBudgets, what, help));
         }
         Answer::NamespaceGoes => {
@@ -648,7 +648,7 @@ fn eviction_pause(view: &View<'_>, pod: &Pod) -> Option<Wait> {
         }
         Answer::Failed(why) => (Reason::CallFailed, format!("its eviction failed: {why}"), doubled),
     };
-    let due = answered.at + pause;
+    let due = answered.attempted_at + pause;
     if due <= now {
         return None;
     }

@@ -78,7 +78,7 @@ impl<'a> View<'a> {
     pub fn is_leaving(&self, pod: &Pod) -> bool {
         let is_asked = self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
             Answer::Accepted | Answer::Gone => true,
-            Answer::Failed(_) => self.ago(answered.at) < DOUBTFUL,
+            Answer::Failed(_) => self.ago(answered.attempted_at) < DOUBTFUL,
             Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
         });
         is_asked || pod.is(Trait::Terminating)
@@ -124,7 +124,7 @@ impl<'a> View<'a> {
     pub fn verdict(&self, name: &str) -> Option<&'a Verdict> {
         let gate = self.plan.gates.iter().find(|gate| gate.name == name)?;
         let verdict = self.world.verdicts.get(name)?;
-        let is_fresh = self.ago(verdict.at) <= Duration::from_secs(gate.fresh_seconds.into());
+        let is_fresh = self.ago(verdict.checked_at) <= Duration::from_secs(gate.fresh_seconds.into());
         is_fresh.then_some(verdict)
     }
 
@@ -212,8 +212,8 @@ impl<'a> View<'a> {
                 |node| possible_phases(&node, reported_phases(&node).collect()),
             )
         };
-        let asked = self.memory.pending_patches().requested_phases();
-        let requested = asked.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
+        let pending = self.memory.pending_patches().requested_phases();
+        let requested = pending.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
         self.nodes().flat_map(|status| asks(status).iter()).chain(requested.map(|(_, phase)| phase)).collect()
     }
 
@@ -485,11 +485,11 @@ impl<'a> Order<'a> {
     /// The order of a plan.
     #[must_use]
     pub fn of(plan: &'a Plan) -> Self {
-        let of_wave = |(wave, of): (usize, &'a crate::plan::Wave)| {
+        let of_wave = |(wave, planned): (usize, &'a crate::plan::Wave)| {
             let place = move |(position, planned): (usize, &'a crate::plan::PlannedNode)| {
                 (&*planned.name, (Place { wave, index: position }, &*planned.uid))
             };
-            of.nodes.iter().enumerate().map(place)
+            planned.nodes.iter().enumerate().map(place)
         };
         let places = plan.waves.iter().enumerate().flat_map(of_wave).collect();
         let left_out = plan.left_out.iter().map(|out| &*out.name).collect();

@@ -19,7 +19,8 @@ pub struct Wish {
     /// Its number; each wish has a greater one than those before it.
     pub seq: u64,
     /// Who: `alice@laptop`.
-    pub by: String,
+    #[serde(rename = "by")]
+    pub operator: String,
     /// Why.
     pub reason: String,
     /// What.
@@ -57,13 +58,17 @@ pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
     let most = taken.saturating_add(MAX_AHEAD).min(MAX_SEQ);
     wishes.sort_by_key(|wish| wish.seq);
     if let Some(wish) = wishes.last().filter(|wish| wish.seq > most) {
-        return Err(format!("a wish of {} has the number {}; expected at most {most}", wish.by, wish.seq));
+        return Err(format!(
+            "a wish of {} has the number {}; expected at most {most}",
+            wish.operator, wish.seq
+        ));
     }
     let is_twice = |pair: &&[Wish]| pair[0].seq == pair[1].seq && pair[0].seq > taken;
     match wishes.windows(2).find(is_twice) {
-        Some(pair) => {
-            Err(format!("two wishes, of {} and {}, have the number {}", pair[0].by, pair[1].by, pair[0].seq))
-        }
+        Some(pair) => Err(format!(
+            "two wishes, of {} and {}, have the number {}",
+            pair[0].operator, pair[1].operator, pair[0].seq
+        )),
         None => Ok(wishes),
     }
 }
@@ -72,7 +77,7 @@ pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
 pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Run, String> {
     let mut next = run.clone();
     next.wish = wish.seq;
-    let pause = || Pause { by: wish.by.clone(), why: wish.reason.clone() };
+    let pause = || Pause { operator: wish.operator.clone(), why: wish.reason.clone() };
     match &wish.what {
         RunRequest::Pause if run.state == State::Done => return Err(over("paused")),
         RunRequest::PauseNow if run.state == State::Done => return Err(over("paused")),
@@ -96,23 +101,23 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
             next.from = if next.targets.first() == Some(&led) { run.from } else { led };
             next.pass += 1;
             next.skip_no_node();
-            next.asked.clear();
+            next.requests.clear();
             next.bounds = Bounds::default();
             next.state = if next.targets.is_empty() { State::Done } else { State::Running };
         }
         RunRequest::Skip(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
-            next.asked.remove(node);
+            next.requests.remove(node);
         }
         RunRequest::Retry(node) => {
             next.skipped.remove(node);
             if is_node(node) {
-                next.asked.insert(node.clone(), NodeRequest::Retry);
+                next.requests.insert(node.clone(), NodeRequest::Retry);
             }
         }
         RunRequest::Rollback(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());
-            next.asked.insert(node.clone(), NodeRequest::Rollback);
+            next.requests.insert(node.clone(), NodeRequest::Rollback);
         }
     }
     Ok(next)

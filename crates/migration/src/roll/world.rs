@@ -157,7 +157,7 @@ pub struct Verdict {
     /// How it is.
     pub color: Color,
     /// When it was asked.
-    pub at: Duration,
+    pub checked_at: Duration,
     /// Why, in words.
     pub why: String,
 }
@@ -180,7 +180,7 @@ pub enum Color {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Census {
     /// When the list began.
-    pub at: Duration,
+    pub started_at: Duration,
     /// Running pods with pod network, by node.
     pub running: BTreeMap<Text, u32>,
     /// What pods request that have not ended, with any network, by node; of those that the scheduler has still to place, by the empty name.
@@ -321,7 +321,7 @@ impl Node {
     pub fn phases(&self) -> impl Iterator<Item = Phase> {
         let observed = self.observed.iter();
         let attached =
-            observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|of| of.by_phase.keys()));
+            observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|counts| counts.by_phase.keys()));
         let minted = observed.flat_map(|seen| &seen.mints);
         attached.chain(minted).copied().chain(self.label)
     }

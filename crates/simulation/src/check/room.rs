@@ -8,7 +8,7 @@ use migration::roll::budget::CENSUS_FRESH;
 use migration::roll::world::Trait;
 use migration::workload::capacity::Request;
 
-use crate::cluster::truth::{Node, Pod, at};
+use crate::cluster::truth::{Node, Pod, duration_of};
 use crate::history::History;
 use crate::history::event::Flight;
 use crate::history::queue::Millis;
@@ -17,7 +17,7 @@ use crate::history::queue::Millis;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Count {
     /// When.
-    at: Millis,
+    counted_at: Millis,
     /// Those that go elsewhere when their node is drained.
     moves: Request,
     /// Those that stay, by node.
@@ -39,7 +39,7 @@ impl Pod {
 impl History {
     /// A holder counts all pods.
     pub(crate) fn check_census(&mut self, flight: &Flight) {
-        let mut count = Count { at: flight.sent, ..Count::default() };
+        let mut count = Count { counted_at: flight.sent, ..Count::default() };
         let largest = self.truth.hosts().largest;
         for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {
             let is_out = pod.node.is_some_and(|node| self.is_left_out(&self.truth.nodes[node].name));
@@ -62,8 +62,8 @@ impl History {
             self.broken("R13", format!("{name} is drained, and nobody counted what pods request"));
             return;
         };
-        if at(flight.nodes_seen.saturating_sub(count.at)) >= CENSUS_FRESH {
-            let why = format!("{name} is drained on a count of {} s", count.at / 1000);
+        if duration_of(flight.nodes_seen.saturating_sub(count.counted_at)) >= CENSUS_FRESH {
+            let why = format!("{name} is drained on a count of {} s", count.counted_at / 1000);
             self.broken("R13", why);
             return;
         }

@@ -96,7 +96,7 @@ impl History {
             .budgets
             .iter()
             .filter(|budget| Some(budget.workload) == workload)
-            .map(|of| of.least)
+            .map(|budget| budget.least)
             .collect();
         if budgets.len() > 1 {
             self.tally.count("an eviction: 500, two budgets");
@@ -142,7 +142,8 @@ impl History {
     fn census(&mut self, flight: &Flight) -> Census {
         self.tally.count("a census");
         self.check_census(flight);
-        let mut census = Census { at: crate::cluster::truth::at(flight.sent), ..Census::default() };
+        let mut census =
+            Census { started_at: crate::cluster::truth::duration_of(flight.sent), ..Census::default() };
         let hosts = self.truth.hosts();
         for pod in self.truth.pods.values().filter(|pod| pod.counts()) {
             let pod = CountedPod {
@@ -164,7 +165,7 @@ impl History {
         }
         self.check_record(flight, run);
         self.note(|_| {
-            format!("run: pass {} to {:?}, {:?}, asked {:?}", run.pass, run.target(), run.state, run.asked)
+            format!("run: pass {} to {:?}, {:?}, asked {:?}", run.pass, run.target(), run.state, run.requests)
         });
         (self.truth.record.run, self.truth.record.changed) = (Some(run.clone()), self.now);
         self.touch_run();

@@ -17,8 +17,8 @@ const TOLERATED: Millis = 5 * MINUTE;
 
 impl History {
     /// The history did something to a node that no run could foresee.
-    pub(crate) fn surprise(&mut self, index: usize, by: Reporter) {
-        self.truth.nodes[index].surprise = Some(Surprise { reporter: by, published: None });
+    pub(crate) fn surprise(&mut self, index: usize, reporter: Reporter) {
+        self.truth.nodes[index].surprise = Some(Surprise { reporter, published: None });
     }
 
     fn turns(&mut self, index: usize) -> Turn {

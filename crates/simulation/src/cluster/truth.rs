@@ -409,6 +409,6 @@ impl Pod {
 
 /// A moment of a history, as a run counts time.
 #[must_use]
-pub(crate) const fn at(now: Millis) -> Duration {
+pub(crate) const fn duration_of(now: Millis) -> Duration {
     Duration::from_millis(now)
 }

@@ -69,7 +69,7 @@ impl History {
     pub(crate) fn wish(&mut self, what: RunRequest) {
         let seq = self.truth.record.wishes.last().map_or(0, |wish| wish.seq) + 1;
         self.note(|_| format!("wish {seq}: {what:?}"));
-        self.truth.record.wishes.push(Wish { seq, by: "somebody".into(), reason: "so".into(), what });
+        self.truth.record.wishes.push(Wish { seq, operator: "somebody".into(), reason: "so".into(), what });
         self.touch_run();
     }
 }

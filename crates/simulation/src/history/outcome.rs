@@ -31,7 +31,7 @@ pub struct Violation {
     /// How.
     pub why: String,
     /// When, in milliseconds of the history's time.
-    pub at: Millis,
+    pub occurred_at: Millis,
 }
 
 impl Violation {

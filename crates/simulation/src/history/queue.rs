@@ -22,7 +22,7 @@ pub(crate) struct Queue<T> {
 
 #[derive(Debug, Clone)]
 struct QueueEntry<T> {
-    at: Millis,
+    due_at: Millis,
     order: u64,
     event: T,
 }
@@ -36,18 +36,18 @@ impl<T> Queue<T> {
     /// Adds an event.
     pub(crate) fn push(&mut self, time: Millis, what: T) {
         self.pushed += 1;
-        self.heap.push(Reverse(QueueEntry { at: time, order: self.pushed, event: what }));
+        self.heap.push(Reverse(QueueEntry { due_at: time, order: self.pushed, event: what }));
     }
 
     /// The next event, with its time.
     pub(crate) fn pop(&mut self) -> Option<(Millis, T)> {
-        self.heap.pop().map(|Reverse(due)| (due.at, due.event))
+        self.heap.pop().map(|Reverse(due)| (due.due_at, due.event))
     }
 }
 
 impl<T> QueueEntry<T> {
     const fn key(&self) -> (Millis, u64) {
-        (self.at, self.order)
+        (self.due_at, self.order)
     }
 }
 

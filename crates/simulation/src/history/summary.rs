@@ -107,7 +107,7 @@ impl Summary {
         let broken = histories.iter().flat_map(|(seed, outcome)| {
             outcome.violations.iter().filter(|found| !is_unended(found)).map(|found| BrokenInvariant {
                 seed: *seed,
-                at_seconds: found.at / 1000,
+                at_seconds: found.occurred_at / 1000,
                 invariant: found.invariant.to_owned(),
                 why: found.why.clone(),
             })
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn histories_are_put_together() {
         let mut bad = history(30, &[10], &[("a hold: BarePod", 5), ("an eviction: done", 4)]);
-        bad.violations.push(Violation { invariant: "R5", why: "so".into(), at: 2500 });
+        bad.violations.push(Violation { invariant: "R5", why: "so".into(), occurred_at: 2500 });
         let histories = [(1, history(20, &[8, 20], &[("an eviction: done", 6)])), (2, bad)];
         let summary = Summary::of(&histories);
         assert_eq!(summary.seconds, Spread { least: 20, median: 30, most: 30 });
@@ -172,7 +172,7 @@ mod tests {
         endless.violations.push(Violation {
             invariant: Violation::UNENDED,
             why: "all of it".into(),
-            at: 30_000,
+            occurred_at: 30_000,
         });
         endless.waits.push("Node/a NodeSilent: it did not answer its claim".into());
         let summary = Summary::of(&[(7, endless.clone())]);

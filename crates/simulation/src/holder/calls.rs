@@ -8,7 +8,7 @@ use migration::roll::step::FRESH;
 
 use super::LookBasis;
 use crate::cluster::api::LONGEST;
-use crate::cluster::truth::at;
+use crate::cluster::truth::duration_of;
 use crate::disturb::fault::Fault;
 use crate::history::History;
 use crate::history::event::{Event, Flight, Reply};
@@ -20,7 +20,7 @@ impl History {
     pub(super) fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
         let now = self.now;
         let driver = &self.holders[holder];
-        let is_stale = at(now - driver.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
+        let is_stale = duration_of(now - driver.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
         if is_stale {
             return Some(Outcome::Failed("the Lease was not renewed in time".into()));
         }

@@ -10,7 +10,8 @@ pub(crate) const STALE: Millis = 30 * SECOND;
 impl Holder {
     /// Until when this watch brings nothing.
     pub(crate) fn late(&self, stream: Stream) -> Millis {
-        let silent = self.silent.filter(|(of, ..)| *of == stream).map_or(0, |(.., until)| until);
+        let silent =
+            self.silent.filter(|(silent_stream, ..)| *silent_stream == stream).map_or(0, |(.., until)| until);
         self.asleep.max(self.away).max(self.deaf).max(silent)
     }
 

@@ -51,7 +51,7 @@ impl Runs {
         format!(
             "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",
             name(choice),
-            found.at / 1000,
+            found.occurred_at / 1000,
             found.invariant,
             name(choice)
         )
@@ -69,7 +69,10 @@ fn guarded(drawn: impl FnOnce() -> Scenario, tamper: Option<Tamper>) -> Outcome 
     played.unwrap_or_else(|panic| {
         let of_text = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
         let why = of_text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Outcome { violations: vec![Violation { invariant: "a panic", why, at: 0 }], ..Outcome::default() }
+        Outcome {
+            violations: vec![Violation { invariant: "a panic", why, occurred_at: 0 }],
+            ..Outcome::default()
+        }
     })
 }
 

@@ -39,7 +39,7 @@ fn read(json: &str) -> Result<Option<String>, String> {
 fn watched(seconds: u64, answers: Vec<Answer>) -> (Vec<String>, Vec<String>) {
     let mut answers = std::collections::VecDeque::from(answers);
     run(async {
-        let server = Server::by(move |_| answers.pop_front().unwrap_or_else(|| Answer::stream(&[])));
+        let server = Server::by_rule(move |_| answers.pop_front().unwrap_or_else(|| Answer::stream(&[])));
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let sink = Arc::clone(&seen);
         let watch = Watch {

@@ -34,7 +34,7 @@ fn cluster(
     mut more: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static,
 ) -> Server {
     let mut events = Some(events.iter().map(|event| format!("{event}\n")).collect::<Vec<_>>());
-    Server::by(move |request| {
+    Server::by_rule(move |request| {
         if let Some(answer) = more(request) {
             return answer;
         }

@@ -19,7 +19,7 @@ fn calico(is_aggregated: bool, shown: &'static [&'static str], stored: &'static 
         let all: Vec<Value> = names.iter().map(|name| json!({"metadata": {"name": name}})).collect();
         Answer::json(200, &json!({"metadata": {}, "items": all}))
     };
-    Server::by(move |request| {
+    Server::by_rule(move |request| {
         let path = request.line.trim_start_matches("GET ").split('?').next().expect("a path");
         match path {
             "/version" => Answer::json(200, &json!({"gitVersion": "v1.30.0"})),
@@ -107,7 +107,7 @@ fn a_comparison_reads_the_version_of_the_backup() {
 
 #[test]
 fn a_group_that_does_not_answer_is_no_kind_that_is_not_there() {
-    let server = Server::by(|request| match request.line.as_str() {
+    let server = Server::by_rule(|request| match request.line.as_str() {
         "GET /version" => Answer::json(200, &json!({"gitVersion": "v1.30.0"})),
         "GET /api/v1/namespaces/kube-system" => Answer::json(200, &json!({"metadata": {"uid": "u"}})),
         "GET /apis" => Answer::json(
@@ -132,7 +132,7 @@ fn a_missing_right_names_the_manifest() {
 #[test]
 fn a_list_comes_in_pages_and_begins_anew_once_it_expires() {
     let mut expired = false;
-    let server = Server::by(move |request| {
+    let server = Server::by_rule(move |request| {
         let page = |names: &[&str], next: &str| {
             let items: Vec<Value> =
                 names.iter().map(|name| json!({"metadata": {"name": name, "namespace": "x"}})).collect();

@@ -31,7 +31,7 @@ fn replace(name: &str) -> Step {
 /// What is replaced is there from the start, at the version that steps have seen.
 fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + 'static) -> Server {
     let mut kept: BTreeMap<String, Value> = BTreeMap::new();
-    Server::by(move |request| {
+    Server::by_rule(move |request| {
         if let Some(answer) = change(request) {
             return answer;
         }
@@ -142,7 +142,7 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
             let count = std::sync::Arc::new(std::sync::Mutex::new(0));
             let steps =
                 [create("GlobalNetworkPolicy", "a"), create("GlobalNetworkPolicy", "b"), replace("c")];
-            let server = Server::by({
+            let server = Server::by_rule({
                 let answers = [
                     Answer::json(201, &steps[0].object),
                     rule(&RecordedRequest {
@@ -158,9 +158,9 @@ fn what_is_wrong_with_one_object_keeps_all_from_being_written() {
                     if request.line.starts_with("GET ") {
                         return Answer::refusal(404, "NotFound", "not found");
                     }
-                    let mut at = count.lock().expect("a count");
-                    *at += 1;
-                    answers[*at - 1].clone()
+                    let mut calls = count.lock().expect("a count");
+                    *calls += 1;
+                    answers[*calls - 1].clone()
                 }
             });
             let (applied, mut lines) = carried(&server, &steps, dry_run);
@@ -233,7 +233,7 @@ fn what_another_stores_instead_is_found_when_it_is_read_back() {
 fn an_api_server_that_ignores_dry_runs_is_found_with_the_first_object() {
     for step in [create("GlobalNetworkPolicy", "a"), replace("a")] {
         let mut stored = None;
-        let server = Server::by(move |request| {
+        let server = Server::by_rule(move |request| {
             if !request.line.starts_with("GET ") {
                 let mut object = request.json();
                 object["metadata"]["resourceVersion"] = "42".into();

@@ -11,12 +11,12 @@ use crate::live::api::watch::{Source, pages};
 /// # Errors
 /// Why they cannot be counted.
 pub(in crate::live) async fn census(caller: &Caller, hosts: &Hosts) -> Result<Census, String> {
-    let begun = Census { at: caller.clock().now(), ..Census::default() };
-    let mut census = begun.clone();
+    let empty_census = Census { started_at: caller.clock().now(), ..Census::default() };
+    let mut census = empty_census.clone();
     let mut wrong = None;
     let mut count = |item: Option<&str>| match item.map(count_pod) {
         // The list begins anew.
-        None => census.clone_from(&begun),
+        None => census.clone_from(&empty_census),
         Some(Ok(Some(pod))) => census.count(pod, hosts),
         Some(Ok(None)) => {}
         Some(Err(why)) => wrong = Some(why),

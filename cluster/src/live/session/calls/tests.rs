@@ -243,7 +243,11 @@ fn a_census_counts_page_by_page_and_begins_anew_when_its_list_expires() {
         assert_eq!(census.running, BTreeMap::from([(Text::from("a"), 1), (Text::from("b"), 2)]));
         let cpu = |node: &str| census.requests[node].moves.cpu;
         assert_eq!((cpu("a"), cpu("b")), (250, 750), "pods that are about to run request something too");
-        assert_eq!(census.at.as_secs(), test_server::START, "it is of the moment when its list began");
+        assert_eq!(
+            census.started_at.as_secs(),
+            test_server::START,
+            "it is of the moment when its list began"
+        );
         assert_eq!(
             server.lines()[2..],
             ["GET /api/v1/pods?limit=500", "GET /api/v1/pods?limit=500&continue=c2"]

@@ -55,7 +55,7 @@ fn available(wanted: u32, ready: u32) -> Availability {
 }
 
 fn verdict(color: Color) -> Verdict {
-    Verdict { color, at: NOW, why: String::new() }
+    Verdict { color, checked_at: NOW, why: String::new() }
 }
 
 fn look(known: &mut ClusterState, wanted: &[Owner]) {
@@ -298,7 +298,7 @@ fn the_run_is_the_latest_one() {
 #[test]
 fn a_census_is_a_change() {
     let mut known = ClusterState::default();
-    let census = Census { at: NOW, running: BTreeMap::from([("a".into(), 3)]), ..Census::default() };
+    let census = Census { started_at: NOW, running: BTreeMap::from([("a".into(), 3)]), ..Census::default() };
     assert!(known.apply(Event::Census(census.clone()), NOW));
     assert_eq!(known.world.census, Some(census));
 }

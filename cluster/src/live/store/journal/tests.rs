@@ -67,7 +67,7 @@ fn a_journal_is_written_every_five_seconds_at_most() {
 fn a_full_part_is_written_before_the_next_one_begins() {
     run(async {
         let server =
-            Server::by(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
+            Server::by_rule(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
         let mut journal = journal(&server).await;
         let line = "x".repeat(30_000);
         for _ in 0..5 {
@@ -127,7 +127,7 @@ fn a_lost_answer_is_found_again_and_another_writer_is_told_of() {
 fn a_long_line_is_cut_and_the_next_ones_are_written() {
     run(async {
         let server =
-            Server::by(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
+            Server::by_rule(|request| if request.line.starts_with("GET") { empty() } else { written("1") });
         let mut journal = journal(&server).await;
         let long = "\u{1}".repeat(200_000);
         journal.note(&json!({"wait": {"what": long, "all": [long, long]}})).expect("noted");

@@ -19,7 +19,7 @@ fn plan() -> Plan {
 }
 
 fn world(server_now: Duration, color: Color, why: &str) -> World {
-    let verdict = |color, why: &str| Verdict { color, at: server_now, why: why.into() };
+    let verdict = |color, why: &str| Verdict { color, checked_at: server_now, why: why.into() };
     let mut world = World::default();
     world.verdicts.insert("dns".into(), verdict(Color::Green, ""));
     world.verdicts.insert("smoke".into(), verdict(color, why));
@@ -39,7 +39,7 @@ fn written(server: &Server) -> Vec<(String, Value)> {
 fn the_verdicts_of_commands_are_written_when_they_change_and_then_every_minute() {
     run(async {
         let mut is_there = false;
-        let server = Server::by(move |request| {
+        let server = Server::by_rule(move |request| {
             let is_post = request.line.starts_with("POST");
             if is_there || is_post {
                 is_there = true;

@@ -141,8 +141,9 @@ fn ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let mut about: BTreeMap<String, (Subject, Vec<String>)> = BTreeMap::new();
     for ((node, key), values) in &twice {
         for (value, object) in *values {
-            let by = subject(Kind::CILIUM_NODE_CONFIG, object);
-            let (_, lines) = about.entry(by.to_string()).or_insert_with(|| (by, Vec::new()));
+            let subject_of_config = subject(Kind::CILIUM_NODE_CONFIG, object);
+            let (_, lines) =
+                about.entry(subject_of_config.to_string()).or_insert_with(|| (subject_of_config, Vec::new()));
             if lines.len() < 3 {
                 lines.push(format!("{key}: {value} on {node}"));
             }
@@ -151,7 +152,7 @@ fn ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     if about.is_empty() {
         return None;
     }
-    let objects = about.into_values().map(|(by, lines)| by.detail(lines.join("; ")));
+    let objects = about.into_values().map(|(config, lines)| config.detail(lines.join("; ")));
     Some(
         Finding::new(
             "cilium-node-config-ambiguous",

@@ -144,10 +144,13 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
             keys.join(",")
         )
     });
-    let by = daemon_set
+    let parked = daemon_set
         .map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata).detail("selects no node"));
     let fix = unpark.unwrap_or_else(|| fix.to_owned());
-    Some(Finding::new("feature-kube-proxy", severity, what, why, fix).about(by_calico.into_iter().chain(by)))
+    Some(
+        Finding::new("feature-kube-proxy", severity, what, why, fix)
+            .about(by_calico.into_iter().chain(parked)),
+    )
 }
 
 /// The DaemonSet's node selector or affinity fits no node, as those of clusters whose CNI replaces kube-proxy.

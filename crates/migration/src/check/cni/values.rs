@@ -89,7 +89,7 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     );
     let value = values::required_value(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =
-        row.by.iter().partition(|by| by.kind == Kind::CILIUM_NODE_CONFIG.name());
+        row.subjects.iter().partition(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name());
     let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();
     // Once Cilium replaces kube-proxy nowhere, portmap must serve the ports of nodes, or the next check blocks on these.
     let ports = if rule.code == "cilium-kube-proxy" { host_ports::unserved(scene, false) } else { None };
@@ -105,14 +105,14 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     if !sets.is_empty() {
         steps.push(format!("Run: {}.", command(scene, &sets)));
     }
-    for by in nodes {
+    for node_config in nodes {
         steps.push(format!(
             r#"Run: kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type json -p '[{{"op":"remove","path":"/spec/defaults/{key}"}}]', then restart the agents of its nodes."#,
-            by.namespace, by.name
+            node_config.namespace, node_config.name
         ));
     }
     steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
-    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.by.clone())
+    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.subjects.clone())
 }
 
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
@@ -171,11 +171,11 @@ fn not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
 /// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.
 fn migrator(scene: &Scene<'_>) -> Option<Finding> {
     let daemon_set = scene.snapshot.daemon_set("antrea-migrator").filter(|_| scene.to == Cni::Antrea)?;
-    let by = crate::check::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
+    let subject = crate::check::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
     let fix = format!("Run: kubectl -n {} delete daemonset antrea-migrator.", daemon_set.namespace());
     let what = "Antrea's migration program, antrea-migrator, is in the cluster.";
     let why = "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.";
-    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).about([by]))
+    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).about([subject]))
 }
 
 #[cfg(test)]

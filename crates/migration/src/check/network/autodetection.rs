@@ -60,11 +60,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let mut findings = Vec::new();
-    for (method, by) in methods(scene.snapshot) {
+    for (method, subject) in methods(scene.snapshot) {
         match chosen_interface(&method, names, scene) {
             Ok(None) => {}
-            Ok(Some(name)) => findings.push(taking(scene, &name, by)),
-            Err(why) => findings.push(unreadable(&why, by)),
+            Ok(Some(name)) => findings.push(taking(scene, &name, subject)),
+            Err(why) => findings.push(unreadable(&why, subject)),
         }
     }
     findings
@@ -83,8 +83,8 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
             }
             let text = network::variable(node, method).unwrap_or_default();
             let shown = if text.is_empty() { "not set, which means first-found" } else { text };
-            let by = Subject::of(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
-            Some((from_text(text), by))
+            let subject = Subject::of(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
+            Some((from_text(text), subject))
         };
         return [("IP", "IP_AUTODETECTION_METHOD"), ("IP6", "IP6_AUTODETECTION_METHOD")]
             .into_iter()
@@ -102,9 +102,9 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
         &["nodeAddressAutodetectionV4"]
     };
     let method_of = |key: &&str| {
-        let by = network::subject(Kind::TIGERA_INSTALLATION, installation)
+        let subject = network::subject(Kind::TIGERA_INSTALLATION, installation)
             .detail(format!("spec.calicoNetwork.{key}"));
-        (from_object(installation, key), by)
+        (from_object(installation, key), subject)
     };
     keys.iter().map(method_of).collect()
 }
@@ -182,13 +182,13 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
     })
 }
 
-fn taking(scene: &Scene<'_>, interface: &str, by: Subject) -> Finding {
+fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
     let to = scene.to;
     let what = format!("Calico may take {interface}, an interface of {to}, for the node's own.");
     let why = format!(
         "Once {to} runs, calico-node may find the address of {interface} when it starts or looks again. It then announces this address to all nodes, and traffic between nodes stops until somebody corrects it."
     );
-    let is_v6 = by.detail.contains("IP6") || by.detail.contains("V6");
+    let is_v6 = subject.detail.contains("IP6") || subject.detail.contains("V6");
     let fix = if calico::installation(scene.snapshot).is_some() {
         let name = calico::installation(scene.snapshot).map(Object::name).unwrap_or_default();
         let key = if is_v6 { "nodeAddressAutodetectionV6" } else { "nodeAddressAutodetectionV4" };
@@ -197,15 +197,15 @@ fn taking(scene: &Scene<'_>, interface: &str, by: Subject) -> Finding {
         )
     } else {
         let variable = if is_v6 { "IP6_AUTODETECTION_METHOD" } else { "IP_AUTODETECTION_METHOD" };
-        let namespace = if by.namespace.is_empty() { "kube-system" } else { &by.namespace };
+        let namespace = if subject.namespace.is_empty() { "kube-system" } else { &subject.namespace };
         format!(
             "Before {to} is installed: kubectl -n {namespace} set env daemonset/calico-node {variable}=kubernetes-internal-ip && kubectl -n {namespace} rollout status daemonset/calico-node. The agents restart one after the other; pods keep their connections."
         )
     };
-    Finding::new("autodetection-new-interface", Severity::Blocks, what, why, fix).about([by])
+    Finding::new("autodetection-new-interface", Severity::Blocks, what, why, fix).about([subject])
 }
 
-fn unreadable(why: &str, by: Subject) -> Finding {
+fn unreadable(why: &str, subject: Subject) -> Finding {
     Finding::new(
         "autodetection-unreadable",
         Severity::Risk,
@@ -213,7 +213,7 @@ fn unreadable(why: &str, by: Subject) -> Finding {
         "If Calico takes an interface of the new CNI for the node's own, traffic between nodes stops.",
         "Use the address of the Node object: kubernetes-internal-ip in the DaemonSet's variable, or kubernetes: NodeInternalIP in the operator's Installation.",
     )
-    .about([by])
+    .about([subject])
 }
 
 #[cfg(test)]

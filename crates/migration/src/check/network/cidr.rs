@@ -125,11 +125,11 @@ fn unknown(scene: &Scene<'_>) -> Finding {
 fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[&Clash<'_>]) -> Finding {
     let subject = |clash: &&Clash<'_>| {
         let on = clash.other.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
-        let by = match &clash.new.node {
+        let owner = match &clash.new.node {
             Some(node) => format!("{} of {node}", clash.new.range),
             None => format!("{} of {}", clash.new.range, clash.new.source),
         };
-        clash.other.source.clone().detail(format!("{}{on} overlaps {by}", clash.other.range))
+        clash.other.source.clone().detail(format!("{}{on} overlaps {owner}", clash.other.range))
     };
     let (what, why, fix) = words(code);
     let mut fix = fix.to_owned();

@@ -133,7 +133,7 @@ fn finding(scene: &Scene<'_>, taken: Vec<Subject>) -> Finding {
     let mut steps = vec![format!("Before {to} gives its first pod an address:")];
     let mut addresses: Vec<&str> = taken
         .iter()
-        .filter_map(|by| by.detail.split_once(" is that of").map(|(address, _)| address))
+        .filter_map(|subject| subject.detail.split_once(" is that of").map(|(address, _)| address))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
@@ -145,8 +145,8 @@ fn finding(scene: &Scene<'_>, taken: Vec<Subject>) -> Finding {
     }
     let mut pods: Vec<String> = taken
         .iter()
-        .filter(|by| by.kind == Kind::POD.name())
-        .map(|by| format!("kubectl -n {} delete pod {}", by.namespace, by.name))
+        .filter(|subject| subject.kind == Kind::POD.name())
+        .map(|subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))
         .collect();
     pods.dedup();
     let more = pods.len().saturating_sub(10);
@@ -184,7 +184,11 @@ mod tests {
 
     fn found(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
         let findings = Case::new(Cni::Calico, to, objects).found(&CHECK);
-        findings.iter().flat_map(|finding| &finding.objects).map(|by| format!("{by} {}", by.detail)).collect()
+        findings
+            .iter()
+            .flat_map(|finding| &finding.objects)
+            .map(|subject| format!("{subject} {}", subject.detail))
+            .collect()
     }
 
     /// The pods of Antrea's issue 5578 have addresses that end in .1.

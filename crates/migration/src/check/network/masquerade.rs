@@ -58,8 +58,8 @@ fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
     snapshot::merged(all)
 }
 
-fn uncovered(ranges: &[Range], by: &[Range]) -> Vec<String> {
-    let is_covered = |range: &&Range| by.iter().any(|outer| outer.contains(**range));
+fn uncovered(ranges: &[Range], exempted: &[Range]) -> Vec<String> {
+    let is_covered = |range: &&Range| exempted.iter().any(|outer| outer.contains(**range));
     ranges.iter().filter(|range| !is_covered(range)).map(ToString::to_string).collect()
 }
 
@@ -74,10 +74,10 @@ fn read(all: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Range> {
 /// README, `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`, `AWS_VPC_K8S_CNI_EXTERNALSNAT`.
 fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
     let to = scene.to;
-    let (missing, by, fix): (Vec<String>, Subject, String) = match scene.from {
+    let (missing, subject, fix): (Vec<String>, Subject, String) = match scene.from {
         Cni::Calico => {
             let pools = scene.snapshot.objects(Kind::IP_POOL);
-            let by = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
+            let pool = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
             let missing = uncovered(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
             let manifests: Vec<String> =
                 missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
@@ -85,7 +85,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
                 "Give Calico a disabled pool with the range; no pod gets an address of it: calicoctl apply -f - with\n```\n{}```",
                 manifests.join("---\n")
             );
-            (missing, subject(Kind::IP_POOL, by), fix)
+            (missing, subject(Kind::IP_POOL, pool), fix)
         }
         Cni::AwsVpcCni => {
             let node = agent(scene.snapshot, &["aws-node"])?;
@@ -127,7 +127,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
     }
     let what =
         format!("{} masquerades what its pods send to pods of {to} in {}.", scene.from, missing.join(", "));
-    Some(Finding::new("masquerade-old", severity, what, WHY, fix).about([by]))
+    Some(Finding::new("masquerade-old", severity, what, WHY, fix).about([subject]))
 }
 
 fn reserved_pool(index: usize, range: &str) -> String {
@@ -163,10 +163,10 @@ fn new(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Finding> 
         format!("Cilium masquerades what its pods send to pods of {} in {}.", scene.from, missing.join(", "));
     let both = old.into_iter().chain(whole(&cidr::of(scene), true)).collect();
     let fix = native(both);
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([by(config)]))
+    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([config_map_subject(config)]))
 }
 
-fn by(config: &Object) -> Subject {
+fn config_map_subject(config: &Object) -> Subject {
     subject(Kind::CONFIG_MAP, config)
 }
 
@@ -205,7 +205,7 @@ fn antreas(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Findi
     let what =
         format!("Antrea masquerades what its pods send to pods of {} in {}.", scene.from, ranges.join(", "));
     let fix = "Antrea has no setting for exceptions in its modes with tunnels. Move with the strategy double, in which pods reach the old network from inside, or accept this finding with a waiver.";
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([by(config)]))
+    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([config_map_subject(config)]))
 }
 
 #[cfg(test)]

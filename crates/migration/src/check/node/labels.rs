@@ -52,7 +52,7 @@ const MISSPELT: [&str; 4] = ["node-role.kubernetes", "node.kubernetes", "kuberne
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let settings = &scene.config.labels;
-    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     let mut add = |code, role: &str, detail: String| {
         let subject = Subject {
             kind: "Setting".into(),
@@ -60,7 +60,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             name: format!("labels.{role}"),
             detail,
         };
-        by.entry(code).or_default().push(subject);
+        subjects_by_code.entry(code).or_default().push(subject);
     };
     if let Err(why) = qualified::value(&settings.value) {
         add(Code::Invalid, "value", why);
@@ -90,7 +90,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             add(Code::Twice, role, (*key).to_owned());
         }
     }
-    by.into_iter().map(|(code, subjects)| finding(code).about(subjects)).collect()
+    subjects_by_code.into_iter().map(|(code, subjects)| finding(code).about(subjects)).collect()
 }
 
 fn finding(code: Code) -> Finding {

@@ -67,7 +67,7 @@ const LEAVING: [&str; 2] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disr
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let nodes: Vec<&Node> = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).collect();
-    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     let mut reporting = 0;
     for node in &nodes {
         let mut found = states(node);
@@ -77,18 +77,21 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             found.extend(report(node));
         }
         for (code, detail) in found {
-            by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
+            subjects_by_code
+                .entry(code)
+                .or_default()
+                .push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
     // If no node reports, one sentence says it better than a list of all nodes.
-    if let Some(silent) = by.remove(&Code::CrossfadeSilent) {
+    if let Some(silent) = subjects_by_code.remove(&Code::CrossfadeSilent) {
         let is_all = silent.len() == reporting;
-        by.insert(
+        subjects_by_code.insert(
             if is_all { Code::CrossfadeAbsent } else { Code::CrossfadeSilent },
             if is_all { Vec::new() } else { silent },
         );
     }
-    by.into_iter().map(|(code, subjects)| finding(scene, code, subjects)).collect()
+    subjects_by_code.into_iter().map(|(code, subjects)| finding(scene, code, subjects)).collect()
 }
 
 /// What is wrong with a node, with details.
@@ -289,10 +292,10 @@ mod tests {
         assert_eq!((finding.severity, finding.objects.len()), (Severity::Risk, 0));
         let rotation = Case::of(bare).strategy(Strategy::Rotation).finding(&CHECK, "crossfade-absent");
         assert_eq!(rotation.severity, Severity::Note, "new images bring it");
-        let some = Case::of(&[bare, "---\n", &node("b")].concat());
-        assert_eq!(some.finding(&CHECK, "crossfade-silent").severity, Severity::Blocks);
+        let two_nodes = Case::of(&[bare, "---\n", &node("b")].concat());
+        assert_eq!(two_nodes.finding(&CHECK, "crossfade-silent").severity, Severity::Blocks);
         assert_eq!(
-            some.strategy(Strategy::Rotation).finding(&CHECK, "crossfade-silent").severity,
+            two_nodes.strategy(Strategy::Rotation).finding(&CHECK, "crossfade-silent").severity,
             Severity::Note
         );
     }

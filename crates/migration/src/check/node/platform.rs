@@ -60,15 +60,18 @@ const READ_ONLY: [&str; 6] = [
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // A node that stays and reports has Crossfade. One that is replaced says nothing of those to come.
     let is_installed = |node: &Node| scene.strategy != Strategy::Rotation && nodes::report(node).is_none();
-    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     for node in &scene.snapshot.nodes {
         if let Some((code, detail)) =
             kind(node).filter(|(code, _)| *code != Code::ReadOnly || !is_installed(node))
         {
-            by.entry(code).or_default().push(Subject::new(Kind::NODE, node.name()).detail(detail));
+            subjects_by_code
+                .entry(code)
+                .or_default()
+                .push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
-    by.into_iter().map(|(code, nodes)| finding(code, scene.strategy).about(nodes)).collect()
+    subjects_by_code.into_iter().map(|(code, nodes)| finding(code, scene.strategy).about(nodes)).collect()
 }
 
 fn kind(node: &Node) -> Option<(Code, String)> {

@@ -72,12 +72,12 @@ struct Nodes<'a> {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let kernel = kernel(scene);
-    let mut by: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
+    let mut nodes_by_code: BTreeMap<Code, BTreeMap<(&str, String), Nodes<'_>>> = BTreeMap::new();
     let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         let pool = pool_of(scene, node);
         for (code, detail) in judged(node, &kernel) {
-            let entry = by.entry(code).or_default().entry((pool, detail)).or_default();
+            let entry = nodes_by_code.entry(code).or_default().entry((pool, detail)).or_default();
             entry.nodes += 1;
             if entry.first.is_empty() {
                 entry.first = node.name();
@@ -87,7 +87,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             *kinds.entry((pool, what)).or_default().entry(value).or_default() += 1;
         }
     }
-    let mut findings: Vec<Finding> = by.into_iter().map(|(code, all)| finding(scene, code, &all)).collect();
+    let mut findings: Vec<Finding> =
+        nodes_by_code.into_iter().map(|(code, all)| finding(scene, code, &all)).collect();
     findings.extend(differ(&kinds));
     findings
 }
@@ -204,11 +205,11 @@ fn differ(kinds: &BTreeMap<(&str, &str), BTreeMap<String, usize>>) -> Option<Fin
 }
 
 fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'_>>) -> Finding {
-    let objects = all.iter().map(|((pool, detail), some)| {
-        let nodes = if some.nodes == 1 {
-            some.first.to_owned()
+    let objects = all.iter().map(|((pool, detail), members)| {
+        let nodes = if members.nodes == 1 {
+            members.first.to_owned()
         } else {
-            format!("{} nodes, such as {}", some.nodes, some.first)
+            format!("{} nodes, such as {}", members.nodes, members.first)
         };
         subject(pool).detail(format!("{detail} on {nodes}"))
     });

@@ -78,20 +78,22 @@ fn lacking(documents: &[Value]) -> impl Iterator<Item = Vec<Value>> {
         let kept = documents.iter().enumerate().filter(|(index, object)| !is_out(*index, object));
         kept.map(|(_, object)| object.clone()).collect()
     };
-    let one = (0..documents.len()).map(move |out| but(&|index, _| index == out));
+    let each_object = (0..documents.len()).map(move |out| but(&|index, _| index == out));
     let all = kinds.clone().into_iter().map(move |out| but(&|_, object| kind(object) == out));
-    let keys = kinds.into_iter().flat_map(move |of| {
+    let keys = kinds.into_iter().flat_map(move |removed_kind| {
         let paths: BTreeSet<String> = documents
             .iter()
-            .filter(|object| kind(object) == of)
+            .filter(|object| kind(object) == removed_kind)
             .flat_map(|object| paths("", object))
             .collect();
         paths.into_iter().map(move |path| {
-            let cut = |object: &Value| if kind(object) == of { cut(object, &path) } else { object.clone() };
+            let cut = |object: &Value| {
+                if kind(object) == removed_kind { cut(object, &path) } else { object.clone() }
+            };
             documents.iter().map(cut).collect()
         })
     });
-    one.chain(all).chain(keys)
+    each_object.chain(all).chain(keys)
 }
 
 fn kind(document: &Value) -> &str {

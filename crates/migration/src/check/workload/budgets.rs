@@ -66,7 +66,7 @@ type Sets<'a> = HashMap<&'a str, HashMap<&'a Labels, Vec<&'a Pod>>>;
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let snapshot = scene.snapshot;
     let sets = sets(snapshot);
-    let mut by: BTreeMap<Code, Vec<(&Budget, Subject)>> = BTreeMap::new();
+    let mut budgets_by_code: BTreeMap<Code, Vec<(&Budget, Subject)>> = BTreeMap::new();
     let mut selected: HashMap<(&str, &Labels), Vec<&Budget>> = HashMap::new();
     for budget in &snapshot.budgets {
         let mut pods: Vec<&Pod> = Vec::new();
@@ -84,9 +84,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             Verdict::Uncounted(words) => (Code::CannotCount, words),
         };
         let subject = Subject::of(Kind::POD_DISRUPTION_BUDGET, &budget.metadata).detail(detail);
-        by.entry(code).or_default().push((budget, subject));
+        budgets_by_code.entry(code).or_default().push((budget, subject));
     }
-    let mut findings: Vec<Finding> = by.into_iter().map(|(code, all)| finding(code, all)).collect();
+    let mut findings: Vec<Finding> =
+        budgets_by_code.into_iter().map(|(code, all)| finding(code, all)).collect();
     findings.extend(overlap(&selected));
     findings
 }

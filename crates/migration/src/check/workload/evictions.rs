@@ -55,13 +55,13 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let mut by: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
+    let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     for group in groups(scene.snapshot) {
         for (code, pods) in classes(&group) {
             let subject = group.owner.subject();
             let subject =
                 if group.owner.kind == "Pod" { subject } else { subject.detail(describe_pod_count(pods)) };
-            by.entry(code).or_default().push(subject);
+            subjects_by_code.entry(code).or_default().push(subject);
         }
     }
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
@@ -69,15 +69,16 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             let (wanted, ready) = (workload.spec.replicas.unwrap_or(1), workload.status.ready_replicas);
             let subject = Subject::of(kind, &workload.metadata);
             if ready < wanted {
-                by.entry(Code::WorkloadNotReady)
+                subjects_by_code
+                    .entry(Code::WorkloadNotReady)
                     .or_default()
                     .push(subject.detail(format!("{ready} of {wanted} replicas are ready")));
             } else if wanted == 1 && !workload.spec.template.spec.host_network {
-                by.entry(Code::WorkloadSingle).or_default().push(subject);
+                subjects_by_code.entry(Code::WorkloadSingle).or_default().push(subject);
             }
         }
     }
-    by.into_iter().map(|(code, subjects)| finding(code, subjects)).collect()
+    subjects_by_code.into_iter().map(|(code, subjects)| finding(code, subjects)).collect()
 }
 
 fn describe_pod_count(pods: usize) -> String {

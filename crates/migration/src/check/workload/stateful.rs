@@ -58,7 +58,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             if !exists(scene, member) {
                 absent.push(subject(member).detail(nearest(scene, member, &group.name)));
             } else if group.method == Method::Scale {
-                scaled.extend(scaler(scene, member).map(|by| subject(member).detail(by)));
+                scaled.extend(scaler(scene, member).map(|scaler| subject(member).detail(scaler)));
             }
         }
     }

@@ -45,10 +45,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let (mut down, mut single, mut far) = (Vec::new(), Vec::new(), Vec::new());
     let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
     let mut far_owners: BTreeSet<Owner<'_>> = BTreeSet::new();
-    for Webhook { configuration: by, service, pods } in &webhooks {
+    for Webhook { configuration, service, pods } in &webhooks {
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-        let detail =
-            |count: &str| by.clone().detail(format!("{}: {count} behind Service {service}", by.detail));
+        let detail = |count: &str| {
+            configuration
+                .clone()
+                .detail(format!("{}: {count} behind Service {service}", configuration.detail))
+        };
         match ready {
             0 => down.push(detail("no Ready pod")),
             1 => single.push(detail("1 Ready pod")),
@@ -59,7 +62,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         }
         let on_network: Vec<_> = pods.iter().filter(|pod| !pod.spec.host_network).collect();
         if is_out_of_reach(scene) && !on_network.is_empty() {
-            far.push(by.clone().detail(format!("{}: Service {service}", by.detail)));
+            far.push(configuration.clone().detail(format!("{}: Service {service}", configuration.detail)));
             far_owners.extend(on_network.iter().map(|pod| owner(pod)));
         }
     }
@@ -245,11 +248,11 @@ mod tests {
             ["ValidatingWebhookConfiguration/guard: guard.x: 1 Ready pod behind Service x/guard"]
         );
         assert!(finding.fix.ends_with("kubectl -n x scale deployment/guard --replicas=2"), "{}", finding.fix);
-        let nobody = cluster(PODS, 0, "false").finding(&CHECK, "webhook-few");
+        let unserved = cluster(PODS, 0, "false").finding(&CHECK, "webhook-few");
         assert!(
-            nobody.fix.ends_with("kubectl delete validatingwebhookconfiguration guard"),
+            unserved.fix.ends_with("kubectl delete validatingwebhookconfiguration guard"),
             "{}",
-            nobody.fix
+            unserved.fix
         );
     }
 

@@ -63,8 +63,8 @@ impl Usage {
 impl Claim {
     /// A claim without nodes.
     #[must_use]
-    pub const fn new(range: Range, used: Usage, by: Subject) -> Self {
-        Self { range, usage: used, node: None, borrowers: Vec::new(), source: by }
+    pub const fn new(range: Range, used: Usage, source: Subject) -> Self {
+        Self { range, usage: used, node: None, borrowers: Vec::new(), source }
     }
 
     /// The same, of a node.

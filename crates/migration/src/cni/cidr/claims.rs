@@ -86,13 +86,13 @@ fn flannel(scene: &Scene<'_>, claims: &mut Claims) {
 
 /// A range of the settings file.
 fn claimed(range: ipnetwork::IpNetwork, used: Usage, setting: &str) -> Claim {
-    let by = Subject {
+    let source = Subject {
         kind: "Setting".into(),
         namespace: String::new(),
         name: setting.into(),
         detail: String::new(),
     };
-    Claim::new(Range::from(range), used, by)
+    Claim::new(Range::from(range), used, source)
 }
 
 /// The pod CIDRs of nodes.
@@ -110,13 +110,14 @@ fn subject(node: &Node) -> Subject {
 
 impl Claims {
     /// Adds a range as an object writes it.
-    fn add(&mut self, text: &str, used: Usage, node: Option<&str>, by: Subject) -> Option<&mut Claim> {
+    fn add(&mut self, text: &str, used: Usage, node: Option<&str>, source: Subject) -> Option<&mut Claim> {
         match Range::read(text) {
             Ok((range, is_exact)) => {
                 if !is_exact {
-                    self.wrong.push(by.clone().detail(format!("{text} has host bits; the range is {range}")));
+                    self.wrong
+                        .push(source.clone().detail(format!("{text} has host bits; the range is {range}")));
                 }
-                let claim = Claim::new(range, used, by);
+                let claim = Claim::new(range, used, source);
                 self.all.push(match node {
                     Some(node) => claim.on(node),
                     None => claim,
@@ -124,7 +125,7 @@ impl Claims {
                 self.all.last_mut()
             }
             Err(why) => {
-                let subject = by.detail(format!("{text:?} is no range: {why}"));
+                let subject = source.detail(format!("{text:?} is no range: {why}"));
                 let unread = if used.is_pods() { &mut self.unread } else { &mut self.wrong };
                 unread.push(subject);
                 None
@@ -133,10 +134,10 @@ impl Claims {
     }
 
     /// Adds one address.
-    fn add_address(&mut self, text: &str, used: Usage, node: Option<&str>, by: Subject) {
+    fn add_address(&mut self, text: &str, used: Usage, node: Option<&str>, source: Subject) {
         let address = text.split('/').next().unwrap_or(text);
         let length = if address.contains(':') { 128 } else { 32 };
-        self.add(&format!("{address}/{length}"), used, node, by);
+        self.add(&format!("{address}/{length}"), used, node, source);
     }
 }
 

@@ -29,18 +29,18 @@ pub struct Mtu {
 #[must_use]
 pub fn mtu(snapshot: &Snapshot, cni: Cni, node: u32) -> Mtu {
     let overhead = overhead(snapshot, cni);
-    let (set, by) = match cni {
+    let (set, source) = match cni {
         Cni::Calico => of_calico(snapshot),
         Cni::Flannel | Cni::Canal => of_flannel(snapshot, cni),
         Cni::Cilium => {
             let set = cilium::setting(snapshot, "mtu").and_then(|setting| number(&setting.value));
-            let by = cilium::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
-            (set, by.unwrap_or_else(|| default(cni)))
+            let source = cilium::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
+            (set, source.unwrap_or_else(|| default(cni)))
         }
         Cni::Antrea => {
             let set = number(&antrea::value(snapshot, "/defaultMTU", "0"));
-            let by = antrea::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
-            (set, by.unwrap_or_else(|| default(cni)))
+            let source = antrea::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
+            (set, source.unwrap_or_else(|| default(cni)))
         }
         Cni::AwsVpcCni => of_aws(snapshot),
     };
@@ -48,7 +48,7 @@ pub fn mtu(snapshot: &Snapshot, cni: Cni, node: u32) -> Mtu {
         bytes: set.unwrap_or_else(|| node.saturating_sub(overhead)),
         is_set: set.is_some(),
         overhead,
-        source: by,
+        source,
     }
 }
 

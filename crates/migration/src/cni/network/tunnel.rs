@@ -40,18 +40,18 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    fn new(protocol: Protocol, port: u16, vni: Option<u32>, device: &str, by: Subject) -> Self {
-        Self { protocol, port, vni, device: device.into(), source: by, is_default: false }
+    fn new(protocol: Protocol, port: u16, vni: Option<u32>, device: &str, source: Subject) -> Self {
+        Self { protocol, port, vni, device: device.into(), source, is_default: false }
     }
 
     fn default(cni: Cni, protocol: Protocol, port: u16, vni: Option<u32>, device: &str) -> Self {
-        let by = Subject {
+        let source = Subject {
             kind: "Default".into(),
             namespace: String::new(),
             name: cni.name().into(),
             detail: String::new(),
         };
-        Self { is_default: true, ..Self::new(protocol, port, vni, device, by) }
+        Self { is_default: true, ..Self::new(protocol, port, vni, device, source) }
     }
 }
 
@@ -110,9 +110,9 @@ fn of_calico(snapshot: &Snapshot) -> Vec<Tunnel> {
         ("wireguardEnabled", "wireguardListeningPort", 51_820, "wireguard.cali"),
         ("wireguardEnabledV6", "wireguardListeningPortV6", 51_821, "wg-v6.cali"),
     ] {
-        if let Some(by) = calico::enabled(snapshot, key).into_iter().next() {
+        if let Some(source) = calico::enabled(snapshot, key).into_iter().next() {
             let port = u16::try_from(calico::number(snapshot, port, u32::from(default))).unwrap_or(default);
-            all.push(Tunnel::new(Protocol::WireGuard, port, None, device, by));
+            all.push(Tunnel::new(Protocol::WireGuard, port, None, device, source));
         }
     }
     if snapshot.objects(Kind::IP_POOL).is_empty() {
@@ -125,23 +125,35 @@ fn of_flannel(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
     let Some(flannel) = flannel::read(snapshot) else {
         return vec![Tunnel::default(cni, Protocol::Vxlan, 8472, Some(1), "flannel.1")];
     };
-    let by = flannel.source.clone();
+    let source = flannel.source.clone();
     let number =
         |key: &str, default: u64| flannel.number(key).filter(|number| *number != 0).unwrap_or(default);
     let port = |key: &str, default: u16| u16::try_from(number(key, default.into())).unwrap_or(default);
     match flannel.backend() {
         "vxlan" => {
             let vni = u32::try_from(number("VNI", 1)).unwrap_or(1);
-            vec![Tunnel::new(Protocol::Vxlan, port("Port", 8472), Some(vni), &format!("flannel.{vni}"), by)]
+            vec![Tunnel::new(
+                Protocol::Vxlan,
+                port("Port", 8472),
+                Some(vni),
+                &format!("flannel.{vni}"),
+                source,
+            )]
         }
         "wireguard" => {
             let second = port("ListenPortV6", 51_821);
             vec![
-                Tunnel::new(Protocol::WireGuard, port("ListenPort", 51_820), None, "flannel-wg", by.clone()),
-                Tunnel::new(Protocol::WireGuard, second, None, "flannel-wg-v6", by),
+                Tunnel::new(
+                    Protocol::WireGuard,
+                    port("ListenPort", 51_820),
+                    None,
+                    "flannel-wg",
+                    source.clone(),
+                ),
+                Tunnel::new(Protocol::WireGuard, second, None, "flannel-wg-v6", source),
             ]
         }
-        "ipip" => vec![Tunnel::new(Protocol::Ipip, 0, None, "flannel.ipip", by)],
+        "ipip" => vec![Tunnel::new(Protocol::Ipip, 0, None, "flannel.ipip", source)],
         _ => Vec::new(),
     }
 }
@@ -165,7 +177,7 @@ fn of_antrea(snapshot: &Snapshot) -> Vec<Tunnel> {
     let Some((agent, config)) = antrea::agent(snapshot).zip(antrea::config(snapshot)) else {
         return vec![Tunnel::default(Cni::Antrea, Protocol::Geneve, 6081, None, "genev_sys_6081")];
     };
-    let by = subject(Kind::CONFIG_MAP, config);
+    let source = subject(Kind::CONFIG_MAP, config);
     let port = |pointer: &str, default: u16| {
         let set = agent.pointer(pointer).and_then(Value::as_u64).filter(|port| *port != 0);
         set.and_then(|port| u16::try_from(port).ok()).unwrap_or(default)
@@ -181,17 +193,17 @@ fn of_antrea(snapshot: &Snapshot) -> Vec<Tunnel> {
             port("/wireGuard/port", 51_820),
             None,
             "antrea-wg0",
-            by,
+            source,
         )];
     }
     match antrea::value(snapshot, "/tunnelType", "geneve").as_str() {
         "vxlan" => {
             let port = port("/tunnelPort", 4789);
-            vec![Tunnel::new(Protocol::Vxlan, port, None, &format!("vxlan_sys_{port}"), by)]
+            vec![Tunnel::new(Protocol::Vxlan, port, None, &format!("vxlan_sys_{port}"), source)]
         }
         "geneve" => {
             let port = port("/tunnelPort", 6081);
-            vec![Tunnel::new(Protocol::Geneve, port, None, &format!("genev_sys_{port}"), by)]
+            vec![Tunnel::new(Protocol::Geneve, port, None, &format!("genev_sys_{port}"), source)]
         }
         _ => Vec::new(),
     }

@@ -31,7 +31,7 @@ pub struct Row {
     pub state: State,
     /// The objects that say so.
     #[serde(skip)]
-    pub by: Vec<Subject>,
+    pub subjects: Vec<Subject>,
     /// The rule.
     #[serde(skip)]
     pub rule: &'static Rule,
@@ -55,14 +55,14 @@ fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
     };
     let now = wrong.first().copied().or_else(|| found.first()).map(|(value, _)| value.clone());
     let [install, migrate, finish] = rule.expected.map(super::Expectation::words);
-    let by = wrong.into_iter().map(|(_, by)| by.clone()).collect();
-    Row { key: rule.key, set: rule.set, now, install, migrate, finish, state, by, rule }
+    let subjects = wrong.into_iter().map(|(_, subject)| subject.clone()).collect();
+    Row { key: rule.key, set: rule.set, now, install, migrate, finish, state, subjects, rule }
 }
 
 /// Every value of a setting, with the object that has it; none if the CNI is not installed.
 fn values(snapshot: &Snapshot, to: Cni, rule: &Rule) -> Vec<(String, Subject)> {
-    let named = |by: Subject, value: &str| {
-        (value.to_owned(), by.detail(format!("{}: {value}", rule.key.trim_start_matches('/'))))
+    let named = |subject: Subject, value: &str| {
+        (value.to_owned(), subject.detail(format!("{}: {value}", rule.key.trim_start_matches('/'))))
     };
     match to {
         Cni::Cilium => {

@@ -40,7 +40,7 @@ impl Pulse {
     /// Green while ninety-nine of a hundred answers of the last minute came within two seconds, and no request was refused for lack of room.
     #[must_use]
     pub fn verdict(&self, now: Duration) -> Verdict {
-        let describe = |color, why: String| Verdict { color, at: now, why };
+        let describe = |color, why: String| Verdict { color, checked_at: now, why };
         if let Some(ago) = self.busy.map(|busy| now.saturating_sub(busy)).filter(|ago| *ago < LATELY) {
             let why = format!("the API server had too much to do {} s ago (status 429)", ago.as_secs());
             return describe(Color::Red, why);

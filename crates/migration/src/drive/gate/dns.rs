@@ -26,7 +26,7 @@ pub fn dns<'a>(pods: impl Iterator<Item = &'a Pod>, now: Duration) -> Verdict {
     } else {
         format!("{ready} of {all} DNS pods are ready")
     };
-    Verdict { color, at: now, why }
+    Verdict { color, checked_at: now, why }
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
         ] {
             let pods: Vec<Pod> = pods.into_iter().map(pod).collect();
             let verdict = dns(pods.iter(), Duration::from_secs(7));
-            assert_eq!((verdict.color, verdict.at.as_secs()), (color, 7), "{pods:?}");
+            assert_eq!((verdict.color, verdict.checked_at.as_secs()), (color, 7), "{pods:?}");
         }
     }
 }

@@ -22,7 +22,7 @@ pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Availability>, now: Dur
         [] => (Color::Green, format!("{} workloads are ready", wanted.len())),
         wrong => (Color::Red, wrong.join(", ")),
     };
-    Verdict { color, at: now, why }
+    Verdict { color, checked_at: now, why }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Shortages {
             all if all > NAMED => why.push(format!("and {} more", all - NAMED)),
             _ => {}
         }
-        Verdict { color, at: now, why: why.join(", ") }
+        Verdict { color, checked_at: now, why: why.join(", ") }
     }
 }
 

@@ -50,10 +50,10 @@ pub fn pod(json: &str, about: &PodClassifier) -> Result<Pod, String> {
 /// The same of a Pod that was read already.
 #[must_use]
 pub fn pod_of(read: &model::Pod, about: &PodClassifier) -> Pod {
-    let by = owner(read);
-    let by = Owner { kind: by.kind.into(), namespace: by.namespace.into(), name: by.name.into() };
+    let owner = owner(read);
+    let owner = Owner { kind: owner.kind.into(), namespace: owner.namespace.into(), name: owner.name.into() };
     // A pod that no controller makes again owns itself there.
-    let owner = (&*by.kind != "Pod").then_some(by);
+    let owner = (&*owner.kind != "Pod").then_some(owner);
     let is_unschedulable = |condition: &model::Condition| {
         (&*condition.kind, &*condition.status, &*condition.reason)
             == ("PodScheduled", "False", "Unschedulable")

@@ -63,14 +63,15 @@ mod tests {
             }
             object.to_string()
         };
-        let (nobody, made) = (json!(null), json!({"kind": "Deployment", "name": "w", "controller": true}));
+        let (no_owner, owned_by_deployment) =
+            (json!(null), json!({"kind": "Deployment", "name": "w", "controller": true}));
         for (kind, meta, spec, available) in [
-            (Kind::DEPLOYMENT, &nobody, json!({"replicas": 3}), Some((3, 2))),
-            (Kind::DEPLOYMENT, &nobody, json!({}), Some((1, 2))),
-            (Kind::STATEFUL_SET, &nobody, json!({"replicas": 0}), Some((0, 2))),
-            (Kind::REPLICA_SET, &nobody, json!({"replicas": 2}), Some((2, 2))),
-            (Kind::REPLICA_SET, &made, json!({"replicas": 2}), None),
-            (Kind::DAEMON_SET, &nobody, json!({}), Some((7, 6))),
+            (Kind::DEPLOYMENT, &no_owner, json!({"replicas": 3}), Some((3, 2))),
+            (Kind::DEPLOYMENT, &no_owner, json!({}), Some((1, 2))),
+            (Kind::STATEFUL_SET, &no_owner, json!({"replicas": 0}), Some((0, 2))),
+            (Kind::REPLICA_SET, &no_owner, json!({"replicas": 2}), Some((2, 2))),
+            (Kind::REPLICA_SET, &owned_by_deployment, json!({"replicas": 2}), None),
+            (Kind::DAEMON_SET, &no_owner, json!({}), Some((7, 6))),
         ] {
             let read = workload(kind, &object(meta.clone(), spec)).expect("a workload");
             let found = read.as_ref().map(|(_, available)| (available.desired, available.ready));

@@ -55,7 +55,7 @@ fn in_state(state: types::api::step::State) -> Node {
 
 /// A cluster whose nodes are called `a`, `b` and so on, with what their pods request: those that move, and those that stay.
 fn world(nodes: Vec<(Node, u128, u128)>) -> World {
-    let mut census = Census { at: NOW, ..Census::default() };
+    let mut census = Census { started_at: NOW, ..Census::default() };
     let mut world = World { now: NOW, epoch: 1, ..World::default() };
     for (letter, (node, moves, stays)) in ('a'..).zip(nodes) {
         let name = Text::from(letter.to_string());
@@ -197,7 +197,7 @@ fn without_a_fresh_count_no_node_is_drained_and_one_is_asked_for() {
         let mut world = world(vec![(node(), 1, 0), (node(), 1, 0)]);
         world.census = world.census.take().filter(|_| age.is_some());
         let time = NOW - Duration::from_secs(age.unwrap_or_default());
-        world.census.iter_mut().for_each(|census| census.at = time);
+        world.census.iter_mut().for_each(|census| census.started_at = time);
         let (started, act, wait) = admitted(&world, &["a"]);
         assert_eq!((started[0], act), (is_fresh, (!is_fresh).then_some(Act::Census)), "{age:?}");
         assert_eq!(wait.map(|wait| wait.reason), (!is_fresh).then_some(Reason::Census), "{age:?}");

@@ -69,7 +69,7 @@ fn world() -> World {
         renewed: NOW,
         epoch: 1,
         nodes: nodes.into(),
-        census: Some(Census { at: NOW, ..Census::default() }),
+        census: Some(Census { started_at: NOW, ..Census::default() }),
         is_open: true,
         ..World::default()
     }
@@ -132,7 +132,8 @@ fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
 }
 
 fn skipped(node: &str) -> Run {
-    let wish = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Skip(node.into()) };
+    let wish =
+        Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Skip(node.into()) };
     run().wished(&wish, &plan(), false).expect("a wish")
 }
 
@@ -259,8 +260,12 @@ fn a_node_with_a_step_of_another_run_is_not_brought_back() {
     let mut world = world();
     let late = node("a", Phase::BothOld, &json!({"both-old": 2}));
     world.put("a".into(), Node { step: Some(a_step("r-0", NodeState::Moving)), ..late });
-    let rollback =
-        Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Rollback("a".into()) };
+    let rollback = Wish {
+        seq: 1,
+        operator: "alice".into(),
+        reason: "so".into(),
+        what: RunRequest::Rollback("a".into()),
+    };
     let decided = decided(&world, &run().wished(&rollback, &plan(), false).expect("a wish"));
     assert!(!has_patch(&decided, "a"), "{:?}", decided.acts);
     assert_eq!(waits(&decided, Reason::ForeignRun), ["Node/a"]);
@@ -310,7 +315,8 @@ fn numbers_of_a_node_stop_nobody() {
     world.put("a".into(), bad);
     assert_eq!(claimed(&decided(&world, &run()), &world), ["a", "b", "c"]);
     world.node("a").step = Some(Step { r#try: u32::MAX, ..a_step("r-1", NodeState::Held) });
-    let retry = Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Retry("a".into()) };
+    let retry =
+        Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Retry("a".into()) };
     let requested = run().wished(&retry, &plan(), false).expect("a wish");
     assert!(has_patch(&decided(&world, &requested), "a"));
 }
@@ -383,12 +389,12 @@ fn a_workload_or_a_namespace_can_be_skipped() {
     assert_eq!(next.skipped.keys().map(|key| &**key).collect::<Vec<_>>(), ["Namespace/x"]);
     let retry = Wish {
         seq: 2,
-        by: "alice".into(),
+        operator: "alice".into(),
         reason: "so".into(),
         what: RunRequest::Retry("Namespace/x".into()),
     };
     let back = next.wished(&retry, &plan(), false).expect("a wish");
-    assert!(back.skipped.is_empty() && back.asked.is_empty(), "{back:?}");
+    assert!(back.skipped.is_empty() && back.requests.is_empty(), "{back:?}");
 }
 
 /// A node that says that it has pods of a phase which no pod of this pass reaches: these pods are cut off before the others move as after it.

@@ -157,10 +157,10 @@ pub(super) const FEATURES: &[Feature] = &[
 
 /// The settings file reserves every address that the object does.
 fn is_reserved(scene: &Scene<'_>, reservation: &Object) -> bool {
-    let by = &scene.config.cidrs.reserved;
+    let reserved = &scene.config.cidrs.reserved;
     let is_in = |text: &str| {
         text.parse::<IpNetwork>().is_ok_and(|range| {
-            by.iter().any(|outer| outer.prefix() <= range.prefix() && outer.contains(range.ip()))
+            reserved.iter().any(|outer| outer.prefix() <= range.prefix() && outer.contains(range.ip()))
         })
     };
     let mut ranges = reservation.texts("/spec/reservedCIDRs").peekable();

@@ -33,8 +33,8 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
     let fix = format!(
         "Flannel has no setting for exceptions. Where the sender's address matters, put rules before Flannel's on every node, again after each boot: {program} -t nat -I POSTROUTING -s {here} -d {first} -j ACCEPT && {program} -t nat -I POSTROUTING -s {first} -d {here} -j ACCEPT. No snapshot shows these rules: accept this finding with a waiver then. Or move with the strategy double, in which pods reach the other network from inside."
     );
-    let by = Subject::of(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
-    Some(Finding::new("masquerade-both", severity, what, WHY, fix).about([by]))
+    let subject = Subject::of(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
+    Some(Finding::new("masquerade-both", severity, what, WHY, fix).about([subject]))
 }
 
 fn is_on(daemon_set: &Workload) -> bool {

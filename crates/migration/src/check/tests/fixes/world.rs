@@ -349,15 +349,15 @@ fn json_patch(object: &mut Value, patch: &Value) {
         let path = operation["path"].as_str().expect("a path");
         let (parent, key) = path.rsplit_once('/').expect("a pointer");
         let key = key.replace("~1", "/").replace("~0", "~");
-        let at = object.pointer_mut(parent).unwrap_or_else(|| panic!("the API server knows no {parent}"));
-        match (operation["op"].as_str().expect("an operation"), at) {
+        let place = object.pointer_mut(parent).unwrap_or_else(|| panic!("the API server knows no {parent}"));
+        match (operation["op"].as_str().expect("an operation"), place) {
             ("add", Value::Array(list)) if key == "-" => list.push(operation["value"].clone()),
             ("add", Value::Object(map)) => drop(map.insert(key, operation["value"].clone())),
             ("replace", Value::Object(map)) if map.contains_key(&key) => {
                 map.insert(key, operation["value"].clone());
             }
             ("remove", Value::Object(map)) if map.contains_key(&key) => drop(map.remove(&key)),
-            (operation, at) => panic!("{operation} of {key} in {at}"),
+            (operation, place) => panic!("{operation} of {key} in {place}"),
         }
     }
 }

@@ -68,13 +68,13 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
         claims.all.extend(ranges.iter().map(|range| claimed(*range, used, name)));
     }
     for (range, name) in RESERVED {
-        let by = Subject {
+        let source = Subject {
             kind: "Reserved".into(),
             namespace: String::new(),
             name: range.into(),
             detail: name.into(),
         };
-        claims.add(range, Usage::Reserved, None, by);
+        claims.add(range, Usage::Reserved, None, source);
     }
 }
 
@@ -100,11 +100,11 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
             .split(',')
             .filter(|cidr| !cidr.is_empty())
         {
-            let by = Subject {
+            let source = Subject {
                 namespace: config.namespace().into(),
                 ..Subject::new(Kind::CONFIG_MAP, config.name())
             };
-            claims.add(cidr.trim(), Usage::Service, None, by);
+            claims.add(cidr.trim(), Usage::Service, None, source);
         }
     }
     if claims.all.len() > before {

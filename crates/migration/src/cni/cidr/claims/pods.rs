@@ -25,8 +25,8 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             let of_node = of_nodes.get(pod.spec.node_name.as_ref());
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
             if (is_all || is_stray) && !is_moved {
-                let by = Subject::of(Kind::POD, &pod.metadata);
-                found.push(Claim::new(address, Usage::OldAddress, by).on(&pod.spec.node_name));
+                let source = Subject::of(Kind::POD, &pod.metadata);
+                found.push(Claim::new(address, Usage::OldAddress, source).on(&pod.spec.node_name));
             }
         }
     }

@@ -19,9 +19,9 @@ pub(super) fn new(scene: &Scene<'_>, claims: &mut Claims) {
         }
         Cni::Calico => {
             for pool in scene.snapshot.objects(Kind::IP_POOL) {
-                let by = Subject::new(Kind::IP_POOL, pool.name());
+                let source = Subject::new(Kind::IP_POOL, pool.name());
                 let used = calico::usage(pool, Usage::NewPool);
-                claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, by);
+                claims.add(pool.text("/spec/cidr").unwrap_or_default(), used, None, source);
             }
             calico::blocks(scene, Usage::NewNode, claims);
         }
@@ -50,11 +50,11 @@ fn cilium(scene: &Scene<'_>, claims: &mut Claims) {
     for (config, list) in config.iter().flat_map(|config| lists.clone().map(move |list| (config, list))) {
         let list = list.as_str();
         for cidr in config.data(list).unwrap_or_default().split([' ', ',']).filter(|cidr| !cidr.is_empty()) {
-            let by = Subject {
+            let source = Subject {
                 namespace: config.namespace().into(),
                 ..Subject::new(Kind::CONFIG_MAP, config.name())
             };
-            claims.add(cidr, Usage::NewPool, None, by);
+            claims.add(cidr, Usage::NewPool, None, source);
         }
     }
     for pool in scene.snapshot.objects(Kind::CILIUM_POD_IP_POOL) {

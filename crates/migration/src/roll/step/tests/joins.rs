@@ -136,7 +136,7 @@ fn pods_that_no_network_joins_are_restarted_in_the_same_pass_without_a_cordon() 
     let (decided, _) = decided_by_drain(&world, &run());
     assert_eq!(waits(&decided, Reason::GateUnknown), ["Gate/workload"], "now the workloads count");
     assert!(decided.acts.iter().all(|act| matches!(act, Act::Patch(_))), "{:?}", decided.acts);
-    let verdict = Verdict { color: Color::Green, at: NOW, why: String::new() };
+    let verdict = Verdict { color: Color::Green, checked_at: NOW, why: String::new() };
     world.verdicts.insert("workload".into(), verdict);
     let (decided, _) = decided_by_drain(&world, &run());
     // The run is to name their workload first.
@@ -197,8 +197,12 @@ fn a_node_whose_networks_never_join_is_held_by_name() {
 #[test]
 fn a_node_is_brought_back_without_a_cordon() {
     let world = moving(NodeState::Moving, &attached(1, 2, &["00000001"]), None);
-    let back =
-        Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Rollback("a".into()) };
+    let back = Wish {
+        seq: 1,
+        operator: "alice".into(),
+        reason: "so".into(),
+        what: RunRequest::Rollback("a".into()),
+    };
     let (decided, broken) = decided_by_drain(&world, &run().wished(&back, &plan(), false).expect("a wish"));
     let patch = decided.acts.iter().find_map(|act| match act {
         Act::Patch(patch) if &*patch.node == "a" => Some(patch),

@@ -72,8 +72,9 @@ fn world() -> World {
         renewed: NOW,
         epoch: 1,
         nodes: nodes.into_iter().map(|(name, node)| (name.into(), node.into())).collect(),
-        verdicts: [("smoke".into(), Verdict { color: Color::Green, at: NOW, why: String::new() })].into(),
-        census: Some(Census { at: NOW, ..Census::default() }),
+        verdicts: [("smoke".into(), Verdict { color: Color::Green, checked_at: NOW, why: String::new() })]
+            .into(),
+        census: Some(Census { started_at: NOW, ..Census::default() }),
         is_open: true,
         ..World::default()
     }
@@ -89,10 +90,10 @@ fn decided(world: &World, run: &Run) -> Decision {
 
 /// The same for a holder that has looked before.
 fn remembering(memory: &mut Memory, world: &World, run: &Run) -> Decision {
-    by(&plan(&["b", "c"]), memory, world, run)
+    decide_by_plan(&plan(&["b", "c"]), memory, world, run)
 }
 
-fn by(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
+fn decide_by_plan(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
     memory.observe(world, run);
     let order = Order::of(plan);
     let nodes = Nodes::of(world, run, &order);
@@ -289,7 +290,7 @@ fn a_pod_of_a_daemon_set_goes_before_the_dns_pod_that_it_needs() {
 
 #[test]
 fn there_is_no_phase_to_go_back_to() {
-    let wish = |what| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what };
+    let wish = |what| Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what };
     let plan = plan(&["b", "c"]);
     for run in [run(), run().next_pass()] {
         for what in
@@ -300,14 +301,15 @@ fn there_is_no_phase_to_go_back_to() {
         }
     }
     let retried = run().wished(&wish(RunRequest::Retry("b".into())), &plan, false).expect("taken up");
-    assert_eq!(retried.asked.get("b"), Some(&NodeRequest::Retry));
+    assert_eq!(retried.requests.get("b"), Some(&NodeRequest::Retry));
     let paused = run().wished(&wish(RunRequest::Pause), &plan, false).expect("taken up");
     assert!(matches!(paused.state, RunState::Paused(_)));
 }
 
 #[test]
 fn an_abort_leads_no_further_than_the_plan() {
-    let abort = |to| Wish { seq: 1, by: "alice".into(), reason: "so".into(), what: RunRequest::Abort(to) };
+    let abort =
+        |to| Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Abort(to) };
     for (start, passes, refused) in [
         (Phase::Old, vec![Phase::BothOld], &[Phase::BothNew, Phase::New][..]),
         (Phase::New, vec![Phase::BothNew], &[Phase::BothOld, Phase::Old]),
@@ -371,11 +373,11 @@ fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
         let (mut world, mut memory) = (world(), Memory::default());
         made_up(&mut world, state, u64::MAX);
         world.node("c").is_cordoned = false;
-        let first = by(&plan, &mut memory, &world, &run());
+        let first = decide_by_plan(&plan, &mut memory, &world, &run());
         assert_eq!((&first.acts, first.end), (&vec![], None), "{state:?}");
         assert_eq!(claims_and_reasons(first, &world).1, [Reason::LeaseStale]);
         (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
-        let decided = by(&plan, &mut memory, &world, &run());
+        let decided = decide_by_plan(&plan, &mut memory, &world, &run());
         let wait = decided.waits.iter().find(|wait| wait.reason == Reason::ForeignRun).expect("a wait");
         assert!(
             wait.is_held && wait.object == "Node/c" && wait.help.contains("kubectl annotate node c"),
@@ -437,7 +439,7 @@ fn a_soak_goes_on_under_the_next_holder() {
         );
         let step = world.node("b").step.as_mut().expect("a step");
         (step.state, step.since, step.cordon) = (State::Done, since.map(Into::into), None);
-        let decided = by(&plan, &mut Memory::default(), &world, &run());
+        let decided = decide_by_plan(&plan, &mut Memory::default(), &world, &run());
         let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
         let until = soak.and_then(|wait| wait.until).map(|until| (until - NOW).as_secs());
         assert_eq!(until, left, "{since:?}: {:?}", decided.waits);
@@ -446,7 +448,7 @@ fn a_soak_goes_on_under_the_next_holder() {
         let mut before = world.clone();
         before.node("b").step.as_mut().expect("a step").state = State::Settling;
         memory.observe(&before, &run());
-        let decided = by(&plan, &mut memory, &world, &run());
+        let decided = decide_by_plan(&plan, &mut memory, &world, &run());
         let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
         assert_eq!(soak.and_then(|wait| wait.until), Some(NOW + Duration::from_secs(600)), "{since:?}");
     }
@@ -467,10 +469,10 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
     let mut memory = Memory::default();
     let mut soak = |seconds: u64, state: State, run: &Run| {
         (world.now, world.renewed) = (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
-        world.verdicts.get_mut("smoke").expect("a gate").at = world.now;
-        world.census.as_mut().expect("a count").at = world.now;
+        world.verdicts.get_mut("smoke").expect("a gate").checked_at = world.now;
+        world.census.as_mut().expect("a count").started_at = world.now;
         world.node("b").step.as_mut().expect("a step").state = state;
-        let decided = by(&plan, &mut memory, &world, run);
+        let decided = decide_by_plan(&plan, &mut memory, &world, run);
         let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
         soak.and_then(|wait| wait.until).map(|until| (until - NOW).as_secs())
     };
@@ -481,7 +483,7 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
         assert_eq!(soak(seconds + 10, State::Done, &run()), Some(601), "{seconds}");
     }
     // A person asked for another try, so what came of it is new.
-    let requested = Run { asked: [("b".into(), NodeRequest::Retry)].into(), ..run() };
+    let requested = Run { requests: [("b".into(), NodeRequest::Retry)].into(), ..run() };
     soak(592, State::Moving, &requested);
     assert_eq!(soak(594, State::Done, &run()), Some(1194));
 }
@@ -525,8 +527,8 @@ fn no_node_of_a_later_wave_shortens_a_soak() {
         memory.observe(&world, &run());
         let later = NOW + Duration::from_secs(60);
         (world.now, world.renewed) = (later, later);
-        world.verdicts.get_mut("smoke").expect("a gate").at = later;
-        world.census.as_mut().expect("a count").at = later;
+        world.verdicts.get_mut("smoke").expect("a gate").checked_at = later;
+        world.census.as_mut().expect("a count").started_at = later;
         if is_in_phase {
             world.put(name.into(), all_new(name));
         }
@@ -536,7 +538,7 @@ fn no_node_of_a_later_wave_shortens_a_soak() {
             world.nodes.remove("b");
         }
         let left = |memory: &mut Memory| {
-            let decided = by(&plan, memory, &world, &run());
+            let decided = decide_by_plan(&plan, memory, &world, &run());
             let soak = decided.waits.iter().find(|wait| wait.reason == Reason::Soak);
             soak.and_then(|wait| wait.until).map(|until| (until - later).as_secs())
         };
@@ -609,7 +611,7 @@ fn a_workload_that_has_all_its_pods_again_is_named_as_moved_no_more() {
     assert_eq!(named(&world), [owner("back").title(), owner("short").title(), web.clone()], "it may be old");
     let later = NOW + Duration::from_secs(121);
     (world.now, world.renewed) = (later, later);
-    world.verdicts.get_mut("smoke").expect("a gate").at = later;
+    world.verdicts.get_mut("smoke").expect("a gate").checked_at = later;
     assert_eq!(named(&world), [owner("short").title(), web]);
 }
 
@@ -647,7 +649,7 @@ fn the_greatest_numbers_of_a_node_overflow_nothing() {
     (step.claim, step.r#try, step.state) = (format!("r-1.1.{most}"), most, State::Moving);
     let mut run = run();
     decided(&world, &run);
-    run.asked.insert("b".into(), NodeRequest::Retry);
+    run.requests.insert("b".into(), NodeRequest::Retry);
     world.node("b").step.as_mut().expect("a step").state = State::Held;
     decided(&world, &run);
     assert_eq!(run.tried(&format!("r-1.1.{most}")), None);
