@@ -130,7 +130,7 @@ fn status(bench: &mut Bench) -> Result<()> {
     let workshop = &bench.workshop;
     let (old, _, shim) = behind_shim(workshop, "status", "1.1.0")?;
     let verb = || {
-        let bare = vec![bare(workshop, &old, "STATUS", &nobody())?];
+        let bare = vec![bare(workshop, &old, "STATUS", &no_attachment())?];
         Ok::<_, anyhow::Error>(Verb::new(bare, shim.call("STATUS")?, None, Floor::start(workshop)?))
     };
     let (mut sticky, mut first) = (verb()?, verb()?);
@@ -160,7 +160,7 @@ fn gc(bench: &mut Bench) -> Result<()> {
     shim_gc.stdin(&conf)?;
     let mut bare_gcs = Vec::new();
     for network in [&old, &new] {
-        let mut bare_gc = bare(workshop, network, "GC", &nobody())?;
+        let mut bare_gc = bare(workshop, network, "GC", &no_attachment())?;
         let mut conf = plugin_conf(network);
         conf["cni.dev/valid-attachments"] = none.clone();
         bare_gc.stdin(&conf)?;
@@ -195,6 +195,6 @@ fn version(bench: &mut Bench) -> Result<()> {
 }
 
 /// Of calls that concern no attachment.
-fn nobody() -> Attachment {
+fn no_attachment() -> Attachment {
     Attachment { id: String::new(), netns: String::new(), ifname: String::new() }
 }

@@ -37,9 +37,9 @@ impl Journal {
     }
 
     /// Messages of a program, whatever unit it ran in.
-    pub fn by(&self, identifier: &str) -> Vec<&str> {
-        let by = |entry: &&Value| entry["SYSLOG_IDENTIFIER"].as_str() == Some(identifier);
-        self.entries.iter().filter(by).filter_map(|entry| entry["MESSAGE"].as_str()).collect()
+    pub fn messages_of(&self, identifier: &str) -> Vec<&str> {
+        let is_of_program = |entry: &&Value| entry["SYSLOG_IDENTIFIER"].as_str() == Some(identifier);
+        self.entries.iter().filter(is_of_program).filter_map(|entry| entry["MESSAGE"].as_str()).collect()
     }
 
     /// Whether a message of a unit has these words.

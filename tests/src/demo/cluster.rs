@@ -234,7 +234,7 @@ impl Cluster {
     ///
     /// # Errors
     /// A witness cannot be read.
-    pub fn asked(&self) -> Result<BTreeMap<Network, CallCounts>> {
+    pub fn call_counts(&self) -> Result<BTreeMap<Network, CallCounts>> {
         let mut calls: Vec<WitnessedCall> = Vec::new();
         for host in &self.hosts {
             calls.extend(host.witness.seen()?);

@@ -69,7 +69,7 @@ fn end<'a>(
     pods.try_for_each(|pod| cluster.end_pod(pod))?;
     let mut left = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
     left.leases += cluster.allocations()?;
-    Ok((cluster.asked()?, left))
+    Ok((cluster.call_counts()?, left))
 }
 
 /// What must not change when Crossfade is installed under a pod.

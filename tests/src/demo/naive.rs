@@ -57,7 +57,7 @@ pub fn run(pods: u8, board: &Board) -> Result<Naive> {
     let alive: BTreeSet<String> = host.containerd.cri().list()?.into_iter().map(|listed| listed.id).collect();
     let leaked = |lease: &&Lease| lease.network == Network::Old && !alive.contains(&lease.id);
     naive.leases_leaked = u64::try_from(cluster.leases(0)?.iter().filter(leaked).count())?;
-    naive.dels_astray = cluster.asked()?[&Network::New].foreign_dels;
+    naive.dels_astray = cluster.call_counts()?[&Network::New].foreign_dels;
     board.say(&format!(
         "{} pods stopped: {} DELs went to new, leases leaked: {}",
         naive.pods_stopped, naive.dels_astray, naive.leases_leaked

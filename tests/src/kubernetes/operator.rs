@@ -257,7 +257,7 @@ impl Running {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn said(&self) -> Result<String> {
+    pub fn stderr_text(&self) -> Result<String> {
         fs::read_to_string(&self.said).with_context(|| self.said.display().to_string())
     }
 
@@ -268,7 +268,7 @@ impl Running {
     pub fn goes_on(&mut self) -> Result<()> {
         match self.child.try_wait()? {
             None => Ok(()),
-            Some(status) => bail!("it ended with {status}: {}", self.said()?),
+            Some(status) => bail!("it ended with {status}: {}", self.stderr_text()?),
         }
     }
 
@@ -278,7 +278,7 @@ impl Running {
     /// It does not end, or does not answer with JSON; the message has everything that it said.
     pub fn ends(mut self, within: Duration) -> Result<CommandOutcome> {
         let ended = until("the end of the command", within, || Ok(self.child.try_wait()?));
-        let said = self.said()?;
+        let said = self.stderr_text()?;
         let status = ended.with_context(|| said.clone())?.code();
         let answer = fs::read_to_string(&self.answer).with_context(|| self.answer.display().to_string())?;
         let answer = serde_json::from_str(&answer).with_context(|| said.clone())?;

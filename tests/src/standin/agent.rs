@@ -178,7 +178,7 @@ impl Agent {
     ///
     /// # Errors
     /// The agent died.
-    pub fn asked(&mut self) -> Result<Vec<String>> {
+    pub fn requests(&mut self) -> Result<Vec<String>> {
         match self.session.ask(&Action::Asked)? {
             Event::Asked { requests } => Ok(requests),
             other => bail!("{} says {other:?}, expected its requests", self.spec.name),

@@ -36,7 +36,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn until_refused(machine: &mut Machine, unit: &str, words: &str) -> Result<()> {
     machine.until("a refusal", |machine| {
         let journal = machine.journal()?;
-        let output = journal.by("crossfade-bootstrap").iter().any(|message| message.contains(words));
+        let output = journal.messages_of("crossfade-bootstrap").iter().any(|message| message.contains(words));
         Ok(output && journal.says(unit, "status=78"))
     })?;
     machine.until("kubelet held back", |machine| {

@@ -50,7 +50,7 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
     let mut second = bob.begin(&["roll", "--resume", "--take-over"])?;
     until("a second holder that waits for the first", WITHIN, || {
         second.goes_on()?;
-        Ok(second.said()?.contains("@laptop").then_some(()))
+        Ok(second.stderr_text()?.contains("@laptop").then_some(()))
     })?;
     let before = replaced(cluster, api, one)?;
     until("another holder", WITHIN * 2, || {
@@ -90,9 +90,9 @@ fn without_an_api_server(cluster: &mut Cluster, api: &Api, roll: &mut Running) -
     cluster.plane.without_apiserver(|| {
         until("a run that waits for its Lease", WITHIN, || {
             roll.goes_on()?;
-            Ok(roll.said()?.contains("LeaseStale").then_some(()))
+            Ok(roll.stderr_text()?.contains("LeaseStale").then_some(()))
         })
-        .with_context(|| format!("{:?}", roll.said()))
+        .with_context(|| format!("{:?}", roll.stderr_text()))
     })?;
     until_one_is(api, &[moving], &["done"], || roll.goes_on())
 }
@@ -143,11 +143,11 @@ fn reboots(worker: &mut Worker, roll: &mut Running, name: &str) -> Result<()> {
     let waited = worker.power_off().and_then(|()| {
         until("a run that waits for the node", WITHIN * 2, || {
             roll.goes_on()?;
-            Ok(roll.said()?.contains(&format!("Node/{name} waits, NodeNotReady")).then_some(()))
+            Ok(roll.stderr_text()?.contains(&format!("Node/{name} waits, NodeNotReady")).then_some(()))
         })
     });
     worker.boot_again(REBOOTED)?;
-    waited.with_context(|| format!("{:?}", roll.said()))
+    waited.with_context(|| format!("{:?}", roll.stderr_text()))
 }
 
 fn worker<'a>(cluster: &'a mut Cluster, name: &str) -> Result<&'a mut Worker> {

@@ -131,8 +131,8 @@ pub(crate) fn an_agent_that_speaks_https_is_asked_by_watch() -> Result<()> {
     let spec = Spec { name: "antrea".into(), unix: Some(socket), http: Some(page), ..Spec::default() };
     let mut agent = running.start(spec)?;
     running.lives("localhost:10350/readyz", |answer| agent.answer_http(answer))?;
-    let asked = agent.asked()?;
-    ensure!(asked.iter().any(|head| head.starts_with("GET /readyz ")), "{asked:?}");
+    let requests = agent.requests()?;
+    ensure!(requests.iter().any(|head| head.starts_with("GET /readyz ")), "{requests:?}");
     agent.leave(false)
 }
 

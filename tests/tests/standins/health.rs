@@ -85,11 +85,11 @@ pub(crate) fn page_answers_in_every_way() -> Result<()> {
         ensure!(kind_of(get(address)) == Some(ErrorKind::WouldBlock), "{:?}", get(address));
         agent.answer_http(Answer::Ready)?;
     }
-    let asked = agent.asked()?;
+    let requests = agent.requests()?;
     // In each round those that were answered twice at most, and those that hung.
-    ensure!(asked.len() >= 6, "{asked:?}");
-    ensure!(asked.iter().all(|head| head.starts_with("GET /healthz ")), "{asked:?}");
-    ensure!(asked.iter().all(|head| head.contains("brief: true")), "{asked:?}");
+    ensure!(requests.len() >= 6, "{requests:?}");
+    ensure!(requests.iter().all(|head| head.starts_with("GET /healthz ")), "{requests:?}");
+    ensure!(requests.iter().all(|head| head.contains("brief: true")), "{requests:?}");
     Ok(())
 }
 
