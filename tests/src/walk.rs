@@ -121,7 +121,7 @@ pub fn files(page: &str) -> Result<Vec<(String, String)>> {
 fn read(text: &str, heading: Option<&str>) -> Result<Vec<Part>> {
     let (mut parts, mut is_in, mut lines) = (Vec::new(), heading.is_none(), text.lines().enumerate());
     let mut level = 0;
-    while let Some((at, line)) = lines.next() {
+    while let Some((index, line)) = lines.next() {
         let marks = line.bytes().take_while(|byte| *byte == b'#').count();
         if let (Some(heading), true) = (heading, marks > 0) {
             let is_it = line[marks..].trim() == heading;
@@ -132,12 +132,12 @@ fn read(text: &str, heading: Option<&str>) -> Result<Vec<Part>> {
         let indent = line.len() - line.trim_start().len();
         let mut block = Vec::new();
         loop {
-            let (at, line) =
-                lines.next().with_context(|| format!("line {}: the block does not end", at + 1))?;
+            let (index, line) =
+                lines.next().with_context(|| format!("line {}: the block does not end", index + 1))?;
             if line.trim() == "```" {
                 break;
             }
-            block.push((at + 1, line.get(indent..).unwrap_or_default()));
+            block.push((index + 1, line.get(indent..).unwrap_or_default()));
         }
         if is_in {
             of_block(fence, &block, &mut parts)?;
@@ -150,16 +150,16 @@ fn of_block(fence: &str, block: &[(usize, &str)], parts: &mut Vec<Part>) -> Resu
     let all = || block.iter().fold(String::new(), |all, (_, line)| all + line + "\n");
     match fence.split_once(' ').unwrap_or((fence, "")) {
         ("console", _) => {
-            for (at, line) in block {
+            for (index, line) in block {
                 let typed = line.strip_prefix("# ").or_else(|| line.strip_prefix("$ "));
                 if let Some(command) = typed {
                     let on_node = line.starts_with('#');
                     let (command, output) = (command.to_owned(), Vec::new());
-                    parts.push(Part::Step(Step { line: *at, on_node, command, output }));
-                } else if let Some(Part::Step(step)) = parts.last_mut().filter(|_| *at != block[0].0) {
+                    parts.push(Part::Step(Step { line: *index, on_node, command, output }));
+                } else if let Some(Part::Step(step)) = parts.last_mut().filter(|_| *index != block[0].0) {
                     step.output.push((*line).to_owned());
                 } else {
-                    bail!("line {at}: an output without a command");
+                    bail!("line {index}: an output without a command");
                 }
             }
         }
@@ -220,17 +220,17 @@ impl Walk {
 
     fn step(&mut self, step: &Step, walker: &mut impl Walker) -> Result<()> {
         let line = fits::named(&step.command, &self.names)?;
-        let mut said = (None, String::new());
+        let mut outcome = (None, String::new());
         let mut once = || -> Result<Option<Names>> {
-            said = person::status_and_text(&mut walker.command(step, &line)?)?;
-            let (status, text) = &said;
+            outcome = person::status_and_text(&mut walker.command(step, &line)?)?;
+            let (status, text) = &outcome;
             let text: Vec<&str> = text.lines().filter(|line| !line.ends_with(BY_CHANCE)).collect();
             Ok(fits::output(&step.output, &text.join("\n"), &self.names).filter(|_| *status == Some(0)))
         };
         let looks = LOOKS.iter().any(|look| line.starts_with(look));
         let found =
             if looks { until("this output", WITHIN, once) } else { once()?.context("another output") };
-        let (status, text) = said;
+        let (status, text) = outcome;
         let _ = writeln!(self.printed, "{} {line}\n{text}", if step.on_node { "#" } else { "$" });
         self.names = found.with_context(|| format!("{status:?}, expected {:#?}\n{text}", step.output))?;
         Ok(())

@@ -49,7 +49,8 @@ impl Floor {
     /// The sum of its parts, turn by turn.
     pub(super) fn whole(&self) -> Summary {
         let durable = self.durable_us.iter().copied().chain(std::iter::repeat(0.0));
-        let whole: Vec<f64> = self.nothing_us.iter().zip(durable).map(|(one, other)| one + other).collect();
+        let whole: Vec<f64> =
+            self.nothing_us.iter().zip(durable).map(|(nothing, other)| nothing + other).collect();
         Summary::of(&whole)
     }
 

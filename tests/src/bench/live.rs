@@ -55,7 +55,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let taken = into(&operator, "snapshot", &["snapshot", "--out", out], &[0])?;
     let answer: Value = serde_json::from_str(&fs::read_to_string(operator.file("snapshot.json"))?)?;
     ensure!(answer["nodes"] == nodes && answer["pods"] == pods, "the snapshot has {}", answer["pods"]);
-    let (asked, between) = audited(&log, 0)?;
+    let (requests, between) = audited(&log, 0)?;
     let checked = into(&operator, "check", &["check", "--from", "calico", "--to", "antrea"], &[0, BLOCKED])?;
     let (asked_by_check, _) = audited(&log, between)?;
 
@@ -64,7 +64,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         ("filling the API server", filled, "s"),
         ("snapshot, time", taken.seconds, "s"),
         ("snapshot, peak memory", taken.mebibytes, "MiB"),
-        ("snapshot, requests", asked.values().sum::<u64>() as f64, ""),
+        ("snapshot, requests", requests.values().sum::<u64>() as f64, ""),
         ("snapshot, file", fs::metadata(&file)?.len() as f64 / f64::from(1 << 20), "MiB"),
         ("check, time", checked.seconds, "s"),
         ("check, peak memory", checked.mebibytes, "MiB"),

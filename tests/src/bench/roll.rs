@@ -55,12 +55,12 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         fs::read_to_string(operator.file("roll.json"))?,
         last_lines(&operator.file("roll.log"))?
     );
-    let (asked, _) = audited(&log, before_roll)?;
+    let (requests, _) = audited(&log, before_roll)?;
     let decisions = decisions(&operator)?;
     cluster.hollow.ensure_sound()?;
 
     let what = format!("{nodes} nodes, {pods} pods");
-    let calls: u64 = asked.values().sum();
+    let calls: u64 = requests.values().sum();
     let journal = journal(&operator.journals())?;
     let part = format!("{what}, {moved} nodes moved");
     for (name, value, unit) in [
@@ -86,7 +86,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     ] {
         bench.report.figure(format!("{part}: {name}"), value, unit);
     }
-    for (name, count) in &asked {
+    for (name, count) in &requests {
         bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
     }
     bench.report.goal(

@@ -179,10 +179,10 @@ fn version(bench: &mut Bench) -> Result<()> {
     let (old, _, shim) = behind_shim(workshop, "version", "1.0.0")?;
     let multus = Multus::before(workshop, bench.options.multus.as_deref(), "version", &[&old])?;
     let dummy = || "dummy".to_owned();
-    let nobody = Attachment { id: String::new(), netns: dummy(), ifname: dummy() };
-    let mut bare_version = bare(workshop, &old, "VERSION", &nobody)?;
-    let mut shim_version = shim.call_for("VERSION", &nobody)?;
-    let mut multus_version = multus.map(|multus| multus.call("VERSION", &nobody)).transpose()?;
+    let dummy_attachment = Attachment { id: String::new(), netns: dummy(), ifname: dummy() };
+    let mut bare_version = bare(workshop, &old, "VERSION", &dummy_attachment)?;
+    let mut shim_version = shim.call_for("VERSION", &dummy_attachment)?;
+    let mut multus_version = multus.map(|multus| multus.call("VERSION", &dummy_attachment)).transpose()?;
     for call in [&mut bare_version, &mut shim_version].into_iter().chain(&mut multus_version) {
         call.stdin(&json!({ "cniVersion": "1.0.0" }))?;
     }

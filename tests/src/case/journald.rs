@@ -58,9 +58,9 @@ fn fields(mut rest: &[u8]) -> Result<BTreeMap<String, String>> {
         let end = rest.iter().position(|byte| *byte == b'\n').context("an entry's line has no end")?;
         let (line, after) = (&rest[..end], &rest[end + 1..]);
         let (key, value) = match line.iter().position(|byte| *byte == b'=') {
-            Some(at) => {
+            Some(index) => {
                 rest = after;
-                (&line[..at], &line[at + 1..])
+                (&line[..index], &line[index + 1..])
             }
             None => {
                 let (length, data) =

@@ -235,15 +235,15 @@ fn ensure_apart(nodes: &[Node], pods: &[Pod], scouts: &[Pod]) -> Result<()> {
         let scout = scouts.iter().find(|scout| scout.host == host);
         scout.with_context(|| format!("{} has no scout", nodes[host].name()))
     };
-    let asked = pods.iter().map(|pod| Ok((pod, scout_of((pod.host + 1) % nodes.len())?)));
-    let asked = asked.collect::<Result<Vec<_>>>()?;
+    let aims = pods.iter().map(|pod| Ok((pod, scout_of((pod.host + 1) % nodes.len())?)));
+    let aims = aims.collect::<Result<Vec<_>>>()?;
     let reached: Vec<String> = std::thread::scope(|scope| {
         let ask = |(pod, scout): (&'_ Pod, &'_ Pod)| {
             let (node, netns, address) = (&nodes[pod.host], pod.netns_inside.clone(), scout.address);
             let line = format!("{} reaches {}", pod.name, scout.name);
             scope.spawn(move || node.ping_from(&netns, &address.to_string()).is_ok().then_some(line))
         };
-        let threads: Vec<_> = asked.into_iter().map(ask).collect();
+        let threads: Vec<_> = aims.into_iter().map(ask).collect();
         threads.into_iter().filter_map(|thread| thread.join().unwrap_or_default()).collect()
     });
     ensure!(reached.is_empty(), "forwarding is blocked, and yet: {}", reached.join(", "));
@@ -268,14 +268,18 @@ mod tests {
     #[test]
     fn only_what_was_lost_with_a_pod_that_was_being_stopped_is_excused() {
         let absences = [Absence { pod: "b".to_owned(), from_ms: 10, until_ms: 20 }];
-        for (src, dst, at, expected) in [
+        for (src, dst, second, expected) in [
             ("a", "b", 10, true),
             ("b", "a", 20, true),
             ("a", "b", 9, false),
             ("a", "b", 21, false),
             ("a", "c", 15, false),
         ] {
-            assert_eq!(is_excused(&loss(src, dst, at, Kind::Udp), &absences), expected, "{src} {dst} {at}");
+            assert_eq!(
+                is_excused(&loss(src, dst, second, Kind::Udp), &absences),
+                expected,
+                "{src} {dst} {second}"
+            );
         }
     }
 

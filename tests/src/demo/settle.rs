@@ -84,12 +84,12 @@ mod tests {
     #[test]
     fn only_probes_of_this_step_count() {
         let pair = |src: &str, dst: &str| (src.to_owned(), dst.to_owned());
-        let (one, other) = (pair("a", "b"), pair("b", "a"));
-        let base = [(one.clone(), 7)].into();
-        let now = [(one.clone(), 9), (other.clone(), 2)].into();
-        let pairs = [one.clone(), other.clone()];
+        let (forward, backward) = (pair("a", "b"), pair("b", "a"));
+        let base = [(forward.clone(), 7)].into();
+        let now = [(forward.clone(), 9), (backward.clone(), 2)].into();
+        let pairs = [forward.clone(), backward.clone()];
         assert_eq!(lacking(&base, &now, &pairs, 2), None);
-        assert_eq!(lacking(&base, &now, &pairs, 3), Some((&one, 2)));
-        assert_eq!(lacking(&base, &now, &[other.clone(), pair("c", "a")], 2), Some((&pair("c", "a"), 0)));
+        assert_eq!(lacking(&base, &now, &pairs, 3), Some((&forward, 2)));
+        assert_eq!(lacking(&base, &now, &[backward.clone(), pair("c", "a")], 2), Some((&pair("c", "a"), 0)));
     }
 }

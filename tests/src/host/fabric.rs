@@ -262,10 +262,10 @@ impl Fabric {
     ///
     /// # Errors
     /// Forwarding is blocked already, or the kernel refuses the rules.
-    pub fn block_forwarding_between(&self, one: &Overlay, other: &Overlay) -> Result<()> {
+    pub fn block_forwarding_between(&self, first: &Overlay, second: &Overlay) -> Result<()> {
         for node in &self.nodes {
             iptables(node, &["-N", CHAIN])?;
-            for (from, to) in [(one, other), (other, one)] {
+            for (from, to) in [(first, second), (second, first)] {
                 for input in [from.pods_side(), from.device()] {
                     for output in [to.pods_side(), to.device()] {
                         iptables(node, &["-A", CHAIN, "-i", &input, "-o", &output, "-j", "DROP"])?;

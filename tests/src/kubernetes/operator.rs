@@ -43,7 +43,7 @@ pub struct CommandOutcome {
     /// The document on stdout.
     pub answer: Value,
     /// The lines on stderr.
-    pub said: String,
+    pub stderr: String,
 }
 
 /// A command that goes on; killed on drop.
@@ -51,7 +51,7 @@ pub struct CommandOutcome {
 pub struct Running {
     child: Child,
     answer: PathBuf,
-    said: PathBuf,
+    stderr_path: PathBuf,
 }
 
 impl Operator {
@@ -167,9 +167,10 @@ impl Operator {
     /// It does not answer with JSON.
     pub fn run(&self, words: &[&str]) -> Result<CommandOutcome> {
         let output = self.command(words).output().context("kubectl")?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let answer = serde_json::from_slice(&output.stdout).with_context(|| format!("{words:?}: {said}"))?;
-        Ok(CommandOutcome { status: output.status.code(), answer, said })
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let answer =
+            serde_json::from_slice(&output.stdout).with_context(|| format!("{words:?}: {stderr}"))?;
+        Ok(CommandOutcome { status: output.status.code(), answer, stderr })
     }
 
     /// Runs a command that must end with this exit status.
@@ -208,7 +209,7 @@ impl Operator {
     /// Something stands in the way of a plan.
     pub fn plan(&self) -> Result<String> {
         let ended = self.run(&self.about(&["plan", "--save"]))?;
-        ensure!(ended.status == Some(0), "plan --save: {} {}", ended.said, ended.answer["problems"]);
+        ensure!(ended.status == Some(0), "plan --save: {} {}", ended.stderr, ended.answer["problems"]);
         ended.answer["hash"].as_str().map(str::to_owned).context("a hash")
     }
 
@@ -225,12 +226,12 @@ impl Operator {
     /// # Errors
     /// It does not start.
     pub fn begin(&self, words: &[&str]) -> Result<Running> {
-        let [answer, said] = ["answer", "said"].map(|name| self.home.join(name));
+        let [answer, stderr_path] = ["answer", "said"].map(|name| self.home.join(name));
         let file = |path: &Path| File::create(path).with_context(|| path.display().to_string());
         let mut command = self.command(words);
-        command.stdout(file(&answer)?).stderr(file(&said)?);
+        command.stdout(file(&answer)?).stderr(file(&stderr_path)?);
         // kubectl becomes its plugin, so the child is the plugin.
-        Ok(Running { child: command.spawn().context("kubectl")?, answer, said })
+        Ok(Running { child: command.spawn().context("kubectl")?, answer, stderr_path })
     }
 
     /// The directory in which the program keeps its journals.
@@ -258,7 +259,7 @@ impl Running {
     /// # Errors
     /// The file cannot be read.
     pub fn stderr_text(&self) -> Result<String> {
-        fs::read_to_string(&self.said).with_context(|| self.said.display().to_string())
+        fs::read_to_string(&self.stderr_path).with_context(|| self.stderr_path.display().to_string())
     }
 
     /// Fails if the command has ended.
@@ -278,11 +279,11 @@ impl Running {
     /// It does not end, or does not answer with JSON; the message has everything that it said.
     pub fn ends(mut self, within: Duration) -> Result<CommandOutcome> {
         let ended = until("the end of the command", within, || Ok(self.child.try_wait()?));
-        let said = self.stderr_text()?;
-        let status = ended.with_context(|| said.clone())?.code();
+        let stderr = self.stderr_text()?;
+        let status = ended.with_context(|| stderr.clone())?.code();
         let answer = fs::read_to_string(&self.answer).with_context(|| self.answer.display().to_string())?;
-        let answer = serde_json::from_str(&answer).with_context(|| said.clone())?;
-        Ok(CommandOutcome { status, answer, said })
+        let answer = serde_json::from_str(&answer).with_context(|| stderr.clone())?;
+        Ok(CommandOutcome { status, answer, stderr })
     }
 }
 

@@ -43,27 +43,27 @@ fn lines(expected: &[String], message: &[String], names: &Names) -> Option<Names
 
 fn text(expected: &str, message: &str, names: &Names) -> Option<Names> {
     if let Some(rest) = expected.strip_prefix(ANY) {
-        let mut ends = message.char_indices().map(|(at, _)| at).chain([message.len()]);
-        return ends.find_map(|at| text(rest, &message[at..], names));
+        let mut ends = message.char_indices().map(|(end_index, _)| end_index).chain([message.len()]);
+        return ends.find_map(|end_index| text(rest, &message[end_index..], names));
     }
     let name = names.iter().find_map(|(name, value)| Some((*name, value, expected.strip_prefix(name)?)));
     match name {
         Some((_, Some(value), rest)) => text(rest, message.strip_prefix(value.as_str())?, names),
         Some((name, None, rest)) => {
             let end = message.find(char::is_whitespace).unwrap_or(message.len());
-            let ends = message.char_indices().map(|(at, _)| at).chain([message.len()]);
-            let mut longest: Vec<usize> = ends.filter(|at| (1..=end).contains(at)).collect();
+            let ends = message.char_indices().map(|(end_index, _)| end_index).chain([message.len()]);
+            let mut longest: Vec<usize> = ends.filter(|end_index| (1..=end).contains(end_index)).collect();
             longest.reverse();
-            longest.into_iter().find_map(|at| {
+            longest.into_iter().find_map(|end_index| {
                 let mut found = names.clone();
-                found.insert(name, Some(message[..at].to_owned()));
-                text(rest, &message[at..], &found)
+                found.insert(name, Some(message[..end_index].to_owned()));
+                text(rest, &message[end_index..], &found)
             })
         }
         None => match (expected.chars().next(), message.chars().next()) {
             (None, None) => Some(names.clone()),
-            (Some(one), Some(other)) if one == other => {
-                text(&expected[one.len_utf8()..], &message[other.len_utf8()..], names)
+            (Some(first), Some(second)) if first == second => {
+                text(&expected[first.len_utf8()..], &message[second.len_utf8()..], names)
             }
             _ => None,
         },

@@ -20,7 +20,7 @@ const STATIC: &str = "kube-system/fixed-n1";
 pub(crate) struct MoveAnswer {
     pub(crate) status: Option<i32>,
     pub(crate) answer: Value,
-    said: String,
+    stderr: String,
 }
 
 impl MoveAnswer {
@@ -55,10 +55,10 @@ fn command(worker: &Worker, namespace: &str, words: &[&str]) -> Command {
 
 pub(crate) fn restart(worker: &Worker, namespace: &str, words: &[&str]) -> Result<MoveAnswer> {
     let output = command(worker, namespace, words).output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer =
-        serde_json::from_slice(&output.stdout).with_context(|| format!("move-pods {words:?}: {said}"))?;
-    Ok(MoveAnswer { status: output.status.code(), answer, said })
+        serde_json::from_slice(&output.stdout).with_context(|| format!("move-pods {words:?}: {stderr}"))?;
+    Ok(MoveAnswer { status: output.status.code(), answer, stderr })
 }
 
 /// The pods of a namespace that are not on their way out, by name.
@@ -147,7 +147,7 @@ fn evicted(api: &Api, worker: &Worker, namespace: &str) -> Result<()> {
     seen?;
     let done = restart(worker, namespace, &[&with_static[..], &["--apply"]].concat())?;
     ensure!(done.status == Some(3), "{done:#?}");
-    ensure!(done.said.contains("is evicted; waiting until it is gone"), "{}", done.said);
+    ensure!(done.stderr.contains("is evicted; waiting until it is gone"), "{}", done.stderr);
     ensure!(done.titles("evict", "back").len() >= 3 && done.titles("evict", "").is_empty(), "{done:#?}");
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/web"))?;
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/agent"))?;

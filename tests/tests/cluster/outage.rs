@@ -64,7 +64,7 @@ fn migrate(cluster: &mut Cluster, alice: &Operator, bob: &Operator, namespace: &
     let three = until_one_is(api, &last, &["moving"], || second.goes_on())?;
     reboots(worker(cluster, three)?, &mut second, three)?;
     let ended = second.ends(WITHIN * 5)?;
-    ensure!(ended.status == Some(0) && ended.said.contains("the last pass is done"), "{ended:#?}");
+    ensure!(ended.status == Some(0) && ended.stderr.contains("the last pass is done"), "{ended:#?}");
 
     all_on(cluster, api, namespace, "new")?;
     all_open(api)?;

@@ -103,9 +103,9 @@ fn migrate(cluster: &Cluster, operator: &mut Operator, api: &Api, namespace: &st
     ensure!(preview.answer["status"]["plan"] == other[..12], "{preview:#?}");
     let done = operator.ends(&["roll", "--plan", &other[..12], "--delete-bare", "roll/bare"], 0)?;
     let replaced = format!("goes on by plan {} instead of {}", &other[..12], &hash[..12]);
-    ensure!(done.said.contains(&replaced) && done.answer["plan"] == other[..12], "{done:#?}");
-    ensure!(done.said.contains("the last pass is done"), "{done:#?}");
-    ensure!(done.said.contains(&format!("node {third}: pod roll/bare is deleted")), "{done:#?}");
+    ensure!(done.stderr.contains(&replaced) && done.answer["plan"] == other[..12], "{done:#?}");
+    ensure!(done.stderr.contains("the last pass is done"), "{done:#?}");
+    ensure!(done.stderr.contains(&format!("node {third}: pod roll/bare is deleted")), "{done:#?}");
     all_on(cluster, api, namespace, "new")?;
     all_open(api)?;
     operator.ends(&["roll", "stragglers", "--phase", "new"], 0)?;
@@ -169,8 +169,11 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     let kept = operator.ends(&["roll", "stragglers", "--fix", "--save"], 0)?;
     ensure!(kept.answer["hash"] == hash, "another plan: {kept:#?}");
     let done = operator.ends(&["roll", "stragglers", "--fix", "--plan", &hash[..12]], 0)?;
-    ensure!(done.said.contains(&format!("node {}: pod {name} is evicted", NODES[0])), "{done:#?}");
-    ensure!(done.said.matches(" is evicted").count() == 1 && !done.said.contains(" is deleted"), "{done:#?}");
+    ensure!(done.stderr.contains(&format!("node {}: pod {name} is evicted", NODES[0])), "{done:#?}");
+    ensure!(
+        done.stderr.matches(" is evicted").count() == 1 && !done.stderr.contains(" is deleted"),
+        "{done:#?}"
+    );
     ensure!(done.answer["stragglers"] == json!([]), "{done:#?}");
     operator.ends(&["roll", "stragglers"], 0)?;
     let (moved, left) = (late["metadata"]["uid"].as_str().unwrap_or_default(), uids(&listed()?));
@@ -180,7 +183,7 @@ fn fixed(operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
     // There is no phase to go back to.
     operator.ends(&["roll", "abort", "--to", "new", "--reason", "the test tries it"], 0)?;
     let refused = operator.ends(&["roll", "--resume"], 0)?;
-    ensure!(refused.said.contains("refused"), "{refused:#?}");
+    ensure!(refused.stderr.contains("refused"), "{refused:#?}");
     Ok(())
 }
 

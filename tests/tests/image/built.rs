@@ -64,7 +64,7 @@ fn ensure_artifacts(image: &BuildResult, kind: &str) -> Result<()> {
     let listed: Vec<&str> =
         build["files"].as_array().into_iter().flatten().filter_map(|file| file["name"].as_str()).collect();
     for name in ["image.json", "packages.json", "selftest.json", "seal.json"] {
-        ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}\n{}", image.said);
+        ensure!(sums.contains(name), "artifacts.sha256 lacks {name}:\n{sums}\n{}", image.output);
         ensure!(listed.iter().any(|file| file.ends_with("artifacts.sha256")), "{manifest:#}");
     }
     let mut check = Command::new("sha256sum");
@@ -148,9 +148,9 @@ fn smoke_test() -> Result<()> {
 
 /// Packer failed as it does over a provisioner, and said why.
 fn ensure_failed(built: &BuildResult, words: &[&str]) -> Result<()> {
-    ensure!(built.status == 1, "packer: exit status {}\n{}", built.status, built.said);
+    ensure!(built.status == 1, "packer: exit status {}\n{}", built.status, built.output);
     for words in words {
-        ensure!(built.said.contains(words), "packer does not say {words:?}:\n{}", built.said);
+        ensure!(built.output.contains(words), "packer does not say {words:?}:\n{}", built.output);
     }
     ensure!(!built.artifacts().join("manifest.json").exists(), "a failed build with a manifest");
     Ok(())

@@ -45,7 +45,7 @@ fn made(
 ) -> Result<&'static BuildResult> {
     let make = || -> Result<BuildResult> {
         let built = Build::new(variables())?.run()?;
-        ensure!(built.status == 0, "packer: exit status {}\n{}", built.status, built.said);
+        ensure!(built.status == 0, "packer: exit status {}\n{}", built.status, built.output);
         Ok(built)
     };
     let built = image.get_or_init(|| make().map_err(|error| format!("{error:#}")));

@@ -35,7 +35,7 @@ pub struct BuildResult {
     /// Packer's exit status.
     pub status: i32,
     /// All that Packer said.
-    pub said: String,
+    pub output: String,
 }
 
 impl Build {
@@ -87,7 +87,7 @@ impl Build {
         let output_text = String::from_utf8_lossy(&output_text).into_owned();
         self.machine.halt().with_context(|| output_text.clone())?;
         let status = output.status.code().unwrap_or(-1);
-        Ok(BuildResult { machine: self.machine, scratch: self.scratch, status, said: output_text })
+        Ok(BuildResult { machine: self.machine, scratch: self.scratch, status, output: output_text })
     }
 
     fn all_variables(&self) -> Result<Value> {
@@ -116,7 +116,7 @@ impl BuildResult {
     /// # Errors
     /// Packer failed, or what the file system says.
     pub fn machine(&self) -> Result<Machine> {
-        ensure!(self.status == 0, "packer: exit status {}\n{}", self.status, self.said);
+        ensure!(self.status == 0, "packer: exit status {}\n{}", self.status, self.output);
         Machine::of_image(&self.root())
     }
 
@@ -126,7 +126,7 @@ impl BuildResult {
     /// There is none; the message has what Packer said.
     pub fn artifact(&self, name: &str) -> Result<String> {
         let path = self.scratch.join(ARTIFACTS).join(name);
-        fs::read_to_string(&path).with_context(|| format!("reading {}\n{}", path.display(), self.said))
+        fs::read_to_string(&path).with_context(|| format!("reading {}\n{}", path.display(), self.output))
     }
 
     /// Where the artifacts are.

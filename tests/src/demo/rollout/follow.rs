@@ -40,11 +40,11 @@ impl Rollout<'_> {
 
     /// Probes are counted by the pass in which they are sent: the furthest phase that a node was asked for.
     fn name_the_pass(&mut self, nodes: &[Value]) -> Result<()> {
-        let asked = |phase: &Phase| {
+        let has_request = |phase: &Phase| {
             nodes.iter().any(|node| node["metadata"]["annotations"][DESIRED] == phase.as_str())
         };
         let passes = self.strategy.passes();
-        if let Some(phase) = passes.iter().rev().find(|phase| asked(phase))
+        if let Some(phase) = passes.iter().rev().find(|phase| has_request(phase))
             && self.pass != Some(*phase)
         {
             self.pass = Some(*phase);
@@ -133,12 +133,12 @@ impl Rollout<'_> {
 
     /// A pod with a Service of its own that no pod asks through it, and a pod of another node that may.
     fn unasked(&self) -> Option<(&Pod, &Pod)> {
-        let asked = |server: &Pod| {
+        let has_answer = |server: &Pod| {
             let client = self.asked_by.get(&server.id);
             client.is_some_and(|client| self.pods.iter().any(|pod| pod.id == *client))
         };
         let servers = self.pods.iter().filter(|pod| workloads::address_of(&pod.name).is_some());
-        servers.filter(|server| !asked(server)).find_map(|server| {
+        servers.filter(|server| !has_answer(server)).find_map(|server| {
             let may_ask = |client: &&Pod| {
                 client.host != server.host && self.strategy.reaches_by_service(client.phase, server.phase)
             };

@@ -168,12 +168,12 @@ macro_rules! unimplemented_verbs {
                 &self,
                 _: Request<api::ListPodSandboxRequest>,
             ) -> Result<Response<api::ListPodSandboxResponse>, Status> {
-                let one = |(id, metadata): (&String, &api::PodSandboxMetadata)| api::PodSandbox {
+                let sandbox = |(id, metadata): (&String, &api::PodSandboxMetadata)| api::PodSandbox {
                     id: id.clone(),
                     metadata: Some(metadata.clone()),
                     ..Default::default()
                 };
-                let items = locked(&self.pods).iter().map(one).collect();
+                let items = locked(&self.pods).iter().map(sandbox).collect();
                 Ok(Response::new(api::ListPodSandboxResponse { items }))
             }
 

@@ -33,7 +33,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Member {
     /// Which one it is, from 0.
-    pub at: u32,
+    pub index: u32,
     zone: u32,
     is_first: bool,
     pub(super) joins: bool,
@@ -57,7 +57,7 @@ impl Fleet {
     /// All of its nodes.
     pub fn members(self) -> impl Iterator<Item = Member> {
         (0..self.nodes).map(move |index| Member {
-            at: index,
+            index,
             zone: index % self.zones,
             is_first: index < self.first,
             joins: self.joins,
@@ -68,17 +68,17 @@ impl Fleet {
 impl Member {
     /// The name of its Node.
     pub fn name(self) -> String {
-        format!("hollow-{:04}", self.at)
+        format!("hollow-{:04}", self.index)
     }
 
     /// Its boot.
     pub(super) fn boot(self) -> String {
-        format!("10000000-0000-4000-8000-{:012}", self.at)
+        format!("10000000-0000-4000-8000-{:012}", self.index)
     }
 
     /// Its own address.
     pub(super) fn address(self) -> Ipv4Addr {
-        nth(FIRST[2], self.at)
+        nth(FIRST[2], self.index)
     }
 
     /// An address for a pod that is attached in a phase: that of its primary network.
@@ -87,7 +87,7 @@ impl Member {
             Phase::Old | Phase::BothOld => FIRST[0],
             Phase::BothNew | Phase::New => FIRST[1],
         };
-        nth(network, self.at * ADDRESSES + slot + 1)
+        nth(network, self.index * ADDRESSES + slot + 1)
     }
 
     /// What it registers with, of a release of Kubernetes by its minor version.
@@ -125,7 +125,7 @@ impl Member {
                 "nodeInfo": {
                     "architecture": "amd64", "bootID": self.boot(), "containerRuntimeVersion": "containerd://1.7.20",
                     "kernelVersion": "6.1.0-25-amd64", "kubeProxyVersion": format!("v1.{minor}.0"),
-                    "kubeletVersion": format!("v1.{minor}.0"), "machineID": format!("{:032}", self.at),
+                    "kubeletVersion": format!("v1.{minor}.0"), "machineID": format!("{:032}", self.index),
                     "operatingSystem": "linux", "osImage": "none", "systemUUID": self.boot(),
                 },
             },

@@ -66,7 +66,7 @@ impl Hollow {
             writers.push(spawn(move || jobs.into_iter().for_each(|job| own.write(job))));
         }
         // These threads wait for the API server's next word, and end with it; they are not waited for.
-        for (path, of) in
+        for (path, jobs_of) in
             [(NODES, Kubelets::nodes as fn(&mut Kubelets, _) -> Vec<Job>), (PODS, Kubelets::pods)]
         {
             let own = Arc::clone(&shared);
@@ -76,7 +76,7 @@ impl Hollow {
                     path,
                     || own.is_over(),
                     |change| {
-                        let jobs = of(&mut lock(&own.kubelets), change);
+                        let jobs = jobs_of(&mut lock(&own.kubelets), change);
                         own.hand_out(jobs);
                     },
                 );
@@ -138,8 +138,8 @@ impl FleetState {
         for job in jobs {
             let mut hasher = DefaultHasher::new();
             job.node.hash(&mut hasher);
-            let at = usize::try_from(hasher.finish() % WRITERS as u64).unwrap_or_default();
-            if let Some(writer) = writers.get(at) {
+            let index = usize::try_from(hasher.finish() % WRITERS as u64).unwrap_or_default();
+            if let Some(writer) = writers.get(index) {
                 // It is gone when all is over.
                 let _sent = writer.send(job);
             }
@@ -255,6 +255,6 @@ fn now() -> String {
     Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
-    of.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
