@@ -60,6 +60,10 @@ bench-policies: setup ## two sets of network policies are compared: 1,000 for 10
 test-cluster: setup build ## Crossfade on a real Kubernetes: kubelet, scheduler, controllers, kube-proxy (five minutes)
 	tests/cluster
 
+.PHONY: test-real
+test-real: setup build ## the same with real Flannel and Cilium, where CROSSFADE_CNIS names their programs (docs/proof/real-cnis.md)
+	tests/real
+
 .PHONY: image-test
 image-test: setup packages ## Packer makes images of a Debian, and machines boot them (docs/proof/image.md)
 	tests/image

@@ -5,6 +5,7 @@
 
 pub mod api;
 mod client;
+pub mod cnis;
 mod control;
 pub mod dns;
 pub mod manifest;

@@ -24,7 +24,7 @@ fn connection(cluster: &Cluster, namespace: &str, address: &str) -> Result<Child
 }
 
 /// What a restart or another primary would change of pods, by their names.
-fn identities(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
+pub(crate) fn identities(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
     let of_pod = |pod: Value| {
         let (meta, status) = (&pod["metadata"], &pod["status"]);
         json!([meta["uid"], status["podIPs"], status["containerStatuses"][0]["containerID"]])
@@ -33,7 +33,7 @@ fn identities(api: &Api, namespace: &str) -> Result<BTreeMap<String, Value>> {
 }
 
 /// The address of a pod on its second network.
-fn second_address(cluster: &Cluster, namespace: &str, pod: &str) -> Result<String> {
+pub(crate) fn second_address(cluster: &Cluster, namespace: &str, pod: &str) -> Result<String> {
     let line = [tools::BUSYBOX, "ip", "-4", "-o", "addr", "show", "dev", "net1"];
     let text = exec(cluster, namespace, pod, &line)?;
     let address = text.split_whitespace().skip_while(|word| *word != "inet").nth(1);

@@ -3,6 +3,9 @@
 //! One cluster for all cases of a call, started once: three nodes that booted with Crossfade, each with a real containerd, kubelet and kube-proxy.
 //! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`. `tests/cluster` calls three times, so that
 //! cases about whole runs have clusters beside that of all others.
+//!
+//! Where `CROSSFADE_CNIS` names the programs of real CNIs, the networks are theirs (`make test-real`), and the cases are those that ask nothing of the lab's
+//! own networks.
 
 mod double;
 mod join;
@@ -11,6 +14,7 @@ mod move_pods;
 mod operator;
 mod outage;
 mod phases;
+mod real;
 mod registration;
 mod restarts;
 mod roll;
@@ -22,7 +26,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use lab::build::preflight::{CONTAINERD, DNS, NODES, Need, PLUGINS};
-use libtest_mimic::Arguments;
+use lab::kubernetes::cnis::Cnis;
+use libtest_mimic::{Arguments, Trial};
 
 const NEEDS: &[&[Need]] = &[NODES, PLUGINS, CONTAINERD, DNS];
 
@@ -31,7 +36,30 @@ fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
     // They flip the same nodes.
     arguments.test_threads = Some(1);
-    let trials = lab::trials_of![
+    let cnis = Cnis::find()?;
+    let trials = if cnis.is_some() { of_real_networks() } else { of_the_labs_networks() };
+    if !arguments.list {
+        world::start(cnis.as_ref())?;
+    }
+    let outcome = libtest_mimic::run(&arguments, trials).exit_code();
+    world::end();
+    Ok(outcome)
+}
+
+fn of_real_networks() -> Vec<Trial> {
+    lab::trials_of![
+        NEEDS;
+        services::services_names_and_probes_work_in_every_phase,
+        join::networks_join_and_leave_pods_that_run,
+        real::networks_join_and_leave_fifty_pods_under_traffic,
+        roll::a_run_is_killed_taken_up_held_and_brought_back,
+        double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
+        restarts::runtime_and_kubelet_restart_in_every_phase,
+    ]
+}
+
+fn of_the_labs_networks() -> Vec<Trial> {
+    lab::trials_of![
         NEEDS;
         phases::a_node_goes_through_every_phase_and_back_by_annotation,
         phases::a_phase_that_is_not_allowed_is_an_event_and_nothing_else,
@@ -51,11 +79,5 @@ fn main() -> Result<ExitCode> {
         move_pods::pods_of_a_node_move_by_eviction_and_in_place,
         restarts::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,
-    ];
-    if !arguments.list {
-        world::start()?;
-    }
-    let outcome = libtest_mimic::run(&arguments, trials).exit_code();
-    world::end();
-    Ok(outcome)
+    ]
 }

@@ -8,7 +8,7 @@ use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, Cluster, MERGE, Operator, manifest};
 use serde_json::{Value, json};
 
-use super::world::{NODES, flip_all, network_of};
+use super::world::{NODES, flip_all, network_of, real_agents};
 
 /// Who holds the run.
 pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
@@ -86,6 +86,10 @@ pub(crate) fn all_on(cluster: &Cluster, api: &Api, namespace: &str, network: &st
         if pod["metadata"]["labels"]["app"] == "agent" {
             agents.insert(pod["spec"]["nodeName"].as_str(), pod["metadata"]["name"].as_str());
         }
+    }
+    // A Cilium that is not chained gives pods no port of the node.
+    if network == "new" && real_agents().is_some() {
+        return Ok(());
     }
     for (at, worker) in cluster.workers.iter().take(NODES.len()).enumerate() {
         let (address, asking) = (worker.node.address(), &cluster.workers[(at + 1) % NODES.len()].node);

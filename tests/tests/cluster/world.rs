@@ -7,6 +7,7 @@ use lab::host::deadline::until;
 use lab::host::fabric::Overlay;
 use lab::host::node::Node;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
+use lab::kubernetes::cnis::{Agents, Cnis};
 use lab::kubernetes::{Api, Cluster, Worker, conf_path, manifest, tools};
 use serde_json::{Value, json};
 
@@ -20,20 +21,32 @@ pub(crate) const LATE: usize = 3;
 pub(crate) const WEB: (&str, &str) = ("web.services", "10.96.7.7");
 
 static CLUSTER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+/// Those of real CNIs, if the networks are theirs.
+static AGENTS: OnceLock<Mutex<Vec<Agents>>> = OnceLock::new();
 
 /// Three nodes that booted with Crossfade, with old agents and new ones; pods get the old network.
-pub(crate) fn start() -> Result<()> {
+pub(crate) fn start(cnis: Option<&Cnis>) -> Result<()> {
     let mut cluster = Cluster::prepare(4)?;
-    let policy = cluster.policy();
     let networks = [cluster.old.clone(), cluster.new.clone()];
     let late = cluster.workers.split_off(LATE);
+    let policy = cnis.map_or_else(|| cluster.policy(), Cnis::policy);
+    if let Some(cnis) = cnis {
+        networks.iter().try_for_each(|overlay| cluster.fabric.remove_overlay(&overlay.name))?;
+        cluster.workers.iter().try_for_each(|worker| cnis.prepare(&cluster, &worker.node))?;
+    }
     cluster.each(|worker| {
-        bring_agents(&worker.node, &networks)?;
+        if cnis.is_none() {
+            bring_agents(&worker.node, &networks)?;
+        }
         worker.bake(&policy, json!({}), &[])?;
         worker.boot()
     })?;
-    cluster.workers.extend(late);
     let api = cluster.api()?;
+    if let Some(cnis) = cnis {
+        let agents = cluster.workers.iter().map(|worker| cnis.start(&api, worker)).collect::<Result<_>>()?;
+        AGENTS.set(Mutex::new(agents)).map_err(|_| anyhow::anyhow!("started twice"))?;
+    }
+    cluster.workers.extend(late);
     NODES.iter().try_for_each(|node| api.until_ready(node).map(drop))?;
     cluster.serve_dns(&[WEB])?;
     api.until_rolled_out(DNS)?;
@@ -42,6 +55,9 @@ pub(crate) fn start() -> Result<()> {
 
 /// Ends it: what is in a static is not dropped.
 pub(crate) fn end() {
+    if let Some(agents) = real_agents() {
+        agents.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
     if let Some(cluster) = CLUSTER.get() {
         // The lab ends with this process; its nodes and processes do with the lab.
         lock(cluster).workers.clear();
@@ -51,6 +67,11 @@ pub(crate) fn end() {
 /// The cluster, for one case at a time.
 pub(crate) fn cluster() -> Result<MutexGuard<'static, Cluster>> {
     CLUSTER.get().map(lock).context("main starts it before it runs a case")
+}
+
+/// The agents of real CNIs, if the networks are theirs.
+pub(crate) fn real_agents() -> Option<&'static Mutex<Vec<Agents>>> {
+    AGENTS.get()
 }
 
 fn lock(cluster: &Mutex<Cluster>) -> MutexGuard<'_, Cluster> {

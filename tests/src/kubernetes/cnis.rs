@@ -1,0 +1,210 @@
+//! Real CNIs in place of the lab's overlays, where a person has their programs: Flannel is the old network, Cilium the new one.
+//!
+//! Their agents run on the nodes as programs, not as pods. `docs/proof/real-cnis.md` says where the programs come from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use super::{Api, Cluster, MERGE, User, Worker};
+use crate::host::deadline::until;
+use crate::host::node::{Daemon, Node, PATH};
+use crate::install::crossfade::CONF_DIR;
+use crate::kubernetes::api::{WITHIN, node_path};
+
+/// Names the directory with the programs.
+const VARIABLE: &str = "CROSSFADE_CNIS";
+/// What must be in it, beside the programs that these call: `clang` and `bpftool`.
+const PROGRAMS: [&str; 7] = [
+    "flanneld",
+    "flannel",
+    "cilium-agent",
+    "cilium-cni",
+    "cilium-operator-generic",
+    "cilium-dbg",
+    "cilium-bpf",
+];
+/// Of all pods of either network.
+const CIDRS: [&str; 2] = ["10.244.0.0/16", "10.245.0.0/16"];
+/// The agents' credential, as the node sees it.
+const KUBECONFIG: &str = "/etc/kubernetes/agents.conf";
+/// Flannel's settings, as the node sees them.
+const FLANNEL: &str = "/etc/kubernetes/flannel.json";
+/// What Cilium's agent sets for the whole machine.
+const TUNABLES: [(&str, &str); 2] =
+    [("kernel/unprivileged_bpf_disabled", "1"), ("kernel/timer_migration", "0")];
+/// Flags of Cilium's agent. The maps are small, for each node has its own.
+const AGENT: &str = "--cluster-name=default --cluster-id=0 --identity-allocation-mode=crd --ipam=cluster-pool \
+    --enable-ipv4=true --enable-ipv6=false --routing-mode=tunnel --tunnel-protocol=vxlan --tunnel-port=8473 --devices=eth0 \
+    --kube-proxy-replacement=false --bpf-lb-sock=false --enable-host-legacy-routing=true --enable-ipv4-masquerade=true \
+    --enable-bpf-masquerade=false --enable-l7-proxy=false --external-envoy-proxy=false --enable-hubble=false \
+    --enable-health-checking=false --enable-endpoint-health-checking=false --enable-health-check-nodeport=false \
+    --enable-policy=never --cni-exclusive=false --lib-dir=/var/lib/cilium --state-dir=/var/run/cilium --bpf-root=/sys/fs/bpf \
+    --cgroup-root=/run/cilium/cgroupv2 --mesh-auth-enabled=false --bpf-ct-global-tcp-max=65536 --bpf-ct-global-any-max=32768 \
+    --bpf-nat-global-max=65536 --bpf-neigh-global-max=65536 --bpf-policy-map-max=1024 --bpf-lb-map-max=4096 \
+    --bpf-auth-map-max=1024 --bpf-sock-rev-map-max=4096";
+/// Flags of Cilium's operator. There are no pods of Cilium that it could look for.
+const OPERATOR: &str = "--ipam=cluster-pool --cluster-pool-ipv4-mask-size=24 --enable-ipv4=true --enable-ipv6=false \
+    --identity-allocation-mode=crd --cluster-name=default --cluster-id=0 --k8s-namespace=kube-system \
+    --cilium-pod-namespace=kube-system --unmanaged-pod-watcher-interval=0 --remove-cilium-node-taints=false \
+    --set-cilium-is-up-condition=false --synchronize-k8s-services=false --synchronize-k8s-nodes=false \
+    --operator-api-serve-addr=127.0.0.1:9234 --enable-metrics=false";
+
+/// A directory with the programs of Flannel and Cilium.
+#[derive(Debug, Clone)]
+pub struct Cnis {
+    directory: PathBuf,
+}
+
+/// The agents of one node; killed on drop.
+#[derive(Debug)]
+pub struct Agents {
+    cnis: Cnis,
+    node: Node,
+    cilium: Option<Daemon>,
+    _others: Vec<Daemon>,
+}
+
+impl Cnis {
+    /// Those that the environment names, if it does.
+    ///
+    /// # Errors
+    /// A program is not there.
+    pub fn find() -> Result<Option<Cnis>> {
+        let Some(directory) = std::env::var_os(VARIABLE).map(PathBuf::from) else { return Ok(None) };
+        let lacking: Vec<&str> = PROGRAMS.into_iter().filter(|name| !directory.join(name).exists()).collect();
+        ensure!(
+            lacking.is_empty(),
+            "{VARIABLE}={} lacks {}; docs/proof/real-cnis.md says where to get them",
+            directory.display(),
+            lacking.join(", ")
+        );
+        Ok(Some(Cnis { directory }))
+    }
+
+    /// A policy between the two networks, of which pods get Flannel.
+    pub fn policy(&self) -> Value {
+        let [old, new] = CIDRS;
+        let conf = |file: &str| format!("{CONF_DIR}/{file}");
+        json!({
+            "version": 1, "attach": "old", "unrecorded": "old",
+            "networks": {
+                "old": { "profile": "flannel", "conf": [conf("10-flannel.conflist")], "cidrs": [old] },
+                "new": { "profile": "cilium", "conf": [conf("05-cilium.conflist")], "cidrs": [new] },
+            },
+        })
+    }
+
+    /// Gives a node the plugins, Flannel's conf, and what the agents find on a machine of their own. Nothing runs yet.
+    ///
+    /// # Errors
+    /// What the file system or the kernel says.
+    pub fn prepare(&self, cluster: &Cluster, node: &Node) -> Result<()> {
+        for (setting, value) in TUNABLES {
+            let file = node.scratch().dir("agents")?.join(setting.replace('/', "-"));
+            fs::write(&file, value).with_context(|| file.display().to_string())?;
+            let target = Path::new("/proc/sys").join(setting);
+            node.run(&["mount".as_ref(), "--bind".as_ref(), file.as_os_str(), target.as_os_str()])?;
+        }
+        let own = node.scratch().dir("cilium")?;
+        let script = format!(
+            "mkdir -p /var/lib/cilium /run/cilium /opt/cni/bin && mount --bind {own} /var/lib/cilium && cp -r {bpf} /var/lib/cilium/bpf && \
+             ln -s /run/netns /run/cilium/netns && mount -t bpf bpf /sys/fs/bpf && ln -sf {dir}/flannel {dir}/cilium-cni /opt/cni/bin/",
+            own = own.display(),
+            bpf = self.directory.join("cilium-bpf").display(),
+            dir = self.directory.display(),
+        );
+        node.run(&["bash", "-c", &script])?;
+        node.write(KUBECONFIG, cluster.plane.kubeconfig(User::Admin)?.to_string())?;
+        let settings =
+            json!({ "Network": CIDRS[0], "EnableNFTables": false, "Backend": { "Type": "vxlan" } });
+        node.write(FLANNEL, settings.to_string())?;
+        let conf = json!({
+            "cniVersion": "0.3.1", "name": "cbr0", "plugins": [
+                { "type": "flannel", "delegate": { "hairpinMode": true, "isDefaultGateway": true } },
+                { "type": "portmap", "capabilities": { "portMappings": true } },
+            ],
+        });
+        node.write(format!("{CONF_DIR}/10-flannel.conflist"), conf.to_string())
+    }
+
+    /// Starts the agents of a node that has its Node; those of the first node have Cilium's operator with them. Waits until Cilium's agent is ready.
+    ///
+    /// # Errors
+    /// A program does not start, or the agent is not ready in time.
+    pub fn start(&self, api: &Api, worker: &Worker) -> Result<Agents> {
+        let node = &worker.node;
+        let range = format!("10.244.{}.0/24", node.index());
+        api.until(&node_path(node.name()), "is registered", |_| true)?;
+        let patch = json!({ "spec": { "podCIDR": range, "podCIDRs": [range] } });
+        api.client.patch(&node_path(node.name()), MERGE, &patch)?.object()?;
+        let mut others = Vec::new();
+        if node.index() == 1 {
+            let pool = format!("--cluster-pool-ipv4-cidr={}", CIDRS[1]);
+            others.push(self.background(node, "cilium-operator-generic", OPERATOR, &[&pool])?);
+        }
+        let mut flanneld = self.command(node, "flanneld");
+        flanneld.env("NODE_NAME", node.name());
+        flanneld.args(["--ip-masq", "--kube-subnet-mgr", "--iface=eth0", "--healthz-ip=127.0.0.1"]);
+        flanneld.args([&format!("--kubeconfig-file={KUBECONFIG}"), &format!("--net-config-path={FLANNEL}")]);
+        others.push(node.background("flanneld", &flanneld)?);
+        let mut agents = Agents { cnis: self.clone(), node: node.clone(), cilium: None, _others: others };
+        agents.start_cilium()?;
+        Ok(agents)
+    }
+
+    fn command(&self, node: &Node, program: &str) -> std::process::Command {
+        let mut command = node.command(self.directory.join(program));
+        command.env("PATH", format!("{}:{PATH}", self.directory.display()));
+        command
+    }
+
+    fn background(&self, node: &Node, program: &str, flags: &str, more: &[&str]) -> Result<Daemon> {
+        let mut command = self.command(node, program);
+        command.env("K8S_NODE_NAME", node.name()).env("CILIUM_K8S_NAMESPACE", "kube-system");
+        command.args(flags.split_whitespace()).args(more).arg(format!("--k8s-kubeconfig-path={KUBECONFIG}"));
+        node.background(program, &command)
+    }
+}
+
+impl Agents {
+    /// Kills Cilium's agent and starts it again.
+    ///
+    /// # Errors
+    /// As [`Cnis::start`].
+    pub fn kill_cilium(&mut self) -> Result<()> {
+        if let Some(agent) = self.cilium.take() {
+            agent.signal(Signal::SIGKILL)?;
+        }
+        self.start_cilium()
+    }
+
+    fn start_cilium(&mut self) -> Result<()> {
+        let conf = format!("--write-cni-conf-when-ready={CONF_DIR}/05-cilium.conflist");
+        self.cilium = Some(self.cnis.background(&self.node, "cilium-agent", AGENT, &[&conf])?);
+        let what = format!("Cilium's agent on {}", self.node.name());
+        until(&what, WITHIN, || Ok(self.ask(&["status", "--brief"]).ok())).map(drop)
+    }
+
+    /// The pods that Cilium has an endpoint for, as namespace and name.
+    ///
+    /// # Errors
+    /// The agent does not answer.
+    pub fn endpoints(&self) -> Result<Vec<String>> {
+        let output = self.ask(&["endpoint", "list", "-o", "json"])?;
+        let all: Vec<Value> = serde_json::from_str(&output).context("Cilium's endpoints")?;
+        let pod = |endpoint: &Value| {
+            let names = &endpoint["status"]["external-identifiers"];
+            let (namespace, name) = (names["k8s-namespace"].as_str()?, names["k8s-pod-name"].as_str()?);
+            Some(format!("{namespace}/{name}"))
+        };
+        Ok(all.iter().filter_map(pod).collect())
+    }
+
+    fn ask(&self, words: &[&str]) -> Result<String> {
+        crate::host::node::run(self.cnis.command(&self.node, "cilium-dbg").args(words))
+    }
+}

@@ -1,0 +1,97 @@
+//! Networks of real CNIs that join and leave the pods of a node while these are probed.
+
+use anyhow::{Context, Result, ensure};
+use lab::host::deadline::until;
+use lab::kubernetes::api::{WITHIN, condition};
+use lab::kubernetes::{Api, Cluster, manifest};
+use lab::probe::Mesh;
+use serde_json::{Value, json};
+
+use super::join::{identities, second_address};
+use super::move_pods::restart;
+use super::world::{NODES, cluster, ensure_answers, flip, in_namespace, network_of, real_agents, run_on};
+
+/// Pods of the node, beside one on another node that all of them probe and that probes all of them.
+const PODS: u32 = 50;
+const NODE: &str = NODES[0];
+const HUB: &str = "hub";
+/// An agent that is silent for so long is dead; agents speak twice a second.
+const SILENCE_MS: u64 = 20_000;
+/// What every pair must have had at the end, over UDP and over TCP.
+const PROBES: u64 = 100;
+
+pub(crate) fn networks_join_and_leave_fifty_pods_under_traffic() -> Result<()> {
+    let cluster = cluster()?;
+    let api = cluster.api()?;
+    in_namespace(&api, "fifty", |namespace| {
+        let moved = joined_and_left(&cluster, &api, namespace);
+        flip(&api, NODES[2], "old").and_then(|()| flip(&api, NODE, "old")).and(moved)
+    })
+}
+
+fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> {
+    let mut here = manifest::server();
+    here["nodeSelector"] = json!({ "kubernetes.io/hostname": NODE });
+    api.create(&[manifest::workload("Deployment", namespace, "web", Some(PODS), &here)])?;
+    run_on(api, namespace, HUB, NODES[1])?;
+    api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{namespace}/deployments/web"))?;
+    let before = identities(api, namespace)?;
+    let pods = api.list(&format!("/api/v1/namespaces/{namespace}/pods"))?;
+    let mut mesh = Mesh::new("old", SILENCE_MS);
+    mesh.restrict(|client, server, _| [client, server].contains(&HUB));
+    pods.iter().try_for_each(|pod| enter(cluster, &mut mesh, pod))?;
+
+    mesh.phase("join")?;
+    flip(api, NODE, "both-old")?;
+    let joined = restart(&cluster.workers[0], namespace, &["--no-restart", "--apply"])?;
+    let names = joined.titles("join", "changed");
+    ensure!(joined.status == Some(0) && names.len() == PODS as usize, "{joined:#?}");
+    let endpoints = || -> Result<usize> {
+        let agents = real_agents().context("agents of real CNIs")?;
+        let agents = agents.lock().map_err(|_| anyhow::anyhow!("a case panicked"))?;
+        let all = agents[0].endpoints()?;
+        Ok(all.iter().filter(|pod| pod.starts_with(&format!("{namespace}/"))).count())
+    };
+    ensure!(endpoints()? == PODS as usize, "{} endpoints", endpoints()?);
+    mesh.phase("agent killed")?;
+    real_agents().context("agents")?.lock().map_err(|_| anyhow::anyhow!("a case panicked"))?[0]
+        .kill_cilium()?;
+    until("Cilium's endpoints after its restart", WITHIN, || {
+        Ok((endpoints()? == PODS as usize).then_some(()))
+    })?;
+    flip(api, NODES[2], "new")?;
+    let other = run_on(api, namespace, "other", NODES[2])?;
+    ensure!(network_of(&other) == "new", "{}", other["status"]);
+    for title in names.iter().take(3) {
+        let name = title.rsplit('/').next().unwrap_or_default();
+        let address = second_address(cluster, namespace, name)?;
+        ensure_answers(cluster, namespace, "other", (&address, manifest::PORT), name)?;
+    }
+
+    mesh.phase("leave")?;
+    flip(api, NODE, "old")?;
+    let left = restart(&cluster.workers[0], namespace, &["--wait", "60", "--apply"])?;
+    ensure!(left.status == Some(0) && left.titles("leave", "changed").len() == PODS as usize, "{left:#?}");
+    ensure!(endpoints()? == 0, "{} endpoints", endpoints()?);
+    let mut after = identities(api, namespace)?;
+    after.remove("other");
+    ensure!(after == before, "{after:#?} {before:#?}");
+    mesh.pause()?;
+    let report = mesh.finish()?;
+    println!("{PODS} pods: {} probes, {} lost", report.total.sent, report.total.lost);
+    report.verify(PROBES)
+}
+
+/// Puts a pod that is ready into the mesh.
+fn enter(cluster: &Cluster, mesh: &mut Mesh, pod: &Value) -> Result<()> {
+    let name = pod["metadata"]["name"].as_str().context("a name")?;
+    ensure!(condition(pod, "Ready") == "True", "{name} is not ready");
+    let worker = cluster.workers.iter().find(|worker| pod["spec"]["nodeName"] == worker.name());
+    let worker = worker.with_context(|| format!("the node of {name}"))?;
+    let cri = worker.containerd.cri();
+    let sandbox = cri.list()?.into_iter().find(|sandbox| sandbox.ready && sandbox.name == name);
+    let netns = cri.status(&sandbox.with_context(|| format!("the sandbox of {name}"))?.id)?.netns;
+    let address = pod["status"]["podIP"].as_str().unwrap_or_default();
+    let address = address.parse().with_context(|| format!("{name} publishes {address:?}"))?;
+    mesh.enter(name, &worker.node.outside(netns), &[address])
+}
