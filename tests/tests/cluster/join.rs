@@ -7,14 +7,14 @@ use std::process::{Child, Stdio};
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, node_path};
-use lab::kubernetes::{Api, Cluster, manifest, tools};
+use lab::kubernetes::{Api, Cluster, Worker, manifest, tools};
 use serde_json::{Value, json};
 
 use super::move_pods::{pods, restart};
 use super::world::{NODES, cluster, ensure_answers, exec, flip, in_namespace, network_of, run_on};
 
 const NODE: &str = NODES[0];
-const SETTINGS: &str = "/etc/crossfade/node.json";
+pub(crate) const SETTINGS: &str = "/etc/crossfade/node.json";
 
 /// A connection that a pod of the other network holds to this address.
 fn connection(cluster: &Cluster, namespace: &str, address: &str) -> Result<Child> {
@@ -125,18 +125,23 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
 
 /// The same by `watch` alone, which the annotation of the Node leads.
 fn joined_and_left_by_watch(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
-    let worker = &mut cluster.workers[0];
-    let before = fs::read(worker.node.outside(SETTINGS)).context(SETTINGS)?;
-    let mut led: Value = serde_json::from_slice(&before)?;
-    led["joinPods"] = json!(true);
-    led["proof"] = json!("probe");
-    worker.node.write(SETTINGS, led.to_string())?;
-    worker.give_systemd_run()?;
-    worker.start_watch()?;
+    let before = let_join(&mut cluster.workers[0])?;
     let led = led_by_annotation(cluster, api, namespace);
     let worker = &mut cluster.workers[0];
     worker.node.write(SETTINGS, before)?;
     led.and(worker.start_watch())
+}
+
+/// Has a node let networks join and leave its pods by itself; gives its settings as they were.
+pub(crate) fn let_join(worker: &mut Worker) -> Result<Vec<u8>> {
+    let before = fs::read(worker.node.outside(SETTINGS)).context(SETTINGS)?;
+    let mut settings: Value = serde_json::from_slice(&before)?;
+    settings["joinPods"] = json!(true);
+    settings["proof"] = json!("probe");
+    worker.node.write(SETTINGS, settings.to_string())?;
+    worker.give_systemd_run()?;
+    worker.start_watch()?;
+    Ok(before)
 }
 
 fn led_by_annotation(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {

@@ -1,14 +1,16 @@
-//! Networks of real CNIs that join and leave the pods of a node while these are probed.
+//! Networks of real CNIs that join and leave pods that run: all pods of a node while they are probed, and those of a cluster by a run.
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition};
-use lab::kubernetes::{Api, Cluster, manifest};
+use lab::kubernetes::{Api, Cluster, Operator, Worker, manifest};
 use lab::probe::Mesh;
+use lab::standin::hollow::audited;
 use serde_json::{Value, json};
 
-use super::join::{identities, second_address};
+use super::join::{SETTINGS, identities, let_join, second_address};
 use super::move_pods::restart;
+use super::steps::{all_on, all_open, deploy, ended};
 use super::world::{NODES, cluster, ensure_answers, flip, in_namespace, network_of, real_agents, run_on};
 
 /// Pods of the node, beside one on another node that all of them probe and that probes all of them.
@@ -48,14 +50,13 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     ensure!(joined.status == Some(0) && names.len() == PODS as usize, "{joined:#?}");
     let endpoints = || -> Result<usize> {
         let agents = real_agents().context("agents of real CNIs")?;
-        let agents = agents.lock().map_err(|_| anyhow::anyhow!("a case panicked"))?;
+        let agents = agents.lock().map_err(|_| panicked())?;
         let all = agents[0].endpoints()?;
         Ok(all.iter().filter(|pod| pod.starts_with(&format!("{namespace}/"))).count())
     };
     ensure!(endpoints()? == PODS as usize, "{} endpoints", endpoints()?);
     mesh.phase("agent killed")?;
-    real_agents().context("agents")?.lock().map_err(|_| anyhow::anyhow!("a case panicked"))?[0]
-        .kill_cilium()?;
+    real_agents().context("agents")?.lock().map_err(|_| panicked())?[0].kill_cilium()?;
     until("Cilium's endpoints after its restart", WITHIN, || {
         Ok((endpoints()? == PODS as usize).then_some(()))
     })?;
@@ -80,6 +81,55 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     let report = mesh.finish()?;
     println!("{PODS} pods: {} probes, {} lost", report.total.sent, report.total.lost);
     report.verify(PROBES)
+}
+
+/// A run without forwarding between the networks, there and back, on nodes that join and leave by themselves. Cilium's agents are killed meanwhile.
+pub(crate) fn a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back() -> Result<()> {
+    let mut cluster = cluster()?;
+    let api = cluster.api()?;
+    let nodes = cluster.workers.iter_mut().take(NODES.len());
+    let before: Vec<Vec<u8>> = nodes.map(let_join).collect::<Result<_>>()?;
+    let limits = json!({
+        "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
+    });
+    let settings = json!({ "roll": { "limits": limits } });
+    let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
+    let run = in_namespace(&api, "joins", |namespace| {
+        deploy(&api, namespace)?;
+        ended(there_and_back(&cluster, &operator, &api, namespace), &operator, &api)
+    });
+    let reset = |(worker, before): (&mut Worker, Vec<u8>)| {
+        worker.node.write(SETTINGS, before)?;
+        worker.start_watch()
+    };
+    cluster.workers.iter_mut().zip(before).try_for_each(reset).and(run)
+}
+
+fn there_and_back(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
+    let pods = identities(api, namespace)?.len() + api.list("/api/v1/namespaces/kube-system/pods")?.len();
+    let hash = operator.plan()?;
+    let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
+    let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
+    for agents in real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?.iter_mut() {
+        agents.kill_cilium()?;
+        roll.goes_on()?;
+    }
+    let over = roll.ends(WITHIN * 12)?;
+    ensure!(over.status == Some(0), "{over:#?}");
+    all_on(cluster, api, namespace, "new")?;
+    all_open(api)?;
+    let (requests, _) = audited(&cluster.plane.audit_log(), begin)?;
+    let evictions = requests.get("create pods/eviction").copied().unwrap_or_default();
+    // A budget may refuse one of them, which is then asked again.
+    ensure!((pods as u64..2 * pods as u64).contains(&evictions), "{pods} pods: {requests:#?}");
+    operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
+    operator.ends(&["roll", "--resume"], 0)?;
+    all_on(cluster, api, namespace, "old")?;
+    all_open(api)
+}
+
+fn panicked() -> anyhow::Error {
+    anyhow::anyhow!("a case panicked")
 }
 
 /// Puts a pod that is ready into the mesh.
