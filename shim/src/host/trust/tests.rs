@@ -53,6 +53,25 @@ fn a_link_is_followed_only_through_trusted_directories() {
     fs::remove_dir_all(dir).expect("clean");
 }
 
+/// On a thread of its own, since a thread inspects once from the first call on.
+#[test]
+fn directories_that_are_inspected_once_are_told_apart() {
+    let dir = scratch("once");
+    put(&dir.join("f"), 0o644);
+    fs::create_dir(dir.join("open")).expect("dir");
+    fs::set_permissions(dir.join("open"), fs::Permissions::from_mode(0o777)).expect("mode");
+    put(&dir.join("open/f"), 0o644);
+    let inspect = || {
+        inspect_once();
+        for _ in 0..2 {
+            open(&dir.join("f")).expect("trusted");
+            assert!(matches!(open(&dir.join("open/f")), Err(Distrust::Mode(p, _)) if p == dir.join("open")));
+        }
+    };
+    std::thread::scope(|scope| scope.spawn(inspect).join().expect("inspected"));
+    fs::remove_dir_all(dir).expect("clean");
+}
+
 #[test]
 fn what_is_no_regular_file_is_refused_and_absence_is_told_apart() {
     let dir = scratch("kind");

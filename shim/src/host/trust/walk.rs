@@ -30,7 +30,7 @@ pub fn inspect_once() {
 /// The metadata of what is at a real path, itself and not what a link leads to.
 fn look(path: &Path) -> Result<Metadata, Distrust> {
     // A real path has one spelling, so its bytes will do. To compare paths name by name was an eighth of an ADD's instructions.
-    let is_this = |path: &Path| path.as_os_str() == path.as_os_str();
+    let is_this = |other: &Path| other.as_os_str() == path.as_os_str();
     let known = INSPECTED.with_borrow(|inspected| {
         inspected.iter().flatten().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
     });
