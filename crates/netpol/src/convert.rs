@@ -24,4 +24,3 @@ pub use self::conversion::{
 pub use self::lowering::{CalicoPolicies, flattened};
 pub use self::objects::{CONVERTED_FROM, ConvertedObjects};
 pub use self::waiver::{StaleWaiver, Waiver, Waivers};
-pub use self::writers::Target;

@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use migration::cni::enforcement::KINDS;
-use netpol::convert::{
-    CONVERTED_FROM, Conversion, ConversionInput, Target, Waiver, Waivers, convert_policies,
-};
+use netpol::convert::writers::Target;
+use netpol::convert::{CONVERTED_FROM, Conversion, ConversionInput, Waiver, Waivers, convert_policies};
 use netpol::gather::{Engine, Policies, Reference};
 use snapshot::model::Kind;
 use types::command::exit::Exit;

@@ -2,7 +2,7 @@
 
 mod examples;
 
-use netpol::convert::Target;
+use netpol::convert::writers::Target;
 use netpol::engines::admin::{self, Input, enforcement, mentions};
 use netpol::engines::kubernetes::{self, Blocks};
 use netpol::world::World;

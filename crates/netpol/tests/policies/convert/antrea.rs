@@ -2,7 +2,7 @@
 
 mod examples;
 
-use netpol::convert::Target;
+use netpol::convert::writers::Target;
 use netpol::engines::antrea::{Input, enforcement, mentions, read_policy, read_tier};
 use netpol::engines::kubernetes;
 use netpol::world::World;
