@@ -59,13 +59,25 @@ pub struct Cnis {
     directory: PathBuf,
 }
 
+/// Takes away what the agents have in the memory of a machine: links, rules, programs of the kernel and files.
+const POWER_OFF: &str = r#"set -e
+umount /run/cilium/cgroupv2 /sys/fs/bpf
+rm -rf /run/cilium /run/flannel
+for link in cilium_host cilium_vxlan flannel.1 cni0; do ip link delete "$link"; done
+for table in raw mangle filter nat; do
+    iptables-save -t "$table" | grep -v -e CILIUM_ -e FLANNEL | iptables-restore -T "$table"
+done"#;
+/// Gives the agents what they find on a machine that has booted.
+const POWER_ON: &str =
+    "mkdir -p /run/cilium && ln -s /run/netns /run/cilium/netns && mount -t bpf bpf /sys/fs/bpf";
+
 /// The agents of one node; killed on drop.
 #[derive(Debug)]
 pub struct Agents {
     cnis: Cnis,
     node: Node,
     cilium: Option<Daemon>,
-    _others: Vec<Daemon>,
+    others: Vec<Daemon>,
 }
 
 impl Cnis {
@@ -111,8 +123,8 @@ impl Cnis {
         }
         let own = node.scratch().dir("cilium")?;
         let script = format!(
-            "mkdir -p /var/lib/cilium /run/cilium /opt/cni/bin && mount --bind {own} /var/lib/cilium && cp -r {bpf} /var/lib/cilium/bpf && \
-             ln -s /run/netns /run/cilium/netns && mount -t bpf bpf /sys/fs/bpf && ln -sf {dir}/flannel {dir}/cilium-cni /opt/cni/bin/",
+            "mkdir -p /var/lib/cilium /opt/cni/bin && mount --bind {own} /var/lib/cilium && cp -r {bpf} /var/lib/cilium/bpf && \
+             ln -sf {dir}/flannel {dir}/cilium-cni /opt/cni/bin/ && {POWER_ON}",
             own = own.display(),
             bpf = self.directory.join("cilium-bpf").display(),
             dir = self.directory.display(),
@@ -141,18 +153,8 @@ impl Cnis {
         api.until(&node_path(node.name()), "is registered", |_| true)?;
         let patch = json!({ "spec": { "podCIDR": range, "podCIDRs": [range] } });
         api.client.patch(&node_path(node.name()), MERGE, &patch)?.object()?;
-        let mut others = Vec::new();
-        if node.index() == 1 {
-            let pool = format!("--cluster-pool-ipv4-cidr={}", CIDRS[1]);
-            others.push(self.background(node, "cilium-operator-generic", OPERATOR, &[&pool])?);
-        }
-        let mut flanneld = self.command(node, "flanneld");
-        flanneld.env("NODE_NAME", node.name());
-        flanneld.args(["--ip-masq", "--kube-subnet-mgr", "--iface=eth0", "--healthz-ip=127.0.0.1"]);
-        flanneld.args([&format!("--kubeconfig-file={KUBECONFIG}"), &format!("--net-config-path={FLANNEL}")]);
-        others.push(node.background("flanneld", &flanneld)?);
-        let mut agents = Agents { cnis: self.clone(), node: node.clone(), cilium: None, _others: others };
-        agents.start_cilium()?;
+        let mut agents = Agents { cnis: self.clone(), node: node.clone(), cilium: None, others: Vec::new() };
+        agents.start()?;
         Ok(agents)
     }
 
@@ -171,6 +173,42 @@ impl Cnis {
 }
 
 impl Agents {
+    fn start(&mut self) -> Result<()> {
+        let (cnis, node) = (&self.cnis, &self.node);
+        if node.index() == 1 {
+            let pool = format!("--cluster-pool-ipv4-cidr={}", CIDRS[1]);
+            self.others.push(cnis.background(node, "cilium-operator-generic", OPERATOR, &[&pool])?);
+        }
+        let mut flanneld = cnis.command(node, "flanneld");
+        flanneld.env("NODE_NAME", node.name());
+        flanneld.args(["--ip-masq", "--kube-subnet-mgr", "--iface=eth0", "--healthz-ip=127.0.0.1"]);
+        flanneld.args([&format!("--kubeconfig-file={KUBECONFIG}"), &format!("--net-config-path={FLANNEL}")]);
+        self.others.push(node.background("flanneld", &flanneld)?);
+        self.start_cilium()
+    }
+
+    /// Kills the agents of a node that has lost its power ([`Worker::power_off`]), and takes away what they had in its memory.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn power_off(&mut self) -> Result<()> {
+        self.cilium
+            .take()
+            .into_iter()
+            .chain(self.others.drain(..))
+            .try_for_each(|daemon| daemon.kill().map(drop))?;
+        self.node.run(&["bash", "-c", POWER_OFF]).map(drop)
+    }
+
+    /// Starts the agents of a node that has booted again.
+    ///
+    /// # Errors
+    /// As [`Cnis::start`].
+    pub fn boot(&mut self) -> Result<()> {
+        self.node.run(&["bash", "-c", POWER_ON])?;
+        self.start()
+    }
+
     /// Kills Cilium's agent and starts it again.
     ///
     /// # Errors

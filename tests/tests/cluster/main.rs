@@ -52,6 +52,7 @@ fn of_real_networks() -> Vec<Trial> {
         services::services_names_and_probes_work_in_every_phase,
         join::networks_join_and_leave_pods_that_run,
         real::networks_join_and_leave_fifty_pods_under_traffic,
+        real::a_node_that_loses_its_power_gives_its_pods_both_networks_again,
         real::a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back,
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,

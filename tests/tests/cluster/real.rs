@@ -1,8 +1,10 @@
 //! Networks of real CNIs that join and leave pods that run: all pods of a node while they are probed, and those of a cluster by a run.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
-use lab::kubernetes::api::{WITHIN, condition};
+use lab::kubernetes::api::{WITHIN, condition, pod_path};
 use lab::kubernetes::{Api, Cluster, Operator, Worker, manifest};
 use lab::probe::Mesh;
 use lab::standin::hollow::audited;
@@ -17,6 +19,8 @@ use super::world::{NODES, cluster, ensure_answers, flip, in_namespace, network_o
 const PODS: u32 = 50;
 const NODE: &str = NODES[0];
 const HUB: &str = "hub";
+/// The boot id of a node that was off.
+const REBOOTED: &str = "3d1f0f4e-7f0a-4c52-9d6b-6e0f7a2f9b11";
 /// An agent that is silent for so long is dead; agents speak twice a second.
 const SILENCE_MS: u64 = 20_000;
 /// What every pair must have had at the end, over UDP and over TCP.
@@ -27,7 +31,8 @@ pub(crate) fn networks_join_and_leave_fifty_pods_under_traffic() -> Result<()> {
     let api = cluster.api()?;
     in_namespace(&api, "fifty", |namespace| {
         let moved = joined_and_left(&cluster, &api, namespace);
-        flip(&api, NODES[2], "old").and_then(|()| flip(&api, NODE, "old")).and(moved)
+        let back = flip(&api, NODES[2], "old").and_then(|()| flip(&api, NODE, "old"));
+        moved.and(back)
     })
 }
 
@@ -126,6 +131,67 @@ fn there_and_back(cluster: &Cluster, operator: &Operator, api: &Api, namespace: 
     operator.ends(&["roll", "--resume"], 0)?;
     all_on(cluster, api, namespace, "old")?;
     all_open(api)
+}
+
+/// Its pods have both networks when it goes, and again when it is back.
+pub(crate) fn a_node_that_loses_its_power_gives_its_pods_both_networks_again() -> Result<()> {
+    let mut cluster = cluster()?;
+    let api = cluster.api()?;
+    in_namespace(&api, "power", |namespace| {
+        let booted = lose_power(&mut cluster, &api, namespace);
+        let back = flip(&api, NODE, "old");
+        booted.and(back)
+    })
+}
+
+fn lose_power(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
+    flip(api, NODE, "both-old")?;
+    let mut here = manifest::server();
+    here["nodeSelector"] = json!({ "kubernetes.io/hostname": NODE });
+    api.create(&[manifest::workload("StatefulSet", namespace, "db", Some(3), &here)])?;
+    let set = format!("/apis/apps/v1/namespaces/{namespace}/statefulsets/db");
+    api.until_rolled_out(&set)?;
+    let before = api.list(&format!("/api/v1/namespaces/{namespace}/pods"))?;
+    let worker = &mut cluster.workers[0];
+    worker.power_off()?;
+    {
+        let mut all = real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?;
+        all[0].power_off()?;
+        // The agents come with the node's other services, so boot does not wait for them.
+        worker.boot_again(REBOOTED)?;
+        all[0].boot()?;
+    }
+    for pod in &before {
+        let (path, old) = (pod_path(pod), &pod["status"]["containerStatuses"][0]["containerID"]);
+        api.until(&path, "runs again", |pod| {
+            condition(pod, "Ready") == "True" && pod["status"]["containerStatuses"][0]["containerID"] != *old
+        })?;
+    }
+    run_on(api, namespace, "client", NODES[1])?;
+    for pod in api.list(&format!("/api/v1/namespaces/{namespace}/pods?labelSelector=app=db"))? {
+        let name = pod["metadata"]["name"].as_str().context("a name")?;
+        ensure!(network_of(&pod) == "old", "{name}: {}", pod["status"]);
+        let primary = pod["status"]["podIP"].as_str().unwrap_or_default();
+        let second = second_address(cluster, namespace, name)?;
+        for address in [primary, &second] {
+            ensure_answers(cluster, namespace, "client", (address, manifest::PORT), name)?;
+        }
+    }
+    // Of its living pods and of no others: those before the reboot are gone from both CNIs.
+    let living: BTreeSet<String> = api.pods_on(NODE)?.iter().map(title).collect();
+    until("endpoints and leases of the living pods alone", WITHIN, || {
+        let all = real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?;
+        let leases =
+            cluster.workers[0].node.run(&["bash", "-c", "ls /var/lib/cni/networks/cbr0 | grep -c '^10'"])?;
+        let endpoints = all[0].endpoints()?;
+        let is_sound = endpoints.iter().all(|pod| living.contains(pod));
+        Ok((is_sound && leases.trim() == living.len().to_string()).then_some(()))
+    })
+}
+
+fn title(pod: &Value) -> String {
+    let text = |key: &str| pod["metadata"][key].as_str().unwrap_or_default().to_owned();
+    format!("{}/{}", text("namespace"), text("name"))
 }
 
 fn panicked() -> anyhow::Error {
