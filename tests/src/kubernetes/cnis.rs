@@ -187,16 +187,13 @@ impl Agents {
         self.start_cilium()
     }
 
-    /// Kills the agents of a node that has lost its power ([`Worker::power_off`]), and takes away what they had in its memory.
+    /// Takes away what the agents had in the memory of a node that has lost its power ([`Worker::power_off`]), and they with it.
     ///
     /// # Errors
     /// What the kernel says.
     pub fn power_off(&mut self) -> Result<()> {
-        self.cilium
-            .take()
-            .into_iter()
-            .chain(self.others.drain(..))
-            .try_for_each(|daemon| daemon.kill().map(drop))?;
+        self.cilium = None;
+        self.others.clear();
         self.node.run(&["bash", "-c", POWER_OFF]).map(drop)
     }
 
