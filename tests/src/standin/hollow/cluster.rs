@@ -35,9 +35,10 @@ impl Cluster {
     /// # Errors
     /// A program is missing, or the control plane does not start.
     pub fn start(fleet: Fleet) -> Result<Self> {
+        // A cluster before this one has left it.
         crate::host::node::run(Command::new("ip").args([
             "address",
-            "add",
+            "replace",
             &format!("{ADDRESS}/32"),
             "dev",
             "lo",
