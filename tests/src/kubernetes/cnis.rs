@@ -2,13 +2,12 @@
 //!
 //! Their agents run on the nodes as programs, not as pods. `docs/proof/real-cnis.md` says where the programs come from.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use super::worker::spare_the_machine;
 use super::{Api, Cluster, MERGE, User, Worker};
 use crate::host::deadline::until;
 use crate::host::node::{Daemon, Node, PATH};
@@ -52,13 +51,6 @@ const OPERATOR: &str = "--ipam=cluster-pool --cluster-pool-ipv4-mask-size=24 --e
     --cilium-pod-namespace=kube-system --unmanaged-pod-watcher-interval=0 --remove-cilium-node-taints=false \
     --set-cilium-is-up-condition=false --synchronize-k8s-services=false --synchronize-k8s-nodes=false \
     --operator-api-serve-addr=127.0.0.1:9234 --enable-metrics=false";
-
-/// A directory with the programs of Flannel and Cilium.
-#[derive(Debug, Clone)]
-pub struct Cnis {
-    directory: PathBuf,
-}
-
 /// Takes away what the agents have in the memory of a machine: links, rules, programs of the kernel and files.
 const POWER_OFF: &str = r#"set -e
 umount /run/cilium/cgroupv2 /sys/fs/bpf
@@ -70,6 +62,12 @@ done"#;
 /// Gives the agents what they find on a machine that has booted.
 const POWER_ON: &str =
     "mkdir -p /run/cilium && ln -s /run/netns /run/cilium/netns && mount -t bpf bpf /sys/fs/bpf";
+
+/// A directory with the programs of Flannel and Cilium.
+#[derive(Debug, Clone)]
+pub struct Cnis {
+    directory: PathBuf,
+}
 
 /// The agents of one node; killed on drop.
 #[derive(Debug)]
@@ -115,12 +113,7 @@ impl Cnis {
     /// # Errors
     /// What the file system or the kernel says.
     pub fn prepare(&self, cluster: &Cluster, node: &Node) -> Result<()> {
-        for (setting, value) in TUNABLES {
-            let file = node.scratch().dir("agents")?.join(setting.replace('/', "-"));
-            fs::write(&file, value).with_context(|| file.display().to_string())?;
-            let target = Path::new("/proc/sys").join(setting);
-            node.run(&["mount".as_ref(), "--bind".as_ref(), file.as_os_str(), target.as_os_str()])?;
-        }
+        spare_the_machine(node, &TUNABLES)?;
         let own = node.scratch().dir("cilium")?;
         let script = format!(
             "mkdir -p /var/lib/cilium /opt/cni/bin && mount --bind {own} /var/lib/cilium && cp -r {bpf} /var/lib/cilium/bpf && \
@@ -212,7 +205,7 @@ impl Agents {
     /// As [`Cnis::start`].
     pub fn kill_cilium(&mut self) -> Result<()> {
         if let Some(agent) = self.cilium.take() {
-            agent.signal(Signal::SIGKILL)?;
+            agent.kill()?;
         }
         self.start_cilium()
     }

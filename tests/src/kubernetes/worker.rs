@@ -78,7 +78,7 @@ impl Worker {
     /// What the file system or the kernel says.
     pub fn prepare(node: &Node, plane: &ControlPlane, archive: &Path) -> Result<Worker> {
         let containerd = Containerd::prepare(node, &Options::default())?;
-        spare_the_machine(node)?;
+        spare_the_machine(node, &TUNABLES)?;
         masquerade(node)?;
         let settings = settings_on_disk(node)?;
         let worker = Worker {
@@ -337,10 +337,10 @@ impl Worker {
     }
 }
 
-/// Shows the node the machine's settings as kubelet wants them, so that it leaves them alone.
-fn spare_the_machine(node: &Node) -> Result<()> {
+/// Shows the node these settings of the machine, below `/proc/sys`, as a program wants them: it leaves them alone, or writes to the node's own.
+pub(super) fn spare_the_machine(node: &Node, settings: &[(&str, &str)]) -> Result<()> {
     let dir = node.scratch().dir("tunables")?;
-    for (setting, value) in TUNABLES {
+    for (setting, value) in settings {
         let file = dir.join(setting.replace('/', "-"));
         fs::write(&file, format!("{value}\n")).with_context(|| format!("writing {}", file.display()))?;
         let target = PathBuf::from("/proc/sys").join(setting);

@@ -54,14 +54,12 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     let names = joined.titles("join", "changed");
     ensure!(joined.status == Some(0) && names.len() == PODS as usize, "{joined:#?}");
     let endpoints = || -> Result<usize> {
-        let agents = real_agents().context("agents of real CNIs")?;
-        let agents = agents.lock().map_err(|_| panicked())?;
-        let all = agents[0].endpoints()?;
+        let all = real_agents()?[0].endpoints()?;
         Ok(all.iter().filter(|pod| pod.starts_with(&format!("{namespace}/"))).count())
     };
     ensure!(endpoints()? == PODS as usize, "{} endpoints", endpoints()?);
     mesh.phase("agent killed")?;
-    real_agents().context("agents")?.lock().map_err(|_| panicked())?[0].kill_cilium()?;
+    real_agents()?[0].kill_cilium()?;
     until("Cilium's endpoints after its restart", WITHIN, || {
         Ok((endpoints()? == PODS as usize).then_some(()))
     })?;
@@ -107,7 +105,8 @@ pub(crate) fn a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back() ->
         worker.node.write(SETTINGS, before)?;
         worker.start_watch()
     };
-    cluster.workers.iter_mut().zip(before).try_for_each(reset).and(run)
+    let restored = cluster.workers.iter_mut().zip(before).try_for_each(reset);
+    run.and(restored)
 }
 
 fn there_and_back(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -> Result<()> {
@@ -115,7 +114,7 @@ fn there_and_back(cluster: &Cluster, operator: &Operator, api: &Api, namespace: 
     let hash = operator.plan()?;
     let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
     let mut roll = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    for agents in real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?.iter_mut() {
+    for agents in real_agents()?.iter_mut() {
         agents.kill_cilium()?;
         roll.goes_on()?;
     }
@@ -155,11 +154,11 @@ fn lose_power(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
     let worker = &mut cluster.workers[0];
     worker.power_off()?;
     {
-        let mut all = real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?;
-        all[0].power_off()?;
+        let mut agents = real_agents()?;
+        agents[0].power_off()?;
         // The agents come with the node's other services, so boot does not wait for them.
         worker.boot_again(REBOOTED)?;
-        all[0].boot()?;
+        agents[0].boot()?;
     }
     for pod in &before {
         let (path, old) = (pod_path(pod), &pod["status"]["containerStatuses"][0]["containerID"]);
@@ -180,10 +179,9 @@ fn lose_power(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
     // Of its living pods and of no others: those before the reboot are gone from both CNIs.
     let living: BTreeSet<String> = api.pods_on(NODE)?.iter().map(title).collect();
     until("endpoints and leases of the living pods alone", WITHIN, || {
-        let all = real_agents().context("agents of real CNIs")?.lock().map_err(|_| panicked())?;
         let leases =
             cluster.workers[0].node.run(&["bash", "-c", "ls /var/lib/cni/networks/cbr0 | grep -c '^10'"])?;
-        let endpoints = all[0].endpoints()?;
+        let endpoints = real_agents()?[0].endpoints()?;
         let is_sound = endpoints.iter().all(|pod| living.contains(pod));
         Ok((is_sound && leases.trim() == living.len().to_string()).then_some(()))
     })
@@ -192,10 +190,6 @@ fn lose_power(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<()> {
 fn title(pod: &Value) -> String {
     let text = |key: &str| pod["metadata"][key].as_str().unwrap_or_default().to_owned();
     format!("{}/{}", text("namespace"), text("name"))
-}
-
-fn panicked() -> anyhow::Error {
-    anyhow::anyhow!("a case panicked")
 }
 
 /// Puts a pod that is ready into the mesh.

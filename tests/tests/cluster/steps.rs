@@ -8,7 +8,7 @@ use lab::kubernetes::api::{WITHIN, node_path, pod_path};
 use lab::kubernetes::{Api, Cluster, MERGE, Operator, manifest};
 use serde_json::{Value, json};
 
-use super::world::{NODES, flip_all, network_of, real_agents};
+use super::world::{NODES, flip_all, has_real_networks, network_of};
 
 /// Who holds the run.
 pub(crate) const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases/crossfade-run";
@@ -88,7 +88,7 @@ pub(crate) fn all_on(cluster: &Cluster, api: &Api, namespace: &str, network: &st
         }
     }
     // A Cilium that is not chained gives pods no port of the node.
-    if network == "new" && real_agents().is_some() {
+    if network == "new" && has_real_networks() {
         return Ok(());
     }
     for (at, worker) in cluster.workers.iter().take(NODES.len()).enumerate() {

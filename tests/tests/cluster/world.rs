@@ -55,8 +55,8 @@ pub(crate) fn start(cnis: Option<&Cnis>) -> Result<()> {
 
 /// Ends it: what is in a static is not dropped.
 pub(crate) fn end() {
-    if let Some(agents) = real_agents() {
-        agents.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    if let Some(agents) = AGENTS.get() {
+        lock(agents).clear();
     }
     if let Some(cluster) = CLUSTER.get() {
         // The lab ends with this process; its nodes and processes do with the lab.
@@ -69,13 +69,18 @@ pub(crate) fn cluster() -> Result<MutexGuard<'static, Cluster>> {
     CLUSTER.get().map(lock).context("main starts it before it runs a case")
 }
 
-/// The agents of real CNIs, if the networks are theirs.
-pub(crate) fn real_agents() -> Option<&'static Mutex<Vec<Agents>>> {
-    AGENTS.get()
+/// Whether the networks are those of real CNIs.
+pub(crate) fn has_real_networks() -> bool {
+    AGENTS.get().is_some()
 }
 
-fn lock(cluster: &Mutex<Cluster>) -> MutexGuard<'_, Cluster> {
-    cluster.lock().unwrap_or_else(PoisonError::into_inner)
+/// The agents of real CNIs, those of the first node first.
+pub(crate) fn real_agents() -> Result<MutexGuard<'static, Vec<Agents>>> {
+    AGENTS.get().map(lock).context("main starts them if it has their programs")
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The confs of both networks, as their agents write them.

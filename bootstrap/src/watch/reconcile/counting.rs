@@ -150,7 +150,7 @@ mod tests {
             write(path_of("etc/crossfade/policy.json"), text.to_string()).expect("policy");
         };
         let inventory = |networks: &[&str]| {
-            let entry = |(path_of, network)| json!({"containerID": format!("c{path_of}"), "ifname": "eth0", "network": network});
+            let entry = |(index, network)| json!({"containerID": format!("c{index}"), "ifname": "eth0", "network": network});
             let entries: Vec<_> = networks.iter().enumerate().map(entry).collect();
             let text = json!({"version": 1, "attachments": entries}).to_string();
             write(path_of("var/lib/crossfade/inventory.json"), text).expect("inventory");
