@@ -1,7 +1,7 @@
 //! A plan as part of a document.
 
 use migration::cni::reach::Way;
-use migration::config::roll::{Method, Window};
+use migration::config::roll::Window;
 use migration::plan::pods::Class;
 use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
 use types::command::problem::Problem;
@@ -66,8 +66,8 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         format!(" -> {phase}{way}")
     };
     let passes: String = plan.steps().map(pass).collect();
-    let others =
-        if plan.ways.is_empty() { "" } else { "; pods that no network joins or leaves: 1 in each pass" };
+    let has_joins = plan.steps().any(|(_, _, way)| matches!(way, Way::Join | Way::Leave));
+    let others = if has_joins { "; pods that no network joins or leaves: 1 in each pass" } else { "" };
     document.fields([
         ("hash", shown.hash.to_owned()),
         ("cluster", plan.cluster.clone()),
@@ -75,6 +75,9 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         ("restarts", format!("{} of each pod{others}", plan.restarts())),
         ("time", format!("about {}, if nothing waits", duration(shown.seconds))),
     ]);
+    if let Some(image) = plan.image {
+        document.fields([("image", format!("in phase {image}; see Pools for what replaces nodes"))]);
+    }
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
     document.table(columns, plan.waves.iter().map(wave).collect());
     order(document, plan, shown.other_policy);
@@ -145,11 +148,12 @@ fn pools(document: &mut Document, plan: &Plan) {
     let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
     let row = |pool: &migration::plan::Pool| {
         let zones: Vec<String> = pool.zones.iter().map(|zone| or(zone, "(none)")).collect();
-        let method = match pool.method {
-            Method::Drain => "drain",
-            Method::Churn => "churn",
-        };
-        vec![or(&pool.name, "(none)"), pool.nodes.to_string(), zones.join(" "), method.to_owned()]
+        vec![
+            or(&pool.name, "(none)"),
+            pool.nodes.to_string(),
+            zones.join(" "),
+            pool.method.as_str().to_owned(),
+        ]
     };
     document.table(vec!["POOL", "NODES", "ZONES", "METHOD"], plan.pools.iter().map(row).collect());
 }
@@ -202,7 +206,7 @@ fn limits(document: &mut Document, plan: &Plan) {
 
 fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {
     document.heading("Pods that need a decision");
-    let joined = plan.steps().filter(|(_, _, way)| *way != Way::Restart);
+    let joined = plan.steps().filter(|(_, _, way)| matches!(way, Way::Join | Way::Leave));
     let joined: Vec<String> = joined.map(|(_, phase, way)| format!("{} to {phase}", way.as_str())).collect();
     if !joined.is_empty() {
         document.text(format!(

@@ -55,6 +55,9 @@ pub struct Plan {
     pub start: Phase,
     /// The phase of each pass, in order. Every node reaches it before the next pass begins.
     pub passes: Vec<Phase>,
+    /// The phase of the image that nodes are replaced by; the pass to it replaces the nodes of pools that a pipeline rotates. None where all nodes stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Phase>,
     /// How each pass brings pods to its phase, on nodes where networks join and leave running pods; the others restart them. Empty where every pass restarts
     /// all pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,7 +82,8 @@ pub struct Plan {
     pub gates: Vec<Gate>,
     /// The cluster's DNS.
     pub dns: Dns,
-    /// What nodes say of their policies without the phase (`base` of `crossfade/observed`), sorted. A node with another one is held.
+    /// What nodes say of their policies without the phase (`base` of `crossfade/observed`), sorted. A node with another one is held, but for nodes that come
+    /// from an image: their policy is that of the image.
     pub policies: Vec<String>,
     /// The ranges from which pods of both networks get addresses.
     pub networks: Networks,
@@ -148,6 +152,9 @@ pub struct PlannedNode {
     pub name: Text,
     /// The Node's UID.
     pub uid: Text,
+    /// Its pool, in a plan that replaces nodes: a node that has gone does not say it.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub pool: Text,
     /// Why it is in this wave.
     pub why: String,
 }
@@ -294,7 +301,14 @@ impl Plan {
     /// How many passes restart a pod that networks join and leave.
     #[must_use]
     pub fn restarts(&self) -> usize {
-        self.steps().filter(|(_, _, way)| *way == Way::Restart).count()
+        self.steps().filter(|(_, _, way)| matches!(way, Way::Restart | Way::Replace)).count()
+    }
+
+    /// Whether the pass to this phase replaces the nodes of a pool, instead of moving them in place.
+    #[must_use]
+    pub fn replaces(&self, pool: &str, target: Phase) -> bool {
+        let is = |known: &&Pool| *known.name == *pool;
+        self.image == Some(target) && self.pools.iter().find(is).is_some_and(|pool| pool.method.replaces())
     }
 
     /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.

@@ -51,16 +51,19 @@ pub enum Way {
     Leave,
     /// It is restarted.
     Restart,
+    /// It is restarted on another node: its own is replaced by one of a new image.
+    Replace,
 }
 
 impl Way {
-    /// `join`, `leave` or `restart`.
+    /// `join`, `leave`, `restart` or `replace`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Restart => "restart",
+            Self::Replace => "replace",
         }
     }
 }

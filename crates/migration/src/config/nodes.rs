@@ -1,5 +1,6 @@
 //! Pools of nodes, and the nodes to come.
 
+use crate::workload::{KARPENTER_POOL, NODE_GROUP};
 use serde::{Deserialize, Serialize};
 use snapshot::model::Labels;
 
@@ -35,8 +36,8 @@ pub struct Template {
 impl Default for Nodes {
     fn default() -> Self {
         let labels = [
-            "karpenter.sh/nodepool",
-            "eks.amazonaws.com/nodegroup",
+            KARPENTER_POOL,
+            NODE_GROUP,
             "alpha.eksctl.io/nodegroup-name",
             "cloud.google.com/gke-nodepool",
             "kubernetes.azure.com/agentpool",

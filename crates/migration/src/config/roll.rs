@@ -8,6 +8,7 @@ mod policy;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use types::policy::Phase;
 use types::text::glob;
 
 pub use gate::{BUILT_IN, CommandGate};
@@ -30,8 +31,14 @@ pub struct Roll {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<Bridge>,
     /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
-    /// nodes are drained.
+    /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of EKS managed node groups by `follow`, and all others by
+    /// `permit`.
     pub methods: BTreeMap<String, Method>,
+    /// The phase of the image that a rotation replaces nodes by; `new` without one. `both-new` needs no forwarding: the new network first joins the pods
+    /// of nodes that have Crossfade. `both-old` needs neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["both-old", "both-new", "new"])))]
+    pub image: Option<Phase>,
     /// Kinds of policies that the operator accepts while no CNI enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
@@ -49,7 +56,7 @@ pub enum Bridge {
     Accept(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] String),
 }
 
-/// How a node that stays moves its pods.
+/// How the nodes of a pool move.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(rename = "NodeMethod"))]
@@ -60,6 +67,32 @@ pub enum Method {
     Drain,
     /// Flip, then evict without a cordon, so that pods may come back to the same node.
     Churn,
+    /// Rotation: a pipeline replaces nodes, and asks `kubectl crossfade permit` before it drains one.
+    Permit,
+    /// Rotation: Karpenter replaces nodes; the run takes `karpenter.sh/do-not-disrupt` from one Node after the other.
+    Karpenter,
+    /// Rotation: a pipeline that cannot be held replaces nodes; the run counts and reports.
+    Follow,
+}
+
+impl Method {
+    /// Its name in settings and plans.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Churn => "churn",
+            Self::Permit => "permit",
+            Self::Karpenter => "karpenter",
+            Self::Follow => "follow",
+        }
+    }
+
+    /// Whether other nodes take the place of these, instead of moving in place.
+    #[must_use]
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Permit | Self::Karpenter | Self::Follow)
+    }
 }
 
 /// Nodes that no pass touches.
@@ -76,12 +109,12 @@ pub struct NodeExclusion {
 }
 
 impl Roll {
-    /// The method of a pool: that of its own name, else that of the longest name with `*` that matches, else the default.
+    /// The method that the settings name for a pool: that of its own name, else that of the longest name with `*` that matches.
     #[must_use]
-    pub fn method(&self, pool: &str) -> Method {
+    pub fn method(&self, pool: &str) -> Option<Method> {
         let matching = self.methods.iter().filter(|(name, _)| glob::matches(name, pool));
         let longest = || matching.max_by_key(|(name, _)| name.len());
-        self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied().unwrap_or_default()
+        self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied()
     }
 
     /// What leaves a node out of every pass; none if nothing does.
@@ -96,6 +129,9 @@ impl Roll {
         self.pods.valid()?;
         gate::valid(&self.gates)?;
         self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
+        if self.image == Some(Phase::Old) {
+            return Err("roll.image: expected both-old, both-new or new, found old: no image leads back to the old network alone".into());
+        }
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
         }

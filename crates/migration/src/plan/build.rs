@@ -10,28 +10,29 @@ use types::policy::Phase;
 use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names};
 use super::waves::waves;
-use super::{Plan, parts};
+use super::{Plan, Pool, parts};
 use crate::check::Scene;
 use crate::check::finding::Finding;
 use crate::cni::enforcement::{Coverage, lines};
-use crate::cni::support::Strategy;
-use crate::config::{Config, Freeze, Method, Waiver};
+use crate::config::roll::Method;
+use crate::config::{self, Config, Freeze, Waiver};
 use crate::plan::parts::{Disconnection, Passes, bridge};
+use crate::workload::{KARPENTER_POOL, Pipeline, pipeline};
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
 /// # Errors
 /// Everything that keeps the plan from being made, each with its object and what to do.
 pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
-    if let Some(problem) = strategy_problem(scene.strategy) {
-        return Err(vec![problem]);
-    }
-    let passes = Passes::of(scene.strategy, &survey.sites);
+    let passes = Passes::of(scene, &survey.sites);
+    let image = parts::image(scene.strategy, scene.config);
+    let pools = parts::pools(scene, &survey.sites, image);
     let mut problems = snapshot_problem(scene);
     problems.extend(findings_problem(scene, findings));
     problems.extend(scaled_problem(scene.config));
     problems.extend(nothing_to_do_problem(survey, passes.as_ref()));
-    problems.extend(missing_reports(&survey.sites, passes.as_ref()));
+    problems.extend(pipeline_problems(scene, survey, &pools));
+    problems.extend(missing_reports(&survey.sites, &pools, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
     problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(disconnection_problem));
@@ -43,12 +44,13 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     let config = scene.config;
     let course = Course {
         start: passes.start,
+        image: passes.image,
         ways: passes.ways(sites),
-        passes: passes.targets,
         bridge,
-        waves: waves(sites, config),
+        waves: waves(sites, config, passes.image.is_some()),
+        passes: passes.targets,
         left_out: left_out.clone(),
-        pools: parts::pools(sites, config),
+        pools,
         policies: parts::policies(sites),
     };
     Ok(parts::plan(scene, findings, cluster, course))
@@ -57,18 +59,81 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
 /// Kinds without which there is no order of nodes.
 const NEEDED: [Kind; 3] = [Kind::NODE, Kind::POD, Kind::DAEMON_SET];
 
-/// The strategy cannot be planned.
-pub(super) fn strategy_problem(strategy: Strategy) -> Option<Problem> {
-    (strategy == Strategy::Rotation).then(|| {
-        Problem::new("a rotation of nodes cannot be planned yet; it comes with pipelines")
-            .at("--strategy")
-            .fix("plan nodes that stay: --strategy double, or --strategy bridge; for images see docs/images.md")
-    })
+/// Pools whose methods do not go with the strategy, or with each other.
+pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &[Pool]) -> Vec<Problem> {
+    let Some(image) = parts::image(scene.strategy, scene.config) else {
+        let problem = |pool: &Pool| {
+            let method = scene.config.roll.method(&pool.name).filter(|method| method.replaces())?;
+            let what = format!(
+                "pool {:?} has the method {}, and only a rotation replaces nodes",
+                pool.name,
+                method.as_str()
+            );
+            let fix = "plan a rotation: --strategy rotation; or choose drain or churn for the pool";
+            Some(Problem::new(what).at("roll.methods").fix(fix))
+        };
+        return pools.iter().filter_map(problem).collect();
+    };
+    if !pools.is_empty() && !pools.iter().any(|pool| pool.method.replaces()) {
+        return vec![
+            Problem::new("every pool moves in place, so no node is replaced")
+                .at("roll.methods")
+                .fix("plan nodes that stay: --strategy double, or --strategy bridge; or let a pipeline replace the nodes of a pool: roll: {methods: {POOL: permit}}"),
+        ];
+    }
+    let mut problems = Vec::new();
+    for pool in pools.iter().filter(|pool| pool.method.replaces()) {
+        let sites = || survey.sites.iter().filter(|site| *site.pool == *pool.name);
+        let by = |wanted: Option<Pipeline>| {
+            sites().filter(|site| pipeline(site.node) == wanted).map(Site::name).collect::<Vec<_>>()
+        };
+        let karpenter = by(Some(Pipeline::Karpenter));
+        let others: Vec<&str> = [by(Some(Pipeline::ManagedNodeGroup)), by(None)].concat();
+        let groups = by(Some(Pipeline::ManagedNodeGroup));
+        let name = if pool.name.is_empty() { "without a name".to_owned() } else { pool.name.to_string() };
+        if !karpenter.is_empty() && !others.is_empty() || !groups.is_empty() && !by(None).is_empty() {
+            let (first, second) =
+                if karpenter.is_empty() { (&groups, by(None)) } else { (&karpenter, others) };
+            problems.push(
+                Problem::new(format!(
+                    "two pipelines replace nodes of the pool {name}: that of {}, and that of {}",
+                    join_names(first.iter().copied()),
+                    join_names(second)
+                ))
+                .at(format!("Pool/{name}"))
+                .fix(
+                    "tell them apart by a label of their own, first in nodes.poolLabels of the settings file",
+                ),
+            );
+        }
+        if pool.method == Method::Karpenter && karpenter.is_empty() {
+            problems.push(
+                Problem::new(format!("the pool {name} has the method karpenter, and none of its nodes has the label {KARPENTER_POOL}"))
+                    .at("roll.methods")
+                    .fix("choose permit, if the pipeline can run a command before it drains a node, else follow"),
+            );
+        }
+        let further: Vec<&str> = sites()
+            .filter(|site| site.phases().last().is_some_and(|phase| *phase > image))
+            .map(Site::name)
+            .collect();
+        if let Some(first) = further.first() {
+            problems.push(
+                Problem::new(format!(
+                    "these nodes of the pool {name} are further than an image in phase {image}: {}",
+                    join_names(further.iter().copied())
+                ))
+                .at(format!("Node/{first}"))
+                .fix("name the phase of the image that they have: roll: {image: PHASE}"),
+            );
+        }
+    }
+    problems
 }
 
 /// Groups that ask for what no run does yet. Without this, their pods would move one at a time, without notice.
 pub(super) fn scaled_problem(config: &Config) -> Vec<Problem> {
-    let groups = config.freeze.iter().filter(|group| group.method == Method::Scale);
+    let groups = config.freeze.iter().filter(|group| group.method == config::Method::Scale);
     let problem = |group: &Freeze| {
         Problem::new(format!("group {} is to be scaled to no replica, and a run cannot do that yet", group.name))
             .at(format!("freeze/{}", group.name))
@@ -114,6 +179,15 @@ pub(super) fn nothing_to_do_problem(survey: &Survey<'_>, passes: Option<&Passes>
         let fix = "look at roll.leaveOut in the settings file, and at kubectl get nodes";
         return Some(Problem::new(what).at("Node/*").fix(fix));
     }
+    let is_beyond = |passes: &&Passes| passes.image.is_some_and(|image| !passes.targets.contains(&image));
+    if let Some(passes) = passes.filter(is_beyond).filter(|passes| !passes.targets.is_empty()) {
+        let what = format!(
+            "every node is in phase {} already, so no node is replaced by an image in an earlier phase",
+            passes.start
+        );
+        let fix = "plan the rest in place: --strategy double; or name the image's phase: roll: {image: new}";
+        return Some(Problem::new(what).at("Node/*").fix(fix));
+    }
     passes.filter(|passes| passes.targets.is_empty()).map(|passes| {
         let what = format!("every node is in phase {} already, so there is no pass", passes.start);
         Problem::new(what)
@@ -153,10 +227,15 @@ enum MissingFact {
 }
 
 /// A blocker for each thing that nodes lack, with the nodes by name.
-pub(super) fn missing_reports(sites: &[Site<'_>], passes: Option<&Passes>) -> Vec<Problem> {
-    let targets = passes.map_or(&[][..], |passes| &passes.targets);
+fn missing_reports(sites: &[Site<'_>], pools: &[Pool], passes: Option<&Passes>) -> Vec<Problem> {
     let mut nodes_by_fact: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
     for site in sites {
+        let is_replaced = pools.iter().any(|pool| *pool.name == *site.pool && pool.method.replaces());
+        let targets = passes.map_or(&[][..], |passes| passes.in_place(is_replaced));
+        // Before it is replaced, nothing is asked of a node without Crossfade.
+        if is_replaced && targets.is_empty() && site.is_plain() {
+            continue;
+        }
         for lack in missing_facts(site, targets) {
             nodes_by_fact.entry(lack).or_default().push(site.name());
         }

@@ -14,9 +14,8 @@ use super::site::{Site, Survey, cluster, join_names};
 use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
 use crate::check::Scene;
 use crate::cni::reach::{self, Way};
-use crate::cni::support::Strategy;
-use crate::config::Config;
-use crate::plan::build::{self, unenforced};
+use crate::config::roll::Method;
+use crate::plan::build::unenforced;
 use crate::plan::parts::bridge;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
@@ -107,6 +106,8 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
                 "Node {name} is in zone {zone:?}, and the plan moves it in the wave {}; the run holds it.",
                 wave.name
             ));
+        } else if !is_known && plan.image.is_some_and(|image| plan.replaces(pool, image)) {
+            absorbed.push(format!("Node {name} came to pool {pool:?}, whose nodes are replaced."));
         } else if !is_known && !plan.fixes_stragglers() {
             absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
         }
@@ -169,7 +170,7 @@ const COMPARED: [&str; 4] = ["networks", "agents", "unenforced", "waivers"];
 /// What a plan says that the settings do not give whose hash it names. This program makes no such plan, but the hash of the settings is only what the plan
 /// claims, and others can write plans into the cluster.
 fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
-    let given = parts::plan(scene, &[], &plan.cluster, course(plan, scene.config));
+    let given = parts::plan(scene, &[], &plan.cluster, course(plan, scene));
     let (says, gives) = (keys(plan), keys(&given));
     let names: BTreeSet<&String> = says.keys().chain(gives.keys()).collect();
     let differ = |name: &&String| !COMPARED.contains(&name.as_str()) && says.get(*name) != gives.get(*name);
@@ -195,10 +196,6 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     if plan.waves.iter().any(|wave| matches!(wave.kind, WaveKind::Canary | WaveKind::Zone)) && !has_scouts {
         lines.push("The plan has no scouts.".into());
     }
-    lines.extend(
-        build::strategy_problem(plan.strategy)
-            .map(|problem| format!("The plan cannot be: {}.", problem.what)),
-    );
     let phases = || [plan.start].into_iter().chain(plan.passes.iter().copied());
     let mut parted = phases().zip(phases().skip(1)).filter(|(from, to)| reach::is_parted(*from, *to));
     if let (true, None, Some((from, to))) = (lines.is_empty(), &plan.bridge, parted.next()) {
@@ -214,7 +211,8 @@ fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
 }
 
 /// The course of a plan as these settings would have it.
-fn course(plan: &Plan, config: &Config) -> Course {
+fn course(plan: &Plan, scene: &Scene<'_>) -> Course {
+    let config = scene.config;
     let limits = &config.roll.limits;
     let waves = plan.waves.iter().map(|wave| {
         let (most, soak_seconds) = match wave.kind {
@@ -225,19 +223,27 @@ fn course(plan: &Plan, config: &Config) -> Course {
         };
         Wave { at_once: wave.at_once.min(most), soak_seconds, ..wave.clone() }
     });
-    let pools = plan.pools.iter().map(|pool| Pool { method: config.roll.method(&pool.name), ..pool.clone() });
+    let image = parts::image(plan.strategy, config).filter(|_| !plan.fixes_stragglers());
+    let pools = plan.pools.iter().map(|pool| Pool { method: method(pool, scene, image), ..pool.clone() });
     let passes = if plan.fixes_stragglers() {
         plan.passes.clone()
     } else {
-        reach::path(plan.start, Phase::New, plan.strategy == Strategy::Bridge)
+        parts::targets(plan.strategy, config, plan.start)
     };
     // Which nodes let networks join is of the day on which the plan was made, and each pass has but one way beside a restart.
     let possible = |(from, to, way): (Phase, Phase, Way)| {
-        if way == reach::way(from, to, &Side::BOTH) { way } else { Way::Restart }
+        if image == Some(to) {
+            Way::Replace
+        } else if way == reach::way(from, to, &Side::BOTH) {
+            way
+        } else {
+            Way::Restart
+        }
     };
     let ways = plan.steps().map(possible).take(plan.ways.len());
     Course {
         start: plan.start,
+        image,
         ways: ways.collect(),
         passes,
         bridge: plan.bridge.as_ref().and_then(|_| bridge(&config.roll)),
@@ -246,6 +252,12 @@ fn course(plan: &Plan, config: &Config) -> Course {
         pools: pools.collect(),
         policies: plan.policies.clone(),
     }
+}
+
+/// The method that a pool of a plan may have: that of the settings, else any that the labels of its nodes could have given on the day of the plan.
+fn method(pool: &Pool, scene: &Scene<'_>, image: Option<Phase>) -> Method {
+    let labelled = if pool.method.replaces() { pool.method } else { Method::Permit };
+    parts::method(scene.config, &pool.name, image, || labelled)
 }
 
 /// A plan by its keys.
@@ -260,7 +272,12 @@ fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
 fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
-    for (base, nodes) in parts::nodes_by_policy(&survey.sites).into_iter().filter(|(base, _)| unknown(base)) {
+    let members: BTreeSet<(&str, &str)> = plan.waves.iter().flat_map(Wave::members).collect();
+    let is_member = |site: &Site<'_>| members.contains(&(site.name(), &*site.node.metadata.uid));
+    let is_of_image =
+        |site: &Site<'_>| plan.image.is_some_and(|image| plan.replaces(site.pool, image)) && !is_member(site);
+    let sites: Vec<Site<'_>> = survey.sites.iter().filter(|site| !is_of_image(site)).cloned().collect();
+    for (base, nodes) in parts::nodes_by_policy(&sites).into_iter().filter(|(base, _)| unknown(base)) {
         lines.push(format!(
             "These nodes have a policy that the plan does not know ({}): {}.",
             short(base),

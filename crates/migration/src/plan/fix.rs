@@ -106,9 +106,6 @@ pub fn fix(
     to: Phase,
     delete: &BTreeSet<String>,
 ) -> Result<Fix, Vec<Problem>> {
-    if let Some(problem) = build::strategy_problem(scene.strategy) {
-        return Err(vec![problem]);
-    }
     let mut problems = build::snapshot_problem(scene);
     problems.extend(build::findings_problem(scene, findings));
     problems.extend(build::scaled_problem(scene.config));
@@ -119,7 +116,7 @@ pub fn fix(
     let mut living: BTreeSet<Phase> = survey.sites.iter().flat_map(node::living).collect();
     living.insert(to);
     let bridge = reach::cut(&living).and_then(|_| bridge(&scene.config.roll));
-    let (pools, policies) = (parts::pools(&survey.sites, scene.config), parts::policies(&survey.sites));
+    let (pools, policies) = (parts::pools(scene, &survey.sites, None), parts::policies(&survey.sites));
 
     let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> =
         by_node(scene.snapshot, to).into_iter().map(|(node, pods)| (node.name(), pods)).collect();
@@ -184,6 +181,7 @@ pub fn fix(
     let course = Course {
         start: to,
         passes: vec![to],
+        image: None,
         ways: Vec::new(),
         bridge,
         waves: order::waves(sites, scene.config, &stragglers),

@@ -8,11 +8,11 @@ use types::policy::Phase;
 use types::text::glob;
 
 use super::site::{Site, Survey, attached, join_names};
-use super::{Method, Plan, Wave};
+use super::{Method, Plan, Pool, Wave};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
-use crate::workload::{Requests, agents, is_dns, is_movable, look_alikes};
+use crate::workload::{NODE_GROUP, Requests, agents, is_dns, is_movable, look_alikes};
 
 /// What to know of a plan that was made of this scene and these nodes, in sentences.
 #[must_use]
@@ -24,9 +24,11 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(returning(plan, survey));
     notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
+    notes.extend(replaced(plan, survey));
     let stuck = survey
         .sites
         .iter()
+        .filter(|site| !site.is_plain())
         .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
     let stuck: Vec<&str> = stuck.map(Site::name).collect();
     // Stragglers have no phase to be brought back to.
@@ -83,11 +85,51 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
     ))
 }
 
+/// What pipelines do that the run does not hold.
+fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+    let note = |pool: &Pool| {
+        let (name, nodes) = (&pool.name, pool.nodes);
+        match pool.method {
+            Method::Follow => {
+                let zones = pool.zones.len().max(1);
+                let is_group = survey
+                    .sites
+                    .iter()
+                    .any(|site| *site.pool == **name && site.node.metadata.label(NODE_GROUP).is_some());
+                let burst = if is_group {
+                    format!(
+                        " An EKS managed node group starts {} new nodes or more before it drains the first, and cannot be paused: try the image on a group of one node before.",
+                        2 * zones
+                    )
+                } else {
+                    String::new()
+                };
+                Some(format!(
+                    "The run cannot hold the pipeline of pool {name:?} ({nodes} nodes): it counts what goes and comes, and stops its own starts.{burst}"
+                ))
+            }
+            Method::Karpenter => Some(format!(
+                "Karpenter replaces the {nodes} nodes of pool {name:?} once its NodeClass names the image; have the run started before, since it holds them by karpenter.sh/do-not-disrupt. That does not hold a node that expires (expireAfter), is repaired, or loses its machine."
+            )),
+            Method::Permit => Some(format!(
+                "The pipeline of pool {name:?} ({nodes} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS."
+            )),
+            Method::Drain | Method::Churn => None,
+        }
+    };
+    plan.pools.iter().filter_map(note).collect()
+}
+
 /// Nodes that restart all their pods in passes in which networks join or leave the running pods of other nodes.
 fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
-    let joined = plan.steps().filter(|(_, _, way)| *way != Way::Restart);
+    let joined = plan.steps().filter(|(_, _, way)| matches!(way, Way::Join | Way::Leave));
     let note = |(from, to, way): (Phase, Phase, Way)| {
-        let restarts = |site: &&Site<'_>| reach::way(from, to, site.joins()) == Way::Restart;
+        // Nodes that are replaced before this pass have no part in it.
+        let is_gone = |site: &Site<'_>| {
+            plan.image.is_some_and(|image| image <= from && plan.replaces(site.pool, image))
+        };
+        let restarts =
+            |site: &&Site<'_>| !is_gone(site) && reach::way(from, to, site.joins()) == Way::Restart;
         let nodes: Vec<&str> = survey.sites.iter().filter(restarts).map(Site::name).collect();
         (!nodes.is_empty()).then(|| {
             format!(
@@ -176,7 +218,7 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
         if plan.fixes_stragglers() && !is_planned() {
             continue;
         }
-        if state == State::Open && pool.is_none_or(|pool| pool.method == Method::Drain) {
+        if state == State::Open && pool.is_none_or(|pool| pool.method != Method::Churn) {
             drained.push((site.name(), place));
         }
     }
@@ -197,6 +239,9 @@ pub const NODE_SECONDS: u64 = 180;
 /// The same of a node whose pods networks join or leave: 30 instead of 90, of which connections may take as long to end.
 pub const JOINED_SECONDS: u64 = 120;
 
+/// The same of a node that is replaced: as for one that restarts its pods, and 240 until a machine has started and its network is proven.
+pub const REPLACED_SECONDS: u64 = 420;
+
 /// Seconds from the first node of the first pass to the last one of the last pass, if nothing waits for a person, a window or a budget.
 #[must_use]
 pub fn eta_seconds(plan: &Plan) -> u64 {
@@ -206,7 +251,11 @@ pub fn eta_seconds(plan: &Plan) -> u64 {
         per_hour => nodes.saturating_mul(3600) / per_hour,
     };
     let pass = |(_, _, way): (Phase, Phase, Way)| -> u64 {
-        let node = if way == Way::Restart { NODE_SECONDS } else { JOINED_SECONDS };
+        let node = match way {
+            Way::Restart => NODE_SECONDS,
+            Way::Replace => REPLACED_SECONDS,
+            Way::Join | Way::Leave => JOINED_SECONDS,
+        };
         plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().max(pace)
     };
     plan.steps().map(pass).fold(0, u64::saturating_add)

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapshot::model::Text;
-use types::policy::Phase;
+use types::policy::{Phase, Side};
 
 use super::build::{unenforced, waivers};
 use super::canon::{bytes, sha256};
@@ -16,9 +16,9 @@ use crate::cni::cidr;
 use crate::cni::cidr::Usage;
 use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
-use crate::config::roll::BUILT_IN;
+use crate::config::roll::{BUILT_IN, Method};
 use crate::config::{Config, roll};
-use crate::workload::agents as agents_of;
+use crate::workload::{Pipeline, agents as agents_of, pipeline};
 use snapshot::{Range, merged};
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
@@ -32,6 +32,8 @@ pub(super) struct Course {
     pub(super) start: Phase,
     /// The phase of each pass.
     pub(super) passes: Vec<Phase>,
+    /// The phase of the image that nodes are replaced by; none where all nodes stay.
+    pub(super) image: Option<Phase>,
     /// How each of them brings pods there; empty if all of them restart pods.
     pub(super) ways: Vec<Way>,
     /// How it is known that nodes forward between both networks.
@@ -48,7 +50,7 @@ pub(super) struct Course {
 
 /// The plan of a course, in the cluster of this UID.
 pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, course: Course) -> Plan {
-    let (config, Course { start, passes, ways, bridge, waves, left_out, pools, policies }) =
+    let (config, Course { start, passes, image, ways, bridge, waves, left_out, pools, policies }) =
         (scene.config, course);
     Plan {
         version: Plan::VERSION,
@@ -58,6 +60,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         strategy: scene.strategy,
         settings: settings(config),
         start,
+        image,
         ways,
         bridge,
         waves,
@@ -115,7 +118,7 @@ pub fn gates(config: &Config) -> Vec<Gate> {
 }
 
 /// The pools of these nodes, by name.
-pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
+pub(super) fn pools(scene: &Scene<'_>, sites: &[Site<'_>], image: Option<Phase>) -> Vec<Pool> {
     let mut sites_by_pool: BTreeMap<&str, Vec<&Site<'_>>> = BTreeMap::new();
     for site in sites {
         sites_by_pool.entry(site.pool).or_default().push(site);
@@ -126,10 +129,46 @@ pub(super) fn pools(sites: &[Site<'_>], config: &Config) -> Vec<Pool> {
             name: name.into(),
             nodes: u32::try_from(sites.len()).unwrap_or(u32::MAX),
             zones: zones.into_iter().map(Text::from).collect(),
-            method: config.roll.method(name),
+            method: method(scene.config, name, image, || labelled_method(&sites)),
         }
     };
     sites_by_pool.into_iter().map(pool).collect()
+}
+
+/// How the nodes of a pool move: as the settings say, else as their labels do in a plan that replaces nodes. In any other, they are drained.
+pub(super) fn method(
+    config: &Config,
+    pool: &str,
+    image: Option<Phase>,
+    labelled: impl FnOnce() -> Method,
+) -> Method {
+    let method = config.roll.method(pool);
+    match image {
+        Some(_) => method.unwrap_or_else(labelled),
+        None => method.filter(|method| !method.replaces()).unwrap_or_default(),
+    }
+}
+
+/// The method that the pipeline allows which the labels of these nodes name.
+fn labelled_method(sites: &[&Site<'_>]) -> Method {
+    let pipelines: BTreeSet<Option<Pipeline>> = sites.iter().map(|site| pipeline(site.node)).collect();
+    match pipelines.first() {
+        Some(Some(Pipeline::Karpenter)) => Method::Karpenter,
+        Some(Some(Pipeline::ManagedNodeGroup)) => Method::Follow,
+        Some(None) | None => Method::Permit,
+    }
+}
+
+/// The phase of the image that a strategy replaces nodes by; none where all nodes stay.
+pub(super) fn image(strategy: Strategy, config: &Config) -> Option<Phase> {
+    (strategy == Strategy::Rotation).then(|| config.roll.image.unwrap_or(Phase::New))
+}
+
+/// The targets of the passes from this phase to the new network.
+pub(super) fn targets(strategy: Strategy, config: &Config, start: Phase) -> Vec<Phase> {
+    // An image in phase `new` is one pass, with the forwarding that nodes of both phases need beside each other.
+    let is_bridged = strategy == Strategy::Bridge || image(strategy, config) == Some(Phase::New);
+    reach::path(start, Phase::New, is_bridged)
 }
 
 /// The nodes of each policy, by what they say of it without the phase. Both are sorted.
@@ -200,6 +239,8 @@ pub(super) struct Passes {
     pub(super) start: Phase,
     /// The phase that each pass brings all nodes to.
     pub(super) targets: Vec<Phase>,
+    /// The phase of the image that nodes are replaced by; none where all nodes stay.
+    pub(super) image: Option<Phase>,
 }
 
 /// Pods that a pass would part, unless nodes forward between both networks.
@@ -217,10 +258,18 @@ pub(super) struct Disconnection<'a> {
 
 impl Passes {
     /// The passes that bring all nodes to the new network; none if no node says in which phase it is.
-    pub(super) fn of(strategy: Strategy, sites: &[Site<'_>]) -> Option<Self> {
-        let start = sites.iter().flat_map(Site::phases).min()?;
-        let targets = reach::path(start, Phase::New, strategy == Strategy::Bridge);
-        Some(Self { start, targets })
+    pub(super) fn of(scene: &Scene<'_>, sites: &[Site<'_>]) -> Option<Self> {
+        let image = image(scene.strategy, scene.config);
+        // Without Crossfade, all pods of a node are on the old network; only a rotation has a way for such a node.
+        let plain = sites.iter().any(|site| image.is_some() && site.is_plain()).then_some(Phase::Old);
+        let start = sites.iter().flat_map(Site::phases).chain(plain).min()?;
+        Some(Self { start, targets: targets(scene.strategy, scene.config, start), image })
+    }
+
+    /// The passes that bring nodes in place to their phases before the one that replaces them, and those that no node is replaced in.
+    pub(super) fn in_place(&self, is_replaced: bool) -> &[Phase] {
+        let end = self.targets.iter().position(|target| is_replaced && self.image == Some(*target));
+        &self.targets[..end.unwrap_or(self.targets.len())]
     }
 
     /// The phase that each pass leaves, and the one that it leads to.
@@ -232,7 +281,13 @@ impl Passes {
     /// How each pass brings pods to its phase on some node, where not all nodes restart them; empty if every pass restarts all pods.
     pub(super) fn ways(&self, sites: &[Site<'_>]) -> Vec<Way> {
         let of_sites = |(from, to)| {
-            let mut ways = sites.iter().map(|site| reach::way(from, to, site.joins()));
+            if self.image == Some(to) {
+                return Way::Replace;
+            }
+            // What nodes of the image allow is not known before there are some.
+            let is_of_image = self.image.is_some_and(|image| image <= from);
+            let new = is_of_image.then(|| reach::way(from, to, &Side::BOTH));
+            let mut ways = sites.iter().map(|site| reach::way(from, to, site.joins())).chain(new);
             ways.find(|way| *way != Way::Restart).unwrap_or(Way::Restart)
         };
         let ways: Vec<Way> = self.steps().map(of_sites).collect();

@@ -10,7 +10,7 @@ use super::ExcludedNode;
 use super::canon::sha256;
 use crate::check::Scene;
 use crate::cni::reach::{self, Way};
-use crate::workload::{Platform, is_dns, is_movable, owner, platform, pool_of};
+use crate::workload::{Platform, is_dns, is_movable, is_plain, owner, platform, pool_of};
 
 /// The label with a node's phase. `watch` writes it.
 const PHASE: &str = "crossfade/phase";
@@ -132,6 +132,11 @@ impl<'a> Site<'a> {
     /// Its name.
     pub(super) fn name(&self) -> &'a str {
         self.node.name()
+    }
+
+    /// Whether nothing of Crossfade is on it, as far as it says.
+    pub(super) fn is_plain(&self) -> bool {
+        is_plain(self.node)
     }
 
     /// Its zone; empty if it has none.

@@ -9,5 +9,6 @@ mod fixes;
 mod notes;
 mod parts;
 mod passes;
+mod rotations;
 mod shuffled;
 mod waves;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapshot::model::Pod;
+use snapshot::model::{Pod, Text};
 
 use super::site::Site;
 use super::{PlannedNode, Wave, WaveKind, WaveName};
@@ -15,8 +15,8 @@ use crate::workload::Place;
 /// One of so many nodes of a zone is in the canary.
 pub(super) const CANARY: usize = 50;
 
-/// The waves. Each node is in one of them.
-pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
+/// The waves. Each node is in one of them, with its pool where nodes are replaced.
+pub(super) fn waves(sites: &[Site<'_>], config: &Config, has_replacements: bool) -> Vec<Wave> {
     let mut rest: Vec<&Site<'_>> =
         sites.iter().filter(|site| !site.node.is_control_plane() && site.group.is_none()).collect();
     rest.sort_by(|a, b| a.order().cmp(&b.order()));
@@ -34,6 +34,12 @@ pub(super) fn waves(sites: &[Site<'_>], config: &Config) -> Vec<Wave> {
     waves.extend(groups(sites, config));
     waves.push(control_plane(sites));
     waves.retain(|wave| !wave.nodes.is_empty());
+    if has_replacements {
+        let pools: BTreeMap<&str, &str> = sites.iter().map(|site| (site.name(), site.pool)).collect();
+        for planned in waves.iter_mut().flat_map(|wave| &mut wave.nodes) {
+            planned.pool = pools.get(&*planned.name).copied().unwrap_or_default().into();
+        }
+    }
     waves
 }
 
@@ -46,7 +52,7 @@ pub(super) fn planned_nodes<'s, 'a: 's>(
 ) -> Vec<PlannedNode> {
     let placed = |(site, why): (&Site<'_>, String)| {
         let meta = &site.node.metadata;
-        PlannedNode { name: meta.name.clone(), uid: meta.uid.clone(), why }
+        PlannedNode { name: meta.name.clone(), uid: meta.uid.clone(), pool: Text::default(), why }
     };
     sites.into_iter().map(placed).collect()
 }

@@ -5,12 +5,19 @@ use std::borrow::Cow;
 use serde::Deserialize as _;
 use snapshot::model::{Kind, Labels, Node, Object, Taint};
 
+use types::api::observed;
+
 use super::Place;
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::support::Strategy;
 use crate::config::TemplateTaint;
 use crate::config::roll::Method;
+
+/// The label with the `NodePool` of a node of Karpenter.
+pub const KARPENTER_POOL: &str = "karpenter.sh/nodepool";
+/// The label with the managed node group of a node of EKS.
+pub const NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
 
 /// A platform on which a node's CNI is not the operator's to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +30,15 @@ pub enum Platform {
     Virtual,
     /// Windows.
     Windows,
+}
+
+/// What replaces the nodes of a pool, as their labels name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Pipeline {
+    /// Karpenter.
+    Karpenter,
+    /// An EKS managed node group.
+    ManagedNodeGroup,
 }
 
 /// A pool from which more nodes come.
@@ -56,6 +72,24 @@ pub fn platform(node: &Node) -> Option<Platform> {
     is_windows.then_some(Platform::Windows)
 }
 
+/// What replaces a node, as its labels name it; none if it is the operator's own pipeline.
+///
+/// *Source*: Karpenter v1, "Disruption" (label of every node of a `NodePool`); Amazon EKS user guide, "Managed node groups".
+#[must_use]
+pub fn pipeline(node: &Node) -> Option<Pipeline> {
+    let has = |key: &str| node.metadata.label(key).is_some();
+    if has(KARPENTER_POOL) {
+        return Some(Pipeline::Karpenter);
+    }
+    has(NODE_GROUP).then_some(Pipeline::ManagedNodeGroup)
+}
+
+/// Whether nothing of Crossfade is on a node, as far as its Node says: it has the old network alone, or it is of an image without Crossfade.
+#[must_use]
+pub fn is_plain(node: &Node) -> bool {
+    node.metadata.annotation(observed::KEY).is_none() && node.metadata.label("crossfade/phase").is_none()
+}
+
 /// The pool of a node: the value of the first label that names pools, else `control-plane`, else nothing.
 #[must_use]
 pub fn pool_of<'n>(scene: &Scene<'_>, node: &'n Node) -> &'n str {
@@ -74,7 +108,8 @@ pub fn pool_in<'n>(labels: &[String], node: &'n Node) -> &'n str {
 /// Pods that are evicted from the node come back to it: it stays, and is not cordoned meanwhile.
 #[must_use]
 pub fn takes_back(scene: &Scene<'_>, node: &Node) -> bool {
-    scene.strategy != Strategy::Rotation && scene.config.roll.method(pool_of(scene, node)) == Method::Churn
+    scene.strategy != Strategy::Rotation
+        && scene.config.roll.method(pool_of(scene, node)) == Some(Method::Churn)
 }
 
 /// The pools from which nodes may come: those of the settings, and Karpenter's.
@@ -103,7 +138,7 @@ fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
         .at("/spec/template/metadata/labels")
         .and_then(|labels| Labels::deserialize(labels).ok())
         .unwrap_or_default();
-    labels.insert("karpenter.sh/nodepool".into(), pool.name().into());
+    labels.insert(KARPENTER_POOL.into(), pool.name().into());
     // A requirement with one value is a label of every node of the pool.
     for rule in pool.list("/spec/template/spec/requirements") {
         let values = rule.get("values").and_then(|values| values.as_array()).map_or(&[][..], Vec::as_slice);

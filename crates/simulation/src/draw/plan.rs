@@ -44,6 +44,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         start,
         passes: reach::path(start, to, is_bridged),
         ways: Vec::new(),
+        image: None,
         bridge,
         waves: waves(random, truth, &left_out),
         left_out,
@@ -142,7 +143,12 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
         let special =
             usize::try_from(any).ok().filter(|index| is_special && waves[*index].takes(&node.api.zone));
         let index = special.or(of_zone);
-        let placed = PlannedNode { name: node.name.clone(), uid: node.api.uid.clone(), why: String::new() };
+        let placed = PlannedNode {
+            name: node.name.clone(),
+            uid: node.api.uid.clone(),
+            pool: Default::default(),
+            why: String::new(),
+        };
         waves[index.unwrap_or_default()].nodes.push(placed);
     }
     waves

@@ -81,7 +81,7 @@ fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
             let is_ready = node.condition("Ready").is_none_or(|ready| ready.status.as_ref() == "True");
             let is_open = is_ready && !node.spec.unschedulable;
             let is_drained = scene.strategy == Strategy::Rotation
-                || scene.config.roll.method(pool_of(scene, node)) == Method::Drain;
+                || scene.config.roll.method(pool_of(scene, node)) != Some(Method::Churn);
             Load { node, offer, free: offer.less(all), moves, taints, is_open, is_drained }
         })
         .collect()

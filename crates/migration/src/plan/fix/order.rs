@@ -19,7 +19,7 @@ pub(super) fn waves(
         late.into_iter().any(|(pod, _)| site.dns.iter().any(|dns| dns.metadata.uid == pod.metadata.uid))
     };
     let (mut last, first): (Vec<_>, Vec<_>) = sites.into_iter().partition(has_dns);
-    let mut waves = of_all(&first, config);
+    let mut waves = of_all(&first, config, false);
     if !last.is_empty() {
         last.sort_by(|a, b| {
             (a.node.is_control_plane(), a.order()).cmp(&(b.node.is_control_plane(), b.order()))

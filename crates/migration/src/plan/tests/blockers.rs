@@ -209,15 +209,6 @@ fn findings_that_block_are_listed_by_their_codes() {
 }
 
 #[test]
-fn a_rotation_comes_with_pipelines() {
-    let case = Case { strategy: Strategy::Rotation, ..good() };
-    assert_eq!(
-        refused(&case, &[]),
-        ["--strategy: a rotation of nodes cannot be planned yet; it comes with pipelines"]
-    );
-}
-
-#[test]
 fn without_a_node_to_move_there_is_no_plan() {
     let case = with(good(), "roll: {leaveOut: [{node: '*', reason: all}]}");
     assert_eq!(refused(&case, &[]), ["Node/*: no node is left to move; 2 are left out"]);

@@ -63,6 +63,7 @@ fn a_node_that_moves_with_another_wave_is_said_once() {
     joined.waves[0].nodes.push(crate::plan::PlannedNode {
         name: "e".into(),
         uid: "u".into(),
+        pool: "".into(),
         why: "w".into(),
     });
     assert_eq!(diff(&plan(), &joined), ["node e: in wave scouts, was not there"]);

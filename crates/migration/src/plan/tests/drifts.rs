@@ -208,7 +208,6 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
     let gates = serde_json::to_value(&honest.gates).expect("JSON");
     let plus = |gate: Value| Value::from([gates.as_array().expect("gates").clone(), vec![gate]].concat());
     let bridged = Plan { bridge: Some(Bridge::Accepted("I say so".into())), ..honest.clone() };
-    let rotated = Plan { strategy: Strategy::Rotation, ..honest.clone() };
     let fixing =
         Plan { start: types::policy::Phase::New, passes: vec![types::policy::Phase::New], ..honest.clone() };
     let last = honest.waves.len() - 1;
@@ -276,9 +275,6 @@ fn a_plan_that_says_what_the_settings_do_not_give_is_stale() {
     let case = Case { strategy: Strategy::Bridge, ..case };
     let (class, lines) = class_and_lines(drift(&unbridged, &case.scene()));
     assert!(class == 1 && lines.iter().any(|line| line.contains("needs a bridge")), "{lines:?}");
-    let rotation = Case { strategy: Strategy::Rotation, ..case };
-    let (class, lines) = class_and_lines(drift(&rotated, &rotation.scene()));
-    assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan cannot be")), "{lines:?}");
 }
 
 #[test]

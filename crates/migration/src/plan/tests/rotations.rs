@@ -1,0 +1,219 @@
+//! Plans that replace nodes: their passes, the methods of their pools, what keeps them from being made, and what makes them stale.
+
+use serde_json::{Value, json};
+use types::policy::Phase::{self, BothNew, BothOld, New, Old};
+
+use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
+use crate::check::tests::Case;
+use crate::cni::reach::Way::{self, Join, Leave, Replace, Restart};
+use crate::cni::support::Strategy;
+use crate::config::roll::Method;
+use crate::plan::{Drift, Plan, Survey, drift, notes};
+
+const ROUTER: &str = "bridge: {accept: a router}";
+
+/// A node on which nothing of Crossfade is.
+fn plain(name: &str, pool: Option<&str>) -> Value {
+    let node = labelled(node(name, ""), "crossfade/phase", Value::Null);
+    let mut node = labelled(labelled(node, "karpenter.sh/nodepool", Value::Null), "pool", pool);
+    node["metadata"]["annotations"] = json!({});
+    node
+}
+
+/// A node of no pipeline, in this phase, whose pods networks join and leave.
+fn reporting(name: &str, phase: Phase) -> Value {
+    let mut node = labelled(plain(name, None), "crossfade/phase", phase.as_str());
+    let mut seen = observed();
+    (seen["phase"], seen["mints"], seen["joins"]) =
+        (phase.as_str().into(), json!([phase.as_str()]), json!(["old", "new"]));
+    report(&mut node, &seen);
+    node
+}
+
+/// A rotation of these nodes, with these keys of `roll`.
+fn rotation(nodes: impl IntoIterator<Item = Value>, roll: &str) -> Case {
+    let settings = format!(
+        "nodes: {{poolLabels: [pool, karpenter.sh/nodepool, eks.amazonaws.com/nodegroup]}}\nroll: {{{roll}}}"
+    );
+    Case { strategy: Strategy::Rotation, ..with(cluster(nodes), &settings) }
+}
+
+/// Each row: the image, the nodes, and the passes, each with its way.
+#[test]
+fn the_image_decides_on_the_passes() {
+    let all_old = || vec![reporting("a", Old), reporting("b", Old)];
+    for (image, nodes, passes, restarts) in [
+        ("new", vec![plain("a", None), plain("b", None)], &[(New, Replace)][..], 1),
+        ("new", vec![plain("a", None), reporting("b", New)], &[(New, Replace)], 1),
+        ("new", all_old(), &[(New, Replace)], 1),
+        ("both-new", all_old(), &[(BothOld, Join), (BothNew, Replace), (New, Leave)], 1),
+        ("both-new", vec![reporting("a", BothOld)], &[(BothNew, Replace), (New, Leave)], 1),
+        ("both-old", vec![plain("a", None)], &[(BothOld, Replace), (BothNew, Restart), (New, Leave)], 2),
+    ] {
+        let plan = planned(&rotation(nodes, &format!("image: {image}, {ROUTER}")));
+        let steps: Vec<(Phase, Way)> = plan.steps().map(|(_, to, way)| (to, way)).collect();
+        assert_eq!((steps.as_slice(), plan.restarts()), (passes, restarts), "{image}");
+        assert_eq!(plan.image.map(Phase::as_str), Some(image));
+        assert!(plan.bridge.is_some() == (image == "new"), "{image}: {:?}", plan.bridge);
+    }
+    let without = planned(&rotation([plain("a", None)], ROUTER));
+    assert_eq!(without.image, Some(New), "the default");
+}
+
+/// A node of a managed node group.
+fn of_group(name: &str, group: &str) -> Value {
+    labelled(plain(name, None), "eks.amazonaws.com/nodegroup", group)
+}
+
+/// A node of Karpenter's pool `web`.
+fn of_karpenter(name: &str) -> Value {
+    labelled(plain(name, None), "karpenter.sh/nodepool", "web")
+}
+
+#[test]
+fn the_plan_says_what_moves_the_nodes_of_each_pool() {
+    let stays = labelled(reporting("s", Old), "pool", "stay");
+    let nodes = [plain("k", None), of_karpenter("l"), of_karpenter("n"), of_group("m", "blue"), stays];
+    let case = rotation(nodes, &format!("methods: {{stay: drain}}, {ROUTER}"));
+    let plan = planned(&case);
+    let methods: Vec<(&str, Method)> = plan.pools.iter().map(|pool| (&*pool.name, pool.method)).collect();
+    let expected =
+        [("", Method::Permit), ("blue", Method::Follow), ("stay", Method::Drain), ("web", Method::Karpenter)];
+    assert_eq!(methods, expected);
+    assert!(plan.replaces("blue", New) && !plan.replaces("stay", New) && !plan.replaces("blue", BothNew));
+    let planned_nodes = plan.waves.iter().flat_map(|wave| &wave.nodes);
+    let mut pools: Vec<(&str, &str)> = planned_nodes.map(|node| (&*node.name, &*node.pool)).collect();
+    pools.sort_unstable();
+    assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("s", "stay")]);
+    let notes = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+    for words in [
+        "starts 2 new nodes or more",
+        "Karpenter replaces the 2 nodes of pool \"web\"",
+        "The pipeline of pool \"\" (1 nodes) must ask",
+    ] {
+        assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:#?}");
+    }
+}
+
+/// Each row: nodes and settings of a rotation, and the one thing in the way, with the nearest rotation that has a plan.
+#[test]
+fn what_no_run_could_follow_is_named() {
+    let labelled_web = |name| plain(name, Some("web"));
+    for (bad, good, words) in [
+        (
+            rotation([reporting("a", Old)], "methods: {'*': drain}, bridge: {accept: a}"),
+            rotation([reporting("a", Old)], "methods: {'*': follow}, bridge: {accept: a}"),
+            "roll.methods: every pool moves in place, so no node is replaced",
+        ),
+        (
+            rotation([of_karpenter("a"), labelled_web("b")], ROUTER),
+            rotation([of_karpenter("a"), plain("b", Some("other"))], ROUTER),
+            "Pool/web: two pipelines replace nodes of the pool web: that of a, and that of b",
+        ),
+        (
+            rotation([labelled_web("a"), of_group("b", "web")], ROUTER),
+            rotation([labelled_web("a"), of_group("b", "blue")], ROUTER),
+            "Pool/web: two pipelines replace nodes of the pool web: that of b, and that of a",
+        ),
+        (
+            rotation([labelled_web("a")], &format!("methods: {{web: karpenter}}, {ROUTER}")),
+            rotation([of_karpenter("a")], &format!("methods: {{web: karpenter}}, {ROUTER}")),
+            "roll.methods: the pool web has the method karpenter, and none of its nodes has the label karpenter.sh/nodepool",
+        ),
+        (
+            rotation([plain("a", None), reporting("b", BothNew)], &format!("image: both-old, {ROUTER}")),
+            rotation([plain("a", None), reporting("b", BothOld)], &format!("image: both-old, {ROUTER}")),
+            "Node/b: these nodes of the pool without a name are further than an image in phase both-old: b",
+        ),
+        (
+            rotation([reporting("a", BothOld), reporting("b", BothNew)], "image: both-old"),
+            rotation([reporting("a", Old), reporting("b", BothOld)], "image: both-old"),
+            "Node/*: every node is in phase both-old already, so no node is replaced by an image in an earlier phase",
+        ),
+        (
+            rotation([plain("a", None)], "image: both-new"),
+            rotation([reporting("a", Old)], "image: both-new"),
+            "Node/a: no Crossfade reports to these Nodes (annotation crossfade/observed): a",
+        ),
+        (
+            rotation(
+                [plain("a", None), plain("b", Some("stay"))],
+                &format!("methods: {{stay: drain}}, {ROUTER}"),
+            ),
+            rotation(
+                [plain("a", None), labelled(reporting("b", Old), "pool", "stay")],
+                &format!("methods: {{stay: drain}}, {ROUTER}"),
+            ),
+            "Node/b: no Crossfade reports to these Nodes (annotation crossfade/observed): b",
+        ),
+        (
+            rotation([plain("a", None)], ""),
+            rotation([plain("a", None)], ROUTER),
+            "roll.bridge: in the pass to new, pods in old reach pods in new only if nodes forward between both networks, and nothing proves that they do",
+        ),
+    ] {
+        let lines = refused(&bad, &[]);
+        assert!(lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:#?}");
+        planned(&good);
+    }
+    let stays =
+        Case { strategy: Strategy::Double, ..rotation([reporting("a", Old)], "methods: {'*': permit}") };
+    let words = "roll.methods: pool \"\" has the method permit, and only a rotation replaces nodes";
+    assert_eq!(refused(&stays, &[]), [words]);
+}
+
+/// The lines of a drift, with whether the plan is stale.
+fn lines(drift: Drift) -> (bool, Vec<String>) {
+    match drift {
+        Drift::Absorbed(lines) => (false, lines),
+        Drift::Stale(lines) | Drift::Refused(lines) => (true, lines),
+    }
+}
+
+#[test]
+fn a_rotation_goes_on_while_nodes_come_and_go() {
+    let case = |nodes: Vec<Value>| rotation(nodes, ROUTER);
+    let plan = planned(&case(vec![of_karpenter("a"), of_karpenter("b")]));
+    let mut new = labelled(reporting("c", New), "karpenter.sh/nodepool", "web");
+    let mut seen = observed();
+    (seen["phase"], seen["mints"], seen["base"]) = ("new".into(), json!(["new"]), "that of the image".into());
+    report(&mut new, &seen);
+    for (nodes, expected) in [
+        (vec![of_karpenter("a"), of_karpenter("b")], vec![]),
+        (
+            vec![of_karpenter("b"), new],
+            vec!["Node c came to pool \"web\", whose nodes are replaced.", "Node a is gone."],
+        ),
+    ] {
+        let (is_stale, lines) = lines(drift(&plan, &case(nodes).scene()));
+        assert!(!is_stale && lines == expected, "{lines:#?}");
+    }
+}
+
+/// Each row: what was written into a plan whose settings name none of it, and a word of the line that makes it stale.
+#[test]
+fn a_rotation_is_what_its_settings_give() {
+    let case = rotation(
+        [of_karpenter("a"), labelled(reporting("s", Old), "pool", "stay")],
+        &format!("methods: {{stay: drain}}, {ROUTER}"),
+    );
+    let honest = planned(&case);
+    let forged = |key: &str, value: Value| {
+        let mut plan = serde_json::to_value(&honest).expect("JSON");
+        *plan.pointer_mut(key).unwrap_or_else(|| panic!("{key}")) = value;
+        serde_json::from_value::<Plan>(plan).expect("a plan")
+    };
+    for (plan, words) in [
+        (forged("/image", "both-new".into()), "The plan's image"),
+        (forged("/image", Value::Null), "The plan's image"),
+        (forged("/ways", json!(["restart"])), "The plan's ways"),
+        (forged("/passes", json!(["both-old", "new"])), "The plan's passes"),
+        (forged("/pools/0/method", "permit".into()), "The plan's pools"),
+        (forged("/pools/1/method", "churn".into()), "The plan's pools"),
+    ] {
+        let (is_stale, lines) = lines(drift(&plan, &case.scene()));
+        assert!(is_stale && lines.iter().any(|line| line.starts_with(words)), "{words}: {lines:#?}");
+    }
+    let (is_stale, lines) = lines(drift(&honest, &case.scene()));
+    assert!(!is_stale && lines.is_empty(), "{lines:#?}");
+}
