@@ -186,11 +186,7 @@ impl Attachment {
     pub fn is_on_primary_alone(&self) -> bool {
         let primary = self.intent.legs.iter().position(|leg| leg.primary);
         primary.is_some_and(|leg| {
-            let earlier = &self.progress[..leg];
-            !self.torn
-                && self.progress[leg].is_whole()
-                && !earlier.is_empty()
-                && !earlier.iter().any(Progress::is_whole)
+            !self.torn && self.has(leg) && leg > 0 && !(0..leg).any(|earlier| self.has(earlier))
         })
     }
 
@@ -227,6 +223,12 @@ impl Attachment {
                 Some(result) => Event::Added { leg: index, result, present },
                 None => Event::Started { leg: index },
             });
+            if !progress.host_routes.is_empty() {
+                events.push(Event::HostRouted { leg: index, routes: progress.host_routes.clone() });
+            }
+            if progress.host_unrouted {
+                events.push(Event::HostUnrouted { leg: index });
+            }
         }
         (Intent { legs, ..self.intent.clone() }, events)
     }

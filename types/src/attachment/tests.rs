@@ -55,6 +55,54 @@ fn the_intent_alone_owes_the_first_network_its_del() {
     assert!(!record.attached);
 }
 
+/// The record of a pod on `oldnet` that another network is joining, with what has happened since.
+fn joining(events: &[Event]) -> Attachment {
+    let on_old = Intent { legs: intent().legs[..1].to_vec(), ..intent() };
+    let mut pod = Attachment::begin(on_old);
+    let result = || RawValue::from_string("{}".into()).expect("JSON");
+    pod.apply(Event::Added { leg: 0, result: result(), present: None });
+    pod.apply(Event::Attached {});
+    let (joined, so_far) = pod.with_first(intent().legs[1].clone());
+    let mut record = Attachment::begin(joined);
+    so_far.into_iter().chain(events.iter().cloned()).for_each(|event| record.apply(event));
+    record
+}
+
+/// Each row: how far a JOIN came before it was killed.
+#[test]
+fn until_a_join_has_ended_the_pod_goes_on_with_its_primary() {
+    let result = || RawValue::from_string("{}".into()).expect("JSON");
+    let added = Event::Added { leg: 0, result: result(), present: None };
+    for (events, is_alone) in [
+        (&[][..], true),
+        (&[added.clone()], true),
+        (&[added.clone(), Event::Attached {}], false),
+        (&[added, Event::Attached {}, Event::Stopped { leg: 0, plugin: 0 }], true),
+    ] {
+        assert_eq!(joining(events).is_on_primary_alone(), is_alone, "{events:?}");
+    }
+}
+
+#[test]
+fn a_rewritten_record_keeps_the_host_routes_of_its_networks() {
+    let route = HostRoute {
+        address: "10.2.0.2".parse().expect("an address"),
+        interface: "cali0".into(),
+        index: 17,
+        via: None,
+    };
+    let mut record =
+        joining(&[Event::HostRouted { leg: 1, routes: vec![route.clone()] }, Event::Deleted { leg: 0 }]);
+    for is_unrouted in [false, true] {
+        let (intent, events) = record.without_deleted();
+        let mut shortened = Attachment::begin(intent);
+        events.into_iter().for_each(|event| shortened.apply(event));
+        let progress = &shortened.progress[0];
+        assert_eq!((&progress.host_routes, progress.host_unrouted), (&vec![route.clone()], is_unrouted));
+        record.apply(Event::HostUnrouted { leg: 1 });
+    }
+}
+
 #[test]
 fn json_spread_over_lines_stays_on_one() {
     let spread = || RawValue::from_string("{\n  \"a\": \"b\\n\",\r\n\t\"c\": 1.50\n}".into()).expect("JSON");

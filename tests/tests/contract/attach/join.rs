@@ -22,6 +22,7 @@ trials![
     a_failed_join_leaves_the_record_as_it_was,
     a_failed_join_whose_undoing_fails_owes_the_del,
     a_join_after_a_killed_one_begins_with_its_del,
+    a_check_after_a_join_that_was_killed_before_its_end_looks_at_the_primary_alone,
     a_network_that_is_not_ready_is_not_called,
     an_attachment_of_the_inventory_becomes_a_record,
     an_attachment_of_the_inventory_without_its_result_needs_a_restart,
@@ -215,6 +216,23 @@ fn a_join_after_a_killed_one_begins_with_its_del() -> Result<()> {
     case.flip("both")?;
     case.call("JOIN").run()?.silent()?;
     case.call("CHECK").run()?.silent()
+}
+
+/// The network's ADD has succeeded, and nothing says that its route step has.
+fn a_check_after_a_join_that_was_killed_before_its_end_looks_at_the_primary_alone() -> Result<()> {
+    let case = case_with_old_at("old", "1.1.0")?;
+    give_interface(&case, "eth0", "10.1.0.5")?;
+    case.added()?;
+    to_both(&case)?;
+    case.call("JOIN").run()?.silent()?;
+    let whole = record(&case)?;
+    let mut lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let end = lines.pop().unwrap_or_default();
+    ensure!(end.contains("attached"), "{end}");
+    std::fs::write(&case.records()?[0], lines.concat())?;
+    case.stubs.log().clear()?;
+    case.call("CHECK").run()?.silent()?;
+    case.expect_calls(&["stub-old CHECK eth0"])
 }
 
 fn a_network_that_is_not_ready_is_not_called() -> Result<()> {
