@@ -16,6 +16,7 @@ mod workload;
 use std::collections::BTreeSet;
 
 use snapshot::model::{Kind, Snapshot};
+use types::policy::Phase;
 
 use crate::cni::requirements;
 use crate::cni::support::{Cni, Strategy};
@@ -38,6 +39,19 @@ pub struct Scene<'a> {
     pub to: Cni,
     /// How.
     pub strategy: Strategy,
+}
+
+impl Scene<'_> {
+    /// The strategy by which pods get their networks: `double` for a rotation whose image gives them both.
+    #[must_use]
+    pub fn network_strategy(&self) -> Strategy {
+        match self.strategy {
+            Strategy::Rotation if self.config.roll.image.is_some_and(|image| image < Phase::New) => {
+                Strategy::Double
+            }
+            strategy => strategy,
+        }
+    }
 }
 
 /// Every check, in the order in which they run.

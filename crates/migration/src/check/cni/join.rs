@@ -26,7 +26,7 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    if scene.strategy != Strategy::Double {
+    if scene.network_strategy() != Strategy::Double {
         return Vec::new();
     }
     let refusals = Side::BOTH.map(|side| Refusal::of(scene, side));

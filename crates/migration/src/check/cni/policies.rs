@@ -105,7 +105,7 @@ fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
 
 /// Policies that hold today and not in every phase, with the phases.
 fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
-    let wanted = phases(scene.strategy);
+    let wanted = phases(scene.network_strategy());
     let mut weak: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
         if line.holds != Coverage::Yes && wanted.contains(&line.phase) {

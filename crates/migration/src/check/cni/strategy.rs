@@ -23,7 +23,7 @@ pub(in crate::check) const CHECK: Check = Check {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let all: Vec<Cni> = [scene.from, scene.to].into_iter().filter(|cni| needs_host_routes(*cni)).collect();
-    if scene.strategy != Strategy::Double || all.is_empty() {
+    if scene.network_strategy() != Strategy::Double || all.is_empty() {
         return Vec::new();
     }
     let subject = |cni: Cni| Subject {
@@ -66,5 +66,7 @@ mod tests {
                 "{from} {to} {strategy}"
             );
         }
+        let case = Case::new(Cni::Calico, Cni::Cilium, Vec::new()).strategy(Rotation);
+        assert_eq!(case.config("roll: {image: both-new}").codes(&CHECK), ["strategy-host-routes"]);
     }
 }

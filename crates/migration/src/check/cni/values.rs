@@ -118,7 +118,8 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
 fn severity(scene: &Scene<'_>, row: &Row) -> Severity {
     let is_same = row.rule.code == "cilium-ipam" && row.now.as_deref() == Some("kubernetes");
-    let is_given_twice = is_same && cidr::has_node_cidrs(scene) && scene.strategy != Strategy::Rotation;
+    let is_given_twice =
+        is_same && cidr::has_node_cidrs(scene) && scene.network_strategy() != Strategy::Rotation;
     if is_given_twice { Severity::Blocks } else { row.rule.severity }
 }
 

@@ -80,7 +80,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if !is_shared && !all.iter().any(|claim| claim.usage.is_new()) {
         findings.push(unknown(scene));
     }
-    let clashes = cidr::clashes(all, scene.strategy);
+    let clashes = cidr::clashes(all, scene.network_strategy());
     let mut by_code: BTreeMap<(OverlapCode, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
     for clash in &clashes {
         by_code.entry((clash.code, clash.severity)).or_default().push(clash);
@@ -143,7 +143,7 @@ fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[
     let is_of_node = |clash: &&Clash<'_>| {
         [clash.new, clash.other].iter().all(|claim| claim.source.kind == Kind::NODE.name())
     };
-    if code == OverlapCode::SameOnNode && scene.strategy == Strategy::Rotation {
+    if code == OverlapCode::SameOnNode && scene.network_strategy() == Strategy::Rotation {
         fix = "Nothing, as long as no node ever has both networks: each node that is replaced has one of them only.".into();
     } else if code == OverlapCode::SameOnNode && clashes.iter().all(is_of_node) {
         fix = "Both CNIs take the pod CIDR of the Node. Move by rotation (--strategy rotation), in which each node has one network only, or to a CNI with ranges of its own (Cilium with cluster-pool, Calico).".into();

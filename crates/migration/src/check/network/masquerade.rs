@@ -36,7 +36,7 @@ const WHY: &str = "Pods of the other network see the address of a node as the se
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // Pods with both networks reach each of them from inside.
-    let severity = if scene.strategy == Strategy::Double { Severity::Note } else { Severity::Risk };
+    let severity = if scene.network_strategy() == Strategy::Double { Severity::Note } else { Severity::Risk };
     let claims = cidr::of(scene);
     let ranges = |is_new: bool| whole(&claims, is_new);
     let both = flannel::pod_traffic(scene, &ranges(true), severity);

@@ -98,7 +98,7 @@ pub(crate) fn bridged_services(scene: &Scene<'_>) -> Vec<Subject> {
 /// Whether some nodes are to be in `both-old` while others are in `both-new`. The strategy `bridge` needs nodes that forward in any case; a rotation is a
 /// bridge, too.
 pub(in crate::check) fn has_two_primaries(scene: &Scene<'_>) -> bool {
-    scene.strategy == Strategy::Double && scene.config.transition.phase != Stage::Finish
+    scene.network_strategy() == Strategy::Double && scene.config.transition.phase != Stage::Finish
 }
 
 /// kube-proxy translates its address to that of a pod: it has an address, and pods behind it.
@@ -233,6 +233,19 @@ mod tests {
             ["services-bridged"],
             "it proves something else"
         );
+    }
+
+    #[test]
+    fn an_image_with_both_networks_needs_it_as_double_does() {
+        for (image, codes) in
+            [("both-old", &["services-bridged"][..]), ("both-new", &["services-bridged"]), ("new", &[])]
+        {
+            let rotation =
+                Case::of(SERVICE).strategy(Strategy::Rotation).config(&format!("roll: {{image: {image}}}"));
+            assert_eq!(rotation.codes(&CHECK), codes, "{image}");
+            let double = Case::of(SERVICE).config(&format!("roll: {{image: {image}}}"));
+            assert_eq!(double.codes(&CHECK), ["services-bridged"], "the image is of no account to it");
+        }
     }
 
     const ON: &str = "bpf-lb-sock: \"true\"";

@@ -45,7 +45,7 @@ fn distinct(scene: &Scene<'_>) -> State {
             "set networks.new.cidrs in the settings file",
         );
     }
-    let clashes = cidr::clashes(&claims.all, scene.strategy);
+    let clashes = cidr::clashes(&claims.all, scene.network_strategy());
     let blocking = clashes.iter().filter(|clash| clash.severity == Severity::Blocks).count();
     if blocking == 0 {
         State::met("no range overlaps")

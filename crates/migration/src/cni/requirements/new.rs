@@ -35,7 +35,7 @@ pub(super) const ROWS: &[Requirement] = &[
         state: |scene| {
             let fix = "install Cilium with ipam.mode=cluster-pool and its own ipam.operator.clusterPoolIPv4PodCIDRList";
             cilium(scene, "ipam", fix, |value| {
-                let is_apart = !cidr::has_node_cidrs(scene) || scene.strategy == Strategy::Rotation;
+                let is_apart = !cidr::has_node_cidrs(scene) || scene.network_strategy() == Strategy::Rotation;
                 matches!(value, Some("cluster-pool" | "multi-pool"))
                     || scene.from == Cni::AwsVpcCni && value == Some("eni")
                     || is_apart && value == Some("kubernetes")

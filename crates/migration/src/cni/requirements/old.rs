@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::IP_POOL, Kind::IPAM_BLOCK],
         state: |scene| {
             let fix = "without encapsulation, routers must know both networks: use --strategy rotation, or set spec.ipipMode or spec.vxlanMode to Always";
-            if scene.strategy == Strategy::Rotation {
+            if scene.network_strategy() == Strategy::Rotation {
                 return State::met(ONE_NETWORK);
             }
             // Addresses of a pool for tunnels or load balancers alone are no pod's.
@@ -131,7 +131,7 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::CONFIG_MAP],
         state: |scene| {
             let snapshot = scene.snapshot;
-            if scene.strategy == Strategy::Rotation {
+            if scene.network_strategy() == Strategy::Rotation {
                 return State::met(ONE_NETWORK);
             }
             let config =

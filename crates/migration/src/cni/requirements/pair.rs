@@ -88,7 +88,7 @@ fn supported(scene: &Scene<'_>) -> State {
 
 /// During `double`, each CNI is the second network of some pods. The profiles say which CNI bears that.
 fn strategy(scene: &Scene<'_>) -> State {
-    if scene.strategy != Strategy::Double {
+    if scene.network_strategy() != Strategy::Double {
         return State::met("every pod has one network at a time");
     }
     let profiles = Profiles::built_in();

@@ -131,7 +131,7 @@ fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
     values.push(("tunnelProtocol".into(), "vxlan".into()));
     values.push(("tunnelPort".into(), port.to_string()));
     // Nodes that bridge forward requests to Services; the settings say how that is known.
-    if scene.strategy == Strategy::Double && scene.config.roll.bridge.is_none() {
+    if scene.network_strategy() == Strategy::Double && scene.config.roll.bridge.is_none() {
         values.push((SOCKET_LB.into(), "true".into()));
     }
 }
