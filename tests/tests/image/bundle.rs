@@ -90,6 +90,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("install_says_what_is_wrong_and_installs_nothing", NEEDS, refused),
         trial("a_final_image_loses_an_earlier_package", NEEDS, || lost("deb")),
         trial("a_final_image_loses_an_earlier_tarball", NEEDS, || lost("tarball")),
+        trial("the_commands_of_the_examples_make_a_migration_image", NEEDS, exemplified),
     ]
 }
 
@@ -155,6 +156,46 @@ fn lost(format: &str) -> Result<()> {
     let has = |name: &str| packages.as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
     ensure!(has("systemd") && !has("crossfade"), "{packages:#}");
     Ok(())
+}
+
+/// What people run where Packer does not: EC2 Image Builder's components, and the build of a bootable container.
+fn exemplified() -> Result<()> {
+    let example = |name: &str| {
+        let path = dist::workspace().join("packer/examples").join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let mut component =
+        [example("component.yaml")?, example("component-finish.yaml")?].map(commands).concat();
+    for (parameter, value) in [("OldCni", "aws-vpc"), ("NewCni", "cilium"), ("Sha256", "")] {
+        for command in &mut component {
+            *command = command.replace(&format!("{{{{ {parameter} }}}}"), value);
+        }
+    }
+    let container = example("Containerfile")?.replace("\\\n", " ");
+    let steps = container.lines().filter_map(|line| line.strip_prefix("RUN ")).map(str::to_owned).collect();
+    for (what, commands) in [("components", component), ("Containerfile", steps)] {
+        ensure!(commands.len() >= 2, "{what}: {commands:?}");
+        let machine = begun()?;
+        for script in ["install.sh", "finish.sh"] {
+            machine.write(Path::new(UPLOADS).join(script), machine.read(Path::new("/tmp").join(script))?)?;
+        }
+        for command in &commands {
+            let line = ["env", "OLD=aws-vpc", "NEW=cilium", "SHA256=", "bash", "-c", command];
+            let output = machine.chrooted(&line).output().context("bash")?;
+            ensure!(output.status.success(), "{what}: {command}: {}", text(&output));
+        }
+        let policy = machine.read("/usr/lib/crossfade/policy.json")?;
+        ensure!(policy.contains("aws-vpc") && policy.contains("cilium"), "{what}: {policy}");
+        ensure!(!machine.disk(UPLOADS).exists(), "{what}: the uploads are in the image");
+        ensure!(machine.read("/etc/machine-id")?.trim().is_empty(), "{what}: the image is not sealed");
+    }
+    Ok(())
+}
+
+/// The commands of a component of EC2 Image Builder.
+fn commands(component: String) -> Vec<String> {
+    let commands = component.lines().skip_while(|line| line.trim() != "commands:").skip(1);
+    commands.filter_map(|line| line.trim().strip_prefix("- ")).map(str::to_owned).collect()
 }
 
 /// A machine that is off, with the scripts and the release uploaded.
