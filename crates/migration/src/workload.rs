@@ -4,6 +4,7 @@ mod agent;
 pub mod capacity;
 mod evict;
 mod group;
+mod karpenter;
 mod place;
 mod pool;
 mod release;
@@ -13,11 +14,12 @@ mod start;
 pub use agent::{Agent, agents, container_of, is_agent, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
 pub use group::{Group, Owner, groups, owner};
+pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
 pub use pool::{
-    FutureNodes, KARPENTER_POOL, NODE_GROUP, Pipeline, Platform, futures, is_plain, pipeline, platform,
-    pool_in, pool_of, takes_back,
+    EKS_NODE_GROUP, FutureNodes, GKE_POOL, KARPENTER_POOL, Pipeline, Platform, futures, is_plain, pipeline,
+    platform, pool_in, pool_of, takes_back,
 };
-pub use release::{Version, release, tag, version};
+pub use release::{Version, image_tag, release, tag, version};
 pub use request::Requests;
 pub use start::{OWN_TAINTS, START_TAINT_CILIUM, startup_taints};

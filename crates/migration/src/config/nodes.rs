@@ -1,10 +1,10 @@
 //! Pools of nodes, and the nodes to come.
 
-use crate::workload::{KARPENTER_POOL, NODE_GROUP};
 use serde::{Deserialize, Serialize};
 use snapshot::model::Labels;
 
 use super::TemplateTaint;
+use crate::workload::{EKS_NODE_GROUP, GKE_POOL, KARPENTER_POOL};
 
 /// Pools and nodes to come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,9 +37,9 @@ impl Default for Nodes {
     fn default() -> Self {
         let labels = [
             KARPENTER_POOL,
-            NODE_GROUP,
+            EKS_NODE_GROUP,
             "alpha.eksctl.io/nodegroup-name",
-            "cloud.google.com/gke-nodepool",
+            GKE_POOL,
             "kubernetes.azure.com/agentpool",
             "kops.k8s.io/instancegroup",
         ];

@@ -12,7 +12,7 @@ use super::{Method, Plan, Pool, Wave};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
-use crate::workload::{NODE_GROUP, Requests, agents, is_dns, is_movable, look_alikes};
+use crate::workload::{EKS_NODE_GROUP, Requests, agents, is_dns, is_movable, look_alikes};
 
 /// What to know of a plan that was made of this scene and these nodes, in sentences.
 #[must_use]
@@ -95,7 +95,7 @@ fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
                 let is_group = survey
                     .sites
                     .iter()
-                    .any(|site| *site.pool == **name && site.node.metadata.label(NODE_GROUP).is_some());
+                    .any(|site| *site.pool == **name && site.node.metadata.label(EKS_NODE_GROUP).is_some());
                 let burst = if is_group {
                     format!(
                         " An EKS managed node group starts {} new nodes or more before it drains the first, and cannot be paused: try the image on a group of one node before.",

@@ -14,10 +14,12 @@ use crate::cni::support::Strategy;
 use crate::config::TemplateTaint;
 use crate::config::roll::Method;
 
-/// The label with the `NodePool` of a node of Karpenter.
+/// The label of the nodes of a NodePool of Karpenter. *Source*: Karpenter 1.14, `pkg/apis/v1/labels.go`.
 pub const KARPENTER_POOL: &str = "karpenter.sh/nodepool";
-/// The label with the managed node group of a node of EKS.
-pub const NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
+/// The label of the nodes of an EKS managed node group. *Source*: Amazon EKS user guide, "Managed node groups".
+pub const EKS_NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
+/// The label of the nodes of a GKE node pool. *Source*: GKE, "Node pools".
+pub const GKE_POOL: &str = "cloud.google.com/gke-nodepool";
 
 /// A platform on which a node's CNI is not the operator's to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,7 +83,7 @@ pub fn pipeline(node: &Node) -> Option<Pipeline> {
     if has(KARPENTER_POOL) {
         return Some(Pipeline::Karpenter);
     }
-    has(NODE_GROUP).then_some(Pipeline::ManagedNodeGroup)
+    has(EKS_NODE_GROUP).then_some(Pipeline::ManagedNodeGroup)
 }
 
 /// Whether nothing of Crossfade is on a node, as far as its Node says: it has the old network alone, or it is of an image without Crossfade.

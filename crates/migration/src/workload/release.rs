@@ -19,8 +19,14 @@ pub fn version(text: &str) -> Option<Version> {
 #[must_use]
 pub fn tag<'a>(scene: &Scene<'a>, cni: Cni) -> Option<&'a str> {
     let containers = &agents(scene, cni).first()?.daemon_set.spec.template.spec.containers;
-    let image = &containers.iter().find(|container| container.name.as_ref() == container_of(cni))?.image;
-    Some(image.split('@').next()?.rsplit_once(':')?.1)
+    image_tag(&containers.iter().find(|container| container.name.as_ref() == container_of(cni))?.image)
+}
+
+/// The tag of an image; none if a digest alone names it. The port of a registry is no tag.
+#[must_use]
+pub fn image_tag(image: &str) -> Option<&str> {
+    let (_, tag) = image.split('@').next()?.rsplit_once(':')?;
+    (!tag.contains('/')).then_some(tag)
 }
 
 /// The release of a CNI's agent.
@@ -32,6 +38,18 @@ pub fn release(scene: &Scene<'_>, cni: Cni) -> Option<Version> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_is_no_port_and_no_digest() {
+        for (image, tag) in [
+            ("a/b:v1", Some("v1")),
+            ("r:5000/a/b:1.14.1@sha256:0f", Some("1.14.1")),
+            ("r:5000/a/b@sha256:0f", None),
+            ("a/b", None),
+        ] {
+            assert_eq!(image_tag(image), tag, "{image}");
+        }
+    }
 
     #[test]
     fn a_version_is_read_from_what_nodes_and_images_say() {

@@ -13,8 +13,8 @@ use super::node::Condition;
 use super::pod::Variable;
 use super::{Meta, Node, Pod, PodSpec, PodTemplate, Text, Workload};
 
-/// Part of the names of Deployments whose command and arguments are kept.
-const AUTOSCALER: &str = "cluster-autoscaler";
+/// Parts of the names of Deployments whose command, arguments and settings are kept.
+const AUTOSCALERS: [&str; 2] = ["cluster-autoscaler", "karpenter"];
 
 /// Names of the DaemonSets that are CNI agents, or that checks compare with them. Only their environment and arguments are kept.
 const AGENTS: [&str; 15] = [
@@ -35,8 +35,8 @@ const AGENTS: [&str; 15] = [
     "weave-net",
 ];
 
-/// How the names of variables begin that agents are set up by. No secret is among them.
-const SETTINGS: [&str; 21] = [
+/// How the names of variables begin that agents and autoscalers are set up by. No secret is among them.
+const SETTINGS: [&str; 22] = [
     "ADDITIONAL_ENI_TAGS",
     "ANTREA_",
     "AWS_VPC_",
@@ -48,6 +48,7 @@ const SETTINGS: [&str; 21] = [
     "DATASTORE_TYPE",
     "DISABLE_",
     "ENABLE_",
+    "FEATURE_GATES",
     "FELIX_",
     "FLANNEL",
     "IP",
@@ -111,7 +112,8 @@ impl Pool {
         let name = &workload.metadata.name;
         // RKE2 writes its own name before that of a CNI.
         let bare = name.strip_prefix("rke2-").unwrap_or(name);
-        let is_agent = AGENTS.iter().any(|agent| bare.starts_with(agent)) || name.contains(AUTOSCALER);
+        let is_agent = AGENTS.iter().any(|agent| bare.starts_with(agent))
+            || AUTOSCALERS.iter().any(|part| name.contains(part));
         let PodTemplate { metadata, spec } = &mut workload.spec.template;
         if !is_agent {
             spec.containers = without_settings(&spec.containers);
@@ -241,7 +243,9 @@ mod tests {
 
     #[test]
     fn only_an_agent_keeps_its_settings() {
-        for (name, kept) in [("calico-node", true), ("rke2-canal", true), ("web", false)] {
+        for (name, kept) in
+            [("calico-node", true), ("rke2-canal", true), ("my-karpenter", true), ("web", false)]
+        {
             let text = format!(r#"{{"metadata":{{"name":"{name}"}},"spec":{{"template":{POD}}}}}"#);
             let mut workload: Workload = serde_json::from_str(&text).expect("a workload");
             Pool::new().workload(&mut workload);

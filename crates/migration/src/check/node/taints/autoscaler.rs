@@ -1,55 +1,100 @@
 //! Whether autoscalers know a start-up taint.
 
-use serde_json::Value;
-use snapshot::model::{Kind, Taint, Text, Workload};
+use serde_json::{Value, json};
+use snapshot::model::{Kind, Object, Taint, Text, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
+use crate::workload::{Karpenter, Version, Voluntary, budget_patch, budgets_hold, pool_patch};
 
 /// Prefixes of taints that the cluster autoscaler knows by themselves. *Source*: cluster-autoscaler 1.29, release notes.
 const KNOWN: [&str; 2] =
     ["startup-taint.cluster-autoscaler.kubernetes.io/", "ignore-taint.cluster-autoscaler.kubernetes.io/"];
 /// The flags that name one. The second is the only one before 1.29.
 const FLAGS: [&str; 2] = ["--startup-taint", "--ignore-taint"];
+/// The flag that names a prefix of them, from 1.36 on. *Source*: cluster-autoscaler 1.36, `config/flags/flags.go`.
+const PREFIX_FLAG: &str = "--startup-taint-prefix";
+/// The prefix of taints that Karpenter takes for passing ones wherever they come from, and the release that is the first one to.
+///
+/// *Source*: kubernetes-sigs/karpenter#3025.
+const READINESS: (&str, Version) = ("readiness.k8s.io/", (1, 13));
 
 /// NodePools that do not declare the taint, or declare it as one that stays.
 ///
-/// *Source*: Karpenter 1.14, "NodePools", `spec.template.spec.startupTaints`.
+/// *Source*: Karpenter 1.14, "NodePools", `spec.template.spec.startupTaints`; kubernetes-sigs/karpenter#997: adding one drifts the nodes of the pool.
 pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
-    let mut objects = Vec::new();
+    let release = Karpenter::find(scene).and_then(|karpenter| karpenter.release());
+    let is_readiness = taint.key.starts_with(READINESS.0);
+    let is_known = is_readiness && release.is_some_and(|release| release >= READINESS.1);
+    let (mut objects, mut held, mut declared) = (Vec::new(), Vec::new(), Vec::new());
     for pool in scene.snapshot.objects(Kind::KARPENTER_NODE_POOL) {
-        let declares = |pointer: &str| {
-            let is = |object: &serde_json::Value| {
-                object["key"].as_str() == Some(&taint.key) && object["effect"].as_str() == Some(&taint.effect)
-            };
-            pool.list(pointer).iter().any(is)
-        };
         let subject = Subject::new(Kind::KARPENTER_NODE_POOL, pool.name());
-        if declares("/spec/template/spec/taints") {
+        if declares(pool, STAYING, taint) {
             objects.push(subject.detail(format!("{} is in taints, as one that stays", taint.key)));
-        } else if !declares("/spec/template/spec/startupTaints") {
+        } else if !is_known && !declares(pool, STARTING, taint) {
             objects.push(subject.detail(format!("{} is not in startupTaints", taint.key)));
+        } else {
+            continue;
         }
+        if !budgets_hold(pool, &[Voluntary::Drifted]) {
+            held.push(budget_patch(pool, &[Voluntary::Drifted]));
+        }
+        declared.push(declaration(pool, taint));
     }
-    let patch = |item: &Subject| {
-        let (key, effect) = (Value::from(&*taint.key), Value::from(&*taint.effect));
-        let patch = format!(
-            r#"{{"spec":{{"template":{{"spec":{{"startupTaints":[{{"key":{key},"effect":{effect}}}]}}}}}}}}"#
-        );
-        format!("kubectl patch nodepool {} --type merge -p {}", item.name, shell_word(&patch))
+    let hold = if held.is_empty() {
+        String::new()
+    } else {
+        format!("First hold what drifts: {}. ", held.join("; "))
     };
-    let fix = objects.iter().map(patch).collect::<Vec<_>>().join("; ");
+    let release = release.map_or_else(String::new, |(major, minor)| format!("; here it is {major}.{minor}"));
+    let other = if is_known {
+        String::new()
+    } else {
+        format!(
+            " Or leave the pools as they are: with the taint readiness.k8s.io/crossfade instead, Karpenter needs no declaration from 1.13 on{release}."
+        )
+    };
+    let fix = format!(
+        "{hold}Then declare it as a start-up taint: {}. Take the budget away when the rotation of these nodes is to begin.{other}",
+        declared.join("; ")
+    );
     (!objects.is_empty()).then(|| {
         Finding::new(
             "karpenter-startup-taint",
             Severity::Risk,
             format!("NodePools of Karpenter do not declare the start-up taint {}:{}.", taint.key, taint.effect),
-            "Karpenter believes that pods can never run on a node with this taint, and launches more nodes for the same pods: about two of three launches are redundant. A taint that stays keeps it from launching any.",
-            format!("Add it to the startupTaints that are there (a merge patch replaces the list), and remove it from taints: {fix}"),
+            "Karpenter believes that pods can never run on a node with this taint, and launches more nodes for the same pods: about two of three launches are redundant. A taint that stays keeps it from launching any. But a new start-up taint also makes every node of the pool differ from it, so Karpenter replaces them all unless a budget holds it.",
+            fix,
         )
         .about(objects)
     })
+}
+
+/// The lists of a NodePool's taints.
+const STAYING: &str = "/spec/template/spec/taints";
+const STARTING: &str = "/spec/template/spec/startupTaints";
+
+fn is(object: &Value, taint: &Taint) -> bool {
+    object["key"].as_str() == Some(&taint.key) && object["effect"].as_str() == Some(&taint.effect)
+}
+
+fn declares(pool: &Object, pointer: &str, taint: &Taint) -> bool {
+    pool.list(pointer).iter().any(|object| is(object, taint))
+}
+
+/// The command that makes it a start-up taint beside those that are there: a merge patch replaces a list.
+fn declaration(pool: &Object, taint: &Taint) -> String {
+    let without = |pointer: &str| {
+        pool.list(pointer).iter().filter(|object| !is(object, taint)).cloned().collect::<Vec<_>>()
+    };
+    let mut starting = without(STARTING);
+    starting.push(json!({"key": *taint.key, "effect": *taint.effect}));
+    let mut spec = json!({"startupTaints": starting});
+    if declares(pool, STAYING, taint) {
+        spec["taints"] = without(STAYING).into();
+    }
+    pool_patch(pool, &json!({"spec": {"template": {"spec": spec}}}))
 }
 
 /// The cluster autoscaler without a flag for the taint.
@@ -95,14 +140,13 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     })
 }
 
-/// Whether a word of a command line, or this word and the next, name the taint.
+/// Whether a word of a command line, or this word and the next, name the taint or a prefix of its key.
 fn names(word: &str, next: Option<&Text>, taint: &Taint) -> bool {
-    FLAGS.iter().any(|flag| {
-        let value = match word.strip_prefix(flag) {
-            Some("") => next.map(AsRef::as_ref),
-            Some(rest) => rest.strip_prefix('='),
-            None => None,
-        };
-        value == Some(&*taint.key)
-    })
+    let value_of = |flag: &str| match word.strip_prefix(flag)? {
+        "" => next.map(AsRef::as_ref),
+        rest => rest.strip_prefix('='),
+    };
+    let is_prefix = |prefix: &str| !prefix.is_empty() && taint.key.starts_with(prefix);
+    FLAGS.iter().any(|flag| value_of(flag) == Some(&*taint.key))
+        || value_of(PREFIX_FLAG).is_some_and(is_prefix)
 }

@@ -124,6 +124,62 @@ fn karpenter_must_know_the_taint() {
     assert!(case(&[CILIUM, OPERATOR, PLAIN, &pool("")]).codes(&CHECK).is_empty(), "no taint is in use");
 }
 
+/// The way to a start-up taint must not itself replace the nodes of the pool.
+#[test]
+fn a_pool_is_held_before_it_gets_a_start_up_taint() {
+    let pool = |spec: &str| {
+        format!(
+            "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {{name: spot}}\nspec: {{{spec}}}\n---\n"
+        )
+    };
+    let fix = |spec: &str| {
+        case(&[CILIUM, OPERATOR, TAINTED, &pool(spec)]).finding(&CHECK, "karpenter-startup-taint").fix
+    };
+    let bare = fix("template: {spec: {startupTaints: [{key: a, effect: NoSchedule}]}}");
+    let hold = bare.find(r#"{"nodes":"0","reasons":["Drifted"]}"#).expect("a budget");
+    let declare = bare
+        .find(r#""startupTaints":[{"effect":"NoSchedule","key":"a"},{"#)
+        .expect("the list with what was there");
+    assert!(hold < declare, "{bare}");
+    let held = fix("disruption: {budgets: [{nodes: \"0\"}]}, template: {spec: {}}");
+    assert!(!held.contains("Drifted") && held.starts_with("Then declare"), "{held}");
+    let stays = "template: {spec: {taints: [{key: node.cilium.io/agent-not-ready, effect: NoSchedule}, {key: b, effect: NoSchedule}]}}";
+    assert!(fix(stays).contains(r#""taints":[{"effect":"NoSchedule","key":"b"}]"#), "{}", fix(stays));
+}
+
+/// The taint of the Node Readiness Controller, and releases of Karpenter.
+#[test]
+fn karpenter_knows_the_readiness_taint_from_1_13_on() {
+    let tainted = TAINTED.replace("node.cilium.io/agent-not-ready", "readiness.k8s.io/crossfade");
+    let rule = "apiVersion: readiness.node.x-k8s.io/v1alpha1\nkind: NodeReadinessRule\nmetadata: {name: r}\nspec: {taint: {key: readiness.k8s.io/crossfade, effect: NoSchedule}}\n---\n";
+    let pool = |taints: &str| {
+        format!(
+            "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {{name: spot}}\nspec: {{template: {{spec: {{taints: [{taints}]}}}}}}\n---\n"
+        )
+    };
+    let karpenter = |image: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: karpenter, namespace: karpenter}}\nspec: {{template: {{spec: {{containers: [{{name: controller, image: \"{image}\"}}]}}}}}}\n---\n"
+        )
+    };
+    let codes = |image: &str, taints: &str| {
+        let all = [CILIUM, OPERATOR, &tainted, rule, &pool(taints), &karpenter(image)];
+        let found = case(&all).found(&CHECK);
+        found.iter().any(|finding| finding.code == "karpenter-startup-taint")
+    };
+    for (image, found) in [
+        ("public.ecr.aws/karpenter/controller:1.13.0@sha256:0f", false),
+        ("mirror:5000/karpenter/controller:2.0.1", false),
+        ("public.ecr.aws/karpenter/controller:1.12.3", true),
+        ("public.ecr.aws/karpenter/controller@sha256:0f", true),
+        ("mcr.microsoft.com/aks/karpenter/controller:1.13.0", true),
+    ] {
+        assert_eq!(codes(image, ""), found, "{image}");
+    }
+    let stays = "{key: readiness.k8s.io/crossfade, effect: NoSchedule}";
+    assert!(codes("public.ecr.aws/karpenter/controller:1.14.0", stays), "a taint that stays");
+}
+
 #[test]
 fn the_cluster_autoscaler_must_know_the_taint() {
     let autoscaler = |words: &str| {
@@ -137,6 +193,10 @@ fn the_cluster_autoscaler_must_know_the_taint() {
         (format!("command: [./cluster-autoscaler], args: [--ignore-taint, {key}]"), true),
         ("command: [./cluster-autoscaler, --startup-taint=other]".to_owned(), false),
         (format!("command: [./cluster-autoscaler, --status-taint={key}]"), false),
+        ("command: [./cluster-autoscaler, --startup-taint-prefix=node.cilium.io/]".to_owned(), true),
+        ("command: [./cluster-autoscaler, --startup-taint-prefix, node.cilium.io/]".to_owned(), true),
+        ("command: [./cluster-autoscaler, --startup-taint-prefix=readiness.k8s.io/]".to_owned(), false),
+        ("command: [./cluster-autoscaler, --startup-taint-prefix=]".to_owned(), false),
     ] {
         let case = case(&[CILIUM, OPERATOR, TAINTED, &autoscaler(&words)]);
         assert_eq!(case.codes(&CHECK), &["autoscaler-startup-taint"][usize::from(known)..], "{words}");

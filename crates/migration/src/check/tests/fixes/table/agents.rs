@@ -160,6 +160,22 @@ pub(super) const ROWS: &[Row] = &[
         },
         Printed,
     ),
+    // The other way: the pool stays as it is, and the image registers a taint that Karpenter knows.
+    row(
+        "karpenter-startup-taint",
+        |w| {
+            tainted(w);
+            w.add("{apiVersion: apps/v1, kind: Deployment, metadata: {name: karpenter, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, containers: [{name: controller, image: 'public.ecr.aws/karpenter/controller:1.14.1'}]}}}, status: {readyReplicas: 1}}");
+            w.add("{apiVersion: readiness.node.x-k8s.io/v1alpha1, kind: NodeReadinessRule, metadata: {name: r}, spec: {taint: {key: readiness.k8s.io/crossfade, effect: NoSchedule}}}");
+            w.add("{apiVersion: karpenter.sh/v1, kind: NodePool, metadata: {name: spot}, spec: {template: {spec: {}}}}");
+        },
+        Edit("readiness.k8s.io/crossfade instead", |w| {
+            node(
+                w,
+                json!({"spec": {"taints": [{"key": "readiness.k8s.io/crossfade", "effect": "NoSchedule"}]}}),
+            )
+        }),
+    ),
     row(
         "startup-taint-left",
         |w| {

@@ -1,0 +1,155 @@
+//! Karpenter's objects: its release and feature gates, and the budgets by which it replaces nodes of its own accord.
+//!
+//! *Source*: Karpenter 1.14, `pkg/operator/options/options.go` (`FEATURE_GATES`, `--feature-gates`) and `pkg/apis/v1/nodepool.go` (budgets).
+
+use serde_json::{Value, json};
+use snapshot::model::{Container, Kind, Object, Workload};
+use types::text::quote::shell_word;
+
+use super::release::{Version, image_tag, version};
+use crate::check::Scene;
+
+/// The variable with the feature gates, and the flag that wins over the variable.
+const GATES: (&str, &str) = ("FEATURE_GATES", "--feature-gates");
+/// The budgets of a NodePool that names none.
+const DEFAULT_BUDGET: &str = "10%";
+
+/// The Deployment of Karpenter's controller. In EKS Auto Mode no object shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Karpenter<'a> {
+    /// The Deployment.
+    pub deployment: &'a Workload,
+    controller: &'a Container,
+}
+
+impl<'a> Karpenter<'a> {
+    /// The controller of the cluster, if there is one.
+    #[must_use]
+    pub fn find(scene: &Scene<'a>) -> Option<Self> {
+        let controller = |workload: &'a Workload| {
+            let is = |container: &&Container| container.name.as_ref() == "controller";
+            let controller = workload.spec.template.spec.containers.iter().find(is)?;
+            workload.name().contains("karpenter").then_some(Self { deployment: workload, controller })
+        };
+        scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find_map(controller)
+    }
+
+    /// Its release. Karpenter of Azure counts its releases on its own, so none is known there.
+    #[must_use]
+    pub fn release(&self) -> Option<Version> {
+        let image = &self.controller.image;
+        (!image.contains("aks/")).then(|| version(image_tag(image)?)).flatten()
+    }
+
+    /// The variable or the flag with the feature gates, and its value: `NodeRepair=true,SpotToSpotConsolidation=false`.
+    #[must_use]
+    pub fn gates(&self) -> Option<(&'static str, &'a str)> {
+        let flag = self.controller.args.iter().find_map(|arg| arg.strip_prefix(GATES.1)?.strip_prefix('='));
+        let variable = || self.controller.env.iter().find(|variable| variable.name.as_ref() == GATES.0);
+        flag.map(|value| (GATES.1, value)).or_else(|| Some((GATES.0, variable()?.value.as_ref())))
+    }
+
+    /// Whether a feature gate that is off by default is on.
+    #[must_use]
+    pub fn has_gate(&self, name: &str) -> bool {
+        let is = |gate: &str| {
+            gate.trim().split_once('=').is_some_and(|(key, value)| key == name && value == "true")
+        };
+        self.gates().is_some_and(|(_, gates)| gates.split(',').any(is))
+    }
+}
+
+/// Why Karpenter replaces or removes a node within the budgets of its NodePool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voluntary {
+    /// The node differs from its NodePool or its image.
+    Drifted,
+    /// No pod is on the node that a drain would move.
+    Empty,
+    /// Its pods fit elsewhere or on a cheaper node.
+    Underutilized,
+}
+
+impl Voluntary {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Drifted => "Drifted",
+            Self::Empty => "Empty",
+            Self::Underutilized => "Underutilized",
+        }
+    }
+}
+
+/// Whether budgets of a NodePool allow no node at any time for any of these reasons.
+#[must_use]
+pub fn budgets_hold(pool: &Object, reasons: &[Voluntary]) -> bool {
+    let holds = |reason: &Voluntary, budget: &Value| {
+        let named = budget.get("reasons").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let is_none = budget["nodes"].as_str().is_some_and(|nodes| matches!(nodes, "0" | "0%"));
+        is_none
+            && budget.get("schedule").is_none()
+            && (named.is_empty() || named.contains(&reason.as_str().into()))
+    };
+    let budgets = pool.list("/spec/disruption/budgets");
+    reasons.iter().all(|reason| budgets.iter().any(|budget| holds(reason, budget)))
+}
+
+/// The command that adds a budget of no node for these reasons to those that are there: a merge patch replaces the list. Budgets drift no node.
+#[must_use]
+pub fn budget_patch(pool: &Object, reasons: &[Voluntary]) -> String {
+    let mut budgets = pool.list("/spec/disruption/budgets").to_vec();
+    if budgets.is_empty() {
+        budgets.push(json!({"nodes": DEFAULT_BUDGET}));
+    }
+    let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
+    budgets.push(json!({"nodes": "0", "reasons": reasons}));
+    pool_patch(pool, &json!({"spec": {"disruption": {"budgets": budgets}}}))
+}
+
+/// The command that merges a patch into a NodePool.
+#[must_use]
+pub fn pool_patch(pool: &Object, patch: &Value) -> String {
+    format!("kubectl patch nodepool {} --type merge -p {}", pool.name(), shell_word(&patch.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(budgets: Value) -> Object {
+        let pool = json!({"metadata": {"name": "spot"}, "spec": {"disruption": {"budgets": budgets}}});
+        Object::new(Kind::KARPENTER_NODE_POOL, pool).expect("kept")
+    }
+
+    #[test]
+    fn a_budget_of_no_node_holds_the_reasons_that_it_names() {
+        let drifted = [Voluntary::Drifted];
+        for (budgets, holds) in [
+            (json!([]), false),
+            (json!([{"nodes": "10%"}]), false),
+            (json!([{"nodes": "0"}]), true),
+            (json!([{"nodes": "0%", "reasons": ["Drifted"]}]), true),
+            (json!([{"nodes": "0", "reasons": ["Empty"]}]), false),
+            (json!([{"nodes": "10%"}, {"nodes": "0", "reasons": ["Empty", "Drifted"]}]), true),
+            (json!([{"nodes": "0", "schedule": "0 9 * * 1", "duration": "8h"}]), false),
+        ] {
+            assert_eq!(budgets_hold(&pool(budgets.clone()), &drifted), holds, "{budgets}");
+        }
+        let empty = pool(json!([{"nodes": "0", "reasons": ["Empty"]}]));
+        assert!(!budgets_hold(&empty, &[Voluntary::Empty, Voluntary::Underutilized]));
+    }
+
+    #[test]
+    fn a_budget_is_added_to_those_that_are_there() {
+        for (budgets, kept) in [
+            (json!([]), r#"[{"nodes":"10%"},"#),
+            (json!([{"nodes": "2", "reasons": ["Empty"]}]), r#"[{"nodes":"2","reasons":["Empty"]},"#),
+        ] {
+            let command = budget_patch(&pool(budgets), &[Voluntary::Drifted]);
+            let expected = format!(
+                r#"kubectl patch nodepool spot --type merge -p '{{"spec":{{"disruption":{{"budgets":{kept}{{"nodes":"0","reasons":["Drifted"]}}]}}}}}}'"#
+            );
+            assert_eq!(command, expected);
+        }
+    }
+}
