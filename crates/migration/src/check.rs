@@ -77,6 +77,8 @@ pub const ALL: &[Check] = &[
     workload::webhooks::CHECK,
     cni::plugins::CHECK,
     node::machines::CHECK,
+    node::repair::CHECK,
+    node::disruption::CHECK,
     workload::capacity::CHECK,
     network::dns::CHECK,
     network::host_ports::CHECK,

@@ -67,7 +67,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// When the snapshot was taken; in a dump, which does not say it, the newest heartbeat or creation.
-fn now(scene: &Scene<'_>) -> Option<Timestamp> {
+pub(in crate::check) fn now(scene: &Scene<'_>) -> Option<Timestamp> {
     let snapshot = scene.snapshot;
     if let Some(taken) = &snapshot.cluster.taken {
         return taken.parse().ok();

@@ -141,13 +141,13 @@ mod tests {
 
     #[test]
     fn a_budget_is_added_to_those_that_are_there() {
-        for (budgets, kept) in [
+        for (budgets, before) in [
             (json!([]), r#"[{"nodes":"10%"},"#),
             (json!([{"nodes": "2", "reasons": ["Empty"]}]), r#"[{"nodes":"2","reasons":["Empty"]},"#),
         ] {
             let command = budget_patch(&pool(budgets), &[Voluntary::Drifted]);
             let expected = format!(
-                r#"kubectl patch nodepool spot --type merge -p '{{"spec":{{"disruption":{{"budgets":{kept}{{"nodes":"0","reasons":["Drifted"]}}]}}}}}}'"#
+                r#"kubectl patch nodepool spot --type merge -p '{{"spec":{{"disruption":{{"budgets":{before}{{"nodes":"0","reasons":["Drifted"]}}]}}}}}}'"#
             );
             assert_eq!(command, expected);
         }

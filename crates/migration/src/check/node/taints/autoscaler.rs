@@ -27,7 +27,7 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let release = Karpenter::find(scene).and_then(|karpenter| karpenter.release());
     let is_readiness = taint.key.starts_with(READINESS.0);
     let is_known = is_readiness && release.is_some_and(|release| release >= READINESS.1);
-    let (mut objects, mut held, mut declared) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut objects, mut budgets, mut declarations) = (Vec::new(), Vec::new(), Vec::new());
     for pool in scene.snapshot.objects(Kind::KARPENTER_NODE_POOL) {
         let subject = Subject::new(Kind::KARPENTER_NODE_POOL, pool.name());
         if declares(pool, STAYING, taint) {
@@ -38,14 +38,14 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             continue;
         }
         if !budgets_hold(pool, &[Voluntary::Drifted]) {
-            held.push(budget_patch(pool, &[Voluntary::Drifted]));
+            budgets.push(budget_patch(pool, &[Voluntary::Drifted]));
         }
-        declared.push(declaration(pool, taint));
+        declarations.push(declaration(pool, taint));
     }
-    let hold = if held.is_empty() {
+    let hold = if budgets.is_empty() {
         String::new()
     } else {
-        format!("First hold what drifts: {}. ", held.join("; "))
+        format!("First hold what drifts: {}. ", budgets.join("; "))
     };
     let release = release.map_or_else(String::new, |(major, minor)| format!("; here it is {major}.{minor}"));
     let other = if is_known {
@@ -57,7 +57,7 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     };
     let fix = format!(
         "{hold}Then declare it as a start-up taint: {}. Take the budget away when the rotation of these nodes is to begin.{other}",
-        declared.join("; ")
+        declarations.join("; ")
     );
     (!objects.is_empty()).then(|| {
         Finding::new(

@@ -141,8 +141,8 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
         .find(r#""startupTaints":[{"effect":"NoSchedule","key":"a"},{"#)
         .expect("the list with what was there");
     assert!(hold < declare, "{bare}");
-    let held = fix("disruption: {budgets: [{nodes: \"0\"}]}, template: {spec: {}}");
-    assert!(!held.contains("Drifted") && held.starts_with("Then declare"), "{held}");
+    let second = fix("disruption: {budgets: [{nodes: \"0\"}]}, template: {spec: {}}");
+    assert!(!second.contains("Drifted") && second.starts_with("Then declare"), "{second}");
     let stays = "template: {spec: {taints: [{key: node.cilium.io/agent-not-ready, effect: NoSchedule}, {key: b, effect: NoSchedule}]}}";
     assert!(fix(stays).contains(r#""taints":[{"effect":"NoSchedule","key":"b"}]"#), "{}", fix(stays));
 }

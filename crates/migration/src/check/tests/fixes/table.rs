@@ -7,6 +7,7 @@ mod drains;
 mod features;
 mod network;
 mod nodes;
+mod pipelines;
 mod policies;
 mod references;
 mod requirements;
@@ -38,6 +39,7 @@ pub(super) const ROWS: &[&[Row]] = &[
     features::ROWS,
     network::ROWS,
     nodes::ROWS,
+    pipelines::ROWS,
     policies::ROWS,
     references::ROWS,
     requirements::ROWS,
