@@ -2,6 +2,7 @@
 
 pub(super) mod chaining;
 pub(super) mod cilium_nodes;
+pub(super) mod distribution;
 pub(super) mod features;
 pub(super) mod fence;
 pub(super) mod join;

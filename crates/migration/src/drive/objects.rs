@@ -1,7 +1,6 @@
 //! What a run reads of the API server's objects: from JSON to the slim types of [`crate::roll::world`].
 
 mod counted;
-mod going;
 mod node;
 mod pod;
 mod workload;

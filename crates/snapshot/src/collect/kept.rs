@@ -15,6 +15,8 @@ pub(super) enum Projection {
     Whole,
     /// A definition, whose schema is not read.
     Definition,
+    /// The `spec` of a definition, of which the conversion is read.
+    Conversion,
     /// `metadata`.
     Metadata,
 }
@@ -28,7 +30,8 @@ impl Projection {
     fn leaves_out(self, key: &str) -> bool {
         match self {
             Self::Whole => false,
-            Self::Definition => key != "metadata",
+            Self::Definition => !matches!(key, "metadata" | "spec"),
+            Self::Conversion => key != "conversion",
             Self::Metadata => matches!(key, "managedFields" | "selfLink"),
         }
     }
@@ -57,6 +60,9 @@ impl<'de> Visitor<'de> for Projection {
             } else if key == "metadata" && !matches!(self, Self::Metadata) {
                 let metadata = map.next_value_seed(Self::Metadata)?;
                 all.insert(key, Value::Object(metadata));
+            } else if key == "spec" && matches!(self, Self::Definition) {
+                let spec = map.next_value_seed(Self::Conversion)?;
+                all.insert(key, Value::Object(spec));
             } else {
                 all.insert(key, map.next_value()?);
             }

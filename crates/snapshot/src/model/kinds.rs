@@ -104,5 +104,7 @@ kinds! {
     MACHINE_HEALTH_CHECK "MachineHealthCheck" "machinehealthchecks" true ["cluster.x-k8s.io" "v1beta2", "cluster.x-k8s.io" "v1beta1"];
     MUTATING_WEBHOOK_CONFIGURATION "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" false ["admissionregistration.k8s.io" "v1"];
     VALIDATING_WEBHOOK_CONFIGURATION "ValidatingWebhookConfiguration" "validatingwebhookconfigurations" false ["admissionregistration.k8s.io" "v1"];
+    API_SERVICE "APIService" "apiservices" false ["apiregistration.k8s.io" "v1"];
+    HELM_CHART "HelmChart" "helmcharts" true ["helm.cattle.io" "v1"];
     NODE_READINESS_RULE "NodeReadinessRule" "nodereadinessrules" false ["readiness.node.x-k8s.io" "v1alpha1"];
 }

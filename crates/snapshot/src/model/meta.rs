@@ -14,7 +14,7 @@ pub type Text = Arc<str>;
 pub type Labels = BTreeMap<Text, Text>;
 
 /// Annotations that checks read, by how their keys begin. A snapshot keeps no others, since any tool may keep any data in an annotation.
-const KEPT: [&str; 25] = [
+const KEPT: [&str; 28] = [
     "cilium.io/",
     "cluster-autoscaler.kubernetes.io/",
     "cluster.x-k8s.io/",
@@ -23,6 +23,7 @@ const KEPT: [&str; 25] = [
     "egress.projectcalico.org/",
     "eks.amazonaws.com/",
     "flannel.alpha.coreos.com/",
+    "helmcharts.helm.cattle.io/",
     "io.cilium/",
     "ipam.antrea.io/",
     "ipam.cilium.io/",
@@ -34,12 +35,14 @@ const KEPT: [&str; 25] = [
     "kubernetes.io/config.source",
     "kubernetes.io/egress-bandwidth",
     "kubernetes.io/ingress-bandwidth",
+    "machineconfiguration.openshift.io/state",
     "metallb.universe.tf/",
     "network.cilium.io/",
     "node.antrea.io/",
     "projectcalico.org/",
     "service.beta.kubernetes.io/",
     "vpc.amazonaws.com/",
+    "weave.works/kured-",
 ];
 
 /// Whether a snapshot keeps an annotation with this key.

@@ -1,10 +1,13 @@
 //! Objects of rare kinds, as JSON.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::backing::{self, CALICO_METADATA};
 use super::meta::is_kept;
 use super::{Kind, Meta, config_map};
+
+/// The Service that converts objects of a CustomResourceDefinition from version to version.
+const CONVERTER: &str = "/spec/conversion/webhook/clientConfig/service";
 
 /// An object of a rare kind: the API's JSON without `managedFields` and without annotations that no check reads.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,10 +33,15 @@ impl Object {
 
     /// Without what is large and not read.
     fn slimmed(mut self, kind: Kind) -> Self {
-        if kind == Kind::CUSTOM_RESOURCE_DEFINITION
-            && let Some(all) = self.0.as_object_mut()
-        {
-            all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+        if kind == Kind::CUSTOM_RESOURCE_DEFINITION {
+            let converter = self.at(CONVERTER).cloned();
+            if let Some(all) = self.0.as_object_mut() {
+                all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+                if let Some(service) = converter {
+                    let conversion = json!({"webhook": {"clientConfig": {"service": service}}});
+                    all.insert("spec".into(), json!({"conversion": conversion}));
+                }
+            }
         }
         if kind == Kind::CONFIG_MAP
             && let Some(all) = self.0.as_object_mut()
@@ -59,10 +67,12 @@ impl Object {
                 meta.retain(|key, _| matches!(key.as_str(), "name" | "namespace" | "uid" | "labels"));
             }
         }
-        // Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
+        // The values of a chart may be secrets. Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
         let kept: &[&str] = match kind {
             Kind::PERSISTENT_VOLUME => &["hostPath", "local", "nodeAffinity"],
             Kind::PERSISTENT_VOLUME_CLAIM => &["volumeName"],
+            Kind::API_SERVICE => &["service"],
+            Kind::HELM_CHART => &[],
             _ => return self,
         };
         if let Some(all) = self.0.as_object_mut() {
@@ -178,6 +188,24 @@ mod tests {
             let service = json!({"service": {"name": "s", "namespace": "n"}});
             assert_eq!(kept.value()["webhooks"], json!([{"name": "w", "clientConfig": service}]));
         }
+    }
+
+    #[test]
+    fn of_what_the_api_server_calls_the_service_is_kept() {
+        let client = json!({"caBundle": "LS0t", "service": {"name": "s", "namespace": "n"}});
+        let definition = json!({"metadata": {"name": "a"}, "spec": {"group": "g", "versions": [{}],
+            "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": client.clone()}}}});
+        let definition = Object::new(Kind::CUSTOM_RESOURCE_DEFINITION, definition).expect("kept");
+        let service = json!({"service": {"name": "s", "namespace": "n"}});
+        let spec = json!({"conversion": {"webhook": {"clientConfig": service.clone()}}});
+        assert_eq!(definition.at("/spec"), Some(&spec));
+        let aggregated = json!({"metadata": {"name": "a"}, "spec": client, "status": {}});
+        let aggregated = Object::new(Kind::API_SERVICE, aggregated).expect("kept");
+        assert_eq!((aggregated.at("/spec"), aggregated.at("/status")), (Some(&service), None));
+        let chart =
+            json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"valuesContent": "token: s3cret"}});
+        let chart = Object::new(Kind::HELM_CHART, chart).expect("kept");
+        assert!(!chart.value().to_string().contains("s3cret"));
     }
 
     #[test]

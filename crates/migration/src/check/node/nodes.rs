@@ -9,7 +9,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
-use crate::workload::platform;
+use crate::workload::{OUTDATED, going, platform};
 
 /// The codes of [`finding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,7 @@ pub(in crate::check) enum Code {
     NodeLeaving,
     NodeNetworkUnavailable,
     NodeNotReady,
+    NodeOutdated,
     NodeUnfit,
 }
 
@@ -34,6 +35,7 @@ impl Code {
             Self::NodeLeaving => "node-leaving",
             Self::NodeNetworkUnavailable => "node-network-unavailable",
             Self::NodeNotReady => "node-not-ready",
+            Self::NodeOutdated => "node-outdated",
             Self::NodeUnfit => "node-unfit",
         }
     }
@@ -47,9 +49,10 @@ pub(in crate::check) const CHECK: Check = Check {
         (Code::CrossfadeSilent.as_str(), "some nodes run Crossfade and others do not report"),
         (Code::CrossfadeStale.as_str(), "what a node reports is of another boot, or contradicts itself"),
         (Code::NodeCordoned.as_str(), "somebody cordoned a node"),
-        (Code::NodeLeaving.as_str(), "somebody is removing a node"),
+        (Code::NodeLeaving.as_str(), "others remove, drain or reboot a node"),
         (Code::NodeNetworkUnavailable.as_str(), "a node says that its network is unavailable"),
         (Code::NodeNotReady.as_str(), "a node is not Ready"),
+        (Code::NodeOutdated.as_str(), "Cluster API is going to replace a node"),
         (Code::NodeUnfit.as_str(), "Crossfade's gate gave up on a node"),
     ],
     needs: &[Need::Always(Kind::NODE)],
@@ -60,10 +63,6 @@ pub(in crate::check) const CHECK: Check = Check {
 const PHASE: &str = "crossfade/phase";
 const OBSERVED: &str = "crossfade/observed";
 const READY: &str = "CrossfadeReady";
-/// Taints of a node that is being removed.
-///
-/// *Source*: cluster-autoscaler 1.29, `utils/taints/taints.go`; Karpenter 1.14, `pkg/apis/v1/taints.go`.
-const LEAVING: [&str; 2] = ["ToBeDeletedByClusterAutoscaler", "karpenter.sh/disrupted"];
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let nodes: Vec<&Node> = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).collect();
@@ -111,16 +110,16 @@ fn states(node: &Node) -> Vec<(Code, String)> {
     if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
         found.push((Code::NodeNetworkUnavailable, words));
     }
-    let leaving = node.spec.taints.iter().find(|taint| LEAVING.contains(&taint.key.as_ref()));
-    let leaving = leaving.map(|taint| taint.key.to_string());
-    if let Some(why) =
-        leaving.or_else(|| node.metadata.deletion_timestamp.as_ref().map(|_| "it is being deleted".into()))
-    {
-        found.push((Code::NodeLeaving, why));
+    if let Some(mark) = going(node) {
+        found.push((Code::NodeLeaving, mark));
     } else if node.spec.unschedulable {
         found.push((Code::NodeCordoned, String::new()));
     }
-    if node.spec.taints.iter().any(|taint| *taint.key == *types::api::taint::UNFIT_KEY) {
+    let bears = |key: &str| node.spec.taints.iter().any(|taint| *taint.key == *key);
+    if bears(OUTDATED) {
+        found.push((Code::NodeOutdated, String::new()));
+    }
+    if bears(types::api::taint::UNFIT_KEY) {
         found.push((Code::NodeUnfit, String::new()));
     }
     found
@@ -190,9 +189,9 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
         ),
         Code::NodeLeaving => (
             Severity::Note,
-            "Nodes are being removed by an autoscaler or by somebody.",
-            "Crossfade leaves them alone, and they count as nodes in transit until they are gone.",
-            "Wait until they are gone: kubectl get nodes -w".to_owned(),
+            "Others are removing, draining or rebooting nodes: their marks are on them.",
+            "A run does not touch them, and they count as nodes in transit until they or their marks are gone.",
+            "Wait until they are gone, or the mark that is named here: kubectl get nodes -w".to_owned(),
         ),
         Code::NodeNetworkUnavailable => (
             Severity::Risk,
@@ -205,6 +204,12 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
             "Nodes are not Ready.",
             "They count as nodes in transit, so that with a limit of one nothing else moves. Nothing is ever evicted from them.",
             format!("Repair or remove them: kubectl describe node {first}"),
+        ),
+        Code::NodeOutdated => (
+            Severity::Note,
+            "Nodes are of an earlier template of Cluster API, which is going to replace them.",
+            "A node that moves now may be the next one to be drained and deleted, and its pods then move twice.",
+            format!("Wait until Cluster API has replaced them: kubectl get node {first} -w. Or, in the management cluster, pause the MachineDeployment (spec.paused: true)."),
         ),
         Code::NodeUnfit => (
             Severity::Risk,
@@ -256,6 +261,16 @@ mod tests {
                 "unschedulable: false, taints: []",
                 "unschedulable: true, taints: [{key: ToBeDeletedByClusterAutoscaler, effect: NoSchedule}]",
                 &["node-leaving"],
+            ),
+            (
+                "unschedulable: false, taints: []",
+                "unschedulable: true, taints: [{key: kops.k8s.io/scheduled-for-update, effect: PreferNoSchedule}]",
+                &["node-leaving"],
+            ),
+            (
+                "taints: []",
+                "taints: [{key: node.cluster.x-k8s.io/outdated-revision, effect: PreferNoSchedule}]",
+                &["node-outdated"],
             ),
             ("bootID: b1", "bootID: b2", &["crossfade-stale"]),
             ("crossfade/phase: old", "crossfade/phase: new", &["crossfade-stale"]),

@@ -1,34 +1,27 @@
 //! Admission webhooks without which no pod is created, evicted or bound to a node.
 //!
 //! *Source*: Kubernetes, "Dynamic Admission Control": `failurePolicy` is `Fail` where it is absent; "Admission Webhook Good Practices" (high availability).
-//! Cilium's documentation, "Quick Installation", EKS: a control plane outside the cluster does not reach pods of an overlay.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use snapshot::model::{Kind, Pod};
+use snapshot::model::{Kind, Pod, Service, Snapshot};
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
-use crate::cni::support::Cni;
 use crate::workload::{Owner, is_ready, owner};
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "webhooks",
-    codes: &[
-        ("webhook-few", "an admission webhook that pods need is served by fewer than two pods"),
-        ("webhook-unreachable", "the control plane will not reach the pods of an admission webhook"),
-    ],
+    codes: &[("webhook-few", "an admission webhook that pods need is served by fewer than two pods")],
     needs: &[
         Need::Always(Kind::MUTATING_WEBHOOK_CONFIGURATION),
         Need::Always(Kind::VALIDATING_WEBHOOK_CONFIGURATION),
         Need::Always(Kind::SERVICE),
         Need::Always(Kind::POD),
-        Need::From(Cni::AwsVpcCni, Kind::NODE),
-        Need::From(Cni::AwsVpcCni, Kind::CONFIG_MAP),
     ],
     run,
 };
@@ -42,9 +35,8 @@ struct Webhook<'a> {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let webhooks = webhooks(scene);
-    let (mut down, mut single, mut far) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut down, mut single) = (Vec::new(), Vec::new());
     let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
-    let mut far_owners: BTreeSet<Owner<'_>> = BTreeSet::new();
     for Webhook { configuration, service, pods } in &webhooks {
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let detail = |count: &str| {
@@ -60,20 +52,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         if ready < 2 {
             owners.extend(pods.iter().map(|pod| owner(pod)));
         }
-        let on_network: Vec<_> = pods.iter().filter(|pod| !pod.spec.host_network).collect();
-        if is_out_of_reach(scene) && !on_network.is_empty() {
-            far.push(configuration.clone().detail(format!("{}: Service {service}", configuration.detail)));
-            far_owners.extend(on_network.iter().map(|pod| owner(pod)));
-        }
     }
-    [
-        few(Severity::Blocks, down, &owners),
-        few(Severity::Risk, single, &owners),
-        unreachable(scene, far, &far_owners),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [few(Severity::Blocks, down, &owners), few(Severity::Risk, single, &owners)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
@@ -106,35 +89,6 @@ fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) 
     (!objects.is_empty()).then(|| Finding::new("webhook-few", severity, what, why, fix).about(objects))
 }
 
-fn unreachable(scene: &Scene<'_>, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
-    let what =
-        format!("Admission webhooks are served by pods, which {} takes into a network of its own.", scene.to);
-    let why = "The control plane of EKS is outside the cluster and has no route to such a network. As soon as these pods have moved, the API server refuses every request that such a webhook is asked about.";
-    let patch = |owner: &Owner<'_>| {
-        format!(
-            r#"kubectl -n {} patch {} {} --type merge -p '{{"spec":{{"template":{{"spec":{{"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"}}}}}}}}'"#,
-            owner.namespace,
-            owner.kind.to_lowercase(),
-            owner.name
-        )
-    };
-    let commands: Vec<String> = owners.iter().map(patch).collect();
-    let fix = format!(
-        "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
-        commands.join("; ")
-    );
-    (!objects.is_empty())
-        .then(|| Finding::new("webhook-unreachable", Severity::Blocks, what, why, fix).about(objects))
-}
-
-/// The control plane is a provider's, and the new network is an overlay that ends at the nodes.
-fn is_out_of_reach(scene: &Scene<'_>) -> bool {
-    let is_control_plane =
-        |node: &snapshot::model::Node| node.metadata.label("node-role.kubernetes.io/control-plane").is_some();
-    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::of(scene).is_shared;
-    scene.from == Cni::AwsVpcCni && !takes_vpc_addresses && !scene.snapshot.nodes.iter().any(is_control_plane)
-}
-
 /// The webhooks that fail closed, are asked about pods or nodes, and have a Service in this cluster.
 fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
     let kinds = [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION];
@@ -150,25 +104,28 @@ fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
             if text("/failurePolicy") == "Ignore" || name.is_empty() || !is_about_pods(webhook) {
                 continue;
             }
-            let service = scene.snapshot.services.iter().find(|service| {
-                (service.metadata.namespace.as_ref(), service.metadata.name.as_ref()) == (namespace, name)
-            });
-            let selector =
-                service.map(|service| &service.spec.selector).filter(|selector| !selector.is_empty());
-            let is_behind = |pod: &&Pod| {
-                let has = |(key, value): (&_, &_)| pod.metadata.labels.get(key) == Some(value);
-                pod.namespace() == namespace
-                    && !pod.is_finished()
-                    && selector.is_some_and(|all| all.iter().all(has))
-            };
             found.push(Webhook {
                 configuration: subject(kind, configuration).detail(text("/name")),
                 service: format!("{namespace}/{name}"),
-                pods: scene.snapshot.pods.iter().filter(is_behind).collect(),
+                pods: pods_behind(scene.snapshot, namespace, name),
             });
         }
     }
     found
+}
+
+/// The pods behind a Service that have not ended.
+pub(super) fn pods_behind<'a>(snapshot: &'a Snapshot, namespace: &str, name: &str) -> Vec<&'a Pod> {
+    let is = |service: &&Service| {
+        (service.metadata.namespace.as_ref(), service.metadata.name.as_ref()) == (namespace, name)
+    };
+    let service = snapshot.services.iter().find(is);
+    let selector = service.map(|service| &service.spec.selector).filter(|selector| !selector.is_empty());
+    let is_behind = |pod: &&Pod| {
+        let has = |(key, value): (&_, &_)| pod.metadata.labels.get(key) == Some(value);
+        pod.namespace() == namespace && !pod.is_finished() && selector.is_some_and(|all| all.iter().all(has))
+    };
+    snapshot.pods.iter().filter(is_behind).collect()
 }
 
 /// The resources that a move of pods and a start of nodes make requests for.
@@ -254,19 +211,5 @@ mod tests {
             "{}",
             unserved.fix
         );
-    }
-
-    #[test]
-    fn the_control_plane_of_eks_does_not_reach_an_overlay() {
-        let codes = |case: Case, from, to| case.pair(from, to).codes(&CHECK);
-        let both = |network: &str| cluster(PODS, 2, network);
-        assert_eq!(codes(both("false"), Cni::AwsVpcCni, Cni::Antrea), ["webhook-unreachable"]);
-        assert_eq!(codes(both("true"), Cni::AwsVpcCni, Cni::Antrea), [""; 0]);
-        assert_eq!(codes(both("false"), Cni::Calico, Cni::Antrea), [""; 0]);
-        let node = "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {node-role.kubernetes.io/control-plane: \"\"}}\n";
-        let mut own = both("false");
-        own.documents.push(serde_saphyr::from_str(node).expect("a node"));
-        let own = Case::having(Cni::AwsVpcCni, Cni::Antrea, own.documents);
-        assert_eq!(own.codes(&CHECK), [""; 0]);
     }
 }

@@ -44,6 +44,15 @@ pub(super) const ROWS: &[Row] = &[
         Edit("Repair", reports),
     ),
     row(
+        "node-outdated",
+        |w| {
+            let taint =
+                json!({"key": "node.cluster.x-k8s.io/outdated-revision", "effect": "PreferNoSchedule"});
+            node(w, json!({"spec": {"taints": [taint]}}))
+        },
+        Edit("has replaced them", |w| node(w, json!({"spec": {"taints": []}}))),
+    ),
+    row(
         "node-unfit",
         |w| node(w, json!({"spec": {"taints": [{"key": "crossfade/unfit", "effect": "NoSchedule"}]}})),
         Printed,

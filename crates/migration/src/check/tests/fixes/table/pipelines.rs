@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::super::world::World;
-use super::clusters::{aws, node};
-use super::{Edit, Printed, Row, Waiver, row};
+use super::clusters::{aws, node, pod, service, workload};
+use super::{Edit, Printed, PrintedThen, Row, Waiver, row};
 
 /// The monitoring agent of EKS, on the way from the Amazon VPC CNI.
 fn monitored(world: &mut World) {
@@ -29,6 +29,19 @@ fn pool(world: &mut World, spec: &str) {
 
 fn hurried(world: &mut World) {
     pool(world, "disruption: {consolidateAfter: Never}, template: {spec: {terminationGracePeriod: 30m}}");
+}
+
+fn kubespray(world: &mut World) {
+    world.add("{apiVersion: v1, kind: ConfigMap, metadata: {name: kubeadm-config, namespace: kube-system}, data: {ClusterConfiguration: 'certificatesDir: /etc/kubernetes/ssl'}}");
+}
+
+/// An API that pods on the network serve.
+fn aggregated(world: &mut World) {
+    aws(world, "OTHER");
+    workload(world, "StatefulSet", "metrics", 1);
+    pod(world, "metrics-0", "StatefulSet/metrics", json!({}));
+    service(world, "selector: {app: a}");
+    world.add("{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1beta1.metrics.k8s.io}, spec: {service: {namespace: x, name: s}}}");
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -62,6 +75,31 @@ pub(super) const ROWS: &[Row] = &[
         },
         Printed,
     ),
+    row(
+        "agent-reinstalled",
+        |w| {
+            w.merge(
+                "daemonset",
+                "calico-node",
+                json!({"metadata": {"labels": {"addon.kops.k8s.io/name": "networking.projectcalico.org"}}}),
+            )
+        },
+        Printed,
+    ),
+    row(
+        "agent-reinstalled",
+        |w| {
+            w.add("{apiVersion: helm.cattle.io/v1, kind: HelmChart, metadata: {name: rke2-calico, namespace: kube-system}}")
+        },
+        Printed,
+    ),
+    row("agent-reinstalled", kubespray, Waiver),
+    row(
+        "api-unreachable",
+        aggregated,
+        PrintedThen(|w| w.merge("pod", "metrics-0", json!({"spec": {"hostNetwork": true}}))),
+    ),
+    row("api-unreachable", aggregated, Waiver),
     row("karpenter-consolidation", |w| pool(w, "template: {spec: {}}"), Printed),
     row("karpenter-grace-period", hurried, Printed),
     row("karpenter-grace-period", hurried, Waiver),

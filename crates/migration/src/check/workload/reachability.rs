@@ -1,0 +1,242 @@
+//! Webhooks and aggregated APIs that a provider's control plane does not reach on an overlay network.
+//!
+//! *Source*: Cilium's documentation, "Quick Installation", EKS: a control plane outside the cluster does not reach pods of an overlay; cilium/cilium#21959
+//! and #31536, aws/containers-roadmap#2227, kubernetes/autoscaler#6915 (an ignored webhook delays each pod). GKE reaches pods by konnectivity-agent, where
+//! it runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use snapshot::model::{Kind, Node, Pod};
+
+use super::webhooks::pods_behind;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::{Check, Need};
+use crate::cni::network::subject;
+use crate::cni::support::Cni;
+use crate::workload::{GKE_POOL, Owner, owner};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "reachability",
+    codes: &[
+        (API, "the control plane will not reach the pods of an aggregated API or of a conversion webhook"),
+        (WEBHOOK, "the control plane will not reach the pods of an admission webhook"),
+    ],
+    needs: &[
+        Need::Always(Kind::MUTATING_WEBHOOK_CONFIGURATION),
+        Need::Always(Kind::VALIDATING_WEBHOOK_CONFIGURATION),
+        Need::Always(Kind::CUSTOM_RESOURCE_DEFINITION),
+        Need::Always(Kind::API_SERVICE),
+        Need::Always(Kind::SERVICE),
+        Need::Always(Kind::POD),
+        Need::Always(Kind::NODE),
+        Need::Always(Kind::DEPLOYMENT),
+        Need::From(Cni::AwsVpcCni, Kind::CONFIG_MAP),
+    ],
+    run,
+};
+
+const API: &str = "api-unreachable";
+const WEBHOOK: &str = "webhook-unreachable";
+
+/// What the API server calls by a Service of this cluster, and whether a request fails where the call does.
+struct Callee<'a> {
+    code: &'static str,
+    severity: Severity,
+    subject: Subject,
+    pods: Vec<&'a Pod>,
+}
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    let Some(provider) = distant_provider(scene) else { return Vec::new() };
+    let mut groups: BTreeMap<(&str, Severity), (Vec<Subject>, BTreeSet<Owner<'_>>)> = BTreeMap::new();
+    for Callee { code, severity, subject, pods } in callees(scene) {
+        let moved: Vec<_> = pods.iter().filter(|pod| !pod.spec.host_network).collect();
+        if !moved.is_empty() {
+            let (objects, owners) = groups.entry((code, severity)).or_default();
+            objects.push(subject);
+            owners.extend(moved.iter().map(|pod| owner(pod)));
+        }
+    }
+    let groups = groups.into_iter();
+    groups.map(|((code, severity), found)| finding(scene, provider, code, severity, found)).collect()
+}
+
+/// The provider whose control plane reaches pods by the cloud's network alone, if the new network is not that one.
+fn distant_provider(scene: &Scene<'_>) -> Option<&'static str> {
+    let nodes = &scene.snapshot.nodes;
+    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::of(scene).is_shared;
+    if takes_vpc_addresses || nodes.iter().any(Node::is_control_plane) {
+        return None;
+    }
+    let has_tunnel = || {
+        scene
+            .snapshot
+            .workloads(Kind::DEPLOYMENT)
+            .iter()
+            .any(|workload| workload.name() == "konnectivity-agent")
+    };
+    let is_gke = || nodes.iter().any(|node| node.metadata.label(GKE_POOL).is_some());
+    match scene.from {
+        Cni::AwsVpcCni => Some("EKS"),
+        _ if is_gke() && !has_tunnel() => Some("GKE"),
+        _ => None,
+    }
+}
+
+fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
+    let mut all = Vec::new();
+    let mut add = |code, severity, subject: Subject, service: Option<&Value>, words: String| {
+        let text = |key: &str| service.and_then(|service| service.get(key)?.as_str()).unwrap_or_default();
+        let (namespace, name) = (text("namespace"), text("name"));
+        // Without a Service, it is outside the cluster, and the migration does not move it.
+        if !name.is_empty() {
+            let subject = subject.detail(format!("{words}Service {namespace}/{name}"));
+            all.push(Callee { code, severity, subject, pods: pods_behind(scene.snapshot, namespace, name) });
+        }
+    };
+    for kind in [Kind::MUTATING_WEBHOOK_CONFIGURATION, Kind::VALIDATING_WEBHOOK_CONFIGURATION] {
+        for configuration in scene.snapshot.objects(kind) {
+            for webhook in configuration.list("/webhooks") {
+                let is_ignored = webhook["failurePolicy"].as_str() == Some("Ignore");
+                let severity = if is_ignored { Severity::Risk } else { Severity::Blocks };
+                let seconds = webhook["timeoutSeconds"].as_u64().unwrap_or(10);
+                let wait = if is_ignored { format!("{seconds} s each, ") } else { String::new() };
+                let words = format!("{}: {wait}", webhook["name"].as_str().unwrap_or_default());
+                add(
+                    WEBHOOK,
+                    severity,
+                    subject(kind, configuration),
+                    webhook.pointer("/clientConfig/service"),
+                    words,
+                );
+            }
+        }
+    }
+    for (kind, pointer, words) in [
+        (Kind::CUSTOM_RESOURCE_DEFINITION, "/spec/conversion/webhook/clientConfig/service", "conversion by "),
+        (Kind::API_SERVICE, "/spec/service", ""),
+    ] {
+        for object in scene.snapshot.objects(kind) {
+            add(API, Severity::Blocks, subject(kind, object), object.at(pointer), words.to_owned());
+        }
+    }
+    all
+}
+
+fn finding(
+    scene: &Scene<'_>,
+    provider: &str,
+    code: &'static str,
+    severity: Severity,
+    (objects, owners): (Vec<Subject>, BTreeSet<Owner<'_>>),
+) -> Finding {
+    let (callees, consequence) = match (code, severity) {
+        (API, _) => (
+            "Aggregated APIs and conversion webhooks are",
+            "the API server can neither serve nor convert these resources: autoscaling by metrics stops, and no namespace can be deleted any more",
+        ),
+        (_, Severity::Blocks) => (
+            "Admission webhooks are",
+            "the API server refuses every request that such a webhook is asked about",
+        ),
+        _ => (
+            "Admission webhooks that may fail are",
+            "the API server waits for them in vain at every request that they are asked about, such as each pod that is created, and then goes on without them",
+        ),
+    };
+    let patch = |owner: &Owner<'_>| {
+        format!(
+            r#"kubectl -n {} patch {} {} --type merge -p '{{"spec":{{"template":{{"spec":{{"hostNetwork":true,"dnsPolicy":"ClusterFirstWithHostNet"}}}}}}}}'"#,
+            owner.namespace,
+            owner.kind.to_lowercase(),
+            owner.name
+        )
+    };
+    let commands: Vec<String> = owners.iter().map(patch).collect();
+    Finding::new(
+        code,
+        severity,
+        format!("{callees} served by pods, which {} takes into a network of its own.", scene.to),
+        format!("The control plane of {provider} is outside the cluster and has no route to such a network. As soon as these pods have moved, {consequence}."),
+        format!(
+            "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
+            commands.join("; ")
+        ),
+    )
+    .about(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+    use crate::cni::support::Cni;
+
+    const ADMISSION: &str = "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingWebhookConfiguration\nmetadata: {name: guard}\nwebhooks: [{name: guard.x, clientConfig: {service: {name: guard, namespace: x}}, rules: [{apiGroups: [apps], resources: [deployments], operations: [CREATE]}]}]\n---\n";
+    const CONVERSION: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: things.example.com}\nspec: {group: example.com, conversion: {strategy: Webhook, webhook: {clientConfig: {service: {name: guard, namespace: x}}}}}\n---\n";
+    const AGGREGATED: &str = "apiVersion: apiregistration.k8s.io/v1\nkind: APIService\nmetadata: {name: v1beta1.metrics.k8s.io}\nspec: {service: {name: guard, namespace: x}, group: metrics.k8s.io}\n---\n";
+    const GKE: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {cloud.google.com/gke-nodepool: blue}}\n---\n";
+
+    /// What is called, by two pods of a Service.
+    fn cluster(callee: &str, host_network: bool) -> String {
+        let mut text = format!(
+            "{callee}apiVersion: v1\nkind: Service\nmetadata: {{name: guard, namespace: x}}\nspec: {{clusterIPs: [10.96.0.9], selector: {{app: guard}}}}\n---\n"
+        );
+        for index in 0..2 {
+            text.push_str(&format!(
+                "apiVersion: v1\nkind: Pod\nmetadata: {{name: guard-h-{index}, namespace: x, labels: {{app: guard, pod-template-hash: h}}, ownerReferences: [{{kind: ReplicaSet, name: guard-h, controller: true}}]}}\n\
+                 spec: {{nodeName: a, hostNetwork: {host_network}}}\nstatus: {{phase: Running, conditions: [{{type: Ready, status: \"True\"}}]}}\n---\n"
+            ));
+        }
+        text
+    }
+
+    #[test]
+    fn the_control_plane_of_eks_does_not_reach_an_overlay() {
+        for (callee, code, detail) in [
+            (ADMISSION, WEBHOOK, "ValidatingWebhookConfiguration/guard: guard.x: Service x/guard"),
+            (CONVERSION, API, "CustomResourceDefinition/things.example.com: conversion by Service x/guard"),
+            (AGGREGATED, API, "APIService/v1beta1.metrics.k8s.io: Service x/guard"),
+        ] {
+            let codes = |text: &str, from, to| Case::of(text).pair(from, to).codes(&CHECK);
+            let text = cluster(callee, false);
+            let finding = Case::of(&text).pair(Cni::AwsVpcCni, Cni::Antrea).finding(&CHECK, code);
+            assert_eq!((finding.severity, objects(&finding)), (Severity::Blocks, vec![detail.to_owned()]));
+            assert!(
+                finding.fix.contains("kubectl -n x patch deployment guard --type merge"),
+                "{}",
+                finding.fix
+            );
+            assert_eq!(codes(&cluster(callee, true), Cni::AwsVpcCni, Cni::Antrea), [""; 0], "{code}");
+            assert_eq!(codes(&text, Cni::Calico, Cni::Antrea), [""; 0], "{code}");
+            let node = "apiVersion: v1\nkind: Node\nmetadata: {name: a, labels: {node-role.kubernetes.io/control-plane: \"\"}}\n---\n";
+            assert_eq!(codes(&[&text, node].concat(), Cni::AwsVpcCni, Cni::Antrea), [""; 0], "{code}");
+            let outside = text.replace("service: {name: guard, namespace: x}", "url: x");
+            assert_eq!(codes(&outside, Cni::AwsVpcCni, Cni::Antrea), [""; 0], "{code}");
+        }
+    }
+
+    /// The autoscaler of vertical sizes delays each pod of the cluster.
+    #[test]
+    fn a_webhook_that_may_fail_delays_what_it_is_asked_about() {
+        let ignored = ADMISSION.replace("rules", "failurePolicy: Ignore, timeoutSeconds: 30, rules");
+        let finding =
+            Case::of(&cluster(&ignored, false)).pair(Cni::AwsVpcCni, Cni::Cilium).finding(&CHECK, WEBHOOK);
+        assert_eq!(finding.severity, Severity::Risk);
+        assert!(objects(&finding)[0].ends_with("guard.x: 30 s each, Service x/guard"), "{finding:?}");
+    }
+
+    #[test]
+    fn gke_reaches_pods_by_its_tunnel_where_there_is_one() {
+        let tunnel = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: konnectivity-agent, namespace: kube-system}\n---\n";
+        for (nodes, found) in
+            [(GKE.to_owned(), true), ([GKE, tunnel].concat(), false), (String::new(), false)]
+        {
+            let codes = Case::of(&[&cluster(AGGREGATED, false), &*nodes].concat()).codes(&CHECK);
+            assert_eq!(codes, &[API][..usize::from(found)], "{nodes}");
+        }
+    }
+}
