@@ -47,6 +47,7 @@ uid=$(kube get namespace kube-system -o jsonpath='{.metadata.uid}')
 served=$(kube api-resources --verbs=list -o name)
 kinds=
 
+dump APIService apiservices.apiregistration.k8s.io
 dump AdminNetworkPolicy adminnetworkpolicies.policy.networking.k8s.io
 dump BGPConfiguration bgpconfigurations.crd.projectcalico.org bgpconfigurations.projectcalico.org
 dump BGPPeer bgppeers.crd.projectcalico.org bgppeers.projectcalico.org
@@ -64,6 +65,7 @@ dump FelixConfiguration felixconfigurations.crd.projectcalico.org felixconfigura
 dump Gateway gateways.gateway.networking.k8s.io
 dump GlobalNetworkPolicy globalnetworkpolicies.crd.projectcalico.org globalnetworkpolicies.projectcalico.org
 dump GlobalNetworkSet globalnetworksets.crd.projectcalico.org globalnetworksets.projectcalico.org
+dump HelmChart helmcharts.helm.cattle.io
 dump HorizontalPodAutoscaler horizontalpodautoscalers.autoscaling
 dump HostEndpoint hostendpoints.crd.projectcalico.org hostendpoints.projectcalico.org
 dump IPAMBlock ipamblocks.crd.projectcalico.org
@@ -81,6 +83,7 @@ dump NetworkAttachmentDefinition network-attachment-definitions.k8s.cni.cncf.io
 dump NetworkPolicy networkpolicies.networking.k8s.io
 dump NetworkSet networksets.crd.projectcalico.org networksets.projectcalico.org
 dump Node nodes
+dump NodeClaim nodeclaims.karpenter.sh
 dump NodePool nodepools.karpenter.sh
 dump NodeReadinessRule nodereadinessrules.readiness.node.x-k8s.io
 dump PersistentVolume persistentvolumes

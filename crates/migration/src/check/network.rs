@@ -9,4 +9,5 @@ pub(super) mod masquerade;
 pub(super) mod mtu;
 pub(super) mod references;
 pub(super) mod services;
+pub(super) mod surge;
 pub(super) mod tunnel;

@@ -4,6 +4,7 @@ pub(super) mod budgets;
 pub(super) mod capacity;
 pub(super) mod drains;
 pub(super) mod evictions;
+pub(super) mod evictors;
 pub(super) mod reachability;
 pub(super) mod resources;
 pub(super) mod stateful;

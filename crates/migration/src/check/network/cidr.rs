@@ -15,6 +15,8 @@ use crate::check::{Check, Need};
 use crate::cni::cidr::{self, Claims, Clash, OverlapCode};
 use crate::cni::support::{Cni, Strategy};
 
+pub(in crate::check) use plan::cluster_cidrs;
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "cidr",

@@ -44,13 +44,21 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     [expiry(scene), consolidation(scene), grace(scene)].into_iter().flatten().collect()
 }
 
+fn nodes(scene: &Scene<'_>) -> u64 {
+    let nodes = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).count();
+    u64::try_from(nodes).unwrap_or(u64::MAX)
+}
+
+/// How many nodes the limits of the settings let move at once.
+pub(in crate::check) fn nodes_at_once(scene: &Scene<'_>) -> u64 {
+    let limits = &scene.config.roll.limits;
+    (nodes(scene) * u64::from(limits.zone_percent) / 100).clamp(1, u64::from(limits.in_transit.max(1)))
+}
+
 /// Seconds of a run over all nodes if nothing waits: as many nodes at once as the limits of the settings allow.
 fn run_seconds(scene: &Scene<'_>) -> u64 {
     let limits = &scene.config.roll.limits;
-    let nodes = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()).count();
-    let nodes = u64::try_from(nodes).unwrap_or(u64::MAX);
-    let at_once =
-        (nodes * u64::from(limits.zone_percent) / 100).clamp(1, u64::from(limits.in_transit.max(1)));
+    let (nodes, at_once) = (nodes(scene), nodes_at_once(scene));
     let (passes, node) = match scene.strategy {
         Strategy::Rotation => (1, ROTATED_SECONDS),
         strategy => (reach::path(Phase::Old, Phase::New, strategy == Strategy::Bridge).len(), NODE_SECONDS),

@@ -223,7 +223,7 @@ fn blocks_needed(scene: &Scene<'_>, is_v6: bool, per_block: u64) -> BlockDemand 
 }
 
 /// The cluster's pod CIDRs, as kubeadm and kube-proxy have them.
-fn cluster_cidrs(scene: &Scene<'_>) -> Vec<Range> {
+pub(in crate::check) fn cluster_cidrs(scene: &Scene<'_>) -> Vec<Range> {
     let keys = [
         ("kubeadm-config", "ClusterConfiguration", "podSubnet:"),
         ("kube-proxy", "config.conf", "clusterCIDR:"),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::world::World;
-use super::clusters::{aws, node, pod, service, workload};
+use super::clusters::{aws, flannel, node, pod, rotation, service, workload};
 use super::{Edit, Printed, PrintedThen, Row, Waiver, row};
 
 /// The monitoring agent of EKS, on the way from the Amazon VPC CNI.
@@ -42,6 +42,13 @@ fn aggregated(world: &mut World) {
     pod(world, "metrics-0", "StatefulSet/metrics", json!({}));
     service(world, "selector: {app: a}");
     world.add("{apiVersion: apiregistration.k8s.io/v1, kind: APIService, metadata: {name: v1beta1.metrics.k8s.io}, spec: {service: {namespace: x, name: s}}}");
+}
+
+/// Flannel with a range for two nodes, of which there are three.
+fn crowded(world: &mut World) {
+    flannel(world);
+    rotation(world);
+    world.add(r#"{apiVersion: v1, kind: ConfigMap, metadata: {name: kube-flannel-cfg, namespace: kube-flannel}, data: {net-conf.json: '{"Network":"10.244.0.0/23","Backend":{"Type":"vxlan"}}'}}"#);
 }
 
 pub(super) const ROWS: &[Row] = &[
@@ -100,6 +107,42 @@ pub(super) const ROWS: &[Row] = &[
         PrintedThen(|w| w.merge("pod", "metrics-0", json!({"spec": {"hostNetwork": true}}))),
     ),
     row("api-unreachable", aggregated, Waiver),
+    row(
+        "descheduler",
+        |w| {
+            w.add("{apiVersion: apps/v1, kind: Deployment, metadata: {name: tidy, namespace: x}, spec: {replicas: 2, template: {spec: {containers: [{name: c, image: 'registry.k8s.io/descheduler/descheduler:v0.33.0'}]}}}, status: {readyReplicas: 2}}")
+        },
+        Printed,
+    ),
+    row(
+        "descheduler",
+        |w| {
+            w.add("{apiVersion: batch/v1, kind: CronJob, metadata: {name: tidy, namespace: x}, spec: {}}");
+            w.add(
+                "{apiVersion: batch/v1, kind: Job, metadata: {name: tidy-29123456, namespace: x}, spec: {}}",
+            );
+            let spec = json!({"spec": {"containers": [{"name": "c", "image": "r/descheduler:v1"}]}, "status": {"phase": "Succeeded"}});
+            pod(w, "tidy-1", "Job/tidy-29123456", spec);
+        },
+        PrintedThen(|w| w.remove("pod", "tidy-1")),
+    ),
+    row(
+        "kured",
+        |w| {
+            w.add("{apiVersion: apps/v1, kind: DaemonSet, metadata: {name: kured, namespace: kube-system}, spec: {template: {spec: {hostNetwork: true, containers: [{name: kured, image: 'ghcr.io/kubereboot/kured:1.17.0'}]}}}}")
+        },
+        Printed,
+    ),
+    row(
+        "old-ranges-few",
+        crowded,
+        Edit("Delete Nodes whose machines are gone", |w| {
+            w.remove("node", "n3");
+            w.remove("node", "n2");
+        }),
+    ),
+    row("old-ranges-few", crowded, Waiver),
+    row("vpc-addresses-warm", |w| aws(w, "OTHER"), Printed),
     row("karpenter-consolidation", |w| pool(w, "template: {spec: {}}"), Printed),
     row("karpenter-grace-period", hurried, Printed),
     row("karpenter-grace-period", hurried, Waiver),

@@ -1,0 +1,189 @@
+//! Whether the old network has addresses for the nodes that a rotation adds: its agent runs on new nodes, too, until no pod of it is left.
+//!
+//! *Source*: kube-controller-manager, `--node-cidr-mask-size`: one range for each Node; Amazon EKS user guide, "Understand each phase of node updates" (two
+//! nodes for each zone before the first drain); aws/amazon-vpc-cni-k8s, README (`WARM_ENI_TARGET`, `WARM_IP_TARGET`), aws/containers-roadmap#2553.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use snapshot::Range;
+use snapshot::model::Kind;
+
+use super::cidr::cluster_cidrs;
+use crate::check::Scene;
+use crate::check::finding::{Finding, Severity, Subject};
+use crate::check::node::disruption::nodes_at_once;
+use crate::check::{Check, Need};
+use crate::cni::network;
+use crate::cni::support::{Cni, Strategy};
+use crate::workload::{EKS_NODE_GROUP, agents, platform};
+
+/// See the module.
+pub(in crate::check) const CHECK: Check = Check {
+    name: "surge",
+    codes: &[
+        ("old-ranges-few", "the old network has fewer free ranges than a rotation adds nodes"),
+        ("vpc-addresses-warm", "each new node takes spare addresses of the VPC for the old network"),
+    ],
+    needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET), Need::Always(Kind::CONFIG_MAP)],
+    run,
+};
+
+fn run(scene: &Scene<'_>) -> Vec<Finding> {
+    if scene.strategy != Strategy::Rotation {
+        return Vec::new();
+    }
+    let takes_node_ranges = match scene.from {
+        Cni::Flannel | Cni::Canal | Cni::Antrea => true,
+        Cni::Calico => network::calico::is_host_local(scene.snapshot),
+        Cni::AwsVpcCni | Cni::Cilium => false,
+    };
+    let ranges = if takes_node_ranges { old_ranges(scene) } else { Vec::new() };
+    ranges.into_iter().filter_map(|range| few(scene, range)).chain(warm(scene)).collect()
+}
+
+/// The ranges of which each Node gets one.
+fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
+    let of_cluster = cluster_cidrs(scene);
+    let flannel = network::flannel::read(scene.snapshot).filter(|_| of_cluster.is_empty());
+    let of_flannel =
+        flannel.iter().flat_map(|flannel| flannel.ranges().filter_map(|range| Range::read(range).ok()));
+    of_cluster.iter().copied().chain(of_flannel.map(|(range, _)| range)).collect()
+}
+
+/// How many nodes a rotation adds before old ones go: of a managed node group two for each zone, of all other nodes as many as move at once.
+fn added(scene: &Scene<'_>) -> u64 {
+    let mut zones: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut others: u64 = 0;
+    for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
+        match node.metadata.label(EKS_NODE_GROUP) {
+            Some(group) => drop(zones.entry(group).or_default().insert(node.zone())),
+            None => others += 1,
+        }
+    }
+    let groups: usize = zones.values().map(|zones| 2 * zones.len()).sum();
+    u64::try_from(groups).unwrap_or(u64::MAX) + others.min(nodes_at_once(scene))
+}
+
+fn few(scene: &Scene<'_>, range: Range) -> Option<Finding> {
+    let cidrs = scene.snapshot.nodes.iter().flat_map(|node| node.pod_cidrs());
+    let lengths = cidrs.filter_map(|cidr| Range::read(cidr).ok()).map(|(own, _)| own);
+    let lengths: Vec<u8> = lengths.filter(|own| own.is_v6() == range.is_v6()).map(Range::length).collect();
+    let length = *lengths.first()?;
+    let room = 1_u64.checked_shl(length.saturating_sub(range.length()).into()).unwrap_or(u64::MAX);
+    let used = u64::try_from(lengths.len()).unwrap_or(u64::MAX);
+    let (free, added) = (room.saturating_sub(used), added(scene));
+    (free < added).then(|| {
+        Finding::new(
+            "old-ranges-few",
+            if free == 0 { Severity::Blocks } else { Severity::Risk },
+            format!("The range {range} of the old network has room for {room} nodes with a /{length} each; {used} nodes have one, and a rotation adds {added} before old nodes go."),
+            "A new node without a range of the old network never gets its agent ready, so it does not reach pods of the old network, and the rotation stops.",
+            format!(
+                "Delete Nodes whose machines are gone: kubectl delete node NAME. Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
+            ),
+        )
+    })
+}
+
+/// The agent of the VPC CNI without a limit of spare addresses.
+fn warm(scene: &Scene<'_>) -> Option<Finding> {
+    let agent = agents(scene, scene.from).into_iter().find(|agent| agent.cni == Cni::AwsVpcCni)?;
+    let setting = |name: &str| network::variable(agent.daemon_set, name).unwrap_or_default();
+    if !matches!(setting("WARM_IP_TARGET"), "" | "0") {
+        return None;
+    }
+    let spare = if network::is_yes(setting("ENABLE_PREFIX_DELEGATION")) {
+        "a prefix of 16 addresses".to_owned()
+    } else {
+        let interfaces = setting("WARM_ENI_TARGET");
+        format!("all addresses of {} more interface", if interfaces.is_empty() { "1" } else { interfaces })
+    };
+    let meta = &agent.daemon_set.metadata;
+    Some(
+        Finding::new(
+            "vpc-addresses-warm",
+            Severity::Note,
+            "Each new node takes spare addresses of the VPC for the old network, though its pods get the new one.",
+            "No object shows how many addresses the subnets have left. Where they run out, new nodes do not get ready, and old ones start no pod.",
+            format!(
+                "See how many are left: aws ec2 describe-subnets --query 'Subnets[].[SubnetId,AvailableIpAddressCount]'. Let a node take fewer: kubectl -n {} set env daemonset/{} WARM_IP_TARGET=1",
+                meta.namespace, meta.name
+            ),
+        )
+        .about([Subject::of(Kind::DAEMON_SET, meta)
+            .detail(format!("{spare} for each of {} nodes that a rotation adds at once", added(scene)))]),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::tests::{Case, objects};
+
+    fn nodes(count: usize, labels: &str) -> String {
+        let node = |index: usize| {
+            format!(
+                "apiVersion: v1\nkind: Node\nmetadata: {{name: n{index}, labels: {{topology.kubernetes.io/zone: z{}, {labels}}}}}\nspec: {{podCIDR: 10.244.{index}.0/24}}\n---\n",
+                index % 3
+            )
+        };
+        (0..count).map(node).collect()
+    }
+
+    fn network(range: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kube-flannel-cfg, namespace: kube-flannel}}\ndata: {{net-conf.json: '{{\"Network\":\"{range}\"}}'}}\n---\n"
+        )
+    }
+
+    #[test]
+    fn a_rotation_needs_ranges_of_the_old_network() {
+        let group = "eks.amazonaws.com/nodegroup: blue";
+        for (cluster, found) in [
+            ([nodes(8, ""), network("10.244.0.0/20")].concat(), None),
+            ([nodes(8, ""), network("10.244.0.0/21")].concat(), Some((Severity::Blocks, "room for 8 nodes"))),
+            ([nodes(3, ""), network("10.244.0.0/22")].concat(), None),
+            // Two for each of three zones.
+            ([nodes(3, group), network("10.244.0.0/22")].concat(), Some((Severity::Risk, "adds 6 before"))),
+            ([nodes(3, group), network("10.244.0.0/20")].concat(), None),
+        ] {
+            let case = Case::of(&cluster).pair(Cni::Flannel, Cni::Cilium);
+            let all = case.strategy(Strategy::Rotation).found(&CHECK);
+            let first = all.first().map(|finding| (finding.severity, finding.what.as_str()));
+            assert_eq!(first.map(|(severity, _)| severity), found.map(|(severity, _)| severity), "{cluster}");
+            if let (Some((_, what)), Some((_, words))) = (first, found) {
+                assert!(what.contains(words), "{what}");
+            }
+        }
+        let stays =
+            Case::of(&[nodes(8, ""), network("10.244.0.0/21")].concat()).pair(Cni::Flannel, Cni::Cilium);
+        assert!(stays.codes(&CHECK).is_empty(), "no node is added");
+    }
+
+    #[test]
+    fn a_new_node_takes_spare_addresses_of_the_vpc() {
+        let agent = |env: &str| {
+            let set = format!(
+                "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: aws-node, namespace: kube-system}}\nspec: {{template: {{spec: {{containers: [{{name: aws-node, env: [{env}]}}]}}}}}}\n---\n"
+            );
+            let case = Case::of(&[set, nodes(3, "eks.amazonaws.com/nodegroup: blue")].concat());
+            case.pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation)
+        };
+        for (env, detail) in [
+            ("", Some("all addresses of 1 more interface for each of 6 nodes")),
+            ("{name: WARM_ENI_TARGET, value: \"2\"}", Some("all addresses of 2 more interface")),
+            ("{name: ENABLE_PREFIX_DELEGATION, value: \"true\"}", Some("a prefix of 16 addresses for each")),
+            ("{name: WARM_IP_TARGET, value: \"2\"}", None),
+        ] {
+            let found = agent(env).found(&CHECK);
+            assert_eq!(found.len(), usize::from(detail.is_some()), "{env}");
+            let named = found.first().map(|finding| (finding.code, objects(finding).concat()));
+            assert!(
+                named.is_none_or(
+                    |(code, words)| code == "vpc-addresses-warm" && words.contains(detail.unwrap_or("-"))
+                ),
+                "{env}"
+            );
+        }
+    }
+}
