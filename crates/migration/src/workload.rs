@@ -7,6 +7,7 @@ mod going;
 mod group;
 mod karpenter;
 mod place;
+mod plain;
 mod pool;
 mod release;
 mod request;
@@ -18,9 +19,10 @@ pub use going::{OUTDATED, going};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
+pub use plain::is_plain;
 pub use pool::{
-    EKS_NODE_GROUP, FutureNodes, GKE_POOL, KARPENTER_POOL, Pipeline, Platform, futures, is_plain, pipeline,
-    platform, pool_in, pool_of, takes_back,
+    EKS_NODE_GROUP, FutureNodes, GKE_POOL, KARPENTER_POOL, Pipeline, Platform, futures, pipeline, platform,
+    pool_in, pool_of, takes_back,
 };
 pub use release::{Version, image_tag, release, tag, version};
 pub use request::Requests;

@@ -8,6 +8,11 @@ use crate::api::{observed, step};
 /// The label that names the node's phase.
 pub const PHASE: &str = "crossfade/phase";
 
+/// The label with the identity of the image that a node was made of: kubelet registers it, as node.json has it.
+///
+/// Not one of [`LABELS`], for it goes only while the Node reports the same identity: a Node of a later image registers its own.
+pub const IMAGE: &str = "crossfade/image";
+
 /// The annotation that asks the node for a phase.
 pub const DESIRED: &str = "crossfade/desired";
 

@@ -8,6 +8,10 @@ use crate::text::qualified;
 
 /// Key of the taint that a node gets whose gate gave up; a person removes it.
 pub const UNFIT_KEY: &str = "crossfade/unfit";
+/// Key of the start-up taint that the shipped NodeReadinessRule lifts once `CrossfadeReady` is True.
+///
+/// Karpenter from 1.13 expects that every taint of this prefix goes, and so does cluster-autoscaler from 1.36 by a flag.
+pub const READINESS_KEY: &str = "readiness.k8s.io/crossfade";
 /// Taints that controllers keep in step with the Node's conditions: what kubelet registers is theirs to remove.
 ///
 /// *Source*: `core/v1`, `well_known_taints.go`; `pkg/controller/nodelifecycle/node_lifecycle_controller.go`.
@@ -81,6 +85,12 @@ impl Taint {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.key == other.key && self.effect == other.effect
+    }
+
+    /// The start-up taint of [`READINESS_KEY`].
+    #[must_use]
+    pub fn readiness() -> Self {
+        Self { key: READINESS_KEY.into(), value: String::new(), effect: Effect::NoSchedule }
     }
 
     /// The taint of a node whose gate gave up.

@@ -5,8 +5,6 @@ use std::borrow::Cow;
 use serde::Deserialize as _;
 use snapshot::model::{Kind, Labels, Node, Object, Taint};
 
-use types::api::observed;
-
 use super::Place;
 use crate::check::Scene;
 use crate::check::finding::Subject;
@@ -84,12 +82,6 @@ pub fn pipeline(node: &Node) -> Option<Pipeline> {
         return Some(Pipeline::Karpenter);
     }
     has(EKS_NODE_GROUP).then_some(Pipeline::ManagedNodeGroup)
-}
-
-/// Whether nothing of Crossfade is on a node, as far as its Node says: it has the old network alone, or it is of an image without Crossfade.
-#[must_use]
-pub fn is_plain(node: &Node) -> bool {
-    node.metadata.annotation(observed::KEY).is_none() && node.metadata.label("crossfade/phase").is_none()
 }
 
 /// The pool of a node: the value of the first label that names pools, else `control-plane`, else nothing.

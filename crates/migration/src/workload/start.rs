@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use snapshot::model::Taint;
+use types::api::taint::READINESS_KEY;
 
 use super::futures;
 use crate::check::Scene;
 use crate::cni::support::Cni;
 
 /// Keys of the start-up taints that Crossfade's documentation uses: one that needs a named lifter, and that of the shipped NodeReadinessRule.
-pub const OWN_TAINTS: [&str; 2] = ["crossfade/not-ready", "readiness.k8s.io/crossfade"];
+pub const OWN_TAINTS: [&str; 2] = ["crossfade/not-ready", READINESS_KEY];
 /// The key of Cilium's start-up taint, which Cilium's operator removes. *Source*: Cilium 1.18, `Documentation/installation/taints.rst`.
 pub const START_TAINT_CILIUM: &str = "node.cilium.io/agent-not-ready";
 
