@@ -45,12 +45,16 @@ pub struct Bake {
     /// The phase of a migration image, which decides the network of new pods: old, both-old, both-new or new [default: new].
     #[arg(long, value_parser = words::phase)]
     pub phase: Option<Phase>,
-    /// A label that kubelet registers the Node with, as KEY=VALUE; repeat the option for more.
+    /// A label that kubelet registers the Node with, as KEY=VALUE; repeat the option for more. Without crossfade/image among them, a migration image
+    /// gets one with the digest of its content.
     #[arg(long = "label", value_name = "KEY=VALUE")]
     pub labels: Vec<String>,
     /// A taint that kubelet registers the Node with, as KEY[=VALUE]:EFFECT; repeat the option for more.
     #[arg(long = "taint", value_name = "TAINT")]
     pub taints: Vec<String>,
+    /// Register the taint readiness.k8s.io/crossfade:NoSchedule as well, which the Node Readiness Controller removes once CrossfadeReady is True.
+    #[arg(long = "readiness-taint")]
+    pub readiness_taint: bool,
     /// Omit the label and the taint that the new CNI's own migration guide recommends.
     #[arg(long)]
     pub bare: bool,
@@ -61,7 +65,7 @@ pub struct Bake {
     #[arg(long = "from-policy", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
     pub from_policy: Option<PathBuf>,
     /// Use the node settings in FILE, and not those made from the options above.
-    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "bare", "mode"])]
+    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "readiness_taint", "bare", "mode"])]
     pub from_node: Option<PathBuf>,
     #[command(flatten)]
     tree: Tree,

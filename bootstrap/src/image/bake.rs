@@ -1,4 +1,4 @@
-//! `bake`: an image's policy and node settings, in /usr/lib/crossfade, where /etc and /run count before them.
+//! `bake`: an image's policy, node settings and identity, in /usr/lib/crossfade, where /etc and /run count before them.
 //!
 //! Gather ([`gather`]) -> decide ([`convergence::image::bake`]) -> apply -> report. What is written is read by the very parsers of the programs
 //! before anything is touched, so that an image with unusable settings is never built.
@@ -14,6 +14,7 @@ use convergence::report::{Page, Report};
 use serde::Serialize;
 use serde_json::Value;
 use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
+use types::api::node_keys::IMAGE;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
@@ -32,6 +33,9 @@ const MODE: u32 = 0o644;
 pub(crate) struct BakeReport {
     #[serde(flatten)]
     changed: ChangeReport,
+    /// The identity of the image: the label crossfade/image of its nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     files: Vec<File>,
 }
@@ -57,6 +61,9 @@ impl File {
 impl Report for BakeReport {
     fn human(&self) -> Page {
         let mut text = self.changed.human();
+        if let Some(image) = &self.image {
+            text.text(&format!("image    {image}: its nodes register the label {IMAGE}={image}\n"));
+        }
         for file in &self.files {
             text.text(&format!("\n{}:\n{}", file.path, file.text));
         }
@@ -80,7 +87,7 @@ impl Report for BakeReport {
 pub(crate) fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);
     let facts = crate::image::bake::gather::gather(global, wanted)?;
-    let BakeDecision { policy, node, notes } = decide(options(wanted), &facts)?;
+    let BakeDecision { policy, node, image, notes } = decide(options(wanted), &facts)?;
     let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
     let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));
     let mut changes = Vec::new();
@@ -99,7 +106,7 @@ pub(crate) fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure
         files.extend(policy.iter().map(|bytes| File::new(&policy_place, bytes)));
         files.push(File::new(&node_place, &node));
     }
-    Ok(BakeReport { changed: finish(global, changes, notes)?, files })
+    Ok(BakeReport { changed: finish(global, changes, notes)?, image, files })
 }
 
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
@@ -118,6 +125,7 @@ fn options(wanted: &Bake) -> BakeOptions<'_> {
         phase: wanted.phase,
         labels: &wanted.labels,
         taints: &wanted.taints,
+        readiness_taint: wanted.readiness_taint,
         bare: wanted.bare,
         mode: wanted.mode,
         has_policy_file: wanted.from_policy.is_some(),

@@ -54,6 +54,18 @@ sha256() {
     fi
 }
 
+# The label by which the cluster tells this image's nodes from others; null in an image whose nodes bear none.
+identity() {
+    local value=''
+    [[ ! -f $SETTINGS/node.json ]] ||
+        value=$(tr -d '\n' <"$SETTINGS/node.json" | sed -n 's|.*"crossfade/image": *"\([A-Za-z0-9._-]*\)".*|\1|p')
+    if [[ $value ]]; then
+        printf '"%s"' "$value"
+    else
+        printf null
+    fi
+}
+
 # What the image is: the release that is in it, and the settings by their digests.
 image() {
     local release=null
@@ -64,8 +76,8 @@ image() {
         printf '{\n  "version": 1,\n  "image": "%s",\n  "os": "%s %s",\n  "architecture": "%s",\n' \
             "${CROSSFADE_IMAGE:-}" "${ID:-linux}" "${VERSION_ID:-}" "$(uname -m)"
     )
-    printf '  "release": %s,\n  "policySha256": %s,\n  "nodeSha256": %s\n}\n' \
-        "$release" "$(sha256 "$SETTINGS/policy.json")" "$(sha256 "$SETTINGS/node.json")"
+    printf '  "identity": %s,\n  "release": %s,\n  "policySha256": %s,\n  "nodeSha256": %s\n}\n' \
+        "$(identity)" "$release" "$(sha256 "$SETTINGS/policy.json")" "$(sha256 "$SETTINGS/node.json")"
 }
 
 # selftest and seal say it twice: for the file, and where the answer is no, for the person who reads Packer's output.

@@ -38,7 +38,10 @@ fn a_migration_image() -> Result<()> {
         "{policy:#}"
     );
     let node: Value = serde_json::from_str(&machine.read("/usr/lib/crossfade/node.json")?)?;
-    ensure!(node["confDir"] == "private" && node["labels"] == json!({ LABEL.0: LABEL.1 }), "{node:#}");
+    ensure!(node["confDir"] == "private" && node["labels"][LABEL.0] == LABEL.1, "{node:#}");
+    let about: Value = serde_json::from_str(&image.artifact("image.json")?)?;
+    let identity = &node["labels"]["crossfade/image"];
+    ensure!(identity.is_string() && about["identity"] == *identity, "{about:#}\n{node:#}");
     ensure_sealed(image, &machine)
 }
 

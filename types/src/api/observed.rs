@@ -58,6 +58,10 @@ pub struct NodeObservation {
     /// How many pods only a restart brings to the networks that the policy names now. Null while networks join or leave pods, and on a node
     /// where none do.
     pub restarts: Option<u32>,
+    /// The identity of the node's image, as the label crossfade/image of node.json has it. Absent if node.json has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(length(max = 63)))]
+    pub image: Option<String>,
     /// The claim of the annotation crossfade/step: the node has read it. Null if there is none.
     #[cfg_attr(feature = "schema", schemars(length(max = 64)))]
     pub echo: Option<String>,
@@ -100,6 +104,7 @@ mod tests {
             follows: Phase::ALL.into(),
             joins: Side::BOTH.into(),
             restarts: Some(u32::MAX),
+            image: Some("f".repeat(63)),
             // A quote takes two bytes.
             echo: Some("\"".repeat(MAX_CLAIM_BYTES)),
         };
@@ -122,6 +127,7 @@ mod tests {
                 r#"{"bootId":"b","attached":{}}"#,
                 NodeObservation { attached: Some(AttachmentCounts::default()), ..boot("b") },
             ),
+            (r#"{"bootId":"b","image":"5f2c"}"#, NodeObservation { image: Some("5f2c".into()), ..boot("b") }),
             (r#"{}"#, boot("")),
         ] {
             assert_eq!(NodeObservation::parse(text), Ok(expected), "{text}");

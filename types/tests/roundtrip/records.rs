@@ -159,10 +159,17 @@ fn observed() -> impl Strategy<Value = NodeObservation> {
     let counts = prop::collection::btree_map(select(&Phase::ALL[..]), 1..=u32::MAX, 0..5);
     let attached = (counts, any::<u32>(), prop::collection::vec("[0-9a-f]{8}", 0..3))
         .prop_map(|(by_phase, unknown, others)| AttachmentCounts { by_phase, unknown, others });
-    let texts = (".{0,9}", maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"));
+    let texts = (".{0,9}", maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"), maybe(".{0,9}"));
     let joins = (prop::sample::subsequence(&Side::BOTH[..], 0..=2), maybe(any::<u32>()));
     (maybe(select(&Phase::ALL[..])), texts, maybe(attached), phases(), phases(), joins).prop_map(
-        |(phase, (boot_id, policy_sha256, base, echo), attached, mints, follows, (joins, restarts))| {
+        |(
+            phase,
+            (boot_id, policy_sha256, base, image, echo),
+            attached,
+            mints,
+            follows,
+            (joins, restarts),
+        )| {
             NodeObservation {
                 boot_id,
                 phase,
@@ -173,6 +180,7 @@ fn observed() -> impl Strategy<Value = NodeObservation> {
                 joins,
                 restarts,
                 attached,
+                image,
                 echo,
             }
         },

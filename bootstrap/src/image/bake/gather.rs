@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use convergence::failure::Failure;
 use convergence::image::bake::facts::BakeFacts;
 use convergence::node::facts::NodeFacts;
-use convergence::node::paths::{DISABLED, NODE_FILE};
+use convergence::node::paths::{DISABLED, NODE_FILE, RELEASE};
 use convergence::node::settings::Settings;
 use convergence::runtime::facts::RuntimeFacts;
 use shim::host::file::read_bounded;
@@ -53,7 +53,9 @@ pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<BakeFacts, Failur
     let root = Root::new(&tree.root);
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();
     let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
+    let release = root.at(RELEASE);
     Ok(BakeFacts {
+        release: release.exists().then(|| read(&release)).transpose()?,
         conf_dir: match tree.runtime.problem() {
             None => Ok(tree.runtime.agents_dir().to_path_buf()),
             Some(why) => Err(why.clone()),

@@ -5,6 +5,7 @@ use convergence::failure::Failure;
 use convergence::image::bake::Image;
 use convergence::image::bake::decide::{BakeDecision, decide};
 use convergence::image::bake::facts::BakeFacts;
+use types::api::node_keys::IMAGE;
 use types::command::exit::Exit;
 use types::node::{Mode, Node};
 use types::policy::{Phase, Policy, Side};
@@ -18,6 +19,7 @@ fn facts() -> BakeFacts {
         conf_dir: Ok("/etc/cni/net.d".into()),
         policy: None,
         node: None,
+        release: None,
         hiding: Vec::new(),
         is_off: false,
         profiles: Arc::clone(Profiles::built_in()),
@@ -33,7 +35,7 @@ fn decided(line: &str, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
 }
 
 fn baked(line: &str) -> (Option<Policy>, Node, Vec<String>) {
-    let BakeDecision { policy, node, notes } =
+    let BakeDecision { policy, node, notes, .. } =
         decided(line, &facts()).unwrap_or_else(|e| panic!("{line}: {e:?}"));
     let policy = policy.map(|bytes| Policy::parse(&bytes).expect("a policy"));
     (policy, Node::parse(&node).expect("a node.json"), notes)
@@ -44,8 +46,10 @@ fn refused(line: &str, facts: &BakeFacts) -> (Exit, String) {
     (failure.exit, failure.lines().join("\n"))
 }
 
+/// Labels and taints of node.json, but for the identity of the image.
 fn registered(node: &Node) -> (Vec<String>, Vec<String>) {
-    let labels = node.labels.iter().map(|(key, value)| format!("{key}={value}"));
+    let labels =
+        node.labels.iter().filter(|(key, _)| *key != IMAGE).map(|(key, value)| format!("{key}={value}"));
     (labels.collect(), node.taints.iter().map(ToString::to_string).collect())
 }
 
@@ -118,7 +122,73 @@ fn cilium_has_its_label_and_its_taint_unless_told_otherwise() {
     let given = BakeFacts { policy: Some(policy.to_vec()), ..facts() };
     let decision = decided("--image migration --from-policy -", &given).expect("decided");
     assert_eq!(decision.policy.as_deref(), Some(policy.as_slice()), "to the byte");
-    assert_eq!(Node::parse(&decision.node).expect("valid").labels.len(), 1, "by the policy's profile");
+    assert_eq!(
+        registered(&Node::parse(&decision.node).expect("valid")).0.len(),
+        1,
+        "by the policy's profile"
+    );
+}
+
+#[test]
+fn a_migration_image_has_an_identity_of_its_content() {
+    let image = |line: &str, facts: &BakeFacts| {
+        let decision = decided(line, facts).unwrap_or_else(|e| panic!("{line}: {e:?}"));
+        let label = Node::parse(&decision.node).expect("valid").labels.get(IMAGE).cloned();
+        assert_eq!(label, decision.image, "{line}");
+        label
+    };
+    let line = "--image migration --old calico --new cilium";
+    let first = image(line, &facts()).expect("an identity");
+    assert_eq!(image(line, &facts()).as_ref(), Some(&first), "equal content");
+    let released = BakeFacts { release: Some(b"{}".to_vec()), ..facts() };
+    let others = [
+        image(&format!("{line} --phase old"), &facts()),
+        image(&format!("{line} --label a=b"), &facts()),
+        image(&format!("{line} --readiness-taint"), &facts()),
+        image(line, &released),
+    ];
+    for (number, other) in others.iter().enumerate() {
+        assert!(*other != Some(first.clone()), "{number}: {other:?}");
+    }
+    let mine = format!("--label {IMAGE}=2026-11-28");
+    for line in [format!("{line} {mine}"), format!("--image final {mine}")] {
+        assert_eq!(image(&line, &facts()).as_deref(), Some("2026-11-28"), "{line}");
+    }
+    for line in ["--image final", "--image final --label a=b"] {
+        assert_eq!(image(line, &facts()), None, "{line}");
+    }
+}
+
+#[test]
+fn the_readiness_taint_is_refused_where_no_rule_would_lift_it() {
+    const TAINT: &str = "readiness.k8s.io/crossfade:NoSchedule";
+    let to = "--image migration --old calico --new cilium";
+    for more in ["--readiness-taint", "--taint readiness.k8s.io/crossfade:NoSchedule --readiness-taint"] {
+        let (_, node, notes) = baked(&format!("{to} {more}"));
+        assert_eq!(registered(&node).1, ["node.cilium.io/agent-not-ready:NoSchedule", TAINT], "{more}");
+        assert!(notes.iter().any(|note| note.contains("node-readiness-rule.yaml")), "{notes:?}");
+        assert!(!notes.iter().any(|note| note.contains("no CNI that we know")), "{notes:?}");
+    }
+    let effect = "--taint readiness.k8s.io/crossfade:NoExecute";
+    for (line, words) in [
+        (format!("{to} {effect} --readiness-taint"), "expected one taint of this key"),
+        (format!("{to} {effect}"), "NoSchedule alone"),
+        ("--image final --readiness-taint".into(), "no node of a final image"),
+        (format!("--image final --taint {TAINT}"), "no node of a final image"),
+    ] {
+        let (exit, why) = refused(&line, &facts());
+        assert!(exit == Exit::Usage && why.contains(words), "{line}: {why}");
+    }
+    let node = |report: bool| {
+        let text = format!(
+            r#"{{"version":1,"confDir":"private","taints":[{{"key":"readiness.k8s.io/crossfade","effect":"NoSchedule"}}],"report":{{"node":{report}}}}}"#
+        );
+        BakeFacts { node: Some(text.into_bytes()), ..facts() }
+    };
+    let line = format!("{to} --from-node -");
+    assert!(decided(&line, &node(true)).is_ok());
+    let (exit, why) = refused(&line, &node(false));
+    assert!(exit == Exit::BadSettings && why.contains("report.node: false"), "{why}");
 }
 
 #[test]
@@ -239,7 +309,8 @@ fn whole_files_are_held_against_the_same_rules() {
     }
     let bytes = r#"{ "version": 1, "confDir": "shared", "gate": {"giveUpSeconds": 600} }"#;
     let decision = decided(migration, &node(bytes)).expect("decided");
-    assert_eq!(decision.node, bytes.as_bytes(), "to the byte");
+    let label = format!("\"labels\": {{\"{IMAGE}\": \"{}\"}},", decision.image.expect("an identity"));
+    assert_eq!(String::from_utf8_lossy(&decision.node), bytes.replacen('{', &format!("{{{label}"), 1));
     let quiet = node(r#"{"version":1,"confDir":"private","labels":{"a":"b"},"kubelet":{"register":false}}"#);
     let notes = decided(migration, &quiet).expect("decided").notes;
     assert!(notes.iter().any(|note| note.contains("render --print")), "{notes:?}");
@@ -332,7 +403,8 @@ fn the_whole_table_of_what_is_baked() {
         let (line, facts) = given(image, policy, node, dir);
         let outcome = decided(&line, &facts).map_err(|failure| failure.exit).map(|decision| {
             let whose = |bytes: Vec<u8>| if bytes == POLICY.as_bytes() { File } else { Options };
-            let node = Node::parse(&decision.node).expect("a node.json");
+            let mut node = Node::parse(&decision.node).expect("a node.json");
+            assert_eq!(node.labels.remove(IMAGE).is_some(), image == Migration, "{line}: identity");
             let labels = node.labels.into_keys().collect::<Vec<_>>();
             (decision.policy.map(whose), node.conf_dir, labels)
         });

@@ -73,8 +73,10 @@ fn a_dry_run_shows_the_files_in_full_and_touches_nothing() {
     assert_eq!(document["files"][0]["path"], "/usr/lib/crossfade/policy.json");
     assert_eq!(
         document["files"][1]["content"]["labels"],
-        json!({"io.cilium.migration/cilium-default": "true"})
+        json!({"io.cilium.migration/cilium-default": "true", "crossfade/image": document["image"]})
     );
+    let image = document["image"].as_str().expect("an identity");
+    assert!(answer.contains(&format!("crossfade/image={image}")), "{answer}");
     bake(&tree, line.trim_end_matches(" --dry-run"), 0);
     for (number, file) in [POLICY, NODE].into_iter().enumerate() {
         assert!(answer.contains(&format!("\n/{file}:\n{}", tree.read(file))), "{answer}");
@@ -156,7 +158,13 @@ fn whole_files_are_taken_to_the_byte() {
     let line =
         format!("--image migration --from-policy {} --from-node {}", from("policy.json"), from("node.json"));
     bake(&tree, &line, 0);
-    assert_eq!((tree.read(POLICY).as_str(), tree.read(NODE).as_str()), (policy, node));
+    let labelled = tree.read(NODE);
+    let (label, rest) = labelled[1..].split_once(',').expect("the label in front");
+    assert!(label.starts_with("\"labels\": {\"crossfade/image\": \""), "{labelled}");
+    assert_eq!(
+        (tree.read(POLICY), format!("{{{rest}")),
+        (policy.to_owned(), node.replacen("{\"version", "{\"version", 1))
+    );
 }
 
 /// Of every pair of CNIs that we know fully: what is baked is what boot, render and explain make a node of.

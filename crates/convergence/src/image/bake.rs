@@ -2,6 +2,7 @@
 
 pub mod decide;
 pub mod facts;
+pub mod identity;
 pub mod registration;
 pub mod sides;
 
@@ -35,6 +36,8 @@ pub struct BakeOptions<'a> {
     pub phase: Option<Phase>,
     pub labels: &'a [String],
     pub taints: &'a [String],
+    /// With the taint that the readiness rule lifts.
+    pub readiness_taint: bool,
     /// Without the label and the taint that a migration usually has.
     pub bare: bool,
     pub mode: Option<Mode>,

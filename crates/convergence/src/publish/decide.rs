@@ -19,7 +19,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use types::api::node_keys::{self, DESIRED, PHASE, READY};
+use types::api::node_keys::{self, DESIRED, IMAGE, PHASE, READY};
 use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::status::Reason;
@@ -156,13 +156,23 @@ fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
         STEP => extent == Extent::All && annotations.get(STEP).is_some_and(|text| !in_transit(text)),
         other => extent == Extent::All && annotations.contains_key(other),
     };
+    let image = extent == Extent::All && bears_reported_image(seen);
     let labels = node_keys::LABELS.into_iter().filter(|key| seen.metadata.labels.contains_key(*key));
+    let labels = labels.chain(image.then_some(IMAGE));
     let none = |key: &str| (key.to_owned(), Value::Null);
     let labels: Map<String, Value> = labels.map(none).collect();
     let annotations: Map<String, Value> = node_keys::ANNOTATIONS.into_iter().filter(goes).map(none).collect();
     let is_present = !labels.is_empty() || !annotations.is_empty();
     is_present
         .then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
+}
+
+/// Whether the label with the image's identity is the one that this node reported: kubelet registered it for the installation that ends. Another one
+/// is of the image that is there now.
+fn bears_reported_image(seen: &NodeObject) -> bool {
+    let observed = seen.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
+    let reported = observed.and_then(|observed| observed.image);
+    reported.is_some() && reported.as_ref() == seen.metadata.labels.get(IMAGE)
 }
 
 /// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.

@@ -14,6 +14,7 @@
 //! | anything else | `ConfNotFirst` | no |
 
 use shim::host::process::Process;
+use types::api::node_keys::IMAGE;
 use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::policy::{Phase, Side};
 use types::status::{self, Document, Reason, Watch};
@@ -166,6 +167,7 @@ fn observed(
             MoveStep::Begin(_) | MoveStep::Wait => None,
         }),
         attached: memory.attached.clone(),
+        image: facts.node.settings.labels.get(IMAGE).cloned(),
         echo: None,
     }
 }

@@ -9,6 +9,9 @@
 //! | final | no option | options | none | none | of the options |
 //! | final | no option | a file | none | the file's: none | the file's |
 //!
+//! The nodes of a migration image register its [identity], unless their labels name one. A final image bears the one that it is given alone: without
+//! a label or a taint it does without Crossfade.
+//!
 //! `bake` writes nothing if anything is wrong. It names everything that is, and ends with the first exit status of this table that applies:
 //!
 //! | wrong | in options | in a file | on the tree |
@@ -22,6 +25,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use types::api::node_keys::IMAGE;
 use types::api::taint;
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
@@ -31,6 +35,7 @@ use types::profile::{Profile, Profiles};
 use crate::change::obstacles::Obstacles;
 use crate::failure::Failure;
 use crate::image::bake::facts::BakeFacts;
+use crate::image::bake::identity::ImageContent;
 use crate::image::bake::registration::{self, Registration};
 use crate::image::bake::sides::{self, NetworkSpecs, pretty};
 use crate::image::bake::{BakeOptions, Image};
@@ -43,6 +48,8 @@ pub struct BakeDecision {
     pub policy: Option<Vec<u8>>,
     /// node.json.
     pub node: Vec<u8>,
+    /// The identity of the image, as its nodes bear it; none in a final image that was given none.
+    pub image: Option<String>,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
@@ -115,7 +122,12 @@ pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision
         }
         Image::Final => last(wanted, &facts.profiles, &mut obstacles),
     };
-    let node = facts.node.clone().unwrap_or_else(|| settings(wanted, new, &mut obstacles));
+    let content = ImageContent { release: facts.release.as_deref(), policy: policy.as_deref(), node: &[] };
+    let node = match &facts.node {
+        Some(node) if wanted.image == Image::Migration => ImageContent { node, ..content }.labelled(),
+        Some(bytes) => bytes.clone(),
+        None => settings(wanted, new, content, &mut obstacles),
+    };
     let origin = Origin::of(facts.node.as_ref());
     fits(&node, (wanted.image, origin), &facts.profiles, (&mut obstacles, &mut notes));
     for path in &facts.hiding {
@@ -132,7 +144,8 @@ pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision
         );
     }
     obstacles.refuse()?;
-    Ok(BakeDecision { policy, node, notes })
+    let image = Node::parse(&node).ok().and_then(|node| node.labels.get(IMAGE).cloned());
+    Ok(BakeDecision { policy, node, image, notes })
 }
 
 /// The policy of options.
@@ -192,16 +205,28 @@ fn last<'p>(
     wanted.new.and_then(|name| sides::known(Side::New, name, profiles, obstacles).flatten())
 }
 
-/// node.json of options.
-fn settings(wanted: BakeOptions<'_>, new: Option<&Profile>, obstacles: &mut Obstacles) -> Vec<u8> {
+/// node.json of options. What it is without its identity makes the identity.
+fn settings(
+    wanted: BakeOptions<'_>,
+    new: Option<&Profile>,
+    content: ImageContent<'_>,
+    obstacles: &mut Obstacles,
+) -> Vec<u8> {
     let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
-    let Registration { labels, taints } = registration::decide(wanted, usual, obstacles);
+    let Registration { mut labels, taints } = registration::decide(wanted, usual, obstacles);
     let mode = match wanted.image {
         Image::Migration => wanted.mode.unwrap_or(Mode::Private),
         Image::Final => Mode::Without,
     };
-    pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels: &labels, taints: &taints })
+    let file = |labels: &BTreeMap<String, String>| {
+        pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints })
+    };
+    if wanted.image == Image::Migration && !labels.contains_key(IMAGE) {
+        let identity = ImageContent { node: &file(&labels), ..content }.identity();
+        labels.insert(IMAGE.to_owned(), identity);
+    }
+    file(&labels)
 }
 
 /// A `confDir` that belongs to the other kind of image.
@@ -224,6 +249,8 @@ fn fits(
     };
     refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
     node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
+    let never = node.taints.iter().filter_map(|taint| registration::never_lifted(taint, image, &node));
+    never.for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {

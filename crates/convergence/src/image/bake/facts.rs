@@ -14,6 +14,8 @@ pub struct BakeFacts {
     pub policy: Option<Vec<u8>>,
     /// A node.json that was given whole.
     pub node: Option<Vec<u8>>,
+    /// The release that is in the tree, as the package names it.
+    pub release: Option<Vec<u8>>,
     /// Settings that count before those that are baked.
     pub hiding: Vec<PathBuf>,
     /// The off switch is in the tree.

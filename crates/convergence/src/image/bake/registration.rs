@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use types::api::taint::{self, Taint};
+use types::api::taint::{self, READINESS_KEY, Taint};
 use types::command::problem::Problem;
+use types::node::Node;
 use types::profile::{Migration, Profiles};
 
 use crate::change::obstacles::Obstacles;
-use crate::image::bake::BakeOptions;
+use crate::image::bake::{BakeOptions, Image};
 
 /// Labels and taints of node.json.
 #[derive(Debug, Default)]
@@ -44,6 +45,17 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
             Err(why) => refuse("--taint", format!("--taint {why}")),
         }
     }
+    if wanted.readiness_taint {
+        let contradicts = |taint: &&Taint| taint.key == READINESS_KEY && !taint.is_same(&Taint::readiness());
+        if let Some(taint) = registration.taints.iter().find(contradicts) {
+            let what = format!(
+                "--taint {taint} and --readiness-taint: expected one taint of this key, and that the rule lifts"
+            );
+            obstacles.add_usage(Problem::new(what).at("--readiness-taint").fix("omit the --taint"));
+        }
+        registration.taints.retain(|taint| !taint.is_same(&Taint::readiness()));
+        registration.taints.insert(0, Taint::readiness());
+    }
     if let Some(Migration { label: (key, value), taint }) = usual {
         registration.labels.entry(key.clone()).or_insert_with(|| value.clone());
         let given = |taint: &&Taint| registration.taints.iter().any(|known| known.key == taint.key);
@@ -53,8 +65,36 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
     registration
 }
 
-/// A warning about a taint that no known program lifts: a node with it would stay empty.
+/// Why the readiness rule would never lift its taint from a node of this image: the node would stay empty.
+pub fn never_lifted(taint: &Taint, image: Image, node: &Node) -> Option<Problem> {
+    if taint.key != READINESS_KEY {
+        return None;
+    }
+    let (why, fix) = if !taint.is_same(&Taint::readiness()) {
+        ("the rule lifts the effect NoSchedule alone", "register it with the effect NoSchedule")
+    } else if image == Image::Final {
+        (
+            "the rule waits for CrossfadeReady, which no node of a final image reports",
+            "omit the taint, or use --image migration",
+        )
+    } else if !node.report.node {
+        (
+            "the rule waits for CrossfadeReady, and report.node: false keeps the node from reporting it",
+            "omit the taint, or set report.node to true",
+        )
+    } else {
+        return None;
+    };
+    Some(Problem::new(format!("taint {taint}: {why}")).fix(fix))
+}
+
+/// A note about who lifts a taint: a node with one that no known program lifts would stay empty.
 pub fn lifter(taint: &Taint, profiles: &Profiles) -> Option<String> {
+    if taint.is_same(&Taint::readiness()) {
+        return Some(format!(
+            "taint {taint}: the Node Readiness Controller removes it by the rule in docs/kubernetes/node-readiness-rule.yaml; apply the rule before the first node of this image comes up"
+        ));
+    }
     let lifts = |own: Option<&Taint>| own.is_some_and(|own| own.key == taint.key);
     let mut all = profiles.all().iter();
     let is_known = all.any(|profile| {

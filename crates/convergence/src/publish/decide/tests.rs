@@ -267,6 +267,28 @@ fn the_claim_of_the_step_is_repeated_and_taken_back_with_it() {
 }
 
 #[test]
+fn the_image_s_label_goes_with_the_installation_that_reported_it() {
+    let removes = |label: &str, reported: Option<&str>, reason| {
+        let mut seen = published();
+        let observed = NodeObservation { image: reported.map(str::to_owned), ..report().observed };
+        seen.metadata.annotations.insert(OBSERVED.into(), observed.to_text());
+        seen.metadata.labels.insert(IMAGE.into(), label.into());
+        let word = FinalCondition { status: "Unknown", reason, message: "it ends".into() };
+        let writes = retract(&seen, &word, BOOT, now());
+        let metadata = writes.iter().find_map(|write| match write {
+            Write::Metadata(body) => Some(body["metadata"]["labels"].clone()),
+            Write::Status(_) => None,
+        });
+        metadata.is_some_and(|labels| labels.as_object().is_some_and(|labels| labels.contains_key(IMAGE)))
+    };
+    assert!(removes("5f2c", Some("5f2c"), FinalReason::FinalImage));
+    assert!(removes("5f2c", Some("5f2c"), FinalReason::Removed));
+    assert!(!removes("later", Some("5f2c"), FinalReason::FinalImage), "the final image registered its own");
+    assert!(!removes("5f2c", None, FinalReason::FinalImage), "no report of it");
+    assert!(!removes("5f2c", Some("5f2c"), FinalReason::SwitchedOff), "it is the node's still");
+}
+
+#[test]
 fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
     let attached = |count| types::api::observed::AttachmentCounts {
         by_phase: [(Phase::Old, count)].into(),
@@ -281,6 +303,7 @@ fn whatever_the_report_says_of_a_roll_is_written_when_it_changes() {
         NodeObservation { follows: vec![Phase::Old], ..condition.clone() },
         NodeObservation { joins: vec![Side::New], ..condition.clone() },
         NodeObservation { restarts: Some(0), ..condition.clone() },
+        NodeObservation { image: Some("5f2c".into()), ..condition.clone() },
         NodeObservation { boot_id: "another".into(), ..condition },
     ] {
         let changed = NodeReport { observed: observed.clone(), ..report() };

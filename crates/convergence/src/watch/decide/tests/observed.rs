@@ -1,5 +1,6 @@
 //! What a pass says for the Node's annotation.
 
+use types::api::node_keys::IMAGE;
 use types::api::observed::AttachmentCounts;
 use types::node::DesiredSource;
 use types::policy::Side;
@@ -15,6 +16,7 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     world.facts.node.settings.allowed = vec![Phase::New, Phase::Old, Phase::BothOld];
     let attached = AttachmentCounts { by_phase: [(Phase::Old, 3)].into(), ..AttachmentCounts::default() };
     world.memory.attached = Some(attached.clone());
+    world.facts.node.settings.labels = [(IMAGE.to_owned(), "5f2c".to_owned())].into();
     let observed = |world: &World| decide(&world.facts, &world.memory, ME).report.observed;
     let before = observed(&world);
     let base = before.base.clone().expect("a base");
@@ -32,7 +34,11 @@ fn the_annotation_is_made_of_the_policy_the_settings_and_the_last_count() {
     world.facts.node.policy = Err("torn".into());
     world.memory.attached = None;
     let torn = observed(&world);
-    assert_eq!(torn, types::api::observed::NodeObservation { boot_id: "boot".into(), ..Default::default() });
+    let image = Some("5f2c".to_owned());
+    assert_eq!(
+        torn,
+        types::api::observed::NodeObservation { boot_id: "boot".into(), image, ..Default::default() }
+    );
 }
 
 /// A node in the desired phase `both-old`, with pods of phase `old`, whose networks can join pods that run.
