@@ -12,7 +12,8 @@ use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 /// What stands before the rules.
 const HEAD: &str = "\
 # The rights that kubectl crossfade needs before a migration (snapshot, requirements, check): it lists, and changes nothing.
-# No Secret is among them, and of ConfigMaps only those of CNIs.
+# No Secret is among them, and of ConfigMaps only those of CNIs. A HelmChart of RKE2 or k3s may have a secret in its values: where yours do, take helmcharts
+# out, and accept with a waiver that check does not know them (not-checked).
 #
 #   kubectl apply -f deploy/cluster/rbac-viewer.yaml
 #   kubectl create clusterrolebinding crossfade-viewer --clusterrole=crossfade-viewer --user=alice

@@ -5,7 +5,8 @@
 #     kubectl crossfade check --from calico --to cilium --snapshot DIRECTORY
 #
 # plan, simulate, requirements and policies take the same directory. The cluster is that of kubectl's current context, or of the one that CONTEXT
-# names. Pods are dumped as they are, with what their environment variables say: `kubectl crossfade snapshot` leaves that out.
+# names. Pods are dumped as they are, with what their environment variables say, and HelmCharts with their values: `kubectl crossfade snapshot` leaves
+# that out.
 set -eu
 umask 077
 

@@ -48,7 +48,7 @@ pub const OUTDATED: &str = "node.cluster.x-k8s.io/outdated-revision";
 
 /// What shows that a node is going, drained or rebooted by others: a taint, an annotation, a label or a condition. None if nothing does.
 #[must_use]
-pub fn going(node: &Node) -> Option<String> {
+pub fn going_mark(node: &Node) -> Option<String> {
     let is_marked = |key: &str| {
         TAINTS.iter().any(|known| if known.ends_with('/') { key.starts_with(known) } else { key == *known })
     };
@@ -78,7 +78,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn mark(value: Value) -> Option<String> {
-        going(&serde_json::from_value(value).expect("a node"))
+        going_mark(&serde_json::from_value(value).expect("a node"))
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         Cni::AwsVpcCni | Cni::Cilium => false,
     };
     let ranges = if takes_node_ranges { old_ranges(scene) } else { Vec::new() };
-    ranges.into_iter().filter_map(|range| few(scene, range)).chain(warm(scene)).collect()
+    ranges.into_iter().filter_map(|range| few_ranges(scene, range)).chain(spare_addresses(scene)).collect()
 }
 
 /// The ranges of which each Node gets one.
@@ -51,7 +51,7 @@ fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
 }
 
 /// How many nodes a rotation adds before old ones go: of a managed node group two for each zone, of all other nodes as many as move at once.
-fn added(scene: &Scene<'_>) -> u64 {
+fn added_nodes(scene: &Scene<'_>) -> u64 {
     let mut zones: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut others: u64 = 0;
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
@@ -64,14 +64,14 @@ fn added(scene: &Scene<'_>) -> u64 {
     u64::try_from(groups).unwrap_or(u64::MAX) + others.min(nodes_at_once(scene))
 }
 
-fn few(scene: &Scene<'_>, range: Range) -> Option<Finding> {
+fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
     let cidrs = scene.snapshot.nodes.iter().flat_map(|node| node.pod_cidrs());
     let lengths = cidrs.filter_map(|cidr| Range::read(cidr).ok()).map(|(own, _)| own);
     let lengths: Vec<u8> = lengths.filter(|own| own.is_v6() == range.is_v6()).map(Range::length).collect();
     let length = *lengths.first()?;
     let room = 1_u64.checked_shl(length.saturating_sub(range.length()).into()).unwrap_or(u64::MAX);
     let used = u64::try_from(lengths.len()).unwrap_or(u64::MAX);
-    let (free, added) = (room.saturating_sub(used), added(scene));
+    let (free, added) = (room.saturating_sub(used), added_nodes(scene));
     (free < added).then(|| {
         Finding::new(
             "old-ranges-few",
@@ -86,7 +86,7 @@ fn few(scene: &Scene<'_>, range: Range) -> Option<Finding> {
 }
 
 /// The agent of the VPC CNI without a limit of spare addresses.
-fn warm(scene: &Scene<'_>) -> Option<Finding> {
+fn spare_addresses(scene: &Scene<'_>) -> Option<Finding> {
     let agent = agents(scene, scene.from).into_iter().find(|agent| agent.cni == Cni::AwsVpcCni)?;
     let setting = |name: &str| network::variable(agent.daemon_set, name).unwrap_or_default();
     if !matches!(setting("WARM_IP_TARGET"), "" | "0") {
@@ -111,7 +111,7 @@ fn warm(scene: &Scene<'_>) -> Option<Finding> {
             ),
         )
         .about([Subject::of(Kind::DAEMON_SET, meta)
-            .detail(format!("{spare} for each of {} nodes that a rotation adds at once", added(scene)))]),
+            .detail(format!("{spare} for each of {} nodes that a rotation adds at once", added_nodes(scene)))]),
     )
 }
 

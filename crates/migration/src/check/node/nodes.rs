@@ -9,7 +9,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Strategy;
-use crate::workload::{OUTDATED, going, platform};
+use crate::workload::{OUTDATED, going_mark, platform};
 
 /// The codes of [`finding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,7 @@ fn states(node: &Node) -> Vec<(Code, String)> {
     if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
         found.push((Code::NodeNetworkUnavailable, words));
     }
-    if let Some(mark) = going(node) {
+    if let Some(mark) = going_mark(node) {
         found.push((Code::NodeLeaving, mark));
     } else if node.spec.unschedulable {
         found.push((Code::NodeCordoned, String::new()));

@@ -4,7 +4,7 @@
 //! and #31536, aws/containers-roadmap#2227, kubernetes/autoscaler#6915 (an ignored webhook delays each pod). GKE reaches pods by konnectivity-agent, where
 //! it runs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use snapshot::model::{Kind, Node, Pod};
@@ -51,17 +51,12 @@ struct Callee<'a> {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let Some(provider) = distant_provider(scene) else { return Vec::new() };
-    let mut groups: BTreeMap<(&str, Severity), (Vec<Subject>, BTreeSet<Owner<'_>>)> = BTreeMap::new();
-    for Callee { code, severity, subject, pods } in callees(scene) {
-        let moved: Vec<_> = pods.iter().filter(|pod| !pod.spec.host_network).collect();
-        if !moved.is_empty() {
-            let (objects, owners) = groups.entry((code, severity)).or_default();
-            objects.push(subject);
-            owners.extend(moved.iter().map(|pod| owner(pod)));
-        }
-    }
-    let groups = groups.into_iter();
-    groups.map(|((code, severity), found)| finding(scene, provider, code, severity, found)).collect()
+    let callees = callees(scene);
+    let pairs = [(API, Severity::Blocks), (WEBHOOK, Severity::Blocks), (WEBHOOK, Severity::Risk)];
+    pairs
+        .into_iter()
+        .filter_map(|(code, severity)| finding(scene, provider, code, severity, &callees))
+        .collect()
 }
 
 /// The provider whose control plane reaches pods by the cloud's network alone, if the new network is not that one.
@@ -131,20 +126,28 @@ fn finding(
     provider: &str,
     code: &'static str,
     severity: Severity,
-    (objects, owners): (Vec<Subject>, BTreeSet<Owner<'_>>),
-) -> Finding {
-    let (callees, consequence) = match (code, severity) {
+    callees: &[Callee<'_>],
+) -> Option<Finding> {
+    let mut objects = Vec::new();
+    let mut owners: BTreeSet<Owner<'_>> = BTreeSet::new();
+    for callee in callees.iter().filter(|callee| callee.code == code && callee.severity == severity) {
+        let moved: Vec<_> = callee.pods.iter().filter(|pod| !pod.spec.host_network).collect();
+        if !moved.is_empty() {
+            objects.push(callee.subject.clone());
+            owners.extend(moved.iter().map(|pod| owner(pod)));
+        }
+    }
+    let (subjects, consequence) = match (code, severity) {
         (API, _) => (
             "Aggregated APIs and conversion webhooks are",
             "the API server can neither serve nor convert these resources: autoscaling by metrics stops, and no namespace can be deleted any more",
         ),
-        (_, Severity::Blocks) => (
-            "Admission webhooks are",
-            "the API server refuses every request that such a webhook is asked about",
-        ),
+        (_, Severity::Blocks) => {
+            ("Admission webhooks are", "the API server refuses every request that such a webhook reviews")
+        }
         _ => (
             "Admission webhooks that may fail are",
-            "the API server waits for them in vain at every request that they are asked about, such as each pod that is created, and then goes on without them",
+            "the API server waits in vain for each of them at every request that it reviews, such as each pod that is created, and then goes on without it",
         ),
     };
     let patch = |owner: &Owner<'_>| {
@@ -156,17 +159,17 @@ fn finding(
         )
     };
     let commands: Vec<String> = owners.iter().map(patch).collect();
-    Finding::new(
+    (!objects.is_empty()).then(|| Finding::new(
         code,
         severity,
-        format!("{callees} served by pods, which {} takes into a network of its own.", scene.to),
+        format!("{subjects} served by pods, which {} takes into a network of its own.", scene.to),
         format!("The control plane of {provider} is outside the cluster and has no route to such a network. As soon as these pods have moved, {consequence}."),
         format!(
             "Give these pods the network of their node, where their ports are free: {}. If the control plane runs on nodes of this cluster, accept this finding with a waiver.",
             commands.join("; ")
         ),
     )
-    .about(objects)
+    .about(objects))
 }
 
 #[cfg(test)]
@@ -221,7 +224,7 @@ mod tests {
 
     /// The autoscaler of vertical sizes delays each pod of the cluster.
     #[test]
-    fn a_webhook_that_may_fail_delays_what_it_is_asked_about() {
+    fn a_webhook_that_may_fail_delays_what_it_reviews() {
         let ignored = ADMISSION.replace("rules", "failurePolicy: Ignore, timeoutSeconds: 30, rules");
         let finding =
             Case::of(&cluster(&ignored, false)).pair(Cni::AwsVpcCni, Cni::Cilium).finding(&CHECK, WEBHOOK);

@@ -77,7 +77,8 @@ pub fn script(kinds: &BTreeSet<Kind>, from: Cni, to: Cni) -> String {
 #     kubectl crossfade check --from {from} --to {to} --snapshot DIRECTORY
 #
 # plan, simulate, requirements and policies take the same directory. The cluster is that of kubectl's current context, or of the one that CONTEXT
-# names. Pods are dumped as they are, with what their environment variables say: `kubectl crossfade snapshot` leaves that out.
+# names. Pods are dumped as they are, with what their environment variables say, and HelmCharts with their values: `kubectl crossfade snapshot` leaves
+# that out.
 "
     );
     text.push_str(BEGIN);

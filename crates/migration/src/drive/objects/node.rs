@@ -11,7 +11,7 @@ use types::text::quote::quote;
 use super::keys::{DESIRED, EARLIER, PHASE, READY};
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
-use crate::workload::{going, pool_in};
+use crate::workload::{going_mark, pool_in};
 
 /// Labels of a node's zone; the first one that it has counts.
 ///
@@ -79,7 +79,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         is_ready: is_true("Ready"),
         has_no_network: is_true("NetworkUnavailable"),
         is_cordoned: read.spec.unschedulable,
-        is_going: going(&read).is_some(),
+        is_going: going_mark(&read).is_some(),
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
         offers: Request::offered(&read.status.allocatable),
         taints: barring(&read).into_iter().map(Text::from).collect(),
