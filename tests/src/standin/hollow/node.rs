@@ -63,6 +63,7 @@ impl Node {
             joins: if self.member.joins { Side::BOTH.into() } else { Vec::new() },
             restarts: self.restarts(),
             attached: Some(attached),
+            image: None,
             echo: self.echo.clone(),
         }
     }
