@@ -58,7 +58,12 @@ pub fn judge(
         changes: Vec::new(),
     };
     if proof != Proof::Probe && needed && verdict.ready.is_ok() {
-        let inputs = ProofInputs { strongest_proof: proof, was_ready: network.marked, now: facts.now };
+        let inputs = ProofInputs {
+            strongest_proof: proof,
+            was_ready: network.marked,
+            has_other_network: facts.node.policy().is_some_and(|policy| policy.networks().count() > 1),
+            now: facts.now,
+        };
         if agent_state.proofs.step(network.proof.as_ref(), inputs) {
             changes.push(start(facts, network.side, (proof, agent_state.proofs.turn)));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use types::node::Proof;
-use types::packets::Packets;
+use types::packets::{Outcome, PacketPath, PacketReason, Packets};
 use types::policy::Side;
 use types::status::ProofState;
 
@@ -15,6 +15,9 @@ use crate::node::agent::own_command::proof_within_secs;
 /// How long a network whose packets pass on this node waits for DNS servers and other nodes. They may wait for this very node: after an outage of
 /// a whole cluster no DNS pod runs before the first node is ready.
 const WAITS_FOR_OTHERS: Duration = Duration::from_secs(90);
+
+/// What is added to a failure that counts for nothing on the way back.
+const OTHER_NETWORK: &str = "; DNS is no evidence here, because its pods may live in the network new by now, on which a way back does not depend";
 
 /// First pause after a proof that failed; doubled each time, up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(10);
@@ -53,6 +56,21 @@ const fn attach() -> Proof {
 }
 
 impl ProofResult {
+    /// Whether the proof of the network to leave failed by DNS servers alone, in a policy with another network. The pods of DNS may live in that
+    /// one, and a way back must not depend on its health: no DNS pod comes back before this node takes pods. Where other nodes are known and none
+    /// answers, this network may itself be what fails.
+    fn lacks_dns_alone(&self) -> bool {
+        let Some(packets) = self.packets.as_ref().filter(|packets| packets.reason == PacketReason::Dns)
+        else {
+            return false;
+        };
+        let mut peers =
+            packets.exchanges.iter().filter(|exchange| exchange.path == PacketPath::PodToPeer).peekable();
+        let is_reached = peers.peek().is_none()
+            || peers.any(|exchange| matches!(exchange.outcome, Outcome::Passed | Outcome::Refused));
+        self.network == Side::Old && self.failed.is_some() && is_reached
+    }
+
     /// Whether the proof failed by DNS servers or other nodes alone.
     fn lacks_others(&self) -> bool {
         self.failed.is_some() && self.packets.as_ref().is_some_and(|packets| packets.reason.is_of_others())
@@ -87,6 +105,8 @@ pub struct Proofs {
     degraded: Option<String>,
     /// Since when proofs fail by others alone.
     lacks_others: Option<Duration>,
+    /// Whether the last proof failed by what the other network may have to answer for.
+    depends_on_other: bool,
     failures: u32,
     starts: u32,
 }
@@ -98,6 +118,8 @@ pub struct ProofInputs {
     pub strongest_proof: Proof,
     /// Whether the network was ready earlier in this boot.
     pub was_ready: bool,
+    /// Whether the policy has another network, in which the pods of DNS may live.
+    pub has_other_network: bool,
     /// Time since `watch` began.
     pub now: Duration,
 }
@@ -154,11 +176,12 @@ impl Proofs {
 
     /// Takes the result of the running proof, if there is one; returns whether to start the next.
     pub fn step(&mut self, last_result: Option<&ProofResult>, inputs: ProofInputs) -> bool {
-        let ProofInputs { strongest_proof, was_ready, now } = inputs;
+        let ProofInputs { strongest_proof, was_ready, has_other_network, now } = inputs;
         if let Progress::Running(since) = self.progress {
             let result = last_result.filter(|last_result| last_result.turn == self.turn);
             let late =
                 now.saturating_sub(since) > Duration::from_secs(proof_within_secs(strongest_proof) + 30);
+            self.depends_on_other = has_other_network && result.is_some_and(ProofResult::lacks_dns_alone);
             match result.map(|last_result| (last_result.failed.clone(), last_result.lacks_others())) {
                 Some((None, _)) => {
                     *self =
@@ -194,12 +217,17 @@ impl Proofs {
         self.progress = Progress::Failed(now, why);
     }
 
-    /// Lets pods have a network whose packets pass on this node, once it has waited long enough for others.
+    /// Lets pods have a network whose packets pass on this node, once it has waited long enough for others; at once where what is missing may be the
+    /// other network's.
     fn accept_lost_packets(&mut self, now: Duration, was_ready: bool) {
         if let (Progress::Failed(_, why), Some(since)) = (&self.progress, self.lacks_others)
-            && (self.proven || was_ready || now.saturating_sub(since) >= WAITS_FOR_OTHERS)
+            && (self.proven
+                || was_ready
+                || self.depends_on_other
+                || now.saturating_sub(since) >= WAITS_FOR_OTHERS)
         {
-            self.degraded = Some(why.clone());
+            let other = if self.depends_on_other { OTHER_NETWORK } else { "" };
+            self.degraded = Some(format!("{why}{other}"));
             self.proven = true;
         }
     }

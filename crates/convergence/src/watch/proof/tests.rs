@@ -1,6 +1,6 @@
 //! Proofs over time.
 
-use types::packets::PacketReason;
+use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Protocol};
 
 use super::*;
 
@@ -24,7 +24,12 @@ fn lost(turn: u64, reason: PacketReason) -> ProofResult {
 }
 
 fn inputs_at(secs: u64) -> ProofInputs {
-    ProofInputs { strongest_proof: Proof::Packet, was_ready: false, now: Duration::from_secs(secs) }
+    ProofInputs {
+        strongest_proof: Proof::Packet,
+        was_ready: false,
+        has_other_network: false,
+        now: Duration::from_secs(secs),
+    }
 }
 
 fn resumed(kept: &ProofResult, was_ready: bool) -> Proofs {
@@ -127,6 +132,45 @@ fn a_network_waits_for_others_and_not_for_ever() {
     assert!(proofs.verdict(Side::New).is_ok());
     assert!(!proofs.step(Some(&result(proofs.turn, None)), inputs_at(140)));
     assert!(proofs.state() == ProofState::Passed && proofs.degraded().is_none());
+}
+
+/// The DNS pods of a cluster that goes back may live in the network that is broken: they come back once nodes take pods, and not before.
+#[test]
+fn a_way_back_does_not_wait_for_the_dns_of_the_other_network() {
+    let peer = |outcome| Exchange {
+        path: PacketPath::PodToPeer,
+        protocol: Protocol::Icmp,
+        from: None,
+        to: [10, 244, 3, 0].into(),
+        outcome,
+        mtu: None,
+        passes: None,
+        announced: false,
+    };
+    let of = |network, reason, peers: &[Outcome]| {
+        let mut failed = ProofResult { network, ..lost(1, reason) };
+        failed.packets.as_mut().expect("packets").exchanges = peers.iter().copied().map(peer).collect();
+        failed
+    };
+    let (dns, silent) = (PacketReason::Dns, Outcome::Silent);
+    for (failed, has_other_network, waits) in [
+        (of(Side::Old, dns, &[Outcome::Passed]), true, false),
+        (of(Side::Old, dns, &[silent, Outcome::Refused]), true, false),
+        (of(Side::Old, dns, &[]), true, false),
+        // This network may be what fails.
+        (of(Side::Old, dns, &[silent]), true, true),
+        (of(Side::Old, PacketReason::Peers, &[silent]), true, true),
+        // There is no other network in which DNS could be.
+        (of(Side::Old, dns, &[Outcome::Passed]), false, true),
+        // Pods of the new network have to reach DNS wherever it is.
+        (of(Side::New, dns, &[Outcome::Passed]), true, true),
+    ] {
+        let inputs = |secs| ProofInputs { has_other_network, ..inputs_at(secs) };
+        let mut proofs = Proofs::default();
+        assert!(proofs.step(None, inputs(0)) && !proofs.step(Some(&failed), inputs(1)));
+        assert_eq!(proofs.verdict(failed.network).is_err(), waits, "{failed:?}");
+        assert_eq!(proofs.degraded().is_some_and(|why| why.contains("no evidence")), !waits, "{failed:?}");
+    }
 }
 
 #[test]
