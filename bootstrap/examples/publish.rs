@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! publish KUBECONFIG [NODE]
-//! > {"ready":true,"reason":"NetworkReady","message":"..","clears":false,"phase":"old","policySha256":"..","attached":{"old":1}}
+//! > {"ready":true,"reason":"NetworkReady","message":"..","clears":false,"labels":{"a":"b"},"phase":"old","policySha256":"..","attached":{"old":1}}
 //! > {"event":"Flipped","warning":false,"message":".."}
 //! > {"events":[{"event":"Flipped","warning":false,"message":".."},{"event":"ConfWritten","warning":false,"message":".."}]}
 //! > {"settle":30}
@@ -19,6 +19,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bootstrap::{Credential, Publish as _, Publisher};
+use convergence::publish::registered::RegisteredLabels;
 use convergence::publish::report::{NodeEvent, NodeReport};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -121,6 +122,10 @@ fn report(order: &Value) -> anyhow::Result<NodeReport> {
             ..serde_json::from_value(order.clone())?
         },
         clears_network_unavailable: order["clears"] == true,
+        registered: RegisteredLabels {
+            labels: serde_json::from_value(order["labels"].clone()).unwrap_or_default(),
+            agents: Vec::new(),
+        },
     })
 }
 

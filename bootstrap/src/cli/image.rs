@@ -55,6 +55,9 @@ pub struct Bake {
     /// Register the taint readiness.k8s.io/crossfade:NoSchedule as well, which the Node Readiness Controller removes once CrossfadeReady is True.
     #[arg(long = "readiness-taint")]
     pub readiness_taint: bool,
+    /// Report CrossfadeReady only while both networks of the policy are ready on the node: for a bridge, where both agents run on each node.
+    #[arg(long = "require-all-networks")]
+    pub require_all_networks: bool,
     /// Omit the label and the taint that the new CNI's own migration guide recommends.
     #[arg(long)]
     pub bare: bool,
@@ -65,7 +68,7 @@ pub struct Bake {
     #[arg(long = "from-policy", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
     pub from_policy: Option<PathBuf>,
     /// Use the node settings in FILE, and not those made from the options above.
-    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "readiness_taint", "bare", "mode"])]
+    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "readiness_taint", "require_all_networks", "bare", "mode"])]
     pub from_node: Option<PathBuf>,
     #[command(flatten)]
     tree: Tree,

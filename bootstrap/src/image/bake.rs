@@ -126,6 +126,7 @@ fn options(wanted: &Bake) -> BakeOptions<'_> {
         labels: &wanted.labels,
         taints: &wanted.taints,
         readiness_taint: wanted.readiness_taint,
+        require_all_networks: wanted.require_all_networks,
         bare: wanted.bare,
         mode: wanted.mode,
         has_policy_file: wanted.from_policy.is_some(),

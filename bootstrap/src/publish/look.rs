@@ -81,6 +81,7 @@ fn registered(seen: &NodeObject) -> RegisteredNode {
         (node_condition.kind.clone(), ObservedCondition { status, reason, message })
     };
     RegisteredNode {
+        labels: seen.metadata.labels.clone(),
         conditions: seen.status.conditions.iter().map(condition).collect(),
         desired: annotation(DESIRED),
         observed: annotation(types::api::observed::KEY),

@@ -60,6 +60,7 @@ pub(super) struct Spec {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Container {
+    pub(super) name: String,
     lifecycle: Option<Lifecycle>,
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use convergence::node::policy::desired_phase::DesiredPhase;
 use convergence::publish::decide::{Write, decide, desired, is_obsolete};
 use convergence::publish::node_object::NodeObject;
+use convergence::publish::registered::{self, AgentSelection, agent_pods};
 use convergence::publish::report::{EventReason, NodeEvent, NodeReport};
 use futures_util::future::{Either, select};
 use futures_util::{Stream, StreamExt as _};
@@ -14,10 +15,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Error;
 use kube::core::WatchEvent;
 use tokio::time::Instant;
+use types::api::eviction::{Depth, deletion};
 
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
 use super::link::{Link, WATCH_SECS};
+use super::pods::bound::{bound, target};
 use super::publisher::SharedState;
 use crate::publish::credential::kubeconfig::ClientCredential;
 use crate::publish::report::Credential;
@@ -44,6 +47,8 @@ pub(super) struct Session<F> {
     node: Option<NodeObject>,
     /// The desired phase that was handed on last.
     desired: Option<DesiredPhase>,
+    /// Agents that select nodes by a label that this node's Node lacked, until their pods were looked at.
+    agents_without_label: Vec<AgentSelection>,
     /// The report that the API server refused; it is not sent again before the next resync.
     refused: Option<u64>,
     /// Whether the credential was good since it was loaded.
@@ -69,6 +74,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             recorder: Recorder::default(),
             node: None,
             desired: None,
+            agents_without_label: Vec::new(),
             refused: None,
             worked: false,
             pause: FIRST_PAUSE,
@@ -200,6 +206,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 self.refused = Some(generation);
             }
         }
+        self.restart_agents(link).await?;
         self.record(link, &mut refused).await?;
         if !refused {
             self.journal.went_well();
@@ -215,6 +222,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             let Some(seen) = &self.node else { break };
             let writes = decide(seen, report, self.desired.as_ref(), Timestamp::now());
             let Some(write) = writes.first() else { break };
+            let restored = registered::missing(seen, report);
             let gone = self.desired.clone().filter(|desired| is_obsolete(Some(desired), report));
             match link.write(write).await {
                 Ok(seen) => self.set_seen(Some(seen)),
@@ -224,11 +232,48 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 }
                 Err(trouble) => return Err(trouble),
             }
-            if let (Some(gone), Write::Metadata(_)) = (gone, write) {
-                self.shared.happened(&obsolete(&gone));
+            if let Write::Metadata(_) = write {
+                if let Some(gone) = gone {
+                    self.shared.happened(&obsolete(&gone));
+                }
+                if !restored.is_empty() {
+                    self.shared.happened(&registered::restored(&restored));
+                    let selects = |agent: &&AgentSelection| restored.contains_key(&agent.label);
+                    self.agents_without_label
+                        .extend(report.registered.agents.iter().filter(selects).cloned());
+                }
             }
         }
         Ok(true)
+    }
+
+    /// Deletes the pods of agents that have started on this node without their label, so that their DaemonSets make others: once, for labels are
+    /// put right once in a boot. It is tried again only where no answer came.
+    async fn restart_agents(&mut self, link: &Link) -> Result<(), Trouble> {
+        if self.agents_without_label.is_empty() {
+            return Ok(());
+        }
+        let pods: Vec<_> = link.pods().await?.into_iter().map(bound).collect();
+        for pod in agent_pods(&pods, &self.agents_without_label) {
+            let at = Link::pod(&pod.namespace, &pod.name);
+            let body = deletion(target(pod), Depth::Carried)
+                .map_err(|why| Trouble::new(ErrorKind::Refused, format!("delete {at}: {why}")))?;
+            let reply = link.delete(&at, body).await?;
+            let name = format!("{}/{}", pod.namespace, pod.name);
+            let message = if reply.is_done() {
+                format!(
+                    "the agent's pod {name} had started before its label was on the Node; it was deleted, and its DaemonSet makes another"
+                )
+            } else {
+                format!(
+                    "the agent's pod {name} had started before its label was on the Node, and could not be deleted (HTTP {}): delete it",
+                    reply.status
+                )
+            };
+            self.shared.happened(&NodeEvent { reason: EventReason::LabelsRestored, warning: true, message });
+        }
+        self.agents_without_label.clear();
+        Ok(())
     }
 
     /// Writes the events that wait, each once; one that is refused is given up.

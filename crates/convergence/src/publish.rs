@@ -4,4 +4,5 @@ pub mod decide;
 pub mod look;
 pub mod node_object;
 pub mod pods;
+pub mod registered;
 pub mod report;

@@ -98,6 +98,10 @@ impl Default for Gate {
 pub struct Reporting {
     /// Whether `watch` writes the condition, label, annotation and events of the Node.
     pub node: bool,
+    /// Whether CrossfadeReady is True only while every network of the policy is ready on the node, also one that new pods do not get. For a bridge,
+    /// where both agents have to run on each node.
+    #[serde(rename = "requireAllNetworks")]
+    pub require_all_networks: bool,
     /// The file for node_exporter's textfile collector, whose name ends in .prom. Default: no file.
     #[serde(deserialize_with = "textfile", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^/(.*/)?[^/]+\.prom$")))]
@@ -106,7 +110,7 @@ pub struct Reporting {
 
 impl Default for Reporting {
     fn default() -> Self {
-        Self { node: true, textfile: None }
+        Self { node: true, require_all_networks: false, textfile: None }
     }
 }
 

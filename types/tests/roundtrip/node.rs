@@ -46,8 +46,13 @@ fn packets() -> impl Strategy<Value = PacketTargets> {
 fn node() -> impl Strategy<Value = Node> {
     let taint = ("[a-z./]{1,9}", "[a-z]{0,3}", select(&Effect::ALL[..]))
         .prop_map(|(key, value, effect)| Taint { key, value, effect });
-    let report = (any::<bool>(), maybe("/[a-z/]{0,5}x\\.prom"))
-        .prop_map(|(node, textfile)| Reporting { node, textfile: textfile.map(Into::into) });
+    let report = (any::<bool>(), any::<bool>(), maybe("/[a-z/]{0,5}x\\.prom")).prop_map(
+        |(node, require_all_networks, textfile)| Reporting {
+            node,
+            require_all_networks,
+            textfile: textfile.map(Into::into),
+        },
+    );
     let gate = (1..=60_u64, maybe(1..=604_800_u64))
         .prop_map(|(try_secs, give_up_secs)| Gate { try_secs, give_up_secs });
     let words = (

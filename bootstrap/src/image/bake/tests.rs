@@ -192,6 +192,14 @@ fn the_readiness_taint_is_refused_where_no_rule_would_lift_it() {
 }
 
 #[test]
+fn a_bridge_can_require_both_networks() {
+    let to = "--image migration --old calico --new cilium";
+    assert!(!baked(to).1.report.require_all_networks);
+    let report = baked(&format!("{to} --require-all-networks")).1.report;
+    assert!(report.require_all_networks && report.node);
+}
+
+#[test]
 fn a_final_image_has_no_policy_and_no_directory() {
     let (policy, node, notes) =
         baked("--image final --label pool=new --taint node.cilium.io/agent-not-ready:NoExecute");
@@ -226,6 +234,7 @@ fn options_that_make_no_sense_together_are_usage() {
         ("--image final --old-cidr 10.0.0.0/8", "--old-cidr"),
         ("--image final --phase new", "--phase"),
         ("--image final --mode private", "--mode"),
+        ("--image final --require-all-networks", "--require-all-networks"),
         ("--image final --new-conf /x", "--new-conf"),
         ("--image final --old-conf /x", "--old-conf"),
         ("--image final --from-policy /x", "--from-policy"),

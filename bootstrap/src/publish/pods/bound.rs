@@ -113,7 +113,7 @@ impl Reply {
     }
 }
 
-fn target(pod: &BoundPod) -> Target<'_> {
+pub(in crate::publish) fn target(pod: &BoundPod) -> Target<'_> {
     Target { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid }
 }
 
@@ -134,6 +134,8 @@ pub(in crate::publish) fn bound(pod: PodObject) -> BoundPod {
         is_leaving: metadata.deletion_timestamp.is_some(),
         is_ready: status.is_ready(),
         containers: status.containers(),
+        has_started: status.has_a_container(),
+        container_names: spec.containers.into_iter().map(|container| container.name).collect(),
         namespace: metadata.namespace,
         name: metadata.name,
         uid: metadata.uid,
@@ -176,6 +178,8 @@ mod tests {
                 is_leaving: true,
                 is_ready: true,
                 containers: BTreeSet::from(["c1".into()]),
+                container_names: BTreeSet::from(["c".into(), "d".into()]),
+                has_started: true,
             }
         );
         let text = r#"{"metadata":{"namespace":"a","name":"b","uid":"1f"},"spec":{"containers":[{"lifecycle":{"postStart":{}}}],
@@ -183,6 +187,10 @@ mod tests {
         let none = bound(serde_json::from_str(text).expect("a Pod"));
         let plain =
             BoundPod { restarts_always: true, grace_secs: 30, has_ended: true, ..BoundPod::default() };
-        assert_eq!(none, BoundPod { namespace: "a".into(), name: "b".into(), uid: "1f".into(), ..plain });
+        let container_names = BTreeSet::from([String::new()]);
+        assert_eq!(
+            none,
+            BoundPod { namespace: "a".into(), name: "b".into(), uid: "1f".into(), container_names, ..plain }
+        );
     }
 }

@@ -101,6 +101,8 @@ pub enum Code {
     NetworkUnavailable,
     /// The API server has no Node of this name.
     NodeUnregistered,
+    /// The Node lacks a label that node.json registers.
+    NodeLabels,
     /// `watch` says that the node is not ready, and nothing else is found.
     WatchNotReady,
     /// The policy cannot be used.
@@ -208,6 +210,7 @@ const TABLE: &[(Code, &str, Symptom, Severity)] = &[
     (Code::NodeConditionReady, "node-condition-ready", Symptom::NodeNotReady, Severity::Error),
     (Code::NetworkUnavailable, "network-unavailable", Symptom::NodeNotReady, Severity::Error),
     (Code::NodeUnregistered, "node-unregistered", Symptom::NodeNotReady, Severity::Error),
+    (Code::NodeLabels, "node-labels", Symptom::NodeNotReady, Severity::Warning),
     (Code::WatchNotReady, "watch-not-ready", Symptom::NodeNotReady, Severity::Error),
     (Code::PolicyUnusable, "policy-unusable", Symptom::PodsDoNotStart, Severity::Error),
     (Code::RuntimeHangs, "runtime-hangs", Symptom::PodsDoNotStart, Severity::Error),

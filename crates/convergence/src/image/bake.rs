@@ -38,6 +38,8 @@ pub struct BakeOptions<'a> {
     pub taints: &'a [String],
     /// With the taint that the readiness rule lifts.
     pub readiness_taint: bool,
+    /// CrossfadeReady waits for both networks.
+    pub require_all_networks: bool,
     /// Without the label and the taint that a migration usually has.
     pub bare: bool,
     pub mode: Option<Mode>,

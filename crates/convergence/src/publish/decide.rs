@@ -14,6 +14,8 @@
 //!
 //! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
 //!
+//! The first report of a boot also puts labels right that node.json registers ([`registered`]).
+//!
 //! Whatever says it already is not written again. `NetworkUnavailable` is cleared where it is true and the report says that it is ours to
 //! clear.
 
@@ -27,6 +29,7 @@ use types::text::shown::line as escaped_line;
 
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::node_object::{Condition, NodeObject};
+use crate::publish::registered;
 use crate::publish::report::{FinalCondition, FinalReason, NodeReport};
 
 /// The annotation with the node's report.
@@ -44,7 +47,7 @@ const MAX_MESSAGE_BYTES: usize = 256;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
-    /// A merge patch of the Node that names one label and one annotation.
+    /// A merge patch of the Node that names its labels and one annotation.
     Metadata(Value),
     /// A strategic merge patch of its status that names the conditions in it; they merge by their type.
     Status(Value),
@@ -127,8 +130,10 @@ fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhas
         return None;
     }
     let mut metadata = json!({ "annotations": { OBSERVED: observed } });
-    if let Some(phase) = phase {
-        metadata["labels"] = json!({ PHASE: phase });
+    let mut labels = registered::missing(seen, report);
+    labels.extend(phase.map(|phase| (PHASE.to_owned(), phase.to_owned())));
+    if !labels.is_empty() {
+        metadata["labels"] = json!(labels);
     }
     if is_obsolete {
         metadata["annotations"][DESIRED] = Value::Null;

@@ -36,6 +36,10 @@ pub struct BoundPod {
     pub is_ready: bool,
     /// The ids of its containers, init containers left out.
     pub containers: BTreeSet<String>,
+    /// The names of its containers, init containers left out.
+    pub container_names: BTreeSet<String>,
+    /// One of its containers was created, init containers included.
+    pub has_started: bool,
 }
 
 /// What makes a pod again.

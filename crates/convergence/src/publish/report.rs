@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use types::api::observed::NodeObservation;
 use types::status::Reason;
 
+use crate::publish::registered::RegisteredLabels;
+
 /// The truth about this node's network, as of one round of the loop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeReport {
@@ -18,6 +20,8 @@ pub struct NodeReport {
     /// Whether the Node's NetworkUnavailable is ours to clear: the old CNI may have left it true, the networks that pods get are ready,
     /// and none of their agents ever writes it.
     pub clears_network_unavailable: bool,
+    /// What the Node has to bear because node.json registers it.
+    pub registered: RegisteredLabels,
 }
 
 /// Why a node reports no more; the reason of its last condition.
@@ -71,6 +75,8 @@ pub enum EventReason {
     ConfReloaded,
     /// A change could not be made.
     Failed,
+    /// Labels that node.json registers were missing on a Node that was there before the machine, and were set.
+    LabelsRestored,
     /// A condition that takes a person, and keeps no pod from its network.
     Finding,
     /// The node's readiness has another reason, or one that a graver reason hides.
@@ -90,6 +96,7 @@ impl EventReason {
             Self::ConfRepaired => "ConfRepaired",
             Self::ConfReloaded => "ConfReloaded",
             Self::Failed => "Failed",
+            Self::LabelsRestored => "LabelsRestored",
             Self::Finding => "Finding",
             Self::Readiness(reason) => reason.as_str(),
         }

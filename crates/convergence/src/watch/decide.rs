@@ -10,6 +10,7 @@
 //! | something stands in the way of Crossfade's conf, see [`crate::watch::own`] | that one's | no |
 //! | a network that the policy attaches is not ready, see [`crate::watch::network`] | `WaitingForNetwork` | no |
 //! | Crossfade's conf is written, and the runtime has not loaded it | `WaitingForNetwork` | no |
+//! | another network of the policy is not ready, and node.json requires all | `WaitingForNetwork` | no |
 //! | Crossfade's conf is in place, and what had to be done was done | `NetworkReady` | yes |
 //! | anything else | `ConfNotFirst` | no |
 
@@ -25,6 +26,7 @@ use crate::node::attachments::last_pass::{LIMIT_SECS, Pass};
 use crate::node::networks::needed;
 use crate::node::policy::roll;
 use crate::node::settings::InvalidSettings;
+use crate::publish::registered::RegisteredLabels;
 use crate::publish::report::{EventReason, NodeEvent, NodeReport};
 use crate::watch::memory::Memory;
 use crate::watch::moves::{MoveFacts, MoveStep};
@@ -97,10 +99,12 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         })
         .collect();
     let waits = judged.iter().find(|verdict| attached.contains(&verdict.side) && verdict.ready.is_err());
+    let bridges = facts.node.settings.report.require_all_networks;
+    let lacks = judged.iter().find(|verdict| bridges && verdict.ready.is_err());
     let ready = policy.is_some() && waits.is_none();
     let conf = own::decide(facts, &mut memory, ready);
     let phase = policy.map(types::policy::Policy::phase);
-    let verdict = verdict(facts, &conf, waits, &memory);
+    let verdict = verdict(facts, &conf, (waits, lacks), &memory);
     let mut findings = conf.findings.clone();
     findings.extend(of_networks(facts, &judged));
     findings.extend(memory.polls.then(|| {
@@ -126,6 +130,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         message: shorten(&condition_message(&verdict.message, &memory, unmoved.as_deref())),
         observed: observed(facts, &memory, (joins, moves)),
         clears_network_unavailable: ready && clears(facts, &attached),
+        registered: RegisteredLabels::of(&facts.node.settings, policy, &facts.node.profiles),
     };
     let mut changes: Vec<Change> = Vec::new();
     if facts.off.is_none() {
@@ -237,7 +242,7 @@ struct Verdict<'a> {
 fn verdict<'a>(
     facts: &Observation,
     conf: &'a OwnConfDecision,
-    waits: Option<&NetworkVerdict>,
+    (waits, lacks): (Option<&NetworkVerdict>, Option<&NetworkVerdict>),
     memory: &Memory,
 ) -> Verdict<'a> {
     let verdict = |reason, message| Verdict { reason, message, standing: None };
@@ -278,6 +283,14 @@ fn verdict<'a>(
             verdict(Reason::WaitingForNetwork, format!("Crossfade's conf is in place, and {why}"))
         }
         (OwnConfState::InPlace | OwnConfState::Written, None) if memory.failed.is_none() => {
+            if let Some(judged) = lacks {
+                let why = judged.ready.as_ref().err().cloned().unwrap_or_default();
+                let message = format!(
+                    "network {}, which node.json requires (report.requireAllNetworks): {why}",
+                    judged.side
+                );
+                return verdict(Reason::WaitingForNetwork, message);
+            }
             let phase = facts
                 .node
                 .policy

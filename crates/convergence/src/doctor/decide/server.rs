@@ -11,7 +11,9 @@ use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut found = node_itself(facts);
     found.extend(registered(facts).into_iter().flat_map(|node| {
-        [unavailable(facts, node), outdated(facts, node), desired(facts, node)].into_iter().flatten()
+        [unavailable(facts, node), labels(facts, node), outdated(facts, node), desired(facts, node)]
+            .into_iter()
+            .flatten()
     }));
     found
 }
@@ -84,6 +86,32 @@ fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
         "systemctl restart crossfade-watch",
         "lets watch look at the condition again",
     ))
+}
+
+/// Labels of node.json that the Node lacks. Without the one that the new agent selects by, the agent gives this node no network.
+fn labels(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
+    let lacks = |(key, value): &(&String, &String)| node.labels.get(*key) != Some(value);
+    let missing: Vec<String> = facts
+        .node
+        .settings
+        .labels
+        .iter()
+        .filter(lacks)
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let cause = "the Node lacks labels that node.json registers. kubelet registers labels only when it creates its Node, and an agent that selects its nodes by \
+                 a label gives this node no network";
+    let finding = Finding::new(Code::NodeLabels, cause).on([object(facts)]);
+    let finding = finding.seen([format!("node.json registers {}", missing.join(", "))]);
+    let set = format!("kubectl label node {} --overwrite {}", facts.node_name(), missing.join(" "));
+    Some(
+        finding
+            .run(set, "sets them; watch does so once, when it first reports in a boot")
+            .by_hand("delete the pod of the agent on this node, if the agent selects by one of them: it reads the label when it starts"),
+    )
 }
 
 /// The condition is that of another boot, or says the opposite of `watch`.

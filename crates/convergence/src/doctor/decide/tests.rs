@@ -164,6 +164,7 @@ fn well() -> Facts {
     let mut runtime = RuntimeConfig::from_answer(RuntimeKind::Containerd, setup);
     runtime.unit = Some("containerd.service".into());
     let registered = RegisteredNode {
+        labels: std::collections::BTreeMap::new(),
         conditions: [
             ("Ready".to_owned(), condition("True")),
             ("CrossfadeReady".to_owned(), condition("True")),

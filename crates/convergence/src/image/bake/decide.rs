@@ -64,6 +64,15 @@ struct NodeFile<'a> {
     labels: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     taints: &'a [taint::Taint],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    report: Option<ReportSpec>,
+}
+
+/// What CrossfadeReady waits for; what is left out is the default.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReportSpec {
+    require_all_networks: bool,
 }
 
 /// The options with which whole files are given.
@@ -196,6 +205,7 @@ fn last<'p>(
         ("--new-cidr", !wanted.new_cidrs.is_empty()),
         ("--phase", wanted.phase.is_some()),
         ("--mode", wanted.mode.is_some()),
+        ("--require-all-networks", wanted.require_all_networks),
         ("--from-policy", wanted.has_policy_file),
     ];
     for (option, _) in given.into_iter().filter(|(_, given)| *given) {
@@ -220,7 +230,8 @@ fn settings(
         Image::Final => Mode::Without,
     };
     let file = |labels: &BTreeMap<String, String>| {
-        pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints })
+        let report = wanted.require_all_networks.then_some(ReportSpec { require_all_networks: true });
+        pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints, report })
     };
     if wanted.image == Image::Migration && !labels.contains_key(IMAGE) {
         let identity = ImageContent { node: &file(&labels), ..content }.identity();

@@ -2,6 +2,7 @@ use types::policy::{Phase, Side};
 use types::status::Reason;
 
 use crate::publish::decide::*;
+use crate::publish::registered::RegisteredLabels;
 use crate::publish::report::FinalReason;
 
 const BOOT: &str = "1c8d1f5e-5a43-4f1e-9a55-0c3c3f0d9b11";
@@ -22,6 +23,7 @@ fn report() -> NodeReport {
             ..NodeObservation::default()
         },
         clears_network_unavailable: false,
+        registered: RegisteredLabels::default(),
     }
 }
 

@@ -237,6 +237,25 @@ fn flips_are_told_and_the_sweep_comes_now_and_then() {
     assert_eq!(sweeps, 6, "in an hour");
 }
 
+/// Each node of a bridge forwards between the networks, so each needs the agent of the one that new pods do not get.
+#[test]
+fn a_node_of_a_bridge_can_wait_for_the_network_that_new_pods_do_not_get() {
+    let mut world = World::new(Mode::Private);
+    world.facts.node.dirs.installed = Ok(None);
+    world.round(0);
+    world.quiet("NetworkReady");
+    world.red(Side::New, true);
+    world.quiet("NetworkReady");
+    world.facts.node.settings.report.require_all_networks = true;
+    let round = world.round(1);
+    assert_eq!(round.reason, "WaitingForNetwork");
+    assert!(round.changes.is_empty(), "pods keep their conf: {round:?}");
+    let report = decide(&world.facts, &world.memory, ME).report;
+    assert!(report.message.contains("network new, which node.json requires"), "{report:?}");
+    world.red(Side::New, false);
+    assert_eq!(world.round(1).reason, "NetworkReady");
+}
+
 #[test]
 fn in_a_pod_nothing_is_swept_and_status_says_so() {
     let mut world = World::new(Mode::Shared);

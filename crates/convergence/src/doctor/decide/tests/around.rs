@@ -170,6 +170,14 @@ fn server() -> Vec<Case> {
             |facts| facts.server = Source::Absent("no credential".into()),
         ),
         case(
+            Code::NodeLabels,
+            |facts| facts.node.settings.labels = [("a".into(), "b".into())].into(),
+            |facts| {
+                facts.node.settings.labels = [("a".into(), "b".into())].into();
+                registered(facts).labels = [("a".into(), "b".into()), ("c".into(), "d".into())].into();
+            },
+        ),
+        case(
             Code::NodeOutdated,
             |facts| registered(facts).observed = Some(r#"{"bootId":"another"}"#.into()),
             |facts| registered(facts).observed = None,
