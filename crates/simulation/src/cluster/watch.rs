@@ -57,6 +57,7 @@ impl Truth {
             joins: machine.joins.clone(),
             restarts: self.restarts(index, named),
             attached: Some(AttachmentCounts { by_phase, unknown: 0, others }),
+            image: None,
             echo: node.api.step.as_ref().map(|step| step.claim.clone()),
         }
     }
