@@ -57,10 +57,10 @@ pub(crate) fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Fai
 }
 
 fn find_stragglers(global: &Global, wanted: &Wanted) -> Result<StragglersReport, Failure> {
-    source::settings(global)?;
+    let config = source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
     let phase = wanted.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
-    Ok(StragglersReport { phase, found: find(&snapshot, phase) })
+    Ok(StragglersReport { phase, found: find(&snapshot, phase, &config) })
 }
 
 /// No node says in which phase it is.
@@ -75,6 +75,7 @@ const fn describe_reason(because: StragglerReason) -> &'static str {
         StragglerReason::Attached => "attached in another phase",
         StragglerReason::Node => "its node is in another phase",
         StragglerReason::Silent => "its node does not report",
+        StragglerReason::Plain => "Crossfade is not on its node",
         StragglerReason::Terminating => "being deleted",
     }
 }

@@ -19,7 +19,7 @@ pub use going::{OUTDATED, going_mark};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
-pub use plain::is_plain;
+pub use plain::{has_left, is_plain, lives_in, reported_now};
 pub use pool::{
     EKS_NODE_GROUP, FutureNodes, GKE_POOL, KARPENTER_POOL, Pipeline, Platform, futures, pipeline, platform,
     pool_in, pool_of, takes_back,

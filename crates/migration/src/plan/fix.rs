@@ -118,8 +118,10 @@ pub fn fix(
     let bridge = reach::cut(&living).and_then(|_| bridge(&scene.config.roll));
     let (pools, policies) = (parts::pools(scene, &survey.sites, None), parts::policies(&survey.sites));
 
-    let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> =
-        by_node(scene.snapshot, to).into_iter().map(|(node, pods)| (node.name(), pods)).collect();
+    let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> = by_node(scene.snapshot, to, scene.config)
+        .into_iter()
+        .map(|(node, pods)| (node.name(), pods))
+        .collect();
     let mut kept = node::Obstacles::of(&survey.sites, to, bridge.is_some());
     for out in &survey.left_out {
         kept.leave_out(&out.name, &out.why);
@@ -228,6 +230,10 @@ fn becomes(
             let help =
                 format!("wait, then look at its finalizers: kubectl -n {namespace} get pod {name} -o yaml");
             return stays("it is being deleted", help);
+        }
+        StragglerReason::Plain => {
+            let help = "replace its node by one of the new image (docs/images.md)".to_owned();
+            return stays("Crossfade is not on its node", help);
         }
         StragglerReason::Attached | StragglerReason::Node | StragglerReason::Silent => {}
     }

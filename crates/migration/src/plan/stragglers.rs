@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use snapshot::Range;
 use snapshot::model::{Node, Pod, Snapshot};
-use types::api::observed::{self, NodeObservation, short_uid};
+use types::api::observed::{NodeObservation, short_uid};
 use types::policy::Phase;
 
-use crate::workload::{Owner, owner, platform};
+use crate::config::Config;
+use crate::workload::{Owner, has_left, is_plain, lives_in, owner, platform, reported_now};
 
 /// The command that moves stragglers.
 const FIX: &str = "kubectl crossfade roll stragglers --fix";
@@ -23,6 +25,8 @@ pub enum StragglerReason {
     Node,
     /// Its node does not say what is attached to it, so it is not known.
     Silent,
+    /// Crossfade is not on its node, which is of the image before: the pod moves when the node is replaced.
+    Plain,
     /// It is being deleted.
     Terminating,
 }
@@ -58,12 +62,7 @@ pub struct StragglerReport {
 /// The furthest phase that a node is in; none if no node says.
 #[must_use]
 pub fn furthest(snapshot: &Snapshot) -> Option<Phase> {
-    snapshot.nodes.iter().filter_map(|node| observed(node)?.phase).max()
-}
-
-/// What the node says of itself.
-fn observed(node: &Node) -> Option<NodeObservation> {
-    serde_json::from_str(node.metadata.annotation(observed::KEY)?).ok()
+    snapshot.nodes.iter().filter_map(|node| reported_now(node)?.phase).max()
 }
 
 /// A pod that is not attached as it should be, and why.
@@ -71,32 +70,66 @@ pub type Straggler<'a> = (&'a Pod, StragglerReason);
 
 /// The stragglers of each node, by the order of nodes. Pods that use the node's network and pods that ended are none.
 #[must_use]
-pub fn by_node(snapshot: &Snapshot, to: Phase) -> Vec<(&Node, Vec<Straggler<'_>>)> {
+pub fn by_node<'a>(
+    snapshot: &'a Snapshot,
+    to: Phase,
+    config: &Config,
+) -> Vec<(&'a Node, Vec<Straggler<'a>>)> {
+    let new: Vec<Range> = config.networks.new.cidrs.iter().copied().map(Range::from).collect();
     let mut on: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
     let has_network =
         |pod: &&Pod| !pod.spec.host_network && !pod.is_finished() && !pod.spec.node_name.is_empty();
     for pod in snapshot.pods.iter().filter(has_network) {
         on.entry(&pod.spec.node_name).or_default().push(pod);
     }
-    let nodes_of = |node| {
-        let observed = observed(node);
-        let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice).iter();
-        (node, pods.filter_map(|pod| Some((*pod, straggler_reason(pod, observed.as_ref(), to)?))).collect())
+    let nodes_of = |node: &'a Node| {
+        let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice);
+        let (observed, stand) = (reported_now(node), bystander(node, pods, to, &new));
+        let reason = |pod: &Pod| match stand {
+            Some(Bystander::Right) => None,
+            Some(Bystander::Old) => Some(StragglerReason::Plain),
+            None => straggler_reason(pod, observed.as_ref(), to),
+        };
+        let ending = |pod: &Pod, because| match pod.metadata.deletion_timestamp {
+            Some(_) => StragglerReason::Terminating,
+            None => because,
+        };
+        let found = pods.iter().filter_map(|pod| Some((*pod, ending(pod, reason(pod)?))));
+        (node, found.collect())
     };
     snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(nodes_of).collect()
 }
 
+/// A node without Crossfade, whose silence is no fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bystander {
+    /// Its pods are where they should be: it is of the image after Crossfade, or the old network is the one to be in.
+    Right,
+    /// Its pods live in the old network, as those of the image before Crossfade.
+    Old,
+}
+
+/// What a node without Crossfade is; none if Crossfade is on the node. A node of a final image is as bare as one of the old image. Its pods' addresses
+/// tell, where the settings name the new network's ranges.
+fn bystander(node: &Node, pods: &[&Pod], to: Phase, new: &[Range]) -> Option<Bystander> {
+    let is_final = has_left(node) || is_plain(node) && lives_in(pods.iter().copied(), new);
+    if is_final {
+        return Some(if to == Phase::New { Bystander::Right } else { Bystander::Old });
+    }
+    is_plain(node).then_some(if to == Phase::Old { Bystander::Right } else { Bystander::Old })
+}
+
 /// All pods that are not attached in phase `to`, by what makes them.
 #[must_use]
-pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
+pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport {
     let mut pods_by_owner: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
     let mut found = StragglerReport::default();
-    for (node, pods) in by_node(snapshot, to) {
+    for (node, pods) in by_node(snapshot, to, config) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
         for (pod, because) in pods {
             pods_by_owner.entry((owner(pod), because)).or_default().push(pod);
         }
-        let counted = observed(node).and_then(|seen| seen.attached).map_or(0, |attached| {
+        let counted = reported_now(node).and_then(|seen| seen.attached).map_or(0, |attached| {
             attached
                 .by_phase
                 .iter()
@@ -117,21 +150,20 @@ pub fn find(snapshot: &Snapshot, to: Phase) -> StragglerReport {
 /// Why a pod is a straggler; none if it is none.
 fn straggler_reason(pod: &Pod, observed: Option<&NodeObservation>, to: Phase) -> Option<StragglerReason> {
     let is_ours = |seen: &&NodeObservation| seen.attached.is_some() && seen.phase.is_some();
-    let because = match observed.filter(is_ours) {
-        None => StragglerReason::Silent,
+    match observed.filter(is_ours) {
+        None => Some(StragglerReason::Silent),
         Some(seen) => {
             let short = short_uid(&pod.metadata.uid);
             let is_other =
                 seen.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
             match (is_other, seen.phase == Some(to)) {
                 // In a node of another phase, those that differ from it may be the ones that are right.
-                (true, true) => StragglerReason::Attached,
-                (false, false) => StragglerReason::Node,
-                (true, false) | (false, true) => return None,
+                (true, true) => Some(StragglerReason::Attached),
+                (false, false) => Some(StragglerReason::Node),
+                (true, false) | (false, true) => None,
             }
         }
-    };
-    Some(if pod.metadata.deletion_timestamp.is_some() { StragglerReason::Terminating } else { because })
+    }
 }
 
 fn describe_group(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
@@ -157,7 +189,12 @@ fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[Stri
                 .join("; ")
         ),
         StragglerReason::Silent => {
-            "on the node: systemctl status crossfade-watch; it must report what is attached".into()
+            "on the node: systemctl status crossfade-watch; it must report what is attached, in this boot".into()
+        }
+        StragglerReason::Plain => {
+            "replace its node by one of the new image (docs/images.md); if the node is of a final image already, name the new network's ranges in the \
+             settings file: networks: {new: {cidrs: [..]}}"
+                .into()
         }
         StragglerReason::Terminating => format!(
             "wait, then look at its finalizers: kubectl -n {namespace} get pod {} -o yaml",
@@ -181,8 +218,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn node(name: &str, observed: &Value) -> Node {
-        let node =
-            json!({"metadata": {"name": name, "annotations": {"crossfade/observed": observed.to_string()}}});
+        let node = json!({"metadata": {"name": name, "annotations": {"crossfade/observed": observed.to_string()}},
+                "status": {"nodeInfo": {"bootID": "b"}}});
         serde_json::from_value(node).expect("a node")
     }
 
@@ -206,7 +243,7 @@ mod tests {
     fn found(nodes: Vec<Node>, pods: Vec<Pod>) -> StragglerReport {
         let mut snapshot = Snapshot { nodes, pods, ..Snapshot::default() };
         snapshot.sort();
-        find(&snapshot, Phase::New)
+        find(&snapshot, Phase::New, &Config::default())
     }
 
     #[test]
@@ -249,6 +286,51 @@ mod tests {
         let report = found(counts, vec![pod("p", "a", "11111111", "")]);
         assert_eq!(report.unnamed, [("a".to_owned(), 1)].into());
         assert!(report.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{report:?}");
+    }
+
+    #[test]
+    fn what_a_node_reported_in_another_boot_is_not_believed() {
+        let mut rebooted = node("a", &node_report("new", &json!({"new": 1}), &[]));
+        rebooted.status.node_info.boot_id = "later".into();
+        let pods = || vec![pod("p", "a", "1", "")];
+        assert_eq!(found(vec![rebooted.clone()], pods()).stragglers[0].because, StragglerReason::Silent);
+        let snapshot = Snapshot { nodes: vec![rebooted], ..Snapshot::default() };
+        assert_eq!(furthest(&snapshot), None);
+    }
+
+    #[test]
+    fn a_node_without_crossfade_is_of_the_old_image_or_of_the_final_one() {
+        let bare = |conditions: &Value| -> Node {
+            serde_json::from_value(
+                json!({"metadata": {"name": "a"}, "status": {"nodeInfo": {"bootID": "b"}, "conditions": conditions}}),
+            )
+            .expect("a node")
+        };
+        let plain = bare(&json!([]));
+        let left = bare(&json!([{"type": "CrossfadeReady", "status": "Unknown", "reason": "FinalImage"}]));
+        let told: Config =
+            serde_json::from_value(json!({"version": 1, "networks": {"new": {"cidrs": ["10.20.0.0/16"]}}}))
+                .expect("settings");
+        for (node, address, to, config, expected) in [
+            (&plain, "10.10.0.7", Phase::New, &told, Some(StragglerReason::Plain)),
+            (&plain, "10.20.0.7", Phase::New, &told, None),
+            // Without the ranges nothing tells a final image from the old one.
+            (&plain, "10.20.0.7", Phase::New, &Config::default(), Some(StragglerReason::Plain)),
+            (&plain, "10.10.0.7", Phase::Old, &told, None),
+            (&plain, "10.10.0.7", Phase::BothNew, &told, Some(StragglerReason::Plain)),
+            (&left, "10.20.0.7", Phase::New, &told, None),
+            (&left, "10.20.0.7", Phase::Old, &told, Some(StragglerReason::Plain)),
+        ] {
+            let mut on_it = pod("p", "a", "1", "Job");
+            on_it.status = serde_json::from_value(json!({"phase": "Running", "podIPs": [{"ip": address}]}))
+                .expect("a status");
+            let mut snapshot =
+                Snapshot { nodes: vec![node.clone()], pods: vec![on_it], ..Snapshot::default() };
+            snapshot.sort();
+            let report = find(&snapshot, to, config);
+            let because = report.stragglers.first().map(|group| group.because);
+            assert_eq!(because, expected, "{address} {to} {:?}", node.status.conditions);
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
-//! Nodes that Crossfade has never been on.
+//! Nodes without Crossfade: those of the image before it, and those of the one after it.
 
-use snapshot::model::Node;
+use snapshot::Range;
+use snapshot::model::{Node, Pod};
 use types::api::node_keys::{IMAGE, PHASE, READY};
-use types::api::observed;
+use types::api::observed::{self, NodeObservation};
+
+/// The reasons of the last condition of a node that Crossfade has left for good: those of `convergence::publish::report::FinalReason`.
+const LEFT: [&str; 2] = ["Removed", "FinalImage"];
 
 /// Whether a Node bears nothing of Crossfade's: no label, no report, no condition.
 ///
@@ -13,6 +17,27 @@ use types::api::observed;
 pub fn is_plain(node: &Node) -> bool {
     let has_label = [PHASE, IMAGE].into_iter().any(|key| node.metadata.label(key).is_some());
     !has_label && node.metadata.annotation(observed::KEY).is_none() && node.condition(READY).is_none()
+}
+
+/// Whether Crossfade has left the node for good, and said so: it was removed, or a final image came up under the same name.
+#[must_use]
+pub fn has_left(node: &Node) -> bool {
+    node.condition(READY).is_some_and(|condition| LEFT.contains(&&*condition.reason))
+}
+
+/// Whether these pods live in the new network by their addresses. Pods without an address say nothing.
+pub fn lives_in<'a>(pods: impl IntoIterator<Item = &'a Pod>, ranges: &[Range]) -> bool {
+    let is_within = |address| ranges.iter().any(|range| range.contains(Range::of(address)));
+    let mut addresses = pods.into_iter().flat_map(Pod::network_ips).peekable();
+    addresses.peek().is_some() && addresses.all(is_within)
+}
+
+/// What the node reports of the boot that it is in. A Node outlives a reboot and even its machine, and what it bore then stays on it; nothing of that
+/// is true of the machine that is there now.
+#[must_use]
+pub fn reported_now(node: &Node) -> Option<NodeObservation> {
+    let seen = NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()?;
+    (!seen.boot_id.is_empty() && *seen.boot_id == *node.status.node_info.boot_id).then_some(seen)
 }
 
 #[cfg(test)]
@@ -40,5 +65,46 @@ mod tests {
         }
         let left = json!([{"type": "CrossfadeReady", "status": "Unknown", "reason": "FinalImage"}]);
         assert!(!is_plain(&node(&json!({"name": "n"}), &left)));
+    }
+
+    #[test]
+    fn a_report_of_another_boot_is_none() {
+        let node = |report: &str, boot: &str| -> Node {
+            serde_json::from_value(json!({
+                "metadata": {"annotations": {"crossfade/observed": report}},
+                "status": {"nodeInfo": {"bootID": boot}}}))
+            .expect("a node")
+        };
+        for (report, boot, expected) in [
+            (r#"{"bootId":"b"}"#, "b", true),
+            (r#"{"bootId":"a"}"#, "b", false),
+            (r#"{"bootId":""}"#, "", false),
+            ("{", "b", false),
+        ] {
+            assert_eq!(reported_now(&node(report, boot)).is_some(), expected, "{report} in boot {boot}");
+        }
+    }
+
+    #[test]
+    fn addresses_say_where_pods_live() {
+        let pod = |status: &Value| -> Pod {
+            serde_json::from_value(json!({"metadata": {"name": "p"}, "spec": {}, "status": status}))
+                .expect("a pod")
+        };
+        let (range, _) = Range::read("10.20.0.0/16").expect("a range");
+        let of = |address: &str| pod(&json!({"phase": "Running", "podIPs": [{"ip": address}]}));
+        let bare = pod(&json!({"phase": "Pending"}));
+        let (old, new) = (of("10.10.0.7"), of("10.20.0.7"));
+        assert!(lives_in([&new, &bare], &[range]));
+        assert!(!lives_in([&new, &old], &[range]) && !lives_in([&bare], &[range]) && !lives_in([&new], &[]));
+    }
+
+    #[test]
+    fn a_node_that_crossfade_has_left_says_so() {
+        for (reason, expected) in [("FinalImage", true), ("Removed", true), ("SwitchedOff", false)] {
+            let conditions = json!([{"type": "CrossfadeReady", "status": "Unknown", "reason": reason}]);
+            let node = json!({"metadata": {"name": "n"}, "status": {"conditions": conditions}});
+            assert_eq!(has_left(&serde_json::from_value(node).expect("a node")), expected, "{reason}");
+        }
     }
 }

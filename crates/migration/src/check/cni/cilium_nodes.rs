@@ -13,9 +13,10 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::node::nodes;
 use crate::check::{Check, Need};
+use crate::cni::cidr;
 use crate::cni::network::{cilium, subject};
 use crate::cni::support::{Cni, Stage};
-use crate::workload::platform;
+use crate::workload::{has_left, is_plain, lives_in, platform};
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -69,11 +70,26 @@ const LABEL: &str = "io.cilium.migration/cilium-default";
 /// How many nodes a command names before it says that there are more.
 const NAMED: usize = 20;
 
+/// Whether the node's pods live in the new network without Crossfade: it is of a final image, whose agent is to write its configuration.
+fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
+    if has_left(node) {
+        return true;
+    }
+    let claims = cidr::of(scene).all;
+    let new: Vec<_> = claims.iter().filter(|claim| claim.usage.is_new()).map(|claim| claim.range).collect();
+    let pods = scene.snapshot.pods.iter().filter(|pod| *pod.spec.node_name == *node.name());
+    is_plain(node) && lives_in(pods, &new)
+}
+
 /// Where Crossfade's configuration is first, that of Cilium beside it gives no pod another network.
 fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let takes_part = |node: &&Node| platform(node).is_none();
     let all: Vec<&Node> = scene.snapshot.nodes.iter().filter(takes_part).collect();
-    let bare: Vec<&Node> = all.iter().filter(|node| nodes::report(node).is_some()).copied().collect();
+    let bare: Vec<&Node> = all
+        .iter()
+        .filter(|node| nodes::report(node).is_some() && !is_of_new_network(scene, node))
+        .copied()
+        .collect();
     if bare.is_empty() || all.len() < 2 {
         return None;
     }
@@ -271,6 +287,37 @@ mod tests {
         let early = led(early, &["a"]).finding(&CHECK, "cilium-node-config-everywhere");
         assert!(early.fix.contains(&format!("kubectl label node b {LABEL}-.")), "{}", early.fix);
         assert!(!early.fix.contains("patch"), "{}", early.fix);
+    }
+
+    /// At the end of a rotation the nodes of the final image have no Crossfade, and Cilium is to write its configuration there.
+    #[test]
+    fn a_node_of_a_final_image_is_no_node_that_moves_too_early() {
+        let guide = json!({"write-cni-conf-when-ready": "/host/etc/cni/net.d/05-cilium.conflist", "custom-cni-conf": "false"});
+        let with = |address: &str, change: &dyn Fn(&mut Case)| {
+            let mut case = led(case(&[("x", "kube-system", json!({}), guide.clone())]), &["a"]);
+            case.config.networks.new.cidrs = vec!["10.20.0.0/16".parse().expect("a range")];
+            let (_, pod) = object(
+                Kind::POD,
+                "p",
+                json!({"metadata": {"namespace": "x"}, "spec": {"nodeName": "b"},
+                    "status": {"phase": "Running", "podIPs": [{"ip": address}]}}),
+            );
+            case.documents.push(pod);
+            change(&mut case);
+            let config = std::mem::take(&mut case.config);
+            let mut case = Case::having(case.from, case.to, case.documents);
+            case.config = config;
+            case.codes(&CHECK)
+        };
+        let nothing = |_: &mut Case| {};
+        assert_eq!(with("10.20.0.7", &nothing), [""; 0]);
+        assert_eq!(with("10.10.0.7", &nothing), ["cilium-node-config-everywhere"]);
+        let left = |case: &mut Case| {
+            let is_b = |object: &&mut Value| object["kind"] == "Node" && object["metadata"]["name"] == "b";
+            let node = case.documents.iter_mut().find(is_b).expect("the node");
+            node["status"] = json!({"conditions": [{"type": "CrossfadeReady", "status": "Unknown", "reason": "FinalImage"}]});
+        };
+        assert_eq!(with("10.10.0.7", &left), [""; 0], "it says so itself");
     }
 
     #[test]

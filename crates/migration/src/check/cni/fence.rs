@@ -166,8 +166,25 @@ fn mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let objects = with_both.iter().map(|spot| spot.subject.clone().detail(format!("runs {}", agents(spot))));
-    Some(words::mixed(must_be_apart, &with_both[0].old.runs, &with_both[0].new.runs).about(objects))
+    // What most nodes run is meant, and the others are to be mended.
+    let mean_both = !must_be_apart && with_both.len() * 2 > spots.len();
+    let lacking = |spot: &Spot<'_>| {
+        let sides = [&spot.old, &spot.new].into_iter().filter(|side| side.runs.is_empty());
+        let refused = sides.filter_map(|side| side.refused.first());
+        let reasons: Vec<String> = refused
+            .map(|(workload, why)| {
+                format!("{}/{} does not run there: {why}", workload.namespace(), workload.name())
+            })
+            .collect();
+        reasons.join("; ")
+    };
+    let objects = spots.iter().filter(|spot| both(spot) != mean_both).map(|spot| {
+        let detail = if mean_both { lacking(spot) } else { format!("runs {}", agents(spot)) };
+        spot.subject.clone().detail(detail)
+    });
+    Some(
+        words::mixed(must_be_apart, mean_both, &with_both[0].old.runs, &with_both[0].new.runs).about(objects),
+    )
 }
 
 /// Controllers without which agents do not work, by the name of their container.

@@ -25,7 +25,7 @@ pub(super) fn node(name: &str, zone: &str) -> Value {
         name,
         json!({"metadata": {"uid": format!("uid-{name}"),
             "labels": {"karpenter.sh/nodepool": "web", "crossfade/phase": "old"}},
-            "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}, "nodeInfo": {"architecture": "amd64", "containerRuntimeVersion": "containerd://1.7.20",
+            "status": {"allocatable": {"cpu": "4", "memory": "8Gi", "pods": "10"}, "nodeInfo": {"bootID": "b", "architecture": "amd64", "containerRuntimeVersion": "containerd://1.7.20",
                 "kernelVersion": "6.1.0-25-amd64"}}}),
     )
     .1;

@@ -95,13 +95,20 @@ pub(super) fn twice() -> Finding {
     )
 }
 
-pub(super) fn mixed(must_be_apart: bool, old: &[&Workload], new: &[&Workload]) -> Finding {
+pub(super) fn mixed(must_be_apart: bool, mean_both: bool, old: &[&Workload], new: &[&Workload]) -> Finding {
     let why = if must_be_apart {
         "When its container starts, Cilium's agent removes the iptables rules with which the Amazon VPC CNI translates addresses, so pods of that node lose their way out of the VPC."
     } else {
         "Either every node runs both agents, so that each has routes to both networks, or each node runs exactly one and the networks route between each other. In between, some pairs of nodes have no route."
     };
     let fix = match (old.first(), new.first()) {
+        (Some(old), Some(new)) if mean_both => format!(
+            "Let {0}/{1} and {2}/{3} run on these nodes, too: take the selector away that keeps it from there, or let it tolerate their taints: kubectl -n {0} edit daemonset {1}; kubectl -n {2} edit daemonset {3}",
+            old.namespace(),
+            old.name(),
+            new.namespace(),
+            new.name()
+        ),
         (Some(old), Some(new)) => format!(
             "Choose a label of the new nodes. Let {}/{} refuse it and {}/{} require it: in spec.template.spec.affinity.nodeAffinity, operator DoesNotExist in one and Exists in the other. Or let both run on all nodes.",
             old.namespace(),
@@ -114,7 +121,11 @@ pub(super) fn mixed(must_be_apart: bool, old: &[&Workload], new: &[&Workload]) -
     Finding::new(
         "fence-mixed",
         Severity::Blocks,
-        "Nodes run the agents of both CNIs where others run one.",
+        if mean_both {
+            "Nodes run the agent of one CNI where most run both."
+        } else {
+            "Nodes run the agents of both CNIs where others run one."
+        },
         why,
         fix,
     )
