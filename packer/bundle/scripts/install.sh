@@ -141,17 +141,27 @@ run_tarball() {
     rm -rf "$place"
 }
 
+# remove COMMAND [ARGUMENT]...: takes a package away. A machine that was booted of a migration image has a runtime that reads Crossfade's
+# directory until it starts again, and the package does not leave it without. No pod runs on the machine that an image is made of, and the image
+# keeps nothing of /run. Records of pods stay then, and seal refuses them.
+remove() {
+    "$@" || {
+        say 'removing the package anyway: nothing of what holds it is kept in an image'
+        CROSSFADE_REMOVE_ANYWAY=1 "$@"
+    }
+}
+
 # An earlier Crossfade, of the image that this one is made of, however it came there.
 remove_package() {
     local plugin='' copy file
     [[ ! -f $PLUGIN ]] || plugin=$(sha256sum <"$PLUGIN")
     if [[ $(dpkg-query --show --showformat='${db:Status-Status}' crossfade 2>/dev/null) =~ ^(installed|config-files)$ ]]; then
-        dpkg --purge crossfade
+        remove dpkg --purge crossfade
     elif command -v rpm >/dev/null && rpm --query --quiet crossfade; then
-        rpm --erase crossfade
+        remove rpm --erase crossfade
     elif [[ -e $SETTINGS/installed.files ]]; then
         file=$(package tarball)
-        run_tarball "$file" uninstall
+        remove run_tarball "$file" uninstall
     fi
     # What bake wrote is no package's, and boot puts the plugin where the runtime looks.
     rm -f "$SETTINGS"/policy.json "$SETTINGS"/node.json
@@ -243,6 +253,8 @@ main() {
     stop_kubelet
     say "installing ${file##*/}"
     install_package "$kind" "$file"
+    # What a boot of this machine has made of the settings of an earlier image, and would hide those that are baked.
+    rm -f /run/crossfade/policy.json /run/crossfade/node.json
     bake
     # For the one who reads what Packer says; whether it is good enough is the selftest's to judge, at the end.
     "$PROGRAM" image explain || say 'explain has found what is above; the selftest at the end judges'

@@ -129,6 +129,20 @@ fn a_whole_image_passes_and_is_not_touched() {
     assert_eq!(tree.files(), before);
 }
 
+/// The next image of a chain is made on a machine that was booted of the one before: its boot has completed the policy below /run.
+#[test]
+fn what_a_boot_of_the_machine_has_written_hides_nothing_that_is_baked() {
+    let tree = whole();
+    released(&tree, env!("CARGO_PKG_VERSION"), |bytes| bytes.to_vec());
+    let policy = tree.read("usr/lib/crossfade/policy.json").expect("a policy");
+    tree.write("run/crossfade/policy.json", &policy);
+    let document = tested(&tree);
+    assert_eq!(of(&document, "failed"), [], "{document:#}");
+    let found = of(&document, "ok");
+    let hidden = found.iter().find(|(id, _, _)| id == "settings.hidden").expect("the check");
+    assert!(hidden.1.contains("for /run/crossfade/policy.json does"), "{hidden:?}");
+}
+
 /// What a provider's programs write at boot is not there when the image is built, and boot waits for some of them.
 #[test]
 fn images_pass_before_their_first_boot() {
