@@ -145,7 +145,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
     if rolled.exit != Exit::Done {
         return Ok(FixReport { rolled, stragglers: None });
     }
-    let found = find(&source::nodes_and_pods(global)?, phase);
+    let found = find(&source::nodes_and_pods(global)?, phase, &config);
     Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, found }) })
 }
 
