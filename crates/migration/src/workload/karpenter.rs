@@ -11,7 +11,9 @@ use crate::check::Scene;
 
 /// The variable with the feature gates, and the flag that wins over the variable.
 const GATES: (&str, &str) = ("FEATURE_GATES", "--feature-gates");
-/// The budgets of a NodePool that names none.
+/// The budgets of a NodePool, as a JSON pointer has them.
+const BUDGETS: &str = "/spec/disruption/budgets";
+/// The budget of a NodePool that names none.
 const DEFAULT_BUDGET: &str = "10%";
 
 /// The Deployment of Karpenter's controller. In EKS Auto Mode no object shows it.
@@ -90,26 +92,27 @@ pub fn budgets_hold(pool: &Object, reasons: &[Voluntary]) -> bool {
             && budget.get("schedule").is_none()
             && (named.is_empty() || named.contains(&reason.as_str().into()))
     };
-    let budgets = pool.list("/spec/disruption/budgets");
+    let budgets = pool.list(BUDGETS);
     reasons.iter().all(|reason| budgets.iter().any(|budget| holds(reason, budget)))
 }
 
-/// The command that adds a budget of no node for these reasons to those that are there: a merge patch replaces the list. Budgets drift no node.
+/// The command that adds a budget of no node for these reasons. Budgets drift no node. The command appends where the API server has written a list, so that it
+/// takes no budget away that another finding has added since.
 #[must_use]
 pub fn budget_patch(pool: &Object, reasons: &[Voluntary]) -> String {
-    let mut budgets = pool.list("/spec/disruption/budgets").to_vec();
-    if budgets.is_empty() {
-        budgets.push(json!({"nodes": DEFAULT_BUDGET}));
-    }
     let reasons: Vec<&str> = reasons.iter().map(|reason| reason.as_str()).collect();
-    budgets.push(json!({"nodes": "0", "reasons": reasons}));
-    pool_patch(pool, &json!({"spec": {"disruption": {"budgets": budgets}}}))
+    let budget = json!({"nodes": "0", "reasons": reasons});
+    if pool.list(BUDGETS).is_empty() {
+        let budgets = json!([{"nodes": DEFAULT_BUDGET}, budget]);
+        return pool_patch(pool, "merge", &json!({"spec": {"disruption": {"budgets": budgets}}}));
+    }
+    pool_patch(pool, "json", &json!([{"op": "add", "path": format!("{BUDGETS}/-"), "value": budget}]))
 }
 
-/// The command that merges a patch into a NodePool.
+/// The command that patches a NodePool.
 #[must_use]
-pub fn pool_patch(pool: &Object, patch: &Value) -> String {
-    format!("kubectl patch nodepool {} --type merge -p {}", pool.name(), shell_word(&patch.to_string()))
+pub fn pool_patch(pool: &Object, kind: &str, patch: &Value) -> String {
+    format!("kubectl patch nodepool {} --type {kind} -p {}", pool.name(), shell_word(&patch.to_string()))
 }
 
 #[cfg(test)]
@@ -141,15 +144,18 @@ mod tests {
 
     #[test]
     fn a_budget_is_added_to_those_that_are_there() {
-        for (budgets, before) in [
-            (json!([]), r#"[{"nodes":"10%"},"#),
-            (json!([{"nodes": "2", "reasons": ["Empty"]}]), r#"[{"nodes":"2","reasons":["Empty"]},"#),
+        for (budgets, patch) in [
+            (
+                json!([]),
+                r#"merge -p '{"spec":{"disruption":{"budgets":[{"nodes":"10%"},{"nodes":"0","reasons":["Drifted"]}]}}}'"#,
+            ),
+            (
+                json!([{"nodes": "2", "reasons": ["Empty"]}]),
+                r#"json -p '[{"op":"add","path":"/spec/disruption/budgets/-","value":{"nodes":"0","reasons":["Drifted"]}}]'"#,
+            ),
         ] {
             let command = budget_patch(&pool(budgets), &[Voluntary::Drifted]);
-            let expected = format!(
-                r#"kubectl patch nodepool spot --type merge -p '{{"spec":{{"disruption":{{"budgets":{before}{{"nodes":"0","reasons":["Drifted"]}}]}}}}}}'"#
-            );
-            assert_eq!(command, expected);
+            assert_eq!(command, format!("kubectl patch nodepool spot --type {patch}"));
         }
     }
 }

@@ -182,6 +182,7 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
         }
         commands.push(pool_patch(
             pool,
+            "merge",
             &json!({"spec": {"template": {"spec": {"terminationGracePeriod": null}}}}),
         ));
     }

@@ -46,7 +46,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings.extend(left::leftover_taints(scene));
     for taint in &taints {
         findings.extend(lifted(scene, taint));
-        findings.extend(autoscaler::karpenter(scene, taint));
+        findings.extend(autoscaler::karpenter(scene, taint, &taints));
         findings.extend(autoscaler::cluster_autoscaler(scene, taint));
     }
     findings

@@ -20,13 +20,16 @@ const PREFIX_FLAG: &str = "--startup-taint-prefix";
 /// *Source*: kubernetes-sigs/karpenter#3025.
 const READINESS: (&str, Version) = ("readiness.k8s.io/", (1, 13));
 
-/// NodePools that do not declare the taint, or declare it as one that stays.
+/// NodePools that do not declare one of the start-up taints, or declare it as one that stays.
 ///
 /// *Source*: Karpenter 1.14, "NodePools", `spec.template.spec.startupTaints`; kubernetes-sigs/karpenter#997: adding one drifts the nodes of the pool.
-pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
+pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint, all: &[Taint]) -> Option<Finding> {
     let release = Karpenter::find(scene).and_then(|karpenter| karpenter.release());
-    let is_readiness = taint.key.starts_with(READINESS.0);
-    let is_known = is_readiness && release.is_some_and(|release| release >= READINESS.1);
+    let needs_none = |taint: &Taint| {
+        taint.key.starts_with(READINESS.0) && release.is_some_and(|release| release >= READINESS.1)
+    };
+    let needed: Vec<&Taint> = all.iter().filter(|taint| !needs_none(taint)).collect();
+    let is_known = needs_none(taint);
     let (mut objects, mut budgets, mut declarations) = (Vec::new(), Vec::new(), Vec::new());
     for pool in scene.snapshot.objects(Kind::KARPENTER_NODE_POOL) {
         let subject = Subject::new(Kind::KARPENTER_NODE_POOL, pool.name());
@@ -40,7 +43,7 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         if !budgets_hold(pool, &[Voluntary::Drifted]) {
             budgets.push(budget_patch(pool, &[Voluntary::Drifted]));
         }
-        declarations.push(declaration(pool, taint));
+        declarations.push(declaration(pool, all, &needed));
     }
     let hold = if budgets.is_empty() {
         String::new()
@@ -83,18 +86,20 @@ fn declares(pool: &Object, pointer: &str, taint: &Taint) -> bool {
     pool.list(pointer).iter().any(|object| is(object, taint))
 }
 
-/// The command that makes it a start-up taint beside those that are there: a merge patch replaces a list.
-fn declaration(pool: &Object, taint: &Taint) -> String {
-    let without = |pointer: &str| {
-        pool.list(pointer).iter().filter(|object| !is(object, taint)).cloned().collect::<Vec<_>>()
-    };
-    let mut starting = without(STARTING);
-    starting.push(json!({"key": *taint.key, "effect": *taint.effect}));
-    let mut spec = json!({"startupTaints": starting});
-    if declares(pool, STAYING, taint) {
-        spec["taints"] = without(STAYING).into();
+/// The command that declares all start-up taints that need it beside those that are there. A merge patch replaces a list, so the findings of several taints
+/// print the same command: whichever is the last one, no taint is lost.
+fn declaration(pool: &Object, all: &[Taint], needed: &[&Taint]) -> String {
+    let is_startup = |object: &Value| all.iter().any(|taint| is(object, taint));
+    let mut starting = pool.list(STARTING).to_vec();
+    for taint in needed.iter().filter(|taint| !declares(pool, STARTING, taint)) {
+        starting.push(json!({"key": *taint.key, "effect": *taint.effect}));
     }
-    pool_patch(pool, &json!({"spec": {"template": {"spec": spec}}}))
+    let mut spec = json!({"startupTaints": starting});
+    if pool.list(STAYING).iter().any(is_startup) {
+        let staying: Vec<&Value> = pool.list(STAYING).iter().filter(|object| !is_startup(object)).collect();
+        spec["taints"] = json!(staying);
+    }
+    pool_patch(pool, "merge", &json!({"spec": {"template": {"spec": spec}}}))
 }
 
 /// The cluster autoscaler without a flag for the taint.

@@ -145,6 +145,20 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
     assert!(!second.contains("Drifted") && second.starts_with("Then declare"), "{second}");
     let stays = "template: {spec: {taints: [{key: node.cilium.io/agent-not-ready, effect: NoSchedule}, {key: b, effect: NoSchedule}]}}";
     assert!(fix(stays).contains(r#""taints":[{"effect":"NoSchedule","key":"b"}]"#), "{}", fix(stays));
+    // With two taints in use, the fix of either one declares both: the second patch would else take the first taint away.
+    let both = case(&[CILIUM, OPERATOR, TAINTED, &pool("template: {spec: {}}")]);
+    let both = both.config(
+        "startupTaint: {key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}",
+    );
+    let found = both.found(&CHECK);
+    let fixes: Vec<&str> = found
+        .iter()
+        .filter(|finding| finding.code == "karpenter-startup-taint")
+        .map(|finding| finding.fix.as_str())
+        .collect();
+    let has_both =
+        |fix: &&str| fix.contains("crossfade/not-ready") && fix.contains("node.cilium.io/agent-not-ready");
+    assert_eq!((fixes.len(), fixes.iter().filter(|fix| has_both(fix)).count()), (2, 2), "{fixes:?}");
 }
 
 /// The taint of the Node Readiness Controller, and releases of Karpenter.

@@ -144,6 +144,16 @@ pub(super) const ROWS: &[Row] = &[
     row("old-ranges-few", crowded, Waiver),
     row("vpc-addresses-warm", |w| aws(w, "OTHER"), Printed),
     row("karpenter-consolidation", |w| pool(w, "template: {spec: {}}"), Printed),
+    row(
+        "karpenter-consolidation",
+        |w| {
+            pool(
+                w,
+                "disruption: {budgets: [{nodes: '10%'}, {nodes: '0', reasons: [Drifted]}]}, template: {spec: {}}",
+            )
+        },
+        Printed,
+    ),
     row("karpenter-grace-period", hurried, Printed),
     row("karpenter-grace-period", hurried, Waiver),
 ];
