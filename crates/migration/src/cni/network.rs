@@ -9,7 +9,7 @@ mod tunnel;
 mod yaml;
 
 pub use mtu::{Mtu, NODE_MTU, mtu};
-use snapshot::model::{Kind, Object, Snapshot, Workload};
+use snapshot::model::{Kind, Object, Snapshot, Text, Workload};
 pub use tunnel::{Protocol, Tunnel, tunnels};
 
 use crate::check::finding::Subject;
@@ -50,6 +50,20 @@ pub fn variable<'a>(workload: &'a Workload, name: &str) -> Option<&'a str> {
     let containers = spec.containers.iter().chain(spec.init_containers.iter());
     let mut all = containers.flat_map(|container| &container.env);
     all.find(|variable| variable.name.as_ref() == name).map(|variable| variable.value.as_ref())
+}
+
+/// The values that a command line gives a flag, as `--flag=value` or as the next word.
+#[must_use]
+pub fn flag_values<'a>(words: &[&'a Text], flag: &str) -> Vec<&'a str> {
+    let next = words.iter().skip(1).map(|word: &&'a Text| Some(&***word)).chain([None]);
+    let value = |(word, next): (&&'a Text, Option<&'a str>)| {
+        let word: &'a str = word;
+        match word.strip_prefix(flag)? {
+            "" => next,
+            rest => rest.strip_prefix('='),
+        }
+    };
+    words.iter().zip(next).filter_map(value).collect()
 }
 
 /// Whether a text means yes, as Go's `strconv.ParseBool` and the agents read it.

@@ -3,11 +3,12 @@
 //! *Source*: Karpenter 1.14, `pkg/operator/options/options.go` (`FEATURE_GATES`, `--feature-gates`) and `pkg/apis/v1/nodepool.go` (budgets).
 
 use serde_json::{Value, json};
-use snapshot::model::{Container, Kind, Object, Workload};
+use snapshot::model::{Container, Kind, Object, Text, Workload};
 use types::text::quote::shell_word;
 
 use super::release::{Version, image_tag, version};
 use crate::check::Scene;
+use crate::cni::network::flag_values;
 
 /// The variable with the feature gates, and the flag that wins over the variable.
 const GATES: (&str, &str) = ("FEATURE_GATES", "--feature-gates");
@@ -46,7 +47,8 @@ impl<'a> Karpenter<'a> {
     /// The variable or the flag with the feature gates, and its value: `NodeRepair=true,SpotToSpotConsolidation=false`.
     #[must_use]
     pub fn gates(&self) -> Option<(&'static str, &'a str)> {
-        let flag = self.controller.args.iter().find_map(|arg| arg.strip_prefix(GATES.1)?.strip_prefix('='));
+        let words: Vec<&Text> = self.controller.args.iter().collect();
+        let flag = flag_values(&words, GATES.1).first().copied();
         let variable = || self.controller.env.iter().find(|variable| variable.name.as_ref() == GATES.0);
         flag.map(|value| (GATES.1, value)).or_else(|| Some((GATES.0, variable()?.value.as_ref())))
     }

@@ -181,6 +181,7 @@ mod tests {
             (ON, true),
             ("env: [{name: FEATURE_GATES, value: \"NodeRepair=false\"}]", false),
             ("args: [\"--feature-gates=NodeRepair=true\"]", true),
+            ("args: [--feature-gates, NodeRepair=true]", true),
             (
                 "args: [\"--feature-gates=NodeRepair=false\"], env: [{name: FEATURE_GATES, value: \"NodeRepair=true\"}]",
                 false,

@@ -6,6 +6,7 @@ use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
+use crate::cni::network::flag_values;
 use crate::workload::{Karpenter, Version, Voluntary, budget_patch, budgets_hold, pool_patch};
 
 /// Prefixes of taints that the cluster autoscaler knows by themselves. *Source*: cluster-autoscaler 1.29, release notes.
@@ -112,12 +113,11 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
         let containers = workload.spec.template.spec.containers.iter();
         let words: Vec<&Text> =
             containers.flat_map(|container| container.command.iter().chain(&container.args)).collect();
+        let is_prefix = |prefix: &&str| !prefix.is_empty() && taint.key.starts_with(*prefix);
+        let is_named = FLAGS.iter().any(|flag| flag_values(&words, flag).contains(&&*taint.key))
+            || flag_values(&words, PREFIX_FLAG).iter().any(is_prefix);
         // Without any flag its command was not dumped, and nothing is known.
-        !words.is_empty()
-            && !words
-                .iter()
-                .zip(words.iter().skip(1).map(Some).chain([None]))
-                .any(|(word, next)| names(word, next.copied(), taint))
+        !words.is_empty() && !is_named
     };
     let found: Vec<&Workload> =
         scene.snapshot.workloads(Kind::DEPLOYMENT).iter().filter(is_one).filter(lacks).collect();
@@ -143,15 +143,4 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
         )
         .about(objects)
     })
-}
-
-/// Whether a word of a command line, or this word and the next, name the taint or a prefix of its key.
-fn names(word: &str, next: Option<&Text>, taint: &Taint) -> bool {
-    let value_of = |flag: &str| match word.strip_prefix(flag)? {
-        "" => next.map(AsRef::as_ref),
-        rest => rest.strip_prefix('='),
-    };
-    let is_prefix = |prefix: &str| !prefix.is_empty() && taint.key.starts_with(prefix);
-    FLAGS.iter().any(|flag| value_of(flag) == Some(&*taint.key))
-        || value_of(PREFIX_FLAG).is_some_and(is_prefix)
 }
