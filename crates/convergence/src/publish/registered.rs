@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use types::api::label;
+use types::api::node_keys::PHASE;
 use types::api::observed::NodeObservation;
 use types::node::Node;
 use types::policy::Policy;
@@ -45,7 +46,7 @@ impl RegisteredLabels {
     /// What node.json registers, with the agents of the policy's networks.
     #[must_use]
     pub fn of(node: &Node, policy: Option<&Policy>, profiles: &Profiles) -> Self {
-        let settable = node.labels.iter().filter(|(key, value)| label::refusal(key, value).is_none());
+        let settable = own_labels(node).filter(|(key, value)| label::refusal(key, value).is_none());
         let networks = policy.into_iter().flat_map(Policy::networks);
         let agents = networks.filter_map(|(_, network)| {
             let profile = profiles.find(&network.profile)?;
@@ -58,6 +59,11 @@ impl RegisteredLabels {
             agents: agents.collect(),
         }
     }
+}
+
+/// The labels that node.json registers and nothing else writes: the one with the phase is the report's.
+pub fn own_labels(node: &Node) -> impl Iterator<Item = (&String, &String)> {
+    node.labels.iter().filter(|(key, _)| *key != PHASE)
 }
 
 /// The labels that the first report of a boot puts right; none in a later report of that boot, and none on a node that is switched off.
@@ -110,7 +116,7 @@ mod tests {
     const LABEL: &str = "io.cilium.migration/cilium-default";
 
     fn registered() -> RegisteredLabels {
-        let node = br#"{"version":1,"labels":{"io.cilium.migration/cilium-default":"true","crossfade/image":"5f2c"}}"#;
+        let node = br#"{"version":1,"labels":{"io.cilium.migration/cilium-default":"true","crossfade/image":"5f2c","crossfade/phase":"old"}}"#;
         let policy = br#"{"version":1,"attach":"new","networks":{"old":{"profile":"flannel","conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}}}"#;
         let (node, policy) = (Node::parse(node).expect("valid"), Policy::parse(policy).expect("valid"));
         RegisteredLabels::of(&node, Some(&policy), Profiles::built_in())

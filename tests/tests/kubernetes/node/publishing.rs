@@ -16,6 +16,7 @@ lab::trials![
     a_node_that_registers_later_gets_it_at_once,
     a_node_that_was_deleted_gets_it_again,
     what_others_change_is_put_right,
+    labels_of_node_json_are_put_right_once_in_a_boot,
     an_unknown_phase_leaves_the_label,
     events_are_on_the_node_and_counted_up,
     network_unavailable_is_cleared_only_where_allowed,
@@ -199,6 +200,29 @@ fn what_others_change_is_put_right() -> Result<()> {
     let wrong = json!({ "status": { "conditions": [{ "type": "CrossfadeReady", "status": "Unknown" }] } });
     subject.admin.patch(&format!("{}/status", subject.path()), STRATEGIC, &wrong)?.object()?;
     subject.until("the condition is right again", |node| says(node)[0] == "True")?;
+    Ok(())
+}
+
+/// kubelet registers labels only when it creates its Node, so a machine that comes back under an earlier one's name finds the Node without them.
+fn labels_of_node_json_are_put_right_once_in_a_boot() -> Result<()> {
+    let subject = Subject::registered("replaced")?;
+    let (_credential, mut publisher) = publisher(&subject)?;
+    let mut report = ready("old");
+    report["labels"] = json!({ "io.cilium.migration/cilium-default": "true", "other": "x" });
+    publisher.publish(&report)?;
+    let labels = subject.node()?["metadata"]["labels"].clone();
+    for (key, value) in
+        [("io.cilium.migration/cilium-default", "true"), ("other", "x"), ("crossfade/phase", "old")]
+    {
+        ensure!(labels[key] == value, "{key}: {labels}");
+    }
+    // What a person changes on a running node stays.
+    let without = json!({ "metadata": { "labels": { "other": null } } });
+    subject.admin.patch(&subject.path(), MERGE, &without)?.object()?;
+    report["message"] = json!("the next report of the boot");
+    publisher.publish(&report)?;
+    let labels = subject.node()?["metadata"]["labels"].clone();
+    ensure!(labels["other"].is_null() && labels["crossfade/phase"] == "old", "{labels}");
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
+use crate::publish::registered::own_labels;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut found = node_itself(facts);
@@ -91,14 +92,8 @@ fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
 /// Labels of node.json that the Node lacks. Without the one that the new agent selects by, the agent gives this node no network.
 fn labels(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let lacks = |(key, value): &(&String, &String)| node.labels.get(*key) != Some(value);
-    let missing: Vec<String> = facts
-        .node
-        .settings
-        .labels
-        .iter()
-        .filter(lacks)
-        .map(|(key, value)| format!("{key}={value}"))
-        .collect();
+    let missing: Vec<String> =
+        own_labels(&facts.node.settings).filter(lacks).map(|(key, value)| format!("{key}={value}")).collect();
     if missing.is_empty() {
         return None;
     }

@@ -173,7 +173,9 @@ fn server() -> Vec<Case> {
             Code::NodeLabels,
             |facts| facts.node.settings.labels = [("a".into(), "b".into())].into(),
             |facts| {
-                facts.node.settings.labels = [("a".into(), "b".into())].into();
+                // The label with the phase is the report's, whatever node.json registers first.
+                facts.node.settings.labels =
+                    [("a".into(), "b".into()), ("crossfade/phase".into(), "old".into())].into();
                 registered(facts).labels = [("a".into(), "b".into()), ("c".into(), "d".into())].into();
             },
         ),
