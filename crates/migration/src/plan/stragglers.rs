@@ -308,18 +308,18 @@ mod tests {
         };
         let plain = bare(&json!([]));
         let left = bare(&json!([{"type": "CrossfadeReady", "status": "Unknown", "reason": "FinalImage"}]));
-        let told: Config =
+        let with_ranges: Config =
             serde_json::from_value(json!({"version": 1, "networks": {"new": {"cidrs": ["10.20.0.0/16"]}}}))
                 .expect("settings");
         for (node, address, to, config, expected) in [
-            (&plain, "10.10.0.7", Phase::New, &told, Some(StragglerReason::Plain)),
-            (&plain, "10.20.0.7", Phase::New, &told, None),
+            (&plain, "10.10.0.7", Phase::New, &with_ranges, Some(StragglerReason::Plain)),
+            (&plain, "10.20.0.7", Phase::New, &with_ranges, None),
             // Without the ranges nothing tells a final image from the old one.
             (&plain, "10.20.0.7", Phase::New, &Config::default(), Some(StragglerReason::Plain)),
-            (&plain, "10.10.0.7", Phase::Old, &told, None),
-            (&plain, "10.10.0.7", Phase::BothNew, &told, Some(StragglerReason::Plain)),
-            (&left, "10.20.0.7", Phase::New, &told, None),
-            (&left, "10.20.0.7", Phase::Old, &told, Some(StragglerReason::Plain)),
+            (&plain, "10.10.0.7", Phase::Old, &with_ranges, None),
+            (&plain, "10.10.0.7", Phase::BothNew, &with_ranges, Some(StragglerReason::Plain)),
+            (&left, "10.20.0.7", Phase::New, &with_ranges, None),
+            (&left, "10.20.0.7", Phase::Old, &with_ranges, Some(StragglerReason::Plain)),
         ] {
             let mut on_it = pod("p", "a", "1", "Job");
             on_it.status = serde_json::from_value(json!({"phase": "Running", "podIPs": [{"ip": address}]}))

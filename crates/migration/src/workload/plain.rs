@@ -19,7 +19,7 @@ pub fn is_plain(node: &Node) -> bool {
     !has_label && node.metadata.annotation(observed::KEY).is_none() && node.condition(READY).is_none()
 }
 
-/// Whether Crossfade has left the node for good, and said so: it was removed, or a final image came up under the same name.
+/// Whether the last condition reports that Crossfade has left the node for good: it was removed, or a final image came up under the same name.
 #[must_use]
 pub fn has_left(node: &Node) -> bool {
     node.condition(READY).is_some_and(|condition| LEFT.contains(&&*condition.reason))
