@@ -54,7 +54,7 @@ pub struct Cli {
 /// The commands by when they are called.
 pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
-    ("While nodes move, and after", &["roll", "status"]),
+    ("While nodes move, and after", &["roll", "permit", "status"]),
     ("This program", &["config", "completion"]),
 ];
 
@@ -91,6 +91,12 @@ pub enum Command {
     /// is on stderr, a line for each event; how far the run is, and what it waits for, is the answer. Ctrl-C ends roll in order, and roll --resume goes on
     /// from any machine.
     Roll(roll::Roll),
+    /// Ask whether a pipeline may drain a node and take it away, before it does.
+    ///
+    /// This is for pipelines that replace nodes, in pools that the plan rotates with the method permit. The request counts until --release takes it back
+    /// or the Node is gone, so that a pipeline which was interrupted asks again and gets the same answer. The run lets the node go when it is the node's
+    /// turn. Nothing but the request is written.
+    Permit(Permit),
     /// Say how far the run is, what it waits for and what helps.
     Status(roll::Status),
     /// Say what network policies mean, and write them in another CNI's words so that they mean the same.
@@ -116,6 +122,25 @@ pub struct Completion {
     /// The shell.
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
+
+/// Options of `permit`.
+#[derive(Debug, Args)]
+#[command(
+    before_help = "Example: drain a node when its turn has come, within an hour\n  \
+                   kubectl crossfade permit b7 --wait 3600 && kubectl drain b7 --ignore-daemonsets",
+    after_help = "Exit status: 0 the node may go, or the request is taken back; 3 this run never lets the node go, and why; 75 not yet: ask again."
+)]
+pub struct Permit {
+    /// The Node's name.
+    #[arg(value_name = "NODE")]
+    pub node: String,
+    /// Wait so many seconds at most for the node's turn.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=86_400))]
+    pub wait: u32,
+    /// Take the request back. A node that its pipeline has not cordoned yet waits again.
+    #[arg(long, conflicts_with = "wait")]
+    pub release: bool,
 }
 
 /// What to do with the settings file.

@@ -5,6 +5,7 @@ pub(crate) mod completion;
 mod conduct;
 pub(crate) mod config;
 mod out;
+pub(crate) mod permit;
 pub(crate) mod plan;
 pub(crate) mod policies;
 pub(crate) mod requirements;

@@ -24,8 +24,8 @@ use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
 use cli::{Check, Command, Config, Plan};
 use commands::{
-    check, completion, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers,
-    wish,
+    check, completion, config, permit, plan, policies, requirements, roll, simulate, snapshot, status,
+    stragglers, wish,
 };
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;
@@ -35,7 +35,9 @@ use types::command::usage;
 pub use cli::Cli;
 // The tests drive these by themselves.
 pub use cli::access::Access;
-pub use live::{ACTING, AcquireError, Journal, Outcome, Patience, Rule, Session, Settings, apply};
+pub use live::{
+    ACTING, AcquireError, Journal, Outcome, PERMITTING, Patience, Rule, Session, Settings, apply,
+};
 
 /// The program: one command.
 #[must_use]
@@ -80,6 +82,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         },
         Command::Roll(Roll { command: Some(command), .. }) => ask_or_fix(global, command)?,
         Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
+        Command::Permit(options) => print::report(global.output, &permit::permit(global, options)?),
         Command::Status(options) => print::report(global.output, &status::status(global, options)?),
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,

@@ -7,6 +7,7 @@ mod api;
 mod conduct;
 mod interrupt;
 mod lease;
+mod permit;
 mod policies;
 mod rights;
 mod session;
@@ -15,11 +16,12 @@ mod store;
 
 pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
 pub use lease::{AcquireError, Patience};
+pub(crate) use permit::{permit, release};
 pub use policies::apply;
 pub(crate) use policies::{
     ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, carry_out, gather_policies,
 };
-pub use rights::{ACTING, Rule};
+pub use rights::{ACTING, PERMITTING, Rule};
 pub use session::calls::Outcome;
 pub use session::{Session, Settings};
 pub(crate) use snapshot::{Event, gather};

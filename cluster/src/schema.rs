@@ -26,7 +26,7 @@ use types::json::schema::{of_answer, of_written, stale};
 use types::policy::Phase;
 
 use crate::commands::{
-    check, config, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, config, permit, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
 };
 use crate::live::{WriteOutcome, WriteReport};
 
@@ -42,6 +42,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("check", of_answer::<check::CheckReport>()),
         ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
+        ("permit", of_answer::<permit::PermitReport>()),
         ("plan", of_answer::<plan::PlanReport>()),
         ("plan-file", written::<Plan>()),
         ("policies-backup", of_answer::<policies::backup::BackupReport>()),

@@ -121,6 +121,42 @@ pub const ACTING: [Rule; 8] = [
     },
 ];
 
+/// What a pipeline needs that asks for nodes: none of it changes a Node. The manifest `deploy/cluster/rbac-permit.yaml` is made of it.
+pub const PERMITTING: [Rule; 4] = [
+    Rule {
+        why: "The Node that is asked for, whose annotation crossfade/step is the answer.",
+        group: "",
+        resources: &["nodes"],
+        names: &[],
+        verbs: &["get"],
+        is_own: false,
+    },
+    Rule {
+        why: "The run, its plan, and what pipelines ask for. The name of a plan is part of its hash.",
+        group: "",
+        resources: &["configmaps"],
+        names: &[],
+        verbs: &["get"],
+        is_own: true,
+    },
+    Rule {
+        why: "The first request of all makes the ConfigMap.",
+        group: "",
+        resources: &["configmaps"],
+        names: &[],
+        verbs: &["create"],
+        is_own: true,
+    },
+    Rule {
+        why: "Requests.",
+        group: "",
+        resources: &["configmaps"],
+        names: &[migration::drive::permit::NAME],
+        verbs: &["patch"],
+        is_own: true,
+    },
+];
+
 /// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.
 pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
     let mut tasks = JoinSet::new();

@@ -7,6 +7,7 @@
 //! | | `wish.json` | every command that asks something of the run |
 //! | `crossfade-run-ID` | both, of a run that is over | the holder that begins the next run |
 //! | `crossfade-journal-ID-NNNN` | `journal.jsonl` | the holder of the Lease |
+//! | `crossfade-permits` | UIDs of Nodes | pipelines that ask to take a node away |
 //! | `crossfade-gates-ID` | `verdicts.json` | the holder of the Lease |
 //!
 //! Each write names the `resourceVersion` that it was made on. Of runs that are over, the objects of the newest ten stay.
@@ -14,6 +15,7 @@
 mod journal;
 mod mirror;
 mod object;
+mod permit;
 mod plan;
 mod prune;
 mod run;
@@ -23,6 +25,7 @@ mod wish;
 
 pub use journal::Journal;
 pub(super) use object::{RUN, RUN_KEY};
+pub(super) use permit::permits;
 pub(super) use run::NEW_RUN;
 pub(super) use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::{Verdicts, last_verdict};

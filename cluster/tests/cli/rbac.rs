@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cluster::{ACTING, Rule};
+use cluster::{ACTING, PERMITTING, Rule};
 use migration::backup::KINDS;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
@@ -52,6 +52,32 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
   name: crossfade-operator
+  namespace: crossfade
+rules:
+";
+
+/// What stands before the rules of a pipeline.
+const PERMIT: &str = "\
+# The rights that kubectl crossfade permit needs in a pipeline that replaces nodes. None of them changes a Node: a request is an entry of a ConfigMap, and the
+# run that somebody else carries out answers it.
+#
+#   kubectl apply -f deploy/cluster/rbac-operator.yaml
+#   kubectl apply -f deploy/cluster/rbac-permit.yaml
+#   kubectl create clusterrolebinding crossfade-permit --clusterrole=crossfade-permit --user=pipeline
+#   kubectl -n crossfade create rolebinding crossfade-permit --role=crossfade-permit --user=pipeline
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: crossfade-permit
+rules:
+";
+/// What stands before its rules in the namespace.
+const PERMIT_OWN: &str = "\
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: crossfade-permit
   namespace: crossfade
 rules:
 ";
@@ -103,10 +129,10 @@ fn keeping() -> String {
     format!("{POLICIES}{reader}---\n{writer}")
 }
 
-/// The rules of a run's own rights.
-fn acting(is_own: bool) -> String {
+/// The rules of a table, in the namespace or in the whole cluster.
+fn rules(table: &[Rule], is_own: bool) -> String {
     let mut text = String::new();
-    for Rule { why, group, resources, names, verbs, .. } in ACTING.iter().filter(|rule| rule.is_own == is_own)
+    for Rule { why, group, resources, names, verbs, .. } in table.iter().filter(|rule| rule.is_own == is_own)
     {
         let (resources, verbs) = (resources.join(", "), verbs.join(", "));
         let names = if names.is_empty() {
@@ -126,7 +152,11 @@ fn operator() -> String {
     let viewer = rendered();
     let rules = viewer.strip_prefix(HEAD).expect("a head");
     let read = "  # What a viewer may read (rbac-viewer.yaml).\n";
-    format!("{OPERATOR}{}{read}{rules}{OWN}{}", acting(false), acting(true))
+    format!("{OPERATOR}{}{read}{rules}{OWN}{}", self::rules(&ACTING, false), self::rules(&ACTING, true))
+}
+
+fn pipeline() -> String {
+    format!("{PERMIT}{}{PERMIT_OWN}{}", rules(&PERMITTING, false), rules(&PERMITTING, true))
 }
 
 fn rendered() -> String {
@@ -186,6 +216,7 @@ fn the_manifests_have_the_rights_of_today() {
         ("rbac-viewer.yaml", rendered()),
         ("rbac-operator.yaml", operator()),
         ("rbac-policies.yaml", keeping()),
+        ("rbac-permit.yaml", pipeline()),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -8,6 +8,7 @@ pub mod event;
 pub mod gate;
 mod news;
 pub mod objects;
+pub mod permit;
 pub mod status;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ pub mod barrier;
 pub mod budget;
 pub mod invariant;
 pub mod memory;
+pub mod replacement;
 pub mod run;
 mod start;
 pub mod step;

@@ -69,6 +69,7 @@ fn tarball() -> Result<()> {
         "THIRD-PARTY",
         "deploy/cluster/rbac-viewer.yaml",
         "deploy/cluster/rbac-operator.yaml",
+        "deploy/cluster/rbac-permit.yaml",
         "deploy/cluster/rbac-policies.yaml",
         "man/man1/kubectl-crossfade-check.1",
     ] {

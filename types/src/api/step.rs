@@ -44,6 +44,9 @@ pub struct Step {
     /// Why the node is held, in one word; only with [`State::Held`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The run put `karpenter.sh/do-not-disrupt` on the Node, and takes it away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undisturbed: bool,
 }
 
 /// How far a node is in a pass.
@@ -65,6 +68,10 @@ pub enum State {
     Done,
     /// It waits for a person.
     Held,
+    /// Another node is to take its place, and its pipeline has to leave it alone for now.
+    Waiting,
+    /// Another node is to take its place, and its pipeline may drain it and take it away.
+    Permitted,
 }
 
 /// Whose cordon a node bears.
@@ -88,10 +95,10 @@ impl Step {
 }
 
 impl State {
-    /// Between the first act and the last one: the node is neither done nor untouched.
+    /// Between the first act and the last one: the node is neither done nor untouched. All nodes that are to be replaced wait from the beginning on.
     #[must_use]
     pub const fn is_in_transit(self) -> bool {
-        !matches!(self, Self::Done)
+        !matches!(self, Self::Done | Self::Waiting)
     }
 
     /// As people and files write it.
@@ -105,6 +112,8 @@ impl State {
             Self::Settling => "settling",
             Self::Done => "done",
             Self::Held => "held",
+            Self::Waiting => "waiting",
+            Self::Permitted => "permitted",
         }
     }
 }
@@ -146,6 +155,7 @@ mod tests {
             since: Some("2026-11-20T15:00:00Z".into()),
             r#try: 2,
             why: None,
+            undisturbed: false,
         }
     }
 
@@ -167,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_state_is_written_as_it_is_said() {
-        use State::{Claimed, Done, Flipped, Held, Moving, Proving, Settling};
-        for state in [Claimed, Flipped, Moving, Proving, Settling, Done, Held] {
+        use State::{Claimed, Done, Flipped, Held, Moving, Permitted, Proving, Settling, Waiting};
+        for state in [Claimed, Flipped, Moving, Proving, Settling, Done, Held, Waiting, Permitted] {
             assert_eq!(serde_json::to_string(&state).expect("a word"), format!("{:?}", state.as_str()));
-            assert_eq!(state.is_in_transit(), state != Done);
+            assert_eq!(state.is_in_transit(), state != Done && state != Waiting);
         }
     }
 

@@ -188,11 +188,12 @@ fn observed() -> impl Strategy<Value = NodeObservation> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let state = select(&[State::Claimed, State::Moving, State::Done][..]);
+    let state = select(&[State::Claimed, State::Moving, State::Done, State::Waiting, State::Permitted][..]);
     let cordon = maybe(select(&[Cordon::Ours, Cordon::Theirs][..]));
     let texts = [".{0,9}", ".{0,9}", ".{0,9}"];
-    (texts, any::<u64>(), select(&Phase::ALL[..]), state, cordon, maybe(".{0,9}"), any::<u32>()).prop_map(
-        |([run, plan, claim], epoch, to, state, cordon, since, r#try)| Step {
+    let last = (any::<u32>(), any::<bool>());
+    (texts, any::<u64>(), select(&Phase::ALL[..]), state, cordon, maybe(".{0,9}"), last).prop_map(
+        |([run, plan, claim], epoch, to, state, cordon, since, (r#try, undisturbed))| Step {
             run,
             plan,
             epoch,
@@ -203,6 +204,7 @@ fn step() -> impl Strategy<Value = Step> {
             since: since.clone(),
             r#try,
             why: since,
+            undisturbed,
         },
     )
 }

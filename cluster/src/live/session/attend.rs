@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::config::roll::Method;
 use migration::drive::objects::{self, PodClassifier};
-use migration::plan::{Gate, Plan};
+use migration::drive::permit;
+use migration::plan::{Gate, Plan, Pool};
 use migration::roll::world::Pod;
 use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
@@ -14,7 +16,7 @@ use crate::live::api::path::{config_maps, encoded};
 use crate::live::api::watch::{Change, Read, Source, Watch};
 use crate::live::session::gates;
 use crate::live::session::state::{Event, WatchScope};
-use crate::live::store::{RUN, StoredRun};
+use crate::live::store::{RUN, StoredRun, permits};
 
 /// Kinds whose pods are counted.
 const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_SET, Kind::DAEMON_SET];
@@ -50,7 +52,9 @@ impl Session {
         // Without labels, it would be all pods of the namespace.
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
         let on_nodes = self.cluster.in_transit().cloned().map(WatchScope::OnNode);
-        standing.into_iter().chain(counted).chain(dns).chain(on_nodes).collect()
+        let asks = |pool: &Pool| pool.method == Method::Permit;
+        let permits = (plan.image.is_some() && plan.pools.iter().any(asks)).then_some(WatchScope::Permits);
+        standing.into_iter().chain(counted).chain(dns).chain(permits).chain(on_nodes).collect()
     }
 
     fn end(&mut self, place: &WatchScope) {
@@ -76,6 +80,9 @@ impl Session {
             WatchScope::Run => {
                 // What cannot be read is known as such: a watch that fails goes on, and what it knew before would still count.
                 self.watch(source, Box::new(|json: &str| Ok(Some(StoredRun::parse(json)))), Event::Run)
+            }
+            WatchScope::Permits => {
+                self.watch(source, Box::new(|json: &str| Ok(Some(permits(json)))), Event::Permits)
             }
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
@@ -131,5 +138,6 @@ fn source(place: &WatchScope, about: &PodClassifier) -> Source {
             Source::new(pods).labels(labels.join(","))
         }
         WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
+        WatchScope::Permits => Source::new(config_maps()).fields(format!("metadata.name={}", permit::NAME)),
     }
 }

@@ -8,7 +8,7 @@ use migration::drive::gate::{Shortages, dns, watched};
 use migration::drive::objects::ObservedNode;
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
-use migration::roll::world::{Availability, Census, Node, Owner, Pod, Trait, Verdict, World};
+use migration::roll::world::{Availability, Census, Node, Owner, Permits, Pod, Trait, Verdict, World};
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
 
@@ -34,6 +34,8 @@ pub(in crate::live) enum WatchScope {
     OnNode(Text),
     /// The run.
     Run,
+    /// What pipelines ask for.
+    Permits,
 }
 
 /// What became known.
@@ -45,6 +47,7 @@ pub(in crate::live) enum Event {
     Workloads(Kind, Change<(Owner, Availability)>),
     Pods(WatchScope, Change<Pod>),
     Run(Change<Result<StoredRun, UnreadableRun>>),
+    Permits(Change<Permits>),
     /// The run as this holder has just written it.
     Recorded(StoredRun),
     Verdict(String, Verdict),
@@ -61,6 +64,8 @@ pub(in crate::live) struct ClusterState {
     workloads: BTreeMap<Owner, Availability>,
     /// The run; none if it is not there.
     pub(in crate::live) stored: Option<Result<StoredRun, UnreadableRun>>,
+    /// What pipelines ask for.
+    permits: Permits,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
@@ -88,6 +93,7 @@ impl std::fmt::Display for WatchScope {
             Self::Dns => f.write_str("Pods of the cluster's DNS"),
             Self::OnNode(node) => write!(f, "Pods on node {node}"),
             Self::Run => f.write_str("ConfigMap crossfade-run"),
+            Self::Permits => f.write_str("ConfigMap crossfade-permits"),
         }
     }
 }
@@ -125,6 +131,10 @@ impl ClusterState {
             Event::Run(change) => {
                 let is_back = self.sync(&WatchScope::Run, &change, now);
                 self.run(change) || is_back
+            }
+            Event::Permits(change) => {
+                let is_back = self.sync(&WatchScope::Permits, &change, now);
+                self.permits(change) || is_back
             }
             Event::Patched(seen) => self.node(seen),
             Event::Recorded(stored) => self.run(Change::Put(Ok(stored))),
@@ -247,6 +257,16 @@ impl ClusterState {
         has_changed
     }
 
+    fn permits(&mut self, change: Change<Permits>) -> bool {
+        let next = match change {
+            Change::All(all) => all.into_iter().next().unwrap_or_default(),
+            Change::Put(permits) => permits,
+            Change::Gone(_) => Permits::default(),
+            Change::InSync | Change::Lost(_) | Change::Expired => return false,
+        };
+        std::mem::replace(&mut self.permits, next) != self.permits
+    }
+
     /// The Nodes that a run moves, this one or another.
     pub(in crate::live) fn in_transit(&self) -> impl Iterator<Item = &Text> {
         let is = |node: &Node| node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
@@ -296,6 +316,7 @@ impl ClusterState {
         world.synced = self.health.values().filter_map(Health::synced).min().unwrap_or_default();
         world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
+        world.permits.clone_from(&self.permits);
         self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());
         let verdict = |source: &GateSource, name: &String| match source {

@@ -100,6 +100,33 @@ async fn holding(server: &Server) -> Session {
     session
 }
 
+/// Each row: how the nodes of the only pool move, and whether a session looks at what pipelines ask for.
+#[test]
+fn what_pipelines_ask_for_is_watched_where_they_ask() {
+    run(async {
+        for (method, is_watched) in [("permit", true), ("karpenter", false), ("drain", false)] {
+            let server = cluster(|request| {
+                let request = request.line.contains("metadata.name%3Dcrossfade-permits");
+                let map = json!({"metadata": {"name": "crossfade-permits", "resourceVersion": "9"},
+                    "data": {"uid-a": json!({"node": "a", "at": "t"}).to_string(), "uid-b": "b"}});
+                request.then(|| list(&[map]))
+            });
+            let pool = json!({"name": "blue", "nodes": 2, "zones": [""], "method": method});
+            let pools = vec![serde_json::from_value(pool).expect("a pool")];
+            let plan = Plan { image: Some(Phase::BothOld), pools, ..plan() };
+            let mut session = holding(&server).await;
+            let world = session.look(&a_run(), &plan, LONG).await.expect("a world").clone();
+            let requested: Vec<&str> = world.permits.requested.keys().map(AsRef::as_ref).collect();
+            let expected: &[&str] = if is_watched { &["uid-a"] } else { &[] };
+            assert_eq!(
+                (requested.as_slice(), world.permits.unreadable.len()),
+                (expected, expected.len()),
+                "{method}"
+            );
+        }
+    });
+}
+
 const LONG: Duration = Duration::from_secs(20);
 
 fn claim(name: &str, version: &str) -> Act {
@@ -114,6 +141,7 @@ fn claim(name: &str, version: &str) -> Act {
         desired: Some(Phase::BothOld),
         cordon: Some(true),
         fence: Some(true),
+        undisturbed: None,
     }))
 }
 

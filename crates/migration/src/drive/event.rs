@@ -78,6 +78,9 @@ pub enum ActRecord {
         /// The taint is set, or taken away.
         #[serde(skip_serializing_if = "Option::is_none")]
         fence: Option<bool>,
+        /// The annotation `karpenter.sh/do-not-disrupt` is set, or taken away.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        undisturbed: Option<bool>,
     },
     /// A pod was evicted.
     Evict {
@@ -140,8 +143,8 @@ fn patched(patch: Patch) -> ActRecord {
         Change::Set(step) => (Some(step.state), step.why.clone()),
         Change::Keep | Change::Remove => (None, None),
     };
-    let Patch { node, desired, cordon, fence, .. } = patch;
-    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence }
+    let Patch { node, desired, cordon, fence, undisturbed, .. } = patch;
+    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence, undisturbed }
 }
 
 /// One line for people.
@@ -153,12 +156,17 @@ impl fmt::Display for ActRecord {
             Self::Census => f.write_str("all pods are counted"),
             Self::Record { to: Some(to), pass } => write!(f, "pass {pass} brings nodes to phase {to}"),
             Self::Record { to: None, .. } => f.write_str("the last pass is done"),
-            Self::Patch { node, state, desired, why, cordon, fence } => {
+            Self::Patch { node, state, desired, why, cordon, fence, undisturbed } => {
                 let mut words = Vec::new();
                 words.extend(state.map(|state| state.as_str().to_owned()));
                 words.extend(desired.map(|phase| format!("asked for phase {phase}")));
                 words.extend(why.clone());
                 words.extend(cordon.map(|on| if on { "cordoned" } else { "uncordoned" }.to_owned()));
+                words.extend(
+                    undisturbed.map(|on| {
+                        if on { "kept from Karpenter" } else { "left to Karpenter again" }.to_owned()
+                    }),
+                );
                 if state.is_none() {
                     words.extend(fence.map(|on| {
                         if on { "tainted crossfade/earlier" } else { "taint crossfade/earlier taken away" }

@@ -20,6 +20,8 @@ pub mod keys {
     pub const READY: &str = "CrossfadeReady";
     /// The key of the taint that makes the scheduler prefer other nodes.
     pub const EARLIER: &str = "crossfade/earlier";
+    /// The annotation with which Karpenter leaves a Node alone; it reads the value `true` alone. *Source*: Karpenter 1.14, "Disruption", "Node-Level Controls".
+    pub const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Patch {
     pub cordon: Option<bool>,
     /// The taint `crossfade/earlier:PreferNoSchedule`.
     pub fence: Option<bool>,
+    /// The annotation `karpenter.sh/do-not-disrupt`.
+    pub undisturbed: Option<bool>,
 }
 
 impl Patch {
@@ -53,14 +55,19 @@ impl Patch {
             desired: None,
             cordon: None,
             fence: None,
+            undisturbed: None,
         }
     }
 
-    /// Whether it takes this Node anew: it sets a claim that the Node does not bear.
+    /// Whether it takes this Node anew: it sets a claim that the Node does not bear, or lets a pipeline take the Node away.
     #[must_use]
     pub fn claims(&self, node: &Node) -> bool {
-        let borne = node.step.as_ref().map(|step| &step.claim);
-        matches!(&self.step, Change::Set(step) if step.state == State::Claimed && borne != Some(&step.claim))
+        let Change::Set(step) = &self.step else { return false };
+        match step.state {
+            State::Claimed => node.step.as_ref().is_none_or(|borne| borne.claim != step.claim),
+            State::Permitted => node.step.as_ref().is_none_or(|borne| borne.state != State::Permitted),
+            _ => false,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use snapshot::model::Text;
 
 use super::act::Act;
 use super::memory::{REPORT_TIME, counted_on, is_count_over};
+use super::replacement::open_places;
 use super::transit::DOWN;
 use super::view::View;
 use super::view::{NodeStatus, Standing};
@@ -30,7 +31,10 @@ pub enum Barrier {
 #[must_use]
 pub fn barrier(view: &View<'_>) -> Barrier {
     let mut waits = Vec::new();
-    for &NodeStatus { name, node, standing, .. } in view.nodes() {
+    if open_places(view) > 0 {
+        return Barrier::NotYet;
+    }
+    for &NodeStatus { name, node, standing, is_plain, .. } in view.nodes() {
         match standing {
             // What it said is from before, and its machine may have been made anew since.
             Standing::Done if !node.is_ready => waits.push(unreachable(view, name)),
@@ -38,8 +42,10 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             Standing::Skipped if node.is_cordoned && node.attached() == Some(0) => {}
             Standing::Skipped => {
                 let what = "it was skipped, and the next phase must not begin while it has pods or takes any";
+                let gone =
+                    if is_plain { format!(", and then kubectl delete node {name}") } else { String::new() };
                 let help = format!(
-                    "drain it: kubectl drain {name} --ignore-daemonsets; or let it take part: kubectl crossfade roll retry {name}"
+                    "drain it: kubectl drain {name} --ignore-daemonsets{gone}; or let it take part: kubectl crossfade roll retry {name}"
                 );
                 waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
             }

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use snapshot::model::Text;
 use types::api::observed::NAMED;
+use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::act::Act;
+use super::replacement;
 use super::transit::DOWN;
 use super::view::{Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
@@ -41,10 +43,17 @@ pub(super) struct Guard<'a> {
 
 /// Whether a node that starts for a phase takes room from the others: it is cordoned, since its pods go elsewhere.
 ///
-/// Pods that networks join or leave stay. Where the node restarts a few of them after all, these may come back to it.
+/// Pods that networks join or leave stay. Where the node restarts a few of them after all, these may come back to it. A node that a pipeline drains takes room
+/// as well.
 #[must_use]
 pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
-    view.method(node) == Method::Drain && !node.is_cordoned && view.way(node, to) == Way::Restart
+    let is_drained = match (view.method(node), view.way(node, to)) {
+        (Method::Churn, _) | (_, Way::Join | Way::Leave) => false,
+        (_, Way::Restart) => true,
+        // Karpenter launches the new node first.
+        (method, Way::Replace) => method == Method::Permit,
+    };
+    is_drained && !node.is_cordoned
 }
 
 /// Why a node must not be drained now; none if the others have room.
@@ -159,20 +168,27 @@ fn place_of(requested: RequestSums, node: &Node, state: State) -> Place<'_> {
 
 /// Whether the scheduler gives pods to a node: it does not once the run cordoned it, also if the Node does not show that yet.
 fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
-    let is_cordoned = node.is_cordoned || view.memory.pending_patches().has_cordoned(name);
-    node.is_ready && !node.has_no_network && !is_cordoned && !node.is_going
+    let is_leaving =
+        matches!(view.standing(name), Standing::Transit(step) if step.state == StepState::Permitted);
+    let is_cordoned = node.is_cordoned || is_leaving || view.memory.pending_patches().has_cordoned(name);
+    node.is_ready && !node.has_no_network && !is_cordoned && !is_going(view, name, node)
+}
+
+/// Whether a node is on its way already, and offers nothing any more.
+fn is_going(view: &View<'_>, name: &str, node: &Node) -> bool {
+    view.nodes.get(name).map_or(node.is_going, |status| replacement::is_going(view, status))
 }
 
 fn place_state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>) -> State {
     let is_moving = match standing {
-        Standing::Transit(step) => step.state != types::api::step::State::Held,
+        Standing::Transit(step) => step.state != StepState::Held,
         Standing::Pending => view.is_held_since_earlier_pass(node),
         Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Skipped => false,
     };
     let is_short = || view.memory.down(name, view.world.now).is_none_or(|down| down < DOWN);
     match node {
         _ if takes_pods(view, name, node) => State::Open,
-        _ if node.is_going => State::Closed,
+        _ if is_going(view, name, node) => State::Closed,
         _ if is_moving || (!node.is_cordoned && is_short()) => State::Returning,
         _ => State::Closed,
     }
@@ -306,6 +322,9 @@ fn phase_without_dns(view: &View<'_>, pod: &Pod) -> Option<Phase> {
 /// The phases that a pod may have: that of its node, unless the node names it as one of another phase. All of them if what the node says is of an earlier boot.
 fn phases_of_pod(view: &View<'_>, pod: &Pod) -> Vec<Phase> {
     let Some(node) = view.world.nodes.get(&pod.node) else { return Vec::new() };
+    if view.nodes.get(&pod.node).is_some_and(|status| status.is_plain) {
+        return vec![Phase::Old];
+    }
     if is_unheard(node) {
         return Phase::ALL.to_vec();
     }

@@ -14,6 +14,7 @@
 //! | R12 | it evicts although everything is stopped |
 //! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or the room is not known |
 //! | R14 | it evicts a pod while networks still join or leave pods of its node, of which it may be one |
+//! | R15 | it lets a pipeline take a node away although other such nodes are not kept from theirs, or as many are on their way or not replaced as may be |
 //!
 //! That no pod is restarted with the new network as its primary while one has the old network alone, and that no network leaves a pod while another pod has it
 //! as its primary, is R3: both follow a phase that a node is asked for, and such pods do not reach each other.
@@ -25,8 +26,10 @@ use types::api::step::{Cordon, State, Step};
 use types::text::glob;
 
 use crate::cni::reach::Way;
+use crate::config::roll::Method;
 
 use super::act::{Act, Change, Patch, PodId};
+use super::replacement::{self, Turnover};
 use super::run::{NodeRequest, Run, State as RunState};
 use super::start::{count_places, unmet_gates, unplaced_wait};
 use super::step::FRESH;
@@ -90,6 +93,12 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     if patch.cordon == Some(false) && before.and_then(|step| step.cordon) != Some(Cordon::Ours) {
         return violation("R7", format!("the cordon of Node {name} is not of this run"));
     }
+    if patch.undisturbed == Some(false) && !before.is_some_and(|step| step.undisturbed) {
+        return violation(
+            "R7",
+            format!("the annotation karpenter.sh/do-not-disrupt of Node {name} is not of this run"),
+        );
+    }
     // A node that is asked for the phase already goes there by itself.
     if let Some(to) = patch.desired.filter(|to| node.desired != Some(*to)) {
         is_planned(view, name, node)?;
@@ -112,14 +121,58 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
         State::Done if node.is_going => {
             violation("R8", format!("Node {name} would count as done, and somebody takes it away"))
         }
+        State::Done if status.turnover == Turnover::Arrives => match replacement::shortfall(view, status) {
+            Some(why) => violation("R8", format!("Node {name} would fill a place, and {why}")),
+            None => Ok(()),
+        },
         State::Done => is_planned(view, name, node).and_then(|()| is_proven(step, name, node)),
+        State::Waiting if status.turnover != Turnover::Leaves => violation(
+            "R10",
+            format!("Node {name} would be kept from its pipeline, and is not to be replaced"),
+        ),
+        State::Waiting => Ok(()),
+        State::Permitted => may_permit(view, status),
         State::Flipped | State::Moving | State::Proving | State::Settling | State::Held => Ok(()),
+    }
+}
+
+/// R2, R9, R10, R12, R13 and R15: nodes that pipelines may take away.
+fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
+    let (name, node) = (status.name, status.node);
+    if status.turnover != Turnover::Leaves || view.method(node) == Method::Follow {
+        return violation("R10", format!("Node {name} would be taken away, and is not to be replaced so"));
+    }
+    if !matches!(view.run.state, RunState::Running) {
+        return violation("R12", format!("Node {name} would be taken away while the run is paused"));
+    }
+    if let Some(wait) = unplaced_wait(view, name, node) {
+        return violation("R10", format!("Node {name} would be taken away, and {}", wait.what));
+    }
+    if let Some(why) = replacement::too_many(view, status) {
+        return violation("R15", format!("Node {name} would be taken away, and {why}"));
+    }
+    let places = count_places(view, Some(name));
+    if !places.has_room(status) {
+        return violation(
+            "R2",
+            format!("Node {name} would be one too many: {} are in transit or in trouble", places.taken),
+        );
+    }
+    if let Some(wait) = unmet_gates(view, Way::Replace).first() {
+        return violation(
+            "R9",
+            format!("Node {name} would be taken away, and {}: {}", wait.object, wait.what),
+        );
+    }
+    match super::budget::shortage_wait(view, name, node, view.target) {
+        Some(wait) => violation("R13", format!("Node {name} would be drained: {}", wait.what)),
+        None => Ok(()),
     }
 }
 
 /// R10: the plan was made for the node's policy.
 fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Violation> {
-    if view.is_covered(node) {
+    if view.is_covered(name, node) {
         return Ok(());
     }
     violation("R10", format!("the policy of Node {name} is none of those that the plan was made for"))

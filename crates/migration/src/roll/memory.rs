@@ -35,12 +35,15 @@ pub struct Memory {
     pass: Option<(u32, Duration)>,
     /// Nodes that bore a step of a later holder, by their UIDs, and when that was seen first.
     later: BTreeMap<Text, (Text, Duration)>,
+    /// When a node of each pool was seen to be gone last.
+    departures: BTreeMap<Text, Duration>,
 }
 
 /// Since when a node is as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Timer {
     uid: Text,
+    pool: Text,
     step: Option<(String, State)>,
     /// Since when it bears this step.
     since: Duration,
@@ -104,7 +107,10 @@ impl Memory {
                     timer.observe(node, now, is_steady());
                     continue;
                 }
-                Some((_, timer)) => *timer = Timer::of(node, now, is_steady()),
+                Some((_, timer)) => {
+                    self.departures.insert(timer.pool.clone(), now);
+                    *timer = Timer::of(node, now, is_steady());
+                }
                 None => new.push((name.clone(), Timer::of(node, now, is_steady()))),
             }
             if is_done_step(node, run) {
@@ -112,8 +118,8 @@ impl Memory {
             }
         }
         gone.extend(known.map(|(name, _)| name.clone()));
-        for name in gone {
-            self.nodes.remove(&name);
+        for timer in gone.into_iter().filter_map(|name| self.nodes.remove(&name)) {
+            self.departures.insert(timer.pool, now);
         }
         self.nodes.extend(new);
     }
@@ -220,6 +226,13 @@ impl Memory {
         Some(now.saturating_sub(since))
     }
 
+    /// How long ago a node of the pool was seen to be gone last; as long as this holder has seen the pass if it has seen none.
+    #[must_use]
+    pub(super) fn departed(&self, pool: &str, now: Duration) -> Duration {
+        let since = self.departures.get(pool).copied().max(self.pass_since());
+        since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
     /// How long the node has not been Ready.
     #[must_use]
     pub fn down(&self, node: &str, now: Duration) -> Option<Duration> {
@@ -262,7 +275,8 @@ impl Timer {
     /// Of a node that is seen for the first time.
     fn of(node: &Node, now: Duration, is_steady: bool) -> Self {
         let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
-        Self { uid: node.uid.clone(), step: borne(node), since: now, steady, down }
+        let (uid, pool) = (node.uid.clone(), node.pool.clone());
+        Self { uid, pool, step: borne(node), since: now, steady, down }
     }
 
     /// Takes up how the node is now.

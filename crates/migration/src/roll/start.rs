@@ -14,6 +14,7 @@
 //! | as many nodes as may be are in transit or in trouble | `InTransit` | [`count_places`] |
 //! | as many nodes as may be started within the hour | `Pace` | [`start_nodes`] |
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
+//! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,6 +27,7 @@ use types::text::quote::quote;
 
 use super::act::{Act, Change, Patch};
 use super::budget::{Guard, takes_room};
+use super::replacement::{self, Turnover};
 use super::run::NodeRequest;
 use super::transit::disconnection_wait;
 use super::view::{
@@ -34,7 +36,8 @@ use super::view::{
 use super::wait::{Reason, Wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
 use crate::cni::reach::Way;
-use crate::plan::{Gate, GateSource, PlannedNode, WaveKind, canon};
+use crate::config::roll::Method;
+use crate::plan::{Gate, GateSource, WaveKind, canon};
 
 /// Longest name of a pool or zone in words, in bytes.
 const NAMED: usize = 64;
@@ -60,6 +63,7 @@ pub(super) fn claim_intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> 
     let is_intruder = |status: &&NodeStatus<'_>| {
         status.standing == Standing::Pending
             && view.is_foreign(status)
+            && status.turnover != Turnover::Leaves
             && !status.node.is_going
             && status.node.is_ready
     };
@@ -102,7 +106,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
     let to = view.run.from;
     for status in view.nodes() {
         let NodeStatus { name, node, standing, .. } = *status;
-        if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, node) {
+        if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, name, node) {
             continue;
         }
         if let Some(step) = foreign_step(node, view.run) {
@@ -134,9 +138,11 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
 
 /// Whether a node is back where this pass began, and no step is moving it.
 #[must_use]
-pub(super) fn is_back(view: &View<'_>, node: &Node) -> bool {
+pub(super) fn is_back(view: &View<'_>, name: &str, node: &Node) -> bool {
     let is_moving = |step: &Step| is_of_run(step, view.run) && step.state.is_in_transit();
-    is_done(node, view.run.from) && !node.step.as_ref().is_some_and(is_moving)
+    let is_plain = view.nodes.get(name).is_some_and(|status| status.is_plain);
+    let is_there = is_done(node, view.run.from) || is_plain && view.run.from == Phase::Old;
+    is_there && !node.step.as_ref().is_some_and(is_moving)
 }
 
 /// The patch that takes a node.
@@ -158,8 +164,18 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
         since: Some(view.world.since()),
         r#try: tried,
         why: None,
+        undisturbed: node.step.as_ref().is_some_and(|step| step.undisturbed),
     });
     patch
+}
+
+/// The patch with which a node starts: it is taken, or its pipeline may take it away.
+fn start(view: &View<'_>, status: &NodeStatus<'_>) -> Act {
+    let patch = match status.turnover {
+        Turnover::Leaves => replacement::permit(view, status),
+        Turnover::Stays | Turnover::Arrives => claim(view, status.name, status.node, view.target),
+    };
+    Act::Patch(Box::new(patch))
 }
 
 /// The number of a node's next try in this pass.
@@ -184,13 +200,14 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     let wave = &view.plan.waves[index];
     let mut starts = Starts { waits: run_obstacles(view, index, Way::Restart), ..Starts::default() };
     let pending = nodes.iter().copied().filter(|status| status.standing == Standing::Pending);
-    let restarts = |status: &NodeStatus<'_>| view.way(status.node, view.target) == Way::Restart;
+    let restarts =
+        |status: &NodeStatus<'_>| matches!(view.way(status.node, view.target), Way::Restart | Way::Replace);
     let is_kept = !starts.waits.is_empty();
     // Some of it keeps no node whose pods run on.
     let is_over = || pending.clone().all(restarts) || !run_obstacles(view, index, Way::Join).is_empty();
     if is_kept && is_over() {
         // What keeps the nodes themselves is told as well: it may be the cause.
-        starts.waits.extend(pending.filter_map(|status| trouble_wait(view, status.name, status.node)));
+        starts.waits.extend(pending.filter_map(|status| trouble_wait(view, status)));
         starts.waits.extend(held);
         return starts;
     }
@@ -198,14 +215,19 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     let has_place = |status: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(status.name);
     let takes =
         |status: &&&NodeStatus<'_>| matches!(status.standing, Standing::Transit(_)) || has_place(status);
-    let mut in_wave = nodes.iter().filter(takes).count();
+    let mut in_wave = nodes.iter().filter(takes).count() + replacement::open_places(view) as usize;
     let mut left = match view.plan.limits.per_hour {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
     let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
+    let (mut unasked, mut has_dns) = (0, false);
     for status in pending {
-        if let Some(wait) = trouble_wait(view, status.name, status.node) {
+        // Its pipeline may take away what is broken or cordoned, too: that has its place already.
+        let is_asked = status.turnover == Turnover::Leaves
+            && view.method(status.node) == Method::Permit
+            && replacement::is_requested(view, status.node);
+        if let Some(wait) = trouble_wait(view, status).filter(|_| !is_asked) {
             starts.waits.push(wait);
             keep_place(view, &mut places, status);
             continue;
@@ -220,6 +242,18 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         if is_kept && restarts(status) {
             continue;
         }
+        if status.turnover == Turnover::Leaves {
+            if let Err(wait) = replacement::turn_of_node(view, status, &mut unasked) {
+                starts.waits.extend(wait);
+                continue;
+            }
+            // Of nodes with DNS pods one goes at a time: the others are decided anew when its pods are known to leave.
+            let serves_dns = view.pods_on(status.name).any(|pod| pod.is(Trait::Dns));
+            if serves_dns && std::mem::replace(&mut has_dns, true) {
+                continue;
+            }
+        }
+        let is_in_trouble = is_asked && takes_place(view, status);
         if has_place(status) {
             if !places.is_within(status) {
                 is_full = true;
@@ -229,10 +263,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
             // Its answer was lost: it is asked once more.
-            starts.acts.push(Act::Patch(Box::new(claim(view, status.name, status.node, view.target))));
+            starts.acts.push(start(view, status));
             continue;
         }
-        if !places.has_room(status) || in_wave >= wave.at_once as usize {
+        let has_room = if is_in_trouble { places.is_within(status) } else { places.has_room(status) };
+        if !has_room || in_wave >= wave.at_once as usize {
             is_full |= kept == 0;
             keep_place(view, &mut places, status);
             continue;
@@ -248,9 +283,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             (in_wave, kept) = (in_wave + 1, kept + 1);
             continue;
         }
-        places.add(status);
+        if !is_in_trouble {
+            places.add(status);
+        }
         (in_wave, left) = (in_wave + 1, left - 1);
-        starts.acts.push(Act::Patch(Box::new(claim(view, status.name, status.node, view.target))));
+        starts.acts.push(start(view, status));
     }
     let (count, wait) = guard.into_act_and_wait();
     starts.acts.extend(count);
@@ -280,6 +317,7 @@ fn run_obstacles(view: &View<'_>, wave: usize, way: Way) -> Vec<Wait> {
         waits.push(disconnection_wait("Run".into(), client, server));
     }
     waits.extend(unmet_gates(view, way));
+    waits.extend(replacement::obstacles(view, wave));
     if way == Way::Restart {
         waits.extend(unschedulable_pods(view));
         let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));
@@ -361,7 +399,7 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
         waits.push(wait);
     }
     for name in
-        view.nodes().filter(|node_status| is_unheard(node_status.node)).map(|node_status| node_status.name)
+        view.nodes().filter(|status| is_unheard(status.node) && !status.is_plain).map(|status| status.name)
     {
         let what = "it is new or was rebooted, and has not said yet which phase its pods have";
         let help = "on the node: systemctl status crossfade-watch";
@@ -406,7 +444,7 @@ fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)>
             Standing::Pending => unplaced_wait(view, status.name, status.node).is_some(),
             Standing::Transit(_) => false,
         };
-        if is_out {
+        if is_out || status.turnover == Turnover::Arrives {
             continue;
         }
         let place = status.place.unwrap_or_else(|| {
@@ -481,16 +519,17 @@ fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
 fn ended_ago(view: &View<'_>, place: usize) -> Duration {
     let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
     let nodes = view.plan.waves.iter().take(place + 1).flat_map(|wave| &wave.nodes);
-    nodes.filter_map(|placed| done_ago(view, placed, known)).min().unwrap_or(known)
+    let in_place = nodes.filter_map(|placed| done_ago(view, &placed.name, &placed.uid, known));
+    in_place.chain(replacement::replaced_ago(view, place, known)).min().unwrap_or(known)
 }
 
 /// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
 /// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
-fn done_ago(view: &View<'_>, placed: &PlannedNode, known: Duration) -> Option<Duration> {
-    if let Some(done) = view.memory.done(&placed.uid) {
+pub(super) fn done_ago(view: &View<'_>, name: &str, uid: &Text, known: Duration) -> Option<Duration> {
+    if let Some(done) = view.memory.done(uid) {
         return Some(view.ago(done));
     }
-    let status = view.nodes.get(&placed.name).filter(|status| status.node.uid == placed.uid)?;
+    let status = view.nodes.get(name).filter(|status| status.node.uid == *uid)?;
     let is_done = |step: &&Step| step.state == State::Done && is_of_pass(step, view.run);
     let step = status.node.step.as_ref().filter(is_done)?;
     let since: Option<Timestamp> = step.since.as_deref().and_then(|since| since.parse().ok());
@@ -552,12 +591,18 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     for status in view.nodes() {
         let zone = &mut zones[status.zone];
         zone.most += 1;
+        if replacement::is_arriving(status, view.run) {
+            // It is counted with the places of its pool.
+            zone.taken += 1;
+            continue;
+        }
         let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
         if Some(&**status.name) != without && is_counted {
             taken += 1;
             zone.taken += 1;
         }
     }
+    taken += replacement::open_places(view);
     for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }
@@ -592,29 +637,33 @@ fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
         // The operator decided that this one stays cordoned.
         Standing::Skipped => !status.node.is_ready,
         // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
-        Standing::Done | Standing::Pending | Standing::Foreign(_) => {
-            trouble_reason(view, status.node).is_some()
-        }
+        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble_reason(view, status).is_some(),
         Standing::LeftOut => false,
     }
 }
 
 /// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
-fn trouble_reason(view: &View<'_>, node: &Node) -> Option<Reason> {
+///
+/// A node that is to be replaced may be cordoned by its pipeline, which asks nobody to undo that.
+fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
+    let node = status.node;
     let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
     match node {
-        _ if node.is_going => Some(Reason::NodeGoing),
+        _ if replacement::is_going(view, status) => Some(Reason::NodeGoing),
         _ if !node.is_ready => Some(Reason::NodeNotReady),
-        _ if node.is_cordoned && !is_own => Some(Reason::ForeignCordon),
+        _ if node.is_cordoned && !is_own && status.turnover != Turnover::Leaves => {
+            Some(Reason::ForeignCordon)
+        }
         _ => None,
     }
 }
 
 /// The same as a wait.
 #[must_use]
-fn trouble_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+    let name = status.name;
     let object = format!("Node/{name}");
-    Some(match trouble_reason(view, node)? {
+    Some(match trouble_reason(view, status)? {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
@@ -638,7 +687,7 @@ fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
         matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
     };
     let in_trouble = view.nodes().filter(is_at_rest);
-    let troubles = in_trouble.filter_map(|status| trouble_wait(view, status.name, status.node));
+    let troubles = in_trouble.filter_map(|status| trouble_wait(view, status));
     [no_place_wait(object)].into_iter().chain(troubles).collect()
 }
 
@@ -646,7 +695,8 @@ fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
 #[must_use]
 pub(super) fn unmet_gates(view: &View<'_>, way: Way) -> Vec<Wait> {
     let mut waits = Vec::new();
-    let counts = |gate: &&Gate| way == Way::Restart || gate.source != GateSource::Workload;
+    let restarts = matches!(way, Way::Restart | Way::Replace);
+    let counts = |gate: &&Gate| restarts || gate.source != GateSource::Workload;
     for gate in view.plan.gates.iter().filter(counts) {
         let object = format!("Gate/{}", gate.name);
         match view.verdict(&gate.name) {
@@ -739,7 +789,7 @@ pub(super) fn workload_obstacles(view: &View<'_>, waits: &[Wait], is_moving: boo
     for wait in &mut pending {
         wait.is_held = !is_moving;
     }
-    let cordoned = view.nodes().filter_map(|status| trouble_wait(view, status.name, status.node));
+    let cordoned = view.nodes().filter_map(|status| trouble_wait(view, status));
     pending.extend(cordoned.filter(|wait| wait.reason == Reason::ForeignCordon));
     pending
 }

@@ -8,11 +8,12 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::barrier::{Barrier, barrier};
+use super::replacement::Turnover;
 use super::run::{NodeRequest, Run, State};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
-use super::world::{Node, Owner};
-use super::{budget, start, transit};
+use super::world::Owner;
+use super::{budget, replacement, start, transit};
 use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
@@ -59,10 +60,14 @@ pub fn step(view: &View<'_>) -> Decision {
             "Node {name} bears a step of a later holder; nothing is done until the Lease is renewed, which shows whether there is one"
         ));
     }
-    if run.target().is_none() || run.state == State::Done {
-        return end(End::Done);
+    let is_over = run.target().is_none() || run.state == State::Done;
+    let is_fresh = world.now.saturating_sub(world.renewed) < FRESH;
+    if is_over {
+        let mut acts = if is_fresh { replacement::give_back(view) } else { Vec::new() };
+        retain_compatible(view, &mut acts);
+        return if acts.is_empty() { end(End::Done) } else { Decision { acts, ..Decision::default() } };
     }
-    if world.now.saturating_sub(world.renewed) >= FRESH {
+    if !is_fresh {
         return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
     }
     if memory.unwritten().is_some() {
@@ -117,7 +122,9 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
 }
 
 fn decide(view: &View<'_>) -> Decision {
-    let mut decided = Decision { acts: disown_cordons(view), ..Decision::default() };
+    let mut decided = Decision { acts: replacement::acts(view), ..Decision::default() };
+    decided.waits.extend(replacement::waits(view));
+    decided.acts.extend(disown_cordons(view));
     let (mut moving, mut room) = (0, start::places_for_held(view));
     for &NodeStatus { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
@@ -165,7 +172,8 @@ fn decide(view: &View<'_>) -> Decision {
             let starts = start::start_nodes(view, places, &decided.acts);
             decided.acts.extend(starts.acts);
             decided.waits.extend(starts.waits);
-            if starts.is_bounded && moving == 0 && decided.acts.is_empty() {
+            let is_still = moving == 0 && replacement::open_places(view) == 0;
+            if starts.is_bounded && is_still && decided.acts.is_empty() {
                 decided.end = Some(End::Bounded);
                 return decided;
             }
@@ -247,7 +255,7 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
             NodeRequest::Retry => step.is_none_or(|step| step.state != NodeState::Held),
             NodeRequest::Rollback => match step {
                 Some(step) => step.to == view.run.from && step.state != NodeState::Held,
-                None => start::is_back(view, node),
+                None => start::is_back(view, name, node),
             },
         }
     };
@@ -279,9 +287,12 @@ const FENCES: usize = 20;
 /// Patches that set the taint on nodes that have not moved, and take it from those that have. Where networks join or leave, no pod looks for another node.
 #[must_use]
 fn fence_patches(view: &View<'_>) -> Vec<Act> {
-    let needs_fence = |node: &Node| view.plan.limits.fence && view.way(node, view.target) == Way::Restart;
+    let needs_fence = |status: &NodeStatus<'_>| {
+        let restarts = matches!(view.way(status.node, view.target), Way::Restart | Way::Replace);
+        view.plan.limits.fence && restarts && status.turnover != Turnover::Arrives
+    };
     let is_wrong = |status: &&NodeStatus<'_>| match status.standing {
-        Standing::Pending => status.node.is_fenced != needs_fence(status.node) && !status.node.is_going,
+        Standing::Pending => status.node.is_fenced != needs_fence(status) && !status.node.is_going,
         Standing::Done => status.node.is_fenced,
         Standing::Skipped => status.node.is_fenced && foreign_step(status.node, view.run).is_none(),
         Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,

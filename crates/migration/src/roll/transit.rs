@@ -20,6 +20,7 @@ use types::policy::Phase;
 use super::act::{Act, Change, Patch, PodId};
 use super::budget::{takes_room, turn_wait};
 use super::memory::Memory;
+use super::replacement;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::view::{View, in_state, is_done, is_of_pass, is_ours};
@@ -32,7 +33,7 @@ use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
 /// How soon a settling node is looked at again if a watch has brought nothing since it began to settle.
 const RESYNC: Duration = Duration::from_secs(2);
 /// How long a node is steady before it is proven.
-const STEADY: Duration = Duration::from_secs(10);
+pub(super) const STEADY: Duration = Duration::from_secs(10);
 /// How long a node may not be Ready before a person is told.
 pub(super) const DOWN: Duration = Duration::from_mins(5);
 
@@ -66,6 +67,10 @@ struct TransitNode<'a> {
 /// What comes next for a node that bears a step of this run.
 #[must_use]
 pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> NextStep {
+    if step.state == State::Permitted {
+        let (act, wait) = replacement::permitted(view, name, node, step);
+        return NextStep { acts: act.into_iter().collect(), waits: wait.into_iter().collect() };
+    }
     let transit = TransitNode { view, name, node, step };
     if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
         return transit.wait(Reason::NodeGoing, "somebody takes it away", None);
@@ -86,7 +91,7 @@ pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Ne
         State::Proving => transit.proving(),
         State::Settling => transit.settling(),
         State::Held => transit.held(),
-        State::Done => NextStep::default(),
+        State::Done | State::Waiting | State::Permitted => NextStep::default(),
     }
 }
 
@@ -178,7 +183,7 @@ impl TransitNode<'_> {
         if !observed.is_some_and(|seen| seen.follows.contains(&self.step.to)) {
             return self.hold(Reason::PhaseNotFollowed);
         }
-        if !self.view.is_covered(node) {
+        if !self.view.is_covered(self.name, node) {
             return self.hold(Reason::PolicyUnknown);
         }
         if node.attached().is_none() {
@@ -226,7 +231,7 @@ impl TransitNode<'_> {
 
     /// The node got a policy that the plan was not made for.
     fn check_policy(&self) -> Option<NextStep> {
-        let is_known = self.node.observed.is_none() || self.view.is_covered(self.node);
+        let is_known = self.node.observed.is_none() || self.view.is_covered(self.name, self.node);
         (!is_known).then(|| self.hold(Reason::PolicyUnknown))
     }
 

@@ -9,6 +9,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::memory::Memory;
+use super::replacement::{self, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::cni::reach::{self, Way};
@@ -76,17 +77,31 @@ impl<'a> View<'a> {
     /// Whether a pod is on its way out, or may be: the API server was asked to evict it, and the object may be older than its answer.
     #[must_use]
     pub fn is_leaving(&self, pod: &Pod) -> bool {
-        let is_asked = self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
-            Answer::Accepted | Answer::Gone => true,
-            Answer::Failed(_) => self.ago(answered.attempted_at) < DOUBTFUL,
-            Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
-        });
+        let is_asked = self.is_on_its_way(&pod.node)
+            || self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
+                Answer::Accepted | Answer::Gone => true,
+                Answer::Failed(_) => self.ago(answered.attempted_at) < DOUBTFUL,
+                Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
+            });
         is_asked || pod.is(Trait::Terminating)
+    }
+
+    /// Whether a pipeline drains the node, or may by now.
+    fn is_on_its_way(&self, node: &str) -> bool {
+        let is_permitted = |status: &&NodeStatus<'_>| {
+            status.turnover == Turnover::Leaves
+                && (matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted)
+                    || self.memory.pending_patches().has_claimed(node))
+        };
+        self.nodes.has_exchanges() && self.nodes.get(node).filter(is_permitted).is_some()
     }
 
     /// How the pods of a node come to a phase of this pass: by a restart if that is the only way of some of them, or if it is not known which pods there are.
     #[must_use]
     pub fn way(&self, node: &Node, to: Phase) -> Way {
+        if to == self.target && self.nodes.replaces(&node.pool) && node.phase() != Some(to) {
+            return Way::Replace;
+        }
         let attached = node.observed.as_ref().and_then(|seen| Some((seen, seen.attached.as_ref()?)));
         let Some((seen, attached)) = attached.filter(|_| !is_unheard(node)) else { return Way::Restart };
         if attached.unknown > 0 {
@@ -99,11 +114,15 @@ impl<'a> View<'a> {
         if ways.all(|other| other == way) { way } else { Way::Restart }
     }
 
-    /// Whether the plan was made for the policy that the node says it has.
+    /// Whether the plan was made for the policy that the node says it has. A node that came from the image has the image's policy.
     #[must_use]
-    pub fn is_covered(&self, node: &Node) -> bool {
+    pub fn is_covered(&self, name: &str, node: &Node) -> bool {
         let base = node.observed.as_ref().and_then(|seen| seen.base.as_ref());
-        base.is_some_and(|base| self.plan.policies.contains(base))
+        let is_new = || {
+            let image = self.plan.image.filter(|image| self.plan.replaces(&node.pool, *image));
+            image.is_some() && self.nodes.get(name).is_some_and(|status| status.place.is_none())
+        };
+        base.is_some_and(|base| self.plan.policies.contains(base)) || is_new()
     }
 
     /// The method of a node's pool.
@@ -321,6 +340,10 @@ pub struct NodeStatus<'a> {
     pub standing: Standing<'a>,
     /// Where the plan has it; none if it joined later.
     pub place: Option<Place>,
+    /// Whether it stays in this pass.
+    pub turnover: Turnover,
+    /// It has no trace of Crossfade, and is of a pool whose nodes are replaced.
+    pub is_plain: bool,
     /// Its zone, as a place in [`Nodes::zones`].
     pub zone: usize,
     /// Phases that the node reports for its pods, or may give them as it is now.
@@ -341,6 +364,9 @@ pub struct Nodes<'a> {
     zones: Vec<&'a Text>,
     /// How many nodes have pods of each phase, or may get some.
     living: [usize; Phase::ALL.len()],
+    /// This pass replaces the nodes of some pools.
+    is_replacing: bool,
+    exchanges: Vec<Exchange<'a>>,
 }
 
 /// A set of phases.
@@ -378,25 +404,61 @@ impl<'a> Nodes<'a> {
     #[must_use]
     pub fn of(world: &'a World, run: &Run, order: &Order<'a>) -> Self {
         let target = run.target().unwrap_or(run.from);
-        let mut nodes =
-            Self { plan: order.plan, target, all: Vec::new(), zones: Vec::new(), living: Default::default() };
+        let mut nodes = Self {
+            plan: order.plan,
+            target,
+            all: Vec::new(),
+            zones: Vec::new(),
+            living: Default::default(),
+            is_replacing: replacement::replaces(order.plan, run, target),
+            exchanges: Vec::new(),
+        };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
-            let reported = reported_phases(node).collect();
+            let place = order.place(name, node);
+            let is_plain = replacement::is_plain(order.plan, node, place);
+            let reported =
+                if is_plain { [Phase::Old].into_iter().collect() } else { reported_phases(node).collect() };
+            let is_there = is_done(node, target) || is_plain && target == Phase::Old;
+            let turnover = match nodes.replaces(&node.pool) {
+                true => replacement::turnover(node, target, place),
+                false => Turnover::Stays,
+            };
             let status = NodeStatus {
                 name,
                 node,
-                standing: standing(world.epoch, run, target, name, node),
-                place: order.place(name, node),
+                standing: standing(world.epoch, run, is_there, name, node),
+                place,
+                turnover,
+                is_plain,
                 zone: nodes.zone(&node.zone),
                 reported_phases: reported,
-                possible_phases: possible_phases(node, reported),
+                possible_phases: if is_plain { reported } else { possible_phases(node, reported) },
             };
             for phase in status.possible_phases.iter() {
                 nodes.living[phase as usize] += 1;
             }
             nodes.all.push(status);
         }
+        if nodes.is_replacing {
+            nodes.exchanges = replacement::exchanges(&nodes, run);
+        }
         nodes
+    }
+
+    /// Whether this pass replaces the nodes of a pool.
+    #[must_use]
+    pub fn replaces(&self, pool: &str) -> bool {
+        self.is_replacing && self.plan.replaces(pool, self.target)
+    }
+
+    /// The places of the pools whose nodes this pass replaces.
+    pub(super) fn exchanges(&self) -> &[Exchange<'a>] {
+        &self.exchanges
+    }
+
+    /// Whether this pass replaces the nodes of some pool.
+    const fn has_exchanges(&self) -> bool {
+        self.is_replacing
     }
 
     /// The number of a zone; there are few.
@@ -443,8 +505,8 @@ pub(super) fn foreign_step<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
 }
 
 /// How a node stands that passes touch.
-fn standing<'a>(epoch: u64, run: &Run, target: Phase, name: &str, node: &'a Node) -> Standing<'a> {
-    let at_rest = || if is_done(node, target) { Standing::Done } else { Standing::Pending };
+fn standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: &'a Node) -> Standing<'a> {
+    let at_rest = || if is_there { Standing::Done } else { Standing::Pending };
     let is_skipped = run.skipped.contains_key(name);
     let is_held = |step: &Step| step.state == State::Held && is_of_run(step, run);
     if is_skipped && foreign_step(node, run).is_some() {

@@ -93,7 +93,7 @@ pub enum Reason {
     BarePod,
     /// A pod whose emptyDir would be lost.
     EmptyDir,
-    /// A pod that asks not to be disrupted.
+    /// A pod, or a node, that asks not to be disrupted.
     Undisturbed,
     /// A Job's pod.
     JobRunning,
@@ -119,11 +119,19 @@ pub enum Reason {
     LeaseHeld,
     /// What happens in the cluster cannot be seen.
     Unwatched,
+    /// The node's pipeline has not asked to take it away.
+    NotAsked,
+    /// The node's pipeline has not taken it away yet.
+    Leaving,
+    /// The new node is not proven yet.
+    Arriving,
+    /// Nodes have gone, and no new ones have come.
+    ReplacementMissing,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 49] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,
         Self::PolicyUnknown,
@@ -169,6 +177,10 @@ impl Reason {
         Self::LeaseStale,
         Self::LeaseHeld,
         Self::Unwatched,
+        Self::NotAsked,
+        Self::Leaving,
+        Self::Arriving,
+        Self::ReplacementMissing,
     ];
 
     /// The reason of this name.

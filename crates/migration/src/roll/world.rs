@@ -39,6 +39,17 @@ pub struct World {
     pub census: Option<Census>,
     /// Whether a window of the plan is open.
     pub is_open: bool,
+    /// What pipelines ask for that replace nodes.
+    pub permits: Permits,
+}
+
+/// Requests of pipelines to take nodes away, as the ConfigMap `crossfade-permits` has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permits {
+    /// The UIDs of Nodes that pipelines ask for, with the Nodes' names.
+    pub requested: BTreeMap<Text, Text>,
+    /// Keys of entries that are none, in words.
+    pub unreadable: Vec<String>,
 }
 
 /// A Node.
@@ -62,6 +73,8 @@ pub struct Node {
     pub is_going: bool,
     /// It bears the taint that makes the scheduler prefer nodes that have moved.
     pub is_fenced: bool,
+    /// The annotation `karpenter.sh/do-not-disrupt` keeps Karpenter from replacing it.
+    pub is_undisturbed: bool,
     /// What pods may request of it in sum: `status.allocatable`. Nothing if it does not say.
     pub offers: Request,
     /// Keys of its taints that keep pods away, sorted.

@@ -50,6 +50,9 @@ impl History {
         if let Some(desired) = patch.desired {
             (node.api.desired, node.is_lured) = (Some(desired), false);
         }
+        if let Some(is_undisturbed) = patch.undisturbed {
+            node.api.is_undisturbed = is_undisturbed;
+        }
         if let Some(is_fenced) = patch.fence {
             node.api.is_fenced = is_fenced;
         }
@@ -218,6 +221,7 @@ fn brief(act: &Act) -> String {
             words.extend(patch.desired.map(|phase| format!("desired {phase}")));
             words.extend(patch.cordon.map(|on| format!("cordon {on}")));
             words.extend(patch.fence.map(|on| format!("fence {on}")));
+            words.extend(patch.undisturbed.map(|on| format!("undisturbed {on}")));
             words.join(", ")
         }
         Act::Evict(id) => format!("evict {}/{} {} on {}", id.namespace, id.name, id.uid, id.node),

@@ -99,6 +99,7 @@ impl History {
             since: None,
             r#try: u32::MAX,
             why: None,
+            undisturbed: false,
         };
         let api = &mut self.truth.nodes[index].api;
         match self.random.below(5) {

@@ -7,7 +7,7 @@
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
 
 use migration::drive::objects::FENCE;
-use migration::drive::objects::keys::DESIRED;
+use migration::drive::objects::keys::{DESIRED, UNDISTURBED};
 use migration::roll::act::{Change, Patch};
 use serde_json::{Map, Value, json};
 use types::api::step;
@@ -33,6 +33,10 @@ pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<ApiReque
     }
     if let Some(phase) = patch.desired {
         annotations.insert(DESIRED.into(), Phase::as_str(phase).into());
+    }
+    if let Some(is_kept) = patch.undisturbed {
+        let value = if is_kept { "true".into() } else { Value::Null };
+        annotations.insert(UNDISTURBED.into(), value);
     }
     if !annotations.is_empty() {
         meta["annotations"] = annotations.into();
@@ -80,6 +84,7 @@ mod tests {
             since: None,
             r#try: 1,
             why: None,
+            undisturbed: false,
         }
     }
 
@@ -92,6 +97,7 @@ mod tests {
             desired: None,
             cordon: None,
             fence: None,
+            undisturbed: None,
         }
     }
 
@@ -118,6 +124,14 @@ mod tests {
             (
                 Patch { desired: Some(Phase::BothNew), ..empty() },
                 annotated(json!({"crossfade/desired": "both-new"})),
+            ),
+            (
+                Patch { undisturbed: Some(true), ..empty() },
+                annotated(json!({"karpenter.sh/do-not-disrupt": "true"})),
+            ),
+            (
+                Patch { undisturbed: Some(false), ..empty() },
+                annotated(json!({"karpenter.sh/do-not-disrupt": null})),
             ),
             (
                 Patch { cordon: Some(true), ..empty() },

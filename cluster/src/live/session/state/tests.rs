@@ -31,6 +31,7 @@ fn seen(name: &str, version: &str, state: Option<State>) -> ObservedNode {
         since: None,
         r#try: 1,
         why: None,
+        undisturbed: false,
     });
     let node = Node { uid: format!("uid-{name}").into(), version: version.into(), step, ..Node::default() };
     ObservedNode { name: name.into(), node, taints: Vec::new() }
@@ -127,6 +128,22 @@ fn a_node_is_in_transit_until_it_is_done() {
     known.apply(Event::Nodes(Change::All(nodes)), NOW);
     let names: Vec<&str> = known.in_transit().map(AsRef::as_ref).collect();
     assert_eq!(names, ["b", "d"]);
+}
+
+#[test]
+fn what_pipelines_ask_for_comes_and_goes() {
+    let mut known = ClusterState::default();
+    known.begin(WatchScope::Permits);
+    let asked = |uid: &str| Permits { requested: [(uid.into(), "a".into())].into(), ..Permits::default() };
+    let mut requested = |change| {
+        let is_news = known.apply(Event::Permits(change), NOW);
+        look(&mut known, &[]);
+        (is_news, known.world.permits.requested.keys().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    assert_eq!(requested(Change::All(vec![])), (true, vec![]), "it is known that there is none");
+    assert_eq!(requested(Change::Put(asked("u"))), (true, vec!["u".to_owned()]));
+    assert_eq!(requested(Change::Put(asked("u"))), (false, vec!["u".to_owned()]));
+    assert_eq!(requested(Change::Gone(asked("u"))), (true, vec![]));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use types::api::step::{self, State, Step};
 use types::policy::Phase;
 use types::text::quote::quote;
 
-use super::keys::{DESIRED, EARLIER, PHASE, READY};
+use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
 use crate::workload::{going_mark, pool_in};
@@ -81,6 +81,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         is_cordoned: read.spec.unschedulable,
         is_going: going_mark(&read).is_some(),
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
+        is_undisturbed: annotation(UNDISTURBED) == Some("true"),
         offers: Request::offered(&read.status.allocatable),
         taints: barring(&read).into_iter().map(Text::from).collect(),
         boot: read.status.node_info.boot_id.clone(),
@@ -136,6 +137,7 @@ fn read_step(text: &str, phase: Option<Phase>) -> Step {
             format!("the annotation {} is not one of this version: {e}", step::KEY).as_bytes(),
             QUOTED,
         )),
+        undisturbed: false,
     })
 }
 

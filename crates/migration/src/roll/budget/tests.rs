@@ -49,6 +49,7 @@ fn in_state(state: types::api::step::State) -> Node {
         since: None,
         r#try: 1,
         why: None,
+        undisturbed: false,
     };
     Node { is_cordoned: true, step: Some(step), ..node() }
 }

@@ -1,6 +1,7 @@
 //! What a run decides about a cluster in which one node or one tenant does harm: that node is held by name, and the rest goes on.
 
 mod joins;
+mod rotation;
 mod stragglers;
 
 use std::collections::BTreeSet;
@@ -91,6 +92,7 @@ fn a_step(run: &str, state: NodeState) -> Step {
         since: None,
         r#try: 1,
         why: None,
+        undisturbed: false,
     }
 }
 

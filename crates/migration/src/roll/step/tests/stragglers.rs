@@ -206,6 +206,7 @@ fn moving(world: &mut World, name: &str) {
         since: None,
         r#try: 1,
         why: None,
+        undisturbed: false,
     });
 }
 

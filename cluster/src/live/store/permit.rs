@@ -1,0 +1,209 @@
+//! What pipelines ask for that take nodes away, and the Node that they ask for.
+
+use std::collections::BTreeMap;
+
+use migration::drive::objects;
+use migration::drive::permit::{self, NAME, Request};
+use migration::roll::world::{Node, Permits};
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+
+use super::Store;
+use super::object::{self, ConfigMap, bytes, change_path, create_path};
+use crate::live::api::call::ApiRequest;
+use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::path::{WISHER, config_map, node};
+
+/// How often a request is written anew because another pipeline wrote the ConfigMap at the same time, or because an answer was lost.
+const TRIES: u32 = 10;
+
+/// The requests in the ConfigMap; none where it cannot be read, which is named.
+pub(in crate::live) fn permits(json: &str) -> Permits {
+    match serde_json::from_str::<ConfigMap>(json) {
+        Ok(map) => permit::read(&map.data),
+        Err(e) => Permits { unreadable: vec![e.to_string()], ..Permits::default() },
+    }
+}
+
+impl Store {
+    /// A Node as a run reads it; none if there is none.
+    ///
+    /// # Errors
+    /// A request failed, or the API server's answer is no Node.
+    pub async fn node(&self, name: &str, pool_labels: &[String]) -> Result<Option<Node>, Failure> {
+        let what = format!("read Node {name}");
+        let reply = self.caller.call(&ApiRequest::get(node(name))).await.map_err(|why| lost(&what, &why))?;
+        if reply.is_done() {
+            let text = String::from_utf8_lossy(&reply.body);
+            return objects::node(&text, pool_labels)
+                .map(|seen| Some(seen.node))
+                .map_err(|why| lost(&what, &why));
+        }
+        match reply.refusal() {
+            refusal if refusal.is_not_found() => Ok(None),
+            refusal => Err(refused(&what, &refusal)),
+        }
+    }
+
+    /// Asks to take a Node away, or takes that back. A request that is there already stays as it is.
+    ///
+    /// # Errors
+    /// A request failed, or others wrote the ConfigMap again and again.
+    pub async fn ask_permit(&self, uid: &str, request: Option<&Request>) -> Result<(), Failure> {
+        let what = "ask to take the node away";
+        let mut failed = None;
+        for _ in 0..TRIES {
+            let map = self.requests().await?;
+            let data = map.as_ref().map(|map| map.data.clone()).unwrap_or_default();
+            let changes = match request {
+                Some(request) => permit::added(&data, uid, request),
+                None if data.contains_key(uid) => BTreeMap::from([(uid.to_owned(), None)]),
+                None => BTreeMap::new(),
+            };
+            if changes.is_empty() {
+                return Ok(());
+            }
+            let pairs: Vec<(&str, Option<&str>)> =
+                changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
+            let ask = match &map {
+                Some(map) => {
+                    let change = object::changed(&map.metadata.resource_version, &[], &pairs);
+                    ApiRequest::merge(change_path(NAME, WISHER), bytes(&change))
+                }
+                None => {
+                    let data: Vec<(&str, &str)> =
+                        pairs.iter().filter_map(|(key, value)| Some((*key, (*value)?))).collect();
+                    ApiRequest::post(create_path(), bytes(&object::new(NAME, &[], &data)))
+                }
+            };
+            failed = match self.caller.call(&ask).await {
+                Ok(reply) if reply.is_done() => return Ok(()),
+                Ok(reply) if reply.refusal().is_conflict() || reply.refusal().is_not_found() => {
+                    Some(refused(what, &reply.refusal()))
+                }
+                Ok(reply) => return Err(refused(what, &reply.refusal())),
+                Err(why) => Some(lost(what, &why)),
+            };
+        }
+        Err(failed.unwrap_or_else(|| (Exit::TryLater, Problem::new(what))))
+    }
+
+    /// The ConfigMap with the requests; none before the first one.
+    async fn requests(&self) -> Result<Option<ConfigMap>, Failure> {
+        let what = "read what pipelines ask for";
+        let reply =
+            self.caller.call(&ApiRequest::get(config_map(NAME))).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            return reply.object().map(Some).map_err(|why| lost(what, &why));
+        }
+        match reply.refusal() {
+            refusal if refusal.is_not_found() => Ok(None),
+            refusal => Err(refused(what, &refusal)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::live::api::test_server::{Answer, Server, run};
+
+    const MAP: &str = "/api/v1/namespaces/crossfade/configmaps/crossfade-permits";
+
+    fn store(server: &Server) -> Store {
+        Store::new(server.caller())
+    }
+
+    fn request() -> Request {
+        Request { node: "b7".into(), at: "2026-11-20T15:00:00Z".into() }
+    }
+
+    fn map(version: &str, data: &Value) -> Answer {
+        Answer::json(200, &json!({"metadata": {"name": NAME, "resourceVersion": version}, "data": data}))
+    }
+
+    fn missing() -> Answer {
+        Answer::refusal(404, "NotFound", "configmaps \"crossfade-permits\" not found")
+    }
+
+    fn conflict() -> Answer {
+        Answer::refusal(409, "Conflict", "the object has been modified")
+    }
+
+    fn value() -> String {
+        serde_json::to_string(&request()).expect("JSON")
+    }
+
+    #[test]
+    fn the_first_request_makes_the_object_unless_another_one_did() {
+        run(async {
+            let server =
+                Server::new(vec![missing(), conflict(), map("4", &json!({"x": "y"})), map("5", &json!({}))]);
+            store(&server).ask_permit("u", Some(&request())).await.expect("asked");
+            let lines = server.lines();
+            assert_eq!(lines[0], format!("GET {MAP}"));
+            assert_eq!(lines[1], "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade");
+            assert_eq!(lines[3], format!("PATCH {MAP}?fieldManager=crossfade-wish"));
+            let requests = server.requests();
+            assert_eq!(requests[1].json()["data"], json!({"u": value()}));
+            let change = json!({"metadata": {"resourceVersion": "4"}, "data": {"u": value()}});
+            assert_eq!(requests[3].json(), change, "what others ask for stays");
+        });
+    }
+
+    #[test]
+    fn a_request_is_written_once_and_taken_back_once() {
+        run(async {
+            let there = || map("4", &json!({"u": value()}));
+            let server = Server::new(vec![there()]);
+            store(&server).ask_permit("u", Some(&request())).await.expect("asked");
+            assert_eq!(server.lines(), [format!("GET {MAP}")], "it is there");
+            let server = Server::new(vec![there(), conflict(), there(), there()]);
+            store(&server).ask_permit("u", None).await.expect("taken back");
+            assert_eq!(
+                server.requests()[3].json(),
+                json!({"metadata": {"resourceVersion": "4"}, "data": {"u": null}})
+            );
+            for nothing in [map("4", &json!({})), missing()] {
+                let server = Server::new(vec![nothing]);
+                store(&server).ask_permit("u", None).await.expect("taken back");
+                assert_eq!(server.lines().len(), 1);
+            }
+        });
+    }
+
+    #[test]
+    fn a_right_that_is_missing_ends_it_at_once() {
+        run(async {
+            let forbidden = || Answer::refusal(403, "Forbidden", "configmaps is forbidden");
+            let server = Server::new(vec![missing(), forbidden()]);
+            let (exit, problem) =
+                store(&server).ask_permit("u", Some(&request())).await.expect_err("refused");
+            assert_eq!((exit, server.lines().len()), (Exit::Failed, 2));
+            assert!(problem.fix.contains("rbac-operator.yaml"), "{problem:?}");
+        });
+    }
+
+    #[test]
+    fn a_node_is_read_with_its_step() {
+        run(async {
+            let step = json!({"run": "r-1", "plan": "p", "epoch": 1, "claim": "r-1.1.1", "to": "new", "state": "permitted"});
+            let node = json!({"metadata": {"name": "b7", "uid": "u", "labels": {"pool": "blue"},
+                "annotations": {"crossfade/step": step.to_string()}}});
+            let server = Server::new(vec![Answer::json(200, &node), missing()]);
+            let found =
+                store(&server).node("b7", &["pool".into()]).await.expect("an answer").expect("a node");
+            assert_eq!((&*found.uid, &*found.pool), ("u", "blue"));
+            assert_eq!(found.step.map(|step| step.state.as_str()), Some("permitted"));
+            assert!(store(&server).node("b8", &[]).await.expect("an answer").is_none());
+        });
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_asks_for_nothing() {
+        let read = permits("{");
+        assert_eq!((read.requested.len(), read.unreadable.len()), (0, 1));
+    }
+}

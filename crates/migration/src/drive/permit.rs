@@ -1,0 +1,407 @@
+//! Requests of pipelines to take nodes away, and what a pipeline is answered. Pure.
+//!
+//! A request is an entry of the ConfigMap `crossfade-permits`: the key is the UID of a Node, the value is JSON with the Node's name and the time of the
+//! request. The answer is the Node's own step, which only the holder of the run writes, so that it is the same after a crash of either side.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use snapshot::model::Text;
+use types::api::step::State as NodeState;
+use types::policy::Phase;
+use types::text::quote::quote;
+
+use crate::cni::reach::Way;
+use crate::config::roll::Method;
+use crate::plan::Plan;
+use crate::roll::run::{Run, State};
+use crate::roll::view::is_of_pass;
+use crate::roll::world::{Node, Permits};
+
+/// The ConfigMap with the requests.
+pub const NAME: &str = "crossfade-permits";
+/// How many requests are kept and read; the oldest go first. Many more nodes than are ever on their way.
+const MOST: usize = 1000;
+/// Longest key and longest value that count, in bytes.
+const KEY_BYTES: usize = 64;
+const VALUE_BYTES: usize = 512;
+/// How many entries are named that are no requests.
+const NAMED: usize = 3;
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The Node's name.
+    pub node: Text,
+    /// When, in RFC 3339, by the clock of the pipeline's machine.
+    pub at: String,
+}
+
+/// What a pipeline is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It may drain the node and take it away.
+    Go,
+    /// Not now; why.
+    Later(String),
+    /// Never by this run; why, and what helps.
+    Never(String, String),
+}
+
+fn request(key: &str, value: &str) -> Result<Request, String> {
+    if key.len() > KEY_BYTES || value.len() > VALUE_BYTES {
+        return Err(format!("it has more than {KEY_BYTES} bytes of key or {VALUE_BYTES} of value"));
+    }
+    serde_json::from_str(value).map_err(|e| e.to_string())
+}
+
+/// The requests of a ConfigMap.
+#[must_use]
+pub fn read(data: &BTreeMap<String, String>) -> Permits {
+    let mut permits = Permits::default();
+    for (key, value) in data {
+        let named = || quote(key.as_bytes(), KEY_BYTES);
+        match request(key, value) {
+            Ok(_) if permits.requested.len() >= MOST => {}
+            Ok(request) => drop(permits.requested.insert(key.as_str().into(), request.node)),
+            Err(_) if permits.unreadable.len() >= NAMED => {}
+            Err(why) => {
+                permits.unreadable.push(format!("{}: {}", named(), quote(why.as_bytes(), VALUE_BYTES)))
+            }
+        }
+    }
+    permits
+}
+
+/// The changes of a ConfigMap that add a request: the entry itself, and entries to be taken away, which have no value. None if it is there.
+#[must_use]
+pub fn added(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTreeMap<String, Option<String>> {
+    if data.get(uid).is_some_and(|value| request(uid, value).is_ok_and(|known| known.node == new.node)) {
+        return BTreeMap::new();
+    }
+    let mut known: Vec<(String, &String)> = data
+        .iter()
+        .map(|(key, value)| (request(key, value).map(|known| known.at).unwrap_or_default(), key))
+        .collect();
+    known.sort();
+    let excess = (known.len() + 1).saturating_sub(MOST);
+    let mut changes: BTreeMap<String, Option<String>> =
+        known.into_iter().take(excess).map(|(_, key)| (key.clone(), None)).collect();
+    changes.insert(uid.to_owned(), serde_json::to_string(new).ok());
+    changes
+}
+
+/// What a pipeline is answered that asks to take a node away: by the run and its plan, if there is a run, and by the Node, if it is there.
+#[must_use]
+pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> Answer {
+    let never = |why: String, help: &str| Answer::Never(why, help.to_owned());
+    let Some((run, plan)) = run else {
+        return never("the cluster has no run".into(), "begin one: kubectl crossfade roll --plan HASH");
+    };
+    if run.target().is_none() || run.state == State::Done {
+        return over(run);
+    }
+    let Some(node) = node else {
+        return never(
+            format!("there is no Node {name}"),
+            "kubectl get nodes; if its machine has gone already, there is nothing left to ask for",
+        );
+    };
+    if let Some(why) = outside(run, plan, name, node) {
+        return why;
+    }
+    if !still_replaces(run, plan) {
+        return never(
+            format!(
+                "run {} does not replace nodes any more: it goes from phase {} on to others",
+                run.id, run.from
+            ),
+            "kubectl crossfade status shows where it goes",
+        );
+    }
+    let image = plan.image.filter(|image| node.phase() == Some(*image));
+    if let Some(image) = image {
+        return never(
+            format!("Node {name} is in phase {image} already, that of the new image"),
+            "nothing is to be done",
+        );
+    }
+    let step = node.step.as_ref().filter(|step| is_of_pass(step, run));
+    match (&run.state, step.map(|step| step.state)) {
+        (State::Stopped(pause), _) => {
+            Answer::Later(format!("{} paused the run at once: {}", pause.operator, pause.why))
+        }
+        (_, Some(NodeState::Permitted)) => Answer::Go,
+        (State::Paused(pause), _) => {
+            Answer::Later(format!("{} paused the run: {}", pause.operator, pause.why))
+        }
+        (_, Some(_)) => Answer::Later(format!("it is not the turn of Node {name} yet")),
+        (_, None) => Answer::Later(format!("the run has not taken Node {name} up yet")),
+    }
+}
+
+/// The answer of a run that is over.
+#[must_use]
+pub fn over(run: &Run) -> Answer {
+    let why = format!("run {} is over, and replaces no node any more", run.id);
+    Answer::Never(why, "for nodes that are left: kubectl crossfade plan --strategy rotation".into())
+}
+
+/// Why no run ever lets a pipeline take the node away by this plan.
+fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
+    let never = |why: String, help: &str| Some(Answer::Never(why, help.to_owned()));
+    if plan.image.is_none() {
+        return never(
+            format!("the plan of run {} replaces no nodes", run.id),
+            "a plan that does: kubectl crossfade plan --strategy rotation",
+        );
+    }
+    if let Some(out) = plan.left_out.iter().find(|out| *out.name == *name) {
+        return never(
+            format!("the plan leaves Node {name} out: {}", out.why),
+            "the run takes no notice of it; drain it as you would without a run",
+        );
+    }
+    // The settings may name other labels for pools than a pipeline knows; the plan has the pools of its nodes.
+    let planned = plan.waves.iter().flat_map(|wave| &wave.nodes).find(|planned| planned.uid == node.uid);
+    let pool = planned.map_or(&node.pool, |planned| &planned.pool);
+    let known = plan.pools.iter().find(|known| known.name == *pool);
+    let pool = quote(pool.as_bytes(), KEY_BYTES);
+    let Some(known) = known else {
+        return never(
+            format!("Node {name} is of pool {pool:?}, which the plan does not know"),
+            "correct its label, or make a new plan: kubectl crossfade plan --strategy rotation --save",
+        );
+    };
+    let help = "roll.methods of the settings says how a pool moves; make a new plan after a change";
+    match known.method {
+        Method::Permit => {}
+        Method::Drain | Method::Churn => {
+            return never(
+                format!("the plan moves the nodes of pool {pool:?} in place, and replaces none"),
+                help,
+            );
+        }
+        Method::Karpenter => {
+            return never(
+                format!(
+                    "Karpenter replaces the nodes of pool {pool:?} when the run takes karpenter.sh/do-not-disrupt from them"
+                ),
+                help,
+            );
+        }
+        Method::Follow => {
+            return never(
+                format!("the run only follows the pipeline of pool {pool:?}, and permits nothing there"),
+                help,
+            );
+        }
+    }
+    let why = run.skipped.get(name)?;
+    never(
+        format!("Node {name} was skipped: {why}"),
+        &format!("to let it take part again: kubectl crossfade roll retry {name} --reason TEXT"),
+    )
+}
+
+/// Whether the run has the pass that replaces nodes still before it, or is in it.
+fn still_replaces(run: &Run, plan: &Plan) -> bool {
+    let froms = [run.from].into_iter().chain(run.targets.iter().copied());
+    let mut left = froms.zip(run.targets.iter().copied());
+    let is_left = |from: Phase, to: Phase| left.clone().any(|pass| pass == (from, to));
+    let is = plan.steps().any(|(from, to, way)| way == Way::Replace && is_left(from, to));
+    left.next().is_some() && is
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use types::api::step::Step;
+
+    use super::*;
+    use crate::roll::run::Pause;
+
+    fn plan(change: impl FnOnce(&mut Value)) -> Plan {
+        let pool =
+            |name: &str, method: &str| json!({"name": name, "nodes": 1, "zones": [""], "method": method});
+        let mut plan = json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s", "start": "old",
+            "passes": ["both-old", "both-new", "new"], "image": "both-new", "ways": ["join", "replace", "leave"],
+            "leftOut": [{"name": "out", "uid": "u", "why": "so"}], "limits": {}, "pods": {}, "gates": [],
+            "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0,
+                "nodes": [{"name": "a", "uid": "uid-a", "pool": "asg", "why": ""}]}],
+            "pools": [pool("asg", "permit"), pool("kept", "drain"), pool("spot", "karpenter"), pool("mng", "follow")],
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []}, "agents": [],
+            "unenforced": [], "waivers": [],
+        });
+        change(&mut plan);
+        serde_json::from_value(plan).expect("a plan")
+    }
+
+    /// A run in the pass that replaces nodes.
+    fn run() -> Run {
+        Run::new("r-1", "4be1", &plan(|_| {})).next_pass()
+    }
+
+    /// A node in `both-old` with a step in this state.
+    fn node(state: Option<NodeState>) -> Node {
+        let step = |state| Step {
+            run: "r-1".into(),
+            plan: "4be1".into(),
+            epoch: 1,
+            claim: "r-1.2.1".into(),
+            to: Phase::BothNew,
+            state,
+            cordon: None,
+            since: None,
+            r#try: 1,
+            why: None,
+            undisturbed: false,
+        };
+        Node {
+            uid: "uid-a".into(),
+            pool: "asg".into(),
+            label: Some(Phase::BothOld),
+            step: state.map(step),
+            ..Node::default()
+        }
+    }
+
+    fn words(answer: &Answer) -> String {
+        match answer {
+            Answer::Go => "go".into(),
+            Answer::Later(why) => format!("later: {why}"),
+            Answer::Never(why, help) => format!("never: {why}; {help}"),
+        }
+    }
+
+    fn answered(run: &Run, plan: &Plan, name: &str, node: Option<&Node>) -> String {
+        words(&answer(Some((run, plan)), name, node))
+    }
+
+    #[test]
+    fn a_node_goes_when_its_step_says_so() {
+        let plan = plan(|_| {});
+        for (state, expected) in [
+            (None, "later: the run has not taken Node a up yet"),
+            (Some(NodeState::Waiting), "later: it is not the turn of Node a yet"),
+            (Some(NodeState::Permitted), "go"),
+        ] {
+            let node = node(state);
+            assert_eq!(answered(&run(), &plan, "a", Some(&node)), expected);
+            assert_eq!(answered(&run(), &plan, "a", Some(&node)), expected, "the same once more");
+        }
+        let mut other = node(Some(NodeState::Permitted));
+        other.step.as_mut().expect("a step").claim = "r-1.1.1".into();
+        assert!(answered(&run(), &plan, "a", Some(&other)).starts_with("later"), "that was another pass");
+        other.step.as_mut().expect("a step").run = "r-0".into();
+        assert!(answered(&run(), &plan, "a", Some(&other)).starts_with("later"), "that was another run");
+        let early = Run::new("r-1", "4be1", &plan);
+        assert!(answered(&early, &plan, "a", Some(&node(None))).starts_with("later"), "a pass comes before");
+    }
+
+    /// Nodes that may go already go on, unless everything is stopped.
+    #[test]
+    fn a_pause_keeps_what_may_not_go_yet() {
+        let pause = || Pause { operator: "alice".into(), why: "lunch".into() };
+        let paused = Run { state: State::Paused(pause()), ..run() };
+        let stopped = Run { state: State::Stopped(pause()), ..run() };
+        let (waits, goes) = (node(Some(NodeState::Waiting)), node(Some(NodeState::Permitted)));
+        for (run, node, expected) in [
+            (&paused, &waits, "later: alice paused the run: lunch"),
+            (&paused, &goes, "go"),
+            (&stopped, &waits, "later: alice paused the run at once: lunch"),
+            (&stopped, &goes, "later: alice paused the run at once: lunch"),
+        ] {
+            assert_eq!(answered(run, &plan(|_| {}), "a", Some(node)), expected);
+        }
+    }
+
+    /// Each row: what the pipeline asks for, and what the answer has to name.
+    #[test]
+    fn never_has_a_reason_and_a_next_step() {
+        let all = plan(|_| {});
+        let of_pool = |pool: &str| Node { pool: pool.into(), uid: "u".into(), ..node(None) };
+        let never = |answer: &str, parts: &[&str]| {
+            assert!(answer.starts_with("never: "), "{answer}");
+            parts.iter().for_each(|part| assert!(answer.contains(part), "{answer} names {part}"));
+        };
+        never(
+            &words(&answer(None, "a", Some(&node(None)))),
+            &["no run", "kubectl crossfade roll --plan HASH"],
+        );
+        never(&answered(&run(), &all, "z", None), &["no Node z", "kubectl get nodes"]);
+        never(&answered(&run().next_pass().next_pass(), &all, "a", Some(&node(None))), &["r-1 is over"]);
+        never(&answered(&run(), &all, "out", Some(&of_pool("asg"))), &["leaves Node out out", "so"]);
+        for (pool, part) in
+            [("kept", "in place"), ("spot", "Karpenter"), ("mng", "follows"), ("else", "does not know")]
+        {
+            never(&answered(&run(), &all, "b", Some(&of_pool(pool))), &[pool, part]);
+        }
+        let in_place = plan(|plan| {
+            plan["image"] = Value::Null;
+            plan["ways"] = json!([]);
+        });
+        never(
+            &answered(&run(), &in_place, "a", Some(&node(None))),
+            &["replaces no nodes", "--strategy rotation"],
+        );
+        let mut skipped = run();
+        skipped.skipped.insert("a".into(), "it burns".into());
+        never(&answered(&skipped, &all, "a", Some(&node(None))), &["it burns", "roll retry a"]);
+        let new = Node { label: Some(Phase::BothNew), uid: "u".into(), ..node(None) };
+        never(&answered(&run(), &all, "e", Some(&new)), &["in phase both-new already"]);
+        let back = Run { targets: vec![Phase::BothOld, Phase::Old], from: Phase::BothNew, ..run() };
+        never(&answered(&back, &all, "a", Some(&node(None))), &["does not replace nodes any more"]);
+        let far = Run { targets: vec![Phase::BothNew, Phase::BothOld], from: Phase::New, ..run() };
+        never(&answered(&far, &all, "a", Some(&node(None))), &["does not replace nodes any more"]);
+    }
+
+    /// A pipeline does not have the settings that name the labels of pools.
+    #[test]
+    fn the_plan_says_of_which_pool_a_node_is() {
+        let unlabelled = Node { pool: Text::default(), ..node(Some(NodeState::Permitted)) };
+        assert_eq!(answered(&run(), &plan(|_| {}), "a", Some(&unlabelled)), "go");
+    }
+
+    fn entry(node: &str, at: &str) -> String {
+        json!({"node": node, "at": at, "later": 1}).to_string()
+    }
+
+    #[test]
+    fn what_is_no_request_is_ignored_and_named() {
+        let mut data: BTreeMap<String, String> = [
+            ("uid-a".to_owned(), entry("a", "t")),
+            ("uid-b".to_owned(), "b".to_owned()),
+            ("uid-c".to_owned(), entry(&"c".repeat(600), "t")),
+            ("k".repeat(70), entry("d", "t")),
+        ]
+        .into();
+        let read = super::read(&data);
+        assert_eq!(read.requested, [("uid-a".into(), "a".into())].into());
+        assert_eq!(read.unreadable.len(), 3, "{:?}", read.unreadable);
+        assert!(read.unreadable.iter().any(|why| why.starts_with("uid-b: ")), "{:?}", read.unreadable);
+        data.extend((0..2 * MOST).map(|number| (format!("u-{number:05}"), entry("n", "t"))));
+        data.extend((0..10).map(|number| (format!("x-{number}"), String::new())));
+        let read = super::read(&data);
+        assert_eq!((read.requested.len(), read.unreadable.len()), (MOST, NAMED));
+    }
+
+    #[test]
+    fn a_request_is_written_once_and_the_oldest_make_room() {
+        let new = Request { node: "a".into(), at: "2026-02".into() };
+        let mut data = BTreeMap::new();
+        let first = added(&data, "uid-a", &new);
+        data.insert("uid-a".to_owned(), first["uid-a"].clone().expect("a value"));
+        assert_eq!(super::read(&data).requested, [("uid-a".into(), "a".into())].into());
+        let later = Request { at: "2026-03".into(), ..new.clone() };
+        assert_eq!(added(&data, "uid-a", &later), BTreeMap::new(), "it is there");
+        data.extend((0..MOST).map(|number| (format!("u-{number}"), entry("n", "2026-05"))));
+        data.insert("u-7".into(), entry("n", "2026-01"));
+        let changes = added(&data, "uid-b", &later);
+        let gone: Vec<&str> =
+            changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
+        assert_eq!(gone, ["u-7", "uid-a"]);
+        assert!(changes["uid-b"].is_some());
+    }
+}

@@ -1,0 +1,500 @@
+//! Nodes that are replaced: a pipeline outside of this program takes nodes of the old image away and brings nodes of the new one, and the run keeps it to the
+//! plan's order, budgets and gates.
+//!
+//! | state | what holds the node | it leaves the state when |
+//! |---|---|---|
+//! | `waiting` | with the method `karpenter`, `karpenter.sh/do-not-disrupt`; with `permit`, the pipeline that asks first | it is its turn, as a node starts that moves in place; with `permit`, once its pipeline asks for it |
+//! | `permitted` | nothing: its pipeline drains it | its Node is gone, or its pipeline takes its request back |
+//!
+//! Which new node replaces which old one is not known, and does not matter: each pool has as many places as it had nodes. A node that has gone leaves its place
+//! open until one more node of the image is proven. An open place counts as a node in transit.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use snapshot::model::Text;
+use types::api::step::{State, Step};
+use types::policy::Phase;
+
+use super::act::{Act, Change, Patch};
+use super::budget::turn_wait;
+use super::run::Run;
+use super::start::{done_ago, unmet_gates};
+use super::transit::STEADY;
+use super::view::{
+    NodeStatus, Nodes, Place, Standing, View, in_state, is_done, is_of_pass, is_of_run, is_ours,
+};
+use super::wait::{Reason, Wait};
+use super::world::{Node, Trait};
+use crate::cni::reach::Way;
+use crate::config::roll::Method;
+use crate::plan::{Plan, canon};
+use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
+
+/// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
+const LEVERS: usize = 50;
+const NAMED: usize = 3;
+
+/// What becomes of a node in a pass that replaces nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turnover {
+    /// It stays, and moves in place.
+    Stays,
+    /// It is to be replaced.
+    Leaves,
+    /// It is of the new image.
+    Arrives,
+}
+
+/// The places of a pool whose nodes are replaced.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    pool: &'a Text,
+    method: Method,
+    /// How many nodes have gone, by their waves.
+    gone: Vec<u32>,
+    /// One of those that went last.
+    last_gone: Option<&'a Text>,
+    /// Nodes of the new image that are proven.
+    proven: u32,
+    /// Nodes of the new image that are not proven yet.
+    arriving: u32,
+}
+
+impl Exchange<'_> {
+    /// Places that no proven node fills, or new nodes that are not proven, whichever are more.
+    fn open(&self) -> u32 {
+        self.unfilled().max(self.arriving)
+    }
+
+    fn unfilled(&self) -> u32 {
+        self.gone.iter().sum::<u32>().saturating_sub(self.proven)
+    }
+}
+
+/// Whether the present pass of a run replaces the nodes of some pools.
+pub(super) fn replaces(plan: &Plan, run: &Run, target: Phase) -> bool {
+    let is_pass = |(from, to, way): (Phase, Phase, Way)| (from, to, way) == (run.from, target, Way::Replace);
+    run.target().is_some() && plan.image.is_some() && plan.steps().any(is_pass)
+}
+
+/// Whether a node of a pool that is replaced has no trace of Crossfade: its pods have the old network.
+pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
+    let is_silent = node.observed.is_none() && node.label.is_none();
+    is_silent
+        && (place.is_some() || node.is_ready)
+        && plan.image.is_some_and(|image| plan.replaces(&node.pool, image))
+}
+
+/// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network.
+pub(super) fn turnover(node: &Node, target: Phase, place: Option<Place>) -> Turnover {
+    let is_silent = node.observed.is_none() && node.label.is_none();
+    if node.phase() == Some(target) || (place.is_none() && is_silent && !node.is_ready) {
+        Turnover::Arrives
+    } else {
+        Turnover::Leaves
+    }
+}
+
+/// The places of all pools whose nodes this pass replaces.
+pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
+    let plan = nodes.plan;
+    let pools = plan.pools.iter().filter(|pool| plan.replaces(&pool.name, nodes.target));
+    let empty = |pool: &'a crate::plan::Pool| Exchange {
+        pool: &pool.name,
+        method: pool.method,
+        gone: vec![0; plan.waves.len()],
+        last_gone: None,
+        proven: 0,
+        arriving: 0,
+    };
+    let mut all: Vec<Exchange<'a>> = pools.map(empty).collect();
+    let index: HashMap<&str, usize> =
+        all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
+    for (wave, planned) in
+        plan.waves.iter().enumerate().flat_map(|(wave, of)| of.nodes.iter().map(move |node| (wave, node)))
+    {
+        let Some(index) = index.get(&*planned.pool) else { continue };
+        let is_there =
+            |status: &&NodeStatus<'_>| status.node.uid == planned.uid && status.turnover != Turnover::Arrives;
+        if nodes.get(&planned.name).filter(is_there).is_none() && !run.skipped.contains_key(&planned.name) {
+            all[*index].gone[wave] += 1;
+            all[*index].last_gone = Some(&planned.name);
+        }
+    }
+    for status in nodes.all().iter().filter(|status| status.turnover == Turnover::Arrives) {
+        let Some(index) = index.get(&*status.node.pool) else { continue };
+        if is_proven(status, run) {
+            all[*index].proven += 1;
+        } else if is_arriving(status, run) {
+            all[*index].arriving += 1;
+        }
+    }
+    all
+}
+
+/// Whether the run has seen the proof of a new node.
+fn is_proven(status: &NodeStatus<'_>, run: &Run) -> bool {
+    let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+    status.standing == Standing::Done && status.node.step.as_ref().is_some_and(is_done)
+}
+
+/// Whether a node is new, and not proven yet.
+pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
+    let is_at_rest = matches!(status.standing, Standing::Done | Standing::Pending);
+    status.turnover == Turnover::Arrives && is_at_rest && !is_proven(status, run)
+}
+
+/// Whether a node is on its way already. A pipeline that asks first marks all nodes that it will replace before it drains the first one, as kOps does.
+pub(super) fn is_going(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let NodeStatus { node, turnover, .. } = *status;
+    let asks = turnover == Turnover::Leaves && view.method(node) == Method::Permit;
+    node.is_going && (!asks || node.is_cordoned || !node.is_ready)
+}
+
+/// How many places of all pools are open.
+pub(super) fn open_places(view: &View<'_>) -> u32 {
+    view.nodes.exchanges().iter().map(Exchange::open).sum()
+}
+
+/// Whether the run keeps the pipeline from a node: by an annotation, or because the pipeline asks first.
+fn has_lever(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let method = view.method(status.node);
+    let is_waiting = |step: &Step| step.state == State::Waiting && is_of_pass(step, view.run);
+    method == Method::Follow
+        || status.node.step.as_ref().is_some_and(is_waiting)
+            && (method != Method::Karpenter || status.node.is_undisturbed)
+}
+
+/// Nodes that are to be kept from their pipelines before the first of them may go, and are not.
+fn without_lever<'v, 'a: 'v>(view: &'v View<'a>) -> impl Iterator<Item = &'a NodeStatus<'a>> + use<'v, 'a> {
+    let is = |status: &&NodeStatus<'_>| {
+        status.turnover == Turnover::Leaves && status.standing == Standing::Pending && !is_going(view, status)
+    };
+    view.nodes().filter(is).filter(|status| !has_lever(view, status))
+}
+
+/// What is done about nodes that are replaced, beside letting them go: they are kept from their pipelines and given back, and new ones are proven.
+pub(super) fn acts(view: &View<'_>) -> Vec<Act> {
+    let mut acts = give_back(view);
+    acts.extend(without_lever(view).take(LEVERS).map(|status| act(keep(view, status))));
+    let proven = view.nodes().filter(|status| is_arriving(status, view.run));
+    acts.extend(
+        proven.filter(|status| shortfall(view, status).is_none()).map(|status| act(prove(view, status))),
+    );
+    acts
+}
+
+fn act(patch: Patch) -> Act {
+    Act::Patch(Box::new(patch))
+}
+
+/// A step of this run's pass in this state; what an earlier step of the node remembers stays.
+fn step_of(view: &View<'_>, node: &Node, state: State) -> Step {
+    let borne = node.step.as_ref();
+    Step {
+        run: view.run.id.clone(),
+        plan: canon::short(&view.run.plan).to_owned(),
+        epoch: view.world.epoch,
+        claim: view.run.claim(1),
+        to: view.target,
+        state,
+        cordon: borne.filter(|step| is_of_run(step, view.run)).and_then(|step| step.cordon),
+        since: Some(view.world.since()),
+        r#try: 1,
+        why: None,
+        undisturbed: borne.is_some_and(|step| step.undisturbed),
+    }
+}
+
+/// Keeps a pipeline from a node, and the scheduler, too: pods that move must not move there, since they would move twice.
+fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
+    let NodeStatus { name, node, .. } = *status;
+    let mut patch = Patch::of(name, node);
+    let mut step = step_of(view, node, State::Waiting);
+    if view.method(node) == Method::Karpenter && !node.is_undisturbed {
+        patch.undisturbed = Some(true);
+        step.undisturbed = true;
+    }
+    patch.step = Change::Set(step);
+    patch.fence = (view.plan.limits.fence && !node.is_fenced).then_some(true);
+    patch
+}
+
+/// Gives back what the run has no right to keep any more: it was turned, it is over, or the node is skipped or stays.
+pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
+    let mut acts = Vec::new();
+    for status in view.nodes() {
+        let NodeStatus { name, node, standing, turnover, .. } = *status;
+        let Some(step) = node.step.as_ref().filter(|_| !matches!(standing, Standing::Foreign(_))) else {
+            continue;
+        };
+        let is_lever = matches!(step.state, State::Waiting | State::Permitted)
+            || step.undisturbed && !step.state.is_in_transit();
+        let is_wanted = turnover == Turnover::Leaves
+            && is_of_pass(step, view.run)
+            && !view.run.skipped.contains_key(name)
+            && view.run.target().is_some();
+        // A step of another run that waits is taken over.
+        if !is_lever || is_wanted || (turnover == Turnover::Leaves && standing == Standing::Pending) {
+            continue;
+        }
+        let mut patch = Patch::of(name, node);
+        patch.step = Change::Remove;
+        patch.undisturbed = (step.undisturbed && node.is_undisturbed).then_some(false);
+        patch.fence = node.is_fenced.then_some(false);
+        patch.cordon = (is_of_run(step, view.run) && is_ours(node, step)).then_some(false);
+        acts.push(act(patch));
+    }
+    acts
+}
+
+/// The patch that lets a pipeline take a node away.
+pub(super) fn permit(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
+    let NodeStatus { name, node, .. } = *status;
+    let mut patch = Patch::of(name, node);
+    let mut step = step_of(view, node, State::Permitted);
+    patch.undisturbed = (step.undisturbed && node.is_undisturbed).then_some(false);
+    step.undisturbed = false;
+    patch.step = Change::Set(step);
+    patch
+}
+
+/// The patch that counts a new node as one that fills a place.
+fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
+    let mut patch = Patch::of(status.name, status.node);
+    patch.step = Change::Set(Step { undisturbed: false, ..step_of(view, status.node, State::Done) });
+    patch.fence = status.node.is_fenced.then_some(false);
+    patch
+}
+
+/// Whether a node's pipeline asks for it.
+pub(super) fn is_requested(view: &View<'_>, node: &Node) -> bool {
+    view.world.permits.requested.contains_key(&node.uid)
+}
+
+/// Why a node that is to be replaced may not go yet, beside what keeps every node from starting; none if it is its turn.
+pub(super) fn turn_of_node(
+    view: &View<'_>,
+    status: &NodeStatus<'_>,
+    unasked: &mut usize,
+) -> Result<(), Option<Wait>> {
+    let NodeStatus { name, node, .. } = *status;
+    let object = format!("Node/{name}");
+    let method = view.method(node);
+    if method == Method::Follow {
+        let what = "its pipeline replaces it whenever it does, and the run only follows";
+        *unasked += 1;
+        return Err((*unasked <= NAMED).then(|| Wait::new(object, Reason::Leaving, what)));
+    }
+    if method == Method::Permit && !is_requested(view, node) {
+        *unasked += 1;
+        let what = "its pipeline has not asked to take it away";
+        let help =
+            format!("in the pipeline, before it drains the node: kubectl crossfade permit {name} --wait 600");
+        return Err((*unasked <= NAMED).then(|| Wait::new(object, Reason::NotAsked, what).help(help)));
+    }
+    if method == Method::Karpenter
+        && node.is_undisturbed
+        && !node.step.as_ref().is_some_and(|step| step.undisturbed)
+    {
+        let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";
+        let help = format!(
+            "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
+        );
+        return Err(Some(Wait::held(object, Reason::Undisturbed, what, help)));
+    }
+    if without_lever(view).next().is_some() {
+        let what =
+            "all nodes that are to be replaced are kept from their pipelines before the first one goes";
+        return Err(Some(Wait::new("Run", Reason::Leaving, what)));
+    }
+    let dns = view.pods_on(name).filter(|pod| pod.is(Trait::Dns) && !view.is_leaving(pod));
+    match dns.filter_map(|pod| turn_wait(view, pod)).next() {
+        Some(wait) => Err(Some(wait)),
+        None => Ok(()),
+    }
+}
+
+/// What comes next for a node that its pipeline may take away.
+pub(super) fn permitted(
+    view: &View<'_>,
+    name: &Text,
+    node: &Node,
+    step: &Step,
+) -> (Option<Act>, Option<Wait>) {
+    let is_wanted = view.nodes.get(name).is_some_and(|status| status.turnover == Turnover::Leaves);
+    if !is_wanted || !is_of_pass(step, view.run) || view.run.skipped.contains_key(name) {
+        return (None, None);
+    }
+    let method = view.method(node);
+    let has_begun = node.is_cordoned || !node.is_ready;
+    if method == Method::Permit && !is_requested(view, node) && !has_begun {
+        let mut patch = Patch::of(name, node);
+        patch.step = Change::Set(in_state(step, State::Waiting, view.world));
+        return (Some(act(patch)), None);
+    }
+    let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
+    let since = view.memory.since(name, view.world.now);
+    let (what, help) = match method {
+        Method::Karpenter => (
+            "Karpenter may replace it, and has not taken it away yet",
+            format!(
+                "kubectl describe node {name} and kubectl get nodeclaims show what Karpenter waits for: it replaces nodes that are drifted, within the budgets of their NodePool"
+            ),
+        ),
+        _ => (
+            "its pipeline may take it away, and has not done so yet",
+            format!("look at the pipeline; to take its turn back: kubectl crossfade permit {name} --release"),
+        ),
+    };
+    let wait = Wait::new(format!("Node/{name}"), Reason::Leaving, what).help(help);
+    (None, Some(limited(wait, since, limit, view.world.now)))
+}
+
+/// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
+pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
+    let node = status.node;
+    let is_startup = |key: &&Text| {
+        OWN_TAINTS.contains(&&***key)
+            || &***key == START_TAINT_CILIUM
+            || key.starts_with("readiness.k8s.io/")
+            || ["not-ready", "/unregistered", "/uninitialized", "/network-unavailable", "crossfade/unfit"]
+                .iter()
+                .any(|end| key.ends_with(end))
+    };
+    let steady = view.memory.steady(status.name, view.world.now);
+    Some(match node {
+        _ if node.is_going => "somebody takes it away".into(),
+        _ if !node.is_ready => "it is not Ready".into(),
+        _ if !is_done(node, view.target) => {
+            let text =
+                node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
+            format!(
+                "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
+                view.target
+            )
+        }
+        _ if node.taints.iter().any(|key| is_startup(&key)) => {
+            let taint = node.taints.iter().find(is_startup).cloned().unwrap_or_default();
+            format!("it still bears the start-up taint {taint}")
+        }
+        _ if steady.is_none_or(|steady| steady < STEADY) => {
+            "it has not been steady in its phase for 10 s".into()
+        }
+        _ => {
+            let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
+            format!("{}: {}", gate.object, gate.what)
+        }
+    })
+}
+
+/// The same wait, which a person has to end once it has lasted too long.
+fn limited(wait: Wait, since: Duration, limit: Duration, now: Duration) -> Wait {
+    match limit.checked_sub(since).filter(|left| !left.is_zero()) {
+        Some(left) => wait.until(now + left),
+        None => Wait { is_held: true, ..wait },
+    }
+}
+
+/// How long a new node may take until it is proven.
+fn arrival_limit(view: &View<'_>) -> Duration {
+    let limits = &view.plan.limits;
+    Duration::from_secs(u64::from(limits.flip_seconds) + u64::from(limits.prove_seconds))
+}
+
+/// Waits for new nodes, each by name, and for those that have not come.
+pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
+    let (now, limit) = (view.world.now, arrival_limit(view));
+    let mut waits = Vec::new();
+    for status in view.nodes().filter(|status| is_arriving(status, view.run)) {
+        let name = status.name;
+        let Some(what) = shortfall(view, status) else { continue };
+        let since = view.memory.since(name, now);
+        let again = match view.method(status.node) {
+            Method::Karpenter => format!(
+                "kubectl delete nodeclaim $(kubectl get nodeclaims -o jsonpath='{{.items[?(@.status.nodeName==\"{name}\")].metadata.name}}')"
+            ),
+            _ => format!("kubectl delete node {name}, once its machine is gone"),
+        };
+        let help = format!("kubectl describe node {name}; for another one in its place: {again}");
+        let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
+        waits.push(limited(wait, since, limit, now));
+    }
+    for exchange in view.nodes.exchanges() {
+        let missing = exchange.unfilled().saturating_sub(exchange.arriving);
+        let Some(last) = exchange.last_gone.filter(|_| missing > 0) else { continue };
+        let since = view.memory.departed(exchange.pool, now);
+        let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
+        let pool = exchange.pool;
+        let what = format!("{missing} more of its nodes have gone than new ones have come");
+        let look = match exchange.method {
+            Method::Karpenter => "kubectl get nodeclaims shows what Karpenter launches",
+            _ => "look at the pipeline that launches its nodes",
+        };
+        let help = format!("{look}; where the pool is to stay smaller: kubectl crossfade roll skip {last}");
+        let wait = Wait::new(format!("Pool/{pool}"), Reason::ReplacementMissing, what).help(help);
+        waits.push(limited(wait, since, limit, now));
+    }
+    let unreadable = view.world.permits.unreadable.iter();
+    waits.extend(unreadable.map(|why| {
+        let what = format!("it is no request of a pipeline, and is ignored: {why}");
+        let help = "ask with kubectl crossfade permit NODE, which writes it";
+        Wait::new("ConfigMap/crossfade/crossfade-permits", Reason::NotAsked, what).help(help)
+    }));
+    waits
+}
+
+/// What keeps every node of a wave from starting: a new node that is late, or an earlier wave whose places are still open.
+pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
+    let held: Vec<Wait> = waits(view).into_iter().filter(|wait| wait.is_held).collect();
+    if !held.is_empty() {
+        return held;
+    }
+    let is_behind =
+        |exchange: &&Exchange<'_>| exchange.unfilled() > exchange.gone.iter().skip(wave).sum::<u32>();
+    let behind = view.nodes.exchanges().iter().filter(is_behind);
+    let wait = |exchange: &Exchange<'_>| {
+        let what = "nodes of an earlier wave have gone, and new ones are not proven in their places yet";
+        Wait::new(format!("Pool/{}", exchange.pool), Reason::Arriving, what)
+    };
+    behind.map(wait).collect()
+}
+
+/// How long ago the nodes that have gone up to this wave were replaced: since the proof of as many new nodes of their pool.
+pub(super) fn replaced_ago<'v>(
+    view: &'v View<'_>,
+    wave: usize,
+    known: Duration,
+) -> impl Iterator<Item = Duration> + use<'v> {
+    view.nodes.exchanges().iter().filter_map(move |exchange| {
+        let gone = exchange.gone.iter().take(wave + 1).sum::<u32>() as usize;
+        let is_new = |status: &&NodeStatus<'_>| {
+            status.turnover == Turnover::Arrives
+                && status.node.pool == *exchange.pool
+                && is_proven(status, view.run)
+        };
+        let proven = view.nodes().filter(is_new);
+        let mut ages: Vec<Duration> =
+            proven.filter_map(|status| done_ago(view, status.name, &status.node.uid, known)).collect();
+        ages.sort_unstable_by(|age, other| other.cmp(age));
+        ages.get(gone.checked_sub(1)?).or(ages.last()).copied()
+    })
+}
+
+/// R15: a node of a pool that is replaced goes only if all such nodes are kept from their pipelines, and no more are on their way than its wave allows.
+pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
+    if let Some(other) = without_lever(view).next() {
+        return Some(format!("node {} is not kept from its pipeline yet", other.name));
+    }
+    let is_permitted = |other: &&NodeStatus<'_>| {
+        other.name != status.name
+            && matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted)
+    };
+    let permitted = view.nodes().filter(is_permitted).count();
+    let open = open_places(view) as usize;
+    let wave = status.place.and_then(|place| view.plan.waves.get(place.wave)).or(view.plan.waves.last());
+    let most = wave.map_or(1, |wave| wave.at_once) as usize;
+    (permitted + open >= most)
+        .then(|| format!("{permitted} nodes may go, {open} places are open, and its wave has {most} at once"))
+}
