@@ -75,9 +75,9 @@ fn until_a_join_has_ended_the_pod_goes_on_with_its_primary() {
     let added = Event::Added { leg: 0, result: result(), present: None };
     for (events, is_alone) in [
         (&[][..], true),
-        (&[added.clone()], true),
+        (std::slice::from_ref(&added), true),
         (&[added.clone(), Event::Attached {}], false),
-        (&[added, Event::Attached {}, Event::Stopped { leg: 0, plugin: 0 }], true),
+        (&[added.clone(), Event::Attached {}, Event::Stopped { leg: 0, plugin: 0 }], true),
     ] {
         assert_eq!(joining(events).is_on_primary_alone(), is_alone, "{events:?}");
     }
