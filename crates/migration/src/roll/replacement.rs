@@ -8,6 +8,8 @@
 //!
 //! Which new node replaces which old one is not known, and does not matter: each pool has as many places as it had nodes. A node that has gone leaves its place
 //! open until one more node of the image is proven. An open place counts as a node in transit.
+//!
+//! A pipeline that asks, or that cannot be held, takes nodes in an order of its own. The waves of its pool say how many go, and not which ones.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,10 +27,10 @@ use super::view::{
     NodeStatus, Nodes, Place, Standing, View, in_state, is_done, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
-use super::world::{Node, Trait};
+use super::world::{Node, Permits, Trait};
 use crate::cni::reach::Way;
 use crate::config::roll::Method;
-use crate::plan::{Plan, canon};
+use crate::plan::{Plan, PlannedNode, Wave, canon};
 use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
@@ -96,6 +98,55 @@ pub(super) fn turnover(node: &Node, target: Phase, place: Option<Place>) -> Turn
     }
 }
 
+/// Whether the pipeline chooses which node of a pool goes next.
+const fn has_own_order(method: Method) -> bool {
+    matches!(method, Method::Permit | Method::Follow)
+}
+
+/// Whether the pipeline of a node that is to be replaced chooses which one of its pool goes next.
+pub(super) fn goes_in_own_order(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    status.turnover == Turnover::Leaves && has_own_order(view.method(status.node))
+}
+
+/// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for, and
+/// all others in the plan's order.
+pub(super) fn take_places(
+    all: &mut [NodeStatus<'_>],
+    plan: &Plan,
+    run: &Run,
+    target: Phase,
+    permits: &Permits,
+) {
+    for pool in &plan.pools {
+        if !has_own_order(pool.method) || !plan.replaces(&pool.name, target) {
+            continue;
+        }
+        let is_of_pool =
+            |planned: &PlannedNode| planned.pool == pool.name && !run.skipped.contains_key(&planned.name);
+        let of_wave = |(wave, planned): (usize, &Wave)| {
+            let indices = planned.nodes.iter().enumerate().filter(|(_, planned)| is_of_pool(planned));
+            indices.map(|(index, _)| Place { wave, index }).collect::<Vec<_>>()
+        };
+        let places: Vec<Place> = plan.waves.iter().enumerate().flat_map(of_wave).collect();
+        let is_member = |status: &&mut NodeStatus<'_>| {
+            status.turnover == Turnover::Leaves
+                && status.place.is_some()
+                && status.node.pool == pool.name
+                && !run.skipped.contains_key(status.name)
+        };
+        let turn = |status: &&mut NodeStatus<'_>| {
+            let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
+            (!may_go, !permits.requested.contains_key(&status.node.uid), status.place)
+        };
+        let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
+        members.sort_by_key(turn);
+        let gone = places.len().saturating_sub(members.len());
+        for (status, place) in members.into_iter().zip(places.into_iter().skip(gone)) {
+            status.place = Some(place);
+        }
+    }
+}
+
 /// The places of all pools whose nodes this pass replaces.
 pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
     let plan = nodes.plan;
@@ -111,15 +162,28 @@ pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
     let mut all: Vec<Exchange<'a>> = pools.map(empty).collect();
     let index: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
+    let mut sizes = vec![vec![0_u32; plan.waves.len()]; all.len()];
     for (wave, planned) in
         plan.waves.iter().enumerate().flat_map(|(wave, of)| of.nodes.iter().map(move |node| (wave, node)))
     {
-        let Some(index) = index.get(&*planned.pool) else { continue };
+        let Some(index) = index.get(&*planned.pool).filter(|_| !run.skipped.contains_key(&planned.name))
+        else {
+            continue;
+        };
         let is_there =
             |status: &&NodeStatus<'_>| status.node.uid == planned.uid && status.turnover != Turnover::Arrives;
-        if nodes.get(&planned.name).filter(is_there).is_none() && !run.skipped.contains_key(&planned.name) {
+        sizes[*index][wave] += 1;
+        if nodes.get(&planned.name).filter(is_there).is_none() {
             all[*index].gone[wave] += 1;
             all[*index].last_gone = Some(&planned.name);
+        }
+    }
+    for (exchange, sizes) in all.iter_mut().zip(sizes).filter(|(exchange, _)| has_own_order(exchange.method))
+    {
+        let mut left: u32 = exchange.gone.iter().sum();
+        for (gone, size) in exchange.gone.iter_mut().zip(sizes) {
+            *gone = size.min(left);
+            left -= *gone;
         }
     }
     for status in nodes.all().iter().filter(|status| status.turnover == Turnover::Arrives) {

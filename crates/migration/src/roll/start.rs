@@ -361,8 +361,9 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
 #[must_use]
 pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
     let pools = &view.plan.pools;
-    let place = view.nodes.get(name).and_then(|status| status.place);
-    let wave = place.and_then(|place| view.plan.waves.get(place.wave));
+    // Where its pipeline chooses the order, a node may hold the place of one of another zone.
+    let status = view.nodes.get(name).filter(|status| !replacement::goes_in_own_order(view, status));
+    let wave = status.and_then(|status| status.place).and_then(|place| view.plan.waves.get(place.wave));
     let named = |value: &Text| quote(value.as_bytes(), NAMED);
     let what = if !pools.iter().any(|pool| pool.name == node.pool) {
         format!("it is of pool {:?}, which the plan does not know", named(&node.pool))

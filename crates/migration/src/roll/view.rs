@@ -338,7 +338,7 @@ pub struct NodeStatus<'a> {
     pub node: &'a Node,
     /// How it stands.
     pub standing: Standing<'a>,
-    /// Where the plan has it; none if it joined later.
+    /// Where the plan has it, or the node of its pool whose turn it takes; none if it joined later.
     pub place: Option<Place>,
     /// Whether it stays in this pass.
     pub turnover: Turnover,
@@ -440,6 +440,7 @@ impl<'a> Nodes<'a> {
             nodes.all.push(status);
         }
         if nodes.is_replacing {
+            replacement::take_places(&mut nodes.all, order.plan, run, target, &world.permits);
             nodes.exchanges = replacement::exchanges(&nodes, run);
         }
         nodes

@@ -249,9 +249,6 @@ fn a_node_goes_once_its_pipeline_asks_and_stays_once_it_asks_no_more() {
     assert_eq!((rotation.permitted(), rotation.undisturbed()), (vec![], vec![]));
     let asked = wait(&waiting, Reason::NotAsked, "Node/a").expect("a wait");
     assert!(!asked.is_held && asked.help.contains("kubectl crossfade permit a"), "{asked:?}");
-    rotation.ask(&["b"]);
-    rotation.go_for(30);
-    assert_eq!(rotation.permitted(), [""; 0], "the scout is first");
     rotation.ask(&["a"]);
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["a"]);
@@ -264,6 +261,52 @@ fn a_node_goes_once_its_pipeline_asks_and_stays_once_it_asks_no_more() {
     rotation.world.permits.requested.clear();
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["a"], "its pipeline has begun to drain it");
+}
+
+/// An Auto Scaling group takes the oldest instance, whichever the plan names first.
+#[test]
+fn a_pipeline_that_asks_chooses_the_order_and_the_waves_say_how_many() {
+    let mut rotation = Rotation::of("permit");
+    rotation.ask(&["d", "c"]);
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["c"], "one, as the wave of scouts has");
+    rotation.lose("c");
+    let gone = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), [""; 0], "{:?}", gone.waits);
+    rotation.gain("e", new("uid-e"));
+    let soak = rotation.go_for(30);
+    assert!(wait(&soak, Reason::Soak, "Wave/zone z1").is_some(), "{:?}", soak.waits);
+    rotation.ask(&["a"]);
+    rotation.go_for(70);
+    assert_eq!(rotation.permitted(), ["a", "d"], "two, as the wave of the zone has");
+    for (old, fresh) in [("a", "f"), ("d", "g")] {
+        rotation.lose(old);
+        rotation.gain(fresh, new(&format!("uid-{fresh}")));
+    }
+    rotation.ask(&["b"]);
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["b"]);
+    rotation.lose("b");
+    rotation.gain("h", new("uid-h"));
+    assert_eq!(rotation.go_for(60).end, Some(End::Done));
+}
+
+/// A node holds the place of one of another zone, and is not held for it.
+#[test]
+fn zones_keep_no_node_that_its_pipeline_names() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.pools[0].zones.push("z2".into());
+    for name in ["c", "d"] {
+        rotation.world.node(name).zone = "z2".into();
+    }
+    rotation.ask(&["d"]);
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["d"]);
+    rotation.lose("d");
+    rotation.gain("e", new("uid-e"));
+    rotation.ask(&["c"]);
+    let waits = rotation.go_for(100).waits;
+    assert_eq!(rotation.permitted(), ["c"], "{waits:?}");
 }
 
 /// kOps taints all nodes that it will replace before it drains the first one.
