@@ -9,4 +9,4 @@ mod build;
 mod parts;
 
 pub use base::machine;
-pub use build::{Build, BuildResult};
+pub use build::{Build, BuildResult, furnish};

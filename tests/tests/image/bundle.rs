@@ -176,6 +176,7 @@ fn exemplified() -> Result<()> {
     for (what, commands) in [("components", component), ("Containerfile", steps)] {
         ensure!(commands.len() >= 2, "{what}: {commands:?}");
         let machine = begun()?;
+        image_build::furnish(&machine)?;
         for script in ["install.sh", "finish.sh"] {
             machine.write(Path::new(UPLOADS).join(script), machine.read(Path::new("/tmp").join(script))?)?;
         }

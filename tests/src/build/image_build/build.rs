@@ -135,6 +135,17 @@ impl BuildResult {
     }
 }
 
+/// Puts the parts of a template beside Crossfade into a machine that is off: kubelet, the agents' program, the runtime's settings, the plugins.
+///
+/// # Errors
+/// A part is missing, or cannot be copied.
+pub fn furnish(machine: &Machine) -> Result<()> {
+    let root = parts()?.join("root/.");
+    node::run(Command::new("cp").arg("-a").arg(root).arg(machine.disk("/")))?;
+    node::run(&mut machine.chrooted(&["chown", "-R", "root:root", "/usr/bin/kubelet", "/etc/containerd"]))?;
+    node::run(&mut machine.chrooted(&["systemctl", "enable", "kubelet"])).map(drop)
+}
+
 /// The parts of this process.
 fn parts() -> Result<&'static Path> {
     static PARTS: OnceLock<Result<Scratch, String>> = OnceLock::new();
