@@ -33,7 +33,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
         return Ok(());
     }
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
-    let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved, joins: false })?;
+    let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: false })?;
     let pods = fill(&cluster, nodes)?;
     let operator = Operator::new(&cluster.plane, "bridge", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let log = cluster.plane.audit_log();

@@ -19,6 +19,8 @@ use crate::host::scratch::Scratch;
 pub const USER: &str = "operator";
 /// The name of a colleague, who has the same rights.
 const COLLEAGUE: &str = "colleague";
+/// The name of a pipeline that replaces nodes.
+const PIPELINE: &str = "pipeline";
 
 /// An operator at a machine of their own, with the settings of a migration.
 #[derive(Debug)]
@@ -106,6 +108,34 @@ impl Operator {
         };
         colleague.write_settings()?;
         Ok(colleague)
+    }
+
+    /// A pipeline that asks before it takes a node away, with the rights of `deploy/cluster/rbac-permit.yaml` and no other.
+    ///
+    /// # Errors
+    /// The API server refuses the rights.
+    pub fn pipeline(&self, plane: &ControlPlane) -> Result<Self> {
+        let user = format!("--user={PIPELINE}");
+        let file = dist::workspace().join("deploy/cluster/rbac-permit.yaml");
+        for words in [
+            vec!["apply", "-f", file.to_str().context("a path")?],
+            vec!["create", "clusterrolebinding", "crossfade-permit", "--clusterrole=crossfade-permit", &user],
+            vec![
+                "-n",
+                "crossfade",
+                "create",
+                "rolebinding",
+                "crossfade-permit",
+                "--role=crossfade-permit",
+                &user,
+            ],
+        ] {
+            crate::host::node::run(&mut plane.kubectl(&words)?)?;
+        }
+        let pipeline = self.colleague(plane, PIPELINE, "runner")?;
+        let kubeconfig = plane.kubeconfig(User::Component(PIPELINE))?;
+        fs::write(pipeline.home.join("kubeconfig"), kubeconfig.to_string()).context("the kubeconfig")?;
+        Ok(pipeline)
     }
 
     /// Waives everything that `check` finds to block: the lab's networks are neither of the CNIs that the migration names.

@@ -27,6 +27,8 @@ pub struct Fleet {
     pub first: u32,
     /// Networks join and leave pods that run.
     pub joins: bool,
+    /// Nothing of Crossfade is on its nodes, so that they do not report.
+    pub is_plain: bool,
 }
 
 /// One node of it.
@@ -37,6 +39,9 @@ pub struct Member {
     zone: u32,
     is_first: bool,
     pub(super) joins: bool,
+    pub(super) is_plain: bool,
+    /// The phase in which it registers.
+    pub(super) phase: Phase,
 }
 
 /// The settings of an operator who moves hollow nodes, `in_transit` of them at once. Nodes have time, since the machine may be busy.
@@ -61,7 +66,14 @@ impl Fleet {
             zone: index % self.zones,
             is_first: index < self.first,
             joins: self.joins,
+            is_plain: self.is_plain,
+            phase: Phase::Old,
         })
+    }
+
+    /// A node of an image in phase `new` that a pipeline starts later, in the zone and the pool of this one.
+    pub(super) fn newcomer(self, index: u32, replaced: Member) -> Member {
+        Member { index, is_plain: false, phase: Phase::New, ..replaced }
     }
 }
 
@@ -91,7 +103,8 @@ impl Member {
     }
 
     /// What it registers with, of a release of Kubernetes by its minor version.
-    pub(super) fn object(self, minor: u32, phase: Phase, observed: &NodeObservation, now: &str) -> Value {
+    pub(super) fn object(self, minor: u32, observed: &NodeObservation, now: &str) -> Value {
+        let phase = self.phase;
         let (name, resources) =
             (self.name(), json!({ "cpu": "64", "memory": "256Gi", "pods": PODS.to_string() }));
         let condition = |kind: &str, status: &str| {
@@ -100,7 +113,7 @@ impl Member {
                 "lastHeartbeatTime": now, "lastTransitionTime": now,
             })
         };
-        json!({
+        let mut node = json!({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {
                 "name": name,
@@ -129,7 +142,17 @@ impl Member {
                     "operatingSystem": "linux", "osImage": "none", "systemUUID": self.boot(),
                 },
             },
-        })
+        });
+        if self.is_plain {
+            if let Some(labels) = node["metadata"]["labels"].as_object_mut() {
+                labels.remove("crossfade/phase");
+            }
+            node["metadata"]["annotations"] = json!({});
+            if let Some(conditions) = node["status"]["conditions"].as_array_mut() {
+                conditions.retain(|condition| condition["type"] != "CrossfadeReady");
+            }
+        }
+        node
     }
 
     /// The condition that says that its network works.
@@ -162,7 +185,7 @@ mod tests {
 
     #[test]
     fn no_two_pods_and_no_two_networks_share_an_address() {
-        let fleet = Fleet { nodes: 500, zones: 3, first: 100, joins: false };
+        let fleet = Fleet { nodes: 500, zones: 3, first: 100, joins: false, is_plain: false };
         let mut seen = std::collections::BTreeSet::new();
         for member in fleet.members() {
             for slot in 0..PODS {
@@ -179,7 +202,8 @@ mod tests {
 
     #[test]
     fn a_fleet_has_its_pools_and_zones() {
-        let members: Vec<Member> = Fleet { nodes: 5, zones: 2, first: 2, joins: false }.members().collect();
+        let fleet = Fleet { nodes: 5, zones: 2, first: 2, joins: false, is_plain: false };
+        let members: Vec<Member> = fleet.members().collect();
         let first = members.iter().filter(|member| member.is_first).count();
         let zones: Vec<u32> = members.iter().map(|member| member.zone).collect();
         assert_eq!((first, zones), (2, vec![0, 1, 0, 1, 0]));

@@ -62,6 +62,14 @@ impl Kubelets {
         Self { nodes, running: BTreeMap::new(), ending: BTreeSet::new(), counted: BTreeSet::new() }
     }
 
+    /// A node takes the place of another one, under a name of its own.
+    pub(super) fn replace(&mut self, fleet: Fleet, replaced: &str) -> Option<Member> {
+        let index = u32::try_from(self.nodes.len()).ok()?;
+        let member = fleet.newcomer(index, self.nodes.get(replaced)?.member);
+        self.nodes.insert(member.name(), Node::new(member));
+        Some(member)
+    }
+
     /// Nodes have changed.
     pub(super) fn nodes(&mut self, change: Change) -> Vec<Job> {
         let objects = match change {
@@ -171,7 +179,7 @@ mod tests {
     use super::*;
 
     fn kubelets() -> Kubelets {
-        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2, joins: true })
+        Kubelets::new(Fleet { nodes: 2, zones: 1, first: 2, joins: true, is_plain: false })
     }
 
     fn object(value: Value) -> Object {

@@ -38,10 +38,10 @@ pub(super) struct News {
 }
 
 impl Node {
-    /// A node that has registered in the phase `old`.
+    /// A node that has registered.
     pub(super) fn new(member: Member) -> Self {
         let mut node =
-            Self { member, phase: Phase::Old, echo: None, attached: BTreeMap::new(), published: None };
+            Self { member, phase: member.phase, echo: None, attached: BTreeMap::new(), published: None };
         node.published = Some((node.phase, node.observed().to_text()));
         node
     }
@@ -70,6 +70,9 @@ impl Node {
 
     /// Takes up what its Node asks for; says whether anything of it is new.
     pub(super) fn ask(&mut self, desired: Option<&str>, step: Option<&str>) -> bool {
+        if self.member.is_plain {
+            return false;
+        }
         let phase = desired.and_then(Phase::parse).unwrap_or(self.phase);
         let echo = step.and_then(types::api::step::echo);
         let is_new = (phase, &echo) != (self.phase, &self.echo);
@@ -107,6 +110,9 @@ impl Node {
 
     /// What the API server does not know yet. It counts as told from now on.
     pub(super) fn news(&mut self) -> Option<News> {
+        if self.member.is_plain {
+            return None;
+        }
         let now = (self.phase, self.observed().to_text());
         if self.published.as_ref() == Some(&now) {
             return None;
@@ -133,7 +139,12 @@ mod tests {
     use super::*;
 
     fn node() -> Node {
-        Node::new(Fleet { nodes: 1, zones: 1, first: 1, joins: false }.members().next().expect("a member"))
+        Node::new(
+            Fleet { nodes: 1, zones: 1, first: 1, joins: false, is_plain: false }
+                .members()
+                .next()
+                .expect("a member"),
+        )
     }
 
     #[test]

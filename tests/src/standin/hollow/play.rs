@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Member};
 use super::kubelets::{Job, Kubelets, Start, Task};
 use super::node::{News, Node};
 use super::watch::watch;
@@ -37,6 +37,8 @@ pub struct Hollow {
 #[derive(Debug)]
 struct FleetState {
     client: Client,
+    fleet: Fleet,
+    minor: u32,
     kubelets: Mutex<Kubelets>,
     writers: Mutex<Vec<Sender<Job>>>,
     is_over: AtomicBool,
@@ -53,6 +55,8 @@ impl Hollow {
         register(client, fleet, minor)?;
         let shared = Arc::new(FleetState {
             client: client.clone(),
+            fleet,
+            minor,
             kubelets: Mutex::new(Kubelets::new(fleet)),
             writers: Mutex::default(),
             is_over: AtomicBool::new(false),
@@ -91,6 +95,17 @@ impl Hollow {
             }
         });
         Ok(Self { shared, writers, ticker: Some(ticker) })
+    }
+
+    /// Starts a node of an image in phase `new` that is to take the place of another one, and gives its name.
+    ///
+    /// # Errors
+    /// There is no such node, or its Node cannot be created.
+    pub fn start_replacement(&self, replaced: &str) -> Result<String> {
+        let shared = &self.shared;
+        let member = lock(&shared.kubelets).replace(shared.fleet, replaced).context("no such node")?;
+        create(&shared.client, member, shared.minor)?;
+        Ok(member.name())
     }
 
     /// How many pods of a namespace run, and are not about to end. It costs the API server nothing.
@@ -237,17 +252,17 @@ fn register(client: &Client, fleet: Fleet, minor: u32) -> Result<()> {
     std::thread::scope(|scope| {
         let share = members.len().div_ceil(WRITERS).max(1);
         let threads = members.chunks(share).map(|members| {
-            scope.spawn(move || {
-                members.iter().try_for_each(|member| {
-                    let observed = Node::new(*member).observed();
-                    let object = member.object(minor, types::policy::Phase::Old, &observed, &now());
-                    client.create(NODES, &object)?.object().map(drop).with_context(|| member.name())
-                })
-            })
+            scope.spawn(move || members.iter().try_for_each(|member| create(client, *member, minor)))
         });
         let threads: Vec<_> = threads.collect();
         threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| bail!("a panic")))
     })
+}
+
+/// Creates the Node of a member.
+fn create(client: &Client, member: Member, minor: u32) -> Result<()> {
+    let object = member.object(minor, &Node::new(member).observed(), &now());
+    client.create(NODES, &object)?.object().map(drop).with_context(|| member.name())
 }
 
 /// Now, as `meta/v1` writes it.
