@@ -56,7 +56,9 @@ fn there_and_back(
     let over = roll.ends(WITHIN)?;
     ensure!(over.status == Some(if pass == LAST { 0 } else { 75 }), "{over:#?}");
     all_on(cluster, api, namespace, network)?;
-    all_in(api, phase)?;
+    // On a busy machine the next pass may have flipped its first node before the pause is heard.
+    let flipped = over.answer["zones"][""]["inTransit"].as_u64().unwrap_or_default();
+    all_in(api, phase, flipped)?;
     operator.ends(&["roll", "stragglers", "--phase", phase], 0)?;
 
     operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
@@ -65,7 +67,7 @@ fn there_and_back(
     let begun = u32::from(pass != LAST);
     ensure!(back.answer["pass"] == 2 * (pass + 1) + begun, "{back:#?}");
     all_on(cluster, api, namespace, "old")?;
-    all_in(api, "old")?;
+    all_in(api, "old", 0)?;
     all_open(api)?;
     operator.ends(&["roll", "stragglers", "--phase", "old"], 0).map(drop)
 }
@@ -76,11 +78,15 @@ fn run(api: &Api) -> Result<Value> {
     Ok(map["data"]["run.json"].as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
 }
 
-/// Every node hands out the phase.
-fn all_in(api: &Api, phase: &str) -> Result<()> {
+/// Every node hands out the phase, but for as many as may be further.
+fn all_in(api: &Api, phase: &str, further: u64) -> Result<()> {
+    let mut others = Vec::new();
     for name in NODES {
         let labels = &api.get(&node_path(name))?["metadata"]["labels"];
-        ensure!(labels["crossfade/phase"] == phase, "{name}: {labels}");
+        if labels["crossfade/phase"] != phase {
+            others.push(format!("{name}: {labels}"));
+        }
     }
+    ensure!(others.len() as u64 <= further, "not in {phase}: {others:#?}");
     Ok(())
 }
