@@ -34,14 +34,14 @@ pub(crate) fn permit(
         let end = tokio::time::Instant::now() + wait;
         let mut session = None;
         loop {
-            let asked = asked(access, &settings, &mut session, name).await;
-            let is_settled = match &asked {
+            let answered = ask_once(access, &settings, &mut session, name).await;
+            let is_settled = match &answered {
                 Ok(answer) => !matches!(answer, Answer::Later(_)),
                 Err((exit, _)) => *exit != Exit::TryLater,
             };
             let left = end.saturating_duration_since(tokio::time::Instant::now());
             if is_settled || left.is_zero() {
-                return asked.map_err(with_rights);
+                return answered.map_err(with_rights);
             }
             tokio::time::sleep(left.min(LOOK)).await;
         }
@@ -64,7 +64,7 @@ pub(crate) fn release(access: &Access, settings: Settings, name: &str) -> Result
 }
 
 /// What is answered now. Where that is "later", the request is written before.
-async fn asked(
+async fn ask_once(
     access: &Access,
     settings: &Settings,
     session: &mut Option<Session>,

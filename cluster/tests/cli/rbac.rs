@@ -59,7 +59,7 @@ rules:
 /// What stands before the rules of a pipeline.
 const PERMIT: &str = "\
 # The rights that kubectl crossfade permit needs in a pipeline that replaces nodes. None of them changes a Node: a request is an entry of a ConfigMap, and the
-# run that somebody else carries out answers it.
+# run of an operator answers it.
 #
 #   kubectl apply -f deploy/cluster/rbac-operator.yaml
 #   kubectl apply -f deploy/cluster/rbac-permit.yaml
