@@ -304,6 +304,12 @@ impl Plan {
         self.steps().filter(|(_, _, way)| matches!(way, Way::Restart | Way::Replace)).count()
     }
 
+    /// Whether some pass replaces the nodes of a pool.
+    #[must_use]
+    pub fn rotates(&self, pool: &str) -> bool {
+        self.image.is_some_and(|image| self.replaces(pool, image))
+    }
+
     /// Whether the pass to this phase replaces the nodes of a pool, instead of moving them in place.
     #[must_use]
     pub fn replaces(&self, pool: &str, target: Phase) -> bool {

@@ -84,21 +84,22 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
     let mut problems = Vec::new();
     for pool in pools.iter().filter(|pool| pool.method.replaces()) {
         let sites = || survey.sites.iter().filter(|site| *site.pool == *pool.name);
-        let by = |wanted: Option<Pipeline>| {
-            sites().filter(|site| pipeline(site.node) == wanted).map(Site::name).collect::<Vec<_>>()
-        };
-        let karpenter = by(Some(Pipeline::Karpenter));
-        let others: Vec<&str> = [by(Some(Pipeline::ManagedNodeGroup)), by(None)].concat();
-        let groups = by(Some(Pipeline::ManagedNodeGroup));
+        let mut pipelines: BTreeMap<Option<Pipeline>, Vec<&str>> = BTreeMap::new();
+        for site in sites() {
+            pipelines.entry(pipeline(site.node)).or_default().push(site.name());
+        }
+        let unlabelled = pipelines.remove(&None);
+        let has_karpenter = pipelines.contains_key(&Some(Pipeline::Karpenter));
+        let mut by_pipeline = pipelines.into_values().chain(unlabelled);
+        let (first, others) =
+            (by_pipeline.next().unwrap_or_default(), by_pipeline.collect::<Vec<_>>().concat());
         let name = if pool.name.is_empty() { "without a name".to_owned() } else { pool.name.to_string() };
-        if !karpenter.is_empty() && !others.is_empty() || !groups.is_empty() && !by(None).is_empty() {
-            let (first, second) =
-                if karpenter.is_empty() { (&groups, by(None)) } else { (&karpenter, others) };
+        if !others.is_empty() {
             problems.push(
                 Problem::new(format!(
                     "two pipelines replace nodes of the pool {name}: that of {}, and that of {}",
-                    join_names(first.iter().copied()),
-                    join_names(second)
+                    join_names(first),
+                    join_names(others)
                 ))
                 .at(format!("Pool/{name}"))
                 .fix(
@@ -106,7 +107,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                 ),
             );
         }
-        if pool.method == Method::Karpenter && karpenter.is_empty() {
+        if pool.method == Method::Karpenter && !has_karpenter {
             problems.push(
                 Problem::new(format!("the pool {name} has the method karpenter, and none of its nodes has the label {KARPENTER_POOL}"))
                     .at("roll.methods")

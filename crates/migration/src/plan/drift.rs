@@ -106,7 +106,7 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
                 "Node {name} is in zone {zone:?}, and the plan moves it in the wave {}; the run holds it.",
                 wave.name
             ));
-        } else if !is_known && plan.image.is_some_and(|image| plan.replaces(pool, image)) {
+        } else if !is_known && plan.rotates(pool) {
             absorbed.push(format!("Node {name} came to pool {pool:?}, whose nodes are replaced."));
         } else if !is_known && !plan.fixes_stragglers() {
             absorbed.push(format!("Node {name} came; it moves after the nodes of its zone."));
@@ -274,8 +274,7 @@ fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
     let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
     let members: BTreeSet<(&str, &str)> = plan.waves.iter().flat_map(Wave::members).collect();
     let is_member = |site: &Site<'_>| members.contains(&(site.name(), &*site.node.metadata.uid));
-    let is_of_image =
-        |site: &Site<'_>| plan.image.is_some_and(|image| plan.replaces(site.pool, image)) && !is_member(site);
+    let is_of_image = |site: &Site<'_>| plan.rotates(site.pool) && !is_member(site);
     let sites: Vec<Site<'_>> = survey.sites.iter().filter(|site| !is_of_image(site)).cloned().collect();
     for (base, nodes) in parts::nodes_by_policy(&sites).into_iter().filter(|(base, _)| unknown(base)) {
         lines.push(format!(

@@ -83,9 +83,7 @@ pub(super) fn replaces(plan: &Plan, run: &Run, target: Phase) -> bool {
 /// Whether a node of a pool that is replaced has no trace of Crossfade: its pods have the old network.
 pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
     let is_silent = node.observed.is_none() && node.label.is_none();
-    is_silent
-        && (place.is_some() || node.is_ready)
-        && plan.image.is_some_and(|image| plan.replaces(&node.pool, image))
+    is_silent && (place.is_some() || node.is_ready) && plan.rotates(&node.pool)
 }
 
 /// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network.
