@@ -182,6 +182,7 @@ impl Driver {
             cordon: object["cordon"].as_bool(),
             fence: object["fence"].as_bool(),
             undisturbed: None,
+            lifecycle: std::collections::BTreeMap::new(),
         })))
     }
 

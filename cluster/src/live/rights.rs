@@ -54,13 +54,21 @@ pub struct Rule {
 }
 
 /// What a run does and watches, beside what a viewer reads. The manifest `deploy/cluster/rbac-operator.yaml` is made of it.
-pub const ACTING: [Rule; 8] = [
+pub const ACTING: [Rule; 9] = [
     Rule {
         why: "Steps, cordons, desired phases and the taint crossfade/earlier: each one patch that fails if somebody else has changed the Node.",
         group: "",
         resources: &["nodes"],
         names: &[],
         verbs: &["patch", "watch"],
+        is_own: false,
+    },
+    Rule {
+        why: "Kubernetes' conditions of a Node's lifecycle, such as MaintenanceInProgress: other programs keep off a Node that is being moved.",
+        group: "",
+        resources: &["nodes/status"],
+        names: &[],
+        verbs: &["patch"],
         is_own: false,
     },
     Rule {
@@ -270,6 +278,7 @@ mod tests {
                 "create pods/eviction",
                 "get leases.coordination.k8s.io crossfade/crossfade-run",
                 "patch nodes",
+                "patch nodes/status",
             ];
             assert_eq!(missing, expected);
             let own: Vec<bool> = server
@@ -277,7 +286,7 @@ mod tests {
                 .iter()
                 .map(|request| request.json()["spec"]["resourceAttributes"]["namespace"] == "crossfade")
                 .collect();
-            assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (18, 9));
+            assert_eq!((own.len(), own.iter().filter(|own| **own).count()), (19, 9));
         });
     }
 }

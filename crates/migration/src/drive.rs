@@ -176,7 +176,7 @@ pub async fn drive<C: Cluster>(
                 if matches!(act, Act::Record(_)) {
                     nodes = Nodes::of(world, &run, &order);
                 }
-                if *act != Act::Census {
+                if !is_silent(act, &outcome) {
                     let event = Event::Acted { act: act.clone().into(), outcome };
                     cluster.note(&event).await;
                     tell(&event);
@@ -187,6 +187,12 @@ pub async fn drive<C: Cluster>(
             return DriveEnd { run, reason: EndReason::End(end), status: last, decisions };
         }
     }
+}
+
+/// Whether a call is no event: a count, and conditions that follow from a step that is one.
+fn is_silent(act: &Act, outcome: &Outcome) -> bool {
+    let is_done = matches!(outcome, Outcome::Done | Outcome::Conflict);
+    *act == Act::Census || matches!(act, Act::Patch(patch) if !patch.lifecycle.is_empty() && is_done)
 }
 
 /// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.

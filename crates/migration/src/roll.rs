@@ -4,6 +4,7 @@ pub mod act;
 pub mod barrier;
 pub mod budget;
 pub mod invariant;
+pub mod lifecycle;
 pub mod memory;
 pub mod replacement;
 pub mod run;

@@ -24,6 +24,9 @@ pub(in crate::live) const JSON: &str = "application/json";
 /// A patch whose keys replace those of the object; null takes a key away. *Source*: RFC 7396.
 pub(in crate::live) const MERGE: &str = "application/merge-patch+json";
 
+/// A patch that merges lists of Kubernetes' own kinds by the keys of their items. *Source*: Kubernetes, "Update API Objects in Place Using kubectl patch".
+const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+
 /// A request to the API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::live) struct ApiRequest {
@@ -99,6 +102,11 @@ impl ApiRequest {
     /// Changes parts of an object.
     pub(in crate::live) fn merge(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self { method: Method::PATCH, content: Some(MERGE), ..Self::post(path, body) }
+    }
+
+    /// Changes parts of an object. Lists merge by the keys of their items where the API says so.
+    pub(in crate::live) fn strategic_merge(path: impl Into<String>, body: Vec<u8>) -> Self {
+        Self { content: Some(STRATEGIC_MERGE), ..Self::merge(path, body) }
     }
 
     /// Deletes an object.

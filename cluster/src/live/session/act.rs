@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use types::api::eviction::Evictions;
 
+use jiff::Timestamp;
 use migration::drive::objects;
 use migration::roll::act::{Act, Patch, PodId};
 use migration::roll::run::Run;
@@ -70,7 +71,7 @@ impl Session {
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
     fn patched(&self, wanted: &Patch) -> Result<ApiRequest, Outcome> {
         let taints = self.cluster.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
-        patch(wanted, taints).map_err(Outcome::Failed)
+        patch(wanted, taints, Timestamp::now()).map_err(Outcome::Failed)
     }
 }
 

@@ -142,6 +142,7 @@ fn claim(name: &str, version: &str) -> Act {
         cordon: Some(true),
         fence: Some(true),
         undisturbed: None,
+        lifecycle: std::collections::BTreeMap::new(),
     }))
 }
 

@@ -1,5 +1,6 @@
 //! What happens in a run, for the journal, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use types::api::eviction::Answer;
 
@@ -11,6 +12,7 @@ use super::Outcome;
 use crate::drive::status::Status;
 use crate::roll::act::{Act, Change, Patch, PodId};
 use crate::roll::invariant::Violation;
+use crate::roll::lifecycle::Lifecycle;
 use crate::roll::wait::Wait;
 use crate::roll::wish::Wish;
 
@@ -81,6 +83,9 @@ pub enum ActRecord {
         /// The annotation `karpenter.sh/do-not-disrupt` is set, or taken away.
         #[serde(skip_serializing_if = "Option::is_none")]
         undisturbed: Option<bool>,
+        /// Conditions of its lifecycle are set (true), or removed.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        lifecycle: BTreeMap<Lifecycle, bool>,
     },
     /// A pod was evicted.
     Evict {
@@ -143,8 +148,8 @@ fn patched(patch: Patch) -> ActRecord {
         Change::Set(step) => (Some(step.state), step.why.clone()),
         Change::Keep | Change::Remove => (None, None),
     };
-    let Patch { node, desired, cordon, fence, undisturbed, .. } = patch;
-    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence, undisturbed }
+    let Patch { node, desired, cordon, fence, undisturbed, lifecycle, .. } = patch;
+    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence, undisturbed, lifecycle }
 }
 
 /// One line for people.
@@ -156,7 +161,7 @@ impl fmt::Display for ActRecord {
             Self::Census => f.write_str("all pods are counted"),
             Self::Record { to: Some(to), pass } => write!(f, "pass {pass} brings nodes to phase {to}"),
             Self::Record { to: None, .. } => f.write_str("the last pass is done"),
-            Self::Patch { node, state, desired, why, cordon, fence, undisturbed } => {
+            Self::Patch { node, state, desired, why, cordon, fence, undisturbed, lifecycle } => {
                 let mut words = Vec::new();
                 words.extend(state.map(|state| state.as_str().to_owned()));
                 words.extend(desired.map(|phase| format!("asked for phase {phase}")));
@@ -173,6 +178,9 @@ impl fmt::Display for ActRecord {
                             .to_owned()
                     }));
                 }
+                words.extend(lifecycle.iter().map(|(kind, is_set)| {
+                    format!("condition {} {}", kind.as_str(), if *is_set { "set" } else { "removed" })
+                }));
                 write!(f, "node {node}: {}", words.join(", "))
             }
         }

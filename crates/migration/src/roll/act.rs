@@ -1,9 +1,12 @@
 //! The acts of a run: one API call each.
 
+use std::collections::BTreeMap;
+
 use snapshot::model::Text;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
+use super::lifecycle::Lifecycle;
 use super::run::Run;
 use super::world::{Node, Owner, Pod};
 
@@ -41,6 +44,9 @@ pub struct Patch {
     pub fence: Option<bool>,
     /// The annotation `karpenter.sh/do-not-disrupt`.
     pub undisturbed: Option<bool>,
+    /// Conditions of the Node's lifecycle: true for one that is set, false for one that is removed. They are part of the Node's status, so that a patch with
+    /// them changes nothing else.
+    pub lifecycle: BTreeMap<Lifecycle, bool>,
 }
 
 impl Patch {
@@ -56,6 +62,7 @@ impl Patch {
             cordon: None,
             fence: None,
             undisturbed: None,
+            lifecycle: BTreeMap::new(),
         }
     }
 

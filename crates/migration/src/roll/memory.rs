@@ -381,6 +381,11 @@ impl PendingPatches {
         self.0.retain(|name, pending| is_unseen(name, pending) && is_doubtful(pending));
     }
 
+    /// Whether a patch of the node was sent that it does not show yet.
+    pub(super) fn has(&self, node: &str) -> bool {
+        self.0.contains_key(node)
+    }
+
     /// The node may have been claimed.
     pub(super) fn has_claimed(&self, node: &str) -> bool {
         self.0.get(node).is_some_and(|pending| pending.is_claim)

@@ -13,7 +13,7 @@ use super::run::{NodeRequest, Run, State};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
 use super::world::Owner;
-use super::{budget, replacement, start, transit};
+use super::{budget, lifecycle, replacement, start, transit};
 use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
@@ -63,7 +63,11 @@ pub fn step(view: &View<'_>) -> Decision {
     let is_over = run.target().is_none() || run.state == State::Done;
     let is_fresh = world.now.saturating_sub(world.renewed) < FRESH;
     if is_over {
-        let mut acts = if is_fresh { replacement::give_back(view) } else { Vec::new() };
+        let mut acts = Vec::new();
+        if is_fresh {
+            acts.extend(replacement::give_back(view));
+            acts.extend(lifecycle::publish(view));
+        }
         retain_compatible(view, &mut acts);
         return if acts.is_empty() { end(End::Done) } else { Decision { acts, ..Decision::default() } };
     }
@@ -158,6 +162,7 @@ fn decide(view: &View<'_>) -> Decision {
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
         decided.waits.push(paused(&pause.operator, &pause.why));
+        decided.acts.extend(lifecycle::publish(view));
         retain_compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
         return decided;
@@ -172,6 +177,7 @@ fn decide(view: &View<'_>) -> Decision {
             let starts = start::start_nodes(view, places, &decided.acts);
             decided.acts.extend(starts.acts);
             decided.waits.extend(starts.waits);
+            decided.acts.extend(lifecycle::publish(view));
             let is_still = moving == 0 && replacement::open_places(view) == 0;
             if starts.is_bounded && is_still && decided.acts.is_empty() {
                 decided.end = Some(End::Bounded);

@@ -11,6 +11,7 @@ use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::policy::Phase;
 
+use super::lifecycle::Lifecycle;
 use crate::cni::reach::{self, Way};
 use crate::workload::capacity::Request;
 
@@ -91,6 +92,8 @@ pub struct Node {
     pub crossfade: Option<Condition>,
     /// The annotation `crossfade/step`.
     pub step: Option<Step>,
+    /// The conditions of its lifecycle, and whether a run published each.
+    pub lifecycle: BTreeMap<Lifecycle, bool>,
 }
 
 /// The condition `CrossfadeReady`.

@@ -33,7 +33,7 @@ const CONDITIONS: [&str; 5] = [
     "MaintenancePlanned",
 ];
 /// How the reasons of Crossfade's own conditions begin.
-const OWN_REASON: &str = "Crossfade";
+pub const OWN_REASON: &str = "Crossfade";
 /// What OpenShift's machine-config-daemon writes while it changes or reboots a node.
 const MACHINE_CONFIG: (&str, &str) = ("machineconfiguration.openshift.io/state", "Working");
 /// kured's annotation of a node that it means to reboot. It drains the node once it has the lock; before, the node may wait for days.

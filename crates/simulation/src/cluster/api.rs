@@ -63,6 +63,12 @@ impl History {
                 node.drained = self.now;
             }
         }
+        for (kind, is_set) in &patch.lifecycle {
+            match is_set {
+                true => node.api.lifecycle.insert(*kind, true),
+                false => node.api.lifecycle.remove(kind),
+            };
+        }
         let has_claim = before != node.api.step.as_ref().map(|step| step.claim.clone());
         self.touch_node(index);
         if has_claim {

@@ -6,9 +6,12 @@
 //! *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`, `Update`; a merge patch that names a version is not
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
 
+use jiff::Timestamp;
 use migration::drive::objects::FENCE;
 use migration::drive::objects::keys::{DESIRED, UNDISTURBED};
 use migration::roll::act::{Change, Patch};
+use migration::roll::lifecycle::Lifecycle;
+use migration::workload::OWN_REASON;
 use serde_json::{Map, Value, json};
 use types::api::step;
 use types::policy::Phase;
@@ -16,8 +19,31 @@ use types::policy::Phase;
 use crate::live::api::call::ApiRequest;
 use crate::live::api::path::{MANAGER, node, with_query};
 
+/// What the message of a condition of a Node's lifecycle says.
+const MESSAGE: &str =
+    "kubectl crossfade roll moves this node to another network, or lets its pipeline replace it";
+
+/// The request that sets and removes conditions of a Node's lifecycle. In a strategic merge patch, conditions merge by their type.
+fn lifecycle_patch(patch: &Patch, now: Timestamp) -> ApiRequest {
+    let condition = |(kind, is_set): (&Lifecycle, &bool)| match is_set {
+        true => {
+            json!({ "type": kind.as_str(), "status": "True", "reason": format!("{OWN_REASON}Roll"), "message": MESSAGE,
+            "lastHeartbeatTime": now, "lastTransitionTime": now })
+        }
+        false => json!({ "type": kind.as_str(), "$patch": "delete" }),
+    };
+    let conditions: Vec<Value> = patch.lifecycle.iter().map(condition).collect();
+    let meta = json!({ "resourceVersion": patch.version, "uid": patch.uid });
+    let body = json!({ "metadata": meta, "status": { "conditions": conditions } });
+    let path = with_query(&format!("{}/status", node(&patch.node)), &[("fieldManager", MANAGER)]);
+    ApiRequest::strategic_merge(path, body.to_string().into_bytes())
+}
+
 /// The request of a patch. `taints` are those of the Node at the version of the patch, as they are written: a merge patch replaces the whole list.
-pub(in crate::live) fn patch(patch: &Patch, taints: &[Value]) -> Result<ApiRequest, String> {
+pub(in crate::live) fn patch(patch: &Patch, taints: &[Value], now: Timestamp) -> Result<ApiRequest, String> {
+    if !patch.lifecycle.is_empty() {
+        return Ok(lifecycle_patch(patch, now));
+    }
     let mut meta = json!({ "resourceVersion": patch.version, "uid": patch.uid });
     let mut annotations = Map::new();
     match &patch.step {
@@ -69,6 +95,8 @@ fn fenced(taints: &[Value], fence: bool) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use types::api::step::{Cordon, State, Step};
 
@@ -98,12 +126,13 @@ mod tests {
             cordon: None,
             fence: None,
             undisturbed: None,
+            lifecycle: BTreeMap::new(),
         }
     }
 
     fn body(change: Patch, taints: &Value) -> Value {
         let taints = taints.as_array().cloned().unwrap_or_default();
-        let ask = patch(&change, &taints).expect("a request");
+        let ask = patch(&change, &taints, Timestamp::UNIX_EPOCH).expect("a request");
         assert_eq!(
             (ask.method.as_str(), ask.path.as_str()),
             ("PATCH", "/api/v1/nodes/b7?fieldManager=crossfade")
@@ -163,5 +192,26 @@ mod tests {
             let body = body(Patch { fence: Some(wanted), ..empty() }, &taints);
             assert_eq!(body["spec"], json!({"taints": written}), "{taints} {wanted}");
         }
+    }
+
+    #[test]
+    fn conditions_of_a_lifecycle_are_a_patch_of_the_status() {
+        let lifecycle = [(Lifecycle::DrainInProgress, true), (Lifecycle::MaintenancePlanned, false)].into();
+        let ask = patch(&Patch { lifecycle, ..empty() }, &[], Timestamp::UNIX_EPOCH).expect("a request");
+        assert_eq!(
+            (ask.path.as_str(), ask.content),
+            (
+                "/api/v1/nodes/b7/status?fieldManager=crossfade",
+                Some("application/strategic-merge-patch+json")
+            )
+        );
+        let body: Value = serde_json::from_slice(&ask.body).expect("JSON");
+        let time = "1970-01-01T00:00:00Z";
+        let conditions = json!([
+            {"type": "MaintenancePlanned", "$patch": "delete"},
+            {"type": "DrainInProgress", "status": "True", "reason": "CrossfadeRoll", "message": MESSAGE,
+                "lastHeartbeatTime": time, "lastTransitionTime": time}]);
+        let meta = json!({"resourceVersion": "41", "uid": "u"});
+        assert_eq!(body, json!({"metadata": meta, "status": {"conditions": conditions}}));
     }
 }

@@ -1,5 +1,7 @@
 //! A Node as a run reads it.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::{self, Text};
@@ -9,9 +11,10 @@ use types::policy::Phase;
 use types::text::quote::quote;
 
 use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
+use crate::roll::lifecycle::Lifecycle;
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
-use crate::workload::{going_mark, pool_in};
+use crate::workload::{OWN_REASON, going_mark, pool_in};
 
 /// Labels of a node's zone; the first one that it has counts.
 ///
@@ -90,8 +93,17 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         observed: annotation(observed::KEY).and_then(report),
         crossfade: read.condition(READY).map(condition),
         step: annotation(step::KEY).map(|text| read_step(text, phase)),
+        lifecycle: lifecycle(&read),
     };
     Ok(ObservedNode { name: read.metadata.name, node, taints: spec.taints.unwrap_or_default() })
+}
+
+/// The conditions of its lifecycle, and whether a run published each.
+fn lifecycle(read: &model::Node) -> BTreeMap<Lifecycle, bool> {
+    let find = |kind: Lifecycle| {
+        read.condition(kind.as_str()).map(|condition| (kind, condition.reason.starts_with(OWN_REASON)))
+    };
+    Lifecycle::ALL.into_iter().filter_map(find).collect()
 }
 
 /// The condition. Its message is told without the boot that it ends with: `old is ready (boot 1c5e..)`.
@@ -212,6 +224,21 @@ mod tests {
             let node = with("/metadata/labels", labels.clone());
             assert_eq!((&*node.zone, &*node.pool), (zone, pool), "{labels}");
         }
+    }
+
+    #[test]
+    fn conditions_of_a_lifecycle_are_of_a_run_by_their_reasons() {
+        let value = json!([
+            {"type": "MaintenanceInProgress", "status": "True", "reason": "CrossfadeRoll"},
+            {"type": "DrainInProgress", "status": "False", "reason": "KubectlDrain"},
+            {"type": "Drained", "status": "True"},
+            {"type": "GracefulNodeShutdownInProgress", "status": "True", "reason": "CrossfadeRoll"}]);
+        let expected = [
+            (Lifecycle::MaintenanceInProgress, true),
+            (Lifecycle::DrainInProgress, false),
+            (Lifecycle::Drained, false),
+        ];
+        assert_eq!(with("/status/conditions", value).lifecycle, expected.into());
     }
 
     #[test]

@@ -567,7 +567,8 @@ fn the_next_holder_knows_which_workloads_the_run_has_moved() {
     for (world, kind, wanted) in
         [(with("TrainingJob"), "TrainingJob", None), (counted, "Deployment", Some(3))]
     {
-        let first = decided(&world, &run()).acts;
+        let mut first = decided(&world, &run()).acts;
+        first.retain(|act| !matches!(act, Act::Patch(patch) if !patch.lifecycle.is_empty()));
         let [Act::Record(next)] = &first[..] else { panic!("{first:?}") };
         assert_eq!(next.moved, [(owner(kind).title(), wanted)].into());
         let then = decided(&world, next).acts;
