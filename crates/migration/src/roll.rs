@@ -6,6 +6,7 @@ pub mod budget;
 pub mod invariant;
 pub mod lifecycle;
 pub mod memory;
+pub(crate) mod pipeline;
 pub mod replacement;
 pub mod run;
 mod start;

@@ -12,8 +12,8 @@ use types::policy::Phase;
 use types::text::quote::quote;
 
 use crate::cni::reach::Way;
-use crate::config::roll::Method;
 use crate::plan::Plan;
+use crate::roll::pipeline;
 use crate::roll::run::{Run, State};
 use crate::roll::view::is_of_pass;
 use crate::roll::world::{Node, Permits};
@@ -174,28 +174,11 @@ fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
         );
     };
     let help = "roll.methods of the settings says how a pool moves; make a new plan after a change";
-    match known.method {
-        Method::Permit => {}
-        Method::Drain | Method::Churn => {
-            return never(
-                format!("the plan moves the nodes of pool {pool:?} in place, and replaces none"),
-                help,
-            );
-        }
-        Method::Karpenter => {
-            return never(
-                format!(
-                    "Karpenter replaces the nodes of pool {pool:?} when the run takes karpenter.sh/do-not-disrupt from them"
-                ),
-                help,
-            );
-        }
-        Method::Follow => {
-            return never(
-                format!("the run only follows the pipeline of pool {pool:?}, and permits nothing there"),
-                help,
-            );
-        }
+    let Some(pipeline) = pipeline::of_method(known.method) else {
+        return never(format!("the plan moves the nodes of pool {pool:?} in place, and replaces none"), help);
+    };
+    if let Some(why) = pipeline.refusal(&pool) {
+        return never(why, help);
     }
     let why = run.skipped.get(name)?;
     never(

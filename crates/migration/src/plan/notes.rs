@@ -11,6 +11,7 @@ use super::site::{Site, Survey, attached, join_names};
 use super::{Method, Plan, Pool, Wave};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
+use crate::roll::pipeline;
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{EKS_NODE_GROUP, Requests, agents, is_dns, is_movable, look_alikes};
 
@@ -87,35 +88,12 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
 
 /// What pipelines do that the run does not hold.
 fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+    let is_of_group = |pool: &Pool, site: &Site<'_>| {
+        *site.pool == *pool.name && site.node.metadata.label(EKS_NODE_GROUP).is_some()
+    };
     let note = |pool: &Pool| {
-        let (name, nodes) = (&pool.name, pool.nodes);
-        match pool.method {
-            Method::Follow => {
-                let zones = pool.zones.len().max(1);
-                let is_group = survey
-                    .sites
-                    .iter()
-                    .any(|site| *site.pool == **name && site.node.metadata.label(EKS_NODE_GROUP).is_some());
-                let burst = if is_group {
-                    format!(
-                        " An EKS managed node group starts {} new nodes or more before it drains the first, and cannot be paused: try the image on a group of one node before.",
-                        2 * zones
-                    )
-                } else {
-                    String::new()
-                };
-                Some(format!(
-                    "The run cannot hold the pipeline of pool {name:?} ({nodes} nodes): it counts what goes and comes, and stops its own starts.{burst}"
-                ))
-            }
-            Method::Karpenter => Some(format!(
-                "Karpenter replaces the {nodes} nodes of pool {name:?} once its NodeClass names the image; have the run started before, since it holds them by karpenter.sh/do-not-disrupt. That does not hold a node that expires (expireAfter), is repaired, or loses its machine."
-            )),
-            Method::Permit => Some(format!(
-                "The pipeline of pool {name:?} ({nodes} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS."
-            )),
-            Method::Drain | Method::Churn => None,
-        }
+        let is_node_group = survey.sites.iter().any(|site| is_of_group(pool, site));
+        Some(pipeline::of_method(pool.method)?.note(pool, is_node_group))
     };
     plan.pools.iter().filter_map(note).collect()
 }

@@ -12,11 +12,11 @@ use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::act::Act;
-use super::replacement;
 use super::transit::DOWN;
 use super::view::{Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
+use super::{pipeline, replacement};
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::workload::capacity::{Place, Request, Room, State};
@@ -50,8 +50,7 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
     let is_drained = match (view.method(node), view.way(node, to)) {
         (Method::Churn, _) | (_, Way::Join | Way::Leave) => false,
         (_, Way::Restart) => true,
-        // Karpenter launches the new node first.
-        (method, Way::Replace) => method == Method::Permit,
+        (method, Way::Replace) => pipeline::of_method(method).is_some_and(|pipeline| pipeline.drains_first()),
     };
     is_drained && !node.is_cordoned
 }

@@ -26,7 +26,6 @@ use types::api::step::{Cordon, State, Step};
 use types::text::glob;
 
 use crate::cni::reach::Way;
-use crate::config::roll::Method;
 
 use super::act::{Act, Change, Patch, PodId};
 use super::replacement::{self, Turnover};
@@ -139,7 +138,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
 /// R2, R9, R10, R12, R13 and R15: nodes that pipelines may take away.
 fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
     let (name, node) = (status.name, status.node);
-    if status.turnover != Turnover::Leaves || view.method(node) == Method::Follow {
+    if status.turnover != Turnover::Leaves || !view.pipeline(node).can_hold() {
         return violation("R10", format!("Node {name} would be taken away, and is not to be replaced so"));
     }
     if !matches!(view.run.state, RunState::Running) {

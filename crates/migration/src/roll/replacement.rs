@@ -3,7 +3,7 @@
 //!
 //! | state | what holds the node | it leaves the state when |
 //! |---|---|---|
-//! | `waiting` | with the method `karpenter`, `karpenter.sh/do-not-disrupt`; with `permit`, the pipeline that asks first | it is its turn, as a node starts that moves in place; with `permit`, once its pipeline asks for it |
+//! | `waiting` | what its [`pipeline`] has for that | it is its turn, as a node starts that moves in place, and its pipeline asks for it where that asks for nodes |
 //! | `permitted` | nothing: its pipeline drains it | its Node is gone, or its pipeline takes its request back |
 //!
 //! Which new node replaces which old one is not known, and does not matter: each pool has as many places as it had nodes. A node that has gone leaves its place
@@ -20,6 +20,7 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::budget::turn_wait;
+use super::pipeline::{self, Pipeline};
 use super::run::Run;
 use super::start::{done_ago, unmet_gates};
 use super::transit::STEADY;
@@ -27,9 +28,8 @@ use super::view::{
     NodeStatus, Nodes, Place, Standing, View, in_state, is_done, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
-use super::world::{Node, Permits, Trait};
+use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
-use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, canon};
 use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
 
@@ -52,7 +52,7 @@ pub enum Turnover {
 #[derive(Debug)]
 pub struct Exchange<'a> {
     pool: &'a Text,
-    method: Method,
+    pipeline: &'static dyn Pipeline,
     /// How many nodes have gone, by their waves.
     gone: Vec<u32>,
     /// One of those that went last.
@@ -96,27 +96,20 @@ pub(super) fn turnover(node: &Node, target: Phase, place: Option<Place>) -> Turn
     }
 }
 
-/// Whether the pipeline chooses which node of a pool goes next.
-const fn has_own_order(method: Method) -> bool {
-    matches!(method, Method::Permit | Method::Follow)
-}
-
 /// Whether the pipeline of a node that is to be replaced chooses which one of its pool goes next.
 pub(super) fn goes_in_own_order(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    status.turnover == Turnover::Leaves && has_own_order(view.method(status.node))
+    status.turnover == Turnover::Leaves && view.pipeline(status.node).has_own_order()
 }
 
 /// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for, and
 /// all others in the plan's order.
-pub(super) fn take_places(
-    all: &mut [NodeStatus<'_>],
-    plan: &Plan,
-    run: &Run,
-    target: Phase,
-    permits: &Permits,
-) {
+pub(super) fn take_places(all: &mut [NodeStatus<'_>], plan: &Plan, run: &Run, target: Phase, world: &World) {
     for pool in &plan.pools {
-        if !has_own_order(pool.method) || !plan.replaces(&pool.name, target) {
+        let Some(pipeline) = pipeline::of_method(pool.method).filter(|_| plan.replaces(&pool.name, target))
+        else {
+            continue;
+        };
+        if !pipeline.has_own_order() {
             continue;
         }
         let is_of_pool =
@@ -134,7 +127,7 @@ pub(super) fn take_places(
         };
         let turn = |status: &&mut NodeStatus<'_>| {
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
-            (!may_go, !permits.requested.contains_key(&status.node.uid), status.place)
+            (!may_go, pipeline.asks(world, status.node) != Some(true), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
@@ -149,15 +142,17 @@ pub(super) fn take_places(
 pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
     let plan = nodes.plan;
     let pools = plan.pools.iter().filter(|pool| plan.replaces(&pool.name, nodes.target));
-    let empty = |pool: &'a crate::plan::Pool| Exchange {
-        pool: &pool.name,
-        method: pool.method,
-        gone: vec![0; plan.waves.len()],
-        last_gone: None,
-        proven: 0,
-        arriving: 0,
+    let empty = |pool: &'a crate::plan::Pool| {
+        Some(Exchange {
+            pool: &pool.name,
+            pipeline: pipeline::of_method(pool.method)?,
+            gone: vec![0; plan.waves.len()],
+            last_gone: None,
+            proven: 0,
+            arriving: 0,
+        })
     };
-    let mut all: Vec<Exchange<'a>> = pools.map(empty).collect();
+    let mut all: Vec<Exchange<'a>> = pools.filter_map(empty).collect();
     let index: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
     let mut sizes = vec![vec![0_u32; plan.waves.len()]; all.len()];
@@ -176,7 +171,8 @@ pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
             all[*index].last_gone = Some(&planned.name);
         }
     }
-    for (exchange, sizes) in all.iter_mut().zip(sizes).filter(|(exchange, _)| has_own_order(exchange.method))
+    for (exchange, sizes) in
+        all.iter_mut().zip(sizes).filter(|(exchange, _)| exchange.pipeline.has_own_order())
     {
         let mut left: u32 = exchange.gone.iter().sum();
         for (gone, size) in exchange.gone.iter_mut().zip(sizes) {
@@ -207,11 +203,24 @@ pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
     status.turnover == Turnover::Arrives && is_at_rest && !is_proven(status, run)
 }
 
-/// Whether a node is on its way already. A pipeline that asks first marks all nodes that it will replace before it drains the first one, as kOps does.
+/// Whether a node is on its way already.
 pub(super) fn is_going(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     let NodeStatus { node, turnover, .. } = *status;
-    let asks = turnover == Turnover::Leaves && view.method(node) == Method::Permit;
-    node.is_going && (!asks || node.is_cordoned || !node.is_ready)
+    node.is_going && (turnover != Turnover::Leaves || view.pipeline(node).has_begun(node))
+}
+
+/// How many nodes are drained without any of them showing it: a pipeline that cannot be held marks all nodes of its pool at once, and drains one after the other.
+pub(super) fn hidden_drains(view: &View<'_>) -> u32 {
+    let is_hidden = |exchange: &&Exchange<'_>| {
+        let is_marked = |status: &&NodeStatus<'_>| {
+            status.turnover == Turnover::Leaves && status.node.is_going && status.node.pool == *exchange.pool
+        };
+        let mut marked = view.nodes().filter(is_marked).peekable();
+        !exchange.pipeline.can_hold()
+            && marked.peek().is_some()
+            && !marked.any(|status| is_going(view, status))
+    };
+    u32::try_from(view.nodes.exchanges().iter().filter(is_hidden).count()).unwrap_or(u32::MAX)
 }
 
 /// How many places of all pools are open.
@@ -219,13 +228,11 @@ pub(super) fn open_places(view: &View<'_>) -> u32 {
     view.nodes.exchanges().iter().map(Exchange::open).sum()
 }
 
-/// Whether the run keeps the pipeline from a node: by an annotation, or because the pipeline asks first.
+/// Whether the run keeps the pipeline from a node, or has nothing to do that with.
 fn has_lever(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    let method = view.method(status.node);
+    let pipeline = view.pipeline(status.node);
     let is_waiting = |step: &Step| step.state == State::Waiting && is_of_pass(step, view.run);
-    method == Method::Follow
-        || status.node.step.as_ref().is_some_and(is_waiting)
-            && (method != Method::Karpenter || status.node.is_undisturbed)
+    !pipeline.can_hold() || status.node.step.as_ref().is_some_and(is_waiting) && pipeline.is_held(status.node)
 }
 
 /// Nodes that are to be kept from their pipelines before the first of them may go, and are not.
@@ -274,10 +281,7 @@ fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
     let NodeStatus { name, node, .. } = *status;
     let mut patch = Patch::of(name, node);
     let mut step = step_of(view, node, State::Waiting);
-    if view.method(node) == Method::Karpenter && !node.is_undisturbed {
-        patch.undisturbed = Some(true);
-        step.undisturbed = true;
-    }
+    view.pipeline(node).hold(node, &mut patch, &mut step);
     patch.step = Change::Set(step);
     patch.fence = (view.plan.limits.fence && !node.is_fenced).then_some(true);
     patch
@@ -330,9 +334,10 @@ fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
     patch
 }
 
-/// Whether a node's pipeline asks for it.
-pub(super) fn is_requested(view: &View<'_>, node: &Node) -> bool {
-    view.world.permits.requested.contains_key(&node.uid)
+/// Whether a node is to be replaced, and its pipeline asks for it.
+pub(super) fn is_requested(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let asks = || view.pipeline(status.node).asks(view.world, status.node);
+    status.turnover == Turnover::Leaves && asks() == Some(true)
 }
 
 /// Why a node that is to be replaced may not go yet, beside what keeps every node from starting; none if it is its turn.
@@ -342,29 +347,12 @@ pub(super) fn turn_of_node(
     unasked: &mut usize,
 ) -> Result<(), Option<Wait>> {
     let NodeStatus { name, node, .. } = *status;
-    let object = format!("Node/{name}");
-    let method = view.method(node);
-    if method == Method::Follow {
-        let what = "its pipeline replaces it whenever it does, and the run only follows";
+    if let Some(wait) = view.pipeline(node).obstacle(view.world, name, node) {
+        if wait.is_held {
+            return Err(Some(wait));
+        }
         *unasked += 1;
-        return Err((*unasked <= NAMED).then(|| Wait::new(object, Reason::Leaving, what)));
-    }
-    if method == Method::Permit && !is_requested(view, node) {
-        *unasked += 1;
-        let what = "its pipeline has not asked to take it away";
-        let help =
-            format!("in the pipeline, before it drains the node: kubectl crossfade permit {name} --wait 600");
-        return Err((*unasked <= NAMED).then(|| Wait::new(object, Reason::NotAsked, what).help(help)));
-    }
-    if method == Method::Karpenter
-        && node.is_undisturbed
-        && !node.step.as_ref().is_some_and(|step| step.undisturbed)
-    {
-        let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";
-        let help = format!(
-            "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
-        );
-        return Err(Some(Wait::held(object, Reason::Undisturbed, what, help)));
+        return Err((*unasked <= NAMED).then_some(wait));
     }
     if without_lever(view).next().is_some() {
         let what =
@@ -389,27 +377,16 @@ pub(super) fn permitted(
     if !is_wanted || !is_of_pass(step, view.run) || view.run.skipped.contains_key(name) {
         return (None, None);
     }
-    let method = view.method(node);
+    let pipeline = view.pipeline(node);
     let has_begun = node.is_cordoned || !node.is_ready;
-    if method == Method::Permit && !is_requested(view, node) && !has_begun {
+    if pipeline.asks(view.world, node) == Some(false) && !has_begun {
         let mut patch = Patch::of(name, node);
         patch.step = Change::Set(in_state(step, State::Waiting, view.world));
         return (Some(act(patch)), None);
     }
     let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
     let since = view.memory.since(name, view.world.now);
-    let (what, help) = match method {
-        Method::Karpenter => (
-            "Karpenter may replace it, and has not taken it away yet",
-            format!(
-                "kubectl describe node {name} and kubectl get nodeclaims show what Karpenter waits for: it replaces nodes that are drifted, within the budgets of their NodePool"
-            ),
-        ),
-        _ => (
-            "its pipeline may take it away, and has not done so yet",
-            format!("look at the pipeline; to take its turn back: kubectl crossfade permit {name} --release"),
-        ),
-    };
+    let (what, help) = pipeline.departure(name);
     let wait = Wait::new(format!("Node/{name}"), Reason::Leaving, what).help(help);
     (None, Some(limited(wait, since, limit, view.world.now)))
 }
@@ -473,12 +450,7 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         let name = status.name;
         let Some(what) = shortfall(view, status) else { continue };
         let since = view.memory.since(name, now);
-        let again = match view.method(status.node) {
-            Method::Karpenter => format!(
-                "kubectl delete nodeclaim $(kubectl get nodeclaims -o jsonpath='{{.items[?(@.status.nodeName==\"{name}\")].metadata.name}}')"
-            ),
-            _ => format!("kubectl delete node {name}, once its machine is gone"),
-        };
+        let again = view.pipeline(status.node).replace(name);
         let help = format!("kubectl describe node {name}; for another one in its place: {again}");
         let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
         waits.push(limited(wait, since, limit, now));
@@ -490,10 +462,7 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
         let pool = exchange.pool;
         let what = format!("{missing} more of its nodes have gone than new ones have come");
-        let look = match exchange.method {
-            Method::Karpenter => "kubectl get nodeclaims shows what Karpenter launches",
-            _ => "look at the pipeline that launches its nodes",
-        };
+        let look = exchange.pipeline.arrivals();
         let help = format!("{look}; where the pool is to stay smaller: kubectl crossfade roll skip {last}");
         let wait = Wait::new(format!("Pool/{pool}"), Reason::ReplacementMissing, what).help(help);
         waits.push(limited(wait, since, limit, now));

@@ -36,7 +36,6 @@ use super::view::{
 use super::wait::{Reason, Wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
 use crate::cni::reach::Way;
-use crate::config::roll::Method;
 use crate::plan::{Gate, GateSource, WaveKind, canon};
 
 /// Longest name of a pool or zone in words, in bytes.
@@ -224,9 +223,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     let (mut unasked, mut has_dns) = (0, false);
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
-        let is_asked = status.turnover == Turnover::Leaves
-            && view.method(status.node) == Method::Permit
-            && replacement::is_requested(view, status.node);
+        let is_asked = replacement::is_requested(view, status);
         if let Some(wait) = trouble_wait(view, status).filter(|_| !is_asked) {
             starts.waits.push(wait);
             keep_place(view, &mut places, status);
@@ -603,7 +600,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
             zone.taken += 1;
         }
     }
-    taken += replacement::open_places(view);
+    taken += replacement::open_places(view) + replacement::hidden_drains(view);
     for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }

@@ -9,6 +9,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::memory::Memory;
+use super::pipeline::{self, Pipeline};
 use super::replacement::{self, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
@@ -130,6 +131,12 @@ impl<'a> View<'a> {
     pub fn method(&self, node: &Node) -> Method {
         let pool = self.plan.pools.iter().find(|pool| pool.name == node.pool);
         pool.map(|pool| pool.method).unwrap_or_default()
+    }
+
+    /// What replaces a node of a pool whose nodes are replaced; one of any other pool counts as one whose pipeline asks.
+    #[must_use]
+    pub(super) fn pipeline(&self, node: &Node) -> &'static dyn Pipeline {
+        pipeline::of_method(self.method(node)).unwrap_or(pipeline::ASKING)
     }
 
     /// How long ago.
@@ -440,7 +447,7 @@ impl<'a> Nodes<'a> {
             nodes.all.push(status);
         }
         if nodes.is_replacing {
-            replacement::take_places(&mut nodes.all, order.plan, run, target, &world.permits);
+            replacement::take_places(&mut nodes.all, order.plan, run, target, world);
             nodes.exchanges = replacement::exchanges(&nodes, run);
         }
         nodes

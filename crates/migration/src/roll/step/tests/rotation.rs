@@ -8,7 +8,8 @@ use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
-use crate::plan::Plan;
+use crate::config::roll::Method;
+use crate::plan::{Plan, Pool};
 use crate::roll::act::{Act, Change, Patch};
 use crate::roll::invariant;
 use crate::roll::lifecycle::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
@@ -507,6 +508,30 @@ fn a_pipeline_that_cannot_be_held_is_followed() {
     }
     rotation.go_for(60);
     assert_eq!(rotation.run.target(), None, "{:?}", rotation.run);
+}
+
+/// A managed node group cordons all its old nodes at once, and drains one after the other.
+#[test]
+fn marks_of_a_pipeline_that_cannot_be_held_take_one_place() {
+    let mut rotation = Rotation::of("permit");
+    let group = Pool { name: "group".into(), method: Method::Follow, ..rotation.plan.pools[0].clone() };
+    rotation.plan.pools.push(group);
+    for name in ["c", "d"] {
+        *rotation.world.node(name) =
+            Node { pool: "group".into(), is_going: true, is_cordoned: true, ..old(&format!("uid-{name}")) };
+    }
+    for node in &mut rotation.plan.waves[1].nodes[1..] {
+        node.pool = "group".into();
+    }
+    rotation.ask(&["a"]);
+    rotation.plan.limits.in_transit = 1;
+    let full = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), [""; 0], "one of them is being drained");
+    assert!(wait(&full, Reason::InTransit, "Wave/scouts").is_some(), "{:?}", full.waits);
+    rotation.plan.limits.in_transit = 2;
+    rotation.world.node("d").is_ready = false;
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"], "d is the one");
 }
 
 /// All four nodes are replaced, and one after the other goes; the run is over when each place is filled.

@@ -1,0 +1,61 @@
+//! A pipeline that cannot be held: the run counts what goes and comes, and stops its own starts.
+//!
+//! An EKS managed node group is one. It starts as many new nodes as twice its zones, or its `maxUnavailable` if that is more, then cordons and labels all old
+//! nodes at once, and drains them one after the other.
+//!
+//! *Source*: Amazon EKS user guide, "Understand each phase of node updates".
+
+use snapshot::model::Text;
+
+use super::Pipeline;
+use crate::plan::Pool;
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::{Node, World};
+
+/// The method `follow`.
+#[derive(Debug)]
+pub(super) struct Follow;
+
+impl Pipeline for Follow {
+    fn has_own_order(&self) -> bool {
+        true
+    }
+
+    fn can_hold(&self) -> bool {
+        false
+    }
+
+    /// Which of the marked nodes is being drained is not known.
+    fn has_begun(&self, node: &Node) -> bool {
+        !node.is_ready
+    }
+
+    fn obstacle(&self, _world: &World, name: &Text, _node: &Node) -> Option<Wait> {
+        let what = "its pipeline replaces it whenever it does, and the run only follows";
+        Some(Wait::new(format!("Node/{name}"), Reason::Leaving, what))
+    }
+
+    /// No run permits it. A step that says so is of a plan with another method.
+    fn departure(&self, _name: &Text) -> (&'static str, String) {
+        ("its pipeline may take it away, and has not done so yet", "look at the pipeline".into())
+    }
+
+    fn note(&self, pool: &Pool, is_node_group: bool) -> String {
+        let burst = if is_node_group {
+            format!(
+                " An EKS managed node group starts {} new nodes or more before it drains the first, then cordons all old nodes at once, and cannot be paused: try the image on a group of one node before.",
+                2 * pool.zones.len().max(1)
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "The run cannot hold the pipeline of pool {:?} ({} nodes): it counts what goes and comes, and stops its own starts.{burst}",
+            pool.name, pool.nodes
+        )
+    }
+
+    fn refusal(&self, pool: &str) -> Option<String> {
+        Some(format!("the run only follows the pipeline of pool {pool:?}, and permits nothing there"))
+    }
+}

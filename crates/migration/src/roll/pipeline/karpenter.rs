@@ -1,0 +1,77 @@
+//! Karpenter, which replaces nodes that are drifted. The annotation `karpenter.sh/do-not-disrupt` on a Node holds it.
+//!
+//! The run puts the annotation only where there is none, and takes it away when it is the node's turn. Expiry, repair and the loss of a machine cannot be held.
+//!
+//! *Source*: Karpenter 1.14, `pkg/controllers/state/statenode.go` (`ValidateNodeDisruptable`): on a Node only the value `true` counts.
+
+use snapshot::model::Text;
+use types::api::step::Step;
+
+use super::Pipeline;
+use crate::plan::Pool;
+use crate::roll::act::Patch;
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::{Node, World};
+
+/// The method `karpenter`.
+#[derive(Debug)]
+pub(super) struct Karpenter;
+
+impl Pipeline for Karpenter {
+    fn has_own_order(&self) -> bool {
+        false
+    }
+
+    fn is_held(&self, node: &Node) -> bool {
+        node.is_undisturbed
+    }
+
+    fn hold(&self, node: &Node, patch: &mut Patch, step: &mut Step) {
+        if !node.is_undisturbed {
+            patch.undisturbed = Some(true);
+            step.undisturbed = true;
+        }
+    }
+
+    fn obstacle(&self, _world: &World, name: &Text, node: &Node) -> Option<Wait> {
+        let is_ours = node.step.as_ref().is_some_and(|step| step.undisturbed);
+        let is_foreign = node.is_undisturbed && !is_ours;
+        let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";
+        let help = format!(
+            "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
+        );
+        is_foreign.then(|| Wait::held(format!("Node/{name}"), Reason::Undisturbed, what, help))
+    }
+
+    fn departure(&self, name: &Text) -> (&'static str, String) {
+        (
+            "Karpenter may replace it, and has not taken it away yet",
+            format!(
+                "kubectl describe node {name} and kubectl get nodeclaims show what Karpenter waits for: it replaces nodes that are drifted, within the budgets of their NodePool"
+            ),
+        )
+    }
+
+    fn replace(&self, name: &Text) -> String {
+        format!(
+            "kubectl delete nodeclaim $(kubectl get nodeclaims -o jsonpath='{{.items[?(@.status.nodeName==\"{name}\")].metadata.name}}')"
+        )
+    }
+
+    fn arrivals(&self) -> &'static str {
+        "kubectl get nodeclaims shows what Karpenter launches"
+    }
+
+    fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
+        format!(
+            "Karpenter replaces the {} nodes of pool {:?} once its NodeClass names the image; have the run started before, since it holds them by karpenter.sh/do-not-disrupt. That does not hold a node that expires (expireAfter), is repaired, or loses its machine.",
+            pool.nodes, pool.name
+        )
+    }
+
+    fn refusal(&self, pool: &str) -> Option<String> {
+        Some(format!(
+            "Karpenter replaces the nodes of pool {pool:?} when the run takes karpenter.sh/do-not-disrupt from them"
+        ))
+    }
+}

@@ -1,0 +1,61 @@
+//! A pipeline that asks before it drains a node: `kubectl crossfade permit NODE`.
+//!
+//! The request holds the node by itself, since the pipeline waits for the answer. A pipeline that drains without it cannot be held.
+
+use snapshot::model::Text;
+
+use super::Pipeline;
+use crate::plan::Pool;
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::{Node, World};
+
+/// The method `permit`.
+#[derive(Debug)]
+pub(super) struct Permit;
+
+impl Pipeline for Permit {
+    fn has_own_order(&self) -> bool {
+        true
+    }
+
+    fn drains_first(&self) -> bool {
+        true
+    }
+
+    fn asks(&self, world: &World, node: &Node) -> Option<bool> {
+        Some(world.permits.requested.contains_key(&node.uid))
+    }
+
+    /// kOps taints all nodes that it will replace.
+    fn has_begun(&self, node: &Node) -> bool {
+        node.is_cordoned || !node.is_ready
+    }
+
+    fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait> {
+        if self.asks(world, node) == Some(true) {
+            return None;
+        }
+        let what = "its pipeline has not asked to take it away";
+        let help =
+            format!("in the pipeline, before it drains the node: kubectl crossfade permit {name} --wait 600");
+        Some(Wait::new(format!("Node/{name}"), Reason::NotAsked, what).help(help))
+    }
+
+    fn departure(&self, name: &Text) -> (&'static str, String) {
+        (
+            "its pipeline may take it away, and has not done so yet",
+            format!("look at the pipeline; to take its turn back: kubectl crossfade permit {name} --release"),
+        )
+    }
+
+    fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
+        format!(
+            "The pipeline of pool {:?} ({} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS.",
+            pool.name, pool.nodes
+        )
+    }
+
+    fn refusal(&self, _pool: &str) -> Option<String> {
+        None
+    }
+}
