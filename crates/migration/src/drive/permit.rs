@@ -8,12 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;
 use types::api::step::State as NodeState;
-use types::policy::Phase;
 use types::text::quote::quote;
 
-use crate::cni::reach::Way;
 use crate::plan::Plan;
 use crate::roll::pipeline;
+use crate::roll::replacement::{self, Direction, cannot_return};
 use crate::roll::run::{Run, State};
 use crate::roll::view::is_of_pass;
 use crate::roll::world::{Node, Permits};
@@ -110,7 +109,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
     if let Some(why) = outside(run, plan, name, node) {
         return why;
     }
-    if !still_replaces(run, plan) {
+    let Some(direction) = next_replacement(run, plan) else {
         return never(
             format!(
                 "run {} does not replace nodes any more: it goes from phase {} on to others",
@@ -118,13 +117,28 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
             ),
             "kubectl crossfade status shows where it goes",
         );
-    }
+    };
     let image = plan.image.filter(|image| node.phase() == Some(*image));
-    if let Some(image) = image {
-        return never(
-            format!("Node {name} is in phase {image} already, that of the new image"),
-            "nothing is to be done",
-        );
+    match (direction, image) {
+        (Direction::Forth, Some(image)) => {
+            return never(
+                format!("Node {name} is in phase {image} already, that of the new image"),
+                "nothing is to be done",
+            );
+        }
+        (Direction::Back, None) => {
+            return never(
+                format!("run {} goes back, and Node {name} is of the earlier image already", run.id),
+                "nothing is to be done",
+            );
+        }
+        (Direction::Back, Some(_)) if !cannot_return(node) => {
+            return never(
+                format!("run {} goes back, and moves Node {name} to phase old in place", run.id),
+                "leave the node as it is",
+            );
+        }
+        (Direction::Forth, None) | (Direction::Back, Some(_)) => {}
     }
     let step = node.step.as_ref().filter(|step| is_of_pass(step, run));
     match (&run.state, step.map(|step| step.state)) {
@@ -187,19 +201,17 @@ fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
     )
 }
 
-/// Whether the run has the pass that replaces nodes still before it, or is in it.
-fn still_replaces(run: &Run, plan: &Plan) -> bool {
+/// Which nodes come in the next pass that replaces nodes, if the run has one still before it, or is in it.
+fn next_replacement(run: &Run, plan: &Plan) -> Option<Direction> {
     let froms = [run.from].into_iter().chain(run.targets.iter().copied());
-    let mut left = froms.zip(run.targets.iter().copied());
-    let is_left = |from: Phase, to: Phase| left.clone().any(|pass| pass == (from, to));
-    let is = plan.steps().any(|(from, to, way)| way == Way::Replace && is_left(from, to));
-    left.next().is_some() && is
+    froms.zip(run.targets.iter().copied()).find_map(|(from, to)| replacement::direction(plan, from, to))
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
     use types::api::step::Step;
+    use types::policy::Phase;
 
     use super::*;
     use crate::roll::run::Pause;
@@ -338,6 +350,36 @@ mod tests {
         never(&answered(&back, &all, "a", Some(&node(None))), &["does not replace nodes any more"]);
         let far = Run { targets: vec![Phase::BothNew, Phase::BothOld], from: Phase::New, ..run() };
         never(&answered(&far, &all, "a", Some(&node(None))), &["does not replace nodes any more"]);
+    }
+
+    /// On the way back, nodes of the new image go, unless they can move in place.
+    #[test]
+    fn a_run_that_goes_back_replaces_nodes_of_the_new_image() {
+        let plan = plan(|plan| {
+            plan["passes"] = json!(["new"]);
+            plan["image"] = json!("new");
+            plan["ways"] = json!(["replace"]);
+        });
+        let back =
+            Run { from: Phase::New, targets: vec![Phase::Old], pass: 2, ..Run::new("r-1", "4be1", &plan) };
+        let of_image = |follows: Value, state| {
+            let seen = json!({"bootId": "b", "phase": "new", "follows": follows});
+            Node { observed: serde_json::from_value(seen).ok(), label: Some(Phase::New), ..node(state) }
+        };
+        for (node, expected) in [
+            (of_image(json!([]), None), "later: the run has not taken Node a up yet"),
+            (of_image(json!([]), Some(NodeState::Permitted)), "go"),
+            (
+                of_image(json!(["old"]), None),
+                "never: run r-1 goes back, and moves Node a to phase old in place; leave the node as it is",
+            ),
+            (
+                Node { label: None, ..node(None) },
+                "never: run r-1 goes back, and Node a is of the earlier image already; nothing is to be done",
+            ),
+        ] {
+            assert_eq!(answered(&back, &plan, "a", Some(&node)), expected);
+        }
     }
 
     /// A pipeline does not have the settings that name the labels of pools.

@@ -305,14 +305,15 @@ fn borne(node: &Node) -> Option<(String, State)> {
     node.step.as_ref().map(|step| (step.claim.clone(), step.state))
 }
 
-/// The node is in the phase, Ready, has a network, and its agents are Ready.
+/// The node is in the phase, Ready, has a network, and its agents are Ready. One without Crossfade has the old network.
 fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
     let has_agents = || {
         let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
         let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
         agents.all(|pod| pod.is(Trait::Ready))
     };
-    node.is_ready && !node.has_no_network && node.is_in(phase) && has_agents()
+    let is_there = node.is_in(phase) || phase == Phase::Old && node.is_silent();
+    node.is_ready && !node.has_no_network && is_there && has_agents()
 }
 
 /// The same name in the same place: what most names are, since they are shared and not copied.

@@ -10,11 +10,16 @@
 //! open until one more node of the image is proven. An open place counts as a node in transit.
 //!
 //! A pipeline that asks, or that cannot be held, takes nodes in an order of its own. The waves of its pool say how many go, and not which ones.
+//!
+//! A run that turns back from the phase of the image moves the nodes of the image back in place, where these follow the old phase. The others are replaced again,
+//! by nodes of the earlier image: these have no trace of Crossfade. So that no node parts pods that need each other, the only such pass leads from the phase of the
+//! image to `old`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use snapshot::model::Text;
+use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
@@ -36,6 +41,31 @@ use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 const LEVERS: usize = 50;
 const NAMED: usize = 3;
+
+/// Which nodes come in a pass that replaces nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Those of the new image.
+    Forth,
+    /// Those of the earlier image, without Crossfade.
+    Back,
+}
+
+/// Which nodes come in a pass of a run of this plan; none if it replaces none.
+pub(crate) fn direction(plan: &Plan, from: Phase, to: Phase) -> Option<Direction> {
+    let image = plan.image?;
+    let is_forth = plan.steps().any(|pass| pass == (from, to, Way::Replace));
+    let back = ((from, to) == (image, Phase::Old)).then_some(Direction::Back);
+    if is_forth { Some(Direction::Forth) } else { back }
+}
+
+/// Whether a node is of an image that does not follow the phase `old`, so that nothing but its replacement brings it back.
+pub(crate) fn cannot_return(node: &Node) -> bool {
+    let is_beyond = |seen: &NodeObservation| {
+        seen.phase.is_some_and(|phase| phase != Phase::Old) && !seen.follows.contains(&Phase::Old)
+    };
+    node.observed.as_ref().is_some_and(is_beyond)
+}
 
 /// What becomes of a node in a pass that replaces nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,54 +104,64 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether the present pass of a run replaces the nodes of some pools.
-pub(super) fn replaces(plan: &Plan, run: &Run, target: Phase) -> bool {
-    let is_pass = |(from, to, way): (Phase, Phase, Way)| (from, to, way) == (run.from, target, Way::Replace);
-    run.target().is_some() && plan.image.is_some() && plan.steps().any(is_pass)
-}
-
 /// Whether a node of a pool that is replaced has no trace of Crossfade: its pods have the old network.
 pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
-    let is_silent = node.observed.is_none() && node.label.is_none();
-    is_silent && (place.is_some() || node.is_ready) && plan.rotates(&node.pool)
+    node.is_silent() && (place.is_some() || node.is_ready) && plan.rotates(&node.pool)
 }
 
 /// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network.
-pub(super) fn turnover(node: &Node, target: Phase, place: Option<Place>) -> Turnover {
-    let is_silent = node.observed.is_none() && node.label.is_none();
-    if node.phase() == Some(target) || (place.is_none() && is_silent && !node.is_ready) {
-        Turnover::Arrives
-    } else {
-        Turnover::Leaves
+pub(super) fn turnover(direction: Direction, node: &Node, target: Phase, place: Option<Place>) -> Turnover {
+    let is_nameless = place.is_none() && node.is_silent();
+    match direction {
+        Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready => {
+            Turnover::Arrives
+        }
+        Direction::Forth => Turnover::Leaves,
+        Direction::Back if is_nameless => Turnover::Arrives,
+        Direction::Back if cannot_return(node) => Turnover::Leaves,
+        Direction::Back => Turnover::Stays,
     }
 }
 
-/// Whether the pipeline of a node that is to be replaced chooses which one of its pool goes next.
+/// Whether a node that is to be replaced may hold a place that the plan has for another one of its pool.
 pub(super) fn goes_in_own_order(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    status.turnover == Turnover::Leaves && view.pipeline(status.node).has_own_order()
+    let order = |direction| has_own_order(direction, view.pipeline(status.node));
+    status.turnover == Turnover::Leaves && view.nodes.direction().is_some_and(order)
+}
+
+/// Whether the plan's places of a pool say how many nodes go, and not which ones: its pipeline chooses, or the plan does not know the nodes.
+fn has_own_order(direction: Direction, pipeline: &dyn Pipeline) -> bool {
+    direction == Direction::Back || pipeline.has_own_order()
 }
 
 /// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for, and
-/// all others in the plan's order.
-pub(super) fn take_places(all: &mut [NodeStatus<'_>], plan: &Plan, run: &Run, target: Phase, world: &World) {
-    for pool in &plan.pools {
-        let Some(pipeline) = pipeline::of_method(pool.method).filter(|_| plan.replaces(&pool.name, target))
-        else {
-            continue;
-        };
-        if !pipeline.has_own_order() {
+/// all others in the plan's order. On the way back, nodes of the earlier image that never went keep their own places.
+pub(super) fn take_places(
+    direction: Direction,
+    all: &mut [NodeStatus<'_>],
+    plan: &Plan,
+    run: &Run,
+    world: &World,
+) {
+    let is_back = direction == Direction::Back;
+    for pool in plan.pools.iter().filter(|pool| plan.rotates(&pool.name)) {
+        let Some(pipeline) = pipeline::of_method(pool.method) else { continue };
+        if !has_own_order(direction, pipeline) {
             continue;
         }
+        let stay = all.iter().filter(|status| is_back && status.turnover == Turnover::Stays);
+        let stay: HashSet<Place> = stay.filter_map(|status| status.place).collect();
         let is_of_pool =
             |planned: &PlannedNode| planned.pool == pool.name && !run.skipped.contains_key(&planned.name);
         let of_wave = |(wave, planned): (usize, &Wave)| {
             let indices = planned.nodes.iter().enumerate().filter(|(_, planned)| is_of_pool(planned));
-            indices.map(|(index, _)| Place { wave, index }).collect::<Vec<_>>()
+            let places = indices.map(|(index, _)| Place { wave, index });
+            places.filter(|place| !stay.contains(place)).collect::<Vec<_>>()
         };
         let places: Vec<Place> = plan.waves.iter().enumerate().flat_map(of_wave).collect();
         let is_member = |status: &&mut NodeStatus<'_>| {
             status.turnover == Turnover::Leaves
-                && status.place.is_some()
+                && (is_back || status.place.is_some())
                 && status.node.pool == pool.name
                 && !run.skipped.contains_key(status.name)
         };
@@ -139,9 +179,9 @@ pub(super) fn take_places(all: &mut [NodeStatus<'_>], plan: &Plan, run: &Run, ta
 }
 
 /// The places of all pools whose nodes this pass replaces.
-pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
+pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
     let plan = nodes.plan;
-    let pools = plan.pools.iter().filter(|pool| plan.replaces(&pool.name, nodes.target));
+    let pools = plan.pools.iter().filter(|pool| plan.rotates(&pool.name));
     let empty = |pool: &'a crate::plan::Pool| {
         Some(Exchange {
             pool: &pool.name,
@@ -171,9 +211,22 @@ pub(super) fn exchanges<'a>(nodes: &Nodes<'a>, run: &Run) -> Vec<Exchange<'a>> {
             all[*index].last_gone = Some(&planned.name);
         }
     }
-    for (exchange, sizes) in
-        all.iter_mut().zip(sizes).filter(|(exchange, _)| exchange.pipeline.has_own_order())
-    {
+    if direction == Direction::Back {
+        // Nodes of the new image hold the places of those that have gone, as long as they are there.
+        let planned: HashSet<&Text> =
+            plan.waves.iter().flat_map(|wave| &wave.nodes).map(|node| &node.uid).collect();
+        let holds_place = |status: &&NodeStatus<'_>| {
+            status.turnover != Turnover::Arrives && !planned.contains(&status.node.uid)
+        };
+        for status in nodes.all().iter().filter(holds_place) {
+            let Some(index) = index.get(&*status.node.pool) else { continue };
+            if let Some(gone) = all[*index].gone.iter_mut().rev().find(|gone| **gone > 0) {
+                *gone -= 1;
+            }
+        }
+    }
+    let has_own_order = |exchange: &Exchange<'_>| has_own_order(direction, exchange.pipeline);
+    for (exchange, sizes) in all.iter_mut().zip(sizes).filter(|(exchange, _)| has_own_order(exchange)) {
         let mut left: u32 = exchange.gone.iter().sum();
         for (gone, size) in exchange.gone.iter_mut().zip(sizes) {
             *gone = size.min(left);
@@ -406,7 +459,7 @@ pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Stri
     Some(match node {
         _ if node.is_going => "somebody takes it away".into(),
         _ if !node.is_ready => "it is not Ready".into(),
-        _ if !is_done(node, view.target) => {
+        _ if !status.is_plain && !is_done(node, view.target) => {
             let text =
                 node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
             format!(

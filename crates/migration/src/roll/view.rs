@@ -10,7 +10,7 @@ use types::policy::Phase;
 
 use super::memory::Memory;
 use super::pipeline::{self, Pipeline};
-use super::replacement::{self, Exchange, Turnover};
+use super::replacement::{self, Direction, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::cni::reach::{self, Way};
@@ -94,13 +94,13 @@ impl<'a> View<'a> {
                 && (matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted)
                     || self.memory.pending_patches().has_claimed(node))
         };
-        self.nodes.has_exchanges() && self.nodes.get(node).filter(is_permitted).is_some()
+        self.nodes.direction.is_some() && self.nodes.get(node).filter(is_permitted).is_some()
     }
 
     /// How the pods of a node come to a phase of this pass: by a restart if that is the only way of some of them, or if it is not known which pods there are.
     #[must_use]
     pub fn way(&self, node: &Node, to: Phase) -> Way {
-        if to == self.target && self.nodes.replaces(&node.pool) && node.phase() != Some(to) {
+        if to == self.target && self.nodes.replaces(node) {
             return Way::Replace;
         }
         let attached = node.observed.as_ref().and_then(|seen| Some((seen, seen.attached.as_ref()?)));
@@ -272,7 +272,7 @@ fn possible_phases(node: &Node, reported: Phases) -> Phases {
 #[must_use]
 pub fn is_unheard(node: &Node) -> bool {
     match &node.observed {
-        None => node.label.is_none(),
+        None => node.is_silent(),
         Some(seen) => *seen.boot_id != *node.boot,
     }
 }
@@ -371,8 +371,8 @@ pub struct Nodes<'a> {
     zones: Vec<&'a Text>,
     /// How many nodes have pods of each phase, or may get some.
     living: [usize; Phase::ALL.len()],
-    /// This pass replaces the nodes of some pools.
-    is_replacing: bool,
+    /// Which nodes come, if this pass replaces the nodes of some pools.
+    direction: Option<Direction>,
     exchanges: Vec<Exchange<'a>>,
 }
 
@@ -417,7 +417,7 @@ impl<'a> Nodes<'a> {
             all: Vec::new(),
             zones: Vec::new(),
             living: Default::default(),
-            is_replacing: replacement::replaces(order.plan, run, target),
+            direction: run.target().and_then(|to| replacement::direction(order.plan, run.from, to)),
             exchanges: Vec::new(),
         };
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
@@ -426,10 +426,9 @@ impl<'a> Nodes<'a> {
             let reported =
                 if is_plain { [Phase::Old].into_iter().collect() } else { reported_phases(node).collect() };
             let is_there = is_done(node, target) || is_plain && target == Phase::Old;
-            let turnover = match nodes.replaces(&node.pool) {
-                true => replacement::turnover(node, target, place),
-                false => Turnover::Stays,
-            };
+            let direction = nodes.direction.filter(|_| order.plan.rotates(&node.pool));
+            let turnover = direction
+                .map_or(Turnover::Stays, |direction| replacement::turnover(direction, node, target, place));
             let status = NodeStatus {
                 name,
                 node,
@@ -446,27 +445,30 @@ impl<'a> Nodes<'a> {
             }
             nodes.all.push(status);
         }
-        if nodes.is_replacing {
-            replacement::take_places(&mut nodes.all, order.plan, run, target, world);
-            nodes.exchanges = replacement::exchanges(&nodes, run);
+        if let Some(direction) = nodes.direction {
+            replacement::take_places(direction, &mut nodes.all, order.plan, run, world);
+            nodes.exchanges = replacement::exchanges(direction, &nodes, run);
         }
         nodes
     }
 
-    /// Whether this pass replaces the nodes of a pool.
-    #[must_use]
-    pub fn replaces(&self, pool: &str) -> bool {
-        self.is_replacing && self.plan.replaces(pool, self.target)
+    /// Whether another node takes the place of this one in this pass, unless it is of the image that comes.
+    fn replaces(&self, node: &Node) -> bool {
+        let is = |direction| match direction {
+            Direction::Forth => node.phase() != Some(self.target),
+            Direction::Back => replacement::cannot_return(node),
+        };
+        self.direction.is_some_and(is) && self.plan.rotates(&node.pool)
+    }
+
+    /// Which nodes come, if this pass replaces the nodes of some pools.
+    pub(super) const fn direction(&self) -> Option<Direction> {
+        self.direction
     }
 
     /// The places of the pools whose nodes this pass replaces.
     pub(super) fn exchanges(&self) -> &[Exchange<'a>] {
         &self.exchanges
-    }
-
-    /// Whether this pass replaces the nodes of some pool.
-    const fn has_exchanges(&self) -> bool {
-        self.is_replacing
     }
 
     /// The number of a zone; there are few.
@@ -543,7 +545,7 @@ pub struct Order<'a> {
 }
 
 /// Where a node is in the plan; the first place comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
     /// Which wave it is of, from 0.
     pub wave: usize,

@@ -287,6 +287,12 @@ impl Node {
         is_ready && observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
     }
 
+    /// Whether nothing of Crossfade has ever reported to the Node.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.observed.is_none() && self.label.is_none()
+    }
+
     /// The phase that the node says it is in, in whatever boot.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {

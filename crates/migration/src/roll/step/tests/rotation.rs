@@ -665,3 +665,71 @@ fn conditions_wait_for_the_answer_to_an_earlier_patch() {
     rotation.world.node("b").version = "another".into();
     assert!(publishes(&rotation.decided()), "the Node has changed since");
 }
+
+/// One that follows the phase `old`, as long as it is asked for that.
+fn returning(uid: &str) -> Node {
+    let mut node = new(uid);
+    node.observed.as_mut().expect("a report").follows = vec![Phase::Old];
+    node
+}
+
+/// Three of four nodes are of the new image, and the run is turned back.
+fn turned(method: &str, image: fn(&str) -> Node) -> Rotation {
+    let mut rotation = Rotation::of(method);
+    for (gone, name) in [("a", "e"), ("b", "f"), ("c", "g")] {
+        rotation.lose(gone);
+        rotation.gain(name, image(&format!("uid-{name}")));
+    }
+    rotation.go_for(15);
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    rotation.go_for(15);
+    rotation
+}
+
+/// Nodes that no flip brings back are replaced by nodes of the earlier image: one by one, each proven before the next goes, until the pool is as large as it was.
+#[test]
+fn a_run_that_is_turned_has_nodes_replaced_that_do_not_go_back() {
+    for method in ["permit", "karpenter"] {
+        let mut rotation = turned(method, new);
+        assert_eq!(rotation.state("d"), None, "{method}: it is of the earlier image, and stays");
+        if method == "karpenter" {
+            assert_eq!(rotation.undisturbed(), ["f", "g"]);
+        }
+        rotation.ask(&["f", "g", "d"]);
+        rotation.go_for(90);
+        let first = rotation.permitted().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(first.len(), 1, "{method}: {first:?}");
+        rotation.lose(&first[0]);
+        rotation.go_for(30);
+        assert_eq!(rotation.permitted(), [""; 0], "{method}: its place is open");
+        rotation.gain("x", Node { is_ready: false, ..old("uid-x") });
+        rotation.go_for(30);
+        assert_eq!(rotation.permitted(), [""; 0], "{method}: x is not Ready");
+        rotation.world.node("x").is_ready = true;
+        rotation.go_for(90);
+        assert_eq!(rotation.state("x"), Some(State::Done), "{method}");
+        assert!(!rotation.permitted().is_empty(), "{method}: the next ones go");
+        for (name, other) in [("e", "w"), ("f", "y"), ("g", "z")] {
+            if rotation.world.nodes.contains_key(name) {
+                rotation.ask(&[name]);
+                rotation.go_for(90);
+                assert!(rotation.permitted().contains(&name), "{method}: {name}");
+                rotation.lose(name);
+                rotation.gain(other, old(&format!("uid-{other}")));
+            }
+        }
+        rotation.go_for(120);
+        assert_eq!(rotation.run.target(), None, "{method}: it is over");
+        assert_eq!(rotation.undisturbed(), [""; 0], "{method}");
+    }
+}
+
+/// A flip is shorter than a replacement.
+#[test]
+fn a_run_that_is_turned_moves_nodes_in_place_that_go_back() {
+    let mut rotation = turned("karpenter", returning);
+    assert_eq!((rotation.undisturbed(), rotation.permitted()), (vec![], vec![]));
+    rotation.go_for(60);
+    let is_moving = |name| matches!(rotation.state(name), Some(State::Claimed | State::Held));
+    assert!(is_moving("e") && rotation.undisturbed().is_empty(), "{:?}", rotation.state("e"));
+}
