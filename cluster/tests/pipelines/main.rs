@@ -1,0 +1,7 @@
+//! What `deploy/pipelines` and the pages beside it give to people whose pipelines replace nodes: each script asks before it drains, and the pages show the
+//! files as they are.
+
+#[cfg(unix)]
+mod scripts;
+#[cfg(unix)]
+mod standin;

@@ -1,0 +1,22 @@
+#!/bin/bash
+# Replaces nodes one after the other: starts a new one, waits until its pods have a network, drains the old one and ends its machine.
+#
+#   loop.sh OLD...
+#
+# Two programs of yours do the cloud's part. Called again for the same node they start or end nothing a second time:
+#   start-node OLD   starts the machine that replaces OLD, waits for its Node, and prints the Node's name
+#   end-node OLD     ends the machine of OLD
+#
+# Exit status: 0 all are replaced; 3 the run never lets the last one go, which stays as it was; any other: call it again with the same nodes.
+set -euo pipefail
+
+for old in "$@"; do
+    present=$(kubectl get node "$old" --ignore-not-found --output name)
+    [[ -n $present ]] || continue # an earlier call has replaced it
+    new=$(start-node "$old")
+    kubectl wait --for=condition=Ready --timeout=15m "node/$new"
+    kubectl wait --for=condition=CrossfadeReady --timeout=15m "node/$new"
+    "$(dirname "$0")/drain-permitted.sh" "$old"
+    end-node "$old"
+    kubectl delete node "$old" --ignore-not-found
+done
