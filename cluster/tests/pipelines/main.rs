@@ -5,3 +5,5 @@
 mod scripts;
 #[cfg(unix)]
 mod standin;
+
+mod pages;

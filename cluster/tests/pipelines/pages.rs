@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The directories of pages, and the pages beside them.
 const PAGES: [&str; 8] = [
@@ -114,6 +115,43 @@ fn what_a_page_shows_of_a_file_is_the_file() {
         let name = entry.expect("an entry").file_name().into_string().expect("UTF-8");
         assert!(shown.contains(&format!("{EXAMPLES}/{name}")), "no page shows {EXAMPLES}/{name}");
     }
+}
+
+/// The commands of `kubectl crossfade` that a text has, each up to the end of its code.
+fn commands(text: &str) -> Vec<Vec<String>> {
+    let after = text.split("kubectl crossfade ").skip(1);
+    let code = after.filter_map(|rest| rest.split(['`', '\n', ';', '|', '&', ')']).next());
+    code.map(|code| code.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+fn help(words: &[String]) -> Option<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-crossfade"));
+    let output = command.args(words).arg("--help").output().expect("the program runs");
+    output.status.success().then(|| String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+#[test]
+fn commands_have_the_options_that_pages_give_them() {
+    let mut checked = 0;
+    let examples = std::fs::read_dir(root().join(EXAMPLES))
+        .expect(EXAMPLES)
+        .map(|entry| entry.expect("an entry").path());
+    let is_of_rotations = |page: &PathBuf| {
+        page.parent().is_some_and(|parent| parent.ends_with("pipelines")) || page.ends_with("rotation.md")
+    };
+    for page in pages().into_iter().filter(is_of_rotations).chain(examples) {
+        for words in commands(&read(&page)) {
+            let is_verb = |word: &&String| word.starts_with(|c: char| c.is_ascii_lowercase());
+            let verbs: Vec<String> = words.iter().take_while(is_verb).cloned().collect();
+            let text = help(&verbs).unwrap_or_else(|| panic!("{}: no command {words:?}", page.display()));
+            for option in words.iter().filter(|word| word.starts_with("--")) {
+                let is_known = text.split_whitespace().any(|word| word.trim_end_matches(',') == option);
+                assert!(is_known, "{}: {verbs:?} has no {option}", page.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 50, "{checked} options");
 }
 
 #[test]
