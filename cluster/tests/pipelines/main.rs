@@ -6,4 +6,5 @@ mod scripts;
 #[cfg(unix)]
 mod standin;
 
+mod examples;
 mod pages;

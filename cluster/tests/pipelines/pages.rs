@@ -22,7 +22,7 @@ const SHOWN: [&str; 2] = ["deploy/", "packer/"];
 /// Pages are written for these files.
 const EXAMPLES: &str = "deploy/pipelines";
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

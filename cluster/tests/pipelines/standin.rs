@@ -7,6 +7,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::pages::root;
+
 /// Every stand-in is this program under another name.
 const PROGRAM: &str = r#"#!/bin/bash
 set -eu
@@ -33,11 +35,6 @@ case $call in
 'start-node '*) echo "new-$1" ;;
 esac
 "#;
-
-/// The repository.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// A file of `deploy/pipelines`.
 pub(crate) fn pipeline(name: &str) -> PathBuf {
