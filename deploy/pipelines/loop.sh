@@ -6,6 +6,7 @@
 # Two programs of yours do the cloud's part. Called again for the same node they start or end nothing a second time:
 #   start-node OLD   starts the machine that replaces OLD, waits for its Node, and prints the Node's name
 #   end-node OLD     ends the machine of OLD
+# CONDITIONS names what a new node must reach. Nodes without Crossfade, as on the way back, have Ready alone.
 #
 # Exit status: 0 all are replaced; 3 the run never lets the last one go, which stays as it was; any other: call it again with the same nodes.
 set -euo pipefail
@@ -14,8 +15,9 @@ for old in "$@"; do
     present=$(kubectl get node "$old" --ignore-not-found --output name)
     [[ -n $present ]] || continue # an earlier call has replaced it
     new=$(start-node "$old")
-    kubectl wait --for=condition=Ready --timeout=15m "node/$new"
-    kubectl wait --for=condition=CrossfadeReady --timeout=15m "node/$new"
+    for condition in ${CONDITIONS:-Ready CrossfadeReady}; do
+        kubectl wait --for="condition=$condition" --timeout=15m "node/$new"
+    done
     "$(dirname "$0")/drain-permitted.sh" "$old"
     end-node "$old"
     kubectl delete node "$old" --ignore-not-found

@@ -1,4 +1,4 @@
-//! The scripts of `deploy/pipelines`: never a drain or the end of a machine without the answer 0, 75 is asked again, 3 leaves the node as it is, and a script
+//! The scripts of `deploy/pipelines`: never a drain or the end of a machine without the answer 0, 75 means another call, 3 leaves the node as it is, and a script
 //! that was killed goes on when it is called again.
 
 use std::path::{Path, PathBuf};
@@ -83,6 +83,12 @@ fn the_loop_ends_an_old_machine_when_the_new_node_is_ready_and_the_old_one_is_em
         (end, calls),
         (End::Status(0), [&FIRST[..], &LAST].concat().iter().map(ToString::to_string).collect())
     );
+    // On the way back.
+    let machine = Machine::new(&[0], &[("nodes", "x n1\n")]);
+    let arguments = ["CONDITIONS=Ready", script.to_str().expect("UTF-8"), "n1"];
+    let (end, calls) = machine.run(Path::new("/usr/bin/env"), &arguments);
+    let others = FIRST.iter().chain(&LAST).filter(|call| !call.contains("CrossfadeReady"));
+    assert_eq!((end, calls), (End::Status(0), others.map(ToString::to_string).collect()));
     // Its Node is gone: nothing is started for it again.
     let (end, calls) = machine.run(&script, &["n1"]);
     assert_eq!((end, calls), (End::Status(0), vec![FIRST[0].to_owned()]));
@@ -212,13 +218,13 @@ fn a_hook_ends_when_the_node_is_empty() {
     let permit = |node| format!("kubectl crossfade permit {node}");
     let drain =
         |node| format!("kubectl drain {node} --ignore-daemonsets --delete-emptydir-data --timeout=15m");
-    let asked = [permit("n1"), permit("n2")];
+    let both = [permit("n1"), permit("n2")];
     let cases: [(&[i32], &str, i32, Vec<String>); 8] = [
         (&[0], "never", 0, vec![permit("n1"), drain("n1"), done("i-0a")]),
         (&[75, 0], "never", 0, vec![permit("n1"), permit("n2"), drain("n2"), done("i-0b")]),
-        (&[75, 75], "never", 75, asked.to_vec()),
-        (&[3, 75], "never", 3, asked.to_vec()),
-        (&[75, 3], "never", 3, asked.to_vec()),
+        (&[75, 75], "never", 75, both.to_vec()),
+        (&[3, 75], "never", 3, both.to_vec()),
+        (&[75, 3], "never", 3, both.to_vec()),
         (&[3, 0], "never", 0, vec![permit("n1"), permit("n2"), drain("n2"), done("i-0b")]),
         (&[1], "never", 1, vec![permit("n1")]),
         (&[0], "kubectl drain", 1, vec![permit("n1"), drain("n1")]),
