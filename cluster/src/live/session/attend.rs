@@ -51,7 +51,8 @@ impl Session {
         let counted = COUNTED.map(WatchScope::Workloads);
         // Without labels, it would be all pods of the namespace.
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
-        let on_nodes = self.cluster.in_transit().cloned().map(WatchScope::OnNode);
+        let nodes = self.cluster.in_transit().chain(self.cluster.arriving(plan));
+        let on_nodes = nodes.cloned().map(WatchScope::OnNode);
         let asks = |pool: &Pool| pool.method == Method::Permit;
         let permits = (plan.image.is_some() && plan.pools.iter().any(asks)).then_some(WatchScope::Permits);
         standing.into_iter().chain(counted).chain(dns).chain(permits).chain(on_nodes).collect()

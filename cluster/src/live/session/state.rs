@@ -11,6 +11,7 @@ use migration::roll::run::Run;
 use migration::roll::world::{Availability, Census, Node, Owner, Permits, Pod, Trait, Verdict, World};
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
+use types::api::step::State;
 
 use crate::live::api::watch::Change;
 use crate::live::session::health::{BlindSpot, Health};
@@ -18,6 +19,8 @@ use crate::live::store::{StoredRun, UnreadableRun};
 
 /// How many bytes of names a run remembers of workloads that missed pods at its start.
 const SHORT_BYTES: usize = 32 << 10;
+/// On how many new nodes pods are watched at once: more than a pipeline launches ahead.
+const ARRIVING: usize = 100;
 
 /// The objects that one watch follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -273,6 +276,22 @@ impl ClusterState {
         self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name)
     }
 
+    /// Nodes that may replace others: of pools that a pipeline rotates, later than the plan, and not proven yet. Their agents have to be Ready.
+    pub(in crate::live) fn arriving(&self, plan: &Plan) -> impl Iterator<Item = &Text> {
+        let planned: BTreeSet<&Text> =
+            plan.waves.iter().flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
+        let is_proven = |node: &Node| node.step.as_ref().is_some_and(|step| step.state == State::Done);
+        let is =
+            move |node: &Node| plan.rotates(&node.pool) && !planned.contains(&node.uid) && !is_proven(node);
+        self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name).take(ARRIVING)
+    }
+
+    /// Pods on nodes in transit.
+    fn pods_in_transit(&self) -> impl Iterator<Item = &Pod> {
+        let scopes = self.in_transit().cloned().map(WatchScope::OnNode);
+        scopes.filter_map(|scope| self.pods.get(&scope)).flat_map(BTreeMap::values)
+    }
+
     /// All workloads that are watched.
     pub(in crate::live) const fn workloads(&self) -> &BTreeMap<Owner, Availability> {
         &self.workloads
@@ -337,11 +356,9 @@ impl ClusterState {
             let moved = run.moved.iter().filter_map(|(title, wanted)| Some((Owner::titled(title)?, *wanted)));
             self.touched.extend(moved);
         }
-        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
         let moves =
             |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
-        let owners =
-            on_nodes.flat_map(|(_, pods)| pods.values()).filter(moves).filter_map(|pod| pod.owner.clone());
+        let owners = self.pods_in_transit().filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
             let wanted = self.workloads.get(&owner).map(|now| now.desired);
             self.touched.insert(owner, wanted);
@@ -363,8 +380,7 @@ impl ClusterState {
             Some((owner.clone(), Availability { desired: wanted, ready: now.ready }))
         };
         let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
-        let on_nodes = self.pods.iter().filter(|(place, _)| matches!(place, WatchScope::OnNode(_)));
-        for pod in on_nodes.flat_map(|(_, pods)| pods.values()).filter(|pod| !pod.is(Trait::Finished)) {
+        for pod in self.pods_in_transit().filter(|pod| !pod.is(Trait::Finished)) {
             let Some(owner) =
                 pod.owner.as_ref().filter(|owner| owner.is_daemon_set() && self.touched.contains_key(*owner))
             else {

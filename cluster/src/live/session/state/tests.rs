@@ -130,6 +130,49 @@ fn a_node_is_in_transit_until_it_is_done() {
     assert_eq!(names, ["b", "d"]);
 }
 
+/// Agents of new nodes count for their proof, and what else lands there is not moved by the run.
+#[test]
+fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
+    let plan: Plan = {
+        let mut plan = serde_json::to_value(plan()).expect("JSON");
+        plan["image"] = json!("both-old");
+        plan["pools"] = ["blue", "kept"]
+            .map(|name| json!({"name": name, "nodes": 1, "zones": [""], "method": if name == "blue" { "permit" } else { "drain" }}))
+            .to_vec()
+            .into();
+        plan["waves"] = json!([{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0,
+            "nodes": [{"name": "a", "uid": "uid-a", "pool": "blue", "why": ""}]}]);
+        serde_json::from_value(plan).expect("a plan")
+    };
+    let mut known = ClusterState::default();
+    let of_pool = |name: &str, pool: &str, state| {
+        let mut seen = seen(name, "1", state);
+        seen.node.pool = pool.into();
+        seen
+    };
+    let nodes = vec![
+        of_pool("a", "blue", None),
+        of_pool("b", "blue", None),
+        of_pool("c", "blue", Some(State::Done)),
+        of_pool("d", "kept", None),
+        of_pool("e", "blue", Some(State::Permitted)),
+    ];
+    known.apply(Event::Nodes(Change::All(nodes)), NOW);
+    let names: Vec<&str> = known.arriving(&plan).map(AsRef::as_ref).collect();
+    assert_eq!(names, ["b", "e"]);
+    for name in ["b", "e"] {
+        known.begin(WatchScope::OnNode(name.into()));
+        let pods = vec![pod(&format!("uid-{name}"), name, Some(owner("Deployment", name)), &[])];
+        known.apply(Event::Pods(WatchScope::OnNode(name.into()), Change::All(pods)), NOW);
+        let workload = (owner("Deployment", name), available(1, 0));
+        known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Put(workload)), NOW);
+    }
+    look(&mut known, &[]);
+    let pods: Vec<&str> = known.world.pods.values().map(|pod| &*pod.uid).collect();
+    assert_eq!(pods, ["uid-b", "uid-e"]);
+    assert_eq!(known.world.owners.keys().collect::<Vec<_>>(), [&owner("Deployment", "e")]);
+}
+
 #[test]
 fn what_pipelines_ask_for_comes_and_goes() {
     let mut known = ClusterState::default();
@@ -179,6 +222,7 @@ fn pods_come_from_all_places_and_the_node_knows_best() {
 fn owners_are_those_of_pods_that_move() {
     let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
     known.begin(on.clone());
+    known.apply(Event::Nodes(Change::All(vec![seen("a", "1", Some(State::Moving))])), NOW);
     let workloads = ["web", "proxy", "untouched"].map(|name| (owner("Deployment", name), available(2, 1)));
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(workloads.into())), NOW);
     let daemons = vec![(owner("DaemonSet", "log"), available(5000, 4000))];
@@ -342,6 +386,7 @@ fn what_was_not_heard_of_for_half_a_minute_is_unknown() {
 fn a_touched_workload_wants_no_more_than_when_it_had_all_its_pods() {
     let (on, mut known) = (WatchScope::OnNode("a".into()), ClusterState::default());
     known.begin(on.clone());
+    known.apply(Event::Nodes(Change::All(vec![seen("a", "1", Some(State::Moving))])), NOW);
     let wants = |known: &mut ClusterState, wanted, ready| {
         let now = (owner("Deployment", "web"), available(wanted, ready));
         known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::Put(now)), NOW);
