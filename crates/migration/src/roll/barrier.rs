@@ -58,8 +58,10 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         return Barrier::Almost(Vec::new(), waits);
     }
     let now = view.world.now;
+    // A node without Crossfade has no account of its pods, and no pod of another network than the old one.
+    let reporting = view.nodes().filter(|status| !status.is_plain);
     let uncounted: Vec<&Text> =
-        view.nodes().map(|status| status.name).filter(|name| !view.memory.is_counted(name, now)).collect();
+        reporting.map(|status| status.name).filter(|name| !view.memory.is_counted(name, now)).collect();
     if uncounted.is_empty() {
         return Barrier::Over;
     }

@@ -127,7 +127,10 @@ impl Rotation {
                 Act::Record(run) => self.run = (**run).clone(),
                 Act::Census => {
                     self.memory.begin_census(&self.world);
-                    self.world.census = Some(Census { started_at: self.world.now, ..Census::default() });
+                    // A pod on each node, whether the node reports it or not.
+                    let running = self.world.nodes.keys().map(|name| (name.clone(), 1)).collect();
+                    self.world.census =
+                        Some(Census { started_at: self.world.now, running, ..Census::default() });
                 }
                 Act::Evict(_) | Act::Delete(_) => panic!("{act:?}"),
             }
@@ -466,6 +469,8 @@ fn what_the_run_put_on_nodes_is_given_back() {
     assert_eq!(rotation.undisturbed(), ["d"], "it was there before");
     assert!(rotation.world.nodes.values().all(|node| node.step.is_none() && !node.is_fenced));
     assert_eq!(ended.acts, [], "{:?}", ended.acts);
+    // Nodes without Crossfade report no pod, and have no other than those of the old network.
+    assert_eq!(rotation.run.target(), None, "{:?}", ended.waits);
 }
 
 #[test]
