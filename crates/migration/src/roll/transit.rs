@@ -2,7 +2,7 @@
 //!
 //! | state | its next act | when | else, after its time |
 //! |---|---|---|---|
-//! | `claimed` | asks the node for the phase | the node echoes the claim and follows the phase | held |
+//! | `claimed` | asks the node for the phase | the node echoes the claim, and follows the phase or is in it | held |
 //! | `flipped` | begins to move pods | the node is in the phase | held |
 //! | `moving` | evicts pods of other phases, once networks have joined and left those that they can | none is left: proves | held |
 //! | `proving` | takes its cordon away | the node is steady and the gates are green | held |
@@ -180,7 +180,7 @@ impl TransitNode<'_> {
                 left => self.wait(Reason::NodeSilent, "it has not answered its claim yet", left),
             };
         }
-        if !observed.is_some_and(|seen| seen.follows.contains(&self.step.to)) {
+        if !self.is_able_to_follow() {
             return self.hold(Reason::PhaseNotFollowed);
         }
         if !self.view.is_covered(self.name, node) {
@@ -195,6 +195,12 @@ impl TransitNode<'_> {
         let mut patch = self.patch_to(State::Flipped);
         patch.desired = Some(self.step.to);
         NextStep::act(patch)
+    }
+
+    /// The node follows the phase, or is in it: a person may have brought it there.
+    fn is_able_to_follow(&self) -> bool {
+        let to = self.step.to;
+        self.node.is_in(to) || self.node.observed.as_ref().is_some_and(|seen| seen.follows.contains(&to))
     }
 
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts no pods.
@@ -217,7 +223,7 @@ impl TransitNode<'_> {
         let Some(left) = self.time_left(self.view.plan.limits.flip_seconds) else {
             return self.hold(Reason::FlipTimeout);
         };
-        if node.is_ready && !node.observed.as_ref().is_some_and(|seen| seen.follows.contains(&self.step.to)) {
+        if node.is_ready && !self.is_able_to_follow() {
             return self.hold(Reason::PhaseNotFollowed);
         }
         let text = node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();

@@ -438,6 +438,27 @@ fn a_node_that_the_next_phase_would_cut_off_keeps_the_others_and_calls_a_person(
     assert_eq!(decided.end, Some(End::Held));
 }
 
+/// Its node.json allows no phase, and a person has set the policy.
+#[test]
+fn a_node_that_is_in_the_phase_need_not_follow_it() {
+    for (phase, state) in [(Phase::BothOld, NodeState::Flipped), (Phase::Old, NodeState::Held)] {
+        let mut world = world();
+        let mut fixed = node("a", phase, &json!({ "old": 2 }));
+        fixed.observed.as_mut().expect("a report").follows.clear();
+        fixed.step = Some(a_step("r-1", NodeState::Claimed));
+        world.put("a".into(), fixed);
+        let decided = decided(&world, &run());
+        let patches = decided.acts.iter().filter_map(|act| match act {
+            Act::Patch(patch) if &*patch.node == "a" => Some(&patch.step),
+            _ => None,
+        });
+        let states: Vec<NodeState> = patches
+            .filter_map(|change| if let Change::Set(step) = change { Some(step.state) } else { None })
+            .collect();
+        assert_eq!(states, [state], "{phase}: {:?}", decided.waits);
+    }
+}
+
 #[test]
 fn status_names_what_is_skipped() {
     for object in ["a", "Deployment/x/web", "Namespace/x"] {
