@@ -32,6 +32,10 @@ demo: setup ## three nodes, live pods, both strategies, every probe counted (two
 demo-cluster: setup build ## the same on a real Kubernetes, by kubectl crossfade alone; its programs are built once (five minutes)
 	@tests/cluster demo $(DEMO_ARGS)
 
+.PHONY: demo-rotation
+demo-rotation: setup packages ## machines that boot Packer's images replace the nodes of a real Kubernetes, there and back, every probe counted (five minutes)
+	@tests/rotation $(DEMO_ARGS)
+
 .PHONY: test
 test: setup build ## all tests, against the release programs and real parts
 	tests/run

@@ -8,6 +8,7 @@
 //! A test says what is on the disk, boots, waits for conditions ([`Machine::until`]), and judges by files, by what systemd
 //! answers and by the [`journal`].
 
+pub mod agents;
 mod disk;
 mod evidence;
 pub mod furniture;

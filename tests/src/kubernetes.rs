@@ -4,6 +4,7 @@
 //! [`Cluster`]; nothing but the control plane's processes is outside its nodes.
 
 pub mod api;
+pub mod booted;
 mod client;
 pub mod cnis;
 mod control;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 pub use api::Api;
+pub use booted::BootedNode;
 pub use client::{Answer, Client, MERGE, STRATEGIC};
 pub use control::{ControlPlane, Controllers, PORT, SERVICES, Setup, User, base};
 pub use operator::Operator;

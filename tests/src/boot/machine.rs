@@ -31,6 +31,7 @@ pub struct Machine {
     running: Option<Nspawn>,
     name: String,
     arguments: Vec<String>,
+    netns: Option<PathBuf>,
     disk: Disk,
 }
 
@@ -89,7 +90,7 @@ impl Machine {
     fn with(disk: Disk) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("machine-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        Self { running: None, name, arguments: Vec::new(), disk }
+        Self { running: None, name, arguments: Vec::new(), netns: None, disk }
     }
 
     /// Whether its `/usr` can be written to.
@@ -187,13 +188,19 @@ impl Machine {
         self.write("/etc/lab/cmdline", format!("quiet {}\n", words.join(" ")))
     }
 
+    /// Gives the machine a network namespace that is there already, from the next boot on. Its links outlive a boot.
+    pub fn plug_into(&mut self, netns: PathBuf) {
+        self.netns = Some(netns);
+    }
+
     /// Boots. Returns as soon as PID 1 runs.
     ///
     /// # Errors
     /// It runs already, or does not boot; the message says what it said.
     pub fn boot(&mut self) -> Result<()> {
         ensure!(self.running.is_none(), "{} runs already", self.name);
-        self.running = Some(Nspawn::start(&self.name, self.disk.root(), &self.arguments)?);
+        self.running =
+            Some(Nspawn::start(&self.name, self.disk.root(), self.netns.as_deref(), &self.arguments)?);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! One boot: systemd-nspawn, and the PID 1 that it started.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -44,11 +45,16 @@ exec "$@"
 /// PID 1 of a machine with a kernel command line of its own.
 ///
 /// `/proc/cmdline` shows the one of the machine underneath; systemd itself takes, in a container, its own arguments for it.
+/// Where `/etc/lab/sysctl` is, it shows its files in the place of those of `/proc/sys`, and an empty log of the kernel: kubelet wants both.
 /// Where `/etc/lab/kernel-boot-id` is, the boot's id is the kernel's and not one that nspawn makes up: containers of pods see the kernel's.
 const INIT: &str = r#"
 [ ! -e /etc/lab/kernel-boot-id ] || umount /proc/sys/kernel/random/boot_id
 cat /proc/sys/kernel/random/boot_id >/run/lab-boot-id
 [ ! -e /etc/lab/cmdline ] || mount --bind /etc/lab/cmdline /proc/cmdline
+if [ -d /etc/lab/sysctl ]; then
+    [ -e /dev/kmsg ] || ln -s null /dev/kmsg
+    (cd /etc/lab/sysctl && find . -type f -exec mount --bind {} /proc/sys/{} ';')
+fi
 if [ -e /etc/lab/read-only-etc ]; then
     mount -t tmpfs tmpfs /etc/cni
     mount --rbind /etc /etc
@@ -78,8 +84,8 @@ pub(super) struct Nspawn {
 }
 
 impl Nspawn {
-    /// Boots the tree at `root` with `arguments` for PID 1.
-    pub(super) fn start(name: &str, root: &Path, arguments: &[String]) -> Result<Self> {
+    /// Boots the tree at `root` with `arguments` for PID 1, in this network namespace or one of its own.
+    pub(super) fn start(name: &str, root: &Path, netns: Option<&Path>, arguments: &[String]) -> Result<Self> {
         let log = root.with_file_name("nspawn.log");
         let file = File::options().create(true).append(true).open(&log).context("nspawn's log")?;
         let cgroup = format!("{}/{name}", isolate::cgroup_parent()?);
@@ -88,7 +94,15 @@ impl Nspawn {
         // By its name, below the lab's `/usr`: the unpacked part may be in a checkout below `/tmp`, which is covered by then.
         packages::part(NSPAWN)?;
         command.args([NSPAWN, "--quiet", "--directory"]).arg(root);
-        command.args(["--machine", name, "--register=no", "--keep-unit", "--private-network"]);
+        command.args(["--machine", name, "--register=no", "--keep-unit"]);
+        match netns {
+            None => command.arg("--private-network"),
+            Some(netns) => {
+                let mut option = OsString::from("--network-namespace-path=");
+                option.push(netns);
+                command.arg("--capability=CAP_NET_ADMIN").arg(option)
+            }
+        };
         command.args(["--link-journal=no", "--console=pipe", "--resolv-conf=off", "--timezone=off"]);
         // containerd's: a keyring for each sandbox, and cgroups that are its own.
         command.args(["--system-call-filter=@keyring bpf", "--kill-signal=SIGRTMIN+3"]);

@@ -10,3 +10,4 @@ mod parts;
 
 pub use base::machine;
 pub use build::{Build, BuildResult, furnish};
+pub use parts::of_cluster;

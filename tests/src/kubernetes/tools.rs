@@ -26,6 +26,14 @@ pub const BUSYBOX: &str = "/usr/bin/busybox";
 /// # Errors
 /// One of them is not there.
 pub fn archive() -> Result<Vec<u8>> {
+    archive_named(&[])
+}
+
+/// The same with more names.
+///
+/// # Errors
+/// As [`archive`].
+pub fn archive_named(more: &[&str]) -> Result<Vec<u8>> {
     let mut paths: BTreeSet<String> = [DNSMASQ, BASH, BUSYBOX].map(str::to_owned).into();
     for program in [DNSMASQ, BASH] {
         let output = crate::host::node::run(Command::new("ldd").arg(program))
@@ -38,5 +46,6 @@ pub fn archive() -> Result<Vec<u8>> {
     {
         files.push(File { path: path.into(), content: text.as_bytes().to_vec(), mode: 0o644 });
     }
-    image::archive(&[IMAGE, FLANNEL, CILIUM], &[BUSYBOX, "sleep", "1000000000"], &files)
+    let names = [&[IMAGE, FLANNEL, CILIUM], more].concat();
+    image::archive(&names, &[BUSYBOX, "sleep", "1000000000"], &files)
 }

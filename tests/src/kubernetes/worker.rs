@@ -17,7 +17,7 @@ use crate::standin::systemd_run;
 use crate::{host::isolate, install::package};
 
 /// kubelet's own files, as the node sees them.
-const KUBELET: &str = "/etc/kubernetes";
+pub(super) const KUBELET: &str = "/etc/kubernetes";
 /// Where kubelet takes pods from that no API server knows, as the node sees it.
 pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// kubelet's credential, as the node sees it.
@@ -25,9 +25,9 @@ pub const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 /// kubelet's configuration, as the node sees it.
 const CONFIG: &str = "/etc/kubernetes/kubelet.json";
 /// Since this release kubelet knows one kind of runtime, and has no flag for it.
-const ONE_KIND_OF_RUNTIME: u32 = 27;
+pub(super) const ONE_KIND_OF_RUNTIME: u32 = 27;
 /// What kubelet sets for the whole machine, unless it finds it so. *Source*: `setupKernelTunables` of kubelet's container manager.
-const TUNABLES: [(&str, &str); 6] = [
+pub(super) const TUNABLES: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
     ("kernel/panic", "10"),
@@ -98,10 +98,10 @@ impl Worker {
         node.write(Path::new(KUBELET).join("ca.pem"), plane.authority.certificate())?;
         node.write(Path::new(KUBELET).join("resolv.conf"), "")?;
         node.write(KUBECONFIG, plane.kubeconfig(User::Kubelet(node.name()))?.to_string())?;
-        node.write(CONFIG, worker.kubelet_config()?.to_string())?;
+        node.write(CONFIG, worker.config()?.to_string())?;
         let proxy = plane.kubeconfig(User::Component("system:kube-proxy"))?;
         node.write(Path::new(KUBELET).join("proxy.conf"), proxy.to_string())?;
-        node.write(Path::new(KUBELET).join("proxy.json"), worker.proxy_config().to_string())?;
+        node.write(Path::new(KUBELET).join("proxy.json"), proxy_config(node.name()).to_string())?;
         Ok(worker)
     }
 
@@ -295,46 +295,53 @@ impl Worker {
         words
     }
 
-    fn kubelet_config(&self) -> Result<Value> {
-        Ok(json!({
-            "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
-            "authentication": {
-                "anonymous": { "enabled": false },
-                "webhook": { "enabled": true },
-                "x509": { "clientCAFile": format!("{KUBELET}/ca.pem") },
-            },
-            "authorization": { "mode": "Webhook" },
-            "cgroupDriver": "cgroupfs",
-            "cgroupRoot": cgroup_root(&self.node)?,
-            "enforceNodeAllocatable": ["pods"],
-            "clusterDNS": [DNS], "clusterDomain": DOMAIN,
-            "resolvConf": format!("{KUBELET}/resolv.conf"),
-            "staticPodPath": STATIC_PODS,
-            "failSwapOn": false,
-            // The machine's disk and memory are not this node's.
-            "evictionHard": {
-                "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
-            },
-            "imageGCHighThresholdPercent": 100,
-            "nodeStatusUpdateFrequency": "1s",
-            "fileCheckFrequency": "1s",
-            "syncFrequency": "10s",
-            "volumePluginDir": "/var/lib/kubelet/plugins/exec",
-        }))
+    fn config(&self) -> Result<Value> {
+        let mut config = kubelet_config();
+        config["cgroupDriver"] = json!("cgroupfs");
+        config["cgroupRoot"] = json!(cgroup_root(&self.node)?);
+        config["enforceNodeAllocatable"] = json!(["pods"]);
+        Ok(config)
     }
+}
 
-    fn proxy_config(&self) -> Value {
-        json!({
-            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
-            "clientConnection": { "kubeconfig": format!("{KUBELET}/proxy.conf") },
-            "mode": "iptables",
-            "clusterCIDR": PODS,
-            "hostnameOverride": self.node.name(),
-            "bindAddress": "0.0.0.0",
-            // Of the whole machine.
-            "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
-        })
-    }
+/// A KubeletConfiguration, but for cgroups.
+pub(super) fn kubelet_config() -> Value {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": { "enabled": false },
+            "webhook": { "enabled": true },
+            "x509": { "clientCAFile": format!("{KUBELET}/ca.pem") },
+        },
+        "authorization": { "mode": "Webhook" },
+        "clusterDNS": [DNS], "clusterDomain": DOMAIN,
+        "resolvConf": format!("{KUBELET}/resolv.conf"),
+        "staticPodPath": STATIC_PODS,
+        "failSwapOn": false,
+        // The machine's disk and memory are not this node's.
+        "evictionHard": {
+            "memory.available": "0%", "nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%",
+        },
+        "imageGCHighThresholdPercent": 100,
+        "nodeStatusUpdateFrequency": "1s",
+        "fileCheckFrequency": "1s",
+        "syncFrequency": "10s",
+        "volumePluginDir": "/var/lib/kubelet/plugins/exec",
+    })
+}
+
+/// A KubeProxyConfiguration for the node of this name.
+pub(super) fn proxy_config(node: &str) -> Value {
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+        "clientConnection": { "kubeconfig": format!("{KUBELET}/proxy.conf") },
+        "mode": "iptables",
+        "clusterCIDR": PODS,
+        "hostnameOverride": node,
+        "bindAddress": "0.0.0.0",
+        // Of the whole machine.
+        "conntrack": { "maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+    })
 }
 
 /// Shows the node these settings of the machine, below `/proc/sys`, as a program wants them: it leaves them alone, or writes to the node's own.

@@ -1,13 +1,13 @@
 //! The two images, and what a machine of one becomes a node by: what joining writes, and the agents, which a cluster brings.
 
-use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::boot::Machine;
-use lab::boot::furniture::{self, AGENTS_DIR, Network};
+use lab::boot::agents;
+pub(crate) use lab::boot::agents::conf;
+use lab::boot::furniture::{self, Network};
 use lab::build::image_build::{Build, BuildResult};
-use lab::standin::agent::{Answer, Conf, HttpHealth, Spec, UnixHealth, Way};
 use lab::standin::kubelet::Event;
 use serde_json::{Value, json};
 
@@ -74,51 +74,9 @@ pub(crate) fn migrating() -> Result<Machine> {
     Ok(machine)
 }
 
-/// The agent of flannel (old) or Cilium (new) as far as a node sees it: what its profile asks, and its conf.
+/// The agent of a network with the conf of the stand-in.
 pub(crate) fn agent(machine: &Machine, network: Network, open: bool) -> Result<()> {
-    let spec = Spec {
-        name: network.name().to_owned(),
-        conf: Some(Conf { path: conf(network), content: network.conflist().to_string(), way: Way::Rename }),
-        ..match network {
-            Network::Old => Spec::default(),
-            Network::New => Spec {
-                unix: Some(UnixHealth { path: "/var/run/cilium/cilium.sock".into(), answer: Answer::Ready }),
-                http: Some(HttpHealth {
-                    address: "127.0.0.1:9879".parse().context("an address")?,
-                    answer: Answer::Ready,
-                    tls: false,
-                    header: Some("brief: true".into()),
-                }),
-                ..Spec::default()
-            },
-        }
-    };
-    let file = format!("/etc/lab/agents/{}.json", network.name());
-    machine.write(&file, format!("{}\n", serde_json::to_string(&spec).context("a spec")?))?;
-    let gate = if open {
-        String::new()
-    } else {
-        format!("until [ -e {} ]; do sleep 0.02; done; ", network.gate().display())
-    };
-    let ready = match network {
-        Network::Old => "mkdir -p /run/flannel; echo FLANNEL_MTU=1500 >/run/flannel/subnet.env; ",
-        Network::New => "",
-    };
-    // Its stdin stays open: an agent ends with its stdin.
-    let unit = format!(
-        "[Unit]\nDescription=Agent of the {name} network (stand-in)\n[Service]\nExecStartPre=mkdir -p {AGENTS_DIR}\n\
-         ExecStart=sh -c '{gate}{ready}(cat {file}; exec sleep infinity) | exec lab-agent'\n",
-        name = network.name()
-    );
-    machine.unit(&network.unit(), &unit)
-}
-
-/// The file that its agent writes, by its profile.
-pub(crate) fn conf(network: Network) -> PathBuf {
-    Path::new(AGENTS_DIR).join(match network {
-        Network::Old => "10-flannel.conflist",
-        Network::New => "05-cilium.conflist",
-    })
+    agents::install(machine, network, &network.conflist(), open)
 }
 
 /// Waits until everything of this boot is up but the new network's agent, and has no pod even tried.
