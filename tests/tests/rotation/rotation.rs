@@ -95,7 +95,7 @@ pub(crate) fn a_loop_replaces_every_node_by_the_migration_image_and_then_by_the_
 }
 
 pub(crate) fn a_loop_goes_back_to_the_earlier_image_in_mid_rotation() -> Result<()> {
-    let mut world = World::start(2, 2)?;
+    let mut world = World::start(3, 3)?;
     world.build(Image::Migration)?;
     accompanied(&mut world, back)
 }
@@ -167,7 +167,9 @@ fn ensure_without_crossfade(world: &mut World, name: &str) -> Result<()> {
 fn back(world: &mut World, company: &mut Company) -> Result<()> {
     let mut permits = Permits::begin(world)?;
     company.begin("to the migration image")?;
-    replace(world, company, ("n2", "n3", Image::Migration), Some(&mut permits))?;
+    for (old, new) in [("n2", "n4"), ("n3", "n5")] {
+        replace(world, company, (old, new, Image::Migration), Some(&mut permits))?;
+    }
     let [old, new] = company.networks();
     ensure!(old > 0 && new > 0, "{old} pods are on old, {new} on new");
 
@@ -177,10 +179,19 @@ fn back(world: &mut World, company: &mut Company) -> Result<()> {
     let waits = rolled.answer["waits"].to_string();
     ensure!(rolled.status == Some(3) && waits.contains("PhaseNotFollowed"), "{rolled:#?}");
     permits.pipeline.ends(&["permit", "n1"], 3)?;
-    company.begin("back to the earlier image")?;
-    replace(world, company, ("n3", "n4", Image::Old), None)?;
+    company.begin("back by an earlier node")?;
+    replace(world, company, ("n5", "n6", Image::Old), None)?;
+
+    // The other machine stays: a person gives it the earlier phase, and the run moves its pods.
+    company.begin("back in place")?;
+    company.leave("n4")?;
+    // The disk of a machine of the lab lies in memory, where a phase can last no longer than a boot.
+    world.machine("n4")?.machine().run(&["crossfade-bootstrap", "policy", "set", "--runtime", "old"])?;
+    permits.operator.ends(&["roll", "retry", "n4", "--reason", "it is in the phase"], 0)?;
     permits.operator.ends(&["roll", "--resume"], 0)?;
-    let nodes = ["n1", "n4"];
+    world.until_rolled_out()?;
+    company.gather(world, world.expected())?;
+    let nodes = ["n1", "n4", "n6"];
     ensure_all_on(company, "old", &nodes)?;
     for name in nodes {
         let node = world.api.get(&node_path(name))?;
