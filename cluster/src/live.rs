@@ -21,7 +21,7 @@ pub use policies::apply;
 pub(crate) use policies::{
     ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, carry_out, gather_policies,
 };
-pub use rights::{ACTING, PERMITTING, Rule};
+pub use rights::{ACTING, MANAGING, PERMITTING, Rule};
 pub use session::calls::Outcome;
 pub use session::{Session, Settings};
 pub(crate) use snapshot::{Event, gather};

@@ -1,5 +1,7 @@
 //! Options of `roll` and the commands below it, and of `status`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use migration::cni::support::{Cni, Strategy};
 use migration::plan::WaveKind;
@@ -7,6 +9,7 @@ use migration::plan::canon::Prefix;
 use types::policy::Phase;
 
 use super::Migration;
+use super::access::Access;
 
 /// Options of `roll`.
 #[derive(Debug, Args)]
@@ -41,12 +44,34 @@ pub struct Roll {
     /// Take the run from a holder that may still be at work. What it has in flight may still happen.
     #[arg(long, conflicts_with = "take_over")]
     pub force_take_over: bool,
+    /// The context of Cluster API's management cluster: the run holds each old node by a pre-drain hook on its Machine there.
+    #[arg(long, value_name = "NAME")]
+    pub management_context: Option<String>,
+    /// The kubeconfig file with that context [default: that of --kubeconfig].
+    #[arg(long, value_name = "FILE", requires = "management_context")]
+    pub management_kubeconfig: Option<PathBuf>,
     /// Print what would be done next, and change nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// What to ask of a run, or to do after it.
     #[command(subcommand)]
     pub command: Option<RollCommand>,
+}
+
+impl Roll {
+    /// How to reach the management cluster, if one was named. What else the flags say of the API server and the credential is of the cluster that migrates.
+    #[must_use]
+    pub fn management(&self, access: &Access) -> Option<Access> {
+        let context = self.management_context.clone()?;
+        let kubeconfig = self.management_kubeconfig.clone().or_else(|| access.kubeconfig.clone());
+        Some(Access {
+            kubeconfig,
+            context: Some(context),
+            request_timeout: access.request_timeout,
+            log: access.log,
+            ..Access::default()
+        })
+    }
 }
 
 /// The commands below `roll`.

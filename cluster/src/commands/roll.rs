@@ -53,9 +53,17 @@ pub(crate) fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> 
         pool: wanted.pool.as_deref().map(Into::into),
     };
     let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
+    let management = wanted.management(&global.access);
     if wanted.dry_run || !is_approved {
-        let preview = live::preview(&global.access, settings, wanted.plan.as_ref(), &bounds, &delete)
-            .map_err(failed)?;
+        let preview = live::preview(
+            &global.access,
+            settings,
+            wanted.plan.as_ref(),
+            &bounds,
+            &delete,
+            management.as_ref(),
+        )
+        .map_err(failed)?;
         let plan = &preview.status.plan;
         let next = match &wanted.plan {
             Some(_) => global.next(&format!("roll --plan {plan}")),
@@ -69,6 +77,7 @@ pub(crate) fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> 
         bounds,
         delete,
         patience: patience(wanted),
+        management,
     };
     conduct(global, &config, &options).map(Answer::Run)
 }
@@ -149,5 +158,33 @@ mod tests {
             let line = Line::try_parse_from([&["roll"], flags].concat()).expect("flags");
             assert_eq!(patience(&line.roll), expected, "{flags:?}");
         }
+    }
+
+    /// What the flags say of the API server and the credential is of the cluster that migrates.
+    #[test]
+    fn the_management_cluster_is_reached_by_its_context_alone() {
+        let access = crate::cli::access::Access {
+            kubeconfig: Some("/config".into()),
+            context: Some("prod".into()),
+            server: Some("https://10.0.0.1".into()),
+            token: Some("secret".into()),
+            ..Default::default()
+        };
+        let management = |flags: &[&str]| {
+            let line = Line::try_parse_from([&["roll", "--resume"], flags].concat()).expect("flags");
+            line.roll.management(&access)
+        };
+        assert!(management(&[]).is_none());
+        for (flags, file) in [
+            (&["--management-context", "fleet"][..], "/config"),
+            (&["--management-context", "fleet", "--management-kubeconfig", "/other"], "/other"),
+        ] {
+            let other = management(flags).expect("a management cluster");
+            assert_eq!(other.context.as_deref(), Some("fleet"));
+            assert_eq!(other.kubeconfig.as_deref(), Some(std::path::Path::new(file)));
+            assert!(other.server.is_none() && other.token.is_none(), "{other:?}");
+        }
+        let alone = ["roll", "--resume", "--management-kubeconfig", "/other"];
+        assert!(Line::try_parse_from(alone).is_err(), "a file without a context");
     }
 }

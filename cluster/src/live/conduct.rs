@@ -14,6 +14,7 @@ use migration::plan::canon::{self, Prefix};
 use migration::plan::{GateSource, Plan};
 use migration::roll::act::Act;
 use migration::roll::memory::Memory;
+use migration::roll::replacement::without_machines;
 use migration::roll::run::{Bounds, Run, State};
 use migration::roll::step::{Decision, step};
 use migration::roll::view::Nodes;
@@ -58,6 +59,8 @@ pub(crate) struct RunOptions {
     pub delete: BTreeSet<String>,
     /// What to do about another holder's Lease.
     pub patience: Patience,
+    /// The management cluster of Cluster API, if there is one.
+    pub management: Option<Access>,
 }
 
 /// What would be done next.
@@ -97,6 +100,9 @@ pub(crate) fn conduct(
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
+        if let Some(access) = &wanted.management {
+            session.manage(access).await?;
+        }
         let missing = session.missing_rights().await;
         if !missing.is_empty() {
             return Err(no_rights(&missing));
@@ -241,7 +247,20 @@ async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Res
 
 /// Looks until something is known.
 async fn look_until_known(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
-    session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))
+    let world = session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))?;
+    if session.find_machines(run, plan).await? {
+        return session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind));
+    }
+    unheld(&world, run, plan)?;
+    Ok(world)
+}
+
+/// Machines that the run holds cannot be given back without their management cluster.
+fn unheld(world: &World, run: &Run, plan: &Plan) -> Result<(), Failure> {
+    let Some(node) = without_machines(world, run, plan) else { return Ok(()) };
+    let what = format!("run {} holds the Machine of Node {node}, and no management cluster is named", run.id);
+    let fix = "add --management-context CONTEXT, as the run was begun; or leave the node out: kubectl crossfade roll skip NODE, and remove the hook by hand";
+    Err((Exit::BadSettings, Problem::new(what).at(format!("Node/{node}")).fix(fix)))
 }
 
 /// The same for a holder, which the operator may interrupt before it writes anything.
@@ -268,9 +287,13 @@ pub(crate) fn preview(
     plan: Option<&Prefix>,
     bounds: &Bounds,
     delete: &BTreeSet<String>,
+    management: Option<&Access>,
 ) -> Result<Preview, Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
+        if let Some(access) = management {
+            session.manage(access).await?;
+        }
         let stored = session.store().run().await?;
         let other = match plan {
             Some(prefix) => Some(find_plan(&session, prefix).await?),

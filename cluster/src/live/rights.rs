@@ -165,10 +165,30 @@ pub const PERMITTING: [Rule; 4] = [
     },
 ];
 
+/// What a run needs in the management cluster of Cluster API. The manifest `deploy/cluster/rbac-management.yaml` is made of it.
+pub const MANAGING: [Rule; 1] = [Rule {
+    why: "The pre-drain hook of each Machine whose Node has to wait: one annotation, which fails if somebody else has changed the Machine.",
+    group: "cluster.x-k8s.io",
+    resources: &["machines"],
+    names: &[],
+    verbs: &["get", "list", "patch", "watch"],
+    is_own: false,
+}];
+
+/// The rights that a run needs in the management cluster, in the namespace of a Cluster, and the credential does not have.
+pub(super) async fn missing_to_manage(client: &Client, namespace: &str) -> Vec<String> {
+    let of_namespace = |right| ResourceAttributes { namespace: Some(namespace.to_owned()), ..right };
+    missing_rights(client, MANAGING.iter().flat_map(acting).map(of_namespace)).await
+}
+
 /// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.
 pub(super) async fn missing_to_act(client: &Client) -> Vec<String> {
+    missing_rights(client, ACTING.iter().flat_map(acting)).await
+}
+
+async fn missing_rights(client: &Client, rights: impl Iterator<Item = ResourceAttributes>) -> Vec<String> {
     let mut tasks = JoinSet::new();
-    for right in ACTING.iter().flat_map(acting) {
+    for right in rights {
         tasks.spawn(missing_right(client.clone(), right));
     }
     let mut missing: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();

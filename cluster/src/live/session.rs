@@ -10,6 +10,7 @@ pub(super) mod clock;
 mod epochs;
 pub(super) mod gates;
 pub(super) mod health;
+mod machines;
 pub(super) mod outage;
 pub(super) mod state;
 
@@ -32,6 +33,7 @@ use types::api::eviction::Evictions;
 use self::calls::LeasedCaller;
 use self::clock::Clock;
 use self::health::BlindSpot;
+use self::machines::Management;
 use self::state::{ClusterState, Event, WatchScope};
 use super::lease::{self, AcquireError, HeldLease, Identity, Patience};
 use super::rights;
@@ -64,6 +66,8 @@ pub struct Session {
     watcher: Caller,
     store: Store,
     settings: Settings,
+    /// The management cluster of Cluster API, if the operator named one.
+    management: Option<Management>,
     evictions: Evictions,
     lease: Option<HeldLease>,
     keeper: Option<JoinHandle<()>>,
@@ -115,6 +119,7 @@ impl Session {
             caller,
             watcher,
             settings,
+            management: None,
             evictions,
             lease: None,
             keeper: None,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cluster::{ACTING, PERMITTING, Rule};
+use cluster::{ACTING, MANAGING, PERMITTING, Rule};
 use migration::backup::KINDS;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
@@ -79,6 +79,21 @@ kind: Role
 metadata:
   name: crossfade-permit
   namespace: crossfade
+rules:
+";
+
+/// What stands before the rules in the management cluster of Cluster API.
+const MANAGEMENT: &str = "\
+# The rights that kubectl crossfade roll --management-context needs in the management cluster of Cluster API, in the namespace of the Cluster alone.
+#
+#   kubectl --context MANAGEMENT apply -f deploy/cluster/rbac-management.yaml
+#   kubectl --context MANAGEMENT -n NAMESPACE create rolebinding crossfade-management --clusterrole=crossfade-management --user=alice
+#
+# RBAC cannot narrow the right to patch Machines to their annotations. Take the binding away after the migration.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: crossfade-management
 rules:
 ";
 
@@ -217,6 +232,7 @@ fn the_manifests_have_the_rights_of_today() {
         ("rbac-operator.yaml", operator()),
         ("rbac-policies.yaml", keeping()),
         ("rbac-permit.yaml", pipeline()),
+        ("rbac-management.yaml", format!("{MANAGEMENT}{}", rules(&MANAGING, false))),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {

@@ -165,7 +165,7 @@ pub async fn drive<C: Cluster>(
                 match act {
                     Act::Patch(patch) => memory.record_patch(patch, world),
                     Act::Census => memory.begin_census(world),
-                    Act::Evict(_) | Act::Delete(_) | Act::Record(_) => {}
+                    Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Record(_) => {}
                 }
             }
             let calls: Vec<_> = group.iter().map(|act| (act, cluster.act(act))).collect();
@@ -197,7 +197,7 @@ fn is_silent(act: &Act, outcome: &Outcome) -> bool {
 
 /// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.
 const fn may_run_concurrently(act: &Act) -> bool {
-    matches!(act, Act::Patch(_) | Act::Evict(_) | Act::Delete(_))
+    matches!(act, Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_))
 }
 
 /// A run that is over is written as it is.

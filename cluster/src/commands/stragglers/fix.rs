@@ -140,6 +140,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
         bounds: Bounds::default(),
         delete: wanted.delete_bare.iter().cloned().collect(),
         patience: Patience::None,
+        management: None,
     };
     let rolled = conduct(global, &config, &options)?;
     if rolled.exit != Exit::Done {

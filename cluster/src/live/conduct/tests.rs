@@ -59,7 +59,14 @@ async fn session(server: &Server) -> Session {
 
 fn resumed(plan: SavedPlan, delete: &[&str]) -> RunOptions {
     let delete = delete.iter().map(|pod| (*pod).to_owned()).collect();
-    RunOptions { plan, is_resumed: true, bounds: Bounds::default(), delete, patience: Patience::None }
+    RunOptions {
+        plan,
+        is_resumed: true,
+        bounds: Bounds::default(),
+        delete,
+        patience: Patience::None,
+        management: None,
+    }
 }
 
 fn saved(plan: &Plan) -> SavedPlan {

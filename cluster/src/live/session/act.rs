@@ -5,7 +5,7 @@ use types::api::eviction::Evictions;
 
 use jiff::Timestamp;
 use migration::drive::objects;
-use migration::roll::act::{Act, Patch, PodId};
+use migration::roll::act::{Act, Hook, Patch, PodId};
 use migration::roll::run::Run;
 use migration::roll::wish::Wish;
 use migration::roll::world::Hosts;
@@ -43,6 +43,7 @@ impl Session {
                 let labels = self.settings.pool_labels.clone();
                 SessionAct::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
             }
+            Act::Hook(hook) => SessionAct::Hook { hand: self.manager()?, ask: self.hooked(hook)?, sender },
             Act::Evict(id) => SessionAct::Evict(hand()?, self.evictions, Box::new(id.clone())),
             Act::Delete(id) => SessionAct::Delete(hand()?, Box::new(id.clone())),
             Act::Record(run) => {
@@ -68,6 +69,20 @@ impl Session {
         })
     }
 
+    /// What makes the holder's requests in the management cluster.
+    fn manager(&self) -> Result<LeasedCaller, Outcome> {
+        match (&self.management, self.lease.clone()) {
+            (Some(management), Some(held)) => Ok(LeasedCaller::new(&management.caller, held)),
+            (None, _) => Err(Outcome::Failed("no management cluster was named".into())),
+            (_, None) => Err(Outcome::Barred("this program does not hold the Lease".into())),
+        }
+    }
+
+    fn hooked(&self, hook: &Hook) -> Result<ApiRequest, Outcome> {
+        let request = self.management.as_ref().and_then(|management| management.request(hook));
+        request.ok_or_else(|| Outcome::Failed("its Machine is not known".into()))
+    }
+
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
     fn patched(&self, wanted: &Patch) -> Result<ApiRequest, Outcome> {
         let taints = self.cluster.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
@@ -78,6 +93,7 @@ impl Session {
 /// An act with everything that it needs.
 enum SessionAct {
     Patch { hand: LeasedCaller, ask: ApiRequest, labels: Vec<String>, sender: UnboundedSender<Event> },
+    Hook { hand: LeasedCaller, ask: ApiRequest, sender: UnboundedSender<Event> },
     Evict(LeasedCaller, Evictions, Box<PodId>),
     Delete(LeasedCaller, Box<PodId>),
     Census(Caller, Hosts, UnboundedSender<Event>),
@@ -105,6 +121,15 @@ impl SessionAct {
                     // The watch tells of it later; until then, no decision may take the Node for untouched.
                     if let Ok(node) = objects::node(&body, &labels) {
                         drop(sender.send(Event::Patched(node)));
+                    }
+                    Outcome::Done
+                }
+                Err(outcome) => outcome,
+            },
+            Self::Hook { hand, ask, sender } => match change(&hand, &ask).await {
+                Ok(body) => {
+                    if let Ok(Some(machine)) = objects::machine(&body) {
+                        drop(sender.send(Event::Hooked(machine)));
                     }
                     Outcome::Done
                 }

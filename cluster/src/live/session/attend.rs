@@ -12,6 +12,8 @@ use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
+use super::machines::Management;
+use crate::live::api::call::Caller;
 use crate::live::api::path::{config_maps, encoded};
 use crate::live::api::watch::{Change, Read, Source, Watch};
 use crate::live::session::gates;
@@ -55,7 +57,16 @@ impl Session {
         let on_nodes = nodes.cloned().map(WatchScope::OnNode);
         let asks = |pool: &Pool| pool.method == Method::Permit;
         let permits = (plan.image.is_some() && plan.pools.iter().any(asks)).then_some(WatchScope::Permits);
-        standing.into_iter().chain(counted).chain(dns).chain(permits).chain(on_nodes).collect()
+        let is_managed = self.management.as_ref().is_some_and(|management| management.machines.is_some());
+        let machines = is_managed.then_some(WatchScope::Machines);
+        standing
+            .into_iter()
+            .chain(machines)
+            .chain(counted)
+            .chain(dns)
+            .chain(permits)
+            .chain(on_nodes)
+            .collect()
     }
 
     fn end(&mut self, place: &WatchScope) {
@@ -67,6 +78,13 @@ impl Session {
 
     fn begin(&mut self, place: WatchScope, about: &Arc<PodClassifier>) {
         self.cluster.begin(place.clone());
+        if place == WatchScope::Machines {
+            let Some(Management { watcher, machines: Some(machines), .. }) = &self.management else { return };
+            let (caller, source) = (watcher.clone(), machines.source());
+            let task = self.watch_through(caller, source, Box::new(objects::machine), Event::Machines);
+            self.watches.insert(place, task);
+            return;
+        }
         let source = source(&place, about);
         let task = match &place {
             WatchScope::Nodes => {
@@ -85,6 +103,7 @@ impl Session {
             WatchScope::Permits => {
                 self.watch(source, Box::new(|json: &str| Ok(Some(permits(json)))), Event::Permits)
             }
+            WatchScope::Machines => return,
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
                 let read: Read<Pod> = Box::new(move |json| objects::pod(json, &about).map(Some));
@@ -100,10 +119,21 @@ impl Session {
         read: Read<T>,
         event: impl Fn(Change<T>) -> Event + Send + Sync + 'static,
     ) -> JoinHandle<()> {
+        self.watch_through(self.watcher.clone(), source, read, event)
+    }
+
+    /// The same through another client.
+    fn watch_through<T: Send + 'static>(
+        &self,
+        caller: Caller,
+        source: Source,
+        read: Read<T>,
+        event: impl Fn(Change<T>) -> Event + Send + Sync + 'static,
+    ) -> JoinHandle<()> {
         let sender = self.sender.clone();
         // Nothing receives it any more when the session is gone, and the watch with it.
         let sink = Box::new(move |change| drop(sender.send(event(change))));
-        tokio::spawn(Watch { caller: self.watcher.clone(), source, read, sink }.run())
+        tokio::spawn(Watch { caller, source, read, sink }.run())
     }
 
     /// Starts the commands of the plan's gates, each by itself, if this program holds the run and its own settings have the gate as well. A program that looks
@@ -139,6 +169,8 @@ fn source(place: &WatchScope, about: &PodClassifier) -> Source {
             Source::new(pods).labels(labels.join(","))
         }
         WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
+        // These are of another cluster.
+        WatchScope::Machines => Source::new("/"),
         WatchScope::Permits => Source::new(config_maps()).fields(format!("metadata.name={}", permit::NAME)),
     }
 }

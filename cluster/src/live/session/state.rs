@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use migration::drive::gate::{Shortages, dns, watched};
-use migration::drive::objects::ObservedNode;
+use migration::drive::objects::{ObservedMachine, ObservedNode};
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
-use migration::roll::world::{Availability, Census, Node, Owner, Permits, Pod, Trait, Verdict, World};
+use migration::roll::world::{
+    Availability, Census, Machine, Node, Owner, Permits, Pod, Trait, Verdict, World,
+};
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
 use types::api::step::State;
@@ -39,6 +41,8 @@ pub(in crate::live) enum WatchScope {
     Run,
     /// What pipelines ask for.
     Permits,
+    /// The Machines of the run's nodes, in the management cluster.
+    Machines,
 }
 
 /// What became known.
@@ -51,6 +55,9 @@ pub(in crate::live) enum Event {
     Pods(WatchScope, Change<Pod>),
     Run(Change<Result<StoredRun, UnreadableRun>>),
     Permits(Change<Permits>),
+    Machines(Change<ObservedMachine>),
+    /// A Machine as the answer to an own patch shows it.
+    Hooked(ObservedMachine),
     /// The run as this holder has just written it.
     Recorded(StoredRun),
     Verdict(String, Verdict),
@@ -69,6 +76,8 @@ pub(in crate::live) struct ClusterState {
     pub(in crate::live) stored: Option<Result<StoredRun, UnreadableRun>>,
     /// What pipelines ask for.
     permits: Permits,
+    /// The Machines, by the names of their Nodes.
+    machines: Arc<BTreeMap<Text, Machine>>,
     /// Verdicts of commands.
     verdicts: BTreeMap<String, Verdict>,
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
@@ -97,6 +106,7 @@ impl std::fmt::Display for WatchScope {
             Self::OnNode(node) => write!(f, "Pods on node {node}"),
             Self::Run => f.write_str("ConfigMap crossfade-run"),
             Self::Permits => f.write_str("ConfigMap crossfade-permits"),
+            Self::Machines => f.write_str("Machines of the management cluster"),
         }
     }
 }
@@ -139,6 +149,11 @@ impl ClusterState {
                 let is_back = self.sync(&WatchScope::Permits, &change, now);
                 self.permits(change) || is_back
             }
+            Event::Machines(change) => {
+                let is_back = self.sync(&WatchScope::Machines, &change, now);
+                self.machines(change) || is_back
+            }
+            Event::Hooked(seen) => self.machine(seen),
             Event::Patched(seen) => self.node(seen),
             Event::Recorded(stored) => self.run(Change::Put(Ok(stored))),
             Event::Verdict(name, verdict) => {
@@ -270,6 +285,33 @@ impl ClusterState {
         std::mem::replace(&mut self.permits, next) != self.permits
     }
 
+    fn machines(&mut self, change: Change<ObservedMachine>) -> bool {
+        match change {
+            Change::All(all) => {
+                self.machines = Arc::new(all.into_iter().map(|seen| (seen.node, seen.machine)).collect());
+                true
+            }
+            Change::Put(seen) => self.machine(seen),
+            Change::Gone(ObservedMachine { node, machine }) => {
+                let is_known = self.machines.get(&node).is_some_and(|known| known.uid == machine.uid);
+                is_known && Arc::make_mut(&mut self.machines).remove(&node).is_some()
+            }
+            Change::InSync | Change::Lost(_) | Change::Expired => false,
+        }
+    }
+
+    /// A Machine as it is now, unless a later one is known. Its controllers write it more often than anything of it changes that counts here.
+    fn machine(&mut self, ObservedMachine { node, machine }: ObservedMachine) -> bool {
+        let known = self.machines.get(&node);
+        if known.is_some_and(|known| known.uid == machine.uid && is_older(&machine.version, &known.version)) {
+            return false;
+        }
+        let has_changed = known
+            .is_none_or(|known| Machine { version: machine.version.clone(), ..known.clone() } != machine);
+        Arc::make_mut(&mut self.machines).insert(node, machine);
+        has_changed
+    }
+
     /// The Nodes that a run moves, this one or another.
     pub(in crate::live) fn in_transit(&self) -> impl Iterator<Item = &Text> {
         let is = |node: &Node| node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
@@ -336,6 +378,8 @@ impl ClusterState {
         world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
         world.permits.clone_from(&self.permits);
+        let is_managed = self.health.contains_key(&WatchScope::Machines);
+        world.machines = is_managed.then(|| Arc::clone(&self.machines));
         self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());
         let verdict = |source: &GateSource, name: &String| match source {

@@ -1,3 +1,5 @@
+mod machines;
+
 use migration::roll::act::{self, Act, Patch, PodId};
 use migration::roll::world::Trait;
 use serde_json::{Value, json};

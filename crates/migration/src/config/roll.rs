@@ -31,8 +31,8 @@ pub struct Roll {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bridge: Option<Bridge>,
     /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
-    /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of EKS managed node groups by `follow`, and all others by
-    /// `permit`.
+    /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of Cluster API by `cluster-api`, those of EKS managed node groups
+    /// by `follow`, and all others by `permit`.
     pub methods: BTreeMap<String, Method>,
     /// The phase of the image that a rotation replaces nodes by; `new` without one. `both-new` needs no forwarding: the new network first joins the pods
     /// of nodes that have Crossfade. `both-old` needs neither.
@@ -71,6 +71,8 @@ pub enum Method {
     Permit,
     /// Rotation: Karpenter replaces nodes; the run takes `karpenter.sh/do-not-disrupt` from one Node after the other.
     Karpenter,
+    /// Rotation: Cluster API replaces nodes; with `roll --management-context`, the run takes its pre-drain hook from one Machine after the other.
+    ClusterApi,
     /// Rotation: a pipeline that cannot be held replaces nodes; the run counts and reports.
     Follow,
 }
@@ -84,6 +86,7 @@ impl Method {
             Self::Churn => "churn",
             Self::Permit => "permit",
             Self::Karpenter => "karpenter",
+            Self::ClusterApi => "cluster-api",
             Self::Follow => "follow",
         }
     }
@@ -91,7 +94,7 @@ impl Method {
     /// Whether other nodes take the place of these, instead of moving in place.
     #[must_use]
     pub const fn replaces(self) -> bool {
-        matches!(self, Self::Permit | Self::Karpenter | Self::Follow)
+        matches!(self, Self::Permit | Self::Karpenter | Self::ClusterApi | Self::Follow)
     }
 }
 

@@ -10,7 +10,7 @@ use types::policy::Phase;
 
 use super::Outcome;
 use crate::drive::status::Status;
-use crate::roll::act::{Act, Change, Patch, PodId};
+use crate::roll::act::{Act, Change, Hook, Patch, PodId};
 use crate::roll::invariant::Violation;
 use crate::roll::lifecycle::Lifecycle;
 use crate::roll::wait::Wait;
@@ -87,6 +87,15 @@ pub enum ActRecord {
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         lifecycle: BTreeMap<Lifecycle, bool>,
     },
+    /// The pre-drain hook of a Machine of Cluster API was set, or taken away.
+    Hook {
+        /// `NAMESPACE/NAME`.
+        machine: String,
+        /// Its node.
+        node: String,
+        /// It is set.
+        hook: bool,
+    },
     /// A pod was evicted.
     Evict {
         /// `NAMESPACE/NAME`.
@@ -121,6 +130,14 @@ impl From<Act> for ActRecord {
     fn from(act: Act) -> Self {
         match act {
             Act::Patch(patch) => patched(*patch),
+            Act::Hook(hook) => {
+                let Hook { node, machine, run } = *hook;
+                Self::Hook {
+                    machine: format!("{}/{}", machine.namespace, machine.name),
+                    node: node.to_string(),
+                    hook: run.is_some(),
+                }
+            }
             Act::Evict(id) => {
                 let PodId { namespace, name, uid, node, .. } = id;
                 Self::Evict {
@@ -158,6 +175,12 @@ impl fmt::Display for ActRecord {
         match self {
             Self::Evict { pod, node, .. } => write!(f, "node {node}: pod {pod} is evicted"),
             Self::Delete { pod, node, .. } => write!(f, "node {node}: pod {pod} is deleted"),
+            Self::Hook { machine, node, hook: true } => {
+                write!(f, "node {node}: Machine {machine} is kept from Cluster API's drain")
+            }
+            Self::Hook { machine, node, hook: false } => {
+                write!(f, "node {node}: Machine {machine} is left to Cluster API")
+            }
             Self::Census => f.write_str("all pods are counted"),
             Self::Record { to: Some(to), pass } => write!(f, "pass {pass} brings nodes to phase {to}"),
             Self::Record { to: None, .. } => f.write_str("the last pass is done"),

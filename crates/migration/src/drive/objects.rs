@@ -1,11 +1,13 @@
 //! What a run reads of the API server's objects: from JSON to the slim types of [`crate::roll::world`].
 
 mod counted;
+mod machine;
 mod node;
 mod pod;
 mod workload;
 
 pub use counted::count_pod;
+pub use machine::{HOOK, ObservedMachine, machine};
 pub use node::{FENCE, ObservedNode, node};
 pub use pod::{PodClassifier, pod, pod_of};
 pub use workload::workload;

@@ -225,7 +225,7 @@ mod tests {
             "leftOut": [{"name": "out", "uid": "u", "why": "so"}], "limits": {}, "pods": {}, "gates": [],
             "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0,
                 "nodes": [{"name": "a", "uid": "uid-a", "pool": "asg", "why": ""}]}],
-            "pools": [pool("asg", "permit"), pool("kept", "drain"), pool("spot", "karpenter"), pool("mng", "follow")],
+            "pools": [pool("asg", "permit"), pool("kept", "drain"), pool("spot", "karpenter"), pool("mng", "follow"), pool("capi", "cluster-api")],
             "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []}, "agents": [],
             "unenforced": [], "waivers": [],
         });
@@ -328,9 +328,13 @@ mod tests {
         never(&answered(&run(), &all, "z", None), &["no Node z", "kubectl get nodes"]);
         never(&answered(&run().next_pass().next_pass(), &all, "a", Some(&node(None))), &["r-1 is over"]);
         never(&answered(&run(), &all, "out", Some(&of_pool("asg"))), &["leaves Node out out", "so"]);
-        for (pool, part) in
-            [("kept", "in place"), ("spot", "Karpenter"), ("mng", "follows"), ("else", "does not know")]
-        {
+        for (pool, part) in [
+            ("kept", "in place"),
+            ("spot", "Karpenter"),
+            ("mng", "follows"),
+            ("capi", "pre-drain hook"),
+            ("else", "does not know"),
+        ] {
             never(&answered(&run(), &all, "b", Some(&of_pool(pool))), &[pool, part]);
         }
         let in_place = plan(|plan| {

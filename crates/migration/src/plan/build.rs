@@ -17,7 +17,7 @@ use crate::cni::enforcement::{Coverage, lines};
 use crate::config::roll::Method;
 use crate::config::{self, Config, Freeze, Waiver};
 use crate::plan::parts::{Disconnection, Passes, bridge};
-use crate::workload::{KARPENTER_POOL, Pipeline, pipeline};
+use crate::workload::{CAPI_MACHINE, KARPENTER_POOL, Pipeline, pipeline};
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
@@ -89,7 +89,19 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
             pipelines.entry(pipeline(site.node)).or_default().push(site.name());
         }
         let unlabelled = pipelines.remove(&None);
-        let has_karpenter = pipelines.contains_key(&Some(Pipeline::Karpenter));
+        let has = |pipeline| pipelines.contains_key(&Some(pipeline));
+        let missing = match pool.method {
+            Method::Karpenter if !has(Pipeline::Karpenter) => Some(format!("the label {KARPENTER_POOL}")),
+            Method::ClusterApi if !has(Pipeline::ClusterApi) => {
+                Some(format!("the annotation {CAPI_MACHINE}"))
+            }
+            Method::Drain
+            | Method::Churn
+            | Method::Permit
+            | Method::Karpenter
+            | Method::ClusterApi
+            | Method::Follow => None,
+        };
         let mut by_pipeline = pipelines.into_values().chain(unlabelled);
         let (first, others) =
             (by_pipeline.next().unwrap_or_default(), by_pipeline.collect::<Vec<_>>().concat());
@@ -107,11 +119,14 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                 ),
             );
         }
-        if pool.method == Method::Karpenter && !has_karpenter {
+        if let Some(missing) = missing {
+            let method = pool.method.as_str();
             problems.push(
-                Problem::new(format!("the pool {name} has the method karpenter, and none of its nodes has the label {KARPENTER_POOL}"))
-                    .at("roll.methods")
-                    .fix("choose permit, if the pipeline can run a command before it drains a node, else follow"),
+                Problem::new(format!(
+                    "the pool {name} has the method {method}, and none of its nodes has {missing}"
+                ))
+                .at("roll.methods")
+                .fix("choose permit, if the pipeline can run a command before it drains a node, else follow"),
             );
         }
         let further: Vec<&str> = sites()

@@ -155,6 +155,7 @@ fn labelled_method(sites: &[&Site<'_>]) -> Method {
     match pipelines.first() {
         Some(Some(Pipeline::Karpenter)) => Method::Karpenter,
         Some(Some(Pipeline::ManagedNodeGroup)) => Method::Follow,
+        Some(Some(Pipeline::ClusterApi)) => Method::ClusterApi,
         Some(None) | None => Method::Permit,
     }
 }

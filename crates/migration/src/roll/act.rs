@@ -8,13 +8,15 @@ use types::policy::Phase;
 
 use super::lifecycle::Lifecycle;
 use super::run::Run;
-use super::world::{Node, Owner, Pod};
+use super::world::{Machine, Node, Owner, Pod};
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// Patches a Node, if it has not changed since it was read.
     Patch(Box<Patch>),
+    /// Sets Crossfade's pre-drain hook of a Machine of Cluster API, or takes it away, if the Machine has not changed since it was read.
+    Hook(Box<Hook>),
     /// Evicts a pod by its UID.
     Evict(PodId),
     /// Deletes a pod by its UID: no controller makes it again, and the operator accepted that by name.
@@ -23,6 +25,17 @@ pub enum Act {
     Census,
     /// Writes the run, if it has not changed since it was read.
     Record(Box<Run>),
+}
+
+/// A change of a Machine's pre-drain hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// The name of its Node.
+    pub node: Text,
+    /// The Machine as the decision was made on it.
+    pub machine: Machine,
+    /// The run that holds it from now on; none if it may be drained.
+    pub run: Option<Text>,
 }
 
 /// A patch of one Node. What it does not name stays.

@@ -69,7 +69,9 @@ impl<'a> Guard<'a> {
             Act::Patch(patch) if patch.cordon == Some(true) => {
                 view.world.nodes.get_key_value(&patch.node).map(|(name, node)| (name, &**node))
             }
-            Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+            Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => {
+                None
+            }
         };
         Self { reserved: acts.iter().filter_map(drained).collect(), ..Self::default() }
     }

@@ -7,7 +7,7 @@
 //! | R3 | it asks a node for a phase that would part pods that need each other |
 //! | R4 | it takes a DNS pod away although too few others are ready |
 //! | R5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
-//! | R7 | it takes away a cordon that is not of this run |
+//! | R7 | it takes away a cordon, or a hook of a Machine, that is not of this run |
 //! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that is being removed |
 //! | R9 | it takes a node although a gate is red, not known or was not asked lately; or evicts a pod on a node that was taken whatever the gate of workloads said |
 //! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
@@ -27,7 +27,8 @@ use types::text::glob;
 
 use crate::cni::reach::Way;
 
-use super::act::{Act, Change, Patch, PodId};
+use super::act::{Act, Change, Hook, Patch, PodId};
+use super::pipeline::cluster_api;
 use super::replacement::{self, Turnover};
 use super::run::{NodeRequest, Run, State as RunState};
 use super::start::{count_places, unmet_gates, unplaced_wait};
@@ -64,10 +65,35 @@ pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     }
     match act {
         Act::Patch(patch) => held_by_patch(patch, view),
+        Act::Hook(hook) => held_by_hook(hook, view),
         Act::Evict(pod) => held_by_eviction(pod, view, false),
         Act::Delete(pod) => held_by_eviction(pod, view, true),
         Act::Record(next) => held_by_record(next, view),
         Act::Census => Ok(()),
+    }
+}
+
+/// R7, R10 and R15: the hook of a Machine is set where there is none, and taken away once its Node has not to wait any more.
+fn held_by_hook(hook: &Hook, view: &View<'_>) -> Result<(), Violation> {
+    let Hook { node, machine, run } = hook;
+    let title = format!("Machine {}/{} of Node {node}", machine.namespace, machine.name);
+    let known = view.world.machine(node).filter(|known| known.uid == machine.uid);
+    let is_wanted = cluster_api::is_wanted(view, node);
+    match (known, run) {
+        (None, _) => violation("R10", format!("{title} is another one than when this was decided")),
+        (Some(known), Some(_)) if known.hook.is_some() => {
+            violation("R7", format!("the hook of {title} is not of this run"))
+        }
+        (Some(_), Some(run)) if !is_wanted || **run != *view.run.id => {
+            violation("R10", format!("{title} would be held, and its Node has not to wait"))
+        }
+        (Some(known), None) if known.hook.as_deref() != Some(view.run.id.as_str()) => {
+            violation("R7", format!("the hook of {title} is not of this run"))
+        }
+        (Some(_), None) if is_wanted => {
+            violation("R15", format!("{title} would be left to Cluster API, and its Node has to wait"))
+        }
+        (Some(_), Some(_) | None) => Ok(()),
     }
 }
 
@@ -138,7 +164,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
 /// R2, R9, R10, R12, R13 and R15: nodes that pipelines may take away.
 fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation> {
     let (name, node) = (status.name, status.node);
-    if status.turnover != Turnover::Leaves || !view.pipeline(node).can_hold() {
+    if status.turnover != Turnover::Leaves || !view.pipeline(node).can_hold(view.world) {
         return violation("R10", format!("Node {name} would be taken away, and is not to be replaced so"));
     }
     if !matches!(view.run.state, RunState::Running) {

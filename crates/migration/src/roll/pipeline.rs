@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | `permit` | the pipeline, until it is answered | an entry of the ConfigMap `crossfade-permits` |
 //! | `karpenter` | `karpenter.sh/do-not-disrupt` on the Node | nothing: the run chooses |
+//! | `cluster-api` | a pre-drain hook on the Machine | the deletion of the Machine |
 //! | `follow` | nothing | nothing: the pipeline takes it |
 
+pub(super) mod cluster_api;
 mod follow;
 mod karpenter;
 mod permit;
@@ -32,12 +34,12 @@ pub(crate) trait Pipeline: Debug + Sync {
     }
 
     /// Whether the run keeps the pipeline from its nodes at all.
-    fn can_hold(&self) -> bool {
+    fn can_hold(&self, _world: &World) -> bool {
         true
     }
 
     /// Whether a node that waits is kept from the pipeline.
-    fn is_held(&self, _node: &Node) -> bool {
+    fn is_held(&self, _world: &World, _name: &Text, _node: &Node) -> bool {
         true
     }
 
@@ -45,12 +47,12 @@ pub(crate) trait Pipeline: Debug + Sync {
     fn hold(&self, _node: &Node, _patch: &mut Patch, _step: &mut Step) {}
 
     /// Whether the pipeline asks for this node; none if it asks for no node.
-    fn asks(&self, _world: &World, _node: &Node) -> Option<bool> {
+    fn asks(&self, _world: &World, _name: &Text, _node: &Node) -> Option<bool> {
         None
     }
 
     /// Whether a node that bears a mark of being taken away has begun to go. Some pipelines mark all nodes that they will replace before they drain the first.
-    fn has_begun(&self, _node: &Node) -> bool {
+    fn has_begun(&self, _world: &World, _node: &Node) -> bool {
         true
     }
 
@@ -58,10 +60,10 @@ pub(crate) trait Pipeline: Debug + Sync {
     fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait>;
 
     /// What a node waits for that may go, and what helps.
-    fn departure(&self, name: &Text) -> (&'static str, String);
+    fn departure(&self, world: &World, name: &Text) -> (&'static str, String);
 
     /// The command that gets another machine in the place of a new node.
-    fn replace(&self, name: &Text) -> String {
+    fn replace(&self, _world: &World, name: &Text) -> String {
         format!("kubectl delete node {name}, once its machine is gone")
     }
 
@@ -87,6 +89,7 @@ pub(crate) fn of_method(method: Method) -> Option<&'static dyn Pipeline> {
         Method::Drain | Method::Churn => None,
         Method::Permit => Some(&permit::Permit),
         Method::Karpenter => Some(&karpenter::Karpenter),
+        Method::ClusterApi => Some(&cluster_api::ClusterApi),
         Method::Follow => Some(&follow::Follow),
     }
 }

@@ -25,7 +25,7 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::budget::turn_wait;
-use super::pipeline::{self, Pipeline};
+use super::pipeline::{self, Pipeline, cluster_api};
 use super::run::Run;
 use super::start::{done_ago, unmet_gates};
 use super::transit::STEADY;
@@ -35,11 +35,12 @@ use super::view::{
 use super::wait::{Reason, Wait};
 use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
+use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, canon};
 use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
-const LEVERS: usize = 50;
+pub(super) const LEVERS: usize = 50;
 const NAMED: usize = 3;
 
 /// Which nodes come in a pass that replaces nodes.
@@ -167,7 +168,7 @@ pub(super) fn take_places(
         };
         let turn = |status: &&mut NodeStatus<'_>| {
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
-            (!may_go, pipeline.asks(world, status.node) != Some(true), status.place)
+            (!may_go, pipeline.asks(world, status.name, status.node) != Some(true), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
@@ -259,7 +260,7 @@ pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
 /// Whether a node is on its way already.
 pub(super) fn is_going(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     let NodeStatus { node, turnover, .. } = *status;
-    node.is_going && (turnover != Turnover::Leaves || view.pipeline(node).has_begun(node))
+    node.is_going && (turnover != Turnover::Leaves || view.pipeline(node).has_begun(view.world, node))
 }
 
 /// How many nodes are drained without any of them showing it: a pipeline that cannot be held marks all nodes of its pool at once, and drains one after the other.
@@ -269,7 +270,7 @@ pub(super) fn hidden_drains(view: &View<'_>) -> u32 {
             status.turnover == Turnover::Leaves && status.node.is_going && status.node.pool == *exchange.pool
         };
         let mut marked = view.nodes().filter(is_marked).peekable();
-        !exchange.pipeline.can_hold()
+        !exchange.pipeline.can_hold(view.world)
             && marked.peek().is_some()
             && !marked.any(|status| is_going(view, status))
     };
@@ -283,9 +284,40 @@ pub(super) fn open_places(view: &View<'_>) -> u32 {
 
 /// Whether the run keeps the pipeline from a node, or has nothing to do that with.
 fn has_lever(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    let pipeline = view.pipeline(status.node);
-    let is_waiting = |step: &Step| step.state == State::Waiting && is_of_pass(step, view.run);
-    !pipeline.can_hold() || status.node.step.as_ref().is_some_and(is_waiting) && pipeline.is_held(status.node)
+    let NodeStatus { name, node, .. } = *status;
+    let pipeline = view.pipeline(node);
+    !pipeline.can_hold(view.world) || waits_in_pass(view, node) && pipeline.is_held(view.world, name, node)
+}
+
+/// Whether a node bears a step that waits.
+pub(super) fn is_waiting(node: &Node) -> bool {
+    node.step.as_ref().is_some_and(|step| step.state == State::Waiting)
+}
+
+fn waits_in_pass(view: &View<'_>, node: &Node) -> bool {
+    is_waiting(node) && node.step.as_ref().is_some_and(|step| is_of_pass(step, view.run))
+}
+
+/// A node whose Machine the run holds, where no Machines are known; none if the run holds none.
+#[must_use]
+pub fn without_machines<'a>(world: &'a World, run: &Run, plan: &Plan) -> Option<&'a Text> {
+    let is_of = |pool: &Text| {
+        plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
+    };
+    let is_held = |(name, node): &(&Text, &std::sync::Arc<Node>)| {
+        let step = node.step.as_ref().filter(|step| is_of_run(step, run) && !run.skipped.contains_key(*name));
+        is_of(&node.pool) && step.is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted))
+    };
+    let is_unknown = world.machines.is_none();
+    world.nodes.iter().find(is_held).map(|(name, _)| name).filter(|_| is_unknown)
+}
+
+/// Whether a node waits for its turn in a run that goes on.
+pub(super) fn is_kept(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    status.turnover == Turnover::Leaves
+        && status.standing == Standing::Pending
+        && waits_in_pass(view, status.node)
+        && view.run.target().is_some()
 }
 
 /// Nodes that are to be kept from their pipelines before the first of them may go, and are not.
@@ -299,7 +331,7 @@ fn without_lever<'v, 'a: 'v>(view: &'v View<'a>) -> impl Iterator<Item = &'a Nod
 /// What is done about nodes that are replaced, beside letting them go: they are kept from their pipelines and given back, and new ones are proven.
 pub(super) fn acts(view: &View<'_>) -> Vec<Act> {
     let mut acts = give_back(view);
-    acts.extend(without_lever(view).take(LEVERS).map(|status| act(keep(view, status))));
+    acts.extend(without_lever(view).take(LEVERS).filter_map(|status| keep(view, status)).map(act));
     let proven = view.nodes().filter(|status| is_arriving(status, view.run));
     acts.extend(
         proven.filter(|status| shortfall(view, status).is_none()).map(|status| act(prove(view, status))),
@@ -329,15 +361,16 @@ fn step_of(view: &View<'_>, node: &Node, state: State) -> Step {
     }
 }
 
-/// Keeps a pipeline from a node, and the scheduler, too: pods that move must not move there, since they would move twice.
-fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
+/// Keeps a pipeline from a node, and the scheduler, too: pods that move must not move there, since they would move twice. None if the Node says so already.
+fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
     let NodeStatus { name, node, .. } = *status;
     let mut patch = Patch::of(name, node);
     let mut step = step_of(view, node, State::Waiting);
     view.pipeline(node).hold(node, &mut patch, &mut step);
     patch.step = Change::Set(step);
     patch.fence = (view.plan.limits.fence && !node.is_fenced).then_some(true);
-    patch
+    // What else holds it may be no part of the Node.
+    (!waits_in_pass(view, node) || patch.undisturbed.is_some()).then_some(patch)
 }
 
 /// Gives back what the run has no right to keep any more: it was turned, it is over, or the node is skipped or stays.
@@ -365,6 +398,7 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
         patch.cordon = (is_of_run(step, view.run) && is_ours(node, step)).then_some(false);
         acts.push(act(patch));
     }
+    acts.extend(cluster_api::hooks(view));
     acts
 }
 
@@ -389,7 +423,7 @@ fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
 
 /// Whether a node is to be replaced, and its pipeline asks for it.
 pub(super) fn is_requested(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    let asks = || view.pipeline(status.node).asks(view.world, status.node);
+    let asks = || view.pipeline(status.node).asks(view.world, status.name, status.node);
     status.turnover == Turnover::Leaves && asks() == Some(true)
 }
 
@@ -432,14 +466,14 @@ pub(super) fn permitted(
     }
     let pipeline = view.pipeline(node);
     let has_begun = node.is_cordoned || !node.is_ready;
-    if pipeline.asks(view.world, node) == Some(false) && !has_begun {
+    if pipeline.asks(view.world, name, node) == Some(false) && !has_begun {
         let mut patch = Patch::of(name, node);
         patch.step = Change::Set(in_state(step, State::Waiting, view.world));
         return (Some(act(patch)), None);
     }
     let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
     let since = view.memory.since(name, view.world.now);
-    let (what, help) = pipeline.departure(name);
+    let (what, help) = pipeline.departure(view.world, name);
     let wait = Wait::new(format!("Node/{name}"), Reason::Leaving, what).help(help);
     (None, Some(limited(wait, since, limit, view.world.now)))
 }
@@ -503,7 +537,7 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         let name = status.name;
         let Some(what) = shortfall(view, status) else { continue };
         let since = view.memory.since(name, now);
-        let again = view.pipeline(status.node).replace(name);
+        let again = view.pipeline(status.node).replace(view.world, name);
         let help = format!("kubectl describe node {name}; for another one in its place: {again}");
         let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
         waits.push(limited(wait, since, limit, now));

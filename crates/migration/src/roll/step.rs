@@ -101,7 +101,7 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
             let owner = pod.owner.clone().filter(|owner| !owner.is_daemon_set())?;
             (!view.run.moved.contains_key(&owner.title())).then_some(owner)
         }
-        Act::Patch(_) | Act::Census | Act::Record(_) => None,
+        Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
     };
     let owners: BTreeSet<Owner> = acts.iter().filter_map(new).collect();
     if owners.is_empty() {
@@ -233,7 +233,7 @@ fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
     let mut seen = BTreeMap::new();
     acts.retain(|act| match act {
         Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
-        Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => true,
+        Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => true,
     });
 }
 

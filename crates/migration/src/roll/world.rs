@@ -42,6 +42,8 @@ pub struct World {
     pub is_open: bool,
     /// What pipelines ask for that replace nodes.
     pub permits: Permits,
+    /// The Machines of Cluster API, by the names of their Nodes; none where no management cluster was named.
+    pub machines: Option<Arc<BTreeMap<Text, Machine>>>,
 }
 
 /// Requests of pipelines to take nodes away, as the ConfigMap `crossfade-permits` has them.
@@ -51,6 +53,23 @@ pub struct Permits {
     pub requested: BTreeMap<Text, Text>,
     /// Keys of entries that are none, in words.
     pub unreadable: Vec<String>,
+}
+
+/// A Machine of Cluster API in the management cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// `metadata.namespace`.
+    pub namespace: Text,
+    /// `metadata.name`.
+    pub name: Text,
+    /// `metadata.uid`.
+    pub uid: Text,
+    /// `metadata.resourceVersion`.
+    pub version: Text,
+    /// The value of Crossfade's pre-drain hook: the run that holds the Machine; none without the hook.
+    pub hook: Option<Text>,
+    /// It is being deleted, so Cluster API drains its Node once no hook is left.
+    pub is_deleted: bool,
 }
 
 /// A Node.
@@ -76,6 +95,10 @@ pub struct Node {
     pub is_fenced: bool,
     /// The annotation `karpenter.sh/do-not-disrupt` keeps Karpenter from replacing it.
     pub is_undisturbed: bool,
+    /// The namespace and the name of Cluster API's Cluster that it is of; none if it is of none.
+    pub cluster: Option<(Text, Text)>,
+    /// Cluster API has marked it as one of an earlier template.
+    pub is_outdated: bool,
     /// What pods may request of it in sum: `status.allocatable`. Nothing if it does not say.
     pub offers: Request,
     /// Keys of its taints that keep pods away, sorted.
@@ -258,6 +281,12 @@ impl World {
     /// A Node as it is now, whether or not it was known.
     pub fn put(&mut self, name: Text, node: Node) {
         self.nodes.insert(name, Arc::new(node));
+    }
+
+    /// The Machine of a Node; none without one, and where no management cluster was named.
+    #[must_use]
+    pub fn machine(&self, node: &str) -> Option<&Machine> {
+        self.machines.as_ref()?.get(node)
     }
 
     /// The wall clock, as steps say since when they are in their state.

@@ -14,6 +14,12 @@ use crate::config::roll::Method;
 
 /// The label of the nodes of a NodePool of Karpenter. *Source*: Karpenter 1.14, `pkg/apis/v1/labels.go`.
 pub const KARPENTER_POOL: &str = "karpenter.sh/nodepool";
+/// The annotations of a Node with the Machine of Cluster API that it is, and with the namespace and the name of its Cluster.
+///
+/// *Source*: Cluster API 1.12, `api/core/v1beta2/common_types.go`; the controller of Machines writes them on each Node.
+pub const CAPI_MACHINE: &str = "cluster.x-k8s.io/machine";
+const CAPI_NAMESPACE: &str = "cluster.x-k8s.io/cluster-namespace";
+const CAPI_CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
 /// The label of the nodes of an EKS managed node group. *Source*: Amazon EKS user guide, "Managed node groups".
 pub const EKS_NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
 /// The label of the nodes of a GKE node pool. *Source*: GKE, "Node pools".
@@ -39,6 +45,8 @@ pub enum Pipeline {
     Karpenter,
     /// An EKS managed node group.
     ManagedNodeGroup,
+    /// Cluster API.
+    ClusterApi,
 }
 
 /// A pool from which more nodes come.
@@ -72,7 +80,7 @@ pub fn platform(node: &Node) -> Option<Platform> {
     is_windows.then_some(Platform::Windows)
 }
 
-/// What replaces a node, as its labels name it; none if it is the operator's own pipeline.
+/// What replaces a node, as its labels and annotations name it; none if it is the operator's own pipeline.
 ///
 /// *Source*: Karpenter v1, "Disruption" (label of every node of a `NodePool`); Amazon EKS user guide, "Managed node groups".
 #[must_use]
@@ -81,7 +89,17 @@ pub fn pipeline(node: &Node) -> Option<Pipeline> {
     if has(KARPENTER_POOL) {
         return Some(Pipeline::Karpenter);
     }
-    has(EKS_NODE_GROUP).then_some(Pipeline::ManagedNodeGroup)
+    if has(EKS_NODE_GROUP) {
+        return Some(Pipeline::ManagedNodeGroup);
+    }
+    let is_machine = node.metadata.annotation(CAPI_MACHINE).is_some();
+    (is_machine && cluster_of(node).is_some()).then_some(Pipeline::ClusterApi)
+}
+
+/// The namespace and the name of the Cluster of Cluster API that a Node is of; none if it is of none.
+#[must_use]
+pub fn cluster_of(node: &Node) -> Option<(&str, &str)> {
+    Some((node.metadata.annotation(CAPI_NAMESPACE)?, node.metadata.annotation(CAPI_CLUSTER)?))
 }
 
 /// The pool of a node: the value of the first label that names pools, else `control-plane`, else nothing.

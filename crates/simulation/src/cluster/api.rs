@@ -19,6 +19,8 @@ impl History {
     pub(crate) fn arrive(&mut self, flight: Flight) {
         let (outcome, census) = match &flight.act {
             Act::Patch(patch) => (self.patch(&flight, patch), None),
+            // No history has a management cluster.
+            Act::Hook(_) => (Outcome::Failed("there is no Machine".into()), None),
             Act::Evict(id) => (Outcome::Answered(self.evict(&flight, id)), None),
             Act::Delete(id) => (Outcome::Answered(self.delete_by_uid(&flight, id)), None),
             Act::Census => (Outcome::Done, Some(self.census(&flight))),
@@ -230,6 +232,7 @@ fn brief(act: &Act) -> String {
             words.extend(patch.undisturbed.map(|on| format!("undisturbed {on}")));
             words.join(", ")
         }
+        Act::Hook(hook) => format!("hook {} of {}: {:?}", hook.machine.name, hook.node, hook.run),
         Act::Evict(id) => format!("evict {}/{} {} on {}", id.namespace, id.name, id.uid, id.node),
         Act::Delete(id) => format!("delete {}/{} {} on {}", id.namespace, id.name, id.uid, id.node),
         Act::Census => "census".into(),

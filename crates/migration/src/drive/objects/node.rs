@@ -14,7 +14,7 @@ use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
 use crate::roll::lifecycle::Lifecycle;
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
-use crate::workload::{OWN_REASON, going_mark, pool_in};
+use crate::workload::{OUTDATED, OWN_REASON, cluster_of, going_mark, pool_in};
 
 /// Labels of a node's zone; the first one that it has counts.
 ///
@@ -85,6 +85,10 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         is_going: going_mark(&read).is_some(),
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
         is_undisturbed: annotation(UNDISTURBED) == Some("true"),
+        cluster: cluster_of(&read)
+            .filter(|(namespace, name)| namespace.len() + name.len() <= QUOTED)
+            .map(|(namespace, name)| (namespace.into(), name.into())),
+        is_outdated: read.spec.taints.iter().any(|taint| &*taint.key == OUTDATED),
         offers: Request::offered(&read.status.allocatable),
         taints: barring(&read).into_iter().map(Text::from).collect(),
         boot: read.status.node_info.boot_id.clone(),

@@ -70,25 +70,46 @@ fn of_karpenter(name: &str) -> Value {
     labelled(plain(name, None), "karpenter.sh/nodepool", "web")
 }
 
+/// A node of Cluster API's pool `fleet`.
+fn of_machine(name: &str) -> Value {
+    let mut node = labelled(plain(name, None), "pool", "fleet");
+    node["metadata"]["annotations"] = json!({"cluster.x-k8s.io/machine": "m-1",
+        "cluster.x-k8s.io/cluster-namespace": "fleets", "cluster.x-k8s.io/cluster-name": "blue"});
+    node
+}
+
 #[test]
 fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     let stays = labelled(reporting("s", Old), "pool", "stay");
-    let nodes = [plain("k", None), of_karpenter("l"), of_karpenter("n"), of_group("m", "blue"), stays];
+    let nodes = [
+        plain("k", None),
+        of_karpenter("l"),
+        of_karpenter("n"),
+        of_group("m", "blue"),
+        of_machine("o"),
+        stays,
+    ];
     let case = rotation(nodes, &format!("methods: {{stay: drain}}, {ROUTER}"));
     let plan = planned(&case);
     let methods: Vec<(&str, Method)> = plan.pools.iter().map(|pool| (&*pool.name, pool.method)).collect();
-    let expected =
-        [("", Method::Permit), ("blue", Method::Follow), ("stay", Method::Drain), ("web", Method::Karpenter)];
+    let expected = [
+        ("", Method::Permit),
+        ("blue", Method::Follow),
+        ("fleet", Method::ClusterApi),
+        ("stay", Method::Drain),
+        ("web", Method::Karpenter),
+    ];
     assert_eq!(methods, expected);
     assert!(plan.replaces("blue", New) && !plan.replaces("stay", New) && !plan.replaces("blue", BothNew));
     let planned_nodes = plan.waves.iter().flat_map(|wave| &wave.nodes);
     let mut pools: Vec<(&str, &str)> = planned_nodes.map(|node| (&*node.name, &*node.pool)).collect();
     pools.sort_unstable();
-    assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("s", "stay")]);
+    assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("o", "fleet"), ("s", "stay")]);
     let notes = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
     for words in [
         "starts 2 new nodes or more",
         "Karpenter replaces the 2 nodes of pool \"web\"",
+        "Cluster API replaces the 1 nodes of pool \"fleet\"",
         "The pipeline of pool \"\" (1 nodes) must ask",
     ] {
         assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:#?}");
@@ -119,6 +140,11 @@ fn what_no_run_could_follow_is_named() {
             rotation([labelled_web("a")], &format!("methods: {{web: karpenter}}, {ROUTER}")),
             rotation([of_karpenter("a")], &format!("methods: {{web: karpenter}}, {ROUTER}")),
             "roll.methods: the pool web has the method karpenter, and none of its nodes has the label karpenter.sh/nodepool",
+        ),
+        (
+            rotation([plain("a", Some("fleet"))], &format!("methods: {{fleet: cluster-api}}, {ROUTER}")),
+            rotation([of_machine("a")], &format!("methods: {{fleet: cluster-api}}, {ROUTER}")),
+            "roll.methods: the pool fleet has the method cluster-api, and none of its nodes has the annotation cluster.x-k8s.io/machine",
         ),
         (
             rotation([plain("a", None), reporting("b", BothNew)], &format!("image: both-old, {ROUTER}")),

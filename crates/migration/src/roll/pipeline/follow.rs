@@ -21,12 +21,12 @@ impl Pipeline for Follow {
         true
     }
 
-    fn can_hold(&self) -> bool {
+    fn can_hold(&self, _world: &World) -> bool {
         false
     }
 
     /// Which of the marked nodes is being drained is not known.
-    fn has_begun(&self, node: &Node) -> bool {
+    fn has_begun(&self, _world: &World, node: &Node) -> bool {
         !node.is_ready
     }
 
@@ -36,7 +36,7 @@ impl Pipeline for Follow {
     }
 
     /// No run permits it. A step that says so is of a plan with another method.
-    fn departure(&self, _name: &Text) -> (&'static str, String) {
+    fn departure(&self, _world: &World, _name: &Text) -> (&'static str, String) {
         ("its pipeline may take it away, and has not done so yet", "look at the pipeline".into())
     }
 

@@ -22,7 +22,7 @@ impl Pipeline for Karpenter {
         false
     }
 
-    fn is_held(&self, node: &Node) -> bool {
+    fn is_held(&self, _world: &World, _name: &Text, node: &Node) -> bool {
         node.is_undisturbed
     }
 
@@ -43,7 +43,7 @@ impl Pipeline for Karpenter {
         is_foreign.then(|| Wait::held(format!("Node/{name}"), Reason::Undisturbed, what, help))
     }
 
-    fn departure(&self, name: &Text) -> (&'static str, String) {
+    fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {
         (
             "Karpenter may replace it, and has not taken it away yet",
             format!(
@@ -52,7 +52,7 @@ impl Pipeline for Karpenter {
         )
     }
 
-    fn replace(&self, name: &Text) -> String {
+    fn replace(&self, _world: &World, name: &Text) -> String {
         format!(
             "kubectl delete nodeclaim $(kubectl get nodeclaims -o jsonpath='{{.items[?(@.status.nodeName==\"{name}\")].metadata.name}}')"
         )

@@ -22,17 +22,17 @@ impl Pipeline for Permit {
         true
     }
 
-    fn asks(&self, world: &World, node: &Node) -> Option<bool> {
+    fn asks(&self, world: &World, _name: &Text, node: &Node) -> Option<bool> {
         Some(world.permits.requested.contains_key(&node.uid))
     }
 
     /// kOps taints all nodes that it will replace.
-    fn has_begun(&self, node: &Node) -> bool {
+    fn has_begun(&self, _world: &World, node: &Node) -> bool {
         node.is_cordoned || !node.is_ready
     }
 
     fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait> {
-        if self.asks(world, node) == Some(true) {
+        if self.asks(world, name, node) == Some(true) {
             return None;
         }
         let what = "its pipeline has not asked to take it away";
@@ -41,7 +41,7 @@ impl Pipeline for Permit {
         Some(Wait::new(format!("Node/{name}"), Reason::NotAsked, what).help(help))
     }
 
-    fn departure(&self, name: &Text) -> (&'static str, String) {
+    fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {
         (
             "its pipeline may take it away, and has not done so yet",
             format!("look at the pipeline; to take its turn back: kubectl crossfade permit {name} --release"),

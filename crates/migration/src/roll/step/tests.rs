@@ -118,7 +118,7 @@ fn decided(world: &World, run: &Run) -> Decision {
 fn claimed(decided: &Decision, world: &World) -> Vec<String> {
     let claims = decided.acts.iter().filter_map(|act| match act {
         Act::Patch(patch) if patch.claims(&world.nodes[&patch.node]) => Some(patch.node.to_string()),
-        Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+        Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
     });
     claims.collect()
 }
@@ -283,7 +283,7 @@ fn a_done_step_with_a_cordon_that_is_gone_ends_no_run() {
     let decided = decided(&world, &run());
     let disowned = decided.acts.iter().find_map(|act| match act {
         Act::Patch(patch) if &*patch.node == "a" => Some(patch.step.clone()),
-        Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+        Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
     });
     let Some(Change::Set(step)) = disowned else { panic!("{:?}", decided.acts) };
     assert_eq!((step.state, step.cordon), (NodeState::Done, None));

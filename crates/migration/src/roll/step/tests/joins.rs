@@ -206,7 +206,7 @@ fn a_node_is_brought_back_without_a_cordon() {
     let (decided, broken) = decided_by_drain(&world, &run().wished(&back, &plan(), false).expect("a wish"));
     let patch = decided.acts.iter().find_map(|act| match act {
         Act::Patch(patch) if &*patch.node == "a" => Some(patch),
-        Act::Patch(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+        Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
     });
     let patch = patch.expect("a patch of the node");
     assert_eq!((patch.cordon, broken), (None, vec![None]));

@@ -1,5 +1,8 @@
 //! Nodes that pipelines replace, decision by decision.
 
+mod machines;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use types::policy::Phase;
 
 use crate::config::roll::Method;
 use crate::plan::{Plan, Pool};
-use crate::roll::act::{Act, Change, Patch};
+use crate::roll::act::{Act, Change, Hook, Patch};
 use crate::roll::invariant;
 use crate::roll::lifecycle::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
 use crate::roll::memory::Memory;
@@ -19,7 +22,7 @@ use crate::roll::step::{Decision, End, step};
 use crate::roll::view::{Nodes, Order, View};
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::{RunRequest, Wish};
-use crate::roll::world::{Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
+use crate::roll::world::{Census, Color, Condition, Machine, Node, Owner, Pod, Trait, Verdict, World};
 use crate::workload::capacity::Request;
 
 const START: Duration = Duration::from_secs(10_000);
@@ -124,6 +127,7 @@ impl Rotation {
         for act in &decided.acts {
             match act {
                 Act::Patch(patch) => self.patch(patch),
+                Act::Hook(hook) => self.machine(&hook.node).hook.clone_from(&hook.run),
                 Act::Record(run) => self.run = (**run).clone(),
                 Act::Census => {
                     self.memory.begin_census(&self.world);
@@ -180,6 +184,12 @@ impl Rotation {
     /// A new node has come.
     fn gain(&mut self, name: &str, node: Node) {
         self.world.put(name.into(), node);
+    }
+
+    /// The Machine of a node.
+    fn machine(&mut self, node: &str) -> &mut Machine {
+        let machines = self.world.machines.as_mut().expect("a management cluster");
+        Arc::make_mut(machines).get_mut(node).expect("a Machine")
     }
 
     fn state(&self, name: &str) -> Option<State> {

@@ -627,7 +627,7 @@ fn a_step_says_since_when_it_is_in_its_state() {
                 Change::Set(step) => step.since,
                 Change::Keep | Change::Remove => None,
             },
-            Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
+            Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,
         })
     };
     assert_eq!(since(&world).as_deref(), Some("2026-01-01T12:05:00Z"), "a claim");

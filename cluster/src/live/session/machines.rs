@@ -1,0 +1,245 @@
+//! The Machines of Cluster API in their management cluster: found before a run begins, watched while it goes on.
+//!
+//! Everything is asked with the credential of a context of its own, and of the one namespace of the Cluster. Nothing is changed there but one annotation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use migration::config::roll::Method;
+use migration::drive::objects::{HOOK, ObservedMachine, machine};
+use migration::plan::Plan;
+use migration::roll::act::Hook;
+use migration::roll::run::Run;
+use serde_json::json;
+use snapshot::model::Text;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+
+use super::Session;
+use crate::cli::access::Access;
+use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::connect::{connect, connect_for_ever};
+use crate::live::api::failure::Failure;
+use crate::live::api::path::{MANAGER, encoded, with_query};
+use crate::live::api::server;
+use crate::live::api::watch::{Source, pages};
+use crate::live::rights;
+
+/// The API group of Machines, and its versions, the newest first: the older one is not served any more from Cluster API 1.16 on.
+const GROUP: &str = "cluster.x-k8s.io";
+const VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
+/// The label of every Machine with the name of its Cluster.
+const CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
+/// The manifest with the rights in the management cluster.
+const RIGHTS: &str = "deploy/cluster/rbac-management.yaml";
+/// How many Nodes are named.
+const NAMED: usize = 3;
+
+/// The management cluster of a run.
+#[derive(Debug)]
+pub(in crate::live) struct Management {
+    /// Requests that end.
+    pub(super) caller: Caller,
+    /// Requests that stay open.
+    pub(super) watcher: Caller,
+    /// Where the Machines are; none before they were found.
+    pub(super) machines: Option<Machines>,
+}
+
+/// The Machines of a Cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Machines {
+    /// The path of the namespace's Machines.
+    path: String,
+    /// The name of the Cluster.
+    cluster: String,
+}
+
+impl Machines {
+    pub(super) fn source(&self) -> Source {
+        Source::new(&self.path).labels(format!("{CLUSTER}={}", self.cluster))
+    }
+}
+
+impl Management {
+    /// Makes the clients of a management cluster.
+    ///
+    /// # Errors
+    /// The kubeconfig has no such context, or cannot be used.
+    pub(super) async fn connect(access: &Access, pace: &Caller) -> Result<Self, Failure> {
+        let bad = |problem: Problem| {
+            let fix = "name a context that kubectl works with: --management-context CONTEXT, and --management-kubeconfig FILE where another file has it";
+            (
+                Exit::BadSettings,
+                Problem { what: format!("the management cluster: {}", problem.what), ..problem }.fix(fix),
+            )
+        };
+        let caller = Caller::new(connect(access).await.map_err(bad)?, pace.clock().clone());
+        let watcher = caller.with_client(connect_for_ever(access).await.map_err(bad)?);
+        Ok(Self { caller, watcher, machines: None })
+    }
+
+    /// The request that sets or removes the hook of a Machine.
+    pub(super) fn request(&self, hook: &Hook) -> Option<ApiRequest> {
+        let Hook { machine, run, .. } = hook;
+        let meta = json!({"resourceVersion": machine.version, "uid": machine.uid, "annotations": {HOOK: run.as_deref()}});
+        let path = format!("{}/{}", self.machines.as_ref()?.path, encoded(&machine.name));
+        let body = json!({"metadata": meta}).to_string().into_bytes();
+        Some(ApiRequest::merge(with_query(&path, &[("fieldManager", MANAGER)]), body))
+    }
+}
+
+impl Session {
+    /// Uses this management cluster for the Machines of the run's nodes.
+    ///
+    /// # Errors
+    /// The kubeconfig has no such context, or cannot be used.
+    pub async fn manage(&mut self, access: &Access) -> Result<(), Failure> {
+        self.management = Some(Management::connect(access, &self.caller).await?);
+        Ok(())
+    }
+
+    /// Finds the Machines of the plan's nodes, once the nodes are known. Says whether they are watched from now on. Changes nothing.
+    ///
+    /// # Errors
+    /// A right is missing, the API server serves no Machines, or it has not those of the plan's nodes.
+    pub(in crate::live) async fn find_machines(&mut self, run: &Run, plan: &Plan) -> Result<bool, Failure> {
+        let Some(management) = self.management.as_ref().filter(|management| management.machines.is_none())
+        else {
+            return Ok(false);
+        };
+        let (namespace, cluster) = self.cluster_of(plan)?;
+        let client = management.caller.client();
+        let version = version(client).await?;
+        let missing = rights::missing_to_manage(client, &namespace).await;
+        if !missing.is_empty() {
+            let problem =
+                Problem::new(format!("rights in the management cluster are missing: {}", missing.join(", ")));
+            let fix = format!(
+                "kubectl apply -f {RIGHTS} in the management cluster, and bind its role as its comments say"
+            );
+            return Err((Exit::Failed, problem.at(format!("Namespace/{namespace}")).fix(fix)));
+        }
+        let machines = Machines {
+            path: format!("/apis/{GROUP}/{version}/namespaces/{}/machines", encoded(&namespace)),
+            cluster: cluster.to_string(),
+        };
+        let found = listed(&management.caller, &machines).await?;
+        let planned = self.planned(run, plan);
+        let without: Vec<&str> = planned.into_iter().filter(|name| !found.contains_key(*name)).collect();
+        let title = format!("Cluster/{namespace}/{cluster}");
+        let look = format!(
+            "kubectl -n {namespace} get machines -o wide, with the management context, must list the Nodes of this cluster"
+        );
+        if found.is_empty() {
+            let problem = Problem::new(format!(
+                "the management cluster has no Machine with a Node of Cluster {namespace}/{cluster}"
+            ));
+            return Err((
+                Exit::BadSettings,
+                problem.at(title).fix(format!("check --management-context and --context: {look}")),
+            ));
+        }
+        if let Some(first) = without.first() {
+            let names = without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+            let what = format!(
+                "no Machine of Cluster {namespace}/{cluster} has one of these Nodes: {names} ({} in all)",
+                without.len()
+            );
+            let fix = format!(
+                "{look}; leave a node out that has none: roll: {{leaveOut: [{{node: {first}, reason: TEXT}}]}}"
+            );
+            return Err((Exit::No, Problem::new(what).at(title).fix(fix)));
+        }
+        if let Some(management) = &mut self.management {
+            management.machines = Some(machines);
+        }
+        Ok(true)
+    }
+
+    /// The nodes of the plan that Cluster API replaces, which are there, and which the run does not skip.
+    fn planned<'a>(&self, run: &Run, plan: &'a Plan) -> Vec<&'a str> {
+        let planned = plan.waves.iter().flat_map(|wave| &wave.nodes);
+        let is_of = |pool: &Text| {
+            plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
+        };
+        let is_there =
+            |name: &Text, uid: &Text| self.cluster.world.nodes.get(name).is_some_and(|node| node.uid == *uid);
+        let nodes = planned.filter(|node| is_of(&node.pool) && is_there(&node.name, &node.uid));
+        nodes.map(|node| &*node.name).filter(|name| !run.skipped.contains_key(*name)).collect()
+    }
+
+    /// The namespace and the name of the Cluster that the nodes are of.
+    fn cluster_of(&self, plan: &Plan) -> Result<(Text, Text), Failure> {
+        let is_of = |pool: &Text| {
+            plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
+        };
+        let nodes = self.cluster.world.nodes.values().filter(|node| is_of(&node.pool));
+        let clusters: BTreeSet<(Text, Text)> = nodes.filter_map(|node| node.cluster.clone()).collect();
+        let refused = |what: String, fix: &str| {
+            Err((Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix)))
+        };
+        let mut all = clusters.iter();
+        match (all.next(), all.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            (None, _) => refused(
+                format!(
+                    "no node of a pool with the method cluster-api names its Cluster (annotation {CLUSTER})"
+                ),
+                "leave the option out; plan shows the method of each pool",
+            ),
+            (Some(first), Some(second)) => refused(
+                format!(
+                    "the nodes are of more than one Cluster: {}/{} and {}/{}",
+                    first.0, first.1, second.0, second.1
+                ),
+                "correct the annotations of the Nodes: all nodes of a cluster are of one Cluster of Cluster API",
+            ),
+        }
+    }
+}
+
+/// The newest version of the API of Machines that this program knows and the API server serves.
+async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
+    let failed = |path: &str, why: String| {
+        let problem = Problem::new(format!("the management cluster: {path}: {why}"));
+        (
+            Exit::TryLater,
+            problem.at("--management-context").fix("check that kubectl get machines works with this context"),
+        )
+    };
+    let groups =
+        server::groups(client).await.map_err(|(path, meaning)| failed(&path, format!("{meaning:?}")))?;
+    let served =
+        groups.into_iter().find(|(name, _)| name == GROUP).map(|(_, versions)| versions).unwrap_or_default();
+    let is_served = |version: &&&str| served.iter().any(|served| *served == format!("{GROUP}/{version}"));
+    VERSIONS.iter().find(is_served).copied().ok_or_else(|| {
+        let what = format!(
+            "the API server of the management context serves no Machines ({GROUP}/{})",
+            VERSIONS.join(", ")
+        );
+        let fix =
+            "name the context of the management cluster, in which kubectl get machines -A lists the Machines";
+        (Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix))
+    })
+}
+
+/// The Machines of a Cluster by the names of their Nodes.
+async fn listed(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, ObservedMachine>, Failure> {
+    let mut all = BTreeMap::new();
+    let mut wrong = None;
+    let mut take = |item: Option<&str>| match item.map(machine) {
+        None => all.clear(),
+        Some(Ok(found)) => all.extend(found.map(|found| (found.node.clone(), found))),
+        Some(Err(why)) => wrong = Some(why),
+    };
+    let listed = pages(caller, &machines.source(), &mut take).await;
+    match (listed, wrong) {
+        (Ok(_), None) => Ok(all),
+        (Err(why), _) | (Ok(_), Some(why)) => {
+            let problem =
+                Problem::new(format!("the Machines of Cluster {} cannot be read: {why}", machines.cluster));
+            let fix = "check that kubectl get machines works with the management context";
+            Err((Exit::TryLater, problem.at("--management-context").fix(fix)))
+        }
+    }
+}
