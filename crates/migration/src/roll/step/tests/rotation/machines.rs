@@ -119,6 +119,7 @@ fn hooks_are_given_back_of_nodes_that_are_skipped_and_when_the_run_turns() {
     rotation.go_for(15);
     rotation.run.targets.clear();
     rotation.go();
+    rotation.go();
     assert_eq!(rotation.go().end, Some(End::Done));
     assert_eq!(hooks(&rotation), []);
 }
