@@ -1,4 +1,4 @@
-//! Rotations for real (`make test-rotation`, `make demo-rotation`): nodes without Crossfade are replaced by machines that boot the images which Packer has
+//! Rotations for real (`make demo-rotation`): nodes without Crossfade are replaced by machines that boot the images which Packer has
 //! made, and these by machines of the final image or by nodes of the earlier one. Kubernetes, containerd, systemd and package are real; the lab's own
 //! overlays stand in for both networks. A loop drains and deletes, and asks `kubectl crossfade permit` before. All pods probe each other throughout.
 
