@@ -274,6 +274,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
         }
+        if status.turnover == Turnover::Leaves && replacement::too_many(view, status).is_some() {
+            // Nodes of other waves are on their way as well.
+            is_full = true;
+            continue;
+        }
         if !guard.admit(view, status.name, status.node, view.target) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
             places.add(status);

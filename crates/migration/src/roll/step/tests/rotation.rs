@@ -748,3 +748,21 @@ fn a_run_that_is_turned_moves_nodes_in_place_that_go_back() {
     let is_moving = |name| matches!(rotation.state(name), Some(State::Claimed | State::Held));
     assert!(is_moving("e") && rotation.undisturbed().is_empty(), "{:?}", rotation.state("e"));
 }
+
+/// The scout was skipped, and takes part again while two nodes of the wave after it are on their way.
+#[test]
+fn nodes_of_other_waves_that_are_on_their_way_count() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.wish(RunRequest::Skip("a".into()));
+    rotation.go_for(90);
+    assert_eq!(rotation.permitted(), ["b", "c"]);
+    rotation.wish(RunRequest::Retry("a".into()));
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["b", "c"]);
+    for (gone, came) in [("b", "e"), ("c", "f")] {
+        rotation.lose(gone);
+        rotation.gain(came, new(&format!("uid-{came}")));
+    }
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"]);
+}
