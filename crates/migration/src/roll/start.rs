@@ -229,7 +229,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             keep_place(view, &mut places, status);
             continue;
         }
-        if view.is_foreign(status) {
+        if view.is_foreign(status) && status.turnover != Turnover::Leaves {
             // It is taken before all others, to a phase that parts no pods, if there is one.
             if connected_phase(view, status.name, status.node).is_none() {
                 starts.waits.extend(foreign_phase_waits(view));

@@ -766,3 +766,16 @@ fn nodes_of_other_waves_that_are_on_their_way_count() {
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["a"]);
 }
+
+/// Nothing brings it back to the phase of the others, and it is replaced like any other.
+#[test]
+fn a_node_in_a_forbidden_phase_is_replaced() {
+    let mut rotation = Rotation::of("permit");
+    (rotation.plan.image, rotation.plan.bridge) = (Some(Phase::BothOld), None);
+    rotation.plan.passes = vec![Phase::BothOld];
+    rotation.run = Run::new("r-1", HASH, &rotation.plan);
+    rotation.gain("d", new("uid-d"));
+    rotation.ask(&["d"]);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
+}
