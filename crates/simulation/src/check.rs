@@ -6,6 +6,7 @@
 mod eviction;
 mod owners;
 mod room;
+mod rotation;
 
 use std::collections::BTreeSet;
 
@@ -25,7 +26,7 @@ use crate::history::event::Flight;
 use crate::history::queue::{MINUTE, Millis, SECOND};
 
 impl History {
-    fn is_left_out(&self, name: &str) -> bool {
+    pub(super) fn is_left_out(&self, name: &str) -> bool {
         self.plan.left_out.iter().any(|out| &*out.name == name)
     }
 
@@ -100,7 +101,12 @@ impl History {
             self.check_policy(flight, index, "is asked for a phase");
         }
         let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
+        self.check_annotation(patch, index);
         match &patch.step {
+            Change::Set(step) if step.state == State::Waiting => self.check_waiting(flight, index),
+            Change::Set(step) if step.state == State::Permitted => {
+                self.check_permit(flight, index, before.as_ref(), &run)
+            }
             // One that has its claim already is not taken anew.
             Change::Set(step) if step.state == State::Claimed && !has_claim(step) => {
                 self.check_claim(flight, index, before, step, &run);
@@ -119,7 +125,9 @@ impl History {
     /// R10: the plan was made for the node's policy.
     fn check_policy(&mut self, flight: &Flight, index: usize, what: &str) {
         let node = &self.truth.nodes[index];
-        let is_known = self.plan.policies.iter().any(|base| **base == *node.machine.base);
+        // What no plan names came from an image.
+        let is_of_image = self.is_rotated(index) && !self.is_planned(node);
+        let is_known = is_of_image || self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
             let why = format!("{} {what}, and its policy is none of the plan", node.name);
             self.broken("R10", why);
@@ -224,12 +232,18 @@ impl History {
         });
         let is_asked = self.is_asked_back(flight, &name, run);
         let node = &self.truth.nodes[index];
+        // Of such a node in a pool that is replaced, all pods are taken to have the old network.
+        let is_silent = self.is_rotated(index) && node.api.observed.is_none() && node.api.label.is_none();
         let is_intruder = node
             .api
             .phases()
             .chain(node.api.desired)
+            .chain(is_silent.then_some(Phase::Old))
             .any(|phase| Some(phase) != run.target() && phase != run.from);
         // Where a run fixes stragglers, such nodes are all that it takes, and none of them goes before the others.
+        if self.is_replaced_now(index, flight.nodes_seen) && !is_asked && !had_place {
+            self.broken("R16", format!("{name} is claimed, and its pipeline replaces it"));
+        }
         if had_place || (is_intruder && !flight.is_bridged && !run.fixes_stragglers()) {
             return;
         }
@@ -258,6 +272,7 @@ impl History {
 
     /// R2: nodes in transit, and nodes in trouble that the run could know of.
     fn check_places(&mut self, flight: &Flight, index: usize, run: &Run) {
+        let is_replacing = self.replacing().is_some();
         let takes = |node: &Node| {
             // One that is held since an earlier pass starts like any other.
             let is_moving = node.api.step.as_ref().is_some_and(|step| {
@@ -269,6 +284,15 @@ impl History {
             let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
             let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
+            // What a pipeline cordons is no trouble of the run.
+            let is_cordoned_alone =
+                node.api.is_ready && !node.api.is_going && is_replacing && self.is_left_behind(node);
+            let in_trouble = in_trouble && !is_cordoned_alone;
+            // A new one is counted as a place that is open.
+            let is_arriving = is_replacing && self.plan.rotates(&node.api.pool) && !self.is_left_behind(node);
+            if is_arriving && !is_moving && !is_skipped {
+                return false;
+            }
             match (is_moving, is_skipped) {
                 (true, true) => !is_held || is_down,
                 (true, false) => true,
@@ -279,7 +303,7 @@ impl History {
         let others =
             || self.truth.living().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
         let zone = &self.truth.nodes[index].api.zone;
-        let all = others().filter(|(_, node)| takes(node)).count();
+        let all = others().filter(|(_, node)| takes(node)).count() + self.unreplaced(flight.nodes_seen, run);
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
         let names =
@@ -353,7 +377,10 @@ impl History {
             self.broken("R8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
         self.check_policy(flight, index, "counts as done");
-        self.check_owners(flight, index);
+        // A new node is proven whatever the workloads lack: the next one to go waits for them.
+        if self.replacing().is_none() || !self.is_rotated(index) {
+            self.check_owners(flight, index);
+        }
     }
 
     /// The run is about to be written.
@@ -372,6 +399,7 @@ impl History {
             self.passes.push(self.now);
             self.passed_seen = flight.nodes_seen;
             self.check_pass(flight, &run);
+            self.check_places_filled(flight, &run);
         }
     }
 
@@ -441,5 +469,6 @@ impl History {
             is_wrong.then(|| format!("{} is not in {} although the run is done", node.name, run.from))
         });
         wrong.into_iter().for_each(|why| self.broken("the run is done", why));
+        self.check_given_back();
     }
 }

@@ -34,6 +34,7 @@ impl History {
         let _ = self.hit_machine(fault)
             || self.hit_object(fault)
             || self.by_people(fault)
+            || self.hit_pipeline(fault)
             || self.hit_gate(fault);
     }
 

@@ -4,6 +4,7 @@ mod faults;
 mod joins;
 mod plan;
 pub(crate) mod random;
+pub(crate) mod rotation;
 mod sizes;
 mod stragglers;
 
@@ -65,6 +66,26 @@ impl Scenario {
         let mut drawn = Self::of(seed, choice);
         stragglers::draw(&mut Random::new(seed ^ 0x57a6), &mut drawn.truth, &mut drawn.plan);
         drawn
+    }
+
+    /// Draws the history of a run that has nodes replaced: the cluster of [`Self::of`], in which pipelines replace the nodes of some pools.
+    #[must_use]
+    pub fn of_rotation(seed: u64, choice: Choice) -> Self {
+        let mut random = Random::new(seed);
+        let mut truth = Truth { is_open: true, ..Truth::default() };
+        nodes(&mut random, &mut truth, Phase::Old);
+        workloads(&mut random, &mut truth);
+        room(&mut random, &mut truth);
+        sizes::draw(&mut random.fork(), &mut truth);
+        joins::draw(&mut random, &mut truth);
+        let mut plan = plan::draw(&mut random, &mut truth, Phase::Old, Phase::New);
+        rotation::draw(&mut random, &mut truth, &mut plan);
+        truth.settle();
+        let mut faults = faults::draw(&mut random, choice);
+        if choice == Choice::Some {
+            faults::add_of_pipelines(&mut random, &mut faults);
+        }
+        Self { truth, plan, faults, seed }
     }
 
     /// What goes wrong is drawn for a cluster and a plan that are there.

@@ -139,6 +139,9 @@ impl History {
         self.schedule_after(SECOND, Event::Start);
         let visit = self.random.between(3, 10) * MINUTE;
         self.schedule_after(visit, Event::Visit);
+        for pipeline in 0..self.truth.pipelines.len() {
+            self.schedule_after(SECOND, Event::Pipeline(pipeline));
+        }
         self.plan_faults();
     }
 
@@ -205,6 +208,9 @@ impl History {
             Event::Disturb(fault) => self.disturb(fault),
             Event::Mend(fault, index) => self.mend(fault, index),
             Event::Visit => self.visit(),
+            Event::Pipeline(pipeline) => self.run_pipeline(pipeline),
+            Event::Launched(pipeline) => self.launched(pipeline),
+            Event::Lift(turn) => self.lift(turn),
         }
     }
 
@@ -279,6 +285,11 @@ impl History {
     /// The run's ConfigMap was written.
     pub(super) fn touch_run(&mut self) {
         self.truth.record.version += 1;
+        self.touch_permits();
+    }
+
+    /// The requests of pipelines were written; they come with the run.
+    pub(super) fn touch_permits(&mut self) {
         let now = self.now;
         for holder in 0..self.holders.len() {
             let lag = self.holders[holder].record.mark((), now);

@@ -8,6 +8,7 @@
 //! | what the cluster does by itself | the rest of `cluster` |
 //! | who drives the run, and what they see | `holder`, with its `lease` and the `delivery` of watches |
 //! | what goes wrong | `disturb`, by each `fault` |
+//! | who replaces nodes | `pipeline` |
 //! | who helps | `person` |
 //! | what must hold | `check` |
 //! | what many histories have in common | `history::summary` |
@@ -22,6 +23,7 @@ mod draw;
 mod history;
 mod holder;
 mod person;
+mod pipeline;
 mod tamper;
 
 pub use cluster::truth::Truth;

@@ -9,6 +9,7 @@ use types::policy::Phase;
 use super::history::History;
 use crate::history::event::Event;
 use crate::history::queue::{MINUTE, SECOND};
+use crate::pipeline::{Job, NEVER, Stage};
 
 impl History {
     /// A person looks at the run.
@@ -26,6 +27,8 @@ impl History {
         if is_paused {
             self.wish(RunRequest::Resume(Bounds::default()));
         }
+        self.give_image();
+        self.ease_drains();
         for wait in waits.unwrap_or_default() {
             self.note(|_| format!("visit: {} {} {}", wait.object, wait.reason, wait.what));
             self.help(&wait);
@@ -47,6 +50,8 @@ impl History {
             self.help_node(node, wait);
         } else if let Some(pod) = wait.object.strip_prefix("Pod/") {
             self.help_pod(pod, wait);
+        } else if wait.reason == Reason::ReplacementMissing && wait.is_held {
+            self.help_pool(wait);
         } else if wait.reason == Reason::WouldPart {
             self.restart_watches();
         }
@@ -56,7 +61,28 @@ impl History {
         let Some(index) = self.truth.node_by_name(name) else { return };
         let is_asked = self.truth.run().is_some_and(|run| run.requests.contains_key(name));
         let name = self.truth.nodes[index].name.clone();
+        let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match wait.reason {
+            Reason::Arriving | Reason::Leaving | Reason::Undisturbed if wait.is_held => {
+                self.help_rotation(index, wait.reason)
+            }
+            // It is of the new image, and a person flipped it.
+            Reason::Leaving | Reason::NotAsked if self.is_of_image(index) => {
+                self.help_rotation(index, wait.reason)
+            }
+            Reason::Arriving | Reason::Leaving | Reason::NotAsked => {}
+            // It is in a forbidden phase, and only its end helps.
+            Reason::WouldPart if self.is_foreign_to_pass(index) && self.random.chance(300) => {
+                self.cordon(index);
+                self.delete_all(index);
+                self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+            }
+            // Nothing asks a node without Crossfade for anything, so it goes.
+            Reason::WouldPart | Reason::NodeSilent if is_plain && wait.is_held => {
+                self.cordon(index);
+                self.delete_all(index);
+                self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+            }
             Reason::ForeignCordon if self.random.chance(900) => {
                 self.uncordon(index);
                 let step = self.truth.nodes[index].api.step.as_ref();
@@ -107,9 +133,89 @@ impl History {
         }
     }
 
+    /// A person looks after a node that a pipeline does not take away, or that does not come.
+    fn help_rotation(&mut self, index: usize, reason: Reason) {
+        let node = &mut self.truth.nodes[index];
+        if reason == Reason::Undisturbed {
+            (node.api.is_undisturbed, node.undisturbed_by) = (false, None);
+            self.touch_node(index);
+            return;
+        }
+        if reason == Reason::Arriving && (node.machine.works_from == NEVER || self.random.chance(200)) {
+            self.tally.count("a new node that a person deletes");
+            self.remove(index);
+            return;
+        }
+        // What was flipped by hand is flipped back.
+        let machine = &mut node.machine;
+        machine.phase = machine.image;
+        node.api.desired = None;
+        self.repair(index);
+        self.ease_drain(index);
+    }
+
+    /// A node that a pipeline replaces is of a phase that this pass forbids.
+    fn is_foreign_to_pass(&self, index: usize) -> bool {
+        let Some(run) = self.truth.run().filter(|_| self.replacing().is_some()) else { return false };
+        let phase = self.truth.nodes[index].machine.phase;
+        self.is_rotated(index) && phase != run.from && Some(phase) != run.target()
+    }
+
+    /// Owners of pipelines look after drains that take long.
+    fn ease_drains(&mut self) {
+        let now = self.now;
+        let never = |(index, node): (usize, &crate::cluster::truth::Node)| {
+            (node.machine.works_from == NEVER && now - node.made > 60 * MINUTE).then_some(index)
+        };
+        for index in self.truth.living().filter_map(never).collect::<Vec<_>>() {
+            self.remove(index);
+        }
+        let is_late = |job: &&Job| job.stage == Stage::Drains && now - job.since > 30 * MINUTE;
+        let jobs = self.truth.pipelines.iter().flat_map(|acting| &acting.jobs).filter(is_late);
+        for index in jobs.map(|job| job.old).collect::<Vec<_>>() {
+            self.ease_drain(index);
+        }
+    }
+
+    /// Nothing keeps pods of a node from being drained any more.
+    fn ease_drain(&mut self, index: usize) {
+        self.provide();
+        for id in self.drainable(index) {
+            let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
+            pod.api.traits.remove(&Trait::Undisturbed);
+            let workload = pod.workload;
+            self.touch_pod(id);
+            self.ease_budget(workload);
+        }
+    }
+
+    /// The pool has fewer nodes than it had: a person has another one launched, or takes that for right.
+    fn help_pool(&mut self, wait: &Wait) {
+        let pool = wait.object.trim_start_matches("Pool/");
+        let Some(pipeline) = self.truth.pipelines.iter().position(|acting| *acting.pool == *pool) else {
+            return;
+        };
+        let gone = wait.help.rsplit(' ').next().unwrap_or_default().to_owned();
+        if self.random.chance(500) {
+            self.wish(RunRequest::Skip(gone.into()));
+        } else {
+            self.truth.pipelines[pipeline].size += 1;
+            self.launch(pipeline);
+        }
+    }
+
+    /// A person changes the budget of a workload so that one pod may go.
+    fn ease_budget(&mut self, workload: Option<usize>) {
+        let replicas = workload.map_or(1, |index| self.truth.workloads[index].made.replicas);
+        self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
+        let least = replicas.saturating_sub(1);
+        let budget = workload.map(|workload| crate::cluster::truth::Budget { workload, least });
+        self.truth.budgets.extend(budget);
+    }
+
     /// A person logs in to the node, and mends what there is.
     fn repair(&mut self, index: usize) {
-        let (base, now) = (self.base(), self.now);
+        let now = self.now;
         let machine = &mut self.truth.nodes[index].machine;
         if !machine.forgets.is_empty() || !machine.leftovers.is_empty() {
             machine.misjudged = Some(now);
@@ -117,7 +223,7 @@ impl History {
         machine.flip = 0;
         machine.hangs_until = 0;
         machine.follows = Phase::ALL.to_vec();
-        machine.base = base;
+        machine.base = machine.image_base.clone();
         machine.forgets.clear();
         machine.leftovers.clear();
         self.start_watch(index);
@@ -125,8 +231,9 @@ impl History {
 
     /// A person looks after nodes that say nothing.
     fn restart_watches(&mut self) {
-        let dead =
-            |(index, node): (usize, &crate::cluster::truth::Node)| (!node.machine.has_watch).then_some(index);
+        let dead = |(index, node): (usize, &crate::cluster::truth::Node)| {
+            (node.machine.has_crossfade && !node.machine.has_watch).then_some(index)
+        };
         for index in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
             self.repair(index);
         }
@@ -149,13 +256,7 @@ impl History {
                 self.touch_pod(id);
             }
             Reason::StaticPod => self.restart_static(id),
-            Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => {
-                let replicas = workload.map_or(1, |index| self.truth.workloads[index].made.replicas);
-                self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
-                let least = replicas.saturating_sub(1);
-                let budget = workload.map(|workload| crate::cluster::truth::Budget { workload, least });
-                self.truth.budgets.extend(budget);
-            }
+            Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => self.ease_budget(workload),
             Reason::DnsNeeded if self.random.chance(200) => {
                 // Once is enough, whatever the reason turns out to be.
                 if let Some(workload) =

@@ -19,6 +19,7 @@ impl History {
         self.check_lease(flight, &format!("an eviction of {}/{}", id.namespace, id.name));
         let checks = [
             Self::is_stopped,
+            Self::is_of_pipeline,
             Self::is_of_node,
             Self::could_join,
             Self::parts,
@@ -37,10 +38,18 @@ impl History {
 
     /// The pod that comes in its place knows how often it was restarted.
     fn count_restart(&mut self, id: u32) {
+        if let Some(pod) = self.truth.pods.get_mut(&id) {
+            pod.is_moved = true;
+        }
+        self.restarted(id);
+    }
+
+    /// The same of one that a pipeline evicts.
+    pub(crate) fn restarted(&mut self, id: u32) {
         let pass = self.truth.run().map_or(0, |run| run.pass);
         self.tally.count(&format!("a restart in pass {pass}"));
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
-        (pod.is_moved, pod.restarts) = (true, pod.restarts + 1);
+        pod.restarts += 1;
         if let Some(workload) = pod.workload {
             self.truth.workloads[workload].evicted.push(pod.restarts);
         }
@@ -62,6 +71,17 @@ impl History {
         }
         let was_sent_after = flight.sent > self.truth.record.changed;
         (stopped && was_sent_after).then(|| ("R12", "everything is stopped".into()))
+    }
+
+    /// R16: a pipeline drains its node.
+    fn is_of_pipeline(&self, flight: &Flight, pod: u32) -> Option<(&'static str, String)> {
+        let node = self.truth.pods.get(&pod)?.node?;
+        // One that a person asked back, or that goes back with the run, is the run's.
+        let goes_back =
+            |step: &types::api::step::Step| self.truth.run().is_some_and(|run| step.to == run.from);
+        let is_back = self.truth.nodes[node].api.step.as_ref().is_some_and(goes_back);
+        let is = !is_back && self.is_replaced_now(node, flight.nodes_seen);
+        is.then(|| ("R16", format!("the pipeline of node {} drains it", self.truth.nodes[node].name)))
     }
 
     /// R5: it is of another phase, on a node that is moving.
@@ -140,7 +160,7 @@ impl History {
     }
 
     /// R4.
-    fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
+    pub(super) fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let seen = flight.pods_seen;
         let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
         // One that the run cannot miss yet would have been counted by it; and what a holder had under way when its Lease was taken by force, the next one

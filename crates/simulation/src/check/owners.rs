@@ -20,8 +20,9 @@ impl History {
             let lacks = most.saturating_add(run.missing(&controller.made.owner)) < wanted;
             let name = &self.truth.nodes[index].name;
             let owner = &controller.made.owner.name;
-            lacks
-                .then(|| format!("{name} counts as done, and {owner} misses pods since {} s", since / SECOND))
+            lacks.then(|| {
+                format!("{name} counts as done or may go, and {owner} misses pods since {} s", since / SECOND)
+            })
         });
         wrong.into_iter().for_each(|why| self.broken("R9", why));
     }

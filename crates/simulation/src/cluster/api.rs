@@ -54,6 +54,7 @@ impl History {
         }
         if let Some(is_undisturbed) = patch.undisturbed {
             node.api.is_undisturbed = is_undisturbed;
+            node.undisturbed_by = is_undisturbed.then(|| node.undisturbed_by.unwrap_or(Actor::Run));
         }
         if let Some(is_fenced) = patch.fence {
             node.api.is_fenced = is_fenced;
@@ -101,31 +102,34 @@ impl History {
             // No budget is asked, and nothing changes.
             return Answer::Accepted;
         }
-        let workload = self.truth.pods.get(&pod).and_then(|pod| pod.workload);
-        let budgets: Vec<u32> = self
-            .truth
-            .budgets
-            .iter()
-            .filter(|budget| Some(budget.workload) == workload)
-            .map(|budget| budget.least)
-            .collect();
-        if budgets.len() > 1 {
-            self.tally.count("an eviction: 500, two budgets");
-            return Answer::TwoBudgets;
-        }
-        if let (Some(least), Some(workload)) = (budgets.first(), workload) {
-            let healthy = self.truth.available(workload).ready;
-            let is_ready = self.truth.pods.get(&pod).is_some_and(crate::cluster::truth::Pod::is_ready);
-            if healthy < least + u32::from(is_ready) {
+        match self.refused(pod) {
+            Some(Answer::Budget(_)) => {
                 self.tally.count("an eviction: 429, budget");
                 let after = self.random.chance(500).then_some(10);
                 return Answer::Budget(after);
             }
+            Some(refused) => {
+                self.tally.count("an eviction: 500, two budgets");
+                return refused;
+            }
+            None => {}
         }
         self.tally.count("an eviction: done");
         self.check_eviction(flight, id, pod);
         self.delete(pod);
         Answer::Accepted
+    }
+
+    /// What budgets say against the eviction of a pod; none if it may go.
+    pub(crate) fn refused(&self, id: u32) -> Option<Answer> {
+        let pod = self.truth.pods.get(&id)?;
+        let mut budgets = self.truth.budgets.iter().filter(|budget| Some(budget.workload) == pod.workload);
+        let budget = budgets.next()?;
+        if budgets.next().is_some() {
+            return Some(Answer::TwoBudgets);
+        }
+        let healthy = self.truth.available(budget.workload).ready;
+        (healthy < budget.least + u32::from(pod.is_ready())).then_some(Answer::Budget(None))
     }
 
     fn delete_by_uid(&mut self, flight: &Flight, id: &PodId) -> Answer {

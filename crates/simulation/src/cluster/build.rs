@@ -61,7 +61,9 @@ impl Truth {
         let NodeBlueprint { name, zone, pool, phase, base, joins, offers, room } = built.clone();
         let machine = Machine {
             phase,
+            has_crossfade: true,
             image: phase,
+            image_base: base.clone(),
             base,
             follows: Phase::ALL.to_vec(),
             joins,
@@ -95,6 +97,7 @@ impl Truth {
             name,
             version: 0,
             gone: None,
+            undisturbed_by: None,
             cordoned_by: None,
             troubled: None,
             is_lured: false,
@@ -178,7 +181,9 @@ impl Truth {
         for index in 0..self.workloads.len() {
             self.workloads[index].status = self.available(index);
         }
-        for index in 0..self.nodes.len() {
+        for index in
+            (0..self.nodes.len()).filter(|index| self.nodes[*index].machine.has_crossfade).collect::<Vec<_>>()
+        {
             let observed = self.observe(index);
             let node = &mut self.nodes[index];
             node.api.label = observed.phase;

@@ -21,6 +21,12 @@ impl History {
         self.truth.nodes[index].surprise = Some(Surprise { reporter, published: None });
     }
 
+    /// Its object tells of that now.
+    pub(crate) fn reported(&mut self, index: usize) {
+        let now = self.now;
+        self.truth.nodes[index].surprise.iter_mut().for_each(|surprise| surprise.published = Some(now));
+    }
+
     fn turns(&mut self, index: usize) -> Turn {
         let machine = &mut self.truth.nodes[index].machine;
         machine.turn += 1;
@@ -58,7 +64,7 @@ impl History {
         // Sometimes `watch` runs long after kubelet does.
         let (now, is_late) = (self.now, self.random.chance(300));
         let machine = &mut self.truth.nodes[index].machine;
-        (machine.is_up, machine.has_watch) = (true, !is_late);
+        (machine.is_up, machine.has_watch) = (true, !is_late && machine.has_crossfade);
         machine.boot += 1;
         if is_late {
             machine.watch_ended = Some(now);
@@ -163,6 +169,8 @@ impl History {
         node.gone = Some(now);
         (node.machine.is_up, node.machine.is_connected) = (false, false);
         let pods: Vec<u32> = node.pods.iter().copied().collect();
+        let uid = self.truth.nodes[index].api.uid.clone();
+        self.truth.permits.requested.remove(&uid);
         self.note(|history| format!("{} is gone", history.truth.nodes[index].name));
         self.touch_node(index);
         for workload in 0..self.truth.workloads.len() {

@@ -38,9 +38,16 @@ impl Truth {
         }
     }
 
+    /// Whether a node takes a pod.
+    pub(crate) fn fits(&self, id: u32, index: usize) -> bool {
+        let node = &self.nodes[index];
+        let takes_pods = node.api.is_ready && !node.api.is_cordoned && !node.is_barred();
+        takes_pods && (node.taken + self.takes(id)).fits(&node.room, 0)
+    }
+
     /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
     pub(crate) fn node_for(&self, id: u32) -> Option<usize> {
-        let (workload, takes) = (self.pods.get(&id)?.workload, self.takes(id));
+        let workload = self.pods.get(&id)?.workload;
         let (mut on, mut of_zone): (BTreeMap<usize, usize>, BTreeMap<&str, usize>) = Default::default();
         for pod in workload.iter().flat_map(|index| &self.workloads[*index].pods) {
             let Some(index) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
@@ -51,9 +58,7 @@ impl Truth {
             }
         }
         let count = |position: Option<&usize>| position.copied().unwrap_or_default();
-        let fits = self.living().filter(|(_, node)| {
-            node.api.is_ready && !node.api.is_cordoned && (node.taken + takes).fits(&node.room, 0)
-        });
+        let fits = self.living().filter(|(index, _)| self.fits(id, *index));
         fits.min_by_key(|(index, node)| {
             (
                 node.api.is_fenced,
@@ -81,7 +86,10 @@ impl History {
         self.is_scheduling = false;
         for id in self.truth.pending.clone() {
             match self.truth.node_for(id) {
-                Some(node) => self.bind(id, node),
+                Some(node) => {
+                    self.place_moving(id, node);
+                    self.bind(id, node);
+                }
                 None => {
                     let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
                     if pod.api.traits.insert(Trait::Unschedulable) {

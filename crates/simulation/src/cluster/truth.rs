@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use migration::roll::run::Run;
 use migration::roll::wish::Wish;
-use migration::roll::world::{self, Availability, Color, Trait};
+use migration::roll::world::{self, Availability, Color, Permits, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
 use types::policy::{Phase, Side};
 
 use crate::cluster::build::WorkloadBlueprint;
 use crate::history::queue::Millis;
+use crate::pipeline::Pipeline;
 
 /// The cluster as it is.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +33,12 @@ pub struct Truth {
     pub(crate) lease: Lease,
     /// The ConfigMap `crossfade-run`.
     pub(crate) record: Record,
+    /// What replaces nodes.
+    pub(crate) pipelines: Vec<Pipeline>,
+    /// The ConfigMap `crossfade-permits`.
+    pub(crate) permits: Permits,
+    /// When the run let a pipeline take a node away first, and in which pass.
+    pub(crate) permitted: Option<(u32, Millis)>,
     /// A window of the plan is open.
     pub(crate) is_open: bool,
     /// When the last DNS pod vanished that the run did not evict.
@@ -51,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) version: u64,
     /// When the object was deleted; none if it is there.
     pub(crate) gone: Option<Millis>,
+    /// Who keeps Karpenter from it; none if nobody does.
+    pub(crate) undisturbed_by: Option<Actor>,
     /// Who cordoned it; none if it is not cordoned.
     pub(crate) cordoned_by: Option<Actor>,
     /// Since when its object shows trouble that is not of the run's making: not Ready, cordoned by another actor, going.
@@ -119,8 +128,12 @@ pub(crate) enum Reporter {
 pub(crate) struct Machine {
     /// The phase of its policy.
     pub(crate) phase: Phase,
+    /// Crossfade is on it.
+    pub(crate) has_crossfade: bool,
     /// The phase of the image that it was made from.
     pub(crate) image: Phase,
+    /// The policy of the image, without its phase.
+    pub(crate) image_base: Text,
     /// The policy without its phase.
     pub(crate) base: Text,
     /// The phases that node.json allows.
@@ -186,6 +199,8 @@ pub(crate) struct Pod {
     pub(crate) shaken: Option<Millis>,
     /// The run evicted it.
     pub(crate) is_moved: bool,
+    /// It got a node that is to be replaced, although a new one had room.
+    pub(crate) is_misplaced: bool,
     /// No network joins or leaves it.
     pub(crate) refuses: bool,
     /// How often the run restarted it, and those in whose place it came.
@@ -391,6 +406,7 @@ impl Pod {
             placed: 0,
             shaken: None,
             is_moved: false,
+            is_misplaced: false,
             refuses: false,
             restarts: 0,
         }

@@ -110,7 +110,8 @@ impl History {
 
     /// `watch` runs, if it did not.
     pub(crate) fn start_watch(&mut self, index: usize) {
-        self.truth.nodes[index].machine.has_watch = true;
+        let machine = &mut self.truth.nodes[index].machine;
+        machine.has_watch = machine.has_crossfade;
         self.poke(index);
         self.compare(index);
     }
@@ -229,6 +230,8 @@ impl History {
         }
         if !is_true {
             self.poke(turn.node);
+        } else if self.truth.nodes[turn.node].is_barred() {
+            self.schedule_within(500, 10 * SECOND, Event::Lift(turn));
         }
     }
 }

@@ -117,11 +117,21 @@ pub enum Fault {
     JoinHangs,
     /// A pod refuses that a network joins or leaves it.
     JoinRefused,
+    /// A machine of a pool whose nodes are replaced is lost at once.
+    SpotLoss,
+    /// A node of such a pool has reached its age, and is drained and taken away.
+    Expiry,
+    /// An autoscaler adds a node to such a pool, or removes an empty one.
+    Autoscale,
+    /// A new machine never gets there.
+    BadLaunch,
+    /// A pipeline's process ends in the middle, and begins anew later.
+    PipelineEnds,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 56] = [
+    pub const ALL: [Self; 61] = [
         Self::Reboot,
         Self::FreshBoot,
         Self::Disconnect,
@@ -179,7 +189,16 @@ impl Fault {
         Self::SilentWatch,
         Self::JoinHangs,
         Self::JoinRefused,
+        Self::SpotLoss,
+        Self::Expiry,
+        Self::Autoscale,
+        Self::BadLaunch,
+        Self::PipelineEnds,
     ];
+
+    /// Those of pipelines.
+    pub const OF_PIPELINES: [Self; 5] =
+        [Self::SpotLoss, Self::Expiry, Self::Autoscale, Self::BadLaunch, Self::PipelineEnds];
 
     /// Whether it strikes single calls, instead of happening from time to time.
     #[must_use]
@@ -189,6 +208,7 @@ impl Fault {
             Self::SlowAdd
                 | Self::SlowEnd
                 | Self::JoinRefused
+                | Self::BadLaunch
                 | Self::Busy
                 | Self::LostAnswer
                 | Self::CrashBefore

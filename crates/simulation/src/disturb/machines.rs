@@ -13,6 +13,7 @@ impl History {
     pub(super) fn hit_machine(&mut self, fault: Fault) -> bool {
         let Some(index) = self.any_node() else { return false };
         let is_up = self.truth.nodes[index].answers();
+        let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
             Fault::Reboot | Fault::FreshBoot => {
                 let away = self.random.between(10 * SECOND, 6 * MINUTE);
@@ -25,6 +26,13 @@ impl History {
                 self.disconnect(index, away);
             }
             Fault::Disconnect => {}
+            // There is no policy on it, and no `watch`.
+            Fault::DeadWatch
+            | Fault::SlowFlip
+            | Fault::RefusedFlip
+            | Fault::PolicyEdited
+            | Fault::PhaseEdited
+                if is_plain => {}
             Fault::DeadWatch => {
                 let machine = &mut self.truth.nodes[index].machine;
                 if machine.has_watch {

@@ -14,6 +14,7 @@ use crate::disturb::fault::Fault;
 use crate::history::History;
 use crate::history::event::{Event, Sandbox};
 use crate::history::queue::{MINUTE, SECOND};
+use crate::pipeline::{DISRUPTED, STARTUP};
 
 /// How many nodes a cluster has at most.
 const MOST: usize = 90;
@@ -36,7 +37,10 @@ impl History {
 
     fn hit_node(&mut self, fault: Fault, index: usize) -> bool {
         let phase = self.random.pick(&Phase::ALL).copied();
+        let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
+            // Nobody works with Crossfade's keys on a node that has none of it.
+            Fault::DesiredEdited | Fault::LabelEdited | Fault::HostileNode if is_plain => {}
             Fault::Cordon => self.cordon(index),
             Fault::Uncordon => self.uncordon(index),
             Fault::Recordon => {
@@ -63,8 +67,15 @@ impl History {
                 self.poke(index);
             }
             Fault::StepRemoved => {
-                self.truth.nodes[index].api.step = None;
-                self.surprise(index, Reporter::Watch);
+                let node = &mut self.truth.nodes[index];
+                node.api.step = None;
+                // From then on nothing says that the annotation is the run's.
+                node.undisturbed_by = node.undisturbed_by.map(|_| Actor::Other);
+                let reporter = if is_plain { Reporter::Kubelet } else { Reporter::Watch };
+                self.surprise(index, reporter);
+                if is_plain {
+                    self.reported(index);
+                }
                 self.touch_node(index);
                 self.poke(index);
             }
@@ -101,13 +112,19 @@ impl History {
             why: None,
             undisturbed: false,
         };
-        let api = &mut self.truth.nodes[index].api;
+        let node = &mut self.truth.nodes[index];
+        let before = node.api.step.clone();
+        let api = &mut node.api;
         match self.random.below(5) {
             0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
             1 => api.step = Some(step("r-0", "r-0.1.1", State::Moving, Some(Cordon::Ours))),
             2 if !api.is_cordoned => api.step = Some(step(&id, &claim, State::Done, Some(Cordon::Ours))),
             3 => api.pool = "rogue".into(),
             _ => api.observed = None,
+        }
+        if node.api.step != before {
+            // From then on nothing says that the annotation is the run's.
+            node.undisturbed_by = node.undisturbed_by.map(|_| Actor::Other);
         }
         self.surprise(index, Reporter::Watch);
         self.touch_node(index);
@@ -234,6 +251,9 @@ impl History {
             && let Some(like) = self.any_node()
         {
             let name = Text::from(format!("n{}", self.truth.nodes.len()));
+            let pool = self.truth.nodes[like].api.pool.clone();
+            let grown = self.truth.pipelines.iter_mut().find(|acting| acting.pool == pool);
+            grown.into_iter().for_each(|acting| acting.size += 1);
             self.make_node(name, like, phase);
         }
     }
@@ -250,12 +270,20 @@ impl History {
         let base = self.base();
         let like = &self.truth.nodes[like];
         let (zone, pool, joins) = (like.api.zone.clone(), like.api.pool.clone(), like.machine.joins.clone());
-        let (offers, room, taints) = (like.api.offers, like.room, like.api.taints.clone());
+        let (offers, room, mut taints) = (like.api.offers, like.room, like.api.taints.clone());
+        taints.retain(|key| !matches!(&**key, STARTUP | DISRUPTED));
+        let is_plain = !like.machine.has_crossfade && phase == like.machine.image;
         let index =
             self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, joins, offers, room });
         self.truth.nodes[index].made = self.now;
         self.truth.nodes[index].api.taints = taints;
-        self.surprise(index, Reporter::Watch);
+        let machine = &mut self.truth.nodes[index].machine;
+        (machine.has_crossfade, machine.has_watch) = (!is_plain, !is_plain);
+        if !is_plain && self.is_rotated(index) {
+            // kubelet registers the label of the image.
+            self.truth.nodes[index].api.label = Some(phase);
+        }
+        self.surprise(index, if is_plain { Reporter::Kubelet } else { Reporter::Watch });
         self.touch_node(index);
         let turn = self.truth.turn(index);
         self.schedule_within(5 * SECOND, 20 * SECOND, Event::Register(turn));

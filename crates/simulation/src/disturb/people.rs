@@ -57,7 +57,15 @@ impl History {
         Some(match fault {
             Fault::Pause => RunRequest::Pause,
             Fault::PauseNow => RunRequest::PauseNow,
-            Fault::Abort => RunRequest::Abort(*self.random.pick(&Phase::ALL)?),
+            Fault::Abort => {
+                // A node without Crossfade can be in no other phase, and is of the image only once it is replaced.
+                let image = self
+                    .plan
+                    .image
+                    .filter(|_| self.truth.nodes.iter().any(|node| !node.machine.has_crossfade));
+                let phases = image.map_or(Phase::ALL.to_vec(), |image| vec![Phase::Old, image]);
+                RunRequest::Abort(*self.random.pick(&phases)?)
+            }
             Fault::Skip => RunRequest::Skip(node?),
             Fault::Retry => RunRequest::Retry(node?),
             Fault::Rollback => RunRequest::Rollback(node?),

@@ -40,7 +40,11 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
                 | Fault::JoinRefused => aside.chance(often),
                 _ => random.chance(often),
             };
-            Fault::ALL.into_iter().filter(is_drawn).collect()
+            Fault::ALL
+                .into_iter()
+                .filter(|fault| !Fault::OF_PIPELINES.contains(fault))
+                .filter(is_drawn)
+                .collect()
         }
     };
     let busy = random.between(1, 4);
@@ -54,4 +58,22 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
         (fault, rate)
     });
     Faults { rates: rates.collect(), until: random.between(20 * MINUTE, 4 * HOUR) }
+}
+
+/// Faults of pipelines beside the others, in two of three histories.
+pub(super) fn add_of_pipelines(random: &mut Random, faults: &mut Faults) {
+    if random.chance(330) {
+        return;
+    }
+    for fault in Fault::OF_PIPELINES {
+        if random.chance(300) {
+            let rate = if fault.is_of_calls() {
+                random.between(30, 400)
+            } else {
+                random.between(5 * MINUTE, 60 * MINUTE)
+            };
+            faults.rates.push((fault, rate));
+        }
+    }
+    faults.until = faults.until.max(random.between(20 * MINUTE, 4 * HOUR));
 }

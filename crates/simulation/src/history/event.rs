@@ -69,6 +69,12 @@ pub(crate) enum Event {
     Mend(Fault, usize),
     /// A person looks at the run.
     Visit,
+    /// A pipeline looks at its pool.
+    Pipeline(usize),
+    /// The kubelet of a machine that a pipeline launched registers its Node.
+    Launched(usize),
+    /// The start-up taint of a node goes.
+    Lift(Turn),
 }
 
 /// A pod's sandbox: what was to happen to an earlier one does not.

@@ -128,5 +128,6 @@ impl History {
         driver.version = self.truth.record.version;
         driver.stored.clone_from(&self.truth.record.run);
         driver.wishes.clone_from(&self.truth.record.wishes);
+        Arc::make_mut(&mut driver.world).permits.clone_from(&self.truth.permits);
     }
 }

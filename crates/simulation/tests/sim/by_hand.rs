@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CROSSFADE_SIM_SEED` | the seed, or the first one; without it `one` plays 1, and `many` draws the first |
 //! | `CROSSFADE_SIM_FAULT` | `Quiet`, `Some`, a fault, or two of them: `Reboot+Cordon`; `Some` if it is not set |
-//! | `CROSSFADE_SIM_RUNS` | `clusters`, or `stragglers` for runs that fix these; `clusters` if it is not set |
+//! | `CROSSFADE_SIM_RUNS` | `clusters`, `stragglers` for runs that fix these, or `rotations`; `clusters` if it is not set |
 //! | `CROSSFADE_SIM_BLIND` | what the run is blind to; `one` only |
 //! | `CROSSFADE_SIM_HISTORIES` | how many histories; 1000 if nothing is set |
 //! | `CROSSFADE_SIM_MINUTES` | for how long instead |
@@ -36,7 +36,8 @@ fn runs() -> Runs {
     match variable("RUNS").as_deref() {
         None | Some("clusters") => Runs::OfClusters,
         Some("stragglers") => Runs::OfStragglers,
-        Some(other) => panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters or stragglers"),
+        Some("rotations") => Runs::OfRotations,
+        Some(other) => panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters, stragglers or rotations"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `histories_*`, `kept` | histories that must end well: without faults, with some, and those that once did not |
 //! | `stragglers` | the same of runs that fix stragglers |
+//! | `rotations` | the same of runs in which pipelines replace nodes |
 //! | `mutants` | runs that are blind to one thing, each of which must break an invariant |
 //! | `by_hand` | one history told in words, or as many as there is time for; not part of `cargo test` |
 
@@ -17,6 +18,7 @@ mod by_hand;
 mod kept;
 mod mutants;
 mod play;
+mod rotations;
 mod stragglers;
 
 use play::{Runs, all};

@@ -13,6 +13,8 @@ pub(crate) enum Runs {
     OfClusters,
     /// Of stragglers, in clusters that are in their phase.
     OfStragglers,
+    /// In which pipelines replace nodes.
+    OfRotations,
 }
 
 impl Runs {
@@ -21,6 +23,7 @@ impl Runs {
         match self {
             Self::OfClusters => Scenario::of(seed, choice),
             Self::OfStragglers => Scenario::of_stragglers(seed, choice),
+            Self::OfRotations => Scenario::of_rotation(seed, choice),
         }
     }
 
@@ -47,6 +50,7 @@ impl Runs {
         let runs = match self {
             Self::OfClusters => "",
             Self::OfStragglers => "CROSSFADE_SIM_RUNS=stragglers ",
+            Self::OfRotations => "CROSSFADE_SIM_RUNS=rotations ",
         };
         format!(
             "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",

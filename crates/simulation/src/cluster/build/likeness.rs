@@ -17,7 +17,7 @@ use types::api::observed::{self, NodeObservation};
 use super::{NodeBlueprint, WorkloadBlueprint};
 use crate::cluster::truth::{Actor, Budget, Truth};
 use crate::draw::random::Random;
-use crate::draw::{Choice, Scenario};
+use crate::draw::{Choice, Scenario, rotation};
 use crate::history::queue::{MINUTE, SECOND};
 
 /// How many pods kubelet runs where a node does not say it. *Source*: Kubernetes 1.33, kubelet's `maxPods`.
@@ -51,6 +51,7 @@ impl Scenario {
         for gate in &plan.gates {
             likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
         }
+        rotation::pipelines(&mut likeness.random, &mut likeness.truth, plan, 0);
         likeness.truth.publish_status();
         Self::new(likeness.truth, plan.clone(), seed, choice)
     }
@@ -75,6 +76,7 @@ impl Likeness {
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
             let message = node.metadata.annotation(observed::KEY);
+            let is_plain = message.is_none() && plan.rotates(&pool_of(scene, node));
             let observed: NodeObservation =
                 message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let known = plan.policies.first().cloned().unwrap_or_default();
@@ -93,6 +95,7 @@ impl Likeness {
             let made = &mut self.truth.nodes[index];
             made.api.uid = node.metadata.uid.clone();
             made.api.is_ready = true;
+            (made.machine.has_crossfade, made.machine.has_watch) = (!is_plain, !is_plain);
             made.api.taints = barring(node).into_iter().map(Text::from).collect();
             if !observed.follows.is_empty() {
                 made.machine.follows = observed.follows;

@@ -1,0 +1,309 @@
+//! What must hold while pipelines replace nodes: the run lets no more of them go than the plan allows, each once all are held, and gives everything back.
+//!
+//! All of it is asked of the machines as they are. The run's own numbers, its places and what it takes for a new node, are not read.
+
+use migration::config::roll::Method;
+use migration::roll::act::Patch;
+use migration::roll::run::{Run, State as RunState};
+use migration::roll::view::is_of_pass;
+use migration::roll::world::Trait;
+use types::api::step::{State, Step};
+
+use crate::cluster::truth::{Actor, Node};
+use crate::history::History;
+use crate::history::event::Flight;
+use crate::history::queue::Millis;
+
+impl History {
+    /// Whether a node is of a pool whose nodes are replaced, and not of the image's phase.
+    pub(super) fn is_left_behind(&self, node: &Node) -> bool {
+        let is_there = node.machine.has_crossfade && self.plan.image == Some(node.machine.phase);
+        self.plan.rotates(&node.api.pool) && !is_there && !self.is_left_out(&node.name)
+    }
+
+    /// Whether this pass has the node replaced, and the run could know it.
+    pub(super) fn is_replaced_now(&self, index: usize, seen: Millis) -> bool {
+        let node = &self.truth.nodes[index];
+        let is_known =
+            !node.surprises(seen) && node.machine.flipped <= seen && self.truth.record.changed <= seen;
+        self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
+    }
+
+    /// Whether the plan names this very node.
+    pub(super) fn is_planned(&self, node: &Node) -> bool {
+        self.plan.waves.iter().flat_map(|wave| &wave.nodes).any(|planned| planned.uid == node.api.uid)
+    }
+
+    fn method(&self, node: &Node) -> Method {
+        self.plan
+            .pools
+            .iter()
+            .find(|pool| pool.name == node.api.pool)
+            .map(|pool| pool.method)
+            .unwrap_or_default()
+    }
+
+    fn is_permitted(node: &Node, run: &Run) -> bool {
+        node.api.step.as_ref().is_some_and(|step| step.state == State::Permitted && is_of_pass(step, run))
+    }
+
+    /// How many planned nodes of replaced pools have gone for which no proven new node is there: places that are open.
+    pub(super) fn unreplaced(&self, seen: Millis, run: &Run) -> usize {
+        if self.replacing().is_none() {
+            return 0;
+        }
+        let open = |pool: &migration::plan::Pool| {
+            let planned = self.plan.waves.iter().flat_map(|wave| &wave.nodes);
+            let is_gone = |planned: &&migration::plan::PlannedNode| {
+                planned.pool == pool.name
+                    && !run.skipped.contains_key(&planned.name)
+                    && self
+                        .truth
+                        .nodes
+                        .iter()
+                        .find(|node| node.api.uid == planned.uid)
+                        .is_some_and(|node| node.gone.is_some_and(|gone| gone < seen))
+            };
+            let gone = planned.filter(is_gone).count();
+            // One that went, or that was flipped by hand, since the run looked.
+            let is_new = |node: &&Node| {
+                let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+                let is_there = node.gone.is_none_or(|gone| gone >= seen);
+                node.api.pool == pool.name && is_there && node.api.step.as_ref().is_some_and(is_done)
+            };
+            gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count())
+        };
+        self.plan.pools.iter().filter(|pool| pool.method.replaces()).map(open).sum()
+    }
+
+    /// R7 of the annotation that keeps Karpenter from a node.
+    pub(super) fn check_annotation(&mut self, patch: &Patch, index: usize) {
+        let node = &self.truth.nodes[index];
+        let by = node.undisturbed_by;
+        let why = match patch.undisturbed {
+            Some(false) if by == Some(Actor::Other) => "is taken away, and is not the run's",
+            Some(true) if node.api.is_undisturbed => "is set, and was there",
+            _ => return,
+        };
+        self.broken("R7", format!("the annotation of {} {why}", patch.node));
+    }
+
+    /// R10 of a node that is kept from its pipeline.
+    pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize) {
+        self.tally.count("a node kept from its pipeline");
+        let node = &self.truth.nodes[index];
+        let is_excused = node.surprises(flight.nodes_seen)
+            || node.machine.flipped > flight.nodes_seen
+            || self.truth.record.changed > flight.nodes_seen
+            || self.truth.lease.was_forced;
+        if !is_excused && (self.replacing().is_none() || !self.is_left_behind(node)) {
+            let why = format!("{} is kept from its pipeline, and nothing replaces it", node.name);
+            self.broken("R10", why);
+        }
+    }
+
+    /// R4, R9, R10, R12, R13 and R15 of a node that a pipeline may take away.
+    pub(super) fn check_permit(&mut self, flight: &Flight, index: usize, before: Option<&Step>, run: &Run) {
+        if before.is_some_and(|step| step.state == State::Permitted && is_of_pass(step, run)) {
+            return;
+        }
+        self.tally.count("a permit");
+        if self.truth.permitted.is_none_or(|(pass, _)| pass != run.pass) {
+            self.truth.permitted = Some((run.pass, self.now));
+        }
+        if self.truth.lease.was_forced {
+            return;
+        }
+        let name = self.truth.nodes[index].name.clone();
+        let is_known = self.truth.record.changed <= flight.sent;
+        if is_known && !matches!(run.state, RunState::Running) {
+            self.broken("R12", format!("{name} may go although the run is {:?}", run.state));
+        }
+        if flight.is_gated {
+            self.broken("R9", format!("{name} may go although a gate is red or unknown"));
+        }
+        let node = &self.truth.nodes[index];
+        let is_told = !node.surprises(flight.nodes_seen) && node.machine.flipped <= flight.nodes_seen;
+        if is_told && (self.replacing().is_none() || !self.is_left_behind(node)) {
+            self.broken("R10", format!("{name} may go, and nothing replaces it"));
+        }
+        self.check_levers(flight, index, run);
+        self.check_departures(flight, index, run);
+        self.check_dns(flight, index, run);
+        let node = &self.truth.nodes[index];
+        if self.method(node) == Method::Permit && !node.api.is_cordoned {
+            self.check_room(flight, index);
+        }
+    }
+
+    /// R15: every other node that is to be replaced is held.
+    fn check_levers(&mut self, flight: &Flight, index: usize, run: &Run) {
+        let seen = flight.nodes_seen;
+        let is_free = |(other, node): &(usize, &Node)| {
+            let is_new = node.made > seen
+                || node.surprises(seen)
+                || node.opened >= seen
+                || node.machine.flipped > seen;
+            let is_counted = *other != index
+                && !is_new
+                && self.is_left_behind(node)
+                && node.api.is_ready
+                && !node.api.is_going
+                && !run.skipped.contains_key(&node.name)
+                && self.method(node) != Method::Follow;
+            let step = node.api.step.as_ref().filter(|step| is_of_pass(step, run));
+            let is_held = match step.map(|step| step.state) {
+                Some(State::Waiting) => self.method(node) != Method::Karpenter || node.api.is_undisturbed,
+                Some(State::Permitted) => true,
+                _ => false,
+            };
+            is_counted && !is_held
+        };
+        let free =
+            self.truth.living().find(is_free).map(|(_, node)| (node.name.clone(), node.api.step.clone()));
+        if let Some((other, step)) = free {
+            let name = &self.truth.nodes[index].name;
+            let why = format!("{name} may go, and {other} is not kept from its pipeline: {step:?}");
+            self.broken("R15", why);
+        }
+    }
+
+    /// R2 and R15: no more nodes are away, on their way or not replaced than the plan has at once.
+    fn check_departures(&mut self, flight: &Flight, index: usize, run: &Run) {
+        let seen = flight.nodes_seen;
+        let is_other = |(other, node): &(usize, &Node)| *other != index && Self::is_permitted(node, run);
+        let permitted = self.truth.living().filter(is_other).count();
+        let open = self.unreplaced(seen, run);
+        // In which wave a node goes that joined is the run's to say.
+        let most = self
+            .plan
+            .waves
+            .iter()
+            .map(|wave| wave.at_once)
+            .max()
+            .unwrap_or(1)
+            .min(self.plan.limits.in_transit.max(1)) as usize;
+        let name = self.truth.nodes[index].name.clone();
+        if permitted + open >= most {
+            let why = format!(
+                "{name} may go, {permitted} others may, {open} places are open, and {most} at once are planned"
+            );
+            self.broken("R15", why);
+            return;
+        }
+        self.check_scouts(index, permitted, open);
+        let is_moving = |node: &Node| {
+            node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
+        };
+        if !self.truth.living().any(|(_, node)| is_moving(node)) {
+            self.check_owners(flight, index);
+        }
+        self.check_places(flight, index, run);
+    }
+
+    /// R15: while no node of any replaced pool has been replaced, one goes where the plan begins with scouts of that pool.
+    fn check_scouts(&mut self, index: usize, permitted: usize, open: usize) {
+        let pool = &self.truth.nodes[index].api.pool;
+        let first =
+            self.plan.waves.iter().find(|wave| wave.nodes.iter().any(|planned| planned.pool == *pool));
+        let most = first.map_or(1, |wave| wave.at_once) as usize;
+        let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone.is_some());
+        if is_first && permitted + open >= most {
+            let name = self.truth.nodes[index].name.clone();
+            self.broken(
+                "R15",
+                format!("{name} may go beside {permitted} others, and the first wave of its pool has {most}"),
+            );
+        }
+    }
+
+    /// R4 of the DNS pods of a node that is about to be drained, and of those on nodes that may be drained already.
+    fn check_dns(&mut self, flight: &Flight, index: usize, run: &Run) {
+        let is_dns =
+            |id: &&u32| self.truth.pods.get(id).is_some_and(|pod| pod.api.is(Trait::Dns) && pod.is_ready());
+        let own: Vec<u32> = self.truth.nodes[index].pods.iter().filter(is_dns).copied().collect();
+        if own.is_empty() {
+            return;
+        }
+        let elsewhere = |(other, node): &(usize, &Node)| {
+            let has = node.pods.iter().filter(is_dns).any(|id| {
+                self.truth
+                    .pods
+                    .get(id)
+                    .is_some_and(|pod| pod.placed < flight.pods_seen.min(flight.nodes_seen))
+            });
+            *other != index && Self::is_permitted(node, run) && has
+        };
+        let other = self.truth.living().find(elsewhere).map(|(_, node)| node.name.clone());
+        let name = self.truth.nodes[index].name.clone();
+        if let Some(other) = other {
+            self.broken("R4", format!("{name} may go, and {other} with DNS pods, too, may go already"));
+            return;
+        }
+        let wrong = own.into_iter().find_map(|id| self.starves_dns(flight, id));
+        wrong.into_iter().for_each(|(rule, why)| self.broken(rule, format!("{name} may go: {why}")));
+    }
+
+    /// A pod is about to get a node. One that is to be replaced gets it only where no new node has room.
+    pub(crate) fn place_moving(&mut self, id: u32, index: usize) {
+        let Some(run) = self.truth.run().filter(|_| self.replacing().is_some()) else { return };
+        let node = &self.truth.nodes[index];
+        let is_planned = self.is_planned(node);
+        let has_begun = self.truth.permitted.is_some_and(|(pass, _)| pass == run.pass);
+        let is_fenced = self.plan.limits.fence && has_begun && is_planned && self.is_left_behind(node);
+        if !is_fenced || run.skipped.contains_key(&node.name) || node.surprise.is_some() {
+            return;
+        }
+        let is_proven = |node: &Node| {
+            node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
+                && node.api.label == self.plan.image
+        };
+        let has_room = self.truth.living().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
+        if let Some(pod) = self.truth.pods.get_mut(&id) {
+            pod.is_misplaced = has_room;
+        }
+    }
+
+    /// A pipeline is about to evict a pod: none moves twice because it got a node that was to be replaced, and a new one had room.
+    pub(crate) fn check_second_move(&mut self, id: u32) {
+        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.is_misplaced) else { return };
+        let why = format!(
+            "pod {} moved to {}, which is replaced, although a new node had room",
+            pod.api.title(),
+            pod.api.node
+        );
+        self.broken("no pod moves twice", why);
+    }
+
+    /// R8 of the pass that replaces nodes: as many new nodes are there as old ones were, and no old one is left.
+    pub(super) fn check_places_filled(&mut self, flight: &Flight, run: &Run) {
+        if self.plan.image.is_none_or(|image| run.target() != Some(image)) || self.replacing().is_none() {
+            return;
+        }
+        let open = self.unreplaced(flight.nodes_seen, run);
+        if open > 0 {
+            self.broken("R8", format!("the pass ends, and {open} nodes that have gone are not replaced"));
+        }
+        let is_old =
+            |(_, node): &(usize, &Node)| self.is_left_behind(node) && !run.skipped.contains_key(&node.name);
+        let old = self.knowable(flight.nodes_seen).find(is_old).map(|(_, node)| node.name.clone());
+        if let Some(old) = old {
+            self.broken("R8", format!("the pass ends, and {old} is not replaced"));
+        }
+    }
+
+    /// R17: what the run put on nodes it has given back.
+    pub(super) fn check_given_back(&mut self) {
+        let Some(run) = self.truth.run() else { return };
+        let bears = |(_, node): &(usize, &Node)| {
+            let is_lever =
+                |step: &Step| step.run == run.id && matches!(step.state, State::Waiting | State::Permitted);
+            node.undisturbed_by == Some(Actor::Run) || node.api.step.as_ref().is_some_and(is_lever)
+        };
+        let wrong =
+            self.truth.living().find(bears).map(|(_, node)| format!("{}: {:?}", node.name, node.api.step));
+        if let Some(why) = wrong {
+            self.broken("R17", format!("the run is over, and still keeps a node from its pipeline: {why}"));
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Pipelines that replace the nodes of a pool: each starts nodes of the new image, drains old ones and takes them away, as its method does.
+//!
+//! | method | which node goes next | what holds it | the new node comes |
+//! |---|---|---|---|
+//! | `karpenter` | any drifted one | `karpenter.sh/do-not-disrupt` | before the old one is drained; after ten minutes it gives up |
+//! | `permit` | one of its own choice | it asks first, with the words of the real `permit` | before or after |
+//! | `follow` | any | nothing | a burst of them before the first one is drained |
+
+mod drain;
+mod follow;
+mod karpenter;
+mod launch;
+mod permit;
+
+pub(crate) use launch::NEVER;
+use migration::config::roll::Method;
+use migration::roll::run::Run;
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use crate::cluster::truth::{Actor, Node};
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::Event;
+use crate::history::queue::{MINUTE, Millis, SECOND};
+
+/// The taint with which new nodes are born, until `CrossfadeReady` is true.
+pub(crate) const STARTUP: &str = "readiness.k8s.io/crossfade";
+/// The taint of a node that Karpenter replaces.
+pub(crate) const DISRUPTED: &str = "karpenter.sh/disrupted";
+
+/// A pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct Pipeline {
+    /// Its pool.
+    pub(crate) pool: Text,
+    /// How the run holds it.
+    pub(crate) method: Method,
+    /// How many nodes it keeps.
+    pub(crate) size: usize,
+    /// How many nodes it replaces at once.
+    pub(crate) at_once: usize,
+    /// It starts the new node before it drains the old one.
+    pub(crate) launches_first: bool,
+    /// It marks nodes that it drains as going.
+    pub(crate) marks: bool,
+    /// It starts nodes of the new image.
+    pub(crate) has_image: bool,
+    /// It has launched its burst.
+    pub(crate) has_burst: bool,
+    /// Machines that it has launched and that have no Node yet.
+    pub(crate) launching: usize,
+    /// Nodes that it replaces.
+    pub(crate) jobs: Vec<Job>,
+    /// It does nothing until then.
+    pub(crate) idle_until: Millis,
+}
+
+/// A node that a pipeline replaces.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The old node.
+    pub(crate) old: usize,
+    /// The node that comes in its place, once it is there.
+    pub(crate) new: Option<usize>,
+    pub(crate) stage: Stage,
+    /// When the stage began.
+    pub(crate) since: Millis,
+}
+
+/// How far the replacement of a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The pipeline asks whether the node may go.
+    Asks,
+    /// It waits for the new node.
+    Launches,
+    /// It drains the old one.
+    Drains,
+    /// The old machine ends.
+    Goes,
+    /// The old one is gone, and the new one is not there yet.
+    Awaits,
+}
+
+impl Pipeline {
+    /// Whether it replaces the node.
+    pub(crate) fn has(&self, node: usize) -> bool {
+        self.jobs.iter().any(|job| job.old == node)
+    }
+}
+
+impl Node {
+    /// A taint keeps pods away that do not belong to the node.
+    pub(crate) fn is_barred(&self) -> bool {
+        self.api.taints.iter().any(|key| matches!(&**key, STARTUP | DISRUPTED))
+    }
+
+    /// kubelet is Ready, and the start-up taints are gone.
+    pub(crate) fn is_initialized(&self) -> bool {
+        self.gone.is_none() && self.api.is_ready && !self.is_barred()
+    }
+}
+
+impl History {
+    /// The phase of the image, if the run is in the pass that replaces nodes by it.
+    pub(crate) fn replacing(&self) -> Option<Phase> {
+        let run = self.truth.run()?;
+        let image = self.plan.image.filter(|image| run.target() == Some(*image))?;
+        let at = self.plan.passes.iter().position(|target| *target == image)?;
+        let from = at.checked_sub(1).map_or(self.plan.start, |before| self.plan.passes[before]);
+        (run.from == from).then_some(image)
+    }
+
+    /// Whether the pool of a node is one that a pipeline replaces.
+    pub(crate) fn is_rotated(&self, index: usize) -> bool {
+        self.plan.rotates(&self.truth.nodes[index].api.pool)
+    }
+
+    /// Whether a node was made from the plan's image.
+    pub(crate) fn is_of_image(&self, index: usize) -> bool {
+        let machine = &self.truth.nodes[index].machine;
+        machine.has_crossfade && self.plan.image == Some(machine.image)
+    }
+
+    /// Nodes of a pipeline's pool that are there and of an earlier image, but those that the plan leaves out.
+    pub(crate) fn outdated(&self, pipeline: usize) -> impl Iterator<Item = (usize, &Node)> {
+        let pool = &self.truth.pipelines[pipeline].pool;
+        let of_pool = self.truth.living().filter(move |(_, node)| node.api.pool == *pool);
+        of_pool.filter(|(index, node)| !self.is_of_image(*index) && !self.is_left_out(&node.name))
+    }
+
+    /// How many nodes a pipeline's pool has, those included that it has launched.
+    fn pool_size(&self, pipeline: usize) -> usize {
+        let Pipeline { pool, launching, .. } = &self.truth.pipelines[pipeline];
+        self.truth.living().filter(|(_, node)| node.api.pool == *pool).count() + launching
+    }
+
+    /// Whether it has all nodes that it keeps.
+    fn is_complete(&self, pipeline: usize) -> bool {
+        let acting = &self.truth.pipelines[pipeline];
+        acting.launching == 0 && self.pool_size(pipeline) >= acting.size
+    }
+
+    /// A pipeline looks at its pool.
+    pub(crate) fn run_pipeline(&mut self, pipeline: usize) {
+        self.schedule_within(5 * SECOND, 20 * SECOND, Event::Pipeline(pipeline));
+        let now = self.now;
+        let goes_back =
+            self.truth.run().and_then(Run::target).is_some_and(|target| Some(target) < self.plan.image);
+        let acting = &mut self.truth.pipelines[pipeline];
+        if acting.idle_until > now {
+            return;
+        }
+        if goes_back {
+            // Its owner has given it the earlier image back, or not given the new one yet.
+            if std::mem::take(&mut acting.has_image) {
+                self.reopen(pipeline);
+            }
+        }
+        self.abandon(pipeline);
+        match self.truth.pipelines[pipeline].method {
+            Method::Karpenter => self.run_karpenter(pipeline),
+            Method::Permit => self.run_permit(pipeline),
+            Method::Follow => self.run_follow(pipeline),
+            Method::Drain | Method::Churn => {}
+        }
+    }
+
+    /// The owner of a pipeline gives it the new image, once the run holds the nodes of its pool.
+    pub(crate) fn give_image(&mut self) {
+        let is_past = self
+            .truth
+            .run()
+            .is_some_and(|run| Some(run.from) >= self.plan.image && run.target() > Some(run.from));
+        if is_past {
+            self.truth.pipelines.iter_mut().for_each(|acting| acting.has_image = true);
+        }
+        if self.replacing().is_none() {
+            return;
+        }
+        for pipeline in 0..self.truth.pipelines.len() {
+            let is_kept = |node: &Node| node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
+            let is_held = self.outdated(pipeline).all(|(_, node)| is_kept(node));
+            let acting = &mut self.truth.pipelines[pipeline];
+            if (is_held || acting.method == Method::Follow) && !acting.has_image {
+                acting.has_image = true;
+                let pool = acting.pool.clone();
+                self.note(|_| format!("the pipeline of pool {pool} gets the new image"));
+            }
+        }
+    }
+
+    /// Changes the stage of a job.
+    fn enter(&mut self, pipeline: usize, job: usize, stage: Stage) {
+        let now = self.now;
+        if let Some(job) = self.truth.pipelines[pipeline].jobs.get_mut(job).filter(|job| job.stage != stage) {
+            (job.stage, job.since) = (stage, now);
+        }
+    }
+
+    /// A fault of a pipeline or of what it works with; whether it is such a fault.
+    pub(crate) fn hit_pipeline(&mut self, fault: Fault) -> bool {
+        match fault {
+            Fault::SpotLoss => {
+                let rotated: Vec<usize> = self
+                    .truth
+                    .living()
+                    .map(|(index, _)| index)
+                    .filter(|index| self.is_rotated(*index))
+                    .collect();
+                if let Some(index) = self.random.pick(&rotated).copied() {
+                    self.lose(index);
+                }
+            }
+            Fault::Expiry => {
+                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                self.expire(pipeline);
+            }
+            Fault::Autoscale => {
+                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                self.scale(pipeline);
+            }
+            Fault::PipelineEnds => {
+                let pipelines: Vec<usize> = (0..self.truth.pipelines.len()).collect();
+                let Some(pipeline) = self.random.pick(&pipelines).copied() else { return true };
+                self.interrupt(pipeline);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// A machine is lost at once, and its Node with it.
+    fn lose(&mut self, index: usize) {
+        self.remove(index);
+        let pool = self.truth.nodes[index].api.pool.clone();
+        let Some(pipeline) = self.truth.pipelines.iter().position(|acting| acting.pool == pool) else {
+            return;
+        };
+        // Karpenter brings another one only where pods need it.
+        if self.truth.pipelines[pipeline].method == Method::Karpenter && self.random.chance(700) {
+            self.launch(pipeline);
+        }
+    }
+
+    /// A node has reached its age: it is drained and taken away, whatever holds it.
+    fn expire(&mut self, pipeline: usize) {
+        let pool = self.truth.pipelines[pipeline].pool.clone();
+        let is_free = |(index, node): (usize, &Node)| {
+            (node.api.pool == pool && !node.api.is_going && !self.truth.pipelines[pipeline].has(index))
+                .then_some(index)
+        };
+        let nodes: Vec<usize> = self.truth.living().filter_map(is_free).collect();
+        let Some(old) = self.random.pick(&nodes).copied() else { return };
+        if self.truth.pipelines[pipeline].method == Method::Karpenter {
+            self.disrupt(old);
+            self.launch(pipeline);
+        }
+        let since = self.now;
+        self.truth.pipelines[pipeline].jobs.push(Job { old, new: None, stage: Stage::Drains, since });
+    }
+
+    /// An autoscaler adds a node, or removes one that is empty.
+    fn scale(&mut self, pipeline: usize) {
+        if self.random.chance(500) {
+            self.truth.pipelines[pipeline].size += 1;
+            self.launch(pipeline);
+            return;
+        }
+        let pool = self.truth.pipelines[pipeline].pool.clone();
+        let is_empty = |(index, node): (usize, &Node)| {
+            let is_idle =
+                node.api.pool == pool && node.api.is_ready && !self.truth.pipelines[pipeline].has(index);
+            (is_idle && self.drainable(index).is_empty()).then_some(index)
+        };
+        let empty: Vec<usize> = self.truth.living().filter_map(is_empty).collect();
+        let Some(index) = self.random.pick(&empty).copied() else { return };
+        let acting = &mut self.truth.pipelines[pipeline];
+        acting.size = acting.size.saturating_sub(1);
+        self.truth.nodes[index].api.is_going = true;
+        self.touch_node(index);
+        self.schedule_within(5 * SECOND, MINUTE, Event::Remove(index));
+    }
+
+    /// The pipeline's process ends in the middle, and begins anew later. What it had drained stays cordoned; some take their requests back.
+    fn interrupt(&mut self, pipeline: usize) {
+        let releases = self.random.chance(300);
+        let away = self.random.between(10 * SECOND, 20 * MINUTE);
+        let (now, acting) = (self.now, &mut self.truth.pipelines[pipeline]);
+        acting.idle_until = now + away;
+        if acting.method == Method::Karpenter {
+            return;
+        }
+        let dropped: Vec<Job> = acting.jobs.extract_if(.., |job| job.stage != Stage::Goes).collect();
+        for job in dropped.iter().filter(|job| releases && job.stage == Stage::Asks) {
+            let uid = self.truth.nodes[job.old].api.uid.clone();
+            self.truth.permits.requested.remove(&uid);
+        }
+        self.touch_permits();
+    }
+
+    /// Nodes that are not replaced after all take pods again.
+    fn reopen(&mut self, pipeline: usize) {
+        for index in self.outdated(pipeline).map(|(index, _)| index).collect::<Vec<_>>() {
+            if self.truth.pipelines[pipeline].marks && !self.truth.pipelines[pipeline].has(index) {
+                self.truth.nodes[index].api.is_going = false;
+                self.touch_node(index);
+                self.uncordon(index);
+            }
+        }
+    }
+
+    /// A person or a pipeline cordons a node.
+    fn close(&mut self, index: usize) {
+        let marks = self
+            .truth
+            .pipelines
+            .iter()
+            .any(|acting| acting.marks && acting.pool == self.truth.nodes[index].api.pool);
+        let node = &mut self.truth.nodes[index];
+        if !node.api.is_cordoned {
+            (node.api.is_cordoned, node.cordoned_by) = (true, Some(Actor::Other));
+            node.api.is_going |= marks;
+            self.touch_node(index);
+        }
+    }
+}

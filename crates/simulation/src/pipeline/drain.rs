@@ -1,0 +1,54 @@
+//! How pipelines empty nodes: they evict pods within the budgets, and take the machine away once none is left.
+
+use migration::roll::world::Trait;
+
+use super::Stage;
+use crate::history::History;
+use crate::history::event::Event;
+use crate::history::queue::SECOND;
+
+impl History {
+    /// Pods of a node that a drain ends.
+    pub(crate) fn drainable(&self, index: usize) -> Vec<u32> {
+        let is = |id: &u32| {
+            let pod = self.truth.pods.get(id)?;
+            let stays = pod.stays() || pod.api.is(Trait::Static) || pod.api.is(Trait::Finished);
+            (!stays).then_some(*id)
+        };
+        self.truth.nodes[index].pods.iter().filter_map(is).collect()
+    }
+
+    /// A job goes on with the drain of its node; whether the job is over.
+    pub(super) fn drain(&mut self, pipeline: usize, job: usize) -> bool {
+        let old = self.truth.pipelines[pipeline].jobs[job].old;
+        if self.truth.nodes[old].gone.is_some() {
+            return true;
+        }
+        if self.truth.pipelines[pipeline].jobs[job].stage == Stage::Goes {
+            return false;
+        }
+        self.close(old);
+        let pods = self.drainable(old);
+        if pods.is_empty() {
+            self.enter(pipeline, job, Stage::Goes);
+            self.schedule_within(2 * SECOND, 40 * SECOND, Event::Remove(old));
+        }
+        pods.into_iter().for_each(|id| self.evict_by_pipeline(id));
+        false
+    }
+
+    fn evict_by_pipeline(&mut self, id: u32) {
+        let is_ending = self.truth.pods.get(&id).is_none_or(|pod| pod.api.is(Trait::Terminating));
+        if is_ending {
+            return;
+        }
+        if self.refused(id).is_some() {
+            self.tally.count("an eviction by a pipeline: refused");
+            return;
+        }
+        self.tally.count("an eviction by a pipeline");
+        self.check_second_move(id);
+        self.restarted(id);
+        self.delete(id);
+    }
+}

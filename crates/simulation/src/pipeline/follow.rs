@@ -1,0 +1,72 @@
+//! A pipeline that nothing holds, such as an EKS managed node group: a burst of new nodes, then all old ones are cordoned and drained in any order.
+
+use super::{Job, Pipeline, Stage};
+use crate::cluster::truth::Node;
+use crate::history::History;
+
+impl History {
+    pub(super) fn run_follow(&mut self, pipeline: usize) {
+        let mut job = 0;
+        while job < self.truth.pipelines[pipeline].jobs.len() {
+            if self.drain(pipeline, job) {
+                self.truth.pipelines[pipeline].jobs.remove(job);
+            } else {
+                job += 1;
+            }
+        }
+        let Pipeline { has_image, has_burst, at_once, launching, pool, size, .. } =
+            self.truth.pipelines[pipeline].clone();
+        if !has_image {
+            self.truth.pipelines[pipeline].has_burst = false;
+            return;
+        }
+        let old: Vec<usize> = self.outdated(pipeline).map(|(index, _)| index).collect();
+        let new = |history: &Self| -> Vec<usize> {
+            let is_new = |(index, node): (usize, &Node)| {
+                (node.api.pool == pool && history.is_of_image(index)).then_some(index)
+            };
+            history.truth.living().filter_map(is_new).collect()
+        };
+        if !has_burst {
+            if !old.is_empty() {
+                self.truth.pipelines[pipeline].has_burst = true;
+                let zones = self
+                    .plan
+                    .pools
+                    .iter()
+                    .find(|known| known.name == pool)
+                    .map_or(1, |known| known.zones.len());
+                for _ in 0..at_once.max(2 * zones).min(old.len().max(2)) {
+                    self.launch(pipeline);
+                }
+            }
+            return;
+        }
+        let is_up = launching == 0 && new(self).iter().all(|index| self.truth.nodes[*index].api.is_ready);
+        let since = self.now;
+        let is_free = |history: &Self| history.truth.pipelines[pipeline].jobs.len() < at_once;
+        if old.is_empty() {
+            // It ends what it has too many of.
+            let new = new(self);
+            if new.len() > size
+                && is_up
+                && is_free(self)
+                && let Some(old) = self.random.pick(&new).copied()
+            {
+                self.truth.pipelines[pipeline].jobs.push(Job { old, new: None, stage: Stage::Drains, since });
+            }
+            return;
+        }
+        if !is_up {
+            return;
+        }
+        old.iter().for_each(|index| self.close(*index));
+        let waiting: Vec<usize> =
+            old.into_iter().filter(|index| !self.truth.pipelines[pipeline].has(*index)).collect();
+        if is_free(self)
+            && let Some(old) = self.random.pick(&waiting).copied()
+        {
+            self.truth.pipelines[pipeline].jobs.push(Job { old, new: None, stage: Stage::Drains, since });
+        }
+    }
+}

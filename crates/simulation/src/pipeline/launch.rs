@@ -1,0 +1,175 @@
+//! How new nodes come: a machine boots, its kubelet registers the Node, its network works, and the start-up taint goes.
+
+use migration::config::roll::Method;
+use migration::roll::world::Trait;
+use snapshot::model::Text;
+use types::policy::Phase;
+
+use super::{Pipeline, STARTUP, Stage};
+use crate::cluster::build::NodeBlueprint;
+use crate::cluster::truth::{Node, Reporter};
+use crate::disturb::fault::Fault;
+use crate::history::History;
+use crate::history::event::{Event, Turn};
+use crate::history::queue::{MINUTE, Millis, SECOND};
+
+/// The policy of nodes of the new image, without its phase.
+const IMAGE_BASE: &str = "base-of-image";
+/// How long a pipeline waits for a node that is not Ready before it launches another one.
+const PATIENCE: Millis = 10 * MINUTE;
+/// A network that never works.
+pub(crate) const NEVER: Millis = Millis::MAX / 4;
+
+impl History {
+    /// A machine is launched.
+    pub(crate) fn launch(&mut self, pipeline: usize) {
+        if self.truth.living().count()
+            + self.truth.pipelines.iter().map(|acting| acting.launching).sum::<usize>()
+            > 150
+        {
+            return;
+        }
+        self.truth.pipelines[pipeline].launching += 1;
+        self.tally.count("a launch");
+        self.schedule_within(15 * SECOND, 2 * MINUTE, Event::Launched(pipeline));
+    }
+
+    /// Launches a machine if pods find no node that some node could take.
+    pub(crate) fn provide(&mut self) {
+        let largest = self.truth.hosts().largest;
+        let is_pending = |id: &u32| {
+            self.truth
+                .pods
+                .get(id)
+                .is_some_and(|pod| pod.api.is(Trait::Unschedulable) && pod.request.fits(&largest, 0))
+        };
+        let is_launching = self.truth.pipelines.iter().any(|acting| acting.launching > 0);
+        let has_unready = self
+            .truth
+            .living()
+            .any(|(_, node)| node.made > 0 && !node.is_initialized() && !node.api.is_going);
+        if is_launching
+            || has_unready
+            || self.truth.pipelines.is_empty()
+            || !self.truth.pending.iter().any(is_pending)
+        {
+            return;
+        }
+        let pipelines = self.truth.pipelines.len() as u64;
+        let pipeline = usize::try_from(self.random.below(pipelines)).unwrap_or_default();
+        self.truth.pipelines[pipeline].size += 1;
+        self.launch(pipeline);
+    }
+
+    /// Its kubelet registers the Node.
+    pub(crate) fn launched(&mut self, pipeline: usize) {
+        let acting = &mut self.truth.pipelines[pipeline];
+        acting.launching = acting.launching.saturating_sub(1);
+        let Some(index) = self.give_birth(pipeline) else { return };
+        let is_waiting =
+            |job: &&mut super::Job| job.new.is_none() && matches!(job.stage, Stage::Launches | Stage::Awaits);
+        if let Some(job) = self.truth.pipelines[pipeline].jobs.iter_mut().find(is_waiting) {
+            job.new = Some(index);
+        }
+    }
+
+    fn give_birth(&mut self, pipeline: usize) -> Option<usize> {
+        let Pipeline { pool, has_image, .. } = self.truth.pipelines[pipeline].clone();
+        let image = self.plan.image.filter(|_| has_image);
+        let planned = self.plan.pools.iter().find(|known| known.name == pool)?;
+        let zone = self.random.pick(&planned.zones).cloned()?;
+        // Of an old one, the first node that the pool ever had.
+        let like = self.truth.nodes.iter().position(|node| node.api.pool == pool)?;
+        let node = &self.truth.nodes[like];
+        let is_plain = !node.machine.has_crossfade && image.is_none();
+        let built = NodeBlueprint {
+            name: Text::from(format!("n{}", self.truth.nodes.len())),
+            zone,
+            pool,
+            phase: image.unwrap_or(if is_plain { Phase::Old } else { node.machine.image }),
+            base: if image.is_some() { IMAGE_BASE.into() } else { node.machine.image_base.clone() },
+            joins: node.machine.joins.clone(),
+            offers: node.api.offers,
+            room: node.room,
+        };
+        let index = self.truth.add_node(&built);
+        let is_bad = image.is_some() && self.strikes(Fault::BadLaunch);
+        let (now, works) = (self.now, self.random.between(2 * SECOND, MINUTE));
+        let node = &mut self.truth.nodes[index];
+        node.made = now;
+        node.machine.has_crossfade = !is_plain;
+        node.machine.has_watch = !is_plain;
+        node.machine.works_from = if is_bad { NEVER } else { now + works };
+        if image.is_some() {
+            // kubelet registers the label and the taint of the image.
+            node.api.label = image;
+            node.api.taints.push(STARTUP.into());
+        }
+        self.surprise(index, if is_plain { Reporter::Kubelet } else { Reporter::Watch });
+        self.touch_node(index);
+        self.note(|history| format!("{} comes, bad: {is_bad}", history.truth.nodes[index].name));
+        let turn = self.truth.turn(index);
+        // Where the runtime has no network before, kubelet is not Ready before.
+        let is_private = self.random.chance(500);
+        let ready = if is_private { works } else { self.random.between(SECOND, 20 * SECOND) };
+        if !(is_private && is_bad) {
+            self.schedule_after(ready, Event::Register(turn));
+        }
+        Some(index)
+    }
+
+    /// The start-up taint goes, since the node says that its network works.
+    pub(crate) fn lift(&mut self, turn: Turn) {
+        let node = &mut self.truth.nodes[turn.node];
+        if node.machine.turn != turn.number || node.gone.is_some() || !node.is_barred() {
+            return;
+        }
+        node.api.taints.retain(|key| **key != *STARTUP);
+        self.touch_node(turn.node);
+        self.wake_scheduler();
+    }
+
+    /// Ends new machines that are not there in time, and keeps the pool as large as it is to be. Karpenter leaves such nodes as they are.
+    pub(super) fn abandon(&mut self, pipeline: usize) {
+        let Pipeline { method, pool, size, .. } = self.truth.pipelines[pipeline].clone();
+        if method == Method::Karpenter {
+            return;
+        }
+        let now = self.now;
+        let is_late = |(index, node): (usize, &Node)| {
+            let is_new = node.api.pool == pool && node.made > 0 && !node.is_initialized();
+            (is_new && node.shut.is_some_and(|since| now - since > PATIENCE) && !node.api.is_going
+                || is_new && node.is_barred() && now - node.made > PATIENCE)
+                .then_some(index)
+        };
+        for index in self.truth.living().filter_map(is_late).collect::<Vec<_>>() {
+            self.tally.count("a machine abandoned");
+            self.remove(index);
+        }
+        if self.pool_size(pipeline) < size {
+            self.launch(pipeline);
+        }
+    }
+
+    /// Whether the node that a job waits for is there; another one is launched for one that was lost.
+    pub(super) fn has_come(&mut self, pipeline: usize, job: usize) -> bool {
+        let job = &mut self.truth.pipelines[pipeline].jobs[job];
+        match job.new {
+            Some(new) if self.truth.nodes[new].gone.is_some() => {
+                let is_extra = job.stage == Stage::Launches;
+                job.new = None;
+                if is_extra {
+                    self.launch(pipeline);
+                }
+                false
+            }
+            Some(new) => self.truth.nodes[new].is_initialized(),
+            None => {
+                if job.stage == Stage::Launches && self.truth.pipelines[pipeline].launching == 0 {
+                    self.launch(pipeline);
+                }
+                false
+            }
+        }
+    }
+}
