@@ -146,10 +146,15 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
         State::Done if node.is_going => {
             violation("R8", format!("Node {name} would count as done, and somebody takes it away"))
         }
-        State::Done if status.turnover == Turnover::Arrives => match replacement::shortfall(view, status) {
-            Some(why) => violation("R8", format!("Node {name} would fill a place, and {why}")),
-            None => Ok(()),
-        },
+        // One that the run brought there in place is proven as such a node.
+        State::Done
+            if status.turnover == Turnover::Arrives && !matches!(status.standing, Standing::Transit(_)) =>
+        {
+            match replacement::shortfall(view, status) {
+                Some(why) => violation("R8", format!("Node {name} would fill a place, and {why}")),
+                None => Ok(()),
+            }
+        }
         State::Done => is_planned(view, name, node).and_then(|()| is_proven(step, name, node)),
         State::Waiting if status.turnover != Turnover::Leaves => violation(
             "R10",

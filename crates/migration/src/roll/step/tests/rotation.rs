@@ -779,3 +779,22 @@ fn a_node_in_a_forbidden_phase_is_replaced() {
     let decided = rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
 }
+
+/// A gate keeps new nodes from being proven, and no node that moved in place from being done.
+#[test]
+fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
+    let mut rotation = Rotation::of("permit");
+    rotation.go_for(15);
+    let claim = rotation.run.claim(2);
+    let step = rotation.world.nodes["a"].step.clone().expect("a step");
+    let mut node = new("uid-e");
+    node.step = Some(Step { state: State::Settling, claim: claim.clone(), ..step });
+    node.observed.as_mut().expect("a report").echo = Some(claim);
+    rotation.gain("e", node);
+    for _ in 0..60 {
+        rotation.pass(Duration::from_secs(5));
+        rotation.world.verdicts.values_mut().for_each(|verdict| verdict.color = Color::Red);
+        rotation.go();
+    }
+    assert_eq!(rotation.state("e"), Some(State::Done));
+}
