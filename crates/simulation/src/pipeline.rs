@@ -163,7 +163,8 @@ impl History {
             Method::Karpenter => self.run_karpenter(pipeline),
             Method::Permit => self.run_permit(pipeline),
             Method::Follow => self.run_follow(pipeline),
-            Method::Drain | Method::Churn => {}
+            // No plan is drawn with hooks on Machines.
+            Method::ClusterApi | Method::Drain | Method::Churn => {}
         }
     }
 
