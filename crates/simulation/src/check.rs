@@ -290,7 +290,7 @@ impl History {
             let in_trouble = in_trouble && !is_cordoned_alone;
             // A new one is counted as a place that is open.
             let is_arriving = is_replacing && self.plan.rotates(&node.api.pool) && !self.is_left_behind(node);
-            if is_arriving && !is_moving && !is_skipped {
+            if (is_arriving || is_replacing && self.is_marked(node)) && !is_moving && !is_skipped {
                 return false;
             }
             match (is_moving, is_skipped) {
@@ -303,7 +303,9 @@ impl History {
         let others =
             || self.truth.living().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
         let zone = &self.truth.nodes[index].api.zone;
-        let all = others().filter(|(_, node)| takes(node)).count() + self.unreplaced(flight.nodes_seen, run);
+        let all = others().filter(|(_, node)| takes(node)).count()
+            + self.unreplaced(flight.nodes_seen, run)
+            + self.hidden_drains(flight.nodes_seen);
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
         let names =

@@ -43,6 +43,26 @@ impl History {
             .unwrap_or_default()
     }
 
+    /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
+    pub(super) fn is_marked(&self, node: &Node) -> bool {
+        self.method(node) == Method::Follow && node.api.is_ready && self.is_left_behind(node)
+    }
+
+    /// How many pools there are where one of the marked nodes is drained, and none shows it.
+    pub(super) fn hidden_drains(&self, seen: Millis) -> usize {
+        if self.replacing().is_none() {
+            return 0;
+        }
+        let is_hidden = |pool: &&migration::plan::Pool| {
+            let is_known = |node: &&Node| node.troubled.is_some_and(|since| since < seen);
+            let nodes = self.truth.living().map(|(_, node)| node);
+            let going = nodes.filter(|node| node.api.pool == pool.name && node.api.is_going).filter(is_known);
+            let going: Vec<&Node> = going.filter(|node| self.is_left_behind(node)).collect();
+            !going.is_empty() && going.iter().all(|node| self.is_marked(node))
+        };
+        self.plan.pools.iter().filter(is_hidden).count()
+    }
+
     fn is_permitted(node: &Node, run: &Run) -> bool {
         node.api.step.as_ref().is_some_and(|step| step.state == State::Permitted && is_of_pass(step, run))
     }
