@@ -86,7 +86,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
         is_undisturbed: annotation(UNDISTURBED) == Some("true"),
         cluster: cluster_of(&read)
-            .filter(|(namespace, name)| namespace.len() + name.len() <= QUOTED)
+            .filter(|(namespace, name)| is_object_name(namespace) && is_object_name(name))
             .map(|(namespace, name)| (namespace.into(), name.into())),
         is_outdated: read.spec.taints.iter().any(|taint| &*taint.key == OUTDATED),
         offers: Request::offered(&read.status.allocatable),
@@ -120,6 +120,14 @@ fn condition(read: &model::Condition) -> Condition {
 /// What the node reports; none if this program cannot read it.
 fn report(text: &str) -> Option<NodeObservation> {
     (text.len() <= REPORT_BYTES).then(|| NodeObservation::parse(text).ok()).flatten()
+}
+
+/// Whether a text has the form of a name of an object: a node writes its own annotations.
+///
+/// *Source*: Kubernetes, "Object Names and IDs", "DNS Subdomain Names".
+fn is_object_name(text: &str) -> bool {
+    let is = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(is)
 }
 
 /// The step, if it is no longer than what a run writes, and its words can be printed: the node can write it, too.
@@ -274,6 +282,20 @@ mod tests {
         assert!(in_phase(observed("b1")));
         assert!(!in_phase(observed("b0")) && !in_phase(observed("")));
         assert!(!in_phase(json!({})) && !in_phase(json!({"crossfade/observed": "half"})));
+    }
+
+    #[test]
+    fn the_cluster_of_a_node_is_read_if_it_can_be_one() {
+        let cluster = |name: &str| {
+            let annotations = json!({"cluster.x-k8s.io/cluster-namespace": "fleets", "cluster.x-k8s.io/cluster-name": name});
+            with("/metadata/annotations", annotations).cluster
+        };
+        assert_eq!(cluster("blue"), Some(("fleets".into(), "blue".into())));
+        for odd in ["", "a\u{1b}[2J", "a/b", "a,b=c", &"a".repeat(300)] {
+            assert_eq!(cluster(odd), None, "{odd}");
+        }
+        let taints = json!({"taints": [{"key": "node.cluster.x-k8s.io/outdated-revision", "effect": "PreferNoSchedule"}]});
+        assert!(with("/spec", taints).is_outdated && !with("/spec", json!({})).is_outdated);
     }
 
     #[test]
