@@ -2,7 +2,7 @@
 //!
 //! Everything is asked with the credential of a context of its own, and of the one namespace of the Cluster. Nothing is changed there but one annotation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use migration::config::roll::Method;
 use migration::drive::objects::{HOOK, ObservedMachine, machine};
@@ -173,24 +173,24 @@ impl Session {
         let is_of = |pool: &Text| {
             plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
         };
-        let nodes = self.cluster.world.nodes.values().filter(|node| is_of(&node.pool));
-        let clusters: BTreeSet<(Text, Text)> = nodes.filter_map(|node| node.cluster.clone()).collect();
+        let nodes = self.cluster.world.nodes.iter().filter(|(_, node)| is_of(&node.pool));
+        let clusters: BTreeMap<(Text, Text), &Text> =
+            nodes.filter_map(|(name, node)| Some((node.cluster.clone()?, name))).collect();
         let refused = |what: String, fix: &str| {
             Err((Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix)))
         };
         let mut all = clusters.iter();
         match (all.next(), all.next()) {
-            (Some(only), None) => Ok(only.clone()),
+            (Some((only, _)), None) => Ok(only.clone()),
             (None, _) => refused(
                 format!(
                     "no node of a pool with the method cluster-api names its Cluster (annotation {CLUSTER})"
                 ),
                 "leave the option out; plan shows the method of each pool",
             ),
-            (Some(first), Some(second)) => refused(
+            (Some(((namespace, name), node)), Some(((other_namespace, other), other_node))) => refused(
                 format!(
-                    "the nodes are of more than one Cluster: {}/{} and {}/{}",
-                    first.0, first.1, second.0, second.1
+                    "the nodes are of more than one Cluster: {namespace}/{name} (node {node}) and {other_namespace}/{other} (node {other_node})"
                 ),
                 "correct the annotations of the Nodes: all nodes of a cluster are of one Cluster of Cluster API",
             ),
