@@ -167,7 +167,7 @@ pub const PERMITTING: [Rule; 4] = [
 
 /// What a run needs in the management cluster of Cluster API. The manifest `deploy/cluster/rbac-management.yaml` is made of it.
 pub const MANAGING: [Rule; 1] = [Rule {
-    why: "The pre-drain hook of each Machine whose Node has to wait: one annotation, which fails if somebody else has changed the Machine.",
+    why: "The pre-drain hook of each Machine whose Node has to wait: one annotation, which fails if another writer has changed the Machine.",
     group: "cluster.x-k8s.io",
     resources: &["machines"],
     names: &[],

@@ -90,8 +90,11 @@ fn hooks_on_machines_hold_nodes_until_their_turn() -> Result<()> {
     ensure!(rolled.status == Some(0), "{rolled:#?}");
     cluster.ensure_all_on(NAMESPACE, pods, "new")?;
     ensure!(hooked(&api)?.is_empty(), "hooks are left: {:?}", hooked(&api)?);
-    let (asked, _) = audited(&cluster.plane.audit_log(), begin)?;
-    ensure!(!asked.contains_key("create pods/eviction"), "Cluster API drains, and not the run: {asked:#?}");
+    let (requests, _) = audited(&cluster.plane.audit_log(), begin)?;
+    ensure!(
+        !requests.contains_key("create pods/eviction"),
+        "Cluster API drains, and not the run: {requests:#?}"
+    );
     cluster.hollow.ensure_sound()
 }
 

@@ -1,6 +1,6 @@
 //! The Machines of Cluster API in their management cluster: found before a run begins, watched while it goes on.
 //!
-//! Everything is asked with the credential of a context of its own, and of the one namespace of the Cluster. Nothing is changed there but one annotation.
+//! Every request uses the credential of a context of its own, and is about the one namespace of the Cluster. Nothing is changed there but one annotation.
 
 use std::collections::BTreeMap;
 

@@ -124,7 +124,7 @@ fn hooks_are_given_back_of_nodes_that_are_skipped_and_when_the_run_turns() {
     assert_eq!(hooks(&rotation), []);
 }
 
-/// What decides may be wrong; what may be done is asked again.
+/// What decides may be wrong; what may be done is checked again.
 #[test]
 fn no_hook_of_a_node_that_waits_is_taken_away() {
     let mut rotation = with_machines();
