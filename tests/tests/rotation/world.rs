@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use lab::boot::agents;
 use lab::boot::furniture::Network;
 use lab::build::image_build::BuildResult;
-use lab::kubernetes::api::{condition, node_path};
+use lab::host::deadline::until;
+use lab::kubernetes::api::{WITHIN, condition, node_path};
 use lab::kubernetes::booted::{self, BootedNode};
 use lab::kubernetes::{Api, Cluster, MERGE, conf_path, manifest};
 use serde_json::{Value, json};
@@ -115,6 +117,7 @@ impl World {
         if image == Image::Migration {
             self.until_proven(name, &node)?;
         }
+        self.lift(name, &[TAINT, GATE])?;
         self.running.push(name.to_owned());
         eprintln!("{name} is Ready, of the {image:?} image");
         Ok(())
@@ -151,11 +154,10 @@ impl World {
         if image == Image::Migration {
             machine.open_gate(Network::Old)?;
         }
-        machine.open_gate(Network::New)?;
-        self.lift(name, TAINT)
+        machine.open_gate(Network::New)
     }
 
-    /// What docs/kubernetes/node-readiness-rule.yaml has the Node Readiness Controller do, once the new network has been proven by packets.
+    /// Waits until the new network has been proven by packets. The taint of docs/kubernetes/node-readiness-rule.yaml is there until then.
     fn until_proven(&mut self, name: &str, node: &Value) -> Result<()> {
         ensure!(node["spec"]["taints"].to_string().contains(GATE), "{}", node["spec"]);
         self.api.until(&node_path(name), "says that its network is ready", |node| {
@@ -172,20 +174,30 @@ impl World {
         ensure!(networks.any(is_proven), "{status:#}");
         let failed = machine.run(&["systemctl", "list-units", "--failed", "--no-legend", "--plain"])?;
         ensure!(failed.trim().is_empty(), "failed: {failed}");
-        self.lift(name, GATE)
+        Ok(())
     }
 
-    fn lift(&self, name: &str, taint: &str) -> Result<()> {
-        let mut node = self.api.get(&node_path(name))?;
-        let mut taints = node["spec"]["taints"].take();
-        if let Some(taints) = taints.as_array_mut() {
-            taints.retain(|it| it["key"] != taint);
-        }
-        // Of the version that was read: kubelet and the controllers write taints, too.
-        let version = &node["metadata"]["resourceVersion"];
-        let patch = json!({ "metadata": { "resourceVersion": version }, "spec": { "taints": taints } });
-        let answer = self.api.client.patch(&node_path(name), MERGE, &patch)?;
-        if answer.status == 409 { self.lift(name, taint) } else { answer.object().map(drop) }
+    /// As long as the node bears one of these taints they are taken away, as the controllers do that these taints are for: Kubernetes' own controller
+    /// writes all taints as it has last seen them, and so brings one back now and then. Ends when none is left, whoever put it there.
+    fn lift(&self, name: &str, keys: &[&str]) -> Result<()> {
+        until(&format!("no start-up taint on {name}"), WITHIN, || {
+            let mut node = self.api.get(&node_path(name))?;
+            let Value::Array(mut taints) = node["spec"]["taints"].take() else { return Ok(Some(())) };
+            let before = taints.len();
+            taints.retain(|taint| !keys.iter().any(|key| taint["key"] == *key));
+            if taints.len() < before {
+                // Of the version that was read; where another one has written meanwhile, it is read again.
+                let version = &node["metadata"]["resourceVersion"];
+                let patch =
+                    json!({ "metadata": { "resourceVersion": version }, "spec": { "taints": taints } });
+                let answer = self.api.client.patch(&node_path(name), MERGE, &patch)?;
+                if answer.status != 409 {
+                    answer.object()?;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(None)
+        })
     }
 
     /// The old network leaves the cluster: its agents, their confs, its links.
