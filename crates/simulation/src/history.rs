@@ -329,6 +329,10 @@ impl History {
             ));
         }
         why.push_str(&format!("{:?}; ", run.map(|run| (&run.skipped, &run.requests))));
+        for acting in &self.truth.pipelines {
+            why.push_str(&format!("; {:?} of pool {}: {:?}", acting.method, acting.pool, acting.jobs));
+        }
+        why.push_str("; ");
         why.push_str(&self.last_waits().join("; "));
         Violation { invariant: Violation::UNENDED, why, occurred_at: self.now }
     }
