@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use types::api::step::{Cordon, State, Step};
 
 use super::act::{Act, Patch};
-use super::view::{NodeStatus, Standing, View, is_of_run};
+use super::view::{NodeStatus, Standing, View, foreign_step, is_of_run};
 use super::world::Node;
 
 /// How many Nodes are written in one step: other acts come first.
@@ -62,7 +62,9 @@ impl Lifecycle {
 pub(super) fn publish(view: &View<'_>) -> Vec<Act> {
     let patch = |status: &NodeStatus<'_>| {
         let NodeStatus { name, node, standing, .. } = *status;
-        let is_free = !matches!(standing, Standing::Foreign(_)) && !view.memory.pending_patches().has(name);
+        let is_free = !matches!(standing, Standing::Foreign(_))
+            && foreign_step(node, view.run).is_none()
+            && !view.memory.pending_patches().has(name);
         let step = node.step.as_ref().filter(|step| is_of_run(step, view.run));
         let lifecycle = changes(node, step.map_or(&[][..], conditions));
         let is_wrong = !lifecycle.is_empty();

@@ -30,7 +30,7 @@ use super::run::Run;
 use super::start::{done_ago, unmet_gates};
 use super::transit::STEADY;
 use super::view::{
-    NodeStatus, Nodes, Place, Standing, View, in_state, is_done, is_of_pass, is_of_run, is_ours,
+    NodeStatus, Nodes, Place, Standing, View, foreign_step, in_state, is_done, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
 use super::world::{Node, Trait, World};
@@ -378,7 +378,8 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
     for status in view.nodes() {
         let NodeStatus { name, node, standing, turnover, .. } = *status;
-        let Some(step) = node.step.as_ref().filter(|_| !matches!(standing, Standing::Foreign(_))) else {
+        let is_free = !matches!(standing, Standing::Foreign(_)) && foreign_step(node, view.run).is_none();
+        let Some(step) = node.step.as_ref().filter(|_| is_free) else {
             continue;
         };
         let is_lever = matches!(step.state, State::Waiting | State::Permitted)

@@ -798,3 +798,20 @@ fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
     }
     assert_eq!(rotation.state("e"), Some(State::Done));
 }
+
+/// Skipped, it takes no place and is left as it is: its step is another run's, whatever that has put on the Node.
+#[test]
+fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go_for(15);
+    let step = rotation.world.nodes["b"].step.clone().expect("a step");
+    for (name, state) in [("b", State::Permitted), ("c", State::Claimed)] {
+        let node = rotation.world.node(name);
+        node.step = Some(Step { run: "r-0".into(), state, ..step.clone() });
+        node.lifecycle.insert(MaintenanceInProgress, true);
+        rotation.wish(RunRequest::Skip(name.into()));
+    }
+    let before = ["b", "c"].map(|name| rotation.world.nodes[name].clone());
+    rotation.go_for(15);
+    assert_eq!(["b", "c"].map(|name| rotation.world.nodes[name].clone()), before);
+}
