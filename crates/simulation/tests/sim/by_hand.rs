@@ -34,9 +34,9 @@ fn choice() -> Choice {
 
 fn runs() -> Runs {
     match variable("RUNS").as_deref() {
-        None | Some("clusters") => Runs::OfClusters,
-        Some("stragglers") => Runs::OfStragglers,
-        Some("rotations") => Runs::OfRotations,
+        None | Some("clusters") => Runs::Clusters,
+        Some("stragglers") => Runs::Stragglers,
+        Some("rotations") => Runs::Rotations,
         Some(other) => panic!("CROSSFADE_SIM_RUNS is {other:?}; expected clusters, stragglers or rotations"),
     }
 }

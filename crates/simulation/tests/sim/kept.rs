@@ -57,5 +57,5 @@ const KEPT: &[(u64, Choice, &str)] = &[
 
 #[test]
 fn histories_that_once_failed_end_well() {
-    Runs::OfClusters.must_end_well(KEPT.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
+    Runs::Clusters.must_end_well(KEPT.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
 }

@@ -32,13 +32,13 @@ const FAULTY: u64 = 60;
 /// Without faults every run comes to its end, and nothing of the invariants is broken on the way.
 #[test]
 fn histories_without_faults_end_well() {
-    Runs::OfClusters.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+    Runs::Clusters.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
 }
 
 /// Whatever goes wrong, the same holds once it is over.
 #[test]
 fn histories_with_faults_end_well() {
-    Runs::OfClusters.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
+    Runs::Clusters.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
 }
 
 /// The same seed plays the same history, or a kept seed would say nothing.

@@ -10,20 +10,20 @@ use simulation::{Choice, Fault, History, Outcome, Scenario, Tamper, Violation};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runs {
     /// Of whole clusters, from one phase to another.
-    OfClusters,
+    Clusters,
     /// Of stragglers, in clusters that are in their phase.
-    OfStragglers,
+    Stragglers,
     /// In which pipelines replace nodes.
-    OfRotations,
+    Rotations,
 }
 
 impl Runs {
     /// Draws a history.
     pub(crate) fn draw(self, seed: u64, choice: Choice) -> Scenario {
         match self {
-            Self::OfClusters => Scenario::of(seed, choice),
-            Self::OfStragglers => Scenario::of_stragglers(seed, choice),
-            Self::OfRotations => Scenario::of_rotation(seed, choice),
+            Self::Clusters => Scenario::of(seed, choice),
+            Self::Stragglers => Scenario::of_stragglers(seed, choice),
+            Self::Rotations => Scenario::of_rotation(seed, choice),
         }
     }
 
@@ -48,9 +48,9 @@ impl Runs {
     pub(crate) fn told(self, seed: u64, choice: Choice, found: &Violation) -> String {
         let why: String = found.why.chars().take(2000).collect();
         let runs = match self {
-            Self::OfClusters => "",
-            Self::OfStragglers => "CROSSFADE_SIM_RUNS=stragglers ",
-            Self::OfRotations => "CROSSFADE_SIM_RUNS=rotations ",
+            Self::Clusters => "",
+            Self::Stragglers => "CROSSFADE_SIM_RUNS=stragglers ",
+            Self::Rotations => "CROSSFADE_SIM_RUNS=rotations ",
         };
         format!(
             "seed {seed}, {}, at {} s, {}: {why}\n  again: {runs}CROSSFADE_SIM_SEED={seed} CROSSFADE_SIM_FAULT={} cargo test -p simulation --test sim -- --ignored --exact by_hand::one --nocapture",
@@ -64,7 +64,7 @@ impl Runs {
 
 /// Plays one history of a whole cluster.
 pub(crate) fn play(seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome {
-    Runs::OfClusters.play(seed, choice, tamper)
+    Runs::Clusters.play(seed, choice, tamper)
 }
 
 /// A panic is a violation like any other: the seed must not be lost with it.

@@ -22,17 +22,17 @@ const KEPT: [(u64, &str); 3] = [
 
 #[test]
 fn histories_that_once_failed_end_well() {
-    Runs::OfStragglers.must_end_well(KEPT.iter().map(|(seed, _)| (*seed, Choice::Some)).collect());
+    Runs::Stragglers.must_end_well(KEPT.iter().map(|(seed, _)| (*seed, Choice::Some)).collect());
 }
 
 #[test]
 fn stragglers_are_brought_to_the_phase() {
-    Runs::OfStragglers.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
+    Runs::Stragglers.must_end_well((0..QUIET).map(|seed| (seed, Choice::Quiet)).collect());
 }
 
 #[test]
 fn the_same_whatever_goes_wrong() {
-    Runs::OfStragglers.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
+    Runs::Stragglers.must_end_well((0..FAULTY).map(|seed| (seed, Choice::Some)).collect());
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn the_same_where_holders_end_at_any_call() {
     let crashes = [Fault::CrashBefore, Fault::CrashAfter];
     let histories =
         crashes.into_iter().flat_map(|fault| (0..CRASHING).map(move |seed| (seed, Choice::Only(fault))));
-    Runs::OfStragglers.must_end_well(histories.collect());
+    Runs::Stragglers.must_end_well(histories.collect());
 }
 
 /// Each of them has something to move, or the tests above would show nothing.
 #[test]
 fn every_history_has_stragglers() {
-    let played = all((0..QUIET).collect(), |seed| Runs::OfStragglers.play(*seed, Choice::Quiet, None).tally);
+    let played = all((0..QUIET).collect(), |seed| Runs::Stragglers.play(*seed, Choice::Quiet, None).tally);
     let idle = played.iter().filter(|tally| !tally.times.contains_key("a claim")).count();
     assert_eq!(idle, 0, "{idle} runs took no node");
 }
@@ -61,7 +61,7 @@ fn a_blind_run_is_noticed() {
         (Tamper::Requests, Choice::Quiet, "R13"),
     ] {
         let is_noticed = |seed: u64| {
-            Runs::OfStragglers
+            Runs::Stragglers
                 .play(seed, choice, Some(tamper))
                 .violations
                 .iter()

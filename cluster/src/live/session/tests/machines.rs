@@ -128,6 +128,8 @@ fn machines_are_found_watched_and_patched_by_their_nodes() {
 #[test]
 fn what_is_wrong_is_said_before_anything_is_changed() {
     type More = fn(&RecordedRequest) -> Option<Answer>;
+    /// Nodes and their Clusters, Machines, what else the management cluster answers, and what the error says and advises.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'static [&'static str], More, &'a str, &'a str);
     let none: More = |_| None;
     let no_group: More =
         |request| (request.line == "GET /apis").then(|| Answer::json(200, &json!({"groups": []})));
@@ -143,7 +145,7 @@ fn what_is_wrong_is_said_before_anything_is_changed() {
             .then(|| Answer::refusal(403, "Forbidden", "machines is forbidden"))
     };
     let both = [("a", "blue"), ("b", "blue")];
-    let rows: [(&[(&str, &str)], &'static [&'static str], More, &str, &str); 7] = [
+    let rows: [Row<'_>; 7] = [
         (&both, &["a", "b"], no_group, "serves no Machines", "kubectl get machines -A"),
         (
             &both,

@@ -76,7 +76,7 @@ impl Likeness {
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
             let message = node.metadata.annotation(observed::KEY);
-            let is_plain = message.is_none() && plan.rotates(&pool_of(scene, node));
+            let is_plain = message.is_none() && plan.rotates(pool_of(scene, node));
             let observed: NodeObservation =
                 message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let known = plan.policies.first().cloned().unwrap_or_default();

@@ -651,7 +651,7 @@ fn nodes_say_that_they_are_to_be_replaced_until_the_run_gives_them_back() {
     ] {
         assert_eq!(rotation.lifecycle(name), conditions, "{name}");
     }
-    assert_eq!(rotation.world.nodes["d"].lifecycle[&MaintenancePlanned], false, "it is not the run's");
+    assert!(!rotation.world.nodes["d"].lifecycle[&MaintenancePlanned], "it is not the run's");
     rotation.wish(RunRequest::Skip("b".into()));
     rotation.go_for(10);
     assert_eq!(rotation.lifecycle("b"), [], "it is skipped");

@@ -66,12 +66,14 @@ fn a_machine_that_is_not_deleted_and_one_that_others_hold_wait_by_name() {
     let is_missing = |rotation: &mut Rotation| {
         Arc::make_mut(rotation.world.machines.as_mut().expect("machines")).remove("a");
     };
-    let rows: [(fn(&mut Rotation), Reason, &str, &str, bool); 3] = [
-        (|_| {}, Reason::NotAsked, "fleet/m-a", "delete machine m-a", false),
-        (is_foreign, Reason::Undisturbed, "before the run", "annotate machine m-a pre-drain", true),
-        (is_missing, Reason::NotAsked, "no Machine", "roll skip a", true),
+    let is_present = |_: &mut Rotation| {};
+    let changes: [fn(&mut Rotation); 3] = [is_present, is_foreign, is_missing];
+    let rows = [
+        (Reason::NotAsked, "fleet/m-a", "delete machine m-a", false),
+        (Reason::Undisturbed, "before the run", "annotate machine m-a pre-drain", true),
+        (Reason::NotAsked, "no Machine", "roll skip a", true),
     ];
-    for (change, reason, what, help, is_held) in rows {
+    for (change, (reason, what, help, is_held)) in changes.into_iter().zip(rows) {
         let mut rotation = with_machines();
         change(&mut rotation);
         let decided = rotation.go_for(30);
