@@ -162,17 +162,19 @@ pub(super) fn take_places(
         let places: Vec<Place> = plan.waves.iter().enumerate().flat_map(of_wave).collect();
         let is_member = |status: &&mut NodeStatus<'_>| {
             status.turnover == Turnover::Leaves
-                && (is_back || status.place.is_some())
                 && status.node.pool == pool.name
                 && !run.skipped.contains_key(status.name)
         };
         let turn = |status: &&mut NodeStatus<'_>| {
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
-            (!may_go, pipeline.asks(world, status.name, status.node) != Some(true), status.place)
+            let is_requested = pipeline.asks(world, status.name, status.node) == Some(true);
+            (!may_go, !is_requested, status.place.is_none(), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
-        let gone = places.len().saturating_sub(members.len());
+        // One that joined later has no place of its own, and may take that of another one.
+        let planned = members.iter().filter(|status| is_back || status.place.is_some()).count();
+        let gone = places.len().saturating_sub(planned);
         for (status, place) in members.into_iter().zip(places.into_iter().skip(gone)) {
             status.place = Some(place);
         }

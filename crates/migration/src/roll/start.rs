@@ -250,6 +250,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
         }
+        if status.turnover == Turnover::Leaves && replacement::too_many(view, status).is_some() {
+            // Nodes of other waves are on their way as well.
+            is_full = true;
+            continue;
+        }
         let is_in_trouble = is_asked && takes_place(view, status);
         if has_place(status) {
             if !places.is_within(status) {
@@ -273,11 +278,6 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             let what = format!("{} nodes started within the hour", view.memory.starts());
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
-        }
-        if status.turnover == Turnover::Leaves && replacement::too_many(view, status).is_some() {
-            // Nodes of other waves are on their way as well.
-            is_full = true;
-            continue;
         }
         if !guard.admit(view, status.name, status.node, view.target) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
