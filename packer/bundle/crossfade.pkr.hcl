@@ -120,6 +120,12 @@ variable "crossfade_bare" {
   default     = false
 }
 
+variable "crossfade_all_networks" {
+  description = "CrossfadeReady waits for both networks of the policy, as a bridge wants it: both agents forward on every node."
+  type        = bool
+  default     = false
+}
+
 variable "crossfade_policy" {
   description = "A whole policy.json on this machine, in place of one that is made of the variables above."
   type        = string
@@ -199,9 +205,10 @@ locals {
     var.crossfade_new_cni == "generic" && length(var.crossfade_new_conf) == 0 ? "crossfade_new_cni is generic: crossfade_new_conf must name its conf" : "",
     var.crossfade_image == "final" && (var.crossfade_old_cni != "" || var.crossfade_policy != "") ? "a final image has no old network: leave crossfade_old_cni and crossfade_policy empty" : "",
     var.crossfade_image == "final" && (var.crossfade_phase != "" || var.crossfade_conf_dir != "") ? "a final image has no phase and no conf directory of ours: leave crossfade_phase and crossfade_conf_dir out" : "",
+    var.crossfade_image == "final" && var.crossfade_all_networks ? "a final image has one network: leave crossfade_all_networks out" : "",
     var.crossfade_image == "final" && length(concat(var.crossfade_old_conf, var.crossfade_new_conf, var.crossfade_old_cidrs, var.crossfade_new_cidrs)) != 0 ? "a final image has no policy: leave crossfade_old_conf, crossfade_new_conf, crossfade_old_cidrs and crossfade_new_cidrs out" : "",
     var.crossfade_policy != "" && (var.crossfade_old_cni != "" || var.crossfade_new_cni != "" || var.crossfade_phase != "") ? "crossfade_policy is a whole policy: leave crossfade_old_cni, crossfade_new_cni and crossfade_phase out" : "",
-    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare || var.crossfade_conf_dir != "") ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints, crossfade_bare and crossfade_conf_dir out" : "",
+    var.crossfade_node != "" && (length(var.crossfade_labels) != 0 || length(var.crossfade_taints) != 0 || var.crossfade_bare || var.crossfade_all_networks || var.crossfade_conf_dir != "") ? "crossfade_node is a whole node.json: leave crossfade_labels, crossfade_taints, crossfade_bare, crossfade_all_networks and crossfade_conf_dir out" : "",
     var.crossfade_policy != "" && can(jsondecode(file(var.crossfade_policy))) == false ? "crossfade_policy is ${var.crossfade_policy}, which cannot be read as JSON" : "",
     var.crossfade_node != "" && can(jsondecode(file(var.crossfade_node))) == false ? "crossfade_node is ${var.crossfade_node}, which cannot be read as JSON" : "",
     var.crossfade_policy != "" && basename(var.crossfade_policy) == basename(var.crossfade_node) ? "crossfade_policy and crossfade_node need names that differ" : "",
@@ -228,6 +235,7 @@ locals {
   crossfade_environment = [
     # There is no way to say no but a function that fails with its argument in the message.
     length(local.crossfade_problems) == 0 ? "CROSSFADE_IMAGE=${var.crossfade_image}" : file(join("; ", local.crossfade_problems)),
+    "CROSSFADE_ALL_NETWORKS=${var.crossfade_all_networks}",
     "CROSSFADE_BARE=${var.crossfade_bare}",
     "CROSSFADE_CONF_DIR=${var.crossfade_conf_dir}",
     "CROSSFADE_DIRECTORY=${var.crossfade_directory}",

@@ -5,7 +5,7 @@
 # CROSSFADE_DIRECTORY. It needs no network, runs as root or through sudo, and may be run again.
 set -euo pipefail
 
-KNOWN='BARE CONF_DIR DIRECTORY FORMAT IMAGE LABELS NEW_CIDRS NEW_CNI NEW_CONF NODE OLD_CIDRS OLD_CNI OLD_CONF PHASE POLICY SEAL_ALLOW SHA256 TAINTS'
+KNOWN='ALL_NETWORKS BARE CONF_DIR DIRECTORY FORMAT IMAGE LABELS NEW_CIDRS NEW_CNI NEW_CONF NODE OLD_CIDRS OLD_CNI OLD_CONF PHASE POLICY SEAL_ALLOW SHA256 TAINTS'
 PROGRAM=/usr/bin/crossfade-bootstrap
 PLUGIN=/usr/libexec/crossfade/crossfade
 SETTINGS=/usr/lib/crossfade
@@ -198,6 +198,15 @@ option() {
     done
 }
 
+# flag OPTION NAME: the option, where the setting is true
+flag() {
+    case $(setting "$2") in
+    true) arguments+=("$1") ;;
+    '' | false) ;;
+    *) fail "CROSSFADE_$2 is $(setting "$2"): expected true or false" ;;
+    esac
+}
+
 # whole OPTION NAME: a file among what was uploaded
 whole() {
     local name
@@ -219,11 +228,8 @@ bake() {
     option --taint TAINTS
     option --phase PHASE
     option --mode CONF_DIR
-    case $(setting BARE) in
-    true) arguments+=(--bare) ;;
-    '' | false) ;;
-    *) fail "CROSSFADE_BARE is $(setting BARE): expected true or false" ;;
-    esac
+    flag --bare BARE
+    flag --require-all-networks ALL_NETWORKS
     whole --from-policy POLICY
     whole --from-node NODE
     "$PROGRAM" "${arguments[@]}"
