@@ -172,11 +172,12 @@ pub(super) fn take_places(
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
-        // One that joined later has no place of its own, and may take that of another one.
+        // One that joined later has no place of its own, and may take that of another one. All that find none are of the pool's last wave.
         let planned = members.iter().filter(|status| is_back || status.place.is_some()).count();
-        let gone = places.len().saturating_sub(planned);
-        for (status, place) in members.into_iter().zip(places.into_iter().skip(gone)) {
-            status.place = Some(place);
+        let last = places.last().copied();
+        let mut places = places.iter().copied().skip(places.len().saturating_sub(planned));
+        for status in members {
+            status.place = places.next().or(last).or(status.place);
         }
     }
 }

@@ -830,6 +830,26 @@ fn a_pipeline_may_ask_first_for_a_node_that_joined_later() {
     assert_eq!(rotation.permitted(), ["d"], "it was none of the plan's, so no new node has to come for it");
 }
 
+/// The scout is left, and the loop asks for it last.
+#[test]
+fn a_node_that_waits_for_its_turn_keeps_no_place_that_another_one_has_taken() {
+    let mut rotation = Rotation::of("permit");
+    for (gone, name) in [("b", "f"), ("c", "g"), ("d", "h")] {
+        rotation.lose(gone);
+        rotation.gain(name, new(&format!("uid-{name}")));
+    }
+    for name in ["j", "k"] {
+        rotation.gain(name, Node { label: Some(Phase::Old), ..old(&format!("uid-{name}")) });
+    }
+    rotation.go_for(90);
+    for name in ["j", "k", "a"] {
+        rotation.ask(&[name]);
+        rotation.go_for(30);
+        assert_eq!(rotation.permitted(), [name]);
+        rotation.lose(name);
+    }
+}
+
 /// The answer to its patch was lost, and another node is lost before it is known whether the patch was made.
 #[test]
 fn a_permit_is_not_sent_once_more_where_another_node_has_gone() {
