@@ -351,6 +351,13 @@ impl History {
         self.tally.count("a node done");
         let node = &self.truth.nodes[index];
         let name = node.name.clone();
+        if !node.machine.has_crossfade && step.to == Phase::Old {
+            // It is of the earlier image, and fills a place on the way back.
+            if node.going.is_some_and(|since| since < flight.nodes_seen) {
+                self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
+            }
+            return;
+        }
         if node.machine.watch_ended.is_some_and(|ended| ended < node.claimed) && !node.machine.has_watch {
             self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
             return;

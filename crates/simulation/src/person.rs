@@ -1,9 +1,11 @@
 //! A person who visits the run from time to time, reads what it waits for, and does what the wait's reason says.
 
+use migration::config::roll::Method;
 use migration::roll::run::{Bounds, State};
 use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Trait};
+use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::history::History;
@@ -146,6 +148,15 @@ impl History {
             self.remove(index);
             return;
         }
+        // A loop that ended in the middle has forgotten what it had begun to drain.
+        let pool = node.api.pool.clone();
+        let is_begun = node.api.step.as_ref().is_some_and(|step| step.state == StepState::Permitted);
+        let mut pipelines = self.truth.pipelines.iter_mut();
+        let pipeline = pipelines.find(|acting| acting.pool == pool && acting.method == Method::Permit);
+        if let Some(acting) = pipeline.filter(|acting| is_begun && !acting.has(index)) {
+            acting.jobs.push(Job { old: index, new: None, stage: Stage::Drains, since: self.now });
+        }
+        let node = &mut self.truth.nodes[index];
         // What was flipped by hand is flipped back.
         let machine = &mut node.machine;
         machine.phase = machine.image;

@@ -181,7 +181,11 @@ impl History {
             return;
         }
         for pipeline in 0..self.truth.pipelines.len() {
-            let is_kept = |node: &Node| node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
+            let skipped = self.truth.run().map(|run| run.skipped.clone()).unwrap_or_default();
+            let is_kept = |node: &Node| {
+                let is_marked = node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
+                is_marked || skipped.contains_key(&node.name)
+            };
             let is_held = self.outdated(pipeline).all(|(_, node)| is_kept(node));
             let acting = &mut self.truth.pipelines[pipeline];
             if (is_held || acting.method == Method::Follow) && !acting.has_image {

@@ -8,6 +8,7 @@ use migration::roll::run::{Run, State as RunState};
 use migration::roll::view::is_of_pass;
 use migration::roll::world::Trait;
 use types::api::step::{State, Step};
+use types::policy::Phase;
 
 use crate::cluster::truth::{Actor, Node};
 use crate::history::History;
@@ -27,6 +28,19 @@ impl History {
         let is_known =
             !node.surprises(seen) && node.machine.flipped <= seen && self.truth.record.changed <= seen;
         self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
+    }
+
+    /// Whether the run turned back from the phase of the image, and the node does not follow it there, so that it is replaced once more.
+    pub(super) fn is_returned(&self, node: &Node) -> bool {
+        let goes_back = self
+            .truth
+            .run()
+            .is_some_and(|run| Some(run.from) == self.plan.image && run.target() == Some(Phase::Old));
+        let is_beyond = node.machine.has_crossfade && node.machine.phase != Phase::Old;
+        goes_back
+            && self.plan.rotates(&node.api.pool)
+            && is_beyond
+            && !node.machine.follows.contains(&Phase::Old)
     }
 
     /// Whether the plan names this very node.
@@ -116,7 +130,8 @@ impl History {
             || node.machine.flipped > flight.nodes_seen
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced;
-        if !is_excused && (self.replacing().is_none() || !self.is_left_behind(node)) {
+        let is_replaced = self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node);
+        if !is_excused && !is_replaced {
             let why = format!("{} is kept from its pipeline, and nothing replaces it", node.name);
             self.broken("R10", why);
         }
@@ -144,7 +159,8 @@ impl History {
         }
         let node = &self.truth.nodes[index];
         let is_told = !node.surprises(flight.nodes_seen) && node.machine.flipped <= flight.nodes_seen;
-        if is_told && (self.replacing().is_none() || !self.is_left_behind(node)) {
+        let is_replaced = self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node);
+        if is_told && !is_replaced {
             self.broken("R10", format!("{name} may go, and nothing replaces it"));
         }
         self.check_levers(flight, index, run);
@@ -159,6 +175,7 @@ impl History {
     /// R15: every other node that is to be replaced is held.
     fn check_levers(&mut self, flight: &Flight, index: usize, run: &Run) {
         let seen = flight.nodes_seen;
+        let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
             let is_new = node.made > seen
                 || node.surprises(seen)
@@ -166,7 +183,12 @@ impl History {
                 || node.machine.flipped > seen;
             let is_counted = *other != index
                 && !is_new
-                && self.is_left_behind(node)
+                && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
+                && node
+                    .api
+                    .step
+                    .as_ref()
+                    .is_none_or(|step| step.run == run.id || !step.state.is_in_transit())
                 && node.api.is_ready
                 && !node.api.is_going
                 && !run.skipped.contains_key(&node.name)
