@@ -60,10 +60,10 @@ pub(crate) fn pods_reach_each_other() -> Result<()> {
     let to = addresses(&b.succeed("ADD", &conf)?.json());
     ensure!(from.len() == 2 && to.len() == 2, "{from:?} {to:?}");
     for address in &to {
-        one.run(&format!("busybox ping -c 1 -W 5 {address}"))?;
+        one.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
     }
     for address in &from {
-        two.run(&format!("busybox ping -c 1 -W 5 {address}"))?;
+        two.run(&format!("busybox ping -c 1 -W 60 {address}"))?;
     }
     for caller in [&a, &b] {
         caller.succeed("CHECK", &conf)?;
