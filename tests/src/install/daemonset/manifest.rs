@@ -17,7 +17,7 @@ use crate::build::dist;
 /// The files of `deploy/` that bring Crossfade to nodes.
 pub const FILES: [&str; 5] = ["settings.yaml", "pod.yaml", "host.yaml", "sweep.yaml", "remove.yaml"];
 
-/// All files below `deploy/` but its README, by their path there, sorted.
+/// All manifests below `deploy/`, by their path there, sorted.
 ///
 /// # Errors
 /// A directory cannot be listed.
@@ -28,7 +28,7 @@ pub fn all() -> Result<Vec<String>> {
             let name = format!("{below}{}", entry.file_name().to_string_lossy());
             if entry.file_type()?.is_dir() {
                 collect(&entry.path(), &format!("{name}/"), found)?;
-            } else if name != "README.md" {
+            } else if Path::new(&name).extension().is_some_and(|end| end == "yaml") {
                 found.push(name);
             }
         }
