@@ -174,7 +174,12 @@ fn back(world: &mut World, company: &mut Company) -> Result<()> {
     ensure!(old > 0 && new > 0, "{old} pods are on old, {new} on new");
 
     permits.operator.ends(&["roll", "abort", "--to", "old", "--reason", "the test goes back"], 0)?;
-    permits.pipeline.ends(&["permit", "n1"], 3)?;
+    // The run takes the abort up in a moment.
+    until("an answer for n1", TURN, || {
+        let answer = permits.pipeline.run(&["permit", "n1"])?;
+        ensure!(matches!(answer.status, Some(3 | 75)), "{answer:#?}");
+        Ok((answer.status == Some(3)).then_some(()))
+    })?;
     // The image has its nodes follow no annotation, so that the run waits for the pipeline again.
     company.begin("back by an earlier node")?;
     replace(world, company, ("n5", "n6", Image::Old), Some(&mut permits))?;

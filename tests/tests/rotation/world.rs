@@ -92,7 +92,7 @@ impl World {
                 "migration",
                 json!({ "crossfade_image": "migration", "crossfade_old_cni": "flannel", "crossfade_new_cni": "cilium",
                         "crossfade_old_cidrs": ["10.244.0.0/16"], "crossfade_new_cidrs": ["10.245.0.0/16"],
-                        "crossfade_taints": [format!("{GATE}:NoSchedule")], "crossfade_all_networks": true }),
+                        "crossfade_taints": [format!("{GATE}:NoSchedule")] }),
             ),
             Image::Final => ("final", json!({ "crossfade_image": "final", "crossfade_new_cni": "cilium" })),
         };
