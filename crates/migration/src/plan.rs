@@ -313,8 +313,14 @@ impl Plan {
     /// Whether the pass to this phase replaces the nodes of a pool, instead of moving them in place.
     #[must_use]
     pub fn replaces(&self, pool: &str, target: Phase) -> bool {
-        let is = |known: &&Pool| *known.name == *pool;
-        self.image == Some(target) && self.pools.iter().find(is).is_some_and(|pool| pool.method.replaces())
+        self.image == Some(target) && self.method(pool).replaces()
+    }
+
+    /// How the nodes of a pool move; those of a pool that the plan does not know are drained.
+    #[must_use]
+    pub fn method(&self, pool: &str) -> Method {
+        let known = self.pools.iter().find(|known| *known.name == *pool);
+        known.map(|known| known.method).unwrap_or_default()
     }
 
     /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.

@@ -159,21 +159,17 @@ impl Session {
     /// The nodes of the plan that Cluster API replaces, which are there, and which the run does not skip.
     fn planned<'a>(&self, run: &Run, plan: &'a Plan) -> Vec<&'a str> {
         let planned = plan.waves.iter().flat_map(|wave| &wave.nodes);
-        let is_of = |pool: &Text| {
-            plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
-        };
         let is_there =
             |name: &Text, uid: &Text| self.cluster.world.nodes.get(name).is_some_and(|node| node.uid == *uid);
-        let nodes = planned.filter(|node| is_of(&node.pool) && is_there(&node.name, &node.uid));
+        let nodes = planned
+            .filter(|node| plan.method(&node.pool) == Method::ClusterApi && is_there(&node.name, &node.uid));
         nodes.map(|node| &*node.name).filter(|name| !run.skipped.contains_key(*name)).collect()
     }
 
     /// The namespace and the name of the Cluster that the nodes are of.
     fn cluster_of(&self, plan: &Plan) -> Result<(Text, Text), Failure> {
-        let is_of = |pool: &Text| {
-            plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
-        };
-        let nodes = self.cluster.world.nodes.iter().filter(|(_, node)| is_of(&node.pool));
+        let nodes =
+            self.cluster.world.nodes.iter().filter(|(_, node)| plan.method(&node.pool) == Method::ClusterApi);
         let clusters: BTreeMap<(Text, Text), &Text> =
             nodes.filter_map(|(name, node)| Some((node.cluster.clone()?, name))).collect();
         let refused = |what: String, fix: &str| {

@@ -304,12 +304,10 @@ fn waits_in_pass(view: &View<'_>, node: &Node) -> bool {
 /// A node whose Machine the run holds, where no Machines are known; none if the run holds none.
 #[must_use]
 pub fn without_machines<'a>(world: &'a World, run: &Run, plan: &Plan) -> Option<&'a Text> {
-    let is_of = |pool: &Text| {
-        plan.pools.iter().any(|known| known.name == *pool && known.method == Method::ClusterApi)
-    };
     let is_held = |(name, node): &(&Text, &std::sync::Arc<Node>)| {
         let step = node.step.as_ref().filter(|step| is_of_run(step, run) && !run.skipped.contains_key(*name));
-        is_of(&node.pool) && step.is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted))
+        plan.method(&node.pool) == Method::ClusterApi
+            && step.is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted))
     };
     let is_unknown = world.machines.is_none();
     world.nodes.iter().find(is_held).map(|(name, _)| name).filter(|_| is_unknown)
@@ -320,7 +318,6 @@ pub(super) fn is_kept(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     status.turnover == Turnover::Leaves
         && status.standing == Standing::Pending
         && waits_in_pass(view, status.node)
-        && view.run.target().is_some()
 }
 
 /// Nodes that are to be kept from their pipelines before the first of them may go, and are not.

@@ -120,8 +120,7 @@ impl<'a> View<'a> {
     pub fn is_covered(&self, name: &str, node: &Node) -> bool {
         let base = node.observed.as_ref().and_then(|seen| seen.base.as_ref());
         let is_new = || {
-            let image = self.plan.image.filter(|image| self.plan.replaces(&node.pool, *image));
-            image.is_some() && self.nodes.get(name).is_some_and(|status| status.place.is_none())
+            self.plan.rotates(&node.pool) && self.nodes.get(name).is_some_and(|status| status.place.is_none())
         };
         base.is_some_and(|base| self.plan.policies.contains(base)) || is_new()
     }
@@ -129,8 +128,7 @@ impl<'a> View<'a> {
     /// The method of a node's pool.
     #[must_use]
     pub fn method(&self, node: &Node) -> Method {
-        let pool = self.plan.pools.iter().find(|pool| pool.name == node.pool);
-        pool.map(|pool| pool.method).unwrap_or_default()
+        self.plan.method(&node.pool)
     }
 
     /// What replaces a node of a pool whose nodes are replaced; one of any other pool counts as one whose pipeline asks.

@@ -43,18 +43,18 @@ impl History {
             && !node.machine.follows.contains(&Phase::Old)
     }
 
+    /// Whether the present pass has another node take the place of this one.
+    fn is_to_leave(&self, node: &Node) -> bool {
+        self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node)
+    }
+
     /// Whether the plan names this very node.
     pub(super) fn is_planned(&self, node: &Node) -> bool {
         self.plan.waves.iter().flat_map(|wave| &wave.nodes).any(|planned| planned.uid == node.api.uid)
     }
 
     fn method(&self, node: &Node) -> Method {
-        self.plan
-            .pools
-            .iter()
-            .find(|pool| pool.name == node.api.pool)
-            .map(|pool| pool.method)
-            .unwrap_or_default()
+        self.plan.method(&node.api.pool)
     }
 
     /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
@@ -130,8 +130,7 @@ impl History {
             || node.machine.flipped > flight.nodes_seen
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced;
-        let is_replaced = self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node);
-        if !is_excused && !is_replaced {
+        if !is_excused && !self.is_to_leave(node) {
             let why = format!("{} is kept from its pipeline, and nothing replaces it", node.name);
             self.broken("R10", why);
         }
@@ -159,8 +158,7 @@ impl History {
         }
         let node = &self.truth.nodes[index];
         let is_told = !node.surprises(flight.nodes_seen) && node.machine.flipped <= flight.nodes_seen;
-        let is_replaced = self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node);
-        if is_told && !is_replaced {
+        if is_told && !self.is_to_leave(node) {
             self.broken("R10", format!("{name} may go, and nothing replaces it"));
         }
         self.check_levers(flight, index, run);
