@@ -12,7 +12,6 @@ use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
 
 use super::Session;
-use super::machines::Management;
 use crate::live::api::call::Caller;
 use crate::live::api::path::{config_maps, encoded};
 use crate::live::api::watch::{Change, Read, Source, Watch};
@@ -78,14 +77,7 @@ impl Session {
 
     fn begin(&mut self, place: WatchScope, about: &Arc<PodClassifier>) {
         self.cluster.begin(place.clone());
-        if place == WatchScope::Machines {
-            let Some(Management { watcher, machines: Some(machines), .. }) = &self.management else { return };
-            let (caller, source) = (watcher.clone(), machines.source());
-            let task = self.watch_through(caller, source, Box::new(objects::machine), Event::Machines);
-            self.watches.insert(place, task);
-            return;
-        }
-        let source = source(&place, about);
+        let Some(source) = self.source(&place, about) else { return };
         let task = match &place {
             WatchScope::Nodes => {
                 let labels = self.settings.pool_labels.clone();
@@ -103,7 +95,10 @@ impl Session {
             WatchScope::Permits => {
                 self.watch(source, Box::new(|json: &str| Ok(Some(permits(json)))), Event::Permits)
             }
-            WatchScope::Machines => return,
+            WatchScope::Machines => {
+                let caller = self.management.as_ref().map_or(&self.watcher, |management| &management.watcher);
+                self.watch_through(caller.clone(), source, Box::new(objects::machine), Event::Machines)
+            }
             WatchScope::Pending | WatchScope::Dns | WatchScope::OnNode(_) => {
                 let (about, place) = (Arc::clone(about), place.clone());
                 let read: Read<Pod> = Box::new(move |json| objects::pod(json, &about).map(Some));
@@ -152,25 +147,26 @@ impl Session {
             self.gates.push((gate.clone(), task));
         }
     }
-}
 
-/// What is watched at a place.
-fn source(place: &WatchScope, about: &PodClassifier) -> Source {
-    const PODS: &str = "/api/v1/pods";
-    match place {
-        WatchScope::Nodes => Source::new("/api/v1/nodes"),
-        WatchScope::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
-        WatchScope::Pending => Source::new(PODS).fields("spec.nodeName="),
-        WatchScope::OnNode(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
-        WatchScope::Dns => {
-            let pair = |(key, value): (&Text, &Text)| format!("{key}={value}");
-            let labels: Vec<String> = about.dns.labels.iter().map(pair).collect();
-            let pods = format!("/api/v1/namespaces/{}/pods", encoded(&about.dns.namespace));
-            Source::new(pods).labels(labels.join(","))
-        }
-        WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
-        // These are of another cluster.
-        WatchScope::Machines => Source::new("/"),
-        WatchScope::Permits => Source::new(config_maps()).fields(format!("metadata.name={}", permit::NAME)),
+    /// What is watched at a place; none where no Machines were found.
+    fn source(&self, place: &WatchScope, about: &PodClassifier) -> Option<Source> {
+        const PODS: &str = "/api/v1/pods";
+        Some(match place {
+            WatchScope::Nodes => Source::new("/api/v1/nodes"),
+            WatchScope::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
+            WatchScope::Pending => Source::new(PODS).fields("spec.nodeName="),
+            WatchScope::OnNode(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
+            WatchScope::Dns => {
+                let pair = |(key, value): (&Text, &Text)| format!("{key}={value}");
+                let labels: Vec<String> = about.dns.labels.iter().map(pair).collect();
+                let pods = format!("/api/v1/namespaces/{}/pods", encoded(&about.dns.namespace));
+                Source::new(pods).labels(labels.join(","))
+            }
+            WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),
+            WatchScope::Machines => self.management.as_ref()?.machines.as_ref()?.source(),
+            WatchScope::Permits => {
+                Source::new(config_maps()).fields(format!("metadata.name={}", permit::NAME))
+            }
+        })
     }
 }

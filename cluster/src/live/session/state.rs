@@ -314,14 +314,14 @@ impl ClusterState {
 
     /// The Nodes that a run moves, this one or another.
     pub(in crate::live) fn in_transit(&self) -> impl Iterator<Item = &Text> {
-        let is = |node: &Node| node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
-        self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name)
+        self.world.nodes.iter().filter(|(_, node)| is_in_transit(node)).map(|(name, _)| name)
     }
 
     /// Nodes that may replace others: of pools that a pipeline rotates, later than the plan, and not proven yet. Their agents have to be Ready.
     pub(in crate::live) fn arriving(&self, plan: &Plan) -> impl Iterator<Item = &Text> {
+        let waves = plan.waves.iter().filter(|_| plan.image.is_some());
         let planned: BTreeSet<&Text> =
-            plan.waves.iter().flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
+            waves.flat_map(|wave| &wave.nodes).map(|planned| &planned.uid).collect();
         let is_proven = |node: &Node| node.step.as_ref().is_some_and(|step| step.state == State::Done);
         let is =
             move |node: &Node| plan.rotates(&node.pool) && !planned.contains(&node.uid) && !is_proven(node);
@@ -330,8 +330,12 @@ impl ClusterState {
 
     /// Pods on nodes in transit.
     fn pods_in_transit(&self) -> impl Iterator<Item = &Pod> {
-        let scopes = self.in_transit().cloned().map(WatchScope::OnNode);
-        scopes.filter_map(|scope| self.pods.get(&scope)).flat_map(BTreeMap::values)
+        let is_in_transit = |scope: &WatchScope| match scope {
+            WatchScope::OnNode(name) => self.world.nodes.get(name).is_some_and(|node| is_in_transit(node)),
+            _ => false,
+        };
+        let of_nodes = self.pods.iter().filter(move |(scope, _)| is_in_transit(scope));
+        of_nodes.flat_map(|(_, pods)| pods.values())
     }
 
     /// All workloads that are watched.
@@ -436,6 +440,11 @@ impl ClusterState {
         }
         owners
     }
+}
+
+/// Whether a run moves the node, this one or another.
+fn is_in_transit(node: &Node) -> bool {
+    node.step.as_ref().is_some_and(|step| step.state.is_in_transit())
 }
 
 fn version(stored: &Result<StoredRun, UnreadableRun>) -> &str {
