@@ -14,6 +14,7 @@ use convergence::node::conf::plugin_input;
 use convergence::node::facts::NodeFacts;
 use convergence::runtime::Sandbox;
 use serde_json::{Map, Value, json};
+use shim::attachment::local_cleanup;
 use shim::call::reply::code;
 use shim::call::request::POD_ANNOTATIONS;
 use shim::host::netns::Netns;
@@ -92,7 +93,8 @@ impl PluginCaller {
     fn change(&self, change: &NetworkChange) -> Result<(), NetworkChangeError> {
         let NetworkChange { sandbox, ifname, annotations, joins } = change;
         let failed = NetworkChangeError::Failed;
-        let netns = netns_of(sandbox).map_err(failed)?;
+        // Whose netns is not to be found or not its own is left to a restart, which gives the pod another one.
+        let netns = netns_of(sandbox).map_err(NetworkChangeError::NeedsRestart)?;
         let call = self.recorded_call(sandbox, ifname).map_err(failed)?;
         let mut command = Command::new(&self.plugin);
         command
@@ -157,11 +159,19 @@ impl PluginCaller {
     /// The addresses of the network that is second in a sandbox, by its record.
     pub(super) fn second_addresses(&self, change: &NetworkChange) -> Result<Vec<IpAddr>, String> {
         let record = self.record(&Key::new(&change.sandbox.id, &change.ifname))?;
-        let Some(record) = record else { return Ok(Vec::new()) };
-        let second = record.second().map(|leg| &record.progress[leg]);
-        let present = second.and_then(|second| second.present.as_ref());
-        Ok(present.into_iter().flatten().flat_map(|interface| interface.addresses.clone()).collect())
+        Ok(addresses_of_second(&record.ok_or("no record names its networks")?))
     }
+}
+
+/// The addresses of an attachment's second network. Where the plugin could not look at the pod after the ADD, those that the ADD answered count: without
+/// them, the network would leave under the connections that use it.
+fn addresses_of_second(record: &Attachment) -> Vec<IpAddr> {
+    let Some(second) = record.second().map(|leg| &record.progress[leg]) else { return Vec::new() };
+    if let Some(present) = &second.present {
+        return present.iter().flat_map(|interface| interface.addresses.clone()).collect();
+    }
+    let answered = second.result.as_ref().map(|result| local_cleanup::addresses(result.get().as_bytes()));
+    answered.into_iter().flatten().map(|address| address.ip()).collect()
 }
 
 /// The path of a sandbox's network namespace, which is the one of its first process.
@@ -197,4 +207,42 @@ fn refusal(stdout: &[u8]) -> Option<NetworkChangeError> {
 
 fn object(text: Option<&str>) -> Map<String, Value> {
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+    use types::attachment::{Event, Intent, PodInterface};
+
+    use super::*;
+
+    /// An attachment of two networks, of which the second is at the address that its ADD answered.
+    fn attachment(present: Option<Vec<PodInterface>>) -> Attachment {
+        let leg = |network: &str, ifname: &str, primary: bool| json!({"network": network, "profile": "flannel", "ifname": ifname, "primary": primary, "conf": {}});
+        let intent: Intent = serde_json::from_value(json!({
+            "version": 1, "containerID": "c1", "ifname": "eth0", "netns": "/run/netns/c1",
+            "begun": {"bootID": "b", "boottimeMs": 1, "wallSecs": 1},
+            "legs": [leg("old", "net1", false), leg("new", "eth0", true)],
+        }))
+        .expect("an intent");
+        let mut record = Attachment::begin(intent);
+        let result = to_raw_value(&json!({"cniVersion": "1.0.0", "ips": [{"address": "10.1.0.5/24"}]}));
+        let result = result.expect("a result");
+        record.apply(Event::Added { leg: 0, result, present });
+        record
+    }
+
+    #[test]
+    fn a_pod_that_was_not_looked_at_has_the_addresses_of_its_add() {
+        let address: IpAddr = "10.1.0.9".parse().expect("an address");
+        let interface = PodInterface { name: "net1".into(), addresses: vec![address] };
+        for (present, expected) in [
+            (Some(vec![interface]), vec!["10.1.0.9"]),
+            (None, vec!["10.1.0.5"]),
+            (Some(Vec::new()), Vec::new()),
+        ] {
+            let addresses = addresses_of_second(&attachment(present));
+            assert_eq!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+        }
+    }
 }
