@@ -37,9 +37,10 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
         return Drift::Refused(refused);
     }
     let survey = Survey::of(scene);
-    let (absorbed, mut stale) = nodes(plan, &survey);
+    let (mut absorbed, mut stale) = nodes(plan, &survey);
     stale.extend(settings(plan, scene, &survey));
-    stale.extend(policies(plan, scene, &survey));
+    absorbed.extend(policies(plan, &survey));
+    stale.extend(unenforced_kinds(plan, scene));
     let changed = agents(&plan.agents, &parts::agents(scene));
     if changed.is_empty() {
         stale.extend(cnis::ungiven(plan, scene, &survey));
@@ -269,29 +270,34 @@ fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
     }
 }
 
-fn policies(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
+/// Nodes with a policy that the plan does not know. A node writes its own report, so what it says there concerns that node alone.
+fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
     let members: BTreeSet<(&str, &str)> = plan.waves.iter().flat_map(Wave::members).collect();
     let is_member = |site: &Site<'_>| members.contains(&(site.name(), &*site.node.metadata.uid));
     let is_of_image = |site: &Site<'_>| plan.rotates(site.pool) && !is_member(site);
     let sites: Vec<Site<'_>> = survey.sites.iter().filter(|site| !is_of_image(site)).cloned().collect();
-    for (base, nodes) in parts::nodes_by_policy(&sites).into_iter().filter(|(base, _)| unknown(base)) {
-        lines.push(format!(
-            "These nodes have a policy that the plan does not know ({}): {}.",
+    let unknown = parts::nodes_by_policy(&sites).into_iter().filter(|(base, _)| unknown(base));
+    let line = |(base, nodes)| {
+        format!(
+            "These nodes have a policy that the plan does not know ({}); the run holds them: {}.",
             short(base),
             join_names(nodes)
-        ));
-    }
+        )
+    };
+    unknown.map(line).collect()
+}
+
+/// Kinds of policies that nobody enforces for a while, other than those that the plan accepts.
+fn unenforced_kinds(plan: &Plan, scene: &Scene<'_>) -> Option<String> {
     let kinds: Vec<String> = unenforced(scene, &plan.passes).keys().map(ToString::to_string).collect();
-    if kinds != plan.unenforced {
-        lines.push(format!(
+    (kinds != plan.unenforced).then(|| {
+        format!(
             "Policies that nobody enforces for a while: {}, was {}.",
             listed(&kinds),
             listed(&plan.unenforced)
-        ));
-    }
-    lines
+        )
+    })
 }
 
 fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {

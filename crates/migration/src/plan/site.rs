@@ -106,7 +106,7 @@ impl<'a> Survey<'a> {
                 observed: node
                     .metadata
                     .annotation(observed::KEY)
-                    .and_then(|text| serde_json::from_str(text).ok()),
+                    .and_then(|text| NodeObservation::parse(text).ok()),
                 tie: sha256(format!("{cluster}\n{}", node.name()).as_bytes()),
             });
         }

@@ -33,12 +33,17 @@ pub(super) fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Ve
         texts.iter().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect()
     };
     let (old, new) = (read(&networks.old), read(&networks.new));
-    for (phase, own, other) in [(Phase::Old, &old, &new), (Phase::New, &new, &old)] {
+    let evidence = [(Phase::Old, &old, &new), (Phase::New, &new, &old)].map(|(phase, own, other)| {
         let addresses = addresses(scene, survey, phase);
         let are_in = |ranges: &[Range]| addresses.iter().any(|address| is_in(ranges, *address));
-        if !are_in(own) && are_in(other) {
-            lines.push(format!("{of_plan}, and pods of phase {phase} have addresses of the other network."));
-        }
+        (phase, are_in(own), are_in(other))
+    });
+    // A node writes its own report: where others agree with the plan, what contradicts it is that node's own matter.
+    if !evidence.iter().any(|(_, agrees, _)| *agrees) {
+        let phases = evidence.iter().filter(|(.., contradicts)| *contradicts);
+        lines.extend(phases.map(|(phase, ..)| {
+            format!("{of_plan}, and pods of phase {phase} have addresses of the other network.")
+        }));
     }
     lines
 }

@@ -160,11 +160,6 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
         case
     };
     let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
-    let (mut b, mut seen) = (node("b", "z2"), observed());
-    seen["base"] = "0123456789abcdef".into();
-    report(&mut b, &seen);
-    let mut other = objects();
-    other[1] = b;
     let mut reborn = agent("cilium", "cilium-agent", 3);
     reborn["metadata"]["uid"] = "another".into();
     let plus = |object: Value| [objects(), vec![object]].concat();
@@ -173,7 +168,6 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
             with(cluster(objects()), &SETTINGS.replace("roll: {", "roll: {limits: {inTransit: 3}, ")),
             "The settings file has changed",
         ),
-        (case(other), "These nodes have a policy that the plan does not know (0123456789ab): b."),
         (case(plus(policy)), "Policies that nobody enforces for a while: NetworkPolicy, was none."),
         (
             case(plus(agent("cilium", "cilium-agent", 4))),
@@ -187,6 +181,18 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
         let (class, lines) = class_and_lines(drift(&plan(), &case.scene()));
         assert!(class == 1 && lines.len() == 1 && lines[0].starts_with(words), "{words}: {lines:?}");
     }
+}
+
+/// A node writes its own report, so that whatever it says of its policy ends no run.
+#[test]
+fn a_node_with_another_policy_is_a_matter_of_that_node() {
+    let (mut b, mut seen) = (node("b", "z2"), observed());
+    seen["base"] = "0123456789abcdef".into();
+    report(&mut b, &seen);
+    let mut other = objects();
+    other[1] = b;
+    let line = "These nodes have a policy that the plan does not know (0123456789ab); the run holds them: b.";
+    assert_eq!(drift(&plan(), &case(other).scene()), Drift::Absorbed(vec![line.into()]));
 }
 
 /// A plan that names the hash of the settings, and says something else. Each row: what was written into it, and a word of the one line.
@@ -391,28 +397,44 @@ fn the_waves_of_an_honest_plan_are_given_after_nodes_and_pods_have_moved() {
     assert!(class == 0 && lines.len() > 50, "the run holds each of them: {lines:?}");
 }
 
+/// A cluster of Calico and Cilium. Each node: its name, its phase and the address of its pod.
+fn calico_and_cilium(nodes: &[(&str, &str, &str)]) -> Case {
+    let pool =
+        object(Kind::IP_POOL, "pool", json!({"spec": {"cidr": "10.244.0.0/16", "ipipMode": "Always"}})).1;
+    let config = json!({"metadata": {"namespace": "kube-system"},
+        "data": {"ipam": "cluster-pool", "cluster-pool-ipv4-cidr": "10.245.0.0/16"}});
+    let cilium = object(Kind::CONFIG_MAP, "cilium-config", config).1;
+    let mut objects = vec![pool, cilium, node("empty", "z2")];
+    objects.extend([agent("calico-node", "calico-node", 1), agent("cilium", "cilium-agent", 3)]);
+    for (name, phase, address) in nodes {
+        let (mut node, mut seen) = (node(name, "z1"), observed());
+        (seen["phase"], seen["mints"]) = ((*phase).into(), json!([phase]));
+        seen["attached"] = json!({*phase: 1});
+        report(&mut node, &seen);
+        let mut web = pod(&format!("web-{name}"), name, "ReplicaSet", "web");
+        web["status"]["podIPs"] = json!([{"ip": address}]);
+        objects.extend([node, web]);
+    }
+    let mut case = Case::having(Cni::Calico, Cni::Cilium, objects);
+    case.snapshot.cluster.uid = Some("cluster-1".into());
+    case
+}
+
+/// A node writes its own report.
+#[test]
+fn a_node_that_contradicts_others_is_a_matter_of_that_node() {
+    let honest = ("a", "old", "10.244.1.2");
+    let plan = planned(&calico_and_cilium(&[honest]));
+    let case = calico_and_cilium(&[honest, ("b", "new", "10.244.2.2")]);
+    let (class, lines) = class_and_lines(drift(&plan, &case.scene()));
+    assert_eq!((class, lines), (0, vec!["Node b came; it moves after the nodes of its zone.".to_owned()]));
+}
+
 /// The command that resumes a run names no CNI: these are those that the plan names. Each row: the plan's CNIs, what nodes are in, their pods' address, and
 /// a word of the line.
 #[test]
 fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
-    let cluster = |phase: &str, address: &str| {
-        let mut a = node("a", "z1");
-        let mut seen = observed();
-        (seen["phase"], seen["mints"], seen["attached"]) = (phase.into(), json!([phase]), json!({phase: 1}));
-        report(&mut a, &seen);
-        let mut web = pod("web", "a", "ReplicaSet", "web");
-        web["status"]["podIPs"] = json!([{"ip": address}]);
-        let pool =
-            object(Kind::IP_POOL, "pool", json!({"spec": {"cidr": "10.244.0.0/16", "ipipMode": "Always"}})).1;
-        let config = json!({"metadata": {"namespace": "kube-system"},
-            "data": {"ipam": "cluster-pool", "cluster-pool-ipv4-cidr": "10.245.0.0/16"}});
-        let cilium = object(Kind::CONFIG_MAP, "cilium-config", config).1;
-        let agents = [agent("calico-node", "calico-node", 1), agent("cilium", "cilium-agent", 3)];
-        let objects = agents.into_iter().chain([a, node("b", "z2"), web, pool, cilium]).collect();
-        let mut case = Case::having(Cni::Calico, Cni::Cilium, objects);
-        case.snapshot.cluster.uid = Some("cluster-1".into());
-        case
-    };
+    let cluster = |phase: &str, address: &str| calico_and_cilium(&[("a", phase, address)]);
     let direction = "have addresses of the other network";
     for (from, to, phase, address, words) in [
         (Cni::Calico, Cni::Cilium, "old", "10.244.1.2", None),
