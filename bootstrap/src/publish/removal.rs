@@ -17,7 +17,7 @@ use crate::host::root::Root;
 use crate::node::agent::status_file;
 
 /// What is still in the cluster when the last node is done. kubelet's credential may not remove it.
-pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespace crossfade and what deploy/ brought, and what the old CNI wrote on Nodes; \
+pub(crate) const IN_CLUSTER: &str = "in the cluster stay the namespaces crossfade and crossfade-system, the other objects of deploy/, and what the old CNI wrote on Nodes; \
      see docs/graduate.md, What stays in the cluster";
 
 /// How long removing Crossfade waits for the API server.

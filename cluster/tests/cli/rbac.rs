@@ -244,3 +244,30 @@ fn the_manifests_have_the_rights_of_today() {
         assert!(!kept.contains("secrets"), "no right to read Secrets");
     }
 }
+
+/// Each namespace and ClusterRole of deploy/ has its line in the page that tells what to remove at the end.
+#[test]
+fn what_deploy_brings_is_named_where_it_is_removed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let page = std::fs::read_to_string(root.join("docs/graduate.md")).expect("the page");
+    let (_, chapter) = page.split_once("## What stays in the cluster").expect("the chapter");
+    let mut named = 0;
+    for directory in ["deploy", "deploy/cluster"] {
+        for entry in std::fs::read_dir(root.join(directory)).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "yaml") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a manifest");
+            for document in text.split("\n---\n") {
+                let value = |key: &str| document.lines().find_map(|line| line.strip_prefix(key));
+                if matches!(value("kind: "), Some("Namespace" | "ClusterRole")) {
+                    let name = value("  name: ").expect("a name");
+                    assert!(chapter.contains(&format!("`{name}`")), "{name} of {}", path.display());
+                    named += 1;
+                }
+            }
+        }
+    }
+    assert!(named >= 8, "{named}");
+}
