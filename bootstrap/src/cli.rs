@@ -220,7 +220,7 @@ impl Command {
             Self::Policy(verb) => verb.global(all),
             Self::Attachments(list) => list.global(all),
             Self::Cleanup(cleanup) => cleanup.global(all),
-            Self::MovePods(wanted) => wanted.global(all),
+            Self::MovePods(move_pods) => move_pods.global(all),
             Self::Graduate(graduate) => graduate.global(all),
             Self::Status(status) => status.global(all),
             Self::Doctor(doctor) => doctor.global(all),

@@ -13,8 +13,8 @@ use crate::cli::{self, Global};
 
 /// Looks at everything, and says what is wrong.
 #[must_use]
-pub(crate) fn doctor(global: &Global, wanted: &cli::Doctor) -> Diagnosis {
-    let facts = gather::gather(global, wanted);
+pub(crate) fn doctor(global: &Global, args: &cli::Doctor) -> Diagnosis {
+    let facts = gather::gather(global, args);
     let findings = decide::decide(&facts);
     Diagnosis::new(&facts, findings)
 }

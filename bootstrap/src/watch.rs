@@ -93,10 +93,10 @@ impl Scope {
 ///
 /// # Errors
 /// 2 for options that need `--once`; 75 when another `watch` runs here.
-pub(crate) fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
-    let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: wanted.pod };
+pub(crate) fn watch(global: &Global, args: &Watch) -> Result<Exit, Failure> {
+    let scope = Scope { global: global.clone(), root: Root::new(&global.root), in_pod: args.pod };
     let settings = || mode::settings(&scope.root);
-    if wanted.once && global.dry_run {
+    if args.once && global.dry_run {
         let settings = settings();
         return match settings.without_plugin() {
             Some(why) => without(&scope, &why.to_string()),
@@ -108,23 +108,23 @@ pub(crate) fn watch(global: &Global, wanted: &Watch) -> Result<Exit, Failure> {
             .at("--dry-run")
             .fix("add --once"));
     }
-    if global.output == Output::Json && !wanted.once {
+    if global.output == Output::Json && !args.once {
         return Err(Failure::usage(
             "--output json needs --once: the watch that goes on reports in status.json",
         )
         .at("--output")
         .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
     }
-    let _lock = if wanted.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
+    let _lock = if args.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
     shim::host::journal::init();
     let settings = settings();
     if let Some(why) = settings.without_plugin() {
         let exit = without(&scope, &why.to_string())?;
         // With this status its unit stays down.
-        let is_unit = !wanted.once && !wanted.pod;
+        let is_unit = !args.once && !args.pod;
         return Ok(if is_unit && exit == Exit::Done { Exit::No } else { exit });
     }
-    if wanted.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
+    if args.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
 }
 
 /// Handles a node without Crossfade's plugin: there is nothing to observe, and a marker keeps the unit from starting again in this boot.
@@ -179,8 +179,8 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let memory =
         memory::Memory { sweeps: Passes::never(Pass::Sweep), ..memory::Memory::after(before.as_ref()) };
     let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
-    let known = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
-    let facts = observe::gather(&scope.global, known, Duration::ZERO);
+    let prior = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
+    let facts = observe::gather(&scope.global, prior, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
     let notes: Vec<String> = decision
         .happened

@@ -1,4 +1,4 @@
-//! Decides which records to close although the runtime sent no DEL. Pure.
+//! Decides which records to close although the runtime sent no DEL.
 //!
 //! A runtime may forget a sandbox after a crash, after a reboot, or when it gives up on a DEL. [`crate::call::serve::pass`] carries the decision
 //! out.
@@ -47,8 +47,8 @@ pub enum SweepVerdict {
 /// No sandbox outlives a boot. A runtime lists the remains of a sandbox until kubelet removes them, which may never happen, and its DEL may go
 /// to another plugin that the runtime has loaded by then. As long as the boot of the sandbox lasts, its runtime still owes the DEL.
 #[must_use]
-pub fn decide(seen: ListStatus, age: Age, grace_secs: u64, owner: Owner) -> SweepVerdict {
-    match (seen, age, owner) {
+pub fn decide(status: ListStatus, age: Age, grace_secs: u64, owner: Owner) -> SweepVerdict {
+    match (status, age, owner) {
         (ListStatus::Listed, _, _) | (ListStatus::Stopped | ListStatus::OutOfScope, Age::ThisBoot(_), _) => {
             SweepVerdict::Live
         }

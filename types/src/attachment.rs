@@ -150,8 +150,8 @@ impl Attachment {
                 p.started = true;
                 p.resume_at = Some(plugin);
             }),
-            Event::DelFailed { at } => {
-                self.del_failed.get_or_insert(at);
+            Event::DelFailed { at: moment } => {
+                self.del_failed.get_or_insert(moment);
             }
         }
     }

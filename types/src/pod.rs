@@ -31,19 +31,19 @@ impl Pod {
 
 /// The value of a key.
 fn value(args: &str, key: &str) -> Option<String> {
-    let mut found: Option<&str> = None;
+    let mut value: Option<&str> = None;
     for pair in args.split(';') {
         let Some((k, v)) = pair.split_once('=') else {
             continue;
         };
         if k == key && !v.is_empty() {
-            if found.is_some_and(|earlier| earlier != v) {
+            if value.is_some_and(|earlier| earlier != v) {
                 return None;
             }
-            found = Some(v);
+            value = Some(v);
         }
     }
-    found.map(str::to_owned)
+    value.map(str::to_owned)
 }
 
 #[cfg(test)]

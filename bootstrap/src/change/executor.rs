@@ -109,7 +109,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
         }
         match inside(change.act.clone(), self.root) {
             Act::Keep | Act::Wait => return Ok(None),
-            Act::Ensure(wanted) | Act::Write(wanted) => put(&wanted)?,
+            Act::Ensure(write) | Act::Write(write) => put(&write)?,
             Act::EnsureGone { path, nudge } | Act::Remove { path, nudge } => remove(&path, nudge)?,
             Act::RemoveTree(path) => remove_tree(&path)?,
             Act::Empty(path) => empty(&path)?,
@@ -163,11 +163,11 @@ impl From<io::Error> for ChangeError {
 }
 
 /// Writes a file. An absent directory is made, for root alone if the file is root's alone.
-fn put(wanted: &Write) -> io::Result<()> {
-    if let Some(dir) = wanted.path.parent() {
-        trust::create_dir(dir, if wanted.mode == file::PRIVATE { 0o700 } else { OPEN_DIR })?;
+fn put(new_file: &Write) -> io::Result<()> {
+    if let Some(dir) = new_file.path.parent() {
+        trust::create_dir(dir, if new_file.mode == file::PRIVATE { 0o700 } else { OPEN_DIR })?;
     }
-    write(wanted)
+    write(new_file)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) fn read_with_mode(path: &Path) -> Option<(Vec<u8>, u32)> {
 
 /// Moves what is at `from`; a file also to another filesystem. What is gone is fine. What is there by that name already is kept.
 pub(super) fn set_aside(from: &Path, to: &Path, nudge: bool) -> io::Result<()> {
-    let (Some(left), Some(dir)) = (from.parent(), to.parent()) else {
+    let (Some(from_dir), Some(dir)) = (from.parent(), to.parent()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     file::create_private_dir(dir)?;
@@ -48,7 +48,7 @@ pub(super) fn set_aside(from: &Path, to: &Path, nudge: bool) -> io::Result<()> {
         other => other?,
     }
     file::sync_dir(dir)?;
-    file::sync_dir(left)?;
+    file::sync_dir(from_dir)?;
     nudge_if(nudge, from)
 }
 
@@ -98,8 +98,8 @@ pub(super) fn empty(path: &Path) -> io::Result<()> {
 
 /// containerd 1.6 reloads on write, rename-away and remove, and may have missed the first of them: removing a file is the
 /// event that it always heeds. The name begins with a dot and has no extension, so that no runtime opens it.
-fn nudge_if(wanted: bool, path: &Path) -> io::Result<()> {
-    let Some(dir) = path.parent().filter(|_| wanted) else {
+fn nudge_if(should_nudge: bool, path: &Path) -> io::Result<()> {
+    let Some(dir) = path.parent().filter(|_| should_nudge) else {
         return Ok(());
     };
     let nudge = dir.join(format!("{TEMP_PREFIX}{}-nudge", std::process::id()));

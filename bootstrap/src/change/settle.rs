@@ -12,9 +12,9 @@ pub(crate) fn settle(change: Change) -> Change {
     let Change { act, target, reason } = change;
     match act {
         Act::Ensure(write) => {
-            let found = read_with_mode(&write.path);
+            let current = read_with_mode(&write.path);
             let (act, reason) =
-                ensured(write, found.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), reason);
+                ensured(write, current.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), reason);
             Change { act, target, reason }
         }
         Act::EnsureGone { path, .. } if is_gone(&path) => {
@@ -30,8 +30,8 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// What is done about a file of which this was found, and why.
-fn ensured(write: Write, found: Option<(&[u8], u32)>, why: String) -> (Act, String) {
-    match found {
+fn ensured(write: Write, current: Option<(&[u8], u32)>, why: String) -> (Act, String) {
+    match current {
         Some((bytes, mode)) if bytes == write.bytes && mode == write.mode => {
             (Act::Keep, "as it should be".into())
         }

@@ -56,32 +56,32 @@ pub(crate) struct AttachmentsReport {
 ///
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
-pub(crate) fn attachments(global: &Global, wanted: &List) -> Result<AttachmentsReport, Failure> {
-    let node = if wanted.leaks { facts_with_runtime(global, wanted)? } else { facts::certain(global)? };
-    let mut found = attachments::list(&node.dirs.layout, node.policy())?;
-    let leaks = if wanted.leaks { Some(leaks(&node, &found)?) } else { None };
-    let ledger = if wanted.ledger { Some(read_ledger(&node)?) } else { None };
-    if let Some(selector) = &wanted.on {
-        keep(&mut found, selector, &node)?;
+pub(crate) fn attachments(global: &Global, args: &List) -> Result<AttachmentsReport, Failure> {
+    let node = if args.leaks { facts_with_runtime(global, args)? } else { facts::certain(global)? };
+    let mut attachments = attachments::list(&node.dirs.layout, node.policy())?;
+    let leaks = if args.leaks { Some(leaks(&node, &attachments)?) } else { None };
+    let ledger = if args.ledger { Some(read_ledger(&node)?) } else { None };
+    if let Some(selector) = &args.on {
+        keep(&mut attachments, selector, &node)?;
     }
-    Ok(AttachmentsReport { found, leaks, ledger, is_part: wanted.on.is_some() })
+    Ok(AttachmentsReport { found: attachments, leaks, ledger, is_part: args.on.is_some() })
 }
 
 /// The node with its runtime; nothing is guessed.
-fn facts_with_runtime(global: &Global, wanted: &List) -> Result<NodeFacts, Failure> {
+fn facts_with_runtime(global: &Global, args: &List) -> Result<NodeFacts, Failure> {
     let settings = settings::required(&Root::new(&global.root))?;
-    let node = facts::with_runtime(global, settings, &wanted.runtime);
+    let node = facts::with_runtime(global, settings, &args.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
 
 /// Keeps what was made in a phase, or has a network of this name.
-fn keep(found: &mut Attachments, selector: &str, node: &NodeFacts) -> Result<(), Failure> {
+fn keep(attachments: &mut Attachments, selector: &str, node: &NodeFacts) -> Result<(), Failure> {
     if Phase::parse(selector).is_some() {
         node.require_policy()?;
     }
-    require_known(&found.attachments, selector)?;
-    found.attachments.retain(|line| is_selected(line, selector, node.policy()));
+    require_known(&attachments.attachments, selector)?;
+    attachments.attachments.retain(|line| is_selected(line, selector, node.policy()));
     Ok(())
 }
 
@@ -93,7 +93,7 @@ fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
 }
 
 /// What is left of attachments that ended. Leases are read before the runtime is asked and after it, because pods come and go meanwhile.
-fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
+fn leaks(node: &NodeFacts, attachments: &Attachments) -> Result<Vec<Leak>, Failure> {
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let policy = &node.require_policy()?.policy;
     let cni = cni::gather(node, PluginChoice::default());
@@ -104,8 +104,9 @@ fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
     let listed = sandboxes(node)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let judged = judge(&records, &inventory, &SandboxList::Cri(listed.clone()), &owners, &now);
-    let mut left = convergence::node::attachments::leaks::leaked_attachments(&judged, policy.gc.grace_secs);
-    let known: BTreeSet<String> = found
+    let mut all_leaks =
+        convergence::node::attachments::leaks::leaked_attachments(&judged, policy.gc.grace_secs);
+    let container_ids: BTreeSet<String> = attachments
         .attachments
         .iter()
         .map(|line| line.container_id.clone())
@@ -113,9 +114,13 @@ fn leaks(node: &NodeFacts, found: &Attachments) -> Result<Vec<Leak>, Failure> {
         .chain(scratch::containers(&node.dirs.layout))
         .collect();
     let after = leaks::held_leases(&cni.networks, &records);
-    let held_twice: Vec<_> = before.into_iter().filter(|held| after.contains(held)).collect();
-    left.extend(convergence::node::attachments::leaks::leaked_leases(&held_twice, &known, &listed));
-    Ok(left)
+    let held_twice: Vec<_> = before.into_iter().filter(|lease| after.contains(lease)).collect();
+    all_leaks.extend(convergence::node::attachments::leaks::leaked_leases(
+        &held_twice,
+        &container_ids,
+        &listed,
+    ));
+    Ok(all_leaks)
 }
 
 fn sandboxes(
@@ -209,8 +214,8 @@ fn show_ledger(text: &mut Page, line: &ledger::Line) {
         addresses.join(","),
         line.reason
     );
-    for left in &line.left {
-        let _ = writeln!(text, "  left: {left}");
+    for leftover in &line.left {
+        let _ = writeln!(text, "  left: {leftover}");
     }
     for unknown in &line.unknown {
         let _ = writeln!(text, "  may be left: {unknown}");

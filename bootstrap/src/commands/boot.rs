@@ -73,7 +73,7 @@ fn planned(global: &Global, node: NodeFacts) -> Result<ChangeReport, Failure> {
 
 fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
     match &facts.without {
-        Some(left) => final_image::decide(facts, left),
+        Some(leavings) => final_image::decide(facts, leavings),
         None => decide(facts),
     }
 }

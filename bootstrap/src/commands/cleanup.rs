@@ -45,26 +45,26 @@ const LOCK: CommandLock =
 ///
 /// # Errors
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
-pub(crate) fn cleanup(global: &Global, wanted: &Cleanup) -> Result<CleanupReport, Failure> {
+pub(crate) fn cleanup(global: &Global, args: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
-    let profile = named(&wanted.profile, &global.profiles)?;
+    let profile = named(&args.profile, &global.profiles)?;
     if global.host.is_some() {
         kernel::is_of_node().map_err(|why| {
             let fix = "run the pod with hostNetwork: true and the node's /proc";
             Failure::of(Exit::No, Problem::new(why).at("--host").fix(fix))
         })?;
     }
-    let node = node(global, wanted, &root)?;
+    let node = node(global, args, &root)?;
     let journal = Journal::new(&node.dirs.layout.state_dir, &profile.name);
-    let listed = wanted.listed.as_deref().map(read_list).transpose()?;
+    let listed = args.listed.as_deref().map(read_list).transpose()?;
     let subject = Subject {
         node: &node,
         profile,
         journal: &journal,
         listed: listed.as_ref(),
-        bin_dirs: &wanted.bin_dirs,
+        bin_dirs: &args.bin_dirs,
     };
-    if !wanted.apply {
+    if !args.apply {
         let decision = allowed(&subject)?;
         return Ok(planned(profile, decision));
     }
@@ -100,10 +100,10 @@ fn named<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, Failure>
 }
 
 /// The node. A policy that is there and cannot be used might name the CNI.
-fn node(global: &Global, wanted: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
+fn node(global: &Global, args: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
     let settings = settings::required(root)?;
-    let runtime = if root.is_node() && wanted.listed.is_none() {
-        crate::runtime::facts::to_ask(root, &settings.node, &wanted.node.runtime)
+    let runtime = if root.is_node() && args.listed.is_none() {
+        crate::runtime::facts::to_ask(root, &settings.node, &args.node.runtime)
     } else {
         crate::runtime::facts::by_files(root, &settings.node)
     };

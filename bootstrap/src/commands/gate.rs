@@ -96,8 +96,8 @@ fn moment(moment: &Moment) -> String {
 /// How long this try may take: as long as one may, but not beyond the moment of giving up.
 fn patience(settings: &types::node::Gate, first: &Moment, now: &Moment) -> Duration {
     let since = Duration::from_millis(now.boottime_ms.saturating_sub(first.boottime_ms));
-    let left = settings.give_up_secs.map(|secs| Duration::from_secs(secs).saturating_sub(since));
-    left.unwrap_or(Duration::MAX).min(Duration::from_secs(settings.try_secs))
+    let remaining = settings.give_up_secs.map(|secs| Duration::from_secs(secs).saturating_sub(since));
+    remaining.unwrap_or(Duration::MAX).min(Duration::from_secs(settings.try_secs))
 }
 
 /// Lets kubelet start with the taint `crossfade/unfit`.

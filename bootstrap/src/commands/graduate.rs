@@ -39,14 +39,14 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// Bad settings; 3 with everything that stands in the way, or after Crossfade's conf was put back; 75 while an ADD or another run is under way.
-pub(crate) fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
-    if !wanted.wait || !wanted.apply {
-        return once(global, wanted);
+pub(crate) fn graduate(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
+    if !args.wait || !args.apply {
+        return once(global, args);
     }
     let mut notes = Vec::new();
     let mut done = Vec::new();
     loop {
-        let lines = match once(global, wanted) {
+        let lines = match once(global, args) {
             Ok(report) if report.exit() == Exit::TryLater => {
                 done.extend(report.changes.into_iter().filter(|change| change.outcome.is_some()));
                 report.waits.iter().map(ToString::to_string).collect()
@@ -66,14 +66,14 @@ pub(crate) fn graduate(global: &Global, wanted: &Graduate) -> Result<GraduateRep
     }
 }
 
-fn once(global: &Global, wanted: &Graduate) -> Result<GraduateReport, Failure> {
-    let node = gather::node(global, wanted)?;
+fn once(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
+    let node = gather::node(global, args)?;
     let transit = gather::transit(&node);
-    let subject = Subject { global, wanted, transit: &transit };
-    if !wanted.apply {
-        let seen = gather(&subject)?;
-        let decision = allowed(decide(&seen.facts))?;
-        return planned(&seen, decision);
+    let subject = Subject { global, wanted: args, transit: &transit };
+    if !args.apply {
+        let snapshot = gather(&subject)?;
+        let decision = allowed(decide(&snapshot.facts))?;
+        return planned(&snapshot, decision);
     }
     LOCK.run(&node.dirs.layout, || apply(&subject))
 }
@@ -90,7 +90,7 @@ fn allowed(decision: Decision) -> Result<Decision, Failure> {
     Ok(decision)
 }
 
-fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
+fn planned(snapshot: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
     let changes: Vec<Done> =
         decision.steps.into_iter().map(|step| Done { change: settle(step.change), outcome: None }).collect();
     let mut notes = decision.notes;
@@ -102,34 +102,34 @@ fn planned(seen: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Fa
         stage: GraduateStage::Planned,
         changes,
         waits: decision.waits,
-        ledger: lines(seen)?,
+        ledger: lines(snapshot)?,
         journal: None,
         notes,
     })
 }
 
-fn lines(seen: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
-    let path = seen.node.dirs.layout.ledger();
-    ledger::read(&seen.node.dirs.layout).map_err(|why| {
+fn lines(snapshot: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
+    let path = snapshot.node.dirs.layout.ledger();
+    ledger::read(&snapshot.node.dirs.layout).map_err(|why| {
         Failure::new(Exit::Failed, format!("read the ledger {}: {why}", path.display())).at(path.display())
     })
 }
 
 fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
-    let mut seen = gather(subject)?;
-    let mut decision = allowed(decide(&seen.facts))?;
-    let journal = Journal::new(&seen.facts.layout.state_dir);
+    let mut snapshot = gather(subject)?;
+    let mut decision = allowed(decide(&snapshot.facts))?;
+    let journal = Journal::new(&snapshot.facts.layout.state_dir);
     let mut run = Run { journal: &journal, changes: Vec::new(), notes: Vec::new() };
     if decision.steps.is_empty() && decision.waits.is_empty() {
-        return run.report(&seen, decision, GraduateStage::Graduated);
+        return run.report(&snapshot, decision, GraduateStage::Graduated);
     }
-    let mut leaving = RepairPause::start(&seen.facts.layout)?;
-    run.begin(&seen)?;
-    let reached = run.stages(subject, &mut seen, &mut decision);
+    let mut leaving = RepairPause::start(&snapshot.facts.layout)?;
+    run.begin(&snapshot)?;
+    let reached = run.stages(subject, &mut snapshot, &mut decision);
     // Until the name of the network is gone, `watch` would write the conf again.
-    let is_gone = seen.facts.conf.file.symlink_metadata().is_err();
+    let is_gone = snapshot.facts.conf.file.symlink_metadata().is_err();
     leaving.stay(is_gone && !matches!(reached, Ok(GraduateStage::Graduated)));
-    run.report(&seen, decision, reached?)
+    run.report(&snapshot, decision, reached?)
 }
 
 /// One run, and what it has done.
@@ -140,9 +140,9 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn begin(&self, seen: &NodeSnapshot) -> Result<(), Failure> {
-        let from = seen.facts.conf.name.clone().unwrap_or_default();
-        let to = seen.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
+    fn begin(&self, snapshot: &NodeSnapshot) -> Result<(), Failure> {
+        let from = snapshot.facts.conf.name.clone().unwrap_or_default();
+        let to = snapshot.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
         let to = to.map_or_else(String::new, |(name, _)| name.clone());
         self.journal.write(Event::Begin { from, to }).map_err(|why| noted(self.journal, &why))
     }
@@ -151,18 +151,18 @@ impl Run<'_> {
     fn stages(
         &mut self,
         subject: &Subject<'_>,
-        seen: &mut NodeSnapshot,
+        snapshot: &mut NodeSnapshot,
         decision: &mut Decision,
     ) -> Result<GraduateStage, Failure> {
         for stage in Stage::ALL {
             if stage != Stage::Prepare {
-                *seen = gather(subject)?;
-                *decision = allowed(decide(&seen.facts))?;
+                *snapshot = gather(subject)?;
+                *decision = allowed(decide(&snapshot.facts))?;
             }
             if !decision.waits.is_empty() && stage == Stage::Leave {
                 return Ok(GraduateStage::Waiting);
             }
-            self.stage(stage, seen, decision)?;
+            self.stage(stage, snapshot, decision)?;
         }
         self.journal.write(Event::End {}).map_err(|why| noted(self.journal, &why))?;
         self.notes.push(
@@ -175,7 +175,12 @@ impl Run<'_> {
         Ok(GraduateStage::Graduated)
     }
 
-    fn stage(&mut self, stage: Stage, seen: &NodeSnapshot, decision: &mut Decision) -> Result<(), Failure> {
+    fn stage(
+        &mut self,
+        stage: Stage,
+        snapshot: &NodeSnapshot,
+        decision: &mut Decision,
+    ) -> Result<(), Failure> {
         let (due, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut decision.steps).into_iter().partition(|step| step.stage == stage);
         decision.steps = rest;
@@ -185,10 +190,10 @@ impl Run<'_> {
             let handing = Event::Handing { attachments };
             self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
         }
-        let root = Root::new(&seen.node.root);
+        let root = Root::new(&snapshot.node.root);
         let mut executor = Executor::new(
             &root,
-            GraduationHandler { snapshot: seen, journal: self.journal, notes: Vec::new() },
+            GraduationHandler { snapshot, journal: self.journal, notes: Vec::new() },
         );
         for step in due {
             let done = executor.apply(step.change)?;
@@ -204,7 +209,7 @@ impl Run<'_> {
 
     fn report(
         self,
-        seen: &NodeSnapshot,
+        snapshot: &NodeSnapshot,
         decision: Decision,
         stage: GraduateStage,
     ) -> Result<GraduateReport, Failure> {
@@ -216,7 +221,7 @@ impl Run<'_> {
             stage,
             changes: self.changes,
             waits: decision.waits,
-            ledger: lines(seen)?,
+            ledger: lines(snapshot)?,
             journal: Some(self.journal.path().display().to_string()),
             notes,
         })

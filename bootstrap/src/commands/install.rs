@@ -48,12 +48,12 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 ///
 /// # Errors
 /// All findings, before anything is touched; or the change that failed.
-pub(crate) fn install(global: &Global, wanted: &Install) -> Result<ChangeReport, Failure> {
-    if wanted.units && global.host.is_none() {
+pub(crate) fn install(global: &Global, args: &Install) -> Result<ChangeReport, Failure> {
+    if args.units && global.host.is_none() {
         let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
         return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
     }
-    let load = Load::of(wanted, &global.profiles)?;
+    let load = Load::of(args, &global.profiles)?;
     chroot::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
@@ -75,7 +75,7 @@ pub(crate) fn install(global: &Global, wanted: &Install) -> Result<ChangeReport,
             Failure::new(Exit::No, format!("--units: {why}")).at("--units").fix(fix)
         })?;
     }
-    let plan = Plan::of(&load, wanted.overwrite)?;
+    let plan = Plan::of(&load, args.overwrite)?;
     if global.dry_run && plan.writes() {
         let mut notes = plan.notes;
         notes.push("what installing takes is seen once these are there".into());
@@ -92,18 +92,15 @@ pub(crate) fn install(global: &Global, wanted: &Install) -> Result<ChangeReport,
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
-    let facts = crate::commands::install::facts::gather(
-        global,
-        settings::required(&Root::new(&global.root))?,
-        wanted,
-    );
-    let InstallDecision { changes, notes: more } = decide(&facts, options(wanted))?;
+    let facts =
+        crate::commands::install::facts::gather(global, settings::required(&Root::new(&global.root))?, args);
+    let InstallDecision { changes, notes: more } = decide(&facts, options(args))?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
         return Ok(ChangeReport::planned(changes, notes));
     }
-    let installing = InstallHandler { facts: &facts, wanted, notes: Vec::new() };
+    let installing = InstallHandler { facts: &facts, wanted: args, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
         done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
@@ -210,22 +207,22 @@ impl ChangeHandler for InstallHandler<'_> {
             Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
-                let made = shim::host::file::create_private_dir(&Layout::default().run_dir);
-                made.err().map(|error| Err(Failure::new(Exit::Failed, error)))
+                let result = shim::host::file::create_private_dir(&Layout::default().run_dir);
+                result.err().map(|error| Err(Failure::new(Exit::Failed, error)))
             }
             _ => None,
         }
     }
 }
 
-fn options(wanted: &Install) -> InstallOptions<'_> {
+fn options(args: &Install) -> InstallOptions<'_> {
     InstallOptions {
-        has_bin_dirs: !wanted.bin_dirs.is_empty(),
-        accepted: &wanted.accepted,
-        ignored: &wanted.ignored,
-        uncached: wanted.uncached,
-        ignored_sandboxes: &wanted.ignored_sandboxes,
-        cni_version: wanted.cni_version.as_ref().map(|version| version.as_str()),
+        has_bin_dirs: !args.bin_dirs.is_empty(),
+        accepted: &args.accepted,
+        ignored: &args.ignored,
+        uncached: args.uncached,
+        ignored_sandboxes: &args.ignored_sandboxes,
+        cni_version: args.cni_version.as_ref().map(|version| version.as_str()),
     }
 }
 
@@ -240,7 +237,7 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
 /// Waits until the runtime has loaded Crossfade's conf, then takes the inventory again. Until then pods were attached by the earlier conf,
 /// some of them after the first inventory. Once the earlier conf's ADDs have ended, the cache is complete: every later pod comes through
 /// Crossfade.
-fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
+fn confirm(facts: &InstallFacts, args: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
     let name = name::read(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
@@ -268,7 +265,7 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
         }
     }
     let now = facts.now.clone().map_err(failed)?;
-    let cache = cache::gather(&wanted.cache_dir).map_err(|e| failed(e.to_string()))?;
+    let cache = cache::gather(&args.cache_dir).map_err(|e| failed(e.to_string()))?;
     let recorded = attachments::recorded(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
     let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
     let late = take(
@@ -276,8 +273,8 @@ fn confirm(facts: &InstallFacts, wanted: &Install, notes: &mut Vec<String>) -> R
         &InventoryFacts {
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
-            accepted: &wanted.accepted,
-            left_out: &left_out(facts, options(wanted)),
+            accepted: &args.accepted,
+            left_out: &left_out(facts, options(args)),
             recorded: &recorded,
             listed: &listed,
             deleter: facts.deleter,

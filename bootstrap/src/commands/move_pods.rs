@@ -37,14 +37,14 @@ const LOCK: CommandLock =
 ///
 /// # Errors
 /// Bad settings; what stands in the way, all of it at once; 75 while another one runs, or if the API server or the runtime does not answer.
-pub(crate) fn move_pods(global: &Global, wanted: &cli::MovePods) -> Result<MoveReport, Failure> {
-    let client = LiveClient::open(global, &wanted.node.runtime);
+pub(crate) fn move_pods(global: &Global, args: &cli::MovePods) -> Result<MoveReport, Failure> {
+    let client = LiveClient::open(global, &args.node.runtime);
     // `watch` passes directories on the command line if they are not the usual ones.
     let layout = client
         .as_ref()
         .map_or_else(|_| with_flags(global, Layout::default()), |client| client.layout().clone());
-    let moved = client.and_then(|client| carried(client, &layout, wanted));
-    let Some(turn) = wanted.turn else { return moved.map(|(report, _)| report) };
+    let moved = client.and_then(|client| carried(client, &layout, args));
+    let Some(turn) = args.turn else { return moved.map(|(report, _)| report) };
     let result = match &moved {
         Ok((_, (failed, pods))) => (failed.clone(), pods.clone()),
         Err(failure) => (Some(failure.lines().join("; ")), None),
@@ -59,49 +59,49 @@ type Remainder = (Option<String>, Option<PodsResult>);
 fn carried(
     mut hand: LiveClient,
     layout: &Layout,
-    wanted: &cli::MovePods,
+    args: &cli::MovePods,
 ) -> Result<(MoveReport, Remainder), Failure> {
-    let options = move_options(wanted);
-    if !wanted.apply {
+    let options = move_options(args);
+    if !args.apply {
         let (_, phase, decision) = decided(&mut hand, &options)?;
-        let report = MoveReport::of(phase, wanted.in_place, &decision.candidates, None);
+        let report = MoveReport::of(phase, args.in_place, &decision.candidates, None);
         return Ok((report, (None, None)));
     }
     LOCK.run(layout, || {
         let (policy_sha256, phase, decision) = decided(&mut hand, &options)?;
-        let within = Duration::from_secs(wanted.timeout_secs);
+        let within = Duration::from_secs(args.timeout_secs);
         let result = carry(&mut hand, &options, decision.candidates.clone(), within);
         let (restarts, failed) = result.remainder(&decision.candidates);
-        let report = MoveReport::of(phase, wanted.in_place, &decision.candidates, Some(result));
+        let report = MoveReport::of(phase, args.in_place, &decision.candidates, Some(result));
         Ok((report, (failed, Some(PodsResult { policy_sha256, restarts }))))
     })
 }
 
-fn move_options(wanted: &cli::MovePods) -> MoveOptions {
+fn move_options(args: &cli::MovePods) -> MoveOptions {
     MoveOptions {
-        on: wanted.on.clone(),
-        pods: wanted.pods.clone(),
-        in_place: wanted.in_place,
-        skip_pre_stop: wanted.skip_pre_stop,
-        delete_bare: wanted.delete_bare.clone(),
-        delete_empty_dir: wanted.delete_emptydir_data,
-        disrupt: wanted.disrupt.clone(),
-        ways: match (wanted.restart_only, wanted.no_restart) {
+        on: args.on.clone(),
+        pods: args.pods.clone(),
+        in_place: args.in_place,
+        skip_pre_stop: args.skip_pre_stop,
+        delete_bare: args.delete_bare.clone(),
+        delete_empty_dir: args.delete_emptydir_data,
+        disrupt: args.disrupt.clone(),
+        ways: match (args.restart_only, args.no_restart) {
             (true, _) => Ways::RestartOnly,
             (_, true) => Ways::NoRestart,
             _ => Ways::All,
         },
-        connections_end_within: Duration::from_secs(wanted.wait_secs),
-        break_connections: wanted.now,
+        connections_end_within: Duration::from_secs(args.wait_secs),
+        break_connections: args.now,
     }
 }
 
 /// The digest and the phase of the policy, and what is to be done.
-fn decided(hand: &mut LiveClient, wanted: &MoveOptions) -> Result<(String, Phase, Decision), Failure> {
+fn decided(hand: &mut LiveClient, options: &MoveOptions) -> Result<(String, Phase, Decision), Failure> {
     let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
-    known(&facts, wanted)?;
-    let decision = decide(&facts, wanted);
+    known(&facts, options)?;
+    let decision = decide(&facts, options);
     match phase {
         Some(phase) if decision.refusals.is_empty() => Ok((facts.policy_sha256, phase, decision)),
         _ => Err(Failure::all(Exit::No, decision.refusals)),
@@ -109,8 +109,8 @@ fn decided(hand: &mut LiveClient, wanted: &MoveOptions) -> Result<(String, Phase
 }
 
 /// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
-fn known(facts: &Facts, wanted: &MoveOptions) -> Result<(), Failure> {
-    for glob in &wanted.pods {
+fn known(facts: &Facts, options: &MoveOptions) -> Result<(), Failure> {
+    for glob in &options.pods {
         let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
         if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {
             continue;
@@ -124,5 +124,5 @@ fn known(facts: &Facts, wanted: &MoveOptions) -> Result<(), Failure> {
         let fix = "name a pod as crossfade-bootstrap attachments lists it";
         return Err(Failure::usage(format!("--pod {glob}: {what}")).at("--pod").fix(fix));
     }
-    wanted.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
+    options.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
 }

@@ -17,13 +17,13 @@ use convergence::failure::Failure;
 ///
 /// # Errors
 /// The package's plugin is missing or not trusted, or a user other than root could change a directory.
-pub(crate) fn place(global: &Global, wanted: &Place) -> Result<ChangeReport, Failure> {
+pub(crate) fn place(global: &Global, args: &Place) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
         return Ok(ChangeReport::applied(Vec::new(), vec![off.to_string()]));
     }
     let mut obstacles = Obstacles::default();
-    obstacles.extend(wanted.bin_dirs.iter().filter_map(|dir| {
+    obstacles.extend(args.bin_dirs.iter().filter_map(|dir| {
         let why = trust::check_dir(dir).err()?;
         let fix = "make the directory and those above it root's alone, or name another with --bin-dir";
         Some(Problem::new(why.to_string()).at(dir.display().to_string()).fix(fix))
@@ -33,5 +33,5 @@ pub(crate) fn place(global: &Global, wanted: &Place) -> Result<ChangeReport, Fai
         obstacles.add(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
     }
     obstacles.refuse()?;
-    finish(global, packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &wanted.bin_dirs).changes(), Vec::new())
+    finish(global, packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &args.bin_dirs).changes(), Vec::new())
 }

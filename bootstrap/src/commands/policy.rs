@@ -38,9 +38,9 @@ pub(crate) fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failur
     let output = global.output;
     Ok(match verb {
         cli::Policy::Show(_) => print::report(output, &show(&node)?),
-        cli::Policy::Check(wanted) => print::report(output, &check(&node, wanted.file.as_deref())?),
-        cli::Policy::Set(wanted) => print::report(output, &set(global, &node, wanted)?),
-        cli::Policy::Explain(wanted) => print::report(output, &explain::explained(&node, wanted)?),
+        cli::Policy::Check(args) => print::report(output, &check(&node, args.file.as_deref())?),
+        cli::Policy::Set(args) => print::report(output, &set(global, &node, args)?),
+        cli::Policy::Explain(args) => print::report(output, &explain::explained(&node, args)?),
     })
 }
 
@@ -84,7 +84,7 @@ impl Report for PolicyReport {
 /// 3 on a node without Crossfade's plugin.
 fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
-        cli::Policy::Check(wanted) if wanted.file.is_some() => Ok(()),
+        cli::Policy::Check(args) if args.file.is_some() => Ok(()),
         cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
             node.without_plugin().map_or(Ok(()), |why| Err(Failure::all(Exit::No, [why])))
         }
@@ -130,12 +130,12 @@ fn shown(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> P
 ///
 /// # Errors
 /// As [`flip::set`]; 3 where a network of the phase is not ready, and `--require-ready` was given.
-fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<ChangeReport, Failure> {
-    let late = late_in(node, wanted.phase);
-    if wanted.require_ready {
+fn set(global: &Global, node: &NodeFacts, args: &cli::Set) -> Result<ChangeReport, Failure> {
+    let late = late_in(node, args.phase);
+    if args.require_ready {
         refuse(node, &late)?;
     }
-    let set = flip::set(node, wanted.phase, wanted.runtime, global.dry_run)?;
+    let set = flip::set(node, args.phase, args.runtime, global.dry_run)?;
     let set = set.noted(late.iter().map(UnreadyNetwork::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
     Ok(set.unconfirmed(doubt.map(|why| {
@@ -148,7 +148,7 @@ fn set(global: &Global, node: &NodeFacts, wanted: &cli::Set) -> Result<ChangeRep
 
 /// The networks of a phase that are not ready. Nothing is known of a policy that cannot be flipped, which is reported elsewhere.
 fn late_in(node: &NodeFacts, phase: Phase) -> Vec<UnreadyNetwork> {
-    let flipped = node.policy.as_ref().ok().and_then(|held| Policy::flip(&held.bytes, phase).ok());
+    let flipped = node.policy.as_ref().ok().and_then(|file| Policy::flip(&file.bytes, phase).ok());
     let policy = flipped.and_then(|bytes| Policy::parse(&bytes).ok());
     policy.map_or_else(Vec::new, |policy| unready::gather(node, &policy))
 }

@@ -73,21 +73,21 @@ impl Report for RenderReport {
 ///
 /// # Errors
 /// Bad settings; 3 with everything that `--check` found; 75 while a file is missing without which kubelet does not start.
-pub(crate) fn render(global: &Global, wanted: &Render) -> Result<RenderReport, Failure> {
-    if wanted.runtime {
+pub(crate) fn render(global: &Global, args: &Render) -> Result<RenderReport, Failure> {
+    if args.runtime {
         return runtime::render(global).map(RenderReport::Changed);
     }
     let root = Root::new(&global.root);
-    if let Some(off) = switch::off_switch(&root).filter(|_| wanted.print.is_none() && !wanted.check) {
+    if let Some(off) = switch::off_switch(&root).filter(|_| args.print.is_none() && !args.check) {
         return finish(global, remove(&root, &off.to_string()), Vec::new()).map(RenderReport::Changed);
     }
     let node = facts::by_files(global, settings::required(&root)?);
-    if wanted.check {
+    if args.check {
         let way = if root.is_node() { CheckDepth::Loaded } else { CheckDepth::Files };
         return check::check(&root, &node.settings, way).map(RenderReport::Checked);
     }
     accepted(&node.settings)?;
-    if let Some(platform) = &wanted.print {
+    if let Some(platform) = &args.print {
         return platform::print(platform, &node.settings).map(RenderReport::Fragment);
     }
     let (changes, notes) = plan(&node)?;
@@ -114,14 +114,14 @@ fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Chang
         };
         return Ok((remove(root, why), Vec::new()));
     }
-    let (found, registration) = registered(root, node, &own)?;
-    complete(&own, &found)?;
+    let (sources, registration) = registered(root, node, &own)?;
+    complete(&own, &sources)?;
     let mut notes = registration.notes.clone();
     notes.extend(registration.conflicts.iter().cloned());
     let Some(text) = environment_file(&registration) else {
         return Ok((remove(root, "there is nothing to say"), notes));
     };
-    let mut changes = match (&registration.drop_in, &found.drop_ins) {
+    let mut changes = match (&registration.drop_in, &sources.drop_ins) {
         (Some(ours), Some(theirs)) => drop_in::write(root, theirs, ours)?,
         _ => Vec::new(),
     };
@@ -134,18 +134,18 @@ fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Chang
 }
 
 /// Without every source the union would lose what they say; kubelet would not start without them anyway.
-fn complete(own: &OwnRegistration, found: &KubeletSources) -> Result<(), Failure> {
-    if own.taints.is_empty() || (found.absent.is_empty() && found.broken.is_empty()) {
+fn complete(own: &OwnRegistration, sources: &KubeletSources) -> Result<(), Failure> {
+    if own.taints.is_empty() || (sources.absent.is_empty() && sources.broken.is_empty()) {
         return Ok(());
     }
-    let absent = found.absent.iter().map(|path| {
+    let absent = sources.absent.iter().map(|path| {
         let path = path.display().to_string();
         let what =
             format!("{path} is not there yet; kubelet does not start without it, and it may name taints");
         Problem::new(what).fix(format!("let what writes {path} run first, then run render again")).at(path)
     });
-    let findings = absent.chain(found.broken.iter().map(Problem::from));
-    Err(Failure::all(if found.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))
+    let findings = absent.chain(sources.broken.iter().map(Problem::from));
+    Err(Failure::all(if sources.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))
 }
 
 fn remove(root: &Root, why: &str) -> Vec<Change> {

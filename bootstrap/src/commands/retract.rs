@@ -23,9 +23,9 @@ use crate::publish::{Depth, RetractOutcome, reporter, retract as last_word};
 ///
 /// # Errors
 /// Bad settings; 3 where Crossfade takes part on this node; 75 where `watch` runs, or the Node could not be written in time.
-pub(crate) fn retract(global: &Global, wanted: &Retract) -> Result<ChangeReport, Failure> {
+pub(crate) fn retract(global: &Global, args: &Retract) -> Result<ChangeReport, Failure> {
     let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
-    let word = word(&node, wanted.removed)?;
+    let word = word(&node, args.removed)?;
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         let note =
             "nothing of this node is said on a Node: it has no kubelet, or node.json says report.node false";
@@ -33,7 +33,7 @@ pub(crate) fn retract(global: &Global, wanted: &Retract) -> Result<ChangeReport,
     };
     refuse_watched(&Root::new(&node.root)).map_err(|problem| Failure::of(Exit::TryLater, problem))?;
     let depth = if global.dry_run { Depth::Look } else { Depth::Write };
-    match last_word(&credential, Some(&word), Duration::from_secs(wanted.timeout_secs), depth) {
+    match last_word(&credential, Some(&word), Duration::from_secs(args.timeout_secs), depth) {
         Ok(RetractOutcome::Nothing(node)) => {
             let change =
                 Change::new(Act::Keep, format!("Node {node}"), "nothing of Crossfade is to be taken back");

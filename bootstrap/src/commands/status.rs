@@ -94,42 +94,42 @@ struct WatchReport {
 ///
 /// # Errors
 /// When state cannot be read.
-pub(crate) fn answer(global: &Global, wanted: &cli::Status) -> Result<Exit, Failure> {
-    if wanted.follow {
+pub(crate) fn answer(global: &Global, args: &cli::Status) -> Result<Exit, Failure> {
+    if args.follow {
         return Ok(follow(global));
     }
-    if wanted.reported {
+    if args.reported {
         return Ok(print::report(global.output, &reported(global)));
     }
-    Ok(print::report(global.output, &run(global, wanted)?))
+    Ok(print::report(global.output, &run(global, args)?))
 }
 
 /// Looks, once or until `watch` says that the node is ready.
 ///
 /// # Errors
 /// When state cannot be read.
-fn run(global: &Global, wanted: &cli::Status) -> Result<Status, Failure> {
+fn run(global: &Global, args: &cli::Status) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     // If node.json cannot be used, the rest of the status stays useful, with the mode that other sources give.
     let settings = mode::settings(&root);
     let bad = settings.unusable.as_ref().map(|InvalidSettings { why, mode_by, .. }| {
         format!("{why}; what is said here is for confDir {}: {mode_by}", settings.node.conf_dir.as_str())
     });
-    let mut status = of_node(global, wanted, settings)?;
+    let mut status = of_node(global, args, settings)?;
     status.bad_settings |= bad.is_some();
     status.problems.splice(0..0, bad.map(Problem::from));
     Ok(status)
 }
 
-fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<Status, Failure> {
-    let within = wanted.wait.then_some(Duration::from_secs(wanted.timeout));
+fn of_node(global: &Global, args: &cli::Status, settings: Settings) -> Result<Status, Failure> {
+    let within = args.wait.then_some(Duration::from_secs(args.timeout));
     if settings.node.conf_dir == Mode::Without {
         return without(global, settings, within);
     }
     let file = Root::new(&global.root).at(STATUS);
     let policy = || facts::by_files(global, settings.clone()).dirs.layout.policy_file();
     let ready = within.is_none_or(|within| wait(&file, (&policy(), &global.profiles), within));
-    let node = facts::with_runtime(global, settings, &wanted.runtime);
+    let node = facts::with_runtime(global, settings, &args.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
     let read = status_file::read(&file);
@@ -150,7 +150,7 @@ fn of_node(global: &Global, wanted: &cli::Status, settings: Settings) -> Result<
         let problem = Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS);
         status.problems.push(problem.fix(NOT_READY));
     }
-    status.time_out(ready, wanted.timeout);
+    status.time_out(ready, args.timeout);
     Ok(status)
 }
 
@@ -172,18 +172,18 @@ fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Resul
     let booted = || identity::is_current(&root);
     let ready = wait.is_none_or(|within| wait_until(&root.at(BOOTED), Some(within), || booted().is_ok()));
     let dirs = facts::by_files(global, settings).dirs;
-    let found = attachments::list(&dirs.layout, None)?;
-    let networks = count(&found);
+    let attachments = attachments::list(&dirs.layout, None)?;
+    let networks = count(&attachments);
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
     problems.extend(problems::of_an_earlier_image(&dirs, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without,
         phase: None,
         installed: false,
-        pending_dels: pending_dels(&found),
+        pending_dels: pending_dels(&attachments),
         ledger_lines: ledger_lines(&dirs)?,
         networks,
-        attached: attached::count(&found, None),
+        attached: attached::count(&attachments, None),
         base: None,
         mints: BTreeSet::new(),
         follows: Vec::new(),
@@ -210,11 +210,11 @@ struct Count {
 fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let mut problems: Vec<Problem> =
         node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
-    let (held, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
+    let (policy_file, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
     let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;
-    let found = attachments::from_records(layout, records, damaged, policy)?;
-    let networks = count(&found);
+    let attachments = attachments::from_records(layout, records, damaged, policy)?;
+    let networks = count(&attachments);
     let used = match &node.dirs.installed {
         Ok(Some(conf)) => Some(node.runtime.answer.uses(&conf.name)),
         Ok(None) | Err(_) => None,
@@ -222,20 +222,20 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
     problems.extend(problems::of_the_conf(node, &cni::gather(node, PluginChoice::default())));
     problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
-    problems.extend(problems::of_records(&found.damaged, routes));
-    problems.extend(problems::of_owed_dels(&found, policy));
+    problems.extend(problems::of_records(&attachments.damaged, routes));
+    problems.extend(problems::of_owed_dels(&attachments, policy));
     Ok(Status {
         warnings: policy.map_or_else(Vec::new, |policy| secondary::warnings(policy, &node.profiles)),
         conf_dir: node.settings.conf_dir,
         phase: policy.map(Policy::phase),
         installed,
-        pending_dels: pending_dels(&found),
+        pending_dels: pending_dels(&attachments),
         ledger_lines: ledger_lines(&node.dirs)?,
         networks,
-        attached: attached::count(&found, policy),
-        base: held.map(|held| roll::base(held, &node.profiles)),
+        attached: attached::count(&attachments, policy),
+        base: policy_file.map(|policy_file| roll::base(policy_file, &node.profiles)),
         mints: policy.map(Policy::mints).unwrap_or_default(),
-        follows: roll::followed_phases(&node.settings, held, &node.profiles),
+        follows: roll::followed_phases(&node.settings, policy_file, &node.profiles),
         problems,
         watch: None,
         timed_out: false,
@@ -244,9 +244,9 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
 }
 
 /// Counts attachments by network.
-fn count(found: &Attachments) -> BTreeMap<String, Count> {
+fn count(attachments: &Attachments) -> BTreeMap<String, Count> {
     let mut networks: BTreeMap<String, Count> = BTreeMap::new();
-    for line in &found.attachments {
+    for line in &attachments.attachments {
         for part in line.networks.iter().filter(|part| part.owed) {
             let count = networks.entry(part.name.clone()).or_default();
             match line.life {
@@ -258,8 +258,8 @@ fn count(found: &Attachments) -> BTreeMap<String, Count> {
     networks
 }
 
-fn pending_dels(found: &Attachments) -> usize {
-    let detaching = found.attachments.iter().filter(|line| line.life == Life::Detaching);
+fn pending_dels(attachments: &Attachments) -> usize {
+    let detaching = attachments.attachments.iter().filter(|line| line.life == Life::Detaching);
     detaching.flat_map(|line| &line.networks).filter(|part| part.owed).count()
 }
 

@@ -61,10 +61,10 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// As [`sweep`].
-pub(crate) fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
-    match wanted.every {
-        Some(every_secs) => every::run(global, wanted, every_secs),
-        None => Ok(print::report(global.output, &result::pass(global, wanted)?)),
+pub(crate) fn answer(global: &Global, args: &Sweep) -> Result<Exit, Failure> {
+    match args.every {
+        Some(every_secs) => every::run(global, args, every_secs),
+        None => Ok(print::report(global.output, &result::pass(global, args)?)),
     }
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn answer(global: &Global, wanted: &Sweep) -> Result<Exit, Failure> {
 ///
 /// # Errors
 /// Bad settings; 75 when the runtime does not answer, or not credibly.
-pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result<ChangeReport, Failure> {
+pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<ChangeReport, Failure> {
     let policy = &node.require_policy()?.policy;
     let layout = &node.dirs.layout;
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
@@ -81,7 +81,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
     let now = boot::now().map_err(failed)?;
     let (records, damaged) = store.all().map_err(failed)?;
     let inventory = inventory::load(layout).map_err(failed)?;
-    let listing = listing(&node.runtime.choice, wanted)?;
+    let listing = listing(&node.runtime.choice, args)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
     let mut judged = judge(&records, &inventory, &listing, &owners, &now);
     pass_order::order(&mut judged, pass_order::last_tried(layout).as_deref(), |candidate| &candidate.key);
@@ -106,7 +106,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
     let before =
         PassFacts { policy, records: &records, damaged: &damaged, inventory: &inventory, listing: &listing };
     if global.dry_run {
-        let stale = annotations::gather(node, wanted, before);
+        let stale = annotations::gather(node, args, before);
         changes.extend(stale.changes);
         notes.extend(stale.notes);
         return Ok(ChangeReport::planned(changes, notes));
@@ -115,13 +115,13 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
     let signals =
         Signals::receive().map_err(|e| Failure::new(Exit::Failed, format!("receive signals: {e}")))?;
     // Each record says where its plugins are; this is for what has none.
-    let (given, config) = (wanted.bin_dirs.as_slice(), node.runtime.config());
-    let sources = BinDirSources { flags: given, config, ..BinDirSources::of_node(&node.settings) };
+    let (bin_dirs, config) = (args.bin_dirs.as_slice(), node.runtime.config());
+    let sources = BinDirSources { flags: bin_dirs, config, ..BinDirSources::of_node(&node.settings) };
     let search = joined(&sources.search(&Root::new(&node.root)));
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
-        let (unannotated, more) = annotations::gather(node, wanted, before).carry_out();
+        let (unannotated, more) = annotations::gather(node, args, before).carry_out();
         done.extend(unannotated);
         notes.extend(more);
     }
@@ -132,12 +132,12 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, wanted: &Sweep) -> Result
 ///
 /// # Errors
 /// Bad settings.
-fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
+fn gather(global: &Global, args: &Sweep) -> Result<NodeFacts, Failure> {
     let root = Root::new(&global.root);
     let settings = settings::required(&root)?;
-    let runtime = match &wanted.listed {
+    let runtime = match &args.listed {
         Some(_) => crate::runtime::facts::by_files(&root, &settings.node),
-        None => crate::runtime::facts::to_ask(&root, &settings.node, &wanted.runtime),
+        None => crate::runtime::facts::to_ask(&root, &settings.node, &args.runtime),
     };
     let node =
         crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
@@ -145,8 +145,8 @@ fn gather(global: &Global, wanted: &Sweep) -> Result<NodeFacts, Failure> {
     Ok(node)
 }
 
-fn listing(whom: &RuntimeChoice, wanted: &Sweep) -> Result<SandboxList, Failure> {
-    if let Some(file) = &wanted.listed {
+fn listing(whom: &RuntimeChoice, args: &Sweep) -> Result<SandboxList, Failure> {
+    if let Some(file) = &args.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
         return runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()));
     }

@@ -49,14 +49,14 @@ const MAX_BYTES: usize = 64 << 10;
 
 /// Gathers every fact; nothing on the node changes.
 #[must_use]
-pub(crate) fn gather(global: &Global, wanted: &Doctor) -> Facts {
+pub(crate) fn gather(global: &Global, args: &Doctor) -> Facts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
     std::thread::scope(|threads| {
         let units = threads.spawn(|| units::gather(&root, &settings.node));
         let journal = threads.spawn(|| journal::gather(&root));
         let server = threads.spawn(|| server(&root, &settings.node));
-        let node = facts::with_runtime(global, settings.clone(), &wanted.runtime);
+        let node = facts::with_runtime(global, settings.clone(), &args.runtime);
         let cni = cni::gather(&node, PluginChoice::default());
         let now = boot::now();
         let boot_id = identity::current(&root).map_or_else(|_| String::new(), |identity| identity.boot_id);

@@ -148,28 +148,28 @@ impl Events {
 
     /// Observes exactly these directories for passes, and the nearest existing one above where a directory is absent. Returns whether the set is
     /// new: then a directory may have changed between the earlier observation and this call.
-    pub(crate) fn arm<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
+    pub(crate) fn arm<'a>(&mut self, paths: impl Iterator<Item = &'a PathBuf>) -> bool {
         if self.watcher.is_none() && self.last_try.is_none_or(|started| started.elapsed() >= TRY_AGAIN) {
             self.last_try = Some(Instant::now());
             self.watcher = self.start();
             (self.passes, self.records, self.armed) = (Places::new(), Places::new(), Places::new());
         }
-        let wanted: Places = wanted.filter_map(|path| nearest(path)).collect();
-        if self.watcher.is_none() || (wanted == self.passes && is_armed(&wanted, &self.armed)) {
+        let places: Places = paths.filter_map(|path| nearest(path)).collect();
+        if self.watcher.is_none() || (places == self.passes && is_armed(&places, &self.armed)) {
             return false;
         }
-        self.passes = wanted;
+        self.passes = places;
         self.rearm();
         true
     }
 
     /// Observes exactly these directories for counts of the attachments, as [`Events::arm`] does for passes.
-    pub(crate) fn arm_records<'a>(&mut self, wanted: impl Iterator<Item = &'a PathBuf>) -> bool {
-        let wanted: Places = wanted.filter_map(|path| nearest(path)).collect();
-        if self.watcher.is_none() || (wanted == self.records && is_armed(&wanted, &self.armed)) {
+    pub(crate) fn arm_records<'a>(&mut self, paths: impl Iterator<Item = &'a PathBuf>) -> bool {
+        let places: Places = paths.filter_map(|path| nearest(path)).collect();
+        if self.watcher.is_none() || (places == self.records && is_armed(&places, &self.armed)) {
             return false;
         }
-        self.records = wanted;
+        self.records = places;
         self.rearm();
         true
     }
@@ -240,8 +240,8 @@ fn is_a_look(kind: EventKind) -> bool {
 }
 
 /// Whether each of these directories is among those that are observed.
-fn is_armed(wanted: &Places, armed: &Places) -> bool {
-    wanted.iter().all(|(path, id)| armed.get(path) == Some(id))
+fn is_armed(places: &Places, armed: &Places) -> bool {
+    places.iter().all(|(path, id)| armed.get(path) == Some(id))
 }
 
 /// The directory at `path`, or the nearest one above, and which one it is.

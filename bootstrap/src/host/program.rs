@@ -30,15 +30,15 @@ pub(crate) fn command(name: &str) -> io::Result<Command> {
 pub(crate) fn find(name: &str) -> io::Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_else(|| USUAL_PATH.into());
     let mut dirs = env::split_paths(&path).filter(|dir| dir.is_absolute());
-    let found = if name.contains('/') {
+    let program_path = if name.contains('/') {
         PathBuf::from(name)
     } else {
         let missing =
             || io::Error::new(io::ErrorKind::NotFound, format!("{name} is in no directory of PATH"));
         dirs.find_map(|dir| Some(dir.join(name)).filter(|path| runs(path))).ok_or_else(missing)?
     };
-    match trust::open(&found) {
-        Ok(_) => Ok(found),
+    match trust::open(&program_path) {
+        Ok(_) => Ok(program_path),
         Err(why) if why.is_absent() => Err(io::Error::new(io::ErrorKind::NotFound, why)),
         Err(why) => Err(io::Error::new(io::ErrorKind::PermissionDenied, why)),
     }

@@ -29,12 +29,12 @@ pub(crate) fn directories(
     };
     let describe =
         |what: &str, checked: Result<(), trust::Distrust>| checked.err().map(|why| format!("{what}: {why}"));
-    let mut found: Vec<String> =
+    let mut directories: Vec<String> =
         conf_dir.and_then(|dir| describe("conf dir", check(dir))).into_iter().collect();
-    found.extend(bin_dirs.iter().filter_map(|dir| describe("bin dir", check(dir))));
+    directories.extend(bin_dirs.iter().filter_map(|dir| describe("bin dir", check(dir))));
     let run_dir = check(&layout.run_dir);
     let is_missing = run_dir.as_ref().is_err_and(trust::Distrust::is_absent);
-    found.extend(describe("run dir", run_dir).filter(|_| !is_missing));
-    found.extend(store.check_trust().err().map(|why| format!("state dir: {why}")));
-    found
+    directories.extend(describe("run dir", run_dir).filter(|_| !is_missing));
+    directories.extend(store.check_trust().err().map(|why| format!("state dir: {why}")));
+    directories
 }

@@ -84,10 +84,10 @@ impl Report for BakeReport {
 /// # Errors
 /// All findings, before anything is touched: 2 for options that make no sense together, 78 for unusable settings, 3 for a
 /// file that would hide what is baked.
-pub(crate) fn bake(global: &Global, wanted: &Bake) -> Result<BakeReport, Failure> {
+pub(crate) fn bake(global: &Global, args: &Bake) -> Result<BakeReport, Failure> {
     let root = Root::new(&global.root);
-    let facts = crate::image::bake::gather::gather(global, wanted)?;
-    let BakeDecision { policy, node, image, notes } = decide(options(wanted), &facts)?;
+    let facts = crate::image::bake::gather::gather(global, args)?;
+    let BakeDecision { policy, node, image, notes } = decide(options(args), &facts)?;
     let place = |file: &str| format!("{}/{file}", SETTINGS_DIRS[2]);
     let (policy_place, node_place) = (place(POLICY_FILE), place(NODE_FILE));
     let mut changes = Vec::new();
@@ -113,23 +113,23 @@ fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {
     Change::ensure(Write { path: root.entry(place), bytes: bytes.to_vec(), mode: MODE, nudge: false }, why)
 }
 
-fn options(wanted: &Bake) -> BakeOptions<'_> {
+fn options(args: &Bake) -> BakeOptions<'_> {
     BakeOptions {
-        image: wanted.image,
-        old: wanted.old.as_deref(),
-        new: wanted.new.as_deref(),
-        old_conf: &wanted.old_conf,
-        new_conf: &wanted.new_conf,
-        old_cidrs: &wanted.old_cidrs,
-        new_cidrs: &wanted.new_cidrs,
-        phase: wanted.phase,
-        labels: &wanted.labels,
-        taints: &wanted.taints,
-        readiness_taint: wanted.readiness_taint,
-        require_all_networks: wanted.require_all_networks,
-        bare: wanted.bare,
-        mode: wanted.mode,
-        has_policy_file: wanted.from_policy.is_some(),
+        image: args.image,
+        old: args.old.as_deref(),
+        new: args.new.as_deref(),
+        old_conf: &args.old_conf,
+        new_conf: &args.new_conf,
+        old_cidrs: &args.old_cidrs,
+        new_cidrs: &args.new_cidrs,
+        phase: args.phase,
+        labels: &args.labels,
+        taints: &args.taints,
+        readiness_taint: args.readiness_taint,
+        require_all_networks: args.require_all_networks,
+        bare: args.bare,
+        mode: args.mode,
+        has_policy_file: args.from_policy.is_some(),
     }
 }
 

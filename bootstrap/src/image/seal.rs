@@ -33,9 +33,9 @@ const REMEDY: &str = "crossfade-bootstrap image seal removes what is to be remov
 ///
 /// # Errors
 /// A list of what may stay that cannot be used; the change that failed.
-pub(crate) fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure> {
-    let SealDecision { changes, findings, mut notes } = decide(gather::gather(global, wanted)?);
-    let only_looks = wanted.check || global.dry_run;
+pub(crate) fn seal(global: &Global, args: &Seal) -> Result<SealReport, Failure> {
+    let SealDecision { changes, findings, mut notes } = decide(gather::gather(global, args)?);
+    let only_looks = args.check || global.dry_run;
     let is_refused = !findings.is_empty();
     let changes: Vec<Done> = if is_refused || only_looks {
         let skipped = |act: &Act| (is_refused && !matches!(act, Act::Keep)).then_some(Outcome::Skipped);
@@ -44,7 +44,7 @@ pub(crate) fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure
         carry_out(&gather::real(&global.root)?, changes)?
     };
     let is_clean = changes.iter().all(is_kept);
-    if wanted.check && (is_refused || !is_clean) {
+    if args.check && (is_refused || !is_clean) {
         notes.push(REMEDY.into());
     }
     Ok(SealReport {
@@ -53,6 +53,6 @@ pub(crate) fn seal(global: &Global, wanted: &Seal) -> Result<SealReport, Failure
         findings,
         changes,
         notes,
-        is_check: wanted.check,
+        is_check: args.check,
     })
 }

@@ -57,8 +57,8 @@ impl Report for SelftestReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let wide = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
-        for Check { id, status, found, fix } in &self.checks {
-            let _ = writeln!(text, "{:<7} {id:<wide$} {found}", status.as_str());
+        for Check { id, status, found: observation, fix } in &self.checks {
+            let _ = writeln!(text, "{:<7} {id:<wide$} {observation}", status.as_str());
             if let Some(fix) = fix {
                 let _ = writeln!(text, "{:<7} {:<wide$} fix: {fix}", "", "");
             }
@@ -88,20 +88,20 @@ impl Report for SelftestReport {
 ///
 /// # Errors
 /// None: what is wrong is in the report, which then ends with 3.
-pub(crate) fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestReport, Failure> {
+pub(crate) fn selftest(global: &Global, args: &Selftest) -> Result<SelftestReport, Failure> {
     let dir = std::path::absolute(&global.root).unwrap_or_else(|_| global.root.clone());
     let root = Root::new(&dir);
     let global = &Global { root: dir.clone(), ..global.clone() };
-    let facts = gather(global, wanted);
+    let facts = gather(global, args);
     let settings = CheckedSettings::of(&facts);
     // What is told of the rest is told for what counts in the place of a node.json that cannot be used; that it cannot is told, too.
     let node = &facts.settings;
     let units = UnitOnDisk::gather(&root, node);
     let mut checks = Programs::gather(&root, has_shim(node)).checks();
     checks.extend(of_units(&root, node, &units));
-    checks.extend(settings.node(wanted.image));
+    checks.extend(settings.node(args.image));
     checks.extend(if has_shim(node) { settings.policy() } else { settings::no_policy() });
-    checks.extend(settings.hidden(wanted.image));
+    checks.extend(settings.hidden(args.image));
     checks.extend(settings::switch(&root));
     checks.extend(of_networks(&facts, &settings));
     checks.extend(match &facts.unusable {
@@ -110,11 +110,11 @@ pub(crate) fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestRep
     });
     checks.extend(places::state(&root));
     checks.extend(places::run(&root));
-    if !wanted.image {
+    if !args.image {
         checks.extend(running::checks(global, &facts, &units));
     }
     Ok(SelftestReport {
-        image: wanted.image,
+        image: args.image,
         root: dir,
         release: env!("CARGO_PKG_VERSION"),
         passed: checks.iter().all(|check| check.status != Status::Failed),
@@ -123,11 +123,11 @@ pub(crate) fn selftest(global: &Global, wanted: &Selftest) -> Result<SelftestRep
 }
 
 /// The node, as its next boot will find it. A runtime that may run is asked what it has loaded; for an image none is asked.
-fn gather(global: &Global, wanted: &Selftest) -> NodeFacts {
+fn gather(global: &Global, args: &Selftest) -> NodeFacts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
     let runtime = crate::runtime::facts::configured(&root, &settings.node);
-    let runtime = if wanted.image { runtime } else { crate::runtime::facts::ask(runtime) };
+    let runtime = if args.image { runtime } else { crate::runtime::facts::ask(runtime) };
     crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
         .with_usable_policy()
 }

@@ -122,16 +122,19 @@ fn registered(
             .iter()
             .map(|file| format!("{} is not there yet; {} names it", file.display(), unit.name())),
     );
-    let found = match sources::gather(root, &unit) {
-        Ok(found) => found,
+    let kubelet_sources = match sources::gather(root, &unit) {
+        Ok(kubelet_sources) => kubelet_sources,
         // The generator has named it.
         Err(_) => return Vec::new(),
     };
-    let registration = registration::decide(&own, &found);
-    findings.extend(found.broken.into_iter().chain(registration.conflicts).map(Problem::from));
+    let registration = registration::decide(&own, &kubelet_sources);
+    findings.extend(kubelet_sources.broken.into_iter().chain(registration.conflicts).map(Problem::from));
     notes.extend(registration.notes);
     notes.extend(
-        found.absent.iter().map(|file| format!("{} is not there yet; it may name taints", file.display())),
+        kubelet_sources
+            .absent
+            .iter()
+            .map(|file| format!("{} is not there yet; it may name taints", file.display())),
     );
     registration.arguments
 }

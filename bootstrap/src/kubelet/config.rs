@@ -135,32 +135,32 @@ pub(crate) fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
 
 fn parse(text: &str) -> Result<KubeletConfig, String> {
     // JSON is read as JSON: YAML has its own mind about tabs.
-    let found: KubeletConfiguration = if text.trim_start().starts_with('{') {
+    let configuration: KubeletConfiguration = if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|e| e.to_string())?
     } else {
         let documents: Vec<KubeletConfiguration> =
             serde_saphyr::from_multiple(text).map_err(|e| e.without_snippet().to_string())?;
         documents.into_iter().next().ok_or("expected a KubeletConfiguration, found nothing")?
     };
-    if found.kind != "KubeletConfiguration" {
+    if configuration.kind != "KubeletConfiguration" {
         return Err(format!(
             "kind: expected KubeletConfiguration, found {:?}; kubelet would exit",
-            found.kind
+            configuration.kind
         ));
     }
-    let taints = found.register_with_taints.map(|entries| {
+    let taints = configuration.register_with_taints.map(|entries| {
         let parse_document =
             |entry: Entry| checked(&entry.key, entry.value.as_deref().unwrap_or_default(), &entry.effect);
         entries.into_iter().map(parse_document).collect::<Result<Vec<_>, _>>()
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;
-    let endpoint = found.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
+    let endpoint = configuration.container_runtime_endpoint.filter(|endpoint| !endpoint.is_empty());
     Ok(KubeletConfig {
         taints,
-        registers: found.register_node,
+        registers: configuration.register_node,
         endpoint,
-        cluster_dns: found.cluster_dns.filter(|servers| !servers.is_empty()),
-        cluster_domain: found.cluster_domain,
+        cluster_dns: configuration.cluster_dns.filter(|servers| !servers.is_empty()),
+        cluster_domain: configuration.cluster_domain,
     })
 }
 

@@ -26,26 +26,22 @@ const OWN_FILE: &str = "zz-crossfade.conf";
 /// 75: a file went away meanwhile; 1: one cannot be read.
 pub(crate) fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<Change>, Failure> {
     let dir = root.at(KUBELET_CONFIG_DIR);
-    let mut wanted = Vec::new();
+    let mut files = Vec::new();
     for (index, path) in kubelets.iter().enumerate() {
         let bytes = config::bytes(root, path).map_err(|why| Failure::new(Exit::Failed, why))?;
         let bytes = bytes.ok_or_else(|| Failure::later(format!("{} has gone", path.display())))?;
         let mut name = OsString::from(format!("{index:04}-"));
         name.push(path.file_name().unwrap_or_default());
-        wanted.push((name, bytes, format!("a copy of {}", path.display())));
+        files.push((name, bytes, format!("a copy of {}", path.display())));
     }
-    wanted.push((
-        OWN_FILE.into(),
-        own_taints.as_bytes().to_vec(),
-        "the taints that kubelet registers".into(),
-    ));
-    let names: BTreeSet<&OsString> = wanted.iter().map(|(name, ..)| name).collect();
+    files.push((OWN_FILE.into(), own_taints.as_bytes().to_vec(), "the taints that kubelet registers".into()));
+    let names: BTreeSet<&OsString> = files.iter().map(|(name, ..)| name).collect();
     let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
     let stale = entries.filter(|entry| !names.contains(&entry.file_name()));
     let removals =
         stale.map(|entry| Change::remove(entry.path(), false, "kubelet's own directory has it no more"));
     let mut changes: Vec<Change> = removals.collect();
-    changes.extend(wanted.into_iter().map(|(name, bytes, why)| {
+    changes.extend(files.into_iter().map(|(name, bytes, why)| {
         Change::ensure(Write { path: dir.join(name), bytes, mode: PRIVATE, nudge: false }, why)
     }));
     Ok(changes)

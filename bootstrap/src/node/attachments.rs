@@ -121,7 +121,7 @@ fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
         owed: true,
         in_pod: Some(true),
     };
-    let age = entry.taken.as_ref().map(|taken| taken.age(now));
+    let age = entry.taken.as_ref().map(|moment| moment.age(now));
     let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
     let only = PodNetwork { side, primary: true, attached: true, default_route: true, host_route: false };
     let deleted_by = Some(entry.deleted_by).filter(|deleter| *deleter != Deleter::Crossfade);

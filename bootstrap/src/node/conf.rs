@@ -16,8 +16,8 @@ use crate::host::root::Root;
 #[must_use]
 pub(crate) fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     // No agent can have renamed what bears this name.
-    let found = confdir::read(dir, |path| root.inside(path), |_| false).ok()?;
-    let conf = found.confs.iter().find(|conf| conf.file == CONF_FILE)?;
+    let conf_dir = confdir::read(dir, |path| root.inside(path), |_| false).ok()?;
+    let conf = conf_dir.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     conf.content
         .as_ref()
         .is_ok_and(convergence::node::conf::confdir::Content::is_ours)

@@ -85,8 +85,8 @@ pub(crate) fn by_files(global: &Global, settings: Settings) -> NodeFacts {
 /// The facts for a command about a running node, whose runtime is asked what it has loaded: the runtime that `wanted` names, or else the
 /// node's own.
 #[must_use]
-pub(crate) fn with_runtime(global: &Global, settings: Settings, wanted: &cli::Endpoint) -> NodeFacts {
-    let runtime = facts::with_answer(&Root::new(&global.root), &settings.node, wanted);
+pub(crate) fn with_runtime(global: &Global, settings: Settings, option: &cli::Endpoint) -> NodeFacts {
+    let runtime = facts::with_answer(&Root::new(&global.root), &settings.node, option);
     gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
 }
 

@@ -67,22 +67,22 @@ pub(crate) fn gather(credential: &Credential, within: Duration) -> Result<ApiSer
 
 async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
     let (link, _) = Link::open(credential).await?;
-    let (seen, _) = link.list().await?;
+    let (node, _) = link.list().await?;
     let now = Timestamp::now().as_second();
     let pods = link.pods().await?.iter().map(|pod| pod_seen(pod, now)).collect();
-    Ok(ApiServerState { registered: seen.as_ref().map(registered), pods, node: link.node })
+    Ok(ApiServerState { registered: node.as_ref().map(registered), pods, node: link.node })
 }
 
-fn registered(seen: &NodeObject) -> RegisteredNode {
-    let annotation = |key: &str| seen.metadata.annotations.get(key).cloned();
+fn registered(node: &NodeObject) -> RegisteredNode {
+    let annotation = |key: &str| node.metadata.annotations.get(key).cloned();
     let condition = |node_condition: &convergence::publish::node_object::Condition| {
         let (status, reason, message) =
             (node_condition.status.clone(), node_condition.reason.clone(), node_condition.message.clone());
         (node_condition.kind.clone(), ObservedCondition { status, reason, message })
     };
     RegisteredNode {
-        labels: seen.metadata.labels.clone(),
-        conditions: seen.status.conditions.iter().map(condition).collect(),
+        labels: node.metadata.labels.clone(),
+        conditions: node.status.conditions.iter().map(condition).collect(),
         desired: annotation(DESIRED),
         observed: annotation(types::api::observed::KEY),
         step: annotation(types::api::step::KEY),

@@ -79,10 +79,10 @@ async fn attempt(
     depth: Depth,
 ) -> Result<RetractOutcome, Trouble> {
     let (link, _) = Link::open(credential).await?;
-    let (seen, _) = link.list().await?;
-    let writes = seen.map(|seen| match word {
-        Some(word) => decide(&seen, word, boot::boot_id().unwrap_or_default(), Timestamp::now()),
-        None => begin(&seen),
+    let (node, _) = link.list().await?;
+    let writes = node.map(|node| match word {
+        Some(word) => decide(&node, word, boot::boot_id().unwrap_or_default(), Timestamp::now()),
+        None => begin(&node),
     });
     let writes = writes.unwrap_or_default();
     if writes.is_empty() {

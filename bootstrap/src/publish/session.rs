@@ -119,10 +119,10 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
         let (link, loaded) = Link::open(&self.credential).await?;
         self.worked = false;
         while loaded.is_current(Timestamp::now()) {
-            let (seen, version) = link.list().await?;
+            let (node, version) = link.list().await?;
             self.worked = true;
             self.refused = None;
-            self.set_seen(seen);
+            self.set_seen(node);
             self.converge(&link).await?;
             let events = pin!(link.watch(&version).await?);
             let started = Instant::now();
@@ -157,9 +157,9 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             match select(next, changed).await {
                 Either::Right(((), _)) => {}
                 Either::Left((Ok(Some(Ok(event))), _)) => match event {
-                    WatchEvent::Added(seen) | WatchEvent::Modified(seen) => {
-                        if self.node.as_ref().is_none_or(|known| !known.is_newer_than(&seen)) {
-                            self.set_seen(Some(seen));
+                    WatchEvent::Added(node) | WatchEvent::Modified(node) => {
+                        if self.node.as_ref().is_none_or(|current| !current.is_newer_than(&node)) {
+                            self.set_seen(Some(node));
                         }
                     }
                     WatchEvent::Deleted(_) => self.set_seen(None),
@@ -181,9 +181,9 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     }
 
     /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
-    fn set_seen(&mut self, seen: Option<NodeObject>) {
-        self.node = seen;
-        let desired = self.node.as_ref().and_then(|seen| desired(seen, self.desired.as_ref()));
+    fn set_seen(&mut self, node: Option<NodeObject>) {
+        self.node = node;
+        let desired = self.node.as_ref().and_then(|node| desired(node, self.desired.as_ref()));
         if desired != self.desired {
             (self.on_desired)(desired.clone());
             self.desired = desired;
@@ -219,13 +219,13 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     /// was refused: their order says that the condition is of the boot that the annotation names. Returns whether none was refused.
     async fn patch(&mut self, link: &Link, report: &NodeReport) -> Result<bool, Trouble> {
         for _ in 0..MAX_PATCHES {
-            let Some(seen) = &self.node else { break };
-            let writes = decide(seen, report, self.desired.as_ref(), Timestamp::now());
+            let Some(node) = &self.node else { break };
+            let writes = decide(node, report, self.desired.as_ref(), Timestamp::now());
             let Some(write) = writes.first() else { break };
-            let restored = registered::missing(seen, report);
+            let restored = registered::missing(node, report);
             let gone = self.desired.clone().filter(|desired| is_obsolete(Some(desired), report));
             match link.write(write).await {
-                Ok(seen) => self.set_seen(Some(seen)),
+                Ok(node) => self.set_seen(Some(node)),
                 Err(trouble) if trouble.is_refusal() => {
                     self.journal.went_wrong(&trouble);
                     return Ok(false);
@@ -255,10 +255,10 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
         }
         let pods: Vec<_> = link.pods().await?.into_iter().map(bound).collect();
         for pod in agent_pods(&pods, &self.agents_without_label) {
-            let at = Link::pod(&pod.namespace, &pod.name);
+            let path = Link::pod(&pod.namespace, &pod.name);
             let body = deletion(target(pod), Depth::Carried)
-                .map_err(|why| Trouble::new(ErrorKind::Refused, format!("delete {at}: {why}")))?;
-            let reply = link.delete(&at, body).await?;
+                .map_err(|why| Trouble::new(ErrorKind::Refused, format!("delete {path}: {why}")))?;
+            let reply = link.delete(&path, body).await?;
             let name = format!("{}/{}", pod.namespace, pod.name);
             let message = if reply.is_done() {
                 format!(

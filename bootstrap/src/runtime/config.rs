@@ -36,10 +36,10 @@ struct RuntimeUnit {
 
 impl RuntimeUnit {
     fn find(root: &Root, node: &Node) -> Result<Option<Self>, Problem> {
-        let wanted = &node.runtime;
-        let file = wanted.config.clone();
+        let settings = &node.runtime;
+        let file = settings.config.clone();
         let load = |name: &str| Unit::load(root, name);
-        let (kind, unit) = match (wanted.kind, &wanted.unit) {
+        let (kind, unit) = match (settings.kind, &settings.unit) {
             (Some(kind), Some(name)) => (kind, load(name)?),
             (Some(kind), None) => (kind, load(kind.unit())?),
             (None, Some(name)) => {
@@ -71,7 +71,7 @@ impl RuntimeUnit {
             return match &file {
                 Some(_) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
                 None => {
-                    let name = wanted.unit.as_deref().unwrap_or(kind.unit());
+                    let name = settings.unit.as_deref().unwrap_or(kind.unit());
                     Err(Problem::new(format!("there is no unit {name}")).at("node.json, runtime.unit").fix(
                         "name the runtime's in node.json, runtime.unit, or, where another program starts it, its configuration file in \
                          runtime.config",
@@ -161,12 +161,12 @@ fn tree(path: &Path, text: &str) -> Result<serde_json::Value, Problem> {
 /// # Errors
 /// One line: which of two it is cannot be told, or its configuration cannot be read.
 pub(crate) fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, Problem> {
-    let Some(found) = RuntimeUnit::find(root, node)? else {
+    let Some(unit) = RuntimeUnit::find(root, node)? else {
         return Ok(None);
     };
-    match found.kind {
-        RuntimeKind::Containerd => containerd::gather(root, found),
-        RuntimeKind::Crio => crio::gather(root, found),
+    match unit.kind {
+        RuntimeKind::Containerd => containerd::gather(root, unit),
+        RuntimeKind::Crio => crio::gather(root, unit),
     }
     .map(Some)
 }
@@ -177,7 +177,7 @@ pub(crate) fn of_files(root: &Root, node: &Node) -> ConfigFact {
     match RuntimeUnit::find(root, node) {
         Err(why) => ConfigFact::Unreadable(why),
         Ok(None) => ConfigFact::NoRuntime,
-        Ok(Some(found)) if found.kind == RuntimeKind::Crio => crio::gather(root, found).map(Some).into(),
+        Ok(Some(unit)) if unit.kind == RuntimeKind::Crio => crio::gather(root, unit).map(Some).into(),
         Ok(Some(_)) => ConfigFact::NotRead,
     }
 }

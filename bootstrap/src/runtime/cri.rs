@@ -146,13 +146,13 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) fn on_pod_network(&self, known: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
+    pub(crate) fn on_pod_network(&self, ids: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
         self.ask(async |mut client| {
             let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
             let ready = PodSandboxState::SandboxReady as i32;
-            let mut found = Vec::new();
+            let mut sandboxes = Vec::new();
             for sandbox in answer.into_inner().items {
-                if sandbox.state != ready || known.contains(&sandbox.id) {
+                if sandbox.state != ready || ids.contains(&sandbox.id) {
                     continue;
                 }
                 let request = PodSandboxStatusRequest { pod_sandbox_id: sandbox.id.clone(), verbose: true };
@@ -167,7 +167,7 @@ impl Runtime {
                     let pod = sandbox.metadata.unwrap_or_default();
                     let info =
                         answer.info.get("info").map(|text| SandboxInfo::parse(text)).unwrap_or_default();
-                    found.push(Sandbox {
+                    sandboxes.push(Sandbox {
                         id: sandbox.id,
                         namespace: pod.namespace,
                         name: pod.name,
@@ -179,7 +179,7 @@ impl Runtime {
                     });
                 }
             }
-            Ok(found)
+            Ok(sandboxes)
         })
         .with_context(|| format!("list the sandboxes of {}", self.socket.display()))
     }

@@ -196,8 +196,8 @@ fn is_same(root: &Root, a: &str, b: &str) -> bool {
 
 /// The runtime that the command line names; none where it names none.
 #[must_use]
-pub(crate) fn from_option(wanted: &cli::Endpoint) -> Option<RuntimeChoice> {
-    wanted.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
+pub(crate) fn from_option(option: &cli::Endpoint) -> Option<RuntimeChoice> {
+    option.runtime_endpoint.as_deref().map(|endpoint| match endpoint {
         "none" => RuntimeChoice::None,
         endpoint => RuntimeChoice::At(endpoint.to_owned()),
     })

@@ -26,7 +26,7 @@ use convergence::runtime::answer::RuntimeAnswer;
 pub(crate) fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
     match config::of_files(root, node) {
         ConfigFact::NotRead => RuntimeFacts::default(),
-        known => from_config(root, node, known),
+        fact => from_config(root, node, fact),
     }
 }
 
@@ -39,8 +39,8 @@ pub(crate) fn configured(root: &Root, node: &Node) -> RuntimeFacts {
 /// Finds the runtime that the command line names, or else the one of this node; the caller asks it. Only the second needs the
 /// configuration of containerd.
 #[must_use]
-pub(crate) fn to_ask(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
-    match endpoint::from_option(wanted) {
+pub(crate) fn to_ask(root: &Root, node: &Node, option: &cli::Endpoint) -> RuntimeFacts {
+    match endpoint::from_option(option) {
         Some(choice) => RuntimeFacts { choice, ..by_files(root, node) },
         None => configured(root, node),
     }
@@ -53,9 +53,9 @@ fn from_config(root: &Root, node: &Node, config: ConfigFact) -> RuntimeFacts {
 
 /// Reads the runtime's configuration and asks the runtime that the command line names, or else the one of this node.
 #[must_use]
-pub(crate) fn with_answer(root: &Root, node: &Node, wanted: &cli::Endpoint) -> RuntimeFacts {
+pub(crate) fn with_answer(root: &Root, node: &Node, option: &cli::Endpoint) -> RuntimeFacts {
     let facts = configured(root, node);
-    ask(RuntimeFacts { choice: endpoint::from_option(wanted).unwrap_or(facts.choice), ..facts })
+    ask(RuntimeFacts { choice: endpoint::from_option(option).unwrap_or(facts.choice), ..facts })
 }
 
 /// The same once the runtime was asked what it has loaded.

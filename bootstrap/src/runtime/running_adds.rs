@@ -170,7 +170,7 @@ impl Process {
 }
 
 /// Container ids of the ADDs of the runtime `root` that go this way.
-fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddPath) -> BTreeSet<String> {
+fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], add_path: AddPath) -> BTreeSet<String> {
     let Some(uid) = processes.0.get(&root).map(|runtime| runtime.uid) else {
         return BTreeSet::new();
     };
@@ -181,7 +181,7 @@ fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], wanted: AddPa
         let is_ours = |pid: i32| self::plugin(pid, bin_dirs).is_some_and(|name| name == PLUGIN);
         let through = was_marked || plugin == PLUGIN || line[1..].iter().any(|pid| is_ours(*pid));
         let path = if through { AddPath::ThroughUs } else { AddPath::PastUs };
-        (path == wanted).then_some(container_id)
+        (path == add_path).then_some(container_id)
     };
     processes.0.iter().filter_map(add).collect()
 }

@@ -178,14 +178,14 @@ pub(crate) fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem>
     let role = units_of(node).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
     let problem = |what: String| Problem::new(what).at(unit);
     let role = role.ok_or_else(|| problem(format!("{unit}: node.json names another unit")))?;
-    let found =
+    let unit_on_disk =
         Unit::outline(root, unit)?.ok_or_else(|| problem(format!("{unit}: there is no such unit")))?;
-    let Some(wanted) = continuation(root, &found, role)? else {
+    let Some(expected_content) = continuation(root, &unit_on_disk, role)? else {
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
     match fs::read_to_string(root.at(&path)) {
-        Ok(content) if content == wanted => Ok(()),
+        Ok(content) if content == expected_content => Ok(()),
         Ok(_) => {
             let what = format!("{} continues another command than {unit} has now", path.display());
             Err(problem(what).fix("run systemctl daemon-reload"))

@@ -102,12 +102,12 @@ impl Unit {
     }
 
     fn merge(root: &Root, name: &str, boot: Boot) -> Result<Option<(Self, UnitBuilder)>, String> {
-        let Some(found) = search::find(root, name, GENERATED, boot) else {
+        let Some(unit_files) = search::find(root, name, GENERATED, boot) else {
             return Ok(None);
         };
         let mut merging = UnitBuilder::default();
-        let mut files = vec![found.fragment];
-        files.extend(found.drop_ins);
+        let mut files = vec![unit_files.fragment];
+        files.extend(unit_files.drop_ins);
         for file in &files {
             merging.take(name, file, &read(root, file)?);
         }

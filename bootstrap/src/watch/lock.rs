@@ -33,8 +33,8 @@ pub(crate) fn hold(root: &Root) -> Result<WatchLock, Failure> {
     if let Some(dir) = path.parent() {
         close(dir).map_err(|e| failed(&e))?;
     }
-    if let Some(held) = take(&path).map_err(|e| failed(&e))? {
-        return Ok(WatchLock(held));
+    if let Some(lock) = take(&path).map_err(|e| failed(&e))? {
+        return Ok(WatchLock(lock));
     }
     // The `watch` of a pod finds this file in a directory that it observes, and gives way to the unit. It cannot observe the directory of
     // locks, which only root may read.
@@ -53,7 +53,7 @@ fn close(dir: &Path) -> std::io::Result<()> {
 /// Locks a file of Crossfade, which is made if it is absent; `None` while another process holds the lock.
 fn take(path: &Path) -> std::io::Result<Option<Flock<File>>> {
     match Flock::lock(open(path)?, FlockArg::LockExclusiveNonblock) {
-        Ok(held) => Ok(Some(held)),
+        Ok(flock) => Ok(Some(flock)),
         Err((_, Errno::EWOULDBLOCK)) => Ok(None),
         Err((_, error)) => Err(error.into()),
     }

@@ -90,8 +90,8 @@ fn identity(path: &Path, changes: bool) -> Option<String> {
 
 /// Looks at everything, with what was known before. `now` is the time since `watch` began.
 #[must_use]
-pub(crate) fn gather(global: &Global, known: PriorFacts<'_>, now: Duration) -> Observation {
-    let PriorFacts { settings: last, runtime, before, in_pod } = known;
+pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> Observation {
+    let PriorFacts { settings: last, runtime, before, in_pod } = prior;
     let root = Root::new(&global.root);
     let mut settings = settings::reload(&root, last);
     // A proof is a unit of its own, and a pod cannot start one.

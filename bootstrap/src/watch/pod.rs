@@ -41,7 +41,7 @@ pub(crate) fn turn(root: &Root) -> Result<WatchLock, Failure> {
             "crossfade-watch.service of this node does the work; this pod looks on".to_owned()
         } else {
             match hold(root) {
-                Ok(held) => return Ok(held),
+                Ok(lock) => return Ok(lock),
                 Err(failure) if failure.exit == Exit::TryLater => {
                     format!("{}; this pod looks on", failure.lines().join("; "))
                 }

@@ -36,10 +36,10 @@ const MAX_WHY_BYTES: usize = 2048;
 ///
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
-pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
+pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
     let node = facts::certain(global)?;
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
-    let side = wanted.network;
+    let side = args.network;
     let network = policy.network(side).ok_or_else(|| {
         let file = layout.policy_file();
         Failure::settings(format!("the policy has no network {side}")).at(file.display())
@@ -48,15 +48,14 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let answers = answers(layout, side);
-    let mut scene = Scene::set_up(layout, network, wanted, &answers)?;
+    let mut scene = Scene::set_up(layout, network, args, &answers)?;
     let plugins = list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
     let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins, &node.profiles);
     let is_pair = proof == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
-        (proof == Proof::Packet).then(|| {
-            exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(wanted.within)))
-        })
+        (proof == Proof::Packet)
+            .then(|| exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(args.within))))
     });
     let (packets, failed) = match attached {
         Ok(Some((packets, failed))) => (Some(packets), failed),
@@ -67,7 +66,7 @@ pub(crate) fn prove(global: &Global, wanted: &Prove) -> Result<Exit, Failure> {
         version: 1,
         network: side,
         name: list.name,
-        turn: wanted.turn,
+        turn: args.turn,
         boot_id: now.boot_id,
         proof,
         failed: failed.map(|why| why[..why.floor_char_boundary(MAX_WHY_BYTES)].to_owned()),

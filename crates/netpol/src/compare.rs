@@ -53,8 +53,8 @@ pub fn compare(
     let mentions = before.mentions()?.with(after.mentions()?);
     let world = World::bounded(cluster, &mentions, with_new_namespaces);
     let (old, new) = (before.enforcement(&world)?, after.enforcement(&world)?);
-    let found = distinct(&world, &old, &new).take(SHOWN).collect();
-    Ok(Comparison { differences: found, bound: Bound::of(&world, with_new_namespaces), world })
+    let shown_differences = distinct(&world, &old, &new).take(SHOWN).collect();
+    Ok(Comparison { differences: shown_differences, bound: Bound::of(&world, with_new_namespaces), world })
 }
 
 /// Packets that are treated in another way, one for each pair of rules by which they are.
@@ -63,8 +63,8 @@ fn distinct<'w>(
     before: &'w Enforcement,
     after: &'w Enforcement,
 ) -> impl Iterator<Item = Difference> + 'w {
-    let mut seen = BTreeSet::new();
-    differences(world, before, after).filter(move |difference| seen.insert(difference.rules()))
+    let mut rule_pairs = BTreeSet::new();
+    differences(world, before, after).filter(move |difference| rule_pairs.insert(difference.rules()))
 }
 
 impl Difference {
@@ -136,11 +136,11 @@ pub fn compare_mixed(
 ) -> Result<MixedComparison, String> {
     let world = comparison.world.mixed();
     // All pods have the old network before the migration, so that its CNI knows all of them.
-    let known = before.enforcement(&world)?;
+    let known_enforcement = before.enforcement(&world)?;
     let describe = |policies: &Policies| {
-        let seen = seen(policies.engine(), &world);
-        let seen = seen.as_ref().unwrap_or(&world);
-        Ok::<_, String>(of(seen, &known, &policies.enforcement(seen)?))
+        let engine_world = seen(policies.engine(), &world);
+        let engine_world = engine_world.as_ref().unwrap_or(&world);
+        Ok::<_, String>(of(engine_world, &known_enforcement, &policies.enforcement(engine_world)?))
     };
     Ok(MixedComparison { old: describe(before)?, new: describe(after)?, world })
 }

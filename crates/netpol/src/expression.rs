@@ -118,15 +118,15 @@ impl Expression {
             (Self::Always, false) => Vec::new(),
             (Self::Not(inner), _) => inner.signed(!is_true, limit),
             (Self::And(all), true) | (Self::Or(all), false) => {
-                let mut found = vec![Vec::new()];
+                let mut terms = vec![Vec::new()];
                 for expression in all {
                     let ways = expression.signed(is_true, limit);
-                    let pairs = found.iter().flat_map(|before| {
+                    let pairs = terms.iter().flat_map(|before| {
                         ways.iter().map(move |way| before.iter().chain(way).copied().collect::<Vec<_>>())
                     });
-                    found = pairs.take(limit).collect();
+                    terms = pairs.take(limit).collect();
                 }
-                found
+                terms
             }
             (Self::Or(all), true) | (Self::And(all), false) => {
                 all.iter().flat_map(|expression| expression.signed(is_true, limit)).take(limit).collect()

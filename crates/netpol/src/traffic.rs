@@ -244,22 +244,22 @@ impl Traffic {
     /// What is in this one and not in the other.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
-        let mut left = Vec::new();
+        let mut remaining = Vec::new();
         let mut others = other.0.iter().peekable();
         for &(first, last) in &self.0 {
             let mut begin = first;
             while others.next_if(|(_, end)| *end < first).is_some() {}
             for &(other_first, other_last) in others.clone().take_while(|(from, _)| *from <= last) {
                 if begin < other_first {
-                    left.push((begin, other_first - 1));
+                    remaining.push((begin, other_first - 1));
                 }
                 begin = other_last + 1;
             }
             if begin <= last {
-                left.push((begin, last));
+                remaining.push((begin, last));
             }
         }
-        Self(left)
+        Self(remaining)
     }
 
     /// Intervals in order that touch or overlap become one.

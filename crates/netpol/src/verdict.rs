@@ -124,19 +124,21 @@ type Subjects = (usize, Option<usize>);
 
 /// The subjects, with the rules that apply to them.
 fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signature, Signature))> {
-    let mut found: HashMap<(Signature, Signature, bool), Subjects> = HashMap::new();
+    let mut by_signature: HashMap<(Signature, Signature, bool), Subjects> = HashMap::new();
     let (old_rules, new_rules) = (by_subject(world, old), by_subject(world, new));
     for subject in world.pods().numbers() {
         let both = (old_rules[subject].clone(), new_rules[subject].clone(), world.v6().has(subject));
-        let subjects = found.entry(both).or_insert((subject, None));
+        let subjects = by_signature.entry(both).or_insert((subject, None));
         if subjects.1.is_none() && !world.are_alike(subjects.0, subject) {
             subjects.1 = Some(subject);
         }
     }
-    let mut found: Vec<_> =
-        found.into_iter().map(|((signature, other, _), subject)| (subject, (signature, other))).collect();
-    found.sort_by_key(|(subjects, _)| *subjects);
-    found
+    let mut subject_list: Vec<_> = by_signature
+        .into_iter()
+        .map(|((signature, other, _), subject)| (subject, (signature, other)))
+        .collect();
+    subject_list.sort_by_key(|(subjects, _)| *subjects);
+    subject_list
 }
 
 /// The signature of every party.
@@ -244,7 +246,7 @@ fn unequal(
     let both = || cells.iter().flat_map(|cell| other.iter().map(move |also| (cell, also)));
     let differing =
         || both().filter(|(cell, also)| cell.allowed != also.allowed && cell.peers.meets(&also.peers));
-    let found = |is_fit: &dyn Fn(usize, usize) -> bool| {
+    let find_pair = |is_fit: &dyn Fn(usize, usize) -> bool| {
         differing().find_map(|(cell, also)| {
             let peers = cell.peers.clone().and(&also.peers);
             let pair = |peer: usize| {
@@ -257,8 +259,8 @@ fn unequal(
             Some((subject, peer, traffic))
         })
     };
-    found(&|subject, peer| !world.are_alike(subject, peer))
-        .or_else(|| found(&|subject, peer| world.can_meet(subject, peer)))
+    find_pair(&|subject, peer| !world.are_alike(subject, peer))
+        .or_else(|| find_pair(&|subject, peer| world.can_meet(subject, peer)))
 }
 
 /// What becomes of one kind of traffic, rule by rule.

@@ -190,8 +190,8 @@ impl World {
         match condition {
             Expression::Always => self.pods.clone(),
             Expression::Has(owner, key) => values(*owner, key, &|_| true),
-            Expression::In(owner, key, wanted) => {
-                values(*owner, key, &|value| wanted.iter().any(|item| **item == *value))
+            Expression::In(owner, key, label_values) => {
+                values(*owner, key, &|value| label_values.iter().any(|item| **item == *value))
             }
             Expression::Like(owner, key, test, text) => {
                 values(*owner, key, &|value| test.accepts(value, text))
@@ -222,13 +222,13 @@ impl World {
     /// The parties whose address is in a range, whatever they are.
     #[must_use]
     pub fn in_range(&self, range: Range) -> Parties {
-        let mut found = self.no_parties();
+        let mut parties = self.no_parties();
         for (number, party) in self.parties.iter().enumerate() {
             if range.contains(Range::of(party.address)) {
-                found.add(number);
+                parties.add(number);
             }
         }
-        found
+        parties
     }
 
     /// The pods that have a container port of this protocol and name, by the port's number.

@@ -173,10 +173,10 @@ impl Collector {
     pub fn header(&mut self, header: Header) {
         let Header { cluster, kinds, illegible, .. } = header;
         self.snapshot.illegible.extend(illegible);
-        let known = &mut self.snapshot.cluster;
-        known.uid = cluster.uid.or(known.uid.take());
-        known.version = cluster.version.or(known.version.take());
-        known.taken = cluster.taken.or(known.taken.take());
+        let identity = &mut self.snapshot.cluster;
+        identity.uid = cluster.uid.or(identity.uid.take());
+        identity.version = cluster.version.or(identity.version.take());
+        identity.taken = cluster.taken.or(identity.taken.take());
         self.snapshot.readings.extend(kinds);
     }
 
@@ -281,9 +281,9 @@ impl Collector {
     /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
     #[must_use]
     pub fn finish(self, dumped: &[Kind]) -> Snapshot {
-        let Self { mut snapshot, mut seen, incomplete, .. } = self;
-        seen.extend(dumped);
-        for kind in seen {
+        let Self { mut snapshot, seen: mut seen_kinds, incomplete, .. } = self;
+        seen_kinds.extend(dumped);
+        for kind in seen_kinds {
             snapshot.readings.entry(kind).or_insert(Reading::Read);
         }
         let unserved = unserved(&snapshot);

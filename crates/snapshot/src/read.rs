@@ -39,8 +39,8 @@ fn plain(collector: &mut Collector, mut input: impl BufRead) -> Result<(), Strin
     loop {
         // What begins the next document may have been read already, where that ended the last one.
         if line.is_empty() {
-            let found = (&mut input).take(LOOKED_AT).read_until(b'\n', &mut line);
-            if found.map_err(|e| e.to_string())? == 0 {
+            let length = (&mut input).take(LOOKED_AT).read_until(b'\n', &mut line);
+            if length.map_err(|e| e.to_string())? == 0 {
                 return Ok(());
             }
         }

@@ -44,8 +44,8 @@ impl<R: BufRead> Yaml<R> {
             max_depth: DEPTH,
         };
         let options = serde_saphyr::options! { budget: budget, strict_booleans: true, with_snippet: false };
-        let found = serde_saphyr::with_deserializer_from_reader_with_options(&mut *self, options, read);
-        found.map_err(|e| e.without_snippet().to_string())
+        let result = serde_saphyr::with_deserializer_from_reader_with_options(&mut *self, options, read);
+        result.map_err(|e| e.without_snippet().to_string())
     }
 
     /// The line with the mark that ended the document; empty at the end of the file.

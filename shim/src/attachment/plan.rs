@@ -1,4 +1,4 @@
-//! Decides which networks attach a pod, under which ifname and in which order. Pure.
+//! Decides which networks attach a pod, under which ifname and in which order.
 
 use types::policy::{Attach, Both, SecondaryFailure, Side};
 
@@ -34,7 +34,7 @@ pub struct Plan {
 ///
 /// `taken` holds the interface names in use, in the netns and in this container's other attachments.
 #[must_use]
-pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -> Plan {
+pub fn decide_add(attach: Attach, both: &Both, ifname: &str, used_names: &[String]) -> Plan {
     let sides = match attach {
         Attach::One(side) => {
             let leg = LegPlan { side, ifname: ifname.to_owned(), primary: true, tolerated: false };
@@ -49,7 +49,7 @@ pub fn decide_add(attach: Attach, both: &Both, ifname: &str, taken: &[String]) -
             ifname: if primary {
                 ifname.to_owned()
             } else {
-                free_ifname(&both.secondary_ifname, ifname, taken)
+                free_ifname(&both.secondary_ifname, ifname, used_names)
             },
             primary,
             tolerated: !primary && both.secondary_failure == SecondaryFailure::Tolerate,
@@ -177,14 +177,14 @@ impl Plan {
 }
 
 /// The name `wanted`, or the next netN that neither the runtime nor another attachment uses.
-fn free_ifname(wanted: &str, ifname: &str, taken: &[String]) -> String {
-    let free = |name: &str| name != ifname && !taken.iter().any(|other| other == name);
-    if free(wanted) {
-        return wanted.to_owned();
+fn free_ifname(base_name: &str, ifname: &str, used_names: &[String]) -> String {
+    let free = |name: &str| name != ifname && !used_names.iter().any(|other| other == name);
+    if free(base_name) {
+        return base_name.to_owned();
     }
     // The range has one name more than are in use, so one of them is free.
-    let mut candidates = (1..=taken.len() + 2).map(|n| format!("net{n}"));
-    candidates.find(|name| free(name)).unwrap_or_else(|| wanted.to_owned())
+    let mut candidates = (1..=used_names.len() + 2).map(|n| format!("net{n}"));
+    candidates.find(|name| free(name)).unwrap_or_else(|| base_name.to_owned())
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ fn names<'a>(reported: &'a [String], ifname: &'a str) -> Vec<&'a str> {
     names
 }
 
-/// The interfaces, each with those of its addresses that are in `addresses`. Pure.
+/// The interfaces, each with those of its addresses that are in `addresses`.
 fn reported_of(mut interfaces: Vec<PodInterface>, addresses: &[IpAddr]) -> Vec<PodInterface> {
     for interface in &mut interfaces {
         interface.addresses.retain(|address| addresses.contains(address));
@@ -49,7 +49,7 @@ fn reported_of(mut interfaces: Vec<PodInterface>, addresses: &[IpAddr]) -> Vec<P
     interfaces
 }
 
-/// The recorded interfaces and addresses that are missing `now`, as text for a person. Pure.
+/// The recorded interfaces and addresses that are missing `now`, as text for a person.
 #[must_use]
 pub fn missing(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
     let mut gone = Vec::new();

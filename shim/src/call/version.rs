@@ -146,9 +146,10 @@ impl AddResult {
         })
     }
 
-    fn interface_names(&self, wanted: impl Fn(&RawObject) -> bool) -> Vec<String> {
+    fn interface_names(&self, is_wanted: impl Fn(&RawObject) -> bool) -> Vec<String> {
         let all: Vec<RawObject> = self.object.decode("interfaces").ok().flatten().unwrap_or_default();
-        let names = all.iter().filter(|object| wanted(object)).map(|object| object.decode::<String>("name"));
+        let names =
+            all.iter().filter(|object| is_wanted(object)).map(|object| object.decode::<String>("name"));
         names.filter_map(|name| name.ok().flatten()).collect()
     }
 

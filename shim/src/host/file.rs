@@ -270,7 +270,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// # Errors
 /// `dir` cannot be listed.
 pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
+    let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -280,10 +280,10 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
         // Another program's file may have the same prefix, but Crossfade's names continue with a pid.
         let pid = rest.split('-').next().unwrap_or_default();
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
-            found.push(entry.path());
+            paths.push(entry.path());
         }
     }
-    Ok(found)
+    Ok(paths)
 }
 
 /// Calls `make` with a free temporary name in `dir`.
@@ -296,7 +296,7 @@ fn at_temporary_name<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io
         match make(&path) {
             // A process of an earlier boot may have had the pid of this one.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            other => return other.map(|made| (made, path)),
+            other => return other.map(|file| (file, path)),
         }
     }
     Err(io::Error::new(io::ErrorKind::AlreadyExists, "no free temporary name; remove the .tmp-* files"))

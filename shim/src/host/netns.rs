@@ -153,8 +153,8 @@ impl Netns {
     /// # Errors
     /// The error of `setns(2)`, or that of `open`.
     pub fn open_inside<T>(&self, open: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let found = if self.home.is_none() { Some(Self::current()?.file) } else { None };
-        let Some(home) = self.home.as_ref().or(found.as_ref()) else {
+        let inner = if self.home.is_none() { Some(Self::current()?.file) } else { None };
+        let Some(home) = self.home.as_ref().or(inner.as_ref()) else {
             return Err(io::Error::other("the thread's own network namespace is not known"));
         };
         setns(&self.file, CloneFlags::CLONE_NEWNET)?;

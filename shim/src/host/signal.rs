@@ -99,7 +99,7 @@ impl Signals {
 
 /// Milliseconds for `poll`, rounded up so that a wait does not end a millisecond early and spin.
 fn timeout(until: Instant) -> PollTimeout {
-    let left = until.saturating_duration_since(Instant::now());
-    let millis = left.as_micros().div_ceil(1000);
+    let remaining = until.saturating_duration_since(Instant::now());
+    let millis = remaining.as_micros().div_ceil(1000);
     PollTimeout::try_from(i32::try_from(millis).unwrap_or(i32::MAX)).unwrap_or(PollTimeout::MAX)
 }

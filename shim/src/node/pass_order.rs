@@ -46,12 +46,12 @@ impl TimeShares {
     /// The deadline of the next close if `closes` are left; none if the remaining time is too short to begin one.
     #[must_use]
     pub fn next(&self, closes: usize, now: Instant) -> Option<Instant> {
-        let left = self.end.saturating_duration_since(now);
-        if left.is_zero() || left < self.least / 2 {
+        let remaining = self.end.saturating_duration_since(now);
+        if remaining.is_zero() || remaining < self.least / 2 {
             return None;
         }
-        let part = left / u32::try_from(closes.max(1)).unwrap_or(u32::MAX);
-        Some(now + part.clamp(self.least, self.most).min(left))
+        let part = remaining / u32::try_from(closes.max(1)).unwrap_or(u32::MAX);
+        Some(now + part.clamp(self.least, self.most).min(remaining))
     }
 }
 

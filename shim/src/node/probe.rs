@@ -104,8 +104,8 @@ pub fn at_any(
     let mut failed: io::Result<()> = Err(io::ErrorKind::AddrNotAvailable.into());
     for (index, address) in addresses.iter().enumerate() {
         let now = Instant::now();
-        let left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        let answer = ask(*address, now + end.saturating_duration_since(now) / left);
+        let addresses_left = u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        let answer = ask(*address, now + end.saturating_duration_since(now) / addresses_left);
         match &answer {
             Ok(()) => return answer,
             Err(error) if index == 0 || !is_refused(error) => failed = answer,
@@ -146,7 +146,7 @@ fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Re
     let end = Instant::now() + timeout;
     let until = |end: Instant| match end.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        left => Ok(left),
+        remaining => Ok(remaining),
     };
     at_any(&addresses, end, |address, connected_by| {
         let mut stream = TcpStream::connect_timeout(&address, until(connected_by)?)?;

@@ -224,17 +224,17 @@ impl Store {
     /// When the shard cannot be listed.
     pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
         let prefix = container_name(container_id);
-        let mut found = Vec::new();
+        let mut records = Vec::new();
         for path in list(&self.shard(container_id))? {
             let name = path.file_name().unwrap_or_default().as_bytes();
             if name.starts_with(prefix.as_bytes())
                 && let StoredRecord::Sound(record) = self.read(&path, None)?
                 && record.intent.container_id == container_id
             {
-                found.push(*record);
+                records.push(*record);
             }
         }
-        Ok(found)
+        Ok(records)
     }
 
     /// Every sound record, and the paths of those that are damaged with the reason.
@@ -285,11 +285,11 @@ impl Store {
     /// # Errors
     /// When a shard cannot be listed.
     pub fn abandoned_temps(&self) -> io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
+        let mut paths = Vec::new();
         for shard in list(&self.layout.attachments())?.iter().filter(|shard| shard.is_dir()) {
-            found.extend(file::abandoned_temps(shard)?);
+            paths.extend(file::abandoned_temps(shard)?);
         }
-        Ok(found)
+        Ok(paths)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The two strategies, the phases of a node, and who reaches whom. Pure.
+//! The two strategies, the phases of a node, and who reaches whom.
 
 use std::fmt;
 

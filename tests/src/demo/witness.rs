@@ -84,7 +84,7 @@ fn seen(call: &Call) -> Result<WitnessedCall> {
     })
 }
 
-/// Adds up calls by network. Pure.
+/// Adds up calls by network.
 pub fn add_up(calls: &[WitnessedCall]) -> BTreeMap<Network, CallCounts> {
     let mut sums: BTreeMap<Network, CallCounts> =
         Network::ALL.map(|network| (network, CallCounts::default())).into();

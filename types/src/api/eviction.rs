@@ -1,4 +1,4 @@
-//! Evictions and deletions of pods: what is asked of the API server, and what its answer means. Pure.
+//! Evictions and deletions of pods: what is asked of the API server, and what its answer means.
 //!
 //! The requests are written here and not by kube, whose `Api::evict` sends the options of the deletion under the key `delete_options`, which the API
 //! server does not know: the UID would be lost, and with it the promise that no other pod of the same name is evicted (kube-core 5.0.0,

@@ -1,4 +1,4 @@
-//! A refusal by the API server. Pure.
+//! A refusal by the API server.
 
 use serde::Deserialize;
 

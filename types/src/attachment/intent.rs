@@ -59,11 +59,11 @@ impl Intent {
     /// Whether the netns `found` at some path, with that cookie, is the attachment's own; none if that cannot be decided. `boot_id` is the
     /// present boot. A netns does not outlive its boot, and its inode number may be reused. If both cookies are known, they decide.
     #[must_use]
-    pub fn is_its_netns(&self, found: NetnsId, cookie: Option<u64>, boot_id: Option<&str>) -> Option<bool> {
+    pub fn is_its_netns(&self, id: NetnsId, cookie: Option<u64>, boot_id: Option<&str>) -> Option<bool> {
         let then = self.netns_id?;
         let another = self.netns_cookie.zip(cookie).is_some_and(|(then, now)| then != now);
         match boot_id {
-            _ if then != found || another => Some(false),
+            _ if then != id || another => Some(false),
             Some(boot_id) => Some(boot_id == self.begun.boot_id),
             None => None,
         }

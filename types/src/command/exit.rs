@@ -38,8 +38,8 @@ impl TryFrom<u8> for Exit {
     type Error = String;
 
     fn try_from(status: u8) -> Result<Self, Self::Error> {
-        let found = Self::ALL.into_iter().find(|exit| *exit as u8 == status);
-        found.ok_or_else(|| format!("no program ends with exit status {status}"))
+        let parsed_exit = Self::ALL.into_iter().find(|exit| *exit as u8 == status);
+        parsed_exit.ok_or_else(|| format!("no program ends with exit status {status}"))
     }
 }
 

@@ -77,10 +77,10 @@ pub fn stale(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>
         |name: &str, text: &String| fs::read_to_string(dir.join(file_name(name))).ok().as_ref() != Some(text);
     let mut stale: Vec<String> =
         all.iter().filter(|(name, text)| is_other(name, text)).map(|(name, _)| file_name(name)).collect();
-    let known: BTreeSet<String> = all.keys().map(|name| file_name(name)).collect();
+    let names: BTreeSet<String> = all.keys().map(|name| file_name(name)).collect();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if !known.contains(&name) {
+        if !names.contains(&name) {
             stale.push(name);
         }
     }
@@ -114,18 +114,18 @@ fn without_null(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::Array(types)) = object.get_mut("type") {
-                types.retain(|kept| kept != "null");
-                if let [kept] = types.as_slice() {
-                    let kept = kept.clone();
-                    object.insert("type".into(), kept);
+                types.retain(|type_name| type_name != "null");
+                if let [type_name] = types.as_slice() {
+                    let type_name = type_name.clone();
+                    object.insert("type".into(), type_name);
                 }
             }
             if let Some(Value::Array(all)) = object.get_mut("anyOf") {
-                all.retain(|kept| kept != &serde_json::json!({"type": "null"}));
-                if let [Value::Object(kept)] = all.as_slice() {
-                    let kept = kept.clone();
+                all.retain(|type_name| type_name != &serde_json::json!({"type": "null"}));
+                if let [Value::Object(type_name)] = all.as_slice() {
+                    let type_name = type_name.clone();
                     object.remove("anyOf");
-                    object.extend(kept);
+                    object.extend(type_name);
                 }
             }
             object.values_mut().for_each(without_null);

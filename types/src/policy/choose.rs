@@ -56,7 +56,7 @@ impl Policy {
         };
         match annotation(&ours.key) {
             None => Choice { attach, reason, ignored_annotation: None },
-            Some(value) => match Attach::parse(&value).filter(|wanted| ours.allow.contains(wanted)) {
+            Some(value) => match Attach::parse(&value).filter(|parsed| ours.allow.contains(parsed)) {
                 Some(attach) => Choice { attach, reason: Reason::Annotation, ignored_annotation: None },
                 None => Choice { attach, reason, ignored_annotation: Some(value) },
             },

@@ -187,10 +187,10 @@ fn check_path(path: &Path) -> Result<(), String> {
     }
 }
 
-fn known(list: &str, words: &[String], known: &[&str]) -> Result<(), String> {
-    match words.iter().find(|word| !known.contains(&word.as_str())) {
-        Some(word) => Err(format!("{list}: {word} is none of {}", known.join(", "))),
-        None if words.is_empty() => Err(format!("{list}: expected one of {}", known.join(", "))),
+fn known(list: &str, words: &[String], allowed: &[&str]) -> Result<(), String> {
+    match words.iter().find(|word| !allowed.contains(&word.as_str())) {
+        Some(word) => Err(format!("{list}: {word} is none of {}", allowed.join(", "))),
+        None if words.is_empty() => Err(format!("{list}: expected one of {}", allowed.join(", "))),
         None => Ok(()),
     }
 }

@@ -34,7 +34,7 @@ impl PodAnnotations {
     /// # Errors
     /// The first key that may not be named, in words.
     pub(super) fn check(&self) -> Result<(), String> {
-        let mut seen = BTreeSet::new();
+        let mut keys = BTreeSet::new();
         for key in self.keys() {
             qualified::key(key).map_err(|why| format!("podAnnotations: {key:?}: {why}"))?;
             let Some((domain, _)) = key.split_once('/') else {
@@ -46,7 +46,7 @@ impl PodAnnotations {
             if SHARED.into_iter().any(is_below) {
                 return Err(format!("podAnnotations: {key} may be an annotation of others"));
             }
-            if !seen.insert(key) {
+            if !keys.insert(key) {
                 return Err(format!("podAnnotations: {key} is named twice"));
             }
         }

@@ -118,8 +118,8 @@ impl Piece {
     /// What follows in `name`; none if it does not begin with this piece.
     fn after<'a>(&self, name: &'a str) -> Option<&'a str> {
         let exactly = |count: usize, is: fn(u8) -> bool| {
-            let found = name.as_bytes().get(..count)?;
-            found.iter().all(|byte| is(*byte)).then(|| &name[count..])
+            let bytes = name.as_bytes().get(..count)?;
+            bytes.iter().all(|byte| is(*byte)).then(|| &name[count..])
         };
         match self {
             Self::Text(text) => name.strip_prefix(text.as_str()),

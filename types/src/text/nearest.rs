@@ -2,8 +2,8 @@
 
 /// The word of `known` that is nearest to `word`; none if no word is near.
 #[must_use]
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    let near = known
+pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let near = candidates
         .iter()
         .map(|candidate| {
             (
@@ -17,9 +17,9 @@ pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The end of an error about a `word` that is none of `known`: the nearest one, or all of them.
-pub(crate) fn remedy(word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
+pub(crate) fn remedy(word: &str, candidates: &[&str]) -> String {
+    match nearest(word, candidates) {
         Some(candidate) => format!("did you mean {candidate:?}?"),
-        None => format!("expected one of {}", known.join(", ")),
+        None => format!("expected one of {}", candidates.join(", ")),
     }
 }

@@ -53,10 +53,10 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = crate::runtime::facts::configured(root, settings);
     let config = match facts.config {
         ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
-        known @ (ConfigFact::NotRead
+        fact @ (ConfigFact::NotRead
         | ConfigFact::Read(_)
         | ConfigFact::Answered(_)
-        | ConfigFact::Unreadable(_)) => known,
+        | ConfigFact::Unreadable(_)) => fact,
     };
     RuntimeFacts { config, ..facts }
 }
@@ -148,7 +148,7 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let node = node.with_usable_policy();
     let identity = match identity::current(&root) {
         Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
-        known => known.map_err(Failure::later)?,
+        fact => fact.map_err(Failure::later)?,
     };
     let kind = identity.kind(identity::recorded(&root).as_ref(), identity::boot_record(&root).as_ref());
     let cni = cni::gather(&node, PluginChoice::default());
@@ -162,13 +162,13 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
     let without = (node.settings.conf_dir == Mode::Without)
         .then(|| leavings::gather(&node, (&identity, runtime_runs || kind == BootKind::Again)));
-    let held: Vec<Side> = match kind {
+    let unproven_sides: Vec<Side> = match kind {
         BootKind::Again => {
             Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
         }
         _ => Vec::new(),
     };
-    let completion = completion::find_except(&root, &policy_file, &node.profiles, &held);
+    let completion = completion::find_except(&root, &policy_file, &node.profiles, &unproven_sides);
     let named_in = |completion: &Option<Completion>| {
         completion.iter().flat_map(|completion| completion.probed.clone()).collect::<Vec<_>>()
     };

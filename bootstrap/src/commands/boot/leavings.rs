@@ -22,8 +22,9 @@ fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>,
     let records = sound.iter().filter(|record| record.intent.begun.boot_id == boot_id);
     let mut living: Vec<String> =
         records.map(|record| format!("{} {}", record.intent.container_id, record.intent.ifname)).collect();
-    let is_of_now =
-        |taken: Option<&shim::host::boot::Moment>| taken.map_or(may_live, |taken| taken.boot_id == boot_id);
+    let is_of_now = |listed_at: Option<&shim::host::boot::Moment>| {
+        listed_at.map_or(may_live, |listed_at| listed_at.boot_id == boot_id)
+    };
     let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.taken.as_ref()));
     living.extend(entries.map(|entry| format!("{} {}", entry.container_id, entry.ifname)));
     if may_live {

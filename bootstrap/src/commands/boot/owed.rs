@@ -30,7 +30,7 @@ pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
         let is_recorded = sound.iter().any(|record| {
             record.intent.container_id == entry.container_id && record.intent.ifname == entry.ifname
         });
-        !is_recorded && entry.taken.as_ref().is_none_or(|taken| taken.boot_id != boot_id)
+        !is_recorded && entry.taken.as_ref().is_none_or(|moment| moment.boot_id != boot_id)
     };
     all.extend(inventory.attachments.iter().filter(listed).map(|entry| of_entry(entry, now)));
     all.extend(damaged.iter().map(|(path, why)| of_damaged(path, why, now)));

@@ -213,8 +213,8 @@ fn taken_away(subject: &Subject<'_>, read: &ConfDir, all: &mut Confs) {
         if before.clone().any(|name| profile.conf.iter().any(|conf| conf == name) && is_conf_name(name)) {
             let path = read.path.join(file);
             if let Ok(content) = confdir::read_content(&path) {
-                let found = fact(subject, path, &content, false);
-                all.found.extend(found.is_own.then_some(found));
+                let conf_fact = fact(subject, path, &content, false);
+                all.found.extend(conf_fact.is_own.then_some(conf_fact));
             }
         } else if profile.takes(file) {
             let why =
@@ -265,15 +265,15 @@ fn used(subject: &Subject<'_>, first: &Option<(PathBuf, Content)>) -> Option<Pat
 /// The other CNIs of the node: the policy's other network, and every conf of a known CNI.
 fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     let (own, profiles) = (&subject.profile.name, &subject.node.profiles);
-    let mut found: Vec<ActiveCni> = Vec::new();
+    let mut cnis: Vec<ActiveCni> = Vec::new();
     let mut add = |whose: String, name: &str| {
-        if found.iter().any(|cni| cni.profile.name == name) {
+        if cnis.iter().any(|cni| cni.profile.name == name) {
             return;
         }
         let Some(profile) = profiles.find(name).cloned() else { return };
         let parts = profile.parts.iter().filter_map(|part| profiles.find(part)?.leaves.clone());
         let leaves = profile.leaves.iter().cloned().chain(parts).collect();
-        found.push(ActiveCni { whose, profile, leaves });
+        cnis.push(ActiveCni { whose, profile, leaves });
     };
     if let Some(policy) = subject.node.policy() {
         for (side, network) in policy.networks().filter(|(_, network)| network.profile != *own) {
@@ -287,20 +287,20 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
             add(format!("the conf {}", conf.path.display()), &profile.name);
         }
     }
-    found
+    cnis
 }
 
 /// Processes of these names that could work as an agent: any user's process may have any name.
 fn agents(names: &[String]) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut agents = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let Ok(comm) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
         let is = |name: &&String| name.get(..COMM_BYTES).unwrap_or(name.as_str()) == comm.trim_end();
         let named = names.iter().find(is).filter(|_| may_change_networks(&entry.path()));
-        found.extend(named.map(|name| format!("{name} (process {pid})")));
+        agents.extend(named.map(|name| format!("{name} (process {pid})")));
     }
-    found
+    agents
 }
 
 /// Whether a process may change the network of the node, by its directory in `/proc`. What cannot be read is taken for yes, unless it has ended.
@@ -360,17 +360,17 @@ fn directory(path: &Path, mounts: &Mounts) -> Option<DirectoryFact> {
 }
 
 fn pins(leaves: &Leaves) -> Vec<PinFact> {
-    let mut found = Vec::new();
+    let mut pins = Vec::new();
     for pattern in &leaves.pins {
         let Some(dir) = Path::new(pattern.as_str()).parent() else { continue };
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.to_str().is_some_and(|path| pattern.matches(path)) {
-                found.push(PinFact { is_dir: entry.file_type().is_ok_and(|kind| kind.is_dir()), path });
+                pins.push(PinFact { is_dir: entry.file_type().is_ok_and(|kind| kind.is_dir()), path });
             }
         }
     }
-    found
+    pins
 }
 
 /// The leases of a network: a file for each address, whose first line is the container's id.

@@ -25,8 +25,8 @@ pub(crate) fn is_of_node() -> Result<(), String> {
     if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
 }
 
-fn read<T: Default>(what: &str, found: std::io::Result<T>, unread: &mut Vec<String>) -> T {
-    found.unwrap_or_else(|why| {
+fn read<T: Default>(what: &str, result: std::io::Result<T>, unread: &mut Vec<String>) -> T {
+    result.unwrap_or_else(|why| {
         unread.push(format!("{what}: {why}"));
         T::default()
     })

@@ -68,8 +68,8 @@ impl Report for CleanupReport {
 
     fn exit(&self) -> Exit {
         let failed = self.changes.iter().any(|done| matches!(done.outcome, Some(Outcome::Failed(_))));
-        let left = !self.remains.is_empty() || !self.reboot.is_empty() || !self.stopped.is_empty();
-        match (failed, left && !self.dry_run) {
+        let is_incomplete = !self.remains.is_empty() || !self.reboot.is_empty() || !self.stopped.is_empty();
+        match (failed, is_incomplete && !self.dry_run) {
             (true, _) => Exit::Failed,
             (false, true) => Exit::No,
             (false, false) => Exit::Done,

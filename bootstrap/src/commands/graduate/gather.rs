@@ -79,9 +79,9 @@ pub(crate) struct NodeSnapshot {
 ///
 /// # Errors
 /// Bad settings: nothing is guessed.
-pub(crate) fn node(global: &Global, wanted: &Graduate) -> Result<NodeFacts, Failure> {
+pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failure> {
     let settings = settings::required(&Root::new(&global.root))?;
-    let node = facts::with_runtime(global, settings, &wanted.node.runtime);
+    let node = facts::with_runtime(global, settings, &args.node.runtime);
     node.dirs.require_readable()?;
     if node.dirs.has_own_conf() {
         return Ok(node);
@@ -107,8 +107,8 @@ pub(crate) fn transit(node: &NodeFacts) -> NodeAnnotations {
         return NodeAnnotations::default();
     };
     match look::gather(&credential, SERVER_WITHIN) {
-        Ok(seen) => {
-            let (desired, step) = seen.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
+        Ok(answer) => {
+            let (desired, step) = answer.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
             NodeAnnotations { desired, step, unseen: None }
         }
         // A node without a credential is on no roll.
@@ -135,19 +135,19 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
     let (sound, damaged) = Store::new(&layout).all().map_err(|why| failed(&why))?;
     let listed = inventory::load(&layout).map_err(|why| failed(&why))?.attachments;
     let listing = listing(&node);
-    let seen = |key: &Key, args: Option<&str>| {
+    let list_status = |key: &Key, args: Option<&str>| {
         let by_cri = made_by_cri(args, &key.container_id);
         listing.as_ref().map_or(ListStatus::Listed, |listing| listing.sees(key, by_cri))
     };
     let records: Vec<(Attachment, ListStatus)> = sound
         .into_iter()
-        .map(|record| (seen(&key(&record), record.intent.cni_args.as_deref()), record))
-        .map(|(seen, record)| (record, seen))
+        .map(|record| (list_status(&key(&record), record.intent.cni_args.as_deref()), record))
+        .map(|(status, record)| (record, status))
         .collect();
     let entries: Vec<(Entry, ListStatus)> = listed
         .into_iter()
-        .map(|entry| (seen(&entry.key(), entry.cni_args.as_deref()), entry))
-        .map(|(seen, entry)| (entry, seen))
+        .map(|entry| (list_status(&entry.key(), entry.cni_args.as_deref()), entry))
+        .map(|(status, entry)| (entry, status))
         .collect();
     let readiness = readiness::gather(&node, &policy, &cni.networks);
     let new = cni.networks.iter().find(|network| network.side == Side::New).map(|network| NewNetwork {
@@ -260,22 +260,24 @@ fn started_after(endpoint: &str, then: &Moment) -> bool {
 
 /// The cache, with the entries of these attachments under Crossfade's name and under the new network's; the first counts.
 fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) -> ObservedCache {
-    let mut seen = ObservedCache { dir: dir.into(), ..ObservedCache::default() };
+    let mut observed_cache = ObservedCache { dir: dir.into(), ..ObservedCache::default() };
     match cache::gather(dir) {
         Ok(cache) => {
             let ours = cache.attachments.into_iter().filter(|cached| cached.through_us);
-            seen.through_us = ours.map(|cached| cached.key).collect::<BTreeSet<_>>();
+            observed_cache.through_us = ours.map(|cached| cached.key).collect::<BTreeSet<_>>();
         }
-        Err(why) => seen.unreadable = Some(format!("the runtime's result cache {}: {why}", dir.display())),
+        Err(why) => {
+            observed_cache.unreadable = Some(format!("the runtime's result cache {}: {why}", dir.display()))
+        }
     }
     for key in keys {
         let under = |name: Option<&str>| name.and_then(|name| bytes(&dir.join(file_name(name, key))));
         let (ours, new) = (under(ours), under(new));
-        seen.under_ours.extend(ours.as_ref().map(|_| key.clone()));
-        seen.under_new.extend(new.as_ref().map(|_| key.clone()));
-        seen.found.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
+        observed_cache.under_ours.extend(ours.as_ref().map(|_| key.clone()));
+        observed_cache.under_new.extend(new.as_ref().map(|_| key.clone()));
+        observed_cache.found.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
     }
-    seen
+    observed_cache
 }
 
 fn bytes(path: &Path) -> Option<Vec<u8>> {

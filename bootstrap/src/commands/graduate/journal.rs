@@ -96,7 +96,7 @@ impl Journal {
 
 fn progress(lines: Vec<Line<Event>>) -> Progress {
     let mut all = Progress::default();
-    for Line { at, event, .. } in lines {
+    for Line { at: moment, event, .. } in lines {
         match event {
             // An earlier life of Crossfade on this node is over.
             Event::Begin { .. } if all.is_ended => all = Progress::default(),
@@ -107,7 +107,7 @@ fn progress(lines: Vec<Line<Event>>) -> Progress {
                     .map(|attachment| Key::new(attachment.container_id, attachment.ifname));
                 all.handed.extend(keys.collect::<BTreeSet<_>>());
             }
-            Event::Left {} => (all.left_at, all.is_confirmed) = (Some(at), false),
+            Event::Left {} => (all.left_at, all.is_confirmed) = (Some(moment), false),
             Event::Confirmed {} => all.is_confirmed = true,
             Event::RolledBack { .. } => all = Progress::default(),
             Event::End {} => all.is_ended = true,

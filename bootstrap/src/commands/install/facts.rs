@@ -44,14 +44,14 @@ fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
 fn uncached(
     answer: &RuntimeAnswer,
     choice: &RuntimeChoice,
-    known: &[&BTreeSet<String>],
+    known_ids: &[&BTreeSet<String>],
 ) -> Result<Vec<Sandbox>, String> {
     let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint())
     else {
         return Ok(Vec::new());
     };
-    let known: BTreeSet<String> = known.iter().flat_map(|ids| ids.iter().cloned()).collect();
-    Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(&known)).map_err(|e| format!("{e:#}"))
+    let known_ids: BTreeSet<String> = known_ids.iter().flat_map(|ids| ids.iter().cloned()).collect();
+    Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(&known_ids)).map_err(|e| format!("{e:#}"))
 }
 
 /// The container ids of a cache. Of a file that cannot be read the name has it: `NETWORK-ID-IFNAME`.
@@ -70,15 +70,15 @@ fn ids(keys: &Result<BTreeSet<Key>, String>) -> BTreeSet<String> {
 /// Looks at everything; nothing is changed.
 // Long because installing looks at much, each fact in one line.
 #[must_use]
-pub(crate) fn gather(global: &Global, settings: Settings, wanted: &Install) -> InstallFacts {
+pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> InstallFacts {
     let root = Root::default();
-    let node = facts::with_runtime(global, settings, &wanted.runtime).with_usable_policy();
-    let choice = PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: Some(&wanted.plugin) };
+    let node = facts::with_runtime(global, settings, &args.runtime).with_usable_policy();
+    let choice = PluginChoice { bin_dirs: &args.bin_dirs, plugin: Some(&args.plugin) };
     let cni = cni::gather(&node, choice);
     let NodeFacts { dirs, runtime: RuntimeFacts { choice, answer, .. }, .. } = &node;
     let store = Store::new(&dirs.layout);
-    let cache = cache::gather(&wanted.cache_dir)
-        .map_err(|e| format!("runtime's cache {}: {e}", wanted.cache_dir.display()));
+    let cache = cache::gather(&args.cache_dir)
+        .map_err(|e| format!("runtime's cache {}: {e}", args.cache_dir.display()));
     let (recorded, listed) = (recorded(&store), listed(dirs));
     let completion = completion::find(&Root::default(), &dirs.layout.policy_file(), &node.profiles);
     let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
@@ -89,10 +89,10 @@ pub(crate) fn gather(global: &Global, settings: Settings, wanted: &Install) -> I
     InstallFacts {
         keeper: match waiting.as_slice() {
             [] => Keeper::Watch,
-            _ => gated::find_keeper(&root, wanted),
+            _ => gated::find_keeper(&root, args),
         },
         waiting,
-        mode: wanted.mode,
+        mode: args.mode,
         distrusted: untrusted::directories(
             DirectoryRule::Present,
             Some(&dirs.conf_dir),
@@ -115,7 +115,7 @@ pub(crate) fn gather(global: &Global, settings: Settings, wanted: &Install) -> I
             (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
             _ => Ok(()),
         },
-        later: match wanted.runtime.runtime_endpoint {
+        later: match args.runtime.runtime_endpoint {
             // Whom `watch` and `boot` will ask goes by what is configured.
             Some(_) => endpoint::choose(&root, &node.settings, node.runtime.config()),
             None => choice.clone(),

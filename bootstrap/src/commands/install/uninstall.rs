@@ -43,13 +43,13 @@ const NAMED: usize = 10;
 /// # Errors
 /// 3 while anything is attached, or while the runtime reads Crossfade's private directory; 75 when a pod was attached meanwhile, and then
 /// the conf is back.
-pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
-    if !wanted.wait || global.dry_run {
-        return once(global, wanted);
+pub(crate) fn uninstall(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
+    if !args.wait || global.dry_run {
+        return once(global, args);
     }
     let mut notes = Vec::new();
     loop {
-        match once(global, wanted) {
+        match once(global, args) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
                 let lines = failure.lines();
                 if lines != notes {
@@ -63,8 +63,8 @@ pub(crate) fn uninstall(global: &Global, wanted: &Uninstall) -> Result<ChangeRep
     }
 }
 
-fn once(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
-    let node = gather(global, wanted)?;
+fn once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
+    let node = gather(global, args)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
     refuse_told(&node)?;
     let RuntimeFacts { choice, answer, .. } = &node.runtime;
@@ -72,13 +72,14 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
         can_see(endpoint).map_err(Failure::later)?;
     }
-    let left = Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
-    let cni = cni::gather(&node, PluginChoice { bin_dirs: &wanted.bin_dirs, plugin: None });
-    let mut changes = decide(&node, &cni, wanted.purge, left);
+    let leaving_file =
+        Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
+    let cni = cni::gather(&node, PluginChoice { bin_dirs: &args.bin_dirs, plugin: None });
+    let mut changes = decide(&node, &cni, args.purge, leaving_file);
     changes.extend(forget(&node));
-    let leave = wanted.brought.then(PayloadRemoval::gather).transpose()?;
+    let leave = args.brought.then(PayloadRemoval::gather).transpose()?;
     let removal = Removal::gather(&Root::new(&node.root), &node.settings);
-    let in_cluster = wanted.purge.then(|| IN_CLUSTER.to_owned());
+    let in_cluster = args.purge.then(|| IN_CLUSTER.to_owned());
     if global.dry_run {
         let (more, mut notes) = leave.map_or_else(Default::default, |leave| (leave.changes, leave.notes));
         changes.extend(more);
@@ -101,9 +102,9 @@ fn once(global: &Global, wanted: &Uninstall) -> Result<ChangeReport, Failure> {
 }
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
-fn gather(global: &Global, wanted: &Uninstall) -> Result<NodeFacts, Failure> {
+fn gather(global: &Global, args: &Uninstall) -> Result<NodeFacts, Failure> {
     let settings = settings::required(&Root::new(&global.root))?;
-    let node = facts::with_runtime(global, settings, &wanted.runtime);
+    let node = facts::with_runtime(global, settings, &args.runtime);
     node.dirs.require_readable()?;
     Ok(node)
 }
@@ -136,10 +137,10 @@ impl UninstallHandler<'_> {
     }
 }
 
-fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
+fn refuse_attached(attachments: &Attachments) -> Result<(), Failure> {
     // An attachment whose DEL the runtime sends without Crossfade loses nothing.
-    let ours: Vec<_> = found.attachments.iter().filter(|line| line.deleted_by.is_none()).collect();
-    let count = ours.len() + found.damaged.len();
+    let ours: Vec<_> = attachments.attachments.iter().filter(|line| line.deleted_by.is_none()).collect();
+    let count = ours.len() + attachments.damaged.len();
     if count == 0 {
         return Ok(());
     }
@@ -148,7 +149,7 @@ fn refuse_attached(found: &Attachments) -> Result<(), Failure> {
         let (key, life) = (format!("{} {}", line.container_id, line.ifname), line.life.as_str());
         Problem::new(format!("{key} is {life}")).at(format!("attachment {key}")).fix(drain)
     });
-    let damaged = found.damaged.iter().map(|damaged| {
+    let damaged = attachments.damaged.iter().map(|damaged| {
         let path = damaged.path.display().to_string();
         Problem::new(format!("{path} is damaged")).at(path).fix(drain)
     });

@@ -42,7 +42,7 @@ pub(super) fn read(netns: &Path, addresses: &[IpAddr]) -> io::Result<Vec<String>
     let mut rtnl = netns
         .open_inside(|| Rtnl::of_node(NETLINK_SOCK_DIAG as isize, Budget::brief(), MOST, TRIES))?
         .leaving_out_excess();
-    let mut found = Vec::new();
+    let mut connections = Vec::new();
     for (number, protocol) in [(IPPROTO_TCP, "tcp"), (IPPROTO_UDP, "udp")] {
         for family in [AF_INET, AF_INET6] {
             let body = emit(&request(family, number));
@@ -51,10 +51,14 @@ pub(super) fn read(netns: &Path, addresses: &[IpAddr]) -> io::Result<Vec<String>
                 Ok(connection(protocol, &header)
                     .filter(|connection| addresses.contains(&connection.local.ip())))
             };
-            found.extend(rtnl.dump(SOCK_DIAG_BY_FAMILY, &body, SOCK_DIAG_BY_FAMILY, parse)?);
+            connections.extend(rtnl.dump(SOCK_DIAG_BY_FAMILY, &body, SOCK_DIAG_BY_FAMILY, parse)?);
         }
     }
-    Ok(found.iter().enumerate().map(|(nth, connection)| describe(connection, nth < MOST_NAMED)).collect())
+    Ok(connections
+        .iter()
+        .enumerate()
+        .map(|(nth, connection)| describe(connection, nth < MOST_NAMED))
+        .collect())
 }
 
 fn request(family: u8, protocol: u8) -> InetRequest {

@@ -45,12 +45,12 @@ impl LiveClient {
     /// # Errors
     /// Bad settings; usage for a tree, and where no runtime is known; 3 on a node without Crossfade's plugin or without kubelet; 75 if the API
     /// server does not answer.
-    pub(crate) fn open(global: &Global, wanted: &Endpoint) -> Result<Self, Failure> {
+    pub(crate) fn open(global: &Global, option: &Endpoint) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
         if !root.is_node() {
             return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
         }
-        let node = facts::with_runtime(global, settings::required(&root)?, wanted);
+        let node = facts::with_runtime(global, settings::required(&root)?, option);
         if let Some(why) = node.without_plugin() {
             return Err(Failure::of(Exit::No, why));
         }
@@ -89,18 +89,18 @@ impl LiveClient {
         let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
         let policy = file::load(&layout.policy_file(), &self.node.profiles);
-        let known = policy.as_ref().ok().map(|read| &read.policy);
-        let found = attachments::list(layout, known)
+        let usable_policy = policy.as_ref().ok().map(|read| &read.policy);
+        let attachments = attachments::list(layout, usable_policy)
             .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
         let obstacles = self.obstacles(&policy);
-        let joining = known.map(|policy| joining(policy, &self.node.profiles)).unwrap_or_default();
+        let joining = usable_policy.map(|policy| joining(policy, &self.node.profiles)).unwrap_or_default();
         Ok(Facts {
             joining,
             policy_sha256: policy.as_ref().map(|read| read.sha256.clone()).unwrap_or_default(),
             policy: policy.ok().map(|read| read.policy),
             obstacles,
             step: bound.step,
-            lines: found.attachments,
+            lines: attachments.attachments,
             sandboxes,
             pods: bound.pods,
         })

@@ -54,22 +54,22 @@ impl Report for PolicyExplanation {
 ///
 /// # Errors
 /// Bad settings; 3 if the named pod of this node is unknown.
-pub(crate) fn explained(node: &NodeFacts, wanted: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
+pub(crate) fn explained(node: &NodeFacts, choice: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
-    let Some(named) = &wanted.live else {
-        let pod = Pod { namespace: wanted.namespace.clone(), name: wanted.pod.clone() };
-        return Ok(explain(policy, &pod, &wanted.annotations));
+    let Some(named) = &choice.live else {
+        let pod = Pod { namespace: choice.namespace.clone(), name: choice.pod.clone() };
+        return Ok(explain(policy, &pod, &choice.annotations));
     };
-    let (live, known) = Live::find(node, named, wanted.namespace.as_deref())?;
+    let (live, pod_facts) = Live::find(node, named, choice.namespace.as_deref())?;
     let pod = Pod { namespace: Some(live.namespace.clone()), name: Some(live.pod.clone()) };
     // What the command line says of an annotation counts before what the pod has.
-    let annotations = known.annotations.into_iter().chain(wanted.annotations.iter().cloned());
+    let annotations = pod_facts.annotations.into_iter().chain(choice.annotations.iter().cloned());
     let mut explained = explain(policy, &pod, &annotations.collect::<Vec<_>>());
-    explained.warnings.extend(known.doubts);
+    explained.warnings.extend(pod_facts.doubts);
     Ok(PolicyExplanation { live: Some(live), ..explained })
 }
 
-/// Says which networks a pod would get, and why. Pure.
+/// Says which networks a pod would get, and why.
 #[must_use]
 pub(crate) fn explain(policy: &Policy, pod: &Pod, annotations: &[(String, String)]) -> PolicyExplanation {
     let choice = policy.choose(pod, |key| {

@@ -53,12 +53,12 @@ impl Live {
         namespace: Option<&str>,
     ) -> Result<(Self, PodFacts), Failure> {
         let (namespace, pod) = split(named, namespace)?;
-        let found = attachments::list(&node.dirs.layout, node.policy())?;
+        let attachments = attachments::list(&node.dirs.layout, node.policy())?;
         let is_it =
             |line: &Line| line.namespace.as_deref() == Some(namespace) && line.pod.as_deref() == Some(pod);
-        let recorded: Vec<Line> = found.attachments.into_iter().filter(is_it).collect();
-        let (seen, doubt) = gather_pod(node, namespace, pod);
-        if seen.is_none() && recorded.is_empty() {
+        let recorded: Vec<Line> = attachments.attachments.into_iter().filter(is_it).collect();
+        let (observed_pod, doubt) = gather_pod(node, namespace, pod);
+        if observed_pod.is_none() && recorded.is_empty() {
             let what =
                 format!("pod {namespace}/{pod}: neither the API server nor a record has it on this node");
             let failure = Failure::new(Exit::No, what).at(format!("pod {namespace}/{pod}"));
@@ -66,25 +66,25 @@ impl Live {
                 "name a pod of this node, as crossfade-bootstrap attachments lists it".into()
             })));
         }
-        let mut known = PodFacts::default();
-        if let Some(seen) = &seen {
-            known.annotations = seen.annotations.clone().into_iter().collect();
+        let mut pod_facts = PodFacts::default();
+        if let Some(observed_pod) = &observed_pod {
+            pod_facts.annotations = observed_pod.annotations.clone().into_iter().collect();
         } else if node.policy().is_some_and(|policy| policy.pod_annotation.is_some()) {
             let why = doubt.unwrap_or_else(|| "the API server has no such pod on this node".into());
-            known
+            pod_facts
                 .doubts
                 .push(format!("the pod's annotations are not known, and the policy heeds one: {why}"));
         }
         let live = Self {
             namespace: namespace.to_owned(),
             pod: pod.to_owned(),
-            host_network: seen.map(|seen| seen.host_network),
+            host_network: observed_pod.map(|observed_pod| observed_pod.host_network),
             attachments: recorded,
         };
         if live.host_network == Some(true) {
-            known.doubts.push("the pod is on the node's own network, so it gets none of these".into());
+            pod_facts.doubts.push("the pod is on the node's own network, so it gets none of these".into());
         }
-        Ok((live, known))
+        Ok((live, pod_facts))
     }
 
     /// What the pod has now, for people.
@@ -129,8 +129,8 @@ fn gather_pod(
     };
     match look::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => {
-            let is_it = |seen: &convergence::publish::look::ObservedPod| {
-                seen.namespace == namespace && seen.name == pod
+            let is_it = |observed_pod: &convergence::publish::look::ObservedPod| {
+                observed_pod.namespace == namespace && observed_pod.name == pod
             };
             (looked.pods.into_iter().find(is_it), None)
         }

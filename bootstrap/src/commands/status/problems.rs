@@ -105,10 +105,10 @@ pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -
 }
 
 /// DELs that are owed for longer than the policy's grace.
-pub(super) fn of_owed_dels(found: &Attachments, policy: Option<&Policy>) -> Option<Problem> {
+pub(super) fn of_owed_dels(attachments: &Attachments, policy: Option<&Policy>) -> Option<Problem> {
     let grace_secs =
         policy.map_or_else(|| types::policy::Gc::default().grace_secs, |policy| policy.gc.grace_secs);
-    let overdue: Vec<_> = found.attachments.iter().filter(|line| line.is_overdue(grace_secs)).collect();
+    let overdue: Vec<_> = attachments.attachments.iter().filter(|line| line.is_overdue(grace_secs)).collect();
     let first = overdue.first()?;
     let what = format!(
         "{} DELs have been owed for longer than the grace of {grace_secs} s, the first of {} {}",
@@ -130,13 +130,13 @@ fn in_the_way(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
         Err(why) => return vec![why.as_str().into()],
     };
     let picks = node.runtime.conf_selection();
-    let mut found = picks.in_the_way(dir, name);
-    if !found.is_empty() {
-        found.extend(picks.harm_of_a_restart().map(Problem::from));
+    let mut problems = picks.in_the_way(dir, name);
+    if !problems.is_empty() {
+        problems.extend(picks.harm_of_a_restart().map(Problem::from));
     }
     // In private mode the runtime's command line names the network.
     if node.settings.conf_dir == Mode::Shared {
-        found.extend(picks.check_name(dir, name).problem());
+        problems.extend(picks.check_name(dir, name).problem());
     }
-    found
+    problems
 }

@@ -81,14 +81,14 @@ impl RemovalPlan {
 }
 
 /// Gathers the annotations of sandboxes that are gone. Sends no request where no CNI of the node leaves any.
-pub(super) fn gather(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
-    match found(node, wanted, before) {
-        Ok(found) => found,
+pub(super) fn gather(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
+    match found(node, args, before) {
+        Ok(plan) => plan,
         Err(why) => RemovalPlan::note(why),
     }
 }
 
-fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
+fn found(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
     let written = written(before, &node.profiles)?;
     if written.is_empty() {
         return Ok(RemovalPlan::default());
@@ -114,7 +114,7 @@ fn found(node: &NodeFacts, wanted: &Sweep, before: PassFacts<'_>) -> Result<Remo
     if decide(facts)?.is_empty() {
         return Ok(RemovalPlan::default());
     }
-    let listed = listed_again(node, wanted, before.listing)?;
+    let listed = listed_again(node, args, before.listing)?;
     let store = Store::new(&node.dirs.layout);
     let (records, damaged) = store.all().map_err(|e| e.to_string())?;
     let inventory = inventory::load(&node.dirs.layout).map_err(|e| e.to_string())?;
@@ -150,11 +150,11 @@ fn named(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
 }
 
 /// The sandboxes that the runtime lists by now. A list from a file is the whole truth as it is.
-fn listed_again(node: &NodeFacts, wanted: &Sweep, before: &SandboxList) -> Result<BTreeSet<String>, String> {
+fn listed_again(node: &NodeFacts, args: &Sweep, before: &SandboxList) -> Result<BTreeSet<String>, String> {
     if matches!(before, SandboxList::File(_)) {
         return Ok(BTreeSet::new());
     }
-    let now = super::listing(&node.runtime.choice, wanted).map_err(|failure| failure.lines().join("; "))?;
+    let now = super::listing(&node.runtime.choice, args).map_err(|failure| failure.lines().join("; "))?;
     if now.is_empty_answer() && !before.is_empty_answer() {
         return Err(
             "they stay, because the runtime lists no sandbox any more; the next pass looks again".into()

@@ -16,8 +16,8 @@ const OWN: &str = "/proc/self/exe";
 ///
 /// # Errors
 /// A pass cannot be started.
-pub(crate) fn run(global: &Global, wanted: &Sweep, every_secs: u64) -> Result<Exit, Failure> {
-    let arguments = own_command::pass(global, wanted).into_arguments();
+pub(crate) fn run(global: &Global, args: &Sweep, every_secs: u64) -> Result<Exit, Failure> {
+    let arguments = own_command::pass(global, args).into_arguments();
     loop {
         // The pass prints for itself, ends at its own deadline and gets the same stop signal as this process, so it does not run by
         // `node::command`.

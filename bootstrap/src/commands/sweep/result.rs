@@ -13,14 +13,14 @@ use convergence::node::attachments::last_pass::Pass;
 ///
 /// # Errors
 /// Those of the pass; or its result cannot be written.
-pub(crate) fn pass(global: &Global, wanted: &Sweep) -> Result<ChangeReport, Failure> {
-    let node = super::gather(global, wanted);
+pub(crate) fn pass(global: &Global, args: &Sweep) -> Result<ChangeReport, Failure> {
+    let node = super::gather(global, args);
     // `watch` passes directories on the command line if they are not the usual ones.
     let layout = node
         .as_ref()
-        .map_or_else(|_| with_flags(global, Layout::default()), |known| known.dirs.layout.clone());
-    let swept = node.and_then(|node| super::sweep(global, &node, wanted));
-    let Some(turn) = wanted.turn.filter(|_| !global.dry_run) else {
+        .map_or_else(|_| with_flags(global, Layout::default()), |node_facts| node_facts.dirs.layout.clone());
+    let swept = node.and_then(|node| super::sweep(global, &node, args));
+    let Some(turn) = args.turn.filter(|_| !global.dry_run) else {
         return swept;
     };
     last_pass::write(&layout, Pass::Sweep, turn, (reason(&swept), None))?;

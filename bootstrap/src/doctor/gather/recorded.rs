@@ -53,15 +53,15 @@ pub(super) fn gather(
             return (Source::Unread(why), kernel, sandboxes::gather(node, None));
         }
     };
-    let known: BTreeSet<String> = containers(&records, &inventory);
-    let sandboxes = sandboxes::gather(node, Some(&known));
+    let container_ids: BTreeSet<String> = containers(&records, &inventory);
+    let sandboxes = sandboxes::gather(node, Some(&container_ids));
     let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
     let judged = judged(node, &records, &inventory, listed.clone());
     let kernel = if Root::new(&node.root).is_node() {
         let held_again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
-        let held_twice: Vec<_> = before.into_iter().filter(|held| held_again.contains(held)).collect();
+        let held_twice: Vec<_> = before.into_iter().filter(|lease| held_again.contains(lease)).collect();
         let accounted: BTreeSet<String> =
-            known.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
+            container_ids.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
         let leases = listed.map(|listed| leaked_leases(&held_twice, &accounted, &listed)).unwrap_or_default();
         of_kernel(&records, &damaged, leases)
     } else {

@@ -12,7 +12,7 @@ use types::command::problem::Problem;
 use crate::runtime::cri::Runtime;
 
 /// Asks the runtime, if it has answered before. `known` are the containers that Crossfade has attached, or found when it came.
-pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Source<Sandboxes> {
+pub(super) fn gather(node: &NodeFacts, container_ids: Option<&BTreeSet<String>>) -> Source<Sandboxes> {
     let answer = &node.runtime.answer;
     match answer {
         RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent => {}
@@ -30,16 +30,16 @@ pub(super) fn gather(node: &NodeFacts, known: Option<&BTreeSet<String>>) -> Sour
         Ok(listed) => listed,
         Err(error) => return unread(error),
     };
-    let Some(known) = known.filter(|_| node.own_conf().is_some()) else {
+    let Some(container_ids) = container_ids.filter(|_| node.own_conf().is_some()) else {
         return Source::Read(Sandboxes { listed, past_us: Vec::new() });
     };
-    let is_known = |(id, state): (&String, &State)| *state != State::Ready || known.contains(id);
+    let is_known = |(id, state): (&String, &State)| *state != State::Ready || container_ids.contains(id);
     if listed.iter().all(is_known) {
         return Source::Read(Sandboxes { listed, past_us: Vec::new() });
     }
-    match Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(known)) {
-        Ok(found) => {
-            let past_us = found.into_iter().filter(|sandbox| has_no_record(node, sandbox)).collect();
+    match Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(container_ids)) {
+        Ok(sandboxes) => {
+            let past_us = sandboxes.into_iter().filter(|sandbox| has_no_record(node, sandbox)).collect();
             Source::Read(Sandboxes { listed, past_us })
         }
         Err(error) => unread(error),

@@ -38,8 +38,8 @@ pub(crate) fn gather(root: &Root, node: &Node) -> Source<BTreeMap<String, UnitSt
 fn parse(answer: &str) -> BTreeMap<String, UnitState> {
     let unit = |block: &str| {
         let value = |key: &str| {
-            let found = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-            found.unwrap_or_default().to_owned()
+            let property = block.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+            property.unwrap_or_default().to_owned()
         };
         let state = UnitState {
             load: value("LoadState"),

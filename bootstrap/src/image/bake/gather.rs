@@ -46,9 +46,9 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 ///
 /// # Errors
 /// A file that was given cannot be read.
-pub(super) fn gather(global: &Global, wanted: &Bake) -> Result<BakeFacts, Failure> {
-    let policy = wanted.from_policy.as_deref().map(read).transpose()?;
-    let node = wanted.from_node.as_deref().map(read).transpose()?;
+pub(super) fn gather(global: &Global, args: &Bake) -> Result<BakeFacts, Failure> {
+    let policy = args.from_policy.as_deref().map(read).transpose()?;
+    let node = args.from_node.as_deref().map(read).transpose()?;
     let tree = tree(global, node.as_deref());
     let root = Root::new(&tree.root);
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();

@@ -28,13 +28,13 @@ pub(crate) fn findings(
     conf_dir: &Path,
 ) -> Vec<SealFinding> {
     let root = &Root::new(root);
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     let mut dirs = BTreeSet::from([PathBuf::from(CONF_DIR), conf_dir.to_path_buf()]);
     match runtime.problem() {
         None => dirs.extend(runtime.config().map(|config| config.agents_dir().to_path_buf())),
         // Where Crossfade is not installed, the usual directory has to do.
         Some(_) if *policy == PolicyState::Needless => {}
-        Some(why) => found.push(SealFinding::refused(
+        Some(why) => findings.push(SealFinding::refused(
             Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
             format!("where the runtime reads confs cannot be told: {why}"),
             "mend the runtime's configuration, or name it in node.json (runtime)",
@@ -49,20 +49,20 @@ pub(crate) fn findings(
         match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real), profiles)) {
             None => {}
             Some(Ok(confs)) => {
-                found.extend(judge(dir, &confs, (policy, profiles), &|path| Item::at(root, path)));
+                findings.extend(judge(dir, &confs, (policy, profiles), &|path| Item::at(root, path)));
                 // In the usual directory a rule finds it, in files that are no confs, too.
                 if dir != Path::new(CONF_DIR) {
-                    found.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
+                    findings.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
                 }
             }
-            Some(Err(error)) => found.push(SealFinding::refused(
+            Some(Err(error)) => findings.push(SealFinding::refused(
                 dir,
                 format!("a conf directory that cannot be listed: {error}"),
                 "mend it, so that what is in it can be told",
             )),
         }
     }
-    found
+    findings
 }
 
 /// A conf with a credential written into it.
@@ -83,7 +83,7 @@ fn judge(
     (policy, profiles): (&PolicyState, &Profiles),
     item: &dyn Fn(&Path) -> Option<Item>,
 ) -> Vec<SealFinding> {
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     for conf in &confs.confs {
         let path = dir.join(&conf.file);
         let ours = conf.content.as_ref().is_ok_and(Content::is_ours);
@@ -91,9 +91,9 @@ fn judge(
             let removed = item(&path).map(|item| {
                 finding::removed(&item, "Crossfade's conf, which boot or watch writes when it is time")
             });
-            found.extend(removed);
+            findings.extend(removed);
         } else {
-            found.extend(
+            findings.extend(
                 of_others(&path, conf, policy, profiles)
                     .map(|(why, fix)| SealFinding::refused(&path, why, fix)),
             );
@@ -103,18 +103,18 @@ fn judge(
         let path = dir.join(file);
         if file.starts_with(CONF_FILE) {
             let item = item(&path);
-            found.extend(item.map(|item| {
+            findings.extend(item.map(|item| {
                 finding::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
             }));
         } else {
-            found.push(SealFinding::refused(
+            findings.push(SealFinding::refused(
                 &path,
                 "a conf that an agent on this machine renamed",
                 "give it its name back if it belongs to the image, else remove it",
             ));
         }
     }
-    found
+    findings
 }
 
 /// The fault of another program's conf, and its remedy; none where it may stay.

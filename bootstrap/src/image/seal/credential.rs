@@ -17,22 +17,22 @@ pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
         return by_line(&text);
     };
     let users = document["users"].as_array().into_iter().flatten().map(|named| &named["user"]);
-    let mut found: Vec<String> = users.flat_map(of_user).collect();
-    found.sort();
-    found.dedup();
-    found
+    let mut paths: Vec<String> = users.flat_map(of_user).collect();
+    paths.sort();
+    paths.dedup();
+    paths
 }
 
 fn of_user(user: &Value) -> Vec<String> {
     let is_set = |value: &Value| !value.is_null() && value.as_str() != Some("");
-    let mut found: Vec<String> =
+    let mut paths: Vec<String> =
         KEYS.iter().filter(|key| is_set(&user[**key])).map(|key| (*key).to_owned()).collect();
     let variables = user["exec"]["env"].as_array().into_iter().flatten();
     let names = variables
         .filter(|variable| is_set(&variable["value"]))
         .filter_map(|variable| variable["name"].as_str());
-    found.extend(names.filter(|name| is_secret(name)).map(|name| format!("exec.env {name}")));
-    found
+    paths.extend(names.filter(|name| is_secret(name)).map(|name| format!("exec.env {name}")));
+    paths
 }
 
 fn is_secret(name: &str) -> bool {
@@ -44,12 +44,12 @@ fn by_line(text: &str) -> Vec<String> {
     let keys = text.lines().filter_map(|line| {
         let (key, value) = line.split_once(':')?;
         let key = key.trim().trim_start_matches("- ").trim_matches('"');
-        KEYS.iter().find(|known| **known == key && !value.trim().is_empty())
+        KEYS.iter().find(|candidate| **candidate == key && !value.trim().is_empty())
     });
-    let mut found: Vec<String> = keys.map(|key| (*key).to_owned()).collect();
-    found.sort();
-    found.dedup();
-    found
+    let mut matched_keys: Vec<String> = keys.map(|key| (*key).to_owned()).collect();
+    matched_keys.sort();
+    matched_keys.dedup();
+    matched_keys
 }
 
 #[cfg(test)]

@@ -121,64 +121,64 @@ fn agents(root: &Root, profiles: &Profiles) -> Vec<SealFinding> {
 
 /// Each thing once: what two rules say in the same words, and what is removed, unless another rule refuses it already. What is no
 /// part of the image is left out, and what would go although something is mounted there is refused.
-fn once(found: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
-    let mut seen: BTreeSet<PathBuf> = BTreeSet::new();
-    let mut kept: Vec<SealFinding> = Vec::new();
-    for found in found {
-        let item = Item::at(root, &found.what);
-        let real = item.map_or_else(|| root.at(&found.what), |item| item.real);
-        let first = seen.insert(real.clone());
-        match (mounts.place(&root.at("/"), &real), &found.fate) {
+fn once(findings: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
+    let mut paths: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut unique_findings: Vec<SealFinding> = Vec::new();
+    for finding in findings {
+        let item = Item::at(root, &finding.what);
+        let real = item.map_or_else(|| root.at(&finding.what), |item| item.real);
+        let first = paths.insert(real.clone());
+        match (mounts.place(&root.at("/"), &real), &finding.fate) {
             (MountPlace::Volatile, _) => {}
             (_, Remedy::Refuse(_)) => {
-                let known = |kept_finding: &SealFinding| {
-                    kept_finding.what == found.what && kept_finding.why == found.why
+                let is_covered = |kept_finding: &SealFinding| {
+                    kept_finding.what == finding.what && kept_finding.why == finding.why
                 };
-                if !kept.iter().any(known) {
-                    kept.push(found);
+                if !unique_findings.iter().any(is_covered) {
+                    unique_findings.push(finding);
                 }
             }
             (_, Remedy::Change(_)) if !first => {}
-            (MountPlace::Foreign(point), Remedy::Change(_)) => kept.push(mounted(found, &point)),
-            (MountPlace::Image, Remedy::Change(_)) => kept.push(match mounts.within(&real) {
-                Some(point) => mounted(found, point),
-                None => found,
+            (MountPlace::Foreign(point), Remedy::Change(_)) => unique_findings.push(mounted(finding, &point)),
+            (MountPlace::Image, Remedy::Change(_)) => unique_findings.push(match mounts.within(&real) {
+                Some(point) => mounted(finding, point),
+                None => finding,
             }),
         }
     }
-    kept
+    unique_findings
 }
 
-fn mounted(found: SealFinding, point: &Path) -> SealFinding {
+fn mounted(finding: SealFinding, point: &Path) -> SealFinding {
     let why = format!(
         "{}; {} is mounted there, and nothing that is mounted is touched",
-        found.why,
+        finding.why,
         point.display()
     );
-    SealFinding { fate: Remedy::Refuse(format!("umount {}", point.display())), why, ..found }
+    SealFinding { fate: Remedy::Refuse(format!("umount {}", point.display())), why, ..finding }
 }
 
 /// Looks at everything; nothing is changed.
 ///
 /// # Errors
 /// A list of what may stay that cannot be used; mounts that cannot be told.
-pub(crate) fn gather(global: &Global, wanted: &Seal) -> Result<SealFacts, Failure> {
+pub(crate) fn gather(global: &Global, args: &Seal) -> Result<SealFacts, Failure> {
     let root = real(&global.root)?;
     let mounts = Mounts::now().map_err(|error| {
         Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
     })?;
-    let allow = allow::gather(&root, &wanted.allowed, &wanted.allow_files)?;
+    let allow = allow::gather(&root, &args.allowed, &args.allow_files)?;
     let real = Global { root: root.at("/"), ..global.clone() };
-    let ImageSettings { node, policy, mut found, notes } = ImageSettings::gather(&real);
+    let ImageSettings { node, policy, found: mut setting_findings, notes } = ImageSettings::gather(&real);
     let layout = &node.dirs.layout_on_node;
-    found.extend(running(&root, &node.settings));
-    found.extend(attached(&root, layout));
-    found.extend(conf::findings(&node, &policy, &global.conf_dir));
-    found.extend(own::files(&root));
-    found.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
-    found.extend(login::findings(&root));
-    found.extend(agents(&root, &global.profiles));
-    Ok(SealFacts { found: once(found, &root, &mounts), allow, notes })
+    setting_findings.extend(running(&root, &node.settings));
+    setting_findings.extend(attached(&root, layout));
+    setting_findings.extend(conf::findings(&node, &policy, &global.conf_dir));
+    setting_findings.extend(own::files(&root));
+    setting_findings.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
+    setting_findings.extend(login::findings(&root));
+    setting_findings.extend(agents(&root, &global.profiles));
+    Ok(SealFacts { found: once(setting_findings, &root, &mounts), allow, notes })
 }
 
 #[cfg(test)]

@@ -17,11 +17,11 @@ impl Rule {
             ContentFilter::Any => {}
             ContentFilter::Files if is_file => {}
             ContentFilter::Holding(words) if is_file => match content() {
-                Err(found) => return Some(found),
+                Err(seal_finding) => return Some(seal_finding),
                 Ok(bytes) => why = format!("{why} ({})", holds(&bytes, words)?),
             },
             ContentFilter::Other(fine) if is_file => match content() {
-                Err(found) => return Some(found),
+                Err(seal_finding) => return Some(seal_finding),
                 Ok(bytes) => {
                     let text = String::from_utf8_lossy(&bytes);
                     if fine.contains(&text.trim()) {
@@ -32,15 +32,15 @@ impl Rule {
             // What is no file there is not what it should be.
             ContentFilter::Other(_) => {}
             ContentFilter::Credentials | ContentFilter::Secrets if is_file => match content() {
-                Err(found) => return Some(found),
+                Err(seal_finding) => return Some(seal_finding),
                 Ok(bytes) => {
                     let find =
                         if self.only == ContentFilter::Secrets { secret::find } else { credential::find };
-                    let found = find(&bytes);
-                    if found.is_empty() {
+                    let seal_finding = find(&bytes);
+                    if seal_finding.is_empty() {
                         return None;
                     }
-                    why = format!("{why} ({})", found.join(", "));
+                    why = format!("{why} ({})", seal_finding.join(", "));
                 }
             },
             ContentFilter::Files

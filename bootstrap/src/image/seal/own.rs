@@ -64,8 +64,8 @@ fn fault(uid: u32, mode: u32) -> Option<String> {
 /// Looks at what is attached through Crossfade: pods of this machine that wait for their DEL.
 #[must_use]
 pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
-    let found = match attachments::list(layout, None) {
-        Ok(found) => found,
+    let attachments = match attachments::list(layout, None) {
+        Ok(attachments) => attachments,
         Err(failure) => {
             return vec![SealFinding::refused(
                 shown,
@@ -76,7 +76,7 @@ pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     };
     let mut all = Vec::new();
     let lines: Vec<String> =
-        found.attachments.iter().map(|line| format!("{} {}", line.container_id, line.ifname)).collect();
+        attachments.attachments.iter().map(|line| format!("{} {}", line.container_id, line.ifname)).collect();
     if !lines.is_empty() {
         let mut named = lines[..lines.len().min(NAMED)].join(", ");
         if lines.len() > NAMED {
@@ -90,7 +90,7 @@ pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
         ));
     }
     let real = fs::canonicalize(&layout.state_dir).unwrap_or_else(|_| layout.state_dir.clone());
-    all.extend(found.damaged.iter().map(|damaged| {
+    all.extend(attachments.damaged.iter().map(|damaged| {
         let below =
             damaged.path.strip_prefix(&layout.state_dir).or_else(|_| damaged.path.strip_prefix(&real));
         SealFinding::refused(

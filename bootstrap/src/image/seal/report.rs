@@ -67,10 +67,11 @@ impl Report for SealReport {
         let refused = refused.map(|finding| {
             Problem::new(finding.why.as_str()).at(finding.path.as_str()).fix(finding.fix.as_str())
         });
-        let left = self.changes.iter().filter(|done| self.is_check && !is_kept(done)).map(|done| {
-            let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
-            problem.fix("run crossfade-bootstrap image seal without --check, which removes it")
-        });
-        refused.chain(left).collect()
+        let pending_changes =
+            self.changes.iter().filter(|done| self.is_check && !is_kept(done)).map(|done| {
+                let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
+                problem.fix("run crossfade-bootstrap image seal without --check, which removes it")
+            });
+        refused.chain(pending_changes).collect()
     }
 }

@@ -44,17 +44,17 @@ const DEPTH: u32 = 64;
 #[must_use]
 pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
-    let mut found = Vec::new();
+    let mut pointers = Vec::new();
     match parsed(&text) {
         Some(documents) => {
             let others = documents.iter().filter(|document| !document["users"].is_array());
-            others.for_each(|document| walk(document, DEPTH, &mut found));
+            others.for_each(|document| walk(document, DEPTH, &mut pointers));
         }
-        None => text.lines().for_each(|line| by_line(line, &mut found)),
+        None => text.lines().for_each(|line| by_line(line, &mut pointers)),
     }
-    found.sort();
-    found.dedup();
-    found
+    pointers.sort();
+    pointers.dedup();
+    pointers
 }
 
 fn parsed(text: &str) -> Option<Vec<Value>> {
@@ -72,7 +72,7 @@ fn parsed(text: &str) -> Option<Vec<Value>> {
         .then_some(documents)
 }
 
-fn walk(value: &Value, depth: u32, found: &mut Vec<String>) {
+fn walk(value: &Value, depth: u32, pointers: &mut Vec<String>) {
     if depth == 0 {
         return;
     }
@@ -80,12 +80,12 @@ fn walk(value: &Value, depth: u32, found: &mut Vec<String>) {
         Value::Object(members) => {
             for (key, value) in members {
                 if is_secret(key, value) {
-                    found.push(key.clone());
+                    pointers.push(key.clone());
                 }
-                walk(value, depth - 1, found);
+                walk(value, depth - 1, pointers);
             }
         }
-        Value::Array(all) => all.iter().for_each(|value| walk(value, depth - 1, found)),
+        Value::Array(all) => all.iter().for_each(|value| walk(value, depth - 1, pointers)),
         _ => {}
     }
 }
@@ -108,7 +108,7 @@ fn is_secret_text(key: &str, value: &str) -> bool {
     KEYS.contains(&key.as_str()) && !value.trim().is_empty() && !names_a_file
 }
 
-fn by_line(line: &str, found: &mut Vec<String>) {
+fn by_line(line: &str, pointers: &mut Vec<String>) {
     let line = line.trim();
     if line.starts_with(['#', ';']) {
         return;
@@ -118,7 +118,7 @@ fn by_line(line: &str, found: &mut Vec<String>) {
             |text: &str| text.trim().trim_start_matches("- ").trim_matches(['"', '\'', ',']).to_owned();
         let key = plain(key);
         if is_secret_text(&key, &plain(value)) {
-            found.push(key);
+            pointers.push(key);
         }
     }
 }

@@ -73,7 +73,7 @@ impl Item {
 /// What a pattern names, by name; `*`, `?` and `[..]` may stand in any component.
 #[must_use]
 pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
-    let mut found = vec![PathBuf::from("/")];
+    let mut paths = vec![PathBuf::from("/")];
     for part in pattern.components().skip(1) {
         let part = part.as_os_str().to_string_lossy();
         if part.contains(['*', '?', '[']) {
@@ -82,12 +82,12 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
                 let fitting = names.into_iter().filter(|name| matches(&part, name));
                 fitting.map(|name| dir.join(name)).collect::<Vec<_>>()
             };
-            found = found.into_iter().flat_map(below).collect();
+            paths = paths.into_iter().flat_map(below).collect();
         } else {
-            found.iter_mut().for_each(|dir| dir.push(&*part));
+            paths.iter_mut().for_each(|dir| dir.push(&*part));
         }
     }
-    found.iter().filter_map(|path| Item::at(root, path)).collect()
+    paths.iter().filter_map(|path| Item::at(root, path)).collect()
 }
 
 /// The names in a directory, sorted; none where there is no directory.

@@ -71,8 +71,8 @@ impl Fault {
 
 /// All is well.
 #[must_use]
-pub(super) fn ok(id: &'static str, found: impl Into<String>) -> Vec<Check> {
-    vec![Check { id, status: Status::Ok, found: found.into(), fix: None }]
+pub(super) fn ok(id: &'static str, observation: impl Into<String>) -> Vec<Check> {
+    vec![Check { id, status: Status::Ok, found: observation.into(), fix: None }]
 }
 
 /// It cannot be told here, or there is nothing to tell.

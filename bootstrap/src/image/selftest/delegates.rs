@@ -76,8 +76,8 @@ impl Delegate {
             Side::Old => "delegate.old",
             Side::New => "delegate.new",
         };
-        let wanted: Vec<_> = self.wanted.iter().map(|path| path.display().to_string()).collect();
-        let wanted = wanted.join(" or ");
+        let candidates: Vec<_> = self.wanted.iter().map(|path| path.display().to_string()).collect();
+        let candidates = candidates.join(" or ");
         match (&self.conf, &self.profile) {
             (Conf::Bad(why), _) => {
                 decided(id, vec![Fault::new(why, "mend it, or leave it out: an agent brings its own")], "")
@@ -85,29 +85,31 @@ impl Delegate {
             (Conf::There { missing: None, .. }, _) => skipped(
                 id,
                 format!(
-                    "{wanted} is there; whether its plugins are fit cannot be told while /proc is not mounted"
+                    "{candidates} is there; whether its plugins are fit cannot be told while /proc is not mounted"
                 ),
             ),
             (Conf::There { types, missing: Some(missing) }, _) => {
                 let fault = |why: &String| {
-                    let fix = format!("install it, or leave {wanted} out: an agent brings both");
-                    Fault::new(format!("{wanted} is there, but {why}"), fix)
+                    let fix = format!("install it, or leave {candidates} out: an agent brings both");
+                    Fault::new(format!("{candidates} is there, but {why}"), fix)
                 };
                 decided(
                     id,
                     missing.iter().map(fault).collect(),
-                    format!("{wanted}, with {}", types.join(", ")),
+                    format!("{candidates}, with {}", types.join(", ")),
                 )
             }
             (Conf::Absent, Some(profile)) => {
-                ok(id, format!("{wanted} and its plugins come with {profile}'s agent"))
+                ok(id, format!("{candidates} and its plugins come with {profile}'s agent"))
             }
             (Conf::Absent, None) if self.has_probes => ok(
                 id,
-                format!("{wanted} is to come with an agent; the policy's own probes say when it is ready"),
+                format!(
+                    "{candidates} is to come with an agent; the policy's own probes say when it is ready"
+                ),
             ),
             (Conf::Absent, None) => {
-                let what = format!("{wanted} is missing, and nothing says that anybody brings it");
+                let what = format!("{candidates} is missing, and nothing says that anybody brings it");
                 let fix = format!(
                     "have conf and plugins in the image, or name the {} network's profile, or its probes, in the policy",
                     self.side.as_str()
@@ -167,8 +169,8 @@ fn decide_directories(dirs: &[Dir]) -> Vec<Check> {
             "copy Crossfade's plugin there when the image is built, or name another in node.json, runtime.binDirs",
         ));
     }
-    let made = if dirs.iter().all(|dir| !dir.exists) { ", made at boot" } else { "" };
-    decided(ID, faults, format!("{names}{made}"))
+    let suffix = if dirs.iter().all(|dir| !dir.exists) { ", made at boot" } else { "" };
+    decided(ID, faults, format!("{names}{suffix}"))
 }
 
 #[cfg(test)]

@@ -78,14 +78,17 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
             "say Wants= there",
         ));
     }
-    for wanted in [BOOT, WATCH] {
-        if !unit.relations(Kind::Wants).any(|relation| relation.unit == wanted) {
+    for own_unit in [BOOT, WATCH] {
+        if !unit.relations(Kind::Wants).any(|relation| relation.unit == own_unit) {
             faults.push(Fault::new(
                 format!(
-                    "{} does not want {wanted}, so a failed one is not tried again with it",
+                    "{} does not want {own_unit}, so a failed one is not tried again with it",
                     kubelet.name
                 ),
-                format!("install the package whole, or add Wants={wanted} to a drop-in of {}", kubelet.name),
+                format!(
+                    "install the package whole, or add Wants={own_unit} to a drop-in of {}",
+                    kubelet.name
+                ),
             ));
         }
     }
@@ -158,18 +161,18 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             // The one has them by the link; that the other has none is told by `unit.drop-in`.
             continue;
         }
-        let (wanted, env): (&[&str], _) = match unit_on_disk.role {
+        let (arguments, env): (&[&str], _) = match unit_on_disk.role {
             Role::Kubelet => (&["unit gate", "unit render"], KUBELET_ENV),
             Role::Runtime(_) => (&["unit render --runtime"], RUNTIME_ENV),
         };
-        let found = ours(unit);
+        let commands = ours(unit);
         let reset = format!("take what resets it out of {}", later(unit));
-        if found != wanted {
-            let found = if found.is_empty() { "none".into() } else { found.join(", then ") };
+        if commands != arguments {
+            let commands = if commands.is_empty() { "none".into() } else { commands.join(", then ") };
             let what = format!(
-                "{}: expected ExecStartPre={PROGRAM} {}, found {found}",
+                "{}: expected ExecStartPre={PROGRAM} {}, found {commands}",
                 unit_on_disk.name,
-                wanted.join(", then ")
+                arguments.join(", then ")
             );
             faults.push(Fault::new(what, reset));
         } else if !unit.environment_files().iter().any(|file| file == Path::new(env)) {
@@ -179,7 +182,7 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             );
             faults.push(Fault::new(what, reset));
         } else {
-            well.push(format!("{} before {}", wanted.join(" and "), unit_on_disk.name));
+            well.push(format!("{} before {}", arguments.join(" and "), unit_on_disk.name));
         }
     }
     if well.is_empty() && faults.is_empty() {

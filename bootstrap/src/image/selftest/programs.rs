@@ -104,7 +104,7 @@ impl Programs {
         let absent = self.all.iter().filter(|program| program.found.is_none());
         let mut present: Vec<_> =
             absent.map(|program| Fault::new(format!("{} is missing", program.path), INSTALL)).collect();
-        let odd = there.iter().filter(|(_, found)| !found.is_file);
+        let odd = there.iter().filter(|(_, file)| !file.is_file);
         present.extend(odd.map(|(path, _)| Fault::new(format!("{path} is no regular file"), INSTALL)));
         let mut all = decided("program.present", present, names.clone());
         if there.is_empty() {
@@ -113,7 +113,7 @@ impl Programs {
             return all;
         }
         let each = |decide: fn(&str, &ProgramFile) -> Vec<Fault>| -> Vec<Fault> {
-            there.iter().flat_map(|(path, found)| decide(path, found)).collect()
+            there.iter().flat_map(|(path, file)| decide(path, file)).collect()
         };
         let well = format!("{names}: ELF for {}, no interpreter", std::env::consts::ARCH);
         all.extend(decided("program.static", each(is_static), well));
@@ -128,7 +128,7 @@ impl Programs {
         const ID: &str = "program.version";
         let remedy = format!("{INSTALL}, of one release: this crossfade-bootstrap is {VERSION}");
         let answers: Vec<_> =
-            there.iter().filter_map(|(path, found)| Some((*path, found.says.as_ref()?))).collect();
+            there.iter().filter_map(|(path, file)| Some((*path, file.says.as_ref()?))).collect();
         if answers.is_empty() {
             return match &self.release {
                 Ok(Some(release)) if release.release != VERSION => {
@@ -157,9 +157,9 @@ impl Programs {
             Ok(None) => return skipped(ID, format!("there is no {RELEASE} to compare with")),
             Err(why) => return decided(ID, vec![Fault::new(why, INSTALL)], ""),
         };
-        let wrong = there.iter().filter_map(|(path, found)| {
-            let what = match (release.files.get(*path), &found.sha256) {
-                (Some(wanted), Some(is)) if wanted.eq_ignore_ascii_case(is) => return None,
+        let wrong = there.iter().filter_map(|(path, file)| {
+            let what = match (release.files.get(*path), &file.sha256) {
+                (Some(expected), Some(is)) if expected.eq_ignore_ascii_case(is) => return None,
                 (Some(_), Some(_)) => format!("{path} is not the file of release {}", release.release),
                 (Some(_), None) => format!("{path} cannot be read"),
                 (None, _) => format!("{RELEASE} does not name {path}"),
@@ -171,9 +171,9 @@ impl Programs {
 }
 
 /// A dynamic program starts only where its loader and libraries are, and the shim is run in whatever a runtime's mounts are.
-fn is_static(path: &str, found: &ProgramFile) -> Vec<Fault> {
+fn is_static(path: &str, file: &ProgramFile) -> Vec<Fault> {
     let remedy = || format!("{INSTALL}, for {}", std::env::consts::ARCH);
-    let what = match &found.image {
+    let what = match &file.image {
         Err(why) => format!("{path} is no ELF program: {why}"),
         Ok(image) if Some(image.machine) != machine() => {
             format!("{path} is for another machine (ELF machine {})", image.machine)
@@ -198,24 +198,24 @@ const fn machine() -> Option<u16> {
 }
 
 /// A user who can write a program, or raise his rights by it, is root.
-fn owner(path: &str, found: &ProgramFile) -> Vec<Fault> {
+fn owner(path: &str, file: &ProgramFile) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if !found.is_ours {
-        let what = format!("{path} belongs to {}:{}", found.uid, found.gid);
+    if !file.is_ours {
+        let what = format!("{path} belongs to {}:{}", file.uid, file.gid);
         faults.push(Fault::new(what, format!("chown 0:0 {path}")));
     }
-    if found.mode != MODE {
-        let what = format!("{path} has mode {:04o}, expected {MODE:04o}", found.mode);
+    if file.mode != MODE {
+        let what = format!("{path} has mode {:04o}, expected {MODE:04o}", file.mode);
         faults.push(Fault::new(what, format!("chmod {MODE:04o} {path}")));
     }
-    if found.has_capabilities {
+    if file.has_capabilities {
         faults.push(Fault::new(
             format!("{path} has file capabilities, which give their rights to everybody who runs it"),
             format!("setcap -r {path}"),
         ));
     }
     // What is said of the file itself is said above.
-    if let Some(why) = found.distrust.as_ref().filter(|_| faults.is_empty()) {
+    if let Some(why) = file.distrust.as_ref().filter(|_| faults.is_empty()) {
         faults.push(Fault::new(why, "give it, and every directory above it, to root alone"));
     }
     faults

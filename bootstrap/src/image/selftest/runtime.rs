@@ -21,11 +21,11 @@ pub(super) struct Runtime<'a> {
 }
 
 impl<'a> Runtime<'a> {
-    pub(super) fn gather(NodeFacts { root, settings, runtime: found, .. }: &'a NodeFacts) -> Self {
+    pub(super) fn gather(NodeFacts { root, settings, runtime: node, .. }: &'a NodeFacts) -> Self {
         let root = &Root::new(root);
         let mode = settings.conf_dir;
-        let rehearsal = found.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
-        Self { found, mode, rehearsal, is_node: root.is_node() }
+        let rehearsal = node.config().filter(|_| mode == Mode::Private).map(|config| rehearse(root, config));
+        Self { found: node, mode, rehearsal, is_node: root.is_node() }
     }
 
     pub(super) fn parsed(&self) -> Vec<Check> {

@@ -21,7 +21,7 @@ pub(crate) fn read(layout: &Layout, policy: Option<&Policy>) -> Option<Attachmen
     if !layout.state_dir.is_dir() {
         return None;
     }
-    attachments::list(layout, policy).ok().map(|found| count(&found, policy))
+    attachments::list(layout, policy).ok().map(|attachments| count(&attachments, policy))
 }
 
 /// The directories in which a change may change the counts.

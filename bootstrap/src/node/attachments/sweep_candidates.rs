@@ -53,7 +53,7 @@ pub(crate) fn judge(
             listed: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
             location: RecordLocation::Entry(entry.deleted_by),
-            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |taken| taken.age(now)),
+            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |moment| moment.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {
                 Deleter::Crossfade => owners.of_entry(entry),

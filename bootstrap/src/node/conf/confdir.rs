@@ -22,9 +22,9 @@ pub(crate) fn read(
     real: impl Fn(&Path) -> PathBuf,
     taken_away: impl Fn(&str) -> bool,
 ) -> io::Result<ConfDir> {
-    let mut found = ConfDir { path: path.into(), ..ConfDir::default() };
+    let mut conf_dir = ConfDir { path: path.into(), ..ConfDir::default() };
     let entries = match std::fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(conf_dir),
         other => other?,
     };
     for entry in entries {
@@ -32,17 +32,17 @@ pub(crate) fn read(
         let file = entry.file_name().to_string_lossy().into_owned();
         let path = real(&entry.path());
         if path.is_dir() {
-            found.folders.push(file);
+            conf_dir.folders.push(file);
         } else if taken_away(&file) {
-            found.taken_away.push(file);
+            conf_dir.taken_away.push(file);
         } else if is_conf_name(&file) {
-            found.confs.push(ConfFile { content: read_content(&path), file });
+            conf_dir.confs.push(ConfFile { content: read_content(&path), file });
         }
     }
-    found.confs.sort_by(|a, b| a.file.as_bytes().cmp(b.file.as_bytes()));
-    found.folders.sort();
-    found.taken_away.sort();
-    Ok(found)
+    conf_dir.confs.sort_by(|a, b| a.file.as_bytes().cmp(b.file.as_bytes()));
+    conf_dir.folders.sort();
+    conf_dir.taken_away.sort();
+    Ok(conf_dir)
 }
 
 pub(crate) fn read_content(path: &Path) -> Result<Content, String> {

@@ -24,12 +24,12 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<ForeignEntry>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    let mut found = Vec::new();
+    let mut foreign_entries = Vec::new();
     for entry in entries {
-        found.extend(read(entry?.path()));
+        foreign_entries.extend(read(entry?.path()));
     }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(found)
+    foreign_entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(foreign_entries)
 }
 
 /// `None` if no runtime reads the entry, or if the entry is Crossfade's.

@@ -65,8 +65,8 @@ pub(crate) fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
 
 /// Finds the keeper of the files on this node.
 #[must_use]
-pub(crate) fn find_keeper(root: &Root, wanted: &Install) -> Keeper {
-    let comes = wanted.bring.is_some() || wanted.units;
+pub(crate) fn find_keeper(root: &Root, args: &Install) -> Keeper {
+    let comes = args.bring.is_some() || args.units;
     if comes || matches!(status_file::read(&root.at(STATUS)), StatusFile::Fresh(_)) {
         return Keeper::Watch;
     }

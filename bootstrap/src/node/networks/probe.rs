@@ -44,7 +44,7 @@ pub(crate) fn ask(network: &Network, marker: &Path, profiles: &Profiles) -> Prob
 /// The probes of a profile to which an agent answers now, in words. A file may be left by an agent that is gone, and is not asked.
 #[must_use]
 pub(crate) fn answering(profile: &Profile) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut endpoints = Vec::new();
     for probe in &profile.probes {
         let (holds, words) = match probe {
             profile::Probe::File { .. } => continue,
@@ -53,9 +53,9 @@ pub(crate) fn answering(profile: &Profile) -> Vec<String> {
             profile::Probe::Https { https: target } => (https(target).is_ok(), target.clone()),
             profile::Probe::Grpc { grpc: places } => (grpc(places).is_ok(), places.join(", ")),
         };
-        found.extend(holds.then_some(words));
+        endpoints.extend(holds.then_some(words));
     }
-    found
+    endpoints
 }
 
 fn is_held(probe: &profile::Probe) -> bool {
@@ -114,7 +114,7 @@ fn get(
 ) -> io::Result<()> {
     let remaining = |end: Instant| match end.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        left => Ok(left),
+        time_left => Ok(time_left),
     };
     let mut socket = TcpStream::connect_timeout(&address, remaining(connected_by)?)?;
     socket.set_write_timeout(Some(WITHIN))?;

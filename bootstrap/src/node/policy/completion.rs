@@ -33,11 +33,12 @@ pub(crate) fn find_except(
     root: &Root,
     file: &Path,
     profiles: &Profiles,
-    held: &[Side],
+    excluded_sides: &[Side],
 ) -> Option<Completion> {
     let from = shim::host::trust::resolve(file).ok()?;
     let (original, mode) = change::read_with_mode(&from)?;
-    let CompletedPolicy { bytes, networks, probed } = complete_but(&original, held, profiles).ok()??;
+    let CompletedPolicy { bytes, networks, probed } =
+        complete_but(&original, excluded_sides, profiles).ok()??;
     let [_, volatile, packaged] = SETTINGS_DIRS;
     let is_packaged = file.starts_with(root.at(packaged));
     let target = if is_packaged { root.at(volatile).join(POLICY_FILE) } else { from.clone() };

@@ -69,7 +69,7 @@ fn mode_in(path: &Path) -> Option<Mode> {
     let mut file = trust::open(path).ok()?;
     let bytes = file::read_bounded(&mut file, MAX_BYTES).ok()?;
     let mode: String = RawObject::parse(&bytes).ok()?.decode("confDir").ok()??;
-    Mode::ALL.into_iter().find(|known| known.as_str() == mode)
+    Mode::ALL.into_iter().find(|candidate| candidate.as_str() == mode)
 }
 
 fn hidden(root: &Root) -> Option<Mode> {

@@ -124,13 +124,13 @@ fn bad(path: &Path, why: Problem) -> Trouble {
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.
 fn renew_at(now: Timestamp, expires_at: Timestamp) -> Result<Timestamp, &'static str> {
-    let left = expires_at.duration_since(now);
-    if left <= SignedDuration::ZERO {
+    let remaining = expires_at.duration_since(now);
+    if remaining <= SignedDuration::ZERO {
         return Err(
             "credential plugin: gave a credential that has already ended; expected a clock that is right",
         );
     }
-    Ok(expires_at - RENEW_BEFORE.min(left / 2))
+    Ok(expires_at - RENEW_BEFORE.min(remaining / 2))
 }
 
 /// Puts what the files hold in place of their names. Returns the certificate.

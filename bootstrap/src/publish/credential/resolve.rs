@@ -22,29 +22,29 @@ pub(crate) fn addresses(host: &str) -> io::Result<Vec<SocketAddr>> {
         let getent = getent.args(["ahosts", host]);
         Ok(run_with(getent, LIMITS, Vec::new(), StderrTo::Nowhere)?)
     });
-    let found = match output {
+    let addresses = match output {
         Ok(answer) => parse(&answer.stdout_text()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => (host, 0).to_socket_addrs()?.collect(),
         Err(error) => return Err(error),
     };
-    if found.is_empty() {
+    if addresses.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, format!("no address of {host} is known here")));
     }
-    Ok(found)
+    Ok(addresses)
 }
 
 /// *Source*: man 1 `getent`, `ahosts`: an address, a type of socket, sometimes a name; every address once per type.
 fn parse(answer: &str) -> Vec<SocketAddr> {
-    let mut found: Vec<SocketAddr> = Vec::new();
+    let mut addresses: Vec<SocketAddr> = Vec::new();
     for line in answer.lines() {
         let address = line.split_ascii_whitespace().next().and_then(|word| word.parse::<IpAddr>().ok());
         if let Some(address) = address.map(|address| SocketAddr::new(address, 0))
-            && !found.contains(&address)
+            && !addresses.contains(&address)
         {
-            found.push(address);
+            addresses.push(address);
         }
     }
-    found
+    addresses
 }
 
 #[cfg(test)]

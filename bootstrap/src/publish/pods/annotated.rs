@@ -52,13 +52,13 @@ impl AnnotatedPods {
     ) -> Result<(Self, Vec<BoundPod>), ApiReadError> {
         let (requests, requests_of_caller) = channel();
         let (answer, answers) = channel();
-        let (found, first) = channel();
+        let (sender, first) = channel();
         let credential = credential.clone();
         let ask = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = match runtime.map_err(|e| ApiReadError::of(format!("start a runtime: {e}"))) {
                 Ok(runtime) => runtime,
-                Err(why) => return drop(found.send(Err(why))),
+                Err(why) => return drop(sender.send(Err(why))),
             };
             let opened = runtime.block_on(async {
                 let (link, _) = Link::open(&credential).await?;
@@ -68,13 +68,13 @@ impl AnnotatedPods {
             let link = match opened {
                 Ok((link, pods)) => {
                     let pods = pods.into_iter().map(bound).collect();
-                    let sent = found.send(Ok((link.node.clone(), pods)));
+                    let sent = sender.send(Ok((link.node.clone(), pods)));
                     if sent.is_err() {
                         return;
                     }
                     link
                 }
-                Err(trouble) => return drop(found.send(Err(trouble.into()))),
+                Err(trouble) => return drop(sender.send(Err(trouble.into()))),
             };
             // It ends with the sender of the requests, or when the caller does not wait for the answer any more.
             for stale in requests_of_caller {

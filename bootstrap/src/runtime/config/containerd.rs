@@ -41,11 +41,11 @@ const DUMP_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_
 /// Most files that imports may lead to.
 const MAX_IMPORTS: usize = 64;
 
-pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
-    let file = found.file(USUAL);
-    let program = found.command.first().map(PathBuf::from).filter(|_| root.is_node());
+pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
+    let file = unit.file(USUAL);
+    let program = unit.command.first().map(PathBuf::from).filter(|_| root.is_node());
     // Another program writes it when it starts; without it not even the defaults are known to count.
-    if found.unit.is_none() && !root.at(&file).exists() {
+    if unit.unit.is_none() && !root.at(&file).exists() {
         return Err(Problem::new(format!("the runtime's configuration {}: it is not there", file.display()))
             .at(file.display().to_string())
             .fix("start the program that writes it once before Crossfade, or name another file in node.json, runtime.config"));
@@ -63,11 +63,11 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, P
     if bin_dirs.is_empty() {
         bin_dirs.push(BIN_DIR.into());
     }
-    let address = found.flag(&["address", "a"]).map(str::to_owned);
+    let address = unit.flag(&["address", "a"]).map(str::to_owned);
     let address = address.or_else(|| listens_at(&effective).map(str::to_owned));
     // Inside another program it is that one's command line that says where.
     let address = address.filter(|address| !address.is_empty());
-    let address = address.or_else(|| found.unit.is_some().then(|| ADDRESS.to_owned()));
+    let address = address.or_else(|| unit.unit.is_some().then(|| ADDRESS.to_owned()));
     let setup = CniSetup {
         conf_dir: text("conf_dir").unwrap_or(CONF_DIR).into(),
         bin_dirs,
@@ -75,8 +75,8 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, P
         networks: Vec::new(),
     };
     Ok(RuntimeConfig {
-        kind: found.kind,
-        unit: found.unit,
+        kind: unit.kind,
+        unit: unit.unit,
         endpoint: address.map(|address| format!("unix://{address}")),
         handlers: cri.handlers(),
         program,
@@ -131,13 +131,13 @@ fn merged(root: &Root, file: &Path) -> Result<Value, Problem> {
 
 /// The main file and everything it imports, in the order in which they count.
 fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, Problem> {
-    let mut found: Vec<(PathBuf, String)> = Vec::new();
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
     let mut todo = vec![file.to_path_buf()];
     while let Some(path) = todo.pop() {
-        if found.iter().any(|(seen, _)| *seen == path) {
+        if files.iter().any(|(file_path, _)| *file_path == path) {
             continue;
         }
-        if found.len() == MAX_IMPORTS {
+        if files.len() == MAX_IMPORTS {
             return Err(unusable(file, "imports without end"));
         }
         let Some(text) = read(root, &path)? else {
@@ -145,9 +145,9 @@ fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, Problem> {
         };
         let more = patterns(&tree(&path, &text)?, &path);
         todo.extend(more.iter().rev().flat_map(|pattern| glob(root, pattern).into_iter().rev()));
-        found.push((path, text));
+        files.push((path, text));
     }
-    Ok(found)
+    Ok(files)
 }
 
 /// What a file imports: paths or patterns; relative ones count from the file's own directory.
@@ -226,8 +226,8 @@ struct Cri<'a> {
 impl<'a> Cri<'a> {
     fn of(tree: &'a Value) -> Self {
         let plugins = tree.get("plugins");
-        let found = SECTIONS.iter().find_map(|key| Some((*key, plugins?.get(key)?)));
-        let (key, section) = found.map_or((SECTIONS[1], None), |(key, section)| (key, Some(section)));
+        let cri_section = SECTIONS.iter().find_map(|key| Some((*key, plugins?.get(key)?)));
+        let (key, section) = cri_section.map_or((SECTIONS[1], None), |(key, section)| (key, Some(section)));
         Self { key, section }
     }
 
@@ -344,16 +344,16 @@ pub(crate) fn drop_in(conf_dir: &Path) -> String {
 /// The keys in which two dumps differ, `imports` left out: it lists the files that were read.
 #[must_use]
 pub(crate) fn differences(before: &Value, after: &Value) -> Vec<String> {
-    let mut found = Vec::new();
-    collect_differences("", before, after, &mut found);
-    found.retain(|key| key != "imports");
-    found
+    let mut differences = Vec::new();
+    collect_differences("", before, after, &mut differences);
+    differences.retain(|key| key != "imports");
+    differences
 }
 
-fn collect_differences(path: &str, before: &Value, after: &Value, found: &mut Vec<String>) {
+fn collect_differences(path: &str, before: &Value, after: &Value, differences: &mut Vec<String>) {
     let (Some(old), Some(new)) = (before.as_object(), after.as_object()) else {
         if before != after {
-            found.push(path.to_owned());
+            differences.push(path.to_owned());
         }
         return;
     };
@@ -361,8 +361,8 @@ fn collect_differences(path: &str, before: &Value, after: &Value, found: &mut Ve
     for key in keys {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (old.get(key), new.get(key)) {
-            (Some(before), Some(after)) => collect_differences(&path, before, after, found),
-            _ => found.push(path),
+            (Some(before), Some(after)) => collect_differences(&path, before, after, differences),
+            _ => differences.push(path),
         }
     }
 }

@@ -19,18 +19,18 @@ const BIN_DIR: &str = "/opt/cni/bin/";
 /// *Source*: man 5 `crio.conf`, `[crio.api]`.
 const LISTEN: &str = "/var/run/crio/crio.sock";
 
-pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
-    let file = found.file(USUAL);
+pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Problem> {
+    let file = unit.file(USUAL);
     let mut network = Network::default();
     if let Some(text) = read(root, &file)? {
         network.lay_over(&tree(&file, &text)?);
     }
-    for path in drop_ins(root, Path::new(found.flag(&["config-dir", "d"]).unwrap_or(USUAL_DIR)))? {
+    for path in drop_ins(root, Path::new(unit.flag(&["config-dir", "d"]).unwrap_or(USUAL_DIR)))? {
         if let Some(text) = read(root, &path)? {
             network.lay_over(&tree(&path, &text)?);
         }
     }
-    let flag = |name: &str| found.flag(&[name]).filter(|value| !value.is_empty());
+    let flag = |name: &str| unit.flag(&[name]).filter(|value| !value.is_empty());
     let conf_dir = flag("cni-config-dir").map(str::to_owned).or(network.conf_dir);
     let listed = flag("cni-plugin-dir").map(|dirs| dirs.split(',').map(str::to_owned).collect());
     let mut bin_dirs: Vec<String> = listed.or(network.bin_dirs).unwrap_or_else(|| vec![BIN_DIR.into()]);
@@ -40,9 +40,9 @@ pub(super) fn gather(root: &Root, found: RuntimeUnit) -> Result<RuntimeConfig, P
     let listen = listen.unwrap_or_else(|| LISTEN.to_owned());
     let listen = listen.strip_prefix("unix://").unwrap_or(&listen);
     Ok(RuntimeConfig {
-        kind: found.kind,
+        kind: unit.kind,
         endpoint: Some(format!("unix://{listen}")),
-        unit: found.unit,
+        unit: unit.unit,
         program: None,
         file,
         setup: CniSetup {

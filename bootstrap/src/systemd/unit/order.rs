@@ -38,18 +38,18 @@ impl Order {
     #[must_use]
     pub(crate) fn gather(root: &Root) -> Self {
         let mut order = Self::default();
-        let mut seen = BTreeSet::new();
+        let mut names = BTreeSet::new();
         for dir in directories(root) {
             for name in names_in(root, &dir) {
                 let path = dir.join(&name);
                 if let Some(unit) = name.strip_suffix(".d").filter(|unit| is_unit(unit)) {
                     for file in names_in(root, &path).iter().filter(|file| file.ends_with(".conf")) {
                         // The first of several places counts.
-                        if seen.insert(format!("{name}/{file}")) {
+                        if names.insert(format!("{name}/{file}")) {
                             order.read(root, unit, &path.join(file));
                         }
                     }
-                } else if is_unit(&name) && seen.insert(name.clone()) {
+                } else if is_unit(&name) && names.insert(name.clone()) {
                     order.read(root, &name, &path);
                 }
             }

@@ -72,7 +72,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     names.extend(aliases(root, &directories, name, &fragment));
     let masks = names.iter().filter(|_| boot == Boot::Next).filter_map(|name| mask(root, name));
     let masks: Vec<PathBuf> = masks.collect();
-    let mut found: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
+    let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for dir in drop_in_dirs(&directories, &names) {
         let Ok(entries) = fs::read_dir(root.at(&dir)) else {
             continue;
@@ -86,12 +86,12 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
             }
             let path = dir.join(&name);
             if !masks.contains(&path) {
-                found.entry(name).or_insert(path);
+                files.entry(name).or_insert(path);
             }
         }
     }
-    found.remove(OsStr::new(left_out));
-    let drop_ins = found.into_values().filter(|path| {
+    files.remove(OsStr::new(left_out));
+    let drop_ins = files.into_values().filter(|path| {
         root.chase(path).is_some_and(|real| !is_masked(root, &real) && root.at(real).is_file())
     });
     Some(Files { fragment: place, drop_ins: drop_ins.collect() })
@@ -99,9 +99,9 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
 
 /// [`SEARCH_PATH`] without directories that are another by a link, as /lib is /usr/lib today.
 pub(super) fn directories(root: &Root) -> Vec<PathBuf> {
-    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
     let all = SEARCH_PATH.iter().map(PathBuf::from);
-    all.filter(|dir| root.chase(dir).is_some_and(|real| seen.insert(real))).collect()
+    all.filter(|dir| root.chase(dir).is_some_and(|real| names.insert(real))).collect()
 }
 
 /// The directories of drop-ins: per name and place those of the name itself, then those of its prefixes (`a-b-c.service.d`,

@@ -58,7 +58,7 @@ pub(crate) fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
         Err(error) => return (outcome(&error), None),
     };
     let source = pair.client.local_addr().ok().map(|address| address.ip());
-    let found = match pair.pass(&nonce()) {
+    let result = match pair.pass(&nonce()) {
         Ok(()) => Outcome::Passed,
         Err(LostMessage::Request(error)) => {
             let refused = pair.client.take_error().ok().flatten();
@@ -66,7 +66,7 @@ pub(crate) fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
         }
         Err(LostMessage::Answer(_)) => Outcome::NoAnswer,
     };
-    (found, source)
+    (result, source)
 }
 
 /// The largest datagram that passes there and back, and the size that the interfaces and routes of both ends allow. `None` if the kernel does not
@@ -76,8 +76,8 @@ pub(crate) fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
     let pair = SocketPair::open(ends).ok()?;
     pair.pass(&nonce()).ok()?;
     // The first pass has connected both.
-    let known = |socket: &UdpSocket, to: IpAddr| size::mtu(socket, to).ok();
-    let mtu = known(&pair.client, ends.target)?.min(known(&pair.server, ends.target)?);
+    let mtu_of = |socket: &UdpSocket, to: IpAddr| size::mtu(socket, to).ok();
+    let mtu = mtu_of(&pair.client, ends.target)?.min(mtu_of(&pair.server, ends.target)?);
     size::whole(&pair.client, ends.target).ok()?;
     size::whole(&pair.server, ends.target).ok()?;
     let headers = ip_header(ends.target) + UDP_HEADER;

@@ -124,14 +124,14 @@ fn measure(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) 
                 continue;
             }
             scope.spawn(move || {
-                let found = match (planned.path, planned.protocol) {
+                let measurement = match (planned.path, planned.protocol) {
                     (PacketPath::PodToPod | PacketPath::NodeToPod, Protocol::Udp) => {
                         echo::largest(&stage.ends(planned))
                     }
                     (_, Protocol::Icmp) => ping::largest(&stage.place(planned.from), planned.target),
                     _ => None,
                 };
-                if let Some((mtu, largest)) = found {
+                if let Some((mtu, largest)) = measurement {
                     exchange.mtu = Some(mtu);
                     exchange.passes = largest.passes;
                     exchange.announced = largest.announced;

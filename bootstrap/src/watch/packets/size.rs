@@ -52,8 +52,8 @@ pub(crate) fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
 /// # Errors
 /// What the kernel says.
 pub(crate) fn mtu(socket: &UdpSocket, target: IpAddr) -> io::Result<u32> {
-    let known = if target.is_ipv6() { getsockopt(socket, Mtu6) } else { getsockopt(socket, Mtu4) }?;
-    u32::try_from(known).map_err(io::Error::other)
+    let mtu = if target.is_ipv6() { getsockopt(socket, Mtu6) } else { getsockopt(socket, Mtu4) }?;
+    u32::try_from(mtu).map_err(io::Error::other)
 }
 
 /// What an error of a connected socket means for a packet that was too large for it.

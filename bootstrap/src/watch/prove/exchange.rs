@@ -30,13 +30,13 @@ pub(super) fn exchange(
 ) -> (Packets, Option<String>) {
     let addresses = |index: usize| pods.get(index).map_or_else(Vec::new, |pod| pod.addresses.clone());
     let (first, second) = (addresses(0), addresses(1));
-    let known = cluster_dns(&Root::new(&node.root), &node.settings.kubelet.unit);
-    let domain = known.as_ref().map_or("cluster.local", |known| known.domain.as_str());
+    let resolver = cluster_dns(&Root::new(&node.root), &node.settings.kubelet.unit);
+    let domain = resolver.as_ref().map_or("cluster.local", |resolver| resolver.domain.as_str());
     let name = format!("kubernetes.default.svc.{domain}.");
     let PacketTargets { dns, peers, .. } = &node.settings.packets;
     let ground = ExchangeInputs {
         node: own_addresses(&first),
-        dns: dns.clone().map_or_else(|| known.map(|known| known.servers), Ok),
+        dns: dns.clone().map_or_else(|| resolver.map(|resolver| resolver.servers), Ok),
         peers: peers.clone().map_or_else(|| neighbours(node, network, &first), Ok),
         pods: [first, second],
     };
@@ -46,7 +46,7 @@ pub(super) fn exchange(
     let judged = decide(&exchanges.exchanges);
     let refused =
         refused.map(|why| format!("not tried: pod to pod: a second scratch attachment was refused: {why}"));
-    let found = Packets {
+    let packets = Packets {
         reason: judged.reason,
         settled_millis: exchanges
             .settled
@@ -54,7 +54,7 @@ pub(super) fn exchange(
         notes: refused.into_iter().chain(plan.notes).chain(judged.notes).collect(),
         exchanges: exchanges.exchanges,
     };
-    (found, judged.failed)
+    (packets, judged.failed)
 }
 
 fn neighbours(node: &NodeFacts, network: &Network, own: &[IpAddr]) -> Result<Vec<Peer>, String> {
@@ -69,7 +69,7 @@ fn own_addresses(pods: &[IpAddr]) -> Vec<IpAddr> {
     let to_pods = pods.iter().map(|pod| SocketAddr::new(*pod, 9));
     let mut own: Vec<IpAddr> = Vec::new();
     for target in elsewhere.chain(to_pods) {
-        let is_known = own.iter().any(|known| known.is_ipv6() == target.is_ipv6());
+        let is_known = own.iter().any(|address| address.is_ipv6() == target.is_ipv6());
         own.extend(way_to(target).filter(|_| !is_known));
     }
     own

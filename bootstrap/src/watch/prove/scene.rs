@@ -68,11 +68,11 @@ impl Scene {
     pub(super) fn set_up(
         of_node: &Layout,
         network: &Network,
-        wanted: &Prove,
+        args: &Prove,
         answers: &Path,
     ) -> Result<Self, Failure> {
         let (dir, layout) =
-            (scratch::directory(of_node, wanted.network), scratch::layout(of_node, wanted.network));
+            (scratch::directory(of_node, args.network), scratch::layout(of_node, args.network));
         let failed =
             |what: &str, e: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {e}"));
         file::create_private_dir(&dir).map_err(|e| failed("make a directory", &e))?;
@@ -82,14 +82,14 @@ impl Scene {
             trust::open_regular(options.write(true).create(true).truncate(false).mode(file::PRIVATE), &lock)
                 .map_err(|e| failed("lock", &e))?;
         let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
-            Failure::later(format!("another proof of {} runs: {e}", wanted.network))
+            Failure::later(format!("another proof of {} runs: {e}", args.network))
                 .at(dir.join("alone").display())
         })?;
         let mut options = File::options();
         let options = options.append(true).create(true).mode(file::PRIVATE);
         let (answers_file, _) = trust::open_regular(options, answers).map_err(|e| failed("answers", &e))?;
         answers_file.set_len(0).map_err(|e| failed("answers", &e))?;
-        let bin_dirs: Vec<PathBuf> = match wanted.bin_dirs.as_slice() {
+        let bin_dirs: Vec<PathBuf> = match args.bin_dirs.as_slice() {
             [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
             named => named.to_vec(),
         };
@@ -107,7 +107,7 @@ impl Scene {
             layout,
             shim,
             search: joined(&bin_dirs),
-            side: wanted.network,
+            side: args.network,
             answers: answers_file,
             answers_path: answers.into(),
             _alone: alone,
@@ -134,7 +134,7 @@ impl Scene {
         let attached = self.begin(&ids[0], list, &mut attachments);
         let second =
             if is_pair && attached.is_ok() { self.begin(&ids[1], list, &mut attachments) } else { Ok(()) };
-        let found = attached.map(|()| {
+        let proof = attached.map(|()| {
             let good = attachments.len() - usize::from(second.is_err() && attachments.len() > 1);
             between(&attachments[..good], second.err())
         });
@@ -144,7 +144,7 @@ impl Scene {
             ended
         });
         let ended = ended.fold(Ok(()), Result::and);
-        found.and_then(|found| ended.map(|()| found))
+        proof.and_then(|proof| ended.map(|()| proof))
     }
 
     /// Attaches and checks one namespace. From the ADD on it is among what is `held`, whatever the ADD says.
@@ -168,9 +168,9 @@ impl Scene {
     }
 
     fn end_leftovers(&mut self, list: &Conflist) -> Result<(), String> {
-        let (left, _) =
+        let (leftovers, _) =
             Store::new(&self.layout).all().map_err(|e| format!("records of earlier proofs: {e}"))?;
-        for record in left {
+        for record in leftovers {
             let key = Key::new(record.intent.container_id, record.intent.ifname);
             self.call("DEL", &key, None, list).map_err(|why| format!("what an earlier proof left: {why}"))?;
         }

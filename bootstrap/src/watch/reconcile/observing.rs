@@ -39,18 +39,18 @@ impl Watch<'_> {
             // Before the look: what changes during it is seen by the next tick.
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
-            let found = self.found.get_or_insert_default();
+            let runtime_state = self.found.get_or_insert_default();
             let good = self.memory.good.as_ref();
-            let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..found.runtime.clone() };
-            let known =
+            let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..runtime_state.runtime.clone() };
+            let prior =
                 PriorFacts { settings: &self.settings, runtime, before: good, in_pod: self.scope.in_pod };
-            let facts = observe::gather(&self.scope.global, known, now(self.started));
+            let facts = observe::gather(&self.scope.global, prior, now(self.started));
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
-            if life.is_some() && found.life.replace(life.clone()).is_some_and(|was| was != life) {
+            if life.is_some() && runtime_state.life.replace(life.clone()).is_some_and(|was| was != life) {
                 let next = facts::configured(&self.scope.root, &facts.node.settings);
-                if next != found.runtime && looks < LOOKS {
-                    found.runtime = next;
+                if next != runtime_state.runtime && looks < LOOKS {
+                    runtime_state.runtime = next;
                     self.ask();
                     continue;
                 }
@@ -92,18 +92,22 @@ impl Watch<'_> {
     /// Asks the runtime what it uses. If node.json names another runtime, or none is known yet, it finds the runtime first. Returns whether
     /// the answer has changed.
     pub(super) fn ask(&mut self) -> bool {
-        let known = self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
-        let node = settings::reload(&self.scope.root, &known).node;
-        let is_known = |found: &KnownRuntime| {
-            found.wanted.as_ref() == Some(&node.runtime)
-                && !matches!(found.runtime.choice, RuntimeChoice::Unknown(_))
+        let node_json =
+            self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
+        let node = settings::reload(&self.scope.root, &node_json).node;
+        let is_known = |runtime_state: &KnownRuntime| {
+            runtime_state.wanted.as_ref() == Some(&node.runtime)
+                && !matches!(runtime_state.runtime.choice, RuntimeChoice::Unknown(_))
         };
         if !self.found.as_ref().is_some_and(is_known) {
-            let life = self.found.take().and_then(|found| found.life);
+            let life = self.found.take().and_then(|runtime_state| runtime_state.life);
             let runtime = facts::configured(&self.scope.root, &node);
             self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
         }
-        let choice = self.found.as_ref().map_or(RuntimeChoice::None, |found| found.runtime.choice.clone());
+        let choice = self
+            .found
+            .as_ref()
+            .map_or(RuntimeChoice::None, |runtime_state| runtime_state.runtime.choice.clone());
         let before = std::mem::replace(&mut self.answer, (answer::ask(&choice), self.started.elapsed()));
         before.0 != self.answer.0
     }

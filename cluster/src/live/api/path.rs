@@ -1,4 +1,4 @@
-//! Paths of the API server. Pure.
+//! Paths of the API server.
 
 /// The namespace of Crossfade's objects.
 pub(in crate::live) const NAMESPACE: &str = "crossfade";

@@ -1,4 +1,4 @@
-//! The header `Warning`, by which an API server says what it will not refuse. Pure.
+//! The header `Warning`, by which an API server says what it will not refuse.
 //!
 //! *Source*: Kubernetes, `staging/src/k8s.io/apimachinery/pkg/util/net/http.go`, `NewWarningHeader`, and RFC 7234, 5.5: `299 - "text"`, in which a backslash
 //! stands before a quote or a backslash. A header may hold several, with commas between them.

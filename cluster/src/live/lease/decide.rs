@@ -1,4 +1,4 @@
-//! What to do about a Lease as it is seen. Pure.
+//! What to do about a Lease as it is seen.
 
 use std::time::Duration;
 

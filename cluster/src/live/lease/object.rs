@@ -1,4 +1,4 @@
-//! The Lease as the API has it. Pure.
+//! The Lease as the API has it.
 
 use serde_json::{Value, json};
 

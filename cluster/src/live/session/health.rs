@@ -1,4 +1,4 @@
-//! Whether what is known is known well enough. Pure.
+//! Whether what is known is known well enough.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The state of the cluster as watches have reported it, and the world that it adds up to. Pure.
+//! The state of the cluster as watches have reported it, and the world that it adds up to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

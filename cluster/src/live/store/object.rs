@@ -1,4 +1,4 @@
-//! ConfigMaps as the API has them. Pure.
+//! ConfigMaps as the API has them.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

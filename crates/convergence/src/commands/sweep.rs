@@ -19,18 +19,19 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
     let mut changes = Vec::new();
     for candidate in judged {
         let age = age_text(Some(candidate.age).filter(|age| *age != Age::ThisBoot(Duration::MAX)));
-        let seen = if candidate.listed == ListStatus::Stopped {
+        let status_text = if candidate.listed == ListStatus::Stopped {
             "the sandbox ended with an earlier boot"
         } else {
             "the runtime does not list the sandbox"
         };
         let (act, reason) = match verdict(candidate.listed, candidate.age, grace_secs, candidate.owner) {
             SweepVerdict::Live => continue,
-            SweepVerdict::Young => {
-                (Act::Wait, format!("{seen}, but the grace period is not over: {age} of {grace_secs}s"))
-            }
+            SweepVerdict::Young => (
+                Act::Wait,
+                format!("{status_text}, but the grace period is not over: {age} of {grace_secs}s"),
+            ),
             SweepVerdict::Waiting => {
-                (Act::Wait, format!("{seen}, but network {} is not ready", candidate.networks))
+                (Act::Wait, format!("{status_text}, but network {} is not ready", candidate.networks))
             }
             SweepVerdict::Close => {
                 let key = candidate.key.clone();
@@ -43,7 +44,7 @@ pub fn decide(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Change> {
                     RecordLocation::Record(begun) => Act::Close(key, Box::new(begun.clone())),
                     RecordLocation::Entry(_) => Act::CloseEntry(key),
                 };
-                (act, format!("{seen}; age {age}; network {}{more}", candidate.networks))
+                (act, format!("{status_text}; age {age}; network {}{more}", candidate.networks))
             }
         };
         changes.push(Change::new(

@@ -27,35 +27,35 @@ use crate::doctor::finding::Finding;
 /// Everything that is wrong, in the order of the report: by symptom, and the gravest of each first.
 #[must_use]
 pub fn decide(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = Vec::new();
-    found.extend(settings::switched_off(facts));
-    found.extend(settings::node_json(facts));
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(settings::switched_off(facts));
+    findings.extend(settings::node_json(facts));
     if facts.off.is_some() {
-        found.extend(attachments::all(facts));
-        found.extend(leaks::all(facts));
+        findings.extend(attachments::all(facts));
+        findings.extend(leaks::all(facts));
     } else if is_without_plugin(facts) {
-        found.extend(kubelet::all(facts));
-        found.extend(settings::earlier_image(facts));
-        found.extend(server::node_itself(facts));
+        findings.extend(kubelet::all(facts));
+        findings.extend(settings::earlier_image(facts));
+        findings.extend(server::node_itself(facts));
     } else {
-        found.extend(settings::policy(facts));
-        found.extend(kubelet::all(facts));
-        found.extend(runtime::all(facts));
-        found.extend(conf::all(facts));
-        found.extend(networks::all(facts));
-        found.extend(attachments::all(facts));
-        found.extend(leaks::all(facts));
-        found.extend(reach::all(facts));
-        found.extend(server::all(facts));
-        found.extend(watch::all(facts));
+        findings.extend(settings::policy(facts));
+        findings.extend(kubelet::all(facts));
+        findings.extend(runtime::all(facts));
+        findings.extend(conf::all(facts));
+        findings.extend(networks::all(facts));
+        findings.extend(attachments::all(facts));
+        findings.extend(leaks::all(facts));
+        findings.extend(reach::all(facts));
+        findings.extend(server::all(facts));
+        findings.extend(watch::all(facts));
     }
-    found.extend(unseen::all(facts));
-    if found.iter().all(|finding| finding.severity != Severity::Error) {
-        found.extend(watch::unexplained(facts));
+    findings.extend(unseen::all(facts));
+    if findings.iter().all(|finding| finding.severity != Severity::Error) {
+        findings.extend(watch::unexplained(facts));
     }
-    let place = |symptom| Symptom::ALL.iter().position(|known| *known == symptom);
-    found.sort_by_key(|finding| (place(finding.symptom), finding.severity, finding.code));
-    found.into_iter().map(Finding::bounded).collect()
+    let place = |symptom| Symptom::ALL.iter().position(|candidate| *candidate == symptom);
+    findings.sort_by_key(|finding| (place(finding.symptom), finding.severity, finding.code));
+    findings.into_iter().map(Finding::bounded).collect()
 }
 
 fn is_without_plugin(facts: &Facts) -> bool {

@@ -56,10 +56,10 @@ pub struct SealDecision {
 /// Decides what `seal` keeps, removes and refuses.
 #[must_use]
 pub fn decide(facts: SealFacts) -> SealDecision {
-    let SealFacts { found, allow, mut notes } = facts;
+    let SealFacts { found: findings, allow, mut notes } = facts;
     let mut used = BTreeSet::new();
     let mut decision = SealDecision { changes: Vec::new(), findings: Vec::new(), notes: Vec::new() };
-    for SealFinding { what, fate, why } in found {
+    for SealFinding { what, fate, why } in findings {
         let target = what.display().to_string();
         match (allow.find(&what), fate) {
             (Some(index), _) => {

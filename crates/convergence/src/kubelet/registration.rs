@@ -51,19 +51,18 @@ const NODE_JSON: &str = "node.json";
 /// The source of the taint of a gate that gave up.
 const GATE: &str = "the gate, which gave up";
 
-/// Pure.
 #[must_use]
-pub fn decide(own: &OwnRegistration, found: &KubeletSources) -> Registration {
+pub fn decide(own: &OwnRegistration, sources: &KubeletSources) -> Registration {
     let mut registration = Registration::default();
-    labels(own, found, &mut registration);
-    taints(own, found, &mut registration);
+    labels(own, sources, &mut registration);
+    taints(own, sources, &mut registration);
     if !own.labels.is_empty() {
         let pairs: Vec<String> = own.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         registration.arguments.push(format!("--node-labels={}", pairs.join(",")));
     }
     if !own.taints.is_empty() {
-        match &found.drop_ins {
-            Some(theirs) if !found.flags_taints => {
+        match &sources.drop_ins {
+            Some(theirs) if !sources.flags_taints => {
                 registration.drop_in = Some(drop_in(&registration.taints));
                 registration.arguments.push(format!("--config-dir={KUBELET_CONFIG_DIR}"));
                 registration.notes.push(format!(
@@ -78,7 +77,7 @@ pub fn decide(own: &OwnRegistration, found: &KubeletSources) -> Registration {
             }
         }
     }
-    if !found.registers && !registration.arguments.is_empty() {
+    if !sources.registers && !registration.arguments.is_empty() {
         registration.conflicts.push(
             "kubelet is told not to register its Node (registerNode), so neither labels nor taints count; set them from the cluster".into(),
         );
@@ -109,9 +108,9 @@ fn drop_in(taints: &[(Taint, String)]) -> String {
     format!("{file:#}\n")
 }
 
-fn labels(own: &OwnRegistration, found: &KubeletSources, registration: &mut Registration) {
+fn labels(own: &OwnRegistration, sources: &KubeletSources, registration: &mut Registration) {
     let mut all: BTreeMap<&str, Label> = BTreeMap::new();
-    for label in &found.labels {
+    for label in &sources.labels {
         all.insert(&label.key, label.clone());
     }
     for (key, value) in &own.labels {
@@ -126,15 +125,16 @@ fn labels(own: &OwnRegistration, found: &KubeletSources, registration: &mut Regi
     registration.labels = all.into_values().collect();
 }
 
-fn taints(own: &OwnRegistration, found: &KubeletSources, registration: &mut Registration) {
-    let is_own = |taint: &Taint| own.taints.iter().any(|known| known.is_same(taint));
+fn taints(own: &OwnRegistration, sources: &KubeletSources, registration: &mut Registration) {
+    let is_own = |taint: &Taint| own.taints.iter().any(|known_taint| known_taint.is_same(taint));
     if own.taints.is_empty() {
-        let source = found.lists.last().map(|list| list.source.clone()).unwrap_or_default();
-        registration.taints = found.effective().iter().map(|taint| (taint.clone(), source.clone())).collect();
+        let source = sources.lists.last().map(|list| list.source.clone()).unwrap_or_default();
+        registration.taints =
+            sources.effective().iter().map(|taint| (taint.clone(), source.clone())).collect();
         return;
     }
     let mut all: Vec<(Taint, String)> = Vec::new();
-    for list in &found.lists {
+    for list in &sources.lists {
         if list.taints.is_empty() && !all.is_empty() {
             registration
                 .notes
@@ -150,8 +150,8 @@ fn taints(own: &OwnRegistration, found: &KubeletSources, registration: &mut Regi
         }
     }
     for (taint, source) in &all {
-        if !found.effective().iter().any(|known| known.is_same(taint)) && !is_own(taint) {
-            let last = found.lists.last().map(|list| list.source.as_str()).unwrap_or_default();
+        if !sources.effective().iter().any(|known_taint| known_taint.is_same(taint)) && !is_own(taint) {
+            let last = sources.lists.last().map(|list| list.source.as_str()).unwrap_or_default();
             registration.conflicts.push(format!(
                 "taint {taint} of {source}: kubelet alone would lose it, since {last} replaces every list before it; we register both: say them in one place"
             ));

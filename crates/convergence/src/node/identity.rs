@@ -47,7 +47,7 @@ mod mode {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Mode>, D::Error> {
         let mode = Option::<String>::deserialize(deserializer)?;
-        Ok(Mode::ALL.into_iter().find(|known| mode.as_deref() == Some(known.as_str())))
+        Ok(Mode::ALL.into_iter().find(|candidate| mode.as_deref() == Some(candidate.as_str())))
     }
 }
 

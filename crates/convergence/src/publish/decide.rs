@@ -59,14 +59,14 @@ pub enum Write {
 /// While the phase is unknown (a policy that is torn) the label stays as it is: DaemonSets select by it, and pods keep their
 /// network as well; the annotation tells.
 pub fn decide(
-    seen: &NodeObject,
+    node: &NodeObject,
     report: &NodeReport,
     desired: Option<&DesiredPhase>,
     now: Timestamp,
 ) -> Vec<Write> {
     let is_off = report.reason == Reason::SwitchedOff;
     // A node that is switched off does not follow the policy any more, so no phase is reported.
-    let metadata = if is_off { taken_back(seen, Extent::Report) } else { metadata(seen, report, desired) };
+    let metadata = if is_off { taken_back(node, Extent::Report) } else { metadata(node, report, desired) };
     let mut conditions = Vec::new();
     let ready = Condition {
         kind: READY.into(),
@@ -75,8 +75,8 @@ pub fn decide(
         message: message(&report.message, &report.observed.boot_id),
         last_transition_time: None,
     };
-    conditions.extend(changed(seen, ready, now));
-    let unavailable = seen.condition(NETWORK_UNAVAILABLE).is_some_and(|condition| condition.status == "True");
+    conditions.extend(changed(node, ready, now));
+    let unavailable = node.condition(NETWORK_UNAVAILABLE).is_some_and(|condition| condition.status == "True");
     if unavailable && report.clears_network_unavailable {
         let cleared = Condition {
             kind: NETWORK_UNAVAILABLE.into(),
@@ -85,7 +85,7 @@ pub fn decide(
             message: "the networks that pods get here are ready, and none of them ever clears this".into(),
             last_transition_time: None,
         };
-        conditions.extend(changed(seen, cleared, now));
+        conditions.extend(changed(node, cleared, now));
     }
     let status =
         (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
@@ -94,13 +94,13 @@ pub fn decide(
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.
-pub fn desired(seen: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
-    let value = seen.metadata.annotations.get(DESIRED)?;
+pub fn desired(node: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
+    let value = node.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
-    let observed = seen.metadata.annotations.get(OBSERVED);
+    let observed = node.metadata.annotations.get(OBSERVED);
     let leave_reasons = [FinalReason::Removed, FinalReason::FinalImage].map(FinalReason::as_str);
     let has_left =
-        || seen.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
+        || node.condition(READY).is_some_and(|condition| leave_reasons.contains(&condition.reason.as_str()));
     let policy =
         match observed.map(|text| NodeObservation::parse(text).ok().and_then(|observed| observed.base)) {
             Some(Some(base)) => DesiredScope::Base(base),
@@ -120,17 +120,17 @@ pub fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool 
 }
 
 /// The patch of label and annotation; none where both are right.
-fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhase>) -> Option<Write> {
+fn metadata(node: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhase>) -> Option<Write> {
     let phase = report.observed.phase.map(types::policy::Phase::as_str);
-    let observed = observed(seen, report);
+    let observed = observed(node, report);
     let label_stands =
-        phase.is_none_or(|phase| seen.metadata.labels.get(PHASE).is_some_and(|current| current == phase));
+        phase.is_none_or(|phase| node.metadata.labels.get(PHASE).is_some_and(|current| current == phase));
     let is_obsolete = is_obsolete(desired, report);
-    if label_stands && seen.metadata.annotations.get(OBSERVED) == Some(&observed) && !is_obsolete {
+    if label_stands && node.metadata.annotations.get(OBSERVED) == Some(&observed) && !is_obsolete {
         return None;
     }
     let mut metadata = json!({ "annotations": { OBSERVED: observed } });
-    let mut labels = registered::missing(seen, report);
+    let mut labels = registered::missing(node, report);
     labels.extend(phase.map(|phase| (PHASE.to_owned(), phase.to_owned())));
     if !labels.is_empty() {
         metadata["labels"] = json!(labels);
@@ -138,7 +138,7 @@ fn metadata(seen: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhas
     if is_obsolete {
         metadata["annotations"][DESIRED] = Value::Null;
         // A value that is set meanwhile must not go with it: the API server then refuses this patch (409).
-        metadata["resourceVersion"] = seen.metadata.resource_version.clone().into();
+        metadata["resourceVersion"] = node.metadata.resource_version.clone().into();
     }
     Some(Write::Metadata(json!({ "metadata": metadata })))
 }
@@ -153,16 +153,16 @@ enum Extent {
 }
 
 /// The patch that takes labels and annotations away; none where none of them is there.
-fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
-    let annotations = &seen.metadata.annotations;
+fn taken_back(node: &NodeObject, extent: Extent) -> Option<Write> {
+    let annotations = &node.metadata.annotations;
     let in_transit = |text: &String| Step::parse(text).is_ok_and(|step| step.state.is_in_transit());
     let goes = |key: &&str| match *key {
         OBSERVED => annotations.contains_key(OBSERVED),
         STEP => extent == Extent::All && annotations.get(STEP).is_some_and(|text| !in_transit(text)),
         other => extent == Extent::All && annotations.contains_key(other),
     };
-    let image = extent == Extent::All && bears_reported_image(seen);
-    let labels = node_keys::LABELS.into_iter().filter(|key| seen.metadata.labels.contains_key(*key));
+    let image = extent == Extent::All && bears_reported_image(node);
+    let labels = node_keys::LABELS.into_iter().filter(|key| node.metadata.labels.contains_key(*key));
     let labels = labels.chain(image.then_some(IMAGE));
     let none = |key: &str| (key.to_owned(), Value::Null);
     let labels: Map<String, Value> = labels.map(none).collect();
@@ -174,23 +174,23 @@ fn taken_back(seen: &NodeObject, extent: Extent) -> Option<Write> {
 
 /// Whether the label with the image's identity is the one that this node reported: kubelet registered it for the installation that ends. Another one
 /// is of the image that is there now.
-fn bears_reported_image(seen: &NodeObject) -> bool {
-    let observed = seen.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
+fn bears_reported_image(node: &NodeObject) -> bool {
+    let observed = node.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
     let reported = observed.and_then(|observed| observed.image);
-    reported.is_some() && reported.as_ref() == seen.metadata.labels.get(IMAGE)
+    reported.is_some() && reported.as_ref() == node.metadata.labels.get(IMAGE)
 }
 
 /// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
-pub fn begin(seen: &NodeObject) -> Vec<Write> {
-    taken_back(seen, Extent::All).into_iter().collect()
+pub fn begin(node: &NodeObject) -> Vec<Write> {
+    taken_back(node, Extent::All).into_iter().collect()
 }
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
 /// nothing, and one that says so already stays as it is: the moment of its last word is the first one's.
-pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Timestamp) -> Vec<Write> {
+pub fn retract(node: &NodeObject, word: &FinalCondition, boot_id: &str, now: Timestamp) -> Vec<Write> {
     let extent = if word.reason == FinalReason::SwitchedOff { Extent::Report } else { Extent::All };
-    let metadata = taken_back(seen, extent);
-    let current = seen.condition(READY);
+    let metadata = taken_back(node, extent);
+    let current = node.condition(READY);
     let is_said = current
         .is_some_and(|current| current.status == word.status && current.reason == word.reason.as_str());
     let mut writes = Vec::new();
@@ -202,7 +202,7 @@ pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
             message: message(&format!("{} (since {})", word.message, time(now)), boot_id),
             last_transition_time: None,
         };
-        let condition = changed(seen, last, now);
+        let condition = changed(node, last, now);
         writes.extend(condition.map(|last| Write::Status(json!({ "status": { "conditions": [last] } }))));
     }
     writes.extend(metadata);
@@ -211,8 +211,8 @@ pub fn retract(seen: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
 
 /// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the
 /// last report says.
-fn observed(seen: &NodeObject, report: &NodeReport) -> String {
-    let echo = seen.metadata.annotations.get(STEP).and_then(|step| types::api::step::echo(step));
+fn observed(node: &NodeObject, report: &NodeReport) -> String {
+    let echo = node.metadata.annotations.get(STEP).and_then(|step| types::api::step::echo(step));
     NodeObservation { echo, ..report.observed.clone() }.to_text()
 }
 
@@ -226,23 +226,23 @@ fn message(message: &str, boot_id: &str) -> String {
 
 /// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
 /// transition's only with the status: that is what waits and minimum durations are counted from.
-fn changed(seen: &NodeObject, wanted: Condition, now: Timestamp) -> Option<Value> {
-    let current = seen.condition(&wanted.kind);
+fn changed(node: &NodeObject, condition: Condition, now: Timestamp) -> Option<Value> {
+    let current = node.condition(&condition.kind);
     if let Some(current) = current
         && (&current.status, &current.reason, &current.message)
-            == (&wanted.status, &wanted.reason, &wanted.message)
+            == (&condition.status, &condition.reason, &condition.message)
     {
         return None;
     }
     let now = time(now);
     let since = current
-        .filter(|current| current.status == wanted.status)
+        .filter(|current| current.status == condition.status)
         .and_then(|current| current.last_transition_time.clone());
     Some(json!({
-        "type": wanted.kind,
-        "status": wanted.status,
-        "reason": wanted.reason,
-        "message": wanted.message,
+        "type": condition.kind,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
         "lastHeartbeatTime": now,
         "lastTransitionTime": since.unwrap_or_else(|| now.clone()),
     }))

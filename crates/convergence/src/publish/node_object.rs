@@ -62,7 +62,7 @@ impl NodeObject {
     /// Whether `other` is an earlier state of the same Node: what a watch tells may be older than the answer to a patch of Crossfade's.
     /// Versions that are no numbers, which the API allows, are never earlier.
     pub fn is_newer_than(&self, other: &Self) -> bool {
-        let version = |seen: &Self| seen.metadata.resource_version.parse::<u64>().ok();
+        let version = |previous: &Self| previous.metadata.resource_version.parse::<u64>().ok();
         matches!((version(self), version(other)), (Some(this), Some(that)) if this > that)
     }
 }

@@ -68,13 +68,13 @@ pub fn own_labels(node: &Node) -> impl Iterator<Item = (&String, &String)> {
 
 /// The labels that the first report of a boot puts right; none in a later report of that boot, and none on a node that is switched off.
 #[must_use]
-pub fn missing(seen: &NodeObject, report: &NodeReport) -> BTreeMap<String, String> {
-    let observed = seen.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
+pub fn missing(node: &NodeObject, report: &NodeReport) -> BTreeMap<String, String> {
+    let observed = node.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
     let is_first = observed.is_none_or(|observed| observed.boot_id != report.observed.boot_id);
     if !is_first || report.reason == Reason::SwitchedOff {
         return BTreeMap::new();
     }
-    let lacks = |(key, value): &(&String, &String)| seen.metadata.labels.get(*key) != Some(value);
+    let lacks = |(key, value): &(&String, &String)| node.metadata.labels.get(*key) != Some(value);
     let lacking = report.registered.labels.iter().filter(lacks);
     lacking.map(|(key, value)| (key.clone(), value.clone())).collect()
 }

@@ -48,7 +48,7 @@ impl ConfSelection {
         // CRI-O passes over a conf that it cannot read.
         let counts = |conf: &ConfFile| match self {
             Self::First | Self::FirstOfCrio => true,
-            Self::ByName(wanted) => conf.name() == Some(wanted),
+            Self::ByName(selected_name) => conf.name() == Some(selected_name),
         };
         dir.before_ours().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
     }
@@ -88,20 +88,20 @@ impl ConfSelection {
     /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
     pub fn check_name(&self, dir: &ConfDir, name: &str) -> NetworkNameCheck {
-        let wanted =
+        let expected_name =
             dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
         match self {
             Self::First => NetworkNameCheck::Right,
-            Self::ByName(configured) if configured == wanted || configured == name => NetworkNameCheck::Right,
+            Self::ByName(configured) if configured == expected_name || configured == name => NetworkNameCheck::Right,
             Self::ByName(configured) => NetworkNameCheck::Other(name_problem(
-                format!("CRI-O uses no network but {configured} (cni_default_network), and Crossfade's is called {wanted}"),
-                wanted,
+                format!("CRI-O uses no network but {configured} (cni_default_network), and Crossfade's is called {expected_name}"),
+                expected_name,
             )),
             Self::FirstOfCrio => NetworkNameCheck::Unset(name_problem(
                 "CRI-O is not told which network to use (cni_default_network). Whenever it starts while another conf sorts first, it sends \
                  the DEL of every pod that lives"
                     .into(),
-                wanted,
+                expected_name,
             )),
         }
     }

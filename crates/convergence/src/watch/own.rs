@@ -138,17 +138,17 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         decided.state = OwnConfState::Waiting;
         return decided;
     }
-    let wanted = bytes(facts, basis, &name);
-    decided.wanted = Some(wanted.clone());
-    if installed_conf
-        .is_some_and(|installed_conf| installed_conf.bytes == wanted && installed_conf.mode == CONF_MODE)
-    {
+    let expected_bytes = bytes(facts, basis, &name);
+    decided.wanted = Some(expected_bytes.clone());
+    if installed_conf.is_some_and(|installed_conf| {
+        installed_conf.bytes == expected_bytes && installed_conf.mode == CONF_MODE
+    }) {
         memory.guard.settled();
-        memory.settled = Some(wanted.clone());
-        decided.state = loaded(facts, memory, &mut decided, (&name, wanted));
+        memory.settled = Some(expected_bytes.clone());
+        decided.state = loaded(facts, memory, &mut decided, (&name, expected_bytes));
         return decided;
     }
-    repair(facts, memory, &mut decided, (name, wanted));
+    repair(facts, memory, &mut decided, (name, expected_bytes));
     decided
 }
 
@@ -158,7 +158,7 @@ fn loaded(
     facts: &Observation,
     memory: &mut Memory,
     decided: &mut OwnConfDecision,
-    (name, wanted): (&str, Vec<u8>),
+    (name, expected): (&str, Vec<u8>),
 ) -> OwnConfState {
     let what = match facts.node.runtime.answer.uses(name) {
         ConfUse::Ours => {
@@ -181,7 +181,7 @@ fn loaded(
         let message = format!("{why}; written anew so that it reloads");
         decided.happened.push(NodeEvent { reason: EventReason::ConfReloaded, warning: true, message });
         let path = facts.node.dirs.conf_dir.join(CONF_FILE);
-        let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
+        let write = Write { path, bytes: expected, mode: CONF_MODE, nudge: true };
         let reason = format!("the runtime has not loaded it: {what}");
         decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
     }
@@ -194,7 +194,7 @@ fn repair(
     facts: &Observation,
     memory: &mut Memory,
     decided: &mut OwnConfDecision,
-    (name, wanted): (String, Vec<u8>),
+    (name, expected): (String, Vec<u8>),
 ) {
     if facts.dir_id.is_none() && memory.dir.is_some() {
         // A conf that appears with another directory was not taken away.
@@ -207,10 +207,10 @@ fn repair(
     }
     // The conf was right and is not any more. If the wanted content has changed, no other program took the conf away.
     let was_settled = memory.settled.take();
-    let taken = was_settled.as_ref() == Some(&wanted);
+    let was_removed = was_settled.as_ref() == Some(&expected);
     let gave_up = memory.guard.gave_up();
-    let left_alone =
-        memory.guard.is_contended(facts.now) || (taken && !gave_up && !memory.guard.record_taking(facts.now));
+    let left_alone = memory.guard.is_contended(facts.now)
+        || (was_removed && !gave_up && !memory.guard.record_taking(facts.now));
     let path = facts.node.dirs.conf_dir.join(CONF_FILE);
     let shown = path.display();
     if left_alone {
@@ -224,9 +224,10 @@ fn repair(
         decided.standing.push((Reason::ConfContended, why));
         return;
     }
-    let what = what_was_wrong(facts, &wanted);
-    let outdated = matches!(&facts.node.dirs.installed, Ok(Some(own)) if own.is_ours && own.bytes != wanted);
-    let first = !taken && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
+    let what = what_was_wrong(facts, &expected);
+    let outdated =
+        matches!(&facts.node.dirs.installed, Ok(Some(own)) if own.is_ours && own.bytes != expected);
+    let first = !was_removed && !gave_up && (facts.is_private() || was_settled.is_some() || outdated);
     let (reason, warning, message) = if first {
         (
             EventReason::ConfWritten,
@@ -255,14 +256,14 @@ fn repair(
         decided.changes.push(Change::ensure(write, format!("Crossfade's network is called {name}")));
     }
     let reason = format!("{what}; {}", if first { "the switch" } else { "put back" });
-    let write = Write { path, bytes: wanted, mode: CONF_MODE, nudge: true };
+    let write = Write { path, bytes: expected, mode: CONF_MODE, nudge: true };
     decided.changes.push(Change::new(Act::Write(write), shown_path(facts), reason));
 }
 
-fn what_was_wrong(facts: &Observation, wanted: &[u8]) -> &'static str {
+fn what_was_wrong(facts: &Observation, expected: &[u8]) -> &'static str {
     match &facts.node.dirs.installed {
         Ok(None) => "was missing",
-        Ok(Some(installed_conf)) if installed_conf.is_ours && installed_conf.bytes == wanted => {
+        Ok(Some(installed_conf)) if installed_conf.is_ours && installed_conf.bytes == expected => {
             "had another mode"
         }
         Ok(Some(installed_conf)) if installed_conf.is_ours => "had another content",
@@ -306,12 +307,12 @@ fn name(
 ) -> Option<String> {
     let name_in = |conf: Option<&InstalledConf>| conf.map(|conf| conf.name.clone());
     let private = || facts.is_private().then(|| DEFAULT_NAME.to_owned());
-    let known = match &facts.node.name {
+    let recorded_name = match &facts.node.name {
         Ok(Some(name)) => Some(name.clone()),
         Ok(None) => name_in(installed_conf),
         Err(_) => name_in(basis),
     };
-    known.or_else(private)
+    recorded_name.or_else(private)
 }
 
 fn bytes(facts: &Observation, basis: Option<&InstalledConf>, name: &str) -> Vec<u8> {

@@ -114,14 +114,14 @@ pub struct Packet {
 ///
 /// # Errors
 /// As [`compared`].
-pub fn convert_policies(wanted: &ConversionInput<'_>) -> Result<Conversion, String> {
+pub fn convert_policies(input: &ConversionInput<'_>) -> Result<Conversion, String> {
     let mut accepted: BTreeMap<Omission, (Effect, String)> = BTreeMap::new();
     loop {
-        let round = Round::of(wanted, &accepted)?;
+        let round = Round::of(input, &accepted)?;
         let more: Vec<_> =
-            round.differences().filter_map(|difference| round.accepted(wanted, difference)).collect();
+            round.differences().filter_map(|difference| round.accepted(input, difference)).collect();
         if more.is_empty() {
-            return round.into_conversion(wanted);
+            return round.into_conversion(input);
         }
         accepted.extend(more);
     }
@@ -139,34 +139,34 @@ struct Round {
 
 impl Round {
     fn of(
-        wanted: &ConversionInput<'_>,
+        input: &ConversionInput<'_>,
         accepted: &BTreeMap<Omission, (Effect, String)>,
     ) -> Result<Self, String> {
-        let mut report = unread(wanted.before);
-        pod_addresses::of_kubernetes(wanted.before, &wanted.cluster.pod_ranges, &mut report);
-        if !names_are_of_cluster(wanted.before.engine()) && names_are_of_cluster(wanted.after) {
-            note_named_ports(wanted.before, &mut report);
+        let mut report = unread(input.before);
+        pod_addresses::of_kubernetes(input.before, &input.cluster.pod_ranges, &mut report);
+        if !names_are_of_cluster(input.before.engine()) && names_are_of_cluster(input.after) {
+            note_named_ports(input.before, &mut report);
         }
-        for (left, (effect, why)) in accepted {
-            if let Omission::Rule(object, direction, number) = left {
+        for (omission, (effect, why)) in accepted {
+            if let Omission::Rule(object, direction, number) = omission {
                 let why = format!("a packet is treated in another way: {why}");
                 report.leave_rule(object, (*direction, *number), *effect, Refusal::new("", why));
             }
         }
-        let objects = match &wanted.before.engine_policies {
-            EnginePolicies::Calico(own) => converted(wanted, own, &mut report)?,
+        let objects = match &input.before.engine_policies {
+            EnginePolicies::Calico(own) => converted(input, own, &mut report)?,
             EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => {
                 Vec::new()
             }
         };
-        let before = without_omissions(wanted.before, &report.omissions);
-        let mut after = Policies::read(wanted.after, wanted.existing.iter().copied().chain(&objects));
+        let before = without_omissions(input.before, &report.omissions);
+        let mut after = Policies::read(input.after, input.existing.iter().copied().chain(&objects));
         without_kubernetes(&mut after, &report.omissions);
         for unread_object in &after.unread {
-            let why = format!("{}: {}", wanted.after.name(), unread_object.why);
+            let why = format!("{}: {}", input.after.name(), unread_object.why);
             report.leave_policy(&unread_object.object, Refusal::new("spec", why));
         }
-        let comparison = compare(wanted.cluster, &before, &after, !report.is_of_these_namespaces)?;
+        let comparison = compare(input.cluster, &before, &after, !report.is_of_these_namespaces)?;
         Ok(Self { objects, report, origins: origins(&before), before, after, comparison })
     }
 
@@ -177,14 +177,14 @@ impl Round {
     /// The rule that decided before, if the operator accepts losses of its policy and it is not left out yet.
     fn accepted(
         &self,
-        wanted: &ConversionInput<'_>,
+        input: &ConversionInput<'_>,
         difference: &Difference,
     ) -> Option<(Omission, (Effect, String))> {
         let (object, direction, number) = self.origins.get(difference.before.decided_by.as_ref()?)?;
-        let left = Omission::Rule(object.clone(), *direction, *number);
-        wanted.waivers.reason(object)?;
+        let omission = Omission::Rule(object.clone(), *direction, *number);
+        input.waivers.reason(object)?;
         let text = format!("{}: before {}, after {}", difference.kind, difference.before, difference.after);
-        (!self.report.omissions.contains(&left)).then(|| (left, (difference.effect(), text)))
+        (!self.report.omissions.contains(&omission)).then(|| (omission, (difference.effect(), text)))
     }
 
     fn packet(&self, world: &World, difference: &Difference) -> Packet {
@@ -197,15 +197,15 @@ impl Round {
     }
 
     /// What happens in the course of a migration: with all policies that are there, also those that are left out.
-    fn moments(&self, wanted: &ConversionInput<'_>) -> Result<Vec<Moment>, String> {
+    fn moments(&self, input: &ConversionInput<'_>) -> Result<Vec<Moment>, String> {
         let is_enforced = |object: &&Value| {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-            Kind::of(text("apiVersion"), text("kind")).is_some_and(|kind| wanted.enforced.contains(&kind))
+            Kind::of(text("apiVersion"), text("kind")).is_some_and(|kind| input.enforced.contains(&kind))
         };
-        let objects = wanted.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
-        let applied = Policies::read(wanted.before.engine(), objects);
+        let objects = input.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
+        let applied = Policies::read(input.before.engine(), objects);
         let is_new = |unread_object: &&UnreadObject| {
-            !wanted.before.unread.iter().any(|known| known.object == unread_object.object)
+            !input.before.unread.iter().any(|other| other.object == unread_object.object)
         };
         let unknown = applied
             .unread
@@ -214,18 +214,21 @@ impl Round {
             .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         // What cannot be read is the same on both sides; the rules beside it decide as ever.
-        let unread = unread(wanted.before).omissions;
-        let (now, applied) =
-            (without_omissions(wanted.before, &unread), without_omissions(&applied, &unread));
-        let applied = compare(wanted.cluster, &now, &applied, with_new_namespaces)?;
+        let unread = unread(input.before).omissions;
+        let (now, applied) = (without_omissions(input.before, &unread), without_omissions(&applied, &unread));
+        let applied = compare(input.cluster, &now, &applied, with_new_namespaces)?;
         let mixed = compare_mixed(&self.comparison, &self.before, &self.after)?;
         // What stays different when all pods have moved is told by itself.
         let lasting: BTreeSet<_> = self.differences().map(Difference::rules).collect();
         let new: Vec<_> =
             mixed.new.iter().filter(|difference| !lasting.contains(&difference.rules())).cloned().collect();
-        let moment = |when, world: &World, found: &[Difference]| Moment {
+        let moment = |when, world: &World, differences: &[Difference]| Moment {
             when,
-            packets: found.iter().take(EXAMPLES).map(|difference| self.packet(world, difference)).collect(),
+            packets: differences
+                .iter()
+                .take(EXAMPLES)
+                .map(|difference| self.packet(world, difference))
+                .collect(),
             unread: None,
         };
         let first = moment(MomentKind::Applied, &applied.world, &applied.differences);
@@ -236,18 +239,18 @@ impl Round {
         ])
     }
 
-    fn into_conversion(mut self, wanted: &ConversionInput<'_>) -> Result<Conversion, String> {
+    fn into_conversion(mut self, input: &ConversionInput<'_>) -> Result<Conversion, String> {
         let packets =
             self.differences().map(|difference| self.packet(&self.comparison.world, difference)).collect();
-        let moments = self.moments(wanted)?;
+        let moments = self.moments(input)?;
         for entry in self.report.entries.iter_mut().filter(|entry| entry.stops()) {
-            entry.waived = wanted.waivers.reason(&entry.object).map(str::to_owned);
+            entry.waived = input.waivers.reason(&entry.object).map(str::to_owned);
         }
         Ok(Conversion {
-            entries: completed(&self.report, wanted.written),
+            entries: completed(&self.report, input.written),
             packets,
             moments,
-            stale: wanted.waivers.stale(wanted.written.iter().map(|(reference, _)| reference)),
+            stale: input.waivers.stale(input.written.iter().map(|(reference, _)| reference)),
             bound: self.comparison.bound,
             objects: self.objects,
         })
@@ -271,7 +274,7 @@ fn unread(before: &Policies) -> Report {
         EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => Vec::new(),
     };
     for unread_object in &before.unread {
-        if !partly.iter().any(|known| known.object == unread_object.object) {
+        if !partly.iter().any(|other| other.object == unread_object.object) {
             report.leave_policy(&unread_object.object, refusal("spec", &unread_object.why));
         }
     }
@@ -294,20 +297,27 @@ fn refusal(part: &str, why: &str) -> Refusal {
     }
 }
 
-fn converted(wanted: &ConversionInput<'_>, own: &Calico, report: &mut Report) -> Result<Vec<Value>, String> {
+fn converted(
+    conversion_input: &ConversionInput<'_>,
+    own: &Calico,
+    report: &mut Report,
+) -> Result<Vec<Value>, String> {
     let (policies, references) = of_calico(own);
-    let input =
-        crate::engines::calico::Input { policies: &policies, ..own.input(&wanted.before.kubernetes.entries) };
-    let nodes: Vec<_> = wanted.cluster.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
+    let input = crate::engines::calico::Input {
+        policies: &policies,
+        ..own.input(&conversion_input.before.kubernetes.entries)
+    };
+    let nodes: Vec<_> =
+        conversion_input.cluster.nodes.iter().flat_map(|node| node.addresses.iter().copied()).collect();
     let source = CalicoPolicies {
         input,
         references: &references,
-        pod_ranges: &wanted.cluster.pod_ranges,
+        pod_ranges: &conversion_input.cluster.pod_ranges,
         node_addresses: &nodes,
-        taken_names: &names(wanted.present.iter().chain(wanted.existing).copied()),
+        taken_names: &names(conversion_input.present.iter().chain(conversion_input.existing).copied()),
     };
     let plain = flattened(&source, report)?;
-    let ConvertedObjects { objects, report: more } = wanted.target.write(&plain);
+    let ConvertedObjects { objects, report: more } = conversion_input.target.write(&plain);
     report.extend(more);
     Ok(objects)
 }
@@ -335,15 +345,15 @@ pub(super) fn of_calico(own: &Calico) -> (Vec<calico::Policy>, Vec<Reference>) {
 }
 
 /// The policies without what is left out.
-pub(super) fn without_omissions(policies: &Policies, left: &BTreeSet<Omission>) -> Policies {
-    let mut kept = policies.clone();
-    if let EnginePolicies::Calico(own) = &mut kept.engine_policies {
+pub(super) fn without_omissions(policies: &Policies, omissions: &BTreeSet<Omission>) -> Policies {
+    let mut remaining = policies.clone();
+    if let EnginePolicies::Calico(own) = &mut remaining.engine_policies {
         let (all, references) = of_calico(own);
         own.partial.clear();
-        (own.policies.entries, own.policies.references) = kept_calico_policies(all, references, left);
+        (own.policies.entries, own.policies.references) = kept_calico_policies(all, references, omissions);
     }
-    without_kubernetes(&mut kept, left);
-    kept
+    without_kubernetes(&mut remaining, omissions);
+    remaining
 }
 
 /// Calico's policies without what is left out, with their objects. A rule that is left out decides nothing, and the numbers of the others stay.
@@ -351,33 +361,33 @@ pub(super) fn without_omissions(policies: &Policies, left: &BTreeSet<Omission>) 
 pub fn kept_calico_policies(
     policies: Vec<calico::Policy>,
     objects: Vec<Reference>,
-    left: &BTreeSet<Omission>,
+    omissions: &BTreeSet<Omission>,
 ) -> (Vec<calico::Policy>, Vec<Reference>) {
     let pairs = policies.into_iter().zip(objects);
-    let kept = pairs.filter(|(_, object)| !left.contains(&Omission::Policy(object.clone())));
+    let pairs_left = pairs.filter(|(_, object)| !omissions.contains(&Omission::Policy(object.clone())));
     let to_policy = |(mut policy, object): (calico::Policy, Reference)| {
         for (direction, rules) in
             [(Direction::Ingress, &mut policy.ingress), (Direction::Egress, &mut policy.egress)]
         {
             for (number, rule) in rules.iter_mut().enumerate() {
-                if left.contains(&Omission::Rule(object.clone(), direction, number)) {
+                if omissions.contains(&Omission::Rule(object.clone(), direction, number)) {
                     rule.action = RuleAction::Log;
                 }
             }
         }
         (policy, object)
     };
-    kept.map(to_policy).unzip()
+    pairs_left.map(to_policy).unzip()
 }
 
 /// The same of NetworkPolicies of Kubernetes alone, which are there before and after.
-pub(super) fn without_kubernetes(policies: &mut Policies, left: &BTreeSet<Omission>) {
+pub(super) fn without_kubernetes(policies: &mut Policies, omissions: &BTreeSet<Omission>) {
     for (policy, object) in policies.kubernetes.entries.iter_mut().zip(&policies.kubernetes.references) {
         for (direction, rules) in
             [(Direction::Ingress, &mut policy.ingress), (Direction::Egress, &mut policy.egress)]
         {
             for (number, rule) in rules.iter_mut().enumerate() {
-                if left.contains(&Omission::Rule(object.clone(), direction, number)) {
+                if omissions.contains(&Omission::Rule(object.clone(), direction, number)) {
                     *rule = kubernetes::Rule::about_nobody();
                 }
             }

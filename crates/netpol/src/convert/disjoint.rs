@@ -91,8 +91,8 @@ impl PodSelection {
     /// Every pod of this one is one of the other.
     fn implies(&self, other: &Self) -> bool {
         let own = self.requirements();
-        other.requirements().iter().all(|(owner, wanted)| {
-            own.iter().any(|(whose, requirement)| owner == whose && implies(requirement, wanted))
+        other.requirements().iter().all(|(owner, constraint)| {
+            own.iter().any(|(whose, requirement)| owner == whose && implies(requirement, constraint))
         })
     }
 

@@ -44,8 +44,8 @@ fn reported_fields(report: &Report) -> BTreeMap<&Reference, Vec<String>> {
     for entry in &report.entries {
         parts.entry(&entry.object).or_default().push(entry.field.clone());
     }
-    for left in &report.omissions {
-        let (reference, part) = match left {
+    for omission in &report.omissions {
+        let (reference, part) = match omission {
             Omission::Policy(reference) => (reference, "spec".to_owned()),
             Omission::Rule(reference, direction, number) => (reference, place(*direction, *number)),
         };

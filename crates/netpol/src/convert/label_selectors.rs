@@ -24,18 +24,18 @@ pub(super) fn select_pods(condition: &Expression) -> Result<Vec<PodSelection>, S
     if ways.len() > MOST {
         return Err(format!("more than {MOST} alternatives, each of which becomes a selector of its own"));
     }
-    let mut found: Vec<PodSelection> = Vec::new();
+    let mut selections: Vec<PodSelection> = Vec::new();
     for way in ways {
         let mut selection = PodSelection::default();
         let mut is_possible = true;
         for (literal, is_true) in way {
             is_possible &= selection.add_literal(literal, is_true)?;
         }
-        if is_possible && !found.contains(&selection) {
-            found.push(selection);
+        if is_possible && !selections.contains(&selection) {
+            selections.push(selection);
         }
     }
-    Ok(found)
+    Ok(selections)
 }
 
 impl PodSelection {
@@ -43,7 +43,7 @@ impl PodSelection {
     fn add_literal(&mut self, literal: &Expression, is_true: bool) -> Result<bool, String> {
         match literal {
             Expression::Within(name) if is_true => {
-                let is_other = self.namespace.as_ref().is_some_and(|known| known != name);
+                let is_other = self.namespace.as_ref().is_some_and(|current| current != name);
                 self.namespace = Some(name.clone());
                 Ok(!is_other)
             }
@@ -107,7 +107,7 @@ impl PodSelection {
         };
         // A single value is what people write as a label.
         if let ("In", [value]) = (&*requirement.operator, requirement.values.as_slice())
-            && selector.match_labels.get(&requirement.key).is_none_or(|known| known == value)
+            && selector.match_labels.get(&requirement.key).is_none_or(|current| current == value)
         {
             selector.match_labels.insert(requirement.key, value.clone());
         } else if !selector.match_expressions.contains(&requirement) {
@@ -143,7 +143,7 @@ impl PodSelection {
         let mut all = self.namespaces.clone();
         if let Some(within) = &self.namespace {
             match all.match_labels.get(NAMESPACE_NAME) {
-                Some(known) if known != within => {
+                Some(current) if current != within => {
                     let name = requirement(&NAMESPACE_NAME.into(), "In", vec![within.clone()]);
                     all.match_expressions.push(name);
                 }
@@ -155,10 +155,10 @@ impl PodSelection {
 
     /// Whether such pods can be in a namespace.
     pub(super) fn may_be_in(&self, namespace: &Namespace) -> bool {
-        let wanted = self.of_namespaces().expression(LabelOwner::Pod).unwrap_or(Expression::Always);
+        let expression = self.of_namespaces().expression(LabelOwner::Pod).unwrap_or(Expression::Always);
         let mut labels = namespace.labels.clone();
         labels.insert(NAMESPACE_NAME.into(), namespace.name.clone());
-        wanted.holds(&labels, None)
+        expression.holds(&labels, None)
     }
 
     /// Whether something is said of namespaces beside a name.

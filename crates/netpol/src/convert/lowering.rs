@@ -107,7 +107,7 @@ impl CalicoPolicies<'_> {
                     continue;
                 }
                 match self.rule(policy, rule, (direction, number), reference, report) {
-                    Ok(found) => rules.extend(found),
+                    Ok(lowered) => rules.extend(lowered),
                     Err(refusal) => {
                         report.leave_rule(reference, (direction, number), effect(rule.action), refusal)
                     }
@@ -228,8 +228,8 @@ impl CalicoPolicies<'_> {
                         notes.add(&format!("{name}.{field}"), Outcome::Snapshot, WHY);
                     }
                 }
-                let found = blocks(&end.nets, &end.not_nets, is_v6);
-                Ok(Some(found.into_iter().map(Peer::Block).collect()))
+                let range_blocks = blocks(&end.nets, &end.not_nets, is_v6);
+                Ok(Some(range_blocks.into_iter().map(Peer::Block).collect()))
             }
             (None, None) => Ok(None),
         }

@@ -71,18 +71,18 @@ pub(super) fn names<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<Na
 
 /// The objects, in the order of their kinds, namespaces and names. A name that two of them want, or that an object has which no conversion made, gets a
 /// hash behind it, whichever of the two comes first: so another policy more or less does not change names but those that are like its own.
-pub(super) fn name_drafts(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Value> {
-    let mut wanted: BTreeMap<(&str, Option<Text>, String), usize> = BTreeMap::new();
+pub(super) fn name_drafts(drafts: Vec<Draft>, used_names: &BTreeSet<Name>) -> Vec<Value> {
+    let mut counts: BTreeMap<(&str, Option<Text>, String), usize> = BTreeMap::new();
     for draft in &drafts {
-        *wanted.entry((draft.kind, draft.namespace.clone(), draft.preferred_name.clone())).or_default() += 1;
+        *counts.entry((draft.kind, draft.namespace.clone(), draft.preferred_name.clone())).or_default() += 1;
     }
     let is_taken = |draft: &Draft, name: &str| {
         let kind = Kind::of(draft.api_version, draft.kind);
-        kind.is_some_and(|kind| taken.contains(&(kind, draft.namespace.clone(), name.into())))
+        kind.is_some_and(|kind| used_names.contains(&(kind, draft.namespace.clone(), name.into())))
     };
     let is_free = |draft: &Draft| {
         let key = (draft.kind, draft.namespace.clone(), draft.preferred_name.clone());
-        wanted.get(&key) == Some(&1)
+        counts.get(&key) == Some(&1)
             && draft.preferred_name.len() <= LONGEST
             && !is_taken(draft, &draft.preferred_name)
     };
@@ -96,23 +96,23 @@ pub(super) fn name_drafts(drafts: Vec<Draft>, taken: &BTreeSet<Name>) -> Vec<Val
             identity.push('+');
         }
     };
-    let mut found: Vec<(&str, Option<Text>, String, Draft)> = Vec::new();
+    let mut named_drafts: Vec<(&str, Option<Text>, String, Draft)> = Vec::new();
     let names: Vec<String> = drafts
         .iter()
         .map(|draft| if is_free(draft) { draft.preferred_name.clone() } else { hashed(draft) })
         .collect();
     for (name, draft) in names.into_iter().zip(drafts) {
-        found.push((draft.kind, draft.namespace.clone(), name, draft));
+        named_drafts.push((draft.kind, draft.namespace.clone(), name, draft));
     }
-    found.sort_by(|row, other| (row.0, &row.1, &row.2).cmp(&(other.0, &other.1, &other.2)));
-    found.into_iter().map(|(.., name, draft)| draft.into_object(&name)).collect()
+    named_drafts.sort_by(|row, other| (row.0, &row.1, &row.2).cmp(&(other.0, &other.1, &other.2)));
+    named_drafts.into_iter().map(|(.., name, draft)| draft.into_object(&name)).collect()
 }
 
-fn add_hash(wanted: &str, identity: &str) -> String {
+fn add_hash(name: &str, identity: &str) -> String {
     let hash: String = Sha256::digest(identity.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     // A name is ASCII, and ends with a letter or a digit.
-    let kept = wanted.get(..LONGEST - DIGITS - 1).unwrap_or(wanted).trim_end_matches(['-', '.']);
-    format!("{kept}-{}", &hash[..DIGITS])
+    let prefix = name.get(..LONGEST - DIGITS - 1).unwrap_or(name).trim_end_matches(['-', '.']);
+    format!("{prefix}-{}", &hash[..DIGITS])
 }
 
 /// A label selector, as it is written.

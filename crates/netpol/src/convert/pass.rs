@@ -19,22 +19,22 @@ const MOST: usize = 128;
 /// The policies with rules in the place of those of these Passes for which there are some; none if there are for none.
 pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Option<PlainPolicies> {
     let default = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT)?;
-    let mut found = plain.clone();
+    let mut policies = plain.clone();
     let mut is_changed = false;
     for (place, tier) in plain.tiers.iter().enumerate().take(default) {
         for (index, policy) in tier.policies.iter().enumerate() {
             let mut rules = Vec::new();
             for rule in &policy.rules {
-                let left = Omission::Rule(policy.source.clone(), rule.direction, rule.number);
-                let is_meant = rule.action == Action::Pass && !rule.skips && passes.contains(&left);
+                let omission = Omission::Rule(policy.source.clone(), rule.direction, rule.number);
+                let is_meant = rule.action == Action::Pass && !rule.skips && passes.contains(&omission);
                 let inner = is_meant.then(|| expanded(plain, place + 1, default, policy, rule)).flatten();
                 is_changed |= inner.is_some();
                 rules.extend(inner.unwrap_or_else(|| vec![rule.clone()]));
             }
-            found.tiers[place].policies[index].rules = rules;
+            policies.tiers[place].policies[index].rules = rules;
         }
     }
-    is_changed.then_some(found)
+    is_changed.then_some(policies)
 }
 
 /// What the tiers from this one on decide of the packets of a Pass, and a Pass for the rest; none if it cannot be said.
@@ -47,9 +47,9 @@ fn expanded(
 ) -> Option<Vec<Rule>> {
     let subjects = pass.subjects.clone().unwrap_or_else(|| policy.subjects.clone());
     let pass = Rule { subjects: Some(subjects), ..pass.clone() };
-    let mut found = Vec::new();
-    decide_pass(plain, from, default, &pass, &mut found)?;
-    (found.len() <= MOST).then_some(found)
+    let mut rules = Vec::new();
+    decide_pass(plain, from, default, &pass, &mut rules)?;
+    (rules.len() <= MOST).then_some(rules)
 }
 
 /// The subjects of a rule that stands for itself.
@@ -62,7 +62,7 @@ fn decide_pass(
     place: usize,
     default: usize,
     pass: &Rule,
-    found: &mut Vec<Rule>,
+    rules: &mut Vec<Rule>,
 ) -> Option<()> {
     let tier = &plain.tiers[place];
     let is_default = place == default;
@@ -77,32 +77,32 @@ fn decide_pass(
             let Some(both) = intersect(plain, &wide, pass)? else { continue };
             match both.action {
                 Action::Pass if is_default => return None,
-                Action::Pass => decide_pass(plain, place + 1, default, &both, found)?,
+                Action::Pass => decide_pass(plain, place + 1, default, &both, rules)?,
                 Action::Deny if is_default && policy.is_among_kubernetes => return None,
                 // The end of the tier drops the same, after the NetworkPolicies of Kubernetes.
                 Action::Deny if is_default && policy.is_after_kubernetes => late.push(both),
                 Action::Allow if late.iter().any(|denial| !are_apart(subjects(denial), subjects(&both))) => {
                     return None;
                 }
-                Action::Allow | Action::Deny => found.push(both),
+                Action::Allow | Action::Deny => rules.push(both),
             }
-            if found.len() > MOST {
+            if rules.len() > MOST {
                 return None;
             }
         }
     }
     if is_default {
-        found.push(Rule { skips: true, ..pass.clone() });
+        rules.push(Rule { skips: true, ..pass.clone() });
         return Some(());
     }
     if tier.end == End::Deny {
         for policy in about() {
             if let Some(all) = each(subjects(pass), &policy.subjects, chosen_in_both)? {
-                found.push(Rule { action: Action::Deny, subjects: Some(all), ..pass.clone() });
+                rules.push(Rule { action: Action::Deny, subjects: Some(all), ..pass.clone() });
             }
         }
     }
-    decide_pass(plain, place + 1, default, pass, found)
+    decide_pass(plain, place + 1, default, pass, rules)
 }
 
 /// The first rule for packets that both are about, in the place of the other; none if there are no such packets.
@@ -139,16 +139,16 @@ fn all<T: Clone>(
 }
 
 fn each<T>(items: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>) -> Option<Option<Vec<T>>> {
-    let mut found = Vec::new();
+    let mut common_items = Vec::new();
     for item in items {
         for other in other {
-            found.extend(common(item, other)?);
+            common_items.extend(common(item, other)?);
         }
     }
-    if found.len() > MOST {
+    if common_items.len() > MOST {
         return None;
     }
-    Some((!found.is_empty()).then_some(found))
+    Some((!common_items.is_empty()).then_some(common_items))
 }
 
 /// The pods that are in both.
@@ -156,16 +156,16 @@ fn chosen_in_both(selection: &PodSelection, other: &PodSelection) -> Option<Opti
     if are_apart(std::slice::from_ref(selection), std::slice::from_ref(other)) {
         return Some(None);
     }
-    let mut found = selection.clone();
-    found.namespace = found.namespace.or_else(|| other.namespace.clone());
-    add(&mut found.namespaces, &other.namespaces);
-    add(&mut found.pods, &other.pods);
+    let mut intersection = selection.clone();
+    intersection.namespace = intersection.namespace.or_else(|| other.namespace.clone());
+    add(&mut intersection.namespaces, &other.namespaces);
+    add(&mut intersection.pods, &other.pods);
     for account in &other.accounts {
-        if !found.accounts.contains(account) {
-            found.accounts.push(account.clone());
+        if !intersection.accounts.contains(account) {
+            intersection.accounts.push(account.clone());
         }
     }
-    Some(Some(found))
+    Some(Some(intersection))
 }
 
 /// Two selectors of which no pod is apart have no label with two values.
@@ -194,11 +194,11 @@ fn block(block: &Block, other: &Block) -> Option<Block> {
     if !outer.range.contains(inner.range) || outer.except.iter().any(|part| part.contains(inner.range)) {
         return None;
     }
-    let mut found = inner.clone();
+    let mut cut_block = inner.clone();
     let more =
         outer.except.iter().filter(|part| inner.range.contains(**part) && !inner.except.contains(part));
-    found.except.extend(more);
-    Some(found)
+    cut_block.except.extend(more);
+    Some(cut_block)
 }
 
 fn traffic(traffic: &Traffic, other: &Traffic) -> Option<Option<Traffic>> {

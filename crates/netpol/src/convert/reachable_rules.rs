@@ -296,19 +296,19 @@ fn omitted<'p>(
             later.all(|candidate| is_omitted(candidate) || candidate.is_apart(entry))
                 && ending.iter().all(|policy| are_apart(&policy.subjects, entry.subjects()))
         };
-        let left: Vec<_> = passing.iter().filter(|candidate| fits(candidate)).copied().collect();
-        if left.len() == passing.len() {
-            return left;
+        let candidates: Vec<_> = passing.iter().filter(|candidate| fits(candidate)).copied().collect();
+        if candidates.len() == passing.len() {
+            return candidates;
         }
-        passing = left;
+        passing = candidates;
     }
 }
 
 /// Some NetworkPolicy that is there may select one of these pods.
 pub(super) fn may_be_isolated(pods: &[PodSelection], plain: &PlainPolicies) -> bool {
     let namespace = |name: &Text| {
-        let known = plain.namespaces.iter().find(|candidate| candidate.name == *name).cloned();
-        known.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
+        let own_namespace = plain.namespaces.iter().find(|candidate| candidate.name == *name).cloned();
+        own_namespace.unwrap_or_else(|| Namespace { name: name.clone(), labels: Labels::new() })
     };
     let mut names = plain.kubernetes.iter().map(|(name, _)| name);
     names.any(|name| pods.iter().any(|selection| selection.may_be_in(&namespace(name))))

@@ -83,8 +83,8 @@ pub(crate) fn peers<T>(
 /// One that is no direction.
 pub(crate) fn directions(names: &[Text], field: &str) -> Result<Vec<Direction>, String> {
     let to_direction = |name: &Text| {
-        let known = Direction::ALL.into_iter().find(|direction| direction.name() == &**name);
-        known.ok_or_else(|| format!("{field}: {name:?}: expected Ingress or Egress"))
+        let candidate = Direction::ALL.into_iter().find(|direction| direction.name() == &**name);
+        candidate.ok_or_else(|| format!("{field}: {name:?}: expected Ingress or Egress"))
     };
     names.iter().map(to_direction).collect()
 }

@@ -46,7 +46,7 @@ impl Calico {
     pub(super) fn of(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::CALICO_TIER], unread, calico::read_tier);
         let sets = [Kind::CALICO_NETWORK_SET, Kind::CALICO_GLOBAL_NETWORK_SET];
-        let mut found = Self {
+        let mut policies = Self {
             sets: objects.read(&sets, unread, calico::read_set),
             host_endpoints: objects.read(&[Kind::HOST_ENDPOINT], unread, host_endpoint),
             namespaces: objects
@@ -56,19 +56,19 @@ impl Calico {
             staged: objects.all(&STAGED).map(|api_object| api_object.reference.clone()).collect(),
             ..Self::default()
         };
-        for given in objects.all(&CALICO) {
-            let object = given.reference.clone();
-            match calico::read_rules(&given.value) {
-                Ok((policy, refused)) if refused.is_empty() => found.policies.add(object, policy),
+        for policy_object in objects.all(&CALICO) {
+            let object = policy_object.reference.clone();
+            match calico::read_rules(&policy_object.value) {
+                Ok((policy, refused)) if refused.is_empty() => policies.policies.add(object, policy),
                 Ok((policy, refused)) => {
                     let all: Vec<String> = refused.iter().map(ToString::to_string).collect();
                     unread.push(object.clone().unread(all.join("; ")));
-                    found.partial.push(PartialPolicy { object, policy, refused });
+                    policies.partial.push(PartialPolicy { object, policy, refused });
                 }
                 Err(why) => unread.push(object.unread(why)),
             }
         }
-        found.policies = found.policies.retain_valid(unread, |candidate| {
+        policies.policies = policies.policies.retain_valid(unread, |candidate| {
             let input = Input {
                 tiers: &tiers.entries,
                 policies: std::slice::from_ref(candidate),
@@ -76,7 +76,7 @@ impl Calico {
             };
             calico::enforcement(&input, empty_world).map(drop)
         });
-        Self { tiers, ..found }
+        Self { tiers, ..policies }
     }
 
     /// As the evaluator takes it.

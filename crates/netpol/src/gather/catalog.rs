@@ -40,13 +40,13 @@ impl<T> Catalog<T> {
         unread: &mut Vec<UnreadObject>,
         try_one: impl Fn(&T) -> Result<(), String>,
     ) -> Self {
-        let mut kept = Self::default();
+        let mut valid = Self::default();
         for (object, item) in self.references.into_iter().zip(self.entries) {
             match try_one(&item) {
-                Ok(()) => kept.add(object, item),
+                Ok(()) => valid.add(object, item),
                 Err(why) => unread.push(object.unread(why)),
             }
         }
-        kept
+        valid
     }
 }

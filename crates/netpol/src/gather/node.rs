@@ -25,7 +25,7 @@ const FLANNEL: &str = "flannel.alpha.coreos.com/backend-type";
 
 /// The addresses of a node, each once, and what the node has in their place that is none. `of_cilium` is the CiliumNode of its name.
 pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>, Vec<UnreadObject>) {
-    let (mut found, mut wrong) = (Vec::new(), Vec::new());
+    let (mut addresses, mut wrong) = (Vec::new(), Vec::new());
     let reported = ["InternalIP", "ExternalIP"].into_iter().flat_map(|kind| node.addresses(kind));
     let annotated = OWN.iter().chain(&TUNNELS).filter_map(|key| node.metadata.annotation(key));
     let written =
@@ -34,17 +34,17 @@ pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>
         let text = text.trim();
         let address = text.split('/').next().unwrap_or(text);
         match address.parse() {
-            Ok(address) => found.push(address),
+            Ok(address) => addresses.push(address),
             Err(_) if address.is_empty() => {}
             Err(why) => wrong.push(
                 Reference::to(Kind::NODE, &node.metadata).unread(format!("{text:?} is no address: {why}")),
             ),
         }
     }
-    found.extend(of_devices(node));
-    found.sort_unstable();
-    found.dedup();
-    (found, wrong)
+    addresses.extend(of_devices(node));
+    addresses.sort_unstable();
+    addresses.dedup();
+    (addresses, wrong)
 }
 
 /// The addresses that Cilium knows of a node, that of its device `cilium_host` among them.

@@ -54,8 +54,8 @@ impl<'a> Objects<'a> {
                 }
             }
         }
-        let kinds = all.into_iter().map(|(kind, given)| {
-            let once = shape::once(last(given));
+        let kinds = all.into_iter().map(|(kind, kind_objects)| {
+            let once = shape::once(last(kind_objects));
             (kind, shape::enforced(kind, once, &definitions, unread))
         });
         Self(kinds.collect())
@@ -72,14 +72,14 @@ impl<'a> Objects<'a> {
         unread: &mut Vec<UnreadObject>,
         read: impl Fn(&Value) -> Result<T, String>,
     ) -> Catalog<T> {
-        let mut found = Catalog::default();
-        for given in self.all(kinds) {
-            match read(&given.value) {
-                Ok(item) => found.add(given.reference.clone(), item),
-                Err(why) => unread.push(given.reference.clone().unread(why)),
+        let mut catalog = Catalog::default();
+        for api_object in self.all(kinds) {
+            match read(&api_object.value) {
+                Ok(item) => catalog.add(api_object.reference.clone(), item),
+                Err(why) => unread.push(api_object.reference.clone().unread(why)),
             }
         }
-        found
+        catalog
     }
 }
 
@@ -93,18 +93,18 @@ fn misplaced(object: &Reference) -> Option<&'static str> {
 }
 
 /// Without those that come again later in the same shape.
-fn last(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
+fn last(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let mut places: HashMap<(Text, Text, bool), usize> = HashMap::new();
-    let mut kept: Vec<ApiObject<'_>> = Vec::new();
-    for object in given {
+    let mut latest: Vec<ApiObject<'_>> = Vec::new();
+    for object in api_objects {
         let key = (object.reference.namespace.clone(), object.reference.name.clone(), object.is_backing);
         match places.get(&key) {
-            Some(place) => kept[*place] = object,
+            Some(place) => latest[*place] = object,
             None => {
-                places.insert(key, kept.len());
-                kept.push(object);
+                places.insert(key, latest.len());
+                latest.push(object);
             }
         }
     }
-    kept
+    latest
 }

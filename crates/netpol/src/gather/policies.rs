@@ -163,10 +163,10 @@ impl Policies {
 
 fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> Catalog<admin::Policy> {
     let [current, older, baseline] = ADMIN;
-    let mut found = objects.read(&[current], unread, admin::read);
-    found.extend(objects.read(&[older], unread, admin::read_admin));
-    found.extend(objects.read(&[baseline], unread, admin::read_baseline));
-    found
+    let mut catalog = objects.read(&[current], unread, admin::read);
+    catalog.extend(objects.read(&[older], unread, admin::read_admin));
+    catalog.extend(objects.read(&[baseline], unread, admin::read_baseline));
+    catalog
 }
 
 /// An object is read as a whole or not at all, however many policies it has.
@@ -180,12 +180,12 @@ fn of_cilium(
         none if none.is_empty() => Err("spec: expected it, or specs".into()),
         outcome => Ok(outcome),
     };
-    let found = objects.read(&CILIUM, unread, read).retain_valid(unread, |policies| {
+    let catalog = objects.read(&CILIUM, unread, read).retain_valid(unread, |policies| {
         let input = cilium::Input { policies, kubernetes: &[], settings };
         cilium::enforcement(&input, empty_world).map(drop)
     });
     let mut each = Catalog::default();
-    for (object, policies) in found.references.into_iter().zip(found.entries) {
+    for (object, policies) in catalog.references.into_iter().zip(catalog.entries) {
         policies.into_iter().for_each(|policy| each.add(object.clone(), policy));
     }
     each

@@ -40,44 +40,46 @@ fn annotation(stored: &Value) -> Option<Map<String, Value>> {
 }
 
 /// Without the stored objects whose resource is there itself, of one kind.
-pub(super) fn once(given: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
-    let own = || given.iter().filter(|object| !object.is_backing);
+pub(super) fn once(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
+    let own = || api_objects.iter().filter(|object| !object.is_backing);
     let by_uid: HashSet<&str> =
         own().map(|object| &*object.reference.uid).filter(|uid| !uid.is_empty()).collect();
-    let stored = || given.iter().filter(|object| object.is_backing);
+    let stored = || api_objects.iter().filter(|object| object.is_backing);
     let same: HashSet<String> = stored().flat_map(uids).filter(|uid| by_uid.contains(uid.as_str())).collect();
     // Where no UID says what a resource is stored in, its name does: what was moved to definitions of its own has got another UID.
-    let left = own().filter(|object| !same.contains(&*object.reference.uid));
-    let by_name: HashSet<(Text, Text)> =
-        left.map(|object| (object.reference.namespace.clone(), object.reference.name.clone())).collect();
+    let without_uid = own().filter(|object| !same.contains(&*object.reference.uid));
+    let by_name: HashSet<(Text, Text)> = without_uid
+        .map(|object| (object.reference.namespace.clone(), object.reference.name.clone()))
+        .collect();
     let is_there = |object: &ApiObject<'_>| {
         let has_uid = uids(object).any(|uid| same.contains(&uid));
         let has_name = |name: Text| by_name.contains(&(object.reference.namespace.clone(), name));
         has_uid || names(object).any(has_name)
     };
-    let gone: Vec<bool> = given.iter().map(|object| object.is_backing && is_there(object)).collect();
-    given.into_iter().zip(gone).filter(|(_, gone)| !gone).map(|(object, _)| object).collect()
+    let gone: Vec<bool> = api_objects.iter().map(|object| object.is_backing && is_there(object)).collect();
+    api_objects.into_iter().zip(gone).filter(|(_, gone)| !gone).map(|(object, _)| object).collect()
 }
 
 /// Without the stored objects of a kind that has a definition in `projectcalico.org` itself, where both kinds of definitions are installed: they may be
 /// what a change from the one to the other left behind.
 pub(super) fn enforced<'a>(
     kind: Kind,
-    given: Vec<ApiObject<'a>>,
+    api_objects: Vec<ApiObject<'a>>,
     definitions: &BTreeSet<Text>,
     unread: &mut Vec<UnreadObject>,
 ) -> Vec<ApiObject<'a>> {
     let own = format!("{}.projectcalico.org", kind.plural());
     if !definitions.contains(own.as_str()) {
-        return given;
+        return api_objects;
     }
-    let (stored, kept): (Vec<_>, Vec<_>) = given.into_iter().partition(|api_object| api_object.is_backing);
+    let (stored, direct): (Vec<_>, Vec<_>) =
+        api_objects.into_iter().partition(|api_object| api_object.is_backing);
     unread.extend(stored.into_iter().map(|api_object| {
         api_object.reference.unread(format!(
             "no object of {own} is the same, and a cluster in which this is defined may not go by crd.projectcalico.org any more"
         ))
     }));
-    kept
+    direct
 }
 
 /// The UIDs that the resource of a stored object can have. Since release 3.28 it is the object's with the bits of each byte turned round; before, it was

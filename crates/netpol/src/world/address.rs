@@ -68,16 +68,16 @@ impl Piece {
 
     /// An address of the piece that is in none of these ranges, which are of any family and in any order; none if they cover it.
     pub(super) fn outside(self, ranges: &[Range]) -> Option<IpAddr> {
-        let mut taken: Vec<_> =
+        let mut used: Vec<_> =
             ranges.iter().filter(|range| range.is_v6() == self.is_v6).map(|range| range.ends()).collect();
-        taken.sort_unstable();
-        let known = ANYWHERE.map(|known| Range::of(known).ends().0)[usize::from(self.is_v6)];
-        let is_free = |number: u128| !taken.iter().any(|(first, last)| (*first..=*last).contains(&number));
-        if (self.first..=self.last).contains(&known) && is_free(known) {
-            return Some(address(self.is_v6, known));
+        used.sort_unstable();
+        let anywhere = ANYWHERE.map(|anywhere| Range::of(anywhere).ends().0)[usize::from(self.is_v6)];
+        let is_free = |number: u128| !used.iter().any(|(first, last)| (*first..=*last).contains(&number));
+        if (self.first..=self.last).contains(&anywhere) && is_free(anywhere) {
+            return Some(address(self.is_v6, anywhere));
         }
         let mut number = self.first;
-        for (first, last) in taken {
+        for (first, last) in used {
             if first <= number && number <= last {
                 number = last.checked_add(1)?;
             }

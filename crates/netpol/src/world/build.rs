@@ -194,18 +194,18 @@ impl World {
     pub fn bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
         let mention_index = MentionIndex::of(mentions);
         let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
-        let mut made = WorldBuilder::default();
-        made.pods(cluster, &mention_index, &pieces);
+        let mut builder = WorldBuilder::default();
+        builder.pods(cluster, &mention_index, &pieces);
         let mut imagined = imagined::pods(cluster, mentions);
         if !with_new_namespaces {
             let existing: HashSet<&Text> =
                 cluster.namespaces.iter().map(|namespace| &namespace.name).collect();
             imagined.retain(|pod| existing.contains(&pod.namespace));
         }
-        made.imagined(cluster, &imagined, &mention_index, &pieces);
-        made.nodes(cluster, &pieces);
-        made.outside(cluster, &pieces);
-        made.indexed(Space::new(mentions.sources.iter().cloned()))
+        builder.imagined(cluster, &imagined, &mention_index, &pieces);
+        builder.nodes(cluster, &pieces);
+        builder.outside(cluster, &pieces);
+        builder.indexed(Space::new(mentions.sources.iter().cloned()))
     }
 }
 
@@ -250,17 +250,17 @@ impl WorldBuilder {
         let ranges = &cluster.pod_ranges;
         let pods_there = cluster.pods.iter().flat_map(|pod| &pod.addresses);
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses);
-        let taken: Vec<Range> = pods_there.chain(nodes).map(|address| Range::of(*address)).collect();
+        let used_ranges: Vec<Range> = pods_there.chain(nodes).map(|address| Range::of(*address)).collect();
         let waiting = std::mem::take(&mut self.waiting);
         // In one piece of each range all of them, after the pods that will get an address; in the others one that nothing but its address tells apart.
         let free = |piece: Piece, range: &Range| {
             let first = piece.address_in(*range)?;
             let inside = Pieces::new([range]).of(first);
-            inside.outside(&taken).filter(|address| pieces.of(*address) == piece).or(Some(first))
+            inside.outside(&used_ranges).filter(|address| pieces.of(*address) == piece).or(Some(first))
         };
         for range in ranges {
-            let mut found = pieces.all().filter_map(|piece| free(piece, range));
-            let first = found.next();
+            let mut free_addresses = pieces.all().filter_map(|piece| free(piece, range));
+            let first = free_addresses.next();
             for (address, (namespace, name, traits)) in
                 first.iter().flat_map(|item| waiting.iter().map(|pod| (*item, pod)))
             {
@@ -276,7 +276,7 @@ impl WorldBuilder {
                 }
             }
             if let Some(plain) = pods.iter().next() {
-                for address in found {
+                for address in free_addresses {
                     self.pod(&mentions.slimmed(plain), address, pieces, || {
                         PartyKind::Imagined(plain.words())
                     });
@@ -306,9 +306,9 @@ impl WorldBuilder {
     }
 
     fn nodes(&mut self, cluster: &Cluster, pieces: &Pieces) {
-        let mut seen = HashSet::new();
+        let mut addresses = HashSet::new();
         for node in &cluster.nodes {
-            for address in node.addresses.iter().filter(|address| seen.insert(pieces.of(**address))) {
+            for address in node.addresses.iter().filter(|address| addresses.insert(pieces.of(**address))) {
                 self.parties.push(Party {
                     kind: PartyKind::Node(node.name.clone()),
                     address: *address,
@@ -320,8 +320,8 @@ impl WorldBuilder {
 
     fn outside(&mut self, cluster: &Cluster, pieces: &Pieces) {
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| Range::of(*address));
-        let taken: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
-        for address in pieces.all().filter_map(|piece| piece.outside(&taken)) {
+        let used_ranges: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
+        for address in pieces.all().filter_map(|piece| piece.outside(&used_ranges)) {
             self.parties.push(Party { kind: PartyKind::Outside, address, has_other_network: false });
         }
     }
@@ -329,11 +329,11 @@ impl WorldBuilder {
     fn indexed(self, space: Space) -> World {
         let count = self.parties.len();
         let those = |is: &dyn Fn(&Party) -> bool| {
-            let mut found = Parties::none(count);
+            let mut parties = Parties::none(count);
             for (number, _) in self.parties.iter().enumerate().filter(|(_, party)| is(party)) {
-                found.add(number);
+                parties.add(number);
             }
-            found
+            parties
         };
         let mut world = World {
             space,

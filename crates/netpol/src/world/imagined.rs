@@ -20,16 +20,16 @@ type Literal<'e> = (&'e Expression, bool);
 
 /// The pods that do not exist yet, without an address: none of them twice.
 pub(super) fn pods(cluster: &Cluster, mentions: &Mentions) -> BTreeSet<Traits> {
-    let mut found = BTreeSet::new();
+    let mut imagined = BTreeSet::new();
     let new = namespace(cluster, NEW, &Labels::new());
     for existing in
         cluster.namespaces.iter().map(|namespace| traits(&namespace.name, &namespace.labels)).chain([new])
     {
-        found.insert(existing);
+        imagined.insert(existing);
     }
     for (scope, condition) in &mentions.conditions {
         for way in condition.alternatives(ALTERNATIVES) {
-            found.extend(
+            imagined.extend(
                 places(cluster, scope.as_ref(), &way)
                     .into_iter()
                     .filter_map(|place| imagine_pod(place, &way)),
@@ -37,7 +37,7 @@ pub(super) fn pods(cluster: &Cluster, mentions: &Mentions) -> BTreeSet<Traits> {
             for missed in 0..way.len() {
                 let mut near = way.clone();
                 near[missed].1 = !near[missed].1;
-                found.extend(
+                imagined.extend(
                     places(cluster, scope.as_ref(), &near)
                         .into_iter()
                         .filter_map(|place| imagine_pod(place, &near)),
@@ -45,7 +45,7 @@ pub(super) fn pods(cluster: &Cluster, mentions: &Mentions) -> BTreeSet<Traits> {
             }
         }
     }
-    found
+    imagined
 }
 
 fn traits(namespace: &Text, labels: &Labels) -> Traits {
@@ -57,10 +57,10 @@ fn traits(namespace: &Text, labels: &Labels) -> Traits {
 }
 
 /// A namespace that may not exist yet.
-fn namespace(cluster: &Cluster, wanted: &str, labels: &Labels) -> Traits {
-    let taken = |name: &str| cluster.namespaces.iter().any(|namespace| *namespace.name == *name);
-    let mut name = wanted.to_owned();
-    while taken(&name) {
+fn namespace(cluster: &Cluster, base_name: &str, labels: &Labels) -> Traits {
+    let is_used = |name: &str| cluster.namespaces.iter().any(|namespace| *namespace.name == *name);
+    let mut name = base_name.to_owned();
+    while is_used(&name) {
         name.push_str("-x");
     }
     traits(&name.into(), labels)
@@ -75,7 +75,8 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
         return vec![traits(scope, &labels)];
     }
     let all = cluster.namespaces.iter().map(|namespace| traits(&namespace.name, &namespace.labels));
-    let mut found: Vec<Traits> = all.filter(|place| fits_or_says_nothing(place, way)).take(1).collect();
+    let mut place_traits: Vec<Traits> =
+        all.filter(|place| fits_or_says_nothing(place, way)).take(1).collect();
     let within = way.iter().find_map(|(literal, is)| match literal {
         Expression::Within(name) if *is => Some(name.clone()),
         Expression::Always
@@ -89,7 +90,7 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
     });
     let mut new = match &within {
         Some(name) if existing(name).is_none() => traits(name, &Labels::new()),
-        Some(_) => return found,
+        Some(_) => return place_traits,
         None => namespace(cluster, NEW, &Labels::new()),
     };
     if labelled(&mut new.namespace_labels, LabelOwner::Namespace, way) {
@@ -97,10 +98,10 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
             new.namespace = name.clone();
         }
         if existing(&new.namespace).is_none() {
-            found.push(new);
+            place_traits.push(new);
         }
     }
-    found
+    place_traits
 }
 
 fn fits_or_says_nothing(place: &Traits, way: &[Literal<'_>]) -> bool {
@@ -116,7 +117,7 @@ fn imagine_pod(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
 
 /// Gives labels for which what is said of them is true; false if there are none.
 fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool {
-    let mut wanted: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
+    let mut literals_by_key: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
     for item in way {
         match item.0 {
             Expression::Has(whose, key)
@@ -124,7 +125,7 @@ fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool
             | Expression::Like(whose, key, ..)
                 if *whose == owner =>
             {
-                wanted.entry(key).or_default().push(item);
+                literals_by_key.entry(key).or_default().push(item);
             }
             Expression::Always
             | Expression::Has(..)
@@ -136,7 +137,7 @@ fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool
             | Expression::Or(_) => {}
         }
     }
-    for (key, literals) in wanted {
+    for (key, literals) in literals_by_key {
         let holds =
             |value: Option<&str>| literals.iter().all(|(literal, is)| holds_for(literal, value) == *is);
         let named = literals.iter().flat_map(|(literal, _)| match literal {

@@ -36,12 +36,12 @@ impl World {
     /// identity is `world`.
     #[must_use]
     pub fn by_identity(&self) -> Self {
-        let mut seen = self.with_sets(|set| set.clone().without(&self.other_network));
-        seen.outside = self.outside.clone().or(&self.other_network);
-        seen.v6 = self.v6.clone();
-        seen.other_network = self.other_network.clone();
-        seen.isolated = self.isolated.clone();
-        seen
+        let mut world = self.with_sets(|set| set.clone().without(&self.other_network));
+        world.outside = self.outside.clone().or(&self.other_network);
+        world.v6 = self.v6.clone();
+        world.other_network = self.other_network.clone();
+        world.isolated = self.isolated.clone();
+        world
     }
 
     /// The same parties, with other sets of them.

@@ -29,11 +29,11 @@ impl UnknownKinds {
     /// Counts an object.
     pub(super) fn add(&mut self, api_version: &str, kind: &str) {
         let (api_version, kind) = (begin(api_version), begin(kind));
-        let mut known = self.kinds.iter_mut();
-        if let Some(known) =
-            known.find(|unknown_kind| unknown_kind.api_version == api_version && unknown_kind.kind == kind)
+        let mut kinds = self.kinds.iter_mut();
+        if let Some(entry) =
+            kinds.find(|unknown_kind| unknown_kind.api_version == api_version && unknown_kind.kind == kind)
         {
-            known.objects += 1;
+            entry.objects += 1;
         } else if self.kinds.len() < NAMED {
             self.unnamed = Some(self.kinds.len());
             self.kinds.push(UnknownKind { api_version, kind, first: String::new(), objects: 1 });

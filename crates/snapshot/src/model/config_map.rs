@@ -36,16 +36,16 @@ const SECRETS: [&str; 7] = ["psk", "aws_access_key", "credentials", "client", "s
 
 /// Whether an object of this name is the one that its project calls `known`: kustomize appends a hash to names, and RKE2 writes its own name before them.
 #[must_use]
-pub fn is_named(name: &str, known: &str) -> bool {
+pub fn is_named(name: &str, pattern: &str) -> bool {
     let of_rke2 = name.strip_prefix(RKE2).unwrap_or(name);
     [name, of_rke2]
         .iter()
-        .any(|name| name.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
+        .any(|name| name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
 }
 
 /// Whether a snapshot keeps a ConfigMap of this name.
 pub(super) fn is_kept(name: &str) -> bool {
-    CONFIG_MAPS.iter().any(|(_, known)| is_named(name, known))
+    CONFIG_MAPS.iter().any(|(_, pattern)| is_named(name, pattern))
 }
 
 /// Removes what may be a secret from the values of a ConfigMap.
@@ -92,15 +92,17 @@ fn is_secret(line: &str) -> bool {
 impl Snapshot {
     /// The ConfigMap that its project calls `known`. If there are several, as kustomize leaves them behind, the one that a DaemonSet mounts is meant.
     #[must_use]
-    pub fn config_map(&self, known: &str) -> Option<&Object> {
-        let all = self.objects(Kind::CONFIG_MAP).iter().filter(|object| is_named(object.name(), known));
+    pub fn config_map(&self, pattern: &str) -> Option<&Object> {
+        let all = self.objects(Kind::CONFIG_MAP).iter().filter(|object| is_named(object.name(), pattern));
         let mounted: Vec<(&Text, &Text)> = self.mounted().collect();
         let is_mounted = |object: &Object| {
             mounted
                 .iter()
                 .any(|(space, name)| (space.as_ref(), name.as_ref()) == (object.namespace(), object.name()))
         };
-        all.min_by_key(|object| (!is_system(object.namespace()), !is_mounted(object), object.name() != known))
+        all.min_by_key(|object| {
+            (!is_system(object.namespace()), !is_mounted(object), object.name() != pattern)
+        })
     }
 
     /// Namespace and name of each ConfigMap that a DaemonSet mounts.

@@ -47,7 +47,7 @@ const KEPT: [&str; 28] = [
 
 /// Whether a snapshot keeps an annotation with this key.
 pub(super) fn is_kept(key: &str) -> bool {
-    KEPT.iter().any(|kept| key.starts_with(kept))
+    KEPT.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// `metadata` of an object.
@@ -191,15 +191,15 @@ fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Labels>, D::Er
         }
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
-            let mut found = Labels::new();
+            let mut labels = Labels::new();
             while let Some(key) = map.next_key::<String>()? {
                 if is_kept(&key) {
-                    found.insert(key.into(), map.next_value()?);
+                    labels.insert(key.into(), map.next_value()?);
                 } else {
                     map.next_value::<serde::de::IgnoredAny>()?;
                 }
             }
-            Ok(found)
+            Ok(labels)
         }
 
         fn visit_unit<E>(self) -> Result<Labels, E> {

@@ -68,7 +68,7 @@ impl Object {
             }
         }
         // The values of a chart may be secrets. Attributes of drivers belong to others, and a large cluster has tens of thousands of volumes.
-        let kept: &[&str] = match kind {
+        let keys: &[&str] = match kind {
             Kind::PERSISTENT_VOLUME => &["hostPath", "local", "nodeAffinity"],
             Kind::PERSISTENT_VOLUME_CLAIM => &["volumeName"],
             Kind::API_SERVICE => &["service"],
@@ -78,7 +78,7 @@ impl Object {
         if let Some(all) = self.0.as_object_mut() {
             all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "spec"));
             if let Some(Value::Object(spec)) = all.get_mut("spec") {
-                spec.retain(|key, _| kept.contains(&key.as_str()));
+                spec.retain(|key, _| keys.contains(&key.as_str()));
             }
         }
         self

@@ -193,14 +193,14 @@ pub(super) fn agent_variables<'de, D: Deserializer<'de>>(deserializer: D) -> Res
 /// Reads conditions of a pod and keeps the two that checks read, without their times and messages, which differ in every pod.
 pub(super) fn lasting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[Condition]>, D::Error> {
     let all = Option::<Vec<Condition>>::deserialize(deserializer)?.unwrap_or_default();
-    let kept = all.into_iter().filter(|condition| LASTING.contains(&&*condition.kind));
+    let conditions = all.into_iter().filter(|condition| LASTING.contains(&&*condition.kind));
     let slim = |condition: Condition| Condition {
         kind: condition.kind,
         status: condition.status,
         reason: condition.reason,
         ..Condition::default()
     };
-    Ok(kept.map(slim).collect())
+    Ok(conditions.map(slim).collect())
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ fn before_path<'a>(text: &'a str, netns_path: &str) -> Option<&'a str> {
 /// `text` up to the system call at its end: `opening netns: open `.
 fn before_operation(text: &str) -> Option<&str> {
     let (before, operation) = text.trim_end().rsplit_once(": ")?;
-    let named = OPERATIONS.iter().any(|known| known.eq_ignore_ascii_case(operation));
+    let named = OPERATIONS.iter().any(|candidate| candidate.eq_ignore_ascii_case(operation));
     named.then_some(before)
 }
 

@@ -29,8 +29,8 @@ impl HostRouteChange {
     /// The route or rule in the words of the program `ip`, with the interface's name from `routes`.
     pub(super) fn object(self, routes: &[&HostRoute]) -> String {
         let name = |index| {
-            let known = routes.iter().find(|route| route.index == index);
-            known.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
+            let known_route = routes.iter().find(|route| route.index == index);
+            known_route.map_or_else(|| format!("#{index}"), |route| route.interface.clone())
         };
         match self {
             Self::AddRoute(HostPath { address, index, via })
@@ -53,10 +53,9 @@ pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Opt
 
 /// The changes that add the missing ones of `routes`. A route comes before its rule, because a rule without a recorded route counts as unused.
 pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
-    let wanted = each(routes);
-    let added =
-        wanted.iter().filter(|way| !facts.routes.contains(way)).copied().map(HostRouteChange::AddRoute);
-    let mut rules: Vec<IpAddr> = wanted.iter().map(|way| way.address).collect();
+    let hops = each(routes);
+    let added = hops.iter().filter(|way| !facts.routes.contains(way)).copied().map(HostRouteChange::AddRoute);
+    let mut rules: Vec<IpAddr> = hops.iter().map(|way| way.address).collect();
     rules.sort_unstable();
     rules.dedup();
     let rules =
@@ -77,17 +76,20 @@ pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRoute
 
 /// The changes that make the node's host routes those of its records. While a record cannot be read, no route counts as unused.
 pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec<HostRouteChange> {
-    let (wanted, known) = (each(&recorded.living), each(&recorded.known));
+    let (targets, recorded_routes) = (each(&recorded.living), each(&recorded.known));
     let mut changes = set(&recorded.living, facts);
     if recorded.may_be_more {
         return changes;
     }
     let has = |ways: &[HostPath], address: IpAddr| ways.iter().any(|way| way.address == address);
-    let rules = facts.rules.iter().copied().filter(|rule| !has(&known, *rule));
+    let rules = facts.rules.iter().copied().filter(|rule| !has(&recorded_routes, *rule));
     changes.extend(rules.map(HostRouteChange::RemoveRule));
     // A wanted route has already replaced any other route to its address.
-    let unused =
-        facts.routes.iter().copied().filter(|way| !known.contains(way) && !has(&wanted, way.address));
+    let unused = facts
+        .routes
+        .iter()
+        .copied()
+        .filter(|way| !recorded_routes.contains(way) && !has(&targets, way.address));
     changes.extend(unused.map(HostRouteChange::RemoveRoute));
     changes
 }

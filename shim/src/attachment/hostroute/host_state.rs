@@ -44,10 +44,10 @@ pub(super) struct HostRoutes {
 
 impl HostRoutes {
     /// Reads the routes and rules of each address family. `wanted` is called with the family's unspecified address, and says whether to read it.
-    pub(super) fn gather(rtnl: &mut Rtnl<'_>, wanted: impl Fn(IpAddr) -> bool) -> io::Result<Self> {
+    pub(super) fn gather(rtnl: &mut Rtnl<'_>, is_wanted: impl Fn(IpAddr) -> bool) -> io::Result<Self> {
         let mut facts = Self::default();
         let families: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
-        for any in families.into_iter().filter(|any| wanted(*any)) {
+        for any in families.into_iter().filter(|any| is_wanted(*any)) {
             // The dump is limited to this table, because a host may have any number of routes.
             let header = RouteHeader { address_family: family(any), ..RouteHeader::default() };
             let body = [emit(&header), emit(&RouteAttribute::Table(TABLE))].concat();
@@ -81,9 +81,9 @@ pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<
         ..RouteHeader::default()
     };
     let to = RouteAttribute::Destination(RouteAddress::from(address));
-    let found =
+    let best_route =
         rtnl.get(RTM_GETROUTE, &[emit(&header), emit(&to)].concat(), RTM_NEWROUTE, RouteMessage::parse);
-    let message = match found {
+    let message = match best_route {
         Err(error) if is_no_way(&error) => None,
         other => other?,
     };

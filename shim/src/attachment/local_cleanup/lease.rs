@@ -50,12 +50,12 @@ fn release_into(
     is_anothers: impl Fn(IpAddr) -> bool,
 ) -> io::Result<()> {
     let is_held = |path: &Path| holds(path, container_id, ifname);
-    let held: Vec<_> = leases(directory)?.into_iter().filter(|(_, path)| is_held(path)).collect();
-    if held.is_empty() {
+    let held_leases: Vec<_> = leases(directory)?.into_iter().filter(|(_, path)| is_held(path)).collect();
+    if held_leases.is_empty() {
         return Ok(());
     }
     let _lock = lock(&directory.join("lock"))?;
-    for (address, path) in held {
+    for (address, path) in held_leases {
         if is_anothers(address) {
             released.failures.push(format!("lease {}: another attachment has the address", path.display()));
             continue;

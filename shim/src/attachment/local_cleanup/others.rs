@@ -37,15 +37,15 @@ impl OtherClaims {
         for record in records {
             let intent = &record.intent;
             let who = format!("attachment {} {}", intent.container_id, intent.ifname);
-            for (index, (held, progress)) in intent.legs.iter().zip(&record.progress).enumerate() {
+            for (index, (other_leg, progress)) in intent.legs.iter().zip(&record.progress).enumerate() {
                 let is_own = is_of(record, own) && index == leg;
                 if is_own || !progress.started || progress.deleted {
                     continue;
                 }
-                self.inside.extend(intent.netns_id.map(|netns| (netns, held.ifname.clone())));
+                self.inside.extend(intent.netns_id.map(|netns| (netns, other_leg.ifname.clone())));
                 match progress.result.as_ref().map(|raw| raw.get()) {
-                    Some(result) => self.take_result(&who, &held.network, result),
-                    None if network.as_ref() == Some(&held.network) => {
+                    Some(result) => self.take_result(&who, &other_leg.network, result),
+                    None if network.as_ref() == Some(&other_leg.network) => {
                         self.doubts.push(format!("{who} has no result yet"));
                     }
                     None => {}

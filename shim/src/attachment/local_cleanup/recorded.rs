@@ -130,8 +130,8 @@ impl RecordedState {
             }
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
             let rules = masquerades.then(|| format!("masquerading rules of {kind} for the pod's addresses"));
-            let kept = rules.into_iter().chain(kept_by(kind));
-            self.stays_behind.extend(kept.map(|what| KeptByPlugin { plugin: index, what }));
+            let remainders = rules.into_iter().chain(kept_by(kind));
+            self.stays_behind.extend(remainders.map(|what| KeptByPlugin { plugin: index, what }));
         }
     }
 

@@ -30,8 +30,8 @@ impl<'a> Budget<'a> {
     /// For optional work: a tenth of the time until `deadline`, and a second at most.
     #[must_use]
     pub fn share(deadline: Instant, signals: &'a Signals) -> Self {
-        let left = deadline.saturating_duration_since(Instant::now());
-        Self::until(Instant::now() + (left / SHARE).min(BRIEF), Some(signals))
+        let remaining = deadline.saturating_duration_since(Instant::now());
+        Self::until(Instant::now() + (remaining / SHARE).min(BRIEF), Some(signals))
     }
 
     /// A second from now, without regard to signals.

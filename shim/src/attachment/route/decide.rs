@@ -54,22 +54,22 @@ pub(super) fn after_first(facts: &PodRoutes, first: &RouteSide) -> Vec<RouteChan
 pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSide) -> Vec<RouteChange> {
     let first_index = facts.index(first.ifname);
     let owner_index = facts.index(owner.ifname);
-    let known = facts.known();
+    let known_routes = facts.known();
     let mut changes = Vec::new();
     if let Some(index) = first_index {
-        changes.extend(source_table(facts, &known, index, FIRST));
+        changes.extend(source_table(facts, &known_routes, index, FIRST));
     }
     if let Some(index) = owner_index {
-        changes.extend(source_table(facts, &known, index, OWNER));
+        changes.extend(source_table(facts, &known_routes, index, OWNER));
     }
     if let Some(index) = first_index {
-        changes.extend(hops_back(facts, &known, index));
+        changes.extend(hops_back(facts, &known_routes, index));
     }
     // The owner's CIDRs come first: a destination that both networks claim is routed like all other destinations.
-    let mut taken = Vec::new();
+    let mut covered = Vec::new();
     for (side, index) in [(owner, owner_index), (first, first_index)] {
         if let Some(index) = index {
-            changes.extend(cidr_routes(facts, side.cidrs, index, &mut taken));
+            changes.extend(cidr_routes(facts, side.cidrs, index, &mut covered));
         }
     }
     if let Some(index) = first_index {
@@ -77,7 +77,7 @@ pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSid
             owner_index.is_some_and(|owner| defaults(facts, MAIN, owner, *family).next().is_some())
         };
         let unowned = FAMILIES.into_iter().filter(|family| !owns(family));
-        changes.extend(unowned.flat_map(|family| give_back(facts, &known, index, family)));
+        changes.extend(unowned.flat_map(|family| give_back(facts, &known_routes, index, family)));
         let owned = FAMILIES.into_iter().filter(owns);
         changes.extend(owned.flat_map(|family| withhold(facts, index, family)));
     }
@@ -92,17 +92,17 @@ pub(super) fn owner_has_ipv6_default(facts: &PodRoutes, first: &RouteSide, owner
 
 /// What other programs have made in a pod whose only network is that of the interface `ours`, as text: interfaces, and defaults by another interface.
 /// `known` are the interfaces of the pod's own networks.
-pub(super) fn foreign(facts: &PodRoutes, known: &[&str], ours: &str) -> Vec<String> {
+pub(super) fn foreign(facts: &PodRoutes, own_names: &[&str], ours: &str) -> Vec<String> {
     let links = facts
         .links
         .iter()
-        .filter(|link| link.up && link.name != "lo" && !known.contains(&link.name.as_str()));
-    let mut found: Vec<String> = links.map(|link| format!("interface {}", link.name)).collect();
+        .filter(|link| link.up && link.name != "lo" && !own_names.contains(&link.name.as_str()));
+    let mut names: Vec<String> = links.map(|link| format!("interface {}", link.name)).collect();
     let index = facts.index(ours);
     let defaults = facts.routes.iter().filter(|route| route.table() == MAIN && route.is_default());
     let others = defaults.filter(|route| !index.is_some_and(|index| route.leaves_by(index)));
-    found.extend(others.map(|route| format!("route {}", route.describe(|index| facts.name(index)))));
-    found
+    names.extend(others.map(|route| format!("route {}", route.describe(|index| facts.name(index)))));
+    names
 }
 
 /// The rules and tables of the two steps that are missing, for the recorded interfaces.
@@ -124,9 +124,9 @@ pub(super) fn missing(
         let is_there = |address: &IpAddr| facts.rules.contains(&Rule { source: *address, table });
         let lost = recorded.addresses.iter().filter(|address| !is_there(address));
         gone.extend(lost.map(|address| format!("rule from {address} to table {table}")));
-        for wanted in FAMILIES {
-            let leads = |table| facts.routes_by(table, index).any(|route| route.family() == wanted);
-            if recorded.addresses.iter().any(|address| family(*address) == wanted)
+        for address_family in FAMILIES {
+            let leads = |table| facts.routes_by(table, index).any(|route| route.family() == address_family);
+            if recorded.addresses.iter().any(|address| family(*address) == address_family)
                 && leads(MAIN)
                 && !leads(table)
             {
@@ -141,11 +141,12 @@ pub(super) fn missing(
 ///
 /// Two attachments of one pod may share the netns. Routes by other interfaces, and the rules of addresses on those, belong to the other attachment.
 pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) -> Vec<RouteChange> {
-    let known = facts.known();
+    let known_routes = facts.known();
     let mut changes = Vec::new();
     if let Some(index) = facts.index(first_ifname) {
-        changes.extend(hops_back(facts, &known, index));
-        changes.extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, &known, index, family)));
+        changes.extend(hops_back(facts, &known_routes, index));
+        changes
+            .extend(FAMILIES.into_iter().flat_map(|family| give_back(facts, &known_routes, index, family)));
     }
     changes.extend(unpin(facts));
     changes.extend(remove_ours(facts, &[first_ifname, owner_ifname]));
@@ -196,9 +197,9 @@ pub(super) fn leave(facts: &PodRoutes, leaves: &str, stays: &str) -> Vec<RouteCh
 }
 
 /// Adds those routes that the kernel does not have, routes by a gateway last: the kernel accepts a gateway only if a route to it exists.
-fn add_all(routes: impl Iterator<Item = Route>, known: &KnownRoutes) -> Vec<RouteChange> {
+fn add_all(routes: impl Iterator<Item = Route>, known_routes: &KnownRoutes) -> Vec<RouteChange> {
     let (gateways, links): (Vec<Route>, Vec<Route>) =
-        routes.filter(|route| !known.has(route)).partition(Route::has_gateway);
+        routes.filter(|route| !known_routes.has(route)).partition(Route::has_gateway);
     links.into_iter().chain(gateways).map(RouteChange::AddRoute).collect()
 }
 
@@ -221,9 +222,9 @@ fn remove_ours(facts: &PodRoutes, ifnames: &[&str]) -> Vec<RouteChange> {
 }
 
 /// A copy in `table` of the routes by interface `index`, and a rule to it from each of the interface's addresses.
-fn source_table(facts: &PodRoutes, known: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
+fn source_table(facts: &PodRoutes, known_routes: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
     let routes = facts.routes_by(MAIN, index).filter(|route| !route.is_ours());
-    let mut changes = add_all(routes.map(|route| route.in_table(table)), known);
+    let mut changes = add_all(routes.map(|route| route.in_table(table)), known_routes);
     let there: HashSet<&Rule> = facts.rules.iter().collect();
     let rules = FAMILIES
         .into_iter()
@@ -247,10 +248,15 @@ fn withhold(facts: &PodRoutes, index: u32, family: AddressFamily) -> Vec<RouteCh
     defaults(facts, MAIN, index, family).cloned().map(RouteChange::RemoveRoute).collect()
 }
 
-fn give_back(facts: &PodRoutes, known: &KnownRoutes, index: u32, family: AddressFamily) -> Vec<RouteChange> {
+fn give_back(
+    facts: &PodRoutes,
+    known_routes: &KnownRoutes,
+    index: u32,
+    family: AddressFamily,
+) -> Vec<RouteChange> {
     defaults(facts, FIRST, index, family)
         .map(|route| route.in_table(MAIN))
-        .filter(|route| !known.has(route))
+        .filter(|route| !known_routes.has(route))
         .map(RouteChange::AddRoute)
         .collect()
 }
@@ -261,9 +267,9 @@ fn shared_hops(facts: &PodRoutes, table: u32, index: u32) -> impl Iterator<Item 
 }
 
 /// Restores withheld host routes in main, since other routes need them as next hop. The owner's own route takes precedence.
-fn hops_back(facts: &PodRoutes, known: &KnownRoutes, index: u32) -> Vec<RouteChange> {
+fn hops_back(facts: &PodRoutes, known_routes: &KnownRoutes, index: u32) -> Vec<RouteChange> {
     let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
-    withheld.filter(|hop| !known.has(hop)).map(RouteChange::AddRoute).collect()
+    withheld.filter(|hop| !known_routes.has(hop)).map(RouteChange::AddRoute).collect()
 }
 
 /// A route for each CIDR that no route in main covers yet: by the interface's default, or on its link if it has none.
@@ -273,7 +279,7 @@ fn cidr_routes(
     facts: &PodRoutes,
     cidrs: &[IpNetwork],
     index: u32,
-    taken: &mut Vec<IpNetwork>,
+    covered: &mut Vec<IpNetwork>,
 ) -> Vec<RouteChange> {
     let mut changes = Vec::new();
     for cidr in cidrs {
@@ -282,7 +288,7 @@ fn cidr_routes(
             continue;
         };
         let in_main = |route: &Route| route.table() == MAIN && route.destination() == Some(cidr);
-        if cidr.prefix() == 0 || taken.contains(&cidr) || facts.routes.iter().any(in_main) {
+        if cidr.prefix() == 0 || covered.contains(&cidr) || facts.routes.iter().any(in_main) {
             continue;
         }
         if facts.addresses_of(index, family).next().is_none() {
@@ -296,7 +302,7 @@ fn cidr_routes(
         let route =
             way_out.map_or_else(|| Route::on_link(cidr, index), |default| default.to(cidr).in_table(MAIN));
         changes.push(RouteChange::AddRoute(route.ours_from(source)));
-        taken.push(cidr);
+        covered.push(cidr);
     }
     changes
 }

@@ -108,8 +108,8 @@ impl PodRoutes {
 
     /// The name of the interface with this index, for messages.
     pub(super) fn name(&self, index: u32) -> String {
-        let known = self.links.iter().find(|link| link.index == index);
-        known.map_or_else(|| format!("#{index}"), |link| link.name.clone())
+        let known_link = self.links.iter().find(|link| link.index == index);
+        known_link.map_or_else(|| format!("#{index}"), |link| link.name.clone())
     }
 
     /// The routes of `table` whose traffic leaves by interface `index`.

@@ -143,16 +143,16 @@ impl<'a> Rtnl<'a> {
         parse: impl Fn(&[u8]) -> Result<T, DecodeError>,
     ) -> io::Result<Option<T>> {
         let sequence = self.send_request(request, 0, body)?;
-        let mut found = None;
+        let mut answer = None;
         self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
-                found = Some(parse(message.payload()).map_err(invalid)?);
+                answer = Some(parse(message.payload()).map_err(invalid)?);
                 Ok(true)
             }
             NLMSG_ERROR => error_code(message.payload()).map(|()| true),
             _ => Ok(false),
         })?;
-        Ok(found)
+        Ok(answer)
     }
 
     /// Sends a dump `request`, and parses its messages of type `reply`; each message may hold any number of things.
@@ -166,15 +166,15 @@ impl<'a> Rtnl<'a> {
         reply: u16,
         parse: impl Fn(&[u8]) -> Result<Parsed, DecodeError>,
     ) -> io::Result<Vec<T>> {
-        let mut found = Vec::new();
+        let mut entries = Vec::new();
         self.dump_each(request, body, reply, &mut |message| {
             match message {
-                Some(payload) => found.extend(parse(payload).map_err(invalid)?),
-                None => found.clear(),
+                Some(payload) => entries.extend(parse(payload).map_err(invalid)?),
+                None => entries.clear(),
             }
-            Ok(found.len())
+            Ok(entries.len())
         })?;
-        Ok(found)
+        Ok(entries)
     }
 
     /// Passes the payloads of a dump to `take`, which returns the number of entries so far. None means that the dump begins anew.

@@ -41,7 +41,7 @@ pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
 /// receive none, because a delegate goes by the path and would remove that pod's interface.
 fn netns<'a>(session: &'a Session<'_>, intent: &Intent) -> &'a str {
     let netns_path = session.env.netns.as_str();
-    if session.netns().ok().and_then(|found| networks::is_its(intent, found)) != Some(false) {
+    if session.netns().ok().and_then(|pod_netns| networks::is_its(intent, pod_netns)) != Some(false) {
         return netns_path;
     }
     tracing::warn!(

@@ -42,16 +42,16 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
     let deadline = session.until(policy.deadlines.gc_secs);
     let mut errors = Vec::new();
     // Forwarding always gets its part of the time, even if a close before it hangs.
-    let kept = if policy.gc.forward { kept_for_forwarding(policy) } else { Duration::ZERO };
-    let pass = Pass { session, deadline: deadline - kept };
+    let retention = if policy.gc.forward { kept_for_forwarding(policy) } else { Duration::ZERO };
+    let pass = Pass { session, deadline: deadline - retention };
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list the records: {e}"));
     let now = boot::now().map_err(io)?;
     let report = pass
         .run(&now, |record, age| {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
-            let seen = if valid.contains(&key) { ListStatus::Listed } else { ListStatus::Missing };
+            let status = if valid.contains(&key) { ListStatus::Listed } else { ListStatus::Missing };
             // The runtime will not call GC again soon, so the DELs run even if an owner is not ready. A failed one stays on record.
-            sweep::decide(seen, age, policy.gc.grace_secs, Owner::Ready)
+            sweep::decide(status, age, policy.gc.grace_secs, Owner::Ready)
         })
         .map_err(io)?;
     errors.extend(report.failed.into_iter().map(|(_, error)| error));
@@ -132,11 +132,11 @@ fn list_for(
     records: &[Attachment],
     inventory: &Inventory,
 ) -> Vec<ValidAttachment> {
-    let mut known: BTreeSet<Key> = BTreeSet::new();
+    let mut keys: BTreeSet<Key> = BTreeSet::new();
     let mut list: BTreeSet<ValidAttachment> = BTreeSet::new();
     for record in records {
         let intent = &record.intent;
-        known.insert(Key::new(&intent.container_id, &intent.ifname));
+        keys.insert(Key::new(&intent.container_id, &intent.ifname));
         for (leg, progress) in intent.legs.iter().zip(&record.progress) {
             if leg.network == name && progress.started && !progress.deleted {
                 list.insert(Key::new(&intent.container_id, &leg.ifname).into());
@@ -149,12 +149,12 @@ fn list_for(
             .as_ref()
             .and_then(|raw| crate::attachment::conflist::Conflist::from_resolved(raw).ok());
         let ours = own.map_or(entry.network == side.as_str(), |conf| conf.name == name);
-        if !known.contains(&entry.key()) && ours {
+        if !keys.contains(&entry.key()) && ours {
             list.insert(entry.key().into());
         }
     }
-    known.extend(inventory.attachments.iter().map(crate::node::inventory::Entry::key));
-    list.extend(valid.difference(&known).cloned().map(ValidAttachment::from));
+    keys.extend(inventory.attachments.iter().map(crate::node::inventory::Entry::key));
+    list.extend(valid.difference(&keys).cloned().map(ValidAttachment::from));
     list.into_iter().collect()
 }
 

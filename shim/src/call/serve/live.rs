@@ -44,8 +44,9 @@ impl<'a> LivePod<'a> {
     pub(super) fn find(session: &'a Session<'a>, until: Instant) -> Result<Self, CniError> {
         let policy = session.policy()?;
         let key = session.key();
-        let taken = Lock::take_unattended(session.layout(), &key, session.env.verb, until, session.signals);
-        let lock = taken.map_err(|e| session.lock_error(NoLock::Io(e)))?.ok_or_else(|| {
+        let record_lock =
+            Lock::take_unattended(session.layout(), &key, session.env.verb, until, session.signals);
+        let lock = record_lock.map_err(|e| session.lock_error(NoLock::Io(e)))?.ok_or_else(|| {
             CniError::new(code::TRY_LATER, format!("{} is busy: another call holds its lock", named(session)))
         })?;
         let netns = session.netns().map_err(|e| {

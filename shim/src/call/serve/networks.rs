@@ -123,10 +123,10 @@ pub(super) fn is_its_netns(intent: &Intent, path: &str) -> Option<bool> {
 }
 
 /// Whether the netns `found` is the attachment's own; none if it cannot be decided.
-pub(super) fn is_its(intent: &Intent, found: &Netns) -> Option<bool> {
+pub(super) fn is_its(intent: &Intent, netns: &Netns) -> Option<bool> {
     // Reading the cookie means entering the netns, so it is read only if the record has one to compare with.
-    let cookie = intent.netns_cookie.and_then(|_| found.cookie());
-    intent.is_its_netns(found.id(), cookie, boot_id().ok())
+    let cookie = intent.netns_cookie.and_then(|_| netns.cookie());
+    intent.is_its_netns(netns.id(), cookie, boot_id().ok())
 }
 
 /// A recorded leg as a network that is about to be called.

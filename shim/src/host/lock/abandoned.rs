@@ -23,15 +23,15 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
         Err(why) if why.is_absent() => return Ok(Vec::new()),
         other => other.map_err(io::Error::other)?,
     }
-    let mut found = Vec::new();
+    let mut locks = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         // Shared locks stay, because there are only a few of them.
         if !is_shared(&path) && inspect(&path)?.is_some() {
-            found.push(path);
+            locks.push(path);
         }
     }
-    Ok(found)
+    Ok(locks)
 }
 
 /// Removes a lock file of [`abandoned`]. Returns false if a process holds the lock by now.
@@ -40,9 +40,9 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
 /// The file cannot be opened or removed. A file that is already gone is no error.
 pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
     match inspect(path)? {
-        Some(left) => {
-            take_name_away(left.file(), path, &Holder::read(left.file()))?;
-            Ok(!is_at(left.file(), path))
+        Some(lock_file) => {
+            take_name_away(lock_file.file(), path, &Holder::read(lock_file.file()))?;
+            Ok(!is_at(lock_file.file(), path))
         }
         None => Ok(!path.exists()),
     }

@@ -153,10 +153,10 @@ impl Holder {
 ///
 /// The search is slow, because it walks all of `/proc`. Only a holder that was killed needs it.
 fn inheritors(file: &File, taker: Process) -> Vec<Process> {
-    let mut found = Vec::new();
+    let mut holders = Vec::new();
     let named = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
     let (Ok(named), Ok(processes)) = (named, std::fs::read_dir("/proc")) else {
-        return found;
+        return holders;
     };
     for process in processes.flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -170,10 +170,10 @@ fn inheritors(file: &File, taker: Process) -> Vec<Process> {
                 && is_lock_of(taker.pid, &process.path().join("fdinfo").join(fd.file_name()))
         });
         if holds && pid != taker.pid {
-            found.extend(Process::of(pid));
+            holders.extend(Process::of(pid));
         }
     }
-    found
+    holders
 }
 
 /// Whether a descriptor, by its file in `/proc`, holds a lock that the dead process `taker` took.

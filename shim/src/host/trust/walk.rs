@@ -31,10 +31,10 @@ pub fn inspect_once() {
 fn look(path: &Path) -> Result<Metadata, Distrust> {
     // A real path has one spelling, so its bytes will do. To compare paths name by name was an eighth of an ADD's instructions.
     let is_this = |other: &Path| other.as_os_str() == path.as_os_str();
-    let known = INSPECTED.with_borrow(|inspected| {
+    let cached = INSPECTED.with_borrow(|inspected| {
         inspected.iter().flatten().find(|(path, _)| is_this(path)).map(|(_, meta)| meta.clone())
     });
-    if let Some(meta) = known {
+    if let Some(meta) = cached {
         return Ok(meta);
     }
     let meta = path.symlink_metadata().map_err(|e| Distrust::Io(path.into(), e))?;

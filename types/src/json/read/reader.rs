@@ -105,13 +105,13 @@ impl<'a, 'de> Reader<'a, 'de> {
     }
 
     /// Refuses a person's key that is none of `known`, and every key of `known` that is written twice.
-    fn check_keys(self, pairs: &[Pair<'de>], known: &[&str]) -> Result<(), Wrong> {
+    fn check_keys(self, pairs: &[Pair<'de>], keys: &[&str]) -> Result<(), Wrong> {
         for (index, (key, _)) in pairs.iter().enumerate() {
-            let why = if !known.contains(&&**key) {
+            let why = if !keys.contains(&&**key) {
                 if self.writer == Writer::Program {
                     continue;
                 }
-                format!("unknown key {key:?}; {}", remedy(key, known))
+                format!("unknown key {key:?}; {}", remedy(key, keys))
             } else if pairs[..index].iter().any(|(earlier, _)| earlier == key) {
                 format!("key {key:?} is written twice; expected it once")
             } else {
@@ -136,8 +136,8 @@ impl<'a, 'de> Reader<'a, 'de> {
             Some(_) => Default::default(),
             None => (self.string().unwrap_or_default(), None),
         };
-        let found = words.iter().find(|word| **word == name).copied();
-        let name = found.ok_or_else(|| Wrong::expected(any_of(words)))?;
+        let known_word = words.iter().find(|word| **word == name).copied();
+        let name = known_word.ok_or_else(|| Wrong::expected(any_of(words)))?;
         Ok(Word { reader: self, words, name, value })
     }
 }
@@ -213,14 +213,14 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        known: &'static [&'static str],
+        field_names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         match self.object() {
             Some(pairs) => {
-                self.check_keys(&pairs, known)?;
-                let fields = Fields { reader: self, pairs, remaining: known.iter() };
-                visitor.visit_seq(fields).map_err(|wrong| wrong.of_keys(known))
+                self.check_keys(&pairs, field_names)?;
+                let fields = Fields { reader: self, pairs, remaining: field_names.iter() };
+                visitor.visit_seq(fields).map_err(|wrong| wrong.of_keys(field_names))
             }
             None => Err(Wrong::expects(&visitor)),
         }
@@ -290,12 +290,12 @@ impl<'de> VariantAccess<'de> for Word<'_, 'de> {
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        known: &'static [&'static str],
+        field_names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Wrong> {
         let place = Place { above: Some(self.reader.place), step: Step::Key(self.name) };
         let reader = Reader { text: self.value, place: &place, ..self.reader };
-        reader.deserialize_struct("", known, visitor).map_err(|wrong| wrong.placed(reader))
+        reader.deserialize_struct("", field_names, visitor).map_err(|wrong| wrong.placed(reader))
     }
 }
 

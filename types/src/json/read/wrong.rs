@@ -59,7 +59,7 @@ impl Wrong {
         let place = reader.place;
         match *self.0 {
             Reason::Expected(expected) => Self::with_message(match reader.found() {
-                Some(found) => format!("{}: expected {expected}, found {found}", place.name()),
+                Some(actual) => format!("{}: expected {expected}, found {actual}", place.name()),
                 None => format!("{}: missing; expected {expected}", place.name()),
             }),
             Reason::Missing(key) => {
@@ -76,10 +76,10 @@ impl Wrong {
 
     /// The same of an object that has these keys.
     #[cold]
-    pub(super) fn of_keys(self, known: &[&'static str]) -> Self {
+    pub(super) fn of_keys(self, keys: &[&'static str]) -> Self {
         match *self.0 {
             Reason::Lacks(index) => {
-                Self(Box::new(Reason::Missing(known.get(index).copied().unwrap_or_default())))
+                Self(Box::new(Reason::Missing(keys.get(index).copied().unwrap_or_default())))
             }
             Reason::Expected(_)
             | Reason::Missing(_)

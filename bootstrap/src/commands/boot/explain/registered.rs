@@ -128,11 +128,11 @@ impl KubeletReport {
         if matches!(Unit::outline(root, &node.kubelet.unit), Ok(None)) {
             return Ok(None);
         }
-        let (found, registration) = own::registration(root, node)?;
+        let (kubelet_sources, registration) = own::registration(root, node)?;
         let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
         notes.extend(conflicts);
-        notes.extend(found.broken);
-        let absent = found.absent.iter();
+        notes.extend(kubelet_sources.broken);
+        let absent = kubelet_sources.absent.iter();
         notes.extend(absent.map(|file| format!("{} is not there yet; it may name taints", file.display())));
         if !node.kubelet.register {
             notes.push(

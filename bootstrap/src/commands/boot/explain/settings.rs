@@ -33,26 +33,26 @@ pub(super) struct SettingsFile {
 
 impl SettingsFile {
     pub(super) fn node(node: &NodeFacts) -> Self {
-        let mut found = places(&Root::new(&node.root), NODE_FILE);
-        found.absent = "every key has its default";
-        found.error = node.unusable.as_ref().map(|unusable| unusable.why.clone());
-        found
+        let mut file_places = places(&Root::new(&node.root), NODE_FILE);
+        file_places.absent = "every key has its default";
+        file_places.error = node.unusable.as_ref().map(|unusable| unusable.why.clone());
+        file_places
     }
 
     /// The policy: the one that the command line or Crossfade's installed conf names, else the first that is there.
     pub(super) fn policy(node: &NodeFacts) -> Self {
-        let mut found = places(&Root::new(&node.root), POLICY_FILE);
-        found.absent = "there is no policy, so the gate delays kubelet";
+        let mut file_places = places(&Root::new(&node.root), POLICY_FILE);
+        file_places.absent = "there is no policy, so the gate delays kubelet";
         if let Some(named) = &node.dirs.layout_on_node.policy {
-            found.masked.splice(0..0, found.file.replace(named.clone()));
-            found.masked.retain(|masked| masked != named);
+            file_places.masked.splice(0..0, file_places.file.replace(named.clone()));
+            file_places.masked.retain(|masked| masked != named);
         }
         match &node.policy {
-            _ if found.file.is_none() => {}
-            Ok(read) => found.phase = Some(read.policy.phase()),
-            Err(why) => found.error = Some(why.clone()),
+            _ if file_places.file.is_none() => {}
+            Ok(read) => file_places.phase = Some(read.policy.phase()),
+            Err(why) => file_places.error = Some(why.clone()),
         }
-        found
+        file_places
     }
 
     /// The policy of a node without Crossfade's plugin: no program reads it, even if the file exists.

@@ -35,9 +35,9 @@ pub(crate) fn gather(unread: &mut Vec<String>) -> Vec<Table> {
         if names.is_empty() {
             continue;
         }
-        let found = find(programs);
+        let program_result = find(programs);
         for name in names {
-            let read = found.clone().and_then(|program| read(family, name, program));
+            let read = program_result.clone().and_then(|program| read(family, name, program));
             match read {
                 Ok(table) => all.push(table),
                 Err(why) => unread.push(format!("table {name} of the legacy iptables: {why}")),

@@ -46,8 +46,8 @@ pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, Vec<u8>)> {
 
 /// The value of the first attribute of this type.
 #[must_use]
-pub(crate) fn find(bytes: &[u8], wanted: u16) -> Option<Vec<u8>> {
-    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+pub(crate) fn find(bytes: &[u8], attribute_kind: u16) -> Option<Vec<u8>> {
+    attributes(bytes).find(|(kind, _)| *kind == attribute_kind).map(|(_, value)| value)
 }
 
 /// One attribute, with its padding.

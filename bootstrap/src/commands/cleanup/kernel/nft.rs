@@ -53,15 +53,15 @@ const FAMILIES: [u8; 2] = [2, 10];
 /// # Errors
 /// What the kernel says.
 pub(crate) fn tables() -> io::Result<Vec<NftTableFact>> {
-    let found = dump(GETTABLE, NEWTABLE, 0, Vec::new(), |family, rest| {
+    let tables = dump(GETTABLE, NEWTABLE, 0, Vec::new(), |family, rest| {
         let name = find(rest, TABLE_NAME).map(|name| text(&name))?;
         let handle = find(rest, TABLE_HANDLE).and_then(|handle| net_u64(&handle)).unwrap_or(0);
         Some(NftTableFact { family, name, handle })
     });
-    match found {
+    match tables {
         // A kernel without nftables knows no such request, or no such socket.
         Err(error) if is_unknown(&error) => Ok(Vec::new()),
-        found => found,
+        tables => tables,
     }
 }
 
@@ -91,8 +91,10 @@ pub(crate) fn gather() -> io::Result<Vec<Table>> {
             continue;
         }
         for (table, chain) in dump(GETCHAIN, NEWCHAIN, family, Vec::new(), |_, rest| chain(rest))? {
-            if let Some(found) = all.iter_mut().find(|known| known.family == family && known.name == table) {
-                found.chains.push(chain);
+            if let Some(entry) =
+                all.iter_mut().find(|candidate| candidate.family == family && candidate.name == table)
+            {
+                entry.chains.push(chain);
             }
         }
     }
@@ -100,8 +102,10 @@ pub(crate) fn gather() -> io::Result<Vec<Table>> {
         let only = text_attribute(RULE_TABLE, &table.name);
         let name = table.name.clone();
         for (its, chain, rule) in dump(GETRULE, NEWRULE, table.family, only, |_, rest| rule(rest))? {
-            if let Some(found) = table.chains.iter_mut().find(|known| its == name && known.name == chain) {
-                found.rules.push(rule);
+            if let Some(entry) =
+                table.chains.iter_mut().find(|candidate| its == name && candidate.name == chain)
+            {
+                entry.rules.push(rule);
             }
         }
     }

@@ -49,12 +49,12 @@ impl Load {
     ///
     /// # Errors
     /// Bad settings: policy or node.json are not valid, or there is neither; or a file of the image is missing.
-    pub(crate) fn of(wanted: &Install, profiles: &Profiles) -> Result<Self, Failure> {
-        let mut load = Self { items: Vec::new(), units: wanted.units };
-        if let Some(dir) = &wanted.bring {
+    pub(crate) fn of(args: &Install, profiles: &Profiles) -> Result<Self, Failure> {
+        let mut load = Self { items: Vec::new(), units: args.units };
+        if let Some(dir) = &args.bring {
             load.items.extend(settings(dir, profiles)?);
         }
-        if wanted.units {
+        if args.units {
             for (path, mode) in PACKAGE {
                 load.items.push(program(Path::new(path), mode)?);
             }
@@ -80,11 +80,11 @@ fn settings(dir: &Path, profiles: &Profiles) -> Result<Vec<Item>, Failure> {
         Problem::new(format!("{place}: {why}")).at(place)
     };
     for name in [POLICY_FILE, NODE_FILE] {
-        let made = |bytes: &[u8]| if name == POLICY_FILE { policy(bytes, profiles) } else { node(bytes) };
+        let complete = |bytes: &[u8]| if name == POLICY_FILE { policy(bytes, profiles) } else { node(bytes) };
         let from = dir.join(name);
         match read(&from) {
             Ok(None) => {}
-            Ok(Some(bytes)) => match made(&bytes) {
+            Ok(Some(bytes)) => match complete(&bytes) {
                 Ok(written) => items.push(Item {
                     path: Path::new(SETTINGS_DIRS[0]).join(name),
                     source: digest::sha256(&bytes),

@@ -1,4 +1,4 @@
-//! Lines of a stream that comes in pieces. Pure.
+//! Lines of a stream that comes in pieces.
 
 /// Longest line, in bytes. etcd takes objects of 1.5 MiB, and JSON escapes make a byte six.
 const LONGEST: usize = 16 << 20;

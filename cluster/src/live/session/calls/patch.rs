@@ -1,4 +1,4 @@
-//! A patch of a Node. Pure.
+//! A patch of a Node.
 //!
 //! It is a merge patch that has the `resourceVersion` and the UID that the decision was made on. The API server applies it to the Node as it is, and then
 //! refuses to write an object whose version is not the present one (409), so that nothing is changed that another client changed meanwhile.

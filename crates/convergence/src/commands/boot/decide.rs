@@ -165,9 +165,11 @@ fn name(
 ) -> Option<(String, Option<Change>)> {
     let file = facts.node.dirs.layout.name();
     let installed = facts.node.own_conf();
-    let wanted = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
-    let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), wanted) {
-        (None, Some(wanted)) => (wanted.to_owned(), "the runtime's cni_default_network".to_owned()),
+    let default_network = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
+    let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), default_network) {
+        (None, Some(default_network)) => {
+            (default_network.to_owned(), "the runtime's cni_default_network".to_owned())
+        }
         _ => match (NameSources { written, file: &file, installed, dir }).choose() {
             Ok(named) => named,
             Err(why) => {
@@ -176,9 +178,9 @@ fn name(
             }
         },
     };
-    if let Some(wanted) = wanted.filter(|wanted| *wanted != name) {
+    if let Some(default_network) = default_network.filter(|default_network| *default_network != name) {
         let what = format!(
-            "the runtime insists on the network {wanted} (cni_default_network), and Crossfade's is called {name}, after {from}"
+            "the runtime insists on the network {default_network} (cni_default_network), and Crossfade's is called {name}, after {from}"
         );
         let fix = format!("set cni_default_network to {name}, or leave it out");
         obstacles.add(Problem::new(what).at("cni_default_network").fix(fix));
@@ -224,10 +226,10 @@ fn private(
         ));
     }
     changes.extend(facts.foreign.iter().map(ForeignEntry::removal));
-    if let Ok(found) = &facts.private
+    if let Ok(conf_dir) = &facts.private
         && facts.kind != BootKind::Again
     {
-        let stale = found.confs.iter().map(|conf| dir.join(&conf.file));
+        let stale = conf_dir.confs.iter().map(|conf| dir.join(&conf.file));
         let own_files = stale.filter(|path| !facts.foreign.iter().any(|entry| entry.path == *path));
         changes.extend(own_files.map(|path| Change::remove(path, true, "no network is ready before a boot")));
     }
@@ -259,19 +261,19 @@ fn shared(
     (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
 ) -> Vec<Change> {
     let strangers = strangers(facts, usual);
-    let mut left = usual.clone();
-    left.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
+    let mut remaining = usual.clone();
+    remaining.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
     if let Some(config) = facts.node.runtime.config() {
         rules::one_conf(&config.setup, obstacles);
     }
     obstacles.extend(not_ours(facts, usual));
-    let named = name(facts, &left, written, obstacles);
+    let named = name(facts, &remaining, written, obstacles);
     let picks = ConfSelection::of(facts.node.runtime.config());
     let name = named.as_ref().map(|(name, _)| name.as_str());
-    rules::conf_dir(&left, name, &picks, &facts.node.profiles, (obstacles, notes));
+    rules::conf_dir(&remaining, name, &picks, &facts.node.profiles, (obstacles, notes));
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.
     if let Some((name, _)) = &named
-        && let NetworkNameCheck::Unset(why) = picks.check_name(&left, name)
+        && let NetworkNameCheck::Unset(why) = picks.check_name(&remaining, name)
     {
         notes.push(why.into());
     }

@@ -1,4 +1,4 @@
-//! The decision of a boot, with and without Crossfade's plugin, and the parts that both share. Pure.
+//! The decision of a boot, with and without Crossfade's plugin, and the parts that both share.
 
 use std::path::{Path, PathBuf};
 

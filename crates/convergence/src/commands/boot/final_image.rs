@@ -35,7 +35,7 @@ const NAMED: usize = 10;
 ///
 /// # Errors
 /// 3: an attachment of this boot exists, or Crossfade cannot tell what an earlier image left.
-pub fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failure> {
+pub fn decide(facts: &BootFacts, leavings: &Leavings) -> Result<BootDecision, Failure> {
     let mut obstacles = Obstacles::default();
     let mut notes = vec![
         kind(facts).to_owned(),
@@ -45,7 +45,7 @@ pub fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failur
     let aside = set_aside(facts);
     match facts.node.runtime.problem() {
         // If Crossfade left nothing, the runtime's directory does not matter.
-        Some(why) if aside.is_empty() && left.confs.is_empty() => notes.push(why.to_string()),
+        Some(why) if aside.is_empty() && leavings.confs.is_empty() => notes.push(why.to_string()),
         Some(why) => {
             let Problem { what, place, fix } = why.clone();
             let what = format!("{what}; Crossfade's conf from before may be in the directory that it reads");
@@ -54,7 +54,7 @@ pub fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failur
         None => {}
     }
     obstacles.extend(facts.cni.confs.as_ref().err().cloned());
-    match &left.living {
+    match &leavings.living {
         Err(why) => obstacles.add(why),
         Ok(living) if !living.is_empty() => obstacles.add(needed(living)),
         Ok(_) => {}
@@ -63,15 +63,15 @@ pub fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failur
         return Err(obstacles.failure());
     }
     let mut changes = Vec::new();
-    let in_force = if facts.runtime_runs { in_force(facts, left) } else { Vec::new() };
+    let in_force = if facts.runtime_runs { in_force(facts, leavings) } else { Vec::new() };
     if in_force.is_empty() {
         notes.extend(first_conf(facts));
     }
     notes.extend(in_force);
     if !facts.runtime_runs {
         let gone = "confDir none: the runtime uses the new network's conf";
-        changes.extend(left.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
-        changes.extend(ledger_lines(facts, left));
+        changes.extend(leavings.confs.iter().map(|path| Change::remove(path.clone(), true, gone)));
+        changes.extend(ledger_lines(facts, leavings));
         let why = if facts.kind == BootKind::Clone {
             "another machine's"
         } else {
@@ -79,7 +79,7 @@ pub fn decide(facts: &BootFacts, left: &Leavings) -> Result<BootDecision, Failur
         };
         let place = AsideDir::new(facts);
         changes.extend(aside.iter().map(|path| place.change(path, why, false)));
-        plugins(facts, left, &mut changes, &mut notes);
+        plugins(facts, leavings, &mut changes, &mut notes);
     }
     changes.extend(recorded(facts));
     let marker = Write { path: facts.places.without.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
@@ -95,13 +95,14 @@ fn set_aside(facts: &BootFacts) -> Vec<PathBuf> {
 }
 
 /// The ledger's lines about leftovers, written before those go. What a clone has found never was attached on this machine.
-fn ledger_lines(facts: &BootFacts, left: &Leavings) -> Option<Change> {
-    if facts.kind == BootKind::Clone || left.owed.is_empty() {
+fn ledger_lines(facts: &BootFacts, leavings: &Leavings) -> Option<Change> {
+    if facts.kind == BootKind::Clone || leavings.owed.is_empty() {
         return None;
     }
     let target = facts.node.dirs.layout.ledger().display().to_string();
-    let why = format!("a line for each of the {} attachments that ended without their DEL", left.owed.len());
-    let act = Act::Ledger { layout: Box::new(facts.node.dirs.layout.clone()), lines: left.owed.clone() };
+    let why =
+        format!("a line for each of the {} attachments that ended without their DEL", leavings.owed.len());
+    let act = Act::Ledger { layout: Box::new(facts.node.dirs.layout.clone()), lines: leavings.owed.clone() };
     Some(Change::new(act, target, why))
 }
 
@@ -114,10 +115,10 @@ fn needed(living: &[String]) -> Problem {
 }
 
 /// What a runtime that runs already has loaded stays until it is started again.
-fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
+fn in_force(facts: &BootFacts, leavings: &Leavings) -> Vec<String> {
     let private = facts.places.private.clone();
     let of_private = facts.private_exists.then_some(private);
-    let places = left.confs.iter().chain(&of_private);
+    let places = leavings.confs.iter().chain(&of_private);
     places
         .map(|path| {
             format!(
@@ -129,7 +130,7 @@ fn in_force(facts: &BootFacts, left: &Leavings) -> Vec<String> {
 }
 
 /// Removes Crossfade's plugin where the file is certainly Crossfade's ([`BinDir::is_crossfades`](crate::node::plugins::bin_dirs::BinDir::is_crossfades)).
-fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
+fn plugins(facts: &BootFacts, leavings: &Leavings, changes: &mut Vec<Change>, notes: &mut Vec<String>) {
     for dir in &facts.cni.plugins.dirs {
         let Some(is_ours) = dir.is_crossfades() else { continue };
         let path = dir.plugin_file();
@@ -138,7 +139,7 @@ fn plugins(facts: &BootFacts, left: &Leavings, changes: &mut Vec<Change>, notes:
                 "{} is called {PLUGIN} and is not known as Crossfade's: it stays",
                 path.display()
             ));
-        } else if left.is_replayed {
+        } else if leavings.is_replayed {
             notes.push(format!(
                 "{} stays: CRI-O remembers sandboxes that were attached through Crossfade, and calls the plugin for their DEL",
                 path.display()

@@ -73,7 +73,7 @@ impl Table {
     /// Whether it has a chain of this name.
     #[must_use]
     pub fn has(&self, chain: &str) -> bool {
-        self.chains.iter().any(|known| known.name == chain)
+        self.chains.iter().any(|candidate| candidate.name == chain)
     }
 }
 

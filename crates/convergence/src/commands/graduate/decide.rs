@@ -216,14 +216,14 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
         let gone = facts.conf.dir.path.join(LEAVING_FILE);
         decision.step(Stage::Settle, Change::ensure_gone(gone, true, "left by a run that was killed"));
     }
-    let NodeJson { path, before, wanted, .. } = &facts.node_json;
-    let Ok(wanted) = wanted else { return };
-    if let Some(bytes) = before.as_ref().filter(|bytes| *bytes != wanted) {
+    let NodeJson { path, before, wanted: after, .. } = &facts.node_json;
+    let Ok(after) = after else { return };
+    if let Some(bytes) = before.as_ref().filter(|bytes| *bytes != after) {
         let copy = facts.aside.join("node.json");
         let copy = Write { path: copy, bytes: bytes.clone(), mode: PRIVATE, nudge: false };
         decision.step(Stage::Settle, Change::ensure(copy, "node.json as it was"));
     }
-    let write = Write { path: path.clone(), bytes: wanted.clone(), mode: PUBLIC, nudge: false };
+    let write = Write { path: path.clone(), bytes: after.clone(), mode: PUBLIC, nudge: false };
     let why = "confDir none: no later boot brings Crossfade's conf back; labels and taints stay";
     decision.step(Stage::Settle, Change::ensure(write, why));
 }

@@ -73,7 +73,7 @@ pub struct InstallDecision {
 ///
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
-pub fn decide(facts: &InstallFacts, wanted: InstallOptions<'_>) -> Result<InstallDecision, Failure> {
+pub fn decide(facts: &InstallFacts, options: InstallOptions<'_>) -> Result<InstallDecision, Failure> {
     let mut obstacles = unreadable(facts);
     let mut notes = Vec::new();
     let mut files = Vec::new();
@@ -82,8 +82,8 @@ pub fn decide(facts: &InstallFacts, wanted: InstallOptions<'_>) -> Result<Instal
         files = gated::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut obstacles, &mut notes);
     }
     let name = our_name(facts, &mut obstacles, &mut notes);
-    runtime(facts, wanted, &mut obstacles, &mut notes);
-    let entries = inventory(facts, wanted, &mut obstacles, &mut notes);
+    runtime(facts, options, &mut obstacles, &mut notes);
+    let entries = inventory(facts, options, &mut obstacles, &mut notes);
     let (Some((name, from)), Ok(plugin)) = (name, &facts.cni.plugins.packaged) else {
         return Err(obstacles.failure());
     };
@@ -98,7 +98,7 @@ pub fn decide(facts: &InstallFacts, wanted: InstallOptions<'_>) -> Result<Instal
     changes.push(name_change(facts, &name, &from));
     changes.extend(files);
     changes.extend(facts.completion.as_ref().map(Completion::change));
-    changes.push(conf_change(facts, wanted, &name));
+    changes.push(conf_change(facts, options, &name));
     let why = "the runtime uses it; then list what was attached until then";
     changes.push(Change::new(Act::Confirm, CONF_FILE, why));
     // After Crossfade's conf: the unit wants that of boot, which would be the first to write the conf.
@@ -198,7 +198,7 @@ fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, no
 /// Compares what the runtime says about itself with what `install` is about to do.
 fn runtime(
     facts: &InstallFacts,
-    wanted: InstallOptions<'_>,
+    options: InstallOptions<'_>,
     obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) {
@@ -208,7 +208,7 @@ fn runtime(
             "start it, or name the right one; --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right",
         ));
     }
-    if facts.node.runtime.answer == RuntimeAnswer::NotAsked && !wanted.has_bin_dirs {
+    if facts.node.runtime.answer == RuntimeAnswer::NotAsked && !options.has_bin_dirs {
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
         obstacles.add(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
     }
@@ -253,7 +253,7 @@ fn runtime(
 /// The entries that the inventory lacks.
 fn inventory(
     facts: &InstallFacts,
-    wanted: InstallOptions<'_>,
+    options: InstallOptions<'_>,
     obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Entry> {
@@ -262,29 +262,29 @@ fn inventory(
     else {
         return Vec::new();
     };
-    let taken = take(
+    let decision = take(
         cache,
         &InventoryFacts {
             names: &names(facts),
             unrecorded: facts.node.policy().and_then(|policy| policy.unrecorded),
-            accepted: wanted.accepted,
-            left_out: &left_out(facts, wanted),
+            accepted: options.accepted,
+            left_out: &left_out(facts, options),
             recorded,
             listed,
             deleter: facts.deleter,
             now,
         },
     );
-    obstacles.extend(taken.findings);
-    notes.extend(taken.notes);
-    let mut entries = taken.entries;
-    let choice = UncachedChoice { network: wanted.uncached, ignored: wanted.ignored_sandboxes };
+    obstacles.extend(decision.findings);
+    notes.extend(decision.notes);
+    let mut entries = decision.entries;
+    let choice = UncachedChoice { network: options.uncached, ignored: options.ignored_sandboxes };
     let sandboxes = facts.uncached.as_deref().unwrap_or_default();
     match uncached::take(sandboxes, choice, now) {
         Ok(more) => entries.extend(more),
         Err(why) => obstacles.add(why),
     }
-    if let Some(side) = wanted.uncached
+    if let Some(side) = options.uncached
         && facts.node.policy().is_some_and(|policy| policy.network(side).is_none())
     {
         obstacles.add(
@@ -303,9 +303,9 @@ pub fn names(facts: &InstallFacts) -> Vec<(Side, String)> {
 
 /// Networks that keep their own records, and those that the caller left out.
 #[must_use]
-pub fn left_out(facts: &InstallFacts, wanted: InstallOptions<'_>) -> Vec<String> {
+pub fn left_out(facts: &InstallFacts, options: InstallOptions<'_>) -> Vec<String> {
     let meta = facts.cni.confs.iter().flat_map(|dir| &dir.confs).filter(|conf| conf.is_meta_plugin());
-    meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(wanted.ignored.iter().cloned()).collect()
+    meta.filter_map(|conf| conf.name().map(str::to_owned)).chain(options.ignored.iter().cloned()).collect()
 }
 
 fn inventory_change(facts: &InstallFacts, entries: Vec<Entry>) -> Change {
@@ -344,9 +344,9 @@ fn name_change(facts: &InstallFacts, name: &str, from: &str) -> Change {
     }
 }
 
-fn conf_change(facts: &InstallFacts, wanted: InstallOptions<'_>, name: &str) -> Change {
+fn conf_change(facts: &InstallFacts, options: InstallOptions<'_>, name: &str) -> Change {
     let installed = facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref);
-    let version = match wanted.cni_version {
+    let version = match options.cni_version {
         Some(version) => version,
         None => installed.map_or(DEFAULT_CNI_VERSION, |conf| conf.cni_version.as_str()),
     };

@@ -51,18 +51,18 @@ pub struct InventoryDecision {
 /// | its network was left out | nothing |
 /// | any other | a finding: `sweep` would close a listed one, and one that is left out would lose its DEL, so a person must decide |
 #[must_use]
-pub fn take(cache: &Cache, known: &InventoryFacts<'_>) -> InventoryDecision {
-    let mut taken = InventoryDecision::default();
+pub fn take(cache: &Cache, facts: &InventoryFacts<'_>) -> InventoryDecision {
+    let mut decision = InventoryDecision::default();
     let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
     for cached in &cache.attachments {
-        let there = known.recorded.contains(&cached.key) || known.listed.contains(&cached.key);
-        if cached.through_us || there || known.left_out.contains(&cached.network) {
+        let there = facts.recorded.contains(&cached.key) || facts.listed.contains(&cached.key);
+        if cached.through_us || there || facts.left_out.contains(&cached.network) {
             continue;
         }
-        let named = known.names.iter().find(|(_, name)| *name == cached.network).map(|(side, _)| *side);
-        let accepted = known.accepted.contains(&cached.network);
-        match (named, known.unrecorded) {
-            (Some(side), _) => taken.entries.push(entry(cached, side, known)),
+        let named = facts.names.iter().find(|(_, name)| *name == cached.network).map(|(side, _)| *side);
+        let accepted = facts.accepted.contains(&cached.network);
+        match (named, facts.unrecorded) {
+            (Some(side), _) => decision.entries.push(entry(cached, side, facts)),
             (None, Some(_)) if accepted && cached.conf.is_none() => {
                 let Key { container_id, ifname } = &cached.key;
                 let what = format!(
@@ -70,15 +70,15 @@ pub fn take(cache: &Cache, known: &InventoryFacts<'_>) -> InventoryDecision {
                     cached.network
                 );
                 let place = format!("attachment {container_id} {ifname}");
-                taken.findings.push(Problem::new(what).at(place).fix("delete that pod first"));
+                decision.findings.push(Problem::new(what).at(place).fix("delete that pod first"));
             }
-            (None, Some(side)) if accepted => taken.entries.push(entry(cached, side, known)),
+            (None, Some(side)) if accepted => decision.entries.push(entry(cached, side, facts)),
             (None, _) => *unknown.entry(&cached.network).or_default() += 1,
         }
     }
     for (network, count) in unknown {
-        let accepted = known.accepted.iter().any(|name| name == network);
-        taken.findings.push(if accepted {
+        let accepted = facts.accepted.iter().any(|name| name == network);
+        decision.findings.push(if accepted {
             let what = format!(
                 "policy: unrecorded is missing, and {count} attachments of the accepted network {network:?} need it"
             );
@@ -94,36 +94,36 @@ pub fn take(cache: &Cache, known: &InventoryFacts<'_>) -> InventoryDecision {
         });
     }
     for (path, why) in &cache.unreadable {
-        unreadable(&path.file_name().unwrap_or_default().to_string_lossy(), why, known, &mut taken);
+        unreadable(&path.file_name().unwrap_or_default().to_string_lossy(), why, facts, &mut decision);
     }
-    taken
+    decision
 }
 
-fn entry(cached: &CacheEntry, side: Side, known: &InventoryFacts<'_>) -> Entry {
-    cached.entry(side, known.deleter, known.now)
+fn entry(cached: &CacheEntry, side: Side, facts: &InventoryFacts<'_>) -> Entry {
+    cached.entry(side, facts.deleter, facts.now)
 }
 
 /// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
-fn unreadable(file: &str, why: &str, known: &InventoryFacts<'_>, taken: &mut InventoryDecision) {
-    if file.starts_with("cni-loopback-") || known.left_out.iter().any(|name| strip(file, name).is_some()) {
+fn unreadable(file: &str, why: &str, facts: &InventoryFacts<'_>, decision: &mut InventoryDecision) {
+    if file.starts_with("cni-loopback-") || facts.left_out.iter().any(|name| strip(file, name).is_some()) {
         return;
     }
-    let guess = known.names.iter().find_map(|(side, name)| {
+    let guess = facts.names.iter().find_map(|(side, name)| {
         let (container_id, ifname) = strip(file, name)?.rsplit_once('-')?;
         let valid = is_name(container_id) && validate_ifname(ifname).is_ok();
         valid.then(|| (*side, Key::new(container_id, ifname)))
     });
     match guess {
-        Some((_, key)) if known.recorded.contains(&key) || known.listed.contains(&key) => {}
+        Some((_, key)) if facts.recorded.contains(&key) || facts.listed.contains(&key) => {}
         Some((side, key)) => {
-            taken.notes.push(format!("{file} of the runtime's cache: {why}; listed by its name alone"));
-            taken.entries.push(Entry {
-                taken: Some(known.now.clone()),
-                deleted_by: known.deleter,
+            decision.notes.push(format!("{file} of the runtime's cache: {why}; listed by its name alone"));
+            decision.entries.push(Entry {
+                taken: Some(facts.now.clone()),
+                deleted_by: facts.deleter,
                 ..Entry::new(key, side.as_str())
             });
         }
-        None => taken.notes.push(format!(
+        None => decision.notes.push(format!(
             "{file} of the runtime's cache: {why}; its name is not of a network of the policy, so it is left out"
         )),
     }

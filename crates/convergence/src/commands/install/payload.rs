@@ -83,20 +83,20 @@ pub struct PayloadDecision {
 /// Another owner wrote the file on the node.
 pub fn decide(
     item: &Item,
-    found: &PlaceOnNode,
+    place: &PlaceOnNode,
     last: Option<&PayloadEntry>,
     overwrite: bool,
 ) -> Result<PayloadDecision, Problem> {
     let target = item.path.display().to_string();
-    let wanted = digest::sha256(&item.bytes);
+    let new_sha256 = digest::sha256(&item.bytes);
     let mine = |written: Vec<String>| PayloadEntry { source: item.source.clone(), written };
     let write = |why: &str, old: Option<&String>| {
         let write =
             Write { path: item.path.clone(), bytes: item.bytes.clone(), mode: item.mode, nudge: false };
-        let during = old.into_iter().cloned().chain([wanted.clone()]).collect();
+        let during = old.into_iter().cloned().chain([new_sha256.clone()]).collect();
         PayloadDecision {
             change: Change::new(Act::Write(write), target.clone(), why),
-            entries: Some([mine(during), mine(vec![wanted.clone()])]),
+            entries: Some([mine(during), mine(vec![new_sha256.clone()])]),
             note: None,
         }
     };
@@ -106,10 +106,10 @@ pub fn decide(
         note,
     };
     let ours = |sha256: &String| last.is_some_and(|last| last.written.contains(sha256));
-    Ok(match found {
+    Ok(match place {
         PlaceOnNode::Nothing => write("missing; brought by a pod", None),
-        PlaceOnNode::File { sha256, mode } if *sha256 == wanted => {
-            let entries = last.map(|_| [mine(vec![wanted.clone()]), mine(vec![wanted.clone()])]);
+        PlaceOnNode::File { sha256, mode } if *sha256 == new_sha256 => {
+            let entries = last.map(|_| [mine(vec![new_sha256.clone()]), mine(vec![new_sha256.clone()])]);
             if *mode != item.mode && last.is_some() {
                 write("mode differs", None)
             } else {

@@ -31,13 +31,13 @@ pub struct UncachedChoice<'a> {
 /// # Errors
 /// Their network is not known; with the next step.
 pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> Result<Vec<Entry>, Problem> {
-    let left = sandboxes.iter().filter(|sandbox| !choice.ignored.contains(&sandbox.id));
+    let unlisted = sandboxes.iter().filter(|sandbox| !choice.ignored.contains(&sandbox.id));
     // CNI allows no such container id, so no ADD can have attached the sandbox.
-    let left: Vec<&Sandbox> = left.filter(|sandbox| is_name(&sandbox.id)).collect();
+    let unlisted: Vec<&Sandbox> = unlisted.filter(|sandbox| is_name(&sandbox.id)).collect();
     match choice.network {
-        _ if left.is_empty() => Ok(Vec::new()),
-        Some(side) => Ok(left.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
-        None => Err(refusal(&left)),
+        _ if unlisted.is_empty() => Ok(Vec::new()),
+        Some(side) => Ok(unlisted.into_iter().map(|sandbox| entry(sandbox, side, now)).collect()),
+        None => Err(refusal(&unlisted)),
     }
 }
 
@@ -49,14 +49,14 @@ fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
     }
 }
 
-fn refusal(left: &[&Sandbox]) -> Problem {
+fn refusal(sandboxes: &[&Sandbox]) -> Problem {
     let describe = |sandbox: &&Sandbox| format!("{}/{} ({})", sandbox.namespace, sandbox.name, sandbox.id);
-    let mut named: Vec<String> = left.iter().take(NAMED).map(describe).collect();
-    named.extend((left.len() > NAMED).then(|| format!("{} more", left.len() - NAMED)));
+    let mut named: Vec<String> = sandboxes.iter().take(NAMED).map(describe).collect();
+    named.extend((sandboxes.len() > NAMED).then(|| format!("{} more", sandboxes.len() - NAMED)));
     let what = format!(
         "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
          nobody",
-        left.len(),
+        sandboxes.len(),
         named.join(", ")
     );
     Problem::new(what).at("--cache-dir").fix(

@@ -11,7 +11,7 @@ use crate::runtime::answer::RuntimeAnswer;
 
 /// Decides what goes; `left` is what an uninstall that was killed has left.
 #[must_use]
-pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, left: Option<PathBuf>) -> Vec<Change> {
+pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, leaving_file: Option<PathBuf>) -> Vec<Change> {
     let settings = &node.dirs;
     // The conf goes first: what the conf names must exist as long as a runtime may call the plugin.
     let why = match node.runtime.answer {
@@ -22,7 +22,8 @@ pub fn decide(node: &NodeFacts, cni: &CniFacts, purge: bool, left: Option<PathBu
         _ => "the runtime calls the next conf from now on".to_owned(),
     };
     let mut changes = vec![Change::ensure_gone(settings.conf_file(), true, &why)];
-    changes.extend(left.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
+    changes
+        .extend(leaving_file.map(|path| Change::remove(path, false, "left by an uninstall that was killed")));
     changes.push(Change::ensure_gone(
         settings.layout.name(),
         false,

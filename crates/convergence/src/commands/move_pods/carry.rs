@@ -143,7 +143,7 @@ impl MoveResult {
     /// How many of these candidates only a restart brings to their networks now, and why others are not on theirs. It quotes no plugin.
     #[must_use]
     pub fn remainder(&self, candidates: &[Candidate]) -> (u32, Option<String>) {
-        let left: Vec<(&Candidate, LeftReason)> = self
+        let remaining: Vec<(&Candidate, LeftReason)> = self
             .done
             .iter()
             .filter_map(|pod| match &pod.outcome {
@@ -155,9 +155,10 @@ impl MoveResult {
             use StayReason::{NeedsRestart, Unrecorded};
             matches!(candidate.fate, PodDisposition::Stays(NeedsRestart | Unrecorded))
         };
-        let refused = left.iter().filter(|(_, reason)| *reason == LeftReason::NeedsRestart).count();
+        let refused = remaining.iter().filter(|(_, reason)| *reason == LeftReason::NeedsRestart).count();
         let restarts = candidates.iter().filter(waits).count() + refused;
-        let failed: Vec<_> = left.iter().filter(|(_, reason)| *reason != LeftReason::NeedsRestart).collect();
+        let failed: Vec<_> =
+            remaining.iter().filter(|(_, reason)| *reason != LeftReason::NeedsRestart).collect();
         let first = failed.first().map(|(candidate, reason)| {
             format!("pods left: {}, the first: {} ({})", failed.len(), candidate.title(), reason.as_str())
         });
@@ -170,18 +171,18 @@ impl MoveResult {
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
 pub fn carry(
     hand: &mut impl NodeClient,
-    wanted: &MoveOptions,
+    options: &MoveOptions,
     first: Vec<Candidate>,
     within: Duration,
 ) -> MoveResult {
     let (live, others): (Vec<Candidate>, Vec<Candidate>) =
         first.into_iter().filter(|next| next.fate.is_act()).partition(|next| next.fate.is_live());
-    let mut carried = change_networks(hand, wanted, live);
+    let mut carried = change_networks(hand, options, live);
     if carried.stopped.is_some() {
         return carried;
     }
     for candidate in others {
-        let outcome = Move { hand: &mut *hand, wanted, within, candidate: &candidate }.carry();
+        let outcome = Move { hand: &mut *hand, wanted: options, within, candidate: &candidate }.carry();
         match outcome {
             Ok(outcome) => carried.done.push(PodMove { candidate, outcome }),
             Err(stopped) => {
@@ -195,14 +196,14 @@ pub fn carry(
 
 /// Lets networks join and leave pods that run. A network leaves a pod once no connection uses it any more; pods that wait for that keep none of the others
 /// waiting.
-fn change_networks(hand: &mut impl NodeClient, wanted: &MoveOptions, live: Vec<Candidate>) -> MoveResult {
+fn change_networks(hand: &mut impl NodeClient, options: &MoveOptions, live: Vec<Candidate>) -> MoveResult {
     let mut result = MoveResult::default();
-    let end = hand.now() + wanted.connections_end_within;
+    let end = hand.now() + options.connections_end_within;
     let mut waiting = live;
     let mut is_reported = false;
     while !waiting.is_empty() {
         let is_over = hand.now() >= end;
-        let (facts, now) = match decided(hand, wanted) {
+        let (facts, now) = match decided(hand, options) {
             Ok(decided) => decided,
             Err(stopped) => return MoveResult { stopped: Some(stopped), ..result },
         };
@@ -212,7 +213,7 @@ fn change_networks(hand: &mut impl NodeClient, wanted: &MoveOptions, live: Vec<C
                 result.done.push(PodMove { candidate, outcome: MoveOutcome::Skipped });
                 continue;
             };
-            let may_break = change.joins || wanted.break_connections;
+            let may_break = change.joins || options.break_connections;
             let connections = if may_break { Ok(Vec::new()) } else { hand.connections(&change) };
             let what = match connections {
                 Ok(connections) if connections.is_empty() => {
@@ -280,9 +281,9 @@ fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> 
 }
 
 /// What there is now, and what is to be done about it.
-fn decided(hand: &mut impl NodeClient, wanted: &MoveOptions) -> Result<(Facts, Decision), Interruption> {
+fn decided(hand: &mut impl NodeClient, options: &MoveOptions) -> Result<(Facts, Decision), Interruption> {
     let facts = hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })?;
-    let now = decide(&facts, wanted);
+    let now = decide(&facts, options);
     if now.refusals.is_empty() {
         return Ok((facts, now));
     }
@@ -432,10 +433,10 @@ impl<H: NodeClient> Move<'_, H> {
         let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
         loop {
             let facts = self.gather()?;
-            let found = facts.pods.iter().find(|pod| {
+            let new_pod = facts.pods.iter().find(|pod| {
                 pod.owner.as_ref() == Some(owner) && !pod.is_leaving && !successor.before.contains(&pod.uid)
             });
-            if let Some(pod) = found {
+            if let Some(pod) = new_pod {
                 return self.until_back(&pod.uid, &BTreeSet::new(), was_ready);
             }
             if self.hand.now() >= end {

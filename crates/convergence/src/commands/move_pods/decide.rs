@@ -1,4 +1,4 @@
-//! The order in which pods are moved, and the reasons of those that stay. Pure.
+//! The order in which pods are moved, and the reasons of those that stay.
 
 use std::time::Duration;
 
@@ -192,10 +192,10 @@ pub struct Decision {
 }
 
 #[must_use]
-pub fn decide(facts: &Facts, wanted: &MoveOptions) -> Decision {
+pub fn decide(facts: &Facts, options: &MoveOptions) -> Decision {
     let mut refusals = facts.obstacles.clone();
     // A run flips the node, and lets it move its pods by itself as far as none restarts.
-    let is_restarting = wanted.ways != Ways::NoRestart;
+    let is_restarting = options.ways != Ways::NoRestart;
     if let Some(step) = facts.step.as_ref().filter(|step| is_restarting && step.state.is_in_transit()) {
         let what = format!(
             "run {} of kubectl crossfade roll is about to bring this node to phase {}",
@@ -207,7 +207,7 @@ pub fn decide(facts: &Facts, wanted: &MoveOptions) -> Decision {
     }
     let Some(policy) = &facts.policy else { return Decision { refusals, candidates: Vec::new() } };
     let mut candidates: Vec<Candidate> =
-        facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, wanted, sandbox)).collect();
+        facts.sandboxes.iter().filter_map(|sandbox| candidate(facts, policy, options, sandbox)).collect();
     // A pod of a DaemonSet comes back to this node at once, and others may need it: the DNS of the node, or a proxy.
     let is_daemon = |candidate: &Candidate| {
         let owner = facts.pod(&candidate.uid).and_then(|pod| pod.owner.as_ref());
@@ -227,10 +227,10 @@ pub fn decide(facts: &Facts, wanted: &MoveOptions) -> Decision {
 }
 
 /// A sandbox, if it is not as it would be made now, or has what was asked for.
-fn candidate(facts: &Facts, policy: &Policy, wanted: &MoveOptions, sandbox: &Sandbox) -> Option<Candidate> {
+fn candidate(facts: &Facts, policy: &Policy, options: &MoveOptions, sandbox: &Sandbox) -> Option<Candidate> {
     let title = format!("{}/{}", sandbox.namespace, sandbox.name);
     let is_named = |globs: &[String]| globs.iter().any(|glob| matches(glob, &title));
-    if !wanted.pods.is_empty() && !is_named(&wanted.pods) {
+    if !options.pods.is_empty() && !is_named(&options.pods) {
         return None;
     }
     let pod = facts.pod(&sandbox.uid);
@@ -240,7 +240,7 @@ fn candidate(facts: &Facts, policy: &Policy, wanted: &MoveOptions, sandbox: &San
     // A second network that is half gone does not count, and its DEL is owed.
     let owes = |line: &Line| line.pod_networks.iter().any(|network| !network.primary && !network.attached);
     let is_right = from == Some(to) && !line.is_some_and(owes);
-    let is_wanted = match (&wanted.on, line) {
+    let is_wanted = match (&options.on, line) {
         (None, _) => !is_right,
         (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
         (Some(_), None) => false,
@@ -252,11 +252,11 @@ fn candidate(facts: &Facts, policy: &Policy, wanted: &MoveOptions, sandbox: &San
         (Some(_), Some(_)) if is_right => PodDisposition::Stays(StayReason::Same),
         (Some(_), Some(pod)) if pod.is_leaving || pod.has_ended => PodDisposition::Ends,
         (Some(line), Some(pod)) => match change(facts, policy, sandbox, line, pod) {
-            Ok(change) if wanted.ways != Ways::RestartOnly => change,
-            Err(_) if wanted.ways == Ways::NoRestart => PodDisposition::Stays(StayReason::NeedsRestart),
+            Ok(change) if options.ways != Ways::RestartOnly => change,
+            Err(_) if options.ways == Ways::NoRestart => PodDisposition::Stays(StayReason::NeedsRestart),
             reason => {
                 restart = reason.err();
-                fate(pod, wanted, is_named)
+                fate(pod, options, is_named)
             }
         },
     };
@@ -333,26 +333,26 @@ pub fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> P
     Phase::of(attach, primary)
 }
 
-fn fate(pod: &BoundPod, wanted: &MoveOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
+fn fate(pod: &BoundPod, options: &MoveOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {
     let owner = pod.owner.as_ref().map(|owner| owner.kind.as_str());
     let asks_to_stay =
         STAY.iter().any(|(key, value)| pod.annotations.get(*key).is_some_and(|is| is == value));
-    let may_disrupt = is_named(&wanted.disrupt);
+    let may_disrupt = is_named(&options.disrupt);
     if pod.is_static {
         PodDisposition::Stays(StayReason::Static)
     } else if asks_to_stay && !may_disrupt {
         PodDisposition::Stays(StayReason::Undisturbed)
-    } else if wanted.in_place {
+    } else if options.in_place {
         match pod {
             pod if !pod.restarts_always => PodDisposition::Stays(StayReason::Once),
-            pod if pod.has_pre_stop && !wanted.skip_pre_stop => PodDisposition::Stays(StayReason::PreStop),
+            pod if pod.has_pre_stop && !options.skip_pre_stop => PodDisposition::Stays(StayReason::PreStop),
             _ => PodDisposition::Restarted,
         }
-    } else if pod.has_empty_dir && !wanted.delete_empty_dir && owner != Some("DaemonSet") {
+    } else if pod.has_empty_dir && !options.delete_empty_dir && owner != Some("DaemonSet") {
         PodDisposition::Stays(StayReason::EmptyDir)
     } else {
         match owner {
-            None if is_named(&wanted.delete_bare) => PodDisposition::Deleted,
+            None if is_named(&options.delete_bare) => PodDisposition::Deleted,
             None => PodDisposition::Stays(StayReason::Bare),
             Some("Job") if !may_disrupt => PodDisposition::Stays(StayReason::OfJob),
             Some(_) => PodDisposition::Evicted,

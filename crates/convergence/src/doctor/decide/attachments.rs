@@ -21,7 +21,7 @@ const MANY: usize = 3;
 const STUCK_SECS: u64 = 120;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = [
+    let mut findings: Vec<Finding> = [
         adds_hang(facts),
         adds_fail(facts),
         stuck_starting(facts),
@@ -37,12 +37,12 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     if let crate::doctor::facts::Source::Unread(why) = &facts.state {
         let cause = "records or inventory cannot be read: DELs and sweeps cannot know who attached a pod";
         let finding = Finding::of(Code::StateUnreadable, why).seen([why.what.as_str()]);
-        found.push(
+        findings.push(
             Finding { cause: cause.into(), ..finding }
                 .run("crossfade-bootstrap attachments", "names the file and what is wrong with it"),
         );
     }
-    found
+    findings
 }
 
 /// Calls of the plugin that run now, one line for each.

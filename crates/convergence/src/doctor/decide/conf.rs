@@ -24,21 +24,21 @@ const REPAIRS_WITHIN_SECS: u64 = 3600;
 const INSTALL: &str = "crossfade-bootstrap install";
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = plugin(facts).into_iter().chain(foreign(facts)).collect();
+    let mut findings: Vec<Finding> = plugin(facts).into_iter().chain(foreign(facts)).collect();
     let fights = fights(facts);
     match &facts.node.dirs.installed {
-        Err(why) => found.push(unreadable(facts, why)),
-        Ok(Some(conf)) if conf.is_ours => found.extend(installed(facts, conf)),
-        Ok(Some(_)) => found.push(missing(facts, "the file is somebody else's")),
-        Ok(None) if is_private(facts) => found.push(waits(facts)),
-        Ok(None) => found.push(missing(facts, "the file is not there")),
+        Err(why) => findings.push(unreadable(facts, why)),
+        Ok(Some(conf)) if conf.is_ours => findings.extend(installed(facts, conf)),
+        Ok(Some(_)) => findings.push(missing(facts, "the file is somebody else's")),
+        Ok(None) if is_private(facts) => findings.push(waits(facts)),
+        Ok(None) => findings.push(missing(facts, "the file is not there")),
     }
     // Single repairs are news only where watch has not given up.
     if fights.is_none() {
-        found.extend(repaired(facts));
+        findings.extend(repaired(facts));
     }
-    found.extend(fights);
-    found
+    findings.extend(fights);
+    findings
 }
 
 fn plugin(facts: &Facts) -> Option<Finding> {
@@ -97,22 +97,23 @@ fn waits(facts: &Facts) -> Finding {
 }
 
 fn foreign(facts: &Facts) -> Option<Finding> {
-    let found = facts.foreign.as_ref()?;
+    let entries = facts.foreign.as_ref()?;
     let cause = "somebody else writes confs into Crossfade's own directory, which the runtime reads";
-    let finding = Finding::new(Code::ConfOfOthers, cause).on([PRIVATE_CONF_DIR]).seen([found.what.as_str()]);
-    let finding = if found.fix.is_empty() { finding } else { finding.by_hand(found.fix.as_str()) };
+    let finding =
+        Finding::new(Code::ConfOfOthers, cause).on([PRIVATE_CONF_DIR]).seen([entries.what.as_str()]);
+    let finding = if entries.fix.is_empty() { finding } else { finding.by_hand(entries.fix.as_str()) };
     Some(finding.run("systemctl restart crossfade-watch", "removes what is not Crossfade's"))
 }
 
 /// What is wrong although Crossfade's conf is there.
 fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut findings = Vec::new();
     match &facts.cni.confs {
         Err(why) => {
             let cause = "the conf directory cannot be listed, so nobody knows which conf the runtime uses";
             let place = facts.node.dirs.conf_dir.display().to_string();
             let finding = Finding::new(Code::ConfUnreadable, cause).on([place]).seen([why.as_str()]);
-            found.push(
+            findings.push(
                 finding.run(
                     format!("ls -ld {}", word(&facts.node.dirs.conf_dir)),
                     "says whose the directory is",
@@ -120,20 +121,20 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
             );
         }
         Ok(dir) => {
-            found.extend(not_first(facts, dir, &conf.name));
+            findings.extend(not_first(facts, dir, &conf.name));
             // In private mode the runtime's command line names the network.
             if !is_private(facts) {
                 let name_problem = facts.node.runtime.conf_selection().check_name(dir, &conf.name).problem();
-                found.extend(name_problem.map(|why| crio(facts, &why)));
+                findings.extend(name_problem.map(|why| crio(facts, &why)));
             }
         }
     }
-    if found.is_empty()
+    if findings.is_empty()
         && let ConfUse::Other(what) = facts.node.runtime.answer.uses(&conf.name)
     {
-        found.push(not_loaded(facts, &what));
+        findings.push(not_loaded(facts, &what));
     }
-    found
+    findings
 }
 
 fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
@@ -203,8 +204,8 @@ fn not_loaded(facts: &Facts, what: &str) -> Finding {
 /// An agent that takes the directory for itself: `watch` has given up, or the agent's traces are there.
 fn fights(facts: &Facts) -> Option<Finding> {
     let contended = facts.watched().filter(|report| report.reason == Reason::ConfContended);
-    let taken = facts.cni.confs.as_ref().ok().map(|dir| dir.taken_away.as_slice()).unwrap_or_default();
-    if contended.is_none() && taken.is_empty() {
+    let files = facts.cni.confs.as_ref().ok().map(|dir| dir.taken_away.as_slice()).unwrap_or_default();
+    if contended.is_none() && files.is_empty() {
         return None;
     }
     let dir = &facts.node.dirs.conf_dir;
@@ -212,16 +213,16 @@ fn fights(facts: &Facts) -> Option<Finding> {
     let finding = Finding::new(Code::AgentTakesConf, cause)
         .on([dir.display().to_string()])
         .seen(contended.map(|report| format!("watch: {}", report.message)))
-        .seen(taken.iter().map(|file| format!("{file} is there, which an agent has renamed")));
+        .seen(files.iter().map(|file| format!("{file} is there, which an agent has renamed")));
     let profiles = &facts.node.profiles;
-    let by_file = taken.iter().find_map(|file| profiles.all().iter().find(|profile| profile.takes(file)));
+    let by_file = files.iter().find_map(|file| profiles.all().iter().find(|profile| profile.takes(file)));
     let by_policy =
         || facts.networks.iter().find_map(|network| profiles.find(&network.profile)?.exclusive.as_ref());
     let exclusive = by_file.and_then(|profile| profile.exclusive.as_ref()).or_else(by_policy);
     let setting =
-        exclusive.map_or("let the agent leave the confs of others alone", |known| known.setting.as_str());
+        exclusive.map_or("let the agent leave the confs of others alone", |option| option.setting.as_str());
     let finding =
-        taken.iter().fold(finding.by_hand(setting), |finding, file| given_back(facts, dir, file, finding));
+        files.iter().fold(finding.by_hand(setting), |finding, file| given_back(facts, dir, file, finding));
     Some(finding.run(INSTALL, "puts Crossfade's conf back"))
 }
 
@@ -230,20 +231,29 @@ fn fights(facts: &Facts) -> Option<Finding> {
 fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Finding {
     let suffixes = facts.node.profiles.all().iter().filter_map(|profile| profile.exclusive.as_ref());
     let before = suffixes.filter_map(|exclusive| file.strip_suffix(exclusive.suffix.as_str())).next();
-    let (taken, before) = (dir.join(file), before.unwrap_or(file));
+    let (moved_path, before) = (dir.join(file), before.unwrap_or(file));
     let is_network = |network: &types::policy::Network| network.conf.contains(&dir.join(before));
     let of_policy =
         facts.node.policy().is_some_and(|policy| policy.networks().any(|(_, network)| is_network(network)));
     let is_back = facts.cni.confs.as_ref().is_ok_and(|dir| dir.confs.iter().any(|conf| conf.file == before));
     if of_policy && !is_back {
-        let command = format!("mv --no-clobber {} {}", word(&taken), word(&dir.join(before)));
+        let command = format!("mv --no-clobber {} {}", word(&moved_path), word(&dir.join(before)));
         finding.run(command, "gives a network of the policy its conf back")
     } else if of_policy {
-        finding.run(format!("rm {}", word(&taken)), "removes a stale copy: the network's conf is there again")
+        finding.run(
+            format!("rm {}", word(&moved_path)),
+            "removes a stale copy: the network's conf is there again",
+        )
     } else if before == CONF_FILE {
-        finding.run(format!("rm {}", word(&taken)), "removes Crossfade's conf of then, which agents may read")
+        finding.run(
+            format!("rm {}", word(&moved_path)),
+            "removes Crossfade's conf of then, which agents may read",
+        )
     } else {
-        finding.by_hand(format!("rename or remove {}, which no network of the policy names", taken.display()))
+        finding.by_hand(format!(
+            "rename or remove {}, which no network of the policy names",
+            moved_path.display()
+        ))
     }
 }
 

@@ -24,8 +24,8 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
 
 fn finding(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
     let named = |leak: &Leak| format!("{} {}", leak.container_id, leak.ifname).trim_end().to_owned();
-    let seen = leaks.iter().map(|leak| format!("{}: {}", named(leak), leak.what));
-    (!leaks.is_empty()).then(|| Finding::new(code, cause).on(leaks.iter().map(named)).seen(seen))
+    let lines = leaks.iter().map(|leak| format!("{}: {}", named(leak), leak.what));
+    (!leaks.is_empty()).then(|| Finding::new(code, cause).on(leaks.iter().map(named)).seen(lines))
 }
 
 fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option<Finding> {
@@ -33,12 +33,12 @@ fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option
     let finding = finding(Code::SandboxForgotten, leaks, cause)?;
     let lists_none = facts.sandboxes.read().is_some_and(|sandboxes| sandboxes.listed.is_empty());
     if let Some(living) = contradiction(judged).filter(|_| lists_none) {
-        let seen = format!(
+        let text = format!(
             "the runtime lists no sandbox at all, and the netns of {} {} is there",
             living.key.container_id, living.key.ifname
         );
         let what = "is the sweep for a runtime that is right to list nothing; look first whether pods of this node still run";
-        return Some(finding.seen([seen]).run(SWEEP_ALL, what));
+        return Some(finding.seen([text]).run(SWEEP_ALL, what));
     }
     Some(finding.run("crossfade-bootstrap unit sweep --dry-run", "lists what a sweep would close").run(
         "crossfade-bootstrap unit sweep",

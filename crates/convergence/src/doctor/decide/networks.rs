@@ -11,11 +11,11 @@ use crate::node::networks::readiness::{ConfError, NetworkReadiness};
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let needed = facts.networks.iter().filter(|network| network.needed);
-    let mut found: Vec<Finding> = needed.filter_map(|network| unready(facts, network)).collect();
-    found.extend(proofs(facts));
-    found.extend(degraded(facts));
-    found.extend(unkept(facts));
-    found
+    let mut findings: Vec<Finding> = needed.filter_map(|network| unready(facts, network)).collect();
+    findings.extend(proofs(facts));
+    findings.extend(degraded(facts));
+    findings.extend(unkept(facts));
+    findings
 }
 
 /// Why networks that pods may get are not ready, one line for each.

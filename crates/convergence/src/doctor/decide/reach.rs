@@ -6,9 +6,9 @@ use crate::doctor::finding::Finding;
 use crate::node::policy::secondary;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = routes(facts).into_iter().chain(host_ports(facts)).collect();
-    found.extend(second(facts));
-    found
+    let mut findings: Vec<Finding> = routes(facts).into_iter().chain(host_ports(facts)).collect();
+    findings.extend(second(facts));
+    findings
 }
 
 fn routes(facts: &Facts) -> Option<Finding> {

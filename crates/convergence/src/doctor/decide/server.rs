@@ -10,13 +10,13 @@ use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
 use crate::publish::registered::own_labels;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
-    let mut found = node_itself(facts);
-    found.extend(registered(facts).into_iter().flat_map(|node| {
+    let mut findings = node_itself(facts);
+    findings.extend(registered(facts).into_iter().flat_map(|node| {
         [unavailable(facts, node), labels(facts, node), outdated(facts, node), desired(facts, node)]
             .into_iter()
             .flatten()
     }));
-    found
+    findings
 }
 
 /// Whether the Node is there, and Ready.
@@ -59,12 +59,13 @@ fn unregistered(facts: &Facts) -> Option<Finding> {
 }
 
 fn ready(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
-    let seen = condition(node, "Ready").filter(|condition| condition.status != "True")?;
+    let ready_condition = condition(node, "Ready").filter(|condition| condition.status != "True")?;
     let cause = "the Node is not Ready, so the scheduler keeps new pods away, and pods are evicted after five minutes";
-    let finding =
-        Finding::new(Code::NodeConditionReady, cause).on([object(facts)]).seen([line("Ready", seen)]);
+    let finding = Finding::new(Code::NodeConditionReady, cause)
+        .on([object(facts)])
+        .seen([line("Ready", ready_condition)]);
     let unit = &facts.node.settings.kubelet.unit;
-    Some(if seen.status == "Unknown" {
+    Some(if ready_condition.status == "Unknown" {
         finding.run(
             format!("systemctl status {unit}"),
             "says whether kubelet runs: it has not reported for a while",
@@ -78,11 +79,12 @@ fn ready(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
 }
 
 fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
-    let seen = condition(node, "NetworkUnavailable").filter(|condition| condition.status == "True")?;
+    let network_condition =
+        condition(node, "NetworkUnavailable").filter(|condition| condition.status == "True")?;
     let cause = "the Node says that its network is unavailable, so no pod is scheduled to it. An agent that left may have left this behind";
     let finding = Finding::new(Code::NetworkUnavailable, cause)
         .on([object(facts)])
-        .seen([line("NetworkUnavailable", seen)]);
+        .seen([line("NetworkUnavailable", network_condition)]);
     Some(finding.by_hand("start the agent that writes this condition. If it is gone, watch clears the condition once the networks that pods get are ready").run(
         "systemctl restart crossfade-watch",
         "lets watch look at the condition again",

@@ -67,9 +67,9 @@ pub fn earlier_image(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let cause = "this node has a final image (confDir none), and an earlier image left what only that image's plugin can serve";
-    let seen =
+    let lines =
         leftovers.iter().map(|leftovers| format!("{leftovers}: it is still there")).collect::<Vec<_>>();
-    let finding = Finding::new(Code::EarlierImage, cause).on(leftovers).seen(seen);
+    let finding = Finding::new(Code::EarlierImage, cause).on(leftovers).seen(lines);
     Some(
         finding
             .run("systemctl reboot", "once the node is drained: boot moves away what an earlier image left"),

@@ -118,27 +118,27 @@ impl Origin {
 ///
 /// # Errors
 /// All findings at once; 2 when the command line is among them, else 78 when settings are, else 3.
-pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
+pub fn decide(options: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision, Failure> {
     let (mut obstacles, mut notes) = (Obstacles::default(), Vec::new());
     let mut policy = None;
-    let new = match wanted.image {
+    let new = match options.image {
         Image::Migration => {
-            policy = facts.policy.clone().or_else(|| migration(wanted, facts, &mut obstacles));
+            policy = facts.policy.clone().or_else(|| migration(options, facts, &mut obstacles));
             policy.as_deref().and_then(|bytes| {
                 let origin = Origin::of(facts.policy.as_ref());
                 checked(bytes, origin, &facts.profiles, (&mut obstacles, &mut notes))
             })
         }
-        Image::Final => last(wanted, &facts.profiles, &mut obstacles),
+        Image::Final => last(options, &facts.profiles, &mut obstacles),
     };
     let content = ImageContent { release: facts.release.as_deref(), policy: policy.as_deref(), node: &[] };
     let node = match &facts.node {
-        Some(node) if wanted.image == Image::Migration => ImageContent { node, ..content }.labelled(),
+        Some(node) if options.image == Image::Migration => ImageContent { node, ..content }.labelled(),
         Some(bytes) => bytes.clone(),
-        None => settings(wanted, new, content, &mut obstacles),
+        None => settings(options, new, content, &mut obstacles),
     };
     let origin = Origin::of(facts.node.as_ref());
-    fits(&node, (wanted.image, origin), &facts.profiles, (&mut obstacles, &mut notes));
+    fits(&node, (options.image, origin), &facts.profiles, (&mut obstacles, &mut notes));
     for path in &facts.hiding {
         let path = path.display().to_string();
         obstacles.add(
@@ -158,7 +158,7 @@ pub fn decide(wanted: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecision
 }
 
 /// The policy of options.
-fn migration(wanted: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
+fn migration(options: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacles) -> Option<Vec<u8>> {
     let conf_dir = match &facts.conf_dir {
         Ok(dir) => dir,
         Err(why) => {
@@ -168,8 +168,8 @@ fn migration(wanted: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstacl
             return None;
         }
     };
-    let sides = NetworkSpecs::of(wanted, conf_dir, &facts.profiles, obstacles)?;
-    Some(sides.to_policy(wanted.phase.unwrap_or(Phase::New)))
+    let sides = NetworkSpecs::of(options, conf_dir, &facts.profiles, obstacles)?;
+    Some(sides.to_policy(options.phase.unwrap_or(Phase::New)))
 }
 
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
@@ -193,47 +193,47 @@ fn checked<'p>(
 
 /// A final image: there is nothing to choose.
 fn last<'p>(
-    wanted: BakeOptions<'_>,
+    options: BakeOptions<'_>,
     profiles: &'p Profiles,
     obstacles: &mut Obstacles,
 ) -> Option<&'p Profile> {
-    let given = [
-        ("--old", wanted.old.is_some()),
-        ("--old-conf", !wanted.old_conf.is_empty()),
-        ("--new-conf", !wanted.new_conf.is_empty()),
-        ("--old-cidr", !wanted.old_cidrs.is_empty()),
-        ("--new-cidr", !wanted.new_cidrs.is_empty()),
-        ("--phase", wanted.phase.is_some()),
-        ("--mode", wanted.mode.is_some()),
-        ("--require-all-networks", wanted.require_all_networks),
-        ("--from-policy", wanted.has_policy_file),
+    let flags = [
+        ("--old", options.old.is_some()),
+        ("--old-conf", !options.old_conf.is_empty()),
+        ("--new-conf", !options.new_conf.is_empty()),
+        ("--old-cidr", !options.old_cidrs.is_empty()),
+        ("--new-cidr", !options.new_cidrs.is_empty()),
+        ("--phase", options.phase.is_some()),
+        ("--mode", options.mode.is_some()),
+        ("--require-all-networks", options.require_all_networks),
+        ("--from-policy", options.has_policy_file),
     ];
-    for (option, _) in given.into_iter().filter(|(_, given)| *given) {
+    for (option, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
         let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
         obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
     }
-    wanted.new.and_then(|name| sides::known(Side::New, name, profiles, obstacles).flatten())
+    options.new.and_then(|name| sides::known(Side::New, name, profiles, obstacles).flatten())
 }
 
 /// node.json of options. What it is without its identity makes the identity.
 fn settings(
-    wanted: BakeOptions<'_>,
+    options: BakeOptions<'_>,
     new: Option<&Profile>,
     content: ImageContent<'_>,
     obstacles: &mut Obstacles,
 ) -> Vec<u8> {
-    let migration = new.filter(|_| !wanted.bare && wanted.image == Image::Migration);
+    let migration = new.filter(|_| !options.bare && options.image == Image::Migration);
     let usual = migration.and_then(|profile| profile.migration.as_ref());
-    let Registration { mut labels, taints } = registration::decide(wanted, usual, obstacles);
-    let mode = match wanted.image {
-        Image::Migration => wanted.mode.unwrap_or(Mode::Private),
+    let Registration { mut labels, taints } = registration::decide(options, usual, obstacles);
+    let mode = match options.image {
+        Image::Migration => options.mode.unwrap_or(Mode::Private),
         Image::Final => Mode::Without,
     };
     let file = |labels: &BTreeMap<String, String>| {
-        let report = wanted.require_all_networks.then_some(ReportSpec { require_all_networks: true });
+        let report = options.require_all_networks.then_some(ReportSpec { require_all_networks: true });
         pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints, report })
     };
-    if wanted.image == Image::Migration && !labels.contains_key(IMAGE) {
+    if options.image == Image::Migration && !labels.contains_key(IMAGE) {
         let identity = ImageContent { node: &file(&labels), ..content }.identity();
         labels.insert(IMAGE.to_owned(), identity);
     }

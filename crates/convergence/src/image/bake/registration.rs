@@ -19,14 +19,18 @@ pub struct Registration {
 
 /// Puts together what was asked for and what is usual; a label or a taint that was asked for replaces a usual one of its key. What
 /// cannot be read is a finding and left out.
-pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mut Obstacles) -> Registration {
+pub fn decide(
+    options: BakeOptions<'_>,
+    usual: Option<&Migration>,
+    obstacles: &mut Obstacles,
+) -> Registration {
     let mut registration = Registration::default();
     let mut refuse = |option: &str, why: String| {
         obstacles.add_usage(
             Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")),
         );
     };
-    for text in wanted.labels {
+    for text in options.labels {
         let Some((key, value)) = text.split_once('=') else {
             refuse("--label", format!("--label {text:?}: expected KEY=VALUE"));
             continue;
@@ -36,7 +40,7 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
             refuse("--label", format!("--label {key}: it is given two values; expected one"));
         }
     }
-    for text in wanted.taints {
+    for text in options.taints {
         match taint::parse(text) {
             Ok(taints) if !taints.is_empty() => registration.taints.extend(taints),
             Ok(_) => {
@@ -45,7 +49,7 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
             Err(why) => refuse("--taint", format!("--taint {why}")),
         }
     }
-    if wanted.readiness_taint {
+    if options.readiness_taint {
         let contradicts = |taint: &&Taint| taint.key == READINESS_KEY && !taint.is_same(&Taint::readiness());
         if let Some(taint) = registration.taints.iter().find(contradicts) {
             let what = format!(
@@ -58,8 +62,10 @@ pub fn decide(wanted: BakeOptions<'_>, usual: Option<&Migration>, obstacles: &mu
     }
     if let Some(Migration { label: (key, value), taint }) = usual {
         registration.labels.entry(key.clone()).or_insert_with(|| value.clone());
-        let given = |taint: &&Taint| registration.taints.iter().any(|known| known.key == taint.key);
-        let missing = taint.iter().filter(|taint| !given(taint)).cloned().collect::<Vec<_>>();
+        let is_registered = |taint: &&Taint| {
+            registration.taints.iter().any(|registered_taint| registered_taint.key == taint.key)
+        };
+        let missing = taint.iter().filter(|taint| !is_registered(taint)).cloned().collect::<Vec<_>>();
         registration.taints.splice(0..0, missing);
     }
     registration

@@ -47,12 +47,12 @@ struct BothSpec {
 impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
     pub fn of(
-        wanted: BakeOptions<'_>,
+        options: BakeOptions<'_>,
         conf_dir: &Path,
         profiles: &Profiles,
         obstacles: &mut Obstacles,
     ) -> Option<Self> {
-        if let (Some(old), Some(new)) = (wanted.old, wanted.new)
+        if let (Some(old), Some(new)) = (options.old, options.new)
             && old == new
             && old != GENERIC
         {
@@ -63,8 +63,8 @@ impl NetworkSpecs {
         let mut spec = |side, name, conf, cidrs| {
             network_spec(side, name, conf, cidrs, (conf_dir, profiles, &mut *obstacles))
         };
-        let old = spec(Side::Old, wanted.old, wanted.old_conf, wanted.old_cidrs);
-        let new = spec(Side::New, wanted.new, wanted.new_conf, wanted.new_cidrs);
+        let old = spec(Side::Old, options.old, options.old_conf, options.old_cidrs);
+        let new = spec(Side::New, options.new, options.new_conf, options.new_cidrs);
         Some(Self { old: old?, new: new? })
     }
 
@@ -121,9 +121,9 @@ pub fn known<'p>(
     profiles: &'p Profiles,
     obstacles: &mut Obstacles,
 ) -> Option<Option<&'p Profile>> {
-    let found = profiles.find(name);
-    if found.is_some() || name == GENERIC {
-        return Some(found);
+    let profile = profiles.find(name);
+    if profile.is_some() || name == GENERIC {
+        return Some(profile);
     }
     let fix = format!("name a known CNI, or {GENERIC} with --{side}-conf");
     obstacles.add_usage(

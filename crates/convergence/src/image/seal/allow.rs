@@ -90,10 +90,10 @@ fn fits(pattern: &str, path: &Path) -> Option<PatternMatch> {
     for part in path.components() {
         match parts.next() {
             None => return Some(PatternMatch::Whole),
-            Some(wanted) => {
-                let (wanted, part) =
-                    (wanted.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
-                if !matches(&wanted, &part) {
+            Some(pattern_part) => {
+                let (pattern_part, part) =
+                    (pattern_part.as_os_str().to_string_lossy(), part.as_os_str().to_string_lossy());
+                if !matches(&pattern_part, &part) {
                     return None;
                 }
             }

@@ -10,11 +10,11 @@ use crate::node::attachments::{Attachments, Line, Part};
 
 /// Counts attachments that were read. A damaged record is an attachment of which nothing is known.
 #[must_use]
-pub fn count(found: &Attachments, policy: Option<&Policy>) -> AttachmentCounts {
+pub fn count(attachments: &Attachments, policy: Option<&Policy>) -> AttachmentCounts {
     let mut attached = AttachmentCounts::default();
     let now = policy.map(Policy::phase);
     let mut others = Vec::new();
-    for line in &found.attachments {
+    for line in &attachments.attachments {
         let phase = phase(line, policy);
         attached.add(phase);
         if phase != now {
@@ -22,7 +22,7 @@ pub fn count(found: &Attachments, policy: Option<&Policy>) -> AttachmentCounts {
         }
     }
     attached.name(others);
-    found.damaged.iter().for_each(|_| attached.add(None));
+    attachments.damaged.iter().for_each(|_| attached.add(None));
     attached
 }
 

@@ -83,27 +83,27 @@ pub fn leaked_attachments(judged: &[SweepCandidate], grace_secs: u64) -> Vec<Lea
 /// Leases of unknown containers: those have neither a record nor an inventory entry, and the runtime does not list them.
 #[must_use]
 pub fn leaked_leases(
-    held: &[HeldLease],
+    held_leases: &[HeldLease],
     attached: &BTreeSet<String>,
     listed: &BTreeMap<String, State>,
 ) -> Vec<Leak> {
-    let is_unknown = |held: &&HeldLease| {
-        let id = &held.lease.container_id;
+    let is_unknown = |held_lease: &&HeldLease| {
+        let id = &held_lease.lease.container_id;
         !attached.contains(id) && !listed.contains_key(id)
     };
-    let leak = |held: &HeldLease| Leak {
+    let leak = |held_lease: &HeldLease| Leak {
         kind: LeakKind::Lease,
-        container_id: held.lease.container_id.clone(),
-        ifname: held.lease.ifname.clone(),
+        container_id: held_lease.lease.container_id.clone(),
+        ifname: held_lease.lease.ifname.clone(),
         what: format!(
             "address {} of network {}: the lease {} names a container that nobody knows",
-            held.lease.address,
-            held.network,
-            held.lease.path.display()
+            held_lease.lease.address,
+            held_lease.network,
+            held_lease.lease.path.display()
         ),
         waits: false,
     };
-    held.iter().filter(is_unknown).map(leak).collect()
+    held_leases.iter().filter(is_unknown).map(leak).collect()
 }
 
 #[cfg(test)]

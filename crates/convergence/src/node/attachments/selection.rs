@@ -1,4 +1,4 @@
-//! The selector `--on PHASE|NAME`: attachments that were made in a phase, or that have a network of this name. Pure.
+//! The selector `--on PHASE|NAME`: attachments that were made in a phase, or that have a network of this name.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::node::attachments::{Line, attached};
 #[must_use]
 pub fn is_selected(line: &Line, selector: &str, policy: Option<&Policy>) -> bool {
     match Phase::parse(selector) {
-        Some(wanted) => attached::phase(line, policy) == Some(wanted),
+        Some(selected_phase) => attached::phase(line, policy) == Some(selected_phase),
         None => line.networks.iter().any(|part| part.name == selector),
     }
 }

@@ -46,15 +46,15 @@ impl ForeignEntry {
 
 /// Names what was found in `dir`, and who wrote it where that can be told. `found` is not empty.
 #[must_use]
-pub fn describe(dir: &Path, found: &[ForeignEntry], profiles: &Profiles) -> Problem {
-    let names: Vec<&str> = found.iter().map(|entry| entry.what.as_str()).collect();
-    let by_template = found.iter().any(|entry| entry.path.ends_with(OF_TEMPLATE));
+pub fn describe(dir: &Path, entries: &[ForeignEntry], profiles: &Profiles) -> Problem {
+    let names: Vec<&str> = entries.iter().map(|entry| entry.what.as_str()).collect();
+    let by_template = entries.iter().any(|entry| entry.path.ends_with(OF_TEMPLATE));
     let (writer, fix) = if by_template {
         (
             "; containerd makes it from its conf_template".to_owned(),
             "restart containerd, whose start empties the key conf_template",
         )
-    } else if let Some((name, setting)) = found.iter().find_map(|entry| entry.agent(profiles)) {
+    } else if let Some((name, setting)) = entries.iter().find_map(|entry| entry.agent(profiles)) {
         (format!("; the agent of {name} writes a conf of this name"), setting)
     } else {
         (String::new(), "find out who writes into this directory, which is Crossfade's alone")

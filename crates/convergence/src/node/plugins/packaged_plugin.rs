@@ -59,13 +59,13 @@ impl Plugins {
     pub fn changes(&self) -> Vec<Change> {
         let Ok(packaged) = &self.packaged else { return Vec::new() };
         let has_none = self.check().is_err();
-        let wanted = |dir: &&BinDir| match dir.plugin {
+        let needs_plugin = |dir: &&BinDir| match dir.plugin {
             PluginState::Sound | PluginState::NoDirectory => false,
             PluginState::Mode | PluginState::OtherFile => true,
             PluginState::Missing => has_none,
         };
         let (writable, read_only): (Vec<_>, Vec<_>) =
-            self.dirs.iter().filter(wanted).partition(|dir| dir.is_writable());
+            self.dirs.iter().filter(needs_plugin).partition(|dir| dir.is_writable());
         let mut changes: Vec<Change> = writable
             .into_iter()
             .map(|dir| {

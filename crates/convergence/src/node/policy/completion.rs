@@ -82,10 +82,10 @@ pub fn complete(bytes: &[u8], profiles: &Profiles) -> Result<Option<CompletedPol
 /// [`complete`] without the probes of the networks in `held`.
 pub fn complete_but(
     bytes: &[u8],
-    held: &[Side],
+    excluded_sides: &[Side],
     profiles: &Profiles,
 ) -> Result<Option<CompletedPolicy>, String> {
-    fill(bytes, profiles, |side, profile| !(held.contains(&side) && profile.needs_watch()))
+    fill(bytes, profiles, |side, profile| !(excluded_sides.contains(&side) && profile.needs_watch()))
 }
 
 /// A policy in which `secondary` is written of each network whose profile says that it needs host routes; none where it is.

@@ -26,7 +26,7 @@ impl DesiredPhase {
     pub fn is_for(&self, base: Option<&str>) -> bool {
         match &self.policy {
             DesiredScope::Any => true,
-            DesiredScope::Base(known) => base.is_none_or(|base| base == known),
+            DesiredScope::Base(scope_base) => base.is_none_or(|base| base == scope_base),
             DesiredScope::Earlier => false,
         }
     }

@@ -8,8 +8,8 @@ use types::profile::Profiles;
 #[must_use]
 pub fn joining(policy: &Policy, profiles: &Profiles) -> Vec<Side> {
     let can = |network: &types::policy::Network| {
-        let known = || profiles.find(&network.profile).map_or(Join::Refused, |profile| profile.join);
-        network.join.unwrap_or_else(known) == Join::Works
+        let profile_join = || profiles.find(&network.profile).map_or(Join::Refused, |profile| profile.join);
+        network.join.unwrap_or_else(profile_join) == Join::Works
     };
     policy.networks().filter(|(_, network)| can(network)).map(|(side, _)| side).collect()
 }

@@ -1,4 +1,4 @@
-//! The facts about a node's policy that a cluster-wide roll needs: the digest that other nodes share, and the phases that it may ask for. Pure.
+//! The facts about a node's policy that a cluster-wide roll needs: the digest that other nodes share, and the phases that it may ask for.
 
 use types::node::{DesiredSource, Node};
 use types::policy::{Phase, Policy, Side};

@@ -11,11 +11,12 @@ use types::profile::{GENERIC, Profiles};
 /// What a network bears as the second one of a pod.
 #[must_use]
 pub fn bears(network: &Network, profiles: &Profiles) -> Secondary {
-    let secondary = || profiles.find(&network.profile).map_or(Secondary::Refused, |known| known.secondary);
+    let secondary =
+        || profiles.find(&network.profile).map_or(Secondary::Refused, |profile| profile.secondary);
     network.secondary.unwrap_or_else(secondary)
 }
 
-/// Refuses a policy that gives pods a second network which does not bear it. Pure.
+/// Refuses a policy that gives pods a second network which does not bear it.
 ///
 /// # Errors
 /// One line that names the key, the network and the ways on.
@@ -34,7 +35,7 @@ pub fn parse(bytes: &[u8], profiles: &Profiles) -> Result<Policy, String> {
 }
 
 /// Refuses a valid policy that must not be in force on a node: it names a CNI without a profile, or gives pods a second network that does
-/// not bear it. Pure.
+/// not bear it.
 ///
 /// # Errors
 /// One line that names the key.
@@ -44,7 +45,7 @@ pub fn usable(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
 }
 
 /// What a person should know before pods get this policy: what a route cannot mend for its second network, and that it is refused where
-/// it is in use all the same. Pure.
+/// it is in use all the same.
 #[must_use]
 pub fn warnings(policy: &Policy, profiles: &Profiles) -> Vec<String> {
     let Some(Second { side, network, .. }) = policy.second() else { return Vec::new() };

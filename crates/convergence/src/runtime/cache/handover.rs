@@ -37,9 +37,9 @@ pub fn file_name(network: &str, key: &Key) -> String {
 impl Handover {
     /// The bytes of its entry. `found` is the entry under another name, whose other keys stay (capability arguments, the netns).
     #[must_use]
-    pub fn entry(&self, found: Option<&[u8]>) -> Vec<u8> {
-        let found = found.and_then(|bytes| RawObject::parse(bytes).ok());
-        let mut entry = found.unwrap_or_default();
+    pub fn entry(&self, cached_entry: Option<&[u8]>) -> Vec<u8> {
+        let cached_entry = cached_entry.and_then(|bytes| RawObject::parse(bytes).ok());
+        let mut entry = cached_entry.unwrap_or_default();
         entry.set("kind", raw_string(KIND));
         entry.set("containerId", raw_string(&self.key.container_id));
         if let Some(conf) = &self.conf {

@@ -20,7 +20,8 @@ pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConf
         (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
     }
     if let Some(id) = &facts.dir_id {
-        let other = memory.dir.as_ref().is_some_and(|known| known != id) || memory.dir_missing.is_some();
+        let other =
+            memory.dir.as_ref().is_some_and(|previous_id| previous_id != id) || memory.dir_missing.is_some();
         if memory.dir.is_some() && other {
             memory.lost_by = Some(facts.life.clone().unwrap_or_default());
             // The new directory never had the conf, so no other program removed it.

@@ -20,10 +20,10 @@ pub struct Judgement {
 #[must_use]
 pub fn decide(exchanges: &[Exchange]) -> Judgement {
     let local = local(exchanges).or_else(|| lost_sizes(exchanges, false));
-    let found =
+    let failure =
         local.or_else(|| dns(exchanges)).or_else(|| peers(exchanges)).or_else(|| lost_sizes(exchanges, true));
     let notes = notes(exchanges);
-    match found {
+    match failure {
         Some((reason, why)) => Judgement { reason, failed: Some(why), notes },
         None => Judgement { reason: PacketReason::Passed, failed: None, notes },
     }

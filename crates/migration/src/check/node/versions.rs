@@ -231,7 +231,7 @@ fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'
             Severity::Risk,
             "The container runtime is newer than those that Crossfade was tried with.".to_owned(),
             "A new major version may call CNI plugins in another way.".to_owned(),
-            "On one such node that is drained: crossfade-bootstrap selftest. Then accept the finding with a waiver.",
+            "On one such node that is drained: crossfade-bootstrap image selftest. Then accept the finding with a waiver.",
         ),
         Code::Kernel => (
             Severity::Blocks,

@@ -19,7 +19,7 @@ pub(crate) fn blocks(nets: &[Range], not: &[Range], is_v6: Option<bool>) -> Vec<
     let everything = ["0.0.0.0/0", "::/0"].iter().filter_map(|text| Range::read(text).ok());
     let all: Vec<Range> =
         if nets.is_empty() { everything.map(|(range, _)| range).collect() } else { nets.to_vec() };
-    let mut found: Vec<Block> = Vec::new();
+    let mut cut_blocks: Vec<Block> = Vec::new();
     for range in all.into_iter().filter(is_meant) {
         if not.iter().any(|other| other.contains(range)) {
             continue;
@@ -31,17 +31,17 @@ pub(crate) fn blocks(nets: &[Range], not: &[Range], is_v6: Option<bool>) -> Vec<
         except.sort_by_key(|range| range.ends());
         except.dedup();
         let block = Block { range, except };
-        if !found.contains(&block) {
-            found.push(block);
+        if !cut_blocks.contains(&block) {
+            cut_blocks.push(block);
         }
     }
-    found
+    cut_blocks
 }
 
 /// The ranges that have the addresses of a block together, none of them with exceptions; none if there would be more than `most`.
 pub(crate) fn cut(block: &Block, most: usize) -> Option<Vec<Range>> {
     let mut open = vec![block.range];
-    let mut found = Vec::new();
+    let mut pieces = Vec::new();
     while let Some(range) = open.pop() {
         if block.except.iter().any(|part| part.contains(range)) {
             continue;
@@ -50,13 +50,13 @@ pub(crate) fn cut(block: &Block, most: usize) -> Option<Vec<Range>> {
             Some([first, last]) if block.except.iter().any(|part| range.contains(*part)) => {
                 open.extend([last, first]);
             }
-            _ => found.push(range),
+            _ => pieces.push(range),
         }
-        if found.len() > most {
+        if pieces.len() > most {
             return None;
         }
     }
-    Some(found)
+    Some(pieces)
 }
 
 #[cfg(test)]

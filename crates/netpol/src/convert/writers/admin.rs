@@ -35,20 +35,20 @@ type SkippedPolicy<'p> = (&'p Policy, Refusal);
 /// The policies as ClusterNetworkPolicies and NetworkPolicies.
 #[must_use]
 pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
-    let mut left: Vec<SkippedPolicy<'_>> = unsaid(plain);
+    let mut skipped: Vec<SkippedPolicy<'_>> = unsaid(plain);
     // Without a policy that is left out others may have another place.
     let (drafts, refused, mut report) = loop {
-        let (all, refused, mut notes) = place_tiers(plain, &left);
+        let (all, refused, mut notes) = place_tiers(plain, &skipped);
         let mut more = endless(&all);
         let drafts = drafts(plain, &all, &mut notes, &mut more);
         more.extend(crowded(plain, &drafts));
         if more.is_empty() {
             break (drafts, refused, notes);
         }
-        left.extend(more);
+        skipped.extend(more);
     };
     refused.leave(&mut report);
-    for (policy, refusal) in left {
+    for (policy, refusal) in skipped {
         report.leave_policy(&policy.source, refusal);
     }
     ConvertedObjects { objects: name_drafts(drafts, &plain.taken_names), report }
@@ -56,7 +56,7 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
 
 /// The policies that have no place in the target, or whose pods it cannot select.
 fn unsaid(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
-    let mut left = Vec::new();
+    let mut skipped = Vec::new();
     for own in TierPolicies::all(&plain.tiers, |_| true) {
         for policy in own.policies {
             let mut subjects = policy.subjects.iter().map(pods);
@@ -67,18 +67,18 @@ fn unsaid(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
                 }
                 Place::Before | Place::Default => subjects.find_map(Result::err).map(|why| ("spec.serviceAccountSelector", why)),
             };
-            left.extend(refusal.map(|(field, why)| (policy, Refusal::new(field, why))));
+            skipped.extend(refusal.map(|(field, why)| (policy, Refusal::new(field, why))));
         }
     }
-    left
+    skipped
 }
 
 fn place_tiers<'p>(
     plain: &'p PlainPolicies,
-    left: &[SkippedPolicy<'p>],
+    skipped: &[SkippedPolicy<'p>],
 ) -> (Vec<TierPlacement<'p>>, RefusedRules<'p>, Report) {
     let tiers = TierPolicies::all(&plain.tiers, |policy| {
-        !left.iter().any(|(candidate, _)| std::ptr::eq(*candidate, policy))
+        !skipped.iter().any(|(candidate, _)| std::ptr::eq(*candidate, policy))
     });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
@@ -92,9 +92,9 @@ fn place_tiers<'p>(
     let mut behind = LaterTiers::default();
     let mut all: Vec<TierPlacement<'p>> = Vec::new();
     for own in tiers.iter().rev() {
-        let found = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
-        behind.add(own, &found.admin, &found.ends);
-        all.insert(0, found);
+        let placement = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
+        behind.add(own, &placement.admin, &placement.ends);
+        all.insert(0, placement);
     }
     (all, refused, notes)
 }
@@ -135,19 +135,19 @@ fn drafts<'p>(
     plain: &PlainPolicies,
     all: &[TierPlacement<'p>],
     report: &mut Report,
-    left: &mut Vec<SkippedPolicy<'p>>,
+    skipped: &mut Vec<SkippedPolicy<'p>>,
 ) -> Vec<Draft> {
-    let mut found = Vec::new();
+    let mut all_drafts = Vec::new();
     let (mut admin, mut baseline) = (0, 0);
     for placed in all {
         for policy in &placed.tier.policies {
-            ordered(placed, policy, &mut admin, &mut found);
+            ordered(placed, policy, &mut admin, &mut all_drafts);
             if placed.tier.place != Place::Default {
                 continue;
             }
             match isolated(plain, placed, policy, report) {
-                Ok(drafts) => found.extend(drafts),
-                Err(refusal) => left.push((*policy, refusal)),
+                Ok(drafts) => all_drafts.extend(drafts),
+                Err(refusal) => skipped.push((*policy, refusal)),
             }
         }
         let sent = placed.ends.iter().filter(|(direction, _)| *direction == Direction::Egress);
@@ -161,15 +161,15 @@ fn drafts<'p>(
             report.note(&policy.source, "spec.types", Outcome::Expanded, why);
             for chosen in &policy.subjects {
                 let spec = spec(tier, next, chosen, &[], &[end()]);
-                found.push(draft(placed, policy, &format!("{}-end", policy.name), &found, spec));
+                all_drafts.push(draft(placed, policy, &format!("{}-end", policy.name), &all_drafts, spec));
             }
         }
     }
-    found
+    all_drafts
 }
 
 /// The policy's part of the Admin tier.
-fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found: &mut Vec<Draft>) {
+fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, drafts: &mut Vec<Draft>) {
     let pod_selections_of = |direction| {
         let own = placed.admin.iter().filter(|entry| std::ptr::eq(entry.policy, policy));
         pieces(own.filter(|entry| entry.rule.direction == direction))
@@ -189,26 +189,26 @@ fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, found:
         let (values, other) = (rules(incoming), rules(other));
         for chosen in subjects {
             let spec = spec("Admin", next, chosen, &values, &other);
-            found.push(draft(placed, policy, &policy.name, found, spec));
+            drafts.push(draft(placed, policy, &policy.name, drafts, spec));
         }
     }
 }
 
 /// Rules in order, in pieces that are about the same pods and are not too long.
 fn pieces<'p>(entries: impl Iterator<Item = &'p Entry<'p>>) -> Vec<(&'p [PodSelection], Vec<Value>)> {
-    let mut found: Vec<(&[PodSelection], Vec<Value>)> = Vec::new();
+    let mut groups: Vec<(&[PodSelection], Vec<Value>)> = Vec::new();
     for entry in entries {
         // What cannot be said is left out before.
         for rule in rules(entry).unwrap_or_default() {
-            match found.last_mut() {
+            match groups.last_mut() {
                 Some((pods, rules)) if std::ptr::eq(*pods, entry.subjects()) && rules.len() < MOST => {
                     rules.push(rule)
                 }
-                _ => found.push((entry.subjects(), vec![rule])),
+                _ => groups.push((entry.subjects(), vec![rule])),
             }
         }
     }
-    found
+    groups
 }
 
 /// The policy's NetworkPolicies: they isolate its pods, and allow what does not stand in the Admin tier.
@@ -247,15 +247,21 @@ fn spec(tier: &str, next: &mut usize, subject: &PodSelection, received: &[Value]
     Value::Object(spec)
 }
 
-fn draft(placed: &TierPlacement<'_>, policy: &Policy, wanted: &str, found: &[Draft], spec: Value) -> Draft {
+fn draft(
+    placed: &TierPlacement<'_>,
+    policy: &Policy,
+    draft_name: &str,
+    drafts: &[Draft],
+    spec: Value,
+) -> Draft {
     const KIND: &str = "ClusterNetworkPolicy";
-    let same = found.iter().filter(|draft| draft.kind == KIND && draft.source == policy.source);
+    let same = drafts.iter().filter(|draft| draft.kind == KIND && draft.source == policy.source);
     let part = same.count();
     Draft {
         api_version: "policy.networking.k8s.io/v1alpha2",
         kind: KIND,
         namespace: None,
-        preferred_name: if part == 0 { wanted.to_owned() } else { format!("{wanted}-{}", part + 1) },
+        preferred_name: if part == 0 { draft_name.to_owned() } else { format!("{draft_name}-{}", part + 1) },
         tier: placed.tier.tier.name.clone(),
         source: policy.source.clone(),
         part,

@@ -50,9 +50,9 @@ const MOST_LATE: usize = 150;
 pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     let mut report = Report::default();
     let speaker = RuleWriter::new(&plain.pod_ranges);
-    let left: Vec<&Policy> = plain.tiers.iter().flat_map(|tier| unsaid(tier, &mut report)).collect();
+    let skipped: Vec<&Policy> = plain.tiers.iter().flat_map(|tier| unsaid(tier, &mut report)).collect();
     let tiers = TierPolicies::all(&plain.tiers, |policy| {
-        !left.iter().any(|candidate| std::ptr::eq(*candidate, policy))
+        !skipped.iter().any(|candidate| std::ptr::eq(*candidate, policy))
     });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
@@ -68,9 +68,9 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
         let mut behind = LaterTiers::default();
         let mut all: Vec<TierPlacement<'_>> = Vec::new();
         for own in tiers.iter().rev() {
-            let found = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
-            behind.add(own, &found.early, &found.ends);
-            all.insert(0, found);
+            let placement = place_tier(own.clone(), plain, &behind, &mut refused, &mut notes);
+            behind.add(own, &placement.early, &placement.ends);
+            all.insert(0, placement);
         }
         if !are_too_many(&all, &mut refused) {
             break (all, notes);
@@ -90,7 +90,7 @@ fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
         let mut pods = policy.subjects.iter().map(|chosen| targets(chosen, None));
         pods.find_map(Result::err).map(|why| Refusal::new("spec.serviceAccountSelector", why))
     };
-    let mut left = Vec::new();
+    let mut skipped = Vec::new();
     let mut count = 0;
     for policy in &tier.policies {
         let refusal = why(policy).or_else(|| {
@@ -102,10 +102,10 @@ fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
         });
         if let Some(refusal) = refusal {
             report.leave_policy(&policy.source, refusal);
-            left.push(policy);
+            skipped.push(policy);
         }
     }
-    left
+    skipped
 }
 
 /// Whether Antrea can say a rule at all.
@@ -156,7 +156,7 @@ fn drafts(
     all: &[TierPlacement<'_>],
     report: &mut Report,
 ) -> Vec<Draft> {
-    let mut found = Vec::new();
+    let mut all_drafts = Vec::new();
     let mut shelves: Vec<TierSlots> = Vec::new();
     let mut baseline = TierSlots { name: BASELINE.into(), count: 0 };
     let names = names(plain, all);
@@ -166,21 +166,21 @@ fn drafts(
         if !placed.early.is_empty() || (is_before && has_end) {
             // One tier of Antrea can have several of Calico, one after the other: nothing ends with it.
             if shelves.len() < MOST_TIERS {
-                found.push(tier(placed.tier.tier, &name, FIRST_TIER + TIER_STEP * shelves.len()));
+                all_drafts.push(tier(placed.tier.tier, &name, FIRST_TIER + TIER_STEP * shelves.len()));
                 shelves.push(TierSlots { name, count: 0 });
             }
             let shelf = shelves.last_mut().expect("a tier");
-            policies(speaker, placed, &placed.early, shelf, 0, &mut found, report);
+            policies(speaker, placed, &placed.early, shelf, 0, &mut all_drafts, report);
             if is_before {
-                ends(placed, shelf, &mut found);
+                ends(placed, shelf, &mut all_drafts);
             }
         }
         if !is_before {
-            policies(speaker, placed, &placed.late, &mut baseline, 1, &mut found, report);
-            ends(placed, &mut baseline, &mut found);
+            policies(speaker, placed, &placed.late, &mut baseline, 1, &mut all_drafts, report);
+            ends(placed, &mut baseline, &mut all_drafts);
         }
     }
-    found
+    all_drafts
 }
 
 /// The names of the tiers, none of them that of a static one or of one that is in the cluster: policies name their tier.
@@ -188,13 +188,14 @@ fn names(plain: &PlainPolicies, all: &[TierPlacement<'_>]) -> Vec<Text> {
     let is_other = |name: &Text| {
         STATIC.contains(&&**name) || plain.taken_names.contains(&(Kind::ANTREA_TIER, None, name.clone()))
     };
-    let mut taken: BTreeSet<Text> = all.iter().map(|placement| placement.tier.tier.name.clone()).collect();
+    let mut used_names: BTreeSet<Text> =
+        all.iter().map(|placement| placement.tier.tier.name.clone()).collect();
     let mut to_text = |name: &Text| {
         if !is_other(name) {
             return name.clone();
         }
         let mut free = format!("calico-{name}");
-        while is_other(&free.as_str().into()) || !taken.insert(free.as_str().into()) {
+        while is_other(&free.as_str().into()) || !used_names.insert(free.as_str().into()) {
             free.insert_str(0, "calico-");
         }
         free.into()
@@ -233,7 +234,7 @@ fn policies(
     entries: &[Entry<'_>],
     shelf: &mut TierSlots,
     part: usize,
-    found: &mut Vec<Draft>,
+    drafts: &mut Vec<Draft>,
     report: &mut Report,
 ) {
     for policy in &placed.tier.policies {
@@ -247,11 +248,12 @@ fn policies(
             let why = "a ClusterNetworkPolicy: Antrea's NetworkPolicies select neither service accounts nor namespaces by their labels";
             report.note(&policy.source, "kind", Outcome::Expanded, why);
         }
-        let wanted = if part == 0 { policy.name.to_string() } else { format!("{}-{BASELINE}", policy.name) };
-        found.push(Draft {
+        let draft_name =
+            if part == 0 { policy.name.to_string() } else { format!("{}-{BASELINE}", policy.name) };
+        drafts.push(Draft {
             api_version: API,
             kind: if namespace.is_some() { "NetworkPolicy" } else { "ClusterNetworkPolicy" },
-            preferred_name: wanted,
+            preferred_name: draft_name,
             tier: placed.tier.tier.name.clone(),
             source: policy.source.clone(),
             part,
@@ -309,7 +311,7 @@ fn applied(pods: &[PodSelection], namespace: Option<&Text>) -> Value {
 }
 
 /// The end of a tier: one policy for each direction that drops everything, for the pods of all of its policies.
-fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, found: &mut Vec<Draft>) {
+fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, drafts: &mut Vec<Draft>) {
     for (part, (direction, policies)) in placed.ends.iter().enumerate() {
         let mut pods: Vec<Value> = Vec::new();
         for chosen in policies.iter().flat_map(|policy| &policy.subjects) {
@@ -323,7 +325,7 @@ fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, found: &mut Vec<Draft
             continue;
         }
         let way = direction.name().to_lowercase();
-        found.push(Draft {
+        drafts.push(Draft {
             api_version: API,
             kind: "ClusterNetworkPolicy",
             namespace: None,

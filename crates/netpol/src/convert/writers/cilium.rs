@@ -225,10 +225,10 @@ impl<'p> Writer<'p> {
         let mut open = Map::new();
         for direction in types {
             let way = direction.name().to_lowercase();
-            let values_of = |wanted: Form| -> Vec<Value> {
+            let values_of = |api_form: Form| -> Vec<Value> {
                 let own = rules
                     .iter()
-                    .filter(|(draft, form)| draft.rule.direction == *direction && *form == wanted);
+                    .filter(|(draft, form)| draft.rule.direction == *direction && *form == api_form);
                 own.flat_map(|(draft, _)| draft.bodies.clone()).collect()
             };
             let (mut allowed, denied) = (values_of(Form::Allow), values_of(Form::Deny));

@@ -18,7 +18,7 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     for tier in &plain.tiers {
         for policy in &tier.policies {
             match (Writer { plain, policy }).drafts(&tier.name, &mut report) {
-                Ok(found) => drafts.extend(found),
+                Ok(rule_drafts) => drafts.extend(rule_drafts),
                 Err(refusal) => report.leave_policy(&policy.source, refusal),
             }
         }
@@ -124,7 +124,7 @@ impl Writer<'_> {
             return Err(Refusal::new("spec.serviceAccountSelector", why));
         }
         let part = drafts.iter().map(|draft| draft.part + 1).max().unwrap_or_default();
-        let wanted = if part == 0 {
+        let draft_name = if part == 0 {
             self.policy.name.to_string()
         } else {
             format!("{}-{}", self.policy.name, part + 1)
@@ -133,7 +133,7 @@ impl Writer<'_> {
             drafts.push(Draft {
                 api_version: "networking.k8s.io/v1",
                 kind: "NetworkPolicy",
-                preferred_name: wanted.clone(),
+                preferred_name: draft_name.clone(),
                 tier: tier.clone(),
                 source: self.policy.source.clone(),
                 part,

@@ -14,10 +14,10 @@ const PROTOCOLS: [(u8, &str); 3] = [(TCP, "TCP"), (UDP, "UDP"), (SCTP, "SCTP")];
 ///
 /// # Errors
 /// Another protocol, or a port that neither API has.
-pub(crate) fn destination(traffic: &Traffic, known: &str) -> Result<Map<String, Value>, Refusal> {
+pub(crate) fn destination(traffic: &Traffic, supported: &str) -> Result<Map<String, Value>, Refusal> {
     let Traffic { protocol, to, .. } = traffic;
     let Some((_, name)) = PROTOCOLS.iter().find(|(number, _)| number == protocol) else {
-        return Err(Refusal::new("protocol", format!("protocol {protocol}: {known}")));
+        return Err(Refusal::new("protocol", format!("protocol {protocol}: {supported}")));
     };
     let mut port = Map::new();
     port.insert("protocol".into(), (*name).into());

@@ -302,9 +302,10 @@ impl Rule {
 impl ProtocolSpec {
     fn read(self) -> Result<Port, String> {
         let all = [(TCP, "tcp", self.tcp), (UDP, "udp", self.udp), (SCTP, "sctp", self.sctp)];
-        let mut found = all.into_iter().filter_map(|(protocol, name, ports)| Some((protocol, name, ports?)));
-        match (found.next(), self.destination_named_port) {
-            (Some((protocol, name, ports)), None) if found.next().is_none() => {
+        let mut resolved_ports =
+            all.into_iter().filter_map(|(protocol, name, ports)| Some((protocol, name, ports?)));
+        match (resolved_ports.next(), self.destination_named_port) {
+            (Some((protocol, name, ports)), None) if resolved_ports.next().is_none() => {
                 let port = ports.destination_port.map(PortSpec::read).transpose();
                 let port = port.map_err(|why| format!(".{name}.destinationPort{why}"))?;
                 Ok(Port::To(kubernetes::Port { protocol, port }))

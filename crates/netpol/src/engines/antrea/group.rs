@@ -97,7 +97,7 @@ impl Spec {
 /// # Errors
 /// A group that is not there, or groups that are nested more than once.
 pub(super) fn members(groups: &[Group], namespace: Option<&Text>, name: &Text) -> Result<Vec<Peer>, String> {
-    let found = |name: &Text| {
+    let members_of = |name: &Text| {
         let group = groups.iter().find(|group| group.namespace.as_ref() == namespace && group.name == *name);
         group.ok_or_else(|| format!("there is no group {name:?}"))
     };
@@ -106,13 +106,13 @@ pub(super) fn members(groups: &[Group], namespace: Option<&Text>, name: &Text) -
         Members::Blocks(blocks) => Some(blocks.iter().cloned().map(Peer::Block).collect()),
         Members::Groups(_) => None,
     };
-    let group = found(name)?;
+    let group = members_of(name)?;
     let Members::Groups(children) = &group.members else { return Ok(own(group).unwrap_or_default()) };
     let mut all = Vec::new();
     for child in children {
         // *Source*: Antrea, "ClusterGroup": one level of nesting.
         let child =
-            own(found(child)?).ok_or_else(|| format!("group {child:?} of group {name:?} has groups"))?;
+            own(members_of(child)?).ok_or_else(|| format!("group {child:?} of group {name:?} has groups"))?;
         all.extend(child);
     }
     Ok(all)

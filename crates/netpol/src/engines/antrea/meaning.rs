@@ -111,13 +111,13 @@ fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
         tiers.push(tier.clone());
     }
     tiers.sort_by_key(|tier| tier.priority);
-    let mut seen: Vec<(&str, f64, &Policy)> = Vec::new();
+    let mut sorted_tiers: Vec<(&str, f64, &Policy)> = Vec::new();
     for policy in input.policies {
         let tier = tier_of(policy);
-        if !tiers.iter().any(|known| *known.name == *tier) {
+        if !tiers.iter().any(|candidate| *candidate.name == *tier) {
             return Err(format!("{}: spec.tier: there is no tier {:?}", named(policy), policy.tier));
         }
-        if let Some((.., other)) = seen.iter().find(|row| row.0 == tier && row.1 == policy.priority) {
+        if let Some((.., other)) = sorted_tiers.iter().find(|row| row.0 == tier && row.1 == policy.priority) {
             return Err(format!(
                 "{}: spec.priority: {} is that of {} in the same tier, and Antrea enforces the two in no fixed order",
                 named(policy),
@@ -125,15 +125,15 @@ fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
                 named(other)
             ));
         }
-        seen.push((tier, policy.priority, policy));
+        sorted_tiers.push((tier, policy.priority, policy));
     }
     Ok(tiers)
 }
 
 /// The name of the tier that a policy means: of a static tier the older name, too.
 fn tier_of(policy: &Policy) -> &str {
-    let known = STATIC.iter().find(|(_, older, _)| *policy.tier == **older);
-    known.map_or(&*policy.tier, |(name, ..)| *name)
+    let builtin = STATIC.iter().find(|(_, older, _)| *policy.tier == **older);
+    builtin.map_or(&*policy.tier, |(name, ..)| *name)
 }
 
 fn named(policy: &Policy) -> String {
@@ -193,14 +193,14 @@ impl Input<'_> {
             match target {
                 Target::Pods(condition) => all.push(Peer::Pods(condition.clone())),
                 Target::Group(name) => {
-                    let found = self.members(policy, name)?;
-                    if found.iter().any(|member| matches!(member, Peer::Block(_))) {
+                    let parties = self.members(policy, name)?;
+                    if parties.iter().any(|member| matches!(member, Peer::Block(_))) {
                         let policy = named(policy);
                         return Err(format!(
                             "{policy}: appliedTo: group {name:?} has addresses, and Antrea ignores it"
                         ));
                     }
-                    all.extend(found);
+                    all.extend(parties);
                 }
             }
         }
@@ -222,8 +222,8 @@ impl Input<'_> {
     }
 
     fn members(&self, policy: &Policy, name: &Text) -> Result<Vec<Peer>, String> {
-        let found = members(self.groups, policy.namespace.as_ref(), name);
-        found.map_err(|why| format!("{}: {why}", named(policy)))
+        let parties = members(self.groups, policy.namespace.as_ref(), name);
+        parties.map_err(|why| format!("{}: {why}", named(policy)))
     }
 
     /// Whom a rule is applied to with whom it means at the other end: more than one pair where this depends on the former's namespace.

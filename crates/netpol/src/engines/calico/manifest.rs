@@ -225,11 +225,11 @@ fn place(namespace: Option<&Text>, tier: &str, short: &str) -> Text {
 }
 
 pub(super) fn all<const N: usize>(conditions: [Option<Expression>; N]) -> Expression {
-    let mut found: Vec<_> = conditions.into_iter().flatten().collect();
-    match found.len() {
+    let mut expressions: Vec<_> = conditions.into_iter().flatten().collect();
+    match expressions.len() {
         0 => Expression::Always,
-        1 => found.remove(0),
-        _ => Expression::And(found),
+        1 => expressions.remove(0),
+        _ => Expression::And(expressions),
     }
 }
 

@@ -178,7 +178,7 @@ impl Input<'_> {
         place: usize,
         world: &World,
     ) -> Vec<tier::Rule> {
-        let mut found = Vec::new();
+        let mut meanings = Vec::new();
         for (number, rule) in policy.of(direction).iter().enumerate() {
             let action = match rule.action {
                 RuleAction::Allow => Action::Allow,
@@ -195,11 +195,11 @@ impl Input<'_> {
                 };
                 let subjects = subjects.clone().and(&own);
                 if !subjects.is_empty() && !traffic.is_empty() {
-                    found.push(tier::Rule { subjects, peers, traffic, action, origin: origin.clone() });
+                    meanings.push(tier::Rule { subjects, peers, traffic, action, origin: origin.clone() });
                 }
             }
         }
-        found
+        meanings
     }
 
     /// The packets that a rule means: senders, receivers and traffic, in parts that have nothing in common.
@@ -212,14 +212,14 @@ impl Input<'_> {
         let senders = family(self.meant(&rule.source, world));
         let receivers = family(self.meant(&rule.destination, world));
         let base = messages_and_protocols(rule, world);
-        let mut found = Vec::new();
+        let mut packet_list = Vec::new();
         for from in groups(&rule.source, rule.protocol, world) {
             for to in groups(&rule.destination, rule.protocol, world) {
                 let traffic = ported(rule, &base, &from, &to, world);
-                found.push((senders.clone().and(&from.who), receivers.clone().and(&to.who), traffic));
+                packet_list.push((senders.clone().and(&from.who), receivers.clone().and(&to.who), traffic));
             }
         }
-        found
+        packet_list
     }
 }
 

@@ -24,25 +24,25 @@ impl Input<'_> {
         let within = |ranges: &[_]| {
             ranges.iter().fold(world.no_parties(), |all, range| all.or(&world.in_range(*range)))
         };
-        let mut found = world.everybody();
+        let mut parties = world.everybody();
         if let Some(selected) = &end.selected {
-            found = found.and(&self.matched(selected, world));
+            parties = parties.and(&self.matched(selected, world));
         }
         if !end.nets.is_empty() {
-            found = found.and(&within(&end.nets));
+            parties = parties.and(&within(&end.nets));
         }
         if let Some(not) = &end.not_selected {
-            found = found.without(&self.matched(not, world));
+            parties = parties.without(&self.matched(not, world));
         }
         // *Source*: projectcalico/calico, `felix/rules`, `FilterRuleToIPVersion`: a rule that leaves out ranges of one family is for no packet of
         // the other.
         let of_v6 = |is_v6: bool| end.not_nets.iter().any(|range| range.is_v6() == is_v6);
         if of_v6(true) && !of_v6(false) {
-            found = found.and(world.v6());
+            parties = parties.and(world.v6());
         } else if of_v6(false) && !of_v6(true) {
-            found = found.without(world.v6());
+            parties = parties.without(world.v6());
         }
-        found.without(&within(&end.not_nets))
+        parties.without(&within(&end.not_nets))
     }
 
     /// The pods for which a condition is true, and every endpoint with an address of a network set or of a host endpoint for which it is true: Calico
@@ -64,17 +64,17 @@ impl Input<'_> {
             labels.insert(NAMESPACE_NAME.into(), name.clone());
             Some(labels)
         };
-        let mut found = Vec::new();
+        let mut blocks = Vec::new();
         for set in self.sets {
             let labels = set.namespace.as_ref().map(|name| namespace(name).unwrap_or_default());
             if condition.holds(&set.labels, labels.as_ref()) {
-                found.extend(&set.addresses);
+                blocks.extend(&set.addresses);
             }
         }
         for endpoint in self.host_endpoints.iter().filter(|group| condition.holds(&group.labels, None)) {
-            found.extend(endpoint.addresses.iter().map(|address| Range::of(*address)));
+            blocks.extend(endpoint.addresses.iter().map(|address| Range::of(*address)));
         }
-        found
+        blocks
     }
 }
 
@@ -90,8 +90,8 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
         let name = |port: &Port| if let Port::Name(name) = port { Some(name.clone()) } else { None };
         ports.iter().filter_map(name).collect()
     };
-    let wanted = named(&end.ports).into_iter().map(|name| (name, true));
-    let names = wanted.chain(named(&end.not_ports).into_iter().map(|name| (name, false)));
+    let port_names = named(&end.ports).into_iter().map(|name| (name, true));
+    let names = port_names.chain(named(&end.not_ports).into_iter().map(|name| (name, false)));
     names.fold(vec![whole], |groups, (name, is_wanted)| {
         groups.into_iter().flat_map(|group| group.split(&name, is_wanted, protocol, world)).collect()
     })
@@ -100,15 +100,15 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
 impl Group {
     fn split(self, name: &Text, is_wanted: bool, protocol: Option<u8>, world: &World) -> Vec<Self> {
         let mut rest = self.who.clone();
-        let mut found = Vec::new();
+        let mut groups = Vec::new();
         for (number, pods) in protocol.into_iter().flat_map(|protocol| world.by_port_name(protocol, name)) {
             let mut group = Self { who: self.who.clone().and(pods), ..self.clone() };
             if is_wanted { &mut group.ports } else { &mut group.not_ports }.push(number..=number);
             rest = rest.without(pods);
-            found.push(group);
+            groups.push(group);
         }
-        found.push(Self { who: rest, ..self });
-        found.retain(|group| !group.who.is_empty());
-        found
+        groups.push(Self { who: rest, ..self });
+        groups.retain(|group| !group.who.is_empty());
+        groups
     }
 }

@@ -84,11 +84,11 @@ fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression,
     if reader.rest().is_empty() {
         return Ok(Expression::Always);
     }
-    let found = reader.either()?;
+    let expression = reader.either()?;
     if !reader.rest().is_empty() {
         return Err(reader.wrong("expected the end, && or ||"));
     }
-    Ok(found)
+    Ok(expression)
 }
 
 struct Reader<'t> {
@@ -146,9 +146,9 @@ impl<'t> Reader<'t> {
             return Err(self.wrong(&format!("parentheses and ! are nested more than {MAX_DEPTH} deep")));
         }
         self.depth += 1;
-        let found = read(self)?;
+        let expression = read(self)?;
         self.depth -= 1;
-        Ok(found)
+        Ok(expression)
     }
 
     fn read_term(&mut self) -> Result<Expression, String> {
@@ -161,18 +161,18 @@ impl<'t> Reader<'t> {
             return if self.takes(")") { Ok(inside) } else { Err(self.wrong("expected )")) };
         }
         // No gap before the parenthesis, which makes these words and no keys.
-        for (word, made) in [("all(", self.all.clone()), ("global(", has_namespace().negated())] {
+        for (word, expression) in [("all(", self.all.clone()), ("global(", has_namespace().negated())] {
             if self.takes(word) {
-                return if self.takes(")") { Ok(made) } else { Err(self.wrong("expected )")) };
+                return if self.takes(")") { Ok(expression) } else { Err(self.wrong("expected )")) };
             }
         }
         if self.takes("has(") {
             let key = self.label()?;
-            let made = match (self.key)(key) {
+            let expression = match (self.key)(key) {
                 Key::Label(owner, key) => Expression::Has(owner, key),
                 Key::Fixed(_) => is_pod(),
             };
-            return if self.takes(")") { Ok(made) } else { Err(self.wrong("expected )")) };
+            return if self.takes(")") { Ok(expression) } else { Err(self.wrong("expected )")) };
         }
         let key = self.label()?;
         self.test(key)
@@ -222,11 +222,11 @@ impl<'t> Reader<'t> {
     /// Takes a word, or two with blanks between them.
     fn word(&mut self, first: &str, second: Option<&str>) -> bool {
         let before = self.position;
-        let found = self.takes(first) && second.is_none_or(|second| self.takes(second));
-        if !found {
+        let is_word = self.takes(first) && second.is_none_or(|second| self.takes(second));
+        if !is_word {
             self.position = before;
         }
-        found
+        is_word
     }
 
     fn string(&mut self) -> Result<Text, String> {

@@ -52,11 +52,11 @@ const V6: [(&str, u8); 27] = [
 
 /// The type of a message, by its name or its number as text.
 pub(super) fn kind(protocol: u8, name: &str) -> Option<u8> {
-    let known: &[(&str, u8)] = match protocol {
+    let kinds: &[(&str, u8)] = match protocol {
         ICMP => &V4,
         ICMPV6 => &V6,
         _ => &[],
     };
-    let named = known.iter().find(|(item, _)| *item == name).map(|(_, kind)| *kind);
+    let named = kinds.iter().find(|(item, _)| *item == name).map(|(_, kind)| *kind);
     named.or_else(|| name.parse().ok())
 }

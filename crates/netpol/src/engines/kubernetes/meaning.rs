@@ -133,11 +133,12 @@ fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<P
             Ok(world.select(&within.and(condition(pods.as_ref(), LabelOwner::Pod)?)))
         }
         Peer::Block(Block { range, except }) => {
-            let found =
+            let parties =
                 except.iter().fold(world.in_range(*range), |all, part| all.without(&world.in_range(*part)));
-            let kept =
-                |found: Parties, keep: bool, who: &Parties| if keep { found } else { found.without(who) };
-            Ok(kept(kept(found, blocks.pods, world.pods()), blocks.nodes, world.nodes()))
+            let restrict = |parties: Parties, keep: bool, who: &Parties| {
+                if keep { parties } else { parties.without(who) }
+            };
+            Ok(restrict(restrict(parties, blocks.pods, world.pods()), blocks.nodes, world.nodes()))
         }
     }
 }

@@ -37,8 +37,8 @@ pub(super) fn attach_all(
             times.refuse_late(session)?;
             append(open, &[Event::Started { leg: index }])?;
         }
-        let left = times.attached_by.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(legs.len() - index).unwrap_or(1);
+        let remaining = times.attached_by.saturating_duration_since(Instant::now());
+        let share = remaining / u32::try_from(legs.len() - index).unwrap_or(1);
         let limits = session.limits(Instant::now() + share);
         let result = match attach_leg(session, leg, first, lock, &limits) {
             Ok(result) => result,
@@ -54,11 +54,11 @@ pub(super) fn attach_all(
             append(open, &attached(netns, leg, &result, budget)?)?;
         } else {
             let raw = result.at(leg.loaded.conf.version)?;
-            let seen = netns.map(|netns| SeenPod::look(netns, budget));
-            let present = seen.as_ref().and_then(|seen| {
+            let seen_pod = netns.map(|netns| SeenPod::look(netns, budget));
+            let present = seen_pod.as_ref().and_then(|seen_pod| {
                 unless_failed(
                     leg,
-                    seen.as_ref().map(|pod| pod_interfaces::of_seen(pod, &leg.plan.ifname, &result)),
+                    seen_pod.as_ref().map(|pod| pod_interfaces::of_seen(pod, &leg.plan.ifname, &result)),
                 )
             });
             // The result is recorded before the route step: if that step fails, the DEL that undoes the ADD needs the result.
@@ -66,8 +66,8 @@ pub(super) fn attach_all(
             if open.attachment.intent.legs[index].host_route {
                 host_route(session, index, leg, &result, open, netns, budget)?;
             }
-            if let Some((netns, seen)) = netns.zip(seen) {
-                route_step(legs, index, open, netns, seen)?;
+            if let Some((netns, seen_pod)) = netns.zip(seen_pod) {
+                route_step(legs, index, open, netns, seen_pod)?;
             }
             if last {
                 append(open, &[Event::Attached {}])?;
@@ -157,7 +157,7 @@ fn route_step(
     index: usize,
     open: &OpenRecord,
     netns: &Netns,
-    seen: Result<SeenPod<'_>, RouteError>,
+    seen_pod: Result<SeenPod<'_>, RouteError>,
 ) -> Result<(), CniError> {
     let [first, owner] = legs else {
         return Ok(());
@@ -171,7 +171,7 @@ fn route_step(
     let ((first_name, first_cidrs), (owner_name, owner_cidrs)) = (side(first), side(owner));
     let first = route::RouteSide { ifname: &first_name, cidrs: &first_cidrs };
     let owner = route::RouteSide { ifname: &owner_name, cidrs: &owner_cidrs };
-    let done = seen.and_then(|pod| {
+    let done = seen_pod.and_then(|pod| {
         if index == 0 { pod.after_first(&first) } else { pod.after_owner(netns, &first, &owner) }
     });
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))

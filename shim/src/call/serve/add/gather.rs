@@ -150,14 +150,14 @@ pub(super) fn taken_ifnames(
     let netns = netns.map_err(|e| {
         CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
     })?;
-    let mut taken = netns
+    let mut names = netns
         .interface_names(Budget::until(until, Some(session.signals)))
         .map_err(|e| CniError::new(code::IO, format!("list the interfaces of {path:?}: {e}")))?;
     let others = session.store.of_container(&session.env.container_id).map_err(|e| {
         CniError::new(code::IO, format!("list the records of container {}: {e}", session.env.container_id))
     })?;
-    taken.extend(others.iter().flat_map(|other| other.ifnames()).map(str::to_owned));
-    Ok(taken)
+    names.extend(others.iter().flat_map(|other| other.ifnames()).map(str::to_owned));
+    Ok(names)
 }
 
 /// Checks everything that must exist before the ADD begins. A tolerated secondary network that is not ready is removed from the plan.

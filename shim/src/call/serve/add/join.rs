@@ -42,8 +42,8 @@ fn attach_second(pod: &mut LivePod<'_>, side: Side, until: Instant) -> Result<()
     refuse_foreign(pod, until)?;
     let patience = Patience { until, ask_from: None };
     let choice = lock_choice(session, Attach::Both, patience).map_err(|why| session.lock_error(why))?;
-    let taken = taken_ifnames(session, Attach::Both, Ok(pod.netns), until)?;
-    let plan = decide_add(Attach::Both, &policy.both, &session.env.ifname, &taken);
+    let used_names = taken_ifnames(session, Attach::Both, Ok(pod.netns), until)?;
+    let plan = decide_add(Attach::Both, &policy.both, &session.env.ifname, &used_names);
     let Some(leg) = plan.legs.iter().find(|leg| leg.side == side) else {
         return Err(CniError::new(code::CONFIG, format!("the policy has no network {side}")));
     };
@@ -94,14 +94,14 @@ fn refuse_foreign(pod: &LivePod<'_>, until: Instant) -> Result<(), CniError> {
         .iter()
         .flat_map(|record| &record.progress)
         .flat_map(|progress| progress.present.iter().flatten());
-    let mut known: Vec<&str> = own.map(|interface| interface.name.as_str()).collect();
-    known.extend(records.iter().flat_map(types::attachment::Attachment::ifnames));
+    let mut own_names: Vec<&str> = own.map(|interface| interface.name.as_str()).collect();
+    own_names.extend(records.iter().flat_map(types::attachment::Attachment::ifnames));
     let budget = Budget::until(until, Some(session.signals));
-    let found = route::foreign(pod.netns, &known, &session.env.ifname, budget).map_err(unread)?;
-    if found.is_empty() {
+    let foreign_names = route::foreign(pod.netns, &own_names, &session.env.ifname, budget).map_err(unread)?;
+    if foreign_names.is_empty() {
         return Ok(());
     }
-    Err(restart(session, &format!("another program has made {} in it", found.join(", "))))
+    Err(restart(session, &format!("another program has made {} in it", foreign_names.join(", "))))
 }
 
 /// Attaches the network, whose record is written.

@@ -22,10 +22,11 @@ impl Teardown<'_> {
             error = outlived.error.log,
             "DEL counts as done: its delegate failed on nothing but the pod's netns, which is gone"
         );
-        let kept = local_cleanup::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
+        let leftovers =
+            local_cleanup::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
         let (removed, unknown) = match outlived.before {
-            DoneBefore::Released => (kept, Vec::new()),
-            DoneBefore::Unknown => (Vec::new(), kept),
+            DoneBefore::Released => (leftovers, Vec::new()),
+            DoneBefore::Unknown => (Vec::new(), leftovers),
         };
         let result = attachment.progress[outlived.leg].result.as_deref();
         let addresses = match outlived.before {

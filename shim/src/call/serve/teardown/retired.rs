@@ -43,17 +43,17 @@ impl Teardown<'_> {
                 .and_then(|side| policy.retired(side))
                 .is_some_and(|retired| since.age(&now).reached(retired.force_after_secs))
         };
-        let mut kept = Vec::new();
+        let mut leftovers = Vec::new();
         for failed in std::mem::take(failures) {
             if !is_due(failed.leg) {
-                kept.push(failed);
+                leftovers.push(failed);
                 continue;
             }
             let reached = reached(before, &open.attachment, &failed, earlier.is_some());
             self.force(&open.attachment, failed.leg, &failed.error, reached);
             append(open, Event::Deleted { leg: failed.leg });
         }
-        *failures = kept;
+        *failures = leftovers;
     }
 
     /// Writes the time into the record. If the record cannot be written, the time goes below the run directory, which needs no disk.

@@ -25,7 +25,10 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
     for table in &facts.kernel.nft_tables {
         let family = family_word(table.family);
         let is = |leaves_of: &Leaves| {
-            leaves_of.nft_tables.iter().any(|left| left.family == family && left.name == table.name)
+            leaves_of
+                .nft_tables
+                .iter()
+                .any(|profile_table| profile_table.family == family && profile_table.name == table.name)
         };
         if !is(leaves) {
             continue;
@@ -77,21 +80,26 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
 fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut Decision) {
     let mut own: BTreeMap<&str, &LeftChain> = BTreeMap::new();
     for chain in table.chains.iter().filter(|chain| !chain.built_in) {
-        let is = |leaves_of: &Leaves| leaves_of.chains.iter().any(|left| chain_is(left, table, &chain.name));
-        let Some(left) = leaves.chains.iter().find(|left| chain_is(left, table, &chain.name)) else {
+        let is = |leaves_of: &Leaves| {
+            leaves_of.chains.iter().any(|profile_chain| chain_is(profile_chain, table, &chain.name))
+        };
+        let Some(profile_chain) =
+            leaves.chains.iter().find(|profile_chain| chain_is(profile_chain, table, &chain.name))
+        else {
             continue;
         };
         match claimed(facts, is) {
             Some(whose) => decision.keep(chain_words(table, &chain.name), theirs(whose)),
-            None => drop(own.insert(&chain.name, left)),
+            None => drop(own.insert(&chain.name, profile_chain)),
         }
     }
-    let mut held = BTreeSet::new();
+    let mut foreign_jumps = BTreeSet::new();
     for chain in table.chains.iter().filter(|chain| !own.contains_key(chain.name.as_str())) {
         for rule in &chain.rules {
             let target = rule.jump.as_deref().and_then(|jump| own.get_key_value(jump));
-            let is_its_jump =
-                target.is_some_and(|(_, left)| chain.built_in && left.jumps.contains(&chain.name));
+            let is_its_jump = target.is_some_and(|(_, profile_chain)| {
+                chain.built_in && profile_chain.jumps.contains(&chain.name)
+            });
             let is_its = |leaves_of: &Leaves| is_commented(leaves_of, table, chain, rule);
             let whose = claimed(facts, is_its).filter(|_| is_its(leaves));
             if let Some(whose) = whose {
@@ -105,7 +113,7 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
                 };
                 decision.kernel(Stage::Jumps, rule_object(table, chain, rule), words, &reason, undo);
             } else if let Some((jump, _)) = target {
-                held.insert(*jump);
+                foreign_jumps.insert(*jump);
                 let why = format!(
                     "the rule {} of the chain {}, which is not {}'s, leads there",
                     rule.words(),
@@ -117,18 +125,18 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
         }
     }
     // What a chain that stays leads to stays, too.
-    let mut todo: Vec<&str> = held.iter().copied().collect();
+    let mut todo: Vec<&str> = foreign_jumps.iter().copied().collect();
     while let Some(name) = todo.pop() {
         let of_it = table.chains.iter().filter(|chain| chain.name == name).flat_map(|chain| &chain.rules);
         for (jump, _) in of_it.filter_map(|rule| own.get_key_value(rule.jump.as_deref()?)) {
-            if held.insert(jump) {
+            if foreign_jumps.insert(jump) {
                 decision.keep(chain_words(table, jump), format!("the chain {name} stays, and leads there"));
                 todo.push(jump);
             }
         }
     }
     for chain in table.chains.iter().filter(|chain| own.contains_key(chain.name.as_str())) {
-        if held.contains(chain.name.as_str()) {
+        if foreign_jumps.contains(chain.name.as_str()) {
             continue;
         }
         let words = chain_words(table, &chain.name);
@@ -150,16 +158,16 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
     }
 }
 
-fn chain_is(left: &LeftChain, table: &Table, chain: &str) -> bool {
-    left.tables.contains(&table.name) && left.name.matches(chain)
+fn chain_is(profile_chain: &LeftChain, table: &Table, chain: &str) -> bool {
+    profile_chain.tables.contains(&table.name) && profile_chain.name.matches(chain)
 }
 
 fn is_commented(leaves: &Leaves, table: &Table, chain: &Chain, rule: &FilterRule) -> bool {
     chain.built_in
-        && leaves.comments.iter().any(|left| {
-            left.tables.contains(&table.name)
-                && left.chains.contains(&chain.name)
-                && rule.comments.iter().any(|comment| left.comment.matches(comment))
+        && leaves.comments.iter().any(|profile_comment| {
+            profile_comment.tables.contains(&table.name)
+                && profile_comment.chains.contains(&chain.name)
+                && rule.comments.iter().any(|comment| profile_comment.comment.matches(comment))
         })
 }
 
@@ -167,13 +175,13 @@ fn is_commented(leaves: &Leaves, table: &Table, chain: &Chain, rule: &FilterRule
 fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     let Some(ports) = table.chains.iter().find(|chain| chain.name == HOST_PORTS) else { return };
     let stale = |rule: &&FilterRule| rule.comments.iter().any(|comment| is_stale(facts, comment));
-    let found: Vec<_> = ports.rules.iter().filter(stale).collect();
-    if facts.live.is_none() && !found.is_empty() {
+    let stale_rules: Vec<_> = ports.rules.iter().filter(stale).collect();
+    if facts.live.is_none() && !stale_rules.is_empty() {
         let why = "the runtime was not asked which sandboxes live, so nobody knows whose ports these are";
-        decision.keep(format!("{} rules of portmap in {}", found.len(), table.words()), why);
+        decision.keep(format!("{} rules of portmap in {}", stale_rules.len(), table.words()), why);
         return;
     }
-    for rule in &found {
+    for rule in &stale_rules {
         let words = rule_words(table, ports, rule);
         let reason =
             format!("a published port of a sandbox that is gone, on a network of {}", facts.profile.name);
@@ -182,11 +190,12 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     }
     // Once the rule is gone, only the journal knows whose the chain is.
     let goes = |name: &str| {
-        facts.earlier.chains.contains(name) || found.iter().any(|rule| rule.jump.as_deref() == Some(name))
+        facts.earlier.chains.contains(name)
+            || stale_rules.iter().any(|rule| rule.jump.as_deref() == Some(name))
     };
     for chain in table.chains.iter().filter(|chain| chain.name.starts_with(OF_CONTAINER) && goes(&chain.name))
     {
-        let is_found = |rule: &FilterRule| found.iter().any(|found_rule| found_rule.id == rule.id);
+        let is_found = |rule: &FilterRule| stale_rules.iter().any(|found_rule| found_rule.id == rule.id);
         let leads = |rule: &FilterRule| rule.jump.as_deref() == Some(chain.name.as_str()) && !is_found(rule);
         if table.chains.iter().flat_map(|from| &from.rules).any(leads) {
             continue;

@@ -14,8 +14,8 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
     let gone = links(facts, leaves, decision);
     routes(facts, leaves, &gone, decision);
     rules(facts, leaves, decision);
-    for left in &leaves.look {
-        for link in facts.kernel.links.iter().filter(|link| left.name.matches(&link.name)) {
+    for hint in &leaves.look {
+        for link in facts.kernel.links.iter().filter(|link| hint.name.matches(&link.name)) {
             let why = format!("probably of {}, and its name is not that CNI's alone", facts.profile.name);
             decision.look_at(format!("interface {}", link.name), why);
         }
@@ -26,18 +26,22 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
 fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTreeSet<u32> {
     let mut gone = BTreeSet::new();
     for link in &facts.kernel.links {
-        let Some(left) = leaves.links.iter().find(|left| left.name.matches(&link.name)) else { continue };
+        let Some(profile_link) =
+            leaves.links.iter().find(|profile_link| profile_link.name.matches(&link.name))
+        else {
+            continue;
+        };
         let target = format!("interface {}", link.name);
         let name = &facts.profile.name;
-        if let Some(why) = not_its(facts, left, link) {
+        if let Some(why) = not_its(facts, profile_link, link) {
             decision.keep(target, why);
             continue;
         }
-        let reason = format!("{name}'s {}", left.kind);
+        let reason = format!("{name}'s {}", profile_link.kind);
         let undo =
             format!("ip link add {} {}{}", link.name, link.details, if link.up { ", set up" } else { "" });
         let remove = KernelObject::Link { index: link.index, name: link.name.clone() };
-        match left.role {
+        match profile_link.role {
             LinkRole::Own | LinkRole::Pod | LinkRole::Bridge => {
                 gone.insert(link.index);
                 decision.kernel(Stage::Links, remove, target, &reason, undo);
@@ -70,27 +74,27 @@ fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTre
 }
 
 /// Why an interface of the right name is not the CNI's to remove.
-fn not_its(facts: &CleanupFacts, left: &LeftLink, link: &LinkFact) -> Option<String> {
-    if link.kind.as_deref() != Some(left.kind.as_str()) {
+fn not_its(facts: &CleanupFacts, profile_link: &LeftLink, link: &LinkFact) -> Option<String> {
+    if link.kind.as_deref() != Some(profile_link.kind.as_str()) {
         let kind = link.kind.as_deref().unwrap_or("of no kind");
-        return Some(format!("it is {kind}, and {}'s is {}", facts.profile.name, left.kind));
+        return Some(format!("it is {kind}, and {}'s is {}", facts.profile.name, profile_link.kind));
     }
     let same = |other: &Leaves| {
         other
             .links
             .iter()
-            .any(|other_link| other_link.name.matches(&link.name) && other_link.kind == left.kind)
+            .any(|other_link| other_link.name.matches(&link.name) && other_link.kind == profile_link.kind)
     };
     // A switch is only inspected, so its users do not matter here.
-    if left.role != LinkRole::Switch
+    if profile_link.role != LinkRole::Switch
         && let Some(whose) = claimed(facts, same)
     {
         return Some(theirs(whose));
     }
-    if left.within && !link.addresses.iter().any(|address| is_within(facts, address.address)) {
+    if profile_link.within && !link.addresses.iter().any(|address| is_within(facts, address.address)) {
         return Some("none of its addresses is in the network's cidrs of the policy".into());
     }
-    if left.role == LinkRole::Bridge && is_somebody_else_s_bridge(facts, &link.name) {
+    if profile_link.role == LinkRole::Bridge && is_somebody_else_s_bridge(facts, &link.name) {
         return Some("a conf of another network names it".into());
     }
     // While a port is there a pod lives, and everything is refused.
@@ -102,8 +106,8 @@ pub fn is_somebody_else_s_bridge(facts: &CleanupFacts, name: &str) -> bool {
     facts.confs.iter().any(|conf| !conf.is_own && conf.bridges.iter().any(|bridge| bridge == name))
 }
 
-fn is_within(facts: &CleanupFacts, wanted: IpNetwork) -> bool {
-    facts.cidrs.iter().any(|cidr| cidr.prefix() <= wanted.prefix() && cidr.contains(wanted.ip()))
+fn is_within(facts: &CleanupFacts, network: IpNetwork) -> bool {
+    facts.cidrs.iter().any(|cidr| cidr.prefix() <= network.prefix() && cidr.contains(network.ip()))
 }
 
 fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision: &mut Decision) {
@@ -112,7 +116,7 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
     };
     for route in &facts.kernel.routes {
         let device = route.interface.and_then(name);
-        let is = |left: &LeftRoute| route_is(facts, left, route, device);
+        let is = |profile_route: &LeftRoute| route_is(facts, profile_route, route, device);
         // The kernel removes the routes of an interface with the interface.
         if !leaves.routes.iter().any(is) || route.interface.is_some_and(|index| gone.contains(&index)) {
             continue;
@@ -122,9 +126,9 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
         let target = format!("route {words}");
         if route.destination.prefix() == 0 && route.table == 254 {
             decision.keep(target, "it is the node's default route");
-        } else if let Some(whose) =
-            claimed(facts, |other| other.routes.iter().any(|left| route_is(facts, left, route, device)))
-        {
+        } else if let Some(whose) = claimed(facts, |other| {
+            other.routes.iter().any(|profile_route| route_is(facts, profile_route, route, device))
+        }) {
             decision.keep(target, theirs(whose));
         } else {
             let object = KernelObject::Route { body: route.body.clone() };
@@ -135,23 +139,28 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
     }
 }
 
-fn route_is(facts: &CleanupFacts, left: &LeftRoute, route: &RouteFact, device: Option<&str>) -> bool {
+fn route_is(
+    facts: &CleanupFacts,
+    profile_route: &LeftRoute,
+    route: &RouteFact,
+    device: Option<&str>,
+) -> bool {
     route.table != LOCAL
-        && left.protocol.is_none_or(|protocol| protocol == route.protocol)
-        && left.table.is_none_or(|table| table == route.table)
-        && left.link.as_ref().is_none_or(|link| device.is_some_and(|device| link.matches(device)))
-        && (!left.within || (route.destination.prefix() > 0 && is_within(facts, route.destination)))
+        && profile_route.protocol.is_none_or(|protocol| protocol == route.protocol)
+        && profile_route.table.is_none_or(|table| table == route.table)
+        && profile_route.link.as_ref().is_none_or(|link| device.is_some_and(|device| link.matches(device)))
+        && (!profile_route.within || (route.destination.prefix() > 0 && is_within(facts, route.destination)))
 }
 
 fn rules(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
     for rule in &facts.kernel.rules {
         let target = format!("routing rule {}{}", family(rule), rule.words);
         let moved = leaves.local_rule.is_some_and(|priority| rule.priority == priority) && rule.is_local();
-        if !moved && !leaves.rules.iter().any(|left| rule_is(left, rule)) {
+        if !moved && !leaves.rules.iter().any(|profile_rule| rule_is(profile_rule, rule)) {
             continue;
         }
         let same = |other: &Leaves| {
-            other.rules.iter().any(|left| rule_is(left, rule))
+            other.rules.iter().any(|profile_rule| rule_is(profile_rule, rule))
                 || (moved && other.local_rule == leaves.local_rule)
         };
         if let Some(whose) = claimed(facts, same) {
@@ -189,15 +198,15 @@ fn family(rule: &RuleFact) -> &'static str {
     if rule.bits() == 32 { "-4 " } else { "-6 " }
 }
 
-fn rule_is(left: &LeftRule, rule: &RuleFact) -> bool {
-    let (first, last) = left.tables;
+fn rule_is(profile_rule: &LeftRule, rule: &RuleFact) -> bool {
+    let (first, last) = profile_rule.tables;
     !rule.more
-        && rule.priority == left.priority
+        && rule.priority == profile_rule.priority
         && (first..=last).contains(&rule.table)
-        && rule.mark == left.mark
-        && left.from.takes(rule.from_prefix, rule.bits())
-        && left.to.takes(rule.to_prefix, rule.bits())
-        && match (&left.iif, &rule.iif) {
+        && rule.mark == profile_rule.mark
+        && profile_rule.from.takes(rule.from_prefix, rule.bits())
+        && profile_rule.to.takes(rule.to_prefix, rule.bits())
+        && match (&profile_rule.iif, &rule.iif) {
             (None, None) => true,
             (Some(pattern), Some(name)) => pattern.matches(name),
             _ => false,

@@ -100,13 +100,13 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
 fn live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
     let links = &facts.kernel.links;
     let mut all = Vec::new();
-    for left in &leaves.links {
+    for profile_link in &leaves.links {
         let is = |link: &&crate::commands::cleanup::kernel::LinkFact| {
-            left.name.matches(&link.name) && link.kind.as_deref() == Some(left.kind.as_str())
+            profile_link.name.matches(&link.name) && link.kind.as_deref() == Some(profile_link.kind.as_str())
         };
         for link in links.iter().filter(is) {
             let ports = links.iter().filter(|port| port.master == Some(link.index));
-            match left.role {
+            match profile_link.role {
                 LinkRole::Pod if link.peer_elsewhere => all.push(link.name.clone()),
                 LinkRole::Bridge if !super::network::is_somebody_else_s_bridge(facts, &link.name) => {
                     all.extend(ports.map(|port| format!("{} at {}", port.name, link.name)));

@@ -12,13 +12,13 @@ use crate::runtime::cache::handover::Handover;
 /// The attachments whose DEL goes to the network `new` from now on, with what it needs.
 pub fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<Item = Handover> + 'a {
     // A sandbox that is gone since the switch had its DEL, so no later DEL removes its entry.
-    let is_over = move |seen: ListStatus| has_left(facts) && seen == ListStatus::Missing;
-    let living = facts.records.iter().filter(move |(_, seen)| !is_over(*seen));
+    let is_over = move |status: ListStatus| has_left(facts) && status == ListStatus::Missing;
+    let living = facts.records.iter().filter(move |(_, status)| !is_over(*status));
     let records = living.filter_map(move |(record, _)| of_record(record, new));
     // What was there before Crossfade has its entry under its network's name, unless the runtime lost it, or the conf was put back.
-    let lost = facts.entries.iter().filter(move |(entry, seen)| {
+    let lost = facts.entries.iter().filter(move |(entry, status)| {
         entry.network == Side::New.as_str()
-            && !is_over(*seen)
+            && !is_over(*status)
             && entry.prev_result.is_some()
             && !facts.cache.under_new.contains(&entry.key())
     });

@@ -259,7 +259,7 @@ impl Bound {
     const ALL: [Self; 5] = [Self::Old, Self::Steps, Self::Running, Self::Unlisted, Self::Foreign];
 
     /// `is_direct`: the runtime sends the DEL to the network itself by now, so a sandbox that is gone had its own.
-    fn of(record: &Attachment, seen: ListStatus, new: &str, is_direct: bool) -> Option<Self> {
+    fn of(record: &Attachment, status: ListStatus, new: &str, is_direct: bool) -> Option<Self> {
         let pending = record.pending();
         let owed = || pending.iter().map(|leg| &record.intent.legs[*leg]);
         let routed = record.progress.iter().any(|leg| !leg.host_routes.is_empty() && !leg.host_unrouted);
@@ -272,7 +272,7 @@ impl Bound {
             Some(Self::Foreign)
         } else if is_direct {
             None
-        } else if matches!(seen, ListStatus::Missing | ListStatus::OutOfScope) {
+        } else if matches!(status, ListStatus::Missing | ListStatus::OutOfScope) {
             Some(Self::Unlisted)
         } else if !record.attached && !record.torn {
             Some(Self::Running)
@@ -329,11 +329,12 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
     let Some((new, _)) = new_of(facts) else { return };
     let is_direct = has_left(facts) && !facts.runtime.replays;
     for bound in Bound::ALL {
-        let is = |(record, seen): &&(Attachment, ListStatus)| {
-            Bound::of(record, *seen, new, is_direct) == Some(bound)
+        let is = |(record, status): &&(Attachment, ListStatus)| {
+            Bound::of(record, *status, new, is_direct) == Some(bound)
         };
-        let found: Vec<&Attachment> = facts.records.iter().filter(is).map(|(record, _)| record).collect();
-        let problem = (!found.is_empty()).then(|| bound.problem(&found));
+        let bound_records: Vec<&Attachment> =
+            facts.records.iter().filter(is).map(|(record, _)| record).collect();
+        let problem = (!bound_records.is_empty()).then(|| bound.problem(&bound_records));
         // An ADD that runs ends by itself.
         if bound == Bound::Running {
             decision.later.extend(problem);
@@ -344,12 +345,12 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
 }
 
 fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
-    let is_recorded = |wanted: &shim::node::inventory::Entry| {
-        facts.records.iter().any(|(record, _)| key(record) == wanted.key())
+    let is_recorded = |candidate: &shim::node::inventory::Entry| {
+        facts.records.iter().any(|(record, _)| key(record) == candidate.key())
     };
     let entries = || facts.entries.iter().filter(|(entry, _)| !is_recorded(entry));
-    let ids = |found: &[&(shim::node::inventory::Entry, ListStatus)]| {
-        join(found.iter().map(|(entry, _)| entry.container_id.as_str()))
+    let ids = |group: &[&(shim::node::inventory::Entry, ListStatus)]| {
+        join(group.iter().map(|(entry, _)| entry.container_id.as_str()))
     };
     let old: Vec<_> = entries().filter(|(entry, _)| entry.network != Side::New.as_str()).collect();
     if !old.is_empty() {
@@ -361,10 +362,10 @@ fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
         decision.refusals.push(Problem::new(what).at("inventory.json").fix(MOVE));
     }
     let gone: Vec<_> = entries()
-        .filter(|(entry, seen)| {
+        .filter(|(entry, status)| {
             entry.network == Side::New.as_str()
                 && entry.deleted_by == Deleter::Crossfade
-                && *seen == ListStatus::Missing
+                && *status == ListStatus::Missing
                 && !has_left(facts)
         })
         .collect();

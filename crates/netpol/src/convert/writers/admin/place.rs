@@ -35,27 +35,27 @@ pub(super) fn place_tier<'p>(
 ) -> TierPlacement<'p> {
     loop {
         let (before, mut notes) = (refused.count(), Report::default());
-        let mut found =
+        let mut placement =
             TierPlacement { tier: own.clone(), admin: Vec::new(), plain: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
             let Lane { entries, ends } =
                 settle_tier(&own, direction, behind, |entry| rules(entry).map(drop), refused, &mut notes);
             if own.place == Place::Default {
-                found.split(&entries, plain, refused, &mut notes);
+                placement.split(&entries, plain, refused, &mut notes);
             } else {
                 for entry in entries {
                     match rules(&entry) {
-                        Ok(_) => found.admin.push(entry),
+                        Ok(_) => placement.admin.push(entry),
                         Err(refusal) => refused.add(entry, refusal),
                     }
                 }
             }
-            found.ends.push((direction, ends));
+            placement.ends.push((direction, ends));
         }
         // Without a rule that is refused others may have another place.
         if refused.count() == before {
             report.extend(notes);
-            return found;
+            return placement;
         }
     }
 }

@@ -48,14 +48,16 @@ pub(super) fn rules(entry: &Entry<'_>) -> Result<Vec<Value>, Refusal> {
         }
         Value::Object(written)
     };
-    let mut found = Vec::new();
+    let mut rule_objects = Vec::new();
     for peers in peers.chunks(MOST) {
         match &traffic {
-            None => found.push(to_value(peers, None)),
-            Some(all) => found.extend(all.chunks(MOST).map(|protocols| to_value(peers, Some(protocols)))),
+            None => rule_objects.push(to_value(peers, None)),
+            Some(all) => {
+                rule_objects.extend(all.chunks(MOST).map(|protocols| to_value(peers, Some(protocols))))
+            }
         }
     }
-    Ok(found)
+    Ok(rule_objects)
 }
 
 /// A rule that denies pods everything that they send.

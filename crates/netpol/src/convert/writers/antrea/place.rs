@@ -34,27 +34,27 @@ pub(super) fn place_tier<'p>(
 ) -> TierPlacement<'p> {
     loop {
         let (before, mut notes) = (refused.count(), Report::default());
-        let mut found =
+        let mut placement =
             TierPlacement { tier: own.clone(), early: Vec::new(), late: Vec::new(), ends: Vec::new() };
         for direction in Direction::ALL {
             // What Antrea cannot say is refused already.
             let Lane { entries, ends } =
                 settle_tier(&own, direction, behind, |_| Ok(()), refused, &mut notes);
             match own.place {
-                Place::Before => found.early.extend(entries),
-                Place::Default => found.split(&entries, plain, refused, &mut notes),
-                Place::After => found.late.extend(entries),
+                Place::Before => placement.early.extend(entries),
+                Place::Default => placement.split(&entries, plain, refused, &mut notes),
+                Place::After => placement.late.extend(entries),
             }
             for policy in &ends {
                 let why = "the last policy of the tier drops what no rule of it decides";
                 notes.note(&policy.source, "spec.types", Outcome::Expanded, why);
             }
-            found.ends.push((direction, ends));
+            placement.ends.push((direction, ends));
         }
         // Without a rule that is refused others may have another place.
         if refused.count() == before {
             report.extend(notes);
-            return found;
+            return placement;
         }
     }
 }

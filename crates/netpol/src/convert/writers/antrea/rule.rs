@@ -113,7 +113,7 @@ impl RuleWriter {
 
     /// The family whose messages alone are meant, where pods have both.
     fn family(self, rule: &Rule) -> Result<Option<bool>, Refusal> {
-        let mut found = None;
+        let mut common_family = None;
         for traffic in rule.traffic.iter().flatten() {
             if !matches!(traffic.protocol, ICMP | ICMPV6) {
                 continue;
@@ -122,9 +122,9 @@ impl RuleWriter {
             if !self.has[usize::from(is_v6)] {
                 return Err(Refusal::new("protocol", "messages of a family of which no pod has an address"));
             }
-            found = self.has[usize::from(!is_v6)].then_some(is_v6);
+            common_family = self.has[usize::from(!is_v6)].then_some(is_v6);
         }
-        Ok(found)
+        Ok(common_family)
     }
 }
 

@@ -65,16 +65,16 @@ impl Addresses {
     fn of(blocks: &[Block], is_v6: bool) -> Self {
         let mut intervals: Vec<(u128, u128)> = Vec::new();
         for block in blocks.iter().filter(|block| block.range.is_v6() == is_v6) {
-            let mut left = vec![block.range.ends()];
+            let mut remaining = vec![block.range.ends()];
             for (from, to) in block.except.iter().map(|range| range.ends()) {
                 let cut = |(first, last): (u128, u128)| {
                     let before = from.checked_sub(1).map(|end| (first, end.min(last)));
                     let after = to.checked_add(1).map(|begin| (begin.max(first), last));
                     before.into_iter().chain(after).filter(|(first, last)| first <= last)
                 };
-                left = left.into_iter().flat_map(cut).collect();
+                remaining = remaining.into_iter().flat_map(cut).collect();
             }
-            intervals.extend(left);
+            intervals.extend(remaining);
         }
         intervals.sort_unstable();
         let mut joined: Vec<(u128, u128)> = Vec::new();

@@ -194,7 +194,7 @@ impl<'p> Order<'p> {
 /// The rules of a policy that some packet can reach: none after one that is about everything.
 pub(super) fn reached<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule> {
     let mut closed: Vec<Direction> = Vec::new();
-    let mut found = Vec::new();
+    let mut reached_rules = Vec::new();
     for rule in rules {
         if closed.contains(&rule.direction) {
             continue;
@@ -202,9 +202,9 @@ pub(super) fn reached<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule
         if is_whole(rule) {
             closed.push(rule.direction);
         }
-        found.push(rule);
+        reached_rules.push(rule);
     }
-    found
+    reached_rules
 }
 
 /// The pods that a rule is about.

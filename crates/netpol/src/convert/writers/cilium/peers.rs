@@ -44,7 +44,7 @@ pub(super) fn ways(
     if let Some(why) = unsayable(&blocks, &meant, plain, settings) {
         return Err(Refusal::new(end, why));
     }
-    let mut found = Vec::new();
+    let mut selector_list = Vec::new();
     if meant.pods == Share::All {
         notes.push((
             end,
@@ -55,19 +55,19 @@ pub(super) fn ways(
     }
     if !pods.is_empty() {
         let selectors: Result<Vec<Value>, String> = pods.iter().map(peer).collect();
-        found.push(("Endpoints", selectors.map_err(|why| Refusal::new(end, why))?.into()));
+        selector_list.push(("Endpoints", selectors.map_err(|why| Refusal::new(end, why))?.into()));
     }
     let is_outside = |block: &&Block| !plain.pod_ranges.iter().any(|pods| pods.contains(block.range));
     let outside: Vec<Value> = blocks.iter().filter(is_outside).map(ip_block).collect();
     if !outside.is_empty() {
-        found.push(("CIDRSet", outside.into()));
+        selector_list.push(("CIDRSet", outside.into()));
     }
     if meant.nodes == Share::All && !settings.ranges_match_nodes {
         let why = "a range with the addresses of all nodes: nodes by who they are, also those to come that are not in the range";
         notes.push((end, Outcome::Snapshot, why.into()));
-        found.push(("Entities", json!(["host", "remote-node"])));
+        selector_list.push(("Entities", json!(["host", "remote-node"])));
     }
-    Ok(found)
+    Ok(selector_list)
 }
 
 /// The end of a rule that is not the policy's own.

@@ -74,7 +74,7 @@ fn numbers(
         port.insert("protocol".into(), (*name).into());
         Value::Object(port)
     };
-    let found = match to {
+    let numbers = match to {
         // Port 0 stands for all of them.
         None | Some(PortNumber::Range(0, u16::MAX)) => vec![port("0", None)],
         Some(PortNumber::Name(name)) => {
@@ -113,7 +113,7 @@ fn numbers(
             }
         }
     };
-    Ok(found)
+    Ok(numbers)
 }
 
 /// What a port's name means for packets that pods send.

@@ -40,11 +40,11 @@ const FILTERED_ANYWHERE: &str = "beta.kubernetes.io";
 /// # Errors
 /// What Cilium has no label for.
 pub(super) fn peer(chosen: &PodSelection) -> Result<Value, String> {
-    let mut found = LabelSelector::default();
-    add_namespaces(&mut found, &chosen.of_namespaces(), true)?;
-    require_namespace(&mut found);
-    add_pods(&mut found, chosen)?;
-    Ok(selector(&found))
+    let mut label_selector = LabelSelector::default();
+    add_namespaces(&mut label_selector, &chosen.of_namespaces(), true)?;
+    require_namespace(&mut label_selector);
+    add_pods(&mut label_selector, chosen)?;
+    Ok(selector(&label_selector))
 }
 
 /// The pods that a policy selects, of its own namespace if it has one. None if there are none: no pod is in two namespaces.
@@ -52,23 +52,23 @@ pub(super) fn peer(chosen: &PodSelection) -> Result<Value, String> {
 /// # Errors
 /// What Cilium has no label for.
 pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result<Option<Value>, String> {
-    let mut found = LabelSelector::default();
+    let mut label_selector = LabelSelector::default();
     match namespace {
         Some(namespace) => {
             if !may_be_in(&chosen.of_namespaces(), namespace) {
                 return Ok(None);
             }
             // A policy of one namespace selects pods of it alone, and the API refuses a selector that names another one.
-            add_namespaces(&mut found, &chosen.namespaces, false)?;
+            add_namespaces(&mut label_selector, &chosen.namespaces, false)?;
         }
         None => {
-            add_namespaces(&mut found, &chosen.of_namespaces(), true)?;
+            add_namespaces(&mut label_selector, &chosen.of_namespaces(), true)?;
             // Without it, endpoints of Cilium's own would be selected as well, such as the one for health checks.
-            require_namespace(&mut found);
+            require_namespace(&mut label_selector);
         }
     }
-    add_pods(&mut found, chosen)?;
-    Ok(Some(selector(&found)))
+    add_pods(&mut label_selector, chosen)?;
+    Ok(Some(selector(&label_selector)))
 }
 
 /// The keys by which pods are told apart here and of which Cilium does not know, unless it is set so.

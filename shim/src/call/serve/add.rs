@@ -43,14 +43,14 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let until = session.until(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
     let key = session.key();
-    let taken = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals);
-    let lock = defer_io_error(session, taken)?;
+    let record_lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals);
+    let lock = defer_io_error(session, record_lock)?;
     refuse_existing(session)?;
 
     let netns = session.netns();
     let choice = defer_io_error(session, lock_choice(session, attach, patience))?;
-    let taken = taken_ifnames(session, attach, netns, until)?;
-    let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &taken);
+    let used_names = taken_ifnames(session, attach, netns, until)?;
+    let mut plan = decide_add(attach, &policy.both, &session.env.ifname, &used_names);
     let legs = make_ready(session, &mut plan, &mut loaded, &runtime_config)?;
     let mut lock = lock.map_err(|why| session.lock_error(why))?;
     let choice = choice.map_err(|why| session.lock_error(why))?;
@@ -104,8 +104,8 @@ struct Times {
 impl Times {
     fn new(began: Instant, until: Instant) -> Self {
         let whole = until.saturating_duration_since(began);
-        let kept = KEPT_FOR_UNDO.min(whole / 3);
-        Self { attached_by: until - kept, kept, least: LEAST.min(whole / 10) }
+        let reserve = KEPT_FOR_UNDO.min(whole / 3);
+        Self { attached_by: until - reserve, kept: reserve, least: LEAST.min(whole / 10) }
     }
 
     /// The deadline for undoing a tolerated network. A network that hangs in its ADD may hang in its DEL as well, and must leave half of the time to
@@ -132,8 +132,11 @@ impl Times {
 
 /// Ends the ADD at once if another call or a signal kept it from a lock. An I/O error of the run directory is reported after the checks that come before it
 /// in the order of errors.
-fn defer_io_error<T>(session: &Session<'_>, taken: Result<T, NoLock>) -> Result<Result<T, NoLock>, CniError> {
-    match taken {
+fn defer_io_error<T>(
+    session: &Session<'_>,
+    result: Result<T, NoLock>,
+) -> Result<Result<T, NoLock>, CniError> {
+    match result {
         Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => Err(session.lock_error(why)),
         other => Ok(other),
     }
@@ -154,10 +157,12 @@ fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Res
 
 /// Warns if a pod asked for host ports and no network maps them: the ADD succeeds, and the ports are missing. Each network receives the part of
 /// `runtimeConfig` that its plugins declare, so if no network received `portMappings`, no plugin maps them.
-fn warn_unmapped_host_ports(session: &Session<'_>, wanted: &RawObject, legs: &[ReadyNetwork<'_>]) {
+fn warn_unmapped_host_ports(session: &Session<'_>, runtime_config: &RawObject, legs: &[ReadyNetwork<'_>]) {
     let is_mapped = || legs.iter().any(|leg| leg.maps_host_ports);
     let primary = legs.iter().find(|leg| leg.plan.primary).map(|leg| leg.loaded.conf.name.as_str());
-    let Some(primary) = primary.filter(|_| hostports::are_wanted(wanted) && !is_mapped()) else { return };
+    let Some(primary) = primary.filter(|_| hostports::are_wanted(runtime_config) && !is_mapped()) else {
+        return;
+    };
     tracing::warn!(
         container_id = session.env.container_id,
         network = primary,

@@ -255,12 +255,12 @@ pub fn leave(netns: &Netns, leaves: &str, stays: &str, budget: Budget<'_>) -> Re
 ///
 /// # Errors
 /// As [`interfaces`].
-pub fn foreign(netns: &Netns, known: &[&str], ours: &str, budget: Budget<'_>) -> io::Result<Vec<String>> {
+pub fn foreign(netns: &Netns, own_names: &[&str], ours: &str, budget: Budget<'_>) -> io::Result<Vec<String>> {
     let mut rtnl = Rtnl::open(netns, budget)?;
-    let mut found = decide::foreign(&PodRoutes::gather(&mut rtnl)?, known, ours);
+    let mut names = decide::foreign(&PodRoutes::gather(&mut rtnl)?, own_names, ours);
     let rules = rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse_foreign)?;
-    found.extend(rules.iter().map(|priority| format!("a rule of priority {priority}")));
-    Ok(found)
+    names.extend(rules.iter().map(|priority| format!("a rule of priority {priority}")));
+    Ok(names)
 }
 
 /// Gathers, decides and applies in one conversation.

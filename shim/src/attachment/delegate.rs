@@ -73,8 +73,8 @@ impl Limits<'_> {
     #[must_use]
     pub fn share(&self, parts: usize) -> Self {
         let now = Instant::now();
-        let left = self.deadline.saturating_duration_since(now);
-        let part = left / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
+        let remaining = self.deadline.saturating_duration_since(now);
+        let part = remaining / u32::try_from(parts.max(1)).unwrap_or(u32::MAX);
         Self { deadline: now + part, signals: self.signals }
     }
 }

@@ -110,8 +110,8 @@ pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> 
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
     let recorded = RecordedState::of_conf(conf, network);
-    let of_it = recorded.stays_behind.into_iter().filter(|kept| kept.plugin == plugin);
-    of_it.map(|kept| kept.what).collect()
+    let of_it = recorded.stays_behind.into_iter().filter(|remainder| remainder.plugin == plugin);
+    of_it.map(|remainder| remainder.what).collect()
 }
 
 /// The addresses of a result.
@@ -140,11 +140,11 @@ pub fn owed(attached: &CleanupTarget) -> CleanupReport {
 
 /// Reports what plugins keep outside of the pod, by how far their DEL came.
 fn keep(stays_behind: Vec<recorded::KeptByPlugin>, reached: DelReach, cleaned: &mut CleanupReport) {
-    for kept in stays_behind {
-        match reached.fate(kept.plugin) {
+    for remainder in stays_behind {
+        match reached.fate(remainder.plugin) {
             KeptFate::Removed => {}
-            KeptFate::Unknown => cleaned.unknown.push(kept.what),
-            KeptFate::Left => cleaned.left.push(kept.what),
+            KeptFate::Unknown => cleaned.unknown.push(remainder.what),
+            KeptFate::Left => cleaned.left.push(remainder.what),
         }
     }
 }
@@ -200,7 +200,7 @@ fn find_host_interfaces(
             return None;
         }
     };
-    let mut found = Vec::new();
+    let mut host_interfaces = Vec::new();
     for interface in interfaces {
         let what = &interface.name;
         if interface.mac.is_none() && attached.netns.is_none() {
@@ -213,14 +213,14 @@ fn find_host_interfaces(
                 && link.kind.as_deref() == Some("veth")
                 && interface.mac.as_ref().is_none_or(|mac| *mac == link.mac)
         };
-        found.extend(links.iter().find(is_it).map(|link| (link.name.clone(), link.index)));
+        host_interfaces.extend(links.iter().find(is_it).map(|link| (link.name.clone(), link.index)));
     }
-    Some(HostEnds { rtnl, found })
+    Some(HostEnds { rtnl, found: host_interfaces })
 }
 
 fn remove_host_interfaces(ends: Option<HostEnds>, others: &OtherClaims, cleaned: &mut CleanupReport) {
-    let Some(HostEnds { mut rtnl, found }) = ends else { return };
-    for (name, index) in found {
+    let Some(HostEnds { mut rtnl, found: interfaces }) = ends else { return };
+    for (name, index) in interfaces {
         let what = format!("interface {name} on the host");
         if let Some(why) = others.claim_of_host(&name) {
             cleaned.left.push(format!("{what}: {why}"));
@@ -244,7 +244,7 @@ fn release_leases(
     let released = lease::release(directory, attached.container_id, attached.ifname, is_held);
     for address in released.addresses {
         cleaned.removed.push(format!("lease {address} in {}", directory.display()));
-        if !cleaned.addresses.iter().any(|known| known.ip() == address) {
+        if !cleaned.addresses.iter().any(|cleaned_address| cleaned_address.ip() == address) {
             cleaned.addresses.push(IpNetwork::from(address));
         }
     }

@@ -100,17 +100,17 @@ pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<
     let mut ways = Vec::new();
     for address in attached.addresses {
         let attempted = |error| RouteError::of(format!("find the node's way to {address}"), error);
-        let Some(found) = host_state::way_to(&mut host, *address).map_err(attempted)? else { continue };
-        let link = host.link_at(found.index).map_err(attempted)?;
+        let Some(route) = host_state::way_to(&mut host, *address).map_err(attempted)? else { continue };
+        let link = host.link_at(route.index).map_err(attempted)?;
         let Some(link) = link else { continue };
-        if found.is_for_it_alone && !attached.names.contains(&link.name) {
+        if route.is_for_it_alone && !attached.names.contains(&link.name) {
             let why = format!(
                 "it leads to {}, which the result does not name; expected an interface of the pod, or a subnet's route",
                 link.name
             );
             return Err(attempted(io::Error::new(io::ErrorKind::NotFound, why)));
         }
-        ways.push(HostRoute { address: *address, interface: link.name, index: found.index, via: found.via });
+        ways.push(HostRoute { address: *address, interface: link.name, index: route.index, via: route.via });
     }
     Ok(ways)
 }
@@ -218,8 +218,8 @@ fn changed(
     if routes.is_empty() {
         return Ok(());
     }
-    let wanted = |address| has_family(routes, address);
-    with_lock(layout, "change the host routes", || act(routes, budget, wanted, decide)).map(drop)
+    let is_wanted = |address| has_family(routes, address);
+    with_lock(layout, "change the host routes", || act(routes, budget, is_wanted, decide)).map(drop)
 }
 
 /// The changes as text, or those that the kernel refused.
@@ -235,11 +235,11 @@ fn with_lock(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result
 fn act(
     routes: &[&HostRoute],
     budget: Budget<'_>,
-    wanted: impl Fn(IpAddr) -> bool,
+    is_wanted: impl Fn(IpAddr) -> bool,
     decide: impl FnOnce(&HostRoutes) -> Vec<HostRouteChange>,
 ) -> io::Result<Changes> {
     let mut rtnl = Rtnl::of_host(budget)?;
-    let changes = decide(&HostRoutes::gather(&mut rtnl, wanted)?);
+    let changes = decide(&HostRoutes::gather(&mut rtnl, is_wanted)?);
     let refused = apply(&mut rtnl, routes, &changes)?;
     let texts = changes.iter().map(|change| change.describe(routes)).collect();
     Ok(RouteError::unless_empty(refused).map(|()| texts))
