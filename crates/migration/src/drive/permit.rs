@@ -126,19 +126,21 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
                 "nothing is to be done",
             );
         }
+        // In whatever phase it is.
+        (Direction::Back, _) if cannot_return(node) => {}
         (Direction::Back, None) => {
             return never(
                 format!("run {} goes back, and Node {name} is of the earlier image already", run.id),
                 "nothing is to be done",
             );
         }
-        (Direction::Back, Some(_)) if !cannot_return(node) => {
+        (Direction::Back, Some(_)) => {
             return never(
                 format!("run {} goes back, and moves Node {name} to phase old in place", run.id),
                 "leave the node as it is",
             );
         }
-        (Direction::Forth, None) | (Direction::Back, Some(_)) => {}
+        (Direction::Forth, None) => {}
     }
     let step = node.step.as_ref().filter(|step| is_of_pass(step, run));
     match (&run.state, step.map(|step| step.state)) {
@@ -366,13 +368,15 @@ mod tests {
         });
         let back =
             Run { from: Phase::New, targets: vec![Phase::Old], pass: 2, ..Run::new("r-1", "4be1", &plan) };
-        let of_image = |follows: Value, state| {
-            let seen = json!({"bootId": "b", "phase": "new", "follows": follows});
-            Node { observed: serde_json::from_value(seen).ok(), label: Some(Phase::New), ..node(state) }
+        let in_phase = |phase: Phase, follows: Value, state| {
+            let seen = json!({"bootId": "b", "phase": phase, "follows": follows});
+            Node { observed: serde_json::from_value(seen).ok(), label: Some(phase), ..node(state) }
         };
+        let of_image = |follows, state| in_phase(Phase::New, follows, state);
         for (node, expected) in [
             (of_image(json!([]), None), "later: the run has not taken Node a up yet"),
             (of_image(json!([]), Some(NodeState::Permitted)), "go"),
+            (in_phase(Phase::BothNew, json!([]), None), "later: the run has not taken Node a up yet"),
             (
                 of_image(json!(["old"]), None),
                 "never: run r-1 goes back, and moves Node a to phase old in place; leave the node as it is",

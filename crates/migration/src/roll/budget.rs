@@ -12,6 +12,7 @@ use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::act::Act;
+use super::replacement::Turnover;
 use super::transit::DOWN;
 use super::view::{Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
@@ -20,6 +21,7 @@ use super::{pipeline, replacement};
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::workload::capacity::{Place, Request, Room, State};
+use crate::workload::{is_startup, marks_going};
 
 /// For so long a count says what pods request. Counting is a list of all pods, which large clusters should not be asked for more often.
 pub const CENSUS_FRESH: Duration = Duration::from_mins(10);
@@ -160,7 +162,9 @@ impl<'a> Capacity<'a> {
 }
 
 fn place_of(requested: RequestSums, node: &Node, state: State) -> Place<'_> {
-    let taints = node.taints.iter().map(|key| &**key).collect();
+    // Taints that come and go say nothing about which pods belong there: those that are there need room elsewhere like all others.
+    let belongs = |key: &&str| !is_startup(key) && !marks_going(key);
+    let taints = node.taints.iter().map(|key| &**key).filter(belongs).collect();
     // Pods may name a node whose kubelet never looks at them. What runs on a node is never more than it offers.
     let says = node.offers != Request::default();
     let moves = if says { requested.moves.least(node.offers) } else { requested.moves };
@@ -172,7 +176,8 @@ fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
     let is_leaving =
         matches!(view.standing(name), Standing::Transit(step) if step.state == StepState::Permitted);
     let is_cordoned = node.is_cordoned || is_leaving || view.memory.pending_patches().has_cordoned(name);
-    node.is_ready && !node.has_no_network && !is_cordoned && !is_going(view, name, node)
+    let is_barred = node.taints.iter().any(|key| is_startup(key) || marks_going(key));
+    node.is_ready && !node.has_no_network && !is_cordoned && !is_barred && !is_going(view, name, node)
 }
 
 /// Whether a node is on its way already, and offers nothing any more.
@@ -299,7 +304,8 @@ fn dns_pods_needed_elsewhere(all: usize) -> usize {
     all.saturating_sub(1).clamp(1, 2)
 }
 
-/// A phase of living pods that would reach no DNS pod without this one. It need not stay for itself, nor for others of its kind.
+/// A phase of living pods that would reach no DNS pod without this one. It need not stay for itself, nor for others of its kind, nor for pods of a node that a
+/// pipeline takes away: these go with it.
 ///
 /// Where pods of forbidden phases live, some may reach no DNS pod at all: those lose nothing.
 fn phase_without_dns(view: &View<'_>, pod: &Pod) -> Option<Phase> {
@@ -317,7 +323,9 @@ fn phase_without_dns(view: &View<'_>, pod: &Pod) -> Option<Phase> {
     let has_other = |client: &Phase| {
         others.iter().any(|phases| !phases.is_empty() && phases.iter().all(|server| reaches(*client, server)))
     };
-    view.client_phases().into_iter().find(|client| may_need(client) && !has_other(client))
+    let goes_along = view.nodes.get(&pod.node).filter(|status| status.turnover == Turnover::Leaves);
+    let clients = view.client_phases(goes_along.map(|status| &**status.name));
+    clients.into_iter().find(|client| may_need(client) && !has_other(client))
 }
 
 /// The phases that a pod may have: that of its node, unless the node names it as one of another phase. All of them if what the node says is of an earlier boot.

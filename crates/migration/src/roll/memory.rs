@@ -382,6 +382,11 @@ impl PendingPatches {
         self.0.retain(|name, pending| is_unseen(name, pending) && is_doubtful(pending));
     }
 
+    /// Whether all Nodes show what was sent of late.
+    pub(super) fn are_settled(&self, now: Duration) -> bool {
+        self.0.values().all(|pending| now.saturating_sub(pending.sent_at) >= DOUBTFUL)
+    }
+
     /// Whether a patch of the node was sent that it does not show yet.
     pub(super) fn has(&self, node: &str) -> bool {
         self.0.contains_key(node)

@@ -37,7 +37,7 @@ use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
 use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, canon};
-use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM};
+use crate::workload::is_startup;
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 pub(super) const LEVERS: usize = 50;
@@ -110,11 +110,14 @@ pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
     node.is_silent() && (place.is_some() || node.is_ready) && plan.rotates(&node.pool)
 }
 
-/// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network.
+/// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network. If
+/// it has waited for its turn, it was Ready before.
 pub(super) fn turnover(direction: Direction, node: &Node, target: Phase, place: Option<Place>) -> Turnover {
     let is_nameless = place.is_none() && node.is_silent();
+    let has_turn =
+        node.step.as_ref().is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted));
     match direction {
-        Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready => {
+        Direction::Forth if node.phase() == Some(target) || is_nameless && !node.is_ready && !has_turn => {
             Turnover::Arrives
         }
         Direction::Forth => Turnover::Leaves,
@@ -482,14 +485,7 @@ pub(super) fn permitted(
 /// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
 pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     let node = status.node;
-    let is_startup = |key: &&Text| {
-        OWN_TAINTS.contains(&&***key)
-            || &***key == START_TAINT_CILIUM
-            || key.starts_with("readiness.k8s.io/")
-            || ["not-ready", "/unregistered", "/uninitialized", "/network-unavailable", "crossfade/unfit"]
-                .iter()
-                .any(|end| key.ends_with(end))
-    };
+    let is_startup = |key: &&Text| is_startup(key);
     let steady = view.memory.steady(status.name, view.world.now);
     Some(match node {
         _ if node.is_going => "somebody takes it away".into(),

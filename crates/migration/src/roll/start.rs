@@ -385,19 +385,27 @@ pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
 pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
-    for &NodeStatus { name, standing, .. } in view.nodes().filter(|node_status| view.is_foreign(node_status))
-    {
+    for status in view.nodes().filter(|status| view.is_foreign(status)) {
+        let NodeStatus { name, standing, turnover, .. } = *status;
         let mut wait = Wait::new(
             format!("Node/{name}"),
             Reason::WouldPart,
             "it has pods of a phase that this pass forbids, or hands it out",
         );
-        wait.help =
-            format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets");
+        // The run moves no pods of a node that is to be replaced, and lets no pipeline drain one as long as these pods are there.
+        let is_left = standing == Standing::Pending && turnover == Turnover::Leaves;
+        wait.help = if is_left {
+            format!(
+                "kubectl drain {name} --ignore-daemonsets, and delete its pods that kubectl crossfade stragglers still names"
+            )
+        } else {
+            format!("kubectl crossfade roll retry {name}; or: kubectl drain {name} --ignore-daemonsets")
+        };
         wait.is_held = match standing {
             Standing::Skipped => true,
             Standing::Transit(step) => step.state == State::Held,
-            Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Pending => false,
+            Standing::Pending => is_left,
+            Standing::LeftOut | Standing::Done | Standing::Foreign(_) => false,
         };
         waits.push(wait);
     }

@@ -69,7 +69,10 @@ pub fn step(view: &View<'_>) -> Decision {
             acts.extend(lifecycle::publish(view));
         }
         retain_compatible(view, &mut acts);
-        return if acts.is_empty() { end(End::Done) } else { Decision { acts, ..Decision::default() } };
+        // What was sent before the run was turned may have to be given back, once its Node shows it.
+        let is_settled = memory.pending_patches().are_settled(world.now);
+        let is_done = acts.is_empty() && (is_settled || !is_fresh);
+        return if is_done { end(End::Done) } else { Decision { acts, ..Decision::default() } };
     }
     if !is_fresh {
         return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());

@@ -119,9 +119,8 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn is_covered(&self, name: &str, node: &Node) -> bool {
         let base = node.observed.as_ref().and_then(|seen| seen.base.as_ref());
-        let is_new = || {
-            self.plan.rotates(&node.pool) && self.nodes.get(name).is_some_and(|status| status.place.is_none())
-        };
+        let is_new =
+            || self.plan.rotates(&node.pool) && self.nodes.get(name).is_some_and(|status| !status.is_planned);
         base.is_some_and(|base| self.plan.policies.contains(base)) || is_new()
     }
 
@@ -226,7 +225,7 @@ impl<'a> View<'a> {
 
     /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
     #[must_use]
-    pub fn client_phases(&self) -> BTreeSet<Phase> {
+    pub fn client_phases(&self, without: Option<&str>) -> BTreeSet<Phase> {
         let has_dns: BTreeSet<&Text> =
             self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
         let asks = |status: &NodeStatus<'_>| {
@@ -237,8 +236,11 @@ impl<'a> View<'a> {
             )
         };
         let pending = self.memory.pending_patches().requested_phases();
-        let requested = pending.filter(|(name, _)| self.standing(name) != Standing::LeftOut);
-        self.nodes().flat_map(|status| asks(status).iter()).chain(requested.map(|(_, phase)| phase)).collect()
+        let is_other = |name: &str| Some(name) != without;
+        let requested =
+            pending.filter(|(name, _)| is_other(name) && self.standing(name) != Standing::LeftOut);
+        let others = self.nodes().filter(|status| is_other(status.name));
+        others.flat_map(|status| asks(status).iter()).chain(requested.map(|(_, phase)| phase)).collect()
     }
 
     /// The node without its attachments of other phases, where all of them are of pods that answer DNS queries.
@@ -345,6 +347,8 @@ pub struct NodeStatus<'a> {
     pub standing: Standing<'a>,
     /// Where the plan has it, or the node of its pool whose turn it takes; none if it joined later.
     pub place: Option<Place>,
+    /// The plan names this very node.
+    pub is_planned: bool,
     /// Whether it stays in this pass.
     pub turnover: Turnover,
     /// It has no trace of Crossfade, and is of a pool whose nodes are replaced.
@@ -432,6 +436,7 @@ impl<'a> Nodes<'a> {
                 node,
                 standing: standing(world.epoch, run, is_there, name, node),
                 place,
+                is_planned: place.is_some(),
                 turnover,
                 is_plain,
                 zone: nodes.zone(&node.zone),

@@ -95,7 +95,9 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
         }
         RunRequest::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
         RunRequest::Abort(to) => {
-            next.targets = run.back_to(*to, is_bridged);
+            // Nodes that pipelines replace know no phases but those of the plan's images, whatever the bridge's gate says at this moment: the pass waits for it.
+            let is_direct = is_bridged || plan.image.is_some() && plan.bridge.is_some();
+            next.targets = run.back_to(*to, is_direct);
             // Nodes are where the pass began and where it led; those of the other phase are left to be brought back.
             let led = run.target().unwrap_or(run.from);
             next.from = if next.targets.first() == Some(&led) { run.from } else { led };

@@ -97,7 +97,7 @@ pub struct Node {
     pub is_undisturbed: bool,
     /// The namespace and the name of Cluster API's Cluster that it is of; none if it is of none.
     pub cluster: Option<(Text, Text)>,
-    /// Cluster API has marked it as one of an earlier template.
+    /// Cluster API or kOps has marked it as one that it will replace, and nothing shows that it goes already.
     pub is_outdated: bool,
     /// What pods may request of it in sum: `status.allocatable`. Nothing if it does not say.
     pub offers: Request,

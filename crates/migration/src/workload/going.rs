@@ -9,19 +9,21 @@ use super::pool::EKS_NODE_GROUP;
 ///
 /// *Source*: cluster-autoscaler 1.34, `utils/taints/taints.go` (`ToBeDeletedTaint`); OpenShift's machine-config-operator, `pkg/daemon/constants`
 /// (`UpdateInProgress`); Karpenter 1.14, "Disruption" (`karpenter.sh/disrupted`) and 0.37 (`karpenter.sh/disruption`); aws-node-termination-handler 1.25,
-/// `pkg/node/node.go` (four keys of one prefix); GKE, "Spot VMs", "Graceful node shutdown" (`cloud.google.com/impending-node-termination`); kOps,
-/// `docs/operations/rolling-update.md` (on each node that the update will replace); Kubernetes, "Well-Known Labels, Annotations and Taints" (the last two).
-const TAINTS: [&str; 9] = [
+/// `pkg/node/node.go` (four keys of one prefix); GKE, "Spot VMs", "Graceful node shutdown" (`cloud.google.com/impending-node-termination`); Kubernetes, "Well-Known Labels, Annotations and Taints" (the last two).
+const TAINTS: [&str; 8] = [
     "ToBeDeletedByClusterAutoscaler",
     "UpdateInProgress",
     "karpenter.sh/disrupted",
     "karpenter.sh/disruption",
     "aws-node-termination-handler/",
     "cloud.google.com/impending-node-termination",
-    "kops.k8s.io/scheduled-for-update",
     "node.cloudprovider.kubernetes.io/shutdown",
     "node.kubernetes.io/out-of-service",
 ];
+/// The taint with which kOps begins: on each node that its update will replace, long before the turn of most of them.
+///
+/// *Source*: kOps, `docs/operations/rolling-update.md`.
+pub const SCHEDULED: &str = "kops.k8s.io/scheduled-for-update";
 /// Conditions that say so while they are true, unless their reason begins with [`OWN_REASON`]: a run publishes them, too.
 ///
 /// *Source*: Kubernetes, KEP-5683 (kubernetes/kubernetes#139993).
@@ -46,12 +48,16 @@ const NO_BALANCER: &str = "node.kubernetes.io/exclude-from-external-load-balance
 /// The taint of nodes that Cluster API will replace. *Source*: Cluster API 1.12, `api/core/v1beta2/machine_types.go`.
 pub const OUTDATED: &str = "node.cluster.x-k8s.io/outdated-revision";
 
-/// What shows that a node is going, drained or rebooted by others: a taint, an annotation, a label or a condition. None if nothing does.
+/// Whether a taint with this key shows that its node is going.
+#[must_use]
+pub fn marks_going(key: &str) -> bool {
+    TAINTS.iter().any(|known| if known.ends_with('/') { key.starts_with(known) } else { key == *known })
+}
+
+/// What shows that a node is going, drained or rebooted by others: a taint, an annotation, a label or a condition. None if nothing does. [`SCHEDULED`] only
+/// where nothing else does.
 #[must_use]
 pub fn going_mark(node: &Node) -> Option<String> {
-    let is_marked = |key: &str| {
-        TAINTS.iter().any(|known| if known.ends_with('/') { key.starts_with(known) } else { key == *known })
-    };
     let is_foreign = |kind: &&&str| {
         node.condition(kind).is_some_and(|condition| {
             &*condition.status == "True" && !condition.reason.starts_with(OWN_REASON)
@@ -64,11 +70,12 @@ pub fn going_mark(node: &Node) -> Option<String> {
         () if meta.label(NO_BALANCER).and(meta.label(EKS_NODE_GROUP)).is_some() => Some(NO_BALANCER),
         () => None,
     };
-    let taint = node.spec.taints.iter().map(|taint| &*taint.key).find(|key| is_marked(key));
+    let taint = node.spec.taints.iter().map(|taint| &*taint.key).find(|key| marks_going(key));
     let deletion = meta.deletion_timestamp.as_ref().map(|_| "it is being deleted");
     let update = (meta.annotation(MACHINE_CONFIG.0) == Some(MACHINE_CONFIG.1)).then_some(MACHINE_CONFIG.0);
     let condition = || CONDITIONS.iter().find(is_foreign).copied();
-    let mark = taint.or(deletion).or(update).or_else(of_cordon).or_else(condition);
+    let scheduled = || node.spec.taints.iter().any(|taint| &*taint.key == SCHEDULED).then_some(SCHEDULED);
+    let mark = taint.or(deletion).or(update).or_else(of_cordon).or_else(condition).or_else(scheduled);
     mark.map(str::to_owned)
 }
 
@@ -105,6 +112,19 @@ mod tests {
         }
         let deleted = json!({"metadata": {"name": "n", "deletionTimestamp": "2026-01-01T00:00:00Z"}});
         assert_eq!(mark(deleted).as_deref(), Some("it is being deleted"));
+    }
+
+    /// kOps marks all nodes at once: what else takes one of them away comes before.
+    #[test]
+    fn another_mark_comes_before_that_of_a_rolling_update() {
+        let taint = |key: &str| json!({"key": key, "effect": "NoSchedule"});
+        let node = json!({"metadata": {"name": "n"}, "spec": {"taints": [taint(SCHEDULED), taint("ToBeDeletedByClusterAutoscaler")]}});
+        assert_eq!(mark(node).as_deref(), Some("ToBeDeletedByClusterAutoscaler"));
+        let node = json!({
+            "metadata": {"name": "n"}, "spec": {"taints": [taint(SCHEDULED)]},
+            "status": {"conditions": [{"type": "DrainInProgress", "status": "True", "reason": "x"}]},
+        });
+        assert_eq!(mark(node).as_deref(), Some("DrainInProgress"));
     }
 
     /// A node is going by its cordon and what goes with it, and by no part of it alone.

@@ -14,6 +14,16 @@ pub const OWN_TAINTS: [&str; 2] = ["crossfade/not-ready", READINESS_KEY];
 /// The key of Cilium's start-up taint, which Cilium's operator removes. *Source*: Cilium 1.18, `Documentation/installation/taints.rst`.
 pub const START_TAINT_CILIUM: &str = "node.cilium.io/agent-not-ready";
 
+/// Whether a taint with this key is one that nodes bear until they are ready, whatever sets it.
+#[must_use]
+pub fn is_startup(key: &str) -> bool {
+    let ends = ["not-ready", "/unregistered", "/uninitialized", "/network-unavailable", "crossfade/unfit"];
+    OWN_TAINTS.contains(&key)
+        || key == START_TAINT_CILIUM
+        || key.starts_with("readiness.k8s.io/")
+        || ends.iter().any(|end| key.ends_with(end))
+}
+
 /// The start-up taints of this migration: the one of the settings, and those that nodes or pools bear. Values do not matter, so they are empty.
 #[must_use]
 pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {

@@ -14,7 +14,7 @@ use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
 use crate::roll::lifecycle::Lifecycle;
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
-use crate::workload::{OUTDATED, OWN_REASON, cluster_of, going_mark, pool_in};
+use crate::workload::{OUTDATED, OWN_REASON, SCHEDULED, cluster_of, going_mark, pool_in};
 
 /// Labels of a node's zone; the first one that it has counts.
 ///
@@ -74,6 +74,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
     let annotation = |key: &str| read.metadata.annotation(key);
     let is_true = |kind: &str| read.condition(kind).is_some_and(|condition| &*condition.status == "True");
     let phase = label(PHASE).and_then(Phase::parse);
+    let mark = going_mark(&read);
     let node = Node {
         uid: read.metadata.uid.clone(),
         version: metadata.resource_version,
@@ -82,13 +83,14 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         is_ready: is_true("Ready"),
         has_no_network: is_true("NetworkUnavailable"),
         is_cordoned: read.spec.unschedulable,
-        is_going: going_mark(&read).is_some(),
+        is_going: mark.is_some(),
         is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
         is_undisturbed: annotation(UNDISTURBED) == Some("true"),
         cluster: cluster_of(&read)
             .filter(|(namespace, name)| is_object_name(namespace) && is_object_name(name))
             .map(|(namespace, name)| (namespace.into(), name.into())),
-        is_outdated: read.spec.taints.iter().any(|taint| &*taint.key == OUTDATED),
+        is_outdated: mark.as_deref().is_none_or(|mark| mark == SCHEDULED)
+            && read.spec.taints.iter().any(|taint| [OUTDATED, SCHEDULED].contains(&&*taint.key)),
         offers: Request::offered(&read.status.allocatable),
         taints: barring(&read).into_iter().map(Text::from).collect(),
         boot: read.status.node_info.boot_id.clone(),
@@ -294,8 +296,22 @@ mod tests {
         for odd in ["", "a\u{1b}[2J", "a/b", "a,b=c", &"a".repeat(300)] {
             assert_eq!(cluster(odd), None, "{odd}");
         }
-        let taints = json!({"taints": [{"key": "node.cluster.x-k8s.io/outdated-revision", "effect": "PreferNoSchedule"}]});
-        assert!(with("/spec", taints).is_outdated && !with("/spec", json!({})).is_outdated);
+    }
+
+    #[test]
+    fn a_node_is_outdated_until_it_goes() {
+        for (keys, outdated, going) in [
+            (&[][..], false, false),
+            (&["node.cluster.x-k8s.io/outdated-revision"], true, false),
+            (&["kops.k8s.io/scheduled-for-update"], true, true),
+            (&["ToBeDeletedByClusterAutoscaler"], false, true),
+            (&["kops.k8s.io/scheduled-for-update", "ToBeDeletedByClusterAutoscaler"], false, true),
+            (&["node.cluster.x-k8s.io/outdated-revision", "ToBeDeletedByClusterAutoscaler"], false, true),
+        ] {
+            let taint = |key: &&str| json!({"key": key, "effect": "PreferNoSchedule"});
+            let node = with("/spec", json!({"taints": keys.iter().map(taint).collect::<Vec<_>>()}));
+            assert_eq!((node.is_outdated, node.is_going), (outdated, going), "{keys:?}");
+        }
     }
 
     #[test]

@@ -127,6 +127,33 @@ fn a_node_is_drained_if_the_others_have_room() {
         ),
         ("going", (node(), 4, 0), vec![(with(|target| target.is_going = true), 0, 0)], false),
         ("tainted", (node(), 4, 0), vec![(with(|target| target.taints = vec!["gpu".into()]), 0, 0)], false),
+        (
+            "not started up",
+            (node(), 4, 0),
+            vec![(with(|target| target.taints = vec!["readiness.k8s.io/crossfade".into()]), 0, 0)],
+            false,
+        ),
+        (
+            "pods of a node that Karpenter drains need room as well",
+            (node(), 4, 0),
+            vec![
+                (
+                    with(|target| {
+                        (target.taints, target.is_going) = (vec!["karpenter.sh/disrupted".into()], true)
+                    }),
+                    6,
+                    0,
+                ),
+                (node(), 0, 0),
+            ],
+            false,
+        ),
+        (
+            "those of a tainted node do not",
+            (node(), 4, 0),
+            vec![(with(|target| target.taints = vec!["gpu".into()]), 6, 0), (node(), 0, 0)],
+            true,
+        ),
         ("in transit", (node(), 4, 0), vec![(in_state(Moving), 0, 0)], false),
         (
             "uncordoned again",

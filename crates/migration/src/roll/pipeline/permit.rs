@@ -26,9 +26,9 @@ impl Pipeline for Permit {
         Some(world.permits.requested.contains_key(&node.uid))
     }
 
-    /// kOps taints all nodes that it will replace.
+    /// kOps taints all nodes that it will replace. Any other mark is of somebody who takes this one away.
     fn has_begun(&self, _world: &World, node: &Node) -> bool {
-        node.is_cordoned || !node.is_ready
+        !node.is_outdated || node.is_cordoned || !node.is_ready
     }
 
     fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait> {

@@ -1,5 +1,6 @@
 //! Nodes that pipelines replace, decision by decision.
 
+mod faults;
 mod machines;
 
 use std::sync::Arc;
@@ -336,7 +337,7 @@ fn zones_keep_no_node_that_its_pipeline_names() {
 fn a_mark_on_every_node_takes_no_place() {
     let mut rotation = Rotation::of("permit");
     for name in ["a", "b", "c", "d"] {
-        rotation.world.node(name).is_going = true;
+        (rotation.world.node(name).is_going, rotation.world.node(name).is_outdated) = (true, true);
     }
     rotation.plan.limits.in_transit = 1;
     rotation.ask(&["a"]);

@@ -1,0 +1,168 @@
+//! What random histories with faults showed: nodes that others take away, flip or boot anew while pipelines replace their pools.
+
+use super::*;
+
+/// A DNS pod on a node.
+fn dns(uid: &str, node: &str) -> Pod {
+    let owner = Owner { kind: "Deployment".into(), namespace: "kube-system".into(), name: "dns".into() };
+    Pod {
+        namespace: "kube-system".into(),
+        name: format!("dns-{uid}").into(),
+        uid: uid.into(),
+        node: node.into(),
+        owner: Some(owner),
+        traits: [Trait::Dns, Trait::Ready].into(),
+    }
+}
+
+/// A run of one pass from one phase to that of the image.
+fn pass(from: Phase, image: Phase) -> Rotation {
+    let mut rotation = Rotation::of("permit");
+    (rotation.plan.image, rotation.plan.bridge) = (Some(image), None);
+    (rotation.plan.start, rotation.plan.passes) = (from, vec![image]);
+    rotation.run = Run::new("r-1", HASH, &rotation.plan);
+    rotation
+}
+
+/// A node of the plan that reports this phase, and attachments of some phases.
+fn reporting(uid: &str, phase: &str, attached: Value) -> Node {
+    let observed =
+        json!({"bootId": "b", "phase": phase, "base": "so", "mints": [phase], "attached": attached});
+    Node {
+        label: Phase::parse(phase),
+        observed: Some(serde_json::from_value(observed).expect("what it reports")),
+        crossfade: Some(Condition { is_true: true, message: Text::default() }),
+        ..old(uid)
+    }
+}
+
+/// An autoscaler marks one node, and takes it away without a cordon; only kOps marks nodes whose turn is far.
+#[test]
+fn a_node_that_an_autoscaler_takes_away_has_a_place() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.world.node("c").is_going = true;
+    rotation.ask(&["a"]);
+    rotation.go_for(30);
+    assert!(rotation.permitted().is_empty(), "{:?}", rotation.permitted());
+    rotation.world.node("c").is_outdated = true;
+    rotation.go_for(15);
+    assert_eq!(rotation.permitted(), ["a"]);
+}
+
+/// All its pods go with it, so none of them keeps the DNS pod there that no other pod can reach.
+#[test]
+fn pods_that_go_with_their_dns_pod_do_not_keep_it() {
+    let mut rotation = pass(Phase::Old, Phase::BothOld);
+    rotation.gain("d", new("uid-d"));
+    for (uid, node) in [("1", "a"), ("2", "b"), ("3", "d")] {
+        rotation.world.pods.put(dns(uid, node));
+    }
+    rotation.ask(&["d"]);
+    let waits = rotation.go_for(30).waits;
+    assert_eq!(rotation.permitted(), ["d"], "{waits:?}");
+}
+
+/// The same where others in its phase stay.
+#[test]
+fn pods_that_stay_keep_the_dns_pod_that_they_need() {
+    let mut rotation = pass(Phase::Old, Phase::BothOld);
+    rotation.gain("c", new("uid-c"));
+    rotation.gain("d", new("uid-d"));
+    for (uid, node) in [("1", "a"), ("2", "b"), ("3", "d")] {
+        rotation.world.pods.put(dns(uid, node));
+    }
+    rotation.ask(&["d"]);
+    rotation.go_for(30);
+    assert!(rotation.permitted().is_empty(), "{:?}", rotation.permitted());
+}
+
+/// It was booted from its image, and some of its pods are of the phase before. The run moves no pods of a node that is to be replaced, so a person has to.
+#[test]
+fn a_node_with_pods_of_an_earlier_pass_waits_for_a_person() {
+    let mut rotation = pass(Phase::BothOld, Phase::BothNew);
+    for name in ["a", "b", "c"] {
+        rotation.gain(name, reporting(&format!("uid-{name}"), "both-old", json!({"both-old": 1})));
+    }
+    rotation.gain("d", reporting("uid-d", "both-old", json!({"both-old": 1, "old": 1})));
+    rotation.ask(&["d"]);
+    let decided = rotation.go_for(30);
+    let parts = wait(&decided, Reason::WouldPart, "Node/d").expect("a wait");
+    assert!(parts.is_held && parts.help.contains("kubectl drain d"), "{parts:?}");
+    assert!(wait(&decided, Reason::WouldPart, "Run").is_some_and(|wait| wait.is_held), "{:?}", decided.waits);
+    assert_eq!(decided.end, Some(End::Held));
+    rotation.gain("d", reporting("uid-d", "both-old", json!({"both-old": 1})));
+    rotation.world.permits.requested.clear();
+    rotation.ask(&["a"]);
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"]);
+}
+
+/// A permit was under way when the run was turned, and no Node shows it yet: the run is over only once that is given back, too.
+#[test]
+fn a_run_that_is_over_waits_for_what_it_has_just_sent() {
+    let mut rotation = Rotation::of("permit");
+    rotation.ask(&["a"]);
+    rotation.go();
+    let sent = rotation.decided();
+    let Some(Act::Patch(permit)) =
+        sent.acts.iter().find(|act| matches!(act, Act::Patch(patch) if &*patch.node == "a"))
+    else {
+        panic!("{sent:?}");
+    };
+    rotation.memory.record_patch(permit, &rotation.world);
+    rotation.memory.confirm_patch(permit, &rotation.world);
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    rotation.run = Run { targets: Vec::new(), ..rotation.run.clone() };
+    for name in ["a", "b", "c", "d"] {
+        rotation.world.node(name).step = None;
+    }
+    assert_eq!(rotation.decided().end, None);
+    let permit = permit.clone();
+    rotation.patch(&permit);
+    rotation.memory.observe(&rotation.world, &rotation.run);
+    rotation.go();
+    assert_eq!(rotation.state("a"), None);
+    assert_eq!(rotation.go().end, Some(End::Done));
+}
+
+/// It joined later, waits for its turn, and is booted: it is no new node, so what keeps it from its pipeline stays.
+#[test]
+fn a_node_that_waits_for_its_turn_is_old_while_it_boots() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.gain("e", old("uid-e"));
+    rotation.go_for(15);
+    assert_eq!(rotation.state("e"), Some(State::Waiting));
+    rotation.world.node("e").is_ready = false;
+    rotation.go_for(15);
+    assert_eq!(rotation.state("e"), Some(State::Waiting));
+    assert!(rotation.undisturbed().contains(&"e"));
+}
+
+/// A node of the image that was brought back has the image's policy still, whichever place it waits in for its turn.
+#[test]
+fn a_node_of_the_image_is_covered_also_when_it_waits_for_its_turn() {
+    let mut rotation = Rotation::of("permit");
+    rotation.gain("e", reporting("uid-e", "old", json!({"old": 1})));
+    rotation.memory.observe(&rotation.world, &rotation.run);
+    let order = Order::of(&rotation.plan);
+    let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
+    let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    let status = nodes.get("e").expect("a node");
+    assert!(status.place.is_some(), "it may take the place of another one");
+    assert!(view.is_covered("e", status.node));
+    assert!(!view.is_covered("a", &reporting("uid-a", "old", json!({"old": 1}))));
+}
+
+/// The gate of the bridge is not green when a person turns the run. Nodes without Crossfade cannot go through the phases between.
+#[test]
+fn a_rotation_over_a_bridge_turns_back_in_one_pass() {
+    let mut rotation = Rotation::of("permit");
+    let wish =
+        Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
+    let turned = rotation.run.wished(&wish, &rotation.plan, false).expect("a run");
+    assert_eq!((turned.from, turned.targets), (Phase::New, vec![Phase::Old]));
+    rotation.plan.bridge = None;
+    let turned = rotation.run.wished(&wish, &rotation.plan, false).expect("a run");
+    assert_eq!(turned.targets.len(), 3, "{:?}", turned.targets);
+}
