@@ -125,8 +125,9 @@ impl History {
     /// R10: the plan was made for the node's policy.
     fn check_policy(&mut self, flight: &Flight, index: usize, what: &str) {
         let node = &self.truth.nodes[index];
-        // What no plan names came from an image.
-        let is_of_image = self.is_rotated(index) && !self.is_planned(node);
+        // What no plan names came from an image; and a machine that is in the image's phase may have been made anew under the Node that the plan names.
+        let is_in_image = self.plan.image == Some(node.machine.phase);
+        let is_of_image = self.is_rotated(index) && (!self.is_planned(node) || is_in_image);
         let is_known = is_of_image || self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
             let why = format!("{} {what}, and its policy is none of the plan", node.name);
@@ -285,12 +286,11 @@ impl History {
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
             let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
             // What a pipeline cordons is no trouble of the run.
-            let is_cordoned_alone =
-                node.api.is_ready && !node.api.is_going && is_replacing && self.is_left_behind(node);
+            let is_cordoned_alone = node.api.is_ready && !node.api.is_going && self.is_to_leave(node);
             let in_trouble = in_trouble && !is_cordoned_alone;
             // A new one is counted as a place that is open.
             let is_arriving = is_replacing && self.plan.rotates(&node.api.pool) && !self.is_left_behind(node);
-            if (is_arriving || is_replacing && self.is_marked(node)) && !is_moving && !is_skipped {
+            if (is_arriving || self.is_marked(node)) && !is_moving && !is_skipped {
                 return false;
             }
             match (is_moving, is_skipped) {
@@ -358,7 +358,10 @@ impl History {
             }
             return;
         }
-        if node.machine.watch_ended.is_some_and(|ended| ended < node.claimed) && !node.machine.has_watch {
+        // A new node has no claim to answer.
+        let is_in_place = node.api.step.as_ref().is_some_and(|before| before.state == State::Settling);
+        let is_deaf = node.machine.watch_ended.is_some_and(|ended| ended < node.claimed);
+        if is_in_place && is_deaf && !node.machine.has_watch {
             self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
             return;
         }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use migration::plan::Plan;
 use migration::roll::run::{Run, State};
+use migration::roll::world::Trait;
 use snapshot::model::Text;
 
 use self::event::{Event, Stream};
@@ -314,7 +315,9 @@ impl History {
     fn stuck(&self) -> Violation {
         let mut why = format!("{} events; ", self.tally.events);
         let run = self.truth.run();
-        why.push_str(&format!("{:?}; ", run.map(|run| (&run.state, run.pass, run.target()))));
+        why.push_str(&format!("{:?}; ", run.map(|run| (&run.state, run.pass, run.from, &run.targets))));
+        let Plan { passes, image, bridge, .. } = &*self.plan;
+        why.push_str(&format!("passes {passes:?}, image {image:?}, bridge {bridge:?}; "));
         for (_, node) in self.truth.living() {
             let api = &node.api;
             why.push_str(&format!(
@@ -331,6 +334,11 @@ impl History {
         why.push_str(&format!("{:?}; ", run.map(|run| (&run.skipped, &run.requests))));
         for acting in &self.truth.pipelines {
             why.push_str(&format!("; {:?} of pool {}: {:?}", acting.method, acting.pool, acting.jobs));
+        }
+        let missing = |pod: &&crate::cluster::truth::Pod| !pod.is_ready() && !pod.api.is(Trait::Finished);
+        for pod in self.truth.pods.values().filter(missing).take(6) {
+            let (title, node) = (pod.api.title(), &pod.api.node);
+            why.push_str(&format!("; pod {title} on {node:?}: {:?}, {:?}", pod.api.traits, pod.attached));
         }
         why.push_str("; ");
         why.push_str(&self.last_waits().join("; "));

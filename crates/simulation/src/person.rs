@@ -9,6 +9,7 @@ use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::history::History;
+use crate::cluster::truth::Reporter;
 use crate::history::event::Event;
 use crate::history::queue::{MINUTE, SECOND};
 use crate::pipeline::{Job, NEVER, Stage};
@@ -69,7 +70,9 @@ impl History {
                 self.help_rotation(index, wait.reason)
             }
             // It is of the new image, and a person flipped it.
-            Reason::Leaving | Reason::NotAsked if self.is_of_image(index) => {
+            Reason::Leaving | Reason::NotAsked
+                if self.is_of_image(index) && !self.is_returned(&self.truth.nodes[index]) =>
+            {
                 self.help_rotation(index, wait.reason)
             }
             Reason::Arriving | Reason::Leaving | Reason::NotAsked => {}
@@ -105,6 +108,7 @@ impl History {
                 if self.random.chance(500) {
                     self.cordon(index);
                     self.delete_all(index);
+                    self.delete_foreign(index);
                     self.repair(index);
                 } else {
                     self.wish(RunRequest::Retry(name));
@@ -137,6 +141,7 @@ impl History {
 
     /// A person looks after a node that a pipeline does not take away, or that does not come.
     fn help_rotation(&mut self, index: usize, reason: Reason) {
+        let now = self.now;
         let node = &mut self.truth.nodes[index];
         if reason == Reason::Undisturbed {
             (node.api.is_undisturbed, node.undisturbed_by) = (false, None);
@@ -154,15 +159,34 @@ impl History {
         let mut pipelines = self.truth.pipelines.iter_mut();
         let pipeline = pipelines.find(|acting| acting.pool == pool && acting.method == Method::Permit);
         if let Some(acting) = pipeline.filter(|acting| is_begun && !acting.has(index)) {
-            acting.jobs.push(Job { old: index, new: None, stage: Stage::Drains, since: self.now });
+            acting.jobs.push(Job { old: index, new: None, stage: Stage::Drains, since: now });
         }
         let node = &mut self.truth.nodes[index];
         // What was flipped by hand is flipped back.
         let machine = &mut node.machine;
+        let is_other = machine.phase != machine.image;
         machine.phase = machine.image;
+        if is_other {
+            machine.flipped = now;
+        }
         node.api.desired = None;
+        if is_other {
+            self.surprise(index, Reporter::Watch);
+        }
         self.repair(index);
         self.ease_drain(index);
+    }
+
+    /// A person deletes pods of a node that are of a phase which this pass forbids; a drain leaves those of DaemonSets.
+    fn delete_foreign(&mut self, index: usize) {
+        let Some(run) = self.truth.run() else { return };
+        let of_pass = [Some(run.from), run.target()];
+        let is_foreign = |id: &u32| {
+            let attached = self.truth.pods.get(id).and_then(|pod| pod.attached);
+            attached.is_some_and(|attached| !of_pass.contains(&Some(attached.phase)))
+        };
+        let foreign: Vec<u32> = self.truth.nodes[index].pods.iter().copied().filter(is_foreign).collect();
+        foreign.into_iter().for_each(|id| self.delete(id));
     }
 
     /// A node that a pipeline replaces is of a phase that this pass forbids.

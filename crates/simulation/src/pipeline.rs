@@ -130,6 +130,15 @@ impl History {
         of_pool.filter(|(index, node)| !self.is_of_image(*index) && !self.is_left_out(&node.name))
     }
 
+    /// Nodes that a pipeline replaces: those of an earlier image; or, once its owner has given it that image back, those that nothing else brings back.
+    pub(crate) fn replaceable(&self, pipeline: usize) -> impl Iterator<Item = (usize, &Node)> {
+        let Pipeline { pool, has_image, .. } = &self.truth.pipelines[pipeline];
+        self.truth.living().filter(move |(index, node)| {
+            let is_other = if *has_image { !self.is_of_image(*index) } else { self.is_returned(node) };
+            node.api.pool == *pool && is_other && !self.is_left_out(&node.name)
+        })
+    }
+
     /// How many nodes a pipeline's pool has, those included that it has launched.
     fn pool_size(&self, pipeline: usize) -> usize {
         let Pipeline { pool, launching, .. } = &self.truth.pipelines[pipeline];
@@ -173,7 +182,7 @@ impl History {
         let is_past = self
             .truth
             .run()
-            .is_some_and(|run| Some(run.from) >= self.plan.image && run.target() > Some(run.from));
+            .is_some_and(|run| Some(run.from) >= self.plan.image && run.target() >= self.plan.image);
         if is_past {
             self.truth.pipelines.iter_mut().for_each(|acting| acting.has_image = true);
         }
@@ -184,7 +193,7 @@ impl History {
             let skipped = self.truth.run().map(|run| run.skipped.clone()).unwrap_or_default();
             let is_kept = |node: &Node| {
                 let is_marked = node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
-                is_marked || skipped.contains_key(&node.name)
+                is_marked || skipped.contains_key(&node.name) || !self.is_left_behind(node)
             };
             let is_held = self.outdated(pipeline).all(|(_, node)| is_kept(node));
             let acting = &mut self.truth.pipelines[pipeline];
@@ -299,7 +308,11 @@ impl History {
         if acting.method == Method::Karpenter {
             return;
         }
-        let dropped: Vec<Job> = acting.jobs.extract_if(.., |job| job.stage != Stage::Goes).collect();
+        let replaced: Vec<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();
+        let acting = &mut self.truth.pipelines[pipeline];
+        // What its cloud takes away, such as a node that is too old, goes on without it.
+        let is_own = |job: &mut Job| job.stage != Stage::Goes && replaced.contains(&job.old);
+        let dropped: Vec<Job> = acting.jobs.extract_if(.., is_own).collect();
         for job in dropped.iter().filter(|job| releases && job.stage == Stage::Asks) {
             let uid = self.truth.nodes[job.old].api.uid.clone();
             self.truth.permits.requested.remove(&uid);

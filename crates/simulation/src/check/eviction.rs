@@ -212,8 +212,9 @@ impl History {
         let serves = |client, id: u32, pod: &Pod| {
             is_doubtful(id, pod) || phase(pod).is_some_and(|server| !reach::needs_bridge(client, server))
         };
-        // It need not stay for itself, nor for others of its kind.
-        let kinds = self.kinds(flight.nodes_seen, None, |pod| !pod.api.is(Trait::Dns));
+        // It need not stay for itself, nor for others of its kind, nor for what goes with it: where a pipeline takes the node, all its pods go.
+        let goes_along = going.node.filter(|index| self.is_to_leave(&self.truth.nodes[*index]));
+        let kinds = self.kinds(flight.nodes_seen, goes_along, |pod| !pod.api.is(Trait::Dns));
         let is_starved = |client: &Phase| {
             let own = phase(going).is_some_and(|own| !reach::needs_bridge(*client, own));
             own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))

@@ -17,7 +17,7 @@ use crate::history::queue::Millis;
 
 impl History {
     /// Whether a node is of a pool whose nodes are replaced, and not of the image's phase.
-    pub(super) fn is_left_behind(&self, node: &Node) -> bool {
+    pub(crate) fn is_left_behind(&self, node: &Node) -> bool {
         let is_there = node.machine.has_crossfade && self.plan.image == Some(node.machine.phase);
         self.plan.rotates(&node.api.pool) && !is_there && !self.is_left_out(&node.name)
     }
@@ -25,13 +25,19 @@ impl History {
     /// Whether this pass has the node replaced, and the run could know it.
     pub(super) fn is_replaced_now(&self, index: usize, seen: Millis) -> bool {
         let node = &self.truth.nodes[index];
-        let is_known =
-            !node.surprises(seen) && node.machine.flipped <= seen && self.truth.record.changed <= seen;
+        let is_known = self.is_told(node, seen) && self.truth.record.changed <= seen;
         self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
     }
 
+    /// Whether a run that saw everything up to then could know in which phase the node is, and which it follows.
+    fn is_told(&self, node: &Node, seen: Millis) -> bool {
+        let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
+        let is_late = goes_back && node.published.0 > seen;
+        !node.surprises(seen) && node.machine.flipped <= node.published_at(seen) && !is_late
+    }
+
     /// Whether the run turned back from the phase of the image, and the node does not follow it there, so that it is replaced once more.
-    pub(super) fn is_returned(&self, node: &Node) -> bool {
+    pub(crate) fn is_returned(&self, node: &Node) -> bool {
         let goes_back = self
             .truth
             .run()
@@ -40,11 +46,11 @@ impl History {
         goes_back
             && self.plan.rotates(&node.api.pool)
             && is_beyond
-            && !node.machine.follows.contains(&Phase::Old)
+            && node.api.observed.as_ref().is_some_and(|says| !says.follows.contains(&Phase::Old))
     }
 
     /// Whether the present pass has another node take the place of this one.
-    fn is_to_leave(&self, node: &Node) -> bool {
+    pub(super) fn is_to_leave(&self, node: &Node) -> bool {
         self.replacing().is_some() && self.is_left_behind(node) || self.is_returned(node)
     }
 
@@ -59,19 +65,16 @@ impl History {
 
     /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
     pub(super) fn is_marked(&self, node: &Node) -> bool {
-        self.method(node) == Method::Follow && node.api.is_ready && self.is_left_behind(node)
+        self.method(node) == Method::Follow && node.api.is_ready && self.is_to_leave(node)
     }
 
     /// How many pools there are where one of the marked nodes is drained, and none shows it.
     pub(super) fn hidden_drains(&self, seen: Millis) -> usize {
-        if self.replacing().is_none() {
-            return 0;
-        }
         let is_hidden = |pool: &&migration::plan::Pool| {
             let is_known = |node: &&Node| node.troubled.is_some_and(|since| since < seen);
             let nodes = self.truth.living().map(|(_, node)| node);
             let going = nodes.filter(|node| node.api.pool == pool.name && node.api.is_going).filter(is_known);
-            let going: Vec<&Node> = going.filter(|node| self.is_left_behind(node)).collect();
+            let going: Vec<&Node> = going.filter(|node| self.is_to_leave(node)).collect();
             !going.is_empty() && going.iter().all(|node| self.is_marked(node))
         };
         self.plan.pools.iter().filter(is_hidden).count()
@@ -126,8 +129,7 @@ impl History {
     pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize) {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
-        let is_excused = node.surprises(flight.nodes_seen)
-            || node.machine.flipped > flight.nodes_seen
+        let is_excused = !self.is_told(node, flight.nodes_seen)
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced;
         if !is_excused && !self.is_to_leave(node) {
@@ -157,8 +159,7 @@ impl History {
             self.broken("R9", format!("{name} may go although a gate is red or unknown"));
         }
         let node = &self.truth.nodes[index];
-        let is_told = !node.surprises(flight.nodes_seen) && node.machine.flipped <= flight.nodes_seen;
-        if is_told && !self.is_to_leave(node) {
+        if self.is_told(node, flight.nodes_seen) && !self.is_to_leave(node) {
             self.broken("R10", format!("{name} may go, and nothing replaces it"));
         }
         self.check_levers(flight, index, run);
@@ -175,10 +176,7 @@ impl History {
         let seen = flight.nodes_seen;
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
-            let is_new = node.made > seen
-                || node.surprises(seen)
-                || node.opened >= seen
-                || node.machine.flipped > seen;
+            let is_new = node.made > seen || node.opened >= seen || !self.is_told(node, seen);
             let is_counted = *other != index
                 && !is_new
                 && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
@@ -231,7 +229,7 @@ impl History {
             self.broken("R15", why);
             return;
         }
-        self.check_scouts(index, permitted, open);
+        self.check_scouts(index, permitted, open, run);
         let is_moving = |node: &Node| {
             node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
         };
@@ -242,10 +240,13 @@ impl History {
     }
 
     /// R15: while no node of any replaced pool has been replaced, one goes where the plan begins with scouts of that pool.
-    fn check_scouts(&mut self, index: usize, permitted: usize, open: usize) {
+    fn check_scouts(&mut self, index: usize, permitted: usize, open: usize, run: &Run) {
         let pool = &self.truth.nodes[index].api.pool;
-        let first =
-            self.plan.waves.iter().find(|wave| wave.nodes.iter().any(|planned| planned.pool == *pool));
+        // One that a person has skipped is no scout of its pool any more.
+        let counts = |planned: &migration::plan::PlannedNode| {
+            planned.pool == *pool && !run.skipped.contains_key(&planned.name)
+        };
+        let first = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts));
         let most = first.map_or(1, |wave| wave.at_once) as usize;
         let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone.is_some());
         if is_first && permitted + open >= most {
@@ -272,7 +273,9 @@ impl History {
                     .get(id)
                     .is_some_and(|pod| pod.placed < flight.pods_seen.min(flight.nodes_seen))
             });
-            *other != index && Self::is_permitted(node, run) && has
+            // A person may have brought it to the image's phase before its pipeline began.
+            let may_go = self.is_to_leave(node) || node.api.is_cordoned || node.api.is_going;
+            *other != index && Self::is_permitted(node, run) && may_go && has
         };
         let other = self.truth.living().find(elsewhere).map(|(_, node)| node.name.clone());
         let name = self.truth.nodes[index].name.clone();

@@ -5,6 +5,7 @@ use migration::roll::act::{Act, Change, Patch, PodId};
 use migration::roll::run::Run;
 use migration::roll::world::{Census, CountedPod, Trait};
 use types::api::eviction::Answer;
+use types::api::step::State;
 
 use crate::cluster::controllers::number;
 use crate::cluster::truth::Actor;
@@ -75,7 +76,10 @@ impl History {
         let has_claim = before != node.api.step.as_ref().map(|step| step.claim.clone());
         self.touch_node(index);
         if has_claim {
-            self.truth.nodes[index].claimed = self.now;
+            // The first proof of a new node, or its turn, is no claim that its `watch` has to answer.
+            if matches!(&patch.step, Change::Set(step) if step.state == State::Claimed) {
+                self.truth.nodes[index].claimed = self.now;
+            }
             self.poke(index);
         }
         if patch.desired.is_some() {

@@ -95,6 +95,7 @@ impl Truth {
         self.nodes.push(Node {
             api,
             name,
+            pool: built.pool.clone(),
             version: 0,
             gone: None,
             undisturbed_by: None,

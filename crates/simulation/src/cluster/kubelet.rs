@@ -51,7 +51,7 @@ impl History {
         let (phase, works_from) = (machine.phase, machine.works_from);
         if now < works_from {
             // The network does not work yet, so the ADD fails, and kubelet tries again.
-            self.schedule_after(works_from - now + SECOND, Event::Add(sandbox));
+            self.schedule_after((works_from - now + SECOND).min(5 * MINUTE), Event::Add(sandbox));
             return;
         }
         let gap = if self.strikes(Fault::SlowAdd) { self.random.between(100, 2500) } else { 5 };

@@ -54,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) api: world::Node,
     /// Its name.
     pub(crate) name: Text,
+    /// The pool that its machine was made in.
+    pub(crate) pool: Text,
     /// Its `resourceVersion`.
     pub(crate) version: u64,
     /// When the object was deleted; none if it is there.

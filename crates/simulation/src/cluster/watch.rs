@@ -13,6 +13,7 @@ use crate::disturb::fault::Fault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
 use crate::history::queue::SECOND;
+use crate::pipeline::NEVER;
 
 impl Truth {
     /// The present turn of a machine.
@@ -137,6 +138,8 @@ impl History {
             self.join_later(turn.node);
             return;
         };
+        // What never works does not in another phase.
+        let works = if machine.works_from == NEVER { NEVER } else { works };
         (machine.phase, machine.works_from, machine.flipped) = (desired, works, self.now);
         if node.is_lured {
             self.surprise(turn.node, Reporter::Watch);

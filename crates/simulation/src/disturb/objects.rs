@@ -133,10 +133,9 @@ impl History {
 
     /// A node's report and its pool are as they were.
     pub(crate) fn unforge(&mut self, index: usize) {
-        let pools = &self.plan.pools;
         let node = &mut self.truth.nodes[index];
-        if !pools.iter().any(|pool| pool.name == node.api.pool) {
-            node.api.pool = pools.first().map(|pool| pool.name.clone()).unwrap_or_default();
+        if node.api.pool != node.pool {
+            node.api.pool = node.pool.clone();
             self.touch_node(index);
         }
         self.poke(index);
@@ -251,7 +250,7 @@ impl History {
             && let Some(like) = self.any_node()
         {
             let name = Text::from(format!("n{}", self.truth.nodes.len()));
-            let pool = self.truth.nodes[like].api.pool.clone();
+            let pool = self.truth.nodes[like].pool.clone();
             let grown = self.truth.pipelines.iter_mut().find(|acting| acting.pool == pool);
             grown.into_iter().for_each(|acting| acting.size += 1);
             self.make_node(name, like, phase);
@@ -269,7 +268,7 @@ impl History {
     fn make_node(&mut self, name: Text, like: usize, phase: Phase) {
         let base = self.base();
         let like = &self.truth.nodes[like];
-        let (zone, pool, joins) = (like.api.zone.clone(), like.api.pool.clone(), like.machine.joins.clone());
+        let (zone, pool, joins) = (like.api.zone.clone(), like.pool.clone(), like.machine.joins.clone());
         let (offers, room, mut taints) = (like.api.offers, like.room, like.api.taints.clone());
         taints.retain(|key| !matches!(&**key, STARTUP | DISRUPTED));
         let is_plain = !like.machine.has_crossfade && phase == like.machine.image;

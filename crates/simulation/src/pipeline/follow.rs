@@ -16,14 +16,14 @@ impl History {
         }
         let Pipeline { has_image, has_burst, at_once, launching, pool, size, .. } =
             self.truth.pipelines[pipeline].clone();
-        if !has_image {
+        let old: Vec<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();
+        if !has_image && old.is_empty() {
             self.truth.pipelines[pipeline].has_burst = false;
             return;
         }
-        let old: Vec<usize> = self.outdated(pipeline).map(|(index, _)| index).collect();
         let new = |history: &Self| -> Vec<usize> {
             let is_new = |(index, node): (usize, &Node)| {
-                (node.api.pool == pool && history.is_of_image(index)).then_some(index)
+                (node.api.pool == pool && !old.contains(&index)).then_some(index)
             };
             history.truth.living().filter_map(is_new).collect()
         };
@@ -62,7 +62,7 @@ impl History {
         }
         old.iter().for_each(|index| self.close(*index));
         let waiting: Vec<usize> =
-            old.into_iter().filter(|index| !self.truth.pipelines[pipeline].has(*index)).collect();
+            old.iter().copied().filter(|index| !self.truth.pipelines[pipeline].has(*index)).collect();
         if is_free(self)
             && let Some(old) = self.random.pick(&waiting).copied()
         {

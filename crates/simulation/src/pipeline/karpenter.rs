@@ -23,7 +23,7 @@ impl History {
         // It provisions nodes for pods that find none, too.
         self.provide();
         let acting = &self.truth.pipelines[pipeline];
-        if !acting.has_image || acting.jobs.len() >= acting.at_once {
+        if acting.jobs.len() >= acting.at_once {
             return;
         }
         let asks_to_stay = |index: usize| {
@@ -35,7 +35,7 @@ impl History {
                 node.api.is_undisturbed || node.api.is_going || !node.api.is_ready || asks_to_stay(index);
             (!is_kept && !acting.has(index)).then_some(index)
         };
-        let drifted: Vec<usize> = self.outdated(pipeline).filter_map(may_go).collect();
+        let drifted: Vec<usize> = self.replaceable(pipeline).filter_map(may_go).collect();
         let Some(old) = self.random.pick(&drifted).copied() else { return };
         self.disrupt(old);
         let since = self.now;

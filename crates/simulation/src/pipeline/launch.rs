@@ -79,7 +79,7 @@ impl History {
         let planned = self.plan.pools.iter().find(|known| known.name == pool)?;
         let zone = self.random.pick(&planned.zones).cloned()?;
         // Of an old one, the first node that the pool ever had.
-        let like = self.truth.nodes.iter().position(|node| node.api.pool == pool)?;
+        let like = self.truth.nodes.iter().position(|node| node.pool == pool)?;
         let node = &self.truth.nodes[like];
         let is_plain = !node.machine.has_crossfade && image.is_none();
         let built = NodeBlueprint {

@@ -18,14 +18,14 @@ impl History {
             }
         }
         let acting = &self.truth.pipelines[pipeline];
-        if !acting.has_image || acting.jobs.len() >= acting.at_once {
+        if acting.jobs.len() >= acting.at_once {
             return;
         }
         // One that was interrupted goes on with what it had begun.
         let is_begun =
             |node: &Node| node.api.is_cordoned || self.truth.permits.requested.contains_key(&node.api.uid);
         let others =
-            self.outdated(pipeline).filter(|(index, node)| !acting.has(*index) && !self.is_refused(node));
+            self.replaceable(pipeline).filter(|(index, node)| !acting.has(*index) && !self.is_refused(node));
         let (begun, others): (Vec<_>, Vec<_>) = others.partition(|(_, node)| is_begun(node));
         let next = if begun.is_empty() { others } else { begun };
         let next: Vec<usize> = next.into_iter().map(|(index, _)| index).collect();

@@ -55,6 +55,61 @@ const KEPT: &[(u64, Choice, &str)] = &[
     ),
 ];
 
+/// The same of runs in which pipelines replace nodes.
+const ROTATIONS: &[(u64, Choice, &str)] = &[
+    (
+        32494,
+        Choice::Some,
+        "an autoscaler marked a node of a pool whose pipeline asks, and did not cordon it: it counted as one that stays",
+    ),
+    (
+        35345,
+        Choice::Some,
+        "pods of a node that Karpenter had tainted counted as pods that only such nodes take, and no other node kept room for them",
+    ),
+    (
+        32249,
+        Choice::Some,
+        "the pods of a node in a forbidden phase needed the DNS pod that was on it, so that the node was never let go",
+    ),
+    (
+        31792,
+        Choice::Some,
+        "a node that waited for its turn was booted from its image, with pods of an earlier phase: nothing was let go, and nobody was named",
+    ),
+    (
+        31029,
+        Choice::Some,
+        "the run was turned while the gate of its bridge was not green, and took three passes back that nodes without Crossfade cannot go",
+    ),
+    (
+        32909,
+        Choice::Some,
+        "the run was turned and over while a permit was under way, and the node kept it",
+    ),
+    (
+        34462,
+        Choice::Some,
+        "a node between both phases was to be replaced on the way back, and its pipeline was answered that it never would",
+    ),
+    (
+        35859,
+        Choice::Some,
+        "a node of the image was brought back, and its policy was none of the plan since it took the place of another node",
+    ),
+    (
+        32471,
+        Choice::Some,
+        "an old node that had joined was booted, passed for a new one, and was given back to Karpenter",
+    ),
+    (31554, Choice::Some, "a person took a node up again that had been skipped, and a pod moved there in that moment"),
+];
+
+#[test]
+fn rotations_that_once_failed_end_well() {
+    Runs::Rotations.must_end_well(ROTATIONS.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
+}
+
 #[test]
 fn histories_that_once_failed_end_well() {
     Runs::Clusters.must_end_well(KEPT.iter().map(|(seed, choice, _)| (*seed, *choice)).collect());
