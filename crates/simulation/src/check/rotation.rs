@@ -10,6 +10,7 @@ use migration::roll::world::Trait;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
+use crate::cluster::api::LONGEST;
 use crate::cluster::truth::{Actor, Node};
 use crate::history::History;
 use crate::history::event::Flight;
@@ -294,7 +295,9 @@ impl History {
         let is_planned = self.is_planned(node);
         let has_begun = self.truth.permitted.is_some_and(|(pass, _)| pass == run.pass);
         let is_fenced = self.plan.limits.fence && has_begun && is_planned && self.is_left_behind(node);
-        if !is_fenced || run.skipped.contains_key(&node.name) || node.surprise.is_some() {
+        // One that a person had skipped is fenced as soon as the run sees it again.
+        let is_new = node.resumed > 0 && self.now < node.resumed + LONGEST;
+        if !is_fenced || is_new || run.skipped.contains_key(&node.name) || node.surprise.is_some() {
             return;
         }
         let is_proven = |node: &Node| {

@@ -186,6 +186,11 @@ impl History {
         self.note(|_| {
             format!("run: pass {} to {:?}, {:?}, asked {:?}", run.pass, run.target(), run.state, run.requests)
         });
+        let before = self.truth.record.run.iter().flat_map(|before| before.skipped.keys());
+        let resumed = before.filter(|name| !run.skipped.contains_key(*name));
+        for index in resumed.filter_map(|name| self.truth.node_by_name(name)).collect::<Vec<_>>() {
+            self.truth.nodes[index].resumed = self.now;
+        }
         (self.truth.record.run, self.truth.record.changed) = (Some(run.clone()), self.now);
         self.touch_run();
         if !flight.is_lost {

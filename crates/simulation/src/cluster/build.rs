@@ -110,6 +110,7 @@ impl Truth {
             made: 0,
             published: (0, 0),
             claimed: 0,
+            resumed: 0,
             drained: 0,
             opened: 0,
             room,

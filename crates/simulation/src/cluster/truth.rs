@@ -86,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
     pub(crate) opened: Millis,
+    /// When the run took it up again after a person had skipped it.
+    pub(crate) resumed: Millis,
     /// When the run cordoned it last.
     pub(crate) drained: Millis,
     /// What fits on it beside the pods of DaemonSets.

@@ -82,11 +82,7 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "the run was turned while the gate of its bridge was not green, and took three passes back that nodes without Crossfade cannot go",
     ),
-    (
-        32909,
-        Choice::Some,
-        "the run was turned and over while a permit was under way, and the node kept it",
-    ),
+    (32909, Choice::Some, "the run was turned and over while a permit was under way, and the node kept it"),
     (
         34462,
         Choice::Some,
@@ -102,7 +98,11 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "an old node that had joined was booted, passed for a new one, and was given back to Karpenter",
     ),
-    (31554, Choice::Some, "a person took a node up again that had been skipped, and a pod moved there in that moment"),
+    (
+        31554,
+        Choice::Some,
+        "a person took a node up again that had been skipped, and a pod moved there in that moment",
+    ),
 ];
 
 #[test]
