@@ -7,7 +7,7 @@ use crate::play::Runs;
 /// How many histories without a fault are played.
 const QUIET: u64 = 60;
 /// How many with faults: of machines, objects and people as in all other histories, and of pipelines.
-const FAULTY: u64 = 60;
+const FAULTY: u64 = 40;
 
 #[test]
 fn pipelines_replace_all_nodes() {
