@@ -303,6 +303,18 @@ impl Running {
         }
     }
 
+    /// Whether the command has ended, and well.
+    ///
+    /// # Errors
+    /// It has failed; the message has everything that it said.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        match self.child.try_wait()? {
+            None => Ok(false),
+            Some(status) if status.success() => Ok(true),
+            Some(status) => bail!("it ended with {status}: {}", self.stderr_text()?),
+        }
+    }
+
     /// Waits until the command has ended.
     ///
     /// # Errors

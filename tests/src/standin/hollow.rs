@@ -12,11 +12,16 @@ mod cluster;
 mod fleet;
 mod kubelets;
 mod node;
+mod pipeline;
 mod play;
 mod seen;
 mod watch;
 
 pub use audit::{RequestCounts, audited};
 pub use cluster::Cluster;
-pub use fleet::{Fleet, Member, POOL, network_of, unhurried};
+pub use fleet::{Boot, Fleet, Member, POOL, network_of, unhurried};
+pub use pipeline::{
+    Karpenter, MACHINES, MANAGED, MachineDeployment, NodeGroup, Pipeline, ScalingGroup, Truth,
+    delete_machine, hooked, rotate,
+};
 pub use play::Hollow;

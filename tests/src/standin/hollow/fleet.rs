@@ -8,6 +8,8 @@ use types::policy::Phase;
 
 /// The label of a node's pool.
 pub const POOL: &str = "lab/pool";
+/// The taint that a new node bears until its network works.
+pub(super) const STARTUP: &str = "readiness.k8s.io/crossfade";
 /// Pods that a node has room for.
 const PODS: u32 = 110;
 /// Addresses that a node has in each network.
@@ -42,6 +44,18 @@ pub struct Member {
     pub(super) is_plain: bool,
     /// The phase in which it registers.
     pub(super) phase: Phase,
+    pub(super) boot: Boot,
+}
+
+/// How far a node is when it registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boot {
+    /// Everything works.
+    Over,
+    /// It bears the start-up taint of its image until its network works, which is soon.
+    Begun,
+    /// It bears that taint for ever: its network never works.
+    Stuck,
 }
 
 /// The settings of an operator who moves hollow nodes, `in_transit` of them at once. Nodes have time, since the machine may be busy.
@@ -68,12 +82,18 @@ impl Fleet {
             joins: self.joins,
             is_plain: self.is_plain,
             phase: Phase::Old,
+            boot: Boot::Over,
         })
     }
 
+    /// The names of its nodes of the pool `first`.
+    pub(super) fn first_nodes(self) -> impl Iterator<Item = String> {
+        self.members().filter(|member| member.is_first).map(Member::name)
+    }
+
     /// A node of an image in phase `new` that a pipeline starts later, in the zone and the pool of this one.
-    pub(super) fn newcomer(self, index: u32, replaced: Member) -> Member {
-        Member { index, is_plain: false, phase: Phase::New, ..replaced }
+    pub(super) fn newcomer(self, index: u32, replaced: Member, boot: Boot) -> Member {
+        Member { index, is_plain: false, phase: Phase::New, boot, ..replaced }
     }
 }
 
@@ -143,10 +163,15 @@ impl Member {
                 },
             },
         });
-        if self.is_plain {
-            if let Some(labels) = node["metadata"]["labels"].as_object_mut() {
-                labels.remove("crossfade/phase");
-            }
+        if self.is_plain
+            && let Some(labels) = node["metadata"]["labels"].as_object_mut()
+        {
+            labels.remove("crossfade/phase");
+        }
+        if self.boot != Boot::Over {
+            node["spec"] = json!({ "taints": [{ "key": STARTUP, "effect": "NoSchedule" }] });
+        }
+        if self.is_plain || self.boot != Boot::Over {
             node["metadata"]["annotations"] = json!({});
             if let Some(conditions) = node["status"]["conditions"].as_array_mut() {
                 conditions.retain(|condition| condition["type"] != "CrossfadeReady");

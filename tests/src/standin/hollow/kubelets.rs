@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::fleet::{Fleet, Member};
+use super::fleet::{Boot, Fleet, Member};
 use super::node::{News, Node};
 use super::seen::{Change, Container, Object};
 
 /// All of them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Kubelets {
     nodes: BTreeMap<String, Node>,
     /// Pods that run, by their UIDs.
     running: BTreeMap<String, Running>,
+    /// How many pods have started on each node, those of the host's network left out.
+    starts: BTreeMap<String, usize>,
     /// UIDs of pods that are about to end.
     ending: BTreeSet<String>,
     /// Nodes whose counts of attachments have changed, and nothing else.
@@ -59,13 +61,13 @@ impl Kubelets {
     /// Those of a fleet that has just registered.
     pub(super) fn new(fleet: Fleet) -> Self {
         let nodes = fleet.members().map(|member| (member.name(), Node::new(member))).collect();
-        Self { nodes, running: BTreeMap::new(), ending: BTreeSet::new(), counted: BTreeSet::new() }
+        Self { nodes, ..Self::default() }
     }
 
     /// A node takes the place of another one, under a name of its own.
-    pub(super) fn replace(&mut self, fleet: Fleet, replaced: &str) -> Option<Member> {
+    pub(super) fn replace(&mut self, fleet: Fleet, replaced: &str, boot: Boot) -> Option<Member> {
         let index = u32::try_from(self.nodes.len()).ok()?;
-        let member = fleet.newcomer(index, self.nodes.get(replaced)?.member);
+        let member = fleet.newcomer(index, self.nodes.get(replaced)?.member, boot);
         self.nodes.insert(member.name(), Node::new(member));
         Some(member)
     }
@@ -83,6 +85,9 @@ impl Kubelets {
             let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
             if node.ask(annotation("crossfade/desired"), annotation(types::api::step::KEY)) {
                 jobs.push(Job { node: metadata.name, what: Task::Publish });
+            } else if node.is_untold() {
+                // It boots a little longer.
+                self.counted.insert(metadata.name);
             }
         }
         jobs
@@ -120,6 +125,9 @@ impl Kubelets {
         }
         let host = node.member.address();
         let address = if spec.host_network { host } else { node.attach(&uid)? };
+        if !spec.host_network {
+            *self.starts.entry(spec.node_name.clone()).or_default() += 1;
+        }
         let running = Running { node: spec.node_name.clone(), namespace: metadata.namespace, is_told: false };
         self.running.insert(uid.clone(), running);
         self.counted.insert(spec.node_name.clone());
@@ -139,6 +147,11 @@ impl Kubelets {
         if let Some(running) = self.running.get_mut(uid) {
             running.is_told = true;
         }
+    }
+
+    /// How many pods have ever started on a node.
+    pub(super) fn starts(&self, node: &str) -> usize {
+        self.starts.get(node).copied().unwrap_or_default()
     }
 
     /// How many pods of a namespace run, and are not about to end, as the API server knows it.

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::policy::{Phase, Side};
 
-use super::fleet::Member;
+use super::fleet::{Boot, Member};
 
 /// A hollow node.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Node {
     pub(super) fn new(member: Member) -> Self {
         let mut node =
             Self { member, phase: member.phase, echo: None, attached: BTreeMap::new(), published: None };
-        node.published = Some((node.phase, node.observed().to_text()));
+        node.published = (member.boot == Boot::Over).then(|| (node.phase, node.observed().to_text()));
         node
     }
 
@@ -110,7 +110,7 @@ impl Node {
 
     /// What the API server does not know yet. It counts as told from now on.
     pub(super) fn news(&mut self) -> Option<News> {
-        if self.member.is_plain {
+        if self.is_silent() {
             return None;
         }
         let now = (self.phase, self.observed().to_text());
@@ -120,6 +120,15 @@ impl Node {
         let is_flip = self.published.as_ref().is_none_or(|(phase, _)| *phase != now.0);
         self.published = Some(now.clone());
         Some(News { phase: now.0, observed: now.1, is_flip })
+    }
+
+    /// Whether the API server has been told nothing yet, and is to be.
+    pub(super) fn is_untold(&self) -> bool {
+        self.published.is_none() && !self.is_silent()
+    }
+
+    const fn is_silent(&self) -> bool {
+        self.member.is_plain || matches!(self.member.boot, Boot::Stuck)
     }
 
     /// The API server was not told after all.

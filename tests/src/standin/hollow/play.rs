@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::fleet::{Fleet, Member};
+use super::fleet::{Boot, Fleet, Member};
 use super::kubelets::{Job, Kubelets, Start, Task};
 use super::node::{News, Node};
 use super::watch::watch;
@@ -101,11 +101,16 @@ impl Hollow {
     ///
     /// # Errors
     /// There is no such node, or its Node cannot be created.
-    pub fn start_replacement(&self, replaced: &str) -> Result<String> {
+    pub fn start_replacement(&self, replaced: &str, boot: Boot) -> Result<String> {
         let shared = &self.shared;
-        let member = lock(&shared.kubelets).replace(shared.fleet, replaced).context("no such node")?;
+        let member = lock(&shared.kubelets).replace(shared.fleet, replaced, boot).context("no such node")?;
         create(&shared.client, member, shared.minor)?;
         Ok(member.name())
+    }
+
+    /// How many pods have ever started on a node. It costs the API server nothing.
+    pub fn starts(&self, node: &str) -> usize {
+        lock(&self.shared.kubelets).starts(node)
     }
 
     /// How many pods of a namespace run, and are not about to end. It costs the API server nothing.
