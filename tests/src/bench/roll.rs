@@ -1,10 +1,11 @@
 //! `kubectl crossfade plan` and `roll` against a real API server, with hollow nodes.
 //!
 //! All of the cluster is planned, watched and fenced; of its nodes, one pool is moved. The program makes 20 requests a second at most, so all 500 nodes
-//! would take more than a quarter of an hour.
+//! would take more than a quarter of an hour. Then a second cluster, whose nodes have no Crossfade: Karpenter's stand-in replaces the same pool.
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -13,7 +14,7 @@ use super::Bench;
 use super::peak::{RunCost, timed};
 use super::report::Limit;
 use crate::kubernetes::{Operator, manifest};
-use crate::standin::hollow::{Cluster, Fleet, audited, unhurried};
+use crate::standin::hollow::{Cluster, Fleet, Karpenter, Truth, audited, rotate, unhurried, until_waiting};
 
 /// Pods on each node, those of a DaemonSet included.
 const PODS_PER_NODE: u32 = 30;
@@ -26,35 +27,34 @@ const SETS: u32 = 10;
 const NAMESPACE: &str = "roll";
 /// Nodes in transit at once.
 const IN_TRANSIT: u32 = 25;
+/// What each pod requests where nodes are replaced: so much that the pods of a node find room on a new one only, which Karpenter then launches.
+const FULL: &str = "2133m";
+/// Requests to the API server for each node.
+const CALLS: f64 = 60.0;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
+    move_in_place(bench)?;
+    replace(bench)
+}
+
+fn move_in_place(bench: &mut Bench) -> Result<()> {
     let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
     if nodes == 0 {
         return Ok(());
     }
     let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
     let cluster = Cluster::start(Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: false })?;
-    let pods = fill(&cluster, nodes)?;
+    let pods = fill(&cluster, nodes, None)?;
     let operator = Operator::new(&cluster.plane, "bridge", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
     let log = cluster.plane.audit_log();
     let (_, before_plan) = audited(&log, 0)?;
-
-    let mut plan = operator.program(&operator.about(&["plan", "--save"]));
-    let planned = into(&operator, "plan", &mut plan)?;
-    let document = fs::read_to_string(operator.file("plan.json"))?;
-    ensure!(planned.status.success(), "plan: {document}");
-    let answer: serde_json::Value = serde_json::from_str(&document).context("the plan")?;
-    let hash = answer["hash"].as_str().context("a hash")?.to_owned();
+    let (planned, hash) = plan(&operator)?;
     let (asked_by_plan, before_roll) = audited(&log, before_plan)?;
 
     let mut roll = operator.program(&["roll", "--plan", &hash, "--pool", "first"]);
-    let rolled = into(&operator, "roll", &mut roll)?;
-    ensure!(
-        rolled.status.success(),
-        "roll: {}\n{}",
-        fs::read_to_string(operator.file("roll.json"))?,
-        last_lines(&operator.file("roll.log"))?
-    );
+    direct(&operator, "roll", &mut roll)?;
+    let rolled = timed(&mut roll)?;
+    ensure_rolled(&operator, &rolled)?;
     let (requests, _) = audited(&log, before_roll)?;
     let decisions = decisions(&operator)?;
     cluster.hollow.ensure_sound()?;
@@ -99,12 +99,99 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
+/// A rotation: the run holds nodes and lets Karpenter's stand-in replace them.
+fn replace(bench: &mut Bench) -> Result<()> {
+    let nodes = u32::try_from(bench.options.roll_nodes).context("nodes")?;
+    if nodes == 0 {
+        return Ok(());
+    }
+    let moved = u32::try_from(bench.options.roll_moved).context("nodes")?.min(nodes);
+    let fleet = Fleet { nodes, zones: 3, first: moved, joins: false, is_plain: true };
+    let cluster = Cluster::start(fleet)?;
+    let pods = fill(&cluster, nodes, Some(FULL))?;
+    let mut karpenter = Karpenter::new(&cluster, fleet, nodes)?;
+    let operator = Operator::new(&cluster.plane, "rotation", unhurried(IN_TRANSIT))?.waiving_what_blocks()?;
+    let (_, hash) = plan(&operator)?;
+    let log = cluster.plane.audit_log();
+    let (_, before_roll) = audited(&log, 0)?;
+
+    let mut roll = operator.program(&["roll", "--plan", &hash, "--pool", "first"]);
+    direct(&operator, "roll", &mut roll)?;
+    let run = std::thread::spawn(move || timed(&mut roll));
+    let ended = || match run.is_finished() {
+        true => Err(anyhow::anyhow!("roll has ended: {}", last_lines(&operator.file("roll.log"))?)),
+        false => Ok(()),
+    };
+    let api = cluster.api()?;
+    until_waiting(&api, fleet, ended)?;
+    Karpenter::select_image(&api)?;
+    let mut truth = Truth::new(&cluster, fleet, IN_TRANSIT);
+    rotate(&cluster, &mut karpenter, &mut truth, |_| ended())?;
+    let rolled = run.join().map_err(|_| anyhow::anyhow!("a panic"))??;
+    ensure_rolled(&operator, &rolled)?;
+    let (requests, _) = audited(&log, before_roll)?;
+    let decisions = decisions(&operator)?;
+
+    let part = format!("{nodes} nodes, {pods} pods, {moved} nodes replaced");
+    let (calls, count) = (requests.values().sum::<u64>() as f64, f64::from(moved));
+    let proofs = truth.proofs();
+    let proof = |at: usize| proofs.get(at).map(std::time::Duration::as_secs_f64).unwrap_or_default();
+    for (name, value, unit) in [
+        ("roll, time", rolled.seconds, "s"),
+        ("roll, time for each node", rolled.seconds / count, "s"),
+        ("beyond boot and drain, p50", proof(proofs.len() / 2), "s"),
+        ("beyond boot and drain, the longest", proof(proofs.len().saturating_sub(1)), "s"),
+        ("nodes away, at most", truth.most_away as f64, ""),
+        ("decisions", decisions.count, ""),
+        ("a decision, p50", decisions.p50, "ms"),
+        ("a decision, the longest", decisions.most, "ms"),
+    ] {
+        bench.report.figure(format!("{part}: {name}"), value, unit);
+    }
+    for (name, count) in &requests {
+        bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
+    }
+    bench.report.goal(
+        "rotation of a large cluster on a real API server",
+        vec![
+            Limit::new("requests for each node", calls / count, CALLS, ""),
+            Limit::new("peak memory", rolled.mebibytes, 200.0, "MiB"),
+            Limit::new("a decision, p99", decisions.p99, 5.0, "ms"),
+        ],
+    );
+    Ok(())
+}
+
+/// Saves a plan, and gives its hash.
+fn plan(operator: &Operator) -> Result<(RunCost, String)> {
+    let mut plan = operator.program(&operator.about(&["plan", "--save"]));
+    direct(operator, "plan", &mut plan)?;
+    let planned = timed(&mut plan)?;
+    let document = fs::read_to_string(operator.file("plan.json"))?;
+    ensure!(planned.status.success(), "plan: {document}");
+    let answer: serde_json::Value = serde_json::from_str(&document).context("the plan")?;
+    Ok((planned, answer["hash"].as_str().context("a hash")?.to_owned()))
+}
+
+fn ensure_rolled(operator: &Operator, rolled: &RunCost) -> Result<()> {
+    ensure!(
+        rolled.status.success(),
+        "roll: {}\n{}",
+        fs::read_to_string(operator.file("roll.json"))?,
+        last_lines(&operator.file("roll.log"))?
+    );
+    Ok(())
+}
+
 /// Fills the nodes, and gives the number of pods: one DaemonSet, a few StatefulSets, and Deployments with a budget each.
-fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
+fn fill(cluster: &Cluster, nodes: u32, cpu: Option<&str>) -> Result<u32> {
     cluster.serve_dns(DNS)?;
     let api = cluster.api()?;
     api.namespace(NAMESPACE)?;
-    let server = manifest::server();
+    let mut server = manifest::server();
+    if let Some(cpu) = cpu {
+        server["containers"][0]["resources"] = json!({ "requests": { "cpu": cpu } });
+    }
     let workload = |kind, name: &str, replicas| manifest::workload(kind, NAMESPACE, name, replicas, &server);
     api.create(&[workload("DaemonSet", "agent", None)])?;
     for index in 0..SETS {
@@ -130,10 +217,11 @@ fn fill(cluster: &Cluster, nodes: u32) -> Result<u32> {
     Ok(pods + DNS)
 }
 
-/// Runs a command whose stdout goes to `NAME.json` and whose stderr goes to `NAME.log`.
-fn into(operator: &Operator, name: &str, command: &mut std::process::Command) -> Result<RunCost> {
+/// Has the stdout of a command go to `NAME.json`, and its stderr to `NAME.log`.
+fn direct(operator: &Operator, name: &str, command: &mut Command) -> Result<()> {
     let file = |ending: &str| File::create(operator.file(&format!("{name}.{ending}")));
-    timed(command.stdout(file("json")?).stderr(file("log")?))
+    command.stdout(file("json")?).stderr(file("log")?);
+    Ok(())
 }
 
 /// How many decisions the program made, and how long they took, in milliseconds.

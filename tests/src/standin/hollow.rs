@@ -22,6 +22,6 @@ pub use cluster::Cluster;
 pub use fleet::{Boot, Fleet, Member, POOL, network_of, unhurried};
 pub use pipeline::{
     Karpenter, MACHINES, MANAGED, MachineDeployment, NodeGroup, Pipeline, ScalingGroup, Truth,
-    delete_machine, hooked, rotate,
+    delete_machine, hooked, rotate, until_waiting,
 };
 pub use play::Hollow;

@@ -13,7 +13,7 @@ use lab::kubernetes::operator::Running;
 use lab::kubernetes::{Api, Operator, User, manifest};
 use lab::standin::hollow::{
     Cluster, Fleet, Karpenter, MANAGED, MachineDeployment, NodeGroup, Pipeline, ScalingGroup, Truth, audited,
-    delete_machine, hooked, rotate, unhurried,
+    delete_machine, hooked, rotate, unhurried, until_waiting,
 };
 use serde_json::{Value, json};
 
@@ -69,17 +69,6 @@ impl World {
         Operator::new(&self.cluster.plane, "rotation", unhurried(self.allowed))?.waiving_what_blocks()
     }
 
-    /// Waits until the run holds all nodes.
-    fn until_held(&self, run: &mut Running) -> Result<()> {
-        until("a step on each Node", Duration::from_mins(30), || {
-            run.goes_on()?;
-            std::thread::sleep(Duration::from_millis(300));
-            let nodes = self.api.list("/api/v1/nodes")?;
-            let has_step = |node: &Value| node["metadata"]["annotations"]["crossfade/step"].is_string();
-            Ok(nodes.iter().all(has_step).then_some(()))
-        })
-    }
-
     /// Waits for the end of the run, and looks at what it has come to. The audit log counts the run's requests from `begin` on.
     fn ensure_rotated(&self, run: Running, truth: &Truth, begin: u64) -> Result<()> {
         let rolled = run.ends(Duration::from_mins(30))?;
@@ -100,7 +89,7 @@ impl World {
             "the pipeline drains, and not the run: {requests:#?}"
         );
         eprintln!(
-            "{} nodes, {} pods: {} away at most, {} requests of the run: {requests:?}",
+            "{} nodes, {} pods: {} away at most, {} requests of the run",
             self.fleet.nodes,
             self.pods,
             truth.most_away,
@@ -132,7 +121,7 @@ fn karpenter_takes_nodes_when_the_run_has_released_them() -> Result<()> {
     let hash = operator.plan()?;
     let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
     let mut run = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    world.until_held(&mut run)?;
+    until_waiting(&world.api, *fleet, || run.goes_on())?;
     Karpenter::select_image(api)?;
     let mut truth = Truth::new(cluster, *fleet, world.allowed);
     let mut aged = None;
@@ -244,10 +233,10 @@ fn an_instance_refresh_waits_for_permits() -> Result<()> {
     let operator = world.operator()?;
     let hash = operator.plan()?;
     let hook = operator.pipeline(&cluster.plane)?;
-    let mut group = ScalingGroup::new(cluster, *fleet, &hook, world.allowed.min(6))?;
+    let mut group = ScalingGroup::new(cluster, *fleet, &hook, world.allowed)?;
     let (_, begin) = audited(&cluster.plane.audit_log(), 0)?;
     let mut run = operator.begin(&["roll", "--plan", &hash[..12]])?;
-    world.until_held(&mut run)?;
+    until_waiting(&world.api, *fleet, || run.goes_on())?;
     group.refresh();
     let mut truth = Truth::new(cluster, *fleet, world.allowed);
     rotate(cluster, &mut group, &mut truth, |_| run.has_ended().map(drop))?;

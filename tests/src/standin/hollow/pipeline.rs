@@ -346,6 +346,20 @@ fn state(node: &Value) -> String {
     step["state"].as_str().unwrap_or_default().to_owned()
 }
 
+/// Waits until a run that goes on keeps all nodes of a fleet's pool `first` from their pipeline.
+///
+/// # Errors
+/// The run ends, or does not come to that.
+pub fn until_waiting(api: &Api, fleet: Fleet, mut goes_on: impl FnMut() -> Result<()>) -> Result<()> {
+    until("a step on each Node", Duration::from_mins(30), || {
+        goes_on()?;
+        std::thread::sleep(Duration::from_millis(300));
+        let nodes = api.list("/api/v1/nodes")?;
+        let waiting = nodes.iter().filter(|node| state(node) == "waiting").map(name).collect::<BTreeSet<_>>();
+        Ok(fleet.first_nodes().all(|node| waiting.contains(&*node)).then_some(()))
+    })
+}
+
 /// Lets a pipeline replace all nodes of a fleet, and looks at the truth meanwhile. `meanwhile` is called with all Nodes before each look of the pipeline.
 ///
 /// # Errors

@@ -116,7 +116,7 @@ impl<'a> Karpenter<'a> {
         api.client.patch(&format!("{CLAIMS}/c-{node}"), MERGE, &spec)?.object().map(drop)
     }
 
-    fn claim(&self, node: &str, image: &str) -> Result<()> {
+    fn claim(&self, node: &str, image: &str) -> Result<Value> {
         let claim = json!({
             "apiVersion": "karpenter.sh/v1", "kind": "NodeClaim",
             "metadata": {
@@ -125,7 +125,7 @@ impl<'a> Karpenter<'a> {
             "spec": { "expireAfter": "720h" },
             "status": { "imageID": image, "nodeName": node, "providerID": format!("aws:///z/{node}") },
         });
-        self.machines.api.client.create(CLAIMS, &claim)?.object().map(drop)
+        self.machines.api.client.create(CLAIMS, &claim)?.object()
     }
 
     fn initialize(&self, node: &str) -> Result<()> {
@@ -142,9 +142,10 @@ impl<'a> Karpenter<'a> {
         self.machines.settled(self.machines.api.client.delete(&format!("{CLAIMS}/c-{node}"))?)
     }
 
-    fn launch(&mut self, like: &str) -> Result<String> {
+    fn launch(&mut self, like: &str, state: &mut State<'_>) -> Result<String> {
         let node = self.machines.launch(like, super::Boot::Begun)?;
-        self.claim(&node, "ami-new")?;
+        let claim = self.claim(&node, "ami-new")?;
+        state.claims.insert(node.clone(), claim);
         Ok(node)
     }
 
@@ -218,24 +219,16 @@ impl<'a> Karpenter<'a> {
     }
 
     /// Launches machines for pods that find no node.
-    fn provide(&mut self, state: &State<'_>) -> Result<()> {
-        let leaving = self.leaving();
-        let pods = state.pods.iter().filter(|pod| {
-            let node = pod["spec"]["nodeName"].as_str();
-            is_staying(pod)
-                && node
-                    .map_or_else(|| condition(pod, "PodScheduled") == "False", |node| leaving.contains(node))
-        });
-        let needed = shortage(&pods.map(cores).collect::<Vec<_>>(), state.rooms(&leaving));
-        for _ in 0..needed {
+    fn provide(&mut self, state: &mut State<'_>) -> Result<()> {
+        for _ in 0..state.shortage(&self.leaving()) {
             let like = self.machines.old.first().cloned().unwrap_or_default();
-            self.launch(&like)?;
+            self.launch(&like, state)?;
         }
         Ok(())
     }
 
-    /// Begins with one drifted node, if the budget allows it: an empty one first, else the one that drifted first.
-    fn disrupt(&mut self, state: &State<'_>) -> Result<()> {
+    /// Begins with one drifted node, if the budget allows it: an empty one first, else the one that drifted first. Says whether there was one.
+    fn disrupt(&mut self, state: &mut State<'_>) -> Result<bool> {
         let api = &self.machines.api;
         let budget: usize = api.get(POOLS)?["spec"]["disruption"]["budgets"][0]["nodes"]
             .as_str()
@@ -246,31 +239,29 @@ impl<'a> Karpenter<'a> {
         let unready =
             state.nodes.iter().filter(|(name, node)| !leaving.contains(**name) && !is_initialized(node));
         if leaving.len() + unready.count() >= budget {
-            return Ok(());
+            return Ok(false);
         }
         let mut candidates = Vec::new();
         for (node, claim) in &state.claims {
             let Some(object) = state.nodes.get(node.as_str()).filter(|object| is_initialized(object)) else {
                 continue;
             };
-            let pods =
-                || state.pods.iter().filter(|pod| pod["spec"]["nodeName"] == **node && is_staying(pod));
+            let is_moved =
+                |pod: &&Value| pod["spec"]["nodeName"] == **node && is_staying(pod) && is_movable(pod);
+            let pods = || state.pods.iter().filter(is_moved);
             let refuses = object["metadata"]["annotations"][UNDISTURBED] == "true"
                 || claim["spec"]["terminationGracePeriod"].is_null() && pods().any(is_undisturbed);
             if claim["status"]["imageID"] != image && !leaving.contains(node) && !refuses {
                 candidates.push((pods().count() > 0, node.clone()));
             }
         }
-        let Some((_, old)) = candidates.into_iter().min() else { return Ok(()) };
+        let Some((_, old)) = candidates.into_iter().min() else { return Ok(false) };
         leaving.insert(old.clone());
-        let pods = state.pods.iter().filter(|pod| {
-            is_staying(pod) && pod["spec"]["nodeName"].as_str().is_some_and(|node| leaving.contains(node))
-        });
-        let needed = shortage(&pods.map(cores).collect::<Vec<_>>(), state.rooms(&leaving));
+        let needed = state.shortage(&leaving);
         self.machines.taint(&old, DISRUPTED, "NoSchedule")?;
-        let new = (0..needed).map(|_| self.launch(&old)).collect::<Result<_>>()?;
+        let new = (0..needed).map(|_| self.launch(&old, state)).collect::<Result<_>>()?;
         self.commands.push(Replacement { old, new, since: Instant::now() });
-        Ok(())
+        Ok(true)
     }
 
     fn state<'n>(&self, nodes: &'n [Value]) -> Result<State<'n>> {
@@ -280,12 +271,10 @@ impl<'a> Karpenter<'a> {
         let pool = api.get(POOLS)?;
         let declared =
             pool["spec"]["template"]["spec"]["startupTaints"].as_array().cloned().unwrap_or_default();
-        let mut pods = api.list("/api/v1/pods")?;
-        pods.retain(is_movable);
         Ok(State {
             nodes: named(nodes),
             claims: api.list(CLAIMS)?.into_iter().map(node).collect(),
-            pods,
+            pods: api.list("/api/v1/pods")?,
             declared: declared.iter().filter_map(|taint| taint["key"].as_str().map(str::to_owned)).collect(),
         })
     }
@@ -297,14 +286,14 @@ impl Pipeline for Karpenter<'_> {
         for node in nodes.iter().filter(|node| is_up(node) && !is_initialized(node)) {
             self.initialize(name(node))?;
         }
-        let state = self.state(nodes)?;
+        let mut state = self.state(nodes)?;
         self.expire(&state)?;
         self.replace(&state)?;
         self.terminate(&state)?;
-        self.provide(&state)?;
-        // What was launched just now is in the next look.
-        let state = self.state(nodes)?;
-        self.disrupt(&state)
+        self.provide(&mut state)?;
+        // A pass each, which Karpenter makes ten seconds apart.
+        while self.disrupt(&mut state)? {}
+        Ok(())
     }
 
     fn draining(&self) -> BTreeSet<String> {
@@ -325,6 +314,17 @@ impl Pipeline for Karpenter<'_> {
 }
 
 impl State<'_> {
+    /// How many new nodes it takes for pods that find no node, and for those of nodes that leave.
+    fn shortage(&self, leaving: &BTreeSet<String>) -> usize {
+        let needs_room = |pod: &&Value| {
+            let node = pod["spec"]["nodeName"].as_str();
+            let is_pending = || condition(pod, "PodScheduled") == "False";
+            is_staying(pod) && is_movable(pod) && node.map_or_else(is_pending, |node| leaving.contains(node))
+        };
+        let pods: Vec<u64> = self.pods.iter().filter(needs_room).map(cores).collect();
+        shortage(&pods, self.rooms(leaving))
+    }
+
     /// What each node has free for pods that nodes leave which go. One that starts counts, unless a taint keeps pods from it that nobody has declared.
     fn rooms(&self, leaving: &BTreeSet<String>) -> Vec<u64> {
         let is_barred = |node: &Value| {
