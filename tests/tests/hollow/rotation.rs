@@ -28,6 +28,8 @@ const NAMESPACE: &str = "hollow";
 /// The operator's user in the management cluster.
 const MANAGER: &str = "manager";
 const DNS: u32 = 2;
+/// Nodes of the fleet, unless the environment says otherwise.
+const NODES: u32 = 20;
 /// Pods on each node.
 const PODS: u32 = 2;
 
@@ -43,10 +45,10 @@ struct World {
 
 impl World {
     /// Pods request so many cores.
-    fn new(nodes: u32, cores: u32) -> Result<Self> {
+    fn new(cores: u32) -> Result<Self> {
         let nodes = match std::env::var("CROSSFADE_HOLLOW_NODES") {
             Ok(text) => text.parse().context("CROSSFADE_HOLLOW_NODES: expected a number of nodes")?,
-            Err(_) => nodes,
+            Err(_) => NODES,
         };
         let fleet = Fleet { nodes, zones: 1, first: nodes, joins: false, is_plain: true };
         let cluster = Cluster::start(fleet)?;
@@ -113,7 +115,7 @@ impl World {
 
 /// Nodes are full, so that each one needs a replacement. One of them expires while the run holds it, with a pod that must not be disrupted.
 fn karpenter_takes_nodes_when_the_run_has_released_them() -> Result<()> {
-    let world = World::new(20, 30)?;
+    let world = World::new(30)?;
     let World { cluster, fleet, api, .. } = &world;
     // The run allows fewer than the budget does.
     let mut karpenter = Karpenter::new(cluster, *fleet, fleet.nodes)?;
@@ -150,7 +152,7 @@ fn karpenter_takes_nodes_when_the_run_has_released_them() -> Result<()> {
 
 /// The management cluster is the cluster itself, reached with another credential, which may do nothing but patch Machines.
 fn hooks_on_machines_hold_nodes_until_their_turn() -> Result<()> {
-    let world = World::new(8, 1)?;
+    let world = World::new(1)?;
     let World { cluster, fleet, api, .. } = &world;
     let mut deployment = MachineDeployment::new(cluster, *fleet, world.allowed)?;
     let operator = world.operator()?;
@@ -199,7 +201,7 @@ fn hooks_on_machines_hold_nodes_until_their_turn() -> Result<()> {
 
 /// Nothing holds it: the run drains nothing meanwhile, and ends when all old nodes are gone and the new ones are proven.
 fn a_managed_node_group_is_followed() -> Result<()> {
-    let world = World::new(20, 1)?;
+    let world = World::new(1)?;
     let World { cluster, fleet, .. } = &world;
     let most = world.allowed;
     let mut group = NodeGroup::new(cluster, *fleet, most)?;
@@ -228,7 +230,7 @@ fn a_managed_node_group_is_followed() -> Result<()> {
 
 /// The first new instance never works and is abandoned, and the first call of the terminating hook is interrupted.
 fn an_instance_refresh_waits_for_permits() -> Result<()> {
-    let world = World::new(12, 1)?;
+    let world = World::new(1)?;
     let World { cluster, fleet, .. } = &world;
     let operator = world.operator()?;
     let hash = operator.plan()?;

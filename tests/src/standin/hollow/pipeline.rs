@@ -355,8 +355,9 @@ pub fn until_waiting(api: &Api, fleet: Fleet, mut goes_on: impl FnMut() -> Resul
         goes_on()?;
         std::thread::sleep(Duration::from_millis(300));
         let nodes = api.list("/api/v1/nodes")?;
-        let waiting = nodes.iter().filter(|node| state(node) == "waiting").map(name).collect::<BTreeSet<_>>();
-        Ok(fleet.first_nodes().all(|node| waiting.contains(&*node)).then_some(()))
+        // The first one may go as soon as all are kept.
+        let stepped: BTreeSet<&str> = nodes.iter().filter(|node| !state(node).is_empty()).map(name).collect();
+        Ok(fleet.first_nodes().all(|node| stepped.contains(&*node)).then_some(()))
     })
 }
 
