@@ -108,6 +108,8 @@ fn show(progress: &Progress, event: &Event) {
         Event::Wished { wish, refused: Some(why) } => {
             progress.note(&format!("{} asked for {:?}, refused: {why}", wish.operator, wish.what))
         }
+        // They are for the history: status shows the same at any time.
+        Event::Holds { .. } | Event::Over { .. } | Event::Counted(_) => {}
         Event::Replanned { before, plan } => {
             let (before, plan) = (canon::short(before), canon::short(plan));
             progress.note(&format!("the run goes on by plan {plan} instead of {before}"));

@@ -147,6 +147,10 @@ async fn driven(
         has_seen_own: false,
         report: &tell,
     };
+    if let Some(holder) = hand.session.lease().map(|held| held.holder().to_owned()) {
+        let event = Event::Holds { holder, plan: hash.clone(), is_approved: !wanted.is_resumed };
+        hand.note(&event).await;
+    }
     if let Some(before) = replaced {
         let event = Event::Replanned { before, plan: hash.clone() };
         hand.note(&event).await;

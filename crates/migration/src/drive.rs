@@ -147,8 +147,8 @@ pub async fn drive<C: Cluster>(
         let Decision { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
         let now = status(&View::of(world, &memory, &run, &nodes), &waits);
         decisions.add(cluster.worked().saturating_sub(before));
-        for wait in news.of(&waits, world.now) {
-            let event = Event::Waits(wait);
+        let counted = news.count(&now, world.now, end.is_some());
+        for event in news.of(&waits, world.now).into_iter().chain(counted) {
             cluster.note(&event).await;
             tell(&event);
         }

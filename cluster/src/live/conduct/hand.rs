@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use migration::drive::event::ActRecord;
+use migration::drive::event::{ActRecord, Count};
 use migration::drive::{Cluster, EndReason, Event, Observation, Outcome};
 use migration::plan::{Plan, canon};
 use migration::roll::act::Act;
 use migration::roll::run::Run;
-use migration::roll::wait::Wait;
+use migration::roll::wait::{Reason, Wait};
 use serde::Serialize;
 use types::command::problem::Problem;
 
@@ -51,8 +51,11 @@ struct JournalLine<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "event")]
 enum JournalEntry<'a> {
+    Holds { by: &'a str, plan: &'a str, approved: bool, program: &'static str },
     Acted { act: &'a ActRecord, outcome: String },
     Waits { wait: &'a Wait },
+    Over { object: &'a str, reason: Reason },
+    Counted { count: &'a Count },
     Wished { wish: &'a migration::roll::wish::Wish, refused: Option<&'a str> },
     Broken { act: &'a ActRecord, invariant: &'a str, why: &'a str },
     Replanned { before: &'a str, plan: &'a str },
@@ -186,7 +189,13 @@ impl Cluster for LiveCluster<'_> {
     async fn note(&mut self, event: &Event) {
         let reported = match event {
             Event::Acted { act, outcome } => JournalEntry::Acted { act, outcome: outcome.to_string() },
+            Event::Holds { holder, plan, is_approved } => {
+                let program = env!("CARGO_PKG_VERSION");
+                JournalEntry::Holds { by: holder, plan, approved: *is_approved, program }
+            }
             Event::Waits(wait) => JournalEntry::Waits { wait },
+            Event::Over { object, reason } => JournalEntry::Over { object, reason: *reason },
+            Event::Counted(count) => JournalEntry::Counted { count },
             Event::Wished { wish, refused } => JournalEntry::Wished { wish, refused: refused.as_deref() },
             Event::Broken { act, broken } => {
                 JournalEntry::Broken { act, invariant: broken.name, why: &broken.why }

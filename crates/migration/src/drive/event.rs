@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use types::api::eviction::Answer;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use types::api::step::State;
 use types::policy::Phase;
 
@@ -13,7 +13,7 @@ use crate::drive::status::Status;
 use crate::roll::act::{Act, Change, Hook, Patch, PodId};
 use crate::roll::invariant::Violation;
 use crate::roll::lifecycle::Lifecycle;
-use crate::roll::wait::Wait;
+use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::Wish;
 
 /// What happens.
@@ -26,8 +26,26 @@ pub enum Event {
         /// What became of it.
         outcome: Outcome,
     },
+    /// A program holds the run from now on: it began the run or took it up.
+    Holds {
+        /// `user@host:pid:random`, with the user as the API server knows it.
+        holder: String,
+        /// SHA-256 of the plan, in hex.
+        plan: String,
+        /// Its command line named the plan: that approves it.
+        is_approved: bool,
+    },
     /// The run waits for something that it did not wait for before.
     Waits(Wait),
+    /// It no longer waits for something that an event named.
+    Over {
+        /// The object that it waited for.
+        object: String,
+        /// Why.
+        reason: Reason,
+    },
+    /// What is attached to the nodes has changed.
+    Counted(Count),
     /// The run took up a wish, or refused it.
     Wished {
         /// Which.
@@ -55,8 +73,24 @@ pub enum Event {
     Status(Box<Status>),
 }
 
+/// What is attached to the nodes at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Count {
+    /// Which pass it is.
+    pub pass: u32,
+    /// The phase that this pass brings nodes to; none when every pass is done.
+    #[serde(default)]
+    pub to: Option<Phase>,
+    /// Attachments by the phase that they were made in.
+    pub attached: BTreeMap<Phase, u32>,
+    /// How many nodes do not say what is attached to them.
+    #[serde(default)]
+    pub silent: usize,
+}
+
 /// A call, as a history tells it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Told"))]
 #[serde(rename_all = "camelCase", tag = "act")]
 pub enum ActRecord {
@@ -68,6 +102,9 @@ pub enum ActRecord {
         /// How far it is from now on.
         #[serde(skip_serializing_if = "Option::is_none")]
         state: Option<State>,
+        /// The phase that it is brought to.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        to: Option<Phase>,
         /// The phase that it is asked for.
         #[serde(skip_serializing_if = "Option::is_none")]
         desired: Option<Phase>,
@@ -84,7 +121,7 @@ pub enum ActRecord {
         #[serde(skip_serializing_if = "Option::is_none")]
         undisturbed: Option<bool>,
         /// Conditions of its lifecycle are set (true), or removed.
-        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         lifecycle: BTreeMap<Lifecycle, bool>,
     },
     /// The pre-drain hook of a Machine of Cluster API was set, or taken away.
@@ -104,6 +141,9 @@ pub enum ActRecord {
         uid: String,
         /// Its node.
         node: String,
+        /// What makes it: `KIND/NAMESPACE/NAME`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     /// A pod was deleted.
     Delete {
@@ -139,11 +179,12 @@ impl From<Act> for ActRecord {
                 }
             }
             Act::Evict(id) => {
-                let PodId { namespace, name, uid, node, .. } = id;
+                let PodId { namespace, name, uid, node, owner } = id;
                 Self::Evict {
                     pod: format!("{namespace}/{name}"),
                     uid: uid.to_string(),
                     node: node.to_string(),
+                    owner: owner.map(|owner| owner.title()),
                 }
             }
             Act::Delete(id) => {
@@ -161,12 +202,22 @@ impl From<Act> for ActRecord {
 }
 
 fn patched(patch: Patch) -> ActRecord {
-    let (state, why) = match &patch.step {
-        Change::Set(step) => (Some(step.state), step.why.clone()),
-        Change::Keep | Change::Remove => (None, None),
+    let (state, to, why) = match &patch.step {
+        Change::Set(step) => (Some(step.state), Some(step.to), step.why.clone()),
+        Change::Keep | Change::Remove => (None, None, None),
     };
     let Patch { node, desired, cordon, fence, undisturbed, lifecycle, .. } = patch;
-    ActRecord::Patch { node: node.to_string(), state, desired, why, cordon, fence, undisturbed, lifecycle }
+    ActRecord::Patch {
+        node: node.to_string(),
+        state,
+        to,
+        desired,
+        why,
+        cordon,
+        fence,
+        undisturbed,
+        lifecycle,
+    }
 }
 
 /// One line for people.
@@ -184,7 +235,7 @@ impl fmt::Display for ActRecord {
             Self::Census => f.write_str("all pods are counted"),
             Self::Record { to: Some(to), pass } => write!(f, "pass {pass} brings nodes to phase {to}"),
             Self::Record { to: None, .. } => f.write_str("the last pass is done"),
-            Self::Patch { node, state, desired, why, cordon, fence, undisturbed, lifecycle } => {
+            Self::Patch { node, state, desired, why, cordon, fence, undisturbed, lifecycle, .. } => {
                 let mut words = Vec::new();
                 words.extend(state.map(|state| state.as_str().to_owned()));
                 words.extend(desired.map(|phase| format!("asked for phase {phase}")));

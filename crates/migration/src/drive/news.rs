@@ -1,16 +1,26 @@
-//! Which of the things that a run waits for are worth a line.
+//! Which of the things that a run waits for are worth a line, when each of them is over, and when what is attached to the nodes is worth one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::roll::wait::Wait;
+use super::event::{Count, Event};
+use super::status::Status;
+use crate::roll::wait::{Reason, Wait};
 
 /// A wait that is over sooner is not told: every pod that moves makes some, and each would be a line.
 const PASSING: Duration = Duration::from_secs(10);
+/// What is attached is told this often at most: it changes with every pod.
+const COUNTED: Duration = Duration::from_secs(60);
 
-/// What the run waits for, and since when.
+/// What the run waits for, and since when; and what was attached to the nodes when it was told last.
 #[derive(Debug, Default)]
-pub(super) struct News(BTreeMap<String, KnownWait>);
+pub(super) struct News {
+    waits: BTreeMap<WaitKey, KnownWait>,
+    count: Option<(Count, Duration)>,
+}
+
+/// The object, the reason, and whether a person has to act.
+type WaitKey = (String, Reason, bool);
 
 #[derive(Debug, Clone, Copy)]
 struct KnownWait {
@@ -20,30 +30,61 @@ struct KnownWait {
 
 impl News {
     /// The waits to tell now, each once: those that a person has to end at once, others when they have lasted for a while. One that ends and comes
-    /// back is a new one.
-    pub(super) fn of(&mut self, waits: &[Wait], now: Duration) -> Vec<Wait> {
-        let before = std::mem::take(&mut self.0);
+    /// back is a new one. Before them, those that were told and are over.
+    pub(super) fn of(&mut self, waits: &[Wait], now: Duration) -> Vec<Event> {
+        let mut before = std::mem::take(&mut self.waits);
         let mut news = Vec::new();
         for wait in waits {
-            let key = format!("{} {} {}", wait.object, wait.reason, wait.is_held);
-            let mut known = before.get(&key).copied().unwrap_or(KnownWait { since: now, is_told: false });
+            let key = (wait.object.clone(), wait.reason, wait.is_held);
+            // Two waits may have one key: the second finds what the first has left.
+            let known = before.remove(&key).or_else(|| self.waits.get(&key).copied());
+            let mut known = known.unwrap_or(KnownWait { since: now, is_told: false });
             if !known.is_told && (wait.is_held || now.saturating_sub(known.since) >= PASSING) {
                 known.is_told = true;
-                news.push(wait.clone());
+                news.push(Event::Waits(wait.clone()));
             }
-            self.0.insert(key, known);
+            self.waits.insert(key, known);
         }
-        news
+        let over = before.into_iter().filter(|(_, known)| known.is_told);
+        over.map(|((object, reason, _), _)| Event::Over { object, reason }).chain(news).collect()
+    }
+
+    /// What is attached to the nodes, if it is worth a line: it has changed, and was not told lately or the pass is another one. At the end it is told in any
+    /// case.
+    pub(super) fn count(&mut self, status: &Status, now: Duration, is_last: bool) -> Option<Event> {
+        let count = Count {
+            pass: status.pass,
+            to: status.to,
+            attached: status.attached.clone(),
+            silent: status.silent.len(),
+        };
+        let is_due = self.count.as_ref().is_none_or(|(told, since)| {
+            let is_old = now.saturating_sub(*since) >= COUNTED;
+            *told != count && (is_last || is_old || (told.pass, told.to) != (count.pass, count.to))
+        });
+        if !is_due {
+            return None;
+        }
+        self.count = Some((count.clone(), now));
+        Some(Event::Counted(count))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use types::policy::Phase;
+
     use super::*;
-    use crate::roll::wait::Reason;
+    use crate::drive::status::Counts;
+    use crate::roll::run::State;
 
     fn objects(news: &mut News, waits: &[Wait], second: u64) -> Vec<String> {
-        news.of(waits, Duration::from_secs(second)).into_iter().map(|wait| wait.object).collect()
+        let name = |event| match event {
+            Event::Waits(wait) => wait.object,
+            Event::Over { object, .. } => format!("over {object}"),
+            other => panic!("{other:?}"),
+        };
+        news.of(waits, Duration::from_secs(second)).into_iter().map(name).collect()
     }
 
     #[test]
@@ -55,9 +96,11 @@ mod tests {
         assert_eq!(objects(&mut news, &pod, 109), silent);
         assert_eq!(objects(&mut news, &pod, 110), ["Pod/default/web"]);
         assert_eq!(objects(&mut news, &pod, 111), silent);
-        assert_eq!(objects(&mut news, &[], 112), silent);
+        assert_eq!(objects(&mut news, &[], 112), ["over Pod/default/web"]);
         assert_eq!(objects(&mut news, &pod, 113), silent);
-        assert_eq!(objects(&mut news, &pod, 123), ["Pod/default/web"]);
+        assert_eq!(objects(&mut news, &[], 114), silent, "what was not told is not over");
+        assert_eq!(objects(&mut news, &pod, 115), silent);
+        assert_eq!(objects(&mut news, &pod, 125), ["Pod/default/web"]);
     }
 
     #[test]
@@ -69,5 +112,47 @@ mod tests {
         };
         assert!(objects(&mut news, &node(false), 0).is_empty());
         assert_eq!(objects(&mut news, &node(true), 1), ["Node/a"]);
+    }
+
+    #[test]
+    fn what_is_attached_is_told_once_a_minute_and_when_a_pass_begins_or_the_run_ends() {
+        let status = |pass, old| Status {
+            run: "r-1".into(),
+            plan: "4be1".into(),
+            pass,
+            passes_left: 1,
+            from: Phase::Old,
+            to: Some(Phase::BothOld),
+            state: State::Running,
+            holder: None,
+            held_since: None,
+            renewed: None,
+            nodes: Counts::default(),
+            zones: BTreeMap::new(),
+            attached: [(Phase::Old, old)].into(),
+            silent: vec!["a".into()],
+            moving: Vec::new(),
+            skipped: BTreeMap::new(),
+            gates: Vec::new(),
+            waits: Vec::new(),
+        };
+        let mut news = News::default();
+        let mut is_told = |pass, old, second, is_last| {
+            let told = news.count(&status(pass, old), Duration::from_secs(second), is_last);
+            assert!(matches!(&told, None | Some(Event::Counted(Count { silent: 1, .. }))), "{told:?}");
+            told.is_some()
+        };
+        for (pass, old, second, is_last, expected) in [
+            (1, 9, 100, false, true),
+            (1, 8, 159, false, false),
+            (1, 8, 160, false, true),
+            (1, 8, 900, false, false),
+            (2, 8, 901, false, true),
+            (2, 7, 902, false, false),
+            (2, 7, 903, true, true),
+            (2, 7, 904, true, false),
+        ] {
+            assert_eq!(is_told(pass, old, second, is_last), expected, "{pass} {old} {second} {is_last}");
+        }
     }
 }
