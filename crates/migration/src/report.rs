@@ -1,0 +1,423 @@
+//! What a run did and what it cost: made of its plan, its run and its journal, none of which has to be there as a whole. What is not known is absent from a
+//! report, and is never a zero.
+//!
+//! A journal is a history that others may write, too: everything in it is bounded here, and nothing is decided by it.
+
+mod evictions;
+pub mod journal;
+mod lanes;
+pub mod measure;
+mod nodes;
+pub mod redact;
+#[cfg(test)]
+mod tests;
+mod waits;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use types::policy::Phase;
+
+pub use evictions::{Evictions, WorkloadRestarts};
+use journal::{Journal, JournalEvent};
+pub use journal::{MissingSpan, Piece};
+pub use lanes::{Lane, Span};
+use measure::Measurements;
+pub use measure::{ClassReport, Figures};
+pub use nodes::NodeTimes;
+pub use waits::{ReasonTotal, WaitSpan};
+
+use crate::cni::reach::Way;
+use crate::cni::support::{Cni, Strategy};
+use crate::config::Waiver;
+use crate::drive::event::Count;
+use crate::plan::{Agent, Bridge, Plan};
+use crate::roll::run::{Run, State};
+use crate::roll::wish::Wish;
+use crate::roll::world::Color;
+
+/// How many entries a list of a report has at most. What is beyond is counted in `notListed`.
+pub const LISTED: usize = 10_000;
+/// How many counts of attachments a report has at most: of more, every second one is left out, until they fit.
+const COUNTS: usize = 2_000;
+/// Longest text of others in a report, in bytes.
+const TEXT: usize = 2 << 10;
+
+/// What is known of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// The run's id.
+    pub id: String,
+    /// The run.
+    pub run: Option<Run>,
+    /// The plan with its whole hash.
+    pub plan: Option<(String, Plan)>,
+    /// The pieces of its journal.
+    pub journal: Vec<Piece>,
+    /// What gates said last.
+    pub gates: BTreeMap<String, GateVerdict>,
+    /// What probes and gates measured.
+    pub measured: Vec<Measurements>,
+    /// The version of the API server.
+    pub kubernetes: Option<String>,
+}
+
+/// What a run did and what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RunReport"))]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The run.
+    pub run: String,
+    /// Whether it goes on; none if the run cannot be read.
+    pub state: Option<State>,
+    /// When the first line of the journal was written, by the holder's clock, in RFC 3339, UTC, as all times here; none without a line.
+    pub since: Option<String>,
+    /// The same of the last line.
+    pub until: Option<String>,
+    /// Spans of which the journal lacks lines. What a report counts is then too little.
+    pub missing: Vec<MissingSpan>,
+    /// What was planned; none if the plan cannot be read.
+    pub plan: Option<PlanSummary>,
+    /// Who held the run, and who approved which plan, in order.
+    pub holders: Vec<HolderSpan>,
+    /// What people asked of the run.
+    pub wishes: Vec<WishRecord>,
+    /// Decisions that the program refused to itself.
+    pub broken: Vec<BrokenRule>,
+    /// Nodes by what they took.
+    pub times: Option<NodeTimes>,
+    /// Each node over time.
+    pub nodes: Vec<Lane>,
+    /// What was attached over time.
+    pub attached: Vec<AttachedCount>,
+    /// Evictions, and restarts of pods.
+    pub evictions: Evictions,
+    /// What the run waited for, in total.
+    pub reasons: Vec<ReasonTotal>,
+    /// What the run waited for, in order.
+    pub waits: Vec<WaitSpan>,
+    /// What was lost on the way from pods of one kind to pods of another, by what probes and gates measured.
+    pub probes: Vec<ClassReport>,
+    /// What gates said last whose commands the holder runs.
+    pub gates: BTreeMap<String, GateVerdict>,
+    /// Kinds of policies that no CNI enforced in some phase, accepted by name, and the time in which that may have been so.
+    pub unenforced: Vec<PolicyWindow>,
+    /// Versions.
+    pub versions: Versions,
+    /// How many nodes, waits, wishes, holders and workloads are not listed, since there are too many.
+    pub not_listed: usize,
+}
+
+/// What was planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSummary {
+    /// SHA-256 of the plan, in hex.
+    pub hash: String,
+    /// The UID of the cluster's namespace kube-system.
+    pub cluster: String,
+    /// The CNI to move from.
+    pub from: Cni,
+    /// The CNI to move to.
+    pub to: Cni,
+    /// How to move.
+    pub strategy: Strategy,
+    /// The passes.
+    pub passes: Vec<PassSummary>,
+    /// How many passes restart a pod that networks join and leave.
+    pub restarts: usize,
+    /// How many nodes it moves.
+    pub nodes: usize,
+    /// The waves, with the number of their nodes.
+    pub waves: Vec<WaveSummary>,
+    /// Nodes that no pass touches, with the reason.
+    pub left_out: BTreeMap<String, String>,
+    /// How it is known that nodes forward between both networks; none where no pass needs it.
+    pub bridge: Option<Bridge>,
+    /// Findings of `check` that were accepted.
+    pub waivers: Vec<Waiver>,
+}
+
+/// A pass of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PassSummary {
+    /// The phase that nodes leave.
+    pub from: Phase,
+    /// The phase that it brings nodes to.
+    pub to: Phase,
+    /// How it brings pods there.
+    pub way: Way,
+}
+
+/// A wave of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WaveSummary {
+    /// Its name.
+    pub name: String,
+    /// How many nodes it has.
+    pub nodes: usize,
+}
+
+/// A program that held the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct HolderSpan {
+    /// When it began.
+    pub at: String,
+    /// `user@host:pid:random`.
+    #[serde(rename = "by")]
+    pub holder: String,
+    /// SHA-256 of the plan that it went by, in hex.
+    pub plan: String,
+    /// Its command line named the plan: that approves it.
+    pub is_approved: bool,
+    /// Its version.
+    pub program: String,
+}
+
+/// What was asked of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct WishRecord {
+    /// When the run took it up.
+    pub at: String,
+    /// The wish.
+    #[serde(flatten)]
+    pub wish: Wish,
+    /// Why it was refused; none if it was not.
+    pub refused: Option<String>,
+}
+
+/// A decision that the program refused to itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct BrokenRule {
+    /// When.
+    pub at: String,
+    /// What must never happen.
+    pub invariant: String,
+    /// What would have broken it.
+    pub why: String,
+}
+
+/// What was attached at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct AttachedCount {
+    /// When.
+    pub at: String,
+    /// Which pass it was.
+    pub pass: u32,
+    /// Attachments by the phase that they were made in.
+    pub attached: BTreeMap<Phase, u32>,
+    /// How many nodes did not say what is attached to them.
+    pub silent: usize,
+}
+
+/// What a gate said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LastVerdict"))]
+pub struct GateVerdict {
+    /// How it was.
+    pub is: Color,
+    /// When its command was started.
+    pub at: String,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// The time in which policies of a kind may have been unenforced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PolicyWindow {
+    /// The kind of policies.
+    pub kind: String,
+    /// When the first node was asked for another phase; none if none was yet.
+    pub since: Option<String>,
+    /// When the last pass was done; none if it was not yet, or if the journal does not say it.
+    pub until: Option<String>,
+}
+
+/// Versions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Versions {
+    /// Versions of `kubectl-crossfade` that held the run.
+    pub programs: BTreeSet<String>,
+    /// The API server's, as it is now; none if it was not asked.
+    pub kubernetes: Option<String>,
+    /// The agents' DaemonSets as the plan has them.
+    pub agents: Vec<Agent>,
+}
+
+/// Makes the report of a run.
+#[must_use]
+pub fn report(sources: Sources) -> Report {
+    let Sources { id, run, plan, journal, gates, measured, kubernetes } = sources;
+    let Journal { entries, missing } = journal::read(&journal);
+    let plan = plan.as_ref().map(|(hash, plan)| (hash.as_str(), plan));
+    let lanes = lanes::lanes(&entries, plan.map(|(_, plan)| plan));
+    let times = nodes::times(&lanes);
+    let waits = waits::waits(&entries);
+    let counts = counts(&entries);
+    let evictions = evictions::evictions(&entries, &counts);
+    let mut not_listed = 0;
+    let mut report = Report {
+        run: id,
+        state: run.map(|run| run.state),
+        since: entries.first().map(|entry| shown(entry.at)),
+        until: entries.last().map(|entry| shown(entry.at)),
+        missing,
+        holders: holders(&entries),
+        wishes: wishes(&entries),
+        broken: broken(&entries),
+        times,
+        nodes: listed(lanes, &mut not_listed),
+        attached: thinned(counts),
+        evictions: Evictions { workloads: listed(evictions.workloads, &mut not_listed), ..evictions },
+        reasons: waits::totals(&waits),
+        waits: listed(waits, &mut not_listed),
+        probes: measure::classes(plan.map(|(_, plan)| plan), &measured),
+        gates: gates.into_iter().map(|(name, verdict)| (text(&name), verdict.shortened())).collect(),
+        unenforced: plan.map(|(_, plan)| windows(plan, &entries)).unwrap_or_default(),
+        versions: Versions {
+            programs: BTreeSet::new(),
+            kubernetes,
+            agents: plan.map(|(_, plan)| plan.agents.clone()).unwrap_or_default(),
+        },
+        plan: plan.map(|(hash, plan)| summary(hash, plan)),
+        not_listed: 0,
+    };
+    report.versions.programs = report.holders.iter().map(|holder| holder.program.clone()).collect();
+    report.holders = listed(report.holders, &mut not_listed);
+    report.wishes = listed(report.wishes, &mut not_listed);
+    report.broken = listed(report.broken, &mut not_listed);
+    report.not_listed = not_listed;
+    report
+}
+
+/// A time as a report has it: UTC, RFC 3339, whole seconds.
+fn shown(at: Timestamp) -> String {
+    format!("{at:.0}")
+}
+
+/// Text of others, shortened.
+fn text(text: &str) -> String {
+    if text.len() <= TEXT { text.to_owned() } else { types::text::quote::quote(text.as_bytes(), TEXT) }
+}
+
+/// A list without what is beyond the limit, which is counted.
+fn listed<T>(mut list: Vec<T>, not_listed: &mut usize) -> Vec<T> {
+    *not_listed += list.len().saturating_sub(LISTED);
+    list.truncate(LISTED);
+    list
+}
+
+impl GateVerdict {
+    fn shortened(self) -> Self {
+        Self { at: text(&self.at), why: text(&self.why), ..self }
+    }
+}
+
+fn summary(hash: &str, plan: &Plan) -> PlanSummary {
+    PlanSummary {
+        hash: hash.to_owned(),
+        cluster: plan.cluster.clone(),
+        from: plan.from,
+        to: plan.to,
+        strategy: plan.strategy,
+        passes: plan.steps().map(|(from, to, way)| PassSummary { from, to, way }).collect(),
+        restarts: plan.restarts(),
+        nodes: plan.waves.iter().map(|wave| wave.nodes.len()).sum(),
+        waves: plan
+            .waves
+            .iter()
+            .map(|wave| WaveSummary { name: text(&wave.name.to_string()), nodes: wave.nodes.len() })
+            .collect(),
+        left_out: plan
+            .left_out
+            .iter()
+            .take(LISTED)
+            .map(|excluded| (text(&excluded.name), text(&excluded.why)))
+            .collect(),
+        bridge: plan.bridge.clone(),
+        waivers: plan.waivers.clone(),
+    }
+}
+
+fn holders(entries: &[journal::Entry]) -> Vec<HolderSpan> {
+    let holder = |entry: &journal::Entry| match &entry.event {
+        JournalEvent::Holds { holder, plan, is_approved, program } => Some(HolderSpan {
+            at: shown(entry.at),
+            holder: text(holder),
+            plan: text(plan),
+            is_approved: *is_approved,
+            program: text(program),
+        }),
+        _ => None,
+    };
+    entries.iter().filter_map(holder).collect()
+}
+
+fn wishes(entries: &[journal::Entry]) -> Vec<WishRecord> {
+    let record = |entry: &journal::Entry| match &entry.event {
+        JournalEvent::Wished { wish, refused } => Some(WishRecord {
+            at: shown(entry.at),
+            wish: wish.clone(),
+            refused: refused.as_deref().map(text),
+        }),
+        _ => None,
+    };
+    entries.iter().filter_map(record).collect()
+}
+
+fn broken(entries: &[journal::Entry]) -> Vec<BrokenRule> {
+    let rule = |entry: &journal::Entry| match &entry.event {
+        JournalEvent::Broken { invariant, why } => {
+            Some(BrokenRule { at: shown(entry.at), invariant: text(invariant), why: text(why) })
+        }
+        _ => None,
+    };
+    entries.iter().filter_map(rule).collect()
+}
+
+fn counts(entries: &[journal::Entry]) -> Vec<AttachedCount> {
+    let count = |entry: &journal::Entry| match &entry.event {
+        JournalEvent::Counted { count: Count { pass, attached, silent, .. } } => Some(AttachedCount {
+            at: shown(entry.at),
+            pass: *pass,
+            attached: attached.clone(),
+            silent: *silent,
+        }),
+        _ => None,
+    };
+    entries.iter().filter_map(count).collect()
+}
+
+/// As many counts as are listed, from the first to the last.
+fn thinned(mut counts: Vec<AttachedCount>) -> Vec<AttachedCount> {
+    while counts.len() > COUNTS {
+        let last = counts.len() - 1;
+        let mut index = 0..;
+        counts.retain(|_| index.next().is_none_or(|index| index % 2 == 0 || index == last));
+    }
+    counts
+}
+
+/// The time in which some nodes were in another phase than the first one, which is when policies may be unenforced.
+fn windows(plan: &Plan, entries: &[journal::Entry]) -> Vec<PolicyWindow> {
+    let since = entries.iter().find(|entry| entry.event.asks_for_a_phase()).map(|entry| shown(entry.at));
+    let end = entries.iter().rposition(|entry| entry.event.ends_the_run());
+    let until = end.filter(|end| !entries[*end..].iter().any(|entry| entry.event.asks_for_a_phase()));
+    let until = until.filter(|_| since.is_some()).map(|end| shown(entries[end].at));
+    let window =
+        |kind: &String| PolicyWindow { kind: text(kind), since: since.clone(), until: until.clone() };
+    plan.unenforced.iter().map(window).collect()
+}
