@@ -38,6 +38,7 @@ demo-rotation: setup packages ## machines that boot Packer's images replace the 
 
 .PHONY: test
 test: setup build ## all tests, against the release programs and real parts
+	@tests/setup browser >&2
 	tests/run
 
 .PHONY: test-runtimes

@@ -24,8 +24,8 @@ use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
 use cli::{Check, Command, Config, Plan};
 use commands::{
-    check, completion, config, permit, plan, policies, requirements, roll, simulate, snapshot, status,
-    stragglers, wish,
+    check, completion, config, evidence, permit, plan, policies, report, requirements, roll, simulate,
+    snapshot, status, stragglers, wish,
 };
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;
@@ -84,6 +84,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
         Command::Permit(options) => print::report(global.output, &permit::permit(global, options)?),
         Command::Status(options) => print::report(global.output, &status::status(global, options)?),
+        Command::Report(wanted) => print::report(global.output, &report::report(global, wanted)?),
+        Command::Evidence(wanted) => print::report(global.output, &evidence::evidence(global, wanted)?),
         Command::Policies(wanted) => about_policies(global, wanted)?,
         Command::Completion(wanted) => completion::completion(wanted)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),

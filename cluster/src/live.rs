@@ -26,4 +26,5 @@ pub use session::calls::Outcome;
 pub use session::{Session, Settings};
 pub(crate) use snapshot::{Event, gather};
 pub use store::Journal;
+pub(crate) use store::history::{History, history};
 pub(crate) use store::saved_plans::{last_run, save_plan, saved_plan};

@@ -1,8 +1,11 @@
 //! What a command says, as a table, JSON, YAML or Markdown. No other module writes to stdout or stderr.
 
 mod document;
+mod figure;
 pub(crate) mod findings;
+pub(crate) mod history;
 mod markdown;
+mod page;
 pub(crate) mod plan;
 mod progress;
 mod table;
@@ -16,6 +19,7 @@ use types::command::problem::{Answer, Problem, VERSION};
 use types::text::shown::{json, line, lines};
 
 pub(crate) use document::{Block, Document, Row};
+pub(crate) use page::page;
 pub(crate) use progress::Progress;
 pub(crate) use usage::usage;
 
@@ -54,6 +58,18 @@ pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
         }
     }
     exit
+}
+
+/// A report as Markdown, for a file.
+pub(crate) fn markdown_of(report: &impl Report) -> String {
+    lines(&markdown::rendered(&report.document()))
+}
+
+/// A report as the JSON document of its command, for a file.
+pub(crate) fn json_of(report: &impl Report) -> String {
+    let ok = report.exit() == Exit::Done;
+    let answer = Answer { version: VERSION, ok, problems: report.problems(), report };
+    format!("{}\n", json(&serde_json::to_string_pretty(&answer).unwrap_or_default()))
 }
 
 /// Prints what stands in the way: to stderr for people, as a document for programs.

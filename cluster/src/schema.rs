@@ -14,6 +14,7 @@ use migration::check::finding::Explanation;
 use migration::drive::status::{Counts, Gate, MovingNode, Status};
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
+use migration::report::measure::Measurements;
 use migration::roll::run::{Bounds, Pause, State};
 use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
@@ -26,7 +27,8 @@ use types::json::schema::{of_answer, of_written, stale};
 use types::policy::Phase;
 
 use crate::commands::{
-    check, config, permit, plan, policies, requirements, roll, simulate, snapshot, status, stragglers, wish,
+    check, config, evidence, permit, plan, policies, report, requirements, roll, simulate, snapshot, status,
+    stragglers, wish,
 };
 use crate::live::{WriteOutcome, WriteReport};
 
@@ -42,6 +44,8 @@ fn all() -> BTreeMap<&'static str, String> {
         ("check", of_answer::<check::CheckReport>()),
         ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
+        ("evidence", of_answer::<evidence::EvidenceReport>()),
+        ("measured-file", written::<Measurements>()),
         ("permit", of_answer::<permit::PermitReport>()),
         ("plan", of_answer::<plan::PlanReport>()),
         ("plan-file", written::<Plan>()),
@@ -50,6 +54,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("policies-check", of_answer::<policies::answer::ConversionReport>()),
         ("policies-diff", of_answer::<policies::diff::DiffReport>()),
         ("policies-restore", of_answer::<policies::restore::RestoreReport>()),
+        ("report", of_answer::<report::RunAnswer>()),
         ("requirements", of_answer::<requirements::RequirementsReport>()),
         ("roll", of_answer::<roll::Answer>()),
         ("simulate", of_answer::<simulate::SimulationReport>()),

@@ -12,6 +12,7 @@
 //!
 //! Each write names the `resourceVersion` that it was made on. Of runs that are over, the objects of the newest ten stay.
 
+pub(super) mod history;
 mod journal;
 mod mirror;
 mod object;

@@ -2,6 +2,8 @@
 
 use migration::check::finding::Severity;
 
+use super::figure::Figure;
+
 /// A heading and what stands below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Document {
@@ -26,6 +28,8 @@ pub(crate) enum Block {
     Code(String),
     /// A table: the names of the columns, and rows of as many cells.
     Table(Vec<&'static str>, Vec<Row>),
+    /// A drawing of what tables beside it say, for pages alone.
+    Figure(Figure),
 }
 
 /// A row of a table.
@@ -89,6 +93,11 @@ impl Document {
     pub(crate) fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
         let rows = rows.into_iter().map(|cells| Row { severity: None, cells }).collect();
         self.blocks.push(Block::Table(columns, rows));
+    }
+
+    /// Adds a drawing.
+    pub(crate) fn figure(&mut self, figure: Figure) {
+        self.blocks.push(Block::Figure(figure));
     }
 
     /// Adds a table whose rows say in their first cell how bad they are.

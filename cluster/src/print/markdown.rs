@@ -5,7 +5,8 @@ use super::{Block, Document};
 /// Markdown as GitHub renders it.
 pub(super) fn rendered(document: &Document) -> String {
     let mut text = format!("# {}\n", escaped(&document.title));
-    for block in &document.blocks {
+    let is_text = |block: &&Block| !matches!(block, Block::Figure(_));
+    for block in document.blocks.iter().filter(is_text) {
         text.push('\n');
         match block {
             Block::Text(words) => text.push_str(&format!("{}\n", escaped(words))),
@@ -31,6 +32,7 @@ pub(super) fn rendered(document: &Document) -> String {
                     text.push_str(&format!("| {} |\n", cells.join(" | ")));
                 }
             }
+            Block::Figure(_) => {}
         }
     }
     text

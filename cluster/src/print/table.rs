@@ -32,6 +32,7 @@ pub(super) fn rendered(document: &Document) -> String {
                 text.push('\n');
                 text.push_str(&columned(columns, rows));
             }
+            Block::Figure(_) => {}
         }
     }
     text

@@ -17,9 +17,9 @@ use crate::live::api::failure::{Failure, lost, refused};
 use crate::live::api::path::{MANAGER, config_map};
 
 /// The key of the lines.
-const KEY: &str = "journal.jsonl";
+pub(super) const KEY: &str = "journal.jsonl";
 /// The label's value that tells journals from other objects of a run.
-const PART: &str = "journal";
+pub(super) const PART: &str = "journal";
 /// Lines in one ConfigMap, in bytes.
 const LARGEST: usize = 64 << 10;
 /// Longest text in a line, in bytes. Names and messages of others may be longer.
@@ -66,9 +66,7 @@ impl Store {
         let what = "read the journal";
         let selector = format!("{RUN_LABEL}={run},{PART_LABEL}={PART}");
         let listed = self.listed(what, &selector).await?;
-        let number =
-            |name: &str| name.strip_prefix(&format!("crossfade-journal-{run}-"))?.parse::<u32>().ok();
-        let last = listed.names().filter_map(|name| number(&name)).max();
+        let last = listed.names().filter_map(|name| part_number(&name, run)).max();
         let mut open = Part { number: 1, ..Part::default() };
         if let Some(number) = last {
             let map: ConfigMap = self
@@ -113,6 +111,11 @@ fn shorten(value: &mut Value, left: &mut usize) {
 /// `crossfade-journal-r-7k2m-0001`.
 fn name(run: &str, number: u32) -> String {
     format!("crossfade-journal-{run}-{number:04}")
+}
+
+/// Which part of the journal of a run a ConfigMap is; none if it is no part of it.
+pub(super) fn part_number(name: &str, run: &str) -> Option<u32> {
+    name.strip_prefix(&format!("crossfade-journal-{run}-"))?.parse().ok()
 }
 
 impl Journal {

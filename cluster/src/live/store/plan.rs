@@ -76,11 +76,16 @@ impl Store {
             return Err(if refusal.is_not_found() { unknown(prefix) } else { refused(what, &refusal) });
         }
         let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
-        let text = map.binary_data.get(KEY).and_then(|packed| unpacked(&packed.0).ok());
-        let text = text.ok_or_else(|| damaged(&name))?;
-        let hash = sha256(&text);
-        if prefix.is_of(&hash) { Ok((hash, text)) } else { Err(damaged(&name)) }
+        of_map(&map, prefix)
     }
+}
+
+/// The canonical bytes of the plan in a ConfigMap, and its whole hash.
+pub(super) fn of_map(map: &ConfigMap, prefix: &Prefix) -> Result<(String, Vec<u8>), Failure> {
+    let text = map.binary_data.get(KEY).and_then(|packed| unpacked(&packed.0).ok());
+    let text = text.ok_or_else(|| damaged(&name(prefix.short())))?;
+    let hash = sha256(&text);
+    if prefix.is_of(&hash) { Ok((hash, text)) } else { Err(damaged(&name(prefix.short()))) }
 }
 
 /// The same bytes for the same plan.

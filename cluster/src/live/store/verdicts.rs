@@ -47,7 +47,7 @@ pub struct Verdicts {
 }
 
 /// `crossfade-gates-r-7k2m`.
-fn name(run: &str) -> String {
+pub(super) fn name(run: &str) -> String {
     format!("crossfade-gates-{run}")
 }
 
@@ -69,6 +69,12 @@ impl Store {
         let map: ConfigMap = reply.is_done().then(|| reply.object().ok())??;
         serde_json::from_str(map.data.get(KEY)?).ok()
     }
+}
+
+/// The verdicts in a ConfigMap; none if it has none that can be read.
+pub(super) fn parse(text: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
+    let map: ConfigMap = serde_json::from_str(text).ok()?;
+    serde_json::from_str(map.data.get(KEY)?).ok()
 }
 
 impl Verdicts {

@@ -1,0 +1,541 @@
+//! The report of a run as a document, with drawings of its nodes and attachments over time.
+
+use jiff::Timestamp;
+use migration::check::finding::Severity;
+use migration::plan::Bridge;
+use migration::plan::canon::short;
+use migration::report::{AttachedCount, Figures, Lane, PassSummary, PlanSummary, Report, Span};
+use migration::roll::run::State;
+use migration::roll::wish::Wish;
+use types::api::step::State as NodeState;
+use types::policy::Phase;
+
+use super::Document;
+use super::figure::{Bar, Figure, Key, Track, WHOLE, share};
+use super::plan::{duration, pluralize};
+
+/// How many rows of a table or a drawing are shown to people.
+const SHOWN: usize = 300;
+/// What stands for a figure that nothing measured.
+const UNMEASURED: &str = "not measured";
+/// What stands for something that no source says.
+const UNKNOWN: &str = "not known";
+/// What ends with the journal.
+const OPEN: &str = "not in the journal";
+
+/// The report as a document.
+pub(crate) fn document(report: &Report) -> Document {
+    let plan = report.plan.as_ref();
+    let migration =
+        plan.map(|plan| format!(": {} to {}, {}", plan.from, plan.to, plan.strategy)).unwrap_or_default();
+    let mut document = Document::new(format!("Run {}{migration}", report.run));
+    document.text(state(report));
+    missing(&mut document, report);
+    document.fields(figures(report));
+    planned(&mut document, report);
+    over_time(&mut document, report);
+    evictions(&mut document, report);
+    waits(&mut document, report);
+    probes(&mut document, report);
+    people(&mut document, report);
+    accepted(&mut document, report);
+    versions(&mut document, report);
+    if report.not_listed > 0 {
+        document
+            .text(format!("{} more entries are not listed, since there are too many.", report.not_listed));
+    }
+    document
+}
+
+fn state(report: &Report) -> String {
+    let state = match &report.state {
+        None => "Whether the run goes on is not known: it cannot be read.".into(),
+        Some(State::Done) => "Every pass is done.".into(),
+        Some(State::Running) => "The run goes on.".into(),
+        Some(State::Paused(pause)) => format!("The run is paused by {}: {}.", pause.operator, pause.why),
+        Some(State::Stopped(pause)) => format!("The run is stopped by {}: {}.", pause.operator, pause.why),
+    };
+    match (&report.since, &report.until) {
+        (Some(since), Some(until)) => {
+            let seconds = time(until).zip(time(since)).map(|(until, since)| until - since);
+            let lasts = seconds
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .map_or_else(String::new, |seconds| format!(", {}", duration(seconds)));
+            format!(
+                "{state} The journal is from {since} to {until}{lasts}. All times are of the machines that held the run, in UTC."
+            )
+        }
+        _ => format!("{state} There is no line of its journal."),
+    }
+}
+
+fn missing(document: &mut Document, report: &Report) {
+    if report.missing.is_empty() {
+        return;
+    }
+    document.heading_of(Some(Severity::Risk), "The journal lacks lines");
+    document.text("What this report counts is too little by what happened in these spans.");
+    let rows = report.missing.iter().map(|span| {
+        let time = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".into());
+        vec![time(&span.after), time(&span.before), span.why.clone()]
+    });
+    table(document, vec!["AFTER", "BEFORE", "MISSING"], rows);
+}
+
+/// What most people look for first.
+fn figures(report: &Report) -> Vec<(&'static str, String)> {
+    let times = report.times.as_ref();
+    let seconds = times.map_or_else(
+        || "no node came to its phase".into(),
+        |times| {
+            format!(
+                "{} in the middle, {} at most; {} and {} without the time in which pods move",
+                times.seconds.median,
+                times.seconds.most,
+                times.beyond_moving.median,
+                times.beyond_moving.most
+            )
+        },
+    );
+    let restarts = report.evictions.restarts_per_pod;
+    let lost = report.probes.iter().filter_map(|class| class.measured).reduce(|a, b| Figures {
+        sent: a.sent.saturating_add(b.sent),
+        lost: a.lost.saturating_add(b.lost),
+        longest_gap_millis: None,
+    });
+    vec![
+        ("nodes", report.nodes.iter().filter(|lane| !lane.spans.is_empty()).count().to_string()),
+        ("moves of nodes", times.map_or(0, |times| times.moves).to_string()),
+        ("seconds per node", seconds),
+        ("waits for a person", report.reasons.iter().map(|total| total.held).sum::<usize>().to_string()),
+        ("restarts per pod", restarts.map_or_else(|| UNMEASURED.into(), |restarts| restarts.to_string())),
+        ("evictions", report.evictions.evicted.to_string()),
+        ("refused by budgets", report.evictions.refused_by_budgets.to_string()),
+        (
+            "lost probes",
+            lost.map_or_else(|| UNMEASURED.into(), |all| format!("{} of {}", all.lost, all.sent)),
+        ),
+    ]
+}
+
+fn planned(document: &mut Document, report: &Report) {
+    document.heading("What was planned");
+    let Some(plan) = &report.plan else {
+        document.text("The plan cannot be read.");
+        return;
+    };
+    let pass = |pass: &PassSummary| format!(" -> {} ({})", pass.to, pass.way.as_str());
+    let passes: String = plan.passes.iter().map(pass).collect();
+    let first = plan.passes.first().map_or_else(String::new, |pass| pass.from.to_string());
+    let is_its = |plan_hash: &str| plan_hash == plan.hash;
+    let approved: Vec<String> = report
+        .holders
+        .iter()
+        .filter(|holder| holder.is_approved && is_its(&holder.plan))
+        .map(|holder| format!("{} at {}", holder.holder, holder.at))
+        .collect();
+    let approved = if approved.is_empty() { OPEN.to_owned() } else { approved.join("; ") };
+    document.fields([
+        ("plan", plan.hash.clone()),
+        ("approved by", approved),
+        ("cluster", plan.cluster.clone()),
+        ("passes", format!("{first}{passes}")),
+        ("restarts", format!("{} of each pod that networks join and leave", plan.restarts)),
+        ("nodes", format!("{}, {} left out", plan.nodes, plan.left_out.len())),
+        ("forwarding between the networks", bridge(plan)),
+    ]);
+    let waves = plan.waves.iter().map(|wave| vec![wave.name.clone(), wave.nodes.to_string()]);
+    table(document, vec!["WAVE", "NODES"], waves);
+    document.list(plan.left_out.iter().map(|(node, why)| format!("{node} is left out: {why}")), SHOWN);
+    if !report.holders.is_empty() {
+        document.heading("Who held the run");
+        let rows = report.holders.iter().map(|holder| {
+            let approved = if holder.is_approved { "yes" } else { "" };
+            let plan = short(&holder.plan).to_owned();
+            vec![holder.at.clone(), holder.holder.clone(), plan, approved.into(), holder.program.clone()]
+        });
+        table(document, vec!["SINCE", "HOLDER", "PLAN", "APPROVED IT", "VERSION"], rows);
+    }
+}
+
+fn bridge(plan: &PlanSummary) -> String {
+    match &plan.bridge {
+        None => "no pass needs it".into(),
+        Some(Bridge::Gate(name)) => format!("proven by the gate {name}"),
+        Some(Bridge::Accepted(why)) => format!("accepted without a proof: {why}"),
+    }
+}
+
+fn over_time(document: &mut Document, report: &Report) {
+    let frame = Frame::of(report);
+    document.heading("Nodes over time");
+    let moved: Vec<&Lane> = report.nodes.iter().filter(|lane| !lane.spans.is_empty()).collect();
+    let untouched = report.nodes.len() - moved.len();
+    if let Some(frame) = frame.as_ref().filter(|_| !moved.is_empty()) {
+        document.figure(lanes(frame, &moved, report));
+    }
+    let rows = moved.iter().map(|lane| {
+        let last = lane.spans.last();
+        let is_done = last.is_some_and(|span| span.state == NodeState::Done);
+        let since = lane.spans.first().map_or_else(String::new, |span| span.since.clone());
+        let end = match last {
+            Some(last) if is_done => last.since.clone(),
+            Some(last) => format!("is {}", last.state.as_str()),
+            None => String::new(),
+        };
+        let held = lane.spans.iter().filter(|span| span.state == NodeState::Held).count();
+        let wave = lane.wave.clone().unwrap_or_else(|| "none of the plan".into());
+        vec![lane.node.clone(), wave, since, end, seconds_of(lane).to_string(), held.to_string()]
+    });
+    table(document, vec!["NODE", "WAVE", "BEGAN", "DONE", "SECONDS", "HELD"], rows);
+    if untouched > 0 {
+        document.text(format!(
+            "{} of the plan not touched.",
+            if untouched == 1 { "1 node was".into() } else { format!("{untouched} nodes were") }
+        ));
+    }
+    document.heading("Attachments over time");
+    let (Some(first), Some(last)) = (report.attached.first(), report.attached.last()) else {
+        document
+            .text(format!("The kinds of attachments over time are {UNMEASURED}: the journal has no count."));
+        return;
+    };
+    if let Some(frame) = &frame {
+        document.figure(areas(frame, report));
+    }
+    let phases: Vec<Phase> = Phase::ALL.into_iter().filter(|phase| is_counted(report, *phase)).collect();
+    let most = |phase: &Phase| report.attached.iter().filter_map(|count| count.attached.get(phase)).max();
+    let number = |number: Option<&u32>| number.copied().unwrap_or(0).to_string();
+    let rows = phases.iter().map(|phase| {
+        vec![
+            phase.to_string(),
+            number(first.attached.get(phase)),
+            number(most(phase)),
+            number(last.attached.get(phase)),
+        ]
+    });
+    table(document, vec!["PHASE", "FIRST", "MOST", "LAST"], rows);
+    let silent = report.attached.iter().map(|count| count.silent).max().unwrap_or(0);
+    if silent > 0 {
+        document
+            .text(format!("At times, {} did not say what was attached to them.", pluralize(silent, "node")));
+    }
+}
+
+/// How long a node was between its first state and `done`, in all passes.
+fn seconds_of(lane: &Lane) -> u64 {
+    let is_moving = |span: &&Span| !matches!(span.state, NodeState::Done | NodeState::Waiting);
+    lane.spans.iter().filter(is_moving).filter_map(|span| span.seconds).sum()
+}
+
+fn is_counted(report: &Report, phase: Phase) -> bool {
+    report.attached.iter().any(|count| count.attached.get(&phase).is_some_and(|number| *number > 0))
+}
+
+/// The time that drawings show.
+struct Frame {
+    since: i64,
+    until: i64,
+}
+
+impl Frame {
+    fn of(report: &Report) -> Option<Self> {
+        let since = time(report.since.as_ref()?)?;
+        let until = time(report.until.as_ref()?)?;
+        Some(Self { since, until: until.max(since + 1) })
+    }
+
+    fn place(&self, second: i64) -> u32 {
+        share(second - self.since, self.until - self.since)
+    }
+
+    fn axis(&self) -> [String; 3] {
+        let middle = self.since + (self.until - self.since) / 2;
+        let shown = |second| {
+            Timestamp::from_second(second).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
+        };
+        [self.since, middle, self.until].map(shown)
+    }
+
+    /// A bar over all of a row's height.
+    fn bar(&self, class: &'static str, since: i64, until: i64, title: String) -> Bar {
+        let x = self.place(since);
+        // What is short is seen nevertheless.
+        let width = self.place(until).saturating_sub(x).max(15).min(WHOLE - x.min(WHOLE));
+        Bar { class, x, width, y: 0, height: WHOLE, title }
+    }
+
+    /// The spans of which the journal lacks lines.
+    fn gaps(&self, report: &Report) -> Vec<Bar> {
+        let gap = |span: &migration::report::MissingSpan| {
+            let end = |end: &Option<String>, other| end.as_deref().map_or(Some(other), time);
+            let (since, until) = (end(&span.after, self.since)?, end(&span.before, self.until)?);
+            Some(self.bar("gap", since, until, format!("missing: {}", span.why)))
+        };
+        report.missing.iter().filter_map(gap).collect()
+    }
+}
+
+fn time(text: impl AsRef<str>) -> Option<i64> {
+    Some(text.as_ref().parse::<Timestamp>().ok()?.as_second())
+}
+
+const fn class(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Claimed => "s-claimed",
+        NodeState::Flipped => "s-flipped",
+        NodeState::Moving => "s-moving",
+        NodeState::Proving => "s-proving",
+        NodeState::Settling => "s-settling",
+        NodeState::Done => "s-done",
+        NodeState::Held => "s-held",
+        NodeState::Waiting => "s-waiting",
+        NodeState::Permitted => "s-permitted",
+    }
+}
+
+fn lanes(frame: &Frame, lanes: &[&Lane], report: &Report) -> Figure {
+    let gaps = frame.gaps(report);
+    let track = |lane: &&Lane| {
+        let ends = lane.spans.iter().skip(1).map(|span| time(&span.since)).chain([Some(frame.until)]);
+        let bar = |(span, end): (&Span, Option<i64>)| {
+            let to = span.to.map(|to| format!(" to {to}")).unwrap_or_default();
+            let seconds = span.seconds.map(|seconds| format!(", {seconds} s")).unwrap_or_default();
+            let title = format!("{}: {}{to}, from {}{seconds}", lane.node, span.state.as_str(), span.since);
+            Some(frame.bar(class(span.state), time(&span.since)?, end?, title))
+        };
+        let bars = lane.spans.iter().zip(ends).filter_map(bar).chain(gaps.iter().cloned()).collect();
+        Track { label: lane.node.clone(), bars }
+    };
+    let rows: Vec<Track> = lanes.iter().take(SHOWN).map(track).collect();
+    let is_there =
+        |state: &NodeState| lanes.iter().any(|lane| lane.spans.iter().any(|span| span.state == *state));
+    let states = [
+        NodeState::Waiting,
+        NodeState::Claimed,
+        NodeState::Permitted,
+        NodeState::Flipped,
+        NodeState::Moving,
+        NodeState::Proving,
+        NodeState::Settling,
+        NodeState::Done,
+        NodeState::Held,
+    ];
+    let key = |state: NodeState| Key { class: class(state), words: state.as_str().into() };
+    let more = match lanes.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" {more} more nodes are in the JSON alone."),
+    };
+    Figure {
+        caption: format!("Each row is a node, in the order of the plan.{more}"),
+        axis: frame.axis(),
+        legend: states.into_iter().filter(is_there).map(key).chain(gap_key(&gaps)).collect(),
+        rows,
+    }
+}
+
+fn gap_key(gaps: &[Bar]) -> Option<Key> {
+    (!gaps.is_empty()).then(|| Key { class: "gap", words: "lines of the journal are missing".into() })
+}
+
+fn areas(frame: &Frame, report: &Report) -> Figure {
+    let class = |phase| match phase {
+        Phase::Old => "p-old",
+        Phase::BothOld => "p-both-old",
+        Phase::BothNew => "p-both-new",
+        Phase::New => "p-new",
+    };
+    let sum = |count: &AttachedCount| count.attached.values().copied().map(i64::from).sum::<i64>();
+    let most = report.attached.iter().map(sum).max().unwrap_or(0);
+    let mut bars = Vec::new();
+    let ends = report.attached.iter().skip(1).map(|count| time(&count.at)).chain([Some(frame.until)]);
+    for (count, end) in report.attached.iter().zip(ends) {
+        let Some((since, until)) = time(&count.at).zip(end) else { continue };
+        let mut below = 0;
+        for (phase, number) in &count.attached {
+            let above = below + i64::from(*number);
+            let (top, bottom) = (WHOLE - share(above, most), WHOLE - share(below, most));
+            let title = format!("{}: {number} {phase}", count.at);
+            let bar = frame.bar(class(*phase), since, until, title);
+            bars.push(Bar { y: top, height: bottom - top, ..bar });
+            below = above;
+        }
+    }
+    let gaps = frame.gaps(report);
+    let legend = Phase::ALL.into_iter().filter(|phase| is_counted(report, *phase));
+    let legend = legend.map(|phase| Key { class: class(phase), words: phase.to_string() });
+    Figure {
+        caption: format!(
+            "Attachments of all nodes by the phase that they were made in; the whole height is {most}."
+        ),
+        axis: frame.axis(),
+        legend: legend.chain(gap_key(&gaps)).collect(),
+        rows: vec![Track { label: String::new(), bars: bars.into_iter().chain(gaps).collect() }],
+    }
+}
+
+fn evictions(document: &mut Document, report: &Report) {
+    let sums = &report.evictions;
+    document.heading("Restarts and evictions");
+    document.fields([
+        ("evicted", sums.evicted.to_string()),
+        ("deleted", sums.deleted.to_string()),
+        ("refused by budgets", sums.refused_by_budgets.to_string()),
+        ("refused as busy", sums.refused_as_busy.to_string()),
+        ("failed", sums.failed.to_string()),
+        (
+            "restarts per pod",
+            sums.restarts_per_pod.map_or_else(|| UNMEASURED.into(), |restarts| restarts.to_string()),
+        ),
+    ]);
+    let rows = sums.workloads.iter().map(|workload| {
+        let passes: Vec<String> =
+            workload.passes.iter().map(|(pass, restarts)| format!("{pass}: {restarts}")).collect();
+        vec![
+            workload.owner.clone(),
+            workload.restarts.to_string(),
+            passes.join(", "),
+            workload.most_of_one_pod.to_string(),
+            workload.refused_by_budgets.to_string(),
+        ]
+    });
+    table(document, vec!["WORKLOAD", "RESTARTS", "IN PASS", "OF ONE POD", "REFUSED BY BUDGETS"], rows);
+}
+
+fn waits(document: &mut Document, report: &Report) {
+    document.heading("What the run waited for");
+    if report.waits.is_empty() {
+        document.text("Nothing that the journal has.");
+        return;
+    }
+    let seconds = |seconds: Option<u64>| seconds.map_or_else(|| OPEN.into(), |seconds| seconds.to_string());
+    let rows = report.reasons.iter().map(|total| {
+        let reason = total.reason.to_string();
+        vec![reason, total.waits.to_string(), total.held.to_string(), seconds(total.longest)]
+    });
+    table(document, vec!["REASON", "WAITS", "FOR A PERSON", "LONGEST, SECONDS"], rows);
+    let rows = report.waits.iter().map(|wait| {
+        let person = if wait.is_held { "a person" } else { "" };
+        vec![
+            wait.since.clone(),
+            wait.object.clone(),
+            wait.reason.to_string(),
+            person.into(),
+            seconds(wait.seconds),
+            wait.what.clone(),
+        ]
+    });
+    table(document, vec!["SINCE", "OBJECT", "REASON", "NEEDED", "SECONDS", "WHAT"], rows);
+}
+
+fn probes(document: &mut Document, report: &Report) {
+    document.heading("Lost probes");
+    let rows = report.probes.iter().map(|class| {
+        let of = |figure: &dyn Fn(Figures) -> Option<u64>| {
+            class.measured.and_then(figure).map_or_else(|| UNMEASURED.to_owned(), |number| number.to_string())
+        };
+        vec![
+            class.from.clone(),
+            class.to.clone(),
+            of(&|figures| Some(figures.sent)),
+            of(&|figures| Some(figures.lost)),
+            of(&|figures| figures.longest_gap_millis),
+        ]
+    });
+    table(document, vec!["FROM", "TO", "SENT", "LOST", "LONGEST GAP, MS"], rows);
+    if report.probes.is_empty() {
+        document.text(format!("Lost probes are {UNMEASURED}."));
+    }
+    if !report.gates.is_empty() {
+        document.heading("Gates");
+        let rows = report.gates.iter().map(|(name, gate)| {
+            vec![name.clone(), gate.is.as_str().into(), gate.at.clone(), gate.why.clone()]
+        });
+        table(document, vec!["GATE", "WAS", "AT", "WHY"], rows);
+    }
+}
+
+fn people(document: &mut Document, report: &Report) {
+    if !report.wishes.is_empty() {
+        document.heading("What people asked for");
+        let rows = report.wishes.iter().map(|record| {
+            let Wish { operator, reason, what, .. } = &record.wish;
+            let refused = record.refused.clone().unwrap_or_default();
+            let what = serde_json::to_value(what).map_or_else(|_| String::new(), asked);
+            vec![record.at.clone(), operator.clone(), what, reason.clone(), refused]
+        });
+        table(document, vec!["AT", "BY", "WHAT", "REASON", "REFUSED"], rows);
+    }
+    if !report.broken.is_empty() {
+        document.heading_of(Some(Severity::Blocks), "Decisions that the program refused to itself");
+        let rows =
+            report.broken.iter().map(|rule| vec![rule.at.clone(), rule.invariant.clone(), rule.why.clone()]);
+        table(document, vec!["AT", "RULE", "WHY"], rows);
+    }
+}
+
+/// `pause`, `skip b7`.
+fn asked(what: serde_json::Value) -> String {
+    match what {
+        serde_json::Value::String(word) => word,
+        serde_json::Value::Object(map) => {
+            let pairs = map.iter().map(|(word, object)| match object.as_str() {
+                Some(object) => format!("{word} {object}"),
+                None => word.clone(),
+            });
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+        _ => String::new(),
+    }
+}
+
+fn accepted(document: &mut Document, report: &Report) {
+    document.heading("What was accepted");
+    let waivers = report.plan.iter().flat_map(|plan| &plan.waivers);
+    let rows: Vec<Vec<String>> = waivers
+        .map(|waiver| {
+            let object = waiver.object.clone().unwrap_or_else(|| "all".into());
+            vec![waiver.finding.clone(), object, waiver.reason.clone()]
+        })
+        .collect();
+    match (&report.plan, rows.is_empty()) {
+        (None, _) => document.text("The plan, which has the waivers, cannot be read."),
+        (Some(_), true) => document.text("No finding was waived."),
+        (Some(_), false) => table(document, vec!["FINDING", "OBJECT", "REASON"], rows.into_iter()),
+    }
+    if !report.unenforced.is_empty() {
+        document.text("Policies of these kinds may have been unenforced for pods in some phase:");
+        let rows = report.unenforced.iter().map(|window| {
+            let time = |time: &Option<String>, other: &str| time.clone().unwrap_or_else(|| other.into());
+            vec![window.kind.clone(), time(&window.since, "not yet"), time(&window.until, OPEN)]
+        });
+        table(document, vec!["KIND", "FROM", "TO"], rows);
+    }
+}
+
+fn versions(document: &mut Document, report: &Report) {
+    document.heading("Versions");
+    let versions = &report.versions;
+    let programs: Vec<&str> = versions.programs.iter().map(String::as_str).collect();
+    document.fields([
+        ("kubectl-crossfade", if programs.is_empty() { OPEN.into() } else { programs.join(", ") }),
+        ("Kubernetes", versions.kubernetes.clone().unwrap_or_else(|| UNKNOWN.into())),
+    ]);
+    let rows = versions.agents.iter().map(|agent| {
+        vec![format!("DaemonSet/{}/{}", agent.namespace, agent.name), agent.generation.to_string()]
+    });
+    table(document, vec!["AGENT", "GENERATION IN THE PLAN"], rows);
+}
+
+/// A table; more rows than people read are counted instead.
+fn table(document: &mut Document, columns: Vec<&'static str>, rows: impl Iterator<Item = Vec<String>>) {
+    let mut rows: Vec<Vec<String>> = rows.collect();
+    let more = rows.len().saturating_sub(SHOWN);
+    rows.truncate(SHOWN);
+    if !rows.is_empty() {
+        document.table(columns, rows);
+    }
+    if more > 0 {
+        document.text(format!("{more} more rows are in the JSON alone."));
+    }
+}

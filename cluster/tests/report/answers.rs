@@ -1,0 +1,150 @@
+//! What `report` says.
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::kept::{KeptRun, RUN, in_dir};
+use crate::run::{run_in, stderr, stdout};
+
+fn schema(name: &str) -> Validator {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("schema/{name}.schema.json"));
+    let text = std::fs::read_to_string(file).expect("a schema");
+    jsonschema::validator_for(&serde_json::from_str(&text).expect("JSON")).expect("a schema")
+}
+
+#[test]
+fn a_run_that_is_over_is_told_as_a_whole() {
+    let kept = KeptRun::new("edge-1");
+    let report = kept.report(&[]);
+    let wrong: Vec<String> = schema("report").iter_errors(&report).map(|error| error.to_string()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(
+        (&report["ok"], &report["run"], &report["state"]),
+        (&true.into(), &RUN.into(), &"done".into())
+    );
+    assert_eq!(report["missing"], Value::Array(Vec::new()));
+    assert_eq!(report["lacking"], Value::Array(Vec::new()));
+    assert_eq!(report["plan"]["hash"], kept.hash.as_str());
+    assert_eq!(report["nodes"].as_array().map(Vec::len), Some(16));
+    assert_eq!(report["times"]["moves"], 48);
+    assert_eq!(
+        (&report["times"]["seconds"]["median"], &report["times"]["beyondMoving"]["median"]),
+        (&110.into(), &55.into())
+    );
+    assert_eq!(
+        (&report["evictions"]["evicted"], &report["evictions"]["refusedByBudgets"]),
+        (&64.into(), &16.into())
+    );
+    assert_eq!(report["evictions"]["restartsPerPod"], 0.4);
+    assert_eq!(
+        (&report["holders"][0]["by"], &report["holders"][0]["isApproved"]),
+        (&"alice@laptop:4711:00ff".into(), &true.into())
+    );
+    assert_eq!(
+        (&report["reasons"][0]["reason"], &report["reasons"][0]["longest"]),
+        (&"BudgetBlocks".into(), &30.into())
+    );
+    assert_eq!(report["gates"]["smoke"]["is"], "green");
+    assert_eq!(report["attached"].as_array().map(Vec::len), Some(48));
+    // Without a file of measurements, nothing is 0.
+    let probes = report["probes"].as_array().expect("classes");
+    assert!(!probes.is_empty() && probes.iter().all(|class| class["measured"].is_null()), "{probes:?}");
+}
+
+#[test]
+fn tables_and_markdown_say_what_was_not_measured() {
+    let kept = KeptRun::new("edge-1");
+    for format in ["table", "markdown"] {
+        let output = kept.call(&["report", "-o", format]);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let text = stdout(&output);
+        for words in ["not measured", "alice@laptop", "BudgetBlocks", "both-new", "StatefulSet/shop/db-0"] {
+            assert!(text.replace('\\', "").contains(words), "{words}: {text}");
+        }
+    }
+    let file = r#"{"version":1,"classes":[{"from":"old","to":"both-old","sent":1000,"lost":3,"longestGapMillis":1200}]}"#;
+    let file = in_dir(kept.dir.path(), "probe.json", file);
+    let text = stdout(&kept.call(&["report", "--measured", &file])).to_owned();
+    assert!(text.contains("lost probes: 3 of 1000"), "{text}");
+    let output = kept.call(&["report", "--measured", "configmaps.json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("docs/report.md"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_missing_is_named_and_all_else_is_told() {
+    let kept = KeptRun::new("edge-1");
+    kept.remove(&format!("crossfade-journal-{RUN}-0002"));
+    kept.remove(&format!("crossfade-plan-{}", &kept.hash[..12]));
+    let report = kept.report(&[]);
+    assert_eq!(report["missing"][0]["why"], "part 2 of the journal");
+    assert!(report["missing"][0]["after"].is_string() && report["missing"][0]["before"].is_string());
+    assert_eq!((&report["plan"], &report["lacking"][0]["item"]), (&Value::Null, &"plan".into()));
+    assert!(report["times"]["moves"].as_u64().is_some_and(|moves| moves > 10));
+    let text = stdout(&kept.call(&["report"])).to_owned();
+    assert!(text.contains("The journal lacks lines") && text.contains("part 2 of the journal"), "{text}");
+    // The file that the holder has kept has the lines.
+    let file = in_dir(kept.dir.path(), "kept.jsonl", &kept.lines.concat());
+    let report = kept.report(&["--journal", &file]);
+    assert_eq!((&report["missing"], &report["times"]["moves"]), (&Value::Array(Vec::new()), &48.into()));
+    // Without the run, its id has to be named.
+    kept.remove("crossfade-run");
+    let output = kept.call(&["report"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--run ID"), "{}", stderr(&output));
+    let report = kept.report(&["--run", RUN]);
+    assert_eq!((&report["state"], &report["lacking"][0]["item"]), (&Value::Null, &"run".into()));
+}
+
+#[test]
+fn files_have_the_format_of_their_names() {
+    let kept = KeptRun::new("edge-1");
+    let out = ["report", "--out", "a.html", "--out", "a.md", "--out", "a.json"];
+    let output = kept.call(&out);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(kept.text("a.html").starts_with("<!doctype html>"));
+    assert!(kept.text("a.md").starts_with(&format!("# Run {RUN}: flannel to cilium, double\n")));
+    let json: Value = serde_json::from_str(&kept.text("a.json")).expect("JSON");
+    assert_eq!(json, kept.report(&[]));
+    let first = kept.text("a.html");
+    kept.call(&out);
+    assert_eq!(kept.text("a.html"), first, "the same run gives the same bytes");
+    let output = kept.call(&["report", "--out", "a.pdf"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains(".html, .md or .json"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_run_that_goes_on_is_told_up_to_now_and_a_cluster_without_one_has_none() {
+    let kept = KeptRun::new("edge-1");
+    let text = std::fs::read_to_string(kept.file()).expect("a file");
+    let going = text.replace(r#"\"state\":\"done\""#, r#"\"state\":\"running\""#);
+    std::fs::write(kept.file(), going).expect("written");
+    assert_eq!(kept.report(&[])["state"], "running");
+    std::fs::write(kept.file(), r#"{"kind":"List","items":[]}"#).expect("written");
+    let output = kept.call(&["report"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let output = run_in(kept.dir.path(), &["report"]);
+    assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));
+}
+
+#[test]
+fn names_of_others_are_shown_on_a_terminal_and_in_markdown_as_what_they_are() {
+    let kept = KeptRun::new("<b>x\u{1b}[2J\u{202e}`|*");
+    let table = stdout(&kept.call(&["report"])).to_owned();
+    assert!(table.contains("<b>x\\u{1b}[2J\\u{202e}") && !table.contains('\u{1b}'), "{table}");
+    let markdown = stdout(&kept.call(&["report", "-o", "markdown"])).to_owned();
+    assert!(markdown.contains("\\<b>x") && !markdown.contains(" <b>") && !markdown.contains('\u{202e}'));
+}
+
+/// docs/report.md shows this run. `UPDATE_GOLDEN=1` writes it anew, which a change of plans makes necessary.
+#[test]
+fn the_run_of_the_page_is_this_one() {
+    let file = crate::run::fixtures().join("run-over/configmaps.json");
+    let of_today = std::fs::read_to_string(KeptRun::new("edge-1").file()).expect("a file") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+        std::fs::write(&file, &of_today).expect("written");
+    }
+    assert!(std::fs::read_to_string(&file).is_ok_and(|kept| kept == of_today), "UPDATE_GOLDEN=1");
+}
