@@ -233,3 +233,68 @@ fn absent(name: &str) -> Problem {
         .at(format!("ConfigMap/{NAMESPACE}/{name}"))
         .fix("what is made without it says what is missing; a backup of the namespace may have it")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::live::api::test_server::{Answer, Server, run};
+
+    const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
+
+    fn stored(id: &str) -> Value {
+        let run = json!({"version": 1, "id": id, "plan": "4be1".repeat(16), "from": "old", "targets": [], "pass": 1, "state": "done"});
+        json!({"kind": "ConfigMap", "metadata": {"name": "crossfade-run", "namespace": "crossfade"}, "data": {"run.json": run.to_string()}})
+    }
+
+    /// The run r-2 is the last one, and r-1 the one before. One of two parts of the journal cannot be read.
+    fn server() -> Server {
+        Server::by_rule(|request| match request.line.strip_prefix("GET ").unwrap_or_default() {
+            "/version" => Answer::json(200, &json!({"gitVersion": "v1.33.1"})),
+            path if path == format!("{MAPS}/crossfade-run") => Answer::json(200, &stored("r-2")),
+            path if path == format!("{MAPS}/crossfade-run-r-1") => Answer::json(200, &stored("r-1")),
+            path if path.starts_with(&format!("{MAPS}?labelSelector=")) => {
+                let run = if path.contains("r-1") { "r-1" } else { "r-2" };
+                let name = |part| json!({"metadata": {"name": format!("crossfade-journal-{run}-{part}")}});
+                Answer::json(200, &json!({"items": [name("0002"), name("0001")]}))
+            }
+            path if path.starts_with(&format!("{MAPS}/crossfade-journal-r-")) && path.ends_with("-0001") => {
+                Answer::json(200, &json!({"data": {"journal.jsonl": format!("{path}\n")}}))
+            }
+            path if path.ends_with("-0002") => Answer::refusal(403, "Forbidden", "cannot get configmaps"),
+            _ => Answer::refusal(404, "NotFound", "configmaps not found"),
+        })
+    }
+
+    #[test]
+    fn each_part_of_a_history_is_read_by_itself() {
+        run(async {
+            let server = server();
+            let store = Store::new(server.caller());
+            for (id, expected) in [(None, "r-2"), (Some("r-2"), "r-2"), (Some("r-1"), "r-1")] {
+                let history = store.history(id).await.expect("a history");
+                assert_eq!((history.id.as_str(), history.kubernetes.as_deref()), (expected, Some("v1.33.1")));
+                assert_eq!(history.run.map(|run| run.id).as_deref(), Some(expected));
+                let parts: Vec<_> = history.journal.iter().map(|piece| piece.number).collect();
+                assert_eq!(parts, [Some(1)]);
+                assert!(history.journal[0].lines.contains(expected));
+                let items: Vec<&str> = history.lacking.iter().map(|(item, _)| *item).collect();
+                assert_eq!(items, ["plan", "journal"]);
+            }
+            let history = store.history(Some("r-0")).await.expect("what there is");
+            assert_eq!((history.run.is_none(), history.lacking[0].0), (true, "run"));
+            let (exit, _) = store.history(Some("../x")).await.expect_err("no id");
+            assert_eq!(exit, Exit::Failed);
+        });
+    }
+
+    #[test]
+    fn without_a_run_nothing_is_told() {
+        run(async {
+            let server = Server::by_rule(|_| Answer::refusal(404, "NotFound", "configmaps not found"));
+            let (exit, _) = Store::new(server.caller()).history(None).await.expect_err("no run");
+            assert_eq!(exit, Exit::No);
+        });
+    }
+}

@@ -243,3 +243,71 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
         assert!(lines[0].contains("r-1.jsonl") && lines[0].contains("the run goes on"), "{}", lines[0]);
     });
 }
+
+/// What a holder writes is what `report` reads.
+#[test]
+fn every_event_of_the_journal_is_read_again() {
+    use migration::drive::event::ActRecord;
+    use migration::report::{Piece, Sources, report};
+    use migration::roll::wait::Reason;
+    use migration::roll::wish::{RunRequest, Wish};
+    use types::api::step::State;
+    use types::policy::Phase;
+
+    let patch = |state| ActRecord::Patch {
+        node: "a".into(),
+        state: Some(state),
+        to: Some(Phase::BothOld),
+        desired: None,
+        why: None,
+        cordon: Some(true),
+        fence: None,
+        undisturbed: None,
+        lifecycle: std::collections::BTreeMap::new(),
+    };
+    let evict = ActRecord::Evict {
+        pod: "shop/db-0".into(),
+        uid: "u".into(),
+        node: "a".into(),
+        owner: Some("StatefulSet/shop/db".into()),
+    };
+    let acted = |act, outcome| Event::Acted { act, outcome };
+    let budget = Outcome::Answered(types::api::eviction::Answer::Budget(Some(10)));
+    let count = Count { pass: 1, to: Some(Phase::BothOld), attached: [(Phase::Old, 3)].into(), silent: 1 };
+    let wish =
+        Wish { seq: 1, operator: "bob".into(), reason: "so".into(), what: RunRequest::Skip("b".into()) };
+    let broken = migration::roll::invariant::Violation { name: "R1", why: "so".into() };
+    let events = [
+        Event::Holds { holder: "alice@laptop:1:f".into(), plan: "4be1".into(), is_approved: true },
+        Event::Replanned { before: "4be0".into(), plan: "4be1".into() },
+        acted(patch(State::Claimed), Outcome::Done),
+        acted(evict, budget),
+        acted(ActRecord::Record { pass: 2, to: None }, Outcome::Done),
+        Event::Waits(Wait::new("Node/a", Reason::Settling, "so")),
+        Event::Over { object: "Node/a".into(), reason: Reason::Settling },
+        Event::Counted(count),
+        Event::Wished { wish, refused: Some("no".into()) },
+        Event::Broken { act: patch(State::Done), broken },
+    ];
+    run(async {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("crossfade/r-1.jsonl");
+        with_hand(&cluster(&[], |_| None), async |hand| {
+            let store = hand.session.store().clone();
+            hand.journal = store.journal("r-1").await.expect("a journal").mirrored(file.clone());
+            for event in &events {
+                hand.note(event).await;
+            }
+        })
+        .await;
+        let lines = std::fs::read_to_string(file).expect("a journal");
+        assert_eq!(lines.lines().count(), events.len());
+        let journal = vec![Piece { number: None, lines }];
+        let made = report(Sources { id: "r-1".into(), journal, ..Sources::default() });
+        assert_eq!(made.missing, [], "each line is read");
+        assert!(made.holders[0].is_approved);
+        assert_eq!((made.nodes.len(), made.evictions.refused_by_budgets, made.attached.len()), (1, 1, 1));
+        assert_eq!((made.waits[0].until.is_some(), made.wishes.len(), made.broken.len()), (true, 1, 1));
+        assert_eq!(made.nodes[0].spans[0].to, Some(Phase::BothOld));
+    });
+}
