@@ -191,10 +191,8 @@ impl Run<'_> {
             self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
         }
         let root = Root::new(&snapshot.node.root);
-        let mut executor = Executor::new(
-            &root,
-            GraduationHandler { snapshot, journal: self.journal, notes: Vec::new() },
-        );
+        let mut executor =
+            Executor::new(&root, GraduationHandler { snapshot, journal: self.journal, notes: Vec::new() });
         for step in due {
             let done = executor.apply(step.change)?;
             // A change that a stage finds done was reported by an earlier stage, or needs no report.

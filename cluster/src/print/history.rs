@@ -461,7 +461,7 @@ fn people(document: &mut Document, report: &Report) {
         let rows = report.wishes.iter().map(|record| {
             let Wish { operator, reason, what, .. } = &record.wish;
             let refused = record.refused.clone().unwrap_or_default();
-            let what = serde_json::to_value(what).map_or_else(|_| String::new(), asked);
+            let what = serde_json::to_value(what).map_or_else(|_| String::new(), request);
             vec![record.at.clone(), operator.clone(), what, reason.clone(), refused]
         });
         table(document, vec!["AT", "BY", "WHAT", "REASON", "REFUSED"], rows);
@@ -475,7 +475,7 @@ fn people(document: &mut Document, report: &Report) {
 }
 
 /// `pause`, `skip b7`.
-fn asked(what: serde_json::Value) -> String {
+fn request(what: serde_json::Value) -> String {
     match what {
         serde_json::Value::String(word) => word,
         serde_json::Value::Object(map) => {

@@ -133,8 +133,8 @@ fn the_page_is_read_on_a_phone_and_on_a_desk_in_both_schemes_and_loads_nothing()
         assert_eq!(seen["hostile"], true, "a name is text: {seen}");
     }
     assert_ne!(results[0]["back"], results[1]["back"], "both schemes are the same");
-    let asked = listener.accept().map_err(|e| e.kind());
-    assert!(matches!(asked, Err(ErrorKind::WouldBlock)), "{asked:?}");
+    let connection = listener.accept().map_err(|e| e.kind());
+    assert!(matches!(connection, Err(ErrorKind::WouldBlock)), "{connection:?}");
 }
 
 #[test]

@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         holes: &mut Vec<Hole>,
     ) -> Option<Timestamp> {
         let mut first = None;
-        let mut hole = (!gone.is_empty()).then(|| Hole { after: *last, before: None, why: gone });
+        let mut hole = (!gone.is_empty()).then_some(Hole { after: *last, before: None, why: gone });
         let (mut damaged, mut unknown) = (0_usize, 0_usize);
         let count = |number: usize| if number == 1 { "a line".into() } else { format!("{number} lines") };
         let close = |hole: &mut Option<Hole>, damaged: &mut usize, unknown: &mut usize, before| {
