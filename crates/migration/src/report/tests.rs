@@ -313,7 +313,7 @@ fn what_no_probe_measured_is_no_zero() {
     )
     .expect("a file");
     let report = report(Sources { measured: vec![measured], ..sources(&[]) });
-    let all: Vec<(String, Option<(u64, u64, Option<u64>)>)> = report
+    let all: Vec<(String, Option<_>)> = report
         .probes
         .iter()
         .map(|class| {
