@@ -26,12 +26,12 @@ impl History {
     /// Whether this pass has the node replaced, and the run could know it.
     pub(super) fn is_replaced_now(&self, index: usize, seen: Millis) -> bool {
         let node = &self.truth.nodes[index];
-        let is_known = self.is_told(node, seen) && self.truth.record.changed <= seen;
+        let is_known = self.could_know(node, seen) && self.truth.record.changed <= seen;
         self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
     }
 
     /// Whether a run that saw everything up to then could know in which phase the node is, and which it follows.
-    fn is_told(&self, node: &Node, seen: Millis) -> bool {
+    fn could_know(&self, node: &Node, seen: Millis) -> bool {
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_late = goes_back && node.published.0 > seen;
         !node.surprises(seen) && node.machine.flipped <= node.published_at(seen) && !is_late
@@ -130,7 +130,7 @@ impl History {
     pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize) {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
-        let is_excused = !self.is_told(node, flight.nodes_seen)
+        let is_excused = !self.could_know(node, flight.nodes_seen)
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced;
         if !is_excused && !self.is_to_leave(node) {
@@ -160,7 +160,7 @@ impl History {
             self.broken("R9", format!("{name} may go although a gate is red or unknown"));
         }
         let node = &self.truth.nodes[index];
-        if self.is_told(node, flight.nodes_seen) && !self.is_to_leave(node) {
+        if self.could_know(node, flight.nodes_seen) && !self.is_to_leave(node) {
             self.broken("R10", format!("{name} may go, and nothing replaces it"));
         }
         self.check_levers(flight, index, run);
@@ -177,7 +177,7 @@ impl History {
         let seen = flight.nodes_seen;
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
-            let is_new = node.made > seen || node.opened >= seen || !self.is_told(node, seen);
+            let is_new = node.made > seen || node.opened >= seen || !self.could_know(node, seen);
             let is_counted = *other != index
                 && !is_new
                 && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
