@@ -75,7 +75,7 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
     (
         31792,
         Choice::Some,
-        "a node that waited for its turn was booted from its image, with pods of an earlier phase: nothing was let go, and nobody was named",
+        "a node that waited for its turn was booted from its image, with pods of an earlier phase: no node was let go, and none was named",
     ),
     (
         31029,

@@ -26,7 +26,7 @@ impl Pipeline for Permit {
         Some(world.permits.requested.contains_key(&node.uid))
     }
 
-    /// kOps taints all nodes that it will replace. Any other mark is of somebody who takes this one away.
+    /// kOps taints all nodes that it will replace. Any other mark shows that this one is taken away.
     fn has_begun(&self, _world: &World, node: &Node) -> bool {
         !node.is_outdated || node.is_cordoned || !node.is_ready
     }
