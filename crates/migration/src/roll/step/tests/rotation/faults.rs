@@ -166,3 +166,81 @@ fn a_rotation_over_a_bridge_turns_back_in_one_pass() {
     let turned = rotation.run.wished(&wish, &rotation.plan, false).expect("a run");
     assert_eq!(turned.targets.len(), 3, "{:?}", turned.targets);
 }
+
+/// Each thing that a new node lacks keeps it from filling a place, and is named.
+#[test]
+fn a_new_node_is_proven_by_all_that_it_says() {
+    let report = |node: &mut Node, attached: Value| {
+        node.observed.as_mut().expect("a report").attached = serde_json::from_value(attached).ok();
+    };
+    let changes: [(&str, &dyn Fn(&mut Node)); 4] = [
+        ("somebody takes it away", &|node| node.is_going = true),
+        ("it is not Ready", &|node| node.is_ready = false),
+        ("it does not report in this boot", &|node| node.boot = "another".into()),
+        ("all that is on it", &|node| report(node, json!({"new": 1, "old": 1}))),
+    ];
+    for (lacks, change) in changes {
+        let mut rotation = Rotation::of("permit");
+        let mut node = new("uid-e");
+        change(&mut node);
+        rotation.gain("e", node);
+        let decided = rotation.go_for(60);
+        let arriving = wait(&decided, Reason::Arriving, "Node/e").expect("a wait");
+        assert!(arriving.what.contains(lacks), "{lacks}: {arriving:?}");
+        assert_eq!(rotation.state("e"), None, "{lacks}");
+        rotation.gain("e", Node { version: "2".into(), ..new("uid-e") });
+        rotation.go_for(30);
+        assert_eq!(rotation.state("e"), Some(State::Done), "{lacks}");
+    }
+}
+
+#[test]
+fn a_new_node_is_proven_once_it_is_steady_and_the_gates_are_green() {
+    let mut rotation = Rotation::of("permit");
+    rotation.gain("e", new("uid-e"));
+    let decided = rotation.go();
+    assert!(wait(&decided, Reason::Arriving, "Node/e").is_some_and(|wait| wait.what.contains("steady")));
+    for _ in 0..12 {
+        rotation.pass(Duration::from_secs(5));
+        rotation.world.verdicts.values_mut().for_each(|verdict| verdict.color = Color::Red);
+        rotation.go();
+    }
+    assert_eq!(rotation.state("e"), None);
+    rotation.go_for(10);
+    assert_eq!(rotation.state("e"), Some(State::Done));
+}
+
+/// More new nodes than places: each that is not proven may be the one that does not work, so that it counts.
+#[test]
+fn a_new_node_that_is_too_many_takes_a_place_until_it_is_proven() {
+    let mut rotation = Rotation::of("permit");
+    rotation.ask(&["a", "b", "c"]);
+    rotation.go_for(15);
+    rotation.lose("a");
+    rotation.gain("e", new("uid-e"));
+    rotation.gain("f", Node { is_ready: false, ..new("uid-f") });
+    rotation.go_for(90);
+    assert_eq!(rotation.permitted(), ["b"]);
+}
+
+/// Nothing keeps a node any more that somebody takes away already, and no other node waits for that.
+#[test]
+fn a_node_that_goes_already_is_not_kept() {
+    let mut rotation = Rotation::of("permit");
+    rotation.gain("e", Node { is_going: true, ..old("uid-e") });
+    rotation.ask(&["a"]);
+    rotation.go_for(30);
+    assert_eq!((rotation.state("e"), rotation.permitted()), (None, vec!["a"]));
+}
+
+/// Pods of a node whose pipeline asks may have to go before the new node is there. Karpenter starts that first.
+#[test]
+fn pods_are_counted_before_a_node_is_drained_whose_pipeline_asks() {
+    for (method, is_counted) in [("permit", true), ("karpenter", false)] {
+        let mut rotation = Rotation::of(method);
+        rotation.ask(&["a"]);
+        rotation.go_for(30);
+        assert_eq!(rotation.permitted(), ["a"]);
+        assert_eq!(rotation.world.census.is_some(), is_counted, "{method}");
+    }
+}
