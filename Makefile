@@ -50,7 +50,7 @@ test-kubernetes: setup build ## the node's side of the API server against a real
 	tests/kubernetes
 
 .PHONY: bench-roll
-bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real API server (twenty minutes); BENCH_ARGS='--roll-nodes 50' for less
+bench-roll: setup build ## kubectl crossfade roll on 500 hollow nodes and a real API server, in place and as a rotation (forty minutes); BENCH_ARGS='--roll-nodes 50' for less
 	@tests/kubernetes bench roll $(BENCH_ARGS)
 
 .PHONY: bench-live

@@ -306,7 +306,7 @@ impl Running {
     /// Whether the command has ended, and well.
     ///
     /// # Errors
-    /// It has failed; the message has everything that it said.
+    /// It has failed; the message has its stderr.
     pub fn has_ended(&mut self) -> Result<bool> {
         match self.child.try_wait()? {
             None => Ok(false),

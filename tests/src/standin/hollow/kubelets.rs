@@ -85,7 +85,7 @@ impl Kubelets {
             let annotation = |key: &str| metadata.annotations.get(key).map(String::as_str);
             if node.ask(annotation("crossfade/desired"), annotation(types::api::step::KEY)) {
                 jobs.push(Job { node: metadata.name, what: Task::Publish });
-            } else if node.is_untold() {
+            } else if node.is_unpublished() {
                 // It boots a little longer.
                 self.counted.insert(metadata.name);
             }

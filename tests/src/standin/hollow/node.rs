@@ -122,8 +122,8 @@ impl Node {
         Some(News { phase: now.0, observed: now.1, is_flip })
     }
 
-    /// Whether the API server has been told nothing yet, and is to be.
-    pub(super) fn is_untold(&self) -> bool {
+    /// Whether it has published nothing yet, and is going to.
+    pub(super) fn is_unpublished(&self) -> bool {
         self.published.is_none() && !self.is_silent()
     }
 

@@ -325,7 +325,7 @@ impl State<'_> {
         shortage(&pods, self.rooms(leaving))
     }
 
-    /// What each node has free for pods that nodes leave which go. One that starts counts, unless a taint keeps pods from it that nobody has declared.
+    /// What each node has free for pods that nodes leave which go. One that starts counts, unless a taint keeps pods from it that is neither known nor declared.
     fn rooms(&self, leaving: &BTreeSet<String>) -> Vec<u64> {
         let is_barred = |node: &Value| {
             let is_starting = !is_initialized(node);

@@ -96,7 +96,7 @@ impl<'a> NodeGroup<'a> {
         let waits = |node: &&Value| !self.draining.contains_key(name(node));
         let mut old: Vec<&str> =
             nodes.iter().filter(waits).map(name).filter(|node| self.machines.old.contains(*node)).collect();
-        // No order that anybody knows.
+        // An order of its own.
         old.sort_by_key(|node| node.bytes().rev().collect::<Vec<u8>>());
         let unavailable = self.draining.len() + nodes.iter().filter(|node| !is_up(node)).count();
         if !old.is_empty() {
