@@ -175,12 +175,12 @@ impl<'a> Machines<'a> {
         nodes.iter().filter(works).try_for_each(|node| self.untaint(name(node), STARTUP))
     }
 
-    /// Whether no old node is there, and as many new ones as there were old ones take pods.
+    /// Whether no old node is there, and at least as many new ones as there were old ones take pods.
     fn are_replaced(&self, nodes: &[Value]) -> bool {
         let new = nodes.iter().filter(|node| self.new.contains(name(node)));
         !nodes.iter().any(|node| self.old.contains(name(node)))
             && new.clone().all(is_up)
-            && new.count() == self.old.len()
+            && new.count() >= self.old.len()
     }
 
     fn settled(&self, answer: crate::kubernetes::Answer) -> Result<()> {

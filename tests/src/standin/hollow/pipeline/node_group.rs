@@ -141,7 +141,8 @@ impl Pipeline for NodeGroup<'_> {
     }
 
     fn is_done(&self, nodes: &[Value]) -> bool {
-        self.is_marked && self.draining.is_empty() && self.machines.are_replaced(nodes)
+        let has_surplus = nodes.len() > self.machines.old.len();
+        self.is_marked && !has_surplus && self.draining.is_empty() && self.machines.are_replaced(nodes)
     }
 
     fn launches(&self) -> usize {
