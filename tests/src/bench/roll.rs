@@ -14,7 +14,9 @@ use super::Bench;
 use super::peak::{RunCost, timed};
 use super::report::Limit;
 use crate::kubernetes::{Operator, manifest};
-use crate::standin::hollow::{Cluster, Fleet, Karpenter, Truth, audited, rotate, unhurried, until_waiting};
+use crate::standin::hollow::{
+    Cluster, Fleet, Karpenter, POOL, Truth, audited, rotate, unhurried, until_waiting,
+};
 
 /// Pods on each node, those of a DaemonSet included.
 const PODS_PER_NODE: u32 = 30;
@@ -126,7 +128,16 @@ fn replace(bench: &mut Bench) -> Result<()> {
     until_waiting(&api, fleet, ended)?;
     Karpenter::select_image(&api)?;
     let mut truth = Truth::new(&cluster, fleet, IN_TRANSIT);
-    rotate(&cluster, &mut karpenter, &mut truth, |_| ended())?;
+    let is_old = |node: &serde_json::Value| {
+        let labels = &node["metadata"]["labels"];
+        labels[POOL] == "first" && labels["crossfade/phase"].is_null()
+    };
+    rotate(
+        &cluster,
+        &mut karpenter,
+        &mut truth,
+        |nodes| if nodes.iter().any(is_old) { ended() } else { Ok(()) },
+    )?;
     let rolled = run.join().map_err(|_| anyhow::anyhow!("a panic"))??;
     ensure_rolled(&operator, &rolled)?;
     let (requests, _) = audited(&log, before_roll)?;

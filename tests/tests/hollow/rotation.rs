@@ -61,6 +61,11 @@ impl World {
         let allowed = (nodes / 5).clamp(2, 25);
         let mut server = manifest::server();
         server["containers"][0]["resources"] = json!({ "requests": { "cpu": cores.to_string() } });
+        // The scheduler spreads pods over nodes by itself, which may count for more than the taint of old nodes. This constraint takes the place of that.
+        server["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1, "topologyKey": "kubernetes.io/os", "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": { "matchLabels": { "app": "web" } },
+        }]);
         let web = manifest::workload("Deployment", NAMESPACE, "web", Some(PODS * nodes), &server);
         let budget = json!({ "maxUnavailable": PODS * allowed });
         api.create(&[web, manifest::budget(NAMESPACE, "web", &budget, &api)?])?;
