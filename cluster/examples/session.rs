@@ -181,6 +181,7 @@ impl Driver {
             desired: object["desired"].as_str().and_then(Phase::parse),
             cordon: object["cordon"].as_bool(),
             fence: object["fence"].as_bool(),
+            lifts_readiness: false,
             undisturbed: None,
             lifecycle: std::collections::BTreeMap::new(),
         })))

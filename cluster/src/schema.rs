@@ -11,7 +11,7 @@ use migration::backup::Id;
 use migration::backup::decide::{SkippedObject, State as Differs};
 use migration::backup::file::{Backup, ClusterId, Reading, Verification};
 use migration::check::finding::Explanation;
-use migration::drive::status::{Counts, Gate, MovingNode, Status};
+use migration::drive::status::{Counts, Gate, MovingNode, Status, WayBack};
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use migration::report::measure::Measurements;
@@ -90,6 +90,8 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         passes_left: 2,
         from: Phase::Old,
         to,
+        is_final: true,
+        way_back: Some(WayBack { stay: 1, in_place: 1, replaced: 0, held: 0 }),
         state,
         holder: Some("bob@bastion".into()),
         held_since: Some("2026-01-01T00:00:00Z".into()),

@@ -52,6 +52,9 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         let names: Vec<&str> = status.silent.iter().take(8).map(AsRef::as_ref).collect();
         fields.push(("silent", format!("{} nodes: {}", status.silent.len(), names.join(", "))));
     }
+    if let Some(back) = &status.way_back {
+        fields.push(("way back", format!("{back}: kubectl crossfade roll abort --to old")));
+    }
     document.fields(fields);
     if status.zones.len() > 1 {
         let row = |(zone, counts): (&snapshot::model::Text, &Counts)| {
@@ -148,6 +151,8 @@ mod tests {
             passes_left: 0,
             from: Phase::New,
             to: None,
+            is_final: false,
+            way_back: None,
             state: State::Done,
             holder: None,
             held_since: None,

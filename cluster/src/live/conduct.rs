@@ -167,11 +167,15 @@ async fn loaded(
     wanted: &RunOptions,
     interrupt: &Interrupt,
 ) -> Result<LoadedRun, Failure> {
-    if wanted.is_resumed {
-        take_up_run(session, wanted, interrupt).await
+    let loaded = if wanted.is_resumed {
+        take_up_run(session, wanted, interrupt).await?
     } else {
-        begin_run(session, wanted, interrupt).await
+        begin_run(session, wanted, interrupt).await?
+    };
+    if loaded.plan.takes_requests() {
+        session.held_store().open_permits().await?;
     }
+    Ok(loaded)
 }
 
 /// A new run of the plan; or the run that goes on, by this plan from now on.

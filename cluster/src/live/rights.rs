@@ -56,7 +56,7 @@ pub struct Rule {
 /// What a run does and watches, beside what a viewer reads. The manifest `deploy/cluster/rbac-operator.yaml` is made of it.
 pub const ACTING: [Rule; 9] = [
     Rule {
-        why: "Steps, cordons, desired phases and the taint crossfade/earlier: each one patch that fails if somebody else has changed the Node.",
+        why: "Steps, cordons, desired phases, the taint crossfade/earlier, and the removal of the readiness taint: each one patch that fails if another writer has changed the Node.",
         group: "",
         resources: &["nodes"],
         names: &[],
@@ -130,7 +130,7 @@ pub const ACTING: [Rule; 9] = [
 ];
 
 /// What a pipeline needs that asks for nodes: none of it changes a Node. The manifest `deploy/cluster/rbac-permit.yaml` is made of it.
-pub const PERMITTING: [Rule; 4] = [
+pub const PERMITTING: [Rule; 3] = [
     Rule {
         why: "The Node that is asked for, whose annotation crossfade/step is the answer.",
         group: "",
@@ -148,15 +148,7 @@ pub const PERMITTING: [Rule; 4] = [
         is_own: true,
     },
     Rule {
-        why: "The first request of all makes the ConfigMap.",
-        group: "",
-        resources: &["configmaps"],
-        names: &[],
-        verbs: &["create"],
-        is_own: true,
-    },
-    Rule {
-        why: "Requests.",
+        why: "Requests. The run makes the ConfigMap when it begins.",
         group: "",
         resources: &["configmaps"],
         names: &[migration::drive::permit::NAME],

@@ -76,7 +76,9 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
         ("time", format!("about {}, if nothing waits", duration(shown.seconds))),
     ]);
     if let Some(image) = plan.image {
-        document.fields([("image", format!("in phase {image}; see Pools for what replaces nodes"))]);
+        let what =
+            if plan.is_final() { "final, without Crossfade".into() } else { format!("in phase {image}") };
+        document.fields([("image", format!("{what}; see Pools for what replaces nodes"))]);
     }
     let columns = vec!["WAVE", "NODES", "AT ONCE", "SOAK", "FIRST"];
     document.table(columns, plan.waves.iter().map(wave).collect());

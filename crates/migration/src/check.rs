@@ -46,7 +46,7 @@ impl Scene<'_> {
     #[must_use]
     pub fn network_strategy(&self) -> Strategy {
         match self.strategy {
-            Strategy::Rotation if self.config.roll.image.is_some_and(|image| image < Phase::New) => {
+            Strategy::Rotation if self.config.roll.image.is_some_and(|image| image.phase() < Phase::New) => {
                 Strategy::Double
             }
             strategy => strategy,

@@ -282,7 +282,19 @@ impl Plan {
     /// Whether it brings stragglers to the phase that the cluster is in, instead of the cluster to another one.
     #[must_use]
     pub fn fixes_stragglers(&self) -> bool {
-        self.passes == [self.start]
+        self.image.is_none() && self.passes == [self.start]
+    }
+
+    /// Whether it replaces nodes in phase `new` by nodes of the final image, which have the new network alone and no Crossfade.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        self.image.is_some() && self.passes == [self.start]
+    }
+
+    /// The phase that fits the pods of nodes without Crossfade: those of the earlier image have the old network, those of the final one the new network.
+    #[must_use]
+    pub fn plain_phase(&self) -> Phase {
+        if self.is_final() { Phase::New } else { Phase::Old }
     }
 
     /// The target of the last pass.
@@ -302,6 +314,12 @@ impl Plan {
     #[must_use]
     pub fn restarts(&self) -> usize {
         self.steps().filter(|(_, _, way)| matches!(way, Way::Restart | Way::Replace)).count()
+    }
+
+    /// Whether pipelines ask for nodes by `permit`.
+    #[must_use]
+    pub fn takes_requests(&self) -> bool {
+        self.image.is_some() && self.pools.iter().any(|pool| pool.method == Method::Permit)
     }
 
     /// Whether some pass replaces the nodes of a pool.

@@ -17,9 +17,10 @@ use super::world::{Image, World};
 /// How long a run may take for a node, on a machine that is busy.
 const TURN: Duration = Duration::from_mins(15);
 
-/// The settings of a run over nodes that forward, which have time.
-fn settings() -> Value {
+/// The settings of a run to nodes of this image, over nodes that forward, which have time.
+fn settings(image: &str) -> Value {
     json!({ "roll": {
+        "image": image,
         "limits": {
             "inTransit": 1, "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
         },
@@ -36,15 +37,30 @@ struct Permits {
 
 impl Permits {
     fn begin(world: &World) -> Result<Permits> {
-        let plane = &world.cluster.plane;
-        let operator = Operator::new(plane, "rotation", settings())?.waiving_what_blocks()?;
+        let operator = Self::operator(world, "new")?;
+        let pipeline = operator.pipeline(&world.cluster.plane)?;
+        Self::of(world, operator, pipeline)
+    }
+
+    /// The run to the final image, which the same pipeline asks.
+    fn begin_last(self, world: &World) -> Result<Permits> {
+        Self::of(world, Self::operator(world, "final")?, self.pipeline)
+    }
+
+    fn operator(world: &World, image: &str) -> Result<Operator> {
+        Operator::new(&world.cluster.plane, "rotation", settings(image))?.waiving_what_blocks()
+    }
+
+    fn of(world: &World, operator: Operator, pipeline: Operator) -> Result<Permits> {
         let hash = operator.plan()?;
-        let pipeline = operator.pipeline(plane)?;
         let mut run = operator.begin(&["roll", "--plan", &hash[..12]])?;
         until("the run", TURN, || {
             run.goes_on()?;
             let maps = world.api.list("/api/v1/namespaces/crossfade/configmaps")?;
-            Ok(maps.iter().any(|map| map["metadata"]["name"] == "crossfade-run").then_some(()))
+            let is_of_plan = |map: &Value| {
+                map["metadata"]["name"] == "crossfade-run" && map["data"].to_string().contains(&hash)
+            };
+            Ok(maps.iter().any(is_of_plan).then_some(()))
         })?;
         Ok(Permits { operator, pipeline, run })
     }
@@ -66,14 +82,12 @@ fn replace(
     world: &mut World,
     company: &mut Company,
     (old, new, image): (&str, &str, Image),
-    permits: Option<&mut Permits>,
+    permits: &mut Permits,
 ) -> Result<()> {
     world.launch(new, image)?;
     company.gather(world, world.expected())?;
-    if let Some(permits) = permits {
-        permits.wait_for(old)?;
-        eprintln!("{old} may go");
-    }
+    permits.wait_for(old)?;
+    eprintln!("{old} may go");
     company.leave(old)?;
     for words in [
         vec!["drain", old, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=600s"],
@@ -126,7 +140,7 @@ fn forward(world: &mut World, company: &mut Company) -> Result<()> {
     company.begin("to the migration image")?;
     // In an order of the loop's own, as if the later node had been asked for first.
     for (old, new) in [("n2", "n3"), ("n1", "n4")] {
-        replace(world, company, (old, new, Image::Migration), Some(&mut permits))?;
+        replace(world, company, (old, new, Image::Migration), &mut permits)?;
     }
     let rolled = permits.run.ends(TURN)?;
     ensure!(rolled.status == Some(0), "{rolled:#?}");
@@ -138,11 +152,15 @@ fn forward(world: &mut World, company: &mut Company) -> Result<()> {
     world.remove_old()?;
     company.gather(world, world.expected())?;
 
-    // The nodes of the final image report nothing, so no run follows this rotation.
+    let mut permits = permits.begin_last(world)?;
     company.begin("to the final image")?;
-    for (old, new) in [("n3", "n5"), ("n4", "n6")] {
-        replace(world, company, (old, new, Image::Final), None)?;
-        ensure_without_crossfade(world, new)?;
+    for (old, new) in [("n4", "n5"), ("n3", "n6")] {
+        replace(world, company, (old, new, Image::Final), &mut permits)?;
+    }
+    let rolled = permits.run.ends(TURN)?;
+    ensure!(rolled.status == Some(0), "{rolled:#?}");
+    for name in ["n5", "n6"] {
+        ensure_without_crossfade(world, name)?;
     }
     ensure_all_on(company, "new", &["n5", "n6"])
 }
@@ -168,7 +186,7 @@ fn back(world: &mut World, company: &mut Company) -> Result<()> {
     let mut permits = Permits::begin(world)?;
     company.begin("to the migration image")?;
     for (old, new) in [("n2", "n4"), ("n3", "n5")] {
-        replace(world, company, (old, new, Image::Migration), Some(&mut permits))?;
+        replace(world, company, (old, new, Image::Migration), &mut permits)?;
     }
     let [old, new] = company.networks();
     ensure!(old > 0 && new > 0, "{old} pods are on old, {new} on new");
@@ -182,7 +200,7 @@ fn back(world: &mut World, company: &mut Company) -> Result<()> {
     })?;
     // The image has its nodes follow no annotation, so that the run waits for the pipeline again.
     company.begin("back by an earlier node")?;
-    replace(world, company, ("n5", "n6", Image::Old), Some(&mut permits))?;
+    replace(world, company, ("n5", "n6", Image::Old), &mut permits)?;
 
     // The other machine stays: a person gives it the earlier phase, and the run moves its pods.
     company.begin("back in place")?;

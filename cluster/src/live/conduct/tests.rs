@@ -97,6 +97,28 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
     });
 }
 
+/// A pipeline has no right to make the ConfigMap of its requests.
+#[test]
+fn a_run_that_answers_pipelines_makes_the_object_of_their_requests() {
+    for (image, method, is_made) in [
+        (Some(Phase::BothOld), "permit", true),
+        (Some(Phase::BothOld), "follow", false),
+        (None, "permit", false),
+    ] {
+        let mut plan = Plan { image, ..plan() };
+        plan.pools[0].method = serde_json::from_value(json!(method)).expect("a method");
+        let saved = saved(&plan);
+        run(async {
+            let server = cluster(Run::new("r-1", saved.hash.clone(), &plan), None);
+            let mut session = session(&server).await;
+            loaded(&mut session, &resumed(saved, &[]), &Interrupt::new()).await.map(drop).expect("taken up");
+            let posts = server.lines().into_iter().filter(|line| line.starts_with("POST"));
+            let expected = "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade";
+            assert_eq!(posts.collect::<Vec<_>>(), vec![expected; usize::from(is_made)], "{method}");
+        });
+    }
+}
+
 #[test]
 fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
     run(async {

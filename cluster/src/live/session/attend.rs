@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use migration::config::roll::Method;
 use migration::drive::objects::{self, PodClassifier};
 use migration::drive::permit;
-use migration::plan::{Gate, Plan, Pool};
+use migration::plan::{Gate, Plan};
 use migration::roll::world::Pod;
 use snapshot::model::{Kind, Text};
 use tokio::task::JoinHandle;
@@ -54,8 +53,7 @@ impl Session {
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
         let nodes = self.cluster.in_transit().chain(self.cluster.arriving(plan));
         let on_nodes = nodes.cloned().map(WatchScope::OnNode);
-        let asks = |pool: &Pool| pool.method == Method::Permit;
-        let permits = (plan.image.is_some() && plan.pools.iter().any(asks)).then_some(WatchScope::Permits);
+        let permits = plan.takes_requests().then_some(WatchScope::Permits);
         let is_managed = self.management.as_ref().is_some_and(|management| management.machines.is_some());
         let machines = is_managed.then_some(WatchScope::Machines);
         standing

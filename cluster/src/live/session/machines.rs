@@ -2,6 +2,7 @@
 //!
 //! Every request uses the credential of a context of its own, and is about the one namespace of the Cluster. Nothing is changed there but one annotation.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use migration::config::roll::Method;
@@ -125,30 +126,20 @@ impl Session {
         };
         let found = listed(&management.caller, &machines).await?;
         let planned = self.planned(run, plan);
-        let without: Vec<&str> = planned.into_iter().filter(|name| !found.contains_key(*name)).collect();
+        let without: Vec<&str> = planned.iter().copied().filter(|name| !found.contains_key(*name)).collect();
         let title = format!("Cluster/{namespace}/{cluster}");
         let look = format!(
             "kubectl -n {namespace} get machines -o wide, with the management context, must list the Nodes of this cluster"
         );
-        if found.is_empty() {
-            let problem = Problem::new(format!(
-                "the management cluster has no Machine with a Node of Cluster {namespace}/{cluster}"
-            ));
-            return Err((
-                Exit::BadSettings,
-                problem.at(title).fix(format!("check --management-context and --context: {look}")),
-            ));
-        }
-        if let Some(first) = without.first() {
+        // Where some of them have Machines, the run holds each of the others by its name.
+        if !planned.is_empty() && without.len() == planned.len() {
             let names = without.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
             let what = format!(
                 "no Machine of Cluster {namespace}/{cluster} has one of these Nodes: {names} ({} in all)",
                 without.len()
             );
-            let fix = format!(
-                "{look}; leave a node out that has none: roll: {{leaveOut: [{{node: {first}, reason: TEXT}}]}}"
-            );
-            return Err((Exit::No, Problem::new(what).at(title).fix(fix)));
+            let fix = format!("check --management-context and --context: {look}");
+            return Err((Exit::BadSettings, Problem::new(what).at(title).fix(fix)));
         }
         if let Some(management) = &mut self.management {
             management.machines = Some(machines);
@@ -166,30 +157,41 @@ impl Session {
         nodes.map(|node| &*node.name).filter(|name| !run.skipped.contains_key(*name)).collect()
     }
 
-    /// The namespace and the name of the Cluster that the nodes are of.
+    /// The namespace and the name of the Cluster that the nodes are of: the one that most of them name. A node can write its own annotations.
     fn cluster_of(&self, plan: &Plan) -> Result<(Text, Text), Failure> {
         let nodes =
             self.cluster.world.nodes.iter().filter(|(_, node)| plan.method(&node.pool) == Method::ClusterApi);
-        let clusters: BTreeMap<(Text, Text), &Text> =
-            nodes.filter_map(|(name, node)| Some((node.cluster.clone()?, name))).collect();
+        let mut nodes_by_cluster: BTreeMap<(Text, Text), Vec<&Text>> = BTreeMap::new();
+        for (name, node) in nodes {
+            if let Some(cluster) = &node.cluster {
+                nodes_by_cluster.entry(cluster.clone()).or_default().push(name);
+            }
+        }
+        let mut clusters: Vec<((Text, Text), Vec<&Text>)> = nodes_by_cluster.into_iter().collect();
+        clusters.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
         let refused = |what: String, fix: &str| {
             Err((Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix)))
         };
-        let mut all = clusters.iter();
-        match (all.next(), all.next()) {
-            (Some((only, _)), None) => Ok(only.clone()),
+        match (clusters.first(), clusters.get(1)) {
+            (Some((most, nodes)), other) if other.is_none_or(|(_, others)| others.len() < nodes.len()) => {
+                Ok(most.clone())
+            }
             (None, _) => refused(
                 format!(
                     "no node of a pool with the method cluster-api names its Cluster (annotation {CLUSTER})"
                 ),
                 "leave the option out; plan shows the method of each pool",
             ),
-            (Some(((namespace, name), node)), Some(((other_namespace, other), other_node))) => refused(
-                format!(
-                    "the nodes are of more than one Cluster: {namespace}/{name} (node {node}) and {other_namespace}/{other} (node {other_node})"
-                ),
-                "correct the annotations of the Nodes: all nodes of a cluster are of one Cluster of Cluster API",
-            ),
+            (Some(((namespace, name), nodes)), other) => {
+                let ((other_namespace, other), others) = other.unwrap_or(&clusters[0]);
+                let (node, other_node) = (nodes[0], others[0]);
+                refused(
+                    format!(
+                        "as many nodes are of Cluster {namespace}/{name} (node {node}) as of Cluster {other_namespace}/{other} (node {other_node})"
+                    ),
+                    "correct the annotations of the Nodes: all nodes of a cluster are of one Cluster of Cluster API",
+                )
+            }
         }
     }
 }

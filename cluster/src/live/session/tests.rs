@@ -143,6 +143,7 @@ fn claim(name: &str, version: &str) -> Act {
         desired: Some(Phase::BothOld),
         cordon: Some(true),
         fence: Some(true),
+        lifts_readiness: false,
         undisturbed: None,
         lifecycle: std::collections::BTreeMap::new(),
     }))

@@ -45,16 +45,31 @@ impl Store {
         }
     }
 
+    /// Makes the ConfigMap that pipelines write requests into, so that they need no right to make one. One that is there stays as it is.
+    ///
+    /// # Errors
+    /// A request failed.
+    pub async fn open_permits(&self) -> Result<(), Failure> {
+        let what = "make the ConfigMap for the requests of pipelines";
+        let ask = ApiRequest::post(create_path(), bytes(&object::new(NAME, &[], &[])));
+        let reply = self.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        if reply.is_done() || reply.refusal().is_conflict() {
+            return Ok(());
+        }
+        Err(refused(what, &reply.refusal()))
+    }
+
     /// Asks to take a Node away, or takes that back. A request that is there already stays as it is.
     ///
     /// # Errors
-    /// A request failed, or others wrote the ConfigMap again and again.
+    /// A request failed, the run has not made the ConfigMap yet, or others wrote it again and again.
     pub async fn ask_permit(&self, uid: &str, request: Option<&Request>) -> Result<(), Failure> {
         let what = "ask to take the node away";
         let mut failed = None;
         for _ in 0..TRIES {
-            let map = self.requests().await?;
-            let data = map.as_ref().map(|map| map.data.clone()).unwrap_or_default();
+            let Some(ConfigMap { metadata, data, .. }) = self.requests().await? else {
+                return if request.is_some() { Err(unopened()) } else { Ok(()) };
+            };
             let changes = match request {
                 Some(request) => permit::added(&data, uid, request),
                 None if data.contains_key(uid) => BTreeMap::from([(uid.to_owned(), None)]),
@@ -65,17 +80,8 @@ impl Store {
             }
             let pairs: Vec<(&str, Option<&str>)> =
                 changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
-            let ask = match &map {
-                Some(map) => {
-                    let change = object::changed(&map.metadata.resource_version, &[], &pairs);
-                    ApiRequest::merge(change_path(NAME, WISHER), bytes(&change))
-                }
-                None => {
-                    let data: Vec<(&str, &str)> =
-                        pairs.iter().filter_map(|(key, value)| Some((*key, (*value)?))).collect();
-                    ApiRequest::post(create_path(), bytes(&object::new(NAME, &[], &data)))
-                }
-            };
+            let change = object::changed(&metadata.resource_version, &[], &pairs);
+            let ask = ApiRequest::merge(change_path(NAME, WISHER), bytes(&change));
             failed = match self.caller.call(&ask).await {
                 Ok(reply) if reply.is_done() => return Ok(()),
                 Ok(reply) if reply.refusal().is_conflict() || reply.refusal().is_not_found() => {
@@ -101,6 +107,14 @@ impl Store {
             refusal => Err(refused(what, &refusal)),
         }
     }
+}
+
+/// The run makes the ConfigMap before it answers any request.
+fn unopened() -> Failure {
+    let what = format!("there is no ConfigMap crossfade/{NAME} yet; a run makes it when it begins");
+    let fix =
+        "ask again; if the ConfigMap was deleted, the run makes it anew: kubectl crossfade roll --resume";
+    (Exit::TryLater, Problem::new(what).at(format!("ConfigMap/crossfade/{NAME}")).fix(fix))
 }
 
 #[cfg(test)]
@@ -137,19 +151,27 @@ mod tests {
     }
 
     #[test]
-    fn the_first_request_makes_the_object_unless_another_one_did() {
+    fn the_run_makes_the_object_and_pipelines_write_into_it() {
         run(async {
-            let server =
-                Server::new(vec![missing(), conflict(), map("4", &json!({"x": "y"})), map("5", &json!({}))]);
+            let post = "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade";
+            for there in [map("1", &json!({})), conflict()] {
+                let server = Server::new(vec![there]);
+                store(&server).open_permits().await.expect("it is there");
+                assert_eq!(server.lines(), [post]);
+            }
+            let forbidden = Answer::refusal(403, "Forbidden", "configmaps is forbidden");
+            let (exit, _) = store(&Server::new(vec![forbidden])).open_permits().await.expect_err("refused");
+            assert_eq!(exit, Exit::Failed);
+            let server = Server::new(vec![map("4", &json!({"x": "y"})), map("5", &json!({}))]);
             store(&server).ask_permit("u", Some(&request())).await.expect("asked");
-            let lines = server.lines();
-            assert_eq!(lines[0], format!("GET {MAP}"));
-            assert_eq!(lines[1], "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade");
-            assert_eq!(lines[3], format!("PATCH {MAP}?fieldManager=crossfade-wish"));
-            let requests = server.requests();
-            assert_eq!(requests[1].json()["data"], json!({"u": value()}));
+            assert_eq!(server.lines()[1], format!("PATCH {MAP}?fieldManager=crossfade-wish"));
             let change = json!({"metadata": {"resourceVersion": "4"}, "data": {"u": value()}});
-            assert_eq!(requests[3].json(), change, "what others ask for stays");
+            assert_eq!(server.requests()[1].json(), change, "what others ask for stays");
+            let server = Server::new(vec![missing()]);
+            let (exit, problem) =
+                store(&server).ask_permit("u", Some(&request())).await.expect_err("no run has begun");
+            assert_eq!((exit, server.lines().len()), (Exit::TryLater, 1));
+            assert!(problem.fix.contains("roll --resume"), "{problem:?}");
         });
     }
 
@@ -178,7 +200,7 @@ mod tests {
     fn a_right_that_is_missing_ends_it_at_once() {
         run(async {
             let forbidden = || Answer::refusal(403, "Forbidden", "configmaps is forbidden");
-            let server = Server::new(vec![missing(), forbidden()]);
+            let server = Server::new(vec![map("4", &json!({})), forbidden()]);
             let (exit, problem) =
                 store(&server).ask_permit("u", Some(&request())).await.expect_err("refused");
             assert_eq!((exit, server.lines().len()), (Exit::Failed, 2));

@@ -34,15 +34,42 @@ pub struct Roll {
     /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of Cluster API by `cluster-api`, those of EKS managed node groups
     /// by `follow`, and all others by `permit`.
     pub methods: BTreeMap<String, Method>,
-    /// The phase of the image that a rotation replaces nodes by; `new` without one. `both-new` needs no forwarding: the new network first joins the pods
-    /// of nodes that have Crossfade. `both-old` needs neither.
+    /// The image that a rotation replaces nodes by: the phase of a migration image, or `final`; `new` without one. `both-new` needs no forwarding: the new
+    /// network first joins the pods of nodes that have Crossfade. `both-old` needs neither. `final` is the image without Crossfade, once all nodes are in `new`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["both-old", "both-new", "new"])))]
-    pub image: Option<Phase>,
+    pub image: Option<Image>,
     /// Kinds of policies that the operator accepts while no CNI enforces them.
     pub unenforced: Vec<PolicyKind>,
     /// Nodes that no pass touches.
     pub leave_out: Vec<NodeExclusion>,
+}
+
+/// The image that a rotation replaces nodes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "RotationImage"))]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    /// A migration image in phase `both-old`.
+    BothOld,
+    /// A migration image in phase `both-new`.
+    BothNew,
+    /// A migration image in phase `new`.
+    New,
+    /// The image without Crossfade, with the new network alone.
+    Final,
+}
+
+impl Image {
+    /// The phase in which nodes of the image give their pods networks.
+    #[must_use]
+    pub const fn phase(self) -> Phase {
+        match self {
+            Self::BothOld => Phase::BothOld,
+            Self::BothNew => Phase::BothNew,
+            Self::New | Self::Final => Phase::New,
+        }
+    }
 }
 
 /// How it is known that nodes forward between both networks.
@@ -132,9 +159,6 @@ impl Roll {
         self.pods.valid()?;
         gate::valid(&self.gates)?;
         self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
-        if self.image == Some(Phase::Old) {
-            return Err("roll.image: expected both-old, both-new or new, found old: no image leads back to the old network alone".into());
-        }
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
         }

@@ -8,7 +8,7 @@ mod workload;
 
 pub use counted::count_pod;
 pub use machine::{HOOK, ObservedMachine, machine};
-pub use node::{FENCE, ObservedNode, node};
+pub use node::{FENCE, ObservedNode, READINESS, node};
 pub use pod::{PodClassifier, pod, pod_of};
 pub use workload::workload;
 
@@ -42,7 +42,7 @@ mod tests {
         );
         let dns = Dns { namespace: "kube-system".into(), labels: [].into() };
         assert!(node(&object, &[]).is_ok());
-        assert!(pod(&object, &PodClassifier { dns, agents: Vec::new() }).is_ok());
+        assert!(pod(&object, &PodClassifier { dns, agents: Vec::new(), ranges: None }).is_ok());
         assert!(count_pod(&object).is_ok());
         assert!(workload(Kind::DEPLOYMENT, &object).is_ok());
     }

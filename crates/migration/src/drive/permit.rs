@@ -118,6 +118,12 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
             "kubectl crossfade status shows where it goes",
         );
     };
+    if direction == Direction::Final && node.is_silent() {
+        return never(
+            format!("Node {name} has no Crossfade, as nodes of the final image"),
+            "nothing is to be done",
+        );
+    }
     let image = plan.image.filter(|image| node.phase() == Some(*image));
     match (direction, image) {
         (Direction::Forth, Some(image)) => {
@@ -140,7 +146,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
                 "leave the node as it is",
             );
         }
-        (Direction::Forth, None) => {}
+        (Direction::Forth, None) | (Direction::Final, _) => {}
     }
     let step = node.step.as_ref().filter(|step| is_of_pass(step, run));
     match (&run.state, step.map(|step| step.state)) {
@@ -388,6 +394,24 @@ mod tests {
         ] {
             assert_eq!(answered(&back, &plan, "a", Some(&node)), expected);
         }
+    }
+
+    /// Nodes of the migration image go, and those without Crossfade are there to stay.
+    #[test]
+    fn the_last_rotation_replaces_nodes_with_crossfade() {
+        let plan = plan(|plan| {
+            (plan["start"], plan["passes"]) = (json!("new"), json!(["new"]));
+            (plan["image"], plan["ways"]) = (json!("new"), json!(["replace"]));
+        });
+        let run = Run::new("r-1", "4be1", &plan);
+        let mut step = node(Some(NodeState::Permitted)).step.expect("a step");
+        step.claim = run.claim(1);
+        let migrated = Node { label: Some(Phase::New), step: Some(step), ..node(None) };
+        assert_eq!(answered(&run, &plan, "a", Some(&migrated)), "go");
+        assert_eq!(
+            answered(&run, &plan, "a", Some(&Node { label: None, observed: None, ..node(None) })),
+            "never: Node a has no Crossfade, as nodes of the final image; nothing is to be done"
+        );
     }
 
     /// A pipeline does not have the settings that name the labels of pools.

@@ -8,7 +8,9 @@ use snapshot::model::Text;
 use types::api::step::State as NodeState;
 use types::policy::Phase;
 
+use crate::cni::reach;
 use crate::plan::canon;
+use crate::roll::replacement::cannot_return;
 use crate::roll::run::State;
 use crate::roll::view::View;
 use crate::roll::view::{NodeStatus, Standing};
@@ -32,6 +34,12 @@ pub struct Status {
     pub from: Phase,
     /// The phase that this pass brings nodes to; none when every pass is done.
     pub to: Option<Phase>,
+    /// It replaces nodes by those of the final image.
+    #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
+    pub is_final: bool,
+    /// What an abort to the phase `old` would do with the nodes that pipelines replace; none where there is no such way back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<WayBack>,
     /// Whether it goes on.
     pub state: State,
     /// The holder of the run, if it has one.
@@ -119,6 +127,44 @@ pub struct Counts {
     pub not_ready: u32,
 }
 
+/// How many nodes an abort to the phase `old` would bring back, by the way that each of them would go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct WayBack {
+    /// Nodes of the earlier image, which stay as they are.
+    pub stay: u32,
+    /// Nodes that follow the phase `old`, and go back in place.
+    pub in_place: u32,
+    /// Nodes that their pipelines would replace by nodes of the earlier image.
+    pub replaced: u32,
+    /// Nodes that follow no phase back, where no replacement leads to the phase `old` either.
+    pub held: u32,
+}
+
+/// `9 stay, 2 go back in place, 1 is replaced by its pipeline`.
+impl fmt::Display for WayBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            (self.stay, "stays", "stay"),
+            (self.in_place, "goes back in place", "go back in place"),
+            (self.replaced, "is replaced by its pipeline", "are replaced by their pipelines"),
+            (
+                self.held,
+                "is held, since it does not follow the phase",
+                "are held, since they do not follow the phase",
+            ),
+        ];
+        let words = parts.into_iter().filter(|(count, _, _)| *count > 0);
+        let words: Vec<String> = words
+            .map(|(count, one_does, several_do)| {
+                format!("{count} {}", if count == 1 { one_does } else { several_do })
+            })
+            .collect();
+        f.write_str(&words.join(", "))
+    }
+}
+
 /// A node that is being moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Moving"))]
@@ -162,6 +208,8 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         passes_left: run.targets.len(),
         from: run.from,
         to: run.target(),
+        is_final: plan.is_final(),
+        way_back: way_back(view),
         state: run.state.clone(),
         holder: None,
         held_since: None,
@@ -203,6 +251,25 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
     status
 }
 
+/// The way back of a rotation that goes forth.
+fn way_back(view: &View<'_>) -> Option<WayBack> {
+    let plan = view.plan;
+    let image = plan.image.filter(|_| !plan.is_final())?;
+    view.run.target().filter(|to| *to > view.run.from)?;
+    // The only pass back that replaces nodes leads from the phase of the image to `old`.
+    let is_single = reach::path(image, Phase::Old, plan.bridge.is_some()) == [Phase::Old];
+    let mut back = WayBack::default();
+    for status in view.nodes().filter(|status| plan.rotates(&status.node.pool)) {
+        *match status.node.phase() {
+            None | Some(Phase::Old) => &mut back.stay,
+            Some(_) if !cannot_return(status.node) => &mut back.in_place,
+            Some(_) if is_single => &mut back.replaced,
+            Some(_) => &mut back.held,
+        } += 1;
+    }
+    Some(back)
+}
+
 impl Counts {
     fn count(&mut self, standing: Standing<'_>, is_ready: bool) {
         self.all += 1;
@@ -242,7 +309,11 @@ pub fn line(status: &Status) -> String {
         return over(status);
     };
     let nodes = &status.nodes;
-    let from = if status.from == to { "stragglers" } else { status.from.as_str() };
+    let (from, to) = match status.from {
+        from if status.is_final => (from.as_str(), "the final image"),
+        from if from == to => ("stragglers", to.as_str()),
+        from => (from.as_str(), to.as_str()),
+    };
     format!(
         "pass {}, {from} to {to}: {} of {} nodes done, {} in transit, {} held",
         status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held
@@ -262,6 +333,8 @@ mod tests {
             passes_left: 0,
             from: Phase::New,
             to: None,
+            is_final: false,
+            way_back: None,
             state: State::Done,
             holder: None,
             held_since: None,
@@ -274,6 +347,21 @@ mod tests {
             skipped: BTreeMap::new(),
             gates: Vec::new(),
             waits: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_line_names_what_the_pass_is_about() {
+        let begun = |from, to| Status { from, to: Some(to), passes_left: 1, ..finished(1) };
+        for (status, words) in [
+            (begun(Phase::Old, Phase::New), "pass 3, old to new: 1 of 3 nodes done"),
+            (begun(Phase::New, Phase::New), "pass 3, stragglers to new: 1 of"),
+            (
+                Status { is_final: true, ..begun(Phase::New, Phase::New) },
+                "pass 3, new to the final image: 1 of",
+            ),
+        ] {
+            assert!(line(&status).starts_with(words), "{}", line(&status));
         }
     }
 

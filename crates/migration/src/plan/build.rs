@@ -17,7 +17,8 @@ use crate::cni::enforcement::{Coverage, lines};
 use crate::config::roll::Method;
 use crate::config::{self, Config, Freeze, Waiver};
 use crate::plan::parts::{Disconnection, Passes, bridge};
-use crate::workload::{CAPI_MACHINE, KARPENTER_POOL, Pipeline, pipeline};
+use crate::workload::NetworkRanges;
+use crate::workload::{CAPI_MACHINE, KARPENTER_POOL, Provisioner, provisioner};
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
@@ -32,6 +33,7 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     problems.extend(scaled_problem(scene.config));
     problems.extend(nothing_to_do_problem(survey, passes.as_ref()));
     problems.extend(pipeline_problems(scene, survey, &pools));
+    problems.extend(final_problems(scene, survey));
     problems.extend(missing_reports(&survey.sites, &pools, passes.as_ref()));
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
@@ -84,15 +86,15 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
     let mut problems = Vec::new();
     for pool in pools.iter().filter(|pool| pool.method.replaces()) {
         let sites = || survey.sites.iter().filter(|site| *site.pool == *pool.name);
-        let mut pipelines: BTreeMap<Option<Pipeline>, Vec<&str>> = BTreeMap::new();
+        let mut pipelines: BTreeMap<Option<Provisioner>, Vec<&str>> = BTreeMap::new();
         for site in sites() {
-            pipelines.entry(pipeline(site.node)).or_default().push(site.name());
+            pipelines.entry(provisioner(site.node)).or_default().push(site.name());
         }
         let unlabelled = pipelines.remove(&None);
         let has = |pipeline| pipelines.contains_key(&Some(pipeline));
         let missing = match pool.method {
-            Method::Karpenter if !has(Pipeline::Karpenter) => Some(format!("the label {KARPENTER_POOL}")),
-            Method::ClusterApi if !has(Pipeline::ClusterApi) => {
+            Method::Karpenter if !has(Provisioner::Karpenter) => Some(format!("the label {KARPENTER_POOL}")),
+            Method::ClusterApi if !has(Provisioner::ClusterApi) => {
                 Some(format!("the annotation {CAPI_MACHINE}"))
             }
             Method::Drain
@@ -145,6 +147,41 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
         }
     }
     problems
+}
+
+/// What keeps nodes from being replaced by the final image: nodes that still have another network than the new one, or none that has Crossfade.
+fn final_problems(scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<Problem> {
+    if !parts::is_final(scene.strategy, scene.config) || survey.sites.is_empty() {
+        return Vec::new();
+    }
+    let cause = |site: &Site<'_>| {
+        let others = site.phases().into_iter().chain(site.extra()).any(|phase| phase != Phase::New);
+        others || site.is_plain() && has_foreign_addresses(scene, site)
+    };
+    let behind: Vec<&str> = survey.sites.iter().filter(|site| cause(site)).map(Site::name).collect();
+    if let Some(first) = behind.first() {
+        let names = join_names(behind.iter().copied());
+        let what = format!(
+            "these nodes have pods on the old network, or give it to pods, so they are not ready for a final image: {names}"
+        );
+        let fix =
+            "end the migration first: a plan with roll: {image: new}, or with the image that you migrated by";
+        return vec![Problem::new(what).at(format!("Node/{first}")).fix(fix)];
+    }
+    let is_over = survey.sites.iter().all(Site::is_plain);
+    let over = || {
+        Problem::new("no node has Crossfade, so there is none to be replaced by the final image")
+            .at("Node/*")
+            .fix("nothing is left to be planned: kubectl get nodes -L crossfade/phase")
+    };
+    is_over.then(over).into_iter().collect()
+}
+
+/// Whether pods of a node have addresses that are not of the new network.
+fn has_foreign_addresses(scene: &Scene<'_>, site: &Site<'_>) -> bool {
+    let ranges = NetworkRanges::of(&parts::networks(scene));
+    let pods = scene.snapshot.pods.iter().filter(|pod| *pod.spec.node_name == *site.name());
+    pods.filter(|pod| !pod.is_finished()).any(|pod| ranges.is_foreign(pod))
 }
 
 /// Groups that ask for what no run does yet. Without this, their pods would move one at a time, without notice.

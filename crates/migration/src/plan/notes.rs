@@ -8,7 +8,7 @@ use types::policy::Phase;
 use types::text::glob;
 
 use super::site::{Site, Survey, attached, join_names};
-use super::{Method, Plan, Pool, Wave};
+use super::{Method, Plan, PlannedNode, Pool, Wave};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
 use crate::roll::pipeline;
@@ -26,14 +26,15 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
     notes.extend(replaced(plan, survey));
+    notes.extend(way_back(plan, survey));
     let stuck = survey
         .sites
         .iter()
         .filter(|site| !site.is_plain())
         .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
     let stuck: Vec<&str> = stuck.map(Site::name).collect();
-    // Stragglers have no phase to be brought back to.
-    if !stuck.is_empty() && !plan.fixes_stragglers() {
+    // Stragglers, and nodes that wait for the final image, have no phase to be brought back to.
+    if !stuck.is_empty() && plan.passes != [plan.start] {
         notes.push(format!(
             "These nodes do not follow the annotation back to {}, so they cannot be rolled back from here: {}.",
             plan.start,
@@ -96,6 +97,44 @@ fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
         Some(pipeline::of_method(pool.method)?.note(pool, is_node_group))
     };
     plan.pools.iter().filter_map(note).collect()
+}
+
+/// Which way back a rotation has, and how long it takes for all nodes.
+fn way_back(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
+    let image = plan.image?;
+    if plan.is_final() {
+        return Some("Both images give pods the new network, so no node has to be brought back: kubectl crossfade roll abort --to new ends the run, and gives back what it has put on nodes.".into());
+    }
+    let passes = reach::path(image, Phase::Old, plan.bridge.is_some());
+    let is_replaced = |planned: &&PlannedNode| plan.rotates(&planned.pool);
+    let count = plan.waves.iter().flat_map(|wave| &wave.nodes).filter(is_replaced).count();
+    let minutes =
+        |node: u64| plan.waves.iter().map(|wave| wave_seconds(wave, node)).sum::<u64>().div_ceil(60);
+    let in_place = minutes(NODE_SECONDS).saturating_mul(u64::try_from(passes.len()).unwrap_or(1));
+    let others = if passes == [Phase::Old] {
+        format!(
+            "any other is replaced by a node of the earlier image (about {} min if all of them are)",
+            minutes(REPLACED_SECONDS)
+        )
+    } else {
+        format!(
+            "any other is held (PhaseNotFollowed), since no replacement leads from {image} to old: bake the image with \"desired\": \"node-annotation\" and all four phases in \"allowed\""
+        )
+    };
+    let of_image =
+        |site: &&Site<'_>| plan.rotates(site.pool) && site.phase() == Some(image) && image != plan.start;
+    let here: Vec<&Site<'_>> = survey.sites.iter().filter(of_image).collect();
+    let follows =
+        |site: &&&Site<'_>| site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&Phase::Old));
+    let known = match here.len() {
+        0 => String::new(),
+        all => {
+            format!(" Of {all} such nodes that are here, {} follow it.", here.iter().filter(follows).count())
+        }
+    };
+    Some(format!(
+        "Way back, kubectl crossfade roll abort --to old: of the {count} nodes that pipelines replace, those that have not gone stay. A node of the new image that follows the phase old goes back in place (about {in_place} min if all of them do), and {others}.{known}"
+    ))
 }
 
 /// Nodes that restart all their pods in passes in which networks join or leave the running pods of other nodes.
@@ -196,7 +235,11 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
         if plan.fixes_stragglers() && !is_planned() {
             continue;
         }
-        if state == State::Open && pool.is_none_or(|pool| pool.method != Method::Churn) {
+        let needs_room = |method: Method| match pipeline::of_method(method) {
+            Some(pipeline) => pipeline.drains_first(),
+            None => method != Method::Churn,
+        };
+        if state == State::Open && pool.is_none_or(|pool| needs_room(pool.method)) {
             drained.push((site.name(), place));
         }
     }

@@ -16,9 +16,9 @@ use crate::cni::cidr;
 use crate::cni::cidr::Usage;
 use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
-use crate::config::roll::{BUILT_IN, Method};
+use crate::config::roll::{BUILT_IN, Image, Method};
 use crate::config::{Config, roll};
-use crate::workload::{Pipeline, agents as agents_of, pipeline};
+use crate::workload::{Provisioner, agents as agents_of, provisioner};
 use snapshot::{Range, merged};
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
@@ -151,22 +151,31 @@ pub(super) fn method(
 
 /// The method that the pipeline allows which the labels of these nodes name.
 fn labelled_method(sites: &[&Site<'_>]) -> Method {
-    let pipelines: BTreeSet<Option<Pipeline>> = sites.iter().map(|site| pipeline(site.node)).collect();
+    let pipelines: BTreeSet<Option<Provisioner>> = sites.iter().map(|site| provisioner(site.node)).collect();
     match pipelines.first() {
-        Some(Some(Pipeline::Karpenter)) => Method::Karpenter,
-        Some(Some(Pipeline::ManagedNodeGroup)) => Method::Follow,
-        Some(Some(Pipeline::ClusterApi)) => Method::ClusterApi,
+        Some(Some(Provisioner::Karpenter)) => Method::Karpenter,
+        Some(Some(Provisioner::ManagedNodeGroup)) => Method::Follow,
+        Some(Some(Provisioner::ClusterApi)) => Method::ClusterApi,
         Some(None) | None => Method::Permit,
     }
 }
 
 /// The phase of the image that a strategy replaces nodes by; none where all nodes stay.
 pub(super) fn image(strategy: Strategy, config: &Config) -> Option<Phase> {
-    (strategy == Strategy::Rotation).then(|| config.roll.image.unwrap_or(Phase::New))
+    (strategy == Strategy::Rotation).then(|| config.roll.image.map_or(Phase::New, Image::phase))
+}
+
+/// Whether a rotation replaces nodes by the final image.
+pub(super) fn is_final(strategy: Strategy, config: &Config) -> bool {
+    strategy == Strategy::Rotation && config.roll.image == Some(Image::Final)
 }
 
 /// The targets of the passes from this phase to the new network.
 pub(super) fn targets(strategy: Strategy, config: &Config, start: Phase) -> Vec<Phase> {
+    if is_final(strategy, config) {
+        // Its nodes give their pods the network that they have.
+        return vec![Phase::New];
+    }
     // An image in phase `new` is one pass, with the forwarding that nodes of both phases need beside each other.
     let is_bridged = strategy == Strategy::Bridge || image(strategy, config) == Some(Phase::New);
     reach::path(start, Phase::New, is_bridged)
@@ -261,8 +270,9 @@ impl Passes {
     /// The passes that bring all nodes to the new network; none if no node says in which phase it is.
     pub(super) fn of(scene: &Scene<'_>, sites: &[Site<'_>]) -> Option<Self> {
         let image = image(scene.strategy, scene.config);
-        // Without Crossfade, all pods of a node are on the old network; only a rotation has a way for such a node.
-        let plain = sites.iter().any(|site| image.is_some() && site.is_plain()).then_some(Phase::Old);
+        // Without Crossfade, all pods of a node are on the old network, or on the new one after the migration; only a rotation has a way for such a node.
+        let network = if is_final(scene.strategy, scene.config) { Phase::New } else { Phase::Old };
+        let plain = sites.iter().any(|site| image.is_some() && site.is_plain()).then_some(network);
         let start = sites.iter().flat_map(Site::phases).chain(plain).min()?;
         Some(Self { start, targets: targets(scene.strategy, scene.config, start), image })
     }

@@ -55,6 +55,8 @@ pub struct Patch {
     pub cordon: Option<bool>,
     /// The taint `crossfade/earlier:PreferNoSchedule`.
     pub fence: Option<bool>,
+    /// Whether the taint `readiness.k8s.io/crossfade:NoSchedule` is removed.
+    pub lifts_readiness: bool,
     /// The annotation `karpenter.sh/do-not-disrupt`.
     pub undisturbed: Option<bool>,
     /// Conditions of the Node's lifecycle: true for one that is set, false for one that is removed. They are part of the Node's status, so that a patch with
@@ -74,6 +76,7 @@ impl Patch {
             desired: None,
             cordon: None,
             fence: None,
+            lifts_readiness: false,
             undisturbed: None,
             lifecycle: BTreeMap::new(),
         }

@@ -1,7 +1,7 @@
 //! What the cluster can spare: room for the pods of a node that is to be drained, the next pod of a workload that moves one pod after the other, and DNS pods.
 //!
 //! What pods request comes from a count of all pods, at most ten minutes old; what nodes offer, and whether they take pods, from the Nodes. Without a count
-//! the room is not known, and no node is drained. A node that is cordoned already takes no room away when it starts, and pods of one that is not cordoned come back.
+//! the room is not known, and no node is drained. A node that is cordoned already takes no room away when it starts in place, and pods of one that is not cordoned come back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -54,7 +54,8 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
         (_, Way::Restart) => true,
         (method, Way::Replace) => pipeline::of_method(method).is_some_and(|pipeline| pipeline.drains_first()),
     };
-    is_drained && !node.is_cordoned
+    // A pipeline may cordon a node before it asks, and that moves no pod yet.
+    is_drained && (!node.is_cordoned || view.way(node, to) == Way::Replace)
 }
 
 /// Why a node must not be drained now; none if the others have room.
@@ -332,7 +333,7 @@ fn phase_without_dns(view: &View<'_>, pod: &Pod) -> Option<Phase> {
 fn phases_of_pod(view: &View<'_>, pod: &Pod) -> Vec<Phase> {
     let Some(node) = view.world.nodes.get(&pod.node) else { return Vec::new() };
     if view.nodes.get(&pod.node).is_some_and(|status| status.is_plain) {
-        return vec![Phase::Old];
+        return vec![view.plan.plain_phase()];
     }
     if is_unheard(node) {
         return Phase::ALL.to_vec();

@@ -7,7 +7,7 @@
 //! | R3 | it asks a node for a phase that would part pods that need each other |
 //! | R4 | it takes a DNS pod away although too few others are ready |
 //! | R5 | it evicts a pod that is not on a node that is moving, is not of another phase, uses the node's network, is static, ended or is held back |
-//! | R7 | it takes away a cordon, or a hook of a Machine, that is not of this run |
+//! | R7 | it takes away a cordon, or a hook of a Machine, that is not of this run; or the readiness taint, where the plan does not say so or the network of the node does not work in this boot |
 //! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that is being removed |
 //! | R9 | it takes a node although a gate is red, not known or was not asked lately; or evicts a pod on a node that was taken whatever the gate of workloads said |
 //! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
@@ -29,13 +29,15 @@ use crate::cni::reach::Way;
 
 use super::act::{Act, Change, Hook, Patch, PodId};
 use super::pipeline::cluster_api;
+use super::places::count_places;
 use super::replacement::{self, Turnover};
 use super::run::{NodeRequest, Run, State as RunState};
-use super::start::{count_places, unmet_gates, unplaced_wait};
+use super::start::unmet_gates;
 use super::step::FRESH;
 use super::view::is_of_run;
 use super::view::{NodeStatus, Standing};
 use super::view::{View, is_later, is_of_pass, is_ours};
+use super::wave::unplaced_wait;
 use super::world::{Node, Trait};
 
 /// An invariant that an act would break.
@@ -114,6 +116,9 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     }
     if before.is_some_and(|step| !is_of_run(step, view.run) && step.state.is_in_transit()) {
         return violation("R1", format!("Node {name} bears a step of another run"));
+    }
+    if patch.lifts_readiness && !(view.plan.limits.lift_readiness && node.has_working_network()) {
+        return violation("R7", format!("the readiness taint of Node {name} is not the run's to remove"));
     }
     if patch.cordon == Some(false) && before.and_then(|step| step.cordon) != Some(Cordon::Ours) {
         return violation("R7", format!("the cordon of Node {name} is not of this run"));

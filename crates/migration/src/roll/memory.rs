@@ -93,7 +93,7 @@ impl Memory {
             }
             let is_steady = || {
                 let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
-                target.is_some_and(|target| is_steady(world, name, node, target))
+                target.is_some_and(|target| is_steady(world, name, node, target, run))
             };
             match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
                 Some((_, timer)) if timer.uid == node.uid => {
@@ -305,14 +305,15 @@ fn borne(node: &Node) -> Option<(String, State)> {
     node.step.as_ref().map(|step| (step.claim.clone(), step.state))
 }
 
-/// The node is in the phase, Ready, has a network, and its agents are Ready. One without Crossfade has the old network.
-fn is_steady(world: &World, name: &str, node: &Node, phase: Phase) -> bool {
+/// The node is in the phase, Ready, has a network, and its agents are Ready. One without Crossfade has the old network, or the new one where a run does not leave
+/// that.
+fn is_steady(world: &World, name: &str, node: &Node, phase: Phase, run: &Run) -> bool {
     let has_agents = || {
         let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
         let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
         agents.all(|pod| pod.is(Trait::Ready))
     };
-    let is_there = node.is_in(phase) || phase == Phase::Old && node.is_silent();
+    let is_there = node.is_in(phase) || (phase == Phase::Old || run.from == phase) && node.is_silent();
     node.is_ready && !node.has_no_network && is_there && has_agents()
 }
 

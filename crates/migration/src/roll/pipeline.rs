@@ -24,7 +24,7 @@ use crate::config::roll::Method;
 use crate::plan::Pool;
 
 /// What replaces the nodes of a pool.
-pub(crate) trait Pipeline: Debug + Sync {
+pub(crate) trait PipelineRules: Debug + Sync {
     /// Whether the pipeline chooses which node of a pool goes next.
     fn has_own_order(&self) -> bool;
 
@@ -80,11 +80,11 @@ pub(crate) trait Pipeline: Debug + Sync {
 }
 
 /// A pipeline that asks before it drains a node.
-pub(super) const ASKING: &dyn Pipeline = &permit::Permit;
+pub(super) const ASKING: &dyn PipelineRules = &permit::Permit;
 
 /// What replaces the nodes of a pool that moves by this method; none if its nodes stay.
 #[must_use]
-pub(crate) fn of_method(method: Method) -> Option<&'static dyn Pipeline> {
+pub(crate) fn of_method(method: Method) -> Option<&'static dyn PipelineRules> {
     match method {
         Method::Drain | Method::Churn => None,
         Method::Permit => Some(&permit::Permit),

@@ -9,6 +9,10 @@
 //! Which new node replaces which old one is not known, and does not matter: each pool has as many places as it had nodes. A node that has gone leaves its place
 //! open until one more node of the image is proven. An open place counts as a node in transit.
 //!
+//! A pool that an autoscaler makes larger has new nodes for which none has gone. These fill the next places, as the nodes do that a pipeline starts before it drains
+//! an old one: nothing tells the two apart. So a pool never has fewer proven and old nodes than the plan counted, but for those on their way; what more load needs is
+//! kept by the room for pods, by the gates, and by pods that find no node.
+//!
 //! A pipeline that asks, or that cannot be held, takes nodes in an order of its own. The waves of its pool say how many go, and not which ones.
 //!
 //! A run that turns back from the phase of the image moves the nodes of the image back in place, where these follow the old phase. The others are replaced again,
@@ -19,21 +23,23 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::api::observed::NodeObservation;
+use types::api::node_keys;
+use types::api::observed::{self, NodeObservation};
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::budget::turn_wait;
-use super::pipeline::{self, Pipeline, cluster_api};
+use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
-use super::start::{done_ago, unmet_gates};
+use super::start::unmet_gates;
 use super::transit::STEADY;
 use super::view::{
     NodeStatus, Nodes, Place, Standing, View, foreign_step, in_state, is_done, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
-use super::world::{Node, Trait, World};
+use super::wave::done_ago;
+use super::world::{Node, Pod, Trait, World};
 use crate::cni::reach::Way;
 use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, canon};
@@ -50,11 +56,16 @@ pub(crate) enum Direction {
     Forth,
     /// Those of the earlier image, without Crossfade.
     Back,
+    /// Those of the final image, without Crossfade.
+    Final,
 }
 
 /// Which nodes come in a pass of a run of this plan; none if it replaces none.
 pub(crate) fn direction(plan: &Plan, from: Phase, to: Phase) -> Option<Direction> {
     let image = plan.image?;
+    if plan.is_final() {
+        return ((from, to) == (plan.start, image)).then_some(Direction::Final);
+    }
     let is_forth = plan.steps().any(|pass| pass == (from, to, Way::Replace));
     let back = ((from, to) == (image, Phase::Old)).then_some(Direction::Back);
     if is_forth { Some(Direction::Forth) } else { back }
@@ -83,7 +94,7 @@ pub enum Turnover {
 #[derive(Debug)]
 pub struct Exchange<'a> {
     pool: &'a Text,
-    pipeline: &'static dyn Pipeline,
+    pipeline: &'static dyn PipelineRules,
     /// How many nodes have gone, by their waves.
     gone: Vec<u32>,
     /// One of those that went last.
@@ -105,7 +116,7 @@ impl Exchange<'_> {
     }
 }
 
-/// Whether a node of a pool that is replaced has no trace of Crossfade: its pods have the old network.
+/// Whether a node of a pool that is replaced has no trace of Crossfade: its pods have the network of [`Plan::plain_phase`].
 pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
     node.is_silent() && (place.is_some() || node.is_ready) && plan.rotates(&node.pool)
 }
@@ -121,6 +132,8 @@ pub(super) fn turnover(direction: Direction, node: &Node, target: Phase, place: 
             Turnover::Arrives
         }
         Direction::Forth => Turnover::Leaves,
+        Direction::Final if node.is_silent() => Turnover::Arrives,
+        Direction::Final => Turnover::Leaves,
         Direction::Back if is_nameless => Turnover::Arrives,
         Direction::Back if cannot_return(node) => Turnover::Leaves,
         Direction::Back => Turnover::Stays,
@@ -134,7 +147,7 @@ pub(super) fn goes_in_own_order(view: &View<'_>, status: &NodeStatus<'_>) -> boo
 }
 
 /// Whether the plan's places of a pool say how many nodes go, and not which ones: its pipeline chooses, or the plan does not know the nodes.
-fn has_own_order(direction: Direction, pipeline: &dyn Pipeline) -> bool {
+fn has_own_order(direction: Direction, pipeline: &dyn PipelineRules) -> bool {
     direction == Direction::Back || pipeline.has_own_order()
 }
 
@@ -391,8 +404,17 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
             && is_of_pass(step, view.run)
             && !view.run.skipped.contains_key(name)
             && view.run.target().is_some();
+        // The run leaves nothing on nodes without Crossfade that no later run needs.
+        let is_trace = step.state == State::Done
+            && view.run.target().is_none()
+            && view.plan.is_final()
+            && status.is_plain
+            && is_of_run(step, view.run);
         // A step of another run that waits is taken over.
-        if !is_lever || is_wanted || (turnover == Turnover::Leaves && standing == Standing::Pending) {
+        if !(is_lever || is_trace)
+            || is_wanted
+            || (turnover == Turnover::Leaves && standing == Standing::Pending)
+        {
             continue;
         }
         let mut patch = Patch::of(name, node);
@@ -487,6 +509,8 @@ pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Stri
     let node = status.node;
     let is_startup = |key: &&Text| is_startup(key);
     let steady = view.memory.steady(status.name, view.world.now);
+    let stranger =
+        view.pods_on(status.name).find(|pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished));
     Some(match node {
         _ if node.is_going => "somebody takes it away".into(),
         _ if !node.is_ready => "it is not Ready".into(),
@@ -496,6 +520,12 @@ pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Stri
             format!(
                 "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
                 view.target
+            )
+        }
+        _ if stranger.is_some() => {
+            let pod = stranger.map(Pod::title).unwrap_or_default();
+            format!(
+                "pod {pod} on it has an address that is not of the new network, so its image is no final one"
             )
         }
         _ if node.taints.iter().any(|key| is_startup(&key)) => {
@@ -551,6 +581,7 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         let wait = Wait::new(format!("Pool/{pool}"), Reason::ReplacementMissing, what).help(help);
         waits.push(limited(wait, since, limit, now));
     }
+    waits.extend(outdated_reports(view));
     let unreadable = view.world.permits.unreadable.iter();
     waits.extend(unreadable.map(|why| {
         let what = format!("it is no request of a pipeline, and is ignored: {why}");
@@ -558,6 +589,31 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         Wait::new("ConfigMap/crossfade/crossfade-permits", Reason::NotAsked, what).help(help)
     }));
     waits
+}
+
+/// Waits for nodes that report nothing in this boot, where nodes without Crossfade come: a Node that outlives its machine keeps the label and the report of the one
+/// before. Whether the image has Crossfade is known to people alone: a `watch` that cannot report leaves the same.
+fn outdated_reports(view: &View<'_>) -> Vec<Wait> {
+    let is_expected = matches!(view.nodes.direction(), Some(Direction::Back | Direction::Final));
+    let is_outdated = |status: &&NodeStatus<'_>| {
+        let is_earlier = |seen: &NodeObservation| *seen.boot_id != *status.node.boot;
+        is_expected
+            && status.node.is_ready
+            && view.plan.rotates(&status.node.pool)
+            && status.node.observed.as_ref().is_some_and(is_earlier)
+            && matches!(status.standing, Standing::Pending | Standing::Transit(_))
+    };
+    let wait = |status: &NodeStatus<'_>| {
+        let name = status.name;
+        let what = "its label and its report are of an earlier boot, and nothing reports in this one: its image has no Crossfade, or watch does not run there";
+        let help = format!(
+            "if its image has no Crossfade: kubectl annotate node {name} {}- && kubectl label node {name} {}-; else, on the node: systemctl status crossfade-watch",
+            observed::KEY,
+            node_keys::PHASE
+        );
+        Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help)
+    };
+    view.nodes().filter(is_outdated).take(NAMED).map(wait).collect()
 }
 
 /// What keeps every node of a wave from starting: a new node that is late, or an earlier wave whose places are still open.

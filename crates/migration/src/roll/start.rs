@@ -10,36 +10,31 @@
 //! | an earlier wave soaks, or is not done | `Soak`, none | [`remaining_soak`], [`current_wave`] |
 //! | it bears a step of another run or of a later holder | `ForeignRun` | [`foreign_run_wait`], [`later_holder_wait`] |
 //! | its pool or zone is none of the plan's | `PlaceUnknown` | [`unplaced_wait`] |
-//! | it is going, not Ready, or cordoned by another actor | `NodeGoing`, `NodeNotReady`, `ForeignCordon` | [`trouble_reason`] |
-//! | as many nodes as may be are in transit or in trouble | `InTransit` | [`count_places`] |
+//! | it is going, not Ready, or cordoned by another actor | `NodeGoing`, `NodeNotReady`, `ForeignCordon` | [`places`](super::places) |
+//! | as many nodes as may be are in transit or in trouble | `InTransit` | [`places`](super::places) |
 //! | as many nodes as may be started within the hour | `Pace` | [`start_nodes`] |
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
 //! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use snapshot::model::Text;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
-use types::text::quote::quote;
 
 use super::act::{Act, Change, Patch};
 use super::budget::{Guard, takes_room};
+use super::places::{Places, no_place_wait, no_place_waits, takes_place, trouble_wait};
 use super::replacement::{self, Turnover};
 use super::run::NodeRequest;
 use super::transit::disconnection_wait;
-use super::view::{
-    NodeStatus, Place, Standing, View, foreign_step, is_done, is_of_pass, is_of_run, is_ours, is_unheard,
-};
+use super::view::{NodeStatus, Standing, View, foreign_step, is_done, is_of_run, is_ours, is_unheard};
 use super::wait::{Reason, Wait};
+use super::wave::{current_wave, has_bounds, is_within_bounds, remaining_soak, unplaced_wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
 use crate::cni::reach::Way;
-use crate::plan::{Gate, GateSource, WaveKind, canon};
+use crate::plan::{Gate, GateSource, canon};
 
-/// Longest name of a pool or zone in words, in bytes.
-const NAMED: usize = 64;
 /// Seconds of an hour: the pace is per hour.
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -140,7 +135,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
 pub(super) fn is_back(view: &View<'_>, name: &str, node: &Node) -> bool {
     let is_moving = |step: &Step| is_of_run(step, view.run) && step.state.is_in_transit();
     let is_plain = view.nodes.get(name).is_some_and(|status| status.is_plain);
-    let is_there = is_done(node, view.run.from) || is_plain && view.run.from == Phase::Old;
+    let is_there = is_done(node, view.run.from) || is_plain && view.run.from == view.plan.plain_phase();
     is_there && !node.step.as_ref().is_some_and(is_moving)
 }
 
@@ -358,30 +353,6 @@ fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     waits
 }
 
-/// A node in a pool or zone that the plan does not know, or in the wave of another zone: a label that changed, a node that joined, or a plan that another
-/// program wrote. The plan says nothing of it.
-#[must_use]
-pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
-    let pools = &view.plan.pools;
-    // Where its pipeline chooses the order, a node may hold the place of one of another zone.
-    let status = view.nodes.get(name).filter(|status| !replacement::goes_in_own_order(view, status));
-    let wave = status.and_then(|status| status.place).and_then(|place| view.plan.waves.get(place.wave));
-    let named = |value: &Text| quote(value.as_bytes(), NAMED);
-    let what = if !pools.iter().any(|pool| pool.name == node.pool) {
-        format!("it is of pool {:?}, which the plan does not know", named(&node.pool))
-    } else if !pools.iter().any(|pool| pool.zones.contains(&node.zone)) {
-        format!("it is of zone {:?}, which the plan does not know", named(&node.zone))
-    } else if let Some(wave) = wave.filter(|wave| !wave.takes(&node.zone)) {
-        format!("it is of zone {:?}, and the plan moves it in the wave {}", named(&node.zone), wave.name)
-    } else {
-        return None;
-    };
-    let help = format!(
-        "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
-    );
-    Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
-}
-
 /// A wait for each node with pods of a phase that this pass forbids, or may have some, which keeps all others.
 pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
     let mut waits = Vec::new();
@@ -432,274 +403,10 @@ pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wa
     Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
 }
 
-/// Whether a run's bounds leave a node to it.
-fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> bool {
-    let bounds = &view.run.bounds;
-    (bounds.only.is_empty() || bounds.only.contains(name))
-        && bounds.pool.as_ref().is_none_or(|pool| *pool == node.pool)
-}
-
-/// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds, but those that bear a step of
-/// another run or are in a place that the plan does not know.
-///
-/// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
-#[must_use]
-fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
-    let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
-    let (mut behind, mut joined) = (Vec::new(), None);
-    for status in view.nodes().filter(|status| is_within_bounds(view, status.name, status.node)) {
-        let is_out = match status.standing {
-            Standing::LeftOut | Standing::Done | Standing::Skipped => true,
-            // The run does not start such a node, and no other node waits for it.
-            Standing::Foreign(_) => true,
-            Standing::Pending => unplaced_wait(view, status.name, status.node).is_some(),
-            Standing::Transit(_) => false,
-        };
-        if is_out || status.turnover == Turnover::Arrives {
-            continue;
-        }
-        let place = status.place.unwrap_or_else(|| {
-            let joined = joined.get_or_insert_with(|| JoinerWaves::of(view));
-            Place { wave: joined.wave(status), index: usize::MAX }
-        });
-        if view.is_held_since_earlier_pass(status.node) {
-            behind.push((place.index, place.wave, status));
-        } else {
-            waves.entry(place.wave).or_default().push((place.index, status));
-        }
-    }
-    let last = behind.first().map(|(_, wave, _)| *wave);
-    let (position, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
-    let wave = view.plan.waves.get(position)?;
-    if view.run.bounds.until.is_some_and(|until| wave.kind > until) {
-        return None;
-    }
-    members.sort_by_key(|(place, status)| (*place, status.name));
-    behind.sort_by_key(|(place, _, status)| (*place, status.name));
-    let behind = behind.into_iter().map(|(_, _, status)| status);
-    Some((position, behind.chain(members.into_iter().map(|(_, status)| status)).collect()))
-}
-
-/// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
-struct JoinerWaves {
-    /// By the zone, as a place in [`super::view::Nodes::zones`].
-    zones: Vec<Option<usize>>,
-    last: usize,
-}
-
-impl JoinerWaves {
-    fn of(view: &View<'_>) -> Self {
-        let mut zones = vec![None; view.nodes.zones().len()];
-        for status in view.nodes() {
-            let Some(Place { wave, .. }) = status.place else { continue };
-            if view.plan.waves.get(wave).is_some_and(|wave| wave.kind == WaveKind::Zone) {
-                let first = zones[status.zone].get_or_insert(wave);
-                *first = wave.min(*first);
-            }
-        }
-        Self { zones, last: view.plan.waves.len().saturating_sub(1) }
-    }
-
-    fn wave(&self, status: &NodeStatus<'_>) -> usize {
-        self.zones[status.zone].unwrap_or(self.last)
-    }
-}
-
-/// The run has bounds, and nothing within them is left.
-#[must_use]
-fn has_bounds(view: &View<'_>) -> bool {
-    let bounds = &view.run.bounds;
-    bounds.until.is_some() || bounds.pool.is_some() || !bounds.only.is_empty()
-}
-
-/// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
-/// say: a node writes its own step and its own report.
-fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
-    let wave = view.plan.waves.get(index)?;
-    let before = view.plan.waves.iter().enumerate().take(index).filter(|(_, before)| before.soak_seconds > 0);
-    let soaks = before.map(|(place, before)| {
-        let soak = Duration::from_secs(before.soak_seconds.into());
-        (soak.saturating_sub(ended_ago(view, place)), before)
-    });
-    let (left, before) = soaks.max_by_key(|(left, _)| *left).filter(|(left, _)| !left.is_zero())?;
-    let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
-    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
-}
-
-/// How long ago the last node up to this wave was done; as long as this holder has seen the pass if it does not know of any.
-fn ended_ago(view: &View<'_>, place: usize) -> Duration {
-    let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
-    let nodes = view.plan.waves.iter().take(place + 1).flat_map(|wave| &wave.nodes);
-    let in_place = nodes.filter_map(|placed| done_ago(view, &placed.name, &placed.uid, known));
-    in_place.chain(replacement::replaced_ago(view, place, known)).min().unwrap_or(known)
-}
-
-/// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
-/// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
-pub(super) fn done_ago(view: &View<'_>, name: &str, uid: &Text, known: Duration) -> Option<Duration> {
-    if let Some(done) = view.memory.done(uid) {
-        return Some(view.ago(done));
-    }
-    let status = view.nodes.get(name).filter(|status| status.node.uid == *uid)?;
-    let is_done = |step: &&Step| step.state == State::Done && is_of_pass(step, view.run);
-    let step = status.node.step.as_ref().filter(is_done)?;
-    let since: Option<Timestamp> = step.since.as_deref().and_then(|since| since.parse().ok());
-    let ago = since.and_then(|since| Duration::try_from(view.world.wall.duration_since(since)).ok());
-    Some(ago.unwrap_or_default().max(known))
-}
-
-/// Nodes that take a place among those in transit, and how many places there are.
-#[derive(Debug)]
-pub(super) struct Places {
-    /// How many are taken in the whole cluster.
-    pub(super) taken: u32,
-    /// How many there are in the whole cluster.
-    pub(super) most: u32,
-    zones: Vec<Zone>,
-}
-
-/// The places of one zone.
-#[derive(Debug, Clone, Copy, Default)]
-struct Zone {
-    taken: u32,
-    most: u32,
-}
-
-impl Places {
-    /// Whether this node may be in transit beside those that are.
-    #[must_use]
-    pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
-        let zone = &self.zones[status.zone];
-        self.taken < self.most && zone.taken < zone.most
-    }
-
-    /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
-    #[must_use]
-    fn is_within(&self, status: &NodeStatus<'_>) -> bool {
-        let zone = &self.zones[status.zone];
-        self.taken <= self.most && zone.taken <= zone.most
-    }
-
-    /// How many are taken in the node's zone.
-    #[must_use]
-    pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
-        self.zones[status.zone].taken
-    }
-
-    /// The node takes one.
-    fn add(&mut self, status: &NodeStatus<'_>) {
-        self.taken += 1;
-        self.zones[status.zone].taken += 1;
-    }
-}
-
-/// The places that nodes in transit have, those that were just claimed, and nodes in trouble that is not of this run's making; one node left out of those that
-/// take one.
-#[must_use]
-pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
-    let mut zones = vec![Zone::default(); view.nodes.zones().len()];
-    let mut taken = 0;
-    for status in view.nodes() {
-        let zone = &mut zones[status.zone];
-        zone.most += 1;
-        if replacement::is_arriving(status, view.run) {
-            // It is counted with the places of its pool.
-            zone.taken += 1;
-            continue;
-        }
-        let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
-        if Some(&**status.name) != without && is_counted {
-            taken += 1;
-            zone.taken += 1;
-        }
-    }
-    taken += replacement::open_places(view) + replacement::hidden_drains(view);
-    for zone in &mut zones {
-        zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
-    }
-    Places { taken, most: most_in_transit(view), zones }
-}
-
-/// How many nodes that are held may move again now: as many as may be in transit, without those that move.
-#[must_use]
-pub(super) fn places_for_held(view: &View<'_>) -> u32 {
-    let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
-    let moving = view.nodes().filter(|status| is_moving(status.standing)).count();
-    most_in_transit(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
-}
-
 /// An operator asked to bring this node back.
 #[must_use]
 fn is_asked_back(view: &View<'_>, name: &str) -> bool {
     view.run.requests.get(name) == Some(&NodeRequest::Rollback)
-}
-
-/// How many nodes may be in transit at once in the whole cluster.
-#[must_use]
-fn most_in_transit(view: &View<'_>) -> u32 {
-    let most = view.plan.limits.in_transit.max(1);
-    if has_amber_gate(view) { most.div_ceil(2) } else { most }
-}
-
-/// Whether a node is in transit, or in trouble.
-fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    match status.standing {
-        Standing::Transit(_) => true,
-        // The operator decided that this one stays cordoned.
-        Standing::Skipped => !status.node.is_ready,
-        // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
-        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble_reason(view, status).is_some(),
-        Standing::LeftOut => false,
-    }
-}
-
-/// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
-///
-/// A node that is to be replaced may be cordoned by its pipeline, which asks nobody to undo that.
-fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
-    let node = status.node;
-    let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
-    match node {
-        _ if replacement::is_going(view, status) => Some(Reason::NodeGoing),
-        _ if !node.is_ready => Some(Reason::NodeNotReady),
-        _ if node.is_cordoned && !is_own && status.turnover != Turnover::Leaves => {
-            Some(Reason::ForeignCordon)
-        }
-        _ => None,
-    }
-}
-
-/// The same as a wait.
-#[must_use]
-fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
-    let name = status.name;
-    let object = format!("Node/{name}");
-    Some(match trouble_reason(view, status)? {
-        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
-        Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
-        reason => {
-            let help =
-                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
-            Wait::held(object, reason, "somebody else cordoned it", help)
-        }
-    })
-}
-
-/// A wait for a place among those in transit.
-#[must_use]
-pub(super) fn no_place_wait(object: String) -> Wait {
-    Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
-}
-
-/// Waits for a place, and for each node that takes one although it does not move.
-#[must_use]
-fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
-    let is_at_rest = |status: &&NodeStatus<'_>| {
-        matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
-    };
-    let in_trouble = view.nodes().filter(is_at_rest);
-    let troubles = in_trouble.filter_map(|status| trouble_wait(view, status));
-    [no_place_wait(object)].into_iter().chain(troubles).collect()
 }
 
 /// A wait for each gate that is red, or not known. What was not asked lately is not known. Networks join and leave pods whatever the workloads lack.
@@ -723,15 +430,6 @@ pub(super) fn unmet_gates(view: &View<'_>, way: Way) -> Vec<Wait> {
         }
     }
     waits
-}
-
-/// Some gate asks to go on more slowly.
-#[must_use]
-fn has_amber_gate(view: &View<'_>) -> bool {
-    view.plan
-        .gates
-        .iter()
-        .any(|gate| view.verdict(&gate.name).is_some_and(|verdict| verdict.color == Color::Amber))
 }
 
 /// Pods that no node takes, of workloads whose pods the run has moved and that miss some since. Other pods do not count here: their authors may ask

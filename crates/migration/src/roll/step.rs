@@ -12,8 +12,8 @@ use super::replacement::Turnover;
 use super::run::{NodeRequest, Run, State};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
-use super::world::Owner;
-use super::{budget, lifecycle, replacement, start, transit};
+use super::world::{Availability, Owner, Pod, Trait};
+use super::{budget, lifecycle, places, replacement, start, transit};
 use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
@@ -98,6 +98,8 @@ pub fn step(view: &View<'_>) -> Decision {
 }
 
 /// Pods go once the run names their workloads as moved, so that the next holder waits for them as well. Those that have all their pods again are named no more.
+///
+/// The pods of a node that its pipeline may drain go by themselves, so their workloads are named as soon as they are known.
 fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     let new = |act: &Act| match act {
         Act::Evict(pod) | Act::Delete(pod) => {
@@ -106,7 +108,9 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
         }
         Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
     };
-    let owners: BTreeSet<Owner> = acts.iter().filter_map(new).collect();
+    let drained = owners_drained_by_pipelines(view);
+    let unnamed = drained.iter().filter(|owner| !view.run.moved.contains_key(&owner.title()));
+    let owners: BTreeSet<Owner> = acts.iter().filter_map(new).chain(unnamed.cloned()).collect();
     if owners.is_empty() {
         return;
     }
@@ -116,7 +120,10 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
         let moved = view.memory.moved(owner).map(|(_, time)| *time).or_else(|| view.memory.pass_since());
         moved.is_some_and(|time| view.ago(time) > SETTLED)
     };
-    for (owner, _) in view.world.owners.iter().filter(|(owner, now)| !now.is_short(0) && is_late(owner)) {
+    let is_over = |(owner, now): &(&Owner, &Availability)| {
+        !now.is_short(0) && is_late(owner) && !drained.contains(*owner)
+    };
+    for (owner, _) in view.world.owners.iter().filter(is_over) {
         run.moved.remove(&owner.title());
     }
     let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
@@ -128,11 +135,25 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.push(Act::Record(Box::new(run)));
 }
 
+/// What makes the pods on nodes that their pipelines may take away, and that come back elsewhere.
+fn owners_drained_by_pipelines(view: &View<'_>) -> BTreeSet<Owner> {
+    let is_permitted = |status: &&NodeStatus<'_>| {
+        status.turnover == Turnover::Leaves
+            && matches!(status.standing, Standing::Transit(step) if step.state == NodeState::Permitted)
+    };
+    let stays =
+        |pod: &Pod| [Trait::HostNetwork, Trait::Finished, Trait::Static].into_iter().any(|what| pod.is(what));
+    let pods = view.nodes().filter(is_permitted).flat_map(|status| view.pods_on(status.name));
+    let owners = pods.filter(|pod| !stays(pod)).filter_map(|pod| pod.owner.clone());
+    owners.filter(|owner| !owner.is_daemon_set()).collect()
+}
+
 fn decide(view: &View<'_>) -> Decision {
     let mut decided = Decision { acts: replacement::acts(view), ..Decision::default() };
     decided.waits.extend(replacement::waits(view));
+    decided.acts.extend(lift_readiness(view));
     decided.acts.extend(disown_cordons(view));
-    let (mut moving, mut room) = (0, start::places_for_held(view));
+    let (mut moving, mut room) = (0, places::places_for_held(view));
     for &NodeStatus { name, node, standing, .. } in view.nodes() {
         let Standing::Transit(step) = standing else {
             // It was claimed, and does not show it yet.
@@ -149,7 +170,7 @@ fn decide(view: &View<'_>) -> Decision {
             if room == 0 {
                 next = transit::NextStep {
                     acts: Vec::new(),
-                    waits: vec![start::no_place_wait(format!("Node/{name}"))],
+                    waits: vec![places::no_place_wait(format!("Node/{name}"))],
                 };
             }
             room = room.saturating_sub(1);
@@ -158,7 +179,7 @@ fn decide(view: &View<'_>) -> Decision {
         decided.acts.extend(next.acts);
         decided.waits.extend(next.waits);
     }
-    let mut places = start::count_places(view, None);
+    let mut places = places::count_places(view, None);
     decided.acts.extend(start::claim_intruders(view, &mut places));
     let (acts, waits) = start::claim_rollbacks(view, &mut places);
     decided.acts.extend(acts);
@@ -271,6 +292,20 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
     let mut run = view.run.clone();
     run.requests.retain(|name, request| !is_met(name, request));
     (run.requests.len() != view.run.requests.len()).then_some(run)
+}
+
+/// Patches that take the readiness taint from nodes whose network works in this boot, where the plan has the run do that.
+#[must_use]
+fn lift_readiness(view: &View<'_>) -> Vec<Act> {
+    let is_due = |status: &&NodeStatus<'_>| {
+        let node = status.node;
+        node.awaits_readiness && node.has_working_network() && foreign_step(node, view.run).is_none()
+    };
+    let due = view.nodes().filter(|_| view.plan.limits.lift_readiness).filter(is_due);
+    due.map(|status| {
+        Act::Patch(Box::new(Patch { lifts_readiness: true, ..Patch::of(status.name, status.node) }))
+    })
+    .collect()
 }
 
 /// Patches of Nodes whose cordon of this run was taken away: from then on a cordon is not of this run.

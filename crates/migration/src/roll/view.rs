@@ -9,7 +9,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::memory::Memory;
-use super::pipeline::{self, Pipeline};
+use super::pipeline::{self, PipelineRules};
 use super::replacement::{self, Direction, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
@@ -132,7 +132,7 @@ impl<'a> View<'a> {
 
     /// What replaces a node of a pool whose nodes are replaced; one of any other pool counts as one whose pipeline asks.
     #[must_use]
-    pub(super) fn pipeline(&self, node: &Node) -> &'static dyn Pipeline {
+    pub(super) fn pipeline(&self, node: &Node) -> &'static dyn PipelineRules {
         pipeline::of_method(self.method(node)).unwrap_or(pipeline::ASKING)
     }
 
@@ -425,12 +425,17 @@ impl<'a> Nodes<'a> {
         for (name, node) in world.nodes.iter().filter(|(name, _)| !order.leaves_out(name)) {
             let place = order.place(name, node);
             let is_plain = replacement::is_plain(order.plan, node, place);
-            let reported =
-                if is_plain { [Phase::Old].into_iter().collect() } else { reported_phases(node).collect() };
-            let is_there = is_done(node, target) || is_plain && target == Phase::Old;
+            let reported = if is_plain {
+                [order.plan.plain_phase()].into_iter().collect()
+            } else {
+                reported_phases(node).collect()
+            };
             let direction = nodes.direction.filter(|_| order.plan.rotates(&node.pool));
             let turnover = direction
                 .map_or(Turnover::Stays, |direction| replacement::turnover(direction, node, target, place));
+            let is_left = nodes.direction == Some(Direction::Final) && turnover == Turnover::Leaves;
+            let is_there =
+                is_done(node, target) && !is_left || is_plain && target == order.plan.plain_phase();
             let status = NodeStatus {
                 name,
                 node,
@@ -460,6 +465,7 @@ impl<'a> Nodes<'a> {
         let is = |direction| match direction {
             Direction::Forth => node.phase() != Some(self.target),
             Direction::Back => replacement::cannot_return(node),
+            Direction::Final => !node.is_silent(),
         };
         self.direction.is_some_and(is) && self.plan.rotates(&node.pool)
     }

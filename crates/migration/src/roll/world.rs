@@ -93,6 +93,8 @@ pub struct Node {
     pub is_going: bool,
     /// It bears the taint that makes the scheduler prefer nodes that have moved.
     pub is_fenced: bool,
+    /// It bears the taint `readiness.k8s.io/crossfade:NoSchedule`.
+    pub awaits_readiness: bool,
     /// The annotation `karpenter.sh/do-not-disrupt` keeps Karpenter from replacing it.
     pub is_undisturbed: bool,
     /// The namespace and the name of Cluster API's Cluster that it is of; none if it is of none.
@@ -168,6 +170,8 @@ pub enum Trait {
     Undisturbed,
     /// The scheduler found no node for it.
     Unschedulable,
+    /// It has an address that is not of the new network, in a run to the final image.
+    OtherNetwork,
 }
 
 /// What makes pods: a Deployment, a DaemonSet and so on.
@@ -310,11 +314,17 @@ impl Node {
     /// a condition that is not `True` before the annotation, so the condition is no earlier boot's.
     #[must_use]
     pub fn is_in(&self, phase: Phase) -> bool {
-        let is_ready = self.crossfade.as_ref().is_some_and(|condition| condition.is_true);
+        let observed = self.observed.as_ref().filter(|_| self.has_working_network());
+        observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
+    }
+
+    /// The Node says of this boot that its network works, in whatever phase.
+    #[must_use]
+    pub fn has_working_network(&self) -> bool {
         let is_of_this_boot =
             |seen: &NodeObservation| !seen.boot_id.is_empty() && *seen.boot_id == *self.boot;
-        let observed = self.observed.as_ref().filter(|seen| is_of_this_boot(seen));
-        is_ready && observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
+        self.crossfade.as_ref().is_some_and(|condition| condition.is_true)
+            && self.observed.as_ref().is_some_and(is_of_this_boot)
     }
 
     /// Whether nothing of Crossfade has ever reported to the Node.

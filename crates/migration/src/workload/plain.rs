@@ -1,5 +1,8 @@
 //! Nodes without Crossfade: those of the image before it, and those of the one after it.
 
+use std::net::IpAddr;
+
+use crate::plan::Networks;
 use snapshot::Range;
 use snapshot::model::{Node, Pod};
 use types::api::node_keys::{IMAGE, PHASE, READY};
@@ -30,6 +33,34 @@ pub fn lives_in<'a>(pods: impl IntoIterator<Item = &'a Pod>, ranges: &[Range]) -
     let is_within = |address| ranges.iter().any(|range| range.contains(Range::of(address)));
     let mut addresses = pods.into_iter().flat_map(Pod::network_ips).peekable();
     addresses.peek().is_some() && addresses.all(is_within)
+}
+
+/// The ranges of both networks, which tell a pod of the new network from one of the old network.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkRanges {
+    old: Vec<Range>,
+    new: Vec<Range>,
+}
+
+impl NetworkRanges {
+    /// The ranges of a plan.
+    #[must_use]
+    pub fn of(networks: &Networks) -> Self {
+        let ranges =
+            |texts: &[String]| texts.iter().filter_map(|text| Some(Range::read(text).ok()?.0)).collect();
+        Self { old: ranges(&networks.old), new: ranges(&networks.new) }
+    }
+
+    /// Whether a pod has an address that is not of the new network. Where the ranges of the new network are not known, those of the old network count.
+    #[must_use]
+    pub fn is_foreign(&self, pod: &Pod) -> bool {
+        let contains =
+            |ranges: &[Range], address: IpAddr| ranges.iter().any(|range| range.contains(Range::of(address)));
+        let is_of_family = |address: IpAddr| self.new.iter().any(|range| range.is_v6() == address.is_ipv6());
+        pod.network_ips().any(|address| {
+            contains(&self.old, address) || is_of_family(address) && !contains(&self.new, address)
+        })
+    }
 }
 
 /// What the node reports of the boot that it is in. A Node outlives a reboot and even its machine, and what it bore then stays on it; nothing of that

@@ -40,7 +40,7 @@ pub enum Platform {
 
 /// What replaces the nodes of a pool, as their labels name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Pipeline {
+pub enum Provisioner {
     /// Karpenter.
     Karpenter,
     /// An EKS managed node group.
@@ -84,16 +84,16 @@ pub fn platform(node: &Node) -> Option<Platform> {
 ///
 /// *Source*: Karpenter v1, "Disruption" (label of every node of a `NodePool`); Amazon EKS user guide, "Managed node groups".
 #[must_use]
-pub fn pipeline(node: &Node) -> Option<Pipeline> {
+pub fn provisioner(node: &Node) -> Option<Provisioner> {
     let has = |key: &str| node.metadata.label(key).is_some();
     if has(KARPENTER_POOL) {
-        return Some(Pipeline::Karpenter);
+        return Some(Provisioner::Karpenter);
     }
     if has(EKS_NODE_GROUP) {
-        return Some(Pipeline::ManagedNodeGroup);
+        return Some(Provisioner::ManagedNodeGroup);
     }
     let is_machine = node.metadata.annotation(CAPI_MACHINE).is_some();
-    (is_machine && cluster_of(node).is_some()).then_some(Pipeline::ClusterApi)
+    (is_machine && cluster_of(node).is_some()).then_some(Provisioner::ClusterApi)
 }
 
 /// The namespace and the name of the Cluster of Cluster API that a Node is of; none if it is of none.

@@ -7,8 +7,8 @@
 //! tried again there (`OptimisticLockErrorMsg`). A JSON patch would need a `test` operation, whose failure is 422 and not 409.
 
 use jiff::Timestamp;
-use migration::drive::objects::FENCE;
 use migration::drive::objects::keys::{DESIRED, UNDISTURBED};
+use migration::drive::objects::{FENCE, READINESS};
 use migration::roll::act::{Change, Patch};
 use migration::roll::lifecycle::Lifecycle;
 use migration::workload::OWN_REASON;
@@ -71,8 +71,8 @@ pub(in crate::live) fn patch(patch: &Patch, taints: &[Value], now: Timestamp) ->
     if let Some(cordon) = patch.cordon {
         spec.insert("unschedulable".into(), cordon.into());
     }
-    if let Some(fence) = patch.fence {
-        spec.insert("taints".into(), fenced(taints, fence).into());
+    if patch.fence.is_some() || patch.lifts_readiness {
+        spec.insert("taints".into(), changed_taints(taints, patch).into());
     }
     let mut body = json!({ "metadata": meta });
     if !spec.is_empty() {
@@ -82,12 +82,15 @@ pub(in crate::live) fn patch(patch: &Patch, taints: &[Value], now: Timestamp) ->
     Ok(ApiRequest::merge(path, body.to_string().into_bytes()))
 }
 
-/// All other taints as they are, with or without the fence.
-fn fenced(taints: &[Value], fence: bool) -> Vec<Value> {
-    let (key, effect) = FENCE;
-    let is_fence = |taint: &Value| taint["key"] == key && taint["effect"] == effect;
-    let mut all: Vec<Value> = taints.iter().filter(|taint| !is_fence(taint)).cloned().collect();
-    if fence {
+/// All other taints as they are, with or without the fence, and without the readiness taint if that is lifted.
+fn changed_taints(taints: &[Value], patch: &Patch) -> Vec<Value> {
+    let is = |taint: &Value, (key, effect): (&str, &str)| taint["key"] == key && taint["effect"] == effect;
+    let stays = |taint: &&Value| {
+        !(patch.fence.is_some() && is(taint, FENCE) || patch.lifts_readiness && is(taint, READINESS))
+    };
+    let mut all: Vec<Value> = taints.iter().filter(stays).cloned().collect();
+    if patch.fence == Some(true) {
+        let (key, effect) = FENCE;
         all.push(json!({ "key": key, "effect": effect }));
     }
     all
@@ -125,6 +128,7 @@ mod tests {
             desired: None,
             cordon: None,
             fence: None,
+            lifts_readiness: false,
             undisturbed: None,
             lifecycle: BTreeMap::new(),
         }
@@ -173,6 +177,22 @@ mod tests {
         ] {
             assert_eq!(body(change.clone(), &json!([])), expected, "{change:?}");
         }
+    }
+
+    /// The fence, too, stays as it is.
+    #[test]
+    fn the_readiness_taint_is_lifted_alone() {
+        let taint = |key: &str, effect: &str| json!({"key": key, "effect": effect});
+        let others = [
+            taint("readiness.k8s.io/crossfade", "NoExecute"),
+            taint("readiness.k8s.io/other", "NoSchedule"),
+            taint("crossfade/earlier", "PreferNoSchedule"),
+            json!({"key": "x", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}),
+        ];
+        let all: Vec<Value> =
+            [taint("readiness.k8s.io/crossfade", "NoSchedule")].into_iter().chain(others.clone()).collect();
+        let lifted = body(Patch { lifts_readiness: true, ..empty() }, &json!(all));
+        assert_eq!(lifted["spec"], json!({"taints": others}));
     }
 
     /// Each row: the taints that the Node has, whether it gets the fence, and the taints that are written.

@@ -159,11 +159,17 @@ fn what_is_wrong_is_said_before_anything_is_changed() {
             &both,
             &[],
             none,
-            "no Machine with a Node of Cluster fleets/blue",
+            "no Machine of Cluster fleets/blue has one of these Nodes: a, b (2 in all)",
             "--management-context and --context",
         ),
-        (&both, &["a", "other"], none, "one of these Nodes: b (1 in all)", "leaveOut: [{node: b,"),
-        (&[("a", "blue"), ("b", "green")], &["a", "b"], none, "more than one Cluster", "one Cluster"),
+        (
+            &both,
+            &["other"],
+            none,
+            "one of these Nodes: a, b (2 in all)",
+            "--management-context and --context",
+        ),
+        (&[("a", "blue"), ("b", "green")], &["a", "b"], none, "as many nodes are of Cluster", "one Cluster"),
         (&[], &["a", "b"], none, "names its Cluster", "leave the option out"),
     ];
     for (nodes, machines, more, what, fix) in rows {
@@ -176,4 +182,19 @@ fn what_is_wrong_is_said_before_anything_is_changed() {
             assert!(!managing.lines().iter().any(|line| line.starts_with("PATCH")));
         });
     }
+}
+
+/// A node that names another Cluster, or has no Machine, keeps no other one from being held.
+#[test]
+fn one_node_does_not_keep_the_run_from_the_machines_of_the_others() {
+    run(async {
+        let server =
+            workload(vec![of_cluster("a", "blue"), of_cluster("b", "blue"), of_cluster("c", "another")]);
+        let managing = management(&["a", "c"], |_| None);
+        let mut session = managed(&server, &managing).await;
+        assert!(session.find_machines(&a_run(), &rotation()).await.expect("found"));
+        let world = session.look(&a_run(), &rotation(), LONG).await.expect("a world");
+        let known = ["a", "b", "c"].map(|node| world.machine(node).is_some());
+        assert_eq!(known, [true, false, true], "the management cluster says which Node a Machine has");
+    });
 }

@@ -10,6 +10,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::{Cni, Strategy};
+use crate::drive::objects::READINESS;
 use crate::workload::{
     START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
 };
@@ -145,6 +146,11 @@ fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     subjects.iter().map(to_text).collect::<Vec<_>>().join("; ")
 }
 
+/// Whether the run removes the taint.
+fn is_lifted_by_run(scene: &Scene<'_>, taint: &Taint) -> bool {
+    scene.config.roll.limits.lift_readiness && (&*taint.key, &*taint.effect) == READINESS
+}
+
 /// Whether a controller removes a start-up taint: a named Deployment, Cilium's operator, or the Node Readiness Controller.
 ///
 /// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `remove-cilium-node-taints` of cilium-config; kubelet itself may not change
@@ -172,10 +178,10 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         )
     } else if taint.key.as_ref() == START_TAINT_CILIUM {
         (cilium_operator(scene), "Install cilium-operator with remove-cilium-node-taints: \"true\" in ConfigMap cilium-config, which is the default.".to_owned())
-    } else if has_rule() {
+    } else if has_rule() || is_lifted_by_run(scene, taint) {
         return None;
     } else {
-        let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaint: {key: KEY, lifter: {namespace: NAMESPACE, name: NAME}} in the settings file.";
+        let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaint: {key: KEY, lifter: {namespace: NAMESPACE, name: NAME}} in the settings file. A run removes readiness.k8s.io/crossfade:NoSchedule with roll: {limits: {liftReadiness: true}}.";
         (None, ways.replace("KEY", &taint.key))
     };
     let subject = |subject: Subject| subject.detail(format!("{}:{}", taint.key, taint.effect));

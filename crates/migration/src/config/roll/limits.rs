@@ -20,6 +20,10 @@ pub struct Limits {
     pub evictions: u32,
     /// Whether nodes that have not moved get a taint with which the scheduler prefers those that have.
     pub fence: bool,
+    /// Whether the run removes the taint `readiness.k8s.io/crossfade:NoSchedule` from nodes that are ready by their condition `CrossfadeReady`, where no Node
+    /// Readiness Controller does. It does so as long as its program runs.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub lift_readiness: bool,
     /// Seconds of quiet before a node counts as done.
     pub settle_seconds: u32,
     /// Seconds of soak after the scouts.
@@ -77,6 +81,7 @@ impl Default for Limits {
             per_hour: 0,
             evictions: 10,
             fence: true,
+            lift_readiness: false,
             settle_seconds: 30,
             soak_seconds: 600,
             claim_seconds: 60,

@@ -7,6 +7,7 @@ use serde_json::Value;
 use snapshot::model::{self, Text};
 use types::api::observed::{self, NodeObservation};
 use types::api::step::{self, State, Step};
+use types::api::taint::READINESS_KEY;
 use types::policy::Phase;
 use types::text::quote::quote;
 
@@ -22,6 +23,9 @@ use crate::workload::{OUTDATED, OWN_REASON, SCHEDULED, cluster_of, going_mark, p
 const ZONES: [&str; 2] = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
 /// The taint that makes the scheduler prefer nodes that have moved, and its effect.
 pub const FENCE: (&str, &str) = (EARLIER, "PreferNoSchedule");
+
+/// The taint that keeps pods off a node until its network is proven, and its effect.
+pub const READINESS: (&str, &str) = (READINESS_KEY, "NoSchedule");
 
 /// Longest text of a node in words, in bytes.
 const QUOTED: usize = 512;
@@ -73,6 +77,8 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
     let label = |key: &str| read.metadata.label(key);
     let annotation = |key: &str| read.metadata.annotation(key);
     let is_true = |kind: &str| read.condition(kind).is_some_and(|condition| &*condition.status == "True");
+    let has_taint =
+        |known: (&str, &str)| read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == known);
     let phase = label(PHASE).and_then(Phase::parse);
     let mark = going_mark(&read);
     let node = Node {
@@ -84,7 +90,8 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
         has_no_network: is_true("NetworkUnavailable"),
         is_cordoned: read.spec.unschedulable,
         is_going: mark.is_some(),
-        is_fenced: read.spec.taints.iter().any(|taint| (&*taint.key, &*taint.effect) == FENCE),
+        is_fenced: has_taint(FENCE),
+        awaits_readiness: has_taint(READINESS),
         is_undisturbed: annotation(UNDISTURBED) == Some("true"),
         cluster: cluster_of(&read)
             .filter(|(namespace, name)| is_object_name(namespace) && is_object_name(name))
@@ -319,6 +326,18 @@ mod tests {
         for (effect, fenced) in [("PreferNoSchedule", true), ("NoSchedule", false)] {
             let taints = json!({"taints": [{"key": "crossfade/earlier", "effect": effect}]});
             assert_eq!(with("/spec", taints).is_fenced, fenced);
+        }
+    }
+
+    #[test]
+    fn only_the_readiness_taint_with_its_effect_can_be_lifted() {
+        for (key, effect, awaits) in [
+            ("readiness.k8s.io/crossfade", "NoSchedule", true),
+            ("readiness.k8s.io/crossfade", "NoExecute", false),
+            ("readiness.k8s.io/other", "NoSchedule", false),
+        ] {
+            let taints = json!({"taints": [{"key": key, "effect": effect}]});
+            assert_eq!(with("/spec", taints).awaits_readiness, awaits, "{key}:{effect}");
         }
     }
 

@@ -6,7 +6,7 @@ use snapshot::model::{self, Text};
 
 use crate::plan::{Dns, Plan};
 use crate::roll::world::{Owner, Pod, Trait};
-use crate::workload::{asks_to_stay, is_ready, owner};
+use crate::workload::{NetworkRanges, asks_to_stay, is_ready, owner};
 
 /// What a plan says of pods: which ones answer DNS queries, and which ones are agents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct PodClassifier {
     pub dns: Dns,
     /// Namespaces and names of the agents' DaemonSets.
     pub agents: Vec<(Text, Text)>,
+    /// What tells pods of the new network, where nodes of a final image come, which report nothing.
+    pub ranges: Option<NetworkRanges>,
 }
 
 impl PodClassifier {
@@ -22,7 +24,8 @@ impl PodClassifier {
     #[must_use]
     pub fn of(plan: &Plan) -> Self {
         let agents = plan.agents.iter().map(|agent| (agent.namespace.clone(), agent.name.clone()));
-        Self { dns: plan.dns.clone(), agents: agents.collect() }
+        let ranges = plan.is_final().then(|| NetworkRanges::of(&plan.networks));
+        Self { dns: plan.dns.clone(), agents: agents.collect(), ranges }
     }
 
     fn is_dns(&self, pod: &model::Pod) -> bool {
@@ -68,6 +71,7 @@ pub fn pod_of(read: &model::Pod, about: &PodClassifier) -> Pod {
         (Trait::Agent, owner.as_ref().is_some_and(|owner| about.is_agent(owner))),
         (Trait::EmptyDir, read.spec.volumes.iter().any(|volume| &*volume.source == "emptyDir")),
         (Trait::Undisturbed, asks_to_stay(read)),
+        (Trait::OtherNetwork, about.ranges.as_ref().is_some_and(|ranges| ranges.is_foreign(read))),
         (Trait::Unschedulable, read.status.conditions.iter().any(is_unschedulable)),
     ];
     let traits: BTreeSet<Trait> =
@@ -85,6 +89,7 @@ pub fn pod_of(read: &model::Pod, about: &PodClassifier) -> Pod {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Networks;
     use serde_json::{Value, json};
 
     fn about() -> PodClassifier {
@@ -94,6 +99,7 @@ mod tests {
                 labels: [("k8s-app".into(), "kube-dns".into())].into(),
             },
             agents: vec![("kube-system".into(), "cilium".into())],
+            ranges: None,
         }
     }
 
@@ -155,6 +161,30 @@ mod tests {
         let owner = pod.owner.expect("an owner");
         assert_eq!((&*owner.kind, &*owner.namespace, &*owner.name), ("Deployment", "x", "web"));
         assert_eq!(read(&json!({"metadata": {"name": "bare"}})).owner, None);
+    }
+
+    /// Each row: ranges of the old and the new network, an address, and whether it is of another network than the new one.
+    #[test]
+    fn the_addresses_of_a_pod_say_of_which_network_it_is() {
+        for (old, new, address, is_foreign) in [
+            (&["10.1.0.0/16"][..], &["10.2.0.0/16"][..], "10.1.0.7", true),
+            (&["10.1.0.0/16"], &["10.2.0.0/16"], "10.2.0.7", false),
+            (&[], &["10.2.0.0/16"], "10.3.0.7", true),
+            (&[], &["10.2.0.0/16"], "fd00::7", false),
+            (&["10.1.0.0/16"], &[], "10.3.0.7", false),
+            (&["10.1.0.0/16"], &[], "10.1.0.7", true),
+        ] {
+            let texts = |ranges: &[&str]| ranges.iter().map(|text| (*text).to_owned()).collect();
+            let networks = Networks { old: texts(old), new: texts(new) };
+            let about = PodClassifier { ranges: Some(NetworkRanges::of(&networks)), ..about() };
+            let value =
+                json!({"status": {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}});
+            let found = |about: &PodClassifier| {
+                pod(&value.to_string(), about).expect("a pod").is(Trait::OtherNetwork)
+            };
+            assert_eq!(found(&about), is_foreign, "{old:?} {new:?} {address}");
+            assert!(!found(&PodClassifier { ranges: None, ..about }), "no run to the final image");
+        }
     }
 
     #[test]

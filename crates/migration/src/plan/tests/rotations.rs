@@ -60,6 +60,56 @@ fn the_image_decides_on_the_passes() {
     assert_eq!(without.image, Some(New), "the default");
 }
 
+/// Each row: the image, a node of it that is here, and what the note on the way back says.
+#[test]
+fn the_plan_says_which_way_back_the_image_has() {
+    let mut returning = reporting("n", New);
+    let mut seen = observed();
+    (seen["phase"], seen["mints"], seen["follows"]) = ("new".into(), json!(["new"]), json!(["old", "new"]));
+    report(&mut returning, &seen);
+    for (image, nodes, words) in [
+        (
+            "new",
+            vec![plain("a", None), plain("b", None)],
+            &["of the 2 nodes", "in place (about 16 min", "by a node of the earlier image (about 24 min"][..],
+        ),
+        ("new", vec![plain("a", None), returning], &["Of 1 such nodes that are here, 1 follow it"]),
+        ("both-new", vec![reporting("a", Old)], &["any other is held", "from both-new to old"]),
+        ("final", vec![reporting("a", New)], &["roll abort --to new"]),
+    ] {
+        let case = rotation(nodes, &format!("image: {image}, {ROUTER}"));
+        let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+        let has_all = |note: &String| words.iter().all(|word| note.contains(word));
+        assert!(notes.iter().any(has_all), "{image}: {notes:#?}");
+    }
+}
+
+/// Once all nodes are in `new`, the final image takes their places.
+#[test]
+fn the_final_image_replaces_nodes_in_phase_new() {
+    let final_rotation = |nodes: Vec<Value>| rotation(nodes, "image: final");
+    let plan = planned(&final_rotation(vec![reporting("a", New), plain("b", None)]));
+    let steps: Vec<_> = plan.steps().collect();
+    assert_eq!((steps.as_slice(), plan.restarts()), (&[(New, New, Replace)][..], 1));
+    assert!(plan.is_final() && !plan.fixes_stragglers() && plan.rotates("") && plan.bridge.is_none());
+    assert_eq!(plan.plain_phase(), New);
+    let mut bystander = reporting("d", New);
+    let mut seen = observed();
+    (seen["phase"], seen["mints"]) = ("new".into(), json!(["new", "both-old"]));
+    report(&mut bystander, &seen);
+    for (nodes, what) in [
+        (vec![reporting("a", New), reporting("b", BothNew)], "b"),
+        (vec![reporting("a", New), bystander], "d"),
+        (vec![plain("a", None)], "no node has Crossfade"),
+    ] {
+        let problems = refused(&final_rotation(nodes), &[]);
+        assert!(problems.iter().any(|problem| problem.contains(what)), "{what}: {problems:?}");
+    }
+    let case = final_rotation(vec![reporting("a", New), reporting("b", New)]);
+    let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+    assert!(!notes.iter().any(|note| note.contains("rolled back")), "{notes:#?}");
+}
+
 /// A node of a managed node group.
 fn of_group(name: &str, group: &str) -> Value {
     labelled(plain(name, None), "eks.amazonaws.com/nodegroup", group)

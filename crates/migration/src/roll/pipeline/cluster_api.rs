@@ -9,8 +9,9 @@
 //! *Source*: Cluster API 1.12, `internal/controllers/machine/machine_controller.go` (`reconcileDelete`) and `internal/controllers/machineset`.
 
 use snapshot::model::Text;
+use types::text::quote::quote;
 
-use super::Pipeline;
+use super::PipelineRules;
 use crate::config::roll::Method;
 use crate::plan::Pool;
 use crate::roll::act::{Act, Hook};
@@ -23,10 +24,12 @@ use crate::roll::world::{Machine, Node, World};
 #[derive(Debug)]
 pub(super) struct ClusterApi;
 
+/// How many bytes of a hook's value are shown.
+const HOLDER_BYTES: usize = 64;
 /// The options that give access to the management cluster.
 const ACCESS: &str = "kubectl crossfade roll --resume --management-context CONTEXT";
 
-impl Pipeline for ClusterApi {
+impl PipelineRules for ClusterApi {
     fn has_own_order(&self) -> bool {
         true
     }
@@ -64,12 +67,13 @@ impl Pipeline for ClusterApi {
         let Machine { namespace, name: machine_name, .. } = machine;
         let is_ours =
             node.step.as_ref().is_some_and(|step| machine.hook.as_deref() == Some(step.run.as_str()));
-        if machine.hook.is_some() && node.step.is_some() && !is_ours {
+        if let Some(hook) = machine.hook.as_ref().filter(|_| node.step.is_some() && !is_ours) {
             let what = format!(
-                "Machine {namespace}/{machine_name} had Crossfade's pre-drain hook before the run, so Cluster API does not drain it"
+                "Machine {namespace}/{machine_name} has the pre-drain hook of run {}, which is another run, so Cluster API does not drain it",
+                quote(hook.as_bytes(), HOLDER_BYTES)
             );
             let help = format!(
-                "in the management cluster, if no other run holds it: kubectl -n {namespace} annotate machine {machine_name} {}-",
+                "once that run is over, in the management cluster: kubectl -n {namespace} annotate machine {machine_name} {}-",
                 crate::drive::objects::HOOK
             );
             return Some(Wait::held(object, Reason::Undisturbed, what, help));

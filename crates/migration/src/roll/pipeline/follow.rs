@@ -7,7 +7,7 @@
 
 use snapshot::model::Text;
 
-use super::Pipeline;
+use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, World};
@@ -16,7 +16,7 @@ use crate::roll::world::{Node, World};
 #[derive(Debug)]
 pub(super) struct Follow;
 
-impl Pipeline for Follow {
+impl PipelineRules for Follow {
     fn has_own_order(&self) -> bool {
         true
     }

@@ -7,7 +7,7 @@
 use snapshot::model::Text;
 use types::api::step::Step;
 
-use super::Pipeline;
+use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::act::Patch;
 use crate::roll::wait::{Reason, Wait};
@@ -17,7 +17,7 @@ use crate::roll::world::{Node, World};
 #[derive(Debug)]
 pub(super) struct Karpenter;
 
-impl Pipeline for Karpenter {
+impl PipelineRules for Karpenter {
     fn has_own_order(&self) -> bool {
         false
     }

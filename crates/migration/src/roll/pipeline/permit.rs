@@ -4,7 +4,7 @@
 
 use snapshot::model::Text;
 
-use super::Pipeline;
+use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, World};
@@ -13,7 +13,7 @@ use crate::roll::world::{Node, World};
 #[derive(Debug)]
 pub(super) struct Permit;
 
-impl Pipeline for Permit {
+impl PipelineRules for Permit {
     fn has_own_order(&self) -> bool {
         true
     }

@@ -1,7 +1,13 @@
 //! Nodes that pipelines replace, decision by decision.
 
+mod conditions;
 mod faults;
+mod joined;
+mod last;
 mod machines;
+mod places;
+mod readiness;
+mod way_back;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,6 +161,10 @@ impl Rotation {
         }
         node.is_undisturbed = patch.undisturbed.unwrap_or(node.is_undisturbed);
         node.is_fenced = patch.fence.unwrap_or(node.is_fenced);
+        if patch.lifts_readiness {
+            node.awaits_readiness = false;
+            node.taints.retain(|key| &**key != "readiness.k8s.io/crossfade");
+        }
         node.is_cordoned = patch.cordon.unwrap_or(node.is_cordoned);
         node.lifecycle.extend(&patch.lifecycle);
         node.lifecycle.retain(|kind, _| patch.lifecycle.get(kind) != Some(&false));
@@ -467,24 +477,6 @@ fn a_holder_that_remembers_nothing_decides_the_same() {
 }
 
 #[test]
-fn what_the_run_put_on_nodes_is_given_back() {
-    let mut rotation = Rotation::of("karpenter");
-    rotation.world.node("d").is_undisturbed = true;
-    rotation.go_for(15);
-    rotation.wish(RunRequest::Skip("b".into()));
-    rotation.go();
-    assert_eq!((rotation.undisturbed(), rotation.state("b")), (vec!["c", "d"], None));
-    assert!(!rotation.world.nodes["b"].is_fenced);
-    rotation.wish(RunRequest::Abort(Phase::Old));
-    let ended = rotation.go_for(30);
-    assert_eq!(rotation.undisturbed(), ["d"], "it was there before");
-    assert!(rotation.world.nodes.values().all(|node| node.step.is_none() && !node.is_fenced));
-    assert_eq!(ended.acts, [], "{:?}", ended.acts);
-    // Nodes without Crossfade report no pod, and have no other than those of the old network.
-    assert_eq!(rotation.run.target(), None, "{:?}", ended.waits);
-}
-
-#[test]
 fn a_run_that_is_over_at_once_gives_back_what_it_has() {
     let mut rotation = Rotation::of("karpenter");
     rotation.go();
@@ -573,25 +565,6 @@ fn a_whole_rotation_ends() {
     }
 }
 
-/// The same Node comes back with the new image: only its disk was replaced.
-#[test]
-fn a_node_that_comes_back_fills_its_own_place() {
-    let mut rotation = Rotation::of("permit");
-    rotation.ask(&["a", "b"]);
-    rotation.go_for(15);
-    let step = rotation.world.nodes["a"].step.clone();
-    rotation.gain("a", Node { is_ready: false, boot: "c".into(), step, is_fenced: true, ..old("uid-a") });
-    rotation.go_for(30);
-    assert_eq!(rotation.permitted(), ["a"]);
-    rotation
-        .gain("a", Node { is_fenced: true, step: rotation.world.nodes["a"].step.clone(), ..new("uid-a") });
-    rotation.go_for(30);
-    assert_eq!(rotation.state("a"), Some(State::Done));
-    assert!(!rotation.world.nodes["a"].is_fenced);
-    rotation.go_for(60);
-    assert_eq!(rotation.permitted(), ["b"]);
-}
-
 /// Both nodes of the wave serve names, and one of them at a time may go.
 #[test]
 fn dns_pods_leave_one_after_the_other() {
@@ -623,65 +596,6 @@ fn dns_pods_leave_one_after_the_other() {
     assert_eq!(rotation.permitted(), ["c"]);
 }
 
-#[test]
-fn a_step_without_a_place_is_no_permission() {
-    let mut rotation = Rotation::of("permit");
-    rotation.go_for(15);
-    let step = rotation.world.nodes["a"].step.clone().expect("a step");
-    rotation.gain("e", Node { step: Some(Step { state: State::Permitted, ..step }), ..new("uid-e") });
-    rotation.go_for(30);
-    assert_eq!(
-        rotation.state("e"),
-        Some(State::Done),
-        "a new node that says it may go is proven as any other"
-    );
-}
-
-/// Other programs keep off nodes that are replaced; what another one says of them stays.
-#[test]
-fn nodes_say_that_they_are_to_be_replaced_until_the_run_gives_them_back() {
-    let mut rotation = Rotation::of("karpenter");
-    rotation.world.node("d").lifecycle.insert(MaintenancePlanned, false);
-    rotation.go_for(15);
-    assert_eq!(rotation.permitted(), ["a"]);
-    for (name, conditions) in [
-        ("a", &[MaintenanceInProgress]),
-        ("b", &[MaintenancePlanned]),
-        ("c", &[MaintenancePlanned]),
-        ("d", &[MaintenancePlanned]),
-    ] {
-        assert_eq!(rotation.lifecycle(name), conditions, "{name}");
-    }
-    assert!(!rotation.world.nodes["d"].lifecycle[&MaintenancePlanned], "it is not the run's");
-    rotation.wish(RunRequest::Skip("b".into()));
-    rotation.go_for(10);
-    assert_eq!(rotation.lifecycle("b"), [], "it is skipped");
-    rotation.wish(RunRequest::Abort(Phase::Old));
-    rotation.go_for(30);
-    for name in ["a", "b", "c"] {
-        assert_eq!(rotation.lifecycle(name), [], "{name} is given back");
-    }
-    assert_eq!(rotation.lifecycle("d"), [MaintenancePlanned]);
-}
-
-/// Its answer was lost: it may be on the Node, and no further patch is made on what is known of it.
-#[test]
-fn conditions_wait_for_the_answer_to_an_earlier_patch() {
-    let mut rotation = Rotation::of("permit");
-    rotation.ask(&["a"]);
-    rotation.go_for(15);
-    let publishes = |decided: &Decision| {
-        let is = |act: &Act| matches!(act, Act::Patch(patch) if &*patch.node == "b" && !patch.lifecycle.is_empty());
-        decided.acts.iter().any(is)
-    };
-    rotation.world.node("b").lifecycle.clear();
-    let patch = Patch::of(&"b".into(), &rotation.world.nodes["b"]);
-    rotation.memory.record_patch(&patch, &rotation.world);
-    assert!(!publishes(&rotation.decided()));
-    rotation.world.node("b").version = "another".into();
-    assert!(publishes(&rotation.decided()), "the Node has changed since");
-}
-
 /// One that follows the phase `old`, as long as it is asked for that.
 fn returning(uid: &str) -> Node {
     let mut node = new(uid);
@@ -702,54 +616,6 @@ fn turned(method: &str, image: fn(&str) -> Node) -> Rotation {
     rotation
 }
 
-/// Nodes that no flip brings back are replaced by nodes of the earlier image: one by one, each proven before the next goes, until the pool is as large as it was.
-#[test]
-fn a_run_that_is_turned_has_nodes_replaced_that_do_not_go_back() {
-    for method in ["permit", "karpenter"] {
-        let mut rotation = turned(method, new);
-        assert_eq!(rotation.state("d"), None, "{method}: it is of the earlier image, and stays");
-        if method == "karpenter" {
-            assert_eq!(rotation.undisturbed(), ["f", "g"]);
-        }
-        rotation.ask(&["f", "g", "d"]);
-        rotation.go_for(90);
-        let first = rotation.permitted().into_iter().map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(first.len(), 1, "{method}: {first:?}");
-        rotation.lose(&first[0]);
-        rotation.go_for(30);
-        assert_eq!(rotation.permitted(), [""; 0], "{method}: its place is open");
-        rotation.gain("x", Node { is_ready: false, ..old("uid-x") });
-        rotation.go_for(30);
-        assert_eq!(rotation.permitted(), [""; 0], "{method}: x is not Ready");
-        rotation.world.node("x").is_ready = true;
-        rotation.go_for(90);
-        assert_eq!(rotation.state("x"), Some(State::Done), "{method}");
-        assert!(!rotation.permitted().is_empty(), "{method}: the next ones go");
-        for (name, other) in [("e", "w"), ("f", "y"), ("g", "z")] {
-            if rotation.world.nodes.contains_key(name) {
-                rotation.ask(&[name]);
-                rotation.go_for(90);
-                assert!(rotation.permitted().contains(&name), "{method}: {name}");
-                rotation.lose(name);
-                rotation.gain(other, old(&format!("uid-{other}")));
-            }
-        }
-        rotation.go_for(120);
-        assert_eq!(rotation.run.target(), None, "{method}: it is over");
-        assert_eq!(rotation.undisturbed(), [""; 0], "{method}");
-    }
-}
-
-/// A flip is shorter than a replacement.
-#[test]
-fn a_run_that_is_turned_moves_nodes_in_place_that_go_back() {
-    let mut rotation = turned("karpenter", returning);
-    assert_eq!((rotation.undisturbed(), rotation.permitted()), (vec![], vec![]));
-    rotation.go_for(60);
-    let is_moving = |name| matches!(rotation.state(name), Some(State::Claimed | State::Held));
-    assert!(is_moving("e") && rotation.undisturbed().is_empty(), "{:?}", rotation.state("e"));
-}
-
 /// The scout was skipped, and takes part again while two nodes of the wave after it are on their way.
 #[test]
 fn nodes_of_other_waves_that_are_on_their_way_count() {
@@ -768,38 +634,6 @@ fn nodes_of_other_waves_that_are_on_their_way_count() {
     assert_eq!(rotation.permitted(), ["a"]);
 }
 
-/// Nothing brings it back to the phase of the others, and it is replaced like any other.
-#[test]
-fn a_node_in_a_forbidden_phase_is_replaced() {
-    let mut rotation = Rotation::of("permit");
-    (rotation.plan.image, rotation.plan.bridge) = (Some(Phase::BothOld), None);
-    rotation.plan.passes = vec![Phase::BothOld];
-    rotation.run = Run::new("r-1", HASH, &rotation.plan);
-    rotation.gain("d", new("uid-d"));
-    rotation.ask(&["d"]);
-    let decided = rotation.go_for(30);
-    assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
-}
-
-/// A gate keeps new nodes from being proven, and no node that moved in place from being done.
-#[test]
-fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
-    let mut rotation = Rotation::of("permit");
-    rotation.go_for(15);
-    let claim = rotation.run.claim(2);
-    let step = rotation.world.nodes["a"].step.clone().expect("a step");
-    let mut node = new("uid-e");
-    node.step = Some(Step { state: State::Settling, claim: claim.clone(), ..step });
-    node.observed.as_mut().expect("a report").echo = Some(claim);
-    rotation.gain("e", node);
-    for _ in 0..60 {
-        rotation.pass(Duration::from_secs(5));
-        rotation.world.verdicts.values_mut().for_each(|verdict| verdict.color = Color::Red);
-        rotation.go();
-    }
-    assert_eq!(rotation.state("e"), Some(State::Done));
-}
-
 /// Skipped, it takes no place and is left as it is: its step is another run's, whatever that has put on the Node.
 #[test]
 fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
@@ -815,40 +649,6 @@ fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
     let before = ["b", "c"].map(|name| rotation.world.nodes[name].clone());
     rotation.go_for(15);
     assert_eq!(["b", "c"].map(|name| rotation.world.nodes[name].clone()), before);
-}
-
-/// A loop that waits for the answer about a node of the old image that joined after the plan was made asks for no other one meanwhile.
-#[test]
-fn a_pipeline_may_ask_first_for_a_node_that_joined_later() {
-    let mut rotation = Rotation::of("permit");
-    rotation.gain("j", Node { label: Some(Phase::Old), ..old("uid-j") });
-    rotation.ask(&["j"]);
-    rotation.go_for(30);
-    assert_eq!(rotation.permitted(), ["j"]);
-    rotation.lose("j");
-    rotation.ask(&["d"]);
-    rotation.go_for(30);
-    assert_eq!(rotation.permitted(), ["d"], "it was none of the plan's, so no new node has to come for it");
-}
-
-/// The scout is left, and the loop asks for it last.
-#[test]
-fn a_node_that_waits_for_its_turn_keeps_no_place_that_another_one_has_taken() {
-    let mut rotation = Rotation::of("permit");
-    for (gone, name) in [("b", "f"), ("c", "g"), ("d", "h")] {
-        rotation.lose(gone);
-        rotation.gain(name, new(&format!("uid-{name}")));
-    }
-    for name in ["j", "k"] {
-        rotation.gain(name, Node { label: Some(Phase::Old), ..old(&format!("uid-{name}")) });
-    }
-    rotation.go_for(90);
-    for name in ["j", "k", "a"] {
-        rotation.ask(&[name]);
-        rotation.go_for(30);
-        assert_eq!(rotation.permitted(), [name]);
-        rotation.lose(name);
-    }
 }
 
 /// The answer to its patch was lost, and another node is lost before it is known whether the patch was made.

@@ -70,7 +70,7 @@ fn a_machine_that_is_not_deleted_and_one_that_others_hold_wait_by_name() {
     let changes: [fn(&mut Rotation); 3] = [is_present, is_foreign, is_missing];
     let rows = [
         (Reason::NotAsked, "fleet/m-a", "delete machine m-a", false),
-        (Reason::Undisturbed, "before the run", "annotate machine m-a pre-drain", true),
+        (Reason::Undisturbed, "hook of run r-0", "annotate machine m-a pre-drain", true),
         (Reason::NotAsked, "no Machine", "roll skip a", true),
     ];
     for (change, (reason, what, help, is_held)) in changes.into_iter().zip(rows) {

@@ -1,0 +1,164 @@
+//! Places among nodes in transit: how many there are, which nodes take one, and why.
+
+use super::replacement::{self, Turnover};
+use super::view::{NodeStatus, Standing, View, is_of_run, is_ours};
+use super::wait::{Reason, Wait};
+use super::world::Color;
+use types::api::step::State;
+
+/// Nodes that take a place among those in transit, and how many places there are.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// How many are taken in the whole cluster.
+    pub(super) taken: u32,
+    /// How many there are in the whole cluster.
+    pub(super) most: u32,
+    zones: Vec<Zone>,
+}
+
+/// The places of one zone.
+#[derive(Debug, Clone, Copy, Default)]
+struct Zone {
+    taken: u32,
+    most: u32,
+}
+
+impl Places {
+    /// Whether this node may be in transit beside those that are.
+    #[must_use]
+    pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
+        self.taken < self.most && zone.taken < zone.most
+    }
+
+    /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
+    #[must_use]
+    pub(super) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
+        self.taken <= self.most && zone.taken <= zone.most
+    }
+
+    /// How many are taken in the node's zone.
+    #[must_use]
+    pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
+        self.zones[status.zone].taken
+    }
+
+    /// The node takes one.
+    pub(super) fn add(&mut self, status: &NodeStatus<'_>) {
+        self.taken += 1;
+        self.zones[status.zone].taken += 1;
+    }
+}
+
+/// The places that nodes in transit have, those that were just claimed, and nodes in trouble that is not of this run's making; one node left out of those that
+/// take one.
+#[must_use]
+pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
+    let mut zones = vec![Zone::default(); view.nodes.zones().len()];
+    let mut taken = 0;
+    for status in view.nodes() {
+        let zone = &mut zones[status.zone];
+        zone.most += 1;
+        if replacement::is_arriving(status, view.run) {
+            // It is counted with the places of its pool.
+            zone.taken += 1;
+            continue;
+        }
+        let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
+        if Some(&**status.name) != without && is_counted {
+            taken += 1;
+            zone.taken += 1;
+        }
+    }
+    taken += replacement::open_places(view) + replacement::hidden_drains(view);
+    for zone in &mut zones {
+        zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
+    }
+    Places { taken, most: most_in_transit(view), zones }
+}
+
+/// How many nodes that are held may move again now: as many as may be in transit, without those that move.
+#[must_use]
+pub(super) fn places_for_held(view: &View<'_>) -> u32 {
+    let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
+    let moving = view.nodes().filter(|status| is_moving(status.standing)).count();
+    most_in_transit(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
+}
+
+/// How many nodes may be in transit at once in the whole cluster.
+#[must_use]
+fn most_in_transit(view: &View<'_>) -> u32 {
+    let most = view.plan.limits.in_transit.max(1);
+    if has_amber_gate(view) { most.div_ceil(2) } else { most }
+}
+
+/// Whether a node is in transit, or in trouble.
+pub(super) fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    match status.standing {
+        Standing::Transit(_) => true,
+        // The operator decided that this one stays cordoned.
+        Standing::Skipped => !status.node.is_ready,
+        // One that was left behind starts before others, and counts then. A step of another run may be forged by the node, and takes no place.
+        Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble_reason(view, status).is_some(),
+        Standing::LeftOut => false,
+    }
+}
+
+/// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
+///
+/// A node that is to be replaced may be cordoned by its pipeline, which asks nobody to undo that.
+pub(super) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
+    let node = status.node;
+    let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
+    match node {
+        _ if replacement::is_going(view, status) => Some(Reason::NodeGoing),
+        _ if !node.is_ready => Some(Reason::NodeNotReady),
+        _ if node.is_cordoned && !is_own && status.turnover != Turnover::Leaves => {
+            Some(Reason::ForeignCordon)
+        }
+        _ => None,
+    }
+}
+
+/// The same as a wait.
+#[must_use]
+pub(super) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+    let name = status.name;
+    let object = format!("Node/{name}");
+    Some(match trouble_reason(view, status)? {
+        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
+        Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
+        reason => {
+            let help =
+                format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
+            Wait::held(object, reason, "somebody else cordoned it", help)
+        }
+    })
+}
+
+/// A wait for a place among those in transit.
+#[must_use]
+pub(super) fn no_place_wait(object: String) -> Wait {
+    Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
+}
+
+/// Waits for a place, and for each node that takes one although it does not move.
+#[must_use]
+pub(super) fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
+    let is_at_rest = |status: &&NodeStatus<'_>| {
+        matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
+    };
+    let in_trouble = view.nodes().filter(is_at_rest);
+    let troubles = in_trouble.filter_map(|status| trouble_wait(view, status));
+    [no_place_wait(object)].into_iter().chain(troubles).collect()
+}
+
+/// Some gate asks to go on more slowly.
+#[must_use]
+fn has_amber_gate(view: &View<'_>) -> bool {
+    view.plan
+        .gates
+        .iter()
+        .any(|gate| view.verdict(&gate.name).is_some_and(|verdict| verdict.color == Color::Amber))
+}
