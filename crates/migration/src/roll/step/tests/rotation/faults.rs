@@ -167,13 +167,16 @@ fn a_rotation_over_a_bridge_turns_back_in_one_pass() {
     assert_eq!(turned.targets.len(), 3, "{:?}", turned.targets);
 }
 
+/// What makes a new node lack something.
+type Edit<'a> = &'a dyn Fn(&mut Node);
+
 /// Each thing that a new node lacks keeps it from filling a place, and is named.
 #[test]
 fn a_new_node_is_proven_by_all_that_it_says() {
     let report = |node: &mut Node, attached: Value| {
         node.observed.as_mut().expect("a report").attached = serde_json::from_value(attached).ok();
     };
-    let changes: [(&str, &dyn Fn(&mut Node)); 4] = [
+    let changes: [(&str, Edit<'_>); 4] = [
         ("somebody takes it away", &|node| node.is_going = true),
         ("it is not Ready", &|node| node.is_ready = false),
         ("it does not report in this boot", &|node| node.boot = "another".into()),
