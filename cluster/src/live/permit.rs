@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use migration::drive::permit::{Answer, Request, answer, over};
+use migration::drive::permit::{Answer, answer, over, request};
 use migration::plan::Plan;
 use migration::roll::run::Run;
 use types::command::exit::Exit;
@@ -81,14 +81,31 @@ async fn ask_once(
             Some((stored.run, plan))
         }
         // Its plan may be gone, and does not matter.
-        Some(stored) => return Ok(over(&stored.run)),
+        Some(stored) => {
+            if let Some(node) = store.node(name, &[]).await? {
+                store.ask_permit(&node.uid, None).await?;
+            }
+            return Ok(over(&stored.run));
+        }
         None => None,
     };
-    let node = store.node(name, &settings.pool_labels).await?;
+    // A pipeline does not have the settings of the plan.
+    let labels = match &run {
+        Some((_, plan)) if !plan.pool_labels.is_empty() => &plan.pool_labels,
+        Some(_) | None => &settings.pool_labels,
+    };
+    let node = store.node(name, labels).await?;
     let answer = answer(run.as_ref().map(|(run, plan)| (run, plan)), name, node.as_ref());
-    if let (Answer::Later(_), Some(node)) = (&answer, &node) {
-        let request = Request { node: name.into(), at: format!("{:.0}", session.clock().wall()) };
-        store.ask_permit(&node.uid, Some(&request)).await?;
+    match (&answer, &node, &run) {
+        (Answer::Later(_), Some(node), Some((run, plan))) => {
+            let new = request(run, plan, name, format!("{:.0}", session.clock().wall()));
+            if new.is_some() {
+                store.ask_permit(&node.uid, new.as_ref()).await?;
+            }
+        }
+        // What an earlier answer left would be taken for a request once the node may go.
+        (Answer::Never(..), Some(node), _) => store.ask_permit(&node.uid, None).await?,
+        _ => {}
     }
     Ok(answer)
 }
@@ -97,4 +114,60 @@ async fn ask_once(
 fn with_rights((exit, mut problem): Failure) -> Failure {
     problem.fix = problem.fix.replace(OPERATOR, RIGHTS);
     (exit, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::live::api::test_server::{Answer as Reply, Server, run};
+
+    const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
+
+    /// What is left of requests is no request of the next run.
+    #[test]
+    fn a_node_that_never_goes_leaves_no_request() {
+        let over = json!({"version": 1, "id": "r-1", "plan": "4b", "from": "new", "targets": [], "pass": 2, "state": "done"});
+        let ended = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "3"}, "data": {"run.json": over.to_string()}});
+        for stored in [None, Some(ended)] {
+            let is_over = stored.is_some();
+            let server = Server::by_rule(move |request| {
+                let line = request.line.split('?').next().unwrap_or_default();
+                match line.split_once(' ').unwrap_or_default() {
+                    ("GET", "/api/v1") => Reply::json(200, &json!({"resources": []})),
+                    ("GET", "/api/v1/nodes/b7") => {
+                        Reply::json(200, &json!({"metadata": {"name": "b7", "uid": "u"}}))
+                    }
+                    ("GET", path) if path == format!("{MAPS}/crossfade-run") => match &stored {
+                        Some(stored) => Reply::json(200, stored),
+                        None => Reply::refusal(404, "NotFound", "not found"),
+                    },
+                    (_, path) if path == format!("{MAPS}/crossfade-permits") => Reply::json(
+                        200,
+                        &json!({"metadata": {"resourceVersion": "9"}, "data": {"u": "of r-0", "v": "w"}}),
+                    ),
+                    _ => Reply::refusal(404, "NotFound", "not found"),
+                }
+            });
+            run(async {
+                let caller = server.caller();
+                let session =
+                    Session::over(caller.clone(), caller.with_client(server.client()), Settings::default());
+                let mut session = Some(session.await.expect("a session"));
+                let access = crate::cli::access::Access::default();
+                let answer =
+                    ask_once(&access, &Settings::default(), &mut session, "b7").await.expect("an answer");
+                assert!(matches!(answer, Answer::Never(..)), "{answer:?}");
+            });
+            let last = server.requests().pop().expect("a request");
+            assert!(
+                last.line.starts_with(&format!("PATCH {MAPS}/crossfade-permits")),
+                "over: {is_over}: {}",
+                last.line
+            );
+            let body: Value = last.json();
+            assert_eq!(body["data"], json!({"u": null}), "over: {is_over}");
+        }
+    }
 }

@@ -71,6 +71,12 @@ pub struct Plan {
     pub left_out: Vec<ExcludedNode>,
     /// Pools, with the way in which their nodes move.
     pub pools: Vec<Pool>,
+    /// Labels that name a node's pool, in a plan that replaces nodes: a pipeline that asks for a node does not have the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pool_labels: Vec<String>,
+    /// Keys of taints that nodes bear until their network is ready, sorted, in a plan that replaces nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub startup_taints: Vec<Text>,
     /// How much may happen at once, and how long it may take.
     pub limits: Limits,
     /// How many percent of what the other nodes offer must stay free when a node is drained.
@@ -254,6 +260,9 @@ pub struct Agent {
     pub uid: Text,
     /// `metadata.generation`: another one is another template.
     pub generation: i64,
+    /// Its CNI, in a plan that replaces nodes: new nodes have to have its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cni: Option<Cni>,
 }
 
 /// The margin of plans from before there was one.

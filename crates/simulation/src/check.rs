@@ -103,7 +103,9 @@ impl History {
         let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
         self.check_annotation(patch, index);
         match &patch.step {
-            Change::Set(step) if step.state == State::Waiting => self.check_waiting(flight, index),
+            Change::Set(step) if step.state == State::Waiting => {
+                self.check_waiting(flight, index, before.as_ref(), &run);
+            }
             Change::Set(step) if step.state == State::Permitted => {
                 self.check_permit(flight, index, before.as_ref(), &run)
             }

@@ -110,7 +110,7 @@ fn what_pipelines_ask_for_is_watched_where_they_ask() {
             let server = cluster(|request| {
                 let request = request.line.contains("metadata.name%3Dcrossfade-permits");
                 let map = json!({"metadata": {"name": "crossfade-permits", "resourceVersion": "9"},
-                    "data": {"uid-a": json!({"node": "a", "at": "t"}).to_string(), "uid-b": "b"}});
+                    "data": {"uid-a": json!({"node": "a", "run": "r-1", "to": "both-old", "at": "t"}).to_string(), "uid-b": "b"}});
                 request.then(|| list(&[map]))
             });
             let pool = json!({"name": "blue", "nodes": 2, "zones": [""], "method": method});

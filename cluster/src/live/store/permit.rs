@@ -119,7 +119,9 @@ fn unopened() -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use migration::roll::world::PermitRequest;
     use serde_json::{Value, json};
+    use types::policy::Phase;
 
     use super::*;
     use crate::live::api::test_server::{Answer, Server, run};
@@ -131,7 +133,8 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request { node: "b7".into(), at: "2026-11-20T15:00:00Z".into() }
+        let permit = PermitRequest { node: "b7".into(), run: "r-1".into(), to: Phase::New };
+        Request { permit, at: "2026-11-20T15:00:00Z".into() }
     }
 
     fn map(version: &str, data: &Value) -> Answer {

@@ -1,13 +1,13 @@
 //! Requests of pipelines to take nodes away, and what a pipeline is answered. Pure.
 //!
-//! A request is an entry of the ConfigMap `crossfade-permits`: the key is the UID of a Node, the value is JSON with the Node's name and the time of the
-//! request. The answer is the Node's own step, which only the holder of the run writes, so that it is the same after a crash of either side.
+//! A request is an entry of the ConfigMap `crossfade-permits`: the key is the UID of a Node, the value is JSON with the Node's name, the run, the phase of the
+//! pass that replaces the Node, and the time of the request. A Node may outlive its run, and the pass. The answer is the Node's own step, which only the holder of the run writes, so that it is the same after a crash of either side.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use snapshot::model::Text;
 use types::api::step::State as NodeState;
+use types::policy::Phase;
 use types::text::quote::quote;
 
 use crate::plan::Plan;
@@ -15,7 +15,7 @@ use crate::roll::pipeline;
 use crate::roll::replacement::{self, Direction, cannot_return};
 use crate::roll::run::{Run, State};
 use crate::roll::view::is_of_pass;
-use crate::roll::world::{Node, Permits};
+use crate::roll::world::{Node, PermitRequest, Permits};
 
 /// The ConfigMap with the requests.
 pub const NAME: &str = "crossfade-permits";
@@ -30,8 +30,9 @@ const NAMED: usize = 3;
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// The Node's name.
-    pub node: Text,
+    /// What is asked for.
+    #[serde(flatten)]
+    pub permit: PermitRequest,
     /// When, in RFC 3339, by the clock of the pipeline's machine.
     pub at: String,
 }
@@ -47,7 +48,7 @@ pub enum Answer {
     Never(String, String),
 }
 
-fn request(key: &str, value: &str) -> Result<Request, String> {
+fn entry(key: &str, value: &str) -> Result<Request, String> {
     if key.len() > KEY_BYTES || value.len() > VALUE_BYTES {
         return Err(format!("it has more than {KEY_BYTES} bytes of key or {VALUE_BYTES} of value"));
     }
@@ -60,9 +61,9 @@ pub fn read(data: &BTreeMap<String, String>) -> Permits {
     let mut permits = Permits::default();
     for (key, value) in data {
         let named = || quote(key.as_bytes(), KEY_BYTES);
-        match request(key, value) {
+        match entry(key, value) {
             Ok(_) if permits.requested.len() >= MOST => {}
-            Ok(request) => drop(permits.requested.insert(key.as_str().into(), request.node)),
+            Ok(request) => drop(permits.requested.insert(key.as_str().into(), request.permit)),
             Err(_) if permits.unreadable.len() >= NAMED => {}
             Err(why) => {
                 permits.unreadable.push(format!("{}: {}", named(), quote(why.as_bytes(), VALUE_BYTES)))
@@ -72,20 +73,33 @@ pub fn read(data: &BTreeMap<String, String>) -> Permits {
     permits
 }
 
-/// The changes of a ConfigMap that add a request: the entry itself, and entries to be taken away, which have no value. None if it is there.
+/// The request of a pipeline for a Node of this name, at this time; none where no pass of the run replaces nodes any more.
+#[must_use]
+pub fn request(run: &Run, plan: &Plan, name: &str, at: String) -> Option<Request> {
+    let to = match next_replacement(run, plan)? {
+        Direction::Forth => plan.image?,
+        Direction::Back => Phase::Old,
+    };
+    Some(Request { permit: PermitRequest { node: name.into(), run: run.id.clone(), to }, at })
+}
+
+/// The changes of a ConfigMap that add a request: the entry itself, and entries to be taken away, which have no value: those of other runs, and the oldest of
+/// too many. None if it is there.
 #[must_use]
 pub fn added(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTreeMap<String, Option<String>> {
-    if data.get(uid).is_some_and(|value| request(uid, value).is_ok_and(|known| known.node == new.node)) {
+    if data.get(uid).is_some_and(|value| entry(uid, value).is_ok_and(|known| known.permit == new.permit)) {
         return BTreeMap::new();
     }
-    let mut known: Vec<(String, &String)> = data
-        .iter()
-        .map(|(key, value)| (request(key, value).map(|known| known.at).unwrap_or_default(), key))
-        .collect();
-    known.sort();
-    let excess = (known.len() + 1).saturating_sub(MOST);
-    let mut changes: BTreeMap<String, Option<String>> =
-        known.into_iter().take(excess).map(|(_, key)| (key.clone(), None)).collect();
+    let entries = data.iter().map(|(key, value)| (key, entry(key, value).ok()));
+    let is_of_other =
+        |known: &Option<Request>| known.as_ref().is_some_and(|known| known.permit.run != new.permit.run);
+    let (others, own): (Vec<_>, Vec<_>) = entries.partition(|(_, known)| is_of_other(known));
+    let mut own: Vec<(String, &String)> =
+        own.into_iter().map(|(key, known)| (known.map(|known| known.at).unwrap_or_default(), key)).collect();
+    own.sort();
+    let excess = (own.len() + 1).saturating_sub(MOST);
+    let gone = others.into_iter().map(|(key, _)| key).chain(own.into_iter().take(excess).map(|(_, key)| key));
+    let mut changes: BTreeMap<String, Option<String>> = gone.map(|key| (key.clone(), None)).collect();
     changes.insert(uid.to_owned(), serde_json::to_string(new).ok());
     changes
 }
@@ -219,7 +233,6 @@ fn next_replacement(run: &Run, plan: &Plan) -> Option<Direction> {
 mod tests {
     use serde_json::{Value, json};
     use types::api::step::Step;
-    use types::policy::Phase;
 
     use super::*;
     use crate::roll::run::Pause;
@@ -417,28 +430,32 @@ mod tests {
     /// A pipeline does not have the settings that name the labels of pools.
     #[test]
     fn the_plan_says_of_which_pool_a_node_is() {
-        let unlabelled = Node { pool: Text::default(), ..node(Some(NodeState::Permitted)) };
+        let unlabelled = Node { pool: "".into(), ..node(Some(NodeState::Permitted)) };
         assert_eq!(answered(&run(), &plan(|_| {}), "a", Some(&unlabelled)), "go");
     }
 
-    fn entry(node: &str, at: &str) -> String {
-        json!({"node": node, "at": at, "later": 1}).to_string()
+    fn value(node: &str, run: &str, at: &str) -> String {
+        json!({"node": node, "run": run, "to": "both-new", "at": at, "later": 1}).to_string()
+    }
+
+    fn permit(node: &str, run: &str) -> PermitRequest {
+        PermitRequest { node: node.into(), run: run.into(), to: Phase::BothNew }
     }
 
     #[test]
     fn what_is_no_request_is_ignored_and_named() {
         let mut data: BTreeMap<String, String> = [
-            ("uid-a".to_owned(), entry("a", "t")),
+            ("uid-a".to_owned(), value("a", "r-1", "t")),
             ("uid-b".to_owned(), "b".to_owned()),
-            ("uid-c".to_owned(), entry(&"c".repeat(600), "t")),
-            ("k".repeat(70), entry("d", "t")),
+            ("uid-c".to_owned(), value(&"c".repeat(600), "r-1", "t")),
+            ("k".repeat(70), value("d", "r-1", "t")),
         ]
         .into();
         let read = super::read(&data);
-        assert_eq!(read.requested, [("uid-a".into(), "a".into())].into());
+        assert_eq!(read.requested, [("uid-a".into(), permit("a", "r-1"))].into());
         assert_eq!(read.unreadable.len(), 3, "{:?}", read.unreadable);
         assert!(read.unreadable.iter().any(|why| why.starts_with("uid-b: ")), "{:?}", read.unreadable);
-        data.extend((0..2 * MOST).map(|number| (format!("u-{number:05}"), entry("n", "t"))));
+        data.extend((0..2 * MOST).map(|number| (format!("u-{number:05}"), value("n", "r-1", "t"))));
         data.extend((0..10).map(|number| (format!("x-{number}"), String::new())));
         let read = super::read(&data);
         assert_eq!((read.requested.len(), read.unreadable.len()), (MOST, NAMED));
@@ -446,19 +463,42 @@ mod tests {
 
     #[test]
     fn a_request_is_written_once_and_the_oldest_make_room() {
-        let new = Request { node: "a".into(), at: "2026-02".into() };
+        let new = Request { permit: permit("a", "r-1"), at: "2026-02".into() };
         let mut data = BTreeMap::new();
         let first = added(&data, "uid-a", &new);
         data.insert("uid-a".to_owned(), first["uid-a"].clone().expect("a value"));
-        assert_eq!(super::read(&data).requested, [("uid-a".into(), "a".into())].into());
+        assert_eq!(super::read(&data).requested, [("uid-a".into(), permit("a", "r-1"))].into());
         let later = Request { at: "2026-03".into(), ..new.clone() };
         assert_eq!(added(&data, "uid-a", &later), BTreeMap::new(), "it is there");
-        data.extend((0..MOST).map(|number| (format!("u-{number}"), entry("n", "2026-05"))));
-        data.insert("u-7".into(), entry("n", "2026-01"));
+        data.extend((0..MOST).map(|number| (format!("u-{number}"), value("n", "r-1", "2026-05"))));
+        data.insert("u-7".into(), value("n", "r-1", "2026-01"));
         let changes = added(&data, "uid-b", &later);
         let gone: Vec<&str> =
             changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
         assert_eq!(gone, ["u-7", "uid-a"]);
         assert!(changes["uid-b"].is_some());
+    }
+
+    /// A Node may outlive its run, and the way back of a run.
+    #[test]
+    fn a_request_is_of_one_run_and_one_direction() {
+        let plan = plan(|_| {});
+        let asked = |run: &Run| request(run, &plan, "a", "t".into()).map(|request| request.permit);
+        assert_eq!(asked(&run()), Some(permit("a", "r-1")));
+        let back = Run { from: Phase::BothNew, targets: vec![Phase::Old], ..run() };
+        assert_eq!(asked(&back), Some(PermitRequest { to: Phase::Old, ..permit("a", "r-1") }));
+        assert_eq!(asked(&run().next_pass()), None, "no node is replaced any more");
+        let mut data: BTreeMap<String, String> = [
+            ("uid-a".to_owned(), value("a", "r-0", "t")),
+            ("uid-b".to_owned(), value("b", "r-0", "t")),
+            ("uid-c".to_owned(), value("c", "r-1", "t")),
+        ]
+        .into();
+        let changes = added(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
+        assert!(changes["uid-a"].is_some(), "{changes:?}");
+        assert_eq!((changes.get("uid-b"), changes.get("uid-c")), (Some(&None), None));
+        data.insert("uid-a".into(), changes["uid-a"].clone().expect("a value"));
+        let turned = added(&data, "uid-a", &request(&back, &plan, "a", "t".into()).expect("a request"));
+        assert!(turned["uid-a"].is_some(), "the run was turned since");
     }
 }

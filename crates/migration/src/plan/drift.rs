@@ -41,7 +41,7 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     stale.extend(settings(plan, scene, &survey));
     absorbed.extend(policies(plan, &survey));
     stale.extend(unenforced_kinds(plan, scene));
-    let changed = agents(&plan.agents, &parts::agents(scene));
+    let changed = agents(&plan.agents, &parts::agents(scene, plan.image.is_some()));
     if changed.is_empty() {
         stale.extend(cnis::ungiven(plan, scene, &survey));
     }
@@ -165,8 +165,8 @@ fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
     lines
 }
 
-/// Keys of a plan that are compared elsewhere, or that depend on findings of the day on which the plan was made.
-const COMPARED: [&str; 4] = ["networks", "agents", "unenforced", "waivers"];
+/// Keys of a plan that are compared elsewhere, or that depend on the cluster or on findings of the day on which the plan was made.
+const COMPARED: [&str; 5] = ["networks", "agents", "startupTaints", "unenforced", "waivers"];
 
 /// What a plan says that the settings do not give whose hash it names. This program makes no such plan, but the hash of the settings is only what the plan
 /// claims, and others can write plans into the cluster.

@@ -96,7 +96,27 @@ fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
         let is_node_group = survey.sites.iter().any(|site| is_of_group(pool, site));
         Some(pipeline::of_method(pool.method)?.note(pool, is_node_group))
     };
-    plan.pools.iter().filter_map(note).collect()
+    let pools = || plan.pools.iter();
+    pools().filter_map(note).chain(pools().filter_map(|pool| controlling(pool, survey))).collect()
+}
+
+/// Nodes of the control plane in a pool that is replaced. Whether something replaces them is not known here: where nothing does, the run never ends.
+fn controlling(pool: &Pool, survey: &Survey<'_>) -> Option<String> {
+    let sites = survey.sites.iter().filter(|site| *site.pool == *pool.name);
+    let nodes: Vec<&str> = sites.filter(|site| site.node.is_control_plane()).map(Site::name).collect();
+    let first = *nodes.first().filter(|_| pool.method.replaces())?;
+    let name = &pool.name;
+    // The settings name no pool by an empty name.
+    let in_place = if name.is_empty() {
+        String::new()
+    } else {
+        format!("; or move them in place: roll: {{methods: {{{name:?}: drain}}}}")
+    };
+    Some(format!(
+        "Nodes of the control plane are replaced as well, by the method {} of pool {name:?}: {}. The run ends once all of them are. Where nothing replaces them, leave them out: roll: {{leaveOut: [{{node: {first}, reason: nothing replaces it}}]}}{in_place}.",
+        pool.method.as_str(),
+        join_names(nodes)
+    ))
 }
 
 /// Which way back a rotation has, and how long it takes for all nodes.

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapshot::model::Text;
+use serde_json::Value;
+use snapshot::model::{Kind, Text};
 use types::policy::{Phase, Side};
 
 use super::build::{unenforced, waivers};
@@ -18,7 +19,7 @@ use crate::cni::reach::{self, Way};
 use crate::cni::support::Strategy;
 use crate::config::roll::{BUILT_IN, Image, Method};
 use crate::config::{Config, roll};
-use crate::workload::{Provisioner, agents as agents_of, provisioner};
+use crate::workload::{Provisioner, STARTUP_TAINTS, agents as agents_of, provisioner, startup_taints};
 use snapshot::{Range, merged};
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
@@ -72,8 +73,10 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         gates: gates(config),
         dns: Dns { namespace: config.dns.namespace.clone(), labels: config.dns.labels.clone() },
         policies,
+        pool_labels: if image.is_some() { config.nodes.pool_labels.clone() } else { Vec::new() },
+        startup_taints: if image.is_some() { startup_keys(scene) } else { Vec::new() },
         networks: networks(scene),
-        agents: agents(scene),
+        agents: agents(scene, image.is_some()),
         unenforced: unenforced(scene, &passes).keys().map(ToString::to_string).collect(),
         waivers: waivers(scene, findings),
         passes,
@@ -223,8 +226,18 @@ pub(super) fn networks(scene: &Scene<'_>) -> Networks {
     }
 }
 
-/// The DaemonSets of the agents of both CNIs, by namespace and name.
-pub(super) fn agents(scene: &Scene<'_>) -> Vec<Agent> {
+/// Keys of the taints that nodes bear until their network is ready: those that are known as such, and every start-up taint of a NodePool.
+fn startup_keys(scene: &Scene<'_>) -> Vec<Text> {
+    let known = startup_taints(scene).into_iter().map(|taint| taint.key);
+    let pools = scene.snapshot.objects(Kind::KARPENTER_NODE_POOL).iter();
+    let taints = pools.flat_map(|pool| pool.list(STARTUP_TAINTS));
+    let of_pools = taints.filter_map(|taint| taint.get("key").and_then(Value::as_str)).map(Text::from);
+    let keys: BTreeSet<Text> = known.chain(of_pools).collect();
+    keys.into_iter().collect()
+}
+
+/// The DaemonSets of the agents of both CNIs, by namespace and name; with their CNIs in a plan that replaces nodes.
+pub(super) fn agents(scene: &Scene<'_>, replaces: bool) -> Vec<Agent> {
     let all = [scene.from, scene.to].into_iter().flat_map(|cni| agents_of(scene, cni));
     let mut agents: Vec<Agent> = all
         .map(|agent| {
@@ -234,6 +247,7 @@ pub(super) fn agents(scene: &Scene<'_>) -> Vec<Agent> {
                 name: meta.name.clone(),
                 uid: meta.uid.clone(),
                 generation: meta.generation.unwrap_or_default(),
+                cni: replaces.then_some(agent.cni),
             }
         })
         .collect();

@@ -161,10 +161,12 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
             }
         }
         State::Done => is_planned(view, name, node).and_then(|()| is_proven(step, name, node)),
-        State::Waiting if status.turnover != Turnover::Leaves => violation(
-            "R10",
-            format!("Node {name} would be kept from its pipeline, and is not to be replaced"),
-        ),
+        State::Waiting if status.turnover != Turnover::Leaves && !replacement::keeps_lever(view, status) => {
+            violation(
+                "R10",
+                format!("Node {name} would be kept from its pipeline, and is not to be replaced"),
+            )
+        }
         State::Waiting => Ok(()),
         State::Permitted => may_permit(view, status),
         State::Flipped | State::Moving | State::Proving | State::Settling | State::Held => Ok(()),

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use types::api::step::{Cordon, State, Step};
 
 use super::act::{Act, Patch};
+use super::replacement::keeps_lever;
 use super::view::{NodeStatus, Standing, View, foreign_step, is_of_run};
 use super::world::Node;
 
@@ -65,7 +66,9 @@ pub(super) fn publish(view: &View<'_>) -> Vec<Act> {
         let is_free = !matches!(standing, Standing::Foreign(_))
             && foreign_step(node, view.run).is_none()
             && !view.memory.pending_patches().has(name);
-        let step = node.step.as_ref().filter(|step| is_of_run(step, view.run));
+        // One that the run only keeps from its pipeline, and does not have replaced, is not to be maintained.
+        let is_kept = |step: &Step| step.state == State::Waiting && keeps_lever(view, status);
+        let step = node.step.as_ref().filter(|step| is_of_run(step, view.run) && !is_kept(step));
         let lifecycle = changes(node, step.map_or(&[][..], conditions));
         let is_wrong = !lifecycle.is_empty();
         (is_free && is_wrong).then(|| Act::Patch(Box::new(Patch { lifecycle, ..Patch::of(name, node) })))

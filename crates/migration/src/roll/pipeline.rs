@@ -38,6 +38,21 @@ pub(crate) trait PipelineRules: Debug + Sync {
         true
     }
 
+    /// Whether the pipeline takes nodes by itself once nothing keeps it from them, and does not ask.
+    fn acts_alone(&self) -> bool {
+        false
+    }
+
+    /// Whether the pipeline has decided to take this node away, and nothing undoes that.
+    fn is_final(&self, _world: &World, _name: &Text) -> bool {
+        false
+    }
+
+    /// How to let the pipeline have a node that the run holds and leaves alone; empty if nothing keeps the pipeline from it.
+    fn release(&self, _world: &World, _name: &Text) -> String {
+        String::new()
+    }
+
     /// Whether a node that waits is kept from the pipeline.
     fn is_held(&self, _world: &World, _name: &Text, _node: &Node) -> bool {
         true

@@ -39,10 +39,11 @@ use super::view::{
 };
 use super::wait::{Reason, Wait};
 use super::wave::done_ago;
-use super::world::{Node, Pod, Trait, World};
+use super::world::{Node, Owner, Pod, Trait, World};
 use crate::cni::reach::Way;
+use crate::cni::support::Cni;
 use crate::config::roll::Method;
-use crate::plan::{Plan, PlannedNode, Wave, canon};
+use crate::plan::{Plan, PlannedNode, Wave, WaveKind, canon};
 use crate::workload::is_startup;
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
@@ -123,7 +124,15 @@ pub(super) fn is_plain(plan: &Plan, node: &Node, place: Option<Place>) -> bool {
 
 /// What becomes of a node of a pool that this pass replaces. One that joined without a word is new as long as it is not Ready: kubelet waits for a network. If
 /// it has waited for its turn, it was Ready before.
-pub(super) fn turnover(direction: Direction, node: &Node, target: Phase, place: Option<Place>) -> Turnover {
+///
+/// On the way back, one that its pipeline takes away whatever the run wants now leaves as well: in its turn, instead of at once.
+pub(super) fn turnover(
+    direction: Direction,
+    node: &Node,
+    target: Phase,
+    place: Option<Place>,
+    is_lost: bool,
+) -> Turnover {
     let is_nameless = place.is_none() && node.is_silent();
     let has_turn =
         node.step.as_ref().is_some_and(|step| matches!(step.state, State::Waiting | State::Permitted));
@@ -135,9 +144,17 @@ pub(super) fn turnover(direction: Direction, node: &Node, target: Phase, place: 
         Direction::Final if node.is_silent() => Turnover::Arrives,
         Direction::Final => Turnover::Leaves,
         Direction::Back if is_nameless => Turnover::Arrives,
-        Direction::Back if cannot_return(node) => Turnover::Leaves,
+        Direction::Back if is_lost || cannot_return(node) => Turnover::Leaves,
         Direction::Back => Turnover::Stays,
     }
+}
+
+/// Whether a pipeline takes a node away whatever becomes of the run, and the node waits for its turn or has had it.
+pub(super) fn is_lost(plan: &Plan, world: &World, run: &Run, name: &Text, node: &Node) -> bool {
+    let Some(pipeline) = pipeline::of_method(plan.method(&node.pool)) else { return false };
+    let may_go = |step: &Step| step.state == State::Permitted && is_of_pass(step, run);
+    let has_turn = node.step.as_ref().is_some_and(may_go);
+    pipeline.is_final(world, name) && (has_turn || pipeline.is_held(world, name, node))
 }
 
 /// Whether a node that is to be replaced may hold a place that the plan has for another one of its pool.
@@ -336,6 +353,69 @@ pub(super) fn is_kept(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
         && waits_in_pass(view, status.node)
 }
 
+/// Whether the run goes on keeping a pipeline from a node that it does not have replaced any more: the run was turned or the node is skipped, and the pipeline
+/// may still want the new image. It would take all such nodes at once.
+pub(super) fn keeps_lever(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let NodeStatus { name, node, turnover, .. } = *status;
+    let pipeline = view.pipeline(node);
+    let is_of_run = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run));
+    is_of_run
+        && (turnover == Turnover::Stays || view.run.skipped.contains_key(name))
+        && view.run.target().is_some()
+        && view.plan.rotates(&node.pool)
+        && pipeline.acts_alone()
+        && pipeline.can_hold(view.world)
+}
+
+/// Whether a pipeline that was let have a node has begun with it, or may have.
+fn has_begun(node: &Node) -> bool {
+    node.is_cordoned || node.is_going || !node.is_ready
+}
+
+/// Holds a node again that a pipeline may take and has not begun with. None if the run has nothing to hold it with.
+fn hold_again(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
+    let NodeStatus { name, node, .. } = *status;
+    let pipeline = view.pipeline(node);
+    let may_go = |step: &Step| step.state == State::Permitted && is_of_run(step, view.run);
+    if !node.step.as_ref().is_some_and(may_go)
+        || has_begun(node)
+        || !pipeline.acts_alone()
+        || !pipeline.can_hold(view.world)
+    {
+        return None;
+    }
+    let (mut patch, mut step) = (Patch::of(name, node), step_of(view, node, State::Waiting));
+    pipeline.hold(node, &mut patch, &mut step);
+    patch.step = Change::Set(step);
+    Some(patch)
+}
+
+/// What is done once everything is stopped: nodes that may go are held again, as long as their pipelines have not begun with them.
+pub(super) fn hold_all(view: &View<'_>) -> Vec<Act> {
+    let mut acts: Vec<Act> = view.nodes().filter_map(|status| hold_again(view, status)).map(act).collect();
+    let sets = |act: &Act| matches!(act, Act::Hook(hook) if hook.run.is_some());
+    acts.extend(cluster_api::hooks(view).into_iter().filter(sets));
+    acts
+}
+
+/// How the pipelines of nodes that are skipped, and that the run still holds, get them.
+pub(super) fn held_waits(view: &View<'_>) -> Vec<Wait> {
+    let wait = |status: &NodeStatus<'_>| {
+        let NodeStatus { name, node, standing, .. } = *status;
+        let pipeline = view.pipeline(node);
+        let is_held = standing == Standing::Skipped
+            && keeps_lever(view, status)
+            && pipeline.is_held(view.world, name, node);
+        let release = pipeline.release(view.world, name);
+        let what = "it is skipped, and the run keeps its pipeline from it";
+        (is_held && !release.is_empty()).then(|| {
+            Wait::new(format!("Node/{name}"), Reason::Undisturbed, what)
+                .help(format!("to let it go: {release}"))
+        })
+    };
+    view.nodes().filter_map(wait).take(NAMED).collect()
+}
+
 /// Nodes that are to be kept from their pipelines before the first of them may go, and are not.
 fn without_lever<'v, 'a: 'v>(view: &'v View<'a>) -> impl Iterator<Item = &'a NodeStatus<'a>> + use<'v, 'a> {
     let is = |status: &&NodeStatus<'_>| {
@@ -389,7 +469,7 @@ fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
     (!waits_in_pass(view, node) || patch.undisturbed.is_some()).then_some(patch)
 }
 
-/// Gives back what the run has no right to keep any more: it was turned, it is over, or the node is skipped or stays.
+/// Gives back what the run has no right to keep any more: it is over, or the node is skipped or stays and no pipeline would take it at once.
 pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
     let mut acts = Vec::new();
     for status in view.nodes() {
@@ -415,6 +495,15 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
             || is_wanted
             || (turnover == Turnover::Leaves && standing == Standing::Pending)
         {
+            continue;
+        }
+        if keeps_lever(view, status) && step.state != State::Permitted {
+            continue;
+        }
+        let is_held_on =
+            keeps_lever(view, status) || turnover == Turnover::Leaves && view.run.target().is_some();
+        if let Some(patch) = hold_again(view, status).filter(|_| is_held_on) {
+            acts.push(act(patch));
             continue;
         }
         let mut patch = Patch::of(name, node);
@@ -472,11 +561,44 @@ pub(super) fn turn_of_node(
             "all nodes that are to be replaced are kept from their pipelines before the first one goes";
         return Err(Some(Wait::new("Run", Reason::Leaving, what)));
     }
+    if let Some(other) = other_member(view, status) {
+        let what = format!("node {other} has pods of the same group, and is not replaced yet");
+        return Err(Some(Wait::new(format!("Node/{name}"), Reason::OneAtATime, what)));
+    }
     let dns = view.pods_on(name).filter(|pod| pod.is(Trait::Dns) && !view.is_leaving(pod));
     match dns.filter_map(|pod| turn_wait(view, pod)).next() {
         Some(wait) => Err(Some(wait)),
         None => Ok(()),
     }
+}
+
+/// The wave of the stateful group of which a node has pods, as the plan has it: a pipeline that chooses its order takes nodes in the places of others.
+pub(super) fn group_of<'a>(plan: &'a Plan, node: &Node) -> Option<&'a Wave> {
+    let has = |wave: &&Wave| wave.nodes.iter().any(|planned| planned.uid == node.uid);
+    plan.waves.iter().filter(|wave| wave.kind == WaveKind::Stateful).find(has)
+}
+
+/// Another node with pods of the same stateful group that may go, or that has gone while a place of its pool is open.
+fn other_member<'a>(view: &View<'a>, status: &NodeStatus<'_>) -> Option<&'a Text> {
+    // On the way back, nodes that joined later have the pods.
+    view.nodes.direction().filter(|direction| *direction == Direction::Forth)?;
+    let group = group_of(view.plan, status.node)?;
+    let mut others = group.nodes.iter().filter(|planned| planned.uid != status.node.uid);
+    let is_away = |planned: &&PlannedNode| {
+        let known = view.nodes.get(&planned.name).filter(|other| other.node.uid == planned.uid);
+        match known {
+            Some(other) if other.turnover == Turnover::Arrives => false,
+            Some(other) => {
+                matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted)
+                    || view.memory.pending_patches().has_claimed(other.name)
+            }
+            None => {
+                let is_of_pool = |exchange: &&Exchange<'_>| *exchange.pool == planned.pool;
+                view.nodes.exchanges().iter().find(is_of_pool).is_some_and(|exchange| exchange.open() > 0)
+            }
+        }
+    };
+    others.find(is_away).map(|planned| &planned.name)
 }
 
 /// What comes next for a node that its pipeline may take away.
@@ -507,7 +629,7 @@ pub(super) fn permitted(
 /// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
 pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     let node = status.node;
-    let is_startup = |key: &&Text| is_startup(key);
+    let is_startup = |key: &&Text| is_startup(key) || view.plan.startup_taints.contains(key);
     let steady = view.memory.steady(status.name, view.world.now);
     let stranger =
         view.pods_on(status.name).find(|pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished));
@@ -535,11 +657,39 @@ pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Stri
         _ if steady.is_none_or(|steady| steady < STEADY) => {
             "it has not been steady in its phase for 10 s".into()
         }
+        _ if missing_agent(view, status.name).is_some() => {
+            let cni = missing_agent(view, status.name).map(|cni| cni.to_string()).unwrap_or_default();
+            format!("no pod of the agent of {cni} is Ready on it")
+        }
         _ => {
             let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
             format!("{}: {}", gate.object, gate.what)
         }
     })
+}
+
+/// The CNI whose agent a new node lacks, of those that the plan knows agents of: it has no Ready pod there.
+///
+/// New nodes need the old network's agent as long as nodes of both phases reach each other through it; those of the earlier image have no other.
+fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
+    let plan = view.plan;
+    let needs_old = plan.bridge.is_some() || view.target != Phase::New;
+    let needed = match view.nodes.direction() {
+        Some(Direction::Back) => [Some(plan.from), None],
+        Some(Direction::Forth) | None => [Some(plan.to), needs_old.then_some(plan.from)],
+    };
+    let is_there = |cni: Cni| {
+        let agents = || plan.agents.iter().filter(|agent| agent.cni == Some(cni));
+        let runs = |pod: &Pod| {
+            let is_of = |owner: &Owner| {
+                agents().any(|agent| agent.namespace == owner.namespace && agent.name == owner.name)
+            };
+            pod.is(Trait::Ready)
+                && pod.owner.as_ref().is_some_and(|owner| owner.is_daemon_set() && is_of(owner))
+        };
+        agents().next().is_none() || view.pods_on(name).any(runs)
+    };
+    needed.into_iter().flatten().find(|cni| !is_there(*cni))
 }
 
 /// The same wait, which a person has to end once it has lasted too long.
@@ -657,6 +807,9 @@ pub(super) fn replaced_ago<'v>(
 pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     if let Some(other) = without_lever(view).next() {
         return Some(format!("node {} is not kept from its pipeline yet", other.name));
+    }
+    if let Some(other) = other_member(view, status) {
+        return Some(format!("node {other} has pods of the same group, and is not replaced yet"));
     }
     let is_permitted = |other: &&NodeStatus<'_>| {
         other.name != status.name

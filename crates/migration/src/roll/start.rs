@@ -16,6 +16,7 @@
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
 //! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use snapshot::model::Text;
@@ -105,6 +106,16 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
         }
         if let Some(step) = foreign_step(node, view.run) {
             waits.push(foreign_run_wait(name, step));
+            continue;
+        }
+        if status.turnover == Turnover::Arrives && replacement::cannot_return(node) {
+            let what =
+                format!("it is of an image that does not follow phase {to}, so no flip brings it back");
+            let help = format!(
+                "for another node in its place: {}; or let it take part again: kubectl crossfade roll retry {name}",
+                view.pipeline(node).replace(view.world, name)
+            );
+            waits.push(Wait::held(format!("Node/{name}"), Reason::PhaseNotFollowed, what, help));
             continue;
         }
         let has_place = view.memory.pending_patches().has_claimed(name);
@@ -215,7 +226,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
     let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
-    let (mut unasked, mut has_dns) = (0, false);
+    let (mut unasked, mut has_dns, mut groups) = (0, false, BTreeSet::new());
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
         let is_asked = replacement::is_requested(view, status);
@@ -242,6 +253,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             // Of nodes with DNS pods one goes at a time: the others are decided anew when its pods are known to leave.
             let serves_dns = view.pods_on(status.name).any(|pod| pod.is(Trait::Dns));
             if serves_dns && std::mem::replace(&mut has_dns, true) {
+                continue;
+            }
+            // The same of a stateful group.
+            let group = replacement::group_of(view.plan, status.node);
+            if group.is_some_and(|group| !groups.insert(&group.name)) {
                 continue;
             }
         }

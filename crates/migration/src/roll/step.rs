@@ -8,6 +8,7 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::barrier::{Barrier, barrier};
+use super::pipeline::cluster_api;
 use super::replacement::Turnover;
 use super::run::{NodeRequest, Run, State};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
@@ -50,7 +51,6 @@ pub enum End {
 #[must_use]
 pub fn step(view: &View<'_>) -> Decision {
     let View { world, memory, run, .. } = *view;
-    let end = |end| Decision { end: Some(end), ..Decision::default() };
     let waits_for_lease = |what: String| Decision {
         waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
         ..Decision::default()
@@ -69,10 +69,11 @@ pub fn step(view: &View<'_>) -> Decision {
             acts.extend(lifecycle::publish(view));
         }
         retain_compatible(view, &mut acts);
+        let waits: Vec<Wait> = cluster_api::wait_of_end(view).into_iter().collect();
         // What was sent before the run was turned may have to be given back, once its Node shows it.
         let is_settled = memory.pending_patches().are_settled(world.now);
-        let is_done = acts.is_empty() && (is_settled || !is_fresh);
-        return if is_done { end(End::Done) } else { Decision { acts, ..Decision::default() } };
+        let is_done = acts.is_empty() && waits.is_empty() && (is_settled || !is_fresh);
+        return Decision { acts, waits, end: is_done.then_some(End::Done) };
     }
     if !is_fresh {
         return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
@@ -82,11 +83,10 @@ pub fn step(view: &View<'_>) -> Decision {
         return Decision { acts: vec![Act::Record(Box::new(run.clone()))], ..Decision::default() };
     }
     if let State::Stopped(pause) = &run.state {
-        return Decision {
-            waits: vec![paused(&pause.operator, &pause.why)],
-            end: Some(End::Paused),
-            ..Decision::default()
-        };
+        let mut acts = replacement::hold_all(view);
+        retain_compatible(view, &mut acts);
+        let end = acts.is_empty().then_some(End::Paused);
+        return Decision { acts, waits: vec![paused(&pause.operator, &pause.why)], end };
     }
     if let Some(tidied) = without_met_requests(view) {
         return Decision { acts: vec![Act::Record(Box::new(tidied))], ..Decision::default() };
@@ -229,6 +229,8 @@ fn decide(view: &View<'_>) -> Decision {
     if decided.acts.is_empty() && moving == 0 && has_hold && decided.waits.iter().all(is_held) {
         decided.end = Some(End::Held);
     }
+    // They keep nothing from going on.
+    decided.waits.extend(replacement::held_waits(view));
     decided
 }
 

@@ -431,11 +431,12 @@ impl<'a> Nodes<'a> {
                 reported_phases(node).collect()
             };
             let direction = nodes.direction.filter(|_| order.plan.rotates(&node.pool));
-            let turnover = direction
-                .map_or(Turnover::Stays, |direction| replacement::turnover(direction, node, target, place));
-            let is_left = nodes.direction == Some(Direction::Final) && turnover == Turnover::Leaves;
-            let is_there =
-                is_done(node, target) && !is_left || is_plain && target == order.plan.plain_phase();
+            let turnover = direction.map_or(Turnover::Stays, |direction| {
+                let is_lost = replacement::is_lost(order.plan, world, run, name, node);
+                replacement::turnover(direction, node, target, place, is_lost)
+            });
+            let is_there = turnover != Turnover::Leaves
+                && (is_done(node, target) || is_plain && target == order.plan.plain_phase());
             let status = NodeStatus {
                 name,
                 node,

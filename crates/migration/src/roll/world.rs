@@ -49,10 +49,21 @@ pub struct World {
 /// Requests of pipelines to take nodes away, as the ConfigMap `crossfade-permits` has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permits {
-    /// The UIDs of Nodes that pipelines ask for, with the Nodes' names.
-    pub requested: BTreeMap<Text, Text>,
+    /// What is asked for, by the UIDs of the Nodes.
+    pub requested: BTreeMap<Text, PermitRequest>,
     /// Keys of entries that are none, in words.
     pub unreadable: Vec<String>,
+}
+
+/// What a request to take a Node away says. One of an earlier run, or of the way there where the run goes back, asks for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermitRequest {
+    /// The Node's name.
+    pub node: Text,
+    /// The run that was asked.
+    pub run: String,
+    /// The phase to which the pass leads that replaces the Node.
+    pub to: Phase,
 }
 
 /// A Machine of Cluster API in the management cluster.

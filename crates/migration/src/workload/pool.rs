@@ -145,6 +145,9 @@ fn taint(taint: &TemplateTaint) -> Taint {
     Taint { key: key.as_str().into(), value: value.as_str().into(), effect: effect.as_str().into() }
 }
 
+/// The start-up taints of a NodePool, as a JSON pointer has them.
+pub const STARTUP_TAINTS: &str = "/spec/template/spec/startupTaints";
+
 fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
     let mut labels: Labels = pool
         .at("/spec/template/metadata/labels")
@@ -161,7 +164,7 @@ fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
             labels.insert(key.into(), value.as_str().unwrap_or_default().into());
         }
     }
-    let taints = ["/spec/template/spec/taints", "/spec/template/spec/startupTaints"];
+    let taints = ["/spec/template/spec/taints", STARTUP_TAINTS];
     let taints = taints
         .iter()
         .flat_map(|pointer| pool.list(pointer))

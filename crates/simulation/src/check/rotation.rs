@@ -66,7 +66,12 @@ impl History {
 
     /// Whether a pipeline that cannot be held will replace the node, and has not begun to: it marks all of its nodes at once.
     pub(super) fn is_marked(&self, node: &Node) -> bool {
-        self.method(node) == Method::Follow && node.api.is_ready && self.is_to_leave(node)
+        self.is_followed(node) && node.api.is_ready && self.is_to_leave(node)
+    }
+
+    /// Whether nothing holds the node's pipeline: Machines of Cluster API are not played.
+    fn is_followed(&self, node: &Node) -> bool {
+        matches!(self.method(node), Method::Follow | Method::ClusterApi)
     }
 
     /// How many pools there are where one of the marked nodes is drained, and none shows it.
@@ -127,13 +132,15 @@ impl History {
     }
 
     /// R10 of a node that is kept from its pipeline.
-    pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize) {
+    pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize, before: Option<&Step>, run: &Run) {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
         let is_excused = !self.could_know(node, flight.nodes_seen)
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced;
-        if !is_excused && !self.is_to_leave(node) {
+        // A run that is turned or stopped holds what its pipeline has not begun with.
+        let is_held_again = before.is_some_and(|step| step.state == State::Permitted && step.run == run.id);
+        if !is_excused && !is_held_again && !self.is_to_leave(node) {
             let why = format!("{} is kept from its pipeline, and nothing replaces it", node.name);
             self.broken("R10", why);
         }
@@ -189,7 +196,7 @@ impl History {
                 && node.api.is_ready
                 && !node.api.is_going
                 && !run.skipped.contains_key(&node.name)
-                && self.method(node) != Method::Follow;
+                && !self.is_followed(node);
             let step = node.api.step.as_ref().filter(|step| is_of_pass(step, run));
             let is_held = match step.map(|step| step.state) {
                 Some(State::Waiting) => self.method(node) != Method::Karpenter || node.api.is_undisturbed,

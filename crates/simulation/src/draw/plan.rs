@@ -49,6 +49,8 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         waves: waves(random, truth, &left_out),
         left_out,
         pools: pools(random, truth),
+        pool_labels: Vec::new(),
+        startup_taints: Vec::new(),
         limits: limits(random),
         margin_percent: 10,
         pods: pods(random),

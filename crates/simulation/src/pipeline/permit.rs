@@ -1,6 +1,6 @@
 //! A loop that asks before it drains a node: Terraform, a hook of an Auto Scaling group, kOps, a script.
 
-use migration::drive::permit::{Answer, answer};
+use migration::drive::permit::{Answer, Request, answer, request};
 use snapshot::model::Text;
 
 use super::{Job, Stage};
@@ -88,8 +88,13 @@ impl History {
         let node = &self.truth.nodes[old];
         let run = self.truth.run().map(|run| (run, &*self.plan));
         let answer = answer(run, &node.name, Some(&node.api).filter(|_| node.gone.is_none()));
-        let (uid, name): (Text, Text) = (node.api.uid.clone(), node.name.clone());
-        if !matches!(answer, Answer::Never(..)) && self.truth.permits.requested.insert(uid, name).is_none() {
+        let uid: Text = node.api.uid.clone();
+        let new = run.filter(|_| !matches!(answer, Answer::Never(..)));
+        let new = new.and_then(|(run, plan)| request(run, plan, &node.name, String::new()));
+        if let Some(Request { permit, .. }) = new
+            && self.truth.permits.requested.get(&uid) != Some(&permit)
+        {
+            self.truth.permits.requested.insert(uid, permit);
             self.touch_permits();
         }
         answer

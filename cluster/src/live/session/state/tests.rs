@@ -1,4 +1,4 @@
-use migration::roll::world::Color;
+use migration::roll::world::{Color, PermitRequest};
 use serde_json::json;
 use types::api::step::{State, Step};
 use types::policy::Phase;
@@ -140,8 +140,10 @@ fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
             .map(|name| json!({"name": name, "nodes": 1, "zones": [""], "method": if name == "blue" { "permit" } else { "drain" }}))
             .to_vec()
             .into();
+        let planned = ["a", "f"]
+            .map(|name| json!({"name": name, "uid": format!("uid-{name}"), "pool": "blue", "why": ""}));
         plan["waves"] = json!([{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0,
-            "nodes": [{"name": "a", "uid": "uid-a", "pool": "blue", "why": ""}]}]);
+            "nodes": planned}]);
         serde_json::from_value(plan).expect("a plan")
     };
     let mut known = ClusterState::default();
@@ -150,16 +152,22 @@ fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
         seen.node.pool = pool.into();
         seen
     };
+    let of_image = |name: &str| {
+        let mut seen = of_pool(name, "blue", None);
+        seen.node.label = Some(Phase::BothOld);
+        seen
+    };
     let nodes = vec![
         of_pool("a", "blue", None),
         of_pool("b", "blue", None),
         of_pool("c", "blue", Some(State::Done)),
         of_pool("d", "kept", None),
         of_pool("e", "blue", Some(State::Permitted)),
+        of_image("f"),
     ];
     known.apply(Event::Nodes(Change::All(nodes)), NOW);
     let names: Vec<&str> = known.arriving(&plan).map(AsRef::as_ref).collect();
-    assert_eq!(names, ["b", "e"]);
+    assert_eq!(names, ["b", "e", "f"], "f is planned, and of the image: the plan was made in the middle");
     for name in ["b", "e"] {
         known.begin(WatchScope::OnNode(name.into()));
         let pods = vec![pod(&format!("uid-{name}"), name, Some(owner("Deployment", name)), &[])];
@@ -177,7 +185,8 @@ fn new_nodes_of_a_rotated_pool_are_watched_until_they_are_proven() {
 fn what_pipelines_ask_for_comes_and_goes() {
     let mut known = ClusterState::default();
     known.begin(WatchScope::Permits);
-    let asked = |uid: &str| Permits { requested: [(uid.into(), "a".into())].into(), ..Permits::default() };
+    let permit = || PermitRequest { node: "a".into(), run: "r-1".into(), to: Phase::New };
+    let asked = |uid: &str| Permits { requested: [(uid.into(), permit())].into(), ..Permits::default() };
     let mut requested = |change| {
         let is_news = known.apply(Event::Permits(change), NOW);
         look(&mut known, &[]);

@@ -449,7 +449,8 @@ fn a_plan_of_other_cnis_than_those_of_the_cluster_is_stale() {
         let plan = planned(&cluster("old", "10.244.1.2"));
         let case = Case { from, to, ..cluster(phase, address) };
         let scene = case.scene();
-        let (networks, agents) = (crate::plan::parts::networks(&scene), crate::plan::parts::agents(&scene));
+        let (networks, agents) =
+            (crate::plan::parts::networks(&scene), crate::plan::parts::agents(&scene, false));
         let forged = Plan { from, to, networks, agents, ..plan };
         let (class, lines) = class_and_lines(drift(&forged, &scene));
         match words {

@@ -1,12 +1,13 @@
 //! Plans that replace nodes: their passes, the methods of their pools, what keeps them from being made, and what makes them stale.
 
 use serde_json::{Value, json};
+use snapshot::model::Kind;
 use types::policy::Phase::{self, BothNew, BothOld, New, Old};
 
 use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
-use crate::check::tests::Case;
+use crate::check::tests::{Case, object};
 use crate::cni::reach::Way::{self, Join, Leave, Replace, Restart};
-use crate::cni::support::Strategy;
+use crate::cni::support::{Cni, Strategy};
 use crate::config::roll::Method;
 use crate::plan::{Drift, Plan, Survey, drift, notes};
 
@@ -167,6 +168,49 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
 }
 
 /// Each row: nodes and settings of a rotation, and the one thing in the way, with the nearest rotation that has a plan.
+/// A pipeline has no settings, and a run has no NodePools.
+#[test]
+fn a_plan_that_replaces_nodes_has_what_pipelines_and_new_nodes_need() {
+    let pool = object(
+        Kind::KARPENTER_NODE_POOL,
+        "web",
+        json!({"spec": {"template": {"spec": {"startupTaints": [{"key": "example.com/a", "effect": "NoSchedule"}]}}}}),
+    );
+    let case = rotation(
+        [plain("a", None), pool.1],
+        &format!("{ROUTER}}}\nstartupTaint: {{key: example.com/b, effect: NoSchedule"),
+    );
+    let plan = planned(&case);
+    assert_eq!(plan.pool_labels, ["pool", "karpenter.sh/nodepool", "eks.amazonaws.com/nodegroup"]);
+    let taints: Vec<&str> = plan.startup_taints.iter().map(AsRef::as_ref).collect();
+    assert_eq!(taints, ["example.com/a", "example.com/b"]);
+    let cnis: Vec<Option<Cni>> = plan.agents.iter().map(|agent| agent.cni).collect();
+    assert_eq!(cnis, [Some(Cni::Cilium), Some(Cni::Flannel)]);
+    assert_eq!(lines(drift(&plan, &case.scene())), (false, vec![]));
+    let in_place = planned(&cluster([node("a", ""), node("b", "")]));
+    assert!(in_place.pool_labels.is_empty() && in_place.startup_taints.is_empty());
+    assert!(in_place.agents.iter().all(|agent| agent.cni.is_none()));
+}
+
+/// Nothing may replace them, and the run would wait for ever.
+#[test]
+fn nodes_of_the_control_plane_that_would_be_replaced_are_named() {
+    let control =
+        |name: &str, pool| labelled(plain(name, Some(pool)), "node-role.kubernetes.io/control-plane", "");
+    let said = |roll: &str| {
+        let case =
+            rotation([plain("a", Some("blue")), control("cp1", "masters")], &format!("{ROUTER}, {roll}"));
+        let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+        notes.into_iter().find(|note| note.contains("control plane"))
+    };
+    let note = said("").expect("a note");
+    for part in ["permit", "\"masters\": cp1", "leaveOut: [{node: cp1", "methods: {\"masters\": drain}"] {
+        assert!(note.contains(part), "{part}: {note}");
+    }
+    assert_eq!(said("methods: {masters: drain}"), None);
+    assert_eq!(said("leaveOut: [{node: cp1, reason: nothing replaces it}]"), None);
+}
+
 #[test]
 fn what_no_run_could_follow_is_named() {
     let labelled_web = |name| plain(name, Some("web"));

@@ -9,14 +9,15 @@
 //! *Source*: Cluster API 1.12, `internal/controllers/machine/machine_controller.go` (`reconcileDelete`) and `internal/controllers/machineset`.
 
 use snapshot::model::Text;
+use types::api::step::Step;
 use types::text::quote::quote;
 
 use super::PipelineRules;
 use crate::config::roll::Method;
 use crate::plan::Pool;
 use crate::roll::act::{Act, Hook};
-use crate::roll::replacement::{self, LEVERS};
-use crate::roll::view::View;
+use crate::roll::replacement::{self, LEVERS, Turnover};
+use crate::roll::view::{View, is_of_pass, is_of_run};
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Machine, Node, World};
 
@@ -36,6 +37,24 @@ impl PipelineRules for ClusterApi {
 
     fn can_hold(&self, world: &World) -> bool {
         world.machines.is_some()
+    }
+
+    fn acts_alone(&self) -> bool {
+        true
+    }
+
+    /// A deletion cannot be taken back.
+    fn is_final(&self, world: &World, name: &Text) -> bool {
+        world.machine(name).is_some_and(|machine| machine.is_deleted)
+    }
+
+    fn release(&self, world: &World, name: &Text) -> String {
+        let unhook = |machine: &Machine| {
+            let Machine { namespace, name, .. } = machine;
+            let hook = crate::drive::objects::HOOK;
+            format!("in the management cluster: kubectl -n {namespace} annotate machine {name} {hook}-")
+        };
+        world.machine(name).filter(|machine| machine.hook.is_some()).map(unhook).unwrap_or_default()
     }
 
     /// A Node without a Machine has nothing to be held by.
@@ -141,20 +160,61 @@ fn unheld(object: String, node: &Node) -> Wait {
     Wait::new(object, Reason::Leaving, what).help(format!("for the run to hold it: {ACCESS}"))
 }
 
-/// Whether the run holds the Machine of a Node: as long as the Node has to wait.
+/// Whether the run holds the Machine of a Node: as long as the Node has to wait, and what the run held before it was turned. At its end, Machines that Cluster
+/// API deletes go one after the other.
 pub(in crate::roll) fn is_wanted(view: &View<'_>, name: &str) -> bool {
-    let status = view.nodes.get(name);
-    status.is_some_and(|status| {
-        replacement::is_kept(view, status) && view.method(status.node) == Method::ClusterApi
-    })
+    if view.run.target().is_none() {
+        return is_deleted_of(view, name) && next_of_end(view).is_none_or(|next| **next != *name);
+    }
+    let Some(status) = view.nodes.get(name) else { return false };
+    let is_ours = || view.world.machine(name).is_some_and(|machine| is_hook_of(machine, view));
+    // A step of an earlier pass is taken up anew before anything is let go.
+    let is_of_earlier_pass = |step: &Step| is_of_run(step, view.run) && !is_of_pass(step, view.run);
+    let is_next =
+        status.turnover == Turnover::Leaves && status.node.step.as_ref().is_some_and(is_of_earlier_pass);
+    let is_kept = replacement::is_kept(view, status)
+        || is_next && is_ours()
+        || replacement::keeps_lever(view, status) && (is_ours() || replacement::is_waiting(status.node));
+    is_kept && view.method(status.node) == Method::ClusterApi
 }
 
-/// Hooks that are to be set, and those of this run that are to be taken away: a Node may go, is skipped or gone, or the run was turned or is over.
+fn is_hook_of(machine: &Machine, view: &View<'_>) -> bool {
+    machine.hook.as_deref() == Some(view.run.id.as_str())
+}
+
+/// Whether Cluster API deletes the Machine of a Node that is there, and the hook of this run is what it waits for.
+fn is_deleted_of(view: &View<'_>, name: &str) -> bool {
+    let is = |machine: &Machine| machine.is_deleted && is_hook_of(machine, view);
+    view.world.nodes.contains_key(name) && view.world.machine(name).is_some_and(is)
+}
+
+/// Which Node may go next once the run is over, of those whose Machines are deleted and held; none while another one is drained.
+fn next_of_end<'a>(view: &View<'a>) -> Option<&'a Text> {
+    let machines = view.world.machines.as_ref()?;
+    let is_drained = |(node, machine): (&Text, &Machine)| {
+        machine.is_deleted && machine.hook.is_none() && view.world.nodes.contains_key(node)
+    };
+    if machines.iter().any(is_drained) {
+        return None;
+    }
+    machines.keys().find(|node| is_deleted_of(view, node))
+}
+
+/// A wait at the end of a run: Machines are deleted and held, and one after the other goes.
+pub(in crate::roll) fn wait_of_end(view: &View<'_>) -> Option<Wait> {
+    let machines = view.world.machines.as_ref()?;
+    let held = machines.keys().filter(|node| is_deleted_of(view, node)).count();
+    let what = format!("{held} Machines are being deleted, and their nodes go one after the other");
+    let help = "kubectl get machines -A in the management cluster";
+    (held > 0).then(|| Wait::new("Run", Reason::Leaving, what).help(help))
+}
+
+/// Hooks that are to be set, and those of this run that are to be taken away: a Node may go or is gone, or the run is over.
 pub(in crate::roll) fn hooks(view: &View<'_>) -> Vec<Act> {
     let machines = view.world.machines.iter().flat_map(|machines| machines.iter());
     let change = |(node, machine): (&Text, &Machine)| {
         let is_wanted = is_wanted(view, node);
-        let is_ours = machine.hook.as_deref() == Some(view.run.id.as_str());
+        let is_ours = is_hook_of(machine, view);
         let run = match (is_wanted, &machine.hook) {
             (true, None) => Some(view.run.id.as_str().into()),
             (false, Some(_)) if is_ours => None,

@@ -22,6 +22,14 @@ impl PipelineRules for Karpenter {
         false
     }
 
+    fn acts_alone(&self) -> bool {
+        true
+    }
+
+    fn release(&self, _world: &World, name: &Text) -> String {
+        format!("kubectl annotate node {name} karpenter.sh/do-not-disrupt-")
+    }
+
     fn is_held(&self, _world: &World, _name: &Text, node: &Node) -> bool {
         node.is_undisturbed
     }

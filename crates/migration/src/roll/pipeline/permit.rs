@@ -7,7 +7,7 @@ use snapshot::model::Text;
 use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::world::{Node, World};
+use crate::roll::world::{Node, PermitRequest, World};
 
 /// The method `permit`.
 #[derive(Debug)]
@@ -23,7 +23,11 @@ impl PipelineRules for Permit {
     }
 
     fn asks(&self, world: &World, _name: &Text, node: &Node) -> Option<bool> {
-        Some(world.permits.requested.contains_key(&node.uid))
+        let requested = world.permits.requested.get(&node.uid);
+        let is_for = |permit: &PermitRequest| {
+            node.step.as_ref().is_some_and(|step| step.run == permit.run && step.to == permit.to)
+        };
+        Some(requested.is_some_and(is_for))
     }
 
     /// kOps taints all nodes that it will replace. Any other mark shows that this one is taken away.

@@ -7,6 +7,7 @@ mod last;
 mod machines;
 mod places;
 mod readiness;
+mod turned;
 mod way_back;
 
 use std::sync::Arc;
@@ -24,12 +25,14 @@ use crate::roll::act::{Act, Change, Hook, Patch};
 use crate::roll::invariant;
 use crate::roll::lifecycle::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
 use crate::roll::memory::Memory;
-use crate::roll::run::Run;
+use crate::roll::run::{Bounds, Run};
 use crate::roll::step::{Decision, End, step};
 use crate::roll::view::{Nodes, Order, View};
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::wish::{RunRequest, Wish};
-use crate::roll::world::{Census, Color, Condition, Machine, Node, Owner, Pod, Trait, Verdict, World};
+use crate::roll::world::{
+    Census, Color, Condition, Machine, Node, Owner, PermitRequest, Pod, Trait, Verdict, World,
+};
 use crate::workload::capacity::Request;
 
 const START: Duration = Duration::from_secs(10_000);
@@ -183,7 +186,10 @@ impl Rotation {
     /// The pipeline asks for these nodes.
     fn ask(&mut self, names: &[&str]) {
         for name in names {
-            self.world.permits.requested.insert(format!("uid-{name}").into(), (*name).into());
+            let is_back = self.run.target() == Some(Phase::Old);
+            let to = if is_back { Phase::Old } else { self.plan.image.expect("an image") };
+            let permit = PermitRequest { node: (*name).into(), run: self.run.id.clone(), to };
+            self.world.permits.requested.insert(format!("uid-{name}").into(), permit);
         }
     }
 
