@@ -1,5 +1,7 @@
 //! `plan --simulate` on snapshots.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::run::{fixtures, run_in, stderr, stdout};
@@ -48,6 +50,49 @@ fn the_same_seeds_give_the_same_answer_and_others_another() {
     let (object, again, other) = (play("1"), play("1"), play("100"));
     assert_eq!(object, again);
     assert_ne!(object["seconds"], other["seconds"]);
+}
+
+/// The nodes of `plan-three` as a pipeline of this kind has them, and the history of their rotation without faults.
+fn rotated(method: &str) -> (Option<i32>, Value) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = fixtures().join("plan-three/cluster");
+    let to = dir.path().join("cluster");
+    fs::create_dir(&to).expect("a directory");
+    for file in fs::read_dir(from).expect("a fixture") {
+        let file = file.expect("a file");
+        let mut text = fs::read_to_string(file.path()).expect("YAML");
+        if file.file_name() == "nodes.yaml" {
+            let (label, annotation) = match method {
+                "karpenter" => ("karpenter.sh/nodepool: web, ", ""),
+                "cluster-api" => ("pool: web, ", "\n    cluster.x-k8s.io/machine: m"),
+                _ => ("pool: web, ", ""),
+            };
+            text = text.replace("labels: {", &format!("labels: {{{label}"));
+            text = text.replace("annotations:", &format!("annotations:{annotation}"));
+        }
+        fs::write(to.join(file.file_name()), text).expect("a copy");
+    }
+    let settings = format!(
+        "version: 1\nnodes: {{poolLabels: [pool, karpenter.sh/nodepool]}}\nroll:\n  limits: {{inTransit: 2, soakSeconds: 0}}\n  methods: {{web: {method}}}\n  bridge: {{accept: a router}}\n"
+    );
+    fs::write(dir.path().join("config.yaml"), settings).expect("settings");
+    let words =
+        ["plan", "--from", "flannel", "--to", "cilium", "--strategy", "rotation", "--config", "config.yaml"];
+    let more = ["--snapshot", "cluster", "--dumped", "all", "-o", "json", "--simulate", "3", "--seed", "7"];
+    let output = run_in(dir.path(), &[&words[..], &more].concat());
+    let answer = serde_json::from_str(stdout(&output)).unwrap_or_else(|e| panic!("{e}: {}", stderr(&output)));
+    (output.status.code(), answer)
+}
+
+#[test]
+fn a_rotation_by_each_method_ends() {
+    for method in ["permit", "karpenter", "cluster-api", "follow"] {
+        let (status, answer) = rotated(method);
+        assert_eq!((status, &answer["ok"]), (Some(0), &true.into()), "{method}: {answer:#}");
+        assert_eq!(answer["passes"].as_array().map(Vec::len), Some(1), "{method}: {answer:#}");
+        let none = Value::from(Vec::<Value>::new());
+        assert_eq!((&answer["broken"], &answer["unended"]), (&none, &none), "{method}");
+    }
 }
 
 /// A static pod and one that asks not to be disrupted: a person has to act on both in every history.

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `karpenter` | any drifted one | `karpenter.sh/do-not-disrupt` | before the old one is drained; after ten minutes it gives up |
 //! | `permit` | one of its own choice | it asks first, with the words of the real `permit` | before or after |
-//! | `follow` | any | nothing | a burst of them before the first one is drained |
+//! | `follow`, `cluster-api` | any | nothing | a burst of them before the first one is drained |
 
 mod drain;
 mod follow;
@@ -171,9 +171,9 @@ impl History {
         match self.truth.pipelines[pipeline].method {
             Method::Karpenter => self.run_karpenter(pipeline),
             Method::Permit => self.run_permit(pipeline),
-            Method::Follow => self.run_follow(pipeline),
-            // No plan is drawn with hooks on Machines.
-            Method::ClusterApi | Method::Drain | Method::Churn => {}
+            // Without a management cluster nothing holds the Machines of Cluster API.
+            Method::Follow | Method::ClusterApi => self.run_follow(pipeline),
+            Method::Drain | Method::Churn => {}
         }
     }
 
@@ -197,7 +197,8 @@ impl History {
             };
             let is_held = self.outdated(pipeline).all(|(_, node)| is_kept(node));
             let acting = &mut self.truth.pipelines[pipeline];
-            if (is_held || acting.method == Method::Follow) && !acting.has_image {
+            let is_followed = matches!(acting.method, Method::Follow | Method::ClusterApi);
+            if (is_held || is_followed) && !acting.has_image {
                 acting.has_image = true;
                 let pool = acting.pool.clone();
                 self.note(|_| format!("the pipeline of pool {pool} gets the new image"));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use migration::check::Scene;
 use migration::drive::objects::{self, PodClassifier};
-use migration::plan::Plan;
+use migration::plan::{Agent, Plan};
 use migration::roll::world::{self, Trait};
 use migration::workload::capacity::{Request, barring};
 use migration::workload::{Requests, owner, platform, pool_of};
@@ -53,7 +53,9 @@ impl Scenario {
         }
         rotation::pipelines(&mut likeness.random, &mut likeness.truth, plan, 0);
         likeness.truth.publish_status();
-        Self::new(likeness.truth, plan.clone(), seed, choice)
+        // DaemonSets are not played, so no new node has an agent of its own.
+        let agents = plan.agents.iter().map(|agent| Agent { cni: None, ..agent.clone() });
+        Self::new(likeness.truth, Plan { agents: agents.collect(), ..plan.clone() }, seed, choice)
     }
 }
 
