@@ -110,7 +110,7 @@ fn controlling(pool: &Pool, survey: &Survey<'_>) -> Option<String> {
     let in_place = if name.is_empty() {
         String::new()
     } else {
-        format!("; or move them in place: roll: {{methods: {{{name:?}: drain}}}}")
+        format!("; or, with Crossfade on them, move them in place: roll: {{methods: {{{name:?}: drain}}}}")
     };
     Some(format!(
         "Nodes of the control plane are replaced as well, by the method {} of pool {name:?}: {}. The run ends once all of them are. Where nothing replaces them, leave them out: roll: {{leaveOut: [{{node: {first}, reason: nothing replaces it}}]}}{in_place}.",

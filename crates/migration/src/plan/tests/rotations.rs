@@ -195,8 +195,10 @@ fn a_plan_that_replaces_nodes_has_what_pipelines_and_new_nodes_need() {
 /// Nothing may replace them, and the run would wait for ever.
 #[test]
 fn nodes_of_the_control_plane_that_would_be_replaced_are_named() {
-    let control =
-        |name: &str, pool| labelled(plain(name, Some(pool)), "node-role.kubernetes.io/control-plane", "");
+    let control = |name: &str, pool: &str| {
+        let node = labelled(reporting(name, Old), "pool", pool);
+        labelled(node, "node-role.kubernetes.io/control-plane", "")
+    };
     let said = |roll: &str| {
         let case =
             rotation([plain("a", Some("blue")), control("cp1", "masters")], &format!("{ROUTER}, {roll}"));
