@@ -10,7 +10,13 @@ resource "terraform_data" "permit" {
     environment = { NODE = self.output }
     command     = <<-EOT
       until kubectl crossfade permit "$NODE" --wait 600; do
-        status=$?; [ "$status" -eq 75 ] || exit "$status"
+        status=$?
+        [ "$status" -ne 75 ] || continue
+        [ "$status" -eq 3 ] || exit "$status"
+        # A spot machine takes its Node along, and then nothing is left to drain.
+        present=$(kubectl get node "$NODE" --ignore-not-found --output name) || exit 1
+        [ -z "$present" ] || exit 3
+        exit 0
       done
       kubectl drain "$NODE" --ignore-daemonsets --delete-emptydir-data --timeout=30m
     EOT

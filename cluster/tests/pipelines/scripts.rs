@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::standin::{End, Machine, pipeline};
 
 const PERMIT: &str = "kubectl crossfade permit n1 --wait 600";
+const GET: &str = "kubectl get node n1 --ignore-not-found --output name";
 const DRAIN: &str = "kubectl drain n1 --ignore-daemonsets --delete-emptydir-data --timeout=30m";
 
 /// Two nodes, by their providers' IDs.
@@ -31,25 +32,32 @@ fn call(machine: &Machine, (program, arguments): &(PathBuf, Vec<String>)) -> (En
 #[test]
 fn a_node_is_drained_once_it_may_go() {
     for drainer in drainers() {
-        let cases: [(&[i32], End, &[&str]); 5] = [
-            (&[0], End::Status(0), &[PERMIT, DRAIN]),
-            (&[75, 75, 0], End::Status(0), &[PERMIT, PERMIT, PERMIT, DRAIN]),
-            (&[3], End::Status(3), &[PERMIT]),
-            (&[75, 3], End::Status(3), &[PERMIT, PERMIT]),
-            (&[1], End::Status(1), &[PERMIT]),
+        let cases: [(&[i32], &str, i32, &[&str]); 7] = [
+            (&[0], "never", 0, &[PERMIT, DRAIN]),
+            (&[75, 75, 0], "never", 0, &[PERMIT, PERMIT, PERMIT, DRAIN]),
+            (&[3], "never", 3, &[PERMIT, GET]),
+            (&[75, 3], "never", 3, &[PERMIT, PERMIT, GET]),
+            (&[1], "never", 1, &[PERMIT]),
+            (&[3], "kubectl get node", 1, &[PERMIT, GET]),
+            (&[0], "kubectl drain", 1, &[PERMIT, DRAIN]),
         ];
-        for (answers, end, calls) in cases {
-            let expected = (end, calls.iter().map(|call| (*call).to_owned()).collect());
-            assert_eq!(call(&Machine::new(answers, &[]), &drainer), expected, "{answers:?}");
+        for (answers, fail, status, calls) in cases {
+            let expected = (End::Status(status), calls.iter().map(|call| (*call).to_owned()).collect());
+            let machine = Machine::new(answers, &[("nodes", "x n1\n"), ("fail", fail)]);
+            assert_eq!(call(&machine, &drainer), expected, "{answers:?} {fail}");
         }
     }
 }
 
+/// A spot machine has taken its Node along, before the first request or while the pipeline waited.
 #[test]
-fn a_drain_that_fails_keeps_the_machine() {
+fn a_node_that_is_gone_is_done() {
     for drainer in drainers() {
-        let (end, _) = call(&Machine::new(&[0], &[("fail", "kubectl drain")]), &drainer);
-        assert_eq!(end, End::Status(1));
+        for answers in [&[3][..], &[75, 3]] {
+            let (end, calls) = call(&Machine::new(answers, &[("nodes", "x n2\n")]), &drainer);
+            let last = calls.last().map(String::as_str);
+            assert_eq!((end, last), (End::Status(0), Some(GET)), "{calls:?}");
+        }
     }
 }
 
@@ -94,7 +102,7 @@ fn the_loop_ends_an_old_machine_when_the_new_node_is_ready_and_the_old_one_is_em
     assert_eq!((end, calls), (End::Status(0), vec![FIRST[0].to_owned()]));
 
     for (answers, fail, status, count) in [
-        (&[3][..], "never", 3, 5),
+        (&[1][..], "never", 1, 5),
         (&[0], "kubectl drain", 1, 6),
         (&[0], "kubectl wait --for=condition=Ready", 1, 3),
         (&[0], "kubectl wait --for=condition=CrossfadeReady", 1, 4),
@@ -109,6 +117,18 @@ fn the_loop_ends_an_old_machine_when_the_new_node_is_ready_and_the_old_one_is_em
             "{fail}"
         );
     }
+}
+
+/// The other nodes do not wait for one that the run never lets go.
+#[test]
+fn the_loop_goes_on_after_a_node_that_stays() {
+    let machine = Machine::new(&[3, 0], &[("nodes", "x n1\nx n2\n")]);
+    let (end, calls) = machine.run(&pipeline("loop.sh"), &["n1", "n2"]);
+    let of = |call: &str| calls.iter().filter(|found| found.starts_with(call)).count();
+    assert_eq!(
+        (end, of("end-node n1"), of("end-node n2"), of("kubectl drain n1")),
+        (End::Status(3), 0, 1, 0)
+    );
 }
 
 #[test]
