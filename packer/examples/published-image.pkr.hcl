@@ -42,6 +42,9 @@ build {
       "CROSSFADE_OLD_CNI=${var.old_cni}",
       "CROSSFADE_NEW_CNI=${var.new_cni}",
       "CROSSFADE_SHA256=${var.sha256}",
+      # Pods wait for CrossfadeReady, and CrossfadeReady for the agents of both networks, which forward between them.
+      "CROSSFADE_TAINTS=readiness.k8s.io/crossfade:NoSchedule",
+      "CROSSFADE_ALL_NETWORKS=true",
     ]
   }
 

@@ -27,7 +27,7 @@ source "amazon-ebs" "node" {
 
   tags = {
     Name                = "${var.name}-${var.release}-${var.crossfade_image}"
-    "crossfade/image"   = var.crossfade_image
+    "crossfade/profile" = var.crossfade_image
     "crossfade/release" = local.crossfade_sums
     SourceAmi           = "{{ .SourceAMI }}"
     SourceAmiName       = "{{ .SourceAMIName }}"

@@ -15,23 +15,23 @@ reads them there and joins them with node.json's, so say each taint in one place
 No list of taints is kubeadm's default, an empty one is no taints: leave the key out rather than writing [].
 Cluster API adds node.cluster.x-k8s.io/uninitialized:NoSchedule itself and takes it away once the Machine's labels are synced.
 Labels below node-role.kubernetes.io, node-restriction.kubernetes.io and node.cluster.x-k8s.io come from the Machine's metadata, not from here.
-kubeletExtraArgs is a map up to kubeadm.k8s.io/v1beta3 and a list of {name, value} from v1beta4; this is the map, which Cluster API's
-v1beta1 takes for both.
+kubeletExtraArgs is a list of {name, value} in Cluster API's v1beta2, and a map of names to values in its v1beta1, which ends with
+Cluster API 1.16.
 A control plane has the same keys in KubeadmControlPlane (initConfiguration and joinConfiguration).",
     settings: cluster_api,
 };
 
-/// *Source*: Cluster API, `bootstrap/kubeadm/api/v1beta1`, `NodeRegistrationOptions`.
+/// *Source*: Cluster API, `api/bootstrap/kubeadm/v1beta2`, `NodeRegistrationOptions` and `Arg`.
 fn cluster_api(node: &Node) -> Result<String, String> {
     let mut registration = json!({});
     if !node.taints.is_empty() {
         registration["taints"] = json!(entries(node));
     }
     if !node.labels.is_empty() {
-        registration["kubeletExtraArgs"] = json!({"node-labels": pairs(node).join(",")});
+        registration["kubeletExtraArgs"] = json!([{"name": "node-labels", "value": pairs(node).join(",")}]);
     }
     yaml(&json!({
-        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta1",
+        "apiVersion": "bootstrap.cluster.x-k8s.io/v1beta2",
         "kind": "KubeadmConfigTemplate",
         "metadata": {"name": "workers"},
         "spec": {"template": {"spec": {"joinConfiguration": {"nodeRegistration": registration}}}},
