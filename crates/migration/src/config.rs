@@ -56,9 +56,9 @@ pub struct Config {
     /// Pools of nodes, and the nodes to come.
     #[serde(default)]
     pub nodes: Nodes,
-    /// The taint that nodes bear until their network is ready.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub startup_taint: Option<StartupTaint>,
+    /// The taints that nodes bear until their network is ready: those of the image to come, too, which no node bears yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub startup_taints: Vec<StartupTaint>,
     /// How much room the migration needs.
     #[serde(default)]
     pub capacity: Capacity,
@@ -166,7 +166,7 @@ impl Default for Config {
             transition: Transition::default(),
             agents: Agents::default(),
             nodes: Nodes::default(),
-            startup_taint: None,
+            startup_taints: Vec::new(),
             capacity: Capacity::default(),
             dns: Dns::default(),
             freeze: Vec::new(),

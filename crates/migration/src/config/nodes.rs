@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use snapshot::model::Labels;
 
 use super::TemplateTaint;
-use crate::workload::{EKS_NODE_GROUP, GKE_POOL, KARPENTER_POOL};
+use crate::workload::{AKS_POOL, EKS_NODE_GROUP, GKE_POOL, KARPENTER_POOL};
 
 /// Pools and nodes to come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ impl Default for Nodes {
             EKS_NODE_GROUP,
             "alpha.eksctl.io/nodegroup-name",
             GKE_POOL,
-            "kubernetes.azure.com/agentpool",
+            AKS_POOL,
             "kops.k8s.io/instancegroup",
         ];
         Self { pool_labels: labels.map(Into::into).into(), templates: Vec::new() }

@@ -32,7 +32,7 @@ pub struct Roll {
     pub bridge: Option<Bridge>,
     /// How the nodes of a pool move, by the pool's name, in which `*` stands for any text. Of several that match, the longest counts. Without one,
     /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of Cluster API by `cluster-api`, those of EKS managed node groups
-    /// by `follow`, and all others by `permit`.
+    /// and of node pools of GKE, AKS and Gardener by `follow`, and all others by `permit`.
     pub methods: BTreeMap<String, Method>,
     /// The image that a rotation replaces nodes by: the phase of a migration image, or `final`; `new` without one. `both-new` needs no forwarding: the new
     /// network first joins the pods of nodes that have Crossfade. `both-old` needs neither. `final` is the image without Crossfade, once all nodes are in `new`.

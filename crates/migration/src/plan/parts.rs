@@ -157,7 +157,7 @@ fn labelled_method(sites: &[&Site<'_>]) -> Method {
     let pipelines: BTreeSet<Option<Provisioner>> = sites.iter().map(|site| provisioner(site.node)).collect();
     match pipelines.first() {
         Some(Some(Provisioner::Karpenter)) => Method::Karpenter,
-        Some(Some(Provisioner::ManagedNodeGroup)) => Method::Follow,
+        Some(Some(Provisioner::ManagedNodeGroup | Provisioner::ProviderPool)) => Method::Follow,
         Some(Some(Provisioner::ClusterApi)) => Method::ClusterApi,
         Some(None) | None => Method::Permit,
     }

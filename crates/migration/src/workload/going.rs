@@ -5,7 +5,8 @@ use snapshot::model::Node;
 use super::pool::EKS_NODE_GROUP;
 
 /// Taints that say so, by how their keys begin. The cluster autoscaler's `DeletionCandidateOfClusterAutoscaler` is not among them: it takes that one back
-/// when the node is needed. Nor is Cluster API's [`OUTDATED`], which stays on each node of an earlier template until its turn comes.
+/// when the node is needed. Nor is Cluster API's [`OUTDATED`], which stays on each node of an earlier template until its turn comes: with a cordon it says
+/// that Cluster API drains the node.
 ///
 /// *Source*: cluster-autoscaler 1.34, `utils/taints/taints.go` (`ToBeDeletedTaint`); OpenShift's machine-config-operator, `pkg/daemon/constants`
 /// (`UpdateInProgress`); Karpenter 1.14, "Disruption" (`karpenter.sh/disrupted`) and 0.37 (`karpenter.sh/disruption`); aws-node-termination-handler 1.25,
@@ -68,6 +69,7 @@ pub fn going_mark(node: &Node) -> Option<String> {
         () if !node.spec.unschedulable => None,
         () if meta.annotation(KURED).is_some() => Some(KURED),
         () if meta.label(NO_BALANCER).and(meta.label(EKS_NODE_GROUP)).is_some() => Some(NO_BALANCER),
+        () if node.spec.taints.iter().any(|taint| &*taint.key == OUTDATED) => Some(OUTDATED),
         () => None,
     };
     let taint = node.spec.taints.iter().map(|taint| &*taint.key).find(|key| marks_going(key));
@@ -146,6 +148,13 @@ mod tests {
             let metadata = json!({"name": "n", "labels": labels, "annotations": annotations});
             let node = json!({"metadata": metadata, "spec": {"unschedulable": is_cordoned}});
             assert_eq!(mark(node.clone()).as_deref(), found, "{node}");
+        }
+        for (is_cordoned, key, found) in
+            [(true, OUTDATED, Some(OUTDATED)), (false, OUTDATED, None), (true, "other", None)]
+        {
+            let spec =
+                json!({"unschedulable": is_cordoned, "taints": [{"key": key, "effect": "PreferNoSchedule"}]});
+            assert_eq!(mark(json!({"metadata": {"name": "n"}, "spec": spec})).as_deref(), found, "{key}");
         }
     }
 

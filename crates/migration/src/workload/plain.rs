@@ -71,6 +71,20 @@ pub fn reported_now(node: &Node) -> Option<NodeObservation> {
     (!seen.boot_id.is_empty() && *seen.boot_id == *node.status.node_info.boot_id).then_some(seen)
 }
 
+/// The identity of the image that a node came up with, as kubelet has registered it, else as Crossfade reports it; none of an image without one.
+#[must_use]
+pub fn image(node: &Node) -> Option<String> {
+    let reported = || NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()?.image;
+    node.metadata.label(IMAGE).map(str::to_owned).or_else(reported)
+}
+
+/// How many nodes there are of each image, in words: `5f2c (3), none (2)`.
+#[must_use]
+pub fn describe_images<'i>(images: impl IntoIterator<Item = (&'i str, u32)>, without: u32) -> String {
+    let named = images.into_iter().chain((without > 0).then_some(("none", without)));
+    named.map(|(image, nodes)| format!("{image} ({nodes})")).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

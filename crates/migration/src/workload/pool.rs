@@ -25,6 +25,11 @@ pub const EKS_NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
 /// The label of the nodes of a GKE node pool. *Source*: GKE, "Node pools".
 pub const GKE_POOL: &str = "cloud.google.com/gke-nodepool";
 
+/// The label of the nodes of an AKS node pool. *Source*: AKS, "Reserved system prefixes".
+pub const AKS_POOL: &str = "kubernetes.azure.com/agentpool";
+/// The label of the nodes of a Gardener worker pool. *Source*: gardener/gardener, `pkg/apis/core/v1beta1/constants/types_constants.go`.
+pub const GARDENER_POOL: &str = "worker.gardener.cloud/pool";
+
 /// A platform on which a node's CNI is not the operator's to choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Platform {
@@ -47,6 +52,8 @@ pub enum Provisioner {
     ManagedNodeGroup,
     /// Cluster API.
     ClusterApi,
+    /// The node pool of a provider: GKE, AKS, Gardener.
+    ProviderPool,
 }
 
 /// A pool from which more nodes come.
@@ -93,7 +100,10 @@ pub fn provisioner(node: &Node) -> Option<Provisioner> {
         return Some(Provisioner::ManagedNodeGroup);
     }
     let is_machine = node.metadata.annotation(CAPI_MACHINE).is_some();
-    (is_machine && cluster_of(node).is_some()).then_some(Provisioner::ClusterApi)
+    if is_machine && cluster_of(node).is_some() {
+        return Some(Provisioner::ClusterApi);
+    }
+    [GKE_POOL, AKS_POOL, GARDENER_POOL].into_iter().any(has).then_some(Provisioner::ProviderPool)
 }
 
 /// The namespace and the name of the Cluster of Cluster API that a Node is of; none if it is of none.

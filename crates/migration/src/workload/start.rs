@@ -24,14 +24,14 @@ pub fn is_startup(key: &str) -> bool {
         || ends.iter().any(|end| key.ends_with(end))
 }
 
-/// The start-up taints of this migration: the one of the settings, and those that nodes or pools bear. Values do not matter, so they are empty.
+/// The start-up taints of this migration: those of the settings, and those that nodes or pools bear. Values do not matter, so they are empty.
 #[must_use]
 pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {
-    let named = scene.config.startup_taint.as_ref();
+    let named = &scene.config.startup_taints;
     let is = |taint: &Taint| {
         OWN_TAINTS.contains(&taint.key.as_ref())
             || scene.to == Cni::Cilium && taint.key.as_ref() == START_TAINT_CILIUM
-            || named.is_some_and(|named| *named.key == *taint.key)
+            || named.iter().any(|named| *named.key == *taint.key)
     };
     let bare = |taint: &Taint| Taint { value: "".into(), ..taint.clone() };
     let mut all: BTreeSet<Taint> = scene
@@ -43,12 +43,10 @@ pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {
         .map(bare)
         .collect();
     all.extend(futures(scene).iter().flat_map(|pool| &pool.taints).filter(|taint| is(taint)).map(bare));
-    if let Some(named) = named {
-        all.insert(Taint {
-            key: named.key.as_str().into(),
-            value: "".into(),
-            effect: named.effect.as_str().into(),
-        });
-    }
+    all.extend(named.iter().map(|named| Taint {
+        key: named.key.as_str().into(),
+        value: "".into(),
+        effect: named.effect.as_str().into(),
+    }));
     all
 }

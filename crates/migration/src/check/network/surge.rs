@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use snapshot::Range;
-use snapshot::model::Kind;
+use snapshot::model::{Kind, Object};
 
 use super::cidr::cluster_cidrs;
 use crate::check::Scene;
@@ -24,7 +24,14 @@ pub(in crate::check) const CHECK: Check = Check {
         ("old-ranges-few", "the old network has fewer free ranges than a rotation adds nodes"),
         ("vpc-addresses-warm", "each new node takes spare addresses of the VPC for the old network"),
     ],
-    needs: &[Need::Always(Kind::NODE), Need::Always(Kind::DAEMON_SET), Need::Always(Kind::CONFIG_MAP)],
+    needs: &[
+        Need::Always(Kind::NODE),
+        Need::Always(Kind::DAEMON_SET),
+        Need::Always(Kind::CONFIG_MAP),
+        Need::From(Cni::Calico, Kind::IP_POOL),
+        Need::From(Cni::Calico, Kind::IPAM_BLOCK),
+        Need::From(Cni::Calico, Kind::TIGERA_INSTALLATION),
+    ],
     run,
 };
 
@@ -38,8 +45,55 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         Cni::AwsVpcCni | Cni::Cilium => false,
     };
     let ranges = if takes_node_ranges { old_ranges(scene) } else { Vec::new() };
-    ranges.into_iter().filter_map(|range| few_ranges(scene, range)).chain(spare_addresses(scene)).collect()
+    let few = ranges.into_iter().filter_map(|range| few_ranges(scene, range));
+    few.chain(few_blocks(scene)).chain(spare_addresses(scene)).collect()
 }
+
+/// Calico's own IPAM gives each new node a block of one of its pools.
+///
+/// *Source*: Calico's documentation, "IP pool", `blockSize` (26, and 122 of IPv6).
+fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
+    if scene.from != Cni::Calico || network::calico::is_host_local(scene.snapshot) {
+        return Vec::new();
+    }
+    let range = |object: &Object| Range::read(object.text("/spec/cidr")?).ok().map(|(range, _)| range);
+    let is_open =
+        |pool: &&Object| !pool.is_true("/spec/disabled") && network::calico::serves(pool, "Workload");
+    let open = scene.snapshot.objects(Kind::IP_POOL).iter().filter(is_open);
+    let pools: Vec<(&Object, Range)> = open.filter_map(|pool| Some((pool, range(pool)?))).collect();
+    let blocks: Vec<Range> = scene.snapshot.objects(Kind::IPAM_BLOCK).iter().filter_map(range).collect();
+    let of_family = |is_v6: bool| {
+        let own: Vec<&(&Object, Range)> = pools.iter().filter(|(_, range)| range.is_v6() == is_v6).collect();
+        let (first, _) = own.first()?;
+        let room: u64 = own.iter().map(|(pool, range)| blocks_of(pool, *range)).fold(0, u64::saturating_add);
+        let is_used = |block: &&Range| own.iter().any(|(_, range)| range.contains(**block));
+        let used = u64::try_from(blocks.iter().filter(is_used).count()).unwrap_or(u64::MAX);
+        let (free, added) = (room.saturating_sub(used), added_nodes(scene));
+        (free < added).then(|| {
+            Finding::new(
+                "old-ranges-few",
+                if free == 0 { Severity::Blocks } else { Severity::Risk },
+                format!("The pools of the old network have {room} blocks of addresses, of which {used} are taken, and a rotation adds {added} nodes before old ones go."),
+                WITHOUT_RANGE,
+                format!(
+                    "Give Calico another IPPool, or free blocks of nodes that are gone: calicoctl ipam check --show-problem-ips. Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
+                ),
+            )
+            .about([network::subject(Kind::IP_POOL, first)])
+        })
+    };
+    [false, true].into_iter().filter_map(of_family).collect()
+}
+
+/// How many blocks a pool has.
+fn blocks_of(pool: &Object, range: Range) -> u64 {
+    let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
+    let size = set.and_then(|size| u8::try_from(size).ok()).unwrap_or(if range.is_v6() { 122 } else { 26 });
+    1_u64.checked_shl(size.saturating_sub(range.length()).into()).unwrap_or(u64::MAX)
+}
+
+/// What becomes of a new node that gets none.
+const WITHOUT_RANGE: &str = "A new node without a range of the old network never gets its agent ready, so it does not reach pods of the old network, and the rotation stops.";
 
 /// The ranges of which each Node gets one.
 fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
@@ -51,7 +105,10 @@ fn old_ranges(scene: &Scene<'_>) -> Vec<Range> {
 }
 
 /// How many nodes a rotation adds before old ones go: of a managed node group two for each zone, of all other nodes as many as move at once.
-fn added_nodes(scene: &Scene<'_>) -> u64 {
+pub(super) fn added_nodes(scene: &Scene<'_>) -> u64 {
+    if scene.strategy != Strategy::Rotation {
+        return 0;
+    }
     let mut zones: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut others: u64 = 0;
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
@@ -77,7 +134,7 @@ fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
             "old-ranges-few",
             if free == 0 { Severity::Blocks } else { Severity::Risk },
             format!("The range {range} of the old network has room for {room} nodes with a /{length} each; {used} nodes have one, and a rotation adds {added} before old nodes go."),
-            "A new node without a range of the old network never gets its agent ready, so it does not reach pods of the old network, and the rotation stops.",
+            WITHOUT_RANGE,
             format!(
                 "Delete Nodes whose machines are gone: kubectl delete node NAME. Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
             ),
@@ -158,6 +215,40 @@ mod tests {
         let stays =
             Case::of(&[nodes(8, ""), network("10.244.0.0/21")].concat()).pair(Cni::Flannel, Cni::Cilium);
         assert!(stays.codes(&CHECK).is_empty(), "no node is added");
+    }
+
+    /// Calico's own IPAM, whose blocks the Nodes do not show.
+    #[test]
+    fn a_rotation_needs_blocks_of_the_pools() {
+        let pool = |cidr: &str, more: &str| {
+            format!(
+                "apiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {{name: p}}\nspec: {{cidr: {cidr}{more}}}\n---\n"
+            )
+        };
+        let blocks = |count: usize| -> String {
+            let block = |index: usize| {
+                format!(
+                    "apiVersion: crd.projectcalico.org/v1\nkind: IPAMBlock\nmetadata: {{name: b{index}}}\nspec: {{cidr: 10.10.0.{}/26}}\n---\n",
+                    index * 64
+                )
+            };
+            (0..count).map(block).collect()
+        };
+        // 8 nodes without pod CIDRs, of which one is added at once.
+        let nodes = nodes(8, "").replace("podCIDR", "unused");
+        for (pool, taken, severity) in [
+            (pool("10.10.0.0/24", ""), 4, Some(Severity::Blocks)),
+            (pool("10.10.0.0/24", ""), 3, None),
+            (pool("10.10.0.0/24", ", disabled: true"), 4, None),
+            (pool("10.10.0.0/24", ", blockSize: 28"), 4, None),
+            (pool("10.20.0.0/26", ""), 4, None),
+        ] {
+            let case =
+                Case::of(&[nodes.as_str(), &pool, &blocks(taken)].concat()).pair(Cni::Calico, Cni::Cilium);
+            let found = case.strategy(Strategy::Rotation).found(&CHECK);
+            assert_eq!(found.first().map(|finding| finding.severity), severity, "{pool} {taken}");
+            assert!(found.iter().all(|finding| objects(finding) == ["IPPool/p"]), "{found:?}");
+        }
     }
 
     #[test]

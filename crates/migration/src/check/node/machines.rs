@@ -10,6 +10,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::network::subject;
+use crate::workload::CAPI_MACHINE;
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -21,12 +22,37 @@ pub(in crate::check) const CHECK: Check = Check {
         ),
         ("machine-rollout", "a MachineDeployment is replacing its machines"),
     ],
-    needs: &[Need::Always(Kind::MACHINE_DEPLOYMENT), Need::Always(Kind::MACHINE_HEALTH_CHECK)],
+    needs: &[
+        Need::Always(Kind::NODE),
+        Need::Always(Kind::MACHINE_DEPLOYMENT),
+        Need::Always(Kind::MACHINE_HEALTH_CHECK),
+    ],
     run,
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    [health_checks(scene), rollouts(scene)].into_iter().flatten().collect()
+    [health_checks(scene).or_else(|| elsewhere(scene)), rollouts(scene)].into_iter().flatten().collect()
+}
+
+/// Nodes are Machines, and the objects that replace them are in another cluster, where no check sees them.
+fn elsewhere(scene: &Scene<'_>) -> Option<Finding> {
+    let kinds = [Kind::MACHINE_DEPLOYMENT, Kind::MACHINE_HEALTH_CHECK];
+    let is_seen = kinds.into_iter().any(|kind| !scene.snapshot.objects(kind).is_empty());
+    let machines =
+        scene.snapshot.nodes.iter().filter(|node| node.metadata.annotation(CAPI_MACHINE).is_some());
+    let mut nodes = machines.map(|node| Subject::new(Kind::NODE, node.name()));
+    let first = nodes.next().filter(|_| !is_seen)?;
+    let detail = format!("and {} more nodes of Cluster API", nodes.count());
+    Some(
+        Finding::new(
+            "machine-health-check",
+            Severity::Note,
+            "Nodes are Machines of a management cluster, whose MachineHealthChecks and MachineDeployments are not seen from here.",
+            "A health check there deletes the machine of a node that is unhealthy for a while, and a rollout drains nodes in an order of its own.",
+            "Look there, and pause the health checks for the time of the migration: kubectl --context MANAGEMENT get machinehealthchecks,machinedeployments -A. Then accept this finding with a waiver.",
+        )
+        .about([first.detail(detail)]),
+    )
 }
 
 /// The controller leaves an object alone that is paused.
@@ -126,6 +152,20 @@ mod tests {
         );
         assert!(all[0].fix.ends_with("workers cluster.x-k8s.io/paused="), "{}", all[0].fix);
         assert!(found(vec![check(json!({"cluster.x-k8s.io/paused": ""}))]).is_empty());
+    }
+
+    #[test]
+    fn machines_of_another_cluster_are_named() {
+        let node = |name: &str, annotations: Value| {
+            object(Kind::NODE, name, json!({"metadata": {"annotations": annotations}}))
+        };
+        let machine = json!({CAPI_MACHINE: "m-1"});
+        let deployment = object(Kind::MACHINE_DEPLOYMENT, "workers", json!({"spec": {"replicas": 0}}));
+        let all = found(vec![node("a", machine.clone()), node("b", machine.clone()), node("c", json!({}))]);
+        assert_eq!((all[0].code, all[0].severity), ("machine-health-check", Severity::Note));
+        assert_eq!(objects(&all[0]), ["Node/a: and 1 more nodes of Cluster API"]);
+        assert!(found(vec![node("a", machine), deployment]).is_empty(), "they are in this cluster");
+        assert!(found(vec![node("c", json!({}))]).is_empty());
     }
 
     #[test]

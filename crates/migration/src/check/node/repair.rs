@@ -13,7 +13,7 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::support::Cni;
-use crate::workload::{GKE_POOL, Karpenter};
+use crate::workload::{EKS_NODE_GROUP, GARDENER_POOL, GKE_POOL, Karpenter};
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -38,14 +38,19 @@ const MONITOR: &str = "eks-node-monitoring-agent";
 const GATE: &str = "NodeRepair";
 /// Labels of pools that a provider repairs, each with how long a node may be unhealthy and how to turn the repair off. No object of the cluster says whether
 /// it is on.
-const PROVIDERS: [(&str, &str, &str); 2] = [
+const PROVIDERS: [(&str, &str, &str); 3] = [
+    (
+        EKS_NODE_GROUP,
+        "EKS, where node repair of the group is on, after 10 to 30 minutes",
+        "aws eks update-nodegroup-config --cluster-name CLUSTER --nodegroup-name POOL --node-repair-config enabled=false",
+    ),
     (
         GKE_POOL,
         "GKE, after about 10 minutes",
         "gcloud container node-pools update POOL --cluster CLUSTER --no-enable-autorepair",
     ),
     (
-        "worker.gardener.cloud/pool",
+        GARDENER_POOL,
         "Gardener, after 10 minutes",
         "machineControllerManager: {machineHealthTimeout: 4h} for the worker POOL in the Shoot",
     ),
@@ -209,6 +214,7 @@ mod tests {
             node("a", "cloud.google.com/gke-nodepool: blue"),
             node("b", "cloud.google.com/gke-nodepool: blue"),
             node("c", "worker.gardener.cloud/pool: w"),
+            node("e", "eks.amazonaws.com/nodegroup: main"),
             node("d", "pool: x"),
         ];
         let finding = Case::of(&all.concat()).finding(&CHECK, "node-repair");
@@ -216,9 +222,15 @@ mod tests {
             objects(&finding),
             [
                 "Node/a: pool blue with 2 nodes: GKE, after about 10 minutes",
-                "Node/c: pool w with 1 node: Gardener, after 10 minutes"
+                "Node/c: pool w with 1 node: Gardener, after 10 minutes",
+                "Node/e: pool main with 1 node: EKS, where node repair of the group is on, after 10 to 30 minutes",
             ]
         );
-        assert!(Case::of(&all[3]).codes(&CHECK).is_empty());
+        assert!(
+            finding.fix.contains("--nodegroup-name main --node-repair-config enabled=false"),
+            "{}",
+            finding.fix
+        );
+        assert!(Case::of(&all[4]).codes(&CHECK).is_empty());
     }
 }

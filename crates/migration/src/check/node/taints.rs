@@ -3,16 +3,18 @@
 mod autoscaler;
 mod left;
 
-use snapshot::model::{Kind, Taint, Workload};
+use snapshot::model::{Kind, Node, Object, Taint, Workload};
 use types::text::quote::shell_word;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
+use crate::cni::network::subject;
 use crate::cni::support::{Cni, Strategy};
+use crate::config::StartupTaint;
 use crate::drive::objects::READINESS;
 use crate::workload::{
-    START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
+    GKE_POOL, START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
 };
 
 /// See the module.
@@ -27,6 +29,7 @@ pub(in crate::check) const CHECK: Check = Check {
         ("startup-taint-left", "nodes bear a start-up taint that should have gone"),
         ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
         ("startup-taint-no-lifter", "nobody removes the start-up taint"),
+        ("startup-taint-way-back", "Cilium taints nodes of the old image when a rotation goes back"),
     ],
     needs: &[
         Need::Always(Kind::NODE),
@@ -45,6 +48,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
     findings.extend(waiting(scene, &taints));
     findings.extend(left::leftover_taints(scene));
+    findings.extend(way_back(scene));
     for taint in &taints {
         findings.extend(lifted(scene, taint));
         findings.extend(autoscaler::karpenter(scene, taint, &taints));
@@ -157,32 +161,27 @@ fn is_lifted_by_run(scene: &Scene<'_>, taint: &Taint) -> bool {
 /// taints (Kubernetes, admission plugin NodeRestriction).
 fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let deployments = scene.snapshot.workloads(Kind::DEPLOYMENT);
-    let named = scene
-        .config
-        .startup_taint
-        .as_ref()
-        .filter(|named| *named.key == *taint.key)
-        .and_then(|named| named.lifter.as_ref());
-    let has_rule = || {
-        let rules = scene.snapshot.objects(Kind::NODE_READINESS_RULE);
-        rules.iter().any(|rule| rule.text("/spec/taint/key") == Some(&taint.key))
-    };
+    let is_named = |named: &&StartupTaint| *named.key == *taint.key;
+    let named = scene.config.startup_taints.iter().find(is_named).and_then(|named| named.lifter.as_ref());
     let (lifter, expected) = if let Some(named) = named {
         let found = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
         (
             found,
             format!(
-                "Create Deployment {}/{}, or correct startupTaint.lifter in the settings file.",
+                "Create Deployment {}/{}, or correct its lifter in startupTaints of the settings file.",
                 named.namespace, named.name
             ),
         )
     } else if taint.key.as_ref() == START_TAINT_CILIUM {
         (cilium_operator(scene), "Install cilium-operator with remove-cilium-node-taints: \"true\" in ConfigMap cilium-config, which is the default.".to_owned())
-    } else if has_rule() || is_lifted_by_run(scene, taint) {
+    } else if is_lifted_by_run(scene, taint) {
         return None;
     } else {
-        let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaint: {key: KEY, lifter: {namespace: NAMESPACE, name: NAME}} in the settings file. A run removes readiness.k8s.io/crossfade:NoSchedule with roll: {limits: {liftReadiness: true}}.";
-        (None, ways.replace("KEY", &taint.key))
+        match rule(scene, taint) {
+            Rule::Lifts if has_readiness_controller(scene) => return None,
+            Rule::Lifts => return Some(without_controller(taint)),
+            rule => (None, rule.remedy(taint)),
+        }
     };
     let subject = |subject: Subject| subject.detail(format!("{}:{}", taint.key, taint.effect));
     let Some(lifter) = lifter else {
@@ -210,6 +209,99 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
         )
         .about([subject])
     })
+}
+
+/// Cilium's operator taints nodes on which no agent of it is ready, those of the old image too.
+///
+/// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `set-cilium-node-taints` of cilium-config.
+fn way_back(scene: &Scene<'_>) -> Option<Finding> {
+    let config = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config")?;
+    let is_set = config.data("set-cilium-node-taints") == Some("true");
+    (is_set && scene.strategy == Strategy::Rotation && scene.to == Cni::Cilium).then(|| {
+        Finding::new(
+            "startup-taint-way-back",
+            Severity::Note,
+            "Cilium's operator puts its start-up taint on nodes.",
+            "If the rotation goes back, nodes of the old image come up without Cilium's conf. The operator taints them, and nothing removes the taint, so no pod starts there.",
+            "Before you go back: set-cilium-node-taints: \"false\" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then kubectl -n kube-system rollout restart deployment cilium-operator. The image registers the taint where it is wanted, so the setting may be false from the beginning.",
+        )
+        .about([subject(Kind::CONFIG_MAP, config)])
+    })
+}
+
+/// What a NodeReadinessRule does about a start-up taint.
+///
+/// *Source*: kubernetes-sigs/node-readiness-controller 0.5, `api/v1alpha1/nodereadinessrule_types.go` (`spec.taint`, `spec.dryRun`).
+enum Rule<'a> {
+    /// It removes the taint.
+    Lifts,
+    /// It only reports what it would do; its name.
+    DryRun(&'a str),
+    /// It has the key, and another effect; its name.
+    OtherEffect(&'a str),
+    /// No rule names the key.
+    Missing,
+}
+
+fn rule<'a>(scene: &Scene<'a>, taint: &Taint) -> Rule<'a> {
+    let rules = scene.snapshot.objects(Kind::NODE_READINESS_RULE).iter();
+    let named: Vec<_> = rules.filter(|rule| rule.text("/spec/taint/key") == Some(&taint.key)).collect();
+    let has_effect = |rule: &&&Object| rule.text("/spec/taint/effect") == Some(&taint.effect);
+    let fitting = || named.iter().filter(has_effect);
+    if fitting().any(|rule| !rule.is_true("/spec/dryRun")) {
+        return Rule::Lifts;
+    }
+    let dry = fitting().next().map(|rule| Rule::DryRun(rule.name()));
+    dry.or_else(|| named.first().map(|rule| Rule::OtherEffect(rule.name()))).unwrap_or(Rule::Missing)
+}
+
+impl Rule<'_> {
+    /// What to do where no rule removes the taint.
+    fn remedy(&self, taint: &Taint) -> String {
+        match self {
+            Rule::DryRun(name) => format!(
+                "Let the rule act: kubectl patch nodereadinessrule {} --type merge -p '{{\"spec\":{{\"dryRun\":false}}}}'",
+                shell_word(name)
+            ),
+            Rule::OtherEffect(name) => format!(
+                "The effect of a rule cannot be changed, so delete it, and apply it again with the effect of the taint: kubectl delete nodereadinessrule {}",
+                shell_word(name)
+            ),
+            Rule::Lifts | Rule::Missing => {
+                let ways = "Install the Node Readiness Controller and kubectl apply -f docs/kubernetes/node-readiness-rule.yaml with this key, or name your own controller: startupTaints: [{key: KEY, lifter: {namespace: NAMESPACE, name: NAME}}] in the settings file. A run removes readiness.k8s.io/crossfade:NoSchedule with roll: {limits: {liftReadiness: true}}.";
+                ways.replace("KEY", &taint.key)
+            }
+        }
+    }
+}
+
+/// Labels of nodes whose providers run the Node Readiness Controller where no object of the cluster shows it: GKE and DOKS.
+const MANAGED_CONTROLLER: [&str; 2] = [GKE_POOL, "doks.digitalocean.com/node-pool"];
+
+/// Whether the Node Readiness Controller runs here, or may. *Source*: its `config/manager/manager.yaml` with the prefix of `config/default`.
+fn has_readiness_controller(scene: &Scene<'_>) -> bool {
+    let is = |workload: &Workload| {
+        let mut containers = workload.spec.template.spec.containers.iter();
+        workload.name() == "nrr-controller-manager"
+            || containers.any(|container| container.image.contains("node-readiness-controller"))
+    };
+    let is_managed =
+        |node: &Node| MANAGED_CONTROLLER.iter().any(|label| node.metadata.label(label).is_some());
+    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().any(is) || scene.snapshot.nodes.iter().any(is_managed)
+}
+
+/// A rule alone removes nothing. The controller may be one that this program does not recognize.
+fn without_controller(taint: &Taint) -> Finding {
+    Finding::new(
+        "startup-taint-no-lifter",
+        Severity::Risk,
+        format!(
+            "A NodeReadinessRule removes the start-up taint {}:{}, and no Node Readiness Controller is found.",
+            taint.key, taint.effect
+        ),
+        "A rule without its controller does nothing: every new node would stay empty for ever.",
+        "Install the Node Readiness Controller (Deployment nrr-system/nrr-controller-manager). If it runs under another name, or your provider runs it, accept this finding with a waiver.",
+    )
 }
 
 fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {

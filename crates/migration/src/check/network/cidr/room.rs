@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use snapshot::model::{Kind, Node, Object};
 
+use super::super::surge::added_nodes;
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::cidr::{self, Claims, Usage};
@@ -110,10 +111,16 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
         let length: u8 = mask.unwrap_or(usual);
         let ranges: Vec<Range> = snapshot::merged(own().map(|pool| pool.range).collect());
         let room = ranges.iter().map(|range| size(is_v6, range.length()) / size(is_v6, length)).sum::<u128>();
-        let nodes = scene.snapshot.nodes.len();
-        if room < nodes as u128 {
+        let (nodes, added) = (scene.snapshot.nodes.len(), added_nodes(scene));
+        if room < nodes as u128 + u128::from(added) {
             let list = ranges.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let detail = format!("{list} has room for {room} nodes with a /{length} each; there are {nodes}");
+            let more = if added == 0 {
+                String::new()
+            } else {
+                format!(", and a rotation adds {added} before old ones go")
+            };
+            let detail =
+                format!("{list} has room for {room} nodes with a /{length} each; there are {nodes}{more}");
             full.push(first.source.clone().detail(detail));
         }
         let nodes = scene.snapshot.nodes.iter();
@@ -202,6 +209,7 @@ mod tests {
     use super::super::CHECK;
     use super::*;
     use crate::check::tests::{Case, object, objects};
+    use crate::cni::support::Strategy;
     use serde_json::{Value, json};
 
     fn nodes(pods: &str) -> Vec<(Kind, Value)> {
@@ -241,6 +249,19 @@ mod tests {
         assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/22", "24")], "110").is_empty());
         // As the fix says: another range at the end of the list.
         assert!(too_small(Cni::Cilium, vec![cilium("10.20.0.0/23 10.40.0.0/16", "24")], "110").is_empty());
+    }
+
+    #[test]
+    fn nodes_that_a_rotation_adds_need_a_range_too() {
+        let found = |strategy| {
+            let objects = [nodes("110"), vec![cilium("10.20.0.0/23 10.40.0.0/24", "24")]].concat();
+            let all = Case::new(Cni::Calico, Cni::Cilium, objects).strategy(strategy).found(&CHECK);
+            all.into_iter().find(|finding| finding.code == "cidr-too-small")
+        };
+        assert_eq!(found(Strategy::Double), None);
+        let finding = found(Strategy::Rotation).expect("too small");
+        let detail = &objects(&finding)[0];
+        assert!(detail.ends_with("there are 3, and a rotation adds 1 before old ones go"), "{detail}");
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::workload::{OWN_TAINTS, START_TAINT_CILIUM, container_of, is_ready, pl
 /// Start-up taints that stay. Where every node that takes pods bears one, no pod that waits for it finds a node. Elsewhere it is one that stays only if the
 /// node's network is ready: the node is starting before. The taint may be that of an earlier CNI, which this migration does not know as its own.
 pub(super) fn leftover_taints(scene: &Scene<'_>) -> Vec<Finding> {
-    let named = scene.config.startup_taint.as_ref().map(|taint| taint.key.as_str());
-    let is_startup = |key: &str| OWN_TAINTS.contains(&key) || key == START_TAINT_CILIUM || named == Some(key);
+    let is_named = |key: &str| scene.config.startup_taints.iter().any(|taint| taint.key == key);
+    let is_startup = |key: &str| OWN_TAINTS.contains(&key) || key == START_TAINT_CILIUM || is_named(key);
     let nodes: Vec<&Node> =
         scene.snapshot.nodes.iter().filter(|node| takes_pods(node, &is_startup)).collect();
     let mut bearers: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
@@ -202,7 +202,7 @@ mod tests {
     fn a_start_up_taint_of_the_settings_is_no_leftover() {
         let text = [node("a", READY, &["mine"], "", ""), node("b", READY, &[], "", "")].concat();
         let case = Case::of(&text)
-            .config("startupTaint: {key: mine, effect: NoSchedule, lifter: {namespace: x, name: y}}\n");
+            .config("startupTaints: [{key: mine, effect: NoSchedule, lifter: {namespace: x, name: y}}]\n");
         assert!(!case.codes(&CHECK).contains(&"startup-taint-left"));
     }
 }

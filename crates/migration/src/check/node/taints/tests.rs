@@ -70,14 +70,9 @@ fn a_taint_needs_somebody_who_removes_it() {
 
 #[test]
 fn an_own_taint_needs_a_rule_or_a_named_lifter() {
-    let own = "startupTaint: {key: crossfade/not-ready}";
-    let lifter =
-        "startupTaint: {key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}";
-    let rule = |key: &str| {
-        format!(
-            "apiVersion: readiness.node.x-k8s.io/v1alpha1\nkind: NodeReadinessRule\nmetadata: {{name: r}}\nspec: {{taint: {{key: {key}, effect: NoSchedule}}}}\n---\n"
-        )
-    };
+    let own = "startupTaints: [{key: crossfade/not-ready}]";
+    let lifter = "startupTaints: [{key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}]";
+    let rule = |key: &str| format!("{}{}", readiness_rule(key, "NoSchedule", false), CONTROLLER);
     for (config, extra, codes) in [
         (own, String::new(), &["startup-taint-no-lifter"][..]),
         (own, rule("crossfade/not-ready"), &[]),
@@ -93,6 +88,66 @@ fn an_own_taint_needs_a_rule_or_a_named_lifter() {
         let case = case(&[CILIUM, PLAIN, &extra]).config(config);
         assert_eq!(case.codes(&CHECK), codes, "{config} {extra}");
     }
+}
+
+#[test]
+fn the_operator_that_taints_nodes_of_the_old_image_is_named() {
+    let config = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{set-cilium-node-taints: \"{value}\"}}\n---\n"
+        )
+    };
+    let case = |value: &str| case(&[CILIUM, OPERATOR, PLAIN, &config(value)]);
+    assert_eq!(case("true").codes(&CHECK), ["startup-taint-way-back"]);
+    assert!(case("false").codes(&CHECK).is_empty());
+    assert!(
+        case("true").strategy(Strategy::Double).codes(&CHECK).is_empty(),
+        "no node comes of an old image"
+    );
+    assert!(case("true").pair(Cni::Calico, Cni::Antrea).codes(&CHECK).is_empty());
+}
+
+const CONTROLLER: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: nrr-controller-manager, namespace: nrr-system}\nspec: {template: {spec: {tolerations: [{operator: Exists}], containers: [{name: manager}]}}}\n---\n";
+
+fn readiness_rule(key: &str, effect: &str, is_dry: bool) -> String {
+    format!(
+        "apiVersion: readiness.node.x-k8s.io/v1alpha1\nkind: NodeReadinessRule\nmetadata: {{name: r}}\nspec: {{dryRun: {is_dry}, taint: {{key: {key}, effect: {effect}}}}}\n---\n"
+    )
+}
+
+/// The settings name the taints of an image that no node has yet, and a rule counts that really removes one.
+#[test]
+fn a_rule_lifts_a_taint_of_its_effect_by_its_controller() {
+    let key = "readiness.k8s.io/crossfade";
+    let settings = format!("startupTaints: [{{key: {key}}}, {{key: node.cilium.io/agent-not-ready}}]");
+    let gke = PLAIN.replace("{name: a}", "{name: a, labels: {cloud.google.com/gke-nodepool: blue}}");
+    let rule = |effect, is_dry| readiness_rule(key, effect, is_dry);
+    for (node, rules, severity, fix) in [
+        (PLAIN, [&rule("NoSchedule", false), CONTROLLER].concat(), None, ""),
+        (&gke, rule("NoSchedule", false), None, ""),
+        (PLAIN, rule("NoSchedule", false), Some(Severity::Risk), "nrr-system/nrr-controller-manager"),
+        (PLAIN, [&rule("NoSchedule", true), CONTROLLER].concat(), Some(Severity::Blocks), "\"dryRun\":false"),
+        (
+            PLAIN,
+            [&rule("NoExecute", false), CONTROLLER].concat(),
+            Some(Severity::Blocks),
+            "with the effect of the taint",
+        ),
+        (PLAIN, CONTROLLER.to_owned(), Some(Severity::Blocks), "node-readiness-rule.yaml"),
+    ] {
+        let found = case(&[CILIUM, OPERATOR, node, &rules]).config(&settings).found(&CHECK);
+        let lifted = found.iter().find(|finding| finding.code == "startup-taint-no-lifter");
+        assert_eq!(lifted.map(|finding| finding.severity), severity, "{rules}");
+        assert!(lifted.is_none_or(|finding| finding.fix.contains(fix)), "{lifted:?}");
+    }
+    // An agent that tolerates one taint of the settings, and not the other.
+    let tolerant =
+        CILIUM.replace("{operator: Exists}", "{key: node.cilium.io/agent-not-ready, operator: Exists}");
+    let rules = [&rule("NoSchedule", false), CONTROLLER].concat();
+    let finding = case(&[&tolerant, OPERATOR, PLAIN, &rules])
+        .config(&settings)
+        .finding(&CHECK, "startup-taint-agent-waits");
+    assert_eq!(objects(&finding), [format!("DaemonSet/kube-system/cilium: {key}:NoSchedule")]);
 }
 
 #[test]
@@ -148,7 +203,7 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
     // With two taints in use, the fix of either one declares both: the second patch would else take the first taint away.
     let both = case(&[CILIUM, OPERATOR, TAINTED, &pool("template: {spec: {}}")]);
     let both = both.config(
-        "startupTaint: {key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}",
+        "startupTaints: [{key: crossfade/not-ready, lifter: {namespace: kube-system, name: cilium-operator}}]",
     );
     let found = both.found(&CHECK);
     let fixes: Vec<&str> = found
@@ -165,7 +220,7 @@ fn a_pool_is_held_before_it_gets_a_start_up_taint() {
 #[test]
 fn karpenter_knows_the_readiness_taint_from_1_13_on() {
     let tainted = TAINTED.replace("node.cilium.io/agent-not-ready", "readiness.k8s.io/crossfade");
-    let rule = "apiVersion: readiness.node.x-k8s.io/v1alpha1\nkind: NodeReadinessRule\nmetadata: {name: r}\nspec: {taint: {key: readiness.k8s.io/crossfade, effect: NoSchedule}}\n---\n";
+    let rule = [&readiness_rule("readiness.k8s.io/crossfade", "NoSchedule", false), CONTROLLER].concat();
     let pool = |taints: &str| {
         format!(
             "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {{name: spot}}\nspec: {{template: {{spec: {{taints: [{taints}]}}}}}}\n---\n"
@@ -177,7 +232,7 @@ fn karpenter_knows_the_readiness_taint_from_1_13_on() {
         )
     };
     let codes = |image: &str, taints: &str| {
-        let all = [CILIUM, OPERATOR, &tainted, rule, &pool(taints), &karpenter(image)];
+        let all = [CILIUM, OPERATOR, &tainted, &rule, &pool(taints), &karpenter(image)];
         let found = case(&all).found(&CHECK);
         found.iter().any(|finding| finding.code == "karpenter-startup-taint")
     };

@@ -142,6 +142,14 @@ pub(super) const ROWS: &[Row] = &[
         }),
     ),
     row(
+        "startup-taint-way-back",
+        |w| {
+            rotation(w);
+            cilium(w, json!({"set-cilium-node-taints": "true"}));
+        },
+        Edit("set-cilium-node-taints: \"false\"", |w| cilium(w, json!({"set-cilium-node-taints": "false"}))),
+    ),
+    row(
         "autoscaler-startup-taint",
         |w| {
             tainted(w);

@@ -76,6 +76,11 @@ pub(super) const ROWS: &[Row] = &[
         Waiver,
     ),
     row(
+        "node-repair",
+        |w| node(w, json!({"metadata": {"labels": {"eks.amazonaws.com/nodegroup": "blue"}}})),
+        Waiver,
+    ),
+    row(
         "karpenter-expiry",
         |w| {
             w.add("{apiVersion: karpenter.sh/v1, kind: NodeClaim, metadata: {name: spot-a, creationTimestamp: '2026-01-31T10:00:00Z'}, spec: {expireAfter: 720h}, status: {nodeName: n1}}")
