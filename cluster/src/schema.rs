@@ -11,7 +11,7 @@ use migration::backup::Id;
 use migration::backup::decide::{SkippedObject, State as Differs};
 use migration::backup::file::{Backup, ClusterId, Reading, Verification};
 use migration::check::finding::Explanation;
-use migration::drive::status::{Counts, Gate, MovingNode, Status, WayBack};
+use migration::drive::status::{Counts, Gate, MovingNode, PoolCounts, Status, WayBack};
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use migration::report::measure::Measurements;
@@ -98,6 +98,11 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         renewed: Some("2026-01-01T00:00:10Z".into()),
         nodes: counts.clone(),
         zones: [("eu-1a".into(), counts.clone())].into(),
+        pools: vec![PoolCounts {
+            pool: "blue".into(),
+            images: [("5f2c".into(), 2)].into(),
+            ..PoolCounts::default()
+        }],
         attached: [(Phase::Old, 3), (Phase::BothOld, 4)].into(),
         silent: vec!["c".into()],
         moving: vec![MovingNode {
@@ -127,6 +132,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
             because: StragglerReason::Attached,
             pods: vec!["default/web-1".into()],
             nodes: vec!["a".into()],
+            images: vec!["5f2c".into()],
             fix: "kubectl -n default rollout restart deployment web".into(),
         }],
         unnamed: [("a".into(), 2)].into(),

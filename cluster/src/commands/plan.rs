@@ -92,7 +92,8 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let is_piped = wanted.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
     let survey = Survey::of(&scene);
-    let plan = match plan::build(&scene, &survey, &check::run(&scene)) {
+    let findings = check::run(&scene);
+    let plan = match plan::build(&scene, &survey, &findings) {
         Ok(plan) => plan,
         Err(blockers) if is_piped => return Err(Failure::all(Exit::No, blockers)),
         Err(blockers) => return Ok(Some(PlanReport { migration, details: None, blockers })),
@@ -124,7 +125,10 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
         compared,
         pods: pods::classes(&scene, &plan),
         other_policy: plan::other_policies(&survey),
-        notes: plan::notes(&scene, &survey, &plan),
+        notes: plan::notes(&scene, &survey, &plan)
+            .into_iter()
+            .chain(notes::risks(&plan, &findings))
+            .collect(),
         plan,
     };
     Ok(Some(PlanReport { migration, details: Some(details), blockers: Vec::new() }))

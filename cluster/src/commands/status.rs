@@ -1,6 +1,6 @@
 //! `status`: how far the run is, and what it waits for.
 
-use migration::drive::status::{Counts, Status, line};
+use migration::drive::status::{Counts, PoolCounts, Status, line};
 use serde::Serialize;
 use types::command::exit::Exit;
 
@@ -73,6 +73,18 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         let columns = vec!["ZONE", "NODES", "DONE", "IN TRANSIT", "HELD", "SKIPPED", "PENDING", "NOT READY"];
         document.table(columns, status.zones.iter().map(row).collect());
     }
+    if !status.pools.is_empty() {
+        let row = |counts: &PoolCounts| {
+            let pool = if counts.pool.is_empty() { "-".to_owned() } else { counts.pool.to_string() };
+            let numbers = [counts.old, counts.permitted, counts.gone, counts.arriving, counts.proven];
+            let numbers = numbers.iter().map(ToString::to_string);
+            let names = [pool, counts.method.as_str().to_owned()].into_iter();
+            names.chain(numbers).chain([counts.describe_images()]).collect()
+        };
+        document.heading("Pools");
+        let columns = vec!["POOL", "METHOD", "OLD", "MAY GO", "GONE", "ARRIVING", "PROVEN", "IMAGES"];
+        document.table(columns, status.pools.iter().map(row).collect());
+    }
     if !status.moving.is_empty() {
         let count = |count: Option<u32>| count.map_or_else(|| "?".into(), |count: u32| count.to_string());
         let rows = status.moving.iter().map(|moving| {
@@ -133,18 +145,15 @@ impl Report for StatusReport {
 mod tests {
     use std::collections::BTreeMap;
 
-    use migration::drive::status::Counts;
+    use migration::config::roll::Method;
     use migration::roll::run::State;
     use types::policy::Phase;
 
     use super::*;
     use crate::print::Block;
 
-    #[test]
-    fn what_is_skipped_is_shown_with_its_reason() {
-        let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
-        let skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
-        let report = StatusReport(Status {
+    fn report() -> StatusReport {
+        StatusReport(Status {
             run: "r-1".into(),
             plan: "4be1".into(),
             pass: 3,
@@ -159,19 +168,50 @@ mod tests {
             renewed: None,
             nodes: Counts { all: 3, done: 2, ..Counts::default() },
             zones: BTreeMap::new(),
+            pools: Vec::new(),
             attached: BTreeMap::new(),
             silent: Vec::new(),
             moving: Vec::new(),
-            skipped,
+            skipped: BTreeMap::new(),
             gates: Vec::new(),
             waits: Vec::new(),
-        });
+        })
+    }
+
+    /// What follows the heading.
+    fn below(report: &StatusReport, heading: &str) -> Block {
         let blocks = report.document().blocks;
-        let index = blocks
-            .iter()
-            .position(|block| *block == Block::Heading(None, "Skipped".into()))
-            .expect("a heading");
+        let is = |block: &Block| *block == Block::Heading(None, heading.into());
+        let index = blocks.iter().position(is).expect("a heading");
+        blocks[index + 1].clone()
+    }
+
+    #[test]
+    fn pools_are_shown_with_their_images() {
+        let mut report = report();
+        let counts = PoolCounts {
+            pool: "blue".into(),
+            method: Method::Karpenter,
+            nodes: 5,
+            old: 3,
+            permitted: 1,
+            gone: 2,
+            arriving: 1,
+            proven: 1,
+            images: [("5f2c".into(), 2)].into(),
+        };
+        report.0.pools = vec![counts, PoolCounts::default()];
+        let Block::Table(_, rows) = below(&report, "Pools") else { panic!("no table") };
+        let texts: Vec<String> = rows.iter().map(|row| row.cells.join(" ")).collect();
+        assert_eq!(texts, ["blue karpenter 3 1 2 1 1 5f2c (2), none (3)", "- drain 0 0 0 0 0 "]);
+    }
+
+    #[test]
+    fn what_is_skipped_is_shown_with_its_reason() {
+        let skipped = [("Namespace/batch", "its jobs may wait"), ("b7", "its disk is broken")];
+        let mut report = report();
+        report.0.skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
         let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
-        assert_eq!(blocks[index + 1], Block::List(expected.map(str::to_owned).into()));
+        assert_eq!(below(&report, "Skipped"), Block::List(expected.map(str::to_owned).into()));
     }
 }

@@ -92,13 +92,11 @@ impl StragglersReport {
             if group.pods.len() > NAMED {
                 pods.push_str(&format!(" and {} more", group.pods.len() - NAMED));
             }
-            vec![
-                group.owner.clone(),
-                group.pods.len().to_string(),
-                describe_reason(group.because).into(),
-                pods,
-                group.fix.clone(),
-            ]
+            let mut why = describe_reason(group.because).to_owned();
+            if !group.images.is_empty() {
+                why.push_str(&format!(" (image {})", group.images.join(", ")));
+            }
+            vec![group.owner.clone(), group.pods.len().to_string(), why, pods, group.fix.clone()]
         });
         document.table(vec!["OWNER", "PODS", "WHY", "NAMES", "FIX"], rows.collect());
         document.list(

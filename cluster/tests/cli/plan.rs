@@ -34,7 +34,7 @@ fn plan(dir: &Path, more: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn each_cluster_has_the_plan_that_is_expected() {
     let dirs = planned();
-    assert_eq!(dirs.len(), 2, "{dirs:?}");
+    assert_eq!(dirs.len(), 3, "{dirs:?}");
     let mut wrong = Vec::new();
     for dir in dirs {
         for (file, more) in [("plan.json", ["--out", "-"]), ("plan.md", ["-o", "markdown"])] {

@@ -1,4 +1,4 @@
-//! What README.md, docs/policies.md, docs/report.md and docs/roll.md show of this program is what it prints.
+//! What README.md, docs/policies.md, docs/report.md, docs/roll.md and docs/rotation.md show of this program is what it prints.
 //!
 //! In a block of the language `console`, lines after `$ ` are commands, and what follows is their output: `cd` from the repository's root,
 //! and `kubectl crossfade`. A pipe into `head -n N` takes the first lines. `UPDATE_GOLDEN=1` writes the outputs anew.
@@ -47,7 +47,8 @@ impl Shell {
 
 #[test]
 fn what_pages_show_is_what_the_program_prints() {
-    ["README.md", "docs/policies.md", "docs/report.md", "docs/roll.md"].into_iter().for_each(page);
+    let pages = ["README.md", "docs/policies.md", "docs/report.md", "docs/roll.md", "docs/rotation.md"];
+    pages.into_iter().for_each(page);
 }
 
 fn page(name: &str) {

@@ -9,13 +9,15 @@ use types::api::step::State as NodeState;
 use types::policy::Phase;
 
 use crate::cni::reach;
+use crate::config::roll::Method;
 use crate::plan::canon;
-use crate::roll::replacement::cannot_return;
+use crate::roll::replacement::{Exchange, Turnover, cannot_return};
 use crate::roll::run::State;
 use crate::roll::view::View;
 use crate::roll::view::{NodeStatus, Standing};
 use crate::roll::wait::Wait;
 use crate::roll::world::Color;
+use crate::workload::describe_images;
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,9 +56,12 @@ pub struct Status {
     pub nodes: Counts,
     /// The same, by zone. Nodes without a zone have the empty name.
     pub zones: BTreeMap<Text, Counts>,
+    /// Pools whose nodes are replaced in this pass.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<PoolCounts>,
     /// Attachments of all nodes, by the phase that they were made in.
     pub attached: BTreeMap<Phase, u32>,
-    /// Nodes that do not say what is attached to them.
+    /// Nodes that do not say what is attached to them, without those of an image without Crossfade, which never do.
     pub silent: Vec<Text>,
     /// Nodes that are being moved.
     pub moving: Vec<MovingNode>,
@@ -165,6 +170,40 @@ impl fmt::Display for WayBack {
     }
 }
 
+/// How far a pool is whose nodes a pipeline replaces.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct PoolCounts {
+    /// The pool; empty for nodes without one.
+    pub pool: Text,
+    /// What replaces its nodes.
+    pub method: Method,
+    /// All its nodes that are there.
+    pub nodes: u32,
+    /// Nodes that are to be replaced, and are still there.
+    pub old: u32,
+    /// Those of them that may go.
+    pub permitted: u32,
+    /// Nodes that have gone.
+    pub gone: u32,
+    /// New nodes that are not proven yet.
+    pub arriving: u32,
+    /// New nodes that are proven.
+    pub proven: u32,
+    /// How many of all its nodes there are of each image, by what they report as `image`; those that report none are not counted.
+    pub images: BTreeMap<Text, u32>,
+}
+
+impl PoolCounts {
+    /// Its images in words.
+    #[must_use]
+    pub fn describe_images(&self) -> String {
+        let without = self.nodes.saturating_sub(self.images.values().sum());
+        describe_images(self.images.iter().map(|(image, nodes)| (&**image, *nodes)), without)
+    }
+}
+
 /// A node that is being moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Moving"))]
@@ -216,6 +255,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         renewed: None,
         nodes: Counts::default(),
         zones: BTreeMap::new(),
+        pools: pools(view),
         attached: BTreeMap::new(),
         silent: Vec::new(),
         moving: Vec::new(),
@@ -225,7 +265,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
     };
     status.waits.sort_by_key(|wait| !wait.is_held);
     let mut zones = vec![Counts::default(); view.nodes.zones().len()];
-    for &NodeStatus { name, node, standing, zone, .. } in view.nodes() {
+    for &NodeStatus { name, node, standing, zone, is_plain, .. } in view.nodes() {
         status.nodes.count(standing, node.is_ready);
         zones[zone].count(standing, node.is_ready);
         match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
@@ -235,6 +275,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
                     *all = all.saturating_add(*count);
                 }
             }
+            None if is_plain => {}
             None => status.silent.push(name.clone()),
         }
         if let Standing::Transit(step) = standing {
@@ -268,6 +309,33 @@ fn way_back(view: &View<'_>) -> Option<WayBack> {
         } += 1;
     }
     Some(back)
+}
+
+/// How far the pools are whose nodes this pass replaces.
+fn pools(view: &View<'_>) -> Vec<PoolCounts> {
+    let of_exchange = |exchange: &Exchange<'_>| {
+        let mut counts = PoolCounts {
+            pool: exchange.pool.clone(),
+            method: view.plan.method(exchange.pool),
+            gone: exchange.gone(),
+            arriving: exchange.arriving,
+            proven: exchange.proven,
+            ..PoolCounts::default()
+        };
+        for status in view.nodes().filter(|status| status.node.pool == *exchange.pool) {
+            let is_old = status.turnover == Turnover::Leaves;
+            let is_permitted =
+                matches!(status.standing, Standing::Transit(step) if step.state == NodeState::Permitted);
+            counts.nodes += 1;
+            counts.old += u32::from(is_old);
+            counts.permitted += u32::from(is_old && is_permitted);
+            if let Some(image) = status.node.observed.as_ref().and_then(|seen| seen.image.as_deref()) {
+                *counts.images.entry(image.into()).or_default() += 1;
+            }
+        }
+        counts
+    };
+    view.nodes.exchanges().iter().map(of_exchange).collect()
 }
 
 impl Counts {
@@ -341,6 +409,7 @@ mod tests {
             renewed: None,
             nodes: Counts { all: 3, done, ..Counts::default() },
             zones: BTreeMap::new(),
+            pools: Vec::new(),
             attached: BTreeMap::new(),
             silent: Vec::new(),
             moving: Vec::new(),

@@ -1,19 +1,23 @@
 //! What to know of a plan that does not keep it from being carried out: notes, whether its cluster is too full, and how long it takes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use snapshot::model::Node;
+use types::api::node_keys::IMAGE;
 use types::api::observed::{self, NodeObservation};
 use types::policy::Phase;
 use types::text::glob;
 
 use super::site::{Site, Survey, attached, join_names};
 use super::{Method, Plan, PlannedNode, Pool, Wave};
+use crate::check::finding::{Finding, Severity};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
 use crate::roll::pipeline;
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
-use crate::workload::{EKS_NODE_GROUP, Requests, agents, is_dns, is_movable, look_alikes};
+use crate::workload::{
+    EKS_NODE_GROUP, Requests, agents, describe_images, image, is_dns, is_movable, look_alikes,
+};
 
 /// What to know of a plan that was made of this scene and these nodes, in sentences.
 #[must_use]
@@ -27,6 +31,7 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(crowding(scene, plan, survey));
     notes.extend(replaced(plan, survey));
     notes.extend(way_back(plan, survey));
+    notes.extend(images(plan, survey));
     let stuck = survey
         .sites
         .iter()
@@ -155,6 +160,43 @@ fn way_back(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
     Some(format!(
         "Way back, kubectl crossfade roll abort --to old: of the {count} nodes that pipelines replace, those that have not gone stay. A node of the new image that follows the phase old goes back in place (about {in_place} min if all of them do), and {others}.{known}"
     ))
+}
+
+/// Which images the nodes of each pool that is replaced have, where one of them says.
+fn images(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+    let note = |pool: &Pool| {
+        let mut images: BTreeMap<String, u32> = BTreeMap::new();
+        let mut without = 0;
+        for site in survey.sites.iter().filter(|site| *site.pool == *pool.name) {
+            match image(site.node) {
+                Some(image) => *images.entry(image).or_default() += 1,
+                None => without += 1,
+            }
+        }
+        let counts = describe_images(images.iter().map(|(image, nodes)| (image.as_str(), *nodes)), without);
+        (!images.is_empty())
+            .then(|| format!("Images of the nodes of pool {:?} (label {IMAGE}): {counts}.", pool.name))
+    };
+    plan.pools.iter().filter(|pool| plan.rotates(&pool.name)).filter_map(note).collect()
+}
+
+/// The risks that `check` finds and a rotation takes, since they do not keep the plan from being made; none if there are none.
+#[must_use]
+pub fn risks(plan: &Plan, findings: &[Finding]) -> Option<String> {
+    let is_risk = |finding: &&Finding| finding.severity == Severity::Risk && finding.waived.is_none();
+    let name = |finding: &Finding| {
+        let first = finding.objects.first().map(|object| format!(", {object}")).unwrap_or_default();
+        match finding.objects.len() {
+            0 | 1 => format!("{}{first}", finding.code),
+            count => format!("{}{first} and {} more", finding.code, count - 1),
+        }
+    };
+    let found: Vec<String> = findings.iter().filter(is_risk).map(name).collect();
+    let command =
+        format!("kubectl crossfade check --from {} --to {} --strategy {}", plan.from, plan.to, plan.strategy);
+    (plan.image.is_some() && !found.is_empty()).then(|| {
+        format!("Risks of this rotation: {}. {command} has the reasons and what to do.", found.join("; "))
+    })
 }
 
 /// Nodes that restart all their pods in passes in which networks join or leave the running pods of other nodes.

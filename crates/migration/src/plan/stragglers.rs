@@ -1,6 +1,6 @@
 //! Pods that are not attached as their cluster should have them by now, by who makes them, with what brings them there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use snapshot::Range;
@@ -9,7 +9,7 @@ use types::api::observed::{NodeObservation, short_uid};
 use types::policy::Phase;
 
 use crate::config::Config;
-use crate::workload::{Owner, has_left, is_plain, lives_in, owner, platform, reported_now};
+use crate::workload::{Owner, has_left, image, is_plain, lives_in, owner, platform, reported_now};
 
 /// The command that moves stragglers.
 const FIX: &str = "kubectl crossfade roll stragglers --fix";
@@ -44,6 +44,9 @@ pub struct Stragglers {
     pub pods: Vec<String>,
     /// Their nodes, sorted.
     pub nodes: Vec<String>,
+    /// The images of these nodes, sorted: the labels crossfade/image of those that have one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
     /// The command that helps, or what else does.
     pub fix: String,
 }
@@ -123,6 +126,8 @@ fn bystander(node: &Node, pods: &[&Pod], to: Phase, new: &[Range]) -> Option<Bys
 #[must_use]
 pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport {
     let mut pods_by_owner: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
+    let images: BTreeMap<&str, String> =
+        snapshot.nodes.iter().filter_map(|node| Some((node.name(), image(node)?))).collect();
     let mut found = StragglerReport::default();
     for (node, pods) in by_node(snapshot, to, config) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
@@ -142,7 +147,7 @@ pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport 
     }
     found.stragglers = pods_by_owner
         .into_iter()
-        .map(|((owner, because), pods)| describe_group(&owner, because, &pods))
+        .map(|((owner, because), pods)| describe_group(&owner, because, &pods, &images))
         .collect();
     found
 }
@@ -166,7 +171,12 @@ fn straggler_reason(pod: &Pod, observed: Option<&NodeObservation>, to: Phase) ->
     }
 }
 
-fn describe_group(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) -> Stragglers {
+fn describe_group(
+    owner: &Owner<'_>,
+    because: StragglerReason,
+    pods: &[&Pod],
+    images: &BTreeMap<&str, String>,
+) -> Stragglers {
     let mut names: Vec<String> =
         pods.iter().map(|pod| format!("{}/{}", pod.namespace(), pod.name())).collect();
     let mut nodes: Vec<String> = pods.iter().map(|pod| pod.spec.node_name.to_string()).collect();
@@ -174,7 +184,9 @@ fn describe_group(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod]) ->
     nodes.sort();
     nodes.dedup();
     let fix = fix(owner, because, pods, &nodes);
-    Stragglers { owner: owner.subject().to_string(), because, pods: names, nodes, fix }
+    let images: BTreeSet<&String> = nodes.iter().filter_map(|node| images.get(node.as_str())).collect();
+    let images = images.into_iter().cloned().collect();
+    Stragglers { owner: owner.subject().to_string(), because, pods: names, nodes, images, fix }
 }
 
 fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[String]) -> String {
@@ -275,6 +287,21 @@ mod tests {
         // A skipped node takes part again by retry; bounds of a run leave it skipped.
         let fix = &stragglers[0].fix;
         assert!(fix.ends_with("kubectl crossfade roll retry a") && !fix.contains("--only"), "{fix}");
+    }
+
+    /// Of two images in one phase, the groups name the one that their nodes have.
+    #[test]
+    fn images_of_the_nodes_are_named() {
+        let mut labelled = node("a", &node_report("both-new", &json!({"both-new": 1}), &[]));
+        labelled.metadata = serde_json::from_value(json!({"name": "a", "labels": {"crossfade/image": "5f2c"},
+            "annotations": {"crossfade/observed": node_report("both-new", &json!({"both-new": 1}), &[]).to_string()}}))
+        .expect("metadata");
+        let mut seen = node_report("both-new", &json!({"both-new": 1}), &[]);
+        seen["image"] = "77aa".into();
+        let without = node("c", &node_report("both-new", &json!({"both-new": 1}), &[]));
+        let pods = ["a", "b", "c"].map(|name| pod(name, name, name, "Job"));
+        let report = found(vec![labelled, node("b", &seen), without], pods.to_vec());
+        assert_eq!(report.stragglers[0].images, ["5f2c", "77aa"], "{report:?}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ use crate::cni::reach::Way;
 use crate::cni::support::Cni;
 use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, WaveKind, canon};
-use crate::workload::is_startup;
+use crate::workload::{START_TAINT_CILIUM, is_startup};
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 pub(super) const LEVERS: usize = 50;
@@ -94,16 +94,16 @@ pub enum Turnover {
 /// The places of a pool whose nodes are replaced.
 #[derive(Debug)]
 pub struct Exchange<'a> {
-    pool: &'a Text,
+    pub(crate) pool: &'a Text,
     pipeline: &'static dyn PipelineRules,
     /// How many nodes have gone, by their waves.
     gone: Vec<u32>,
     /// One of those that went last.
     last_gone: Option<&'a Text>,
     /// Nodes of the new image that are proven.
-    proven: u32,
+    pub(crate) proven: u32,
     /// Nodes of the new image that are not proven yet.
-    arriving: u32,
+    pub(crate) arriving: u32,
 }
 
 impl Exchange<'_> {
@@ -112,8 +112,13 @@ impl Exchange<'_> {
         self.unfilled().max(self.arriving)
     }
 
+    /// How many nodes have gone.
+    pub(crate) fn gone(&self) -> u32 {
+        self.gone.iter().sum()
+    }
+
     fn unfilled(&self) -> u32 {
-        self.gone.iter().sum::<u32>().saturating_sub(self.proven)
+        self.gone().saturating_sub(self.proven)
     }
 }
 
@@ -715,7 +720,11 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         let Some(what) = shortfall(view, status) else { continue };
         let since = view.memory.since(name, now);
         let again = view.pipeline(status.node).replace(view.world, name);
-        let help = format!("kubectl describe node {name}; for another one in its place: {again}");
+        // Nothing removes it from a node of the earlier image, and it comes back where a person does.
+        let is_tainted = status.is_plain && status.node.taints.iter().any(|key| &**key == START_TAINT_CILIUM);
+        let setting =
+            if is_tainted { "operator.setNodeTaints=false of Cilium keeps the taint off; " } else { "" };
+        let help = format!("{setting}kubectl describe node {name}; for another one in its place: {again}");
         let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
         waits.push(limited(wait, since, limit, now));
     }

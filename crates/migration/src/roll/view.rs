@@ -477,7 +477,7 @@ impl<'a> Nodes<'a> {
     }
 
     /// The places of the pools whose nodes this pass replaces.
-    pub(super) fn exchanges(&self) -> &[Exchange<'a>] {
+    pub(crate) fn exchanges(&self) -> &[Exchange<'a>] {
         &self.exchanges
     }
 

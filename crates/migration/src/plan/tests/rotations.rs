@@ -5,10 +5,12 @@ use snapshot::model::Kind;
 use types::policy::Phase::{self, BothNew, BothOld, New, Old};
 
 use super::case::{cluster, labelled, node, observed, planned, refused, report, with};
+use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::tests::{Case, object};
 use crate::cni::reach::Way::{self, Join, Leave, Replace, Restart};
 use crate::cni::support::{Cni, Strategy};
 use crate::config::roll::Method;
+use crate::plan::notes::risks;
 use crate::plan::{Drift, Plan, Survey, drift, notes};
 
 const ROUTER: &str = "bridge: {accept: a router}";
@@ -138,6 +140,9 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
         of_karpenter("n"),
         of_group("m", "blue"),
         of_machine("o"),
+        labelled(plain("p", Some("gke")), "cloud.google.com/gke-nodepool", "gke"),
+        labelled(plain("q", Some("aks")), "kubernetes.azure.com/agentpool", "aks"),
+        labelled(plain("r", Some("shoot")), "worker.gardener.cloud/pool", "shoot"),
         stays,
     ];
     let case = rotation(nodes, &format!("methods: {{stay: drain}}, {ROUTER}"));
@@ -145,8 +150,11 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     let methods: Vec<(&str, Method)> = plan.pools.iter().map(|pool| (&*pool.name, pool.method)).collect();
     let expected = [
         ("", Method::Permit),
+        ("aks", Method::Follow),
         ("blue", Method::Follow),
         ("fleet", Method::ClusterApi),
+        ("gke", Method::Follow),
+        ("shoot", Method::Follow),
         ("stay", Method::Drain),
         ("web", Method::Karpenter),
     ];
@@ -155,6 +163,7 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     let planned_nodes = plan.waves.iter().flat_map(|wave| &wave.nodes);
     let mut pools: Vec<(&str, &str)> = planned_nodes.map(|node| (&*node.name, &*node.pool)).collect();
     pools.sort_unstable();
+    pools.retain(|(name, _)| !["p", "q", "r"].contains(name));
     assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("o", "fleet"), ("s", "stay")]);
     let notes = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
     for words in [
@@ -165,6 +174,35 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     ] {
         assert!(notes.iter().any(|note| note.contains(words)), "{words}: {notes:#?}");
     }
+}
+
+#[test]
+fn images_and_risks_are_named_beside_the_plan() {
+    let of_image = |name: &str, image: &str| labelled(reporting(name, New), "crossfade/image", image);
+    let case = rotation(
+        [plain("a", None), of_image("b", "5f2c"), of_image("c", "77aa"), of_image("d", "77aa")],
+        ROUTER,
+    );
+    let plan = planned(&case);
+    let all = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+    let words = "Images of the nodes of pool \"\" (label crossfade/image): 5f2c (1), 77aa (2), none (1).";
+    assert!(all.iter().any(|note| note == words), "{all:#?}");
+    assert!(all.iter().any(|note| note.contains("suspend AZRebalance")), "{all:#?}");
+    let without = rotation([plain("a", None)], ROUTER);
+    let none = notes(&without.scene(), &Survey::of(&without.scene()), &planned(&without));
+    assert!(!none.iter().any(|note| note.starts_with("Images")), "{none:#?}");
+
+    let finding = |severity, objects: &[&str]| {
+        let objects = objects.iter().map(|name| Subject::new(Kind::KARPENTER_NODE_CLAIM, *name));
+        Finding::new("karpenter-expiry", severity, "", "", "").about(objects)
+    };
+    let waived = Finding { waived: Some("so".into()), ..finding(Severity::Risk, &[]) };
+    assert_eq!(risks(&plan, &[finding(Severity::Note, &["x"]), waived]), None);
+    let text = risks(&plan, &[finding(Severity::Risk, &["x", "y"])]).expect("a note");
+    assert!(
+        text.starts_with("Risks of this rotation: karpenter-expiry, NodeClaim/x and 1 more. kubectl"),
+        "{text}"
+    );
 }
 
 /// Each row: nodes and settings of a rotation, and the one thing in the way, with the nearest rotation that has a plan.
@@ -178,7 +216,7 @@ fn a_plan_that_replaces_nodes_has_what_pipelines_and_new_nodes_need() {
     );
     let case = rotation(
         [plain("a", None), pool.1],
-        &format!("{ROUTER}}}\nstartupTaint: {{key: example.com/b, effect: NoSchedule"),
+        &format!("{ROUTER}}}\nstartupTaints: [{{key: example.com/b, effect: NoSchedule}}]\ndns: {{"),
     );
     let plan = planned(&case);
     assert_eq!(plan.pool_labels, ["pool", "karpenter.sh/nodepool", "eks.amazonaws.com/nodegroup"]);

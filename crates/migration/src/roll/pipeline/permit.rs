@@ -54,7 +54,7 @@ impl PipelineRules for Permit {
 
     fn note(&self, pool: &Pool, _is_node_group: bool) -> String {
         format!(
-            "The pipeline of pool {:?} ({} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS.",
+            "The pipeline of pool {:?} ({} nodes) must ask before it drains a node: kubectl crossfade permit NODE --wait SECONDS. What else ends its machines does not ask: suspend AZRebalance and scale-in of an Auto Scaling group for the run.",
             pool.name, pool.nodes
         )
     }

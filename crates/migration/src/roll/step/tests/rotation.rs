@@ -7,6 +7,7 @@ mod last;
 mod machines;
 mod places;
 mod readiness;
+mod status;
 mod turned;
 mod way_back;
 
