@@ -64,9 +64,10 @@ fn rotated(method: &str) -> (Option<i32>, Value) {
         if file.file_name() == "nodes.yaml" {
             let (label, annotation) = match method {
                 "karpenter" => ("karpenter.sh/nodepool: web, ", ""),
-                "cluster-api" => {
-                    ("pool: web, ", "\n    cluster.x-k8s.io/machine: m\n    cluster.x-k8s.io/cluster-name: c")
-                }
+                "cluster-api" => (
+                    "pool: web, ",
+                    "\n    cluster.x-k8s.io/machine: m\n    cluster.x-k8s.io/cluster-namespace: c\n    cluster.x-k8s.io/cluster-name: c",
+                ),
                 _ => ("pool: web, ", ""),
             };
             text = text.replace("labels: {", &format!("labels: {{{label}"));

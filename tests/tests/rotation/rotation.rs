@@ -43,8 +43,8 @@ impl Permits {
     }
 
     /// The run to the final image, which the same pipeline asks.
-    fn begin_last(self, world: &World) -> Result<Permits> {
-        Self::of(world, Self::operator(world, "final")?, self.pipeline)
+    fn begin_last(world: &World, pipeline: Operator) -> Result<Permits> {
+        Self::of(world, Self::operator(world, "final")?, pipeline)
     }
 
     fn operator(world: &World, image: &str) -> Result<Operator> {
@@ -152,7 +152,7 @@ fn forward(world: &mut World, company: &mut Company) -> Result<()> {
     world.remove_old()?;
     company.gather(world, world.expected())?;
 
-    let mut permits = permits.begin_last(world)?;
+    let mut permits = Permits::begin_last(world, permits.pipeline)?;
     company.begin("to the final image")?;
     for (old, new) in [("n4", "n5"), ("n3", "n6")] {
         replace(world, company, (old, new, Image::Final), &mut permits)?;

@@ -77,7 +77,7 @@ pub fn read(data: &BTreeMap<String, String>) -> Permits {
 #[must_use]
 pub fn request(run: &Run, plan: &Plan, name: &str, at: String) -> Option<Request> {
     let to = match next_replacement(run, plan)? {
-        Direction::Forth => plan.image?,
+        Direction::Forth | Direction::Final => plan.image?,
         Direction::Back => Phase::Old,
     };
     Some(Request { permit: PermitRequest { node: name.into(), run: run.id.clone(), to }, at })

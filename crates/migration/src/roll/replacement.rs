@@ -681,6 +681,7 @@ fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
     let needs_old = plan.bridge.is_some() || view.target != Phase::New;
     let needed = match view.nodes.direction() {
         Some(Direction::Back) => [Some(plan.from), None],
+        Some(Direction::Final) => [Some(plan.to), None],
         Some(Direction::Forth) | None => [Some(plan.to), needs_old.then_some(plan.from)],
     };
     let is_there = |cni: Cni| {

@@ -16,7 +16,7 @@
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
 //! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use snapshot::model::Text;
