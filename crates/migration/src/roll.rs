@@ -1,6 +1,7 @@
 //! A run from its first node to its last, as a pure function of what is known: [`step`](step::step) decides, and does nothing itself.
 
 pub mod act;
+mod arrival;
 pub mod barrier;
 pub mod budget;
 pub mod invariant;

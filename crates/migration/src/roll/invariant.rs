@@ -28,6 +28,7 @@ use types::text::glob;
 use crate::cni::reach::Way;
 
 use super::act::{Act, Change, Hook, Patch, PodId};
+use super::arrival;
 use super::pipeline::cluster_api;
 use super::places::count_places;
 use super::replacement::{self, Turnover};
@@ -155,7 +156,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
         State::Done
             if status.turnover == Turnover::Arrives && !matches!(status.standing, Standing::Transit(_)) =>
         {
-            match replacement::shortfall(view, status) {
+            match arrival::shortfall(view, status) {
                 Some(why) => violation("R8", format!("Node {name} would fill a place, and {why}")),
                 None => Ok(()),
             }

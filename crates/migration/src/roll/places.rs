@@ -1,5 +1,6 @@
 //! Places among nodes in transit: how many there are, which nodes take one, and why.
 
+use super::arrival;
 use super::replacement::{self, Turnover};
 use super::view::{NodeStatus, Standing, View, is_of_run, is_ours};
 use super::wait::{Reason, Wait};
@@ -60,7 +61,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     for status in view.nodes() {
         let zone = &mut zones[status.zone];
         zone.most += 1;
-        if replacement::is_arriving(status, view.run) {
+        if arrival::is_arriving(status, view.run) {
             // It is counted with the places of its pool.
             zone.taken += 1;
             continue;

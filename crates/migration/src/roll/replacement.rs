@@ -23,28 +23,23 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use snapshot::model::Text;
-use types::api::node_keys;
-use types::api::observed::{self, NodeObservation};
+use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
+use super::arrival::{is_arriving, is_proven, shortfall};
 use super::budget::turn_wait;
 use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
-use super::start::unmet_gates;
-use super::transit::STEADY;
 use super::view::{
-    NodeStatus, Nodes, Place, Standing, View, foreign_step, in_state, is_done, is_of_pass, is_of_run, is_ours,
+    NodeStatus, Nodes, Place, Standing, View, foreign_step, in_state, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
-use super::wave::done_ago;
-use super::world::{Node, Owner, Pod, Trait, World};
+use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
-use crate::cni::support::Cni;
 use crate::config::roll::Method;
 use crate::plan::{Plan, PlannedNode, Wave, WaveKind, canon};
-use crate::workload::{START_TAINT_CILIUM, is_startup};
 
 /// How many nodes are kept from their pipelines in one step, and how many are named that a pipeline has still to ask for.
 pub(super) const LEVERS: usize = 50;
@@ -95,11 +90,11 @@ pub enum Turnover {
 #[derive(Debug)]
 pub struct Exchange<'a> {
     pub(crate) pool: &'a Text,
-    pipeline: &'static dyn PipelineRules,
+    pub(super) pipeline: &'static dyn PipelineRules,
     /// How many nodes have gone, by their waves.
-    gone: Vec<u32>,
+    pub(super) gone: Vec<u32>,
     /// One of those that went last.
-    last_gone: Option<&'a Text>,
+    pub(super) last_gone: Option<&'a Text>,
     /// Nodes of the new image that are proven.
     pub(crate) proven: u32,
     /// Nodes of the new image that are not proven yet.
@@ -117,7 +112,7 @@ impl Exchange<'_> {
         self.gone.iter().sum()
     }
 
-    fn unfilled(&self) -> u32 {
+    pub(super) fn unfilled(&self) -> u32 {
         self.gone().saturating_sub(self.proven)
     }
 }
@@ -284,18 +279,6 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
         }
     }
     all
-}
-
-/// Whether the run has seen the proof of a new node.
-fn is_proven(status: &NodeStatus<'_>, run: &Run) -> bool {
-    let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
-    status.standing == Standing::Done && status.node.step.as_ref().is_some_and(is_done)
-}
-
-/// Whether a node is new, and not proven yet.
-pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
-    let is_at_rest = matches!(status.standing, Standing::Done | Standing::Pending);
-    status.turnover == Turnover::Arrives && is_at_rest && !is_proven(status, run)
 }
 
 /// Whether a node is on its way already.
@@ -586,7 +569,7 @@ pub(super) fn group_of<'a>(plan: &'a Plan, node: &Node) -> Option<&'a Wave> {
 /// Another node with pods of the same stateful group that may go, or that has gone while a place of its pool is open.
 fn other_member<'a>(view: &View<'a>, status: &NodeStatus<'_>) -> Option<&'a Text> {
     // On the way back, nodes that joined later have the pods.
-    view.nodes.direction().filter(|direction| *direction == Direction::Forth)?;
+    view.nodes.direction().filter(|direction| *direction != Direction::Back)?;
     let group = group_of(view.plan, status.node)?;
     let mut others = group.nodes.iter().filter(|planned| planned.uid != status.node.uid);
     let is_away = |planned: &&PlannedNode| {
@@ -628,189 +611,7 @@ pub(super) fn permitted(
     let since = view.memory.since(name, view.world.now);
     let (what, help) = pipeline.departure(view.world, name);
     let wait = Wait::new(format!("Node/{name}"), Reason::Leaving, what).help(help);
-    (None, Some(limited(wait, since, limit, view.world.now)))
-}
-
-/// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
-pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
-    let node = status.node;
-    let is_startup = |key: &&Text| is_startup(key) || view.plan.startup_taints.contains(key);
-    let steady = view.memory.steady(status.name, view.world.now);
-    let stranger =
-        view.pods_on(status.name).find(|pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished));
-    Some(match node {
-        _ if node.is_going => "somebody takes it away".into(),
-        _ if !node.is_ready => "it is not Ready".into(),
-        _ if !status.is_plain && !is_done(node, view.target) => {
-            let text =
-                node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
-            format!(
-                "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
-                view.target
-            )
-        }
-        _ if stranger.is_some() => {
-            let pod = stranger.map(Pod::title).unwrap_or_default();
-            format!(
-                "pod {pod} on it has an address that is not of the new network, so its image is no final one"
-            )
-        }
-        _ if node.taints.iter().any(|key| is_startup(&key)) => {
-            let taint = node.taints.iter().find(is_startup).cloned().unwrap_or_default();
-            format!("it still bears the start-up taint {taint}")
-        }
-        _ if steady.is_none_or(|steady| steady < STEADY) => {
-            "it has not been steady in its phase for 10 s".into()
-        }
-        _ if missing_agent(view, status.name).is_some() => {
-            let cni = missing_agent(view, status.name).map(|cni| cni.to_string()).unwrap_or_default();
-            format!("no pod of the agent of {cni} is Ready on it")
-        }
-        _ => {
-            let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
-            format!("{}: {}", gate.object, gate.what)
-        }
-    })
-}
-
-/// The CNI whose agent a new node lacks, of those that the plan knows agents of: it has no Ready pod there.
-///
-/// New nodes need the old network's agent as long as nodes of both phases reach each other through it; those of the earlier image have no other.
-fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
-    let plan = view.plan;
-    let needs_old = plan.bridge.is_some() || view.target != Phase::New;
-    let needed = match view.nodes.direction() {
-        Some(Direction::Back) => [Some(plan.from), None],
-        Some(Direction::Final) => [Some(plan.to), None],
-        Some(Direction::Forth) | None => [Some(plan.to), needs_old.then_some(plan.from)],
-    };
-    let is_there = |cni: Cni| {
-        let agents = || plan.agents.iter().filter(|agent| agent.cni == Some(cni));
-        let runs = |pod: &Pod| {
-            let is_of = |owner: &Owner| {
-                agents().any(|agent| agent.namespace == owner.namespace && agent.name == owner.name)
-            };
-            pod.is(Trait::Ready)
-                && pod.owner.as_ref().is_some_and(|owner| owner.is_daemon_set() && is_of(owner))
-        };
-        agents().next().is_none() || view.pods_on(name).any(runs)
-    };
-    needed.into_iter().flatten().find(|cni| !is_there(*cni))
-}
-
-/// The same wait, which a person has to end once it has lasted too long.
-fn limited(wait: Wait, since: Duration, limit: Duration, now: Duration) -> Wait {
-    match limit.checked_sub(since).filter(|left| !left.is_zero()) {
-        Some(left) => wait.until(now + left),
-        None => Wait { is_held: true, ..wait },
-    }
-}
-
-/// How long a new node may take until it is proven.
-fn arrival_limit(view: &View<'_>) -> Duration {
-    let limits = &view.plan.limits;
-    Duration::from_secs(u64::from(limits.flip_seconds) + u64::from(limits.prove_seconds))
-}
-
-/// Waits for new nodes, each by name, and for those that have not come.
-pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
-    let (now, limit) = (view.world.now, arrival_limit(view));
-    let mut waits = Vec::new();
-    for status in view.nodes().filter(|status| is_arriving(status, view.run)) {
-        let name = status.name;
-        let Some(what) = shortfall(view, status) else { continue };
-        let since = view.memory.since(name, now);
-        let again = view.pipeline(status.node).replace(view.world, name);
-        // Nothing removes it from a node of the earlier image, and it comes back where a person does.
-        let is_tainted = status.is_plain && status.node.taints.iter().any(|key| &**key == START_TAINT_CILIUM);
-        let setting =
-            if is_tainted { "operator.setNodeTaints=false of Cilium keeps the taint off; " } else { "" };
-        let help = format!("{setting}kubectl describe node {name}; for another one in its place: {again}");
-        let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
-        waits.push(limited(wait, since, limit, now));
-    }
-    for exchange in view.nodes.exchanges() {
-        let missing = exchange.unfilled().saturating_sub(exchange.arriving);
-        let Some(last) = exchange.last_gone.filter(|_| missing > 0) else { continue };
-        let since = view.memory.departed(exchange.pool, now);
-        let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
-        let pool = exchange.pool;
-        let what = format!("{missing} more of its nodes have gone than new ones have come");
-        let look = exchange.pipeline.arrivals();
-        let help = format!("{look}; where the pool is to stay smaller: kubectl crossfade roll skip {last}");
-        let wait = Wait::new(format!("Pool/{pool}"), Reason::ReplacementMissing, what).help(help);
-        waits.push(limited(wait, since, limit, now));
-    }
-    waits.extend(outdated_reports(view));
-    let unreadable = view.world.permits.unreadable.iter();
-    waits.extend(unreadable.map(|why| {
-        let what = format!("it is no request of a pipeline, and is ignored: {why}");
-        let help = "ask with kubectl crossfade permit NODE, which writes it";
-        Wait::new("ConfigMap/crossfade/crossfade-permits", Reason::NotAsked, what).help(help)
-    }));
-    waits
-}
-
-/// Waits for nodes that report nothing in this boot, where nodes without Crossfade come: a Node that outlives its machine keeps the label and the report of the one
-/// before. Whether the image has Crossfade is known to people alone: a `watch` that cannot report leaves the same.
-fn outdated_reports(view: &View<'_>) -> Vec<Wait> {
-    let is_expected = matches!(view.nodes.direction(), Some(Direction::Back | Direction::Final));
-    let is_outdated = |status: &&NodeStatus<'_>| {
-        let is_earlier = |seen: &NodeObservation| *seen.boot_id != *status.node.boot;
-        is_expected
-            && status.node.is_ready
-            && view.plan.rotates(&status.node.pool)
-            && status.node.observed.as_ref().is_some_and(is_earlier)
-            && matches!(status.standing, Standing::Pending | Standing::Transit(_))
-    };
-    let wait = |status: &NodeStatus<'_>| {
-        let name = status.name;
-        let what = "its label and its report are of an earlier boot, and nothing reports in this one: its image has no Crossfade, or watch does not run there";
-        let help = format!(
-            "if its image has no Crossfade: kubectl annotate node {name} {}- && kubectl label node {name} {}-; else, on the node: systemctl status crossfade-watch",
-            observed::KEY,
-            node_keys::PHASE
-        );
-        Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help)
-    };
-    view.nodes().filter(is_outdated).take(NAMED).map(wait).collect()
-}
-
-/// What keeps every node of a wave from starting: a new node that is late, or an earlier wave whose places are still open.
-pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
-    let held: Vec<Wait> = waits(view).into_iter().filter(|wait| wait.is_held).collect();
-    if !held.is_empty() {
-        return held;
-    }
-    let is_behind =
-        |exchange: &&Exchange<'_>| exchange.unfilled() > exchange.gone.iter().skip(wave).sum::<u32>();
-    let behind = view.nodes.exchanges().iter().filter(is_behind);
-    let wait = |exchange: &Exchange<'_>| {
-        let what = "nodes of an earlier wave have gone, and new ones are not proven in their places yet";
-        Wait::new(format!("Pool/{}", exchange.pool), Reason::Arriving, what)
-    };
-    behind.map(wait).collect()
-}
-
-/// How long ago the nodes that have gone up to this wave were replaced: since the proof of as many new nodes of their pool.
-pub(super) fn replaced_ago<'v>(
-    view: &'v View<'_>,
-    wave: usize,
-    known: Duration,
-) -> impl Iterator<Item = Duration> + use<'v> {
-    view.nodes.exchanges().iter().filter_map(move |exchange| {
-        let gone = exchange.gone.iter().take(wave + 1).sum::<u32>() as usize;
-        let is_new = |status: &&NodeStatus<'_>| {
-            status.turnover == Turnover::Arrives
-                && status.node.pool == *exchange.pool
-                && is_proven(status, view.run)
-        };
-        let proven = view.nodes().filter(is_new);
-        let mut ages: Vec<Duration> =
-            proven.filter_map(|status| done_ago(view, status.name, &status.node.uid, known)).collect();
-        ages.sort_unstable_by(|age, other| other.cmp(age));
-        ages.get(gone.checked_sub(1)?).or(ages.last()).copied()
-    })
+    (None, Some(wait.limited(since, limit, view.world.now)))
 }
 
 /// R15: a node of a pool that is replaced goes only if all such nodes are kept from their pipelines, and no more are on their way than its wave allows.

@@ -24,6 +24,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
+use super::arrival;
 use super::budget::{Guard, takes_room};
 use super::places::{Places, no_place_wait, no_place_waits, takes_place, trouble_wait};
 use super::replacement::{self, Turnover};
@@ -330,7 +331,7 @@ fn run_obstacles(view: &View<'_>, wave: usize, way: Way) -> Vec<Wait> {
         waits.push(disconnection_wait("Run".into(), client, server));
     }
     waits.extend(unmet_gates(view, way));
-    waits.extend(replacement::obstacles(view, wave));
+    waits.extend(arrival::obstacles(view, wave));
     if way == Way::Restart {
         waits.extend(unschedulable_pods(view));
         let is_moving = view.nodes().any(|status| matches!(status.standing, Standing::Transit(_)));

@@ -7,6 +7,7 @@ use types::api::step::{Cordon, State as NodeState};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
+use super::arrival;
 use super::barrier::{Barrier, barrier};
 use super::pipeline::cluster_api;
 use super::replacement::Turnover;
@@ -150,7 +151,7 @@ fn owners_drained_by_pipelines(view: &View<'_>) -> BTreeSet<Owner> {
 
 fn decide(view: &View<'_>) -> Decision {
     let mut decided = Decision { acts: replacement::acts(view), ..Decision::default() };
-    decided.waits.extend(replacement::waits(view));
+    decided.waits.extend(arrival::waits(view));
     decided.acts.extend(lift_readiness(view));
     decided.acts.extend(disown_cordons(view));
     let (mut moving, mut room) = (0, places::places_for_held(view));

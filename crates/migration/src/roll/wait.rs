@@ -226,6 +226,15 @@ impl Wait {
         self
     }
 
+    /// The same, looked at again once it has lasted as long as it may, and held from then on: a person has to end it.
+    #[must_use]
+    pub(super) fn limited(self, since: Duration, limit: Duration, now: Duration) -> Self {
+        match limit.checked_sub(since).filter(|left| !left.is_zero()) {
+            Some(left) => self.until(now + left),
+            None => Self { is_held: true, ..self },
+        }
+    }
+
     /// The same, with what helps.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -8,6 +8,7 @@ use snapshot::model::Text;
 use types::api::step::{State, Step};
 use types::text::quote::quote;
 
+use super::arrival;
 use super::replacement::{self, Turnover};
 use super::view::{NodeStatus, Place, Standing, View, is_of_pass};
 use super::wait::{Reason, Wait};
@@ -140,7 +141,7 @@ fn ended_ago(view: &View<'_>, place: usize) -> Duration {
     let known = view.ago(view.memory.pass_since().unwrap_or(view.world.now));
     let nodes = view.plan.waves.iter().take(place + 1).flat_map(|wave| &wave.nodes);
     let in_place = nodes.filter_map(|placed| done_ago(view, &placed.name, &placed.uid, known));
-    in_place.chain(replacement::replaced_ago(view, place, known)).min().unwrap_or(known)
+    in_place.chain(arrival::replaced_ago(view, place, known)).min().unwrap_or(known)
 }
 
 /// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
