@@ -29,7 +29,7 @@ const NAMESPACE: &str = "hollow";
 const MANAGER: &str = "manager";
 const DNS: u32 = 2;
 /// Nodes of the fleet, unless the environment says otherwise.
-const NODES: u32 = 20;
+const NODES: u32 = 8;
 /// So many nodes that have room the scheduler compares at least, and not always more: it may miss all new ones, which it would prefer
 /// (`percentageOfNodesToScore`).
 const SCORED: u32 = 100;
