@@ -92,6 +92,12 @@ impl Patch {
             _ => false,
         }
     }
+
+    /// Whether it lets a pipeline take the node away.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        matches!(&self.step, Change::Set(step) if step.state == State::Permitted)
+    }
 }
 
 /// What becomes of a value.

@@ -147,29 +147,42 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
     waits
 }
 
-/// Waits for nodes that report nothing in this boot, where nodes without Crossfade come: a Node that outlives its machine keeps the label and the report of the one
-/// before. Whether the image has Crossfade is known to people alone: a `watch` that cannot report leaves the same.
+/// A wait for a node that is Ready and reports nothing in this boot; none if it does.
+///
+/// A Node that outlives its machine keeps the label and the report of the one before. Whether the image has Crossfade is known to people alone: a `watch` that
+/// cannot report leaves the same.
+pub(super) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+    let NodeStatus { name, node, .. } = *status;
+    let is_earlier = |seen: &NodeObservation| *seen.boot_id != *node.boot;
+    if !node.is_ready || !view.plan.rotates(&node.pool) || !node.observed.as_ref().is_some_and(is_earlier) {
+        return None;
+    }
+    let look = "on the node: systemctl status crossfade-watch";
+    let (what, help) = match view.nodes.direction() {
+        Some(Direction::Back | Direction::Final) => (
+            "its label and its report are of an earlier boot, and nothing reports in this one: its image has no Crossfade, or watch does not run there",
+            format!(
+                "if its image has no Crossfade: kubectl annotate node {name} {}- && kubectl label node {name} {}-; else, {look}",
+                observed::KEY,
+                node_keys::PHASE
+            ),
+        ),
+        Some(Direction::Forth) | None => (
+            "its report is of an earlier boot, so it may be of the new image by now: nothing takes it away before it reports",
+            look.to_owned(),
+        ),
+    };
+    Some(Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help))
+}
+
+/// Such waits, where nodes without Crossfade come.
 fn outdated_reports(view: &View<'_>) -> Vec<Wait> {
-    let is_expected = matches!(view.nodes.direction(), Some(Direction::Back | Direction::Final));
-    let is_outdated = |status: &&NodeStatus<'_>| {
-        let is_earlier = |seen: &NodeObservation| *seen.boot_id != *status.node.boot;
-        is_expected
-            && status.node.is_ready
-            && view.plan.rotates(&status.node.pool)
-            && status.node.observed.as_ref().is_some_and(is_earlier)
-            && matches!(status.standing, Standing::Pending | Standing::Transit(_))
-    };
-    let wait = |status: &NodeStatus<'_>| {
-        let name = status.name;
-        let what = "its label and its report are of an earlier boot, and nothing reports in this one: its image has no Crossfade, or watch does not run there";
-        let help = format!(
-            "if its image has no Crossfade: kubectl annotate node {name} {}- && kubectl label node {name} {}-; else, on the node: systemctl status crossfade-watch",
-            observed::KEY,
-            node_keys::PHASE
-        );
-        Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help)
-    };
-    view.nodes().filter(is_outdated).take(NAMED).map(wait).collect()
+    if !matches!(view.nodes.direction(), Some(Direction::Back | Direction::Final)) {
+        return Vec::new();
+    }
+    let is_left =
+        |status: &&NodeStatus<'_>| matches!(status.standing, Standing::Pending | Standing::Transit(_));
+    view.nodes().filter(is_left).filter_map(|status| outdated_report(view, status)).take(NAMED).collect()
 }
 
 /// What keeps every node of a wave from starting: a new node that is late, or an earlier wave whose places are still open.

@@ -58,6 +58,12 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
     is_drained && (!node.is_cordoned || view.way(node, to) == Way::Replace)
 }
 
+/// Whether the run cordons a node that it takes for a phase. A cordon that is there already stays with the one who set it.
+#[must_use]
+pub(super) fn needs_cordon(view: &View<'_>, node: &Node, to: Phase) -> bool {
+    !node.is_cordoned && takes_room(view, node, to)
+}
+
 /// Why a node must not be drained now; none if the others have room.
 #[must_use]
 pub(super) fn shortage_wait(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Option<Wait> {
@@ -252,14 +258,18 @@ fn misses_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     ready + short < now.desired
 }
 
-/// Of the pods of one such workload the first goes; several nodes may have decided at once that it is their pod's turn.
+/// Of the pods of one such workload the first goes; several nodes may have decided at once that it is their pod's turn. A node that its pipeline may take away
+/// has its DNS pods go as well.
 pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
     let mut seen: BTreeSet<Option<&Owner>> = BTreeSet::new();
     acts.retain(|act| {
-        let (Act::Evict(id) | Act::Delete(id)) = act else { return true };
-        let Some(pod) = view.world.pods.get(&id.uid).filter(|pod| moves_in_turn(pod)) else { return true };
+        let pod = match act {
+            Act::Evict(id) | Act::Delete(id) => view.world.pods.get(&id.uid).filter(|pod| moves_in_turn(pod)),
+            Act::Patch(patch) if patch.permits() => view.pods_on(&patch.node).find(|pod| pod.is(Trait::Dns)),
+            Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
+        };
         // All DNS pods take turns, whatever makes them.
-        seen.insert(if pod.is(Trait::Dns) { None } else { pod.owner.as_ref() })
+        pod.is_none_or(|pod| seen.insert(if pod.is(Trait::Dns) { None } else { pod.owner.as_ref() }))
     });
 }
 

@@ -10,7 +10,7 @@
 //! | R7 | it takes away a cordon, or a hook of a Machine, that is not of this run; or the readiness taint, where the plan does not say so or the network of the node does not work in this boot |
 //! | R8 | it counts a node as done on another boot's word, with attachments of other phases, or one that is being removed |
 //! | R9 | it takes a node although a gate is red, not known or was not asked lately; or evicts a pod on a node that was taken whatever the gate of workloads said |
-//! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for |
+//! | R10 | the plan does not cover it: another plan, a node that is left out, or a policy that the plan was not made for; or it lets a pipeline take a node away on another boot's word |
 //! | R12 | it evicts although everything is stopped |
 //! | R13 | it takes a node to drain it although the other nodes have no room for its pods, or the room is not known |
 //! | R14 | it evicts a pod while networks still join or leave pods of its node, of which it may be one |
@@ -184,6 +184,9 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
         return violation("R12", format!("Node {name} would be taken away while the run is paused"));
     }
     if let Some(wait) = unplaced_wait(view, name, node) {
+        return violation("R10", format!("Node {name} would be taken away, and {}", wait.what));
+    }
+    if let Some(wait) = replacement::unknown_image_wait(view, status) {
         return violation("R10", format!("Node {name} would be taken away, and {}", wait.what));
     }
     if let Some(why) = replacement::too_many(view, status) {

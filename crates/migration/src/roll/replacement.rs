@@ -28,7 +28,7 @@ use types::api::step::{State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
-use super::arrival::{is_arriving, is_proven, shortfall};
+use super::arrival::{self, is_arriving, is_proven, shortfall};
 use super::budget::turn_wait;
 use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
@@ -530,6 +530,13 @@ pub(super) fn is_requested(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     status.turnover == Turnover::Leaves && asks() == Some(true)
 }
 
+/// A wait for a node that has reported nothing in this boot, so that it may be of the image that comes: another machine may be under its Node by now. None if its
+/// pipeline takes it away whatever it is.
+pub(super) fn unknown_image_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+    let is_final = view.pipeline(status.node).is_final(view.world, status.name);
+    if is_final { None } else { arrival::outdated_report(view, status) }
+}
+
 /// Why a node that is to be replaced may not go yet, beside what keeps every node from starting; none if it is its turn.
 pub(super) fn turn_of_node(
     view: &View<'_>,
@@ -543,6 +550,9 @@ pub(super) fn turn_of_node(
         }
         *unasked += 1;
         return Err((*unasked <= NAMED).then_some(wait));
+    }
+    if let Some(wait) = unknown_image_wait(view, status) {
+        return Err(Some(wait));
     }
     if without_lever(view).next().is_some() {
         let what =
@@ -622,9 +632,12 @@ pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Strin
     if let Some(other) = other_member(view, status) {
         return Some(format!("node {other} has pods of the same group, and is not replaced yet"));
     }
+    // One that does not show it yet holds its place already.
     let is_permitted = |other: &&NodeStatus<'_>| {
-        other.name != status.name
-            && matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted)
+        let may_go = matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted);
+        let is_sent =
+            || other.turnover == Turnover::Leaves && view.memory.pending_patches().has_claimed(other.name);
+        other.name != status.name && (may_go || is_sent())
     };
     let permitted = view.nodes().filter(is_permitted).count();
     let open = open_places(view) as usize;

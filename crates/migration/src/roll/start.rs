@@ -25,7 +25,7 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::arrival;
-use super::budget::{Guard, takes_room};
+use super::budget::{Guard, needs_cordon};
 use super::places::{Places, no_place_wait, no_place_waits, takes_place, trouble_wait};
 use super::replacement::{self, Turnover};
 use super::run::NodeRequest;
@@ -155,7 +155,7 @@ pub(super) fn is_back(view: &View<'_>, name: &str, node: &Node) -> bool {
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
     let mut patch = Patch::of(name, node);
     let tried = next_try(view, node);
-    let sets = takes_room(view, node, to);
+    let sets = needs_cordon(view, node, to);
     patch.cordon = sets.then_some(true);
     let is_ours =
         sets || node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));

@@ -16,7 +16,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
-use super::budget::takes_room;
+use super::budget::needs_cordon;
 use super::memory::Memory;
 use super::pod_moves::{PodMoves, decide_moves};
 use super::replacement;
@@ -154,7 +154,7 @@ impl TransitNode<'_> {
         let mut step = in_state(self.step, State::Claimed, self.view.world);
         (step.claim, step.r#try, step.to) = (self.view.run.claim(tried), tried, to);
         step.plan = canon::short(&self.view.run.plan).to_owned();
-        if takes_room(self.view, self.node, to) {
+        if needs_cordon(self.view, self.node, to) {
             step.cordon = Some(Cordon::Ours);
             patch.cordon = Some(true);
         }

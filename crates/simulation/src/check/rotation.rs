@@ -7,6 +7,7 @@ use migration::roll::act::Patch;
 use migration::roll::run::{Run, State as RunState};
 use migration::roll::view::is_of_pass;
 use migration::roll::world::Trait;
+use snapshot::model::Text;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
@@ -108,11 +109,16 @@ impl History {
                         .is_some_and(|node| node.gone.is_some_and(|gone| gone < seen))
             };
             let gone = planned.filter(is_gone).count();
-            // One that went, or that was flipped by hand, since the run looked.
-            let is_new = |node: &&Node| {
+            // One that went, that was flipped by hand, or whose Node another actor changed, since the run looked.
+            let fills_place = |of: &Text, step: Option<&Step>| {
                 let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+                *of == pool.name && step.is_some_and(is_done)
+            };
+            let is_new = |node: &&Node| {
                 let is_there = node.gone.is_none_or(|gone| gone >= seen);
-                node.api.pool == pool.name && is_there && node.api.step.as_ref().is_some_and(is_done)
+                let before = node.forged.as_ref().filter(|(time, ..)| *time >= seen);
+                let did_before = || before.is_some_and(|(_, of, step)| fills_place(of, step.as_ref()));
+                is_there && (fills_place(&node.api.pool, node.api.step.as_ref()) || did_before())
             };
             gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count())
         };
@@ -254,8 +260,9 @@ impl History {
         let counts = |planned: &migration::plan::PlannedNode| {
             planned.pool == *pool && !run.skipped.contains_key(&planned.name)
         };
-        let first = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts));
-        let most = first.map_or(1, |wave| wave.at_once) as usize;
+        // Where all of them are skipped, the plan has no scouts for those that joined: these go in a wave that is the run's to say.
+        let Some(first) = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts)) else { return };
+        let most = first.at_once as usize;
         let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone.is_some());
         if is_first && permitted + open >= most {
             let name = self.truth.nodes[index].name.clone();

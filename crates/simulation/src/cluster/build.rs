@@ -100,6 +100,7 @@ impl Truth {
             gone: None,
             undisturbed_by: None,
             cordoned_by: None,
+            forged: None,
             troubled: None,
             is_lured: false,
             down: None,

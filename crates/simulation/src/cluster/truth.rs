@@ -8,6 +8,7 @@ use migration::roll::wish::Wish;
 use migration::roll::world::{self, Availability, Color, Permits, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;
+use types::api::step::Step;
 use types::policy::{Phase, Side};
 
 use crate::cluster::build::WorkloadBlueprint;
@@ -78,6 +79,8 @@ pub(crate) struct Node {
     pub(crate) booted: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
     pub(crate) surprise: Option<Surprise>,
+    /// When another actor changed its step or its pool last, and what both were before.
+    pub(crate) forged: Option<(Millis, Text, Option<Step>)>,
     /// When its object was made.
     pub(crate) made: Millis,
     /// When `watch` published last what it observes, and when it did before.

@@ -67,8 +67,9 @@ impl History {
                 self.poke(index);
             }
             Fault::StepRemoved => {
+                let now = self.now;
                 let node = &mut self.truth.nodes[index];
-                node.api.step = None;
+                node.forged = Some((now, node.api.pool.clone(), node.api.step.take()));
                 // From then on nothing says that the annotation is the run's.
                 node.undisturbed_by = node.undisturbed_by.map(|_| Actor::Other);
                 let reporter = if is_plain { Reporter::Kubelet } else { Reporter::Watch };
@@ -112,8 +113,9 @@ impl History {
             why: None,
             undisturbed: false,
         };
+        let now = self.now;
         let node = &mut self.truth.nodes[index];
-        let before = node.api.step.clone();
+        let (pool, before) = (node.api.pool.clone(), node.api.step.clone());
         let api = &mut node.api;
         match self.random.below(5) {
             0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
@@ -126,6 +128,7 @@ impl History {
             // From then on nothing says that the annotation is the run's.
             node.undisturbed_by = node.undisturbed_by.map(|_| Actor::Other);
         }
+        node.forged = Some((now, pool, before));
         self.surprise(index, Reporter::Watch);
         self.touch_node(index);
         self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, index));

@@ -103,6 +103,28 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "a person took a node up again that had been skipped, and a pod moved there in that moment",
     ),
+    (
+        101_108,
+        Choice::Some,
+        "the watch told of a permit late, and a second node of a pool that begins with one took its place",
+    ),
+    (100_014, Choice::Some, "a DNS pod was evicted in the step that let a node with another one go"),
+    (
+        100_337,
+        Choice::Some,
+        "a node was tried again, and the cordon of another actor passed for the run's and was taken away",
+    ),
+    (103_445, Choice::Some, "a node that had not reported since its boot was let go, and was of the image"),
+    (
+        104_044,
+        Choice::Some,
+        "the check's own mistake: a person removed the step of a new node when the pass had just ended",
+    ),
+    (
+        103_455,
+        Choice::Some,
+        "the check's own mistake: people had skipped all planned nodes of a pool, and two that had joined went beside each other without scouts",
+    ),
 ];
 
 #[test]

@@ -7,6 +7,7 @@ mod last;
 mod machines;
 mod places;
 mod readiness;
+mod sent;
 mod status;
 mod turned;
 mod way_back;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use snapshot::model::Text;
 use types::api::observed::NodeObservation;
-use types::api::step::{State, Step};
+use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use crate::config::roll::Method;
