@@ -189,7 +189,7 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
     if let Some(wait) = replacement::unknown_image_wait(view, status) {
         return violation("R10", format!("Node {name} would be taken away, and {}", wait.what));
     }
-    if let Some(why) = replacement::too_many(view, status) {
+    if let Some(why) = replacement::too_many(view, status, 0) {
         return violation("R15", format!("Node {name} would be taken away, and {why}"));
     }
     let places = count_places(view, Some(name));

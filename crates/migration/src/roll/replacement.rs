@@ -624,8 +624,9 @@ pub(super) fn permitted(
     (None, Some(wait.limited(since, limit, view.world.now)))
 }
 
-/// R15: a node of a pool that is replaced goes only if all such nodes are kept from their pipelines, and no more are on their way than its wave allows.
-pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
+/// R15: a node of a pool that is replaced goes only if all such nodes are kept from their pipelines, and no more are on their way than its wave allows, those
+/// included that this step has let go before it.
+pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>, decided: usize) -> Option<String> {
     if let Some(other) = without_lever(view).next() {
         return Some(format!("node {} is not kept from its pipeline yet", other.name));
     }
@@ -639,7 +640,7 @@ pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Strin
             || other.turnover == Turnover::Leaves && view.memory.pending_patches().has_claimed(other.name);
         other.name != status.name && (may_go || is_sent())
     };
-    let permitted = view.nodes().filter(is_permitted).count();
+    let permitted = view.nodes().filter(is_permitted).count() + decided;
     let open = open_places(view) as usize;
     let wave = status.place.and_then(|place| view.plan.waves.get(place.wave)).or(view.plan.waves.last());
     let most = wave.map_or(1, |wave| wave.at_once) as usize;

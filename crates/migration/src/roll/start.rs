@@ -227,7 +227,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
     let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
-    let (mut unasked, mut has_dns, mut groups) = (0, false, BTreeSet::new());
+    let (mut unasked, mut permits, mut has_dns, mut groups) = (0, 0, false, BTreeSet::new());
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
         let is_asked = replacement::is_requested(view, status);
@@ -262,7 +262,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
         }
-        if status.turnover == Turnover::Leaves && replacement::too_many(view, status).is_some() {
+        if status.turnover == Turnover::Leaves && replacement::too_many(view, status, permits).is_some() {
             // Nodes of other waves are on their way as well.
             is_full = true;
             continue;
@@ -301,6 +301,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             places.add(status);
         }
         (in_wave, left) = (in_wave + 1, left - 1);
+        permits += usize::from(status.turnover == Turnover::Leaves);
         starts.acts.push(start(view, status));
     }
     let (count, wait) = guard.into_act_and_wait();

@@ -1,6 +1,7 @@
 //! What the run has sent, or is about to send in the same step, counts as if the Nodes showed it.
 
 use super::*;
+use crate::plan::Wave;
 use crate::roll::act::PodId;
 
 /// The nodes that acts let go.
@@ -85,6 +86,24 @@ fn a_dns_pod_is_evicted_before_a_node_with_another_one_may_go() {
     report.attached = serde_json::from_value(json!({"new": 1})).ok();
     let decided = rotation.decided();
     assert_eq!(let_go(&decided), ["a"], "{decided:?}");
+}
+
+/// Nodes that joined are in no place of the plan, and the wave that they are in has more at once than its last one, by which each of them is let go.
+#[test]
+fn nodes_that_one_step_lets_go_count_for_each_other() {
+    let mut rotation = Rotation::of("karpenter");
+    let planned = rotation.plan.waves[1].nodes.split_off(2);
+    let last = Wave { nodes: planned, ..rotation.plan.waves[0].clone() };
+    rotation.plan.waves.push(last);
+    for name in ["a", "b", "c"] {
+        rotation.wish(RunRequest::Skip(name.into()));
+    }
+    for name in ["x", "y"] {
+        rotation.gain(name, old(&format!("uid-{name}")));
+    }
+    rotation.go();
+    let decided = rotation.go_for(90);
+    assert_eq!(rotation.permitted(), ["x"], "{decided:?}");
 }
 
 /// Its pipeline, or a person, has cordoned it.
