@@ -1,7 +1,7 @@
 //! A person who visits the run from time to time, reads what it waits for, and does what the wait's reason says.
 
 use migration::config::roll::Method;
-use migration::roll::run::{Bounds, State};
+use migration::roll::run::{Bounds, NodeRequest, State};
 use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Trait};
@@ -104,6 +104,14 @@ impl History {
                 self.touch_node(index);
             }
             Reason::PlaceUnknown => self.unforge(index),
+            // No flip brings it back: another one comes in its place, or it takes part again.
+            Reason::PhaseNotFollowed if wait.is_held && self.was_asked_back(&name) => {
+                if self.random.chance(500) {
+                    self.lose(index);
+                } else {
+                    self.wish(RunRequest::Retry(name));
+                }
+            }
             Reason::WouldPart if wait.is_held => {
                 if self.random.chance(500) {
                     self.cordon(index);
@@ -137,6 +145,12 @@ impl History {
             }
             _ => {}
         }
+    }
+
+    /// Whether the run was asked to bring the node back.
+    fn was_asked_back(&self, name: &str) -> bool {
+        let request = self.truth.run().and_then(|run| run.requests.get(name));
+        request == Some(&NodeRequest::Rollback)
     }
 
     /// A person looks after a node that a pipeline does not take away, or that does not come.

@@ -249,7 +249,7 @@ impl History {
     }
 
     /// A machine is lost at once, and its Node with it.
-    fn lose(&mut self, index: usize) {
+    pub(crate) fn lose(&mut self, index: usize) {
         self.remove(index);
         let pool = self.truth.nodes[index].api.pool.clone();
         let Some(pipeline) = self.truth.pipelines.iter().position(|acting| acting.pool == pool) else {
@@ -321,10 +321,13 @@ impl History {
         self.touch_permits();
     }
 
-    /// Nodes that are not replaced after all take pods again.
+    /// Nodes that are not replaced after all take pods again. One that the pipeline only asks for may have been drained in part by the process before.
     fn reopen(&mut self, pipeline: usize) {
+        let is_free = |acting: &Pipeline, index| {
+            acting.jobs.iter().all(|job| job.old != index || job.stage == Stage::Asks)
+        };
         for index in self.outdated(pipeline).map(|(index, _)| index).collect::<Vec<_>>() {
-            if self.truth.pipelines[pipeline].marks && !self.truth.pipelines[pipeline].has(index) {
+            if self.truth.pipelines[pipeline].marks && is_free(&self.truth.pipelines[pipeline], index) {
                 self.truth.nodes[index].api.is_going = false;
                 self.touch_node(index);
                 self.uncordon(index);

@@ -18,6 +18,7 @@ use snapshot::model::Text;
 use types::api::step::Step;
 
 use super::act::Patch;
+use super::run::Run;
 use super::wait::Wait;
 use super::world::{Node, World};
 use crate::config::roll::Method;
@@ -62,7 +63,7 @@ pub(crate) trait PipelineRules: Debug + Sync {
     fn hold(&self, _node: &Node, _patch: &mut Patch, _step: &mut Step) {}
 
     /// Whether the pipeline asks for this node; none if it asks for no node.
-    fn asks(&self, _world: &World, _name: &Text, _node: &Node) -> Option<bool> {
+    fn asks(&self, _world: &World, _run: &Run, _name: &Text, _node: &Node) -> Option<bool> {
         None
     }
 
@@ -72,7 +73,7 @@ pub(crate) trait PipelineRules: Debug + Sync {
     }
 
     /// What keeps this node from going, beside what keeps every node from it.
-    fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait>;
+    fn obstacle(&self, world: &World, run: &Run, name: &Text, node: &Node) -> Option<Wait>;
 
     /// What a node waits for that may go, and what helps.
     fn departure(&self, world: &World, name: &Text) -> (&'static str, String);

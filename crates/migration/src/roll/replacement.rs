@@ -200,7 +200,7 @@ pub(super) fn take_places(
         };
         let turn = |status: &&mut NodeStatus<'_>| {
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
-            let is_requested = pipeline.asks(world, status.name, status.node) == Some(true);
+            let is_requested = pipeline.asks(world, run, status.name, status.node) == Some(true);
             (!may_go, !is_requested, status.place.is_none(), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
@@ -466,6 +466,10 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
         let Some(step) = node.step.as_ref().filter(|_| is_free) else {
             continue;
         };
+        if let Some(patch) = release_held(view, status, step) {
+            acts.push(act(patch));
+            continue;
+        }
         let is_lever = matches!(step.state, State::Waiting | State::Permitted)
             || step.undisturbed && !step.state.is_in_transit();
         let is_wanted = turnover == Turnover::Leaves
@@ -505,6 +509,15 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
     acts
 }
 
+/// Gives back what keeps the pipeline from a node that is held when the run is over. Its step stays: a person has still to look at it.
+fn release_held(view: &View<'_>, status: &NodeStatus<'_>, step: &Step) -> Option<Patch> {
+    let is_due = view.run.target().is_none() && step.state == State::Held && step.undisturbed;
+    let mut patch = Patch::of(status.name, status.node);
+    patch.undisturbed = status.node.is_undisturbed.then_some(false);
+    patch.step = Change::Set(Step { undisturbed: false, epoch: view.world.epoch, ..step.clone() });
+    is_due.then_some(patch)
+}
+
 /// The patch that lets a pipeline take a node away.
 pub(super) fn permit(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
     let NodeStatus { name, node, .. } = *status;
@@ -526,7 +539,7 @@ fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
 
 /// Whether a node is to be replaced, and its pipeline asks for it.
 pub(super) fn is_requested(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    let asks = || view.pipeline(status.node).asks(view.world, status.name, status.node);
+    let asks = || view.pipeline(status.node).asks(view.world, view.run, status.name, status.node);
     status.turnover == Turnover::Leaves && asks() == Some(true)
 }
 
@@ -544,7 +557,7 @@ pub(super) fn turn_of_node(
     unasked: &mut usize,
 ) -> Result<(), Option<Wait>> {
     let NodeStatus { name, node, .. } = *status;
-    if let Some(wait) = view.pipeline(node).obstacle(view.world, name, node) {
+    if let Some(wait) = view.pipeline(node).obstacle(view.world, view.run, name, node) {
         if wait.is_held {
             return Err(Some(wait));
         }
@@ -612,7 +625,7 @@ pub(super) fn permitted(
     }
     let pipeline = view.pipeline(node);
     let has_begun = node.is_cordoned || !node.is_ready;
-    if pipeline.asks(view.world, name, node) == Some(false) && !has_begun {
+    if pipeline.asks(view.world, view.run, name, node) == Some(false) && !has_begun {
         let mut patch = Patch::of(name, node);
         patch.step = Change::Set(in_state(step, State::Waiting, view.world));
         return (Some(act(patch)), None);

@@ -61,20 +61,9 @@ pub fn step(view: &View<'_>) -> Decision {
             "Node {name} bears a step of a later holder; nothing is done until the Lease is renewed, which shows whether there is one"
         ));
     }
-    let is_over = run.target().is_none() || run.state == State::Done;
     let is_fresh = world.now.saturating_sub(world.renewed) < FRESH;
-    if is_over {
-        let mut acts = Vec::new();
-        if is_fresh {
-            acts.extend(replacement::give_back(view));
-            acts.extend(lifecycle::publish(view));
-        }
-        retain_compatible(view, &mut acts);
-        let waits: Vec<Wait> = cluster_api::wait_of_end(view).into_iter().collect();
-        // What was sent before the run was turned may have to be given back, once its Node shows it.
-        let is_settled = memory.pending_patches().are_settled(world.now);
-        let is_done = acts.is_empty() && waits.is_empty() && (is_settled || !is_fresh);
-        return Decision { acts, waits, end: is_done.then_some(End::Done) };
+    if run.state == State::Done {
+        return finish(view, is_fresh);
     }
     if !is_fresh {
         return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
@@ -82,6 +71,9 @@ pub fn step(view: &View<'_>) -> Decision {
     if memory.unwritten().is_some() {
         // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
         return Decision { acts: vec![Act::Record(Box::new(run.clone()))], ..Decision::default() };
+    }
+    if run.target().is_none() {
+        return finish(view, is_fresh);
     }
     if let State::Stopped(pause) = &run.state {
         let mut acts = replacement::hold_all(view);
@@ -96,6 +88,35 @@ pub fn step(view: &View<'_>) -> Decision {
     record_moved(view, &mut decided.acts);
     deduplicate_waits(&mut decided.waits);
     decided
+}
+
+/// The end of a run: it gives back what it keeps nodes with, and is done then. A holder that ends before leaves the rest to the next one.
+fn finish(view: &View<'_>, is_fresh: bool) -> Decision {
+    let View { world, memory, run, .. } = *view;
+    let mut acts = Vec::new();
+    if is_fresh {
+        acts.extend(replacement::give_back(view));
+        acts.extend(lifecycle::publish(view));
+    }
+    retain_compatible(view, &mut acts);
+    let waits: Vec<Wait> = cluster_api::wait_of_end(view).into_iter().collect();
+    // What was sent before the run was turned may have to be given back, once its Node shows it.
+    let is_settled = memory.pending_patches().are_settled(world.now);
+    let is_clear = acts.is_empty() && waits.is_empty() && (is_settled || !is_fresh);
+    if is_clear && run.state != State::Done {
+        let done = Run { state: State::Done, ..run.clone() };
+        return Decision { acts: vec![Act::Record(Box::new(done))], ..Decision::default() };
+    }
+    Decision { acts, waits, end: is_clear.then_some(End::Done) }
+}
+
+/// The run in its next pass. One that may keep nodes from their pipelines is not done with its last pass: it has still to give them back.
+fn next_pass(view: &View<'_>) -> Run {
+    let mut next = view.run.next_pass();
+    if next.state == State::Done && view.plan.image.is_some() {
+        next.state = State::Running;
+    }
+    next
 }
 
 /// Pods go once the run names their workloads as moved, so that the next holder waits for them as well. Those that have all their pods again are named no more.
@@ -193,7 +214,7 @@ fn decide(view: &View<'_>) -> Decision {
         return decided;
     }
     match barrier(view) {
-        Barrier::Over => decided.acts.push(Act::Record(Box::new(view.run.next_pass()))),
+        Barrier::Over => decided.acts.push(Act::Record(Box::new(next_pass(view)))),
         Barrier::Almost(acts, waits) => {
             decided.acts.extend(acts);
             decided.waits.extend(waits);

@@ -77,15 +77,16 @@ pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
 pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Run, String> {
     let mut next = run.clone();
     next.wish = wish.seq;
+    let is_over = run.target().is_none() || run.state == State::Done;
     let pause = || Pause { operator: wish.operator.clone(), why: wish.reason.clone() };
     match &wish.what {
-        RunRequest::Pause if run.state == State::Done => return Err(over("paused")),
-        RunRequest::PauseNow if run.state == State::Done => return Err(over("paused")),
+        RunRequest::Pause if is_over => return Err(over("paused")),
+        RunRequest::PauseNow if is_over => return Err(over("paused")),
         // An operator stopped everything: that is a pause already, and a stronger one.
         RunRequest::Pause if matches!(run.state, State::Stopped(_)) => {}
         RunRequest::Pause => next.state = State::Paused(pause()),
         RunRequest::PauseNow => next.state = State::Stopped(pause()),
-        RunRequest::Resume(_) if run.state == State::Done => return Err(over("resumed")),
+        RunRequest::Resume(_) if is_over => return Err(over("resumed")),
         RunRequest::Resume(bounds) => {
             next.state = State::Running;
             next.bounds = bounds.clone();
@@ -105,7 +106,8 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
             next.skip_no_node();
             next.requests.clear();
             next.bounds = Bounds::default();
-            next.state = if next.targets.is_empty() { State::Done } else { State::Running };
+            // One that is where it is to be brought back to is over already, or gives back the last of what it keeps.
+            next.state = if next.targets.is_empty() { run.state.clone() } else { State::Running };
         }
         RunRequest::Skip(node) => {
             next.skipped.insert(node.clone(), wish.reason.clone());

@@ -17,6 +17,7 @@ use crate::config::roll::Method;
 use crate::plan::Pool;
 use crate::roll::act::{Act, Hook};
 use crate::roll::replacement::{self, LEVERS, Turnover};
+use crate::roll::run::Run;
 use crate::roll::view::{View, is_of_pass, is_of_run};
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Machine, Node, World};
@@ -62,7 +63,7 @@ impl PipelineRules for ClusterApi {
         world.machine(name).is_none_or(|machine| machine.hook.is_some())
     }
 
-    fn asks(&self, world: &World, name: &Text, _node: &Node) -> Option<bool> {
+    fn asks(&self, world: &World, _run: &Run, name: &Text, _node: &Node) -> Option<bool> {
         let machines = world.machines.as_ref()?;
         Some(machines.get(name).is_some_and(|machine| machine.is_deleted))
     }
@@ -71,7 +72,7 @@ impl PipelineRules for ClusterApi {
         self.can_hold(world) || !node.is_ready
     }
 
-    fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait> {
+    fn obstacle(&self, world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
         let object = format!("Node/{name}");
         if world.machines.is_none() {
             return Some(unheld(object, node));

@@ -9,6 +9,7 @@ use snapshot::model::Text;
 
 use super::PipelineRules;
 use crate::plan::Pool;
+use crate::roll::run::Run;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, World};
 
@@ -30,7 +31,7 @@ impl PipelineRules for Follow {
         !node.is_ready
     }
 
-    fn obstacle(&self, _world: &World, name: &Text, _node: &Node) -> Option<Wait> {
+    fn obstacle(&self, _world: &World, _run: &Run, name: &Text, _node: &Node) -> Option<Wait> {
         let what = "its pipeline replaces it whenever it does, and the run only follows";
         Some(Wait::new(format!("Node/{name}"), Reason::Leaving, what))
     }

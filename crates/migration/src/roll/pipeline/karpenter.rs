@@ -10,6 +10,7 @@ use types::api::step::Step;
 use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::act::Patch;
+use crate::roll::run::Run;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, World};
 
@@ -41,7 +42,7 @@ impl PipelineRules for Karpenter {
         }
     }
 
-    fn obstacle(&self, _world: &World, name: &Text, node: &Node) -> Option<Wait> {
+    fn obstacle(&self, _world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
         let is_ours = node.step.as_ref().is_some_and(|step| step.undisturbed);
         let is_foreign = node.is_undisturbed && !is_ours;
         let what = "it had karpenter.sh/do-not-disrupt before the run, so Karpenter does not replace it";

@@ -6,6 +6,7 @@ use snapshot::model::Text;
 
 use super::PipelineRules;
 use crate::plan::Pool;
+use crate::roll::run::Run;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, PermitRequest, World};
 
@@ -22,11 +23,10 @@ impl PipelineRules for Permit {
         true
     }
 
-    fn asks(&self, world: &World, _name: &Text, node: &Node) -> Option<bool> {
+    /// Others may have taken the step from the Node, so the request is held against the run.
+    fn asks(&self, world: &World, run: &Run, _name: &Text, node: &Node) -> Option<bool> {
         let requested = world.permits.requested.get(&node.uid);
-        let is_for = |permit: &PermitRequest| {
-            node.step.as_ref().is_some_and(|step| step.run == permit.run && step.to == permit.to)
-        };
+        let is_for = |permit: &PermitRequest| permit.run == run.id && Some(permit.to) == run.target();
         Some(requested.is_some_and(is_for))
     }
 
@@ -35,8 +35,8 @@ impl PipelineRules for Permit {
         !node.is_outdated || node.is_cordoned || !node.is_ready
     }
 
-    fn obstacle(&self, world: &World, name: &Text, node: &Node) -> Option<Wait> {
-        if self.asks(world, name, node) == Some(true) {
+    fn obstacle(&self, world: &World, run: &Run, name: &Text, node: &Node) -> Option<Wait> {
+        if self.asks(world, run, name, node) == Some(true) {
             return None;
         }
         let what = "its pipeline has not asked to take it away";

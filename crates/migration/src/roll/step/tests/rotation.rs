@@ -27,7 +27,7 @@ use crate::roll::act::{Act, Change, Hook, Patch};
 use crate::roll::invariant;
 use crate::roll::lifecycle::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
 use crate::roll::memory::Memory;
-use crate::roll::run::{Bounds, Run};
+use crate::roll::run::{Bounds, Run, State as RunState};
 use crate::roll::step::{Decision, End, step};
 use crate::roll::view::{Nodes, Order, View};
 use crate::roll::wait::{Reason, Wait};
@@ -491,6 +491,7 @@ fn a_run_that_is_over_at_once_gives_back_what_it_has() {
     rotation.run.targets.clear();
     assert_eq!(rotation.go().end, None);
     assert_eq!(rotation.undisturbed(), [""; 0]);
+    assert_eq!(rotation.go().end, None, "it is written that the run is done");
     assert_eq!(rotation.go().end, Some(End::Done));
 }
 

@@ -117,8 +117,7 @@ fn hooks_are_given_back_at_the_end() {
     let mut rotation = with_machines();
     rotation.go_for(15);
     rotation.run.targets.clear();
-    rotation.go();
-    rotation.go();
+    rotation.go_for(10);
     assert_eq!(rotation.go().end, Some(End::Done));
     assert_eq!(hooks(&rotation), []);
 }

@@ -251,3 +251,52 @@ fn a_new_node_that_cannot_return_is_not_rolled_back_in_place() {
     assert!(!rotation.world.nodes["e"].is_cordoned, "{:?}", rotation.world.nodes["e"]);
     assert_eq!(rotation.state("e"), Some(State::Done));
 }
+
+/// A holder may end at any moment, and a run that is done has no next one that gives back the rest.
+#[test]
+fn a_run_is_done_once_it_has_given_everything_back() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go_for(15);
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    let mut has_kept_past_its_passes = false;
+    for _ in 0..20 {
+        rotation.go_for(5);
+        let is_kept = rotation.world.nodes.values().any(|node| node.is_undisturbed || node.step.is_some());
+        has_kept_past_its_passes |= is_kept && rotation.run.target().is_none();
+        assert!(!is_kept || rotation.run.state != RunState::Done, "{:?}", rotation.world.nodes);
+        if rotation.run.target().is_none() {
+            let wish =
+                Wish { seq: 9, operator: "alice".into(), reason: "so".into(), what: RunRequest::PauseNow };
+            assert!(rotation.run.wished(&wish, &rotation.plan, true).is_err(), "no pass is left");
+        }
+    }
+    assert!(has_kept_past_its_passes);
+    assert_eq!((rotation.go().end, &rotation.run.state), (Some(End::Done), &RunState::Done));
+}
+
+/// A person has still to look at it. What its pipeline does with it is no business of a run that is over.
+#[test]
+fn a_node_that_is_held_is_left_to_its_pipeline_at_the_end() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go();
+    rotation.world.node("b").step.as_mut().expect("a step").state = State::Held;
+    rotation.run.targets.clear();
+    rotation.go_for(15);
+    assert_eq!(rotation.undisturbed(), [""; 0]);
+    let step = rotation.world.nodes["b"].step.as_ref().expect("a step");
+    assert_eq!((step.state, step.undisturbed), (State::Held, false));
+    assert_eq!(rotation.go().end, Some(End::Done));
+}
+
+/// Another actor took the step from the Node of a machine that is being drained.
+#[test]
+fn a_request_counts_for_a_node_whose_step_is_gone() {
+    let mut rotation = Rotation::of("permit");
+    rotation.ask(&["a"]);
+    rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"]);
+    let node = rotation.world.node("a");
+    (node.step, node.is_cordoned, node.is_going) = (None, true, true);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["a"], "{:?}", decided.waits);
+}
