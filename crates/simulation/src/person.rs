@@ -104,6 +104,9 @@ impl History {
                 self.touch_node(index);
             }
             Reason::PlaceUnknown => self.unforge(index),
+            Reason::InTransit if self.was_asked_back(&name) && self.random.chance(200) => {
+                self.wish(RunRequest::Retry(name));
+            }
             // No flip brings it back: another one comes in its place, or it takes part again.
             Reason::PhaseNotFollowed if wait.is_held && self.was_asked_back(&name) => {
                 if self.random.chance(500) {
@@ -306,6 +309,14 @@ impl History {
             }
             Reason::StaticPod => self.restart_static(id),
             Reason::BudgetBlocks | Reason::TwoBudgets if wait.is_held => self.ease_budget(workload),
+            Reason::DnsNeeded if wait.help.starts_with("node ") => {
+                let name = wait.help.split(' ').nth(1).unwrap_or_default();
+                if let Some(index) = self.truth.node_by_name(name) {
+                    self.cordon(index);
+                    self.delete_all(index);
+                    self.schedule_within(SECOND, MINUTE, Event::Remove(index));
+                }
+            }
             Reason::DnsNeeded if self.random.chance(200) => {
                 // Once is enough, whatever the reason turns out to be.
                 if let Some(workload) =

@@ -14,7 +14,7 @@ use types::policy::Phase;
 use super::act::Act;
 use super::replacement::Turnover;
 use super::transit::DOWN;
-use super::view::{Standing, View, is_unheard};
+use super::view::{NodeStatus, Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
 use super::{pipeline, replacement};
@@ -225,6 +225,13 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
     }
     let why = dns_pod_needed(view, pod)?;
     let wait = Wait::new(object, Reason::DnsNeeded, why);
+    if let Some(other) = stranded_node(view, pod) {
+        let NodeStatus { name, node, .. } = *other;
+        let replace = view.pipeline(node).replace(view.world, name);
+        return Some(wait.help(format!(
+            "node {name} has pods of that phase, which this pass forbids: kubectl drain {name} --ignore-daemonsets; then: {replace}"
+        )));
+    }
     Some(match &pod.owner {
         Some(Owner { kind, namespace, name }) => {
             let kind = kind.to_lowercase();
@@ -232,6 +239,17 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
         }
         None => wait,
     })
+}
+
+/// Another node of a pool that is replaced with pods of a phase that this pass forbids, which need the DNS pod. The pipeline may want the node of the DNS pod first,
+/// and then only a person can end that.
+fn stranded_node<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a NodeStatus<'a>> {
+    let is_foreign = |phase: &Phase| *phase != view.run.from && *phase != view.target;
+    let phase = phase_without_dns(view, pod).filter(is_foreign)?;
+    let has_such = |status: &&NodeStatus<'_>| {
+        *status.name != pod.node && view.plan.rotates(&status.node.pool) && status.possible_phases.has(phase)
+    };
+    view.nodes().find(has_such)
 }
 
 /// Whether pods of its workload move one after the other.

@@ -122,7 +122,9 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
         let has_place = view.memory.pending_patches().has_claimed(name);
         let has_room = if has_place { places.is_within(status) } else { places.has_room(status) };
         if !has_room {
-            waits.push(no_place_wait(format!("Node/{name}")));
+            // The place of a new node is open as long as that is left out, so that several of them may keep each other.
+            let help = format!("to let it take part again: kubectl crossfade roll retry {name}");
+            waits.push(no_place_wait(format!("Node/{name}")).help(help));
             continue;
         }
         let mut to = to;

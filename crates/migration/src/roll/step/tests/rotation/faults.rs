@@ -73,8 +73,11 @@ fn pods_that_stay_keep_the_dns_pod_that_they_need() {
         rotation.world.pods.put(dns(uid, node));
     }
     rotation.ask(&["d"]);
-    rotation.go_for(30);
+    let decided = rotation.go_for(30);
     assert!(rotation.permitted().is_empty(), "{:?}", rotation.permitted());
+    // The pipeline may want no other node before this one.
+    let needed = wait(&decided, Reason::DnsNeeded, "Pod/kube-system/dns-3").expect("a wait");
+    assert!(needed.help.contains("kubectl drain c"), "{needed:?}");
 }
 
 /// It was booted from its image, and some of its pods are of the phase before. The run moves no pods of a node that is to be replaced, so a person has to.

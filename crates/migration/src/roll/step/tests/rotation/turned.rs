@@ -300,3 +300,20 @@ fn a_request_counts_for_a_node_whose_step_is_gone() {
     let decided = rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["a"], "{:?}", decided.waits);
 }
+
+/// Its place is open as long as it is left out, and there is no other one for it.
+#[test]
+fn a_new_node_that_finds_no_place_on_its_way_back_may_take_part_again() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.ask(&["a"]);
+    rotation.go_for(15);
+    rotation.lose("a");
+    rotation.gain("e", returning("uid-e"));
+    rotation.go_for(60);
+    assert_eq!(rotation.state("e"), Some(State::Done));
+    rotation.wish(RunRequest::Rollback("e".into()));
+    let decided = rotation.go_for(15);
+    let wait = wait(&decided, Reason::InTransit, "Node/e").expect("a wait");
+    assert!(wait.help.contains("kubectl crossfade roll retry e"), "{wait:?}");
+}
