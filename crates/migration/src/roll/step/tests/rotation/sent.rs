@@ -6,12 +6,11 @@ use crate::roll::act::PodId;
 
 /// The nodes that acts let go.
 fn let_go(decided: &Decision) -> Vec<&str> {
-    let permits = |act: &&Act| matches!(act, Act::Patch(patch) if patch.permits());
-    let name = |act| match act {
-        &Act::Patch(ref patch) => Some(&*patch.node),
+    let patches = decided.acts.iter().filter_map(|act| match act {
+        Act::Patch(patch) if patch.permits() => Some(&*patch.node),
         _ => None,
-    };
-    decided.acts.iter().filter(permits).filter_map(name).collect()
+    });
+    patches.collect()
 }
 
 /// The pipeline asks for two nodes of a pool that begins with one, and the watch does not tell of the first permit before the second is decided.
