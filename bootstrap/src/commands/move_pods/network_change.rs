@@ -200,7 +200,10 @@ fn refusal(stdout: &[u8]) -> Option<NetworkChangeError> {
     let what = format!("{}{separator}{}", text("msg"), text("details"));
     let what: String = what.chars().filter(|c| !c.is_control()).take(MOST_CHARACTERS).collect();
     Some(match answer["code"].as_u64()? {
-        restart if restart == u64::from(code::RESTART) => NetworkChangeError::NeedsRestart(what),
+        // The netns or the arguments are not those of its ADD: the call has no other environment that can be wrong for one pod alone.
+        restart if [code::RESTART, code::ENVIRONMENT].map(u64::from).contains(&restart) => {
+            NetworkChangeError::NeedsRestart(what)
+        }
         _ => NetworkChangeError::Failed(what),
     })
 }
@@ -244,5 +247,14 @@ mod tests {
             let addresses = addresses_of_second(&attachment(present));
             assert_eq!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
         }
+    }
+
+    #[test]
+    fn a_pod_in_another_netns_than_recorded_needs_a_restart() {
+        let answered = |code: u32| refusal(json!({"code": code, "msg": "m"}).to_string().as_bytes());
+        for code in [code::ENVIRONMENT, code::RESTART] {
+            assert_eq!(answered(code), Some(NetworkChangeError::NeedsRestart("m".into())));
+        }
+        assert_eq!(answered(code::TRY_LATER), Some(NetworkChangeError::Failed("m".into())));
     }
 }

@@ -39,8 +39,8 @@ impl<'a> LivePod<'a> {
     /// Takes the lock of the attachment, and finds its record and its netns.
     ///
     /// # Errors
-    /// Code 11 while another call holds the lock, 3 for an attachment that is unknown, 107 for a netns or pod that is not the attachment's own and for an
-    /// attachment of which too little is known. Nothing was changed.
+    /// Code 11 while another call holds the lock, 3 for an attachment that is unknown, 4 for a netns or pod that is not the attachment's own, 107 for one of
+    /// which too little is known. Nothing was changed.
     pub(super) fn find(session: &'a Session<'a>, until: Instant) -> Result<Self, CniError> {
         let policy = session.policy()?;
         let key = session.key();
@@ -50,7 +50,8 @@ impl<'a> LivePod<'a> {
             CniError::new(code::TRY_LATER, format!("{} is busy: another call holds its lock", named(session)))
         })?;
         let netns = session.netns().map_err(|e| {
-            restart(session, &format!("CNI_NETNS {:?} cannot be entered: {e}", session.env.netns))
+            let path = &session.env.netns;
+            CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
         })?;
         let attachment = recorded(session, netns, until)?;
         refuse_another_pod(session, netns, &attachment.intent)?;
@@ -207,12 +208,14 @@ fn refuse_another_pod(session: &Session<'_>, netns: &Netns, intent: &Intent) -> 
     let env = session.env;
     let is_its = networks::is_its(intent, netns).unwrap_or(intent.netns == env.netns);
     if !is_its {
-        let why = format!("the netns at {:?} is not that of its ADD, {:?}", env.netns, intent.netns);
-        return Err(restart(session, &why));
+        let what = format!("the netns at {:?} is not that of {}", env.netns, named(session));
+        return Err(CniError::new(code::ENVIRONMENT, what)
+            .details(format!("expected the one of its ADD, {:?}", intent.netns)));
     }
     match (&intent.cni_args, &env.args) {
         (Some(then), now) if now.as_ref() != Some(then) => {
-            Err(restart(session, &format!("CNI_ARGS are not those of its ADD, {then:?}")))
+            let what = format!("CNI_ARGS are not those of the ADD of {}", named(session));
+            Err(CniError::new(code::ENVIRONMENT, what).details(format!("expected {then:?}")))
         }
         _ => Ok(()),
     }
