@@ -181,8 +181,8 @@ mod tests {
     /// What follows the heading.
     fn below(report: &StatusReport, heading: &str) -> Block {
         let blocks = report.document().blocks;
-        let is = |block: &Block| *block == Block::Heading(None, heading.into());
-        let index = blocks.iter().position(is).expect("a heading");
+        let is_heading = |block: &Block| *block == Block::Heading(None, heading.into());
+        let index = blocks.iter().position(is_heading).expect("a heading");
         blocks[index + 1].clone()
     }
 

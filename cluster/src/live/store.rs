@@ -31,9 +31,9 @@ pub(super) use run::NEW_RUN;
 pub(super) use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::{Verdicts, last_verdict};
 
-use crate::live::api::call::{ApiRequest, Caller};
+use crate::live::api::call::{ApiRequest, Caller, Reply};
 use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::{config_maps, with_query};
+use crate::live::api::path::{config_map, config_maps, with_query};
 use object::MetaList;
 
 /// Reads and writes them.
@@ -46,6 +46,19 @@ impl Store {
     /// The store of this cluster.
     pub(super) const fn new(caller: Caller) -> Self {
         Self { caller }
+    }
+
+    /// A ConfigMap as the API server has it; none if it is not there.
+    async fn read(&self, what: &str, name: &str) -> Result<Option<Reply>, Failure> {
+        let reply = self.caller.call(&ApiRequest::get(config_map(name))).await;
+        let reply = reply.map_err(|why| lost(what, &why))?;
+        if reply.is_done() {
+            return Ok(Some(reply));
+        }
+        match reply.refusal() {
+            refusal if refusal.is_not_found() => Ok(None),
+            refusal => Err(refused(what, &refusal)),
+        }
     }
 
     /// The metadata of the ConfigMaps that a label selector selects.

@@ -431,15 +431,15 @@ fn waits(document: &mut Document, report: &Report) {
 fn probes(document: &mut Document, report: &Report) {
     document.heading("Lost probes");
     let rows = report.probes.iter().map(|class| {
-        let of = |figure: &dyn Fn(Figures) -> Option<u64>| {
+        let shown = |figure: &dyn Fn(Figures) -> Option<u64>| {
             class.measured.and_then(figure).map_or_else(|| UNMEASURED.to_owned(), |number| number.to_string())
         };
         vec![
             class.from.clone(),
             class.to.clone(),
-            of(&|figures| Some(figures.sent)),
-            of(&|figures| Some(figures.lost)),
-            of(&|figures| figures.longest_gap_millis),
+            shown(&|figures| Some(figures.sent)),
+            shown(&|figures| Some(figures.lost)),
+            shown(&|figures| figures.longest_gap_millis),
         ]
     });
     table(document, vec!["FROM", "TO", "SENT", "LOST", "LONGEST GAP, MS"], rows);

@@ -124,9 +124,9 @@ fn the_loop_ends_an_old_machine_when_the_new_node_is_ready_and_the_old_one_is_em
 fn the_loop_goes_on_after_a_node_that_stays() {
     let machine = Machine::new(&[3, 0], &[("nodes", "x n1\nx n2\n")]);
     let (end, calls) = machine.run(&pipeline("loop.sh"), &["n1", "n2"]);
-    let of = |call: &str| calls.iter().filter(|found| found.starts_with(call)).count();
+    let count = |call: &str| calls.iter().filter(|found| found.starts_with(call)).count();
     assert_eq!(
-        (end, of("end-node n1"), of("end-node n2"), of("kubectl drain n1")),
+        (end, count("end-node n1"), count("end-node n2"), count("kubectl drain n1")),
         (End::Status(3), 0, 1, 0)
     );
 }

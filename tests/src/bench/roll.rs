@@ -3,6 +3,7 @@
 //! All of the cluster is planned, watched and fenced; of its nodes, one pool is moved. The program makes 20 requests a second at most, so all 500 nodes
 //! would take more than a quarter of an hour. Then a second cluster, whose nodes have no Crossfade: Karpenter's stand-in replaces the same pool.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
@@ -81,16 +82,7 @@ fn move_in_place(bench: &mut Bench) -> Result<()> {
     ] {
         bench.report.figure(format!("{part}: {name}"), value, unit);
     }
-    for (name, value, unit) in [
-        ("decisions", decisions.count, ""),
-        ("a decision, p50", decisions.p50, "ms"),
-        ("a decision, the longest", decisions.most, "ms"),
-    ] {
-        bench.report.figure(format!("{part}: {name}"), value, unit);
-    }
-    for (name, count) in &requests {
-        bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
-    }
+    add_decisions(bench, &part, &decisions, &requests);
     bench.report.goal(
         "roll of a large cluster on a real API server",
         vec![
@@ -153,15 +145,10 @@ fn replace(bench: &mut Bench) -> Result<()> {
         ("beyond boot and drain, p50", proof(proofs.len() / 2), "s"),
         ("beyond boot and drain, the longest", proof(proofs.len().saturating_sub(1)), "s"),
         ("nodes away, at most", truth.most_away as f64, ""),
-        ("decisions", decisions.count, ""),
-        ("a decision, p50", decisions.p50, "ms"),
-        ("a decision, the longest", decisions.most, "ms"),
     ] {
         bench.report.figure(format!("{part}: {name}"), value, unit);
     }
-    for (name, count) in &requests {
-        bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
-    }
+    add_decisions(bench, &part, &decisions, &requests);
     bench.report.goal(
         "rotation of a large cluster on a real API server",
         vec![
@@ -171,6 +158,20 @@ fn replace(bench: &mut Bench) -> Result<()> {
         ],
     );
     Ok(())
+}
+
+/// Adds what a run decided, and what it asked of the API server.
+fn add_decisions(bench: &mut Bench, part: &str, decisions: &Decisions, requests: &BTreeMap<String, u64>) {
+    for (name, value, unit) in [
+        ("decisions", decisions.count, ""),
+        ("a decision, p50", decisions.p50, "ms"),
+        ("a decision, the longest", decisions.most, "ms"),
+    ] {
+        bench.report.figure(format!("{part}: {name}"), value, unit);
+    }
+    for (name, count) in requests {
+        bench.report.figure(format!("{part}: requests, {name}"), *count as f64, "");
+    }
 }
 
 /// Saves a plan, and gives its hash.

@@ -325,8 +325,8 @@ impl ClusterState {
         let is_proven = |node: &Node| node.step.as_ref().is_some_and(|step| step.state == State::Done);
         // A plan that is made in the middle of a rotation has nodes of the image, too.
         let is_new = move |node: &Node| !planned.contains(&node.uid) || node.phase() == plan.image;
-        let is = move |node: &Node| plan.rotates(&node.pool) && is_new(node) && !is_proven(node);
-        self.world.nodes.iter().filter(move |(_, node)| is(node)).map(|(name, _)| name).take(ARRIVING)
+        let arrives = move |node: &Node| plan.rotates(&node.pool) && is_new(node) && !is_proven(node);
+        self.world.nodes.iter().filter(move |(_, node)| arrives(node)).map(|(name, _)| name).take(ARRIVING)
     }
 
     /// Pods on nodes in transit.

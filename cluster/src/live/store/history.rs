@@ -19,9 +19,9 @@ use super::run::{StoredRun, valid};
 use super::saved_plans::no_run;
 use super::verdicts;
 use crate::cli::access::Access;
-use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::{NAMESPACE, config_map};
+use crate::live::api::call::{ApiRequest, Reply};
+use crate::live::api::failure::{Failure, lost};
+use crate::live::api::path::NAMESPACE;
 use crate::live::conduct::runtime;
 use crate::live::session::{Session, Settings};
 
@@ -115,15 +115,9 @@ impl Store {
     /// A ConfigMap as the API server has it; none if it is not there.
     async fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let what = format!("read ConfigMap {NAMESPACE}/{name}");
-        let reply = self.caller.call(&ApiRequest::get(config_map(name))).await;
-        let reply = reply.map_err(|why| lost(&what, &why))?;
-        if reply.is_done() {
-            return String::from_utf8(reply.body).map(Some).map_err(|e| lost(&what, &e.to_string()));
-        }
-        match reply.refusal() {
-            refusal if refusal.is_not_found() => Ok(None),
-            refusal => Err(refused(&what, &refusal)),
-        }
+        let reply = self.read(&what, name).await?;
+        let text = |reply: Reply| String::from_utf8(reply.body).map_err(|e| lost(&what, &e.to_string()));
+        reply.map(text).transpose()
     }
 }
 

@@ -12,7 +12,7 @@ use super::Store;
 use super::object::{self, ConfigMap, bytes, change_path, create_path};
 use crate::live::api::call::ApiRequest;
 use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::{WISHER, config_map, node};
+use crate::live::api::path::{WISHER, node};
 
 /// How often a request is written anew because another pipeline wrote the ConfigMap at the same time, or because an answer was lost.
 const TRIES: u32 = 10;
@@ -97,15 +97,8 @@ impl Store {
     /// The ConfigMap with the requests; none before the first one.
     async fn requests(&self) -> Result<Option<ConfigMap>, Failure> {
         let what = "read what pipelines ask for";
-        let reply =
-            self.caller.call(&ApiRequest::get(config_map(NAME))).await.map_err(|why| lost(what, &why))?;
-        if reply.is_done() {
-            return reply.object().map(Some).map_err(|why| lost(what, &why));
-        }
-        match reply.refusal() {
-            refusal if refusal.is_not_found() => Ok(None),
-            refusal => Err(refused(what, &refusal)),
-        }
+        let reply = self.read(what, NAME).await?;
+        reply.map(|reply| reply.object().map_err(|why| lost(what, &why))).transpose()
     }
 }
 

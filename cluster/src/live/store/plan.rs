@@ -13,7 +13,6 @@ use super::Store;
 use super::object::{self, ConfigMap, PLAN_LABEL, bytes, create_path};
 use crate::live::api::call::ApiRequest;
 use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::config_map;
 
 /// The key of a plan.
 const KEY: &str = "plan.json.gz";
@@ -69,12 +68,7 @@ impl Store {
     pub async fn plan(&self, prefix: &Prefix) -> Result<(String, Vec<u8>), Failure> {
         let what = "read the plan";
         let name = name(prefix.short());
-        let reply =
-            self.caller.call(&ApiRequest::get(config_map(&name))).await.map_err(|why| lost(what, &why))?;
-        if !reply.is_done() {
-            let refusal = reply.refusal();
-            return Err(if refusal.is_not_found() { unknown(prefix) } else { refused(what, &refusal) });
-        }
+        let reply = self.read(what, &name).await?.ok_or_else(|| unknown(prefix))?;
         let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
         of_map(&map, prefix)
     }

@@ -12,7 +12,7 @@ use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, c
 use super::plan::name as plan_name;
 use crate::live::api::call::ApiRequest;
 use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::{MANAGER, config_map};
+use crate::live::api::path::MANAGER;
 
 /// What helps where wishes cannot be read.
 const DROP_WISHES: &str = "use one version of kubectl-crossfade everywhere; what was asked is dropped by: kubectl -n crossfade patch configmap crossfade-run --type merge --patch '{\"data\":{\"wish.json\":null}}'";
@@ -98,16 +98,9 @@ impl Store {
     /// It cannot be read, or is of another version.
     pub async fn run(&self) -> Result<Option<StoredRun>, Failure> {
         let what = "read the run";
-        let reply =
-            self.caller.call(&ApiRequest::get(config_map(RUN))).await.map_err(|why| lost(what, &why))?;
-        if reply.is_done() {
-            let text = String::from_utf8(reply.body).map_err(|e| lost(what, &e.to_string()))?;
-            return StoredRun::read(&text).map(Some);
-        }
-        match reply.refusal() {
-            refusal if refusal.is_not_found() => Ok(None),
-            refusal => Err(refused(what, &refusal)),
-        }
+        let Some(reply) = self.read(what, RUN).await? else { return Ok(None) };
+        let text = String::from_utf8(reply.body).map_err(|e| lost(what, &e.to_string()))?;
+        StoredRun::read(&text).map(Some)
     }
 
     /// Begins a run. The one before it must be done; it is kept under its own id.

@@ -12,7 +12,7 @@ use super::Store;
 use super::object::{self, ConfigMap, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
 use crate::live::api::call::ApiRequest;
-use crate::live::api::path::{MANAGER, config_map};
+use crate::live::api::path::MANAGER;
 
 /// The key of the verdicts.
 const KEY: &str = "verdicts.json";
@@ -65,15 +65,17 @@ impl Store {
 
     async fn load(&self, run: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
         valid(run).ok()?;
-        let reply = self.caller.call(&ApiRequest::get(config_map(&name(run)))).await.ok()?;
-        let map: ConfigMap = reply.is_done().then(|| reply.object().ok())??;
-        serde_json::from_str(map.data.get(KEY)?).ok()
+        let reply = self.read("read the verdicts", &name(run)).await.ok()??;
+        of_map(&reply.object().ok()?)
     }
 }
 
 /// The verdicts in a ConfigMap; none if it has none that can be read.
 pub(super) fn parse(text: &str) -> Option<BTreeMap<String, RecordedVerdict>> {
-    let map: ConfigMap = serde_json::from_str(text).ok()?;
+    of_map(&serde_json::from_str(text).ok()?)
+}
+
+fn of_map(map: &ConfigMap) -> Option<BTreeMap<String, RecordedVerdict>> {
     serde_json::from_str(map.data.get(KEY)?).ok()
 }
 

@@ -38,43 +38,38 @@ pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
 /// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
 pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     let node = status.node;
-    let is_startup = |key: &&Text| is_startup(key) || view.plan.startup_taints.contains(key);
-    let steady = view.memory.steady(status.name, view.world.now);
-    let stranger =
-        view.pods_on(status.name).find(|pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished));
-    Some(match node {
-        _ if node.is_going => "somebody takes it away".into(),
-        _ if !node.is_ready => "it is not Ready".into(),
-        _ if !status.is_plain && !is_done(node, view.target) => {
-            let text =
-                node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
-            format!(
-                "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
-                view.target
-            )
-        }
-        _ if stranger.is_some() => {
-            let pod = stranger.map(Pod::title).unwrap_or_default();
-            format!(
-                "pod {pod} on it has an address that is not of the new network, so its image is no final one"
-            )
-        }
-        _ if node.taints.iter().any(|key| is_startup(&key)) => {
-            let taint = node.taints.iter().find(is_startup).cloned().unwrap_or_default();
-            format!("it still bears the start-up taint {taint}")
-        }
-        _ if steady.is_none_or(|steady| steady < STEADY) => {
-            "it has not been steady in its phase for 10 s".into()
-        }
-        _ if missing_agent(view, status.name).is_some() => {
-            let cni = missing_agent(view, status.name).map(|cni| cni.to_string()).unwrap_or_default();
-            format!("no pod of the agent of {cni} is Ready on it")
-        }
-        _ => {
-            let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
-            format!("{}: {}", gate.object, gate.what)
-        }
-    })
+    if node.is_going {
+        return Some("somebody takes it away".into());
+    }
+    if !node.is_ready {
+        return Some("it is not Ready".into());
+    }
+    if !status.is_plain && !is_done(node, view.target) {
+        let text = node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
+        return Some(format!(
+            "it does not report in this boot that it is in phase {}, and all that is on it: {text}",
+            view.target
+        ));
+    }
+    let is_foreign = |pod: &&Pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished);
+    if let Some(pod) = view.pods_on(status.name).find(is_foreign) {
+        let title = pod.title();
+        return Some(format!(
+            "pod {title} on it has an address that is not of the new network, so its image is no final one"
+        ));
+    }
+    let is_known = |key: &&Text| is_startup(key) || view.plan.startup_taints.contains(key);
+    if let Some(taint) = node.taints.iter().find(is_known) {
+        return Some(format!("it still bears the start-up taint {taint}"));
+    }
+    if view.memory.steady(status.name, view.world.now).is_none_or(|steady| steady < STEADY) {
+        return Some("it has not been steady in its phase for 10 s".into());
+    }
+    if let Some(cni) = missing_agent(view, status.name) {
+        return Some(format!("no pod of the agent of {cni} is Ready on it"));
+    }
+    let gate = unmet_gates(view, Way::Restart).into_iter().next()?;
+    Some(format!("{}: {}", gate.object, gate.what))
 }
 
 /// The CNI whose agent a new node lacks, of those that the plan knows agents of: it has no Ready pod there.

@@ -489,11 +489,11 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
         {
             continue;
         }
-        if keeps_lever(view, status) && step.state != State::Permitted {
+        let keeps = keeps_lever(view, status);
+        if keeps && step.state != State::Permitted {
             continue;
         }
-        let is_held_on =
-            keeps_lever(view, status) || turnover == Turnover::Leaves && view.run.target().is_some();
+        let is_held_on = keeps || turnover == Turnover::Leaves && view.run.target().is_some();
         if let Some(patch) = hold_again(view, status).filter(|_| is_held_on) {
             acts.push(act(patch));
             continue;

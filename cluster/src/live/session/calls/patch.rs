@@ -84,9 +84,11 @@ pub(in crate::live) fn patch(patch: &Patch, taints: &[Value], now: Timestamp) ->
 
 /// All other taints as they are, with or without the fence, and without the readiness taint if that is lifted.
 fn changed_taints(taints: &[Value], patch: &Patch) -> Vec<Value> {
-    let is = |taint: &Value, (key, effect): (&str, &str)| taint["key"] == key && taint["effect"] == effect;
+    let matches =
+        |taint: &Value, (key, effect): (&str, &str)| taint["key"] == key && taint["effect"] == effect;
     let stays = |taint: &&Value| {
-        !(patch.fence.is_some() && is(taint, FENCE) || patch.lifts_readiness && is(taint, READINESS))
+        !(patch.fence.is_some() && matches(taint, FENCE)
+            || patch.lifts_readiness && matches(taint, READINESS))
     };
     let mut all: Vec<Value> = taints.iter().filter(stays).cloned().collect();
     if patch.fence == Some(true) {

@@ -68,19 +68,14 @@ fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
         let room: u64 = own.iter().map(|(pool, range)| blocks_of(pool, *range)).fold(0, u64::saturating_add);
         let is_used = |block: &&Range| own.iter().any(|(_, range)| range.contains(**block));
         let used = u64::try_from(blocks.iter().filter(is_used).count()).unwrap_or(u64::MAX);
-        let (free, added) = (room.saturating_sub(used), added_nodes(scene));
-        (free < added).then(|| {
-            Finding::new(
-                "old-ranges-few",
-                if free == 0 { Severity::Blocks } else { Severity::Risk },
-                format!("The pools of the old network have {room} blocks of addresses, of which {used} are taken, and a rotation adds {added} nodes before old ones go."),
-                WITHOUT_RANGE,
-                format!(
-                    "Give Calico another IPPool, or free blocks of nodes that are gone: calicoctl ipam check --show-problem-ips. Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
-                ),
+        let what = |added| {
+            format!(
+                "The pools of the old network have {room} blocks of addresses, of which {used} are taken, and a rotation adds {added} nodes before old ones go."
             )
-            .about([network::subject(Kind::IP_POOL, first)])
-        })
+        };
+        let way = "Give Calico another IPPool, or free blocks of nodes that are gone: calicoctl ipam check --show-problem-ips.";
+        let finding = few_left(scene, room.saturating_sub(used), what, way)?;
+        Some(finding.about([network::subject(Kind::IP_POOL, first)]))
     };
     [false, true].into_iter().filter_map(of_family).collect()
 }
@@ -90,6 +85,18 @@ fn blocks_of(pool: &Object, range: Range) -> u64 {
     let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
     let size = set.and_then(|size| u8::try_from(size).ok()).unwrap_or(if range.is_v6() { 122 } else { 26 });
     1_u64.checked_shl(size.saturating_sub(range.length()).into()).unwrap_or(u64::MAX)
+}
+
+/// The finding where a rotation adds more nodes than the old network has ranges left for; none if it has enough.
+fn few_left(scene: &Scene<'_>, free: u64, what: impl FnOnce(u64) -> String, way: &str) -> Option<Finding> {
+    let added = added_nodes(scene);
+    let fix = || {
+        format!(
+            "{way} Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
+        )
+    };
+    let severity = if free == 0 { Severity::Blocks } else { Severity::Risk };
+    (free < added).then(|| Finding::new("old-ranges-few", severity, what(added), WITHOUT_RANGE, fix()))
 }
 
 /// What becomes of a new node that gets none.
@@ -128,18 +135,13 @@ fn few_ranges(scene: &Scene<'_>, range: Range) -> Option<Finding> {
     let length = *lengths.first()?;
     let room = 1_u64.checked_shl(length.saturating_sub(range.length()).into()).unwrap_or(u64::MAX);
     let used = u64::try_from(lengths.len()).unwrap_or(u64::MAX);
-    let (free, added) = (room.saturating_sub(used), added_nodes(scene));
-    (free < added).then(|| {
-        Finding::new(
-            "old-ranges-few",
-            if free == 0 { Severity::Blocks } else { Severity::Risk },
-            format!("The range {range} of the old network has room for {room} nodes with a /{length} each; {used} nodes have one, and a rotation adds {added} before old nodes go."),
-            WITHOUT_RANGE,
-            format!(
-                "Delete Nodes whose machines are gone: kubectl delete node NAME. Or let the rotation add at most {free} nodes at once, by maxSurge, by budgets or by a smaller node group, and accept this finding with a waiver."
-            ),
+    let what = |added| {
+        format!(
+            "The range {range} of the old network has room for {room} nodes with a /{length} each; {used} nodes have one, and a rotation adds {added} before old nodes go."
         )
-    })
+    };
+    let way = "Delete Nodes whose machines are gone: kubectl delete node NAME.";
+    few_left(scene, room.saturating_sub(used), what, way)
 }
 
 /// The agent of the VPC CNI without a limit of spare addresses.

@@ -63,6 +63,19 @@ fn plan(method: &str) -> Plan {
     .expect("a plan")
 }
 
+/// A DNS pod on a node.
+fn dns(uid: &str, node: &str) -> Pod {
+    let owner = Owner { kind: "Deployment".into(), namespace: "kube-system".into(), name: "dns".into() };
+    Pod {
+        namespace: "kube-system".into(),
+        name: format!("dns-{uid}").into(),
+        uid: uid.into(),
+        node: node.into(),
+        owner: Some(owner),
+        traits: [Trait::Dns, Trait::Ready].into(),
+    }
+}
+
 /// A node without a trace of Crossfade.
 fn old(uid: &str) -> Node {
     Node {

@@ -2,19 +2,6 @@
 
 use super::*;
 
-/// A DNS pod on a node.
-fn dns(uid: &str, node: &str) -> Pod {
-    let owner = Owner { kind: "Deployment".into(), namespace: "kube-system".into(), name: "dns".into() };
-    Pod {
-        namespace: "kube-system".into(),
-        name: format!("dns-{uid}").into(),
-        uid: uid.into(),
-        node: node.into(),
-        owner: Some(owner),
-        traits: [Trait::Dns, Trait::Ready].into(),
-    }
-}
-
 /// A run of one pass from one phase to that of the image.
 fn pass(from: Phase, image: Phase) -> Rotation {
     let mut rotation = Rotation::of("permit");

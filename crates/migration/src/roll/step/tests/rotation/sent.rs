@@ -58,15 +58,7 @@ fn a_dns_pod_is_evicted_before_a_node_with_another_one_may_go() {
     moving.step = Some(Step { state, since: Some(rotation.world.since()), ..step });
     rotation.gain("d", moving);
     for (uid, node) in [("1", "d"), ("2", "a"), ("3", "b")] {
-        let owner = Owner { kind: "Deployment".into(), namespace: "kube-system".into(), name: "dns".into() };
-        rotation.world.pods.put(Pod {
-            namespace: "kube-system".into(),
-            name: format!("dns-{uid}").into(),
-            uid: uid.into(),
-            node: node.into(),
-            owner: Some(owner),
-            traits: [Trait::Dns, Trait::Ready].into(),
-        });
+        rotation.world.pods.put(dns(uid, node));
     }
     rotation.run.moved.insert("Deployment/kube-system/dns".into(), None);
     rotation.world.census = Some(Census { started_at: rotation.world.now, ..Census::default() });
