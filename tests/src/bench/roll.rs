@@ -3,7 +3,6 @@
 //! All of the cluster is planned, watched and fenced; of its nodes, one pool is moved. The program makes 20 requests a second at most, so all 500 nodes
 //! would take more than a quarter of an hour. Then a second cluster, whose nodes have no Crossfade: Karpenter's stand-in replaces the same pool.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +15,7 @@ use super::peak::{RunCost, timed};
 use super::report::Limit;
 use crate::kubernetes::{Operator, manifest};
 use crate::standin::hollow::{
-    Cluster, Fleet, Karpenter, POOL, Truth, audited, rotate, unhurried, until_waiting,
+    Cluster, Fleet, Karpenter, POOL, RequestCounts, Truth, audited, rotate, unhurried, until_waiting,
 };
 
 /// Pods on each node, those of a DaemonSet included.
@@ -161,7 +160,7 @@ fn replace(bench: &mut Bench) -> Result<()> {
 }
 
 /// Adds what a run decided, and what it asked of the API server.
-fn add_decisions(bench: &mut Bench, part: &str, decisions: &Decisions, requests: &BTreeMap<String, u64>) {
+fn add_decisions(bench: &mut Bench, part: &str, decisions: &Decisions, requests: &RequestCounts) {
     for (name, value, unit) in [
         ("decisions", decisions.count, ""),
         ("a decision, p50", decisions.p50, "ms"),
