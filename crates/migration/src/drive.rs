@@ -122,22 +122,23 @@ pub async fn drive<C: Cluster>(
     let mut decisions = Decisions::default();
     let mut last = None;
     loop {
-        let seen = match cluster.look(&run, plan).await {
-            Ok(seen) => seen,
+        let observation = match cluster.look(&run, plan).await {
+            Ok(observation) => observation,
             Err(why) => return DriveEnd { run, reason: why, status: last, decisions },
         };
-        if seen.is_interrupted {
+        if observation.is_interrupted {
             return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
         }
-        let world = &*seen.world;
-        if let Some(written) = memory.unwritten().filter(|written| seen.run.as_ref() == Some(written)) {
+        let world = &*observation.world;
+        if let Some(written) = memory.unwritten().filter(|written| observation.run.as_ref() == Some(written))
+        {
             // Its answer was lost, and it was written.
             run = written.clone();
             memory.confirm_write();
         }
         // What people wish is taken up by the run that the cluster has.
         let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
-        if let Some(wish) = seen.wishes.iter().find(is_new) {
+        if let Some(wish) = observation.wishes.iter().find(is_new) {
             run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
             continue;
         }

@@ -346,8 +346,8 @@ impl Plan {
     /// How the nodes of a pool move; those of a pool that the plan does not know are drained.
     #[must_use]
     pub fn method(&self, pool: &str) -> Method {
-        let known = self.pools.iter().find(|known| *known.name == *pool);
-        known.map(|known| known.method).unwrap_or_default()
+        let plan_pool = self.pools.iter().find(|plan_pool| *plan_pool.name == *pool);
+        plan_pool.map(|plan_pool| plan_pool.method).unwrap_or_default()
     }
 
     /// Whether the plan's passes, or those of a way back from any of them, bring nodes to this phase: every phase but those beyond the plan's target.

@@ -16,7 +16,7 @@ use super::step::{Act, Step, await_tiers, order};
 /// An object has no proper name, two have the same one, or one that is there belongs to another program: every reason.
 pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Step>, Vec<Id>), Vec<String>> {
     let (mut steps, mut equal, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-    let mut seen = BTreeSet::new();
+    let mut ids = BTreeSet::new();
     for (object, live) in objects {
         let id = match Id::of(object) {
             Ok(id) => id,
@@ -25,7 +25,7 @@ pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Ste
                 continue;
             }
         };
-        if !seen.insert(id.clone()) {
+        if !ids.insert(id.clone()) {
             wrong.push(format!("{id} is there twice"));
             continue;
         }

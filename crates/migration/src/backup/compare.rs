@@ -43,9 +43,9 @@ impl Difference {
 #[must_use]
 pub fn differences(sent: &Value, stored: &Value) -> Vec<Difference> {
     let group = sent["apiVersion"].as_str().unwrap_or_default();
-    let mut found = DifferenceCollector { is_builtin: group == "networking.k8s.io/v1", all: Vec::new() };
-    found.value("", Some(&user_fields(sent)), Some(&user_fields(stored)));
-    found.all
+    let mut collector = DifferenceCollector { is_builtin: group == "networking.k8s.io/v1", all: Vec::new() };
+    collector.value("", Some(&user_fields(sent)), Some(&user_fields(stored)));
+    collector.all
 }
 
 /// Whether both say the same.

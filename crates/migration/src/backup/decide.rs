@@ -69,28 +69,28 @@ pub struct RestorePlan {
 /// The cluster is another one, or it cannot take the objects of a kind: every reason.
 pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<String>> {
     if backup.cluster.uid != live.cluster.uid {
-        let (expected, found) = (&backup.cluster.uid, &live.cluster.uid);
+        let (expected, actual) = (&backup.cluster.uid, &live.cluster.uid);
         return Err(vec![format!(
-            "the backup is of another cluster: of the one with the UID {expected}, and this one has the UID {found}"
+            "the backup is of another cluster: of the one with the UID {expected}, and this one has the UID {actual}"
         )]);
     }
-    let kept = backup.by_name().map_err(|why| vec![why])?;
+    let backup_objects = backup.by_name().map_err(|why| vec![why])?;
     let mut there = BTreeMap::new();
     for object in &live.objects {
         there.insert(Id::of(object).map_err(|why| vec![why])?, object);
     }
-    let mut wrong = unserved(&kept, live);
+    let mut wrong = unserved(&backup_objects, live);
     let mut decided = RestorePlan::default();
-    for (id, object) in &kept {
+    for (id, object) in &backup_objects {
         let now = there.remove(id);
         if now.is_some_and(|now| is_equal(object, now)) {
             decided.equal += 1;
             continue;
         }
         let state = if now.is_some() { State::Different } else { State::Missing };
-        let made = maker(id, object).or_else(|| now.and_then(|now| maker(id, now)));
+        let origin = maker(id, object).or_else(|| now.and_then(|now| maker(id, now)));
         let gone = id.namespace.as_ref().filter(|namespace| !live.namespaces.contains(*namespace));
-        let why = made
+        let why = origin
             .map(|maker| maker.to_string())
             .or_else(|| gone.map(|name| format!("there is no namespace {name}")));
         if let Some(why) = why {
@@ -115,9 +115,9 @@ pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<Stri
 }
 
 /// Kinds that the backup has objects of and the cluster does not serve, at least not in the version of the backup.
-fn unserved(kept: &BTreeMap<Id, &Value>, live: &LiveState) -> Vec<String> {
+fn unserved(backup_objects: &BTreeMap<Id, &Value>, live: &LiveState) -> Vec<String> {
     let mut counted: BTreeMap<(String, &str), usize> = BTreeMap::new();
-    for id in kept.keys() {
+    for id in backup_objects.keys() {
         if let Some(row) = id.row() {
             *counted.entry((row.resource(), &id.api_version)).or_default() += 1;
         }

@@ -162,10 +162,10 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verification), 
         let is_its = |id: &&Id| {
             id.api_version == *api_version && id.row().is_some_and(|row| row.resource() == *resource)
         };
-        let found = ids.iter().filter(is_its).count();
-        if found != *objects {
+        let count = ids.iter().filter(is_its).count();
+        if count != *objects {
             return Err(format!(
-                "the backup is not whole: {resource}: expected {objects} objects, found {found}"
+                "the backup is not whole: {resource}: expected {objects} objects, found {count}"
             ));
         }
     }

@@ -33,12 +33,12 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         )];
     }
     // A provider's own backups have no time.
-    let Some(taken) = &backup.taken_at else { return Vec::new() };
-    let (timestamp, now) = (taken.parse::<Timestamp>().ok(), now(scene));
+    let Some(taken_at) = &backup.taken_at else { return Vec::new() };
+    let (timestamp, now) = (taken_at.parse::<Timestamp>().ok(), now(scene));
     let (Some(timestamp), Some(now)) = (timestamp, now) else {
         let what = if timestamp.is_none() {
             format!(
-                "{taken:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
+                "{taken_at:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
                 backup.source
             )
         } else {
@@ -69,8 +69,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// When the snapshot was taken; in a dump, which does not say it, the newest heartbeat or creation.
 pub(in crate::check) fn now(scene: &Scene<'_>) -> Option<Timestamp> {
     let snapshot = scene.snapshot;
-    if let Some(taken) = &snapshot.cluster.taken {
-        return taken.parse().ok();
+    if let Some(taken_at) = &snapshot.cluster.taken {
+        return taken_at.parse().ok();
     }
     let nodes = snapshot.nodes.iter();
     let heartbeats = nodes

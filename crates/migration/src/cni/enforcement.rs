@@ -110,7 +110,8 @@ pub fn enforces(scene: &Scene<'_>, cni: Cni, kind: Kind) -> bool {
             let has_engine = calico::policy_engine(scene.snapshot, cni).is_some();
             let enforcer = if has_engine { Cni::Calico } else { cni };
             support(enforcer, kind).is_some_and(|support| {
-                let is_in = release(scene, enforcer).map_or(cni == scene.from, |found| support.has(found));
+                let is_in =
+                    release(scene, enforcer).map_or(cni == scene.from, |version| support.has(version));
                 is_in && support.is_on(scene.snapshot)
             })
         }
@@ -200,7 +201,7 @@ pub fn cluster_policies(scene: &Scene<'_>, cni: Cni) -> Result<(), String> {
     };
     let first = support.first;
     match release(scene, cni) {
-        Some(found) if support.has(found) => {}
+        Some(version) if support.has(version) => {}
         Some((major, minor)) => {
             return Err(format!(
                 "its release {major}.{minor} is too old: {}.{} is the first one",

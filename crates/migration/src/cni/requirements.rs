@@ -129,8 +129,8 @@ impl Row {
     /// The row and its state in one sentence: `Every node runs Linux: not met, a (windows)`.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let (state, seen, _) = self.state.words();
-        format!("{}: {state}, {seen}", self.what.trim_end_matches('.'))
+        let (state, evidence, _) = self.state.words();
+        format!("{}: {state}, {evidence}", self.what.trim_end_matches('.'))
     }
 }
 
@@ -144,16 +144,16 @@ fn not_there(missing: &[Kind]) -> State {
 }
 
 impl State {
-    fn met(seen: impl Into<String>) -> Self {
-        Self::Met { seen: seen.into() }
+    fn met(evidence: impl Into<String>) -> Self {
+        Self::Met { seen: evidence.into() }
     }
 
-    fn not_met(seen: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::NotMet { seen: seen.into(), fix: fix.into() }
+    fn not_met(evidence: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::NotMet { seen: evidence.into(), fix: fix.into() }
     }
 
-    fn unknown(seen: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Unknown { seen: seen.into(), fix: fix.into() }
+    fn unknown(evidence: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self::Unknown { seen: evidence.into(), fix: fix.into() }
     }
 
     /// It holds.
@@ -166,9 +166,9 @@ impl State {
     #[must_use]
     pub fn words(&self) -> (&'static str, &str, &str) {
         match self {
-            Self::Met { seen } => ("met", seen, ""),
-            Self::NotMet { seen, fix } => ("not met", seen, fix),
-            Self::Unknown { seen, fix } => ("unknown", seen, fix),
+            Self::Met { seen: evidence } => ("met", evidence, ""),
+            Self::NotMet { seen: evidence, fix } => ("not met", evidence, fix),
+            Self::Unknown { seen: evidence, fix } => ("unknown", evidence, fix),
         }
     }
 }

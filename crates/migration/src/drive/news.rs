@@ -37,15 +37,15 @@ impl News {
         for wait in waits {
             let key = (wait.object.clone(), wait.reason, wait.is_held);
             // Two waits may have one key: the second finds what the first has left.
-            let known = before.remove(&key).or_else(|| self.waits.get(&key).copied());
-            let mut known = known.unwrap_or(KnownWait { since: now, is_told: false });
-            if !known.is_told && (wait.is_held || now.saturating_sub(known.since) >= PASSING) {
-                known.is_told = true;
+            let entry = before.remove(&key).or_else(|| self.waits.get(&key).copied());
+            let mut entry = entry.unwrap_or(KnownWait { since: now, is_told: false });
+            if !entry.is_told && (wait.is_held || now.saturating_sub(entry.since) >= PASSING) {
+                entry.is_told = true;
                 news.push(Event::Waits(wait.clone()));
             }
-            self.waits.insert(key, known);
+            self.waits.insert(key, entry);
         }
-        let over = before.into_iter().filter(|(_, known)| known.is_told);
+        let over = before.into_iter().filter(|(_, entry)| entry.is_told);
         over.map(|((object, reason, _), _)| Event::Over { object, reason }).chain(news).collect()
     }
 

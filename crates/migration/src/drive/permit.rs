@@ -201,16 +201,16 @@ fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
     // The settings may name other labels for pools than a pipeline knows; the plan has the pools of its nodes.
     let planned = plan.waves.iter().flat_map(|wave| &wave.nodes).find(|planned| planned.uid == node.uid);
     let pool = planned.map_or(&node.pool, |planned| &planned.pool);
-    let known = plan.pools.iter().find(|known| known.name == *pool);
+    let plan_pool = plan.pools.iter().find(|plan_pool| plan_pool.name == *pool);
     let pool = quote(pool.as_bytes(), KEY_BYTES);
-    let Some(known) = known else {
+    let Some(plan_pool) = plan_pool else {
         return never(
             format!("Node {name} is of pool {pool:?}, which the plan does not know"),
             "correct its label, or make a new plan: kubectl crossfade plan --strategy rotation --save",
         );
     };
     let help = "roll.methods of the settings says how a pool moves; make a new plan after a change";
-    let Some(pipeline) = pipeline::of_method(known.method) else {
+    let Some(pipeline) = pipeline::of_method(plan_pool.method) else {
         return never(format!("the plan moves the nodes of pool {pool:?} in place, and replaces none"), help);
     };
     if let Some(why) = pipeline.refusal(&pool) {

@@ -268,7 +268,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
     for &NodeStatus { name, node, standing, zone, is_plain, .. } in view.nodes() {
         status.nodes.count(standing, node.is_ready);
         zones[zone].count(standing, node.is_ready);
-        match node.observed.as_ref().and_then(|seen| seen.attached.as_ref()) {
+        match node.observed.as_ref().and_then(|observation| observation.attached.as_ref()) {
             Some(attached) => {
                 for (phase, count) in &attached.by_phase {
                     let all = status.attached.entry(*phase).or_default();

@@ -298,16 +298,16 @@ fn missing_reports(sites: &[Site<'_>], pools: &[Pool], passes: Option<&Passes>) 
 
 /// What a node lacks. Without a report, or in a phase that is not known, nothing else is asked of it.
 fn missing_facts(site: &Site<'_>, targets: &[Phase]) -> Vec<MissingFact> {
-    let Some(seen) = &site.observed else { return vec![MissingFact::Report] };
-    let Some(phase) = seen.phase else { return vec![MissingFact::Phase] };
+    let Some(observation) = &site.observed else { return vec![MissingFact::Report] };
+    let Some(phase) = observation.phase else { return vec![MissingFact::Phase] };
     let mut lacks = Vec::new();
-    if seen.attached.is_none() {
+    if observation.attached.is_none() {
         lacks.push(MissingFact::Attachments);
     }
-    if seen.base.is_none() {
+    if observation.base.is_none() {
         lacks.push(MissingFact::Policy);
     }
-    let unfollowed = |target: &&Phase| **target != phase && !seen.follows.contains(target);
+    let unfollowed = |target: &&Phase| **target != phase && !observation.follows.contains(target);
     lacks.extend(targets.iter().filter(unfollowed).map(|target| MissingFact::Follow(*target)));
     lacks
 }

@@ -51,31 +51,31 @@ fn leaves(plan: &Plan) -> BTreeMap<String, String> {
             }
         }
     }
-    let mut found = BTreeMap::new();
-    collect(&value, String::new(), &mut found);
-    found
+    let mut values = BTreeMap::new();
+    collect(&value, String::new(), &mut values);
+    values
 }
 
-fn collect(value: &Value, path: String, found: &mut BTreeMap<String, String>) {
+fn collect(value: &Value, path: String, values: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                collect(value, path, found);
+                collect(value, path, values);
             }
         }
         Value::Array(items) if items.iter().any(Value::is_object) => {
             for (index, item) in items.iter().enumerate() {
                 let name =
                     item.get("name").and_then(Value::as_str).map_or_else(|| index.to_string(), str::to_owned);
-                collect(item, format!("{path}[{name}]"), found);
+                collect(item, format!("{path}[{name}]"), values);
             }
         }
         Value::String(text) => {
-            found.insert(path, text.clone());
+            values.insert(path, text.clone());
         }
         other => {
-            found.insert(path, other.to_string());
+            values.insert(path, other.to_string());
         }
     }
 }
@@ -124,11 +124,11 @@ fn orders(old: &Plan, new: &Plan) -> Vec<String> {
     for wave in &new.waves {
         let Some(before) = old.waves.iter().find(|other| other.name == wave.name) else { continue };
         let order = |wave: &Wave, other: &Wave| -> Vec<Text> {
-            let known: BTreeSet<&str> = other.nodes.iter().map(|planned| &*planned.name).collect();
+            let planned_names: BTreeSet<&str> = other.nodes.iter().map(|planned| &*planned.name).collect();
             wave.nodes
                 .iter()
                 .map(|planned| planned.name.clone())
-                .filter(|name| known.contains(&**name))
+                .filter(|name| planned_names.contains(&**name))
                 .collect()
         };
         if order(before, wave) != order(wave, before) {

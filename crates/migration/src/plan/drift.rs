@@ -171,8 +171,8 @@ const COMPARED: [&str; 5] = ["networks", "agents", "startupTaints", "unenforced"
 /// What a plan says that the settings do not give whose hash it names. This program makes no such plan, but the hash of the settings is only what the plan
 /// claims, and others can write plans into the cluster.
 fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> {
-    let given = parts::plan(scene, &[], &plan.cluster, course(plan, scene));
-    let (says, gives) = (keys(plan), keys(&given));
+    let current_plan = parts::plan(scene, &[], &plan.cluster, course(plan, scene));
+    let (says, gives) = (keys(plan), keys(&current_plan));
     let names: BTreeSet<&String> = says.keys().chain(gives.keys()).collect();
     let differ = |name: &&String| !COMPARED.contains(&name.as_str()) && says.get(*name) != gives.get(*name);
     let mut lines: Vec<String> = names
@@ -272,7 +272,7 @@ fn keys(plan: &Plan) -> serde_json::Map<String, serde_json::Value> {
 
 /// Nodes with a policy that the plan does not know. A node writes its own report, so what it says there concerns that node alone.
 fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
-    let unknown = |base: &str| plan.policies.iter().all(|known| known != base);
+    let unknown = |base: &str| plan.policies.iter().all(|base_of_plan| base_of_plan != base);
     let members: BTreeSet<(&str, &str)> = plan.waves.iter().flat_map(Wave::members).collect();
     let is_member = |site: &Site<'_>| members.contains(&(site.name(), &*site.node.metadata.uid));
     let is_of_image = |site: &Site<'_>| plan.rotates(site.pool) && !is_member(site);

@@ -122,9 +122,9 @@ pub fn fix(
         .into_iter()
         .map(|(node, pods)| (node.name(), pods))
         .collect();
-    let mut kept = node::Obstacles::of(&survey.sites, to, bridge.is_some());
+    let mut obstacles = node::Obstacles::of(&survey.sites, to, bridge.is_some());
     for out in &survey.left_out {
-        kept.leave_out(&out.name, &out.why);
+        obstacles.leave_out(&out.name, &out.why);
     }
     let mut pods: Vec<StragglerFix> = Vec::new();
     let joined: BTreeSet<&str> =
@@ -132,10 +132,10 @@ pub fn fix(
     for (name, on) in &stragglers {
         let fixed = on.iter().map(|(pod, because)| {
             let is_ending = *because == StragglerReason::Terminating;
-            let becomes = if joined.contains(name) && kept.of_node(name).is_none() && !is_ending {
+            let becomes = if joined.contains(name) && obstacles.of_node(name).is_none() && !is_ending {
                 Remedy::Joined
             } else {
-                becomes(scene, pod, *because, kept.of_node(name), delete)
+                becomes(scene, pod, *because, obstacles.of_node(name), delete)
             };
             StragglerFix {
                 node: (*name).to_owned(),
@@ -150,7 +150,7 @@ pub fn fix(
             continue;
         }
         if fixed.iter().all(|fix| matches!(fix.becomes, Remedy::Stays { .. })) {
-            kept.nothing_moves(name);
+            obstacles.nothing_moves(name);
         }
         pods.extend(fixed);
     }
@@ -159,15 +159,15 @@ pub fn fix(
     let Survey { sites, left_out } = survey;
     for site in sites {
         if site.phase() == Some(to) && !node::is_done(site, to) && !has_any(&pods, site.name()) {
-            kept.no_pod_known(site.name());
+            obstacles.no_pod_known(site.name());
         }
     }
-    let is_kept = |site: &Site<'_>| kept.of_node(site.name());
-    let left = |site: &Site<'_>| {
+    let is_kept = |site: &Site<'_>| obstacles.of_node(site.name());
+    let manual_node = |site: &Site<'_>| {
         let Obstacle { why, help } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
         Some(ManualNode { node: site.name().to_owned(), why, help })
     };
-    let nodes = sites.iter().filter_map(left).collect();
+    let nodes = sites.iter().filter_map(manual_node).collect();
     let mut left_out = left_out.clone();
     left_out.extend(sites.iter().filter_map(|site| {
         let meta = &site.node.metadata;

@@ -32,11 +32,9 @@ pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String>
     notes.extend(replaced(plan, survey));
     notes.extend(way_back(plan, survey));
     notes.extend(images(plan, survey));
-    let stuck = survey
-        .sites
-        .iter()
-        .filter(|site| !site.is_plain())
-        .filter(|site| !site.observed.as_ref().is_some_and(|seen| seen.follows.contains(&plan.start)));
+    let stuck = survey.sites.iter().filter(|site| !site.is_plain()).filter(|site| {
+        !site.observed.as_ref().is_some_and(|observation| observation.follows.contains(&plan.start))
+    });
     let stuck: Vec<&str> = stuck.map(Site::name).collect();
     // Stragglers, and nodes that wait for the final image, have no phase to be brought back to.
     if !stuck.is_empty() && plan.passes != [plan.start] {
@@ -253,9 +251,9 @@ fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
 /// Nodes that are left out with pods that lose others.
 fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
     let is_cut = |node: &Node| {
-        let seen: Option<NodeObservation> =
+        let observation: Option<NodeObservation> =
             node.metadata.annotation(observed::KEY).and_then(|text| serde_json::from_str(text).ok());
-        let mut living: BTreeSet<Phase> = attached(seen.as_ref()).collect();
+        let mut living: BTreeSet<Phase> = attached(observation.as_ref()).collect();
         if living.is_empty() {
             return false;
         }

@@ -188,7 +188,7 @@ pub(super) fn targets(strategy: Strategy, config: &Config, start: Phase) -> Vec<
 pub(super) fn nodes_by_policy<'s>(sites: &'s [Site<'_>]) -> BTreeMap<&'s str, Vec<&'s str>> {
     let mut nodes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for site in sites {
-        if let Some(base) = site.observed.as_ref().and_then(|seen| seen.base.as_deref()) {
+        if let Some(base) = site.observed.as_ref().and_then(|observation| observation.base.as_deref()) {
             nodes.entry(base).or_default().push(site.name());
         }
     }

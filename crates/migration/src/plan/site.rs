@@ -48,9 +48,9 @@ pub struct Survey<'a> {
 
 /// The UID of the cluster: that of the namespace kube-system.
 pub(super) fn cluster<'a>(scene: &Scene<'a>) -> Option<&'a str> {
-    let known = scene.snapshot.cluster.uid.as_deref();
+    let cluster_uid = scene.snapshot.cluster.uid.as_deref();
     let dumped = || scene.snapshot.object(Kind::NAMESPACE, "kube-system")?.text("/metadata/uid");
-    known.or_else(dumped).filter(|uid| !uid.is_empty())
+    cluster_uid.or_else(dumped).filter(|uid| !uid.is_empty())
 }
 
 /// Why no pass touches a node; none if passes do.
@@ -152,17 +152,18 @@ impl<'a> Site<'a> {
     /// The phase that it says it is in.
     pub(super) fn phase(&self) -> Option<Phase> {
         let label = || self.node.metadata.label(PHASE).and_then(Phase::parse);
-        self.observed.as_ref().and_then(|seen| seen.phase).or_else(label)
+        self.observed.as_ref().and_then(|observation| observation.phase).or_else(label)
     }
 
     /// The networks that join and leave its running pods.
     pub(super) fn joins(&self) -> &[Side] {
-        self.observed.as_ref().map_or(&[], |seen| &seen.joins)
+        self.observed.as_ref().map_or(&[], |observation| &observation.joins)
     }
 
     /// Whether networks join or leave all its pods that are not of this phase, as far as it says.
     pub(super) fn runs_on(&self, to: Phase) -> bool {
-        let has_restarts = self.observed.as_ref().is_none_or(|seen| seen.restarts.unwrap_or(0) > 0);
+        let has_restarts =
+            self.observed.as_ref().is_none_or(|observation| observation.restarts.unwrap_or(0) > 0);
         let others = attached(self.observed.as_ref()).chain(self.phase()).filter(|phase| *phase != to);
         let mut ways = others.map(|from| reach::way(from, to, self.joins()));
         !has_restarts && ways.all(|way| way != Way::Restart)
@@ -171,20 +172,20 @@ impl<'a> Site<'a> {
     /// The phases that it is in, by all that it says, and those of its attachments.
     pub(super) fn phases(&self) -> BTreeSet<Phase> {
         let label = self.node.metadata.label(PHASE).and_then(Phase::parse);
-        let observed = self.observed.iter().flat_map(|seen| seen.phase);
+        let observed = self.observed.iter().flat_map(|observation| observation.phase);
         label.into_iter().chain(observed).chain(attached(self.observed.as_ref())).collect()
     }
 
     /// The phases that it gives to pods beside the one that it is in: by rules, and by annotations of pods.
     pub(super) fn extra(&self) -> BTreeSet<Phase> {
-        let minted = self.observed.iter().flat_map(|seen| seen.mints.iter().copied());
+        let minted = self.observed.iter().flat_map(|observation| observation.mints.iter().copied());
         minted.filter(|phase| Some(*phase) != self.phase()).collect()
     }
 }
 
 /// The phases of what is attached to a node.
 pub(super) fn attached(observed: Option<&NodeObservation>) -> impl Iterator<Item = Phase> {
-    let attached = observed.and_then(|seen| seen.attached.as_ref());
+    let attached = observed.and_then(|observation| observation.attached.as_ref());
     attached
         .into_iter()
         .flat_map(|attached| attached.by_phase.iter())

@@ -97,8 +97,8 @@ pub fn by_node<'a>(
             Some(_) => StragglerReason::Terminating,
             None => because,
         };
-        let found = pods.iter().filter_map(|pod| Some((*pod, ending(pod, reason(pod)?))));
-        (node, found.collect())
+        let endings = pods.iter().filter_map(|pod| Some((*pod, ending(pod, reason(pod)?))));
+        (node, endings.collect())
     };
     snapshot.nodes.iter().filter(|node| platform(node).is_none()).map(nodes_of).collect()
 }
@@ -128,13 +128,13 @@ pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport 
     let mut pods_by_owner: BTreeMap<(Owner<'_>, StragglerReason), Vec<&Pod>> = BTreeMap::new();
     let images: BTreeMap<&str, String> =
         snapshot.nodes.iter().filter_map(|node| Some((node.name(), image(node)?))).collect();
-    let mut found = StragglerReport::default();
+    let mut report = StragglerReport::default();
     for (node, pods) in by_node(snapshot, to, config) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
         for (pod, because) in pods {
             pods_by_owner.entry((owner(pod), because)).or_default().push(pod);
         }
-        let counted = reported_now(node).and_then(|seen| seen.attached).map_or(0, |attached| {
+        let counted = reported_now(node).and_then(|observation| observation.attached).map_or(0, |attached| {
             attached
                 .by_phase
                 .iter()
@@ -142,26 +142,27 @@ pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport 
                 .fold(attached.unknown, |sum, (_, count)| sum.saturating_add(*count))
         });
         if counted > named {
-            found.unnamed.insert(node.name().to_owned(), counted - named);
+            report.unnamed.insert(node.name().to_owned(), counted - named);
         }
     }
-    found.stragglers = pods_by_owner
+    report.stragglers = pods_by_owner
         .into_iter()
         .map(|((owner, because), pods)| describe_group(&owner, because, &pods, &images))
         .collect();
-    found
+    report
 }
 
 /// Why a pod is a straggler; none if it is none.
 fn straggler_reason(pod: &Pod, observed: Option<&NodeObservation>, to: Phase) -> Option<StragglerReason> {
-    let is_ours = |seen: &&NodeObservation| seen.attached.is_some() && seen.phase.is_some();
+    let is_ours =
+        |observation: &&NodeObservation| observation.attached.is_some() && observation.phase.is_some();
     match observed.filter(is_ours) {
         None => Some(StragglerReason::Silent),
-        Some(seen) => {
+        Some(observation) => {
             let short = short_uid(&pod.metadata.uid);
             let is_other =
-                seen.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
-            match (is_other, seen.phase == Some(to)) {
+                observation.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
+            match (is_other, observation.phase == Some(to)) {
                 // In a node of another phase, those that differ from it may be the ones that are right.
                 (true, true) => Some(StragglerReason::Attached),
                 (false, false) => Some(StragglerReason::Node),

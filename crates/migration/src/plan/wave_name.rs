@@ -67,8 +67,8 @@ impl From<String> for WaveName {
         let zone =
             || text.strip_prefix(ZONE).filter(|zone| !zone.is_empty()).map(|zone| Self::Zone(zone.into()));
         let group = || text.strip_prefix(GROUP).map(|group| Self::Group(group.into()));
-        let known = fixed.into_iter().find(|name| name.to_string() == text).or_else(zone).or_else(group);
-        known.unwrap_or(Self::Other(text))
+        let parsed = fixed.into_iter().find(|name| name.to_string() == text).or_else(zone).or_else(group);
+        parsed.unwrap_or(Self::Other(text))
     }
 }
 

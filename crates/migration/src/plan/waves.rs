@@ -96,10 +96,10 @@ fn describe_pod_count(pods: usize) -> String {
 
 /// A few nodes of each zone, in turns.
 fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, config: &Config) -> Wave {
-    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut nodes: Vec<(usize, &'s Site<'a>)> = Vec::new();
     rest.retain(|site| {
-        let of_zone = taken.entry(site.zone()).or_default();
+        let of_zone = counts.entry(site.zone()).or_default();
         let is_taken = *of_zone < sizes.get(site.zone()).map_or(0, |size| size.div_ceil(CANARY));
         if is_taken {
             nodes.push((*of_zone, *site));
@@ -108,7 +108,7 @@ fn canary<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, sizes: &BTreeMap<&str, usize>, c
         !is_taken
     });
     nodes.sort_by(|(a, item), (b, other)| (a, item.zone()).cmp(&(b, other.zone())));
-    let at_once = u32::try_from(taken.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
+    let at_once = u32::try_from(counts.len()).unwrap_or(u32::MAX).min(config.roll.limits.in_transit).max(1);
     let why = |site: &Site<'_>| format!("one of the first of {}", WaveName::Zone(site.zone().into()));
     wave(
         WaveName::Canary,

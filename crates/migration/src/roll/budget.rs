@@ -93,13 +93,13 @@ impl<'a> Guard<'a> {
         if self.wait.is_some() {
             return false;
         }
-        let taken = std::mem::take(&mut self.reserved);
-        let known = self.capacity.get_or_insert_with(|| {
+        let reserved = std::mem::take(&mut self.reserved);
+        let cached_capacity = self.capacity.get_or_insert_with(|| {
             let mut capacity = Capacity::of(view)?;
-            taken.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
+            reserved.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
             Some(capacity)
         });
-        let wait = match known {
+        let wait = match cached_capacity {
             None => Some(Wait::new(
                 "Run",
                 Reason::Census,
@@ -270,16 +270,16 @@ fn misses_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     let short = view.run.missing(owner);
     let Some(now) = view.world.owners.get(owner) else { return !pod.is(Trait::Dns) };
     // All pods that answer DNS queries are known, and what their workload says of them may be older.
-    let seen = view.ready_dns().filter(|other| other.owner.as_ref() == Some(owner)).count();
-    let seen = u32::try_from(seen).unwrap_or(u32::MAX);
-    let ready = if pod.is(Trait::Dns) { now.ready.min(seen) } else { now.ready };
+    let ready_siblings = view.ready_dns().filter(|other| other.owner.as_ref() == Some(owner)).count();
+    let ready_siblings = u32::try_from(ready_siblings).unwrap_or(u32::MAX);
+    let ready = if pod.is(Trait::Dns) { now.ready.min(ready_siblings) } else { now.ready };
     ready + short < now.desired
 }
 
 /// Of the pods of one such workload the first goes; several nodes may have decided at once that it is their pod's turn. A node that its pipeline may take away
 /// has its DNS pods go as well.
 pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
-    let mut seen: BTreeSet<Option<&Owner>> = BTreeSet::new();
+    let mut owners: BTreeSet<Option<&Owner>> = BTreeSet::new();
     acts.retain(|act| {
         let pod = match act {
             Act::Evict(id) | Act::Delete(id) => view.world.pods.get(&id.uid).filter(|pod| moves_in_turn(pod)),
@@ -287,7 +287,7 @@ pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
             Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
         };
         // All DNS pods take turns, whatever makes them.
-        pod.is_none_or(|pod| seen.insert(if pod.is(Trait::Dns) { None } else { pod.owner.as_ref() }))
+        pod.is_none_or(|pod| owners.insert(if pod.is(Trait::Dns) { None } else { pod.owner.as_ref() }))
     });
 }
 

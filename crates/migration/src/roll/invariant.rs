@@ -80,17 +80,17 @@ pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
 fn held_by_hook(hook: &Hook, view: &View<'_>) -> Result<(), Violation> {
     let Hook { node, machine, run } = hook;
     let title = format!("Machine {}/{} of Node {node}", machine.namespace, machine.name);
-    let known = view.world.machine(node).filter(|known| known.uid == machine.uid);
+    let current = view.world.machine(node).filter(|current| current.uid == machine.uid);
     let is_wanted = cluster_api::is_wanted(view, node);
-    match (known, run) {
+    match (current, run) {
         (None, _) => violation("R10", format!("{title} is another one than when this was decided")),
-        (Some(known), Some(_)) if known.hook.is_some() => {
+        (Some(current), Some(_)) if current.hook.is_some() => {
             violation("R7", format!("the hook of {title} is not of this run"))
         }
         (Some(_), Some(run)) if !is_wanted || **run != *view.run.id => {
             violation("R10", format!("{title} would be held, and its Node has not to wait"))
         }
-        (Some(known), None) if known.hook.as_deref() != Some(view.run.id.as_str()) => {
+        (Some(current), None) if current.hook.as_deref() != Some(view.run.id.as_str()) => {
             violation("R7", format!("the hook of {title} is not of this run"))
         }
         (Some(_), None) if is_wanted => {
@@ -283,7 +283,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
 
 /// R8.
 fn is_proven(step: &Step, name: &str, node: &Node) -> Result<(), Violation> {
-    let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+    let echo = node.observed.as_ref().and_then(|observation| observation.echo.as_deref());
     if !node.is_in(step.to) || echo != Some(&step.claim) {
         return violation(
             "R8",
@@ -335,8 +335,11 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     if node.is_going {
         return violation("R5", format!("pod {title} is on node {}, which somebody takes away", id.node));
     }
-    let others =
-        node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|attached| &attached.others);
+    let others = node
+        .observed
+        .as_ref()
+        .and_then(|observation| observation.attached.as_ref())
+        .map(|attached| &attached.others);
     let short = short_uid(&id.uid);
     if !others.is_some_and(|others| others.iter().any(|other| other == short)) {
         return violation("R5", format!("pod {title} is not of another phase"));

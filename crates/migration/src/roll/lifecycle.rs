@@ -91,8 +91,8 @@ fn conditions(step: &Step) -> &'static [Lifecycle] {
 }
 
 /// What has to change: true for a condition that is to be set, false for one that is to be removed.
-fn changes(node: &Node, wanted: &[Lifecycle]) -> BTreeMap<Lifecycle, bool> {
-    let change = |kind: Lifecycle| match (node.lifecycle.get(&kind), wanted.contains(&kind)) {
+fn changes(node: &Node, desired: &[Lifecycle]) -> BTreeMap<Lifecycle, bool> {
+    let change = |kind: Lifecycle| match (node.lifecycle.get(&kind), desired.contains(&kind)) {
         (None, true) => Some((kind, true)),
         (Some(true), false) => Some((kind, false)),
         (None, false) | (Some(true), true) | (Some(false), _) => None,

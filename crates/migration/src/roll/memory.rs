@@ -86,16 +86,16 @@ impl Memory {
     fn observe_nodes(&mut self, world: &World, run: &Run) {
         let now = world.now;
         let (mut gone, mut new) = (Vec::new(), Vec::new());
-        let mut known = self.nodes.iter_mut().peekable();
+        let mut entries = self.nodes.iter_mut().peekable();
         for (name, node) in &world.nodes {
-            while let Some((name, _)) = known.next_if(|(other, _)| !is_same(other, name) && *other < name) {
+            while let Some((name, _)) = entries.next_if(|(other, _)| !is_same(other, name) && *other < name) {
                 gone.push(name.clone());
             }
             let is_steady = || {
                 let target = node.step.as_ref().map(|step| step.to).or_else(|| run.target());
                 target.is_some_and(|target| is_steady(world, name, node, target, run))
             };
-            match known.next_if(|(other, _)| is_same(other, name) || *other == name) {
+            match entries.next_if(|(other, _)| is_same(other, name) || *other == name) {
                 Some((_, timer)) if timer.uid == node.uid => {
                     // One that a person asked to move again may become done again.
                     if run.requests.contains_key(name) {
@@ -117,7 +117,7 @@ impl Memory {
                 self.done.entry(node.uid.clone()).or_insert(None);
             }
         }
-        gone.extend(known.map(|(name, _)| name.clone()));
+        gone.extend(entries.map(|(name, _)| name.clone()));
         for timer in gone.into_iter().filter_map(|name| self.nodes.remove(&name)) {
             self.departures.insert(timer.pool, now);
         }
@@ -136,7 +136,7 @@ impl Memory {
     /// them was seen. A later holder writes steps once it has the Lease, so that a renewal would have failed.
     #[must_use]
     pub(super) fn later(&self, renewed: Duration) -> Option<&Text> {
-        self.later.iter().find(|(_, (_, seen))| renewed <= *seen).map(|(name, _)| name)
+        self.later.iter().find(|(_, (_, renewed_at))| renewed <= *renewed_at).map(|(name, _)| name)
     }
 
     /// Takes up what became of an eviction or a deletion.
@@ -290,8 +290,8 @@ impl Timer {
 
     /// Whether the node bears the same step as before.
     fn bears(&self, node: &Node) -> bool {
-        let known = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
-        known == node.step.as_ref().map(|step| (step.claim.as_str(), step.state))
+        let current = self.step.as_ref().map(|(claim, state)| (claim.as_str(), *state));
+        current == node.step.as_ref().map(|step| (step.claim.as_str(), step.state))
     }
 }
 

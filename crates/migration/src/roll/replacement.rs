@@ -69,8 +69,9 @@ pub(crate) fn direction(plan: &Plan, from: Phase, to: Phase) -> Option<Direction
 
 /// Whether a node is of an image that does not follow the phase `old`, so that nothing but its replacement brings it back.
 pub(crate) fn cannot_return(node: &Node) -> bool {
-    let is_beyond = |seen: &NodeObservation| {
-        seen.phase.is_some_and(|phase| phase != Phase::Old) && !seen.follows.contains(&Phase::Old)
+    let is_beyond = |observation: &NodeObservation| {
+        observation.phase.is_some_and(|phase| phase != Phase::Old)
+            && !observation.follows.contains(&Phase::Old)
     };
     node.observed.as_ref().is_some_and(is_beyond)
 }
@@ -233,8 +234,11 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
     let index: HashMap<&str, usize> =
         all.iter().enumerate().map(|(index, exchange)| (&**exchange.pool, index)).collect();
     let mut sizes = vec![vec![0_u32; plan.waves.len()]; all.len()];
-    for (wave, planned) in
-        plan.waves.iter().enumerate().flat_map(|(wave, of)| of.nodes.iter().map(move |node| (wave, node)))
+    for (wave, planned) in plan
+        .waves
+        .iter()
+        .enumerate()
+        .flat_map(|(wave, wave_nodes)| wave_nodes.nodes.iter().map(move |node| (wave, node)))
     {
         let Some(index) = index.get(&*planned.pool).filter(|_| !run.skipped.contains_key(&planned.name))
         else {
@@ -264,10 +268,10 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
     }
     let has_own_order = |exchange: &Exchange<'_>| has_own_order(direction, exchange.pipeline);
     for (exchange, sizes) in all.iter_mut().zip(sizes).filter(|(exchange, _)| has_own_order(exchange)) {
-        let mut left: u32 = exchange.gone.iter().sum();
+        let mut remaining: u32 = exchange.gone.iter().sum();
         for (gone, size) in exchange.gone.iter_mut().zip(sizes) {
-            *gone = size.min(left);
-            left -= *gone;
+            *gone = size.min(remaining);
+            remaining -= *gone;
         }
     }
     for status in nodes.all().iter().filter(|status| status.turnover == Turnover::Arrives) {

@@ -190,7 +190,7 @@ fn start(view: &View<'_>, status: &NodeStatus<'_>) -> Act {
 pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
     // Where another actor removed the step, the node still repeats its claim: another one must not be answered by that.
     let before = node.step.as_ref().map(|step| step.claim.as_str());
-    let echo = node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+    let echo = node.observed.as_ref().and_then(|observation| observation.echo.as_deref());
     let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
     tries.max().unwrap_or(0).checked_add(1).unwrap_or(1)
 }
@@ -198,12 +198,16 @@ pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
 pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
-    let held = unstartable(view, &mut places);
+    let blocked = unstartable(view, &mut places);
     let Some((index, nodes)) = current_wave(view) else {
-        return Starts { is_bounded: has_bounds(view) && held.is_empty(), waits: held, ..Starts::default() };
+        return Starts {
+            is_bounded: has_bounds(view) && blocked.is_empty(),
+            waits: blocked,
+            ..Starts::default()
+        };
     };
     if !nodes.iter().any(|status| status.standing == Standing::Pending) {
-        return Starts { waits: held, ..Starts::default() };
+        return Starts { waits: blocked, ..Starts::default() };
     }
     let wave = &view.plan.waves[index];
     let mut starts = Starts { waits: run_obstacles(view, index, Way::Restart), ..Starts::default() };
@@ -216,19 +220,19 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     if is_kept && is_over() {
         // What keeps the nodes themselves is told as well: it may be the cause.
         starts.waits.extend(pending.filter_map(|status| trouble_wait(view, status)));
-        starts.waits.extend(held);
+        starts.waits.extend(blocked);
         return starts;
     }
-    starts.waits.extend(held);
+    starts.waits.extend(blocked);
     let has_place = |status: &NodeStatus<'_>| view.memory.pending_patches().has_claimed(status.name);
     let takes =
         |status: &&&NodeStatus<'_>| matches!(status.standing, Standing::Transit(_)) || has_place(status);
     let mut in_wave = nodes.iter().filter(takes).count() + replacement::open_places(view) as usize;
-    let mut left = match view.plan.limits.per_hour {
+    let mut remaining = match view.plan.limits.per_hour {
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
-    let (mut is_full, mut kept, mut guard) = (false, 0, Guard::after(view, before));
+    let (mut is_full, mut waiting_count, mut guard) = (false, 0, Guard::after(view, before));
     let (mut unasked, mut permits, mut has_dns, mut groups) = (0, 0, false, BTreeSet::new());
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
@@ -284,11 +288,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         }
         let has_room = if is_in_trouble { places.is_within(status) } else { places.has_room(status) };
         if !has_room || in_wave >= wave.at_once as usize {
-            is_full |= kept == 0;
+            is_full |= waiting_count == 0;
             keep_place(view, &mut places, status);
             continue;
         }
-        if left == 0 {
+        if remaining == 0 {
             let what = format!("{} nodes started within the hour", view.memory.starts());
             starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
             break;
@@ -296,13 +300,13 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         if !guard.admit(view, status.name, status.node, view.target) {
             // It is its turn, so its place stays free: it may start before this holder sees what the nodes after it did.
             places.add(status);
-            (in_wave, kept) = (in_wave + 1, kept + 1);
+            (in_wave, waiting_count) = (in_wave + 1, waiting_count + 1);
             continue;
         }
         if !is_in_trouble {
             places.add(status);
         }
-        (in_wave, left) = (in_wave + 1, left - 1);
+        (in_wave, remaining) = (in_wave + 1, remaining - 1);
         permits += usize::from(status.turnover == Turnover::Leaves);
         starts.acts.push(start(view, status));
     }

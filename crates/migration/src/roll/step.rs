@@ -148,8 +148,8 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     for (owner, _) in view.world.owners.iter().filter(is_over) {
         run.moved.remove(&owner.title());
     }
-    let wanted = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
-    run.moved.extend(owners.iter().map(|owner| (owner.title(), wanted(owner))));
+    let desired = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
+    run.moved.extend(owners.iter().map(|owner| (owner.title(), desired(owner))));
     if run.moved.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
         return;
     }
@@ -278,17 +278,17 @@ fn is_of_later(view: &View<'_>, act: &Act) -> bool {
 
 /// Of several patches of a Node the first stays: the others were made for what it was before.
 fn retain_one_patch_per_node(acts: &mut Vec<Act>) {
-    let mut seen = BTreeMap::new();
+    let mut nodes = BTreeMap::new();
     acts.retain(|act| match act {
-        Act::Patch(patch) => seen.insert(patch.node.clone(), ()).is_none(),
+        Act::Patch(patch) => nodes.insert(patch.node.clone(), ()).is_none(),
         Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => true,
     });
 }
 
 /// What several parts of the decision wait for is told once.
 fn deduplicate_waits(waits: &mut Vec<Wait>) {
-    let mut seen = BTreeSet::new();
-    waits.retain(|wait| seen.insert((wait.object.clone(), wait.reason)));
+    let mut keys = BTreeSet::new();
+    waits.retain(|wait| keys.insert((wait.object.clone(), wait.reason)));
 }
 
 fn paused(operator: &str, why: &str) -> Wait {

@@ -112,7 +112,7 @@ impl TransitNode<'_> {
 
     /// How long a state has left; none if its time is over.
     fn time_left(&self, seconds: u32) -> Option<Duration> {
-        Duration::from_secs(seconds.into()).checked_sub(self.since()).filter(|left| !left.is_zero())
+        Duration::from_secs(seconds.into()).checked_sub(self.since()).filter(|remaining| !remaining.is_zero())
     }
 
     fn patch_to(&self, state: State) -> Patch {
@@ -130,10 +130,10 @@ impl TransitNode<'_> {
         NextStep::act(patch)
     }
 
-    fn wait(&self, reason: Reason, what: impl Into<String>, left: Option<Duration>) -> NextStep {
+    fn wait(&self, reason: Reason, what: impl Into<String>, remaining: Option<Duration>) -> NextStep {
         let wait = Wait::new(self.object(), reason, what);
-        NextStep::wait(match left {
-            Some(left) => wait.until(self.now() + left),
+        NextStep::wait(match remaining {
+            Some(remaining) => wait.until(self.now() + remaining),
             None => wait,
         })
     }
@@ -169,13 +169,14 @@ impl TransitNode<'_> {
             return self.release();
         }
         let observed = node.observed.as_ref();
-        let has_echo = observed.is_some_and(|seen| seen.echo.as_deref() == Some(&self.step.claim));
+        let has_echo =
+            observed.is_some_and(|observation| observation.echo.as_deref() == Some(&self.step.claim));
         if !has_echo || !node.is_ready {
-            let left = self.time_left(limits.claim_seconds);
-            return match left {
+            let remaining = self.time_left(limits.claim_seconds);
+            return match remaining {
                 None if has_echo => self.hold(Reason::NodeNotReady),
                 None => self.hold(Reason::NodeSilent),
-                left => self.wait(Reason::NodeSilent, "it has not answered its claim yet", left),
+                remaining => self.wait(Reason::NodeSilent, "it has not answered its claim yet", remaining),
             };
         }
         if !self.is_able_to_follow() {
@@ -198,7 +199,8 @@ impl TransitNode<'_> {
     /// The node follows the phase, or is in it: a person may have brought it there.
     fn is_able_to_follow(&self) -> bool {
         let to = self.step.to;
-        self.node.is_in(to) || self.node.observed.as_ref().is_some_and(|seen| seen.follows.contains(&to))
+        self.node.is_in(to)
+            || self.node.observed.as_ref().is_some_and(|observation| observation.follows.contains(&to))
     }
 
     /// The phase would part pods. The node may have some that have to go first, in a phase that parts no pods.
@@ -218,18 +220,22 @@ impl TransitNode<'_> {
         if node.is_in(self.step.to) && self.has_echo() {
             return NextStep::act(self.patch_to(State::Moving));
         }
-        let Some(left) = self.time_left(self.view.plan.limits.flip_seconds) else {
+        let Some(remaining) = self.time_left(self.view.plan.limits.flip_seconds) else {
             return self.hold(Reason::FlipTimeout);
         };
         if node.is_ready && !self.is_able_to_follow() {
             return self.hold(Reason::PhaseNotFollowed);
         }
         let text = node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
-        self.wait(Reason::Flipping, format!("it is not in phase {} yet: {text}", self.step.to), Some(left))
+        self.wait(
+            Reason::Flipping,
+            format!("it is not in phase {} yet: {text}", self.step.to),
+            Some(remaining),
+        )
     }
 
     fn has_echo(&self) -> bool {
-        let echo = self.node.observed.as_ref().and_then(|seen| seen.echo.as_deref());
+        let echo = self.node.observed.as_ref().and_then(|observation| observation.echo.as_deref());
         echo == Some(&self.step.claim)
     }
 
@@ -243,11 +249,11 @@ impl TransitNode<'_> {
     fn check_regression(&self) -> Option<NextStep> {
         if !self.node.is_ready {
             let down = self.memory().down(self.name, self.now()).unwrap_or_default();
-            let left = DOWN.checked_sub(down).filter(|left| !left.is_zero());
+            let remaining = DOWN.checked_sub(down).filter(|remaining| !remaining.is_zero());
             let what = "it is not Ready; nothing is evicted from it meanwhile";
-            return Some(match left {
+            return Some(match remaining {
                 None => self.hold(Reason::NodeNotReady),
-                left => self.wait(Reason::NodeNotReady, what, left),
+                remaining => self.wait(Reason::NodeNotReady, what, remaining),
             });
         }
         if let Some(next) = self.check_policy() {
@@ -275,7 +281,9 @@ impl TransitNode<'_> {
         let limit = self.view.plan.limits.claim_seconds;
         match self.time_left(limit) {
             None => self.hold(Reason::NodeSilent),
-            left => self.wait(Reason::NodeSilent, "its annotation crossfade/observed is gone", left),
+            remaining => {
+                self.wait(Reason::NodeSilent, "its annotation crossfade/observed is gone", remaining)
+            }
         }
     }
 
@@ -291,18 +299,18 @@ impl TransitNode<'_> {
             return NextStep::act(self.patch_to(State::Proving));
         }
         let limit = self.view.plan.limits.move_seconds;
-        let Some(left) = self.time_left(limit) else { return self.hold(Reason::MoveTimeout) };
+        let Some(remaining) = self.time_left(limit) else { return self.hold(Reason::MoveTimeout) };
         if self.node.is_joining(self.step.to) {
             let what = format!(
                 "{others} attachments of other phases are left, and the node lets networks join or leave its pods"
             );
-            return self.wait(Reason::Joining, what, Some(left));
+            return self.wait(Reason::Joining, what, Some(remaining));
         }
         if self.view.way(self.node, self.step.to) != Way::Restart {
             // It started whatever the workloads lack, since its pods were to run on; some of them have to be restarted nevertheless.
             let gates = unmet_gates(self.view, Way::Restart);
             if !gates.is_empty() {
-                let until = self.now() + left;
+                let until = self.now() + remaining;
                 let waits = gates.into_iter().map(|wait| wait.until(until)).collect();
                 return NextStep { acts: Vec::new(), waits };
             }
@@ -318,7 +326,7 @@ impl TransitNode<'_> {
             );
             waits.push(
                 Wait::new(self.object(), Reason::AttachmentsUnknown, what)
-                    .until(self.now() + left)
+                    .until(self.now() + remaining)
                     .help(help),
             );
         }
@@ -346,10 +354,11 @@ impl TransitNode<'_> {
             }
             return NextStep::act(patch);
         }
-        let Some(left) = self.time_left(self.view.plan.limits.prove_seconds) else {
+        let Some(remaining) = self.time_left(self.view.plan.limits.prove_seconds) else {
             return self.hold(Reason::ProofTimeout);
         };
-        let mut next = self.wait(Reason::Proving, "it has not been steady in its phase for 10 s", Some(left));
+        let mut next =
+            self.wait(Reason::Proving, "it has not been steady in its phase for 10 s", Some(remaining));
         if steady.is_some_and(|steady| steady >= STEADY) {
             next.waits.clear();
         } else if let Some(steady) = steady {
@@ -370,14 +379,14 @@ impl TransitNode<'_> {
         }
         let short = short_workloads(self.view);
         let quiet = Duration::from_secs(limits.settle_seconds.into());
-        let left = quiet.checked_sub(self.since()).filter(|left| !left.is_zero());
+        let remaining = quiet.checked_sub(self.since()).filter(|remaining| !remaining.is_zero());
         // What was known before it began to settle says nothing about the pods that moved from it.
         let is_synced = self.view.world.synced > self.now().saturating_sub(self.since());
-        if short.is_empty() && left.is_none() && !is_synced {
+        if short.is_empty() && remaining.is_none() && !is_synced {
             let what = "it settles, and the API server has not told since then how the workloads are";
             return self.wait(Reason::Settling, what, Some(RESYNC));
         }
-        if short.is_empty() && left.is_none() {
+        if short.is_empty() && remaining.is_none() {
             let mut patch = self.patch_to(State::Done);
             patch.fence = self.node.is_fenced.then_some(false);
             return NextStep::act(patch);
@@ -388,9 +397,9 @@ impl TransitNode<'_> {
             return self.hold(if is_cordoned { Reason::ForeignCordon } else { Reason::OwnersTimeout });
         }
         if short.is_empty() {
-            return self.wait(Reason::Settling, "it settles", left);
+            return self.wait(Reason::Settling, "it settles", remaining);
         }
-        let until = self.time_left(limits.owners_seconds).map(|left| self.now() + left);
+        let until = self.time_left(limits.owners_seconds).map(|remaining| self.now() + remaining);
         let waits = short.into_iter().map(|mut wait| {
             wait.until = until;
             wait

@@ -103,22 +103,27 @@ impl<'a> View<'a> {
         if to == self.target && self.nodes.replaces(node) {
             return Way::Replace;
         }
-        let attached = node.observed.as_ref().and_then(|seen| Some((seen, seen.attached.as_ref()?)));
-        let Some((seen, attached)) = attached.filter(|_| !is_unheard(node)) else { return Way::Restart };
+        let attached = node
+            .observed
+            .as_ref()
+            .and_then(|observation| Some((observation, observation.attached.as_ref()?)));
+        let Some((observation, attached)) = attached.filter(|_| !is_unheard(node)) else {
+            return Way::Restart;
+        };
         if attached.unknown > 0 {
             return Way::Restart;
         }
-        let own = seen.phase.filter(|phase| *phase != to);
-        let mut ways = node.other_phases(to).chain(own).map(|from| reach::way(from, to, &seen.joins));
+        let own = observation.phase.filter(|phase| *phase != to);
+        let mut ways = node.other_phases(to).chain(own).map(|from| reach::way(from, to, &observation.joins));
         let begins = if to == self.target { self.run.from } else { self.target };
-        let way = ways.next().unwrap_or_else(|| reach::way(begins, to, &seen.joins));
+        let way = ways.next().unwrap_or_else(|| reach::way(begins, to, &observation.joins));
         if ways.all(|other| other == way) { way } else { Way::Restart }
     }
 
     /// Whether the plan was made for the policy that the node says it has. A node that came from the image has the image's policy.
     #[must_use]
     pub fn is_covered(&self, name: &str, node: &Node) -> bool {
-        let base = node.observed.as_ref().and_then(|seen| seen.base.as_ref());
+        let base = node.observed.as_ref().and_then(|observation| observation.base.as_ref());
         let is_new =
             || self.plan.rotates(&node.pool) && self.nodes.get(name).is_some_and(|status| !status.is_planned);
         base.is_some_and(|base| self.plan.policies.contains(base)) || is_new()
@@ -245,8 +250,8 @@ impl<'a> View<'a> {
 
     /// The node without its attachments of other phases, where all of them are of pods that answer DNS queries.
     fn without_dns(&self, node: &Node) -> Option<Node> {
-        let seen = node.observed.as_ref()?;
-        let (phase, others) = (seen.phase?, &seen.attached.as_ref()?.others);
+        let observation = node.observed.as_ref()?;
+        let (phase, others) = (observation.phase?, &observation.attached.as_ref()?.others);
         let is_dns = |short: &String| {
             self.world.pods.values().any(|pod| pod.is(Trait::Dns) && pod.uid.starts_with(short.as_str()))
         };
@@ -255,7 +260,9 @@ impl<'a> View<'a> {
             return None;
         }
         let mut without = node.clone();
-        if let Some(attached) = without.observed.as_mut().and_then(|seen| seen.attached.as_mut()) {
+        if let Some(attached) =
+            without.observed.as_mut().and_then(|observation| observation.attached.as_mut())
+        {
             attached.by_phase.retain(|attached_phase, _| *attached_phase == phase);
         }
         Some(without)
@@ -273,13 +280,14 @@ fn possible_phases(node: &Node, reported: Phases) -> Phases {
 pub fn is_unheard(node: &Node) -> bool {
     match &node.observed {
         None => node.is_silent(),
-        Some(seen) => *seen.boot_id != *node.boot,
+        Some(observation) => *observation.boot_id != *node.boot,
     }
 }
 
 /// Every phase that a pod of the node has, may get as it is now, or may get soon since it is asked to change, as far as the node says it.
 fn reported_phases(node: &Node) -> impl Iterator<Item = Phase> {
-    let follows = |to: &Phase| node.observed.as_ref().is_none_or(|seen| seen.follows.contains(to));
+    let follows =
+        |to: &Phase| node.observed.as_ref().is_none_or(|observation| observation.follows.contains(to));
     node.phases().chain(node.desired.filter(follows))
 }
 

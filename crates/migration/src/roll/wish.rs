@@ -54,8 +54,8 @@ pub enum RunRequest {
 ///
 /// # Errors
 /// Which wish is wrong, and why.
-pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
-    let most = taken.saturating_add(MAX_AHEAD).min(MAX_SEQ);
+pub fn ordered(mut wishes: Vec<Wish>, last_seq: u64) -> Result<Vec<Wish>, String> {
+    let most = last_seq.saturating_add(MAX_AHEAD).min(MAX_SEQ);
     wishes.sort_by_key(|wish| wish.seq);
     if let Some(wish) = wishes.last().filter(|wish| wish.seq > most) {
         return Err(format!(
@@ -63,7 +63,7 @@ pub fn ordered(mut wishes: Vec<Wish>, taken: u64) -> Result<Vec<Wish>, String> {
             wish.operator, wish.seq
         ));
     }
-    let is_twice = |pair: &&[Wish]| pair[0].seq == pair[1].seq && pair[0].seq > taken;
+    let is_twice = |pair: &&[Wish]| pair[0].seq == pair[1].seq && pair[0].seq > last_seq;
     match wishes.windows(2).find(is_twice) {
         Some(pair) => Err(format!(
             "two wishes, of {} and {}, have the number {}",

@@ -326,7 +326,7 @@ impl Node {
     #[must_use]
     pub fn is_in(&self, phase: Phase) -> bool {
         let observed = self.observed.as_ref().filter(|_| self.has_working_network());
-        observed.is_some_and(|seen| seen.phase == Some(phase)) && self.label == Some(phase)
+        observed.is_some_and(|observation| observation.phase == Some(phase)) && self.label == Some(phase)
     }
 
     /// The Node says of this boot that its network works, in whatever phase.
@@ -347,7 +347,7 @@ impl Node {
     /// The phase that the node says it is in, in whatever boot.
     #[must_use]
     pub fn phase(&self) -> Option<Phase> {
-        self.observed.as_ref().and_then(|seen| seen.phase).or(self.label)
+        self.observed.as_ref().and_then(|observation| observation.phase).or(self.label)
     }
 
     /// How many attachments the node has that are of another phase than this one, or of one that it cannot tell; none if it does not say.
@@ -364,7 +364,7 @@ impl Node {
 
     /// The phases of its attachments that are of another phase than this one.
     pub(super) fn other_phases(&self, phase: Phase) -> impl Iterator<Item = Phase> {
-        let attached = self.observed.iter().flat_map(|seen| &seen.attached);
+        let attached = self.observed.iter().flat_map(|observation| &observation.attached);
         let by_phase = attached.flat_map(|attached| &attached.by_phase);
         by_phase.filter(move |(other, count)| **other != phase && **count > 0).map(|(other, _)| *other)
     }
@@ -373,14 +373,17 @@ impl Node {
     /// restart brings there once it has done what it can. If it says none, what is left is of no pod.
     #[must_use]
     pub fn is_joining(&self, phase: Phase) -> bool {
-        let Some(seen) = &self.observed else { return false };
-        let has_named = seen.attached.as_ref().is_some_and(|attached| !attached.others.is_empty());
-        let is_busy = match seen.restarts {
+        let Some(observation) = &self.observed else { return false };
+        let has_named = observation.attached.as_ref().is_some_and(|attached| !attached.others.is_empty());
+        let is_busy = match observation.restarts {
             None => true,
             Some(0) => has_named,
             Some(_) => false,
         };
-        is_busy && self.other_phases(phase).any(|from| reach::way(from, phase, &seen.joins) != Way::Restart)
+        is_busy
+            && self
+                .other_phases(phase)
+                .any(|from| reach::way(from, phase, &observation.joins) != Way::Restart)
     }
 
     /// All its attachments; none if it does not say.
@@ -393,9 +396,10 @@ impl Node {
     /// The phases that its pods have, or may get as the node is now.
     pub fn phases(&self) -> impl Iterator<Item = Phase> {
         let observed = self.observed.iter();
-        let attached =
-            observed.clone().flat_map(|seen| seen.attached.iter().flat_map(|counts| counts.by_phase.keys()));
-        let minted = observed.flat_map(|seen| &seen.mints);
+        let attached = observed
+            .clone()
+            .flat_map(|observation| observation.attached.iter().flat_map(|counts| counts.by_phase.keys()));
+        let minted = observed.flat_map(|observation| &observation.mints);
         attached.chain(minted).copied().chain(self.label)
     }
 }

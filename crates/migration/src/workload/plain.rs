@@ -67,8 +67,9 @@ impl NetworkRanges {
 /// is true of the machine that is there now.
 #[must_use]
 pub fn reported_now(node: &Node) -> Option<NodeObservation> {
-    let seen = NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()?;
-    (!seen.boot_id.is_empty() && *seen.boot_id == *node.status.node_info.boot_id).then_some(seen)
+    let observation = NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()?;
+    (!observation.boot_id.is_empty() && *observation.boot_id == *node.status.node_info.boot_id)
+        .then_some(observation)
 }
 
 /// The identity of the image that a node came up with, as kubelet has registered it, else as Crossfade reports it; none of an image without one.

@@ -53,7 +53,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         "Before the old agent is deleted at the end, let the distribution forget it: {}. Where no object shows that it does, accept this finding with a waiver.",
         ways.join("; ")
     );
-    let found = (!objects.is_empty()).then(|| {
+    let reinstalled = (!objects.is_empty()).then(|| {
         Finding::new(
             "agent-reinstalled",
             Severity::Risk,
@@ -63,7 +63,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         )
         .about(objects)
     });
-    found.into_iter().collect()
+    reinstalled.into_iter().collect()
 }
 
 /// The agents that bear a mark, each with what removes it. A mark that comes back shows that the agent is still applied.

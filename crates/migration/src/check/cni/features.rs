@@ -76,13 +76,18 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         Cni::AwsVpcCni => (aws::FEATURES, &[]),
         Cni::Cilium | Cni::Antrea => (&[], &[]),
     };
-    let found = |feature: &Feature| {
+    let feature_finding = |feature: &Feature| {
         let objects = (feature.find)(scene);
         let Feature { code, severity, what, why, fix, .. } = feature;
         let finding = || Finding::new(code, *severity, *what, *why, fix(scene.to));
         (!objects.is_empty()).then(|| finding().about(objects))
     };
-    own.iter().chain(more).filter_map(found).chain(bandwidth(scene)).chain(kube_proxy(scene)).collect()
+    own.iter()
+        .chain(more)
+        .filter_map(feature_finding)
+        .chain(bandwidth(scene))
+        .chain(kube_proxy(scene))
+        .collect()
 }
 
 /// The new CNI encrypts traffic between nodes.

@@ -126,8 +126,8 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
     }
     let tolerations = |name: &str| {
         let is = |workload: &&Workload| name.split_once('/') == Some((workload.namespace(), workload.name()));
-        let found = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
-        found.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
+        let existing = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
+        existing.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
     };
     (!objects.is_empty()).then(|| words::missing(scene.strategy, &causes, tolerations).about(objects))
 }

@@ -53,7 +53,9 @@ impl<'a> Refusal<'a> {
             Side::Old => scene.from,
             Side::New => scene.to,
         };
-        let is_refused = |node: &&Node| !observed(node).map_or(joins(cni), |seen| seen.joins.contains(&side));
+        let is_refused = |node: &&Node| {
+            !observed(node).map_or(joins(cni), |observation| observation.joins.contains(&side))
+        };
         let takes_part =
             |node: &&Node| platform(node).is_none() && scene.config.roll.left_out(node.name()).is_none();
         let all: Vec<&Node> = scene.snapshot.nodes.iter().filter(takes_part).collect();
@@ -85,7 +87,7 @@ fn observed(node: &Node) -> Option<NodeObservation> {
 
 /// Whether the CNI can join a pod that runs, and leave one, by its profile.
 fn joins(cni: Cni) -> bool {
-    Profiles::built_in().find(cni.name()).is_some_and(|known| known.join == Join::Works)
+    Profiles::built_in().find(cni.name()).is_some_and(|profile| profile.join == Join::Works)
 }
 
 fn refused(refusals: &[Refusal<'_>]) -> Option<Finding> {

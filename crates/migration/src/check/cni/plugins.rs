@@ -97,14 +97,16 @@ fn master(all: &[&Workload]) -> Option<Finding> {
 
 /// Owners of pods with further networks; those whose configuration calls the old CNI end with it.
 fn attachments(scene: &Scene<'_>) -> Option<Finding> {
-    let types =
-        Profiles::built_in().find(scene.from.name()).map(|known| known.types.as_slice()).unwrap_or_default();
+    let types = Profiles::built_in()
+        .find(scene.from.name())
+        .map(|profile| profile.types.as_slice())
+        .unwrap_or_default();
     let definitions = scene.snapshot.objects(Kind::NETWORK_ATTACHMENT_DEFINITION);
     let is_old = |definition: &Object| {
         let config = definition.text("/spec/config").unwrap_or_default();
         types.iter().any(|name| config.contains(&format!("\"{name}\"")))
     };
-    let mut found: BTreeMap<Subject, String> = BTreeMap::new();
+    let mut attachments: BTreeMap<Subject, String> = BTreeMap::new();
     let mut calls_old = false;
     for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {
         let Some(networks) = pod.metadata.annotation(NETWORKS).filter(|text| !text.trim().is_empty()) else {
@@ -119,14 +121,14 @@ fn attachments(scene: &Scene<'_>) -> Option<Finding> {
         calls_old |= old;
         let networks: String = networks.chars().take(80).collect();
         let detail = if old { format!("{networks}, by a plugin of {}", scene.from) } else { networks };
-        found.entry(owner(pod).subject()).or_insert(detail);
+        attachments.entry(owner(pod).subject()).or_insert(detail);
     }
     let severity = if calls_old { Severity::Blocks } else { Severity::Note };
     let what = "Pods have further interfaces by Multus.";
     let why = "Crossfade moves a pod's main network and leaves the others to Multus. An interface of a plugin of the old CNI ends with that CNI, and fixed addresses must be free when the pod starts elsewhere.";
     let fix = "Try one pod of each owner: evict it, and look at its interfaces. Replace definitions that call a plugin of the old CNI by others before the migration: kubectl get network-attachment-definitions -A.";
-    (!found.is_empty()).then(|| {
-        let subjects = found.into_iter().map(|(owner, detail)| owner.detail(detail));
+    (!attachments.is_empty()).then(|| {
+        let subjects = attachments.into_iter().map(|(owner, detail)| owner.detail(detail));
         Finding::new("multus-attachments", severity, what, why, fix).about(subjects)
     })
 }

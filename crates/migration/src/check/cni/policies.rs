@@ -105,10 +105,10 @@ fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
 
 /// Policies that hold today and not in every phase, with the phases.
 fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
-    let wanted = phases(scene.network_strategy());
+    let policy_phases = phases(scene.network_strategy());
     let mut weak: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
-        if line.holds != Coverage::Yes && wanted.contains(&line.phase) {
+        if line.holds != Coverage::Yes && policy_phases.contains(&line.phase) {
             let how = if line.holds == Coverage::Partly { "in part" } else { "not" };
             weak.entry(line.kind).or_default().push(format!("{} ({how})", line.phase.name()));
         }

@@ -18,15 +18,15 @@ pub(in crate::check) const CODES: [(&str, &str); 2] = [
 /// The requirements that are not met, or of which that is not known. What another finding says in more detail is left out, but a requirement that is not met
 /// only where that finding blocks as well.
 pub(in crate::check) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<Finding> {
-    let is_hidden = |row: &Requirement, found: &Finding| {
+    let is_hidden = |row: &Requirement, candidate: &Finding| {
         let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
-        same.any(|other| found.code == UNKNOWN || other.severity == Severity::Blocks)
+        same.any(|other| candidate.code == UNKNOWN || other.severity == Severity::Blocks)
     };
     of_migration(scene.from, scene.to)
         .filter(|row| row.missing(scene.snapshot).is_empty())
         .filter_map(|row| Some((row, finding(row, scene)?)))
-        .filter(|(row, found)| !is_hidden(row, found))
-        .map(|(_, found)| found)
+        .filter(|(row, candidate)| !is_hidden(row, candidate))
+        .map(|(_, candidate)| candidate)
         .collect()
 }
 

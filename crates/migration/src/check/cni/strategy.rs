@@ -41,7 +41,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Whether the CNI is a pod's second network by routes of the node, by its profile.
 pub(in crate::check) fn needs_host_routes(cni: Cni) -> bool {
-    Profiles::built_in().find(cni.name()).is_some_and(|known| known.secondary == Secondary::HostRoute)
+    Profiles::built_in().find(cni.name()).is_some_and(|profile| profile.secondary == Secondary::HostRoute)
 }
 
 #[cfg(test)]

@@ -79,13 +79,13 @@ fn is_installed(scene: &Scene<'_>) -> bool {
 
 fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     let rule = row.rule;
-    let wanted = rule.at(stage);
+    let expectation = rule.at(stage);
     let key = rule.key.trim_start_matches('/');
     let now = row.now.as_deref().unwrap_or_default();
     let what = format!(
         "{}'s setting {key} is {now:?}, and the stage {stage} needs {}.",
         title(scene.to),
-        wanted.words()
+        expectation.words()
     );
     let value = values::required_value(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =

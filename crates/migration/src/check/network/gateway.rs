@@ -38,8 +38,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if routers.is_empty() {
         return Vec::new();
     }
-    let taken = address_owners(scene, &routers);
-    if taken.is_empty() { Vec::new() } else { vec![finding(scene, taken)] }
+    let conflicts = address_owners(scene, &routers);
+    if conflicts.is_empty() { Vec::new() } else { vec![finding(scene, conflicts)] }
 }
 
 fn routers<'s>(scene: &Scene<'s>) -> Routers<'s> {
@@ -90,10 +90,10 @@ fn of_cilium(snapshot: &Snapshot) -> Routers<'_> {
 /// Who has the address of a router. Pods that the new network attached have addresses of it, but never that of a router.
 fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
     let snapshot = scene.snapshot;
-    let mut found = Vec::new();
+    let mut conflicts = Vec::new();
     let mut add = |address: IpAddr, subject: &dyn Fn() -> Subject| {
         if let Some((device, node)) = routers.get(&address) {
-            found.push(subject().detail(format!("{address} is that of {device} on {node}")));
+            conflicts.push(subject().detail(format!("{address} is that of {device} on {node}")));
         }
     };
     for pod in &snapshot.pods {
@@ -122,16 +122,16 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
             }
         }
     }
-    found
+    conflicts
 }
 
-fn finding(scene: &Scene<'_>, taken: Vec<Subject>) -> Finding {
+fn finding(scene: &Scene<'_>, subjects: Vec<Subject>) -> Finding {
     let to = scene.to;
     let what =
         format!("Pods, Services, nodes or tunnels have addresses that routers of {to} have or will have.");
     let why = "Two devices answer for one address. The pod is not reachable from the new network, or the node loses its way to all of its new pods.";
     let mut steps = vec![format!("Before {to} gives its first pod an address:")];
-    let mut addresses: Vec<&str> = taken
+    let mut addresses: Vec<&str> = subjects
         .iter()
         .filter_map(|subject| subject.detail.split_once(" is that of").map(|(address, _)| address))
         .collect();
@@ -143,7 +143,7 @@ fn finding(scene: &Scene<'_>, taken: Vec<Subject>) -> Finding {
             "\n1. Keep Calico from giving these addresses out again: calicoctl apply -f - with\n```\napiVersion: projectcalico.org/v3\nkind: IPReservation\nmetadata:\n  name: crossfade-routers\nspec:\n  reservedCIDRs:\n{list}```\n2. "
         ));
     }
-    let mut pods: Vec<String> = taken
+    let mut pods: Vec<String> = subjects
         .iter()
         .filter(|subject| subject.kind == Kind::POD.name())
         .map(|subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))
@@ -156,7 +156,7 @@ fn finding(scene: &Scene<'_>, taken: Vec<Subject>) -> Finding {
         steps.push(format!("Let the pods get other addresses: {}{rest}.\n", pods.join("; ")));
     }
     steps.push("Check again. An address of a node or a Service cannot move: choose another range for the new network instead.".into());
-    Finding::new("gateway-conflict", Severity::Blocks, what, why, steps.join(" ")).about(taken)
+    Finding::new("gateway-conflict", Severity::Blocks, what, why, steps.join(" ")).about(subjects)
 }
 
 #[cfg(test)]

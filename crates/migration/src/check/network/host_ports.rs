@@ -38,7 +38,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if objects.is_empty() {
         return Vec::new();
     }
-    let found = match cilium::config(scene.snapshot) {
+    let obstacle = match cilium::config(scene.snapshot) {
         None => Some((Severity::Note, INSTALL.to_owned())),
         Some(_) => unserved(scene, true).map(|unserved| (Severity::Blocks, unserved.fix(scene))),
     };
@@ -46,7 +46,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         let what = "Pods with pod network use ports of their node.";
         Finding::new("host-port-lost", severity, what, WHY, fix).about(objects)
     };
-    found.map(finding).into_iter().collect()
+    obstacle.map(finding).into_iter().collect()
 }
 
 const WHY: &str = "While kube-proxy is not replaced, Cilium leaves these ports to the plugin portmap, and it chains portmap only if its settings say so. Without it the pods start without an error, and nothing answers on the port.";

@@ -70,8 +70,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if ranges.old.is_empty() {
         return Vec::new();
     }
-    let found = [policies(scene, &ranges), services(scene, &ranges), settings(scene, &ranges)];
-    found.into_iter().flatten().collect()
+    let groups = [policies(scene, &ranges), services(scene, &ranges), settings(scene, &ranges)];
+    groups.into_iter().flatten().collect()
 }
 
 fn ranges(scene: &Scene<'_>) -> Ranges {
@@ -117,15 +117,15 @@ impl Ranges {
 }
 
 /// Every text of a value that means the old range, with its JSON pointer.
-fn mentions(value: &Value, location: String, ranges: &Ranges, found: &mut Vec<(String, String)>) {
+fn mentions(value: &Value, location: String, ranges: &Ranges, pairs: &mut Vec<(String, String)>) {
     match value {
-        Value::String(text) if ranges.is_old(text) => found.push((location, text.clone())),
+        Value::String(text) if ranges.is_old(text) => pairs.push((location, text.clone())),
         Value::Array(all) => all
             .iter()
             .enumerate()
-            .for_each(|(index, object)| mentions(object, format!("{location}/{index}"), ranges, found)),
+            .for_each(|(index, object)| mentions(object, format!("{location}/{index}"), ranges, pairs)),
         Value::Object(all) => {
-            all.iter().for_each(|(key, object)| mentions(object, format!("{location}/{key}"), ranges, found))
+            all.iter().for_each(|(key, object)| mentions(object, format!("{location}/{key}"), ranges, pairs))
         }
         _ => {}
     }
@@ -165,14 +165,14 @@ fn entries<'v>(object: &'v Value, list: &str, inner: &'static str) -> impl Itera
 }
 
 fn of_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
-    let mut found = Vec::new();
+    let mut pairs = Vec::new();
     for key in ["spec", "specs"] {
         if let Some(value) = object.value().get(key) {
-            mentions(value, format!("/{key}"), ranges, &mut found);
+            mentions(value, format!("/{key}"), ranges, &mut pairs);
         }
     }
-    found.retain(|(location, text)| !follows(object.value(), location, text, ranges));
-    found
+    pairs.retain(|(location, text)| !follows(object.value(), location, text, ranges));
+    pairs
 }
 
 fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
@@ -180,14 +180,14 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut patches = Vec::new();
     for kind in POLICIES {
         for object in scene.snapshot.objects(kind) {
-            let found = of_object(object, ranges);
+            let pairs = of_object(object, ranges);
             about.extend(
-                found
+                pairs
                     .first()
                     .map(|(location, text)| subject(kind, object).detail(format!("{text} at {location}"))),
             );
             patches.extend(
-                found.iter().map(|(location, text)| patch(kind, object, location, &ranges.new_words(text))),
+                pairs.iter().map(|(location, text)| patch(kind, object, location, &ranges.new_words(text))),
             );
         }
     }
@@ -248,9 +248,9 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         let is_left = |range: &&&str| ranges.is_old(range) && !ranges.has_new(range, sources.iter().copied());
         sources.iter().find(is_left).map(|range| (*range).to_owned())
     };
-    let found: Vec<(&Service, String)> =
+    let mentions: Vec<(&Service, String)> =
         scene.snapshot.services.iter().filter_map(|service| Some((service, old(service)?))).collect();
-    let patches: Vec<String> = found
+    let patches: Vec<String> = mentions
         .iter()
         .map(|(service, range)| {
             let all: Vec<String> =
@@ -263,7 +263,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
             )
         })
         .collect();
-    let about = found
+    let about = mentions
         .iter()
         .map(|(service, range)| Subject::of(Kind::SERVICE, &service.metadata).detail(range.as_str()));
     let what =
@@ -272,7 +272,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         "Pods that call the load balancer's address are refused once they have an address of the new range.";
     let fix =
         format!("Add the new range beside the old one before the first pod moves:\n{}", join_lines(&patches));
-    (!found.is_empty())
+    (!mentions.is_empty())
         .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).about(about))
 }
 
@@ -297,8 +297,8 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         }
     }
     for felix in scene.snapshot.objects(Kind::FELIX_CONFIGURATION) {
-        let found = of_object(felix, ranges);
-        about.extend(found.first().map(|(location, text)| {
+        let pairs = of_object(felix, ranges);
+        about.extend(pairs.first().map(|(location, text)| {
             subject(Kind::FELIX_CONFIGURATION, felix).detail(format!("{text} at {location}"))
         }));
     }

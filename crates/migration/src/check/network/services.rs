@@ -148,16 +148,16 @@ pub(in crate::check) fn socket_gap(scene: &Scene<'_>, may_replace: bool) -> Opti
     let mut by_object: BTreeMap<(&str, &str), BTreeMap<&str, &str>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         let replaces = may_replace && settings.replaces_kube_proxy(node);
-        for (key, set, wanted) in [SOCKETS, HOST_ONLY] {
-            let is_wrong = |value: &str| is_yes(value) != is_yes(wanted);
+        for (key, set, expected) in [SOCKETS, HOST_ONLY] {
+            let is_wrong = |value: &str| is_yes(value) != is_yes(expected);
             if replaces && key == SOCKETS.0 {
                 continue;
             }
             for (object, _) in settings.values(node, key).into_iter().filter(|(_, value)| is_wrong(value)) {
                 if settings.is_of_cluster(object) {
-                    sets.insert((set, wanted));
+                    sets.insert((set, expected));
                 } else {
-                    by_object.entry((object.namespace(), object.name())).or_default().insert(key, wanted);
+                    by_object.entry((object.namespace(), object.name())).or_default().insert(key, expected);
                 }
             }
         }

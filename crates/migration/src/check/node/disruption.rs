@@ -74,7 +74,7 @@ fn expiry(scene: &Scene<'_>) -> Option<Finding> {
     let within = i64::try_from(run_seconds(scene) + MARGIN).unwrap_or(i64::MAX);
     let mut objects = Vec::new();
     for claim in scene.snapshot.objects(Kind::KARPENTER_NODE_CLAIM) {
-        let remaining = expires(claim).map(|at| at - now).filter(|seconds| *seconds < within);
+        let remaining = expires(claim).map(|expires_at| expires_at - now).filter(|seconds| *seconds < within);
         let Some(remaining) = remaining else { continue };
         let node = claim.text("/status/nodeName").unwrap_or("none yet");
         let detail = format!("node {node}, {} h from now", remaining.max(0) / 3600);

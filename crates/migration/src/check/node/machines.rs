@@ -103,12 +103,12 @@ fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
 fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
     let progress = |deployment: &Object| {
         let number = |pointer: &str| deployment.at(pointer).and_then(Value::as_u64);
-        let wanted = number("/spec/replicas").unwrap_or(1);
+        let replicas = number("/spec/replicas").unwrap_or(1);
         let done =
             number("/status/upToDateReplicas").or_else(|| number("/status/updatedReplicas")).unwrap_or(0);
         let all = number("/status/replicas").unwrap_or(0);
         // Machines of an earlier template may be there beside enough of the new one.
-        (done < wanted || all > done).then(|| format!("{done} of {wanted} machines are up to date"))
+        (done < replicas || all > done).then(|| format!("{done} of {replicas} machines are up to date"))
     };
     let words = [
         "machine-rollout",

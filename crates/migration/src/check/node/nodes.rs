@@ -69,13 +69,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut subjects_by_code: BTreeMap<Code, Vec<Subject>> = BTreeMap::new();
     let mut reporting = 0;
     for node in &nodes {
-        let mut found = states(node);
+        let mut problems = states(node);
         // No pass touches a node that the settings leave out, so nothing depends on what it reports.
         if scene.config.roll.left_out(node.name()).is_none() {
             reporting += 1;
-            found.extend(report(node));
+            problems.extend(report(node));
         }
-        for (code, detail) in found {
+        for (code, detail) in problems {
             subjects_by_code
                 .entry(code)
                 .or_default()
@@ -95,34 +95,34 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// What is wrong with a node, with details.
 fn states(node: &Node) -> Vec<(Code, String)> {
-    let mut found = Vec::new();
+    let mut problems = Vec::new();
     let describe = |kind: &str| {
         let condition = node.condition(kind)?;
         let words = format!("{} {}", condition.reason, condition.message);
         Some((condition.status.to_string(), words.trim().to_owned()))
     };
     if let Some((status, words)) = describe("Ready").filter(|(status, _)| status != "True") {
-        found.push((
+        problems.push((
             Code::NodeNotReady,
             format!("Ready is {status}: {words}").trim_end_matches(": ").to_owned(),
         ));
     }
     if let Some((_, words)) = describe("NetworkUnavailable").filter(|(status, _)| status == "True") {
-        found.push((Code::NodeNetworkUnavailable, words));
+        problems.push((Code::NodeNetworkUnavailable, words));
     }
     if let Some(mark) = going_mark(node) {
-        found.push((Code::NodeLeaving, mark));
+        problems.push((Code::NodeLeaving, mark));
     } else if node.spec.unschedulable {
-        found.push((Code::NodeCordoned, String::new()));
+        problems.push((Code::NodeCordoned, String::new()));
     }
     let bears = |key: &str| node.spec.taints.iter().any(|taint| *taint.key == *key);
     if bears(OUTDATED) {
-        found.push((Code::NodeOutdated, String::new()));
+        problems.push((Code::NodeOutdated, String::new()));
     }
     if bears(types::api::taint::UNFIT_KEY) {
-        found.push((Code::NodeUnfit, String::new()));
+        problems.push((Code::NodeUnfit, String::new()));
     }
-    found
+    problems
 }
 
 /// What is wrong with the report of `watch`. Where nothing is, it reports of this boot that the runtime uses Crossfade's conf first.

@@ -69,12 +69,13 @@ fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
         let all = !taints.is_empty() && taints.iter().all(|taint| tolerates(&spec.tolerations, taint));
         !spec.host_network && (all || tolerates_everything(&spec.tolerations)) && !is_network(scene, workload)
     };
-    let found: Vec<&Workload> = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early).collect();
+    let workloads: Vec<&Workload> =
+        scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_early).collect();
     let severity = if scene.strategy == Strategy::Rotation { Severity::Risk } else { Severity::Note };
     let restart = |item: &&Workload| {
         format!("kubectl -n {} rollout restart daemonset {}", item.namespace(), item.name())
     };
-    (!found.is_empty()).then(|| {
+    (!workloads.is_empty()).then(|| {
         Finding::new(
             "daemonset-starts-early",
             severity,
@@ -82,10 +83,10 @@ fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
             "On a new node their pods start while the old CNI is ready and the new one is not. They keep an address of the old network for life. Crossfade's plugin refuses to attach them too early, but only on nodes where Crossfade runs.",
             format!(
                 "Tolerate named taints only. Or restart the DaemonSets after the last node moved: {}",
-                found.iter().map(restart).collect::<Vec<_>>().join("; ")
+                workloads.iter().map(restart).collect::<Vec<_>>().join("; ")
             ),
         )
-        .about(found.iter().map(|item| Subject::of(Kind::DAEMON_SET, &item.metadata)))
+        .about(workloads.iter().map(|item| Subject::of(Kind::DAEMON_SET, &item.metadata)))
     })
 }
 
@@ -164,9 +165,9 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let is_named = |named: &&StartupTaint| *named.key == *taint.key;
     let named = scene.config.startup_taints.iter().find(is_named).and_then(|named| named.lifter.as_ref());
     let (lifter, expected) = if let Some(named) = named {
-        let found = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
+        let deployment = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
         (
-            found,
+            deployment,
             format!(
                 "Create Deployment {}/{}, or correct its lifter in startupTaints of the settings file.",
                 named.namespace, named.name

@@ -101,36 +101,38 @@ fn subject(pool: &str) -> Subject {
 /// What is wrong with a node's versions.
 fn judged(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
     let info = &node.status.node_info;
-    let mut found = Vec::new();
+    let mut problems = Vec::new();
     match version(&info.kubelet_version) {
-        None => found.push((Code::Unknown, format!("kubelet {:?}", info.kubelet_version))),
-        Some(is) if is < KUBELET => found.push((Code::Kubelet, format!("kubelet {}", info.kubelet_version))),
+        None => problems.push((Code::Unknown, format!("kubelet {:?}", info.kubelet_version))),
+        Some(is) if is < KUBELET => {
+            problems.push((Code::Kubelet, format!("kubelet {}", info.kubelet_version)))
+        }
         Some(_) => {}
     }
     let runtime = || format!("runtime {}", info.container_runtime_version);
     match info.container_runtime_version.split_once("://").map(|(name, text)| (name, version(text))) {
         Some(("containerd", Some(is))) if is >= CONTAINERD.1 => {
-            found.push((Code::RuntimeUnproven, runtime()))
+            problems.push((Code::RuntimeUnproven, runtime()))
         }
         Some(("containerd", Some(is))) if is >= CONTAINERD.0 => {}
         Some(("cri-o", Some(is))) if is >= CRIO => {}
-        Some((_, Some(_))) => found.push((Code::Runtime, runtime())),
-        _ => found.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
+        Some((_, Some(_))) => problems.push((Code::Runtime, runtime())),
+        _ => problems.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
     }
     let is = format!("kernel {}", info.kernel_version);
     match version(&info.kernel_version) {
-        None => found.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
+        None => problems.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
         // Red Hat's kernels have what newer ones have.
         Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
-        Some(_) if red_hat_8(&info.kernel_version).is_some() => found.push((Code::KernelDoubtful, is)),
-        Some(version) if version < kernel.least => found.push((Code::Kernel, is)),
-        Some(version) if version < kernel.doubtful => found.push((Code::KernelDoubtful, is)),
+        Some(_) if red_hat_8(&info.kernel_version).is_some() => problems.push((Code::KernelDoubtful, is)),
+        Some(version) if version < kernel.least => problems.push((Code::Kernel, is)),
+        Some(version) if version < kernel.doubtful => problems.push((Code::KernelDoubtful, is)),
         Some(_) => {}
     }
     if !matches!(info.architecture.as_ref(), "amd64" | "arm64" | "") {
-        found.push((Code::Architecture, format!("architecture {}", info.architecture)));
+        problems.push((Code::Architecture, format!("architecture {}", info.architecture)));
     }
-    found
+    problems
 }
 
 /// The kernels of the new CNI.

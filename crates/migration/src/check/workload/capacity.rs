@@ -157,7 +157,7 @@ fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
 fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Option<Finding> {
     // For each amount: up to two nodes with room for it. A pod's own node is cordoned, so another one must be among them.
     let mut rooms: HashMap<(u128, u128), Vec<&str>> = HashMap::new();
-    let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
+    let mut details: BTreeMap<Owner<'_>, String> = BTreeMap::new();
     let drained: HashSet<&str> =
         loads.iter().filter(|load| load.is_drained).map(|load| load.node.name()).collect();
     let moves = |pod: &&Pod| is_movable(pod) && drained.contains(&*pod.spec.node_name);
@@ -174,12 +174,12 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
         });
         if !rooms.iter().any(|node| *node != &*pod.spec.node_name) {
             let (cpu, memory) = (tenths(request.cpu, 1000), tenths(request.memory, 1000 * (1 << 30)));
-            found.entry(owner(pod)).or_insert_with(|| {
+            details.entry(owner(pod)).or_insert_with(|| {
                 format!("{} on {} requests {cpu} cores and {memory} GiB", pod.name(), pod.spec.node_name)
             });
         }
     }
-    (!found.is_empty()).then(|| {
+    (!details.is_empty()).then(|| {
         Finding::new(
             "pod-fits-nowhere",
             Severity::Risk,
@@ -187,7 +187,7 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
             "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",
             "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
         )
-        .about(found.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
+        .about(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
     })
 }
 

@@ -43,12 +43,12 @@ fn nodes<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Node> {
 
 /// Workloads whose pods keep each other away from a node or a zone, with as many replicas as there are such places.
 fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
-    let mut found: Vec<(Subject, i32)> = Vec::new();
+    let mut counted_subjects: Vec<(Subject, i32)> = Vec::new();
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
         for workload in scene.snapshot.workloads(kind) {
             let replicas = workload.spec.replicas.unwrap_or(1);
             let stuck = keys(workload).into_iter().find_map(|key| stuck(scene, workload, replicas, &key));
-            found
+            counted_subjects
                 .extend(stuck.map(|detail| (Subject::of(kind, &workload.metadata).detail(detail), replicas)));
         }
     }
@@ -58,13 +58,13 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
         let (namespace, kind, name) = (&subject.namespace, subject.kind.to_lowercase(), &subject.name);
         format!("kubectl -n {namespace} scale {kind}/{name} --replicas={}", replicas - 1)
     };
-    let commands: Vec<String> = found.iter().map(command).collect();
+    let commands: Vec<String> = counted_subjects.iter().map(command).collect();
     let fix = format!(
         "Add a node to the place that the workload needs, or have one replica less for the time of the migration: {}. Or prefer the anti-affinity instead of requiring it. Or let these pods come back on their own node, without a cordon (roll: {{methods: {{POOL: churn}}}} in the settings file).",
         commands.join("; ")
     );
-    (!found.is_empty()).then(|| {
-        let subjects = found.into_iter().map(|(subject, _)| subject);
+    (!counted_subjects.is_empty()).then(|| {
+        let subjects = counted_subjects.into_iter().map(|(subject, _)| subject);
         Finding::new("pod-anti-affinity", Severity::Risk, what, why, fix).about(subjects)
     })
 }
@@ -147,7 +147,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
         .filter_map(|claim| Some(((claim.namespace(), claim.name()), claim.text("/spec/volumeName")?)))
         .filter(|(_, volume)| volumes.contains_key(volume))
         .collect();
-    let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
+    let mut details: BTreeMap<Owner<'_>, String> = BTreeMap::new();
     for pod in scene.snapshot.pods.iter().filter(|pod| !claims.is_empty() && is_movable(pod)) {
         let matching =
             pod.spec.volumes.iter().filter(|volume| volume.source.as_ref() == "persistentVolumeClaim");
@@ -164,7 +164,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
             // Its own node is one of them where it takes its pods back.
             let takes = |node: &&Node| node.name() != pod.spec.node_name.as_ref() || takes_back(scene, node);
             if !nodes(scene).filter(takes).any(|node| Place::of(node).refusal(&spec).is_none()) {
-                found
+                details
                     .entry(owner(pod))
                     .or_insert_with(|| format!("{} on {} has {volume}", pod.name(), pod.spec.node_name));
             }
@@ -173,8 +173,8 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
     let what = "Pods have volumes of a zone in which no other node may run them.";
     let why = "An evicted pod stays Pending until its own node takes pods again: the volume does not leave its zone.";
     let fix = "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (roll: {methods: {POOL: churn}} in the settings file).";
-    (!found.is_empty()).then(|| {
-        let subjects = found.into_iter().map(|(owner, detail)| owner.subject().detail(detail));
+    (!details.is_empty()).then(|| {
+        let subjects = details.into_iter().map(|(owner, detail)| owner.subject().detail(detail));
         Finding::new("pod-zonal-volume", Severity::Risk, what, why, fix).about(subjects)
     })
 }

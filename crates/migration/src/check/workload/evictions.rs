@@ -66,14 +66,14 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
         for workload in scene.snapshot.workloads(kind) {
-            let (wanted, ready) = (workload.spec.replicas.unwrap_or(1), workload.status.ready_replicas);
+            let (desired, ready) = (workload.spec.replicas.unwrap_or(1), workload.status.ready_replicas);
             let subject = Subject::of(kind, &workload.metadata);
-            if ready < wanted {
+            if ready < desired {
                 subjects_by_code
                     .entry(Code::WorkloadNotReady)
                     .or_default()
-                    .push(subject.detail(format!("{ready} of {wanted} replicas are ready")));
-            } else if wanted == 1 && !workload.spec.template.spec.host_network {
+                    .push(subject.detail(format!("{ready} of {desired} replicas are ready")));
+            } else if desired == 1 && !workload.spec.template.spec.host_network {
                 subjects_by_code.entry(Code::WorkloadSingle).or_default().push(subject);
             }
         }

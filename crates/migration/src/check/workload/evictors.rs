@@ -98,10 +98,10 @@ fn kured(scene: &Scene<'_>) -> Option<Finding> {
         })
     };
     let daemon_sets = scene.snapshot.workloads(Kind::DAEMON_SET).iter();
-    let found =
+    let unlocked =
         daemon_sets.filter(|workload| runs(&workload.spec.template.spec, "kured") && !is_locked(workload));
     let objects: Vec<Subject> =
-        found.map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata)).collect();
+        unlocked.map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata)).collect();
     let command = |subject: &Subject| {
         format!(
             r#"kubectl -n {} annotate daemonset {} {LOCK}='{{"nodeID":"crossfade"}}' --overwrite"#,

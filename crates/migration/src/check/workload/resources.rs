@@ -90,14 +90,14 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// The workloads that exist, and those that do not with what has the same name.
 fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a Workload)>, Vec<Subject>) {
-    let (mut found, mut absent) = (Vec::new(), Vec::new());
+    let (mut present, mut absent) = (Vec::new(), Vec::new());
     let items_of = |kind: Kind, name: &str| {
         let name = name.to_owned();
         scene.snapshot.workloads(kind).iter().filter(move |workload| workload.name() == name)
     };
     for (kind, namespace, name) in named.all() {
         if let Some(workload) = items_of(kind, name).find(|workload| workload.namespace() == namespace) {
-            found.push((kind, workload));
+            present.push((kind, workload));
             continue;
         }
         let mut others = KINDS
@@ -106,7 +106,7 @@ fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a W
         let hint = others.next().map(|other| format!("there is {other}")).unwrap_or_default();
         absent.push(Subject { namespace: namespace.to_owned(), ..Subject::new(kind, name) }.detail(hint));
     }
-    (found, absent)
+    (present, absent)
 }
 
 /// Why a workload is not ready.
@@ -119,17 +119,17 @@ fn unready(kind: Kind, workload: &Workload) -> Option<String> {
     {
         return Some(format!("generation {generation} is not observed yet, only {observed}"));
     }
-    let (wanted, ready, updated) = if kind == Kind::DAEMON_SET {
+    let (desired, ready, updated) = if kind == Kind::DAEMON_SET {
         (status.desired_number_scheduled, status.number_ready, status.updated_number_scheduled)
     } else {
         (workload.spec.replicas.unwrap_or(1), status.ready_replicas, status.updated_replicas)
     };
-    if ready < wanted {
-        return Some(format!("{ready} of {wanted} pods are ready"));
+    if ready < desired {
+        return Some(format!("{ready} of {desired} pods are ready"));
     }
     let on_delete = workload.spec.update_strategy.pointer("/type").is_some_and(|kind| kind == "OnDelete");
-    (updated < wanted && !on_delete)
-        .then(|| format!("{updated} of {wanted} pods are of the current template"))
+    (updated < desired && !on_delete)
+        .then(|| format!("{updated} of {desired} pods are of the current template"))
 }
 
 fn finding(code: Code, subjects: Vec<Subject>) -> Finding {

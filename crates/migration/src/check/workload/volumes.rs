@@ -33,7 +33,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if claims.is_empty() {
         return Vec::new();
     }
-    let mut found: BTreeMap<Owner<'_>, String> = BTreeMap::new();
+    let mut details: BTreeMap<Owner<'_>, String> = BTreeMap::new();
     // Where a node stays and its pods are evicted without a cordon, they come back to it and to their volumes.
     let comes_back = |pod: &Pod| {
         let node = scene.snapshot.nodes.iter().find(|node| node.name() == &*pod.spec.node_name);
@@ -45,12 +45,12 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         let mut names =
             matching.filter_map(|volume| claims.get(&(pod.namespace(), volume.target.as_deref()?)));
         if let Some(volume) = names.next().filter(|_| !comes_back(pod)) {
-            found
+            details
                 .entry(owner(pod))
                 .or_insert_with(|| format!("{} on {} has {volume}", pod.name(), pod.spec.node_name));
         }
     }
-    if found.is_empty() {
+    if details.is_empty() {
         return Vec::new();
     }
     let finding = Finding::new(
@@ -60,7 +60,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",
         "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (roll: {methods: {POOL: churn}} in the settings file). Before nodes are replaced, copy the data to a volume that can move.",
     );
-    vec![finding.about(found.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
+    vec![finding.about(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
 }
 
 /// The volume is a directory or a disk of a node, or bound to a node by name.

@@ -95,7 +95,7 @@ fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
     let all = kinds
         .into_iter()
         .flat_map(|kind| scene.snapshot.objects(kind).iter().map(move |object| (kind, object)));
-    let mut found = Vec::new();
+    let mut calls = Vec::new();
     for (kind, configuration) in all {
         for webhook in configuration.list("/webhooks") {
             let text = |pointer: &str| webhook.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
@@ -104,14 +104,14 @@ fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
             if text("/failurePolicy") == "Ignore" || name.is_empty() || !is_about_pods(webhook) {
                 continue;
             }
-            found.push(Webhook {
+            calls.push(Webhook {
                 configuration: subject(kind, configuration).detail(text("/name")),
                 service: format!("{namespace}/{name}"),
                 pods: pods_behind(scene.snapshot, namespace, name),
             });
         }
     }
-    found
+    calls
 }
 
 /// The pods behind a Service that have not ended.

@@ -11,29 +11,29 @@ const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd
 #[must_use]
 pub fn free(claims: &[Claim], within: &[Range], is_v6: bool, length: u8) -> Option<(Range, bool)> {
     // What contains all of the parent is the parent itself in another role: the cluster's CIDR beside a pool of the same size.
-    let taken = |parent: Range| {
+    let used_in = |parent: Range| {
         let used = claims.iter().filter(|claim| {
             claim.range.is_v6() == is_v6 && claim.usage != Usage::OldPool { is_closed: true }
         });
         merged(used.map(|claim| claim.range).filter(|range| range.overlaps(parent)).collect())
     };
     let inside = within.iter().filter(|parent| parent.is_v6() == is_v6);
-    let found = inside.filter_map(|parent| gap(*parent, &taken(*parent), length)).next();
-    if let Some(range) = found {
+    let free_range = inside.filter_map(|parent| gap(*parent, &used_in(*parent), length)).next();
+    if let Some(range) = free_range {
         return Some((range, true));
     }
     let private = PRIVATE.iter().filter_map(|range| Range::read(range).ok()).map(|(range, _)| range);
     let mut all = private.filter(|parent| parent.is_v6() == is_v6);
-    all.find_map(|parent| gap(parent, &taken(parent), length)).map(|range| (range, false))
+    all.find_map(|parent| gap(parent, &used_in(parent), length)).map(|range| (range, false))
 }
 
 /// The first range of this length in `parent` that none of `taken`, sorted and apart, overlaps.
-fn gap(parent: Range, taken: &[Range], length: u8) -> Option<Range> {
+fn gap(parent: Range, used_ranges: &[Range], length: u8) -> Option<Range> {
     if length < parent.length() {
         return None;
     }
     let (mut next, last) = parent.ends();
-    for used in taken {
+    for used in used_ranges {
         let candidate = Range::starting(next, length, parent.is_v6())?;
         if candidate.ends().1 < used.ends().0 {
             break;

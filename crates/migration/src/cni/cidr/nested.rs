@@ -13,19 +13,19 @@ pub fn overlaps(claims: &[Claim]) -> Vec<(usize, usize)> {
         let range = claims[*index].range;
         (range.is_v6(), range.ends().0, range.length(), *index)
     });
-    let mut found = Vec::new();
+    let mut pairs = Vec::new();
     let mut open: Vec<usize> = Vec::new();
     for index in order {
         while open.last().is_some_and(|last| !claims[*last].range.contains(claims[index].range)) {
             open.pop();
         }
         let is_new = claims[index].usage.is_new();
-        found.extend(
+        pairs.extend(
             open.iter().filter(|outer| claims[**outer].usage.is_new() != is_new).map(|outer| (*outer, index)),
         );
         open.push(index);
     }
-    found
+    pairs
 }
 
 #[cfg(test)]

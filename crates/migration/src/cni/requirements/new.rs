@@ -119,6 +119,6 @@ fn cilium(scene: &Scene<'_>, key: &str, fix: &str, holds: impl Fn(Option<&str>) 
         );
     };
     let value = config.data(key);
-    let seen = format!("{key} is {}", value.unwrap_or("not set"));
-    if holds(value) { State::met(seen) } else { State::not_met(seen, fix) }
+    let evidence = format!("{key} is {}", value.unwrap_or("not set"));
+    if holds(value) { State::met(evidence) } else { State::not_met(evidence, fix) }
 }

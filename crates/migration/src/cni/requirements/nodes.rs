@@ -79,10 +79,10 @@ fn each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str,
             "take the snapshot again, with a right to list nodes",
         );
     }
-    let named = |wanted: Option<bool>| -> Vec<String> {
+    let named = |expected: Option<bool>| -> Vec<String> {
         let matching = nodes.iter().map(|node| (node.name(), judged(node)));
         matching
-            .filter(|(_, (_, found))| *found == wanted)
+            .filter(|(_, (_, answer))| *answer == expected)
             .map(|(name, (text, _))| format!("{name} ({text})"))
             .collect()
     };

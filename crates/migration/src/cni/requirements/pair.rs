@@ -68,8 +68,8 @@ pub(super) const ROWS: &[Requirement] = &[
 ];
 
 fn supported(scene: &Scene<'_>) -> State {
-    let found = PAIRS.iter().find(|pair| (pair.from, pair.to) == (scene.from, scene.to));
-    match found.map(|pair| pair.evidence) {
+    let known_pair = PAIRS.iter().find(|pair| (pair.from, pair.to) == (scene.from, scene.to));
+    match known_pair.map(|pair| pair.evidence) {
         Some(Evidence::Published) => State::met("supported; such migrations are published"),
         Some(Evidence::Declared) => {
             State::met("supported; no such migration is published, so try it on a copy of the cluster first")
@@ -77,10 +77,12 @@ fn supported(scene: &Scene<'_>) -> State {
         None => {
             let to: Vec<_> =
                 PAIRS.iter().filter(|pair| pair.from == scene.from).map(|pair| pair.to.name()).collect();
-            let seen = format!("{} to {} is not supported", scene.from, scene.to);
+            let evidence = format!("{} to {} is not supported", scene.from, scene.to);
             match to.as_slice() {
-                [] => State::not_met(seen, format!("no migration from {} is supported", scene.from)),
-                to => State::not_met(seen, format!("from {}, choose --to {}", scene.from, to.join(" or "))),
+                [] => State::not_met(evidence, format!("no migration from {} is supported", scene.from)),
+                to => {
+                    State::not_met(evidence, format!("from {}, choose --to {}", scene.from, to.join(" or ")))
+                }
             }
         }
     }
@@ -94,7 +96,7 @@ fn strategy(scene: &Scene<'_>) -> State {
     let profiles = Profiles::built_in();
     let refused: Vec<&str> = [scene.from, scene.to]
         .into_iter()
-        .filter(|cni| profiles.find(cni.name()).is_none_or(|known| known.secondary == Secondary::Refused))
+        .filter(|cni| profiles.find(cni.name()).is_none_or(|profile| profile.secondary == Secondary::Refused))
         .map(Cni::name)
         .collect();
     if refused.is_empty() {

@@ -14,13 +14,13 @@ pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<Str
     let mut lines = Vec::new();
     let mut sets = Vec::new();
     for row in rows {
-        let wanted = row.rule.at(stage);
+        let expectation = row.rule.at(stage);
         // What is wrong now is corrected first.
         let corrected =
             row.rule.at(scene.config.transition.phase).first().filter(|_| row.state == State::Wrong);
         let now = corrected.or(row.now.as_deref());
-        let (Some(now), Some(value)) = (now, wanted.first()) else { continue };
-        if wanted.accepts(now) {
+        let (Some(now), Some(value)) = (now, expectation.first()) else { continue };
+        if expectation.accepts(now) {
             continue;
         }
         lines.push(format!("{}: {now} becomes {value}", row.key.trim_start_matches('/')));
@@ -80,10 +80,10 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     if !matches!(scene.to, Cni::Cilium | Cni::Antrea) {
         return None;
     }
-    let wanted =
+    let required =
         rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
     let mut values: Vec<(String, String)> =
-        wanted.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
+        required.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
     if scene.to == Cni::Cilium {
         cilium(scene, &mut values);
     }

@@ -45,15 +45,15 @@ pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
 }
 
 fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
-    let found = values(scene.snapshot, scene.to, rule);
-    let wanted = rule.at(stage);
-    let wrong: Vec<_> = found.iter().filter(|(value, _)| !wanted.accepts(value)).collect();
-    let state = match (found.is_empty(), wrong.is_empty()) {
+    let settings = values(scene.snapshot, scene.to, rule);
+    let expectation = rule.at(stage);
+    let wrong: Vec<_> = settings.iter().filter(|(value, _)| !expectation.accepts(value)).collect();
+    let state = match (settings.is_empty(), wrong.is_empty()) {
         (true, _) => State::Absent,
         (false, true) => State::Right,
         (false, false) => State::Wrong,
     };
-    let now = wrong.first().copied().or_else(|| found.first()).map(|(value, _)| value.clone());
+    let now = wrong.first().copied().or_else(|| settings.first()).map(|(value, _)| value.clone());
     let [install, migrate, finish] = rule.expected.map(super::Expectation::words);
     let subjects = wrong.into_iter().map(|(_, subject)| subject.clone()).collect();
     Row { key: rule.key, set: rule.set, now, install, migrate, finish, state, subjects, rule }

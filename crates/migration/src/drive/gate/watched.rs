@@ -7,10 +7,10 @@ use crate::roll::world::{Availability, Color, Owner, Verdict};
 
 /// Green if each of them exists and is ready, red otherwise. Nothing is watched: green.
 #[must_use]
-pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Availability>, now: Duration) -> Verdict {
-    let wrong: Vec<String> = wanted
+pub fn watched(owners: &[Owner], availability: &BTreeMap<Owner, Availability>, now: Duration) -> Verdict {
+    let wrong: Vec<String> = owners
         .iter()
-        .filter_map(|owner| match known.get(owner) {
+        .filter_map(|owner| match availability.get(owner) {
             None => Some(format!("{} does not exist", owner.title())),
             Some(now) if now.ready < now.desired => {
                 Some(format!("{} has {} of {} pods ready", owner.title(), now.ready, now.desired))
@@ -19,7 +19,7 @@ pub fn watched(wanted: &[Owner], known: &BTreeMap<Owner, Availability>, now: Dur
         })
         .collect();
     let (color, why) = match wrong.as_slice() {
-        [] => (Color::Green, format!("{} workloads are ready", wanted.len())),
+        [] => (Color::Green, format!("{} workloads are ready", owners.len())),
         wrong => (Color::Red, wrong.join(", ")),
     };
     Verdict { color, checked_at: now, why }

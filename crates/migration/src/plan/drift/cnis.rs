@@ -55,8 +55,11 @@ fn is_in(ranges: &[Range], address: IpAddr) -> bool {
 /// The addresses of pods on nodes where everything is attached in this phase.
 fn addresses(scene: &Scene<'_>, survey: &Survey<'_>, phase: Phase) -> Vec<IpAddr> {
     let is_of = |site: &&Site<'_>| {
-        let seen = site.observed.as_ref().filter(|seen| seen.phase == Some(phase) && seen.mints == [phase]);
-        let attached = seen.and_then(|seen| seen.attached.as_ref());
+        let observation = site
+            .observed
+            .as_ref()
+            .filter(|observation| observation.phase == Some(phase) && observation.mints == [phase]);
+        let attached = observation.and_then(|observation| observation.attached.as_ref());
         attached.is_some_and(|attached| attached.unknown == 0 && attached.by_phase.keys().eq([&phase]))
     };
     let nodes: BTreeSet<&str> = survey.sites.iter().filter(is_of).map(Site::name).collect();

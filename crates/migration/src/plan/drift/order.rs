@@ -14,15 +14,15 @@ use crate::plan::{ExcludedNode, Plan, Wave, WaveKind, WaveName};
 pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<String> {
     let of_wave = |wave| Wave::members(wave).map(move |node| (node, wave));
     let places: BTreeMap<_, &Wave> = plan.waves.iter().flat_map(of_wave).collect();
-    let known = || {
+    let planned_sites = || {
         survey
             .sites
             .iter()
             .filter_map(|site| Some((site, *places.get(&(site.name(), &*site.node.metadata.uid))?)))
     };
     let mut lines = waves(plan, config);
-    for (site, wave) in
-        known().filter(|(site, wave)| site.node.is_control_plane() && !may_have_control_plane(plan, wave))
+    for (site, wave) in planned_sites()
+        .filter(|(site, wave)| site.node.is_control_plane() && !may_have_control_plane(plan, wave))
     {
         lines.push(format!(
             "Node {} is of the control plane, and the plan moves it in the wave {}.",
@@ -31,8 +31,8 @@ pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<
         ));
     }
     // Zones of nodes that are gone are not known, so each of these may have been the first of its zone.
-    let zones: BTreeSet<&str> = known().map(|(site, _)| site.zone()).collect();
-    let most = places.len() / CANARY + zones.len() + (places.len() - known().count());
+    let zones: BTreeSet<&str> = planned_sites().map(|(site, _)| site.zone()).collect();
+    let most = places.len() / CANARY + zones.len() + (places.len() - planned_sites().count());
     for wave in plan.waves.iter().filter(|wave| wave.kind == WaveKind::Canary && wave.nodes.len() > most) {
         let size = wave.nodes.len();
         lines.push(format!("The wave {} has {size} nodes, and the settings give at most {most}.", wave.name));
@@ -49,7 +49,7 @@ pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<
 
 /// Whether the platform of a node or the settings leave it out for this reason.
 fn is_given(out: &ExcludedNode, config: &Config) -> bool {
-    let named = config.roll.left_out(&out.name).map(|given| given.reason.as_str());
+    let named = config.roll.left_out(&out.name).map(|exclusion| exclusion.reason.as_str());
     of_platforms().into_iter().chain(named).any(|why| why == out.why)
 }
 

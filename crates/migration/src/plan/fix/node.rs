@@ -15,7 +15,7 @@ pub(super) struct Obstacles(BTreeMap<String, Obstacle>);
 impl Obstacles {
     /// Nodes of which too little is known, or that cannot be brought to the phase.
     pub(super) fn of(sites: &[Site<'_>], to: Phase, is_bridged: bool) -> Self {
-        let kept = |site: &Site<'_>| {
+        let obstacle = |site: &Site<'_>| {
             let because = silent(site).or_else(|| {
                 if is_done(site, to) {
                     return None;
@@ -26,7 +26,7 @@ impl Obstacles {
             });
             Some((site.name().to_owned(), because?))
         };
-        Self(sites.iter().filter_map(kept).collect())
+        Self(sites.iter().filter_map(obstacle).collect())
     }
 
     /// A node that no plan touches.
@@ -63,23 +63,25 @@ pub(super) fn living<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + us
 
 /// The node is in the phase, and says that nothing of another one is attached to it.
 pub(super) fn is_done(site: &Site<'_>, to: Phase) -> bool {
-    let has_none = |seen: &NodeObservation| {
-        let attached = seen.attached.as_ref();
-        attached.is_some_and(|attached| attached.unknown == 0) && other_phases(seen, to).next().is_none()
+    let has_none = |observation: &NodeObservation| {
+        let attached = observation.attached.as_ref();
+        attached.is_some_and(|attached| attached.unknown == 0)
+            && other_phases(observation, to).next().is_none()
     };
     site.phase() == Some(to) && site.observed.as_ref().is_some_and(has_none)
 }
 
 /// The other phases of what is attached to the node.
-fn other_phases(seen: &NodeObservation, to: Phase) -> impl Iterator<Item = Phase> {
-    let attached = seen.attached.iter().flat_map(|attached| &attached.by_phase);
+fn other_phases(observation: &NodeObservation, to: Phase) -> impl Iterator<Item = Phase> {
+    let attached = observation.attached.iter().flat_map(|attached| &attached.by_phase);
     attached.filter(move |(phase, count)| **phase != to && **count > 0).map(|(phase, _)| *phase)
 }
 
 /// A node that does not say what a run must know of it.
 fn silent(site: &Site<'_>) -> Option<Obstacle> {
-    let says =
-        |seen: &NodeObservation| seen.phase.is_some() && seen.attached.is_some() && seen.base.is_some();
+    let says = |observation: &NodeObservation| {
+        observation.phase.is_some() && observation.attached.is_some() && observation.base.is_some()
+    };
     (!site.observed.as_ref().is_some_and(says)).then(|| Obstacle {
         why: "its node does not say its phase, its policy or what is attached to it".into(),
         help: "on the node: systemctl status crossfade-watch, and crossfade-bootstrap status".into(),
@@ -88,9 +90,9 @@ fn silent(site: &Site<'_>) -> Option<Obstacle> {
 
 /// A node whose policy gives some pods another phase: when they are moved, they come back in it.
 fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
-    let seen = site.observed.as_ref()?;
-    let phase =
-        other_phases(seen, to).find(|phase| site.phase() == Some(to) && seen.mints.contains(phase))?;
+    let observation = site.observed.as_ref()?;
+    let phase = other_phases(observation, to)
+        .find(|phase| site.phase() == Some(to) && observation.mints.contains(phase))?;
     Some(Obstacle {
         why: format!("a rule or an annotation gives pods phase {phase} there, so they would come back in it"),
         help: "on the node: crossfade-bootstrap policy explain; take the rule away first".into(),
@@ -99,8 +101,8 @@ fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
 
 /// A node that would not do what a run asks.
 fn unfollowed(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
-    let seen = site.observed.as_ref()?;
-    (!seen.follows.contains(&to)).then(|| Obstacle {
+    let observation = site.observed.as_ref()?;
+    (!observation.follows.contains(&to)).then(|| Obstacle {
         why: format!("its node does not go to phase {to} when it is asked to"),
         help: format!(
             "in node.json of the node: \"desired\": \"node-annotation\", and \"{to}\" in \"allowed\" (docs/kubernetes.md)"

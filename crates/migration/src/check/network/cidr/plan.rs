@@ -38,11 +38,11 @@ fn subjects(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Vec<Subject> {
     for pod in scene.snapshot.pods.iter().filter(|pod| pod.network_ips().next().is_some()) {
         *pods.entry(&pod.spec.node_name).or_default() += 1;
     }
-    let known = scene.snapshot.knows(Kind::POD);
+    let has_pods = scene.snapshot.knows(Kind::POD);
     let subject = |node: &Text| {
         let count = pods.get(node.as_ref()).copied().unwrap_or(0);
         let subject = Subject::new(Kind::NODE, node.as_ref());
-        if known {
+        if has_pods {
             subject.detail(format!("{count} pods with addresses of the pod network"))
         } else {
             subject
@@ -117,18 +117,18 @@ fn new_range(clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Optio
     let clash = clashes.iter().find(|clash| clash.new.usage == Usage::NewPool && is_of_pods(clash))?;
     let range = clash.new.range;
     let usual = if range.is_v6() { 104 } else { 16 };
-    let (found, _) = free(&claims.all, &[], range.is_v6(), range.length().max(usual))?;
+    let (free_range, _) = free(&claims.all, &[], range.is_v6(), range.length().max(usual))?;
     let how = match scene.to {
         Cni::Cilium => {
             let key = if range.is_v6() { "clusterPoolIPv6PodCIDRList" } else { "clusterPoolIPv4PodCIDRList" };
             format!(
-                "ipam.operator.{key}={{{found}}} (Helm); if pods of Cilium exist already, its range cannot change, and Cilium must be removed and installed again"
+                "ipam.operator.{key}={{{free_range}}} (Helm); if pods of Cilium exist already, its range cannot change, and Cilium must be removed and installed again"
             )
         }
         Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni | Cni::Antrea => "its own settings".into(),
     };
     Some(format!(
-        "Install the new CNI with a range that nothing in this snapshot uses, such as {found}: {how}. Make sure that nothing outside the cluster uses it either."
+        "Install the new CNI with a range that nothing in this snapshot uses, such as {free_range}: {how}. Make sure that nothing outside the cluster uses it either."
     ))
 }
 
@@ -180,9 +180,9 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
     let needed = blocks_needed(scene, range.is_v6(), per_block);
     let length = block
         .checked_sub(u8::try_from((needed.sum * 2).max(2).next_power_of_two().trailing_zeros()).ok()?)?;
-    let (found, is_inside) = free(&claims.all, &cluster_cidrs(scene), range.is_v6(), length)?;
+    let (free_range, is_inside) = free(&claims.all, &cluster_cidrs(scene), range.is_v6(), length)?;
     let mut manifest = format!(
-        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-moved\nspec:\n  cidr: {found}\n  blockSize: {block}\n"
+        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-moved\nspec:\n  cidr: {free_range}\n  blockSize: {block}\n"
     );
     for key in ["ipipMode", "vxlanMode", "natOutgoing", "nodeSelector"] {
         let value = pool.at("/spec").and_then(|spec| spec.get(key)).filter(|value| !value.is_null());

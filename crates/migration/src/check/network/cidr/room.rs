@@ -153,7 +153,7 @@ fn node_cidrs(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subject>
 fn pools(scene: &Scene<'_>) -> Vec<Subject> {
     let is_open = |pool: &&Object| !pool.is_true("/spec/disabled") && calico::serves(pool, "Workload");
     let range = |pool: &Object| Range::read(pool.text("/spec/cidr")?).ok().map(|(range, _)| range);
-    let mut found = Vec::new();
+    let mut pool_rooms = Vec::new();
     for is_v6 in [false, true] {
         let open = scene.snapshot.objects(Kind::IP_POOL).iter().filter(is_open);
         let own: Vec<(&Object, Range)> = open
@@ -178,10 +178,10 @@ fn pools(scene: &Scene<'_>) -> Vec<Subject> {
             let detail = format!(
                 "{blocks} blocks and {addresses} addresses in all pools; there are {nodes} nodes and {pods} pods"
             );
-            found.push(Subject::new(Kind::IP_POOL, first.name()).detail(detail));
+            pool_rooms.push(Subject::new(Kind::IP_POOL, first.name()).detail(detail));
         }
     }
-    found
+    pool_rooms
 }
 
 /// How the new network gets more room.

@@ -119,10 +119,10 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
         // Without any flag its command was not dumped, and nothing is known.
         !words.is_empty() && !is_named
     };
-    let found: Vec<&Workload> =
+    let workloads: Vec<&Workload> =
         scene.snapshot.workloads(Kind::DEPLOYMENT).iter().filter(is_one).filter(lacks).collect();
     let objects: Vec<Subject> =
-        found.iter().map(|workload| Subject::of(Kind::DEPLOYMENT, &workload.metadata)).collect();
+        workloads.iter().map(|workload| Subject::of(Kind::DEPLOYMENT, &workload.metadata)).collect();
     let fix = objects.iter().map(|subject| {
         format!(
             "kubectl -n {} edit deployment {}, and add the argument {}={}",

@@ -25,14 +25,14 @@ pub(super) fn leftover_taints(scene: &Scene<'_>) -> Vec<Finding> {
             }
         }
     }
-    let found = |(key, mut all): (&str, Vec<&Node>)| {
+    let taint_finding = |(key, mut all): (&str, Vec<&Node>)| {
         let severity = if all.len() == nodes.len() { Severity::Blocks } else { Severity::Risk };
         if severity == Severity::Risk {
             all.retain(|node| is_past_start(scene, node, key));
         }
         (!all.is_empty()).then(|| finding(key, severity, &all))
     };
-    bearers.into_iter().filter_map(found).collect()
+    bearers.into_iter().filter_map(taint_finding).collect()
 }
 
 /// A pod without tolerations could run there but for start-up taints. A node that a run is moving is cordoned.

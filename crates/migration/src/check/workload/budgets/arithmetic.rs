@@ -64,8 +64,8 @@ impl ReplicaCount {
             };
             // A ReplicaSet of something else than a Deployment, such as a Rollout, has its own replicas.
             let set = || find(snapshot, Kind::REPLICA_SET, owner.namespace, &pod.metadata.controller()?.name);
-            let found = find(snapshot, kind, owner.namespace, owner.name).or_else(set);
-            match found {
+            let workload_object = find(snapshot, kind, owner.namespace, owner.name).or_else(set);
+            match workload_object {
                 Some(workload) => sum += i64::from(workload.spec.replicas.unwrap_or(1)),
                 None => return Self::Unknown,
             }

@@ -18,7 +18,7 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let is_new = Ranges::of(&claims.all, Usage::is_new);
     let is_old = Ranges::of(&claims.all, |used| used.is_pods() && !used.is_new());
     let is_all = scene.from == Cni::AwsVpcCni;
-    let mut found = Vec::new();
+    let mut old_claims = Vec::new();
     for pod in &scene.snapshot.pods {
         for address in pod.network_ips().map(Range::of) {
             let is_stray = is_new.contains(address) && !is_old.contains(address);
@@ -26,11 +26,11 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
             if (is_all || is_stray) && !is_moved {
                 let source = Subject::of(Kind::POD, &pod.metadata);
-                found.push(Claim::new(address, Usage::OldAddress, source).on(&pod.spec.node_name));
+                old_claims.push(Claim::new(address, Usage::OldAddress, source).on(&pod.spec.node_name));
             }
         }
     }
-    claims.all.extend(found);
+    claims.all.extend(old_claims);
 }
 
 /// The ranges from which the new CNI gives addresses to pods of a node, those that it borrows included.
