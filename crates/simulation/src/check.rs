@@ -31,24 +31,24 @@ impl History {
     }
 
     /// The nodes that passes touch and whose state a run could know.
-    pub(super) fn knowable(&self, seen: Millis) -> impl Iterator<Item = (usize, &Node)> {
+    pub(super) fn knowable(&self, observed_at: Millis) -> impl Iterator<Item = (usize, &Node)> {
         self.truth.living().filter(move |(_, node)| {
-            !self.is_left_out(&node.name) && !node.surprises(seen) && node.made <= seen
+            !self.is_left_out(&node.name) && !node.surprises(observed_at) && node.made <= observed_at
         })
     }
 
     /// Every phase that such pods have, may get, or may get soon, one node left out.
     pub(super) fn kinds(
         &self,
-        seen: Millis,
+        observed_at: Millis,
         without: Option<usize>,
         such: impl Fn(&Pod) -> bool + Copy,
     ) -> BTreeSet<Phase> {
         let mut kinds = BTreeSet::new();
-        for (index, node) in self.knowable(seen).filter(|(index, _)| Some(*index) != without) {
+        for (index, node) in self.knowable(observed_at).filter(|(index, _)| Some(*index) != without) {
             let machine = &node.machine;
             // What a node has forgotten is not known before the pods are counted.
-            kinds.extend(self.truth.published_of(index, seen, such));
+            kinds.extend(self.truth.published_of(index, observed_at, such));
             kinds.insert(machine.phase);
             kinds.extend(node.api.desired.filter(|to| machine.follows.contains(to)));
         }
@@ -210,15 +210,17 @@ impl History {
     /// Whether all pods of a node run on while it goes to this phase, as it says.
     fn runs_on(&self, index: usize, to: Phase, run: &Run) -> bool {
         let api = &self.truth.nodes[index].api;
-        let Some(seen) = api.observed.as_ref().filter(|seen| *seen.boot_id == *api.boot) else {
+        let Some(observation) = api.observed.as_ref().filter(|observation| *observation.boot_id == *api.boot)
+        else {
             return false;
         };
-        let attached = seen.attached.iter().flat_map(|attached| attached.by_phase.keys().copied());
-        let mut phases: BTreeSet<Phase> = attached.chain(seen.phase).filter(|phase| *phase != to).collect();
+        let attached = observation.attached.iter().flat_map(|attached| attached.by_phase.keys().copied());
+        let mut phases: BTreeSet<Phase> =
+            attached.chain(observation.phase).filter(|phase| *phase != to).collect();
         if phases.is_empty() {
             phases.extend([Some(run.from), run.target()].into_iter().flatten().find(|phase| *phase != to));
         }
-        !phases.is_empty() && phases.iter().all(|from| way(*from, to, &seen.joins) != Way::Restart)
+        !phases.is_empty() && phases.iter().all(|from| way(*from, to, &observation.joins) != Way::Restart)
     }
 
     /// R2, R9, R12 and R13 of a node that is taken anew.
@@ -367,13 +369,13 @@ impl History {
             self.broken("R8", format!("{name} counts as done, and its watch ended before it was claimed"));
             return;
         }
-        let seen = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+        let was_observed = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
         let says = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
-        if seen(node.booted) && says != Some(&*node.api.boot) {
+        if was_observed(node.booted) && says != Some(&*node.api.boot) {
             self.broken("R8", format!("{name} counts as done on the word of an earlier boot"));
             return;
         }
-        if seen(node.going) {
+        if was_observed(node.going) {
             self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
@@ -384,8 +386,8 @@ impl History {
             return;
         }
         let forgotten = |id: &u32| node.machine.forgets.contains(id);
-        let known = node.pods.iter().filter(|id| !forgotten(id));
-        let phases = known.filter_map(|id| Some(self.truth.pods.get(id)?.attached?.phase));
+        let attached_pods = node.pods.iter().filter(|id| !forgotten(id));
+        let phases = attached_pods.filter_map(|id| Some(self.truth.pods.get(id)?.attached?.phase));
         let other = phases.chain([node.machine.phase]).find(|phase| *phase != step.to);
         if let Some(other) = other {
             self.broken("R8", format!("{name} counts as done in {}, and has {other}", step.to));

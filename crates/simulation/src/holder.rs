@@ -321,11 +321,11 @@ impl History {
         let is_gated_beside = self.is_gated(holder, |gate| gate.source != GateSource::Workload);
         let driver = &self.holders[holder];
         let synced = duration_of(driver.synced(now));
-        let owner = |(workload, wanted): (&usize, &u32)| {
-            let known = driver.available.get(workload)?;
-            let wanted = known.desired.min(*wanted);
+        let owner = |(workload, desired): (&usize, &u32)| {
+            let availability = driver.available.get(workload)?;
+            let desired = availability.desired.min(*desired);
             let owner = self.truth.workloads[*workload].made.owner.clone();
-            Some((owner, Availability { desired: wanted, ready: known.ready }))
+            Some((owner, Availability { desired: desired, ready: availability.ready }))
         };
         let owners = driver.touched.iter().filter_map(owner).collect();
         let driver = &mut self.holders[holder];
@@ -352,19 +352,19 @@ impl History {
                 Some(Err(EndReason::Gone("somebody else wrote the run".into())));
             return;
         }
-        let taken = driver.mail.borrow().taken;
-        let wishes = driver.wishes.iter().filter(|wish| wish.seq > taken).cloned().collect();
+        let last_wish = driver.mail.borrow().taken;
+        let wishes = driver.wishes.iter().filter(|wish| wish.seq > last_wish).cloned().collect();
         let run = driver.stored.clone();
-        let mut seen = Observation {
+        let mut observation = Observation {
             world: Arc::clone(&driver.world),
             run,
             wishes,
             is_interrupted: driver.is_interrupted,
         };
         if let Some(tamper) = self.tamper {
-            tamper.seen(&mut seen, &self.plan.policies);
+            tamper.seen(&mut observation, &self.plan.policies);
         }
-        self.holders[holder].mail.borrow_mut().observation = Some(Ok(seen));
+        self.holders[holder].mail.borrow_mut().observation = Some(Ok(observation));
     }
 
     /// Tells the driver that it cannot go on.

@@ -295,8 +295,8 @@ impl History {
         let Some((namespace, name)) = title.split_once('/') else { return };
         let is =
             |pod: &crate::cluster::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
-        let found = self.truth.pods.iter().find(|(_, pod)| is(pod));
-        let Some((id, workload)) = found.map(|(id, pod)| (*id, pod.workload)) else { return };
+        let target_pod = self.truth.pods.iter().find(|(_, pod)| is(pod));
+        let Some((id, workload)) = target_pod.map(|(id, pod)| (*id, pod.workload)) else { return };
         match wait.reason {
             Reason::BarePod => self.name_for_deletion(title),
             Reason::EmptyDir => self.delete(id),

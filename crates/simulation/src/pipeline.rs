@@ -107,8 +107,8 @@ impl History {
     pub(crate) fn replacing(&self) -> Option<Phase> {
         let run = self.truth.run()?;
         let image = self.plan.image.filter(|image| run.target() == Some(*image))?;
-        let at = self.plan.passes.iter().position(|target| *target == image)?;
-        let from = at.checked_sub(1).map_or(self.plan.start, |before| self.plan.passes[before]);
+        let index = self.plan.passes.iter().position(|target| *target == image)?;
+        let from = index.checked_sub(1).map_or(self.plan.start, |before| self.plan.passes[before]);
         (run.from == from).then_some(image)
     }
 

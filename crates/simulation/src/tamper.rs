@@ -77,8 +77,8 @@ impl Tamper {
     ];
 
     /// Hides it from what a run sees.
-    pub(super) fn seen(self, seen: &mut Observation, policies: &[String]) {
-        let world = Arc::make_mut(&mut seen.world);
+    pub(super) fn seen(self, observation: &mut Observation, policies: &[String]) {
+        let world = Arc::make_mut(&mut observation.world);
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
             Self::Lease => world.renewed = world.now,
@@ -95,7 +95,7 @@ impl Tamper {
                 world.pods = world.pods.values().cloned().map(blurred).collect();
             }
             Self::Stop => {
-                for wish in &mut seen.wishes {
+                for wish in &mut observation.wishes {
                     if wish.what == RunRequest::PauseNow {
                         wish.what = RunRequest::Pause;
                     }

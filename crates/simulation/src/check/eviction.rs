@@ -155,25 +155,25 @@ impl History {
     }
 
     /// Whether a pod answers, or did when the run saw it last.
-    fn counts_as_ready(pod: &Pod, seen: u64) -> bool {
-        pod.is_ready() || pod.shaken.is_some_and(|time| time >= seen)
+    fn counts_as_ready(pod: &Pod, version: u64) -> bool {
+        pod.is_ready() || pod.shaken.is_some_and(|time| time >= version)
     }
 
     /// R4.
     pub(super) fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
-        let seen = flight.pods_seen;
+        let version = flight.pods_seen;
         let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
         // One that the run cannot miss yet would have been counted by it; and what a holder had under way when its Lease was taken by force, the next one
         // cannot know.
         let lease = &self.truth.lease;
         let is_overtaken = lease.was_forced && lease.holder != Some(flight.holder);
-        if is_overtaken || self.truth.dns_lost.is_some_and(|time| time >= seen) {
+        if is_overtaken || self.truth.dns_lost.is_some_and(|time| time >= version) {
             return None;
         }
         let zone = &self.truth.nodes[going.node?].api.zone;
         let others: Vec<_> =
-            self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed < seen).collect();
-        let ready = || others.iter().filter(|(_, pod, _)| Self::counts_as_ready(pod, seen));
+            self.truth.dns().filter(|(other, pod, _)| *other != id && pod.placed < version).collect();
+        let ready = || others.iter().filter(|(_, pod, _)| Self::counts_as_ready(pod, version));
         let here = ready().filter(|(_, _, other_zone)| *other_zone == zone).count();
         let elsewhere = ready().count() - here;
         let all = others.iter().filter(|(_, _, other_zone)| *other_zone == zone).count() + 1;
@@ -190,7 +190,7 @@ impl History {
             return Some((
                 "R4",
                 format!(
-                    "{here} of {} other DNS pods of its zone {zone} are ready: {names:?}, it {:?}, seen {seen}",
+                    "{here} of {} other DNS pods of its zone {zone} are ready: {names:?}, it {:?}, seen {version}",
                     all - 1,
                     going.api.traits
                 ),

@@ -13,11 +13,11 @@ impl History {
             return;
         }
         let touched = &self.holders[flight.holder].touched;
-        let wrong = touched.iter().find_map(|(workload, wanted)| {
+        let wrong = touched.iter().find_map(|(workload, desired)| {
             let controller = &self.truth.workloads[*workload];
             let (since, most) = controller.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
-            let wanted = controller.status.desired.min(*wanted);
-            let lacks = most.saturating_add(run.missing(&controller.made.owner)) < wanted;
+            let desired = controller.status.desired.min(*desired);
+            let lacks = most.saturating_add(run.missing(&controller.made.owner)) < desired;
             let name = &self.truth.nodes[index].name;
             let owner = &controller.made.owner.name;
             lacks.then(|| {

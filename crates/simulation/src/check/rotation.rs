@@ -25,9 +25,9 @@ impl History {
     }
 
     /// Whether this pass has the node replaced, and the run could know it.
-    pub(super) fn is_replaced_now(&self, index: usize, seen: Millis) -> bool {
+    pub(super) fn is_replaced_now(&self, index: usize, observed_at: Millis) -> bool {
         let node = &self.truth.nodes[index];
-        let is_known = self.could_know(node, seen) && self.truth.record.changed <= seen;
+        let is_known = self.could_know(node, observed_at) && self.truth.record.changed <= observed_at;
         self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
     }
 
@@ -76,9 +76,9 @@ impl History {
     }
 
     /// How many pools there are where one of the marked nodes is drained, and none shows it.
-    pub(super) fn hidden_drains(&self, seen: Millis) -> usize {
+    pub(super) fn hidden_drains(&self, observed_at: Millis) -> usize {
         let is_hidden = |pool: &&migration::plan::Pool| {
-            let is_known = |node: &&Node| node.troubled.is_some_and(|since| since < seen);
+            let is_known = |node: &&Node| node.troubled.is_some_and(|since| since < observed_at);
             let nodes = self.truth.living().map(|(_, node)| node);
             let going = nodes.filter(|node| node.api.pool == pool.name && node.api.is_going).filter(is_known);
             let going: Vec<&Node> = going.filter(|node| self.is_to_leave(node)).collect();
@@ -92,7 +92,7 @@ impl History {
     }
 
     /// How many planned nodes of replaced pools have gone for which no proven new node is there: places that are open.
-    pub(super) fn unreplaced(&self, seen: Millis, run: &Run) -> usize {
+    pub(super) fn unreplaced(&self, observed_at: Millis, run: &Run) -> usize {
         if self.replacing().is_none() {
             return 0;
         }
@@ -106,7 +106,7 @@ impl History {
                         .nodes
                         .iter()
                         .find(|node| node.api.uid == planned.uid)
-                        .is_some_and(|node| node.gone.is_some_and(|gone| gone < seen))
+                        .is_some_and(|node| node.gone.is_some_and(|gone| gone < observed_at))
             };
             let gone = planned.filter(is_gone).count();
             // One that went, that was flipped by hand, or whose Node another actor changed, since the run looked.
@@ -115,8 +115,8 @@ impl History {
                 *of == pool.name && step.is_some_and(is_done)
             };
             let is_new = |node: &&Node| {
-                let is_there = node.gone.is_none_or(|gone| gone >= seen);
-                let before = node.forged.as_ref().filter(|(time, ..)| *time >= seen);
+                let is_there = node.gone.is_none_or(|gone| gone >= observed_at);
+                let before = node.forged.as_ref().filter(|(time, ..)| *time >= observed_at);
                 let did_before = || before.is_some_and(|(_, of, step)| fills_place(of, step.as_ref()));
                 is_there && (fills_place(&node.api.pool, node.api.step.as_ref()) || did_before())
             };
@@ -128,9 +128,9 @@ impl History {
     /// R7 of the annotation that keeps Karpenter from a node.
     pub(super) fn check_annotation(&mut self, patch: &Patch, index: usize) {
         let node = &self.truth.nodes[index];
-        let by = node.undisturbed_by;
+        let actor = node.undisturbed_by;
         let why = match patch.undisturbed {
-            Some(false) if by == Some(Actor::Other) => "is taken away, and is not the run's",
+            Some(false) if actor == Some(Actor::Other) => "is taken away, and is not the run's",
             Some(true) if node.api.is_undisturbed => "is set, and was there",
             _ => return,
         };
@@ -187,10 +187,11 @@ impl History {
 
     /// R15: every other node that is to be replaced is held.
     fn check_levers(&mut self, flight: &Flight, index: usize, run: &Run) {
-        let seen = flight.nodes_seen;
+        let observed_at = flight.nodes_seen;
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
-            let is_new = node.made > seen || node.opened >= seen || !self.could_know(node, seen);
+            let is_new =
+                node.made > observed_at || node.opened >= observed_at || !self.could_know(node, observed_at);
             let is_counted = *other != index
                 && !is_new
                 && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
@@ -222,10 +223,10 @@ impl History {
 
     /// R2 and R15: no more nodes are away, on their way or not replaced than the plan has at once.
     fn check_departures(&mut self, flight: &Flight, index: usize, run: &Run) {
-        let seen = flight.nodes_seen;
+        let observed_at = flight.nodes_seen;
         let is_other = |(other, node): &(usize, &Node)| *other != index && Self::is_permitted(node, run);
         let permitted = self.truth.living().filter(is_other).count();
-        let open = self.unreplaced(seen, run);
+        let open = self.unreplaced(observed_at, run);
         // In which wave a node goes that joined is the run's to say.
         let most = self
             .plan

@@ -123,9 +123,9 @@ impl Truth {
     }
 
     /// Adds a workload without its pods.
-    pub(crate) fn add_workload(&mut self, made: WorkloadBlueprint) -> usize {
+    pub(crate) fn add_workload(&mut self, blueprint: WorkloadBlueprint) -> usize {
         self.workloads.push(Workload {
-            made,
+            made: blueprint,
             refuses: false,
             evicted: Vec::new(),
             is_over: false,
@@ -166,9 +166,9 @@ impl Truth {
         }
         for workload in 0..self.workloads.len() {
             let daemon = &*self.workloads[workload].made.owner.kind == "DaemonSet";
-            let wanted =
+            let replicas =
                 if daemon { self.nodes.len() } else { self.workloads[workload].made.replicas as usize };
-            for ordinal in 0..wanted {
+            for ordinal in 0..replicas {
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
                 self.settle_pod(id, daemon.then_some(ordinal));
             }

@@ -98,14 +98,14 @@ impl History {
         let counts = |pod: &Pod| !pod.api.is(Trait::Terminating) && !pod.api.is(Trait::Finished);
         let alive: Vec<u32> =
             self.of_workload(workload).filter(|(_, pod)| counts(pod)).map(|(id, _)| id).collect();
-        let wanted = self.truth.workloads[workload].made.replicas as usize;
-        for _ in alive.len()..wanted {
+        let replicas = self.truth.workloads[workload].made.replicas as usize;
+        for _ in alive.len()..replicas {
             let id = self.truth.make(workload, 0);
             self.truth.pending.insert(id);
             self.touch_pod(id);
             self.wake_scheduler();
         }
-        for id in alive.into_iter().skip(wanted) {
+        for id in alive.into_iter().skip(replicas) {
             self.delete(id);
         }
     }

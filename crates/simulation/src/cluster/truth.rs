@@ -328,30 +328,31 @@ impl Truth {
     /// The same without those that the node does not know of.
     pub(crate) fn published_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let known = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
-        let of_pods = known.filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
+        let attached_pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
+        let of_pods =
+            attached_pods.filter_map(|pod| self.pods.get(pod)?.attached.map(|attachment| attachment.phase));
         of_pods.chain(node.machine.leftovers.iter().copied())
     }
 
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
-    pub(crate) fn published(&self, node: usize, seen: Millis) -> impl Iterator<Item = Phase> {
-        self.published_of(node, seen, |_| true)
+    pub(crate) fn published(&self, node: usize, observed_at: Millis) -> impl Iterator<Item = Phase> {
+        self.published_of(node, observed_at, |_| true)
     }
 
     /// The same of such pods alone.
     pub(crate) fn published_of(
         &self,
         node: usize,
-        seen: Millis,
+        observed_at: Millis,
         such: impl Fn(&Pod) -> bool,
     ) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
-        let published = node.published_at(seen);
-        let known = move |attachment: &Attachment| attachment.since <= published;
+        let published = node.published_at(observed_at);
+        let is_published = move |attachment: &Attachment| attachment.since <= published;
         let pods = node.pods.iter().filter(|pod| !node.machine.forgets.contains(pod));
         let of_pods = pods.filter_map(move |pod| {
             let pod = self.pods.get(pod).filter(|pod| such(pod))?;
-            Some(pod.attached.filter(known)?.phase)
+            Some(pod.attached.filter(is_published)?.phase)
         });
         let machine = &node.machine;
         let leftovers =
@@ -364,12 +365,12 @@ impl Truth {
         let controller = &self.workloads[workload];
         let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
-        let wanted = match &*controller.made.owner.kind {
+        let desired = match &*controller.made.owner.kind {
             "DaemonSet" => u32::try_from(self.living().count()).unwrap_or(u32::MAX),
             "Job" => 0,
             _ => controller.made.replicas,
         };
-        Availability { desired: wanted, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+        Availability { desired: desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
 
     /// DNS pods that answer, with their zones.
@@ -386,14 +387,15 @@ impl Node {
     }
 
     /// When the node published what a run knew of it that saw everything up to `seen`.
-    pub(crate) const fn published_at(&self, seen: Millis) -> Millis {
+    pub(crate) const fn published_at(&self, observed_at: Millis) -> Millis {
         let (last, before) = self.published;
-        if last > seen { before } else { last }
+        if last > observed_at { before } else { last }
     }
 
     /// Whether a run that saw everything up to `seen` could not know how the node is.
-    pub(crate) fn surprises(&self, seen: Millis) -> bool {
-        self.surprise.is_some_and(|surprise| surprise.published.is_none_or(|published| published > seen))
+    pub(crate) fn surprises(&self, observed_at: Millis) -> bool {
+        self.surprise
+            .is_some_and(|surprise| surprise.published.is_none_or(|published| published > observed_at))
     }
 }
 

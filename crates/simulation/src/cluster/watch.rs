@@ -34,8 +34,8 @@ impl Truth {
         let machine = &node.machine;
         let mut by_phase: BTreeMap<Phase, u32> = BTreeMap::new();
         let mut others = Vec::new();
-        let known = node.pods.iter().filter(|pod| !machine.forgets.contains(pod));
-        for pod in known.filter_map(|pod| self.pods.get(pod)) {
+        let attached_pods = node.pods.iter().filter(|pod| !machine.forgets.contains(pod));
+        for pod in attached_pods.filter_map(|pod| self.pods.get(pod)) {
             let Some(attached) = pod.attached else { continue };
             *by_phase.entry(attached.phase).or_default() += 1;
             if attached.phase != machine.phase {
@@ -68,8 +68,8 @@ impl Truth {
     /// Pods of a node that a network joins or leaves sooner or later, so that they are of the node's phase.
     fn joinable(&self, index: usize) -> impl Iterator<Item = u32> {
         let machine = &self.nodes[index].machine;
-        let known = self.nodes[index].pods.iter().filter(|id| !machine.forgets.contains(id));
-        known.copied().filter(|id| {
+        let attached_pods = self.nodes[index].pods.iter().filter(|id| !machine.forgets.contains(id));
+        attached_pods.copied().filter(|id| {
             let Some(pod) = self.pods.get(id) else { return false };
             let joins =
                 |attached: Attachment| way(attached.phase, machine.phase, &machine.joins) != Way::Restart;

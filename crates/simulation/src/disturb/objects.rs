@@ -156,9 +156,9 @@ impl History {
                     name: name.as_str().into(),
                 };
                 let (traits, start, grace) = (BTreeSet::new(), SECOND, SECOND);
-                let made =
+                let blueprint =
                     WorkloadBlueprint { owner, replicas: 2, traits, request, start, grace, lasts: None };
-                let workload = self.truth.add_workload(made);
+                let workload = self.truth.add_workload(blueprint);
                 self.wake(workload);
             }
             is_scheduled => {

@@ -34,7 +34,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     };
     plan.strategy = Strategy::Rotation;
     (plan.passes, plan.ways) = (passes.to_vec(), ways.to_vec());
-    plan.image = ways.iter().position(|way| *way == Way::Replace).map(|at| passes[at]);
+    plan.image = ways.iter().position(|way| *way == Way::Replace).map(|place| passes[place]);
     if course == BRIDGED {
         let accepted = || Bridge::Accepted("it is known".into());
         plan.bridge.get_or_insert_with(accepted);

@@ -19,9 +19,9 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth) {
     let is_daemon = |kind: &str| kind == "DaemonSet";
     let sum = |times: &dyn Fn(u128, bool) -> u128| {
         let all = truth.workloads.iter().map(|controller| &controller.made);
-        all.fold(Request::default(), |sum, made| {
-            let times = times(made.replicas.into(), is_daemon(&made.owner.kind));
-            sum + made.request.times(times)
+        all.fold(Request::default(), |sum, blueprint| {
+            let times = times(blueprint.replicas.into(), is_daemon(&blueprint.owner.kind));
+            sum + blueprint.request.times(times)
         })
     };
     let (moves, stays) = (

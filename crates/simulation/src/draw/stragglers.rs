@@ -22,10 +22,10 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
         let is_out = |name: &str| plan.left_out.iter().any(|out| &*out.name == name);
         truth.living().filter(|(_, node)| is_out(&node.name)).map(|(index, _)| index).collect()
     };
-    let mut left = truth.nodes.len().saturating_sub(1) / 2;
+    let mut remaining = truth.nodes.len().saturating_sub(1) / 2;
     for index in (0..truth.nodes.len()).filter(|index| !out.contains(index)) {
-        if left > 0 && random.chance(NODES) {
-            left -= 1;
+        if remaining > 0 && random.chance(NODES) {
+            remaining -= 1;
             let phase = random.pick(&others).copied().unwrap_or(to);
             truth.nodes[index].machine.phase = phase;
             for id in truth.nodes[index].pods.clone() {

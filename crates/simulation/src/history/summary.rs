@@ -100,16 +100,19 @@ impl Summary {
                 *needed.entry(reason.to_owned()).or_default() += 1;
             }
         }
-        let is_unended = |found: &&Violation| found.invariant == Violation::UNENDED;
-        let unended =
-            histories.iter().filter(|(_, outcome)| outcome.violations.iter().any(|found| is_unended(&found)));
+        let is_unended = |violation: &&Violation| violation.invariant == Violation::UNENDED;
+        let unended = histories
+            .iter()
+            .filter(|(_, outcome)| outcome.violations.iter().any(|violation| is_unended(&violation)));
         let unended = unended.map(|(seed, outcome)| UnendedRun { seed: *seed, waits: outcome.waits.clone() });
         let broken = histories.iter().flat_map(|(seed, outcome)| {
-            outcome.violations.iter().filter(|found| !is_unended(found)).map(|found| BrokenInvariant {
-                seed: *seed,
-                at_seconds: found.occurred_at / 1000,
-                invariant: found.invariant.to_owned(),
-                why: found.why.clone(),
+            outcome.violations.iter().filter(|violation| !is_unended(violation)).map(|violation| {
+                BrokenInvariant {
+                    seed: *seed,
+                    at_seconds: violation.occurred_at / 1000,
+                    invariant: violation.invariant.to_owned(),
+                    why: violation.why.clone(),
+                }
             })
         });
         Self {

@@ -101,8 +101,11 @@ impl History {
                         .any(|what| pod.api.is(what));
                     let is_on = pod.node.is_some_and(|node| driver.watched.contains(&node));
                     if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
-                        let wanted = driver.available.get(&workload).map_or(u32::MAX, |known| known.desired);
-                        driver.touched.entry(workload).or_insert(wanted);
+                        let desired = driver
+                            .available
+                            .get(&workload)
+                            .map_or(u32::MAX, |availability| availability.desired);
+                        driver.touched.entry(workload).or_insert(desired);
                     }
                     Arc::make_mut(&mut driver.world).pods.put(pod.api.clone());
                 }
@@ -116,8 +119,8 @@ impl History {
         for workload in driver.workloads.take() {
             let now = self.truth.workloads[workload].status;
             driver.available.insert(workload, now);
-            if let Some(wanted) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
-                *wanted = now.desired;
+            if let Some(desired) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
+                *desired = now.desired;
             }
         }
     }

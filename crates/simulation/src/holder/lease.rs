@@ -55,11 +55,13 @@ impl History {
         let now = self.now;
         let lease = self.lease_seen();
         let is_free = self.truth.lease.holder.is_none();
-        let HolderState::Waiting { seen, since, until, is_forced } = &mut self.holders[holder].state else {
+        let HolderState::Waiting { seen: observed_lease, since, until, is_forced } =
+            &mut self.holders[holder].state
+        else {
             return;
         };
-        if *seen != lease {
-            (*seen, *since) = (lease, now);
+        if *observed_lease != lease {
+            (*observed_lease, *since) = (lease, now);
         }
         if is_free || *is_forced || now - *since >= LASTS {
             let lived = !is_free && now - *since < LASTS;

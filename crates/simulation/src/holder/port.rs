@@ -50,11 +50,11 @@ impl<T, F: FnMut(&mut Mail) -> Option<T> + Unpin> Future for MailFuture<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let mail = Rc::clone(&self.0);
         let mut mail = mail.borrow_mut();
-        let found = (self.1)(&mut mail);
-        if found.is_none() {
+        let result = (self.1)(&mut mail);
+        if result.is_none() {
             mail.wakers.push(context.waker().clone());
         }
-        found.map_or(Poll::Pending, Poll::Ready)
+        result.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -20,12 +20,12 @@ impl Holder {
         let late = self.asleep.max(self.away).max(self.deaf);
         let all = if late > now { self.late_since } else { now };
         let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
-        let known = [
+        let known_times = [
             self.nodes.known_until(now),
             self.pods.known_until(now),
             self.workloads.known_until(now),
             self.record.known_until(now),
         ];
-        known.into_iter().fold(all.min(silent), Millis::min)
+        known_times.into_iter().fold(all.min(silent), Millis::min)
     }
 }

@@ -34,8 +34,8 @@ impl History {
                     .plan
                     .pools
                     .iter()
-                    .find(|known| known.name == pool)
-                    .map_or(1, |known| known.zones.len());
+                    .find(|candidate| candidate.name == pool)
+                    .map_or(1, |candidate| candidate.zones.len());
                 for _ in 0..at_once.max(2 * zones).min(old.len().max(2)) {
                     self.launch(pipeline);
                 }

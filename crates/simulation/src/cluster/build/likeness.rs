@@ -81,7 +81,7 @@ impl Likeness {
             let is_plain = message.is_none() && plan.rotates(pool_of(scene, node));
             let observed: NodeObservation =
                 message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-            let known = plan.policies.first().cloned().unwrap_or_default();
+            let policy = plan.policies.first().cloned().unwrap_or_default();
             let offers = Request::offered(&node.status.allocatable);
             let daemons = daemons.get(node.name()).copied().unwrap_or_default();
             let index = self.truth.add_node(&NodeBlueprint {
@@ -89,21 +89,21 @@ impl Likeness {
                 zone: node.zone().into(),
                 pool: pool_of(scene, node).into(),
                 phase: observed.phase.unwrap_or(plan.start),
-                base: Text::from(observed.base.unwrap_or(known)),
+                base: Text::from(observed.base.unwrap_or(policy)),
                 joins: observed.joins,
                 offers,
                 room: offered_or_any(offers).less(daemons),
             });
-            let made = &mut self.truth.nodes[index];
-            made.api.uid = node.metadata.uid.clone();
-            made.api.is_ready = true;
-            (made.machine.has_crossfade, made.machine.has_watch) = (!is_plain, !is_plain);
-            made.api.taints = barring(node).into_iter().map(Text::from).collect();
+            let new_node = &mut self.truth.nodes[index];
+            new_node.api.uid = node.metadata.uid.clone();
+            new_node.api.is_ready = true;
+            (new_node.machine.has_crossfade, new_node.machine.has_watch) = (!is_plain, !is_plain);
+            new_node.api.taints = barring(node).into_iter().map(Text::from).collect();
             if !observed.follows.is_empty() {
-                made.machine.follows = observed.follows;
+                new_node.machine.follows = observed.follows;
             }
             if node.spec.unschedulable {
-                (made.api.is_cordoned, made.cordoned_by) = (true, Some(Actor::Other));
+                (new_node.api.is_cordoned, new_node.cordoned_by) = (true, Some(Actor::Other));
             }
             self.nodes.insert(node.metadata.name.clone(), index);
         }
@@ -179,9 +179,9 @@ impl Likeness {
             let traits = read.traits.iter().copied().filter(|pod_trait| *pod_trait != Trait::Ready).collect();
             self.truth.add_pod(pod.name(), read.owner.clone(), traits)
         };
-        if let Some(made) = self.truth.pods.get_mut(&id) {
-            (made.api.name, made.api.namespace) = (read.name, read.namespace);
-            made.request = request;
+        if let Some(new_pod) = self.truth.pods.get_mut(&id) {
+            (new_pod.api.name, new_pod.api.namespace) = (read.name, read.namespace);
+            new_pod.request = request;
         }
         match node {
             Some(node) => self.truth.settle_pod(id, Some(node)),
