@@ -69,14 +69,14 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
             print::report(global.output, &requirements::requirements(global, *migration)?)
         }
         Command::Check(Check::DumpScript(migration)) => requirements::dump_script(*migration)?,
-        Command::Snapshot(wanted) => match snapshot::snapshot(global, wanted)? {
-            Some(taken) => print::report(global.output, &taken),
+        Command::Snapshot(args) => match snapshot::snapshot(global, args)? {
+            Some(snapshot_report) => print::report(global.output, &snapshot_report),
             None => Exit::Done,
         },
         Command::Plan(Plan { migration, simulate: Some(histories), seed, faults, .. }) => {
             print::report(global.output, &simulate::simulate(global, *migration, *histories, *seed, *faults)?)
         }
-        Command::Plan(wanted) => match plan::plan(global, wanted)? {
+        Command::Plan(args) => match plan::plan(global, args)? {
             Some(planned) => print::report(global.output, &planned),
             None => Exit::Done,
         },
@@ -84,10 +84,10 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
         Command::Permit(options) => print::report(global.output, &permit::permit(global, options)?),
         Command::Status(options) => print::report(global.output, &status::status(global, options)?),
-        Command::Report(wanted) => print::report(global.output, &report::report(global, wanted)?),
-        Command::Evidence(wanted) => print::report(global.output, &evidence::evidence(global, wanted)?),
-        Command::Policies(wanted) => about_policies(global, wanted)?,
-        Command::Completion(wanted) => completion::completion(wanted)?,
+        Command::Report(args) => print::report(global.output, &report::report(global, args)?),
+        Command::Evidence(args) => print::report(global.output, &evidence::evidence(global, args)?),
+        Command::Policies(args) => about_policies(global, args)?,
+        Command::Completion(args) => completion::completion(args)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
 }
@@ -116,17 +116,15 @@ fn ask_or_fix(global: &Global, command: &RollCommand) -> Result<Exit, Failure> {
     Ok(print::report(global.output, &wish::ask(global, &reason.reason, request)?))
 }
 
-fn about_policies(global: &Global, wanted: &Policies) -> Result<Exit, Failure> {
-    Ok(match wanted {
+fn about_policies(global: &Global, args: &Policies) -> Result<Exit, Failure> {
+    Ok(match args {
         Policies::Check(turn) => print::report(global.output, &policies::check(global, *turn)?),
-        Policies::Convert(wanted) => match policies::convert(global, wanted)? {
+        Policies::Convert(args) => match policies::convert(global, args)? {
             Some(turned) => print::report(global.output, &turned),
             None => Exit::Done,
         },
-        Policies::Diff(wanted) => print::report(global.output, &policies::diff(global, wanted)?),
-        Policies::Backup(wanted) => print::report(global.output, &policies::backup::backup(global, wanted)?),
-        Policies::Restore(wanted) => {
-            print::report(global.output, &policies::restore::restore(global, wanted)?)
-        }
+        Policies::Diff(args) => print::report(global.output, &policies::diff(global, args)?),
+        Policies::Backup(args) => print::report(global.output, &policies::backup::backup(global, args)?),
+        Policies::Restore(args) => print::report(global.output, &policies::restore::restore(global, args)?),
     })
 }

@@ -11,8 +11,8 @@ use crate::print;
 ///
 /// # Errors
 /// stdout takes no more.
-pub(crate) fn completion(wanted: &Wanted) -> Result<Exit, Failure> {
-    let script = complete::script(Cli::command(), wanted.shell);
+pub(crate) fn completion(args: &Wanted) -> Result<Exit, Failure> {
+    let script = complete::script(Cli::command(), args.shell);
     print::stream(|out| out.write_all(&script))
         .map(|()| Exit::Done)
         .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))

@@ -50,14 +50,14 @@ pub(crate) struct RollReport {
 pub(super) fn conduct(
     global: &Global,
     config: &Config,
-    wanted: &live::RunOptions,
+    options: &live::RunOptions,
 ) -> Result<RollReport, Failure> {
-    let plan = &wanted.plan.plan;
+    let plan = &options.plan.plan;
     covered(global, config, plan)?;
     let progress = Progress::new();
     let settings = live::Settings::of(config);
     let (ended, lacking) =
-        live::conduct(&global.access, settings, wanted, &mut |event| show(&progress, event))
+        live::conduct(&global.access, settings, options, &mut |event| show(&progress, event))
             .map_err(failed)?;
     let rolled = report(ended, plan, &global.next("roll --resume"));
     Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
@@ -174,10 +174,10 @@ impl RollReport {
             return Vec::new();
         }
         let waits = self.status.iter().flat_map(|status| &status.waits).filter(|wait| wait.is_held);
-        let held =
+        let held_waits =
             waits.map(|wait| Problem::new(wait.what.clone()).at(wait.object.clone()).fix(wait.help.clone()));
         let ended =
             Problem::new(self.ended.clone()).at("ConfigMap/crossfade/crossfade-run").fix(self.next.clone());
-        std::iter::once(ended).chain(held).collect()
+        std::iter::once(ended).chain(held_waits).collect()
     }
 }

@@ -40,9 +40,9 @@ fn write_all(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) 
 /// Whether a path leads to what is no regular file, or is a link of the system to a file that a process has open, such as `/dev/stdout`: whoever
 /// replaced that would replace the link.
 fn is_stream(file: &Path) -> bool {
-    let Ok(found) = fs::metadata(file) else { return false };
-    let is_link = fs::symlink_metadata(file).is_ok_and(|found| found.is_symlink());
-    !found.is_file() || is_link && ["/dev", "/proc"].iter().any(|system| file.starts_with(system))
+    let Ok(metadata) = fs::metadata(file) else { return false };
+    let is_link = fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink());
+    !metadata.is_file() || is_link && ["/dev", "/proc"].iter().any(|system| file.starts_with(system))
 }
 
 #[cfg(unix)]

@@ -50,17 +50,17 @@ pub(crate) enum PermitAnswer {
 ///
 /// # Errors
 /// The settings cannot be read, or a request failed.
-pub(crate) fn permit(global: &Global, wanted: &Permit) -> Result<PermitReport, Failure> {
+pub(crate) fn permit(global: &Global, args: &Permit) -> Result<PermitReport, Failure> {
     let settings = live::Settings::of(&source::settings(global)?);
     let failed = |(exit, problem)| Failure::of(exit, problem);
     let report =
-        |answer, why: String, help: String| PermitReport { node: wanted.node.clone(), answer, why, help };
-    if wanted.release {
-        live::release(&global.access, settings, &wanted.node).map_err(failed)?;
+        |answer, why: String, help: String| PermitReport { node: args.node.clone(), answer, why, help };
+    if args.release {
+        live::release(&global.access, settings, &args.node).map_err(failed)?;
         return Ok(report(PermitAnswer::Released, String::new(), String::new()));
     }
-    let wait = Duration::from_secs(wanted.wait.into());
-    Ok(match live::permit(&global.access, settings, &wanted.node, wait).map_err(failed)? {
+    let wait = Duration::from_secs(args.wait.into());
+    Ok(match live::permit(&global.access, settings, &args.node, wait).map_err(failed)? {
         Answer::Go => report(PermitAnswer::Go, String::new(), String::new()),
         Answer::Later(why) => {
             let help =

@@ -83,14 +83,14 @@ pub(crate) struct PlanComparison {
 /// # Errors
 /// The settings, the snapshot or the earlier plan cannot be read, or the file cannot be written. If stdout is for the plan, also whatever stands in
 /// the way of one.
-pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport>, Failure> {
-    let migration = wanted.migration;
+pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>, Failure> {
+    let migration = args.migration;
     let Migration { from, to, strategy } = migration;
-    let earlier = wanted.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;
+    let earlier = args.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    let is_piped = wanted.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
+    let is_piped = args.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
     let survey = Survey::of(&scene);
     let findings = check::run(&scene);
     let plan = match plan::build(&scene, &survey, &findings) {
@@ -104,10 +104,10 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
             .map(|()| None)
             .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
     }
-    if let Some(file) = &wanted.out {
+    if let Some(file) = &args.out {
         save(file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
     }
-    let is_saved = wanted.save;
+    let is_saved = args.save;
     if is_saved {
         live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::of(exit, problem))?;
     }
@@ -120,7 +120,7 @@ pub(crate) fn plan(global: &Global, wanted: &Wanted) -> Result<Option<PlanReport
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
         restarts: plan.restarts(),
-        file: wanted.out.as_ref().map(|file| file.display().to_string()),
+        file: args.out.as_ref().map(|file| file.display().to_string()),
         is_saved,
         compared,
         pods: pods::classes(&scene, &plan),

@@ -52,8 +52,14 @@ impl Report for RequirementsReport {
     fn document(&self) -> Document {
         let mut document = Document::new(format!("Requirements: {}", self.migration));
         let row = |row: &Row| {
-            let (state, seen, fix) = row.state.words();
-            vec![row.name.to_owned(), state.to_owned(), row.what.to_owned(), seen.to_owned(), fix.to_owned()]
+            let (state, evidence, fix) = row.state.words();
+            vec![
+                row.name.to_owned(),
+                state.to_owned(),
+                row.what.to_owned(),
+                evidence.to_owned(),
+                fix.to_owned(),
+            ]
         };
         let columns = vec!["REQUIREMENT", "STATE", "WHAT", "SEEN", "FIX"];
         document.table(columns, self.requirements.iter().map(row).collect());

@@ -43,52 +43,52 @@ pub(crate) enum Answer {
 ///
 /// # Errors
 /// The settings, the plan or the run cannot be read, another holder has the run, or a request failed.
-pub(crate) fn roll(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
+pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
     let settings = live::Settings::of(&config);
-    let is_approved = wanted.plan.is_some() || wanted.resume;
+    let is_approved = args.plan.is_some() || args.resume;
     let bounds = Bounds {
-        until: wanted.until.map(Into::into),
-        only: wanted.only.iter().map(|node| node.as_str().into()).collect(),
-        pool: wanted.pool.as_deref().map(Into::into),
+        until: args.until.map(Into::into),
+        only: args.only.iter().map(|node| node.as_str().into()).collect(),
+        pool: args.pool.as_deref().map(Into::into),
     };
-    let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
-    let management = wanted.management(&global.access);
-    if wanted.dry_run || !is_approved {
+    let delete: BTreeSet<String> = args.delete_bare.iter().cloned().collect();
+    let management = args.management(&global.access);
+    if args.dry_run || !is_approved {
         let preview = live::preview(
             &global.access,
             settings,
-            wanted.plan.as_ref(),
+            args.plan.as_ref(),
             &bounds,
             &delete,
             management.as_ref(),
         )
         .map_err(failed)?;
         let plan = &preview.status.plan;
-        let next = match &wanted.plan {
+        let next = match &args.plan {
             Some(_) => global.next(&format!("roll --plan {plan}")),
             None => global.next("roll --resume"),
         };
         return Ok(Answer::Preview(RollPreview { preview, next }));
     }
     let options = live::RunOptions {
-        plan: live::saved_plan(&global.access, wanted.plan.as_ref()).map_err(failed)?,
-        is_resumed: wanted.plan.is_none(),
+        plan: live::saved_plan(&global.access, args.plan.as_ref()).map_err(failed)?,
+        is_resumed: args.plan.is_none(),
         bounds,
         delete,
-        patience: patience(wanted),
+        patience: patience(args),
         management,
     };
     conduct(global, &config, &options).map(Answer::Run)
 }
 
 /// What to do about the Lease of another holder. To go on with a run is to take it from a holder that is gone.
-const fn patience(wanted: &Wanted) -> Patience {
-    if wanted.force_take_over {
+const fn patience(args: &Wanted) -> Patience {
+    if args.force_take_over {
         Patience::Force
-    } else if wanted.take_over {
+    } else if args.take_over {
         Patience::UntilExpired
-    } else if wanted.resume {
+    } else if args.resume {
         Patience::IfExpired
     } else {
         Patience::None

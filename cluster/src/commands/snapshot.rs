@@ -33,17 +33,17 @@ pub(crate) struct SnapshotReport {
 ///
 /// # Errors
 /// The cluster cannot be read, or the file cannot be written.
-pub(crate) fn snapshot(global: &Global, wanted: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
+pub(crate) fn snapshot(global: &Global, args: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
     let snapshot = source::snapshot(global, None)?;
-    if wanted.out.as_os_str() == "-" {
+    if args.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))
             .map(|()| None)
             .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
     }
-    let file = wanted.out.display().to_string();
+    let file = args.out.display().to_string();
     let is_compressed = file.ends_with(".gz");
     save(
-        &wanted.out,
+        &args.out,
         |out| if is_compressed { write_compressed(&snapshot, out) } else { write(&snapshot, out) },
     )
     .map_err(|problem| Failure::of(Exit::Failed, problem))?;

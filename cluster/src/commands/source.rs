@@ -120,8 +120,8 @@ fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure
         Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
         Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
     };
-    let taken = live::gather(&global.access, &kinds, &mut show);
-    taken.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
+    let snapshot = live::gather(&global.access, &kinds, &mut show);
+    snapshot.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
 }
 
 /// Says which objects could not be read, whatever the command does with the others.

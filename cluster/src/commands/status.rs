@@ -23,14 +23,14 @@ pub(crate) struct StatusReport(pub Status);
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub(crate) fn status(global: &Global, wanted: &Wanted) -> Result<StatusReport, Failure> {
+pub(crate) fn status(global: &Global, args: &Wanted) -> Result<StatusReport, Failure> {
     let settings = live::Settings::of(&source::settings(global)?);
     let progress = Progress::new();
     let mut tell = |status: &Status| {
-        if wanted.watch {
+        if args.watch {
             progress.event(&line(status));
         }
-        wanted.watch
+        args.watch
     };
     live::watch_status(&global.access, settings, &mut tell)
         .map(StatusReport)

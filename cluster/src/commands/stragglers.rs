@@ -48,18 +48,18 @@ pub(crate) enum Answer {
 ///
 /// # Errors
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
-pub(crate) fn stragglers(global: &Global, wanted: &Wanted) -> Result<Answer, Failure> {
-    match &wanted.plan {
-        Some(hash) => fix::carry_out(global, hash, wanted).map(|carried| Answer::Fix(Box::new(carried))),
-        None if wanted.fix => fix::plan(global, wanted).map(|planned| Answer::Preview(Box::new(planned))),
-        None => find_stragglers(global, wanted).map(Answer::Report),
+pub(crate) fn stragglers(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
+    match &args.plan {
+        Some(hash) => fix::carry_out(global, hash, args).map(|carried| Answer::Fix(Box::new(carried))),
+        None if args.fix => fix::plan(global, args).map(|planned| Answer::Preview(Box::new(planned))),
+        None => find_stragglers(global, args).map(Answer::Report),
     }
 }
 
-fn find_stragglers(global: &Global, wanted: &Wanted) -> Result<StragglersReport, Failure> {
+fn find_stragglers(global: &Global, args: &Wanted) -> Result<StragglersReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
-    let phase = wanted.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
+    let phase = args.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
     Ok(StragglersReport { phase, found: find(&snapshot, phase, &config) })
 }
 

@@ -49,7 +49,7 @@ impl Report for RequestReport {
     fn document(&self) -> Document {
         let mut document = Document::new("Asked of the run");
         document.text(match &self.lease_holder {
-            Some(held) => format!("The run is held by {held}. It takes this up within seconds; kubectl crossfade status shows what comes of it. A holder that does not renew its Lease is gone: then kubectl crossfade roll --resume takes it up first."),
+            Some(holder) => format!("The run is held by {holder}. It takes this up within seconds; kubectl crossfade status shows what comes of it. A holder that does not renew its Lease is gone: then kubectl crossfade roll --resume takes it up first."),
             None => "Nobody holds the run. It is taken up first when somebody goes on: kubectl crossfade roll --resume".into(),
         });
         document

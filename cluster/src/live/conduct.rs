@@ -95,12 +95,12 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 pub(crate) fn conduct(
     access: &Access,
     settings: Settings,
-    wanted: &RunOptions,
+    options: &RunOptions,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
-        if let Some(access) = &wanted.management {
+        if let Some(access) = &options.management {
             session.manage(access).await?;
         }
         let missing = session.missing_rights().await;
@@ -109,13 +109,13 @@ pub(crate) fn conduct(
         }
         let interrupt = Interrupt::new();
         let mut is_told = false;
-        let mut waiting = |holder: &Holder, left: Duration| {
+        let mut waiting = |holder: &Holder, remaining: Duration| {
             if !std::mem::replace(&mut is_told, true) {
-                tell(&Event::Waits(waits_for(holder, left)));
+                tell(&Event::Waits(waits_for(holder, remaining)));
             }
         };
-        session.take_lease(wanted.patience, interrupt.wait(), &mut waiting).await.map_err(untaken)?;
-        let driven = driven(&mut session, wanted, interrupt, tell).await;
+        session.take_lease(options.patience, interrupt.wait(), &mut waiting).await.map_err(untaken)?;
+        let driven = driven(&mut session, options, interrupt, tell).await;
         let released = session.release().await;
         let (mut ended, lacking) = driven?;
         if let Some(status) = ended.status.take() {
@@ -129,11 +129,11 @@ pub(crate) fn conduct(
 
 async fn driven(
     session: &mut Session,
-    wanted: &RunOptions,
+    options: &RunOptions,
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
-    let LoadedRun { run, plan, hash, replaced } = loaded(session, wanted, &interrupt).await?;
+    let LoadedRun { run, plan, hash, replaced } = loaded(session, options, &interrupt).await?;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
     let mut hand = LiveCluster {
@@ -148,7 +148,7 @@ async fn driven(
         report: &tell,
     };
     if let Some(holder) = hand.session.lease().map(|held| held.holder().to_owned()) {
-        let event = Event::Holds { holder, plan: hash.clone(), is_approved: !wanted.is_resumed };
+        let event = Event::Holds { holder, plan: hash.clone(), is_approved: !options.is_resumed };
         hand.note(&event).await;
     }
     if let Some(before) = replaced {
@@ -164,13 +164,13 @@ async fn driven(
 /// The run that is begun, or that goes on. Only the first look can be interrupted: what is written is written to its end, and the run then ends in order.
 async fn loaded(
     session: &mut Session,
-    wanted: &RunOptions,
+    options: &RunOptions,
     interrupt: &Interrupt,
 ) -> Result<LoadedRun, Failure> {
-    let loaded = if wanted.is_resumed {
-        take_up_run(session, wanted, interrupt).await?
+    let loaded = if options.is_resumed {
+        take_up_run(session, options, interrupt).await?
     } else {
-        begin_run(session, wanted, interrupt).await?
+        begin_run(session, options, interrupt).await?
     };
     if loaded.plan.takes_requests() {
         session.held_store().open_permits().await?;
@@ -181,17 +181,17 @@ async fn loaded(
 /// A new run of the plan; or the run that goes on, by this plan from now on.
 async fn begin_run(
     session: &mut Session,
-    wanted: &RunOptions,
+    options: &RunOptions,
     interrupt: &Interrupt,
 ) -> Result<LoadedRun, Failure> {
-    let SavedPlan { plan, hash } = wanted.plan.clone();
+    let SavedPlan { plan, hash } = options.plan.clone();
     let stored = session.store().run().await?;
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
-        return take_up_run(session, wanted, interrupt).await;
+        return take_up_run(session, options, interrupt).await;
     }
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
-    run.bounds = wanted.bounds.clone();
-    run.delete = wanted.delete.clone();
+    run.bounds = options.bounds.clone();
+    run.delete = options.delete.clone();
     look_first(session, &run, &plan, interrupt).await?;
     run.short = session.short();
     let store = session.held_store();
@@ -204,24 +204,24 @@ async fn begin_run(
 /// The run that the cluster has, going on, maybe by another plan.
 async fn take_up_run(
     session: &mut Session,
-    wanted: &RunOptions,
+    options: &RunOptions,
     interrupt: &Interrupt,
 ) -> Result<LoadedRun, Failure> {
     let mut has_looked = false;
     loop {
         let StoredRun { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
-        if wanted.is_resumed && before.plan != wanted.plan.hash {
+        if options.is_resumed && before.plan != options.plan.hash {
             return Err(other_plan(&before));
         }
         let LoadedRun { mut run, plan, hash, replaced } =
-            by_plan(session, &before, Some(wanted.plan.clone())).await?;
+            by_plan(session, &before, Some(options.plan.clone())).await?;
         if !std::mem::replace(&mut has_looked, true) {
             look_first(session, &run, &plan, interrupt).await?;
         }
         if run.state != State::Done {
             run.state = State::Running;
         }
-        run.authorize(wanted.bounds.clone(), wanted.delete.clone(), &session.short());
+        run.authorize(options.bounds.clone(), options.delete.clone(), &session.short());
         // An operator may write a wish at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.held_store().record(&run, &version).await? != RecordOutcome::Changed {
             if replaced.is_some() {
@@ -233,9 +233,9 @@ async fn take_up_run(
 }
 
 /// A run by its own plan, or by another one.
-async fn by_plan(session: &Session, run: &Run, wanted: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
-    let (SavedPlan { plan, hash }, own) = match wanted {
-        Some(wanted) if wanted.hash != run.plan => (wanted, Some(plan_of(session, run).await?)),
+async fn by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
+    let (SavedPlan { plan, hash }, own) = match saved_plan {
+        Some(saved_plan) if saved_plan.hash != run.plan => (saved_plan, Some(plan_of(session, run).await?)),
         Some(own) => {
             check_passes(run, &own.plan)?;
             (own, None)
@@ -416,10 +416,10 @@ fn id(clock: &Clock) -> String {
 }
 
 /// Whose Lease has to expire before the run is taken over.
-fn waits_for(holder: &Holder, left: Duration) -> Wait {
+fn waits_for(holder: &Holder, remaining: Duration) -> Wait {
     let what = format!(
         "the run is held by {holder}; it is taken over if the Lease is not renewed within {} s",
-        left.as_secs()
+        remaining.as_secs()
     );
     Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseHeld, what)
 }

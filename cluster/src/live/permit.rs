@@ -39,11 +39,11 @@ pub(crate) fn permit(
                 Ok(answer) => !matches!(answer, Answer::Later(_)),
                 Err((exit, _)) => *exit != Exit::TryLater,
             };
-            let left = end.saturating_duration_since(tokio::time::Instant::now());
-            if is_settled || left.is_zero() {
+            let remaining = end.saturating_duration_since(tokio::time::Instant::now());
+            if is_settled || remaining.is_zero() {
                 return answered.map_err(with_rights);
             }
-            tokio::time::sleep(left.min(LOOK)).await;
+            tokio::time::sleep(remaining.min(LOOK)).await;
         }
     })
 }

@@ -144,7 +144,7 @@ impl Session {
     #[must_use]
     pub fn held_store(&self) -> Store {
         match self.lease.clone() {
-            Some(held) => Store::new(LeasedCaller::new(&self.caller, held).caller().clone()),
+            Some(lease) => Store::new(LeasedCaller::new(&self.caller, lease).caller().clone()),
             None => self.store.clone(),
         }
     }
@@ -170,11 +170,11 @@ impl Session {
             floor = epochs::greatest(&self.caller) => floor?,
             () = &mut stop => return Err(AcquireError::Interrupted),
         };
-        let held = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
-        let epoch = held.epoch();
-        let keeper = held.clone();
+        let held_lease = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
+        let epoch = held_lease.epoch();
+        let keeper = held_lease.clone();
         self.keeper = Some(tokio::spawn(async move { keeper.keep().await }));
-        self.lease = Some(held);
+        self.lease = Some(held_lease);
         Ok(epoch)
     }
 
@@ -206,7 +206,7 @@ impl Session {
             keeper.abort();
         }
         match &self.lease {
-            Some(held) => held.release().await,
+            Some(lease) => lease.release().await,
             None => Ok(()),
         }
     }

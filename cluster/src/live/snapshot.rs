@@ -72,11 +72,11 @@ async fn read_cluster(client: &Client, collector: &mut Collector) -> Result<(), 
 
 /// Reads the ConfigMaps of CNIs by name, and those that a DaemonSet mounts by such a name and a hash: a right to list them all would reach everything that applications keep in theirs.
 async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Reading, Meaning> {
-    let mut wanted: BTreeSet<(Text, Text)> =
+    let mut names: BTreeSet<(Text, Text)> =
         CONFIG_MAPS.map(|(namespace, name)| (namespace.into(), name.into())).into();
     let mounted = collector.mounted();
-    wanted.extend(mounted.filter(|(_, name)| CONFIG_MAPS.iter().any(|(_, known)| is_named(name, known))));
-    for (namespace, name) in wanted {
+    names.extend(mounted.filter(|(_, name)| CONFIG_MAPS.iter().any(|(_, pattern)| is_named(name, pattern))));
+    for (namespace, name) in names {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", encoded(&name));
         match ask(client, &path, &mut |_| {}).await {
             Ok(text) => {

@@ -40,10 +40,10 @@ pub(crate) struct BackupReport {
 ///
 /// # Errors
 /// A snapshot is named, a kind cannot be read, or the file cannot be written.
-pub(crate) fn backup(global: &Global, wanted: &Wanted) -> Result<BackupReport, Failure> {
+pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Failure> {
     refuse_snapshot(global)?;
-    if !wanted.out.is_dir() {
-        let dir = wanted.out.display().to_string();
+    if !args.out.is_dir() {
+        let dir = args.out.display().to_string();
         let problem = Problem::new(format!("--out {dir}: there is no such directory")).at(&dir);
         return Err(Failure::of(Exit::Usage, problem.fix(format!("make it: mkdir -p {dir}"))));
     }
@@ -56,7 +56,7 @@ pub(crate) fn backup(global: &Global, wanted: &Wanted) -> Result<BackupReport, F
     })?;
     let bytes = backup.bytes();
     let hash = sha256(&bytes);
-    let file = wanted.out.join(name(&hash));
+    let file = args.out.join(name(&hash));
     let is_new = !is_already_written(&file, &bytes);
     if is_new {
         save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
@@ -86,7 +86,7 @@ fn refuse_snapshot(global: &Global) -> Result<(), Failure> {
 
 /// Whether an earlier call has written these bytes.
 fn is_already_written(file: &Path, bytes: &[u8]) -> bool {
-    std::fs::read(file).is_ok_and(|kept| kept == bytes)
+    std::fs::read(file).is_ok_and(|content| content == bytes)
 }
 
 impl Report for BackupReport {

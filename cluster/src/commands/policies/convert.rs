@@ -33,17 +33,17 @@ pub(crate) fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Fai
 ///
 /// # Errors
 /// As [`check`]; the file cannot be written. If stdout is for the policies, also whatever keeps them from being written.
-pub(crate) fn convert(global: &Global, wanted: &Convert) -> Result<Option<ConversionReport>, Failure> {
-    if wanted.apply && !global.snapshot.is_empty() {
+pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<ConversionReport>, Failure> {
+    if args.apply && !global.snapshot.is_empty() {
         let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
             .at("--apply")
             .fix("leave --snapshot out");
         return Err(Failure::of(Exit::Usage, problem));
     }
-    let (conversion, staged) = conversion(global, wanted.turn)?;
+    let (conversion, staged) = conversion(global, args.turn)?;
     let objects = conversion.objects.clone();
-    let mut answer = ConversionReport::new(wanted.turn, conversion, staged);
-    let is_piped = wanted.out.as_deref().is_some_and(|out| out == Path::new("-"));
+    let mut answer = ConversionReport::new(args.turn, conversion, staged);
+    let is_piped = args.out.as_deref().is_some_and(|out| out == Path::new("-"));
     if !answer.proven {
         return if is_piped { Err(Failure::all(Exit::No, answer.problems())) } else { Ok(Some(answer)) };
     }
@@ -58,19 +58,19 @@ pub(crate) fn convert(global: &Global, wanted: &Convert) -> Result<Option<Conver
             .map(|()| None)
             .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
     }
-    if let Some(file) = &wanted.out {
+    if let Some(file) = &args.out {
         save(file, |out| out.write_all(text.as_bytes()))
             .map_err(|problem| Failure::of(Exit::Failed, problem))?;
         answer.file = Some(file.display().to_string());
     }
-    if wanted.apply {
+    if args.apply {
         let too_early = answer.too_early();
         if !too_early.is_empty() {
             return Err(Failure::all(Exit::No, too_early));
         }
         let progress = Progress::new();
         let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
-        let applied = live::apply(&global.access, &objects, CONVERTED_FROM, wanted.dry_run, &mut event)
+        let applied = live::apply(&global.access, &objects, CONVERTED_FROM, args.dry_run, &mut event)
             .map_err(|(exit, problems)| Failure::all(exit, problems))?;
         answer.apply(applied);
     }
@@ -78,32 +78,32 @@ pub(crate) fn convert(global: &Global, wanted: &Convert) -> Result<Option<Conver
 }
 
 fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
-    let given = PolicyInputs::of(global, turn.from, turn.to)?;
-    let (from, to) = (given.engine(turn.from)?, given.engine(turn.to)?);
-    let (target, after) = target(&given, &turn, to)?;
-    let cluster = given.cluster()?;
-    let present = given.objects(turn.from, from);
-    let enforced: Vec<Kind> = KINDS.into_iter().filter(|kind| given.enforces(turn.from, *kind)).collect();
+    let inputs = PolicyInputs::of(global, turn.from, turn.to)?;
+    let (from, to) = (inputs.engine(turn.from)?, inputs.engine(turn.to)?);
+    let (target, after) = target(&inputs, &turn, to)?;
+    let cluster = inputs.cluster()?;
+    let present = inputs.objects(turn.from, from);
+    let enforced: Vec<Kind> = KINDS.into_iter().filter(|kind| inputs.enforces(turn.from, *kind)).collect();
     let before = Policies::read(from, present.iter().copied());
-    let waivers = given.config.policies.waivers.iter().map(|waiver| Waiver {
+    let waivers = inputs.config.policies.waivers.iter().map(|waiver| Waiver {
         object: waiver.object.clone(),
         uid: waiver.uid.clone(),
         generation: waiver.generation,
         reason: waiver.reason.clone(),
     });
-    let wanted = ConversionInput {
+    let input = ConversionInput {
         before: &before,
         present: &present,
-        written: &given.policies(turn.from, from),
+        written: &inputs.policies(turn.from, from),
         cluster: &cluster,
         target,
         after,
         enforced: &enforced,
-        existing: &given.objects(turn.to, after),
+        existing: &inputs.objects(turn.to, after),
         waivers: &Waivers(waivers.collect()),
     };
     let staged = before.staged().to_vec();
-    convert_policies(&wanted).map(|conversion| (conversion, staged)).map_err(undecided)
+    convert_policies(&input).map(|conversion| (conversion, staged)).map_err(undecided)
 }
 
 /// Policies that an evaluator does not take together.
@@ -116,11 +116,11 @@ pub(super) fn undecided(why: String) -> Failure {
 ///
 /// # Errors
 /// The new CNI does not enforce these policies, or the snapshot does not say that it does.
-fn target(given: &PolicyInputs, turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
+fn target(inputs: &PolicyInputs, turn: &Turn, to: Engine) -> Result<(Target, Engine), Failure> {
     match (turn.target(), to) {
         (Kinds::Kubernetes, _) => Ok((Target::Kubernetes, to)),
         (Kinds::Antrea, Engine::Antrea) => Ok((Target::Antrea, to)),
-        (Kinds::Cluster, _) => Ok((Target::Cluster, given.cluster_engine(turn.to, to, "--kind cluster")?)),
+        (Kinds::Cluster, _) => Ok((Target::Cluster, inputs.cluster_engine(turn.to, to, "--kind cluster")?)),
         (Kinds::Cilium, Engine::Cilium(settings)) => Ok((Target::Cilium(settings), to)),
         (kinds, _) => {
             let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))

@@ -44,24 +44,24 @@ pub(crate) struct DiffReport {
 ///
 /// # Errors
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
-pub(crate) fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure> {
-    let given = PolicyInputs::of(global, wanted.from, wanted.to)?;
-    let (from, mut to) = (given.engine(wanted.from)?, given.engine(wanted.to)?);
-    let cluster = given.cluster()?;
-    let (objects, left_out) = read(&wanted.policies)?;
+pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> {
+    let inputs = PolicyInputs::of(global, args.from, args.to)?;
+    let (from, mut to) = (inputs.engine(args.from)?, inputs.engine(args.to)?);
+    let cluster = inputs.cluster()?;
+    let (objects, left_out) = read(&args.policies)?;
     let own: HashSet<_> = objects.iter().map(identify).collect();
     // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
     let replaced = if from == to { to.own() } else { &[] };
     if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
-        to = given.cluster_engine(wanted.to, to, "--policies")?;
+        to = inputs.cluster_engine(args.to, to, "--policies")?;
     }
     // What the cluster has of the policies that the new CNI goes by stays, unless a file says otherwise.
-    let beside = given.present(wanted.to, to).filter(|object| {
+    let beside = inputs.present(args.to, to).filter(|object| {
         !own.contains(&identify(object)) && kind(object).is_none_or(|kind| !replaced.contains(&kind))
     });
-    let before = Policies::read(from, given.objects(wanted.from, from));
+    let before = Policies::read(from, inputs.objects(args.from, from));
     let mut after = Policies::read(to, beside.chain(&objects));
-    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &given, wanted.to, to)));
+    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &inputs, args.to, to)));
     let comparison = compare(&cluster, &before, &after, true).map_err(undecided)?;
     let packet = |difference: &netpol::verdict::Difference| Packet {
         words: difference.words(&comparison.world),
@@ -77,8 +77,8 @@ pub(crate) fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure
         .map(|unread_object| ("now", unread_object))
         .chain(after.unread.iter().map(|unread_object| ("then", unread_object)));
     Ok(DiffReport {
-        from: wanted.from,
-        to: wanted.to,
+        from: args.from,
+        to: args.to,
         packets: comparison.differences.iter().map(packet).collect(),
         unread: sides.map(unread).chain(left_out.into_iter().map(|item| format!("then, {item}"))).collect(),
         bound: comparison.bound,
@@ -86,9 +86,9 @@ pub(crate) fn diff(global: &Global, wanted: &Diff) -> Result<DiffReport, Failure
 }
 
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
-fn not_enforced(object: &Value, given: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
+fn not_enforced(object: &Value, inputs: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
     let is_enforced =
-        |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || given.enforces(cni, *kind));
+        |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || inputs.enforces(cni, *kind));
     let kind = kind(object).filter(|kind| KINDS.contains(kind) && !is_enforced(kind))?;
     let why = format!("{} does not enforce this kind", to.name());
     Some(UnreadObject { object: Reference::of(kind, object), why })

@@ -39,13 +39,13 @@ impl PolicyInputs {
     pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
         let config = source::settings(global)?;
         let snapshot = source::snapshot(global, None)?;
-        let given = Self { config, snapshot, from, to };
+        let inputs = Self { config, snapshot, from, to };
         let needed = source::policy_kinds(from, to);
-        let lacks = |kind: &Kind| !given.snapshot.knows(*kind);
-        let illegible = given.snapshot.illegible.iter().filter(|object| needed.contains(&object.kind));
+        let lacks = |kind: &Kind| !inputs.snapshot.knows(*kind);
+        let illegible = inputs.snapshot.illegible.iter().filter(|object| needed.contains(&object.kind));
         let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable).collect();
-        missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&given, kind)));
-        if missing.is_empty() { Ok(given) } else { Err(Failure::all(Exit::No, missing)) }
+        missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&inputs, kind)));
+        if missing.is_empty() { Ok(inputs) } else { Err(Failure::all(Exit::No, missing)) }
     }
 
     fn scene(&self) -> Scene<'_> {
@@ -67,10 +67,10 @@ impl PolicyInputs {
             Cni::AwsVpcCni => Ok(Engine::Kubernetes(blocks)),
             Cni::Cilium => {
                 let mode = cilium::setting(&self.snapshot, "policy-cidr-match-mode");
-                let known = release(&self.scene(), cni);
+                let version = release(&self.scene(), cni);
                 Ok(Engine::Cilium(Settings {
                     ranges_match_nodes: mode.is_some_and(|mode| mode.value.contains("nodes")),
-                    has_port_ranges: known.is_none_or(|release| release >= PORT_RANGES),
+                    has_port_ranges: version.is_none_or(|release| release >= PORT_RANGES),
                 }))
             }
             Cni::Flannel => {
@@ -201,8 +201,8 @@ fn unreadable(illegible: &IllegibleObject) -> Problem {
         .fix("correct the field that is named here, or delete the object")
 }
 
-fn unknown(given: &PolicyInputs, kind: Kind) -> Problem {
-    let why = match given.snapshot.readings.get(&kind) {
+fn unknown(inputs: &PolicyInputs, kind: Kind) -> Problem {
+    let why = match inputs.snapshot.readings.get(&kind) {
         Some(Reading::Forbidden(why)) => format!("they may not be read: {why}"),
         Some(Reading::Incomplete(why)) => {
             let problem = Problem::new(format!("{}: not all of them are known: {why}", kind.resource()));

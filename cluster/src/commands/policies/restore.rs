@@ -59,14 +59,14 @@ pub(crate) struct RestoreReport {
 ///
 /// # Errors
 /// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
-pub(crate) fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport, Failure> {
+pub(crate) fn restore(global: &Global, args: &Wanted) -> Result<RestoreReport, Failure> {
     if !global.snapshot.is_empty() {
         let problem =
             Problem::new("--snapshot: policies are brought back into a live cluster").at("--snapshot");
         return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
     }
-    let file = wanted.file.display().to_string();
-    let (backup, hash, verified) = loaded(&wanted.file)?;
+    let file = args.file.display().to_string();
+    let (backup, hash, verified) = loaded(&args.file)?;
     let progress = Progress::new();
     let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
     let versions = backup.kinds.iter().filter_map(|(resource, reading)| match reading {
@@ -84,14 +84,14 @@ pub(crate) fn restore(global: &Global, wanted: &Wanted) -> Result<RestoreReport,
     let decided = decide(&backup, &live);
     let RestorePlan { steps, equal, skipped, extra } =
         decided.map_err(|all| Failure::all(Exit::No, all.into_iter().map(refused)))?;
-    let applied = write(global, &steps, wanted.dry_run, &mut event)?;
+    let applied = write(global, &steps, args.dry_run, &mut event)?;
     let ApplyReport { objects, problems, exit } = applied;
     Ok(RestoreReport {
         file,
         hash,
         verified,
         cluster: live.cluster,
-        dry_run: wanted.dry_run,
+        dry_run: args.dry_run,
         equal,
         objects,
         skipped,

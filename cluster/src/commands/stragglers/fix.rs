@@ -81,21 +81,21 @@ pub(crate) struct FixReport {
 }
 
 /// Plans what moves them. Nothing is changed but that the plan may be kept.
-pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failure> {
+pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure> {
     let config = source::settings(global)?;
     // Files tell nothing of a run.
     let last =
         if global.snapshot.is_empty() { live::last_run(&global.access).map_err(failed)? } else { None };
     let last = last.map(over).transpose()?;
-    let migration = wanted.migration().or_else(|| last.as_ref().map(|(_, plan)| of(plan)));
+    let migration = args.migration().or_else(|| last.as_ref().map(|(_, plan)| of(plan)));
     let migration = migration.ok_or_else(no_migration)?;
     let Migration { from, to, strategy } = migration;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let reached = || last.as_ref().map(|(run, _)| run.from);
-    let phase = wanted.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
+    let phase = args.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let survey = Survey::of(&scene);
-    let delete: BTreeSet<String> = wanted.delete_bare.iter().cloned().collect();
+    let delete: BTreeSet<String> = args.delete_bare.iter().cloned().collect();
     let none = FixPreview {
         phase,
         migration,
@@ -109,13 +109,13 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
         Err(blockers) => return Ok(FixPreview { blockers, ..none }),
     };
     let Some(plan) = plan else { return Ok(FixPreview { pods, nodes, ..none }) };
-    if wanted.save {
+    if args.save {
         live::save_plan(&global.access, &canon::bytes(&plan)).map_err(failed)?;
     }
     let details = FixDetails {
         hash: canon::hash(&plan),
         eta_seconds: notes::eta_seconds(&plan),
-        is_saved: wanted.save,
+        is_saved: args.save,
         notes: plan::notes(&scene, &survey, &plan),
         plan,
     };
@@ -123,7 +123,7 @@ pub(super) fn plan(global: &Global, wanted: &Wanted) -> Result<FixPreview, Failu
 }
 
 /// Carries a plan out.
-pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Result<FixReport, Failure> {
+pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result<FixReport, Failure> {
     let config = source::settings(global)?;
     let saved = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
     if !saved.plan.fixes_stragglers() {
@@ -138,7 +138,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
         plan: saved,
         is_resumed: false,
         bounds: Bounds::default(),
-        delete: wanted.delete_bare.iter().cloned().collect(),
+        delete: args.delete_bare.iter().cloned().collect(),
         patience: Patience::None,
         management: None,
     };
@@ -146,8 +146,8 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, wanted: &Wanted) -> Resu
     if rolled.exit != Exit::Done {
         return Ok(FixReport { rolled, stragglers: None });
     }
-    let found = find(&source::nodes_and_pods(global)?, phase, &config);
-    Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, found }) })
+    let stragglers = find(&source::nodes_and_pods(global)?, phase, &config);
+    Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, found: stragglers }) })
 }
 
 /// The last run, which must be over: what is left in one that is not is its own to move.

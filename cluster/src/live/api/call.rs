@@ -184,9 +184,9 @@ impl Caller {
     /// The same for requests that must have ended when nothing is left of this time, here and at the API server. One that cannot is not made.
     pub(in crate::live) fn with_time_limit(
         &self,
-        left: impl Fn() -> Duration + Send + Sync + 'static,
+        remaining: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Self {
-        Self { time_limit: Some(Arc::new(left)), ..self.clone() }
+        Self { time_limit: Some(Arc::new(remaining)), ..self.clone() }
     }
 
     /// The clock by which requests are paced.
@@ -247,11 +247,13 @@ impl Caller {
     }
 
     async fn exchange(&self, ask: &ApiRequest) -> Result<Reply, CallError> {
-        let Some(left) = self.time_limit.as_ref().map(|left| left()) else { return self.answer(ask).await };
+        let Some(remaining) = self.time_limit.as_ref().map(|remaining| remaining()) else {
+            return self.answer(ask).await;
+        };
         // One half is for the way, after which nothing more is sent; the other is the API server's, which counts from when the request arrives. It takes whole
         // seconds.
-        let left = left / 2;
-        let seconds = left.as_secs();
+        let remaining = remaining / 2;
+        let seconds = remaining.as_secs();
         if seconds == 0 {
             return Err(CallError::Lost("it was not asked: the Lease must be renewed first".into()));
         }
@@ -259,7 +261,7 @@ impl Caller {
             let why = format!("no answer within {seconds} s; after that another holder might take the Lease");
             Err(CallError::Lost(why))
         };
-        tokio::time::timeout(left, self.answer(&ask.with_timeout(seconds))).await.unwrap_or_else(late)
+        tokio::time::timeout(remaining, self.answer(&ask.with_timeout(seconds))).await.unwrap_or_else(late)
     }
 
     async fn answer(&self, ask: &ApiRequest) -> Result<Reply, CallError> {

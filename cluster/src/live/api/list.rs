@@ -44,10 +44,10 @@ pub(in crate::live) async fn ask(
     again: &mut dyn FnMut(String),
 ) -> Result<String, Meaning> {
     let mut wait = Duration::from_millis(500);
-    for left in (0..TRIES).rev() {
+    for tries_left in (0..TRIES).rev() {
         let request = ApiRequest::get(path).request().map_err(Meaning::Failed)?;
         match answer(client, request).await.map_err(meaning).and_then(text) {
-            Err(Meaning::Transient(why)) if left > 0 => {
+            Err(Meaning::Transient(why)) if tries_left > 0 => {
                 again(why);
                 tokio::time::sleep(wait).await;
                 wait *= 2;

@@ -111,7 +111,7 @@ impl<T: Send> Watch<T> {
         let mut wrong = None;
         let mut take = |item: Option<&str>| match item.map(|item| (self.read)(item)) {
             None => all.clear(),
-            Some(Ok(found)) => all.extend(found),
+            Some(Ok(items)) => all.extend(items),
             Some(Err(why)) => wrong = Some(unread(item.unwrap_or_default(), &why)),
         };
         let version = pages(&self.caller, &self.source, &mut take).await?;

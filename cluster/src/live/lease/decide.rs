@@ -54,18 +54,18 @@ impl Observer {
         };
         let what = (lease.holder.clone(), lease.epoch, lease.renewed.clone());
         let first = match &self.last_seen {
-            Some((seen, first)) if *seen == what => *first,
+            Some((version, first)) if *version == what => *first,
             _ => now,
         };
         self.last_seen = Some((what, first));
-        let left = LASTS.saturating_sub(now.saturating_sub(first));
+        let remaining = LASTS.saturating_sub(now.saturating_sub(first));
         if lease.holder == own {
             Decision::Held(lease.epoch)
-        } else if lease.holder.is_empty() || is_forced || left.is_zero() {
+        } else if lease.holder.is_empty() || is_forced || remaining.is_zero() {
             raised(lease.epoch.max(floor), Decision::Take)
         } else {
             let LeaseRecord { holder, acquired, renewed, .. } = lease.clone();
-            Decision::Wait(Holder { name: holder, since: acquired, renewed }, left)
+            Decision::Wait(Holder { name: holder, since: acquired, renewed }, remaining)
         }
     }
 }

@@ -151,8 +151,8 @@ impl HeldLease {
             Some(lease) if self.is_own(&lease) => state.lease = lease,
             Some(lease) => {
                 let LeaseRecord { holder, acquired, .. } = LeaseRecord::read(&lease);
-                let held = format!("{holder} holds it since {acquired}");
-                state.lost = Some(if holder.is_empty() { "somebody released it".into() } else { held });
+                let holding = format!("{holder} holds it since {acquired}");
+                state.lost = Some(if holder.is_empty() { "somebody released it".into() } else { holding });
             }
         }
         Ok(())
@@ -190,10 +190,10 @@ impl HeldLease {
         let mut reply = self.write(&self.released(lease)).await.map_err(|why| lost(what, &why))?;
         // A renewal may have been under way.
         if !reply.is_done() && reply.refusal().is_conflict() {
-            let Some(found) = read(&self.caller, what).await?.filter(|found| self.is_own(found)) else {
+            let Some(current) = read(&self.caller, what).await?.filter(|current| self.is_own(current)) else {
                 return Ok(());
             };
-            reply = self.write(&self.released(found)).await.map_err(|why| lost(what, &why))?;
+            reply = self.write(&self.released(current)).await.map_err(|why| lost(what, &why))?;
         }
         if reply.is_done() { Ok(()) } else { Err(refused(what, &reply.refusal())) }
     }
@@ -203,7 +203,7 @@ impl HeldLease {
     }
 
     fn is_own(&self, lease: &Value) -> bool {
-        let seen = LeaseRecord::read(lease);
-        seen.holder == self.identity && seen.epoch == self.epoch
+        let record = LeaseRecord::read(lease);
+        record.holder == self.identity && record.epoch == self.epoch
     }
 }

@@ -83,10 +83,10 @@ pub(in crate::live) async fn take(
             () = &mut stop => return Err(AcquireError::Interrupted),
         };
         let now = caller.clock().now();
-        let seen = lease.as_ref().map(LeaseRecord::read);
-        let decision = observer.decide(seen.as_ref(), own, patience == Patience::Force, floor, now);
-        let taken = match (decision, lease) {
-            (Decision::Wait(holder, left), _) => {
+        let record = lease.as_ref().map(LeaseRecord::read);
+        let decision = observer.decide(record.as_ref(), own, patience == Patience::Force, floor, now);
+        let acquired = match (decision, lease) {
+            (Decision::Wait(holder, remaining), _) => {
                 let gives_up = match &first {
                     Some(first) => first.renewed != holder.renewed,
                     None => match patience {
@@ -98,9 +98,9 @@ pub(in crate::live) async fn take(
                 if gives_up {
                     return Err(AcquireError::Held(holder));
                 }
-                waiting(&holder, left);
+                waiting(&holder, remaining);
                 tokio::select! {
-                    () = tokio::time::sleep(left.min(LOOK)) => {}
+                    () = tokio::time::sleep(remaining.min(LOOK)) => {}
                     () = &mut stop => return Err(AcquireError::Interrupted),
                 }
                 first.get_or_insert(holder);
@@ -122,7 +122,7 @@ pub(in crate::live) async fn take(
                 (epoch, ApiRequest::post(path, body.to_string().into_bytes()))
             }
         };
-        let (epoch, ask) = taken;
+        let (epoch, ask) = acquired;
         let reply = caller.urgent(&ask).await.map_err(|why| lost(what, &why))?;
         if reply.is_done() {
             return held(caller, own, epoch, now, &reply);
@@ -169,8 +169,8 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
 /// Who holds the Lease as it is now, with its epoch; none if it has no holder, or if there is no Lease.
 pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
-    let seen = lease.as_ref().map(LeaseRecord::read).filter(|seen| !seen.holder.is_empty());
-    Ok(seen.map(|LeaseRecord { holder, epoch, acquired, renewed }| {
+    let record = lease.as_ref().map(LeaseRecord::read).filter(|record| !record.holder.is_empty());
+    Ok(record.map(|LeaseRecord { holder, epoch, acquired, renewed }| {
         (Holder { name: holder, since: acquired, renewed }, epoch)
     }))
 }

@@ -135,27 +135,27 @@ fn judged(step: &Step, verb: &str, reply: &Reply) -> Attempt {
         Ok(stored) => stored,
         Err(why) => return lost(id, verb, &why),
     };
-    let mut found = Attempt::default();
+    let mut attempt = Attempt::default();
     for warning in &reply.warnings {
         let fix = "a warning counts as an error; remove its cause, then run the same command again";
-        found.problems.push(problem(format!("the API server warns: {warning}")).fix(fix));
+        attempt.problems.push(problem(format!("the API server warns: {warning}")).fix(fix));
     }
     for difference in differences(&step.object, &stored) {
         let fix = "install the release whose schema has the field, or correct the object, then run the same command again";
         match &difference {
             Difference::Dropped(field) => {
-                found.problems.push(problem(format!("the API server drops the field {field}")).fix(fix))
+                attempt.problems.push(problem(format!("the API server drops the field {field}")).fix(fix))
             }
             Difference::Changed(field) => {
-                found.problems.push(
+                attempt.problems.push(
                     problem(format!("the API server stores something else in the field {field}")).fix(fix),
                 );
             }
-            Difference::Added(field) => found.added.push(field.clone()),
+            Difference::Added(field) => attempt.added.push(field.clone()),
         }
     }
-    found.exit = (!found.problems.is_empty()).then_some(Exit::No);
-    found.is_refused = found.exit.is_some();
-    found.stored = Some(stored);
-    found
+    attempt.exit = (!attempt.problems.is_empty()).then_some(Exit::No);
+    attempt.is_refused = attempt.exit.is_some();
+    attempt.stored = Some(stored);
+    attempt
 }

@@ -22,11 +22,11 @@ pub(super) struct ServedResources {
 
 impl ServedResources {
     /// The version from which a kind is read: the wanted one if it is served, else the one that this program prefers, else whichever serves it.
-    pub(super) fn version(&self, row: &Row, wanted: Option<&str>) -> Option<String> {
-        let wanted = wanted.map(str::to_owned).into_iter();
-        let known = row.served_by.iter().map(|(group, version)| format!("{group}/{version}"));
+    pub(super) fn version(&self, row: &Row, preferred: Option<&str>) -> Option<String> {
+        let preferred = preferred.map(str::to_owned).into_iter();
+        let versions = row.served_by.iter().map(|(group, version)| format!("{group}/{version}"));
         let others = row.served_by.iter().filter_map(|(group, _)| self.groups.get(*group)).flatten().cloned();
-        wanted.chain(known).chain(others).find(|version| self.serves(version, row))
+        preferred.chain(versions).chain(others).find(|version| self.serves(version, row))
     }
 
     /// The version of another group that serves the same objects.

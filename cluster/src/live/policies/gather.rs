@@ -54,22 +54,25 @@ pub(super) async fn gather(
     let mut problems = Vec::new();
     for row in &KINDS {
         let resource = row.resource();
-        let wanted = match scope {
+        let kinds = match scope {
             Scope::Backup => None,
             Scope::Compare(versions) => versions.get(&resource).map(String::as_str),
         };
-        let Some(version) = served.version(row, wanted) else {
+        let Some(version) = served.version(row, kinds) else {
             live.kinds.insert(resource, Reading::NotServed {});
             continue;
         };
         match objects(client, row, &version, progress).await {
-            Ok(found) => {
-                progress(&PolicyEvent::Listed(&resource, found.len()));
+            Ok(listed_objects) => {
+                progress(&PolicyEvent::Listed(&resource, listed_objects.len()));
                 if *scope == Scope::Backup {
-                    problems.extend(hidden_objects(client, &served, row, &version, &found, progress).await?);
+                    problems.extend(
+                        hidden_objects(client, &served, row, &version, &listed_objects, progress).await?,
+                    );
                 }
-                live.kinds.insert(resource, Reading::Read { api_version: version, objects: found.len() });
-                live.objects.extend(found);
+                live.kinds
+                    .insert(resource, Reading::Read { api_version: version, objects: listed_objects.len() });
+                live.objects.extend(listed_objects);
             }
             // All of them are named at once: a person asks for rights once.
             Err(meaning @ Meaning::Forbidden(_)) => {

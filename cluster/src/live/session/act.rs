@@ -34,14 +34,14 @@ impl Session {
     fn prepared(&self, act: &Act) -> Result<SessionAct, Outcome> {
         let sender = self.sender.clone();
         let hand = || match self.lease.clone() {
-            Some(held) => Ok(LeasedCaller::new(&self.caller, held)),
+            Some(lease) => Ok(LeasedCaller::new(&self.caller, lease)),
             None => Err(Outcome::Barred("this program does not hold the Lease".into())),
         };
         Ok(match act {
             Act::Census => SessionAct::Census(self.caller.clone(), self.cluster.world.hosts(), sender),
-            Act::Patch(wanted) => {
+            Act::Patch(patch) => {
                 let labels = self.settings.pool_labels.clone();
-                SessionAct::Patch { hand: hand()?, ask: self.patched(wanted)?, labels, sender }
+                SessionAct::Patch { hand: hand()?, ask: self.patched(patch)?, labels, sender }
             }
             Act::Hook(hook) => SessionAct::Hook { hand: self.manager()?, ask: self.hooked(hook)?, sender },
             Act::Evict(id) => SessionAct::Evict(hand()?, self.evictions, Box::new(id.clone())),
@@ -72,7 +72,7 @@ impl Session {
     /// What makes the holder's requests in the management cluster.
     fn manager(&self) -> Result<LeasedCaller, Outcome> {
         match (&self.management, self.lease.clone()) {
-            (Some(management), Some(held)) => Ok(LeasedCaller::new(&management.caller, held)),
+            (Some(management), Some(lease)) => Ok(LeasedCaller::new(&management.caller, lease)),
             (None, _) => Err(Outcome::Failed("no management cluster was named".into())),
             (_, None) => Err(Outcome::Barred("this program does not hold the Lease".into())),
         }
@@ -84,9 +84,9 @@ impl Session {
     }
 
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
-    fn patched(&self, wanted: &Patch) -> Result<ApiRequest, Outcome> {
-        let taints = self.cluster.taints(&wanted.node, &wanted.version).ok_or(Outcome::Changed)?;
-        patch(wanted, taints, Timestamp::now()).map_err(Outcome::Failed)
+    fn patched(&self, change: &Patch) -> Result<ApiRequest, Outcome> {
+        let taints = self.cluster.taints(&change.node, &change.version).ok_or(Outcome::Changed)?;
+        patch(change, taints, Timestamp::now()).map_err(Outcome::Failed)
     }
 }
 

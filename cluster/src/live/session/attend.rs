@@ -33,11 +33,11 @@ impl Session {
             self.pod_classifier = Some(about.clone());
         }
         let about = Arc::new(about);
-        let wanted = self.wanted_scopes(plan);
+        let scopes = self.wanted_scopes(plan);
         let unwanted: Vec<WatchScope> =
-            self.watches.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
+            self.watches.keys().filter(|place| !scopes.contains(*place)).cloned().collect();
         unwanted.iter().for_each(|place| self.end(place));
-        for place in wanted {
+        for place in scopes {
             if !self.watches.contains_key(&place) {
                 self.begin(place, &about);
             }
@@ -133,12 +133,12 @@ impl Session {
     /// at a run starts none.
     fn gates(&mut self, plan: &Plan) {
         let is_own = |gate: &&Gate| self.lease.is_some() && self.settings.gates.contains(gate);
-        let wanted: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
-        if self.gates.iter().map(|(gate, _)| gate).eq(wanted.iter().copied()) {
+        let own_gates: Vec<&Gate> = plan.gates.iter().filter(is_own).collect();
+        if self.gates.iter().map(|(gate, _)| gate).eq(own_gates.iter().copied()) {
             return;
         }
         self.gates.drain(..).for_each(|(_, task)| task.abort());
-        for gate in wanted {
+        for gate in own_gates {
             let sender = self.sender.clone();
             let sink = move |name, verdict| drop(sender.send(Event::Verdict(name, verdict)));
             let task = tokio::spawn(gates::ask(gate.clone(), self.caller.clock().clone(), sink));

@@ -45,9 +45,9 @@ pub(in crate::live) struct LeasedCaller {
 }
 
 impl LeasedCaller {
-    pub(in crate::live) fn new(caller: &Caller, held: HeldLease) -> Self {
-        let lease = held.clone();
-        Self { caller: caller.with_time_limit(move || lease.time_left()), lease: held }
+    pub(in crate::live) fn new(caller: &Caller, held_lease: HeldLease) -> Self {
+        let lease = held_lease.clone();
+        Self { caller: caller.with_time_limit(move || lease.time_left()), lease: held_lease }
     }
 
     /// What makes its requests: none of them outlives the Lease.

@@ -62,19 +62,19 @@ async fn verdict(words: &[String], within: Duration) -> (Color, String) {
 /// How a command ended, and the end of what it wrote on stderr.
 async fn run_to_end(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>)> {
     let mut child = command.spawn()?;
-    let (mut kept, mut piece) = (Vec::new(), [0; 8 << 10]);
+    let (mut output, mut piece) = (Vec::new(), [0; 8 << 10]);
     if let Some(mut stderr) = child.stderr.take() {
         loop {
             let read = stderr.read(&mut piece).await?;
             if read == 0 {
                 break;
             }
-            kept.extend_from_slice(&piece[..read]);
-            let too_many = kept.len().saturating_sub(KEPT);
-            kept.drain(..too_many);
+            output.extend_from_slice(&piece[..read]);
+            let too_many = output.len().saturating_sub(KEPT);
+            output.drain(..too_many);
         }
     }
-    Ok((child.wait().await?, kept))
+    Ok((child.wait().await?, output))
 }
 
 #[cfg(test)]

@@ -124,9 +124,10 @@ impl Session {
             path: format!("/apis/{GROUP}/{version}/namespaces/{}/machines", encoded(&namespace)),
             cluster: cluster.to_string(),
         };
-        let found = listed(&management.caller, &machines).await?;
+        let machines_by_node = listed(&management.caller, &machines).await?;
         let planned = self.planned(run, plan);
-        let without: Vec<&str> = planned.iter().copied().filter(|name| !found.contains_key(*name)).collect();
+        let without: Vec<&str> =
+            planned.iter().copied().filter(|name| !machines_by_node.contains_key(*name)).collect();
         let title = format!("Cluster/{namespace}/{cluster}");
         let look = format!(
             "kubectl -n {namespace} get machines -o wide, with the management context, must list the Nodes of this cluster"
@@ -227,7 +228,7 @@ async fn listed(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, O
     let mut wrong = None;
     let mut take = |item: Option<&str>| match item.map(machine) {
         None => all.clear(),
-        Some(Ok(found)) => all.extend(found.map(|found| (found.node.clone(), found))),
+        Some(Ok(page)) => all.extend(page.map(|page| (page.node.clone(), page))),
         Some(Err(why)) => wrong = Some(why),
     };
     let listed = pages(caller, &machines.source(), &mut take).await;

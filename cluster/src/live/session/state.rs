@@ -153,8 +153,8 @@ impl ClusterState {
                 let is_back = self.sync(&WatchScope::Machines, &change, now);
                 self.machines(change) || is_back
             }
-            Event::Hooked(seen) => self.machine(seen),
-            Event::Patched(seen) => self.node(seen),
+            Event::Hooked(object) => self.machine(object),
+            Event::Patched(object) => self.node(object),
             Event::Recorded(stored) => self.run(Change::Put(Ok(stored))),
             Event::Verdict(name, verdict) => {
                 self.verdicts.insert(name, verdict);
@@ -186,18 +186,18 @@ impl ClusterState {
     fn nodes(&mut self, change: Change<ObservedNode>) -> bool {
         match change {
             Change::All(all) => {
-                let names: BTreeSet<Text> = all.iter().map(|seen| seen.name.clone()).collect();
+                let names: BTreeSet<Text> = all.iter().map(|api_node| api_node.name.clone()).collect();
                 Arc::make_mut(&mut self.world).nodes.retain(|name, _| names.contains(name));
                 self.taints.retain(|name, _| names.contains(name));
-                for seen in all {
-                    self.node(seen);
+                for api_node in all {
+                    self.node(api_node);
                 }
                 true
             }
-            Change::Put(seen) => self.node(seen),
-            Change::Gone(seen) => {
-                self.taints.remove(&seen.name);
-                Arc::make_mut(&mut self.world).nodes.remove(&seen.name).is_some()
+            Change::Put(api_node) => self.node(api_node),
+            Change::Gone(api_node) => {
+                self.taints.remove(&api_node.name);
+                Arc::make_mut(&mut self.world).nodes.remove(&api_node.name).is_some()
             }
             Change::InSync | Change::Lost(_) | Change::Expired => false,
         }
@@ -205,12 +205,13 @@ impl ClusterState {
 
     /// A Node as it is now, unless a later one is known: an own patch is known before the watch tells of it.
     fn node(&mut self, ObservedNode { name, node, taints }: ObservedNode) -> bool {
-        let known = self.world.nodes.get(&name);
-        if known.is_some_and(|known| known.uid == node.uid && is_older(&node.version, &known.version)) {
+        let current = self.world.nodes.get(&name);
+        if current.is_some_and(|current| current.uid == node.uid && is_older(&node.version, &current.version))
+        {
             return false;
         }
-        let has_changed =
-            known.is_none_or(|known| Node { version: node.version.clone(), ..Node::clone(known) } != node);
+        let has_changed = current
+            .is_none_or(|current| Node { version: node.version.clone(), ..Node::clone(current) } != node);
         if taints.is_empty() {
             self.taints.remove(&name);
         } else {
@@ -241,17 +242,17 @@ impl ClusterState {
 
     fn pods(&mut self, place: &WatchScope, change: Change<Pod>) -> bool {
         // Its watch has ended, and this is its last word.
-        let Some(known) = self.pods.get_mut(place) else { return false };
+        let Some(current) = self.pods.get_mut(place) else { return false };
         match change {
             Change::All(all) => {
-                *known = all.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
+                *current = all.into_iter().map(|pod| (pod.uid.clone(), pod)).collect();
                 true
             }
             Change::Put(pod) => {
-                let before = known.insert(pod.uid.clone(), pod.clone());
+                let before = current.insert(pod.uid.clone(), pod.clone());
                 before.as_ref() != Some(&pod)
             }
-            Change::Gone(pod) => known.remove(&pod.uid).is_some(),
+            Change::Gone(pod) => current.remove(&pod.uid).is_some(),
             Change::InSync | Change::Lost(_) | Change::Expired => false,
         }
     }
@@ -264,7 +265,7 @@ impl ClusterState {
             Change::InSync | Change::Lost(_) | Change::Expired => return false,
         };
         let is_late = match (&self.stored, &next) {
-            (Some(known), Some(next)) => is_older(version(next), version(known)),
+            (Some(current), Some(next)) => is_older(version(next), version(current)),
             _ => false,
         };
         if is_late {
@@ -288,12 +289,16 @@ impl ClusterState {
     fn machines(&mut self, change: Change<ObservedMachine>) -> bool {
         match change {
             Change::All(all) => {
-                self.machines = Arc::new(all.into_iter().map(|seen| (seen.node, seen.machine)).collect());
+                self.machines = Arc::new(
+                    all.into_iter()
+                        .map(|observed_machine| (observed_machine.node, observed_machine.machine))
+                        .collect(),
+                );
                 true
             }
-            Change::Put(seen) => self.machine(seen),
+            Change::Put(observed_machine) => self.machine(observed_machine),
             Change::Gone(ObservedMachine { node, machine }) => {
-                let is_known = self.machines.get(&node).is_some_and(|known| known.uid == machine.uid);
+                let is_known = self.machines.get(&node).is_some_and(|current| current.uid == machine.uid);
                 is_known && Arc::make_mut(&mut self.machines).remove(&node).is_some()
             }
             Change::InSync | Change::Lost(_) | Change::Expired => false,
@@ -302,12 +307,14 @@ impl ClusterState {
 
     /// A Machine as it is now, unless a later one is known. Its controllers write it more often than anything of it changes that counts here.
     fn machine(&mut self, ObservedMachine { node, machine }: ObservedMachine) -> bool {
-        let known = self.machines.get(&node);
-        if known.is_some_and(|known| known.uid == machine.uid && is_older(&machine.version, &known.version)) {
+        let current = self.machines.get(&node);
+        if current
+            .is_some_and(|current| current.uid == machine.uid && is_older(&machine.version, &current.version))
+        {
             return false;
         }
-        let has_changed = known
-            .is_none_or(|known| Machine { version: machine.version.clone(), ..known.clone() } != machine);
+        let has_changed = current
+            .is_none_or(|current| Machine { version: machine.version.clone(), ..current.clone() } != machine);
         Arc::make_mut(&mut self.machines).insert(node, machine);
         has_changed
     }
@@ -352,10 +359,10 @@ impl ClusterState {
         let missing = |(owner, available): (&Owner, &Availability)| {
             (owner.title(), available.desired.saturating_sub(available.ready))
         };
-        let mut left = SHORT_BYTES;
+        let mut bytes_left = SHORT_BYTES;
         let has_room = |(title, _): &(String, u32)| {
-            let fits = title.len() < left;
-            left = left.saturating_sub(title.len());
+            let fits = title.len() < bytes_left;
+            bytes_left = bytes_left.saturating_sub(title.len());
             fits
         };
         self.workloads.iter().filter(is).map(missing).take_while(has_room).collect()
@@ -371,7 +378,7 @@ impl ClusterState {
         &mut self,
         run: &Run,
         plan: &Plan,
-        wanted: &[Owner],
+        workload_owners: &[Owner],
         api: &Verdict,
         now: Duration,
     ) {
@@ -391,7 +398,7 @@ impl ClusterState {
             GateSource::Workload => Some(self.shortages.verdict(patience, now)),
             GateSource::Dns => Some(dns(world.pods.values(), now)),
             GateSource::ApiServer => Some(api.clone()),
-            GateSource::Watched => Some(watched(wanted, &self.workloads, now)),
+            GateSource::Watched => Some(watched(workload_owners, &self.workloads, now)),
             GateSource::Command(_) => self.verdicts.get(name).cloned(),
         };
         let gates = plan.gates.iter();
@@ -402,19 +409,20 @@ impl ClusterState {
     /// Remembers what makes the pods of nodes in transit that will come back elsewhere, and at the first look what earlier holders have moved.
     fn touch(&mut self, run: &Run) {
         if !std::mem::replace(&mut self.has_looked, true) {
-            let moved = run.moved.iter().filter_map(|(title, wanted)| Some((Owner::titled(title)?, *wanted)));
+            let moved =
+                run.moved.iter().filter_map(|(title, desired)| Some((Owner::titled(title)?, *desired)));
             self.touched.extend(moved);
         }
         let moves =
             |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
         let owners = self.pods_in_transit().filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
-            let wanted = self.workloads.get(&owner).map(|now| now.desired);
-            self.touched.insert(owner, wanted);
+            let desired = self.workloads.get(&owner).map(|now| now.desired);
+            self.touched.insert(owner, desired);
         }
-        for (owner, wanted) in &mut self.touched {
+        for (owner, desired) in &mut self.touched {
             if let Some(now) = self.workloads.get(owner).filter(|now| !now.is_short(0)) {
-                *wanted = Some(now.desired);
+                *desired = Some(now.desired);
             }
         }
     }
@@ -423,10 +431,10 @@ impl ClusterState {
     /// only the pods on nodes in transit count: elsewhere, one may be missing for months.
     fn owners(&self) -> BTreeMap<Owner, Availability> {
         let workloads = self.touched.iter().filter(|(owner, _)| !owner.is_daemon_set());
-        let available = |(owner, wanted): (&Owner, &Option<u32>)| {
+        let available = |(owner, desired): (&Owner, &Option<u32>)| {
             let now = self.workloads.get(owner)?;
-            let wanted = wanted.map_or(now.desired, |before| before.min(now.desired));
-            Some((owner.clone(), Availability { desired: wanted, ready: now.ready }))
+            let desired = desired.map_or(now.desired, |before| before.min(now.desired));
+            Some((owner.clone(), Availability { desired: desired, ready: now.ready }))
         };
         let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
         for pod in self.pods_in_transit().filter(|pod| !pod.is(Trait::Finished)) {

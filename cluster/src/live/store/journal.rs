@@ -93,19 +93,19 @@ impl Store {
 }
 
 /// Cuts long texts, and takes away what does not fit: a ConfigMap holds no endless line, and a line that cannot be written would keep all later ones.
-fn shorten(value: &mut Value, left: &mut usize) {
+fn shorten(value: &mut Value, bytes_left: &mut usize) {
     match value {
-        Value::String(text) if text.len() > TEXT.min(*left) => {
-            *text = quote(text.as_bytes(), TEXT.min(*left))
+        Value::String(text) if text.len() > TEXT.min(*bytes_left) => {
+            *text = quote(text.as_bytes(), TEXT.min(*bytes_left))
         }
         Value::Array(all) => {
-            all.truncate(*left / 8);
-            all.iter_mut().for_each(|object| shorten(object, left));
+            all.truncate(*bytes_left / 8);
+            all.iter_mut().for_each(|object| shorten(object, bytes_left));
         }
-        Value::Object(all) => all.values_mut().for_each(|object| shorten(object, left)),
+        Value::Object(all) => all.values_mut().for_each(|object| shorten(object, bytes_left)),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-    *left = left.saturating_sub(value.as_str().map_or(8, str::len));
+    *bytes_left = bytes_left.saturating_sub(value.as_str().map_or(8, str::len));
 }
 
 /// `crossfade-journal-r-7k2m-0001`.
@@ -140,8 +140,8 @@ impl Journal {
         let mut line = serde_json::to_string(line).map_err(wrong)?;
         if line.len() > LINE {
             let mut cut = serde_json::from_str(&line).map_err(wrong)?;
-            let mut left = LINE;
-            shorten(&mut cut, &mut left);
+            let mut bytes_left = LINE;
+            shorten(&mut cut, &mut bytes_left);
             line = cut.to_string();
         }
         self.add(&line);

@@ -36,7 +36,7 @@ impl Store {
         if reply.is_done() {
             let text = String::from_utf8_lossy(&reply.body);
             return objects::node(&text, pool_labels)
-                .map(|seen| Some(seen.node))
+                .map(|request| Some(request.node))
                 .map_err(|why| lost(&what, &why));
         }
         match reply.refusal() {

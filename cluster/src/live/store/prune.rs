@@ -30,12 +30,12 @@ impl Store {
     pub async fn prune(&self, current: &str) -> Result<Vec<String>, Failure> {
         let what = "list what earlier runs have left";
         let listed = self.listed(what, RUN_LABEL).await?;
-        let kept = listed.all().map(|meta| {
+        let run_objects = listed.all().map(|meta| {
             let run = meta.labels.get(RUN_LABEL).cloned().unwrap_or_default();
             RunObject { name: meta.name, uid: meta.uid, run }
         });
         let mut gone = Vec::new();
-        for RunObject { name, uid, .. } in surplus(kept.collect(), current) {
+        for RunObject { name, uid, .. } in surplus(run_objects.collect(), current) {
             let what = format!("delete ConfigMap {name} of an earlier run");
             let options =
                 json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });

@@ -70,8 +70,8 @@ fn next(stored: &StoredRun) -> Result<u64, Failure> {
 
 /// All wishes with this one, without the oldest of those that the run has taken up.
 fn list(stored: &StoredRun, wish: &Wish) -> Result<String, Failure> {
-    let taken = stored.wishes.iter().filter(|wish| wish.seq <= stored.run.wish).count();
-    let kept = stored.wishes.iter().skip(taken.saturating_sub(KEPT));
-    let all: Vec<&Wish> = kept.chain([wish]).collect();
+    let answered_count = stored.wishes.iter().filter(|wish| wish.seq <= stored.run.wish).count();
+    let recent_wishes = stored.wishes.iter().skip(answered_count.saturating_sub(KEPT));
+    let all: Vec<&Wish> = recent_wishes.chain([wish]).collect();
     serde_json::to_string(&all).map_err(|e| (Exit::Failed, Problem::new(format!("ask it of the run: {e}"))))
 }

@@ -105,13 +105,13 @@ impl RequestGuard {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let mut found = Extensions::new();
+        let mut extensions = Extensions::new();
         if let Some(captured) = self.0.take()
             && let Some(connection) = &*captured.connection_metadata()
         {
-            connection.get_extras(&mut found);
+            connection.get_extras(&mut extensions);
         }
-        if let Some(reset) = found.get::<Arc<Reset>>() {
+        if let Some(reset) = extensions.get::<Arc<Reset>>() {
             reset.is_set.store(true, Ordering::Release);
             reset.task.wake();
         }

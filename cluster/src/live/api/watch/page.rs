@@ -78,16 +78,16 @@ pub(in crate::live) async fn pages(
 /// One page, asked for again while it fails for a moment.
 async fn page(caller: &Caller, path: &str) -> Result<Reply, CallError> {
     let mut wait = Duration::from_millis(500);
-    let mut left = TRIES;
+    let mut tries_left = TRIES;
     loop {
-        left -= 1;
+        tries_left -= 1;
         let reply = caller.page(&ApiRequest::get(path)).await;
         let is_passing = match &reply {
             Ok(reply) => !reply.is_done() && reply.refusal().is_passing(),
             Err(CallError::Lost(_)) => true,
             Err(CallError::TooLong(_)) => false,
         };
-        if !is_passing || left == 0 {
+        if !is_passing || tries_left == 0 {
             return reply;
         }
         tokio::time::sleep(wait).await;

@@ -133,10 +133,10 @@ impl<T: Send> Watch<T> {
             Ok(versioned) => versioned,
             Err(e) => return wrong(e),
         };
-        let found = if what == "BOOKMARK" { Ok(None) } else { (self.read)(object.get()) };
-        match found {
-            Ok(Some(found)) if what == "DELETED" => (self.sink)(Change::Gone(found)),
-            Ok(Some(found)) => (self.sink)(Change::Put(found)),
+        let item = if what == "BOOKMARK" { Ok(None) } else { (self.read)(object.get()) };
+        match item {
+            Ok(Some(item)) if what == "DELETED" => (self.sink)(Change::Gone(item)),
+            Ok(Some(item)) => (self.sink)(Change::Put(item)),
             Ok(None) => (self.sink)(Change::InSync),
             Err(why) => return Some(WatchEnd::Failed(unread(object.get(), &why))),
         }
