@@ -60,6 +60,7 @@ fn move_in_place(bench: &mut Bench) -> Result<()> {
     let (requests, _) = audited(&log, before_roll)?;
     let decisions = decisions(&operator)?;
     cluster.hollow.ensure_sound()?;
+    let report = operator.report("bench-roll-in-place", None)?;
 
     let what = format!("{nodes} nodes, {pods} pods");
     let calls: u64 = requests.values().sum();
@@ -72,8 +73,12 @@ fn move_in_place(bench: &mut Bench) -> Result<()> {
     ] {
         bench.report.figure(format!("{what}: {name}"), value, unit);
     }
+    let beyond_moving = &report["times"]["beyondMoving"];
     for (name, value, unit) in [
         ("roll, time", rolled.seconds, "s"),
+        ("seconds per node beyond moving its pods, p50", number(&beyond_moving["median"])?, "s"),
+        ("seconds per node beyond moving its pods, the longest", number(&beyond_moving["most"])?, "s"),
+        ("restarts per pod", number(&report["evictions"]["restartsPerPod"])?, ""),
         ("roll, requests a second", calls as f64 / rolled.seconds, ""),
         ("roll, requests for each node", calls as f64 / f64::from(moved), ""),
         ("journal", journal / 1024.0, "KiB"),
@@ -133,6 +138,7 @@ fn replace(bench: &mut Bench) -> Result<()> {
     ensure_rolled(&operator, &rolled)?;
     let (requests, _) = audited(&log, before_roll)?;
     let decisions = decisions(&operator)?;
+    operator.report("bench-roll-rotation", None)?;
 
     let part = format!("{nodes} nodes, {pods} pods, {moved} nodes replaced");
     let (calls, count) = (requests.values().sum::<u64>() as f64, f64::from(moved));
@@ -157,6 +163,11 @@ fn replace(bench: &mut Bench) -> Result<()> {
         ],
     );
     Ok(())
+}
+
+/// A figure of a report.
+fn number(figure: &serde_json::Value) -> Result<f64> {
+    figure.as_f64().with_context(|| format!("a number is expected, and the report has {figure}"))
 }
 
 /// Adds what a run decided, and what it asked of the API server.

@@ -187,9 +187,32 @@ impl<'a> Rollout<'a> {
             Operator::new(&self.cluster.plane, self.strategy.as_str(), settings)?.waiving_what_blocks()?;
         let hash = operator.plan()?;
         self.board.say(&format!("kubectl crossfade roll --plan {}", &hash[..12]));
+        let before = self.audit.recreated;
         self.accompany(operator.command(&["roll", "--plan", &hash]))?;
         self.gather()?;
-        self.settle()
+        self.settle()?;
+        self.report(&operator, self.audit.recreated - before)
+    }
+
+    /// Writes what the run says of itself, and holds it to what was seen of the pods.
+    fn report(&self, operator: &Operator, recreated: u64) -> Result<()> {
+        let probes = self.audit.mesh.gauge().progress();
+        let name = format!("demo-cluster-{}", self.strategy.as_str());
+        let report = operator.report(&name, Some([probes.sent, u64::try_from(self.audit.lost())?]))?;
+        let evictions = &report["evictions"];
+        // DNS moves as well, and is not in the mesh.
+        let place = format!("/{}/", workloads::NAMESPACE);
+        let is_in_mesh =
+            |workload: &&Value| workload["owner"].as_str().is_some_and(|owner| owner.contains(&place));
+        let owners = evictions["workloads"].as_array().context("workloads")?;
+        let reported: u64 =
+            owners.iter().filter(is_in_mesh).filter_map(|workload| workload["restarts"].as_u64()).sum();
+        ensure!(reported == recreated, "{recreated} pods were re-created, and the report has {evictions}");
+        self.board.say(&format!(
+            "restarts per pod {}; target/reports/{name}.html shows the run",
+            evictions["restartsPerPod"]
+        ));
+        Ok(())
     }
 
     /// Runs a command, and follows what becomes of the pods until it ends.

@@ -243,6 +243,29 @@ impl Operator {
         ended.answer["hash"].as_str().map(str::to_owned).context("a hash")
     }
 
+    /// Writes the report of the run to `target/reports/NAME`, as a page, as Markdown and as JSON, and gives the JSON. `probes` are those that were
+    /// sent between pods during the run, and those that were lost.
+    ///
+    /// # Errors
+    /// `report` cannot write it.
+    pub fn report(&self, name: &str, probes: Option<[u64; 2]>) -> Result<Value> {
+        let directory = dist::workspace().join("target/reports");
+        fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+        let mut words = vec!["report".to_owned()];
+        for ending in ["html", "md", "json"] {
+            let file = directory.join(format!("{name}.{ending}"));
+            words.extend(["--out".to_owned(), file.display().to_string()]);
+        }
+        if let Some([sent, lost]) = probes {
+            let classes = json!([{ "from": "pod", "to": "pod", "sent": sent, "lost": lost }]);
+            let file = self.home.join("measured.json");
+            fs::write(&file, json!({ "version": 1, "classes": classes }).to_string()).context("probes")?;
+            words.extend(["--measured".to_owned(), file.display().to_string()]);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Ok(self.ends(&words, 0)?.answer)
+    }
+
     /// Starts a command without output.
     ///
     /// # Errors

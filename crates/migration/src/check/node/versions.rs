@@ -56,11 +56,11 @@ pub(in crate::check) const CHECK: Check = Check {
     run,
 };
 
-/// The oldest kubelet. *Source*: README.md.
+/// The oldest kubelet. *Source*: docs/support.md.
 const KUBELET: Version = (1, 25);
-/// The oldest containerd, and the first one that was not tried. *Source*: README.md.
+/// The oldest containerd, and the first one that was not tried. *Source*: docs/support.md.
 const CONTAINERD: (Version, Version) = ((1, 6), (3, 0));
-/// The oldest CRI-O. *Source*: README.md.
+/// The oldest CRI-O. *Source*: docs/support.md.
 const CRIO: Version = (1, 28);
 
 /// Nodes of a pool with one value; how many, and the first.
