@@ -15,7 +15,7 @@ mod start;
 
 pub use agent::{Agent, agents, container_of, is_agent, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
-pub use going::{OUTDATED, OWN_REASON, SCHEDULED, going_mark, marks_going};
+pub use going::{OUTDATED, SCHEDULED, going_mark, marks_going};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};

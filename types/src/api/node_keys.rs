@@ -19,6 +19,16 @@ pub const DESIRED: &str = "crossfade/desired";
 /// The condition that says whether pods get the network that the policy names.
 pub const READY: &str = "CrossfadeReady";
 
+/// The conditions of a Node's lifecycle that a run publishes: a run's own where the reason begins with [`OWN_REASON`].
+pub const LIFECYCLE: [&str; 4] =
+    ["MaintenancePlanned", "MaintenanceInProgress", "DrainInProgress", "Drained"];
+
+/// The reasons of conditions that the programs write begin with it.
+pub const OWN_REASON: &str = "Crossfade";
+
+/// The annotation by which a run keeps Karpenter from a Node, where the step says that the run set it.
+pub const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
+
 /// The labels.
 pub const LABELS: [&str; 1] = [PHASE];
 

@@ -10,7 +10,8 @@
 //!
 //! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. A node that leaves, and one that begins, also removes
 //! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
-//! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears.
+//! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears. The conditions by which a run says that it
+//! moves the node go with the step, and so do they where an operator has taken the step of a run away that nobody resumes.
 //!
 //! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
 //!
@@ -21,7 +22,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use types::api::node_keys::{self, DESIRED, IMAGE, PHASE, READY};
+use types::api::node_keys::{self, DESIRED, IMAGE, LIFECYCLE, OWN_REASON, PHASE, READY, UNDISTURBED};
 use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::status::Reason;
@@ -87,10 +88,17 @@ pub fn decide(
         };
         conditions.extend(changed(node, cleared, now));
     }
-    let status =
-        (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })));
+    if !node.metadata.annotations.contains_key(STEP) {
+        conditions.extend(lifecycle_removed(node));
+    }
+    let status = status(conditions);
     let writes = if !report.ready && !is_off { [status, metadata] } else { [metadata, status] };
     writes.into_iter().flatten().collect()
+}
+
+/// The patch of conditions; none without any.
+fn status(conditions: Vec<Value>) -> Option<Write> {
+    (!conditions.is_empty()).then(|| Write::Status(json!({ "status": { "conditions": conditions } })))
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.
@@ -155,21 +163,46 @@ enum Extent {
 /// The patch that takes labels and annotations away; none where none of them is there.
 fn taken_back(node: &NodeObject, extent: Extent) -> Option<Write> {
     let annotations = &node.metadata.annotations;
-    let in_transit = |text: &String| Step::parse(text).is_ok_and(|step| step.state.is_in_transit());
+    let step = step(node).filter(|_| extent == Extent::All);
     let goes = |key: &&str| match *key {
         OBSERVED => annotations.contains_key(OBSERVED),
-        STEP => extent == Extent::All && annotations.get(STEP).is_some_and(|text| !in_transit(text)),
+        STEP => extent == Extent::All && annotations.contains_key(STEP) && !is_in_transit(node),
         other => extent == Extent::All && annotations.contains_key(other),
     };
+    // Only the step says that it is the run's.
+    let undisturbed = step.is_some_and(|step| step.undisturbed && !step.state.is_in_transit());
     let image = extent == Extent::All && bears_reported_image(node);
     let labels = node_keys::LABELS.into_iter().filter(|key| node.metadata.labels.contains_key(*key));
     let labels = labels.chain(image.then_some(IMAGE));
     let none = |key: &str| (key.to_owned(), Value::Null);
     let labels: Map<String, Value> = labels.map(none).collect();
-    let annotations: Map<String, Value> = node_keys::ANNOTATIONS.into_iter().filter(goes).map(none).collect();
+    let annotations =
+        node_keys::ANNOTATIONS.into_iter().filter(goes).chain(undisturbed.then_some(UNDISTURBED));
+    let annotations: Map<String, Value> = annotations.map(none).collect();
     let is_present = !labels.is_empty() || !annotations.is_empty();
     is_present
         .then(|| Write::Metadata(json!({ "metadata": { "labels": labels, "annotations": annotations } })))
+}
+
+/// The step that the Node bears, if it can be read.
+fn step(node: &NodeObject) -> Option<Step> {
+    Step::parse(node.metadata.annotations.get(STEP)?).ok()
+}
+
+fn is_in_transit(node: &NodeObject) -> bool {
+    step(node).is_some_and(|step| step.state.is_in_transit())
+}
+
+/// Removes the conditions by which a run said that it moves this node. Those of other programs stay.
+fn lifecycle_removed(node: &NodeObject) -> Vec<Value> {
+    let is_ours =
+        |kind: &&str| node.condition(kind).is_some_and(|condition| condition.reason.starts_with(OWN_REASON));
+    LIFECYCLE.into_iter().filter(is_ours).map(|kind| json!({ "type": kind, "$patch": "delete" })).collect()
+}
+
+/// The same where Crossfade leaves or begins. The conditions stay with a step that is not done.
+fn lifecycle_left(node: &NodeObject) -> Vec<Value> {
+    if is_in_transit(node) { Vec::new() } else { lifecycle_removed(node) }
 }
 
 /// Whether the label with the image's identity is the one that this node reported: kubelet registered it for the installation that ends. Another one
@@ -182,7 +215,7 @@ fn bears_reported_image(node: &NodeObject) -> bool {
 
 /// The patches before an installation: what an earlier one has left. The condition stays until `watch` writes it.
 pub fn begin(node: &NodeObject) -> Vec<Write> {
-    taken_back(node, Extent::All).into_iter().collect()
+    status(lifecycle_left(node)).into_iter().chain(taken_back(node, Extent::All)).collect()
 }
 
 /// The patches that leave a Node: label and annotation go, and the condition says a last word. A Node that bears nothing of Crossfade's gets
@@ -193,7 +226,7 @@ pub fn retract(node: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
     let current = node.condition(READY);
     let is_said = current
         .is_some_and(|current| current.status == word.status && current.reason == word.reason.as_str());
-    let mut writes = Vec::new();
+    let mut conditions = if extent == Extent::All { lifecycle_left(node) } else { Vec::new() };
     if !is_said && (current.is_some() || metadata.is_some()) {
         let last = Condition {
             kind: READY.into(),
@@ -202,11 +235,9 @@ pub fn retract(node: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
             message: message(&format!("{} (since {})", word.message, time(now)), boot_id),
             last_transition_time: None,
         };
-        let condition = changed(node, last, now);
-        writes.extend(condition.map(|last| Write::Status(json!({ "status": { "conditions": [last] } }))));
+        conditions.splice(0..0, changed(node, last, now));
     }
-    writes.extend(metadata);
-    writes
+    status(conditions).into_iter().chain(metadata).collect()
 }
 
 /// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the

@@ -23,7 +23,7 @@ pub mod keys {
     /// The key of the taint that makes the scheduler prefer other nodes.
     pub const EARLIER: &str = "crossfade/earlier";
     /// The annotation with which Karpenter leaves a Node alone; it reads the value `true` alone. *Source*: Karpenter 1.14, "Disruption", "Node-Level Controls".
-    pub const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
+    pub use types::api::node_keys::UNDISTURBED;
 }
 
 #[cfg(test)]

@@ -115,6 +115,12 @@ mod tests {
         serde_json::from_value(step).expect("a step")
     }
 
+    /// A node takes them away by that list.
+    #[test]
+    fn each_condition_is_in_the_list_of_what_leaves_a_node() {
+        assert_eq!(Lifecycle::ALL.map(Lifecycle::as_str), types::api::node_keys::LIFECYCLE);
+    }
+
     #[test]
     fn conditions_follow_the_step() {
         for (state, of_drain) in [

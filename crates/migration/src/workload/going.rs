@@ -1,6 +1,7 @@
 //! Nodes that an autoscaler, a pipeline, a cloud or a person takes away, drains or reboots, by the marks that these leave on them.
 
 use snapshot::model::Node;
+use types::api::node_keys::OWN_REASON;
 
 use super::pool::EKS_NODE_GROUP;
 
@@ -35,8 +36,6 @@ const CONDITIONS: [&str; 5] = [
     "MaintenanceInProgress",
     "MaintenancePlanned",
 ];
-/// How the reasons of Crossfade's own conditions begin.
-pub const OWN_REASON: &str = "Crossfade";
 /// What OpenShift's machine-config-daemon writes while it changes or reboots a node.
 const MACHINE_CONFIG: (&str, &str) = ("machineconfiguration.openshift.io/state", "Working");
 /// kured's annotation of a node that it means to reboot. It drains the node once it has the lock; before, the node may wait for days.

@@ -11,8 +11,8 @@ use migration::drive::objects::keys::{DESIRED, UNDISTURBED};
 use migration::drive::objects::{FENCE, READINESS};
 use migration::roll::act::{Change, Patch};
 use migration::roll::lifecycle::Lifecycle;
-use migration::workload::OWN_REASON;
 use serde_json::{Map, Value, json};
+use types::api::node_keys::OWN_REASON;
 use types::api::step;
 use types::policy::Phase;
 

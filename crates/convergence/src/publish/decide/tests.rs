@@ -2,6 +2,7 @@ use types::policy::{Phase, Side};
 use types::status::Reason;
 
 use crate::publish::decide::*;
+use crate::publish::node_object::Condition;
 use crate::publish::registered::RegisteredLabels;
 use crate::publish::report::FinalReason;
 
@@ -108,6 +109,79 @@ fn a_step_that_is_not_done_outlives_who_leaves() {
         let mut seen = NodeObject::default();
         seen.metadata.annotations.insert(STEP.into(), step);
         assert_eq!(!begin(&seen).is_empty(), goes, "{state}");
+    }
+}
+
+/// Whoever leaves takes the conditions of a run away as well, but for those that go with a step that stays. So does a report once the step is gone: a run that
+/// nobody resumes removes them no more.
+#[test]
+fn conditions_of_a_run_go_with_its_step() {
+    let word = FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: "gone".into() };
+    let pause = FinalCondition { status: "False", reason: FinalReason::SwitchedOff, message: "off".into() };
+    let lifecycle = |kind: &str, reason: &str| Condition {
+        kind: kind.into(),
+        status: "True".into(),
+        reason: reason.into(),
+        ..Condition::default()
+    };
+    let removed = |writes: &[Write]| -> Vec<String> {
+        let all = conditions(writes);
+        let removed = all.iter().filter(|condition| condition["$patch"] == "delete");
+        removed.map(|condition| condition["type"].as_str().expect("a type").to_owned()).collect()
+    };
+    let all: Vec<&str> = LIFECYCLE.into_iter().filter(|kind| *kind != "Drained").collect();
+    for (state, by_leaving, by_report) in [
+        (None, &all[..], &all[..]),
+        (Some("done"), &all, &[]),
+        (Some("waiting"), &all, &[]),
+        (Some("moving"), &[], &[]),
+        (Some("held"), &[], &[]),
+    ] {
+        let mut seen = published();
+        seen.status.conditions.extend(all.iter().map(|kind| lifecycle(kind, "CrossfadeRoll")));
+        seen.status.conditions.push(lifecycle("Drained", "OfAnotherProgram"));
+        if let Some(state) = state {
+            let step =
+                format!(r#"{{"run":"r","plan":"4b","epoch":7,"claim":"c-17","to":"old","state":"{state}"}}"#);
+            seen.metadata.annotations.insert(STEP.into(), step);
+        }
+        assert_eq!(removed(&retract(&seen, &word, "B", now())), by_leaving, "{state:?}");
+        assert_eq!(removed(&begin(&seen)), by_leaving, "{state:?}");
+        assert_eq!(removed(&decide(&seen, &report(), None, now())), by_report, "{state:?}");
+        assert_eq!(
+            removed(&retract(&seen, &pause, "B", now())),
+            Vec::<String>::new(),
+            "it will be switched on"
+        );
+    }
+    // It said its last word before.
+    let mut seen = node(
+        r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"Unknown","reason":"Removed"}]}}"#,
+    );
+    seen.status.conditions.push(lifecycle("DrainInProgress", "CrossfadeRoll"));
+    assert_eq!(
+        retract(&seen, &word, "B", now()),
+        [Write::Status(
+            json!({ "status": { "conditions": [{ "type": "DrainInProgress", "$patch": "delete" }] } })
+        )]
+    );
+}
+
+/// Karpenter would keep a node for ever otherwise: nothing but the step says that the annotation is the run's.
+#[test]
+fn what_keeps_karpenter_away_goes_with_the_step_that_says_whose_it_is() {
+    for (state, undisturbed, goes) in
+        [("waiting", true, true), ("done", true, true), ("waiting", false, false), ("permitted", true, false)]
+    {
+        let step = format!(
+            r#"{{"run":"r","plan":"4b","epoch":7,"claim":"c-17","to":"old","state":"{state}","undisturbed":{undisturbed}}}"#
+        );
+        let mut seen = published();
+        seen.metadata.annotations.insert(STEP.into(), step);
+        seen.metadata.annotations.insert(UNDISTURBED.into(), "true".into());
+        let Some(Write::Metadata(body)) = begin(&seen).pop() else { panic!("nothing goes") };
+        let annotations = body["metadata"]["annotations"].as_object().expect("annotations");
+        assert_eq!(annotations.contains_key(UNDISTURBED), goes, "{state} {undisturbed}");
     }
 }
 

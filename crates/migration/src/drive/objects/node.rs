@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::{self, Text};
+use types::api::node_keys::OWN_REASON;
 use types::api::observed::{self, NodeObservation};
 use types::api::step::{self, State, Step};
 use types::api::taint::READINESS_KEY;
@@ -15,7 +16,7 @@ use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
 use crate::roll::lifecycle::Lifecycle;
 use crate::roll::world::{Condition, Node};
 use crate::workload::capacity::{Request, barring};
-use crate::workload::{OUTDATED, OWN_REASON, SCHEDULED, cluster_of, going_mark, pool_in};
+use crate::workload::{OUTDATED, SCHEDULED, cluster_of, going_mark, pool_in};
 
 /// Labels of a node's zone; the first one that it has counts.
 ///
