@@ -53,8 +53,9 @@ pub(super) fn conduct(
     options: &live::RunOptions,
 ) -> Result<RollReport, Failure> {
     let plan = &options.plan.plan;
-    covered(global, config, plan)?;
+    let unenforced = covered(global, config, options)?;
     let progress = Progress::new();
+    unenforced.iter().for_each(|line| progress.note(line));
     let settings = live::Settings::of(config);
     let (ended, lacking) =
         live::conduct(&global.access, settings, options, &mut |event| show(&progress, event))
@@ -63,13 +64,27 @@ pub(super) fn conduct(
     Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 
-/// Holds the plan against the cluster and the settings of today: what it does not cover is not begun.
-fn covered(global: &Global, config: &Config, plan: &Plan) -> Result<(), Failure> {
+/// Holds the plan against the cluster and the settings of today: what it does not cover is not begun. What a run that has begun goes on without is for
+/// people.
+fn covered(global: &Global, config: &Config, options: &live::RunOptions) -> Result<Vec<String>, Failure> {
+    let plan = &options.plan.plan;
     let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
     let snapshot = source::snapshot(global, Some(&migration))?;
     let Migration { from, to, strategy } = migration;
-    let (exit, lines, fix) = match drift(plan, &Scene { snapshot: &snapshot, config, from, to, strategy }) {
-        Drift::Absorbed(_) => return Ok(()),
+    let drift = drift(plan, &Scene { snapshot: &snapshot, config, from, to, strategy });
+    uncovered(drift, plan, options.is_resumed)
+}
+
+/// What keeps the run from going on, or which policies do not keep one that has begun.
+fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<String>, Failure> {
+    let (exit, lines, fix) = match drift {
+        Drift::Absorbed(_) => return Ok(Vec::new()),
+        Drift::Unenforced(lines) if is_resumed => return Ok(lines),
+        Drift::Unenforced(lines) => (
+            Exit::No,
+            lines,
+            "decide as the finding policies-unenforced of kubectl crossfade check says, accept these kinds in the settings (roll.unenforced), and make a new plan",
+        ),
         Drift::Stale(lines) => (
             Exit::No,
             lines,
@@ -179,5 +194,34 @@ impl RollReport {
         let ended =
             Problem::new(self.ended.clone()).at("ConfigMap/crossfade/crossfade-run").fix(self.next.clone());
         std::iter::once(ended).chain(held_waits).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A tenant makes the first policy of its kind: a person decides before the run begins, and nobody has to once it has.
+    #[test]
+    fn a_policy_that_came_keeps_a_run_from_beginning_and_not_from_going_on() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 2, "cluster": "c", "from": "flannel", "to": "cilium", "strategy": "double", "passes": ["both-old"],
+            "settings": "5e", "start": "old", "waves": [], "leftOut": [], "pools": [], "gates": [], "limits": {}, "pods": {},
+            "dns": {"namespace": "kube-system", "labels": {}}, "policies": [], "networks": {"old": [], "new": []},
+            "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let came = || Drift::Unenforced(vec!["NetworkPolicy/t/p came".into()]);
+        assert_eq!(uncovered(came(), &plan, true).expect("it goes on"), ["NetworkPolicy/t/p came"]);
+        let failure = uncovered(came(), &plan, false).expect_err("nobody accepted it");
+        assert_eq!(failure.exit, Exit::No);
+        assert!(failure.problems[0].to_string().contains("NetworkPolicy/t/p came"), "{failure:?}");
+        for is_resumed in [false, true] {
+            let stale = Drift::Stale(vec!["the settings".into()]);
+            assert!(uncovered(stale, &plan, is_resumed).is_err(), "a plan that does not cover the cluster");
+            let absorbed = Drift::Absorbed(vec!["a node".into()]);
+            assert_eq!(uncovered(absorbed, &plan, is_resumed).expect("it holds"), Vec::<String>::new());
+        }
     }
 }

@@ -5,14 +5,16 @@ mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use snapshot::model::Kind;
 use types::policy::{Phase, Side};
 
 use super::canon::short;
 use super::fix::unfinished_migration;
 use super::parts::Course;
-use super::site::{Site, Survey, cluster, join_names};
-use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
+use super::site::{Site, Survey, cluster, join_names, of_platforms};
+use super::{Agent, ExcludedNode, Plan, Pool, Wave, WaveKind, parts};
 use crate::check::Scene;
+use crate::cni::network::subject;
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::plan::build::unenforced;
@@ -23,6 +25,9 @@ use crate::plan::parts::bridge;
 pub enum Drift {
     /// The plan holds: its rules have an answer to everything that has changed. Without lines nothing has.
     Absorbed(Vec<String>),
+    /// The cluster has policies that nobody enforces for a while and that nobody accepted. They keep a run from beginning. One that has begun goes on: any
+    /// tenant can make a policy, pods of nodes that have moved are without it already, and half a migration enforces it no better than a whole one.
+    Unenforced(Vec<String>),
     /// The plan does not cover the cluster any more: a new one must be made and approved.
     Stale(Vec<String>),
     /// The plan is of another cluster or another migration.
@@ -40,13 +45,17 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     let (mut absorbed, mut stale) = nodes(plan, &survey);
     stale.extend(settings(plan, scene, &survey));
     absorbed.extend(policies(plan, &survey));
-    stale.extend(unenforced_kinds(plan, scene));
+    let unenforced = unenforced_policies(plan, scene);
     let changed = agents(&plan.agents, &parts::agents(scene, plan.image.is_some()));
     if changed.is_empty() {
         stale.extend(cnis::ungiven(plan, scene, &survey));
     }
     stale.extend(changed);
-    if stale.is_empty() { Drift::Absorbed(absorbed) } else { Drift::Stale(stale) }
+    match (stale.is_empty(), unenforced.is_empty()) {
+        (false, _) => Drift::Stale(stale.into_iter().chain(unenforced).collect()),
+        (true, false) => Drift::Unenforced(unenforced),
+        (true, true) => Drift::Absorbed(absorbed),
+    }
 }
 
 fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
@@ -90,7 +99,8 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
                 continue;
             }
             let is_same = uid == &*site.node.metadata.uid;
-            let lines = if is_same { &mut absorbed } else { &mut stale };
+            let was_labelled = || plan.left_out.iter().any(|out| &*out.name == name && is_of_platform(out));
+            let lines = if is_same || was_labelled() { &mut absorbed } else { &mut stale };
             lines.push(format!(
                 "Node {name} is left out by the plan, and its labels say that it takes part now."
             ));
@@ -117,13 +127,18 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
         let is_known = gone_out.remove(&*out.name).is_some();
         if let Some(uid) = gone.remove(&*out.name) {
             // Where it is not its labels but the settings, these have changed, too.
-            let lines = if uid == &*out.uid { &mut absorbed } else { &mut stale };
+            let lines = if uid == &*out.uid || is_of_platform(out) { &mut absorbed } else { &mut stale };
             lines.push(format!(
                 "Node {} takes part in the plan, and would be left out now: {}.",
                 out.name, out.why
             ));
         } else if !is_known && reasons.contains(&*out.why) {
             absorbed.push(format!("Node {} came, and is left out: {}.", out.name, out.why));
+        } else if !is_known && is_of_platform(out) {
+            absorbed.push(format!(
+                "Node {} came, and the plan does not leave it out; the run holds it: {}.",
+                out.name, out.why
+            ));
         } else if !is_known {
             stale.push(format!(
                 "Node {} came, and would be left out, as no node of the plan is: {}.",
@@ -133,6 +148,11 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
     }
     absorbed.extend(gone.keys().chain(gone_out.keys()).map(|name| format!("Node {name} is gone.")));
     (absorbed, stale)
+}
+
+/// Whether a node's own labels leave it out, and not the settings.
+fn is_of_platform(out: &ExcludedNode) -> bool {
+    of_platforms().contains(&&*out.why)
 }
 
 /// The wave of another zone that a node is in.
@@ -288,16 +308,22 @@ fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     unknown.map(line).collect()
 }
 
-/// Kinds of policies that nobody enforces for a while, other than those that the plan accepts.
-fn unenforced_kinds(plan: &Plan, scene: &Scene<'_>) -> Option<String> {
-    let kinds: Vec<String> = unenforced(scene, &plan.passes).keys().map(ToString::to_string).collect();
-    (kinds != plan.unenforced).then(|| {
+/// Policies that nobody enforces for a while, of kinds that neither the plan nor the settings accept.
+fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+    let is_accepted = |kind: Kind| {
+        plan.unenforced.iter().any(|accepted| accepted == kind.name())
+            || scene.config.roll.unenforced.iter().any(|accepted| accepted.kind() == kind)
+    };
+    let line = |(kind, phases): (Kind, Vec<&str>)| {
+        let policies = scene.snapshot.objects(kind).iter();
+        let names: Vec<String> = policies.map(|policy| subject(kind, policy).to_string()).collect();
         format!(
-            "Policies that nobody enforces for a while: {}, was {}.",
-            listed(&kinds),
-            listed(&plan.unenforced)
+            "These policies came since the plan was made, and nobody enforces them for pods in phase {}: {}.",
+            phases.join(", "),
+            join_names(names.iter().map(String::as_str))
         )
-    })
+    };
+    unenforced(scene, &plan.passes).into_iter().filter(|(kind, _)| !is_accepted(*kind)).map(line).collect()
 }
 
 fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {

@@ -25,11 +25,12 @@ fn plan() -> Plan {
     planned(&case(objects()))
 }
 
-/// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused.
+/// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused, 3 with policies that nobody enforces.
 fn class_and_lines(drift: Drift) -> (u8, Vec<String>) {
     match drift {
         Drift::Absorbed(lines) => (0, lines),
         Drift::Stale(lines) => (1, lines),
+        Drift::Unenforced(lines) => (3, lines),
         Drift::Refused(lines) => (2, lines),
     }
 }
@@ -96,9 +97,9 @@ fn nodes_come_and_go() {
         (without("edge-1"), 0, &["Node edge-1 is gone."]),
         (
             plus(windows()),
-            1,
+            0,
             &[
-                "Node w came, and would be left out, as no node of the plan is: Crossfade runs on Linux alone.",
+                "Node w came, and the plan does not leave it out; the run holds it: Crossfade runs on Linux alone.",
             ],
         ),
     ] {
@@ -109,10 +110,10 @@ fn nodes_come_and_go() {
     }
 }
 
-/// Each row: whether it is another Node of the same name, and the class.
+/// Whether it is the same Node or another one of its name.
 #[test]
 fn a_node_that_its_labels_leave_out_now_or_no_longer() {
-    for (uid, class) in [(None, 0), (Some("another"), 1)] {
+    for (uid, class) in [(None, 0), (Some("another"), 0)] {
         let mut all = objects();
         all[0] = labelled(all[0].clone(), "kubernetes.io/os", "windows");
         uid.into_iter().for_each(|uid| all[0]["metadata"]["uid"] = uid.into());
@@ -159,7 +160,6 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
             .retain(|workload| workload.name() != "cilium");
         case
     };
-    let policy = object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
     let mut reborn = agent("cilium", "cilium-agent", 3);
     reborn["metadata"]["uid"] = "another".into();
     let plus = |object: Value| [objects(), vec![object]].concat();
@@ -168,7 +168,6 @@ fn what_no_rule_has_an_answer_to_makes_the_plan_stale() {
             with(cluster(objects()), &SETTINGS.replace("roll: {", "roll: {limits: {inTransit: 3}, ")),
             "The settings file has changed",
         ),
-        (case(plus(policy)), "Policies that nobody enforces for a while: NetworkPolicy, was none."),
         (
             case(plus(agent("cilium", "cilium-agent", 4))),
             "DaemonSet kube-system/cilium has changed: generation 4, was 3.",
@@ -289,8 +288,6 @@ fn a_plan_accepts_no_unenforced_policies_that_the_settings_do_not() {
     let settings = "roll: {leaveOut: [{node: edge-*, reason: edge}]}";
     let honest = planned(&with(cluster(objects()), settings));
     let case = with(cluster([objects(), vec![policy]].concat()), settings);
-    let (class, _) = class_and_lines(drift(&honest, &case.scene()));
-    assert_eq!(class, 1, "there were none");
     let forged = Plan { unenforced: vec!["NetworkPolicy".into()], ..honest };
     let (class, lines) = class_and_lines(drift(&forged, &case.scene()));
     assert_eq!(
@@ -303,6 +300,31 @@ fn a_plan_accepts_no_unenforced_policies_that_the_settings_do_not() {
             ]
         )
     );
+}
+
+/// Any tenant can make and delete a policy. Each row: what the settings accept, whether there was a policy before and is one now.
+#[test]
+fn policies_of_tenants_make_no_plan_stale() {
+    let none = "roll: {leaveOut: [{node: edge-*, reason: edge}]}";
+    let policy = || object(Kind::NETWORK_POLICY, "p", json!({"metadata": {"namespace": "x"}})).1;
+    let case = |settings: &str, has_policy: bool| {
+        let policies = has_policy.then(policy).into_iter();
+        with(cluster(objects().into_iter().chain(policies)), settings)
+    };
+    let came = "These policies came since the plan was made, and nobody enforces them for pods in phase both-old, both-new, new: NetworkPolicy/x/p.";
+    for (settings, then, now, expected) in [
+        (none, false, true, Drift::Unenforced(vec![came.into()])),
+        (SETTINGS, false, true, Drift::Absorbed(Vec::new())),
+        (SETTINGS, true, false, Drift::Absorbed(Vec::new())),
+        (SETTINGS, true, true, Drift::Absorbed(Vec::new())),
+    ] {
+        let plan = planned(&case(settings, then));
+        assert_eq!(drift(&plan, &case(settings, now).scene()), expected, "{settings} {then} {now}");
+    }
+    // The worse counts.
+    let plan = Plan { start: types::policy::Phase::BothOld, ..planned(&case(none, false)) };
+    let (class, lines) = class_and_lines(drift(&plan, &case(none, true).scene()));
+    assert!(class == 1 && lines.iter().any(|line| line == came), "{lines:?}");
 }
 
 #[test]
