@@ -16,6 +16,9 @@ use super::report::Limit;
 use crate::build::dist;
 use crate::host::scratch::Scratch;
 
+/// The dump in YAML is of this part of the nodes: it takes longer to read.
+const YAML_PART: usize = 10;
+
 /// The exit status of a check that found something that blocks.
 pub(super) const BLOCKED: i32 = 3;
 
@@ -48,6 +51,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     ] {
         bench.report.figure(format!("{what}: {name}"), value, unit);
     }
+    compare_yaml(bench, &scratch)?;
     bench.report.goal(
         "check of a large cluster, offline",
         vec![
@@ -55,6 +59,34 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
             Limit::new("peak memory", checked.mebibytes, 1024.0, "MiB"),
         ],
     );
+    Ok(())
+}
+
+/// The same objects are checked from JSON and from YAML: either is read one object after the other.
+fn compare_yaml(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
+    let nodes = bench.options.nodes.div_ceil(YAML_PART);
+    let files = [scratch.join("part.json"), scratch.join("part.yaml")];
+    let mut json = BufWriter::with_capacity(1 << 20, File::create(&files[0]).context("the dump in JSON")?);
+    let pods = generate::write(nodes, &mut json).context("the dump in JSON")?;
+    let mut yaml = BufWriter::with_capacity(1 << 20, File::create(&files[1]).context("the dump in YAML")?);
+    generate::write_yaml(nodes, &mut yaml).context("the dump in YAML")?;
+    let check = |file: &Path| {
+        let words = ["check", "--from", "calico", "--to", "antrea", "--dumped", "all", "--snapshot"];
+        timed(&[&words.map(OsStr::new)[..], &[file.as_os_str()]].concat(), &[0, BLOCKED])
+    };
+    let (json, yaml) = (check(&files[0])?, check(&files[1])?);
+    let what = format!("{nodes} nodes, {pods} pods: check of a dump in YAML");
+    let factor = yaml.mebibytes / json.mebibytes;
+    for (name, value, unit) in [
+        ("time", yaml.seconds, "s"),
+        ("peak memory", yaml.mebibytes, "MiB"),
+        ("peak memory by that of JSON", factor, "x"),
+    ] {
+        bench.report.figure(format!("{what}: {name}"), value, unit);
+    }
+    bench
+        .report
+        .goal("check of a dump in YAML", vec![Limit::new("peak memory by that of JSON", factor, 2.0, "x")]);
     Ok(())
 }
 

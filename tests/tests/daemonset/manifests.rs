@@ -21,6 +21,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("the_example_s_settings_are_valid", &[], example),
         trial("no_right_is_given_that_is_not_told_of", &[], rights_are_documented),
         trial("the_apparmor_profile_is_a_field_and_an_annotation_that_agrees", &[], apparmor),
+        trial("the_node_s_processes_are_shown_only_where_a_container_reads_them", &[], processes),
         trial("no_container_mounts_more_of_the_node_than_it_works_in", &[], mounts),
     ]
 }
@@ -177,6 +178,34 @@ fn mounts() -> Result<()> {
     }
     let wanted: Vec<_> = ROOTED.iter().map(|(file, name)| (*file, (*name).to_owned())).collect();
     ensure!(rooted == wanted, "these have the node's root: {rooted:?}");
+    Ok(())
+}
+
+/// hostPID is a right of the whole pod. `install` and `remove` read the environment of processes, and `sweep` ends them (`rights` takes it from `install`).
+fn processes() -> Result<()> {
+    for file in manifest::all()?.iter().filter(|file| !DAEMONSETS.contains(&file.as_str())) {
+        for document in manifest::documents(file)? {
+            ensure!(
+                !document.to_string().contains("hostPID"),
+                "{file} has hostPID and is no DaemonSet of nodes"
+            );
+        }
+    }
+    for file in DAEMONSETS {
+        let spec = manifest::daemonset(file)?.spec.and_then(|spec| spec.template.spec).context("a spec")?;
+        let reads_processes =
+            spec.init_containers.iter().flatten().chain(&spec.containers).any(|container| {
+                let context = container.security_context.clone().unwrap_or_default();
+                let added =
+                    context.capabilities.and_then(|capabilities| capabilities.add).unwrap_or_default();
+                context.privileged == Some(true) || added.iter().any(|right| right == "SYS_PTRACE")
+            });
+        ensure!(
+            spec.host_pid.unwrap_or(false) == reads_processes,
+            "{file}: hostPID {:?}, and a container reads processes of the node: {reads_processes}",
+            spec.host_pid
+        );
+    }
     Ok(())
 }
 

@@ -13,14 +13,28 @@ pub(in crate::bench) const NAMESPACES: usize = 40;
 
 /// Writes a `List` of everything, and returns how many pods are in it. The same number of nodes gives the same bytes.
 pub(in crate::bench) fn write(nodes: usize, out: &mut impl Write) -> io::Result<usize> {
+    written(objects(nodes), out)?;
+    Ok(nodes * PODS_PER_NODE)
+}
+
+/// Writes the same `List` in YAML, as `kubectl get -o yaml` does.
+pub(in crate::bench) fn write_yaml(nodes: usize, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"apiVersion: v1\nitems:\n")?;
+    for object in objects(nodes) {
+        let text = serde_saphyr::to_string(&object).map_err(io::Error::other)?;
+        for (index, line) in text.lines().enumerate() {
+            writeln!(out, "{}{line}", if index == 0 { "- " } else { "  " })?;
+        }
+    }
+    out.write_all(b"kind: List\nmetadata:\n  resourceVersion: \"\"\n")?;
+    out.flush()
+}
+
+fn objects(nodes: usize) -> impl Iterator<Item = Value> {
     let pods = nodes * PODS_PER_NODE;
     let of_nodes = (0..nodes).flat_map(|index| [node(index), block(index)]);
     let deployments = (0..deployments(pods)).map(deployment);
-    written(
-        [pool(), service()].into_iter().chain(of_nodes).chain(deployments).chain((0..pods).map(pod)),
-        out,
-    )?;
-    Ok(pods)
+    [pool(), service()].into_iter().chain(of_nodes).chain(deployments).chain((0..pods).map(pod))
 }
 
 /// Writes a `List` of these objects, over many lines, as kubectl does.

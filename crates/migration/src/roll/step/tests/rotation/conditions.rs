@@ -29,6 +29,21 @@ fn nodes_say_that_they_are_to_be_replaced_until_the_run_gives_them_back() {
     assert_eq!(rotation.lifecycle("d"), [MaintenancePlanned]);
 }
 
+/// Its holder is gone, and the next one only ends the run: nothing of it stays on a Node.
+#[test]
+fn a_run_that_the_next_holder_ends_leaves_nothing_on_nodes() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go_for(15);
+    assert_eq!((rotation.permitted(), rotation.lifecycle("b")), (vec!["a"], vec![MaintenancePlanned]));
+    rotation.memory = Memory::default();
+    rotation.wish(RunRequest::Abort(Phase::Old));
+    rotation.go_for(30);
+    for (name, node) in &rotation.world.nodes {
+        assert!(node.step.is_none() && node.lifecycle.is_empty(), "{name}: {node:?}");
+        assert!(!node.is_undisturbed && !node.is_fenced && !node.is_cordoned, "{name}: {node:?}");
+    }
+}
+
 /// Its answer was lost: it may be on the Node, and no further patch is made on what is known of it.
 #[test]
 fn conditions_wait_for_the_answer_to_an_earlier_patch() {
