@@ -202,7 +202,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A tenant makes the first policy of its kind: a person decides before the run begins, and nobody has to once it has.
+    /// A tenant makes the first policy of its kind: a person decides before the run begins, and need not once it has.
     #[test]
     fn a_policy_that_came_keeps_a_run_from_beginning_and_not_from_going_on() {
         let plan: Plan = serde_json::from_value(json!({
@@ -214,7 +214,7 @@ mod tests {
         .expect("a plan");
         let came = || Drift::Unenforced(vec!["NetworkPolicy/t/p came".into()]);
         assert_eq!(uncovered(came(), &plan, true).expect("it goes on"), ["NetworkPolicy/t/p came"]);
-        let failure = uncovered(came(), &plan, false).expect_err("nobody accepted it");
+        let failure = uncovered(came(), &plan, false).expect_err("no person accepted it");
         assert_eq!(failure.exit, Exit::No);
         assert!(failure.problems[0].to_string().contains("NetworkPolicy/t/p came"), "{failure:?}");
         for is_resumed in [false, true] {

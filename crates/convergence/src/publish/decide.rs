@@ -11,7 +11,7 @@
 //! The annotation also repeats the claim of `crossfade/step`, which others write on the same Node. A node that leaves, and one that begins, also removes
 //! what others have written for this node ([`node_keys`]): a phase that was asked for counts only for the policy that it was asked for. A node that is
 //! switched off will follow it again. A step that is not done stays, for it says whose cordon the node bears. The conditions by which a run says that it
-//! moves the node go with the step, and so do they where an operator has taken the step of a run away that nobody resumes.
+//! moves the node go with the step, and so do they where an operator has removed the step of a run that is never resumed.
 //!
 //! A phase that was asked for with another policy goes by the very patch that reports this node's policy. From then on it could not be told apart.
 //!
@@ -193,7 +193,7 @@ fn is_in_transit(node: &NodeObject) -> bool {
     step(node).is_some_and(|step| step.state.is_in_transit())
 }
 
-/// Removes the conditions by which a run said that it moves this node. Those of other programs stay.
+/// Removes the conditions that a run has published of this node. Those of other programs stay.
 fn lifecycle_removed(node: &NodeObject) -> Vec<Value> {
     let is_ours =
         |kind: &&str| node.condition(kind).is_some_and(|condition| condition.reason.starts_with(OWN_REASON));

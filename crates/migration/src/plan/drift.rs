@@ -25,7 +25,7 @@ use crate::plan::parts::bridge;
 pub enum Drift {
     /// The plan holds: its rules have an answer to everything that has changed. Without lines nothing has.
     Absorbed(Vec<String>),
-    /// The cluster has policies that nobody enforces for a while and that nobody accepted. They keep a run from beginning. One that has begun goes on: any
+    /// The cluster has policies that no CNI enforces for a while, of kinds that no person accepted. They keep a run from beginning. One that has begun goes on: any
     /// tenant can make a policy, pods of nodes that have moved are without it already, and half a migration enforces it no better than a whole one.
     Unenforced(Vec<String>),
     /// The plan does not cover the cluster any more: a new one must be made and approved.
@@ -308,7 +308,7 @@ fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     unknown.map(line).collect()
 }
 
-/// Policies that nobody enforces for a while, of kinds that neither the plan nor the settings accept.
+/// Policies that no CNI enforces for a while, of kinds that neither the plan nor the settings accept.
 fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
     let is_accepted = |kind: Kind| {
         plan.unenforced.iter().any(|accepted| accepted == kind.name())
@@ -318,7 +318,7 @@ fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
         let policies = scene.snapshot.objects(kind).iter();
         let names: Vec<String> = policies.map(|policy| subject(kind, policy).to_string()).collect();
         format!(
-            "These policies came since the plan was made, and nobody enforces them for pods in phase {}: {}.",
+            "These policies came since the plan was made, and no CNI enforces them for pods in phase {}: {}.",
             phases.join(", "),
             join_names(names.iter().map(String::as_str))
         )

@@ -112,8 +112,8 @@ fn a_step_that_is_not_done_outlives_who_leaves() {
     }
 }
 
-/// Whoever leaves takes the conditions of a run away as well, but for those that go with a step that stays. So does a report once the step is gone: a run that
-/// nobody resumes removes them no more.
+/// Leaving a Node removes the conditions of a run as well, but for those of a step that stays. So does a report once the step is gone: a run that is never resumed
+/// removes them no more.
 #[test]
 fn conditions_of_a_run_go_with_its_step() {
     let word = FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: "gone".into() };
@@ -154,7 +154,7 @@ fn conditions_of_a_run_go_with_its_step() {
             "it will be switched on"
         );
     }
-    // It said its last word before.
+    // Its last condition is there already.
     let mut seen = node(
         r#"{"metadata":{},"status":{"conditions":[{"type":"CrossfadeReady","status":"Unknown","reason":"Removed"}]}}"#,
     );

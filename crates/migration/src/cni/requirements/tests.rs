@@ -83,6 +83,7 @@ fn each_row_fails_on_its_own() {
         ("ipam: cluster-pool,", "ipam: azure,", "cilium-ipam", "not met"),
         ("data: {ipam", "data: {cni-chaining-mode: aws-cni, ipam", "cilium-unchained", "not met"),
         ("10.20.0.0/16", "10.0.0.0/8", "distinct-ranges", "not met"),
+        ("10.20.0.0/16", "10.20.0.0/16 10.30.0.0/99", "distinct-ranges", "unknown"),
     ] {
         let text = CALICO.replace(from, to);
         assert_ne!(text, CALICO, "{from}");
@@ -145,6 +146,8 @@ fn pools_for_one_use_are_no_fault() {
         // Without tunnels nothing needs a pool for them.
         (&own.replace("ipipMode: Always", "ipipMode: Never"), String::new(), "met", "not met"),
         (&CALICO.replace("[Workload, Tunnel]", "[Tunnel]"), String::new(), "not met", "met"),
+        // A pool that is disabled serves no pod.
+        (&CALICO.replace("allowedUses:", "disabled: true, allowedUses:"), String::new(), "not met", "met"),
     ] {
         let yaml = format!("{cluster}{more}");
         let row = |name: &str| state(&yaml, Cni::Calico, Strategy::Bridge, name);

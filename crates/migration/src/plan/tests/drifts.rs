@@ -25,7 +25,7 @@ fn plan() -> Plan {
     planned(&case(objects()))
 }
 
-/// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused, 3 with policies that nobody enforces.
+/// The lines of a drift, by its class: 0 absorbed, 1 stale, 2 refused, 3 with policies that no CNI enforces.
 fn class_and_lines(drift: Drift) -> (u8, Vec<String>) {
     match drift {
         Drift::Absorbed(lines) => (0, lines),
@@ -311,7 +311,7 @@ fn policies_of_tenants_make_no_plan_stale() {
         let policies = has_policy.then(policy).into_iter();
         with(cluster(objects().into_iter().chain(policies)), settings)
     };
-    let came = "These policies came since the plan was made, and nobody enforces them for pods in phase both-old, both-new, new: NetworkPolicy/x/p.";
+    let came = "These policies came since the plan was made, and no CNI enforces them for pods in phase both-old, both-new, new: NetworkPolicy/x/p.";
     for (settings, then, now, expected) in [
         (none, false, true, Drift::Unenforced(vec![came.into()])),
         (SETTINGS, false, true, Drift::Absorbed(Vec::new())),

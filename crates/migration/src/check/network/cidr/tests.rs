@@ -117,6 +117,15 @@ fn two_networks_that_take_the_nodes_range_give_the_same_addresses() {
     assert!(!rotation.blocks() && rotation.fix.starts_with("Nothing"), "{rotation:?}");
     let own = case().pair(Cni::Flannel, Cni::Cilium).config("networks: {new: {cidrs: [10.20.0.0/16]}}");
     assert!(!own.codes(&CHECK).contains(&"cidr-same-on-node"));
+    // Cilium takes the range of the node with one setting alone.
+    for (ipam, is_same) in [("kubernetes", true), ("cluster-pool", false)] {
+        let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
+        let config = format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{ipam: {ipam}, cluster-pool-ipv4-cidr: 10.20.0.0/16}}\n"
+        );
+        let case = Case::of(&format!("{cluster}{config}")).pair(Cni::Flannel, Cni::Cilium);
+        assert_eq!(case.codes(&CHECK).contains(&"cidr-same-on-node"), is_same, "{ipam}");
+    }
 }
 
 #[test]
