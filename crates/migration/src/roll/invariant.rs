@@ -30,7 +30,7 @@ use crate::cni::reach::Way;
 use super::act::{Act, Change, Hook, Patch, PodId};
 use super::arrival;
 use super::pipeline::cluster_api;
-use super::places::count_places;
+use super::places::{count_places, is_begun};
 use super::replacement::{self, Turnover};
 use super::run::{NodeRequest, Run, State as RunState};
 use super::start::unmet_gates;
@@ -193,7 +193,9 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
         return violation("R15", format!("Node {name} would be taken away, and {why}"));
     }
     let places = count_places(view, Some(name));
-    if !places.has_room(status) {
+    let has_room =
+        if is_begun(view, status) { places.has_room_beside_begun(status) } else { places.has_room(status) };
+    if !has_room {
         return violation(
             "R2",
             format!("Node {name} would be one too many: {} are in transit or in trouble", places.taken),

@@ -340,6 +340,7 @@ struct PendingPatch {
     sent_at: Duration,
     desired: Option<Phase>,
     is_claim: bool,
+    is_permit: bool,
     cordons: bool,
     is_done: bool,
     /// It is sent once more, since the answer was lost.
@@ -351,9 +352,18 @@ impl PendingPatches {
     pub(super) fn add(&mut self, patch: &Patch, node: &Node, now: Duration) {
         let Patch { uid, version, desired, .. } = patch.clone();
         let is_again = self.0.get(&patch.node).is_some_and(|pending| pending.version == version);
-        let (is_claim, cordons) = (patch.claims(node), patch.cordon == Some(true));
-        let pending =
-            PendingPatch { uid, version, sent_at: now, desired, is_claim, cordons, is_done: false, is_again };
+        let is_claim = patch.claims(node);
+        let pending = PendingPatch {
+            uid,
+            version,
+            sent_at: now,
+            desired,
+            is_claim,
+            is_permit: is_claim && patch.permits(),
+            cordons: patch.cordon == Some(true),
+            is_done: false,
+            is_again,
+        };
         self.0.insert(patch.node.clone(), pending);
     }
 
@@ -396,6 +406,11 @@ impl PendingPatches {
     /// The node may have been claimed.
     pub(super) fn has_claimed(&self, node: &str) -> bool {
         self.0.get(node).is_some_and(|pending| pending.is_claim)
+    }
+
+    /// A pipeline may take the node away by now.
+    pub(super) fn has_permitted(&self, node: &str) -> bool {
+        self.0.get(node).is_some_and(|pending| pending.is_permit)
     }
 
     /// The node may have been cordoned.

@@ -14,6 +14,8 @@ pub(super) struct Places {
     pub(super) taken: u32,
     /// How many there are in the whole cluster.
     pub(super) most: u32,
+    /// How many of these are taken by nodes that their pipelines have begun with before it was their turn.
+    begun: u32,
     zones: Vec<Zone>,
 }
 
@@ -21,6 +23,7 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Copy, Default)]
 struct Zone {
     taken: u32,
+    begun: u32,
     most: u32,
 }
 
@@ -37,6 +40,20 @@ impl Places {
     pub(super) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
         self.taken <= self.most && zone.taken <= zone.most
+    }
+
+    /// Whether a node that its pipeline has begun with may go beside those that are in transit. Others like it wait for it as it waits for them, and their pipeline
+    /// may ask for one after the other, so they do not keep it.
+    #[must_use]
+    pub(super) fn has_room_beside_begun(&self, status: &NodeStatus<'_>) -> bool {
+        let zone = &self.zones[status.zone];
+        self.taken - self.begun < self.most && zone.taken - zone.begun < zone.most
+    }
+
+    /// Such a node goes: it keeps its place.
+    pub(super) fn let_begun_go(&mut self, status: &NodeStatus<'_>) {
+        self.begun -= 1;
+        self.zones[status.zone].begun -= 1;
     }
 
     /// How many are taken in the node's zone.
@@ -57,7 +74,7 @@ impl Places {
 #[must_use]
 pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     let mut zones = vec![Zone::default(); view.nodes.zones().len()];
-    let mut taken = 0;
+    let (mut taken, mut begun) = (0, 0);
     for status in view.nodes() {
         let zone = &mut zones[status.zone];
         zone.most += 1;
@@ -66,17 +83,21 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
             zone.taken += 1;
             continue;
         }
-        let is_counted = takes_place(view, status) || view.memory.pending_patches().has_claimed(status.name);
-        if Some(&**status.name) != without && is_counted {
+        let is_claimed = view.memory.pending_patches().has_claimed(status.name);
+        if Some(&**status.name) != without && (is_claimed || takes_place(view, status)) {
             taken += 1;
             zone.taken += 1;
+            if !is_claimed && is_begun(view, status) {
+                begun += 1;
+                zone.begun += 1;
+            }
         }
     }
     taken += replacement::open_places(view) + replacement::hidden_drains(view);
     for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }
-    Places { taken, most: most_in_transit(view), zones }
+    Places { taken, most: most_in_transit(view), begun, zones }
 }
 
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
@@ -104,6 +125,15 @@ pub(super) fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
         Standing::Done | Standing::Pending | Standing::Foreign(_) => trouble_reason(view, status).is_some(),
         Standing::LeftOut => false,
     }
+}
+
+/// Whether a node takes a place since a pipeline that asks has begun with it before it was its turn.
+pub(super) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    let asks = || view.pipeline(status.node).asks(view.world, view.run, status.name, status.node);
+    status.standing == Standing::Pending
+        && status.turnover == Turnover::Leaves
+        && replacement::is_going(view, status)
+        && asks().is_some()
 }
 
 /// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.

@@ -169,8 +169,8 @@ fn has_own_order(direction: Direction, pipeline: &dyn PipelineRules) -> bool {
     direction == Direction::Back || pipeline.has_own_order()
 }
 
-/// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for, and
-/// all others in the plan's order. On the way back, nodes of the earlier image that never went keep their own places.
+/// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for,
+/// those first with which it has begun, and all others in the plan's order. On the way back, nodes of the earlier image that never went keep their own places.
 pub(super) fn take_places(
     direction: Direction,
     all: &mut [NodeStatus<'_>],
@@ -202,7 +202,8 @@ pub(super) fn take_places(
         let turn = |status: &&mut NodeStatus<'_>| {
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
             let is_requested = pipeline.asks(world, run, status.name, status.node) == Some(true);
-            (!may_go, !is_requested, status.place.is_none(), status.place)
+            let is_begun = is_requested && status.node.is_going && pipeline.has_begun(world, status.node);
+            (!may_go, !is_begun, !is_requested, status.place.is_none(), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
@@ -384,7 +385,9 @@ fn hold_again(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
 
 /// What is done once everything is stopped: nodes that may go are held again, as long as their pipelines have not begun with them.
 pub(super) fn hold_all(view: &View<'_>) -> Vec<Act> {
-    let mut acts: Vec<Act> = view.nodes().filter_map(|status| hold_again(view, status)).map(act).collect();
+    let is_kept = |status: &&NodeStatus<'_>| status.turnover == Turnover::Leaves || keeps_lever(view, status);
+    let kept = view.nodes().filter(is_kept);
+    let mut acts: Vec<Act> = kept.filter_map(|status| hold_again(view, status)).map(act).collect();
     let sets = |act: &Act| matches!(act, Act::Hook(hook) if hook.run.is_some());
     acts.extend(cluster_api::hooks(view).into_iter().filter(sets));
     acts
@@ -536,7 +539,10 @@ pub(super) fn permit(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
 /// The patch that counts a new node as one that fills a place.
 fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
     let mut patch = Patch::of(status.name, status.node);
-    patch.step = Change::Set(Step { undisturbed: false, ..step_of(view, status.node, State::Done) });
+    let step = step_of(view, status.node, State::Done);
+    // One that was held before it came to the image's phase still bears what kept its pipeline from it.
+    patch.undisturbed = (step.undisturbed && status.node.is_undisturbed).then_some(false);
+    patch.step = Change::Set(Step { undisturbed: false, ..step });
     patch.fence = status.node.is_fenced.then_some(false);
     patch
 }
@@ -605,7 +611,7 @@ fn other_member<'a>(view: &View<'a>, status: &NodeStatus<'_>) -> Option<&'a Text
             Some(other) if other.turnover == Turnover::Arrives => false,
             Some(other) => {
                 matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted)
-                    || view.memory.pending_patches().has_claimed(other.name)
+                    || view.memory.pending_patches().has_permitted(other.name)
             }
             None => {
                 let is_of_pool = |exchange: &&Exchange<'_>| *exchange.pool == planned.pool;
@@ -653,9 +659,7 @@ pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>, decided: usize)
     // One that does not show it yet holds its place already.
     let is_permitted = |other: &&NodeStatus<'_>| {
         let may_go = matches!(other.standing, Standing::Transit(step) if step.state == State::Permitted);
-        let is_sent =
-            || other.turnover == Turnover::Leaves && view.memory.pending_patches().has_claimed(other.name);
-        other.name != status.name && (may_go || is_sent())
+        other.name != status.name && (may_go || view.memory.pending_patches().has_permitted(other.name))
     };
     let permitted = view.nodes().filter(is_permitted).count() + decided;
     let open = open_places(view) as usize;

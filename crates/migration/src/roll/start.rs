@@ -26,7 +26,7 @@ use types::policy::Phase;
 use super::act::{Act, Change, Patch};
 use super::arrival;
 use super::budget::{Guard, needs_cordon};
-use super::places::{Places, no_place_wait, no_place_waits, takes_place, trouble_wait};
+use super::places::{Places, is_begun, no_place_wait, no_place_waits, takes_place, trouble_wait};
 use super::replacement::{self, Turnover};
 use super::run::NodeRequest;
 use super::transit::disconnection_wait;
@@ -258,13 +258,12 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
             // Of nodes with DNS pods one goes at a time: the others are decided anew when its pods are known to leave.
-            let serves_dns = view.pods_on(status.name).any(|pod| pod.is(Trait::Dns));
-            if serves_dns && std::mem::replace(&mut has_dns, true) {
+            if has_dns && serves_dns(view, status) {
                 continue;
             }
             // The same of a stateful group.
-            let group = replacement::group_of(view.plan, status.node);
-            if group.is_some_and(|group| !groups.insert(&group.name)) {
+            if replacement::group_of(view.plan, status.node).is_some_and(|group| groups.contains(&group.name))
+            {
                 continue;
             }
         }
@@ -273,7 +272,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             is_full = true;
             continue;
         }
-        let is_in_trouble = is_asked && takes_place(view, status);
+        let (is_begun, is_in_trouble) = (is_begun(view, status), is_asked && takes_place(view, status));
         if has_place(status) {
             if !places.is_within(status) {
                 is_full = true;
@@ -286,7 +285,11 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             starts.acts.push(start(view, status));
             continue;
         }
-        let has_room = if is_in_trouble { places.is_within(status) } else { places.has_room(status) };
+        let has_room = match (is_begun, is_in_trouble) {
+            (true, _) => places.has_room_beside_begun(status),
+            (false, true) => places.is_within(status),
+            (false, false) => places.has_room(status),
+        };
         if !has_room || in_wave >= wave.at_once as usize {
             is_full |= waiting_count == 0;
             keep_place(view, &mut places, status);
@@ -303,11 +306,17 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             (in_wave, waiting_count) = (in_wave + 1, waiting_count + 1);
             continue;
         }
-        if !is_in_trouble {
+        if is_begun {
+            places.let_begun_go(status);
+        } else if !is_in_trouble {
             places.add(status);
         }
         (in_wave, remaining) = (in_wave + 1, remaining - 1);
-        permits += usize::from(status.turnover == Turnover::Leaves);
+        if status.turnover == Turnover::Leaves {
+            permits += 1;
+            has_dns |= serves_dns(view, status);
+            groups.extend(replacement::group_of(view.plan, status.node).map(|group| &group.name));
+        }
         starts.acts.push(start(view, status));
     }
     let (count, wait) = guard.into_act_and_wait();
@@ -317,6 +326,10 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         starts.waits.extend(no_place_waits(view, format!("Wave/{}", wave.name)));
     }
     starts
+}
+
+fn serves_dns(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+    view.pods_on(status.name).any(|pod| pod.is(Trait::Dns))
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
@@ -470,13 +483,13 @@ fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
         }
     };
     let counts = |pod: &&Pod| pod.is(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);
-    let pods = view.world.pods.values().filter(counts);
-    let wait = |pod: &Pod| {
-        let help = format!("kubectl -n {} describe pod {}", pod.namespace, pod.name);
-        Wait::new(format!("Pod/{}", pod.title()), Reason::PodsPending, "the scheduler finds no node for it")
-            .help(help)
-    };
-    pods.map(wait).collect()
+    view.world.pods.values().filter(counts).map(unschedulable_wait).collect()
+}
+
+fn unschedulable_wait(pod: &Pod) -> Wait {
+    let help = format!("kubectl -n {} describe pod {}", pod.namespace, pod.name);
+    Wait::new(format!("Pod/{}", pod.title()), Reason::PodsPending, "the scheduler finds no node for it")
+        .help(help)
 }
 
 /// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
@@ -516,6 +529,13 @@ pub(super) fn workload_obstacles(view: &View<'_>, waits: &[Wait], is_moving: boo
         return Vec::new();
     }
     let mut pending = unschedulable_pods(view);
+    if waits.iter().any(|wait| wait.reason == Reason::DnsNeeded) {
+        let is_pending = |pod: &&Pod| pod.is(Trait::Dns) && pod.is(Trait::Unschedulable);
+        let dns = view.world.pods.values().filter(is_pending).map(unschedulable_wait);
+        let new: Vec<Wait> =
+            dns.filter(|wait| pending.iter().all(|other| other.object != wait.object)).collect();
+        pending.extend(new);
+    }
     if pending.is_empty() {
         return pending;
     }

@@ -92,7 +92,7 @@ impl<'a> View<'a> {
         let is_permitted = |status: &&NodeStatus<'_>| {
             status.turnover == Turnover::Leaves
                 && (matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted)
-                    || self.memory.pending_patches().has_claimed(node))
+                    || self.memory.pending_patches().has_permitted(node))
         };
         self.nodes.direction.is_some() && self.nodes.get(node).filter(is_permitted).is_some()
     }

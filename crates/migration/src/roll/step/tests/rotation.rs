@@ -1,5 +1,6 @@
 //! Nodes that pipelines replace, decision by decision.
 
+mod begun;
 mod conditions;
 mod faults;
 mod joined;

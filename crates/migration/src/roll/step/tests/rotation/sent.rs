@@ -150,3 +150,31 @@ fn no_node_goes_on_the_word_of_an_earlier_boot() {
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["b"]);
 }
+
+/// It is of an earlier phase, and is flipped in place: it is on no way out of the cluster.
+#[test]
+fn a_node_that_is_brought_back_takes_the_turn_of_no_other_one() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go();
+    let mut joined = new("uid-d");
+    joined.label = Some(Phase::BothOld);
+    let report = joined.observed.as_mut().expect("a report");
+    (report.phase, report.follows) = (Some(Phase::BothOld), vec![Phase::Old]);
+    report.attached = serde_json::from_value(json!({"both-old": 1})).ok();
+    let Node { step, is_undisturbed, is_fenced, .. } = (*rotation.world.nodes["d"]).clone();
+    rotation.gain("d", Node { version: "3".into(), step, is_undisturbed, is_fenced, ..joined });
+    rotation.wish(RunRequest::Rollback("d".into()));
+    let decided = rotation.decided();
+    let claims = |act: &Act| matches!(act, Act::Patch(patch) if &*patch.node == "d" && !patch.permits());
+    assert!(decided.acts.iter().any(claims), "{decided:?}");
+    assert_eq!(let_go(&decided), ["a"]);
+    // Each of them is asked once more with those before it sent.
+    for act in &decided.acts {
+        let order = Order::of(&rotation.plan);
+        let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
+        let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+        assert_eq!(invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
+        let Act::Patch(patch) = act else { continue };
+        rotation.memory.record_patch(patch, &rotation.world);
+    }
+}

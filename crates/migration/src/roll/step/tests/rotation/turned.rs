@@ -317,3 +317,30 @@ fn a_new_node_that_finds_no_place_on_its_way_back_may_take_part_again() {
     let wait = wait(&decided, Reason::InTransit, "Node/e").expect("a wait");
     assert!(wait.help.contains("kubectl crossfade roll retry e"), "{wait:?}");
 }
+
+/// A person flipped it, or its label came late: it fills a place of its own, and no pipeline takes it.
+#[test]
+fn a_run_that_is_stopped_holds_no_node_that_came_to_the_phase_of_the_image() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go_for(10);
+    assert_eq!(rotation.permitted(), ["a"]);
+    let step = rotation.world.nodes["a"].step.clone();
+    rotation.gain("a", Node { version: "3".into(), step, ..new("uid-a") });
+    rotation.wish(RunRequest::PauseNow);
+    let decided = rotation.go_for(10);
+    assert_eq!((rotation.permitted(), decided.end), (vec!["a"], Some(End::Paused)));
+}
+
+/// It was held on another way, and is of the phase of the image by now.
+#[test]
+fn a_node_that_is_proven_keeps_nothing_of_what_held_it() {
+    let mut rotation = Rotation::of("karpenter");
+    rotation.go_for(10);
+    let step = rotation.world.nodes["b"].step.clone().expect("a step");
+    let why = Some("ProofTimeout".into());
+    let step = Step { state: State::Held, claim: "r-1.0.1".into(), undisturbed: true, why, ..step };
+    rotation.gain("b", Node { version: "3".into(), step: Some(step), is_undisturbed: true, ..new("uid-b") });
+    rotation.go_for(30);
+    assert_eq!(rotation.state("b"), Some(State::Done));
+    assert!(!rotation.world.nodes["b"].is_undisturbed);
+}

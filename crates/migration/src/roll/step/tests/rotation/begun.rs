@@ -1,0 +1,109 @@
+//! Nodes that a pipeline has begun with before it was their turn: it ended in the middle and begins anew, or its cloud takes some away.
+
+use super::*;
+
+/// A pipeline has cordoned these nodes, and marks what it takes away.
+fn begin(rotation: &mut Rotation, names: &[&str]) {
+    for name in names {
+        let node = rotation.world.node(name);
+        (node.is_cordoned, node.is_going) = (true, true);
+    }
+}
+
+/// Each of them takes the only place, and waits for the other.
+#[test]
+fn nodes_that_a_pipeline_has_begun_with_do_not_keep_each_other() {
+    for asked in [&["c"][..], &["c", "d"]] {
+        let mut rotation = Rotation::of("permit");
+        rotation.plan.limits.in_transit = 1;
+        rotation.go_for(10);
+        begin(&mut rotation, &["c", "d"]);
+        rotation.ask(asked);
+        let decided = rotation.go_for(30);
+        assert_eq!(rotation.permitted(), ["c"], "{asked:?}: {:?}", decided.waits);
+        rotation.lose("c");
+        rotation.ask(&["d"]);
+        rotation.go_for(30);
+        assert_eq!(rotation.permitted(), [""; 0], "the place of the first one is open");
+        rotation.gain("e", new("uid-e"));
+        rotation.go_for(120);
+        assert_eq!(rotation.permitted(), ["d"], "{asked:?}");
+    }
+}
+
+/// Only these go beside each other: a node that is as it was waits for them.
+#[test]
+fn a_node_that_is_as_it_was_waits_for_those_that_a_pipeline_has_begun_with() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.go_for(10);
+    begin(&mut rotation, &["d"]);
+    rotation.ask(&["a"]);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), [""; 0]);
+    assert!(wait(&decided, Reason::NodeGoing, "Node/d").is_some(), "{:?}", decided.waits);
+    rotation.memory.observe(&rotation.world, &rotation.run);
+    let order = Order::of(&rotation.plan);
+    let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
+    let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    let refused = |name: &str| {
+        let patch = crate::roll::replacement::permit(&view, nodes.get(name).expect("a node"));
+        invariant::hold(&Act::Patch(Box::new(patch)), &view, HASH).err().map(|broken| broken.name)
+    };
+    // No pods are counted, so that nothing is known of the room for them.
+    assert_eq!((refused("a"), refused("d")), (Some("R2"), Some("R13")));
+}
+
+/// The pipeline asks for both, and the plan has the place of a scout first: only one may go, and the other's zone is full until it has.
+#[test]
+fn a_node_that_a_pipeline_has_begun_with_goes_first() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.limits.in_transit = 1;
+    rotation.go_for(10);
+    begin(&mut rotation, &["d"]);
+    rotation.ask(&["a", "d"]);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
+}
+
+/// Both have DNS pods, of which one moves at a time; the zone of the first one is full, since a node of it is not Ready.
+#[test]
+fn a_node_with_dns_pods_that_cannot_go_yet_keeps_no_other_one() {
+    let mut rotation = Rotation::of("permit");
+    rotation.plan.waves.remove(0);
+    rotation.plan.pools[0].zones.push("z2".into());
+    (rotation.plan.limits.zone_percent, rotation.plan.waves[0].at_once) = (50, 2);
+    for (name, zone) in [("b", "z1"), ("c", "z2"), ("d", "z2")] {
+        rotation.world.node(name).zone = zone.into();
+    }
+    for (uid, node) in [("1", "b"), ("2", "c"), ("3", "a"), ("4", "d")] {
+        rotation.world.pods.put(dns(uid, node));
+    }
+    rotation.go_for(10);
+    rotation.world.node("a").is_ready = false;
+    rotation.ask(&["b", "c"]);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["c"], "{:?}", decided.waits);
+}
+
+/// A new node is cordoned by another actor, and the DNS pods that left the old one find no node: the one that stays is needed as long.
+#[test]
+fn dns_pods_without_a_node_show_which_one_is_cordoned() {
+    let mut rotation = Rotation::of("permit");
+    rotation.go_for(10);
+    rotation.ask(&["a"]);
+    rotation.go_for(10);
+    rotation.lose("a");
+    rotation.gain("e", new("uid-e"));
+    rotation.go_for(120);
+    rotation.world.node("e").is_cordoned = true;
+    rotation.world.pods.put(dns("1", "b"));
+    let pending = dns("2", "");
+    rotation.world.pods.put(Pod { traits: [Trait::Dns, Trait::Unschedulable].into(), ..pending });
+    rotation.ask(&["b"]);
+    let decided = rotation.go_for(30);
+    assert!(wait(&decided, Reason::DnsNeeded, "Pod/kube-system/dns-1").is_some(), "{:?}", decided.waits);
+    let pod = wait(&decided, Reason::PodsPending, "Pod/kube-system/dns-2").expect("a wait");
+    let node = wait(&decided, Reason::ForeignCordon, "Node/e").expect("a wait");
+    assert!(pod.is_held && node.help.contains("kubectl uncordon e"), "{:?}", decided.waits);
+}
