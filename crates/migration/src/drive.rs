@@ -173,11 +173,12 @@ pub async fn drive<C: Cluster>(
             let calls = calls.into_iter().map(|(act, call)| async move { (act, call.await) });
             let mut under_way = stream::iter(calls).buffer_unordered(AT_ONCE);
             while let Some((act, outcome)) = under_way.next().await {
+                let is_silent = is_silent(act, &outcome, &run);
                 remember(&mut memory, &mut run, act, &outcome, world);
                 if matches!(act, Act::Record(_)) {
                     nodes = Nodes::of(world, &run, &order);
                 }
-                if !is_silent(act, &outcome) {
+                if !is_silent {
                     let event = Event::Acted { act: act.clone().into(), outcome };
                     cluster.note(&event).await;
                     tell(&event);
@@ -190,10 +191,16 @@ pub async fn drive<C: Cluster>(
     }
 }
 
-/// Whether a call is no event: a count, and conditions that follow from a step that is one.
-fn is_silent(act: &Act, outcome: &Outcome) -> bool {
+/// Whether a call is no event: a count, conditions that follow from a step that is one, and the end of a run whose last pass was told to be done before it gave
+/// back what it kept nodes with.
+fn is_silent(act: &Act, outcome: &Outcome, run: &Run) -> bool {
     let is_done = matches!(outcome, Outcome::Done | Outcome::Conflict);
-    *act == Act::Census || matches!(act, Act::Patch(patch) if !patch.lifecycle.is_empty() && is_done)
+    match act {
+        Act::Census => true,
+        Act::Patch(patch) => !patch.lifecycle.is_empty() && is_done,
+        Act::Record(_) => run.target().is_none() && is_done,
+        Act::Hook(_) | Act::Evict(_) | Act::Delete(_) => false,
+    }
 }
 
 /// Whether a call may be under way beside others: it changes an object of its own. The run is written when they have ended.
@@ -281,5 +288,26 @@ mod tests {
         let back =
             done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
+    }
+
+    /// A rotation gives back what it kept nodes with between both.
+    #[test]
+    fn the_end_of_the_last_pass_is_told_once() {
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s", "start": "old",
+            "passes": ["new"], "image": "new", "ways": ["replace"], "bridge": {"accepted": "it is known"}, "waves": [], "leftOut": [], "pools": [],
+            "limits": {}, "pods": {}, "gates": [], "dns": {"namespace": "kube-system", "labels": {}}, "policies": [],
+            "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
+        }))
+        .expect("a plan");
+        let run = Run::new("r-1", "4be1".repeat(16), &plan);
+        let over = Run { state: crate::roll::run::State::Running, ..run.next_pass() };
+        let done = Run { state: crate::roll::run::State::Done, ..over.clone() };
+        let is_silent = |next: &Run, outcome: &Outcome, run: &Run| {
+            super::is_silent(&Act::Record(Box::new(next.clone())), outcome, run)
+        };
+        assert!(!is_silent(&over, &Outcome::Done, &run));
+        assert!(is_silent(&done, &Outcome::Done, &over));
+        assert!(!is_silent(&done, &Outcome::Failed("no answer".into()), &over));
     }
 }
