@@ -18,7 +18,7 @@ use crate::config::roll::Method;
 use crate::config::{self, Config, Freeze, Waiver};
 use crate::plan::parts::{Disconnection, Passes, bridge};
 use crate::workload::NetworkRanges;
-use crate::workload::{CAPI_MACHINE, KARPENTER_POOL, Provisioner, provisioner};
+use crate::workload::{CAPI_ANNOTATIONS, KARPENTER_POOL, Provisioner, provisioner};
 
 /// The plan of a migration. `survey` has the nodes of the scene, and `findings` are those of `check` in the same one.
 ///
@@ -95,7 +95,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
         let missing = match pool.method {
             Method::Karpenter if !has(Provisioner::Karpenter) => Some(format!("the label {KARPENTER_POOL}")),
             Method::ClusterApi if !has(Provisioner::ClusterApi) => {
-                Some(format!("the annotation {CAPI_MACHINE}"))
+                Some(format!("all annotations of a Machine: {}", CAPI_ANNOTATIONS.join(", ")))
             }
             Method::Drain
             | Method::Churn

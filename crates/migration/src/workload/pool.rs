@@ -20,6 +20,8 @@ pub const KARPENTER_POOL: &str = "karpenter.sh/nodepool";
 pub const CAPI_MACHINE: &str = "cluster.x-k8s.io/machine";
 const CAPI_NAMESPACE: &str = "cluster.x-k8s.io/cluster-namespace";
 const CAPI_CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
+/// All that a Node of Cluster API needs, so that its Machine can be found.
+pub const CAPI_ANNOTATIONS: [&str; 3] = [CAPI_MACHINE, CAPI_NAMESPACE, CAPI_CLUSTER];
 /// The label of the nodes of an EKS managed node group. *Source*: Amazon EKS user guide, "Managed node groups".
 pub const EKS_NODE_GROUP: &str = "eks.amazonaws.com/nodegroup";
 /// The label of the nodes of a GKE node pool. *Source*: GKE, "Node pools".

@@ -167,7 +167,7 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("o", "fleet"), ("s", "stay")]);
     let notes = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
     for words in [
-        "starts 2 new nodes or more",
+        "starts 2 new nodes, or as many as its maxUnavailable if that is more,",
         "Karpenter replaces the 2 nodes of pool \"web\"",
         "Cluster API replaces the 1 nodes of pool \"fleet\"",
         "The pipeline of pool \"\" (1 nodes) must ask",
@@ -278,7 +278,7 @@ fn what_no_run_could_follow_is_named() {
         (
             rotation([plain("a", Some("fleet"))], &format!("methods: {{fleet: cluster-api}}, {ROUTER}")),
             rotation([of_machine("a")], &format!("methods: {{fleet: cluster-api}}, {ROUTER}")),
-            "roll.methods: the pool fleet has the method cluster-api, and none of its nodes has the annotation cluster.x-k8s.io/machine",
+            "roll.methods: the pool fleet has the method cluster-api, and none of its nodes has all annotations of a Machine: cluster.x-k8s.io/machine, cluster.x-k8s.io/cluster-namespace, cluster.x-k8s.io/cluster-name",
         ),
         (
             rotation([plain("a", None), reporting("b", BothNew)], &format!("image: both-old, {ROUTER}")),

@@ -44,7 +44,7 @@ impl PipelineRules for Follow {
     fn note(&self, pool: &Pool, is_node_group: bool) -> String {
         let burst = if is_node_group {
             format!(
-                " An EKS managed node group starts {} new nodes or more before it drains the first, then cordons all old nodes at once, and cannot be paused: try the image on a group of one node before.",
+                " An EKS managed node group starts {} new nodes, or as many as its maxUnavailable if that is more, before it drains the first, then cordons all old nodes at once, and cannot be paused: try the image on a group of one node before.",
                 2 * pool.zones.len().max(1)
             )
         } else {
