@@ -11,6 +11,7 @@ mod rotation;
 use std::collections::BTreeSet;
 
 use migration::cni::reach::{Way, is_parted, way};
+use migration::config::roll::Method;
 use migration::plan::Bridge;
 use migration::roll::act::{Change, Patch};
 use migration::roll::run::{NodeRequest, Run, State as RunState};
@@ -104,7 +105,7 @@ impl History {
         self.check_annotation(patch, index);
         match &patch.step {
             Change::Set(step) if step.state == State::Waiting => {
-                self.check_waiting(flight, index, before.as_ref(), &run);
+                self.check_waiting(flight, index, (before.as_ref(), step), &run);
             }
             Change::Set(step) if step.state == State::Permitted => {
                 self.check_permit(flight, index, before.as_ref(), &run)
@@ -278,13 +279,27 @@ impl History {
     /// R2: nodes in transit, and nodes in trouble that the run could know of.
     fn check_places(&mut self, flight: &Flight, index: usize, run: &Run) {
         let is_replacing = self.replacing().is_some();
-        let takes = |node: &Node| {
-            // One that is held since an earlier pass starts like any other.
-            let is_moving = node.api.step.as_ref().is_some_and(|step| {
+        // One that is held since an earlier pass starts like any other.
+        let is_moving = |node: &Node| {
+            node.api.step.as_ref().is_some_and(|step| {
                 step.run == run.id
                     && (is_of_pass(step, run) || step.state != State::Held)
                     && step.state.is_in_transit()
-            });
+            })
+        };
+        // Of nodes that their pipelines have begun with before they asked, one goes after the other.
+        let is_begun = |node: &Node| {
+            node.api.is_going
+                && self.plan.method(&node.api.pool) == Method::Permit
+                && self.is_to_leave(node)
+                && !is_moving(node)
+        };
+        let is_own_begun = is_begun(&self.truth.nodes[index]);
+        let takes = |node: &Node| {
+            if is_own_begun && is_begun(node) {
+                return false;
+            }
+            let is_moving = is_moving(node);
             let is_skipped = run.skipped.contains_key(&node.name);
             let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);

@@ -347,6 +347,7 @@ impl History {
             (node.api.is_cordoned, node.cordoned_by) = (true, Some(Actor::Other));
             node.api.is_going |= marks;
             self.touch_node(index);
+            self.note(|history| format!("a pipeline cordons {}", history.truth.nodes[index].name));
         }
     }
 }

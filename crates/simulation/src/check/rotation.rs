@@ -138,16 +138,32 @@ impl History {
     }
 
     /// R10 of a node that is kept from its pipeline.
-    pub(super) fn check_waiting(&mut self, flight: &Flight, index: usize, before: Option<&Step>, run: &Run) {
+    pub(super) fn check_waiting(
+        &mut self,
+        flight: &Flight,
+        index: usize,
+        (before, step): (Option<&Step>, &Step),
+        run: &Run,
+    ) {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
         let is_excused = !self.could_know(node, flight.nodes_seen)
             || self.truth.record.changed > flight.nodes_seen
-            || self.truth.lease.was_forced;
+            || self.truth.lease.was_forced
+            // Of a machine that was made anew and reports nothing the run knows what it was before, and lets no pipeline have it.
+            || node.api.observed.as_ref().is_some_and(|seen| *seen.boot_id != *node.api.boot);
         // A run that is turned or stopped holds what its pipeline has not begun with.
-        let is_held_again = before.is_some_and(|step| step.state == State::Permitted && step.run == run.id);
+        let is_held_again = before.is_some_and(|before| {
+            // Of one that waits already, nothing but a note about its cordon changes.
+            let is_note = before.state == State::Waiting && before.claim == step.claim;
+            before.run == run.id && (before.state == State::Permitted || is_note)
+        });
         if !is_excused && !is_held_again && !self.is_to_leave(node) {
-            let why = format!("{} is kept from its pipeline, and nothing replaces it", node.name);
+            let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
+            let why = format!(
+                "{}, in {} and said {reported:?}, label {:?}, is kept from its pipeline, and nothing replaces it",
+                node.name, node.machine.phase, node.api.label
+            );
             self.broken("R10", why);
         }
     }
@@ -207,8 +223,10 @@ impl History {
             let step = node.api.step.as_ref().filter(|step| is_of_pass(step, run));
             let is_held = match step.map(|step| step.state) {
                 Some(State::Waiting) => self.method(node) != Method::Karpenter || node.api.is_undisturbed,
+                // It has its place already, as one that the run itself moves.
                 Some(State::Permitted) => true,
-                _ => false,
+                Some(state) => state.is_in_transit(),
+                None => false,
             };
             is_counted && !is_held
         };
@@ -245,10 +263,12 @@ impl History {
             return;
         }
         self.check_scouts(index, permitted, open, run);
+        // One that has gone since the run looked was on its way for it.
         let is_moving = |node: &Node| {
-            node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
+            node.gone.is_none_or(|gone| gone >= observed_at)
+                && node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
         };
-        if !self.truth.living().any(|(_, node)| is_moving(node)) {
+        if !self.truth.nodes.iter().any(is_moving) {
             self.check_owners(flight, index);
         }
         self.check_places(flight, index, run);

@@ -19,6 +19,7 @@ impl History {
         let old: Vec<usize> = self.replaceable(pipeline).map(|(index, _)| index).collect();
         if !has_image && old.is_empty() {
             self.truth.pipelines[pipeline].has_burst = false;
+            self.reopen(pipeline);
             return;
         }
         let new = |history: &Self| -> Vec<usize> {
