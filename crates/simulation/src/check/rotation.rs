@@ -151,7 +151,7 @@ impl History {
             || self.truth.record.changed > flight.nodes_seen
             || self.truth.lease.was_forced
             // Of a machine that was made anew and reports nothing the run knows what it was before, and lets no pipeline have it.
-            || node.api.observed.as_ref().is_some_and(|seen| *seen.boot_id != *node.api.boot);
+            || node.api.observed.as_ref().is_some_and(|report| *report.boot_id != *node.api.boot);
         // A run that is turned or stopped holds what its pipeline has not begun with.
         let is_held_again = before.is_some_and(|before| {
             // Of one that waits already, nothing but a note about its cordon changes.
@@ -161,7 +161,7 @@ impl History {
         if !is_excused && !is_held_again && !self.is_to_leave(node) {
             let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
             let why = format!(
-                "{}, in {} and said {reported:?}, label {:?}, is kept from its pipeline, and nothing replaces it",
+                "{}, in {} and reported as {reported:?}, label {:?}, is kept from its pipeline, and nothing replaces it",
                 node.name, node.machine.phase, node.api.label
             );
             self.broken("R10", why);
