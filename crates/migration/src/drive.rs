@@ -191,7 +191,7 @@ pub async fn drive<C: Cluster>(
     }
 }
 
-/// Whether a call is no event: a count, conditions that follow from a step that is one, and the end of a run whose last pass was told to be done before it gave
+/// Whether a call is no event: a count, conditions that follow from a step that is one, and the end of a run whose last pass ended, as an event, before it gave
 /// back what it kept nodes with.
 fn is_silent(act: &Act, outcome: &Outcome, run: &Run) -> bool {
     let is_done = matches!(outcome, Outcome::Done | Outcome::Conflict);
@@ -292,7 +292,7 @@ mod tests {
 
     /// A rotation gives back what it kept nodes with between both.
     #[test]
-    fn the_end_of_the_last_pass_is_told_once() {
+    fn the_end_of_the_last_pass_is_one_event() {
         let plan: Plan = serde_json::from_value(json!({
             "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s", "start": "old",
             "passes": ["new"], "image": "new", "ways": ["replace"], "bridge": {"accepted": "it is known"}, "waves": [], "leftOut": [], "pools": [],

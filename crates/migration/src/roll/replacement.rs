@@ -207,9 +207,11 @@ pub(super) fn take_places(
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);
-        // One that joined later has no place of its own, and may take that of another one. All that find none are of the pool's last wave.
+        // One that joined later has no place of its own, and may take that of another one. All that find none are of the pool's last wave,
+        // or of the plan's where all that the plan names are skipped: in waves of their zones they would wait for each other.
         let planned = members.iter().filter(|status| is_back || status.place.is_some()).count();
-        let last = places.last().copied();
+        let end = || plan.waves.len().checked_sub(1).map(|wave| Place { wave, index: usize::MAX });
+        let last = places.last().copied().or_else(end);
         let mut places = places.iter().copied().skip(places.len().saturating_sub(planned));
         for status in members {
             status.place = places.next().or(last).or(status.place);

@@ -9,6 +9,7 @@ use types::api::step::{State, Step};
 use types::text::quote::quote;
 
 use super::arrival;
+use super::places::is_begun;
 use super::replacement::{self, Turnover};
 use super::view::{NodeStatus, Place, Standing, View, is_of_pass};
 use super::wait::{Reason, Wait};
@@ -52,7 +53,8 @@ pub(super) fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> boo
 /// The first wave that is not done, as a place in the plan, and its nodes in order; none if all are done within the run's bounds, but those that bear a step of
 /// another run or are in a place that the plan does not know.
 ///
-/// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already.
+/// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already. Those of later
+/// waves that a pipeline has begun with and asks for come with it, since it may wait for their places.
 #[must_use]
 pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
     let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
@@ -79,7 +81,8 @@ pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeSt
         }
     }
     let last = behind.first().map(|(_, wave, _)| *wave);
-    let (position, mut members) = waves.into_iter().next().or_else(|| Some((last?, Vec::new())))?;
+    let mut waves = waves.into_iter();
+    let (position, mut members) = waves.next().or_else(|| Some((last?, Vec::new())))?;
     let wave = view.plan.waves.get(position)?;
     if view.run.bounds.until.is_some_and(|until| wave.kind > until) {
         return None;
@@ -87,7 +90,15 @@ pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeSt
     members.sort_by_key(|(place, status)| (*place, status.name));
     behind.sort_by_key(|(place, _, status)| (*place, status.name));
     let behind = behind.into_iter().map(|(_, _, status)| status);
-    Some((position, behind.chain(members.into_iter().map(|(_, status)| status)).collect()))
+    let is_bounded = |wave: usize| {
+        let kind = view.plan.waves.get(wave).map(|wave| wave.kind);
+        view.run.bounds.until.is_some_and(|until| kind.is_none_or(|kind| kind > until))
+    };
+    let later = waves.filter(|(wave, _)| !is_bounded(*wave)).flat_map(|(_, members)| members);
+    let begun = later.map(|(_, status)| status);
+    let begun = begun.filter(|status| is_begun(view, status) && replacement::is_requested(view, status));
+    let members = members.into_iter().map(|(_, status)| status);
+    Some((position, behind.chain(members).chain(begun).collect()))
 }
 
 /// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.

@@ -13,21 +13,21 @@ fn begin(rotation: &mut Rotation, names: &[&str]) {
 /// Each of them takes the only place, and waits for the other.
 #[test]
 fn nodes_that_a_pipeline_has_begun_with_do_not_keep_each_other() {
-    for asked in [&["c"][..], &["c", "d"]] {
+    for requests in [&["c"][..], &["c", "d"]] {
         let mut rotation = Rotation::of("permit");
         rotation.plan.limits.in_transit = 1;
         rotation.go_for(10);
         begin(&mut rotation, &["c", "d"]);
-        rotation.ask(asked);
+        rotation.ask(requests);
         let decided = rotation.go_for(30);
-        assert_eq!(rotation.permitted(), ["c"], "{asked:?}: {:?}", decided.waits);
+        assert_eq!(rotation.permitted(), ["c"], "{requests:?}: {:?}", decided.waits);
         rotation.lose("c");
         rotation.ask(&["d"]);
         rotation.go_for(30);
         assert_eq!(rotation.permitted(), [""; 0], "the place of the first one is open");
         rotation.gain("e", new("uid-e"));
         rotation.go_for(120);
-        assert_eq!(rotation.permitted(), ["d"], "{asked:?}");
+        assert_eq!(rotation.permitted(), ["d"], "{requests:?}");
     }
 }
 
@@ -62,6 +62,28 @@ fn a_node_that_a_pipeline_has_begun_with_goes_first() {
     rotation.go_for(10);
     begin(&mut rotation, &["d"]);
     rotation.ask(&["a", "d"]);
+    let decided = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
+}
+
+/// A node of another pool that moves in place is of an earlier wave, and waits for the places that these take.
+#[test]
+fn nodes_that_a_pipeline_has_begun_with_go_before_those_of_earlier_waves() {
+    let mut rotation = Rotation::of("permit");
+    let pool = Pool { name: "red".into(), method: Method::Drain, ..rotation.plan.pools[0].clone() };
+    rotation.plan.pools.push(pool);
+    rotation.plan.policies.push("of the image".into());
+    rotation.plan.waves[0].nodes[0].pool = "red".into();
+    rotation.plan.limits.in_transit = 1;
+    let mut stays = new("uid-a");
+    stays.label = Some(Phase::Old);
+    let report = stays.observed.as_mut().expect("a report");
+    (report.phase, report.follows) = (Some(Phase::Old), vec![Phase::New]);
+    report.attached = serde_json::from_value(json!({"old": 1})).ok();
+    rotation.gain("a", Node { pool: "red".into(), ..stays });
+    begin(&mut rotation, &["c", "d"]);
+    rotation.go_for(10);
+    rotation.ask(&["d"]);
     let decided = rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["d"], "{:?}", decided.waits);
 }

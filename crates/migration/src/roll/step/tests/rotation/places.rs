@@ -88,3 +88,23 @@ fn room_is_needed_where_a_node_is_drained_before_a_new_one_is_there() {
         assert_eq!(wait(&decided, Reason::NoCapacity, "Node/a").is_some(), !goes, "{:?}", decided.waits);
     }
 }
+
+/// All planned nodes of the pool are skipped, and the pipeline asks first for a node whose zone comes last.
+#[test]
+fn nodes_that_joined_go_in_the_order_of_their_pipeline_where_none_of_the_plan_is_left() {
+    let mut rotation = Rotation::of("permit");
+    let planned = rotation.plan.waves[1].nodes.split_off(2);
+    let last = crate::plan::Wave { nodes: planned, ..rotation.plan.waves[1].clone() };
+    rotation.plan.waves.push(last);
+    rotation.plan.pools[0].zones.push("z2".into());
+    rotation.world.node("d").zone = "z2".into();
+    for name in ["a", "b", "c", "d"] {
+        rotation.wish(RunRequest::Skip(name.into()));
+    }
+    rotation.gain("x", old("uid-x"));
+    rotation.gain("y", Node { zone: "z2".into(), ..old("uid-y") });
+    rotation.go_for(10);
+    rotation.ask(&["y"]);
+    let decided = rotation.go_for(90);
+    assert_eq!(rotation.permitted(), ["y"], "{:?}", decided.waits);
+}
