@@ -52,8 +52,9 @@ impl Places {
 
     /// Such a node goes: it keeps its place.
     pub(super) fn let_begun_go(&mut self, status: &NodeStatus<'_>) {
-        self.begun -= 1;
-        self.zones[status.zone].begun -= 1;
+        self.begun = self.begun.saturating_sub(1);
+        let zone = &mut self.zones[status.zone];
+        zone.begun = zone.begun.saturating_sub(1);
     }
 
     /// How many are taken in the node's zone.
