@@ -67,8 +67,22 @@ pub struct Document {
     /// How many pods only a restart brings to the networks of the policy; null while networks join or leave pods, and where none do.
     #[serde(default)]
     pub restarts: Option<u32>,
+    /// Pods that need no restart and were not moved by the last pass; null before the first one under this policy, and where no network joins or leaves pods.
+    #[serde(default)]
+    pub not_moved: Option<NotMoved>,
     /// Findings for a person, one line each.
     pub findings: Vec<String>,
+}
+
+/// How many running pods a pass did not move, by the reason; the next pass tries them again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct NotMoved {
+    /// Pods with connections over the network that is to leave them.
+    pub connections: u32,
+    /// Pods that a network did not join or leave, because a plugin failed or the pass ended before their turn.
+    pub failed: u32,
 }
 
 /// A word that a `watch` of another version may have written.

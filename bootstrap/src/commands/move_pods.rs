@@ -71,9 +71,9 @@ fn carried(
         let (policy_sha256, phase, decision) = decided(&mut hand, &options)?;
         let within = Duration::from_secs(args.timeout_secs);
         let result = carry(&mut hand, &options, decision.candidates.clone(), within);
-        let (restarts, failed) = result.remainder(&decision.candidates);
+        let (restarts, not_moved, failed) = result.remainder(&decision.candidates);
         let report = MoveReport::of(phase, args.in_place, &decision.candidates, Some(result));
-        Ok((report, (failed, Some(PodsResult { policy_sha256, restarts }))))
+        Ok((report, (failed, Some(PodsResult { policy_sha256, restarts, not_moved }))))
     })
 }
 

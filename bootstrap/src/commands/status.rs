@@ -26,7 +26,7 @@ use types::command::problem::Problem;
 use types::node::Mode;
 use types::packets::Packets;
 use types::policy::{Phase, Policy};
-use types::status::Document;
+use types::status::{Document, NotMoved};
 
 use self::follow::{wait, wait_until};
 use crate::cli::{self, Global, fix, print};
@@ -336,6 +336,14 @@ impl Report for Status {
             let _ = writeln!(
                 text,
                 "running pods  no network is left to join or leave; waiting for a restart: {restarts}"
+            );
+        }
+        let not_moved = current.clone().find_map(|watch| watch.document.not_moved);
+        if let Some(NotMoved { connections, failed }) = not_moved.filter(|pods| *pods != NotMoved::default())
+        {
+            let _ = writeln!(
+                text,
+                "running pods  not moved: {connections} with connections over the network that leaves, {failed} for other reasons"
             );
         }
         for network in current.flat_map(|watch| &watch.document.networks) {

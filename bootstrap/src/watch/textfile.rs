@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use types::policy::Phase;
-use types::status::{ConfState, Document, ProofState};
+use types::status::{ConfState, Document, NotMoved, ProofState};
 
 /// The text of a status. *Source*: Prometheus' exposition format, text version 0.0.4.
 // One paragraph for each metric, in the order of the file.
@@ -107,6 +107,15 @@ pub(crate) fn text(document: &Document, booted_secs: Option<u64>) -> String {
             &unlabelled(restarts.into()),
         );
     }
+    if let Some(NotMoved { connections, failed }) = document.not_moved {
+        let count = |reason: &str, count: u32| (format!("{{reason=\"{reason}\"}}"), count.into());
+        metric(
+            "pods_not_moved",
+            "gauge",
+            "Pods that networks were to join or leave and did not, by the reason.",
+            &[count("connections", connections), count("failed", failed)],
+        );
+    }
     let version = format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
     metric("build_info", "gauge", "Always 1.", &[(version, 1)]);
     if let Some(secs) = booted_secs {
@@ -125,4 +134,34 @@ pub(crate) fn text(document: &Document, booted_secs: Option<u64>) -> String {
 pub(crate) fn booted_secs() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/stat").ok()?;
     stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn pods_that_were_not_moved_are_counted_by_the_reason() {
+        let lines = |not_moved| -> Vec<String> {
+            let status = json!({
+                "version": 1, "bootID": "b", "watch": {"pid": 1, "start": 1}, "ready": true, "reason": "NetworkReady", "message": "",
+                "phase": "both-old", "policySHA256": null, "networks": [], "notMoved": not_moved, "findings": [],
+                "conf": {"mode": "shared", "dir": "/d", "state": "in place", "repairs": 0, "wasThere": true, "directory": null, "lostBy": null},
+            });
+            let document = serde_json::from_value(status).expect("a status");
+            let text = text(&document, None);
+            let is_count = |line: &&str| line.starts_with("crossfade_pods_not_moved{");
+            text.lines().filter(is_count).map(str::to_owned).collect()
+        };
+        assert_eq!(
+            lines(json!({"connections": 2, "failed": 1})),
+            [
+                "crossfade_pods_not_moved{reason=\"connections\"} 2",
+                "crossfade_pods_not_moved{reason=\"failed\"} 1"
+            ]
+        );
+        assert!(lines(json!(null)).is_empty(), "no network joins or leaves pods");
+    }
 }

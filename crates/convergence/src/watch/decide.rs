@@ -18,7 +18,7 @@ use shim::host::process::Process;
 use types::api::node_keys::IMAGE;
 use types::api::observed::{AttachmentCounts, NodeObservation};
 use types::policy::{Phase, Side};
-use types::status::{self, Document, Reason, Watch};
+use types::status::{self, Document, NotMoved, Reason, Watch};
 
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::OwnCommand;
@@ -145,7 +145,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let hidden = conf.standing.iter().filter(|standing| verdict.standing != Some(*standing));
     findings.splice(0..0, hidden.map(|(_, message)| message.clone()));
     findings.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
-    let document = describe(facts, &report, (&conf, &memory), (&judged, &attached, findings), watch);
+    let document = describe(facts, (&report, moves), (&conf, &memory), (&judged, &attached, findings), watch);
     let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
     WatchDecision { changes, report, happened, document, conf, memory }
 }
@@ -397,9 +397,16 @@ fn start(pass: Pass, arguments: Vec<String>, reason: &str) -> Change {
     Change::new(act, unit, reason)
 }
 
+/// The pods that the last pass did not move; none if it went by another policy.
+fn not_moved(facts: &Observation) -> Option<NotMoved> {
+    let policy_file = facts.node.policy.as_ref().ok()?;
+    let pods = facts.moved.as_ref()?.pods.as_ref()?;
+    (pods.policy_sha256 == policy_file.sha256).then_some(pods.not_moved)
+}
+
 fn describe(
     facts: &Observation,
-    report: &NodeReport,
+    (report, moves): (&NodeReport, Option<MoveStep>),
     (conf, memory): (&OwnConfDecision, &Memory),
     (judged, attached, findings): (&[NetworkVerdict], &[Side], Vec<String>),
     watch: Process,
@@ -436,6 +443,7 @@ fn describe(
         networks: networks.collect(),
         attached: report.observed.attached.clone(),
         restarts: report.observed.restarts,
+        not_moved: moves.and_then(|_| not_moved(facts)),
         findings,
     }
 }

@@ -94,10 +94,13 @@ impl Moves {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use types::status::NotMoved;
+
     use crate::node::attachments::last_pass::PodsResult;
 
     fn result(turn: u64, policy: &str, failed: Option<&str>) -> PassResult {
-        let pods = Some(PodsResult { policy_sha256: policy.into(), restarts: 2 });
+        let pods =
+            Some(PodsResult { policy_sha256: policy.into(), restarts: 2, not_moved: NotMoved::default() });
         PassResult { version: 1, turn, boot_id: "b".into(), failed: failed.map(str::to_owned), pods }
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use types::api::eviction::{Answer, Depth};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::status::NotMoved;
 
 use crate::commands::move_pods::decide::{
     Candidate, Decision, MoveOptions, PodDisposition, StayReason, decide, phase_of,
@@ -140,9 +141,9 @@ pub struct MoveResult {
 }
 
 impl MoveResult {
-    /// How many of these candidates only a restart brings to their networks now, and why others are not on theirs. It quotes no plugin.
+    /// How many of these candidates only a restart brings to their networks now, how many others are not on theirs, and why. It quotes no plugin.
     #[must_use]
-    pub fn remainder(&self, candidates: &[Candidate]) -> (u32, Option<String>) {
+    pub fn remainder(&self, candidates: &[Candidate]) -> (u32, NotMoved, Option<String>) {
         let remaining: Vec<(&Candidate, LeftReason)> = self
             .done
             .iter()
@@ -155,8 +156,15 @@ impl MoveResult {
             use StayReason::{NeedsRestart, Unrecorded};
             matches!(candidate.fate, PodDisposition::Stays(NeedsRestart | Unrecorded))
         };
-        let refused = remaining.iter().filter(|(_, reason)| *reason == LeftReason::NeedsRestart).count();
-        let restarts = candidates.iter().filter(waits).count() + refused;
+        let count = |reason| remaining.iter().filter(|(_, remains)| *remains == reason).count();
+        let restarts = candidates.iter().filter(waits).count() + count(LeftReason::NeedsRestart);
+        let had_turn = |candidate: &Candidate| self.done.iter().any(|pod| pod.candidate == *candidate);
+        let is_untouched = |candidate: &&Candidate| candidate.fate.is_live() && !had_turn(candidate);
+        let untouched = candidates.iter().filter(is_untouched).count();
+        let not_moved = NotMoved {
+            connections: saturated(count(LeftReason::Connections)),
+            failed: saturated(count(LeftReason::Failed) + untouched),
+        };
         let failed: Vec<_> =
             remaining.iter().filter(|(_, reason)| *reason != LeftReason::NeedsRestart).collect();
         let first = failed.first().map(|(candidate, reason)| {
@@ -164,8 +172,12 @@ impl MoveResult {
         });
         let stopped =
             self.stopped.as_ref().and_then(|stopped| stopped.why.first()).map(|why| why.what.clone());
-        (u32::try_from(restarts).unwrap_or(u32::MAX), stopped.or(first))
+        (saturated(restarts), not_moved, stopped.or(first))
     }
+}
+
+fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.

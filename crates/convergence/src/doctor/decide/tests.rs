@@ -111,6 +111,7 @@ fn report(ready: bool, reason: Reason) -> Document {
     Document {
         attached: None,
         restarts: None,
+        not_moved: None,
         version: status::VERSION,
         boot_id: BOOT.into(),
         watch: status::Watch { pid: 1, start: 1 },

@@ -1,6 +1,7 @@
 //! The result of the last pass of a unit that `watch` starts and does not wait for.
 
 use serde::{Deserialize, Serialize};
+use types::status::NotMoved;
 
 /// After how many seconds systemd ends the unit of a pass.
 pub const LIMIT_SECS: u64 = 900;
@@ -37,7 +38,7 @@ impl Pass {
 /// The result of one pass. It names attachments and pods and quotes no delegate, because every user may read what `watch` publishes of it.
 ///
 /// *Shape*: `{"version":1,"turn":2,"bootID":"..","failed":"list the sandboxes of ..: .."}`, without `failed` where the pass did what it had to.
-/// One of `move-pods` also has `"pods":{"policySHA256":"5f..","restarts":1}`.
+/// One of `move-pods` also has `"pods":{"policySHA256":"5f..","restarts":1,"notMoved":{"connections":2,"failed":0}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PassResult {
     /// Version of this shape; 1.
@@ -63,4 +64,7 @@ pub struct PodsResult {
     pub policy_sha256: String,
     /// How many pods only a restart brings to the networks of that policy.
     pub restarts: u32,
+    /// Pods that need no restart, and are not on those networks.
+    #[serde(rename = "notMoved", default)]
+    pub not_moved: NotMoved,
 }

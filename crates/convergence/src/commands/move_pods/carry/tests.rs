@@ -2,6 +2,7 @@ use std::collections::VecDeque;
 
 use serde_json::json;
 use types::policy::Policy;
+use types::status::NotMoved;
 
 use crate::commands::move_pods::carry::*;
 use crate::commands::move_pods::decide::tests::{line, pod, sandbox};
@@ -379,17 +380,24 @@ fn what_is_left_is_counted_by_what_it_takes_and_quotes_no_plugin() {
         let first = decide(&leaving(&node.seen), &patient()).candidates;
         node.carry(&patient()).remainder(&first)
     };
-    assert_eq!(remainder(0, Ok(())), (0, None));
-    assert_eq!(remainder(0, Err(NetworkChangeError::NeedsRestart("x".into()))), (1, None));
+    assert_eq!(remainder(0, Ok(())), (0, NotMoved::default(), None));
+    assert_eq!(
+        remainder(0, Err(NetworkChangeError::NeedsRestart("x".into()))),
+        (1, NotMoved::default(), None)
+    );
     let failed = remainder(0, Err(NetworkChangeError::Failed("token=canary".into())));
-    assert_eq!(failed, (0, Some("pods left: 1, the first: web/a (failed)".into())));
+    let not_moved = |connections, failed| NotMoved { connections, failed };
+    assert_eq!(failed, (0, not_moved(0, 1), Some("pods left: 1, the first: web/a (failed)".into())));
     let busy = remainder(99, Ok(()));
-    assert_eq!(busy, (0, Some("pods left: 1, the first: web/a (connections)".into())));
+    assert_eq!(busy, (0, not_moved(1, 0), Some("pods left: 1, the first: web/a (connections)".into())));
 
     let mut candidates = decide(&leaving(&ActLog::default()), &patient()).candidates;
     candidates[0].fate = PodDisposition::Stays(StayReason::NeedsRestart);
     candidates[1].fate = PodDisposition::Stays(StayReason::Unknown);
     let stopped = Interruption { exit: Exit::No, why: vec![Problem::new("the policy cannot be used")] };
     let stopped = MoveResult { done: Vec::new(), stopped: Some(stopped) };
-    assert_eq!(stopped.remainder(&candidates), (1, Some("the policy cannot be used".into())));
+    let why = Some("the policy cannot be used".into());
+    assert_eq!(stopped.remainder(&candidates), (1, not_moved(0, 0), why.clone()));
+    let untouched = decide(&leaving(&ActLog::default()), &patient()).candidates;
+    assert_eq!(stopped.remainder(&untouched), (0, not_moved(0, 2), why));
 }

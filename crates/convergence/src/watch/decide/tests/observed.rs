@@ -4,6 +4,7 @@ use types::api::node_keys::IMAGE;
 use types::api::observed::AttachmentCounts;
 use types::node::DesiredSource;
 use types::policy::Side;
+use types::status::NotMoved;
 
 use crate::node::attachments::last_pass::{PassResult, PodsResult};
 
@@ -75,12 +76,22 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
         turn: 1,
         boot_id: "boot".into(),
         failed: failed.map(str::to_owned),
-        pods: Some(PodsResult { policy_sha256: "x".into(), restarts: 1 }),
+        pods: Some(PodsResult {
+            policy_sha256: "x".into(),
+            restarts: 1,
+            not_moved: NotMoved { connections: 1, failed: 2 },
+        }),
     };
     world.facts.moved = Some(result(Some("pods left: 1, the first: web/a (connections)")));
     let left = report(&world);
     assert!(left.ready && left.message.contains("web/a (connections); see journalctl"), "{left:?}");
     assert_eq!(left.observed.restarts, None);
+    let not_moved = |world: &World| decide(&world.facts, &world.memory, ME).document.not_moved;
+    assert_eq!(not_moved(&world), Some(NotMoved { connections: 1, failed: 2 }));
+    let mut other_policy = result(None);
+    other_policy.pods.as_mut().expect("pods").policy_sha256 = "y".into();
+    world.facts.moved = Some(other_policy);
+    assert_eq!(not_moved(&world), None, "the pass went by another policy");
     world.facts.moved = Some(result(None));
     world.memory.attached =
         Some(AttachmentCounts { by_phase: [(Phase::Old, 1)].into(), ..AttachmentCounts::default() });
@@ -96,7 +107,7 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
         change(&mut other);
         assert!(!other.round(0).changes.contains(&start));
         other.facts.moved = Some(result(None));
-        assert_eq!(report(&other).observed.restarts, None);
+        assert_eq!((report(&other).observed.restarts, not_moved(&other)), (None, None));
     }
     world.facts.in_pod = true;
     assert!(report(&world).observed.joins.is_empty());
