@@ -88,6 +88,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         plan: "0123456789ab".into(),
         pass: 1,
         passes_left: 2,
+        restarts_left: 1,
         from: Phase::Old,
         to,
         is_final: true,

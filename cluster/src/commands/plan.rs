@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use migration::check::{self, Scene};
-use migration::plan::pods::{self, Class};
+use migration::plan::pods::{self, Class, PassPods};
 use migration::plan::{self, notes};
 use migration::plan::{Plan, Survey, canon};
 use serde::Serialize;
@@ -56,6 +56,8 @@ pub(crate) struct PlanDetails {
     /// What differs from an earlier plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared: Option<PlanComparison>,
+    /// The pods of each pass, by how they come to its phase.
+    pub pods_by_pass: Vec<PassPods>,
     /// Pods that need a decision.
     pub pods: Vec<Class>,
     /// Nodes whose policy, without the phase, is another than that of most nodes.
@@ -123,6 +125,7 @@ pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>,
         file: args.out.as_ref().map(|file| file.display().to_string()),
         is_saved,
         compared,
+        pods_by_pass: pods::by_pass(&scene, &survey, &plan),
         pods: pods::classes(&scene, &plan),
         other_policy: plan::other_policies(&survey),
         notes: plan::notes(&scene, &survey, &plan)
@@ -158,6 +161,7 @@ impl Report for PlanReport {
             file,
             is_saved,
             compared,
+            pods_by_pass,
             pods,
             other_policy,
             notes,
@@ -178,7 +182,11 @@ impl Report for PlanReport {
             let short = canon::short(hash);
             document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
         }
-        add(&mut document, plan, &PlanView { hash, seconds: *eta_seconds, pods, other_policy, notes });
+        add(
+            &mut document,
+            plan,
+            &PlanView { hash, seconds: *eta_seconds, pods_by_pass, pods, other_policy, notes },
+        );
         document
     }
 

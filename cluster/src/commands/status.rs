@@ -52,6 +52,14 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         let names: Vec<&str> = status.silent.iter().take(8).map(AsRef::as_ref).collect();
         fields.push(("silent", format!("{} nodes: {}", status.silent.len(), names.join(", "))));
     }
+    if status.passes_left > 0 {
+        let others = if status.restarts_left < status.passes_left {
+            format!("; of pods that no network joins or leaves: {}", status.passes_left)
+        } else {
+            String::new()
+        };
+        fields.push(("restarts left", format!("{} of each pod{others}", status.restarts_left)));
+    }
     if let Some(back) = &status.way_back {
         fields.push(("way back", format!("{back}: kubectl crossfade roll abort --to old")));
     }
@@ -158,6 +166,7 @@ mod tests {
             plan: "4be1".into(),
             pass: 3,
             passes_left: 0,
+            restarts_left: 0,
             from: Phase::New,
             to: None,
             is_final: false,

@@ -2,7 +2,7 @@
 
 use migration::cni::reach::Way;
 use migration::config::roll::Window;
-use migration::plan::pods::Class;
+use migration::plan::pods::{Class, PassPods};
 use migration::plan::{Bridge, Gate, GateSource, Plan, PlannedNode, Wave};
 use types::command::problem::Problem;
 use types::policy::Phase;
@@ -23,6 +23,8 @@ pub(crate) struct PlanView<'a> {
     pub hash: &'a str,
     /// How long it takes, roughly, in seconds.
     pub seconds: u64,
+    /// The pods of each pass, by how they come to its phase.
+    pub pods_by_pass: &'a [PassPods],
     /// Pods that need a decision.
     pub pods: &'a [Class],
     /// Nodes whose policy is another than that of most nodes.
@@ -85,6 +87,7 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     order(document, plan, shown.other_policy);
     pools(document, plan);
     limits(document, plan);
+    pods_of_passes(document, shown.pods_by_pass);
     pods(document, plan, shown.pods);
     document.heading("Gates");
     let columns = vec!["GATE", "GREEN WHEN", "EVERY", "FRESH FOR"];
@@ -204,6 +207,20 @@ fn limits(document: &mut Document, plan: &Plan) {
             ),
         ),
     ]);
+}
+
+/// Passes in which networks join or leave pods. In the others every pod restarts.
+fn pods_of_passes(document: &mut Document, all: &[PassPods]) {
+    if !all.iter().any(|pass| matches!(pass.way, Way::Join | Way::Leave)) {
+        return;
+    }
+    let row = |pass: &PassPods| {
+        let restarts = pass.restarts.iter().map(|(reason, count)| format!("{count}: {reason}"));
+        let restarts: Vec<String> = restarts.collect();
+        vec![pass.to.to_string(), pass.way.as_str().to_owned(), pass.pods.to_string(), restarts.join("; ")]
+    };
+    document.heading("Pods of each pass");
+    document.table(vec!["TO", "WAY", "PODS", "RESTARTED INSTEAD"], all.iter().map(row).collect());
 }
 
 fn pods(document: &mut Document, plan: &Plan, classes: &[Class]) {

@@ -23,7 +23,8 @@ use crate::cni::support::{Cni, Strategy};
 use crate::config::Config;
 use finding::Finding;
 
-pub(crate) use network::services::bridged_services;
+pub(crate) use cni::join::restart_reason;
+pub(crate) use network::services::{SERVICES_BRIDGED, bridged_services, services};
 pub use run::{codes, run};
 
 /// A cluster, and the migration that is planned for it.

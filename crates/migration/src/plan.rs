@@ -325,6 +325,15 @@ impl Plan {
         self.steps().filter(|(_, _, way)| matches!(way, Way::Restart | Way::Replace)).count()
     }
 
+    /// Whether a pass between these phases, in either direction, restarts a pod that networks join and leave.
+    #[must_use]
+    pub fn is_restarted(&self, from: Phase, to: Phase) -> bool {
+        let joins = |(start, end, way): (Phase, Phase, Way)| {
+            [(start, end), (end, start)].contains(&(from, to)) && matches!(way, Way::Join | Way::Leave)
+        };
+        !self.steps().any(joins)
+    }
+
     /// Whether pipelines ask for nodes by `permit`.
     #[must_use]
     pub fn takes_requests(&self) -> bool {

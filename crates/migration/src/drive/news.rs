@@ -121,6 +121,7 @@ mod tests {
             plan: "4be1".into(),
             pass,
             passes_left: 1,
+            restarts_left: 1,
             from: Phase::Old,
             to: Some(Phase::BothOld),
             is_final: false,

@@ -32,6 +32,8 @@ pub struct Status {
     pub pass: u32,
     /// How many passes are left, this one included.
     pub passes_left: usize,
+    /// How many of them restart a pod that networks join and leave; others are restarted in each.
+    pub restarts_left: usize,
     /// The phase that nodes leave in this pass.
     pub from: Phase,
     /// The phase that this pass brings nodes to; none when every pass is done.
@@ -245,6 +247,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         plan: canon::short(&run.plan).to_owned(),
         pass: run.pass,
         passes_left: run.targets.len(),
+        restarts_left: run.steps().filter(|(from, to)| plan.is_restarted(*from, *to)).count(),
         from: run.from,
         to: run.target(),
         is_final: plan.is_final(),
@@ -399,6 +402,7 @@ mod tests {
             plan: "4be1".into(),
             pass: 3,
             passes_left: 0,
+            restarts_left: 0,
             from: Phase::New,
             to: None,
             is_final: false,

@@ -13,7 +13,8 @@ use super::fix::unfinished_migration;
 use super::parts::Course;
 use super::site::{Site, Survey, cluster, join_names, of_platforms};
 use super::{Agent, ExcludedNode, Plan, Pool, Wave, WaveKind, parts};
-use crate::check::Scene;
+use crate::check::finding::Severity;
+use crate::check::{SERVICES_BRIDGED, Scene, services};
 use crate::cni::network::subject;
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
@@ -46,6 +47,7 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     stale.extend(settings(plan, scene, &survey));
     absorbed.extend(policies(plan, &survey));
     let unenforced = unenforced_policies(plan, scene);
+    stale.extend(parted_services(plan, scene));
     let changed = agents(&plan.agents, &parts::agents(scene, plan.image.is_some()));
     if changed.is_empty() {
         stale.extend(cnis::ungiven(plan, scene, &survey));
@@ -324,6 +326,22 @@ fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
         )
     };
     unenforced(scene, &plan.passes).into_iter().filter(|(kind, _)| !is_accepted(*kind)).map(line).collect()
+}
+
+/// Services that the pass between `both-old` and `both-new` parts from clients now. A plan that waives this never relied on their translation at sockets.
+fn parted_services(plan: &Plan, scene: &Scene<'_>) -> Option<String> {
+    let mixes =
+        |(from, to, _): (Phase, Phase, Way)| from.min(to) == Phase::BothOld && from.max(to) == Phase::BothNew;
+    let is_waived = plan.waivers.iter().any(|waiver| waiver.finding == SERVICES_BRIDGED);
+    if is_waived || !plan.steps().any(mixes) {
+        return None;
+    }
+    let finding = services(scene).into_iter().find(|finding| finding.severity == Severity::Blocks)?;
+    let names: Vec<String> = finding.objects.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "Services need nodes that forward between both networks now, as they did not when the plan was made (finding {SERVICES_BRIDGED} of kubectl crossfade check): {}.",
+        join_names(names.iter().map(String::as_str))
+    ))
 }
 
 fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {

@@ -1,14 +1,16 @@
 //! How a pod is moved off its node: evicted, deleted, waited for, or left to the operator; and the pods for which an operator decides. Plans and runs decide by
 //! the same rules.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use snapshot::model::Pod;
+use types::policy::Phase;
 use types::text::glob::{self, matches};
 
-use super::{Plan, Pods};
-use crate::check::Scene;
+use super::{Plan, Pods, Survey};
+use crate::check::{Scene, restart_reason};
+use crate::cni::reach::{self, Way};
 use crate::workload::{asks_to_stay, has_empty_dir, is_bound_to_node, is_movable};
 
 /// What the decision about a pod depends on.
@@ -138,6 +140,54 @@ pub fn classes(scene: &Scene<'_>, plan: &Plan) -> Vec<Class> {
             named(&decisions.in_place, pod)
         }),
     ]
+}
+
+/// How many pods a pass brings to its phase, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PassPods {
+    /// The phase that it brings them to.
+    pub to: Phase,
+    /// How.
+    pub way: Way,
+    /// How many it brings there in this way.
+    pub pods: usize,
+    /// How many are restarted instead, by the reason.
+    pub restarts: BTreeMap<String, usize>,
+}
+
+/// Why a pod restarts on a node whose networks do not join or leave pods.
+const NODE_REFUSES: &str = "the node lets no network join or leave it";
+
+/// The pods of each pass, as the cluster is now.
+#[must_use]
+pub fn by_pass(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<PassPods> {
+    let nodes: BTreeSet<&str> =
+        plan.waves.iter().flat_map(|wave| &wave.nodes).map(|placed| &*placed.name).collect();
+    let sites: BTreeMap<&str, _> = survey.sites.iter().map(|site| (site.name(), site)).collect();
+    let is_moved =
+        |pod: &&Pod| nodes.contains(&*pod.spec.node_name) && !pod.spec.host_network && !pod.is_finished();
+    let pods: Vec<&Pod> = scene.snapshot.pods.iter().filter(is_moved).collect();
+    let pass = |(from, to, way): (Phase, Phase, Way)| {
+        let mut of_pass = PassPods { to, way, pods: 0, restarts: BTreeMap::new() };
+        for pod in &pods {
+            let joins = sites.get(&*pod.spec.node_name).map_or(&[][..], |site| site.joins());
+            // After a rotation, pods are on nodes of the image, which are not here yet.
+            let is_refused =
+                !plan.image.is_some_and(|image| image <= from) && reach::way(from, to, joins) == Way::Restart;
+            let reason = match way {
+                Way::Restart | Way::Replace => None,
+                Way::Join | Way::Leave if is_refused => Some(NODE_REFUSES.to_owned()),
+                Way::Join | Way::Leave => restart_reason(scene, pod),
+            };
+            match reason {
+                Some(reason) => *of_pass.restarts.entry(reason).or_default() += 1,
+                None => of_pass.pods += 1,
+            }
+        }
+        of_pass
+    };
+    plan.steps().map(pass).collect()
 }
 
 fn is_of_job(pod: &Pod) -> bool {

@@ -186,6 +186,12 @@ impl Run {
         });
     }
 
+    /// The phase that this pass and each later one leave, and the one that it leads to.
+    pub fn steps(&self) -> impl Iterator<Item = (Phase, Phase)> {
+        let from = [self.from].into_iter().chain(self.targets.iter().copied());
+        from.zip(self.targets.iter().copied())
+    }
+
     /// The phase that this pass brings nodes to; none when the last pass is done.
     #[must_use]
     pub fn target(&self) -> Option<Phase> {

@@ -156,7 +156,7 @@ fn restarted_pods(scene: &Scene<'_>) -> Option<Finding> {
 }
 
 /// Why no network joins or leaves the pod while it runs; none if nothing in the cluster says so.
-fn restart_reason(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
+pub(crate) fn restart_reason(scene: &Scene<'_>, pod: &Pod) -> Option<String> {
     if pod.metadata.annotation(RESTART) == Some("true") {
         return Some(format!("annotation {RESTART}"));
     }

@@ -13,11 +13,14 @@ use crate::cni::support::{Cni, Stage, Strategy};
 use crate::cni::values::{SOCKET_LB, command};
 use crate::workload::platform;
 
+/// The code of its finding.
+pub(crate) const SERVICES_BRIDGED: &str = "services-bridged";
+
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "services",
     codes: &[(
-        "services-bridged",
+        SERVICES_BRIDGED,
         "Services need nodes that forward between both networks, although pods do not",
     )],
     needs: &[
@@ -26,7 +29,7 @@ pub(in crate::check) const CHECK: Check = Check {
         Need::With(Cni::Cilium, Kind::CONFIG_MAP),
         Need::With(Cni::Cilium, Kind::CILIUM_NODE_CONFIG),
     ],
-    run,
+    run: services,
 };
 
 /// With the strategy `double`, each pod reaches every other pod by its address. kube-proxy translates a cluster IP on the client's node, when the packet
@@ -35,7 +38,7 @@ pub(in crate::check) const CHECK: Check = Check {
 /// *Source*: measured with kube-proxy 1.20 (docs/proof/kubernetes.md) and 1.36: between nodes in `both-old` and nodes in `both-new` that do not forward,
 /// no connection to a Service is made. Measured with Cilium 1.17 beside kube-proxy 1.36 and beside none: its socket load balancer translates when a pod
 /// of either network connects, and no request is lost.
-fn run(scene: &Scene<'_>) -> Vec<Finding> {
+pub(crate) fn services(scene: &Scene<'_>) -> Vec<Finding> {
     // Nodes that bridge forward; the settings say how that is known.
     if scene.config.roll.bridge.is_some() {
         return Vec::new();
@@ -52,7 +55,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     );
     let fix = [socket_fix(scene), FORWARDING.to_owned()].concat();
     let what = "In the second pass, Services work only if nodes forward between both networks.";
-    vec![Finding::new("services-bridged", severity(scene), what, why, fix).about(objects)]
+    vec![Finding::new(SERVICES_BRIDGED, severity(scene), what, why, fix).about(objects)]
 }
 
 /// Before Cilium is installed, no setting of it can be wrong: the values to install it with close the gap.

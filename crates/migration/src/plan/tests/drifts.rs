@@ -499,3 +499,42 @@ fn the_ways_of_a_plan_are_those_that_its_passes_can_have() {
         assert!(class == 1 && lines.iter().any(|line| line.starts_with("The plan's ways")), "{lines:?}");
     }
 }
+
+/// Each row: the settings of Cilium when the plan is made and today, a waiver, and whether the plan is stale.
+#[test]
+fn a_plan_that_relied_on_socket_translation_is_stale_once_some_node_lacks_it() {
+    let service = object(
+        Kind::SERVICE,
+        "dns",
+        json!({"metadata": {"namespace": "kube-system"}, "spec": {"clusterIPs": ["10.96.0.10"], "selector": {"k8s-app": "dns"}}}),
+    )
+    .1;
+    let cilium = |sockets: &str| {
+        object(Kind::CONFIG_MAP, "cilium-config", json!({"data": {"bpf-lb-sock": sockets}})).1
+    };
+    let case = |sockets: &str, settings: &str| {
+        with(cluster([objects(), vec![service.clone(), cilium(sockets)]].concat()), settings)
+    };
+    let waived = "waivers: [{finding: services-bridged, reason: they may fail}]\nroll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
+    let bridged = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy], bridge: {accept: a router}}";
+    for (then, today, settings, is_stale) in [
+        ("true", "true", SETTINGS, false),
+        ("true", "false", SETTINGS, true),
+        ("false", "false", waived, false),
+        ("true", "false", bridged, false),
+    ] {
+        let scene = case(then, settings);
+        let mut plan = planned(&scene);
+        // The plan is built without findings here, so it has no waiver by itself.
+        plan.waivers.clone_from(&scene.config.waivers);
+        let (class, lines) = class_and_lines(drift(&plan, &case(today, settings).scene()));
+        assert_eq!(class, u8::from(is_stale), "{then} {today} {settings}: {lines:?}");
+        let named = "of kubectl crossfade check): Service/kube-system/dns.";
+        assert!(lines.iter().all(|line| line.ends_with(named)), "{lines:?}");
+    }
+    // A plan that begins where no node is in `both-old` any more mixes no primaries.
+    let mut late = planned(&case("true", SETTINGS));
+    (late.start, late.passes) = (types::policy::Phase::BothNew, vec![types::policy::Phase::New]);
+    let (_, lines) = class_and_lines(drift(&late, &case("false", SETTINGS).scene()));
+    assert!(!lines.iter().any(|line| line.contains("services-bridged")), "{lines:?}");
+}

@@ -2,14 +2,17 @@
 
 use serde_json::{Value, json};
 use snapshot::model::Kind;
+use types::policy::Phase;
 
-use super::case::{BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, report, with};
+use super::case::{
+    BASE, agent, cluster, dns, flannel, labelled, node, observed, planned, pod, pods, report, with,
+};
 use crate::check::finding::{Finding, Severity};
 use crate::check::tests::object;
 use crate::config::roll::Method;
 use crate::plan::Survey;
 use crate::plan::notes;
-use crate::plan::pods::classes;
+use crate::plan::pods::{PassPods, by_pass, classes};
 use crate::plan::{GateSource, build, canon, diff};
 
 #[test]
@@ -272,4 +275,39 @@ fn the_ways_are_part_of_the_plan() {
     bad.ways.pop();
     let why = canon::read(&canon::bytes(&bad)).expect_err("a contradiction");
     assert!(why.contains("ways: expected one for each of 3 passes, found 2"), "{why}");
+}
+
+/// Two of the nodes let networks join; their pods do, but those that a class or an annotation leaves to a restart.
+#[test]
+fn each_pass_counts_the_pods_that_join_leave_or_restart() {
+    use crate::cni::reach::Way::{Join, Leave, Restart};
+    let both = json!(["old", "new"]);
+    let mut virtual_machine = pods("a", 1).remove(0);
+    virtual_machine["spec"]["runtimeClassName"] = "kata".into();
+    let mut annotated = pods("b", 1).remove(0);
+    annotated["metadata"]["annotations"] = json!({"crossfade/restart": "true"});
+    let mut of_host = pods("c", 1).remove(0);
+    of_host["spec"]["hostNetwork"] = true.into();
+    let plain = ["a", "b", "c"].map(|name| {
+        let mut pod = pods(name, 1).remove(0);
+        pod["metadata"]["name"] = format!("web-{name}").into();
+        pod
+    });
+    let nodes = [joining("a", &both), joining("b", &both), joining("c", &json!([])), dns("a")];
+    let case = cluster(nodes.into_iter().chain(plain).chain([virtual_machine, annotated, of_host]));
+    let plan = planned(&case);
+    let passes = by_pass(&case.scene(), &Survey::of(&case.scene()), &plan);
+    let handler = "RuntimeClass kata: handler kata reads interfaces only at its start";
+    let reasons = || {
+        [("annotation crossfade/restart", 1), (handler, 1), ("the node lets no network join or leave it", 1)]
+            .map(|(reason, count)| (reason.to_owned(), count))
+            .into()
+    };
+    let pass = |to, way, pods, restarts| PassPods { to, way, pods, restarts };
+    let expected = [
+        pass(Phase::BothOld, Join, 3, reasons()),
+        pass(Phase::BothNew, Restart, 6, [].into()),
+        pass(Phase::New, Leave, 3, reasons()),
+    ];
+    assert_eq!(passes, expected);
 }

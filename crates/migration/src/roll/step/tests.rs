@@ -460,6 +460,33 @@ fn a_node_that_is_in_the_phase_need_not_follow_it() {
 }
 
 #[test]
+fn status_counts_the_restarts_that_are_left() {
+    use crate::cni::reach::Way::{Join, Leave, Restart};
+    use Phase::{BothNew, BothOld, New, Old};
+    let joined =
+        Plan { start: Old, passes: vec![BothOld, BothNew, New], ways: vec![Join, Restart, Leave], ..plan() };
+    let restarted = Plan { ways: Vec::new(), ..joined.clone() };
+    for (from, targets, counts) in [
+        (Old, &[BothOld, BothNew, New][..], [1, 3]),
+        (BothOld, &[BothNew, New], [1, 2]),
+        (BothNew, &[New], [0, 1]),
+        (New, &[], [0, 0]),
+        (BothNew, &[BothOld, Old], [1, 2]),
+        (BothOld, &[Old], [0, 1]),
+    ] {
+        let run = Run { from, targets: targets.to_vec(), ..run() };
+        for (plan, count) in [&joined, &restarted].into_iter().zip(counts) {
+            let (world, mut memory) = (world(), Memory::default());
+            memory.observe(&world, &run);
+            let order = Order::of(plan);
+            let nodes = Nodes::of(&world, &run, &order);
+            let status = crate::drive::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+            assert_eq!(status.restarts_left, count, "{from} {targets:?} {:?}", plan.ways);
+        }
+    }
+}
+
+#[test]
 fn status_names_what_is_skipped() {
     for object in ["a", "Deployment/x/web", "Namespace/x"] {
         let (world, plan, run, mut memory) = (world(), plan(), skipped(object), Memory::default());
