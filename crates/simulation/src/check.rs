@@ -22,7 +22,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::{Attach, Phase};
 
 use super::history::History;
-use crate::cluster::truth::{Actor, Node, Pod, duration_of};
+use crate::cluster::truth::{Actor, Attachment, Node, Pod, duration_of};
 use crate::history::event::Flight;
 use crate::history::queue::{MINUTE, Millis, SECOND};
 
@@ -349,7 +349,8 @@ impl History {
 
     /// A network has joined or left a pod that runs on. Its primary, by which its address, its default route and its connections go, has to be what it was; and
     /// nothing that needs a network that leaves may be left (R3).
-    pub(super) fn check_join(&mut self, index: usize, from: Phase, to: Phase) {
+    pub(super) fn check_join(&mut self, index: usize, before: Attachment, to: Phase) {
+        let from = before.phase;
         let primary = |phase: Phase| match phase.meaning() {
             (Attach::One(side), _) => Some(side),
             (Attach::Both, side) => side,
@@ -359,6 +360,12 @@ impl History {
         self.tally.count(if leaves { "a leave" } else { "a join" });
         if primary(from) != primary(to) {
             self.broken("the primary stays", format!("a pod on {name} runs on from {from} to {to}"));
+        }
+        if leaves && before.connected_until.is_none_or(|until| until > self.now) {
+            self.broken(
+                "a leave waits",
+                format!("connections of a pod on {name} use the network that leaves"),
+            );
         }
         if leaves && let Some(other) = self.parted_from(index, to) {
             self.broken("R3", format!("a network leaves a pod on {name} for {to}, and {other}"));

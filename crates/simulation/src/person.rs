@@ -278,6 +278,12 @@ impl History {
         machine.base = machine.image_base.clone();
         machine.forgets.clear();
         machine.leftovers.clear();
+        // `move-pods --now`: the networks leave, and the connections break.
+        for id in self.truth.nodes[index].pods.clone() {
+            let attached = self.truth.pods.get_mut(&id).and_then(|pod| pod.attached.as_mut());
+            let until = attached.and_then(|attached| attached.connected_until.as_mut());
+            until.into_iter().for_each(|until| *until = now.min(*until));
+        }
         self.start_watch(index);
     }
 

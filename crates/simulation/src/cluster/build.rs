@@ -206,6 +206,6 @@ impl Truth {
         let Some(pod) = self.pods.get_mut(&id) else { return };
         (pod.node, pod.api.node, pod.sandbox) = (Some(node), name, 1);
         pod.api.traits.insert(Trait::Ready);
-        pod.attached = pod.has_network().then_some(Attachment { phase, since: 0 });
+        pod.attached = pod.has_network().then_some(Attachment::new(phase, 0));
     }
 }

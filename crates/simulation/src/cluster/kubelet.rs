@@ -62,7 +62,7 @@ impl History {
     pub(crate) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
         let since = self.now;
         let Some(pod) = self.sandboxed(sandbox) else { return };
-        pod.attached = Some(Attachment { phase, since });
+        pod.attached = Some(Attachment::new(phase, since));
         let (start, node) = (pod.start, pod.node);
         let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
         self.schedule_after(start + late, Event::Ready(sandbox));

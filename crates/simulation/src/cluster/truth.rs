@@ -221,6 +221,15 @@ pub(crate) struct Attachment {
     pub(crate) phase: Phase,
     /// When it got its record.
     pub(crate) since: Millis,
+    /// Until when connections use the network that leaves it; none before one is to leave.
+    pub(crate) connected_until: Option<Millis>,
+}
+
+impl Attachment {
+    /// One that gets its record now.
+    pub(crate) const fn new(phase: Phase, since: Millis) -> Self {
+        Self { phase, since, connected_until: None }
+    }
 }
 
 /// What makes pods.

@@ -6,14 +6,17 @@ use migration::cni::reach::{Way, way};
 use migration::roll::world::Condition;
 use snapshot::model::Text;
 use types::api::observed::{AttachmentCounts, NAMED, NodeObservation, UID_CHARS};
-use types::policy::Phase;
+use types::policy::{Attach, Phase};
 
 use crate::cluster::truth::{Attachment, Pod, Reporter, Truth};
 use crate::disturb::fault::Fault;
 use crate::history::History;
 use crate::history::event::{Event, Turn};
-use crate::history::queue::SECOND;
+use crate::history::queue::{HOUR, MINUTE, Millis, SECOND};
 use crate::pipeline::NEVER;
+
+/// How long after one pass over the pods whose connections keep a network the next one begins.
+const LEAVE_AGAIN: Millis = MINUTE;
 
 impl Truth {
     /// The present turn of a machine.
@@ -176,18 +179,48 @@ impl History {
         machine.is_joining = false;
         let phase = machine.phase;
         let is_desired = self.truth.nodes[turn.node].api.desired == Some(phase);
-        let Some(id) = self.truth.joinable(turn.node).next().filter(|_| is_working && is_desired) else {
+        if !is_working || !is_desired {
+            return;
+        }
+        let pods: Vec<u32> = self.truth.joinable(turn.node).collect();
+        let Some(id) = pods.iter().copied().find(|id| !self.is_connected(*id, phase)) else {
+            if !pods.is_empty() {
+                self.tally.count("a leave that waits for connections");
+                self.truth.nodes[turn.node].machine.is_joining = true;
+                self.schedule_after(LEAVE_AGAIN, Event::Join(turn));
+            }
             return;
         };
         let refuses = self.strikes(Fault::JoinRefused);
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         if refuses {
             pod.refuses = true;
-        } else if let Some(before) = pod.attached.replace(Attachment { phase, since: now }) {
-            self.check_join(turn.node, before.phase, phase);
+        } else if let Some(before) = pod.attached.replace(Attachment::new(phase, now)) {
+            self.check_join(turn.node, before, phase);
         }
         self.poke(turn.node);
         self.join_later(turn.node);
+    }
+
+    /// Whether connections keep the network from leaving a pod that is to have this phase. They were there before the leave, and end sooner or later.
+    fn is_connected(&mut self, id: u32, phase: Phase) -> bool {
+        let now = self.now;
+        if phase.meaning().0 == Attach::Both {
+            return false;
+        }
+        let lasts = if self.is_asked_first(id) && self.strikes(Fault::OldConnections) {
+            self.random.between(SECOND, 2 * HOUR)
+        } else {
+            0
+        };
+        let attached = self.truth.pods.get_mut(&id).and_then(|pod| pod.attached.as_mut());
+        attached.is_some_and(|attached| *attached.connected_until.get_or_insert(now + lasts) > now)
+    }
+
+    /// Whether no network was to leave the pod before.
+    fn is_asked_first(&self, id: u32) -> bool {
+        let attached = self.truth.pods.get(&id).and_then(|pod| pod.attached);
+        attached.is_some_and(|attached| attached.connected_until.is_none())
     }
 
     /// `watch` writes label and annotation.

@@ -117,6 +117,8 @@ pub enum Fault {
     JoinHangs,
     /// A pod refuses that a network joins or leaves it.
     JoinRefused,
+    /// A pod has connections over the network that is to leave it, for minutes or longer.
+    OldConnections,
     /// A machine of a pool whose nodes are replaced is lost at once.
     SpotLoss,
     /// A node of such a pool has reached its age, and is drained and taken away.
@@ -131,7 +133,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::Reboot,
         Self::FreshBoot,
         Self::Disconnect,
@@ -189,6 +191,7 @@ impl Fault {
         Self::SilentWatch,
         Self::JoinHangs,
         Self::JoinRefused,
+        Self::OldConnections,
         Self::SpotLoss,
         Self::Expiry,
         Self::Autoscale,
@@ -208,6 +211,7 @@ impl Fault {
             Self::SlowAdd
                 | Self::SlowEnd
                 | Self::JoinRefused
+                | Self::OldConnections
                 | Self::BadLaunch
                 | Self::Busy
                 | Self::LostAnswer

@@ -37,7 +37,8 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
                 | Fault::Tenant
                 | Fault::SilentWatch
                 | Fault::JoinHangs
-                | Fault::JoinRefused => aside.chance(often),
+                | Fault::JoinRefused
+                | Fault::OldConnections => aside.chance(often),
                 _ => random.chance(often),
             };
             Fault::ALL

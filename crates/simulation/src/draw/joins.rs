@@ -35,14 +35,15 @@ mod tests {
 
     use super::*;
     use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
+    use crate::disturb::fault::Fault;
     use crate::draw::{BASE, Choice, Scenario, plan};
     use crate::history::History;
     use crate::history::outcome::Outcome;
     use crate::history::queue::SECOND;
 
     /// Three nodes, and a pod of each workload on each: one that refuses, one of a DaemonSet, one of a Deployment and one of a StatefulSet. Only their nodes have
-    /// room for them. Moved by three passes in which nothing goes wrong.
-    fn moved(joins: &[Side], from: Phase, to: Phase) -> Outcome {
+    /// room for them. Moved by three passes in which nothing else goes wrong.
+    fn moved(joins: &[Side], from: Phase, to: Phase, choice: Choice) -> Outcome {
         let mut truth = Truth { is_open: true, ..Truth::default() };
         for name in ["a", "b", "c"] {
             truth.add_node(&NodeBlueprint {
@@ -78,7 +79,7 @@ mod tests {
         (plan.limits.in_transit, plan.limits.zone_percent) = (1, 100);
         plan.pools.iter_mut().for_each(|pool| pool.method = Method::Churn);
         truth.settle();
-        let outcome = History::of(Scenario::new(truth, plan, 1, Choice::Quiet), None).play();
+        let outcome = History::of(Scenario::new(truth, plan, 1, choice), None).play();
         assert_eq!(outcome.violations, []);
         outcome
     }
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn a_pod_that_networks_join_and_leave_is_restarted_once() {
         for (from, to) in [(Phase::Old, Phase::New), (Phase::New, Phase::Old)] {
-            let outcome = moved(&Side::BOTH, from, to);
+            let outcome = moved(&Side::BOTH, from, to, Choice::Quiet);
             assert_eq!(by_pass(&outcome), [3, 12, 3], "those that refuse in each pass, all in the second");
             assert_eq!(outcome.restarts, BTreeMap::from([(1, 9), (3, 3)]), "by how often, from {from}");
             let count = |what: &str| outcome.tally.times.get(what).copied();
@@ -102,10 +103,23 @@ mod tests {
     }
 
     #[test]
+    fn a_leave_waits_for_connections_and_no_pod_is_restarted_for_it() {
+        let outcome = moved(&Side::BOTH, Phase::Old, Phase::New, Choice::Only(Fault::OldConnections));
+        // A person may skip a node that is held, so that one of those that refuse goes with it.
+        let [first, second, third] = by_pass(&outcome);
+        assert_eq!((first, second), (3, 12));
+        assert!(third <= 3, "{third} restarts in pass 3");
+        let count = |what: &str| outcome.tally.times.get(what).copied();
+        assert_eq!(count("a leave"), Some(9));
+        assert!(count("a leave that waits for connections") > Some(10), "{:?}", outcome.tally.times);
+        assert!(count("a run done").is_some());
+    }
+
+    #[test]
     fn where_no_network_joins_every_pod_is_restarted_in_each_pass() {
-        let outcome = moved(&[], Phase::Old, Phase::New);
+        let outcome = moved(&[], Phase::Old, Phase::New, Choice::Quiet);
         assert_eq!((by_pass(&outcome), outcome.restarts), ([12, 12, 12], BTreeMap::from([(3, 12)])));
-        let outcome = moved(&[Side::New], Phase::Old, Phase::New);
+        let outcome = moved(&[Side::New], Phase::Old, Phase::New, Choice::Quiet);
         assert_eq!(by_pass(&outcome), [3, 12, 12], "the new network joins, and the old one does not leave");
     }
 }
