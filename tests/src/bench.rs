@@ -15,6 +15,7 @@ mod joins;
 #[cfg(feature = "kubernetes")]
 mod live;
 mod machine;
+mod move_pods;
 mod multus;
 mod operator;
 mod peak;
@@ -59,6 +60,8 @@ pub enum Section {
     Records,
     /// Sandboxes of a real containerd.
     Containerd,
+    /// Networks that join and leave all pods of a node.
+    MovePods,
     /// Memory, size, system calls.
     Footprint,
     /// How long `boot` takes.
@@ -86,6 +89,7 @@ impl Section {
         Section::Plugins,
         Section::Records,
         Section::Containerd,
+        Section::MovePods,
         Section::Operator,
         Section::Simulate,
         #[cfg(feature = "kubernetes")]
@@ -102,7 +106,7 @@ impl Section {
             Section::Roll | Section::Live => &[&[Need::Part("ip", "iproute2")]],
             Section::Footprint => &[NODES, TRACE],
             Section::Plugins | Section::Watch => &[NODES, PLUGINS],
-            Section::Boot | Section::Containerd => &[NODES, PLUGINS, CONTAINERD],
+            Section::Boot | Section::Containerd | Section::MovePods => &[NODES, PLUGINS, CONTAINERD],
         }
     }
 
@@ -113,6 +117,7 @@ impl Section {
             Section::Records => records::run(bench),
             Section::Boot => boot::run(bench),
             Section::Containerd => containerd::run(bench),
+            Section::MovePods => joins::of_a_node(bench).and_then(|()| move_pods::run(bench)),
             Section::Footprint => footprint::run(bench),
             Section::Watch => watch::run(bench),
             Section::Operator => operator::run(bench),

@@ -17,18 +17,21 @@ pub(super) struct RunCost {
     pub(super) mebibytes: f64,
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end. On a node it is the child of the program that enters the node, and the larger one counts.
 ///
 /// # Errors
 /// It cannot be started, or ended before its memory was read.
 pub(super) fn timed(command: &mut Command) -> Result<RunCost> {
     let began = Instant::now();
     let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
-    let file = format!("/proc/{}/status", child.id());
+    let pid = child.id().to_string();
     let mut kibibytes = 0.0_f64;
     let status = loop {
-        kibibytes =
-            high_water_kib(&fs::read_to_string(&file).unwrap_or_default()).unwrap_or(0.0).max(kibibytes);
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for pid in children.split_whitespace().chain([pid.as_str()]) {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            kibibytes = high_water_kib(&status).unwrap_or(0.0).max(kibibytes);
+        }
         if let Some(status) = child.try_wait().with_context(|| format!("waiting for {command:?}"))? {
             break status;
         }

@@ -21,8 +21,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     check(bench, &attachment)?;
     status(bench)?;
     gc(bench)?;
-    version(bench)?;
-    super::joins::of_a_node(bench)
+    version(bench)
 }
 
 /// A bare call of a stub.
