@@ -174,7 +174,7 @@ pub fn by_pass(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<PassP
             let joins = sites.get(&*pod.spec.node_name).map_or(&[][..], |site| site.joins());
             // After a rotation, pods are on nodes of the image, which are not here yet.
             let is_refused =
-                !plan.image.is_some_and(|image| image <= from) && reach::way(from, to, joins) == Way::Restart;
+                plan.image.is_none_or(|image| image > from) && reach::way(from, to, joins) == Way::Restart;
             let reason = match way {
                 Way::Restart | Way::Replace => None,
                 Way::Join | Way::Leave if is_refused => Some(NODE_REFUSES.to_owned()),
