@@ -325,7 +325,7 @@ impl History {
             let availability = driver.available.get(workload)?;
             let desired = availability.desired.min(*desired);
             let owner = self.truth.workloads[*workload].made.owner.clone();
-            Some((owner, Availability { desired: desired, ready: availability.ready }))
+            Some((owner, Availability { desired, ready: availability.ready }))
         };
         let owners = driver.touched.iter().filter_map(owner).collect();
         let driver = &mut self.holders[holder];

@@ -379,7 +379,7 @@ impl Truth {
             "Job" => 0,
             _ => controller.made.replicas,
         };
-        Availability { desired: desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
+        Availability { desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
 
     /// DNS pods that answer, with their zones.
