@@ -2,6 +2,7 @@
 //! which pods reach each other.
 pub mod cidr;
 pub mod enforcement;
+pub mod footprint;
 pub mod network;
 pub mod reach;
 pub mod requirements;
