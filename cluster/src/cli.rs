@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod complete;
 pub(crate) mod exit;
+pub(crate) mod finish;
 pub(crate) mod options;
 pub(crate) mod policies;
 pub(crate) mod report;
@@ -55,7 +56,7 @@ pub struct Cli {
 /// The commands by when they are called.
 pub(crate) const GROUPS: [(&str, &[&str]); 3] = [
     ("Before a migration", &["check", "snapshot", "policies", "plan"]),
-    ("While nodes move, and after", &["roll", "permit", "status", "report", "evidence"]),
+    ("While nodes move, and after", &["roll", "permit", "status", "finish", "report", "evidence"]),
     ("This program", &["config", "completion"]),
 ];
 
@@ -100,6 +101,14 @@ pub enum Command {
     Permit(Permit),
     /// Say how far the run is, what it waits for and what helps.
     Status(roll::Status),
+    /// End a migration: say what is left to do, fence the old CNI off, and remove it.
+    ///
+    /// The lines stand in an order in which nothing is lost: every pod is moved, a backup is written, the new CNI has its final settings, its policies mean
+    /// what those of the old one meant, the old agents are fenced off, the cluster soaks. Up to there --undo leads back. Then the old CNI's objects are deleted,
+    /// each by the UID that was approved, and none whose name no published installation has. Nothing is changed without --confirm.
+    ///
+    /// Crossfade reads and deletes no Secret, strips no finalizer, and touches no Node and no namespace here: the last lines say what is left, with commands.
+    Finish(finish::Finish),
     /// Say what a run did and what it cost: nodes over time, restarts, refused evictions, waits, lost probes.
     ///
     /// The report is made of the run's plan, its journal and what probes measured, while the run goes on and after. What is not known is absent, and never a

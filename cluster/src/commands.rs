@@ -5,6 +5,7 @@ pub(crate) mod completion;
 mod conduct;
 pub(crate) mod config;
 pub(crate) mod evidence;
+pub(crate) mod finish;
 mod out;
 pub(crate) mod permit;
 pub(crate) mod plan;

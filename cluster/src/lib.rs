@@ -24,8 +24,8 @@ use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
 use cli::{Check, Command, Config, Plan};
 use commands::{
-    check, completion, config, evidence, permit, plan, policies, report, requirements, roll, simulate,
-    snapshot, status, stragglers, wish,
+    check, completion, config, evidence, finish, permit, plan, policies, report, requirements, roll,
+    simulate, snapshot, status, stragglers, wish,
 };
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;
@@ -84,6 +84,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Roll(options) => print::report(global.output, &roll::roll(global, options)?),
         Command::Permit(options) => print::report(global.output, &permit::permit(global, options)?),
         Command::Status(options) => print::report(global.output, &status::status(global, options)?),
+        Command::Finish(args) => print::report(global.output, &finish::finish(global, args)?),
         Command::Report(args) => print::report(global.output, &report::report(global, args)?),
         Command::Evidence(args) => print::report(global.output, &evidence::evidence(global, args)?),
         Command::Policies(args) => about_policies(global, args)?,

@@ -5,6 +5,7 @@
 
 mod api;
 mod conduct;
+mod finish;
 mod interrupt;
 mod lease;
 mod permit;
@@ -15,6 +16,9 @@ mod snapshot;
 mod store;
 
 pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
+pub(crate) use finish::{
+    Approval, BackupFiles, FinishScene, FinishView, carry_out_finish, undo_finish, view_finish,
+};
 pub use lease::{AcquireError, Patience};
 pub(crate) use permit::{permit, release};
 pub use policies::apply;

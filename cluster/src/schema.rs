@@ -27,8 +27,8 @@ use types::json::schema::{of_answer, of_written, stale};
 use types::policy::Phase;
 
 use crate::commands::{
-    check, config, evidence, permit, plan, policies, report, requirements, roll, simulate, snapshot, status,
-    stragglers, wish,
+    check, config, evidence, finish, permit, plan, policies, report, requirements, roll, simulate, snapshot,
+    status, stragglers, wish,
 };
 use crate::live::{WriteOutcome, WriteReport};
 
@@ -44,6 +44,7 @@ fn all() -> BTreeMap<&'static str, String> {
         ("check", of_answer::<check::CheckReport>()),
         ("check-explain", of_answer::<Explanation>()),
         ("config-check", of_answer::<config::Settings>()),
+        ("finish", of_answer::<finish::FinishReport>()),
         ("evidence", of_answer::<evidence::EvidenceReport>()),
         ("measured-file", written::<Measurements>()),
         ("permit", of_answer::<permit::PermitReport>()),

@@ -11,3 +11,5 @@ pub(crate) mod restore;
 
 pub(crate) use convert::{check, convert};
 pub(crate) use diff::diff;
+pub(super) use diff::in_cluster;
+pub(super) use given::PolicyInputs;

@@ -416,7 +416,7 @@ fn id(clock: &Clock) -> String {
 }
 
 /// Whose Lease has to expire before the run is taken over.
-fn waits_for(holder: &Holder, remaining: Duration) -> Wait {
+pub(super) fn waits_for(holder: &Holder, remaining: Duration) -> Wait {
     let what = format!(
         "the run is held by {holder}; it is taken over if the Lease is not renewed within {} s",
         remaining.as_secs()
@@ -424,7 +424,7 @@ fn waits_for(holder: &Holder, remaining: Duration) -> Wait {
     Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseHeld, what)
 }
 
-fn untaken(why: AcquireError) -> Failure {
+pub(super) fn untaken(why: AcquireError) -> Failure {
     match why {
         AcquireError::Failed(exit, problem) => (exit, problem),
         AcquireError::Interrupted => interrupted(),

@@ -6,6 +6,8 @@ use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::Client;
+use migration::cni::footprint::{Part, Target};
+use migration::finish::FinishPlan;
 use snapshot::model::{CONFIG_MAPS, Kind};
 use tokio::task::JoinSet;
 
@@ -171,6 +173,24 @@ pub const MANAGING: [Rule; 1] = [Rule {
 pub(super) async fn missing_to_manage(client: &Client, namespace: &str) -> Vec<String> {
     let of_namespace = |right| ResourceAttributes { namespace: Some(namespace.to_owned()), ..right };
     missing_rights(client, MANAGING.iter().flat_map(acting).map(of_namespace)).await
+}
+
+/// The rights that the end of a migration needs and the credential does not have: to read and to delete each object of a plan, to fence agents, and to record
+/// how far it is.
+pub(super) async fn missing_to_finish(client: &Client, plan: &FinishPlan) -> Vec<String> {
+    let right = |target: &Target, verb: &str| ResourceAttributes {
+        group: Some(target.group().to_owned()),
+        resource: Some(target.plural.clone()),
+        verb: Some(verb.to_owned()),
+        namespace: target.namespace.clone(),
+        name: Some(target.name.clone()),
+        ..ResourceAttributes::default()
+    };
+    let deletions = plan.delete.iter().flat_map(|pin| ["delete", "get"].map(|verb| right(&pin.target, verb)));
+    let agents = plan.delete.iter().filter(|pin| pin.target.part == Part::Agent);
+    let fences = agents.map(|pin| right(&pin.target, "patch"));
+    let own = ACTING.iter().filter(|rule| rule.is_own).flat_map(acting);
+    missing_rights(client, deletions.chain(fences).chain(own)).await
 }
 
 /// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.

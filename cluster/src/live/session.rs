@@ -149,6 +149,16 @@ impl Session {
         }
     }
 
+    /// What makes requests without the Lease, which only read.
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What makes requests of the holder; none before the Lease was taken.
+    pub(super) fn hand(&self) -> Option<LeasedCaller> {
+        self.lease.clone().map(|lease| LeasedCaller::new(&self.caller, lease))
+    }
+
     /// The rights that acting needs and the credential does not have, as a person says them: `patch nodes`.
     pub async fn missing_rights(&self) -> Vec<String> {
         rights::missing_to_act(self.caller.client()).await

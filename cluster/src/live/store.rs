@@ -8,10 +8,12 @@
 //! | `crossfade-run-ID` | both, of a run that is over | the holder that begins the next run |
 //! | `crossfade-journal-ID-NNNN` | `journal.jsonl` | the holder of the Lease |
 //! | `crossfade-permits` | UIDs of Nodes | pipelines that ask to take a node away |
+//! | `crossfade-finish` | `finish.json` | the holder of the Lease, at the end of a migration |
 //! | `crossfade-gates-ID` | `verdicts.json` | the holder of the Lease |
 //!
 //! Each write names the `resourceVersion` that it was made on. Of runs that are over, the objects of the newest ten stay.
 
+mod finish;
 pub(super) mod history;
 mod journal;
 mod mirror;

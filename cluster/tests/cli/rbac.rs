@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
+use clap::ValueEnum as _;
 use cluster::{ACTING, MANAGING, PERMITTING, Rule};
 use migration::backup::KINDS;
+use migration::cni::footprint::{self, Class};
+use migration::cni::support::Cni;
 use snapshot::model::{ALL_KINDS, CONFIG_MAPS, Kind};
 
 /// What stands before the rules.
@@ -96,6 +99,58 @@ metadata:
   name: crossfade-management
 rules:
 ";
+
+/// What stands before the rules of the end of a migration.
+const FINISH: &str = "\
+# The rights that kubectl crossfade finish needs beside those of rbac-operator.yaml: to read and delete what each CNI's published installation has in the API,
+# by exact names, to read the configuration in its resources for the backup, and to fence agents. No Secret is among them, no Node and no namespace.
+#
+#   kubectl apply -f deploy/cluster/rbac-finish.yaml
+#   kubectl create clusterrolebinding crossfade-finish --clusterrole=crossfade-finish --user=alice
+#
+# These rights remove a cluster's network. Give them for the end of the migration alone, take out the names of the CNI that stays, and remove the binding when
+# the work is done.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: crossfade-finish
+rules:
+";
+
+/// Every name of every CNI by its kind, and the kinds of their configuration.
+fn finish() -> String {
+    let mut names: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    let mut groups: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for cni in Cni::value_variants() {
+        let footprint = footprint::footprint(*cni);
+        for target in footprint.targets(&["kube-system".to_owned()].into()) {
+            names
+                .entry((target.group().to_owned(), target.plural.clone()))
+                .or_default()
+                .insert(target.name.clone());
+        }
+        for definitions in footprint.definitions.iter().copied().flatten() {
+            if definitions.class == Class::Configuration {
+                groups.entry(definitions.group).or_default().extend(definitions.plurals);
+            }
+        }
+    }
+    let join = |all: &mut dyn Iterator<Item = String>| all.collect::<Vec<_>>().join(", ");
+    let mut text = FINISH.to_owned();
+    for ((group, plural), names) in names {
+        let verbs = if plural == "daemonsets" { "delete, get, patch" } else { "delete, get" };
+        let names = join(&mut names.into_iter());
+        writeln!(text, "  - apiGroups: [{group:?}]\n    resources: [{plural}]\n    resourceNames: [{names}]\n    verbs: [{verbs}]")
+            .expect("text");
+    }
+    text += "  # Users' configuration, for the backup. Of it, what has a finalizer is deleted before its controller.\n";
+    for (group, plurals) in groups {
+        let plurals = join(&mut plurals.into_iter().map(str::to_owned));
+        writeln!(text, "  - apiGroups: [{group:?}]\n    resources: [{plurals}]\n    verbs: [delete, list]")
+            .expect("text");
+    }
+    text
+}
 
 /// What stands before the rules of those who keep policies.
 const POLICIES: &str = "\
@@ -232,6 +287,7 @@ fn the_manifests_have_the_rights_of_today() {
         ("rbac-operator.yaml", operator()),
         ("rbac-policies.yaml", keeping()),
         ("rbac-permit.yaml", pipeline()),
+        ("rbac-finish.yaml", finish()),
         ("rbac-management.yaml", format!("{MANAGEMENT}{}", rules(&MANAGING, false))),
     ] {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/cluster").join(name);
@@ -241,7 +297,8 @@ fn the_manifests_have_the_rights_of_today() {
         }
         let kept = std::fs::read_to_string(&file).unwrap_or_default();
         assert_eq!(kept, rendered, "{name}: look at the table of rights, then UPDATE_GOLDEN=1");
-        assert!(!kept.contains("secrets"), "no right to read Secrets");
+        let mut resources = kept.lines().filter(|line| line.contains("resources: ["));
+        assert!(!resources.any(|line| line.contains("secrets")), "no right to read Secrets");
     }
 }
 

@@ -5,6 +5,7 @@ mod backup;
 mod capacity;
 mod dns;
 mod file;
+mod finish;
 mod freeze;
 mod labels;
 mod named;
@@ -23,6 +24,7 @@ pub use backup::Backup;
 pub use capacity::Capacity;
 pub use dns::Dns;
 pub use file::read;
+pub use finish::Finish;
 pub use freeze::{Freeze, Member, MemberKind, Method};
 pub use labels::NodeLabels;
 pub use named::ObjectRef;
@@ -89,6 +91,9 @@ pub struct Config {
     /// How network policies are converted.
     #[serde(default)]
     pub policies: Policies,
+    /// How the migration ends. The defaults are not written, so that plans of earlier releases stay what was approved.
+    #[serde(default, skip_serializing_if = "Finish::is_default")]
+    pub finish: Finish,
     /// Findings that the operator accepts.
     #[serde(default)]
     pub waivers: Vec<Waiver>,
@@ -177,6 +182,7 @@ impl Default for Config {
             backup: Backup::default(),
             roll: Roll::default(),
             policies: Policies::default(),
+            finish: Finish::default(),
             waivers: Vec::new(),
         }
     }

@@ -70,6 +70,7 @@ fn tarball() -> Result<()> {
         "deploy/cluster/rbac-viewer.yaml",
         "deploy/cluster/rbac-operator.yaml",
         "deploy/cluster/rbac-permit.yaml",
+        "deploy/cluster/rbac-finish.yaml",
         "deploy/cluster/rbac-management.yaml",
         "deploy/cluster/rbac-policies.yaml",
         "man/man1/kubectl-crossfade-check.1",

@@ -85,6 +85,31 @@ pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> 
     })
 }
 
+/// Packets that the policies in the cluster treat in another way under the new CNI than under the old one, and policies of which that is not known.
+///
+/// # Errors
+/// An evaluator does not take all policies together, or the snapshot does not say how a CNI enforces them.
+pub(in crate::commands) fn in_cluster(
+    inputs: &PolicyInputs,
+    from: Cni,
+    to: Cni,
+) -> Result<(Vec<String>, Vec<String>), Failure> {
+    let (old, new) = (inputs.engine(from)?, inputs.engine(to)?);
+    let before = Policies::read(old, inputs.objects(from, old));
+    let after = Policies::read(new, inputs.present(to, new));
+    let comparison = compare(&inputs.cluster()?, &before, &after, true).map_err(undecided)?;
+    let packets = comparison.differences.iter().map(|difference| {
+        line(&Packet {
+            words: difference.words(&comparison.world),
+            effect: difference.effect(),
+            object: None,
+        })
+    });
+    let unread =
+        before.unread.iter().chain(&after.unread).map(|object| format!("{}: {}", object.object, object.why));
+    Ok((packets.collect(), unread.collect()))
+}
+
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
 fn not_enforced(object: &Value, inputs: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
     let is_enforced =

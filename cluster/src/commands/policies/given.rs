@@ -26,9 +26,9 @@ use crate::commands::source;
 const PORT_RANGES: (u32, u32) = (1, 16);
 
 /// The settings and the snapshot.
-pub(super) struct PolicyInputs {
-    pub(super) config: Config,
-    pub(super) snapshot: Snapshot,
+pub(in crate::commands) struct PolicyInputs {
+    pub(in crate::commands) config: Config,
+    pub(in crate::commands) snapshot: Snapshot,
     from: Cni,
     to: Cni,
 }
@@ -39,13 +39,24 @@ impl PolicyInputs {
     pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
         let config = source::settings(global)?;
         let snapshot = source::snapshot(global, None)?;
+        let (inputs, missing) = Self::over(config, snapshot, from, to);
+        if missing.is_empty() { Ok(inputs) } else { Err(Failure::all(Exit::No, missing)) }
+    }
+
+    /// The same of what is there, with what it lacks.
+    pub(in crate::commands) fn over(
+        config: Config,
+        snapshot: Snapshot,
+        from: Cni,
+        to: Cni,
+    ) -> (Self, Vec<Problem>) {
         let inputs = Self { config, snapshot, from, to };
         let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !inputs.snapshot.knows(*kind);
         let illegible = inputs.snapshot.illegible.iter().filter(|object| needed.contains(&object.kind));
         let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable).collect();
         missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&inputs, kind)));
-        if missing.is_empty() { Ok(inputs) } else { Err(Failure::all(Exit::No, missing)) }
+        (inputs, missing)
     }
 
     fn scene(&self) -> Scene<'_> {

@@ -68,7 +68,7 @@ impl LeasedCaller {
     }
 
     /// Makes a request when its turn comes, if the holder may act then.
-    async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
+    pub(in crate::live) async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
         self.caller.turn().await;
         self.may()?;
         self.caller.urgent(ask).await.map_err(|why| {

@@ -1,7 +1,7 @@
 //! What each CNI has in the API: the objects of its published installations, by exact names, in the order in which they are removed.
 //!
-//! Near-misses belong to others: a name that is not here is never touched, whatever it looks like. Secrets are named for people only, since no right to read
-//! them is asked for.
+//! Near-misses belong to others: a name that is not here is never touched, whatever it looks like. Secrets are named for people only, since Crossfade has no
+//! right to read them.
 //!
 //! *Source*: manifests, charts and operators of each CNI, at the releases that the file of the CNI names.
 
@@ -182,7 +182,7 @@ const SYSTEM: Place = Place::In(&["kube-system"]);
 
 /// What a CNI has in the API.
 #[must_use]
-pub const fn of(cni: Cni) -> Footprint {
+pub const fn footprint(cni: Cni) -> Footprint {
     match cni {
         Cni::Calico => calico::FOOTPRINT,
         Cni::Canal => canal::FOOTPRINT,

@@ -6,7 +6,7 @@ mod cilium;
 mod install;
 mod row;
 
-pub use install::{CHAINING, SOCKET_LB, command, has_host_ports, manifest, required_value, upgrade};
+pub use install::{CHAINING, SOCKET_LB, command, file, has_host_ports, manifest, required_value, upgrade};
 pub use row::{Row, rows};
 
 use serde::Serialize;

@@ -112,6 +112,11 @@ pub(super) enum JournalEvent {
     },
     /// The run goes on by another plan; the line of its holder names it.
     Replanned {},
+    /// The old CNI is fenced off or removed, after the run.
+    Finished {
+        /// An object of it.
+        object: String,
+    },
 }
 
 impl JournalEvent {

@@ -143,7 +143,7 @@ impl Names {
             JournalEvent::Holds { holder, .. } => self.add_person(holder),
             JournalEvent::Acted { act, .. } => self.add_act(act),
             JournalEvent::Waits { wait } => self.add_object(&wait.object),
-            JournalEvent::Over { object, .. } => self.add_object(object),
+            JournalEvent::Over { object, .. } | JournalEvent::Finished { object } => self.add_object(object),
             JournalEvent::Wished { wish, .. } => {
                 self.add_person(&wish.operator);
                 match &wish.what {

@@ -3,7 +3,11 @@ use clap::ValueEnum as _;
 
 fn named(cni: Cni, namespaces: &[&str]) -> BTreeSet<String> {
     let namespaces = namespaces.iter().map(|name| (*name).to_owned()).collect();
-    of(cni).targets(&namespaces).iter().map(|target| format!("{} {target}", target.resource())).collect()
+    footprint(cni)
+        .targets(&namespaces)
+        .iter()
+        .map(|target| format!("{} {target}", target.resource()))
+        .collect()
 }
 
 fn all() -> BTreeSet<String> {
@@ -128,7 +132,8 @@ fn each_footprint_has_its_agent_and_its_definitions() {
         ),
     ] {
         let namespaces = [namespace.to_owned()].into();
-        let found: BTreeSet<String> = of(cni).targets(&namespaces).iter().map(ToString::to_string).collect();
+        let found: BTreeSet<String> =
+            footprint(cni).targets(&namespaces).iter().map(ToString::to_string).collect();
         for name in names {
             assert!(found.contains(*name), "{cni}: {name}");
         }
@@ -140,7 +145,7 @@ fn each_footprint_has_its_agent_and_its_definitions() {
 #[test]
 fn an_object_has_one_place_in_the_order() {
     for cni in Cni::value_variants() {
-        let targets = of(*cni).targets(&["kube-system".to_owned()].into());
+        let targets = footprint(*cni).targets(&["kube-system".to_owned()].into());
         let keys: BTreeSet<_> = targets.iter().map(Target::key).collect();
         assert_eq!(keys.len(), targets.len(), "{cni}");
     }
@@ -158,7 +163,7 @@ fn what_users_write_is_told_from_state() {
         (Cni::Cilium, "ciliumnodes.cilium.io", Some(Class::State)),
         (Cni::Cilium, "tracingpolicies.cilium.io", None),
     ] {
-        assert_eq!(of(cni).class(name), class, "{cni} {name}");
+        assert_eq!(footprint(cni).class(name), class, "{cni} {name}");
     }
 }
 
@@ -172,16 +177,16 @@ fn annotations_of_people_are_not_the_cnis() {
         (Cni::Antrea, "node.antrea.io/max-egress-ips", false),
         (Cni::AwsVpcCni, "k8s.amazonaws.com/eniConfig", false),
     ] {
-        assert_eq!(of(cni).annotates(key), is, "{key}");
+        assert_eq!(footprint(cni).annotates(key), is, "{key}");
     }
 }
 
 #[test]
 fn secrets_are_named_where_the_agents_are() {
-    let commands = of(Cni::Cilium).secret_commands(&["networking".to_owned()].into());
+    let commands = footprint(Cni::Cilium).secret_commands(&["networking".to_owned()].into());
     assert!(
         commands[0].starts_with("kubectl -n networking delete secret --ignore-not-found cilium-ca "),
         "{commands:?}"
     );
-    assert!(of(Cni::Flannel).secret_commands(&BTreeSet::new()).is_empty());
+    assert!(footprint(Cni::Flannel).secret_commands(&BTreeSet::new()).is_empty());
 }

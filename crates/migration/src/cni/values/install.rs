@@ -141,6 +141,16 @@ fn quoted(value: &str) -> String {
     if value.is_empty() { "\"\"".into() } else { value.to_owned() }
 }
 
+/// Values of the chart as a file: pairs of a name and a value.
+#[must_use]
+pub fn file(sets: &[(&str, &str)]) -> String {
+    let mut values: Vec<(String, String)> =
+        sets.iter().map(|(key, value)| ((*key).to_owned(), quoted(value))).collect();
+    values.sort();
+    values.dedup();
+    nested(&values)
+}
+
 /// Dotted keys, sorted, as a YAML mapping.
 fn nested(values: &[(String, String)]) -> String {
     let mut text = String::new();

@@ -1,0 +1,233 @@
+//! `finish`: what is left to do once every pod is on the new network, and the removal of the old CNI.
+
+use std::path::Path;
+
+use migration::check::Scene;
+use migration::cni::support::{Cni, Stage, Strategy};
+use migration::cni::values;
+use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
+use migration::finish::{FinishPlan, Inventory, Pin, Record, plan};
+use migration::plan::canon;
+use migration::roll::run::State;
+use serde::Serialize;
+use types::command::exit::Exit;
+use types::command::problem::Problem;
+use types::text::quote::shell_word;
+
+use super::conduct::failed;
+use super::out::save;
+use super::policies::{self, PolicyInputs};
+use super::source;
+use crate::cli::Migration;
+use crate::cli::exit::Failure;
+use crate::cli::finish::Finish as Wanted;
+use crate::cli::options::Global;
+use crate::input;
+use crate::live::{self, Approval, BackupFiles, FinishScene, FinishView, Patience};
+use crate::print::{Document, Progress, Report};
+
+/// Most bytes of a backup. *Source*: none; it is as much as a backup of policies may have.
+const LARGEST: u64 = 1 << 30;
+/// How many objects of a plan people see.
+const SHOWN: usize = 200;
+
+/// How far the end of a migration is.
+#[derive(Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FinishReport {
+    /// The CNI that goes.
+    pub from: Cni,
+    /// The CNI that stays.
+    pub to: Cni,
+    /// The lines, in order.
+    pub lines: Vec<Line>,
+    /// SHA-256 of the plan of removal, in hex: what --confirm approves.
+    pub hash: String,
+    /// What would be removed of what is there.
+    pub plan: FinishPlan,
+    /// What was approved; none if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
+    #[serde(skip)]
+    next: String,
+}
+
+/// The directory that `--backup` names.
+struct Directory<'a>(&'a Path);
+
+impl BackupFiles for Directory<'_> {
+    fn load(&self, name: &str) -> Option<Vec<u8>> {
+        input::read(&self.0.join(name), LARGEST).ok()
+    }
+
+    fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        save(&self.0.join(name), |out| out.write_all(bytes))
+            .map_err(|problem| problem.fix("name a directory that you can write to: --backup DIR"))
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The settings or the snapshot cannot be read, it is not known between which CNIs the cluster was moved, the approval is of another plan, or a request failed.
+pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Failure> {
+    let is_live = global.snapshot.is_empty();
+    if !is_live && (args.confirm.is_some() || args.undo) {
+        let problem = Problem::new("--snapshot: nothing is changed in a file").at("--snapshot");
+        return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
+    }
+    let mut config = source::settings(global)?;
+    // What the new CNI needs in the last stage is what this command is about.
+    config.transition.phase = Stage::Finish;
+    let last = if is_live { live::last_run(&global.access).map_err(failed)? } else { None };
+    let named = args.from.zip(args.to);
+    let (from, to) =
+        named.or_else(|| last.as_ref().map(|(_, plan)| (plan.from, plan.to))).ok_or_else(unknown_pair)?;
+    let strategy = last.as_ref().map_or(Strategy::Double, |(_, plan)| plan.strategy);
+    let snapshot = source::snapshot(global, Some(&Migration { from, to, strategy }))?;
+    let (inputs, missing) = PolicyInputs::over(config, snapshot, from, to);
+    let scene = Scene { snapshot: &inputs.snapshot, config: &inputs.config, from, to, strategy };
+    if let Some(file) = &args.values {
+        write_values(&scene, file)?;
+    }
+    let policies = compared(&inputs, from, to, &missing);
+    let files = Directory(&args.backup);
+    let run = last.as_ref().map(|(run, _)| (run.id.as_str(), run.state == State::Done));
+    let finish = FinishScene { scene: &scene, policies: &policies, run, files: &files };
+    let progress = Progress::new();
+    let mut tell = |what: &str| progress.note(what);
+    let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
+    let viewed = match &args.confirm {
+        Some(hash) => {
+            let is_cluster_named = global.access.cluster.is_some();
+            let approval = Approval { hash: hash.clone(), is_cluster_named, patience };
+            live::carry_out_finish(&global.access, &finish, &approval, &mut tell)
+        }
+        None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut tell),
+        None if is_live => live::view_finish(&global.access, &finish),
+        None => Ok(offline(&scene, &policies)),
+    };
+    let FinishView { lines, plan, record } = viewed.map_err(failed)?;
+    let hash = plan.hash();
+    let next = next_command(global, args, &lines, &hash);
+    Ok(FinishReport { from, to, lines, hash, plan, record, next })
+}
+
+/// What a snapshot says.
+fn offline(scene: &Scene<'_>, policies: &PolicyComparison) -> FinishView {
+    let inventory: Inventory = plan::inventory(scene);
+    let plan = FinishPlan::new(scene, &inventory);
+    let facts = Facts {
+        scene,
+        inventory: &inventory,
+        plan: &plan,
+        record: None,
+        backup: None,
+        policies,
+        open_run: None,
+        now: None,
+    };
+    FinishView { lines: lines::lines(&facts), plan, record: None }
+}
+
+/// How the policies of both CNIs compare. One that enforces none has none to compare.
+fn compared(inputs: &PolicyInputs, from: Cni, to: Cni, missing: &[Problem]) -> PolicyComparison {
+    if from == Cni::Flannel {
+        return PolicyComparison::default();
+    }
+    let words = |problems: &[Problem]| problems.iter().map(|problem| problem.what.clone()).collect();
+    if !missing.is_empty() {
+        return PolicyComparison { unknown: words(missing), ..PolicyComparison::default() };
+    }
+    match policies::in_cluster(inputs, from, to) {
+        Ok((differences, unknown)) => PolicyComparison { differences, unknown },
+        Err(failure) => PolicyComparison { unknown: words(&failure.problems), ..PolicyComparison::default() },
+    }
+}
+
+fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
+    let changes = lines::changes(scene);
+    let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
+    let text = values::file(&sets);
+    save(file, |out| out.write_all(text.as_bytes())).map_err(|problem| {
+        Failure::of(Exit::Failed, problem.fix("name a file that you can write: --values FILE"))
+    })
+}
+
+fn unknown_pair() -> Failure {
+    let what = "the cluster has no run that says between which CNIs it was moved";
+    Failure::of(Exit::Usage, Problem::new(what).at("--from").fix("name them: --from CNI --to CNI"))
+}
+
+/// The command that does the next line; empty if this program does nothing for it.
+fn next_command(global: &Global, args: &Wanted, lines: &[Line], hash: &str) -> String {
+    let pair =
+        args.from.zip(args.to).map(|(from, to)| format!(" --from {from} --to {to}")).unwrap_or_default();
+    let backup = match args.backup.to_string_lossy() {
+        here if here == "." => String::new(),
+        directory => format!(" --backup {}", shell_word(&directory)),
+    };
+    // It is the hash of the objects that are shown: the record is one that others can write.
+    let confirm = format!("finish{pair} --confirm {}{backup}", canon::short(hash));
+    match lines::next(lines) {
+        Some(Line { line: LineName::Removal, state: LineState::Ready, .. }) => {
+            global.next(&format!("{confirm} --cluster NAME"))
+        }
+        Some(Line { state: LineState::Ready, .. }) => global.next(&confirm),
+        Some(_) | None => String::new(),
+    }
+}
+
+impl Report for FinishReport {
+    fn document(&self) -> Document {
+        let mut document = Document::new(format!("Finish: {} goes, {} stays", self.from, self.to));
+        let row = |line: &Line| {
+            let evidence = line.evidence.join("; ");
+            vec![line.line.to_string(), line.state.word().to_owned(), evidence, line.help.clone()]
+        };
+        document.table(
+            vec!["LINE", "STATE", "WHAT SHOWS IT", "WHAT HELPS"],
+            self.lines.iter().map(row).collect(),
+        );
+        let title = |pin: &Pin| format!("{} {}", pin.target, pin.uid);
+        if !self.plan.delete.is_empty() {
+            document.heading("What the removal deletes, in this order, each by its UID");
+            document.list(self.plan.delete.iter().map(title), SHOWN);
+        }
+        if !self.plan.vanish.is_empty() {
+            document.heading("What goes with these");
+            document.list(self.plan.vanish.iter().map(title), SHOWN);
+        }
+        document.fields([("hash", self.hash.clone())]);
+        if let Some(record) = &self.record {
+            let Record { plan, approved_by, approved_at, .. } = record;
+            document
+                .text(format!("Plan {} was approved by {approved_by} at {approved_at}.", canon::short(plan)));
+            if *plan != self.hash {
+                document.text("What is there now differs from that plan, and has the hash above.");
+            }
+        }
+        if !self.next.is_empty() {
+            document.text(format!("Next: {}", self.next));
+        }
+        document
+    }
+
+    fn exit(&self) -> Exit {
+        match lines::next(&self.lines).map(|line| line.state) {
+            None | Some(LineState::Ready | LineState::Done) => Exit::Done,
+            Some(LineState::Waits) => Exit::TryLater,
+            Some(LineState::Refused) => Exit::No,
+        }
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let next = lines::next(&self.lines).filter(|line| !matches!(line.state, LineState::Ready));
+        let problem = |line: &Line| {
+            let what = format!("{} {}: {}", line.line, line.state.word(), line.evidence.join("; "));
+            Problem::new(what).at(format!("the line {}", line.line)).fix(line.help.clone())
+        };
+        next.map(problem).into_iter().collect()
+    }
+}

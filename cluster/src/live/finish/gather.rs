@@ -1,0 +1,177 @@
+//! Reads what is there of the old CNI: each object by its name, and the resources of its definitions.
+
+use std::collections::BTreeSet;
+
+use migration::backup::file::ClusterId;
+use migration::check::Scene;
+use migration::cni::footprint::{self, Class, Part, Target};
+use migration::finish::plan::{candidates, namespaces_of};
+use migration::finish::{FinishPlan, Inventory};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::live::api::call::Caller;
+use crate::live::api::error::{Meaning, problem};
+use crate::live::api::failure::Failure;
+use crate::live::api::list::{ListEvent, ask, each_part};
+use crate::live::api::path::encoded;
+use crate::live::api::server;
+
+/// Where chart and manifest put agents that are gone.
+const DEFAULT: &str = "kube-system";
+
+#[derive(Debug, Deserialize)]
+struct Items {
+    items: Vec<Value>,
+}
+
+/// The path of an object.
+pub(super) fn path(target: &Target) -> String {
+    let root = if target.group().is_empty() { "/api" } else { "/apis" };
+    let namespace = target.namespace.as_deref().map(|name| format!("namespaces/{}/", encoded(name)));
+    let (version, plural, name) = (&target.api_version, &target.plural, encoded(&target.name));
+    format!("{root}/{version}/{}{plural}/{name}", namespace.unwrap_or_default())
+}
+
+/// Looks for every object that the old CNI may have. A plan says where its agents were.
+pub(super) async fn inventory(
+    caller: &Caller,
+    scene: &Scene<'_>,
+    plan: Option<&FinishPlan>,
+) -> Result<Inventory, Failure> {
+    let agents = plan.into_iter().flat_map(|plan| plan.delete.iter().chain(&plan.vanish));
+    let agents = agents.filter(|pin| pin.target.part == Part::Agent);
+    let mut namespaces: BTreeSet<String> = agents.filter_map(|pin| pin.target.namespace.clone()).collect();
+    namespaces.extend(namespaces_of(scene, scene.from));
+    if namespaces.is_empty() {
+        namespaces.insert(DEFAULT.to_owned());
+    }
+    let uid = server::uid(caller.client())
+        .await
+        .map_err(|meaning| problem("read the UID of the cluster", meaning))?;
+    let cluster = ClusterId {
+        uid: uid.unwrap_or_default(),
+        api_server: scene.snapshot.cluster.version.clone().unwrap_or_default(),
+    };
+    let targets = candidates(scene, &namespaces);
+    look(caller, scene, targets, Inventory { cluster, namespaces, ..Inventory::default() }).await
+}
+
+/// Looks once more for what was there.
+pub(super) async fn again(
+    caller: &Caller,
+    scene: &Scene<'_>,
+    before: &Inventory,
+) -> Result<Inventory, Failure> {
+    let targets = before.objects.keys().filter(|target| target.part != Part::Resource).cloned().collect();
+    let empty = Inventory {
+        cluster: before.cluster.clone(),
+        namespaces: before.namespaces.clone(),
+        unread: before.unread.clone(),
+        ..Inventory::default()
+    };
+    look(caller, scene, targets, empty).await
+}
+
+async fn look(
+    caller: &Caller,
+    scene: &Scene<'_>,
+    targets: BTreeSet<Target>,
+    mut inventory: Inventory,
+) -> Result<Inventory, Failure> {
+    let footprint = footprint::footprint(scene.from);
+    for target in targets {
+        let what = format!("read {target}");
+        caller.turn().await;
+        let object = match ask(caller.client(), &path(&target), &mut |_| {}).await {
+            Ok(text) => serde_json::from_str::<Value>(&text)
+                .map_err(|e| problem(&what, Meaning::Failed(e.to_string())))?,
+            Err(Meaning::NotFound) => continue,
+            Err(Meaning::Forbidden(why)) => {
+                inventory.unread.push(format!("{target}: {why}"));
+                continue;
+            }
+            Err(meaning) => return Err(problem(&what, meaning)),
+        };
+        // Only an APIService with a Service is the CNI's; one of a definition goes with it.
+        if target.part == Part::ApiService && object.pointer("/spec/service").is_none_or(Value::is_null) {
+            continue;
+        }
+        let is_definition = matches!(target.part, Part::Definition | Part::Converted);
+        if is_definition && footprint.class(&target.name) == Some(Class::Configuration) {
+            resources(caller, &object, &mut inventory).await?;
+        }
+        inventory.objects.insert(target, object);
+    }
+    inventory.unavailable = unavailable(caller).await?;
+    inventory.unread.sort();
+    inventory.unread.dedup();
+    Ok(inventory)
+}
+
+/// Reads the objects of a definition, in the version that it stores.
+async fn resources(caller: &Caller, definition: &Value, inventory: &mut Inventory) -> Result<(), Failure> {
+    let text =
+        |pointer: &str| definition.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (group, kind, plural) = (text("/spec/group"), text("/spec/names/kind"), text("/spec/names/plural"));
+    let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
+    let served = versions.into_iter().flatten().filter(|version| version["served"] == true);
+    let served: Vec<&Value> = served.collect();
+    let stored = served.iter().find(|version| version["storage"] == true).or_else(|| served.first());
+    let Some(version) = stored.and_then(|version| version["name"].as_str()) else {
+        inventory.unread.push(format!("{plural}.{group}: the API server serves no version of it"));
+        return Ok(());
+    };
+    let version = format!("{group}/{version}");
+    match list(caller, &format!("/apis/{version}/{plural}")).await {
+        Ok(all) => {
+            for object in all {
+                let meta = |key: &str| {
+                    object.pointer(&format!("/metadata/{key}")).and_then(Value::as_str).map(str::to_owned)
+                };
+                let Some(name) = meta("name") else { continue };
+                let target = Target {
+                    part: Part::Resource,
+                    api_version: version.clone(),
+                    kind: kind.clone(),
+                    plural: plural.clone(),
+                    namespace: meta("namespace"),
+                    name,
+                };
+                inventory.objects.insert(target, object);
+            }
+        }
+        // Its last object and the definition went meanwhile.
+        Err(Meaning::NotFound) => {}
+        Err(Meaning::Forbidden(why)) => inventory.unread.push(format!("{plural}.{group}: {why}")),
+        Err(meaning) => return Err(problem(&format!("list {plural}.{group}"), meaning)),
+    }
+    Ok(())
+}
+
+/// Names of aggregated APIs that are away.
+async fn unavailable(caller: &Caller) -> Result<Vec<String>, Failure> {
+    let all = list(caller, "/apis/apiregistration.k8s.io/v1/apiservices").await;
+    let all = all.map_err(|meaning| problem("list apiservices", meaning))?;
+    let is_away = |service: &&Value| {
+        let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|condition| condition["type"] == "Available" && condition["status"] != "True")
+    };
+    let name = |service: &Value| service.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
+    Ok(all.iter().filter(is_away).filter_map(name).collect())
+}
+
+async fn list(caller: &Caller, path: &str) -> Result<Vec<Value>, Meaning> {
+    let mut all = Vec::new();
+    let mut take = |part: ListEvent<'_>| {
+        match part {
+            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
+            ListEvent::Restart => all.clear(),
+            ListEvent::Again(_) => {}
+        }
+        Ok(())
+    };
+    each_part(caller.client(), path, &mut take).await?;
+    Ok(all)
+}

@@ -1,0 +1,478 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use migration::cni::support::{Cni, Strategy};
+use migration::config::Config;
+use snapshot::Collector;
+use snapshot::model::{ALL_KINDS, Reading, Snapshot};
+
+use super::*;
+use crate::live::api::test_server::{Answer, RecordedRequest, Server, clock, run};
+
+const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
+const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node";
+const POOLS: &str = "/apis/crd.projectcalico.org/v1/ippools";
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+/// An API server that keeps objects by their paths, as far as the end of a migration needs one.
+#[derive(Clone)]
+struct Api {
+    /// All calls of the command have one clock.
+    clock: Clock,
+    objects: Arc<Mutex<BTreeMap<String, Value>>>,
+    /// How many writes it still answers; all of them without a number.
+    writes: Arc<Mutex<Option<usize>>>,
+    /// The right that the credential does not have.
+    denied: Arc<Mutex<Option<(&'static str, &'static str)>>>,
+}
+
+impl Api {
+    /// Calico by its manifest, and near-misses.
+    fn with_calico() -> Self {
+        let api =
+            Self { clock: clock(), objects: Arc::default(), writes: Arc::default(), denied: Arc::default() };
+        let definition = |plural: &str, kind: &str| {
+            json!({"metadata": {"name": format!("{plural}.crd.projectcalico.org")},
+                "spec": {"group": "crd.projectcalico.org", "names": {"kind": kind, "plural": plural},
+                    "versions": [{"name": "v1", "served": true, "storage": true}]}})
+        };
+        let template = json!({"template": {"spec": {"containers": [{"name": "calico-node"}]}}});
+        for (path, object) in [
+            ("/api/v1/namespaces/kube-system", json!({"metadata": {"name": "kube-system"}})),
+            (
+                AGENT,
+                json!({"metadata": {"name": "calico-node", "namespace": "kube-system"}, "spec": template}),
+            ),
+            (
+                "/apis/apps/v1/namespaces/kube-system/deployments/calico-kube-controllers",
+                json!({"metadata": {"name": "calico-kube-controllers", "namespace": "kube-system"}}),
+            ),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/calico-node",
+                json!({"metadata": {"name": "calico-node"}}),
+            ),
+            (
+                "/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org",
+                json!({"metadata": {"name": "v3.projectcalico.org"}, "spec": {"service": {"name": "calico-api"}}}),
+            ),
+            // An API server makes one for each group of definitions.
+            (
+                "/apis/apiregistration.k8s.io/v1/apiservices/v1.crd.projectcalico.org",
+                json!({"metadata": {"name": "v1.crd.projectcalico.org"}, "spec": {}}),
+            ),
+            (&format!("{CRDS}/ippools.crd.projectcalico.org"), definition("ippools", "IPPool")),
+            (&format!("{CRDS}/ipamblocks.crd.projectcalico.org"), definition("ipamblocks", "IPAMBlock")),
+            (
+                &format!("{CRDS}/adminnetworkpolicies.policy.networking.k8s.io"),
+                json!({"metadata": {"name": "a"}}),
+            ),
+            (
+                &format!("{POOLS}/default"),
+                json!({"metadata": {"name": "default"}, "spec": {"cidr": "10.0.0.0/16"}}),
+            ),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/calico-node-exporter",
+                json!({"metadata": {"name": "x"}}),
+            ),
+            (
+                "/api/v1/namespaces/kube-system/secrets/calico-etcd-secrets",
+                json!({"metadata": {"name": "calico-etcd-secrets"}}),
+            ),
+        ] {
+            api.put(path, object);
+        }
+        api
+    }
+
+    fn put(&self, path: &str, mut object: Value) {
+        let mut objects = self.objects.lock().expect("objects");
+        if object["metadata"]["uid"].is_null() {
+            object["metadata"]["uid"] = format!("uid-{path}").into();
+        }
+        object["metadata"]["resourceVersion"] = "1".into();
+        objects.insert(path.to_owned(), object);
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.objects.lock().expect("objects").contains_key(path)
+    }
+
+    fn change(&self, path: &str, change: impl FnOnce(&mut Value)) {
+        change(self.objects.lock().expect("objects").get_mut(path).expect(path));
+    }
+
+    /// What is there, without the objects of the end itself.
+    fn paths(&self) -> BTreeSet<String> {
+        let objects = self.objects.lock().expect("objects");
+        objects.keys().filter(|path| !path.starts_with(MAPS) && !path.starts_with(LEASES)).cloned().collect()
+    }
+
+    fn server(&self) -> Server {
+        let api = self.clone();
+        Server::by_rule(move |request| api.answer(request))
+    }
+
+    fn answer(&self, request: &RecordedRequest) -> Answer {
+        let (method, path) = request.line.split_once(' ').expect("a line");
+        let path = path.split('?').next().unwrap_or_default();
+        assert!(!path.contains("/secrets") && !path.contains("/pods"), "{path}");
+        if path == REVIEWS {
+            let review = request.json()["spec"]["resourceAttributes"].clone();
+            let denied = *self.denied.lock().expect("a right");
+            let is_denied =
+                denied.is_some_and(|(verb, name)| review["verb"] == verb && review["name"] == name);
+            return Answer::json(201, &json!({"spec": {}, "status": {"allowed": !is_denied}}));
+        }
+        if path.ends_with("/selfsubjectreviews") {
+            return Answer::refusal(404, "NotFound", "not found");
+        }
+        if method != "GET" && !path.starts_with(LEASES) {
+            let mut writes = self.writes.lock().expect("a number");
+            match &mut *writes {
+                Some(0) => return Answer::lost(),
+                Some(more) => *more -= 1,
+                None => {}
+            }
+        }
+        self.served(method, path, request)
+    }
+
+    fn served(&self, method: &str, path: &str, request: &RecordedRequest) -> Answer {
+        let mut objects = self.objects.lock().expect("objects");
+        let missing = || Answer::refusal(404, "NotFound", "not found");
+        let conflict = || Answer::refusal(409, "Conflict", "the object has been modified");
+        match method {
+            "GET" if path == "/api/v1" => Answer::json(200, &json!({"resources": []})),
+            "GET" => {
+                let items: Vec<Value> = objects
+                    .iter()
+                    .filter(|(key, _)| {
+                        key.strip_prefix(path)
+                            .is_some_and(|rest| rest.starts_with('/') && !rest[1..].contains('/'))
+                    })
+                    .map(|(_, object)| object.clone())
+                    .collect();
+                match objects.get(path) {
+                    Some(object) => Answer::json(200, object),
+                    None if ["configmaps", "nodes", "apiservices", "ippools"]
+                        .contains(&path.rsplit('/').next().unwrap_or_default()) =>
+                    {
+                        Answer::json(200, &json!({"metadata": {"resourceVersion": "1"}, "items": items}))
+                    }
+                    None => missing(),
+                }
+            }
+            "POST" => {
+                let mut object = request.json();
+                let key = format!("{path}/{}", object["metadata"]["name"].as_str().unwrap_or_default());
+                if objects.contains_key(&key) {
+                    return Answer::refusal(409, "AlreadyExists", "it exists");
+                }
+                object["metadata"]["resourceVersion"] = "1".into();
+                objects.insert(key, object.clone());
+                Answer::json(201, &object)
+            }
+            "PUT" => {
+                objects.insert(path.to_owned(), request.json());
+                Answer::json(200, &request.json())
+            }
+            "PATCH" => {
+                let Some(object) = objects.get_mut(path) else { return missing() };
+                let change = request.json();
+                let differs = |key: &str| {
+                    !change["metadata"][key].is_null() && change["metadata"][key] != object["metadata"][key]
+                };
+                if differs("uid") || differs("resourceVersion") {
+                    return conflict();
+                }
+                let version: u64 = object["metadata"]["resourceVersion"]
+                    .as_str()
+                    .expect("a version")
+                    .parse()
+                    .expect("a number");
+                merge(object, &change);
+                object["metadata"]["resourceVersion"] = (version + 1).to_string().into();
+                Answer::json(200, object)
+            }
+            "DELETE" => {
+                let Some(object) = objects.get_mut(path) else { return missing() };
+                let expected = &request.json()["preconditions"]["uid"];
+                assert!(expected.is_string(), "each deletion has a UID: {path}");
+                if object["metadata"]["uid"] != *expected {
+                    return conflict();
+                }
+                if object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty()) {
+                    object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+                    return Answer::json(200, object);
+                }
+                objects.remove(path);
+                if path.ends_with("/ippools.crd.projectcalico.org") {
+                    objects.retain(|key, _| !key.starts_with(POOLS));
+                }
+                Answer::json(200, &json!({"kind": "Status", "status": "Success"}))
+            }
+            _ => missing(),
+        }
+    }
+}
+
+/// *Source*: RFC 7396.
+fn merge(object: &mut Value, change: &Value) {
+    let Some(change) = change.as_object() else { return *object = change.clone() };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    let map = object.as_object_mut().expect("an object");
+    for (key, value) in change {
+        if value.is_null() {
+            map.remove(key);
+        } else {
+            merge(map.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Files of backups, in memory.
+#[derive(Default)]
+struct Files(RefCell<BTreeMap<String, Vec<u8>>>);
+
+impl BackupFiles for Files {
+    fn load(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.borrow().get(name).cloned()
+    }
+
+    fn save(&self, name: &str, bytes: &[u8]) -> Result<(), Problem> {
+        self.0.borrow_mut().insert(name.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+}
+
+/// A cluster whose nodes are all done. Of Calico, the snapshot knows nothing: every name is looked for.
+fn snapshot() -> Snapshot {
+    let mut collector = Collector::new();
+    for kind in ["nodes", "pods"] {
+        let kind = ALL_KINDS.iter().find(|row| row.plural == kind).expect("a kind").kind;
+        collector.reading(kind, Reading::Read);
+    }
+    collector.finish(&[])
+}
+
+fn config(soak_hours: u32) -> Config {
+    let mut config = Config::default();
+    config.finish.soak_hours = soak_hours;
+    config
+}
+
+/// One call of the command.
+async fn called(
+    api: &Api,
+    files: &Files,
+    soak_hours: u32,
+    work: impl AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
+) -> Result<FinishView, Failure> {
+    let server = api.server();
+    let caller = Caller::new(server.client(), api.clock.clone());
+    let watcher = caller.with_client(server.client());
+    let mut session = Session::over(caller, watcher, Settings::default()).await?;
+    let (snapshot, config) = (snapshot(), config(soak_hours));
+    let scene = Scene {
+        snapshot: &snapshot,
+        config: &config,
+        from: Cni::Calico,
+        to: Cni::Flannel,
+        strategy: Strategy::Double,
+    };
+    let policies = PolicyComparison::default();
+    let finish = FinishScene { scene: &scene, policies: &policies, run: None, files };
+    let without_mirror = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
+        holder.journal = holder.store.journal(WITHOUT_RUN).await?.without_mirror();
+        work(holder, tell).await
+    };
+    with_session(&mut session, &finish, Patience::UntilExpired, &mut |_| {}, without_mirror).await
+}
+
+fn approval(hash: &str, is_cluster_named: bool) -> Approval {
+    Approval { hash: hash.parse().expect("a hash"), is_cluster_named, patience: Patience::UntilExpired }
+}
+
+/// The hash that finish prints for what is there.
+async fn hash(api: &Api, soak_hours: u32) -> String {
+    let (snapshot, config) = (snapshot(), config(soak_hours));
+    let scene = Scene {
+        snapshot: &snapshot,
+        config: &config,
+        from: Cni::Calico,
+        to: Cni::Flannel,
+        strategy: Strategy::Double,
+    };
+    let inventory = gather::inventory(&api.server().caller(), &scene, None).await.expect("an inventory");
+    FinishPlan::new(&scene, &inventory).hash()
+}
+
+async fn confirmed(
+    api: &Api,
+    files: &Files,
+    soak_hours: u32,
+    hash: &str,
+    is_cluster_named: bool,
+) -> Result<FinishView, Failure> {
+    let approval = approval(hash, is_cluster_named);
+    called(api, files, soak_hours, async |holder, tell| holder.carry_out(&approval, tell).await).await
+}
+
+fn next_line(view: &FinishView) -> Option<(LineName, LineState)> {
+    lines::next(&view.lines).map(|line| (line.line, line.state))
+}
+
+/// What stays when Calico goes.
+const STAYS: [&str; 5] = [
+    "/api/v1/namespaces/kube-system",
+    "/api/v1/namespaces/kube-system/secrets/calico-etcd-secrets",
+    "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/adminnetworkpolicies.policy.networking.k8s.io",
+    "/apis/apiregistration.k8s.io/v1/apiservices/v1.crd.projectcalico.org",
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles/calico-node-exporter",
+];
+
+#[test]
+fn a_cluster_is_finished_up_to_the_line_of_no_return_and_then_to_the_end() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 0).await;
+        let before = api.paths();
+        let view = confirmed(&api, &files, 0, &hash, false).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::Removal, LineState::Ready)), "{view:#?}");
+        assert_eq!(api.paths(), before, "nothing is deleted without the name of the cluster");
+        api.change(AGENT, |agent| {
+            assert_eq!(agent["spec"]["template"]["spec"]["nodeSelector"], json!({FENCE: CLOSED}));
+        });
+        let file = files.0.borrow().values().next().cloned().expect("a backup");
+        let file: Value = serde_json::from_slice(&file).expect("JSON");
+        let agent =
+            file["objects"].as_array().expect("objects").iter().find(|object| object["kind"] == "DaemonSet");
+        assert_eq!(agent.expect("the agent")["spec"]["template"]["spec"]["nodeSelector"], Value::Null);
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), None, "{view:#?}");
+        assert_eq!(api.paths(), STAYS.map(str::to_owned).into());
+        let record = view.record.expect("a record");
+        assert!(record.is_one_way && record.plan == hash && record.backup.is_some(), "{record:?}");
+    });
+}
+
+/// The program ends after each of its writes once, and is called again.
+#[test]
+fn a_program_that_was_killed_at_any_write_comes_to_the_same_end() {
+    run(async {
+        for writes in 0.. {
+            let (api, files) = (Api::with_calico(), Files::default());
+            let hash = hash(&api, 0).await;
+            *api.writes.lock().expect("a number") = Some(writes);
+            let first = confirmed(&api, &files, 0, &hash, true).await;
+            let is_whole = first.is_ok_and(|view| next_line(&view).is_none());
+            *api.writes.lock().expect("a number") = None;
+            // Its Lease expires.
+            let view = confirmed(&api, &files, 0, &hash, true).await.expect("it goes on");
+            assert_eq!(next_line(&view), None, "after {writes} writes: {view:#?}");
+            assert_eq!(api.paths(), STAYS.map(str::to_owned).into(), "after {writes} writes");
+            if is_whole {
+                assert!(writes > 10, "{writes}");
+                return;
+            }
+        }
+    });
+}
+
+#[test]
+fn the_soak_lasts_and_the_fence_comes_back_off() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 24).await;
+        let view = confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::Soak, LineState::Waits)));
+        let view =
+            called(&api, &files, 24, async |holder, tell| holder.undo(tell).await).await.expect("undone");
+        assert_eq!(view.record.as_ref().and_then(|record| record.fenced_at.clone()), None);
+        api.change(AGENT, |agent| {
+            assert_eq!(agent["spec"]["template"]["spec"]["nodeSelector"], json!({}));
+        });
+        let view = confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::Soak, LineState::Waits)), "it begins anew");
+    });
+}
+
+#[test]
+fn nothing_comes_back_once_the_removal_has_begun() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 0).await;
+        confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        let (exit, problem) = called(&api, &files, 0, async |holder, tell| holder.undo(tell).await)
+            .await
+            .expect_err("too late");
+        assert_eq!(exit, Exit::No);
+        assert!(problem.what.contains("the removal has begun"), "{problem:?}");
+    });
+}
+
+#[test]
+fn a_plan_that_is_not_what_is_there_changes_nothing() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 0).await;
+        api.put(&format!("{POOLS}/later"), json!({"metadata": {"name": "later"}}));
+        let before = api.paths();
+        let (exit, problem) = confirmed(&api, &files, 0, &hash, true).await.expect_err("another plan");
+        assert_eq!((exit, problem.place.as_str()), (Exit::No, "--confirm"));
+        assert_eq!(api.paths(), before);
+        assert!(files.0.borrow().is_empty() && !api.has(&format!("{MAPS}/crossfade-finish")));
+    });
+}
+
+#[test]
+fn rights_are_asked_for_before_anything_is_changed() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 0).await;
+        *api.denied.lock().expect("a right") = Some(("delete", "calico-node"));
+        let before = api.objects.lock().expect("objects").get(AGENT).cloned();
+        let (exit, problem) = confirmed(&api, &files, 0, &hash, true).await.expect_err("no rights");
+        assert_eq!(exit, Exit::Failed);
+        let named =
+            "delete clusterroles.rbac.authorization.k8s.io, delete daemonsets.apps kube-system/calico-node";
+        assert_eq!(problem.what, format!("rights are missing: {named}"));
+        assert!(problem.fix.contains("rbac-finish.yaml"), "{problem:?}");
+        assert_eq!(api.objects.lock().expect("objects").get(AGENT).cloned(), before);
+        assert!(files.0.borrow().is_empty());
+    });
+}
+
+#[test]
+fn an_object_that_is_made_anew_is_left_and_a_finalizer_is_named() {
+    run(async {
+        let role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/calico-node";
+        let (api, files) = (Api::with_calico(), Files::default());
+        let hash = hash(&api, 0).await;
+        confirmed(&api, &files, 0, &hash, false).await.expect("carried out");
+        api.put(role, json!({"metadata": {"name": "calico-node", "uid": "another"}}));
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::Removal, LineState::Refused)));
+        assert!(api.has(role) && !api.has(AGENT), "what comes before it is deleted");
+
+        let (api, files) = (Api::with_calico(), Files::default());
+        api.change(role, |role| role["metadata"]["finalizers"] = json!(["tigera.io/cni-protector"]));
+        let hash = self::hash(&api, 0).await;
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        let line = lines::next(&view.lines).expect("a line");
+        assert_eq!((line.line, line.state), (LineName::Removal, LineState::Waits));
+        assert!(line.evidence[0].contains("keeps its finalizers: tigera.io/cni-protector"), "{line:?}");
+        api.change(role, |role| {
+            assert_eq!(
+                role["metadata"]["finalizers"],
+                json!(["tigera.io/cni-protector"]),
+                "it is not stripped"
+            );
+        });
+    });
+}

@@ -1,0 +1,634 @@
+//! The lines of the end of a migration: how each is, what shows it, and what helps.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use snapshot::model::{Kind, Node};
+use types::policy::Phase;
+
+use super::backup::lacking;
+use super::manager::{ManagedObject, managers};
+use super::plan::{FinishPlan, Inventory, Pin, Record, text};
+use super::refuse::{refusals, stays};
+use super::removal::{self, Removal};
+use super::{CLOSED, FENCE};
+use crate::backup::file::Backup;
+use crate::check::Scene;
+use crate::cni::footprint::{self, Part, Target};
+use crate::cni::support::Stage;
+use crate::cni::values::{State as ValueState, command, required_value, rows};
+use crate::plan::stragglers::find;
+use crate::workload::reported_now;
+
+/// How many objects the evidence of a line names.
+const NAMED: usize = 12;
+
+/// A line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishLineName"))]
+#[serde(rename_all = "kebab-case")]
+pub enum LineName {
+    /// Every pod is on the new network alone.
+    Moved,
+    /// A file has everything that will be removed.
+    Backup,
+    /// The new CNI has its final settings.
+    Values,
+    /// The policies of the new CNI mean what those of the old one meant.
+    Policies,
+    /// The old CNI's agents run on no node.
+    Fence,
+    /// No Node's network condition is the old CNI's.
+    NetworkCondition,
+    /// The cluster has run without the old agents for as long as the settings say.
+    Soak,
+    /// The old CNI's objects are removed. There is no way back.
+    Removal,
+    /// Nothing of the old CNI is there.
+    Absence,
+    /// Nothing of Crossfade is there.
+    Leave,
+}
+
+/// How a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishLineState"))]
+#[serde(rename_all = "kebab-case")]
+pub enum LineState {
+    /// It is done.
+    Done,
+    /// The command does it once it is approved.
+    Ready,
+    /// It waits for time or for a person.
+    Waits,
+    /// It must not be done as the cluster is.
+    Refused,
+}
+
+/// A line, and how it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishLine"))]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// Which.
+    pub line: LineName,
+    /// How it is.
+    pub state: LineState,
+    /// What shows it.
+    pub evidence: Vec<String>,
+    /// What helps; empty if nothing is needed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub help: String,
+}
+
+/// How the policies of both CNIs compare in the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyComparison {
+    /// Packets that are treated in another way, in words.
+    pub differences: Vec<String>,
+    /// Why it is not known whether others are.
+    pub unknown: Vec<String>,
+}
+
+/// What the lines are decided from.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The cluster and the migration. The settings are those of the last stage.
+    pub scene: &'a Scene<'a>,
+    /// What is there of the old CNI.
+    pub inventory: &'a Inventory,
+    /// The plan: the approved one, or what would be approved.
+    pub plan: &'a FinishPlan,
+    /// How far it is; none if nothing was approved.
+    pub record: Option<&'a Record>,
+    /// The backup that the record names, read from its file; none if the file is not at hand.
+    pub backup: Option<&'a Backup>,
+    /// The policies.
+    pub policies: &'a PolicyComparison,
+    /// The run that is not over; none if there is none.
+    pub open_run: Option<&'a str>,
+    /// Now; none where no time is that of the cluster.
+    pub now: Option<Timestamp>,
+}
+
+impl fmt::Display for LineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Moved => "moved",
+            Self::Backup => "backup",
+            Self::Values => "values",
+            Self::Policies => "policies",
+            Self::Fence => "fence",
+            Self::NetworkCondition => "network condition",
+            Self::Soak => "soak",
+            Self::Removal => "removal",
+            Self::Absence => "absence",
+            Self::Leave => "leave",
+        })
+    }
+}
+
+impl LineState {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Ready => "ready",
+            Self::Waits => "waits",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl Line {
+    fn new(line: LineName, state: LineState, evidence: impl IntoIterator<Item = String>) -> Self {
+        Self { line, state, evidence: evidence.into_iter().collect(), help: String::new() }
+    }
+
+    fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    fn done(line: LineName, evidence: impl Into<String>) -> Self {
+        Self::new(line, LineState::Done, [evidence.into()])
+    }
+}
+
+/// The lines, in order.
+#[must_use]
+pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
+    let is_one_way = has_begun(facts);
+    let first: [(LineName, fn(&Facts<'_>) -> Line); 7] = [
+        (LineName::Moved, moved),
+        (LineName::Backup, backed_up),
+        (LineName::Values, values),
+        (LineName::Policies, policies),
+        (LineName::Fence, fence),
+        (LineName::NetworkCondition, network_condition),
+        (LineName::Soak, soak),
+    ];
+    let line = |(name, decide): (LineName, fn(&Facts<'_>) -> Line)| {
+        // What is deleted must be in the backup to the end; the others were done before the first deletion.
+        if is_one_way && name != LineName::Backup {
+            Line::done(name, "it was done before the removal began")
+        } else {
+            decide(facts)
+        }
+    };
+    let mut all: Vec<Line> = first.into_iter().map(line).collect();
+    let removal = remove(facts);
+    let is_removed = removal.state == LineState::Done;
+    all.extend([removal, absence(facts, is_removed), leave(facts)]);
+    all
+}
+
+/// Whether the removal has begun. The record alone does not prove it, since others can write ConfigMaps: something must be gone that they could not delete.
+fn has_begun(facts: &Facts<'_>) -> bool {
+    let objects = &facts.inventory.objects;
+    let is_gone = |pin: &Pin| !objects.contains_key(&pin.target);
+    let has_agents = facts.inventory.in_part(Part::Agent).next().is_some();
+    facts.record.is_some_and(|record| record.is_one_way)
+        && (!has_agents || facts.plan.delete.iter().any(is_gone))
+}
+
+/// The line that comes next; none if all are done.
+#[must_use]
+pub fn next(lines: &[Line]) -> Option<&Line> {
+    lines.iter().find(|line| line.state != LineState::Done)
+}
+
+fn moved(facts: &Facts<'_>) -> Line {
+    let Facts { scene, .. } = facts;
+    let name = LineName::Moved;
+    let waits = |evidence: Vec<String>| Line::new(name, LineState::Waits, evidence);
+    if let Some(kind) = [Kind::NODE, Kind::POD].into_iter().find(|kind| !scene.snapshot.knows(*kind)) {
+        return waits(vec![format!("{}: they are not known", kind.resource())])
+            .help("read them with the rights in deploy/cluster/rbac-viewer.yaml");
+    }
+    if let Some(run) = facts.open_run {
+        return waits(vec![format!("run {run} is not over")])
+            .help("kubectl crossfade status says what it waits for");
+    }
+    let phase = |node: &Node| Some((node.name().to_owned(), reported_now(node)?.phase?));
+    let behind = scene.snapshot.nodes.iter().filter_map(phase).filter(|(_, phase)| *phase != Phase::New);
+    let behind: Vec<String> =
+        behind.map(|(node, phase)| format!("Node/{node} is in phase {phase}")).collect();
+    let found = find(scene.snapshot, Phase::New, scene.config);
+    let stragglers = found.stragglers.iter().map(|group| {
+        format!(
+            "{} has {} pods on the old network, or on a node that does not report",
+            group.owner,
+            group.pods.len()
+        )
+    });
+    let unnamed = found
+        .unnamed
+        .iter()
+        .map(|(node, count)| format!("Node/{node} has {count} more attachments of other phases"));
+    let evidence = behind.into_iter().chain(stragglers).chain(unnamed).collect::<Vec<_>>();
+    if evidence.is_empty() {
+        return Line::done(
+            name,
+            format!("{} nodes, and no pod that is not on the new network alone", scene.snapshot.nodes.len()),
+        );
+    }
+    waits(first_few(evidence))
+        .help("kubectl crossfade roll stragglers names them all and what brings them over")
+}
+
+fn backed_up(facts: &Facts<'_>) -> Line {
+    let name = LineName::Backup;
+    let count = facts.inventory.objects.len();
+    let Some(record) = facts.record.filter(|record| record.backup.is_some()) else {
+        return Line::new(
+            name,
+            LineState::Ready,
+            [format!("{count} objects of {} would be kept in a file", facts.scene.from)],
+        );
+    };
+    let hash = record.backup.as_deref().unwrap_or_default();
+    let file = super::backup::file_name(hash);
+    let Some(backup) = facts.backup else {
+        return Line::new(
+            name,
+            LineState::Waits,
+            [format!("the backup {file} is not in the directory that --backup names")],
+        )
+        .help("bring the file to this machine, and name its directory: --backup DIR");
+    };
+    let lacking = lacking(facts.inventory, backup);
+    if lacking.is_empty() {
+        return Line::done(
+            name,
+            format!(
+                "{file} has {} objects, and all of the {count} that are there as they are",
+                backup.objects.len()
+            ),
+        );
+    }
+    let changed = format!("{} objects changed since {file} was written", lacking.len());
+    Line::new(name, LineState::Ready, std::iter::once(changed).chain(first_few(lacking)))
+}
+
+fn values(facts: &Facts<'_>) -> Line {
+    let name = LineName::Values;
+    if rows(facts.scene).iter().any(|row| row.state == ValueState::Absent) {
+        let what = format!("no settings of {} are in the cluster", facts.scene.to);
+        return Line::new(name, LineState::Waits, [what])
+            .help("install it, or read its settings with the rights in deploy/cluster/rbac-viewer.yaml");
+    }
+    let changes = changes(facts.scene);
+    if changes.is_empty() {
+        return Line::done(
+            name,
+            format!("{} has every setting of the stage {}", facts.scene.to, Stage::Finish),
+        );
+    }
+    let evidence = changes.iter().map(|change| {
+        let places = change.places.iter().map(|place| format!(" ({place})")).collect::<String>();
+        format!("{}: {} becomes {}{places}", change.key, change.now, change.value)
+    });
+    let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
+    let help = format!(
+        "one setting at a time, and look at the cluster after each: {}. --values FILE writes all of them as Helm values",
+        command(facts.scene, &sets)
+    );
+    Line::new(name, LineState::Waits, evidence).help(help)
+}
+
+/// A setting of the new CNI that is not what it must be in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The key in the cluster.
+    pub key: &'static str,
+    /// The value of the chart that sets it.
+    pub set: &'static str,
+    /// What it is.
+    pub now: String,
+    /// What the value of the chart becomes.
+    pub value: &'static str,
+    /// Objects that have it, other than the CNI's own settings.
+    pub places: Vec<String>,
+}
+
+/// The settings of the new CNI that change in the end.
+#[must_use]
+pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
+    let rows = rows(scene);
+    let wrong = rows.iter().filter(|row| row.state == ValueState::Wrong);
+    let change = |row: &crate::cni::values::Row| Change {
+        key: row.rule.key.trim_start_matches('/'),
+        set: row.set,
+        now: row.now.clone().unwrap_or_default(),
+        value: required_value(scene, row.rule, Stage::Finish)
+            .unwrap_or_else(|| row.rule.chart(row.rule.absent)),
+        places: row
+            .subjects
+            .iter()
+            .filter(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name())
+            .map(ToString::to_string)
+            .collect(),
+    };
+    wrong.map(change).collect()
+}
+
+fn policies(facts: &Facts<'_>) -> Line {
+    let name = LineName::Policies;
+    let PolicyComparison { differences, unknown } = facts.policies;
+    if differences.is_empty() && unknown.is_empty() {
+        return Line::done(
+            name,
+            format!("every packet is treated by {} as by {}", facts.scene.to, facts.scene.from),
+        );
+    }
+    let evidence = first_few(differences.iter().chain(unknown).cloned().collect());
+    let (from, to) = (facts.scene.from, facts.scene.to);
+    Line::new(name, LineState::Waits, evidence)
+        .help(format!("kubectl crossfade policies convert --from {from} --to {to} writes what is missing; kubectl crossfade policies check names what cannot be converted"))
+}
+
+fn fence(facts: &Facts<'_>) -> Line {
+    let name = LineName::Fence;
+    let agents: Vec<(&Target, &Value)> = facts.inventory.in_part(Part::Agent).collect();
+    if agents.is_empty() {
+        return Line::done(name, format!("no agent of {} is there", facts.scene.from));
+    }
+    let is_closed = |object: &Value| is_closed(object, &facts.scene.snapshot.nodes);
+    let open: Vec<&Target> =
+        agents.iter().filter(|(_, object)| !is_closed(object)).map(|(target, _)| *target).collect();
+    if open.is_empty() {
+        let running = agents.iter().filter(|(_, object)| pods(object) > 0);
+        let running: Vec<String> =
+            running.map(|(target, object)| format!("{target} still has {} pods", pods(object))).collect();
+        if running.is_empty() {
+            return Line::done(
+                name,
+                format!(
+                    "{} select no node, and have no pod",
+                    agents.iter().map(|(target, _)| target.to_string()).collect::<Vec<_>>().join(", ")
+                ),
+            );
+        }
+        return Line::new(name, LineState::Waits, running)
+            .help("wait until their pods have ended, then call the same command again");
+    }
+    let managed = managed(facts).into_iter().filter(|managed| managed.manager.undoes_a_fence());
+    let managed: Vec<ManagedObject> =
+        managed.filter(|managed| open.iter().any(|target| target.to_string() == managed.object)).collect();
+    if !managed.is_empty() {
+        return refused_for(name, &managed, "would undo the fence of");
+    }
+    let evidence = open
+        .iter()
+        .map(|target| format!("{target} gets the node selector {FENCE}: {CLOSED}, which no Node has"));
+    Line::new(name, LineState::Ready, evidence)
+        .help("kubectl crossfade finish --undo takes it back until the removal begins")
+}
+
+/// Whether an agent's DaemonSet selects none of the nodes.
+fn is_closed(object: &Value, nodes: &[Node]) -> bool {
+    let selector = object.pointer("/spec/template/spec/nodeSelector").and_then(Value::as_object);
+    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else { return false };
+    let selects =
+        |node: &Node| selector.iter().all(|(key, value)| node.metadata.label(key) == value.as_str());
+    !nodes.iter().any(selects)
+}
+
+/// How many pods a DaemonSet has. Its status counts only once its controller has seen its template.
+fn pods(object: &Value) -> u64 {
+    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    let is_seen = number("/status/observedGeneration") >= number("/metadata/generation");
+    let has = number("/status/currentNumberScheduled") + number("/status/numberMisscheduled");
+    if is_seen { has } else { has.max(1) }
+}
+
+fn managed(facts: &Facts<'_>) -> Vec<ManagedObject> {
+    managers(facts.scene.snapshot, facts.scene.from, facts.inventory, &facts.scene.config.finish.managers_off)
+}
+
+fn refused_for(name: LineName, managed: &[ManagedObject], what: &str) -> Line {
+    let evidence = managed.iter().map(|item| format!("{} {what} {}", item.manager.name(), item.object));
+    let mut helps: Vec<&str> = managed.iter().map(|item| item.help.as_str()).collect();
+    helps.sort_unstable();
+    helps.dedup();
+    let help = format!(
+        "{}; once a manager is off, name it in the settings file: finish: {{managersOff: [..]}}",
+        helps.join("; ")
+    );
+    Line::new(name, LineState::Refused, first_few(evidence.collect())).help(help)
+}
+
+fn network_condition(facts: &Facts<'_>) -> Line {
+    let name = LineName::NetworkCondition;
+    let (old, new) =
+        (footprint::footprint(facts.scene.from).reasons, footprint::footprint(facts.scene.to).reasons);
+    let reason = |node: &Node| {
+        let reason = node.condition("NetworkUnavailable")?.reason.to_string();
+        (old.contains(&reason.as_str()) && !new.contains(&reason.as_str()))
+            .then(|| (node.name().to_owned(), reason))
+    };
+    let found: Vec<(String, String)> = facts.scene.snapshot.nodes.iter().filter_map(reason).collect();
+    let Some((first, _)) = found.first() else {
+        return Line::done(
+            name,
+            format!("no Node has a reason of {} in NetworkUnavailable", facts.scene.from),
+        );
+    };
+    let help = format!(
+        "for each of them: kubectl patch node {first} --subresource=status --type strategic -p '{{\"status\":{{\"conditions\":[{{\"type\":\"NetworkUnavailable\",\"status\":\"False\",\"reason\":\"Migrated\"}}]}}}}'"
+    );
+    let evidence =
+        found.iter().map(|(node, reason)| format!("Node/{node}: NetworkUnavailable has the reason {reason}"));
+    Line::new(name, LineState::Waits, first_few(evidence.collect())).help(help)
+}
+
+fn soak(facts: &Facts<'_>) -> Line {
+    let name = LineName::Soak;
+    let hours = facts.plan.soak_hours;
+    let fenced_at = facts.record.and_then(|record| record.fenced_at.as_deref());
+    let recorded = fenced_at.and_then(|at| at.parse::<Timestamp>().ok());
+    // The API server says when the fence was set, and the record is one that others can write.
+    let since =
+        recorded.max(facts.inventory.in_part(Part::Agent).filter_map(|(_, object)| changed_at(object)).max());
+    let since = recorded.and(since);
+    let (Some(since), Some(now)) = (since, facts.now) else {
+        return Line::new(
+            name,
+            LineState::Ready,
+            [format!("{hours} hours from the moment at which the agents are fenced off")],
+        );
+    };
+    let end = since.checked_add(SignedDuration::from_hours(i64::from(hours))).unwrap_or(Timestamp::MAX);
+    if now >= end {
+        return Line::done(name, format!("the agents are fenced off since {since:.0}"));
+    }
+    Line::new(
+        name,
+        LineState::Waits,
+        [format!(
+            "the agents are fenced off since {since:.0}, and the soak of {hours} hours ends at {end:.0}"
+        )],
+    )
+    .help("use the cluster meanwhile; whatever was on the old network and was overlooked shows now")
+}
+
+/// When Crossfade changed an object, by the API server's clock.
+fn changed_at(object: &Value) -> Option<Timestamp> {
+    let fields = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
+    let own = fields.iter().filter(|field| text(field, "/manager") == "crossfade");
+    own.filter_map(|field| text(field, "/time").parse().ok()).max()
+}
+
+fn remove(facts: &Facts<'_>) -> Line {
+    let name = LineName::Removal;
+    let refused = |evidence: Vec<String>, help: String| {
+        Line::new(name, LineState::Refused, first_few(evidence)).help(help)
+    };
+    let is_one_way = facts.record.is_some_and(|record| record.is_one_way);
+    let next = removal::next(facts.plan, facts.inventory);
+    if next == Removal::Done && is_one_way {
+        return Line::done(name, "nothing of the approved plan is there");
+    }
+    let refusals = refusals(facts.scene, facts.inventory);
+    if !refusals.is_empty() {
+        let help = refusals.iter().map(|refusal| refusal.help.as_str()).collect::<Vec<_>>().join("; ");
+        return refused(refusals.into_iter().map(|refusal| refusal.what).collect(), help);
+    }
+    let managed: Vec<ManagedObject> =
+        managed(facts).into_iter().filter(|managed| managed.manager.brings_back()).collect();
+    if !managed.is_empty() {
+        return refused_for(name, &managed, "would bring back");
+    }
+    if !facts.inventory.unread.is_empty() {
+        return refused(
+            facts.inventory.unread.clone(),
+            "read them with the rights in deploy/cluster/rbac-finish.yaml".into(),
+        );
+    }
+    match next {
+        Removal::Delete(pins) if is_one_way => Line::new(
+            name,
+            LineState::Ready,
+            first_few(pins.iter().map(|pin| format!("{} is next", pin.target)).collect()),
+        ),
+        Removal::Delete(_) | Removal::Done => {
+            let FinishPlan { delete, vanish, .. } = facts.plan;
+            let what = format!(
+                "{} objects are deleted one after the other, and {} go with them",
+                delete.len(),
+                vanish.len()
+            );
+            Line::new(name, LineState::Ready, std::iter::once(what).chain(stays(facts.scene)))
+                .help("there is no way back: it needs --cluster NAME beside --confirm HASH")
+        }
+        Removal::Wait { what, help } => Line::new(name, LineState::Waits, [what]).help(help),
+        Removal::Refuse { what, help } => refused(vec![what], help),
+    }
+}
+
+fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
+    let name = LineName::Absence;
+    let Facts { scene, inventory, .. } = facts;
+    let footprint = footprint::footprint(scene.from);
+    let new = footprint::footprint(scene.to);
+    let mut evidence = removal::remaining(inventory);
+    let mut helps = Vec::new();
+    if !is_removed && !evidence.is_empty() {
+        let count = evidence.len();
+        return Line::new(name, LineState::Waits, [format!("{count} objects of {} are there", scene.from)])
+            .help("the removal comes first");
+    }
+    if !evidence.is_empty() {
+        helps.push(
+            "look at who made them or what they belong to, and approve a new plan: kubectl crossfade finish"
+                .to_owned(),
+        );
+    }
+    let keys = scene.snapshot.nodes.iter().flat_map(|node| node.metadata.annotations.keys());
+    let mut keys: Vec<&str> =
+        keys.map(AsRef::as_ref).filter(|key| footprint.annotates(key) && !new.annotates(key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if !keys.is_empty() {
+        evidence.push(format!("Nodes have annotations of {}: {}", scene.from, keys.join(", ")));
+        helps.push(format!(
+            "kubectl annotate nodes --all {}",
+            keys.iter().map(|key| format!("{key}-")).collect::<Vec<_>>().join(" ")
+        ));
+    }
+    for namespace in footprint.namespaces.iter().filter(|name| !new.namespaces.contains(name)) {
+        if scene.snapshot.object(Kind::NAMESPACE, namespace).is_some() {
+            evidence.push(format!("Namespace/{namespace} is there, with whatever else is in it"));
+            helps.push(format!("look into it, then: kubectl delete namespace {namespace}"));
+        }
+    }
+    let secrets = footprint.secret_commands(&inventory.namespaces);
+    let is_absent = evidence.is_empty() && inventory.unread.is_empty();
+    evidence.extend(inventory.unread.iter().cloned());
+    let mut line = if is_absent {
+        Line::done(name, format!("a search by all names of {} found nothing", scene.from))
+    } else {
+        Line::new(name, LineState::Waits, first_few(evidence))
+    };
+    if !secrets.is_empty() {
+        line.evidence.push(format!("Crossfade reads no Secret, and leaves them: {}", secrets.join("; ")));
+    }
+    line.help = helps.join("; ");
+    line
+}
+
+/// What of Crossfade is in the cluster.
+fn leave(facts: &Facts<'_>) -> Line {
+    let name = LineName::Leave;
+    let snapshot = facts.scene.snapshot;
+    let ours = |key: &str| key.starts_with("crossfade/");
+    let has = |node: &&Node| {
+        let (labels, annotations) = (node.metadata.labels.keys(), node.metadata.annotations.keys());
+        labels.chain(annotations).any(|key| ours(key))
+            || node.spec.taints.iter().any(|taint| ours(&taint.key))
+    };
+    let nodes: Vec<&Node> = snapshot.nodes.iter().filter(has).collect();
+    let mut evidence = Vec::new();
+    if let Some(first) = nodes.first() {
+        evidence.push(format!(
+            "{} Nodes have labels, annotations or taints of Crossfade, such as Node/{}",
+            nodes.len(),
+            first.name()
+        ));
+    }
+    let namespaces = ["crossfade-system", "crossfade"].into_iter();
+    let namespaces = namespaces.filter(|name| snapshot.object(Kind::NAMESPACE, name).is_some());
+    evidence.extend(namespaces.map(|name| format!("Namespace/{name} is there")));
+    let configs = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter();
+    let selects = |config: &&snapshot::model::Object| {
+        config
+            .value()
+            .pointer("/spec/nodeSelector")
+            .is_some_and(|selector| selector.to_string().contains("\"crossfade/"))
+    };
+    evidence.extend(configs.filter(selects).map(|config| {
+        format!(
+            "CiliumNodeConfig/{}/{} selects nodes by a label of Crossfade",
+            config.namespace(),
+            config.name()
+        )
+    }));
+    if evidence.is_empty() {
+        return Line::done(name, "nothing of Crossfade is in the cluster");
+    }
+    Line::new(name, LineState::Waits, evidence).help("on each node that stays: crossfade-bootstrap cleanup, then crossfade-bootstrap graduate (docs/graduate.md); then delete what the chapter \"What stays in the cluster\" names")
+}
+
+/// The first of many, and how many more there are.
+fn first_few(mut all: Vec<String>) -> Vec<String> {
+    if all.len() > NAMED {
+        let more = all.len() - NAMED;
+        all.truncate(NAMED);
+        all.push(format!("and {more} more"));
+    }
+    all
+}

@@ -1,0 +1,277 @@
+//! What is there of the old CNI, and what a person approves of its removal.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use snapshot::model::{Kind, Snapshot};
+
+use crate::backup::file::ClusterId;
+use crate::check::Scene;
+use crate::cni::footprint::{self, Part, Target};
+use crate::cni::support::Cni;
+use crate::plan::canon;
+use crate::workload::agents;
+
+/// What keeps an Amazon NetworkPolicy from being deleted once its controller is off.
+///
+/// *Source*: aws/amazon-network-policy-controller-k8s: internal/controllers/policy_controller.go, pkg/config/configmap_manager.go.
+pub(super) const AWS_FINALIZER: &str = "networking.k8s.aws/resources";
+/// The ConfigMap that switches this controller on.
+const AWS_SETTINGS: &str = "amazon-vpc-cni";
+
+/// What is there of the old CNI.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// The namespaces of the old CNI's agents, or where they were.
+    pub namespaces: BTreeSet<String>,
+    /// Its objects, as the API server has them, and the configuration in its resources.
+    pub objects: BTreeMap<Target, Value>,
+    /// What could not be read, in words: whether such objects are there is not known.
+    pub unread: Vec<String>,
+    /// Names of APIServices that are not available.
+    pub unavailable: Vec<String>,
+}
+
+/// One object as it was when a person approved its removal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Pin {
+    /// The object.
+    #[serde(flatten)]
+    pub target: Target,
+    /// Its identity: an object of the same name that is made later has another one, and is not deleted.
+    pub uid: String,
+}
+
+/// What is removed, in order. A person approves it by the hash of its canonical bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishPlan"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FinishPlan {
+    /// Version of this file; 1.
+    pub version: u32,
+    /// The cluster, by the UID of its namespace kube-system.
+    pub cluster: String,
+    /// The CNI that goes.
+    pub from: Cni,
+    /// The CNI that stays.
+    pub to: Cni,
+    /// Hours between the fence and the first deletion.
+    pub soak_hours: u32,
+    /// What is deleted, in this order.
+    pub delete: Vec<Pin>,
+    /// What goes with an owner or a definition that is deleted.
+    pub vanish: Vec<Pin>,
+}
+
+/// How far the end of the migration is, as the cluster keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "FinishRecord"))]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Record {
+    /// Version of this record; 1.
+    pub version: u32,
+    /// SHA-256 of the approved plan, in hex.
+    pub plan: String,
+    /// Who approved it.
+    pub approved_by: String,
+    /// When.
+    pub approved_at: String,
+    /// SHA-256 of the backup, in hex; none before it was written.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backup: Option<String>,
+    /// Since when the old agents are fenced off; none if they are not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fenced_at: Option<String>,
+    /// The removal has begun: there is no way back from here.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_one_way: bool,
+}
+
+impl Record {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, those that the new CNI has, too,
+/// and what must stay.
+#[must_use]
+pub fn candidates(scene: &Scene<'_>, namespaces: &BTreeSet<String>) -> BTreeSet<Target> {
+    let shared = footprint::footprint(scene.to).targets(&namespaces_of(scene, scene.to));
+    let shared: BTreeSet<_> = shared.iter().map(Target::key).collect();
+    let keeps_settings = !finalized_policies(scene.snapshot).is_empty();
+    let stays = |target: &Target| {
+        keeps_settings && scene.from == Cni::AwsVpcCni && target.name == AWS_SETTINGS
+            || shared.contains(&target.key())
+    };
+    let all = footprint::footprint(scene.from).targets(namespaces);
+    all.into_iter().filter(|target| !stays(target) && !is_absent(scene.snapshot, target)).collect()
+}
+
+/// The namespaces of a CNI's agents.
+#[must_use]
+pub fn namespaces_of(scene: &Scene<'_>, cni: Cni) -> BTreeSet<String> {
+    agents(scene, cni).iter().map(|agent| agent.daemon_set.namespace().to_owned()).collect()
+}
+
+/// NetworkPolicies that a controller of EKS must let go before they can be deleted.
+pub(super) fn finalized_policies(snapshot: &Snapshot) -> Vec<String> {
+    let is = |object: &&snapshot::model::Object| {
+        object.texts("/metadata/finalizers").any(|finalizer| finalizer == AWS_FINALIZER)
+    };
+    let all = snapshot.objects(Kind::NETWORK_POLICY).iter().filter(is);
+    all.map(|policy| format!("NetworkPolicy/{}/{}", policy.namespace(), policy.name())).collect()
+}
+
+/// Whether the snapshot has all objects of the kind, and not this one. It has few ConfigMaps, and says nothing about the others.
+fn is_absent(snapshot: &Snapshot, target: &Target) -> bool {
+    let kind = Kind::of(&target.api_version, &target.kind);
+    let Some(kind) = kind.filter(|kind| snapshot.knows(*kind) && *kind != Kind::CONFIG_MAP) else {
+        return false;
+    };
+    find(snapshot, kind, target).is_none()
+}
+
+/// An object of the snapshot, as far as the snapshot has it.
+fn find(snapshot: &Snapshot, kind: Kind, target: &Target) -> Option<Value> {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let is = |meta: &snapshot::model::Meta| {
+        meta.name.as_ref() == target.name && meta.namespace.as_ref() == namespace
+    };
+    if let Some(workload) = snapshot.workloads(kind).iter().find(|workload| is(&workload.metadata)) {
+        return serde_json::to_value(workload).ok();
+    }
+    let meta_of = |meta: &snapshot::model::Meta| serde_json::json!({ "metadata": meta });
+    match kind {
+        Kind::SERVICE => {
+            snapshot.services.iter().find(|service| is(&service.metadata)).map(|item| meta_of(&item.metadata))
+        }
+        Kind::POD_DISRUPTION_BUDGET => {
+            snapshot.budgets.iter().find(|budget| is(&budget.metadata)).map(|item| meta_of(&item.metadata))
+        }
+        _ => {
+            let object = snapshot.objects(kind).iter();
+            object
+                .filter(|object| object.name() == target.name && object.namespace() == namespace)
+                .map(|object| object.value().clone())
+                .next()
+        }
+    }
+}
+
+/// What a snapshot says of the old CNI. Kinds that it does not have are not known.
+#[must_use]
+pub fn inventory(scene: &Scene<'_>) -> Inventory {
+    let snapshot = scene.snapshot;
+    let mut namespaces = namespaces_of(scene, scene.from);
+    if namespaces.is_empty() {
+        namespaces.insert("kube-system".to_owned());
+    }
+    let (mut objects, mut unread) = (BTreeMap::new(), BTreeSet::new());
+    for target in candidates(scene, &namespaces) {
+        match Kind::of(&target.api_version, &target.kind) {
+            Some(kind) if snapshot.knows(kind) => {
+                if let Some(object) = find(snapshot, kind, &target) {
+                    objects.insert(target, object);
+                }
+            }
+            _ => drop(unread.insert(format!("{}: a snapshot does not have them", target.resource()))),
+        }
+    }
+    let cluster = ClusterId {
+        uid: snapshot.cluster.uid.clone().unwrap_or_default(),
+        api_server: snapshot.cluster.version.clone().unwrap_or_default(),
+    };
+    Inventory { cluster, namespaces, objects, unread: unread.into_iter().collect(), unavailable: Vec::new() }
+}
+
+impl Inventory {
+    /// The objects of a part.
+    pub fn in_part(&self, part: Part) -> impl Iterator<Item = (&Target, &Value)> {
+        self.objects.iter().filter(move |(target, _)| target.part == part)
+    }
+}
+
+impl FinishPlan {
+    /// The version that this program reads and writes.
+    pub const VERSION: u32 = 1;
+
+    /// What would be removed of what is there.
+    #[must_use]
+    pub fn new(scene: &Scene<'_>, inventory: &Inventory) -> Self {
+        let (mut delete, mut vanish) = (Vec::new(), Vec::new());
+        // A map is sorted, and targets are sorted by their part first: that is the order of removal.
+        for (target, object) in &inventory.objects {
+            let pin = Pin { target: target.clone(), uid: text(object, "/metadata/uid").to_owned() };
+            let has = |list: &str| {
+                object.pointer(list).and_then(Value::as_array).is_some_and(|all| !all.is_empty())
+            };
+            let goes_with_another = match target.part {
+                Part::Resource => !has("/metadata/finalizers"),
+                _ => has("/metadata/ownerReferences"),
+            };
+            if goes_with_another { &mut vanish } else { &mut delete }.push(pin);
+        }
+        Self {
+            version: Self::VERSION,
+            cluster: inventory.cluster.uid.clone(),
+            from: scene.from,
+            to: scene.to,
+            soak_hours: scene.config.finish.soak_hours,
+            delete,
+            vanish,
+        }
+    }
+
+    /// The bytes that are hashed and kept.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        canon::bytes(self)
+    }
+
+    /// Its hash.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        canon::sha256(&self.bytes())
+    }
+
+    /// Reads a plan.
+    ///
+    /// # Errors
+    /// The bytes are no such plan, or the plan does not delete in the order in which this program does.
+    pub fn read(bytes: &[u8]) -> Result<Self, String> {
+        let plan: Self = serde_json::from_slice(bytes)
+            .map_err(|e| format!("this is no plan of finish: {e}; make one: kubectl crossfade finish"))?;
+        let parts: Vec<Part> = plan.delete.iter().map(|pin| pin.target.part).collect();
+        if plan.version != Self::VERSION
+            || !parts.is_sorted()
+            || plan.delete.iter().any(|pin| pin.uid.is_empty())
+        {
+            return Err("another release made this plan of finish; make one: kubectl crossfade finish".into());
+        }
+        // A plan names what may be deleted: nothing but what the CNI has by this program's own tables.
+        let namespaces = plan.delete.iter().filter_map(|pin| pin.target.namespace.clone()).collect();
+        let known = footprint::footprint(plan.from).targets(&namespaces);
+        let is_resource = |target: &Target| {
+            target.part == Part::Resource
+                && footprint::footprint(plan.from)
+                    .class(&format!("{}.{}", target.plural, target.group()))
+                    .is_some()
+        };
+        match plan.delete.iter().find(|pin| !known.contains(&pin.target) && !is_resource(&pin.target)) {
+            Some(pin) => Err(format!(
+                "{} is no object of {}; make a plan anew: kubectl crossfade finish",
+                pin.target, plan.from
+            )),
+            None => Ok(plan),
+        }
+    }
+}
+
+/// The text at a pointer; empty if there is none.
+pub(super) fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,710 @@
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use snapshot::model::Kind;
+
+use super::lines::{LineName, LineState, lines, next};
+use super::plan::{candidates, inventory};
+use super::removal::Removal;
+use super::*;
+use crate::backup::file::{Backup, ClusterId};
+use crate::check::tests::{Case, object};
+use crate::cni::footprint::{DEFINITION, Part, Target};
+use crate::cni::support::Cni;
+
+/// Objects of a CNI with their UIDs, as the API server has them.
+fn targets(all: &[(&str, Part)]) -> Vec<(Target, Value)> {
+    let known = crate::cni::footprint::footprint(Cni::Calico).targets(&["kube-system".to_owned()].into());
+    let find = |(title, part): &(&str, Part)| {
+        let target = known.iter().find(|target| target.to_string() == *title && target.part == *part);
+        let target = target.unwrap_or_else(|| panic!("{title} is not in the footprint")).clone();
+        let value = json!({"metadata": {"name": target.name, "namespace": target.namespace, "uid": format!("uid-{title}"),
+            "annotations": {"a": "b", "deprecated.daemonset.template.generation": "1"}}, "spec": {"template": {"spec": {"serviceAccountName": "x"}}}});
+        (target, value)
+    };
+    all.iter().map(find).collect()
+}
+
+const CALICO: [(&str, Part); 5] = [
+    ("DaemonSet/kube-system/calico-node", Part::Agent),
+    ("Deployment/kube-system/calico-kube-controllers", Part::PodNetwork),
+    ("ClusterRole/calico-node", Part::Right),
+    ("CustomResourceDefinition/ippools.crd.projectcalico.org", Part::Definition),
+    ("CustomResourceDefinition/ipamblocks.crd.projectcalico.org", Part::Definition),
+];
+
+fn pool(name: &str) -> (Target, Value) {
+    let target = Target {
+        part: Part::Resource,
+        api_version: "crd.projectcalico.org/v1".into(),
+        kind: "IPPool".into(),
+        plural: "ippools".into(),
+        namespace: None,
+        name: name.into(),
+    };
+    (
+        target,
+        json!({"metadata": {"name": name, "uid": format!("uid-{name}")}, "spec": {"cidr": "10.0.0.0/16"}}),
+    )
+}
+
+fn present(all: Vec<(Target, Value)>) -> Inventory {
+    Inventory {
+        cluster: ClusterId { uid: "c".into(), api_server: "v1.30.0".into() },
+        namespaces: ["kube-system".to_owned()].into(),
+        objects: all.into_iter().collect(),
+        ..Inventory::default()
+    }
+}
+
+fn whole() -> Inventory {
+    present(targets(&CALICO).into_iter().chain([pool("default-ipv4-ippool")]).collect())
+}
+
+/// A node in the new phase, with its pod.
+fn moved() -> Case {
+    let observed = json!({"bootId": "b", "phase": "new", "attached": {"new": 1, "others": []}}).to_string();
+    let node = object(
+        Kind::NODE,
+        "a",
+        json!({"metadata": {"annotations": {"crossfade/observed": observed}}, "status": {"nodeInfo": {"bootID": "b"}}}),
+    );
+    let pod = object(
+        Kind::POD,
+        "p",
+        json!({"metadata": {"namespace": "x", "uid": "11111111"}, "spec": {"nodeName": "a"}, "status": {"phase": "Running"}}),
+    );
+    Case::new(Cni::Calico, Cni::Flannel, vec![node, pod])
+}
+
+/// What the lines are decided from, each of which a test changes.
+struct World {
+    case: Case,
+    inventory: Inventory,
+    plan: Option<FinishPlan>,
+    record: Option<Record>,
+    backup: Option<Backup>,
+    policies: PolicyComparison,
+    open_run: Option<&'static str>,
+    now: &'static str,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            case: moved(),
+            inventory: whole(),
+            plan: None,
+            record: None,
+            backup: None,
+            policies: PolicyComparison::default(),
+            open_run: None,
+            now: "2026-01-03T00:00:00Z",
+        }
+    }
+
+    fn plan(&self) -> FinishPlan {
+        self.plan.clone().unwrap_or_else(|| FinishPlan::new(&self.case.scene(), &self.inventory))
+    }
+
+    /// Approved, and with a backup.
+    fn approved() -> Self {
+        let world = Self::new();
+        let backup = backup::backup(&world.inventory, None);
+        let record = Record {
+            version: 1,
+            plan: world.plan().hash(),
+            approved_by: "alice".into(),
+            approved_at: "2026-01-01T00:00:00Z".into(),
+            backup: Some(crate::plan::canon::sha256(&backup.bytes())),
+            fenced_at: None,
+            is_one_way: false,
+        };
+        Self { plan: Some(world.plan()), record: Some(record), backup: Some(backup), ..world }
+    }
+
+    /// With the agents fenced off at the beginning of the year.
+    fn fenced() -> Self {
+        let mut world = Self::approved();
+        world.close();
+        if let Some(record) = &mut world.record {
+            record.fenced_at = Some("2026-01-01T00:00:00Z".into());
+        }
+        world
+    }
+
+    fn close(&mut self) {
+        for (target, object) in &mut self.inventory.objects {
+            if target.part == Part::Agent {
+                object["spec"]["template"]["spec"]["nodeSelector"] = json!({FENCE: CLOSED});
+                object["metadata"]["generation"] = 2.into();
+                object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "2".into();
+                object["status"]["observedGeneration"] = 2.into();
+            }
+        }
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let plan = self.plan();
+        lines(&Facts {
+            scene: &self.case.scene(),
+            inventory: &self.inventory,
+            plan: &plan,
+            record: self.record.as_ref(),
+            backup: self.backup.as_ref(),
+            policies: &self.policies,
+            open_run: self.open_run,
+            now: self.now.parse().ok(),
+        })
+    }
+
+    #[track_caller]
+    fn line(&self, name: LineName) -> Line {
+        self.lines().into_iter().find(|line| line.line == name).expect("a line")
+    }
+
+    #[track_caller]
+    fn next(&self) -> (LineName, LineState) {
+        let lines = self.lines();
+        let line = next(&lines).expect("a line that is not done");
+        (line.line, line.state)
+    }
+}
+
+#[test]
+fn lines_come_one_after_the_other() {
+    let mut world = World::new();
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready));
+    world = World::approved();
+    assert_eq!(world.next(), (LineName::Fence, LineState::Ready));
+    world.close();
+    assert_eq!(world.next(), (LineName::Soak, LineState::Ready));
+    world = World::fenced();
+    assert_eq!(world.next(), (LineName::Removal, LineState::Ready));
+    world.now = "2026-01-01T23:59:59Z";
+    assert_eq!(world.next(), (LineName::Soak, LineState::Waits));
+    assert!(world.line(LineName::Soak).evidence[0].contains("ends at 2026-01-02T00:00:00Z"));
+}
+
+/// Others can write ConfigMaps, and delete nothing.
+#[test]
+fn a_record_does_not_shorten_the_way() {
+    let mut world = World::approved();
+    let record = world.record.as_mut().expect("a record");
+    record.is_one_way = true;
+    assert_eq!(world.next(), (LineName::Fence, LineState::Ready), "nothing is gone yet");
+    let (target, _) = targets(&CALICO[1..2]).remove(0);
+    world.inventory.objects.remove(&target);
+    assert_eq!(world.next(), (LineName::Removal, LineState::Ready));
+    let mut world = World::fenced();
+    for (target, object) in &mut world.inventory.objects {
+        if target.part == Part::Agent {
+            object["metadata"]["managedFields"] = json!([{"manager": "crossfade", "time": "2026-01-02T12:00:00Z"}, {"manager": "kubectl", "time": "2026-01-02T23:00:00Z"}]);
+        }
+    }
+    assert_eq!(world.next(), (LineName::Soak, LineState::Waits));
+    assert!(world.line(LineName::Soak).evidence[0].contains("since 2026-01-02T12:00:00Z"));
+}
+
+#[test]
+fn what_is_not_moved_stops_everything() {
+    let mut world = World::new();
+    world.open_run = Some("r-1");
+    assert_eq!(world.next(), (LineName::Moved, LineState::Waits));
+    let mut world = World::new();
+    let observed =
+        json!({"bootId": "b", "phase": "both-new", "attached": {"both-new": 0, "others": []}}).to_string();
+    let node = object(
+        Kind::NODE,
+        "b",
+        json!({"metadata": {"annotations": {"crossfade/observed": observed}}, "status": {"nodeInfo": {"bootID": "b"}}}),
+    );
+    world.case = Case::new(Cni::Calico, Cni::Antrea, vec![node]);
+    assert_eq!(world.line(LineName::Moved).evidence, ["Node/b is in phase both-new"]);
+    let mut world = World::new();
+    world.case.snapshot.readings.remove(&Kind::POD);
+    assert_eq!(world.next(), (LineName::Moved, LineState::Waits), "absent is not empty");
+}
+
+#[test]
+fn policies_that_differ_or_are_unknown_stop_the_fence() {
+    for policies in [
+        PolicyComparison { differences: vec!["x to y".into()], ..PolicyComparison::default() },
+        PolicyComparison { unknown: vec!["not read".into()], ..PolicyComparison::default() },
+    ] {
+        let world = World { policies, ..World::approved() };
+        assert_eq!(world.next(), (LineName::Policies, LineState::Waits));
+    }
+}
+
+#[test]
+fn settings_of_the_last_stage_are_shown_as_a_change() {
+    let mut world = World::approved();
+    let data =
+        json!({"custom-cni-conf": "true", "enable-policy": "never", "unmanaged-pod-watcher-interval": "0"});
+    let config = object(
+        Kind::CONFIG_MAP,
+        "cilium-config",
+        json!({"metadata": {"namespace": "kube-system"}, "data": data}),
+    );
+    world.case =
+        Case::new(Cni::Calico, Cni::Cilium, vec![config.clone()]).config("transition: {phase: finish}");
+    let line = world.line(LineName::Values);
+    assert_eq!(line.state, LineState::Waits);
+    assert!(line.evidence.contains(&"enable-policy: never becomes default".to_owned()), "{line:?}");
+    assert!(line.help.contains("--set cni.customConf=false"), "{line:?}");
+    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![]);
+    assert_eq!(
+        world.line(LineName::Values).state,
+        LineState::Waits,
+        "settings that are not known are not right"
+    );
+    world.case = Case::new(Cni::Calico, Cni::Cilium, vec![config]).config("transition: {phase: finish}");
+    let changes = super::lines::changes(&world.case.scene());
+    let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
+    let file = crate::cni::values::file(&sets);
+    assert_eq!(
+        file,
+        "cni:\n  customConf: false\noperator:\n  unmanagedPodWatcher:\n    restart: true\npolicyEnforcementMode: default\n"
+    );
+}
+
+#[test]
+fn an_agent_is_fenced_off_once_no_node_is_selected_and_no_pod_is_left() {
+    let agent = |world: &mut World, object: Value| {
+        for (target, value) in &mut world.inventory.objects {
+            if target.part == Part::Agent {
+                value["spec"] = object["spec"].clone();
+                value["status"] = object["status"].clone();
+            }
+        }
+    };
+    let selector = |pairs: Value| json!({"template": {"spec": {"nodeSelector": pairs}}});
+    for (spec, status, state) in [
+        (selector(json!({FENCE: CLOSED})), json!({}), LineState::Done),
+        // An operator of the cluster may have fenced it off in another way.
+        (selector(json!({"io.cilium/aws-node-enabled": "true"})), json!({}), LineState::Done),
+        (selector(json!({})), json!({}), LineState::Ready),
+        (selector(json!({"kubernetes.io/os": "linux"})), json!({}), LineState::Ready),
+        (selector(json!({FENCE: CLOSED})), json!({"currentNumberScheduled": 2}), LineState::Waits),
+        (selector(json!({FENCE: CLOSED})), json!({"numberMisscheduled": 1}), LineState::Waits),
+    ] {
+        let mut world = World::approved();
+        world.case.snapshot.nodes[0].metadata.labels =
+            std::sync::Arc::new([("kubernetes.io/os".into(), "linux".into())].into());
+        agent(&mut world, json!({"spec": spec, "status": status}));
+        assert_eq!(world.line(LineName::Fence).state, state, "{spec} {status}");
+    }
+}
+
+/// Each row: what is on the agent, who it is, and whether that forbids the fence and the removal.
+#[test]
+fn managers_that_bring_an_object_back_are_found_first() {
+    for (metadata, manager, is_fence_refused, is_removal_refused) in [
+        (json!({}), None, false, false),
+        (
+            json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "calico"}}),
+            Some(Manager::Helm),
+            false,
+            true,
+        ),
+        // A chart that was rendered by helm template has no release.
+        (json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), None, false, false),
+        (
+            json!({"ownerReferences": [{"apiVersion": "operator.tigera.io/v1", "kind": "Installation", "name": "default"}]}),
+            Some(Manager::TigeraOperator),
+            true,
+            false,
+        ),
+        (
+            json!({"ownerReferences": [{"apiVersion": "operator.x/v1", "kind": "X", "name": "x"}]}),
+            Some(Manager::Operator),
+            true,
+            true,
+        ),
+        (
+            json!({"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}),
+            Some(Manager::AddonManager),
+            true,
+            true,
+        ),
+        (
+            json!({"labels": {"addon.kops.k8s.io/name": "networking.projectcalico.org"}}),
+            Some(Manager::Kops),
+            true,
+            true,
+        ),
+        (json!({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}), Some(Manager::ArgoCd), true, true),
+        // Charts set this label themselves.
+        (json!({"labels": {"app.kubernetes.io/instance": "x"}}), None, false, false),
+        (json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}), Some(Manager::Flux), true, true),
+        (json!({"annotations": {"objectset.rio.cattle.io/id": "x"}}), Some(Manager::Rancher), true, true),
+        (json!({"managedFields": [{"manager": "eks"}]}), Some(Manager::Eks), true, true),
+        (
+            json!({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}),
+            None,
+            false,
+            false,
+        ),
+    ] {
+        let mut world = World::approved();
+        for (target, object) in &mut world.inventory.objects {
+            if target.part == Part::Agent {
+                object["metadata"]
+                    .as_object_mut()
+                    .expect("metadata")
+                    .extend(metadata.as_object().expect("an object").clone());
+            }
+        }
+        world.backup = Some(backup::backup(&world.inventory, None));
+        let refused = |name: LineName| world.line(name).state == LineState::Refused;
+        assert_eq!(
+            (refused(LineName::Fence), refused(LineName::Removal)),
+            (is_fence_refused, is_removal_refused),
+            "{metadata}"
+        );
+        let Some(manager) = manager else { continue };
+        assert!(!world.line(LineName::Removal).help.is_empty(), "{metadata}");
+        world.case.config.finish.managers_off = vec![manager];
+        let refused =
+            [LineName::Fence, LineName::Removal].map(|name| world.line(name).state == LineState::Refused);
+        assert_eq!(refused, [false, false], "{metadata}: it is off");
+    }
+}
+
+#[test]
+fn a_condition_of_the_old_cni_must_be_taken_over() {
+    let mut world = World::fenced();
+    for (reason, state) in [
+        ("CalicoIsDown", LineState::Waits),
+        ("CalicoIsUp", LineState::Waits),
+        ("FlannelIsUp", LineState::Done),
+        ("Migrated", LineState::Done),
+    ] {
+        world.case.snapshot.nodes[0].status.conditions = serde_json::from_value(
+            json!([{"type": "NetworkUnavailable", "status": "False", "reason": reason}]),
+        )
+        .expect("conditions");
+        assert_eq!(world.line(LineName::NetworkCondition).state, state, "{reason}");
+    }
+}
+
+#[test]
+fn the_backup_has_what_is_removed_as_it_was_before_the_fence() {
+    let world = World::approved();
+    let fenced = World::fenced();
+    let backup = world.backup.clone().expect("a backup");
+    assert_eq!(backup::lacking(&fenced.inventory, &backup), [""; 0], "the fence is not a change");
+    let mut changed = World::approved();
+    let (target, _) = pool("default-ipv4-ippool");
+    changed.inventory.objects.get_mut(&target).expect("a pool")["spec"]["cidr"] = "10.1.0.0/16".into();
+    let line = changed.line(LineName::Backup);
+    assert_eq!(
+        (line.state, line.evidence[1].as_str()),
+        (LineState::Ready, "IPPool.crd.projectcalico.org/default-ipv4-ippool")
+    );
+    // What was deleted since stays in the file.
+    let mut left = whole();
+    left.objects.retain(|target, _| target.part == Part::Definition);
+    let later = backup::backup(&left, Some(&backup));
+    assert_eq!(later.objects.len(), backup.objects.len());
+    let bytes = backup.bytes();
+    let hash = crate::plan::canon::sha256(&bytes);
+    assert_eq!(backup::read(&bytes, &hash, &backup.cluster), Ok(backup.clone()));
+    assert!(backup::read(&bytes, "0", &backup.cluster).is_err_and(|why| why.contains("was changed")));
+    let other = ClusterId { uid: "d".into(), ..ClusterId::default() };
+    assert!(backup::read(&bytes, &hash, &other).is_err_and(|why| why.contains("another cluster")));
+}
+
+#[test]
+fn a_backup_that_is_not_at_hand_stops_everything() {
+    let world = World { backup: None, ..World::fenced() };
+    assert_eq!(world.next(), (LineName::Backup, LineState::Waits));
+    let mut one_way = World { backup: None, ..World::fenced() };
+    one_way.record.as_mut().expect("a record").is_one_way = true;
+    assert_eq!(one_way.next(), (LineName::Backup, LineState::Waits), "nor is anything deleted without it");
+}
+
+/// The whole removal, on a cluster that carries each deletion out.
+#[test]
+fn objects_go_in_their_order() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    let mut gone = Vec::new();
+    loop {
+        match removal::next(&plan, &world.inventory) {
+            Removal::Delete(pins) => {
+                for pin in pins {
+                    gone.push(pin.target.to_string());
+                    world.inventory.objects.remove(&pin.target);
+                    let plural = pin.target.name.split('.').next().unwrap_or_default().to_owned();
+                    world.inventory.objects.retain(|target, _| {
+                        pin.target.kind != DEFINITION.kind
+                            || target.part != Part::Resource
+                            || target.plural != plural
+                    });
+                }
+            }
+            Removal::Done => break,
+            other @ (Removal::Wait { .. } | Removal::Refuse { .. }) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        gone,
+        [
+            "Deployment/kube-system/calico-kube-controllers",
+            "DaemonSet/kube-system/calico-node",
+            "ClusterRole/calico-node",
+            "CustomResourceDefinition/ipamblocks.crd.projectcalico.org",
+            "CustomResourceDefinition/ippools.crd.projectcalico.org",
+        ]
+    );
+    assert!(world.inventory.objects.is_empty(), "{:?}", world.inventory.objects);
+    world.record.as_mut().expect("a record").is_one_way = true;
+    assert_eq!(world.line(LineName::Removal).state, LineState::Done);
+    assert_eq!(world.line(LineName::Absence).state, LineState::Done);
+    assert!(
+        world.line(LineName::Absence).evidence[1]
+            .contains("delete secret --ignore-not-found calico-etcd-secrets")
+    );
+}
+
+#[test]
+fn an_object_that_was_made_anew_is_not_deleted() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    let (target, _) = targets(&CALICO[1..2]).remove(0);
+    world.inventory.objects.get_mut(&target).expect("there")["metadata"]["uid"] = "other".into();
+    let Removal::Refuse { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("it would be deleted")
+    };
+    assert!(what.contains("was made anew") && what.contains("other"), "{what}");
+    // A pool that no approval covers keeps its definition.
+    let mut world = World::fenced();
+    let (target, value) = pool("made-later");
+    world.inventory.objects.insert(target, value);
+    world
+        .inventory
+        .objects
+        .retain(|target, _| matches!(target.part, Part::Resource) || target.name.starts_with("ippools"));
+    let Removal::Refuse { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("it would be deleted")
+    };
+    assert!(what.starts_with("IPPool.crd.projectcalico.org/made-later was made since"), "{what}");
+}
+
+#[test]
+fn a_finalizer_is_named_and_waited_for() {
+    for (finalizers, says) in [
+        (json!(["foregroundDeletion"]), "is being deleted, with what belongs to it"),
+        (
+            json!(["tigera.io/cni-protector", "foregroundDeletion"]),
+            "keeps its finalizers: tigera.io/cni-protector",
+        ),
+    ] {
+        let mut world = World::fenced();
+        let plan = world.plan();
+        let (target, _) = targets(&CALICO[1..2]).remove(0);
+        let object = world.inventory.objects.get_mut(&target).expect("there");
+        object["metadata"]["deletionTimestamp"] = "2026-01-03T00:00:00Z".into();
+        object["metadata"]["finalizers"] = finalizers;
+        let Removal::Wait { what, .. } = removal::next(&plan, &world.inventory) else {
+            panic!("something else would be deleted")
+        };
+        assert!(what.contains(says), "{what}");
+    }
+}
+
+#[test]
+fn an_api_that_is_away_stops_deletions() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    world.inventory.unavailable = vec!["v1beta1.metrics.k8s.io".into()];
+    assert!(matches!(removal::next(&plan, &world.inventory), Removal::Wait { .. }));
+    let mut own = targets(&[("APIService/v3.projectcalico.org", Part::ApiService)]);
+    own.extend(targets(&CALICO));
+    world.inventory.objects = own.into_iter().collect();
+    world.inventory.unavailable = vec!["v3.projectcalico.org".into()];
+    let plan = FinishPlan::new(&world.case.scene(), &world.inventory);
+    assert!(
+        matches!(removal::next(&plan, &world.inventory), Removal::Delete(_)),
+        "the CNI's own is about to go"
+    );
+}
+
+#[test]
+fn what_goes_with_another_object_is_not_deleted_by_itself() {
+    let mut inventory = whole();
+    let (finalized, mut value) = pool("kept");
+    value["metadata"]["finalizers"] = json!(["projectcalico.org/ippool-finalizer"]);
+    inventory.objects.insert(finalized, value);
+    for (target, object) in &mut inventory.objects {
+        if target.part == Part::PodNetwork {
+            object["metadata"]["ownerReferences"] = json!([{"kind": "Installation"}]);
+        }
+    }
+    let case = moved();
+    let plan = FinishPlan::new(&case.scene(), &inventory);
+    let names = |pins: &[Pin]| pins.iter().map(|pin| pin.target.name.clone()).collect::<BTreeSet<_>>();
+    assert!(names(&plan.delete).contains("kept") && !names(&plan.delete).contains("default-ipv4-ippool"));
+    assert!(
+        names(&plan.vanish)
+            .is_superset(&["default-ipv4-ippool".to_owned(), "calico-kube-controllers".to_owned()].into())
+    );
+    assert_eq!(plan.delete[0].target.name, "kept", "while its controller lives");
+    assert_eq!(FinishPlan::read(&plan.bytes()), Ok(plan));
+}
+
+/// Others can write ConfigMaps: a stored plan deletes nothing that is not the CNI's.
+#[test]
+fn a_plan_that_names_objects_of_others_is_refused() {
+    let case = moved();
+    let plan = FinishPlan::new(&case.scene(), &whole());
+    for change in [
+        |plan: &mut FinishPlan| plan.delete[0].target.name = "coredns".into(),
+        |plan: &mut FinishPlan| plan.delete.reverse(),
+        |plan: &mut FinishPlan| plan.delete[0].uid = String::new(),
+        |plan: &mut FinishPlan| plan.version = 2,
+    ] {
+        let mut forged = plan.clone();
+        change(&mut forged);
+        assert!(FinishPlan::read(&forged.bytes()).is_err(), "{forged:?}");
+    }
+}
+
+#[test]
+fn installations_of_others_are_refused() {
+    let definition = |name: &str| {
+        (Kind::CUSTOM_RESOURCE_DEFINITION, vec![object(Kind::CUSTOM_RESOURCE_DEFINITION, name, json!({}))])
+    };
+    let set = |namespace: &str, name: &str, container: &str, selector: Value| {
+        let spec =
+            json!({"template": {"spec": {"containers": [{"name": container}], "nodeSelector": selector}}});
+        (
+            Kind::DAEMON_SET,
+            vec![object(Kind::DAEMON_SET, name, json!({"metadata": {"namespace": namespace}, "spec": spec}))],
+        )
+    };
+    for ((_, objects), says) in [
+        (definition("x.usage.tigera.io"), "is of a product"),
+        (definition("datastoremigrations.migration.projectcalico.org"), "migration of Calico's data"),
+        (
+            set("kube-system", "calico-node-old", "calico-node", json!({})),
+            "no published installation calls it so",
+        ),
+        (set("kube-system", "aws-node", "aws-node", json!({})), "beside another network"),
+        (
+            set(
+                "kube-system",
+                "kube-proxy",
+                "kube-proxy",
+                json!({"operator.tigera.io/disable-kube-proxy": "true"}),
+            ),
+            "is kept off every node",
+        ),
+    ] {
+        let mut world = World::fenced();
+        world.case = Case::new(Cni::Calico, Cni::Antrea, objects);
+        let line = world.line(LineName::Removal);
+        assert_eq!(line.state, LineState::Refused, "{says}");
+        assert!(line.evidence.iter().any(|what| what.contains(says)), "{line:?}");
+    }
+    let mut world = World::fenced();
+    let ingress = object(
+        Kind::INGRESS,
+        "web",
+        json!({"metadata": {"namespace": "x"}, "spec": {"ingressClassName": "cilium"}}),
+    );
+    world.case = Case::new(Cni::Cilium, Cni::Antrea, vec![ingress]);
+    assert!(world.line(LineName::Removal).evidence[0].contains("Ingress/x/web"));
+}
+
+/// A kind that a snapshot has without such an object is known to have none; one that it does not have is not.
+#[test]
+fn a_snapshot_says_what_is_there_and_what_is_not_known() {
+    let set = object(
+        Kind::DAEMON_SET,
+        "calico-node",
+        json!({"metadata": {"namespace": "kube-system", "uid": "u"}, "spec": {"template": {"spec": {"containers": [{"name": "calico-node"}]}}}}),
+    );
+    let near =
+        object(Kind::DAEMON_SET, "calico-node-exporter", json!({"metadata": {"namespace": "kube-system"}}));
+    let case = Case::new(Cni::Calico, Cni::Antrea, vec![set, near]);
+    let found = inventory(&case.scene());
+    let titles: Vec<String> = found.objects.keys().map(ToString::to_string).collect();
+    assert_eq!(titles, ["DaemonSet/kube-system/calico-node"]);
+    assert!(
+        found.unread.iter().any(|what| what.starts_with("clusterroles.rbac.authorization.k8s.io: ")),
+        "{:?}",
+        found.unread
+    );
+    let world = World { case, inventory: found, ..World::new() };
+    assert_eq!(world.line(LineName::Removal).state, LineState::Refused);
+}
+
+#[test]
+fn what_the_new_cni_has_too_stays() {
+    let set = object(
+        Kind::DAEMON_SET,
+        "canal",
+        json!({"metadata": {"namespace": "kube-system"}, "spec": {"template": {"spec": {"containers": [{"name": "calico-node"}, {"name": "kube-flannel"}]}}}}),
+    );
+    let names = |from, to| -> BTreeSet<String> {
+        let case = Case::new(from, to, vec![set.clone()]);
+        candidates(&case.scene(), &["kube-system".to_owned()].into())
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    let role = "ClusterRole/calico-node";
+    assert!(names(Cni::Canal, Cni::Antrea).contains(role) && !names(Cni::Canal, Cni::Calico).contains(role));
+    let policy = object(
+        Kind::NETWORK_POLICY,
+        "deny",
+        json!({"metadata": {"namespace": "x", "finalizers": ["networking.k8s.aws/resources"]}}),
+    );
+    let settings = "ConfigMap/kube-system/amazon-vpc-cni";
+    for (objects, stays) in [(vec![policy], true), (vec![], false)] {
+        let case = Case::new(Cni::AwsVpcCni, Cni::Cilium, objects);
+        let all = candidates(&case.scene(), &BTreeSet::new());
+        assert_eq!(!all.iter().any(|target| target.to_string() == settings), stays);
+    }
+}
+
+#[test]
+fn nothing_of_crossfade_is_left_at_the_end() {
+    let world = World::new();
+    let line = world.line(LineName::Leave);
+    assert_eq!(line.state, LineState::Waits);
+    assert!(line.evidence[0].contains("Node/a"), "{line:?}");
+    let namespace = object(Kind::NAMESPACE, "crossfade", json!({}));
+    let world = World { case: Case::new(Cni::Calico, Cni::Antrea, vec![namespace]), ..World::new() };
+    assert_eq!(world.line(LineName::Leave).evidence, ["Namespace/crossfade is there"]);
+    let world = World {
+        case: Case::new(Cni::Calico, Cni::Antrea, vec![object(Kind::NODE, "a", json!({}))]),
+        ..World::new()
+    };
+    assert_eq!(world.line(LineName::Leave).state, LineState::Done);
+}
+
+#[test]
+fn annotations_and_namespaces_of_the_old_cni_are_named_after_the_removal() {
+    let node = object(
+        Kind::NODE,
+        "a",
+        json!({"metadata": {"annotations": {"projectcalico.org/IPv4Address": "10.0.0.1", "projectcalico.org/ASNumber": "1"}}}),
+    );
+    let namespace = object(Kind::NAMESPACE, "calico-apiserver", json!({}));
+    let mut world = World::fenced();
+    world.case = Case::new(Cni::Calico, Cni::Antrea, vec![node, namespace]);
+    world.inventory.objects.clear();
+    world.record.as_mut().expect("a record").is_one_way = true;
+    let line = world.line(LineName::Absence);
+    assert_eq!(line.state, LineState::Waits);
+    assert!(
+        line.help.contains("kubectl annotate nodes --all projectcalico.org/IPv4Address-")
+            && !line.help.contains("ASNumber"),
+        "{line:?}"
+    );
+    assert!(line.help.contains("kubectl delete namespace calico-apiserver"), "{line:?}");
+}
