@@ -1,6 +1,6 @@
 //! The backup of what is removed: the file of `policies backup`, with all objects of the old CNI in it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -127,15 +127,4 @@ fn name(object: &Value) -> Name {
 fn of_target(target: &Target) -> Name {
     let namespace = target.namespace.clone().unwrap_or_default();
     (target.api_version.clone(), target.kind.clone(), namespace, target.name.clone())
-}
-
-/// The namespaces that a backup's objects are in.
-#[must_use]
-pub fn namespaces(backup: &Backup) -> BTreeSet<&str> {
-    backup
-        .objects
-        .iter()
-        .map(|object| text(object, "/metadata/namespace"))
-        .filter(|name| !name.is_empty())
-        .collect()
 }

@@ -1,0 +1,110 @@
+use super::*;
+use crate::cni::footprint::DEFINITION;
+use crate::finish::removal::Removal;
+
+/// The whole removal, on a cluster that carries each deletion out.
+#[test]
+fn objects_go_in_their_order() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    let mut gone = Vec::new();
+    loop {
+        match removal::next(&plan, &world.inventory) {
+            Removal::Delete(pins) => {
+                for pin in pins {
+                    gone.push(pin.target.to_string());
+                    world.inventory.objects.remove(&pin.target);
+                    let plural = pin.target.name.split('.').next().unwrap_or_default().to_owned();
+                    world.inventory.objects.retain(|target, _| {
+                        pin.target.kind != DEFINITION.kind
+                            || target.part != Part::Resource
+                            || target.plural != plural
+                    });
+                }
+            }
+            Removal::Done => break,
+            other @ (Removal::Wait { .. } | Removal::Refuse { .. }) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        gone,
+        [
+            "Deployment/kube-system/calico-kube-controllers",
+            "DaemonSet/kube-system/calico-node",
+            "ClusterRole/calico-node",
+            "CustomResourceDefinition/ipamblocks.crd.projectcalico.org",
+            "CustomResourceDefinition/ippools.crd.projectcalico.org",
+        ]
+    );
+    assert!(world.inventory.objects.is_empty(), "{:?}", world.inventory.objects);
+    world.record.as_mut().expect("a record").is_one_way = true;
+    assert_eq!(world.line(LineName::Removal).state, LineState::Done);
+    assert_eq!(world.line(LineName::Absence).state, LineState::Done);
+    assert!(
+        world.line(LineName::Absence).evidence[1]
+            .contains("delete secret --ignore-not-found calico-etcd-secrets")
+    );
+}
+
+#[test]
+fn an_object_that_was_made_anew_is_not_deleted() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    let (target, _) = targets(&CALICO[1..2]).remove(0);
+    world.inventory.objects.get_mut(&target).expect("there")["metadata"]["uid"] = "other".into();
+    let Removal::Refuse { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("it would be deleted")
+    };
+    assert!(what.contains("was made anew") && what.contains("other"), "{what}");
+    // A pool that no approval covers keeps its definition.
+    let mut world = World::fenced();
+    let (target, value) = pool("made-later");
+    world.inventory.objects.insert(target, value);
+    world
+        .inventory
+        .objects
+        .retain(|target, _| matches!(target.part, Part::Resource) || target.name.starts_with("ippools"));
+    let Removal::Refuse { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("it would be deleted")
+    };
+    assert!(what.starts_with("IPPool.crd.projectcalico.org/made-later was made since"), "{what}");
+}
+
+#[test]
+fn a_finalizer_is_named_and_waited_for() {
+    for (finalizers, says) in [
+        (json!(["foregroundDeletion"]), "is being deleted, with what belongs to it"),
+        (
+            json!(["tigera.io/cni-protector", "foregroundDeletion"]),
+            "keeps its finalizers: tigera.io/cni-protector",
+        ),
+    ] {
+        let mut world = World::fenced();
+        let plan = world.plan();
+        let (target, _) = targets(&CALICO[1..2]).remove(0);
+        let object = world.inventory.objects.get_mut(&target).expect("there");
+        object["metadata"]["deletionTimestamp"] = "2026-01-03T00:00:00Z".into();
+        object["metadata"]["finalizers"] = finalizers;
+        let Removal::Wait { what, .. } = removal::next(&plan, &world.inventory) else {
+            panic!("something else would be deleted")
+        };
+        assert!(what.contains(says), "{what}");
+    }
+}
+
+#[test]
+fn an_api_that_is_away_stops_deletions() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    world.inventory.unavailable = vec!["v1beta1.metrics.k8s.io".into()];
+    assert!(matches!(removal::next(&plan, &world.inventory), Removal::Wait { .. }));
+    let mut own = targets(&[("APIService/v3.projectcalico.org", Part::ApiService)]);
+    own.extend(targets(&CALICO));
+    world.inventory.objects = own.into_iter().collect();
+    world.inventory.unavailable = vec!["v3.projectcalico.org".into()];
+    let plan = FinishPlan::new(&world.case.scene(), &world.inventory);
+    assert!(
+        matches!(removal::next(&plan, &world.inventory), Removal::Delete(_)),
+        "the CNI's own is about to go"
+    );
+}
