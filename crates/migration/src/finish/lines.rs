@@ -158,11 +158,14 @@ impl Line {
     }
 }
 
+/// Decides one line.
+type Decide = fn(&Facts<'_>) -> Line;
+
 /// The lines, in order.
 #[must_use]
 pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
     let is_one_way = has_begun(facts);
-    let first: [(LineName, fn(&Facts<'_>) -> Line); 7] = [
+    let first: [(LineName, Decide); 7] = [
         (LineName::Moved, moved),
         (LineName::Backup, backed_up),
         (LineName::Values, values),
@@ -171,7 +174,7 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
         (LineName::NetworkCondition, network_condition),
         (LineName::Soak, soak),
     ];
-    let line = |(name, decide): (LineName, fn(&Facts<'_>) -> Line)| {
+    let line = |(name, decide): (LineName, Decide)| {
         // What is deleted must be in the backup to the end; the others were done before the first deletion.
         if is_one_way && name != LineName::Backup {
             Line::done(name, "it was done before the removal began")
