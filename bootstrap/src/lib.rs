@@ -66,7 +66,7 @@ fn run(global: &Global, command: &Command) -> Result<Exit, Failure> {
         _ => &global.root,
     };
     let own = profiles::read_all(&Root::new(node)).map_err(Failure::settings)?;
-    let global = &Global { profiles: Arc::new(Profiles::of_node(own)), ..global.clone() };
+    let global = &Global { profiles: Arc::new(Profiles::with_own(own)), ..global.clone() };
     let output = global.output;
     Ok(match command {
         Command::Install(args) => print::report(output, &install::install(global, args)?),

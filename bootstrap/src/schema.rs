@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::doctor::report::Diagnosis;
 use schemars::JsonSchema;
-use types::json::schema::{of_answer, stale};
+use types::json::schema::{answer_schema, stale_files};
 
 use crate::change::outcome::ChangeReport;
 use crate::commands::attachments::AttachmentsReport;
@@ -20,7 +20,7 @@ use crate::image::{bake, seal, selftest};
 use crate::watch;
 
 fn schema<R: JsonSchema>() -> String {
-    serde_json::to_string_pretty(&of_answer::<R>()).expect("JSON") + "\n"
+    serde_json::to_string_pretty(&answer_schema::<R>()).expect("JSON") + "\n"
 }
 
 /// One schema for each command, by the name of its file.
@@ -62,6 +62,6 @@ fn dir() -> PathBuf {
 /// `UPDATE_GOLDEN=1` writes them anew.
 #[test]
 fn schemas_are_those_of_today() {
-    let stale = stale(&dir(), &all()).expect("the directory of schemas");
+    let stale = stale_files(&dir(), &all()).expect("the directory of schemas");
     assert!(stale.is_empty(), "look at the reports, then UPDATE_GOLDEN=1: {stale:?}");
 }

@@ -99,37 +99,37 @@ pub(crate) fn watch(global: &Global, args: &Watch) -> Result<Exit, Failure> {
     if args.once && global.dry_run {
         let settings = settings();
         return match settings.without_plugin() {
-            Some(why) => without(&scope, &why.to_string()),
-            None => once(&scope, &settings),
+            Some(why) => run_without_settings(&scope, &why.to_string()),
+            None => run_once(&scope, &settings),
         };
     }
     if global.dry_run {
         return Err(Failure::usage("--dry-run needs --once: without it watch runs until it is ended")
-            .at("--dry-run")
+            .with_place("--dry-run")
             .fix("add --once"));
     }
     if global.output == Output::Json && !args.once {
         return Err(Failure::usage(
             "--output json needs --once: the watch that goes on reports in status.json",
         )
-        .at("--output")
+        .with_place("--output")
         .fix("add --once, or follow the report with crossfade-bootstrap status --follow --output json"));
     }
     let _lock = if args.pod { pod::turn(&scope.root)? } else { lock::hold(&scope.root)? };
     shim::host::journal::init();
     let settings = settings();
     if let Some(why) = settings.without_plugin() {
-        let exit = without(&scope, &why.to_string())?;
+        let exit = run_without_settings(&scope, &why.to_string())?;
         // With this status its unit stays down.
         let is_unit = !args.once && !args.pod;
         return Ok(if is_unit && exit == Exit::Done { Exit::No } else { exit });
     }
-    if args.once { once(&scope, &settings) } else { reconcile::run(&scope, settings) }
+    if args.once { run_once(&scope, &settings) } else { reconcile::run(&scope, settings) }
 }
 
 /// Handles a node without Crossfade's plugin: there is nothing to observe, and a marker keeps the unit from starting again in this boot.
-fn without(scope: &Scope, why: &str) -> Result<Exit, Failure> {
-    let marker = Write { path: scope.root.at(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
+fn run_without_settings(scope: &Scope, why: &str) -> Result<Exit, Failure> {
+    let marker = Write { path: scope.root.join(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
     let changes = vec![Change::ensure(marker, "there is nothing to watch")];
     tracing::info!(event = "Ended", "{why}");
     let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
@@ -166,19 +166,19 @@ impl Report for Round {
     fn problems(&self) -> Vec<Problem> {
         let not_ready = (self.exit() == Exit::No).then(|| {
             let problem =
-                Problem::new(format!("{}: {}", self.reason, self.message)).at("the node's readiness");
+                Problem::new(format!("{}: {}", self.reason, self.message)).with_place("the node's readiness");
             problem.fix(convergence::node::agent::status_file::NOT_READY)
         });
         self.changed.problems().into_iter().chain(not_ready).collect()
     }
 }
 
-fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
+fn run_once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
     let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
-    let before = status_file::of_this_boot(&scope.root.at(STATUS));
+    let before = status_file::read_of_this_boot(&scope.root.join(STATUS));
     let memory =
-        memory::Memory { sweeps: Passes::never(Pass::Sweep), ..memory::Memory::after(before.as_ref()) };
-    let runtime = facts::ask(facts::configured(&scope.root, &settings.node));
+        memory::Memory { sweeps: Passes::never(Pass::Sweep), ..memory::Memory::from_status(before.as_ref()) };
+    let runtime = facts::ask(facts::gather_configured(&scope.root, &settings.node));
     let prior = PriorFacts { settings, runtime, before: None, in_pod: scope.in_pod };
     let facts = observe::gather(&scope.global, prior, Duration::ZERO);
     let decision = decide::decide(&facts, &memory, me);
@@ -188,17 +188,17 @@ fn once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
         .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
         .collect();
     let changed = if scope.global.dry_run {
-        ChangeReport::planned(decision.changes, notes)
+        ChangeReport::from_plan(decision.changes, notes)
     } else {
         let mut not_started = Vec::new();
         let done = apply::apply(&scope.root, decision.changes, |act| {
             not_started.extend(apply::start_unit(&scope.global, act).err());
         });
-        let written = apply::report(&scope.root.at(STATUS), &status_file::bytes(&decision.document));
+        let written = apply::report(&scope.root.join(STATUS), &status_file::bytes(&decision.document));
         let mut notes = notes;
         notes.extend(not_started);
         notes.extend(written.err().map(|e| format!("write {STATUS}: {e}")));
-        ChangeReport::applied(done, notes)
+        ChangeReport::from_done(done, notes)
     };
     let round = Round {
         changed,

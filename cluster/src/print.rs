@@ -105,7 +105,7 @@ fn answered(output: Output, answer: &Value) {
 /// The problem with an object and a next step.
 fn completed(exit: Exit, mut problem: Problem) -> Problem {
     if problem.place.is_empty() {
-        problem.place = problem.named().unwrap_or("kubectl crossfade").to_owned();
+        problem.place = problem.named_object().unwrap_or("kubectl crossfade").to_owned();
     }
     if problem.fix.is_empty() {
         problem.fix = match exit {

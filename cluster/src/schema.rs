@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::json;
 use types::command::exit::Exit;
 use types::command::problem::Answer;
-use types::json::schema::{of_answer, of_written, stale};
+use types::json::schema::{answer_schema, stale_files, written_schema};
 use types::policy::Phase;
 
 use crate::commands::{
@@ -34,35 +34,35 @@ use crate::live::{WriteOutcome, WriteReport};
 
 fn written<T: JsonSchema>() -> Schema {
     // A schema that is an object, as all of these are.
-    of_written::<T>().try_into().unwrap_or_default()
+    written_schema::<T>().try_into().unwrap_or_default()
 }
 
 /// One schema for each command, and those of the files that commands write, by the name of the schema's file.
 fn all() -> BTreeMap<&'static str, String> {
     let all = [
-        ("ask", of_answer::<wish::RequestReport>()),
-        ("check", of_answer::<check::CheckReport>()),
-        ("check-explain", of_answer::<Explanation>()),
-        ("config-check", of_answer::<config::Settings>()),
-        ("finish", of_answer::<finish::FinishReport>()),
-        ("evidence", of_answer::<evidence::EvidenceReport>()),
+        ("ask", answer_schema::<wish::RequestReport>()),
+        ("check", answer_schema::<check::CheckReport>()),
+        ("check-explain", answer_schema::<Explanation>()),
+        ("config-check", answer_schema::<config::Settings>()),
+        ("finish", answer_schema::<finish::FinishReport>()),
+        ("evidence", answer_schema::<evidence::EvidenceReport>()),
         ("measured-file", written::<Measurements>()),
-        ("permit", of_answer::<permit::PermitReport>()),
-        ("plan", of_answer::<plan::PlanReport>()),
+        ("permit", answer_schema::<permit::PermitReport>()),
+        ("plan", answer_schema::<plan::PlanReport>()),
         ("plan-file", written::<Plan>()),
-        ("policies-backup", of_answer::<policies::backup::BackupReport>()),
+        ("policies-backup", answer_schema::<policies::backup::BackupReport>()),
         ("policies-backup-file", written::<Backup>()),
-        ("policies-check", of_answer::<policies::answer::ConversionReport>()),
-        ("policies-diff", of_answer::<policies::diff::DiffReport>()),
-        ("policies-restore", of_answer::<policies::restore::RestoreReport>()),
-        ("report", of_answer::<report::RunAnswer>()),
-        ("requirements", of_answer::<requirements::RequirementsReport>()),
-        ("roll", of_answer::<roll::Answer>()),
-        ("simulate", of_answer::<simulate::SimulationReport>()),
-        ("snapshot", of_answer::<snapshot::SnapshotReport>()),
+        ("policies-check", answer_schema::<policies::answer::ConversionReport>()),
+        ("policies-diff", answer_schema::<policies::diff::DiffReport>()),
+        ("policies-restore", answer_schema::<policies::restore::RestoreReport>()),
+        ("report", answer_schema::<report::RunAnswer>()),
+        ("requirements", answer_schema::<requirements::RequirementsReport>()),
+        ("roll", answer_schema::<roll::Answer>()),
+        ("simulate", answer_schema::<simulate::SimulationReport>()),
+        ("snapshot", answer_schema::<snapshot::SnapshotReport>()),
         ("snapshot-header", written::<Header>()),
-        ("status", of_answer::<status::StatusReport>()),
-        ("stragglers", of_answer::<stragglers::Answer>()),
+        ("status", answer_schema::<status::StatusReport>()),
+        ("stragglers", answer_schema::<stragglers::Answer>()),
     ];
     let text = |schema| serde_json::to_string_pretty(&schema).expect("JSON") + "\n";
     all.into_iter().map(|(name, schema)| (name, text(schema))).collect()
@@ -75,7 +75,7 @@ fn dir() -> PathBuf {
 /// `UPDATE_GOLDEN=1` writes them anew.
 #[test]
 fn schemas_are_those_of_today() {
-    let stale = stale(&dir(), &all()).expect("the directory of schemas");
+    let stale = stale_files(&dir(), &all()).expect("the directory of schemas");
     assert!(stale.is_empty(), "look at the reports, then UPDATE_GOLDEN=1: {stale:?}");
 }
 

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let vars: Vec<_> =
         std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value))).collect();
     if !vars.iter().any(|(key, _)| key == "CNI_COMMAND") {
-        return about();
+        return print_about();
     }
     journal::init();
     trust::inspect_once();
@@ -62,7 +62,7 @@ fn fail(what: &str) {
     let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
 }
 
-fn about() -> ExitCode {
+fn print_about() -> ExitCode {
     let text = format!(
         "crossfade {}: a CNI plugin that moves pods from one CNI to another.\n\
          A container runtime calls it with CNI_COMMAND set and a network configuration on stdin.\n\

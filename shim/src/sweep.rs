@@ -52,7 +52,7 @@ pub fn decide(status: ListStatus, age: Age, grace_secs: u64, owner: Owner) -> Sw
         (ListStatus::Listed, _, _) | (ListStatus::Stopped | ListStatus::OutOfScope, Age::ThisBoot(_), _) => {
             SweepVerdict::Live
         }
-        (ListStatus::Missing, age, _) if !age.reached(grace_secs) => SweepVerdict::Young,
+        (ListStatus::Missing, age, _) if !age.has_reached(grace_secs) => SweepVerdict::Young,
         (_, _, Owner::NotReady) => SweepVerdict::Waiting,
         (_, _, Owner::Ready | Owner::Retired) => SweepVerdict::Close,
     }

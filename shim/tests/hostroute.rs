@@ -10,7 +10,7 @@ use namespaces::{Space, ample, privileged, unique};
 use nix::sched::{CloneFlags, setns};
 use shim::attachment::hostroute::{self, RoutedInterface};
 use shim::attachment::pod_interfaces;
-use shim::attachment::route::{Budget, RouteError, SeenPod};
+use shim::attachment::route::{Budget, PodView, RouteError};
 use shim::call::version::{AddResult, Version};
 use shim::node::layout::Layout;
 use types::attachment::HostRoute;
@@ -142,14 +142,14 @@ fn a_pod_answers_on_its_second_addresses_whatever_the_agent_does() {
             node.pod.pings(Some(address), if address.contains(':') { "fe80::1%net1" } else { "169.254.1.1" });
         }
     }
-    assert!(hostroute::missing(&all(&route), ample()).expect("looked").is_empty());
+    assert!(hostroute::missing_routes(&all(&route), ample()).expect("looked").is_empty());
     assert_eq!(node.ours().len(), 4, "{:?}", node.ours());
     hostroute::set(&node.layout(), &all(&route), ample()).expect("twice is once");
     assert_eq!(node.ours().len(), 4);
     hostroute::remove(&node.layout(), &all(&route), ample()).expect("removed");
     assert!(node.ours().is_empty(), "{:?}", node.ours());
     assert_eq!(node.answers(), [false, false]);
-    assert_eq!(hostroute::missing(&all(&route), ample()).expect("looked").len(), 4);
+    assert_eq!(hostroute::missing_routes(&all(&route), ample()).expect("looked").len(), 4);
     hostroute::remove(&node.layout(), &all(&route), ample()).expect("twice is once");
 }
 
@@ -188,7 +188,7 @@ fn what_no_record_knows_goes() {
     let Some(node) = Node::new() else { return };
     let route = node.found();
     hostroute::set(&node.layout(), &all(&route), ample()).expect("set");
-    let output = hostroute::unconverged(&[], &[], ample()).expect("looked");
+    let output = hostroute::unconverged_routes(&[], &[], ample()).expect("looked");
     assert_eq!(output.len(), 4, "{output:?}");
     assert_eq!(node.ours().len(), 4, "to look changes nothing");
     hostroute::converge(&node.layout(), ample()).expect("converged");
@@ -233,7 +233,7 @@ fn a_primary_is_reached_as_before_whatever_the_agent_does() {
         let taken = node.host.ip(&format!("route get {address}"));
         assert!(taken.contains(way) && taken.contains("table 1003"), "{taken}");
     }
-    assert!(hostroute::missing(&all(&ways), ample()).expect("looked").is_empty());
+    assert!(hostroute::missing_routes(&all(&ways), ample()).expect("looked").is_empty());
     // What an agent had routed to a pod that is gone is no way to this one.
     node.host.ip("route replace 10.9.0.3/32 dev cali1 scope link");
     let why = node.ways(hostroute::to_primary, "eth0", &["br0"], &["10.9.0.3"]).expect_err("another's");
@@ -253,9 +253,9 @@ fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
     let now = || {
         let netns = node.pod.open();
         let read = pod_interfaces::read(&netns, "net1", &result, ample()).expect("looked");
-        let pod = SeenPod::look(&netns, ample()).expect("seen");
+        let pod = PodView::look(&netns, ample()).expect("seen");
         assert_eq!(
-            pod_interfaces::of_seen(&pod, "net1", &result),
+            pod_interfaces::from_seen(&pod, "net1", &result),
             read,
             "whichever way the pod is looked at"
         );
@@ -264,9 +264,9 @@ fn what_an_add_left_is_looked_up_and_missed_when_it_goes() {
     let recorded = now();
     assert_eq!(recorded.len(), 1, "what is not there is not recorded: {recorded:?}");
     assert_eq!(recorded[0].addresses, ADDRESSES.map(|text| text.parse::<IpAddr>().expect(text)));
-    assert!(pod_interfaces::missing(&recorded, &now()).is_empty());
+    assert!(pod_interfaces::missing_interfaces(&recorded, &now()).is_empty());
     node.pod.ip("address delete 10.1.0.2/32 dev net1");
-    assert_eq!(pod_interfaces::missing(&recorded, &now()), ["address 10.1.0.2 of net1"]);
+    assert_eq!(pod_interfaces::missing_interfaces(&recorded, &now()), ["address 10.1.0.2 of net1"]);
     node.pod.ip("link delete net1");
-    assert_eq!(pod_interfaces::missing(&recorded, &now()), ["interface net1"]);
+    assert_eq!(pod_interfaces::missing_interfaces(&recorded, &now()), ["interface net1"]);
 }

@@ -5,7 +5,7 @@ mod namespaces;
 use namespaces::network::{Defaults, Kind, Network, pod};
 use namespaces::steps::{after_first, after_owner};
 use namespaces::{Space, ample, privileged};
-use shim::attachment::route::{foreign, join, leave, pin};
+use shim::attachment::route::{foreign_names, join, leave, pin};
 
 const KINDS: [[Kind; 2]; 4] =
     [[Kind::Subnet; 2], [Kind::Subnet, Kind::Calico], [Kind::Calico, Kind::Subnet], [Kind::Calico; 2]];
@@ -123,7 +123,7 @@ fn what_another_program_has_made_in_the_pod_is_found() {
         return;
     }
     let (pod, ..) = running(Kind::Subnet, Kind::Subnet);
-    let found = || foreign(&pod.open(), &["eth0"], "eth0", ample()).expect("looked");
+    let found = || foreign_names(&pod.open(), &["eth0"], "eth0", ample()).expect("looked");
     assert_eq!(found(), [""; 0]);
     pod.ip("rule add fwmark 1 lookup 100 pref 32764");
     assert_eq!(found(), ["a rule of priority 32764"]);

@@ -109,7 +109,7 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
             format!("lease fd00:1::2 in {directory}"),
         ]
     );
-    assert_eq!(cleaned.left, [""; 0]);
+    assert_eq!(cleaned.leftovers, [""; 0]);
     assert_eq!(cleaned.addresses, networks(&["10.1.0.2/24", "fd00:1::2/64"]));
 
     let mut names = leaving.open().interface_names(ample()).expect("names");
@@ -123,7 +123,7 @@ fn what_bridge_and_host_local_made_for_the_pod_goes_and_only_that() {
 
     let again = node.inside(|| clean_record(&leaving.name, &conf, Some(&left["prevResult"]), Some(&netns)));
     assert_eq!(again.removed, [""; 0]);
-    assert_eq!(again.left, [""; 0]);
+    assert_eq!(again.leftovers, [""; 0]);
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_host_end_goes_only_if_it_is_the_recorded_veth() {
     assert_eq!(names(&node), ["br0", "lo", "nomac", "other"]);
     assert!(
         cleaned
-            .left
+            .leftovers
             .iter()
             .any(|left| left.starts_with("interface nomac on the host, if it is still there: "))
     );
@@ -168,7 +168,7 @@ fn a_host_end_goes_only_if_it_is_the_recorded_veth() {
     let cleaned = node.inside(|| clean_record("c1", &conf, Some(&result), Some(&netns)));
     assert_eq!(cleaned.removed, ["interface nomac on the host"]);
     assert_eq!(names(&node), ["br0", "lo", "other"]);
-    assert_eq!(cleaned.left, [""; 0]);
+    assert_eq!(cleaned.leftovers, [""; 0]);
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn the_hosts_own_interface_is_never_taken_for_the_pods() {
     let netns = node.space.open();
     let cleaned = node.inside(|| clean_record("c1", &json!({"type": "ptp"}), None, Some(&netns)));
     assert_eq!(cleaned.removed, [""; 0]);
-    assert_eq!(cleaned.left, ["interface eth0 in the pod: its netns is the host's own"]);
+    assert_eq!(cleaned.leftovers, ["interface eth0 in the pod: its netns is the host's own"]);
     assert!(node.space.open().interface_names(ample()).expect("names").contains(&"eth0".to_owned()));
 }
 
@@ -204,7 +204,7 @@ fn an_interface_that_cannot_be_removed_is_left_and_named() {
         };
         clean(&attached, OtherClaims::default)
     });
-    assert_eq!(cleaned.left, ["interface lo in the pod: Operation not supported (os error 95)"]);
+    assert_eq!(cleaned.leftovers, ["interface lo in the pod: Operation not supported (os error 95)"]);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn leases_of_the_attachment_go_and_those_of_others_stay() {
     assert_eq!(leases.held(), ["10.1.0.4", "10.1.0.5", "10.1.0.6", "last_reserved_ip.0"]);
     assert_eq!(cleaned.removed.len(), 3);
     assert_eq!(sorted(cleaned.addresses), networks(&["10.1.0.2/24", "10.1.0.3/32", "fd00:1::2/128"]));
-    assert_eq!(cleaned.left, [""; 0]);
+    assert_eq!(cleaned.leftovers, [""; 0]);
     assert_eq!(clean_record("c1", &leases.conf(), Some(&result), None).removed, [""; 0]);
     assert_eq!(clean_record("", &leases.conf(), None, None).removed, [""; 0]);
 }
@@ -237,7 +237,7 @@ fn a_lease_is_not_touched_while_host_local_holds_its_lock() {
     assert_eq!(leases.held(), ["10.1.0.2"]);
     assert_eq!(cleaned.removed, [""; 0]);
     let directory = leases.parent.join("oldnet").display().to_string();
-    assert_eq!(cleaned.left, [format!("leases in {directory}: locked by another process for 2 s")]);
+    assert_eq!(cleaned.leftovers, [format!("leases in {directory}: locked by another process for 2 s")]);
 
     // It is waited for, and what was done under it is seen: one address is another pod's when the lock is free.
     leases.put("10.1.0.3", "c1\r\neth0");
@@ -274,9 +274,9 @@ fn a_record_that_cannot_be_read_is_said_to_be_so() {
     };
     let cleaned = clean(&attached, OtherClaims::default);
     assert_eq!(cleaned.removed, [""; 0]);
-    assert_eq!(cleaned.left.len(), 2, "{:?}", cleaned.left);
-    assert!(cleaned.left[0].starts_with("interfaces and addresses: recorded result: "));
-    assert!(cleaned.left[1].starts_with("plugin state: recorded conf: "));
+    assert_eq!(cleaned.leftovers.len(), 2, "{:?}", cleaned.leftovers);
+    assert!(cleaned.leftovers[0].starts_with("interfaces and addresses: recorded result: "));
+    assert!(cleaned.leftovers[1].starts_with("plugin state: recorded conf: "));
 }
 
 #[test]

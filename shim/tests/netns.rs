@@ -89,7 +89,7 @@ fn many_interfaces_do_not_overflow_a_dump() {
     let opened = space.open();
     assert_eq!(opened.interface_names(ample()).expect("names").len(), 301);
     // The kernel does not begin another dump on a socket before the last one is read.
-    let no_time = Budget::until(Instant::now(), None);
+    let no_time = Budget::new(Instant::now(), None);
     assert_eq!(opened.interface_names(no_time).expect_err("no time").kind(), ErrorKind::TimedOut);
     assert_eq!(opened.interface_names(ample()).expect("names").len(), 301);
 }

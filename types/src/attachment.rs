@@ -29,7 +29,7 @@ use crate::moment::Moment;
 pub use event::Event;
 pub use intent::{Intent, Leg, RouteStep};
 pub use kernel::{HostRoute, NetnsId, PodInterface};
-use line::checked;
+use line::check;
 pub use line::line;
 
 /// The format of records that this program writes.
@@ -96,8 +96,9 @@ impl Attachment {
     pub fn parse(bytes: &[u8], boot_id: Option<&str>) -> Result<Self, String> {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let first = lines.next().ok_or("the file is empty")?;
-        let json = checked(first).ok_or("its first line is torn or fails its checksum")?;
-        let intent: Intent = read::written(json, "the intent").map_err(|why| unreadable(json, &why))?;
+        let json = check(first).ok_or("its first line is torn or fails its checksum")?;
+        let intent: Intent =
+            read::read_written(json, "the intent").map_err(|why| unreadable_text(json, &why))?;
         if intent.version < FORMAT {
             return Err(format!("format {}, which no release wrote", intent.version));
         }
@@ -107,7 +108,7 @@ impl Attachment {
         record.torn = is_later;
         record.sound_bytes = first.len() as u64;
         for line in lines {
-            match checked(line).and_then(|json| read::written(json, "the event").ok()) {
+            match check(line).and_then(|json| read::read_written(json, "the event").ok()) {
                 Some(event) => record.apply(event),
                 None => record.torn = true,
             }
@@ -167,7 +168,7 @@ impl Attachment {
 
     /// The network beside the primary that the pod has, or whose DEL is owed.
     #[must_use]
-    pub fn second(&self) -> Option<usize> {
+    pub fn second_leg(&self) -> Option<usize> {
         self.pending().into_iter().find(|leg| !self.intent.legs[*leg].primary)
     }
 
@@ -240,12 +241,12 @@ impl Attachment {
 }
 
 /// The reason why a first line with the right sum is no intent.
-fn unreadable(json: &[u8], why: &str) -> String {
+fn unreadable_text(json: &[u8], why: &str) -> String {
     #[derive(Deserialize)]
     struct FormatVersion {
         version: u32,
     }
-    match read::written(json, "the intent") {
+    match read::read_written(json, "the intent") {
         Ok(FormatVersion { version }) if version > FORMAT => {
             format!(
                 "format {version}, of which this program, which writes {FORMAT}, cannot read the first line"

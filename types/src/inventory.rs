@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::attachment::key::Key;
-use crate::json::raw::Undecodable;
+use crate::json::raw::DecodeError;
 use crate::moment::Moment;
 
 /// The inventory file.
@@ -116,7 +116,7 @@ impl Inventory {
     /// # Errors
     /// Why the inventory is invalid. The text quotes no value.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| Undecodable::from(e).to_string())?;
+        let inventory: Self = serde_json::from_slice(bytes).map_err(|e| DecodeError::from(e).to_string())?;
         if inventory.version == 1 {
             Ok(inventory)
         } else {

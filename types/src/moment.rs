@@ -48,7 +48,7 @@ impl Moment {
 impl Age {
     /// Whether this many seconds have passed. An earlier boot is past every limit.
     #[must_use]
-    pub fn reached(self, secs: u64) -> bool {
+    pub fn has_reached(self, secs: u64) -> bool {
         match self {
             Self::ThisBoot(age) => age >= Duration::from_secs(secs),
             Self::EarlierBoot => true,
@@ -66,11 +66,11 @@ mod tests {
 
     #[test]
     fn ages_count_within_a_boot_and_an_earlier_boot_is_past_everything() {
-        assert!(!moment_at("a", 1000).age(&moment_at("a", 10_999)).reached(10));
-        assert!(moment_at("a", 1000).age(&moment_at("a", 11_000)).reached(10));
-        assert!(moment_at("a", 9_000_000).age(&moment_at("b", 1)).reached(u64::MAX));
+        assert!(!moment_at("a", 1000).age(&moment_at("a", 10_999)).has_reached(10));
+        assert!(moment_at("a", 1000).age(&moment_at("a", 11_000)).has_reached(10));
+        assert!(moment_at("a", 9_000_000).age(&moment_at("b", 1)).has_reached(u64::MAX));
         assert!(
-            moment_at("a", 5).age(&moment_at("a", 1)).reached(0),
+            moment_at("a", 5).age(&moment_at("a", 1)).has_reached(0),
             "a clock that went back counts as no time"
         );
     }

@@ -49,7 +49,7 @@ pub struct Node {
     /// Version of this format; 1.
     pub version: V1,
     /// The way in which the runtime reads Crossfade's conf.
-    #[serde(default = "shared")]
+    #[serde(default = "default_mode")]
     pub conf_dir: Mode,
     /// Labels that kubelet registers the Node with.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -70,7 +70,7 @@ pub struct Node {
     #[serde(default)]
     pub gate: Gate,
     /// Whether the node follows the annotation crossfade/desired of its own Node.
-    #[serde(default = "off")]
+    #[serde(default = "default_desired")]
     pub desired: DesiredSource,
     /// The phases that the node may be asked for; it refuses all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,14 +95,14 @@ impl Default for Node {
     fn default() -> Self {
         Self {
             version: V1,
-            conf_dir: shared(),
+            conf_dir: default_mode(),
             labels: BTreeMap::new(),
             taints: Vec::new(),
             cni_version: cni_version(),
             runtime: Runtime::default(),
             kubelet: Kubelet::default(),
             gate: Gate::default(),
-            desired: off(),
+            desired: default_desired(),
             allowed: Vec::new(),
             join_pods: false,
             report: Reporting::default(),
@@ -112,7 +112,7 @@ impl Default for Node {
     }
 }
 
-const fn shared() -> Mode {
+const fn default_mode() -> Mode {
     Mode::Shared
 }
 
@@ -120,7 +120,7 @@ const fn cni_version() -> CniVersion {
     CniVersion::V100
 }
 
-const fn off() -> DesiredSource {
+const fn default_desired() -> DesiredSource {
     DesiredSource::Off
 }
 

@@ -195,7 +195,7 @@ impl Policy {
 
     /// The networks that a pod without rule or annotation needs to start: under `tolerate` the primary alone.
     #[must_use]
-    pub fn attached(&self) -> Vec<Side> {
+    pub fn attached_sides(&self) -> Vec<Side> {
         match (self.attach, self.both.secondary_failure) {
             (Attach::One(side), _) => vec![side],
             (Attach::Both, SecondaryFailure::Fail) => Side::BOTH.into(),
@@ -205,7 +205,7 @@ impl Policy {
 
     /// The retirement of `side`, if it is retired.
     #[must_use]
-    pub fn retired(&self, side: Side) -> Option<RetiredNetwork> {
+    pub fn retired_network(&self, side: Side) -> Option<RetiredNetwork> {
         self.retired.iter().copied().find(|retired| retired.network == side)
     }
 }

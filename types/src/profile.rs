@@ -12,7 +12,8 @@ mod profiles;
 
 pub use self::annotations::PodAnnotations;
 pub use self::leaves::{
-    Leaves, LeftChain, LeftComment, LeftLink, LeftRoute, LeftRule, LeftTable, LinkRole, Reboot, Selector,
+    ChainPattern, CommentPattern, Leaves, LinkPattern, LinkRole, Reboot, RoutePattern, RulePattern, Selector,
+    TablePattern,
 };
 pub use self::pattern::Pattern;
 pub use self::profiles::{OwnProfiles, Profiles};
@@ -127,7 +128,7 @@ impl Profile {
     /// do not show enough.
     #[must_use]
     pub fn policy_probes(&self, file_of_watch: &Path) -> Vec<policy::Probe> {
-        let mut all: Vec<_> = self.probes.iter().filter_map(Probe::in_policy).collect();
+        let mut all: Vec<_> = self.probes.iter().filter_map(Probe::to_policy).collect();
         if self.needs_watch() {
             all.push(policy::Probe::File(file_of_watch.into()));
         }
@@ -179,7 +180,7 @@ pub enum Probe {
 impl Probe {
     /// As a policy spells it; none where only `watch` can ask it.
     #[must_use]
-    pub fn in_policy(&self) -> Option<policy::Probe> {
+    pub fn to_policy(&self) -> Option<policy::Probe> {
         match self {
             Self::Unix { unix } => Some(policy::Probe::Unix(unix.clone())),
             Self::File { file } => Some(policy::Probe::File(file.clone())),

@@ -7,8 +7,8 @@ use shim::{
     node::{ledger, ready},
 };
 
-use super::files::{OPEN_DIR, empty, remove, remove_tree, set_aside, write};
-use super::inside::inside;
+use super::files::{OPEN_DIR, remove, remove_tree, set_aside, truncate, write};
+use super::inside::rebase;
 use super::outcome::{Done, Outcome};
 use super::{inventory, settle};
 use crate::host::root::Root;
@@ -45,7 +45,7 @@ pub(crate) struct Executor<'a, M> {
 impl<'a> Executor<'a, DefaultHandler> {
     /// One without means of its own.
     #[must_use]
-    pub(crate) const fn plain(root: &'a Root) -> Self {
+    pub(crate) const fn new_plain(root: &'a Root) -> Self {
         Self::new(root, DefaultHandler)
     }
 }
@@ -80,7 +80,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
         let each = |change: Change| {
             let change = settle(change);
             let outcome =
-                self.settled(&change).unwrap_or_else(|failed| Some(Outcome::Failed(failed.words())));
+                self.settle_change(&change).unwrap_or_else(|failed| Some(Outcome::Failed(failed.words())));
             Done { change, outcome }
         };
         changes.into_iter().map(each).collect()
@@ -92,7 +92,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     /// As [`Self::carry_out`].
     pub(crate) fn apply(&mut self, change: Change) -> Result<Done, Failure> {
         let change = settle(change);
-        match self.settled(&change) {
+        match self.settle_change(&change) {
             Ok(outcome) => Ok(Done { change, outcome }),
             Err(ChangeError::Means(failure)) => Err(failure),
             Err(ChangeError::Act(why)) => {
@@ -103,16 +103,16 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     }
 
     /// None for what is kept, and for what is left for a later pass.
-    fn settled(&mut self, change: &Change) -> Result<Option<Outcome>, ChangeError> {
+    fn settle_change(&mut self, change: &Change) -> Result<Option<Outcome>, ChangeError> {
         if let Some(done) = self.means.carry_out(change) {
             return done.map(Some).map_err(ChangeError::Means);
         }
-        match inside(change.act.clone(), self.root) {
+        match rebase(change.act.clone(), self.root) {
             Act::Keep | Act::Wait => return Ok(None),
             Act::Ensure(write) | Act::Write(write) => put(&write)?,
             Act::EnsureGone { path, nudge } | Act::Remove { path, nudge } => remove(&path, nudge)?,
             Act::RemoveTree(path) => remove_tree(&path)?,
-            Act::Empty(path) => empty(&path)?,
+            Act::Empty(path) => truncate(&path)?,
             Act::MakeDir(path) => trust::create_dir(&path, OPEN_DIR).map_err(io::Error::from)?,
             Act::SetAside { from, to, nudge } => set_aside(&from, &to, nudge)?,
             Act::List { layout, entries } => inventory::list(&layout, &entries)?,
@@ -185,7 +185,7 @@ mod tests {
         for act in [Act::Confirm, Act::HostRoutes, Act::Kernel(object), Act::Retract] {
             let word = act.word();
             let failure =
-                Executor::plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
+                Executor::new_plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
             assert!(
                 failure.names_change
                     && failure.lines()[0].starts_with(&format!("{word} it: this command has no means")),
@@ -206,9 +206,9 @@ mod tests {
                 write_to(dir.path().join(format!("{name}-2"))),
             ]
         };
-        Executor::plain(&root).carry_out(changes("stops")).expect_err("the second");
+        Executor::new_plain(&root).carry_out(changes("stops")).expect_err("the second");
         assert!(dir.path().join("stops-1").is_file() && !dir.path().join("stops-2").exists());
-        let done = Executor::plain(&root).carry_out_each(changes("each"));
+        let done = Executor::new_plain(&root).carry_out_each(changes("each"));
         assert!(dir.path().join("each-2").is_file());
         let outcomes: Vec<_> = done.iter().map(|done| done.outcome.clone()).collect();
         assert!(
@@ -225,7 +225,7 @@ mod tests {
         struct RefusingHandler;
         impl ChangeHandler for RefusingHandler {
             fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
-                matches!(change.act, Act::Write(_)).then(|| Err(Failure::later("not now")))
+                matches!(change.act, Act::Write(_)).then(|| Err(Failure::try_later("not now")))
             }
         }
         let dir = tempfile::tempdir().expect("scratch");
@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
         assert!(!failure.names_change);
         assert!(!path.exists());
-        Executor::plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
+        Executor::new_plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
         let retried = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");
         assert!(matches!(retried[0].change.act, Act::Keep) && retried[0].outcome.is_none());
     }

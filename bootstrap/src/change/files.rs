@@ -79,7 +79,7 @@ pub(crate) fn remove(path: &Path, nudge: bool) -> io::Result<()> {
 /// Removes a directory with all that is in it, durably; one that is gone is fine. The library goes from directory to directory without
 /// following a link, so that nothing outside is reached.
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
-    if let Some(point) = Mounts::now()?.within(path) {
+    if let Some(point) = Mounts::read()?.mount_of(path) {
         return Err(io::Error::other(format!("{} is mounted by now; umount it first", point.display())));
     }
     match std::fs::remove_dir_all(path) {
@@ -90,7 +90,7 @@ pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
 }
 
 /// Empties a regular file in place, durably.
-pub(super) fn empty(path: &Path) -> io::Result<()> {
+pub(super) fn truncate(path: &Path) -> io::Result<()> {
     let mut options = File::options();
     let file = options.write(true).truncate(true).custom_flags(OFlag::O_NOFOLLOW.bits()).open(path)?;
     file.sync_all()
@@ -140,7 +140,7 @@ mod tests {
             std::os::unix::fs::symlink(path_of("precious"), path_of(link)).expect("link");
         }
         std::os::unix::fs::symlink(path_of("tree"), path_of("way")).expect("link");
-        empty(&path_of("tree/link")).expect_err("a link is not emptied");
+        truncate(&path_of("tree/link")).expect_err("a link is not emptied");
         remove_tree(&path_of("way")).expect("the link");
         assert!(path_of("tree/below").is_dir() && path_of("way").symlink_metadata().is_err());
         for _ in 0..2 {
@@ -156,7 +156,7 @@ mod tests {
         let path = dir.path().join("machine-id");
         std::fs::write(&path, "0123").expect("file");
         let before = path.metadata().expect("there");
-        empty(&path).expect("emptied");
+        truncate(&path).expect("emptied");
         let after = path.metadata().expect("there");
         assert_eq!((after.len(), after.ino(), after.mode()), (0, before.ino(), before.mode()));
     }

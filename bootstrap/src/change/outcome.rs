@@ -61,7 +61,7 @@ pub(crate) enum Outcome {
 impl Done {
     /// The change and what became of it, for people. `busy` says what it means that another process has it in hand.
     #[must_use]
-    pub(crate) fn in_words(&self, busy: &str) -> String {
+    pub(crate) fn describe(&self, busy: &str) -> String {
         let change = &self.change;
         match &self.outcome {
             None | Some(Outcome::Done) => change.to_string(),
@@ -75,7 +75,7 @@ impl Done {
 impl ChangeReport {
     /// What a dry run reports.
     #[must_use]
-    pub(crate) fn planned(changes: Vec<Change>, notes: Vec<String>) -> Self {
+    pub(crate) fn from_plan(changes: Vec<Change>, notes: Vec<String>) -> Self {
         let changes =
             changes.into_iter().map(|change| Done { change: settle(change), outcome: None }).collect();
         Self { dry_run: true, changes, notes, unconfirmed: false }
@@ -83,20 +83,20 @@ impl ChangeReport {
 
     /// What an apply reports.
     #[must_use]
-    pub(crate) const fn applied(changes: Vec<Done>, notes: Vec<String>) -> Self {
+    pub(crate) const fn from_done(changes: Vec<Done>, notes: Vec<String>) -> Self {
         Self { dry_run: false, changes, notes, unconfirmed: false }
     }
 
     /// The same, with more that a person may want to know.
     #[must_use]
-    pub(crate) fn noted(mut self, notes: Vec<String>) -> Self {
+    pub(crate) fn with_notes(mut self, notes: Vec<String>) -> Self {
         self.notes.extend(notes);
         self
     }
 
     /// The same, where it is not certain that it has its effect.
     #[must_use]
-    pub(crate) fn unconfirmed(mut self, why: Option<String>) -> Self {
+    pub(crate) fn with_confirm_error(mut self, why: Option<String>) -> Self {
         self.unconfirmed = why.is_some();
         self.notes.extend(why);
         self
@@ -107,7 +107,7 @@ impl Report for ChangeReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
-            let _ = writeln!(text, "{}", done.in_words("busy, left for the next time"));
+            let _ = writeln!(text, "{}", done.describe("busy, left for the next time"));
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");
@@ -127,9 +127,10 @@ impl Report for ChangeReport {
 
     fn problems(&self) -> Vec<Problem> {
         let failed = self.changes.iter().filter_map(|done| match &done.outcome {
-            Some(Outcome::Failed(why)) => {
-                Some(Problem::new(format!("{}: failed: {why}", done.change)).at(done.change.target.as_str()))
-            }
+            Some(Outcome::Failed(why)) => Some(
+                Problem::new(format!("{}: failed: {why}", done.change))
+                    .with_place(done.change.target.as_str()),
+            ),
             Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => None,
         });
         // The last note says why.
@@ -143,7 +144,7 @@ impl Report for ChangeReport {
 /// # Errors
 /// The first that fails, with its target; those before it are done.
 pub(crate) fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
-    Executor::plain(root).carry_out(changes)
+    Executor::new_plain(root).carry_out(changes)
 }
 
 /// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.
@@ -156,7 +157,7 @@ pub(crate) fn finish(
     notes: Vec<String>,
 ) -> Result<ChangeReport, Failure> {
     if global.dry_run {
-        return Ok(ChangeReport::planned(changes, notes));
+        return Ok(ChangeReport::from_plan(changes, notes));
     }
-    Ok(ChangeReport::applied(carry_out(&Root::new(&global.root), changes)?, notes))
+    Ok(ChangeReport::from_done(carry_out(&Root::new(&global.root), changes)?, notes))
 }

@@ -14,7 +14,7 @@ pub(crate) fn settle(change: Change) -> Change {
         Act::Ensure(write) => {
             let current = read_with_mode(&write.path);
             let (act, reason) =
-                ensured(write, current.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), reason);
+                settle_write(write, current.as_ref().map(|(bytes, mode)| (bytes.as_slice(), *mode)), reason);
             Change { act, target, reason }
         }
         Act::EnsureGone { path, .. } if is_gone(&path) => {
@@ -30,7 +30,7 @@ fn is_gone(path: &Path) -> bool {
 }
 
 /// What is done about a file of which this was found, and why.
-fn ensured(write: Write, current: Option<(&[u8], u32)>, why: String) -> (Act, String) {
+fn settle_write(write: Write, current: Option<(&[u8], u32)>, why: String) -> (Act, String) {
     match current {
         Some((bytes, mode)) if bytes == write.bytes && mode == write.mode => {
             (Act::Keep, "as it should be".into())
@@ -54,7 +54,7 @@ mod tests {
             (Some((b"y".as_slice(), 0o644)), "write", "differs; why"),
             (None, "write", "missing; why"),
         ] {
-            let (act, text) = ensured(wanted(), found, "why".into());
+            let (act, text) = settle_write(wanted(), found, "why".into());
             assert_eq!((act.word(), text.as_str()), (word, reason), "{found:?}");
         }
     }

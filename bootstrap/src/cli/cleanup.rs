@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::options::{Global, InService, absolute};
+use super::options::{Global, InService, absolute_path_parser};
 
 /// Options of `cleanup`.
 #[derive(Debug, Args)]
@@ -23,11 +23,11 @@ pub struct Cleanup {
     pub apply: bool,
     /// Read the living sandboxes from FILE instead of asking the runtime, to tell whose published ports and addresses are left. FILE is a
     /// JSON list of {"containerID":".."}.
-    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    #[arg(long, value_name = "FILE", value_parser = absolute_path_parser())]
     pub listed: Option<PathBuf>,
     /// A directory with CNI plugins; repeat the option for more [default: the runtime's directories, else those of /opt/cni/bin and
     /// /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// The node.
     #[command(flatten)]

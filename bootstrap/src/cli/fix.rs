@@ -18,17 +18,17 @@ enum User {
 /// Completes the problems of a command that ends with `exit`: each gets an object and a next step.
 pub(crate) fn complete(exit: Exit, problems: &[Problem]) -> Vec<Problem> {
     let user = if geteuid().is_root() { User::Root } else { User::Another };
-    problems.iter().map(|problem| completed(exit, problem.clone(), user)).collect()
+    problems.iter().map(|problem| complete_problem(exit, problem.clone(), user)).collect()
 }
 
-fn completed(exit: Exit, mut problem: Problem, user: User) -> Problem {
+fn complete_problem(exit: Exit, mut problem: Problem, user: User) -> Problem {
     if problem.place.is_empty() {
-        problem.place = problem.named().unwrap_or(PROGRAM).to_owned();
+        problem.place = problem.named_object().unwrap_or(PROGRAM).to_owned();
     }
     if let Some(right) = missing_right(&problem.what, user) {
         problem.fix = right.to_owned();
     } else if problem.fix.is_empty() {
-        problem.fix = usual(exit, &problem);
+        problem.fix = usual_fix(exit, &problem);
     }
     problem
 }
@@ -49,7 +49,7 @@ fn missing_right(what: &str, user: User) -> Option<&'static str> {
 }
 
 /// The next step that usually follows from an exit status.
-fn usual(exit: Exit, problem: &Problem) -> String {
+fn usual_fix(exit: Exit, problem: &Problem) -> String {
     match exit {
         Exit::Done => "nothing has to be done".into(),
         Exit::Usage => "correct the argument; --help lists what the command accepts".into(),
@@ -77,7 +77,7 @@ mod tests {
                 "/e/p.json",
                 "correct /e/p.json",
             ),
-            (Exit::No, Problem::new("no runtime").at("node.json"), "node.json", "stands in the way"),
+            (Exit::No, Problem::new("no runtime").with_place("node.json"), "node.json", "stands in the way"),
             (Exit::No, Problem::new("no runtime").fix("name it"), PROGRAM, "name it"),
             (Exit::TryLater, Problem::new("busy"), PROGRAM, "again"),
             (Exit::Usage, Problem::new("--bring: no"), "--bring", "--help"),
@@ -90,11 +90,11 @@ mod tests {
             ),
             (Exit::No, Problem::new("chroot: EPERM: Operation not permitted"), PROGRAM, "as root"),
         ] {
-            let completed_problem = completed(exit, problem.clone(), User::Another);
+            let completed_problem = complete_problem(exit, problem.clone(), User::Another);
             assert_eq!(completed_problem.place, place);
             assert!(problem.what.starts_with(&completed_problem.what), "{completed_problem:?}");
             assert!(completed_problem.fix.contains(fix), "{completed_problem:?}");
-            let completed_problem = completed(exit, problem, User::Root);
+            let completed_problem = complete_problem(exit, problem, User::Root);
             assert!(
                 !completed_problem.fix.contains("as root") && !completed_problem.fix.is_empty(),
                 "{completed_problem:?}"

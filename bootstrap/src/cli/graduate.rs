@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use shim::node::layout::RUNTIME_CACHE;
 
-use super::options::{Global, InService, absolute};
+use super::options::{Global, InService, absolute_path_parser};
 
 /// Options of `graduate`.
 #[derive(Debug, Args)]
@@ -23,10 +23,10 @@ pub struct Graduate {
     pub wait: bool,
     /// A directory with CNI plugins; repeat the option for more [default: the runtime's directories, else those of /opt/cni/bin and
     /// /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// The runtime's cache of CNI results.
-    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute())]
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute_path_parser())]
     pub cache_dir: PathBuf,
     /// The node.
     #[command(flatten)]

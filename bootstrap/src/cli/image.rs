@@ -7,7 +7,7 @@ use convergence::image::bake::Image;
 use types::node::Mode;
 use types::policy::Phase;
 
-use super::options::{DryRun, Global, Host, Installation, Tree, absolute};
+use super::options::{DryRun, Global, Host, Installation, Tree, absolute_path_parser};
 use super::words;
 
 /// Options of `bake`.
@@ -65,10 +65,10 @@ pub struct Bake {
     #[arg(long, value_parser = words::mode())]
     pub mode: Option<Mode>,
     /// Use the policy in FILE, and not one made from the options above.
-    #[arg(long = "from-policy", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
+    #[arg(long = "from-policy", value_name = "FILE", value_parser = absolute_path_parser(), conflicts_with_all = ["old", "new", "old_conf", "new_conf", "old_cidrs", "new_cidrs", "phase"])]
     pub from_policy: Option<PathBuf>,
     /// Use the node settings in FILE, and not those made from the options above.
-    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute(), conflicts_with_all = ["labels", "taints", "readiness_taint", "require_all_networks", "bare", "mode"])]
+    #[arg(long = "from-node", value_name = "FILE", value_parser = absolute_path_parser(), conflicts_with_all = ["labels", "taints", "readiness_taint", "require_all_networks", "bare", "mode"])]
     pub from_node: Option<PathBuf>,
     #[command(flatten)]
     tree: Tree,
@@ -98,7 +98,7 @@ pub struct Seal {
     #[arg(long = "allow", value_name = "PATH")]
     pub allowed: Vec<String>,
     /// A file of exceptions, one path per line; `#` begins a comment. Repeat the option for more.
-    #[arg(long = "allow-file", value_name = "FILE", value_parser = absolute())]
+    #[arg(long = "allow-file", value_name = "FILE", value_parser = absolute_path_parser())]
     pub allow_files: Vec<PathBuf>,
     #[command(flatten)]
     installation: Installation,

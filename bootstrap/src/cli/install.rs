@@ -7,7 +7,7 @@ use shim::node::layout::{PACKAGED_PLUGIN, RUNTIME_CACHE};
 use types::node::{CniVersion, Mode};
 use types::policy::Side;
 
-use super::options::{DryRun, Global, HiddenTree, Host, Installation, absolute, directory};
+use super::options::{DryRun, Global, HiddenTree, Host, Installation, absolute_path_parser, directory};
 use super::{Endpoint, words};
 
 /// Options of `install`.
@@ -23,11 +23,11 @@ pub struct Install {
     #[arg(long, value_parser = words::mode(), default_value = Mode::Shared.as_str())]
     pub mode: Mode,
     /// The plugin to install.
-    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN, value_parser = absolute())]
+    #[arg(long, value_name = "PATH", default_value = PACKAGED_PLUGIN, value_parser = absolute_path_parser())]
     pub plugin: PathBuf,
     /// A directory in which the runtime looks for plugins; repeat the option for more [default: the runtime's directories, else those of
     /// /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// The cniVersion of Crossfade's conf [default: the version of the installed conf, else 1.0.0].
     #[arg(long, value_parser = words::cni_version())]
@@ -58,7 +58,7 @@ pub struct Install {
     #[arg(long)]
     pub units: bool,
     /// The runtime's cache of CNI results.
-    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute())]
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_CACHE, value_parser = absolute_path_parser())]
     pub cache_dir: PathBuf,
     /// The runtime.
     #[command(flatten)]
@@ -100,7 +100,7 @@ pub struct Uninstall {
     #[arg(long)]
     pub wait: bool,
     /// A directory with the plugin; repeat the option for more [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// The runtime.
     #[command(flatten)]

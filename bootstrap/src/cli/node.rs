@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use types::policy::Side;
 
-use super::options::{DryRun, Global, Host, Installation, PolicyFile, StateDirs, Tree, absolute};
+use super::options::{DryRun, Global, Host, Installation, PolicyFile, StateDirs, Tree, absolute_path_parser};
 use super::words;
 
 /// Options of `boot`.
@@ -174,7 +174,7 @@ pub struct Prove {
     #[arg(long, default_value_t = 0)]
     pub turn: u64,
     /// A directory with CNI plugins; repeat the option for more [default: those of /opt/cni/bin and /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// How long packets that do not pass yet are sent again, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
@@ -196,7 +196,7 @@ impl Prove {
 #[command(before_help = "Example:\n  crossfade-bootstrap unit place --bin-dir /opt/cni/bin")]
 pub struct Place {
     /// A directory in which the runtime looks for plugins; repeat the option for more.
-    #[arg(long = "bin-dir", value_name = "DIR", required = true, value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", required = true, value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     #[command(flatten)]
     tree: Tree,

@@ -37,7 +37,7 @@ pub enum Output {
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ConfDir {
     /// The directory from which the runtime reads CNI confs [default: the directory that the runtime's configuration names, else /etc/cni/net.d].
-    #[arg(long, value_name = "DIR", value_parser = absolute(), help_heading = COMMON)]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path_parser(), help_heading = COMMON)]
     pub conf_dir: Option<PathBuf>,
 }
 
@@ -46,10 +46,10 @@ pub(super) struct ConfDir {
 pub(super) struct StateDirs {
     /// The directory with attachment records and the inventory [default: the directory that Crossfade's conf names, else
     /// /var/lib/crossfade].
-    #[arg(long, value_name = "DIR", value_parser = absolute(), help_heading = COMMON)]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path_parser(), help_heading = COMMON)]
     pub state_dir: Option<PathBuf>,
     /// The directory with locks and markers of the current boot [default: the directory that Crossfade's conf names, else /run/crossfade].
-    #[arg(long, value_name = "DIR", value_parser = absolute(), help_heading = COMMON)]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path_parser(), help_heading = COMMON)]
     pub run_dir: Option<PathBuf>,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct StateDirs {
 pub(super) struct PolicyFile {
     /// The policy file [default: the file that Crossfade's conf names, else the first policy.json in /etc/crossfade, /run/crossfade and
     /// /usr/lib/crossfade].
-    #[arg(long, value_name = "FILE", value_parser = absolute(), help_heading = COMMON)]
+    #[arg(long, value_name = "FILE", value_parser = absolute_path_parser(), help_heading = COMMON)]
     pub policy: Option<PathBuf>,
 }
 
@@ -94,7 +94,7 @@ pub(super) struct HiddenTree {
 pub(super) struct Host {
     /// Work on the node whose root directory is mounted at DIR, as in a pod. The command makes DIR its own root directory, so every other
     /// path is a path on the node.
-    #[arg(long, value_name = "DIR", value_parser = absolute(), conflicts_with = "root", help_heading = COMMON)]
+    #[arg(long, value_name = "DIR", value_parser = absolute_path_parser(), conflicts_with = "root", help_heading = COMMON)]
     pub host: Option<PathBuf>,
 }
 
@@ -208,23 +208,23 @@ impl Global {
 }
 
 /// A path. A relative one starts at the working directory.
-pub(super) fn absolute() -> impl TypedValueParser<Value = PathBuf> {
+pub(super) fn absolute_path_parser() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(std::path::absolute)
 }
 
 /// A directory that exists.
 pub(super) fn directory() -> impl TypedValueParser<Value = PathBuf> {
-    PathBufValueParser::new().try_map(|path| existing(&path))
+    PathBufValueParser::new().try_map(|path| require_existing(&path))
 }
 
 /// The top of a tree: [`directory`] without a link or `..` that leads to it by a detour.
 fn tree() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(|path| {
-        existing(&path).map_err(|why| format!("{why}; name the directory where the image is mounted"))
+        require_existing(&path).map_err(|why| format!("{why}; name the directory where the image is mounted"))
     })
 }
 
-fn existing(path: &Path) -> Result<PathBuf, String> {
+fn require_existing(path: &Path) -> Result<PathBuf, String> {
     let path = std::path::absolute(path).map_err(|e| e.to_string())?;
     let meta = path.metadata().map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => "there is no such directory".to_owned(),

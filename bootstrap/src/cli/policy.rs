@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use types::policy::Phase;
 
-use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute};
+use super::options::{ConfDir, DryRun, Global, Host, PolicyFile, StateDirs, Tree, absolute_path_parser};
 use super::words;
 
 /// What to do with the policy.
@@ -53,7 +53,7 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Check {
     /// The file to check [default: the policy that this node uses].
-    #[arg(value_parser = absolute())]
+    #[arg(value_parser = absolute_path_parser())]
     pub file: Option<PathBuf>,
     #[command(flatten)]
     place: Place,

@@ -62,7 +62,7 @@ fn complaints(problems: &[Problem]) -> Page {
 }
 
 /// Says on stderr what is waited for: the journal has it at once, and not only when the wait is over.
-pub(crate) fn waiting(findings: &[impl fmt::Display]) {
+pub(crate) fn print_waiting(findings: &[impl fmt::Display]) {
     let mut page = Page::new();
     for finding in findings {
         let _ = writeln!(page, "crossfade-bootstrap: waiting: {finding}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Endpoint;
-use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absolute};
+use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absolute_path_parser};
 
 /// Options of `attachments`.
 #[derive(Debug, Args)]
@@ -76,14 +76,14 @@ pub struct Sweep {
     /// Read the living sandboxes from FILE instead of asking the runtime. FILE is a JSON list of {"containerID":"..","ifname":"eth0"};
     /// without ifname, an entry means all interfaces of the container. Every attachment that FILE does not list counts as gone, also if
     /// the list is empty.
-    #[arg(long, value_name = "FILE", value_parser = absolute())]
+    #[arg(long, value_name = "FILE", value_parser = absolute_path_parser())]
     pub listed: Option<PathBuf>,
     /// Sweep again every SECONDS seconds until the process is ended, as in a pod.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub every: Option<u64>,
     /// A directory with CNI plugins; repeat the option for more [default: the runtime's directories, else those of /opt/cni/bin and
     /// /usr/lib/cni that exist].
-    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute())]
+    #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// The runtime.
     #[command(flatten)]

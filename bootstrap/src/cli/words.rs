@@ -10,7 +10,7 @@ pub(super) fn mode() -> impl TypedValueParser<Value = Mode> {
         (Mode::Shared, "The runtime's usual directory, where Crossfade's conf sorts first"),
         (Mode::Private, "A directory of Crossfade's alone, for a node that boots with Crossfade"),
     ];
-    one_of(words.map(|(mode, help)| (mode, mode.as_str(), help)).into())
+    choice_parser(words.map(|(mode, help)| (mode, mode.as_str(), help)).into())
 }
 
 /// The CNI version of Crossfade's conf.
@@ -19,11 +19,11 @@ pub(super) fn cni_version() -> impl TypedValueParser<Value = CniVersion> {
         (CniVersion::V100, "The runtime calls neither STATUS nor GC"),
         (CniVersion::V110, "The runtime polls STATUS, and CRI-O calls GC"),
     ];
-    one_of(words.map(|(version, help)| (version, version.as_str(), help)).into())
+    choice_parser(words.map(|(version, help)| (version, version.as_str(), help)).into())
 }
 
 /// One of these words: what it means, how it is spelt, and its line of help.
-fn one_of<T: Copy + Send + Sync + 'static>(
+fn choice_parser<T: Copy + Send + Sync + 'static>(
     words: Vec<(T, &'static str, &'static str)>,
 ) -> impl TypedValueParser<Value = T> {
     let values: Vec<_> = words.iter().map(|(_, word, help)| PossibleValue::new(*word).help(*help)).collect();

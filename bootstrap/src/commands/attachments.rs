@@ -57,7 +57,7 @@ pub(crate) struct AttachmentsReport {
 /// # Errors
 /// Bad settings; the records cannot be listed; usage if nothing is called as `--on` says; 75 if the runtime does not answer for `--leaks`.
 pub(crate) fn attachments(global: &Global, args: &List) -> Result<AttachmentsReport, Failure> {
-    let node = if args.leaks { facts_with_runtime(global, args)? } else { facts::certain(global)? };
+    let node = if args.leaks { facts_with_runtime(global, args)? } else { facts::gather_certain(global)? };
     let mut attachments = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if args.leaks { Some(leaks(&node, &attachments)?) } else { None };
     let ledger = if args.ledger { Some(read_ledger(&node)?) } else { None };
@@ -69,7 +69,7 @@ pub(crate) fn attachments(global: &Global, args: &List) -> Result<AttachmentsRep
 
 /// The node with its runtime; nothing is guessed.
 fn facts_with_runtime(global: &Global, args: &List) -> Result<NodeFacts, Failure> {
-    let settings = settings::required(&Root::new(&global.root))?;
+    let settings = settings::require(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &args.runtime);
     node.dirs.require_readable()?;
     Ok(node)
@@ -88,7 +88,7 @@ fn keep(attachments: &mut Attachments, selector: &str, node: &NodeFacts) -> Resu
 fn read_ledger(node: &NodeFacts) -> Result<Vec<ledger::Line>, Failure> {
     let path = node.dirs.layout.ledger();
     ledger::read(&node.dirs.layout).map_err(|e| {
-        Failure::new(Exit::Failed, format!("read ledger {}: {e}", path.display())).at(path.display())
+        Failure::new(Exit::Failed, format!("read ledger {}: {e}", path.display())).with_place(path.display())
     })
 }
 
@@ -97,7 +97,7 @@ fn leaks(node: &NodeFacts, attachments: &Attachments) -> Result<Vec<Leak>, Failu
     let failed = |e: std::io::Error| Failure::new(Exit::Failed, e);
     let policy = &node.require_policy()?.policy;
     let cni = cni::gather(node, PluginChoice::default());
-    let (records, _) = Store::new(&node.dirs.layout).all().map_err(failed)?;
+    let (records, _) = Store::new(&node.dirs.layout).load_all().map_err(failed)?;
     let before = leaks::held_leases(&cni.networks, &records);
     let inventory = inventory::load(&node.dirs.layout).map_err(failed)?;
     let now = boot::now().map_err(failed)?;
@@ -128,12 +128,12 @@ fn sandboxes(
 ) -> Result<std::collections::BTreeMap<String, convergence::runtime::State>, Failure> {
     let Some(endpoint) = node.runtime.choice.endpoint() else {
         return Err(Failure::usage("--leaks needs the living sandboxes, and no runtime is known")
-            .at("--leaks")
+            .with_place("--leaks")
             .fix("name the runtime with --runtime-endpoint"));
     };
-    Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).map_err(|e| {
-        Failure::later(format!("{e:#}"))
-            .at(endpoint)
+    Runtime::connect(endpoint).and_then(|runtime| runtime.sandboxes()).map_err(|e| {
+        Failure::try_later(format!("{e:#}"))
+            .with_place(endpoint)
             .fix("start the runtime, or name another with --runtime-endpoint, then run the command again")
     })
 }

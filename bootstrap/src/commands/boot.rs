@@ -40,8 +40,8 @@ use crate::runtime::config;
 pub(crate) fn boot(global: &Global) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     let switched_off = switch::off_switch(&root);
-    let settings = if switched_off.is_some() { mode::settings(&root) } else { settings::required(&root)? };
-    let node = gather::of_agents(global, settings);
+    let settings = if switched_off.is_some() { mode::settings(&root) } else { settings::require(&root)? };
+    let node = gather::agent_facts(global, settings);
     if let Some(off) = switched_off {
         let BootDecision { changes, notes } = leave(&node, off);
         return finish(global, changes, notes);
@@ -49,26 +49,26 @@ pub(crate) fn boot(global: &Global) -> Result<ChangeReport, Failure> {
     let facts = crate::commands::boot::gather::gather(global, node)?;
     let BootDecision { changes, notes } = decision(&facts)?;
     if global.dry_run {
-        return Ok(ChangeReport::planned(changes, notes));
+        return Ok(ChangeReport::from_plan(changes, notes));
     }
     // It takes the ledger's lines where the disk cannot.
     shim::host::journal::init();
     let done =
         Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).carry_out(changes)?;
-    Ok(ChangeReport::applied(done, notes))
+    Ok(ChangeReport::from_done(done, notes))
 }
 
 /// What `boot` would change on a node, for `explain`.
 ///
 /// # Errors
 /// As [`boot`].
-fn planned(global: &Global, node: NodeFacts) -> Result<ChangeReport, Failure> {
+fn plan(global: &Global, node: NodeFacts) -> Result<ChangeReport, Failure> {
     let BootDecision { changes, notes } = match (switch::off_switch(&Root::new(&node.root)), &node.unusable) {
         (Some(off), _) => leave(&node, off),
         (None, Some(unusable)) => return Err(Failure::settings(&unusable.why)),
         (None, None) => decision(&crate::commands::boot::gather::gather(global, node)?)?,
     };
-    Ok(ChangeReport::planned(changes, notes))
+    Ok(ChangeReport::from_plan(changes, notes))
 }
 
 fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
@@ -103,7 +103,7 @@ fn leave(NodeFacts { root, runtime, unusable, .. }: &NodeFacts, off: OffSwitch) 
     }));
     let mut changes: Vec<Change> = shared_dirs(runtime)
         .iter()
-        .filter_map(|dir| our_conf(root, &root.at(dir)))
+        .filter_map(|dir| our_conf(root, &root.join(dir)))
         .map(|path| Change::remove(path, true, "switched off"))
         .collect();
     let files = [KUBELET_ENV, UNFIT, BOOTED].map(|path| root.entry(path));

@@ -47,11 +47,11 @@ const LOCK: CommandLock =
 /// A name that is no profile's; bad settings; what still needs the network, all of it at once; 75 while another clean-up runs.
 pub(crate) fn cleanup(global: &Global, args: &Cleanup) -> Result<CleanupReport, Failure> {
     let root = Root::new(&global.root);
-    let profile = named(&args.profile, &global.profiles)?;
+    let profile = find_profile(&args.profile, &global.profiles)?;
     if global.host.is_some() {
         kernel::is_of_node().map_err(|why| {
             let fix = "run the pod with hostNetwork: true and the node's /proc";
-            Failure::of(Exit::No, Problem::new(why).at("--host").fix(fix))
+            Failure::from_problem(Exit::No, Problem::new(why).with_place("--host").fix(fix))
         })?;
     }
     let node = node(global, args, &root)?;
@@ -65,8 +65,8 @@ pub(crate) fn cleanup(global: &Global, args: &Cleanup) -> Result<CleanupReport, 
         bin_dirs: &args.bin_dirs,
     };
     if !args.apply {
-        let decision = allowed(&subject)?;
-        return Ok(planned(profile, decision));
+        let decision = require_allowed(&subject)?;
+        return Ok(plan_report(profile, decision));
     }
     LOCK.run(&node.dirs.layout, || apply(&subject))
 }
@@ -74,18 +74,19 @@ pub(crate) fn cleanup(global: &Global, args: &Cleanup) -> Result<CleanupReport, 
 /// The sandboxes that live, by a file.
 fn read_list(file: &Path) -> Result<BTreeSet<String>, Failure> {
     let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-    let listing = runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()))?;
+    let listing =
+        runtime::read_list(file).map_err(|why| Failure::new(exit, why).with_place(file.display()))?;
     Ok(listing.ids())
 }
 
 /// The profile of this name, which says what its CNI leaves. Every profile of the node must be right: it says what another CNI has, which stays.
-fn named<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, Failure> {
+fn find_profile<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, Failure> {
     let unusable: Vec<Problem> = profiles.all_unusable().map(Problem::new).collect();
     if !unusable.is_empty() {
         return Err(Failure::all(Exit::BadSettings, unusable));
     }
     let Some(profile) = profiles.find(name) else {
-        return Err(Failure::usage(profiles.unknown(name)).at("PROFILE"));
+        return Err(Failure::usage(profiles.unknown_text(name)).with_place("PROFILE"));
     };
     if profile.leaves.is_none() {
         let why = format!(
@@ -94,18 +95,18 @@ fn named<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, Failure>
         let fix = format!(
             "remove it by hand as its own documentation says, rotate the node, or write /etc/crossfade/profiles/{name}.json"
         );
-        return Err(Failure::of(Exit::No, Problem::new(why).at(name).fix(fix)));
+        return Err(Failure::from_problem(Exit::No, Problem::new(why).with_place(name).fix(fix)));
     }
     Ok(profile)
 }
 
 /// The node. A policy that is there and cannot be used might name the CNI.
 fn node(global: &Global, args: &Cleanup, root: &Root) -> Result<NodeFacts, Failure> {
-    let settings = settings::required(root)?;
+    let settings = settings::require(root)?;
     let runtime = if root.is_node() && args.listed.is_none() {
         crate::runtime::facts::to_ask(root, &settings.node, &args.node.runtime)
     } else {
-        crate::runtime::facts::by_files(root, &settings.node)
+        crate::runtime::facts::gather_from_files(root, &settings.node)
     };
     let node =
         crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named });
@@ -118,12 +119,12 @@ fn node(global: &Global, args: &Cleanup, root: &Root) -> Result<NodeFacts, Failu
 }
 
 /// What is decided, unless something still needs the network.
-fn allowed(subject: &Subject<'_>) -> Result<Decision, Failure> {
+fn require_allowed(subject: &Subject<'_>) -> Result<Decision, Failure> {
     let decision = decide(&gather(subject)?);
     if decision.refusals.is_empty() { Ok(decision) } else { Err(Failure::all(Exit::No, decision.refusals)) }
 }
 
-fn planned(profile: &Profile, decision: Decision) -> CleanupReport {
+fn plan_report(profile: &Profile, decision: Decision) -> CleanupReport {
     let notes = if decision.removals.is_empty() {
         vec![format!("nothing of {} is left that can be removed", profile.name)]
     } else {
@@ -138,7 +139,7 @@ fn planned(profile: &Profile, decision: Decision) -> CleanupReport {
         profile: profile.name.clone(),
         dry_run: true,
         changes,
-        kept: decision.kept,
+        kept: decision.retained,
         look: decision.look,
         remains: Vec::new(),
         reboot: decision.reboot,
@@ -158,9 +159,9 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
     let noted = |why: io::Error| {
         let what =
             format!("journal {}: {why}; nothing is removed that is not noted", journal.path().display());
-        Failure::new(Exit::Failed, what).at(journal.path().display())
+        Failure::new(Exit::Failed, what).with_place(journal.path().display())
     };
-    let mut report = planned(subject.profile, Decision::default());
+    let mut report = plan_report(subject.profile, Decision::default());
     (report.dry_run, report.notes) = (false, Vec::new());
     if first.removals.is_empty() {
         report.notes.push(format!("nothing of {} is left that can be removed", subject.profile.name));
@@ -170,7 +171,7 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
             .map_err(noted)?;
         if Root::new(&subject.node.root).is_node() {
             let now = boot::now().map_err(noted)?;
-            let dump = dump::write(&journal.aside(), &facts.kernel, now.wall_secs).map_err(noted)?;
+            let dump = dump::write(&journal.aside_dir(), &facts.kernel, now.wall_secs).map_err(noted)?;
             report.notes.push(format!("the network's state from before is in {}", dump.display()));
         }
     }
@@ -194,7 +195,7 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
     let last = decide(&gather(subject)?);
     report.remains = last.removals.iter().map(|removal| removal.change.target.clone()).collect();
     report.remains.dedup();
-    (report.kept, report.look, report.reboot) = (last.kept, last.look, last.reboot);
+    (report.kept, report.look, report.reboot) = (last.retained, last.look, last.reboot);
     if !first.removals.is_empty() {
         journal.write(Event::End { remains: report.remains.clone() }).map_err(noted)?;
         report.journal = Some(journal.path().display().to_string());

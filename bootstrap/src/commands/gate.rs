@@ -37,7 +37,7 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
     }
     // A node.json that cannot be used holds kubelet back whatever it says; what it says of `gate` tells how long a try may take.
     let mut settings = mode::settings(&root);
-    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
+    let now = boot::now().map_err(|e| Failure::try_later(format!("read the clock: {e}")))?;
     let first = first_try(&root, &now);
     let mut runtime = None;
     let end = Instant::now() + patience(&settings.node.gate, &first, &now);
@@ -51,7 +51,7 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
             break obstacles.failure();
         }
         if !std::mem::replace(&mut is_reported, true) {
-            print::waiting(&obstacles.findings);
+            print::print_waiting(&obstacles.findings);
         }
         std::thread::sleep(PAUSE);
         settings = mode::settings(&root);
@@ -59,10 +59,10 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
     if global.dry_run {
         return Err(failure);
     }
-    let now = boot::now().map_err(|e| Failure::later(format!("read the clock: {e}")))?;
-    let gives_up = settings.node.gate.give_up_secs.is_some_and(|secs| first.age(&now).reached(secs));
+    let now = boot::now().map_err(|e| Failure::try_later(format!("read the clock: {e}")))?;
+    let gives_up = settings.node.gate.give_up_secs.is_some_and(|secs| first.age(&now).has_reached(secs));
     if gives_up && settings.unusable.is_none() {
-        match untold(&root, &settings.node) {
+        match unreported_problem(&root, &settings.node) {
             None => return give_up(&root, &failure),
             Some(Problem { what, place, fix }) => {
                 let what = format!(
@@ -77,7 +77,7 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
 }
 
 /// Why kubelet would not register with Crossfade's taint. A kubelet that starts without the taint would look fit.
-fn untold(root: &Root, node: &Node) -> Option<Problem> {
+fn unreported_problem(root: &Root, node: &Node) -> Option<Problem> {
     continuation::check(root, node, &node.kubelet.unit).err()
 }
 
@@ -105,7 +105,7 @@ fn give_up(root: &Root, failure: &Failure) -> Result<ChangeReport, Failure> {
     let reasons = failure.lines().join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(ChangeReport::applied(carry_out(root, changes)?, failure.lines()))
+    Ok(ChangeReport::from_done(carry_out(root, changes)?, failure.lines()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {
@@ -152,7 +152,7 @@ mod tests {
         let moment_at = |boot: &str, boottime_ms| Moment { boot_id: boot.into(), boottime_ms, wall_secs: 0 };
         assert_eq!(first_try(&root, &moment_at("b", 7)), moment_at("b", 7));
         std::fs::create_dir_all(dir.path().join("run/crossfade")).expect("run");
-        std::fs::write(root.at(GATE), moment(&moment_at("b", 3))).expect("file");
+        std::fs::write(root.join(GATE), moment(&moment_at("b", 3))).expect("file");
         assert_eq!(first_try(&root, &moment_at("b", 7)), moment_at("b", 3));
         assert_eq!(first_try(&root, &moment_at("c", 1)), moment_at("c", 1), "a file of another boot");
     }

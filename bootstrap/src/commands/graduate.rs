@@ -18,7 +18,7 @@ use convergence::report::Report as _;
 use shim::node::ledger;
 use types::command::exit::Exit;
 
-use self::act::{GraduationHandler, noted};
+use self::act::{GraduationHandler, journal_failure};
 use self::gather::{NodeSnapshot, Subject, gather};
 use self::journal::{Event, Journal, JournalAttachment};
 use self::report::{GraduateReport, GraduateStage};
@@ -41,12 +41,12 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Bad settings; 3 with everything that stands in the way, or after Crossfade's conf was put back; 75 while an ADD or another run is under way.
 pub(crate) fn graduate(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
     if !args.wait || !args.apply {
-        return once(global, args);
+        return run_once(global, args);
     }
     let mut notes = Vec::new();
     let mut done = Vec::new();
     loop {
-        let lines = match once(global, args) {
+        let lines = match run_once(global, args) {
             Ok(report) if report.exit() == Exit::TryLater => {
                 done.extend(report.changes.into_iter().filter(|change| change.outcome.is_some()));
                 report.waits.iter().map(ToString::to_string).collect()
@@ -59,27 +59,27 @@ pub(crate) fn graduate(global: &Global, args: &Graduate) -> Result<GraduateRepor
             Err(failure) => return Err(failure),
         };
         if lines != notes {
-            print::waiting(&lines);
+            print::print_waiting(&lines);
             notes = lines;
         }
         std::thread::sleep(TRY_AGAIN);
     }
 }
 
-fn once(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
+fn run_once(global: &Global, args: &Graduate) -> Result<GraduateReport, Failure> {
     let node = gather::node(global, args)?;
     let transit = gather::transit(&node);
-    let subject = Subject { global, wanted: args, transit: &transit };
+    let subject = Subject { global, args, transit: &transit };
     if !args.apply {
         let snapshot = gather(&subject)?;
-        let decision = allowed(decide(&snapshot.facts))?;
-        return planned(&snapshot, decision);
+        let decision = require_allowed(decide(&snapshot.facts))?;
+        return plan_report(&snapshot, decision);
     }
     LOCK.run(&node.dirs.layout, || apply(&subject))
 }
 
 /// What is decided, unless something stands in the way.
-fn allowed(decision: Decision) -> Result<Decision, Failure> {
+fn require_allowed(decision: Decision) -> Result<Decision, Failure> {
     let Decision { refusals, later, .. } = &decision;
     if !refusals.is_empty() {
         return Err(Failure::all(Exit::No, refusals.iter().chain(later)));
@@ -90,7 +90,7 @@ fn allowed(decision: Decision) -> Result<Decision, Failure> {
     Ok(decision)
 }
 
-fn planned(snapshot: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
+fn plan_report(snapshot: &NodeSnapshot, decision: Decision) -> Result<GraduateReport, Failure> {
     let changes: Vec<Done> =
         decision.steps.into_iter().map(|step| Done { change: settle(step.change), outcome: None }).collect();
     let mut notes = decision.notes;
@@ -111,13 +111,14 @@ fn planned(snapshot: &NodeSnapshot, decision: Decision) -> Result<GraduateReport
 fn lines(snapshot: &NodeSnapshot) -> Result<Vec<ledger::Line>, Failure> {
     let path = snapshot.node.dirs.layout.ledger();
     ledger::read(&snapshot.node.dirs.layout).map_err(|why| {
-        Failure::new(Exit::Failed, format!("read the ledger {}: {why}", path.display())).at(path.display())
+        Failure::new(Exit::Failed, format!("read the ledger {}: {why}", path.display()))
+            .with_place(path.display())
     })
 }
 
 fn apply(subject: &Subject<'_>) -> Result<GraduateReport, Failure> {
     let mut snapshot = gather(subject)?;
-    let mut decision = allowed(decide(&snapshot.facts))?;
+    let mut decision = require_allowed(decide(&snapshot.facts))?;
     let journal = Journal::new(&snapshot.facts.layout.state_dir);
     let mut run = Run { journal: &journal, changes: Vec::new(), notes: Vec::new() };
     if decision.steps.is_empty() && decision.waits.is_empty() {
@@ -144,7 +145,7 @@ impl Run<'_> {
         let from = snapshot.facts.conf.name.clone().unwrap_or_default();
         let to = snapshot.facts.new.as_ref().and_then(|new| new.conf.as_ref().ok());
         let to = to.map_or_else(String::new, |(name, _)| name.clone());
-        self.journal.write(Event::Begin { from, to }).map_err(|why| noted(self.journal, &why))
+        self.journal.write(Event::Begin { from, to }).map_err(|why| journal_failure(self.journal, &why))
     }
 
     /// Goes through the stages, as far as nothing has to end first. Before each of them the node is read once more.
@@ -157,21 +158,21 @@ impl Run<'_> {
         for stage in Stage::ALL {
             if stage != Stage::Prepare {
                 *snapshot = gather(subject)?;
-                *decision = allowed(decide(&snapshot.facts))?;
+                *decision = require_allowed(decide(&snapshot.facts))?;
             }
             if !decision.waits.is_empty() && stage == Stage::Leave {
                 return Ok(GraduateStage::Waiting);
             }
             self.stage(stage, snapshot, decision)?;
         }
-        self.journal.write(Event::End {}).map_err(|why| noted(self.journal, &why))?;
+        self.journal.write(Event::End {}).map_err(|why| journal_failure(self.journal, &why))?;
         self.notes.push(
             "Crossfade's package may be removed; what install --bring and --units copied goes with crossfade-bootstrap uninstall --purge \
              --brought"
                 .into(),
         );
         self.notes.push(IN_CLUSTER.into());
-        self.notes.push(format!("what was moved is in {}", self.journal.aside().display()));
+        self.notes.push(format!("what was moved is in {}", self.journal.aside_dir().display()));
         Ok(GraduateStage::Graduated)
     }
 
@@ -188,7 +189,7 @@ impl Run<'_> {
         if matches!(stage, Stage::Prepare | Stage::Settle) && !decision.handing.is_empty() {
             let attachments = decision.handing.iter().map(JournalAttachment::from).collect();
             let handing = Event::Handing { attachments };
-            self.journal.write(handing).map_err(|why| noted(self.journal, &why))?;
+            self.journal.write(handing).map_err(|why| journal_failure(self.journal, &why))?;
         }
         let root = Root::new(&snapshot.node.root);
         let mut executor =

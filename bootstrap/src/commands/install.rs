@@ -14,7 +14,7 @@ use convergence::commands::install::inventory::{InventoryFacts, take};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::gated::Keeper;
-use convergence::node::networks::needed;
+use convergence::node::networks::needed_sides;
 use convergence::node::settings::Settings;
 use convergence::runtime::CniSetup;
 use convergence::runtime::answer::RuntimeAnswer;
@@ -51,81 +51,87 @@ const LOADED_WITHIN: Duration = Duration::from_secs(240);
 pub(crate) fn install(global: &Global, args: &Install) -> Result<ChangeReport, Failure> {
     if args.units && global.host.is_none() {
         let why = "--units needs --host: without it the programs and units would be copied from this machine to itself";
-        return Err(Failure::usage(why).at("--units").fix("add --host, with the node's root directory"));
+        return Err(Failure::usage(why)
+            .with_place("--units")
+            .fix("add --host, with the node's root directory"));
     }
-    let load = Load::of(args, &global.profiles)?;
+    let load = Load::read(args, &global.profiles)?;
     chroot::enter(global)?;
     let brings = !load.items.is_empty();
     refuse_node(global)?;
     match switch::off_switch(&Root::default()) {
         // The pod of a DaemonSet goes on: it installs when the node is switched on.
         Some(off) if brings => {
-            return Ok(ChangeReport::applied(
+            return Ok(ChangeReport::from_done(
                 Vec::new(),
                 vec![format!("{off}; nothing is brought nor installed")],
             ));
         }
         // `watch` would take Crossfade's conf away again.
-        Some(off) => return Err(Failure::of(Exit::No, off.problem())),
+        Some(off) => return Err(Failure::from_problem(Exit::No, off.problem())),
         None => {}
     }
     if load.units {
         watch_unit::check().map_err(|why| {
             let fix = "let watch run in a pod (deploy/pod.yaml)";
-            Failure::new(Exit::No, format!("--units: {why}")).at("--units").fix(fix)
+            Failure::new(Exit::No, format!("--units: {why}")).with_place("--units").fix(fix)
         })?;
     }
-    let plan = Plan::of(&load, args.overwrite)?;
+    let plan = Plan::decide(&load, args.overwrite)?;
     if global.dry_run && plan.writes() {
         let mut notes = plan.notes;
         notes.push("what installing takes is seen once these are there".into());
-        return Ok(ChangeReport::planned(plan.changes, notes));
+        return Ok(ChangeReport::from_plan(plan.changes, notes));
     }
     let (news, mut notes) = (plan.writes(), plan.notes.clone());
     let mut done = Vec::new();
     if brings && !global.dry_run {
         let settings = match plan.node() {
             Some(brought) => Settings { node: brought, ..Settings::default() },
-            None => settings::required(&Root::new(&global.root))?,
+            None => settings::require(&Root::new(&global.root))?,
         };
-        done.extend(before_the_policy(&plan, &crate::node::facts::by_files(global, settings), &mut notes)?);
+        done.extend(apply_before_policy(
+            &plan,
+            &crate::node::facts::gather_from_files(global, settings),
+            &mut notes,
+        )?);
         done.extend(plan.carry_out()?);
     }
     // What was brought counts.
     let facts =
-        crate::commands::install::facts::gather(global, settings::required(&Root::new(&global.root))?, args);
+        crate::commands::install::facts::gather(global, settings::require(&Root::new(&global.root))?, args);
     let InstallDecision { changes, notes: more } = decide(&facts, options(args))?;
     let changes = without_needless_confirm(changes);
     notes.extend(more);
     if global.dry_run {
-        return Ok(ChangeReport::planned(changes, notes));
+        return Ok(ChangeReport::from_plan(changes, notes));
     }
-    let installing = InstallHandler { facts: &facts, wanted: args, notes: Vec::new() };
+    let installing = InstallHandler { facts: &facts, args, notes: Vec::new() };
     notes.extend(installing.carry_out_all(changes, &mut done)?);
     if load.units {
         done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
     }
-    Ok(ChangeReport::applied(done, notes))
+    Ok(ChangeReport::from_done(done, notes))
 }
 
 /// Refuses a node without Crossfade's plugin, and a tree that is not a running node.
 fn refuse_node(global: &Global) -> Result<(), Failure> {
     let root = Root::new(&global.root);
     // A node.json that cannot be used may be among what is to be replaced.
-    if let Some(why) = settings::required(&root).ok().and_then(|settings| settings.without_plugin()) {
+    if let Some(why) = settings::require(&root).ok().and_then(|settings| settings.without_plugin()) {
         return Err(Failure::all(Exit::No, [why]));
     }
     if root.is_node() {
         return Ok(());
     }
     let why = "install takes over the pods of a node that runs, and --root names a tree that does not";
-    Err(Failure::usage(why).at("--root").fix(
+    Err(Failure::usage(why).with_place("--root").fix(
         "give an image its policy and settings with bake; for a node that a pod has mounted, say --host",
     ))
 }
 
 /// Writes the files that ADDs through Crossfade may wait for as soon as the policy that a pod brings is in force.
-fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> Result<Vec<Done>, Failure> {
+fn apply_before_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> Result<Vec<Done>, Failure> {
     let brought = plan.changes.iter().find_map(|change| match &change.act {
         Act::Write(write) if write.path.ends_with(POLICY_FILE) => Policy::parse(&write.bytes).ok(),
         _ => None,
@@ -137,7 +143,7 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
     let files = convergence::node::networks::gated::decide(
         &waiting,
         &Keeper::Watch,
-        &needed(&policy),
+        &needed_sides(&policy),
         &mut obstacles,
         notes,
     );
@@ -148,17 +154,22 @@ fn before_the_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -> 
 }
 
 /// The failure of one change, with what is left undone and the next step.
-fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usize, is_unit: bool) -> Failure {
+fn with_unfinished(
+    mut failure: Failure,
+    (target, object): (&str, &str),
+    before: usize,
+    is_unit: bool,
+) -> Failure {
     if is_unit {
         let rest =
             "everything else is installed; until the unit runs, nothing writes the files that pods wait for";
-        failure.problems.push(Problem::new(rest).at(object));
+        failure.problems.push(Problem::new(rest).with_place(object));
         return failure;
     }
     let change = if failure.names_change { String::new() } else { format!("{target}: ") };
     let named = |why: String| {
         let what = format!("{change}{why} (after {before} changes)");
-        Problem::new(what).at(object).fix("remove the cause, then run install again")
+        Problem::new(what).with_place(object).fix("remove the cause, then run install again")
     };
     Failure::all(failure.exit, failure.lines().into_iter().map(named))
 }
@@ -166,7 +177,7 @@ fn unfinished(mut failure: Failure, (target, object): (&str, &str), before: usiz
 /// The changes that `install` carries out in its own way: it completes the policy, and it confirms that the runtime uses Crossfade's conf.
 struct InstallHandler<'a> {
     facts: &'a InstallFacts,
-    wanted: &'a Install,
+    args: &'a Install,
     notes: Vec<String>,
 }
 
@@ -181,7 +192,7 @@ impl InstallHandler<'_> {
             let is_unit = matches!(change.act, Act::Systemctl(_));
             let applied = executor.apply(change).map_err(|failure| {
                 let before = done.iter().filter(|done| done.outcome.is_some()).count();
-                unfinished(failure, (&target, &object), before, is_unit)
+                with_unfinished(failure, (&target, &object), before, is_unit)
             });
             done.push(applied?);
         }
@@ -204,7 +215,7 @@ impl ChangeHandler for InstallHandler<'_> {
                     self.notes.push(why);
                     Outcome::Skipped
                 }))),
-            Act::Confirm => Some(confirm(self.facts, self.wanted, &mut self.notes).map(|()| Outcome::Done)),
+            Act::Confirm => Some(confirm(self.facts, self.args, &mut self.notes).map(|()| Outcome::Done)),
             Act::Write(write) if write.nudge && self.facts.node.runtime.answer == RuntimeAnswer::Silent => {
                 // Where the plugin marks that CRI-O has read the conf.
                 let result = shim::host::file::create_private_dir(&Layout::default().run_dir);
@@ -249,25 +260,25 @@ fn confirm(facts: &InstallFacts, args: &Install, notes: &mut Vec<String>) -> Res
             // CRI-O has read Crossfade's conf, and uses it as soon as no ADD of the earlier conf holds it up.
             let endpoint = facts.node.runtime.choice.endpoint().unwrap_or_default();
             conf_reading::wait(endpoint, &facts.node.dirs.conf_file(), LOADED_WITHIN).map_err(|why| {
-                Failure::later(format!(
+                Failure::try_later(format!(
                     "it is not confirmed that pods come through Crossfade: {why}. Pods that start now may bypass Crossfade; an ADD or DEL \
                      that hangs holds CRI-O up"
                 ))
-                .at(facts.node.dirs.conf_file().display())
+                .with_place(facts.node.dirs.conf_file().display())
             })?;
-            quiet(facts)?;
+            require_quiet(facts)?;
         }
         RuntimeAnswer::Setup(_) => {
-            let runtime = Runtime::at(facts.node.runtime.choice.endpoint().unwrap_or_default())?;
+            let runtime = Runtime::connect(facts.node.runtime.choice.endpoint().unwrap_or_default())?;
             let loaded = |setup: &CniSetup| setup.is_ours(&name);
-            runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::later(format!("{e:#}")))?;
-            quiet(facts)?;
+            runtime.wait_for(LOADED_WITHIN, loaded).map_err(|e| Failure::try_later(format!("{e:#}")))?;
+            require_quiet(facts)?;
         }
     }
     let now = facts.now.clone().map_err(failed)?;
     let cache = cache::gather(&args.cache_dir).map_err(|e| failed(e.to_string()))?;
-    let recorded = attachments::recorded(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
-    let listed = attachments::listed(&facts.node.dirs).map_err(failed)?;
+    let recorded = attachments::recorded_keys(&Store::new(&facts.node.dirs.layout)).map_err(failed)?;
+    let listed = attachments::listed_keys(&facts.node.dirs).map_err(failed)?;
     let late = take(
         &cache,
         &InventoryFacts {
@@ -292,14 +303,15 @@ fn confirm(facts: &InstallFacts, args: &Install, notes: &mut Vec<String>) -> Res
     Ok(())
 }
 
-fn quiet(facts: &InstallFacts) -> Result<(), Failure> {
+fn require_quiet(facts: &InstallFacts) -> Result<(), Failure> {
     let caller =
-        Caller::at(facts.node.runtime.choice.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
-            .map_err(|e| Failure::later(format!("{e:#}")))?;
+        Caller::connect(facts.node.runtime.choice.endpoint().unwrap_or_default(), &facts.cni.plugins.paths())
+            .map_err(|e| Failure::try_later(format!("{e:#}")))?;
     wait_for_quiet(AddPath::PastUs, caller, LOADED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         let ids = ids.join(", ");
-        Failure::later(format!("an ADD under the conf before Crossfade's still runs for {ids}")).at(ids)
+        Failure::try_later(format!("an ADD under the conf before Crossfade's still runs for {ids}"))
+            .with_place(ids)
     })
 }
 
@@ -309,15 +321,15 @@ mod tests {
 
     #[test]
     fn a_failure_names_its_change_once() {
-        let bare = || Failure::later("busy").fix("wait");
-        let full = Failure { names_change: true, ..Failure::later("write /x: busy").fix("wait") };
+        let bare = || Failure::try_later("busy").fix("wait");
+        let full = Failure { names_change: true, ..Failure::try_later("write /x: busy").fix("wait") };
         for failure in [bare(), full] {
-            let failure = unfinished(failure, ("write /x", "/x"), 2, false);
-            let problem = Problem::new("write /x: busy; wait (after 2 changes)").at("/x");
+            let failure = with_unfinished(failure, ("write /x", "/x"), 2, false);
+            let problem = Problem::new("write /x: busy; wait (after 2 changes)").with_place("/x");
             assert_eq!(failure.problems, [problem.fix("remove the cause, then run install again")]);
             assert_eq!(failure.exit, Exit::TryLater);
         }
-        let unit = unfinished(bare(), ("run it", "it"), 2, true);
+        let unit = with_unfinished(bare(), ("run it", "it"), 2, true);
         assert_eq!((unit.problems.len(), unit.problems[0].what.as_str()), (2, "busy"));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn move_pods(global: &Global, args: &cli::MovePods) -> Result<MoveRep
     let layout = client
         .as_ref()
         .map_or_else(|_| with_flags(global, Layout::default()), |client| client.layout().clone());
-    let moved = client.and_then(|client| carried(client, &layout, args));
+    let moved = client.and_then(|client| carry_out(client, &layout, args));
     let Some(turn) = args.turn else { return moved.map(|(report, _)| report) };
     let result = match &moved {
         Ok((_, (failed, pods))) => (failed.clone(), pods.clone()),
@@ -56,23 +56,23 @@ pub(crate) fn move_pods(global: &Global, args: &cli::MovePods) -> Result<MoveRep
 /// Why pods are left that no restart is needed for, and the pods after the command; nothing of both after a dry run.
 type Remainder = (Option<String>, Option<PodsResult>);
 
-fn carried(
+fn carry_out(
     mut hand: LiveClient,
     layout: &Layout,
     args: &cli::MovePods,
 ) -> Result<(MoveReport, Remainder), Failure> {
     let options = move_options(args);
     if !args.apply {
-        let (_, phase, decision) = decided(&mut hand, &options)?;
-        let report = MoveReport::of(phase, args.in_place, &decision.candidates, None);
+        let (_, phase, decision) = gather_and_decide(&mut hand, &options)?;
+        let report = MoveReport::new(phase, args.in_place, &decision.candidates, None);
         return Ok((report, (None, None)));
     }
     LOCK.run(layout, || {
-        let (policy_sha256, phase, decision) = decided(&mut hand, &options)?;
+        let (policy_sha256, phase, decision) = gather_and_decide(&mut hand, &options)?;
         let within = Duration::from_secs(args.timeout_secs);
         let result = carry(&mut hand, &options, decision.candidates.clone(), within);
         let (restarts, not_moved, failed) = result.remainder(&decision.candidates);
-        let report = MoveReport::of(phase, args.in_place, &decision.candidates, Some(result));
+        let report = MoveReport::new(phase, args.in_place, &decision.candidates, Some(result));
         Ok((report, (failed, Some(PodsResult { policy_sha256, restarts, not_moved }))))
     })
 }
@@ -97,10 +97,13 @@ fn move_options(args: &cli::MovePods) -> MoveOptions {
 }
 
 /// The digest and the phase of the policy, and what is to be done.
-fn decided(hand: &mut LiveClient, options: &MoveOptions) -> Result<(String, Phase, Decision), Failure> {
-    let facts = hand.gather_facts().map_err(|why| Failure::of(Exit::TryLater, why))?;
+fn gather_and_decide(
+    hand: &mut LiveClient,
+    options: &MoveOptions,
+) -> Result<(String, Phase, Decision), Failure> {
+    let facts = hand.gather_facts().map_err(|why| Failure::from_problem(Exit::TryLater, why))?;
     let phase = facts.policy.as_ref().map(types::policy::Policy::phase);
-    known(&facts, options)?;
+    require_named_pods(&facts, options)?;
     let decision = decide(&facts, options);
     match phase {
         Some(phase) if decision.refusals.is_empty() => Ok((facts.policy_sha256, phase, decision)),
@@ -109,7 +112,7 @@ fn decided(hand: &mut LiveClient, options: &MoveOptions) -> Result<(String, Phas
 }
 
 /// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
-fn known(facts: &Facts, options: &MoveOptions) -> Result<(), Failure> {
+fn require_named_pods(facts: &Facts, options: &MoveOptions) -> Result<(), Failure> {
     for glob in &options.pods {
         let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
         if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {
@@ -122,7 +125,7 @@ fn known(facts: &Facts, options: &MoveOptions) -> Result<(), Failure> {
             "this node has no running pod of this name on a pod network"
         };
         let fix = "name a pod as crossfade-bootstrap attachments lists it";
-        return Err(Failure::usage(format!("--pod {glob}: {what}")).at("--pod").fix(fix));
+        return Err(Failure::usage(format!("--pod {glob}: {what}")).with_place("--pod").fix(fix));
     }
     options.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
 }

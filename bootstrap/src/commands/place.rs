@@ -20,18 +20,18 @@ use convergence::failure::Failure;
 pub(crate) fn place(global: &Global, args: &Place) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     if let Some(off) = switch::off_switch(&root) {
-        return Ok(ChangeReport::applied(Vec::new(), vec![off.to_string()]));
+        return Ok(ChangeReport::from_done(Vec::new(), vec![off.to_string()]));
     }
     let mut obstacles = Obstacles::default();
     obstacles.extend(args.bin_dirs.iter().filter_map(|dir| {
         let why = trust::check_dir(dir).err()?;
         let fix = "make the directory and those above it root's alone, or name another with --bin-dir";
-        Some(Problem::new(why.to_string()).at(dir.display().to_string()).fix(fix))
+        Some(Problem::new(why.to_string()).with_place(dir.display().to_string()).fix(fix))
     }));
-    if let Err(why) = trust::open(&root.at(PACKAGED_PLUGIN)) {
+    if let Err(why) = trust::open(&root.join(PACKAGED_PLUGIN)) {
         let problem = Problem::new(format!("the package's plugin: {why}"));
-        obstacles.add(problem.at(PACKAGED_PLUGIN).fix("install the package whole"));
+        obstacles.add(problem.with_place(PACKAGED_PLUGIN).fix("install the package whole"));
     }
     obstacles.refuse()?;
-    finish(global, packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &args.bin_dirs).changes(), Vec::new())
+    finish(global, packaged_plugin::gather(&root.join(PACKAGED_PLUGIN), &args.bin_dirs).changes(), Vec::new())
 }

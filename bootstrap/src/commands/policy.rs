@@ -32,15 +32,15 @@ use crate::runtime::conf_reading;
 /// # Errors
 /// Those of the verb; 3 on a node without Crossfade's plugin.
 pub(crate) fn answer(global: &Global, verb: &cli::Policy) -> Result<Exit, Failure> {
-    let node = facts::by_files(global, settings::required(&Root::new(&global.root))?);
-    needed(&node, verb)?;
+    let node = facts::gather_from_files(global, settings::require(&Root::new(&global.root))?);
+    require_node(&node, verb)?;
     node.dirs.require_readable()?;
     let output = global.output;
     Ok(match verb {
         cli::Policy::Show(_) => print::report(output, &show(&node)?),
         cli::Policy::Check(args) => print::report(output, &check(&node, args.file.as_deref())?),
         cli::Policy::Set(args) => print::report(output, &set(global, &node, args)?),
-        cli::Policy::Explain(args) => print::report(output, &explain::explained(&node, args)?),
+        cli::Policy::Explain(args) => print::report(output, &explain::explain_pod(&node, args)?),
     })
 }
 
@@ -82,7 +82,7 @@ impl Report for PolicyReport {
 ///
 /// # Errors
 /// 3 on a node without Crossfade's plugin.
-fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
+fn require_node(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
     match verb {
         cli::Policy::Check(args) if args.file.is_some() => Ok(()),
         cli::Policy::Check(_) | cli::Policy::Show(_) | cli::Policy::Set(_) | cli::Policy::Explain(_) => {
@@ -98,7 +98,7 @@ fn needed(node: &NodeFacts, verb: &cli::Policy) -> Result<(), Failure> {
 fn show(node: &NodeFacts) -> Result<PolicyReport, Failure> {
     let read = node.require_policy()?;
     let text = String::from_utf8_lossy(&read.bytes).into_owned();
-    Ok(PolicyReport { policy: RawValue::from_string(text).ok(), ..shown(read, &node.profiles) })
+    Ok(PolicyReport { policy: RawValue::from_string(text).ok(), ..report(read, &node.profiles) })
 }
 
 /// Says whether a policy is valid: the one that counts, or another file, whose path is absolute.
@@ -110,18 +110,19 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure>
         None => node.require_policy()?.clone(),
         Some(file) if !file.exists() => {
             let place = file.display();
-            return Err(Failure::usage(format!("{place}: there is no such file")).at(place));
+            return Err(Failure::usage(format!("{place}: there is no such file")).with_place(place));
         }
-        Some(file) => {
-            file::load(file, &node.profiles).map_err(|why| Failure::settings(why).at(file.display()))?
-        }
+        Some(file) => file::load(file, &node.profiles)
+            .map_err(|why| Failure::settings(why).with_place(file.display()))?,
     };
     let place = read.path.clone();
-    let usable = read.usable(&node.profiles).map_err(|why| Failure::settings(why).at(place.display()))?;
-    Ok(shown(&usable, &node.profiles))
+    let usable = read
+        .require_usable(&node.profiles)
+        .map_err(|why| Failure::settings(why).with_place(place.display()))?;
+    Ok(report(&usable, &node.profiles))
 }
 
-fn shown(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> PolicyReport {
+fn report(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> PolicyReport {
     let (phase, warnings) = (policy.phase(), secondary::warnings(policy, profiles));
     PolicyReport { file: path.clone(), phase, warnings, policy: None }
 }
@@ -136,9 +137,9 @@ fn set(global: &Global, node: &NodeFacts, args: &cli::Set) -> Result<ChangeRepor
         refuse(node, &late)?;
     }
     let set = flip::set(node, args.phase, args.runtime, global.dry_run)?;
-    let set = set.noted(late.iter().map(UnreadyNetwork::warning).collect());
+    let set = set.with_notes(late.iter().map(UnreadyNetwork::warning).collect());
     let doubt = doubt(node).filter(|_| !global.dry_run);
-    Ok(set.unconfirmed(doubt.map(|why| {
+    Ok(set.with_confirm_error(doubt.map(|why| {
         format!(
             "the policy is set, but it is not confirmed that new pods use Crossfade: {why}; run the command again, or run install, after \
              which the runtime reads Crossfade's conf anew"
@@ -162,7 +163,7 @@ fn refuse(node: &NodeFacts, late: &[UnreadyNetwork]) -> Result<(), Failure> {
         return Err(Failure::usage(
             "--require-ready: only a node can be asked whether its networks are ready",
         )
-        .at("--require-ready")
+        .with_place("--require-ready")
         .fix("leave --require-ready out, or run the command on the node"));
     }
     if late.is_empty() {
@@ -188,6 +189,6 @@ fn attached_since(layout: &Layout, conf: &Path) -> bool {
     let secs =
         |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let Ok(written) = conf_reading::written_at(conf).map(secs) else { return false };
-    let records = Store::new(layout).all().map(|(sound, _)| sound).unwrap_or_default();
+    let records = Store::new(layout).load_all().map(|(sound, _)| sound).unwrap_or_default();
     records.iter().any(|record| record.intent.begun.wall_secs > written)
 }

@@ -25,7 +25,7 @@ use crate::cli::{Global, Render};
 use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, RegistrationReport};
 use crate::kubelet::drop_in;
-use crate::kubelet::own::{own_registration, registered};
+use crate::kubelet::own::{gather_registration, own_registration};
 use crate::node::{facts, settings, switch};
 
 /// Mode of the environment file: it holds no secret.
@@ -81,12 +81,12 @@ pub(crate) fn render(global: &Global, args: &Render) -> Result<RenderReport, Fai
     if let Some(off) = switch::off_switch(&root).filter(|_| args.print.is_none() && !args.check) {
         return finish(global, remove(&root, &off.to_string()), Vec::new()).map(RenderReport::Changed);
     }
-    let node = facts::by_files(global, settings::required(&root)?);
+    let node = facts::gather_from_files(global, settings::require(&root)?);
     if args.check {
         let way = if root.is_node() { CheckDepth::Loaded } else { CheckDepth::Files };
         return check::check(&root, &node.settings, way).map(RenderReport::Checked);
     }
-    accepted(&node.settings)?;
+    require_accepted(&node.settings)?;
     if let Some(platform) = &args.print {
         return platform::print(platform, &node.settings).map(RenderReport::Fragment);
     }
@@ -95,7 +95,7 @@ pub(crate) fn render(global: &Global, args: &Render) -> Result<RenderReport, Fai
 }
 
 /// Refuses labels and taints that kubelet would refuse.
-fn accepted(node: &Node) -> Result<(), Failure> {
+fn require_accepted(node: &Node) -> Result<(), Failure> {
     match refusals(node) {
         refused if refused.is_empty() => Ok(()),
         findings => Err(Failure::all(Exit::BadSettings, findings)),
@@ -114,7 +114,7 @@ fn plan(NodeFacts { root, settings: node, .. }: &NodeFacts) -> Result<(Vec<Chang
         };
         return Ok((remove(root, why), Vec::new()));
     }
-    let (sources, registration) = registered(root, node, &own)?;
+    let (sources, registration) = gather_registration(root, node, &own)?;
     complete(&own, &sources)?;
     let mut notes = registration.notes.clone();
     notes.extend(registration.conflicts.iter().cloned());
@@ -142,7 +142,9 @@ fn complete(own: &OwnRegistration, sources: &KubeletSources) -> Result<(), Failu
         let path = path.display().to_string();
         let what =
             format!("{path} is not there yet; kubelet does not start without it, and it may name taints");
-        Problem::new(what).fix(format!("let what writes {path} run first, then run render again")).at(path)
+        Problem::new(what)
+            .fix(format!("let what writes {path} run first, then run render again"))
+            .with_place(path)
     });
     let findings = absent.chain(sources.broken.iter().map(Problem::from));
     Err(Failure::all(if sources.broken.is_empty() { Exit::TryLater } else { Exit::Failed }, findings))

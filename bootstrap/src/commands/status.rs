@@ -38,7 +38,7 @@ use crate::node::settings::mode;
 use crate::node::{facts, identity};
 
 pub(crate) use self::follow::follow;
-pub(crate) use self::reported::reported;
+pub(crate) use self::reported::read_reported;
 
 /// Where this node stands.
 ///
@@ -99,7 +99,7 @@ pub(crate) fn answer(global: &Global, args: &cli::Status) -> Result<Exit, Failur
         return Ok(follow(global));
     }
     if args.reported {
-        return Ok(print::report(global.output, &reported(global)));
+        return Ok(print::report(global.output, &read_reported(global)));
     }
     Ok(print::report(global.output, &run(global, args)?))
 }
@@ -115,25 +115,25 @@ fn run(global: &Global, args: &cli::Status) -> Result<Status, Failure> {
     let bad = settings.unusable.as_ref().map(|InvalidSettings { why, mode_by, .. }| {
         format!("{why}; what is said here is for confDir {}: {mode_by}", settings.node.conf_dir.as_str())
     });
-    let mut status = of_node(global, args, settings)?;
+    let mut status = node_status(global, args, settings)?;
     status.bad_settings |= bad.is_some();
     status.problems.splice(0..0, bad.map(Problem::from));
     Ok(status)
 }
 
-fn of_node(global: &Global, args: &cli::Status, settings: Settings) -> Result<Status, Failure> {
+fn node_status(global: &Global, args: &cli::Status, settings: Settings) -> Result<Status, Failure> {
     let within = args.wait.then_some(Duration::from_secs(args.timeout));
     if settings.node.conf_dir == Mode::Without {
-        return without(global, settings, within);
+        return status_without_node(global, settings, within);
     }
-    let file = Root::new(&global.root).at(STATUS);
-    let policy = || facts::by_files(global, settings.clone()).dirs.layout.policy_file();
+    let file = Root::new(&global.root).join(STATUS);
+    let policy = || facts::gather_from_files(global, settings.clone()).dirs.layout.policy_file();
     let ready = within.is_none_or(|within| wait(&file, (&policy(), &global.profiles), within));
     let node = facts::with_runtime(global, settings, &args.runtime);
     let mut status = status(&node)?;
     let dirs = node.dirs;
     let read = status_file::read(&file);
-    status.problems.extend(problems::of_watch(global, &dirs, &read));
+    status.problems.extend(problems::watch_problem(global, &dirs, &read));
     let watched = match read {
         StatusFile::Absent => Ok(None),
         StatusFile::Unreadable(why) => Err(why),
@@ -142,12 +142,12 @@ fn of_node(global: &Global, args: &cli::Status, settings: Settings) -> Result<St
     };
     match watched {
         Ok(watched) => status.watch = watched,
-        Err(why) => status.problems.push(Problem::new(why).at(STATUS)),
+        Err(why) => status.problems.push(Problem::new(why).with_place(STATUS)),
     }
     if let Some(WatchReport { document, stale: None }) = &status.watch
         && !document.ready
     {
-        let problem = Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS);
+        let problem = Problem::new(format!("{}: {}", document.reason, document.message)).with_place(STATUS);
         status.problems.push(problem.fix(NOT_READY));
     }
     status.time_out(ready, args.timeout);
@@ -160,22 +160,27 @@ impl Status {
         self.timed_out = !ready;
         if self.timed_out && self.problems.is_empty() {
             let why = format!("watch did not report a ready node within {within_secs} seconds");
-            self.problems
-                .push(Problem::new(why).at(STATUS).fix("look at watch: journalctl -u crossfade-watch"));
+            self.problems.push(
+                Problem::new(why).with_place(STATUS).fix("look at watch: journalctl -u crossfade-watch"),
+            );
         }
     }
 }
 
 /// The status of a node without Crossfade's plugin: `watch` does not run, and no pod comes through Crossfade.
-fn without(global: &Global, settings: Settings, wait: Option<Duration>) -> Result<Status, Failure> {
+fn status_without_node(
+    global: &Global,
+    settings: Settings,
+    wait: Option<Duration>,
+) -> Result<Status, Failure> {
     let root = Root::new(&global.root);
     let booted = || identity::is_current(&root);
-    let ready = wait.is_none_or(|within| wait_until(&root.at(BOOTED), Some(within), || booted().is_ok()));
-    let dirs = facts::by_files(global, settings).dirs;
+    let ready = wait.is_none_or(|within| wait_until(&root.join(BOOTED), Some(within), || booted().is_ok()));
+    let dirs = facts::gather_from_files(global, settings).dirs;
     let attachments = attachments::list(&dirs.layout, None)?;
     let networks = count(&attachments);
     let mut problems: Vec<Problem> = booted().err().into_iter().collect();
-    problems.extend(problems::of_an_earlier_image(&dirs, !networks.is_empty()));
+    problems.extend(problems::earlier_image_problems(&dirs, !networks.is_empty()));
     Ok(Status {
         conf_dir: Mode::Without,
         phase: None,
@@ -211,7 +216,7 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
     let mut problems: Vec<Problem> =
         node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
     let (policy_file, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
-    let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let (records, damaged) = Store::new(layout).load_all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;
     let attachments = attachments::from_records(layout, records, damaged, policy)?;
     let networks = count(&attachments);
@@ -220,10 +225,10 @@ fn status(node: &NodeFacts) -> Result<Status, Failure> {
         Ok(None) | Err(_) => None,
     };
     let installed = used.as_ref().is_some_and(|used| !matches!(used, ConfUse::Other(_)));
-    problems.extend(problems::of_the_conf(node, &cni::gather(node, PluginChoice::default())));
-    problems.extend(used.and_then(|used| problems::of_its_use(&node.dirs, used)));
-    problems.extend(problems::of_records(&attachments.damaged, routes));
-    problems.extend(problems::of_owed_dels(&attachments, policy));
+    problems.extend(problems::conf_problems(node, &cni::gather(node, PluginChoice::default())));
+    problems.extend(used.and_then(|used| problems::conf_use_problem(&node.dirs, used)));
+    problems.extend(problems::record_problems(&attachments.damaged, routes));
+    problems.extend(problems::owed_del_problem(&attachments, policy));
     Ok(Status {
         warnings: policy.map_or_else(Vec::new, |policy| secondary::warnings(policy, &node.profiles)),
         conf_dir: node.settings.conf_dir,
@@ -268,10 +273,8 @@ fn ledger_lines(settings: &Directories) -> Result<usize, Failure> {
     match std::fs::File::open(&path) {
         Ok(file) => Ok(BufReader::new(file).split(b'\n').map_while(Result::ok).count()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(error) => {
-            Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))
-                .at(path.display()))
-        }
+        Err(error) => Err(Failure::new(Exit::Failed, format!("read ledger {}: {error}", path.display()))
+            .with_place(path.display())),
     }
 }
 

@@ -49,7 +49,7 @@ use crate::node::attachments::hostroutes;
 use crate::node::attachments::sweep_candidates::judge;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::node::plugins::joined;
+use crate::node::plugins::join_dirs;
 use crate::node::settings;
 use crate::runtime;
 use crate::runtime::cri::Runtime;
@@ -79,7 +79,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<C
     let store = Store::new(layout);
     // What is attached is read before the list is asked for: whatever was there then is in the list, if it lives.
     let now = boot::now().map_err(failed)?;
-    let (records, damaged) = store.all().map_err(failed)?;
+    let (records, damaged) = store.load_all().map_err(failed)?;
     let inventory = inventory::load(layout).map_err(failed)?;
     let listing = listing(&node.runtime.choice, args)?;
     let owners = Owners::ask(policy, Instant::now() + PROBES_WITHIN);
@@ -109,15 +109,15 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<C
         let stale = annotations::gather(node, args, before);
         changes.extend(stale.changes);
         notes.extend(stale.notes);
-        return Ok(ChangeReport::planned(changes, notes));
+        return Ok(ChangeReport::from_plan(changes, notes));
     }
     shim::host::journal::init();
     let signals =
         Signals::receive().map_err(|e| Failure::new(Exit::Failed, format!("receive signals: {e}")))?;
     // Each record says where its plugins are; this is for what has none.
     let (bin_dirs, config) = (args.bin_dirs.as_slice(), node.runtime.config());
-    let sources = BinDirSources { flags: bin_dirs, config, ..BinDirSources::of_node(&node.settings) };
-    let search = joined(&sources.search(&Root::new(&node.root)));
+    let sources = BinDirSources { flags: bin_dirs, config, ..BinDirSources::from_node(&node.settings) };
+    let search = join_dirs(&sources.search(&Root::new(&node.root)));
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
@@ -125,7 +125,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<C
         done.extend(unannotated);
         notes.extend(more);
     }
-    Ok(ChangeReport::applied(done, notes))
+    Ok(ChangeReport::from_done(done, notes))
 }
 
 /// The node, with the runtime whose sandboxes live; nothing is guessed.
@@ -134,9 +134,9 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<C
 /// Bad settings.
 fn gather(global: &Global, args: &Sweep) -> Result<NodeFacts, Failure> {
     let root = Root::new(&global.root);
-    let settings = settings::required(&root)?;
+    let settings = settings::require(&root)?;
     let runtime = match &args.listed {
-        Some(_) => crate::runtime::facts::by_files(&root, &settings.node),
+        Some(_) => crate::runtime::facts::gather_from_files(&root, &settings.node),
         None => crate::runtime::facts::to_ask(&root, &settings.node, &args.runtime),
     };
     let node =
@@ -148,21 +148,21 @@ fn gather(global: &Global, args: &Sweep) -> Result<NodeFacts, Failure> {
 fn listing(whom: &RuntimeChoice, args: &Sweep) -> Result<SandboxList, Failure> {
     if let Some(file) = &args.listed {
         let exit = if file.exists() { Exit::BadSettings } else { Exit::Usage };
-        return runtime::read_list(file).map_err(|why| Failure::new(exit, why).at(file.display()));
+        return runtime::read_list(file).map_err(|why| Failure::new(exit, why).with_place(file.display()));
     }
     let endpoint = match whom {
         RuntimeChoice::None | RuntimeChoice::NotSought => {
             return Err(Failure::usage("sweep needs the living sandboxes")
-                .at("--runtime-endpoint")
+                .with_place("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint, or a list with --listed FILE"));
         }
-        RuntimeChoice::Unknown(why) => return Err(Failure::of(Exit::No, why.clone())),
+        RuntimeChoice::Unknown(why) => return Err(Failure::from_problem(Exit::No, why.clone())),
         RuntimeChoice::At(endpoint) => endpoint,
     };
-    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
+    let sandboxes = Runtime::connect(endpoint).and_then(|runtime| runtime.sandboxes());
     sandboxes.map(SandboxList::Cri).map_err(|e| {
-        Failure::later(format!("{e:#}; nothing is swept without a list"))
-            .at(endpoint)
+        Failure::try_later(format!("{e:#}; nothing is swept without a list"))
+            .with_place(endpoint)
             .fix("start the runtime, or name another with --runtime-endpoint, then run sweep again")
     })
 }
@@ -178,7 +178,7 @@ fn believe(judged: &[SweepCandidate]) -> Result<(), Failure> {
                 "the runtime lists no sandbox at all, but the netns of {key} is there; nothing is swept"
             );
             let fix = "if the answer is right, say so with --listed FILE and an empty list []";
-            Err(Failure::later(why).at(format!("attachment {key}")).fix(fix))
+            Err(Failure::try_later(why).with_place(format!("attachment {key}")).fix(fix))
         }
     }
 }
@@ -189,13 +189,13 @@ fn litter(store: &Store, settings: &Directories) -> Result<Vec<Change>, Failure>
         |e: std::io::Error| Failure::new(Exit::Failed, format!("look for what killed calls left: {e}"));
     let layout = &settings.layout;
     let mut paths = store.abandoned_temps().map_err(failed)?;
-    for dir in [&layout.state_dir, &layout.ready(), &settings.conf_dir] {
+    for dir in [&layout.state_dir, &layout.ready_dir(), &settings.conf_dir] {
         if dir.is_dir() {
             paths.extend(abandoned_temps(dir).map_err(failed)?);
         }
     }
     let temps = paths.into_iter().map(|path| Change::remove(path, false, "left by a writer that is gone"));
-    let locks = lock::abandoned(layout).map_err(failed)?.into_iter();
+    let locks = lock::list_abandoned(layout).map_err(failed)?.into_iter();
     let locks = locks.map(|path| {
         let target = path.display().to_string();
         Change::new(Act::Unlock(path), target, "a lock left by a call that is gone")
@@ -212,9 +212,9 @@ fn apply(
 ) -> Vec<Done> {
     let name = settings.installed.as_ref().ok().and_then(Option::as_ref).map(|conf| conf.name.as_str());
     let end = Instant::now() + Duration::from_secs(budget::pass_secs(policy.deadlines.del_secs));
-    let shares = TimeShares::of(Duration::from_secs(policy.deadlines.del_secs), end);
-    let env = Env::of_sweep(Some(search).filter(|search| !search.is_empty()));
-    let conf = Conf::of_sweep(&settings.layout, name.unwrap_or_default());
+    let shares = TimeShares::new(Duration::from_secs(policy.deadlines.del_secs), end);
+    let env = Env::for_sweep(Some(search).filter(|search| !search.is_empty()));
+    let conf = Conf::for_sweep(&settings.layout, name.unwrap_or_default());
     let session = Session::new(&env, &conf, signals).with_policy(policy.clone());
     let pass = Pass { session: &session, deadline: end };
     let closing = SweepHandler { pass, shares, layout: &settings.layout, signals };
@@ -234,7 +234,7 @@ impl SweepHandler<'_> {
         &self,
         close: impl FnOnce(&Pass<'_>, Instant) -> Result<bool, CniError>,
     ) -> Result<Outcome, Failure> {
-        let until = self.shares.next(1, Instant::now()).filter(|_| !self.signals.stop_requested());
+        let until = self.shares.next_deadline(1, Instant::now()).filter(|_| !self.signals.stop_requested());
         let Some(until) = until else { return Ok(Outcome::Busy) };
         match close(&self.pass, until) {
             Ok(true) => Ok(Outcome::Done),
@@ -250,7 +250,7 @@ impl ChangeHandler for SweepHandler<'_> {
             Act::Close(key, begun) => Some(self.close(|pass, until| pass.close(key, begun, until))),
             Act::CloseEntry(key) => Some(self.close(|pass, until| pass.close_entry(key, until))),
             Act::HostRoutes => {
-                let converged = hostroute::converge(self.layout, Budget::brief());
+                let converged = hostroute::converge(self.layout, Budget::new_brief());
                 Some(converged.map(|_| Outcome::Done).map_err(|e| Failure::new(Exit::Failed, e)))
             }
             _ => None,

@@ -65,7 +65,7 @@ pub(crate) fn gather(global: &Global, args: &Doctor) -> Facts {
         let (state, kernel, sandboxes) = recorded::gather(&node, &cni);
         // What boot, the gate and watch left in /run is of this machine's own installation.
         let is_here = root.is_node() && node.dirs.layout.run_dir == Layout::default().run_dir;
-        let foreign_dir = root.at(PRIVATE_CONF_DIR);
+        let foreign_dir = root.join(PRIVATE_CONF_DIR);
         let is_private = node.settings.conf_dir == Mode::Private;
         let others = foreign::list(&foreign_dir).unwrap_or_default();
         Facts {
@@ -75,16 +75,16 @@ pub(crate) fn gather(global: &Global, args: &Doctor) -> Facts {
             unfit: text(&root, UNFIT).filter(|_| is_here),
             foreign: (is_private && !others.is_empty())
                 .then(|| convergence::node::conf::foreign::describe(&foreign_dir, &others, &node.profiles)),
-            watch: is_here.then(|| status_file::read(&root.at(STATUS))),
+            watch: is_here.then(|| status_file::read(&root.join(STATUS))),
             swept: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
-            unmapped: unmapped(&node, &cni),
+            unmapped: unmapped_host_ports(&node, &cni),
             networks,
             state,
             kernel,
             sandboxes,
-            units: units.join().unwrap_or_else(|_| died("systemd")),
-            journal: journal.join().unwrap_or_else(|_| died("the journal")),
-            server: server.join().unwrap_or_else(|_| died("the API server")),
+            units: units.join().unwrap_or_else(|_| died_source("systemd")),
+            journal: journal.join().unwrap_or_else(|_| died_source("the journal")),
+            server: server.join().unwrap_or_else(|_| died_source("the API server")),
             now: now.unwrap_or_else(|_| boot::Moment {
                 boot_id: String::new(),
                 boottime_ms: 0,
@@ -98,9 +98,11 @@ pub(crate) fn gather(global: &Global, args: &Doctor) -> Facts {
 }
 
 /// A reader that panicked has read nothing.
-fn died<T>(source: &str) -> Source<T> {
+fn died_source<T>(source: &str) -> Source<T> {
     let what = format!("{source}: the part of doctor that reads it ended by itself");
-    Source::Unread(Problem::new(what).at(source).fix("run crossfade-bootstrap doctor again, and report this"))
+    Source::Unread(
+        Problem::new(what).with_place(source).fix("run crossfade-bootstrap doctor again, and report this"),
+    )
 }
 
 fn text(root: &Root, path: &str) -> Option<String> {
@@ -116,7 +118,7 @@ fn gate(global: &Global, node: &NodeFacts, boot_id: &str) -> Option<Vec<Problem>
 }
 
 /// Networks of whose pods some asked for host ports in this boot, while no plugin of the conf maps them.
-fn unmapped(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
+fn unmapped_host_ports(node: &NodeFacts, cni: &CniFacts) -> Vec<String> {
     let confs = cni.networks.iter().filter_map(|network| network.conf.as_ref().ok());
     let maps = |conf: &shim::attachment::conflist::Conflist| {
         conf.plugins

@@ -22,11 +22,11 @@ pub(crate) fn enter(global: &Global) -> Result<(), Failure> {
         return Err(Failure::usage(format!(
             "--host {dir}: expected the node's root directory with its /proc"
         ))
-        .at("--host")
+        .with_place("--host")
         .fix(format!("mount hostPath / of the node at {dir}")));
     }
     let failed = |e: &dyn std::fmt::Display| {
-        Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display())).at("--host")
+        Failure::new(Exit::Failed, format!("--host {}: {e}", dir.display())).with_place("--host")
     };
     chroot(dir).map_err(|e| failed(&e).fix("give the container the capability CAP_SYS_CHROOT"))?;
     std::env::set_current_dir(Path::new("/")).map_err(|e| failed(&e))

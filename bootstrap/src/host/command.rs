@@ -139,7 +139,7 @@ pub(crate) fn run_with(
     });
     let mut child = command.spawn().map_err(CommandError::NotStarted)?;
     let pid = child.id().cast_signed();
-    let group = Process::of(pid);
+    let group = Process::read(pid);
     if let Some(mut pipe) = child.stdin.take().filter(|_| !stdin.is_empty()) {
         // A program need not read its stdin, and says by its status what it makes of that.
         std::thread::spawn(move || pipe.write_all(&stdin));

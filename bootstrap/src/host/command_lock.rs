@@ -31,7 +31,7 @@ impl CommandLock {
     ) -> Result<T, Failure> {
         lock::exclusively(layout, self.lock, || Ok(act())).unwrap_or_else(|why| {
             if why.kind() == io::ErrorKind::WouldBlock {
-                return Err(Failure::later(format!("{} runs on this node", self.another)));
+                return Err(Failure::try_later(format!("{} runs on this node", self.another)));
             }
             Err(Failure::new(Exit::Failed, format!("lock {}: {why}", self.command)))
         })

@@ -19,13 +19,13 @@ pub(crate) fn outlives_reboot(path: &Path) -> Result<(), String> {
     }
     let dir = path.ancestors().skip(1).find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    match volatile(dir, &mounts) {
+    match volatile_reason(dir, &mounts) {
         None => Ok(()),
         Some(kind) => Err(format!("{} lies on {kind}, which does not outlive a reboot", path.display())),
     }
 }
 
-fn volatile(dir: &Path, mounts: &str) -> Option<&'static str> {
+fn volatile_reason(dir: &Path, mounts: &str) -> Option<&'static str> {
     // What cannot be asked is taken for a disk: refusing to flip for that would be worse.
     let kind = |path: &Path| statfs(path).ok().map(|stat| stat.filesystem_type());
     match kind(dir)? {

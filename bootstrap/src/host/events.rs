@@ -83,7 +83,7 @@ struct ObservedDirectories {
 impl ObservedDirectories {
     /// Whether an event with these paths is worth a pass, and whether it is worth a count. One without paths tells of lost events, and is worth
     /// both. One that is nowhere known, because a directory has two paths, is worth a pass.
-    fn worth(&self, paths: &[PathBuf]) -> (bool, bool) {
+    fn judge_paths(&self, paths: &[PathBuf]) -> (bool, bool) {
         let is_in = |dirs: &BTreeSet<PathBuf>| {
             let hits = |path: &PathBuf| {
                 dirs.contains(path) || path.parent().is_some_and(|parent| dirs.contains(parent))
@@ -130,7 +130,7 @@ impl Events {
 
     /// How long ago the last event was.
     #[must_use]
-    pub(crate) fn quiet(&self) -> Duration {
+    pub(crate) fn quiet_for(&self) -> Duration {
         let now = self.state.started.elapsed();
         now.saturating_sub(Duration::from_millis(self.state.last_ms.load(Ordering::SeqCst)))
     }
@@ -154,7 +154,7 @@ impl Events {
             self.watcher = self.start();
             (self.passes, self.records, self.armed) = (Places::new(), Places::new(), Places::new());
         }
-        let places: Places = paths.filter_map(|path| nearest(path)).collect();
+        let places: Places = paths.filter_map(|path| nearest_directory(path)).collect();
         if self.watcher.is_none() || (places == self.passes && is_armed(&places, &self.armed)) {
             return false;
         }
@@ -165,7 +165,7 @@ impl Events {
 
     /// Observes exactly these directories for counts of the attachments, as [`Events::arm`] does for passes.
     pub(crate) fn arm_records<'a>(&mut self, paths: impl Iterator<Item = &'a PathBuf>) -> bool {
-        let places: Places = paths.filter_map(|path| nearest(path)).collect();
+        let places: Places = paths.filter_map(|path| nearest_directory(path)).collect();
         if self.watcher.is_none() || (places == self.records && is_armed(&places, &self.armed)) {
             return false;
         }
@@ -212,7 +212,8 @@ impl Events {
                 return;
             }
             let paths = event.map(|event| event.paths).unwrap_or_default();
-            let (pass, count) = state.worth.lock().unwrap_or_else(PoisonError::into_inner).worth(&paths);
+            let (pass, count) =
+                state.worth.lock().unwrap_or_else(PoisonError::into_inner).judge_paths(&paths);
             // A loop that is gone means that the process ends soon.
             if count && !state.uncounted.swap(true, Ordering::SeqCst) {
                 let _ = wake.send(WakeReason::Records);
@@ -245,7 +246,7 @@ fn is_armed(places: &Places, armed: &Places) -> bool {
 }
 
 /// The directory at `path`, or the nearest one above, and which one it is.
-fn nearest(path: &Path) -> Option<(PathBuf, (u64, u64))> {
+fn nearest_directory(path: &Path) -> Option<(PathBuf, (u64, u64))> {
     path.ancestors().find_map(|dir| {
         let meta = dir.metadata().ok().filter(std::fs::Metadata::is_dir)?;
         Some((dir.to_path_buf(), (meta.dev(), meta.ino())))
@@ -363,7 +364,7 @@ mod tests {
             (&["/elsewhere/f"], (true, false)),
         ] {
             let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
-            assert_eq!(worth.worth(&paths), expected, "{paths:?}");
+            assert_eq!(worth.judge_paths(&paths), expected, "{paths:?}");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Mounts {
     ///
     /// # Errors
     /// /proc is not mounted, so mounts cannot be told from directories.
-    pub(crate) fn now() -> io::Result<Self> {
+    pub(crate) fn read() -> io::Result<Self> {
         let text = std::fs::read(MOUNT_INFO).map_err(|error| {
             io::Error::new(
                 error.kind(),
@@ -78,19 +78,19 @@ impl Mounts {
 
     /// A mount at `path` or below it; `path` has no link in it.
     #[must_use]
-    pub(crate) fn within(&self, path: &Path) -> Option<&Path> {
+    pub(crate) fn mount_of(&self, path: &Path) -> Option<&Path> {
         self.0.iter().map(|mount| mount.point.as_path()).find(|point| point.starts_with(path))
     }
 
     /// Whether something is mounted at `path` itself, which has no link in it.
     #[must_use]
-    pub(crate) fn at(&self, path: &Path) -> bool {
+    pub(crate) fn is_mount_point(&self, path: &Path) -> bool {
         self.0.iter().any(|mount| mount.point == path)
     }
 
     /// Every mount point at `path` and below it; `path` has no link in it.
     #[must_use]
-    pub(crate) fn below(&self, path: &Path) -> Vec<PathBuf> {
+    pub(crate) fn mounts_below(&self, path: &Path) -> Vec<PathBuf> {
         let mut points: Vec<_> =
             self.0.iter().map(|mount| &mount.point).filter(|point| point.starts_with(path)).collect();
         points.dedup();
@@ -130,14 +130,14 @@ impl Mount {
     fn parse(line: &[u8]) -> Option<Self> {
         let mut fields = line.split(|byte| *byte == b' ');
         let device = String::from_utf8_lossy(fields.nth(2)?).into_owned();
-        let (root, point) = (unescaped(fields.next()?), unescaped(fields.next()?));
+        let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
         fields.find(|field| *field == b"-")?;
         Some(Self { device, root, point, kind: String::from_utf8_lossy(fields.next()?).into_owned() })
     }
 }
 
 /// A path of that file: blanks and backslashes are three octal digits there.
-fn unescaped(field: &[u8]) -> PathBuf {
+fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, others)) = rest.split_first() {
@@ -179,7 +179,7 @@ mod tests {
             ("/mnt/image/v", None),
             ("/mnt/image/var", Some("/mnt/image/var")),
         ] {
-            assert_eq!(mounts.within(Path::new(path)), within.map(Path::new), "{path}");
+            assert_eq!(mounts.mount_of(Path::new(path)), within.map(Path::new), "{path}");
         }
     }
 
@@ -192,9 +192,9 @@ mod tests {
             ("/mnt/image/v", false, &[]),
             ("/var", false, &["/var/log"]),
         ] {
-            assert_eq!(mounts.at(Path::new(path)), is_point, "{path}");
+            assert_eq!(mounts.is_mount_point(Path::new(path)), is_point, "{path}");
             assert_eq!(
-                mounts.below(Path::new(path)),
+                mounts.mounts_below(Path::new(path)),
                 below.iter().map(PathBuf::from).collect::<Vec<_>>(),
                 "{path}"
             );
@@ -220,6 +220,6 @@ mod tests {
 
     #[test]
     fn this_machine_s_can_be_read() {
-        assert!(Mounts::now().expect("/proc").within(Path::new("/")).is_some());
+        assert!(Mounts::read().expect("/proc").mount_of(Path::new("/")).is_some());
     }
 }

@@ -50,7 +50,7 @@ impl Root {
     ///
     /// Every link is followed inside the tree, the last component too: this is the path to read, and to look into.
     #[must_use]
-    pub fn at(&self, path: impl AsRef<Path>) -> PathBuf {
+    pub fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         self.place(path.as_ref(), FinalLink::Follow)
     }
 
@@ -61,45 +61,46 @@ impl Root {
         self.place(path.as_ref(), FinalLink::Keep)
     }
 
-    /// As [`Root::at`], for a path that has the root before it already and was made longer since.
+    /// As [`Root::join`], for a path that has the root before it already and was made longer since.
     #[must_use]
-    pub fn inside(&self, path: &Path) -> PathBuf {
-        self.below(path).map_or_else(|| path.into(), |path| self.at(path))
+    pub fn resolve_inside(&self, path: &Path) -> PathBuf {
+        self.strip(path).map_or_else(|| path.into(), |path| self.join(path))
     }
 
-    /// As [`Root::at`], for a path that a file of the tree names: `watch`, run on a tree, writes paths with the root before them.
+    /// As [`Root::join`], for a path that a file of the tree names: `watch`, run on a tree, writes paths with the root before them.
     #[must_use]
-    pub fn at_or_inside(&self, path: &Path) -> PathBuf {
-        self.below(path).map_or_else(|| self.at(path), |path| self.at(path))
+    pub fn join_or_resolve(&self, path: &Path) -> PathBuf {
+        self.strip(path).map_or_else(|| self.join(path), |path| self.join(path))
     }
 
     /// As [`Root::entry`], for a path that has the root before it already and was made longer since.
     #[must_use]
     pub fn inside_entry(&self, path: &Path) -> PathBuf {
-        self.below(path).map_or_else(|| path.into(), |path| self.entry(path))
+        self.strip(path).map_or_else(|| path.into(), |path| self.entry(path))
     }
 
     /// Where `path` leads as the node sees it; none where something is missing. A masked unit's /dev/null is always there.
     #[must_use]
     pub fn chase(&self, path: &Path) -> Option<PathBuf> {
         let real = self.resolve(path, FinalLink::Follow).ok()?;
-        (real == Path::new("/dev/null") || self.raw(&real).symlink_metadata().is_ok()).then_some(real)
+        (real == Path::new("/dev/null") || self.join_unresolved(&real).symlink_metadata().is_ok())
+            .then_some(real)
     }
 
     /// The first of [`SETTINGS_DIRS`] that has `file`; a dangling link is there, too: it must fail, not fall through.
     #[must_use]
     pub fn settings_file(&self, file: &str) -> Option<PathBuf> {
         let mut places = SETTINGS_DIRS.iter().map(|dir| Path::new(dir).join(file));
-        places.find(|place| self.entry(place).symlink_metadata().is_ok()).map(|place| self.at(place))
+        places.find(|place| self.entry(place).symlink_metadata().is_ok()).map(|place| self.join(place))
     }
 
     /// The directories of a layout, as they lie below this root; the policy is not looked for.
     #[must_use]
     pub fn layout(&self, layout: &Layout) -> Layout {
         Layout {
-            state_dir: self.at(&layout.state_dir),
-            run_dir: self.at(&layout.run_dir),
-            policy: layout.policy.as_ref().map(|policy| self.at(policy)),
+            state_dir: self.join(&layout.state_dir),
+            run_dir: self.join(&layout.run_dir),
+            policy: layout.policy.as_ref().map(|policy| self.join(policy)),
         }
     }
 
@@ -140,7 +141,7 @@ impl Root {
     /// One line that names the link.
     pub fn agrees(&self, link: &Path) -> Result<(), String> {
         let for_us = link.canonicalize().ok();
-        let for_the_node = self.inside(link).canonicalize().ok();
+        let for_the_node = self.resolve_inside(link).canonicalize().ok();
         if self.is_node() || for_us.is_some() && for_us == for_the_node {
             return Ok(());
         }
@@ -152,21 +153,21 @@ impl Root {
     }
 
     /// Without the root: as the node sees it; none for a path that is not below the root, or where the root is the node's.
-    fn below(&self, path: &Path) -> Option<PathBuf> {
+    fn strip(&self, path: &Path) -> Option<PathBuf> {
         let below = path.strip_prefix(&self.0).ok().filter(|_| !self.is_node())?;
         Some(Path::new("/").join(below))
     }
 
-    fn raw(&self, path: &Path) -> PathBuf {
+    fn join_unresolved(&self, path: &Path) -> PathBuf {
         self.0.join(path.strip_prefix("/").unwrap_or(path))
     }
 
     fn place(&self, path: &Path, last: FinalLink) -> PathBuf {
         if self.is_node() {
-            return self.raw(path);
+            return self.join_unresolved(path);
         }
         match self.resolve(path, last) {
-            Ok(real) => self.raw(&real),
+            Ok(real) => self.join_unresolved(&real),
             Err(_) => self.0.join(LOOP).join(path.strip_prefix("/").unwrap_or(path)),
         }
     }
@@ -186,7 +187,7 @@ impl Root {
                 break;
             }
             // A link that cannot be read cannot be opened either: it is not followed, and its reader reports why.
-            let Ok(target) = std::fs::read_link(self.raw(&real)) else { continue };
+            let Ok(target) = std::fs::read_link(self.join_unresolved(&real)) else { continue };
             links += 1;
             if links > MAX_LINKS {
                 return Err(io::Error::from_raw_os_error(nix::libc::ELOOP));
@@ -229,7 +230,7 @@ mod tests {
             symlink("nowhere", place.join(NODE_FILE)).expect("link");
             assert_eq!(root.settings_file(NODE_FILE), Some(place.join("nowhere")));
         }
-        assert_eq!(Root::default().at("/run/x"), Path::new("/run/x"));
+        assert_eq!(Root::default().join("/run/x"), Path::new("/run/x"));
         assert!(Root::default().is_node() && !root.is_node());
     }
 
@@ -260,10 +261,10 @@ mod tests {
             ("/../../x", "x", "x"),
             ("/missing/../absolute/x", "data/x", "data/x"),
         ] {
-            assert_eq!((root.at(path), root.entry(path)), (below(target), below(entry)), "{path}");
-            assert_eq!(root.inside(&below(&path[1..])), below(target), "{path}");
+            assert_eq!((root.join(path), root.entry(path)), (below(target), below(entry)), "{path}");
+            assert_eq!(root.resolve_inside(&below(&path[1..])), below(target), "{path}");
         }
-        assert_eq!(root.inside(Path::new("/elsewhere/x")), Path::new("/elsewhere/x"));
+        assert_eq!(root.resolve_inside(Path::new("/elsewhere/x")), Path::new("/elsewhere/x"));
         assert_eq!(root.chase(Path::new("/absolute/file")), Some("/data/file".into()));
         assert_eq!(root.chase(Path::new("/dangling")), None);
     }
@@ -276,14 +277,14 @@ mod tests {
         // From here it leads to a directory that there is.
         symlink("/etc", dir.path().join("etc/crossfade")).expect("link");
         symlink("/usr", dir.path().join("usr")).expect("link");
-        assert_eq!(root.at("/etc/crossfade/crossfade/x"), dir.path().join("etc/x"));
-        for path in [root.at("/usr/bin"), root.entry("/usr/bin")] {
+        assert_eq!(root.join("/etc/crossfade/crossfade/x"), dir.path().join("etc/x"));
+        for path in [root.join("/usr/bin"), root.entry("/usr/bin")] {
             let error = fs::read_dir(&path).expect_err("a loop");
             assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path:?}");
             assert!(fs::create_dir_all(&path).is_err() && !path.exists());
             let above: Vec<_> = path.ancestors().filter(|above| above.exists()).collect();
             assert_eq!(above.first(), Some(&dir.path()), "no directory above it is one that a link leads to");
-            assert_eq!(root.inside(&path), path);
+            assert_eq!(root.resolve_inside(&path), path);
         }
         assert_eq!(root.chase(Path::new("/usr")), None);
     }
@@ -295,12 +296,12 @@ mod tests {
         fs::create_dir_all(dir.path().join("state/deep")).expect("directory");
         fs::write(dir.path().join("state/file"), "").expect("file");
         symlink("../file", dir.path().join("state/deep/inside")).expect("link");
-        root.check_links(&root.at("/state")).expect("a link that stays inside");
-        root.check_links(&root.at("/absent")).expect("nothing");
+        root.check_links(&root.join("/state")).expect("a link that stays inside");
+        root.check_links(&root.join("/absent")).expect("nothing");
         for target in ["/state/file", "/etc", "../../../../../../../../etc/passwd", "/nowhere"] {
             let link = dir.path().join("state/deep/link");
             symlink(target, &link).expect("link");
-            let why = root.check_links(&root.at("/state")).expect_err(target);
+            let why = root.check_links(&root.join("/state")).expect_err(target);
             assert!(why.starts_with(&link.display().to_string()), "{why}");
             fs::remove_file(&link).expect("link");
         }

@@ -28,7 +28,7 @@ const MAX_LINKS: usize = 40;
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<bool> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = directory(path.parent().unwrap_or(Path::new("/")))?;
-    let place = below(&dir, name.as_ref());
+    let place = path_below(&dir, name.as_ref());
     match place.symlink_metadata() {
         Ok(meta) => file::regular(&meta)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -50,7 +50,7 @@ fn directory(path: &Path) -> io::Result<File> {
     let mut links = 0;
     while let Some(name) = todo.pop_front() {
         certain &= is_ours_alone(&dir.metadata()?);
-        let next = below(&dir, name.as_ref());
+        let next = path_below(&dir, name.as_ref());
         let meta = next.symlink_metadata()?;
         if !meta.is_symlink() {
             dir = pin(&next)?;
@@ -79,7 +79,7 @@ fn pin(path: &Path) -> io::Result<File> {
 }
 
 /// The name in this very directory, even if the path to the directory is changed meanwhile.
-fn below(dir: &File, name: &Path) -> PathBuf {
+fn path_below(dir: &File, name: &Path) -> PathBuf {
     Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name)
 }
 

@@ -25,7 +25,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
 
-use self::check::{Check, Status, skipped};
+use self::check::{Check, Status, skip};
 use self::delegates::Delegate;
 use self::programs::Programs;
 use self::runtime::Runtime;
@@ -78,7 +78,7 @@ impl Report for SelftestReport {
         failed
             .map(|check| {
                 let fix = check.fix.clone().unwrap_or_default();
-                Problem::new(check.found.as_str()).at(check.id).fix(fix)
+                Problem::new(check.found.as_str()).with_place(check.id).fix(fix)
             })
             .collect()
     }
@@ -98,15 +98,15 @@ pub(crate) fn selftest(global: &Global, args: &Selftest) -> Result<SelftestRepor
     let node = &facts.settings;
     let units = UnitOnDisk::gather(&root, node);
     let mut checks = Programs::gather(&root, has_shim(node)).checks();
-    checks.extend(of_units(&root, node, &units));
+    checks.extend(unit_checks(&root, node, &units));
     checks.extend(settings.node(args.image));
-    checks.extend(if has_shim(node) { settings.policy() } else { settings::no_policy() });
-    checks.extend(settings.hidden(args.image));
+    checks.extend(if has_shim(node) { settings.policy() } else { settings::check_no_policy() });
+    checks.extend(settings.check_hidden(args.image));
     checks.extend(settings::switch(&root));
-    checks.extend(of_networks(&facts, &settings));
+    checks.extend(network_checks(&facts, &settings));
     checks.extend(match &facts.unusable {
         None => registration::checks(&root, node),
-        Some(_) => skipped("registration", "there is no valid node.json"),
+        Some(_) => skip("registration", "there is no valid node.json"),
     });
     checks.extend(places::state(&root));
     checks.extend(places::run(&root));
@@ -126,7 +126,7 @@ pub(crate) fn selftest(global: &Global, args: &Selftest) -> Result<SelftestRepor
 fn gather(global: &Global, args: &Selftest) -> NodeFacts {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
-    let runtime = crate::runtime::facts::configured(&root, &settings.node);
+    let runtime = crate::runtime::facts::gather_configured(&root, &settings.node);
     let runtime = if args.image { runtime } else { crate::runtime::facts::ask(runtime) };
     crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
         .with_usable_policy()
@@ -140,20 +140,20 @@ const fn has_shim(node: &Node) -> bool {
     }
 }
 
-fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
+fn unit_checks(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
     let boot = Unit::outline(root, OURS[0]).ok().flatten();
-    let mut checks = match OURS.map(|unit| systemd::enabled(root, unit).map(|state| (unit, state))) {
-        [Ok(boot), Ok(watch)] => units::enabled(root, &[boot, watch]),
-        [Err(why), _] | [_, Err(why)] => skipped("unit.enabled", why),
+    let mut checks = match OURS.map(|unit| systemd::read_enablement(root, unit).map(|state| (unit, state))) {
+        [Ok(boot), Ok(watch)] => units::check_enabled(root, &[boot, watch]),
+        [Err(why), _] | [_, Err(why)] => skip("unit.enabled", why),
     };
     // What is missing or masked is told above.
     let ours = OURS.into_iter().filter(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
-    let theirs = all.iter().filter(|unit| unit.loaded().is_some()).map(|unit| unit.name.as_str());
+    let theirs = all.iter().filter(|unit| unit.loaded_unit().is_some()).map(|unit| unit.name.as_str());
     let names = ours.chain(theirs).chain([systemd::WHOLE_BOOT]);
     let verdicts: Vec<_> = names.map(|unit| (unit.to_owned(), systemd::verify(root, unit))).collect();
-    checks.extend(units::verified(&verdicts));
+    checks.extend(units::check_verified(&verdicts));
     checks.extend(units::drop_ins(all, node));
-    checks.extend(units::generated(root, all));
+    checks.extend(units::check_generated(root, all));
     checks.extend(order::order_before(boot.as_ref(), all));
     checks.extend(order::wants(all));
     checks.extend(order::deadlock(&Order::gather(root), boot.as_ref(), all));
@@ -162,15 +162,15 @@ fn of_units(root: &Root, node: &Node, all: &[UnitOnDisk]) -> Vec<Check> {
 }
 
 /// Runtime and networks.
-fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
+fn network_checks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
     let NodeFacts { root, settings: node, profiles, .. } = facts;
     let root = &Root::new(root);
     let runtime = Runtime::gather(facts);
     let config = facts.runtime.config();
-    let mut checks = runtime.parsed();
+    let mut checks = runtime.check_parsed();
     if !has_shim(node) {
         for id in ["runtime.told", "delegate.old", "delegate.new", "delegate.directories", "place.conf-dir"] {
-            checks.extend(skipped(id, NO_SHIM));
+            checks.extend(skip(id, NO_SHIM));
         }
         return checks;
     }
@@ -180,9 +180,8 @@ fn of_networks(facts: &NodeFacts, settings: &CheckedSettings) -> Vec<Check> {
             let all = Delegate::gather(root, policy, node, config, profiles);
             checks.extend(all.iter().flat_map(Delegate::check));
         }
-        Err(_) => checks.extend(
-            ["delegate.old", "delegate.new"].map(|id| skipped(id, "there is no valid policy")).concat(),
-        ),
+        Err(_) => checks
+            .extend(["delegate.old", "delegate.new"].map(|id| skip(id, "there is no valid policy")).concat()),
     }
     checks.extend(delegates::directories(root, node, config));
     checks.extend(places::conf_dir(root, node, facts.runtime.agents_dir()));

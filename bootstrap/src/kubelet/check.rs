@@ -72,7 +72,7 @@ pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Regis
     let mut notes: Vec<String> = switch::off_switch(root).iter().map(ToString::to_string).collect();
     let mut arguments = Vec::new();
     if node.kubelet.register {
-        arguments = registered(root, node, depth, (&mut findings, &mut notes));
+        arguments = check_registered(root, node, depth, (&mut findings, &mut notes));
     } else if !node.labels.is_empty() || !node.taints.is_empty() {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
@@ -86,7 +86,7 @@ pub(crate) fn check(root: &Root, node: &Node, depth: CheckDepth) -> Result<Regis
 }
 
 /// What node.json comes to on kubelet's command line; returns Crossfade's flags.
-fn registered(
+fn check_registered(
     root: &Root,
     node: &Node,
     depth: CheckDepth,
@@ -145,7 +145,7 @@ fn obstacles(root: &Root, node: &Node, unit: &Unit, depth: CheckDepth) -> Vec<Pr
     if depth == CheckDepth::Unasked {
         return problems;
     }
-    problems.extend(continuation::installed(root).err());
+    problems.extend(continuation::require_installed(root).err());
     problems.extend(continuation::continuation(root, unit, Role::Kubelet).err());
     if problems.is_empty() && depth == CheckDepth::Loaded && switch::off_switch(root).is_none() {
         problems.extend(continuation::check(root, node, unit.name()).err());
@@ -155,8 +155,9 @@ fn obstacles(root: &Root, node: &Node, unit: &Unit, depth: CheckDepth) -> Vec<Pr
     {
         let unit = unit.name();
         let fix = format!("install the package whole, or link its {PACKAGED} into {unit}.d");
-        problems
-            .push(Problem::new(format!("{unit}: no drop-in of it reads {KUBELET_ENV}")).at(unit).fix(fix));
+        problems.push(
+            Problem::new(format!("{unit}: no drop-in of it reads {KUBELET_ENV}")).with_place(unit).fix(fix),
+        );
     }
     problems
 }

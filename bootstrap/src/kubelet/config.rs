@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use shim::host::file::read_regular;
-use types::api::taint::{Taint, checked};
+use types::api::taint::{Taint, check};
 
 use super::flags::values;
 use crate::host::root::Root;
@@ -79,7 +79,7 @@ pub(crate) fn read(root: &Root, path: &Path) -> Result<Option<KubeletConfig>, St
 /// One line that names the file: it cannot be read.
 pub(crate) fn bytes(root: &Root, path: &Path) -> Result<Option<Vec<u8>>, String> {
     let in_file = |e: std::io::Error| format!("{}: {e}", path.display());
-    match read_regular(&root.at(path), MAX_BYTES) {
+    match read_regular(&root.join(path), MAX_BYTES) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some).map_err(in_file),
     }
@@ -119,7 +119,7 @@ pub(crate) fn files(root: &Root, words: &[Word]) -> Files {
 /// *Source*: `cmd/kubelet/app/server.go`, `mergeKubeletConfigurations`; Go's `filepath.WalkDir`.
 #[must_use]
 pub(crate) fn drop_ins(root: &Root, dir: &Path) -> Option<Vec<PathBuf>> {
-    let mut entries: Vec<_> = fs::read_dir(root.at(dir)).ok()?.flatten().collect();
+    let mut entries: Vec<_> = fs::read_dir(root.join(dir)).ok()?.flatten().collect();
     entries.sort_by_key(fs::DirEntry::file_name);
     let mut files = Vec::new();
     for entry in entries {
@@ -150,7 +150,7 @@ fn parse(text: &str) -> Result<KubeletConfig, String> {
     }
     let taints = configuration.register_with_taints.map(|entries| {
         let parse_document =
-            |entry: Entry| checked(&entry.key, entry.value.as_deref().unwrap_or_default(), &entry.effect);
+            |entry: Entry| check(&entry.key, entry.value.as_deref().unwrap_or_default(), &entry.effect);
         entries.into_iter().map(parse_document).collect::<Result<Vec<_>, _>>()
     });
     let taints = taints.transpose().map_err(|why| format!("registerWithTaints: {why}"))?;

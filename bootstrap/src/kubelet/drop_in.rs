@@ -25,11 +25,11 @@ const OWN_FILE: &str = "zz-crossfade.conf";
 /// # Errors
 /// 75: a file went away meanwhile; 1: one cannot be read.
 pub(crate) fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Result<Vec<Change>, Failure> {
-    let dir = root.at(KUBELET_CONFIG_DIR);
+    let dir = root.join(KUBELET_CONFIG_DIR);
     let mut files = Vec::new();
     for (index, path) in kubelets.iter().enumerate() {
         let bytes = config::bytes(root, path).map_err(|why| Failure::new(Exit::Failed, why))?;
-        let bytes = bytes.ok_or_else(|| Failure::later(format!("{} has gone", path.display())))?;
+        let bytes = bytes.ok_or_else(|| Failure::try_later(format!("{} has gone", path.display())))?;
         let mut name = OsString::from(format!("{index:04}-"));
         name.push(path.file_name().unwrap_or_default());
         files.push((name, bytes, format!("a copy of {}", path.display())));
@@ -49,7 +49,7 @@ pub(crate) fn write(root: &Root, kubelets: &[PathBuf], own_taints: &str) -> Resu
 
 /// Takes the directory away, where it is.
 pub(crate) fn remove(root: &Root, why: &str) -> Option<Change> {
-    let dir = root.at(KUBELET_CONFIG_DIR);
+    let dir = root.join(KUBELET_CONFIG_DIR);
     let target = dir.display().to_string();
     dir.symlink_metadata().is_ok().then(|| Change::new(Act::RemoveTree(dir), target, why))
 }

@@ -23,9 +23,9 @@ pub(crate) fn own_registration(root: &Root, node: &Node) -> OwnRegistration {
         registration.taints.clone_from(&node.taints);
     }
     if root.entry(UNFIT).symlink_metadata().is_ok()
-        && !registration.taints.iter().any(|taint| taint.is_same(&Taint::unfit()))
+        && !registration.taints.iter().any(|taint| taint.is_same(&Taint::new_unfit()))
     {
-        registration.taints.push(Taint::unfit());
+        registration.taints.push(Taint::new_unfit());
     }
     registration
 }
@@ -42,7 +42,7 @@ pub(crate) fn speaks(root: &Root, node: &Node) -> bool {
 /// As `render`, but for what is missing or broken of kubelet's own.
 pub(crate) fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, Registration), Failure> {
     match refusals(node) {
-        refused if refused.is_empty() => registered(root, node, &own_registration(root, node)),
+        refused if refused.is_empty() => gather_registration(root, node, &own_registration(root, node)),
         findings => Err(Failure::all(Exit::BadSettings, findings)),
     }
 }
@@ -51,13 +51,13 @@ pub(crate) fn registration(root: &Root, node: &Node) -> Result<(KubeletSources, 
 ///
 /// # Errors
 /// As [`registration`].
-pub(crate) fn registered(
+pub(crate) fn gather_registration(
     root: &Root,
     node: &Node,
     own: &OwnRegistration,
 ) -> Result<(KubeletSources, Registration), Failure> {
     let unit = Unit::load(root, &node.kubelet.unit).map_err(|why| Failure::new(Exit::Failed, why))?;
-    let unit = unit.ok_or_else(|| Failure::of(Exit::No, absent(&node.kubelet.unit)))?;
+    let unit = unit.ok_or_else(|| Failure::from_problem(Exit::No, absent(&node.kubelet.unit)))?;
     let sources = sources::gather(root, &unit).map_err(|why| Failure::new(Exit::No, why))?;
     let registration = decide(own, &sources);
     Ok((sources, registration))
@@ -66,7 +66,7 @@ pub(crate) fn registered(
 /// What is to be done about a unit of kubelet's that is not there.
 #[must_use]
 pub(crate) fn absent(unit: &str) -> Problem {
-    Problem::new(format!("{unit}: there is no such unit")).at("node.json, kubelet.unit").fix(
+    Problem::new(format!("{unit}: there is no such unit")).with_place("node.json, kubelet.unit").fix(
         "name kubelet's in node.json (kubelet.unit), or where it has none (k3s, Talos, ..) set kubelet.register: false and use \
          crossfade-bootstrap unit render --print PLATFORM",
     )

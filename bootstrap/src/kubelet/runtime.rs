@@ -42,7 +42,7 @@ pub(super) fn words(root: &Root, unit: &str) -> Option<Vec<Word>> {
     let unit = Unit::load(root, unit).ok().flatten()?;
     let mut environment = unit.environment().clone();
     environment.remove(KUBELET_ARGUMENTS);
-    Some(unit.single().ok()?.expand(unit.name(), &environment))
+    Some(unit.single_command().ok()?.expand(unit.name(), &environment))
 }
 
 #[cfg(test)]

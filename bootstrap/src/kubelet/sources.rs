@@ -30,7 +30,7 @@ fn source(unit: &Unit, flag: &str, occurrence: &FlagValue<'_>) -> String {
 pub(crate) fn gather(root: &Root, unit: &Unit) -> Result<KubeletSources, String> {
     let mut environment = unit.environment().clone();
     environment.remove(KUBELET_ARGUMENTS);
-    let words = unit.single()?.expand(unit.name(), &environment);
+    let words = unit.single_command()?.expand(unit.name(), &environment);
     let mut sources = KubeletSources { registers: true, ..KubeletSources::default() };
     read_configuration(&mut sources, root, &words);
     for flag in values(&words, "register-with-taints") {

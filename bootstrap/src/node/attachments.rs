@@ -30,7 +30,7 @@ use types::command::exit::Exit;
 /// # Errors
 /// When state cannot be read.
 pub(crate) fn list(layout: &Layout, policy: Option<&Policy>) -> Result<Attachments, Failure> {
-    let (records, damaged) = Store::new(layout).all().map_err(|e| Failure::new(Exit::Failed, e))?;
+    let (records, damaged) = Store::new(layout).load_all().map_err(|e| Failure::new(Exit::Failed, e))?;
     from_records(layout, records, damaged, policy)
 }
 
@@ -50,11 +50,11 @@ pub(crate) fn from_records(
     let now = boot::now().map_err(failed)?;
     let sides = policy.map(Sides::read);
     let mut attachments: Vec<Line> =
-        records.iter().map(|record| of_record(record, sides.as_ref(), &now)).collect();
+        records.iter().map(|record| record_line(record, sides.as_ref(), &now)).collect();
     let recorded: BTreeSet<Key> =
         attachments.iter().map(|line| Key::new(&line.container_id, &line.ifname)).collect();
     let entries = inventory.attachments.iter().filter(|entry| !recorded.contains(&entry.key()));
-    attachments.extend(entries.map(|entry| of_entry(entry, policy, &now)));
+    attachments.extend(entries.map(|entry| entry_line(entry, policy, &now)));
     let damaged = damaged.into_iter().map(|(path, reason)| DamagedRecord { path, reason }).collect();
     Ok(Attachments { attachments, damaged })
 }
@@ -64,25 +64,26 @@ fn key(record: &Attachment) -> (u64, &str, &str) {
     (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
 }
 
-fn of_record(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Line {
+fn record_line(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Line {
     let intent = &record.intent;
     let parts = intent.legs.iter().zip(&record.progress).map(|(leg, progress)| Part {
         name: leg.network.clone(),
-        side: sides.and_then(|sides| sides.of(leg)).map(Side::as_str),
+        side: sides.and_then(|sides| sides.side_of(leg)).map(Side::as_str),
         ifname: leg.ifname.clone(),
         primary: leg.primary,
         owed: progress.started && !progress.deleted,
-        in_pod: in_pod(record, leg, progress),
+        in_pod: is_in_pod(record, leg, progress),
     });
     let line = line(
         Key::new(&intent.container_id, &intent.ifname),
-        Life::of(record),
+        Life::from_record(record),
         Some(intent.begun.age(now)),
         intent.cni_args.as_deref(),
         parts.collect(),
     );
     let failing = record.del_failed.as_ref().map(|first| first.age(now));
-    let pod_networks = sides.filter(|_| !record.torn).map(|sides| sides.of_pod(record)).unwrap_or_default();
+    let pod_networks =
+        sides.filter(|_| !record.torn).map(|sides| sides.pod_networks(record)).unwrap_or_default();
     Line { del_failing_secs: failing.and_then(secs_of), pod_networks, ..line }
 }
 
@@ -94,8 +95,8 @@ fn secs_of(age: Age) -> Option<u64> {
     }
 }
 
-/// See [`Part::in_pod`].
-fn in_pod(record: &Attachment, leg: &Leg, progress: &Progress) -> Option<bool> {
+/// See [`Part::is_in_pod`].
+fn is_in_pod(record: &Attachment, leg: &Leg, progress: &Progress) -> Option<bool> {
     if !leg.primary && record.is_on_primary_alone() {
         return Some(false);
     }
@@ -108,7 +109,7 @@ fn in_pod(record: &Attachment, leg: &Leg, progress: &Progress) -> Option<bool> {
     }
 }
 
-fn of_entry(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
+fn entry_line(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
     let side = Side::parse(&entry.network);
     let network = policy.zip(side).and_then(|(policy, side)| policy.network(side));
     let conf = entry.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok());
@@ -150,8 +151,8 @@ fn line(key: Key, life: Life, age: Option<Age>, args: Option<&str>, networks: Ve
 ///
 /// # Errors
 /// When the records cannot be listed.
-pub(crate) fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
-    let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
+pub(crate) fn recorded_keys(store: &Store) -> Result<BTreeSet<Key>, String> {
+    let (sound, _) = store.load_all().map_err(|e| format!("list the records: {e}"))?;
     Ok(sound.into_iter().map(|record| Key::new(record.intent.container_id, record.intent.ifname)).collect())
 }
 
@@ -159,7 +160,7 @@ pub(crate) fn recorded(store: &Store) -> Result<BTreeSet<Key>, String> {
 ///
 /// # Errors
 /// When the inventory cannot be read.
-pub(crate) fn listed(settings: &Directories) -> Result<BTreeSet<Key>, String> {
+pub(crate) fn listed_keys(settings: &Directories) -> Result<BTreeSet<Key>, String> {
     let inventory = inventory::load(&settings.layout).map_err(|e| e.to_string())?;
     Ok(inventory.attachments.iter().map(shim::node::inventory::Entry::key).collect())
 }

@@ -40,7 +40,7 @@ pub(crate) fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
         networks: node.policy().map_or_else(Vec::new, |policy| networks::load_all(root, policy, &bin_dirs)),
         plugins: match choice.plugin {
             Some(plugin) => packaged_plugin::gather(plugin, &bin_dirs),
-            None => packaged_plugin::gather(&root.at(PACKAGED_PLUGIN), &bin_dirs),
+            None => packaged_plugin::gather(&root.join(PACKAGED_PLUGIN), &bin_dirs),
         },
     }
 }

@@ -16,7 +16,7 @@ use crate::host::root::Root;
 #[must_use]
 pub(crate) fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
     // No agent can have renamed what bears this name.
-    let conf_dir = confdir::read(dir, |path| root.inside(path), |_| false).ok()?;
+    let conf_dir = confdir::read(dir, |path| root.resolve_inside(path), |_| false).ok()?;
     let conf = conf_dir.confs.iter().find(|conf| conf.file == CONF_FILE)?;
     conf.content
         .as_ref()

@@ -60,10 +60,10 @@ pub(crate) fn gather(query: NodeQuery<'_>) -> NodeFacts {
         ConfDirChoice::Named => {
             directories::resolve(global, &settings, runtime.crio().map(RuntimeConfig::agents_dir), None)
         }
-        ConfDirChoice::OfAgents => directories::of_agents(global, runtime.agents_dir()),
+        ConfDirChoice::OfAgents => directories::agent_directories(global, runtime.agents_dir()),
     };
     NodeFacts {
-        name: name::read(&root.inside(&dirs.layout.name())),
+        name: name::read(&root.resolve_inside(&dirs.layout.name())),
         policy: file::load(&dirs.layout.policy_file(), &global.profiles),
         profiles: Arc::clone(&global.profiles),
         root: global.root.clone(),
@@ -77,8 +77,8 @@ pub(crate) fn gather(query: NodeQuery<'_>) -> NodeFacts {
 
 /// The facts for a command that asks no runtime and starts no program.
 #[must_use]
-pub(crate) fn by_files(global: &Global, settings: Settings) -> NodeFacts {
-    let runtime = facts::by_files(&Root::new(&global.root), &settings.node);
+pub(crate) fn gather_from_files(global: &Global, settings: Settings) -> NodeFacts {
+    let runtime = facts::gather_from_files(&Root::new(&global.root), &settings.node);
     gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
 }
 
@@ -90,12 +90,12 @@ pub(crate) fn with_runtime(global: &Global, settings: Settings, option: &cli::En
     gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::Named })
 }
 
-/// The same as [`NodeFacts::by_files`], and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
+/// The same as [`NodeFacts::gather_from_files`], and nothing is guessed: a node.json or an installed conf that cannot be read might have named other directories.
 ///
 /// # Errors
 /// Bad settings.
-pub(crate) fn certain(global: &Global) -> Result<NodeFacts, Failure> {
-    let node = by_files(global, settings::required(&Root::new(&global.root))?);
+pub(crate) fn gather_certain(global: &Global) -> Result<NodeFacts, Failure> {
+    let node = gather_from_files(global, settings::require(&Root::new(&global.root))?);
     node.dirs.require_readable()?;
     Ok(node)
 }

@@ -52,7 +52,8 @@ pub(crate) fn obstacles(
     if node.conf_dir == Mode::Without {
         return obstacles;
     }
-    let runtime_facts = runtime.take().unwrap_or_else(|| crate::runtime::facts::configured(root, node));
+    let runtime_facts =
+        runtime.take().unwrap_or_else(|| crate::runtime::facts::gather_configured(root, node));
     let facts = crate::node::facts::gather(NodeQuery {
         global,
         settings,
@@ -61,7 +62,7 @@ pub(crate) fn obstacles(
     });
     match &facts.runtime.config {
         ConfigFact::Unreadable(why) => obstacles.add(why.clone()),
-        ConfigFact::NoRuntime => obstacles.add(endpoint::unconfigured(root)),
+        ConfigFact::NoRuntime => obstacles.add(endpoint::unconfigured_problem(root)),
         ConfigFact::Read(_) | ConfigFact::Answered(_) | ConfigFact::NotRead => {}
     }
     obstacles.add_settings(facts.policy.as_ref().err());
@@ -80,15 +81,17 @@ pub(crate) fn obstacles(
 
 fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
     let root = &Root::new(&facts.root);
-    if !root.at(PRIVATE_CONF_DIR).is_dir() {
-        obstacles
-            .add(Problem::new(format!("{PRIVATE_CONF_DIR} is missing")).at(PRIVATE_CONF_DIR).fix(RUN_BOOT));
+    if !root.join(PRIVATE_CONF_DIR).is_dir() {
+        obstacles.add(
+            Problem::new(format!("{PRIVATE_CONF_DIR} is missing")).with_place(PRIVATE_CONF_DIR).fix(RUN_BOOT),
+        );
     }
-    let dir = root.at(PRIVATE_CONF_DIR);
+    let dir = root.join(PRIVATE_CONF_DIR);
     match foreign::list(&dir) {
         Err(error) => {
             obstacles.add(
-                Problem::new(format!("conf dir {}: {error}", dir.display())).at(dir.display().to_string()),
+                Problem::new(format!("conf dir {}: {error}", dir.display()))
+                    .with_place(dir.display().to_string()),
             );
         }
         Ok(entries) if !entries.is_empty() => {
@@ -111,16 +114,18 @@ fn check_shared(facts: &NodeFacts, cni: &CniFacts, obstacles: &mut Obstacles) {
         Err(why) => obstacles.add(why.clone()),
         Ok(None) => {
             let what = format!("Crossfade's conf {} is missing", conf.display());
-            obstacles.add(Problem::new(what).at(conf.display().to_string()).fix(RUN_BOOT));
+            obstacles.add(Problem::new(what).with_place(conf.display().to_string()).fix(RUN_BOOT));
         }
         Ok(Some(installed)) if !installed.is_ours => {
             let what = format!("{} is not Crossfade's", conf.display());
             let fix = format!("move it away, then {RUN_BOOT}");
-            obstacles.add(Problem::new(what).at(conf.display().to_string()).fix(fix));
+            obstacles.add(Problem::new(what).with_place(conf.display().to_string()).fix(fix));
         }
         Ok(Some(installed)) => match &cni.confs {
             Err(why) => obstacles.add(why.clone()),
-            Ok(dir) => obstacles.extend(facts.runtime.conf_selection().in_the_way(dir, &installed.name)),
+            Ok(dir) => {
+                obstacles.extend(facts.runtime.conf_selection().obstacle_problems(dir, &installed.name))
+            }
         },
     }
 }

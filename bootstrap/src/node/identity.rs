@@ -21,7 +21,7 @@ const INSTANCE_ID: &str = "/run/cloud-init/.instance-id";
 const MAX_BYTES: usize = 4096;
 
 fn content(root: &Root, path: &str) -> Option<Vec<u8>> {
-    std::fs::File::open(root.at(path)).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok()
+    std::fs::File::open(root.join(path)).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok()
 }
 
 fn read<T: serde::de::DeserializeOwned>(root: &Root, path: &str) -> Option<T> {
@@ -53,7 +53,7 @@ pub(crate) fn current(root: &Root) -> Result<Identity, String> {
 
 /// The identity that the last boot recorded; none if there is no readable record.
 #[must_use]
-pub(crate) fn recorded(root: &Root) -> Option<Identity> {
+pub(crate) fn read_identity(root: &Root) -> Option<Identity> {
     read(root, IDENTITY)
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn is_of(root: &Root, boot_id: &str) -> Result<(), Problem> {
     match boot_record(root) {
         Some(booted) if booted.boot_id == boot_id => Ok(()),
         _ => Err(Problem::new("crossfade-bootstrap unit boot has not succeeded in this boot")
-            .at("crossfade-boot.service")
+            .with_place("crossfade-boot.service")
             .fix("run systemctl status crossfade-boot, which says why")),
     }
 }
@@ -131,7 +131,7 @@ mod tests {
         let root = Root::new(dir.path());
         assert!(current(&root).expect_err("no /proc").contains("boot_id"));
         let write = |path: &str, text: &str| {
-            let path = root.at(path);
+            let path = root.join(path);
             std::fs::create_dir_all(path.parent().expect("below")).expect("directory");
             std::fs::write(path, text).expect("file");
         };
@@ -143,15 +143,15 @@ mod tests {
             let now = current(&root).expect("identity");
             assert_eq!((now.boot_id.as_str(), now.machine_id.is_some()), ("b", known), "{text}");
             write(IDENTITY, &String::from_utf8(now.to_bytes()).expect("UTF-8"));
-            assert_eq!(recorded(&root), Some(now));
+            assert_eq!(read_identity(&root), Some(now));
         }
-        let private = current(&root).expect("identity").in_mode(Mode::Private);
+        let private = current(&root).expect("identity").with_mode(Mode::Private);
         write(IDENTITY, &String::from_utf8(private.to_bytes()).expect("UTF-8"));
-        assert_eq!(recorded(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
+        assert_eq!(read_identity(&root).and_then(|before| before.conf_dir), Some(Mode::Private));
         write(IDENTITY, r#"{"version":1,"bootID":"b","confDir":"of a later release"}"#);
-        assert_eq!(recorded(&root).map(|before| before.conf_dir), Some(None), "still known");
+        assert_eq!(read_identity(&root).map(|before| before.conf_dir), Some(None), "still known");
         write(IDENTITY, "torn");
-        assert_eq!(recorded(&root), None);
+        assert_eq!(read_identity(&root), None);
         write(BOOTED, r#"{"version":1,"kind":"clone","bootID":"b"}"#);
         assert_eq!(boot_record(&root), Some(BootRecord::new(BootKind::Clone, "b".into())));
     }

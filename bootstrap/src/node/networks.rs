@@ -21,8 +21,9 @@ use crate::node::plugins;
 pub(crate) fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Vec<NetworkConf> {
     let load = |(side, network): (Side, &Network)| {
         let conf = rooted::conf(root, &network.conf);
-        let missing =
-            conf.as_ref().map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing(root, conf, bin_dirs));
+        let missing = conf
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing_plugins(root, conf, bin_dirs));
         NetworkConf { side, conf, missing }
     };
     policy.networks().map(load).collect()

@@ -20,21 +20,21 @@ const MAX_PLUGIN_BYTES: usize = 64 << 20;
 
 /// Joins directories as `CNI_PATH` has them.
 #[must_use]
-pub(crate) fn joined(dirs: &[PathBuf]) -> String {
+pub(crate) fn join_dirs(dirs: &[PathBuf]) -> String {
     let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
     dirs.join(":")
 }
 
 /// Crossfade's plugin as a runtime with these directories uses it; the packaged one if none of them has it.
 #[must_use]
-pub(crate) fn in_use(dirs: &[PathBuf]) -> PathBuf {
+pub(crate) fn plugin_in_use(dirs: &[PathBuf]) -> PathBuf {
     let installed = dirs.iter().map(|dir| dir.join(PLUGIN)).find(|path| path.is_file());
     installed.unwrap_or_else(|| PACKAGED_PLUGIN.into())
 }
 
 /// Types of a network whose binary cannot be used, with the reason: its plugins and their address managers.
 #[must_use]
-pub(crate) fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
+pub(crate) fn missing_plugins(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<String> {
     let mut types: Vec<String> = Vec::new();
     for plugin in &conf.plugins {
         types.push(plugin.plugin_type.clone());
@@ -51,12 +51,12 @@ pub(crate) fn missing(root: &Root, conf: &Conflist, dirs: &[PathBuf]) -> Vec<Str
 /// Why there is none to be used, in a line that names it.
 pub(crate) fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, String> {
     if root.is_node() {
-        return Binary::find(name, &[&joined(dirs)]).map_err(|why| why.to_string());
+        return Binary::find(name, &[&join_dirs(dirs)]).map_err(|why| why.to_string());
     }
-    let place = dirs.iter().map(|dir| root.inside(&dir.join(name))).find(|place| place.is_file());
+    let place = dirs.iter().map(|dir| root.resolve_inside(&dir.join(name))).find(|place| place.is_file());
     let parts = place.as_ref().and_then(|place| Some((place.file_name()?.to_str()?, place.parent()?)));
     let Some((name, dir)) = parts else {
-        return Err(format!("plugin {name:?}: no such binary in {}", joined(dirs).replace(':', ", ")));
+        return Err(format!("plugin {name:?}: no such binary in {}", join_dirs(dirs).replace(':', ", ")));
     };
     Binary::find(name, &[&dir.to_string_lossy()]).map_err(|why| why.to_string())
 }
@@ -66,7 +66,7 @@ pub(crate) fn find(root: &Root, name: &str, dirs: &[PathBuf]) -> Result<Binary, 
 /// # Errors
 /// It cannot be read or trusted.
 pub(crate) fn plugin(path: &Path) -> Result<Vec<u8>, Problem> {
-    let problem = |what: String| Problem::new(what).at(path.display().to_string());
+    let problem = |what: String| Problem::new(what).with_place(path.display().to_string());
     let mut file = trust::open(path)
         .map_err(|why| problem(format!("plugin to install: {why}")).fix("name it with --plugin"))?;
     let bytes = read_bounded(&mut file, MAX_PLUGIN_BYTES)

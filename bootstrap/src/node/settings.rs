@@ -68,7 +68,7 @@ pub(crate) fn read(path: &Path) -> Result<Node, String> {
 ///
 /// # Errors
 /// Bad settings: nothing is put in the place of a file that cannot be used.
-pub(crate) fn required(root: &Root) -> Result<Settings, Failure> {
+pub(crate) fn require(root: &Root) -> Result<Settings, Failure> {
     let file = root.settings_file(NODE_FILE);
     let node = load(root).map_err(Failure::settings)?;
     Ok(Settings { node, file, unusable: None })

@@ -1,6 +1,6 @@
 //! The off switch: a file that the operator makes, or an argument on the kernel's command line. Never the absence of something.
 
-use convergence::node::switch::{OffSwitch, by_kernel};
+use convergence::node::switch::{OffSwitch, is_off_by_kernel};
 
 use crate::host::root::Root;
 use convergence::node::paths::DISABLED;
@@ -14,8 +14,8 @@ pub(crate) fn off_switch(root: &Root) -> Option<OffSwitch> {
     if root.entry(DISABLED).symlink_metadata().is_ok() {
         return Some(OffSwitch::File);
     }
-    let arguments = std::fs::read_to_string(root.at("/proc/cmdline")).unwrap_or_default();
-    by_kernel(&arguments).then_some(OffSwitch::Kernel)
+    let arguments = std::fs::read_to_string(root.join("/proc/cmdline")).unwrap_or_default();
+    is_off_by_kernel(&arguments).then_some(OffSwitch::Kernel)
 }
 
 #[cfg(test)]
@@ -32,7 +32,7 @@ mod tests {
             ("xcrossfade.disable", false),
             ("", false),
         ] {
-            assert_eq!(by_kernel(arguments), off, "{arguments}");
+            assert_eq!(is_off_by_kernel(arguments), off, "{arguments}");
         }
     }
 

@@ -31,9 +31,9 @@ pub(crate) fn reporter(root: &Root, node: &Node) -> Option<Credential> {
 /// need not be there yet. The name is as little as is told; the credential itself knows best.
 fn credential(root: &Root, node: &Node, kubelet: &[String]) -> Credential {
     let kubeconfig = node.kubelet.kubeconfig.clone().or_else(|| flag(kubelet, "kubeconfig").map(Into::into));
-    let usual = || USUAL.into_iter().find(|path| root.at(path).exists()).unwrap_or(USUAL[0]);
+    let usual = || USUAL.into_iter().find(|path| root.join(path).exists()).unwrap_or(USUAL[0]);
     Credential {
-        kubeconfig: root.at(kubeconfig.as_deref().unwrap_or_else(|| Path::new(usual()))),
+        kubeconfig: root.join(kubeconfig.as_deref().unwrap_or_else(|| Path::new(usual()))),
         node_name: node.kubelet.node_name.clone().or_else(|| flag(kubelet, "hostname-override")),
     }
 }
@@ -77,9 +77,9 @@ mod tests {
         let root = Root::new(dir.path());
         let nothing = words("kubelet --hostname-override= --kubeconfig-like=/x");
         let found = credential(&root, &Node::default(), &nothing);
-        assert_eq!(found, Credential { kubeconfig: root.at(USUAL[0]), node_name: None });
+        assert_eq!(found, Credential { kubeconfig: root.join(USUAL[0]), node_name: None });
         std::fs::create_dir_all(dir.path().join("var/lib/kubelet")).expect("place");
         std::fs::write(dir.path().join("var/lib/kubelet/kubeconfig"), "").expect("kubeconfig");
-        assert_eq!(credential(&root, &Node::default(), &[]).kubeconfig, root.at(USUAL[1]));
+        assert_eq!(credential(&root, &Node::default(), &[]).kubeconfig, root.join(USUAL[1]));
     }
 }

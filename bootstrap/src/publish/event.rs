@@ -65,7 +65,7 @@ impl Recorder {
     }
 
     /// It is written.
-    pub(super) fn recorded(&mut self, happened: &NodeEvent, record: &EventRecord) {
+    pub(super) fn note_recorded(&mut self, happened: &NodeEvent, record: &EventRecord) {
         match record {
             EventRecord::First(body) => {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
@@ -110,13 +110,13 @@ mod tests {
         assert_eq!((&body["type"], &body["reason"]), (&json!("Warning"), &json!("ConfRepaired")));
         assert_eq!(body["message"].as_str().map(str::len), Some(1024));
         assert_eq!(body["firstTimestamp"], "2026-11-20T15:00:00Z");
-        recorder.recorded(&happened, &first);
+        recorder.note_recorded(&happened, &first);
         let name = body["metadata"]["name"].as_str().expect("named").to_owned();
         for count in [2, 3] {
             let again = recorder.record("n1", &happened, time("2026-11-20T15:01:00Z"));
             let expected = json!({ "count": count, "lastTimestamp": "2026-11-20T15:01:00Z" });
             assert_eq!(again, EventRecord::Again { name: name.clone(), body: expected });
-            recorder.recorded(&happened, &again);
+            recorder.note_recorded(&happened, &again);
         }
         let other = NodeEvent { warning: false, reason: EventReason::Flipped, message: "x".into() };
         assert!(matches!(recorder.record("n1", &other, time("2026-11-20T15:01:00Z")), EventRecord::First(_)));

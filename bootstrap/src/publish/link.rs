@@ -124,7 +124,7 @@ impl Link {
     /// # Errors
     /// As every request's: [`Trouble`].
     pub(super) async fn pods(&self) -> Result<Vec<PodObject>, Trouble> {
-        self.listed(ListParams::default()).await
+        self.list_pods(ListParams::default()).await
     }
 
     /// The same as the API server has them in its cache, where pods are indexed by node. The answer may be older than the last write. It costs little: before
@@ -135,10 +135,10 @@ impl Link {
     /// # Errors
     /// As every request's: [`Trouble`].
     pub(super) async fn pods_in_cache(&self) -> Result<Vec<PodObject>, Trouble> {
-        self.listed(ListParams::default().match_any()).await
+        self.list_pods(ListParams::default().match_any()).await
     }
 
-    async fn listed(&self, parameters: ListParams) -> Result<Vec<PodObject>, Trouble> {
+    async fn list_pods(&self, parameters: ListParams) -> Result<Vec<PodObject>, Trouble> {
         // kubelet may list no other pods. *Source*: kubernetes, plugin/pkg/auth/authorizer/node, AuthorizeNodeWithSelectors.
         let parameters = parameters.fields(&format!("spec.nodeName={}", self.node));
         let list: Pods = self.ask("list the pods of this node", Request::new(PODS).list(&parameters)).await?;
@@ -158,8 +158,8 @@ impl Link {
             ..WatchParams::default().fields(&self.selector()).timeout(WATCH_SECS)
         };
         let what = "watch this Node";
-        let request = Request::new(NODES).watch(&parameters, version).map_err(|e| unbuilt(what, &e))?;
-        in_time(what, self.client.request_events(request)).await
+        let request = Request::new(NODES).watch(&parameters, version).map_err(|e| build_trouble(what, &e))?;
+        with_timeout(what, self.client.request_events(request)).await
     }
 
     /// Carries a patch out. Returns the Node as it is then.
@@ -249,7 +249,7 @@ impl Link {
             .header(http::header::CONTENT_TYPE, media)
             .body(body.into())
             .map_err(|e| Trouble::new(ErrorKind::Refused, format!("{what}: {e}")))?;
-        in_time(&what, async {
+        with_timeout(&what, async {
             let response = self.client.send(request).await?;
             let status = response.status().as_u16();
             let header = response.headers().get(http::header::RETRY_AFTER);
@@ -269,16 +269,16 @@ impl Link {
         what: &str,
         request: Result<http::Request<Vec<u8>>, Unbuilt>,
     ) -> Result<T, Trouble> {
-        let request = request.map_err(|e| unbuilt(what, &e))?;
-        in_time(what, self.client.request(request)).await
+        let request = request.map_err(|e| build_trouble(what, &e))?;
+        with_timeout(what, self.client.request(request)).await
     }
 }
 
-fn unbuilt(what: &str, error: &Unbuilt) -> Trouble {
+fn build_trouble(what: &str, error: &Unbuilt) -> Trouble {
     Trouble::new(ErrorKind::Refused, format!("{what}: {error}"))
 }
 
-async fn in_time<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+async fn with_timeout<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
         Ok(answer) => answer.map_err(|error| Trouble::of(what, &error)),
         Err(_) => Err(Trouble::new(

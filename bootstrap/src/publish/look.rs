@@ -27,7 +27,7 @@ pub(crate) enum ApiReadError {
 
 impl ApiReadError {
     pub(super) fn of(why: impl Into<String>) -> Self {
-        Self::Trouble(Problem::new(why.into()).at("the API server"))
+        Self::Trouble(Problem::new(why.into()).with_place("the API server"))
     }
 }
 
@@ -70,10 +70,10 @@ async fn ask(credential: &Credential) -> Result<ApiServerState, Trouble> {
     let (node, _) = link.list().await?;
     let now = Timestamp::now().as_second();
     let pods = link.pods().await?.iter().map(|pod| pod_seen(pod, now)).collect();
-    Ok(ApiServerState { registered: node.as_ref().map(registered), pods, node: link.node })
+    Ok(ApiServerState { registered: node.as_ref().map(registered_node), pods, node: link.node })
 }
 
-fn registered(node: &NodeObject) -> RegisteredNode {
+fn registered_node(node: &NodeObject) -> RegisteredNode {
     let annotation = |key: &str| node.metadata.annotations.get(key).cloned();
     let condition = |node_condition: &convergence::publish::node_object::Condition| {
         let (status, reason, message) =
@@ -95,7 +95,7 @@ fn pod_seen(pod: &PodObject, now: i64) -> ObservedPod {
         u64::try_from(now - since.as_second()).ok()
     };
     let (metadata, status) = (&pod.metadata, &pod.status);
-    let begins = !status.ended() && !status.has_a_container();
+    let begins = !status.has_ended() && !status.has_a_container();
     ObservedPod {
         namespace: metadata.namespace.clone(),
         name: metadata.name.clone(),

@@ -119,7 +119,7 @@ impl Container {
 }
 
 impl Status {
-    pub(super) fn ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         matches!(self.phase.as_str(), "Succeeded" | "Failed")
     }
 

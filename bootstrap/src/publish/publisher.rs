@@ -145,7 +145,7 @@ impl SharedState {
     }
 
     /// Something happened in the publisher's own thread.
-    pub(super) fn happened(&self, happened: &NodeEvent) {
+    pub(super) fn note_event(&self, happened: &NodeEvent) {
         tracing::warn!(event = happened.reason.as_str(), "{}", happened.message);
         self.state().wait_for(happened);
     }
@@ -157,13 +157,13 @@ impl SharedState {
     }
 
     /// The report of this number is on the Node.
-    pub(super) fn published(&self, generation: u64) {
+    pub(super) fn note_published(&self, generation: u64) {
         self.state().published = generation;
         self.settled.notify_all();
     }
 
     /// The first that waits was written, or never will be; unless it had to make room meanwhile.
-    pub(super) fn done_with(&self, happened: &(NodeEvent, Timestamp)) {
+    pub(super) fn remove_event(&self, happened: &(NodeEvent, Timestamp)) {
         let mut state = self.state();
         if state.waiting.front() == Some(happened) {
             state.waiting.pop_front();

@@ -40,7 +40,7 @@ impl Removal {
     pub(crate) fn gather(root: &Root, node: &Node) -> Self {
         let watched = refuse_watched(root).err();
         let credential = reporter(root, node);
-        Self { credential, word: removed(), watched }
+        Self { credential, word: removal_condition(), watched }
     }
 
     /// The change, where this node said something.
@@ -64,7 +64,7 @@ impl Removal {
             Ok(()) => (Some(Done { change, outcome: Some(Outcome::Done) }), Vec::new()),
             Err(why) => {
                 let mut notes = vec![format!("the Node still says what it said: {why}")];
-                notes.extend(by_hand(&self.word).map(|command| format!("by hand: {command}")));
+                notes.extend(manual_commands(&self.word).map(|command| format!("by hand: {command}")));
                 (Some(Done { change, outcome: Some(Outcome::Skipped) }), notes)
             }
         }
@@ -121,17 +121,17 @@ pub(crate) fn change(target: &str, word: &FinalCondition) -> Change {
     Change::new(Act::Retract, target, why)
 }
 
-pub(crate) fn removed() -> FinalCondition {
+pub(crate) fn removal_condition() -> FinalCondition {
     let message = "Crossfade was removed from this node, and nobody reports any more";
     FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: message.into() }
 }
 
 /// A `watch` that runs would say its own word again.
 pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
-    match status_file::read(&root.at(STATUS)) {
+    match status_file::read(&root.join(STATUS)) {
         StatusFile::Fresh(document) => {
             Err(Problem::new(format!("watch (process {}) runs and reports on the Node", document.watch.pid))
-                .at("crossfade-watch.service")
+                .with_place("crossfade-watch.service")
                 .fix("run systemctl disable --now crossfade-watch, then crossfade-bootstrap unit retract"))
         }
         StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Ok(()),
@@ -139,7 +139,7 @@ pub(crate) fn refuse_watched(root: &Root) -> Result<(), Problem> {
 }
 
 /// The commands with which a person takes back what this node said.
-pub(crate) fn by_hand(word: &FinalCondition) -> [String; 3] {
+pub(crate) fn manual_commands(word: &FinalCondition) -> [String; 3] {
     let reason = word.reason.as_str();
     let keys: &[&str] = if word.reason == FinalReason::SwitchedOff {
         &[types::api::observed::KEY]

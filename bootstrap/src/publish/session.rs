@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use convergence::node::policy::desired_phase::DesiredPhase;
-use convergence::publish::decide::{Write, decide, desired, is_obsolete};
+use convergence::publish::decide::{Write, decide, is_obsolete, parse_desired};
 use convergence::publish::node_object::NodeObject;
 use convergence::publish::registered::{self, AgentSelection, agent_pods};
 use convergence::publish::report::{EventReason, NodeEvent, NodeReport};
@@ -20,7 +20,7 @@ use types::api::eviction::{Depth, deletion};
 use super::error::{ErrorKind, Journal, Trouble};
 use super::event::{EventRecord, Recorder};
 use super::link::{Link, WATCH_SECS};
-use super::pods::bound::{bound, target};
+use super::pods::bound::{bound_pod, target};
 use super::publisher::SharedState;
 use crate::publish::credential::kubeconfig::ClientCredential;
 use crate::publish::report::Credential;
@@ -84,7 +84,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     /// Until the publisher is dropped.
     pub(super) async fn run(&mut self) {
         while !self.shared.state().closed {
-            match self.connected().await {
+            match self.run_connected().await {
                 Ok(SessionEnd::Closed) => return,
                 Ok(SessionEnd::Renew) => {}
                 // The credential was good and is not any more: there may be another one already.
@@ -115,7 +115,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     }
 
     /// With one credential, as long as it is good.
-    async fn connected(&mut self) -> Result<SessionEnd, Trouble> {
+    async fn run_connected(&mut self) -> Result<SessionEnd, Trouble> {
         let (link, loaded) = Link::open(&self.credential).await?;
         self.worked = false;
         while loaded.is_current(Timestamp::now()) {
@@ -183,7 +183,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
     /// Takes in how this node's Node is, and hands the desired phase on where it is another one.
     fn set_seen(&mut self, node: Option<NodeObject>) {
         self.node = node;
-        let desired = self.node.as_ref().and_then(|node| desired(node, self.desired.as_ref()));
+        let desired = self.node.as_ref().and_then(|node| parse_desired(node, self.desired.as_ref()));
         if desired != self.desired {
             (self.on_desired)(desired.clone());
             self.desired = desired;
@@ -200,7 +200,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
         let mut refused = self.refused == Some(generation);
         if let (Some(report), true, false) = (report, self.node.is_some(), refused) {
             if self.patch(link, &report).await? {
-                self.shared.published(generation);
+                self.shared.note_published(generation);
             } else {
                 refused = true;
                 self.refused = Some(generation);
@@ -222,7 +222,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             let Some(node) = &self.node else { break };
             let writes = decide(node, report, self.desired.as_ref(), Timestamp::now());
             let Some(write) = writes.first() else { break };
-            let restored = registered::missing(node, report);
+            let restored = registered::missing_labels(node, report);
             let gone = self.desired.clone().filter(|desired| is_obsolete(Some(desired), report));
             match link.write(write).await {
                 Ok(node) => self.set_seen(Some(node)),
@@ -234,10 +234,10 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             }
             if let Write::Metadata(_) = write {
                 if let Some(gone) = gone {
-                    self.shared.happened(&obsolete(&gone));
+                    self.shared.note_event(&obsolete(&gone));
                 }
                 if !restored.is_empty() {
-                    self.shared.happened(&registered::restored(&restored));
+                    self.shared.note_event(&registered::restored_event(&restored));
                     let selects = |agent: &&AgentSelection| restored.contains_key(&agent.label);
                     self.agents_without_label
                         .extend(report.registered.agents.iter().filter(selects).cloned());
@@ -253,7 +253,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
         if self.agents_without_label.is_empty() {
             return Ok(());
         }
-        let pods: Vec<_> = link.pods().await?.into_iter().map(bound).collect();
+        let pods: Vec<_> = link.pods().await?.into_iter().map(bound_pod).collect();
         for pod in agent_pods(&pods, &self.agents_without_label) {
             let path = Link::pod(&pod.namespace, &pod.name);
             let body = deletion(target(pod), Depth::Carried)
@@ -270,7 +270,11 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                     reply.status
                 )
             };
-            self.shared.happened(&NodeEvent { reason: EventReason::LabelsRestored, warning: true, message });
+            self.shared.note_event(&NodeEvent {
+                reason: EventReason::LabelsRestored,
+                warning: true,
+                message,
+            });
         }
         self.agents_without_label.clear();
         Ok(())
@@ -285,10 +289,10 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
             let (happened, written_at) = &waiting;
             let record = self.recorder.record(&link.node, happened, *written_at);
             match link.record(&record).await {
-                Ok(()) => self.recorder.recorded(happened, &record),
+                Ok(()) => self.recorder.note_recorded(happened, &record),
                 // No two have one name, so it is this very one: it was written, and the answer was lost.
                 Err(trouble) if trouble.kind == ErrorKind::Exists => {
-                    self.recorder.recorded(happened, &record)
+                    self.recorder.note_recorded(happened, &record)
                 }
                 Err(trouble) if trouble.is_refusal() => {
                     if let EventRecord::Again { name, .. } = &record {
@@ -300,7 +304,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                 }
                 Err(trouble) => return Err(trouble),
             }
-            self.shared.done_with(&waiting);
+            self.shared.remove_event(&waiting);
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn deleter(runtime: &RuntimeFacts) -> Deleter {
     let name = runtime
         .choice
         .endpoint()
-        .and_then(|endpoint| Runtime::at(endpoint).ok())
+        .and_then(|endpoint| Runtime::connect(endpoint).ok())
         .filter(Runtime::is_there)
         .and_then(|runtime| runtime.name().ok());
     let is_crio = match name {
@@ -36,7 +36,7 @@ pub(crate) fn ask(choice: &RuntimeChoice) -> RuntimeAnswer {
     match choice {
         RuntimeChoice::None | RuntimeChoice::NotSought => RuntimeAnswer::NotAsked,
         RuntimeChoice::Unknown(why) => RuntimeAnswer::Unknown(why.to_string()),
-        RuntimeChoice::At(endpoint) => match Runtime::at(endpoint) {
+        RuntimeChoice::At(endpoint) => match Runtime::connect(endpoint) {
             Ok(runtime) => query(&runtime, endpoint),
             Err(why) => RuntimeAnswer::Unknown(why.to_string()),
         },

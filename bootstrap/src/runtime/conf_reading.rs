@@ -19,10 +19,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// # Errors
 /// It has not, as far as can be seen; in words.
 pub(crate) fn check(endpoint: &str, conf: &Path) -> Result<(), String> {
-    let runtime = Runtime::at(endpoint).map_err(|why| why.to_string())?;
+    let runtime = Runtime::connect(endpoint).map_err(|why| why.to_string())?;
     let pid = runtime.pid().map_err(|why| format!("{why:#}"))?;
-    let process =
-        Process::of(pid).ok_or_else(|| format!("the runtime's process {pid} is not to be seen from here"))?;
+    let process = Process::read(pid)
+        .ok_or_else(|| format!("the runtime's process {pid} is not to be seen from here"))?;
     let written = written_at(conf)?;
     if is_asking(pid) {
         return Err("CRI-O is asking plugins for their versions, and uses the confs that it had before until it has all answers".into());
@@ -78,7 +78,7 @@ pub(crate) fn wait(endpoint: &str, conf: &Path, within: Duration) -> Result<(), 
 /// Why the runtime at `endpoint`, if it runs, may not have read `conf`.
 #[must_use]
 pub(crate) fn problem(endpoint: &str, conf: &Path) -> Option<String> {
-    Runtime::at(endpoint).ok()?.pid().ok()?;
+    Runtime::connect(endpoint).ok()?.pid().ok()?;
     check(endpoint, conf).err()
 }
 

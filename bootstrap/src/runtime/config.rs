@@ -45,10 +45,10 @@ impl RuntimeUnit {
             (None, Some(name)) => {
                 let unit = load(name)?.ok_or_else(|| {
                     Problem::new(format!("runtime.unit in node.json: there is no unit {name}"))
-                        .at("node.json, runtime.unit")
+                        .with_place("node.json, runtime.unit")
                         .fix("name the runtime's unit, or leave the key out")
                 })?;
-                let program = unit.single()?.name().to_owned();
+                let program = unit.single_command()?.name().to_owned();
                 let kind = if program == "crio" { RuntimeKind::Crio } else { RuntimeKind::Containerd };
                 (kind, Some(unit))
             }
@@ -61,7 +61,7 @@ impl RuntimeUnit {
                 [(_, Err(why)), _] | [_, (_, Err(why))] => return Err(why.into()),
                 _ => {
                     return Err(Problem::new("both containerd.service and crio.service are here")
-                        .at("node.json, runtime.name")
+                        .with_place("node.json, runtime.name")
                         .fix("name the one of this node's pods in node.json, runtime.name"));
                 }
             },
@@ -72,14 +72,14 @@ impl RuntimeUnit {
                 Some(_) => Ok(Some(Self { kind, unit: None, command: Vec::new(), file })),
                 None => {
                     let name = settings.unit.as_deref().unwrap_or(kind.unit());
-                    Err(Problem::new(format!("there is no unit {name}")).at("node.json, runtime.unit").fix(
+                    Err(Problem::new(format!("there is no unit {name}")).with_place("node.json, runtime.unit").fix(
                         "name the runtime's in node.json, runtime.unit, or, where another program starts it, its configuration file in \
                          runtime.config",
                     ))
                 }
             };
         };
-        let single = unit.single()?;
+        let single = unit.single_command()?;
         let is_its_own = matches!(
             (kind, single.name()),
             (RuntimeKind::Containerd, "containerd") | (RuntimeKind::Crio, "crio")
@@ -92,7 +92,7 @@ impl RuntimeUnit {
             (false, None) => {
                 let (unit, program, kind) = (unit.name(), single.program, kind.as_str());
                 Err(Problem::new(format!("{unit} runs {program}, which is not {kind} itself"))
-                    .at(unit)
+                    .with_place(unit)
                     .fix("name the configuration file that it uses in node.json, runtime.config"))
             }
         }
@@ -129,8 +129,8 @@ const MAX_BYTES: usize = 4 << 20;
 
 /// A configuration file; none where it is absent. Its content may hold credentials of registries: no error quotes it.
 fn read(root: &Root, path: &Path) -> Result<Option<String>, Problem> {
-    let unusable_file = |why: String| unusable(path, &why);
-    let bytes = match read_regular(&root.at(path), MAX_BYTES) {
+    let unusable_file = |why: String| config_problem(path, &why);
+    let bytes = match read_regular(&root.join(path), MAX_BYTES) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable_file(error.to_string())),
@@ -139,20 +139,20 @@ fn read(root: &Root, path: &Path) -> Result<Option<String>, Problem> {
 }
 
 /// A configuration file that cannot be used.
-fn unusable(path: &Path, why: &str) -> Problem {
+fn config_problem(path: &Path, why: &str) -> Problem {
     let path = path.display().to_string();
     Problem::new(format!("the runtime's configuration {path}: {why}"))
         .fix(format!(
             "mend the runtime's configuration {path}, or name another file in node.json, runtime.config"
         ))
-        .at(path)
+        .with_place(path)
 }
 
 /// TOML as a tree. A parser's message quotes the line, so only its place is told.
 fn tree(path: &Path, text: &str) -> Result<serde_json::Value, Problem> {
     toml_edit::de::from_str(text).map_err(|error| {
         let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        unusable(path, &format!("no valid TOML at line {line}"))
+        config_problem(path, &format!("no valid TOML at line {line}"))
     })
 }
 
@@ -173,7 +173,7 @@ pub(crate) fn gather(root: &Root, node: &Node) -> Result<Option<RuntimeConfig>, 
 
 /// Finds this node's runtime, and reads its configuration if no program has to run for that: CRI-O's is files, containerd prints its own.
 #[must_use]
-pub(crate) fn of_files(root: &Root, node: &Node) -> ConfigFact {
+pub(crate) fn read_files(root: &Root, node: &Node) -> ConfigFact {
     match RuntimeUnit::find(root, node) {
         Err(why) => ConfigFact::Unreadable(why),
         Ok(None) => ConfigFact::NoRuntime,

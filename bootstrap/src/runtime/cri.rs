@@ -88,7 +88,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it is neither.
-    pub(crate) fn at(endpoint: &str) -> Result<Self> {
+    pub(crate) fn connect(endpoint: &str) -> Result<Self> {
         let path = types::text::endpoint::socket(endpoint);
         if path.is_absolute() {
             Ok(Self { socket: path.into() })
@@ -146,7 +146,7 @@ impl Runtime {
     ///
     /// # Errors
     /// When it does not answer.
-    pub(crate) fn on_pod_network(&self, ids: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
+    pub(crate) fn list_pod_network_sandboxes(&self, ids: &BTreeSet<String>) -> Result<Vec<Sandbox>> {
         self.ask(async |mut client| {
             let answer = client.list_pod_sandbox(ListPodSandboxRequest { filter: None }).await?;
             let ready = PodSandboxState::SandboxReady as i32;
@@ -352,7 +352,7 @@ mod tests {
         for (endpoint, good) in
             [("unix:///run/x.sock", true), ("/run/x.sock", true), ("tcp://1.2.3.4:1", false)]
         {
-            assert_eq!(Runtime::at(endpoint).is_ok(), good, "{endpoint}");
+            assert_eq!(Runtime::connect(endpoint).is_ok(), good, "{endpoint}");
         }
     }
 }

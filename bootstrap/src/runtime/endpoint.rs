@@ -95,20 +95,20 @@ pub(crate) fn find(
                 "node.json, runtime.endpoint, names {endpoint}, but kubelet talks to {of_kubelet} ({source})"
             );
             Err(Problem::new(what)
-                .at(ENDPOINT_KEY)
+                .with_place(ENDPOINT_KEY)
                 .fix(format!("name {of_kubelet} in node.json, runtime.endpoint")))
         }
         (Some(endpoint), _) => Ok(NamedEndpoint { endpoint, source: "runtime.endpoint in node.json".into() }),
         (None, Some(named)) => Ok(named),
-        (None, None) => match config.and_then(of_config) {
+        (None, None) => match config.and_then(config_endpoint) {
             Some(named) => Ok(named),
-            None => lone(root),
+            None => find_lone_runtime(root),
         },
     }
 }
 
 /// What a runtime's own configuration says, or where it lies: every program that has a runtime inside writes its own file.
-fn of_config(config: &RuntimeConfig) -> Option<NamedEndpoint> {
+fn config_endpoint(config: &RuntimeConfig) -> Option<NamedEndpoint> {
     let file =
         |usual: &&WellKnownRuntime| usual.embedded.is_some_and(|(_, file)| Path::new(file) == config.file);
     let usual = || USUAL.iter().find(file).map(|usual| usual.endpoint.to_owned());
@@ -120,76 +120,76 @@ fn of_config(config: &RuntimeConfig) -> Option<NamedEndpoint> {
 }
 
 /// The one usual socket that is there, where no other runtime can be meant.
-fn lone(root: &Root) -> Result<NamedEndpoint, Problem> {
-    let is_there = |usual: &&WellKnownRuntime| root.at(socket(usual.endpoint)).exists();
+fn find_lone_runtime(root: &Root) -> Result<NamedEndpoint, Problem> {
+    let is_there = |usual: &&WellKnownRuntime| root.join(socket(usual.endpoint)).exists();
     let mut present: Vec<&WellKnownRuntime> = USUAL.iter().filter(is_there).collect();
     present.dedup_by_key(|usual| usual.endpoint);
     match present.as_slice() {
-        [WellKnownRuntime { endpoint, embedded: None, .. }] if embedded(root).next().is_none() => {
+        [WellKnownRuntime { endpoint, embedded: None, .. }] if embedded_runtimes(root).next().is_none() => {
             Ok(NamedEndpoint {
                 endpoint: (*endpoint).into(),
                 source: "the only runtime's socket that is here".into(),
             })
         }
-        _ => Err(unnamed(root)),
+        _ => Err(unnamed_problem(root)),
     }
 }
 
 /// Runtimes inside another program that this node seems to have.
-fn embedded(root: &Root) -> impl Iterator<Item = (&'static WellKnownRuntime, &'static str)> {
+fn embedded_runtimes(root: &Root) -> impl Iterator<Item = (&'static WellKnownRuntime, &'static str)> {
     USUAL.iter().filter_map(|usual| {
         let (units, config) = usual.embedded?;
         let has_unit = units.iter().any(|unit| matches!(Unit::outline(root, unit), Ok(Some(_))));
-        (has_unit || root.at(config).exists()).then_some((usual, config))
+        (has_unit || root.join(config).exists()).then_some((usual, config))
     })
 }
 
 /// What to name where no runtime is known, with the places of those that seem to be here.
 #[must_use]
-pub(crate) fn unnamed(root: &Root) -> Problem {
+pub(crate) fn unnamed_problem(root: &Root) -> Problem {
     let text = "nothing says which runtime kubelet talks to: neither kubelet's command line and configuration, nor node.json, nor a \
                     unit of containerd or CRI-O";
-    let mut proposals: Vec<String> = embedded(root)
+    let mut proposals: Vec<String> = embedded_runtimes(root)
         .map(|(usual, config)| {
             format!("for {} say {:?} and \"config\": {config:?}", usual.name, usual.endpoint)
         })
         .collect();
     let present =
-        USUAL.iter().filter(|usual| usual.embedded.is_none() && root.at(socket(usual.endpoint)).exists());
+        USUAL.iter().filter(|usual| usual.embedded.is_none() && root.join(socket(usual.endpoint)).exists());
     proposals.extend(present.map(|usual| format!("for {} say {:?}", usual.name, usual.endpoint)));
     if proposals.is_empty() {
         proposals.push("say unix:///PATH of its socket".into());
     }
     let proposals = proposals.join("; ");
     Problem::new(text)
-        .at(ENDPOINT_KEY)
+        .with_place(ENDPOINT_KEY)
         .fix(format!("name it in node.json, runtime.endpoint, or with --runtime-endpoint: {proposals}"))
 }
 
 /// What to name where the runtime's configuration is not known, and so neither are its directories.
 #[must_use]
-pub(crate) fn unconfigured(root: &Root) -> Problem {
+pub(crate) fn unconfigured_problem(root: &Root) -> Problem {
     let text = "no runtime is known: there is neither containerd.service nor crio.service, so it is not known where pods' confs and \
                 plugins are looked for";
     let fix = "name in node.json its unit, runtime.unit, or, where another program starts it, its configuration file, runtime.config";
-    let proposals: Vec<String> = embedded(root)
+    let proposals: Vec<String> = embedded_runtimes(root)
         .map(|(usual, config)| {
             format!("for {} \"config\": {config:?}, \"endpoint\": {:?}", usual.name, usual.endpoint)
         })
         .collect();
     let proposals = proposals.join("; ");
     let fix = if proposals.is_empty() { fix.to_owned() } else { format!("{fix}: {proposals}") };
-    Problem::new(text).at("node.json, runtime.unit").fix(fix)
+    Problem::new(text).with_place("node.json, runtime.unit").fix(fix)
 }
 
 /// Whether two endpoints are one socket.
 fn is_same(root: &Root, a: &str, b: &str) -> bool {
     let real = |endpoint: &str| {
         let path = Path::new("/").join(socket(endpoint));
-        let rooted = root.at(&path);
+        let rooted = root.join(&path);
         // /var/run is a link to /run everywhere, and on a node that is not up there is nothing to follow.
         let plain = path.strip_prefix("/var/run").map_or(path.clone(), |rest| Path::new("/run").join(rest));
-        rooted.canonicalize().unwrap_or_else(|_| root.at(plain))
+        rooted.canonicalize().unwrap_or_else(|_| root.join(plain))
     };
     real(a) == real(b)
 }
@@ -209,7 +209,7 @@ pub(crate) fn choose(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -
     match self::find(root, node, config) {
         Ok(named) if root.is_node() => RuntimeChoice::At(named.endpoint),
         Ok(named) => {
-            let rooted = root.at(socket(&named.endpoint));
+            let rooted = root.join(socket(&named.endpoint));
             if rooted.exists() {
                 RuntimeChoice::At(format!("unix://{}", rooted.display()))
             } else {

@@ -2,9 +2,9 @@
 //!
 //! | a command that | gathers |
 //! |---|---|
-//! | needs the runtime's directories alone, and starts no program | [`RuntimeFacts::by_files`] |
+//! | needs the runtime's directories alone, and starts no program | [`RuntimeFacts::gather_from_files`] |
 //! | asks the runtime for something else | [`RuntimeFacts::to_ask`] |
-//! | runs before the runtime, or is about an image | [`RuntimeFacts::configured`] |
+//! | runs before the runtime, or is about an image | [`RuntimeFacts::gather_configured`] |
 //! | has to know what the runtime has loaded | [`RuntimeFacts::with_answer`] |
 //!
 //! What a command did not gather is a fact of its own ([`ConfigFact::NotRead`], [`RuntimeChoice::NotSought`], [`RuntimeAnswer::NotAsked`]), so that
@@ -23,8 +23,8 @@ use convergence::runtime::answer::RuntimeAnswer;
 
 /// Reads what files say and starts no program: the configuration of CRI-O is read, that of containerd is not.
 #[must_use]
-pub(crate) fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
-    match config::of_files(root, node) {
+pub(crate) fn gather_from_files(root: &Root, node: &Node) -> RuntimeFacts {
+    match config::read_files(root, node) {
         ConfigFact::NotRead => RuntimeFacts::default(),
         fact => from_config(root, node, fact),
     }
@@ -32,7 +32,7 @@ pub(crate) fn by_files(root: &Root, node: &Node) -> RuntimeFacts {
 
 /// Reads the runtime's configuration and asks it nothing. For containerd this runs `containerd config dump`.
 #[must_use]
-pub(crate) fn configured(root: &Root, node: &Node) -> RuntimeFacts {
+pub(crate) fn gather_configured(root: &Root, node: &Node) -> RuntimeFacts {
     from_config(root, node, config::gather(root, node).into())
 }
 
@@ -41,8 +41,8 @@ pub(crate) fn configured(root: &Root, node: &Node) -> RuntimeFacts {
 #[must_use]
 pub(crate) fn to_ask(root: &Root, node: &Node, option: &cli::Endpoint) -> RuntimeFacts {
     match endpoint::from_option(option) {
-        Some(choice) => RuntimeFacts { choice, ..by_files(root, node) },
-        None => configured(root, node),
+        Some(choice) => RuntimeFacts { choice, ..gather_from_files(root, node) },
+        None => gather_configured(root, node),
     }
 }
 
@@ -54,7 +54,7 @@ fn from_config(root: &Root, node: &Node, config: ConfigFact) -> RuntimeFacts {
 /// Reads the runtime's configuration and asks the runtime that the command line names, or else the one of this node.
 #[must_use]
 pub(crate) fn with_answer(root: &Root, node: &Node, option: &cli::Endpoint) -> RuntimeFacts {
-    let facts = configured(root, node);
+    let facts = gather_configured(root, node);
     ask(RuntimeFacts { choice: endpoint::from_option(option).unwrap_or(facts.choice), ..facts })
 }
 
@@ -79,14 +79,14 @@ mod tests {
             let text = format!("[Service]\nExecStart=/usr/bin/{unit}\n");
             std::fs::write(units.join(format!("{unit}.service")), text).expect("unit");
             let root = Root::new(dir.path());
-            let found = by_files(&root, &Node::default());
+            let found = gather_from_files(&root, &Node::default());
             assert_eq!(found.config == ConfigFact::NotRead, !is_read, "{unit}: {found:?}");
             assert_eq!(found.choice == RuntimeChoice::NotSought, !is_read, "{unit}: {found:?}");
             assert_eq!(found.crio().is_some(), is_read, "{unit}: {found:?}");
-            assert!(configured(&root, &Node::default()).config().is_some(), "{unit}");
+            assert!(gather_configured(&root, &Node::default()).config().is_some(), "{unit}");
         }
         let empty_root = tempfile::tempdir().expect("scratch");
-        let found = by_files(&Root::new(empty_root.path()), &Node::default());
+        let found = gather_from_files(&Root::new(empty_root.path()), &Node::default());
         assert_eq!(found.config, ConfigFact::NoRuntime);
     }
 

@@ -49,7 +49,7 @@ pub(crate) enum AddPath {
 pub(crate) fn can_see(endpoint: &str) -> Result<(), String> {
     let cannot =
         |why: &str| format!("the runtime's ADDs cannot be seen from here, and one might be missed: {why}");
-    let Ok(runtime) = Runtime::at(endpoint) else { return Ok(()) };
+    let Ok(runtime) = Runtime::connect(endpoint) else { return Ok(()) };
     // A runtime that does not answer is another check's finding.
     let Ok(pid) = runtime.pid() else { return Ok(()) };
     if pid == 0 {
@@ -81,8 +81,8 @@ impl Caller {
     ///
     /// # Errors
     /// No process listens there.
-    pub(crate) fn at(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
-        let runtime = Runtime::at(endpoint)?;
+    pub(crate) fn connect(endpoint: &str, bin_dirs: &[PathBuf]) -> anyhow::Result<Self> {
+        let runtime = Runtime::connect(endpoint)?;
         let pid = runtime.pid()?;
         // A process is shown with the path that its program has in the end.
         let real = |dir: &PathBuf| dir.canonicalize().unwrap_or_else(|_| dir.clone());
@@ -110,7 +110,7 @@ pub(crate) fn wait_for_quiet(
     let mut quiet_since = Instant::now();
     loop {
         caller.follow();
-        let running = running(&Processes::now(), caller.pid, &caller.bin_dirs, path);
+        let running = list_running(&Processes::read(), caller.pid, &caller.bin_dirs, path);
         let now = Instant::now();
         if running.is_empty() && now.duration_since(quiet_since) >= QUIET {
             return Ok(());
@@ -137,7 +137,7 @@ struct Process {
 
 impl Processes {
     /// Processes that end during the look are none.
-    fn now() -> Self {
+    fn read() -> Self {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         Self(pids.filter_map(|pid| Some((pid, Process::read(pid)?))).collect())
@@ -170,13 +170,18 @@ impl Process {
 }
 
 /// Container ids of the ADDs of the runtime `root` that go this way.
-fn running(processes: &Processes, root: i32, bin_dirs: &[PathBuf], add_path: AddPath) -> BTreeSet<String> {
+fn list_running(
+    processes: &Processes,
+    root: i32,
+    bin_dirs: &[PathBuf],
+    add_path: AddPath,
+) -> BTreeSet<String> {
     let Some(uid) = processes.0.get(&root).map(|runtime| runtime.uid) else {
         return BTreeSet::new();
     };
     let add = |(pid, process): (&i32, &Process)| {
         let line = processes.line(*pid, root).filter(|_| process.uid == uid)?;
-        let (container_id, was_marked) = of_add(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)?;
+        let (container_id, was_marked) = parse_add(&std::fs::read(format!("/proc/{pid}/environ")).ok()?)?;
         let plugin = plugin(*pid, bin_dirs)?;
         let is_ours = |pid: i32| self::plugin(pid, bin_dirs).is_some_and(|name| name == PLUGIN);
         let through = was_marked || plugin == PLUGIN || line[1..].iter().any(|pid| is_ours(*pid));
@@ -206,7 +211,7 @@ fn plugin(pid: i32, bin_dirs: &[PathBuf]) -> Option<String> {
 
 /// The container id of an environment that is of an ADD of a pod interface, and whether it was passed on by Crossfade. An id that no runtime
 /// could have made is none.
-fn of_add(environ: &[u8]) -> Option<(String, bool)> {
+fn parse_add(environ: &[u8]) -> Option<(String, bool)> {
     let value = |key: &str| {
         environ.split(|byte| *byte == 0).find_map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
@@ -240,7 +245,7 @@ mod tests {
             (vec!["XCNI_COMMAND=ADD"], None),
         ] {
             let expected = expected.map(|marked| ("c1".to_owned(), marked));
-            assert_eq!(of_add(pairs.join("\0").as_bytes()), expected, "{pairs:?}");
+            assert_eq!(parse_add(pairs.join("\0").as_bytes()), expected, "{pairs:?}");
         }
     }
 
@@ -294,7 +299,7 @@ mod tests {
         let (past, ours) = (program("calico"), program(PLUGIN));
         let pid = i32::try_from(std::process::id()).expect("pid");
         let bin_dirs = [dir.path().canonicalize().expect("scratch")];
-        let seen = |root: i32, dirs: &[PathBuf], path| running(&Processes::now(), root, dirs, path);
+        let seen = |root: i32, dirs: &[PathBuf], path| list_running(&Processes::read(), root, dirs, path);
         let id = |name: &str| format!("adding-{name}-{pid}");
         let plugins = [
             Plugin::start(&past, &id("past")),
@@ -309,9 +314,9 @@ mod tests {
         assert_eq!(seen(child, &bin_dirs, AddPath::PastUs), [].into());
         assert_eq!(seen(pid, &[PathBuf::from("/nowhere")], AddPath::PastUs), [].into());
         // Of another uid than the runtime's.
-        let mut others = Processes::now();
+        let mut others = Processes::read();
         others.0.get_mut(&pid).expect("we").uid += 1;
-        assert_eq!(running(&others, pid, &bin_dirs, AddPath::PastUs), [].into());
+        assert_eq!(list_running(&others, pid, &bin_dirs, AddPath::PastUs), [].into());
         drop(plugins);
         assert_eq!(seen(pid, &bin_dirs, AddPath::PastUs), [].into());
     }

@@ -103,13 +103,13 @@ pub(crate) fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Optio
     let variable = role.variable();
     let remedy = |why: &str| {
         let (unit, program) = (unit.name(), role.program());
-        Problem::new(format!("{unit}: {why}, so nothing can be added to its command line")).at(unit).fix(format!(
+        Problem::new(format!("{unit}: {why}, so nothing can be added to its command line")).with_place(unit).fix(format!(
             "write ${variable} as a word of its own where {program} reads its flags, or make its unit start {program} directly"
         ))
     };
-    let command = unit.single().map_err(|why| {
+    let command = unit.single_command().map_err(|why| {
         let what = format!("{why}, so nothing can be added to its command line");
-        Problem::new(what).at(unit.name()).fix(format!(
+        Problem::new(what).with_place(unit.name()).fix(format!(
             "give {} one ExecStart=, which starts {}",
             unit.name(),
             role.program()
@@ -131,7 +131,7 @@ pub(crate) fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Optio
     if !role.is_its_program(&command) {
         return Err(remedy(&format!("{} is not known as {}", command.program, role.program())));
     }
-    let script = fs::File::open(root.at(&command.program))
+    let script = fs::File::open(root.join(&command.program))
         .and_then(|mut file| shim::host::file::read_bounded(&mut std::io::Read::take(&mut file, 2), 2));
     if script.is_ok_and(|start| start == b"#!") {
         return Err(remedy(&format!("{} is a script", command.program)));
@@ -156,7 +156,7 @@ pub(crate) fn continuation(root: &Root, unit: &Unit, role: Role) -> Result<Optio
 pub(crate) fn packaged_link(root: &Root, unit: &Unit, role: Role) -> Option<(PathBuf, PathBuf)> {
     let packaged = Path::new(PACKAGED_UNITS).join(format!("{}.d", role.usual_unit())).join(PACKAGED);
     let has = unit.files().iter().any(|file| file.file_name().is_some_and(|name| name == PACKAGED));
-    if unit.name() == role.usual_unit() || has || !root.at(&packaged).is_file() {
+    if unit.name() == role.usual_unit() || has || !root.join(&packaged).is_file() {
         return None;
     }
     let path = Path::new(&format!("{}.d", unit.name())).join(PACKAGED);
@@ -176,7 +176,7 @@ pub(crate) fn brings_drop_in(root: &Root, unit: &Unit, role: Role) -> bool {
 /// What is wrong, and what to do.
 pub(crate) fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem> {
     let role = units_of(node).into_iter().find(|(_, name)| name == unit).map(|(role, _)| role);
-    let problem = |what: String| Problem::new(what).at(unit);
+    let problem = |what: String| Problem::new(what).with_place(unit);
     let role = role.ok_or_else(|| problem(format!("{unit}: node.json names another unit")))?;
     let unit_on_disk =
         Unit::outline(root, unit)?.ok_or_else(|| problem(format!("{unit}: there is no such unit")))?;
@@ -184,14 +184,14 @@ pub(crate) fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem>
         return Ok(());
     };
     let path = Path::new(OUTPUT).join(output(unit));
-    match fs::read_to_string(root.at(&path)) {
+    match fs::read_to_string(root.join(&path)) {
         Ok(content) if content == expected_content => Ok(()),
         Ok(_) => {
             let what = format!("{} continues another command than {unit} has now", path.display());
             Err(problem(what).fix("run systemctl daemon-reload"))
         }
         Err(_) => {
-            installed(root)?;
+            require_installed(root)?;
             let what = format!("{} is missing", path.display());
             Err(problem(what).fix(format!("run systemctl daemon-reload, which runs {NAME}")))
         }
@@ -202,20 +202,20 @@ pub(crate) fn check(root: &Root, node: &Node, unit: &str) -> Result<(), Problem>
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub(crate) fn installed(root: &Root) -> Result<(), Problem> {
+pub(crate) fn require_installed(root: &Root) -> Result<(), Problem> {
     const WHOLE: &str = "install the package whole";
     let mut places = GENERATORS.iter().map(|dir| Path::new(dir).join(NAME));
     let place = places.find(|place| root.entry(place).symlink_metadata().is_ok()).ok_or_else(|| {
         let path = format!("{}/{NAME}", GENERATORS[3]);
         let what = format!("{path} is missing, so neither kubelet nor the runtime is told anything");
-        Problem::new(what).at(path).fix(WHOLE)
+        Problem::new(what).with_place(path).fix(WHOLE)
     })?;
     let usable = |meta: fs::Metadata| {
         meta.is_file() && std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o111 != 0
     };
-    if root.at(&place).metadata().is_ok_and(usable) {
+    if root.join(&place).metadata().is_ok_and(usable) {
         return Ok(());
     }
     let place = place.display().to_string();
-    Err(Problem::new(format!("{place}: expected a link to crossfade-bootstrap")).at(place).fix(WHOLE))
+    Err(Problem::new(format!("{place}: expected a link to crossfade-bootstrap")).with_place(place).fix(WHOLE))
 }

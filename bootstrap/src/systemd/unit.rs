@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use convergence::glob::matches;
 use shim::host::file::read_bounded;
 
-use self::words::{Escapes, split};
+use self::words::{Escapes, split_words};
 use crate::host::root::Root;
 
 pub(crate) use self::exec::{Command, ExecLine, Word};
@@ -188,7 +188,7 @@ impl Unit {
     ///
     /// # Errors
     /// It has none, or several.
-    pub fn single(&self) -> Result<Command, String> {
+    pub fn single_command(&self) -> Result<Command, String> {
         let mut commands: Vec<_> = self.exec_start.iter().flat_map(|line| line.commands().0).collect();
         let count = commands.len();
         match (commands.pop(), count) {
@@ -204,9 +204,9 @@ impl Unit {
     /// Its command as it will be started: the program, then its arguments.
     ///
     /// # Errors
-    /// As [`Unit::single`].
+    /// As [`Unit::single_command`].
     pub fn command(&self) -> Result<Vec<String>, String> {
-        let words = self.single()?.expand(&self.name, &self.environment);
+        let words = self.single_command()?.expand(&self.name, &self.environment);
         Ok(words.into_iter().map(|word| word.text).collect())
     }
 }
@@ -262,7 +262,7 @@ impl UnitBuilder {
                     }
                 }
                 "UnsetEnvironment" if reset => self.unset.clear(),
-                "UnsetEnvironment" => self.unset.extend(split(&value, Escapes::C).unwrap_or_default()),
+                "UnsetEnvironment" => self.unset.extend(split_words(&value, Escapes::C).unwrap_or_default()),
                 _ => {}
             }
         }
@@ -272,14 +272,14 @@ impl UnitBuilder {
 /// A file of the node; what is not UTF-8 is replaced.
 fn read(root: &Root, path: &Path) -> Result<String, String> {
     let failure = |e: std::io::Error| format!("read {}: {e}", path.display());
-    let mut file = std::fs::File::open(root.at(path)).map_err(failure)?;
+    let mut file = std::fs::File::open(root.join(path)).map_err(failure)?;
     let bytes = read_bounded(&mut file, MAX_BYTES).map_err(failure)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The files that a pattern names, sorted, as the node sees them; `*`, `?` and `[..]` may stand in the last component.
 pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
-    let is_file = |path: &Path| root.chase(path).is_some_and(|real| root.at(real).is_file());
+    let is_file = |path: &Path| root.chase(path).is_some_and(|real| root.join(real).is_file());
     let (Some(dir), Some(name)) = (pattern.parent(), pattern.file_name().and_then(|name| name.to_str()))
     else {
         return Vec::new();
@@ -287,7 +287,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<PathBuf> {
     if !name.contains(['*', '?', '[']) {
         return if is_file(pattern) { vec![pattern.into()] } else { Vec::new() };
     }
-    let entries = std::fs::read_dir(root.at(dir));
+    let entries = std::fs::read_dir(root.join(dir));
     let names =
         entries.into_iter().flatten().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let mut files: Vec<PathBuf> = names

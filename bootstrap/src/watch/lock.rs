@@ -26,9 +26,9 @@ pub(crate) struct WatchLock(#[expect(dead_code, reason = "held, and never read")
 /// # Errors
 /// 75 when another `watch` runs here; 1 when the lock's file cannot be used.
 pub(crate) fn hold(root: &Root) -> Result<WatchLock, Failure> {
-    let path = root.at(WATCH_LOCK);
+    let path = root.join(WATCH_LOCK);
     let failed = |why: &dyn Display| {
-        Failure::new(Exit::Failed, format!("lock {}: {why}", path.display())).at(path.display())
+        Failure::new(Exit::Failed, format!("lock {}: {why}", path.display())).with_place(path.display())
     };
     if let Some(dir) = path.parent() {
         close(dir).map_err(|e| failed(&e))?;
@@ -38,9 +38,9 @@ pub(crate) fn hold(root: &Root) -> Result<WatchLock, Failure> {
     }
     // The `watch` of a pod finds this file in a directory that it observes, and gives way to the unit. It cannot observe the directory of
     // locks, which only root may read.
-    let _ = open(&root.at(WATCH_REFUSED));
+    let _ = open(&root.join(WATCH_REFUSED));
     let why = format!("another watch runs here: {} is locked", path.display());
-    Err(Failure::later(why).at(path.display()))
+    Err(Failure::try_later(why).with_place(path.display()))
 }
 
 /// Makes the directory of locks, and keeps every user but its owner out of it.

@@ -56,12 +56,12 @@ pub(crate) struct PriorFacts<'a> {
 fn foreign_in(node: &NodeFacts) -> Vec<ForeignEntry> {
     let conf_dir = &node.dirs.conf_dir;
     let is_private =
-        node.settings.conf_dir == Mode::Private && *conf_dir == Root::new(&node.root).at(PRIVATE_CONF_DIR);
+        node.settings.conf_dir == Mode::Private && *conf_dir == Root::new(&node.root).join(PRIVATE_CONF_DIR);
     if is_private { foreign::list(conf_dir).unwrap_or_default() } else { Vec::new() }
 }
 
 /// Whether CRI-O may still use another conf; of a tree that is no node nothing is known.
-fn not_read(node: &NodeFacts) -> Option<String> {
+fn unread_reason(node: &NodeFacts) -> Option<String> {
     let is_crio = node.runtime.crio().is_some() && Root::new(&node.root).is_node();
     let endpoint = node.runtime.choice.endpoint().filter(|_| is_crio)?;
     conf_reading::problem(endpoint, &node.dirs.conf_file())
@@ -102,7 +102,7 @@ pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> O
     let node = facts::gather(NodeQuery { global, settings, runtime, conf_dir });
     let cni = cni::gather(&node, PluginChoice::default());
     let boot_id = boot::boot_id().unwrap_or_default().to_owned();
-    let probed = root.at(PROBED);
+    let probed = root.join(PROBED);
     let endpoint = node.runtime.choice.endpoint();
     Observation {
         off: switch::off_switch(&root),
@@ -111,7 +111,7 @@ pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> O
         dir_id: identity(&node.dirs.conf_dir, false),
         leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
         life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
-        unread: not_read(&node),
+        unread: unread_reason(&node),
         swept: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
         moved: last_pass::read(&node.dirs.layout, Pass::MovePods, &boot_id),
         networks: networks(&node, &cni, &probed, &boot_id),
@@ -163,15 +163,15 @@ pub(crate) fn files(facts: &Observation) -> Vec<PathBuf> {
     let root = &Root::new(root);
     let CniFacts { confs, plugins, .. } = &facts.cni;
     let (layout, conf_dir) = (&dirs.layout, &dirs.conf_dir);
-    let mut files = vec![root.at(DISABLED), root.at(BOOTED), layout.name(), conf_dir.clone()];
-    files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE))));
+    let mut files = vec![root.join(DISABLED), root.join(BOOTED), layout.name(), conf_dir.clone()];
+    files.extend(SETTINGS_DIRS.iter().map(|dir| root.join(Path::new(dir).join(NODE_FILE))));
     match &layout.policy {
         Some(policy) => files.push(policy.clone()),
-        None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(POLICY_FILE)))),
+        None => files.extend(SETTINGS_DIRS.iter().map(|dir| root.join(Path::new(dir).join(POLICY_FILE)))),
     }
     files.extend([layout.run_dir.join(LEAVING), layout.run_dir.join(PROOF)]);
     files.extend([Pass::Sweep, Pass::MovePods].map(|pass| last_pass::place(layout, pass)));
-    files.push(root.at(Layout::default().version_query()));
+    files.push(root.join(Layout::default().version_query()));
     files.extend(runtime.choice.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
     files.extend(confs.iter().flat_map(|dir| &dir.confs).map(|conf| conf_dir.join(&conf.file)));
     for (_, network) in facts.node.policy().into_iter().flat_map(Policy::networks) {

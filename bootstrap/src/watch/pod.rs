@@ -49,7 +49,7 @@ pub(crate) fn turn(root: &Root) -> Result<WatchLock, Failure> {
             }
         };
         if last_reason != why {
-            print::waiting(std::slice::from_ref(&why));
+            print::print_waiting(std::slice::from_ref(&why));
             last_reason = why;
         }
         std::thread::sleep(LOOK_AGAIN);

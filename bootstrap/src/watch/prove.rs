@@ -12,7 +12,7 @@ use std::time::Duration;
 use convergence::change::Write;
 use convergence::failure::Failure;
 use convergence::report::{Page, Report};
-use convergence::watch::packets::plan::allowed;
+use convergence::watch::packets::plan::allowed_paths;
 use convergence::watch::proof::ProofResult;
 use serde::Serialize;
 use shim::attachment::conflist::Conflist;
@@ -37,20 +37,21 @@ const MAX_WHY_BYTES: usize = 2048;
 /// # Errors
 /// When there is no verdict: bad settings, another proof that runs, no namespace to be had.
 pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
-    let node = facts::certain(global)?;
+    let node = facts::gather_certain(global)?;
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = args.network;
     let network = policy.network(side).ok_or_else(|| {
         let file = layout.policy_file();
-        Failure::settings(format!("the policy has no network {side}")).at(file.display())
+        Failure::settings(format!("the policy has no network {side}")).with_place(file.display())
     })?;
-    let proof = strongest(side, network, node.settings.proof, &node.profiles)?;
+    let proof = strongest_proof(side, network, node.settings.proof, &node.profiles)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;
     let now = boot::now().map_err(|e| Failure::new(Exit::Failed, e))?;
     let answers = answers(layout, side);
     let mut scene = Scene::set_up(layout, network, args, &answers)?;
     let plugins = list.plugins.iter().map(|plugin| plugin.plugin_type.as_str());
-    let allowed = allowed(node.settings.packets.paths.as_deref(), &network.profile, plugins, &node.profiles);
+    let allowed =
+        allowed_paths(node.settings.packets.paths.as_deref(), &network.profile, plugins, &node.profiles);
     let is_pair = proof == Proof::Packet && allowed.contains(&PacketPath::PodToPod);
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
@@ -76,7 +77,7 @@ pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
     let write = Write { path: proof::result(layout, side), bytes, mode: file::PRIVATE, nudge: false };
     change::write(&write).map_err(|e| {
         let path = write.path.display();
-        Failure::new(Exit::Failed, format!("write {path}: {e}")).at(path)
+        Failure::new(Exit::Failed, format!("write {path}: {e}")).with_place(path)
     })?;
     match result.failed {
         None => Ok(print::report(
@@ -84,8 +85,8 @@ pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
             &ProofReport { network: result.network, proof, packets: result.packets },
         )),
         Some(why) => {
-            let failure =
-                Failure::new(Exit::No, format!("network {side}: {why}")).at(format!("network {side}"));
+            let failure = Failure::new(Exit::No, format!("network {side}: {why}"))
+                .with_place(format!("network {side}"));
             let exchanges =
                 result.packets.map(|_| format!("look at {}, which has every exchange", write.path.display()));
             Err(exchanges.into_iter().fold(failure, |failure, fix| failure.fix(fix)))
@@ -132,12 +133,17 @@ impl Report for ProofReport {
 /// that `watch` makes none.
 ///
 /// A network whose CNI attaches only sandboxes of real Pods is refused: the proof's ADD would fail, or leave something that no later DEL finds.
-fn strongest(side: Side, network: &Network, requested: Proof, profiles: &Profiles) -> Result<Proof, Failure> {
+fn strongest_proof(
+    side: Side,
+    network: &Network,
+    requested: Proof,
+    profiles: &Profiles,
+) -> Result<Proof, Failure> {
     let Some(profile) = profiles.find(&network.profile) else { return Ok(Proof::Attach) };
     match (profile.proof, requested) {
         (Proof::Probe, _) => {}
         (_, Proof::Probe) => return Ok(Proof::Attach),
-        (allowed, requested) => return Ok(allowed.weaker(requested)),
+        (allowed, requested) => return Ok(allowed.min(requested)),
     }
     let source = profile.sources.get("proof").map_or("", String::as_str);
     let why = format!(
@@ -145,5 +151,5 @@ fn strongest(side: Side, network: &Network, requested: Proof, profiles: &Profile
         profile.name
     );
     let fix = "look at crossfade-bootstrap status, which says what they say";
-    Err(Failure::new(Exit::No, why).at(format!("network {side}")).fix(fix))
+    Err(Failure::new(Exit::No, why).with_place(format!("network {side}")).fix(fix))
 }

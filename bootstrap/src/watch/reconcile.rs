@@ -81,13 +81,13 @@ pub(crate) fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
 
 /// The runtime as an earlier pass found it.
 #[derive(Debug, Default)]
-struct KnownRuntime {
+struct RuntimeState {
     /// Its configuration, and the endpoint to ask; its answer is in [`Watch::answer`].
     runtime: RuntimeFacts,
     /// The life of the runtime in which the directories were observed.
     life: Option<Option<String>>,
     /// node.json's `runtime` at that time.
-    wanted: Option<types::node::Runtime>,
+    settings: Option<types::node::Runtime>,
 }
 
 struct Watch<'a> {
@@ -105,7 +105,7 @@ struct Watch<'a> {
     memory: Memory,
     facts: Option<Observation>,
     /// The runtime, as its configuration and node.json describe it.
-    found: Option<KnownRuntime>,
+    runtime: Option<RuntimeState>,
     /// The runtime's last answer, and its moment.
     answer: (RuntimeAnswer, Duration),
     prints: BTreeMap<PathBuf, Option<String>>,
@@ -122,7 +122,7 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(scope: &'a Scope, settings: Settings, wake: Sender<WakeReason>) -> Result<Self, Failure> {
         let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
-        let before = status_file::of_this_boot(&scope.root.at(STATUS));
+        let before = status_file::read_of_this_boot(&scope.root.join(STATUS));
         Ok(Self {
             scope,
             started: Instant::now(),
@@ -134,9 +134,9 @@ impl<'a> Watch<'a> {
             debounce: Debounce::default(),
             count_pace: CountPace::default(),
             basis: None,
-            memory: Memory::after(before.as_ref()),
+            memory: Memory::from_status(before.as_ref()),
             facts: None,
-            found: None,
+            runtime: None,
             answer: (RuntimeAnswer::NotAsked, Duration::ZERO),
             prints: BTreeMap::new(),
             reported: None,
@@ -163,17 +163,17 @@ impl<'a> Watch<'a> {
             match next.take() {
                 Some(WakeReason::Stop) => return None,
                 Some(WakeReason::Desired(phase)) => self.desired.set(phase),
-                Some(WakeReason::NotStarted(unit, why)) => self.not_started(&unit, why),
-                Some(WakeReason::Records) => self.count_pace.changed(self.started.elapsed()),
+                Some(WakeReason::NotStarted(unit, why)) => self.note_not_started(&unit, why),
+                Some(WakeReason::Records) => self.count_pace.note_changed(self.started.elapsed()),
                 Some(WakeReason::Changed | WakeReason::Hangup) | None => {}
             }
             let remaining =
-                at_most.saturating_sub(started.elapsed()).min(quiet.saturating_sub(self.events.quiet()));
+                at_most.saturating_sub(started.elapsed()).min(quiet.saturating_sub(self.events.quiet_for()));
             match wakes.recv_timeout(remaining) {
                 Ok(wake) => next = Some(wake),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {
-                    let done = started.elapsed() >= at_most || self.events.quiet() >= quiet;
+                    let done = started.elapsed() >= at_most || self.events.quiet_for() >= quiet;
                     if done {
                         return Some(true);
                     }
@@ -215,14 +215,14 @@ impl<'a> Watch<'a> {
         }
         self.count(&facts);
         self.memory.polls = self.events.polls();
-        self.memory.unmet = self.desired.unmet().cloned();
+        self.memory.unmet = self.desired.unmet_phase().cloned();
         let mut decision = decide(&facts, &self.memory, self.me);
         let failed = self.carry_out(&mut decision);
         if failed != self.memory.failed {
             decision.memory.failed.clone_from(&failed);
         }
         if let Some(why) = &failed {
-            decision.failed(why);
+            decision.note_failed(why);
         }
         self.memory = decision.memory.clone();
         // By this status, and not by the unit's conditions alone, systemd knows that the unit stays down.

@@ -163,7 +163,7 @@ impl Node {
 
     /// The records.
     pub(crate) fn records(&self) -> Vec<Attachment> {
-        Store::new(&self.layout()).all().expect("records").0
+        Store::new(&self.layout()).load_all().expect("records").0
     }
 
     /// The directory of the first record's shard.

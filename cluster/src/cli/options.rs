@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use snapshot::model::{ALL_KINDS, Kind};
-use types::text::nearest::nearest;
+use types::text::nearest::find_nearest;
 use types::text::quote::shell_word;
 
 use super::access::Access;
@@ -96,7 +96,7 @@ impl DumpScope {
 
 fn unknown(word: &str) -> String {
     let names: Vec<&str> = ALL_KINDS.iter().map(|row| row.plural).collect();
-    let meant = nearest(word, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let meant = find_nearest(word, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     format!("no check reads {word:?}{meant}")
 }
 

@@ -28,7 +28,7 @@ pub struct Roll {
     pub resume: bool,
     /// End after this kind of wave in each pass.
     #[arg(long, value_enum, value_name = "WAVE")]
-    pub until: Option<Until>,
+    pub until: Option<LastWave>,
     /// Move these nodes only.
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     pub only: Vec<String>,
@@ -100,7 +100,7 @@ pub enum RollCommand {
 
 /// The last kind of wave that a part of a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Until {
+pub enum LastWave {
     /// One node of each kind of node.
     Scouts,
     /// DNS pods and their nodes.
@@ -113,14 +113,14 @@ pub enum Until {
     Stateful,
 }
 
-impl From<Until> for WaveKind {
-    fn from(until: Until) -> Self {
+impl From<LastWave> for WaveKind {
+    fn from(until: LastWave) -> Self {
         match until {
-            Until::Scouts => Self::Scouts,
-            Until::Dns => Self::Dns,
-            Until::Canary => Self::Canary,
-            Until::Zone => Self::Zone,
-            Until::Stateful => Self::Stateful,
+            LastWave::Scouts => Self::Scouts,
+            LastWave::Dns => Self::Dns,
+            LastWave::Canary => Self::Canary,
+            LastWave::Zone => Self::Zone,
+            LastWave::Stateful => Self::Stateful,
         }
     }
 }

@@ -101,7 +101,7 @@ impl Report for CheckReport {
         let problem = |finding: &Finding| {
             let place = finding.objects.first().map(ToString::to_string);
             let place = place.unwrap_or_else(|| finding.code.to_owned());
-            Problem::new(finding.what.clone()).at(place).fix(finding.fix.clone())
+            Problem::new(finding.what.clone()).with_place(place).fix(finding.fix.clone())
         };
         blocking.map(problem).collect()
     }

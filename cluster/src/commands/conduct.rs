@@ -96,7 +96,7 @@ fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<String>,
         ),
         Drift::Refused(lines) => (Exit::BadSettings, lines, "check --context, and the plan that you approve"),
     };
-    Err(Failure::all(exit, lines.into_iter().map(|line| Problem::new(line).at("the plan").fix(fix))))
+    Err(Failure::all(exit, lines.into_iter().map(|line| Problem::new(line).with_place("the plan").fix(fix))))
 }
 
 /// A request to the cluster failed.
@@ -189,10 +189,12 @@ impl RollReport {
             return Vec::new();
         }
         let waits = self.status.iter().flat_map(|status| &status.waits).filter(|wait| wait.is_held);
-        let held_waits =
-            waits.map(|wait| Problem::new(wait.what.clone()).at(wait.object.clone()).fix(wait.help.clone()));
-        let ended =
-            Problem::new(self.ended.clone()).at("ConfigMap/crossfade/crossfade-run").fix(self.next.clone());
+        let held_waits = waits.map(|wait| {
+            Problem::new(wait.what.clone()).with_place(wait.object.clone()).fix(wait.help.clone())
+        });
+        let ended = Problem::new(self.ended.clone())
+            .with_place("ConfigMap/crossfade/crossfade-run")
+            .fix(self.next.clone());
         std::iter::once(ended).chain(held_waits).collect()
     }
 }

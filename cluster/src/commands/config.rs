@@ -10,7 +10,7 @@ use crate::cli::options::Global;
 use crate::print::{Document, Report};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
-use types::text::nearest::nearest;
+use types::text::nearest::find_nearest;
 
 /// The settings.
 #[derive(Debug, Serialize)]
@@ -26,8 +26,9 @@ pub(crate) struct Settings {
 /// The file is missing or invalid, or a waiver names a finding that there cannot be.
 pub(crate) fn check(global: &Global) -> Result<Settings, Failure> {
     if global.config.is_none() {
-        let problem =
-            Problem::new("no settings file is named").at("--config").fix("name the file: --config FILE");
+        let problem = Problem::new("no settings file is named")
+            .with_place("--config")
+            .fix("name the file: --config FILE");
         return Err(Failure::of(Exit::Usage, problem));
     }
     let config = source::settings(global)?;
@@ -42,11 +43,11 @@ fn unknown_codes(config: &Config) -> Vec<Problem> {
     let unknown = waivers.filter(|(_, waiver)| !codes.contains(&waiver.finding.as_str()));
     let problem = |(index, waiver): (usize, &migration::config::Waiver)| {
         let place = format!("waivers[{index}].finding");
-        let fix = match nearest(&waiver.finding, &codes) {
+        let fix = match find_nearest(&waiver.finding, &codes) {
             Some(near) => format!("did you mean {near}?"),
             None => "name a finding that kubectl crossfade check reported".into(),
         };
-        Problem::new(format!("{place}: no check reports {:?}", waiver.finding)).at(place).fix(fix)
+        Problem::new(format!("{place}: no check reports {:?}", waiver.finding)).with_place(place).fix(fix)
     };
     unknown.map(problem).collect()
 }

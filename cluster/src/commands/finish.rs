@@ -74,7 +74,7 @@ impl BackupFiles for Directory<'_> {
 pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Failure> {
     let is_live = global.snapshot.is_empty();
     if !is_live && (args.confirm.is_some() || args.undo) {
-        let problem = Problem::new("--snapshot: nothing is changed in a file").at("--snapshot");
+        let problem = Problem::new("--snapshot: nothing is changed in a file").with_place("--snapshot");
         return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
     }
     let mut config = source::settings(global)?;
@@ -157,7 +157,7 @@ fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
 
 fn unknown_pair() -> Failure {
     let what = "the cluster has no run that says between which CNIs it was moved";
-    Failure::of(Exit::Usage, Problem::new(what).at("--from").fix("name them: --from CNI --to CNI"))
+    Failure::of(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
 }
 
 /// The command that does the next line; empty if this program does nothing for it.
@@ -226,7 +226,7 @@ impl Report for FinishReport {
         let next = lines::next(&self.lines).filter(|line| !matches!(line.state, LineState::Ready));
         let problem = |line: &Line| {
             let what = format!("{} {}: {}", line.line, line.state.word(), line.evidence.join("; "));
-            Problem::new(what).at(format!("the line {}", line.line)).fix(line.help.clone())
+            Problem::new(what).with_place(format!("the line {}", line.line)).fix(line.help.clone())
         };
         next.map(problem).into_iter().collect()
     }

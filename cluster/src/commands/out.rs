@@ -15,7 +15,7 @@ pub(super) fn save(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result
     saved(file, write).map_err(|e| {
         let name = file.display().to_string();
         Problem::new(format!("write {name}: {e}"))
-            .at(&name)
+            .with_place(&name)
             .fix("name a file in a directory that you can write to: --out FILE")
     })
 }

@@ -94,8 +94,9 @@ impl Report for PermitReport {
 
     fn problems(&self) -> Vec<Problem> {
         let has_problem = self.exit() != Exit::Done;
-        let problem =
-            || Problem::new(self.why.clone()).at(format!("Node/{}", self.node)).fix(self.help.clone());
+        let problem = || {
+            Problem::new(self.why.clone()).with_place(format!("Node/{}", self.node)).fix(self.help.clone())
+        };
         has_problem.then(problem).into_iter().collect()
     }
 }

@@ -144,7 +144,8 @@ const LARGEST: u64 = 64 << 20;
 fn earlier(file: &Path) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     let wrong = |why: String| {
-        let problem = Problem::new(why).at(&name).fix("name a file that kubectl crossfade plan --out wrote");
+        let problem =
+            Problem::new(why).with_place(&name).fix("name a file that kubectl crossfade plan --out wrote");
         Failure::of(Exit::Failed, problem)
     };
     let bytes = input::read(file, LARGEST).map_err(|e| wrong(format!("read {name}: {e}")))?;
@@ -200,7 +201,7 @@ impl Report for PlanReport {
         let compared = self.details.as_ref().and_then(|details| details.compared.as_ref());
         let differs = compared.filter(|compared| !compared.differences.is_empty()).map(|compared| {
             Problem::new(format!("the plan of {} is not the one of today", compared.with))
-                .at(&compared.with)
+                .with_place(&compared.with)
                 .fix("look at the differences; then approve the plan of today, or change settings and cluster back")
         });
         self.blockers.iter().cloned().chain(differs).collect()

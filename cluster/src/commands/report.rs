@@ -76,8 +76,8 @@ fn format(file: &Path) -> Result<Format, Failure> {
         Some("json") => Ok(Format::Json),
         _ => {
             let name = file.display().to_string();
-            let problem =
-                Problem::new(format!("--out {name}: the ending of the name says the format")).at("--out");
+            let problem = Problem::new(format!("--out {name}: the ending of the name says the format"))
+                .with_place("--out");
             Err(Failure::of(
                 Exit::Usage,
                 problem

@@ -74,7 +74,7 @@ impl Report for RequirementsReport {
         let unmet = self.requirements.iter().filter(|row| !row.state.is_met());
         let problem = |row: &Row| {
             let (_, _, fix) = row.state.words();
-            Problem::new(row.sentence()).at(row.name).fix(fix)
+            Problem::new(row.sentence()).with_place(row.name).fix(fix)
         };
         unmet.map(problem).collect()
     }

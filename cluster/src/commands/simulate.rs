@@ -85,7 +85,7 @@ pub(crate) fn simulate(
     };
     if plan.is_final() {
         let problem = Problem::new("a rotation by the final image is not simulated: its nodes report nothing")
-            .at("roll.image")
+            .with_place("roll.image")
             .fix("simulate the rotation by the migration image; the first node of the final image is the scout of its run");
         return Ok(answer(None, vec![problem]));
     }
@@ -177,12 +177,12 @@ impl Report for SimulationReport {
     fn problems(&self) -> Vec<Problem> {
         let broken = self.outcome.iter().flat_map(|outcome| &outcome.summary.broken).map(|violation| {
             Problem::new(format!("{}: {}", violation.invariant, violation.why))
-                .at(format!("the history of seed {}", violation.seed))
+                .with_place(format!("the history of seed {}", violation.seed))
                 .fix("do not begin this run; report the plan and the seed")
         });
         let unended = self.outcome.iter().flat_map(|outcome| &outcome.summary.unended).map(|item| {
             Problem::new(format!("the run did not come to an end: {}", item.waits.join("; ")))
-                .at(format!("the history of seed {}", item.seed))
+                .with_place(format!("the history of seed {}", item.seed))
                 .fix("see docs/roll.md for what helps against each reason, and change the settings or the cluster before the run")
         });
         self.blockers.iter().cloned().chain(unended).chain(broken).collect()

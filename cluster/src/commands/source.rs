@@ -112,13 +112,13 @@ fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure
     let mut show = |event: &Event| match event {
         Event::MissingRights(rights) => progress.note(&missing(rights)),
         Event::Page { kind, objects, remaining: Some(remaining) } => {
-            progress.event(&format!("{}: {objects} read, {remaining} to come", kind.plural()));
+            progress.event(&format!("{}: {objects} read, {remaining} to come", kind.plural_name()));
         }
         Event::Page { kind, objects, remaining: None } => {
-            progress.event(&format!("{}: {objects} read", kind.plural()));
+            progress.event(&format!("{}: {objects} read", kind.plural_name()));
         }
-        Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural())),
-        Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural())),
+        Event::Done { kind, objects } => progress.passing(&format!("{}: {objects}", kind.plural_name())),
+        Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural_name())),
     };
     let snapshot = live::gather(&global.access, &kinds, &mut show);
     snapshot.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))

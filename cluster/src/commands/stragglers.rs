@@ -65,7 +65,7 @@ fn find_stragglers(global: &Global, args: &Wanted) -> Result<StragglersReport, F
 
 /// No node says in which phase it is.
 fn no_phase() -> Failure {
-    let problem = Problem::new("no node says in which phase it is").at("Node");
+    let problem = Problem::new("no node says in which phase it is").with_place("Node");
     let fix = "install Crossfade on the nodes, or name the phase: --phase PHASE";
     Failure::of(Exit::No, problem.fix(fix))
 }
@@ -114,7 +114,9 @@ impl StragglersReport {
     fn problems(&self) -> Vec<Problem> {
         let pods = self.found.stragglers.iter();
         pods.map(|group| {
-            Problem::new(describe_reason(group.because)).at(group.owner.clone()).fix(group.fix.clone())
+            Problem::new(describe_reason(group.because))
+                .with_place(group.owner.clone())
+                .fix(group.fix.clone())
         })
         .collect()
     }

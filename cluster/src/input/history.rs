@@ -91,5 +91,5 @@ pub(crate) fn measurements(file: &Path) -> Result<Measurements, Problem> {
 
 fn unreadable(file: &Path, why: &str, fix: &str) -> Problem {
     let name = file.display().to_string();
-    Problem::new(format!("read {name}: {why}")).at(&name).fix(fix)
+    Problem::new(format!("read {name}: {why}")).with_place(&name).fix(fix)
 }

@@ -18,12 +18,14 @@ pub(crate) fn gather(file: Option<&Path>) -> Result<Config, Problem> {
     let name = file.display().to_string();
     let text = super::read(file, LARGEST).and_then(|bytes| String::from_utf8(bytes).map_err(Error::other));
     let text = text.map_err(|e| {
-        Problem::new(format!("read {name}: {e}")).at(&name).fix("name a settings file that you can read")
+        Problem::new(format!("read {name}: {e}"))
+            .with_place(&name)
+            .fix("name a settings file that you can read")
     })?;
     let config = read(&text).and_then(|config| known_zones(&config).map(|()| config));
     config.map_err(|why| {
         Problem::new(format!("{name}: {why}"))
-            .at(&name)
+            .with_place(&name)
             .fix(format!("correct {name}, then run the same command again"))
     })
 }

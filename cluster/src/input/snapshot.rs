@@ -66,7 +66,7 @@ fn gather_file(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
             ErrorKind::InvalidInput => {
                 let fix =
                     "write what it has to a file and name that file, or name - and hand it over as stdin";
-                Problem::new(format!("{name} is no regular file")).at(&name).fix(fix)
+                Problem::new(format!("{name} is no regular file")).with_place(&name).fix(fix)
             }
             _ => unreadable(&name, &e.to_string()),
         })?;
@@ -77,7 +77,7 @@ fn gather_file(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
 
 fn unreadable(name: &str, why: &str) -> Problem {
     Problem::new(format!("read {name}: {why}"))
-        .at(name)
+        .with_place(name)
         .fix("write the file again: kubectl crossfade snapshot, or kubectl get KINDS -A -o json")
 }
 
@@ -87,7 +87,7 @@ fn files_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec
         return Ok(vec![file.to_owned()]);
     }
     let name = file.display().to_string();
-    let wrong = |why: String| Problem::new(format!("read directory {name}: {why}")).at(&name);
+    let wrong = |why: String| Problem::new(format!("read directory {name}: {why}")).with_place(&name);
     let entries = std::fs::read_dir(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     let mut paths: Vec<PathBuf> =
         entries.map_err(|e| vec![wrong(e.to_string())])?.into_iter().map(|entry| entry.path()).collect();
@@ -99,8 +99,9 @@ fn files_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec
             Entry::LeftOut => left_out.push(path.file_name().map_or_else(String::new, display_name)),
             Entry::Wrong(why, fix) => {
                 let path = path.display().to_string();
-                problems
-                    .push(Problem::new(format!("read directory {name}: {path} {why}")).at(&path).fix(fix));
+                problems.push(
+                    Problem::new(format!("read directory {name}: {path} {why}")).with_place(&path).fix(fix),
+                );
             }
         }
     }

@@ -248,7 +248,7 @@ async fn by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) ->
     let run = run.replanned(&own, &plan, &hash).map_err(|why| {
         let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
         let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
-        (Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix))
+        (Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix))
     })?;
     Ok(LoadedRun { run, plan, hash, replaced: Some(own_hash) })
 }
@@ -268,7 +268,7 @@ fn unheld(world: &World, run: &Run, plan: &Plan) -> Result<(), Failure> {
     let Some(node) = without_machines(world, run, plan) else { return Ok(()) };
     let what = format!("run {} holds the Machine of Node {node}, and no management cluster is named", run.id);
     let fix = "add --management-context CONTEXT, as the run was begun; or leave the node out: kubectl crossfade roll skip NODE, and remove the hook by hand";
-    Err((Exit::BadSettings, Problem::new(what).at(format!("Node/{node}")).fix(fix)))
+    Err((Exit::BadSettings, Problem::new(what).with_place(format!("Node/{node}")).fix(fix)))
 }
 
 /// The same for a holder, which the operator may interrupt before it writes anything.
@@ -429,8 +429,8 @@ pub(super) fn untaken(why: AcquireError) -> Failure {
         AcquireError::Failed(exit, problem) => (exit, problem),
         AcquireError::Interrupted => interrupted(),
         AcquireError::Held(holder) => {
-            let problem =
-                Problem::new(format!("the run is held by {holder}")).at("Lease/crossfade/crossfade-run");
+            let problem = Problem::new(format!("the run is held by {holder}"))
+                .with_place("Lease/crossfade/crossfade-run");
             (Exit::TryLater, problem.fix("ask it: kubectl crossfade roll pause --reason TEXT; or, if its holder is gone: kubectl crossfade roll --resume takes the run over once the Lease has not been renewed for a minute; where no run has begun: kubectl crossfade roll --plan HASH --take-over"))
         }
     }

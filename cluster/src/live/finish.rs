@@ -294,7 +294,7 @@ impl<'a> FinishHolder<'a> {
                 "plan {hash} was not approved before, and what would be removed now has the hash {}",
                 canon::short(&own)
             );
-            let problem = Problem::new(what).at("--confirm");
+            let problem = Problem::new(what).with_place("--confirm");
             return Err((
                 Exit::No,
                 problem.fix("look at what would be removed and at its hash: kubectl crossfade finish"),
@@ -328,8 +328,8 @@ impl<'a> FinishHolder<'a> {
         let plan = self.approve(&approval.hash, &inventory).await?;
         let missing = rights::missing_to_finish(self.caller().client(), &plan).await;
         if !missing.is_empty() {
-            let problem =
-                Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
+            let problem = Problem::new(format!("rights are missing: {}", missing.join(", ")))
+                .with_place("the API server");
             return Err((
                 Exit::Failed,
                 problem.fix(format!(
@@ -381,7 +381,7 @@ impl<'a> FinishHolder<'a> {
         let name = backup::file_name(&hash);
         self.scene.files.save(&name, &bytes).map_err(|problem| (Exit::Failed, problem))?;
         if self.scene.files.load(&name).is_none_or(|read| read != bytes) {
-            let problem = Problem::new(format!("{name} is not what was written")).at(&name);
+            let problem = Problem::new(format!("{name} is not what was written")).with_place(&name);
             return Err((
                 Exit::Failed,
                 problem.fix("name a directory on a disk that keeps what is written: --backup DIR"),
@@ -405,8 +405,8 @@ impl<'a> FinishHolder<'a> {
         for (target, object) in inventory.in_part(Part::Agent) {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
             if !plan.delete.iter().chain(&plan.vanish).any(|pin| pin.target == *target && pin.uid == uid) {
-                let problem =
-                    Problem::new(format!("{target} is not in the approved plan")).at(target.to_string());
+                let problem = Problem::new(format!("{target} is not in the approved plan"))
+                    .with_place(target.to_string());
                 return Err((
                     Exit::No,
                     problem.fix("look at a new plan and approve it: kubectl crossfade finish"),
@@ -475,7 +475,7 @@ impl<'a> FinishHolder<'a> {
     /// Makes a request of the one writer. Of a deletion, an object that is gone or has another UID is no error: the next look decides anew.
     async fn call(&self, what: &str, ask: &ApiRequest, is_deletion: bool) -> Result<(), Failure> {
         let later = |why: String| {
-            let problem = Problem::new(format!("{what}: {why}")).at("the API server");
+            let problem = Problem::new(format!("{what}: {why}")).with_place("the API server");
             (Exit::TryLater, problem.fix("run the same command again; it goes on where it stopped"))
         };
         let reply = match self.hand.call(ask).await {
@@ -497,8 +497,8 @@ impl<'a> FinishHolder<'a> {
     async fn undo(&mut self, tell: &mut dyn FnMut(&str)) -> Result<FinishView, Failure> {
         let record = self.record().cloned();
         if record.as_ref().is_some_and(|record| record.is_one_way) {
-            let problem =
-                Problem::new("the removal has begun, and nothing that is deleted comes back").at("--undo");
+            let problem = Problem::new("the removal has begun, and nothing that is deleted comes back")
+                .with_place("--undo");
             return Err((
                 Exit::No,
                 problem.fix(
@@ -531,7 +531,7 @@ async fn approved(store: &Store, record: &Record) -> Result<FinishPlan, Failure>
         (
             Exit::Failed,
             problem
-                .at("ConfigMap/crossfade/crossfade-finish")
+                .with_place("ConfigMap/crossfade/crossfade-finish")
                 .fix("make a plan and approve it: kubectl crossfade finish"),
         )
     };

@@ -243,7 +243,7 @@ fn group_of(kind: Kind) -> &'static str {
 fn rights(kind: Kind) -> Vec<ResourceAttributes> {
     let right = |verb: &str, namespace: Option<&str>, name: Option<&str>| ResourceAttributes {
         group: Some(group_of(kind).to_owned()),
-        resource: Some(kind.plural().to_owned()),
+        resource: Some(kind.plural_name().to_owned()),
         verb: Some(verb.to_owned()),
         namespace: namespace.map(str::to_owned),
         name: name.map(str::to_owned),

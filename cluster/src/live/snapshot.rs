@@ -50,7 +50,7 @@ async fn read(
 ) -> Result<(), (Exit, Problem)> {
     for kind in kinds.iter().copied().filter(|kind| *kind != Kind::CONFIG_MAP) {
         let listed = list(client, kind, collector, progress).await;
-        let reading = listed.map_err(|meaning| problem(&format!("list {}", kind.plural()), meaning))?;
+        let reading = listed.map_err(|meaning| problem(&format!("list {}", kind.plural_name()), meaning))?;
         collector.reading(kind, reading);
     }
     if kinds.contains(&Kind::CONFIG_MAP) {
@@ -74,7 +74,7 @@ async fn read_cluster(client: &Client, collector: &mut Collector) -> Result<(), 
 async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Reading, Meaning> {
     let mut names: BTreeSet<(Text, Text)> =
         CONFIG_MAPS.map(|(namespace, name)| (namespace.into(), name.into())).into();
-    let mounted = collector.mounted();
+    let mounted = collector.mounted_config_maps();
     names.extend(mounted.filter(|(_, name)| CONFIG_MAPS.iter().any(|(_, pattern)| is_named(name, pattern))));
     for (namespace, name) in names {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", encoded(&name));

@@ -11,7 +11,7 @@ use migration::config::{Config, read};
 fn the_schema_is_that_of_today() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.schema.json");
     let schema =
-        serde_json::to_string_pretty(&types::json::schema::of_settings::<Config>()).expect("JSON") + "\n";
+        serde_json::to_string_pretty(&types::json::schema::settings_schema::<Config>()).expect("JSON") + "\n";
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &schema).expect("written");
     }
@@ -22,7 +22,7 @@ fn the_schema_is_that_of_today() {
 /// Schema and reader agree on every file but where a range is malformed, or where names refer to each other, which the schema cannot say.
 #[test]
 fn schema_and_reader_agree() {
-    let schema = types::json::schema::of_settings::<Config>();
+    let schema = types::json::schema::settings_schema::<Config>();
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     let full = serde_json::to_value(Config::default()).expect("JSON");
     for (file, valid) in [

@@ -234,8 +234,8 @@ fn rendered() -> String {
     for kind in ALL_KINDS.iter().map(|row| row.kind).filter(|kind| *kind != Kind::CONFIG_MAP) {
         for (group, _) in kind.served_by() {
             let resources = groups.entry(group).or_default();
-            if !resources.contains(&kind.plural()) {
-                resources.push(kind.plural());
+            if !resources.contains(&kind.plural_name()) {
+                resources.push(kind.plural_name());
             }
         }
     }

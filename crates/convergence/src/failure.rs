@@ -24,7 +24,7 @@ impl Failure {
     }
 
     /// A failure of one problem, which keeps its object and its next step.
-    pub fn of(exit: Exit, problem: impl Into<Problem>) -> Self {
+    pub fn from_problem(exit: Exit, problem: impl Into<Problem>) -> Self {
         Self::all(exit, [problem])
     }
 
@@ -44,14 +44,15 @@ impl Failure {
     }
 
     /// Something to try again later.
-    pub fn later(why: impl fmt::Display) -> Self {
+    pub fn try_later(why: impl fmt::Display) -> Self {
         Self::new(Exit::TryLater, why)
     }
 
     /// The same, about this object.
     #[must_use]
-    pub fn at(mut self, place: impl fmt::Display) -> Self {
-        self.problems = self.problems.into_iter().map(|problem| problem.at(place.to_string())).collect();
+    pub fn with_place(mut self, place: impl fmt::Display) -> Self {
+        self.problems =
+            self.problems.into_iter().map(|problem| problem.with_place(place.to_string())).collect();
         self
     }
 

@@ -10,7 +10,7 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
-use types::text::shown::shown;
+use types::text::shown::escape;
 
 pub use types::text::shown::{json, line};
 
@@ -50,17 +50,17 @@ impl Page {
         text.write_fmt(line)?;
         match text.strip_suffix('\n') {
             Some(line) => {
-                self.0.push_str(&shown(line, |_| false));
+                self.0.push_str(&escape(line, |_| false));
                 self.0.push('\n');
             }
-            None => self.0.push_str(&shown(&text, |_| false)),
+            None => self.0.push_str(&escape(&text, |_| false)),
         }
         Ok(())
     }
 
     /// Adds a text of several lines that is shown as it was written: a file, or a page made before.
     pub fn text(&mut self, text: &str) {
-        self.0.push_str(&shown(text, |c| matches!(c, '\n' | '\t')));
+        self.0.push_str(&escape(text, |c| matches!(c, '\n' | '\t')));
     }
 
     /// Adds problems, each with the next step.

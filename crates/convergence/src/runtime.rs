@@ -66,7 +66,7 @@ impl CniSetup {
 
     /// What it has loaded, for people.
     #[must_use]
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let describe = |network: &Network| format!("{} ({})", network.name, network.types.join(", "));
         match self.networks.as_slice() {
             [] => "it has loaded no conf".into(),

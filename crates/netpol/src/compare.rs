@@ -51,14 +51,14 @@ pub fn compare(
     with_new_namespaces: bool,
 ) -> Result<Comparison, String> {
     let mentions = before.mentions()?.with(after.mentions()?);
-    let world = World::bounded(cluster, &mentions, with_new_namespaces);
+    let world = World::new_bounded(cluster, &mentions, with_new_namespaces);
     let (old, new) = (before.enforcement(&world)?, after.enforcement(&world)?);
-    let shown_differences = distinct(&world, &old, &new).take(SHOWN).collect();
-    Ok(Comparison { differences: shown_differences, bound: Bound::of(&world, with_new_namespaces), world })
+    let shown_differences = distinct_differences(&world, &old, &new).take(SHOWN).collect();
+    Ok(Comparison { differences: shown_differences, bound: Bound::new(&world, with_new_namespaces), world })
 }
 
 /// Packets that are treated in another way, one for each pair of rules by which they are.
-fn distinct<'w>(
+fn distinct_differences<'w>(
     world: &'w World,
     before: &'w Enforcement,
     after: &'w Enforcement,
@@ -99,7 +99,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    fn of(world: &World, with_new_namespaces: bool) -> Self {
+    fn new(world: &World, with_new_namespaces: bool) -> Self {
         let mut bound = Self { with_new_namespaces, ..Self::default() };
         for party in (0..world.len()).filter_map(|number| world.party(number)) {
             let count = match party.kind {
@@ -134,25 +134,25 @@ pub fn compare_mixed(
     before: &Policies,
     after: &Policies,
 ) -> Result<MixedComparison, String> {
-    let world = comparison.world.mixed();
+    let world = comparison.world.mix();
     // All pods have the old network before the migration, so that its CNI knows all of them.
     let known_enforcement = before.enforcement(&world)?;
     let describe = |policies: &Policies| {
-        let engine_world = seen(policies.engine(), &world);
+        let engine_world = engine_world(policies.engine(), &world);
         let engine_world = engine_world.as_ref().unwrap_or(&world);
-        Ok::<_, String>(of(engine_world, &known_enforcement, &policies.enforcement(engine_world)?))
+        Ok::<_, String>(new(engine_world, &known_enforcement, &policies.enforcement(engine_world)?))
     };
     Ok(MixedComparison { old: describe(before)?, new: describe(after)?, world })
 }
 
 /// The world as a CNI sees it; none if it knows all pods, whatever their network: those of Kubernetes' API, by their addresses.
-fn seen(engine: Engine, world: &World) -> Option<World> {
+fn engine_world(engine: Engine, world: &World) -> Option<World> {
     match engine {
-        Engine::Cilium(_) => Some(world.by_identity()),
+        Engine::Cilium(_) => Some(world.to_identity_world()),
         Engine::Kubernetes(_) | Engine::Calico | Engine::Antrea => None,
     }
 }
 
-fn of(world: &World, before: &Enforcement, after: &Enforcement) -> Vec<Difference> {
-    distinct(world, before, after).take(SHOWN).collect()
+fn new(world: &World, before: &Enforcement, after: &Enforcement) -> Vec<Difference> {
+    distinct_differences(world, before, after).take(SHOWN).collect()
 }

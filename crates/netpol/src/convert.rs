@@ -21,6 +21,6 @@ pub mod writers;
 pub use self::conversion::{
     Conversion, ConversionInput, Moment, MomentKind, Packet, convert_policies, kept_calico_policies,
 };
-pub use self::lowering::{CalicoPolicies, flattened};
+pub use self::lowering::{CalicoPolicies, flatten};
 pub use self::objects::{CONVERTED_FROM, ConvertedObjects};
 pub use self::waiver::{StaleWaiver, Waiver, Waivers};

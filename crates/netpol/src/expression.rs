@@ -72,7 +72,7 @@ impl Expression {
 
     /// The condition is false.
     #[must_use]
-    pub fn negated(self) -> Self {
+    pub fn negate(self) -> Self {
         Self::Not(Box::new(self))
     }
 
@@ -109,18 +109,18 @@ impl Expression {
     /// true, and not to replace it.
     #[must_use]
     pub fn alternatives(&self, limit: usize) -> Vec<Vec<(&Self, bool)>> {
-        self.signed(true, limit)
+        self.to_signed(true, limit)
     }
 
-    fn signed(&self, is_true: bool, limit: usize) -> Vec<Vec<(&Self, bool)>> {
+    fn to_signed(&self, is_true: bool, limit: usize) -> Vec<Vec<(&Self, bool)>> {
         match (self, is_true) {
             (Self::Always, true) => vec![Vec::new()],
             (Self::Always, false) => Vec::new(),
-            (Self::Not(inner), _) => inner.signed(!is_true, limit),
+            (Self::Not(inner), _) => inner.to_signed(!is_true, limit),
             (Self::And(all), true) | (Self::Or(all), false) => {
                 let mut terms = vec![Vec::new()];
                 for expression in all {
-                    let ways = expression.signed(is_true, limit);
+                    let ways = expression.to_signed(is_true, limit);
                     let pairs = terms.iter().flat_map(|before| {
                         ways.iter().map(move |way| before.iter().chain(way).copied().collect::<Vec<_>>())
                     });
@@ -129,7 +129,7 @@ impl Expression {
                 terms
             }
             (Self::Or(all), true) | (Self::And(all), false) => {
-                all.iter().flat_map(|expression| expression.signed(is_true, limit)).take(limit).collect()
+                all.iter().flat_map(|expression| expression.to_signed(is_true, limit)).take(limit).collect()
             }
             (Self::Has(..) | Self::In(..) | Self::Like(..) | Self::Within(_), _) => {
                 vec![vec![(self, is_true)]]
@@ -146,13 +146,13 @@ mod tests {
     fn a_condition_has_its_alternatives() {
         let has = |key: &str| Expression::Has(LabelOwner::Pod, key.into());
         let (a, b, c) = (has("a"), has("b"), has("c"));
-        let both = a.clone().and(Expression::Or(vec![b.clone(), c.clone().negated()]));
+        let both = a.clone().and(Expression::Or(vec![b.clone(), c.clone().negate()]));
         assert_eq!(both.alternatives(9), [vec![(&a, true), (&b, true)], vec![(&a, true), (&c, false)]]);
         assert_eq!(both.alternatives(1).len(), 1);
-        let not = both.clone().negated();
+        let not = both.clone().negate();
         assert_eq!(not.alternatives(9), [vec![(&a, false)], vec![(&b, false), (&c, true)]]);
         assert_eq!(Expression::Always.alternatives(9), [vec![]]);
         assert!(Expression::never().alternatives(9).is_empty());
-        assert!(Expression::Always.negated().alternatives(9).is_empty());
+        assert!(Expression::Always.negate().alternatives(9).is_empty());
     }
 }

@@ -83,7 +83,7 @@ impl Enforcement {
 impl Rule {
     /// The same rule for this traffic alone, and for these receivers alone if some are given.
     #[must_use]
-    pub fn only(&self, direction: Direction, receivers: Option<&Parties>, traffic: Traffic) -> Self {
+    pub fn restrict(&self, direction: Direction, receivers: Option<&Parties>, traffic: Traffic) -> Self {
         let (mut subjects, mut peers) = (self.subjects.clone(), self.peers.clone());
         if let Some(receivers) = receivers {
             match direction {

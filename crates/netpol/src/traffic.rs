@@ -92,7 +92,7 @@ impl Space {
         let mut space = Self { sources, all: Traffic::none() };
         let mut all: Vec<_> = (0..=u8::MAX).flat_map(|protocol| space.protocol(protocol).0).collect();
         all.sort_unstable();
-        space.all = Traffic(all).joined();
+        space.all = Traffic(all).join();
         space
     }
 
@@ -150,7 +150,7 @@ impl Space {
 
     /// The traffic of one kind. Without a source port it comes from the lowest ones that no policy tells apart.
     #[must_use]
-    pub fn only(&self, kind: &Kind) -> Traffic {
+    pub fn restrict_to_kind(&self, kind: &Kind) -> Traffic {
         let source = kind.source.unwrap_or_default();
         let class = self.sources.iter().find(|class| class.contains(&source)).map(|class| [class.clone()]);
         let sources = class.as_ref().map(<[Ports; 1]>::as_slice);
@@ -166,7 +166,7 @@ impl Space {
     /// *Source*: man 2 `bind`, `ip_local_port_range`: a program that asks for port 0 gets another one. RFC 4443, section 1: ICMPv6 has the place of
     /// ICMP in IPv6.
     #[must_use]
-    pub fn real(&self, is_v6: bool) -> Traffic {
+    pub fn real_traffic(&self, is_v6: bool) -> Traffic {
         let all = self.all().without(&self.protocol(if is_v6 { ICMP } else { ICMPV6 }));
         WITH_PORTS.iter().fold(all, |all, protocol| all.without(&self.ports(*protocol, &[0..=0], None)))
     }
@@ -197,7 +197,7 @@ impl Space {
         Traffic(
             blocks.filter(|(_, class)| from(class)).map(|(base, _)| (base + first, base + last)).collect(),
         )
-        .joined()
+        .join()
     }
 }
 
@@ -219,7 +219,7 @@ impl Traffic {
     pub fn or(&self, other: &Self) -> Self {
         let mut all: Vec<_> = self.0.iter().chain(&other.0).copied().collect();
         all.sort_unstable();
-        Self(all).joined()
+        Self(all).join()
     }
 
     /// What is in both.
@@ -263,7 +263,7 @@ impl Traffic {
     }
 
     /// Intervals in order that touch or overlap become one.
-    fn joined(self) -> Self {
+    fn join(self) -> Self {
         let mut all: Vec<(u64, u64)> = Vec::with_capacity(self.0.len());
         for (first, last) in self.0 {
             match all.last_mut() {

@@ -62,7 +62,7 @@ pub fn differences<'w>(
     before: &'w Enforcement,
     after: &'w Enforcement,
 ) -> impl Iterator<Item = Difference> + 'w {
-    let real = [false, true].map(|is_v6| world.space.real(is_v6));
+    let real = [false, true].map(|is_v6| world.space.real_traffic(is_v6));
     differences_among(world, before, after, real)
 }
 
@@ -80,10 +80,10 @@ pub fn differences_among<'w>(
             let peers = world.family_of(subjects.0);
             let real = &real[usize::from(world.v6().has(subjects.0))];
             let (cells, other) =
-                (judged(old, &signatures.0, &peers, real), judged(new, &signatures.1, &peers, real));
+                (judge(old, &signatures.0, &peers, real), judge(new, &signatures.1, &peers, real));
             let (subject, peer, traffic) = unequal(world, subjects, &cells, &other)?;
             let kind = world.space.example(&traffic)?;
-            let point = world.space.only(&kind);
+            let point = world.space.restrict_to_kind(&kind);
             let say = |tiers, signature| verdict(tiers, signature, peer, &point);
             Some(Difference {
                 direction,
@@ -125,7 +125,7 @@ type Subjects = (usize, Option<usize>);
 /// The subjects, with the rules that apply to them.
 fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signature, Signature))> {
     let mut by_signature: HashMap<(Signature, Signature, bool), Subjects> = HashMap::new();
-    let (old_rules, new_rules) = (by_subject(world, old), by_subject(world, new));
+    let (old_rules, new_rules) = (signatures_by_subject(world, old), signatures_by_subject(world, new));
     for subject in world.pods().numbers() {
         let both = (old_rules[subject].clone(), new_rules[subject].clone(), world.v6().has(subject));
         let subjects = by_signature.entry(both).or_insert((subject, None));
@@ -142,7 +142,7 @@ fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signat
 }
 
 /// The signature of every party.
-fn by_subject(world: &World, tiers: &[Tier]) -> Vec<Signature> {
+fn signatures_by_subject(world: &World, tiers: &[Tier]) -> Vec<Signature> {
     let mut all = vec![Signature(vec![(Vec::new(), false); tiers.len()]); world.len()];
     for (place, tier) in tiers.iter().enumerate() {
         for (number, rule) in tier.rules.iter().enumerate() {
@@ -166,7 +166,7 @@ fn signature(tiers: &[Tier], subject: usize) -> Signature {
 }
 
 /// The cells of the peers, by what is allowed to them.
-fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic) -> Vec<Cell> {
+fn judge(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic) -> Vec<Cell> {
     let mut open = vec![OpenCell {
         peers: peers.clone(),
         allowed: Traffic::none(),
@@ -181,8 +181,10 @@ fn judged(tiers: &[Tier], signature: &Signature, peers: &Parties, real: &Traffic
         }
         for number in rules {
             let rule = &tier.rules[*number];
-            open =
-                open.into_iter().flat_map(|cell| cell.met(&rule.peers, &rule.traffic, rule.action)).collect();
+            open = open
+                .into_iter()
+                .flat_map(|cell| cell.meet(&rule.peers, &rule.traffic, rule.action))
+                .collect();
         }
         for cell in open.iter_mut().filter(|_| *ends) {
             let ended = std::mem::take(&mut cell.undecided);
@@ -211,7 +213,7 @@ struct OpenCell {
 
 impl OpenCell {
     /// The cell after a rule: cut in two where the rule is about some of its peers only.
-    fn met(mut self, peers: &Parties, traffic: &Traffic, action: Action) -> impl Iterator<Item = Self> {
+    fn meet(mut self, peers: &Parties, traffic: &Traffic, action: Action) -> impl Iterator<Item = Self> {
         let mut rest = None;
         if self.undecided.is_empty() || !self.peers.meets(peers) || traffic.is_empty() {
             return std::iter::once(self).chain(rest);
@@ -294,7 +296,7 @@ impl Difference {
             Direction::Egress => (self.subject, self.peer),
         };
         // The party is then one of several pods, or of several that may be there.
-        let receiver = if world.are_alike(from, to) { world.another(to) } else { name(to) };
+        let receiver = if world.are_alike(from, to) { world.describe_another(to) } else { name(to) };
         let side = match self.direction {
             Direction::Ingress => "as the receiver's policies decide",
             Direction::Egress => "as the sender's policies decide",

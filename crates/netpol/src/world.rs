@@ -106,7 +106,7 @@ impl World {
 
     /// All parties.
     #[must_use]
-    pub fn everybody(&self) -> Parties {
+    pub fn all_parties(&self) -> Parties {
         Parties::all(self.len())
     }
 
@@ -124,7 +124,7 @@ impl World {
 
     /// Everybody outside of the cluster.
     #[must_use]
-    pub const fn outside(&self) -> &Parties {
+    pub const fn outside_parties(&self) -> &Parties {
         &self.outside
     }
 
@@ -143,7 +143,7 @@ impl World {
     /// The parties whose address has the family of this one's: those with whom it can exchange packets.
     #[must_use]
     pub fn family_of(&self, number: usize) -> Parties {
-        if self.v6.has(number) { self.v6.clone() } else { self.everybody().without(&self.v6) }
+        if self.v6.has(number) { self.v6.clone() } else { self.all_parties().without(&self.v6) }
     }
 
     /// Whether two parties stand for the same pods, whatever their network.
@@ -161,7 +161,7 @@ impl World {
 
     /// A second pod for which this party stands, in words.
     #[must_use]
-    pub fn another(&self, number: usize) -> String {
+    pub fn describe_another(&self, number: usize) -> String {
         let Some(party) = self.party(number) else { return String::new() };
         let words = match &party.kind {
             PartyKind::Pod(namespace, name) => {
@@ -221,10 +221,10 @@ impl World {
 
     /// The parties whose address is in a range, whatever they are.
     #[must_use]
-    pub fn in_range(&self, range: Range) -> Parties {
+    pub fn parties_in_range(&self, range: Range) -> Parties {
         let mut parties = self.no_parties();
         for (number, party) in self.parties.iter().enumerate() {
-            if range.contains(Range::of(party.address)) {
+            if range.contains(Range::from_address(party.address)) {
                 parties.add(number);
             }
         }
@@ -232,7 +232,7 @@ impl World {
     }
 
     /// The pods that have a container port of this protocol and name, by the port's number.
-    pub fn by_port_name(&self, protocol: u8, name: &Text) -> impl Iterator<Item = (u16, &Parties)> {
+    pub fn parties_by_port_name(&self, protocol: u8, name: &Text) -> impl Iterator<Item = (u16, &Parties)> {
         let ports = self.ports.get(&(protocol, name.clone())).into_iter().flatten();
         ports.map(|(number, pods)| (*number, pods))
     }

@@ -41,7 +41,7 @@ pub struct Collector {
     snapshot: Snapshot,
     pool: Pool,
     /// Kinds of which a list or an object was read.
-    seen: BTreeSet<Kind>,
+    seen_kinds: BTreeSet<Kind>,
     /// How much of it there may be.
     bound: Bound,
     /// Kinds of the objects in the list that is being read.
@@ -68,8 +68,8 @@ impl Collector {
     }
 
     /// A file of which no object may take more memory than one of the API does.
-    pub(super) fn bounded<R>(&self, input: R) -> BoundedReader<R> {
-        self.bound.of(input)
+    pub(super) fn bound_reader<R>(&self, input: R) -> BoundedReader<R> {
+        self.bound.wrap(input)
     }
 
     /// Begins an object of this many bytes; of as many as were read since the last one began, where nothing is known.
@@ -81,13 +81,13 @@ impl Collector {
     ///
     /// # Errors
     /// It is none of the API, or has no name by which it could be looked up.
-    pub(super) fn illegible(&mut self, identity: Option<Identity>, why: String) -> Result<(), String> {
+    pub(super) fn add_illegible(&mut self, identity: Option<Identity>, why: String) -> Result<(), String> {
         let Some(Identity { api_version, kind, metadata }) = identity else { return Err(why) };
-        let Some(kind) = Kind::of(&api_version, &kind) else { return Err(why) };
+        let Some(kind) = Kind::find(&api_version, &kind) else { return Err(why) };
         if metadata.name.is_empty() {
             return Err(format!("{kind}: {why}"));
         }
-        self.seen.insert(kind);
+        self.seen_kinds.insert(kind);
         self.listed.insert(kind);
         let illegible = IllegibleObject { kind, namespace: metadata.namespace, name: metadata.name, why };
         self.snapshot.illegible.push(illegible);
@@ -95,7 +95,7 @@ impl Collector {
     }
 
     /// Counts an object of a kind that no check reads.
-    pub(super) fn unknown(&mut self, api_version: &str, kind: &str) {
+    pub(super) fn add_unknown(&mut self, api_version: &str, kind: &str) {
         self.unknown.add(api_version, kind);
     }
 
@@ -134,7 +134,7 @@ impl Collector {
 
     /// Remembers that a list of this kind was read.
     pub fn seen_kind(&mut self, kind: Kind) {
-        self.seen.insert(kind);
+        self.seen_kinds.insert(kind);
     }
 
     /// Drops all objects of a kind, to read them anew.
@@ -165,8 +165,8 @@ impl Collector {
     }
 
     /// Namespace and name of each ConfigMap that a DaemonSet mounts which was read by now.
-    pub fn mounted(&self) -> impl Iterator<Item = (Text, Text)> {
-        self.snapshot.mounted().map(|(namespace, name)| (namespace.clone(), name.clone()))
+    pub fn mounted_config_maps(&self) -> impl Iterator<Item = (Text, Text)> {
+        self.snapshot.mounted_config_maps().map(|(namespace, name)| (namespace.clone(), name.clone()))
     }
 
     /// Takes a header: it knows how each kind was read.
@@ -187,7 +187,7 @@ impl Collector {
         kind: Kind,
         source: S,
     ) -> Result<(), S::Error> {
-        self.seen.insert(kind);
+        self.seen_kinds.insert(kind);
         self.listed.insert(kind);
         let Self { snapshot, pool, .. } = self;
         match kind {
@@ -224,7 +224,7 @@ impl Collector {
                 snapshot.workloads.entry(kind).or_default().push(workload);
             }
             _ => {
-                let mut all: Map<String, Value> = source.read_as(Projection::of(kind))?;
+                let mut all: Map<String, Value> = source.read_as(Projection::for_kind(kind))?;
                 self.bound.keep();
                 all.insert("apiVersion".into(), api_version.into());
                 all.insert("kind".into(), kind.api_name().into());
@@ -238,7 +238,7 @@ impl Collector {
     }
 
     /// Takes a document of which every key was read: what it is came last, or it is no object of the API.
-    pub(super) fn whole(
+    pub(super) fn add_document(
         &mut self,
         api_version: Option<String>,
         kind: Option<String>,
@@ -262,8 +262,8 @@ impl Collector {
         if kind.ends_with("List") {
             return Ok(());
         }
-        let Some(kind) = Kind::of(&api_version, &kind) else {
-            self.unknown(&api_version, &kind);
+        let Some(kind) = Kind::find(&api_version, &kind) else {
+            self.add_unknown(&api_version, &kind);
             return Ok(());
         };
         let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -281,12 +281,12 @@ impl Collector {
     /// The snapshot. `dumped` names the kinds that the files have completely, though no object of them may be there.
     #[must_use]
     pub fn finish(self, dumped: &[Kind]) -> Snapshot {
-        let Self { mut snapshot, seen: mut seen_kinds, incomplete, .. } = self;
+        let Self { mut snapshot, mut seen_kinds, incomplete, .. } = self;
         seen_kinds.extend(dumped);
         for kind in seen_kinds {
             snapshot.readings.entry(kind).or_insert(Reading::Read);
         }
-        let unserved = unserved(&snapshot);
+        let unserved = unserved_kinds(&snapshot);
         for kind in unserved {
             snapshot.readings.entry(kind).or_insert(Reading::NotServed);
         }
@@ -307,14 +307,14 @@ fn check_named<T, E: Error>(object: T, check: impl Fn(&T) -> Result<(), &'static
 }
 
 /// The custom kinds for which the cluster has no CustomResourceDefinition, where these were dumped.
-fn unserved(snapshot: &Snapshot) -> Vec<Kind> {
+fn unserved_kinds(snapshot: &Snapshot) -> Vec<Kind> {
     if !snapshot.knows(Kind::CUSTOM_RESOURCE_DEFINITION) {
         return Vec::new();
     }
     let served: BTreeSet<&str> =
         snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().map(Object::name).collect();
     let is_served = |kind: Kind| {
-        let mut names = kind.served_by().iter().map(|(group, _)| format!("{}.{group}", kind.plural()));
+        let mut names = kind.served_by().iter().map(|(group, _)| format!("{}.{group}", kind.plural_name()));
         names.any(|name| served.contains(name.as_str()))
     };
     ALL_KINDS.iter().map(|row| row.kind).filter(|kind| kind.is_custom() && !is_served(*kind)).collect()

@@ -55,10 +55,10 @@ impl Part for Value {
 
     fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String> {
         collector.begin(None)?;
-        let identity = Identity::of(&self, is);
+        let identity = Identity::read(&self, is);
         match ListItem::<Self>::new(collector, is.cloned()).deserialize(self) {
             Ok(()) => collector.name_unknown(|| identity),
-            Err(e) => collector.illegible(identity, e.to_string())?,
+            Err(e) => collector.add_illegible(identity, e.to_string())?,
         }
         Ok(())
     }
@@ -72,7 +72,7 @@ pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&TypeMeta>)
     let identity = || serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
     match read.and_then(|()| json.end()) {
         Ok(()) => collector.name_unknown(identity),
-        Err(e) => collector.illegible(identity(), e.to_string())?,
+        Err(e) => collector.add_illegible(identity(), e.to_string())?,
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
                 meta = early.list_meta().map_err(A::Error::custom)?;
             }
             let item = kind.as_deref().and_then(|kind| kind.strip_suffix("List"));
-            let item = api_version.as_deref().zip(item).and_then(|(version, item)| Kind::of(version, item));
+            let item = api_version.as_deref().zip(item).and_then(|(version, item)| Kind::find(version, item));
             return collector.list_ends(item, &meta).map_err(A::Error::custom);
         }
         let is = api_version.zip(kind);
@@ -273,7 +273,7 @@ impl<'de, P: Part> Visitor<'de> for ListItem<'_, P> {
                 },
             }
         }
-        collector.whole(api_version, kind, rest).map_err(A::Error::custom)
+        collector.add_document(api_version, kind, rest).map_err(A::Error::custom)
     }
 }
 
@@ -288,8 +288,8 @@ fn object<'de, A: MapAccess<'de>>(
     if (api_version, kind) == ("v1", "Status") {
         return Err(A::Error::custom("an answer of the API server that says why it has no objects"));
     }
-    let Some(kind) = Kind::of(api_version, kind) else {
-        collector.unknown(api_version, kind);
+    let Some(kind) = Kind::find(api_version, kind) else {
+        collector.add_unknown(api_version, kind);
         map.next_value::<IgnoredAny>()?;
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         return Ok(());
@@ -321,12 +321,12 @@ impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
 
     /// Go writes `null` for an empty list.
     fn visit_unit<E>(mut self) -> Result<usize, E> {
-        self.seen();
+        self.note_seen();
         Ok(0)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
-        self.seen();
+        self.note_seen();
         self.collector.list_begins();
         let Self { collector, is, .. } = self;
         let mut count = 0;
@@ -340,8 +340,8 @@ impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
 
 impl<P> ListItems<'_, P> {
     /// A list of one kind was read, even if it is empty.
-    fn seen(&mut self) {
-        if let Some(kind) = self.is.as_ref().and_then(|(version, kind)| Kind::of(version, kind)) {
+    fn note_seen(&mut self) {
+        if let Some(kind) = self.is.as_ref().and_then(|(version, kind)| Kind::find(version, kind)) {
             self.collector.seen_kind(kind);
         }
     }

@@ -20,7 +20,7 @@ mod yaml;
 pub use collect::{Collector, UnknownKinds};
 pub use document::Page;
 pub use header::Header;
-pub use merged::merged;
+pub use merged::merge;
 pub use range::Range;
 pub use read::{GZIP, read};
 pub use write::{write, write_compressed};

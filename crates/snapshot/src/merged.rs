@@ -4,7 +4,7 @@ use super::Range;
 
 /// The same addresses in as few ranges as possible: what another range contains is dropped, and two halves become one.
 #[must_use]
-pub fn merged(mut ranges: Vec<Range>) -> Vec<Range> {
+pub fn merge(mut ranges: Vec<Range>) -> Vec<Range> {
     let key = |range: &Range| (range.is_v6(), range.ends().0, range.length());
     ranges.sort_by_key(key);
     let mut done: Vec<Range> = Vec::new();
@@ -30,7 +30,7 @@ impl Range {
     pub fn covering(self, other: Self) -> Option<Self> {
         let mut whole = self;
         while !whole.contains(other) {
-            whole = whole.wider()?;
+            whole = whole.widen()?;
         }
         Some(whole)
     }
@@ -68,7 +68,7 @@ mod tests {
             (&["fd00::/121", "fd00::80/121", "10.0.0.0/24"], &["10.0.0.0/24", "fd00::/120"]),
         ] {
             let ranges = all.iter().map(|range| Range::read(range).expect("a range").0).collect();
-            let found: Vec<String> = merged(ranges).iter().map(ToString::to_string).collect();
+            let found: Vec<String> = merge(ranges).iter().map(ToString::to_string).collect();
             assert_eq!(found, few);
         }
     }

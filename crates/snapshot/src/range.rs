@@ -21,7 +21,7 @@ impl Range {
 
     /// One address.
     #[must_use]
-    pub fn of(address: IpAddr) -> Self {
+    pub fn from_address(address: IpAddr) -> Self {
         Self(IpNetwork::from(address))
     }
 
@@ -64,7 +64,7 @@ impl Range {
     }
 
     /// The range of twice the size that contains this one.
-    pub fn wider(self) -> Option<Self> {
+    pub fn widen(self) -> Option<Self> {
         let length = self.length().checked_sub(1)?;
         IpNetwork::new(self.0.network(), length).ok().map(Self::from)
     }
@@ -90,7 +90,7 @@ impl Range {
 
     /// The range of this length in which the address of this number is; none if the family has no such number or length.
     #[must_use]
-    pub fn starting(first: u128, length: u8, is_v6: bool) -> Option<Self> {
+    pub fn from_start(first: u128, length: u8, is_v6: bool) -> Option<Self> {
         let address: IpAddr =
             if is_v6 { IpAddr::V6(first.into()) } else { IpAddr::V4(u32::try_from(first).ok()?.into()) };
         ipnetwork::IpNetwork::new(address, length).ok().map(Self::from)

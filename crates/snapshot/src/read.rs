@@ -25,15 +25,15 @@ pub fn read(collector: &mut Collector, input: impl BufRead) -> Result<(), String
     let begin = input.fill_buf().map_err(|e| e.to_string())?;
     if begin.starts_with(&GZIP) {
         let unpacked = BufReader::with_capacity(1 << 16, MultiGzDecoder::new(input));
-        let unpacked = collector.bounded(unpacked);
-        plain(collector, unpacked)
+        let unpacked = collector.bound_reader(unpacked);
+        read_plain(collector, unpacked)
     } else {
-        let input = collector.bounded(input);
-        plain(collector, input)
+        let input = collector.bound_reader(input);
+        read_plain(collector, input)
     }
 }
 
-fn plain(collector: &mut Collector, mut input: impl BufRead) -> Result<(), String> {
+fn read_plain(collector: &mut Collector, mut input: impl BufRead) -> Result<(), String> {
     let mut number = 0;
     let mut line = Vec::new();
     loop {

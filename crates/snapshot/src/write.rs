@@ -33,13 +33,13 @@ pub fn write(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
     line(&mut out, &header)?;
     for kind in ALL_KINDS.iter().map(|row| row.kind) {
         match kind {
-            Kind::NODE => all(&mut out, kind, &snapshot.nodes)?,
-            Kind::POD => all(&mut out, kind, &snapshot.pods)?,
-            Kind::POD_DISRUPTION_BUDGET => all(&mut out, kind, &snapshot.budgets)?,
-            Kind::SERVICE => all(&mut out, kind, &snapshot.services)?,
-            Kind::ENDPOINT_SLICE => all(&mut out, kind, &snapshot.endpoint_slices)?,
+            Kind::NODE => write_all(&mut out, kind, &snapshot.nodes)?,
+            Kind::POD => write_all(&mut out, kind, &snapshot.pods)?,
+            Kind::POD_DISRUPTION_BUDGET => write_all(&mut out, kind, &snapshot.budgets)?,
+            Kind::SERVICE => write_all(&mut out, kind, &snapshot.services)?,
+            Kind::ENDPOINT_SLICE => write_all(&mut out, kind, &snapshot.endpoint_slices)?,
             _ => {
-                all(&mut out, kind, snapshot.workloads(kind))?;
+                write_all(&mut out, kind, snapshot.workloads(kind))?;
                 for object in snapshot.objects(kind) {
                     line(&mut out, object.value())?;
                 }
@@ -59,7 +59,7 @@ pub fn write_compressed(snapshot: &Snapshot, out: impl Write) -> io::Result<()> 
     encoder.finish()?.flush()
 }
 
-fn all<T: Serialize>(out: &mut impl Write, kind: Kind, objects: &[T]) -> io::Result<()> {
+fn write_all<T: Serialize>(out: &mut impl Write, kind: Kind, objects: &[T]) -> io::Result<()> {
     let (group, version) = kind.served_by()[0];
     let api_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     for object in objects {

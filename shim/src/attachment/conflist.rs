@@ -48,7 +48,7 @@ pub struct Plugin {
 
 /// Why a network's conf cannot be loaded.
 #[derive(Debug)]
-pub enum Unloadable {
+pub enum LoadError {
     /// None of the files exists, or none exists yet.
     Absent(Vec<PathBuf>),
     /// The file exists, but cannot be read or is not trusted.
@@ -59,7 +59,7 @@ pub enum Unloadable {
     Version(PathBuf, String),
 }
 
-impl fmt::Display for Unloadable {
+impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Absent(paths) => {
@@ -83,23 +83,23 @@ impl Conflist {
     ///
     /// # Errors
     /// [`Unloadable`]. If a file exists but is invalid, the next one is not read.
-    pub fn load(paths: &[PathBuf]) -> Result<(Self, &Path), Unloadable> {
+    pub fn load(paths: &[PathBuf]) -> Result<(Self, &Path), LoadError> {
         for path in paths {
             match trust::open(path) {
                 Ok(mut file) => {
                     let bytes = read_bounded(&mut file, MAX_BYTES)
-                        .map_err(|e| Unloadable::Unreadable(path.clone(), e.to_string()))?;
+                        .map_err(|e| LoadError::Unreadable(path.clone(), e.to_string()))?;
                     return Self::resolve(&bytes, path).map(|list| (list, path.as_path()));
                 }
                 Err(why) if why.is_absent() => {}
-                Err(why) => return Err(Unloadable::Unreadable(path.clone(), why.to_string())),
+                Err(why) => return Err(LoadError::Unreadable(path.clone(), why.to_string())),
             }
         }
-        Err(Unloadable::Absent(paths.to_vec()))
+        Err(LoadError::Absent(paths.to_vec()))
     }
 
-    fn resolve(bytes: &[u8], path: &Path) -> Result<Self, Unloadable> {
-        let invalid = |why: String| Unloadable::Invalid(path.into(), why);
+    fn resolve(bytes: &[u8], path: &Path) -> Result<Self, LoadError> {
+        let invalid = |why: String| LoadError::Invalid(path.into(), why);
         let mut object = as_list(bytes).map_err(invalid)?;
         let only_inlined = flag(&object, "loadOnlyInlinedPlugins").map_err(invalid)?;
         if !only_inlined {
@@ -114,9 +114,9 @@ impl Conflist {
                 object.set("plugins", to_raw(&plugins));
             }
         }
-        Self::of(object).map_err(|error| match error {
-            Invalid::Shape(why) => Unloadable::Invalid(path.into(), why),
-            Invalid::Version(version) => Unloadable::Version(path.into(), version),
+        Self::from_object(object).map_err(|error| match error {
+            ConflistError::Shape(why) => LoadError::Invalid(path.into(), why),
+            ConflistError::Version(version) => LoadError::Version(path.into(), version),
         })
     }
 
@@ -126,36 +126,36 @@ impl Conflist {
     /// Why the list is invalid, as text.
     pub fn from_resolved(raw: &RawValue) -> Result<Self, String> {
         let object = as_list(raw.get().as_bytes())?;
-        Self::of(object).map_err(|error| match error {
-            Invalid::Shape(why) => why,
-            Invalid::Version(version) => format!("cniVersion {version} is not supported"),
+        Self::from_object(object).map_err(|error| match error {
+            ConflistError::Shape(why) => why,
+            ConflistError::Version(version) => format!("cniVersion {version} is not supported"),
         })
     }
 
     /// The capabilities of a `runtimeConfig` that at least one plugin declares. The others go to no plugin, and may hold a secret of the pod:
     /// runtimes offer all annotations, such as the last applied configuration with its environment variables.
     #[must_use]
-    pub fn declared(&self, mut offered: RawObject) -> RawObject {
+    pub fn retain_declared(&self, mut offered: RawObject) -> RawObject {
         let declared: Vec<String> = self.plugins.iter().flat_map(Plugin::capabilities).collect();
         offered.retain(|key| declared.iter().any(|name| name == key));
         offered
     }
 
-    fn of(object: RawObject) -> Result<Self, Invalid> {
+    fn from_object(object: RawObject) -> Result<Self, ConflistError> {
         let name: String = object
             .decode("name")
-            .map_err(|e| Invalid::Shape(format!("name: {e}")))?
-            .ok_or_else(|| Invalid::Shape("name: missing".into()))?;
+            .map_err(|e| ConflistError::Shape(format!("name: {e}")))?
+            .ok_or_else(|| ConflistError::Shape("name: missing".into()))?;
         if !is_name(&name) {
-            return Err(Invalid::Shape(format!("name: invalid characters in {name:?}")));
+            return Err(ConflistError::Shape(format!("name: invalid characters in {name:?}")));
         }
         let version = version(&object)?;
         let listed: Vec<RawObject> = object
             .decode("plugins")
-            .map_err(|e| Invalid::Shape(format!("plugins: {e}")))?
+            .map_err(|e| ConflistError::Shape(format!("plugins: {e}")))?
             .unwrap_or_default();
         if listed.is_empty() {
-            return Err(Invalid::Shape("plugins: expected at least one plugin, found none".into()));
+            return Err(ConflistError::Shape("plugins: expected at least one plugin, found none".into()));
         }
         let plugins = listed
             .into_iter()
@@ -165,8 +165,8 @@ impl Conflist {
         Ok(Self {
             name,
             version,
-            disable_check: flag(&object, "disableCheck").map_err(Invalid::Shape)?,
-            disable_gc: flag(&object, "disableGC").map_err(Invalid::Shape)?,
+            disable_check: flag(&object, "disableCheck").map_err(ConflistError::Shape)?,
+            disable_gc: flag(&object, "disableGC").map_err(ConflistError::Shape)?,
             plugins,
             raw: object.to_raw(),
         })
@@ -189,7 +189,7 @@ impl Plugin {
     }
 }
 
-enum Invalid {
+enum ConflistError {
     Shape(String),
     Version(String),
 }
@@ -213,8 +213,8 @@ fn as_list(bytes: &[u8]) -> Result<RawObject, String> {
     Ok(list)
 }
 
-fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
-    let unreadable = |e: std::io::Error| Unloadable::Unreadable(dir.into(), e.to_string());
+fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, LoadError> {
+    let unreadable = |e: std::io::Error| LoadError::Unreadable(dir.into(), e.to_string());
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
@@ -231,43 +231,48 @@ fn load_folder(dir: &Path) -> Result<Vec<Box<RawValue>>, Unloadable> {
             let bytes = trust::open(&path)
                 .map_err(|e| e.to_string())
                 .and_then(|mut file| read_bounded(&mut file, MAX_BYTES).map_err(|e| e.to_string()))
-                .map_err(|why| Unloadable::Unreadable(path.clone(), why))?;
+                .map_err(|why| LoadError::Unreadable(path.clone(), why))?;
             RawObject::parse(&bytes)
                 .map(|object| object.to_raw())
-                .map_err(|why| Unloadable::Invalid(path, why.to_string()))
+                .map_err(|why| LoadError::Invalid(path, why.to_string()))
         })
         .collect()
 }
 
-fn plugin(index: usize, object: RawObject) -> Result<Plugin, Invalid> {
+fn plugin(index: usize, object: RawObject) -> Result<Plugin, ConflistError> {
     let plugin_type: String = object
         .decode("type")
-        .map_err(|e| Invalid::Shape(format!("plugins[{index}].type: {e}")))?
-        .ok_or_else(|| Invalid::Shape(format!("plugins[{index}].type: missing")))?;
+        .map_err(|e| ConflistError::Shape(format!("plugins[{index}].type: {e}")))?
+        .ok_or_else(|| ConflistError::Shape(format!("plugins[{index}].type: missing")))?;
     // CVE-2021-20206: a type with a path separator could run any binary of the node.
     if !is_name(&plugin_type) {
-        return Err(Invalid::Shape(format!("plugins[{index}].type: invalid characters in {plugin_type:?}")));
+        return Err(ConflistError::Shape(format!(
+            "plugins[{index}].type: invalid characters in {plugin_type:?}"
+        )));
     }
     Ok(Plugin { plugin_type, object })
 }
 
 /// The highest version among `cniVersion` and `cniVersions` that Crossfade supports.
-fn version(object: &RawObject) -> Result<Version, Invalid> {
+fn version(object: &RawObject) -> Result<Version, ConflistError> {
     let version: Option<String> =
-        object.decode("cniVersion").map_err(|e| Invalid::Shape(format!("cniVersion: {e}")))?;
+        object.decode("cniVersion").map_err(|e| ConflistError::Shape(format!("cniVersion: {e}")))?;
     let more: Vec<String> = object
         .decode("cniVersions")
-        .map_err(|e| Invalid::Shape(format!("cniVersions: {e}")))?
+        .map_err(|e| ConflistError::Shape(format!("cniVersions: {e}")))?
         .unwrap_or_default();
     let all: Vec<String> = version.into_iter().chain(more).filter(|text| !text.is_empty()).collect();
     if all.is_empty() {
         // An absent version means 0.1.0, whose results have no list of addresses. The addresses would be lost silently.
-        return Err(Invalid::Shape(format!(
+        return Err(ConflistError::Shape(format!(
             "cniVersion: missing; expected one of {}",
             Version::supported_text()
         )));
     }
-    all.iter().filter_map(|text| Version::parse(text)).max().ok_or_else(|| Invalid::Version(all.join(", ")))
+    all.iter()
+        .filter_map(|text| Version::parse(text))
+        .max()
+        .ok_or_else(|| ConflistError::Version(all.join(", ")))
 }
 
 /// Reads a boolean that may also be a string, as in the reference library.

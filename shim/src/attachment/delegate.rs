@@ -31,7 +31,7 @@ use crate::host::trust;
 use crate::node::store::Key;
 
 pub use del::{Del, DelEvent, del_all};
-pub use missing_netns::DoneBefore;
+pub use missing_netns::FailedStep;
 
 /// Capabilities that belong to one interface only: in both-mode, to the primary's. If both networks received a host port or an address request,
 /// either could take what the other needs.
@@ -209,13 +209,18 @@ impl Network<'_> {
     ) -> Result<(), CniError> {
         let binary = self.find(plugin)?;
         let outcome = self
-            .ready(verb, &binary, stdin)
+            .prepare_plugin(verb, &binary, stdin)
             .and_then(|ready| ready.run(lock, limits.deadline, limits.signals))
-            .map_err(|e| self.not_started(plugin, verb, &binary, &e))?;
-        self.succeeded(plugin, verb, &outcome)
+            .map_err(|e| self.start_error(plugin, verb, &binary, &e))?;
+        self.require_success(plugin, verb, &outcome)
     }
 
-    fn ready<'b>(&self, verb: Verb, binary: &'b Binary, stdin: Vec<u8>) -> io::Result<ReadyPlugin<'b>> {
+    fn prepare_plugin<'b>(
+        &self,
+        verb: Verb,
+        binary: &'b Binary,
+        stdin: Vec<u8>,
+    ) -> io::Result<ReadyPlugin<'b>> {
         ReadyPlugin::new(&PluginCall { binary, env: self.env(verb), stdin })
     }
 
@@ -256,17 +261,17 @@ impl Network<'_> {
         object
     }
 
-    fn not_started(&self, plugin: &Plugin, verb: Verb, binary: &Binary, error: &io::Error) -> CniError {
+    fn start_error(&self, plugin: &Plugin, verb: Verb, binary: &Binary, error: &io::Error) -> CniError {
         let why = exec::explain_start(binary, error);
-        self.failed(plugin, verb, CniError::new(code::DELEGATE, why))
+        self.delegate_error(plugin, verb, CniError::new(code::DELEGATE, why))
     }
 
     /// Success, or the delegate's error with the names of network and plugin before its text.
-    fn succeeded(&self, plugin: &Plugin, verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
-        answered(verb, outcome).map_err(|error| self.failed(plugin, verb, error))
+    fn require_success(&self, plugin: &Plugin, verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
+        require_answer(verb, outcome).map_err(|error| self.delegate_error(plugin, verb, error))
     }
 
-    fn failed(&self, plugin: &Plugin, verb: Verb, mut error: CniError) -> CniError {
+    fn delegate_error(&self, plugin: &Plugin, verb: Verb, mut error: CniError) -> CniError {
         let who = format!("network {:?} plugin {:?} ({})", self.conf.name, plugin.plugin_type, verb.as_str());
         error.msg = format!("{who}: {}", error.msg);
         error.log = format!("{who}: {}", error.log);
@@ -275,7 +280,7 @@ impl Network<'_> {
 }
 
 /// Success, or the delegate's own error.
-fn answered(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
+fn require_answer(verb: Verb, outcome: &PluginOutcome) -> Result<(), CniError> {
     Err(match outcome.end {
         PluginEnd::Exited(0) => return Ok(()),
         PluginEnd::Deadline => CniError::new(deadline_code(verb), "ran into its deadline and was ended")

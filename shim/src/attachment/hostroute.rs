@@ -12,7 +12,7 @@
 //! | ADD, before the pod starts | writes the routes into the record, then sets them |
 //! | rollback, DEL, GC, sweep | removes them before the delegate's DEL, because afterwards the address may be another pod's |
 //! | every GC and sweep | [`converge`] restores routes that attachments have lost and removes routes of no attachment. While a record cannot be read, it removes none, because the record may be a running pod's |
-//! | CHECK | [`missing`] |
+//! | CHECK | [`missing_routes`] |
 //!
 //! Crossfade's host routes have the table and priority 1003 and its protocol number. Every change is made under one lock, so that an address that
 //! moves from one pod to the next keeps the next pod's rule. Each call is one straight line: gather ([`host_state`]), decide ([`decide`],
@@ -65,9 +65,9 @@ pub struct RoutedInterface<'a> {
 /// No interface of the result is that peer, or an error of the kernel.
 pub fn to_second(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
     let RoutedInterface { netns, ifname, names, addresses } = attached;
-    let attempted = |error| RouteError::of(format!("find the host's end of {ifname}"), error);
+    let attempted = |error| RouteError::new(format!("find the host's end of {ifname}"), error);
     let inside = Rtnl::open(netns, budget).and_then(|mut rtnl| rtnl.link_named(ifname)).map_err(attempted)?;
-    let mut host = Rtnl::of_host(budget).map_err(attempted)?;
+    let mut host = Rtnl::open_host(budget).map_err(attempted)?;
     let mut candidates = Vec::new();
     for name in *names {
         candidates.extend(host.link_named(name).map_err(attempted)?);
@@ -95,12 +95,12 @@ pub fn to_second(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<V
 /// # Errors
 /// An address is routed to an interface that is not the pod's, which an agent may leave for a moment; or an error of the kernel.
 pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<Vec<HostRoute>, RouteError> {
-    let unread = |error| RouteError::of("find the node's ways to a pod".to_owned(), error);
-    let mut host = Rtnl::of_host(budget).map_err(unread)?;
+    let unread = |error| RouteError::new("find the node's ways to a pod".to_owned(), error);
+    let mut host = Rtnl::open_host(budget).map_err(unread)?;
     let mut ways = Vec::new();
     for address in attached.addresses {
-        let attempted = |error| RouteError::of(format!("find the node's way to {address}"), error);
-        let Some(route) = host_state::way_to(&mut host, *address).map_err(attempted)? else { continue };
+        let attempted = |error| RouteError::new(format!("find the node's way to {address}"), error);
+        let Some(route) = host_state::route_to(&mut host, *address).map_err(attempted)? else { continue };
         let link = host.link_at(route.index).map_err(attempted)?;
         let Some(link) = link else { continue };
         if route.is_for_it_alone && !attached.names.contains(&link.name) {
@@ -120,7 +120,7 @@ pub fn to_primary(attached: &RoutedInterface<'_>, budget: Budget<'_>) -> Result<
 /// # Errors
 /// The changes that the kernel refused, or that another process holds the lock.
 pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
-    changed(layout, routes, budget, |facts| decide::set(routes, facts))
+    apply_changes(layout, routes, budget, |facts| decide::set(routes, facts))
 }
 
 /// Removes host routes. A route that is already gone is no error.
@@ -128,15 +128,15 @@ pub fn set(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result
 /// # Errors
 /// As [`set`]. All other changes are done.
 pub fn remove(layout: &Layout, routes: &[&HostRoute], budget: Budget<'_>) -> Result<(), RouteError> {
-    changed(layout, routes, budget, |facts| decide::remove(routes, facts))
+    apply_changes(layout, routes, budget, |facts| decide::remove(routes, facts))
 }
 
 /// The host routes and rules that are missing on the node, as text for a person; empty if all exist.
 ///
 /// # Errors
 /// An error of the kernel.
-pub fn missing(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
-    let facts = HostRoutes::gather(&mut Rtnl::of_host(budget)?, |address| has_family(routes, address))?;
+pub fn missing_routes(routes: &[&HostRoute], budget: Budget<'_>) -> io::Result<Vec<String>> {
+    let facts = HostRoutes::gather(&mut Rtnl::open_host(budget)?, |address| has_family(routes, address))?;
     Ok(decide::set(routes, &facts).iter().map(|change| change.object(routes)).collect())
 }
 
@@ -150,14 +150,14 @@ pub fn has(record: &Attachment) -> bool {
 ///
 /// # Errors
 /// An error of the kernel.
-pub fn unconverged(
+pub fn unconverged_routes(
     records: &[Attachment],
     damaged: &[DamagedFile],
     budget: Budget<'_>,
 ) -> io::Result<Vec<String>> {
-    let facts = HostRoutes::gather(&mut Rtnl::of_host(budget)?, |_| true)?;
-    let recorded = RecordedRoutes::of(records, damaged)?;
-    Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.known)).collect())
+    let facts = HostRoutes::gather(&mut Rtnl::open_host(budget)?, |_| true)?;
+    let recorded = RecordedRoutes::gather(records, damaged)?;
+    Ok(decide::converge(&recorded, &facts).iter().map(|change| change.describe(&recorded.recorded)).collect())
 }
 
 /// Makes the node's host routes those of its attachments, and returns each change as text for a person. An interface that was down for a moment
@@ -167,9 +167,9 @@ pub fn unconverged(
 /// As [`set`], and that the records cannot be read.
 pub fn converge(layout: &Layout, budget: Budget<'_>) -> Result<Vec<String>, RouteError> {
     with_lock(layout, "converge the host routes", || {
-        let (records, damaged) = Store::new(layout).all()?;
-        let recorded = RecordedRoutes::of(&records, &damaged)?;
-        act(&recorded.known, budget, |_| true, |facts| decide::converge(&recorded, facts))
+        let (records, damaged) = Store::new(layout).load_all()?;
+        let recorded = RecordedRoutes::gather(&records, &damaged)?;
+        act(&recorded.recorded, budget, |_| true, |facts| decide::converge(&recorded, facts))
     })
 }
 
@@ -179,7 +179,7 @@ struct RecordedRoutes<'a> {
     /// The routes that must exist: those of complete attachments without a teardown that has begun.
     living: Vec<&'a HostRoute>,
     /// These, and the routes of attachments whose ADD or DEL is still running.
-    known: Vec<&'a HostRoute>,
+    recorded: Vec<&'a HostRoute>,
     /// There may be more, in records that cannot be read completely.
     may_be_more: bool,
 }
@@ -187,13 +187,13 @@ struct RecordedRoutes<'a> {
 impl<'a> RecordedRoutes<'a> {
     /// # Errors
     /// The boot id cannot be read. Then no route may count as unused.
-    fn of(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
+    fn gather(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
         let boot_id = boot_id()?;
         let mut all = Self { may_be_more: !damaged.is_empty(), ..Self::default() };
         for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
             all.may_be_more |= record.torn;
             for progress in record.progress.iter().filter(|progress| !progress.deleted) {
-                all.known.extend(&progress.host_routes);
+                all.recorded.extend(&progress.host_routes);
                 if record.attached && !progress.host_unrouted {
                     all.living.extend(&progress.host_routes);
                 }
@@ -209,7 +209,7 @@ fn has_family(routes: &[&HostRoute], address: IpAddr) -> bool {
 }
 
 /// Changes the host routes of one attachment.
-fn changed(
+fn apply_changes(
     layout: &Layout,
     routes: &[&HostRoute],
     budget: Budget<'_>,
@@ -227,7 +227,7 @@ type Changes = Result<Vec<String>, RouteError>;
 
 /// Runs `step` under the lock of host routes.
 fn with_lock(layout: &Layout, attempted: &str, step: impl FnOnce() -> io::Result<Changes>) -> Changes {
-    let failed = |error| RouteError::of(attempted.to_owned(), error);
+    let failed = |error| RouteError::new(attempted.to_owned(), error);
     lock::exclusively(layout, LOCK, step).map_err(failed)?
 }
 
@@ -238,7 +238,7 @@ fn act(
     is_wanted: impl Fn(IpAddr) -> bool,
     decide: impl FnOnce(&HostRoutes) -> Vec<HostRouteChange>,
 ) -> io::Result<Changes> {
-    let mut rtnl = Rtnl::of_host(budget)?;
+    let mut rtnl = Rtnl::open_host(budget)?;
     let changes = decide(&HostRoutes::gather(&mut rtnl, is_wanted)?);
     let refused = apply(&mut rtnl, routes, &changes)?;
     let texts = changes.iter().map(|change| change.describe(routes)).collect();

@@ -16,7 +16,7 @@ use ipnetwork::IpNetwork;
 use crate::attachment::route::Budget;
 use crate::attachment::route::rtnl::{Link, Rtnl};
 use crate::host::netns::Netns;
-pub use lease::{Lease, held as leases};
+pub use lease::{Lease, list_held as leases};
 pub use others::OtherClaims;
 pub use recorded::lease_directories;
 use recorded::{HostInterface, RecordedState};
@@ -53,18 +53,18 @@ pub enum DelReach {
 
 /// Whether something that a plugin keeps outside the pod is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum KeptFate {
+enum LeftoverFate {
     Removed,
     Unknown,
     Left,
 }
 
 impl DelReach {
-    fn fate(self, plugin: usize) -> KeptFate {
+    fn fate(self, plugin: usize) -> LeftoverFate {
         match self {
-            Self::Before(failed) | Self::Failed(failed) if plugin > failed => KeptFate::Removed,
-            Self::Failed(failed) if plugin == failed => KeptFate::Unknown,
-            Self::NoPlugin | Self::Before(_) | Self::Failed(_) => KeptFate::Left,
+            Self::Before(failed) | Self::Failed(failed) if plugin > failed => LeftoverFate::Removed,
+            Self::Failed(failed) if plugin == failed => LeftoverFate::Unknown,
+            Self::NoPlugin | Self::Before(_) | Self::Failed(_) => LeftoverFate::Left,
         }
     }
 }
@@ -75,7 +75,7 @@ pub struct CleanupReport {
     /// The removed objects: `interface eth0 in the pod`, `lease 10.1.0.2 in /var/lib/cni/networks/old`.
     pub removed: Vec<String>,
     /// The objects that stay, on this node or in the cluster, and why if that is known.
-    pub left: Vec<String>,
+    pub leftovers: Vec<String>,
     /// The objects that may be left, because the plugin that keeps them was called and failed.
     pub unknown: Vec<String>,
     /// The pod's addresses in this network: those of the result, and those of leases the result does not name.
@@ -90,7 +90,7 @@ pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> 
     let recorded = RecordedState::read(attached);
     let mut cleaned = CleanupReport {
         addresses: recorded.addresses.clone(),
-        left: recorded.unreadable.clone(),
+        leftovers: recorded.unreadable.clone(),
         ..CleanupReport::default()
     };
     let hosts = find_host_interfaces(attached, &recorded.host_interfaces, &mut cleaned);
@@ -109,7 +109,7 @@ pub fn clean(attached: &CleanupTarget, others: impl FnOnce() -> OtherClaims) -> 
 /// The objects that this plugin of the chain keeps outside of the pod, as text for the ledger.
 #[must_use]
 pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> {
-    let recorded = RecordedState::of_conf(conf, network);
+    let recorded = RecordedState::from_conf(conf, network);
     let of_it = recorded.stays_behind.into_iter().filter(|remainder| remainder.plugin == plugin);
     of_it.map(|remainder| remainder.what).collect()
 }
@@ -118,19 +118,19 @@ pub fn kept_by_plugin(conf: &[u8], network: &str, plugin: usize) -> Vec<String> 
 #[must_use]
 pub fn addresses(result: &[u8]) -> Vec<IpNetwork> {
     serde_json::from_slice(result)
-        .map(|result| RecordedState::of_result(&result).addresses)
+        .map(|result| RecordedState::from_result(&result).addresses)
         .unwrap_or_default()
 }
 
 /// The remains of an attachment that ended with its boot and gets no DEL. The function removes nothing: interfaces and rules ended with the boot, and
 /// [`CleanupReport::left`] names the rest.
 #[must_use]
-pub fn owed(attached: &CleanupTarget) -> CleanupReport {
+pub fn owed_report(attached: &CleanupTarget) -> CleanupReport {
     let recorded = RecordedState::read(attached);
     let leases = recorded.lease_directories.iter();
     let leases = leases.map(|dir| format!("leases of the container in {}", dir.display()));
     let mut cleaned = CleanupReport {
-        left: recorded.unreadable.iter().cloned().chain(leases).collect(),
+        leftovers: recorded.unreadable.iter().cloned().chain(leases).collect(),
         addresses: recorded.addresses,
         ..CleanupReport::default()
     };
@@ -139,12 +139,12 @@ pub fn owed(attached: &CleanupTarget) -> CleanupReport {
 }
 
 /// Reports what plugins keep outside of the pod, by how far their DEL came.
-fn keep(stays_behind: Vec<recorded::KeptByPlugin>, reached: DelReach, cleaned: &mut CleanupReport) {
+fn keep(stays_behind: Vec<recorded::PluginLeftover>, reached: DelReach, cleaned: &mut CleanupReport) {
     for remainder in stays_behind {
         match reached.fate(remainder.plugin) {
-            KeptFate::Removed => {}
-            KeptFate::Unknown => cleaned.unknown.push(remainder.what),
-            KeptFate::Left => cleaned.left.push(remainder.what),
+            LeftoverFate::Removed => {}
+            LeftoverFate::Unknown => cleaned.unknown.push(remainder.what),
+            LeftoverFate::Left => cleaned.leftovers.push(remainder.what),
         }
     }
 }
@@ -153,23 +153,24 @@ fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned:
     let Some(netns) = attached.netns else { return };
     let what = format!("interface {} in the pod", attached.ifname);
     if others.has_inside(netns.id(), attached.ifname) {
-        return cleaned.left.push(format!("{what}: another attachment has it, in the same netns"));
+        return cleaned.leftovers.push(format!("{what}: another attachment has it, in the same netns"));
     }
     // The recorded path may lead to the host's netns by now, and the host's eth0 must stay.
     let is_pod = Netns::current().map(|host| host.id() != netns.id());
     match is_pod {
         Ok(true) => {}
         Ok(false) => {
-            return cleaned.left.push(format!("{what}: its netns is the host's own"));
+            return cleaned.leftovers.push(format!("{what}: its netns is the host's own"));
         }
-        Err(error) => return cleaned.left.push(format!("{what}: {error}")),
+        Err(error) => return cleaned.leftovers.push(format!("{what}: {error}")),
     }
     // The interface is looked up by name, because a pod may have created any number of interfaces.
-    let removed = Rtnl::open(netns, Budget::brief()).and_then(|mut rtnl| rtnl.delete_named(attached.ifname));
+    let removed =
+        Rtnl::open(netns, Budget::new_brief()).and_then(|mut rtnl| rtnl.delete_named(attached.ifname));
     match removed {
         Ok(true) => cleaned.removed.push(what),
         Ok(false) => {}
-        Err(error) => cleaned.left.push(format!("{what}: {error}")),
+        Err(error) => cleaned.leftovers.push(format!("{what}: {error}")),
     }
 }
 
@@ -177,7 +178,7 @@ fn remove_pod_interface(attached: &CleanupTarget, others: &OtherClaims, cleaned:
 #[derive(Debug)]
 struct HostEnds {
     rtnl: Rtnl<'static>,
-    found: Vec<(String, u32)>,
+    interfaces: Vec<(String, u32)>,
 }
 
 /// Finds host ends by name: only a veth, and only with the hardware address of the result. A result also lists shared interfaces, such as a bridge. And
@@ -191,12 +192,12 @@ fn find_host_interfaces(
     if interfaces.is_empty() {
         return None;
     }
-    let opened = Netns::current().and_then(|host| Rtnl::open(&host, Budget::brief()));
+    let opened = Netns::current().and_then(|host| Rtnl::open(&host, Budget::new_brief()));
     let read = opened.and_then(|mut rtnl| rtnl.links().map(|links| (rtnl, links)));
     let (rtnl, links) = match read {
         Ok(read) => read,
         Err(error) => {
-            cleaned.left.push(format!("interfaces on the host: {error}"));
+            cleaned.leftovers.push(format!("interfaces on the host: {error}"));
             return None;
         }
     };
@@ -205,7 +206,7 @@ fn find_host_interfaces(
         let what = &interface.name;
         if interface.mac.is_none() && attached.netns.is_none() {
             let why = "no hardware address recorded and no netns to tell it from another pod's";
-            cleaned.left.push(format!("interface {what} on the host, if it is still there: {why}"));
+            cleaned.leftovers.push(format!("interface {what} on the host, if it is still there: {why}"));
             continue;
         }
         let is_it = |link: &&Link| {
@@ -215,22 +216,22 @@ fn find_host_interfaces(
         };
         host_interfaces.extend(links.iter().find(is_it).map(|link| (link.name.clone(), link.index)));
     }
-    Some(HostEnds { rtnl, found: host_interfaces })
+    Some(HostEnds { rtnl, interfaces: host_interfaces })
 }
 
 fn remove_host_interfaces(ends: Option<HostEnds>, others: &OtherClaims, cleaned: &mut CleanupReport) {
-    let Some(HostEnds { mut rtnl, found: interfaces }) = ends else { return };
+    let Some(HostEnds { mut rtnl, interfaces }) = ends else { return };
     for (name, index) in interfaces {
         let what = format!("interface {name} on the host");
         if let Some(why) = others.claim_of_host(&name) {
-            cleaned.left.push(format!("{what}: {why}"));
+            cleaned.leftovers.push(format!("{what}: {why}"));
             continue;
         }
         // The index identifies the interface, since a new pod's interface may have the name now.
         match rtnl.delete_link(index) {
             Ok(true) => cleaned.removed.push(what),
             Ok(false) => {}
-            Err(error) => cleaned.left.push(format!("{what}: {error}")),
+            Err(error) => cleaned.leftovers.push(format!("{what}: {error}")),
         }
     }
 }
@@ -248,7 +249,7 @@ fn release_leases(
             cleaned.addresses.push(IpNetwork::from(address));
         }
     }
-    cleaned.left.extend(released.failures);
+    cleaned.leftovers.extend(released.failures);
 }
 
 #[cfg(test)]
@@ -258,10 +259,10 @@ mod tests {
     #[test]
     fn only_what_nobody_was_asked_to_remove_is_certainly_left() {
         for (reached, fates) in [
-            (DelReach::NoPlugin, [KeptFate::Left; 3]),
-            (DelReach::Before(1), [KeptFate::Left, KeptFate::Left, KeptFate::Removed]),
-            (DelReach::Failed(1), [KeptFate::Left, KeptFate::Unknown, KeptFate::Removed]),
-            (DelReach::Failed(0), [KeptFate::Unknown, KeptFate::Removed, KeptFate::Removed]),
+            (DelReach::NoPlugin, [LeftoverFate::Left; 3]),
+            (DelReach::Before(1), [LeftoverFate::Left, LeftoverFate::Left, LeftoverFate::Removed]),
+            (DelReach::Failed(1), [LeftoverFate::Left, LeftoverFate::Unknown, LeftoverFate::Removed]),
+            (DelReach::Failed(0), [LeftoverFate::Unknown, LeftoverFate::Removed, LeftoverFate::Removed]),
         ] {
             assert_eq!([0, 1, 2].map(|plugin| reached.fate(plugin)), fates, "{reached:?}");
         }

@@ -28,7 +28,7 @@ impl<'a> Sides<'a> {
     /// The policy's network that a recorded leg belongs to: by the network's own name if the confs exist, else by its profile unless that is
     /// generic, else by the path of its conf.
     #[must_use]
-    pub fn of(&self, leg: &Leg) -> Option<Side> {
+    pub fn side_of(&self, leg: &Leg) -> Option<Side> {
         let by_name = self.0.iter().find(|(_, _, name)| name.as_ref() == Some(&leg.network));
         let nameless = || self.0.iter().filter(|(_, _, name)| name.is_none());
         let by_profile =
@@ -42,12 +42,12 @@ impl<'a> Sides<'a> {
 
     /// The networks of a pod that runs, without those that are deleted.
     #[must_use]
-    pub fn of_pod(&self, record: &Attachment) -> Vec<PodNetwork> {
+    pub fn pod_networks(&self, record: &Attachment) -> Vec<PodNetwork> {
         let owner = record.intent.route.as_ref().map_or(&record.intent.ifname, |route| &route.owner);
         let network = |leg: usize| {
             let recorded = &record.intent.legs[leg];
             PodNetwork {
-                side: self.of(recorded),
+                side: self.side_of(recorded),
                 primary: recorded.primary,
                 attached: record.has(leg),
                 default_route: recorded.ifname == *owner,
@@ -86,7 +86,7 @@ impl<'a> Owners<'a> {
             None => Owner::Ready,
             Some((_, network, name)) => {
                 let ready = name.is_some() && probe::all_hold(network.probes(), Depth::All, deadline).is_ok();
-                match (ready, policy.retired(side)) {
+                match (ready, policy.retired_network(side)) {
                     (true, _) => Owner::Ready,
                     (false, Some(_)) => Owner::Retired,
                     (false, None) => Owner::NotReady,
@@ -98,10 +98,10 @@ impl<'a> Owners<'a> {
 
     /// The owner of the DELs that a record owes: the least ready of its networks, so that no DEL serves only half of them.
     #[must_use]
-    pub fn of(&self, record: &Attachment) -> Owner {
+    pub fn side_of(&self, record: &Attachment) -> Owner {
         let owed = record.pending();
-        let sides = owed.iter().filter_map(|leg| self.sides.of(&record.intent.legs[*leg]));
-        let owners: Vec<Owner> = sides.map(|side| self.on(side)).collect();
+        let sides = owed.iter().filter_map(|leg| self.sides.side_of(&record.intent.legs[*leg]));
+        let owners: Vec<Owner> = sides.map(|side| self.owner_of_side(side)).collect();
         [Owner::NotReady, Owner::Retired]
             .into_iter()
             .find(|state| owners.contains(state))
@@ -110,11 +110,11 @@ impl<'a> Owners<'a> {
 
     /// The owner of an inventory entry.
     #[must_use]
-    pub fn of_entry(&self, entry: &Entry) -> Owner {
-        Side::parse(&entry.network).map_or(Owner::Ready, |side| self.on(side))
+    pub fn owner_of_entry(&self, entry: &Entry) -> Owner {
+        Side::parse(&entry.network).map_or(Owner::Ready, |side| self.owner_of_side(side))
     }
 
-    const fn on(&self, side: Side) -> Owner {
+    const fn owner_of_side(&self, side: Side) -> Owner {
         match side {
             Side::Old => self.old,
             Side::New => self.new,

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use types::attachment::PodInterface;
 
-use crate::attachment::route::{Budget, SeenPod, interfaces};
+use crate::attachment::route::{Budget, PodView, interfaces};
 use crate::call::version::AddResult;
 use crate::host::netns::Netns;
 
@@ -29,9 +29,9 @@ pub fn read(
 
 /// [`read`] from what was seen of the pod already.
 #[must_use]
-pub fn of_seen(pod: &SeenPod<'_>, ifname: &str, result: &AddResult) -> Vec<PodInterface> {
+pub fn from_seen(pod: &PodView<'_>, ifname: &str, result: &AddResult) -> Vec<PodInterface> {
     let reported = result.sandbox_interfaces();
-    reported_of(pod.named(&names(&reported, ifname)), &result.ips())
+    reported_of(pod.interfaces_named(&names(&reported, ifname)), &result.ips())
 }
 
 fn names<'a>(reported: &'a [String], ifname: &'a str) -> Vec<&'a str> {
@@ -51,7 +51,7 @@ fn reported_of(mut interfaces: Vec<PodInterface>, addresses: &[IpAddr]) -> Vec<P
 
 /// The recorded interfaces and addresses that are missing `now`, as text for a person.
 #[must_use]
-pub fn missing(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
+pub fn missing_interfaces(recorded: &[PodInterface], now: &[PodInterface]) -> Vec<String> {
     let mut gone = Vec::new();
     for interface in recorded {
         match now.iter().find(|other| other.name == interface.name) {
@@ -86,11 +86,11 @@ mod tests {
     #[test]
     fn what_went_away_is_named_and_what_came_is_not() {
         let recorded = [interface("eth0", &["10.1.0.2", "fd00::2"]), interface("net1", &["10.2.0.2"])];
-        assert!(missing(&recorded, &recorded).is_empty());
+        assert!(missing_interfaces(&recorded, &recorded).is_empty());
         let more = [interface("eth0", &["10.1.0.2", "fd00::2", "10.1.0.9"]), recorded[1].clone()];
-        assert!(missing(&recorded, &more).is_empty());
+        assert!(missing_interfaces(&recorded, &more).is_empty());
         let less = [interface("eth0", &["fd00::2"])];
-        assert_eq!(missing(&recorded, &less), ["address 10.1.0.2 of eth0", "interface net1"]);
-        assert!(missing(&[], &[]).is_empty());
+        assert_eq!(missing_interfaces(&recorded, &less), ["address 10.1.0.2 of eth0", "interface net1"]);
+        assert!(missing_interfaces(&[], &[]).is_empty());
     }
 }

@@ -41,7 +41,7 @@ use nix::errno::Errno;
 use crate::host::netns::Netns;
 pub use budget::Budget;
 use decide::RouteChange;
-use pod_state::{Address, PodRoutes, SeenInterfaces};
+use pod_state::{Address, InterfaceList, PodRoutes};
 use rtnl::{Link, Rtnl, RtnlRequest, emit};
 use rule::Rule;
 use types::attachment::PodInterface;
@@ -76,7 +76,7 @@ pub struct RouteError {
 
 impl RouteError {
     /// One failed attempt as text, and its error.
-    pub(crate) fn of(attempted: String, error: io::Error) -> Self {
+    pub(crate) fn new(attempted: String, error: io::Error) -> Self {
         Self { failures: vec![(attempted, error)] }
     }
 
@@ -87,7 +87,7 @@ impl RouteError {
     }
 
     fn gathering(error: io::Error) -> Self {
-        Self::of("read interfaces and routes of the pod".to_owned(), error)
+        Self::new("read interfaces and routes of the pod".to_owned(), error)
     }
 }
 
@@ -105,25 +105,25 @@ impl std::error::Error for RouteError {}
 
 /// A pod's interfaces and their addresses, read once, for callers that need no more of them and for the route step, which goes on from there.
 #[derive(Debug)]
-pub struct SeenPod<'a> {
+pub struct PodView<'a> {
     rtnl: Rtnl<'a>,
-    interfaces: SeenInterfaces,
+    interfaces: InterfaceList,
 }
 
-impl<'a> SeenPod<'a> {
+impl<'a> PodView<'a> {
     /// Reads them.
     ///
     /// # Errors
     /// An error of the kernel, or that there is more than `budget` allows to read.
     pub fn look(netns: &Netns, budget: Budget<'a>) -> Result<Self, RouteError> {
         let mut rtnl = Rtnl::open(netns, budget).map_err(RouteError::gathering)?;
-        let interfaces = SeenInterfaces::gather(&mut rtnl).map_err(RouteError::gathering)?;
+        let interfaces = InterfaceList::gather(&mut rtnl).map_err(RouteError::gathering)?;
         Ok(Self { rtnl, interfaces })
     }
 
     /// Those interfaces that have one of these `names`, in the order of the names, each with its addresses.
     #[must_use]
-    pub fn named(&self, names: &[&str]) -> Vec<PodInterface> {
+    pub fn interfaces_named(&self, names: &[&str]) -> Vec<PodInterface> {
         let link = |name: &&str| self.interfaces.links.iter().find(|link| link.name == **name);
         names.iter().filter_map(link).map(|link| with_addresses(link, &self.interfaces.addresses)).collect()
     }
@@ -132,9 +132,9 @@ impl<'a> SeenPod<'a> {
     ///
     /// # Errors
     /// The changes that the kernel refused. If an addition failed, nothing was removed.
-    pub fn after_first(self, first: &RouteSide<'_>) -> Result<(), RouteError> {
+    pub fn apply_after_first(self, first: &RouteSide<'_>) -> Result<(), RouteError> {
         let (mut rtnl, facts) = self.with_routes()?;
-        let changes = decide::after_first(&facts, first);
+        let changes = decide::changes_after_first(&facts, first);
         apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
     }
 
@@ -142,7 +142,7 @@ impl<'a> SeenPod<'a> {
     ///
     /// # Errors
     /// The changes that the kernel refused. If an addition failed, nothing was removed.
-    pub fn after_owner(
+    pub fn apply_after_owner(
         self,
         netns: &Netns,
         first: &RouteSide<'_>,
@@ -153,7 +153,7 @@ impl<'a> SeenPod<'a> {
             // The facts are read again, because a router advertisement may have arrived before the setting changed.
             facts = PodRoutes::gather(&mut rtnl).map_err(RouteError::gathering)?;
         }
-        let changes = decide::after_owner(&facts, first, owner);
+        let changes = decide::changes_after_owner(&facts, first, owner);
         apply(&mut rtnl, &facts, &changes, OnFailure::Stop)
     }
 
@@ -189,14 +189,14 @@ fn with_addresses(link: &Link, addresses: &[Address]) -> PodInterface {
 ///
 /// # Errors
 /// As [`interfaces`].
-pub fn missing(
+pub fn missing_routes(
     netns: &Netns,
     first: Option<&PodInterface>,
     owner: Option<&PodInterface>,
     budget: Budget<'_>,
 ) -> io::Result<Vec<String>> {
     let facts = PodRoutes::gather(&mut Rtnl::open(netns, budget)?)?;
-    Ok(decide::missing(&facts, first, owner))
+    Ok(decide::missing_routes(&facts, first, owner))
 }
 
 /// Removes the changes of both steps, in any state that they or a SIGKILL left. A second call changes nothing.
@@ -234,10 +234,10 @@ pub fn join(
     stays: &RouteSide<'_>,
     budget: Budget<'_>,
 ) -> Result<(), RouteError> {
-    SeenPod::look(netns, budget)?.after_first(joins)?;
+    PodView::look(netns, budget)?.apply_after_first(joins)?;
     // The default of the staying network comes back only now: beside another one, IPv6 would use both.
     change(netns, budget, OnFailure::Stop, decide::restore)?;
-    SeenPod::look(netns, budget)?.after_owner(netns, joins, stays)?;
+    PodView::look(netns, budget)?.apply_after_owner(netns, joins, stays)?;
     change(netns, budget, OnFailure::Stop, decide::unpin)
 }
 
@@ -255,9 +255,14 @@ pub fn leave(netns: &Netns, leaves: &str, stays: &str, budget: Budget<'_>) -> Re
 ///
 /// # Errors
 /// As [`interfaces`].
-pub fn foreign(netns: &Netns, own_names: &[&str], ours: &str, budget: Budget<'_>) -> io::Result<Vec<String>> {
+pub fn foreign_names(
+    netns: &Netns,
+    own_names: &[&str],
+    ours: &str,
+    budget: Budget<'_>,
+) -> io::Result<Vec<String>> {
     let mut rtnl = Rtnl::open(netns, budget)?;
-    let mut names = decide::foreign(&PodRoutes::gather(&mut rtnl)?, own_names, ours);
+    let mut names = decide::foreign_names(&PodRoutes::gather(&mut rtnl)?, own_names, ours);
     let rules = rtnl.dump(RTM_GETRULE, &emit(&RuleHeader::default()), RTM_NEWRULE, Rule::parse_foreign)?;
     names.extend(rules.iter().map(|priority| format!("a rule of priority {priority}")));
     Ok(names)
@@ -329,8 +334,8 @@ fn request(change: &RouteChange) -> RtnlRequest {
     let (message_type, flags, body) = match change {
         RouteChange::AddRoute(route) => (RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, emit(route.message())),
         RouteChange::AddRule(rule) => (RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, emit(&rule.message())),
-        RouteChange::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.named().message())),
-        RouteChange::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.named())),
+        RouteChange::RemoveRoute(route) => (RTM_DELROUTE, 0, emit(route.without_attributes().message())),
+        RouteChange::RemoveRule(rule) => (RTM_DELRULE, 0, emit(&rule.to_message())),
     };
     RtnlRequest { message_type, flags, body }
 }

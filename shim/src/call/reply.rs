@@ -81,7 +81,7 @@ impl CniError {
     /// directory") as done, and never repeats it. The attachment would leak without a trace. So the plugin breaks these words up, in its own text and
     /// in a delegate's.
     #[must_use]
-    pub fn for_del(mut self) -> Self {
+    pub fn to_del_error(mut self) -> Self {
         self.msg = break_up(&self.msg);
         self.details = break_up(&self.details);
         self
@@ -138,7 +138,7 @@ mod tests {
     fn words_that_mean_success_are_broken_up_whatever_their_case() {
         let error = CniError::new(5, "link Not Found, not found")
             .details("open /x: no such file or directory")
-            .for_del();
+            .to_del_error();
         assert_eq!(error.msg, "link Not-Found, not-found");
         assert_eq!(error.details, "open /x: no-such file or directory");
     }

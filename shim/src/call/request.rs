@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::io::Read;
 use std::path::PathBuf;
 
-use types::json::raw::{NotObject, RawObject};
+use types::json::raw::{ObjectError, RawObject};
 use types::text::names::{is_name, validate_ifname};
 use types::text::quote::quote;
 
@@ -76,7 +76,7 @@ impl Verb {
         all.into_iter().find(|verb| verb.as_str() == text)
     }
 
-    const fn required(self) -> &'static [&'static str] {
+    const fn required_variables(self) -> &'static [&'static str] {
         match self {
             Self::Add | Self::Check | Self::Join | Self::Leave => {
                 &["CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME"]
@@ -107,7 +107,7 @@ pub struct Env {
 impl Env {
     /// The environment of the sweep, which goes over all attachments as GC does; `path` as in `CNI_PATH`.
     #[must_use]
-    pub fn of_sweep(path: Option<&str>) -> Self {
+    pub fn for_sweep(path: Option<&str>) -> Self {
         Self {
             verb: Verb::Gc,
             container_id: String::new(),
@@ -140,7 +140,7 @@ impl Env {
                 .details("expected ADD, DEL, CHECK, STATUS, GC or VERSION")
         })?;
         let mut missing = Vec::new();
-        for name in verb.required() {
+        for name in verb.required_variables() {
             if get(name)?.is_none() {
                 missing.push(*name);
             }
@@ -155,7 +155,7 @@ impl Env {
             )
             .details(format!("{} needs them set and not empty", verb.as_str())));
         }
-        let needs = |name: &str| verb.required().contains(&name);
+        let needs = |name: &str| verb.required_variables().contains(&name);
         let of_container = needs("CNI_CONTAINERID");
         let env = Self {
             verb,
@@ -196,7 +196,7 @@ pub struct Conf {
 impl Conf {
     /// The conf of the sweep, which no runtime calls. `name` is the name of Crossfade's network; empty if it is not known.
     #[must_use]
-    pub fn of_sweep(layout: &Layout, name: &str) -> Self {
+    pub fn for_sweep(layout: &Layout, name: &str) -> Self {
         Self {
             object: RawObject::default(),
             name: name.to_owned(),
@@ -217,9 +217,9 @@ impl Conf {
             .map_err(|e| (CniError::new(code::DECODE, format!("read stdin: {e}")), newest()))?;
         let object = RawObject::parse(&bytes).map_err(|why| {
             let error = match why {
-                NotObject::Null => CniError::new(code::CONFIG, "missing network name")
+                ObjectError::Null => CniError::new(code::CONFIG, "missing network name")
                     .details("stdin is null, expected the network configuration"),
-                NotObject::Invalid(_) | NotObject::Other(_) => {
+                ObjectError::Invalid(_) | ObjectError::Other(_) => {
                     CniError::new(code::DECODE, format!("decode network configuration: {why}"))
                 }
             };
@@ -227,10 +227,10 @@ impl Conf {
         })?;
         let spelled = text(&object, "cniVersion").map_err(|e| (e, newest()))?.unwrap_or_default();
         let shown = if spelled.is_empty() { newest() } else { spelled.clone() };
-        Self::of(object, &spelled).map_err(|error| (error, shown))
+        Self::parse(object, &spelled).map_err(|error| (error, shown))
     }
 
-    fn of(object: RawObject, spelled: &str) -> Result<Self, CniError> {
+    fn parse(object: RawObject, spelled: &str) -> Result<Self, CniError> {
         let name = text(&object, "name")?.filter(|name| !name.is_empty()).ok_or_else(|| {
             CniError::new(code::CONFIG, "missing network name").details("expected a key \"name\"")
         })?;

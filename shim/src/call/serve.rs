@@ -44,7 +44,7 @@ pub fn serve(
     let Err(error) = outcome else { return 0 };
     // For every error of a DEL, also one that was found before the verb began.
     let is_del = vars.iter().any(|(key, value)| key == "CNI_COMMAND" && value == Verb::Del.as_str());
-    let text = if is_del { error.for_del() } else { error }.to_json(&version);
+    let text = if is_del { error.to_del_error() } else { error }.to_json(&version);
     // If stdout is closed, the exit status still says it.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     1
@@ -69,7 +69,7 @@ fn answer(
     }
     match Conf::read(input) {
         Ok(conf) => {
-            let session = Session::new(&env, &conf, signals).begun_at(began).in_netns(netns);
+            let session = Session::new(&env, &conf, signals).begun_at(began).with_netns(netns);
             let outcome = dispatch(&session, vars, out);
             report(&env, &session.networks_called(), outcome.as_ref().err(), began);
             (outcome, conf.version.to_string())

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use serde_json::value::RawValue;
 use types::cidr;
-use types::json::raw::{RawObject, Undecodable, raw_string, same_key, to_raw};
+use types::json::raw::{DecodeError, RawObject, raw_string, same_key, to_raw};
 
 use crate::call::reply::{CniError, code};
 
@@ -95,7 +95,7 @@ impl AddResult {
         let mut object = match RawObject::parse(stdout) {
             Ok(object) => object,
             // The reference plugins and libraries read `null` as an empty result.
-            Err(types::json::raw::NotObject::Null) => RawObject::default(),
+            Err(types::json::raw::ObjectError::Null) => RawObject::default(),
             Err(why) => {
                 let quoted = types::text::quote::quote(stdout, 512);
                 return Err(invalid(format!("{why}")).details(format!("output: {quoted}")));
@@ -156,23 +156,23 @@ impl AddResult {
     /// The result at `version`, itself if it has this version.
     ///
     /// # Errors
-    /// As [`Self::at`] and [`Self::parse`].
+    /// As [`Self::to_version`] and [`Self::parse`].
     pub fn into_version(self, version: Version) -> Result<Self, CniError> {
         if self.version == version {
             return Ok(self);
         }
-        Self::parse(self.at(version)?.get().as_bytes(), version)
+        Self::parse(self.to_version(version)?.get().as_bytes(), version)
     }
 
     /// Converts the result to `version`. The bytes stay the same if the result already has this version.
     ///
     /// # Errors
     /// Code 6 if `ips` or `interfaces` do not have the shape that the conversion needs.
-    pub fn at(&self, version: Version) -> Result<Box<RawValue>, CniError> {
+    pub fn to_version(&self, version: Version) -> Result<Box<RawValue>, CniError> {
         if self.version == version {
             return Ok(self.object.to_raw());
         }
-        let invalid = |key: &str, why: Undecodable| {
+        let invalid = |key: &str, why: DecodeError| {
             CniError::new(code::DECODE, format!("invalid result: {key}: {why}"))
         };
         let mut object = self.object.clone();
@@ -271,14 +271,14 @@ mod tests {
 
     fn convert(from: &Value, to: Version) -> Value {
         let result = AddResult::parse(from.to_string().as_bytes(), Version::V100).expect("a result");
-        serde_json::from_str(result.at(to).expect("converts").get()).expect("json")
+        serde_json::from_str(result.to_version(to).expect("converts").get()).expect("json")
     }
 
     #[test]
     fn equal_versions_pass_through_with_every_unknown_key() {
         let text = r#"{"cniVersion":"1.0.0","vendorX":1.50,"interfaces":[{"name":"eth0","vendorY":[]}],"ips":[{"address":"10.0.0.5/24"}]}"#;
         let result = AddResult::parse(text.as_bytes(), Version::V031).expect("a result");
-        assert_eq!(result.at(Version::V100).expect("same").get(), text);
+        assert_eq!(result.to_version(Version::V100).expect("same").get(), text);
     }
 
     #[test]
@@ -320,7 +320,7 @@ mod tests {
     fn an_answer_without_version_has_the_version_of_its_conf() {
         let result = AddResult::parse(br#"{"ips":[{"version":"4","address":"10.0.0.1/24"}]}"#, Version::V040)
             .expect("a result");
-        let raw = result.at(Version::V100).expect("converts");
+        let raw = result.to_version(Version::V100).expect("converts");
         assert_eq!(raw.get(), r#"{"ips":[{"address":"10.0.0.1/24"}],"cniVersion":"1.0.0"}"#);
     }
 

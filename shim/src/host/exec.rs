@@ -18,7 +18,7 @@ use std::ffi::OsString;
 
 use types::text::quote::quote;
 
-pub use binary::{Binary, NoBinary, explain_start};
+pub use binary::{Binary, BinaryError, explain_start};
 pub use ready::ReadyPlugin;
 pub use running::{RunningPlugin, end_all, wait_any};
 

@@ -167,7 +167,7 @@ fn settle(
 
 /// Writes a file that has a temporary name from the beginning.
 fn write_named(dir: &Path, path: &Path, bytes: &[u8], mode: u32) -> io::Result<File> {
-    let (mut file, temp) = at_temporary_name(dir, |temp| {
+    let (mut file, temp) = create_temporary(dir, |temp| {
         File::options()
             .append(true)
             .create_new(true)
@@ -232,7 +232,7 @@ fn place(file: &File, dir: &Path, path: &Path, placement: Placement) -> io::Resu
             other => return other,
         }
     }
-    let ((), temp) = at_temporary_name(dir, link)?;
+    let ((), temp) = create_temporary(dir, link)?;
     std::fs::rename(&temp, path).inspect_err(|_| {
         let _ = std::fs::remove_file(&temp);
     })
@@ -287,7 +287,7 @@ pub fn abandoned_temps(dir: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Calls `make` with a free temporary name in `dir`.
-fn at_temporary_name<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
+fn create_temporary<T>(dir: &Path, make: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let pid = std::process::id();
     for _ in 0..100 {

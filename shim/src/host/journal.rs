@@ -117,18 +117,18 @@ impl Entry {
 
     fn take(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message = on_one_line(value);
+            self.message = to_one_line(value);
             self.put("MESSAGE", value);
             return;
         }
         self.put(&field.name().to_ascii_uppercase(), value);
         // Writing to a String cannot fail.
-        let _ = write!(self.fields, " {}={}", field.name(), on_one_line(value));
+        let _ = write!(self.fields, " {}={}", field.name(), to_one_line(value));
     }
 }
 
 /// The text for stderr, where a line is an entry and a terminal may show it.
-fn on_one_line(value: &str) -> String {
+fn to_one_line(value: &str) -> String {
     // Characters that reverse the text or break a line, without being control characters (Unicode TR 36, 3.2), are replaced too.
     let is_unseen = |c| matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     value.replace(|c: char| c.is_control() || is_unseen(c), " ")
@@ -179,7 +179,7 @@ mod tests {
             for value in &values {
                 entry.put("KEY", &value.repeat(60));
                 let is_heeded = |c: char| c.is_control() || c == '\u{202e}';
-                prop_assert!(!on_one_line(value).contains(is_heeded));
+                prop_assert!(!to_one_line(value).contains(is_heeded));
             }
             let long = values.iter().map(|value| value.repeat(60));
             let cut = long.map(|value| value[..value.floor_char_boundary(MAX_VALUE_BYTES)].to_owned());

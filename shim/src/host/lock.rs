@@ -33,11 +33,11 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, Flock, fcntl};
 
-pub use abandoned::{abandoned, remove_abandoned};
+pub use abandoned::{list_abandoned, remove_abandoned};
 use attempt::Step;
 use holder::Holder;
 use lock_file::{open, prepare};
-pub use running::{RunningCall, running};
+pub use running::{RunningCall, running_call};
 pub use shared::exclusively;
 
 use crate::call::request::Verb;
@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Why a call did not get a lock.
 #[derive(Debug)]
-pub enum NoLock {
+pub enum LockError {
     /// The directory or file cannot be used.
     Io(io::Error),
     /// The holder did not release the lock in time. The text names the holder.
@@ -91,7 +91,7 @@ impl Lock {
         verb: Verb,
         patience: Patience,
         signals: &Signals,
-    ) -> Result<Self, NoLock> {
+    ) -> Result<Self, LockError> {
         Self::take_named(layout, &key.file_name(), verb, patience, signals)
     }
 
@@ -106,7 +106,7 @@ impl Lock {
         verb: Verb,
         patience: Patience,
         signals: &Signals,
-    ) -> Result<Self, NoLock> {
+    ) -> Result<Self, LockError> {
         Self::take_named(layout, &container_name(container_id), verb, patience, signals)
     }
 
@@ -116,20 +116,20 @@ impl Lock {
         verb: Verb,
         patience: Patience,
         signals: &Signals,
-    ) -> Result<Self, NoLock> {
-        let path = prepare(layout, name).map_err(NoLock::Io)?;
+    ) -> Result<Self, LockError> {
+        let path = prepare(layout, name).map_err(LockError::Io)?;
         let mut is_signalled = false;
-        let mut file = open(&path).map_err(NoLock::Io)?;
+        let mut file = open(&path).map_err(LockError::Io)?;
         loop {
             // Only an attempt that began at the deadline is the last one: a process that was suspended within an earlier one
             // would name a holder that has ended since.
             let last = Instant::now() >= patience.until;
-            match Step::of(file, &path, verb, signals).map_err(NoLock::Io)? {
-                Step::Held(_) if signals.stop_requested() => return Err(NoLock::Stopped),
-                Step::Held(_) if Instant::now() >= patience.until => return Err(NoLock::Late),
+            match Step::try_lock(file, &path, verb, signals).map_err(LockError::Io)? {
+                Step::Held(_) if signals.stop_requested() => return Err(LockError::Stopped),
+                Step::Held(_) if Instant::now() >= patience.until => return Err(LockError::Late),
                 Step::Held(lock) => return Ok(lock),
                 Step::Replaced | Step::TakenOver => {
-                    file = open(&path).map_err(NoLock::Io)?;
+                    file = open(&path).map_err(LockError::Io)?;
                     continue;
                 }
                 Step::Busy(waiting, holder) => {
@@ -138,10 +138,10 @@ impl Lock {
                         is_signalled = holder.ask_to_stop();
                     }
                     if signals.stop_requested() {
-                        return Err(NoLock::Stopped);
+                        return Err(LockError::Stopped);
                     }
                     if last {
-                        return Err(NoLock::Held(holder.describe()));
+                        return Err(LockError::Held(holder.describe()));
                     }
                 }
             }
@@ -166,7 +166,7 @@ impl Lock {
         let path = prepare(layout, &key.file_name())?;
         let mut file = open(&path)?;
         loop {
-            match Step::of(file, &path, verb, signals)? {
+            match Step::try_lock(file, &path, verb, signals)? {
                 Step::Held(_) if signals.stop_requested() || Instant::now() >= until => return Ok(None),
                 Step::Held(lock) => return Ok(Some(lock)),
                 // Another process held the lock a moment ago, and may have changed what the caller knew of the attachment.

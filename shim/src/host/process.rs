@@ -36,7 +36,7 @@ impl Process {
     /// # Errors
     /// `/proc` is not mounted.
     pub fn current() -> io::Result<Self> {
-        Self::of(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
+        Self::read(std::process::id().cast_signed()).ok_or_else(|| io::Error::other("/proc is not mounted"))
     }
 
     /// The process that certainly has this pid at the moment: this process, or a child that was not waited for. It takes the clock and not a read of
@@ -56,7 +56,7 @@ impl Process {
 
     /// The process with this pid, zombies included.
     #[must_use]
-    pub fn of(pid: i32) -> Option<Self> {
+    pub fn read(pid: i32) -> Option<Self> {
         let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
         let stat = read_bounded(&mut file, MAX_STAT_BYTES).ok()?;
         // The name in parentheses may hold any character, so the fields are counted behind the last parenthesis.
@@ -66,14 +66,14 @@ impl Process {
     }
 
     /// Whether this is the process that has its pid now.
-    fn is(self, now: Self) -> bool {
+    fn is_same(self, now: Self) -> bool {
         self.pid == now.pid && now.start <= self.start
     }
 
     /// Whether the process still exists.
     #[must_use]
     pub fn is_alive(self) -> bool {
-        Self::of(self.pid).is_some_and(|now| self.is(now))
+        Self::read(self.pid).is_some_and(|now| self.is_same(now))
     }
 
     /// Sends a signal to the process if it still exists.
@@ -93,8 +93,8 @@ impl Process {
         if self.pid <= 1 {
             return;
         }
-        match Self::of(self.pid) {
-            Some(other) if !self.is(other) => {}
+        match Self::read(self.pid) {
+            Some(other) if !self.is_same(other) => {}
             _ => {
                 let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
             }
@@ -104,7 +104,7 @@ impl Process {
     /// Whether the process group that the process leads or led has no member any more, zombies included.
     #[must_use]
     pub fn group_is_gone(self) -> bool {
-        Self::of(self.pid).is_some_and(|other| !self.is(other))
+        Self::read(self.pid).is_some_and(|other| !self.is_same(other))
             || killpg(Pid::from_raw(self.pid), None).is_err()
     }
 }
@@ -155,7 +155,7 @@ mod tests {
             !Process { start: me.start - 1, ..me }.is_alive(),
             "it had the pid before this process started"
         );
-        assert_eq!(Process::of(i32::MAX), None);
+        assert_eq!(Process::read(i32::MAX), None);
         let seen = Process::seen_now(me.pid).expect("a clock");
         assert!(seen.start >= me.start && seen.is_alive(), "{seen:?} {me:?}");
     }

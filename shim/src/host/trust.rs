@@ -23,7 +23,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::Uid;
 
 pub use walk::inspect_once;
-use walk::{Place, check, is_sticky, ours, walk};
+use walk::{Place, check, is_own, is_sticky, walk};
 
 /// Why a path is not trusted.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ pub fn create_dir(path: &Path, mode: u32) -> Result<(), Distrust> {
         Err(why) if why.is_absent() => create_dir(above, 0o755)?,
         Err(why) => return Err(why),
         // Another process may create something of that name at the same time. The check below covers it.
-        Ok(place) if place.meta.is_dir() && ours(&place.meta) && is_sticky(&place.meta) => {}
+        Ok(place) if place.meta.is_dir() && is_own(&place.meta) && is_sticky(&place.meta) => {}
         Ok(place) => check(&place.real, &place.meta)?,
     }
     match DirBuilder::new().mode(mode).create(path) {

@@ -91,7 +91,7 @@ mod tests {
         remember(&layout, &key, &failed_at).expect("remember");
         let recalled = recall(&layout, &key, &now).expect("it was remembered");
         assert_eq!(recalled.boottime_ms, failed_at.boottime_ms);
-        assert!(recalled.age(&now).reached(5) && !recalled.age(&now).reached(6));
+        assert!(recalled.age(&now).has_reached(5) && !recalled.age(&now).has_reached(6));
         // Made, and not yet set: its time is the wall clock's.
         std::fs::write(layout.failing().join("c2@eth0"), "").expect("a file");
         assert_eq!(recall(&layout, &Key::new("c2", "eth0"), &now), None);

@@ -67,7 +67,7 @@ impl Layout {
 
     /// Copies of records that could not be read, for a person.
     #[must_use]
-    pub fn damaged(&self) -> PathBuf {
+    pub fn damaged_dir(&self) -> PathBuf {
         self.state_dir.join("damaged")
     }
 
@@ -121,7 +121,7 @@ impl Layout {
 
     /// Markers of networks that were ready in this boot.
     #[must_use]
-    pub fn ready(&self) -> PathBuf {
+    pub fn ready_dir(&self) -> PathBuf {
         self.run_dir.join("ready")
     }
 }

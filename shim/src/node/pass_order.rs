@@ -32,20 +32,20 @@ impl TimeShares {
     /// Divides the time until `end`. A close gets at least a quarter of the whole time, even if there are more than four closes: most
     /// closes need a fraction of their share, and a thousand closes must not get a few milliseconds each.
     #[must_use]
-    pub fn until(end: Instant, now: Instant) -> Self {
+    pub fn new_until(end: Instant, now: Instant) -> Self {
         let all = end.saturating_duration_since(now);
         Self { end, least: all / 4, most: all }
     }
 
     /// Gives each close the same time, until `end` is reached.
     #[must_use]
-    pub const fn of(each: Duration, end: Instant) -> Self {
+    pub const fn new(each: Duration, end: Instant) -> Self {
         Self { end, least: each, most: each }
     }
 
     /// The deadline of the next close if `closes` are left; none if the remaining time is too short to begin one.
     #[must_use]
-    pub fn next(&self, closes: usize, now: Instant) -> Option<Instant> {
+    pub fn next_deadline(&self, closes: usize, now: Instant) -> Option<Instant> {
         let remaining = self.end.saturating_duration_since(now);
         if remaining.is_zero() || remaining < self.least / 2 {
             return None;
@@ -91,7 +91,7 @@ mod tests {
     fn a_close_gets_its_part_of_what_is_left_and_never_too_little() {
         let now = Instant::now();
         let secs = Duration::from_secs;
-        let shares = TimeShares::until(now + secs(16), now);
+        let shares = TimeShares::new_until(now + secs(16), now);
         for (closes, after, expected) in [
             (1, 0, Some(16)),
             (2, 0, Some(8)),
@@ -104,11 +104,11 @@ mod tests {
             (1, 16, None),
             (0, 0, Some(16)),
         ] {
-            let next = shares.next(closes, now + secs(after)).map(|until| until - now - secs(after));
+            let next = shares.next_deadline(closes, now + secs(after)).map(|until| until - now - secs(after));
             assert_eq!(next, expected.map(secs), "{closes} closes after {after} s");
         }
-        let equal = TimeShares::of(secs(5), now + secs(12));
-        let next = |after: u64| equal.next(9, now + secs(after)).map(|until| until - now);
+        let equal = TimeShares::new(secs(5), now + secs(12));
+        let next = |after: u64| equal.next_deadline(9, now + secs(after)).map(|until| until - now);
         assert_eq!((next(0), next(9), next(10)), (Some(secs(5)), Some(secs(12)), None));
     }
 

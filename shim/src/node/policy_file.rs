@@ -10,14 +10,14 @@ use crate::host::trust::{self, Distrust};
 
 /// Why the policy cannot be used.
 #[derive(Debug)]
-pub enum Unusable {
+pub enum PolicyError {
     /// The file is absent, untrusted or unreadable.
     File(PathBuf, Distrust),
     /// The content is invalid. The text names the key, the expectation and the remedy.
     Content(PathBuf, String),
 }
 
-impl fmt::Display for Unusable {
+impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, why) => write!(f, "read policy {}: {why}", path.display()),
@@ -26,22 +26,23 @@ impl fmt::Display for Unusable {
     }
 }
 
-impl std::error::Error for Unusable {}
+impl std::error::Error for PolicyError {}
 
 /// Reads the bytes of the policy at `path`, at most [`MAX_BYTES`], and checks owner and mode of the file and of every directory above it.
 ///
 /// # Errors
 /// [`Unusable::File`].
-pub fn read(path: &Path) -> Result<Vec<u8>, Unusable> {
-    let mut file = trust::open(path).map_err(|why| Unusable::File(path.into(), why))?;
-    read_bounded(&mut file, MAX_BYTES).map_err(|e| Unusable::File(path.into(), Distrust::Io(path.into(), e)))
+pub fn read(path: &Path) -> Result<Vec<u8>, PolicyError> {
+    let mut file = trust::open(path).map_err(|why| PolicyError::File(path.into(), why))?;
+    read_bounded(&mut file, MAX_BYTES)
+        .map_err(|e| PolicyError::File(path.into(), Distrust::Io(path.into(), e)))
 }
 
 /// Reads the policy at `path` as [`read`] does, and validates it.
 ///
 /// # Errors
 /// [`Unusable`].
-pub fn load(path: &Path) -> Result<Policy, Unusable> {
+pub fn load(path: &Path) -> Result<Policy, PolicyError> {
     parse(path, &read(path)?)
 }
 
@@ -49,8 +50,8 @@ pub fn load(path: &Path) -> Result<Policy, Unusable> {
 ///
 /// # Errors
 /// [`Unusable::Content`].
-pub fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, Unusable> {
-    Policy::parse(bytes).map_err(|why| Unusable::Content(path.into(), why))
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Policy, PolicyError> {
+    Policy::parse(bytes).map_err(|why| PolicyError::Content(path.into(), why))
 }
 
 #[cfg(test)]

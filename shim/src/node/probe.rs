@@ -96,7 +96,7 @@ pub fn all_hold_within(
 ///
 /// # Errors
 /// No address holds. The answer of an address that accepted the connection takes precedence over a refused connection.
-pub fn at_any(
+pub fn ask_any(
     addresses: &[SocketAddr],
     end: Instant,
     mut ask: impl FnMut(SocketAddr, Instant) -> io::Result<()>,
@@ -148,7 +148,7 @@ fn http(target: &str, headers: &[(String, String)], timeout: Duration) -> io::Re
         Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
         remaining => Ok(remaining),
     };
-    at_any(&addresses, end, |address, connected_by| {
+    ask_any(&addresses, end, |address, connected_by| {
         let mut stream = TcpStream::connect_timeout(&address, until(connected_by)?)?;
         stream.set_write_timeout(Some(until(end)?))?;
         stream.write_all(request(address, path, headers).as_bytes())?;
@@ -279,7 +279,7 @@ mod tests {
             (Some(ConnectionRefused), Some(Other), Some(Other)),
             (Some(Other), Some(ConnectionRefused), Some(Other)),
         ] {
-            let answer = at_any(&addresses, soon(), |address, end| {
+            let answer = ask_any(&addresses, soon(), |address, end| {
                 assert!(end <= soon());
                 let answer = if address.is_ipv4() { four } else { six };
                 answer.map_or(Ok(()), |kind| Err(kind.into()))

@@ -27,20 +27,20 @@ struct Marker {
 /// Whether the network of this name was ready in this boot.
 #[must_use]
 pub fn is_marked(layout: &Layout, name: &str) -> bool {
-    read(&layout.ready().join(name)).is_some()
+    read(&layout.ready_dir().join(name)).is_some()
 }
 
 /// Whether a network whose conf is one of `paths` was ready in this boot. This works without the conf itself.
 #[must_use]
 pub fn is_marked_by_conf(layout: &Layout, paths: &[PathBuf]) -> bool {
-    let Ok(markers) = std::fs::read_dir(layout.ready()) else { return false };
+    let Ok(markers) = std::fs::read_dir(layout.ready_dir()) else { return false };
     markers.flatten().filter_map(|entry| read(&entry.path())).any(|marker| paths.contains(&marker.conf))
 }
 
 /// Whether the network of this name was ready in this boot, with its conf at `conf`. Then [`mark`] would change nothing.
 #[must_use]
 pub fn is_marked_with_conf(layout: &Layout, name: &str, conf: &Path) -> bool {
-    read(&layout.ready().join(name)).is_some_and(|marker| marker.conf == conf)
+    read(&layout.ready_dir().join(name)).is_some_and(|marker| marker.conf == conf)
 }
 
 /// Marks a network as ready in this boot. An existing marker is not written again.
@@ -51,10 +51,10 @@ pub fn mark(layout: &Layout, name: &str, conf: &Path) -> io::Result<()> {
     if is_marked_with_conf(layout, name, conf) {
         return Ok(());
     }
-    let path = layout.ready().join(name);
+    let path = layout.ready_dir().join(name);
     let marker = Marker { boot_id: boot::boot_id()?.to_owned(), conf: conf.into() };
     file::create_private_dir(&layout.run_dir)?;
-    file::create_private_dir(&layout.ready())?;
+    file::create_private_dir(&layout.ready_dir())?;
     let json = types::json::raw::to_raw(&marker);
     file::write_durable(&path, json.get().as_bytes(), file::PRIVATE).map(|_| ())
 }

@@ -209,7 +209,7 @@ impl Store {
     /// # Errors
     /// Any I/O error.
     pub fn set_aside(&self, key: &Key) -> io::Result<PathBuf> {
-        let dir = self.layout.damaged();
+        let dir = self.layout.damaged_dir();
         file::create_private_dir(&dir)?;
         let now = crate::host::boot::now()?;
         let to = dir.join(format!("{}.{}-{}", key.file_name(), now.wall_secs, std::process::id()));
@@ -222,7 +222,7 @@ impl Store {
     ///
     /// # Errors
     /// When the shard cannot be listed.
-    pub fn of_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
+    pub fn find_by_container(&self, container_id: &str) -> io::Result<Vec<Attachment>> {
         let prefix = container_name(container_id);
         let mut records = Vec::new();
         for path in list(&self.shard(container_id))? {
@@ -241,7 +241,7 @@ impl Store {
     ///
     /// # Errors
     /// When the directory is not trusted or cannot be listed.
-    pub fn all(&self) -> io::Result<(Vec<Attachment>, Vec<DamagedFile>)> {
+    pub fn load_all(&self) -> io::Result<(Vec<Attachment>, Vec<DamagedFile>)> {
         self.check_trust()?;
         let (mut sound, mut damaged) = (Vec::new(), Vec::new());
         for shard in list(&self.layout.attachments())? {
@@ -307,7 +307,7 @@ impl WrittenRecord {
 impl OpenRecord {
     /// A record that is not on disk.
     #[must_use]
-    pub const fn in_memory(attachment: Attachment) -> Self {
+    pub const fn new_in_memory(attachment: Attachment) -> Self {
         Self { file: None, attachment }
     }
 

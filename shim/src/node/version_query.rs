@@ -31,7 +31,7 @@ pub fn mark() {
 }
 
 fn leave(path: &Path) -> io::Result<()> {
-    let Some(caller) = Process::of(getppid().as_raw()) else { return Ok(()) };
+    let Some(caller) = Process::read(getppid().as_raw()) else { return Ok(()) };
     let json = types::json::raw::to_raw(&caller);
     file::write_durable(path, json.get().as_bytes(), file::PRIVATE).map(drop)
 }

@@ -178,7 +178,7 @@ impl Answer {
     /// and `.../storage/interfaces.go` (the UID), `pkg/admission/plugin/namespace/lifecycle` (a namespace that goes), and `.../server/filters` (too many
     /// requests).
     #[must_use]
-    pub fn refused(refusal: &Refusal) -> Self {
+    pub fn from_refusal(refusal: &Refusal) -> Self {
         match refusal {
             refusal if refusal.is_not_found() => Self::Gone,
             refusal if refusal.is_conflict() && is_other_uid(refusal) => Self::Gone,

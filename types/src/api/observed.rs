@@ -10,7 +10,7 @@ use crate::policy::{Phase, Side};
 
 mod attached;
 
-pub use attached::{AttachmentCounts, NAMED, UID_CHARS, short_uid};
+pub use attached::{AttachmentCounts, NAMED, UID_CHARS, shorten_uid};
 
 /// The key of the annotation.
 pub const KEY: &str = "crossfade/observed";

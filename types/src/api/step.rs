@@ -39,7 +39,7 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Which try it is; the first is 1.
-    #[serde(default = "first")]
+    #[serde(default = "first_try")]
     pub r#try: u32,
     /// Why the node is held, in one word; only with [`State::Held`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ impl State {
 }
 
 /// The first try.
-const fn first() -> u32 {
+const fn first_try() -> u32 {
     1
 }
 

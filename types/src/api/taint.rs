@@ -95,7 +95,7 @@ impl Taint {
 
     /// The taint of a node whose gate gave up.
     #[must_use]
-    pub fn unfit() -> Self {
+    pub fn new_unfit() -> Self {
         Self { key: UNFIT_KEY.into(), value: String::new(), effect: Effect::NoSchedule }
     }
 }
@@ -117,14 +117,14 @@ fn parse_one(text: &str) -> Result<Taint, String> {
     let expected = || format!("expected KEY=VALUE:EFFECT or KEY:EFFECT, found {text:?}");
     let (pair, effect) = text.split_once(':').ok_or_else(expected)?;
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    checked(key, value, effect).map_err(|why| format!("{text:?}: {why}"))
+    check(key, value, effect).map_err(|why| format!("{text:?}: {why}"))
 }
 
 /// A taint of these parts.
 ///
 /// # Errors
 /// What was expected.
-pub fn checked(key: &str, value: &str, effect: &str) -> Result<Taint, String> {
+pub fn check(key: &str, value: &str, effect: &str) -> Result<Taint, String> {
     qualified::key(key)?;
     qualified::value(value)?;
     let effect = Effect::parse(effect)
@@ -196,6 +196,6 @@ mod tests {
             doubt(&taint("node.kubernetes.io/not-ready", ""))
                 .is_some_and(|output| output.contains("controllers"))
         );
-        assert!(doubt(&Taint::unfit()).is_some_and(|output| output.contains("gate")));
+        assert!(doubt(&Taint::new_unfit()).is_some_and(|output| output.contains("gate")));
     }
 }

@@ -28,7 +28,7 @@ impl Key {
         let ifname = &self.ifname;
         // The ifname of a call is checked, but one in a file of another program is not.
         let valid = validate_ifname(ifname).is_ok();
-        format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hashed(ifname) })
+        format!("{}@{}", id_name(&self.container_id), if valid { ifname.clone() } else { hash_text(ifname) })
     }
 }
 
@@ -54,12 +54,12 @@ fn id_name(container_id: &str) -> String {
     if container_id.len() <= LONGEST_PLAIN_ID && is_name(container_id) {
         container_id.to_owned()
     } else {
-        hashed(container_id)
+        hash_text(container_id)
     }
 }
 
 /// The replacement of a text that cannot be a part of a file name, because it is too long or is a path.
-fn hashed(text: &str) -> String {
+fn hash_text(text: &str) -> String {
     format!("~{:032x}", hash(text))
 }
 

@@ -17,7 +17,7 @@ pub fn line<T: Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// The JSON of a line; none if the line is torn or its sum is wrong.
-pub(super) fn checked(line: &[u8]) -> Option<&[u8]> {
+pub(super) fn check(line: &[u8]) -> Option<&[u8]> {
     let line = line.strip_suffix(b"\n")?;
     let (written, json) = line.split_at_checked(16)?;
     let json = json.strip_prefix(b" ")?;
@@ -36,17 +36,17 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_that_is_torn_or_altered() {
         let written = line(&123_456_789);
-        assert_eq!((written[16], checked(&written)), (b' ', Some(&b"123456789"[..])));
+        assert_eq!((written[16], check(&written)), (b' ', Some(&b"123456789"[..])));
         for end in 0..written.len() {
-            assert_eq!(checked(&written[..end]), None, "cut at {end}");
+            assert_eq!(check(&written[..end]), None, "cut at {end}");
             let torn = [&written[..end], b"\n"].concat();
-            assert!(end == written.len() - 1 || checked(&torn).is_none(), "cut at {end}, and ended");
+            assert!(end == written.len() - 1 || check(&torn).is_none(), "cut at {end}, and ended");
         }
         for index in 0..written.len() {
             let mut altered = written.clone();
             altered[index] ^= 1;
-            assert_eq!(checked(&altered), None, "altered at {index}");
+            assert_eq!(check(&altered), None, "altered at {index}");
         }
-        assert_eq!(checked(written.to_ascii_uppercase().as_slice()), None, "we never wrote capitals");
+        assert_eq!(check(written.to_ascii_uppercase().as_slice()), None, "we never wrote capitals");
     }
 }

@@ -47,7 +47,7 @@ impl Problem {
 
     /// The same, about this object.
     #[must_use]
-    pub fn at(mut self, place: impl Into<String>) -> Self {
+    pub fn with_place(mut self, place: impl Into<String>) -> Self {
         self.place = place.into();
         self
     }
@@ -61,7 +61,7 @@ impl Problem {
 
     /// The object that the words themselves name: the first absolute path, else the first option.
     #[must_use]
-    pub fn named(&self) -> Option<&str> {
+    pub fn named_object(&self) -> Option<&str> {
         let words = || self.what.split_whitespace().map(|word| word.trim_matches(is_mark));
         let is_path = |word: &&str| word.len() > 1 && word.starts_with('/');
         let is_option = |word: &&str| word.len() > 2 && word.starts_with("--");
@@ -127,13 +127,13 @@ mod tests {
             ("a / b -- c", None),
             ("", None),
         ] {
-            assert_eq!(Problem::new(what).named(), named, "{what}");
+            assert_eq!(Problem::new(what).named_object(), named, "{what}");
         }
     }
 
     #[test]
     fn one_line_says_what_is_wrong_and_what_to_do() {
-        let problem = Problem::new("no policy").at("/etc/crossfade/policy.json");
+        let problem = Problem::new("no policy").with_place("/etc/crossfade/policy.json");
         assert_eq!(problem.to_string(), "no policy");
         assert_eq!(problem.fix("write one").to_string(), "no policy; write one");
     }
@@ -143,7 +143,7 @@ mod tests {
         let text = r#"{"version":1,"ok":false,"problems":[{"what":"a","where":"/b","fix":"c"}],"count":2}"#;
         let answer: Answer<serde_json::Map<String, serde_json::Value>> =
             serde_json::from_str(text).expect("an answer");
-        assert_eq!(answer.problems, [Problem::new("a").at("/b").fix("c")]);
+        assert_eq!(answer.problems, [Problem::new("a").with_place("/b").fix("c")]);
         assert_eq!(answer.report["count"], 2);
         assert_eq!(serde_json::to_string(&answer).expect("JSON"), text);
     }

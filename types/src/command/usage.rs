@@ -34,11 +34,11 @@ pub fn problem(error: &clap::Error) -> Problem {
     });
     let tip = text.lines().find_map(|line| line.trim_start().strip_prefix("tip: ")).map(str::to_owned);
     Problem::new(what.strip_prefix("error: ").unwrap_or(what))
-        .at(named.unwrap_or_else(|| "the command line".into()))
+        .with_place(named.unwrap_or_else(|| "the command line".into()))
         .fix(tip.unwrap_or_else(|| "correct the argument; --help lists what the command accepts".into()))
 }
 
-/// Reads the arguments of this process. The help of the program lists its commands in groups, see [`grouped`].
+/// Reads the arguments of this process. The help of the program lists its commands in groups, see [`group`].
 ///
 /// # Errors
 /// Help and version, which are asked for, and a complaint.
@@ -50,7 +50,7 @@ pub fn parse<P: CommandFactory + FromArgMatches>(groups: &[(&str, &[&str])]) -> 
     parse(P::command()).or_else(|error| match error.kind() {
         // It is put together only where it is printed: each call of a unit would wait for it.
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            parse(grouped(P::command(), groups))
+            parse(group(P::command(), groups))
         }
         _ => Err(error),
     })
@@ -59,7 +59,7 @@ pub fn parse<P: CommandFactory + FromArgMatches>(groups: &[(&str, &[&str])]) -> 
 /// The same command, whose help lists the commands below it in groups: a heading, and the names below it.
 ///
 /// clap can only sort them.
-pub fn grouped(command: Command, groups: &[(&str, &[&str])]) -> Command {
+pub fn group(command: Command, groups: &[(&str, &[&str])]) -> Command {
     let names = groups.iter().flat_map(|(_, names)| *names);
     let width = names.map(|name| name.len()).max().unwrap_or_default();
     let style = *command.get_styles().get_header();
@@ -94,7 +94,7 @@ mod tests {
             Command::new("x").about("Does it").arg(clap::Arg::new("o").long("option").help("Which"));
         let names = ["one", "other", "third"];
         let command = command.subcommands(names.map(|name| Command::new(name).about(format!("The {name}"))));
-        let mut command = grouped(command, &[("Later", &["third", "one"]), ("Now", &["other"])]);
+        let mut command = group(command, &[("Later", &["third", "one"]), ("Now", &["other"])]);
         assert_eq!(
             command.render_help().to_string(),
             "Does it\n\nUsage: x [OPTIONS] [COMMAND]\n\n\

@@ -22,7 +22,7 @@ pub struct RawObject(Vec<(String, Box<RawValue>)>);
 
 /// Why bytes are not the JSON object that was expected.
 #[derive(Debug)]
-pub enum NotObject {
+pub enum ObjectError {
     /// Not JSON, or JSON followed by something else. The text is the parser's, with line and column.
     Invalid(String),
     /// JSON `null`.
@@ -31,7 +31,7 @@ pub enum NotObject {
     Other(&'static str),
 }
 
-impl fmt::Display for NotObject {
+impl fmt::Display for ObjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(why) => write!(f, "invalid JSON: {why}"),
@@ -43,9 +43,9 @@ impl fmt::Display for NotObject {
 
 /// Why a value is not of the expected type: the decoder's message without the value.
 #[derive(Debug)]
-pub struct Undecodable(String);
+pub struct DecodeError(String);
 
-impl From<serde_json::Error> for Undecodable {
+impl From<serde_json::Error> for DecodeError {
     fn from(error: serde_json::Error) -> Self {
         let text = error.to_string();
         // `invalid type: string "...", expected a sequence at line 1 column 5`
@@ -57,7 +57,7 @@ impl From<serde_json::Error> for Undecodable {
     }
 }
 
-impl fmt::Display for Undecodable {
+impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -81,15 +81,15 @@ pub fn same_key(key: &str, other: &str) -> bool {
 ///
 /// # Errors
 /// [`NotObject`] says what was found instead.
-pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, NotObject> {
-    let any: &RawValue = serde_json::from_slice(bytes).map_err(|e| NotObject::Invalid(e.to_string()))?;
+pub(crate) fn object_text(bytes: &[u8]) -> Result<&str, ObjectError> {
+    let any: &RawValue = serde_json::from_slice(bytes).map_err(|e| ObjectError::Invalid(e.to_string()))?;
     Err(match any.get().as_bytes().first() {
         Some(b'{') => return Ok(any.get()),
-        Some(b'n') => NotObject::Null,
-        Some(b'[') => NotObject::Other("a list"),
-        Some(b'"') => NotObject::Other("a string"),
-        Some(b't' | b'f') => NotObject::Other("a boolean"),
-        _ => NotObject::Other("a number"),
+        Some(b'n') => ObjectError::Null,
+        Some(b'[') => ObjectError::Other("a list"),
+        Some(b'"') => ObjectError::Other("a string"),
+        Some(b't' | b'f') => ObjectError::Other("a boolean"),
+        _ => ObjectError::Other("a number"),
     })
 }
 
@@ -98,8 +98,9 @@ impl RawObject {
     ///
     /// # Errors
     /// [`NotObject`] says what was found instead.
-    pub fn parse(bytes: &[u8]) -> Result<Self, NotObject> {
-        serde_json::from_slice(object_text(bytes)?.as_bytes()).map_err(|e| NotObject::Invalid(e.to_string()))
+    pub fn parse(bytes: &[u8]) -> Result<Self, ObjectError> {
+        serde_json::from_slice(object_text(bytes)?.as_bytes())
+            .map_err(|e| ObjectError::Invalid(e.to_string()))
     }
 
     /// The raw value of `key` by Go's rule: in any case, and the last one wins.
@@ -112,7 +113,7 @@ impl RawObject {
     ///
     /// # Errors
     /// The value is of another type.
-    pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Undecodable> {
+    pub fn decode<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, DecodeError> {
         self.get(key).map_or(Ok(None), |raw| Ok(serde_json::from_slice(raw.get().as_bytes())?))
     }
 

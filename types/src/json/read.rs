@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::json::raw::object_text;
 use place::{Place, Step};
-use reader::{Missing, Reader, Writer};
+use reader::{MissingKey, Reader, Writer};
 
 /// Reads a file that a person writes. Messages call its outermost object `name`.
 ///
@@ -29,21 +29,21 @@ pub fn from_slice<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, St
 ///
 /// # Errors
 /// One line that names the key and what was expected. It quotes no value, since the object may hold a conf or a result with a secret.
-pub fn written<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, String> {
+pub fn read_written<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, String> {
     let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|e| e.to_string())?;
     read(text, name, Writer::Program)
 }
 
 fn read<T: DeserializeOwned>(text: &str, name: &str, writer: Writer) -> Result<T, String> {
-    let read = |missing: Option<&Missing>| {
+    let read = |missing: Option<&MissingKey>| {
         let place = Place { above: None, step: Step::File(name) };
         let reader = Reader { text: Some(text), place: &place, writer, missing };
-        T::deserialize(reader).map_err(|wrong| wrong.placed(reader))
+        T::deserialize(reader).map_err(|wrong| wrong.with_place(reader))
     };
     // Only the type of a missing key knows what it expects, and says so when it reads nothing. So the file is read again with nothing as the value
     // of that key.
     read(None)
-        .or_else(|wrong| match wrong.missing() {
+        .or_else(|wrong| match wrong.missing_key() {
             Some(missing) => read(Some(missing)),
             None => Err(wrong),
         })

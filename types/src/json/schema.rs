@@ -12,16 +12,16 @@ use crate::command::problem::{Answer, Problem};
 
 /// The schema of a file that a person writes: a key may be absent, but it may not be null.
 #[must_use]
-pub fn of_settings<T: JsonSchema>() -> Value {
-    let mut schema = made::<T>(SchemaSettings::draft2020_12());
+pub fn settings_schema<T: JsonSchema>() -> Value {
+    let mut schema = generate::<T>(SchemaSettings::draft2020_12());
     without_null(&mut schema);
     schema
 }
 
 /// The schema of a file that one of Crossfade's programs writes.
 #[must_use]
-pub fn of_written<T: JsonSchema>() -> Value {
-    made::<T>(SchemaSettings::draft2020_12().for_serialize())
+pub fn written_schema<T: JsonSchema>() -> Value {
+    generate::<T>(SchemaSettings::draft2020_12().for_serialize())
 }
 
 /// What a command prints with `--output json`.
@@ -53,7 +53,7 @@ struct Error {
 
 /// The schema of what a command prints, by its report.
 #[must_use]
-pub fn of_answer<R: JsonSchema>() -> Schema {
+pub fn answer_schema<R: JsonSchema>() -> Schema {
     SchemaSettings::draft2020_12()
         .for_serialize()
         .into_generator()
@@ -65,7 +65,7 @@ pub fn of_answer<R: JsonSchema>() -> Schema {
 ///
 /// # Errors
 /// The directory cannot be read, or a file cannot be written.
-pub fn stale(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>> {
+pub fn stale_files(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>> {
     let file_name = |name: &str| format!("{name}.schema.json");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(dir)?;
@@ -87,14 +87,14 @@ pub fn stale(dir: &Path, all: &BTreeMap<&str, String>) -> io::Result<Vec<String>
     Ok(stale)
 }
 
-fn made<T: JsonSchema>(settings: SchemaSettings) -> Value {
+fn generate<T: JsonSchema>(settings: SchemaSettings) -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
-    brief(&mut schema);
+    shorten(&mut schema);
     schema
 }
 
 /// Shortens each description, which is a comment of the source, to its first paragraph as one line, without sources and marks of code.
-fn brief(schema: &mut Value) {
+fn shorten(schema: &mut Value) {
     match schema {
         Value::Object(object) => {
             if let Some(Value::String(text)) = object.get_mut("description") {
@@ -102,9 +102,9 @@ fn brief(schema: &mut Value) {
                 let first = first.split("*Source*").next().unwrap_or_default();
                 *text = first.trim().replace('\n', " ").replace('`', "");
             }
-            object.values_mut().for_each(brief);
+            object.values_mut().for_each(shorten);
         }
-        Value::Array(list) => list.iter_mut().for_each(brief),
+        Value::Array(list) => list.iter_mut().for_each(shorten),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

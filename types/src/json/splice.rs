@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::json::raw::{NotObject, Spans, object_text, raw_string};
+use crate::json::raw::{ObjectError, Spans, object_text, raw_string};
 
 /// The text of an object with `value` at the end of a path of keys.
 ///
@@ -10,12 +10,12 @@ use crate::json::raw::{NotObject, Spans, object_text, raw_string};
 ///
 /// # Errors
 /// [`NotObject`] if `text`, or a value on the path, is no object.
-pub fn splice(text: &str, path: &[&str], value: &RawValue) -> Result<String, NotObject> {
+pub fn splice(text: &str, path: &[&str], value: &RawValue) -> Result<String, ObjectError> {
     let [key, rest @ ..] = path else {
         return Ok(value.get().to_owned());
     };
     object_text(text.as_bytes())?;
-    let spans: Spans<'_> = serde_json::from_str(text).map_err(|e| NotObject::Invalid(e.to_string()))?;
+    let spans: Spans<'_> = serde_json::from_str(text).map_err(|e| ObjectError::Invalid(e.to_string()))?;
     let (start, end, new) = match spans.0.iter().rev().find(|(name, _)| name == key) {
         Some((_, old)) => {
             // A borrowed raw value is a part of the text it was read from.

@@ -39,9 +39,9 @@ pub(crate) fn held_to<'de, D: Deserializer<'de>>(
 }
 
 /// An absolute path.
-struct Absolute(PathBuf);
+struct AbsolutePath(PathBuf);
 
-impl<'de> Deserialize<'de> for Absolute {
+impl<'de> Deserialize<'de> for AbsolutePath {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         held_to(deserializer, "an absolute path", |text| Path::new(text).is_absolute())
             .map(|path| Self(path.into()))
@@ -49,11 +49,13 @@ impl<'de> Deserialize<'de> for Absolute {
 }
 
 /// Reads an absolute path.
-pub(crate) fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    Absolute::deserialize(deserializer).map(|path| Some(path.0))
+pub(crate) fn deserialize_absolute<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    AbsolutePath::deserialize(deserializer).map(|path| Some(path.0))
 }
 
 /// Reads a list of absolute paths.
 pub(crate) fn absolutes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
-    Ok(Vec::<Absolute>::deserialize(deserializer)?.into_iter().map(|path| path.0).collect())
+    Ok(Vec::<AbsolutePath>::deserialize(deserializer)?.into_iter().map(|path| path.0).collect())
 }

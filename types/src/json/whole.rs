@@ -6,12 +6,12 @@ use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 
 /// A whole number from `least` to `most`.
-struct Whole {
+struct WholeNumber {
     least: u64,
     most: u64,
 }
 
-impl Visitor<'_> for Whole {
+impl Visitor<'_> for WholeNumber {
     type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,10 +28,10 @@ impl Visitor<'_> for Whole {
 }
 
 /// Reads a number of at least `least` and at most `most`.
-pub(crate) fn within<'de, D: Deserializer<'de>>(
+pub(crate) fn deserialize_within<'de, D: Deserializer<'de>>(
     deserializer: D,
     least: u64,
     most: u64,
 ) -> Result<u64, D::Error> {
-    deserializer.deserialize_u64(Whole { least, most })
+    deserializer.deserialize_u64(WholeNumber { least, most })
 }

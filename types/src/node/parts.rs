@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::RuntimeKind;
 use crate::json::text;
-use crate::json::whole::within;
+use crate::json::whole::deserialize_within;
 use crate::text::endpoint::socket;
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.
@@ -31,7 +31,7 @@ pub struct Runtime {
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[^./ ][^/ ]*\.service$")))]
     pub unit: Option<String>,
     /// The runtime's configuration file. Default: the one on the unit's command line. Needed for a runtime without a unit of its own, as in k3s.
-    #[serde(deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "text::deserialize_absolute", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub config: Option<PathBuf>,
     /// The directories in which the runtime looks for CNI plugins. Default: those of the runtime's configuration.
@@ -52,7 +52,7 @@ pub struct Kubelet {
     /// Whether Crossfade adds labels and taints to kubelet's command line. Say false where a configuration fragment of the platform adds them (k3s, Talos).
     pub register: bool,
     /// The kubeconfig with kubelet's credential. Default: the one on kubelet's command line.
-    #[serde(deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "text::deserialize_absolute", skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     pub kubeconfig: Option<PathBuf>,
     /// The name of the Node object. Default: the name that kubelet uses.
@@ -130,11 +130,11 @@ fn some_unit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 }
 
 fn try_secs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    within(deserializer, 1, MAX_TRY_SECS)
+    deserialize_within(deserializer, 1, MAX_TRY_SECS)
 }
 
 fn give_up_secs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    within(deserializer, 1, MAX_GIVE_UP_SECS).map(Some)
+    deserialize_within(deserializer, 1, MAX_GIVE_UP_SECS).map(Some)
 }
 
 fn textfile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {

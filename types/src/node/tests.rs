@@ -86,7 +86,7 @@ fn the_weaker_proof_is_what_both_allow() {
         (Proof::Probe, Proof::Packet, Proof::Probe),
         (Proof::Attach, Proof::Probe, Proof::Probe),
     ] {
-        assert_eq!(profile.weaker(setting), expected, "{profile:?} {setting:?}");
+        assert_eq!(profile.min(setting), expected, "{profile:?} {setting:?}");
     }
     assert_eq!(Node::default().proof, Proof::Packet);
 }

@@ -122,7 +122,7 @@ impl Proof {
 
     /// The weaker one: what node.json asks for, as far as the network's profile allows it.
     #[must_use]
-    pub fn weaker(self, other: Self) -> Self {
+    pub fn min(self, other: Self) -> Self {
         if self as u8 > other as u8 { self } else { other }
     }
 }

@@ -34,10 +34,10 @@ impl Policy {
     fn made_by(&self, attach: Attach) -> Vec<Phase> {
         let primary = self.both.primary();
         match (attach, self.both.secondary_failure) {
-            (Attach::One(side), _) => vec![Phase::of(Attach::One(side), side)],
-            (Attach::Both, SecondaryFailure::Fail) => vec![Phase::of(Attach::Both, primary)],
+            (Attach::One(side), _) => vec![Phase::new(Attach::One(side), side)],
+            (Attach::Both, SecondaryFailure::Fail) => vec![Phase::new(Attach::Both, primary)],
             (Attach::Both, SecondaryFailure::Tolerate) => {
-                vec![Phase::of(Attach::Both, primary), Phase::of(Attach::One(primary), primary)]
+                vec![Phase::new(Attach::Both, primary), Phase::new(Attach::One(primary), primary)]
             }
         }
     }
@@ -46,7 +46,7 @@ impl Policy {
 impl Phase {
     /// The phase in which a pod gets `attach`, where `primary` is the network that provides the address of its status.
     #[must_use]
-    pub const fn of(attach: Attach, primary: Side) -> Self {
+    pub const fn new(attach: Attach, primary: Side) -> Self {
         match (attach, primary) {
             (Attach::One(Side::Old), _) => Self::Old,
             (Attach::One(Side::New), _) => Self::New,

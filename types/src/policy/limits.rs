@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Side;
-use crate::json::whole::within;
+use crate::json::whole::deserialize_within;
 
 /// Longest deadline, in seconds: an hour, far beyond any runtime's own.
 const MAX_DEADLINE_SECS: u64 = 3600;
@@ -88,13 +88,13 @@ impl Deadlines {
 }
 
 fn grace<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    within(deserializer, 0, MAX_GRACE_SECS)
+    deserialize_within(deserializer, 0, MAX_GRACE_SECS)
 }
 
 fn deadline<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    within(deserializer, 1, MAX_DEADLINE_SECS)
+    deserialize_within(deserializer, 1, MAX_DEADLINE_SECS)
 }
 
 fn millis<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    within(deserializer, 1, MAX_DEADLINE_SECS * 1000)
+    deserialize_within(deserializer, 1, MAX_DEADLINE_SECS * 1000)
 }

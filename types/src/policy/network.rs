@@ -18,7 +18,7 @@ use crate::text::names::is_name;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Network {
     /// The network's profile, which names its CNI.
-    #[serde(default = "generic", deserialize_with = "profile")]
+    #[serde(default = "default_profile", deserialize_with = "profile")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")))]
     pub profile: String,
     /// Paths of the network's conf or conflist. The first file that exists counts.
@@ -90,11 +90,19 @@ pub enum Probe {
 )]
 struct Keys {
     /// A connect to this socket succeeds.
-    #[serde(default, deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text::deserialize_absolute",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     unix: Option<PathBuf>,
     /// A regular file exists there.
-    #[serde(default, deserialize_with = "text::absolute", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "text::deserialize_absolute",
+        skip_serializing_if = "Option::is_none"
+    )]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/")))]
     file: Option<PathBuf>,
     /// HOST:PORT/PATH answers 2xx; not asked on ADD. localhost is 127.0.0.1 and ::1, of which one suffices.
@@ -186,7 +194,7 @@ fn is_header(key: &str, value: &str) -> bool {
     !key.is_empty() && !key.contains(ends_name) && !value.contains(|c: char| c.is_control())
 }
 
-fn generic() -> String {
+fn default_profile() -> String {
     "generic".into()
 }
 

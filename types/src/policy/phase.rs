@@ -66,7 +66,7 @@ impl Policy {
     /// The phase this policy is in.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        Phase::of(self.attach, self.both.primary())
+        Phase::new(self.attach, self.both.primary())
     }
 
     /// The bytes of a policy flipped to `phase`; everything else keeps its spelling.

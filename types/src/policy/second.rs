@@ -62,7 +62,7 @@ pub struct Second<'a> {
 impl Policy {
     /// The second network of pods on both; none where no pod gets both. Pure.
     #[must_use]
-    pub fn second(&self) -> Option<Second<'_>> {
+    pub fn second_network(&self) -> Option<Second<'_>> {
         let key = self.attaches_both()?;
         let side = self.both.primary().other();
         self.network(side).map(|network| Second { side, network, key })
@@ -85,7 +85,7 @@ impl Policy {
     /// # Errors
     /// One line that names the key, the network and the ways on.
     pub fn refuse_second(&self, bears: impl Fn(&Network) -> Option<Secondary>) -> Result<(), String> {
-        let Some(second) = self.second() else { return Ok(()) };
+        let Some(second) = self.second_network() else { return Ok(()) };
         if bears(second.network) != Some(Secondary::Refused) {
             return Ok(());
         }
@@ -135,7 +135,7 @@ mod tests {
             }
             for bears in ["works", "hostRoute"] {
                 let second = policy(attach, primary, bears, more).expect("valid");
-                assert_eq!(second.second().is_some(), attach == "both" || !more.is_empty());
+                assert_eq!(second.second_network().is_some(), attach == "both" || !more.is_empty());
             }
         }
     }

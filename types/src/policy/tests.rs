@@ -249,6 +249,6 @@ fn a_network_and_its_retirement_are_found_by_their_side() {
     let confs: Vec<_> =
         policy.networks().map(|(side, network)| (side.to_string(), network.conf[0].clone())).collect();
     assert_eq!(confs, [("old".to_owned(), "/o.conflist".into()), ("new".to_owned(), "/n.conflist".into())]);
-    assert!(policy.retired(Side::Old).is_none());
-    assert_eq!(policy.retired(Side::New).map(|retired| retired.force_after_secs), Some(7));
+    assert!(policy.retired_network(Side::Old).is_none());
+    assert_eq!(policy.retired_network(Side::New).map(|retired| retired.force_after_secs), Some(7));
 }

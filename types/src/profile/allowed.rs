@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use super::leaves::{Leaves, LeftRoute};
+use super::leaves::{Leaves, RoutePattern};
 use super::pattern::Pattern;
 
 /// Interfaces that belong to no CNI, by their beginnings: hardware (systemd.net-naming-scheme), and those of the kernel and of kube-proxy.
@@ -99,15 +99,15 @@ pub(super) fn check(leaves: &Leaves) -> Result<(), String> {
         {
             return Err(format!("leaves.chains: {name} would match chains of others"));
         }
-        known("leaves.chains", &chain.tables, &TABLES)?;
-        known("leaves.chains", &chain.jumps, &BUILT_IN)?;
+        require_known("leaves.chains", &chain.tables, &TABLES)?;
+        require_known("leaves.chains", &chain.jumps, &BUILT_IN)?;
     }
     for comment in &leaves.comments {
-        known("leaves.comments", &comment.tables, &TABLES)?;
-        known("leaves.comments", &comment.chains, &BUILT_IN)?;
+        require_known("leaves.comments", &comment.tables, &TABLES)?;
+        require_known("leaves.comments", &comment.chains, &BUILT_IN)?;
     }
     for table in &leaves.nft_tables {
-        known(
+        require_known(
             "leaves.nftTables",
             std::slice::from_ref(&table.family),
             &["ip", "ip6", "inet", "arp", "bridge", "netdev"],
@@ -135,7 +135,7 @@ pub(super) fn check(leaves: &Leaves) -> Result<(), String> {
     Ok(())
 }
 
-fn check_route(route: &LeftRoute) -> Result<(), String> {
+fn check_route(route: &RoutePattern) -> Result<(), String> {
     let own = route.protocol.is_some_and(|protocol| protocol > LAST_SHARED_PROTOCOL);
     let more = [
         route.table.is_some_and(|table| table > 0 && !(253..=255).contains(&table)),
@@ -187,7 +187,7 @@ fn check_path(path: &Path) -> Result<(), String> {
     }
 }
 
-fn known(list: &str, words: &[String], allowed: &[&str]) -> Result<(), String> {
+fn require_known(list: &str, words: &[String], allowed: &[&str]) -> Result<(), String> {
     match words.iter().find(|word| !allowed.contains(&word.as_str())) {
         Some(word) => Err(format!("{list}: {word} is none of {}", allowed.join(", "))),
         None if words.is_empty() => Err(format!("{list}: expected one of {}", allowed.join(", "))),

@@ -26,28 +26,28 @@ pub struct Leaves {
     pub leases: bool,
     /// Interfaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub links: Vec<LeftLink>,
+    pub links: Vec<LinkPattern>,
     /// Routes, beside those that end with their interface.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub routes: Vec<LeftRoute>,
+    pub routes: Vec<RoutePattern>,
     /// Routing rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rules: Vec<LeftRule>,
+    pub rules: Vec<RulePattern>,
     /// The priority to which the CNI moves the rule that looks up the table `local`, which the kernel has at 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local_rule: Option<u32>,
     /// Chains of iptables, and where they are jumped to from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub chains: Vec<LeftChain>,
+    pub chains: Vec<ChainPattern>,
     /// Rules of iptables in chains that are everybody's, by a comment that only this CNI writes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub comments: Vec<LeftComment>,
+    pub comments: Vec<CommentPattern>,
     /// Sets of addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ipsets: Vec<Pattern>,
     /// Tables of nftables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nft_tables: Vec<LeftTable>,
+    pub nft_tables: Vec<TablePattern>,
     /// Mount points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<PathBuf>,
@@ -69,14 +69,14 @@ pub struct Leaves {
     /// Interfaces that are probably the CNI's, and that a person has to judge: their names are not its alone, or were not read in its
     /// sources.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub look: Vec<LeftLink>,
+    pub look: Vec<LinkPattern>,
 }
 
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftLink {
+pub struct LinkPattern {
     /// The interface's name.
     pub name: Pattern,
     /// The kind that the kernel has for it: `veth`, `vxlan`, `bridge`.
@@ -119,7 +119,7 @@ impl LinkRole {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftRoute {
+pub struct RoutePattern {
     /// The routing protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u8>,
@@ -138,7 +138,7 @@ pub struct LeftRoute {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftRule {
+pub struct RulePattern {
     /// The rule's priority.
     pub priority: u32,
     /// The first and the last of the tables that the rule looks up.
@@ -191,7 +191,7 @@ impl Selector {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftChain {
+pub struct ChainPattern {
     /// The chain's name.
     pub name: Pattern,
     /// The tables.
@@ -204,7 +204,7 @@ pub struct LeftChain {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftComment {
+pub struct CommentPattern {
     /// One whole comment of the rule.
     pub comment: Pattern,
     /// The tables.
@@ -217,7 +217,7 @@ pub struct LeftComment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct LeftTable {
+pub struct TablePattern {
     /// The family: `ip`, `ip6`, `inet`, `arp`, `bridge` or `netdev`.
     pub family: String,
     /// The table's name.

@@ -2,15 +2,16 @@
 
 use super::{GENERIC, Profiles};
 use crate::policy::Policy;
-use crate::text::nearest::nearest;
+use crate::text::nearest::find_nearest;
 
 impl Profiles {
     /// Why a name is that of no profile, with the one that was probably meant.
     #[must_use]
-    pub fn unknown(&self, name: &str) -> String {
+    pub fn unknown_text(&self, name: &str) -> String {
         let mut names: Vec<&str> = self.all().iter().map(|profile| profile.name.as_str()).collect();
         names.push(GENERIC);
-        let meant = nearest(name, &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+        let meant =
+            find_nearest(name, &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
         format!("no CNI is known as {name:?}; {meant}known are {}", names.join(", "))
     }
 
@@ -24,7 +25,7 @@ impl Profiles {
         let is_unknown = |name: &str| name != GENERIC && self.find(name).is_none();
         match policy.networks().find(|(_, network)| is_unknown(&network.profile)) {
             Some((side, network)) => {
-                Err(format!("networks.{side}.profile: {}", self.unknown(&network.profile)))
+                Err(format!("networks.{side}.profile: {}", self.unknown_text(&network.profile)))
             }
             None => Ok(()),
         }
@@ -35,8 +36,9 @@ impl Profiles {
     /// # Errors
     /// One line that names the key and the file.
     pub fn refuse_unusable(&self, policy: &Policy) -> Result<(), String> {
-        let bad =
-            policy.networks().find_map(|(side, network)| Some((side, self.unusable(&network.profile)?)));
+        let bad = policy
+            .networks()
+            .find_map(|(side, network)| Some((side, self.unusable_reason(&network.profile)?)));
         bad.map_or(Ok(()), |(side, why)| Err(format!("networks.{side}.profile: {why}")))
     }
 }

@@ -73,7 +73,7 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         let mut rest = name;
         for piece in &self.pieces {
-            match piece.after(rest) {
+            match piece.strip(rest) {
                 Some(after) => rest = after,
                 None => return false,
             }
@@ -98,7 +98,7 @@ impl Pattern {
 
     /// The name itself, where the pattern is one name.
     #[must_use]
-    pub fn exact(&self) -> Option<&str> {
+    pub fn exact_text(&self) -> Option<&str> {
         matches!(self.pieces.as_slice(), [Piece::Text(_)]).then_some(self.text.as_str())
     }
 }
@@ -116,7 +116,7 @@ impl Piece {
     }
 
     /// What follows in `name`; none if it does not begin with this piece.
-    fn after<'a>(&self, name: &'a str) -> Option<&'a str> {
+    fn strip<'a>(&self, name: &'a str) -> Option<&'a str> {
         let exactly = |count: usize, is: fn(u8) -> bool| {
             let bytes = name.as_bytes().get(..count)?;
             bytes.iter().all(|byte| is(*byte)).then(|| &name[count..])
@@ -238,7 +238,7 @@ mod tests {
             assert!(refused.contains(why), "{refused}");
         }
         let pattern = Pattern::parse("cali{hex:11}").expect("valid");
-        assert_eq!((pattern.beginning(), pattern.exact()), ("cali", None));
-        assert_eq!(Pattern::parse("cni0").expect("valid").exact(), Some("cni0"));
+        assert_eq!((pattern.beginning(), pattern.exact_text()), ("cali", None));
+        assert_eq!(Pattern::parse("cni0").expect("valid").exact_text(), Some("cni0"));
     }
 }

@@ -34,7 +34,7 @@ impl Profiles {
     /// The built-in ones and a node's own, each of which takes the place of the built-in one of its name. A name whose file cannot be used
     /// has no profile, because the built-in one may be wrong on this node.
     #[must_use]
-    pub fn of_node(own: OwnProfiles) -> Self {
+    pub fn with_own(own: OwnProfiles) -> Self {
         let built_in = Self::built_in().all().iter();
         let mut profiles: BTreeMap<String, Profile> =
             built_in.map(|profile| (profile.name.clone(), profile.clone())).collect();
@@ -72,7 +72,7 @@ impl Profiles {
 
     /// The profile that a conf of this file name belongs to, whatever it says.
     #[must_use]
-    pub fn by_conf(&self, file: &str) -> Option<&Profile> {
+    pub fn find_by_conf(&self, file: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.conf.iter().any(|conf| conf == file))
     }
 
@@ -84,7 +84,7 @@ impl Profiles {
 
     /// Why the node's own profile of this name cannot be used; `None` if it can, or if there is none.
     #[must_use]
-    pub fn unusable(&self, name: &str) -> Option<&str> {
+    pub fn unusable_reason(&self, name: &str) -> Option<&str> {
         self.unusable.get(name).map(String::as_str)
     }
 
@@ -103,14 +103,14 @@ mod tests {
         let flannel = Profiles::built_in().find("flannel").expect("flannel");
         let own = Profile { conf: vec!["99-mine.conflist".into()], ..flannel.clone() };
         let new = Profile { name: "house".into(), ..flannel.clone() };
-        let profiles = Profiles::of_node(OwnProfiles::from([
+        let profiles = Profiles::with_own(OwnProfiles::from([
             ("flannel".into(), Ok(own.clone())),
             ("house".into(), Ok(new.clone())),
             ("calico".into(), Err("torn".into())),
         ]));
         assert_eq!((profiles.find("flannel"), profiles.find("house")), (Some(&own), Some(&new)));
         assert_eq!(profiles.find("calico"), None, "what is built in may be wrong on this node");
-        assert_eq!(profiles.unusable("calico"), Some("torn"));
+        assert_eq!(profiles.unusable_reason("calico"), Some("torn"));
         assert_eq!(profiles.all_unusable().collect::<Vec<_>>(), ["torn"]);
         assert_eq!(profiles.all().len(), Profiles::built_in().all().len());
         assert!(profiles.all().is_sorted_by_key(|profile| &profile.name));

@@ -116,7 +116,7 @@ fn a_conf_and_a_plugin_belong_to_one_cni_only() {
             "{types:?}"
         );
     }
-    let by_conf = |file| Profiles::built_in().by_conf(file);
+    let by_conf = |file| Profiles::built_in().find_by_conf(file);
     assert_eq!(by_conf("10-canal.conflist").map(|profile| profile.name.as_str()), Some("canal"));
     assert!(by_conf("10-x.conflist").is_none());
 }

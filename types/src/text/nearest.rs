@@ -2,7 +2,7 @@
 
 /// The word of `known` that is nearest to `word`; none if no word is near.
 #[must_use]
-pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+pub fn find_nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let near = candidates
         .iter()
         .map(|candidate| {
@@ -18,7 +18,7 @@ pub fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
 
 /// The end of an error about a `word` that is none of `known`: the nearest one, or all of them.
 pub(crate) fn remedy(word: &str, candidates: &[&str]) -> String {
-    match nearest(word, candidates) {
+    match find_nearest(word, candidates) {
         Some(candidate) => format!("did you mean {candidate:?}?"),
         None => format!("expected one of {}", candidates.join(", ")),
     }

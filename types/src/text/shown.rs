@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 /// One line of text, for what a person reads: no line break is left in it.
 #[must_use]
 pub fn line(text: &str) -> String {
-    shown(text, |_| false)
+    escape(text, |_| false)
 }
 
 /// Text of several lines that is shown as it was written.
 #[must_use]
 pub fn lines(text: &str) -> String {
-    shown(text, |c| matches!(c, '\n' | '\t'))
+    escape(text, |c| matches!(c, '\n' | '\t'))
 }
 
 /// A JSON document with every such character as an escape of JSON, so that it reads the same to a program and is safe on a
@@ -38,7 +38,7 @@ pub fn json(document: &str) -> String {
 }
 
 /// Text with every character shown by its number that is neither harmless nor meant.
-pub fn shown(text: &str, is_meant: impl Fn(char) -> bool) -> String {
+pub fn escape(text: &str, is_meant: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
         if is_harmless(c) || is_meant(c) {

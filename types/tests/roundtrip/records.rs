@@ -18,7 +18,7 @@ use types::node::Mode;
 use types::packets::{Exchange, Outcome, PacketPath, PacketReason, Packets, Protocol};
 use types::policy::{Phase, Side};
 use types::profile::{Profile, Profiles};
-use types::status::{Conf, ConfState, Document, Network, ProofState, Reason, VERSION, Watch, Word};
+use types::status::{Conf, ConfState, Document, Network, NotMoved, ProofState, Reason, VERSION, Watch, Word};
 
 use crate::{comes_back, maybe, path};
 
@@ -131,9 +131,11 @@ fn document() -> impl Strategy<Value = Document> {
     );
     let watch = (any::<i32>(), any::<u64>()).prop_map(|(pid, start)| Watch { pid, start });
     let phase = maybe(select(&Phase::ALL[..]));
-    let texts = (prop::collection::vec(".{0,9}", 0..3), maybe(any::<u32>()));
+    let not_moved =
+        (any::<u32>(), any::<u32>()).prop_map(|(connections, failed)| NotMoved { connections, failed });
+    let texts = (prop::collection::vec(".{0,9}", 0..3), maybe(any::<u32>()), maybe(not_moved));
     (watch, any::<bool>(), ".{0,9}", phase, conf, prop::collection::vec(network, 0..3), texts).prop_map(
-        |(watch, ready, message, phase, conf, networks, (findings, restarts))| Document {
+        |(watch, ready, message, phase, conf, networks, (findings, restarts, not_moved))| Document {
             version: VERSION,
             boot_id: "5c1e".into(),
             watch,
@@ -146,6 +148,7 @@ fn document() -> impl Strategy<Value = Document> {
             networks,
             attached: None,
             restarts,
+            not_moved,
             findings,
         },
     )

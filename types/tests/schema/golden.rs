@@ -8,7 +8,7 @@ use serde_json::Value;
 use types::api::observed::NodeObservation;
 use types::attachment::{Event, Intent};
 use types::inventory::Inventory;
-use types::json::schema::{of_settings, of_written};
+use types::json::schema::{settings_schema, written_schema};
 use types::ledger::Line;
 use types::node::Node;
 use types::policy::Policy;
@@ -59,43 +59,43 @@ fn holds(name: &str, made: &Value) {
 
 #[test]
 fn the_schema_of_the_policy_is_made_from_its_types() {
-    holds("policy.schema.json", &of_settings::<Policy>());
+    holds("policy.schema.json", &settings_schema::<Policy>());
 }
 
 #[test]
 fn the_schema_of_node_json_is_made_from_its_types() {
-    holds("node.schema.json", &of_settings::<Node>());
+    holds("node.schema.json", &settings_schema::<Node>());
 }
 
 #[test]
 fn the_schema_of_status_json_is_made_from_its_types() {
-    holds("status.schema.json", &of_written::<Document>());
+    holds("status.schema.json", &written_schema::<Document>());
 }
 
 #[test]
 fn the_schema_of_what_a_node_reports_is_made_from_its_types() {
-    holds("observed.schema.json", &of_written::<NodeObservation>());
+    holds("observed.schema.json", &written_schema::<NodeObservation>());
 }
 
 #[test]
 fn the_schema_of_the_inventory_is_made_from_its_types() {
-    holds("inventory.schema.json", &of_written::<Inventory>());
+    holds("inventory.schema.json", &written_schema::<Inventory>());
 }
 
 #[test]
 fn the_schemas_of_the_lines_of_a_record_are_made_from_their_types() {
-    holds("attachment-intent.schema.json", &of_written::<Intent>());
-    holds("attachment-event.schema.json", &of_written::<Event>());
+    holds("attachment-intent.schema.json", &written_schema::<Intent>());
+    holds("attachment-event.schema.json", &written_schema::<Event>());
 }
 
 #[test]
 fn the_schema_of_a_line_of_the_ledger_is_made_from_its_type() {
-    holds("ledger.schema.json", &of_written::<Line>());
+    holds("ledger.schema.json", &written_schema::<Line>());
 }
 
 #[test]
 fn the_schema_of_a_profile_is_made_from_its_types() {
-    let schema = of_written::<Profile>();
+    let schema = written_schema::<Profile>();
     holds("profile.schema.json", &schema);
     let validator = jsonschema::validator_for(&schema).expect("a schema");
     for profile in Profiles::built_in().all() {

@@ -103,14 +103,14 @@ impl Report for BootExplanation {
 /// # Errors
 /// None: what is wrong is part of the explanation, which then ends with 3, or with 78 if a settings file cannot be used.
 pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
-    let facts = gather::of_agents(global, mode::settings(&Root::new(&global.root)));
+    let facts = gather::agent_facts(global, mode::settings(&Root::new(&global.root)));
     let root = &Root::new(&facts.root);
     // What is decided by node.json is explained only if the file can be used.
     let node = facts.unusable.is_none().then_some(&facts.settings);
     let mut findings: Vec<Problem> = Vec::new();
     let settings = SettingsFile::node(&facts);
     let without = node.is_some_and(|node| node.conf_dir == Mode::Without);
-    let policy = if without { SettingsFile::no_policy(root) } else { SettingsFile::policy(&facts) };
+    let policy = if without { SettingsFile::without_policy(root) } else { SettingsFile::policy(&facts) };
     let bad_settings = settings.error().or(policy.error()).is_some();
     findings.extend(settings.error().into_iter().chain(policy.error()).map(Problem::from));
     let units = continuation::units_of(&facts.settings)
@@ -121,7 +121,7 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
         findings.extend(units.iter().filter_map(|unit| unit.matters(root, node)).map(Problem::from));
         findings.extend(facts.runtime.problem().map(|why| Problem::from(why.to_string())));
     }
-    let runtime = node.and_then(|_| Runtime::of(&facts));
+    let runtime = node.and_then(|_| Runtime::from_facts(&facts));
     let kubelet = node.and_then(|node| match KubeletReport::gather(root, node) {
         Ok(registered) => registered,
         Err(failure) => {
@@ -131,7 +131,7 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     });
     let (off, conf_dir) =
         (switch::off_switch(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
-    let boot = match boot::planned(&Global { dry_run: true, ..global.clone() }, facts) {
+    let boot = match boot::plan(&Global { dry_run: true, ..global.clone() }, facts) {
         Ok(changed) => BootPlan::Changes(changed),
         Err(failure) => BootPlan::Refused { error: failure.lines() },
     };

@@ -39,10 +39,10 @@ use crate::systemd::continuation;
 const NETNS: &str = "/run/netns";
 
 /// The node as a boot finds it. The off switch needs no other fact.
-pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
+pub(super) fn agent_facts(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
     let runtime = match switch::off_switch(&root) {
-        Some(_) => crate::runtime::facts::configured(&root, &settings.node),
+        Some(_) => crate::runtime::facts::gather_configured(&root, &settings.node),
         None => configured_or_told(&root, &settings.node),
     };
     crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
@@ -50,9 +50,11 @@ pub(super) fn of_agents(global: &Global, settings: Settings) -> NodeFacts {
 
 /// The runtime as it is configured; else as it answers.
 fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
-    let facts = crate::runtime::facts::configured(root, settings);
+    let facts = crate::runtime::facts::gather_configured(root, settings);
     let config = match facts.config {
-        ConfigFact::NoRuntime => answered(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered),
+        ConfigFact::NoRuntime => {
+            read_runtime_config(root, settings).map_or(ConfigFact::NoRuntime, ConfigFact::Answered)
+        }
         fact @ (ConfigFact::NotRead
         | ConfigFact::Read(_)
         | ConfigFact::Answered(_)
@@ -63,7 +65,7 @@ fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
 
 /// A runtime without a unit and a file that can be read, as in a pod, which runs already and tells what it uses. One that does not
 /// tell is known where node.json names its directories.
-fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
+fn read_runtime_config(root: &Root, node: &Node) -> Option<RuntimeConfig> {
     match answer::ask(&endpoint::choose(root, node, None)) {
         RuntimeAnswer::Setup(setup) => Some(RuntimeConfig::from_answer(RuntimeKind::Containerd, setup)),
         RuntimeAnswer::Silent if !node.runtime.bin_dirs.is_empty() => {
@@ -79,14 +81,14 @@ fn answered(root: &Root, node: &Node) -> Option<RuntimeConfig> {
     }
 }
 
-fn recorded(root: &Root, store: &Store) -> Result<BTreeSet<PathBuf>, String> {
-    let (sound, _) = store.all().map_err(|e| format!("list the records: {e}"))?;
+fn recorded_paths(root: &Root, store: &Store) -> Result<BTreeSet<PathBuf>, String> {
+    let (sound, _) = store.load_all().map_err(|e| format!("list the records: {e}"))?;
     let confs = sound.into_iter().flat_map(|record| record.intent.legs).filter_map(|leg| leg.conf_path);
-    Ok(confs.map(|conf| root.at(PathBuf::from(conf))).collect())
+    Ok(confs.map(|conf| root.join(PathBuf::from(conf))).collect())
 }
 
 fn policy_confs<'a>(root: &'a Root, policy: &'a Policy) -> impl Iterator<Item = PathBuf> + 'a {
-    policy.networks().flat_map(|(_, network)| &network.conf).map(|conf| root.at(conf))
+    policy.networks().flat_map(|(_, network)| &network.conf).map(|conf| root.join(conf))
 }
 
 /// SHA-256 of the files in a directory; what is no file, or cannot be read, has none.
@@ -109,7 +111,7 @@ fn names_in(dir: &Path) -> Vec<String> {
 /// The runtime is not asked, for at a boot it does not run yet. *Source*: containerd, `pkg/netns/netns_linux.go`, `newNS`: `cni-` and a UUID;
 /// CRI-O, `internal/config/nsmgr`, `NewPodNamespaces`: a UUID.
 fn pod_netns(root: &Root) -> Vec<String> {
-    let mut names = names_in(&root.at(NETNS));
+    let mut names = names_in(&root.join(NETNS));
     names.retain(|name| is_uuid(name.strip_prefix("cni-").unwrap_or(name)));
     names.sort();
     names
@@ -122,17 +124,17 @@ fn is_uuid(text: &str) -> bool {
 
 /// The files and directories of state that belong to one machine.
 fn state(layout: &Layout) -> Vec<PathBuf> {
-    [layout.attachments(), layout.damaged(), layout.inventory(), layout.ledger(), layout.name()]
+    [layout.attachments(), layout.damaged_dir(), layout.inventory(), layout.ledger(), layout.name()]
         .into_iter()
         .filter(|path| path.symlink_metadata().is_ok())
         .collect()
 }
 
-fn below(root: &Root, boot_id: &str) -> Places {
+fn places_below(root: &Root, boot_id: &str) -> Places {
     Places {
         without: root.entry(WITHOUT),
-        aside: root.at(SET_ASIDE).join(boot_id),
-        private: root.at(PRIVATE_CONF_DIR),
+        aside: root.join(SET_ASIDE).join(boot_id),
+        private: root.join(PRIVATE_CONF_DIR),
         identity: root.entry(IDENTITY),
         booted: root.entry(BOOTED),
     }
@@ -147,10 +149,10 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let root = Root::new(&node.root);
     let node = node.with_usable_policy();
     let identity = match identity::current(&root) {
-        Err(_) if global.dry_run && !root.is_node() => Identity::of_an_image(),
-        fact => fact.map_err(Failure::later)?,
+        Err(_) if global.dry_run && !root.is_node() => Identity::new_image(),
+        fact => fact.map_err(Failure::try_later)?,
     };
-    let kind = identity.kind(identity::recorded(&root).as_ref(), identity::boot_record(&root).as_ref());
+    let kind = identity.kind(identity::read_identity(&root).as_ref(), identity::boot_record(&root).as_ref());
     let cni = cni::gather(&node, PluginChoice::default());
     let layout = &node.dirs.layout;
     root.holds_state(layout)
@@ -159,12 +161,12 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let policy_file = layout.policy_file();
     let config = node.runtime.config();
     let endpoint = endpoint::find(&root, &node.settings, config).ok();
-    let runtime_runs = endpoint.is_some_and(|named| root.at(socket(&named.endpoint)).exists());
+    let runtime_runs = endpoint.is_some_and(|named| root.join(socket(&named.endpoint)).exists());
     let without = (node.settings.conf_dir == Mode::Without)
         .then(|| leavings::gather(&node, (&identity, runtime_runs || kind == BootKind::Again)));
     let unproven_sides: Vec<Side> = match kind {
         BootKind::Again => {
-            Side::BOTH.into_iter().filter(|side| !root.at(PROBED).join(side.as_str()).exists()).collect()
+            Side::BOTH.into_iter().filter(|side| !root.join(PROBED).join(side.as_str()).exists()).collect()
         }
         _ => Vec::new(),
     };
@@ -186,8 +188,8 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
             )
         }
     };
-    let unconfigured = config.is_none().then(|| endpoint::unconfigured(&root));
-    let private = root.at(PRIVATE_CONF_DIR);
+    let unconfigured = config.is_none().then(|| endpoint::unconfigured_problem(&root));
+    let private = root.join(PRIVATE_CONF_DIR);
     Ok(BootFacts {
         handed_on: match (node.settings.conf_dir, config.and_then(|config| config.unit.as_deref())) {
             (Mode::Private, Some(unit)) => continuation::check(&root, &node.settings, unit),
@@ -198,15 +200,15 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
             .map_err(|e| format!("conf dir {}: {e}", private.display())),
         // Where it cannot be listed, `private` says so.
         foreign: foreign::list(&private).unwrap_or_default(),
-        recorded: recorded(&root, &store),
+        recorded: recorded_paths(&root, &store),
         policy_confs: node.policy().into_iter().flat_map(|policy| policy_confs(&root, policy)).collect(),
         sums: sums(&node.dirs.conf_dir),
         usual_exists: node.dirs.conf_dir.is_dir(),
         private_exists: private.is_dir(),
         our_conf: our_conf(&root, &node.dirs.conf_dir),
-        places: below(&root, &identity.boot_id),
-        cached: names_in(&root.at(RUNTIME_CACHE)),
-        unlisted: match (attachments::recorded(&store), attachments::listed(&node.dirs)) {
+        places: places_below(&root, &identity.boot_id),
+        cached: names_in(&root.join(RUNTIME_CACHE)),
+        unlisted: match (attachments::recorded_keys(&store), attachments::listed_keys(&node.dirs)) {
             (Ok(recorded), Ok(listed)) if recorded.is_empty() && listed.is_empty() => pod_netns(&root),
             // What cannot be read is said elsewhere.
             (Ok(_), Ok(_)) | (Err(_), _) | (_, Err(_)) => Vec::new(),

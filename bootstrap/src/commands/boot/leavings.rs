@@ -13,8 +13,8 @@ use crate::node::conf::our_conf;
 use crate::runtime::cache;
 
 /// Records and inventory entries of the boot `boot_id`; `may_live` makes those count that do not say theirs.
-fn living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
-    let (sound, damaged) = Store::new(layout).all().map_err(|e| format!("list the records: {e}"))?;
+fn list_living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<String>, String> {
+    let (sound, damaged) = Store::new(layout).load_all().map_err(|e| format!("list the records: {e}"))?;
     let inventory = match inventory::load(layout) {
         Err(why) if may_live => return Err(why.to_string()),
         read => read.unwrap_or_default(),
@@ -40,17 +40,17 @@ pub(super) fn gather(
 ) -> Leavings {
     let root = &Root::new(root);
     let layout = &dirs.layout;
-    let mut dirs = vec![root.at(CONF_DIR), root.at(runtime.agents_dir())];
+    let mut dirs = vec![root.join(CONF_DIR), root.join(runtime.agents_dir())];
     dirs.dedup();
     let is_crio = runtime.crio().is_some();
-    let cache = root.at(RUNTIME_CACHE);
+    let cache = root.join(RUNTIME_CACHE);
     let replayed = || {
         root.check_links(&cache).map_err(std::io::Error::other)?;
         cache::gather(&cache).map(|cache| cache.attachments)
     };
     Leavings {
         confs: dirs.iter().filter_map(|dir| our_conf(root, dir)).collect(),
-        living: living(layout, &identity.boot_id, may_live),
+        living: list_living(layout, &identity.boot_id, may_live),
         // A cache that cannot be read may hold one.
         is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|handover| handover.through_us)),
         // Without a clock a line has no time; everything else of it counts.

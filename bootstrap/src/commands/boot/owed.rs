@@ -22,18 +22,18 @@ const UNKNOWN: &str = "unknown";
 /// already are left out, so an interrupted boot writes nothing twice. If something here cannot be listed, [`convergence::commands::boot::final_image`] refuses to
 /// set anything aside.
 pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
-    let (sound, damaged) = Store::new(layout).all().unwrap_or_default();
+    let (sound, damaged) = Store::new(layout).load_all().unwrap_or_default();
     let inventory = inventory::load(layout).unwrap_or_default();
     let earlier = sound.iter().filter(|record| record.intent.begun.boot_id != boot_id);
-    let mut all: Vec<Line> = earlier.flat_map(|record| of_record(record, now)).collect();
+    let mut all: Vec<Line> = earlier.flat_map(|record| record_lines(record, now)).collect();
     let listed = |entry: &&Entry| {
         let is_recorded = sound.iter().any(|record| {
             record.intent.container_id == entry.container_id && record.intent.ifname == entry.ifname
         });
         !is_recorded && entry.taken.as_ref().is_none_or(|moment| moment.boot_id != boot_id)
     };
-    all.extend(inventory.attachments.iter().filter(listed).map(|entry| of_entry(entry, now)));
-    all.extend(damaged.iter().map(|(path, why)| of_damaged(path, why, now)));
+    all.extend(inventory.attachments.iter().filter(listed).map(|entry| entry_line(entry, now)));
+    all.extend(damaged.iter().map(|(path, why)| damaged_line(path, why, now)));
     let lines = ledger::read(layout).unwrap_or_default();
     let is_told = |line: &Line| {
         lines.iter().any(|entry| {
@@ -45,7 +45,7 @@ pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     all
 }
 
-fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line> + 'a {
+fn record_lines<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line> + 'a {
     record.pending().into_iter().map(move |leg| {
         let (progress, leg) = (&record.progress[leg], &record.intent.legs[leg]);
         line(
@@ -64,7 +64,7 @@ fn of_record<'a>(record: &'a Attachment, now: u64) -> impl Iterator<Item = Line>
 }
 
 /// An entry of the inventory: it may say no more than which side of the policy its network was.
-fn of_entry(entry: &Entry, now: u64) -> Line {
+fn entry_line(entry: &Entry, now: u64) -> Line {
     line(
         now,
         &CleanupTarget {
@@ -80,7 +80,7 @@ fn of_entry(entry: &Entry, now: u64) -> Line {
 }
 
 fn line(now: u64, attached: &CleanupTarget) -> Line {
-    let owed = local_cleanup::owed(attached);
+    let owed = local_cleanup::owed_report(attached);
     Line {
         version: 1,
         wall_secs: now,
@@ -90,13 +90,13 @@ fn line(now: u64, attached: &CleanupTarget) -> Line {
         addresses: owed.addresses,
         reason: REASON.into(),
         removed: Vec::new(),
-        left: owed.left,
+        left: owed.leftovers,
         unknown: owed.unknown,
     }
 }
 
 /// A damaged record: only its file name is known.
-fn of_damaged(path: &Path, why: &str, now: u64) -> Line {
+fn damaged_line(path: &Path, why: &str, now: u64) -> Line {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (container_id, ifname) = name.rsplit_once('@').unwrap_or((&name, ""));
     Line {

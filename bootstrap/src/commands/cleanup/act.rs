@@ -21,7 +21,7 @@ impl ChangeHandler for CleanupHandler {
         let Act::Kernel(object) = &change.act else { return None };
         let failed = |why: io::Error| {
             Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target))
-                .at(&change.target)
+                .with_place(&change.target)
         };
         Some(remove(object).map(|()| Outcome::Done).map_err(failed))
     }

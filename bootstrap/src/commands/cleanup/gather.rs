@@ -64,27 +64,27 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
         |what: &str, why: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("{what}: {why}"));
     let nothing = Leaves::default();
     let leaves = profile.leaves.as_ref().unwrap_or(&nothing);
-    let mounts = Mounts::now().map_err(|why| failed("mounts", &why))?;
+    let mounts = Mounts::read().map_err(|why| failed("mounts", &why))?;
     let confs = confs(subject).map_err(|why| failed("confs", &why))?;
-    let earlier = subject.journal.earlier();
+    let earlier = subject.journal.earlier_runs();
     let mut networks: BTreeSet<String> = leaves.networks.iter().cloned().collect();
     networks.extend(earlier.networks.iter().cloned());
-    networks.extend(confs.found.iter().filter(|conf| conf.is_own).map(|conf| conf.name.clone()));
+    networks.extend(confs.facts.iter().filter(|conf| conf.is_own).map(|conf| conf.name.clone()));
     // What another conf of the node has for its name is that network's.
-    networks.retain(|name| !confs.found.iter().any(|conf| !conf.is_own && conf.name == *name));
+    networks.retain(|name| !confs.facts.iter().any(|conf| !conf.is_own && conf.name == *name));
     let is_node = Root::new(&node.root).is_node();
-    let live = subject.listed.cloned().or_else(|| live(&node.runtime.choice).filter(|_| is_node));
+    let live = subject.listed.cloned().or_else(|| live_containers(&node.runtime.choice).filter(|_| is_node));
     let claims = claims(node, profile, &networks).map_err(|why| failed("attachments", &why))?;
     Ok(CleanupFacts {
         kernel: if is_node { kernel::gather() } else { KernelFacts::default() },
         files: files(subject, leaves, &networks, &mounts, live.as_ref(), confs.strange),
-        in_use: in_use(subject, &confs.found),
-        used_conf: used(subject, &confs.used),
+        in_use: active_cnis(subject, &confs.facts),
+        used_conf: used_conf(subject, &confs.used),
         agents: if is_node { agents(&leaves.agents) } else { Vec::new() },
         answering: if is_node { probe::answering(profile) } else { Vec::new() },
         cidrs: node.policy().map(|policy| cidrs(policy, profile)).unwrap_or_default(),
-        aside: subject.journal.aside(),
-        confs: confs.found,
+        aside: subject.journal.aside_dir(),
+        confs: confs.facts,
         profile: (*profile).clone(),
         claims,
         networks,
@@ -99,15 +99,16 @@ fn cidrs(policy: &Policy, profile: &Profile) -> Vec<ipnetwork::IpNetwork> {
 }
 
 /// The sandboxes that the runtime lists, in whichever state.
-fn live(whom: &RuntimeChoice) -> Option<BTreeSet<String>> {
+fn live_containers(whom: &RuntimeChoice) -> Option<BTreeSet<String>> {
     let RuntimeChoice::At(endpoint) = whom else { return None };
-    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()).ok()?;
+    let sandboxes = Runtime::connect(endpoint).and_then(|runtime| runtime.sandboxes()).ok()?;
     Some(SandboxList::Cri(sandboxes).ids())
 }
 
 fn claims(node: &NodeFacts, profile: &Profile, networks: &BTreeSet<String>) -> Result<Claims, String> {
     let layout = &node.dirs.layout;
-    let (records, damaged) = Store::new(layout).all().map_err(|why| format!("list the records: {why}"))?;
+    let (records, damaged) =
+        Store::new(layout).load_all().map_err(|why| format!("list the records: {why}"))?;
     let mut claims = Claims {
         damaged: damaged.iter().map(|(path, _)| path.display().to_string()).collect(),
         ..Claims::default()
@@ -154,7 +155,7 @@ fn programs(record: &Attachment) -> Vec<String> {
 /// The confs of a node.
 #[derive(Debug, Default)]
 struct Confs {
-    found: Vec<ConfFact>,
+    facts: Vec<ConfFact>,
     /// The first one that the runtime finds: its path, and whether it is Crossfade's.
     used: Option<(PathBuf, Content)>,
     strange: Vec<(PathBuf, String)>,
@@ -163,7 +164,7 @@ struct Confs {
 fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
     let Subject { node, profile, .. } = subject;
     let own = node.dirs.conf_dir.clone();
-    let agents = Root::new(&node.root).at(node.runtime.agents_dir());
+    let agents = Root::new(&node.root).join(node.runtime.agents_dir());
     let mut all = Confs::default();
     let mut dirs = vec![own.clone()];
     if agents != own {
@@ -180,7 +181,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
             let path = dir.join(&conf.file);
             let named = profile.conf.contains(&conf.file);
             match &conf.content {
-                Ok(content) => all.found.push(fact(subject, path, content, is_loaded)),
+                Ok(content) => all.facts.push(fact(subject, path, content, is_loaded)),
                 Err(why) if named => all.strange.push((
                     path,
                     format!("it bears the name of a conf of {} and cannot be read: {why}", profile.name),
@@ -190,7 +191,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
         }
         taken_away(subject, &read, &mut all);
     }
-    for conf in &mut all.found {
+    for conf in &mut all.facts {
         let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !conf.is_own && profile.conf.contains(&file) {
             let why = format!(
@@ -214,7 +215,7 @@ fn taken_away(subject: &Subject<'_>, read: &ConfDir, all: &mut Confs) {
             let path = read.path.join(file);
             if let Ok(content) = confdir::read_content(&path) {
                 let conf_fact = fact(subject, path, &content, false);
-                all.found.extend(conf_fact.is_own.then_some(conf_fact));
+                all.facts.extend(conf_fact.is_own.then_some(conf_fact));
             }
         } else if profile.takes(file) {
             let why =
@@ -228,7 +229,7 @@ fn fact(subject: &Subject<'_>, path: PathBuf, content: &Content, is_loaded: bool
     let Subject { node: NodeFacts { profiles, .. }, profile, .. } = subject;
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let by_types = profiles.detect(&content.types).map(|profile| profile.name.as_str());
-    let by_name = profiles.by_conf(&file).map(|profile| profile.name.as_str());
+    let by_name = profiles.find_by_conf(&file).map(|profile| profile.name.as_str());
     // Canal has Calico's plugin under a name of its own, and a profile that a person wrote has types of its own.
     let is_its_type = content.types.iter().any(|cni_type| profile.types.contains(cni_type))
         || by_types == Some(&profile.name);
@@ -257,13 +258,13 @@ fn bridges(content: &Content) -> Vec<String> {
 }
 
 /// The conf that the runtime uses, if it is the CNI's.
-fn used(subject: &Subject<'_>, first: &Option<(PathBuf, Content)>) -> Option<PathBuf> {
+fn used_conf(subject: &Subject<'_>, first: &Option<(PathBuf, Content)>) -> Option<PathBuf> {
     let (path, content) = first.as_ref()?;
     fact(subject, path.clone(), content, true).is_own.then(|| path.clone())
 }
 
 /// The other CNIs of the node: the policy's other network, and every conf of a known CNI.
-fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
+fn active_cnis(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     let (own, profiles) = (&subject.profile.name, &subject.node.profiles);
     let mut cnis: Vec<ActiveCni> = Vec::new();
     let mut add = |whose: String, name: &str| {
@@ -282,7 +283,7 @@ fn in_use(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     }
     for conf in confs.iter().filter(|conf| !conf.is_own) {
         let file = conf.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let profile = profiles.by_conf(&file).or_else(|| profiles.detect(&conf.types));
+        let profile = profiles.find_by_conf(&file).or_else(|| profiles.detect(&conf.types));
         if let Some(profile) = profile.filter(|profile| profile.name != *own) {
             add(format!("the conf {}", conf.path.display()), &profile.name);
         }
@@ -334,29 +335,38 @@ fn files(
     let root = &Root::new(&subject.node.root);
     let config = subject.node.runtime.config();
     let sources =
-        BinDirSources { flags: subject.bin_dirs, config, ..BinDirSources::of_node(&subject.node.settings) };
+        BinDirSources { flags: subject.bin_dirs, config, ..BinDirSources::from_node(&subject.node.settings) };
     let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
     let programs = sources.search(root);
     let programs = programs.iter().flat_map(|dir| leaves.programs.iter().map(move |name| dir.join(name)));
     let leases = leaves.leases.then_some(networks).into_iter().flatten();
     let shown = leaves.reboot.iter().flat_map(|leaves| &leaves.paths);
     FileFacts {
-        mounts: leaves.mounts.iter().filter(|point| mounts.at(&root.at(point))).cloned().collect(),
+        mounts: leaves
+            .mounts
+            .iter()
+            .filter(|point| mounts.is_mount_point(&root.join(point)))
+            .cloned()
+            .collect(),
         pins: if root.is_node() { pins(leaves) } else { Vec::new() },
         files: leaves.files.iter().map(|path| root.entry(path)).filter(is_there).collect(),
         strange_confs,
-        directories: leaves.directories.iter().filter_map(|path| directory(&root.at(path), mounts)).collect(),
+        directories: leaves
+            .directories
+            .iter()
+            .filter_map(|path| directory(&root.join(path), mounts))
+            .collect(),
         leases: leases
-            .filter_map(|name| leased(&root.at(Path::new(LEASES).join(name)), name, live))
+            .filter_map(|name| lease_fact(&root.join(Path::new(LEASES).join(name)), name, live))
             .collect(),
         programs: programs.filter(is_there).collect(),
-        shown: shown.filter(|path| is_there(&root.at(path))).cloned().collect(),
+        shown: shown.filter(|path| is_there(&root.join(path))).cloned().collect(),
     }
 }
 
 fn directory(path: &Path, mounts: &Mounts) -> Option<DirectoryFact> {
     let real = path.canonicalize().ok().filter(|real| real.is_dir())?;
-    Some(DirectoryFact { mounts: mounts.below(&real), path: real })
+    Some(DirectoryFact { mounts: mounts.mounts_below(&real), path: real })
 }
 
 fn pins(leaves: &Leaves) -> Vec<PinFact> {
@@ -374,7 +384,7 @@ fn pins(leaves: &Leaves) -> Vec<PinFact> {
 }
 
 /// The leases of a network: a file for each address, whose first line is the container's id.
-fn leased(path: &Path, network: &str, live: Option<&BTreeSet<String>>) -> Option<LeaseFact> {
+fn lease_fact(path: &Path, network: &str, live: Option<&BTreeSet<String>>) -> Option<LeaseFact> {
     let mut ids = Vec::new();
     for entry in std::fs::read_dir(path).ok()?.flatten() {
         let is_address = entry.file_name().to_string_lossy().parse::<std::net::IpAddr>().is_ok();

@@ -69,14 +69,14 @@ impl Journal {
 
     /// The directory to which files are moved.
     #[must_use]
-    pub(crate) fn aside(&self) -> PathBuf {
+    pub(crate) fn aside_dir(&self) -> PathBuf {
         self.directory.join(&self.profile)
     }
 
     /// What earlier runs have noted; nothing of what cannot be read.
     #[must_use]
-    pub(crate) fn earlier(&self) -> EarlierRuns {
-        earlier(self.file().lines(), boot::boot_id().unwrap_or_default())
+    pub(crate) fn earlier_runs(&self) -> EarlierRuns {
+        earlier_runs(self.file().lines(), boot::boot_id().unwrap_or_default())
     }
 
     /// Appends a line durably.
@@ -106,7 +106,7 @@ impl Journal {
 }
 
 /// What the lines of a journal tell a later run in this boot.
-fn earlier(lines: Vec<Line<Event>>, boot_id: &str) -> EarlierRuns {
+fn earlier_runs(lines: Vec<Line<Event>>, boot_id: &str) -> EarlierRuns {
     let mut all = EarlierRuns::default();
     for Line { at: written_at, event, .. } in lines {
         match event {
@@ -134,7 +134,7 @@ mod tests {
     fn a_later_run_knows_the_networks_and_in_the_same_boot_why_to_reboot() {
         let dir = tempfile::tempdir().expect("scratch");
         let journal = Journal::new(dir.path(), "cilium");
-        assert_eq!(journal.earlier().networks.len(), 0);
+        assert_eq!(journal.earlier_runs().networks.len(), 0);
         let begin = |name: &str| Event::Begin {
             networks: [name.to_owned()].into(),
             reboot: vec![format!("of {name}")],
@@ -145,11 +145,11 @@ mod tests {
         journal.write(Event::Remove { action, target: rule.into(), reason, undo }).expect("written");
         journal.write(Event::Done { target: rule.into() }).expect("written");
         journal.write(begin("two")).expect("written");
-        let earlier = journal.earlier();
+        let earlier = journal.earlier_runs();
         assert_eq!(earlier.chains, ["CNI-DN-0123".to_owned()].into());
         assert_eq!(earlier.networks, ["one".to_owned(), "two".to_owned()].into());
         assert_eq!(earlier.reboot, ["of one".to_owned(), "of two".to_owned()].into());
-        let other = super::earlier(journal.file().lines(), "another boot");
+        let other = super::earlier_runs(journal.file().lines(), "another boot");
         assert_eq!((other.networks.len(), other.reboot.len()), (2, 0));
     }
 }

@@ -45,7 +45,7 @@ impl Report for CleanupReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
-            let _ = writeln!(text, "{}", done.in_words("not done"));
+            let _ = writeln!(text, "{}", done.describe("not done"));
         }
         for RetainedObject { target, why } in &self.kept {
             let _ = writeln!(text, "{:<8} {target}  ({why})", "keep");
@@ -85,7 +85,7 @@ impl Report for CleanupReport {
                 let fix = "remove the cause, then run the same command again; it goes on where it stopped";
                 Some(
                     Problem::new(format!("{}: failed: {why}", done.change))
-                        .at(done.change.target.as_str())
+                        .with_place(done.change.target.as_str())
                         .fix(fix),
                 )
             }
@@ -93,11 +93,11 @@ impl Report for CleanupReport {
         });
         let remains = self.remains.iter().map(|target| {
             let fix = "look who makes it again, such as an agent; then run the same command again";
-            Problem::new(format!("{target} is still there")).at(target.as_str()).fix(fix)
+            Problem::new(format!("{target} is still there")).with_place(target.as_str()).fix(fix)
         });
         let reboot = self.reboot.iter().map(|why| {
             Problem::new(format!("a reboot is required: {why}"))
-                .at("node")
+                .with_place("node")
                 .fix("drain and reboot the node, then run the same command again")
         });
         self.stopped.iter().cloned().chain(failed).chain(remains).chain(reboot).collect()

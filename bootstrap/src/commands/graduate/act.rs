@@ -67,7 +67,7 @@ impl ChangeHandler for GraduationHandler<'_> {
                 let restarted = systemctl::run(arguments).map(|()| Outcome::Done);
                 Some(restarted.map_err(|why| {
                     let unit = arguments.last().copied().unwrap_or_default();
-                    self.put_back(Problem::new(format!("restart {unit}: {why}")).at(unit))
+                    self.restore_conf(Problem::new(format!("restart {unit}: {why}")).with_place(unit))
                 }))
             }
             Act::Confirm => Some(self.confirm().map(|()| Outcome::Done)),
@@ -87,22 +87,22 @@ impl GraduationHandler<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         self.note(Event::Left {})?;
         change::remove(path, true).map_err(|e| {
-            Failure::new(Exit::Failed, format!("remove {}: {e}", path.display())).at(path.display())
+            Failure::new(Exit::Failed, format!("remove {}: {e}", path.display())).with_place(path.display())
         })
     }
 
     fn note(&self, event: Event) -> Result<(), Failure> {
-        self.journal.write(event).map_err(|why| noted(self.journal, &why))
+        self.journal.write(event).map_err(|why| journal_failure(self.journal, &why))
     }
 
     /// Sees that the runtime uses the new network, and that an attachment to it works; else puts Crossfade's conf back.
     fn confirm(&mut self) -> Result<(), Failure> {
-        match self.in_use().and_then(|()| self.proven()) {
+        match self.require_in_use().and_then(|()| self.prove()) {
             Ok(note) => {
                 self.notes.extend(note);
                 self.note(Event::Confirmed {})
             }
-            Err(why) => Err(self.put_back(why)),
+            Err(why) => Err(self.restore_conf(why)),
         }
     }
 
@@ -116,16 +116,19 @@ impl GraduationHandler<'_> {
     }
 
     /// Waits until the runtime has loaded the new network's conf, and no ADD runs through Crossfade.
-    fn in_use(&self) -> Result<(), Problem> {
+    fn require_in_use(&self) -> Result<(), Problem> {
         let endpoint = self.endpoint();
-        let problem = |why: anyhow::Error| Problem::new(format!("{why:#}")).at(endpoint);
+        let problem = |why: anyhow::Error| Problem::new(format!("{why:#}")).with_place(endpoint);
         match &self.snapshot.facts.runtime.answer {
             RuntimeAnswer::Setup(_) => {
                 let new = self.new_name();
                 let uses = |setup: &CniSetup| {
                     !setup.has_ours() && setup.networks.first().is_some_and(|network| network.name == new)
                 };
-                Runtime::at(endpoint).map_err(problem)?.wait_for(UNUSED_WITHIN, uses).map_err(problem)?;
+                Runtime::connect(endpoint)
+                    .map_err(problem)?
+                    .wait_for(UNUSED_WITHIN, uses)
+                    .map_err(problem)?;
             }
             // One that is told the name of its network has been started anew since.
             RuntimeAnswer::Silent
@@ -138,22 +141,22 @@ impl GraduationHandler<'_> {
             | RuntimeAnswer::Absent(_)
             | RuntimeAnswer::Failed(_)) => {
                 let why = other.trouble().unwrap_or("no runtime was asked");
-                return Err(Problem::new(why).at(endpoint));
+                return Err(Problem::new(why).with_place(endpoint));
             }
         }
-        let caller = Caller::at(endpoint, &self.snapshot.bin_dirs).map_err(problem)?;
+        let caller = Caller::connect(endpoint, &self.snapshot.bin_dirs).map_err(problem)?;
         wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
             let ids: Vec<String> = running.into_iter().collect();
-            Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", "))).at(endpoint)
+            Problem::new(format!("an ADD through Crossfade still runs for {}", ids.join(", ")))
+                .with_place(endpoint)
         })?;
         let end = Instant::now() + READY_WITHIN;
         loop {
-            match Runtime::at(endpoint).and_then(|runtime| runtime.network_ready()) {
+            match Runtime::connect(endpoint).and_then(|runtime| runtime.network_ready()) {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(why)) if Instant::now() >= end => {
-                    return Err(
-                        Problem::new(format!("the runtime's network is not ready: {why}")).at(endpoint)
-                    );
+                    return Err(Problem::new(format!("the runtime's network is not ready: {why}"))
+                        .with_place(endpoint));
                 }
                 Err(why) if Instant::now() >= end => return Err(problem(why)),
                 Ok(Err(_)) | Err(_) => std::thread::sleep(PAUSE),
@@ -162,7 +165,7 @@ impl GraduationHandler<'_> {
     }
 
     /// A real ADD, CHECK and DEL of the new network in a scratch namespace, where its CNI allows one; else what its probes say has to do.
-    fn proven(&self) -> Result<Option<String>, Problem> {
+    fn prove(&self) -> Result<Option<String>, Problem> {
         let node = &self.snapshot.node;
         let network = self.snapshot.facts.policy.network(Side::New);
         let profile = network.and_then(|network| node.profiles.find(&network.profile));
@@ -182,7 +185,7 @@ impl GraduationHandler<'_> {
         };
         let line = OwnCommand::prove(Side::New, 0, &node.dirs.conf_dir, &self.snapshot.bin_dirs);
         let line = own_command::with_directories(line, &global);
-        let failed = |why: String| Problem::new(why).at("network new");
+        let failed = |why: String| Problem::new(why).with_place("network new");
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
         // The longest kind, whichever this network has; and as long for one of `watch` that is under way.
@@ -207,7 +210,7 @@ impl GraduationHandler<'_> {
     }
 
     /// Puts Crossfade's conf back, lists what was attached without it meanwhile, and removes what was written for the time without it.
-    fn put_back(&self, why: Problem) -> Failure {
+    fn restore_conf(&self, why: Problem) -> Failure {
         let conf = self.snapshot.facts.conf.file.display().to_string();
         let fix = "remove the cause, then run the same command again";
         let mut problems = vec![why.clone().fix(fix)];
@@ -217,15 +220,15 @@ impl GraduationHandler<'_> {
                     0 => String::new(),
                     count => format!("; the inventory lists the {count} pods that came meanwhile"),
                 };
-                problems.push(Problem::new(format!("{conf} is back{more}")).at(conf).fix(fix));
+                problems.push(Problem::new(format!("{conf} is back{more}")).with_place(conf).fix(fix));
                 if let Err(why) = self.journal.write(Event::RolledBack { why: why.what }) {
-                    problems.extend(noted(self.journal, &why).problems);
+                    problems.extend(journal_failure(self.journal, &why).problems);
                 }
                 Failure::all(Exit::No, problems)
             }
             Err(failed) => {
                 let fix = "run crossfade-bootstrap install, which writes Crossfade's conf and lists the pods";
-                problems.push(Problem::new(format!("put {conf} back: {failed}")).at(conf).fix(fix));
+                problems.push(Problem::new(format!("put {conf} back: {failed}")).with_place(conf).fix(fix));
                 Failure::all(Exit::Failed, problems)
             }
         }
@@ -244,7 +247,7 @@ impl GraduationHandler<'_> {
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();
                 let back = Change::new(Act::SetAside { from, to, nudge: true }, target, "as it was");
-                Executor::plain(&Root::new(&self.snapshot.node.root))
+                Executor::new_plain(&Root::new(&self.snapshot.node.root))
                     .apply(back)
                     .map_err(|why| why.lines().join("; "))?;
             }
@@ -252,10 +255,10 @@ impl GraduationHandler<'_> {
         let name = facts.conf.name.clone().unwrap_or_default();
         if let RuntimeAnswer::Setup(_) = &facts.runtime.answer {
             let ours = |setup: &CniSetup| setup.is_ours(&name);
-            let runtime = Runtime::at(self.endpoint()).map_err(|e| format!("{e:#}"))?;
+            let runtime = Runtime::connect(self.endpoint()).map_err(|e| format!("{e:#}"))?;
             runtime.wait_for(UNUSED_WITHIN, ours).map_err(|e| format!("{e:#}"))?;
         }
-        if let Ok(caller) = Caller::at(self.endpoint(), &self.snapshot.bin_dirs) {
+        if let Ok(caller) = Caller::connect(self.endpoint(), &self.snapshot.bin_dirs) {
             wait_for_quiet(AddPath::PastUs, caller, UNUSED_WITHIN)
                 .map_err(|ids| format!("an ADD without Crossfade still runs for {ids:?}"))?;
         }
@@ -300,7 +303,8 @@ impl GraduationHandler<'_> {
 }
 
 /// A journal that cannot be written: nothing is done that is not noted.
-pub(crate) fn noted(journal: &Journal, why: &std::io::Error) -> Failure {
+pub(crate) fn journal_failure(journal: &Journal, why: &std::io::Error) -> Failure {
     let path = journal.path().display();
-    Failure::new(Exit::Failed, format!("journal {path}: {why}; nothing is done that is not noted")).at(path)
+    Failure::new(Exit::Failed, format!("journal {path}: {why}; nothing is done that is not noted"))
+        .with_place(path)
 }

@@ -61,7 +61,7 @@ pub(crate) struct Subject<'a> {
     /// The global options of the command line.
     pub global: &'a Global,
     /// The options of the command.
-    pub wanted: &'a Graduate,
+    pub args: &'a Graduate,
     /// What is on its way from elsewhere: the API server is asked once.
     pub transit: &'a NodeAnnotations,
 }
@@ -80,7 +80,7 @@ pub(crate) struct NodeSnapshot {
 /// # Errors
 /// Bad settings: nothing is guessed.
 pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failure> {
-    let settings = settings::required(&Root::new(&global.root))?;
+    let settings = settings::require(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &args.node.runtime);
     node.dirs.require_readable()?;
     if node.dirs.has_own_conf() {
@@ -96,7 +96,7 @@ pub(crate) fn node(global: &Global, args: &Graduate) -> Result<NodeFacts, Failur
 
 /// The copy of Crossfade's conf that an earlier run made.
 fn copy(state_dir: &Path) -> Option<InstalledConf> {
-    let path = Journal::new(state_dir).aside().join(CONF_FILE);
+    let path = Journal::new(state_dir).aside_dir().join(CONF_FILE);
     directories::read(&path).ok().flatten()
 }
 
@@ -125,14 +125,14 @@ pub(crate) fn transit(node: &NodeFacts) -> NodeAnnotations {
 /// Bad settings; records, inventory or confs cannot be read.
 pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
     let failed = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, why.to_string());
-    let node = node(subject.global, subject.wanted)?;
+    let node = node(subject.global, subject.args)?;
     let policy = node.require_policy()?.policy.clone();
     let layout = node.dirs.layout.clone();
     let journal = Journal::new(&layout.state_dir);
     let progress = journal.progress();
-    let cni = cni::gather(&node, PluginChoice { bin_dirs: &subject.wanted.bin_dirs, plugin: None });
+    let cni = cni::gather(&node, PluginChoice { bin_dirs: &subject.args.bin_dirs, plugin: None });
     let dir = cni.confs.map_err(|why| failed(&why))?;
-    let (sound, damaged) = Store::new(&layout).all().map_err(|why| failed(&why))?;
+    let (sound, damaged) = Store::new(&layout).load_all().map_err(|why| failed(&why))?;
     let listed = inventory::load(&layout).map_err(|why| failed(&why))?.attachments;
     let listing = listing(&node);
     let list_status = |key: &Key, args: Option<&str>| {
@@ -178,7 +178,7 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         .collect();
     let facts = GraduateFacts {
         runtime: runtime(&node, listing.as_ref().err(), listing.as_ref().ok(), &progress),
-        cache: cache(&subject.wanted.cache_dir, &keys, (name.as_deref(), new_name)),
+        cache: cache(&subject.args.cache_dir, &keys, (name.as_deref(), new_name)),
         conf: ObservedConf { dir, file: node.dirs.conf_file(), ours, name },
         new,
         policy,
@@ -189,13 +189,13 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         transit: subject.transit.clone(),
         node_json: node_json(&node),
         plugins: cni.plugins.dirs.clone(),
-        aside: journal.aside().to_path_buf(),
+        aside: journal.aside_dir().to_path_buf(),
         state: [layout.attachments(), layout.inventory()]
             .into_iter()
             .filter(|path| path.symlink_metadata().is_ok())
             .collect(),
         layout,
-        marker: Root::new(&node.root).at(WITHOUT),
+        marker: Root::new(&node.root).join(WITHOUT),
         watch_runs: systemctl::is_here()
             && Root::new(&node.root).entry(WATCH_UNIT).symlink_metadata().is_ok(),
         retract: Removal::gather(&Root::new(&node.root), &node.settings).change(),
@@ -209,7 +209,7 @@ fn key(record: &Attachment) -> Key {
 
 fn listing(node: &NodeFacts) -> Result<SandboxList, String> {
     let endpoint = node.runtime.choice.endpoint().ok_or("no runtime is known")?;
-    let sandboxes = Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes());
+    let sandboxes = Runtime::connect(endpoint).and_then(|runtime| runtime.sandboxes());
     sandboxes.map(SandboxList::Cri).map_err(|why| format!("{why:#}"))
 }
 
@@ -248,9 +248,9 @@ fn is_loaded(unit: &str) -> bool {
 
 /// Whether the process behind a socket began after `then`, in this boot. *Source*: man 5 `proc_pid_stat`, `starttime`, in ticks since boot.
 fn started_after(endpoint: &str, then: &Moment) -> bool {
-    let pid = Runtime::at(endpoint).and_then(|runtime| runtime.pid()).ok();
+    let pid = Runtime::connect(endpoint).and_then(|runtime| runtime.pid()).ok();
     let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
-    let (Some(process), Some(ticks)) = (pid.and_then(Process::of), ticks.filter(|ticks| *ticks > 0)) else {
+    let (Some(process), Some(ticks)) = (pid.and_then(Process::read), ticks.filter(|ticks| *ticks > 0)) else {
         return false;
     };
     let is_of_now = shim::host::boot::boot_id().is_ok_and(|now| now == then.boot_id);
@@ -275,7 +275,7 @@ fn cache(dir: &Path, keys: &[Key], (ours, new): (Option<&str>, Option<&str>)) ->
         let (ours, new) = (under(ours), under(new));
         observed_cache.under_ours.extend(ours.as_ref().map(|_| key.clone()));
         observed_cache.under_new.extend(new.as_ref().map(|_| key.clone()));
-        observed_cache.found.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
+        observed_cache.entries.extend(ours.or(new).map(|bytes| (key.clone(), bytes)));
     }
     observed_cache
 }
@@ -292,7 +292,7 @@ fn node_json(node: &NodeFacts) -> NodeJson {
     let counts = node.node_file.as_ref().map_or_else(|| Ok(br#"{"version":1}"#.to_vec()), read);
     NodeJson {
         before: bytes(&path),
-        wanted: counts.and_then(|bytes| without_plugin(&bytes)),
+        after: counts.and_then(|bytes| without_plugin(&bytes)),
         fleeting: durable::outlives_reboot(&path).err(),
         path,
     }

@@ -70,7 +70,7 @@ impl Journal {
 
     /// The directory to which files are moved.
     #[must_use]
-    pub(crate) fn aside(&self) -> &Path {
+    pub(crate) fn aside_dir(&self) -> &Path {
         &self.directory
     }
 

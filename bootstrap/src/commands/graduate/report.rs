@@ -50,13 +50,13 @@ impl Report for GraduateReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         for done in &self.changes {
-            let _ = writeln!(text, "{}", done.in_words("not done"));
+            let _ = writeln!(text, "{}", done.describe("not done"));
         }
         for wait in &self.waits {
             let _ = writeln!(text, "{:<8} {wait}", "wait");
         }
         for line in &self.ledger {
-            let _ = writeln!(text, "{}", in_words(line));
+            let _ = writeln!(text, "{}", describe_line(line));
         }
         for note in &self.notes {
             let _ = writeln!(text, "note: {note}");
@@ -80,7 +80,7 @@ impl Report for GraduateReport {
 }
 
 /// A line of the ledger, for people.
-fn in_words(line: &ledger::Line) -> String {
+fn describe_line(line: &ledger::Line) -> String {
     let addresses: Vec<String> = line.addresses.iter().map(ToString::to_string).collect();
     let mut text = format!(
         "{:<8} {} {} on {}{}: {}",

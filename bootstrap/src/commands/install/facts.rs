@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use convergence::commands::install::facts::{InstallFacts, unsaid};
+use convergence::commands::install::facts::{InstallFacts, config_without_dir};
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::gated::Keeper;
 use convergence::node::settings::Settings;
@@ -20,7 +20,7 @@ use types::policy::Policy;
 use crate::cli::{Global, Install};
 use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
-use crate::node::attachments::{listed, recorded};
+use crate::node::attachments::{listed_keys, recorded_keys};
 use crate::node::cni::{self, PluginChoice};
 use crate::node::facts;
 use crate::node::networks::gated;
@@ -33,15 +33,15 @@ use crate::runtime::running_adds::can_see;
 use crate::runtime::{cache, conf_reading, endpoint};
 
 fn runtime_dirs(root: &Root, runtime: &RuntimeFacts) -> Vec<PathBuf> {
-    let (answered, config) = (runtime.answer.setup(), unsaid(runtime));
+    let (answered, config) = (runtime.answer.setup(), config_without_dir(runtime));
     if answered.is_none() && config.is_none() {
         return Vec::new();
     }
-    BinDirSources { runtime: answered, config, ..BinDirSources::of_node(&Node::default()) }.search(root)
+    BinDirSources { runtime: answered, config, ..BinDirSources::from_node(&Node::default()) }.search(root)
 }
 
 /// The sandboxes of a runtime that runs which are not among the known ones.
-fn uncached(
+fn list_uncached(
     answer: &RuntimeAnswer,
     choice: &RuntimeChoice,
     known_ids: &[&BTreeSet<String>],
@@ -51,11 +51,13 @@ fn uncached(
         return Ok(Vec::new());
     };
     let known_ids: BTreeSet<String> = known_ids.iter().flat_map(|ids| ids.iter().cloned()).collect();
-    Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(&known_ids)).map_err(|e| format!("{e:#}"))
+    Runtime::connect(endpoint)
+        .and_then(|runtime| runtime.list_pod_network_sandboxes(&known_ids))
+        .map_err(|e| format!("{e:#}"))
 }
 
 /// The container ids of a cache. Of a file that cannot be read the name has it: `NETWORK-ID-IFNAME`.
-fn cached(cache: &Result<Cache, String>) -> BTreeSet<String> {
+fn cached_ids(cache: &Result<Cache, String>) -> BTreeSet<String> {
     let Ok(cache) = cache else { return BTreeSet::new() };
     let named =
         cache.unreadable.iter().filter_map(|(path, _)| path.file_name()?.to_str()?.rsplit('-').nth(1));
@@ -79,7 +81,7 @@ pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> Ins
     let store = Store::new(&dirs.layout);
     let cache = cache::gather(&args.cache_dir)
         .map_err(|e| format!("runtime's cache {}: {e}", args.cache_dir.display()));
-    let (recorded, listed) = (recorded(&store), listed(dirs));
+    let (recorded, listed) = (recorded_keys(&store), listed_keys(dirs));
     let completion = completion::find(&Root::default(), &dirs.layout.policy_file(), &node.profiles);
     let completed = completion.as_ref().and_then(|completion| Policy::parse(&completion.bytes).ok());
     let before = node.policy();
@@ -99,7 +101,7 @@ pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> Ins
             &cni.plugins.paths(),
             (&dirs.layout, &store),
         ),
-        uncached: uncached(answer, choice, &[&cached(&cache), &ids(&recorded), &ids(&listed)]),
+        uncached: list_uncached(answer, choice, &[&cached_ids(&cache), &ids(&recorded), &ids(&listed)]),
         cache,
         recorded,
         listed,

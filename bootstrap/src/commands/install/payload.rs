@@ -44,7 +44,7 @@ impl Plan {
     ///
     /// # Errors
     /// Every file of another owner.
-    pub(crate) fn of(load: &Load, overwrite: bool) -> Result<Self, Failure> {
+    pub(crate) fn decide(load: &Load, overwrite: bool) -> Result<Self, Failure> {
         let before =
             PayloadRecord::read(Path::new(BROUGHT)).map_err(|why| Failure::all(Exit::BadSettings, [why]))?;
         let mut plan = Self {
@@ -100,7 +100,7 @@ impl Plan {
         // The lock keeps the policy from being flipped in between.
         let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
         let done = done.map_err(|e| {
-            Failure::later(format!("lock of the policy: {e}")).at(layout.policy_file().display())
+            Failure::try_later(format!("lock of the policy: {e}")).with_place(layout.policy_file().display())
         })??;
         remember(&after)?;
         Ok(done)
@@ -108,7 +108,8 @@ impl Plan {
 }
 
 fn remember(record: &PayloadRecord) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}")).at(BROUGHT);
+    let failed =
+        |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}")).with_place(BROUGHT);
     shim::host::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
     carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)

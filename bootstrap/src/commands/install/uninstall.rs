@@ -45,15 +45,15 @@ const NAMED: usize = 10;
 /// the conf is back.
 pub(crate) fn uninstall(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
     if !args.wait || global.dry_run {
-        return once(global, args);
+        return run_once(global, args);
     }
     let mut notes = Vec::new();
     loop {
-        match once(global, args) {
+        match run_once(global, args) {
             Err(failure) if matches!(failure.exit, Exit::No | Exit::TryLater) => {
                 let lines = failure.lines();
                 if lines != notes {
-                    print::waiting(&lines);
+                    print::print_waiting(&lines);
                     notes = lines;
                 }
                 std::thread::sleep(TRY_AGAIN);
@@ -63,14 +63,14 @@ pub(crate) fn uninstall(global: &Global, args: &Uninstall) -> Result<ChangeRepor
     }
 }
 
-fn once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
+fn run_once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
     let node = gather(global, args)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
     refuse_told(&node)?;
     let RuntimeFacts { choice, answer, .. } = &node.runtime;
-    answered(&node.dirs, answer)?;
+    require_answer(&node.dirs, answer)?;
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
-        can_see(endpoint).map_err(Failure::later)?;
+        can_see(endpoint).map_err(Failure::try_later)?;
     }
     let leaving_file =
         Some(node.dirs.conf_dir.join(LEAVING_FILE)).filter(|path| path.symlink_metadata().is_ok());
@@ -85,7 +85,7 @@ fn once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
         changes.extend(more);
         changes.extend(removal.change());
         notes.extend(in_cluster);
-        return Ok(ChangeReport::planned(changes, notes));
+        return Ok(ChangeReport::from_plan(changes, notes));
     }
     let leaving = RepairPause::start(&node.dirs.layout)?;
     let parting = UninstallHandler { node: &node, bin_dirs: cni.plugins.paths() };
@@ -98,12 +98,12 @@ fn once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
     done.extend(removals);
     notes.extend(by_hand);
     notes.extend(in_cluster);
-    Ok(ChangeReport::applied(done, notes))
+    Ok(ChangeReport::from_done(done, notes))
 }
 
 /// Gathers the node without guesses: a conf of Crossfade that cannot be read might name other directories.
 fn gather(global: &Global, args: &Uninstall) -> Result<NodeFacts, Failure> {
-    let settings = settings::required(&Root::new(&global.root))?;
+    let settings = settings::require(&Root::new(&global.root))?;
     let node = facts::with_runtime(global, settings, &args.runtime);
     node.dirs.require_readable()?;
     Ok(node)
@@ -127,12 +127,13 @@ impl ChangeHandler for UninstallHandler<'_> {
 impl UninstallHandler<'_> {
     fn remove_conf(&self, path: &Path) -> Result<(), Failure> {
         change::remove(path, true).map_err(|e| Failure::new(Exit::Failed, e))?;
-        wait_until_unused(self.node, &self.bin_dirs).or_else(|why| put_back(&self.node.dirs, why))?;
+        wait_until_unused(self.node, &self.bin_dirs).or_else(|why| restore_conf(&self.node.dirs, why))?;
         let attached = attachments::list(&self.node.dirs.layout, None)?;
         refuse_attached(&attached).or_else(|mut why| {
             let what = "a pod was attached through Crossfade meanwhile";
-            why.problems.insert(0, Problem::new(what).at(path.display().to_string()).fix("try again"));
-            put_back(&self.node.dirs, why)
+            why.problems
+                .insert(0, Problem::new(what).with_place(path.display().to_string()).fix("try again"));
+            restore_conf(&self.node.dirs, why)
         })
     }
 }
@@ -147,33 +148,34 @@ fn refuse_attached(attachments: &Attachments) -> Result<(), Failure> {
     let drain = "drain the node and let the runtime remove its sandboxes, or sweep, first";
     let lines = ours.iter().map(|line| {
         let (key, life) = (format!("{} {}", line.container_id, line.ifname), line.life.as_str());
-        Problem::new(format!("{key} is {life}")).at(format!("attachment {key}")).fix(drain)
+        Problem::new(format!("{key} is {life}")).with_place(format!("attachment {key}")).fix(drain)
     });
     let damaged = attachments.damaged.iter().map(|damaged| {
         let path = damaged.path.display().to_string();
-        Problem::new(format!("{path} is damaged")).at(path).fix(drain)
+        Problem::new(format!("{path} is damaged")).with_place(path).fix(drain)
     });
     let what = format!("{count} attachments would lose their DEL");
-    let mut findings = vec![Problem::new(what).at("the attachments of this node").fix(drain)];
+    let mut findings = vec![Problem::new(what).with_place("the attachments of this node").fix(drain)];
     findings.extend(lines.chain(damaged).take(NAMED));
     if count > NAMED {
-        let more = Problem::new(format!("and {} more", count - NAMED)).at("the attachments of this node");
+        let more =
+            Problem::new(format!("and {} more", count - NAMED)).with_place("the attachments of this node");
         findings.push(more.fix("see crossfade-bootstrap attachments"));
     }
     Err(Failure::all(Exit::No, findings))
 }
 
 /// While Crossfade's conf is installed, a runtime must say whether it uses the conf. A runtime that does not run uses none.
-fn answered(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
+fn require_answer(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(), Failure> {
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
             let fix = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
-            Err(Failure::new(Exit::No, why).at("--runtime-endpoint").fix(fix))
+            Err(Failure::new(Exit::No, why).with_place("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Failed(why) => {
             let fix = "try again; if it is not the runtime of this node's pods, say --runtime-endpoint none";
-            Err(Failure::later(why).at("--runtime-endpoint").fix(fix))
+            Err(Failure::try_later(why).with_place("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Unknown(_)
         | RuntimeAnswer::NotAsked
@@ -195,7 +197,7 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
                 config.kind.as_str()
             ),
         )
-        .at(PRIVATE_CONF_DIR)
+        .with_place(PRIVATE_CONF_DIR)
         .fix(format!("touch {DISABLED}, reboot, then uninstall; or replace the node"))),
     }
 }
@@ -203,7 +205,7 @@ fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
 /// What `watch` has found in this boot goes with it: a later installation would show a proof of this one as its own.
 fn forget(node: &NodeFacts) -> Vec<Change> {
     let why = "a later installation finds out anew";
-    let trees = [node.dirs.layout.run_dir.join(PROOF), Root::new(&node.root).at(PROBED)];
+    let trees = [node.dirs.layout.run_dir.join(PROOF), Root::new(&node.root).join(PROBED)];
     let there = trees.into_iter().filter(|path| path.symlink_metadata().is_ok());
     let trees = there.map(|path| {
         let target = path.display().to_string();
@@ -219,40 +221,40 @@ fn wait_until_unused(node: &NodeFacts, bin_dirs: &[PathBuf]) -> Result<(), Failu
     let choice = &node.runtime.choice;
     match &answer::ask(choice) {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) => return Ok(()),
-        RuntimeAnswer::Failed(why) => return Err(Failure::later(why)),
+        RuntimeAnswer::Failed(why) => return Err(Failure::try_later(why)),
         RuntimeAnswer::Silent => {
             let endpoint = choice.endpoint().unwrap_or_default();
             let read = conf_removal::wait_for_reread(&node.dirs.conf_dir, endpoint, UNUSED_WITHIN);
             read.map_err(|why| {
-                Failure::later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
+                Failure::try_later(format!("it is not certain that pods bypass Crossfade by now: {why}"))
             })?;
         }
         RuntimeAnswer::Setup(_) => {
             let unused = |setup: &CniSetup| !setup.has_ours();
-            let runtime = Runtime::at(choice.endpoint().unwrap_or_default())?;
-            runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::later(format!("{e:#}")))?;
+            let runtime = Runtime::connect(choice.endpoint().unwrap_or_default())?;
+            runtime.wait_for(UNUSED_WITHIN, unused).map_err(|e| Failure::try_later(format!("{e:#}")))?;
         }
     }
-    let caller = Caller::at(choice.endpoint().unwrap_or_default(), bin_dirs)
-        .map_err(|e| Failure::later(format!("{e:#}")))?;
+    let caller = Caller::connect(choice.endpoint().unwrap_or_default(), bin_dirs)
+        .map_err(|e| Failure::try_later(format!("{e:#}")))?;
     wait_for_quiet(AddPath::ThroughUs, caller, UNUSED_WITHIN).map_err(|running| {
         let ids: Vec<String> = running.into_iter().collect();
         let ids = ids.join(", ");
-        Failure::later(format!("an ADD through Crossfade still runs for {ids}")).at(ids)
+        Failure::try_later(format!("an ADD through Crossfade still runs for {ids}")).with_place(ids)
     })
 }
 
 /// Restores Crossfade's conf: a pod that is attached through it, or may still be, needs the conf for its DEL.
-fn put_back(settings: &Directories, why: Failure) -> Result<(), Failure> {
+fn restore_conf(settings: &Directories, why: Failure) -> Result<(), Failure> {
     let mut problems = why.problems;
     if let Ok(Some(conf)) = &settings.installed {
         let (path, bytes) = (settings.conf_file(), conf.bytes.clone());
         change::write(&Write { path, bytes, mode: conf.mode, nudge: true }).map_err(|e| {
             let path = settings.conf_file();
-            Failure::new(Exit::Failed, format!("put {} back: {e}", path.display())).at(path.display())
+            Failure::new(Exit::Failed, format!("put {} back: {e}", path.display())).with_place(path.display())
         })?;
         let path = settings.conf_file().display().to_string();
-        problems.push(Problem::new(format!("{path} is back")).at(path));
+        problems.push(Problem::new(format!("{path} is back")).with_place(path));
     }
     Err(Failure::all(Exit::TryLater, problems))
 }

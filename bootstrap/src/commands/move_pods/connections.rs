@@ -40,7 +40,7 @@ struct Connection {
 pub(super) fn read(netns: &Path, addresses: &[IpAddr]) -> io::Result<Vec<String>> {
     let netns = Netns::open(netns)?;
     let mut rtnl = netns
-        .open_inside(|| Rtnl::of_node(NETLINK_SOCK_DIAG as isize, Budget::brief(), MOST, TRIES))?
+        .open_inside(|| Rtnl::open_node(NETLINK_SOCK_DIAG as isize, Budget::new_brief(), MOST, TRIES))?
         .leaving_out_excess();
     let mut connections = Vec::new();
     for (number, protocol) in [(IPPROTO_TCP, "tcp"), (IPPROTO_UDP, "udp")] {

@@ -48,28 +48,30 @@ impl LiveClient {
     pub(crate) fn open(global: &Global, option: &Endpoint) -> Result<Self, Failure> {
         let root = Root::new(&global.root);
         if !root.is_node() {
-            return Err(Failure::usage("only the pods of a node that runs can be moved").at("--root"));
+            return Err(Failure::usage("only the pods of a node that runs can be moved").with_place("--root"));
         }
-        let node = facts::with_runtime(global, settings::required(&root)?, option);
+        let node = facts::with_runtime(global, settings::require(&root)?, option);
         if let Some(why) = node.without_plugin() {
-            return Err(Failure::of(Exit::No, why));
+            return Err(Failure::from_problem(Exit::No, why));
         }
         node.dirs.require_readable()?;
         node.require_policy()?;
         let Some(endpoint) = node.runtime.choice.endpoint() else {
             return Err(Failure::usage("the sandboxes of this node are needed, and no runtime is known")
-                .at("--runtime-endpoint")
+                .with_place("--runtime-endpoint")
                 .fix("name the runtime with --runtime-endpoint"));
         };
-        let runtime = Runtime::at(endpoint).map_err(|why| Failure::usage(why).at("--runtime-endpoint"))?;
+        let runtime =
+            Runtime::connect(endpoint).map_err(|why| Failure::usage(why).with_place("--runtime-endpoint"))?;
         let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
             let what = "this node has no kubelet whose credential could evict pods, or node.json says report.node false";
             return Err(Failure::new(Exit::No, what)
-                .at("node.json: report.node")
+                .with_place("node.json: report.node")
                 .fix("move the pods from outside: kubectl drain, or kubectl crossfade roll"));
         };
-        let pods = BoundPods::open(&credential).map_err(|why| Failure::of(Exit::TryLater, unseen(why)))?;
-        let plugin = PluginCaller::of_node(&node);
+        let pods = BoundPods::open(&credential)
+            .map_err(|why| Failure::from_problem(Exit::TryLater, read_problem(why)))?;
+        let plugin = PluginCaller::from_node(&node);
         Ok(Self { node, runtime, pods, plugin, began: Instant::now() })
     }
 
@@ -84,14 +86,16 @@ impl LiveClient {
     /// The API server or the runtime does not answer.
     pub(crate) fn gather_facts(&self) -> Result<Facts, Problem> {
         let layout = self.layout();
-        let bound = self.pods.list().map_err(unseen)?;
-        let sandboxes = self.runtime.on_pod_network(&BTreeSet::new());
-        let sandboxes = sandboxes.map_err(|why| Problem::new(format!("{why:#}")).at("the runtime"))?;
+        let bound = self.pods.list().map_err(read_problem)?;
+        let sandboxes = self.runtime.list_pod_network_sandboxes(&BTreeSet::new());
+        let sandboxes =
+            sandboxes.map_err(|why| Problem::new(format!("{why:#}")).with_place("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
         let policy = file::load(&layout.policy_file(), &self.node.profiles);
         let usable_policy = policy.as_ref().ok().map(|read| &read.policy);
-        let attachments = attachments::list(layout, usable_policy)
-            .map_err(|why| Problem::new(why.lines().join("; ")).at(layout.state_dir.display().to_string()))?;
+        let attachments = attachments::list(layout, usable_policy).map_err(|why| {
+            Problem::new(why.lines().join("; ")).with_place(layout.state_dir.display().to_string())
+        })?;
         let obstacles = self.obstacles(&policy);
         let joining = usable_policy.map(|policy| joining(policy, &self.node.profiles)).unwrap_or_default();
         Ok(Facts {
@@ -122,7 +126,7 @@ impl LiveClient {
             }
             Err(why) => obstacles.push(
                 Problem::new(why.as_str())
-                    .at(self.layout().policy_file().display().to_string())
+                    .with_place(self.layout().policy_file().display().to_string())
                     .fix("correct it as crossfade-bootstrap policy check says"),
             ),
         }
@@ -132,10 +136,10 @@ impl LiveClient {
             ConfUse::Ours | ConfUse::Unknown => {}
             ConfUse::Other(what) => obstacles.push(
                 Problem::new(format!("the runtime does not use Crossfade's conf: {what}"))
-                    .at("the runtime")
+                    .with_place("the runtime")
                     .fix(fix),
             ),
-            ConfUse::Failed(why) => obstacles.push(Problem::new(why).at("the runtime").fix(fix)),
+            ConfUse::Failed(why) => obstacles.push(Problem::new(why).with_place("the runtime").fix(fix)),
         }
         obstacles
     }
@@ -185,10 +189,10 @@ impl NodeClient for LiveClient {
     }
 }
 
-fn unseen(why: ApiReadError) -> Problem {
+fn read_problem(why: ApiReadError) -> Problem {
     match why {
         ApiReadError::NoCredential(why) => Problem::new(why)
-            .at("kubelet's credential")
+            .with_place("kubelet's credential")
             .fix("wait until kubelet has registered this node, then run the command again"),
         ApiReadError::Trouble(why) => why,
     }

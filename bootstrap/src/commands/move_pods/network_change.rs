@@ -26,7 +26,7 @@ use types::attachment::Attachment;
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::host::root::Root;
 use crate::node::plugins::bin_dirs::BinDirSources;
-use crate::node::plugins::{in_use, joined};
+use crate::node::plugins::{join_dirs, plugin_in_use};
 
 /// The number of calls at once. One that hangs keeps one pod waiting, and not the others.
 const AT_ONCE: usize = 4;
@@ -54,13 +54,13 @@ struct RecordedCall {
 }
 
 impl PluginCaller {
-    pub(super) fn of_node(node: &NodeFacts) -> Self {
+    pub(super) fn from_node(node: &NodeFacts) -> Self {
         let sources =
-            BinDirSources { config: node.runtime.config(), ..BinDirSources::of_node(&node.settings) };
+            BinDirSources { config: node.runtime.config(), ..BinDirSources::from_node(&node.settings) };
         let dirs = sources.search(&Root::new(&node.root));
         Self {
-            plugin: in_use(&dirs),
-            search: joined(&dirs),
+            plugin: plugin_in_use(&dirs),
+            search: join_dirs(&dirs),
             layout: node.dirs.layout.clone(),
             name: node.name.clone().ok().flatten().unwrap_or_else(|| DEFAULT_NAME.into()),
         }
@@ -166,7 +166,7 @@ impl PluginCaller {
 /// The addresses of an attachment's second network. Where the plugin could not look at the pod after the ADD, those that the ADD answered count: without
 /// them, the network would leave under the connections that use it.
 fn addresses_of_second(record: &Attachment) -> Vec<IpAddr> {
-    let Some(second) = record.second().map(|leg| &record.progress[leg]) else { return Vec::new() };
+    let Some(second) = record.second_leg().map(|leg| &record.progress[leg]) else { return Vec::new() };
     if let Some(present) = &second.present {
         return present.iter().flat_map(|interface| interface.addresses.clone()).collect();
     }

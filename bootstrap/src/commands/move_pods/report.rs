@@ -87,7 +87,7 @@ pub(crate) enum PodOutcome {
 impl MoveReport {
     /// Reports on candidates of which some had their turn.
     #[must_use]
-    pub(crate) fn of(
+    pub(crate) fn new(
         phase: Phase,
         in_place: bool,
         candidates: &[Candidate],
@@ -107,9 +107,9 @@ impl MoveReport {
             if let PodDisposition::Stays(why) = candidate.fate {
                 let (why, fix) = why.words();
                 let what = format!("pod {} stays: {why}", candidate.title());
-                obstacles.push(Problem::new(what).at(format!("pod {}", candidate.title())).fix(fix));
+                obstacles.push(Problem::new(what).with_place(format!("pod {}", candidate.title())).fix(fix));
             }
-            Row::of(candidate, outcome)
+            Row::new(candidate, outcome)
         });
         let pods: Vec<Row> = rows.collect();
         let mut notes = Vec::new();
@@ -123,7 +123,7 @@ impl MoveReport {
 }
 
 impl Row {
-    fn of(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
+    fn new(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
         let stays = match candidate.fate {
             PodDisposition::Stays(why) => Some(why.as_str()),
             _ => None,

@@ -54,7 +54,7 @@ impl Report for PolicyExplanation {
 ///
 /// # Errors
 /// Bad settings; 3 if the named pod of this node is unknown.
-pub(crate) fn explained(node: &NodeFacts, choice: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
+pub(crate) fn explain_pod(node: &NodeFacts, choice: &cli::PodChoice) -> Result<PolicyExplanation, Failure> {
     let policy = &node.require_policy()?.policy;
     let Some(named) = &choice.live else {
         let pod = Pod { namespace: choice.namespace.clone(), name: choice.pod.clone() };

@@ -52,7 +52,7 @@ impl Live {
         named: &str,
         namespace: Option<&str>,
     ) -> Result<(Self, PodFacts), Failure> {
-        let (namespace, pod) = split(named, namespace)?;
+        let (namespace, pod) = split_name(named, namespace)?;
         let attachments = attachments::list(&node.dirs.layout, node.policy())?;
         let is_it =
             |line: &Line| line.namespace.as_deref() == Some(namespace) && line.pod.as_deref() == Some(pod);
@@ -61,7 +61,7 @@ impl Live {
         if observed_pod.is_none() && recorded.is_empty() {
             let what =
                 format!("pod {namespace}/{pod}: neither the API server nor a record has it on this node");
-            let failure = Failure::new(Exit::No, what).at(format!("pod {namespace}/{pod}"));
+            let failure = Failure::new(Exit::No, what).with_place(format!("pod {namespace}/{pod}"));
             return Err(failure.fix(doubt.unwrap_or_else(|| {
                 "name a pod of this node, as crossfade-bootstrap attachments lists it".into()
             })));
@@ -103,9 +103,11 @@ impl Live {
 }
 
 /// The namespace and the name on the command line.
-fn split<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a str), Failure> {
+fn split_name<'a>(named: &'a str, namespace: Option<&'a str>) -> Result<(&'a str, &'a str), Failure> {
     let wrong = |why: &str| {
-        Failure::usage(format!("POD {named}: {why}")).at("POD").fix("name the pod as NAME or NAMESPACE/NAME")
+        Failure::usage(format!("POD {named}: {why}"))
+            .with_place("POD")
+            .fix("name the pod as NAME or NAMESPACE/NAME")
     };
     match (named.split_once('/'), namespace) {
         (Some((first, _)), Some(other)) if first != other => {
@@ -154,7 +156,7 @@ mod tests {
             ("/a", None, None),
             ("web/", None, None),
         ] {
-            assert_eq!(split(named, namespace).ok(), expected, "{named} {namespace:?}");
+            assert_eq!(split_name(named, namespace).ok(), expected, "{named} {namespace:?}");
         }
     }
 }

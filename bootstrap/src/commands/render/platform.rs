@@ -87,10 +87,10 @@ const PLATFORMS: [&Platform; 12] = [
 pub(super) fn print(name: &str, node: &Node) -> Result<Fragment, Failure> {
     let names = || PLATFORMS.map(|platform| platform.name).join(", ");
     let platform = PLATFORMS.iter().find(|platform| platform.name == name).ok_or_else(|| {
-        Failure::usage(format!("--print {name}: expected one of {}", names())).at("--print")
+        Failure::usage(format!("--print {name}: expected one of {}", names())).with_place("--print")
     })?;
     let settings = (platform.settings)(node)
-        .map_err(|why| Failure::new(Exit::Failed, format!("--print {name}: {why}")).at("--print"))?;
+        .map_err(|why| Failure::new(Exit::Failed, format!("--print {name}: {why}")).with_place("--print"))?;
     let mut fragment = String::new();
     if platform.format == Format::Shell {
         fragment.push_str("#!/bin/sh\n");

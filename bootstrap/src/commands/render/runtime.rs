@@ -13,7 +13,7 @@ use crate::node::settings::mode;
 use crate::node::switch;
 use crate::runtime::config::containerd;
 use crate::runtime::config::render::{
-    ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded, prove, remove,
+    ContainerdDump, RuntimeInstruction, changes, choose, crio_words, embedded_problem, prove, remove,
 };
 use convergence::change::Change;
 use convergence::failure::Failure;
@@ -31,7 +31,7 @@ use types::command::exit::Exit;
 pub(super) fn render(global: &Global) -> Result<ChangeReport, Failure> {
     let root = Root::new(&global.root);
     let settings = mode::settings(&root);
-    let runtime = crate::runtime::facts::configured(&root, &settings.node);
+    let runtime = crate::runtime::facts::gather_configured(&root, &settings.node);
     let node = crate::node::facts::gather(NodeQuery {
         global,
         settings,
@@ -58,7 +58,7 @@ pub(super) fn render(global: &Global) -> Result<ChangeReport, Failure> {
     if let Some(why) = unusable {
         return Err(Failure::settings(why));
     }
-    let instruction = private(global, &node);
+    let instruction = render_private(global, &node);
     if instruction.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
         carry_out(&root, remove("it cannot be rendered"))?;
@@ -70,7 +70,7 @@ pub(super) fn render(global: &Global) -> Result<ChangeReport, Failure> {
 /// the same.
 fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> ChangeReport {
     if global.dry_run {
-        return ChangeReport::planned(changes, notes);
+        return ChangeReport::from_plan(changes, notes);
     }
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
@@ -79,23 +79,27 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
             Err(failure) => notes.extend(failure.lines()),
         }
     }
-    ChangeReport::applied(done, notes)
+    ChangeReport::from_done(done, notes)
 }
 
-fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Result<ChangeReport, Failure> {
+fn render_private(
+    global: &Global,
+    NodeFacts { root, runtime, .. }: &NodeFacts,
+) -> Result<ChangeReport, Failure> {
     let root = &Root::new(root);
-    let refuse = |problem: Problem| Failure::of(Exit::No, problem);
+    let refuse = |problem: Problem| Failure::from_problem(Exit::No, problem);
     if let Some(why) = runtime.problem() {
         return Err(refuse(why.clone()));
     }
     let config = runtime.config().ok_or_else(|| {
-        let problem = Problem::new("private mode: no runtime's unit is here").at("node.json, runtime.unit");
+        let problem =
+            Problem::new("private mode: no runtime's unit is here").with_place("node.json, runtime.unit");
         refuse(problem.fix("name it in node.json, runtime.unit"))
     })?;
     let conf_dir = Path::new(PRIVATE_CONF_DIR);
     let mut answer = None;
     let instruction = match (config.kind, &config.program) {
-        _ if config.unit.is_none() => return Err(refuse(embedded(config))),
+        _ if config.unit.is_none() => return Err(refuse(embedded_problem(config))),
         (RuntimeKind::Crio, _) => RuntimeInstruction::Words(crio_words(root).map_err(refuse)?),
         (RuntimeKind::Containerd, None) => {
             let root = global.root.display().to_string();
@@ -103,7 +107,7 @@ fn private(global: &Global, NodeFacts { root, runtime, .. }: &NodeFacts) -> Resu
                 "containerd's configuration is copied at every start of containerd, on the node; {root} is none"
             );
             return Err(refuse(
-                Problem::new(what).at(root).fix("run the command on the node, without --root"),
+                Problem::new(what).with_place(root).fix("run the command on the node, without --root"),
             ));
         }
         (RuntimeKind::Containerd, Some(program)) => {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use types::status::Document;
 
-use super::reported::reported;
+use super::reported::read_reported;
 use crate::cli::{Global, Output, print};
 use crate::host::events::Events;
 use crate::host::root::Root;
@@ -58,7 +58,7 @@ pub(super) fn wait_until(file: &Path, within: Option<Duration>, mut holds: impl 
 /// Prints what `watch` sees, now and whenever it is something else, without an end.
 #[must_use]
 pub(crate) fn follow(global: &Global) -> Exit {
-    let file = Root::new(&global.root).at(STATUS);
+    let file = Root::new(&global.root).join(STATUS);
     let mut last = String::new();
     wait_until(&file, None, || {
         let line = match status_file::read(&file) {
@@ -70,7 +70,7 @@ pub(crate) fn follow(global: &Global) -> Exit {
         if line != last {
             match global.output {
                 Output::Human => print::line(&line),
-                Output::Json => drop(print::report(Output::Json, &reported(global))),
+                Output::Json => drop(print::report(Output::Json, &read_reported(global))),
             }
             last = line;
         }

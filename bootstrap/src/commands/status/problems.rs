@@ -17,50 +17,54 @@ use crate::host::root::Root;
 use crate::node::switch;
 
 /// What an earlier image has left on a node of a final one.
-pub(super) fn of_an_earlier_image(settings: &Directories, is_attached: bool) -> Vec<Problem> {
+pub(super) fn earlier_image_problems(settings: &Directories, is_attached: bool) -> Vec<Problem> {
     let reboot = "reboot the node; boot removes what an earlier image left";
     let conf = match &settings.installed {
         Ok(Some(conf)) if conf.is_ours => {
             let why = format!("Crossfade's conf {} is still there", settings.conf_file().display());
-            Some(Problem::new(why).at(settings.conf_file().display().to_string()).fix(reboot))
+            Some(Problem::new(why).with_place(settings.conf_file().display().to_string()).fix(reboot))
         }
         Ok(_) => None,
         Err(why) => Some(why.into()),
     };
     let attached = is_attached.then(|| {
         Problem::new("attachments through Crossfade are left from an earlier image")
-            .at(settings.layout.state_dir.display().to_string())
+            .with_place(settings.layout.state_dir.display().to_string())
             .fix(reboot)
     });
     conf.into_iter().chain(attached).collect()
 }
 
 /// What is wrong with Crossfade's conf.
-pub(super) fn of_the_conf(node: &NodeFacts, cni: &CniFacts) -> Vec<Problem> {
+pub(super) fn conf_problems(node: &NodeFacts, cni: &CniFacts) -> Vec<Problem> {
     let file = node.dirs.conf_file();
     match &node.dirs.installed {
-        Ok(Some(conf)) => in_the_way(node, cni, &conf.name),
+        Ok(Some(conf)) => obstacle_problems(node, cni, &conf.name),
         Ok(None) if node.dirs.conf_dir.ends_with(PRIVATE_CONF_DIR.trim_start_matches('/')) => {
             let missing = Problem::new(format!("{} is not there yet", file.display()));
-            vec![missing.at(file.display().to_string()).fix(
+            vec![missing.with_place(file.display().to_string()).fix(
                 "wait until the networks that the policy names are ready, for watch writes the file then; its report says what is missing",
             )]
         }
         Ok(None) => {
             let why = format!("{} is not there", file.display());
-            vec![Problem::new(why).at(file.display().to_string()).fix("run crossfade-bootstrap install")]
+            vec![
+                Problem::new(why)
+                    .with_place(file.display().to_string())
+                    .fix("run crossfade-bootstrap install"),
+            ]
         }
         Err(why) => vec![why.into()],
     }
 }
 
 /// A problem if the runtime does not use the conf, or does not answer.
-pub(super) fn of_its_use(settings: &Directories, used: ConfUse) -> Option<Problem> {
+pub(super) fn conf_use_problem(settings: &Directories, used: ConfUse) -> Option<Problem> {
     match used {
         ConfUse::Other(what) => {
             let file = settings.conf_file();
             let why = format!("{} is there, and the runtime does not use it: {what}", file.display());
-            Some(Problem::new(why).at(file.display().to_string()).fix(
+            Some(Problem::new(why).with_place(file.display().to_string()).fix(
                 "run crossfade-bootstrap install, or start watch: both make the runtime read its conf directory again",
             ))
         }
@@ -70,23 +74,23 @@ pub(super) fn of_its_use(settings: &Directories, used: ConfUse) -> Option<Proble
 }
 
 /// What is wrong with records and with the host routes of living pods.
-pub(super) fn of_records(damaged: &[DamagedRecord], routes: Option<String>) -> Vec<Problem> {
+pub(super) fn record_problems(damaged: &[DamagedRecord], routes: Option<String>) -> Vec<Problem> {
     let damaged = damaged.iter().map(|damaged| {
         let path = damaged.path.display().to_string();
         Problem::new(format!("record {path}: {}", damaged.reason))
-            .at(path)
+            .with_place(path)
             .fix("delete the record's pod: its DEL asks every network and moves the file away")
     });
     let routes = routes.map(|what| {
         Problem::new(format!("host routes are missing or left over; sweep would {what}"))
-            .at("table 1003")
+            .with_place("table 1003")
             .fix("run crossfade-bootstrap unit sweep")
     });
     damaged.chain(routes).collect()
 }
 
 /// That no `watch` runs, on a node where one has to: for a tree, or for directories that the caller named, it is not known.
-pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -> Option<Problem> {
+pub(super) fn watch_problem(global: &Global, dirs: &Directories, read: &StatusFile) -> Option<Problem> {
     let root = Root::new(&global.root);
     if !root.is_node()
         || dirs.layout.run_dir != Layout::default().run_dir
@@ -101,11 +105,11 @@ pub(super) fn of_watch(global: &Global, dirs: &Directories, read: &StatusFile) -
         StatusFile::Stale(_, why) => why.clone(),
     };
     let fix = "start watch: systemctl start crossfade-watch, or the DaemonSet's pod on this node";
-    Some(Problem::new(format!("watch does not run: {why}")).at(STATUS).fix(fix))
+    Some(Problem::new(format!("watch does not run: {why}")).with_place(STATUS).fix(fix))
 }
 
 /// DELs that are owed for longer than the policy's grace.
-pub(super) fn of_owed_dels(attachments: &Attachments, policy: Option<&Policy>) -> Option<Problem> {
+pub(super) fn owed_del_problem(attachments: &Attachments, policy: Option<&Policy>) -> Option<Problem> {
     let grace_secs =
         policy.map_or_else(|| types::policy::Gc::default().grace_secs, |policy| policy.gc.grace_secs);
     let overdue: Vec<_> = attachments.attachments.iter().filter(|line| line.is_overdue(grace_secs)).collect();
@@ -118,19 +122,19 @@ pub(super) fn of_owed_dels(attachments: &Attachments, policy: Option<&Policy>) -
     );
     Some(
         Problem::new(what)
-            .at(format!("attachment {} {}", first.container_id, first.ifname))
+            .with_place(format!("attachment {} {}", first.container_id, first.ifname))
             .fix("run crossfade-bootstrap doctor, which says which network refuses them and why"),
     )
 }
 
 /// Confs that the runtime would use instead of Crossfade's.
-fn in_the_way(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
+fn obstacle_problems(node: &NodeFacts, cni: &CniFacts, name: &str) -> Vec<Problem> {
     let dir = match &cni.confs {
         Ok(dir) => dir,
         Err(why) => return vec![why.as_str().into()],
     };
     let picks = node.runtime.conf_selection();
-    let mut problems = picks.in_the_way(dir, name);
+    let mut problems = picks.obstacle_problems(dir, name);
     if !problems.is_empty() {
         problems.extend(picks.harm_of_a_restart().map(Problem::from));
     }

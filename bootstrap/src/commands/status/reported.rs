@@ -31,8 +31,8 @@ pub(crate) struct ReportedStatus {
 
 /// Reads the report of `watch` alone: policy, confs and records need not be here.
 #[must_use]
-pub(crate) fn reported(global: &Global) -> ReportedStatus {
-    let (watch, problem) = match status_file::read(&Root::new(&global.root).at(STATUS)) {
+pub(crate) fn read_reported(global: &Global) -> ReportedStatus {
+    let (watch, problem) = match status_file::read(&Root::new(&global.root).join(STATUS)) {
         StatusFile::Absent => (None, Some("no watch has run in this boot".to_owned())),
         StatusFile::Unreadable(why) => (None, Some(why)),
         StatusFile::Fresh(document) => (Some(WatchReport { document, stale: None }), None),
@@ -61,10 +61,13 @@ impl Report for ReportedStatus {
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let unknown = self.problem.iter().map(|why| Problem::new(why.as_str()).at(STATUS).fix(UNREPORTED));
+        let unknown =
+            self.problem.iter().map(|why| Problem::new(why.as_str()).with_place(STATUS).fix(UNREPORTED));
         let watched = self.watch.iter().filter(|watch| watch.stale.is_none() && !self.ready);
         let not_ready = watched.map(|WatchReport { document, .. }| {
-            Problem::new(format!("{}: {}", document.reason, document.message)).at(STATUS).fix(NOT_READY)
+            Problem::new(format!("{}: {}", document.reason, document.message))
+                .with_place(STATUS)
+                .fix(NOT_READY)
         });
         unknown.chain(not_ready).collect()
     }

@@ -82,14 +82,14 @@ impl RemovalPlan {
 
 /// Gathers the annotations of sandboxes that are gone. Sends no request where no CNI of the node leaves any.
 pub(super) fn gather(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> RemovalPlan {
-    match found(node, args, before) {
+    match plan_removal(node, args, before) {
         Ok(plan) => plan,
         Err(why) => RemovalPlan::note(why),
     }
 }
 
-fn found(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
-    let written = written(before, &node.profiles)?;
+fn plan_removal(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<RemovalPlan, String> {
+    let written = written_annotations(before, &node.profiles)?;
     if written.is_empty() {
         return Ok(RemovalPlan::default());
     }
@@ -107,7 +107,7 @@ fn found(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<Remova
         ApiReadError::NoCredential(why) => format!("this node does not look for them: {why}"),
         ApiReadError::Trouble(why) => format!("{why}; the next pass looks again"),
     })?;
-    let mut earlier = named(before.records, before.inventory);
+    let mut earlier = named_pods(before.records, before.inventory);
     earlier.extend(before.listing.ids());
     let facts =
         Facts { node: pods.node(), written: &written, pods: &bound, sandboxes: &earlier, damaged: false };
@@ -116,9 +116,9 @@ fn found(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<Remova
     }
     let listed = listed_again(node, args, before.listing)?;
     let store = Store::new(&node.dirs.layout);
-    let (records, damaged) = store.all().map_err(|e| e.to_string())?;
+    let (records, damaged) = store.load_all().map_err(|e| e.to_string())?;
     let inventory = inventory::load(&node.dirs.layout).map_err(|e| e.to_string())?;
-    let mut sandboxes = named(&records, &inventory);
+    let mut sandboxes = named_pods(&records, &inventory);
     sandboxes.extend(listed);
     sandboxes.extend(earlier.iter().cloned());
     let changes = decide(Facts { sandboxes: &sandboxes, damaged: !damaged.is_empty(), ..facts })?;
@@ -126,13 +126,16 @@ fn found(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result<Remova
 }
 
 /// What the plugins of the policy's networks write on Pods, and of those that a record is of.
-fn written(before: PassFacts<'_>, profiles: &Profiles) -> Result<BTreeSet<PodAnnotations>, String> {
+fn written_annotations(
+    before: PassFacts<'_>,
+    profiles: &Profiles,
+) -> Result<BTreeSet<PodAnnotations>, String> {
     let networks = before.policy.networks().map(|(_, network)| network.profile.as_str());
     let legs = before.records.iter().flat_map(|record| &record.intent.legs);
     let names: BTreeSet<&str> = networks.chain(legs.map(|leg| leg.profile.as_str())).collect();
     let mut written = BTreeSet::new();
     for name in names {
-        if let Some(why) = profiles.unusable(name) {
+        if let Some(why) = profiles.unusable_reason(name) {
             return Err(why.into());
         }
         let Some(profile) = profiles.find(name) else { continue };
@@ -144,7 +147,7 @@ fn written(before: PassFacts<'_>, profiles: &Profiles) -> Result<BTreeSet<PodAnn
 }
 
 /// The container ids in records and inventory.
-fn named(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
+fn named_pods(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String> {
     let recorded = records.iter().map(|record| record.intent.container_id.clone());
     recorded.chain(inventory.attachments.iter().map(|entry| entry.container_id.clone())).collect()
 }

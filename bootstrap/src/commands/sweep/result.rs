@@ -64,12 +64,12 @@ mod tests {
             )
         };
         let done = |id: &str, outcome| Done { change: close(id), outcome: Some(outcome) };
-        let changed = |all| Ok(ChangeReport::applied(all, Vec::new()));
+        let changed = |all| Ok(ChangeReport::from_done(all, Vec::new()));
         assert_eq!(reason(&changed(vec![done("c1", Outcome::Done), done("c2", Outcome::Busy)])), None);
         let failed = Outcome::Failed("network old: token=canary".into());
         let why = reason(&changed(vec![done("c1", Outcome::Done), done("c2", failed)])).expect("failed");
         assert_eq!(why, "1 of 2 changes failed, the first: close c2 eth0");
-        let refused = reason(&Err(Failure::later("no answer"))).expect("failed");
+        let refused = reason(&Err(Failure::try_later("no answer"))).expect("failed");
         assert_eq!(refused, "no answer");
     }
 }

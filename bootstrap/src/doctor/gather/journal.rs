@@ -31,7 +31,7 @@ pub(crate) fn gather(root: &Root) -> Source<Vec<Entry>> {
     }
     let unread = |why: String| {
         let fix = "run journalctl --identifier=crossfade, which says what is wrong with the journal";
-        Source::Unread(Problem::new(format!("journalctl: {why}")).at("the journal").fix(fix))
+        Source::Unread(Problem::new(format!("journalctl: {why}")).with_place("the journal").fix(fix))
     };
     let mut journalctl = match program::command("journalctl") {
         Ok(journalctl) => journalctl,

@@ -42,13 +42,14 @@ pub(super) fn gather(
     cni: &CniFacts,
 ) -> (Source<AttachmentRecords>, Source<Kernel>, Source<Sandboxes>) {
     let store = Store::new(&node.dirs.layout);
-    let before = store.all().map(|(records, _)| held_leases(&cni.networks, &records)).unwrap_or_default();
-    let read = store.all().and_then(|records| Ok((records, inventory::load(&node.dirs.layout)?)));
+    let before =
+        store.load_all().map(|(records, _)| held_leases(&cni.networks, &records)).unwrap_or_default();
+    let read = store.load_all().and_then(|records| Ok((records, inventory::load(&node.dirs.layout)?)));
     let ((records, damaged), inventory) = match read {
         Ok(read) => read,
         Err(error) => {
             let place = node.dirs.layout.state_dir.display().to_string();
-            let why = Problem::new(format!("records and inventory: {error}")).at(place).fix(STATE);
+            let why = Problem::new(format!("records and inventory: {error}")).with_place(place).fix(STATE);
             let kernel = Source::Absent("the records cannot be read, to which it is compared".into());
             return (Source::Unread(why), kernel, sandboxes::gather(node, None));
         }
@@ -56,18 +57,18 @@ pub(super) fn gather(
     let container_ids: BTreeSet<String> = containers(&records, &inventory);
     let sandboxes = sandboxes::gather(node, Some(&container_ids));
     let listed = sandboxes.read().map(|sandboxes| sandboxes.listed.clone());
-    let judged = judged(node, &records, &inventory, listed.clone());
+    let judged = judge_candidates(node, &records, &inventory, listed.clone());
     let kernel = if Root::new(&node.root).is_node() {
         let held_again = listed.as_ref().map(|_| held_leases(&cni.networks, &records)).unwrap_or_default();
         let held_twice: Vec<_> = before.into_iter().filter(|lease| held_again.contains(lease)).collect();
         let accounted: BTreeSet<String> =
             container_ids.into_iter().chain(scratch::containers(&node.dirs.layout)).collect();
         let leases = listed.map(|listed| leaked_leases(&held_twice, &accounted, &listed)).unwrap_or_default();
-        of_kernel(&records, &damaged, leases)
+        kernel_source(&records, &damaged, leases)
     } else {
         Source::Absent("a tree is inspected, and no node".into())
     };
-    (recorded(node, records, damaged, judged), kernel, sandboxes)
+    (records_source(node, records, damaged, judged), kernel, sandboxes)
 }
 
 /// What to do about a state directory that cannot be read.
@@ -79,7 +80,7 @@ fn containers(records: &[Attachment], inventory: &Inventory) -> BTreeSet<String>
 }
 
 /// The attachments as a sweep judges them. Without the runtime's list none of this boot counts as forgotten.
-fn judged(
+fn judge_candidates(
     node: &NodeFacts,
     records: &[Attachment],
     inventory: &Inventory,
@@ -96,7 +97,7 @@ fn judged(
     judged
 }
 
-fn recorded(
+fn records_source(
     node: &NodeFacts,
     records: Vec<Attachment>,
     damaged: Vec<DamagedFile>,
@@ -106,7 +107,8 @@ fn recorded(
     let attached = match attachments::from_records(layout, records, damaged, node.policy()) {
         Ok(attached) => attached,
         Err(failure) => {
-            let why = Problem::new(failure.lines().join("; ")).at(layout.state_dir.display().to_string());
+            let why =
+                Problem::new(failure.lines().join("; ")).with_place(layout.state_dir.display().to_string());
             return Source::Unread(why.fix(STATE));
         }
     };
@@ -114,26 +116,30 @@ fn recorded(
         attached.attachments.iter().filter(|line| matches!(line.life, Life::Attaching | Life::Detaching));
     let running = moving.filter_map(|line| {
         let key = Key::new(&line.container_id, &line.ifname);
-        Some((key.clone(), lock::running(layout, &key)?))
+        Some((key.clone(), lock::running_call(layout, &key)?))
     });
     let running = running.collect();
     match ledger::read(layout) {
         Ok(ledger) => Source::Read(AttachmentRecords { attached, judged, running, ledger }),
         Err(error) => {
             let path = layout.ledger().display().to_string();
-            Source::Unread(Problem::new(format!("ledger {path}: {error}")).at(path).fix(STATE))
+            Source::Unread(Problem::new(format!("ledger {path}: {error}")).with_place(path).fix(STATE))
         }
     }
 }
 
-fn of_kernel(records: &[Attachment], damaged: &[DamagedFile], leases: Vec<leaks::Leak>) -> Source<Kernel> {
+fn kernel_source(
+    records: &[Attachment],
+    damaged: &[DamagedFile],
+    leases: Vec<leaks::Leak>,
+) -> Source<Kernel> {
     let lost = records.iter().filter(|record| has_lost_its_netns(record));
     let key = |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname);
     match hostroutes::to_change(records, damaged) {
         Ok(routes) => Source::Read(Kernel { lost_netns: lost.map(key).collect(), routes, leases }),
         Err(failure) => {
             let fix = "run crossfade-bootstrap doctor as root in the node's network namespace; in a pod, with hostNetwork";
-            Source::Unread(Problem::new(failure.lines().join("; ")).at("the kernel").fix(fix))
+            Source::Unread(Problem::new(failure.lines().join("; ")).with_place("the kernel").fix(fix))
         }
     }
 }

@@ -23,10 +23,10 @@ pub(super) fn gather(node: &NodeFacts, container_ids: Option<&BTreeSet<String>>)
     }
     let unread = |error: anyhow::Error| {
         let fix = "run crossfade-bootstrap doctor again; see the runtime's log if it stays";
-        Source::Unread(Problem::new(format!("{error:#}")).at("the runtime").fix(fix))
+        Source::Unread(Problem::new(format!("{error:#}")).with_place("the runtime").fix(fix))
     };
     let endpoint = node.runtime.choice.endpoint().unwrap_or_default();
-    let listed = match Runtime::at(endpoint).and_then(|runtime| runtime.sandboxes()) {
+    let listed = match Runtime::connect(endpoint).and_then(|runtime| runtime.sandboxes()) {
         Ok(listed) => listed,
         Err(error) => return unread(error),
     };
@@ -37,7 +37,7 @@ pub(super) fn gather(node: &NodeFacts, container_ids: Option<&BTreeSet<String>>)
     if listed.iter().all(is_known) {
         return Source::Read(Sandboxes { listed, past_us: Vec::new() });
     }
-    match Runtime::at(endpoint).and_then(|runtime| runtime.on_pod_network(container_ids)) {
+    match Runtime::connect(endpoint).and_then(|runtime| runtime.list_pod_network_sandboxes(container_ids)) {
         Ok(sandboxes) => {
             let past_us = sandboxes.into_iter().filter(|sandbox| has_no_record(node, sandbox)).collect();
             Source::Read(Sandboxes { listed, past_us })
@@ -48,5 +48,5 @@ pub(super) fn gather(node: &NodeFacts, container_ids: Option<&BTreeSet<String>>)
 
 /// Whether the sandbox has no record now, either: its ADD may have begun after the records were read.
 fn has_no_record(node: &NodeFacts, sandbox: &Sandbox) -> bool {
-    Store::new(&node.dirs.layout).of_container(&sandbox.id).is_ok_and(|records| records.is_empty())
+    Store::new(&node.dirs.layout).find_by_container(&sandbox.id).is_ok_and(|records| records.is_empty())
 }

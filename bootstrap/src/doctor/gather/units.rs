@@ -29,7 +29,7 @@ pub(crate) fn gather(root: &Root, node: &Node) -> Source<BTreeMap<String, UnitSt
     match systemctl::query(&arguments) {
         Ok(answer) => Source::Read(parse(&answer)),
         Err(why) => Source::Unread(
-            Problem::new(why).at("systemd").fix("run systemctl status, which says what systemd does"),
+            Problem::new(why).with_place("systemd").fix("run systemctl status, which says what systemd does"),
         ),
     }
 }

@@ -22,8 +22,8 @@ use crate::node::facts::{ConfDirChoice, NodeQuery};
 fn tree(global: &Global, node: Option<&[u8]>) -> NodeFacts {
     let root = Root::new(&global.root);
     let (node, runtime) = match node.map(Node::parse) {
-        None => (Node::default(), crate::runtime::facts::configured(&root, &Node::default())),
-        Some(Ok(node)) => (node.clone(), crate::runtime::facts::configured(&root, &node)),
+        None => (Node::default(), crate::runtime::facts::gather_configured(&root, &Node::default())),
+        Some(Ok(node)) => (node.clone(), crate::runtime::facts::gather_configured(&root, &node)),
         Some(Err(_)) => (Node::default(), RuntimeFacts::default()),
     };
     let settings = Settings { node, ..Settings::default() };
@@ -34,12 +34,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     if !path.exists() {
         let path = path.display();
         return Err(Failure::usage(format!("{path}: there is no such file"))
-            .at(path)
+            .with_place(path)
             .fix("name a file that is there"));
     }
     File::open(path)
         .and_then(|mut file| read_bounded(&mut file, MAX_BYTES))
-        .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())).at(path.display()))
+        .map_err(|e| Failure::settings(format!("read {}: {e}", path.display())).with_place(path.display()))
 }
 
 /// Looks; nothing is changed.
@@ -53,7 +53,7 @@ pub(super) fn gather(global: &Global, args: &Bake) -> Result<BakeFacts, Failure>
     let root = Root::new(&tree.root);
     let there = |path: &PathBuf| path.symlink_metadata().is_ok();
     let places = [POLICY_FILE, NODE_FILE].map(|file| root.entry(Path::new(SETTINGS_DIRS[0]).join(file)));
-    let release = root.at(RELEASE);
+    let release = root.join(RELEASE);
     Ok(BakeFacts {
         release: release.exists().then(|| read(&release)).transpose()?,
         conf_dir: match tree.runtime.problem() {

@@ -45,7 +45,7 @@ pub(crate) fn gather(root: &Root, paths: &[String], files: &[PathBuf]) -> Result
     for dir in [SETTINGS_DIRS[2], SETTINGS_DIRS[0]] {
         let path = Path::new(dir).join(LIST);
         if root.entry(&path).symlink_metadata().is_ok() {
-            lists.push((root.at(&path), path.display().to_string()));
+            lists.push((root.join(&path), path.display().to_string()));
         }
     }
     for (file, from) in lists {

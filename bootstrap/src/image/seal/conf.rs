@@ -34,7 +34,7 @@ pub(crate) fn findings(
         None => dirs.extend(runtime.config().map(|config| config.agents_dir().to_path_buf())),
         // Where Crossfade is not installed, the usual directory has to do.
         Some(_) if *policy == PolicyState::Needless => {}
-        Some(why) => findings.push(SealFinding::refused(
+        Some(why) => findings.push(SealFinding::new_refusal(
             Path::new(SETTINGS_DIRS[2]).join(NODE_FILE),
             format!("where the runtime reads confs cannot be told: {why}"),
             "mend the runtime's configuration, or name it in node.json (runtime)",
@@ -46,16 +46,16 @@ pub(crate) fn findings(
     // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
     dirs.remove(Path::new(PRIVATE_CONF_DIR));
     for dir in &dirs {
-        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.at(real), profiles)) {
+        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.join(real), profiles)) {
             None => {}
             Some(Ok(confs)) => {
-                findings.extend(judge(dir, &confs, (policy, profiles), &|path| Item::at(root, path)));
+                findings.extend(judge(dir, &confs, (policy, profiles), &|path| Item::open(root, path)));
                 // In the usual directory a rule finds it, in files that are no confs, too.
                 if dir != Path::new(CONF_DIR) {
                     findings.extend(confs.confs.iter().filter_map(|conf| secret_of(dir, conf)));
                 }
             }
-            Some(Err(error)) => findings.push(SealFinding::refused(
+            Some(Err(error)) => findings.push(SealFinding::new_refusal(
                 dir,
                 format!("a conf directory that cannot be listed: {error}"),
                 "mend it, so that what is in it can be told",
@@ -74,7 +74,7 @@ fn secret_of(dir: &Path, conf: &ConfFile) -> Option<SealFinding> {
         keys.join(", ")
     );
     let fix = "remove it: agents write theirs on every node; what the image brings has to do without";
-    (!keys.is_empty()).then(|| SealFinding::refused(dir.join(&conf.file), why, fix))
+    (!keys.is_empty()).then(|| SealFinding::new_refusal(dir.join(&conf.file), why, fix))
 }
 
 fn judge(
@@ -94,8 +94,8 @@ fn judge(
             findings.extend(removed);
         } else {
             findings.extend(
-                of_others(&path, conf, policy, profiles)
-                    .map(|(why, fix)| SealFinding::refused(&path, why, fix)),
+                foreign_conf_fault(&path, conf, policy, profiles)
+                    .map(|(why, fix)| SealFinding::new_refusal(&path, why, fix)),
             );
         }
     }
@@ -107,7 +107,7 @@ fn judge(
                 finding::removed(&item, "Crossfade's conf, which an agent renamed on this machine")
             }));
         } else {
-            findings.push(SealFinding::refused(
+            findings.push(SealFinding::new_refusal(
                 &path,
                 "a conf that an agent on this machine renamed",
                 "give it its name back if it belongs to the image, else remove it",
@@ -118,7 +118,7 @@ fn judge(
 }
 
 /// The fault of another program's conf, and its remedy; none where it may stay.
-fn of_others(
+fn foreign_conf_fault(
     path: &Path,
     conf: &ConfFile,
     policy: &PolicyState,

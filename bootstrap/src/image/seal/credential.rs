@@ -14,16 +14,16 @@ const SECRET: [&str; 4] = ["SECRET", "TOKEN", "PASSWORD", "PRIVATE_KEY"];
 pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let Ok(document) = serde_saphyr::from_str::<Value>(&text) else {
-        return by_line(&text);
+        return find_by_line(&text);
     };
     let users = document["users"].as_array().into_iter().flatten().map(|named| &named["user"]);
-    let mut paths: Vec<String> = users.flat_map(of_user).collect();
+    let mut paths: Vec<String> = users.flat_map(user_keys).collect();
     paths.sort();
     paths.dedup();
     paths
 }
 
-fn of_user(user: &Value) -> Vec<String> {
+fn user_keys(user: &Value) -> Vec<String> {
     let is_set = |value: &Value| !value.is_null() && value.as_str() != Some("");
     let mut paths: Vec<String> =
         KEYS.iter().filter(|key| is_set(&user[**key])).map(|key| (*key).to_owned()).collect();
@@ -40,7 +40,7 @@ fn is_secret(name: &str) -> bool {
     SECRET.iter().any(|word| name.contains(word))
 }
 
-fn by_line(text: &str) -> Vec<String> {
+fn find_by_line(text: &str) -> Vec<String> {
     let keys = text.lines().filter_map(|line| {
         let (key, value) = line.split_once(':')?;
         let key = key.trim().trim_start_matches("- ").trim_matches('"');

@@ -28,7 +28,7 @@ pub(crate) fn emptied(item: &Item, why: &str) -> SealFinding {
             fate: Remedy::Change(Act::Empty(item.real.clone())),
             why: why.into(),
         },
-        ItemKind::Dir | ItemKind::Other => SealFinding::refused(
+        ItemKind::Dir | ItemKind::Other => SealFinding::new_refusal(
             &item.path,
             format!("{why}; it is no regular file"),
             "put an empty file in its place",

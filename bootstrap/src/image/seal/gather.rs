@@ -32,14 +32,14 @@ const WATCH: &str = "crossfade-watch.service";
 const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
 
 /// The tree, without a link on the way to it: mounts are told by such paths.
-pub(super) fn real(dir: &Path) -> Result<Root, Failure> {
+pub(super) fn open_image(dir: &Path) -> Result<Root, Failure> {
     let real = dir.canonicalize();
     let real = real.map_err(|e| Failure::new(Exit::Failed, format!("--root {}: {e}", dir.display())))?;
     Ok(Root::new(&real))
 }
 
 /// Programs that would undo it: kubelet writes its state back, and `watch` Crossfade's conf.
-fn running(root: &Root, node: &Node) -> Vec<SealFinding> {
+fn find_running(root: &Root, node: &Node) -> Vec<SealFinding> {
     if !root.is_node() || !Path::new(SYSTEMD).is_dir() {
         return Vec::new();
     }
@@ -59,28 +59,30 @@ fn running(root: &Root, node: &Node) -> Vec<SealFinding> {
     let active = units.into_iter().filter(|(unit, _)| is_active(unit));
     active
         .map(|(unit, why)| {
-            SealFinding::refused(unit, format!("it runs: {why}"), format!("systemctl stop {unit}"))
+            SealFinding::new_refusal(unit, format!("it runs: {why}"), format!("systemctl stop {unit}"))
         })
         .collect()
 }
 
-fn attached(root: &Root, layout: &Layout) -> Vec<SealFinding> {
+fn find_attached(root: &Root, layout: &Layout) -> Vec<SealFinding> {
     let below = Layout { policy: layout.policy.clone(), ..root.layout(layout) };
     match root.holds_state(&below) {
-        Ok(()) => own::attached(&below, &layout.state_dir),
-        Err(why) => vec![SealFinding::refused(&layout.state_dir, why, "look what it was, then remove it")],
+        Ok(()) => own::find_attached(&below, &layout.state_dir),
+        Err(why) => {
+            vec![SealFinding::new_refusal(&layout.state_dir, why, "look what it was, then remove it")]
+        }
     }
 }
 
 /// What a rule finds.
-fn by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<SealFinding> {
-    let items = rule.paths.iter().flat_map(|path| glob(root, &moved(path, layout)));
+fn find_by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<SealFinding> {
+    let items = rule.paths.iter().flat_map(|path| glob(root, &relocate(path, layout)));
     let items = items.flat_map(|item| parts(root, item, allow));
     items.filter_map(|item| rule.judge(&item)).collect()
 }
 
 /// Crossfade's directories may be other ones than usual.
-fn moved(path: &str, layout: &Layout) -> PathBuf {
+fn relocate(path: &str, layout: &Layout) -> PathBuf {
     let usual = Layout::default();
     let path = Path::new(path);
     for (usual, is) in [(&usual.state_dir, &layout.state_dir), (&usual.run_dir, &layout.run_dir)] {
@@ -108,7 +110,7 @@ fn agents(root: &Root, profiles: &Profiles) -> Vec<SealFinding> {
     for profile in profiles.all() {
         for path in &profile.state {
             all.extend(glob(root, Path::new(path)).iter().map(|item| {
-                SealFinding::refused(
+                SealFinding::new_refusal(
                     &item.path,
                     format!("what {} knows of this machine: its agent ran here", profile.name),
                     "remove it, and have no agent run where an image is made",
@@ -121,14 +123,14 @@ fn agents(root: &Root, profiles: &Profiles) -> Vec<SealFinding> {
 
 /// Each thing once: what two rules say in the same words, and what is removed, unless another rule refuses it already. What is no
 /// part of the image is left out, and what would go although something is mounted there is refused.
-fn once(findings: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
+fn deduplicate(findings: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFinding> {
     let mut paths: BTreeSet<PathBuf> = BTreeSet::new();
     let mut unique_findings: Vec<SealFinding> = Vec::new();
     for finding in findings {
-        let item = Item::at(root, &finding.what);
-        let real = item.map_or_else(|| root.at(&finding.what), |item| item.real);
+        let item = Item::open(root, &finding.what);
+        let real = item.map_or_else(|| root.join(&finding.what), |item| item.real);
         let first = paths.insert(real.clone());
-        match (mounts.place(&root.at("/"), &real), &finding.fate) {
+        match (mounts.place(&root.join("/"), &real), &finding.fate) {
             (MountPlace::Volatile, _) => {}
             (_, Remedy::Refuse(_)) => {
                 let is_covered = |kept_finding: &SealFinding| {
@@ -139,9 +141,11 @@ fn once(findings: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFin
                 }
             }
             (_, Remedy::Change(_)) if !first => {}
-            (MountPlace::Foreign(point), Remedy::Change(_)) => unique_findings.push(mounted(finding, &point)),
-            (MountPlace::Image, Remedy::Change(_)) => unique_findings.push(match mounts.within(&real) {
-                Some(point) => mounted(finding, point),
+            (MountPlace::Foreign(point), Remedy::Change(_)) => {
+                unique_findings.push(mounted_finding(finding, &point))
+            }
+            (MountPlace::Image, Remedy::Change(_)) => unique_findings.push(match mounts.mount_of(&real) {
+                Some(point) => mounted_finding(finding, point),
                 None => finding,
             }),
         }
@@ -149,7 +153,7 @@ fn once(findings: Vec<SealFinding>, root: &Root, mounts: &Mounts) -> Vec<SealFin
     unique_findings
 }
 
-fn mounted(finding: SealFinding, point: &Path) -> SealFinding {
+fn mounted_finding(finding: SealFinding, point: &Path) -> SealFinding {
     let why = format!(
         "{}; {} is mounted there, and nothing that is mounted is touched",
         finding.why,
@@ -163,22 +167,25 @@ fn mounted(finding: SealFinding, point: &Path) -> SealFinding {
 /// # Errors
 /// A list of what may stay that cannot be used; mounts that cannot be told.
 pub(crate) fn gather(global: &Global, args: &Seal) -> Result<SealFacts, Failure> {
-    let root = real(&global.root)?;
-    let mounts = Mounts::now().map_err(|error| {
-        Failure::of(Exit::Failed, Problem::new(error.to_string()).at("/proc").fix("mount /proc"))
+    let root = open_image(&global.root)?;
+    let mounts = Mounts::read().map_err(|error| {
+        Failure::from_problem(
+            Exit::Failed,
+            Problem::new(error.to_string()).with_place("/proc").fix("mount /proc"),
+        )
     })?;
     let allow = allow::gather(&root, &args.allowed, &args.allow_files)?;
-    let real = Global { root: root.at("/"), ..global.clone() };
-    let ImageSettings { node, policy, found: mut setting_findings, notes } = ImageSettings::gather(&real);
+    let real = Global { root: root.join("/"), ..global.clone() };
+    let ImageSettings { node, policy, findings: mut setting_findings, notes } = ImageSettings::gather(&real);
     let layout = &node.dirs.layout_on_node;
-    setting_findings.extend(running(&root, &node.settings));
-    setting_findings.extend(attached(&root, layout));
+    setting_findings.extend(find_running(&root, &node.settings));
+    setting_findings.extend(find_attached(&root, layout));
     setting_findings.extend(conf::findings(&node, &policy, &global.conf_dir));
     setting_findings.extend(own::files(&root));
-    setting_findings.extend(rules::all().flat_map(|rule| by_rule(&root, rule, layout, &allow)));
+    setting_findings.extend(rules::all().flat_map(|rule| find_by_rule(&root, rule, layout, &allow)));
     setting_findings.extend(login::findings(&root));
     setting_findings.extend(agents(&root, &global.profiles));
-    Ok(SealFacts { found: once(setting_findings, &root, &mounts), allow, notes })
+    Ok(SealFacts { findings: deduplicate(setting_findings, &root, &mounts), allow, notes })
 }
 
 #[cfg(test)]
@@ -194,7 +201,7 @@ mod tests {
             ("/run/crossfade", "/run/other"),
             ("/var/lib/crossfader", "/var/lib/crossfader"),
         ] {
-            assert_eq!(moved(path, &layout), Path::new(is), "{path}");
+            assert_eq!(relocate(path, &layout), Path::new(is), "{path}");
         }
     }
 }

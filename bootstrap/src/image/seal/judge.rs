@@ -51,13 +51,13 @@ impl Rule {
         Some(match self.verdict {
             Verdict::Remove => finding::removed(item, &why),
             Verdict::Empty => finding::emptied(item, &why),
-            Verdict::Refuse { fix } => SealFinding::refused(&item.path, why, fix),
+            Verdict::Refuse { fix } => SealFinding::new_refusal(&item.path, why, fix),
         })
     }
 }
 
 fn unreadable(item: &Item, why: &str) -> SealFinding {
-    SealFinding::refused(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
+    SealFinding::new_refusal(&item.path, format!("it cannot be looked into: {why}"), "remove it, or allow it")
 }
 
 /// The first of some words that a text has outside of its comments.

@@ -17,8 +17,8 @@ const CONFIG: [&str; 3] = ["/etc/crio/crio.conf", "/usr/lib/crio/crio.conf.d/*",
 pub(crate) fn findings(root: &Root) -> Vec<SealFinding> {
     let configs = CONFIG.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
     let named =
-        configs.filter(|item| item.kind == ItemKind::File).filter_map(|item| named(&item.read().ok()?));
-    let items = named.filter_map(|path| Item::at(root, &path)).filter(|item| item.kind == ItemKind::File);
+        configs.filter(|item| item.kind == ItemKind::File).filter_map(|item| auth_file(&item.read().ok()?));
+    let items = named.filter_map(|path| Item::open(root, &path)).filter(|item| item.kind == ItemKind::File);
     items
         .filter_map(|item| {
             let keys = secret::find(&item.read().ok()?);
@@ -27,12 +27,12 @@ pub(crate) fn findings(root: &Root) -> Vec<SealFinding> {
                 keys.join(", ")
             );
             let fix = "remove it, and take global_auth_file out of crio.conf";
-            (!keys.is_empty()).then(|| SealFinding::refused(&item.path, why, fix))
+            (!keys.is_empty()).then(|| SealFinding::new_refusal(&item.path, why, fix))
         })
         .collect()
 }
 
-fn named(config: &[u8]) -> Option<PathBuf> {
+fn auth_file(config: &[u8]) -> Option<PathBuf> {
     let tree: Value = toml_edit::de::from_str(std::str::from_utf8(config).ok()?).ok()?;
     let file = tree["crio"]["image"]["global_auth_file"].as_str()?;
     file.starts_with('/').then(|| file.into())

@@ -41,7 +41,7 @@ pub(crate) fn files(root: &Root) -> Vec<SealFinding> {
             let meta = item.real.symlink_metadata().ok()?;
             let why = fault(meta.uid(), meta.mode())?;
             let fix = format!("chown root:root {0} && chmod u-s,g-s,go-w {0}", item.path.display());
-            Some(SealFinding::refused(&item.path, why, fix))
+            Some(SealFinding::new_refusal(&item.path, why, fix))
         })
         .collect()
 }
@@ -63,11 +63,11 @@ fn fault(uid: u32, mode: u32) -> Option<String> {
 
 /// Looks at what is attached through Crossfade: pods of this machine that wait for their DEL.
 #[must_use]
-pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
+pub(crate) fn find_attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     let attachments = match attachments::list(layout, None) {
         Ok(attachments) => attachments,
         Err(failure) => {
-            return vec![SealFinding::refused(
+            return vec![SealFinding::new_refusal(
                 shown,
                 format!("records that cannot be read: {}", failure.lines().join("; ")),
                 "mend what is named, so that they can be told",
@@ -83,7 +83,7 @@ pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
             named.push_str(", ...");
         }
         let noun = if lines.len() == 1 { "attachment" } else { "attachments" };
-        all.push(SealFinding::refused(
+        all.push(SealFinding::new_refusal(
             shown.join("attachments"),
             format!("{} {noun} of this machine's pods would lose their DEL: {named}", lines.len()),
             "remove the pods, so that the runtime calls DEL, then crossfade-bootstrap unit sweep; crossfade-bootstrap attachments lists them",
@@ -93,7 +93,7 @@ pub(crate) fn attached(layout: &Layout, shown: &Path) -> Vec<SealFinding> {
     all.extend(attachments.damaged.iter().map(|damaged| {
         let below =
             damaged.path.strip_prefix(&layout.state_dir).or_else(|_| damaged.path.strip_prefix(&real));
-        SealFinding::refused(
+        SealFinding::new_refusal(
             below.map_or_else(|_| damaged.path.clone(), |below| shown.join(below)),
             format!("a record that cannot be read: {}", damaged.reason),
             "look what it was, then remove it",

@@ -65,11 +65,12 @@ impl Report for SealReport {
     fn problems(&self) -> Vec<Problem> {
         let refused = self.findings.iter();
         let refused = refused.map(|finding| {
-            Problem::new(finding.why.as_str()).at(finding.path.as_str()).fix(finding.fix.as_str())
+            Problem::new(finding.why.as_str()).with_place(finding.path.as_str()).fix(finding.fix.as_str())
         });
         let pending_changes =
             self.changes.iter().filter(|done| self.is_check && !is_kept(done)).map(|done| {
-                let problem = Problem::new(done.change.reason.as_str()).at(done.change.target.as_str());
+                let problem =
+                    Problem::new(done.change.reason.as_str()).with_place(done.change.target.as_str());
                 problem.fix("run crossfade-bootstrap image seal without --check, which removes it")
             });
         refused.chain(pending_changes).collect()

@@ -91,7 +91,7 @@ const fn refuse(
 
 impl Rule {
     /// The same for some of the things at its places.
-    const fn only(self, only: ContentFilter) -> Self {
+    const fn with_filter(self, only: ContentFilter) -> Self {
         Self { only, ..self }
     }
 }

@@ -45,19 +45,19 @@ const DEPTH: u32 = 64;
 pub(crate) fn find(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
     let mut pointers = Vec::new();
-    match parsed(&text) {
+    match parse_lines(&text) {
         Some(documents) => {
             let others = documents.iter().filter(|document| !document["users"].is_array());
             others.for_each(|document| walk(document, DEPTH, &mut pointers));
         }
-        None => text.lines().for_each(|line| by_line(line, &mut pointers)),
+        None => text.lines().for_each(|line| find_by_line(line, &mut pointers)),
     }
     pointers.sort();
     pointers.dedup();
     pointers
 }
 
-fn parsed(text: &str) -> Option<Vec<Value>> {
+fn parse_lines(text: &str) -> Option<Vec<Value>> {
     if let Ok(document) = serde_json::from_str(text) {
         return Some(vec![document]);
     }
@@ -108,7 +108,7 @@ fn is_secret_text(key: &str, value: &str) -> bool {
     KEYS.contains(&key.as_str()) && !value.trim().is_empty() && !names_a_file
 }
 
-fn by_line(line: &str, pointers: &mut Vec<String>) {
+fn find_by_line(line: &str, pointers: &mut Vec<String>) {
     let line = line.trim();
     if line.starts_with(['#', ';']) {
         return;

@@ -54,7 +54,7 @@ pub(crate) struct ImageSettings {
     /// A node of the image, as its first boot finds it.
     pub node: NodeFacts,
     pub policy: PolicyState,
-    pub found: Vec<SealFinding>,
+    pub findings: Vec<SealFinding>,
     /// What a person may want to know.
     pub notes: Vec<String>,
 }
@@ -68,7 +68,7 @@ impl ImageSettings {
         let settings = findings.node(&root);
         let wants_policy = settings.node.conf_dir != Mode::Without;
         let file = if wants_policy { findings.policy_file(&root, global.policy.as_deref()) } else { None };
-        let runtime = crate::runtime::facts::configured(&root, &settings.node);
+        let runtime = crate::runtime::facts::gather_configured(&root, &settings.node);
         let global = &Global { policy: file.clone(), ..global.clone() };
         let node = crate::node::facts::gather(NodeQuery {
             global,
@@ -82,14 +82,14 @@ impl ImageSettings {
             None => findings.without_policy(&root),
             Some(file) => findings.policy(&node, &file),
         };
-        Self { node, policy, found: findings.found, notes: findings.notes }
+        Self { node, policy, findings: findings.findings, notes: findings.notes }
     }
 }
 
 /// What is said of the settings.
 #[derive(Debug, Default)]
 struct SettingsFindings {
-    found: Vec<SealFinding>,
+    findings: Vec<SealFinding>,
     notes: Vec<String>,
 }
 
@@ -97,14 +97,14 @@ impl SettingsFindings {
     /// How the image's nodes take part. A file that cannot be used is a finding, and the rest is looked at by the usual settings.
     fn node(&mut self, root: &Root) -> Settings {
         self.places(root, NODE_FILE);
-        match kept(root, NODE_FILE) {
-            None if in_run(root, NODE_FILE) => self.found.push(only_in_run(NODE_FILE)),
+        match kept_path(root, NODE_FILE) {
+            None if is_in_run(root, NODE_FILE) => self.findings.push(only_in_run(NODE_FILE)),
             None => self
                 .notes
                 .push(format!("no {NODE_FILE}: nodes take part in shared mode, without labels and taints")),
-            Some(path) => match settings::read(&root.at(&path)) {
-                Ok(node) => return Settings { node, file: Some(root.at(path)), unusable: None },
-                Err(why) => self.found.push(SealFinding::refused(
+            Some(path) => match settings::read(&root.join(&path)) {
+                Ok(node) => return Settings { node, file: Some(root.join(path)), unusable: None },
+                Err(why) => self.findings.push(SealFinding::new_refusal(
                     &path,
                     why,
                     "mend it; every node of this image would be held back",
@@ -118,20 +118,20 @@ impl SettingsFindings {
     fn policy_file(&mut self, root: &Root, named: Option<&Path>) -> Option<PathBuf> {
         named.map(Path::to_path_buf).or_else(|| {
             self.places(root, POLICY_FILE);
-            kept(root, POLICY_FILE)
+            kept_path(root, POLICY_FILE)
         })
     }
 
     fn without_policy(&mut self, root: &Root) -> PolicyState {
-        if in_run(root, POLICY_FILE) {
-            self.found.push(only_in_run(POLICY_FILE));
+        if is_in_run(root, POLICY_FILE) {
+            self.findings.push(only_in_run(POLICY_FILE));
             return PolicyState::Broken;
         }
         if !is_installed(root) {
             self.notes.push("Crossfade is not installed, and there is no policy".into());
             return PolicyState::Needless;
         }
-        self.found.push(SealFinding::refused(
+        self.findings.push(SealFinding::new_refusal(
             Path::new(KEPT[1]).join(POLICY_FILE),
             "Crossfade is installed, and there is no policy: every node of this image would be held back",
             format!("{BAKE}; allow this where user data brings the policy"),
@@ -142,7 +142,7 @@ impl SettingsFindings {
     fn policy(&mut self, node: &NodeFacts, path: &Path) -> PolicyState {
         match &node.policy {
             Err(why) => {
-                self.found.push(SealFinding::refused(
+                self.findings.push(SealFinding::new_refusal(
                     path,
                     why,
                     "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
@@ -150,9 +150,10 @@ impl SettingsFindings {
                 PolicyState::Broken
             }
             Ok(PolicyFile { policy, .. }) => {
-                self.found.extend(secrets(path, policy));
-                self.found
-                    .extend(ready_already(policy, &|file| Item::at(&Root::new(&node.root), file).is_some()));
+                self.findings.extend(secrets(path, policy));
+                self.findings.extend(ready_already(policy, &|file| {
+                    Item::open(&Root::new(&node.root), file).is_some()
+                }));
                 PolicyState::Policy(Box::new(policy.clone()))
             }
         }
@@ -162,13 +163,13 @@ impl SettingsFindings {
     fn places(&mut self, root: &Root, file: &str) {
         let path = |dir: &str| Path::new(dir).join(file);
         let [etc, usr] = KEPT.map(path);
-        let item = |path: &Path| root.chase(path).and_then(|real| Item::at(root, &real));
+        let item = |path: &Path| root.chase(path).and_then(|real| Item::open(root, &real));
         let bytes = |path: &Path| item(path).and_then(|item| item.read().ok());
         match (bytes(&etc), bytes(&usr)) {
             (Some(etc), Some(usr)) if etc == usr => {
                 self.notes.push(format!("{}/{file} says what the image's says, and wins over it", KEPT[0]));
             }
-            (Some(_), Some(_)) => self.found.push(SealFinding::refused(
+            (Some(_), Some(_)) => self.findings.push(SealFinding::new_refusal(
                 &etc,
                 format!("it hides the image's {}, which says something else", usr.display()),
                 "remove one of the two",
@@ -178,25 +179,25 @@ impl SettingsFindings {
     }
 }
 
-fn in_run(root: &Root, file: &str) -> bool {
-    Item::at(root, &Path::new(RUN).join(file)).is_some()
+fn is_in_run(root: &Root, file: &str) -> bool {
+    Item::open(root, &Path::new(RUN).join(file)).is_some()
 }
 
 fn only_in_run(file: &str) -> SealFinding {
     let why = format!("{file} is in {RUN} alone, which is empty when a node boots");
-    SealFinding::refused(Path::new(KEPT[1]).join(file), why, BAKE)
+    SealFinding::new_refusal(Path::new(KEPT[1]).join(file), why, BAKE)
 }
 
 /// The file that a node of the image finds; a dangling link counts, as it does there.
-fn kept(root: &Root, file: &str) -> Option<PathBuf> {
+fn kept_path(root: &Root, file: &str) -> Option<PathBuf> {
     let mut places = KEPT.iter().map(|dir| Path::new(dir).join(file));
-    places.find(|place| Item::at(root, place).is_some())
+    places.find(|place| Item::open(root, place).is_some())
 }
 
 fn is_installed(root: &Root) -> bool {
     [shim::node::layout::PACKAGED_PLUGIN, BOOT_UNIT]
         .iter()
-        .any(|path| Item::at(root, Path::new(path)).is_some())
+        .any(|path| Item::open(root, Path::new(path)).is_some())
 }
 
 /// Headers of probes that hold a secret.
@@ -213,7 +214,7 @@ fn secrets(path: &Path, policy: &Policy) -> Vec<SealFinding> {
     });
     secret
         .map(|name| {
-            SealFinding::refused(
+            SealFinding::new_refusal(
                 path,
                 format!(
                     "the header {name} of a probe holds a secret: whoever can read the image would have it"
@@ -235,7 +236,7 @@ fn ready_already(policy: &Policy, exists: &dyn Fn(&Path) -> bool) -> Vec<SealFin
     files
         .filter(|(_, file)| !file.starts_with("/run") && !file.starts_with("/var/run") && exists(file))
         .map(|(side, file)| {
-            SealFinding::refused(
+            SealFinding::new_refusal(
                 file,
                 format!("the policy takes it for the sign that the network {side} is ready: pods would start before it is"),
                 "remove it",

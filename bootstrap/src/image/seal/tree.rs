@@ -34,7 +34,7 @@ pub(crate) enum ItemKind {
 impl Item {
     /// What is at `path`; none where nothing is.
     #[must_use]
-    pub(crate) fn at(root: &Root, path: &Path) -> Option<Self> {
+    pub(crate) fn open(root: &Root, path: &Path) -> Option<Self> {
         path.file_name()?;
         let real = root.entry(path);
         let meta = real.symlink_metadata().ok()?;
@@ -49,7 +49,7 @@ impl Item {
     /// What is in a directory, by name.
     #[must_use]
     pub(crate) fn children(&self, root: &Root) -> Vec<Self> {
-        names(&self.real).iter().filter_map(|name| Self::at(root, &self.path.join(name))).collect()
+        names(&self.real).iter().filter_map(|name| Self::open(root, &self.path.join(name))).collect()
     }
 
     /// How many things, directories left out, are in it.
@@ -78,7 +78,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
         let part = part.as_os_str().to_string_lossy();
         if part.contains(['*', '?', '[']) {
             let below = |dir: PathBuf| {
-                let names = names(&root.at(&dir));
+                let names = names(&root.join(&dir));
                 let fitting = names.into_iter().filter(|name| matches(&part, name));
                 fitting.map(|name| dir.join(name)).collect::<Vec<_>>()
             };
@@ -87,7 +87,7 @@ pub(crate) fn glob(root: &Root, pattern: &Path) -> Vec<Item> {
             paths.iter_mut().for_each(|dir| dir.push(&*part));
         }
     }
-    paths.iter().filter_map(|path| Item::at(root, path)).collect()
+    paths.iter().filter_map(|path| Item::open(root, path)).collect()
 }
 
 /// The names in a directory, sorted; none where there is no directory.
@@ -115,7 +115,7 @@ mod tests {
 
     fn paths(root: &Root, pattern: &str) -> Vec<(String, String)> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
-        let below = |real: &Path| text(real.strip_prefix(root.at("/")).expect("in the tree"));
+        let below = |real: &Path| text(real.strip_prefix(root.join("/")).expect("in the tree"));
         glob(root, Path::new(pattern)).iter().map(|item| (text(&item.path), below(&item.real))).collect()
     }
 
@@ -143,7 +143,7 @@ mod tests {
         for absent in ["/nowhere/*", "/etc/nowhere", "/etc/link/*", "/*/*/nowhere"] {
             assert!(paths(&root, absent).is_empty(), "{absent}");
         }
-        let item = Item::at(&root, Path::new("/data")).expect("there");
+        let item = Item::open(&root, Path::new("/data")).expect("there");
         assert_eq!((item.kind, item.holds()), (ItemKind::Dir, Some(1)));
     }
 }

@@ -60,7 +60,7 @@ impl Fault {
     }
 
     /// Of a problem; `otherwise` is the next thing to do if the problem names none.
-    pub(super) fn of(problem: &Problem, otherwise: &str) -> Self {
+    pub(super) fn from_problem(problem: &Problem, otherwise: &str) -> Self {
         if problem.fix.is_empty() {
             Self::new(&problem.what, otherwise)
         } else {
@@ -71,21 +71,21 @@ impl Fault {
 
 /// All is well.
 #[must_use]
-pub(super) fn ok(id: &'static str, observation: impl Into<String>) -> Vec<Check> {
+pub(super) fn pass(id: &'static str, observation: impl Into<String>) -> Vec<Check> {
     vec![Check { id, status: Status::Ok, found: observation.into(), fix: None }]
 }
 
 /// It cannot be told here, or there is nothing to tell.
 #[must_use]
-pub(super) fn skipped(id: &'static str, why: impl Into<String>) -> Vec<Check> {
+pub(super) fn skip(id: &'static str, why: impl Into<String>) -> Vec<Check> {
     vec![Check { id, status: Status::Skipped, found: why.into(), fix: None }]
 }
 
 /// Every fault on a line of its own; where there is none, all is well.
 #[must_use]
-pub(super) fn decided(id: &'static str, faults: Vec<Fault>, well: impl Into<String>) -> Vec<Check> {
+pub(super) fn from_faults(id: &'static str, faults: Vec<Fault>, well: impl Into<String>) -> Vec<Check> {
     if faults.is_empty() {
-        return ok(id, well);
+        return pass(id, well);
     }
     let failed = |fault: Fault| Check { id, status: Status::Failed, found: fault.what, fix: Some(fault.fix) };
     faults.into_iter().map(failed).collect()

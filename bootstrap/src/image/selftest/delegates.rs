@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use shim::attachment::conflist::Unloadable;
+use shim::attachment::conflist::LoadError;
 use types::node::Node;
 use types::policy::{Network, Policy, Side};
 use types::profile::Profiles;
 
-use super::check::{Check, Fault, decided, ok, skipped};
+use super::check::{Check, Fault, from_faults, pass, skip};
 use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::plugins::bin_dirs::BinDirSources;
@@ -20,7 +20,7 @@ use convergence::runtime::config::RuntimeConfig;
 pub(super) struct Delegate {
     side: Side,
     /// Where its conf may be, as the node sees it.
-    wanted: Vec<PathBuf>,
+    candidates: Vec<PathBuf>,
     /// Its profile, if Crossfade knows the CNI.
     profile: Option<String>,
     /// The policy says itself how to tell that it is ready.
@@ -49,22 +49,22 @@ impl Delegate {
         config: Option<&RuntimeConfig>,
         profiles: &Profiles,
     ) -> Vec<Self> {
-        let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
+        let dirs = BinDirSources { config, ..BinDirSources::from_node(node) }.search(root);
         policy.networks().map(|(side, network)| Self::read(root, side, network, &dirs, profiles)).collect()
     }
 
     fn read(root: &Root, side: Side, network: &Network, dirs: &[PathBuf], profiles: &Profiles) -> Self {
         let conf = match rooted::conf(root, &network.conf) {
-            Err(Unloadable::Absent(_)) => Conf::Absent,
+            Err(LoadError::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
             Ok((conf, _)) => Conf::There {
                 types: conf.plugins.iter().map(|plugin| plugin.plugin_type.clone()).collect(),
-                missing: has_proc().then(|| plugins::missing(root, &conf, dirs)),
+                missing: has_proc().then(|| plugins::missing_plugins(root, &conf, dirs)),
             },
         };
         Self {
             side,
-            wanted: network.conf.clone(),
+            candidates: network.conf.clone(),
             profile: profiles.find(&network.profile).map(|profile| profile.name.clone()),
             has_probes: !network.probes().is_empty(),
             conf,
@@ -76,13 +76,15 @@ impl Delegate {
             Side::Old => "delegate.old",
             Side::New => "delegate.new",
         };
-        let candidates: Vec<_> = self.wanted.iter().map(|path| path.display().to_string()).collect();
+        let candidates: Vec<_> = self.candidates.iter().map(|path| path.display().to_string()).collect();
         let candidates = candidates.join(" or ");
         match (&self.conf, &self.profile) {
-            (Conf::Bad(why), _) => {
-                decided(id, vec![Fault::new(why, "mend it, or leave it out: an agent brings its own")], "")
-            }
-            (Conf::There { missing: None, .. }, _) => skipped(
+            (Conf::Bad(why), _) => from_faults(
+                id,
+                vec![Fault::new(why, "mend it, or leave it out: an agent brings its own")],
+                "",
+            ),
+            (Conf::There { missing: None, .. }, _) => skip(
                 id,
                 format!(
                     "{candidates} is there; whether its plugins are fit cannot be told while /proc is not mounted"
@@ -93,16 +95,16 @@ impl Delegate {
                     let fix = format!("install it, or leave {candidates} out: an agent brings both");
                     Fault::new(format!("{candidates} is there, but {why}"), fix)
                 };
-                decided(
+                from_faults(
                     id,
                     missing.iter().map(fault).collect(),
                     format!("{candidates}, with {}", types.join(", ")),
                 )
             }
             (Conf::Absent, Some(profile)) => {
-                ok(id, format!("{candidates} and its plugins come with {profile}'s agent"))
+                pass(id, format!("{candidates} and its plugins come with {profile}'s agent"))
             }
-            (Conf::Absent, None) if self.has_probes => ok(
+            (Conf::Absent, None) if self.has_probes => pass(
                 id,
                 format!(
                     "{candidates} is to come with an agent; the policy's own probes say when it is ready"
@@ -114,7 +116,7 @@ impl Delegate {
                     "have conf and plugins in the image, or name the {} network's profile, or its probes, in the policy",
                     self.side.as_str()
                 );
-                decided(id, vec![Fault::new(what, fix)], "")
+                from_faults(id, vec![Fault::new(what, fix)], "")
             }
         }
     }
@@ -128,12 +130,12 @@ fn has_proc() -> bool {
 /// Whether boot can put Crossfade's plugin where the runtime looks.
 pub(super) fn directories(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -> Vec<Check> {
     let shown = |place: &BinDir| {
-        place.path.strip_prefix(root.at("/")).map_or_else(
+        place.path.strip_prefix(root.join("/")).map_or_else(
             |_| place.path.display().to_string(),
             |path| Path::new("/").join(path).display().to_string(),
         )
     };
-    let dirs = BinDirSources { config, ..BinDirSources::of_node(node) }.search(root);
+    let dirs = BinDirSources { config, ..BinDirSources::from_node(node) }.search(root);
     let dirs = dirs.iter().map(|dir| bin_dirs::gather(dir, None));
     let places: Vec<_> = dirs
         .map(|dir| Dir {
@@ -170,7 +172,7 @@ fn decide_directories(dirs: &[Dir]) -> Vec<Check> {
         ));
     }
     let suffix = if dirs.iter().all(|dir| !dir.exists) { ", made at boot" } else { "" };
-    decided(ID, faults, format!("{names}{suffix}"))
+    from_faults(ID, faults, format!("{names}{suffix}"))
 }
 
 #[cfg(test)]
@@ -180,7 +182,7 @@ mod tests {
 
     fn delegate(conf: Conf, profile: Option<&str>, has_probes: bool) -> Check {
         let profile = profile.map(str::to_owned);
-        let delegate = Delegate { side: Side::New, wanted: vec!["/c".into()], profile, has_probes, conf };
+        let delegate = Delegate { side: Side::New, candidates: vec!["/c".into()], profile, has_probes, conf };
         delegate.check().remove(0)
     }
 

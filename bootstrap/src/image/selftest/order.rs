@@ -4,7 +4,7 @@ use std::path::Path;
 
 use convergence::node::paths::{KUBELET_ENV, RUNTIME_ENV};
 
-use super::check::{Check, Fault, decided, skipped};
+use super::check::{Check, Fault, from_faults, skip};
 use super::units::{UnitOnDisk, has_ours};
 use crate::systemd::continuation::Role;
 use crate::systemd::unit::{Kind, Order, Step, Unit};
@@ -25,12 +25,12 @@ const ONLINE: [&str; 2] = ["network-online.target", "nss-lookup.target"];
 pub(super) fn order_before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.before";
     let Some(boot) = boot else {
-        return skipped(ID, format!("there is no {BOOT}"));
+        return skip(ID, format!("there is no {BOOT}"));
     };
     let mut faults = Vec::new();
     let mut well = Vec::new();
     for (unit_on_disk, unit) in
-        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded_unit()?)))
     {
         let is_before = boot.relations(Kind::Before).any(|relation| relation.unit == unit_on_disk.name);
         let is_after = unit.relations(Kind::After).any(|relation| relation.unit == BOOT);
@@ -47,22 +47,22 @@ pub(super) fn order_before(boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check
         }
     }
     if well.is_empty() && faults.is_empty() {
-        return skipped(ID, "neither kubelet nor a runtime has a unit here");
+        return skip(ID, "neither kubelet nor a runtime has a unit here");
     }
-    decided(ID, faults, format!("{BOOT} is before {}", well.join(" and ")))
+    from_faults(ID, faults, format!("{BOOT} is before {}", well.join(" and ")))
 }
 
 /// Whether kubelet wants boot and watch, and fails with neither.
 pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.wants";
     let Some((kubelet, unit)) = kubelet(all) else {
-        return skipped(ID, "kubelet has no unit here");
+        return skip(ID, "kubelet has no unit here");
     };
     if kubelet.is_linked {
-        return skipped(ID, format!("{} gets Crossfade's drop-in at boot", kubelet.name));
+        return skip(ID, format!("{} gets Crossfade's drop-in at boot", kubelet.name));
     }
     if has_ours(unit).is_none() {
-        return skipped(ID, format!("{} has no drop-in of Crossfade's", kubelet.name));
+        return skip(ID, format!("{} has no drop-in of Crossfade's", kubelet.name));
     }
     let mut faults = Vec::new();
     for relation in
@@ -92,24 +92,24 @@ pub(super) fn wants(all: &[UnitOnDisk]) -> Vec<Check> {
             ));
         }
     }
-    decided(ID, faults, format!("{} wants both of Crossfade's units and requires neither", kubelet.name))
+    from_faults(ID, faults, format!("{} wants both of Crossfade's units and requires neither", kubelet.name))
 }
 
 fn kubelet(all: &[UnitOnDisk]) -> Option<(&UnitOnDisk, &Unit)> {
     all.iter()
         .filter(|unit_on_disk| unit_on_disk.role == Role::Kubelet)
-        .find_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
+        .find_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded_unit()?)))
 }
 
 /// Whether what boot waits for waits for kubelet in its turn.
 pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "order.deadlock";
     let Some(boot) = boot else {
-        return skipped(ID, format!("there is no {BOOT}"));
+        return skip(ID, format!("there is no {BOOT}"));
     };
     let own_units = all
         .iter()
-        .filter(|unit_on_disk| unit_on_disk.loaded().is_some())
+        .filter(|unit_on_disk| unit_on_disk.loaded_unit().is_some())
         .map(|unit_on_disk| unit_on_disk.name.as_str());
     let mut faults = Vec::new();
     for other in own_units.chain(STARTERS).chain([BOOT]) {
@@ -132,7 +132,7 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
             ),
         )
     }));
-    decided(ID, faults, format!("nothing that {BOOT} waits for waits for kubelet"))
+    from_faults(ID, faults, format!("nothing that {BOOT} waits for waits for kubelet"))
 }
 
 /// A chain of waits in words, and the file of its first step that is not the package's.
@@ -155,7 +155,7 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
     let mut faults = Vec::new();
     let mut well = Vec::new();
     for (unit_on_disk, unit) in
-        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded()?)))
+        all.iter().filter_map(|unit_on_disk| Some((unit_on_disk, unit_on_disk.loaded_unit()?)))
     {
         if unit_on_disk.is_linked || has_ours(unit).is_none() {
             // The one has them by the link; that the other has none is told by `unit.drop-in`.
@@ -165,8 +165,8 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
             Role::Kubelet => (&["unit gate", "unit render"], KUBELET_ENV),
             Role::Runtime(_) => (&["unit render --runtime"], RUNTIME_ENV),
         };
-        let commands = ours(unit);
-        let reset = format!("take what resets it out of {}", later(unit));
+        let commands = own_commands(unit);
+        let reset = format!("take what resets it out of {}", later_units(unit));
         if commands != arguments {
             let commands = if commands.is_empty() { "none".into() } else { commands.join(", then ") };
             let what = format!(
@@ -186,19 +186,19 @@ pub(super) fn commands(all: &[UnitOnDisk]) -> Vec<Check> {
         }
     }
     if well.is_empty() && faults.is_empty() {
-        return skipped(ID, "boot links Crossfade's drop-ins, or there is no unit for them");
+        return skip(ID, "boot links Crossfade's drop-ins, or there is no unit for them");
     }
-    decided(ID, faults, well.join(", "))
+    from_faults(ID, faults, well.join(", "))
 }
 
 /// What crossfade-bootstrap is told in the unit's ExecStartPre, in order.
-fn ours(unit: &Unit) -> Vec<String> {
+fn own_commands(unit: &Unit) -> Vec<String> {
     let commands = unit.exec_start_pre().iter().flat_map(|line| line.commands().0);
     commands.filter(|command| command.name() == PROGRAM).map(|command| command.arguments.join(" ")).collect()
 }
 
 /// The drop-ins that are read after Crossfade's.
-fn later(unit: &Unit) -> String {
+fn later_units(unit: &Unit) -> String {
     let after = unit.files().iter().skip_while(|file| Some(*file) != has_ours(unit)).skip(1);
     let names: Vec<_> = after.map(|file| file.display().to_string()).collect();
     match names.as_slice() {

@@ -7,7 +7,7 @@ use shim::host::trust;
 use shim::node::layout::Layout;
 use types::node::{Mode, Node};
 
-use super::check::{Check, Fault, decided};
+use super::check::{Check, Fault, from_faults};
 use crate::host::root::Root;
 
 /// *Source*: man 5 `fstab`.
@@ -19,7 +19,7 @@ const VOLATILE: [&str; 2] = ["tmpfs", "ramfs"];
 pub(super) fn state(root: &Root) -> Vec<Check> {
     const ID: &str = "place.state";
     let dir = Layout::default().state_dir;
-    let rooted = root.at(&dir);
+    let rooted = root.join(&dir);
     let shown = dir.display();
     let mut faults = Vec::new();
     if let Err(why) = trust::check_place(&rooted) {
@@ -36,7 +36,7 @@ pub(super) fn state(root: &Root) -> Vec<Check> {
         let what = format!("{FSTAB} mounts {} on /var: records of pods would be gone at a reboot", line.kind);
         faults.push(Fault::new(what, format!("mount a disk there, or on {shown}")));
     }
-    decided(ID, faults, if rooted.is_dir() { format!("{shown}") } else { format!("{shown} can be made") })
+    from_faults(ID, faults, if rooted.is_dir() { format!("{shown}") } else { format!("{shown} can be made") })
 }
 
 /// Whether a reboot empties what must not outlive it.
@@ -53,13 +53,13 @@ pub(super) fn run(root: &Root) -> Vec<Check> {
     if root.entry("/run").is_symlink() {
         faults.push(Fault::new("/run is a link", "make it a directory: systemd mounts a tmpfs there"));
     }
-    decided(ID, faults, "/run is emptied by every boot")
+    from_faults(ID, faults, "/run is emptied by every boot")
 }
 
 /// In shared mode boot writes into the runtime's own directory.
 pub(super) fn conf_dir(root: &Root, node: &Node, usual: &Path) -> Vec<Check> {
     const ID: &str = "place.conf-dir";
-    let rooted = root.at(usual);
+    let rooted = root.join(usual);
     let mut faults = Vec::new();
     if let Err(why) = trust::check_place(&rooted) {
         faults.push(Fault::new(why.to_string(), "give the directory, and every one above it, to root alone"));
@@ -69,7 +69,7 @@ pub(super) fn conf_dir(root: &Root, node: &Node, usual: &Path) -> Vec<Check> {
             format!("{} is on a read-only file system, and Crossfade's conf belongs there", usual.display());
         faults.push(Fault::new(what, "use confDir private"));
     }
-    decided(ID, faults, usual.display().to_string())
+    from_faults(ID, faults, usual.display().to_string())
 }
 
 fn is_read_only(path: &Path) -> bool {
@@ -90,7 +90,7 @@ impl Mount {
 }
 
 fn mounts(root: &Root) -> Vec<Mount> {
-    let text = std::fs::read_to_string(root.at(FSTAB)).unwrap_or_default();
+    let text = std::fs::read_to_string(root.join(FSTAB)).unwrap_or_default();
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mount = |line: &str| {
         let mut words = line.split_ascii_whitespace().skip(1);

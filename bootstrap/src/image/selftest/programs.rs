@@ -14,7 +14,7 @@ use shim::host::file::read_bounded;
 use shim::host::trust::{self, Distrust};
 use shim::node::layout::PACKAGED_PLUGIN;
 
-use super::check::{Check, Fault, decided, skipped};
+use super::check::{Check, Fault, from_faults, skip};
 use crate::host::command::{RunLimits, run};
 use crate::host::root::Root;
 use convergence::node::digest::sha256;
@@ -40,7 +40,7 @@ pub(super) struct Program {
     /// As the node sees it.
     path: &'static str,
     /// None where it is absent.
-    found: Option<ProgramFile>,
+    file: Option<ProgramFile>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,37 +90,35 @@ impl Programs {
     pub(super) fn gather(root: &Root, with_plugin: bool) -> Self {
         let paths = [BOOTSTRAP, PACKAGED_PLUGIN];
         let count = if with_plugin { 2 } else { 1 };
-        let all = paths
-            .into_iter()
-            .take(count)
-            .map(|path| Program { path, found: ProgramFile::gather(root, path) });
+        let all =
+            paths.into_iter().take(count).map(|path| Program { path, file: ProgramFile::gather(root, path) });
         Self { all: all.collect(), release: Release::read(root) }
     }
 
     pub(super) fn checks(&self) -> Vec<Check> {
         let there: Vec<_> =
-            self.all.iter().filter_map(|program| Some((program.path, program.found.as_ref()?))).collect();
+            self.all.iter().filter_map(|program| Some((program.path, program.file.as_ref()?))).collect();
         let names = there.iter().map(|(path, _)| *path).collect::<Vec<_>>().join(", ");
-        let absent = self.all.iter().filter(|program| program.found.is_none());
+        let absent = self.all.iter().filter(|program| program.file.is_none());
         let mut present: Vec<_> =
             absent.map(|program| Fault::new(format!("{} is missing", program.path), INSTALL)).collect();
         let odd = there.iter().filter(|(_, file)| !file.is_file);
         present.extend(odd.map(|(path, _)| Fault::new(format!("{path} is no regular file"), INSTALL)));
-        let mut all = decided("program.present", present, names.clone());
+        let mut all = from_faults("program.present", present, names.clone());
         if there.is_empty() {
             let none = ["program.static", "program.owner", "program.version", "program.release"];
-            all.extend(none.into_iter().flat_map(|id| skipped(id, "there is no program")));
+            all.extend(none.into_iter().flat_map(|id| skip(id, "there is no program")));
             return all;
         }
         let each = |decide: fn(&str, &ProgramFile) -> Vec<Fault>| -> Vec<Fault> {
             there.iter().flat_map(|(path, file)| decide(path, file)).collect()
         };
         let well = format!("{names}: ELF for {}, no interpreter", std::env::consts::ARCH);
-        all.extend(decided("program.static", each(is_static), well));
+        all.extend(from_faults("program.static", each(is_static), well));
         let well = format!("{names}: root's, {MODE:04o}, nothing to raise rights");
-        all.extend(decided("program.owner", each(owner), well));
+        all.extend(from_faults("program.owner", each(owner), well));
         all.extend(self.version(&there));
-        all.extend(self.released(&there));
+        all.extend(self.check_releases(&there));
         all
     }
 
@@ -133,10 +131,10 @@ impl Programs {
             return match &self.release {
                 Ok(Some(release)) if release.release != VERSION => {
                     let what = format!("{RELEASE} says release {}", release.release);
-                    decided(ID, vec![Fault::new(what, remedy)], "")
+                    from_faults(ID, vec![Fault::new(what, remedy)], "")
                 }
-                Ok(Some(_)) => decided(ID, Vec::new(), format!("{VERSION}, says {RELEASE}")),
-                _ => skipped(ID, "programs of another root, or that are not root's alone, are not run"),
+                Ok(Some(_)) => from_faults(ID, Vec::new(), format!("{VERSION}, says {RELEASE}")),
+                _ => skip(ID, "programs of another root, or that are not root's alone, are not run"),
             };
         }
         let wrong = answers.iter().filter_map(|(path, says)| {
@@ -147,15 +145,15 @@ impl Programs {
             };
             Some(Fault::new(what, remedy.clone()))
         });
-        decided(ID, wrong.collect(), format!("{VERSION}, as each says"))
+        from_faults(ID, wrong.collect(), format!("{VERSION}, as each says"))
     }
 
-    fn released(&self, there: &[(&str, &ProgramFile)]) -> Vec<Check> {
+    fn check_releases(&self, there: &[(&str, &ProgramFile)]) -> Vec<Check> {
         const ID: &str = "program.release";
         let release = match &self.release {
             Ok(Some(release)) => release,
-            Ok(None) => return skipped(ID, format!("there is no {RELEASE} to compare with")),
-            Err(why) => return decided(ID, vec![Fault::new(why, INSTALL)], ""),
+            Ok(None) => return skip(ID, format!("there is no {RELEASE} to compare with")),
+            Err(why) => return from_faults(ID, vec![Fault::new(why, INSTALL)], ""),
         };
         let wrong = there.iter().filter_map(|(path, file)| {
             let what = match (release.files.get(*path), &file.sha256) {
@@ -166,7 +164,7 @@ impl Programs {
             };
             Some(Fault::new(what, format!("{INSTALL}, from a source that you trust")))
         });
-        decided(ID, wrong.collect(), format!("the bytes of release {}", release.release))
+        from_faults(ID, wrong.collect(), format!("the bytes of release {}", release.release))
     }
 }
 
@@ -223,7 +221,7 @@ fn owner(path: &str, file: &ProgramFile) -> Vec<Fault> {
 
 impl ProgramFile {
     fn gather(root: &Root, path: &str) -> Option<Self> {
-        let rooted = root.at(path);
+        let rooted = root.join(path);
         let meta = root.entry(path).symlink_metadata().ok()?;
         let opened = trust::open(&rooted);
         let bytes = std::fs::File::open(&rooted).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok();
@@ -263,7 +261,7 @@ impl Image {
 impl Release {
     fn read(root: &Root) -> Result<Option<Self>, String> {
         let named = |why: String| format!("{RELEASE}: {why}");
-        let mut file = match trust::open(&root.at(RELEASE)) {
+        let mut file = match trust::open(&root.join(RELEASE)) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),
             Err(why) => return Err(named(why.to_string())),

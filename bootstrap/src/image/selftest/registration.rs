@@ -3,7 +3,7 @@
 use types::command::problem::Problem;
 use types::node::Node;
 
-use super::check::{Check, Fault, decided, ok};
+use super::check::{Check, Fault, from_faults, pass};
 use crate::host::root::Root;
 use crate::kubelet::check::{CheckDepth, check};
 
@@ -14,7 +14,7 @@ pub(super) fn checks(root: &Root, node: &Node) -> Vec<Check> {
     match check(root, node, CheckDepth::Unasked) {
         Ok(checked) => {
             let words = checked.arguments();
-            ok(
+            pass(
                 ID,
                 if words.is_empty() {
                     "Crossfade adds nothing to kubelet's command line".into()
@@ -29,7 +29,7 @@ pub(super) fn checks(root: &Root, node: &Node) -> Vec<Check> {
                     "change node.json, or who else says it, then ask crossfade-bootstrap unit render --check";
                 Fault::new(&problem.what, fix)
             };
-            decided(ID, failure.problems.iter().map(fault).collect(), "")
+            from_faults(ID, failure.problems.iter().map(fault).collect(), "")
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use types::command::problem::Problem;
 
-use super::check::{Check, Fault, decided, ok, skipped};
+use super::check::{Check, Fault, from_faults, pass, skip};
 use super::systemd;
 use super::units::UnitOnDisk;
 use crate::cli::Global;
@@ -33,9 +33,9 @@ pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> 
     let since =
         if all.iter().any(|unit| unit.is_masked) { EffectiveBoot::NextBoot } else { EffectiveBoot::ThisBoot };
     let not_booted = identity::is_current(root).err();
-    let mut checks = booted(root, since);
-    checks.extend(watched(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
-    checks.extend(loaded(facts, all));
+    let mut checks = check_boot(root, since);
+    checks.extend(check_watch(if not_booted.is_none() { EffectiveBoot::ThisBoot } else { since }));
+    checks.extend(check_loaded(facts, all));
     checks.extend(uses(global, facts));
     checks.extend(opens(global, facts, since, not_booted.is_some()));
     checks
@@ -45,17 +45,17 @@ pub(super) fn checks(global: &Global, facts: &NodeFacts, all: &[UnitOnDisk]) -> 
 fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
     const ID: &str = "node.uses";
     if let Some(unusable) = &facts.unusable {
-        return skipped(ID, unusable.why.as_str());
+        return skip(ID, unusable.why.as_str());
     }
     let crio = facts.runtime.crio().map(RuntimeConfig::agents_dir);
     let conf = match directories::resolve(global, &facts.settings, crio, None).installed {
         Ok(Some(conf)) => conf,
-        Ok(None) => return skipped(ID, "Crossfade's conf is not there"),
-        Err(why) => return skipped(ID, why.to_string()),
+        Ok(None) => return skip(ID, "Crossfade's conf is not there"),
+        Err(why) => return skip(ID, why.to_string()),
     };
     let fault = match facts.runtime.answer.uses(&conf.name) {
-        ConfUse::Ours => return ok(ID, "the runtime uses Crossfade's conf"),
-        ConfUse::Unknown => return skipped(ID, "the runtime does not tell which conf it uses"),
+        ConfUse::Ours => return pass(ID, "the runtime uses Crossfade's conf"),
+        ConfUse::Unknown => return skip(ID, "the runtime does not tell which conf it uses"),
         ConfUse::Other(what) => Fault::new(
             format!("the runtime does not use Crossfade's conf: {what}"),
             "crossfade-bootstrap install makes it look again, and so does watch",
@@ -64,58 +64,62 @@ fn uses(global: &Global, facts: &NodeFacts) -> Vec<Check> {
             Fault::new(why, "start the runtime, or name it in node.json, runtime.endpoint")
         }
     };
-    decided(ID, vec![fault], "")
+    from_faults(ID, vec![fault], "")
 }
 
-fn booted(root: &Root, since: EffectiveBoot) -> Vec<Check> {
+fn check_boot(root: &Root, since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.boot";
     let well = match (identity::current(root), identity::boot_record(root)) {
         (Ok(now), Some(booted)) if booted.boot_id == now.boot_id => {
-            return ok(ID, "boot has succeeded in this boot");
+            return pass(ID, "boot has succeeded in this boot");
         }
         (Err(why), _) => why,
-        _ if since == EffectiveBoot::NextBoot => return skipped(ID, LATER),
+        _ if since == EffectiveBoot::NextBoot => return skip(ID, LATER),
         _ => "boot has not succeeded in this boot".into(),
     };
-    decided(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
+    from_faults(ID, vec![Fault::new(well, "systemctl status crossfade-boot says why")], "")
 }
 
-fn watched(since: EffectiveBoot) -> Vec<Check> {
+fn check_watch(since: EffectiveBoot) -> Vec<Check> {
     const ID: &str = "node.watch";
     let what = match systemd::active("crossfade-watch.service") {
-        Ok(state) if state == "active" => return ok(ID, "watch runs"),
-        Ok(state) if state == "inactive" && since == EffectiveBoot::NextBoot => return skipped(ID, LATER),
+        Ok(state) if state == "active" => return pass(ID, "watch runs"),
+        Ok(state) if state == "inactive" && since == EffectiveBoot::NextBoot => return skip(ID, LATER),
         Ok(state) => format!("crossfade-watch.service is {state}"),
         Err(why) => why,
     };
-    decided(ID, vec![Fault::new(what, "systemctl status crossfade-watch says why")], "")
+    from_faults(ID, vec![Fault::new(what, "systemctl status crossfade-watch says why")], "")
 }
 
-fn loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
+fn check_loaded(facts: &NodeFacts, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "node.loaded";
-    let (later, needed): (Vec<_>, Vec<_>) =
-        all.iter().filter(|unit| unit.is_needed && unit.loaded().is_some()).partition(|unit| unit.is_masked);
+    let (later, needed): (Vec<_>, Vec<_>) = all
+        .iter()
+        .filter(|unit| unit.is_needed && unit.loaded_unit().is_some())
+        .partition(|unit| unit.is_masked);
     if needed.is_empty() && !later.is_empty() {
-        return skipped(ID, LATER);
+        return skip(ID, LATER);
     }
     let check = |unit: &UnitOnDisk| match &facts.unusable {
         Some(unusable) => Err(Problem::from(unusable.why.as_str())),
         None => continuation::check(&Root::new(&facts.root), &facts.settings, &unit.name),
     };
     let wrong = needed.into_iter().filter_map(|unit| check(unit).err());
-    let faults = wrong.map(|why| Fault::of(&why, "systemctl daemon-reload, then restart the unit")).collect();
-    decided(ID, faults, "what systemd has loaded appends Crossfade's flags")
+    let faults = wrong
+        .map(|why| Fault::from_problem(&why, "systemctl daemon-reload, then restart the unit"))
+        .collect();
+    from_faults(ID, faults, "what systemd has loaded appends Crossfade's flags")
 }
 
 /// What `boot` has not prepared yet, because it was not started, the gate need not be asked about.
 fn opens(global: &Global, facts: &NodeFacts, since: EffectiveBoot, is_unbooted: bool) -> Vec<Check> {
     const ID: &str = "node.gate";
     if since == EffectiveBoot::NextBoot && is_unbooted {
-        return skipped(ID, LATER);
+        return skip(ID, LATER);
     }
     let faults = fitness::findings(global, facts.node_json(), facts.runtime.clone())
         .iter()
-        .map(|problem| Fault::of(problem, "systemctl status kubelet crossfade-boot says more"))
+        .map(|problem| Fault::from_problem(problem, "systemctl status kubelet crossfade-boot says more"))
         .collect();
-    decided(ID, faults, "kubelet's gate is open")
+    from_faults(ID, faults, "kubelet's gate is open")
 }

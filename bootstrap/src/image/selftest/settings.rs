@@ -9,7 +9,7 @@ use shim::node::layout::{POLICY_FILE, SETTINGS_DIRS};
 use types::node::{Mode, Node};
 use types::policy::Policy;
 
-use super::check::{Check, Fault, decided, ok, skipped};
+use super::check::{Check, Fault, from_faults, pass, skip};
 use crate::host::root::Root;
 use crate::node::switch;
 use crate::systemd::unit::glob;
@@ -85,42 +85,42 @@ impl<'a> CheckedSettings<'a> {
         const ID: &str = "settings.node";
         let file = match (&self.node, &self.node_places.counts) {
             (Err(why), _) => {
-                return decided(ID, vec![Fault::new(*why, "mend it; docs/node.md has every key")], "");
+                return from_faults(ID, vec![Fault::new(*why, "mend it; docs/node.md has every key")], "");
             }
-            (Ok(_), None) => return ok(ID, "there is no node.json: all defaults, shared mode"),
+            (Ok(_), None) => return pass(ID, "there is no node.json: all defaults, shared mode"),
             (Ok(node), Some(file)) => format!("{}: {}", file.display(), mode(node.conf_dir)),
         };
         let is_shared = self.node.as_ref().is_ok_and(|node| node.conf_dir == Mode::Shared);
         if image && is_shared {
-            return ok(
+            return pass(
                 ID,
                 format!(
                     "{file}; an image usually has private mode, which holds pods until their network is ready"
                 ),
             );
         }
-        ok(ID, file)
+        pass(ID, file)
     }
 
     pub(super) fn policy(&self) -> Vec<Check> {
         const ID: &str = "settings.policy";
         let file = self.policy_places.counts.as_deref().map(Path::display);
         match (&self.policy, file) {
-            (Ok(policy), Some(file)) => ok(ID, format!("{file}: phase {}", policy.phase().as_str())),
-            (Ok(policy), None) => ok(ID, format!("phase {}", policy.phase().as_str())),
+            (Ok(policy), Some(file)) => pass(ID, format!("{file}: phase {}", policy.phase().as_str())),
+            (Ok(policy), None) => pass(ID, format!("phase {}", policy.phase().as_str())),
             (Err(why), file) => {
                 let fix = match file {
                     Some(_) => "mend it, or have crossfade-bootstrap image bake write another",
                     None => "have crossfade-bootstrap image bake write one",
                 };
-                decided(ID, vec![Fault::new(why, fix)], "")
+                from_faults(ID, vec![Fault::new(why, fix)], "")
             }
         }
     }
 
     /// What is baked must be what counts; on a node it may well be overruled. So may it below /run, of which an image keeps nothing: a machine that was
     /// booted of an earlier migration image has the policy there that its boot completed.
-    pub(super) fn hidden(&self, image: bool) -> Vec<Check> {
+    pub(super) fn check_hidden(&self, image: bool) -> Vec<Check> {
         const ID: &str = "settings.hidden";
         let both = [(&self.node_places, NODE_FILE), (&self.policy_places, POLICY_FILE)];
         let mut checks = Vec::new();
@@ -140,7 +140,7 @@ impl<'a> CheckedSettings<'a> {
             }
         }
         let well = if checks.is_empty() { "nothing hides what counts".to_owned() } else { checks.join("; ") };
-        decided(ID, faults, well)
+        from_faults(ID, faults, well)
     }
 }
 
@@ -168,7 +168,7 @@ pub(super) fn switch(root: &Root) -> Vec<Check> {
     }
     let lines = lines(root);
     faults.extend(
-        lines.iter().filter(|(_, text)| convergence::node::switch::by_kernel(&unquoted(text))).map(
+        lines.iter().filter(|(_, text)| convergence::node::switch::is_off_by_kernel(&unquote(text))).map(
             |(file, _)| {
                 Fault::new(
                     format!("{} has the kernel argument {KERNEL_ARGUMENT}", file.display()),
@@ -178,13 +178,13 @@ pub(super) fn switch(root: &Root) -> Vec<Check> {
         ),
     );
     if faults.is_empty() && lines.is_empty() {
-        return ok(ID, "on; no configuration of a boot loader was found");
+        return pass(ID, "on; no configuration of a boot loader was found");
     }
-    decided(ID, faults, "on")
+    from_faults(ID, faults, "on")
 }
 
 /// Shells and GRUB put the words of a line into quotes.
-fn unquoted(text: &str) -> String {
+fn unquote(text: &str) -> String {
     let code = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     code.collect::<Vec<_>>().join("\n").replace(['"', '\''], " ")
 }
@@ -192,7 +192,7 @@ fn unquoted(text: &str) -> String {
 fn lines(root: &Root) -> Vec<(PathBuf, String)> {
     let files = COMMAND_LINES.iter().flat_map(|pattern| glob(root, Path::new(pattern)));
     let read = |file: PathBuf| {
-        let mut opened = std::fs::File::open(root.at(&file)).ok()?;
+        let mut opened = std::fs::File::open(root.join(&file)).ok()?;
         let bytes = shim::host::file::read_bounded(&mut opened, MAX_BYTES).ok()?;
         Some((file, String::from_utf8_lossy(&bytes).into_owned()))
     };
@@ -200,8 +200,8 @@ fn lines(root: &Root) -> Vec<(PathBuf, String)> {
 }
 
 /// Both settings of a final image's policy: there is none, and none is read.
-pub(super) fn no_policy() -> Vec<Check> {
-    skipped("settings.policy", NO_SHIM)
+pub(super) fn check_no_policy() -> Vec<Check> {
+    skip("settings.policy", NO_SHIM)
 }
 
 /// Why a check is passed over where node.json says `confDir: none`.

@@ -51,9 +51,9 @@ pub(super) enum Verdict {
 ///
 /// # Errors
 /// systemctl is not here, or does not answer.
-pub(super) fn enabled(root: &Root, unit: &str) -> Result<Enablement, String> {
+pub(super) fn read_enablement(root: &Root, unit: &str) -> Result<Enablement, String> {
     let mut systemctl = systemctl::command().map_err(|why| format!("systemctl: {why}"))?;
-    systemctl.arg("--root").arg(root.at("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
+    systemctl.arg("--root").arg(root.join("/")).args(["is-enabled", unit]).env("LC_ALL", "C");
     let answer = run(&mut systemctl, LIMITS).map_err(|why| format!("systemctl: {why}"))?;
     state(answer.stdout_text().trim(), answer.stderr_text().trim())
         .ok_or_else(|| format!("systemctl: {}", answer.stderr_text().trim()))
@@ -87,7 +87,7 @@ pub(super) fn active(unit: &str) -> Result<String, String> {
 
 /// Has `systemd-analyze` load a unit of the tree, as it will be loaded at boot but for what generators add.
 pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
-    if !SYSINIT.iter().any(|target| root.at(target).exists()) {
+    if !SYSINIT.iter().any(|target| root.join(target).exists()) {
         return Verdict::Unknown("this tree has no sysinit.target, so it is no whole system".into());
     }
     let unknown = |why: &dyn std::fmt::Display| Verdict::Unknown(format!("systemd-analyze: {why}"));
@@ -104,12 +104,12 @@ pub(super) fn verify(root: &Root, unit: &str) -> Verdict {
         if version < VERIFIES_ROOTS {
             return Verdict::Unknown(format!("systemd-analyze {version} looks at no other root"));
         }
-        analyze.arg("--root").arg(root.at("/"));
+        analyze.arg("--root").arg(root.join("/"));
     }
     // Colours and pages are for terminals; a manual page may be left out of an image.
     analyze.args(["verify", "--man=no", unit]).env("LC_ALL", "C").env("SYSTEMD_COLORS", "0");
     match run(&mut analyze, LIMITS) {
-        Ok(answer) => judge(&answer, &root.at("/")),
+        Ok(answer) => judge(&answer, &root.join("/")),
         Err(why) => Verdict::Unknown(format!("systemd-analyze: {why}")),
     }
 }

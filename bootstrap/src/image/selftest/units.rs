@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use types::command::problem::Problem;
 use types::node::{Mode, Node};
 
-use super::check::{Check, Fault, decided, ok, skipped};
+use super::check::{Check, Fault, from_faults, pass, skip};
 use super::systemd::{Enablement, Verdict};
 use crate::host::root::Root;
 use crate::kubelet::own;
@@ -66,20 +66,20 @@ impl UnitOnDisk {
     }
 
     /// The unit, where there is one that can be read.
-    pub(super) fn loaded(&self) -> Option<&Unit> {
+    pub(super) fn loaded_unit(&self) -> Option<&Unit> {
         self.unit.as_ref().ok().and_then(Option::as_ref)
     }
 }
 
 /// Whether both of Crossfade's units are started at boot, as systemctl says.
-pub(super) fn enabled(root: &Root, states: &[(&str, Enablement)]) -> Vec<Check> {
+pub(super) fn check_enabled(root: &Root, states: &[(&str, Enablement)]) -> Vec<Check> {
     const ID: &str = "unit.enabled";
     let systemctl = if root.is_node() {
         "systemctl".into()
     } else {
-        format!("systemctl --root {}", root.at("/").display())
+        format!("systemctl --root {}", root.join("/").display())
     };
-    let is_extension = root.at(EXTENSION).is_file();
+    let is_extension = root.join(EXTENSION).is_file();
     let wrong = states.iter().filter_map(|(unit, state)| {
         let fault = |what: &str, fix: String| Some(Fault::new(format!("{unit} {what}"), fix));
         match state {
@@ -97,17 +97,17 @@ pub(super) fn enabled(root: &Root, states: &[(&str, Enablement)]) -> Vec<Check> 
     } else {
         "crossfade-boot and crossfade-watch"
     };
-    decided(ID, wrong.collect(), well)
+    from_faults(ID, wrong.collect(), well)
 }
 
 /// What `systemd-analyze verify` says about Crossfade's units, and about others because of Crossfade.
-pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
+pub(super) fn check_verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     const ID: &str = "unit.verify";
     let mut faults = Vec::new();
     let mut others: Vec<&str> = Vec::new();
     for (unit, verdict) in verdicts {
         match verdict {
-            Verdict::Unknown(why) => return skipped(ID, why),
+            Verdict::Unknown(why) => return skip(ID, why),
             Verdict::Said { ours, theirs } => {
                 for line in ours {
                     let what = format!("systemd-analyze verify {unit}: {line}");
@@ -125,7 +125,7 @@ pub(super) fn verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     let more = others.first().map_or_else(String::new, |line| format!("; about other units: {line}"));
     // The same line of Crossfade may be reported for several units.
     faults.dedup();
-    decided(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))
+    from_faults(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))
 }
 
 /// Whether Crossfade's drop-ins apply to the units that are really here.
@@ -141,7 +141,7 @@ pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
             }
             Ok(None) => faults.push(Fault::new(
                 format!("there is no unit {}, or it is masked", unit_on_disk.name),
-                absent(unit_on_disk.role),
+                absence_reason(unit_on_disk.role),
             )),
             Ok(Some(_)) if unit_on_disk.is_linked => well.push(format!("{} by a link at boot", unit_on_disk.name)),
             Ok(Some(unit)) if has_ours(unit).is_some() && unit_on_disk.is_masked => well.push(format!(
@@ -159,7 +159,7 @@ pub(super) fn drop_ins(all: &[UnitOnDisk], node: &Node) -> Vec<Check> {
             )),
         }
     }
-    decided(ID, faults, well.join(", "))
+    from_faults(ID, faults, well.join(", "))
 }
 
 /// Crossfade's drop-in of a unit, where it has one.
@@ -169,7 +169,7 @@ pub(super) fn has_ours(unit: &Unit) -> Option<&PathBuf> {
         .find(|file| file.file_name().is_some_and(|name| Path::new(name) == Path::new(PACKAGED)))
 }
 
-fn absent(role: Role) -> &'static str {
+fn absence_reason(role: Role) -> &'static str {
     match role {
         Role::Kubelet => {
             "install kubelet before the selftest, or name its unit in node.json, kubelet.unit; where it has none say kubelet.register: false"
@@ -181,19 +181,19 @@ fn absent(role: Role) -> &'static str {
 }
 
 /// Whether systemd finds the generator, and the generator can add Crossfade's flags.
-pub(super) fn generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
+pub(super) fn check_generated(root: &Root, all: &[UnitOnDisk]) -> Vec<Check> {
     const ID: &str = "unit.generator";
-    let mut faults: Vec<_> = continuation::installed(root)
+    let mut faults: Vec<_> = continuation::require_installed(root)
         .err()
         .into_iter()
-        .map(|why| Fault::of(&why, "install the package whole"))
+        .map(|why| Fault::from_problem(&why, "install the package whole"))
         .collect();
     let stuck = all.iter().filter(|unit| unit.is_needed).filter_map(|unit| unit.stuck.as_ref());
-    faults.extend(stuck.map(|why| Fault::of(why, "start the program itself in its unit")));
-    let needed = all.iter().filter(|unit| unit.is_needed && unit.loaded().is_some());
+    faults.extend(stuck.map(|why| Fault::from_problem(why, "start the program itself in its unit")));
+    let needed = all.iter().filter(|unit| unit.is_needed && unit.loaded_unit().is_some());
     let names: Vec<_> = needed.map(|unit| unit.name.as_str()).collect();
     if names.is_empty() && faults.is_empty() {
-        return ok(ID, "it is there; nothing has to be added to a command line");
+        return pass(ID, "it is there; nothing has to be added to a command line");
     }
-    decided(ID, faults, format!("it appends Crossfade's flags to {}", names.join(" and ")))
+    from_faults(ID, faults, format!("it appends Crossfade's flags to {}", names.join(" and ")))
 }

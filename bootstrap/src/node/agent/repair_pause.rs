@@ -26,7 +26,7 @@ impl RepairPause {
         let path = layout.run_dir.join(LEAVING);
         let written = file::create_private_dir(&layout.run_dir).and_then(|()| std::fs::write(&path, ""));
         written.map_err(|e| {
-            Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).at(path.display())
+            Failure::new(Exit::Failed, format!("write {}: {e}", path.display())).with_place(path.display())
         })?;
         Ok(Self { path, stays: false })
     }

@@ -37,7 +37,7 @@ pub(crate) fn read(path: &Path) -> StatusFile {
 
 /// The report of the last `watch` of this boot, whether that `watch` still runs or not.
 #[must_use]
-pub(crate) fn of_this_boot(path: &Path) -> Option<Document> {
+pub(crate) fn read_of_this_boot(path: &Path) -> Option<Document> {
     match read(path) {
         StatusFile::Fresh(document) => Some(document),
         StatusFile::Stale(document, _)

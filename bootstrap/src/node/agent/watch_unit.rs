@@ -36,8 +36,8 @@ pub(crate) fn watch_unit() -> Result<(), Problem> {
         Some("loaded") => Ok(()),
         Some("masked") => {
             let fix = format!("unmask it: systemctl unmask {watch}");
-            Err(Problem::new(format!("{watch} is masked")).at(watch).fix(fix))
+            Err(Problem::new(format!("{watch} is masked")).with_place(watch).fix(fix))
         }
-        _ => Err(Problem::new(format!("systemd does not know {watch}")).at(watch)),
+        _ => Err(Problem::new(format!("systemd does not know {watch}")).with_place(watch)),
     }
 }

@@ -14,8 +14,8 @@ use types::command::exit::Exit;
 /// What the kernel says to being asked.
 pub(crate) fn to_change(records: &[Attachment], damaged: &[DamagedFile]) -> Result<Option<String>, Failure> {
     let failed = |e: std::io::Error| {
-        Failure::new(Exit::Failed, format!("look at the host routes: {e}")).at("table 1003")
+        Failure::new(Exit::Failed, format!("look at the host routes: {e}")).with_place("table 1003")
     };
-    let changes = hostroute::unconverged(records, damaged, Budget::brief()).map_err(failed)?;
+    let changes = hostroute::unconverged_routes(records, damaged, Budget::new_brief()).map_err(failed)?;
     Ok((!changes.is_empty()).then(|| changes.join("; ")))
 }

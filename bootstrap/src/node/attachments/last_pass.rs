@@ -48,6 +48,7 @@ pub(crate) fn write(
     let write = Write { path: place(layout, pass), bytes, mode: file::PRIVATE, nudge: false };
     let written = file::create_private_dir(&layout.run_dir).and_then(|()| change::write(&write));
     written.map(drop).map_err(|e| {
-        Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display())).at(write.path.display())
+        Failure::new(Exit::Failed, format!("write {}: {e}", write.path.display()))
+            .with_place(write.path.display())
     })
 }

@@ -38,7 +38,7 @@ pub(crate) fn judge(
             networks: networks.join(", "),
             location: RecordLocation::Record(intent.begun.clone()),
             age: intent.begun.age(now),
-            owner: owners.of(record),
+            owner: owners.side_of(record),
             netns_lives: !netns_of(record).is_empty(),
             key,
         });
@@ -56,7 +56,7 @@ pub(crate) fn judge(
             age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |moment| moment.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {
-                Deleter::Crossfade => owners.of_entry(entry),
+                Deleter::Crossfade => owners.owner_of_entry(entry),
                 Deleter::Runtime => Owner::Ready,
             },
             netns_lives: netns_lives(entry),

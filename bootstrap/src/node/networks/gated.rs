@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::networks::gated::{GatedNetwork, Keeper, waits};
-use convergence::node::networks::needed;
+use convergence::node::networks::needed_sides;
 use convergence::node::paths::STATUS;
 use shim::node::layout::{Layout, PROBED};
 use types::command::problem::Problem;
@@ -55,7 +55,7 @@ pub(crate) fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
     if runs || layout.run_dir != Layout::default().run_dir {
         return Vec::new();
     }
-    let needed = needed(policy);
+    let needed = needed_sides(policy);
     let late = files(policy).filter(|(side, _, file)| needed.contains(side) && !file.is_file());
     late.map(|(side, _, file)| {
         format!("{}, and no watch runs here: systemctl start crossfade-watch", waits(side, &file))
@@ -67,7 +67,7 @@ pub(crate) fn warnings(layout: &Layout, policy: &Policy) -> Vec<String> {
 #[must_use]
 pub(crate) fn find_keeper(root: &Root, args: &Install) -> Keeper {
     let comes = args.bring.is_some() || args.units;
-    if comes || matches!(status_file::read(&root.at(STATUS)), StatusFile::Fresh(_)) {
+    if comes || matches!(status_file::read(&root.join(STATUS)), StatusFile::Fresh(_)) {
         return Keeper::Watch;
     }
     let remedy = |why: Problem| {

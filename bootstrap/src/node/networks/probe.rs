@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, Stream};
-use shim::node::probe::{Depth, all_hold_within, at_any, is_2xx, request};
+use shim::node::probe::{Depth, all_hold_within, ask_any, is_2xx, request};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic_health::pb::HealthCheckRequest;
@@ -59,7 +59,7 @@ pub(crate) fn answering(profile: &Profile) -> Vec<String> {
 }
 
 fn is_held(probe: &profile::Probe) -> bool {
-    let probes: Vec<Probe> = probe.in_policy().into_iter().collect();
+    let probes: Vec<Probe> = probe.to_policy().into_iter().collect();
     !probes.is_empty()
         && all_hold_within(&probes, Depth::All, LOCAL_WITHIN, Instant::now() + LOCAL_WITHIN).is_ok()
 }
@@ -98,7 +98,7 @@ fn https(target: &str) -> Result<(), String> {
         .with_no_client_auth();
     let config = Arc::new(config);
     let end = Instant::now() + WITHIN;
-    at_any(&addresses, end, |address, connected_by| {
+    ask_any(&addresses, end, |address, connected_by| {
         let name = ServerName::IpAddress(address.ip().into());
         let mut session = ClientConnection::new(Arc::clone(&config), name).map_err(io::Error::other)?;
         get(&mut session, (address, path), connected_by, end)
@@ -193,7 +193,7 @@ async fn connect(place: &str) -> Result<Channel, String> {
     if !place.starts_with('/') {
         let address: SocketAddr = place.parse().map_err(|_| "expected an address and a port")?;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|e| e.to_string())?;
-        return endpoint.connect().await.map_err(|e| innermost(&e));
+        return endpoint.connect().await.map_err(|e| innermost_text(&e));
     }
     let socket = PathBuf::from(place);
     // The address is never used: the connector knows the socket.
@@ -202,7 +202,7 @@ async fn connect(place: &str) -> Result<Channel, String> {
         async move { UnixStream::connect(socket).await.map(TokioIo::new) }
     });
     let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await;
-    channel.map_err(|e| innermost(&e))
+    channel.map_err(|e| innermost_text(&e))
 }
 
 async fn serving(channel: Channel) -> Result<(), String> {
@@ -215,7 +215,7 @@ async fn serving(channel: Channel) -> Result<(), String> {
 }
 
 /// What a chain of errors ends in; its beginning only says that a transport failed.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

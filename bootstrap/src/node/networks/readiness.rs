@@ -3,14 +3,14 @@
 
 use convergence::node::networks::readiness::{ConfError, NetworkReadiness};
 
-use shim::attachment::conflist::Unloadable;
+use shim::attachment::conflist::LoadError;
 use types::policy::{Policy, Probe, Side};
 
 use crate::host::root::Root;
 use crate::node::conf::rooted;
 use crate::node::networks::probe;
 use convergence::node::facts::NodeFacts;
-use convergence::node::networks::{NetworkConf, needed};
+use convergence::node::networks::{NetworkConf, needed_sides};
 use shim::node::layout::PROBED;
 
 /// Gathers the readiness of all networks of a policy, without their plugins, because the runtime's directories are not known.
@@ -28,8 +28,8 @@ pub(crate) fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkR
 /// Gathers the readiness of all networks of a policy, whose confs are `confs`.
 #[must_use]
 pub(crate) fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -> Vec<NetworkReadiness> {
-    let needed = needed(policy);
-    let probed = Root::new(&node.root).at(PROBED);
+    let needed = needed_sides(policy);
+    let probed = Root::new(&node.root).join(PROBED);
     let readiness = |(side, network): (Side, &types::policy::Network)| {
         let conf = confs.iter().find(|conf| conf.side == side)?;
         let file = probed.join(side.as_str());
@@ -40,7 +40,7 @@ pub(crate) fn gather(node: &NodeFacts, policy: &Policy, confs: &[NetworkConf]) -
             needed: needed.contains(&side),
             conf: match &conf.conf {
                 Ok((conf, _)) => Ok(conf.name.clone()),
-                Err(why @ Unloadable::Absent(_)) => Err(ConfError::Absent(why.to_string())),
+                Err(why @ LoadError::Absent(_)) => Err(ConfError::Absent(why.to_string())),
                 Err(why) => Err(ConfError::Broken(why.to_string())),
             },
             missing: conf.missing.clone(),

@@ -25,7 +25,7 @@ pub(crate) fn layout(layout: &Layout, side: Side) -> Layout {
 /// The containers that proofs have attached now. What a killed proof left is among them: the next proof ends it.
 #[must_use]
 pub(crate) fn containers(of_node: &Layout) -> BTreeSet<String> {
-    let records = |side: Side| Store::new(&layout(of_node, side)).all().map(|(records, _)| records);
+    let records = |side: Side| Store::new(&layout(of_node, side)).load_all().map(|(records, _)| records);
     let records = Side::BOTH.into_iter().flat_map(|side| records(side).unwrap_or_default());
     records.map(|record| record.intent.container_id).collect()
 }

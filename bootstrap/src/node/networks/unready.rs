@@ -29,7 +29,9 @@ impl UnreadyNetwork {
     #[must_use]
     pub(crate) fn problem(&self, fix: &str) -> Problem {
         let Self { side, why } = self;
-        Problem::new(format!("network {side} is not ready: {why}")).at(format!("network {side}")).fix(fix)
+        Problem::new(format!("network {side} is not ready: {why}"))
+            .with_place(format!("network {side}"))
+            .fix(fix)
     }
 }
 
@@ -41,12 +43,12 @@ pub(crate) fn gather(node: &NodeFacts, policy: &Policy) -> Vec<UnreadyNetwork> {
     if !root.is_node() {
         return Vec::new();
     }
-    let watched = match status_file::read(&root.at(STATUS)) {
+    let watched = match status_file::read(&root.join(STATUS)) {
         StatusFile::Fresh(report) => report.networks,
         StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_) => Vec::new(),
     };
     let readiness = readiness::without_plugins(node, policy);
-    let attached = policy.attached();
+    let attached = policy.attached_sides();
     let unready = |side: &Side| {
         let by_watch =
             watched.iter().find(|network| network.network == *side && network.attached && !network.ready);

@@ -41,7 +41,7 @@ pub(crate) struct BinDirSources<'a> {
 impl<'a> BinDirSources<'a> {
     /// Only node.json is a source: no command line and no configuration of a runtime.
     #[must_use]
-    pub(crate) const fn of_node(node: &'a Node) -> Self {
+    pub(crate) const fn from_node(node: &'a Node) -> Self {
         Self { flags: &[], runtime: None, node, config: None }
     }
 
@@ -51,12 +51,12 @@ impl<'a> BinDirSources<'a> {
         match self.runtime {
             _ if !self.flags.is_empty() => self.flags.to_vec(),
             Some(setup) if !setup.bin_dirs.is_empty() => setup.bin_dirs.clone(),
-            _ => existing(root, &self.configured()),
+            _ => existing_dirs(root, &self.configured_dirs()),
         }
     }
 
     /// What node.json, the runtime's configuration or custom says, as the node sees it.
-    fn configured(&self) -> Vec<PathBuf> {
+    fn configured_dirs(&self) -> Vec<PathBuf> {
         match self.config {
             _ if !self.node.runtime.bin_dirs.is_empty() => self.node.runtime.bin_dirs.clone(),
             Some(config) if !config.setup.bin_dirs.is_empty() => config.setup.bin_dirs.clone(),
@@ -65,8 +65,8 @@ impl<'a> BinDirSources<'a> {
     }
 }
 
-fn existing(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = dirs.iter().map(|dir| root.at_or_inside(dir)).collect();
+fn existing_dirs(root: &Root, dirs: &[PathBuf]) -> Vec<PathBuf> {
+    let mut dirs: Vec<PathBuf> = dirs.iter().map(|dir| root.join_or_resolve(dir)).collect();
     if dirs.iter().any(|dir| dir.is_dir()) {
         dirs.retain(|dir| dir.is_dir());
     } else {

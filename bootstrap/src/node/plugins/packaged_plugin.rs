@@ -24,5 +24,5 @@ pub(crate) fn gather(file: &Path, dirs: &[PathBuf]) -> Plugins {
 
 /// Files whose change makes `watch` observe again.
 pub(crate) fn files(plugins: &Plugins, root: &Root) -> impl Iterator<Item = PathBuf> {
-    plugins.dirs.iter().map(BinDir::plugin_file).chain([root.at(PACKAGED_PLUGIN)])
+    plugins.dirs.iter().map(BinDir::plugin_file).chain([root.join(PACKAGED_PLUGIN)])
 }

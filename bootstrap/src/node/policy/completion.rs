@@ -40,8 +40,8 @@ pub(crate) fn find_except(
     let CompletedPolicy { bytes, networks, probed } =
         complete_but(&original, excluded_sides, profiles).ok()??;
     let [_, volatile, packaged] = SETTINGS_DIRS;
-    let is_packaged = file.starts_with(root.at(packaged));
-    let target = if is_packaged { root.at(volatile).join(POLICY_FILE) } else { from.clone() };
+    let is_packaged = file.starts_with(root.join(packaged));
+    let target = if is_packaged { root.join(volatile).join(POLICY_FILE) } else { from.clone() };
     Some(Completion { path_in_force: file.into(), from, target, original, mode, bytes, networks, probed })
 }
 
@@ -67,17 +67,14 @@ pub(crate) fn apply(
             Err(failure
                 .fix("add \"ready\" to the policy's networks yourself, or \"ready\": [] to use no probe"))
         }
-        Ok(_) => {
-            Err(Failure::later("the policy changed while its probes were added")
-                .at(completion.from.display()))
-        }
+        Ok(_) => Err(Failure::try_later("the policy changed while its probes were added")
+            .with_place(completion.from.display())),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            Err(Failure::later("another process is flipping the policy").at(completion.from.display()))
+            Err(Failure::try_later("another process is flipping the policy")
+                .with_place(completion.from.display()))
         }
-        Err(error) => {
-            Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))
-                .at(completion.from.display()))
-        }
+        Err(error) => Err(Failure::new(Exit::Failed, format!("lock of the policy: {error}"))
+            .with_place(completion.from.display())),
     }
 }
 

@@ -4,7 +4,7 @@ use convergence::node::policy::file::PolicyFile;
 
 use std::path::Path;
 
-use shim::node::policy_file::{self, Unusable};
+use shim::node::policy_file::{self, PolicyError};
 use types::profile::Profiles;
 
 use convergence::node::digest;
@@ -15,7 +15,7 @@ use convergence::node::digest;
 /// # Errors
 /// One line that names the file, and the key where its content is at fault.
 pub(crate) fn load(path: &Path, profiles: &Profiles) -> Result<PolicyFile, String> {
-    let message = |why: Unusable| why.to_string();
+    let message = |why: PolicyError| why.to_string();
     let bytes = policy_file::read(path).map_err(message)?;
     let policy = policy_file::parse(path, &bytes).map_err(message)?;
     profiles.refuse_unusable(&policy).map_err(|why| format!("policy {}: {why}", path.display()))?;

@@ -1,6 +1,6 @@
 //! The flip of a policy to another phase.
 
-use convergence::node::policy::flip::flipped;
+use convergence::node::policy::flip::flip;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use shim::host::{lock, trust};
 use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
-use shim::node::policy_file::{self, Unusable};
+use shim::node::policy_file::{self, PolicyError};
 use types::policy::{Phase, Policy};
 
 use crate::change::outcome::{ChangeReport, carry_out};
@@ -36,7 +36,7 @@ pub(crate) fn set(
     if dry_run {
         let change = plan(node, phase, volatile)?;
         let notes = warnings(node, &change);
-        return Ok(ChangeReport::planned(vec![change], notes));
+        return Ok(ChangeReport::from_plan(vec![change], notes));
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || {
@@ -44,11 +44,13 @@ pub(crate) fn set(
     });
     let from = || layout.policy_file().display().to_string();
     let done = flipped.map_err(|e: io::Error| match e.kind() {
-        io::ErrorKind::WouldBlock => Failure::later("another process is flipping the policy").at(from()),
-        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).at(from()),
+        io::ErrorKind::WouldBlock => {
+            Failure::try_later("another process is flipping the policy").with_place(from())
+        }
+        _ => Failure::new(Exit::Failed, format!("lock of the policy: {e}")).with_place(from()),
     })??;
     let notes = done.iter().flat_map(|done| warnings(node, &done.change)).collect();
-    Ok(ChangeReport::applied(done, notes))
+    Ok(ChangeReport::from_done(done, notes))
 }
 
 /// What is to be said of the policy that a change writes.
@@ -63,22 +65,22 @@ fn plan(node: &NodeFacts, phase: Phase, volatile: bool) -> Result<Change, Failur
     let NodeFacts { dirs: Directories { layout, .. }, profiles, .. } = node;
     let from = layout.policy_file();
     let target = self::target(layout)?;
-    let unusable = |why: Unusable| Failure::settings(why.to_string()).at(from.display());
+    let unusable = |why: PolicyError| Failure::settings(why.to_string()).with_place(from.display());
     let bytes = policy_file::read(&from).map_err(unusable)?;
     let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
     let shown = target.display().to_string();
     let refused = |why: String| Failure::new(Exit::No, why);
-    let flipped = flipped(&bytes, phase, profiles).map_err(refused)?;
+    let flipped = flip(&bytes, phase, profiles).map_err(refused)?;
     if now == phase && from == target && flipped == bytes {
         return Ok(Change::new(Act::Keep, shown, format!("in phase {phase} already")));
     }
     secondary::parse(&flipped, profiles).map_err(|why| {
-        refused(format!("the policy does not allow the phase {phase}: {why}")).at(from.display())
+        refused(format!("the policy does not allow the phase {phase}: {why}")).with_place(from.display())
     })?;
     if !volatile {
         outlives_reboot(&target).map_err(|why| {
             Failure::new(Exit::No, why)
-                .at(target.display())
+                .with_place(target.display())
                 .fix("keep the policy on a disk (/etc/crossfade), or say --runtime if that is meant")
         })?;
     }
@@ -97,7 +99,9 @@ fn target(layout: &Layout) -> Result<PathBuf, Failure> {
     match trust::resolve(&place) {
         Ok(real) => Ok(real),
         Err(why) if why.is_absent() => Ok(place),
-        Err(why) => Err(Failure::settings(format!("policy {}: {why}", place.display())).at(place.display())),
+        Err(why) => {
+            Err(Failure::settings(format!("policy {}: {why}", place.display())).with_place(place.display()))
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn with_flags(global: &Global, mut layout: Layout) -> Layout {
 
 /// The directories that a conf in a tree names; `watch`, run on a tree, writes them with the root before them.
 fn rooted_layout(root: &Root, named: &Layout) -> Layout {
-    let rooted = |path: &PathBuf| root.at_or_inside(path);
+    let rooted = |path: &PathBuf| root.join_or_resolve(path);
     Layout {
         state_dir: rooted(&named.state_dir),
         run_dir: rooted(&named.run_dir),
@@ -54,9 +54,9 @@ fn default_layout(root: &Root) -> Layout {
     }
     let policy = root.settings_file(POLICY_FILE);
     Layout {
-        state_dir: root.at(&usual.state_dir),
-        run_dir: root.at(&usual.run_dir),
-        policy: Some(policy.unwrap_or_else(|| root.at(Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE)))),
+        state_dir: root.join(&usual.state_dir),
+        run_dir: root.join(&usual.run_dir),
+        policy: Some(policy.unwrap_or_else(|| root.join(Path::new(SETTINGS_DIRS[0]).join(POLICY_FILE)))),
     }
 }
 
@@ -70,12 +70,12 @@ pub(crate) fn named_layout(global: &Global, installed: Option<&InstalledConf>) -
 /// The policy that counts: the one that is named, else the first of the usual places that has one.
 fn policy_file(root: &Root, named: &Layout) -> PathBuf {
     let usual =
-        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.at(SETTINGS_DIRS[0]).join(POLICY_FILE));
-    named.policy.as_ref().map_or_else(usual, |policy| root.at(policy))
+        || root.settings_file(POLICY_FILE).unwrap_or_else(|| root.join(SETTINGS_DIRS[0]).join(POLICY_FILE));
+    named.policy.as_ref().map_or_else(usual, |policy| root.join(policy))
 }
 
 /// A layout of the node, with the root before its directories.
-fn below(root: &Root, layout: &Layout) -> Layout {
+fn layout_below(root: &Root, layout: &Layout) -> Layout {
     Layout { policy: Some(policy_file(root, layout)), ..root.layout(layout) }
 }
 
@@ -90,11 +90,11 @@ pub(crate) fn resolve(
 ) -> Directories {
     let root = Root::new(&global.root);
     let conf_dir = if global.conf_dir == Path::new(CONF_DIR) {
-        root.at(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
+        root.join(settings::conf_dir(node, agents_dir.map(Path::to_path_buf)))
     } else {
         global.conf_dir.clone()
     };
-    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let installed = read(&root.resolve_inside(&conf_dir.join(CONF_FILE)));
     let own_conf = installed.as_ref().ok().and_then(Option::as_ref).filter(|conf| conf.is_ours);
     let layout =
         own_conf.or(before).map_or_else(|| default_layout(&root), |conf| rooted_layout(&root, &conf.layout));
@@ -104,12 +104,12 @@ pub(crate) fn resolve(
 
 /// The directories of a tree as its own node will see them, by the conf in `agents_dir`; for what runs before the runtime.
 #[must_use]
-pub(crate) fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
+pub(crate) fn agent_directories(global: &Global, agents_dir: &Path) -> Directories {
     let root = Root::new(&global.root);
-    let conf_dir = root.at(agents_dir);
-    let installed = read(&root.inside(&conf_dir.join(CONF_FILE)));
+    let conf_dir = root.join(agents_dir);
+    let installed = read(&root.resolve_inside(&conf_dir.join(CONF_FILE)));
     let layout_on_node = named_layout(global, installed.as_ref().ok().and_then(Option::as_ref));
-    Directories { conf_dir, layout: below(&root, &layout_on_node), layout_on_node, installed }
+    Directories { conf_dir, layout: layout_below(&root, &layout_on_node), layout_on_node, installed }
 }
 
 /// Reads Crossfade's conf; `None` if there is no file.
@@ -119,7 +119,7 @@ pub(crate) fn of_agents(global: &Global, agents_dir: &Path) -> Directories {
 pub(crate) fn read(path: &Path) -> Result<Option<InstalledConf>, Problem> {
     let problem = |why: String| {
         let what = format!("Crossfade's conf {}: {why}", path.display());
-        Problem::new(what).at(path.display().to_string()).fix("run install to write it anew")
+        Problem::new(what).with_place(path.display().to_string()).fix("run install to write it anew")
     };
     let mut file = match trust::open(path) {
         Ok(file) => file,

@@ -33,8 +33,8 @@ const MAX_BYTES: usize = 1 << 20;
 fn infer_mode(root: &Root, node: &Node) -> (Mode, &'static str) {
     let in_file =
         || Some((root.settings_file(NODE_FILE).and_then(|path| mode_in(&path))?, "it names this mode"));
-    let remembered = || Some((identity::recorded(root)?.conf_dir?, "the last boot was in this mode"));
-    let hidden = || Some((hidden(root)?, "another node.json, which it hides, names this mode"));
+    let remembered = || Some((identity::read_identity(root)?.conf_dir?, "the last boot was in this mode"));
+    let hidden = || Some((hidden_mode(root)?, "another node.json, which it hides, names this mode"));
     let installed = || {
         is_installed(root, node)
             .then_some((Mode::Shared, "Crossfade's conf is in the runtime's own directory"))
@@ -72,14 +72,14 @@ fn mode_in(path: &Path) -> Option<Mode> {
     Mode::ALL.into_iter().find(|candidate| candidate.as_str() == mode)
 }
 
-fn hidden(root: &Root) -> Option<Mode> {
-    let places = SETTINGS_DIRS.iter().map(|dir| root.at(Path::new(dir).join(NODE_FILE)));
+fn hidden_mode(root: &Root) -> Option<Mode> {
+    let places = SETTINGS_DIRS.iter().map(|dir| root.join(Path::new(dir).join(NODE_FILE)));
     let mut existing = places.filter(|place| place.symlink_metadata().is_ok()).skip(1);
     existing.find_map(|place| settings::read(&place).ok()).map(|node| node.conf_dir)
 }
 
 fn is_installed(root: &Root, node: &Node) -> bool {
-    our_conf(root, &root.at(facts::configured(root, node).agents_dir())).is_some()
+    our_conf(root, &root.join(facts::gather_configured(root, node).agents_dir())).is_some()
 }
 
 #[cfg(test)]

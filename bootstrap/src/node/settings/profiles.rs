@@ -34,7 +34,7 @@ pub(crate) fn read_all(root: &Root) -> Result<OwnProfiles, String> {
         if root.entry(&place).symlink_metadata().is_err() {
             continue;
         }
-        let directory = root.at(&place);
+        let directory = root.join(&place);
         for (name, path) in files(&directory).map_err(|why| format!("{}: {why}", directory.display()))? {
             first.entry(name).or_insert(path);
         }

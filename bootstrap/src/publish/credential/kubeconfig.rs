@@ -67,7 +67,7 @@ impl Stamp {
 /// [`ErrorKind::NoCredential`] while a file of it is not there yet, [`ErrorKind::BadCredential`] otherwise; without anything of what is in
 /// it.
 pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
-    let bad = |why: &str| bad(path, why.into());
+    let bad = |why: &str| bad_file_trouble(path, why.into());
     let mut files = vec![(path.to_owned(), Stamp::of(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
     let text = String::from_utf8(read(path)?).map_err(|_| none())?;
@@ -92,8 +92,9 @@ pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
         }
     }
     let options = KubeConfigOptions::default();
-    let mut config =
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(path, &error))?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| unusable_trouble(path, &error))?;
     if config.proxy_url.is_some() {
         return Err(bad("goes through a proxy; expected a server that is reached directly"));
     }
@@ -102,7 +103,8 @@ pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
             "has an auth-provider, which kubelet no longer knows; expected a certificate, a token or exec",
         ));
     }
-    let expires_at = plugin::resolve(&mut config.auth_info).map_err(|why| self::bad(path, why))?;
+    let expires_at =
+        plugin::resolve(&mut config.auth_info).map_err(|why| self::bad_file_trouble(path, why))?;
     let renew =
         expires_at.map(|expires_at| renew_at(Timestamp::now(), expires_at)).transpose().map_err(bad)?;
     let certificate = inline(&mut config.auth_info)?;
@@ -110,7 +112,7 @@ pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
 }
 
 /// A kubeconfig with which no API server can be reached; a problem without a next step gets that of the file.
-fn bad(path: &Path, why: Problem) -> Trouble {
+fn bad_file_trouble(path: &Path, why: Problem) -> Trouble {
     let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
     let fix = if fix.is_empty() {
         format!("correct {file}, or name another in node.json, kubelet.kubeconfig")
@@ -195,7 +197,7 @@ fn resolve(kubeconfig: &mut Kubeconfig, dir: &Path) {
 }
 
 /// What is wrong with a kubeconfig, in this program's words: a parser's may show what it parsed.
-fn unusable(path: &Path, error: &KubeconfigError) -> Trouble {
+fn unusable_trouble(path: &Path, error: &KubeconfigError) -> Trouble {
     let what = match error {
         KubeconfigError::CurrentContextNotSet => "current-context: missing",
         KubeconfigError::LoadContext(_) => "current-context: names no context that is in it",

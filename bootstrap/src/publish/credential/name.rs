@@ -25,7 +25,7 @@ pub(crate) fn decide(
     hostname: &str,
 ) -> Result<String, Problem> {
     let name = certificate
-        .and_then(in_certificate)
+        .and_then(certificate_name)
         .or_else(|| expected.map(str::to_owned))
         .unwrap_or_else(|| hostname.trim().to_lowercase());
     let valid = !name.is_empty()
@@ -36,14 +36,14 @@ pub(crate) fn decide(
         Ok(name)
     } else {
         Err(Problem::new(format!("the Node's name: expected a DNS subdomain, found {name:?}"))
-            .at("node.json, kubelet.nodeName")
+            .with_place("node.json, kubelet.nodeName")
             .fix("set kubelet.nodeName in node.json"))
     }
 }
 
 /// The Node that the first certificate of a PEM file is of. Its subject's common name is looked for, not its structure: no
 /// other name in it begins like a kubelet's.
-fn in_certificate(pem: &[u8]) -> Option<String> {
+fn certificate_name(pem: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(pem);
     let body = text.split_once("-----BEGIN CERTIFICATE-----")?.1.split_once("-----END CERTIFICATE-----")?.0;
     let der = STANDARD.decode(body.split_ascii_whitespace().collect::<String>()).ok()?;

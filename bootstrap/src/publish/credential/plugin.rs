@@ -51,7 +51,7 @@ pub(crate) fn resolve(auth: &mut AuthInfo) -> Result<Option<Timestamp>, Problem>
     })?;
     let failed = |why: String| {
         Problem::new(format!("credential plugin {name}: {why}"))
-            .at(&name)
+            .with_place(&name)
             .fix(format!("run {name} by hand to see more"))
     };
     let credential = run(&plugin, &name).map_err(failed)?;

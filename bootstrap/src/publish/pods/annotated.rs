@@ -16,7 +16,7 @@ use types::api::refusal::Refusal;
 use crate::publish::error::Trouble;
 use crate::publish::link::Link;
 use crate::publish::look::ApiReadError;
-use crate::publish::pods::bound::bound;
+use crate::publish::pods::bound::bound_pod;
 use crate::publish::report::Credential;
 use convergence::change::StaleAnnotations;
 use convergence::publish::pods::BoundPod;
@@ -67,7 +67,7 @@ impl AnnotatedPods {
             });
             let link = match opened {
                 Ok((link, pods)) => {
-                    let pods = pods.into_iter().map(bound).collect();
+                    let pods = pods.into_iter().map(bound_pod).collect();
                     let sent = sender.send(Ok((link.node.clone(), pods)));
                     if sent.is_err() {
                         return;

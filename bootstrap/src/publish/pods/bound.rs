@@ -65,7 +65,7 @@ impl BoundPods {
         let (node, pods) = listed?;
         let step = node.as_ref().and_then(|node| node.metadata.annotations.get(types::api::step::KEY));
         Ok(Bound {
-            pods: pods.into_iter().map(bound).collect(),
+            pods: pods.into_iter().map(bound_pod).collect(),
             step: step.and_then(|text| Step::parse(text).ok()),
         })
     }
@@ -93,7 +93,7 @@ impl BoundPods {
     ) -> Answer {
         match body.map(|body| self.runtime.block_on(ask(body))) {
             Ok(Ok(reply)) if reply.is_done() => Answer::Accepted,
-            Ok(Ok(reply)) => Answer::refused(&reply.refusal()),
+            Ok(Ok(reply)) => Answer::from_refusal(&reply.refusal()),
             Ok(Err(trouble)) => Answer::Failed(trouble.why.to_string()),
             Err(why) => Answer::Failed(why),
         }
@@ -117,7 +117,7 @@ pub(in crate::publish) fn target(pod: &BoundPod) -> Target<'_> {
     Target { namespace: &pod.namespace, name: &pod.name, uid: &pod.uid }
 }
 
-pub(in crate::publish) fn bound(pod: PodObject) -> BoundPod {
+pub(in crate::publish) fn bound_pod(pod: PodObject) -> BoundPod {
     let PodObject { metadata, spec, status } = pod;
     let owner = metadata.owner_references.into_iter().find(|owner| owner.controller);
     BoundPod {
@@ -130,7 +130,7 @@ pub(in crate::publish) fn bound(pod: PodObject) -> BoundPod {
         grace_secs: spec.termination_grace_period_seconds.unwrap_or(30),
         has_pre_stop: spec.containers.iter().any(|container| container.has_pre_stop()),
         has_empty_dir: spec.volumes.iter().any(|volume| volume.empty_dir.is_some()),
-        has_ended: status.ended(),
+        has_ended: status.has_ended(),
         is_leaving: metadata.deletion_timestamp.is_some(),
         is_ready: status.is_ready(),
         containers: status.containers(),
@@ -157,7 +157,7 @@ mod tests {
               "containers":[{"name":"c"},{"name":"d","lifecycle":{"preStop":{"exec":{}}}}],"volumes":[{"name":"v","emptyDir":{}}]},
             "status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}],
               "initContainerStatuses":[{"containerID":"i"}],"containerStatuses":[{"containerID":"c1"},{}]}}"#;
-        let all = bound(serde_json::from_str(text).expect("a Pod"));
+        let all = bound_pod(serde_json::from_str(text).expect("a Pod"));
         assert_eq!(all.uid_on_node(), "x");
         assert_eq!(
             all,
@@ -184,7 +184,7 @@ mod tests {
         );
         let text = r#"{"metadata":{"namespace":"a","name":"b","uid":"1f"},"spec":{"containers":[{"lifecycle":{"postStart":{}}}],
             "volumes":[{"hostPath":{}}]},"status":{"phase":"Failed","conditions":[{"type":"Ready","status":"False"}]}}"#;
-        let none = bound(serde_json::from_str(text).expect("a Pod"));
+        let none = bound_pod(serde_json::from_str(text).expect("a Pod"));
         let plain =
             BoundPod { restarts_always: true, grace_secs: 30, has_ended: true, ..BoundPod::default() };
         let container_names = BTreeSet::from([String::new()]);

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use toml_edit::{DocumentMut, Item, value};
 use types::command::problem::Problem;
 
-use super::{MAX_BYTES, RuntimeUnit, read, tree, unusable};
+use super::{MAX_BYTES, RuntimeUnit, config_problem, read, tree};
 use crate::host::command::{RunLimits, run};
 use crate::host::root::Root;
 use crate::systemd::unit::glob;
@@ -45,14 +45,14 @@ pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Pr
     let file = unit.file(USUAL);
     let program = unit.command.first().map(PathBuf::from).filter(|_| root.is_node());
     // Another program writes it when it starts; without it not even the defaults are known to count.
-    if unit.unit.is_none() && !root.at(&file).exists() {
+    if unit.unit.is_none() && !root.join(&file).exists() {
         return Err(Problem::new(format!("the runtime's configuration {}: it is not there", file.display()))
-            .at(file.display().to_string())
+            .with_place(file.display().to_string())
             .fix("start the program that writes it once before Crossfade, or name another file in node.json, runtime.config"));
     }
     let effective = match &program {
         Some(program) => tree(&file, &dump(program, &file)?)?,
-        None => merged(root, &file)?,
+        None => merge_file(root, &file)?,
     };
     let cri = Cri::of(&effective);
     let text = |key: &str| cri.cni(key).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -103,7 +103,7 @@ pub(crate) fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
         let (program, file) = (program.display(), file.display());
         let command = format!("{program} --config {file} config dump");
         Problem::new(format!("{command}: {why}"))
-            .at(file.to_string())
+            .with_place(file.to_string())
             .fix(format!("run {command} to see more"))
     };
     let mut command = Command::new(program);
@@ -120,7 +120,7 @@ pub(crate) fn dump(program: &Path, file: &Path) -> Result<String, Problem> {
 }
 
 /// The configuration with its imports, as files: for a tree that is no node, and for a containerd inside another program.
-fn merged(root: &Root, file: &Path) -> Result<Value, Problem> {
+fn merge_file(root: &Root, file: &Path) -> Result<Value, Problem> {
     let mut all = Value::Object(Map::new());
     for (path, text) in files(root, file)? {
         let tree_of_file = tree(&path, &text)?;
@@ -138,7 +138,7 @@ fn files(root: &Root, file: &Path) -> Result<Vec<(PathBuf, String)>, Problem> {
             continue;
         }
         if files.len() == MAX_IMPORTS {
-            return Err(unusable(file, "imports without end"));
+            return Err(config_problem(file, "imports without end"));
         }
         let Some(text) = read(root, &path)? else {
             continue;
@@ -303,7 +303,7 @@ pub(crate) fn ensure_cri(file: &Path, dump: &Value) -> Result<(), Problem> {
         None => return Ok(()),
     };
     let what = format!("containerd's configuration {file} {how}: its CRI plugin is switched off");
-    Err(Problem::new(what).fix(format!("remove {name} from disabled_plugins in {file}")).at(file))
+    Err(Problem::new(what).fix(format!("remove {name} from disabled_plugins in {file}")).with_place(file))
 }
 
 /// A dump with another conf directory and without a template of confs. It imports nothing: what was imported is in it already, and

@@ -46,8 +46,8 @@ pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Pr
         program: None,
         file,
         setup: CniSetup {
-            conf_dir: plain(conf_dir.as_deref().unwrap_or(CONF_DIR)),
-            bin_dirs: bin_dirs.iter().map(|dir| plain(dir)).collect(),
+            conf_dir: plain_path(conf_dir.as_deref().unwrap_or(CONF_DIR)),
+            bin_dirs: bin_dirs.iter().map(|dir| plain_path(dir)).collect(),
             max_confs: 1,
             networks: Vec::new(),
         },
@@ -58,7 +58,7 @@ pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Pr
 }
 
 /// Without the slash that CRI-O's own defaults end in.
-fn plain(dir: &str) -> PathBuf {
+fn plain_path(dir: &str) -> PathBuf {
     Path::new(dir).components().collect()
 }
 
@@ -66,13 +66,13 @@ fn plain(dir: &str) -> PathBuf {
 ///
 /// *Source*: `pkg/config/config.go`, `UpdateFromPath`: no file is left out for its name.
 fn drop_ins(root: &Root, dir: &Path) -> Result<Vec<PathBuf>, Problem> {
-    let entries = match std::fs::read_dir(root.at(dir)) {
+    let entries = match std::fs::read_dir(root.join(dir)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             let dir = dir.display().to_string();
             return Err(Problem::new(format!("list {dir}: {error}"))
-                .at(dir)
+                .with_place(dir)
                 .fix("make it a directory that root may list"));
         }
     };

@@ -58,17 +58,17 @@ fn crio_conf_dir() -> String {
 /// it starts again, take the pods of now for garbage as soon as a conf of another name sorts first.
 pub(crate) fn crio_words(root: &Root) -> Result<String, Problem> {
     let dir = crio_conf_dir();
-    let name = name::read(&root.at(Layout::default().name()))?.filter(|name| is_name(name));
+    let name = name::read(&root.join(Layout::default().name()))?.filter(|name| is_name(name));
     Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 
 /// Why a runtime inside another program cannot be told.
-pub(crate) fn embedded(config: &RuntimeConfig) -> Problem {
+pub(crate) fn embedded_problem(config: &RuntimeConfig) -> Problem {
     let (kind, file) = (config.kind.as_str(), config.file.display());
     Problem::new(format!(
         "private mode: {kind} is started by another program, whose command line is not its own ({file} is written by that program)"
     ))
-    .at("node.json, confDir")
+    .with_place("node.json, confDir")
     .fix("use confDir shared in node.json")
 }
 
@@ -202,7 +202,7 @@ fn compare(answer: &ContainerdDump, instruction: &RuntimeInstruction, place: &Pa
 
 /// A key of containerd's that Crossfade sets and another file sets otherwise.
 fn conflict(what: &str, key: &str) -> Problem {
-    Problem::new(format!("containerd {what}: something else decides {key}")).at(key).fix(format!(
+    Problem::new(format!("containerd {what}: something else decides {key}")).with_place(key).fix(format!(
         "remove {key} from the files that containerd imports, or use confDir shared in node.json"
     ))
 }
@@ -227,7 +227,7 @@ fn check_differences(before: &Value, after: &Value) -> Result<(), Problem> {
         Err(Problem::new(format!(
             "containerd would be set up differently in more than its conf directory: {differs}"
         ))
-        .at("containerd")
+        .with_place("containerd")
         .fix("report it to Crossfade's authors, and use confDir shared in node.json meanwhile"))
     }
 }
@@ -281,7 +281,7 @@ pub(crate) fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem
         return Err(Problem::new(format!(
             "{kind} is not told of {PRIVATE_CONF_DIR}: {RUNTIME_ENV} does not say so"
         ))
-        .at(RUNTIME_ENV)
+        .with_place(RUNTIME_ENV)
         .fix(format!("see the journal of {unit}, whose start writes it: journalctl -u {unit}")));
     }
     if config.kind == RuntimeKind::Crio {
@@ -290,7 +290,7 @@ pub(crate) fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem
     let copy = Path::new(CONTAINERD_CONFIG);
     let text = read(root, copy)?.ok_or_else(|| {
         Problem::new(format!("{CONTAINERD_CONFIG} is gone"))
-            .at(CONTAINERD_CONFIG)
+            .with_place(CONTAINERD_CONFIG)
             .fix("restart containerd, whose start writes it")
     })?;
     writes_nothing(CniKey::ConfTemplate.value(&tree(copy, &text)?).map(Path::new))
@@ -303,6 +303,6 @@ fn writes_nothing(template: Option<&Path>) -> Result<(), Problem> {
     Err(Problem::new(format!(
         "containerd makes a conf of its own from {template} ({key}) in {PRIVATE_CONF_DIR}"
     ))
-    .at(template.to_string())
+    .with_place(template.to_string())
     .fix("restart containerd, whose start empties that key"))
 }

@@ -1,17 +1,17 @@
 //! The environment of a unit's command: `Environment=` and the files of `EnvironmentFile=`.
 
-use super::words::{Escapes, is_blank, split};
+use super::words::{Escapes, is_blank, split_words};
 
 /// The valid assignments of one `Environment=` line.
 ///
 /// *Source*: man 5 `systemd.exec`, "Environment=".
 pub(super) fn assignments(value: &str) -> Vec<(String, String)> {
-    let words = split(value, Escapes::C).unwrap_or_default();
+    let words = split_words(value, Escapes::C).unwrap_or_default();
     words
         .iter()
         .filter_map(|word| word.split_once('='))
         .filter(|(name, _)| is_name(name))
-        .map(owned)
+        .map(to_owned_pair)
         .collect()
 }
 
@@ -124,11 +124,11 @@ pub(super) fn file(text: &str) -> Vec<(String, String)> {
 fn take(all: &mut Vec<(String, String)>, key: &str, value: &str) {
     let key = key.trim_end();
     if is_name(key) {
-        all.push(owned((key, value)));
+        all.push(to_owned_pair((key, value)));
     }
 }
 
-fn owned((name, value): (&str, &str)) -> (String, String) {
+fn to_owned_pair((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 

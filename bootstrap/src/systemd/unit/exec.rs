@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::words::{Escapes, first, is_blank, split};
+use super::words::{Escapes, is_blank, next_word, split_words};
 
 /// One `ExecStart=` that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl ExecLine {
         let mut commands = Vec::new();
         let mut rest = self.text.as_str();
         loop {
-            match first(rest, Escapes::C) {
+            match next_word(rest, Escapes::C) {
                 Ok(None) => return (commands, None),
                 Ok(Some((word, after))) => match command(&word, after) {
                     Ok((command, after)) => {
@@ -76,7 +76,7 @@ fn command<'t>(word: &str, mut rest: &'t str) -> Result<(Command, &'t str), Stri
             rest = after.trim_start_matches(is_blank);
             continue;
         }
-        let Some((word, after)) = first(rest, Escapes::C)? else {
+        let Some((word, after)) = next_word(rest, Escapes::C)? else {
             break;
         };
         arguments.push(word);
@@ -130,7 +130,7 @@ impl Command {
                 // An unknown variable is no word at all.
                 Some(name) => {
                     let value = environment.get(name).map(String::as_str).unwrap_or_default();
-                    let parts = split(value, Escapes::Next).unwrap_or_default();
+                    let parts = split_words(value, Escapes::Next).unwrap_or_default();
                     words.extend(parts.into_iter().map(|text| Word { text, variable: Some(name.into()) }));
                 }
                 None => words.push(expand_variables(&argument, environment)),

@@ -123,7 +123,7 @@ fn is_unit(name: &str) -> bool {
 
 /// Sorted, so that the result depends on the tree alone.
 fn names_in(root: &Root, dir: &Path) -> Vec<String> {
-    let entries = fs::read_dir(root.at(dir)).into_iter().flatten().flatten();
+    let entries = fs::read_dir(root.join(dir)).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names

@@ -54,7 +54,7 @@ const MASKS: &str = "/run/systemd/system";
 #[must_use]
 pub(crate) fn mask(root: &Root, unit: &str) -> Option<PathBuf> {
     let path = Path::new(MASKS).join(format!("{unit}.d")).join(PACKAGED);
-    fs::read_link(root.at(&path)).ok().filter(|target| target == Path::new(NULL)).map(|_| path)
+    fs::read_link(root.join(&path)).ok().filter(|target| target == Path::new(NULL)).map(|_| path)
 }
 
 /// Finds a unit; none where it is absent or masked. Drop-ins of the name `left_out` are passed over.
@@ -74,7 +74,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     let masks: Vec<PathBuf> = masks.collect();
     let mut files: BTreeMap<std::ffi::OsString, PathBuf> = BTreeMap::new();
     for dir in drop_in_dirs(&directories, &names) {
-        let Ok(entries) = fs::read_dir(root.at(&dir)) else {
+        let Ok(entries) = fs::read_dir(root.join(&dir)) else {
             continue;
         };
         for entry in entries.flatten() {
@@ -92,7 +92,7 @@ pub(super) fn find(root: &Root, name: &str, left_out: &str, boot: Boot) -> Optio
     }
     files.remove(OsStr::new(left_out));
     let drop_ins = files.into_values().filter(|path| {
-        root.chase(path).is_some_and(|real| !is_masked(root, &real) && root.at(real).is_file())
+        root.chase(path).is_some_and(|real| !is_masked(root, &real) && root.join(real).is_file())
     });
     Some(Files { fragment: place, drop_ins: drop_ins.collect() })
 }
@@ -130,7 +130,7 @@ fn aliases(root: &Root, directories: &[PathBuf], name: &str, fragment: &Path) ->
     let mut names = BTreeSet::new();
     let target = fragment.file_name().and_then(OsStr::to_str).unwrap_or(name).to_owned();
     for dir in directories {
-        for entry in fs::read_dir(root.at(dir)).into_iter().flatten().flatten() {
+        for entry in fs::read_dir(root.join(dir)).into_iter().flatten().flatten() {
             let Ok(other) = entry.file_name().into_string() else {
                 continue;
             };
@@ -153,5 +153,5 @@ fn aliases(root: &Root, directories: &[PathBuf], name: &str, fragment: &Path) ->
 
 /// Whether a unit's file says that the unit is masked: it is /dev/null, or empty.
 pub(super) fn is_masked(root: &Root, real: &Path) -> bool {
-    real == Path::new(NULL) || root.at(real).metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0)
+    real == Path::new(NULL) || root.join(real).metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0)
 }

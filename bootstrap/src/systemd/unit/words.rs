@@ -15,10 +15,10 @@ pub(super) enum Escapes {
 ///
 /// # Errors
 /// A quote that is not closed, unless that is allowed.
-pub(super) fn split(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
+pub(super) fn split_words(text: &str, escapes: Escapes) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut rest = text;
-    while let Some((word, after)) = first(rest, escapes)? {
+    while let Some((word, after)) = next_word(rest, escapes)? {
         words.push(word);
         rest = after;
     }
@@ -29,7 +29,7 @@ pub(super) fn split(text: &str, escapes: Escapes) -> Result<Vec<String>, String>
 ///
 /// # Errors
 /// A quote that is not closed, unless that is allowed.
-pub(super) fn first(text: &str, escapes: Escapes) -> Result<Option<(String, &str)>, String> {
+pub(super) fn next_word(text: &str, escapes: Escapes) -> Result<Option<(String, &str)>, String> {
     let text = text.trim_start_matches(is_blank);
     if text.is_empty() {
         return Ok(None);
@@ -44,14 +44,14 @@ pub(super) fn first(text: &str, escapes: Escapes) -> Result<Option<(String, &str
             (c, Some(open)) if c == open => quote = None,
             ('"' | '\'', None) => quote = Some(c),
             (c, None) if is_blank(c) => {
-                return Ok(Some((lossy(word), rest.trim_start_matches(is_blank))));
+                return Ok(Some((to_text_lossy(word), rest.trim_start_matches(is_blank))));
             }
             (c, _) => push(&mut word, c),
         }
     }
     match quote {
         Some(open) if escapes == Escapes::C => Err(format!("a {open} is not closed in: {text}")),
-        _ => Ok(Some((lossy(word), ""))),
+        _ => Ok(Some((to_text_lossy(word), ""))),
     }
 }
 
@@ -122,7 +122,7 @@ fn push(word: &mut Vec<u8>, c: char) {
     word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-fn lossy(word: Vec<u8>) -> String {
+fn to_text_lossy(word: Vec<u8>) -> String {
     String::from_utf8(word).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
 }
 
@@ -144,12 +144,12 @@ mod tests {
             ("a\\", &["a\\"]),
         ] {
             assert_eq!(
-                split(text, Escapes::C).as_deref(),
+                split_words(text, Escapes::C).as_deref(),
                 Ok(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()[..]),
                 "{text}"
             );
         }
-        assert!(split("'a b", Escapes::C).is_err());
+        assert!(split_words("'a b", Escapes::C).is_err());
     }
 
     #[test]
@@ -162,7 +162,7 @@ mod tests {
             ("", &[]),
         ] {
             assert_eq!(
-                split(text, Escapes::Next).as_deref(),
+                split_words(text, Escapes::Next).as_deref(),
                 Ok(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()[..]),
                 "{text}"
             );

@@ -25,19 +25,20 @@ const MAX_LABEL: usize = 63;
 #[must_use]
 pub(crate) fn ask(from: &Place, source: Option<IpAddr>, target: SocketAddr, name: &str) -> Outcome {
     let open = || {
-        let bind_address = source.map_or_else(|| echo::any(target.ip()), |source| SocketAddr::new(source, 0));
+        let bind_address = source
+            .map_or_else(|| echo::unspecified_address(target.ip()), |source| SocketAddr::new(source, 0));
         let socket = UdpSocket::bind(bind_address)?;
         socket.connect(target)?;
         socket.set_read_timeout(Some(WAIT))?;
         Ok(socket)
     };
-    match from.inside(open).and_then(|socket| answered(&socket, name)) {
+    match from.run_inside(open).and_then(|socket| await_answer(&socket, name)) {
         Ok(()) => Outcome::Passed,
         Err(error) => outcome(&error),
     }
 }
 
-fn answered(socket: &UdpSocket, name: &str) -> io::Result<()> {
+fn await_answer(socket: &UdpSocket, name: &str) -> io::Result<()> {
     let [first, second, ..] = echo::nonce();
     let id = [first, second];
     socket.send(&query(id, name))?;

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use convergence::watch::packets::size::{
-    LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least,
+    LargestPacket, PacketOutcome, find_largest as largest_packet, ip_header, least_mtu,
 };
 use nix::sys::socket::{setsockopt, sockopt};
 use nix::sys::time::TimeVal;
@@ -31,7 +31,7 @@ pub(crate) struct ExchangeEnds {
 }
 
 /// The unspecified address of the family of `like`, with any port.
-pub(super) fn any(like: IpAddr) -> SocketAddr {
+pub(super) fn unspecified_address(like: IpAddr) -> SocketAddr {
     let address: IpAddr =
         if like.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
     SocketAddr::new(address, 0)
@@ -72,21 +72,21 @@ pub(crate) fn udp(ends: &ExchangeEnds) -> (Outcome, Option<IpAddr>) {
 /// The largest datagram that passes there and back, and the size that the interfaces and routes of both ends allow. `None` if the kernel does not
 /// say the latter.
 #[must_use]
-pub(crate) fn largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
+pub(crate) fn measure_largest(ends: &ExchangeEnds) -> Option<(u32, LargestPacket)> {
     let pair = SocketPair::open(ends).ok()?;
     pair.pass(&nonce()).ok()?;
     // The first pass has connected both.
     let mtu_of = |socket: &UdpSocket, to: IpAddr| size::mtu(socket, to).ok();
     let mtu = mtu_of(&pair.client, ends.target)?.min(mtu_of(&pair.server, ends.target)?);
-    size::whole(&pair.client, ends.target).ok()?;
-    size::whole(&pair.server, ends.target).ok()?;
+    size::forbid_fragments(&pair.client, ends.target).ok()?;
+    size::forbid_fragments(&pair.server, ends.target).ok()?;
     let headers = ip_header(ends.target) + UDP_HEADER;
     let send = |size: u32| match pair.pass(&payload(size.saturating_sub(headers) as usize)) {
         Ok(()) => PacketOutcome::Passed,
         Err(LostMessage::Request(error)) => size::packet_outcome(&error, &pair.client, ends.target),
         Err(LostMessage::Answer(error)) => size::packet_outcome(&error, &pair.server, ends.target),
     };
-    Some((mtu, largest_packet(mtu, least(ends.target).min(mtu), send)))
+    Some((mtu, largest_packet(mtu, least_mtu(ends.target).min(mtu), send)))
 }
 
 /// What did not arrive, and what the socket that sent or waited for it says.
@@ -103,11 +103,12 @@ struct SocketPair {
 
 impl SocketPair {
     fn open(ends: &ExchangeEnds) -> io::Result<Self> {
-        let server = ends.to.inside(|| UdpSocket::bind((ends.target, 0)))?;
+        let server = ends.to.run_inside(|| UdpSocket::bind((ends.target, 0)))?;
         let target = server.local_addr()?;
-        let client = ends.from.inside(|| {
-            let bind_address =
-                ends.source.map_or_else(|| any(ends.target), |source| SocketAddr::new(source, 0));
+        let client = ends.from.run_inside(|| {
+            let bind_address = ends
+                .source
+                .map_or_else(|| unspecified_address(ends.target), |source| SocketAddr::new(source, 0));
             let client = UdpSocket::bind(bind_address)?;
             client.connect(target)?;
             Ok(client)
@@ -148,16 +149,16 @@ pub(crate) fn tcp(ends: &ExchangeEnds) -> Outcome {
 
 /// Whether the bytes came back over a connection that was made.
 fn connection(ends: &ExchangeEnds) -> io::Result<bool> {
-    let listener = ends.to.inside(|| TcpListener::bind((ends.target, 0)))?;
+    let listener = ends.to.run_inside(|| TcpListener::bind((ends.target, 0)))?;
     // accept(2) observes this limit.
     let micros = i64::try_from(WAIT.as_micros()).unwrap_or(i64::MAX);
     setsockopt(&listener, sockopt::ReceiveTimeout, &TimeVal::new(0, micros))?;
     let target = listener.local_addr()?;
-    let mut client = ends.from.inside(|| TcpStream::connect_timeout(&target, WAIT))?;
-    Ok(there_and_back(&mut client, &listener).is_ok())
+    let mut client = ends.from.run_inside(|| TcpStream::connect_timeout(&target, WAIT))?;
+    Ok(exchange_once(&mut client, &listener).is_ok())
 }
 
-fn there_and_back(client: &mut TcpStream, listener: &TcpListener) -> io::Result<()> {
+fn exchange_once(client: &mut TcpStream, listener: &TcpListener) -> io::Result<()> {
     let (mut server, _) = listener.accept()?;
     for stream in [&*client, &server] {
         stream.set_read_timeout(Some(WAIT))?;
@@ -174,7 +175,7 @@ fn there_and_back(client: &mut TcpStream, listener: &TcpListener) -> io::Result<
 /// Connects to another host's port. A host that refuses has answered as well, and that is told apart.
 #[must_use]
 pub(crate) fn connect(from: &Place, target: SocketAddr) -> Outcome {
-    match from.inside(|| TcpStream::connect_timeout(&target, WAIT)) {
+    match from.run_inside(|| TcpStream::connect_timeout(&target, WAIT)) {
         Ok(_) => Outcome::Passed,
         Err(error) => outcome(&error),
     }
@@ -194,7 +195,7 @@ mod tests {
         let ends = on_loopback("127.0.0.1");
         assert_eq!(udp(&ends), (Outcome::Passed, Some(ends.target)));
         assert_eq!(tcp(&ends), Outcome::Passed);
-        let (mtu, found) = largest(&ends).expect("sizes");
+        let (mtu, found) = measure_largest(&ends).expect("sizes");
         // The loopback interface has 65536, more than a datagram can fill.
         assert!(mtu >= 1500 && found.passes.is_some_and(|passes| passes >= 1500), "{mtu} {found:?}");
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use convergence::watch::packets::size::{
-    LargestPacket, PacketOutcome, ip_header, largest as largest_packet, least,
+    LargestPacket, PacketOutcome, find_largest as largest_packet, ip_header, least_mtu,
 };
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use types::packets::Outcome;
@@ -24,7 +24,7 @@ const ANSWER_V6: u8 = 129;
 /// Sends a small echo request.
 #[must_use]
 pub(crate) fn ping(from: &Place, target: IpAddr) -> Outcome {
-    match open(from, target).and_then(|socket| echoed(&socket, target, &echo::nonce())) {
+    match open(from, target).and_then(|socket| await_echo(&socket, target, &echo::nonce())) {
         Ok(()) => Outcome::Passed,
         Err(error) => outcome(&error),
     }
@@ -32,17 +32,20 @@ pub(crate) fn ping(from: &Place, target: IpAddr) -> Outcome {
 
 /// The largest echo request that comes back, and the size that the interface and the route allow.
 #[must_use]
-pub(crate) fn largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
+pub(crate) fn measure_largest(from: &Place, target: IpAddr) -> Option<(u32, LargestPacket)> {
     let socket = open(from, target).ok()?;
     let mtu = size::mtu(&socket, target).ok()?;
-    size::whole(&socket, target).ok()?;
+    size::forbid_fragments(&socket, target).ok()?;
     let headers = ip_header(target) as usize + HEADER;
-    let send =
-        |size: u32| match echoed(&socket, target, &echo::payload((size as usize).saturating_sub(headers))) {
-            Ok(()) => PacketOutcome::Passed,
-            Err(error) => size::packet_outcome(&error, &socket, target),
-        };
-    Some((mtu, largest_packet(mtu, least(target).min(mtu), send)))
+    let send = |size: u32| match await_echo(
+        &socket,
+        target,
+        &echo::payload((size as usize).saturating_sub(headers)),
+    ) {
+        Ok(()) => PacketOutcome::Passed,
+        Err(error) => size::packet_outcome(&error, &socket, target),
+    };
+    Some((mtu, largest_packet(mtu, least_mtu(target).min(mtu), send)))
 }
 
 /// A raw socket, connected to `target`.
@@ -52,7 +55,7 @@ fn open(from: &Place, target: IpAddr) -> io::Result<UdpSocket> {
     } else {
         (AddressFamily::Inet, SockProtocol::Icmp)
     };
-    let raw = from.inside(|| Ok(socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?))?;
+    let raw = from.run_inside(|| Ok(socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?))?;
     // The standard library has no raw sockets, and connects, sends and receives alike by any socket.
     let socket = UdpSocket::from(raw);
     socket.connect(SocketAddr::new(target, 0))?;
@@ -60,7 +63,7 @@ fn open(from: &Place, target: IpAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-fn echoed(socket: &UdpSocket, target: IpAddr, payload: &[u8]) -> io::Result<()> {
+fn await_echo(socket: &UdpSocket, target: IpAddr, payload: &[u8]) -> io::Result<()> {
     let [a, b, c, d, ..] = echo::nonce();
     let (v6, id) = (target.is_ipv6(), [a, b, c, d]);
     socket.send(&request(v6, id, payload))?;

@@ -20,7 +20,7 @@ impl Place {
     ///
     /// # Errors
     /// The namespace is gone or cannot be entered, or the error of `act`.
-    pub(crate) fn inside<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    pub(crate) fn run_inside<T: Send>(&self, act: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         let Self::Pod(path) = self else { return act() };
         // A thread of its own enters the namespace and ends there, so that no other thread ever leaves the node's.
         let entered = || {

@@ -46,7 +46,7 @@ fn is_local(path: PacketPath) -> bool {
 #[must_use]
 pub(crate) fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
     let started = Instant::now();
-    let mut exchanges: Vec<Exchange> = plan.iter().map(blank).collect();
+    let mut exchanges: Vec<Exchange> = plan.iter().map(blank_exchange).collect();
     let mut settled = None;
     loop {
         let round = Instant::now();
@@ -73,7 +73,7 @@ pub(crate) fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
     ExchangeResults { exchanges, settled }
 }
 
-fn blank(planned: &PlannedExchange) -> Exchange {
+fn blank_exchange(planned: &PlannedExchange) -> Exchange {
     Exchange {
         path: planned.path,
         protocol: planned.protocol,
@@ -126,9 +126,9 @@ fn measure(stage: &Stage, plan: &[PlannedExchange], exchanges: &mut [Exchange]) 
             scope.spawn(move || {
                 let measurement = match (planned.path, planned.protocol) {
                     (PacketPath::PodToPod | PacketPath::NodeToPod, Protocol::Udp) => {
-                        echo::largest(&stage.ends(planned))
+                        echo::measure_largest(&stage.ends(planned))
                     }
-                    (_, Protocol::Icmp) => ping::largest(&stage.place(planned.from), planned.target),
+                    (_, Protocol::Icmp) => ping::measure_largest(&stage.place(planned.from), planned.target),
                     _ => None,
                 };
                 if let Some((mtu, largest)) = measurement {

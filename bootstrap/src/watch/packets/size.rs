@@ -38,7 +38,7 @@ nix::getsockopt_impl!(Mtu6, libc::IPPROTO_IPV6, libc::IPV6_MTU, libc::c_int, soc
 ///
 /// # Errors
 /// What the kernel says.
-pub(crate) fn whole(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
+pub(crate) fn forbid_fragments(socket: &UdpSocket, target: IpAddr) -> io::Result<()> {
     let done = if target.is_ipv6() {
         setsockopt(socket, Discover6, &libc::IPV6_PMTUDISC_DO)
     } else {

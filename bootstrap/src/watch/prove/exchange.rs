@@ -70,13 +70,13 @@ fn own_addresses(pods: &[IpAddr]) -> Vec<IpAddr> {
     let mut own: Vec<IpAddr> = Vec::new();
     for target in elsewhere.chain(to_pods) {
         let is_known = own.iter().any(|address| address.is_ipv6() == target.is_ipv6());
-        own.extend(way_to(target).filter(|_| !is_known));
+        own.extend(source_address(target).filter(|_| !is_known));
     }
     own
 }
 
 /// The node's address in packets to `target`.
-fn way_to(target: SocketAddr) -> Option<IpAddr> {
+fn source_address(target: SocketAddr) -> Option<IpAddr> {
     let any = if target.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
     let socket = UdpSocket::bind(any).ok()?;
     socket.connect(target).ok()?;

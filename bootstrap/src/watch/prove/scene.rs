@@ -28,7 +28,7 @@ use types::policy::{Network, Side};
 use crate::cli::Prove;
 use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::node::networks::scratch;
-use crate::node::plugins::{in_use, joined};
+use crate::node::plugins::{join_dirs, plugin_in_use};
 
 /// Where network namespaces are pinned; agents in containers see them there.
 const NETNS_DIR: &str = "/run/netns";
@@ -82,8 +82,8 @@ impl Scene {
             trust::open_regular(options.write(true).create(true).truncate(false).mode(file::PRIVATE), &lock)
                 .map_err(|e| failed("lock", &e))?;
         let alone = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, e)| {
-            Failure::later(format!("another proof of {} runs: {e}", args.network))
-                .at(dir.join("alone").display())
+            Failure::try_later(format!("another proof of {} runs: {e}", args.network))
+                .with_place(dir.join("alone").display())
         })?;
         let mut options = File::options();
         let options = options.append(true).create(true).mode(file::PRIVATE);
@@ -93,7 +93,7 @@ impl Scene {
             [] => BIN_DIRS.iter().map(PathBuf::from).filter(|dir| dir.is_dir()).collect(),
             named => named.to_vec(),
         };
-        let shim = in_use(&bin_dirs);
+        let shim = plugin_in_use(&bin_dirs);
         trust::open(&shim).map_err(|e| failed("the plugin", &e))?;
         let policy = layout.policy_file();
         let text = json!({
@@ -106,7 +106,7 @@ impl Scene {
         Ok(Self {
             layout,
             shim,
-            search: joined(&bin_dirs),
+            search: join_dirs(&bin_dirs),
             side: args.network,
             answers: answers_file,
             answers_path: answers.into(),
@@ -169,7 +169,7 @@ impl Scene {
 
     fn end_leftovers(&mut self, list: &Conflist) -> Result<(), String> {
         let (leftovers, _) =
-            Store::new(&self.layout).all().map_err(|e| format!("records of earlier proofs: {e}"))?;
+            Store::new(&self.layout).load_all().map_err(|e| format!("records of earlier proofs: {e}"))?;
         for record in leftovers {
             let key = Key::new(record.intent.container_id, record.intent.ifname);
             self.call("DEL", &key, None, list).map_err(|why| format!("what an earlier proof left: {why}"))?;

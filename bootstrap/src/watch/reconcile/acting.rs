@@ -70,7 +70,7 @@ impl Watch<'_> {
         }
     }
 
-    pub(super) fn not_started(&mut self, unit: &str, why: String) {
+    pub(super) fn note_not_started(&mut self, unit: &str, why: String) {
         let now = self.started.elapsed();
         let is_proof_of = |side: &types::policy::Side| unit == proof::unit(*side);
         if unit == packaged_plugin::UNIT {
@@ -103,14 +103,14 @@ impl Watch<'_> {
         match flip::set(&facts.node, phase, false, false) {
             Ok(_) => {
                 // This very pass reports the new phase, and nothing that stood in its way.
-                self.desired.met();
+                self.desired.note_met();
                 self.memory.is_led = true;
                 true
             }
             Err(failure) => {
                 let is_no = failure.exit == Exit::No;
                 let kind = if is_no { desired::DesiredKind::Refused } else { desired::DesiredKind::Failed };
-                self.desired.failed(kind, &failure.lines().join("; "), node);
+                self.desired.note_failed(kind, &failure.lines().join("; "), node);
                 false
             }
         }

@@ -44,10 +44,10 @@ impl Watch<'_> {
             let now = self.started.elapsed();
             // Without an observation or a publisher, a count that is due stays due.
             let counts = self.publisher.is_some() && self.facts.is_some();
-            let counts_in = self.count_pace.due().filter(|_| counts).map(|due| due.saturating_sub(now));
+            let counts_in = self.count_pace.due_at().filter(|_| counts).map(|due| due.saturating_sub(now));
             match wakes.recv_timeout(counts_in.map_or(remaining, |due| due.min(remaining))) {
                 Err(RecvTimeoutError::Disconnected) | Ok(WakeReason::Stop) => return None,
-                Ok(WakeReason::Records) => self.count_pace.changed(self.started.elapsed()),
+                Ok(WakeReason::Records) => self.count_pace.note_changed(self.started.elapsed()),
                 Ok(first) => return self.debounce(first, wakes),
                 Err(RecvTimeoutError::Timeout) if Instant::now() < end => self.count_alone(),
                 Err(RecvTimeoutError::Timeout) => return Some(false),
@@ -61,7 +61,7 @@ impl Watch<'_> {
         if self.publisher.is_none() {
             return;
         }
-        let is_due = self.count_pace.due().is_some_and(|due| due <= self.started.elapsed());
+        let is_due = self.count_pace.due_at().is_some_and(|due| due <= self.started.elapsed());
         let basis = Basis::of(facts);
         if !is_due && self.basis.as_ref() == Some(&basis) {
             return;
@@ -77,7 +77,7 @@ impl Watch<'_> {
             }
         }
         self.memory.attached = attached::read(layout, facts.node.policy());
-        self.count_pace.counted(self.started.elapsed(), self.events.watches_records());
+        self.count_pace.note_counted(self.started.elapsed(), self.events.watches_records());
     }
 
     /// Counts between two passes, and publishes counts that have changed.
@@ -176,7 +176,7 @@ mod tests {
                 watch.events.reset_pending();
             }
         }
-        assert_eq!(watch.count_pace.due(), None, "nothing else to count");
+        assert_eq!(watch.count_pace.due_at(), None, "nothing else to count");
 
         inventory(&["new"]);
         policy("new");

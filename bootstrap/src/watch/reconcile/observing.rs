@@ -8,7 +8,7 @@ use convergence::runtime::endpoint::RuntimeChoice;
 use convergence::runtime::facts::RuntimeFacts;
 use convergence::watch::observation::Observation;
 
-use super::{ASK_EVERY, KnownRuntime, LOOKS, STEADY, WAITING, Watch};
+use super::{ASK_EVERY, LOOKS, RuntimeState, STEADY, WAITING, Watch};
 use crate::node::settings;
 use crate::runtime::{answer, facts};
 use crate::watch::observe::{self, PriorFacts, prints};
@@ -39,7 +39,7 @@ impl Watch<'_> {
             // Before the look: what changes during it is seen by the next tick.
             let before: Vec<PathBuf> = self.prints.keys().cloned().collect();
             self.prints = prints(&before);
-            let runtime_state = self.found.get_or_insert_default();
+            let runtime_state = self.runtime.get_or_insert_default();
             let good = self.memory.good.as_ref();
             let runtime = RuntimeFacts { answer: self.answer.0.clone(), ..runtime_state.runtime.clone() };
             let prior =
@@ -48,7 +48,7 @@ impl Watch<'_> {
             // A runtime that was started again may have been configured anew.
             let life = facts.life.clone();
             if life.is_some() && runtime_state.life.replace(life.clone()).is_some_and(|was| was != life) {
-                let next = facts::configured(&self.scope.root, &facts.node.settings);
+                let next = facts::gather_configured(&self.scope.root, &facts.node.settings);
                 if next != runtime_state.runtime && looks < LOOKS {
                     runtime_state.runtime = next;
                     self.ask();
@@ -95,17 +95,17 @@ impl Watch<'_> {
         let node_json =
             self.facts.as_ref().map_or_else(|| self.settings.clone(), |facts| facts.node.node_json());
         let node = settings::reload(&self.scope.root, &node_json).node;
-        let is_known = |runtime_state: &KnownRuntime| {
-            runtime_state.wanted.as_ref() == Some(&node.runtime)
+        let is_known = |runtime_state: &RuntimeState| {
+            runtime_state.settings.as_ref() == Some(&node.runtime)
                 && !matches!(runtime_state.runtime.choice, RuntimeChoice::Unknown(_))
         };
-        if !self.found.as_ref().is_some_and(is_known) {
-            let life = self.found.take().and_then(|runtime_state| runtime_state.life);
-            let runtime = facts::configured(&self.scope.root, &node);
-            self.found = Some(KnownRuntime { runtime, life, wanted: Some(node.runtime) });
+        if !self.runtime.as_ref().is_some_and(is_known) {
+            let life = self.runtime.take().and_then(|runtime_state| runtime_state.life);
+            let runtime = facts::gather_configured(&self.scope.root, &node);
+            self.runtime = Some(RuntimeState { runtime, life, settings: Some(node.runtime) });
         }
         let choice = self
-            .found
+            .runtime
             .as_ref()
             .map_or(RuntimeChoice::None, |runtime_state| runtime_state.runtime.choice.clone());
         let before = std::mem::replace(&mut self.answer, (answer::ask(&choice), self.started.elapsed()));

@@ -20,7 +20,7 @@ impl Watch<'_> {
                 info!(event = event.reason.as_str(), phase, "{}", event.message);
             }
         }
-        let status = apply::report(&self.scope.root.at(STATUS), &status_file::bytes(&decision.document));
+        let status = apply::report(&self.scope.root.join(STATUS), &status_file::bytes(&decision.document));
         if let Err(error) = status {
             warn!(event = "Failed", "write {STATUS}: {error}");
         }

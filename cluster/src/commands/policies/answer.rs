@@ -84,7 +84,7 @@ impl ConversionReport {
                 "as long as {} enforces policies, a packet would be treated in another way: {line}",
                 self.turn.from
             ))
-            .at("--apply")
+            .with_place("--apply")
             .fix("write the policies to a file with --out, and apply it at the end of the migration")
         };
         let unknown = |why: &String| {
@@ -92,7 +92,7 @@ impl ConversionReport {
                 "{} would enforce the new policies as well, and what they mean beside its own is not known: {why}",
                 self.turn.from
             ))
-            .at("--apply")
+            .with_place("--apply")
             .fix("write the policies to a file with --out, and apply it at the end of the migration")
         };
         let problems = |moment: &Moment| -> Vec<Problem> {
@@ -212,7 +212,7 @@ impl Report for ConversionReport {
         let stop = |entry: &Entry| {
             let why = entry.why.clone().unwrap_or_default();
             Problem::new(format!("{}: {}: {}: {why}", entry.object.path(), entry.field, outcome(entry)))
-                .at(entry.object.path())
+                .with_place(entry.object.path())
                 .fix("change the policy, or accept the loss with a waiver in the settings file: policies.waivers")
         };
         let packet = |packet: &Packet| {
@@ -223,7 +223,7 @@ impl Report for ConversionReport {
         };
         let stale = |stale: &StaleWaiver| {
             Problem::new(format!("the waiver for {} does not count: {}", stale.object, stale.why))
-                .at("policies.waivers")
+                .with_place("policies.waivers")
                 .fix("remove the waiver, or write it anew for the policy as it is")
         };
         let stops = self.stops().map(stop);

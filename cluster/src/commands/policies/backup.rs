@@ -44,7 +44,7 @@ pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Fai
     refuse_snapshot(global)?;
     if !args.out.is_dir() {
         let dir = args.out.display().to_string();
-        let problem = Problem::new(format!("--out {dir}: there is no such directory")).at(&dir);
+        let problem = Problem::new(format!("--out {dir}: there is no such directory")).with_place(&dir);
         return Err(Failure::of(Exit::Usage, problem.fix(format!("make it: mkdir -p {dir}"))));
     }
     let progress = Progress::new();
@@ -52,7 +52,7 @@ pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Fai
     let live = live.map_err(|(exit, problems)| Failure::all(exit, problems))?;
     let backup = Backup::new(live.cluster, live.kinds, live.objects).map_err(|why| {
         let fix = "report it, with the output of kubectl get for this kind";
-        Failure::of(Exit::Failed, Problem::new(why).at("the API server").fix(fix))
+        Failure::of(Exit::Failed, Problem::new(why).with_place("the API server").fix(fix))
     })?;
     let bytes = backup.bytes();
     let hash = sha256(&bytes);
@@ -81,7 +81,7 @@ fn refuse_snapshot(global: &Global) -> Result<(), Failure> {
         "--snapshot: a snapshot has only what checks read of policies, so that no backup can be made of it",
     );
     let fix = "leave --snapshot out: policies backup reads the API server";
-    Err(Failure::of(Exit::Usage, problem.at("--snapshot").fix(fix)))
+    Err(Failure::of(Exit::Usage, problem.with_place("--snapshot").fix(fix)))
 }
 
 /// Whether an earlier call has written these bytes.

@@ -36,7 +36,7 @@ pub(crate) fn check(global: &Global, turn: Turn) -> Result<ConversionReport, Fai
 pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<ConversionReport>, Failure> {
     if args.apply && !global.snapshot.is_empty() {
         let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
-            .at("--apply")
+            .with_place("--apply")
             .fix("leave --snapshot out");
         return Err(Failure::of(Exit::Usage, problem));
     }
@@ -102,7 +102,7 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
         existing: &inputs.objects(turn.to, after),
         waivers: &Waivers(waivers.collect()),
     };
-    let staged = before.staged().to_vec();
+    let staged = before.staged_policies().to_vec();
     convert_policies(&input).map(|conversion| (conversion, staged)).map_err(undecided)
 }
 
@@ -124,7 +124,7 @@ fn target(inputs: &PolicyInputs, turn: &Turn, to: Engine) -> Result<(Target, Eng
         (Kinds::Cilium, Engine::Cilium(settings)) => Ok((Target::Cilium(settings), to)),
         (kinds, _) => {
             let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))
-                .at("--kind")
+                .with_place("--kind")
                 .fix("leave --kind out for the new CNI's own policies, or write --kind kubernetes");
             Err(Failure::of(Exit::Usage, problem))
         }

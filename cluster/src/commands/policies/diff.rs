@@ -51,7 +51,7 @@ pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> 
     let (objects, left_out) = read(&args.policies)?;
     let own: HashSet<_> = objects.iter().map(identify).collect();
     // Of one engine, the files have its own policies as they are to be, and the cluster has them as they are.
-    let replaced = if from == to { to.own() } else { &[] };
+    let replaced = if from == to { to.own_kinds() } else { &[] };
     if objects.iter().any(|object| kind(object) == Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY)) {
         to = inputs.cluster_engine(args.to, to, "--policies")?;
     }
@@ -116,7 +116,7 @@ fn not_enforced(object: &Value, inputs: &PolicyInputs, cni: Cni, to: Engine) -> 
         |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || inputs.enforces(cni, *kind));
     let kind = kind(object).filter(|kind| KINDS.contains(kind) && !is_enforced(kind))?;
     let why = format!("{} does not enforce this kind", to.name());
-    Some(UnreadObject { object: Reference::of(kind, object), why })
+    Some(UnreadObject { object: Reference::from_object(kind, object), why })
 }
 
 /// The objects of files, and what of the files is none of them: objects of kinds that this program does not know, any of which may be a policy, and those
@@ -128,7 +128,7 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
             .map_err(|problems| Failure::all(Exit::Failed, problems))?;
     let incomplete = snapshot.readings.iter().filter_map(|(kind, reading)| match reading {
         Reading::Incomplete(why) => {
-            let problem = Problem::new(format!("--policies: {kind}: {why}")).at("--policies");
+            let problem = Problem::new(format!("--policies: {kind}: {why}")).with_place("--policies");
             Some(problem.fix("name files that have each policy once, and all of them"))
         }
         Reading::Read | Reading::NotServed | Reading::Forbidden(_) => None,
@@ -140,7 +140,7 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
     let all: Vec<Value> = snapshot.objects.values().flatten().map(|object| object.value().clone()).collect();
     if all.is_empty() {
         let problem = Problem::new("--policies: the files have no policy of a kind that is known")
-            .at("--policies")
+            .with_place("--policies")
             .fix("name files with policies, as kubectl apply takes them");
         return Err(Failure::of(Exit::Usage, problem));
     }
@@ -158,7 +158,7 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
 
 fn kind(object: &Value) -> Option<Kind> {
     let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-    Kind::of(text("apiVersion"), text("kind"))
+    Kind::find(text("apiVersion"), text("kind"))
 }
 
 /// Kind, namespace and name.

@@ -103,19 +103,19 @@ impl PolicyInputs {
                 "{option}: {cni} does not enforce ClusterNetworkPolicies of Kubernetes: {why}"
             ));
             let problem = problem
-                .at(option)
+                .with_place(option)
                 .fix("use policies of the new CNI's own kind or NetworkPolicies (--kind kubernetes), or install a release that enforces these with the settings for it, and read the cluster again");
             return Err(Failure::of(Exit::No, problem));
         }
-        let beside = engine.own().iter().flat_map(|kind| {
-            self.snapshot.objects(*kind).iter().map(|object| Reference::of(*kind, object.value()))
+        let beside = engine.own_kinds().iter().flat_map(|kind| {
+            self.snapshot.objects(*kind).iter().map(|object| Reference::from_object(*kind, object.value()))
         });
         let beside: Vec<Problem> = beside
             .map(|object| {
                 Problem::new(format!(
                     "{object}: {cni} enforces it beside ClusterNetworkPolicies of Kubernetes, and no evaluator knows what both mean together"
                 ))
-                .at(object.path())
+                .with_place(object.path())
                 .fix("remove it, or use policies of the new CNI's own kind")
             })
             .collect();
@@ -136,7 +136,7 @@ impl PolicyInputs {
     /// The ranges from which pods of both networks get their addresses.
     fn pod_ranges(&self) -> Vec<Range> {
         let claims = cidr::of(&self.scene());
-        snapshot::merged(
+        snapshot::merge(
             claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
     }
@@ -150,14 +150,14 @@ impl PolicyInputs {
         if ranges.is_empty() {
             let problem =
                 Problem::new("nothing in the snapshot says from which ranges pods get their addresses")
-                    .at("networks.old.cidrs")
+                    .with_place("networks.old.cidrs")
                     .fix("name them in the settings file: networks.old.cidrs and networks.new.cidrs");
             return Err(Failure::of(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
         let problem = |unread_object: &netpol::gather::UnreadObject| {
             Problem::new(format!("{}: {}", unread_object.object, unread_object.why))
-                .at(unread_object.object.path())
+                .with_place(unread_object.object.path())
                 .fix("correct the address: without it nobody knows which packets come from this node")
         };
         if unread.is_empty() { Ok(cluster) } else { Err(Failure::all(Exit::No, unread.iter().map(problem))) }
@@ -192,7 +192,7 @@ impl PolicyInputs {
         let all = kinds
             .flat_map(|kind| self.snapshot.objects(kind).iter().map(move |object| (kind, object.value())));
         all.filter(|(_, object)| !is_converted(object))
-            .map(|(kind, object)| (Reference::of(kind, object), object))
+            .map(|(kind, object)| (Reference::from_object(kind, object), object))
             .collect()
     }
 }
@@ -208,7 +208,7 @@ pub(super) const MOST_UNREADABLE: usize = 12;
 fn unreadable(illegible: &IllegibleObject) -> Problem {
     let place = format!("{}/{}/{}", illegible.kind, illegible.namespace, illegible.name);
     Problem::new(format!("{place}: {}, and what policies mean without it is not known", illegible.why))
-        .at(place)
+        .with_place(place)
         .fix("correct the field that is named here, or delete the object")
 }
 
@@ -218,12 +218,12 @@ fn unknown(inputs: &PolicyInputs, kind: Kind) -> Problem {
         Some(Reading::Incomplete(why)) => {
             let problem = Problem::new(format!("{}: not all of them are known: {why}", kind.resource()));
             return problem
-                .at(kind.name())
+                .with_place(kind.name())
                 .fix("dump all of them once: kubectl crossfade check --dump-script prints the script");
         }
         _ => "they are not in the snapshot".into(),
     };
     Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.resource()))
-        .at(kind.name())
+        .with_place(kind.name())
         .fix("read them with the rights in deploy/cluster/rbac-viewer.yaml, or name kinds that the cluster has no object of with --dumped")
 }

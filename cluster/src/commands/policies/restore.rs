@@ -61,8 +61,8 @@ pub(crate) struct RestoreReport {
 /// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
 pub(crate) fn restore(global: &Global, args: &Wanted) -> Result<RestoreReport, Failure> {
     if !global.snapshot.is_empty() {
-        let problem =
-            Problem::new("--snapshot: policies are brought back into a live cluster").at("--snapshot");
+        let problem = Problem::new("--snapshot: policies are brought back into a live cluster")
+            .with_place("--snapshot");
         return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
     }
     let file = args.file.display().to_string();
@@ -78,7 +78,7 @@ pub(crate) fn restore(global: &Global, args: &Wanted) -> Result<RestoreReport, F
     let live = live.map_err(|(exit, problems)| Failure::all(exit, problems))?;
     let refused = |why: String| {
         Problem::new(why)
-            .at(&file)
+            .with_place(&file)
             .fix("nothing was written; remove the cause, then run the same command again")
     };
     let decided = decide(&backup, &live);
@@ -114,7 +114,7 @@ fn write(
 fn loaded(file: &Path) -> Result<(Backup, String, Verification), Failure> {
     let name = file.display().to_string();
     let wrong = |exit, what: String, fix: &str| {
-        Failure::of(exit, Problem::new(format!("{name}: {what}")).at(&name).fix(fix))
+        Failure::of(exit, Problem::new(format!("{name}: {what}")).with_place(&name).fix(fix))
     };
     let bytes = input::read(file, LARGEST).map_err(|e| {
         wrong(Exit::Usage, e.to_string(), "name the file that kubectl crossfade policies backup wrote")

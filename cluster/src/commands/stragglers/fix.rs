@@ -131,7 +131,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result
         let fix = format!(
             "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade roll stragglers --fix --save"
         );
-        return Err(Failure::of(Exit::No, Problem::new(what).at("--plan").fix(fix)));
+        return Err(Failure::of(Exit::No, Problem::new(what).with_place("--plan").fix(fix)));
     }
     let phase = saved.plan.target();
     let options = live::RunOptions {
@@ -158,7 +158,7 @@ fn over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
     let what = format!("run {} is not over, and moves its stragglers by itself", run.id);
     let fix =
         "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
-    Err(Failure::of(Exit::No, Problem::new(what).at("ConfigMap/crossfade/crossfade-run").fix(fix)))
+    Err(Failure::of(Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix)))
 }
 
 fn of(plan: &Plan) -> Migration {
@@ -167,7 +167,7 @@ fn of(plan: &Plan) -> Migration {
 
 fn no_migration() -> Failure {
     let what = "nobody knows between which CNIs the cluster was moved: there is no run that says so";
-    Failure::of(Exit::Usage, Problem::new(what).at("--from").fix("name them: --from CNI --to CNI"))
+    Failure::of(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
 }
 
 /// What becomes of a pod, in words; none if it stays.
@@ -259,12 +259,14 @@ impl FixPreview {
     pub(super) fn problems(&self) -> Vec<Problem> {
         let pods = self.pods.iter().filter_map(|fix| match &fix.becomes {
             Remedy::Stays { why, help } => {
-                Some(Problem::new(why.clone()).at(format!("Pod/{}", fix.pod)).fix(help.clone()))
+                Some(Problem::new(why.clone()).with_place(format!("Pod/{}", fix.pod)).fix(help.clone()))
             }
             Remedy::Joined | Remedy::Evicted | Remedy::EvictedLater | Remedy::Deleted => None,
         });
         let node = |manual: &ManualNode| {
-            Problem::new(manual.why.clone()).at(format!("Node/{}", manual.node)).fix(manual.help.clone())
+            Problem::new(manual.why.clone())
+                .with_place(format!("Node/{}", manual.node))
+                .fix(manual.help.clone())
         };
         self.blockers.iter().cloned().chain(pods).chain(self.nodes.iter().map(node)).collect()
     }

@@ -44,7 +44,7 @@ pub(in crate::live) async fn connect_for_ever(access: &Access) -> Result<Client,
 async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Problem> {
     let mut config = configured(access).await.map_err(|why| {
         Problem::new(format!("kubeconfig: {why}"))
-            .at(place(access))
+            .with_place(place(access))
             .fix("name a kubeconfig and context that kubectl works with: --kubeconfig FILE --context NAME")
     })?;
     // The library retries whatever fails, and does not say so.
@@ -65,7 +65,7 @@ async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Pro
 
 fn credential(access: &Access, e: &Error) -> Problem {
     Problem::new(format!("the credential cannot be used: {}", error::chain(e)))
-        .at(place(access))
+        .with_place(place(access))
         .fix("correct the kubeconfig; kubectl get nodes must work with it")
 }
 

@@ -53,32 +53,32 @@ pub(in crate::live) fn problem(what: &str, meaning: Meaning) -> (Exit, Problem) 
     match meaning {
         Meaning::Transient(why) => (
             Exit::TryLater,
-            Problem::new(format!("{what}: {why}")).at("the API server").fix(
+            Problem::new(format!("{what}: {why}")).with_place("the API server").fix(
                 "check that kubectl get nodes works with the same flags, then run the same command again",
             ),
         ),
         Meaning::Forbidden(why) => (
             Exit::Failed,
             Problem::new(format!("{what}: {why}"))
-                .at("the API server")
+                .with_place("the API server")
                 .fix("grant the rights of deploy/cluster/rbac-viewer.yaml"),
         ),
         Meaning::Failed(why) => (
             Exit::Failed,
             Problem::new(format!("{what}: {why}"))
-                .at("the API server")
+                .with_place("the API server")
                 .fix("check that kubectl get nodes works with the same flags"),
         ),
         Meaning::TooLong(why) => (
             Exit::Failed,
             Problem::new(format!("{what}: {why}"))
-                .at("the API server")
+                .with_place("the API server")
                 .fix("check that --server is the API server itself, and that what stands before it hands its answers on as they are"),
         ),
         Meaning::NotFound | Meaning::Expired => (
             Exit::Failed,
             Problem::new(format!("{what}: the API server does not have it"))
-                .at("the API server")
+                .with_place("the API server")
                 .fix("check that the server is a Kubernetes API server"),
         ),
     }

@@ -17,15 +17,15 @@ const SERVER: &str = "the API server";
 /// No answer, or none that can be read.
 pub(in crate::live) fn lost(what: &str, why: &str) -> Failure {
     let fix = "check that kubectl get nodes works with the same flags, then run the same command again";
-    (Exit::TryLater, Problem::new(format!("{what}: {why}")).at(SERVER).fix(fix))
+    (Exit::TryLater, Problem::new(format!("{what}: {why}")).with_place(SERVER).fix(fix))
 }
 
 /// The API server refused a request on Crossfade's own objects.
 pub(in crate::live) fn refused(what: &str, refusal: &Refusal) -> Failure {
-    let reported = Problem::new(format!("{what}: {refusal}")).at(SERVER);
+    let reported = Problem::new(format!("{what}: {refusal}")).with_place(SERVER);
     if refusal.is_not_found() && refusal.kind == "namespaces" {
         let what = format!("{what}: the namespace {NAMESPACE} does not exist");
-        let problem = Problem::new(what).at(format!("Namespace/{NAMESPACE}"));
+        let problem = Problem::new(what).with_place(format!("Namespace/{NAMESPACE}"));
         return (
             Exit::Failed,
             problem.fix(format!("create it, and the rights in it: kubectl apply -f {OPERATOR}")),
@@ -50,13 +50,13 @@ pub(in crate::live) fn refused(what: &str, refusal: &Refusal) -> Failure {
 /// The operator ended the command while it waited for the Lease or looked at the cluster for the first time.
 pub(in crate::live) fn interrupted() -> Failure {
     let what = "it was interrupted before it began the run or went on with it; the run and the nodes are as they were";
-    let problem = Problem::new(what).at("ConfigMap/crossfade/crossfade-run");
+    let problem = Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run");
     (Exit::TryLater, problem.fix("run the same command again"))
 }
 
 /// What is known of the cluster decides nothing yet.
 pub(in crate::live) fn unseen(blind: &BlindSpot) -> Failure {
-    let problem = Problem::new(blind.to_string()).at("the API server");
+    let problem = Problem::new(blind.to_string()).with_place("the API server");
     (
         Exit::TryLater,
         problem.fix(
@@ -67,7 +67,8 @@ pub(in crate::live) fn unseen(blind: &BlindSpot) -> Failure {
 
 /// The credential lacks rights that acting needs.
 pub(in crate::live) fn no_rights(missing: &[String]) -> Failure {
-    let problem = Problem::new(format!("rights are missing: {}", missing.join(", "))).at("the API server");
+    let problem =
+        Problem::new(format!("rights are missing: {}", missing.join(", "))).with_place("the API server");
     (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
 }
 

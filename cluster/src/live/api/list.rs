@@ -121,7 +121,7 @@ async fn pages(
         }
         Ok(())
     };
-    each_part(client, &format!("{root}/{api_version}/{}", kind.plural()), &mut part).await?;
+    each_part(client, &format!("{root}/{api_version}/{}", kind.plural_name()), &mut part).await?;
     Ok(objects)
 }
 

@@ -151,7 +151,10 @@ fn exhausted(epoch: u64) -> AcquireError {
         "take the Lease: its leaseTransitions is {epoch}, and must become greater; at most {MAX_EPOCH} is possible"
     );
     let fix = format!("once no program holds the run, delete it: kubectl -n {NAMESPACE} delete lease {NAME}");
-    AcquireError::Failed(Exit::No, Problem::new(what).at(format!("Lease/{NAMESPACE}/{NAME}")).fix(fix))
+    AcquireError::Failed(
+        Exit::No,
+        Problem::new(what).with_place(format!("Lease/{NAMESPACE}/{NAME}")).fix(fix),
+    )
 }
 
 /// The Lease as it is; none if there is none.

@@ -80,7 +80,7 @@ pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
         id.group()
     );
     let problem = Problem::new(what)
-        .at(id.to_string())
+        .with_place(id.to_string())
         .fix("look at the object, and at who changed it, before you run the same command again");
     Attempt { problems: vec![problem], exit: Some(Exit::Failed), is_lost: true, ..Attempt::default() }
 }
@@ -106,7 +106,7 @@ fn request(step: &Step, dry_run: bool) -> ApiRequest {
 }
 
 fn lost(id: &Id, verb: &str, why: &str) -> Attempt {
-    let problem = Problem::new(format!("{verb} {id}: {why}")).at(id.to_string());
+    let problem = Problem::new(format!("{verb} {id}: {why}")).with_place(id.to_string());
     let problem = problem
         .fix("check that kubectl get nodes works with the same flags, then run the same command again");
     Attempt { problems: vec![problem], exit: Some(Exit::TryLater), is_lost: true, ..Attempt::default() }
@@ -114,7 +114,7 @@ fn lost(id: &Id, verb: &str, why: &str) -> Attempt {
 
 fn judged(step: &Step, verb: &str, reply: &Reply) -> Attempt {
     let id = &step.id;
-    let problem = |what: String| Problem::new(format!("{verb} {id}: {what}")).at(id.to_string());
+    let problem = |what: String| Problem::new(format!("{verb} {id}: {what}")).with_place(id.to_string());
     if !reply.is_done() {
         let refusal = reply.refusal();
         let reported = problem(refusal.to_string());

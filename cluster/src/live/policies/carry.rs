@@ -185,7 +185,7 @@ pub(super) async fn apply(
     }
     let refused = |why: String| {
         Problem::new(why)
-            .at("policies")
+            .with_place("policies")
             .fix("rename or remove one of the two, then run the same command again")
     };
     let (steps, equal) = made::decide(&pairs, ours)
@@ -211,7 +211,7 @@ async fn there(caller: &Caller, id: &Id) -> Result<Option<Value>, Failures> {
         refusal if refusal.is_not_found() => Ok(None),
         refusal if refusal.is_passing() => Err(alone(&refusal.to_string())),
         refusal => {
-            let problem = Problem::new(format!("{what}: {refusal}")).at(id.to_string());
+            let problem = Problem::new(format!("{what}: {refusal}")).with_place(id.to_string());
             Err((Exit::Failed, vec![problem.fix(format!("grant the rights of {}", super::POLICIES))]))
         }
     }

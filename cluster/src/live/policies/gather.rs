@@ -76,7 +76,7 @@ pub(super) async fn gather(
             }
             // All of them are named at once: a person asks for rights once.
             Err(meaning @ Meaning::Forbidden(_)) => {
-                problems.push(failed(&format!("list {resource}"), meaning).1.at(resource))
+                problems.push(failed(&format!("list {resource}"), meaning).1.with_place(resource))
             }
             Err(meaning) => return Err(alone(&format!("list {resource}"), meaning)),
         }
@@ -91,7 +91,7 @@ pub(super) async fn gather(
                     .collect()
             }
             Err(meaning @ Meaning::Forbidden(_)) => {
-                problems.push(failed("list namespaces", meaning).1.at("namespaces"))
+                problems.push(failed("list namespaces", meaning).1.with_place("namespaces"))
             }
             Err(meaning) => return Err(alone("list namespaces", meaning)),
         }
@@ -162,7 +162,7 @@ async fn hidden_objects(
     let resource = row.resource();
     let alone = |what: &str, meaning| {
         let (exit, problem) = failed(what, meaning);
-        (exit, vec![problem.at(&resource)])
+        (exit, vec![problem.with_place(&resource)])
     };
     let service = ask(client, CALICO, &mut |_| {}).await;
     let what = "read the APIService v3.projectcalico.org";
@@ -182,5 +182,5 @@ async fn hidden_objects(
         names.len(),
         stored.len()
     ));
-    Ok(Some(problem.at(&resource).fix(format!("grant the rights on tiers of {POLICIES}; if the object was made a moment ago, run the same command again"))))
+    Ok(Some(problem.with_place(&resource).fix(format!("grant the rights on tiers of {POLICIES}; if the object was made a moment ago, run the same command again"))))
 }

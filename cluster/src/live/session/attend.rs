@@ -151,7 +151,7 @@ impl Session {
         const PODS: &str = "/api/v1/pods";
         Some(match place {
             WatchScope::Nodes => Source::new("/api/v1/nodes"),
-            WatchScope::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural())),
+            WatchScope::Workloads(kind) => Source::new(format!("/apis/apps/v1/{}", kind.plural_name())),
             WatchScope::Pending => Source::new(PODS).fields("spec.nodeName="),
             WatchScope::OnNode(node) => Source::new(PODS).fields(format!("spec.nodeName={node}")),
             WatchScope::Dns => {

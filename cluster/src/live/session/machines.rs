@@ -118,7 +118,7 @@ impl Session {
             let fix = format!(
                 "kubectl apply -f {RIGHTS} in the management cluster, and bind its role as its comments say"
             );
-            return Err((Exit::Failed, problem.at(format!("Namespace/{namespace}")).fix(fix)));
+            return Err((Exit::Failed, problem.with_place(format!("Namespace/{namespace}")).fix(fix)));
         }
         let machines = Machines {
             path: format!("/apis/{GROUP}/{version}/namespaces/{}/machines", encoded(&namespace)),
@@ -140,7 +140,7 @@ impl Session {
                 without.len()
             );
             let fix = format!("check --management-context and --context: {look}");
-            return Err((Exit::BadSettings, Problem::new(what).at(title).fix(fix)));
+            return Err((Exit::BadSettings, Problem::new(what).with_place(title).fix(fix)));
         }
         if let Some(management) = &mut self.management {
             management.machines = Some(machines);
@@ -171,7 +171,7 @@ impl Session {
         let mut clusters: Vec<((Text, Text), Vec<&Text>)> = nodes_by_cluster.into_iter().collect();
         clusters.sort_by_key(|(_, nodes)| Reverse(nodes.len()));
         let refused = |what: String, fix: &str| {
-            Err((Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix)))
+            Err((Exit::BadSettings, Problem::new(what).with_place("--management-context").fix(fix)))
         };
         match (clusters.first(), clusters.get(1)) {
             (Some((most, nodes)), other) if other.is_none_or(|(_, others)| others.len() < nodes.len()) => {
@@ -203,7 +203,9 @@ async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
         let problem = Problem::new(format!("the management cluster: {path}: {why}"));
         (
             Exit::TryLater,
-            problem.at("--management-context").fix("check that kubectl get machines works with this context"),
+            problem
+                .with_place("--management-context")
+                .fix("check that kubectl get machines works with this context"),
         )
     };
     let groups =
@@ -218,7 +220,7 @@ async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
         );
         let fix =
             "name the context of the management cluster, in which kubectl get machines -A lists the Machines";
-        (Exit::BadSettings, Problem::new(what).at("--management-context").fix(fix))
+        (Exit::BadSettings, Problem::new(what).with_place("--management-context").fix(fix))
     })
 }
 
@@ -238,7 +240,7 @@ async fn listed(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, O
             let problem =
                 Problem::new(format!("the Machines of Cluster {} cannot be read: {why}", machines.cluster));
             let fix = "check that kubectl get machines works with the management context";
-            Err((Exit::TryLater, problem.at("--management-context").fix(fix)))
+            Err((Exit::TryLater, problem.with_place("--management-context").fix(fix)))
         }
     }
 }

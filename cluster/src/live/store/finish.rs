@@ -32,8 +32,8 @@ impl Store {
             version => Err(format!("version: expected {}, found {version}", Record::VERSION)),
         });
         let wrong = |why: String| {
-            let problem =
-                Problem::new(format!("the key {KEY}: {why}")).at(format!("ConfigMap/crossfade/{NAME}"));
+            let problem = Problem::new(format!("the key {KEY}: {why}"))
+                .with_place(format!("ConfigMap/crossfade/{NAME}"));
             (Exit::Failed, problem.fix("use the release of kubectl-crossfade that wrote it"))
         };
         Ok(Some((record.map_err(wrong)?, map.metadata.resource_version)))

@@ -224,7 +224,7 @@ fn unnamed(history: History) -> Failure {
 
 fn absent(name: &str) -> Problem {
     Problem::new(format!("ConfigMap {NAMESPACE}/{name} is not there, or cannot be read"))
-        .at(format!("ConfigMap/{NAMESPACE}/{name}"))
+        .with_place(format!("ConfigMap/{NAMESPACE}/{name}"))
         .fix("what is made without it says what is missing; a backup of the namespace may have it")
 }
 

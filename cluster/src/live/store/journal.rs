@@ -247,7 +247,7 @@ impl Journal {
             return Err((
                 Exit::Failed,
                 problem
-                    .at(format!("ConfigMap/crossfade/{name}"))
+                    .with_place(format!("ConfigMap/crossfade/{name}"))
                     .fix("kubectl crossfade status names the holder"),
             ));
         }

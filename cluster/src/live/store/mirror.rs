@@ -45,7 +45,7 @@ impl Mirror {
         added.map_err(|e| {
             self.path = None;
             let what = format!("mirror the journal in {}: {e}", path.display());
-            Problem::new(what).at(path.display().to_string()).fix("the run goes on, and the journal is in the cluster nevertheless; set XDG_STATE_HOME to a directory that you can write to")
+            Problem::new(what).with_place(path.display().to_string()).fix("the run goes on, and the journal is in the cluster nevertheless; set XDG_STATE_HOME to a directory that you can write to")
         })
     }
 

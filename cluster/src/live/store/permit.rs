@@ -107,7 +107,7 @@ fn unopened() -> Failure {
     let what = format!("there is no ConfigMap crossfade/{NAME} yet; a run makes it when it begins");
     let fix =
         "ask again; if the ConfigMap was deleted, the run makes it anew: kubectl crossfade roll --resume";
-    (Exit::TryLater, Problem::new(what).at(format!("ConfigMap/crossfade/{NAME}")).fix(fix))
+    (Exit::TryLater, Problem::new(what).with_place(format!("ConfigMap/crossfade/{NAME}")).fix(fix))
 }
 
 #[cfg(test)]

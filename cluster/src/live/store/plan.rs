@@ -107,7 +107,7 @@ fn damaged(name: &str) -> Failure {
     (
         Exit::Failed,
         problem
-            .at(format!("ConfigMap/crossfade/{name}"))
+            .with_place(format!("ConfigMap/crossfade/{name}"))
             .fix("delete it and make the plan again: kubectl crossfade plan --save"),
     )
 }
@@ -115,5 +115,5 @@ fn damaged(name: &str) -> Failure {
 fn unknown(prefix: &Prefix) -> Failure {
     let problem = Problem::new(format!("no plan of this cluster has a hash that begins with {prefix}"));
     let fix = "save one: kubectl crossfade plan --save";
-    (Exit::No, problem.at("ConfigMaps in the namespace crossfade").fix(fix))
+    (Exit::No, problem.with_place("ConfigMaps in the namespace crossfade").fix(fix))
 }

@@ -54,7 +54,7 @@ impl StoredRun {
     /// Reads the ConfigMap `crossfade-run`.
     pub(in crate::live) fn read(json: &str) -> Result<Self, Failure> {
         let wrong = |what: String, fix: &str| {
-            let problem = Problem::new(what).at(format!("ConfigMap/crossfade/{RUN}"));
+            let problem = Problem::new(what).with_place(format!("ConfigMap/crossfade/{RUN}"));
             (Exit::Failed, problem.fix(fix.to_owned()))
         };
         let newer = "use the version of kubectl-crossfade that began the run";
@@ -138,7 +138,7 @@ impl Store {
                 Err((
                     Exit::TryLater,
                     Problem::new(what)
-                        .at(format!("ConfigMap/crossfade/{RUN}"))
+                        .with_place(format!("ConfigMap/crossfade/{RUN}"))
                         .fix("kubectl crossfade status shows it"),
                 ))
             }
@@ -203,7 +203,7 @@ fn text(run: &Run) -> Result<String, Failure> {
 fn another_run_goes_on(other: &Run) -> Failure {
     let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
     let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
-    (Exit::No, problem.at(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
+    (Exit::No, problem.with_place(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }
 
 /// An id is part of the names and labels of objects.

@@ -35,7 +35,7 @@ pub(in crate::live) async fn plan_of(session: &Session, run: &Run) -> Result<Sav
     let nameless = |why: String| {
         let problem = Problem::new(format!("the run's key plan: {why}"));
         let fix = "approve a plan for it: kubectl crossfade roll --plan HASH";
-        (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
+        (Exit::Failed, problem.with_place("ConfigMap/crossfade/crossfade-run").fix(fix))
     };
     let prefix: Prefix = run.plan.parse().map_err(nameless)?;
     let saved = find_plan(session, &prefix).await?;
@@ -50,7 +50,7 @@ pub(in crate::live) async fn plan_of(session: &Session, run: &Run) -> Result<Sav
 pub(in crate::live) fn check_passes(run: &Run, plan: &Plan) -> Result<(), Failure> {
     run.keeps_to(plan).map_err(|why| {
         let problem = Problem::new(format!("the run's key {RUN_KEY}: {why}"));
-        (Exit::Failed, problem.at("ConfigMap/crossfade/crossfade-run").fix(NEW_RUN))
+        (Exit::Failed, problem.with_place("ConfigMap/crossfade/crossfade-run").fix(NEW_RUN))
     })
 }
 
@@ -101,12 +101,12 @@ pub(in crate::live) fn other_plan(run: &Run) -> Failure {
     let problem =
         Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
     let fix = "look at that plan, then run the same command again: kubectl crossfade status";
-    (Exit::TryLater, problem.at("ConfigMap/crossfade/crossfade-run").fix(fix))
+    (Exit::TryLater, problem.with_place("ConfigMap/crossfade/crossfade-run").fix(fix))
 }
 
 /// The cluster never had a run.
 pub(in crate::live) fn no_run() -> Failure {
-    let problem = Problem::new("the cluster has no run").at("ConfigMap/crossfade/crossfade-run");
+    let problem = Problem::new("the cluster has no run").with_place("ConfigMap/crossfade/crossfade-run");
     (
         Exit::No,
         problem.fix("begin one: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH"),

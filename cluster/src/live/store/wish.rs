@@ -54,7 +54,7 @@ impl Store {
 }
 
 fn no_run() -> Failure {
-    let problem = Problem::new("there is no run").at(format!("ConfigMap/crossfade/{RUN}"));
+    let problem = Problem::new("there is no run").with_place(format!("ConfigMap/crossfade/{RUN}"));
     (Exit::No, problem.fix("begin one: kubectl crossfade roll --plan HASH"))
 }
 
@@ -63,7 +63,7 @@ fn next(stored: &StoredRun) -> Result<u64, Failure> {
     let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0).max(stored.run.wish);
     last.checked_add(1).filter(|next| *next <= MAX_SEQ).ok_or_else(|| {
         let what = format!("the run's last wish has the number {last}, and no greater one is possible: another program wrote it");
-        let problem = Problem::new(what).at(format!("ConfigMap/crossfade/{RUN}"));
+        let problem = Problem::new(what).with_place(format!("ConfigMap/crossfade/{RUN}"));
         (Exit::No, problem.fix("to pause the run, end the program that holds it; kubectl crossfade status names the holder"))
     })
 }

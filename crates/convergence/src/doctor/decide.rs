@@ -55,7 +55,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     }
     let place = |symptom| Symptom::ALL.iter().position(|candidate| *candidate == symptom);
     findings.sort_by_key(|finding| (place(finding.symptom), finding.severity, finding.code));
-    findings.into_iter().map(Finding::bounded).collect()
+    findings.into_iter().map(Finding::bound).collect()
 }
 
 fn is_without_plugin(facts: &Facts) -> bool {

@@ -128,7 +128,7 @@ impl Facts {
 
     /// The report of a `watch` that runs.
     #[must_use]
-    pub const fn watched(&self) -> Option<&types::status::Document> {
+    pub const fn status_document(&self) -> Option<&types::status::Document> {
         match &self.watch {
             Some(StatusFile::Fresh(document)) => Some(document),
             None | Some(StatusFile::Absent | StatusFile::Stale(..) | StatusFile::Unreadable(_)) => None,

@@ -32,13 +32,13 @@ pub struct Finding {
     /// Why it is so, and what it does to pods.
     pub cause: String,
     /// What mends it, in this order.
-    pub mend: Vec<Mend>,
+    pub mend: Vec<Repair>,
 }
 
 /// One step that mends a finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Mend {
+pub struct Repair {
     /// The command, as it is typed into a shell; `null` where a person has to decide.
     pub command: Option<String>,
     /// What the command does, or what is to be done.
@@ -62,22 +62,26 @@ impl Finding {
 
     /// A finding that another part of Crossfade has found as a problem.
     #[must_use]
-    pub fn of(code: Code, problem: &Problem) -> Self {
-        let object =
-            if problem.place.is_empty() { problem.named().unwrap_or_default() } else { &problem.place };
-        Self::new(code, problem.what.as_str()).on(Some(object.to_owned()).filter(|object| !object.is_empty()))
+    pub fn from_problem(code: Code, problem: &Problem) -> Self {
+        let object = if problem.place.is_empty() {
+            problem.named_object().unwrap_or_default()
+        } else {
+            &problem.place
+        };
+        Self::new(code, problem.what.as_str())
+            .with_objects(Some(object.to_owned()).filter(|object| !object.is_empty()))
     }
 
     /// The same, about these objects.
     #[must_use]
-    pub fn on(mut self, objects: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn with_objects(mut self, objects: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.objects.extend(objects.into_iter().map(Into::into));
         self
     }
 
     /// The same, with what was seen.
     #[must_use]
-    pub fn seen(mut self, lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn with_evidence(mut self, lines: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.evidence.extend(lines.into_iter().map(Into::into));
         self
     }
@@ -85,20 +89,20 @@ impl Finding {
     /// The same, with a command that mends it.
     #[must_use]
     pub fn run(mut self, command: impl Into<String>, what: impl Into<String>) -> Self {
-        self.mend.push(Mend { command: Some(command.into()), what: what.into() });
+        self.mend.push(Repair { command: Some(command.into()), what: what.into() });
         self
     }
 
     /// The same, with something that a person decides.
     #[must_use]
-    pub fn by_hand(mut self, what: impl Into<String>) -> Self {
-        self.mend.push(Mend { command: None, what: what.into() });
+    pub fn with_manual_step(mut self, what: impl Into<String>) -> Self {
+        self.mend.push(Repair { command: None, what: what.into() });
         self
     }
 
     /// The same, with long lists cut: what is cut is counted.
     #[must_use]
-    pub fn bounded(mut self) -> Self {
+    pub fn bound(mut self) -> Self {
         for lines in [&mut self.objects, &mut self.evidence] {
             let more = lines.len().saturating_sub(MOST_LINES);
             lines.truncate(MOST_LINES);
@@ -115,7 +119,7 @@ impl Finding {
             |mend| mend.command.clone().unwrap_or_else(|| mend.what.clone()),
         );
         let object = self.objects.first().map_or("this node", String::as_str);
-        Problem::new(format!("{}: {}", self.code.as_str(), self.cause)).at(object).fix(fix)
+        Problem::new(format!("{}: {}", self.code.as_str(), self.cause)).with_place(object).fix(fix)
     }
 }
 
@@ -131,18 +135,20 @@ mod tests {
 
     #[test]
     fn a_long_list_is_cut_and_counted() {
-        let finding = Finding::new(Code::DelOwed, "why").on((0..11).map(|index| index.to_string())).bounded();
+        let finding =
+            Finding::new(Code::DelOwed, "why").with_objects((0..11).map(|index| index.to_string())).bound();
         assert_eq!(finding.objects.len(), 9);
         assert_eq!(finding.objects[8], "and 3 more");
-        let short = Finding::new(Code::DelOwed, "why").on((0..8).map(|index| index.to_string())).bounded();
+        let short =
+            Finding::new(Code::DelOwed, "why").with_objects((0..8).map(|index| index.to_string())).bound();
         assert_eq!(short.objects.len(), 8);
     }
 
     #[test]
     fn a_problem_names_the_object_and_the_first_step() {
-        let finding = Finding::new(Code::Ledger, "why").on(["a", "b"]).run("x y", "does z");
-        assert_eq!(finding.problem(), Problem::new("ledger: why").at("a").fix("x y"));
-        let bare = Finding::new(Code::Ledger, "why").by_hand("decide");
-        assert_eq!(bare.problem(), Problem::new("ledger: why").at("this node").fix("decide"));
+        let finding = Finding::new(Code::Ledger, "why").with_objects(["a", "b"]).run("x y", "does z");
+        assert_eq!(finding.problem(), Problem::new("ledger: why").with_place("a").fix("x y"));
+        let bare = Finding::new(Code::Ledger, "why").with_manual_step("decide");
+        assert_eq!(bare.problem(), Problem::new("ledger: why").with_place("this node").fix("decide"));
     }
 }

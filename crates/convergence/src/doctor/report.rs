@@ -8,7 +8,7 @@ use types::command::problem::Problem;
 
 use crate::doctor::code::{Severity, Symptom};
 use crate::doctor::facts::{Facts, Source};
-use crate::doctor::finding::{Finding, Mend};
+use crate::doctor::finding::{Finding, Repair};
 use crate::report::{Page, Report};
 
 /// The answer of `doctor`.
@@ -84,7 +84,7 @@ impl Diagnosis {
         Self { phase: phase.map(|policy| policy.phase().as_str()), findings, sources }
     }
 
-    fn wrong(&self) -> impl Iterator<Item = &Finding> {
+    fn failed_findings(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity != Severity::Note)
     }
 
@@ -123,11 +123,11 @@ impl Report for Diagnosis {
     }
 
     fn exit(&self) -> Exit {
-        if self.wrong().next().is_some() { Exit::No } else { Exit::Done }
+        if self.failed_findings().next().is_some() { Exit::No } else { Exit::Done }
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.wrong().map(Finding::problem).collect()
+        self.failed_findings().map(Finding::problem).collect()
     }
 }
 
@@ -144,7 +144,7 @@ fn show(text: &mut Page, finding: &Finding) {
     for line in &finding.evidence {
         let _ = writeln!(text, "    seen  {line}");
     }
-    for Mend { command, what } in &finding.mend {
+    for Repair { command, what } in &finding.mend {
         let _ = match command {
             Some(command) => writeln!(text, "    run   {command}    # {what}"),
             None => writeln!(text, "    do    {what}"),

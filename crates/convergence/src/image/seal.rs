@@ -23,7 +23,7 @@ use crate::image::seal::finding::{Remedy, SealFinding};
 #[derive(Debug)]
 pub struct SealFacts {
     /// Everything that must not be in an image, allowed or not; each thing once.
-    pub found: Vec<SealFinding>,
+    pub findings: Vec<SealFinding>,
     /// What may stay.
     pub allow: Allow,
     /// What a person may want to know.
@@ -56,7 +56,7 @@ pub struct SealDecision {
 /// Decides what `seal` keeps, removes and refuses.
 #[must_use]
 pub fn decide(facts: SealFacts) -> SealDecision {
-    let SealFacts { found: findings, allow, mut notes } = facts;
+    let SealFacts { findings, allow, mut notes } = facts;
     let mut used = BTreeSet::new();
     let mut decision = SealDecision { changes: Vec::new(), findings: Vec::new(), notes: Vec::new() };
     for SealFinding { what, fate, why } in findings {
@@ -103,7 +103,7 @@ mod tests {
         for pattern in allowed {
             allow.add(pattern, "--allow").expect("fine");
         }
-        decide(SealFacts { found, allow, notes: vec!["first".into()] })
+        decide(SealFacts { findings: found, allow, notes: vec!["first".into()] })
     }
 
     fn lines(decision: &SealDecision) -> Vec<String> {
@@ -115,8 +115,8 @@ mod tests {
         let found = || {
             vec![
                 removed("/a/x"),
-                SealFinding::refused("/b", "why", "fix"),
-                SealFinding::refused("/c", "why", "fix"),
+                SealFinding::new_refusal("/b", "why", "fix"),
+                SealFinding::new_refusal("/c", "why", "fix"),
             ]
         };
         for (allowed, changes, findings) in [
@@ -142,7 +142,7 @@ mod tests {
             (vec![], &["/a"], &["first", "nothing had to be allowed by /a (--allow)", clean]),
             (vec![removed("/a/x")], &["/a"], &["first", clean]),
             (vec![removed("/a/x")], &[], &["first"]),
-            (vec![SealFinding::refused("/b", "why", "fix")], &[], &["first"]),
+            (vec![SealFinding::new_refusal("/b", "why", "fix")], &[], &["first"]),
         ] {
             assert_eq!(decided(found, allowed).notes, notes, "{allowed:?}");
         }

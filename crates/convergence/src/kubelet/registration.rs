@@ -169,7 +169,7 @@ fn taints(own: &OwnRegistration, sources: &KubeletSources, registration: &mut Re
                 ));
             }
         }
-        let source = if taint.is_same(&Taint::unfit()) { GATE } else { NODE_JSON };
+        let source = if taint.is_same(&Taint::new_unfit()) { GATE } else { NODE_JSON };
         all.push((taint, source.into()));
     }
     registration.taints = all;

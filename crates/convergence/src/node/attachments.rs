@@ -147,7 +147,7 @@ impl Life {
 
     /// How far the life of a recorded attachment has come.
     #[must_use]
-    pub fn of(record: &Attachment) -> Self {
+    pub fn from_record(record: &Attachment) -> Self {
         let is_ending = record.progress.iter().any(|part| part.deleted || part.resume_at.is_some());
         let goes_on = record.is_on_primary_alone();
         if record.del_failed.is_some() || (is_ending && !goes_on) {

@@ -56,7 +56,7 @@ impl NodeFacts {
     /// profiles, and no second network that does not bear it.
     #[must_use]
     pub fn with_usable_policy(self) -> Self {
-        Self { policy: self.policy.and_then(|policy| policy.usable(&self.profiles)), ..self }
+        Self { policy: self.policy.and_then(|policy| policy.require_usable(&self.profiles)), ..self }
     }
 
     /// Crossfade's conf, if it is installed, readable and not another owner's.
@@ -76,7 +76,8 @@ impl NodeFacts {
     /// # Errors
     /// Bad settings: there is none, or it cannot be used.
     pub fn require_policy(&self) -> Result<&PolicyFile, Failure> {
-        let unusable = |why: &String| Failure::settings(why).at(self.dirs.layout.policy_file().display());
+        let unusable =
+            |why: &String| Failure::settings(why).with_place(self.dirs.layout.policy_file().display());
         self.policy.as_ref().map_err(unusable)
     }
 

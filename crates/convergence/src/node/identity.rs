@@ -81,7 +81,7 @@ pub struct BootRecord {
 impl Identity {
     /// The identity of an image that is only inspected: it has no boot yet, and matches no known machine.
     #[must_use]
-    pub fn of_an_image() -> Self {
+    pub fn new_image() -> Self {
         Self {
             version: VERSION,
             boot_id: "BOOT-ID".into(),
@@ -93,7 +93,7 @@ impl Identity {
 
     /// The same identity, with the mode in which `boot` prepared the node.
     #[must_use]
-    pub fn in_mode(&self, mode: Mode) -> Self {
+    pub fn with_mode(&self, mode: Mode) -> Self {
         Self { conf_dir: Some(mode), ..self.clone() }
     }
 

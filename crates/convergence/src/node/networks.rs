@@ -6,7 +6,7 @@ pub mod readiness;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::attachment::conflist::{Conflist, Unloadable};
+use shim::attachment::conflist::{Conflist, LoadError};
 use types::policy::{Attach, Policy, SecondaryFailure, Side};
 
 /// A network of the policy as it is on this node.
@@ -15,7 +15,7 @@ pub struct NetworkConf {
     /// Whether it is the old network or the new one.
     pub side: Side,
     /// The network's conf and its path, or why it cannot be loaded.
-    pub conf: Result<(Conflist, PathBuf), Unloadable>,
+    pub conf: Result<(Conflist, PathBuf), LoadError>,
     /// Why plugins of it cannot be used, one line for each: no directory has the binary, or the binary is not root's alone.
     pub missing: Vec<String>,
 }
@@ -30,7 +30,7 @@ impl NetworkConf {
 
 /// The networks that a pod may get now: these must work from the first moment. The other one may come later.
 #[must_use]
-pub fn needed(policy: &Policy) -> BTreeSet<Side> {
+pub fn needed_sides(policy: &Policy) -> BTreeSet<Side> {
     let sides = |attach| match attach {
         Attach::One(side) => vec![side],
         Attach::Both if policy.both.secondary_failure == SecondaryFailure::Tolerate => {

@@ -61,7 +61,7 @@ impl Settings {
         );
         Some(
             Problem::new(what)
-                .at(file.display().to_string())
+                .with_place(file.display().to_string())
                 .fix("say private or shared there if that is not meant"),
         )
     }

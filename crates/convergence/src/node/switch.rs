@@ -24,11 +24,13 @@ impl OffSwitch {
     pub fn problem(self) -> Problem {
         match self {
             Self::File => Problem::new(format!("switched off: {DISABLED} is there"))
-                .at(DISABLED)
+                .with_place(DISABLED)
                 .fix("remove it and reboot to switch on again"),
             Self::Kernel => {
                 let what = format!("switched off for this boot by the kernel argument {KERNEL_ARGUMENT}");
-                Problem::new(what).at(KERNEL_ARGUMENT).fix("reboot without the argument to switch on again")
+                Problem::new(what)
+                    .with_place(KERNEL_ARGUMENT)
+                    .fix("reboot without the argument to switch on again")
             }
         }
     }
@@ -46,7 +48,7 @@ impl fmt::Display for OffSwitch {
 /// The argument counts with any value, as it does for the conditions of the units (man 5 `systemd.unit`, `ConditionKernelCommandLine`), so
 /// that the units and this program agree.
 #[must_use]
-pub fn by_kernel(arguments: &str) -> bool {
+pub fn is_off_by_kernel(arguments: &str) -> bool {
     arguments.split_ascii_whitespace().any(|argument| {
         let value = argument.strip_prefix(KERNEL_ARGUMENT);
         value.is_some_and(|value| value.is_empty() || value.starts_with('='))

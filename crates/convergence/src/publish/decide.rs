@@ -76,7 +76,7 @@ pub fn decide(
         message: message(&report.message, &report.observed.boot_id),
         last_transition_time: None,
     };
-    conditions.extend(changed(node, ready, now));
+    conditions.extend(condition_patch(node, ready, now));
     let unavailable = node.condition(NETWORK_UNAVAILABLE).is_some_and(|condition| condition.status == "True");
     if unavailable && report.clears_network_unavailable {
         let cleared = Condition {
@@ -86,7 +86,7 @@ pub fn decide(
             message: "the networks that pods get here are ready, and none of them ever clears this".into(),
             last_transition_time: None,
         };
-        conditions.extend(changed(node, cleared, now));
+        conditions.extend(condition_patch(node, cleared, now));
     }
     if !node.metadata.annotations.contains_key(STEP) {
         conditions.extend(lifecycle_removed(node));
@@ -102,7 +102,7 @@ fn status(conditions: Vec<Value>) -> Option<Write> {
 }
 
 /// The phase that the Node asks for; `before` is what it asked for until now.
-pub fn desired(node: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
+pub fn parse_desired(node: &NodeObject, before: Option<&DesiredPhase>) -> Option<DesiredPhase> {
     let value = node.metadata.annotations.get(DESIRED)?;
     let value = value[..value.floor_char_boundary(MAX_DESIRED_BYTES)].to_owned();
     let observed = node.metadata.annotations.get(OBSERVED);
@@ -130,7 +130,7 @@ pub fn is_obsolete(desired: Option<&DesiredPhase>, report: &NodeReport) -> bool 
 /// The patch of label and annotation; none where both are right.
 fn metadata(node: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhase>) -> Option<Write> {
     let phase = report.observed.phase.map(types::policy::Phase::as_str);
-    let observed = observed(node, report);
+    let observed = observed_annotation(node, report);
     let label_stands =
         phase.is_none_or(|phase| node.metadata.labels.get(PHASE).is_some_and(|current| current == phase));
     let is_obsolete = is_obsolete(desired, report);
@@ -138,7 +138,7 @@ fn metadata(node: &NodeObject, report: &NodeReport, desired: Option<&DesiredPhas
         return None;
     }
     let mut metadata = json!({ "annotations": { OBSERVED: observed } });
-    let mut labels = registered::missing(node, report);
+    let mut labels = registered::missing_labels(node, report);
     labels.extend(phase.map(|phase| (PHASE.to_owned(), phase.to_owned())));
     if !labels.is_empty() {
         metadata["labels"] = json!(labels);
@@ -235,14 +235,14 @@ pub fn retract(node: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
             message: message(&format!("{} (since {})", word.message, time(now)), boot_id),
             last_transition_time: None,
         };
-        conditions.splice(0..0, changed(node, last, now));
+        conditions.splice(0..0, condition_patch(node, last, now));
     }
     status(conditions).into_iter().chain(metadata).collect()
 }
 
 /// What the annotation says: the report, and the claim that is on the Node now. So a claim is repeated as soon as it is seen, with whatever the
 /// last report says.
-fn observed(node: &NodeObject, report: &NodeReport) -> String {
+fn observed_annotation(node: &NodeObject, report: &NodeReport) -> String {
     let echo = node.metadata.annotations.get(STEP).and_then(|step| types::api::step::echo(step));
     NodeObservation { echo, ..report.observed.clone() }.to_text()
 }
@@ -257,7 +257,7 @@ fn message(message: &str, boot_id: &str) -> String {
 
 /// The condition as it has to be written; none where it stands like that. Both times move only when something does, the
 /// transition's only with the status: that is what waits and minimum durations are counted from.
-fn changed(node: &NodeObject, condition: Condition, now: Timestamp) -> Option<Value> {
+fn condition_patch(node: &NodeObject, condition: Condition, now: Timestamp) -> Option<Value> {
     let current = node.condition(&condition.kind);
     if let Some(current) = current
         && (&current.status, &current.reason, &current.message)

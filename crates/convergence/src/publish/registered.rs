@@ -45,7 +45,7 @@ pub struct AgentSelection {
 impl RegisteredLabels {
     /// What node.json registers, with the agents of the policy's networks.
     #[must_use]
-    pub fn of(node: &Node, policy: Option<&Policy>, profiles: &Profiles) -> Self {
+    pub fn gather(node: &Node, policy: Option<&Policy>, profiles: &Profiles) -> Self {
         let settable = own_labels(node).filter(|(key, value)| label::refusal(key, value).is_none());
         let networks = policy.into_iter().flat_map(Policy::networks);
         let agents = networks.filter_map(|(_, network)| {
@@ -68,7 +68,7 @@ pub fn own_labels(node: &Node) -> impl Iterator<Item = (&String, &String)> {
 
 /// The labels that the first report of a boot puts right; none in a later report of that boot, and none on a node that is switched off.
 #[must_use]
-pub fn missing(node: &NodeObject, report: &NodeReport) -> BTreeMap<String, String> {
+pub fn missing_labels(node: &NodeObject, report: &NodeReport) -> BTreeMap<String, String> {
     let observed = node.metadata.annotations.get(OBSERVED).and_then(|text| NodeObservation::parse(text).ok());
     let is_first = observed.is_none_or(|observed| observed.boot_id != report.observed.boot_id);
     if !is_first || report.reason == Reason::SwitchedOff {
@@ -96,7 +96,7 @@ pub fn agent_pods<'a>(
 
 /// The event about labels that were put right.
 #[must_use]
-pub fn restored(labels: &BTreeMap<String, String>) -> NodeEvent {
+pub fn restored_event(labels: &BTreeMap<String, String>) -> NodeEvent {
     let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let message = format!(
         "the Node was there before this machine and lacked labels that node.json registers; they were set: {}",
@@ -119,7 +119,7 @@ mod tests {
         let node = br#"{"version":1,"labels":{"io.cilium.migration/cilium-default":"true","crossfade/image":"5f2c","crossfade/phase":"old"}}"#;
         let policy = br#"{"version":1,"attach":"new","networks":{"old":{"profile":"flannel","conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}}}"#;
         let (node, policy) = (Node::parse(node).expect("valid"), Policy::parse(policy).expect("valid"));
-        RegisteredLabels::of(&node, Some(&policy), Profiles::built_in())
+        RegisteredLabels::gather(&node, Some(&policy), Profiles::built_in())
     }
 
     fn report(boot: &str, reason: Reason) -> NodeReport {
@@ -157,7 +157,7 @@ mod tests {
             (&[], Some("boot"), Reason::BootFailed, &[]),
             (&[], None, Reason::SwitchedOff, &[]),
         ] {
-            let missing = missing(&seen(labels, boot), &report("boot", reason));
+            let missing = missing_labels(&seen(labels, boot), &report("boot", reason));
             assert_eq!(missing.into_keys().collect::<Vec<_>>(), expected, "{labels:?} {boot:?} {reason:?}");
         }
     }
@@ -196,7 +196,7 @@ mod tests {
     fn an_agent_counts_only_where_node_json_registers_its_label() {
         let policy = br#"{"version":1,"attach":"new","networks":{"old":{"profile":"flannel","conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}}}"#;
         let policy = Policy::parse(policy).expect("valid");
-        let of = |node: &Node, policy| RegisteredLabels::of(node, policy, Profiles::built_in()).agents;
+        let of = |node: &Node, policy| RegisteredLabels::gather(node, policy, Profiles::built_in()).agents;
         assert_eq!(of(&Node::default(), Some(&policy)), []);
         let node = Node { labels: [(LABEL.to_owned(), "true".to_owned())].into(), ..Node::default() };
         assert_eq!((of(&node, Some(&policy)).len(), of(&node, None).len()), (1, 0));

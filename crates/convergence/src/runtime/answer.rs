@@ -60,7 +60,7 @@ impl RuntimeAnswer {
             Self::NotAsked | Self::Silent => ConfUse::Unknown,
             Self::Unknown(why) | Self::Absent(why) | Self::Failed(why) => ConfUse::Failed(why.clone()),
             Self::Setup(setup) if setup.is_ours(name) => ConfUse::Ours,
-            Self::Setup(setup) => ConfUse::Other(setup.in_words()),
+            Self::Setup(setup) => ConfUse::Other(setup.describe()),
         }
     }
 }

@@ -61,7 +61,7 @@ impl CacheEntry {
         Entry {
             conf: self.conf.clone(),
             prev_result: self.result.clone(),
-            runtime_config: self.declared(),
+            runtime_config: self.declared_result(),
             cni_args: self.args.clone(),
             taken: Some(now.clone()),
             deleted_by: deleter,
@@ -71,13 +71,13 @@ impl CacheEntry {
 
     /// What a DEL will need of the cached `runtimeConfig`: the capabilities that the attachment's own plugins declare. The cache also holds
     /// all annotations of the pod, which the inventory must not keep.
-    fn declared(&self) -> Option<Box<RawValue>> {
+    fn declared_result(&self) -> Option<Box<RawValue>> {
         let offered = self.runtime_config.as_ref()?;
         let Some(conf) = self.conf.as_ref().and_then(|raw| Conflist::from_resolved(raw).ok()) else {
             // The conf will be the policy's, so its plugins say later what they take.
             return Some(offered.clone());
         };
-        let declared = conf.declared(RawObject::parse(offered.get().as_bytes()).ok()?);
+        let declared = conf.retain_declared(RawObject::parse(offered.get().as_bytes()).ok()?);
         (!declared.is_empty()).then(|| declared.to_raw())
     }
 }

@@ -44,18 +44,18 @@ impl ConfSelection {
 
     /// The confs that are used instead of Crossfade's, whose network is called `name`, of those that sort before it.
     #[must_use]
-    pub fn instead_of_ours<'a>(&self, dir: &'a ConfDir, name: &str) -> Vec<&'a ConfFile> {
+    pub fn confs_before_own<'a>(&self, dir: &'a ConfDir, name: &str) -> Vec<&'a ConfFile> {
         // CRI-O passes over a conf that it cannot read.
         let counts = |conf: &ConfFile| match self {
             Self::First | Self::FirstOfCrio => true,
             Self::ByName(selected_name) => conf.name() == Some(selected_name),
         };
-        dir.before_ours().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
+        dir.confs_before_own().filter(|conf| counts(conf) && !leads_to_us(conf, name)).collect()
     }
 
     /// The same as findings, one line each, with what to do.
     #[must_use]
-    pub fn in_the_way(&self, dir: &ConfDir, name: &str) -> Vec<Problem> {
+    pub fn obstacle_problems(&self, dir: &ConfDir, name: &str) -> Vec<Problem> {
         let problem = |conf: &ConfFile| {
             let file = &conf.file;
             let problem = match &conf.content {
@@ -70,9 +70,9 @@ impl ConfSelection {
                 _ => Problem::new(format!("{file} sorts before {CONF_FILE}, so the runtime would use it"))
                     .fix(format!("rename {file} to a name that sorts after {CONF_FILE}")),
             };
-            problem.at(dir.path.join(file).display().to_string())
+            problem.with_place(dir.path.join(file).display().to_string())
         };
-        self.instead_of_ours(dir, name).into_iter().map(problem).collect()
+        self.confs_before_own(dir, name).into_iter().map(problem).collect()
     }
 
     /// What a restart of the runtime does while another conf is used instead of Crossfade's; to be said with that.
@@ -88,8 +88,11 @@ impl ConfSelection {
     /// should be that one's; Crossfade's own leads there as well.
     #[must_use]
     pub fn check_name(&self, dir: &ConfDir, name: &str) -> NetworkNameCheck {
-        let expected_name =
-            dir.before_ours().find(|conf| leads_to_us(conf, name)).and_then(ConfFile::name).unwrap_or(name);
+        let expected_name = dir
+            .confs_before_own()
+            .find(|conf| leads_to_us(conf, name))
+            .and_then(ConfFile::name)
+            .unwrap_or(name);
         match self {
             Self::First => NetworkNameCheck::Right,
             Self::ByName(configured) if configured == expected_name || configured == name => NetworkNameCheck::Right,
@@ -134,7 +137,7 @@ fn leads_to_us(conf: &ConfFile, name: &str) -> bool {
 
 /// The problem of a CRI-O that is not told the right name, with how to tell it.
 fn name_problem(what: String, name: &str) -> Problem {
-    Problem::new(what).at("cni_default_network of CRI-O's configuration").fix(format!(
+    Problem::new(what).with_place("cni_default_network of CRI-O's configuration").fix(format!(
         "set cni_default_network = \"{name}\" below [crio.network] in a file of /etc/crio/crio.conf.d, and restart CRI-O (its pods run on)"
     ))
 }
@@ -173,7 +176,7 @@ mod tests {
             (ConfSelection::ByName("a".into()), vec!["00-a.conflist"]),
         ] {
             let found: Vec<_> =
-                picks.instead_of_ours(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
+                picks.confs_before_own(&dir, "ours").iter().map(|conf| conf.file.as_str()).collect();
             assert_eq!(found, before, "{picks:?}");
         }
     }

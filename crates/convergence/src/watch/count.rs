@@ -32,18 +32,18 @@ pub struct CountPace {
 
 impl CountPace {
     /// Something changed at `now`.
-    pub fn changed(&mut self, now: Duration) {
+    pub fn note_changed(&mut self, now: Duration) {
         self.changed.get_or_insert(now);
     }
 
     /// The attachments were counted at `now`; `hears` says whether later changes will be told.
-    pub fn counted(&mut self, now: Duration, hears: bool) {
+    pub fn note_counted(&mut self, now: Duration, hears: bool) {
         *self = Self { changed: None, counted: Some(now), hears };
     }
 
     /// When the next count is due; none while nothing has changed since the last one.
     #[must_use]
-    pub fn due(&self) -> Option<Duration> {
+    pub fn due_at(&self) -> Option<Duration> {
         let Some(counted) = self.counted else { return self.changed.map(|changed_at| changed_at + SETTLE) };
         let settled = self.changed.map(|changed_at| changed_at + SETTLE);
         let untold = (!self.hears).then(|| counted + BLIND);
@@ -63,53 +63,53 @@ mod tests {
     #[test]
     fn a_change_is_counted_soon_and_a_second_one_not_before_its_time() {
         let mut pace = CountPace::default();
-        assert_eq!(pace.due(), None, "nothing to count");
-        pace.counted(secs(10), true);
-        assert_eq!(pace.due(), None, "nothing has changed since");
-        pace.changed(secs(100));
-        pace.changed(secs(101));
-        assert_eq!(pace.due(), Some(secs(100) + SETTLE), "by the first change");
-        pace.counted(secs(101), true);
-        pace.changed(secs(102));
-        assert_eq!(pace.due(), Some(secs(101) + EVERY));
-        pace.changed(secs(105));
-        pace.counted(secs(106), true);
-        assert_eq!(pace.due(), None, "both are counted");
+        assert_eq!(pace.due_at(), None, "nothing to count");
+        pace.note_counted(secs(10), true);
+        assert_eq!(pace.due_at(), None, "nothing has changed since");
+        pace.note_changed(secs(100));
+        pace.note_changed(secs(101));
+        assert_eq!(pace.due_at(), Some(secs(100) + SETTLE), "by the first change");
+        pace.note_counted(secs(101), true);
+        pace.note_changed(secs(102));
+        assert_eq!(pace.due_at(), Some(secs(101) + EVERY));
+        pace.note_changed(secs(105));
+        pace.note_counted(secs(106), true);
+        assert_eq!(pace.due_at(), None, "both are counted");
         let mut pace = CountPace::default();
-        pace.changed(secs(3));
-        assert_eq!(pace.due(), Some(secs(3) + SETTLE), "before the first count");
+        pace.note_changed(secs(3));
+        assert_eq!(pace.due_at(), Some(secs(3) + SETTLE), "before the first count");
     }
 
     #[test]
     fn a_storm_is_counted_every_five_seconds_and_its_last_change_as_well() {
         let (mut pace, mut counts) = (CountPace::default(), Vec::new());
-        pace.counted(Duration::ZERO, true);
+        pace.note_counted(Duration::ZERO, true);
         let mut counted_until = Duration::ZERO;
         let last = Duration::from_millis(59_900);
         for tick in 0..1000_u32 {
             let now = Duration::from_millis(100) * tick;
             if now <= last {
-                pace.changed(now);
+                pace.note_changed(now);
             }
-            if pace.due().is_some_and(|due| due <= now) {
-                pace.counted(now, true);
+            if pace.due_at().is_some_and(|due| due <= now) {
+                pace.note_counted(now, true);
                 counts.push(now);
                 counted_until = now;
             }
         }
         assert!(counts.windows(2).all(|two| two[1] - two[0] >= EVERY), "{counts:?}");
         assert_eq!(counts.len(), 12, "{counts:?}");
-        assert!(counted_until >= last && pace.due().is_none(), "{counts:?}");
+        assert!(counted_until >= last && pace.due_at().is_none(), "{counts:?}");
     }
 
     #[test]
     fn where_nothing_tells_of_changes_they_are_looked_for() {
         let mut pace = CountPace::default();
-        pace.counted(secs(10), false);
-        assert_eq!(pace.due(), Some(secs(10) + BLIND));
-        pace.changed(secs(11));
-        assert_eq!(pace.due(), Some(secs(10) + EVERY), "some changes are told all the same");
-        pace.counted(secs(15), true);
-        assert_eq!(pace.due(), None, "all of them are told again");
+        pace.note_counted(secs(10), false);
+        assert_eq!(pace.due_at(), Some(secs(10) + BLIND));
+        pace.note_changed(secs(11));
+        assert_eq!(pace.due_at(), Some(secs(10) + EVERY), "some changes are told all the same");
+        pace.note_counted(secs(15), true);
+        assert_eq!(pace.due_at(), None, "all of them are told again");
     }
 }

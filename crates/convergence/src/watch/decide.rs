@@ -23,7 +23,7 @@ use types::status::{self, Document, NotMoved, Reason, Watch};
 use crate::change::{Act, Change};
 use crate::node::agent::own_command::OwnCommand;
 use crate::node::attachments::last_pass::{LIMIT_SECS, Pass};
-use crate::node::networks::needed;
+use crate::node::networks::needed_sides;
 use crate::node::policy::roll;
 use crate::node::settings::InvalidSettings;
 use crate::publish::registered::RegisteredLabels;
@@ -58,7 +58,7 @@ pub struct WatchDecision {
 
 impl WatchDecision {
     /// Takes back what was about to be true, where a change of this round could not be made.
-    pub fn failed(&mut self, why: &str) {
+    pub fn note_failed(&mut self, why: &str) {
         // The next watch must not think that a conf was there which never was: it would write one before its network is ready.
         self.document.conf.was_there = self.memory.was_there;
         if !self.report.ready {
@@ -88,8 +88,8 @@ impl WatchDecision {
 pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDecision {
     let mut memory = memory.clone();
     let policy = facts.node.policy.as_ref().ok().map(|policy_file| &policy_file.policy);
-    let attached = policy.map(types::policy::Policy::attached).unwrap_or_default();
-    let proven = policy.map(needed).unwrap_or_default();
+    let attached = policy.map(types::policy::Policy::attached_sides).unwrap_or_default();
+    let proven = policy.map(needed_sides).unwrap_or_default();
     let judged: Vec<NetworkVerdict> = facts
         .networks
         .iter()
@@ -106,7 +106,7 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let phase = policy.map(types::policy::Policy::phase);
     let verdict = verdict(facts, &conf, (waits, lacks), &memory);
     let mut findings = conf.findings.clone();
-    findings.extend(of_networks(facts, &judged));
+    findings.extend(network_findings(facts, &judged));
     findings.extend(memory.polls.then(|| {
         "no inotify instance is left (fs.inotify.max_user_instances), so everything is looked at every two seconds".into()
     }));
@@ -123,14 +123,14 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     let unmoved = moves.and_then(|_| memory.moves.passes.finding(facts.moved.as_ref(), facts.now));
     findings.extend(unmoved.clone());
     let mut happened = conf.happened.clone();
-    happened.extend(since_the_last(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
+    happened.extend(events_since_last_pass(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
     let report = NodeReport {
         ready,
         reason: verdict.reason,
         message: shorten(&condition_message(&verdict.message, &memory, unmoved.as_deref())),
-        observed: observed(facts, &memory, (joins, moves)),
+        observed: build_observation(facts, &memory, (joins, moves)),
         clears_network_unavailable: ready && clears(facts, &attached),
-        registered: RegisteredLabels::of(&facts.node.settings, policy, &facts.node.profiles),
+        registered: RegisteredLabels::gather(&facts.node.settings, policy, &facts.node.profiles),
     };
     let mut changes: Vec<Change> = Vec::new();
     if facts.off.is_none() {
@@ -146,12 +146,12 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     findings.splice(0..0, hidden.map(|(_, message)| message.clone()));
     findings.extend(memory.unmet.iter().map(|unmet| unmet.message.clone()));
     let document = describe(facts, (&report, moves), (&conf, &memory), (&judged, &attached, findings), watch);
-    let conf = conf.wanted.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
+    let conf = conf.expected.filter(|_| matches!(conf.state, OwnConfState::InPlace | OwnConfState::Written));
     WatchDecision { changes, report, happened, document, conf, memory }
 }
 
 /// What the node's annotation says, but for the echo.
-fn observed(
+fn build_observation(
     facts: &Observation,
     memory: &Memory,
     (joins, moves): (Vec<Side>, Option<MoveStep>),
@@ -206,7 +206,7 @@ fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool, joins: &[
 }
 
 /// What is to be said of networks that are ready, and of pods that ask of them what they do not have.
-fn of_networks(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
+fn network_findings(facts: &Observation, judged: &[NetworkVerdict]) -> Vec<String> {
     let unproven = judged.iter().filter_map(|verdict| {
         verdict
             .unproven
@@ -298,9 +298,10 @@ fn verdict<'a>(
                 .map_or_else(|_| "", |policy_file| policy_file.policy.phase().as_str());
             verdict(Reason::NetworkReady, format!("pods get what phase {phase} names"))
         }
-        (state, _) => {
-            verdict(Reason::ConfNotFirst, format!("Crossfade's conf is not in place: {}", state.reported()))
-        }
+        (state, _) => verdict(
+            Reason::ConfNotFirst,
+            format!("Crossfade's conf is not in place: {}", state.to_reported()),
+        ),
     }
 }
 
@@ -311,7 +312,7 @@ fn condition_message(verdict: &str, memory: &Memory, unmoved: Option<&str>) -> S
 }
 
 /// What is new: flips, changes of the verdict, and conditions that were not told yet.
-fn since_the_last(
+fn events_since_last_pass(
     facts: &Observation,
     memory: &mut Memory,
     (phase, verdict): (Option<Phase>, &Verdict<'_>),
@@ -434,7 +435,7 @@ fn describe(
         conf: status::Conf {
             mode: facts.node.settings.conf_dir.into(),
             dir: facts.node.dirs.conf_dir.clone(),
-            state: conf.state.reported().into(),
+            state: conf.state.to_reported().into(),
             repairs: memory.repairs,
             was_there: memory.was_there || conf.state == OwnConfState::Written,
             directory: memory.dir.clone(),

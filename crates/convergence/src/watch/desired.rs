@@ -96,7 +96,7 @@ impl DesiredProgress {
         };
         let phase = Phase::parse(&desired.value);
         if phase.is_some() && phase == node.phase {
-            self.met();
+            self.note_met();
             return None;
         }
         let phase = match phase {
@@ -139,12 +139,12 @@ impl DesiredProgress {
     }
 
     /// Notes that the policy is in the desired phase. The next pass compares again: the policy may not stay there.
-    pub fn met(&mut self) {
+    pub fn note_met(&mut self) {
         (self.tried, self.unmet) = (None, None);
     }
 
     /// Notes that a flip was refused or failed.
-    pub fn failed(&mut self, kind: DesiredKind, why: &str, node: Node<'_>) {
+    pub fn note_failed(&mut self, kind: DesiredKind, why: &str, node: Node<'_>) {
         let policy = node.policy.map(str::to_owned);
         let before =
             self.tried.as_ref().filter(|tried| tried.policy == policy).map_or(0, |tried| tried.failures);
@@ -154,7 +154,7 @@ impl DesiredProgress {
 
     /// What keeps the node from the desired phase.
     #[must_use]
-    pub const fn unmet(&self) -> Option<&PhaseMismatch> {
+    pub const fn unmet_phase(&self) -> Option<&PhaseMismatch> {
         self.unmet.as_ref()
     }
 
@@ -207,7 +207,7 @@ mod tests {
     }
 
     fn kind(desired: &DesiredProgress) -> Option<DesiredKind> {
-        desired.unmet().map(|unmet| unmet.kind)
+        desired.unmet_phase().map(|unmet| unmet.kind)
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         let mut desired = desired("new");
         let old = Some(Phase::Old);
         assert_eq!((desired.step(node(0, old, &[])), kind(&desired)), (None, Some(DesiredKind::Refused)));
-        assert!(desired.unmet().is_some_and(|unmet| unmet.message.contains("\"new\"")));
+        assert!(desired.unmet_phase().is_some_and(|unmet| unmet.message.contains("\"new\"")));
         let unfollowed = Node { follows: false, ..node(0, old, ALL) };
         assert_eq!((desired.step(unfollowed), kind(&desired)), (None, Some(DesiredKind::Refused)));
         assert_eq!((desired.step(node(1, None, ALL)), kind(&desired)), (None, Some(DesiredKind::Failed)));
@@ -236,7 +236,7 @@ mod tests {
                 now += 1;
             }
             pauses.push(now - began);
-            desired.failed(DesiredKind::Failed, "no space", node(now, old, ALL));
+            desired.note_failed(DesiredKind::Failed, "no space", node(now, old, ALL));
             assert!(desired.wait(Duration::from_secs(now)).is_some_and(|wait| wait <= LONGEST));
         }
         assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
@@ -253,7 +253,7 @@ mod tests {
         );
         desired.set(wanted("both-old", DesiredScope::Any));
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
-        desired.failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
+        desired.note_failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
         desired.set(None);
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), None);
         assert_eq!((kind(&desired), desired.wait(Duration::ZERO)), (None, None));
@@ -312,7 +312,7 @@ mod tests {
         ] {
             let mut desired = desired("new");
             assert_eq!(desired.step(node(0, old, ALL)), Some(Phase::New));
-            desired.failed(DesiredKind::Failed, "no space", node(0, old, ALL));
+            desired.note_failed(DesiredKind::Failed, "no space", node(0, old, ALL));
             assert_eq!(desired.wait(Duration::ZERO), Some(PAUSE));
             assert_eq!((desired.step(then), desired.wait(Duration::from_secs(9))), (None, None), "{what}");
             // As soon as it is out of the way, the next pass tries.
@@ -324,10 +324,10 @@ mod tests {
     fn what_stood_in_the_way_of_a_flip_that_is_made_is_said_no_more() {
         let mut desired = desired("new");
         let old = node(0, Some(Phase::Old), ALL);
-        desired.failed(DesiredKind::Failed, "no space", old);
-        assert!(desired.unmet().is_some());
-        desired.met();
-        assert_eq!((desired.unmet(), desired.wait(Duration::ZERO)), (None, None));
+        desired.note_failed(DesiredKind::Failed, "no space", old);
+        assert!(desired.unmet_phase().is_some());
+        desired.note_met();
+        assert_eq!((desired.unmet_phase(), desired.wait(Duration::ZERO)), (None, None));
         assert_eq!(desired.step(old), Some(Phase::New), "and it is compared again");
     }
 }

@@ -51,7 +51,7 @@ impl Guard {
     }
 
     /// Ends a giving up: the conf is right again, so another program has put it back.
-    pub fn settled(&mut self) {
+    pub fn note_settled(&mut self) {
         if self.contended.take().is_some() {
             self.takings.clear();
         }
@@ -122,7 +122,7 @@ mod tests {
             let _ = guard.record_taking(secs(moment));
         }
         assert!(guard.gave_up());
-        guard.settled();
+        guard.note_settled();
         assert!(!guard.is_contended(secs(3)) && guard.record_taking(secs(4)));
     }
 }

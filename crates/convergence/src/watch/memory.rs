@@ -87,7 +87,7 @@ pub struct AgentState {
 impl Memory {
     /// What a `watch` knows that starts after another one of this boot, or after none.
     #[must_use]
-    pub fn after(before: Option<&Document>) -> Self {
+    pub fn from_status(before: Option<&Document>) -> Self {
         let conf = before.map(|document| &document.conf);
         Self {
             dir_path: conf.map(|conf| conf.dir.clone()),

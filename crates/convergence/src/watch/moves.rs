@@ -29,7 +29,7 @@ struct SettledPass {
 
 impl Default for Moves {
     fn default() -> Self {
-        Self { passes: Passes::of(Pass::MovePods), policy: None, settled: None }
+        Self { passes: Passes::from_pass(Pass::MovePods), policy: None, settled: None }
     }
 }
 

@@ -38,8 +38,8 @@ pub fn judge(
     let mut changes = marker(facts, network);
     let profile = facts.node.profiles.find(&network.profile);
     let allowed = profile.map_or(Proof::Probe, |profile| profile.proof);
-    let proof = allowed.weaker(facts.node.settings.proof);
-    let usable = usable(network);
+    let proof = allowed.min(facts.node.settings.proof);
+    let usable = require_usable(network);
     let first = *agent_state == AgentState::default();
     if first {
         agent_state.proofs = Proofs::resume(network.proof.as_ref(), proof, network.marked);
@@ -67,7 +67,7 @@ pub fn judge(
         if agent_state.proofs.step(network.proof.as_ref(), inputs) {
             changes.push(start(facts, network.side, (proof, agent_state.proofs.turn)));
         }
-        verdict.degraded = agent_state.proofs.degraded().map(str::to_owned);
+        verdict.degraded = agent_state.proofs.degraded_reason().map(str::to_owned);
         verdict.ready = agent_state.proofs.verdict(network.side);
         verdict.proof = agent_state.proofs.state();
         if let proof::Progress::Unavailable(why) = &agent_state.proofs.progress {
@@ -87,7 +87,7 @@ pub fn judge(
 }
 
 /// Whether the network's conf, binaries and probes let pods use it.
-fn usable(network: &NetworkObservation) -> Result<(), String> {
+fn require_usable(network: &NetworkObservation) -> Result<(), String> {
     network.conf.as_ref().map_err(|why| why.0.clone())?;
     match network.missing.first() {
         Some(why) => Err(why.clone()),

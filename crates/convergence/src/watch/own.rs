@@ -25,7 +25,7 @@ use crate::runtime::answer::ConfUse;
 use crate::watch::guard::{CALM, FEW, SHORT};
 use crate::watch::memory::Memory;
 use crate::watch::observation::Observation;
-use crate::watch::own::directory::{directory, in_the_way, last_writer};
+use crate::watch::own::directory::{directory, last_writer, note_obstacles};
 use crate::watch::runtime;
 
 /// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
@@ -55,7 +55,7 @@ pub enum OwnConfState {
 impl OwnConfState {
     /// The state as status.json has it.
     #[must_use]
-    pub const fn reported(self) -> ConfState {
+    pub const fn to_reported(self) -> ConfState {
         match self {
             Self::InPlace | Self::Written => ConfState::InPlace,
             Self::NotLoaded => ConfState::NotLoaded,
@@ -81,7 +81,7 @@ pub struct OwnConfDecision {
     /// Findings for status.json.
     pub findings: Vec<String>,
     /// The bytes that the conf should have.
-    pub wanted: Option<Vec<u8>>,
+    pub expected: Option<Vec<u8>>,
 }
 
 /// Decides. `ready` is whether the networks that `attach` names are; `memory` is brought up to date but for the write itself.
@@ -93,7 +93,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         happened: Vec::new(),
         standing: Vec::new(),
         findings: Vec::new(),
-        wanted: None,
+        expected: None,
     };
     let installed_conf = facts
         .node
@@ -118,9 +118,9 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
     let called = called
         .map(str::to_owned)
         .or_else(|| installed_conf.as_ref().map(|installed_conf| installed_conf.name.clone()));
-    decided.standing.extend(runtime::standing(facts, memory, called.as_deref()));
+    decided.standing.extend(runtime::standing_reasons(facts, memory, called.as_deref()));
     directory(facts, memory, &mut decided);
-    in_the_way(facts, memory, &mut decided);
+    note_obstacles(facts, memory, &mut decided);
     if facts.leaving {
         decided.findings.push("Crossfade's conf is being taken away by uninstall".into());
         memory.settled = None;
@@ -139,13 +139,13 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         return decided;
     }
     let expected_bytes = bytes(facts, basis, &name);
-    decided.wanted = Some(expected_bytes.clone());
+    decided.expected = Some(expected_bytes.clone());
     if installed_conf.is_some_and(|installed_conf| {
         installed_conf.bytes == expected_bytes && installed_conf.mode == CONF_MODE
     }) {
-        memory.guard.settled();
+        memory.guard.note_settled();
         memory.settled = Some(expected_bytes.clone());
-        decided.state = loaded(facts, memory, &mut decided, (&name, expected_bytes));
+        decided.state = judge_loaded(facts, memory, &mut decided, (&name, expected_bytes));
         return decided;
     }
     repair(facts, memory, &mut decided, (name, expected_bytes));
@@ -154,7 +154,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
 
 /// Crossfade's conf is as it should be, so the question is whether the runtime has loaded it. If the runtime uses another conf although
 /// Crossfade's sorts first, `watch` writes the conf anew, which makes the runtime read its directory again.
-fn loaded(
+fn judge_loaded(
     facts: &Observation,
     memory: &mut Memory,
     decided: &mut OwnConfDecision,
@@ -162,7 +162,7 @@ fn loaded(
 ) -> OwnConfState {
     let what = match facts.node.runtime.answer.uses(name) {
         ConfUse::Ours => {
-            memory.reload.loaded();
+            memory.reload.note_loaded();
             return OwnConfState::InPlace;
         }
         ConfUse::Unknown | ConfUse::Failed(_) => return OwnConfState::InPlace,

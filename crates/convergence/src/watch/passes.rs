@@ -29,14 +29,14 @@ pub struct Passes {
 
 impl Default for Passes {
     fn default() -> Self {
-        Self::of(Pass::Sweep)
+        Self::from_pass(Pass::Sweep)
     }
 }
 
 impl Passes {
     /// The schedule of a `watch` that starts.
     #[must_use]
-    pub const fn of(pass: Pass) -> Self {
+    pub const fn from_pass(pass: Pass) -> Self {
         let due = match pass {
             Pass::Sweep => FIRST_SWEEP,
             Pass::MovePods => Duration::ZERO,
@@ -47,7 +47,7 @@ impl Passes {
     /// A schedule without any pass, for `watch --once`.
     #[must_use]
     pub fn never(pass: Pass) -> Self {
-        Self { due: Duration::MAX, ..Self::of(pass) }
+        Self { due: Duration::MAX, ..Self::from_pass(pass) }
     }
 
     /// Begins the pass that is due, if one is; its number. `last_result` is of this boot.
@@ -117,11 +117,11 @@ mod tests {
 
     #[test]
     fn a_pass_is_begun_a_minute_after_the_start_and_then_every_ten() {
-        let mut sweeps = Passes::of(Pass::Sweep);
+        let mut sweeps = Passes::from_pass(Pass::Sweep);
         let begin_secs: Vec<u64> =
             (0..1300).filter(|secs| sweeps.begin(None, seconds(*secs)).is_some()).collect();
         assert_eq!(begin_secs, [60, 660, 1260]);
-        let mut later = Passes::of(Pass::Sweep);
+        let mut later = Passes::from_pass(Pass::Sweep);
         assert_eq!(
             later.begin(Some(&result(7, None)), seconds(60)),
             Some(8),
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_pass_that_failed_or_died_is_a_finding_until_one_succeeds() {
-        let mut sweeps = Passes::of(Pass::Sweep);
+        let mut sweeps = Passes::from_pass(Pass::Sweep);
         assert_eq!(sweeps.finding(None, seconds(59)), None);
         assert_eq!(Passes::never(Pass::Sweep).finding(None, seconds(99_999)), None, "none was begun");
         let finding_at = |sweeps: &Passes, last_result: Option<&PassResult>, secs| {
@@ -159,6 +159,6 @@ mod tests {
 
     #[test]
     fn what_an_earlier_watch_has_seen_fail_is_said_at_once() {
-        assert!(Passes::of(Pass::Sweep).finding(Some(&result(3, Some("x"))), seconds(0)).is_some());
+        assert!(Passes::from_pass(Pass::Sweep).finding(Some(&result(3, Some("x"))), seconds(0)).is_some());
     }
 }

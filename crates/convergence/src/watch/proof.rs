@@ -148,7 +148,7 @@ impl Proofs {
                 ..Self::default()
             },
             // A stronger proof is asked for now, and no pod waits for it.
-            Some(last_result) if last_result.proof.weaker(strength) != strength => {
+            Some(last_result) if last_result.proof.min(strength) != strength => {
                 Self { turn: last_result.turn, proven: true, ..Self::default() }
             }
             Some(last_result) => {
@@ -189,11 +189,11 @@ impl Proofs {
                 }
                 Some((Some(why), lacks_others)) => {
                     self.lacks_others = lacks_others.then(|| self.lacks_others.unwrap_or(now));
-                    self.failed(now, why);
+                    self.note_failed(now, why);
                 }
                 None if late => {
                     self.lacks_others = None;
-                    self.failed(now, "it did not end in time".into());
+                    self.note_failed(now, "it did not end in time".into());
                 }
                 None => {}
             }
@@ -211,7 +211,7 @@ impl Proofs {
         start
     }
 
-    fn failed(&mut self, now: Duration, why: String) {
+    fn note_failed(&mut self, now: Duration, why: String) {
         self.failures += 1;
         self.degraded = None;
         self.progress = Progress::Failed(now, why);
@@ -254,7 +254,7 @@ impl Proofs {
 
     /// What the last proof did not find, where pods get the network all the same.
     #[must_use]
-    pub fn degraded(&self) -> Option<&str> {
+    pub fn degraded_reason(&self) -> Option<&str> {
         self.degraded.as_deref()
     }
 

@@ -22,7 +22,7 @@ pub struct Reload {
 
 impl Reload {
     /// Notes that the runtime has loaded Crossfade's conf.
-    pub fn loaded(&mut self) {
+    pub fn note_loaded(&mut self) {
         *self = Self::default();
     }
 
@@ -71,7 +71,7 @@ mod tests {
         }
         assert_eq!(tries[..6], [0, 10, 30, 70, 150, 310]);
         assert!(tries.windows(2).all(|two| two[1] - two[0] <= 600) && tries.len() < 18, "{tries:?}");
-        reload.loaded();
+        reload.note_loaded();
         assert!(reload.is_due(secs(7200)), "the next time is another story");
     }
 

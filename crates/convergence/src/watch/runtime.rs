@@ -13,10 +13,14 @@ const RESTARTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// What keeps pods from Crossfade's network, the gravest first. `name` is the name of that network, if it is known.
 #[must_use]
-pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) -> Vec<(Reason, String)> {
+pub fn standing_reasons(
+    facts: &Observation,
+    memory: &mut Memory,
+    name: Option<&str>,
+) -> Vec<(Reason, String)> {
     let mut standing = Vec::new();
-    standing.extend(unknown(facts, memory).map(|why| (Reason::RuntimeUnknown, why)));
-    standing.extend(missing(facts).map(|why| (Reason::PluginMissing, why)));
+    standing.extend(unknown_reason(facts, memory).map(|why| (Reason::RuntimeUnknown, why)));
+    standing.extend(missing_reason(facts).map(|why| (Reason::PluginMissing, why)));
     memory.used = match facts.node.runtime.answer.uses(name.unwrap_or_default()) {
         ConfUse::Ours => true,
         ConfUse::Other(_) | ConfUse::Unknown => false,
@@ -27,7 +31,7 @@ pub fn standing(facts: &Observation, memory: &mut Memory, name: Option<&str>) ->
 }
 
 /// Why no runtime can be asked. A runtime that used Crossfade's conf a moment ago may only be restarting.
-fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
+fn unknown_reason(facts: &Observation, memory: &mut Memory) -> Option<String> {
     let Some(why) = facts.node.runtime.answer.trouble() else {
         memory.unanswered = None;
         return None;
@@ -40,7 +44,7 @@ fn unknown(facts: &Observation, memory: &mut Memory) -> Option<String> {
 }
 
 /// Why the runtime does not find Crossfade's plugin. `None` while no runtime answers, because its directories are unknown then.
-fn missing(facts: &Observation) -> Option<String> {
+fn missing_reason(facts: &Observation) -> Option<String> {
     match &facts.node.runtime.answer {
         RuntimeAnswer::NotAsked
         | RuntimeAnswer::Unknown(_)

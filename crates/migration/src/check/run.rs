@@ -83,7 +83,7 @@ fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
             "Grant the verb get on this ConfigMap: deploy/cluster/rbac-viewer.yaml names those of all CNIs; add one whose name ends in a hash to its resourceNames.".into(),
         ),
         Some(Reading::Forbidden(why)) => (
-            format!("The API server refused to list {}: {why}", kind.plural()),
+            format!("The API server refused to list {}: {why}", kind.plural_name()),
             format!(
                 "Grant the verb list on {}; deploy/cluster/rbac-viewer.yaml has all rights that are needed.",
                 kind.resource()
@@ -94,7 +94,7 @@ fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
             format!(
                 "Dump them once, and name no other file that has some of them: kubectl get {} -A -o json > {}.json.",
                 kind.resource(),
-                kind.plural()
+                kind.plural_name()
             ),
         ),
         Some(Reading::Read | Reading::NotServed) | None => (
@@ -102,8 +102,8 @@ fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
             format!(
                 "Add them: kubectl get {} -A -o json > {}.json. If the cluster has none: --dumped {}",
                 kind.resource(),
-                kind.plural(),
-                kind.plural()
+                kind.plural_name(),
+                kind.plural_name()
             ),
         ),
     };

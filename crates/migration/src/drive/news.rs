@@ -15,7 +15,7 @@ const COUNTED: Duration = Duration::from_secs(60);
 /// What the run waits for, and since when; and what was attached to the nodes when it was told last.
 #[derive(Debug, Default)]
 pub(super) struct News {
-    waits: BTreeMap<WaitKey, KnownWait>,
+    waits: BTreeMap<WaitKey, WaitEntry>,
     count: Option<(Count, Duration)>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct News {
 type WaitKey = (String, Reason, bool);
 
 #[derive(Debug, Clone, Copy)]
-struct KnownWait {
+struct WaitEntry {
     since: Duration,
     is_told: bool,
 }
@@ -38,7 +38,7 @@ impl News {
             let key = (wait.object.clone(), wait.reason, wait.is_held);
             // Two waits may have one key: the second finds what the first has left.
             let entry = before.remove(&key).or_else(|| self.waits.get(&key).copied());
-            let mut entry = entry.unwrap_or(KnownWait { since: now, is_told: false });
+            let mut entry = entry.unwrap_or(WaitEntry { since: now, is_told: false });
             if !entry.is_told && (wait.is_held || now.saturating_sub(entry.since) >= PASSING) {
                 entry.is_told = true;
                 news.push(Event::Waits(wait.clone()));

@@ -128,7 +128,7 @@ pub(super) fn finalized_policies(snapshot: &Snapshot) -> Vec<String> {
 
 /// Whether the snapshot has all objects of the kind, and not this one. It has few ConfigMaps, and says nothing about the others.
 fn is_absent(snapshot: &Snapshot, target: &Target) -> bool {
-    let kind = Kind::of(&target.api_version, &target.kind);
+    let kind = Kind::find(&target.api_version, &target.kind);
     let Some(kind) = kind.filter(|kind| snapshot.knows(*kind) && *kind != Kind::CONFIG_MAP) else {
         return false;
     };
@@ -172,7 +172,7 @@ pub fn inventory(scene: &Scene<'_>) -> Inventory {
     }
     let (mut objects, mut unread) = (BTreeMap::new(), BTreeSet::new());
     for target in candidates(scene, &namespaces) {
-        match Kind::of(&target.api_version, &target.kind) {
+        match Kind::find(&target.api_version, &target.kind) {
             Some(kind) if snapshot.knows(kind) => {
                 if let Some(object) = find(snapshot, kind, &target) {
                     objects.insert(target, object);

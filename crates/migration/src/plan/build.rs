@@ -72,14 +72,14 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                 method.as_str()
             );
             let fix = "plan a rotation: --strategy rotation; or choose drain or churn for the pool";
-            Some(Problem::new(what).at("roll.methods").fix(fix))
+            Some(Problem::new(what).with_place("roll.methods").fix(fix))
         };
         return pools.iter().filter_map(problem).collect();
     };
     if !pools.is_empty() && !pools.iter().any(|pool| pool.method.replaces()) {
         return vec![
             Problem::new("every pool moves in place, so no node is replaced")
-                .at("roll.methods")
+                .with_place("roll.methods")
                 .fix("plan nodes that stay: --strategy double, or --strategy bridge; or let a pipeline replace the nodes of a pool: roll: {methods: {POOL: permit}}"),
         ];
     }
@@ -115,7 +115,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                     join_names(first),
                     join_names(others)
                 ))
-                .at(format!("Pool/{name}"))
+                .with_place(format!("Pool/{name}"))
                 .fix(
                     "tell them apart by a label of their own, first in nodes.poolLabels of the settings file",
                 ),
@@ -127,7 +127,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                 Problem::new(format!(
                     "the pool {name} has the method {method}, and none of its nodes has {missing}"
                 ))
-                .at("roll.methods")
+                .with_place("roll.methods")
                 .fix("choose permit, if the pipeline can run a command before it drains a node, else follow"),
             );
         }
@@ -141,7 +141,7 @@ pub(super) fn pipeline_problems(scene: &Scene<'_>, survey: &Survey<'_>, pools: &
                     "these nodes of the pool {name} are further than an image in phase {image}: {}",
                     join_names(further.iter().copied())
                 ))
-                .at(format!("Node/{first}"))
+                .with_place(format!("Node/{first}"))
                 .fix("name the phase of the image that they have: roll: {image: PHASE}"),
             );
         }
@@ -166,12 +166,12 @@ fn final_problems(scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<Problem> {
         );
         let fix =
             "end the migration first: a plan with roll: {image: new}, or with the image that you migrated by";
-        return vec![Problem::new(what).at(format!("Node/{first}")).fix(fix)];
+        return vec![Problem::new(what).with_place(format!("Node/{first}")).fix(fix)];
     }
     let is_over = survey.sites.iter().all(Site::is_plain);
     let over = || {
         Problem::new("no node has Crossfade, so there is none to be replaced by the final image")
-            .at("Node/*")
+            .with_place("Node/*")
             .fix("nothing is left to be planned: kubectl get nodes -L crossfade/phase")
     };
     is_over.then(over).into_iter().collect()
@@ -189,7 +189,7 @@ pub(super) fn scaled_problem(config: &Config) -> Vec<Problem> {
     let groups = config.freeze.iter().filter(|group| group.method == config::Method::Scale);
     let problem = |group: &Freeze| {
         Problem::new(format!("group {} is to be scaled to no replica, and a run cannot do that yet", group.name))
-            .at(format!("freeze/{}", group.name))
+            .with_place(format!("freeze/{}", group.name))
             .fix("method: ordinals moves its pods one at a time; or scale its members to 0 before the run and back after it, without the group")
     };
     groups.map(problem).collect()
@@ -201,12 +201,13 @@ pub(super) fn snapshot_problem(scene: &Scene<'_>) -> Vec<Problem> {
     if cluster(scene).is_none() {
         let what = "the snapshot does not say which cluster it is of: the UID of the namespace kube-system is missing";
         let fix = "take it with kubectl crossfade snapshot, or add: kubectl get namespace kube-system -o json > namespace.json";
-        problems.push(Problem::new(what).at("Namespace/kube-system").fix(fix));
+        problems.push(Problem::new(what).with_place("Namespace/kube-system").fix(fix));
     }
     for kind in NEEDED.into_iter().filter(|kind| !scene.snapshot.knows(*kind)) {
         let what = format!("nobody knows the objects of kind {kind}, so no node has its place");
-        let fix = format!("add them: kubectl get {} -A -o json > {}.json", kind.resource(), kind.plural());
-        problems.push(Problem::new(what).at(format!("{kind}/*")).fix(fix));
+        let fix =
+            format!("add them: kubectl get {} -A -o json > {}.json", kind.resource(), kind.plural_name());
+        problems.push(Problem::new(what).with_place(format!("{kind}/*")).fix(fix));
     }
     problems
 }
@@ -219,7 +220,7 @@ pub(super) fn findings_problem(scene: &Scene<'_>, findings: &[Finding]) -> Optio
     codes.dedup();
     let Scene { from, to, strategy, .. } = scene;
     (!codes.is_empty()).then(|| {
-        Problem::new(format!("findings block the migration: {}", codes.join(", "))).at("check").fix(format!(
+        Problem::new(format!("findings block the migration: {}", codes.join(", "))).with_place("check").fix(format!(
             "kubectl crossfade check --from {from} --to {to} --strategy {strategy} has their objects, reasons and fixes; a waiver accepts one that you can live with"
         ))
     })
@@ -230,7 +231,7 @@ pub(super) fn nothing_to_do_problem(survey: &Survey<'_>, passes: Option<&Passes>
     if survey.sites.is_empty() {
         let what = format!("no node is left to move; {} are left out", survey.left_out.len());
         let fix = "look at roll.leaveOut in the settings file, and at kubectl get nodes";
-        return Some(Problem::new(what).at("Node/*").fix(fix));
+        return Some(Problem::new(what).with_place("Node/*").fix(fix));
     }
     let is_beyond = |passes: &&Passes| passes.image.is_some_and(|image| !passes.targets.contains(&image));
     if let Some(passes) = passes.filter(is_beyond).filter(|passes| !passes.targets.is_empty()) {
@@ -239,12 +240,12 @@ pub(super) fn nothing_to_do_problem(survey: &Survey<'_>, passes: Option<&Passes>
             passes.start
         );
         let fix = "plan the rest in place: --strategy double; or name the image's phase: roll: {image: new}";
-        return Some(Problem::new(what).at("Node/*").fix(fix));
+        return Some(Problem::new(what).with_place("Node/*").fix(fix));
     }
     passes.filter(|passes| passes.targets.is_empty()).map(|passes| {
         let what = format!("every node is in phase {} already, so there is no pass", passes.start);
         Problem::new(what)
-            .at("Node/*")
+            .with_place("Node/*")
             .fix("nothing is left to be planned: kubectl get nodes -L crossfade/phase")
     })
 }
@@ -258,12 +259,12 @@ pub(super) fn disconnection_problem(parted: &Disconnection<'_>) -> Problem {
     let proof = "let a command prove that again and again: roll: {gates: [{name: bridge, command: [PROGRAM]}], bridge: {gate: bridge}}; or accept it unproven: roll: {bridge: {accept: WHY}}";
     if nodes.is_empty() {
         return Problem::new(format!("{apart}, and nothing proves that they do"))
-            .at("roll.bridge")
+            .with_place("roll.bridge")
             .fix(format!("{proof}; or move without: --strategy double"));
     }
     let first = nodes.first().copied().unwrap_or_default();
     Problem::new(format!("{apart}; these nodes have or make such pods: {}", join_names(nodes.iter().copied())))
-        .at(format!("Node/{first}"))
+        .with_place(format!("Node/{first}"))
         .fix(format!(
             "bring these nodes to the phase of the others (kubectl get nodes -L crossfade/phase), and take rules and annotations with other phases from their policy; or {proof}"
         ))
@@ -337,7 +338,7 @@ fn missing_facts_problem(lack: MissingFact, nodes: &[&str]) -> Problem {
             format!("in node.json of each: \"desired\": \"node-annotation\", and {:?} in \"allowed\" (docs/kubernetes.md)", phase.as_str()),
         ),
     };
-    Problem::new(what).at(format!("Node/{first}")).fix(fix)
+    Problem::new(what).with_place(format!("Node/{first}")).fix(fix)
 }
 
 /// The kinds of policies of the cluster that no CNI enforces in one of these phases, with the phases.
@@ -362,7 +363,7 @@ pub(super) fn unaccepted(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Problem> {
             "the cluster has {count} objects of kind {kind}, and nobody enforces them for pods in phase {}",
             phases.join(", ")
         ))
-        .at("roll.unenforced")
+        .with_place("roll.unenforced")
         .fix(format!(
             "accept that by name in the settings file: roll: {{unenforced: [{kind}]}}; the finding policies-unenforced of kubectl crossfade check has the objects and other ways"
         ))

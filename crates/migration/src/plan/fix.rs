@@ -205,7 +205,7 @@ pub(super) fn unfinished_migration(survey: &Survey<'_>, to: Phase) -> Option<Pro
     let all = survey.sites.len();
     (there * 2 < all).then(|| {
         Problem::new(format!("{there} of {all} nodes are in phase {to}, so it is the cluster that has to be moved, and not a few pods"))
-            .at("--phase")
+            .with_place("--phase")
             .fix("name the phase that most nodes are in: --phase PHASE; or move the cluster: kubectl crossfade plan --save, then kubectl crossfade roll --plan HASH")
     })
 }

@@ -20,7 +20,7 @@ use crate::cni::support::Strategy;
 use crate::config::roll::{BUILT_IN, Image, Method};
 use crate::config::{Config, roll};
 use crate::workload::{Provisioner, STARTUP_TAINTS, agents as agents_of, provisioner, startup_taints};
-use snapshot::{Range, merged};
+use snapshot::{Range, merge};
 
 /// How often a gate of the plan's own is asked, in seconds. It only reads what is watched anyway.
 const EVERY_SECONDS: u32 = 15;
@@ -218,7 +218,7 @@ pub(super) fn networks(scene: &Scene<'_>) -> Networks {
     let texts = |is: &dyn Fn(Usage) -> bool| -> Vec<String> {
         let ranges: Vec<Range> =
             claims.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect();
-        merged(ranges).iter().map(ToString::to_string).collect()
+        merge(ranges).iter().map(ToString::to_string).collect()
     };
     Networks {
         old: texts(&|used| matches!(used, Usage::OldPool { .. })),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use snapshot::Range;
 use snapshot::model::{Node, Pod, Snapshot};
-use types::api::observed::{NodeObservation, short_uid};
+use types::api::observed::{NodeObservation, shorten_uid};
 use types::policy::Phase;
 
 use crate::config::Config;
@@ -159,7 +159,7 @@ fn straggler_reason(pod: &Pod, observed: Option<&NodeObservation>, to: Phase) ->
     match observed.filter(is_ours) {
         None => Some(StragglerReason::Silent),
         Some(observation) => {
-            let short = short_uid(&pod.metadata.uid);
+            let short = shorten_uid(&pod.metadata.uid);
             let is_other =
                 observation.attached.iter().flat_map(|attached| &attached.others).any(|other| other == short);
             match (is_other, observation.phase == Some(to)) {

@@ -21,7 +21,7 @@
 //!
 //! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
 
-use types::api::observed::short_uid;
+use types::api::observed::shorten_uid;
 use types::api::step::{Cordon, State, Step};
 use types::text::glob;
 
@@ -342,7 +342,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
         .as_ref()
         .and_then(|observation| observation.attached.as_ref())
         .map(|attached| &attached.others);
-    let short = short_uid(&id.uid);
+    let short = shorten_uid(&id.uid);
     if !others.is_some_and(|others| others.iter().any(|other| other == short)) {
         return violation("R5", format!("pod {title} is not of another phase"));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snapshot::model::Text;
 use types::api::eviction::Answer;
-use types::api::observed::short_uid;
+use types::api::observed::shorten_uid;
 
 use super::act::{Act, PodId};
 use super::budget::turn_wait;
@@ -47,7 +47,7 @@ fn pods_of_other_phases<'a>(view: &View<'a>, name: &Text, node: &Node) -> Vec<&'
     let others =
         node.observed.as_ref().and_then(|seen| seen.attached.as_ref()).map(|attached| &attached.others);
     let is_named = |pod: &&Pod| {
-        let short = short_uid(&pod.uid);
+        let short = shorten_uid(&pod.uid);
         others.is_some_and(|others| others.iter().any(|other| other == short))
     };
     view.pods_on(name).filter(is_named).collect()

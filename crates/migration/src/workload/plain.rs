@@ -30,7 +30,7 @@ pub fn has_left(node: &Node) -> bool {
 
 /// Whether these pods live in the new network by their addresses. Pods without an address say nothing.
 pub fn lives_in<'a>(pods: impl IntoIterator<Item = &'a Pod>, ranges: &[Range]) -> bool {
-    let is_within = |address| ranges.iter().any(|range| range.contains(Range::of(address)));
+    let is_within = |address| ranges.iter().any(|range| range.contains(Range::from_address(address)));
     let mut addresses = pods.into_iter().flat_map(Pod::network_ips).peekable();
     addresses.peek().is_some() && addresses.all(is_within)
 }
@@ -54,8 +54,9 @@ impl NetworkRanges {
     /// Whether a pod has an address that is not of the new network. Where the ranges of the new network are not known, those of the old network count.
     #[must_use]
     pub fn is_foreign(&self, pod: &Pod) -> bool {
-        let contains =
-            |ranges: &[Range], address: IpAddr| ranges.iter().any(|range| range.contains(Range::of(address)));
+        let contains = |ranges: &[Range], address: IpAddr| {
+            ranges.iter().any(|range| range.contains(Range::from_address(address)))
+        };
         let is_of_family = |address: IpAddr| self.new.iter().any(|range| range.is_v6() == address.is_ipv6());
         pod.network_ips().any(|address| {
             contains(&self.old, address) || is_of_family(address) && !contains(&self.new, address)

@@ -162,7 +162,7 @@ pub const STARTUP_TAINTS: &str = "/spec/template/spec/startupTaints";
 
 fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
     let mut labels: Labels = pool
-        .at("/spec/template/metadata/labels")
+        .pointer("/spec/template/metadata/labels")
         .and_then(|labels| Labels::deserialize(labels).ok())
         .unwrap_or_default();
     labels.insert(KARPENTER_POOL.into(), pool.name().into());

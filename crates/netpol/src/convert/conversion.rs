@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Text};
 
-use super::fields::completed;
-use super::lowering::{CalicoPolicies, flattened};
+use super::fields::completed_entries;
+use super::lowering::{CalicoPolicies, flatten};
 use super::pod_addresses;
 use super::report::{Entry, Omission, Refusal, Report};
 use super::waiver::{StaleWaiver, Waivers};
@@ -117,9 +117,9 @@ pub struct Packet {
 pub fn convert_policies(input: &ConversionInput<'_>) -> Result<Conversion, String> {
     let mut accepted: BTreeMap<Omission, (Effect, String)> = BTreeMap::new();
     loop {
-        let round = Round::of(input, &accepted)?;
+        let round = Round::run(input, &accepted)?;
         let more: Vec<_> =
-            round.differences().filter_map(|difference| round.accepted(input, difference)).collect();
+            round.differences().filter_map(|difference| round.find_accepted(input, difference)).collect();
         if more.is_empty() {
             return round.into_conversion(input);
         }
@@ -138,12 +138,12 @@ struct Round {
 }
 
 impl Round {
-    fn of(
+    fn run(
         input: &ConversionInput<'_>,
         accepted: &BTreeMap<Omission, (Effect, String)>,
     ) -> Result<Self, String> {
-        let mut report = unread(input.before);
-        pod_addresses::of_kubernetes(input.before, &input.cluster.pod_ranges, &mut report);
+        let mut report = unread_report(input.before);
+        pod_addresses::replace_in_kubernetes(input.before, &input.cluster.pod_ranges, &mut report);
         if !names_are_of_cluster(input.before.engine()) && names_are_of_cluster(input.after) {
             note_named_ports(input.before, &mut report);
         }
@@ -154,7 +154,7 @@ impl Round {
             }
         }
         let objects = match &input.before.engine_policies {
-            EnginePolicies::Calico(own) => converted(input, own, &mut report)?,
+            EnginePolicies::Calico(own) => convert(input, own, &mut report)?,
             EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => {
                 Vec::new()
             }
@@ -175,7 +175,7 @@ impl Round {
     }
 
     /// The rule that decided before, if the operator accepts losses of its policy and it is not left out yet.
-    fn accepted(
+    fn find_accepted(
         &self,
         input: &ConversionInput<'_>,
         difference: &Difference,
@@ -200,7 +200,7 @@ impl Round {
     fn moments(&self, input: &ConversionInput<'_>) -> Result<Vec<Moment>, String> {
         let is_enforced = |object: &&Value| {
             let text = |key: &str| object.get(key).and_then(Value::as_str).unwrap_or_default();
-            Kind::of(text("apiVersion"), text("kind")).is_some_and(|kind| input.enforced.contains(&kind))
+            Kind::find(text("apiVersion"), text("kind")).is_some_and(|kind| input.enforced.contains(&kind))
         };
         let objects = input.present.iter().copied().chain(self.objects.iter().filter(is_enforced));
         let applied = Policies::read(input.before.engine(), objects);
@@ -214,7 +214,7 @@ impl Round {
             .map(|unread_object| format!("{}: {}", unread_object.object, unread_object.why));
         let with_new_namespaces = self.comparison.bound.with_new_namespaces;
         // What cannot be read is the same on both sides; the rules beside it decide as ever.
-        let unread = unread(input.before).omissions;
+        let unread = unread_report(input.before).omissions;
         let (now, applied) = (without_omissions(input.before, &unread), without_omissions(&applied, &unread));
         let applied = compare(input.cluster, &now, &applied, with_new_namespaces)?;
         let mixed = compare_mixed(&self.comparison, &self.before, &self.after)?;
@@ -247,10 +247,10 @@ impl Round {
             entry.waived = input.waivers.reason(&entry.object).map(str::to_owned);
         }
         Ok(Conversion {
-            entries: completed(&self.report, input.written),
+            entries: completed_entries(&self.report, input.written),
             packets,
             moments,
-            stale: input.waivers.stale(input.written.iter().map(|(reference, _)| reference)),
+            stale: input.waivers.stale_waivers(input.written.iter().map(|(reference, _)| reference)),
             bound: self.comparison.bound,
             objects: self.objects,
         })
@@ -267,7 +267,7 @@ const fn names_are_of_cluster(engine: Engine) -> bool {
 }
 
 /// What no evaluator reads is left out, and with it what it means.
-fn unread(before: &Policies) -> Report {
+fn unread_report(before: &Policies) -> Report {
     let mut report = Report::default();
     let partly: Vec<_> = match &before.engine_policies {
         EnginePolicies::Calico(own) => own.partial.iter().collect(),
@@ -297,12 +297,12 @@ fn refusal(part: &str, why: &str) -> Refusal {
     }
 }
 
-fn converted(
+fn convert(
     conversion_input: &ConversionInput<'_>,
     own: &Calico,
     report: &mut Report,
 ) -> Result<Vec<Value>, String> {
-    let (policies, references) = of_calico(own);
+    let (policies, references) = calico_objects(own);
     let input = crate::engines::calico::Input {
         policies: &policies,
         ..own.input(&conversion_input.before.kubernetes.entries)
@@ -316,7 +316,7 @@ fn converted(
         node_addresses: &nodes,
         taken_names: &names(conversion_input.present.iter().chain(conversion_input.existing).copied()),
     };
-    let plain = flattened(&source, report)?;
+    let plain = flatten(&source, report)?;
     let ConvertedObjects { objects, report: more } = conversion_input.target.write(&plain);
     report.extend(more);
     Ok(objects)
@@ -339,7 +339,7 @@ impl Conversion {
 pub(super) type RulePlace = (Reference, Direction, usize);
 
 /// Calico's policies, those among them of which only some rules could be read, with their objects.
-pub(super) fn of_calico(own: &Calico) -> (Vec<calico::Policy>, Vec<Reference>) {
+pub(super) fn calico_objects(own: &Calico) -> (Vec<calico::Policy>, Vec<Reference>) {
     let partly = own.partial.iter().map(|partial| (partial.policy.clone(), partial.object.clone()));
     own.policies.iter().map(|(reference, policy)| (policy.clone(), reference.clone())).chain(partly).unzip()
 }
@@ -348,7 +348,7 @@ pub(super) fn of_calico(own: &Calico) -> (Vec<calico::Policy>, Vec<Reference>) {
 pub(super) fn without_omissions(policies: &Policies, omissions: &BTreeSet<Omission>) -> Policies {
     let mut remaining = policies.clone();
     if let EnginePolicies::Calico(own) = &mut remaining.engine_policies {
-        let (all, references) = of_calico(own);
+        let (all, references) = calico_objects(own);
         own.partial.clear();
         (own.policies.entries, own.policies.references) = kept_calico_policies(all, references, omissions);
     }
@@ -388,7 +388,7 @@ pub(super) fn without_kubernetes(policies: &mut Policies, omissions: &BTreeSet<O
         {
             for (number, rule) in rules.iter_mut().enumerate() {
                 if omissions.contains(&Omission::Rule(object.clone(), direction, number)) {
-                    *rule = kubernetes::Rule::about_nobody();
+                    *rule = kubernetes::Rule::new_empty();
                 }
             }
         }
@@ -408,7 +408,7 @@ pub(super) fn origins(policies: &Policies) -> HashMap<Text, RulePlace> {
     };
     if let EnginePolicies::Calico(own) = &policies.engine_policies {
         for (object, policy) in own.policies.iter() {
-            add(calico::named(policy), object, [policy.ingress.len(), policy.egress.len()]);
+            add(calico::name_policy(policy), object, [policy.ingress.len(), policy.egress.len()]);
         }
     }
     for (object, policy) in policies.kubernetes.iter() {

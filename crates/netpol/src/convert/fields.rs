@@ -10,7 +10,7 @@ use crate::gather::Reference;
 use crate::tier::Direction;
 
 /// The entries of a report with one more for each field of which it says nothing: those are exact. Of what is left out, only the reason is said.
-pub(super) fn completed(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
+pub(super) fn completed_entries(report: &Report, objects: &[(Reference, &Value)]) -> Vec<Entry> {
     let mut all = report.entries.clone();
     let reported = reported_fields(report);
     for (reference, object) in objects {
@@ -110,7 +110,7 @@ mod tests {
         report.note(&reference, "spec.ingress[0].source.notNets", Outcome::Expanded, "exceptions");
         report.leave_rule(&reference, (Direction::Ingress, 1), Effect::Narrows, Refusal::new("http", "no"));
         let describe = |report: &Report| -> Vec<(String, Outcome)> {
-            completed(report, &[(reference.clone(), &object)])
+            completed_entries(report, &[(reference.clone(), &object)])
                 .into_iter()
                 .map(|entry| (entry.field, entry.outcome))
                 .collect()

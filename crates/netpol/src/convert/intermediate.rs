@@ -133,7 +133,7 @@ pub struct Traffic {
 
 impl Policy {
     /// The rules of a direction, in order.
-    pub fn of(&self, direction: Direction) -> impl Iterator<Item = &Rule> {
+    pub fn rules_in(&self, direction: Direction) -> impl Iterator<Item = &Rule> {
         self.rules.iter().filter(move |rule| rule.direction == direction)
     }
 }

@@ -139,7 +139,7 @@ impl PodSelection {
     }
 
     /// The selector of namespaces that says all that is said of them, the name among it.
-    pub(super) fn of_namespaces(&self) -> LabelSelector {
+    pub(super) fn namespace_selector(&self) -> LabelSelector {
         let mut all = self.namespaces.clone();
         if let Some(within) = &self.namespace {
             match all.match_labels.get(NAMESPACE_NAME) {
@@ -155,7 +155,7 @@ impl PodSelection {
 
     /// Whether such pods can be in a namespace.
     pub(super) fn may_be_in(&self, namespace: &Namespace) -> bool {
-        let expression = self.of_namespaces().expression(LabelOwner::Pod).unwrap_or(Expression::Always);
+        let expression = self.namespace_selector().expression(LabelOwner::Pod).unwrap_or(Expression::Always);
         let mut labels = namespace.labels.clone();
         labels.insert(NAMESPACE_NAME.into(), namespace.name.clone());
         expression.holds(&labels, None)
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(select_pods(&within("a").and(within("b"))), Ok(Vec::new()));
         let both = select_pods(&within("a").and(parse_for_namespaces("team == 'x'").expect("a selector")))
             .expect("one");
-        assert_eq!(both[0].of_namespaces().match_labels.len(), 2);
+        assert_eq!(both[0].namespace_selector().match_labels.len(), 2);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct CalicoPolicies<'a> {
 ///
 /// # Errors
 /// A policy that names a tier which is not there.
-pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<PlainPolicies, String> {
+pub fn flatten(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<PlainPolicies, String> {
     let input = &source.input;
     let mut plain = PlainPolicies {
         namespaces: input.namespaces.to_vec(),
@@ -47,7 +47,7 @@ pub fn flattened(source: &CalicoPolicies<'_>, report: &mut Report) -> Result<Pla
         node_addresses: source.node_addresses.to_vec(),
         ..PlainPolicies::default()
     };
-    for tier in calico::sorted(input)? {
+    for tier in calico::sort_tiers(input)? {
         let pairs = input.policies.iter().zip(source.references);
         let mut own: Vec<_> = pairs.filter(|(policy, _)| policy.tier == tier.order.name).collect();
         own.sort_by(|(candidate, _), (other, _)| candidate.order.cmp(&other.order));
@@ -93,7 +93,7 @@ impl CalicoPolicies<'_> {
         }
         let mut rules = Vec::new();
         for direction in Direction::ALL {
-            let written = policy.of(direction);
+            let written = policy.rules_in(direction);
             if !policy.types.contains(&direction) {
                 for number in 0..written.len() {
                     let why =
@@ -187,7 +187,7 @@ impl CalicoPolicies<'_> {
             let why = "it selects network sets or host endpoints with addresses of pods";
             return Err(Refusal::new(format!("{name}.selector"), why));
         }
-        let not = own.not_selected.clone().map(Expression::negated);
+        let not = own.not_selected.clone().map(Expression::negate);
         let all = [Some(policy.pods.clone()), own.selected.clone(), not];
         select_pods(&Expression::And(all.into_iter().flatten().collect()))
             .map(Some)
@@ -213,10 +213,10 @@ impl CalicoPolicies<'_> {
                 "a selector and addresses that must both be true, and targets have one of the two in a peer",
             )),
             (Some(selected), not) => {
-                self.one_family(is_v6)?;
-                self.selected(selected, not.as_ref(), name, notes).map(Some)
+                self.require_one_family(is_v6)?;
+                self.select_peers(selected, not.as_ref(), name, notes).map(Some)
             }
-            (None, None) if has_addresses || (is_v6.is_some() && self.one_family(is_v6).is_err()) => {
+            (None, None) if has_addresses || (is_v6.is_some() && self.require_one_family(is_v6).is_err()) => {
                 if !end.not_nets.is_empty() {
                     notes.add(&format!("{name}.notNets"), Outcome::Expanded, "exceptions of ranges");
                 }
@@ -236,7 +236,7 @@ impl CalicoPolicies<'_> {
     }
 
     /// No pod has an address of the other family.
-    fn one_family(&self, is_v6: Option<bool>) -> Result<(), Refusal> {
+    fn require_one_family(&self, is_v6: Option<bool>) -> Result<(), Refusal> {
         match is_v6 {
             Some(is_v6) if self.pod_ranges.iter().any(|range| range.is_v6() != is_v6) => Err(Refusal::new(
                 "ipVersion",
@@ -247,7 +247,7 @@ impl CalicoPolicies<'_> {
     }
 
     /// Pods, and every endpoint with an address of a network set or a host endpoint that the selector selects, too.
-    fn selected(
+    fn select_peers(
         &self,
         selected: &Expression,
         not: Option<&Expression>,
@@ -268,7 +268,7 @@ impl CalicoPolicies<'_> {
             );
         }
         let condition =
-            not.map_or_else(|| selected.clone(), |not| selected.clone().and(not.clone().negated()));
+            not.map_or_else(|| selected.clone(), |not| selected.clone().and(not.clone().negate()));
         let pods = select_pods(&condition).map_err(|why| Refusal::new(format!("{name}.selector"), why))?;
         if pods.len() > 1 {
             notes.add(

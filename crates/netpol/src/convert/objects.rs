@@ -62,7 +62,7 @@ pub(super) type Name = (Kind, Option<Text>, Text);
 pub(super) fn names<'o>(objects: impl Iterator<Item = &'o Value>) -> BTreeSet<Name> {
     let name = |object: &Value| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let kind = Kind::of(text("/apiVersion"), text("/kind"))?;
+        let kind = Kind::find(text("/apiVersion"), text("/kind"))?;
         let namespace = Some(text("/metadata/namespace")).filter(|namespace| !namespace.is_empty());
         Some((kind, namespace.map(Text::from), Text::from(text("/metadata/name"))))
     };
@@ -77,7 +77,7 @@ pub(super) fn name_drafts(drafts: Vec<Draft>, used_names: &BTreeSet<Name>) -> Ve
         *counts.entry((draft.kind, draft.namespace.clone(), draft.preferred_name.clone())).or_default() += 1;
     }
     let is_taken = |draft: &Draft, name: &str| {
-        let kind = Kind::of(draft.api_version, draft.kind);
+        let kind = Kind::find(draft.api_version, draft.kind);
         kind.is_some_and(|kind| used_names.contains(&(kind, draft.namespace.clone(), name.into())))
     };
     let is_free = |draft: &Draft| {
@@ -158,7 +158,7 @@ pub(super) fn pods_as_peer(selection: &PodSelection, namespace: Option<&Text>) -
         && selection.namespace.as_ref() == namespace
         && !selection.has_namespace_labels();
     if !is_own {
-        peer.insert("namespaceSelector".into(), selector(&selection.of_namespaces()));
+        peer.insert("namespaceSelector".into(), selector(&selection.namespace_selector()));
     }
     // Without it a selector of namespaces means all their pods.
     if is_own || selection.pods != LabelSelector::default() {

@@ -17,7 +17,7 @@ use crate::tier::End;
 const MOST: usize = 128;
 
 /// The policies with rules in the place of those of these Passes for which there are some; none if there are for none.
-pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Option<PlainPolicies> {
+pub(super) fn inline(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Option<PlainPolicies> {
     let default = plain.tiers.iter().position(|tier| *tier.name == *DEFAULT)?;
     let mut policies = plain.clone();
     let mut is_changed = false;
@@ -27,7 +27,7 @@ pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Opt
             for rule in &policy.rules {
                 let omission = Omission::Rule(policy.source.clone(), rule.direction, rule.number);
                 let is_meant = rule.action == Action::Pass && !rule.skips && passes.contains(&omission);
-                let inner = is_meant.then(|| expanded(plain, place + 1, default, policy, rule)).flatten();
+                let inner = is_meant.then(|| expand(plain, place + 1, default, policy, rule)).flatten();
                 is_changed |= inner.is_some();
                 rules.extend(inner.unwrap_or_else(|| vec![rule.clone()]));
             }
@@ -38,7 +38,7 @@ pub(super) fn inlined(plain: &PlainPolicies, passes: &BTreeSet<Omission>) -> Opt
 }
 
 /// What the tiers from this one on decide of the packets of a Pass, and a Pass for the rest; none if it cannot be said.
-fn expanded(
+fn expand(
     plain: &PlainPolicies,
     from: usize,
     default: usize,
@@ -69,7 +69,7 @@ fn decide_pass(
     let about = || tier.policies.iter().filter(|policy| policy.types.contains(&pass.direction));
     let mut late: Vec<Rule> = Vec::new();
     for policy in about() {
-        for rule in policy.of(pass.direction) {
+        for rule in policy.rules_in(pass.direction) {
             let wide = Rule {
                 subjects: Some(rule.subjects.clone().unwrap_or_else(|| policy.subjects.clone())),
                 ..rule.clone()
@@ -97,7 +97,7 @@ fn decide_pass(
     }
     if tier.end == End::Deny {
         for policy in about() {
-            if let Some(all) = each(subjects(pass), &policy.subjects, chosen_in_both)? {
+            if let Some(all) = intersect_lists(subjects(pass), &policy.subjects, chosen_in_both)? {
                 rules.push(Rule { action: Action::Deny, subjects: Some(all), ..pass.clone() });
             }
         }
@@ -107,11 +107,11 @@ fn decide_pass(
 
 /// The first rule for packets that both are about, in the place of the other; none if there are no such packets.
 fn intersect(plain: &PlainPolicies, rule: &Rule, pass: &Rule) -> Option<Option<Rule>> {
-    let subjects = each(subjects(rule), subjects(pass), chosen_in_both)?;
-    let peers = all(rule.peers.as_ref(), pass.peers.as_ref(), |first, second| {
+    let subjects = intersect_lists(subjects(rule), subjects(pass), chosen_in_both)?;
+    let peers = intersect_options(rule.peers.as_ref(), pass.peers.as_ref(), |first, second| {
         peer(first, second, &plain.pod_ranges)
     })?;
-    let traffic = all(rule.traffic.as_ref(), pass.traffic.as_ref(), traffic)?;
+    let traffic = intersect_options(rule.traffic.as_ref(), pass.traffic.as_ref(), traffic)?;
     let (Some(subjects), Some(peers), Some(traffic)) = (subjects, peers, traffic) else { return Some(None) };
     let Rule { direction, number, .. } = *pass;
     Some(Some(Rule {
@@ -126,7 +126,7 @@ fn intersect(plain: &PlainPolicies, rule: &Rule, pass: &Rule) -> Option<Option<R
 }
 
 /// What two lists have in common, where none is everything. The outer answer is none if it cannot be said, the inner one if it is nothing.
-fn all<T: Clone>(
+fn intersect_options<T: Clone>(
     items: Option<&Vec<T>>,
     other: Option<&Vec<T>>,
     common: impl Fn(&T, &T) -> Option<Option<T>>,
@@ -134,11 +134,15 @@ fn all<T: Clone>(
     match (items, other) {
         (None, None) => Some(Some(None)),
         (Some(list), None) | (None, Some(list)) => Some(Some(Some(list.clone()))),
-        (Some(items), Some(other)) => Some(each(items, other, common)?.map(Some)),
+        (Some(items), Some(other)) => Some(intersect_lists(items, other, common)?.map(Some)),
     }
 }
 
-fn each<T>(items: &[T], other: &[T], common: impl Fn(&T, &T) -> Option<Option<T>>) -> Option<Option<Vec<T>>> {
+fn intersect_lists<T>(
+    items: &[T],
+    other: &[T],
+    common: impl Fn(&T, &T) -> Option<Option<T>>,
+) -> Option<Option<Vec<T>>> {
     let mut common_items = Vec::new();
     for item in items {
         for other in other {

@@ -18,7 +18,7 @@ pub(super) fn names_pods(range: Range, pod_ranges: &[Range]) -> bool {
 }
 
 /// Adds an entry for each rule of a NetworkPolicy of Kubernetes that names pods so.
-pub(super) fn of_kubernetes(policies: &Policies, pod_ranges: &[Range], report: &mut Report) {
+pub(super) fn replace_in_kubernetes(policies: &Policies, pod_ranges: &[Range], report: &mut Report) {
     for (object, policy) in policies.kubernetes.iter() {
         for (direction, rules) in [(Direction::Ingress, &policy.ingress), (Direction::Egress, &policy.egress)]
         {

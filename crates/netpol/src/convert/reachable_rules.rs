@@ -64,7 +64,7 @@ pub(super) struct RefusedRules<'p>(Vec<(Entry<'p>, Refusal)>);
 
 impl<'p> TierPolicies<'p> {
     /// The tiers, each with the policies that are not left out.
-    pub(super) fn all(tiers: &'p [Tier], is_kept: impl Fn(&Policy) -> bool) -> Vec<Self> {
+    pub(super) fn from_tiers(tiers: &'p [Tier], is_kept: impl Fn(&Policy) -> bool) -> Vec<Self> {
         let default = tiers.iter().position(|tier| *tier.name == *DEFAULT).unwrap_or(tiers.len());
         let to_tier_policies = |(number, tier): (usize, &'p Tier)| Self {
             tier,
@@ -79,7 +79,7 @@ impl<'p> TierPolicies<'p> {
     }
 
     /// The policies that are about a direction.
-    fn of(&self, direction: Direction) -> impl Iterator<Item = &'p Policy> + '_ {
+    fn policies_in(&self, direction: Direction) -> impl Iterator<Item = &'p Policy> + '_ {
         self.policies.iter().copied().filter(move |policy| policy.types.contains(&direction))
     }
 }
@@ -114,7 +114,7 @@ impl<'p> Entry<'p> {
 ///
 /// # Errors
 /// The rule is one.
-pub(super) fn in_one_place(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
+pub(super) fn require_one_place(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
     if policy.is_among_kubernetes && rule.action == Action::Deny {
         let why = "a policy that denies after some NetworkPolicies of Kubernetes and before others";
         return Err(Refusal::new("action", why));
@@ -178,7 +178,7 @@ impl<'p> LaterTiers<'p> {
         ends: &[(Direction, Vec<&'p Policy>)],
     ) {
         for direction in Direction::ALL {
-            self.all.extend(own.of(direction).map(|policy| (direction, &*policy.subjects)));
+            self.all.extend(own.policies_in(direction).map(|policy| (direction, &*policy.subjects)));
         }
         self.skipped.extend(first.iter().map(|entry| (entry.rule.direction, entry.subjects().to_vec())));
         if own.place == Place::Before {
@@ -216,8 +216,8 @@ pub(super) fn settle_tier<'p>(
     notes: &mut Report,
 ) -> Lane<'p> {
     let mut entries: Vec<Entry<'p>> = Vec::new();
-    for policy in own.of(direction) {
-        for rule in policy.of(direction) {
+    for policy in own.policies_in(direction) {
+        for rule in policy.rules_in(direction) {
             let entry = Entry { policy, rule, action: rule.action };
             if refused.has(&entry) {
                 continue;
@@ -253,9 +253,9 @@ pub(super) fn settle_tier<'p>(
         let passes =
             |policy: &Policy| passers.iter().any(|candidate| covers(candidate.subjects(), &policy.subjects));
         let is_left = own.tier.end == End::Deny;
-        own.of(direction).filter(|policy| is_left && !passes(policy)).collect()
+        own.policies_in(direction).filter(|policy| is_left && !passes(policy)).collect()
     };
-    let omitted = omitted(&entries, may_go, ends);
+    let omitted = select_omitted(&entries, may_go, ends);
     let mut lane = Lane { entries: Vec::new(), ends: ends(&omitted) };
     for entry in entries {
         let field = || format!("{}.action", entry.rule.place());
@@ -283,7 +283,7 @@ pub(super) fn settle_tier<'p>(
 }
 
 /// The rules among `passing` without which everything stays as it is: no later rule of the tier and no end of it is about their packets.
-fn omitted<'p>(
+fn select_omitted<'p>(
     entries: &[Entry<'p>],
     mut passing: Vec<Entry<'p>>,
     ends: impl Fn(&[Entry<'p>]) -> Vec<&'p Policy>,

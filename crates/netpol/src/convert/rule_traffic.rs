@@ -77,7 +77,7 @@ fn remaining_ports(end: &Entity) -> Vec<Ports> {
         let range = |port: &Port| if let Port::Range(range) = port { Some(range.clone()) } else { None };
         ports.iter().filter_map(range).collect()
     };
-    let mut meant = if end.ports.is_empty() { vec![0..=LAST] } else { joined(ranges(&end.ports)) };
+    let mut meant = if end.ports.is_empty() { vec![0..=LAST] } else { join_ranges(ranges(&end.ports)) };
     for not in ranges(&end.not_ports) {
         meant = meant.into_iter().flat_map(|range| subtract(&range, &not)).collect();
     }
@@ -91,7 +91,7 @@ fn subtract(range: &Ports, not: &Ports) -> impl Iterator<Item = Ports> + use<> {
 }
 
 /// Ranges in order; those that touch or overlap become one.
-fn joined(mut ranges: Vec<Ports>) -> Vec<Ports> {
+fn join_ranges(mut ranges: Vec<Ports>) -> Vec<Ports> {
     ranges.sort_by_key(|range| *range.start());
     let mut all: Vec<Ports> = Vec::new();
     for range in ranges {

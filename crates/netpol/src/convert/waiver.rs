@@ -48,7 +48,10 @@ impl Waivers {
     }
 
     /// Those that count for none of these policies.
-    pub fn stale<'o>(&self, objects: impl Iterator<Item = &'o Reference> + Clone) -> Vec<StaleWaiver> {
+    pub fn stale_waivers<'o>(
+        &self,
+        objects: impl Iterator<Item = &'o Reference> + Clone,
+    ) -> Vec<StaleWaiver> {
         let why = |waiver: &Waiver| {
             let named = objects.clone().find(|object| object.path() == waiver.object);
             match named {

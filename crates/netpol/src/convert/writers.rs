@@ -9,7 +9,7 @@ pub(super) mod ports;
 
 use crate::convert::intermediate::PlainPolicies;
 use crate::convert::objects::ConvertedObjects;
-use crate::convert::pass::inlined;
+use crate::convert::pass::inline;
 use crate::engines::cilium::Settings;
 
 /// A kind of policies.
@@ -35,7 +35,7 @@ impl Target {
             Self::Cluster => crate::convert::writers::admin::write(plain),
             Self::Cilium(settings) => crate::convert::writers::cilium::write(plain, settings),
         };
-        match inlined(plain, &written.report.passes) {
+        match inline(plain, &written.report.passes) {
             Some(plain) => self.write(&plain),
             None => written,
         }

@@ -13,7 +13,7 @@ mod selector;
 
 pub use self::manifest::{read_host_endpoint, read_policy, read_set, read_tier};
 pub use self::meaning::{Input, enforcement, mentions};
-pub(crate) use self::meaning::{is_after_kubernetes, is_among_kubernetes, named, sorted};
+pub(crate) use self::meaning::{is_after_kubernetes, is_among_kubernetes, name_policy, sort_tiers};
 pub use self::object::{
     Entity, HostEndpoint, Message, NetworkSet, Order, Policy, Port, Protocol, Rule, RuleAction, Set, Tier,
 };

@@ -106,7 +106,7 @@ pub(crate) fn protocol(name: Option<&str>) -> Result<u8, String> {
 ///
 /// # Errors
 /// It is below the first one.
-pub(crate) fn last(first: u16, end: Option<u16>, field: &str) -> Result<u16, String> {
+pub(crate) fn last_port(first: u16, end: Option<u16>, field: &str) -> Result<u16, String> {
     let last = end.unwrap_or(first);
     if last < first { Err(format!("{field}: {last} is below the port {first}")) } else { Ok(last) }
 }
@@ -124,7 +124,7 @@ pub(crate) fn range(text: &Text) -> Result<Range, String> {
 /// # Errors
 /// As [`range`].
 pub(crate) fn range_or_address(text: &Text) -> Result<Range, String> {
-    text.parse::<IpAddr>().map_or_else(|_| range(text), |address| Ok(Range::of(address)))
+    text.parse::<IpAddr>().map_or_else(|_| range(text), |address| Ok(Range::from_address(address)))
 }
 
 impl BlockSpec {

@@ -22,7 +22,7 @@ pub struct Antrea {
 }
 
 impl Antrea {
-    pub(super) fn of(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
+    pub(super) fn gather(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::ANTREA_TIER], unread, antrea::read_tier);
         let tiers = tiers.retain_valid(unread, |candidate| {
             let tiers = std::slice::from_ref(candidate);

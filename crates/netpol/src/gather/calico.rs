@@ -43,7 +43,7 @@ pub struct PartialPolicy {
 }
 
 impl Calico {
-    pub(super) fn of(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
+    pub(super) fn gather(objects: &Objects<'_>, empty_world: &World, unread: &mut Vec<UnreadObject>) -> Self {
         let tiers = objects.read(&[Kind::CALICO_TIER], unread, calico::read_tier);
         let sets = [Kind::CALICO_NETWORK_SET, Kind::CALICO_GLOBAL_NETWORK_SET];
         let mut policies = Self {
@@ -62,10 +62,10 @@ impl Calico {
                 Ok((policy, refused)) if refused.is_empty() => policies.policies.add(object, policy),
                 Ok((policy, refused)) => {
                     let all: Vec<String> = refused.iter().map(ToString::to_string).collect();
-                    unread.push(object.clone().unread(all.join("; ")));
+                    unread.push(object.clone().to_unread(all.join("; ")));
                     policies.partial.push(PartialPolicy { object, policy, refused });
                 }
-                Err(why) => unread.push(object.unread(why)),
+                Err(why) => unread.push(object.to_unread(why)),
             }
         }
         policies.policies = policies.policies.retain_valid(unread, |candidate| {

@@ -2,7 +2,7 @@
 
 use super::reference::{Reference, UnreadObject};
 
-/// What was read of some kinds. Both lists have the same length: the entry of [`Self::of`] at a place is the object of which the entry of
+/// What was read of some kinds. Both lists have the same length: the entry of [`Self::list`] at a place is the object of which the entry of
 /// [`Self::all`] at this place was read. An object of which several policies were read is there several times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog<T> {
@@ -44,7 +44,7 @@ impl<T> Catalog<T> {
         for (object, item) in self.references.into_iter().zip(self.entries) {
             match try_one(&item) {
                 Ok(()) => valid.add(object, item),
-                Err(why) => unread.push(object.unread(why)),
+                Err(why) => unread.push(object.to_unread(why)),
             }
         }
         valid

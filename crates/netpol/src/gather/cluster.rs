@@ -29,7 +29,7 @@ pub fn cluster(snapshot: &Snapshot, pod_ranges: &[Range]) -> (Cluster, Vec<Unrea
         snapshot.objects(Kind::CILIUM_NODE).iter().map(|object| (object.name(), object)).collect();
     let own = |pod: &&Pod| !pod.spec.host_network && !pod.is_finished();
     let illegible = snapshot.illegible.iter().filter(|object| CLUSTER_KINDS.contains(&object.kind));
-    let mut unread: Vec<UnreadObject> = illegible.map(Reference::illegible).collect();
+    let mut unread: Vec<UnreadObject> = illegible.map(Reference::illegible_object).collect();
     let nodes = snapshot.nodes.iter().map(|node| {
         let (addresses, wrong) = addresses(node, of_cilium.get(node.name()).copied());
         unread.extend(wrong);

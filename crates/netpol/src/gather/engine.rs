@@ -80,7 +80,7 @@ impl Engine {
 
     /// The kinds of policies that it alone goes by.
     #[must_use]
-    pub const fn own(self) -> &'static [Kind] {
+    pub const fn own_kinds(self) -> &'static [Kind] {
         match self {
             Self::Kubernetes(_) => &[],
             Self::Calico => &CALICO,

@@ -37,11 +37,12 @@ pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>
             Ok(address) => addresses.push(address),
             Err(_) if address.is_empty() => {}
             Err(why) => wrong.push(
-                Reference::to(Kind::NODE, &node.metadata).unread(format!("{text:?} is no address: {why}")),
+                Reference::from_meta(Kind::NODE, &node.metadata)
+                    .to_unread(format!("{text:?} is no address: {why}")),
             ),
         }
     }
-    addresses.extend(of_devices(node));
+    addresses.extend(device_addresses(node));
     addresses.sort_unstable();
     addresses.dedup();
     (addresses, wrong)
@@ -54,7 +55,7 @@ fn known_to_cilium(node: &Object) -> Vec<String> {
 }
 
 /// The addresses of devices that have a fixed place in a node's pod CIDRs.
-fn of_devices(node: &Node) -> Vec<IpAddr> {
+fn device_addresses(node: &Node) -> Vec<IpAddr> {
     let has = |key: &str, is: fn(&str) -> bool| node.metadata.annotation(key).is_some_and(is);
     let places = [(has(ANTREA, |_| true), 1), (has(FLANNEL, |kind| kind == "vxlan"), 0)];
     let ranges: Vec<Range> = node

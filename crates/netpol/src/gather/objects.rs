@@ -27,7 +27,7 @@ pub(super) struct Objects<'a>(BTreeMap<Kind, Vec<ApiObject<'a>>>);
 
 impl<'a> Objects<'a> {
     /// Takes the objects of these kinds, and adds those to `unread` that are not what they say. Of several objects of one name the last one counts.
-    pub(super) fn of(
+    pub(super) fn gather(
         kinds: &[Kind],
         objects: impl IntoIterator<Item = &'a Value>,
         unread: &mut Vec<UnreadObject>,
@@ -37,16 +37,16 @@ impl<'a> Objects<'a> {
         for value in objects {
             let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
             let api_version = text("apiVersion");
-            let Some(kind) = Kind::of(api_version, text("kind")) else { continue };
-            let reference = Reference::of(kind, value);
+            let Some(kind) = Kind::find(api_version, text("kind")) else { continue };
+            let reference = Reference::from_object(kind, value);
             if kind == Kind::CUSTOM_RESOURCE_DEFINITION {
                 definitions.insert(reference.name.clone());
             }
             if !kinds.contains(&kind) {
                 continue;
             }
-            match misplaced(&reference) {
-                Some(why) => unread.push(reference.unread(why)),
+            match misplaced_reason(&reference) {
+                Some(why) => unread.push(reference.to_unread(why)),
                 None => {
                     let is_backing = is_backing(api_version);
                     let value = if is_backing { shape::resource(value) } else { Cow::Borrowed(value) };
@@ -55,8 +55,8 @@ impl<'a> Objects<'a> {
             }
         }
         let kinds = all.into_iter().map(|(kind, kind_objects)| {
-            let once = shape::once(last(kind_objects));
-            (kind, shape::enforced(kind, once, &definitions, unread))
+            let once = shape::deduplicate(keep_last(kind_objects));
+            (kind, shape::select_enforced(kind, once, &definitions, unread))
         });
         Self(kinds.collect())
     }
@@ -76,7 +76,7 @@ impl<'a> Objects<'a> {
         for api_object in self.all(kinds) {
             match read(&api_object.value) {
                 Ok(item) => catalog.add(api_object.reference.clone(), item),
-                Err(why) => unread.push(api_object.reference.clone().unread(why)),
+                Err(why) => unread.push(api_object.reference.clone().to_unread(why)),
             }
         }
         catalog
@@ -84,7 +84,7 @@ impl<'a> Objects<'a> {
 }
 
 /// What is wrong with where an object says that it is: readers tell a policy of one namespace from one of the cluster by it.
-fn misplaced(object: &Reference) -> Option<&'static str> {
+fn misplaced_reason(object: &Reference) -> Option<&'static str> {
     match (object.kind.is_namespaced(), object.namespace.is_empty()) {
         (true, true) => Some("metadata.namespace: expected one, for the kind is namespaced"),
         (false, false) => Some("metadata.namespace: no such field, for the kind is not namespaced"),
@@ -93,7 +93,7 @@ fn misplaced(object: &Reference) -> Option<&'static str> {
 }
 
 /// Without those that come again later in the same shape.
-fn last(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
+fn keep_last(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let mut places: HashMap<(Text, Text, bool), usize> = HashMap::new();
     let mut latest: Vec<ApiObject<'_>> = Vec::new();
     for object in api_objects {

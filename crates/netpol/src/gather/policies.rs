@@ -43,11 +43,11 @@ pub enum EnginePolicies {
 impl Policies {
     /// Those of a snapshot.
     #[must_use]
-    pub fn of(engine: Engine, snapshot: &Snapshot) -> Self {
+    pub fn gather(engine: Engine, snapshot: &Snapshot) -> Self {
         let kinds = engine.kinds().iter().chain(&[Kind::CUSTOM_RESOURCE_DEFINITION]);
         let mut all = Self::read(engine, kinds.flat_map(|kind| snapshot.objects(*kind)).map(Object::value));
         let illegible = snapshot.illegible.iter().filter(|object| engine.kinds().contains(&object.kind));
-        all.unread.extend(illegible.map(Reference::illegible));
+        all.unread.extend(illegible.map(Reference::illegible_object));
         all
     }
 
@@ -56,19 +56,19 @@ impl Policies {
     #[must_use]
     pub fn read<'a>(engine: Engine, objects: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut unread = Vec::new();
-        let objects = Objects::of(engine.kinds(), objects, &mut unread);
+        let objects = Objects::gather(engine.kinds(), objects, &mut unread);
         // Whether an evaluator takes a policy does not depend on who is there.
         let empty_world = World::new(&Cluster::default(), &Mentions::default());
         let own = match engine {
             Engine::Kubernetes(blocks) => {
-                EnginePolicies::Kubernetes(of_administrators(&objects, &mut unread), blocks)
+                EnginePolicies::Kubernetes(gather_admin(&objects, &mut unread), blocks)
             }
             Engine::Calico => {
-                EnginePolicies::Calico(Box::new(Calico::of(&objects, &empty_world, &mut unread)))
+                EnginePolicies::Calico(Box::new(Calico::gather(&objects, &empty_world, &mut unread)))
             }
-            Engine::Antrea => EnginePolicies::Antrea(Antrea::of(&objects, &empty_world, &mut unread)),
+            Engine::Antrea => EnginePolicies::Antrea(Antrea::gather(&objects, &empty_world, &mut unread)),
             Engine::Cilium(settings) => {
-                EnginePolicies::Cilium(of_cilium(&objects, settings, &empty_world, &mut unread), settings)
+                EnginePolicies::Cilium(gather_cilium(&objects, settings, &empty_world, &mut unread), settings)
             }
         };
         if !matches!(engine, Engine::Kubernetes(_)) {
@@ -77,7 +77,7 @@ impl Policies {
                 engine.name()
             );
             let all = objects.all(&ADMIN).map(|object| object.reference.clone());
-            unread.extend(all.map(|reference| reference.unread(why.as_str())));
+            unread.extend(all.map(|reference| reference.to_unread(why.as_str())));
         }
         let plain = objects.read(&[Kind::NETWORK_POLICY], &mut unread, kubernetes::read);
         let mut policies = Self { kubernetes: Catalog::default(), engine_policies: own, unread: Vec::new() };
@@ -113,7 +113,7 @@ impl Policies {
 
     /// The policies that are there and not enforced, since Calico has them staged.
     #[must_use]
-    pub fn staged(&self) -> &[Reference] {
+    pub fn staged_policies(&self) -> &[Reference] {
         match &self.engine_policies {
             EnginePolicies::Calico(all) => &all.staged,
             EnginePolicies::Kubernetes(..) | EnginePolicies::Antrea(_) | EnginePolicies::Cilium(..) => &[],
@@ -161,7 +161,7 @@ impl Policies {
     }
 }
 
-fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> Catalog<admin::Policy> {
+fn gather_admin(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> Catalog<admin::Policy> {
     let [current, older, baseline] = ADMIN;
     let mut catalog = objects.read(&[current], unread, admin::read);
     catalog.extend(objects.read(&[older], unread, admin::read_admin));
@@ -170,7 +170,7 @@ fn of_administrators(objects: &Objects<'_>, unread: &mut Vec<UnreadObject>) -> C
 }
 
 /// An object is read as a whole or not at all, however many policies it has.
-fn of_cilium(
+fn gather_cilium(
     objects: &Objects<'_>,
     settings: Settings,
     empty_world: &World,

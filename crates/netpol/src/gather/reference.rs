@@ -37,7 +37,7 @@ pub struct UnreadObject {
 impl Reference {
     /// The object that some JSON is.
     #[must_use]
-    pub fn of(kind: Kind, object: &Value) -> Self {
+    pub fn from_object(kind: Kind, object: &Value) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().into();
         Self {
             kind,
@@ -49,7 +49,7 @@ impl Reference {
     }
 
     /// The object with this metadata.
-    pub(super) fn to(kind: Kind, meta: &Meta) -> Self {
+    pub(super) fn from_meta(kind: Kind, meta: &Meta) -> Self {
         Self {
             kind,
             namespace: meta.namespace.clone(),
@@ -60,7 +60,7 @@ impl Reference {
     }
 
     /// An object that a snapshot could not read.
-    pub(super) fn illegible(illegible: &IllegibleObject) -> UnreadObject {
+    pub(super) fn illegible_object(illegible: &IllegibleObject) -> UnreadObject {
         let object = Self {
             kind: illegible.kind,
             namespace: (*illegible.namespace).into(),
@@ -68,7 +68,7 @@ impl Reference {
             uid: Text::default(),
             generation: 0,
         };
-        object.unread(&*illegible.why)
+        object.to_unread(&*illegible.why)
     }
 
     /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.
@@ -81,7 +81,7 @@ impl Reference {
     }
 
     /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
-    pub(super) fn unread(self, why: impl Into<String>) -> UnreadObject {
+    pub(super) fn to_unread(self, why: impl Into<String>) -> UnreadObject {
         let why: String = why.into();
         let rest =
             why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());

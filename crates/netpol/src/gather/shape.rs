@@ -40,7 +40,7 @@ fn annotation(stored: &Value) -> Option<Map<String, Value>> {
 }
 
 /// Without the stored objects whose resource is there itself, of one kind.
-pub(super) fn once(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
+pub(super) fn deduplicate(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
     let own = || api_objects.iter().filter(|object| !object.is_backing);
     let by_uid: HashSet<&str> =
         own().map(|object| &*object.reference.uid).filter(|uid| !uid.is_empty()).collect();
@@ -62,20 +62,20 @@ pub(super) fn once(api_objects: Vec<ApiObject<'_>>) -> Vec<ApiObject<'_>> {
 
 /// Without the stored objects of a kind that has a definition in `projectcalico.org` itself, where both kinds of definitions are installed: they may be
 /// what a change from the one to the other left behind.
-pub(super) fn enforced<'a>(
+pub(super) fn select_enforced<'a>(
     kind: Kind,
     api_objects: Vec<ApiObject<'a>>,
     definitions: &BTreeSet<Text>,
     unread: &mut Vec<UnreadObject>,
 ) -> Vec<ApiObject<'a>> {
-    let own = format!("{}.projectcalico.org", kind.plural());
+    let own = format!("{}.projectcalico.org", kind.plural_name());
     if !definitions.contains(own.as_str()) {
         return api_objects;
     }
     let (stored, direct): (Vec<_>, Vec<_>) =
         api_objects.into_iter().partition(|api_object| api_object.is_backing);
     unread.extend(stored.into_iter().map(|api_object| {
-        api_object.reference.unread(format!(
+        api_object.reference.to_unread(format!(
             "no object of {own} is the same, and a cluster in which this is defined may not go by crd.projectcalico.org any more"
         ))
     }));

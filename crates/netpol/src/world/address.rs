@@ -30,7 +30,7 @@ impl Pieces {
             let (first, last) = range.ends();
             let rooms = &mut begins[usize::from(range.is_v6())];
             rooms.push(first);
-            rooms.extend(last.checked_add(1).filter(|next| *next <= highest(range.is_v6())));
+            rooms.extend(last.checked_add(1).filter(|next| *next <= highest_address(range.is_v6())));
         }
         for rooms in &mut begins {
             rooms.sort_unstable();
@@ -40,8 +40,8 @@ impl Pieces {
     }
 
     /// The piece in which an address lies.
-    pub(super) fn of(&self, address: IpAddr) -> Piece {
-        let (is_v6, (number, _)) = (address.is_ipv6(), Range::of(address).ends());
+    pub(super) fn piece_of(&self, address: IpAddr) -> Piece {
+        let (is_v6, (number, _)) = (address.is_ipv6(), Range::from_address(address).ends());
         let begins = &self.begins[usize::from(is_v6)];
         // The first piece begins with the first address, so there is one before any other.
         self.piece(is_v6, begins.partition_point(|begin| *begin <= number) - 1)
@@ -55,7 +55,7 @@ impl Pieces {
 
     fn piece(&self, is_v6: bool, place: usize) -> Piece {
         let begins = &self.begins[usize::from(is_v6)];
-        let last = begins.get(place + 1).map_or_else(|| highest(is_v6), |next| next - 1);
+        let last = begins.get(place + 1).map_or_else(|| highest_address(is_v6), |next| next - 1);
         Piece { is_v6, first: begins[place], last }
     }
 }
@@ -67,11 +67,12 @@ impl Piece {
     }
 
     /// An address of the piece that is in none of these ranges, which are of any family and in any order; none if they cover it.
-    pub(super) fn outside(self, ranges: &[Range]) -> Option<IpAddr> {
+    pub(super) fn address_outside(self, ranges: &[Range]) -> Option<IpAddr> {
         let mut used: Vec<_> =
             ranges.iter().filter(|range| range.is_v6() == self.is_v6).map(|range| range.ends()).collect();
         used.sort_unstable();
-        let anywhere = ANYWHERE.map(|anywhere| Range::of(anywhere).ends().0)[usize::from(self.is_v6)];
+        let anywhere =
+            ANYWHERE.map(|anywhere| Range::from_address(anywhere).ends().0)[usize::from(self.is_v6)];
         let is_free = |number: u128| !used.iter().any(|(first, last)| (*first..=*last).contains(&number));
         if (self.first..=self.last).contains(&anywhere) && is_free(anywhere) {
             return Some(address(self.is_v6, anywhere));
@@ -93,7 +94,7 @@ impl Piece {
     }
 }
 
-const fn highest(is_v6: bool) -> u128 {
+const fn highest_address(is_v6: bool) -> u128 {
     if is_v6 { u128::MAX } else { u32::MAX as u128 }
 }
 
@@ -127,22 +128,26 @@ mod tests {
         ]);
         let count = |is_v6: bool| pieces.all().filter(|piece| piece.is_v6 == is_v6).count();
         assert_eq!((count(false), count(true)), (6, 3));
-        assert_eq!(pieces.of(ip("10.0.255.255")), pieces.of(ip("10.0.0.0")));
-        assert_ne!(pieces.of(ip("10.0.255.255")), pieces.of(ip("10.1.0.0")));
-        assert_ne!(pieces.of(ip("10.0.0.1")), pieces.of(ip("10.2.0.1")), "the range between them cuts");
-        assert_eq!(pieces.of(ip("fcff::")), pieces.of(ip("::")));
+        assert_eq!(pieces.piece_of(ip("10.0.255.255")), pieces.piece_of(ip("10.0.0.0")));
+        assert_ne!(pieces.piece_of(ip("10.0.255.255")), pieces.piece_of(ip("10.1.0.0")));
+        assert_ne!(
+            pieces.piece_of(ip("10.0.0.1")),
+            pieces.piece_of(ip("10.2.0.1")),
+            "the range between them cuts"
+        );
+        assert_eq!(pieces.piece_of(ip("fcff::")), pieces.piece_of(ip("::")));
     }
 
     #[test]
     fn a_piece_has_an_address_that_nobody_has() {
         let pieces = Pieces::new(&[range("10.0.0.0/8")]);
-        let piece = pieces.of(ip("10.3.4.5"));
-        assert_eq!(piece.outside(&[]), Some(ip("10.0.0.0")));
+        let piece = pieces.piece_of(ip("10.3.4.5"));
+        assert_eq!(piece.address_outside(&[]), Some(ip("10.0.0.0")));
         let taken = [range("10.0.0.1/32"), range("10.0.0.0/32"), range("10.0.0.2/31"), range("9.0.0.0/8")];
-        assert_eq!(piece.outside(&taken), Some(ip("10.0.0.4")));
-        assert_eq!(piece.outside(&[range("0.0.0.0/0")]), None);
-        assert_eq!(pieces.of(ip("11.0.0.0")).outside(&taken), Some(ip("203.0.113.1")));
-        assert_eq!(pieces.of(ip("::1")).outside(&[]), Some(ip("2001:db8::1")));
+        assert_eq!(piece.address_outside(&taken), Some(ip("10.0.0.4")));
+        assert_eq!(piece.address_outside(&[range("0.0.0.0/0")]), None);
+        assert_eq!(pieces.piece_of(ip("11.0.0.0")).address_outside(&taken), Some(ip("203.0.113.1")));
+        assert_eq!(pieces.piece_of(ip("::1")).address_outside(&[]), Some(ip("2001:db8::1")));
         assert_eq!(piece.address_in(range("10.9.0.0/16")), Some(ip("10.9.0.0")));
         assert_eq!(piece.address_in(range("11.0.0.0/8")), None);
         assert_eq!(piece.address_in(range("::/0")), None);

@@ -87,7 +87,7 @@ pub(super) struct Traits {
 
 impl Traits {
     /// Those of a pod whose namespace has these labels.
-    fn of(pod: &Pod, namespace: Option<&Labels>) -> Self {
+    fn gather(pod: &Pod, namespace: Option<&Labels>) -> Self {
         let mut namespace_labels = namespace.cloned().unwrap_or_default();
         namespace_labels.insert(NAMESPACE_NAME.into(), pod.namespace.clone());
         let mut account_labels = pod.account_labels.clone();
@@ -141,7 +141,7 @@ struct MentionIndex {
 }
 
 impl MentionIndex {
-    fn of(mentions: &Mentions) -> Self {
+    fn gather(mentions: &Mentions) -> Self {
         let mut mention_index = Self { keys: HashSet::new(), ports: mentions.port_names.clone() };
         for (_, condition) in &mentions.conditions {
             mention_index.add(condition);
@@ -170,7 +170,7 @@ impl MentionIndex {
     }
 
     /// Without what no policy mentions.
-    fn slimmed(&self, traits: &Traits) -> Traits {
+    fn slim(&self, traits: &Traits) -> Traits {
         let is_told = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
         Traits {
             namespace: traits.namespace.clone(),
@@ -186,13 +186,13 @@ impl World {
     /// The world of a cluster for policies that mention this.
     #[must_use]
     pub fn new(cluster: &Cluster, mentions: &Mentions) -> Self {
-        Self::bounded(cluster, mentions, true)
+        Self::new_bounded(cluster, mentions, true)
     }
 
     /// The same, with or without pods in namespaces that do not exist yet.
     #[must_use]
-    pub fn bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
-        let mention_index = MentionIndex::of(mentions);
+    pub fn new_bounded(cluster: &Cluster, mentions: &Mentions, with_new_namespaces: bool) -> Self {
+        let mention_index = MentionIndex::gather(mentions);
         let pieces = Pieces::new(mentions.ranges.iter().chain(&cluster.pod_ranges));
         let mut builder = WorldBuilder::default();
         builder.pods(cluster, &mention_index, &pieces);
@@ -202,10 +202,10 @@ impl World {
                 cluster.namespaces.iter().map(|namespace| &namespace.name).collect();
             imagined.retain(|pod| existing.contains(&pod.namespace));
         }
-        builder.imagined(cluster, &imagined, &mention_index, &pieces);
+        builder.add_imagined(cluster, &imagined, &mention_index, &pieces);
         builder.nodes(cluster, &pieces);
-        builder.outside(cluster, &pieces);
-        builder.indexed(Space::new(mentions.sources.iter().cloned()))
+        builder.add_outside(cluster, &pieces);
+        builder.build(Space::new(mentions.sources.iter().cloned()))
     }
 }
 
@@ -227,7 +227,7 @@ impl WorldBuilder {
         let namespaces: HashMap<&Text, &Labels> =
             cluster.namespaces.iter().map(|namespace| (&namespace.name, &namespace.labels)).collect();
         for pod in &cluster.pods {
-            let traits = mentions.slimmed(&Traits::of(pod, namespaces.get(&pod.namespace).copied()));
+            let traits = mentions.slim(&Traits::gather(pod, namespaces.get(&pod.namespace).copied()));
             if pod.addresses.is_empty() {
                 self.waiting.push((pod.namespace.clone(), pod.name.clone(), traits));
                 continue;
@@ -240,7 +240,7 @@ impl WorldBuilder {
         }
     }
 
-    fn imagined(
+    fn add_imagined(
         &mut self,
         cluster: &Cluster,
         pods: &BTreeSet<Traits>,
@@ -250,13 +250,17 @@ impl WorldBuilder {
         let ranges = &cluster.pod_ranges;
         let pods_there = cluster.pods.iter().flat_map(|pod| &pod.addresses);
         let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses);
-        let used_ranges: Vec<Range> = pods_there.chain(nodes).map(|address| Range::of(*address)).collect();
+        let used_ranges: Vec<Range> =
+            pods_there.chain(nodes).map(|address| Range::from_address(*address)).collect();
         let waiting = std::mem::take(&mut self.waiting);
         // In one piece of each range all of them, after the pods that will get an address; in the others one that nothing but its address tells apart.
         let free = |piece: Piece, range: &Range| {
             let first = piece.address_in(*range)?;
-            let inside = Pieces::new([range]).of(first);
-            inside.outside(&used_ranges).filter(|address| pieces.of(*address) == piece).or(Some(first))
+            let inside = Pieces::new([range]).piece_of(first);
+            inside
+                .address_outside(&used_ranges)
+                .filter(|address| pieces.piece_of(*address) == piece)
+                .or(Some(first))
         };
         for range in ranges {
             let mut free_addresses = pieces.all().filter_map(|piece| free(piece, range));
@@ -270,16 +274,12 @@ impl WorldBuilder {
             }
             for traits in pods {
                 if let Some(address) = first {
-                    self.pod(&mentions.slimmed(traits), address, pieces, || {
-                        PartyKind::Imagined(traits.words())
-                    });
+                    self.pod(&mentions.slim(traits), address, pieces, || PartyKind::Imagined(traits.words()));
                 }
             }
             if let Some(plain) = pods.iter().next() {
                 for address in free_addresses {
-                    self.pod(&mentions.slimmed(plain), address, pieces, || {
-                        PartyKind::Imagined(plain.words())
-                    });
+                    self.pod(&mentions.slim(plain), address, pieces, || PartyKind::Imagined(plain.words()));
                 }
             }
         }
@@ -294,9 +294,9 @@ impl WorldBuilder {
         who: impl Fn() -> PartyKind,
     ) -> usize {
         let next = self.parties.len();
-        let party = *self.party_by_traits.entry((traits.clone(), pieces.of(address))).or_insert(next);
+        let party = *self.party_by_traits.entry((traits.clone(), pieces.piece_of(address))).or_insert(next);
         if party == next {
-            if pieces.of(address).is_one() {
+            if pieces.piece_of(address).is_one() {
                 self.isolated.push(party);
             }
             self.traits.insert(party, traits.clone());
@@ -308,7 +308,9 @@ impl WorldBuilder {
     fn nodes(&mut self, cluster: &Cluster, pieces: &Pieces) {
         let mut addresses = HashSet::new();
         for node in &cluster.nodes {
-            for address in node.addresses.iter().filter(|address| addresses.insert(pieces.of(**address))) {
+            for address in
+                node.addresses.iter().filter(|address| addresses.insert(pieces.piece_of(**address)))
+            {
                 self.parties.push(Party {
                     kind: PartyKind::Node(node.name.clone()),
                     address: *address,
@@ -318,15 +320,19 @@ impl WorldBuilder {
         }
     }
 
-    fn outside(&mut self, cluster: &Cluster, pieces: &Pieces) {
-        let nodes = cluster.nodes.iter().flat_map(|node| &node.addresses).map(|address| Range::of(*address));
+    fn add_outside(&mut self, cluster: &Cluster, pieces: &Pieces) {
+        let nodes = cluster
+            .nodes
+            .iter()
+            .flat_map(|node| &node.addresses)
+            .map(|address| Range::from_address(*address));
         let used_ranges: Vec<Range> = cluster.pod_ranges.iter().copied().chain(nodes).collect();
-        for address in pieces.all().filter_map(|piece| piece.outside(&used_ranges)) {
+        for address in pieces.all().filter_map(|piece| piece.address_outside(&used_ranges)) {
             self.parties.push(Party { kind: PartyKind::Outside, address, has_other_network: false });
         }
     }
 
-    fn indexed(self, space: Space) -> World {
+    fn build(self, space: Space) -> World {
         let count = self.parties.len();
         let those = |is: &dyn Fn(&Party) -> bool| {
             let mut parties = Parties::none(count);

@@ -93,7 +93,7 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
         Some(_) => return place_traits,
         None => namespace(cluster, NEW, &Labels::new()),
     };
-    if labelled(&mut new.namespace_labels, LabelOwner::Namespace, way) {
+    if add_labels(&mut new.namespace_labels, LabelOwner::Namespace, way) {
         if let Some(name) = new.namespace_labels.get(NAMESPACE_NAME) {
             new.namespace = name.clone();
         }
@@ -110,13 +110,13 @@ fn fits_or_says_nothing(place: &Traits, way: &[Literal<'_>]) -> bool {
 
 /// A pod in a place for which all literals about the pod are as they should; none if they contradict each other.
 fn imagine_pod(mut place: Traits, way: &[Literal<'_>]) -> Option<Traits> {
-    let fits = labelled(&mut place.labels, LabelOwner::Pod, way)
-        && labelled(&mut place.account_labels, LabelOwner::Account, way);
+    let fits = add_labels(&mut place.labels, LabelOwner::Pod, way)
+        && add_labels(&mut place.account_labels, LabelOwner::Account, way);
     fits.then_some(place)
 }
 
 /// Gives labels for which what is said of them is true; false if there are none.
-fn labelled(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool {
+fn add_labels(labels: &mut Labels, owner: LabelOwner, way: &[Literal<'_>]) -> bool {
     let mut literals_by_key: BTreeMap<&Text, Vec<&Literal<'_>>> = BTreeMap::new();
     for item in way {
         match item.0 {

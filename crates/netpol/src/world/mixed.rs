@@ -6,7 +6,7 @@ use crate::world::parties::Parties;
 impl World {
     /// The same world with a second one of each pod, which has the other network: it has the same labels, and stands for the pod after its move.
     #[must_use]
-    pub fn mixed(&self) -> Self {
+    pub fn mix(&self) -> Self {
         let mut parties = self.parties.clone();
         let mut twins = vec![None; self.len()];
         for number in self.pods.numbers() {
@@ -35,7 +35,7 @@ impl World {
     /// *Source*: Cilium, "Migrating a cluster to Cilium": policies are to be off until all pods are moved; `pkg/ipcache`: an address without an
     /// identity is `world`.
     #[must_use]
-    pub fn by_identity(&self) -> Self {
+    pub fn to_identity_world(&self) -> Self {
         let mut world = self.with_sets(|set| set.clone().without(&self.other_network));
         world.outside = self.outside.clone().or(&self.other_network);
         world.v6 = self.v6.clone();

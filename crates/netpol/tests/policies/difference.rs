@@ -39,7 +39,7 @@ fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enf
     };
     let others = |party: usize, action: Action, subjects: Parties| Rule {
         subjects,
-        peers: world.everybody().without(&alone(party)),
+        peers: world.all_parties().without(&alone(party)),
         traffic: world.space.all(),
         action,
         origin: "others".into(),
@@ -60,7 +60,7 @@ fn of_pair(world: &World, all: &Enforcement, subject: usize, peer: usize) -> Enf
 
 /// A difference that is found is one.
 fn is_one(world: &World, both: [&Enforcement; 2], found: &Difference) -> Result<(), TestCaseError> {
-    let traffic = world.space.only(&found.kind);
+    let traffic = world.space.restrict_to_kind(&found.kind);
     let [before, after] = both.map(|enforcement| {
         Subject::new(enforcement, found.direction, found.subject).verdict(found.peer, &traffic)
     });

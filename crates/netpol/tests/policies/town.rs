@@ -147,7 +147,10 @@ pub(crate) fn kinds(space: &Space, protocols: &[u8]) -> Vec<(u16, u16, Kind, Tra
             _ => kinds.push((0, 0, Kind { protocol, detail: Detail::None, source: None })),
         }
     }
-    kinds.into_iter().map(|(source, port, kind)| (source, port, kind.clone(), space.only(&kind))).collect()
+    kinds
+        .into_iter()
+        .map(|(source, port, kind)| (source, port, kind.clone(), space.restrict_to_kind(&kind)))
+        .collect()
 }
 
 /// A question about one packet, by names.
@@ -196,7 +199,7 @@ impl Question<'_> {
         let peer = pod(self.peer).or_else(|| party_at(self.peer)).expect("the other end");
         let enforcement = evaluate(&world);
         let rules = Subject::new(&enforcement, self.direction, pod(self.pod).expect("the pod"));
-        rules.verdict(peer, &world.space.only(&kind)).allowed
+        rules.verdict(peer, &world.space.restrict_to_kind(&kind)).allowed
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct BoundedReader<R> {
 }
 
 impl Bound {
-    pub(super) fn of<R>(&self, input: R) -> BoundedReader<R> {
+    pub(super) fn wrap<R>(&self, input: R) -> BoundedReader<R> {
         self.read.store(0, Ordering::Relaxed);
         BoundedReader { input, read: Arc::clone(&self.read) }
     }

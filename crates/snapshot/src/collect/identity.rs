@@ -21,7 +21,7 @@ pub(super) struct NameMeta {
 
 impl Identity {
     /// That of a value, or of an object in a list that says for all what they are.
-    pub(crate) fn of(value: &Value, is: Option<&(String, String)>) -> Option<Self> {
+    pub(crate) fn read(value: &Value, is: Option<&(String, String)>) -> Option<Self> {
         Self::deserialize(value).ok().map(|identity| identity.or(is))
     }
 

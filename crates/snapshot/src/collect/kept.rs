@@ -23,7 +23,7 @@ pub(super) enum Projection {
 
 impl Projection {
     /// An object of this kind.
-    pub(super) fn of(kind: Kind) -> Self {
+    pub(super) fn for_kind(kind: Kind) -> Self {
         if kind == Kind::CUSTOM_RESOURCE_DEFINITION { Self::Definition } else { Self::Whole }
     }
 

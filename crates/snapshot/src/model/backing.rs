@@ -47,7 +47,7 @@ mod tests {
         ] {
             let set = json!({"metadata": {"name": "a", "annotations": {CALICO_METADATA: stored}}});
             let set = Object::new(Kind::CALICO_NETWORK_SET, set).expect("kept");
-            assert_eq!(set.at("/metadata/annotations"), Some(&json!({CALICO_METADATA: kept})));
+            assert_eq!(set.pointer("/metadata/annotations"), Some(&json!({CALICO_METADATA: kept})));
         }
     }
 }

@@ -56,13 +56,13 @@ pub(super) fn without_secrets(object: &mut Map<String, Value>) {
         if let Value::String(text) = value
             && text.lines().any(is_secret)
         {
-            *text = cleaned(text);
+            *text = clean(text);
         }
     }
 }
 
 /// A text without its secrets. Where JSON stands on one line, that line is more than the secret, so JSON is read as what it is.
-fn cleaned(text: &str) -> String {
+fn clean(text: &str) -> String {
     if let Ok(mut json @ Value::Object(_)) = serde_json::from_str::<Value>(text) {
         remove(&mut json);
         return json.to_string();
@@ -94,7 +94,7 @@ impl Snapshot {
     #[must_use]
     pub fn config_map(&self, pattern: &str) -> Option<&Object> {
         let all = self.objects(Kind::CONFIG_MAP).iter().filter(|object| is_named(object.name(), pattern));
-        let mounted: Vec<(&Text, &Text)> = self.mounted().collect();
+        let mounted: Vec<(&Text, &Text)> = self.mounted_config_maps().collect();
         let is_mounted = |object: &Object| {
             mounted
                 .iter()
@@ -106,7 +106,7 @@ impl Snapshot {
     }
 
     /// Namespace and name of each ConfigMap that a DaemonSet mounts.
-    pub fn mounted(&self) -> impl Iterator<Item = (&Text, &Text)> {
+    pub fn mounted_config_maps(&self) -> impl Iterator<Item = (&Text, &Text)> {
         self.workloads(Kind::DAEMON_SET).iter().flat_map(|workload| {
             let volumes = workload.spec.template.spec.volumes.iter();
             let named = volumes.filter(|volume| volume.source.as_ref() == "configMap");

@@ -28,7 +28,7 @@ impl Kind {
 
     /// The name in the API's paths, such as `pods`.
     #[must_use]
-    pub fn plural(self) -> &'static str {
+    pub fn plural_name(self) -> &'static str {
         self.row().plural
     }
 
@@ -67,14 +67,14 @@ impl Kind {
     #[must_use]
     pub fn resource(self) -> String {
         match self.served_by()[0].0 {
-            "" => self.plural().to_owned(),
-            group => format!("{}.{group}", self.plural()),
+            "" => self.plural_name().to_owned(),
+            group => format!("{}.{group}", self.plural_name()),
         }
     }
 
     /// The kind of an object's `apiVersion` and `kind`; none if no check reads it.
     #[must_use]
-    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+    pub fn find(api_version: &str, kind: &str) -> Option<Self> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
         let is = |row: &&Row| {
             row.kind.api_name() == kind && row.served_by.iter().any(|(served, _)| *served == group)
@@ -132,20 +132,23 @@ mod tests {
 
     #[test]
     fn an_object_says_its_kind() {
-        assert_eq!(Kind::of("v1", "Pod"), Some(Kind::POD));
-        assert_eq!(Kind::of("crd.projectcalico.org/v1", "IPPool"), Some(Kind::IP_POOL));
-        assert_eq!(Kind::of("projectcalico.org/v3", "IPPool"), Some(Kind::IP_POOL));
-        assert_eq!(Kind::of("apps/v1", "Pod"), None);
-        assert_eq!(Kind::of("v1", "Secret"), None);
-        assert_eq!(Kind::of("networking.k8s.io/v1", "NetworkPolicy"), Some(Kind::NETWORK_POLICY));
-        assert_eq!(Kind::of("crd.projectcalico.org/v1", "NetworkPolicy"), Some(Kind::CALICO_NETWORK_POLICY));
-        assert_eq!(Kind::of("crd.antrea.io/v1beta1", "NetworkPolicy"), Some(Kind::ANTREA_NETWORK_POLICY));
-        assert_eq!(Kind::of("projectcalico.org/v3", "Tier"), Some(Kind::CALICO_TIER));
-        assert_eq!(Kind::of("crd.antrea.io/v1beta1", "Tier"), Some(Kind::ANTREA_TIER));
+        assert_eq!(Kind::find("v1", "Pod"), Some(Kind::POD));
+        assert_eq!(Kind::find("crd.projectcalico.org/v1", "IPPool"), Some(Kind::IP_POOL));
+        assert_eq!(Kind::find("projectcalico.org/v3", "IPPool"), Some(Kind::IP_POOL));
+        assert_eq!(Kind::find("apps/v1", "Pod"), None);
+        assert_eq!(Kind::find("v1", "Secret"), None);
+        assert_eq!(Kind::find("networking.k8s.io/v1", "NetworkPolicy"), Some(Kind::NETWORK_POLICY));
+        assert_eq!(
+            Kind::find("crd.projectcalico.org/v1", "NetworkPolicy"),
+            Some(Kind::CALICO_NETWORK_POLICY)
+        );
+        assert_eq!(Kind::find("crd.antrea.io/v1beta1", "NetworkPolicy"), Some(Kind::ANTREA_NETWORK_POLICY));
+        assert_eq!(Kind::find("projectcalico.org/v3", "Tier"), Some(Kind::CALICO_TIER));
+        assert_eq!(Kind::find("crd.antrea.io/v1beta1", "Tier"), Some(Kind::ANTREA_TIER));
         let cluster = "ClusterNetworkPolicy";
-        assert_eq!(Kind::of("crd.antrea.io/v1beta1", cluster), Some(Kind::ANTREA_CLUSTER_NETWORK_POLICY));
+        assert_eq!(Kind::find("crd.antrea.io/v1beta1", cluster), Some(Kind::ANTREA_CLUSTER_NETWORK_POLICY));
         let upstream = Some(Kind::KUBERNETES_CLUSTER_NETWORK_POLICY);
-        assert_eq!(Kind::of("policy.networking.k8s.io/v1alpha2", cluster), upstream);
+        assert_eq!(Kind::find("policy.networking.k8s.io/v1alpha2", cluster), upstream);
     }
 
     #[test]
@@ -196,7 +199,7 @@ mod tests {
             let api_version =
                 if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
             assert_eq!(
-                Kind::of(&api_version, row.kind.api_name()),
+                Kind::find(&api_version, row.kind.api_name()),
                 Some(row.kind),
                 "no object says what it is"
             );

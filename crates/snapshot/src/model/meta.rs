@@ -72,13 +72,13 @@ pub struct Meta {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
     /// The labels.
-    #[serde(skip_serializing_if = "no_labels")]
+    #[serde(skip_serializing_if = "is_without_labels")]
     pub labels: Arc<Labels>,
     /// The annotations that checks read; a snapshot keeps no others.
-    #[serde(skip_serializing_if = "no_labels", deserialize_with = "kept")]
+    #[serde(skip_serializing_if = "is_without_labels", deserialize_with = "deserialize_labels")]
     pub annotations: Arc<Labels>,
     /// Who owns the object.
-    #[serde(skip_serializing_if = "<[_]>::is_empty", deserialize_with = "possible")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty", deserialize_with = "deserialize_owners")]
     pub owner_references: Arc<[OwnerRef]>,
     /// What must happen before the object disappears.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -152,7 +152,7 @@ pub(super) fn is_key(text: &str) -> bool {
 }
 
 /// Owners that could be. The API server does not look an owner up when an object names one, so that any tenant may name what cannot be; such an object has no owner.
-fn possible<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[OwnerRef]>, D::Error> {
+fn deserialize_owners<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[OwnerRef]>, D::Error> {
     let mut all: Vec<OwnerRef> = or_default(deserializer)?;
     let is_group = |version: &str| version.is_empty() || is_key(version);
     all.retain(|owner| is_word(&owner.kind) && is_word(&owner.name) && is_group(&owner.api_version));
@@ -168,7 +168,7 @@ pub(super) const fn is_false(value: &bool) -> bool {
     !*value
 }
 
-pub(super) fn no_labels(labels: &Arc<Labels>) -> bool {
+pub(super) fn is_without_labels(labels: &Arc<Labels>) -> bool {
     labels.is_empty()
 }
 
@@ -181,7 +181,7 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-fn kept<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Labels>, D::Error> {
+fn deserialize_labels<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<Labels>, D::Error> {
     struct AnnotationsVisitor;
     impl<'de> Visitor<'de> for AnnotationsVisitor {
         type Value = Labels;

@@ -28,13 +28,13 @@ impl Object {
         }
         let object = Self(value);
         let is_kept = kind != Kind::CONFIG_MAP || config_map::is_kept(object.name());
-        is_kept.then(|| object.slimmed(kind))
+        is_kept.then(|| object.slim(kind))
     }
 
     /// Without what is large and not read.
-    fn slimmed(mut self, kind: Kind) -> Self {
+    fn slim(mut self, kind: Kind) -> Self {
         if kind == Kind::CUSTOM_RESOURCE_DEFINITION {
-            let converter = self.at(CONVERTER).cloned();
+            let converter = self.pointer(CONVERTER).cloned();
             if let Some(all) = self.0.as_object_mut() {
                 all.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
                 if let Some(service) = converter {
@@ -112,26 +112,26 @@ impl Object {
 
     /// The value at a JSON pointer, such as `/spec/cidr`.
     #[must_use]
-    pub fn at(&self, pointer: &str) -> Option<&Value> {
+    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
         self.0.pointer(pointer)
     }
 
     /// The text at a JSON pointer.
     #[must_use]
     pub fn text(&self, pointer: &str) -> Option<&str> {
-        self.at(pointer).and_then(Value::as_str)
+        self.pointer(pointer).and_then(Value::as_str)
     }
 
     /// Whether true stands at a JSON pointer. Calico writes some of its booleans as text.
     #[must_use]
     pub fn is_true(&self, pointer: &str) -> bool {
-        matches!(self.at(pointer), Some(Value::Bool(true))) || self.text(pointer) == Some("true")
+        matches!(self.pointer(pointer), Some(Value::Bool(true))) || self.text(pointer) == Some("true")
     }
 
     /// The list at a JSON pointer; empty if there is none.
     #[must_use]
     pub fn list(&self, pointer: &str) -> &[Value] {
-        self.at(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+        self.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
     /// The texts of the list at a JSON pointer.
@@ -198,10 +198,10 @@ mod tests {
         let definition = Object::new(Kind::CUSTOM_RESOURCE_DEFINITION, definition).expect("kept");
         let service = json!({"service": {"name": "s", "namespace": "n"}});
         let spec = json!({"conversion": {"webhook": {"clientConfig": service.clone()}}});
-        assert_eq!(definition.at("/spec"), Some(&spec));
+        assert_eq!(definition.pointer("/spec"), Some(&spec));
         let aggregated = json!({"metadata": {"name": "a"}, "spec": client, "status": {}});
         let aggregated = Object::new(Kind::API_SERVICE, aggregated).expect("kept");
-        assert_eq!((aggregated.at("/spec"), aggregated.at("/status")), (Some(&service), None));
+        assert_eq!((aggregated.pointer("/spec"), aggregated.pointer("/status")), (Some(&service), None));
         let chart =
             json!({"metadata": {"name": "a", "namespace": "n"}, "spec": {"valuesContent": "token: s3cret"}});
         let chart = Object::new(Kind::HELM_CHART, chart).expect("kept");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::meta::{is_empty, is_false, no_labels, or_default};
+use super::meta::{is_empty, is_false, is_without_labels, or_default};
 use super::node::{Condition, Resources};
 use super::{Labels, Meta, Text};
 
@@ -47,7 +47,7 @@ pub struct PodSpec {
     #[serde(skip_serializing_if = "is_false")]
     pub host_network: bool,
     /// Labels that a node must have.
-    #[serde(skip_serializing_if = "no_labels")]
+    #[serde(skip_serializing_if = "is_without_labels")]
     pub node_selector: Arc<Labels>,
     /// `affinity.nodeAffinity`, `podAffinity` and `podAntiAffinity` of a template, as written. A pod has none here: each pod of a DaemonSet would have
     /// one of its own.
@@ -75,7 +75,7 @@ pub struct PodSpec {
     #[serde(skip_serializing_if = "is_empty")]
     pub runtime_class_name: Text,
     /// The name of its service account; empty means `default`.
-    #[serde(skip_serializing_if = "is_empty", deserialize_with = "not_default")]
+    #[serde(skip_serializing_if = "is_empty", deserialize_with = "deserialize_unless_default")]
     pub service_account_name: Text,
     /// How long its containers may take to stop.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,7 +192,7 @@ pub struct PodStatus {
     #[serde(rename = "podIPs", deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub pod_ips: Vec<PodIp>,
     /// `Ready` and others.
-    #[serde(skip_serializing_if = "<[_]>::is_empty", deserialize_with = "super::pool::lasting")]
+    #[serde(skip_serializing_if = "<[_]>::is_empty", deserialize_with = "super::pool::deserialize_lasting")]
     pub conditions: Arc<[Condition]>,
 }
 
@@ -204,7 +204,7 @@ pub struct PodIp {
 }
 
 /// Most pods have the service account `default`, which the API server writes into each of them.
-fn not_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+fn deserialize_unless_default<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
     let name: Text = or_default(deserializer)?;
     Ok(if &*name == DEFAULT_ACCOUNT { Text::default() } else { name })
 }

@@ -191,7 +191,9 @@ pub(super) fn agent_variables<'de, D: Deserializer<'de>>(deserializer: D) -> Res
 }
 
 /// Reads conditions of a pod and keeps the two that checks read, without their times and messages, which differ in every pod.
-pub(super) fn lasting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<[Condition]>, D::Error> {
+pub(super) fn deserialize_lasting<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Arc<[Condition]>, D::Error> {
     let all = Option::<Vec<Condition>>::deserialize(deserializer)?.unwrap_or_default();
     let conditions = all.into_iter().filter(|condition| LASTING.contains(&&*condition.kind));
     let slim = |condition: Condition| Condition {

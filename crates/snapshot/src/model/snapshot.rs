@@ -136,30 +136,35 @@ impl Snapshot {
         let mut add = |kind: Kind, name: Option<String>| {
             name.map(|name| twice.entry(kind).or_insert(name));
         };
-        add(Kind::NODE, by_name(&mut self.nodes, |node| (&node.metadata.namespace, &node.metadata.name)));
-        add(Kind::POD, by_name(&mut self.pods, |pod| (&pod.metadata.namespace, &pod.metadata.name)));
+        add(
+            Kind::NODE,
+            sort_by_name(&mut self.nodes, |node| (&node.metadata.namespace, &node.metadata.name)),
+        );
+        add(Kind::POD, sort_by_name(&mut self.pods, |pod| (&pod.metadata.namespace, &pod.metadata.name)));
         add(
             Kind::POD_DISRUPTION_BUDGET,
-            by_name(&mut self.budgets, |budget| (&budget.metadata.namespace, &budget.metadata.name)),
+            sort_by_name(&mut self.budgets, |budget| (&budget.metadata.namespace, &budget.metadata.name)),
         );
         add(
             Kind::SERVICE,
-            by_name(&mut self.services, |service| (&service.metadata.namespace, &service.metadata.name)),
+            sort_by_name(&mut self.services, |service| (&service.metadata.namespace, &service.metadata.name)),
         );
         add(
             Kind::ENDPOINT_SLICE,
-            by_name(&mut self.endpoint_slices, |slice| (&slice.metadata.namespace, &slice.metadata.name)),
+            sort_by_name(&mut self.endpoint_slices, |slice| {
+                (&slice.metadata.namespace, &slice.metadata.name)
+            }),
         );
         for (kind, workloads) in &mut self.workloads {
             add(
                 *kind,
-                by_name(workloads, |workload| (&workload.metadata.namespace, &workload.metadata.name)),
+                sort_by_name(workloads, |workload| (&workload.metadata.namespace, &workload.metadata.name)),
             );
         }
         for (kind, objects) in &mut self.objects {
             objects.sort_by(|a, b| (a.namespace(), a.name()).cmp(&(b.namespace(), b.name())));
             objects.dedup_by(|later, first| {
-                let is_same = same(later, first);
+                let is_same = is_same(later, first);
                 if is_same && later.text("/apiVersion") == first.text("/apiVersion") && later != first {
                     add(*kind, Some(path(later.namespace(), later.name())));
                 }
@@ -177,12 +182,12 @@ fn path(namespace: &str, name: &str) -> String {
     if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
-fn same(a: &Object, b: &Object) -> bool {
+fn is_same(a: &Object, b: &Object) -> bool {
     (a.namespace(), a.name()) == (b.namespace(), b.name())
 }
 
 /// The first name that two of them have which say different things.
-fn by_name<T: PartialEq>(
+fn sort_by_name<T: PartialEq>(
     all: &mut Vec<T>,
     name: impl for<'a> Fn(&'a T) -> (&'a super::Text, &'a super::Text),
 ) -> Option<String> {
@@ -242,7 +247,7 @@ mod tests {
             let mut snapshot = Snapshot { objects: [(Kind::IP_POOL, pools)].into(), ..Snapshot::default() };
             snapshot.sort();
             let numbers: Vec<_> =
-                snapshot.objects(Kind::IP_POOL).iter().map(|object| object.at("/spec/number")).collect();
+                snapshot.objects(Kind::IP_POOL).iter().map(|object| object.pointer("/spec/number")).collect();
             assert_eq!(numbers, [Some(&json!(stays))], "{all:?}");
         }
     }

@@ -16,7 +16,7 @@ impl Network<'_> {
     /// As [`ReadyPlugin::new`]. [`Self::add`] reports it.
     pub fn prepare<'b>(&self, binaries: &'b [Binary]) -> io::Result<ReadyPlugin<'b>> {
         match (self.conf.plugins.first(), binaries.first()) {
-            (Some(plugin), Some(binary)) => self.ready(Verb::Add, binary, self.stdin(plugin, None)),
+            (Some(plugin), Some(binary)) => self.prepare_plugin(Verb::Add, binary, self.stdin(plugin, None)),
             _ => Err(io::Error::other("the network has no plugins")),
         }
     }
@@ -35,24 +35,24 @@ impl Network<'_> {
         let mut first = Some(first);
         let mut result: Option<AddResult> = None;
         for (plugin, binary) in self.conf.plugins.iter().zip(binaries) {
-            let previous = result.as_ref().map(|result| result.at(self.conf.version)).transpose()?;
-            let ready = first
-                .take()
-                .unwrap_or_else(|| self.ready(Verb::Add, binary, self.stdin(plugin, previous.as_deref())));
+            let previous = result.as_ref().map(|result| result.to_version(self.conf.version)).transpose()?;
+            let ready = first.take().unwrap_or_else(|| {
+                self.prepare_plugin(Verb::Add, binary, self.stdin(plugin, previous.as_deref()))
+            });
             let outcome = ready
                 .and_then(|ready| ready.run(Some(lock), limits.deadline, limits.signals))
-                .map_err(|e| self.not_started(plugin, Verb::Add, binary, &e))?;
-            self.succeeded(plugin, Verb::Add, &outcome)?;
+                .map_err(|e| self.start_error(plugin, Verb::Add, binary, &e))?;
+            self.require_success(plugin, Verb::Add, &outcome)?;
             if outcome.overflow {
                 let limit = exec::MAX_STDOUT_BYTES;
-                return Err(self.failed(
+                return Err(self.delegate_error(
                     plugin,
                     Verb::Add,
                     CniError::new(code::DECODE, format!("invalid result: more than {limit} bytes")),
                 ));
             }
             let parsed = AddResult::parse(&outcome.stdout, self.conf.version)
-                .map_err(|error| self.failed(plugin, Verb::Add, error))?;
+                .map_err(|error| self.delegate_error(plugin, Verb::Add, error))?;
             crate::host::journal::pass_on(&outcome.stderr);
             result = Some(parsed);
         }

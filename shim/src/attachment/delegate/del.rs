@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
-use super::missing_netns::{DoneBefore, only_netns_was_missing};
-use super::{Limits, Network, StoppedDel, answered};
+use super::missing_netns::{FailedStep, only_netns_was_missing};
+use super::{Limits, Network, StoppedDel, require_answer};
 use crate::call::reply::{CniError, code};
 use crate::call::request::Verb;
 use crate::call::version::Version;
@@ -37,7 +37,7 @@ pub enum DelEvent {
         /// The plugin, counted from 0 in the order of ADD.
         plugin: usize,
         /// How much the plugin had released before the failure.
-        before: DoneBefore,
+        before: FailedStep,
         /// The plugin's error.
         error: CniError,
     },
@@ -82,9 +82,9 @@ impl<'a> Del<'a> {
         let started = self.network.find(plugin).and_then(|binary| {
             let stdin = self.network.stdin(plugin, self.result);
             self.network
-                .ready(Verb::Del, &binary, stdin)
+                .prepare_plugin(Verb::Del, &binary, stdin)
                 .and_then(|ready| ready.start(lock, limits.deadline, limits.signals))
-                .map_err(|e| self.network.not_started(plugin, Verb::Del, &binary, &e))
+                .map_err(|e| self.network.start_error(plugin, Verb::Del, &binary, &e))
         });
         match started {
             Ok(running) => self.running = Some(running),
@@ -99,7 +99,7 @@ impl<'a> Del<'a> {
         let Some(running) = self.running.take() else { return };
         let outcome = running.into_outcome();
         let plugin = &self.network.conf.plugins[self.plugin];
-        if let Err(error) = self.network.succeeded(plugin, Verb::Del, &outcome) {
+        if let Err(error) = self.network.require_success(plugin, Verb::Del, &outcome) {
             let Some(before) = self.netns_was_missing(&outcome) else {
                 self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: true }));
                 return;
@@ -115,10 +115,10 @@ impl<'a> Del<'a> {
     }
 
     /// Whether the plugin failed only because of a netns that is certainly gone.
-    fn netns_was_missing(&self, outcome: &PluginOutcome) -> Option<DoneBefore> {
+    fn netns_was_missing(&self, outcome: &PluginOutcome) -> Option<FailedStep> {
         let profile = self.outlives_netns?;
         let netns_path = self.network.scope.netns;
-        let error = answered(Verb::Del, outcome).err()?;
+        let error = require_answer(Verb::Del, outcome).err()?;
         let before = only_netns_was_missing(profile, netns_path, &error)?;
         netns::is_gone(Path::new(netns_path)).then_some(before)
     }

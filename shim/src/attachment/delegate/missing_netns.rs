@@ -12,7 +12,7 @@ use crate::call::reply::CniError;
 
 /// How much a plugin had released before its DEL failed on a missing netns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DoneBefore {
+pub enum FailedStep {
     /// Everything that it keeps, by the plugin's source.
     Released,
     /// An unknown part.
@@ -39,7 +39,7 @@ pub(super) fn only_netns_was_missing(
     profile: &str,
     netns_path: &str,
     error: &CniError,
-) -> Option<DoneBefore> {
+) -> Option<FailedStep> {
     let about = |text: &str| is_about(text, netns_path);
     let details = error.details.trim();
     if !about(error.msg.trim()) || !(details.is_empty() || about(details)) {
@@ -48,7 +48,7 @@ pub(super) fn only_netns_was_missing(
     let own_words = OF_PROFILES.iter().any(|(name, words)| {
         *name == profile && without_wrapping(error.msg.trim()).starts_with(&format!("{words}{netns_path}: "))
     });
-    Some(if own_words { DoneBefore::Released } else { DoneBefore::Unknown })
+    Some(if own_words { FailedStep::Released } else { FailedStep::Unknown })
 }
 
 /// Whether `text` is one error, about the netns at `netns_path`, which is not there.
@@ -62,14 +62,14 @@ fn is_about(text: &str, netns_path: &str) -> bool {
     // ASCII lower-casing keeps byte offsets.
     let cut = |end: &str| lower.ends_with(end).then(|| &text[..text.len() - end.len()]);
     if let Some(context) = ABSENT.iter().find_map(|end| cut(end)) {
-        let operation = before_path(context, netns_path).and_then(before_operation);
+        let operation = text_before_path(context, netns_path).and_then(text_before_operation);
         return operation
-            .or_else(|| before_path(context, netns_path))
+            .or_else(|| text_before_path(context, netns_path))
             .is_some_and(|rest| names_netns(rest, netns_path));
     }
     let direct = [": not found", " not found"].iter().find_map(|end| cut(end));
     direct
-        .and_then(|context| before_path(context, netns_path))
+        .and_then(|context| text_before_path(context, netns_path))
         .is_some_and(|rest| names_netns(rest, netns_path))
 }
 
@@ -87,14 +87,14 @@ fn without_wrapping(mut text: &str) -> &str {
 }
 
 /// `text` up to the path at its end, which is quoted or stands for itself.
-fn before_path<'a>(text: &'a str, netns_path: &str) -> Option<&'a str> {
+fn text_before_path<'a>(text: &'a str, netns_path: &str) -> Option<&'a str> {
     let quoted = text.strip_suffix(&format!("{netns_path:?}"));
     let before = quoted.or_else(|| text.strip_suffix(netns_path))?;
     before.ends_with(' ').then_some(before)
 }
 
 /// `text` up to the system call at its end: `opening netns: open `.
-fn before_operation(text: &str) -> Option<&str> {
+fn text_before_operation(text: &str) -> Option<&str> {
     let (before, operation) = text.trim_end().rsplit_once(": ")?;
     let named = OPERATIONS.iter().any(|candidate| candidate.eq_ignore_ascii_case(operation));
     named.then_some(before)

@@ -53,7 +53,7 @@ pub(super) fn host_end<'a>(inside: Option<&Link>, candidates: &'a [Link]) -> Opt
 
 /// The changes that add the missing ones of `routes`. A route comes before its rule, because a rule without a recorded route counts as unused.
 pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
-    let hops = each(routes);
+    let hops = host_paths(routes);
     let added = hops.iter().filter(|way| !facts.routes.contains(way)).copied().map(HostRouteChange::AddRoute);
     let mut rules: Vec<IpAddr> = hops.iter().map(|way| way.address).collect();
     rules.sort_unstable();
@@ -65,7 +65,7 @@ pub(super) fn set(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteCha
 
 /// The changes that remove the existing ones of `routes`. A rule stays while another host route leads to its address.
 pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRouteChange> {
-    let ours = each(routes);
+    let ours = host_paths(routes);
     let is_left =
         |address: IpAddr| facts.routes.iter().any(|way| way.address == address && !ours.contains(way));
     let is_ours = |address: IpAddr| ours.iter().any(|way| way.address == address);
@@ -76,7 +76,7 @@ pub(super) fn remove(routes: &[&HostRoute], facts: &HostRoutes) -> Vec<HostRoute
 
 /// The changes that make the node's host routes those of its records. While a record cannot be read, no route counts as unused.
 pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec<HostRouteChange> {
-    let (targets, recorded_routes) = (each(&recorded.living), each(&recorded.known));
+    let (targets, recorded_routes) = (host_paths(&recorded.living), host_paths(&recorded.recorded));
     let mut changes = set(&recorded.living, facts);
     if recorded.may_be_more {
         return changes;
@@ -94,7 +94,7 @@ pub(super) fn converge(recorded: &RecordedRoutes<'_>, facts: &HostRoutes) -> Vec
     changes
 }
 
-fn each(routes: &[&HostRoute]) -> Vec<HostPath> {
+fn host_paths(routes: &[&HostRoute]) -> Vec<HostPath> {
     let way = |route: &&HostRoute| HostPath { address: route.address, index: route.index, via: route.via };
     routes.iter().map(way).collect()
 }
@@ -173,14 +173,14 @@ mod tests {
             (routes(7, &["10.1.0.2"]), routes(8, &["10.1.0.3 via 10.1.0.1"]), routes(9, &["10.1.0.4"]));
         let living: Vec<&HostRoute> = first.iter().chain(&other).collect();
         let known = living.iter().copied().chain(&ending).collect();
-        let mut recorded = RecordedRoutes { known, living, may_be_more: false };
+        let mut recorded = RecordedRoutes { recorded: known, living, may_be_more: false };
         let have = facts(
             &[("10.1.0.2", 7), ("10.1.0.9", 4), ("10.1.0.3", 2), ("10.1.0.4", 9)],
             &["10.1.0.2", "10.1.0.9", "fd00::9"],
         );
         let changes = converge(&recorded, &have);
         assert_eq!(
-            described(&changes, &recorded.known),
+            described(&changes, &recorded.recorded),
             [
                 "add route 10.1.0.3 via 10.1.0.1 dev cali8 table 1003",
                 "add rule to 10.1.0.3 lookup 1003",
@@ -191,7 +191,7 @@ mod tests {
         );
         recorded.may_be_more = true;
         assert_eq!(
-            described(&converge(&recorded, &have), &recorded.known),
+            described(&converge(&recorded, &have), &recorded.recorded),
             ["add route 10.1.0.3 via 10.1.0.1 dev cali8 table 1003", "add rule to 10.1.0.3 lookup 1003"],
             "the others may be of a record that cannot be read"
         );

@@ -72,7 +72,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// The node's present route to `address`; none if no route leads there by a single interface.
-pub(super) fn way_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<CurrentRoute>> {
+pub(super) fn route_to(rtnl: &mut Rtnl<'_>, address: IpAddr) -> io::Result<Option<CurrentRoute>> {
     let header = RouteHeader {
         address_family: family(address),
         destination_prefix_length: full_prefix(address),
@@ -102,8 +102,8 @@ fn is_no_way(error: &io::Error) -> bool {
 
 /// The route in the form of a message to the kernel.
 pub(super) fn route(way: &HostPath) -> Route {
-    let route = Route::on_link(IpNetwork::from(way.address), way.index).in_table(TABLE).ours_from(None);
-    way.via.map_or_else(|| route.clone(), |hop| route.via(hop))
+    let route = Route::new_on_link(IpNetwork::from(way.address), way.index).with_table(TABLE).ours_from(None);
+    way.via.map_or_else(|| route.clone(), |hop| route.with_hop(hop))
 }
 
 /// The rule for `address`.

@@ -90,7 +90,7 @@ pub struct Lease {
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn held(directory: &Path) -> io::Result<Vec<Lease>> {
+pub fn list_held(directory: &Path) -> io::Result<Vec<Lease>> {
     let lease = |(address, path): (IpAddr, PathBuf)| {
         let (container_id, ifname) = holder(&path)?;
         Some(Lease { address, path, container_id, ifname })

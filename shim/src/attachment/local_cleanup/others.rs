@@ -59,7 +59,7 @@ impl OtherClaims {
         let Ok(result) = serde_json::from_slice::<Value>(result.as_bytes()) else {
             return self.doubts.push(format!("the result of {who} cannot be read"));
         };
-        let recorded = RecordedState::of_result(&result);
+        let recorded = RecordedState::from_result(&result);
         self.addresses.extend(recorded.addresses.iter().map(|ip| (network.to_owned(), ip.ip())));
         self.hosts.extend(recorded.host_interfaces.into_iter().map(|host| (host.name, who.to_owned())));
     }

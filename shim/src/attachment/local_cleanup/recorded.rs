@@ -33,7 +33,7 @@ pub(super) struct HostInterface {
 
 /// An object of a plugin that the local clean-up cannot remove.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct KeptByPlugin {
+pub(super) struct PluginLeftover {
     /// The plugin, counted from 0 in the order of ADD.
     pub(super) plugin: usize,
     /// The object, as text.
@@ -49,7 +49,7 @@ pub(super) struct RecordedState {
     pub(super) host_interfaces: Vec<HostInterface>,
     pub(super) lease_directories: Vec<PathBuf>,
     /// The objects of plugins that the local clean-up cannot remove.
-    pub(super) stays_behind: Vec<KeptByPlugin>,
+    pub(super) stays_behind: Vec<PluginLeftover>,
     /// Parts of the record that could not be read.
     pub(super) unreadable: Vec<String>,
 }
@@ -69,14 +69,14 @@ impl RecordedState {
     }
 
     /// Reads a result alone.
-    pub(super) fn of_result(result: &Value) -> Self {
+    pub(super) fn from_result(result: &Value) -> Self {
         let mut recorded = Self::default();
         recorded.read_result(result);
         recorded
     }
 
     /// Reads a conf alone.
-    pub(super) fn of_conf(conf: &[u8], network: &str) -> Self {
+    pub(super) fn from_conf(conf: &[u8], network: &str) -> Self {
         let mut recorded = Self::default();
         recorded.take_conf(conf, network);
         recorded
@@ -130,8 +130,8 @@ impl RecordedState {
             }
             let masquerades = field(plugin, "ipMasq").and_then(Value::as_bool) == Some(true);
             let rules = masquerades.then(|| format!("masquerading rules of {kind} for the pod's addresses"));
-            let remainders = rules.into_iter().chain(kept_by(kind));
-            self.stays_behind.extend(remainders.map(|what| KeptByPlugin { plugin: index, what }));
+            let remainders = rules.into_iter().chain(objects_kept_by(kind));
+            self.stays_behind.extend(remainders.map(|what| PluginLeftover { plugin: index, what }));
         }
     }
 
@@ -145,7 +145,7 @@ impl RecordedState {
             None | Some("" | "static") => {}
             Some(other) => {
                 let what = format!("addresses that IPAM {other} holds for the pod");
-                self.stays_behind.push(KeptByPlugin { plugin, what });
+                self.stays_behind.push(PluginLeftover { plugin, what });
             }
         }
     }
@@ -162,7 +162,7 @@ impl RecordedState {
 }
 
 /// The object that a plugin keeps outside of the pod's netns and that this clean-up does not remove.
-fn kept_by(kind: &str) -> Option<String> {
+fn objects_kept_by(kind: &str) -> Option<String> {
     match kind {
         "bridge" | "ptp" | "macvlan" | "ipvlan" | "vlan" | "loopback" | "static" | "sbr" | "vrf"
         | "host-local" => None,

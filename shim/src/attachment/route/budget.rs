@@ -23,7 +23,7 @@ pub struct Budget<'a> {
 impl<'a> Budget<'a> {
     /// Until `deadline`, or until a signal asks the process to stop.
     #[must_use]
-    pub const fn until(deadline: Instant, signals: Option<&'a Signals>) -> Self {
+    pub const fn new(deadline: Instant, signals: Option<&'a Signals>) -> Self {
         Self { until: deadline, signals }
     }
 
@@ -31,13 +31,13 @@ impl<'a> Budget<'a> {
     #[must_use]
     pub fn share(deadline: Instant, signals: &'a Signals) -> Self {
         let remaining = deadline.saturating_duration_since(Instant::now());
-        Self::until(Instant::now() + (remaining / SHARE).min(BRIEF), Some(signals))
+        Self::new(Instant::now() + (remaining / SHARE).min(BRIEF), Some(signals))
     }
 
     /// A second from now, without regard to signals.
     #[must_use]
-    pub fn brief() -> Self {
-        Self::until(Instant::now() + BRIEF, None)
+    pub fn new_brief() -> Self {
+        Self::new(Instant::now() + BRIEF, None)
     }
 
     /// # Errors

@@ -13,7 +13,7 @@ use types::attachment::PodInterface;
 
 use super::RouteSide;
 use super::entry::{FIRST, MAIN, OWNER, PINNED, Route, family};
-use super::pod_state::{KnownRoutes, PodRoutes};
+use super::pod_state::{OwnRoutes, PodRoutes};
 use super::rule::Rule;
 
 const FAMILIES: [AddressFamily; 2] = [AddressFamily::Inet, AddressFamily::Inet6];
@@ -40,21 +40,25 @@ impl RouteChange {
 /// After the first network's ADD: its own table and rules, and its defaults out of main.
 ///
 /// Its host route to a next hop that several CNIs share leaves main too, because the owner's plugin would fail on an existing route.
-pub(super) fn after_first(facts: &PodRoutes, first: &RouteSide) -> Vec<RouteChange> {
+pub(super) fn changes_after_first(facts: &PodRoutes, first: &RouteSide) -> Vec<RouteChange> {
     let Some(index) = facts.index(first.ifname) else {
         return Vec::new();
     };
-    let mut changes = source_table(facts, &facts.known(), index, FIRST);
+    let mut changes = source_table(facts, &facts.known_routes(), index, FIRST);
     changes.extend(FAMILIES.into_iter().flat_map(|family| withhold(facts, index, family)));
     changes.extend(shared_hops(facts, MAIN, index).cloned().map(RouteChange::RemoveRoute));
     changes
 }
 
 /// After the owner's ADD: table and rules for it too, the CIDR routes of both, and one default per family in main.
-pub(super) fn after_owner(facts: &PodRoutes, first: &RouteSide, owner: &RouteSide) -> Vec<RouteChange> {
+pub(super) fn changes_after_owner(
+    facts: &PodRoutes,
+    first: &RouteSide,
+    owner: &RouteSide,
+) -> Vec<RouteChange> {
     let first_index = facts.index(first.ifname);
     let owner_index = facts.index(owner.ifname);
-    let known_routes = facts.known();
+    let known_routes = facts.known_routes();
     let mut changes = Vec::new();
     if let Some(index) = first_index {
         changes.extend(source_table(facts, &known_routes, index, FIRST));
@@ -92,7 +96,7 @@ pub(super) fn owner_has_ipv6_default(facts: &PodRoutes, first: &RouteSide, owner
 
 /// What other programs have made in a pod whose only network is that of the interface `ours`, as text: interfaces, and defaults by another interface.
 /// `known` are the interfaces of the pod's own networks.
-pub(super) fn foreign(facts: &PodRoutes, own_names: &[&str], ours: &str) -> Vec<String> {
+pub(super) fn foreign_names(facts: &PodRoutes, own_names: &[&str], ours: &str) -> Vec<String> {
     let links = facts
         .links
         .iter()
@@ -109,7 +113,7 @@ pub(super) fn foreign(facts: &PodRoutes, own_names: &[&str], ours: &str) -> Vec<
 ///
 /// The check covers the rules of the addresses at ADD, and that the table is not empty in a family in which main has routes by the interface. It does
 /// not cover single routes, because the pod and its agents may change theirs at any time, and the copies do not follow.
-pub(super) fn missing(
+pub(super) fn missing_routes(
     facts: &PodRoutes,
     first: Option<&PodInterface>,
     owner: Option<&PodInterface>,
@@ -141,7 +145,7 @@ pub(super) fn missing(
 ///
 /// Two attachments of one pod may share the netns. Routes by other interfaces, and the rules of addresses on those, belong to the other attachment.
 pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) -> Vec<RouteChange> {
-    let known_routes = facts.known();
+    let known_routes = facts.known_routes();
     let mut changes = Vec::new();
     if let Some(index) = facts.index(first_ifname) {
         changes.extend(hops_back(facts, &known_routes, index));
@@ -157,8 +161,8 @@ pub(super) fn undo(facts: &PodRoutes, first_ifname: &str, owner_ifname: &str) ->
 /// the interface that `stays` out of main, so that the network's plugin finds main as it does in a pod of its own.
 pub(super) fn pin(facts: &PodRoutes, stays: &str) -> Vec<RouteChange> {
     let copies =
-        facts.routes.iter().filter(|route| route.table() == MAIN).map(|route| route.in_table(PINNED));
-    let mut changes = add_all(copies, &facts.known());
+        facts.routes.iter().filter(|route| route.table() == MAIN).map(|route| route.with_table(PINNED));
+    let mut changes = add_all(copies, &facts.known_routes());
     let rules = FAMILIES.map(Rule::pin).into_iter().filter(|rule| !facts.rules.contains(rule));
     changes.extend(rules.map(RouteChange::AddRule));
     if let Some(index) = facts.index(stays) {
@@ -171,7 +175,7 @@ pub(super) fn pin(facts: &PodRoutes, stays: &str) -> Vec<RouteChange> {
 /// The routes that table 1000 has and main lacks.
 pub(super) fn restore(facts: &PodRoutes) -> Vec<RouteChange> {
     let pinned = facts.routes.iter().filter(|route| route.table() == PINNED);
-    add_all(pinned.map(|route| route.in_table(MAIN)), &facts.known())
+    add_all(pinned.map(|route| route.with_table(MAIN)), &facts.known_routes())
 }
 
 /// The end of [`pin`]: main has the pinned routes again, and table 1000 and its rules go. No change if nothing is pinned.
@@ -197,7 +201,7 @@ pub(super) fn leave(facts: &PodRoutes, leaves: &str, stays: &str) -> Vec<RouteCh
 }
 
 /// Adds those routes that the kernel does not have, routes by a gateway last: the kernel accepts a gateway only if a route to it exists.
-fn add_all(routes: impl Iterator<Item = Route>, known_routes: &KnownRoutes) -> Vec<RouteChange> {
+fn add_all(routes: impl Iterator<Item = Route>, known_routes: &OwnRoutes) -> Vec<RouteChange> {
     let (gateways, links): (Vec<Route>, Vec<Route>) =
         routes.filter(|route| !known_routes.has(route)).partition(Route::has_gateway);
     links.into_iter().chain(gateways).map(RouteChange::AddRoute).collect()
@@ -222,9 +226,9 @@ fn remove_ours(facts: &PodRoutes, ifnames: &[&str]) -> Vec<RouteChange> {
 }
 
 /// A copy in `table` of the routes by interface `index`, and a rule to it from each of the interface's addresses.
-fn source_table(facts: &PodRoutes, known_routes: &KnownRoutes, index: u32, table: u32) -> Vec<RouteChange> {
+fn source_table(facts: &PodRoutes, known_routes: &OwnRoutes, index: u32, table: u32) -> Vec<RouteChange> {
     let routes = facts.routes_by(MAIN, index).filter(|route| !route.is_ours());
-    let mut changes = add_all(routes.map(|route| route.in_table(table)), known_routes);
+    let mut changes = add_all(routes.map(|route| route.with_table(table)), known_routes);
     let there: HashSet<&Rule> = facts.rules.iter().collect();
     let rules = FAMILIES
         .into_iter()
@@ -250,12 +254,12 @@ fn withhold(facts: &PodRoutes, index: u32, family: AddressFamily) -> Vec<RouteCh
 
 fn give_back(
     facts: &PodRoutes,
-    known_routes: &KnownRoutes,
+    known_routes: &OwnRoutes,
     index: u32,
     family: AddressFamily,
 ) -> Vec<RouteChange> {
     defaults(facts, FIRST, index, family)
-        .map(|route| route.in_table(MAIN))
+        .map(|route| route.with_table(MAIN))
         .filter(|route| !known_routes.has(route))
         .map(RouteChange::AddRoute)
         .collect()
@@ -267,8 +271,8 @@ fn shared_hops(facts: &PodRoutes, table: u32, index: u32) -> impl Iterator<Item 
 }
 
 /// Restores withheld host routes in main, since other routes need them as next hop. The owner's own route takes precedence.
-fn hops_back(facts: &PodRoutes, known_routes: &KnownRoutes, index: u32) -> Vec<RouteChange> {
-    let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.in_table(MAIN));
+fn hops_back(facts: &PodRoutes, known_routes: &OwnRoutes, index: u32) -> Vec<RouteChange> {
+    let withheld = shared_hops(facts, FIRST, index).map(|hop| hop.with_table(MAIN));
     withheld.filter(|hop| !known_routes.has(hop)).map(RouteChange::AddRoute).collect()
 }
 
@@ -299,8 +303,10 @@ fn cidr_routes(
             .flat_map(|table| defaults(facts, table, index, family))
             .min_by_key(|route| route.metric());
         let source = source(facts, index, cidr, way_out);
-        let route =
-            way_out.map_or_else(|| Route::on_link(cidr, index), |default| default.to(cidr).in_table(MAIN));
+        let route = way_out.map_or_else(
+            || Route::new_on_link(cidr, index),
+            |default| default.with_destination(cidr).with_table(MAIN),
+        );
         changes.push(RouteChange::AddRoute(route.ours_from(source)));
         covered.push(cidr);
     }

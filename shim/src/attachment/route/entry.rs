@@ -76,13 +76,13 @@ impl Route {
     }
 
     /// A route without a next hop: all of `cidr` is on the link of interface `index`.
-    pub(crate) fn on_link(cidr: IpNetwork, index: u32) -> Self {
+    pub(crate) fn new_on_link(cidr: IpNetwork, index: u32) -> Self {
         let mut message = RouteMessage::default();
         message.header.address_family = family(cidr.ip());
         message.header.kind = RouteType::Unicast;
         message.header.scope = if cidr.is_ipv4() { RouteScope::Link } else { RouteScope::Universe };
         message.attributes = vec![RouteAttribute::Oif(index)];
-        Self { message }.to(cidr).in_table(MAIN)
+        Self { message }.with_destination(cidr).with_table(MAIN)
     }
 
     /// The message for RTM_NEWROUTE and RTM_DELROUTE.
@@ -162,7 +162,7 @@ impl Route {
     }
 
     /// The same route by a next hop.
-    pub(crate) fn via(&self, hop: IpAddr) -> Self {
+    pub(crate) fn with_hop(&self, hop: IpAddr) -> Self {
         let mut message = self.message.clone();
         message.header.scope = RouteScope::Universe;
         message.attributes.push(RouteAttribute::Gateway(RouteAddress::from(hop)));
@@ -220,7 +220,7 @@ impl Route {
     /// The same route in another table. Next hop, source, metric, MTU and the other settings stay, without the attributes that the kernel only reports.
     ///
     /// A route from a router advertisement loses its lifetime, because no advertisement renews the copy.
-    pub(crate) fn in_table(&self, table: u32) -> Self {
+    pub(crate) fn with_table(&self, table: u32) -> Self {
         let mut message = self.message.clone();
         message.header.table = u8::try_from(table).unwrap_or(RouteHeader::RT_TABLE_UNSPEC);
         message.header.flags &= RouteFlags::Onlink;
@@ -247,8 +247,8 @@ impl Route {
     }
 
     /// The route as RTM_DELROUTE identifies it. A route with a nexthop object is identified by that object's id.
-    pub(super) fn named(&self) -> Self {
-        let mut named = self.in_table(self.table());
+    pub(super) fn without_attributes(&self) -> Self {
+        let mut named = self.with_table(self.table());
         let object =
             self.message.attributes.iter().find(|attribute| matches!(attribute, RouteAttribute::NhId(_)));
         if let Some(object) = object {
@@ -259,7 +259,7 @@ impl Route {
     }
 
     /// The same route to another destination.
-    pub(super) fn to(&self, cidr: IpNetwork) -> Self {
+    pub(super) fn with_destination(&self, cidr: IpNetwork) -> Self {
         let mut message = self.message.clone();
         message.header.destination_prefix_length = cidr.prefix();
         message.attributes.retain(|attribute| !matches!(attribute, RouteAttribute::Destination(_)));

@@ -63,12 +63,12 @@ impl Address {
 
 /// The interfaces and their addresses.
 #[derive(Debug)]
-pub(super) struct SeenInterfaces {
+pub(super) struct InterfaceList {
     pub(super) links: Vec<Link>,
     pub(super) addresses: Vec<Address>,
 }
 
-impl SeenInterfaces {
+impl InterfaceList {
     /// Reads them with two dumps, for both families at once.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
         Ok(Self { links: rtnl.links()?, addresses: addresses(rtnl)? })
@@ -98,7 +98,7 @@ pub(super) struct PodRoutes {
 impl PodRoutes {
     /// Reads the state with one dump for each kind of object, for both families at once.
     pub(super) fn gather(rtnl: &mut Rtnl<'_>) -> io::Result<Self> {
-        SeenInterfaces::gather(rtnl)?.with_routes(rtnl)
+        InterfaceList::gather(rtnl)?.with_routes(rtnl)
     }
 
     /// The index of an interface that exists and is up. An interface that is down has no routes and cannot get any.
@@ -118,8 +118,8 @@ impl PodRoutes {
     }
 
     /// The identities of all routes, for any number of look-ups, because a pod may have filled the tables.
-    pub(super) fn known(&self) -> KnownRoutes {
-        KnownRoutes(self.routes.iter().map(Route::identity).collect())
+    pub(super) fn known_routes(&self) -> OwnRoutes {
+        OwnRoutes(self.routes.iter().map(Route::identity).collect())
     }
 
     /// Addresses of interface `index` in one family, in the kernel's order (a primary before its secondaries).
@@ -137,9 +137,9 @@ pub(super) fn addresses(rtnl: &mut Rtnl<'_>) -> io::Result<Vec<Address>> {
 
 /// The routes that the kernel has.
 #[derive(Debug)]
-pub(super) struct KnownRoutes(HashSet<Identity>);
+pub(super) struct OwnRoutes(HashSet<Identity>);
 
-impl KnownRoutes {
+impl OwnRoutes {
     /// Whether the kernel already has this route.
     pub(super) fn has(&self, route: &Route) -> bool {
         self.0.contains(&route.identity())

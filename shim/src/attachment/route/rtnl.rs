@@ -76,21 +76,21 @@ impl<'a> Rtnl<'a> {
     /// # Errors
     /// As [`Netns::conversation`].
     pub(crate) fn open(netns: &Netns, budget: Budget<'a>) -> io::Result<Self> {
-        Ok(Self::on(netns.conversation()?, budget))
+        Ok(Self::with_conversation(netns.conversation()?, budget))
     }
 
     /// A socket in the host's netns, which this thread is in. The kernel may filter its dumps.
     ///
     /// # Errors
     /// An error of `socket(2)`.
-    pub(crate) fn of_host(budget: Budget<'a>) -> io::Result<Self> {
+    pub(crate) fn open_host(budget: Budget<'a>) -> io::Result<Self> {
         let socket = Socket::new(NETLINK_ROUTE)?;
         // A kernel without this option returns everything, and the parser filters.
         let _ = socket.set_netlink_get_strict_chk(true);
-        Ok(Self::on(Arc::new(Conversation::new(socket)), budget))
+        Ok(Self::with_conversation(Arc::new(Conversation::new(socket)), budget))
     }
 
-    fn on(conversation: Arc<Conversation>, budget: Budget<'a>) -> Self {
+    fn with_conversation(conversation: Arc<Conversation>, budget: Budget<'a>) -> Self {
         let datagram = Vec::with_capacity(DATAGRAM_BYTES);
         let (excess, most, tries) = (Excess::Refused, MOST_ENTRIES, DUMP_TRIES);
         Self { conversation, datagram, budget, excess, most, tries }
@@ -101,8 +101,12 @@ impl<'a> Rtnl<'a> {
     ///
     /// # Errors
     /// An error of `socket(2)`.
-    pub fn of_node(family: isize, budget: Budget<'a>, most: usize, tries: u32) -> io::Result<Self> {
-        Ok(Self { most, tries, ..Self::on(Arc::new(Conversation::new(Socket::new(family)?)), budget) })
+    pub fn open_node(family: isize, budget: Budget<'a>, most: usize, tries: u32) -> io::Result<Self> {
+        Ok(Self {
+            most,
+            tries,
+            ..Self::with_conversation(Arc::new(Conversation::new(Socket::new(family)?)), budget)
+        })
     }
 
     /// Sends all requests in one datagram, of which the kernel does all or none, and waits until it has done the one at `decisive`. *Source*:
@@ -113,12 +117,12 @@ impl<'a> Rtnl<'a> {
     pub fn transaction(&mut self, requests: &[RtnlRequest], decisive: usize) -> io::Result<()> {
         self.budget.check()?;
         let mut datagram = Vec::new();
-        let first = self.conversation.last().wrapping_add(1);
+        let first = self.conversation.last_sequence().wrapping_add(1);
         for (position, request) in requests.iter().enumerate() {
             let ack = if position == decisive { NLM_F_ACK } else { 0 };
             self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
         }
-        let last = self.conversation.last();
+        let last = self.conversation.last_sequence();
         self.conversation.send(&datagram)?;
         self.receive(first..=last, &mut |message| match message.message_type() {
             NLMSG_ERROR => error_code(message.payload())
@@ -146,7 +150,7 @@ impl<'a> Rtnl<'a> {
         let mut answer = None;
         self.receive(sequence..=sequence, &mut |message| match message.message_type() {
             kind if kind == reply => {
-                answer = Some(parse(message.payload()).map_err(invalid)?);
+                answer = Some(parse(message.payload()).map_err(decode_error)?);
                 Ok(true)
             }
             NLMSG_ERROR => error_code(message.payload()).map(|()| true),
@@ -169,7 +173,7 @@ impl<'a> Rtnl<'a> {
         let mut entries = Vec::new();
         self.dump_each(request, body, reply, &mut |message| {
             match message {
-                Some(payload) => entries.extend(parse(payload).map_err(invalid)?),
+                Some(payload) => entries.extend(parse(payload).map_err(decode_error)?),
                 None => entries.clear(),
             }
             Ok(entries.len())
@@ -198,7 +202,7 @@ impl<'a> Rtnl<'a> {
                     // The kernel sends the rest anyway.
                     kind if kind == reply && count >= most => match excess {
                         Excess::LeftOut => Ok(false),
-                        Excess::Refused => Err(too_much(most)),
+                        Excess::Refused => Err(too_much_error(most)),
                     },
                     kind if kind == reply => {
                         count = take(Some(message.payload()))?;
@@ -223,12 +227,12 @@ impl<'a> Rtnl<'a> {
         for (nth, chunk) in requests.chunks(BATCH_REQUESTS).enumerate() {
             self.budget.check()?;
             let mut datagram = Vec::new();
-            let first = self.conversation.last().wrapping_add(1);
+            let first = self.conversation.last_sequence().wrapping_add(1);
             for (position, request) in chunk.iter().enumerate() {
                 let ack = if position + 1 == chunk.len() { NLM_F_ACK } else { 0 };
                 self.push(&mut datagram, request.message_type, request.flags | ack, &request.body);
             }
-            let last = self.conversation.last();
+            let last = self.conversation.last_sequence();
             self.conversation.send(&datagram)?;
             self.receive(first..=last, &mut |message| {
                 if message.message_type() != NLMSG_ERROR {
@@ -253,7 +257,7 @@ impl<'a> Rtnl<'a> {
 
     /// Appends one message to a datagram, and returns its sequence number.
     fn push(&self, datagram: &mut Vec<u8>, message_type: u16, flags: u16, body: &[u8]) -> u32 {
-        let sequence = self.conversation.next();
+        let sequence = self.conversation.next_sequence();
         let start = datagram.len();
         datagram.resize(start + HEADER_BYTES, 0);
         datagram.extend_from_slice(body);
@@ -291,7 +295,7 @@ impl<'a> Rtnl<'a> {
             }
             let mut rest = self.datagram.as_slice();
             while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest).map_err(invalid)?;
+                let message = NetlinkBuffer::new_checked(rest).map_err(decode_error)?;
                 if ours.contains(&message.sequence_number()) && take(&message)? {
                     self.conversation.note_answered();
                     return Ok(());
@@ -313,7 +317,7 @@ pub fn emit(part: &impl Emitable) -> Vec<u8> {
 
 /// Parses an NLMSG_ERROR. Code 0 is an acknowledgement.
 fn error_code(payload: &[u8]) -> io::Result<()> {
-    match ErrorBuffer::new_checked(payload).map_err(invalid)?.code() {
+    match ErrorBuffer::new_checked(payload).map_err(decode_error)?.code() {
         None => Ok(()),
         Some(code) => Err(io::Error::from_raw_os_error(code.get().wrapping_neg())),
     }
@@ -327,11 +331,11 @@ fn done_code(payload: &[u8]) -> io::Result<()> {
     }
 }
 
-fn too_much(most: usize) -> io::Error {
+fn too_much_error(most: usize) -> io::Error {
     let why = format!("more than {most} of one kind (interfaces, addresses, routes or rules)");
     io::Error::new(io::ErrorKind::FileTooLarge, why)
 }
 
-fn invalid(error: DecodeError) -> io::Error {
+fn decode_error(error: DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

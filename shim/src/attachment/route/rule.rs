@@ -75,13 +75,13 @@ impl Rule {
 
     /// The message as the kernel takes it in RTM_NEWRULE.
     pub(super) fn message(&self) -> RuleMessage {
-        let mut message = self.named();
+        let mut message = self.to_message();
         message.attributes.extend([RuleAttribute::FwMark(0), RuleAttribute::FwMask(u32::MAX)]);
         message
     }
 
     /// As much of the message as RTM_DELRULE requires. It also names a rule for packets with any mark, as earlier versions made it.
-    pub(super) fn named(&self) -> RuleMessage {
+    pub(super) fn to_message(&self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = family(self.source);
         message.header.src_len = self.prefix();

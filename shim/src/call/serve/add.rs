@@ -24,7 +24,7 @@ use super::teardown::Teardown;
 use super::{Session, networks, print};
 use crate::attachment::plan::decide_add;
 use crate::call::reply::{CniError, code};
-use crate::host::lock::{Lock, NoLock, Patience};
+use crate::host::lock::{Lock, LockError, Patience};
 use crate::host::netns::Netns;
 use crate::node::hostports;
 use crate::node::store::OpenRecord;
@@ -40,7 +40,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     let runtime_config = session.conf.runtime_config()?;
     let attach = choose(session, policy, &runtime_config);
     let mut loaded = load_all(session, policy, attach)?;
-    let until = session.until(policy.deadlines.add_secs);
+    let until = session.deadline(policy.deadlines.add_secs);
     let patience = Patience { until, ask_from: None };
     let key = session.key();
     let record_lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals);
@@ -74,7 +74,7 @@ pub(super) fn add(session: &Session<'_>, out: &mut impl Write) -> Result<(), Cni
     drop(choice);
     let attached = attach_all(session, &legs, ready, &mut open, &mut lock, netns.ok(), &times);
     let outcome = attached.and_then(|result| {
-        let raw = result.at(session.conf.version)?;
+        let raw = result.to_version(session.conf.version)?;
         print(out, raw.get())
     });
     match outcome {
@@ -96,7 +96,7 @@ struct Times {
     /// The delegates must have ended by then; the rest is kept for undoing.
     attached_by: Instant,
     /// The time that is kept for undoing.
-    kept: Duration,
+    undo_reserve: Duration,
     /// The least time with which a network's ADD begins.
     least: Duration,
 }
@@ -105,7 +105,7 @@ impl Times {
     fn new(began: Instant, until: Instant) -> Self {
         let whole = until.saturating_duration_since(began);
         let reserve = KEPT_FOR_UNDO.min(whole / 3);
-        Self { attached_by: until - reserve, kept: reserve, least: LEAST.min(whole / 10) }
+        Self { attached_by: until - reserve, undo_reserve: reserve, least: LEAST.min(whole / 10) }
     }
 
     /// The deadline for undoing a tolerated network. A network that hangs in its ADD may hang in its DEL as well, and must leave half of the time to
@@ -113,7 +113,7 @@ impl Times {
     fn end_of_leaving_out(&self) -> Instant {
         let now = Instant::now();
         let half = self.attached_by.saturating_duration_since(now) / 2;
-        now + if half < self.least { self.kept } else { half }
+        now + if half < self.least { self.undo_reserve } else { half }
     }
 
     /// Refuses to begin an ADD that could not finish: a pod that waits is better off than a pod that is half attached.
@@ -134,17 +134,19 @@ impl Times {
 /// in the order of errors.
 fn defer_io_error<T>(
     session: &Session<'_>,
-    result: Result<T, NoLock>,
-) -> Result<Result<T, NoLock>, CniError> {
+    result: Result<T, LockError>,
+) -> Result<Result<T, LockError>, CniError> {
     match result {
-        Err(why @ (NoLock::Held(_) | NoLock::Late | NoLock::Stopped)) => Err(session.lock_error(why)),
+        Err(why @ (LockError::Held(_) | LockError::Late | LockError::Stopped)) => {
+            Err(session.lock_error(why))
+        }
         other => Ok(other),
     }
 }
 
 /// Takes the lock under which this ADD chooses an interface name. Without the lock, two ADDs of one container could choose the same name, because
 /// neither has a record yet. Only both-mode chooses a name.
-fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, NoLock> {
+fn lock_choice(session: &Session<'_>, attach: Attach, patience: Patience) -> Result<Option<Lock>, LockError> {
     let env = session.env;
     match attach {
         Attach::One(_) => Ok(None),

@@ -51,7 +51,7 @@ impl Session<'_> {
         let mut leg = self.leg_of_conf(entry)?;
         let listed = || RawObject::parse(entry.runtime_config.as_ref()?.get().as_bytes()).ok();
         if let Some(runtime_config) = runtime_config.or_else(listed) {
-            let declared = networks::recorded_conf(&leg)?.declared(runtime_config);
+            let declared = networks::recorded_conf(&leg)?.retain_declared(runtime_config);
             leg.runtime_config = (!declared.is_empty()).then(|| declared.to_raw());
         }
         Ok(leg)
@@ -97,7 +97,7 @@ impl Session<'_> {
         let (raw, version) = prev_result
             .or_else(|| Some((entry.prev_result.clone()?, conf.version)))
             .or_else(|| Some((cached_result(&self.conf.name, entry)?, conf.version)))?;
-        AddResult::parse(raw.get().as_bytes(), version).ok()?.at(conf.version).ok()
+        AddResult::parse(raw.get().as_bytes(), version).ok()?.to_version(conf.version).ok()
     }
 }
 
@@ -124,6 +124,6 @@ pub(super) fn begin(store: &Store, intent: Intent, events: &[Event]) -> OpenReco
         );
         let mut attachment = Attachment::begin(intent);
         events.iter().for_each(|event| attachment.apply(event.clone()));
-        OpenRecord::in_memory(attachment)
+        OpenRecord::new_in_memory(attachment)
     })
 }

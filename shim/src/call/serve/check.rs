@@ -16,7 +16,7 @@ use crate::call::serve::{Session, networks};
 
 pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
     let deadlines = session.policy().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
-    let until = session.until(deadlines.check_secs);
+    let until = session.deadline(deadlines.check_secs);
     let key = session.key();
     let patience = Patience { until, ask_from: None };
     let mut lock = Lock::take(session.layout(), &key, session.env.verb, patience, session.signals)
@@ -38,7 +38,7 @@ pub(super) fn check(session: &Session<'_>) -> Result<(), CniError> {
             let leg = session.leg_of_entry(entry)?;
             let conf = networks::recorded_conf(&leg)?;
             let result = session.result_of_entry(entry, &conf);
-            let network = networks::recorded(session, &leg, &conf, session.scope());
+            let network = networks::recorded_network(session, &leg, &conf, session.scope());
             network.check(result.as_deref(), Some(&mut lock), &limits)
         }
     }
@@ -71,7 +71,7 @@ fn check_record(
         }
         let conf: Conflist = networks::recorded_conf(leg)?;
         let scope = session.scope_of(record, &session.env.netns);
-        let network = networks::recorded(session, leg, &conf, scope);
+        let network = networks::recorded_network(session, leg, &conf, scope);
         if let Err(error) = network.check(progress.result.as_deref(), Some(lock), limits) {
             first.get_or_insert(error);
         }

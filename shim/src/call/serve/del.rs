@@ -8,7 +8,7 @@ use types::policy::{Deadlines, Side};
 use crate::attachment::hostroute;
 use crate::attachment::route::Budget;
 use crate::call::reply::{CniError, code};
-use crate::host::lock::{Lock, NoLock, Patience};
+use crate::host::lock::{Lock, LockError, Patience};
 use crate::node::inventory;
 use crate::node::store::{OpenRecord, StoredRecord};
 
@@ -17,14 +17,14 @@ use super::{Session, adopt, networks};
 
 pub(super) fn del(session: &Session<'_>) -> Result<(), CniError> {
     let deadlines = session.policy().map_or_else(|_| Deadlines::default(), |policy| policy.deadlines);
-    let until = session.until(deadlines.del_secs);
+    let until = session.deadline(deadlines.del_secs);
     let half = session.began + until.saturating_duration_since(session.began) / 2;
     let patience = Patience { until, ask_from: Some(half) };
     let mut lock =
         match Lock::take(session.layout(), &session.key(), session.env.verb, patience, session.signals) {
             Ok(lock) => Some(lock),
             // Releasing the pod's resources matters more than the order of two calls, which a runtime does not make at the same time.
-            Err(NoLock::Io(error)) => {
+            Err(LockError::Io(error)) => {
                 tracing::warn!(error = error.to_string(), "DEL goes on without a lock");
                 None
             }
@@ -91,13 +91,16 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
         let loaded = match networks::load(session, policy, *side) {
             Ok(loaded) => loaded,
             // The network is retired and its conf is gone: there is no plugin to call, and the pod must still be deletable.
-            Err(error) if error.code == code::TRY_LATER && policy.retired(*side).is_some() => continue,
+            Err(error) if error.code == code::TRY_LATER && policy.retired_network(*side).is_some() => {
+                continue;
+            }
             Err(error) => return Err(error.details(format!("{name}; the file is kept"))),
         };
         let primary = sides.len() == 1 || *side == policy.both.primary();
         let both = policy.attach == types::policy::Attach::Both;
         let ifname = if primary || !both { &session.env.ifname } else { &policy.both.secondary_ifname };
-        let declared = runtime_config.clone().map(|runtime_config| loaded.conf.declared(runtime_config));
+        let declared =
+            runtime_config.clone().map(|runtime_config| loaded.conf.retain_declared(runtime_config));
         let runtime_config = declared.filter(|config| !config.is_empty()).map(|config| config.to_raw());
         legs.push(Leg { runtime_config, ..loaded.leg(ifname, primary) });
     }

@@ -39,7 +39,7 @@ pub(super) fn gc(session: &Session<'_>) -> Result<(), CniError> {
         tracing::warn!("GC without a list of valid attachments; nothing is done");
         return Ok(());
     };
-    let deadline = session.until(policy.deadlines.gc_secs);
+    let deadline = session.deadline(policy.deadlines.gc_secs);
     let mut errors = Vec::new();
     // Forwarding always gets its part of the time, even if a close before it hangs.
     let retention = if policy.gc.forward { kept_for_forwarding(policy) } else { Duration::ZERO };
@@ -101,7 +101,7 @@ fn forward(
     deadline: Instant,
 ) -> Result<Vec<CniError>, CniError> {
     let io = |e: std::io::Error| CniError::new(code::IO, format!("list what is attached: {e}"));
-    let (records, _) = session.store.all().map_err(io)?;
+    let (records, _) = session.store.load_all().map_err(io)?;
     let inventory = inventory::load(session.layout()).map_err(io)?;
     let mut errors = Vec::new();
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();

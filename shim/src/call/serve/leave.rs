@@ -9,7 +9,7 @@ use crate::attachment::plan::PodChange;
 use crate::call::reply::CniError;
 
 pub(super) fn leave(session: &Session<'_>) -> Result<(), CniError> {
-    let until = session.until(session.policy()?.deadlines.del_secs);
+    let until = session.deadline(session.policy()?.deadlines.del_secs);
     let mut pod = LivePod::find(session, until)?;
     match pod.change()? {
         PodChange::Keep => Ok(()),

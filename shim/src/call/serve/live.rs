@@ -18,7 +18,7 @@ use crate::attachment::pod_interfaces;
 use crate::attachment::route::{self, Budget};
 use crate::call::reply::{CniError, code};
 use crate::call::version::AddResult;
-use crate::host::lock::{Lock, NoLock};
+use crate::host::lock::{Lock, LockError};
 use crate::host::netns::Netns;
 use crate::node::inventory::{self, Deleter};
 use crate::node::store::{OpenRecord, StoredRecord};
@@ -46,14 +46,17 @@ impl<'a> LivePod<'a> {
         let key = session.key();
         let record_lock =
             Lock::take_unattended(session.layout(), &key, session.env.verb, until, session.signals);
-        let lock = record_lock.map_err(|e| session.lock_error(NoLock::Io(e)))?.ok_or_else(|| {
-            CniError::new(code::TRY_LATER, format!("{} is busy: another call holds its lock", named(session)))
+        let lock = record_lock.map_err(|e| session.lock_error(LockError::Io(e)))?.ok_or_else(|| {
+            CniError::new(
+                code::TRY_LATER,
+                format!("{} is busy: another call holds its lock", name_pod(session)),
+            )
         })?;
         let netns = session.netns().map_err(|e| {
             let path = &session.env.netns;
             CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
         })?;
-        let attachment = recorded(session, netns, until)?;
+        let attachment = read_record(session, netns, until)?;
         refuse_another_pod(session, netns, &attachment.intent)?;
         Ok(Self { session, policy, sides: Sides::read(policy), netns, attachment, lock })
     }
@@ -64,12 +67,12 @@ impl<'a> LivePod<'a> {
     /// Code 6 if `runtimeConfig`, which has the pod's annotations, is no object.
     pub(super) fn change(&self) -> Result<PodChange, CniError> {
         let attach = choose(self.session, self.policy, &self.session.conf.runtime_config()?);
-        Ok(decide_change(&self.sides.of_pod(&self.attachment), attach, &self.policy.both))
+        Ok(decide_change(&self.sides.pod_networks(&self.attachment), attach, &self.policy.both))
     }
 
     /// The error for a call that the policy does not ask for.
     pub(super) fn refuse(&self, change: PodChange) -> CniError {
-        let name = named(self.session);
+        let name = name_pod(self.session);
         match change {
             PodChange::Restart(reason) => restart(self.session, reason.as_str()),
             PodChange::Keep | PodChange::Join(_) | PodChange::Leave => {
@@ -92,7 +95,7 @@ impl<'a> LivePod<'a> {
     /// # Errors
     /// As [`Self::detach_second`].
     pub(super) fn settle(&mut self, until: Instant) -> Result<(), CniError> {
-        match self.attachment.second() {
+        match self.attachment.second_leg() {
             Some(leg) if !self.attachment.has(leg) => self.detach_second(until),
             None if self.attachment.intent.legs.len() > 1 => self.shorten(),
             _ => Ok(()),
@@ -111,21 +114,21 @@ impl<'a> LivePod<'a> {
     /// # Errors
     /// Its routes were not removed, or its DEL failed. The record says that the DEL is owed; the next call resumes it.
     pub(super) fn detach_second(&mut self, until: Instant) -> Result<(), CniError> {
-        let Some(leg) = self.attachment.second() else { return Ok(()) };
+        let Some(leg) = self.attachment.second_leg() else { return Ok(()) };
         let recorded = self.attachment.intent.legs[leg].clone();
         let last = networks::recorded_conf(&recorded)?.plugins.len() - 1;
         let resumed = self.attachment.progress[leg].resume_at.unwrap_or(last);
         let mut open = self.session.store.open(self.attachment.clone());
         // From here on the network counts as leaving, and a later call does not take it for attached. The pod goes on with its primary.
         let begun = [Event::Stopped { leg, plugin: resumed }, Event::Attached {}];
-        open.append(&begun).map_err(|e| self.unwritten(&e))?;
+        open.append(&begun).map_err(|e| self.write_error(&e))?;
         if !open.is_kept() {
-            return Err(self.unwritten(&io::Error::other("it cannot be opened for writing")));
+            return Err(self.write_error(&io::Error::other("it cannot be opened for writing")));
         }
-        let budget = Budget::until(until, Some(self.session.signals));
+        let budget = Budget::new(until, Some(self.session.signals));
         let primary = &self.attachment.intent.ifname;
         route::leave(self.netns, &recorded.ifname, primary, budget)
-            .map_err(|e| CniError::new(code::ROUTE, format!("routes of {}: {e}", named(self.session))))?;
+            .map_err(|e| CniError::new(code::ROUTE, format!("routes of {}: {e}", name_pod(self.session))))?;
         let teardown = Teardown::new(self.session, &self.session.env.netns, until);
         let failed = teardown.detach(&mut open, &[leg], Some(&mut self.lock)).pop();
         self.attachment = open.attachment;
@@ -147,29 +150,29 @@ impl<'a> LivePod<'a> {
     /// # Errors
     /// Code 5; the record is as it was.
     pub(super) fn write(&self, intent: Intent, events: &[Event]) -> Result<OpenRecord, CniError> {
-        self.session.store.begin(intent, events).map_err(|e| self.unwritten(&e))
+        self.session.store.begin(intent, events).map_err(|e| self.write_error(&e))
     }
 
-    fn unwritten(&self, error: &io::Error) -> CniError {
-        CniError::new(code::IO, format!("write the record of {}: {error}", named(self.session)))
+    fn write_error(&self, error: &io::Error) -> CniError {
+        CniError::new(code::IO, format!("write the record of {}: {error}", name_pod(self.session)))
     }
 }
 
 /// The attachment of the call, for messages.
-pub(super) fn named(session: &Session<'_>) -> String {
+pub(super) fn name_pod(session: &Session<'_>) -> String {
     format!("attachment {} {}", session.env.container_id, session.env.ifname)
 }
 
 /// The error for a pod that only a restart brings to its networks.
 pub(super) fn restart(session: &Session<'_>, why: &str) -> CniError {
-    CniError::new(code::RESTART, format!("{} needs a restart: {why}", named(session)))
+    CniError::new(code::RESTART, format!("{} needs a restart: {why}", name_pod(session)))
 }
 
 /// The attachment's record; else one made of its inventory entry, which is not written yet.
-fn recorded(session: &Session<'_>, netns: &Netns, until: Instant) -> Result<Attachment, CniError> {
+fn read_record(session: &Session<'_>, netns: &Netns, until: Instant) -> Result<Attachment, CniError> {
     let key = session.key();
-    let io = |e: io::Error| CniError::new(code::IO, format!("read the record of {}: {e}", named(session)));
-    let unknown = || CniError::new(code::UNKNOWN_CONTAINER, format!("{} is unknown", named(session)));
+    let io = |e: io::Error| CniError::new(code::IO, format!("read the record of {}: {e}", name_pod(session)));
+    let unknown = || CniError::new(code::UNKNOWN_CONTAINER, format!("{} is unknown", name_pod(session)));
     match session.store.find(&key).map_err(io)? {
         StoredRecord::Sound(record) if !record.torn => return Ok(*record),
         StoredRecord::Sound(_) => return Err(restart(session, "a line of its record cannot be read")),
@@ -208,13 +211,13 @@ fn refuse_another_pod(session: &Session<'_>, netns: &Netns, intent: &Intent) -> 
     let env = session.env;
     let is_its = networks::is_its(intent, netns).unwrap_or(intent.netns == env.netns);
     if !is_its {
-        let what = format!("the netns at {:?} is not that of {}", env.netns, named(session));
+        let what = format!("the netns at {:?} is not that of {}", env.netns, name_pod(session));
         return Err(CniError::new(code::ENVIRONMENT, what)
             .details(format!("expected the one of its ADD, {:?}", intent.netns)));
     }
     match (&intent.cni_args, &env.args) {
         (Some(then), now) if now.as_ref() != Some(then) => {
-            let what = format!("CNI_ARGS are not those of the ADD of {}", named(session));
+            let what = format!("CNI_ARGS are not those of the ADD of {}", name_pod(session));
             Err(CniError::new(code::ENVIRONMENT, what).details(format!("expected {then:?}")))
         }
         _ => Ok(()),

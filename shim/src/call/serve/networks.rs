@@ -7,7 +7,7 @@ use types::attachment::{Intent, Leg};
 use types::policy::{self, Policy, Side};
 
 use super::Session;
-use crate::attachment::conflist::{Conflist, Unloadable};
+use crate::attachment::conflist::{Conflist, LoadError};
 use crate::attachment::delegate::{Network, Scope, delegates_to_itself};
 use crate::call::reply::{CniError, code};
 use crate::host::boot::boot_id;
@@ -79,9 +79,9 @@ pub(super) fn read(policy: &Policy, side: Side) -> Result<LoadedNetwork<'_>, Cni
         .ok_or_else(|| CniError::new(code::CONFIG, format!("the policy has no network {side}")))?;
     let (conf, conf_path) = Conflist::load(&network.conf).map_err(|why| {
         let code = match why {
-            Unloadable::Absent(_) => code::TRY_LATER,
-            Unloadable::Version(..) => code::VERSION,
-            Unloadable::Unreadable(..) | Unloadable::Invalid(..) => code::CONFIG,
+            LoadError::Absent(_) => code::TRY_LATER,
+            LoadError::Version(..) => code::VERSION,
+            LoadError::Unreadable(..) | LoadError::Invalid(..) => code::CONFIG,
         };
         CniError::new(code, format!("network {side}: {why}"))
     })?;
@@ -130,7 +130,7 @@ pub(super) fn is_its(intent: &Intent, netns: &Netns) -> Option<bool> {
 }
 
 /// A recorded leg as a network that is about to be called.
-pub(super) fn recorded<'a>(
+pub(super) fn recorded_network<'a>(
     session: &Session<'_>,
     leg: &'a Leg,
     conf: &'a Conflist,

@@ -57,7 +57,7 @@ impl Pass<'_> {
         now: &Moment,
         verdict: impl Fn(&Attachment, Age) -> SweepVerdict,
     ) -> io::Result<PassReport> {
-        let (records, damaged) = self.session.store.all()?;
+        let (records, damaged) = self.session.store.load_all()?;
         let mut report = PassReport { damaged, ..PassReport::default() };
         if let Err(error) = first_failure::tidy(self.session.layout(), &self.session.store) {
             // Each file that stays costs an inode until the next pass.
@@ -76,10 +76,10 @@ impl Pass<'_> {
             }
         }
         pass_order::order(&mut due, pass_order::last_tried(self.session.layout()).as_deref(), |key| key);
-        let shares = TimeShares::until(self.deadline, Instant::now());
+        let shares = TimeShares::new_until(self.deadline, Instant::now());
         let count = due.len();
         for (index, key) in due.into_iter().enumerate() {
-            let share = shares.next(count - index, Instant::now());
+            let share = shares.next_deadline(count - index, Instant::now());
             let Some(until) = share.filter(|_| !self.session.signals.stop_requested()) else {
                 report.busy.push(key);
                 continue;
@@ -99,8 +99,9 @@ impl Pass<'_> {
     fn converge_host_routes(&self, routed: bool) {
         let budget = Budget::share(self.deadline, self.session.signals);
         // If no record has host routes, the records need not be read again.
-        let records = || if routed { self.session.store.all() } else { Ok((Vec::new(), Vec::new())) };
-        let pending = records().and_then(|(sound, damaged)| hostroute::unconverged(&sound, &damaged, budget));
+        let records = || if routed { self.session.store.load_all() } else { Ok((Vec::new(), Vec::new())) };
+        let pending =
+            records().and_then(|(sound, damaged)| hostroute::unconverged_routes(&sound, &damaged, budget));
         match pending {
             Ok(changes) if changes.is_empty() => {}
             Ok(_) => match hostroute::converge(self.session.layout(), budget) {
@@ -129,7 +130,7 @@ impl Pass<'_> {
         is_due: impl Fn(&Attachment) -> bool,
     ) -> Result<bool, CniError> {
         let mut is_left = false;
-        let closed = self.locked(key, until, |lock| {
+        let closed = self.with_lock(key, until, |lock| {
             // Read again under the lock: a DEL may have been faster.
             match self.find(key)? {
                 Some(open) if is_due(&open.attachment) => self.finish(open, until, lock),
@@ -151,9 +152,9 @@ impl Pass<'_> {
     /// As [`Self::close`], and when the network of the entry cannot be told; then the entry stays.
     pub fn close_entry(&self, key: &Key, until: Instant) -> Result<bool, CniError> {
         let mut is_left = false;
-        let closed = self.locked(key, until, |lock| {
+        let closed = self.with_lock(key, until, |lock| {
             let record = self.find(key)?;
-            let inventory = inventory::load(self.session.layout()).map_err(|e| failed(key, &e))?;
+            let inventory = inventory::load(self.session.layout()).map_err(|e| lock_error(key, &e))?;
             let Some(entry) = inventory.find(key) else {
                 is_left = record.is_some();
                 return Ok(());
@@ -163,14 +164,14 @@ impl Pass<'_> {
                 return self.finish(open, until, lock);
             }
             if entry.deleted_by == Deleter::Runtime {
-                return inventory::strike_out(self.session.layout(), key).map_err(|e| failed(key, &e));
+                return inventory::strike_out(self.session.layout(), key).map_err(|e| lock_error(key, &e));
             }
             self.finish(self.session.adopt(entry)?, until, lock)
         })?;
         Ok(closed && !is_left)
     }
 
-    fn locked(
+    fn with_lock(
         &self,
         key: &Key,
         until: Instant,
@@ -181,18 +182,18 @@ impl Pass<'_> {
             tracing::debug!(error = error.to_string(), "turn not noted");
         }
         let lock = Lock::take_unattended(self.session.layout(), key, Verb::Gc, until, self.session.signals);
-        match lock.map_err(|e| failed(key, &e))? {
+        match lock.map_err(|e| lock_error(key, &e))? {
             Some(mut lock) => act(&mut lock).map(|()| true),
             None => Ok(false),
         }
     }
 
     fn find(&self, key: &Key) -> Result<Option<OpenRecord>, CniError> {
-        match self.session.store.find(key).map_err(|e| failed(key, &e))? {
+        match self.session.store.find(key).map_err(|e| lock_error(key, &e))? {
             StoredRecord::Sound(record) => Ok(Some(self.session.store.open(*record))),
             StoredRecord::Absent => Ok(None),
             StoredRecord::Damaged(why) => {
-                Err(failed(key, &io::Error::other(format!("its record is damaged: {why}"))))
+                Err(lock_error(key, &io::Error::other(format!("its record is damaged: {why}"))))
             }
         }
     }
@@ -203,7 +204,7 @@ impl Pass<'_> {
     }
 }
 
-fn failed(key: &Key, error: &io::Error) -> CniError {
+fn lock_error(key: &Key, error: &io::Error) -> CniError {
     CniError::new(code::IO, format!("close attachment {} {}: {error}", key.container_id, key.ifname))
 }
 

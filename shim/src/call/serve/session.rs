@@ -1,6 +1,6 @@
 //! The context of one call: what every verb, and every pass over the records, works with.
 //!
-//! A runtime's call brings its own environment and conf. The sweep makes both up ([`Env::of_sweep`], [`Conf::of_sweep`]) and otherwise works
+//! A runtime's call brings its own environment and conf. The sweep makes both up ([`Env::for_sweep`], [`Conf::for_sweep`]) and otherwise works
 //! as a GC does, so the same steps serve both.
 
 use std::cell::{OnceCell, RefCell};
@@ -18,7 +18,7 @@ use crate::call::reply::{CniError, code};
 use crate::call::request::{Conf, Env};
 use crate::call::version::Version;
 use crate::host::boot::{self, Moment};
-use crate::host::lock::NoLock;
+use crate::host::lock::LockError;
 use crate::host::netns::Netns;
 use crate::host::signal::Signals;
 use crate::node::layout::Layout;
@@ -74,7 +74,7 @@ impl<'a> Session<'a> {
     }
 
     /// The same session, whose netns is open already; none if it is not.
-    pub(super) fn in_netns(self, netns: Option<Netns>) -> Self {
+    pub(super) fn with_netns(self, netns: Option<Netns>) -> Self {
         Self { netns: netns.map(Ok).map(OnceCell::from).unwrap_or_default(), ..self }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
         self.env.path.as_deref()
     }
 
-    pub(crate) fn until(&self, secs: u64) -> Instant {
+    pub(crate) fn deadline(&self, secs: u64) -> Instant {
         self.began + Duration::from_secs(secs)
     }
 
@@ -196,16 +196,16 @@ impl<'a> Session<'a> {
     }
 
     /// The error of this verb for a lock that it did not get.
-    pub(crate) fn lock_error(&self, why: NoLock) -> CniError {
+    pub(crate) fn lock_error(&self, why: LockError) -> CniError {
         let code = deadline_code(self.env.verb);
         let name = format!("attachment {} {}", self.env.container_id, self.env.ifname);
         match why {
-            NoLock::Io(e) => CniError::new(code::IO, format!("lock {name}: {e}")),
-            NoLock::Held(holder) => CniError::new(code, format!("{name} is busy until the deadline"))
+            LockError::Io(e) => CniError::new(code::IO, format!("lock {name}: {e}")),
+            LockError::Held(holder) => CniError::new(code, format!("{name} is busy until the deadline"))
                 .details(format!("held by {holder}")),
-            NoLock::Late => CniError::new(code, format!("{name} was free only at the deadline"))
+            LockError::Late => CniError::new(code, format!("{name} was free only at the deadline"))
                 .details("nothing was begun"),
-            NoLock::Stopped => CniError::new(code, format!("asked to stop while waiting for {name}")),
+            LockError::Stopped => CniError::new(code, format!("asked to stop while waiting for {name}")),
         }
     }
 }

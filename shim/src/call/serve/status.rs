@@ -16,10 +16,10 @@ use crate::node::probe::Depth;
 use crate::node::ready;
 
 pub(super) fn status(session: &Session<'_>) -> Result<(), CniError> {
-    let policy = session.policy().map_err(not_available)?;
+    let policy = session.policy().map_err(not_available_error)?;
     let deadline = session.began + Duration::from_millis(policy.deadlines.status_millis);
     let mut first: Option<CniError> = None;
-    for side in policy.attached() {
+    for side in policy.attached_sides() {
         if let Err(error) = network_status(session, policy, side, deadline) {
             // Code 51 means, beyond 50, that running pods may have lost their network.
             match &first {
@@ -44,25 +44,25 @@ fn network_status(
             let was_ready = policy
                 .network(side)
                 .is_some_and(|network| ready::is_marked_by_conf(session.layout(), &network.conf));
-            return if was_ready { Ok(()) } else { Err(not_available(error)) };
+            return if was_ready { Ok(()) } else { Err(not_available_error(error)) };
         }
     };
-    loaded.refuse_ourselves(&session.conf.plugin_type).map_err(not_available)?;
+    loaded.refuse_ourselves(&session.conf.plugin_type).map_err(not_available_error)?;
     let network = Network { conf: &loaded.conf, ifname: "", runtime_config: None, scope: session.scope() };
-    let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available)?;
+    let _binaries: Vec<Binary> = network.find_binaries().map_err(not_available_error)?;
     if ready::is_marked(session.layout(), &loaded.conf.name) {
         return Ok(());
     }
-    networks::probes_hold(side, loaded.network, Depth::All, deadline).map_err(not_available)?;
+    networks::probes_hold(side, loaded.network, Depth::All, deadline).map_err(not_available_error)?;
     let limits = session.limits(deadline);
     network
         .status(&limits)
-        .map_err(|error| if error.code == code::LIMITED { error } else { not_available(error) })?;
+        .map_err(|error| if error.code == code::LIMITED { error } else { not_available_error(error) })?;
     networks::mark_ready(session, &loaded.conf.name, loaded.conf_path);
     Ok(())
 }
 
 /// Turns any error into STATUS's code for "an ADD would not succeed now".
-fn not_available(error: CniError) -> CniError {
+fn not_available_error(error: CniError) -> CniError {
     CniError { code: code::NOT_AVAILABLE, ..error }
 }

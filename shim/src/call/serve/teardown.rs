@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use types::attachment::Event;
 
-use crate::attachment::delegate::{Del, DelEvent, DoneBefore, Limits, Network, StoppedDel, del_all};
+use crate::attachment::delegate::{Del, DelEvent, FailedStep, Limits, Network, StoppedDel, del_all};
 use crate::call::reply::CniError;
 use crate::host::lock::Lock;
 use crate::node::first_failure;
@@ -102,7 +102,7 @@ pub(super) struct FailedDel {
 struct DelWithoutNetns {
     leg: usize,
     plugin: usize,
-    before: DoneBefore,
+    before: FailedStep,
     error: CniError,
 }
 
@@ -151,7 +151,10 @@ impl Teardown<'_> {
             .iter()
             .map(|(index, conf)| {
                 let scope = self.session.scope_of(&attachment, self.netns);
-                (*index, networks::recorded(self.session, &attachment.intent.legs[*index], conf, scope))
+                (
+                    *index,
+                    networks::recorded_network(self.session, &attachment.intent.legs[*index], conf, scope),
+                )
             })
             .collect();
         let prepared = called

@@ -23,12 +23,12 @@ pub struct Binary {
 
 /// Why there is no usable binary for a type.
 #[derive(Debug)]
-pub struct NoBinary {
+pub struct BinaryError {
     plugin_type: String,
     why: String,
 }
 
-impl fmt::Display for NoBinary {
+impl fmt::Display for BinaryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin {:?}: {}", self.plugin_type, self.why)
     }
@@ -39,8 +39,8 @@ impl Binary {
     ///
     /// # Errors
     /// [`NoBinary`] names the directories that were searched, or why the file there cannot be used.
-    pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, NoBinary> {
-        let fail = |why: String| NoBinary { plugin_type: plugin_type.to_owned(), why };
+    pub fn find(plugin_type: &str, search: &[&str]) -> Result<Self, BinaryError> {
+        let fail = |why: String| BinaryError { plugin_type: plugin_type.to_owned(), why };
         let mut dirs: Vec<&str> =
             search.iter().flat_map(|list| list.split(':')).filter(|dir| !dir.is_empty()).collect();
         dirs.dedup();
@@ -71,7 +71,7 @@ impl Binary {
         let executable = faccessat(&file, c"", AccessFlags::X_OK, AtFlags::AT_EMPTY_PATH);
         let executable = match executable {
             // Before Linux 5.8, the kernel does not know the flag.
-            Err(Errno::EINVAL | Errno::ENOSYS) => access(&opened(file.as_fd()), AccessFlags::X_OK),
+            Err(Errno::EINVAL | Errno::ENOSYS) => access(&opened_path(file.as_fd()), AccessFlags::X_OK),
             other => other,
         };
         executable.map_err(|_| format!("{} is not executable: chmod +x it", path.display()))?;
@@ -88,7 +88,7 @@ impl Binary {
 }
 
 /// A path that leads to an open file, by its descriptor.
-pub(super) fn opened(file: BorrowedFd<'_>) -> PathBuf {
+pub(super) fn opened_path(file: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 

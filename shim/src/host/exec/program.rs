@@ -13,7 +13,7 @@ use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
 
 use super::PluginCall;
-use super::binary::{Binary, opened};
+use super::binary::{Binary, opened_path};
 
 /// What is executed.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl<'a> Program<'a> {
     ///
     /// # Errors
     /// A variable or the path holds a NUL byte.
-    pub(super) fn of(call: &PluginCall<'a>) -> io::Result<Self> {
+    pub(super) fn prepare(call: &PluginCall<'a>) -> io::Result<Self> {
         let binary = call.binary;
         let is_replaced = |name: &OsStr| call.env.iter().any(|(key, _)| name == *key);
         let inherited = std::env::vars_os().filter(|(name, _)| !is_replaced(name));
@@ -64,7 +64,7 @@ impl<'a> Program<'a> {
             // Its interpreter opens it once more, by the path in its arguments.
             posix_spawn(self.path.as_c_str(), &actions, &attributes, &arguments, &self.environment)
         } else {
-            let file = opened(self.binary.file.as_fd());
+            let file = opened_path(self.binary.file.as_fd());
             posix_spawn(&file, &actions, &attributes, &arguments, &self.environment)
         }
     }

@@ -45,7 +45,7 @@ impl<'a> ReadyPlugin<'a> {
             fcntl(ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let streams = [filled_stdin(&call.stdin)?, plugins_stdout.into(), plugins_stderr.into()];
-        Ok(Self { program: Program::of(call)?, streams, stdout, stderr })
+        Ok(Self { program: Program::prepare(call)?, streams, stdout, stderr })
     }
 
     /// Starts the plugin. The plugin inherits `lock`, and the lock file gets its process group.

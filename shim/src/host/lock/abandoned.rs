@@ -17,7 +17,7 @@ use crate::node::layout::Layout;
 ///
 /// # Errors
 /// The directory is not trusted, or it cannot be listed. An absent directory is empty.
-pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
+pub fn list_abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     let dir = layout.locks();
     match trust::check_dir(&dir) {
         Err(why) if why.is_absent() => return Ok(Vec::new()),
@@ -34,7 +34,7 @@ pub fn abandoned(layout: &Layout) -> io::Result<Vec<PathBuf>> {
     Ok(locks)
 }
 
-/// Removes a lock file of [`abandoned`]. Returns false if a process holds the lock by now.
+/// Removes a lock file of [`list_abandoned`]. Returns false if a process holds the lock by now.
 ///
 /// # Errors
 /// The file cannot be opened or removed. A file that is already gone is no error.

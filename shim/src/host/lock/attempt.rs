@@ -26,7 +26,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    pub(super) fn of(file: File, path: &Path, verb: Verb, signals: &Signals) -> io::Result<Self> {
+    pub(super) fn try_lock(file: File, path: &Path, verb: Verb, signals: &Signals) -> io::Result<Self> {
         match try_flock(file, path)? {
             Attempt::Replaced => Ok(Self::Replaced),
             Attempt::Taken(file) => {

@@ -90,7 +90,7 @@ impl Holder {
         if !self.groups.iter().all(|group| group.group_is_gone()) {
             return false;
         }
-        let unnoted = self.unnoted(file);
+        let unnoted = self.unnoted_processes(file);
         for process in &unnoted {
             process.signal(Signal::SIGKILL);
             process.kill_group();
@@ -100,11 +100,11 @@ impl Holder {
 
     /// Whether no process of a dead holder runs any more. Kills nothing.
     pub(super) fn work_is_over(&self, file: &File) -> bool {
-        self.groups.iter().all(|group| group.group_is_gone()) && self.unnoted(file).is_empty()
+        self.groups.iter().all(|group| group.group_is_gone()) && self.unnoted_processes(file).is_empty()
     }
 
     /// The processes of the holder's session that have inherited the lock.
-    fn unnoted(&self, file: &File) -> Vec<Process> {
+    fn unnoted_processes(&self, file: &File) -> Vec<Process> {
         let of_session = |process: &Process| {
             let session = getsid(Some(Pid::from_raw(process.pid)));
             // The holder of an earlier program names no session. Then every process that inherited the lock counts as work.
@@ -131,7 +131,7 @@ impl Holder {
     }
 
     /// The processes that are at work under the lock: the holder, and the groups of its delegates.
-    pub(super) fn alive(&self) -> Vec<i32> {
+    pub(super) fn living_pids(&self) -> Vec<i32> {
         let all = self.holder.iter().chain(&self.groups);
         all.filter(|process| process.is_alive()).map(|process| process.pid).collect()
     }
@@ -170,7 +170,7 @@ fn inheritors(file: &File, taker: Process) -> Vec<Process> {
                 && is_lock_of(taker.pid, &process.path().join("fdinfo").join(fd.file_name()))
         });
         if holds && pid != taker.pid {
-            holders.extend(Process::of(pid));
+            holders.extend(Process::read(pid));
         }
     }
     holders

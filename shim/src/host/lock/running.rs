@@ -18,11 +18,11 @@ pub struct RunningCall {
 
 /// The call that works on an attachment now, if there is one and its lock can be read.
 #[must_use]
-pub fn running(layout: &Layout, key: &Key) -> Option<RunningCall> {
+pub fn running_call(layout: &Layout, key: &Key) -> Option<RunningCall> {
     let path = layout.locks().join(key.file_name());
     let (file, _) = trust::open_regular(File::options().read(true), &path).ok()?;
     let holder = Holder::read(&file);
-    let pids = holder.alive();
+    let pids = holder.living_pids();
     (!pids.is_empty()).then(|| RunningCall { verb: holder.verb().to_owned(), pids })
 }
 
@@ -35,7 +35,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("crossfade-running-{}", std::process::id()));
         let layout = Layout { state_dir: dir.join("state"), run_dir: dir.join("run"), policy: None };
         let key = Key::new("c1", "eth0");
-        assert_eq!(running(&layout, &key), None, "there is no lock");
+        assert_eq!(running_call(&layout, &key), None, "there is no lock");
         crate::host::file::create_private_dir(&layout.run_dir).expect("run");
         crate::host::file::create_private_dir(&layout.locks()).expect("locks");
         let own = crate::host::process::Process::current().expect("this process");
@@ -43,7 +43,7 @@ mod tests {
             let text =
                 format!(r#"{{"holder":{{"pid":{},"start":{start}}},"verb":"ADD","groups":[]}}"#, own.pid);
             std::fs::write(layout.locks().join(key.file_name()), text).expect("lock");
-            running(&layout, &key)
+            running_call(&layout, &key)
         };
         assert_eq!(written(own.start), Some(RunningCall { verb: "ADD".to_owned(), pids: vec![own.pid] }));
         // The pid is another process's by now.

@@ -21,7 +21,7 @@ const TAKEOVER: &str = "takeover";
 /// # Errors
 /// The error of `change`, or that another process held the lock for two seconds.
 pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    alone(&prepare(layout, &shared_name(name))?, change)
+    with_exclusive_lock(&prepare(layout, &shared_name(name))?, change)
 }
 
 /// Runs `change` under the lock under which a dead holder's lock, the file at `path`, changes hands.
@@ -29,7 +29,7 @@ pub fn exclusively<T>(layout: &Layout, name: &str, change: impl FnOnce() -> io::
 /// # Errors
 /// As [`exclusively`].
 pub(super) fn alone_for_takeover<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    alone(&path.with_file_name(shared_name(TAKEOVER)), change)
+    with_exclusive_lock(&path.with_file_name(shared_name(TAKEOVER)), change)
 }
 
 /// Whether the file at `path` is a shared lock.
@@ -41,7 +41,7 @@ fn shared_name(name: &str) -> String {
     format!("{name}.{SHARED_END}")
 }
 
-fn alone<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+fn with_exclusive_lock<T>(path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let end = Instant::now() + Duration::from_secs(2);
     let mut file = open(path)?;
     loop {

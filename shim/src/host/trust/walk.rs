@@ -89,7 +89,7 @@ pub(super) fn walk(path: &Path) -> Result<Place, Distrust> {
                     sticky = check_above(&here, &real, &meta)?;
                     if meta.is_symlink() {
                         links += 1;
-                        if links > MAX_LINKS || !ours(&meta) {
+                        if links > MAX_LINKS || !is_own(&meta) {
                             return Err(Distrust::Kind(real, "a link of ours to follow"));
                         }
                         break real.read_link().map_err(|e| Distrust::Io(real.clone(), e))?;
@@ -112,13 +112,13 @@ pub(super) fn walk(path: &Path) -> Result<Place, Distrust> {
 /// Checks the directory on the way to `next`. Returns true if only its sticky bit makes the directory acceptable.
 fn check_above(dir: &Metadata, next: &Path, next_meta: &Metadata) -> Result<bool, Distrust> {
     match check(next.parent().unwrap_or(next), dir) {
-        Err(_) if dir.is_dir() && ours(dir) && is_sticky(dir) && ours(next_meta) => Ok(true),
+        Err(_) if dir.is_dir() && is_own(dir) && is_sticky(dir) && is_own(next_meta) => Ok(true),
         other => other.map(|()| false),
     }
 }
 
 /// Whether it belongs to root or to this uid.
-pub(super) fn ours(meta: &Metadata) -> bool {
+pub(super) fn is_own(meta: &Metadata) -> bool {
     meta.uid() == 0 || meta.uid() == Uid::effective().as_raw()
 }
 
@@ -128,7 +128,7 @@ fn writable_by_others(meta: &Metadata) -> bool {
 
 /// Checks that no other user can write it or decides who can.
 pub(super) fn check(path: &Path, meta: &Metadata) -> Result<(), Distrust> {
-    if !ours(meta) {
+    if !is_own(meta) {
         Err(Distrust::Owner(path.into(), meta.uid()))
     } else if writable_by_others(meta) {
         Err(Distrust::Mode(path.into(), meta.mode()))

@@ -40,10 +40,10 @@ pub fn check(data: &[u8]) {
     for file in &found.taken_away {
         assert!(file.ends_with(".cilium_bak") && !confs.contains(&&**file), "{file}");
     }
-    let before: Vec<_> = found.before_ours().map(|conf| conf.file.as_str()).collect();
+    let before: Vec<_> = found.confs_before_own().map(|conf| conf.file.as_str()).collect();
     let ours = shim::node::layout::CONF_FILE;
     assert_eq!(before, confs.iter().copied().take_while(|file| *file < ours).collect::<Vec<_>>());
-    assert!(found.of_others().all(|conf| conf.file != ours && !conf.file.starts_with("00-multus")));
+    assert!(found.foreign_confs().all(|conf| conf.file != ours && !conf.file.starts_with("00-multus")));
     for conf in &found.confs {
         let written = entries.iter().find(|(name, _)| *name == conf.file).expect("a file of ours");
         if let Ok(content) = &conf.content {

@@ -31,7 +31,7 @@ pub fn check(data: &[u8]) {
 
 /// Holds when the error, as DEL reports it, says the same and has none of the words.
 pub fn fit_for_del(error: CniError) {
-    let clean = error.clone().for_del();
+    let clean = error.clone().to_del_error();
     let reply: Value = serde_json::from_str(&clean.to_json("1.0.0")).expect("one JSON document");
     let [msg, details] = ["msg", "details"].map(|key| reply[key].as_str().expect("text").to_owned());
     // As the reference library prints it, which is the text that a runtime searches.

@@ -1,7 +1,7 @@
 //! Ordered pairs: every value stays the text it was, keys are seen as Go sees them, a splice changes one value.
 
 use serde_json::Value;
-use types::json::raw::{NotObject, RawObject, raw_string};
+use types::json::raw::{ObjectError, RawObject, raw_string};
 use types::json::splice::splice;
 
 /// Keys that some program of ours asks for.
@@ -28,14 +28,14 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn refused(data: &[u8], why: &NotObject) {
+fn refused(data: &[u8], why: &ObjectError) {
     let value = serde_json::from_slice::<Value>(data);
     match (why, value) {
-        (NotObject::Invalid(_), Ok(value)) => panic!("{value} is valid"),
-        (NotObject::Null, value) => assert!(value.is_ok_and(|value| value.is_null())),
-        (NotObject::Other(kind), Ok(value)) => assert_eq!(*kind, kind_of(&value)),
+        (ObjectError::Invalid(_), Ok(value)) => panic!("{value} is valid"),
+        (ObjectError::Null, value) => assert!(value.is_ok_and(|value| value.is_null())),
+        (ObjectError::Other(kind), Ok(value)) => assert_eq!(*kind, kind_of(&value)),
         // The library's own reader stops at a depth that ours does not mind.
-        (NotObject::Invalid(_) | NotObject::Other(_), Err(_)) => {}
+        (ObjectError::Invalid(_) | ObjectError::Other(_), Err(_)) => {}
     }
     assert!(!why.to_string().contains('\n'), "one line: {why}");
 }

@@ -34,15 +34,15 @@ pub fn check(data: &[u8]) {
         assert!(is_cidr(&address), "{address:?} is none that a runtime can read");
     }
     for to in SUPPORTED {
-        let Ok(raw) = result.at(to) else {
+        let Ok(raw) = result.to_version(to) else {
             assert_ne!(to, version, "its own version needs no conversion");
             continue;
         };
         converted(&own, raw.get(), version, to);
         let again = AddResult::parse(raw.get().as_bytes(), Version::V030).expect("a result of ours");
         assert_eq!(again.addresses(), result.addresses(), "{version} as {to}");
-        assert_eq!(again.at(to).expect("as it is").get(), raw.get(), "{to} once more");
-        if let Ok(back) = again.at(version) {
+        assert_eq!(again.to_version(to).expect("as it is").get(), raw.get(), "{to} once more");
+        if let Ok(back) = again.to_version(version) {
             let back = AddResult::parse(back.get().as_bytes(), Version::V030).expect("a result of ours");
             assert_eq!(back.addresses(), result.addresses(), "{version} as {to} and back");
         }

@@ -41,7 +41,7 @@ impl AttachmentCounts {
 
     /// Names pods whose attachments are not of the policy's phase, by their UIDs.
     pub fn name<'a>(&mut self, uids: impl IntoIterator<Item = &'a str>) {
-        self.others.extend(uids.into_iter().map(short_uid).map(str::to_owned));
+        self.others.extend(uids.into_iter().map(shorten_uid).map(str::to_owned));
         self.others.sort_unstable();
         self.others.dedup();
         self.others.truncate(NAMED);
@@ -58,7 +58,7 @@ impl AttachmentCounts {
 
 /// The characters of a pod's UID that name it on its node.
 #[must_use]
-pub fn short_uid(uid: &str) -> &str {
+pub fn shorten_uid(uid: &str) -> &str {
     uid.get(..UID_CHARS).unwrap_or(uid)
 }
 
@@ -164,7 +164,7 @@ mod tests {
             (attached.others[0].as_str(), attached.others[NAMED - 1].as_str()),
             ("00000000", "00000063")
         );
-        assert_eq!(short_uid("é1234567"), "é1234567".get(..UID_CHARS).unwrap_or("é1234567"));
+        assert_eq!(shorten_uid("é1234567"), "é1234567".get(..UID_CHARS).unwrap_or("é1234567"));
     }
 
     #[test]

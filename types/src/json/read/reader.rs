@@ -15,7 +15,7 @@ use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
 use super::place::{Place, Step};
-use super::wrong::Wrong;
+use super::wrong::ReadError;
 use crate::json::raw::Spans;
 use crate::text::nearest::remedy;
 
@@ -24,7 +24,7 @@ const MAX_QUOTED: usize = 80;
 
 /// A key that an object lacks.
 #[derive(Debug)]
-pub(super) struct Missing {
+pub(super) struct MissingKey {
     /// The object's path.
     pub(super) path: String,
     /// The key.
@@ -50,7 +50,7 @@ pub(super) struct Reader<'a, 'de> {
     /// Who writes the file.
     pub(super) writer: Writer,
     /// The key that is to be read as if it were there, with nothing as its value.
-    pub(super) missing: Option<&'a Missing>,
+    pub(super) missing: Option<&'a MissingKey>,
 }
 
 /// A key and its value.
@@ -58,7 +58,7 @@ type Pair<'de> = (Cow<'de, str>, &'de RawValue);
 
 impl<'a, 'de> Reader<'a, 'de> {
     /// What a message says was found. It quotes nothing that may be a secret, nor what may hold one.
-    pub(super) fn found(self) -> Option<String> {
+    pub(super) fn describe(self) -> Option<String> {
         let text = self.text?.as_bytes();
         Some(match text.first() {
             _ if self.writer == Writer::Program || self.place.is_secret() => "something else".into(),
@@ -79,10 +79,10 @@ impl<'a, 'de> Reader<'a, 'de> {
         seed: T,
         step: Step<'_>,
         text: Option<&'de str>,
-    ) -> Result<T::Value, Wrong> {
+    ) -> Result<T::Value, ReadError> {
         let place = Place { above: Some(self.place), step };
         let reader = Reader { text, place: &place, ..self };
-        seed.deserialize(reader).map_err(|wrong| wrong.placed(reader))
+        seed.deserialize(reader).map_err(|wrong| wrong.with_place(reader))
     }
 
     // What follows is not generic on purpose: the shim would hold it once for each of the types that it reads.
@@ -105,7 +105,7 @@ impl<'a, 'de> Reader<'a, 'de> {
     }
 
     /// Refuses a person's key that is none of `known`, and every key of `known` that is written twice.
-    fn check_keys(self, pairs: &[Pair<'de>], keys: &[&str]) -> Result<(), Wrong> {
+    fn check_keys(self, pairs: &[Pair<'de>], keys: &[&str]) -> Result<(), ReadError> {
         for (index, (key, _)) in pairs.iter().enumerate() {
             let why = if !keys.contains(&&**key) {
                 if self.writer == Writer::Program {
@@ -117,7 +117,7 @@ impl<'a, 'de> Reader<'a, 'de> {
             } else {
                 continue;
             };
-            return Err(Wrong::with_message(format!("{}: {why}", self.place.name())));
+            return Err(ReadError::with_message(format!("{}: {why}", self.place.name())));
         }
         Ok(())
     }
@@ -129,7 +129,7 @@ impl<'a, 'de> Reader<'a, 'de> {
 
     /// Reads one of `words`: a string, or the only key of an object, whose value has the fields that belong to the word.
     #[inline(never)]
-    fn word(self, words: &'static [&'static str]) -> Result<Word<'a, 'de>, Wrong> {
+    fn word(self, words: &'static [&'static str]) -> Result<Word<'a, 'de>, ReadError> {
         let pairs = if self.text.is_some_and(|text| text.starts_with('{')) { self.object() } else { None };
         let (name, value) = match pairs.as_deref() {
             Some([(key, value)]) => (key.to_string(), Some(value.get())),
@@ -137,7 +137,7 @@ impl<'a, 'de> Reader<'a, 'de> {
             None => (self.string().unwrap_or_default(), None),
         };
         let known_word = words.iter().find(|word| **word == name).copied();
-        let name = known_word.ok_or_else(|| Wrong::expected(any_of(words)))?;
+        let name = known_word.ok_or_else(|| ReadError::with_expectation(any_of(words)))?;
         Ok(Word { reader: self, words, name, value })
     }
 }
@@ -151,61 +151,61 @@ fn any_of(words: &[&str]) -> String {
 }
 
 impl<'de> Deserializer<'de> for Reader<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
-        Err(Wrong::expects(&visitor))
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        Err(ReadError::expects(&visitor))
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.parse() {
             Some(value) => visitor.visit_bool(value),
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         // JSON has fewer spellings of a number than Rust, and the text is valid JSON.
         match self.text.map(str::parse) {
             Some(Ok(value)) => visitor.visit_u64(value),
-            _ => Err(Wrong::expects(&visitor)),
+            _ => Err(ReadError::expects(&visitor)),
         }
     }
 
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_u64(visitor)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.string() {
             Some(value) => visitor.visit_string(value),
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
     /// A key that may be absent is no key that may be null.
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.items() {
             Some(items) => visitor.visit_seq(Items { reader: self, remaining: items.into_iter(), index: 0 }),
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
     /// An object with any keys, each as often as it likes.
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Wrong> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self.object() {
             Some(pairs) => {
                 visitor.visit_map(Pairs { reader: self, remaining: pairs.into_iter(), value: None })
             }
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
@@ -215,14 +215,14 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         _: &'static str,
         field_names: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         match self.object() {
             Some(pairs) => {
                 self.check_keys(&pairs, field_names)?;
                 let fields = Fields { reader: self, pairs, remaining: field_names.iter() };
-                visitor.visit_seq(fields).map_err(|wrong| wrong.of_keys(field_names))
+                visitor.visit_seq(fields).map_err(|wrong| wrong.with_keys(field_names))
             }
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
@@ -231,10 +231,10 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         match self.text {
             Some(text) => visitor.visit_map(MapDeserializer::new(std::iter::once((name, text)))),
-            None => Err(Wrong::expects(&visitor)),
+            None => Err(ReadError::expects(&visitor)),
         }
     }
 
@@ -244,7 +244,7 @@ impl<'de> Deserializer<'de> for Reader<'_, 'de> {
         _: &'static str,
         words: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         visitor.visit_enum(self.word(words)?)
     }
 
@@ -264,38 +264,38 @@ struct Word<'a, 'de> {
 }
 
 impl<'de> EnumAccess<'de> for Word<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
     type Variant = Self;
 
-    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), Wrong> {
-        let name: StrDeserializer<'_, Wrong> = self.name.into_deserializer();
+    fn variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<(T::Value, Self), ReadError> {
+        let name: StrDeserializer<'_, ReadError> = self.name.into_deserializer();
         Ok((seed.deserialize(name)?, self))
     }
 }
 
 impl<'de> VariantAccess<'de> for Word<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn unit_variant(self) -> Result<(), Wrong> {
-        self.value.map_or(Ok(()), |_| Err(Wrong::expected(any_of(self.words))))
+    fn unit_variant(self) -> Result<(), ReadError> {
+        self.value.map_or(Ok(()), |_| Err(ReadError::with_expectation(any_of(self.words))))
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Wrong> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
         self.reader.read(seed, Step::Key(self.name), self.value)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Wrong> {
-        Err(Wrong::expects(&visitor))
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+        Err(ReadError::expects(&visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
         self,
         field_names: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Wrong> {
+    ) -> Result<V::Value, ReadError> {
         let place = Place { above: Some(self.reader.place), step: Step::Key(self.name) };
         let reader = Reader { text: self.value, place: &place, ..self.reader };
-        reader.deserialize_struct("", field_names, visitor).map_err(|wrong| wrong.placed(reader))
+        reader.deserialize_struct("", field_names, visitor).map_err(|wrong| wrong.with_place(reader))
     }
 }
 
@@ -309,7 +309,7 @@ struct Fields<'a, 'de> {
 impl<'de> Fields<'_, 'de> {
     /// The next field and its value, if there is something to be read.
     #[inline(never)]
-    fn next(&mut self) -> Option<(&'static str, Option<&'de str>)> {
+    fn next_field(&mut self) -> Option<(&'static str, Option<&'de str>)> {
         let key = *self.remaining.next()?;
         let text = self.pairs.iter().find(|(name, _)| name == key).map(|(_, value)| value.get());
         (text.is_some() || self.reader.lacks(key)).then_some((key, text))
@@ -317,10 +317,10 @@ impl<'de> Fields<'_, 'de> {
 }
 
 impl<'de> SeqAccess<'de> for Fields<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
-        let Some((key, text)) = self.next() else { return Ok(None) };
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+        let Some((key, text)) = self.next_field() else { return Ok(None) };
         self.reader.read(seed, Step::Key(key), text).map(Some)
     }
 }
@@ -333,17 +333,17 @@ struct Pairs<'a, 'de> {
 }
 
 impl<'de> MapAccess<'de> for Pairs<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         self.value = self.remaining.next();
         let Some((key, _)) = &self.value else { return Ok(None) };
-        let key: StrDeserializer<'_, Wrong> = (**key).into_deserializer();
+        let key: StrDeserializer<'_, ReadError> = (**key).into_deserializer();
         seed.deserialize(key).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Wrong> {
-        let (key, value) = self.value.take().ok_or_else(|| Wrong::custom("a value without a key"))?;
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let (key, value) = self.value.take().ok_or_else(|| ReadError::custom("a value without a key"))?;
         self.reader.read(seed, Step::Key(&key), Some(value.get()))
     }
 }
@@ -356,9 +356,9 @@ struct Items<'a, 'de> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'_, 'de> {
-    type Error = Wrong;
+    type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
         let Some(item) = self.remaining.next() else { return Ok(None) };
         let index = self.index;
         self.index += 1;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{from_slice, written};
+use super::{from_slice, read_written};
 use crate::json::raw::raw_string;
 
 #[derive(Debug, Deserialize)]
@@ -87,7 +87,7 @@ enum TestEvent {
 
 #[test]
 fn a_variant_is_a_word_or_an_object_with_one_key() {
-    let read = |text: &str| written::<TestEvent>(text.as_bytes(), "line");
+    let read = |text: &str| read_written::<TestEvent>(text.as_bytes(), "line");
     assert!(matches!(read("\"nothing\""), Ok(TestEvent::Nothing)));
     assert!(matches!(read(r#"{"empty":{}}"#), Ok(TestEvent::Empty {})));
     assert!(matches!(read(r#" {"empty":{"later":null}} "#), Ok(TestEvent::Empty {})));
@@ -114,7 +114,8 @@ fn a_variant_is_a_word_or_an_object_with_one_key() {
 
 #[test]
 fn a_programs_object_may_have_more_keys_and_no_value_of_it_is_quoted() {
-    written::<Outer>(br#"{"later":1,"inner":{"word":"one","more":{}},"later":2}"#, "file").expect("readable");
+    read_written::<Outer>(br#"{"later":1,"inner":{"word":"one","more":{}},"later":2}"#, "file")
+        .expect("readable");
     for (text, message) in [
         (r#"{"inner":{"word":"canary"}}"#, "inner.word: expected one, two or three, found something else"),
         (r#"{"inner":"canary"}"#, "inner: expected an object, found something else"),
@@ -125,7 +126,7 @@ fn a_programs_object_may_have_more_keys_and_no_value_of_it_is_quoted() {
         (r#"{"inner":{}}"#, "inner.word: missing; expected one, two or three"),
         ("[]", "file: expected an object, found something else"),
     ] {
-        assert_eq!(written::<Outer>(text.as_bytes(), "file").map(|_| ()).expect_err(text), message);
+        assert_eq!(read_written::<Outer>(text.as_bytes(), "file").map(|_| ()).expect_err(text), message);
     }
 }
 
@@ -134,5 +135,8 @@ fn a_string_with_an_escape_is_read_as_what_it_stands_for() {
     let text = r#"{"inner":{"word":"\u006fne"},"map":{"\u0061\"":"b\n"}}"#;
     let outer = from_slice::<Outer>(text.as_bytes(), "file").expect("valid");
     assert_eq!(outer.map, BTreeMap::from([("a\"".to_owned(), "b\n".to_owned())]));
-    assert_eq!(written::<String>(raw_string("a\"\\é").get().as_bytes(), "text"), Ok("a\"\\é".to_owned()));
+    assert_eq!(
+        read_written::<String>(raw_string("a\"\\é").get().as_bytes(), "text"),
+        Ok("a\"\\é".to_owned())
+    );
 }

@@ -4,11 +4,11 @@ use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
 
-use super::reader::{Missing, Reader};
+use super::reader::{MissingKey, Reader};
 
 /// Why a file cannot be read. It is boxed because a derived deserializer hands it on at every key.
 #[derive(Debug)]
-pub(super) struct Wrong(Box<Reason>);
+pub(super) struct ReadError(Box<Reason>);
 
 /// What is wrong.
 #[derive(Debug)]
@@ -22,15 +22,15 @@ enum Reason {
     /// A rule of the type's own. A text that begins with a dot continues the path.
     Rule(String),
     /// The same as [`Why::Missing`], with the object's path.
-    MissingAt(Missing),
+    MissingAt(MissingKey),
     /// The whole message.
     Said(String),
 }
 
-impl Wrong {
+impl ReadError {
     /// The value is not what was `expected`.
     #[cold]
-    pub(super) fn expected(expected: String) -> Self {
+    pub(super) fn with_expectation(expected: String) -> Self {
         Self(Box::new(Reason::Expected(expected)))
     }
 
@@ -38,7 +38,7 @@ impl Wrong {
     #[cold]
     pub(super) fn expects(expected: &dyn Expected) -> Self {
         let description = expected.to_string();
-        Self::expected(match description.as_str() {
+        Self::with_expectation(match description.as_str() {
             "a sequence" => "a list".into(),
             "a map" => "an object".into(),
             "a boolean" => "true or false".into(),
@@ -55,15 +55,15 @@ impl Wrong {
 
     /// What is wrong, said of the value that `reader` was to read; one that has a place already keeps it.
     #[cold]
-    pub(super) fn placed(self, reader: Reader<'_, '_>) -> Self {
+    pub(super) fn with_place(self, reader: Reader<'_, '_>) -> Self {
         let place = reader.place;
         match *self.0 {
-            Reason::Expected(expected) => Self::with_message(match reader.found() {
+            Reason::Expected(expected) => Self::with_message(match reader.describe() {
                 Some(actual) => format!("{}: expected {expected}, found {actual}", place.name()),
                 None => format!("{}: missing; expected {expected}", place.name()),
             }),
             Reason::Missing(key) => {
-                Self(Box::new(Reason::MissingAt(Missing { path: place.to_string(), key })))
+                Self(Box::new(Reason::MissingAt(MissingKey { path: place.to_string(), key })))
             }
             Reason::Rule(why) => {
                 let path = place.to_string();
@@ -76,7 +76,7 @@ impl Wrong {
 
     /// The same of an object that has these keys.
     #[cold]
-    pub(super) fn of_keys(self, keys: &[&'static str]) -> Self {
+    pub(super) fn with_keys(self, keys: &[&'static str]) -> Self {
         match *self.0 {
             Reason::Lacks(index) => {
                 Self(Box::new(Reason::Missing(keys.get(index).copied().unwrap_or_default())))
@@ -90,7 +90,7 @@ impl Wrong {
     }
 
     /// The missing key, if that is what is wrong.
-    pub(super) fn missing(&self) -> Option<&Missing> {
+    pub(super) fn missing_key(&self) -> Option<&MissingKey> {
         match &*self.0 {
             Reason::MissingAt(missing) => Some(missing),
             Reason::Expected(_)
@@ -102,20 +102,20 @@ impl Wrong {
     }
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
             Reason::Expected(text) | Reason::Rule(text) | Reason::Said(text) => f.write_str(text),
-            Reason::Missing(key) | Reason::MissingAt(Missing { key, .. }) => write!(f, "{key}: missing"),
+            Reason::Missing(key) | Reason::MissingAt(MissingKey { key, .. }) => write!(f, "{key}: missing"),
             Reason::Lacks(index) => write!(f, "key {index}: missing"),
         }
     }
 }
 
-impl std::error::Error for Wrong {}
+impl std::error::Error for ReadError {}
 
 // A derived deserializer makes each of these errors once for each key; so they are no part of it.
-impl Error for Wrong {
+impl Error for ReadError {
     #[cold]
     #[inline(never)]
     fn custom<T: fmt::Display>(why: T) -> Self {

@@ -39,7 +39,7 @@ pub(super) struct Runtime {
 
 impl Runtime {
     /// None where there is no runtime with a configuration that can be read.
-    pub(super) fn of(NodeFacts { settings: node, runtime, .. }: &NodeFacts) -> Option<Self> {
+    pub(super) fn from_facts(NodeFacts { settings: node, runtime, .. }: &NodeFacts) -> Option<Self> {
         let ConfigFact::Read(config) = runtime.config.clone() else { return None };
         Some(Self {
             name: config.kind.as_str(),

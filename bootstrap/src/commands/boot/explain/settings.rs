@@ -56,7 +56,7 @@ impl SettingsFile {
     }
 
     /// The policy of a node without Crossfade's plugin: no program reads it, even if the file exists.
-    pub(super) fn no_policy(root: &Root) -> Self {
+    pub(super) fn without_policy(root: &Root) -> Self {
         let there = places(root, POLICY_FILE);
         let masked = there.file.into_iter().chain(there.masked).collect();
         Self {

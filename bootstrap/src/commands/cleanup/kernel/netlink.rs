@@ -25,7 +25,7 @@ const TRIES: u32 = 200;
 /// # Errors
 /// No socket.
 pub(crate) fn route() -> io::Result<Rtnl<'static>> {
-    Rtnl::of_node(NETLINK_ROUTE, Budget::until(Instant::now() + WITHIN, None), MOST, TRIES)
+    Rtnl::open_node(NETLINK_ROUTE, Budget::new(Instant::now() + WITHIN, None), MOST, TRIES)
 }
 
 /// A conversation about the firewall.
@@ -33,7 +33,7 @@ pub(crate) fn route() -> io::Result<Rtnl<'static>> {
 /// # Errors
 /// No socket.
 pub(crate) fn netfilter() -> io::Result<Rtnl<'static>> {
-    Rtnl::of_node(NETLINK_NETFILTER, Budget::until(Instant::now() + WITHIN, None), MOST, TRIES)
+    Rtnl::open_node(NETLINK_NETFILTER, Budget::new(Instant::now() + WITHIN, None), MOST, TRIES)
 }
 
 /// The attributes of a message or of a nested attribute: type and value. What is torn ends the list.

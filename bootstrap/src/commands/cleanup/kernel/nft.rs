@@ -117,7 +117,7 @@ pub(crate) fn gather() -> io::Result<Vec<Table>> {
 /// # Errors
 /// What the kernel says. One that is gone is fine.
 pub(crate) fn remove_rule(family: u8, table: &str, chain: &str, handle: u64) -> io::Result<()> {
-    let mut body = in_chain(table, chain);
+    let mut body = chain_filter(table, chain);
     body.extend(attribute(RULE_HANDLE, &handle.to_be_bytes()));
     change(DELRULE, family, &body)
 }
@@ -127,7 +127,7 @@ pub(crate) fn remove_rule(family: u8, table: &str, chain: &str, handle: u64) -> 
 /// # Errors
 /// As [`remove_rule`].
 pub(crate) fn flush_chain(family: u8, table: &str, chain: &str) -> io::Result<()> {
-    change(DELRULE, family, &in_chain(table, chain))
+    change(DELRULE, family, &chain_filter(table, chain))
 }
 
 /// Removes one chain, which nothing refers to any more.
@@ -152,7 +152,7 @@ pub(crate) fn remove_table(family: u8, name: &str, handle: u64) -> io::Result<()
     change(DELTABLE, family, &body)
 }
 
-fn in_chain(table: &str, chain: &str) -> Vec<u8> {
+fn chain_filter(table: &str, chain: &str) -> Vec<u8> {
     [text_attribute(RULE_TABLE, table), text_attribute(RULE_CHAIN, chain)].concat()
 }
 

@@ -49,7 +49,7 @@ impl Load {
     ///
     /// # Errors
     /// Bad settings: policy or node.json are not valid, or there is neither; or a file of the image is missing.
-    pub(crate) fn of(args: &Install, profiles: &Profiles) -> Result<Self, Failure> {
+    pub(crate) fn read(args: &Install, profiles: &Profiles) -> Result<Self, Failure> {
         let mut load = Self { items: Vec::new(), units: args.units };
         if let Some(dir) = &args.bring {
             load.items.extend(settings(dir, profiles)?);
@@ -66,7 +66,8 @@ impl Load {
 fn program(path: &Path, mode: u32) -> Result<Item, Failure> {
     let bytes =
         read(path).and_then(|bytes| bytes.ok_or_else(|| "it is not there".into())).map_err(|why| {
-            Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display())).at(path.display())
+            Failure::new(Exit::Failed, format!("{} of this image: {why}", path.display()))
+                .with_place(path.display())
         })?;
     Ok(Item { path: path.into(), source: digest::sha256(&bytes), bytes, mode, kind: PayloadKind::Program })
 }
@@ -77,7 +78,7 @@ fn settings(dir: &Path, profiles: &Profiles) -> Result<Vec<Item>, Failure> {
     let mut findings: Vec<Problem> = Vec::new();
     let named = |from: &Path, why: String| {
         let place = from.display().to_string();
-        Problem::new(format!("{place}: {why}")).at(place)
+        Problem::new(format!("{place}: {why}")).with_place(place)
     };
     for name in [POLICY_FILE, NODE_FILE] {
         let complete = |bytes: &[u8]| if name == POLICY_FILE { policy(bytes, profiles) } else { node(bytes) };
@@ -100,7 +101,7 @@ fn settings(dir: &Path, profiles: &Profiles) -> Result<Vec<Item>, Failure> {
     if items.is_empty() && findings.is_empty() {
         let what = format!("--bring {}: expected {POLICY_FILE} there, or {NODE_FILE}", dir.display());
         let fix = format!("put {POLICY_FILE} or {NODE_FILE} into the directory, or name another one");
-        findings.push(Problem::new(what).at(dir.display().to_string()).fix(fix));
+        findings.push(Problem::new(what).with_place(dir.display().to_string()).fix(fix));
     }
     if findings.is_empty() { Ok(items) } else { Err(Failure::all(Exit::BadSettings, findings)) }
 }

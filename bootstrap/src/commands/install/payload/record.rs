@@ -41,12 +41,12 @@ impl PayloadRecord {
         let named = |why: String| {
             let what = format!("{}: {why}", path.display());
             let fix = "remove it, and what pods brought counts as somebody else's";
-            Problem::new(what).at(path.display().to_string()).fix(fix)
+            Problem::new(what).with_place(path.display().to_string()).fix(fix)
         };
         let mut file = match trust::open(path) {
             Ok(file) => file,
             Err(why) if why.is_absent() => return Ok(None),
-            Err(why) => return Err(Problem::new(why.to_string()).at(path.display().to_string())),
+            Err(why) => return Err(Problem::new(why.to_string()).with_place(path.display().to_string())),
         };
         let bytes = read_bounded(&mut file, MAX_BYTES).map_err(|e| named(e.to_string()))?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|e| named(e.to_string()))?;

@@ -74,7 +74,7 @@ impl PayloadRemoval {
         }
         // Locks, markers, status: of a run directory, which a boot empties as well.
         done.extend(tree(&layout.run_dir)?);
-        let empty = [layout.attachments(), layout.damaged()];
+        let empty = [layout.attachments(), layout.damaged_dir()];
         for dir in empty {
             remove_empty(&dir);
         }
@@ -104,9 +104,8 @@ fn tree(dir: &Path) -> Result<Option<Done>, Failure> {
     match std::fs::remove_dir_all(dir) {
         Ok(()) => Ok(Some(Done { change, outcome: Some(Outcome::Done) })),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => {
-            Err(Failure::new(Exit::Failed, format!("remove {}: {error}", dir.display())).at(dir.display()))
-        }
+        Err(error) => Err(Failure::new(Exit::Failed, format!("remove {}: {error}", dir.display()))
+            .with_place(dir.display())),
     }
 }
 

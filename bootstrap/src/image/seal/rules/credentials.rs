@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         "remove it: agents write theirs on every node; what the image brings has to do without",
         "projectcalico/calico: cni-plugin/pkg/types/types.go; k8snetworkplumbingwg/multus-cni: pkg/types/types.go",
     )
-    .only(ContentFilter::Secrets),
+    .with_filter(ContentFilter::Secrets),
     refuse(
         &[
             "/etc/cni/net.d/*",
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         "remove it; nodes get theirs when they boot",
         "projectcalico/calico: manifests/calico-etcd.yaml (calico-tls: etcd-key); k8snetworkplumbingwg/multus-cni: pkg/k8sclient/kubeconfig.go (certs); docs.k3s.io, microk8s.io, k0sproject.io: their files",
     )
-    .only(ContentFilter::Holding(&["PRIVATE KEY-----"])),
+    .with_filter(ContentFilter::Holding(&["PRIVATE KEY-----"])),
     refuse(
         &[
             "/var/lib/rancher/*/server/token",
@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         "take it out: user data brings it, or a token-file of the node",
         "docs.k3s.io: installation/configuration, installation/private-registry; RKE2 reads the same",
     )
-    .only(ContentFilter::Secrets),
+    .with_filter(ContentFilter::Secrets),
     refuse(
         &[
             "/var/lib/kubelet/config.json",
@@ -89,7 +89,7 @@ pub(super) const RULES: &[Rule] = &[
         "remove it (docker logout, podman logout); nodes ask a credential provider, or pods have an imagePullSecret",
         "kubernetes/kubernetes: pkg/credentialprovider/config.go; man 5 containers-auth.json; man 5 crio.conf (namespaced_auth_dir)",
     )
-    .only(ContentFilter::Secrets),
+    .with_filter(ContentFilter::Secrets),
     refuse(
         &[
             "/etc/containerd/*.toml",
@@ -102,12 +102,12 @@ pub(super) const RULES: &[Rule] = &[
         "take it out: nodes ask a credential provider, or pods have an imagePullSecret",
         "containerd/containerd: docs/cri/registry.md (registry.configs), docs/hosts.md (header)",
     )
-    .only(ContentFilter::Secrets),
+    .with_filter(ContentFilter::Secrets),
     refuse(
         &["/etc/kubernetes/azure.json", "/etc/kubernetes/cloud.conf", "/etc/kubernetes/cloud-config"],
         "credentials of a cloud: every node of this image, and whoever can read the image, would have it",
         "remove it; user data brings it, or the machine's own identity counts",
         "kubernetes-sigs/cloud-provider-azure and kubernetes/cloud-provider-openstack: their cloud configuration",
     )
-    .only(ContentFilter::Secrets),
+    .with_filter(ContentFilter::Secrets),
 ];

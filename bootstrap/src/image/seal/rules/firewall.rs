@@ -32,4 +32,4 @@ pub(super) const RULES: &[Rule] = &[refuse(
     "take the lines with KUBE-, CNI- and the like out, or save the rules again after a boot without pods",
     "man 8 iptables-save; netfilter-persistent, iptables-services, nftables and ufw load these",
 )
-.only(ContentFilter::Holding(CHAINS))];
+.with_filter(ContentFilter::Holding(CHAINS))];

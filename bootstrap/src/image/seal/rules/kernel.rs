@@ -23,4 +23,4 @@ pub(super) const RULES: &[Rule] = &[refuse(
     "take crossfade.disable out, and write the boot loader's configuration again (update-grub, grub2-mkconfig)",
     "docs/node.md, the off switch; man 7 kernel-command-line; systemd.io/BOOT (where entries lie)",
 )
-.only(ContentFilter::Holding(&[KERNEL_ARGUMENT]))];
+.with_filter(ContentFilter::Holding(&[KERNEL_ARGUMENT]))];

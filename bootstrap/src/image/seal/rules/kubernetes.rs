@@ -71,14 +71,14 @@ pub(super) const RULES: &[Rule] = &[
         "remove it (kubeadm reset, where kubeadm wrote it); nodes get theirs when they boot",
         "kubernetes/kubernetes: cmd/kubeadm/app/constants/constants.go; awslabs/amazon-eks-ami bakes one that runs a plugin and holds none",
     )
-    .only(ContentFilter::Credentials),
+    .with_filter(ContentFilter::Credentials),
     refuse(
         &["/etc/kubernetes/pki/*", "/etc/kubernetes/pki/*/*"],
         "a private key of a cluster",
         "remove it (kubeadm reset)",
         "kubernetes/kubernetes: cmd/kubeadm/app/constants/constants.go",
     )
-    .only(ContentFilter::Holding(&["PRIVATE KEY-----"])),
+    .with_filter(ContentFilter::Holding(&["PRIVATE KEY-----"])),
     refuse(
         &["/var/lib/etcd/member"],
         "a cluster's data",

@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         "a copy of this machine's id",
         "dbus.freedesktop.org: man 1 dbus-uuidgen; a link to /etc/machine-id stays",
     )
-    .only(ContentFilter::Files),
+    .with_filter(ContentFilter::Files),
     remove(
         &[
             "/var/lib/systemd/random-seed",
@@ -66,5 +66,5 @@ pub(super) const RULES: &[Rule] = &[
         "memory of a program that crashed on this machine, with all that was in it",
         "man 5 core",
     )
-    .only(ContentFilter::Files),
+    .with_filter(ContentFilter::Files),
 ];

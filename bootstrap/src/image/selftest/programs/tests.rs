@@ -28,8 +28,8 @@ fn programs(change: impl FnOnce(&mut ProgramFile)) -> Programs {
     };
     Programs {
         all: vec![
-            Program { path: BOOTSTRAP, found: Some(found()) },
-            Program { path: PACKAGED_PLUGIN, found: Some(plugin) },
+            Program { path: BOOTSTRAP, file: Some(found()) },
+            Program { path: PACKAGED_PLUGIN, file: Some(plugin) },
         ],
         release: Ok(Some(release)),
     }
@@ -97,6 +97,6 @@ fn what_cannot_be_told_is_skipped_and_an_absent_program_is_none() {
         release.release = "0.0.1".into();
     }
     assert!(failed(&older).iter().any(|(id, found)| *id == "program.version" && found.contains("0.0.1")));
-    let absent = Programs { all: vec![Program { path: BOOTSTRAP, found: None }], release: Ok(None) };
+    let absent = Programs { all: vec![Program { path: BOOTSTRAP, file: None }], release: Ok(None) };
     assert_eq!(failed(&absent), [("program.present", format!("{BOOTSTRAP} is missing"))]);
 }

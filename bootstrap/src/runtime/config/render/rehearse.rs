@@ -11,7 +11,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use types::command::problem::Problem;
 use types::node::RuntimeKind;
 
-use super::{ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded, tree};
+use super::{
+    ContainerdDump, RuntimeInstruction, check_differences, choose, containerd, embedded_problem, tree,
+};
 use crate::host::root::Root;
 use convergence::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR};
 use convergence::runtime::config::RuntimeConfig;
@@ -31,7 +33,7 @@ pub(crate) enum RehearsalResult {
 /// It could not be told, or would differ in more than its conf directory.
 pub(crate) fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalResult, Problem> {
     if config.unit.is_none() {
-        return Err(embedded(config));
+        return Err(embedded_problem(config));
     }
     let Some(program) = &config.program else {
         return Ok(match config.kind {
@@ -54,7 +56,7 @@ pub(crate) fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalR
         }
         RuntimeInstruction::Copy(text) => text,
     };
-    let Some(after) = in_memory(&text, |copy| containerd::dump(program, copy))? else {
+    let Some(after) = with_memory_file(&text, |copy| containerd::dump(program, copy))? else {
         return Ok(RehearsalResult::NotHere(
             "/proc is not mounted, through which containerd reads what it would be given".into(),
         ));
@@ -66,7 +68,10 @@ pub(crate) fn rehearse(root: &Root, config: &RuntimeConfig) -> Result<RehearsalR
 }
 
 /// Runs `read` with the path of a file that is nowhere but in memory; none where there is no /proc to name it by.
-fn in_memory<T>(text: &str, read: impl FnOnce(&Path) -> Result<T, Problem>) -> Result<Option<T>, Problem> {
+fn with_memory_file<T>(
+    text: &str,
+    read: impl FnOnce(&Path) -> Result<T, Problem>,
+) -> Result<Option<T>, Problem> {
     let failure =
         |error: std::io::Error| format!("keep a copy of containerd's configuration in memory: {error}");
     let file = memfd_create(c"containerd", MFdFlags::MFD_CLOEXEC).map_err(|error| failure(error.into()))?;

@@ -31,7 +31,7 @@ use tower_http::decompression::DecompressionLayer;
 /// For so long the kernel tries to send what the API server does not acknowledge: the least that a holder waits for an answer.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(7);
 
-type Boxed = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
+type BoxedBody = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
 
 /// What the library's builder makes of a configuration without a proxy and without retries, over such connections.
 ///
@@ -39,7 +39,7 @@ type Boxed = BoxService<Request<Body>, Response<Box<DynBody>>, BoxError>;
 ///
 /// # Errors
 /// The credential cannot be used.
-pub(super) fn builder(config: &Config) -> Result<ClientBuilder<Boxed>, Error> {
+pub(super) fn builder(config: &Config) -> Result<ClientBuilder<BoxedBody>, Error> {
     let mut connector =
         TimeoutConnector::new(config.rustls_https_connector_with_connector(ResettingConnector::new())?);
     connector.set_connect_timeout(config.connect_timeout);

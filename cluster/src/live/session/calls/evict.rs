@@ -58,5 +58,5 @@ async fn answered(hand: &LeasedCaller, ask: Result<ApiRequest, String>, id: Box<
 
 /// What an answer means.
 pub(super) fn answer(reply: &Reply) -> Answer {
-    if reply.is_done() { Answer::Accepted } else { Answer::refused(&reply.refusal()) }
+    if reply.is_done() { Answer::Accepted } else { Answer::from_refusal(&reply.refusal()) }
 }

@@ -25,7 +25,7 @@ use types::profile::Profile;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
-use crate::commands::boot::decision::{AsideDir, BootDecision, kind, recorded};
+use crate::commands::boot::decision::{AsideDir, BootDecision, kind, record_changes};
 use crate::commands::boot::facts::BootFacts;
 use crate::failure::Failure;
 use crate::node::conf::confdir::ConfDir;
@@ -54,7 +54,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     }
     obstacles.extend(facts.node.runtime.problem());
     obstacles.extend(facts.distrusted.iter().cloned());
-    unlisted(facts, &mut obstacles);
+    check_unlisted(facts, &mut obstacles);
     runtime(facts, &mut obstacles, &mut notes);
 
     let aside = AsideDir::new(facts);
@@ -73,9 +73,9 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let plugin = plugins(facts, &mut obstacles, &mut notes);
     if let Ok(usual) = &facts.cni.confs {
         let mode = if facts.node.settings.conf_dir == Mode::Private {
-            private(facts, usual, written, &mut obstacles, &mut notes)
+            decide_private(facts, usual, written, &mut obstacles, &mut notes)
         } else {
-            shared(facts, usual, written, &aside, (&mut obstacles, &mut notes))
+            decide_shared(facts, usual, written, &aside, (&mut obstacles, &mut notes))
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(Completion::change));
@@ -90,7 +90,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     if !obstacles.findings.is_empty() {
         return Err(obstacles.failure());
     }
-    changes.extend(recorded(facts));
+    changes.extend(record_changes(facts));
     if facts.marked_without {
         changes.push(Change::remove(facts.places.without.clone(), false, "there is something to watch"));
     }
@@ -98,7 +98,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
 }
 
 /// Refuses to put Crossfade's conf into force under pods of which nothing is known: their DELs would come to Crossfade.
-fn unlisted(facts: &BootFacts, obstacles: &mut Obstacles) {
+fn check_unlisted(facts: &BootFacts, obstacles: &mut Obstacles) {
     let in_private = matches!(&facts.private, Ok(dir) if dir.confs.iter().any(|conf| conf.file == CONF_FILE));
     if facts.unlisted.is_empty() || facts.our_conf.is_some() || in_private {
         return;
@@ -110,7 +110,9 @@ fn unlisted(facts: &BootFacts, obstacles: &mut Obstacles) {
         facts.unlisted[0]
     );
     let fix = "run crossfade-bootstrap install, which lists them first; then systemctl restart crossfade-boot crossfade-watch";
-    obstacles.add(Problem::new(what).at(facts.node.dirs.layout.inventory().display().to_string()).fix(fix));
+    obstacles.add(
+        Problem::new(what).with_place(facts.node.dirs.layout.inventory().display().to_string()).fix(fix),
+    );
 }
 
 /// Refuses an unknown runtime: it may read any directory, and a guess at the usual one could let its pods bypass Crossfade.
@@ -141,7 +143,7 @@ fn plugins(facts: &BootFacts, obstacles: &mut Obstacles, notes: &mut Vec<String>
         if free.is_empty() {
             let what = format!("{text}, and the runtime looks nowhere else");
             let fix = format!("have {PLUGIN} in it when the image is built");
-            obstacles.add(Problem::new(what).at(place.path.display().to_string()).fix(fix));
+            obstacles.add(Problem::new(what).with_place(place.path.display().to_string()).fix(fix));
         } else {
             notes.push(format!("{text}: the runtime finds the plugin in another one"));
         }
@@ -183,14 +185,14 @@ fn name(
             "the runtime insists on the network {default_network} (cni_default_network), and Crossfade's is called {name}, after {from}"
         );
         let fix = format!("set cni_default_network to {name}, or leave it out");
-        obstacles.add(Problem::new(what).at("cni_default_network").fix(fix));
+        obstacles.add(Problem::new(what).with_place("cni_default_network").fix(fix));
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("Crossfade's network is called {name}, after {from}");
     Some((name, written.is_none().then(|| Change::ensure(write, why))))
 }
 
-fn private(
+fn decide_private(
     facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
@@ -203,7 +205,7 @@ fn private(
                 "private mode: {} is started by another program, so it cannot be told of Crossfade's directory",
                 config.kind.as_str()
             );
-            obstacles.add(Problem::new(what).at(NODE_FILE).fix("use confDir shared"));
+            obstacles.add(Problem::new(what).with_place(NODE_FILE).fix("use confDir shared"));
         }
         _ => obstacles.extend(facts.handed_on.as_ref().err().cloned()),
     }
@@ -247,13 +249,14 @@ fn private(
 }
 
 /// The problem of another owner's file that has the name of Crossfade's conf.
-fn not_ours(facts: &BootFacts, usual: &ConfDir) -> Option<Problem> {
+fn foreign_conf_problem(facts: &BootFacts, usual: &ConfDir) -> Option<Problem> {
     let is_foreign = matches!(&facts.node.dirs.installed, Ok(Some(conf)) if !conf.is_ours);
     let file = usual.path.join(CONF_FILE).display().to_string();
-    is_foreign.then(|| Problem::new(format!("{file} is not Crossfade's")).at(file).fix("move it away"))
+    is_foreign
+        .then(|| Problem::new(format!("{file} is not Crossfade's")).with_place(file).fix("move it away"))
 }
 
-fn shared(
+fn decide_shared(
     facts: &BootFacts,
     usual: &ConfDir,
     written: Option<&str>,
@@ -264,9 +267,9 @@ fn shared(
     let mut remaining = usual.clone();
     remaining.confs.retain(|conf| !strangers.iter().any(|(file, _)| *file == conf.file));
     if let Some(config) = facts.node.runtime.config() {
-        rules::one_conf(&config.setup, obstacles);
+        rules::require_one_conf(&config.setup, obstacles);
     }
-    obstacles.extend(not_ours(facts, usual));
+    obstacles.extend(foreign_conf_problem(facts, usual));
     let named = name(facts, &remaining, written, obstacles);
     let picks = ConfSelection::of(facts.node.runtime.config());
     let name = named.as_ref().map(|(name, _)| name.as_str());
@@ -323,7 +326,7 @@ fn strangers<'a>(facts: &'a BootFacts, usual: &ConfDir) -> Vec<(String, &'a Prof
     let names = |path: &Path| facts.policy_confs.contains(path) || recorded.contains(path);
     let named = |profile: &Profile| policy.networks().any(|(_, network)| network.profile == profile.name);
     usual
-        .of_others()
+        .foreign_confs()
         .filter(|conf| !names(&usual.path.join(&conf.file)))
         .filter_map(|conf| {
             let profile = conf.profile(&facts.node.profiles)?;

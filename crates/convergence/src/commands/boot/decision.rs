@@ -47,7 +47,7 @@ impl AsideDir {
 }
 
 /// What is remembered: the boot, for the next one; and that it is done, for the gate.
-pub fn recorded(facts: &BootFacts) -> [Change; 2] {
+pub fn record_changes(facts: &BootFacts) -> [Change; 2] {
     let write = |path: &Path, bytes: Vec<u8>, mode: u32, why: &str| {
         Change::ensure(Write { path: path.into(), bytes, mode, nudge: false }, why)
     };
@@ -55,7 +55,7 @@ pub fn recorded(facts: &BootFacts) -> [Change; 2] {
     [
         write(
             &facts.places.identity,
-            facts.identity.in_mode(facts.node.settings.conf_dir).to_bytes(),
+            facts.identity.with_mode(facts.node.settings.conf_dir).to_bytes(),
             PRIVATE,
             "which machine and boot this is",
         ),

@@ -20,7 +20,7 @@ use types::command::problem::Problem;
 
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
-use crate::commands::boot::decision::{AsideDir, BootDecision, PUBLIC, kind, recorded};
+use crate::commands::boot::decision::{AsideDir, BootDecision, PUBLIC, kind, record_changes};
 use crate::commands::boot::facts::BootFacts;
 use crate::commands::boot::leavings::Leavings;
 use crate::failure::Failure;
@@ -56,14 +56,14 @@ pub fn decide(facts: &BootFacts, leavings: &Leavings) -> Result<BootDecision, Fa
     obstacles.extend(facts.cni.confs.as_ref().err().cloned());
     match &leavings.living {
         Err(why) => obstacles.add(why),
-        Ok(living) if !living.is_empty() => obstacles.add(needed(living)),
+        Ok(living) if !living.is_empty() => obstacles.add(needed_problem(living)),
         Ok(_) => {}
     }
     if !obstacles.findings.is_empty() {
         return Err(obstacles.failure());
     }
     let mut changes = Vec::new();
-    let in_force = if facts.runtime_runs { in_force(facts, leavings) } else { Vec::new() };
+    let in_force = if facts.runtime_runs { notes_on_leavings(facts, leavings) } else { Vec::new() };
     if in_force.is_empty() {
         notes.extend(first_conf(facts));
     }
@@ -81,7 +81,7 @@ pub fn decide(facts: &BootFacts, leavings: &Leavings) -> Result<BootDecision, Fa
         changes.extend(aside.iter().map(|path| place.change(path, why, false)));
         plugins(facts, leavings, &mut changes, &mut notes);
     }
-    changes.extend(recorded(facts));
+    changes.extend(record_changes(facts));
     let marker = Write { path: facts.places.without.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::ensure(marker, "there is nothing to watch"));
     Ok(BootDecision { changes, notes })
@@ -106,16 +106,16 @@ fn ledger_lines(facts: &BootFacts, leavings: &Leavings) -> Option<Change> {
     Some(Change::new(act, target, why))
 }
 
-fn needed(living: &[String]) -> Problem {
+fn needed_problem(living: &[String]) -> Problem {
     let names = join_first(living.iter().map(String::as_str), NAMED, |count| format!(" and {count} more"));
     let what =
         format!("confDir none, but {} attachments of this boot would lose their DEL ({names})", living.len());
     let fix = "set confDir back to what it was until the node is drained, and reboot then";
-    Problem::new(what).at(NODE_FILE).fix(fix)
+    Problem::new(what).with_place(NODE_FILE).fix(fix)
 }
 
 /// What a runtime that runs already has loaded stays until it is started again.
-fn in_force(facts: &BootFacts, leavings: &Leavings) -> Vec<String> {
+fn notes_on_leavings(facts: &BootFacts, leavings: &Leavings) -> Vec<String> {
     let private = facts.places.private.clone();
     let of_private = facts.private_exists.then_some(private);
     let places = leavings.confs.iter().chain(&of_private);

@@ -98,7 +98,7 @@ pub struct Decision {
     /// What is removed, in order.
     pub removals: Vec<Removal>,
     /// Objects with a name of the CNI's that belong to another CNI, or that one needs.
-    pub kept: Vec<RetainedObject>,
+    pub retained: Vec<RetainedObject>,
     /// What a person has to judge.
     pub look: Vec<RetainedObject>,
     /// What only a reboot removes.
@@ -129,7 +129,7 @@ impl Decision {
     }
 
     fn keep(&mut self, target: impl Into<String>, why: impl Into<String>) {
-        self.kept.push(RetainedObject { target: target.into(), why: why.into() });
+        self.retained.push(RetainedObject { target: target.into(), why: why.into() });
     }
 
     fn look_at(&mut self, target: impl Into<String>, why: impl Into<String>) {
@@ -166,21 +166,21 @@ pub fn decide(facts: &CleanupFacts) -> Decision {
     }
     // A stable sort: within a stage the order is the one in which things were found.
     decision.removals.sort_by_key(|removal| removal.stage);
-    decision.kept.sort();
-    decision.kept.dedup();
+    decision.retained.sort();
+    decision.retained.dedup();
     decision.look.sort();
     decision.look.dedup();
     decision
 }
 
 /// The other profile that names the same object, if there is one.
-fn claimed(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
+fn find_claimant(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
     let claims = |cni: &&ActiveCni| cni.leaves.iter().any(&names);
     facts.in_use.iter().find(claims).map(|cni| cni.whose.as_str())
 }
 
 /// Why something stays that another CNI in use names as well.
-fn theirs(whose: &str) -> String {
+fn describe_claimant(whose: &str) -> String {
     format!("{whose} uses it as well")
 }
 
@@ -190,6 +190,6 @@ fn moved_back(to: &std::path::Path, from: &std::path::Path) -> String {
 }
 
 /// Where a file is moved to: its whole path, so that two of one name do not meet.
-fn aside(facts: &CleanupFacts, path: &std::path::Path) -> PathBuf {
+fn aside_path(facts: &CleanupFacts, path: &std::path::Path) -> PathBuf {
     facts.aside.join(path.strip_prefix("/").unwrap_or(path))
 }

@@ -82,9 +82,9 @@ impl FilterRule {
     #[must_use]
     pub fn words(&self) -> String {
         match &self.id {
-            RuleId::Spec(spec) => spec.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+            RuleId::Spec(spec) => spec.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
             RuleId::Handle(handle) => {
-                let comments = self.comments.iter().map(|comment| format!("--comment {}", quoted(comment)));
+                let comments = self.comments.iter().map(|comment| format!("--comment {}", quote(comment)));
                 let jump = self.jump.iter().map(|chain| format!("-j {chain}"));
                 let words: Vec<_> = comments.chain(jump).chain([format!("handle {handle}")]).collect();
                 words.join(" ")
@@ -93,7 +93,7 @@ impl FilterRule {
     }
 }
 
-fn quoted(word: &str) -> String {
+fn quote(word: &str) -> String {
     let is_plain =
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:,+!=@%".contains(&b));
     if is_plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

@@ -26,7 +26,7 @@ use shim::node::store::Key;
 use types::command::problem::Problem;
 
 use crate::change::{Act, Change, Write};
-use crate::commands::graduate::decide::handed::{handovers, stale};
+use crate::commands::graduate::decide::handed::{handovers, stale_keys};
 use crate::commands::graduate::facts::{GraduateFacts, NodeJson};
 use crate::names::join_first;
 use crate::node::conf::LEAVING_FILE;
@@ -159,7 +159,7 @@ fn entries(facts: &GraduateFacts, names: &NetworkNames<'_>, stage: Stage, decisi
     }
     for handover in handovers(facts, names.new) {
         let path = facts.cache.dir.join(file_name(names.new, &handover.key));
-        let bytes = handover.entry(facts.cache.found.get(&handover.key).map(Vec::as_slice));
+        let bytes = handover.entry(facts.cache.entries.get(&handover.key).map(Vec::as_slice));
         let why =
             format!("the DEL of {} goes to {} with its own result", handover.key.container_id, names.new);
         decision.step(stage, Change::ensure(Write { path, bytes, mode: PRIVATE, nudge: false }, why));
@@ -194,7 +194,7 @@ fn confirm(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decis
             let what =
                 "CRI-O has not started since Crossfade's conf left, and uses no network before it does";
             let fix = "restart CRI-O now (its pods run on), then run the same command again";
-            decision.waits.push(Problem::new(what).at("CRI-O").fix(fix));
+            decision.waits.push(Problem::new(what).with_place("CRI-O").fix(fix));
             return;
         } else {
             decision
@@ -216,7 +216,7 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
         let gone = facts.conf.dir.path.join(LEAVING_FILE);
         decision.step(Stage::Settle, Change::ensure_gone(gone, true, "left by a run that was killed"));
     }
-    let NodeJson { path, before, wanted: after, .. } = &facts.node_json;
+    let NodeJson { path, before, after, .. } = &facts.node_json;
     let Ok(after) = after else { return };
     if let Some(bytes) = before.as_ref().filter(|bytes| *bytes != after) {
         let copy = facts.aside.join("node.json");
@@ -229,7 +229,7 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
 }
 
 fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
-    decision.waits.extend(replayed(facts));
+    decision.waits.extend(replay_problem(facts));
     let layout = &facts.layout;
     if !facts.runtime.replays {
         for key in facts.cache.under_ours.iter().filter(|_| names.ours != names.new) {
@@ -237,7 +237,7 @@ fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisio
             let why = format!("no conf is called {} any more", names.ours);
             decision.step(Stage::Leave, Change::ensure_gone(path, false, why));
         }
-        for key in stale(facts).filter(|_| has_left(facts)) {
+        for key in stale_keys(facts).filter(|_| has_left(facts)) {
             let path = facts.cache.dir.join(file_name(names.new, &key));
             let why = "its pod is gone";
             decision.step(Stage::Leave, Change::ensure_gone(path, false, why));
@@ -280,7 +280,7 @@ fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisio
 }
 
 /// Sandboxes whose DEL CRI-O sends with Crossfade's conf.
-fn replayed(facts: &GraduateFacts) -> Option<Problem> {
+fn replay_problem(facts: &GraduateFacts) -> Option<Problem> {
     let recorded = facts.records.iter().map(|(record, _)| record.intent.container_id.as_str());
     let cached = facts.cache.through_us.iter().map(|key| key.container_id.as_str());
     let cached = cached.filter(|id| facts.runtime.sandboxes.contains(*id));
@@ -294,7 +294,7 @@ fn replayed(facts: &GraduateFacts) -> Option<Problem> {
         join(all.iter().copied())
     );
     let fix = "nothing has to be done for these pods; run the same command again when they are gone, or with --wait";
-    Some(Problem::new(what).at("CRI-O").fix(fix))
+    Some(Problem::new(what).with_place("CRI-O").fix(fix))
 }
 
 fn notes(facts: &GraduateFacts, decision: &mut Decision) {

@@ -106,7 +106,7 @@ pub struct NewNetwork {
 pub struct ObservedCache {
     pub dir: PathBuf,
     /// The bytes of the entries of attachments with a record, under Crossfade's name or under that of the new network.
-    pub found: BTreeMap<Key, Vec<u8>>,
+    pub entries: BTreeMap<Key, Vec<u8>>,
     /// Whose entry is under Crossfade's name.
     pub under_ours: BTreeSet<Key>,
     /// Whose entry is under the new network's name.
@@ -148,7 +148,7 @@ pub struct NodeJson {
     /// That file's bytes, if it exists.
     pub before: Option<Vec<u8>>,
     /// What it is to say: everything that counts now, and `confDir` none.
-    pub wanted: Result<Vec<u8>, String>,
+    pub after: Result<Vec<u8>, String>,
     /// Why it does not outlive a reboot, if so.
     pub fleeting: Option<String>,
 }

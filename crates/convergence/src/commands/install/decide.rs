@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use shim::attachment::conflist::Unloadable;
+use shim::attachment::conflist::LoadError;
 use shim::node::inventory::Entry;
 use shim::node::layout::{CONF_FILE, PLUGIN};
 use types::command::problem::Problem;
@@ -32,10 +32,10 @@ use crate::commands::install::uncached::{self, UncachedChoice};
 use crate::failure::Failure;
 use crate::node::agent::watch_unit;
 use crate::node::conf::name::NameSources;
-use crate::node::conf::rules::{capabilities, conf_dir, one_conf};
+use crate::node::conf::rules::{capabilities, conf_dir, require_one_conf};
 use crate::node::conf::{CONF_MODE, DEFAULT_CNI_VERSION, conf};
 use crate::node::networks::gated::{self, Keeper};
-use crate::node::networks::{NetworkConf, needed};
+use crate::node::networks::{NetworkConf, needed_sides};
 use crate::node::paths::NODE_FILE;
 use crate::node::plugins::PLUGIN_MODE;
 use crate::node::plugins::bin_dirs::BinDir;
@@ -74,12 +74,13 @@ pub struct InstallDecision {
 /// # Errors
 /// All findings at once; 78 when the policy or another settings file is among them, else 3.
 pub fn decide(facts: &InstallFacts, options: InstallOptions<'_>) -> Result<InstallDecision, Failure> {
-    let mut obstacles = unreadable(facts);
+    let mut obstacles = unreadable_obstacles(facts);
     let mut notes = Vec::new();
     let mut files = Vec::new();
     if let Some(policy) = facts.node.policy() {
         networks(facts, policy, &mut obstacles, &mut notes);
-        files = gated::decide(&facts.waiting, &facts.keeper, &needed(policy), &mut obstacles, &mut notes);
+        files =
+            gated::decide(&facts.waiting, &facts.keeper, &needed_sides(policy), &mut obstacles, &mut notes);
     }
     let name = our_name(facts, &mut obstacles, &mut notes);
     runtime(facts, options, &mut obstacles, &mut notes);
@@ -107,11 +108,11 @@ pub fn decide(facts: &InstallFacts, options: InstallOptions<'_>) -> Result<Insta
 }
 
 /// What cannot be read, and what nothing can be decided without.
-fn unreadable(facts: &InstallFacts) -> Obstacles {
+fn unreadable_obstacles(facts: &InstallFacts) -> Obstacles {
     let mut obstacles = Obstacles::default();
     if facts.mode == Mode::Private {
         let what = "--mode private: the runtime would have to be restarted under running pods";
-        obstacles.add(Problem::new(what).at("--mode").fix(
+        obstacles.add(Problem::new(what).with_place("--mode").fix(
             "install in shared mode; then set confDir to private in node.json, which counts from the next boot on, or rotate the node to an image that says so",
         ));
     }
@@ -132,7 +133,7 @@ fn unreadable(facts: &InstallFacts) -> Obstacles {
     obstacles.extend(facts.distrusted.iter().cloned());
     if facts.cni.plugins.dirs.is_empty() {
         let what = "no directory of plugins: neither /opt/cni/bin nor /usr/lib/cni exists";
-        obstacles.add(Problem::new(what).at("--bin-dir").fix("name the runtime's with --bin-dir"));
+        obstacles.add(Problem::new(what).with_place("--bin-dir").fix("name the runtime's with --bin-dir"));
     }
     obstacles
 }
@@ -151,7 +152,7 @@ fn our_name(
             dir,
         };
         let named = named.choose().map_err(|why| obstacles.add(why)).ok();
-        let picks = ConfSelection::of(facts.unsaid());
+        let picks = ConfSelection::of(facts.config_without_dir());
         let name = named.as_ref().map(|(name, _)| name.as_str());
         conf_dir(dir, name, &picks, &facts.node.profiles, (obstacles, notes));
         if let Some((name, _)) = &named {
@@ -167,21 +168,21 @@ fn plugin_change(dir: &BinDir, plugin: &[u8]) -> Change {
 }
 
 fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, notes: &mut Vec<String>) {
-    let needed = needed(policy);
+    let needed = needed_sides(policy);
     for network in &facts.cni.networks {
         let side = network.side;
         match &network.conf {
-            Err(Unloadable::Absent(_)) if !needed.contains(&side) => notes.push(format!(
+            Err(LoadError::Absent(_)) if !needed.contains(&side) => notes.push(format!(
                 "network {side} has no conf yet; run install again when it has one, so that Crossfade's conf declares its capabilities"
             )),
             Err(why) => obstacles.add(format!("network {side}: {why}")),
             Ok((conf, file)) if conf.plugins.iter().any(|plugin| plugin.plugin_type == PLUGIN) => {
                 let what = format!("network {side}: its conf leads back to Crossfade");
                 let fix = "name the conf of the CNI itself in the policy";
-                obstacles.add(Problem::new(what).at(file.display().to_string()).fix(fix));
+                obstacles.add(Problem::new(what).with_place(file.display().to_string()).fix(fix));
             }
             Ok((_, file)) if needed.contains(&side) => {
-                let named = |why| Problem::new(format!("network {side}: {why}")).at(file.display().to_string());
+                let named = |why| Problem::new(format!("network {side}: {why}")).with_place(file.display().to_string());
                 obstacles.extend(network.missing.iter().map(named));
             }
             Ok(_) => notes.extend(network.missing.iter().map(|why| format!("network {side}: {why}"))),
@@ -191,7 +192,7 @@ fn networks(facts: &InstallFacts, policy: &Policy, obstacles: &mut Obstacles, no
         && let Some(name) = bin_dir.name().filter(|name| other.name() == Some(name))
     {
         let what = format!("both networks are called {name:?}, and records tell them apart by their names");
-        obstacles.add(Problem::new(what).at(name).fix("change the name in one of the two confs"));
+        obstacles.add(Problem::new(what).with_place(name).fix("change the name in one of the two confs"));
     }
 }
 
@@ -204,13 +205,13 @@ fn runtime(
 ) {
     if let Some(why) = facts.node.runtime.answer.trouble() {
         let what = format!("{why}. Without its answer it is not known where it looks for confs and plugins");
-        obstacles.add(Problem::new(what).at("--runtime-endpoint").fix(
+        obstacles.add(Problem::new(what).with_place("--runtime-endpoint").fix(
             "start it, or name the right one; --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right",
         ));
     }
     if facts.node.runtime.answer == RuntimeAnswer::NotAsked && !options.has_bin_dirs {
         let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
-        obstacles.add(Problem::new(what).at("--bin-dir").fix("name it with --bin-dir"));
+        obstacles.add(Problem::new(what).with_place("--bin-dir").fix("name it with --bin-dir"));
     }
     if let RuntimeChoice::At(endpoint) = &facts.node.runtime.choice
         && facts.later != facts.node.runtime.choice
@@ -220,13 +221,13 @@ fn runtime(
              program starts it, its configuration file in runtime.config"
         ));
     }
-    if facts.node.runtime.answer == RuntimeAnswer::Silent && facts.unsaid().is_none() {
+    if facts.node.runtime.answer == RuntimeAnswer::Silent && facts.config_without_dir().is_none() {
         let what = "the runtime does not tell where it looks for confs and plugins, nor which network it uses, and its configuration was \
                     not found";
         let fix = "name its unit in node.json, runtime.unit, or its file in runtime.config";
-        obstacles.add(Problem::new(what).at(NODE_FILE).fix(fix));
+        obstacles.add(Problem::new(what).with_place(NODE_FILE).fix(fix));
     }
-    let configured = facts.unsaid().map(|config| &config.setup);
+    let configured = facts.config_without_dir().map(|config| &config.setup);
     let Some(setup) = facts.node.runtime.answer.setup().or(configured) else {
         return;
     };
@@ -237,17 +238,17 @@ fn runtime(
             facts.node.dirs.conf_dir.display()
         );
         let fix = format!("say --conf-dir {}", setup.conf_dir.display());
-        obstacles.add(Problem::new(what).at("--conf-dir").fix(fix));
+        obstacles.add(Problem::new(what).with_place("--conf-dir").fix(fix));
     }
     let has = |dir: &PathBuf| facts.cni.plugins.dirs.iter().any(|bin_dir| bin_dir.path == *dir);
     for dir in &facts.runtime_dirs {
         if !has(dir) {
             let what = format!("the runtime looks for plugins in {}", dir.display());
             let fix = "name it with --bin-dir, too";
-            obstacles.add(Problem::new(what).at(dir.display().to_string()).fix(fix));
+            obstacles.add(Problem::new(what).with_place(dir.display().to_string()).fix(fix));
         }
     }
-    one_conf(setup, obstacles);
+    require_one_conf(setup, obstacles);
 }
 
 /// The entries that the inventory lacks.
@@ -288,7 +289,8 @@ fn inventory(
         && facts.node.policy().is_some_and(|policy| policy.network(side).is_none())
     {
         obstacles.add(
-            Problem::new(format!("--uncached {side}: the policy has no network {side}")).at("--uncached"),
+            Problem::new(format!("--uncached {side}: the policy has no network {side}"))
+                .with_place("--uncached"),
         );
     }
     entries
@@ -391,7 +393,7 @@ mod tests {
                 r#"{{"version":1,"networks":{{"old":{{"conf":["/o"]}},"new":{{"conf":["/n"]}}}},{rest}}}"#
             );
             let policy = Policy::parse(text.as_bytes()).expect("valid");
-            assert_eq!(needed(&policy).into_iter().collect::<Vec<_>>(), sides, "{rest}");
+            assert_eq!(needed_sides(&policy).into_iter().collect::<Vec<_>>(), sides, "{rest}");
         }
     }
 }

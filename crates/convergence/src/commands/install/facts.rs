@@ -63,11 +63,11 @@ pub struct InstallFacts {
 impl InstallFacts {
     /// The configuration of a runtime that runs and says nothing of itself, which is CRI-O.
     #[must_use]
-    pub fn unsaid(&self) -> Option<&RuntimeConfig> {
-        unsaid(&self.node.runtime)
+    pub fn config_without_dir(&self) -> Option<&RuntimeConfig> {
+        config_without_dir(&self.node.runtime)
     }
 }
 
-pub fn unsaid(runtime: &RuntimeFacts) -> Option<&RuntimeConfig> {
+pub fn config_without_dir(runtime: &RuntimeFacts) -> Option<&RuntimeConfig> {
     runtime.crio().filter(|_| runtime.answer == RuntimeAnswer::Silent)
 }

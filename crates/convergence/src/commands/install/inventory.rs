@@ -70,7 +70,7 @@ pub fn take(cache: &Cache, facts: &InventoryFacts<'_>) -> InventoryDecision {
                     cached.network
                 );
                 let place = format!("attachment {container_id} {ifname}");
-                decision.findings.push(Problem::new(what).at(place).fix("delete that pod first"));
+                decision.findings.push(Problem::new(what).with_place(place).fix("delete that pod first"));
             }
             (None, Some(side)) if accepted => decision.entries.push(entry(cached, side, facts)),
             (None, _) => *unknown.entry(&cached.network).or_default() += 1,
@@ -82,19 +82,19 @@ pub fn take(cache: &Cache, facts: &InventoryFacts<'_>) -> InventoryDecision {
             let what = format!(
                 "policy: unrecorded is missing, and {count} attachments of the accepted network {network:?} need it"
             );
-            Problem::new(what).at("unrecorded").fix("set unrecorded in policy.json to old or new")
+            Problem::new(what).with_place("unrecorded").fix("set unrecorded in policy.json to old or new")
         } else {
             let what = format!(
                 "{count} attachments are of network {network:?}, which is neither of the policy's"
             );
-            Problem::new(what).at(format!("network {network}")).fix(format!(
+            Problem::new(what).with_place(format!("network {network}")).fix(format!(
                 "--accept-unknown {network} lists them as unrecorded with the conf they were made with, --ignore-network {network} \
                  leaves them out (for another tool's network, whose DEL never comes here)"
             ))
         });
     }
     for (path, why) in &cache.unreadable {
-        unreadable(&path.file_name().unwrap_or_default().to_string_lossy(), why, facts, &mut decision);
+        note_unreadable(&path.file_name().unwrap_or_default().to_string_lossy(), why, facts, &mut decision);
     }
     decision
 }
@@ -104,7 +104,7 @@ fn entry(cached: &CacheEntry, side: Side, facts: &InventoryFacts<'_>) -> Entry {
 }
 
 /// A crash leaves empty files. Their name still says whose they are, which is enough for a DEL.
-fn unreadable(file: &str, why: &str, facts: &InventoryFacts<'_>, decision: &mut InventoryDecision) {
+fn note_unreadable(file: &str, why: &str, facts: &InventoryFacts<'_>, decision: &mut InventoryDecision) {
     if file.starts_with("cni-loopback-") || facts.left_out.iter().any(|name| strip(file, name).is_some()) {
         return;
     }

@@ -146,7 +146,7 @@ fn refusal(kind: PayloadKind, target: &str) -> Problem {
             "upgrade the package, or remove it first",
         ),
     };
-    Problem::new(what).at(target).fix(fix)
+    Problem::new(what).with_place(target).fix(fix)
 }
 
 #[cfg(test)]

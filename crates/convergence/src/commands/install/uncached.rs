@@ -59,7 +59,7 @@ fn refusal(sandboxes: &[&Sandbox]) -> Problem {
         sandboxes.len(),
         named.join(", ")
     );
-    Problem::new(what).at("--cache-dir").fix(
+    Problem::new(what).with_place("--cache-dir").fix(
         "name the cache with --cache-dir where it is kept elsewhere (cri-dockerd: /var/lib/cni/cache), list them as attached to a network \
          with --uncached old or --uncached new, or leave one out with --ignore-sandbox ID",
     )

@@ -86,12 +86,12 @@ pub enum MoveOutcome {
     /// It was gone, or as it should be, when its turn came.
     Skipped,
     /// It was left as it is; why, and what to do.
-    Left(LeftReason, Problem),
+    Left(RemainReason, Problem),
 }
 
 /// Why a pod was left as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LeftReason {
+pub enum RemainReason {
     /// Connections use the network that is to leave it.
     Connections,
     /// A network did not join or leave it.
@@ -102,7 +102,7 @@ pub enum LeftReason {
     Budget,
 }
 
-impl LeftReason {
+impl RemainReason {
     /// The reason, in one word for programs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -144,7 +144,7 @@ impl MoveResult {
     /// How many of these candidates only a restart brings to their networks now, how many others are not on theirs, and why. It quotes no plugin.
     #[must_use]
     pub fn remainder(&self, candidates: &[Candidate]) -> (u32, NotMoved, Option<String>) {
-        let remaining: Vec<(&Candidate, LeftReason)> = self
+        let remaining: Vec<(&Candidate, RemainReason)> = self
             .done
             .iter()
             .filter_map(|pod| match &pod.outcome {
@@ -157,16 +157,16 @@ impl MoveResult {
             matches!(candidate.fate, PodDisposition::Stays(NeedsRestart | Unrecorded))
         };
         let count = |reason| remaining.iter().filter(|(_, remains)| *remains == reason).count();
-        let restarts = candidates.iter().filter(waits).count() + count(LeftReason::NeedsRestart);
+        let restarts = candidates.iter().filter(waits).count() + count(RemainReason::NeedsRestart);
         let had_turn = |candidate: &Candidate| self.done.iter().any(|pod| pod.candidate == *candidate);
         let is_untouched = |candidate: &&Candidate| candidate.fate.is_live() && !had_turn(candidate);
         let untouched = candidates.iter().filter(is_untouched).count();
         let not_moved = NotMoved {
-            connections: saturated(count(LeftReason::Connections)),
-            failed: saturated(count(LeftReason::Failed) + untouched),
+            connections: saturated(count(RemainReason::Connections)),
+            failed: saturated(count(RemainReason::Failed) + untouched),
         };
         let failed: Vec<_> =
-            remaining.iter().filter(|(_, reason)| *reason != LeftReason::NeedsRestart).collect();
+            remaining.iter().filter(|(_, reason)| *reason != RemainReason::NeedsRestart).collect();
         let first = failed.first().map(|(candidate, reason)| {
             format!("pods left: {}, the first: {} ({})", failed.len(), candidate.title(), reason.as_str())
         });
@@ -194,7 +194,7 @@ pub fn carry(
         return carried;
     }
     for candidate in others {
-        let outcome = Move { hand: &mut *hand, wanted: options, within, candidate: &candidate }.carry();
+        let outcome = Move { hand: &mut *hand, options, within, candidate: &candidate }.carry();
         match outcome {
             Ok(outcome) => carried.done.push(PodMove { candidate, outcome }),
             Err(stopped) => {
@@ -215,7 +215,7 @@ fn change_networks(hand: &mut impl NodeClient, options: &MoveOptions, live: Vec<
     let mut is_reported = false;
     while !waiting.is_empty() {
         let is_over = hand.now() >= end;
-        let (facts, now) = match decided(hand, options) {
+        let (facts, now) = match gather_and_decide(hand, options) {
             Ok(decided) => decided,
             Err(stopped) => return MoveResult { stopped: Some(stopped), ..result },
         };
@@ -243,7 +243,7 @@ fn change_networks(hand: &mut impl NodeClient, options: &MoveOptions, live: Vec<
                 Err(why) => format!("its connections cannot be read: {why}"),
             };
             let fix = "let its connections end and run the command again, or break them with --now";
-            let outcome = MoveOutcome::Left(LeftReason::Connections, problem(&candidate, &what, fix));
+            let outcome = MoveOutcome::Left(RemainReason::Connections, problem(&candidate, &what, fix));
             result.done.push(PodMove { candidate, outcome });
         }
         for (candidate, answer) in due.into_iter().zip(hand.change_networks(&changes)) {
@@ -283,17 +283,20 @@ fn outcome_of(candidate: &Candidate, answer: Result<(), NetworkChangeError>) -> 
     let (reason, why, fix) = match answer {
         Ok(()) => return MoveOutcome::Changed,
         Err(NetworkChangeError::Failed(why)) => {
-            (LeftReason::Failed, why, "remove the cause, then run the same command again")
+            (RemainReason::Failed, why, "remove the cause, then run the same command again")
         }
         Err(NetworkChangeError::NeedsRestart(why)) => {
-            (LeftReason::NeedsRestart, why, "restart it: run the command with --restart-only and --pod")
+            (RemainReason::NeedsRestart, why, "restart it: run the command with --restart-only and --pod")
         }
     };
     MoveOutcome::Left(reason, problem(candidate, &why, fix))
 }
 
 /// What there is now, and what is to be done about it.
-fn decided(hand: &mut impl NodeClient, options: &MoveOptions) -> Result<(Facts, Decision), Interruption> {
+fn gather_and_decide(
+    hand: &mut impl NodeClient,
+    options: &MoveOptions,
+) -> Result<(Facts, Decision), Interruption> {
     let facts = hand.gather().map_err(|why| Interruption { exit: Exit::TryLater, why: vec![why] })?;
     let now = decide(&facts, options);
     if now.refusals.is_empty() {
@@ -312,12 +315,12 @@ fn join(connections: &[String]) -> String {
 
 fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {
     let title = candidate.title();
-    Problem::new(format!("pod {title}: {what}")).at(format!("pod {title}")).fix(fix)
+    Problem::new(format!("pod {title}: {what}")).with_place(format!("pod {title}")).fix(fix)
 }
 
 struct Move<'a, H> {
     hand: &'a mut H,
-    wanted: &'a MoveOptions,
+    options: &'a MoveOptions,
     within: Duration,
     candidate: &'a Candidate,
 }
@@ -331,7 +334,7 @@ struct Successor {
 
 impl<H: NodeClient> Move<'_, H> {
     fn carry(self) -> Result<MoveOutcome, Interruption> {
-        let (facts, now) = decided(self.hand, self.wanted)?;
+        let (facts, now) = gather_and_decide(self.hand, self.options)?;
         let same = |candidate: &&Candidate| {
             candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
         };
@@ -362,7 +365,7 @@ impl<H: NodeClient> Move<'_, H> {
         let owner = pod.owner.clone().filter(|_| is_evicted);
         let of_owner = |pod: &&BoundPod| owner.is_some() && pod.owner == owner;
         let before = facts.pods.iter().filter(of_owner).map(|pod| pod.uid.clone()).collect();
-        self.until_gone(pod)?;
+        self.wait_until_gone(pod)?;
         self.successor(&Successor { owner, before }, pod.is_ready)
     }
 
@@ -373,8 +376,8 @@ impl<H: NodeClient> Move<'_, H> {
         }
         self.report("is stopped; kubelet starts it in a new sandbox");
         let stopped = self.hand.stop(&self.candidate.sandbox, Duration::from_secs(pod.grace_secs));
-        stopped.map_err(|why| self.failed(&why))?;
-        self.until_back(&pod.uid, &pod.containers, pod.is_ready)
+        stopped.map_err(|why| self.failed_interruption(&why))?;
+        self.wait_until_back(&pod.uid, &pod.containers, pod.is_ready)
     }
 
     /// Asks until the API server allows it; what became of the pod if it does not.
@@ -399,9 +402,9 @@ impl<H: NodeClient> Move<'_, H> {
                     );
                     let what =
                         "more than one PodDisruptionBudget selects it, so that no eviction of it succeeds";
-                    return Ok(Some(MoveOutcome::Left(LeftReason::Budget, self.problem(what, &fix))));
+                    return Ok(Some(MoveOutcome::Left(RemainReason::Budget, self.problem(what, &fix))));
                 }
-                Answer::Failed(why) => return Err(self.failed(&why)),
+                Answer::Failed(why) => return Err(self.failed_interruption(&why)),
             };
             let wait = after.map_or(ASK_AGAIN, |secs| Duration::from_secs(secs.into())).clamp(PAUSE, LONGEST);
             if self.hand.now() + wait > end {
@@ -410,7 +413,7 @@ impl<H: NodeClient> Move<'_, H> {
                     "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
                     pod.namespace
                 );
-                return Ok(Some(MoveOutcome::Left(LeftReason::Budget, self.problem(&what, &fix))));
+                return Ok(Some(MoveOutcome::Left(RemainReason::Budget, self.problem(&what, &fix))));
             }
             if !is_told {
                 self.report(&format!("waits: {what}"));
@@ -420,7 +423,7 @@ impl<H: NodeClient> Move<'_, H> {
         }
     }
 
-    fn until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
+    fn wait_until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
         let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.within;
         loop {
             let facts = self.gather()?;
@@ -432,7 +435,7 @@ impl<H: NodeClient> Move<'_, H> {
                 let what = format!("it is not gone after its grace and {} s", self.within.as_secs());
                 let fix =
                     "find out with crossfade-bootstrap doctor what holds it, then run the command again";
-                return Err(self.stopped(&what, fix));
+                return Err(self.stopped_interruption(&what, fix));
             }
             self.hand.sleep(PAUSE);
         }
@@ -449,7 +452,7 @@ impl<H: NodeClient> Move<'_, H> {
                 pod.owner.as_ref() == Some(owner) && !pod.is_leaving && !successor.before.contains(&pod.uid)
             });
             if let Some(pod) = new_pod {
-                return self.until_back(&pod.uid, &BTreeSet::new(), was_ready);
+                return self.wait_until_back(&pod.uid, &BTreeSet::new(), was_ready);
             }
             if self.hand.now() >= end {
                 return if comes_here {
@@ -458,7 +461,7 @@ impl<H: NodeClient> Move<'_, H> {
                         self.within.as_secs()
                     );
                     let fix = "look at the DaemonSet: kubectl describe daemonset; then run the command again";
-                    Err(self.stopped(&what, fix))
+                    Err(self.stopped_interruption(&what, fix))
                 } else {
                     Ok(MoveOutcome::Gone)
                 };
@@ -468,7 +471,7 @@ impl<H: NodeClient> Move<'_, H> {
     }
 
     /// Waits until the pod of this UID has a new sandbox on the right network, and is Ready if its predecessor was.
-    fn until_back(
+    fn wait_until_back(
         &mut self,
         uid: &str,
         before: &BTreeSet<String>,
@@ -496,7 +499,7 @@ impl<H: NodeClient> Move<'_, H> {
                     "see kubectl -n {} describe pod {} and crossfade-bootstrap doctor, then run the command again",
                     pod.namespace, pod.name
                 );
-                return Err(self.stopped(&what, &fix));
+                return Err(self.stopped_interruption(&what, &fix));
             }
             self.hand.sleep(PAUSE);
         }
@@ -513,11 +516,14 @@ impl<H: NodeClient> Move<'_, H> {
                     return Ok(());
                 }
                 let is = is.map_or("in no phase of the policy", types::policy::Phase::as_str);
-                Err(self.stopped(&format!("it came back attached {is}, and the policy says {to}"), fix))
+                Err(self.stopped_interruption(
+                    &format!("it came back attached {is}, and the policy says {to}"),
+                    fix,
+                ))
             }
             Some(_) => Ok(()),
             None if pod.is_ready && !pod.containers.is_empty() => {
-                Err(self.stopped(&format!("sandbox {} came up past Crossfade", sandbox.id), fix))
+                Err(self.stopped_interruption(&format!("sandbox {} came up past Crossfade", sandbox.id), fix))
             }
             None => Ok(()),
         }
@@ -535,11 +541,11 @@ impl<H: NodeClient> Move<'_, H> {
         problem(self.candidate, what, fix)
     }
 
-    fn stopped(&self, what: &str, fix: &str) -> Interruption {
+    fn stopped_interruption(&self, what: &str, fix: &str) -> Interruption {
         Interruption { exit: Exit::No, why: vec![self.problem(what, fix)] }
     }
 
-    fn failed(&self, what: &str) -> Interruption {
+    fn failed_interruption(&self, what: &str) -> Interruption {
         let fix = "remove the cause, then run the same command again; it goes on where it stopped";
         Interruption { exit: Exit::Failed, why: vec![self.problem(what, fix)] }
     }

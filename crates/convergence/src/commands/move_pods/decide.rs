@@ -203,7 +203,7 @@ pub fn decide(facts: &Facts, options: &MoveOptions) -> Decision {
         );
         let fix =
             "let the run move the pods, or take the node out of it with kubectl crossfade roll skip or abort";
-        refusals.push(Problem::new(what).at("the Node's annotation crossfade/step").fix(fix));
+        refusals.push(Problem::new(what).with_place("the Node's annotation crossfade/step").fix(fix));
     }
     let Some(policy) = &facts.policy else { return Decision { refusals, candidates: Vec::new() } };
     let mut candidates: Vec<Candidate> =
@@ -282,7 +282,7 @@ fn change(
     pod: &BoundPod,
 ) -> Result<PodDisposition, &'static str> {
     let annotation = |key: &str| pod.annotations.get(key).cloned();
-    if policy.restarts(&named(sandbox), annotation) {
+    if policy.restarts(&sandbox_pod(sandbox), annotation) {
         return Err("the policy or its annotation crossfade/restart asks for a restart");
     }
     if line.deleted_by.is_some() {
@@ -316,10 +316,10 @@ fn change(
 /// The networks that a pod of this name would get now.
 fn attach_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> Attach {
     let annotation = |key: &str| pod.and_then(|pod| pod.annotations.get(key).cloned());
-    policy.choose(&named(sandbox), annotation).attach
+    policy.choose(&sandbox_pod(sandbox), annotation).attach
 }
 
-fn named(sandbox: &Sandbox) -> Pod {
+fn sandbox_pod(sandbox: &Sandbox) -> Pod {
     Pod { namespace: Some(sandbox.namespace.clone()), name: Some(sandbox.name.clone()) }
 }
 
@@ -330,7 +330,7 @@ pub fn phase_of(policy: &Policy, sandbox: &Sandbox, pod: Option<&BoundPod>) -> P
         Attach::One(side) => side,
         Attach::Both => policy.both.primary(),
     };
-    Phase::of(attach, primary)
+    Phase::new(attach, primary)
 }
 
 fn fate(pod: &BoundPod, options: &MoveOptions, is_named: impl Fn(&[String]) -> bool) -> PodDisposition {

@@ -28,7 +28,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
         owed(facts),
         stuck_ending(facts),
         damaged(facts),
-        past_us(facts),
+        find_attached_without_crossfade(facts),
         stale(facts),
     ]
     .into_iter()
@@ -36,7 +36,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     .collect();
     if let crate::doctor::facts::Source::Unread(why) = &facts.state {
         let cause = "records or inventory cannot be read: DELs and sweeps cannot know who attached a pod";
-        let finding = Finding::of(Code::StateUnreadable, why).seen([why.what.as_str()]);
+        let finding = Finding::from_problem(Code::StateUnreadable, why).with_evidence([why.what.as_str()]);
         findings.push(
             Finding { cause: cause.into(), ..finding }
                 .run("crossfade-bootstrap attachments", "names the file and what is wrong with it"),
@@ -60,7 +60,7 @@ fn lines(state: &AttachmentRecords, life: Life) -> impl Iterator<Item = &Line> {
 }
 
 /// An attachment as a person finds it: its container, and its pod if the runtime named that.
-fn named(line: &Line) -> String {
+fn name_line(line: &Line) -> String {
     let pod = match (&line.namespace, &line.pod) {
         (Some(namespace), Some(pod)) => format!(" ({namespace}/{pod})"),
         _ => String::new(),
@@ -77,8 +77,10 @@ fn adds_hang(facts: &Facts) -> Option<Finding> {
     let pids: Vec<i32> =
         hanging.iter().filter_map(|line| call(line)).flat_map(|call| call.pids.clone()).collect();
     let cause = "an ADD runs for longer than the policy's deadline allows: a process of a delegate is left that the deadline did not end";
-    let finding = Finding::new(Code::AddHangs, cause).on(hanging.iter().map(|line| named(line)));
-    let finding = finding.seen(calls(facts)).seen([format!("the policy allows an ADD {limit} s")]);
+    let finding =
+        Finding::new(Code::AddHangs, cause).with_objects(hanging.iter().map(|line| name_line(line)));
+    let finding =
+        finding.with_evidence(calls(facts)).with_evidence([format!("the policy allows an ADD {limit} s")]);
     let list: Vec<String> = pids.iter().map(ToString::to_string).collect();
     (!hanging.is_empty()).then(|| {
         finding
@@ -113,14 +115,14 @@ fn adds_fail(facts: &Facts) -> Option<Finding> {
     let cause = "ADDs fail: the runtime tries each pod again with another sandbox, and kubectl shows FailedCreatePodSandBox";
     let object = failed.last().map(|entry| entry.container_id.clone());
     let finding = Finding::new(Code::AddsFail, cause)
-        .on(object)
-        .seen([format!(
+        .with_objects(object)
+        .with_evidence([format!(
             "{} of {} ADDs failed within the last {} minutes",
             failed.len(),
             adds.len(),
             RECENT_SECS / 60
         )])
-        .seen(reasons);
+        .with_evidence(reasons);
     Some(finding.run(
         "journalctl --boot --identifier=crossfade CNI_COMMAND=ADD MESSAGE=failed --output=verbose --lines=5",
         "has all fields of the last ones; the other findings of doctor say what to mend",
@@ -141,8 +143,8 @@ fn stuck_starting(facts: &Facts) -> Option<Finding> {
     let (first, _) = stuck.first()?;
     let cause = "pods are bound to this node and have no container yet. Their sandbox has no network, or an image or a volume is missing";
     let finding = Finding::new(Code::PodsStuckStarting, cause)
-        .on(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
-        .seen(
+        .with_objects(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
+        .with_evidence(
             stuck.iter().map(|(pod, secs)| format!("{}/{} has waited for {secs} s", pod.namespace, pod.name)),
         );
     Some(finding.run(
@@ -156,8 +158,10 @@ fn stuck_ending(facts: &Facts) -> Option<Finding> {
     let (first, _) = stuck.first()?;
     let cause = "pods are past the time by which they were to have ended. A DEL that fails is one reason; a finalizer or a volume is another";
     let finding = Finding::new(Code::PodsStuckEnding, cause)
-        .on(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
-        .seen(stuck.iter().map(|(pod, secs)| format!("{}/{} is {secs} s late", pod.namespace, pod.name)));
+        .with_objects(stuck.iter().map(|(pod, _)| format!("{}/{}", pod.namespace, pod.name)))
+        .with_evidence(
+            stuck.iter().map(|(pod, secs)| format!("{}/{} is {secs} s late", pod.namespace, pod.name)),
+        );
     Some(finding.run(
         format!("kubectl --namespace {} describe pod {}", first.namespace, first.name),
         "has the events of the pod: FailedKillPod is the network, and the finding del-owed says why",
@@ -178,26 +182,26 @@ fn owed(facts: &Facts) -> Option<Finding> {
     let line = |line: &&Line| {
         let since =
             line.del_failing_secs.map_or_else(|| "an earlier boot".into(), |secs| format!("{secs} s"));
-        format!("{}: the DEL of network {} has failed since {since}", named(line), networks(line))
+        format!("{}: the DEL of network {} has failed since {since}", name_line(line), networks(line))
     };
     let last = owed.iter().filter_map(|line| last_error(facts, &line.container_id)).next();
     let owners = owed.iter().filter_map(|line| owner(state, line));
     let owners: Vec<Owner> = owners.collect();
     let worst = [Owner::NotReady, Owner::Ready].into_iter().find(|owner| owners.contains(owner));
-    let (cause, step) = of_owner(worst.or(owners.first().copied()).unwrap_or(Owner::Ready));
+    let (cause, step) = owner_words(worst.or(owners.first().copied()).unwrap_or(Owner::Ready));
     let finding = Finding::new(Code::DelOwed, cause)
-        .on(owed.iter().map(|line| named(line)))
-        .seen(owed.iter().map(line))
-        .seen(last)
-        .seen(calls(facts));
-    Some(finding.by_hand(step).run(
+        .with_objects(owed.iter().map(|line| name_line(line)))
+        .with_evidence(owed.iter().map(line))
+        .with_evidence(last)
+        .with_evidence(calls(facts));
+    Some(finding.with_manual_step(step).run(
         "crossfade-bootstrap unit sweep",
         "runs the DELs of sandboxes that the runtime has forgotten; kubelet runs the others again",
     ))
 }
 
 /// Why a DEL is owed by a network in this state, and what a person does about it.
-const fn of_owner(owner: Owner) -> (&'static str, &'static str) {
+const fn owner_words(owner: Owner) -> (&'static str, &'static str) {
     match owner {
         Owner::NotReady => (
             "a DEL cannot succeed while its network is not ready: the agent that has to release the address is away. kubelet tries again for ever",
@@ -233,21 +237,21 @@ fn damaged(facts: &Facts) -> Option<Finding> {
     }
     let cause = "the first line of a record cannot be read, so nobody knows whose it is. Its pod's DEL asks every network, and moves the file away";
     let finding = Finding::new(Code::RecordDamaged, cause)
-        .on(damaged.iter().map(|record| record.path.display().to_string()))
-        .seen(damaged.iter().map(|record| format!("{}: {}", record.path.display(), record.reason)));
-    let finding = finding.by_hand("delete the pod of the record: the file's name is its container, and crictl inspectp has the pod of it");
+        .with_objects(damaged.iter().map(|record| record.path.display().to_string()))
+        .with_evidence(damaged.iter().map(|record| format!("{}: {}", record.path.display(), record.reason)));
+    let finding = finding.with_manual_step("delete the pod of the record: the file's name is its container, and crictl inspectp has the pod of it");
     Some(finding.run("crossfade-bootstrap attachments", "lists the record as damaged until that DEL"))
 }
 
-fn past_us(facts: &Facts) -> Option<Finding> {
+fn find_attached_without_crossfade(facts: &Facts) -> Option<Finding> {
     let past = &facts.sandboxes.read()?.past_us;
     if past.is_empty() {
         return None;
     }
     let cause = "pods were attached past Crossfade, while another conf was in force: nobody knows their network, and their DEL may go to the wrong plugin";
     let mut finding = Finding::new(Code::PodsBypass, cause)
-        .on(past.iter().map(|sandbox| format!("{}/{}", sandbox.namespace, sandbox.name)))
-        .seen(past.iter().map(|sandbox| {
+        .with_objects(past.iter().map(|sandbox| format!("{}/{}", sandbox.namespace, sandbox.name)))
+        .with_evidence(past.iter().map(|sandbox| {
             format!(
                 "sandbox {} of {}/{} has neither a record nor an inventory entry",
                 sandbox.id, sandbox.namespace, sandbox.name
@@ -273,11 +277,11 @@ fn stale(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let cause = "the network namespace of a running sandbox was removed behind the runtime's back: the pod has no network, and its address stays leased until its DEL";
-    let finding = Finding::new(Code::RecordStale, cause).on(stale.iter().map(|line| named(line))).seen(
-        stale.iter().map(|line| {
-            format!("{}: its netns is gone, and the runtime lists the sandbox as running", named(line))
-        }),
-    );
+    let finding = Finding::new(Code::RecordStale, cause)
+        .with_objects(stale.iter().map(|line| name_line(line)))
+        .with_evidence(stale.iter().map(|line| {
+            format!("{}: its netns is gone, and the runtime lists the sandbox as running", name_line(line))
+        }));
     let pods = stale.iter().filter_map(|line| Some((line.namespace.as_ref()?, line.pod.as_ref()?)));
     Some(pods.take(3).fold(finding, |finding, (namespace, pod)| {
         finding.run(

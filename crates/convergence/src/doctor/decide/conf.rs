@@ -46,10 +46,10 @@ fn plugin(facts: &Facts) -> Option<Finding> {
     let cause = "the runtime does not find Crossfade's plugin, or finds another program of that name: each ADD fails or bypasses Crossfade";
     let dirs = facts.cni.plugins.paths();
     let places = dirs.iter().map(|dir| dir.display().to_string());
-    let finding = Finding::new(Code::PluginMissing, cause).on(places).seen([why]);
+    let finding = Finding::new(Code::PluginMissing, cause).with_objects(places).with_evidence([why]);
     if let Err(why) = &facts.cni.plugins.packaged {
-        let finding = finding.seen([format!("the package's plugin: {}", why.what)]);
-        return Some(finding.by_hand(
+        let finding = finding.with_evidence([format!("the package's plugin: {}", why.what)]);
+        return Some(finding.with_manual_step(
             "install the package, or let the DaemonSet bring the plugin: there is none on this node to copy",
         ));
     }
@@ -62,9 +62,13 @@ fn plugin(facts: &Facts) -> Option<Finding> {
 
 fn unreadable(facts: &Facts, why: &Problem) -> Finding {
     let cause = "Crossfade's conf cannot be read, so nobody knows which policy and records count";
-    let finding =
-        Finding::new(Code::ConfUnreadable, cause).on([facts.node.dirs.conf_file().display().to_string()]);
-    finding.seen([why.what.as_str()]).run(INSTALL, "writes the conf anew")
+    let finding = Finding::new(Code::ConfUnreadable, cause).with_objects([facts
+        .node
+        .dirs
+        .conf_file()
+        .display()
+        .to_string()]);
+    finding.with_evidence([why.what.as_str()]).run(INSTALL, "writes the conf anew")
 }
 
 fn missing(facts: &Facts, why: &str) -> Finding {
@@ -72,21 +76,25 @@ fn missing(facts: &Facts, why: &str) -> Finding {
     let cause = "Crossfade's conf is not in the runtime's directory: new pods get the network of the conf that sorts first";
     let first = facts.cni.confs.as_ref().ok().and_then(|dir| dir.confs.first());
     let first = first.map(|conf| format!("the first conf there is {}", conf.file));
-    let finding = Finding::new(Code::ConfMissing, cause).on([file.display().to_string()]);
+    let finding = Finding::new(Code::ConfMissing, cause).with_objects([file.display().to_string()]);
     finding
-        .seen([format!("{}: {why}", file.display())])
-        .seen(first)
+        .with_evidence([format!("{}: {why}", file.display())])
+        .with_evidence(first)
         .run(INSTALL, "checks everything, and writes the conf")
 }
 
 /// Private mode: `watch` writes the conf once the networks that pods get are ready.
 fn waits(facts: &Facts) -> Finding {
     let cause = "Crossfade's conf is not written yet: watch writes it once every network that pods get has been ready in this boot. Until then no pod starts";
-    let finding =
-        Finding::new(Code::ConfWaits, cause).on([facts.node.dirs.conf_file().display().to_string()]);
-    let why = facts.watched().map(|report| format!("watch: {}: {}", report.reason, report.message));
-    let finding = finding.seen(why).seen(networks::not_ready(facts));
-    if facts.watched().is_none() {
+    let finding = Finding::new(Code::ConfWaits, cause).with_objects([facts
+        .node
+        .dirs
+        .conf_file()
+        .display()
+        .to_string()]);
+    let why = facts.status_document().map(|report| format!("watch: {}: {}", report.reason, report.message));
+    let finding = finding.with_evidence(why).with_evidence(networks::unready_networks(facts));
+    if facts.status_document().is_none() {
         return finding
             .run("systemctl start crossfade-watch", "starts watch, which nobody else can do the work of");
     }
@@ -99,9 +107,11 @@ fn waits(facts: &Facts) -> Finding {
 fn foreign(facts: &Facts) -> Option<Finding> {
     let entries = facts.foreign.as_ref()?;
     let cause = "somebody else writes confs into Crossfade's own directory, which the runtime reads";
+    let finding = Finding::new(Code::ConfOfOthers, cause)
+        .with_objects([PRIVATE_CONF_DIR])
+        .with_evidence([entries.what.as_str()]);
     let finding =
-        Finding::new(Code::ConfOfOthers, cause).on([PRIVATE_CONF_DIR]).seen([entries.what.as_str()]);
-    let finding = if entries.fix.is_empty() { finding } else { finding.by_hand(entries.fix.as_str()) };
+        if entries.fix.is_empty() { finding } else { finding.with_manual_step(entries.fix.as_str()) };
     Some(finding.run("systemctl restart crossfade-watch", "removes what is not Crossfade's"))
 }
 
@@ -112,7 +122,8 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
         Err(why) => {
             let cause = "the conf directory cannot be listed, so nobody knows which conf the runtime uses";
             let place = facts.node.dirs.conf_dir.display().to_string();
-            let finding = Finding::new(Code::ConfUnreadable, cause).on([place]).seen([why.as_str()]);
+            let finding =
+                Finding::new(Code::ConfUnreadable, cause).with_objects([place]).with_evidence([why.as_str()]);
             findings.push(
                 finding.run(
                     format!("ls -ld {}", word(&facts.node.dirs.conf_dir)),
@@ -139,19 +150,19 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
 
 fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
     let picks = facts.node.runtime.conf_selection();
-    let others = picks.instead_of_ours(dir, name);
-    let problems = picks.in_the_way(dir, name);
+    let others = picks.confs_before_own(dir, name);
+    let problems = picks.obstacle_problems(dir, name);
     if others.is_empty() {
         return None;
     }
     let cause = "another conf is used before Crossfade's: new pods bypass the policy, and the DELs of recorded pods may go to the wrong plugin";
     let mut finding = Finding::new(Code::ConfNotFirst, cause)
-        .on(others.iter().map(|conf| dir.path.join(&conf.file).display().to_string()))
-        .seen(problems.iter().map(|problem| problem.what.as_str()));
+        .with_objects(others.iter().map(|conf| dir.path.join(&conf.file).display().to_string()))
+        .with_evidence(problems.iter().map(|problem| problem.what.as_str()));
     for (conf, problem) in others.iter().zip(&problems) {
-        let (from, to) = (dir.path.join(&conf.file), dir.path.join(behind_ours(&conf.file)));
+        let (from, to) = (dir.path.join(&conf.file), dir.path.join(sorts_behind_text(&conf.file)));
         finding = if conf.is_meta_plugin() {
-            finding.by_hand(problem.fix.as_str())
+            finding.with_manual_step(problem.fix.as_str())
         } else {
             finding.run(
                 format!("mv {} {}", word(&from), word(&to)),
@@ -163,16 +174,16 @@ fn not_first(facts: &Facts, dir: &ConfDir, name: &str) -> Option<Finding> {
     let profiles =
         others.iter().filter_map(|conf| conf.profile(&facts.node.profiles)?.conf_setting.as_deref());
     for setting in profiles {
-        finding = finding.by_hand(setting);
+        finding = finding.with_manual_step(setting);
     }
     Some(match picks.harm_of_a_restart() {
-        Some(harm) => finding.by_hand(harm),
+        Some(harm) => finding.with_manual_step(harm),
         None => finding,
     })
 }
 
 /// A name that sorts after Crossfade's conf.
-fn behind_ours(file: &str) -> String {
+fn sorts_behind_text(file: &str) -> String {
     format!("99-{}", file.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()))
 }
 
@@ -181,9 +192,9 @@ fn crio(facts: &Facts, why: &Problem) -> Finding {
     let configured = facts.node.runtime.crio().and_then(|config| config.default_network.as_deref());
     let configured = configured
         .map_or_else(|| "no cni_default_network".into(), |name| format!("cni_default_network {name}"));
-    Finding::of(Code::CrioNetwork, why)
-        .seen([format!("CRI-O's configuration has {configured}")])
-        .by_hand(why.fix.as_str())
+    Finding::from_problem(Code::CrioNetwork, why)
+        .with_evidence([format!("CRI-O's configuration has {configured}")])
+        .with_manual_step(why.fix.as_str())
         .run(
             format!("systemctl restart {unit}"),
             "loads that configuration; only while Crossfade's conf sorts first",
@@ -193,7 +204,9 @@ fn crio(facts: &Facts, why: &Problem) -> Finding {
 fn not_loaded(facts: &Facts, what: &str) -> Finding {
     let cause = "Crossfade's conf is in place and first, and the runtime has not loaded it: new pods get another network, or none";
     let file = facts.node.dirs.conf_file().display().to_string();
-    let finding = Finding::new(Code::ConfNotLoaded, cause).on([file]).seen([format!("the runtime: {what}")]);
+    let finding = Finding::new(Code::ConfNotLoaded, cause)
+        .with_objects([file])
+        .with_evidence([format!("the runtime: {what}")]);
     if is_private(facts) {
         return finding
             .run("systemctl restart crossfade-watch", "writes the conf anew, so that the runtime loads it");
@@ -203,7 +216,7 @@ fn not_loaded(facts: &Facts, what: &str) -> Finding {
 
 /// An agent that takes the directory for itself: `watch` has given up, or the agent's traces are there.
 fn fights(facts: &Facts) -> Option<Finding> {
-    let contended = facts.watched().filter(|report| report.reason == Reason::ConfContended);
+    let contended = facts.status_document().filter(|report| report.reason == Reason::ConfContended);
     let files = facts.cni.confs.as_ref().ok().map(|dir| dir.taken_away.as_slice()).unwrap_or_default();
     if contended.is_none() && files.is_empty() {
         return None;
@@ -211,9 +224,9 @@ fn fights(facts: &Facts) -> Option<Finding> {
     let dir = &facts.node.dirs.conf_dir;
     let cause = "an agent takes the conf directory for itself and renames the confs of others; watch does not fight it, because each rename lets pods bypass Crossfade";
     let finding = Finding::new(Code::AgentTakesConf, cause)
-        .on([dir.display().to_string()])
-        .seen(contended.map(|report| format!("watch: {}", report.message)))
-        .seen(files.iter().map(|file| format!("{file} is there, which an agent has renamed")));
+        .with_objects([dir.display().to_string()])
+        .with_evidence(contended.map(|report| format!("watch: {}", report.message)))
+        .with_evidence(files.iter().map(|file| format!("{file} is there, which an agent has renamed")));
     let profiles = &facts.node.profiles;
     let by_file = files.iter().find_map(|file| profiles.all().iter().find(|profile| profile.takes(file)));
     let by_policy =
@@ -221,8 +234,9 @@ fn fights(facts: &Facts) -> Option<Finding> {
     let exclusive = by_file.and_then(|profile| profile.exclusive.as_ref()).or_else(by_policy);
     let setting =
         exclusive.map_or("let the agent leave the confs of others alone", |option| option.setting.as_str());
-    let finding =
-        files.iter().fold(finding.by_hand(setting), |finding, file| given_back(facts, dir, file, finding));
+    let finding = files
+        .iter()
+        .fold(finding.with_manual_step(setting), |finding, file| given_back(facts, dir, file, finding));
     Some(finding.run(INSTALL, "puts Crossfade's conf back"))
 }
 
@@ -250,7 +264,7 @@ fn given_back(facts: &Facts, dir: &Path, file: &str, finding: Finding) -> Findin
             "removes Crossfade's conf of then, which agents may read",
         )
     } else {
-        finding.by_hand(format!(
+        finding.with_manual_step(format!(
             "rename or remove {}, which no network of the policy names",
             moved_path.display()
         ))
@@ -268,9 +282,15 @@ fn repaired(facts: &Facts) -> Option<Finding> {
     }
     let last = repairs.last().map(|entry| format!("journal, the last: {}", entry.message));
     let cause = "somebody removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade";
-    let finding =
-        Finding::new(Code::ConfRepaired, cause).on([facts.node.dirs.conf_file().display().to_string()]);
-    let finding = finding.seen([format!("{} repairs within the last hour", repairs.len())]).seen(last);
+    let finding = Finding::new(Code::ConfRepaired, cause).with_objects([facts
+        .node
+        .dirs
+        .conf_file()
+        .display()
+        .to_string()]);
+    let finding = finding
+        .with_evidence([format!("{} repairs within the last hour", repairs.len())])
+        .with_evidence(last);
     Some(finding.run(
         "journalctl --boot EVENT=ConfRepaired",
         "has the time of each repair; find what runs at these times, and let it leave the conf alone",

@@ -16,10 +16,13 @@ fn boot(facts: &Facts) -> Option<Finding> {
     let why = facts.booted.as_ref().err()?;
     let unit = facts.unit(BOOT_UNIT).map(|unit| unit.line(BOOT_UNIT));
     let cause = "crossfade-boot.service has not succeeded in this boot, so the gate holds kubelet back at its next start";
-    let finding = Finding::new(Code::BootFailed, cause).on([BOOT_UNIT]).seen([why.what.as_str()]).seen(unit);
+    let finding = Finding::new(Code::BootFailed, cause)
+        .with_objects([BOOT_UNIT])
+        .with_evidence([why.what.as_str()])
+        .with_evidence(unit);
     Some(
         finding
-            .seen(last_lines(facts, BOOT_UNIT))
+            .with_evidence(last_lines(facts, BOOT_UNIT))
             .run(
                 "crossfade-bootstrap unit boot --dry-run",
                 "says everything that stands in the way, and changes nothing",
@@ -41,13 +44,13 @@ fn gate(facts: &Facts) -> Option<Finding> {
     let unit = facts.unit(kubelet).map(|unit| unit.line(kubelet));
     let cause = "the gate holds kubelet back, because a pod could get the wrong network, or none";
     let finding = Finding::new(Code::GateShut, cause)
-        .on([kubelet])
-        .seen([format!("{GATE} is of this boot: the gate has been tried and has not opened since")])
-        .seen(unit)
-        .seen(reasons.iter().map(|reason| reason.what.as_str()));
+        .with_objects([kubelet])
+        .with_evidence([format!("{GATE} is of this boot: the gate has been tried and has not opened since")])
+        .with_evidence(unit)
+        .with_evidence(reasons.iter().map(|reason| reason.what.as_str()));
     let finding = reasons.iter().filter(|reason| !reason.fix.is_empty()).fold(finding, |finding, reason| {
         let step = format!("{}: {}", reason.what, reason.fix);
-        finding.by_hand(step)
+        finding.with_manual_step(step)
     });
     Some(finding.run(
         format!("systemctl restart {kubelet}"),
@@ -61,9 +64,9 @@ fn gave_up(facts: &Facts) -> Option<Finding> {
     let cause = "the gate gave up after gate.giveUpSeconds: kubelet registered the Node with the taint crossfade/unfit, which only a person removes";
     Some(
         Finding::new(Code::GateGaveUp, cause)
-            .on([UNFIT])
-            .seen(reasons.lines())
-            .by_hand("remove the reasons, which are the lines of the evidence")
+            .with_objects([UNFIT])
+            .with_evidence(reasons.lines())
+            .with_manual_step("remove the reasons, which are the lines of the evidence")
             .run("systemctl restart crossfade-boot kubelet", "opens the gate, if the reasons are gone")
             .run(
                 format!("kubectl taint node {node} crossfade/unfit:NoSchedule-"),
@@ -83,8 +86,8 @@ fn down(facts: &Facts) -> Option<Finding> {
     let cause = "kubelet does not run, and Crossfade's gate does not hold it back";
     Some(
         Finding::new(Code::KubeletDown, cause)
-            .on([kubelet])
-            .seen([unit.line(kubelet)])
+            .with_objects([kubelet])
+            .with_evidence([unit.line(kubelet)])
             .run(format!("journalctl --unit={kubelet} --lines=50"), "says why kubelet ended")
             .run(format!("systemctl restart {kubelet}"), "starts kubelet, once the reason is gone"),
     )

@@ -25,7 +25,8 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
 fn finding(code: Code, leaks: &[Leak], cause: &str) -> Option<Finding> {
     let named = |leak: &Leak| format!("{} {}", leak.container_id, leak.ifname).trim_end().to_owned();
     let lines = leaks.iter().map(|leak| format!("{}: {}", named(leak), leak.what));
-    (!leaks.is_empty()).then(|| Finding::new(code, cause).on(leaks.iter().map(named)).seen(lines))
+    (!leaks.is_empty())
+        .then(|| Finding::new(code, cause).with_objects(leaks.iter().map(named)).with_evidence(lines))
 }
 
 fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option<Finding> {
@@ -38,7 +39,7 @@ fn forgotten(facts: &Facts, judged: &[SweepCandidate], leaks: &[Leak]) -> Option
             living.key.container_id, living.key.ifname
         );
         let what = "is the sweep for a runtime that is right to list nothing; look first whether pods of this node still run";
-        return Some(finding.seen([text]).run(SWEEP_ALL, what));
+        return Some(finding.with_evidence([text]).run(SWEEP_ALL, what));
     }
     Some(finding.run("crossfade-bootstrap unit sweep --dry-run", "lists what a sweep would close").run(
         "crossfade-bootstrap unit sweep",
@@ -51,7 +52,7 @@ fn waits(leaks: &[Leak]) -> Option<Finding> {
     let finding = finding(Code::SandboxWaits, leaks, cause)?;
     Some(
         finding
-            .by_hand("start the agent of that network on this node again, or list the network under \"retired\" of the policy if it is gone for good")
+            .with_manual_step("start the agent of that network on this node again, or list the network under \"retired\" of the policy if it is gone for good")
             .run("crossfade-bootstrap unit sweep", "runs the DELs then"),
     )
 }
@@ -61,7 +62,7 @@ fn leases(facts: &Facts) -> Option<Finding> {
     let finding = finding(Code::LeaseUnknown, &facts.kernel.read()?.leases, cause)?;
     Some(
         finding
-            .by_hand("make sure that nothing but this runtime has pods on the network, such as another runtime on the node")
+            .with_manual_step("make sure that nothing but this runtime has pods on the network, such as another runtime on the node")
             .run("crossfade-bootstrap attachments --leaks", "lists the files; remove them only then, one by one"),
     )
 }
@@ -70,7 +71,8 @@ fn sweep(facts: &Facts) -> Option<Finding> {
     let why = facts.swept.as_ref()?.failed.as_ref()?;
     let cause =
         "the last pass of the sweep failed: what the runtime forgets stays attached until a pass succeeds";
-    let finding = Finding::new(Code::SweepFails, cause).on(["crossfade-sweep"]).seen([why.as_str()]);
+    let finding =
+        Finding::new(Code::SweepFails, cause).with_objects(["crossfade-sweep"]).with_evidence([why.as_str()]);
     Some(
         finding
             .run("journalctl --unit=crossfade-sweep --lines=50", "has what the delegates said")
@@ -86,9 +88,14 @@ fn ledger(facts: &Facts) -> Option<Finding> {
     }
     let cause = "attachments ended without the confirmation of their network, so its cluster-wide address management may still treat their addresses as in use";
     let lines = state.ledger.len();
-    let finding =
-        Finding::new(Code::Ledger, cause).on([facts.node.dirs.layout.ledger().display().to_string()]);
-    let finding = finding.seen([format!("{lines} lines, with {addresses} addresses")]);
+    let finding = Finding::new(Code::Ledger, cause).with_objects([facts
+        .node
+        .dirs
+        .layout
+        .ledger()
+        .display()
+        .to_string()]);
+    let finding = finding.with_evidence([format!("{lines} lines, with {addresses} addresses")]);
     Some(finding.run(
         "crossfade-bootstrap attachments --ledger",
         "prints what is left of each, for the clean-up after the migration",

@@ -13,13 +13,13 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     let needed = facts.networks.iter().filter(|network| network.needed);
     let mut findings: Vec<Finding> = needed.filter_map(|network| unready(facts, network)).collect();
     findings.extend(proofs(facts));
-    findings.extend(degraded(facts));
+    findings.extend(degraded_networks(facts));
     findings.extend(unkept(facts));
     findings
 }
 
 /// Why networks that pods may get are not ready, one line for each.
-pub fn not_ready(facts: &Facts) -> Vec<String> {
+pub fn unready_networks(facts: &Facts) -> Vec<String> {
     let needed = facts.networks.iter().filter(|network| network.needed);
     needed
         .filter_map(|network| Some(format!("network {}: {}", network.side, network.unready_reason()?)))
@@ -31,7 +31,7 @@ fn unready(facts: &Facts, network: &NetworkReadiness) -> Option<Finding> {
     let NetworkReadiness { side, profile, .. } = network;
     let agent = format!("its agent on this node: {}", agents(facts));
     let finding = |code, cause: &str, why: &str| {
-        Finding::new(code, cause).on([format!("network {side} ({profile})")]).seen([why])
+        Finding::new(code, cause).with_objects([format!("network {side} ({profile})")]).with_evidence([why])
     };
     Some(match (&network.conf, network.missing.as_slice(), &network.probes) {
         (Err(ConfError::Absent(why)), _, _) => {
@@ -42,14 +42,14 @@ fn unready(facts: &Facts, network: &NetworkReadiness) -> Option<Finding> {
         (Err(ConfError::Broken(why)), _, _) => {
             let cause = "the conf of a network that pods get cannot be used: each ADD fails with code 7";
             finding(Code::NetworkConfBroken, cause, why)
-                .by_hand(format!("let the network's agent write its conf anew: delete {agent}"))
+                .with_manual_step(format!("let the network's agent write its conf anew: delete {agent}"))
                 .run("crossfade-bootstrap doctor", "says whether the conf can be used then")
         }
         (Ok(_), [why, ..], _) => {
             let cause = "a plugin of a network that pods get cannot be used: each ADD fails with code 101 before any plugin runs";
             finding(Code::NetworkPluginMissing, cause, why)
-                .seen(network.missing.iter().skip(1).map(String::as_str))
-                .by_hand("install the plugin where the runtime looks for it: the agent's init container does that at its start")
+                .with_evidence(network.missing.iter().skip(1).map(String::as_str))
+                .with_manual_step("install the plugin where the runtime looks for it: the agent's init container does that at its start")
                 .run(agents(facts), "lists the pods of this node; delete the agent's, so that it installs its plugins")
         }
         (Ok(_), [], Err(why)) => {
@@ -67,8 +67,8 @@ fn agents(facts: &Facts) -> String {
 }
 
 /// Networks that pods get although their proof finds no DNS server or no other node, by the report of `watch`.
-fn degraded(facts: &Facts) -> Vec<Finding> {
-    let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
+fn degraded_networks(facts: &Facts) -> Vec<Finding> {
+    let networks = facts.status_document().map(|report| report.networks.as_slice()).unwrap_or_default();
     let degraded = networks.iter().filter(|network| network.proof == ProofState::Degraded);
     let finding = |network: &types::status::Network| {
         let side = network.network;
@@ -76,8 +76,8 @@ fn degraded(facts: &Facts) -> Vec<Finding> {
         let words = network.packets.as_ref().map_or("the proof failed", |packets| packets.reason.words());
         let targets = "shows who was asked and what came back; packets in node.json names others, or fewer";
         Finding::new(Code::ProofDegraded, cause)
-            .on([format!("network {side} ({})", network.profile)])
-            .seen([format!("watch: {words}")])
+            .with_objects([format!("network {side} ({})", network.profile)])
+            .with_evidence([format!("watch: {words}")])
             .run(format!("cat /run/crossfade/proof/{side}.json"), targets)
     };
     degraded.map(finding).collect()
@@ -85,7 +85,7 @@ fn degraded(facts: &Facts) -> Vec<Finding> {
 
 /// Networks whose proof failed, by the report of `watch`.
 fn proofs(facts: &Facts) -> Vec<Finding> {
-    let networks = facts.watched().map(|report| report.networks.as_slice()).unwrap_or_default();
+    let networks = facts.status_document().map(|report| report.networks.as_slice()).unwrap_or_default();
     let failed = networks.iter().filter(|network| network.proof == ProofState::Failed);
     let finding = |network: &types::status::Network| {
         let side = network.network;
@@ -98,8 +98,8 @@ fn proofs(facts: &Facts) -> Vec<Finding> {
             }
         };
         Finding::new(Code::ProofFailed, cause)
-            .on([format!("network {side} ({})", network.profile)])
-            .seen([format!("watch: {}", network.why.as_deref().unwrap_or("the proof failed"))])
+            .with_objects([format!("network {side} ({})", network.profile)])
+            .with_evidence([format!("watch: {}", network.why.as_deref().unwrap_or("the proof failed"))])
             .run(
                 format!("cat /run/crossfade/proof/{side}/answers.log"),
                 "has what the plugins said; only root can read it",
@@ -115,7 +115,7 @@ fn proofs(facts: &Facts) -> Vec<Finding> {
 
 /// Networks whose pods wait for a file, while no `watch` runs that would keep it.
 fn unkept(facts: &Facts) -> Option<Finding> {
-    if facts.watched().is_some() {
+    if facts.status_document().is_some() {
         return None;
     }
     let waits = |network: &&NetworkReadiness| network.needed && matches!(network.waits_for, Some((_, false)));
@@ -126,9 +126,9 @@ fn unkept(facts: &Facts) -> Option<Finding> {
     let sides: Vec<Side> = waiting.iter().map(|network| network.side).collect();
     let files = waiting.iter().filter_map(|network| network.waits_for.as_ref());
     let cause = "pods wait for a file that watch keeps while the agent is ready, and no watch runs: each ADD answers 11 (try again later)";
-    let finding =
-        Finding::new(Code::FileUnkept, cause).on(sides.iter().map(|side| format!("network {side}")));
-    let finding = finding.seen(files.map(|(file, _)| format!("{} is missing", file.display())));
+    let finding = Finding::new(Code::FileUnkept, cause)
+        .with_objects(sides.iter().map(|side| format!("network {side}")));
+    let finding = finding.with_evidence(files.map(|(file, _)| format!("{} is missing", file.display())));
     Some(
         finding.run(
             "systemctl start crossfade-watch",

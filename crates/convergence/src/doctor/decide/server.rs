@@ -11,7 +11,7 @@ use crate::publish::registered::own_labels;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = node_itself(facts);
-    findings.extend(registered(facts).into_iter().flat_map(|node| {
+    findings.extend(registered_node(facts).into_iter().flat_map(|node| {
         [unavailable(facts, node), labels(facts, node), outdated(facts, node), desired(facts, node)]
             .into_iter()
             .flatten()
@@ -21,13 +21,13 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
 
 /// Whether the Node is there, and Ready.
 pub fn node_itself(facts: &Facts) -> Vec<Finding> {
-    [unregistered(facts), registered(facts).and_then(|node| ready(facts, node))]
+    [unregistered(facts), registered_node(facts).and_then(|node| ready(facts, node))]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn registered(facts: &Facts) -> Option<&RegisteredNode> {
+fn registered_node(facts: &Facts) -> Option<&RegisteredNode> {
     facts.server.read()?.registered.as_ref()
 }
 
@@ -47,8 +47,8 @@ fn unregistered(facts: &Facts) -> Option<Finding> {
     let looked = facts.server.read().filter(|looked| looked.registered.is_none())?;
     let cause =
         "the API server has no Node of this name: kubelet has not registered it, or registered another name";
-    let finding = Finding::new(Code::NodeUnregistered, cause).on([object(facts)]);
-    let finding = finding.seen([format!("a list of Nodes with the name {} is empty", looked.node)]);
+    let finding = Finding::new(Code::NodeUnregistered, cause).with_objects([object(facts)]);
+    let finding = finding.with_evidence([format!("a list of Nodes with the name {} is empty", looked.node)]);
     let unit = &facts.node.settings.kubelet.unit;
     Some(
         finding.run(
@@ -62,8 +62,8 @@ fn ready(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let ready_condition = condition(node, "Ready").filter(|condition| condition.status != "True")?;
     let cause = "the Node is not Ready, so the scheduler keeps new pods away, and pods are evicted after five minutes";
     let finding = Finding::new(Code::NodeConditionReady, cause)
-        .on([object(facts)])
-        .seen([line("Ready", ready_condition)]);
+        .with_objects([object(facts)])
+        .with_evidence([line("Ready", ready_condition)]);
     let unit = &facts.node.settings.kubelet.unit;
     Some(if ready_condition.status == "Unknown" {
         finding.run(
@@ -83,9 +83,9 @@ fn unavailable(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
         condition(node, "NetworkUnavailable").filter(|condition| condition.status == "True")?;
     let cause = "the Node says that its network is unavailable, so no pod is scheduled to it. An agent that left may have left this behind";
     let finding = Finding::new(Code::NetworkUnavailable, cause)
-        .on([object(facts)])
-        .seen([line("NetworkUnavailable", network_condition)]);
-    Some(finding.by_hand("start the agent that writes this condition. If it is gone, watch clears the condition once the networks that pods get are ready").run(
+        .with_objects([object(facts)])
+        .with_evidence([line("NetworkUnavailable", network_condition)]);
+    Some(finding.with_manual_step("start the agent that writes this condition. If it is gone, watch clears the condition once the networks that pods get are ready").run(
         "systemctl restart crossfade-watch",
         "lets watch look at the condition again",
     ))
@@ -101,19 +101,19 @@ fn labels(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     }
     let cause = "the Node lacks labels that node.json registers. kubelet registers labels only when it creates its Node, and an agent that selects its nodes by \
                  a label gives this node no network";
-    let finding = Finding::new(Code::NodeLabels, cause).on([object(facts)]);
-    let finding = finding.seen([format!("node.json registers {}", missing.join(", "))]);
+    let finding = Finding::new(Code::NodeLabels, cause).with_objects([object(facts)]);
+    let finding = finding.with_evidence([format!("node.json registers {}", missing.join(", "))]);
     let set = format!("kubectl label node {} --overwrite {}", facts.node_name(), missing.join(" "));
     Some(
         finding
             .run(set, "sets them; watch does so once, when it first reports in a boot")
-            .by_hand("delete the pod of the agent on this node, if the agent selects by one of them: it reads the label when it starts"),
+            .with_manual_step("delete the pod of the agent on this node, if the agent selects by one of them: it reads the label when it starts"),
     )
 }
 
 /// The condition is that of another boot, or says the opposite of `watch`.
 fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
-    let report = facts.watched()?;
+    let report = facts.status_document()?;
     let own_condition = condition(node, CONDITION)?;
     let says_ready = own_condition.status == "True";
     let observed = node.observed.as_deref().and_then(|text| NodeObservation::parse(text).ok());
@@ -124,9 +124,12 @@ fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     }
     let cause = "the Node does not say what watch knows: watch could not write it. Whoever follows the Node acts on what was";
     let finding = Finding::new(Code::NodeOutdated, cause)
-        .on([object(facts)])
-        .seen([line(CONDITION, own_condition), format!("watch: {}: {}", report.reason, report.message)])
-        .seen(
+        .with_objects([object(facts)])
+        .with_evidence([
+            line(CONDITION, own_condition),
+            format!("watch: {}: {}", report.reason, report.message),
+        ])
+        .with_evidence(
             other_boot
                 .map(|observed| format!("the annotation crossfade/observed is of boot {}", observed.boot_id)),
         );
@@ -149,8 +152,8 @@ fn desired(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let cause =
         "the Node's annotation asks for another phase than the policy has, and the node has not followed";
     let follows = facts.node.settings.desired == types::node::DesiredSource::NodeAnnotation;
-    let finding = Finding::new(Code::DesiredUnmet, cause).on([object(facts)]);
-    let finding = finding.seen([
+    let finding = Finding::new(Code::DesiredUnmet, cause).with_objects([object(facts)]);
+    let finding = finding.with_evidence([
         format!("crossfade/desired is {desired}, and the policy's phase is {phase}"),
         format!(
             "node.json: desired {}, allowed {:?}",

@@ -12,13 +12,15 @@ pub fn switched_off(facts: &Facts) -> Option<Finding> {
         "Crossfade is switched off on this node, so the agents' confs count and new pods bypass Crossfade";
     let finding = Finding::new(Code::SwitchedOff, cause);
     Some(match facts.off? {
-        OffSwitch::File => finding.on([DISABLED]).seen([format!("{DISABLED} is there")]).run(
-            format!("rm {DISABLED} && systemctl reboot"),
-            "switches Crossfade on again, once the node is drained",
-        ),
+        OffSwitch::File => {
+            finding.with_objects([DISABLED]).with_evidence([format!("{DISABLED} is there")]).run(
+                format!("rm {DISABLED} && systemctl reboot"),
+                "switches Crossfade on again, once the node is drained",
+            )
+        }
         OffSwitch::Kernel => finding
-            .on([KERNEL_ARGUMENT])
-            .seen([format!("the kernel's command line has {KERNEL_ARGUMENT}")])
+            .with_objects([KERNEL_ARGUMENT])
+            .with_evidence([format!("the kernel's command line has {KERNEL_ARGUMENT}")])
             .run(
                 "systemctl reboot",
                 "without that argument, once the node is drained, switches Crossfade on again",
@@ -33,12 +35,12 @@ pub fn node_json(facts: &Facts) -> Option<Finding> {
     let cause =
         "node.json cannot be used: boot fails, and the gate holds kubelet back until the file is corrected";
     let finding = Finding::new(Code::NodeJsonUnusable, cause)
-        .on([file.as_str()])
-        .seen([
+        .with_objects([file.as_str()])
+        .with_evidence([
             why.clone(),
             format!("the node counts as {}: {mode_by}", facts.node.settings.conf_dir.as_str()),
         ])
-        .by_hand(format!("correct {file}, as the first line of the evidence says"));
+        .with_manual_step(format!("correct {file}, as the first line of the evidence says"));
     Some(finding.run(
         "systemctl restart crossfade-boot",
         "prepares the node by the corrected file; no reboot is needed",
@@ -50,10 +52,15 @@ pub fn policy(facts: &Facts) -> Option<Finding> {
     let file = facts.node.dirs.layout.policy_file();
     let cause =
         "the policy cannot be used: each ADD fails with code 7. Running pods and their DELs are not affected";
-    Some(Finding::new(Code::PolicyUnusable, cause).on([file.display().to_string()]).seen([why.as_str()]).run(
-        format!("crossfade-bootstrap policy check {}", word(&file)),
-        "says what is wrong; correct that, and run it again",
-    ))
+    Some(
+        Finding::new(Code::PolicyUnusable, cause)
+            .with_objects([file.display().to_string()])
+            .with_evidence([why.as_str()])
+            .run(
+                format!("crossfade-bootstrap policy check {}", word(&file)),
+                "says what is wrong; correct that, and run it again",
+            ),
+    )
 }
 
 /// On a node without Crossfade's plugin: what boot would have moved away.
@@ -69,7 +76,7 @@ pub fn earlier_image(facts: &Facts) -> Option<Finding> {
     let cause = "this node has a final image (confDir none), and an earlier image left what only that image's plugin can serve";
     let lines =
         leftovers.iter().map(|leftovers| format!("{leftovers}: it is still there")).collect::<Vec<_>>();
-    let finding = Finding::new(Code::EarlierImage, cause).on(leftovers).seen(lines);
+    let finding = Finding::new(Code::EarlierImage, cause).with_objects(leftovers).with_evidence(lines);
     Some(
         finding
             .run("systemctl reboot", "once the node is drained: boot moves away what an earlier image left"),

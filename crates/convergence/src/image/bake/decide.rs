@@ -37,7 +37,7 @@ use crate::failure::Failure;
 use crate::image::bake::facts::BakeFacts;
 use crate::image::bake::identity::ImageContent;
 use crate::image::bake::registration::{self, Registration};
-use crate::image::bake::sides::{self, NetworkSpecs, pretty};
+use crate::image::bake::sides::{self, NetworkSpecs, to_pretty_json};
 use crate::image::bake::{BakeOptions, Image};
 use crate::kubelet::refusals;
 use crate::node::policy::secondary;
@@ -87,12 +87,12 @@ enum Origin {
 }
 
 impl Origin {
-    const fn of(file: Option<&Vec<u8>>) -> Self {
+    const fn from_file(file: Option<&Vec<u8>>) -> Self {
         if file.is_some() { Self::File } else { Self::Options }
     }
 
     /// Adds a mistake in settings of this origin; `file` is the option with which a file is given.
-    fn unusable(self, why: impl Into<Problem>, file: &str, obstacles: &mut Obstacles) {
+    fn note_unusable(self, why: impl Into<Problem>, file: &str, obstacles: &mut Obstacles) {
         let mut problem = why.into();
         match self {
             Self::Options => {
@@ -125,26 +125,26 @@ pub fn decide(options: BakeOptions<'_>, facts: &BakeFacts) -> Result<BakeDecisio
         Image::Migration => {
             policy = facts.policy.clone().or_else(|| migration(options, facts, &mut obstacles));
             policy.as_deref().and_then(|bytes| {
-                let origin = Origin::of(facts.policy.as_ref());
-                checked(bytes, origin, &facts.profiles, (&mut obstacles, &mut notes))
+                let origin = Origin::from_file(facts.policy.as_ref());
+                check_settings(bytes, origin, &facts.profiles, (&mut obstacles, &mut notes))
             })
         }
-        Image::Final => last(options, &facts.profiles, &mut obstacles),
+        Image::Final => decide_last_image(options, &facts.profiles, &mut obstacles),
     };
     let content = ImageContent { release: facts.release.as_deref(), policy: policy.as_deref(), node: &[] };
     let node = match &facts.node {
-        Some(node) if options.image == Image::Migration => ImageContent { node, ..content }.labelled(),
+        Some(node) if options.image == Image::Migration => ImageContent { node, ..content }.with_label(),
         Some(bytes) => bytes.clone(),
         None => settings(options, new, content, &mut obstacles),
     };
-    let origin = Origin::of(facts.node.as_ref());
+    let origin = Origin::from_file(facts.node.as_ref());
     fits(&node, (options.image, origin), &facts.profiles, (&mut obstacles, &mut notes));
     for path in &facts.hiding {
         let path = path.display().to_string();
         obstacles.add(
             Problem::new(format!("{path} counts before what is baked"))
                 .fix(format!("remove {path}, or bake it with --from-policy or --from-node"))
-                .at(path),
+                .with_place(path),
         );
     }
     if facts.is_off {
@@ -168,12 +168,12 @@ fn migration(options: BakeOptions<'_>, facts: &BakeFacts, obstacles: &mut Obstac
             return None;
         }
     };
-    let sides = NetworkSpecs::of(options, conf_dir, &facts.profiles, obstacles)?;
+    let sides = NetworkSpecs::from_options(options, conf_dir, &facts.profiles, obstacles)?;
     Some(sides.to_policy(options.phase.unwrap_or(Phase::New)))
 }
 
 /// Holds a policy against the shim's rules and what a migration needs; returns the profile of the network to go to.
-fn checked<'p>(
+fn check_settings<'p>(
     bytes: &[u8],
     origin: Origin,
     profiles: &'p Profiles,
@@ -182,17 +182,19 @@ fn checked<'p>(
     let policy = match secondary::parse(bytes, profiles) {
         Ok(policy) => policy,
         Err(why) => {
-            origin.unusable(format!("policy: {why}"), FROM_POLICY, obstacles);
+            origin.note_unusable(format!("policy: {why}"), FROM_POLICY, obstacles);
             return None;
         }
     };
-    sides::together(&policy).into_iter().for_each(|why| origin.unusable(why, FROM_POLICY, obstacles));
+    sides::check_together(&policy)
+        .into_iter()
+        .for_each(|why| origin.note_unusable(why, FROM_POLICY, obstacles));
     notes.extend(sides::notes(&policy, profiles));
     policy.networks.new.as_ref().and_then(|network| profiles.find(&network.profile))
 }
 
 /// A final image: there is nothing to choose.
-fn last<'p>(
+fn decide_last_image<'p>(
     options: BakeOptions<'_>,
     profiles: &'p Profiles,
     obstacles: &mut Obstacles,
@@ -210,9 +212,11 @@ fn last<'p>(
     ];
     for (option, _) in flags.into_iter().filter(|(_, is_set)| *is_set) {
         let what = format!("{option}: a final image has the new network only, and no plugin of Crossfade's");
-        obstacles.add_usage(Problem::new(what).at(option).fix("omit the option, or use --image migration"));
+        obstacles.add_usage(
+            Problem::new(what).with_place(option).fix("omit the option, or use --image migration"),
+        );
     }
-    options.new.and_then(|name| sides::known(Side::New, name, profiles, obstacles).flatten())
+    options.new.and_then(|name| sides::find_profile(Side::New, name, profiles, obstacles).flatten())
 }
 
 /// node.json of options. What it is without its identity makes the identity.
@@ -231,7 +235,7 @@ fn settings(
     };
     let file = |labels: &BTreeMap<String, String>| {
         let report = options.require_all_networks.then_some(ReportSpec { require_all_networks: true });
-        pretty(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints, report })
+        to_pretty_json(&NodeFile { version: 1, conf_dir: mode.as_str(), labels, taints: &taints, report })
     };
     if options.image == Image::Migration && !labels.contains_key(IMAGE) {
         let identity = ImageContent { node: &file(&labels), ..content }.identity();
@@ -243,7 +247,7 @@ fn settings(
 /// A `confDir` that belongs to the other kind of image.
 fn conf_dir(expected: &str) -> Problem {
     Problem::new(format!("node.json: confDir: expected {expected}"))
-        .at("node.json, confDir")
+        .with_place("node.json, confDir")
         .fix("set confDir in the file of --from-node, or name the other --image")
 }
 
@@ -256,12 +260,16 @@ fn fits(
 ) {
     let node = match Node::parse(bytes) {
         Ok(node) => node,
-        Err(why) => return origin.unusable(format!("node.json: {why}"), FROM_NODE, obstacles),
+        Err(why) => return origin.note_unusable(format!("node.json: {why}"), FROM_NODE, obstacles),
     };
-    refusals(&node).into_iter().for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
-    node.taints.iter().filter_map(taint::doubt).for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
-    let never = node.taints.iter().filter_map(|taint| registration::never_lifted(taint, image, &node));
-    never.for_each(|why| origin.unusable(why, FROM_NODE, obstacles));
+    refusals(&node).into_iter().for_each(|why| origin.note_unusable(why, FROM_NODE, obstacles));
+    node.taints
+        .iter()
+        .filter_map(taint::doubt)
+        .for_each(|why| origin.note_unusable(why, FROM_NODE, obstacles));
+    let never =
+        node.taints.iter().filter_map(|taint| registration::unlifted_taint_problem(taint, image, &node));
+    never.for_each(|why| origin.note_unusable(why, FROM_NODE, obstacles));
     match (image, node.conf_dir) {
         (Image::Migration, Mode::Private | Mode::Shared) | (Image::Final, Mode::Without) => {}
         (Image::Migration, Mode::Without) => {

@@ -43,7 +43,7 @@ impl ImageContent<'_> {
 
     /// The node.json with its identity among the labels. One that is not valid, and one that names its image itself, stay as they are.
     #[must_use]
-    pub fn labelled(&self) -> Vec<u8> {
+    pub fn with_label(&self) -> Vec<u8> {
         let is_named = Node::parse(self.node).map_or(true, |node| node.labels.contains_key(IMAGE));
         let text = std::str::from_utf8(self.node).ok().filter(|_| !is_named);
         let value: Box<RawValue> = raw_string(&self.identity());
@@ -101,7 +101,7 @@ mod tests {
             ("{\"version\":2}", "{\"version\":2}"),
         ] {
             let content = of(Some("r"), None, node);
-            let labelled = String::from_utf8(content.labelled()).expect("text");
+            let labelled = String::from_utf8(content.with_label()).expect("text");
             assert_eq!(labelled, expected.replace("ID", &value(content)));
         }
     }

@@ -27,7 +27,7 @@ pub fn decide(
     let mut registration = Registration::default();
     let mut refuse = |option: &str, why: String| {
         obstacles.add_usage(
-            Problem::new(why).at(option).fix(format!("correct {option}; bake --help describes it")),
+            Problem::new(why).with_place(option).fix(format!("correct {option}; bake --help describes it")),
         );
     };
     for text in options.labels {
@@ -55,7 +55,7 @@ pub fn decide(
             let what = format!(
                 "--taint {taint} and --readiness-taint: expected one taint of this key, and that the rule lifts"
             );
-            obstacles.add_usage(Problem::new(what).at("--readiness-taint").fix("omit the --taint"));
+            obstacles.add_usage(Problem::new(what).with_place("--readiness-taint").fix("omit the --taint"));
         }
         registration.taints.retain(|taint| !taint.is_same(&Taint::readiness()));
         registration.taints.insert(0, Taint::readiness());
@@ -72,7 +72,7 @@ pub fn decide(
 }
 
 /// Why the readiness rule would never lift its taint from a node of this image: the node would stay empty.
-pub fn never_lifted(taint: &Taint, image: Image, node: &Node) -> Option<Problem> {
+pub fn unlifted_taint_problem(taint: &Taint, image: Image, node: &Node) -> Option<Problem> {
     if taint.key != READINESS_KEY {
         return None;
     }

@@ -46,7 +46,7 @@ struct BothSpec {
 
 impl NetworkSpecs {
     /// The networks that options name; none where they do not name both.
-    pub fn of(
+    pub fn from_options(
         options: BakeOptions<'_>,
         conf_dir: &Path,
         profiles: &Profiles,
@@ -58,7 +58,8 @@ impl NetworkSpecs {
         {
             let what =
                 format!("--old and --new are both {old}: expected the CNI to leave and another one to go to");
-            obstacles.add_usage(Problem::new(what).at("--new").fix("name the CNI to go to with --new"));
+            obstacles
+                .add_usage(Problem::new(what).with_place("--new").fix("name the CNI to go to with --new"));
         }
         let mut spec = |side, name, conf, cidrs| {
             network_spec(side, name, conf, cidrs, (conf_dir, profiles, &mut *obstacles))
@@ -71,7 +72,7 @@ impl NetworkSpecs {
     /// A policy of them. What was attached before Crossfade is the old network's.
     pub fn to_policy(&self, phase: Phase) -> Vec<u8> {
         let (attach, primary) = phase.meaning();
-        pretty(&PolicyFile {
+        to_pretty_json(&PolicyFile {
             version: 1,
             networks: self,
             attach: attach.as_str(),
@@ -94,18 +95,18 @@ fn network_spec(
         obstacles.add_usage(
             Problem::new(format!("{option}: missing; a migration image has both networks"))
                 .fix(format!("name the CNI to {what} with {option}"))
-                .at(option),
+                .with_place(option),
         );
         return None;
     };
-    let profile = known(side, name, profiles, obstacles)?;
+    let profile = find_profile(side, name, profiles, obstacles)?;
     let conf = match profile {
         _ if !conf.is_empty() => conf.to_vec(),
         Some(profile) => profile.conf.iter().map(|file| conf_dir.join(file)).collect(),
         None => {
             obstacles.add_usage(
                 Problem::new(format!("--{side} {GENERIC}: nothing is known of it"))
-                    .at(format!("--{side}"))
+                    .with_place(format!("--{side}"))
                     .fix(format!("name its conf with --{side}-conf")),
             );
             return None;
@@ -115,7 +116,7 @@ fn network_spec(
 }
 
 /// The profile of a name, which [`GENERIC`] has none of; nothing, and a finding, where the name is not known.
-pub fn known<'p>(
+pub fn find_profile<'p>(
     side: Side,
     name: &str,
     profiles: &'p Profiles,
@@ -127,13 +128,15 @@ pub fn known<'p>(
     }
     let fix = format!("name a known CNI, or {GENERIC} with --{side}-conf");
     obstacles.add_usage(
-        Problem::new(format!("--{side}: {}", profiles.unknown(name))).at(format!("--{side}")).fix(fix),
+        Problem::new(format!("--{side}: {}", profiles.unknown_text(name)))
+            .with_place(format!("--{side}"))
+            .fix(fix),
     );
     None
 }
 
 /// What keeps the two networks of a policy from standing side by side.
-pub fn together(policy: &Policy) -> Vec<Problem> {
+pub fn check_together(policy: &Policy) -> Vec<Problem> {
     let mut all = Vec::new();
     let networks: Vec<(Side, &Network)> = policy.networks().collect();
     for (side, network) in &networks {
@@ -141,20 +144,20 @@ pub fn together(policy: &Policy) -> Vec<Problem> {
         all.extend(ours.map(|conf| {
             let key = format!("networks.{side}.conf");
             let what = format!("policy: {key}: {} is Crossfade's own", conf.display());
-            Problem::new(what).fix(format!("name the conf of the CNI itself in {key}")).at(key)
+            Problem::new(what).fix(format!("name the conf of the CNI itself in {key}")).with_place(key)
         }));
     }
     let [(_, old), (_, new)] = networks.as_slice() else {
         let missing = if policy.networks.old.is_none() { Side::Old } else { Side::New };
         let key = format!("networks.{missing}");
         let what = format!("policy: {key}: missing; a migration image has both networks");
-        all.push(Problem::new(what).fix(format!("describe the network in {key}")).at(key));
+        all.push(Problem::new(what).fix(format!("describe the network in {key}")).with_place(key));
         return all;
     };
     let shared = old.conf.iter().filter(|conf| new.conf.contains(conf));
     all.extend(shared.map(|conf| {
         Problem::new(format!("policy: {} is a conf of both networks", conf.display()))
-            .at("networks.new.conf")
+            .with_place("networks.new.conf")
             .fix("give each network a conf of its own")
     }));
     for cidr in &old.cidrs {
@@ -164,7 +167,7 @@ pub fn together(policy: &Policy) -> Vec<Problem> {
             let what = format!(
                 "policy: networks.old.cidrs {cidr} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
             );
-            Problem::new(what).at("networks.new.cidrs").fix("give the new network a range of its own")
+            Problem::new(what).with_place("networks.new.cidrs").fix("give the new network a range of its own")
         }));
     }
     all
@@ -192,7 +195,7 @@ pub fn notes(policy: &Policy, profiles: &Profiles) -> Vec<String> {
 }
 
 /// JSON as a person writes it, with an end of line.
-pub fn pretty(value: &impl Serialize) -> Vec<u8> {
+pub fn to_pretty_json(value: &impl Serialize) -> Vec<u8> {
     // Strings, numbers, lists and maps of strings always serialise.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');

@@ -26,7 +26,7 @@ pub enum Remedy {
 
 impl SealFinding {
     /// A thing that only a person can judge.
-    pub fn refused(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
+    pub fn new_refusal(what: impl Into<PathBuf>, why: impl Into<String>, fix: impl Into<String>) -> Self {
         Self { what: what.into(), fate: Remedy::Refuse(fix.into()), why: why.into() }
     }
 }

@@ -42,8 +42,8 @@ pub fn phase(line: &Line, policy: Option<&Policy>) -> Option<Phase> {
     let side = |part: &Part| part.side.and_then(Side::parse).filter(|side| policy.network(*side).is_some());
     let primary = side(parts.iter().find(|part| part.primary)?)?;
     match parts.as_slice() {
-        [_] => Some(Phase::of(Attach::One(primary), primary)),
-        [first, second] => (side(first)? != side(second)?).then(|| Phase::of(Attach::Both, primary)),
+        [_] => Some(Phase::new(Attach::One(primary), primary)),
+        [first, second] => (side(first)? != side(second)?).then(|| Phase::new(Attach::Both, primary)),
         _ => None,
     }
 }

@@ -32,6 +32,7 @@ pub fn require_known(lines: &[Line], selector: &str) -> Result<(), Failure> {
     let names = names.into_iter().collect::<Vec<_>>().join(", ");
     let fix =
         format!("name one of the phases {phases}, or one of the networks that attachments have: {names}");
-    let what = Problem::new(format!("--on {selector}: no attachment has a network of this name")).at("--on");
-    Err(Failure::of(Exit::Usage, what.fix(fix)))
+    let what =
+        Problem::new(format!("--on {selector}: no attachment has a network of this name")).with_place("--on");
+    Err(Failure::from_problem(Exit::Usage, what.fix(fix)))
 }

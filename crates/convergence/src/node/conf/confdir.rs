@@ -54,12 +54,12 @@ pub struct Content {
 
 impl ConfDir {
     /// The confs that sort before Crossfade's, so the runtime would use them instead.
-    pub fn before_ours(&self) -> impl Iterator<Item = &ConfFile> {
+    pub fn confs_before_own(&self) -> impl Iterator<Item = &ConfFile> {
         self.confs.iter().filter(|conf| conf.file.as_bytes() < CONF_FILE.as_bytes())
     }
 
     /// The confs of other owners, without Crossfade's and without those of meta-plugins. The first one is the network of this node.
-    pub fn of_others(&self) -> impl Iterator<Item = &ConfFile> {
+    pub fn foreign_confs(&self) -> impl Iterator<Item = &ConfFile> {
         self.confs.iter().filter(|conf| conf.file != CONF_FILE && !conf.is_meta_plugin())
     }
 }
@@ -74,7 +74,7 @@ impl ConfFile {
     /// The profile of the CNI whose conf it is: by the file's name, else by the plugins' types.
     #[must_use]
     pub fn profile<'p>(&self, profiles: &'p Profiles) -> Option<&'p Profile> {
-        profiles.by_conf(&self.file).or_else(|| profiles.detect(&self.content.as_ref().ok()?.types))
+        profiles.find_by_conf(&self.file).or_else(|| profiles.detect(&self.content.as_ref().ok()?.types))
     }
 
     /// The network's name, where it can be read.
@@ -154,9 +154,9 @@ mod tests {
         let after = ["01-d.conf", "05-cilium.conflist", "10-x.conf", "Z.conf", "a.conf"];
         let confs = files.iter().chain(&after).map(|file| conf(file)).collect();
         let dir = ConfDir { confs, ..ConfDir::default() };
-        let before: Vec<_> = dir.before_ours().map(|conf| conf.file.as_str()).collect();
+        let before: Vec<_> = dir.confs_before_own().map(|conf| conf.file.as_str()).collect();
         assert_eq!(before, &files[..5]);
-        let others: Vec<_> = dir.of_others().map(|conf| conf.file.as_str()).collect();
+        let others: Vec<_> = dir.foreign_confs().map(|conf| conf.file.as_str()).collect();
         assert!(!others.contains(&"00-multus.conf") && !others.contains(&CONF_FILE) && others.len() == 9);
     }
 

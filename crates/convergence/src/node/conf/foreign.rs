@@ -27,7 +27,7 @@ pub struct ForeignEntry {
 impl ForeignEntry {
     /// The CNI whose agent writes a conf of this name, and what keeps the agent from it.
     fn agent<'p>(&self, profiles: &'p Profiles) -> Option<(&'p str, &'p str)> {
-        let profile = profiles.by_conf(self.path.file_name()?.to_str()?)?;
+        let profile = profiles.find_by_conf(self.path.file_name()?.to_str()?)?;
         Some((profile.name.as_str(), profile.conf_setting.as_deref()?))
     }
 
@@ -64,5 +64,5 @@ pub fn describe(dir: &Path, entries: &[ForeignEntry], profiles: &Profiles) -> Pr
         names.join(", "),
         dir.display()
     );
-    Problem::new(what).at(dir.display().to_string()).fix(fix)
+    Problem::new(what).with_place(dir.display().to_string()).fix(fix)
 }

@@ -35,14 +35,16 @@ impl NameSources<'_> {
             (name.to_owned(), self.file.display().to_string())
         } else if let Some(installed) = self.installed {
             (installed.name.clone(), CONF_FILE.to_owned())
-        } else if let Some(first) = self.dir.of_others().next() {
+        } else if let Some(first) = self.dir.foreign_confs().next() {
             match &first.content {
                 Ok(content) => (content.name.clone(), first.file.clone()),
                 Err(why) => {
                     let what =
                         format!("{} is the network of this node and cannot be read: {why}", first.file);
                     let file = self.dir.path.join(&first.file);
-                    return Err(Problem::new(what).at(file.display().to_string()).fix("repair it first"));
+                    return Err(Problem::new(what)
+                        .with_place(file.display().to_string())
+                        .fix("repair it first"));
                 }
             }
         } else {
@@ -54,6 +56,6 @@ impl NameSources<'_> {
         Err(Problem::new(format!(
             "Crossfade's network cannot be called {name:?} ({from}): expected letters, digits, '_', '.' and '-'"
         ))
-        .at(from))
+        .with_place(from))
     }
 }

@@ -21,15 +21,15 @@ pub fn conf_dir(
     profiles: &Profiles,
     (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
 ) {
-    obstacles.extend(picks.in_the_way(dir, name.unwrap_or_default()));
+    obstacles.extend(picks.obstacle_problems(dir, name.unwrap_or_default()));
     for conf in dir
-        .of_others()
+        .foreign_confs()
         .filter(|conf| conf.content.as_ref().is_ok_and(crate::node::conf::confdir::Content::is_ours))
     {
         let (file, path) = (&conf.file, dir.path.join(&conf.file));
         obstacles.add(
             Problem::new(format!("{file} has a plugin of type crossfade, too, and there must be one"))
-                .at(path.display().to_string())
+                .with_place(path.display().to_string())
                 .fix(format!("remove {file}, or its plugin of type crossfade")),
         );
     }
@@ -38,7 +38,9 @@ pub fn conf_dir(
         let what = format!(
             "{folder} is a folder called like Crossfade's network, whose plugins a runtime may chain behind Crossfade"
         );
-        obstacles.add(Problem::new(what).at(folder).fix("move its plugins into the conf of their network"));
+        obstacles.add(
+            Problem::new(what).with_place(folder).fix("move its plugins into the conf of their network"),
+        );
     }
     for file in &dir.taken_away {
         let exclusive = profiles.all().iter().find(|profile| profile.takes(file));
@@ -49,9 +51,9 @@ pub fn conf_dir(
             "{file}: an agent takes this directory for itself and would rename Crossfade's conf as well"
         );
         let path = dir.path.join(file).display().to_string();
-        obstacles.add(Problem::new(what).at(path).fix(format!("{setting}, then remove {file}")));
+        obstacles.add(Problem::new(what).with_place(path).fix(format!("{setting}, then remove {file}")));
     }
-    let exclusive = dir.of_others().find_map(|conf| {
+    let exclusive = dir.foreign_confs().find_map(|conf| {
         let profile = profiles.detect(&conf.content.as_ref().ok()?.types)?;
         profile.exclusive.as_ref().map(|exclusive| (profile, exclusive))
     });
@@ -64,14 +66,15 @@ pub fn conf_dir(
 }
 
 /// Refuses a runtime that uses more than one conf: the other confs would attach pods beside Crossfade.
-pub fn one_conf(setup: &CniSetup, obstacles: &mut Obstacles) {
+pub fn require_one_conf(setup: &CniSetup, obstacles: &mut Obstacles) {
     if setup.max_confs != 1 {
         let count = if setup.max_confs == 0 { "all".into() } else { setup.max_confs.to_string() };
         let what = format!(
             "the runtime uses {count} confs at once (max_conf_num), so pods would get the old network beside Crossfade's"
         );
         let place = "max_conf_num of the runtime's configuration";
-        obstacles.add(Problem::new(what).at(place).fix("set max_conf_num to 1, and restart the runtime"));
+        obstacles
+            .add(Problem::new(what).with_place(place).fix("set max_conf_num to 1, and restart the runtime"));
     }
 }
 

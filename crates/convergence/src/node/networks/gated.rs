@@ -71,7 +71,7 @@ pub fn decide(
         match keeper {
             Keeper::Missing(why) if *is_new => {
                 let what = format!("{waits}, and no watch runs here: {}", why.what);
-                obstacles.add(Problem::new(what).at(file.display().to_string()).fix(&why.fix));
+                obstacles.add(Problem::new(what).with_place(file.display().to_string()).fix(&why.fix));
             }
             Keeper::Missing(why) => notes.push(format!("{waits}, and no watch runs here: {why}")),
             Keeper::Watch | Keeper::Unit => {}
@@ -84,7 +84,7 @@ pub fn decide(
                     "wait until it is, or let networks.{side}.ready of the policy name what tells its readiness on this node"
                 );
                 let what = format!("{waits}, and the agent is not ready: {red}");
-                obstacles.add(Problem::new(what).at(format!("network {side}")).fix(fix));
+                obstacles.add(Problem::new(what).with_place(format!("network {side}")).fix(fix));
             }
             Err(red) => notes.push(format!("{waits}, and the agent is not ready: {red}")),
         }

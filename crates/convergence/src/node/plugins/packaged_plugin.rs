@@ -72,19 +72,23 @@ impl Plugins {
                 let path = dir.plugin_file();
                 let target = path.display().to_string();
                 let write = Write { path, bytes: packaged.clone(), mode: PLUGIN_MODE, nudge: false };
-                Change::new(Act::Write(write), target, why(dir.plugin))
+                Change::new(Act::Write(write), target, state_reason(dir.plugin))
             })
             .collect();
         if !read_only.is_empty() {
             let arguments = OwnCommand::place(read_only.iter().map(|dir| &dir.path)).into_words();
             let act = Act::Start { unit: UNIT.into(), arguments, within_secs: WITHIN_SECS };
-            changes.push(Change::new(act, UNIT, format!("the plugin: {}", why(read_only[0].plugin))));
+            changes.push(Change::new(
+                act,
+                UNIT,
+                format!("the plugin: {}", state_reason(read_only[0].plugin)),
+            ));
         }
         changes
     }
 }
 
-const fn why(state: PluginState) -> &'static str {
+const fn state_reason(state: PluginState) -> &'static str {
     match state {
         PluginState::Missing | PluginState::NoDirectory => "it was missing where the runtime looks for it",
         PluginState::Sound | PluginState::Mode | PluginState::OtherFile => "it was not the package's",

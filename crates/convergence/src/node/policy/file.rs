@@ -23,8 +23,8 @@ impl PolicyFile {
     ///
     /// # Errors
     /// One line that names the file and what is at fault.
-    pub fn usable(self, profiles: &Profiles) -> Result<Self, String> {
-        match secondary::usable(&self.policy, profiles) {
+    pub fn require_usable(self, profiles: &Profiles) -> Result<Self, String> {
+        match secondary::require_usable(&self.policy, profiles) {
             Ok(()) => Ok(self),
             Err(why) => Err(format!("policy {}: {why}", self.path.display())),
         }

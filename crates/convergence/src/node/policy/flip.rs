@@ -10,14 +10,14 @@ use crate::node::policy::{completion, secondary};
 /// # Errors
 /// One line: why not.
 pub fn allows(bytes: &[u8], phase: Phase, profiles: &Profiles) -> Result<(), String> {
-    flipped(bytes, phase, profiles).and_then(|flipped| secondary::parse(&flipped, profiles)).map(drop)
+    flip(bytes, phase, profiles).and_then(|flipped| secondary::parse(&flipped, profiles)).map(drop)
 }
 
 /// The policy in these bytes in another phase, completed for that phase.
 ///
 /// # Errors
 /// One line: it is no valid policy, or it does not allow the phase.
-pub fn flipped(bytes: &[u8], phase: Phase, profiles: &Profiles) -> Result<Vec<u8>, String> {
+pub fn flip(bytes: &[u8], phase: Phase, profiles: &Profiles) -> Result<Vec<u8>, String> {
     let flipped = Policy::flip(bytes, phase)?;
     // Of a policy that a person wrote the shim does not know what its networks' profiles say.
     Ok(completion::with_secondary(&flipped, profiles)?.map_or(flipped, |done| done.bytes))

@@ -70,7 +70,7 @@ mod tests {
             .expect("lacks");
         for phase in Phase::ALL {
             let flipped =
-                flip::flipped(written.to_string().as_bytes(), phase, Profiles::built_in()).expect("flip");
+                flip::flip(written.to_string().as_bytes(), phase, Profiles::built_in()).expect("flip");
             let flipped: Value = serde_json::from_slice(&flipped).expect("JSON");
             assert_eq!(base_of(&flipped), expected, "{phase}");
         }

@@ -24,13 +24,13 @@ pub fn refuse(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
     policy.refuse_second(|network| Some(bears(network, profiles)))
 }
 
-/// Parses a policy from bytes and holds it to the rules of [`usable`].
+/// Parses a policy from bytes and holds it to the rules of [`require_usable`].
 ///
 /// # Errors
-/// Why it is not valid, or as [`usable`].
+/// Why it is not valid, or as [`require_usable`].
 pub fn parse(bytes: &[u8], profiles: &Profiles) -> Result<Policy, String> {
     let policy = Policy::parse(bytes)?;
-    usable(&policy, profiles)?;
+    require_usable(&policy, profiles)?;
     Ok(policy)
 }
 
@@ -39,7 +39,7 @@ pub fn parse(bytes: &[u8], profiles: &Profiles) -> Result<Policy, String> {
 ///
 /// # Errors
 /// One line that names the key.
-pub fn usable(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
+pub fn require_usable(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
     profiles.refuse_unknown(policy)?;
     refuse(policy, profiles)
 }
@@ -48,12 +48,12 @@ pub fn usable(policy: &Policy, profiles: &Profiles) -> Result<(), String> {
 /// it is in use all the same.
 #[must_use]
 pub fn warnings(policy: &Policy, profiles: &Profiles) -> Vec<String> {
-    let Some(Second { side, network, .. }) = policy.second() else { return Vec::new() };
+    let Some(Second { side, network, .. }) = policy.second_network() else { return Vec::new() };
     let name = if network.profile == GENERIC { "generic" } else { &network.profile };
     match bears(network, profiles) {
         Secondary::Works => Vec::new(),
         Secondary::Refused => refuse(policy, profiles).err().into_iter().collect(),
-        Secondary::HostRoute => unwritten(side, network).into_iter().chain([
+        Secondary::HostRoute => unwritten_reason(side, network).into_iter().chain([
             format!(
                 "network {side} ({name}) is the second one of pods on both, and what collects its leaked addresses goes by the Pods' status, \
                  which names the other network's: it would give the address of a living pod away. Switch that off until no pod is on both \
@@ -69,7 +69,7 @@ pub fn warnings(policy: &Policy, profiles: &Profiles) -> Vec<String> {
 }
 
 /// Warns of a policy without `secondary`: the shim reads only the policy, and no profile.
-fn unwritten(side: Side, network: &Network) -> Option<String> {
+fn unwritten_reason(side: Side, network: &Network) -> Option<String> {
     let why = format!(
         "networks.{side} does not say \"secondary\": \"hostRoute\", so its pods get no host routes: policy set, install and boot write it"
     );

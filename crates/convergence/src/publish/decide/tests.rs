@@ -34,7 +34,7 @@ fn node(text: &str) -> NodeObject {
 
 /// A Node on which `report()` was published before.
 fn published() -> NodeObject {
-    let observed = observed(&NodeObject::default(), &report()).replace('"', "\\\"");
+    let observed = observed_annotation(&NodeObject::default(), &report()).replace('"', "\\\"");
     node(&format!(
         r#"{{"metadata":{{"labels":{{"crossfade/phase":"old","other":"x"}},"annotations":{{"crossfade/observed":"{observed}"}}}},
         "status":{{"conditions":[{{"type":"CrossfadeReady","status":"True","reason":"NetworkReady",
@@ -210,10 +210,10 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
         ("new", Some(""), None, DesiredScope::Any),
         ("new", None, None, DesiredScope::Any),
     ] {
-        let desired_phase = desired(&asking(value, observed), before).expect("asked");
+        let desired_phase = parse_desired(&asking(value, observed), before).expect("asked");
         assert_eq!((desired_phase.value.as_str(), &desired_phase.policy), (value, &policy), "{observed:?}");
     }
-    assert_eq!(desired(&published(), before.as_ref()), None);
+    assert_eq!(parse_desired(&published(), before.as_ref()), None);
     let condition = |reason: &str| {
         format!(r#"{{"type":"CrossfadeReady","status":"Unknown","reason":"{reason}","message":""}}"#)
     };
@@ -224,10 +224,17 @@ fn a_phase_is_asked_of_the_policy_that_the_node_reported() {
     ] {
         let mut seen = asking("new", None);
         seen.status.conditions = vec![serde_json::from_str(&condition(reason)).expect("a condition")];
-        assert_eq!(desired(&seen, None).map(|desired_phase| desired_phase.policy), Some(policy), "{reason}");
+        assert_eq!(
+            parse_desired(&seen, None).map(|desired_phase| desired_phase.policy),
+            Some(policy),
+            "{reason}"
+        );
     }
     let long = asking(&"x".repeat(300), None);
-    assert_eq!(desired(&long, None).map(|desired_phase| desired_phase.value.len()), Some(MAX_DESIRED_BYTES));
+    assert_eq!(
+        parse_desired(&long, None).map(|desired_phase| desired_phase.value.len()),
+        Some(MAX_DESIRED_BYTES)
+    );
 }
 
 #[test]
@@ -243,7 +250,7 @@ fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
         (None, Some("b2"), false),
     ] {
         let (seen, report) = (asking("new", observed), of_base(own));
-        let desired_phase = desired(&seen, None);
+        let desired_phase = parse_desired(&seen, None);
         let writes = decide(&seen, &report, desired_phase.as_ref(), now());
         let Some(Write::Metadata(body)) = writes.first() else { panic!("{writes:?}") };
         let annotations = body["metadata"]["annotations"].as_object().expect("annotations");
@@ -257,7 +264,7 @@ fn what_was_asked_of_another_policy_goes_with_the_report_of_this_one() {
     assert!(body["metadata"]["annotations"][DESIRED].is_null());
     let off = NodeReport { reason: Reason::SwitchedOff, ..of_base(Some("b2")) };
     let seen = asking("new", Some("b1"));
-    let writes = decide(&seen, &off, desired(&seen, None).as_ref(), now());
+    let writes = decide(&seen, &off, parse_desired(&seen, None).as_ref(), now());
     let gone = json!({ "metadata": { "labels": {}, "annotations": { OBSERVED: null } } });
     assert_eq!(writes[0], Write::Metadata(gone), "it is followed again when the node is switched on");
 }

@@ -168,7 +168,7 @@ fn what_could_not_be_written_was_never_there() {
     world.facts.node.dirs.installed = Ok(None);
     let mut decision = decide(&world.facts, &world.memory, ME);
     assert!(decision.report.ready && decision.document.conf.was_there, "about to be written");
-    decision.failed("write 01-crossfade.conflist: No space left on device");
+    decision.note_failed("write 01-crossfade.conflist: No space left on device");
     assert!(!decision.document.conf.was_there && !decision.document.ready && !decision.report.ready);
     assert!(
         decision.report.message.contains("No space left")
@@ -178,7 +178,7 @@ fn what_could_not_be_written_was_never_there() {
     assert!(!happened.contains(&"NetworkReady") && happened.contains(&"ConfNotFirst"), "{happened:?}");
     world.red(Side::Old, true);
     let mut decision = decide(&world.facts, &world.memory, ME);
-    decision.failed("x");
+    decision.note_failed("x");
     assert_eq!(decision.report.reason, Reason::WaitingForNetwork, "the graver reason stays");
 }
 

@@ -55,7 +55,7 @@ pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConf
 }
 
 /// Finds files that the runtime would use instead of Crossfade's conf, and files that agents left.
-pub fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
+pub fn note_obstacles(facts: &Observation, memory: &Memory, decided: &mut OwnConfDecision) {
     let dir = match &facts.cni.confs {
         Ok(dir) => dir,
         Err(why) => {
@@ -69,7 +69,7 @@ pub fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDec
     }
     let name = facts.node.name.as_ref().ok().and_then(Option::as_deref);
     let name = name.or(memory.good.as_ref().map(|conf| conf.name.as_str())).unwrap_or_default();
-    let before = facts.node.runtime.conf_selection().instead_of_ours(dir, name);
+    let before = facts.node.runtime.conf_selection().confs_before_own(dir, name);
     let before: Vec<&str> = before.iter().map(|conf| conf.file.as_str()).collect();
     if !before.is_empty() {
         let mut why = format!(
@@ -90,12 +90,12 @@ pub fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDec
             NetworkNameCheck::Unset(why) => decided.findings.push(why.into()),
         }
     }
-    for conf in dir.of_others().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
+    for conf in dir.foreign_confs().filter(|conf| conf.content.as_ref().is_ok_and(Content::is_ours)) {
         decided
             .findings
             .push(format!("{} has a plugin {PLUGIN}, too: remove it, there must be one", conf.file));
     }
-    for file in stale(dir) {
+    for file in stale_confs(dir) {
         decided.findings.push(format!(
             "{} is Crossfade's conf as an agent renamed it: remove it, for agents read such files, too",
             dir.path.join(file).display()
@@ -103,7 +103,7 @@ pub fn in_the_way(facts: &Observation, memory: &Memory, decided: &mut OwnConfDec
     }
 }
 
-fn stale(dir: &ConfDir) -> impl Iterator<Item = &String> {
+fn stale_confs(dir: &ConfDir) -> impl Iterator<Item = &String> {
     dir.taken_away.iter().filter(|file| file.starts_with(CONF_FILE))
 }
 

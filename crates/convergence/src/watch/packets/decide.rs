@@ -37,12 +37,12 @@ fn is_of(exchange: &Exchange, v6: bool) -> bool {
     exchange.to.is_ipv6() == v6
 }
 
-fn passed(exchange: &Exchange) -> bool {
+fn has_passed(exchange: &Exchange) -> bool {
     exchange.outcome == Outcome::Passed
 }
 
 /// Whether the request arrived.
-fn arrived(exchange: &Exchange) -> bool {
+fn has_arrived(exchange: &Exchange) -> bool {
     matches!(exchange.outcome, Outcome::Passed | Outcome::NoAnswer)
 }
 
@@ -56,18 +56,19 @@ fn local(exchanges: &[Exchange]) -> PacketFailure {
         .iter()
         .filter(|exchange| matches!(exchange.path, PacketPath::PodToPod | PacketPath::NodeToPod))
         .collect();
-    if local.iter().all(|exchange| passed(exchange)) {
+    if local.iter().all(|exchange| has_passed(exchange)) {
         return None;
     }
-    if !local.iter().any(|exchange| arrived(exchange)) {
+    if !local.iter().any(|exchange| has_arrived(exchange)) {
         let words = paths(&local);
         return Some((
             PacketReason::Silent,
             format!("no packet arrives ({words}): the datapath is not there yet, or broken"),
         ));
     }
-    let works =
-        |v6: bool| local.iter().filter(move |exchange| is_of(exchange, v6)).any(|exchange| arrived(exchange));
+    let works = |v6: bool| {
+        local.iter().filter(move |exchange| is_of(exchange, v6)).any(|exchange| has_arrived(exchange))
+    };
     let has = |v6: bool| local.iter().any(|exchange| is_of(exchange, v6));
     for ((v6, family), (_, other)) in FAMILIES.into_iter().zip(FAMILIES.into_iter().rev()) {
         if has(v6) && !works(v6) {
@@ -80,7 +81,7 @@ fn local(exchanges: &[Exchange]) -> PacketFailure {
     FAMILIES.into_iter().find_map(|(v6, family)| {
         let exchanges: Vec<&Exchange> =
             local.iter().copied().filter(|exchange| is_of(exchange, v6)).collect();
-        of_family(&exchanges, family)
+        family_failure(&exchanges, family)
     })
 }
 
@@ -93,11 +94,11 @@ fn paths(exchanges: &[&Exchange]) -> String {
 }
 
 /// One family of which some requests arrive.
-fn of_family(exchanges: &[&Exchange], family: &str) -> PacketFailure {
+fn family_failure(exchanges: &[&Exchange], family: &str) -> PacketFailure {
     let on_path = |path: PacketPath| exchanges.iter().copied().filter(move |exchange| exchange.path == path);
     let datagrams = |path: PacketPath| on_path(path).filter(|exchange| exchange.protocol == Protocol::Udp);
-    let arriving = datagrams(PacketPath::PodToPod).find(|exchange| arrived(exchange));
-    let missing = datagrams(PacketPath::PodToPod).find(|exchange| !arrived(exchange));
+    let arriving = datagrams(PacketPath::PodToPod).find(|exchange| has_arrived(exchange));
+    let missing = datagrams(PacketPath::PodToPod).find(|exchange| !has_arrived(exchange));
     if let (Some(arriving), Some(missing)) = (arriving, missing) {
         let why = format!(
             "{family} packets arrive in one direction only: from {} to {}, and not from {} to {}",
@@ -129,7 +130,7 @@ fn of_family(exchanges: &[&Exchange], family: &str) -> PacketFailure {
         );
         return Some((PacketReason::OneWay, why));
     }
-    let silent = |path: PacketPath| on_path(path).next().is_some() && !on_path(path).any(arrived);
+    let silent = |path: PacketPath| on_path(path).next().is_some() && !on_path(path).any(has_arrived);
     if silent(PacketPath::PodToPod) {
         let why = format!("no {family} packet arrives from pod to pod, and the node reaches a pod");
         return Some((PacketReason::Pods, why));
@@ -138,7 +139,7 @@ fn of_family(exchanges: &[&Exchange], family: &str) -> PacketFailure {
         let why = format!("no {family} packet arrives from the node at a pod, and pods reach each other");
         return Some((PacketReason::Node, why));
     }
-    let failing = exchanges.iter().find(|exchange| !passed(exchange))?;
+    let failing = exchanges.iter().find(|exchange| !has_passed(exchange))?;
     let other = if failing.protocol == Protocol::Tcp { Protocol::Udp } else { Protocol::Tcp };
     let why = format!(
         "{family}, {}: {} does not pass from {} to {}, and {} does",
@@ -175,11 +176,11 @@ fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> PacketFailure {
 }
 
 /// Whether a party that answers without help is there: one that refuses is.
-fn answered(exchange: &Exchange) -> bool {
+fn is_answered(exchange: &Exchange) -> bool {
     matches!(exchange.outcome, Outcome::Passed | Outcome::Refused)
 }
 
-fn of_path(exchanges: &[Exchange], path: PacketPath) -> Vec<&Exchange> {
+fn exchanges_of_path(exchanges: &[Exchange], path: PacketPath) -> Vec<&Exchange> {
     exchanges.iter().filter(|exchange| exchange.path == path).collect()
 }
 
@@ -188,8 +189,8 @@ fn targets(exchanges: &[&Exchange]) -> String {
 }
 
 fn dns(exchanges: &[Exchange]) -> PacketFailure {
-    let queried = of_path(exchanges, PacketPath::PodToDns);
-    (!queried.is_empty() && !queried.iter().any(|exchange| answered(exchange))).then(|| {
+    let queried = exchanges_of_path(exchanges, PacketPath::PodToDns);
+    (!queried.is_empty() && !queried.iter().any(|exchange| is_answered(exchange))).then(|| {
         let why =
             format!("no DNS server answers a pod ({}), and the packets on this node pass", targets(&queried));
         (PacketReason::Dns, why)
@@ -199,11 +200,11 @@ fn dns(exchanges: &[Exchange]) -> PacketFailure {
 /// Other nodes, family by family: one that answers is enough, because others may be down.
 fn peers(exchanges: &[Exchange]) -> PacketFailure {
     FAMILIES.into_iter().find_map(|(v6, family)| {
-        let queried: Vec<&Exchange> = of_path(exchanges, PacketPath::PodToPeer)
+        let queried: Vec<&Exchange> = exchanges_of_path(exchanges, PacketPath::PodToPeer)
             .into_iter()
             .filter(|exchange| is_of(exchange, v6))
             .collect();
-        (!queried.is_empty() && !queried.iter().any(|exchange| answered(exchange))).then(|| {
+        (!queried.is_empty() && !queried.iter().any(|exchange| is_answered(exchange))).then(|| {
             let why = format!(
                 "no other node answers a pod over {family} ({}), and the packets on this node pass",
                 targets(&queried)

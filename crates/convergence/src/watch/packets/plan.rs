@@ -61,7 +61,7 @@ pub struct Plan {
 /// A chain can end in a plugin of another CNI than the profile's, as Cilium's on top of Flannel. A profile that allows no attachment, or no
 /// packets, allows nothing here.
 #[must_use]
-pub fn allowed<'a>(
+pub fn allowed_paths<'a>(
     configured: Option<&[PacketPath]>,
     profile: &str,
     plugins: impl IntoIterator<Item = &'a str>,
@@ -93,12 +93,17 @@ pub fn plan(ground: &ExchangeInputs, allowed: &[PacketPath]) -> Plan {
     let source = |target: IpAddr| sources.iter().copied().find(|source| source.is_ipv6() == target.is_ipv6());
     if allowed.contains(&PacketPath::PodToDns) {
         let servers = ground.dns.clone().map(|servers| servers.into_iter().map(|server| (server, Some(53))));
-        plan.others(PacketPath::PodToDns, servers.map(Iterator::collect), |_| Protocol::Dns, source);
+        plan.add_other_targets(
+            PacketPath::PodToDns,
+            servers.map(Iterator::collect),
+            |_| Protocol::Dns,
+            source,
+        );
     }
     if allowed.contains(&PacketPath::PodToPeer) {
         let peers = ground.peers.clone().map(|peers| peers.into_iter().map(|peer| (peer.address, peer.port)));
         let protocol = |port: Option<u16>| if port.is_some() { Protocol::Tcp } else { Protocol::Icmp };
-        plan.others(PacketPath::PodToPeer, peers.map(Iterator::collect), protocol, source);
+        plan.add_other_targets(PacketPath::PodToPeer, peers.map(Iterator::collect), protocol, source);
     }
     plan
 }
@@ -136,7 +141,7 @@ fn local(plan: &mut Plan, ground: &ExchangeInputs, allowed: &[PacketPath], first
 
 impl Plan {
     /// Adds exchanges with hosts that answer without help; without any, a note says so.
-    fn others(
+    fn add_other_targets(
         &mut self,
         path: PacketPath,
         targets: Result<Vec<(IpAddr, Option<u16>)>, String>,
@@ -269,7 +274,11 @@ mod tests {
             (Some(&[]), "flannel", &["flannel"], vec![]),
         ] {
             let plugins = plugins.iter().copied();
-            assert_eq!(allowed(configured, profile, plugins, Profiles::built_in()), expected, "{profile}");
+            assert_eq!(
+                allowed_paths(configured, profile, plugins, Profiles::built_in()),
+                expected,
+                "{profile}"
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ pub const fn ip_header(target: IpAddr) -> u32 {
 
 /// The smallest packet for which the search looks: what every host takes, by RFC 791 and RFC 8200.
 #[must_use]
-pub const fn least(target: IpAddr) -> u32 {
+pub const fn least_mtu(target: IpAddr) -> u32 {
     if target.is_ipv6() { 1280 } else { 576 }
 }
 
@@ -35,7 +35,7 @@ pub struct LargestPacket {
 }
 
 /// Searches between `least` and `mtu` for the largest packet that passes. A lost packet is sent once more.
-pub fn largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome) -> LargestPacket {
+pub fn find_largest(mtu: u32, least: u32, mut send: impl FnMut(u32) -> PacketOutcome) -> LargestPacket {
     let mut twice = |size| match send(size) {
         PacketOutcome::Lost => send(size),
         sent => sent,
@@ -71,7 +71,7 @@ mod tests {
     /// A path that swallows what is larger than `real`, and announces `says` where it does.
     fn search(mtu: u32, real: u32, says: Option<u32>) -> (LargestPacket, usize) {
         let mut tries = 0;
-        let found = largest(mtu, 576, |size| {
+        let found = find_largest(mtu, 576, |size| {
             tries += 1;
             match (size <= real, says) {
                 (true, _) => PacketOutcome::Passed,
@@ -106,7 +106,7 @@ mod tests {
     /// The other end of a veth pair swallows what is larger than it takes, and the next hop announces a little less for the rest.
     #[test]
     fn what_is_announced_to_smaller_packets_alone_helps_nobody() {
-        let found = largest(1450, 576, |size| match size {
+        let found = find_largest(1450, 576, |size| match size {
             1405.. => PacketOutcome::Lost,
             1401..=1404 => PacketOutcome::Announced(1400),
             _ => PacketOutcome::Passed,
@@ -118,7 +118,7 @@ mod tests {
     fn one_lost_packet_means_nothing() {
         let mut lost = Some(());
         let found =
-            largest(1450, 576, |_| lost.take().map_or(PacketOutcome::Passed, |()| PacketOutcome::Lost));
+            find_largest(1450, 576, |_| lost.take().map_or(PacketOutcome::Passed, |()| PacketOutcome::Lost));
         assert_eq!(found.passes, Some(1450));
     }
 }

@@ -123,15 +123,15 @@ fn a_network_waits_for_others_and_not_for_ever() {
     assert!(proofs.verdict(Side::New).is_err());
     assert!(!proofs.step(None, inputs_at(49)) && proofs.step(None, inputs_at(50)));
     fails(&mut proofs, 99);
-    assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none());
+    assert!(proofs.verdict(Side::New).is_err() && proofs.degraded_reason().is_none());
     assert!(!proofs.step(None, inputs_at(100)));
     assert!(proofs.verdict(Side::New).is_ok() && proofs.state() == ProofState::Degraded);
-    assert_eq!(proofs.degraded(), Some("no"));
+    assert_eq!(proofs.degraded_reason(), Some("no"));
     // It is asked again, and says so until the others answer.
     assert!(proofs.step(None, inputs_at(139)) && proofs.state() == ProofState::Degraded);
     assert!(proofs.verdict(Side::New).is_ok());
     assert!(!proofs.step(Some(&result(proofs.turn, None)), inputs_at(140)));
-    assert!(proofs.state() == ProofState::Passed && proofs.degraded().is_none());
+    assert!(proofs.state() == ProofState::Passed && proofs.degraded_reason().is_none());
 }
 
 /// The DNS pods of a cluster that goes back may live in the network that is broken: they come back once nodes take pods, and not before.
@@ -169,7 +169,11 @@ fn a_way_back_does_not_wait_for_the_dns_of_the_other_network() {
         let mut proofs = Proofs::default();
         assert!(proofs.step(None, inputs(0)) && !proofs.step(Some(&failed), inputs(1)));
         assert_eq!(proofs.verdict(failed.network).is_err(), waits, "{failed:?}");
-        assert_eq!(proofs.degraded().is_some_and(|why| why.contains("no evidence")), !waits, "{failed:?}");
+        assert_eq!(
+            proofs.degraded_reason().is_some_and(|why| why.contains("no evidence")),
+            !waits,
+            "{failed:?}"
+        );
     }
 }
 
@@ -181,7 +185,7 @@ fn what_fails_on_this_node_is_never_let_go() {
         assert!(!proofs.step(Some(&lost(1, reason)), inputs_at(1)));
         proofs.step(None, ProofInputs { was_ready: true, ..inputs_at(9999) });
         proofs.step(Some(&lost(2, reason)), inputs_at(10_000));
-        assert!(proofs.verdict(Side::New).is_err() && proofs.degraded().is_none(), "{reason:?}");
+        assert!(proofs.verdict(Side::New).is_err() && proofs.degraded_reason().is_none(), "{reason:?}");
     }
     // Nor once it was let go, and then fails here.
     let mut proofs = resumed(&lost(4, PacketReason::Peers), true);

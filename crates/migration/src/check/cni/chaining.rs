@@ -38,7 +38,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .objects(Kind::CILIUM_NODE_CONFIG)
         .iter()
         .filter(|object| object.namespace() == config.namespace())
-        .filter_map(|object| Some((object, object.at("/spec/defaults")?.get(KEY)?.as_str()?)))
+        .filter_map(|object| Some((object, object.pointer("/spec/defaults")?.get(KEY)?.as_str()?)))
         .collect();
     let names: BTreeSet<bool> =
         by_node.iter().map(|(_, mode)| *mode).chain([own]).map(|mode| mode == PORTMAP).collect();

@@ -54,7 +54,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn defaults(object: &Object) -> impl Iterator<Item = (&str, &str)> {
-    let all = object.at("/spec/defaults").and_then(Value::as_object).into_iter().flatten();
+    let all = object.pointer("/spec/defaults").and_then(Value::as_object).into_iter().flatten();
     all.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
 }
 
@@ -103,7 +103,7 @@ fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) ->
     let label = format!("/spec/nodeSelector/matchLabels/{}", LABEL.replace('/', "~1"));
     let mut steps: Vec<String> = objects
         .iter()
-        .filter(|object| object.at(&label).is_none())
+        .filter(|object| object.pointer(&label).is_none())
         .map(|object| {
             format!(
                 r#"kubectl -n {} patch ciliumnodeconfigs.cilium.io {} --type merge -p '{{"spec":{{"nodeSelector":{{"matchLabels":{{"{LABEL}":"true"}}}}}}}}'"#,

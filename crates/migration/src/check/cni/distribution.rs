@@ -88,7 +88,7 @@ fn labelled(scene: &Scene<'_>) -> Vec<(Subject, String)> {
 fn charts(scene: &Scene<'_>) -> Vec<(Subject, String)> {
     let is = |chart: &&Object| {
         let name = chart.name().strip_prefix("rke2-").unwrap_or(chart.name());
-        name == scene.from.to_string() && chart.at(UNMANAGED).is_none()
+        name == scene.from.to_string() && chart.pointer(UNMANAGED).is_none()
     };
     let mark = |chart: &Object| {
         let (namespace, name) = (chart.namespace(), chart.name());

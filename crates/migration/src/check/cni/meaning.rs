@@ -76,7 +76,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     let claims = cidr::of(scene);
     let nodes_match = cilium::setting(scene.snapshot, "policy-cidr-match-mode")
         .is_some_and(|mode| mode.value.contains("nodes"));
-    let pods: Vec<Range> = snapshot::merged(
+    let pods: Vec<Range> = snapshot::merge(
         claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
     );
     let nodes: Vec<Range> = claims

@@ -1,7 +1,7 @@
 //! What a code means, as docs/check.md says it. It is said nowhere else.
 
 use serde::Serialize;
-use types::text::nearest::nearest;
+use types::text::nearest::find_nearest;
 
 const PAGE: &str = include_str!("../../../../../docs/check.md");
 
@@ -42,7 +42,7 @@ impl Explanation {
     pub fn find(code: &str) -> Result<Self, String> {
         Self::all().find(|explanation| explanation.code == code).ok_or_else(|| {
             let codes: Vec<&str> = Self::all().map(|explanation| explanation.code).collect();
-            let near = nearest(code, &codes).map(|near| format!("did you mean {near}?"));
+            let near = find_nearest(code, &codes).map(|near| format!("did you mean {near}?"));
             format!(
                 "no finding has the code {code:?}; {}",
                 near.unwrap_or_else(

@@ -55,7 +55,7 @@ fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
     };
     let all: Vec<Range> =
         claims.all.iter().filter(|claim| is_of(claim.usage)).map(|claim| claim.range).collect();
-    snapshot::merged(all)
+    snapshot::merge(all)
 }
 
 fn uncovered(ranges: &[Range], exempted: &[Range]) -> Vec<String> {

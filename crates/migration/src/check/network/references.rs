@@ -77,7 +77,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn ranges(scene: &Scene<'_>) -> Ranges {
     let Claims { all, .. } = cidr::of(scene);
     let items_of = |is: &dyn Fn(Usage) -> bool| {
-        snapshot::merged(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
+        snapshot::merge(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
     };
     Ranges {
         // A pool that gives no address is old only as far as it has blocks: it may reserve the new range.
@@ -90,7 +90,9 @@ impl Ranges {
     /// The text is a range or an address that means pods of the old network and not those of the new one.
     fn is_old(&self, text: &str) -> bool {
         let exact = Range::read(text).ok().map(|(range, _)| range);
-        let Some(range) = exact.or_else(|| Some(Range::of(text.parse().ok()?))) else { return false };
+        let Some(range) = exact.or_else(|| Some(Range::from_address(text.parse().ok()?))) else {
+            return false;
+        };
         let has_new = !self.new.is_empty()
             && self.new.iter().filter(|new| new.is_v6() == range.is_v6()).all(|new| range.contains(*new));
         // 0.0.0.0/0 names no network.
@@ -103,7 +105,7 @@ impl Ranges {
     fn has_new<'t>(&self, like: &str, texts: impl IntoIterator<Item = &'t str>) -> bool {
         let all =
             texts.into_iter().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
-        let all = snapshot::merged(all);
+        let all = snapshot::merge(all);
         let mut new = self.new.iter().filter(|range| range.is_v6() == like.contains(':')).peekable();
         new.peek().is_some() && new.all(|new| all.iter().any(|candidate| candidate.contains(*new)))
     }
@@ -286,7 +288,7 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         if OWN.iter().any(|own| is_named(map.name(), own)) {
             continue;
         }
-        let data = map.at("/data").and_then(Value::as_object).into_iter().flatten();
+        let data = map.pointer("/data").and_then(Value::as_object).into_iter().flatten();
         for (key, value) in data {
             let text = value.as_str().unwrap_or_default();
             let words = || text.split(|c: char| c.is_whitespace() || ",\"'[]{}=".contains(c));

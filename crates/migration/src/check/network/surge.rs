@@ -82,7 +82,7 @@ fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// How many blocks a pool has.
 fn blocks_of(pool: &Object, range: Range) -> u64 {
-    let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
+    let set = pool.pointer("/spec/blockSize").and_then(serde_json::Value::as_u64);
     let size = set.and_then(|size| u8::try_from(size).ok()).unwrap_or(if range.is_v6() { 122 } else { 26 });
     1_u64.checked_shl(size.saturating_sub(range.length()).into()).unwrap_or(u64::MAX)
 }

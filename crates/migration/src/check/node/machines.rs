@@ -57,7 +57,7 @@ fn elsewhere(scene: &Scene<'_>) -> Option<Finding> {
 
 /// The controller leaves an object alone that is paused.
 fn is_paused(object: &Object) -> bool {
-    let annotations = object.at("/metadata/annotations").and_then(Value::as_object);
+    let annotations = object.pointer("/metadata/annotations").and_then(Value::as_object);
     object.is_true("/spec/paused")
         || annotations.is_some_and(|all| all.contains_key("cluster.x-k8s.io/paused"))
 }
@@ -102,7 +102,7 @@ fn health_checks(scene: &Scene<'_>) -> Option<Finding> {
 
 fn rollouts(scene: &Scene<'_>) -> Option<Finding> {
     let progress = |deployment: &Object| {
-        let number = |pointer: &str| deployment.at(pointer).and_then(Value::as_u64);
+        let number = |pointer: &str| deployment.pointer(pointer).and_then(Value::as_u64);
         let replicas = number("/spec/replicas").unwrap_or(1);
         let done =
             number("/status/upToDateReplicas").or_else(|| number("/status/updatedReplicas")).unwrap_or(0);

@@ -136,8 +136,10 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
         .objects(Kind::PERSISTENT_VOLUME)
         .iter()
         // Volumes of one node are found as pod-local-volume.
-        .filter(|volume| volume.at("/spec/local").is_none() && volume.at("/spec/hostPath").is_none())
-        .filter_map(|volume| Some((volume.name(), volume.at("/spec/nodeAffinity/required")?)))
+        .filter(|volume| {
+            volume.pointer("/spec/local").is_none() && volume.pointer("/spec/hostPath").is_none()
+        })
+        .filter_map(|volume| Some((volume.name(), volume.pointer("/spec/nodeAffinity/required")?)))
         .filter(|(_, required)| !required.to_string().contains(HOST))
         .collect();
     let claims: HashMap<(&str, &str), &str> = scene

@@ -115,7 +115,7 @@ fn callees<'a>(scene: &Scene<'a>) -> Vec<Callee<'a>> {
         (Kind::API_SERVICE, "/spec/service", ""),
     ] {
         for object in scene.snapshot.objects(kind) {
-            add(API, Severity::Blocks, subject(kind, object), object.at(pointer), words.to_owned());
+            add(API, Severity::Blocks, subject(kind, object), object.pointer(pointer), words.to_owned());
         }
     }
     all

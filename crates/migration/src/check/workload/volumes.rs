@@ -70,7 +70,7 @@ fn is_local(volume: &Object) -> bool {
         let rules = terms.filter_map(|term| term.get("matchExpressions")?.as_array()).flatten();
         rules.into_iter().any(|rule| rule["key"] == "kubernetes.io/hostname")
     };
-    volume.at("/spec/local").is_some() || volume.at("/spec/hostPath").is_some() || by_name()
+    volume.pointer("/spec/local").is_some() || volume.pointer("/spec/hostPath").is_some() || by_name()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Ranges that nothing uses.
 
 use super::{Claim, Usage};
-use snapshot::{Range, merged};
+use snapshot::{Range, merge};
 
 /// Private ranges in the order in which they are tried. *Source*: RFC 1918; RFC 4193.
 const PRIVATE: [&str; 4] = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fd00::/8"];
@@ -15,7 +15,7 @@ pub fn free(claims: &[Claim], within: &[Range], is_v6: bool, length: u8) -> Opti
         let used = claims.iter().filter(|claim| {
             claim.range.is_v6() == is_v6 && claim.usage != Usage::OldPool { is_closed: true }
         });
-        merged(used.map(|claim| claim.range).filter(|range| range.overlaps(parent)).collect())
+        merge(used.map(|claim| claim.range).filter(|range| range.overlaps(parent)).collect())
     };
     let inside = within.iter().filter(|parent| parent.is_v6() == is_v6);
     let free_range = inside.filter_map(|parent| gap(*parent, &used_in(*parent), length)).next();
@@ -34,7 +34,7 @@ fn gap(parent: Range, used_ranges: &[Range], length: u8) -> Option<Range> {
     }
     let (mut next, last) = parent.ends();
     for used in used_ranges {
-        let candidate = Range::starting(next, length, parent.is_v6())?;
+        let candidate = Range::from_start(next, length, parent.is_v6())?;
         if candidate.ends().1 < used.ends().0 {
             break;
         }
@@ -42,7 +42,7 @@ fn gap(parent: Range, used_ranges: &[Range], length: u8) -> Option<Range> {
         // The first multiple of the size after the used one.
         next = next.max((used.ends().1 / step + 1).checked_mul(step)?);
     }
-    Range::starting(next, length, parent.is_v6()).filter(|range| range.ends().1 <= last)
+    Range::from_start(next, length, parent.is_v6()).filter(|range| range.ends().1 <= last)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub fn felix(snapshot: &Snapshot, key: &str) -> Vec<Setting> {
         return vec![Setting::of(value, Subject::of(Kind::DAEMON_SET, &node.metadata), &name)];
     }
     let setting_of = |object: &Object| {
-        let value = super::yaml::text(object.at("/spec")?.get(key)?)?;
+        let value = super::yaml::text(object.pointer("/spec")?.get(key)?)?;
         Some(Setting::of(value, subject(Kind::FELIX_CONFIGURATION, object), key))
     };
     snapshot.objects(Kind::FELIX_CONFIGURATION).iter().filter_map(setting_of).collect()
@@ -55,7 +55,7 @@ pub fn enabled(snapshot: &Snapshot, key: &str) -> Vec<Subject> {
 /// The pools whose mode of encapsulation (`ipipMode` or `vxlanMode`) is on.
 pub fn pools_with<'a>(snapshot: &'a Snapshot, mode: &'a str) -> impl Iterator<Item = &'a Object> {
     let is_on = move |pool: &&Object| {
-        let mode = pool.at("/spec").and_then(|spec| spec.get(mode)?.as_str());
+        let mode = pool.pointer("/spec").and_then(|spec| spec.get(mode)?.as_str());
         mode.is_some_and(|mode| mode != "Never" && !mode.is_empty())
     };
     snapshot.objects(Kind::IP_POOL).iter().filter(is_on)

@@ -27,7 +27,7 @@ pub fn setting(snapshot: &Snapshot, key: &str) -> Option<Setting> {
 pub fn selected<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
     // A selector that cannot be read selects nothing here; the API server has checked it.
     let selector = config
-        .at("/spec/nodeSelector")
+        .pointer("/spec/nodeSelector")
         .and_then(|value| serde_json::from_value::<Selector>(value.clone()).ok());
     let Some(selector) = selector else { return Vec::new() };
     nodes.iter().filter(|node| selector.selects(&node.metadata.labels)).collect()
@@ -36,7 +36,7 @@ pub fn selected<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
 /// A setting that a `CiliumNodeConfig` gives to its nodes.
 #[must_use]
 pub fn default<'c>(config: &'c Object, key: &str) -> Option<&'c str> {
-    config.at("/spec/defaults")?.get(key)?.as_str()
+    config.pointer("/spec/defaults")?.get(key)?.as_str()
 }
 
 /// Cilium's settings on each node.

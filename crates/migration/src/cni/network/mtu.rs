@@ -85,7 +85,7 @@ fn default(cni: Cni) -> Subject {
 
 fn of_calico(snapshot: &Snapshot) -> (Option<u32>, Subject) {
     if let Some(installation) = calico::installation(snapshot) {
-        let set = installation.at("/spec/calicoNetwork/mtu").and_then(serde_json::Value::as_u64);
+        let set = installation.pointer("/spec/calicoNetwork/mtu").and_then(serde_json::Value::as_u64);
         let set = set.and_then(|bytes| u32::try_from(bytes).ok()).filter(|bytes| *bytes != 0);
         return (set, subject(Kind::TIGERA_INSTALLATION, installation));
     }

@@ -86,7 +86,7 @@ pub fn script(kinds: &BTreeSet<Kind>, from: Cni, to: Cni) -> String {
         let mut resources: Vec<String> = Vec::new();
         for (group, _) in kind.served_by() {
             let dot = if group.is_empty() { "" } else { "." };
-            let resource = format!("{}{dot}{group}", kind.plural());
+            let resource = format!("{}{dot}{group}", kind.plural_name());
             if !resources.contains(&resource) {
                 resources.push(resource);
             }

@@ -72,7 +72,7 @@ pub(super) const ROWS: &[Requirement] = &[
         state: |scene| {
             let off = |config: &&Object| {
                 config
-                    .at("/spec/autoAllocateBlocks")
+                    .pointer("/spec/autoAllocateBlocks")
                     .is_some_and(|_| !config.is_true("/spec/autoAllocateBlocks"))
             };
             match scene.snapshot.objects(Kind::IPAM_CONFIG).iter().find(off) {

@@ -20,7 +20,7 @@ fn read(yaml: &str) -> Snapshot {
             }
             _ => {
                 let api_version = value["apiVersion"].as_str().expect("a version");
-                let kind = Kind::of(api_version, &kind).expect("a known kind");
+                let kind = Kind::find(api_version, &kind).expect("a known kind");
                 snapshot.objects.entry(kind).or_default().extend(snapshot::model::Object::new(kind, value));
             }
         }

@@ -49,7 +49,7 @@ pub(super) fn ungiven(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Ve
 }
 
 fn is_in(ranges: &[Range], address: IpAddr) -> bool {
-    ranges.iter().any(|range| range.contains(Range::of(address)))
+    ranges.iter().any(|range| range.contains(Range::from_address(address)))
 }
 
 /// The addresses of pods on nodes where everything is attached in this phase.

@@ -39,7 +39,7 @@ pub(crate) fn blocks(nets: &[Range], not: &[Range], is_v6: Option<bool>) -> Vec<
 }
 
 /// The ranges that have the addresses of a block together, none of them with exceptions; none if there would be more than `most`.
-pub(crate) fn cut(block: &Block, most: usize) -> Option<Vec<Range>> {
+pub(crate) fn cut_block(block: &Block, most: usize) -> Option<Vec<Range>> {
     let mut open = vec![block.range];
     let mut pieces = Vec::new();
     while let Some(range) = open.pop() {
@@ -71,7 +71,8 @@ mod tests {
     fn a_block_is_cut_around_its_exceptions() {
         let describe = |range: &str, except: &[&str], most| {
             let block = Block { range: ranges(&[range])[0], except: ranges(except) };
-            cut(&block, most).map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            cut_block(&block, most)
+                .map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         };
         assert_eq!(describe("10.0.0.0/8", &[], 1).as_deref(), Some("10.0.0.0/8"));
         assert_eq!(

@@ -21,7 +21,9 @@ use self::rule::{MOST, end, pods, rules};
 use crate::convert::intermediate::{PlainPolicies, PodSelection, Policy, Rule};
 use crate::convert::objects::ConvertedObjects;
 use crate::convert::objects::{Draft, name_drafts};
-use crate::convert::reachable_rules::{Entry, LaterTiers, Place, RefusedRules, TierPolicies, in_one_place};
+use crate::convert::reachable_rules::{
+    Entry, LaterTiers, Place, RefusedRules, TierPolicies, require_one_place,
+};
 use crate::convert::report::{Outcome, Refusal, Report};
 use crate::convert::writers::kubernetes::isolating;
 use crate::tier::{Direction, End};
@@ -35,13 +37,13 @@ type SkippedPolicy<'p> = (&'p Policy, Refusal);
 /// The policies as ClusterNetworkPolicies and NetworkPolicies.
 #[must_use]
 pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
-    let mut skipped: Vec<SkippedPolicy<'_>> = unsaid(plain);
+    let mut skipped: Vec<SkippedPolicy<'_>> = skipped_policies(plain);
     // Without a policy that is left out others may have another place.
     let (drafts, refused, mut report) = loop {
         let (all, refused, mut notes) = place_tiers(plain, &skipped);
         let mut more = endless(&all);
         let drafts = drafts(plain, &all, &mut notes, &mut more);
-        more.extend(crowded(plain, &drafts));
+        more.extend(crowded_policies(plain, &drafts));
         if more.is_empty() {
             break (drafts, refused, notes);
         }
@@ -55,9 +57,9 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
 }
 
 /// The policies that have no place in the target, or whose pods it cannot select.
-fn unsaid(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
+fn skipped_policies(plain: &PlainPolicies) -> Vec<SkippedPolicy<'_>> {
     let mut skipped = Vec::new();
-    for own in TierPolicies::all(&plain.tiers, |_| true) {
+    for own in TierPolicies::from_tiers(&plain.tiers, |_| true) {
         for policy in own.policies {
             let mut subjects = policy.subjects.iter().map(pods);
             let refusal = match own.place {
@@ -77,13 +79,13 @@ fn place_tiers<'p>(
     plain: &'p PlainPolicies,
     skipped: &[SkippedPolicy<'p>],
 ) -> (Vec<TierPlacement<'p>>, RefusedRules<'p>, Report) {
-    let tiers = TierPolicies::all(&plain.tiers, |policy| {
+    let tiers = TierPolicies::from_tiers(&plain.tiers, |policy| {
         !skipped.iter().any(|(candidate, _)| std::ptr::eq(*candidate, policy))
     });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {
-            if let Err(refusal) = checked(policy, rule) {
+            if let Err(refusal) = check_rule(policy, rule) {
                 refused.add(Entry { policy, rule, action: rule.action }, refusal);
             }
         }
@@ -99,8 +101,8 @@ fn place_tiers<'p>(
     (all, refused, notes)
 }
 
-fn checked(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
-    in_one_place(policy, rule)?;
+fn check_rule(policy: &Policy, rule: &Rule) -> Result<(), Refusal> {
+    require_one_place(policy, rule)?;
     let own = if rule.direction == Direction::Ingress { "destination" } else { "source" };
     for chosen in rule.subjects.iter().flatten() {
         pods(chosen).map_err(|why| Refusal::new(format!("{own}.serviceAccounts"), why))?;
@@ -121,7 +123,7 @@ fn endless<'p>(all: &[TierPlacement<'p>]) -> Vec<SkippedPolicy<'p>> {
 }
 
 /// The policies for whose objects no priority is left.
-fn crowded<'p>(plain: &'p PlainPolicies, drafts: &[Draft]) -> Vec<SkippedPolicy<'p>> {
+fn crowded_policies<'p>(plain: &'p PlainPolicies, drafts: &[Draft]) -> Vec<SkippedPolicy<'p>> {
     let is_over = |draft: &&Draft| draft.spec["priority"].as_u64().is_some_and(|number| number > LAST);
     let over: BTreeSet<_> = drafts.iter().filter(is_over).map(|draft| &draft.source).collect();
     let all = plain.tiers.iter().flat_map(|tier| &tier.policies);
@@ -141,11 +143,11 @@ fn drafts<'p>(
     let (mut admin, mut baseline) = (0, 0);
     for placed in all {
         for policy in &placed.tier.policies {
-            ordered(placed, policy, &mut admin, &mut all_drafts);
+            add_ordered(placed, policy, &mut admin, &mut all_drafts);
             if placed.tier.place != Place::Default {
                 continue;
             }
-            match isolated(plain, placed, policy, report) {
+            match isolate(plain, placed, policy, report) {
                 Ok(drafts) => all_drafts.extend(drafts),
                 Err(refusal) => skipped.push((*policy, refusal)),
             }
@@ -169,7 +171,7 @@ fn drafts<'p>(
 }
 
 /// The policy's part of the Admin tier.
-fn ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, drafts: &mut Vec<Draft>) {
+fn add_ordered(placed: &TierPlacement<'_>, policy: &Policy, next: &mut usize, drafts: &mut Vec<Draft>) {
     let pod_selections_of = |direction| {
         let own = placed.admin.iter().filter(|entry| std::ptr::eq(entry.policy, policy));
         pieces(own.filter(|entry| entry.rule.direction == direction))
@@ -212,7 +214,7 @@ fn pieces<'p>(entries: impl Iterator<Item = &'p Entry<'p>>) -> Vec<(&'p [PodSele
 }
 
 /// The policy's NetworkPolicies: they isolate its pods, and allow what does not stand in the Admin tier.
-fn isolated(
+fn isolate(
     plain: &PlainPolicies,
     placed: &TierPlacement<'_>,
     policy: &Policy,

@@ -24,7 +24,9 @@ use self::rule::{RuleWriter, is_of, targets};
 use crate::convert::intermediate::{Action, Peer, PlainPolicies, PodSelection, Policy, Tier};
 use crate::convert::objects::ConvertedObjects;
 use crate::convert::objects::{Draft, name_drafts};
-use crate::convert::reachable_rules::{Entry, LaterTiers, Place, RefusedRules, TierPolicies, in_one_place};
+use crate::convert::reachable_rules::{
+    Entry, LaterTiers, Place, RefusedRules, TierPolicies, require_one_place,
+};
 use crate::convert::report::{Outcome, Refusal, Report};
 use crate::gather::Reference;
 use crate::tier::Direction;
@@ -50,15 +52,16 @@ const MOST_LATE: usize = 150;
 pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
     let mut report = Report::default();
     let speaker = RuleWriter::new(&plain.pod_ranges);
-    let skipped: Vec<&Policy> = plain.tiers.iter().flat_map(|tier| unsaid(tier, &mut report)).collect();
-    let tiers = TierPolicies::all(&plain.tiers, |policy| {
+    let skipped: Vec<&Policy> =
+        plain.tiers.iter().flat_map(|tier| skipped_policies(tier, &mut report)).collect();
+    let tiers = TierPolicies::from_tiers(&plain.tiers, |policy| {
         !skipped.iter().any(|candidate| std::ptr::eq(*candidate, policy))
     });
     let mut refused = RefusedRules::default();
     for policy in tiers.iter().flat_map(|own| own.policies.iter().copied()) {
         for rule in &policy.rules {
             let entry = Entry { policy, rule, action: rule.action };
-            if let Err(refusal) = checked(speaker, &entry) {
+            if let Err(refusal) = check_entry(speaker, &entry) {
                 refused.add(entry, refusal);
             }
         }
@@ -85,7 +88,7 @@ pub fn write(plain: &PlainPolicies) -> ConvertedObjects {
 }
 
 /// The policies of a tier of which Antrea cannot say whom they are about, and those that are too many; they are left out.
-fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
+fn skipped_policies<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
     let why = |policy: &Policy| {
         let mut pods = policy.subjects.iter().map(|chosen| targets(chosen, None));
         pods.find_map(Result::err).map(|why| Refusal::new("spec.serviceAccountSelector", why))
@@ -109,9 +112,9 @@ fn unsaid<'p>(tier: &'p Tier, report: &mut Report) -> Vec<&'p Policy> {
 }
 
 /// Whether Antrea can say a rule at all.
-fn checked(speaker: RuleWriter, entry: &Entry<'_>) -> Result<(), Refusal> {
+fn check_entry(speaker: RuleWriter, entry: &Entry<'_>) -> Result<(), Refusal> {
     let Entry { policy, rule, .. } = entry;
-    in_one_place(policy, rule)?;
+    require_one_place(policy, rule)?;
     for chosen in rule.subjects.iter().flatten() {
         let own = if rule.direction == Direction::Ingress { "destination" } else { "source" };
         targets(chosen, None).map_err(|why| Refusal::new(format!("{own}.serviceAccounts"), why))?;
@@ -144,7 +147,7 @@ struct TierSlots {
 }
 
 impl TierSlots {
-    fn next(&mut self) -> usize {
+    fn next_slot(&mut self) -> usize {
         self.count += 1;
         self.count
     }
@@ -210,14 +213,14 @@ fn tier(tier: &Tier, name: &Text, priority: usize) -> Draft {
         namespace: None,
         preferred_name: name.to_string(),
         tier: tier.name.clone(),
-        source: of_tier(tier),
+        source: tier_reference(tier),
         part: 0,
         spec: json!({"priority": priority, "description": format!("Tier {} of Calico", tier.name)}),
     }
 }
 
 /// The tier as the object that something is made of: of tiers, neither identity nor state is known.
-fn of_tier(tier: &Tier) -> Reference {
+fn tier_reference(tier: &Tier) -> Reference {
     Reference {
         kind: Kind::CALICO_TIER,
         namespace: Text::default(),
@@ -281,11 +284,11 @@ fn spec(
 ) -> Value {
     let mut spec = Map::new();
     spec.insert("tier".into(), (*shelf.name).into());
-    spec.insert("priority".into(), shelf.next().into());
+    spec.insert("priority".into(), shelf.next_slot().into());
     // Antrea wants it in the policy, or in every rule.
     let is_narrowed = entries.iter().any(|entry| entry.rule.subjects.is_some());
     if !is_narrowed {
-        spec.insert("appliedTo".into(), applied(&policy.subjects, namespace));
+        spec.insert("appliedTo".into(), applied_to(&policy.subjects, namespace));
     }
     for direction in Direction::ALL {
         let own = entries.iter().filter(|entry| entry.rule.direction == direction);
@@ -293,7 +296,7 @@ fn spec(
             // It has been written once before.
             let mut rule = speaker.rule(entry, namespace).unwrap_or_default();
             if is_narrowed {
-                rule.insert("appliedTo".into(), applied(entry.subjects(), namespace));
+                rule.insert("appliedTo".into(), applied_to(entry.subjects(), namespace));
             }
             Value::Object(rule)
         };
@@ -305,7 +308,7 @@ fn spec(
     Value::Object(spec)
 }
 
-fn applied(pods: &[PodSelection], namespace: Option<&Text>) -> Value {
+fn applied_to(pods: &[PodSelection], namespace: Option<&Text>) -> Value {
     // An end that cannot be expressed is left out before.
     pods.iter().flat_map(|chosen| targets(chosen, namespace).unwrap_or_default()).collect()
 }
@@ -331,11 +334,11 @@ fn ends(placed: &TierPlacement<'_>, shelf: &mut TierSlots, drafts: &mut Vec<Draf
             namespace: None,
             preferred_name: format!("{}-end-{way}", placed.tier.tier.name),
             tier: placed.tier.tier.name.clone(),
-            source: of_tier(placed.tier.tier),
+            source: tier_reference(placed.tier.tier),
             part,
             spec: json!({
                 "tier": *shelf.name,
-                "priority": shelf.next(),
+                "priority": shelf.next_slot(),
                 "appliedTo": pods,
                 way: [{"name": "end", "action": "Drop"}],
             }),

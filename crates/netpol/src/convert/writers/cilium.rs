@@ -12,11 +12,11 @@ mod selector;
 
 use serde_json::{Map, Value, json};
 
-use self::order::{Form, Order, OrderedPolicy, reached};
+use self::order::{Form, Order, OrderedPolicy, reached_rules};
 use self::peers::{Note, end, ways};
 use self::ports::fields;
 pub(crate) use self::ports::note_named_ports;
-use self::selector::{filtered, subject};
+use self::selector::{filtered_keys, subject};
 use crate::convert::intermediate::{Peer, PlainPolicies, PodSelection, Policy, Rule};
 use crate::convert::objects::ConvertedObjects;
 use crate::convert::objects::{Draft, name_drafts};
@@ -39,7 +39,7 @@ pub fn write(plain: &PlainPolicies, settings: Settings) -> ConvertedObjects {
             }
         }
     }
-    let order = Order::new(plain, reported.iter().map(PolicyDraft::ordered).collect());
+    let order = Order::new(plain, reported.iter().map(PolicyDraft::to_ordered).collect());
     let mut drafts = Vec::new();
     for (place, draft) in reported.iter().enumerate() {
         let mut notes = Report::default();
@@ -78,9 +78,9 @@ struct RuleDraft<'p> {
 }
 
 impl<'p> PolicyDraft<'p> {
-    fn ordered(&self) -> OrderedPolicy<'p> {
+    fn to_ordered(&self) -> OrderedPolicy<'p> {
         let policy = self.policy;
-        let rules = reached(policy.rules.iter().filter(|rule| self.rule(rule).is_some()));
+        let rules = reached_rules(policy.rules.iter().filter(|rule| self.rule(rule).is_some()));
         OrderedPolicy { tier: self.tier, policy, rules }
     }
 
@@ -285,7 +285,7 @@ fn note_rule(rule: &Rule, policy: &Policy, report: &mut Report) {
 }
 
 fn note_filtered(chosen: &PodSelection, policy: &Policy, field: &str, report: &mut Report) {
-    for key in filtered(chosen) {
+    for key in filtered_keys(chosen) {
         let why = format!(
             "{key}: Cilium leaves this label out of the identities of pods, so the selector judges all pods as if they had none, unless Cilium's setting `labels` has the key"
         );

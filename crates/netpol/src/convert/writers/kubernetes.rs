@@ -153,14 +153,14 @@ impl Writer<'_> {
             Some(names) if chosen.is_by_namespace_name_only() => names,
             _ => {
                 let why = "a NetworkPolicy is of one namespace: there is one in each that is there, and none in those to come or in those whose labels change";
-                report.note(&self.policy.source, self.of_namespaces(), Outcome::Snapshot, why);
+                report.note(&self.policy.source, self.namespace_word(), Outcome::Snapshot, why);
                 report.is_of_these_namespaces = true;
                 there.collect()
             }
         }
     }
 
-    fn of_namespaces(&self) -> &'static str {
+    fn namespace_word(&self) -> &'static str {
         if self.policy.namespace.is_some() { "spec.selector" } else { "spec.namespaceSelector" }
     }
 }

@@ -116,7 +116,9 @@ impl Input<'_> {
 fn ends(rule: &Rule, world: &World) -> Parties {
     rule.peers.iter().fold(world.no_parties(), |all, peer| match peer {
         Peer::Pods(condition) => all.or(&world.select(condition)),
-        Peer::Networks(ranges) => ranges.iter().fold(all, |all, range| all.or(&world.in_range(*range))),
+        Peer::Networks(ranges) => {
+            ranges.iter().fold(all, |all, range| all.or(&world.parties_in_range(*range)))
+        }
     })
 }
 

@@ -284,13 +284,13 @@ impl RuleSpec {
         };
         let peers = ends(self.from, self.to, way)?;
         let ports = entries(self.protocols.unwrap_or_default(), ".protocols", ProtocolSpec::read)?;
-        Rule { action, peers, ports }.checked()
+        Rule { action, peers, ports }.check()
     }
 }
 
 impl Rule {
     /// Holds the rule to what the API accepts: addresses have no ports by name.
-    pub(super) fn checked(self) -> Result<Self, String> {
+    pub(super) fn check(self) -> Result<Self, String> {
         let networks = self.peers.iter().any(|peer| matches!(peer, Peer::Networks(_)));
         if networks && self.ports.iter().any(|port| matches!(port, Port::Named(_))) {
             return Err(": networks beside a port by its name, which the API refuses".into());

@@ -16,7 +16,7 @@ use crate::tier::Direction;
 /// # Errors
 /// As [`super::read`].
 pub fn read_admin(object: &Value) -> Result<Policy, String> {
-    let policy = older(object, "AdminNetworkPolicy", Place::Admin)?;
+    let policy = read_older(object, "AdminNetworkPolicy", Place::Admin)?;
     let priority = object.pointer("/spec/priority").and_then(Value::as_u64);
     let priority = priority.and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= LAST);
     let why = || format!("AdminNetworkPolicy {}: spec.priority: expected 0 to {LAST}", policy.name);
@@ -28,7 +28,7 @@ pub fn read_admin(object: &Value) -> Result<Policy, String> {
 /// # Errors
 /// As [`super::read`].
 pub fn read_baseline(object: &Value) -> Result<Policy, String> {
-    let policy = older(object, "BaselineAdminNetworkPolicy", Place::Baseline)?;
+    let policy = read_older(object, "BaselineAdminNetworkPolicy", Place::Baseline)?;
     let rules = policy.ingress.iter().chain(&policy.egress);
     if rules.into_iter().any(|rule| rule.action == RuleAction::Pass) {
         return Err(format!(
@@ -94,7 +94,7 @@ struct Range {
     end: u16,
 }
 
-fn older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, String> {
+fn read_older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let name = written.metadata.name;
     let named = |why: String| format!("{kind} {name}: spec.{why}");
@@ -123,7 +123,7 @@ impl RuleSpec {
         };
         let peers = ends(self.from, self.to, way)?;
         let ports = entries(self.ports.unwrap_or_default(), ".ports", PortSpec::read)?;
-        Rule { action, peers, ports }.checked()
+        Rule { action, peers, ports }.check()
     }
 }
 

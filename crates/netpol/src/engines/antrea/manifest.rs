@@ -6,7 +6,7 @@ use snapshot::model::Text;
 
 use super::object::{Message, Peer, Policy, Port, Rule, RuleAction, Target};
 use crate::engines::kubernetes::{self, LabelSelector, PortNumber};
-use crate::engines::manifest::{self, BlockSpec, Manifest, Metadata, entries, last, peers, protocol};
+use crate::engines::manifest::{self, BlockSpec, Manifest, Metadata, entries, last_port, peers, protocol};
 use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner};
 use crate::tier::Direction;
 use crate::world::mention::bounded_sources;
@@ -219,7 +219,7 @@ impl RuleSpec {
 
 impl PeerSpec {
     /// Refuses what no evaluator can know, and more than one way to select.
-    fn checked(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), String> {
         for (is_there, field) in [
             (self.fqdn.is_some(), "fqdn: names, of which packets do not tell"),
             (self.node_selector.is_some(), "nodeSelector: nodes by their labels, which no evaluator reads"),
@@ -251,7 +251,7 @@ impl PeerSpec {
     }
 
     fn target(&self, namespace: Option<&Text>) -> Result<Target, String> {
-        self.checked()?;
+        self.check()?;
         if self.ip_block.is_some() || self.namespaces.is_some() {
             return Err(": expected pods, for policies are not applied to anything else".into());
         }
@@ -265,7 +265,7 @@ impl PeerSpec {
     }
 
     fn peer(&self, namespace: Option<&Text>) -> Result<Peer, String> {
-        self.checked()?;
+        self.check()?;
         if let Some(block) = &self.ip_block {
             return block.read().map(Peer::Block).map_err(|why| format!(".ipBlock{why}"));
         }
@@ -306,13 +306,13 @@ impl PortSpec {
             (Some(value), end) => {
                 let first =
                     number(value).ok_or_else(|| format!(".port: {value}: expected 0 to 65535, or a name"))?;
-                Some(PortNumber::Range(first, last(first, end, ".endPort")?))
+                Some(PortNumber::Range(first, last_port(first, end, ".endPort")?))
             }
         };
         let from = match (self.source_port, self.source_end_port) {
             (None, None) => None,
             (None, Some(_)) => return Err(".sourceEndPort: expected sourcePort beside it".into()),
-            (Some(first), end) => Some(first..=last(first, end, ".sourceEndPort")?),
+            (Some(first), end) => Some(first..=last_port(first, end, ".sourceEndPort")?),
         };
         Ok(Port { to: kubernetes::Port { protocol, port }, from })
     }

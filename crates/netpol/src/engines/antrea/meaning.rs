@@ -47,7 +47,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
     let mut all = kubernetes::mentions(input.kubernetes)?;
     for policy in input.policies {
         for rule in policy.ingress.iter().chain(&policy.egress) {
-            for end in input.applied(policy, rule)?.into_iter().chain(input.peers(policy, rule)?) {
+            for end in input.applied_peers(policy, rule)?.into_iter().chain(input.peers(policy, rule)?) {
                 match end {
                     Peer::Pods(condition) | Peer::SameNamespace(condition) => {
                         all.conditions.insert((None, condition));
@@ -76,7 +76,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// # Errors
 /// A policy that names a tier or a group which is not there, and what Antrea decides in no fixed way: two policies of one priority.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
-    let tiers = sorted(input)?;
+    let tiers = sort_tiers(input)?;
     let tiers_of = |direction| {
         // Pass goes there, from every tier before it.
         let kubernetes_at = tiers.iter().filter(|tier| *tier.name != *BASELINE).count();
@@ -94,7 +94,7 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
 }
 
 /// The tiers in order.
-fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
+fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     let mut tiers: Vec<Tier> =
         STATIC.iter().map(|(name, _, priority)| Tier { name: (*name).into(), priority: *priority }).collect();
     for tier in input.tiers.iter().filter(|tier| !STATIC.iter().any(|(name, ..)| *tier.name == **name)) {
@@ -115,14 +115,14 @@ fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     for policy in input.policies {
         let tier = tier_of(policy);
         if !tiers.iter().any(|candidate| *candidate.name == *tier) {
-            return Err(format!("{}: spec.tier: there is no tier {:?}", named(policy), policy.tier));
+            return Err(format!("{}: spec.tier: there is no tier {:?}", name_policy(policy), policy.tier));
         }
         if let Some((.., other)) = sorted_tiers.iter().find(|row| row.0 == tier && row.1 == policy.priority) {
             return Err(format!(
                 "{}: spec.priority: {} is that of {} in the same tier, and Antrea enforces the two in no fixed order",
-                named(policy),
+                name_policy(policy),
                 policy.priority,
-                named(other)
+                name_policy(other)
             ));
         }
         sorted_tiers.push((tier, policy.priority, policy));
@@ -136,7 +136,7 @@ fn tier_of(policy: &Policy) -> &str {
     builtin.map_or(&*policy.tier, |(name, ..)| *name)
 }
 
-fn named(policy: &Policy) -> String {
+fn name_policy(policy: &Policy) -> String {
     match &policy.namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{} of Antrea", policy.name),
         None => format!("ClusterNetworkPolicy {}", policy.name),
@@ -162,7 +162,8 @@ impl Input<'_> {
                 Direction::Egress => &policy.egress,
             };
             for (place, rule) in own.iter().enumerate() {
-                let origin = format!("{} spec.{}[{place}]", named(policy), direction.name().to_lowercase());
+                let origin =
+                    format!("{} spec.{}[{place}]", name_policy(policy), direction.name().to_lowercase());
                 let action = match rule.action {
                     RuleAction::Allow => Action::Allow,
                     RuleAction::Deny => Action::Deny,
@@ -179,7 +180,7 @@ impl Input<'_> {
                         action,
                         origin: origin.as_str().into(),
                     };
-                    rules.extend(ported(rule, &whole, world, direction));
+                    rules.extend(resolve_ports(rule, &whole, world, direction));
                 }
             }
         }
@@ -187,7 +188,7 @@ impl Input<'_> {
     }
 
     /// What a rule is applied to.
-    fn applied(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, String> {
+    fn applied_peers(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, String> {
         let mut all = Vec::new();
         for target in &rule.applied {
             match target {
@@ -195,7 +196,7 @@ impl Input<'_> {
                 Target::Group(name) => {
                     let parties = self.members(policy, name)?;
                     if parties.iter().any(|member| matches!(member, Peer::Block(_))) {
-                        let policy = named(policy);
+                        let policy = name_policy(policy);
                         return Err(format!(
                             "{policy}: appliedTo: group {name:?} has addresses, and Antrea ignores it"
                         ));
@@ -223,19 +224,19 @@ impl Input<'_> {
 
     fn members(&self, policy: &Policy, name: &Text) -> Result<Vec<Peer>, String> {
         let parties = members(self.groups, policy.namespace.as_ref(), name);
-        parties.map_err(|why| format!("{}: {why}", named(policy)))
+        parties.map_err(|why| format!("{}: {why}", name_policy(policy)))
     }
 
     /// Whom a rule is applied to with whom it means at the other end: more than one pair where this depends on the former's namespace.
     fn pairs(&self, policy: &Policy, rule: &Rule, world: &World) -> Result<Vec<(Parties, Parties)>, String> {
         let applied =
-            self.applied(policy, rule)?.into_iter().fold(world.no_parties(), |all, end| match end {
+            self.applied_peers(policy, rule)?.into_iter().fold(world.no_parties(), |all, end| match end {
                 Peer::Pods(condition) => all.or(&world.select(&condition)),
                 Peer::SameNamespace(_) | Peer::SameLabels(..) | Peer::Block(_) | Peer::Group(_) => all,
             });
         let peers = self.peers(policy, rule)?;
         if rule.peers.is_empty() {
-            return Ok(vec![(applied, world.everybody())]);
+            return Ok(vec![(applied, world.all_parties())]);
         }
         let mut fixed = world.no_parties();
         let mut pairs = Vec::new();
@@ -246,15 +247,17 @@ impl Input<'_> {
                     continue;
                 }
                 Peer::Block(block) => {
-                    let outer = world.in_range(block.range);
-                    let inner =
-                        block.except.iter().fold(outer, |all, part| all.without(&world.in_range(*part)));
+                    let outer = world.parties_in_range(block.range);
+                    let inner = block
+                        .except
+                        .iter()
+                        .fold(outer, |all, part| all.without(&world.parties_in_range(*part)));
                     fixed = fixed.or(&inner);
                     continue;
                 }
                 Peer::Group(_) => continue,
                 Peer::SameNamespace(condition) => (world.namespaces().cloned().collect(), condition),
-                Peer::SameLabels(keys, condition) => (alike(keys, world), condition),
+                Peer::SameLabels(keys, condition) => (group_alike(keys, world), condition),
             };
             let selected = world.select(condition);
             for group in groups {
@@ -268,7 +271,7 @@ impl Input<'_> {
 }
 
 /// The pods whose namespaces have all these labels, in groups with the same values.
-fn alike(keys: &[Text], world: &World) -> Vec<Parties> {
+fn group_alike(keys: &[Text], world: &World) -> Vec<Parties> {
     keys.iter().fold(vec![world.pods().clone()], |groups, key| {
         let split = |group: &Parties| -> Vec<Parties> {
             let parts = world.values(LabelOwner::Namespace, key).map(|pods| group.clone().and(pods));
@@ -279,20 +282,20 @@ fn alike(keys: &[Text], world: &World) -> Vec<Parties> {
 }
 
 /// The rule for its traffic, once for each number that the name of a port stands for.
-fn ported(rule: &Rule, whole: &tier::Rule, world: &World, direction: Direction) -> Vec<tier::Rule> {
+fn resolve_ports(rule: &Rule, whole: &tier::Rule, world: &World, direction: Direction) -> Vec<tier::Rule> {
     if rule.ports.is_empty() && rule.messages.is_empty() {
-        return vec![whole.only(direction, None, world.space.all())];
+        return vec![whole.restrict(direction, None, world.space.all())];
     }
     let ports = rule.ports.iter().flat_map(|port| {
         let sources = port.from.as_ref().map(|from| [from.clone()]);
         to_port(&port.to, sources.as_ref().map(<[_; 1]>::as_slice), world)
     });
     let mut rules: Vec<_> =
-        ports.map(|(receivers, traffic)| whole.only(direction, receivers.as_ref(), traffic)).collect();
+        ports.map(|(receivers, traffic)| whole.restrict(direction, receivers.as_ref(), traffic)).collect();
     for message in &rule.messages {
         for protocol in [ICMP, ICMPV6] {
             let traffic = world.space.messages(protocol, message.kind, message.code);
-            rules.push(whole.only(direction, None, traffic));
+            rules.push(whole.restrict(direction, None, traffic));
         }
     }
     rules

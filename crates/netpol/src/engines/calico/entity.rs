@@ -7,7 +7,7 @@ use snapshot::model::Text;
 
 use super::object::{Entity, Port, Protocol};
 use super::selector::{parse, parse_for_accounts, parse_for_namespaces};
-use crate::engines::calico::manifest::all;
+use crate::engines::calico::manifest::conjunction;
 use crate::engines::manifest::range_or_address;
 use crate::expression::{ACCOUNT_NAME, Expression, LabelOwner};
 use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
@@ -71,7 +71,7 @@ impl EntitySpec {
             return Err("services: the endpoints of Services, which no evaluator reads yet".into());
         }
         Ok(Entity {
-            selected: self.selected(namespace)?,
+            selected: self.selected_expression(namespace)?,
             not_selected: if self.not_selector.is_empty() {
                 None
             } else {
@@ -87,7 +87,7 @@ impl EntitySpec {
     /// *Source*: projectcalico/calico, `libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go`, `getEndpointSelector`: a selector in a policy of one
     /// namespace means that namespace, unless a selector of namespaces stands beside it. So does one with nothing but `notSelector`, which itself is
     /// about every namespace.
-    fn selected(&self, namespace: Option<&Text>) -> Result<Option<Expression>, String> {
+    fn selected_expression(&self, namespace: Option<&Text>) -> Result<Option<Expression>, String> {
         let accounts = self.service_accounts.as_ref().map(Accounts::read).transpose();
         let accounts = accounts.map_err(|why| format!("serviceAccounts.{why}"))?.flatten();
         let has_not = namespace.is_some() && !self.not_selector.is_empty();
@@ -103,7 +103,7 @@ impl EntitySpec {
             )
         };
         let own = (!self.selector.is_empty()).then(|| parse(&self.selector)).transpose();
-        Ok(Some(all([place, accounts, own.map_err(|why| format!("selector: {why}"))?])))
+        Ok(Some(conjunction([place, accounts, own.map_err(|why| format!("selector: {why}"))?])))
     }
 }
 
@@ -116,7 +116,7 @@ impl Accounts {
         let named = (!self.names.is_empty())
             .then(|| Expression::In(LabelOwner::Account, ACCOUNT_NAME.into(), self.names.clone()));
         let labelled = (!self.selector.is_empty()).then(|| parse_for_accounts(&self.selector)).transpose();
-        Ok(Some(all([named, labelled.map_err(|why| format!("selector: {why}"))?])))
+        Ok(Some(conjunction([named, labelled.map_err(|why| format!("selector: {why}"))?])))
     }
 }
 

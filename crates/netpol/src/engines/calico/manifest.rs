@@ -212,7 +212,7 @@ impl Spec {
             return Err("spec.namespaceSelector: no such field in a policy of one namespace".into());
         }
         let place = namespace.map(|name| Expression::Within(name.clone()));
-        Ok(all([place, within, account, own]))
+        Ok(conjunction([place, within, account, own]))
     }
 }
 
@@ -224,7 +224,7 @@ fn place(namespace: Option<&Text>, tier: &str, short: &str) -> Text {
     format!("{namespace}{tier}.{short}").into()
 }
 
-pub(super) fn all<const N: usize>(conditions: [Option<Expression>; N]) -> Expression {
+pub(super) fn conjunction<const N: usize>(conditions: [Option<Expression>; N]) -> Expression {
     let mut expressions: Vec<_> = conditions.into_iter().flatten().collect();
     match expressions.len() {
         0 => Expression::Always,
@@ -264,13 +264,13 @@ impl RuleSpec {
             source: self.source.read(namespace).map_err(|why| format!("source.{why}"))?,
             destination: self.destination.read(namespace).map_err(|why| format!("destination.{why}"))?,
         };
-        rule.checked()
+        rule.check()
     }
 }
 
 impl Rule {
     /// Holds the rule to what Calico's own API accepts.
-    fn checked(self) -> Result<Self, String> {
+    fn check(self) -> Result<Self, String> {
         let with_ports = [TCP, UDP, SCTP, UDPLITE];
         let has_ports = [&self.source, &self.destination]
             .iter()

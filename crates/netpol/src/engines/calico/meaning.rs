@@ -47,7 +47,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
         input
             .host_endpoints
             .iter()
-            .flat_map(|group| group.addresses.iter().map(|address| Range::of(*address))),
+            .flat_map(|group| group.addresses.iter().map(|address| Range::from_address(*address))),
     );
     for policy in input.policies {
         all.conditions.insert((policy.namespace.clone(), policy.pods.clone()));
@@ -78,7 +78,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// # Errors
 /// A policy that names a tier which is not there, or a selector that the API does not have.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
-    let tiers = sorted(input)?;
+    let tiers = sort_tiers(input)?;
     let tiers_of = |direction| {
         let to_tier = |(place, tier): (usize, &Tier)| input.tier(tier, place, world, direction);
         tiers.iter().enumerate().map(to_tier).collect::<Result<Vec<_>, String>>()
@@ -112,7 +112,7 @@ fn kubernetes_order(policy: &kubernetes::Policy) -> Order {
 ///
 /// # Errors
 /// A policy that names a tier which is not there.
-pub(crate) fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
+pub(crate) fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     let mut tiers = input.tiers.to_vec();
     if !tiers.iter().any(|tier| *tier.order.name == *DEFAULT) {
         let order = Order { number: Some(DEFAULT_ORDER), name: DEFAULT.into() };
@@ -121,14 +121,14 @@ pub(crate) fn sorted(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     tiers.sort_by(|item, other| item.order.cmp(&other.order));
     for policy in input.policies {
         if !tiers.iter().any(|tier| tier.order.name == policy.tier) {
-            return Err(format!("{}: spec.tier: there is no tier {:?}", named(policy), policy.tier));
+            return Err(format!("{}: spec.tier: there is no tier {:?}", name_policy(policy), policy.tier));
         }
     }
     Ok(tiers)
 }
 
 /// A policy, for people.
-pub(crate) fn named(policy: &Policy) -> String {
+pub(crate) fn name_policy(policy: &Policy) -> String {
     match &policy.namespace {
         Some(namespace) => format!("NetworkPolicy {namespace}/{} of Calico", policy.name),
         None => format!("GlobalNetworkPolicy {}", policy.name),
@@ -179,7 +179,7 @@ impl Input<'_> {
         world: &World,
     ) -> Vec<tier::Rule> {
         let mut meanings = Vec::new();
-        for (number, rule) in policy.of(direction).iter().enumerate() {
+        for (number, rule) in policy.rules_in(direction).iter().enumerate() {
             let action = match rule.action {
                 RuleAction::Allow => Action::Allow,
                 RuleAction::Deny => Action::Deny,
@@ -187,7 +187,7 @@ impl Input<'_> {
                 RuleAction::Log => continue,
             };
             let origin: Text =
-                format!("{} spec.{}[{number}]", named(policy), direction.name().to_lowercase()).into();
+                format!("{} spec.{}[{number}]", name_policy(policy), direction.name().to_lowercase()).into();
             for (senders, receivers, traffic) in self.packets(rule, world) {
                 let (own, peers) = match direction {
                     Direction::Ingress => (receivers, senders),
@@ -209,13 +209,13 @@ impl Input<'_> {
             Some(true) => parties.and(world.v6()),
             Some(false) => parties.without(world.v6()),
         };
-        let senders = family(self.meant(&rule.source, world));
-        let receivers = family(self.meant(&rule.destination, world));
+        let senders = family(self.resolve(&rule.source, world));
+        let receivers = family(self.resolve(&rule.destination, world));
         let base = messages_and_protocols(rule, world);
         let mut packet_list = Vec::new();
         for from in groups(&rule.source, rule.protocol, world) {
             for to in groups(&rule.destination, rule.protocol, world) {
-                let traffic = ported(rule, &base, &from, &to, world);
+                let traffic = resolve_ports(rule, &base, &from, &to, world);
                 packet_list.push((senders.clone().and(&from.who), receivers.clone().and(&to.who), traffic));
             }
         }
@@ -240,7 +240,7 @@ fn messages_and_protocols(rule: &Rule, world: &World) -> Traffic {
 }
 
 /// The traffic between two groups, for whom the names of ports are numbers.
-fn ported(rule: &Rule, base: &Traffic, from: &Group, to: &Group, world: &World) -> Traffic {
+fn resolve_ports(rule: &Rule, base: &Traffic, from: &Group, to: &Group, world: &World) -> Traffic {
     let protocol = rule.protocol.unwrap_or_default();
     let says = |end: &Entity| (!end.ports.is_empty(), !end.not_ports.is_empty());
     let source = |ports: &[_]| world.space.ports(protocol, &[ALL_PORTS], Some(ports));

@@ -68,7 +68,7 @@ pub struct Policy {
 impl Policy {
     /// The rules for one direction.
     #[must_use]
-    pub fn of(&self, direction: Direction) -> &[Rule] {
+    pub fn rules_in(&self, direction: Direction) -> &[Rule] {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,

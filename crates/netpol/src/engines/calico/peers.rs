@@ -20,19 +20,19 @@ pub(super) struct Group {
 
 impl Input<'_> {
     /// The parties that an end of a rule means, by who they are and by their addresses.
-    pub(super) fn meant(&self, end: &Entity, world: &World) -> Parties {
+    pub(super) fn resolve(&self, end: &Entity, world: &World) -> Parties {
         let within = |ranges: &[_]| {
-            ranges.iter().fold(world.no_parties(), |all, range| all.or(&world.in_range(*range)))
+            ranges.iter().fold(world.no_parties(), |all, range| all.or(&world.parties_in_range(*range)))
         };
-        let mut parties = world.everybody();
+        let mut parties = world.all_parties();
         if let Some(selected) = &end.selected {
-            parties = parties.and(&self.matched(selected, world));
+            parties = parties.and(&self.matching_parties(selected, world));
         }
         if !end.nets.is_empty() {
             parties = parties.and(&within(&end.nets));
         }
         if let Some(not) = &end.not_selected {
-            parties = parties.without(&self.matched(not, world));
+            parties = parties.without(&self.matching_parties(not, world));
         }
         // *Source*: projectcalico/calico, `felix/rules`, `FilterRuleToIPVersion`: a rule that leaves out ranges of one family is for no packet of
         // the other.
@@ -47,9 +47,11 @@ impl Input<'_> {
 
     /// The pods for which a condition is true, and every endpoint with an address of a network set or of a host endpoint for which it is true: Calico
     /// goes by addresses.
-    fn matched(&self, condition: &Expression, world: &World) -> Parties {
+    fn matching_parties(&self, condition: &Expression, world: &World) -> Parties {
         let addresses = self.addresses(condition);
-        addresses.into_iter().fold(world.select(condition), |all, range| all.or(&world.in_range(range)))
+        addresses
+            .into_iter()
+            .fold(world.select(condition), |all, range| all.or(&world.parties_in_range(range)))
     }
 
     /// A condition is true for some host endpoint.
@@ -72,7 +74,7 @@ impl Input<'_> {
             }
         }
         for endpoint in self.host_endpoints.iter().filter(|group| condition.holds(&group.labels, None)) {
-            blocks.extend(endpoint.addresses.iter().map(|address| Range::of(*address)));
+            blocks.extend(endpoint.addresses.iter().map(|address| Range::from_address(*address)));
         }
         blocks
     }
@@ -85,7 +87,7 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
         ports.iter().filter_map(range).collect()
     };
     let whole =
-        Group { who: world.everybody(), ports: numbers(&end.ports), not_ports: numbers(&end.not_ports) };
+        Group { who: world.all_parties(), ports: numbers(&end.ports), not_ports: numbers(&end.not_ports) };
     let named = |ports: &[Port]| -> Vec<Text> {
         let name = |port: &Port| if let Port::Name(name) = port { Some(name.clone()) } else { None };
         ports.iter().filter_map(name).collect()
@@ -93,15 +95,17 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
     let port_names = named(&end.ports).into_iter().map(|name| (name, true));
     let names = port_names.chain(named(&end.not_ports).into_iter().map(|name| (name, false)));
     names.fold(vec![whole], |groups, (name, is_wanted)| {
-        groups.into_iter().flat_map(|group| group.split(&name, is_wanted, protocol, world)).collect()
+        groups.into_iter().flat_map(|group| group.split_by_port(&name, is_wanted, protocol, world)).collect()
     })
 }
 
 impl Group {
-    fn split(self, name: &Text, is_wanted: bool, protocol: Option<u8>, world: &World) -> Vec<Self> {
+    fn split_by_port(self, name: &Text, is_wanted: bool, protocol: Option<u8>, world: &World) -> Vec<Self> {
         let mut rest = self.who.clone();
         let mut groups = Vec::new();
-        for (number, pods) in protocol.into_iter().flat_map(|protocol| world.by_port_name(protocol, name)) {
+        for (number, pods) in
+            protocol.into_iter().flat_map(|protocol| world.parties_by_port_name(protocol, name))
+        {
             let mut group = Self { who: self.who.clone().and(pods), ..self.clone() };
             if is_wanted { &mut group.ports } else { &mut group.not_ports }.push(number..=number);
             rest = rest.without(pods);

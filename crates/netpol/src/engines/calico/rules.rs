@@ -43,7 +43,7 @@ pub fn read_rules(object: &Value) -> Result<(Policy, Vec<RefusedRule>), String> 
             match read_rule(&bare, way, rule) {
                 Ok(rule) => read.push(rule),
                 Err(why) => {
-                    read.push(undecided());
+                    read.push(undecided_rule());
                     refused.push(RefusedRule { direction: way, number: index, why });
                 }
             }
@@ -54,7 +54,7 @@ pub fn read_rules(object: &Value) -> Result<(Policy, Vec<RefusedRule>), String> 
 }
 
 /// A rule that decides nothing.
-fn undecided() -> Rule {
+fn undecided_rule() -> Rule {
     Rule {
         action: RuleAction::Log,
         is_v6: None,

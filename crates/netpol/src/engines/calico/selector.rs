@@ -19,7 +19,7 @@ const SHOWN: usize = 200;
 /// # Errors
 /// Where the text is no selector, and why.
 pub fn parse(text: &str) -> Result<Expression, String> {
-    read(text, own, Expression::Always)
+    read(text, own_key, Expression::Always)
 }
 
 /// Reads a selector of namespaces. `all()` is every namespace, and `global()` what is in none.
@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Expression, String> {
 /// As [`parse`].
 pub fn parse_for_namespaces(text: &str) -> Result<Expression, String> {
     // *Source*: projectcalico/calico, `libcalico-go/lib/backend/syncersv1/updateprocessors/rules.go`: `all()` is "has a namespace".
-    read(text, of_namespace, has_namespace())
+    read(text, namespace_key, has_namespace())
 }
 
 /// Reads a selector of service accounts, by their labels.
@@ -36,7 +36,7 @@ pub fn parse_for_namespaces(text: &str) -> Result<Expression, String> {
 /// # Errors
 /// As [`parse`].
 pub(super) fn parse_for_accounts(text: &str) -> Result<Expression, String> {
-    read(text, of_account, Expression::Always)
+    read(text, account_key, Expression::Always)
 }
 
 /// The pod, or whatever it is, is in a namespace.
@@ -54,27 +54,27 @@ enum Key {
 
 /// The keys of an endpoint. *Source*: Calico, "Representing Kubernetes objects": labels that it adds to pods, and those of namespaces and of accounts with
 /// a prefix (`libcalico-go/lib/backend/k8s/conversion`, `NamespaceLabelPrefix`, `ServiceAccountLabelPrefix`).
-fn own(key: &str) -> Key {
+fn own_key(key: &str) -> Key {
     match key {
         "projectcalico.org/namespace" => Key::Label(LabelOwner::Namespace, NAMESPACE_NAME.into()),
         "projectcalico.org/serviceaccount" => Key::Label(LabelOwner::Account, ACCOUNT_NAME.into()),
         "projectcalico.org/orchestrator" => Key::Fixed("k8s"),
         _ => match (key.strip_prefix("pcns."), key.strip_prefix("pcsa.")) {
-            (Some(rest), _) => of_namespace(rest),
-            (_, Some(rest)) => of_account(rest),
+            (Some(rest), _) => namespace_key(rest),
+            (_, Some(rest)) => account_key(rest),
             (None, None) => Key::Label(LabelOwner::Pod, key.into()),
         },
     }
 }
 
-fn of_namespace(key: &str) -> Key {
+fn namespace_key(key: &str) -> Key {
     Key::Label(
         LabelOwner::Namespace,
         if key == "projectcalico.org/name" { NAMESPACE_NAME } else { key }.into(),
     )
 }
 
-fn of_account(key: &str) -> Key {
+fn account_key(key: &str) -> Key {
     Key::Label(LabelOwner::Account, if key == "projectcalico.org/name" { ACCOUNT_NAME } else { key }.into())
 }
 
@@ -84,9 +84,9 @@ fn read(text: &str, key: fn(&str) -> Key, all: Expression) -> Result<Expression,
     if reader.rest().is_empty() {
         return Ok(Expression::Always);
     }
-    let expression = reader.either()?;
+    let expression = reader.parse_or()?;
     if !reader.rest().is_empty() {
-        return Err(reader.wrong("expected the end, && or ||"));
+        return Err(reader.error_text("expected the end, && or ||"));
     }
     Ok(expression)
 }
@@ -110,8 +110,8 @@ impl<'t> Reader<'t> {
         self.position = self.text.len() - self.rest().trim_start_matches([' ', '\t']).len();
     }
 
-    fn wrong(&self, why: &str) -> String {
-        format!("selector {:?}, at {:?}: {why}", shortened(self.text), shortened(self.rest()))
+    fn error_text(&self, why: &str) -> String {
+        format!("selector {:?}, at {:?}: {why}", shorten(self.text), shorten(self.rest()))
     }
 
     /// Takes a piece of text, and the blanks behind it, if it comes next.
@@ -124,15 +124,15 @@ impl<'t> Reader<'t> {
         is_next
     }
 
-    fn either(&mut self) -> Result<Expression, String> {
-        let mut all = vec![self.both()?];
+    fn parse_or(&mut self) -> Result<Expression, String> {
+        let mut all = vec![self.parse_and()?];
         while self.takes("||") {
-            all.push(self.both()?);
+            all.push(self.parse_and()?);
         }
         Ok(if all.len() == 1 { all.remove(0) } else { Expression::Or(all) })
     }
 
-    fn both(&mut self) -> Result<Expression, String> {
+    fn parse_and(&mut self) -> Result<Expression, String> {
         let mut all = vec![self.read_term()?];
         while self.takes("&&") {
             all.push(self.read_term()?);
@@ -143,7 +143,7 @@ impl<'t> Reader<'t> {
     /// Reads what is in a parenthesis or behind a `!`. A selector comes from a tenant, and each level costs a part of the stack.
     fn inner(&mut self, read: fn(&mut Self) -> Result<Expression, String>) -> Result<Expression, String> {
         if self.depth == MAX_DEPTH {
-            return Err(self.wrong(&format!("parentheses and ! are nested more than {MAX_DEPTH} deep")));
+            return Err(self.error_text(&format!("parentheses and ! are nested more than {MAX_DEPTH} deep")));
         }
         self.depth += 1;
         let expression = read(self)?;
@@ -154,16 +154,16 @@ impl<'t> Reader<'t> {
     fn read_term(&mut self) -> Result<Expression, String> {
         // `!=` belongs to a key, and none comes before it here.
         if !self.rest().starts_with("!=") && self.takes("!") {
-            return self.inner(Self::read_term).map(Expression::negated);
+            return self.inner(Self::read_term).map(Expression::negate);
         }
         if self.takes("(") {
-            let inside = self.inner(Self::either)?;
-            return if self.takes(")") { Ok(inside) } else { Err(self.wrong("expected )")) };
+            let inside = self.inner(Self::parse_or)?;
+            return if self.takes(")") { Ok(inside) } else { Err(self.error_text("expected )")) };
         }
         // No gap before the parenthesis, which makes these words and no keys.
-        for (word, expression) in [("all(", self.all.clone()), ("global(", has_namespace().negated())] {
+        for (word, expression) in [("all(", self.all.clone()), ("global(", has_namespace().negate())] {
             if self.takes(word) {
-                return if self.takes(")") { Ok(expression) } else { Err(self.wrong("expected )")) };
+                return if self.takes(")") { Ok(expression) } else { Err(self.error_text("expected )")) };
             }
         }
         if self.takes("has(") {
@@ -172,7 +172,7 @@ impl<'t> Reader<'t> {
                 Key::Label(owner, key) => Expression::Has(owner, key),
                 Key::Fixed(_) => is_pod(),
             };
-            return if self.takes(")") { Ok(expression) } else { Err(self.wrong("expected )")) };
+            return if self.takes(")") { Ok(expression) } else { Err(self.error_text("expected )")) };
         }
         let key = self.label()?;
         self.test(key)
@@ -182,7 +182,7 @@ impl<'t> Reader<'t> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
         let length = self.rest().find(|c| !is_part(c)).unwrap_or(self.rest().len());
         if length == 0 || length > MAX_KEY {
-            return Err(self.wrong("expected a key of a label, with letters, digits, or _ . / -"));
+            return Err(self.error_text("expected a key of a label, with letters, digits, or _ . / -"));
         }
         let key = &self.rest()[..length];
         self.position += length;
@@ -197,7 +197,7 @@ impl<'t> Reader<'t> {
         }
         if self.takes("!=") {
             let value = self.string()?;
-            return Ok(self.is_in(key, vec![value]).negated());
+            return Ok(self.is_in(key, vec![value]).negate());
         }
         if self.word("contains", None) {
             return self.is_like(key, Test::Contains);
@@ -210,13 +210,13 @@ impl<'t> Reader<'t> {
         }
         if self.word("not", Some("in")) {
             let values = self.set()?;
-            return Ok(self.is_in(key, values).negated());
+            return Ok(self.is_in(key, values).negate());
         }
         if self.word("in", None) {
             let values = self.set()?;
             return Ok(self.is_in(key, values));
         }
-        Err(self.wrong("expected ==, !=, in, not in, contains, starts with or ends with"))
+        Err(self.error_text("expected ==, !=, in, not in, contains, starts with or ends with"))
     }
 
     /// Takes a word, or two with blanks between them.
@@ -231,9 +231,9 @@ impl<'t> Reader<'t> {
 
     fn string(&mut self) -> Result<Text, String> {
         let quote = self.rest().chars().next().filter(|c| "'\"".contains(*c));
-        let quote = quote.ok_or_else(|| self.wrong("expected a text in quotes"))?;
+        let quote = quote.ok_or_else(|| self.error_text("expected a text in quotes"))?;
         let inside = &self.rest()[1..];
-        let length = inside.find(quote).ok_or_else(|| self.wrong("expected a second quote"))?;
+        let length = inside.find(quote).ok_or_else(|| self.error_text("expected a second quote"))?;
         let value = inside[..length].into();
         self.position += length + 2;
         self.blanks();
@@ -242,13 +242,13 @@ impl<'t> Reader<'t> {
 
     fn set(&mut self) -> Result<Vec<Text>, String> {
         if !self.takes("{") {
-            return Err(self.wrong("expected {"));
+            return Err(self.error_text("expected {"));
         }
         let mut values = Vec::new();
         while !self.takes("}") {
             values.push(self.string()?);
             if !self.takes(",") && !self.rest().starts_with('}') {
-                return Err(self.wrong("expected , or }"));
+                return Err(self.error_text("expected , or }"));
             }
         }
         Ok(values)
@@ -271,7 +271,7 @@ impl<'t> Reader<'t> {
 }
 
 /// The beginning of a text.
-fn shortened(text: &str) -> &str {
+fn shorten(text: &str) -> &str {
     text.char_indices().nth(SHOWN).map_or(text, |(index, _)| &text[..index])
 }
 
@@ -310,13 +310,13 @@ mod tests {
             ("all( )", Expression::Always),
             ("a == 'b'", is("a", &["b"])),
             ("a==\"b'c\"", is("a", &["b'c"])),
-            ("a != 'b'", is("a", &["b"]).negated()),
+            ("a != 'b'", is("a", &["b"]).negate()),
             ("a in {'b', \"c\",}", is("a", &["b", "c"])),
             ("a in {}", is("a", &[])),
-            ("a not  in {'b'}", is("a", &["b"]).negated()),
+            ("a not  in {'b'}", is("a", &["b"]).negate()),
             ("has( a.b/c-d_e )", has("a.b/c-d_e")),
-            ("!!has(a)", has("a").negated().negated()),
-            ("! a == 'b'", is("a", &["b"]).negated()),
+            ("!!has(a)", has("a").negate().negate()),
+            ("! a == 'b'", is("a", &["b"]).negate()),
             ("a contains 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Contains, "b".into())),
             ("a starts with 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Begins, "b".into())),
             ("a ends\twith 'b'", Expression::Like(LabelOwner::Pod, "a".into(), Test::Ends, "b".into())),
@@ -326,7 +326,7 @@ mod tests {
             ),
             (
                 "(has(a)||has(b))&&!has(c)",
-                Expression::And(vec![Expression::Or(vec![has("a"), has("b")]), has("c").negated()]),
+                Expression::And(vec![Expression::Or(vec![has("a"), has("b")]), has("c").negate()]),
             ),
             ("has(all)", has("all")),
             ("allow == 'x'", is("allow", &["x"])),
@@ -369,7 +369,7 @@ mod tests {
     fn a_selector_is_nested_as_deep_as_people_write_and_no_deeper() {
         let nested = |depth: usize| format!("{}has(a){}", "(".repeat(depth), ")".repeat(depth));
         assert_eq!(parse(&nested(40)), Ok(has("a")));
-        assert_eq!(parse(&nested(4).replace("has", "!has")), Ok(has("a").negated()));
+        assert_eq!(parse(&nested(4).replace("has", "!has")), Ok(has("a").negate()));
         // One after the other is not one in the other.
         assert!(parse(&vec![nested(3); 1000].join(" && ")).is_ok());
         for text in [nested(50_000), "(".repeat(50_000), format!("{}has(a)", "!".repeat(50_000))] {
@@ -386,12 +386,12 @@ mod tests {
         assert_eq!(parse_for_namespaces("projectcalico.org/name == 'shop'"), Ok(namespace("shop")));
         assert_eq!(parse("pcns.team == 'a'"), parse_for_namespaces("team == 'a'"));
         assert_eq!(parse("projectcalico.org/orchestrator == 'k8s'"), Ok(is_pod()));
-        assert_eq!(parse("projectcalico.org/orchestrator != 'k8s'"), Ok(is_pod().negated()));
+        assert_eq!(parse("projectcalico.org/orchestrator != 'k8s'"), Ok(is_pod().negate()));
         let account = Expression::In(LabelOwner::Account, ACCOUNT_NAME.into(), vec!["web".into()]);
         assert_eq!(parse("projectcalico.org/serviceaccount == 'web'"), Ok(account.clone()));
         assert_eq!(parse_for_accounts("projectcalico.org/name == 'web'"), Ok(account));
         assert_eq!(parse_for_namespaces("all()"), Ok(has_namespace()));
-        assert_eq!(parse_for_namespaces("global()"), Ok(has_namespace().negated()));
-        assert_eq!(parse_for_namespaces("!all()"), Ok(has_namespace().negated()));
+        assert_eq!(parse_for_namespaces("global()"), Ok(has_namespace().negate()));
+        assert_eq!(parse_for_namespaces("!all()"), Ok(has_namespace().negate()));
     }
 }

@@ -12,7 +12,7 @@ impl Policy {
     ///
     /// # Errors
     /// A selector that the API does not have.
-    pub(super) fn of_kubernetes(policy: &kubernetes::Policy) -> Result<Self, String> {
+    pub(super) fn from_kubernetes(policy: &kubernetes::Policy) -> Result<Self, String> {
         let side = |direction: Direction, rules: &[kubernetes::Rule]| {
             if !policy.types.contains(&direction) {
                 return Ok(Side::default());

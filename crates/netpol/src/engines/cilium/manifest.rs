@@ -8,7 +8,7 @@ use super::message;
 use super::object::{End, Kind, Policy, Rule, Side};
 use super::selector::{peer, subject};
 use crate::engines::kubernetes::{Block, LabelSelector, Port, PortNumber};
-use crate::engines::manifest::{self, Metadata, last, range_or_address};
+use crate::engines::manifest::{self, Metadata, last_port, range_or_address};
 use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP};
 
 /// Most ports, and most messages, in one entry. *Source*: cilium/cilium, `pkg/policy/api/rule_validation.go`.
@@ -200,15 +200,15 @@ impl RuleSpec {
         let entities = self.from_entities.or(self.to_entities);
         let named = |name: &'static str| move |why: String| format!(".{key}{name}: {why}");
         let ends = [
-            each(endpoints, |selector| peer(selector, namespace).map(|is| vec![End::Labelled(is)]))
+            read_each(endpoints, |selector| peer(selector, namespace).map(|is| vec![End::Labelled(is)]))
                 .map_err(named("Endpoints"))?,
-            each(ranges, |item| {
+            read_each(ranges, |item| {
                 range_or_address(item).map(|range| vec![End::Block(Block { range, except: vec![] })])
             })
             .map_err(named("CIDR"))?,
-            each(blocks, |candidate| candidate.read().map(|block| vec![End::Block(block)]))
+            read_each(blocks, |candidate| candidate.read().map(|block| vec![End::Block(block)]))
                 .map_err(named("CIDRSet"))?,
-            each(entities, entity).map_err(named("Entities"))?,
+            read_each(entities, entity).map_err(named("Entities"))?,
         ];
         let used: Vec<_> = ends.into_iter().flatten().collect();
         if used.len() > 1 {
@@ -226,7 +226,7 @@ impl RuleSpec {
 }
 
 /// The ends of a list; none if there is no list.
-fn each<T>(
+fn read_each<T>(
     list: Option<Vec<T>>,
     read: impl Fn(&T) -> Result<Vec<End>, String>,
 ) -> Result<Option<Vec<End>>, String> {
@@ -308,7 +308,7 @@ impl PortSpec {
             }
             (Ok(0), _) => None,
             (Ok(first), end) => {
-                let last = last(first, end, "endPort")?;
+                let last = last_port(first, end, "endPort")?;
                 Some(PortNumber::Range(first, last))
             }
             (Err(_), _) if self.port.chars().any(char::is_alphabetic) => {

@@ -36,7 +36,7 @@ pub struct Input<'a> {
 /// A selector that the API does not have.
 pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
     let mut all = Mentions::default();
-    for policy in input.all()? {
+    for policy in input.all_policies()? {
         all.conditions.insert((None, policy.pods.clone()));
         for rule in policy.ingress.rules.iter().chain(&policy.egress.rules) {
             for end in &rule.ends {
@@ -65,17 +65,17 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 /// # Errors
 /// A selector that the API does not have, or a range of ports if the release reads none.
 pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
-    let policies = input.all()?;
+    let policies = input.all_policies()?;
     let tiers_of = |direction| Ok::<_, String>(vec![input.tier(&policies, world, direction)?]);
     Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 impl Input<'_> {
     /// The policies of both APIs: one engine enforces them.
-    fn all(&self) -> Result<Vec<Policy>, String> {
+    fn all_policies(&self) -> Result<Vec<Policy>, String> {
         let mut all = self.policies.to_vec();
         for policy in self.kubernetes {
-            all.push(Policy::of_kubernetes(policy)?);
+            all.push(Policy::from_kubernetes(policy)?);
         }
         Ok(all)
     }
@@ -98,7 +98,7 @@ impl Input<'_> {
                     action: if rule.denies { Action::Deny } else { Action::Allow },
                     origin: format!("{} {}", policy.name, rule.place).into(),
                 };
-                let rules = self.ported(rule, &whole, world, direction)?;
+                let rules = self.resolve_ports(rule, &whole, world, direction)?;
                 if rule.denies { &mut denied } else { &mut allowed }.extend(rules);
             }
             if side.denies_by_default {
@@ -110,9 +110,9 @@ impl Input<'_> {
     }
 
     fn peers(&self, rule: &Rule, world: &World) -> Parties {
-        let others = || world.nodes().clone().or(world.outside());
+        let others = || world.nodes().clone().or(world.outside_parties());
         let parties_of = |end: &Ends| match end {
-            Ends::Everybody => world.everybody(),
+            Ends::Everybody => world.all_parties(),
             // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects endpoints without labels, which are also nodes and
             // everybody outside.
             Ends::Labelled(condition) if condition.holds(&Labels::new(), None) => {
@@ -120,20 +120,21 @@ impl Input<'_> {
             }
             Ends::Labelled(condition) => world.select(condition),
             Ends::Block(block) => {
-                let outer = world.in_range(block.range).without(world.pods());
-                let inner = block.except.iter().fold(outer, |all, part| all.without(&world.in_range(*part)));
+                let outer = world.parties_in_range(block.range).without(world.pods());
+                let inner =
+                    block.except.iter().fold(outer, |all, part| all.without(&world.parties_in_range(*part)));
                 if self.settings.ranges_match_nodes { inner } else { inner.without(world.nodes()) }
             }
-            Ends::World(None) => world.outside().clone(),
-            Ends::World(Some(true)) => world.outside().clone().and(world.v6()),
-            Ends::World(Some(false)) => world.outside().clone().without(world.v6()),
+            Ends::World(None) => world.outside_parties().clone(),
+            Ends::World(Some(true)) => world.outside_parties().clone().and(world.v6()),
+            Ends::World(Some(false)) => world.outside_parties().clone().without(world.v6()),
             Ends::Cluster => world.pods().clone().or(world.nodes()),
             Ends::RemoteNodes => world.nodes().clone(),
         };
         rule.ends.iter().fold(world.no_parties(), |all, end| all.or(&parties_of(end)))
     }
 
-    fn ported(
+    fn resolve_ports(
         &self,
         rule: &Rule,
         whole: &tier::Rule,
@@ -141,14 +142,14 @@ impl Input<'_> {
         direction: Direction,
     ) -> Result<Vec<tier::Rule>, String> {
         let Some(kinds) = &rule.kinds else {
-            return Ok(vec![whole.only(direction, None, world.space.all())]);
+            return Ok(vec![whole.restrict(direction, None, world.space.all())]);
         };
         let mut rules = Vec::new();
         for kind in kinds {
             match kind {
                 Kind::Message(protocol, kind) => {
                     let traffic = world.space.messages(*protocol, Some(*kind), None);
-                    rules.push(whole.only(direction, None, traffic));
+                    rules.push(whole.restrict(direction, None, traffic));
                 }
                 Kind::Port(Port { port: Some(PortNumber::Range(first, last)), .. })
                     if first != last && !self.settings.has_port_ranges =>
@@ -161,7 +162,9 @@ impl Input<'_> {
                         Direction::Ingress => to_port(port, None, world),
                     }
                     .into_iter();
-                    rules.extend(parts.map(|(pods, traffic)| whole.only(direction, pods.as_ref(), traffic)));
+                    rules.extend(
+                        parts.map(|(pods, traffic)| whole.restrict(direction, pods.as_ref(), traffic)),
+                    );
                 }
             }
         }

@@ -20,7 +20,7 @@ pub(super) fn subject(selector: &LabelSelector, namespace: Option<&Text>) -> Res
     let Some(namespace) = namespace else { return Ok(condition) };
     // Cilium puts the policy's own namespace in the place of another one.
     let other =
-        selector.match_labels.iter().find(|(key, value)| bare(key) == NAMESPACE && *value != namespace);
+        selector.match_labels.iter().find(|(key, value)| bare_key(key) == NAMESPACE && *value != namespace);
     if let Some((key, value)) = other {
         return Err(format!("{key}: {value:?}: a policy selects pods of its own namespace"));
     }
@@ -33,7 +33,7 @@ pub(super) fn subject(selector: &LabelSelector, namespace: Option<&Text>) -> Res
 pub(super) fn peer(selector: &LabelSelector, namespace: Option<&Text>) -> Result<Expression, String> {
     let condition = condition(selector)?;
     let more = selector.match_expressions.iter().map(|requirement| &requirement.key);
-    let keys: Vec<&str> = selector.match_labels.keys().chain(more).map(|key| bare(key)).collect();
+    let keys: Vec<&str> = selector.match_labels.keys().chain(more).map(|key| bare_key(key)).collect();
     let has_name = keys.contains(&NAMESPACE);
     let has_labels = keys.iter().any(|key| key.starts_with(OF_NAMESPACE));
     Ok(match namespace {
@@ -45,7 +45,7 @@ pub(super) fn peer(selector: &LabelSelector, namespace: Option<&Text>) -> Result
     })
 }
 
-fn bare(key: &str) -> &str {
+fn bare_key(key: &str) -> &str {
     key.strip_prefix("k8s:").or_else(|| key.strip_prefix("any:")).unwrap_or(key)
 }
 
@@ -67,7 +67,7 @@ fn condition(selector: &LabelSelector) -> Result<Expression, String> {
 
 /// What a key is about.
 fn place(key: &str) -> Result<(LabelOwner, Text), String> {
-    let bare = bare(key);
+    let bare = bare_key(key);
     if bare.contains(':') {
         return Err(format!(
             "{key}: a label that is not of Kubernetes, which no evaluator knows; entities have rules of their own"

@@ -24,7 +24,7 @@ pub struct Blocks {
 }
 
 impl Policy {
-    fn of(&self, direction: Direction) -> &[Rule] {
+    fn rules_in(&self, direction: Direction) -> &[Rule] {
         match direction {
             Direction::Ingress => &self.ingress,
             Direction::Egress => &self.egress,
@@ -86,7 +86,7 @@ pub fn tier(
     let mut all = Tier { rules: Vec::new(), ends: world.no_parties(), end: End::Deny };
     for policy in policies.iter().filter(|policy| policy.types.contains(&direction)) {
         let subjects = world.select(&policy.selects()?);
-        for (place, rule) in policy.of(direction).iter().enumerate() {
+        for (place, rule) in policy.rules_in(direction).iter().enumerate() {
             let origin: Text = format!(
                 "NetworkPolicy {}/{} spec.{}[{place}]",
                 policy.namespace,
@@ -116,7 +116,7 @@ fn condition(selector: Option<&LabelSelector>, owner: LabelOwner) -> Result<Expr
 
 fn peers(rule: &Rule, policy: &Policy, world: &World, blocks: Blocks) -> Result<Parties, String> {
     if rule.peers.is_empty() {
-        return Ok(world.everybody());
+        return Ok(world.all_parties());
     }
     rule.peers
         .iter()
@@ -133,8 +133,9 @@ fn ends(peer: &Peer, policy: &Policy, world: &World, blocks: Blocks) -> Result<P
             Ok(world.select(&within.and(condition(pods.as_ref(), LabelOwner::Pod)?)))
         }
         Peer::Block(Block { range, except }) => {
-            let parties =
-                except.iter().fold(world.in_range(*range), |all, part| all.without(&world.in_range(*part)));
+            let parties = except.iter().fold(world.parties_in_range(*range), |all, part| {
+                all.without(&world.parties_in_range(*part))
+            });
             let restrict = |parties: Parties, keep: bool, who: &Parties| {
                 if keep { parties } else { parties.without(who) }
             };
@@ -156,7 +157,7 @@ pub(crate) fn to_port(
         None => vec![(None, to(0..=u16::MAX))],
         Some(PortNumber::Range(first, last)) => vec![(None, to(*first..=*last))],
         Some(PortNumber::Name(name)) => {
-            let named = world.by_port_name(port.protocol, name);
+            let named = world.parties_by_port_name(port.protocol, name);
             named.map(|(number, pods)| (Some(pods.clone()), to(number..=number))).collect()
         }
     }
@@ -166,7 +167,7 @@ pub(crate) fn to_port(
 /// number. *Source*: cilium/cilium, `Endpoint.GetNamedPort`.
 pub(crate) fn to_port_by_cluster(port: &Port, world: &World) -> Vec<(Option<Parties>, Traffic)> {
     let Some(PortNumber::Name(name)) = &port.port else { return to_port(port, None, world) };
-    let mut numbers = world.by_port_name(port.protocol, name).map(|(number, _)| number);
+    let mut numbers = world.parties_by_port_name(port.protocol, name).map(|(number, _)| number);
     match (numbers.next(), numbers.next()) {
         (Some(number), None) => vec![(None, world.space.ports(port.protocol, &[number..=number], None))],
         _ => Vec::new(),
@@ -187,5 +188,5 @@ fn allowed_parts(
     let parts =
         |port: &Port| if by_cluster { to_port_by_cluster(port, world) } else { to_port(port, None, world) };
     let parts = rule.ports.iter().flat_map(parts);
-    parts.map(|(receivers, traffic)| whole.only(direction, receivers.as_ref(), traffic)).collect()
+    parts.map(|(receivers, traffic)| whole.restrict(direction, receivers.as_ref(), traffic)).collect()
 }

@@ -6,7 +6,7 @@ use snapshot::Range;
 use snapshot::model::Text;
 
 use super::selector::{LabelSelector, Requirement};
-use crate::engines::manifest::{self, BlockSpec, Manifest, directions, entries, last, peers, protocol};
+use crate::engines::manifest::{self, BlockSpec, Manifest, directions, entries, last_port, peers, protocol};
 use crate::tier::Direction;
 
 /// A NetworkPolicy.
@@ -37,7 +37,7 @@ pub struct Rule {
 
 impl Rule {
     /// A rule that allows nothing.
-    pub(crate) fn about_nobody() -> Self {
+    pub(crate) fn new_empty() -> Self {
         let unmatchable = Requirement { key: Text::from("="), operator: "Exists".into(), values: Vec::new() };
         let pods = LabelSelector { match_expressions: vec![unmatchable], ..LabelSelector::default() };
         Self { peers: vec![Peer::Pods(Some(pods), None)], ports: Vec::new() }
@@ -200,7 +200,7 @@ impl PortSpec {
             (Some(value), end) => {
                 let first = number(&value)
                     .ok_or_else(|| format!(".port: {value}: expected 1 to 65535, or a name"))?;
-                let last = last(first, end, ".endPort")?;
+                let last = last_port(first, end, ".endPort")?;
                 Some(PortNumber::Range(first, last))
             }
         };

@@ -57,9 +57,9 @@ impl Requirement {
         match &*self.operator {
             "In" => Ok(within()),
             // Also true where the key is absent. *Source*: Kubernetes, "Labels and Selectors".
-            "NotIn" => Ok(within().negated()),
+            "NotIn" => Ok(within().negate()),
             "Exists" => Ok(has()),
-            "DoesNotExist" => Ok(has().negated()),
+            "DoesNotExist" => Ok(has().negate()),
             other => Err(format!("operator {other:?}: expected In, NotIn, Exists or DoesNotExist")),
         }
     }

@@ -2,7 +2,7 @@
 
 use netpol::convert::intermediate::PlainPolicies;
 use netpol::convert::report::{Outcome, Report};
-use netpol::convert::{CalicoPolicies, ConvertedObjects, flattened, kept_calico_policies};
+use netpol::convert::{CalicoPolicies, ConvertedObjects, flatten, kept_calico_policies};
 use netpol::engines::calico::{self, Input};
 use netpol::gather::Reference;
 use netpol::tier::Enforcement;
@@ -59,14 +59,14 @@ pub(super) fn turned(
             taken_names: &taken,
         };
         let mut report = Report::default();
-        let plain = flattened(&source, &mut report).expect("tiers");
+        let plain = flatten(&source, &mut report).expect("tiers");
         let ConvertedObjects { objects, report: more } = write(&plain);
         report.extend(more);
         let (kept, _) = kept_calico_policies(input.policies.to_vec(), references.clone(), &report.omissions);
         let rest = Input { policies: &kept, ..*input };
         let (mentions, evaluate) = read(&objects);
         let mentions = calico::mentions(&rest).expect("selectors").with(mentions);
-        let world = World::bounded(cluster, &mentions, !report.is_of_these_namespaces);
+        let world = World::new_bounded(cluster, &mentions, !report.is_of_these_namespaces);
         let (before, after) = (calico::enforcement(&rest, &world).expect("tiers"), evaluate(&world));
         ConversionResult { objects, report, world, before, after }
     });

@@ -79,9 +79,9 @@ fn a_dump_says_what_its_policies_let_through() {
     assert!(!snapshot.knows(Kind::CALICO_NETWORK_POLICY), "not dumped");
     let (cluster, unread) = cluster(&snapshot, &[range("10.244.0.0/16")]);
     assert_eq!((unread_lines(&unread), cluster.pods.len(), cluster.nodes[0].addresses.len()), (vec![], 4, 2));
-    let policies = Policies::of(Engine::Calico, &snapshot);
+    let policies = Policies::gather(Engine::Calico, &snapshot);
     assert_eq!(unread_lines(&policies.unread), [""; 0]);
-    assert_eq!(names(policies.staged()), ["StagedGlobalNetworkPolicy later"]);
+    assert_eq!(names(policies.staged_policies()), ["StagedGlobalNetworkPolicy later"]);
     let EnginePolicies::Calico(own) = &policies.engine_policies else { panic!("{policies:?}") };
     let rows: Vec<_> = own
         .policies

@@ -223,7 +223,7 @@ fn calico_has_tiers_sets_and_staged_policies() {
         assert!(text.starts_with(begin), "{text}");
     }
     assert_eq!(
-        names(read.staged()),
+        names(read.staged_policies()),
         ["StagedNetworkPolicy shop/s", "StagedGlobalNetworkPolicy s", "StagedKubernetesNetworkPolicy shop/s"]
     );
     assert_eq!(origins(&read), ["GlobalNetworkPolicy a", "NetworkPolicy shop/d of Calico"]);

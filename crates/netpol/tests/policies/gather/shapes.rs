@@ -156,7 +156,7 @@ fn what_may_be_left_over_is_unread() {
     ];
     for all in [
         policies(Engine::Calico, &objects),
-        netpol::gather::Policies::of(Engine::Calico, &snapshot(&objects)),
+        netpol::gather::Policies::gather(Engine::Calico, &snapshot(&objects)),
     ] {
         let [unread] = &all.unread[..] else { panic!("{:?}", all.unread) };
         assert_eq!(unread.object.to_string(), "CalicoNetworkPolicy shop/default.gone");

@@ -124,7 +124,7 @@ impl Packets {
                 47 => (Detail::None, None),
                 _ => (Detail::Port(port), Some(source)),
             };
-            (protocol, world.space.only(&Kind { protocol, detail, source }))
+            (protocol, world.space.restrict_to_kind(&Kind { protocol, detail, source }))
         });
         Self { ends: pods.chain(others).collect(), kinds: kinds.collect(), turn: turn % STRIDE }
     }
@@ -173,7 +173,7 @@ impl Packets {
 /// The party outside that no policy tells from an address.
 fn outside(world: &World, mentions: &Mentions, address: IpAddr) -> usize {
     let describe = |address: IpAddr| -> Vec<bool> {
-        mentions.ranges.iter().map(|range| range.contains(Range::of(address))).collect()
+        mentions.ranges.iter().map(|range| range.contains(Range::from_address(address))).collect()
     };
     let is_like = |party: &usize| {
         let party = world.party(*party).expect("a party");

@@ -18,13 +18,13 @@ fn words_of_cilium_after_it_has_deleted_the_endpoint_count() {
     ] {
         assert_eq!(
             only_netns_was_missing("cilium", netns_path, &error_with(msg)),
-            Some(DoneBefore::Released),
+            Some(FailedStep::Released),
             "{msg}"
         );
         // A plugin of another profile that says so need not have released anything.
         assert_eq!(
             only_netns_was_missing("generic", netns_path, &error_with(msg)),
-            Some(DoneBefore::Unknown),
+            Some(FailedStep::Unknown),
             "{msg}"
         );
     }
@@ -53,7 +53,7 @@ fn any_plugin_may_fail_on_nothing_but_the_netns() {
     ] {
         assert_eq!(
             only_netns_was_missing("generic", netns_path, &error_with(msg)),
-            Some(DoneBefore::Unknown),
+            Some(FailedStep::Unknown),
             "{msg}"
         );
     }
@@ -130,8 +130,8 @@ fn an_agent_that_is_down_and_anything_else_is_a_failure() {
 fn details_must_not_tell_of_another_failure() {
     let msg = "opening netns pinned at : open : no such file or directory";
     let with = |details: &str| only_netns_was_missing("cilium", "", &error_with(msg).details(details));
-    assert_eq!(with(" "), Some(DoneBefore::Released));
-    assert_eq!(with(msg), Some(DoneBefore::Released));
+    assert_eq!(with(" "), Some(FailedStep::Released));
+    assert_eq!(with(msg), Some(FailedStep::Released));
     assert_eq!(with("dial unix /var/run/cilium/cilium.sock: connect: no such file or directory"), None);
     assert_eq!(with("IPAM release failed"), None);
     let long = format!("netns {}: open : no such file or directory", "x".repeat(MAX_BYTES));

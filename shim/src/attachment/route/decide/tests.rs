@@ -13,14 +13,14 @@ fn words(facts: &PodRoutes, changes: &[RouteChange]) -> Vec<String> {
 }
 
 fn first_words(facts: &PodRoutes) -> Vec<String> {
-    words(facts, &after_first(facts, &RouteSide { ifname: "eth0", cidrs: &[] }))
+    words(facts, &changes_after_first(facts, &RouteSide { ifname: "eth0", cidrs: &[] }))
 }
 
 fn owner_words(facts: &PodRoutes, first: &[&str], owner: &[&str]) -> Vec<String> {
     let (first, owner) = (cidrs(first), cidrs(owner));
     let first = RouteSide { ifname: "eth0", cidrs: &first };
     let owner = RouteSide { ifname: "net1", cidrs: &owner };
-    words(facts, &after_owner(facts, &first, &owner))
+    words(facts, &changes_after_owner(facts, &first, &owner))
 }
 
 fn undo_words(facts: &PodRoutes) -> Vec<String> {

@@ -41,7 +41,7 @@ fn a_rule_is_ours_only_by_both_numbers_and_one_whole_address() {
 #[test]
 fn routes_of_no_interest_are_not_even_decoded() {
     let cidr = "10.1.0.0/16".parse().expect("a CIDR");
-    let route = Route::on_link(cidr, 2);
+    let route = Route::new_on_link(cidr, 2);
     let changed = |change: fn(&mut RouteMessage)| {
         let mut message = route.message().clone();
         change(&mut message);
@@ -56,5 +56,5 @@ fn routes_of_no_interest_are_not_even_decoded() {
         1,
         "the first table counts"
     );
-    assert_eq!(Route::parse(&bytes(route.in_table(77).message())).expect("a route").len(), 0);
+    assert_eq!(Route::parse(&bytes(route.with_table(77).message())).expect("a route").len(), 0);
 }

@@ -28,12 +28,12 @@ impl Conversation {
     }
 
     /// The sequence number of the last request.
-    pub(super) fn last(&self) -> u32 {
+    pub(super) fn last_sequence(&self) -> u32 {
         self.sequence.load(Ordering::Relaxed)
     }
 
     /// The sequence number of the next request, which is now the last one.
-    pub(super) fn next(&self) -> u32 {
+    pub(super) fn next_sequence(&self) -> u32 {
         self.sequence.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 

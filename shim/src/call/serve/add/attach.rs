@@ -7,11 +7,11 @@ use types::attachment::Event;
 
 use super::Times;
 use super::gather::ReadyNetwork;
-use super::look::{attached, unless_failed};
+use super::look::{attached_events, unless_failed};
 use crate::attachment::delegate::Limits;
 use crate::attachment::hostroute::{self, RoutedInterface};
 use crate::attachment::pod_interfaces;
-use crate::attachment::route::{self, RouteError, SeenPod};
+use crate::attachment::route::{self, PodView, RouteError};
 use crate::call::reply::{CniError, code};
 use crate::call::serve::Session;
 use crate::call::serve::teardown::Teardown;
@@ -48,17 +48,17 @@ pub(super) fn attach_all(
             }
             Err(error) => return Err(error),
         };
-        let budget = route::Budget::until(times.attached_by, Some(session.signals));
+        let budget = route::Budget::new(times.attached_by, Some(session.signals));
         let last = index + 1 == legs.len();
         if legs.len() == 1 {
-            append(open, &attached(netns, leg, &result, budget)?)?;
+            append(open, &attached_events(netns, leg, &result, budget)?)?;
         } else {
-            let raw = result.at(leg.loaded.conf.version)?;
-            let seen_pod = netns.map(|netns| SeenPod::look(netns, budget));
+            let raw = result.to_version(leg.loaded.conf.version)?;
+            let seen_pod = netns.map(|netns| PodView::look(netns, budget));
             let present = seen_pod.as_ref().and_then(|seen_pod| {
                 unless_failed(
                     leg,
-                    seen_pod.as_ref().map(|pod| pod_interfaces::of_seen(pod, &leg.plan.ifname, &result)),
+                    seen_pod.as_ref().map(|pod| pod_interfaces::from_seen(pod, &leg.plan.ifname, &result)),
                 )
             });
             // The result is recorded before the route step: if that step fails, the DEL that undoes the ADD needs the result.
@@ -157,7 +157,7 @@ fn route_step(
     index: usize,
     open: &OpenRecord,
     netns: &Netns,
-    seen_pod: Result<SeenPod<'_>, RouteError>,
+    seen_pod: Result<PodView<'_>, RouteError>,
 ) -> Result<(), CniError> {
     let [first, owner] = legs else {
         return Ok(());
@@ -172,7 +172,7 @@ fn route_step(
     let first = route::RouteSide { ifname: &first_name, cidrs: &first_cidrs };
     let owner = route::RouteSide { ifname: &owner_name, cidrs: &owner_cidrs };
     let done = seen_pod.and_then(|pod| {
-        if index == 0 { pod.after_first(&first) } else { pod.after_owner(netns, &first, &owner) }
+        if index == 0 { pod.apply_after_first(&first) } else { pod.apply_after_owner(netns, &first, &owner) }
     });
     done.map_err(|e| CniError::new(code::ROUTE, format!("route step of both-mode: {e}")))
 }

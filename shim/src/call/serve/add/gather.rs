@@ -151,9 +151,9 @@ pub(super) fn taken_ifnames(
         CniError::new(code::ENVIRONMENT, format!("CNI_NETNS {path:?} cannot be entered: {e}"))
     })?;
     let mut names = netns
-        .interface_names(Budget::until(until, Some(session.signals)))
+        .interface_names(Budget::new(until, Some(session.signals)))
         .map_err(|e| CniError::new(code::IO, format!("list the interfaces of {path:?}: {e}")))?;
-    let others = session.store.of_container(&session.env.container_id).map_err(|e| {
+    let others = session.store.find_by_container(&session.env.container_id).map_err(|e| {
         CniError::new(code::IO, format!("list the records of container {}: {e}", session.env.container_id))
     })?;
     names.extend(others.iter().flat_map(|other| other.ifnames()).map(str::to_owned));
@@ -204,7 +204,7 @@ pub(super) fn ready_leg<'a>(
     let loaded = loaded?;
     let deadline = Instant::now() + ADD_TIMEOUT * 4;
     networks::probes_hold(plan.side, loaded.network, Depth::Local, deadline)?;
-    let declared = loaded.conf.declared(runtime_config.clone());
+    let declared = loaded.conf.retain_declared(runtime_config.clone());
     let runtime_config = if plan.primary { declared } else { secondary_runtime_config(declared) };
     let network =
         Network { conf: &loaded.conf, ifname: &plan.ifname, runtime_config: None, scope: session.scope() };

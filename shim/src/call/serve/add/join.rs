@@ -18,13 +18,13 @@ use crate::attachment::pod_interfaces;
 use crate::attachment::route::{self, Budget, RouteSide};
 use crate::call::reply::{CniError, code};
 use crate::call::serve::Session;
-use crate::call::serve::live::{LivePod, named, restart};
+use crate::call::serve::live::{LivePod, name_pod, restart};
 use crate::call::serve::networks::{self, LoadedNetwork};
 use crate::host::lock::Patience;
 use crate::node::store::OpenRecord;
 
 pub(in crate::call::serve) fn join(session: &Session<'_>) -> Result<(), CniError> {
-    let until = session.until(session.policy()?.deadlines.add_secs);
+    let until = session.deadline(session.policy()?.deadlines.add_secs);
     let mut pod = LivePod::find(session, until)?;
     match pod.change()? {
         PodChange::Keep => Ok(()),
@@ -87,8 +87,8 @@ fn refuse_network(pod: &LivePod<'_>, joins: &LoadedNetwork<'_>) -> Result<(), Cn
 /// Refuses a pod in which another program has interfaces, rules or a default route: the routes of both networks would not be as in a new pod.
 fn refuse_foreign(pod: &LivePod<'_>, until: Instant) -> Result<(), CniError> {
     let session = pod.session;
-    let unread = |e: std::io::Error| CniError::new(code::IO, format!("look at {}: {e}", named(session)));
-    let mut records = session.store.of_container(&session.env.container_id).map_err(unread)?;
+    let unread = |e: std::io::Error| CniError::new(code::IO, format!("look at {}: {e}", name_pod(session)));
+    let mut records = session.store.find_by_container(&session.env.container_id).map_err(unread)?;
     records.push(pod.attachment.clone());
     let own = records
         .iter()
@@ -96,8 +96,9 @@ fn refuse_foreign(pod: &LivePod<'_>, until: Instant) -> Result<(), CniError> {
         .flat_map(|progress| progress.present.iter().flatten());
     let mut own_names: Vec<&str> = own.map(|interface| interface.name.as_str()).collect();
     own_names.extend(records.iter().flat_map(types::attachment::Attachment::ifnames));
-    let budget = Budget::until(until, Some(session.signals));
-    let foreign_names = route::foreign(pod.netns, &own_names, &session.env.ifname, budget).map_err(unread)?;
+    let budget = Budget::new(until, Some(session.signals));
+    let foreign_names =
+        route::foreign_names(pod.netns, &own_names, &session.env.ifname, budget).map_err(unread)?;
     if foreign_names.is_empty() {
         return Ok(());
     }
@@ -112,16 +113,16 @@ fn attach(
     times: &Times,
 ) -> Result<(), CniError> {
     let session = pod.session;
-    let failed = |e| CniError::new(code::ROUTE, format!("routes of {}: {e}", named(session)));
-    let budget = Budget::until(times.attached_by, Some(session.signals));
+    let failed = |e| CniError::new(code::ROUTE, format!("routes of {}: {e}", name_pod(session)));
+    let budget = Budget::new(times.attached_by, Some(session.signals));
     let primary = &session.env.ifname;
     route::pin(pod.netns, primary, budget).map_err(failed)?;
     let limits = session.limits(times.attached_by);
     let result = attach_leg(session, ready, ready.prepare(session), &mut pod.lock, &limits)?;
     let present = unless_failed(ready, pod_interfaces::read(pod.netns, &ready.plan.ifname, &result, budget));
-    append(open, &[Event::Added { leg: 0, result: result.at(ready.loaded.conf.version)?, present }])?;
+    append(open, &[Event::Added { leg: 0, result: result.to_version(ready.loaded.conf.version)?, present }])?;
     let primary_leg = pod.attachment.intent.legs.iter().find(|leg| leg.primary);
-    let of_primary = primary_leg.and_then(|leg| pod.sides.of(leg));
+    let of_primary = primary_leg.and_then(|leg| pod.sides.side_of(leg));
     let cidrs =
         of_primary.and_then(|side| pod.policy.network(side)).map_or(&[][..], |network| &network.cidrs);
     let joins = RouteSide { ifname: &ready.plan.ifname, cidrs: &ready.loaded.network.cidrs };

@@ -12,8 +12,8 @@ use crate::host::netns::Netns;
 /// Looks at the pod once the network's plugins have ended with `result`. If the look fails, the ADD still succeeds, and a later CHECK compares less.
 ///
 /// # Errors
-/// As [`AddResult::at`].
-pub(super) fn attached(
+/// As [`AddResult::to_version`].
+pub(super) fn attached_events(
     netns: Option<&Netns>,
     network: &ReadyNetwork<'_>,
     result: &AddResult,
@@ -21,7 +21,7 @@ pub(super) fn attached(
 ) -> Result<[Event; 2], CniError> {
     let look = |netns| pod_interfaces::read(netns, &network.plan.ifname, result, budget);
     let present = netns.and_then(|netns| unless_failed(network, look(netns)));
-    let result = result.at(network.loaded.conf.version)?;
+    let result = result.to_version(network.loaded.conf.version)?;
     Ok([Event::Added { leg: 0, result, present }, Event::Attached {}])
 }
 

@@ -30,12 +30,12 @@ pub(super) fn inspect(record: &Attachment, path: &str, limits: &Limits<'_>) -> R
         return Err(gone(why));
     }
     let unread = |e: std::io::Error| CniError::new(code::IO, format!("look at {name}: {e}"));
-    let budget = Budget::until(limits.deadline, Some(limits.signals));
-    let missing = missing(record, &netns, budget).map_err(unread)?;
+    let budget = Budget::new(limits.deadline, Some(limits.signals));
+    let missing = missing_parts(record, &netns, budget).map_err(unread)?;
     if missing.is_empty() { Ok(()) } else { Err(gone(format!("missing are {}", missing.join(", ")))) }
 }
 
-fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
+fn missing_parts(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::Result<Vec<String>> {
     let living =
         || (0..record.progress.len()).filter(|leg| is_kept(record, *leg)).map(|leg| &record.progress[leg]);
     let recorded: Vec<PodInterface> =
@@ -43,18 +43,23 @@ fn missing(record: &Attachment, netns: &Netns, budget: Budget<'_>) -> std::io::R
     let mut missing = Vec::new();
     if !recorded.is_empty() {
         let names: Vec<&str> = recorded.iter().map(|interface| interface.name.as_str()).collect();
-        missing.extend(pod_interfaces::missing(&recorded, &route::interfaces(netns, &names, budget)?));
+        missing.extend(pod_interfaces::missing_interfaces(
+            &recorded,
+            &route::interfaces(netns, &names, budget)?,
+        ));
     }
     if let Some(step) = &record.intent.route {
         let find = |ifname: &String| recorded.iter().find(|interface| interface.name == *ifname);
         // The route step is for two networks; if one was left out, there was none.
         if living().count() == record.intent.legs.len() {
-            missing.extend(route::missing(netns, find(&step.first), find(&step.owner), budget)?);
+            missing.extend(route::missing_routes(netns, find(&step.first), find(&step.owner), budget)?);
         }
     }
     let routes: Vec<_> = living().flat_map(|progress| &progress.host_routes).collect();
     if !routes.is_empty() {
-        missing.extend(hostroute::missing(&routes, budget)?.iter().map(|lost| format!("the host's {lost}")));
+        missing.extend(
+            hostroute::missing_routes(&routes, budget)?.iter().map(|lost| format!("the host's {lost}")),
+        );
     }
     Ok(missing)
 }

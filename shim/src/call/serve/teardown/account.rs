@@ -3,7 +3,7 @@
 use types::attachment::Attachment;
 
 use super::{DelWithoutNetns, Teardown};
-use crate::attachment::delegate::DoneBefore;
+use crate::attachment::delegate::FailedStep;
 use crate::attachment::local_cleanup;
 use crate::host::boot::{self};
 use crate::node::ledger::{self, Line};
@@ -25,13 +25,13 @@ impl Teardown<'_> {
         let leftovers =
             local_cleanup::kept_by_plugin(leg.conf.get().as_bytes(), &leg.network, outlived.plugin);
         let (removed, unknown) = match outlived.before {
-            DoneBefore::Released => (leftovers, Vec::new()),
-            DoneBefore::Unknown => (Vec::new(), leftovers),
+            FailedStep::Released => (leftovers, Vec::new()),
+            FailedStep::Unknown => (Vec::new(), leftovers),
         };
         let result = attachment.progress[outlived.leg].result.as_deref();
         let addresses = match outlived.before {
-            DoneBefore::Released => Vec::new(),
-            DoneBefore::Unknown => {
+            FailedStep::Released => Vec::new(),
+            FailedStep::Unknown => {
                 result.map(|raw| local_cleanup::addresses(raw.get().as_bytes())).unwrap_or_default()
             }
         };
@@ -39,13 +39,13 @@ impl Teardown<'_> {
             "the pod's netns is gone, and its delegate failed on nothing else: code {}: {}",
             outlived.error.code, outlived.error.log
         );
-        let line = Line { addresses, reason, removed, unknown, ..of_leg(attachment, outlived.leg) };
+        let line = Line { addresses, reason, removed, unknown, ..leg_line(attachment, outlived.leg) };
         ledger::enter(self.session.layout(), &line);
     }
 }
 
 /// A line of the ledger about one network of an attachment, without anything removed or left yet.
-pub(super) fn of_leg(attachment: &Attachment, leg: usize) -> Line {
+pub(super) fn leg_line(attachment: &Attachment, leg: usize) -> Line {
     let leg = &attachment.intent.legs[leg];
     Line {
         version: 1,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use types::attachment::{Attachment, Event};
 
-use super::account::of_leg;
+use super::account::leg_line;
 use super::{FailedDel, Teardown, append};
 use crate::attachment::conflist::Conflist;
 use crate::attachment::local_cleanup::{self, DelReach, OtherClaims};
@@ -39,9 +39,9 @@ impl Teardown<'_> {
         let sides = Sides::read(policy);
         let is_due = |leg: usize| {
             sides
-                .of(&before.intent.legs[leg])
-                .and_then(|side| policy.retired(side))
-                .is_some_and(|retired| since.age(&now).reached(retired.force_after_secs))
+                .side_of(&before.intent.legs[leg])
+                .and_then(|side| policy.retired_network(side))
+                .is_some_and(|retired| since.age(&now).has_reached(retired.force_after_secs))
         };
         let mut leftovers = Vec::new();
         for failed in std::mem::take(failures) {
@@ -49,7 +49,7 @@ impl Teardown<'_> {
                 leftovers.push(failed);
                 continue;
             }
-            let reached = reached(before, &open.attachment, &failed, earlier.is_some());
+            let reached = del_reach(before, &open.attachment, &failed, earlier.is_some());
             self.force(&open.attachment, failed.leg, &failed.error, reached);
             append(open, Event::Deleted { leg: failed.leg });
         }
@@ -85,7 +85,7 @@ impl Teardown<'_> {
             netns: netns.as_ref(),
             reached,
         };
-        let cleaned = local_cleanup::clean(&attached, || self.others(attachment, index));
+        let cleaned = local_cleanup::clean(&attached, || self.other_claims(attachment, index));
         tracing::warn!(
             container_id = intent.container_id,
             network = leg.network,
@@ -95,20 +95,20 @@ impl Teardown<'_> {
             addresses: cleaned.addresses,
             reason: format!("code {}: {}", error.code, error.log),
             removed: cleaned.removed,
-            left: cleaned.left,
+            left: cleaned.leftovers,
             unknown: cleaned.unknown,
-            ..of_leg(attachment, index)
+            ..leg_line(attachment, index)
         };
         ledger::enter(self.session.layout(), &line);
     }
 
     /// What other attachments have: the other networks of this record, the other records, the inventory.
-    fn others(&self, attachment: &Attachment, leg: usize) -> OtherClaims {
+    fn other_claims(&self, attachment: &Attachment, leg: usize) -> OtherClaims {
         let mut others = OtherClaims::default();
         let own = Key::new(&attachment.intent.container_id, &attachment.intent.ifname);
         let is_own =
             |record: &Attachment| Key::new(&record.intent.container_id, &record.intent.ifname) == own;
-        match self.session.store.all() {
+        match self.session.store.load_all() {
             Ok((mut records, damaged)) => {
                 // The record in memory counts. The file may lack events that could not be written.
                 records.retain(|record| !is_own(record));
@@ -145,7 +145,7 @@ impl Teardown<'_> {
 }
 
 /// How far the DEL of a failed network certainly came in its chain.
-fn reached(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
+fn del_reach(before: &Attachment, after: &Attachment, failed: &FailedDel, failed_earlier: bool) -> DelReach {
     let Some(plugin) = after.progress[failed.leg].resume_at else {
         return DelReach::NoPlugin;
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use shim::attachment::conflist::Unloadable;
+use shim::attachment::conflist::LoadError;
 use shim::node::layout::Layout;
 use types::json::raw::RawObject;
 use types::node::{Node, RuntimeKind};
@@ -75,7 +75,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         confs: Ok(ConfDir { path: USUAL.into(), confs, ..ConfDir::default() }),
         networks: vec![NetworkConf {
             side: Side::New,
-            conf: Err(Unloadable::Absent(Vec::new())),
+            conf: Err(LoadError::Absent(Vec::new())),
             missing: Vec::new(),
         }],
         plugins: Plugins {
@@ -100,7 +100,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
             identity: state_file("identity"),
             booted: state_file("booted"),
         },
-        identity: Identity::of_an_image(),
+        identity: Identity::new_image(),
         kind,
         runtime_runs: kind == BootKind::Again,
         handed_on: Ok(()),

@@ -13,9 +13,9 @@ use crate::node::plugins::bin_dirs::{BinDir, PluginState};
 #[test]
 fn a_refusal_names_some_and_counts_all() {
     let living: Vec<String> = (0..12).map(|number| format!("c{number} eth0")).collect();
-    let owed = needed(&living);
+    let owed = needed_problem(&living);
     assert!(owed.what.contains("12 attachments") && owed.what.contains("c9 eth0 and 2 more"), "{owed}");
-    assert!(!needed(&living[..1]).what.contains("more"));
+    assert!(!needed_problem(&living[..1]).what.contains("more"));
 }
 
 /// A node of a final image on which an earlier image left its conf, records, ledger and plugin.

@@ -6,7 +6,9 @@ use types::profile::Leaves;
 
 use crate::change::Act;
 use crate::change::kernel::KernelObject;
-use crate::commands::cleanup::decide::{Decision, Stage, aside, claimed, moved_back, theirs};
+use crate::commands::cleanup::decide::{
+    Decision, Stage, aside_path, describe_claimant, find_claimant, moved_back,
+};
 use crate::commands::cleanup::facts::CleanupFacts;
 
 pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
@@ -15,8 +17,8 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     let files = &facts.files;
     for point in &files.mounts {
         let target = format!("mount {}", point.display());
-        match claimed(facts, |other| other.mounts.contains(point)) {
-            Some(whose) => decision.keep(target, theirs(whose)),
+        match find_claimant(facts, |other| other.mounts.contains(point)) {
+            Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => decision.kernel(
                 Stage::Mounts,
                 KernelObject::Mount(point.clone()),
@@ -29,11 +31,11 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     for pin in &files.pins {
         let target = pin.path.display().to_string();
         let is = |other: &Leaves| other.pins.iter().any(|pin| pin.matches(&target));
-        match claimed(facts, is) {
-            Some(whose) => decision.keep(target, theirs(whose)),
+        match find_claimant(facts, is) {
+            Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => decision.remove(
                 Stage::Pins,
-                removed(&pin.path, pin.is_dir),
+                removal_act(&pin.path, pin.is_dir),
                 target,
                 &reason,
                 "the CNI makes it again",
@@ -41,7 +43,7 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
         }
     }
     for conf in facts.confs.iter().filter(|conf| conf.is_own) {
-        let to = aside(facts, &conf.path);
+        let to = aside_path(facts, &conf.path);
         let act = Act::SetAside { from: conf.path.clone(), to: to.clone(), nudge: conf.is_loaded };
         let undo = moved_back(&to, &conf.path);
         decision.remove(Stage::Files, act, conf.path.display().to_string(), &format!("{name}'s conf"), undo);
@@ -51,10 +53,10 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     }
     for path in &files.files {
         let target = path.display().to_string();
-        match claimed(facts, |other| other.files.contains(path)) {
-            Some(whose) => decision.keep(target, theirs(whose)),
+        match find_claimant(facts, |other| other.files.contains(path)) {
+            Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => {
-                let to = aside(facts, path);
+                let to = aside_path(facts, path);
                 let act = Act::SetAside { from: path.clone(), to: to.clone(), nudge: false };
                 decision.remove(Stage::Files, act, target, &reason, moved_back(&to, path));
             }
@@ -79,8 +81,8 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
             all.clone().any(|mount| mount.starts_with(&dir.path) || dir.path.starts_with(mount))
         };
         let other_mount = dir.mounts.iter().find(|point| !files.mounts.contains(point));
-        if let Some(whose) = claimed(facts, is) {
-            decision.keep(target, theirs(whose));
+        if let Some(whose) = find_claimant(facts, is) {
+            decision.keep(target, describe_claimant(whose));
         } else if let Some(point) = other_mount {
             decision.keep(target, format!("{} is mounted in it, and nothing says by whom", point.display()));
         } else {
@@ -99,8 +101,10 @@ fn programs(facts: &CleanupFacts, decision: &mut Decision) {
             .confs
             .iter()
             .find(|conf| !conf.is_own && conf.types.iter().any(|cni_type| *cni_type == name));
-        if let Some(whose) = claimed(facts, |other| other.programs.iter().any(|program| *program == name)) {
-            decision.keep(target, theirs(whose));
+        if let Some(whose) =
+            find_claimant(facts, |other| other.programs.iter().any(|program| *program == name))
+        {
+            decision.keep(target, describe_claimant(whose));
         } else if let Some(conf) = by_conf {
             decision.keep(target, format!("{} names it", conf.path.display()));
         } else if facts.claims.programs.iter().any(|program| *program == name) {
@@ -113,6 +117,6 @@ fn programs(facts: &CleanupFacts, decision: &mut Decision) {
     }
 }
 
-fn removed(path: &Path, is_dir: bool) -> Act {
+fn removal_act(path: &Path, is_dir: bool) -> Act {
     if is_dir { Act::RemoveTree(path.into()) } else { Act::Remove { path: path.into(), nudge: false } }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use types::profile::{Leaves, LeftChain};
+use types::profile::{ChainPattern, Leaves};
 
 use crate::change::kernel::{KernelObject, NftChain};
-use crate::commands::cleanup::decide::{Decision, Stage, claimed, theirs};
+use crate::commands::cleanup::decide::{Decision, Stage, describe_claimant, find_claimant};
 use crate::commands::cleanup::facts::CleanupFacts;
 use crate::commands::cleanup::firewall::{BackEnd, Chain, FilterRule, RuleId, Table, family_word};
 
@@ -34,8 +34,8 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
             continue;
         }
         let target = format!("table {family} {} of nftables", table.name);
-        match claimed(facts, is) {
-            Some(whose) => decision.keep(target, theirs(whose)),
+        match find_claimant(facts, is) {
+            Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => {
                 let object = KernelObject::NftTable {
                     family: table.family,
@@ -59,8 +59,8 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
             continue;
         }
         let target = format!("ipset {}", set.name);
-        match claimed(facts, is) {
-            Some(whose) => decision.keep(target, theirs(whose)),
+        match find_claimant(facts, is) {
+            Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => {
                 let object = KernelObject::IpSet { name: set.name.clone() };
                 let undo = format!("ipset create {} {}", set.name, set.kind);
@@ -78,7 +78,7 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
 
 /// The chains of the CNI in one table, and the rules by which packets come there.
 fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut Decision) {
-    let mut own: BTreeMap<&str, &LeftChain> = BTreeMap::new();
+    let mut own: BTreeMap<&str, &ChainPattern> = BTreeMap::new();
     for chain in table.chains.iter().filter(|chain| !chain.built_in) {
         let is = |leaves_of: &Leaves| {
             leaves_of.chains.iter().any(|profile_chain| chain_is(profile_chain, table, &chain.name))
@@ -88,8 +88,8 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
         else {
             continue;
         };
-        match claimed(facts, is) {
-            Some(whose) => decision.keep(chain_words(table, &chain.name), theirs(whose)),
+        match find_claimant(facts, is) {
+            Some(whose) => decision.keep(chain_words(table, &chain.name), describe_claimant(whose)),
             None => drop(own.insert(&chain.name, profile_chain)),
         }
     }
@@ -101,9 +101,9 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
                 chain.built_in && profile_chain.jumps.contains(&chain.name)
             });
             let is_its = |leaves_of: &Leaves| is_commented(leaves_of, table, chain, rule);
-            let whose = claimed(facts, is_its).filter(|_| is_its(leaves));
+            let whose = find_claimant(facts, is_its).filter(|_| is_its(leaves));
             if let Some(whose) = whose {
-                decision.keep(rule_words(table, chain, rule), theirs(whose));
+                decision.keep(rule_words(table, chain, rule), describe_claimant(whose));
             } else if is_its_jump || is_its(leaves) {
                 let undo = rule_undo(table, chain, rule);
                 let words = rule_words(table, chain, rule);
@@ -158,7 +158,7 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
     }
 }
 
-fn chain_is(profile_chain: &LeftChain, table: &Table, chain: &str) -> bool {
+fn chain_is(profile_chain: &ChainPattern, table: &Table, chain: &str) -> bool {
     profile_chain.tables.contains(&table.name) && profile_chain.name.matches(chain)
 }
 

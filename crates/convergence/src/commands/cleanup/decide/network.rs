@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use ipnetwork::IpNetwork;
-use types::profile::{Leaves, LeftLink, LeftRoute, LeftRule, LinkRole};
+use types::profile::{Leaves, LinkPattern, LinkRole, RoutePattern, RulePattern};
 
 use crate::change::kernel::KernelObject;
-use crate::commands::cleanup::decide::{Decision, Stage, claimed, theirs};
+use crate::commands::cleanup::decide::{Decision, Stage, describe_claimant, find_claimant};
 use crate::commands::cleanup::facts::CleanupFacts;
 use crate::commands::cleanup::kernel::{LOCAL, LinkFact, RouteFact, RuleFact};
 
@@ -33,7 +33,7 @@ fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTre
         };
         let target = format!("interface {}", link.name);
         let name = &facts.profile.name;
-        if let Some(why) = not_its(facts, profile_link, link) {
+        if let Some(why) = foreign_reason(facts, profile_link, link) {
             decision.keep(target, why);
             continue;
         }
@@ -74,7 +74,7 @@ fn links(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) -> BTre
 }
 
 /// Why an interface of the right name is not the CNI's to remove.
-fn not_its(facts: &CleanupFacts, profile_link: &LeftLink, link: &LinkFact) -> Option<String> {
+fn foreign_reason(facts: &CleanupFacts, profile_link: &LinkPattern, link: &LinkFact) -> Option<String> {
     if link.kind.as_deref() != Some(profile_link.kind.as_str()) {
         let kind = link.kind.as_deref().unwrap_or("of no kind");
         return Some(format!("it is {kind}, and {}'s is {}", facts.profile.name, profile_link.kind));
@@ -87,9 +87,9 @@ fn not_its(facts: &CleanupFacts, profile_link: &LeftLink, link: &LinkFact) -> Op
     };
     // A switch is only inspected, so its users do not matter here.
     if profile_link.role != LinkRole::Switch
-        && let Some(whose) = claimed(facts, same)
+        && let Some(whose) = find_claimant(facts, same)
     {
-        return Some(theirs(whose));
+        return Some(describe_claimant(whose));
     }
     if profile_link.within && !link.addresses.iter().any(|address| is_within(facts, address.address)) {
         return Some("none of its addresses is in the network's cidrs of the policy".into());
@@ -116,7 +116,7 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
     };
     for route in &facts.kernel.routes {
         let device = route.interface.and_then(name);
-        let is = |profile_route: &LeftRoute| route_is(facts, profile_route, route, device);
+        let is = |profile_route: &RoutePattern| route_is(facts, profile_route, route, device);
         // The kernel removes the routes of an interface with the interface.
         if !leaves.routes.iter().any(is) || route.interface.is_some_and(|index| gone.contains(&index)) {
             continue;
@@ -126,10 +126,10 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
         let target = format!("route {words}");
         if route.destination.prefix() == 0 && route.table == 254 {
             decision.keep(target, "it is the node's default route");
-        } else if let Some(whose) = claimed(facts, |other| {
+        } else if let Some(whose) = find_claimant(facts, |other| {
             other.routes.iter().any(|profile_route| route_is(facts, profile_route, route, device))
         }) {
-            decision.keep(target, theirs(whose));
+            decision.keep(target, describe_claimant(whose));
         } else {
             let object = KernelObject::Route { body: route.body.clone() };
             let family = if route.destination.is_ipv4() { "-4" } else { "-6" };
@@ -141,7 +141,7 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
 
 fn route_is(
     facts: &CleanupFacts,
-    profile_route: &LeftRoute,
+    profile_route: &RoutePattern,
     route: &RouteFact,
     device: Option<&str>,
 ) -> bool {
@@ -163,8 +163,8 @@ fn rules(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
             other.rules.iter().any(|profile_rule| rule_is(profile_rule, rule))
                 || (moved && other.local_rule == leaves.local_rule)
         };
-        if let Some(whose) = claimed(facts, same) {
-            decision.keep(target, theirs(whose));
+        if let Some(whose) = find_claimant(facts, same) {
+            decision.keep(target, describe_claimant(whose));
             continue;
         }
         if moved && !has_other_local(facts, leaves, rule) {
@@ -198,7 +198,7 @@ fn family(rule: &RuleFact) -> &'static str {
     if rule.bits() == 32 { "-4 " } else { "-6 " }
 }
 
-fn rule_is(profile_rule: &LeftRule, rule: &RuleFact) -> bool {
+fn rule_is(profile_rule: &RulePattern, rule: &RuleFact) -> bool {
     let (first, last) = profile_rule.tables;
     !rule.more
         && rule.priority == profile_rule.priority

@@ -14,7 +14,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
     let name = &facts.profile.name;
     let mut all = Vec::new();
     let mut refuse = |what: String, place: &str, fix: &str| {
-        all.push(Problem::new(what).at(place).fix(fix.to_owned()));
+        all.push(Problem::new(what).with_place(place).fix(fix.to_owned()));
     };
     if !facts.claims.damaged.is_empty() {
         let what = format!("records cannot be read, and may name {name}: {}", join(&facts.claims.damaged));
@@ -71,7 +71,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
             "remove its DaemonSet from this node first; an agent makes again what is removed",
         );
     }
-    let live = live(facts, leaves);
+    let live = list_live(facts, leaves);
     if !live.is_empty() {
         let what = format!("pods live on {name}: {}", join(&live));
         refuse(
@@ -97,7 +97,7 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
 }
 
 /// Interfaces of pods whose other end is in a pod.
-fn live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
+fn list_live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
     let links = &facts.kernel.links;
     let mut all = Vec::new();
     for profile_link in &leaves.links {

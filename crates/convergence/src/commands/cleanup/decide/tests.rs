@@ -67,7 +67,7 @@ fn outcomes(facts: &CleanupFacts) -> Vec<String> {
 }
 
 fn kept(facts: &CleanupFacts) -> Vec<String> {
-    decide(facts).kept.iter().map(|kept| format!("{}: {}", kept.target, kept.why)).collect()
+    decide(facts).retained.iter().map(|kept| format!("{}: {}", kept.target, kept.why)).collect()
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_fresh_node_has_nothing_to_remove_or_to_judge() {
     for profile in Profiles::built_in().all() {
         let decision = decide(&node(&profile.name));
         assert!(
-            decision.removals.is_empty() && decision.kept.is_empty() && decision.look.is_empty(),
+            decision.removals.is_empty() && decision.retained.is_empty() && decision.look.is_empty(),
             "{}",
             profile.name
         );

@@ -14,7 +14,7 @@ pub fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<It
     // A sandbox that is gone since the switch had its DEL, so no later DEL removes its entry.
     let is_over = move |status: ListStatus| has_left(facts) && status == ListStatus::Missing;
     let living = facts.records.iter().filter(move |(_, status)| !is_over(*status));
-    let records = living.filter_map(move |(record, _)| of_record(record, new));
+    let records = living.filter_map(move |(record, _)| record_handover(record, new));
     // What was there before Crossfade has its entry under its network's name, unless the runtime lost it, or the conf was put back.
     let lost = facts.entries.iter().filter(move |(entry, status)| {
         entry.network == Side::New.as_str()
@@ -32,7 +32,7 @@ pub fn handovers<'a>(facts: &'a GraduateFacts, new: &'a str) -> impl Iterator<It
     records.chain(entries)
 }
 
-fn of_record(record: &Attachment, new: &str) -> Option<Handover> {
+fn record_handover(record: &Attachment, new: &str) -> Option<Handover> {
     let (leg, progress) =
         record.intent.legs.iter().zip(&record.progress).find(|(leg, _)| leg.network == new)?;
     Some(Handover {
@@ -50,7 +50,7 @@ pub fn key(record: &Attachment) -> Key {
 
 /// Entries under the new network's name that were written for a pod which is gone: its DEL came through Crossfade before the switch, or before its
 /// entry was written.
-pub fn stale(facts: &GraduateFacts) -> impl Iterator<Item = Key> + '_ {
+pub fn stale_keys(facts: &GraduateFacts) -> impl Iterator<Item = Key> + '_ {
     let is_gone = |key: &&Key| !facts.runtime.sandboxes.contains(&key.container_id);
     facts.progress.handed.iter().filter(is_gone).cloned()
 }

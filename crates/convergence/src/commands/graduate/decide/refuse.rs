@@ -26,24 +26,24 @@ const SWEEP: &str = "run crossfade-bootstrap unit sweep, then the same command a
 /// Adds everything that stands in the way.
 pub fn refuse(facts: &GraduateFacts, decision: &mut Decision) {
     runtime(facts, decision);
-    installed(facts, decision);
+    check_installed(facts, decision);
     policy(facts, decision);
     network(facts, decision);
-    picked(facts, decision);
+    check_picked(facts, decision);
     check_configured_name(facts, decision);
     records(facts, decision);
     inventory(facts, decision);
     transit(facts, decision);
-    if let Err(why) = &facts.node_json.wanted {
+    if let Err(why) = &facts.node_json.after {
         let path = facts.node_json.path.display().to_string();
         let fix = format!("correct {path}, then run the same command again");
-        decision.refusals.push(Problem::new(why.as_str()).at(path).fix(fix));
+        decision.refusals.push(Problem::new(why.as_str()).with_place(path).fix(fix));
     }
 }
 
 fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
     let place = "--runtime-endpoint";
-    let refuse = |what: &str, fix: &str| Problem::new(what).at(place).fix(fix);
+    let refuse = |what: &str, fix: &str| Problem::new(what).with_place(place).fix(fix);
     match &facts.runtime.answer {
         RuntimeAnswer::NotAsked => decision.refusals.push(refuse(
             "no runtime is asked, and only the runtime can say that it uses the new network",
@@ -65,11 +65,13 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
     }
     if let Some(why) = &facts.cache.unreadable {
         let fix = "the runtime's result cache must belong to root alone; name it with --cache-dir";
-        decision.refusals.push(Problem::new(why.as_str()).at(facts.cache.dir.display().to_string()).fix(fix));
+        decision
+            .refusals
+            .push(Problem::new(why.as_str()).with_place(facts.cache.dir.display().to_string()).fix(fix));
     }
     if let Some(setup) = facts.runtime.answer.setup() {
         let mut obstacles = Obstacles::default();
-        rules::one_conf(setup, &mut obstacles);
+        rules::require_one_conf(setup, &mut obstacles);
         decision.refusals.extend(obstacles.findings);
         if setup.conf_dir != facts.conf.dir.path && !facts.runtime.is_private {
             let what = format!(
@@ -78,30 +80,32 @@ fn runtime(facts: &GraduateFacts, decision: &mut Decision) {
                 facts.conf.dir.path.display()
             );
             let fix = format!("add --conf-dir {}", setup.conf_dir.display());
-            decision.refusals.push(Problem::new(what).at("--conf-dir").fix(fix));
+            decision.refusals.push(Problem::new(what).with_place("--conf-dir").fix(fix));
         }
     }
 }
 
-fn installed(facts: &GraduateFacts, decision: &mut Decision) {
+fn check_installed(facts: &GraduateFacts, decision: &mut Decision) {
     if facts.runtime.is_private {
         let what = format!(
             "the runtime reads {PRIVATE_CONF_DIR}, and would be without a network until it is restarted"
         );
         let fix = "replace the node by one of a final image; or say \"confDir\": \"shared\" in /etc/crossfade/node.json, drain and reboot \
                    the node, then run graduate";
-        decision.refusals.push(Problem::new(what).at(NODE_FILE).fix(fix));
+        decision.refusals.push(Problem::new(what).with_place(NODE_FILE).fix(fix));
     }
     let file = facts.conf.file.display().to_string();
     if facts.conf.ours.is_none() && facts.progress.left_at.is_none() {
         let what = format!("{file} is not there, so there is nothing to graduate from");
         let fix = "if Crossfade was removed already, remove its package; else run crossfade-bootstrap status";
-        decision.refusals.push(Problem::new(what).at(file).fix(fix));
+        decision.refusals.push(Problem::new(what).with_place(file).fix(fix));
     } else if facts.conf.name.is_none() {
         let what = "the name of Crossfade's network is not known any more";
         let place = facts.layout.name().display().to_string();
         decision.refusals.push(
-            Problem::new(what).at(place).fix("run crossfade-bootstrap install, then the same command again"),
+            Problem::new(what)
+                .with_place(place)
+                .fix("run crossfade-bootstrap install, then the same command again"),
         );
     }
 }
@@ -113,21 +117,21 @@ fn policy(facts: &GraduateFacts, decision: &mut Decision) {
         let what =
             format!("the phase is {}, so new pods get another network than the new one", policy.phase());
         let fix = "run crossfade-bootstrap policy set new, then move the node's pods";
-        decision.refusals.push(Problem::new(what).at(place).fix(fix));
+        decision.refusals.push(Problem::new(what).with_place(place).fix(fix));
     }
     let others = policy.rules.iter().filter(|rule| rule.attach != Attach::One(Side::New)).count();
     if others > 0 {
         let what =
             format!("{others} rules attach pods to another network than the new one, and end with Crossfade");
         let fix = "remove the rules from the policy, then move the pods that they match";
-        decision.refusals.push(Problem::new(what).at("policy.json, rules").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("policy.json, rules").fix(fix));
     }
     let allowed = policy.pod_annotation.iter().flat_map(|annotation| &annotation.allow);
     if allowed.into_iter().any(|attach| *attach != Attach::One(Side::New)) {
         let what =
             "a pod's annotation may ask for another network than the new one, and nobody heeds it then";
         let fix = "remove podAnnotation from the policy, then move the pods that have the annotation";
-        decision.refusals.push(Problem::new(what).at("policy.json, podAnnotation").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("policy.json, podAnnotation").fix(fix));
     }
 }
 
@@ -135,18 +139,18 @@ fn network(facts: &GraduateFacts, decision: &mut Decision) {
     let Some(new) = &facts.new else {
         let what = "the policy has no network new, so nothing would attach pods";
         let fix = "crossfade-bootstrap uninstall leaves a node that has the old network alone";
-        decision.refusals.push(Problem::new(what).at("policy.json, networks").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("policy.json, networks").fix(fix));
         return;
     };
     let fix = "see that the new network's agent runs, then run the same command again";
     match (&new.conf, &new.why_not) {
-        (Err(why), _) => decision
-            .refusals
-            .push(Problem::new(format!("network new: {why}")).at("policy.json, networks.new.conf").fix(fix)),
+        (Err(why), _) => decision.refusals.push(
+            Problem::new(format!("network new: {why}")).with_place("policy.json, networks.new.conf").fix(fix),
+        ),
         (Ok(_), Some(why)) if !(facts.progress.is_confirmed && has_left(facts)) => {
-            decision
-                .refusals
-                .push(Problem::new(format!("network new is not ready: {why}")).at("network new").fix(fix));
+            decision.refusals.push(
+                Problem::new(format!("network new is not ready: {why}")).with_place("network new").fix(fix),
+            );
         }
         (Ok((_, path)), _) if path.parent() != Some(facts.conf.dir.path.as_path()) => {
             let what = format!(
@@ -155,14 +159,14 @@ fn network(facts: &GraduateFacts, decision: &mut Decision) {
                 facts.conf.dir.path.display()
             );
             let fix = "let the new network's agent write its conf into the directory that the runtime reads";
-            decision.refusals.push(Problem::new(what).at(path.display().to_string()).fix(fix));
+            decision.refusals.push(Problem::new(what).with_place(path.display().to_string()).fix(fix));
         }
         (Ok(_), _) => {}
     }
 }
 
 /// The conf that the runtime uses without Crossfade's must be the new network's.
-fn picked(facts: &GraduateFacts, decision: &mut Decision) {
+fn check_picked(facts: &GraduateFacts, decision: &mut Decision) {
     let (Some((new, path)), Some(name)) = (new_of(facts), &facts.conf.name) else { return };
     let dir = &facts.conf.dir;
     let aside: Vec<&str> = same_name(facts, name, path).map(|conf| conf.file.as_str()).collect();
@@ -189,12 +193,12 @@ fn picked(facts: &GraduateFacts, decision: &mut Decision) {
                     "remove or rename {first}; crossfade-bootstrap cleanup removes what a CNI that is gone has left"
                 )
             };
-            decision.refusals.push(Problem::new(what).at(first).fix(fix));
+            decision.refusals.push(Problem::new(what).with_place(first).fix(fix));
         }
         None => {
             let what = format!("{} is not among the confs that the runtime reads", path.display());
             let fix = "the name of the new network's conf must end in .conf, .conflist or .json";
-            decision.refusals.push(Problem::new(what).at(path.display().to_string()).fix(fix));
+            decision.refusals.push(Problem::new(what).with_place(path.display().to_string()).fix(fix));
         }
     }
 }
@@ -220,7 +224,7 @@ fn check_configured_name(facts: &GraduateFacts, decision: &mut Decision) {
             "set cni_default_network = \"{new}\" below [crio.network] in a file of /etc/crio/crio.conf.d and do not restart CRI-O before \
              Crossfade's conf is gone: it would send the DEL of every pod that lives; then run the same command again"
         );
-        decision.refusals.push(Problem::new(what).at("cni_default_network").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("cni_default_network").fix(fix));
         return;
     }
     let is_checked = facts.new.as_ref().is_some_and(|new| new.is_checked);
@@ -232,12 +236,12 @@ fn check_configured_name(facts: &GraduateFacts, decision: &mut Decision) {
             facts.records.len()
         );
         let fix = "drain the node first; or let the new network's conf say \"disableCheck\": true";
-        decision.refusals.push(Problem::new(what).at("CRI-O").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("CRI-O").fix(fix));
     }
 }
 
 /// The sandbox of a record, for people.
-fn named(record: &Attachment) -> String {
+fn name_record(record: &Attachment) -> String {
     let pod = Pod::from_args(record.intent.cni_args.as_deref().unwrap_or_default());
     match (pod.namespace, pod.name) {
         (Some(namespace), Some(name)) => format!("{namespace}/{name} ({})", record.intent.container_id),
@@ -259,7 +263,7 @@ impl Bound {
     const ALL: [Self; 5] = [Self::Old, Self::Steps, Self::Running, Self::Unlisted, Self::Foreign];
 
     /// `is_direct`: the runtime sends the DEL to the network itself by now, so a sandbox that is gone had its own.
-    fn of(record: &Attachment, status: ListStatus, new: &str, is_direct: bool) -> Option<Self> {
+    fn from_record(record: &Attachment, status: ListStatus, new: &str, is_direct: bool) -> Option<Self> {
         let pending = record.pending();
         let owed = || pending.iter().map(|leg| &record.intent.legs[*leg]);
         let routed = record.progress.iter().any(|leg| !leg.host_routes.is_empty() && !leg.host_unrouted);
@@ -283,7 +287,7 @@ impl Bound {
 
     fn problem(self, records: &[&Attachment]) -> Problem {
         let count = records.len();
-        let names: Vec<String> = records.iter().map(|record| named(record)).collect();
+        let names: Vec<String> = records.iter().map(|record| name_record(record)).collect();
         let names = join(names.iter().map(String::as_str));
         let (what, fix) = match self {
             Self::Old => {
@@ -312,7 +316,7 @@ impl Bound {
                 "end these containers with the tool that runs them, then run the same command again",
             ),
         };
-        Problem::new(what).at("attachments").fix(fix)
+        Problem::new(what).with_place("attachments").fix(fix)
     }
 }
 
@@ -324,13 +328,13 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
         );
         let fix =
             "delete the pods of these records, whose DEL resolves them; then run the same command again";
-        decision.refusals.push(Problem::new(what).at("attachments").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("attachments").fix(fix));
     }
     let Some((new, _)) = new_of(facts) else { return };
     let is_direct = has_left(facts) && !facts.runtime.replays;
     for bound in Bound::ALL {
         let is = |(record, status): &&(Attachment, ListStatus)| {
-            Bound::of(record, *status, new, is_direct) == Some(bound)
+            Bound::from_record(record, *status, new, is_direct) == Some(bound)
         };
         let bound_records: Vec<&Attachment> =
             facts.records.iter().filter(is).map(|(record, _)| record).collect();
@@ -359,7 +363,7 @@ fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
             old.len(),
             ids(&old)
         );
-        decision.refusals.push(Problem::new(what).at("inventory.json").fix(MOVE));
+        decision.refusals.push(Problem::new(what).with_place("inventory.json").fix(MOVE));
     }
     let gone: Vec<_> = entries()
         .filter(|(entry, status)| {
@@ -375,7 +379,7 @@ fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
             gone.len(),
             ids(&gone)
         );
-        decision.refusals.push(Problem::new(what).at("inventory.json").fix(SWEEP));
+        decision.refusals.push(Problem::new(what).with_place("inventory.json").fix(SWEEP));
     }
 }
 
@@ -383,7 +387,7 @@ fn transit(facts: &GraduateFacts, decision: &mut Decision) {
     if let Some(desired) = facts.transit.desired.as_ref().filter(|desired| *desired != Phase::New.as_str()) {
         let what = format!("the annotation crossfade/desired of the Node asks for the phase {desired}");
         let fix = "let the pipeline that wrote it finish, or remove it: kubectl annotate node NAME crossfade/desired-";
-        decision.refusals.push(Problem::new(what).at("the Node").fix(fix));
+        decision.refusals.push(Problem::new(what).with_place("the Node").fix(fix));
     }
     let Some(text) = &facts.transit.step else { return };
     let state = match Step::parse(text) {
@@ -393,5 +397,5 @@ fn transit(facts: &GraduateFacts, decision: &mut Decision) {
     };
     let what = format!("a roll has this node in hand (crossfade/step: {state})");
     let fix = "let the roll finish, or end it: kubectl crossfade roll --help";
-    decision.later.push(Problem::new(what).at("the Node").fix(fix));
+    decision.later.push(Problem::new(what).with_place("the Node").fix(fix));
 }

@@ -133,7 +133,7 @@ fn facts() -> GraduateFacts {
         node_json: NodeJson {
             path: "/etc/crossfade/node.json".into(),
             before: Some(b"before".to_vec()),
-            wanted: Ok(b"wanted".to_vec()),
+            after: Ok(b"wanted".to_vec()),
             fleeting: None,
         },
         plugins: vec![BinDir {

@@ -143,7 +143,7 @@ fn runtime() -> Vec<Case> {
             Code::RuntimeConfig,
             |facts| {
                 facts.node.runtime.config =
-                    ConfigFact::Unreadable(Problem::new("config.toml: no TOML").at("/etc/c"))
+                    ConfigFact::Unreadable(Problem::new("config.toml: no TOML").with_place("/etc/c"))
             },
             |facts| facts.node.runtime.config = ConfigFact::NoRuntime,
         ),
@@ -205,7 +205,7 @@ fn sources() -> Vec<Case> {
         Code::SourceUnread,
         |facts| {
             facts.journal =
-                Source::Unread(Problem::new("journalctl: no answer within 10 s").at("the journal"))
+                Source::Unread(Problem::new("journalctl: no answer within 10 s").with_place("the journal"))
         },
         |facts| facts.journal = Source::Absent("systemd does not run this node".into()),
     )]

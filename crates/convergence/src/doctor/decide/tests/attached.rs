@@ -182,7 +182,7 @@ fn ending() -> Vec<Case> {
             Code::StateUnreadable,
             |facts| {
                 facts.state =
-                    Source::Unread(Problem::new("records: not a directory").at("/var/lib/crossfade"))
+                    Source::Unread(Problem::new("records: not a directory").with_place("/var/lib/crossfade"))
             },
             |facts| facts.state = Source::Absent("there is none".into()),
         ),

@@ -79,7 +79,7 @@ impl Boot {
                 tally.restarts += 1;
                 // It knows what its predecessor published after its last round, or nothing where that was killed first.
                 let known = self.dice.one_of(2) == 0;
-                self.world.memory = Memory::after(self.published.as_ref().filter(|_| known));
+                self.world.memory = Memory::from_status(self.published.as_ref().filter(|_| known));
             }
             _ => {}
         }

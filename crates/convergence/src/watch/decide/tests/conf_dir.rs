@@ -12,7 +12,7 @@ fn a_replaced_directory_is_written_to_again_and_the_runtime_has_to_be_restarted(
     assert_eq!((round.reason, round.changes), ("RuntimeRestartNeeded", vec![CONF.to_owned()]));
     world.quiet("RuntimeRestartNeeded");
     let document = decide(&world.facts, &world.memory, ME).document;
-    let heir = Memory::after(Some(&document));
+    let heir = Memory::from_status(Some(&document));
     assert_eq!(decide(&world.facts, &heir, ME).report.reason, Reason::RuntimeRestartNeeded, "the next watch");
     world.facts.life = Some("r2".into());
     assert_eq!(world.round(1).reason, "NetworkReady");

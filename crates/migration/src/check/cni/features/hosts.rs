@@ -36,10 +36,10 @@ fn selects(policy: &Object, labels: &Labels) -> bool {
 /// The labels of a HostEndpoint. Those of one in `crd.projectcalico.org` stand in an annotation.
 fn labels(host: &Object) -> Labels {
     let stored = host
-        .at("/metadata/annotations")
+        .pointer("/metadata/annotations")
         .and_then(|all| all.get(CALICO_METADATA)?.as_str())
         .and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok());
-    let own = host.at("/metadata/labels");
+    let own = host.pointer("/metadata/labels");
     let of_resource = stored.as_ref().and_then(|stored| stored.get("labels"));
     let all = own.into_iter().chain(of_resource).filter_map(serde_json::Value::as_object).flatten();
     all.filter_map(|(key, value)| Some((key.as_str().into(), value.as_str()?.into()))).collect()

@@ -13,7 +13,7 @@ pub(super) fn with(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Su
     let pods = scene.snapshot.pods.iter().filter(|pod| !pod.metadata.annotations.is_empty());
     let pods = pods.filter_map(|pod| Some(owner(pod).detail(key(&pod.metadata)?)));
     let namespaces = scene.snapshot.objects(Kind::NAMESPACE).iter().filter_map(|object| {
-        let annotations = object.at("/metadata/annotations")?.as_object()?;
+        let annotations = object.pointer("/metadata/annotations")?.as_object()?;
         let key = annotations.keys().find(|key| is_meant(key))?;
         Some(Subject::new(Kind::NAMESPACE, object.name()).detail(key.as_str()))
     });

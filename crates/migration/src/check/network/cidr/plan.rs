@@ -78,7 +78,7 @@ fn is_of_pods(clash: &Clash<'_>) -> bool {
 /// The manifest by which Calico gives addresses of these ranges to no pod.
 pub(super) fn reservation(ranges: &BTreeSet<String>) -> String {
     let read = ranges.iter().filter_map(|range| Range::read(range).ok()).map(|(range, _)| range).collect();
-    let list: String = snapshot::merged(read).iter().map(|range| format!("  - {range}\n")).collect();
+    let list: String = snapshot::merge(read).iter().map(|range| format!("  - {range}\n")).collect();
     format!(
         "calicoctl apply -f - with\n```\napiVersion: projectcalico.org/v3\nkind: IPReservation\nmetadata:\n  name: crossfade-new\nspec:\n  reservedCIDRs:\n{list}```"
     )
@@ -171,7 +171,7 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
     let (range, _) = Range::read(pool.text("/spec/cidr")?).ok()?;
     let usual = if range.is_v6() { 122 } else { 26 };
     let block = pool
-        .at("/spec/blockSize")
+        .pointer("/spec/blockSize")
         .and_then(serde_json::Value::as_u64)
         .and_then(|size| u8::try_from(size).ok())
         .unwrap_or(usual);
@@ -185,7 +185,7 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
         "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata:\n  name: crossfade-moved\nspec:\n  cidr: {free_range}\n  blockSize: {block}\n"
     );
     for key in ["ipipMode", "vxlanMode", "natOutgoing", "nodeSelector"] {
-        let value = pool.at("/spec").and_then(|spec| spec.get(key)).filter(|value| !value.is_null());
+        let value = pool.pointer("/spec").and_then(|spec| spec.get(key)).filter(|value| !value.is_null());
         manifest.extend(value.map(|value| format!("  {key}: {value}\n")));
     }
     let mut remark = String::from(
@@ -198,7 +198,7 @@ fn new_pool(pool: &Object, claims: &Claims, scene: &Scene<'_>) -> Option<(String
         .snapshot
         .objects(Kind::IPAM_CONFIG)
         .first()
-        .and_then(|config| config.at("/spec/maxBlocksPerHost")?.as_u64())
+        .and_then(|config| config.pointer("/spec/maxBlocksPerHost")?.as_u64())
         .filter(|limit| *limit != 0)
         .unwrap_or(20);
     if needed.most > limit {

@@ -109,7 +109,7 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
         let mask =
             config.and_then(|config| config.data(&format!("cluster-pool-{key}-mask-size"))?.parse().ok());
         let length: u8 = mask.unwrap_or(usual);
-        let ranges: Vec<Range> = snapshot::merged(own().map(|pool| pool.range).collect());
+        let ranges: Vec<Range> = snapshot::merge(own().map(|pool| pool.range).collect());
         let room = ranges.iter().map(|range| size(is_v6, range.length()) / size(is_v6, length)).sum::<u128>();
         let (nodes, added) = (scene.snapshot.nodes.len(), added_nodes(scene));
         if room < nodes as u128 + u128::from(added) {
@@ -163,7 +163,7 @@ fn pools(scene: &Scene<'_>) -> Vec<Subject> {
         let Some((first, _)) = own.first() else { continue };
         let usual = if is_v6 { 122 } else { 26 };
         let block = |pool: &Object| {
-            let set = pool.at("/spec/blockSize").and_then(serde_json::Value::as_u64);
+            let set = pool.pointer("/spec/blockSize").and_then(serde_json::Value::as_u64);
             set.and_then(|size| u8::try_from(size).ok()).unwrap_or(usual)
         };
         let sum = |count_of: &dyn Fn(&Object, Range) -> u128| {

@@ -9,7 +9,7 @@ use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::cidr::{Claim, Usage};
 use crate::cni::support::Cni;
-use snapshot::{Range, merged};
+use snapshot::{Range, merge};
 
 /// The pods of the old network with an address in a range of the new one: fixed addresses, or those of a pool that is gone. Of the Amazon
 /// VPC CNI every pod, since it has no ranges of its own.
@@ -20,7 +20,7 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
     let is_all = scene.from == Cni::AwsVpcCni;
     let mut old_claims = Vec::new();
     for pod in &scene.snapshot.pods {
-        for address in pod.network_ips().map(Range::of) {
+        for address in pod.network_ips().map(Range::from_address) {
             let is_stray = is_new.contains(address) && !is_old.contains(address);
             let of_node = of_nodes.get(pod.spec.node_name.as_ref());
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
@@ -49,7 +49,7 @@ struct Ranges(Vec<Range>);
 
 impl Ranges {
     fn of(all: &[Claim], is_meant: impl Fn(Usage) -> bool) -> Self {
-        Self(merged(all.iter().filter(|claim| is_meant(claim.usage)).map(|claim| claim.range).collect()))
+        Self(merge(all.iter().filter(|claim| is_meant(claim.usage)).map(|claim| claim.range).collect()))
     }
 
     fn contains(&self, address: Range) -> bool {

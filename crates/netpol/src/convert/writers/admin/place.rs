@@ -41,7 +41,7 @@ pub(super) fn place_tier<'p>(
             let Lane { entries, ends } =
                 settle_tier(&own, direction, behind, |entry| rules(entry).map(drop), refused, &mut notes);
             if own.place == Place::Default {
-                placement.split(&entries, plain, refused, &mut notes);
+                placement.split_entries(&entries, plain, refused, &mut notes);
             } else {
                 for entry in entries {
                     match rules(&entry) {
@@ -62,7 +62,7 @@ pub(super) fn place_tier<'p>(
 
 impl<'p> TierPlacement<'p> {
     /// The rules of the default tier, in one direction.
-    fn split(
+    fn split_entries(
         &mut self,
         entries: &[Entry<'p>],
         plain: &PlainPolicies,

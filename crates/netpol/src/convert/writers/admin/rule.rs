@@ -6,7 +6,7 @@ use crate::convert::intermediate::{Action, Peer, PodSelection, Rule, Traffic};
 use crate::convert::objects::selector;
 use crate::convert::reachable_rules::Entry;
 use crate::convert::report::Refusal;
-use crate::convert::writers::address_blocks::cut;
+use crate::convert::writers::address_blocks::cut_block;
 use crate::engines::kubernetes::{LabelSelector, PortNumber};
 use crate::tier::Direction;
 use crate::traffic::{SCTP, TCP, UDP};
@@ -73,7 +73,7 @@ pub(super) fn pods(chosen: &PodSelection) -> Result<Value, String> {
     if !chosen.accounts.is_empty() {
         return Err("pods by their service account, which ClusterNetworkPolicies do not know".into());
     }
-    let namespaces = selector(&chosen.of_namespaces());
+    let namespaces = selector(&chosen.namespace_selector());
     Ok(if chosen.pods == LabelSelector::default() {
         json!({ "namespaces": namespaces })
     } else {
@@ -101,8 +101,8 @@ fn peers(rule: &Rule) -> Result<Vec<Value>, Refusal> {
             Peer::Block(_) if is_ingress => return Err(outside()),
             Peer::Block(block) => {
                 let why = format!("a range with exceptions that is more than {MOST_RANGES} without them");
-                let all =
-                    cut(block, MOST_RANGES).ok_or_else(|| Refusal::new(format!("{key}.notNets"), why))?;
+                let all = cut_block(block, MOST_RANGES)
+                    .ok_or_else(|| Refusal::new(format!("{key}.notNets"), why))?;
                 for range in all.iter().map(ToString::to_string) {
                     // The API wants each of them once.
                     if !networks.contains(&range) {

@@ -42,7 +42,7 @@ pub(super) fn place_tier<'p>(
                 settle_tier(&own, direction, behind, |_| Ok(()), refused, &mut notes);
             match own.place {
                 Place::Before => placement.early.extend(entries),
-                Place::Default => placement.split(&entries, plain, refused, &mut notes),
+                Place::Default => placement.split_entries(&entries, plain, refused, &mut notes),
                 Place::After => placement.late.extend(entries),
             }
             for policy in &ends {
@@ -61,7 +61,7 @@ pub(super) fn place_tier<'p>(
 
 impl<'p> TierPlacement<'p> {
     /// The rules of the default tier, in one direction.
-    fn split(
+    fn split_entries(
         &mut self,
         entries: &[Entry<'p>],
         plain: &PlainPolicies,

@@ -8,7 +8,7 @@ use crate::convert::intermediate::{Action, Peer, PodSelection, Rule, Traffic};
 use crate::convert::objects::pods_as_peer;
 use crate::convert::reachable_rules::Entry;
 use crate::convert::report::Refusal;
-use crate::convert::writers::address_blocks::cut;
+use crate::convert::writers::address_blocks::cut_block;
 use crate::convert::writers::ports::destination;
 use crate::engines::calico::Message;
 use crate::engines::kubernetes::{LabelSelector, PortNumber};
@@ -97,8 +97,8 @@ impl RuleWriter {
                 }
                 Peer::Block(block) if family.is_none_or(|is_v6| block.range.is_v6() == is_v6) => {
                     let why = format!("a range with exceptions that is more than {MOST_RANGES} without them");
-                    let ranges =
-                        cut(block, MOST_RANGES).ok_or_else(|| Refusal::new(format!("{key}.notNets"), why))?;
+                    let ranges = cut_block(block, MOST_RANGES)
+                        .ok_or_else(|| Refusal::new(format!("{key}.notNets"), why))?;
                     written
                         .extend(ranges.iter().map(|range| json!({"ipBlock": {"cidr": range.to_string()}})));
                 }

@@ -40,7 +40,7 @@ pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> Addr
             plain.pod_ranges.is_empty()
                 || plain.pod_ranges.iter().any(|candidate| candidate.is_v6() == *is_v6)
         })
-        .map(|is_v6| Addresses::of(blocks, is_v6))
+        .map(|is_v6| Addresses::from_blocks(blocks, is_v6))
         .collect();
     let share = |range: Range| {
         families
@@ -51,7 +51,9 @@ pub(super) fn addressed_parties(blocks: &[Block], plain: &PlainPolicies) -> Addr
     AddressedParties {
         is_everything: families.iter().all(Addresses::is_everything),
         pods: Share::combine(plain.pod_ranges.iter().filter_map(|range| share(*range))),
-        nodes: Share::combine(plain.node_addresses.iter().filter_map(|address| share(Range::of(*address)))),
+        nodes: Share::combine(
+            plain.node_addresses.iter().filter_map(|address| share(Range::from_address(*address))),
+        ),
     }
 }
 
@@ -62,7 +64,7 @@ impl Share {
 }
 
 impl Addresses {
-    fn of(blocks: &[Block], is_v6: bool) -> Self {
+    fn from_blocks(blocks: &[Block], is_v6: bool) -> Self {
         let mut intervals: Vec<(u128, u128)> = Vec::new();
         for block in blocks.iter().filter(|block| block.range.is_v6() == is_v6) {
             let mut remaining = vec![block.range.ends()];

@@ -119,7 +119,7 @@ impl<'p> Order<'p> {
         let rule = self.policies[place].rules[number];
         match rule.action {
             Action::Allow => (Form::Allow, None),
-            Action::Deny => self.denied(place, number),
+            Action::Deny => self.denied_form(place, number),
             Action::Pass if self.opens[place][number] => (
                 Form::Allow,
                 Some("no policy of a later tier is about these pods, so what passes is allowed"),
@@ -137,7 +137,7 @@ impl<'p> Order<'p> {
     }
 
     /// A denial is left to what denies by default if nothing after it allows what it denies. Else it is written, and wins over what allows before it.
-    fn denied(&self, place: usize, number: usize) -> (Form, Option<&'static str>) {
+    fn denied_form(&self, place: usize, number: usize) -> (Form, Option<&'static str>) {
         let ordered = &self.policies[place];
         let rule = ordered.rules[number];
         let isolates = self.isolates(place, rule.direction);
@@ -192,7 +192,7 @@ impl<'p> Order<'p> {
 }
 
 /// The rules of a policy that some packet can reach: none after one that is about everything.
-pub(super) fn reached<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule> {
+pub(super) fn reached_rules<'p>(rules: impl Iterator<Item = &'p Rule>) -> Vec<&'p Rule> {
     let mut closed: Vec<Direction> = Vec::new();
     let mut reached_rules = Vec::new();
     for rule in rules {

@@ -41,7 +41,7 @@ const FILTERED_ANYWHERE: &str = "beta.kubernetes.io";
 /// What Cilium has no label for.
 pub(super) fn peer(chosen: &PodSelection) -> Result<Value, String> {
     let mut label_selector = LabelSelector::default();
-    add_namespaces(&mut label_selector, &chosen.of_namespaces(), true)?;
+    add_namespaces(&mut label_selector, &chosen.namespace_selector(), true)?;
     require_namespace(&mut label_selector);
     add_pods(&mut label_selector, chosen)?;
     Ok(selector(&label_selector))
@@ -55,14 +55,14 @@ pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result
     let mut label_selector = LabelSelector::default();
     match namespace {
         Some(namespace) => {
-            if !may_be_in(&chosen.of_namespaces(), namespace) {
+            if !may_be_in(&chosen.namespace_selector(), namespace) {
                 return Ok(None);
             }
             // A policy of one namespace selects pods of it alone, and the API refuses a selector that names another one.
             add_namespaces(&mut label_selector, &chosen.namespaces, false)?;
         }
         None => {
-            add_namespaces(&mut label_selector, &chosen.of_namespaces(), true)?;
+            add_namespaces(&mut label_selector, &chosen.namespace_selector(), true)?;
             // Without it, endpoints of Cilium's own would be selected as well, such as the one for health checks.
             require_namespace(&mut label_selector);
         }
@@ -72,7 +72,7 @@ pub(super) fn subject(chosen: &PodSelection, namespace: Option<&Text>) -> Result
 }
 
 /// The keys by which pods are told apart here and of which Cilium does not know, unless it is set so.
-pub(super) fn filtered(chosen: &PodSelection) -> impl Iterator<Item = &Text> {
+pub(super) fn filtered_keys(chosen: &PodSelection) -> impl Iterator<Item = &Text> {
     let is_filtered =
         |key: &&Text| FILTERED.iter().any(|item| key.starts_with(item)) || key.contains(FILTERED_ANYWHERE);
     let of_namespaces = keys(&chosen.namespaces).filter(|key| key.contains(FILTERED_ANYWHERE));
@@ -269,7 +269,7 @@ mod tests {
             ),
         ] {
             let chosen = of(own, namespaces);
-            assert_eq!(filtered(&chosen).map(|key| &**key).collect::<Vec<_>>(), expected, "{own}");
+            assert_eq!(filtered_keys(&chosen).map(|key| &**key).collect::<Vec<_>>(), expected, "{own}");
         }
     }
 }

@@ -63,7 +63,7 @@ fn every_reason_is_named_with_the_way_on() {
             f.entries.push((Entry::new(Key::new("c0", "eth0"), "old"), ListStatus::Listed));
         }),
         ("asks for the phase both-new", |f| f.transit.desired = Some("both-new".into())),
-        ("node.json: not valid", |f| f.node_json.wanted = Err("node.json: not valid".into())),
+        ("node.json: not valid", |f| f.node_json.after = Err("node.json: not valid".into())),
     ];
     for (words, wrong) in cases {
         let mut facts = facts();
