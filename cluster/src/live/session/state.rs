@@ -434,7 +434,7 @@ impl ClusterState {
         let available = |(owner, desired): (&Owner, &Option<u32>)| {
             let now = self.workloads.get(owner)?;
             let desired = desired.map_or(now.desired, |before| before.min(now.desired));
-            Some((owner.clone(), Availability { desired: desired, ready: now.ready }))
+            Some((owner.clone(), Availability { desired, ready: now.ready }))
         };
         let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
         for pod in self.pods_in_transit().filter(|pod| !pod.is(Trait::Finished)) {

@@ -62,10 +62,10 @@ impl Calico {
                 Ok((policy, refused)) if refused.is_empty() => policies.policies.add(object, policy),
                 Ok((policy, refused)) => {
                     let all: Vec<String> = refused.iter().map(ToString::to_string).collect();
-                    unread.push(object.clone().to_unread(all.join("; ")));
+                    unread.push(object.clone().into_unread(all.join("; ")));
                     policies.partial.push(PartialPolicy { object, policy, refused });
                 }
-                Err(why) => unread.push(object.to_unread(why)),
+                Err(why) => unread.push(object.into_unread(why)),
             }
         }
         policies.policies = policies.policies.retain_valid(unread, |candidate| {

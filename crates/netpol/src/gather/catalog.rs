@@ -44,7 +44,7 @@ impl<T> Catalog<T> {
         for (object, item) in self.references.into_iter().zip(self.entries) {
             match try_one(&item) {
                 Ok(()) => valid.add(object, item),
-                Err(why) => unread.push(object.to_unread(why)),
+                Err(why) => unread.push(object.into_unread(why)),
             }
         }
         valid

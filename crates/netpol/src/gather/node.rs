@@ -38,7 +38,7 @@ pub(super) fn addresses(node: &Node, of_cilium: Option<&Object>) -> (Vec<IpAddr>
             Err(_) if address.is_empty() => {}
             Err(why) => wrong.push(
                 Reference::from_meta(Kind::NODE, &node.metadata)
-                    .to_unread(format!("{text:?} is no address: {why}")),
+                    .into_unread(format!("{text:?} is no address: {why}")),
             ),
         }
     }

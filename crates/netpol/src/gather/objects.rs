@@ -46,7 +46,7 @@ impl<'a> Objects<'a> {
                 continue;
             }
             match misplaced_reason(&reference) {
-                Some(why) => unread.push(reference.to_unread(why)),
+                Some(why) => unread.push(reference.into_unread(why)),
                 None => {
                     let is_backing = is_backing(api_version);
                     let value = if is_backing { shape::resource(value) } else { Cow::Borrowed(value) };
@@ -76,7 +76,7 @@ impl<'a> Objects<'a> {
         for api_object in self.all(kinds) {
             match read(&api_object.value) {
                 Ok(item) => catalog.add(api_object.reference.clone(), item),
-                Err(why) => unread.push(api_object.reference.clone().to_unread(why)),
+                Err(why) => unread.push(api_object.reference.clone().into_unread(why)),
             }
         }
         catalog

@@ -77,7 +77,7 @@ impl Policies {
                 engine.name()
             );
             let all = objects.all(&ADMIN).map(|object| object.reference.clone());
-            unread.extend(all.map(|reference| reference.to_unread(why.as_str())));
+            unread.extend(all.map(|reference| reference.into_unread(why.as_str())));
         }
         let plain = objects.read(&[Kind::NETWORK_POLICY], &mut unread, kubernetes::read);
         let mut policies = Self { kubernetes: Catalog::default(), engine_policies: own, unread: Vec::new() };

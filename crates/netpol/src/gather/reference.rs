@@ -68,7 +68,7 @@ impl Reference {
             uid: Text::default(),
             generation: 0,
         };
-        object.to_unread(&*illegible.why)
+        object.into_unread(&*illegible.why)
     }
 
     /// As settings and answers name objects: `CalicoNetworkPolicy/shop/web`.
@@ -81,7 +81,7 @@ impl Reference {
     }
 
     /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
-    pub(super) fn to_unread(self, why: impl Into<String>) -> UnreadObject {
+    pub(super) fn into_unread(self, why: impl Into<String>) -> UnreadObject {
         let why: String = why.into();
         let rest =
             why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());

@@ -75,7 +75,7 @@ pub(super) fn select_enforced<'a>(
     let (stored, direct): (Vec<_>, Vec<_>) =
         api_objects.into_iter().partition(|api_object| api_object.is_backing);
     unread.extend(stored.into_iter().map(|api_object| {
-        api_object.reference.to_unread(format!(
+        api_object.reference.into_unread(format!(
             "no object of {own} is the same, and a cluster in which this is defined may not go by crd.projectcalico.org any more"
         ))
     }));

@@ -81,7 +81,7 @@ impl Rule {
     }
 
     /// As much of the message as RTM_DELRULE requires. It also names a rule for packets with any mark, as earlier versions made it.
-    pub(super) fn to_message(&self) -> RuleMessage {
+    pub(super) fn to_message(self) -> RuleMessage {
         let mut message = RuleMessage::default();
         message.header.family = family(self.source);
         message.header.src_len = self.prefix();
