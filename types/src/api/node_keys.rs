@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     /// Keys that are on other objects, and words of the programs' own that look like keys.
-    const ELSEWHERE: [(&str, &str); 10] = [
+    const ELSEWHERE: [(&str, &str); 11] = [
         ("crossfade/earlier", "the taint of a roll, which the roll takes away"),
         ("crossfade/not-ready", "a start-up taint of the provider's node group"),
         ("crossfade/unfit", "a taint of a node's own registration"),
@@ -52,6 +52,7 @@ mod tests {
         ("crossfade/converted-from", "an annotation of network policies"),
         ("crossfade/run", "an annotation of a run's Lease and Events"),
         ("crossfade/plan", "an annotation of a run's Lease and Events"),
+        ("crossfade/fence", "a node selector of the old CNI's DaemonSets"),
         ("crossfade/part", "a label of a backup's parts"),
         ("crossfade/r-", "the name of a Lease, with its namespace"),
     ];
