@@ -15,6 +15,7 @@ mod session;
 mod snapshot;
 mod store;
 
+pub(crate) use api::connect::cluster_name;
 pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
 pub(crate) use finish::{
     Approval, BackupFiles, FinishScene, FinishView, carry_out_finish, undo_finish, view_finish,

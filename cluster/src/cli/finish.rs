@@ -21,10 +21,12 @@ pub struct Finish {
     /// The CNI that stays.
     #[arg(long, value_enum, requires = "from")]
     pub to: Option<Cni>,
-    /// Carry the next lines out by the plan whose hash begins so, as finish printed it. The removal also needs --cluster with the cluster's name in the
-    /// kubeconfig, since there is no way back from it.
+    /// Carry the next lines out by the plan whose hash begins so, as finish printed it. The removal also needs --remove.
     #[arg(long, value_name = "HASH")]
     pub confirm: Option<Prefix>,
+    /// Remove the old CNI from the cluster that has this name in the kubeconfig. There is no way back from it.
+    #[arg(long, value_name = "CLUSTER", requires = "confirm")]
+    pub remove: Option<String>,
     /// Let the old CNI's agents run again: take the fence from their DaemonSets.
     #[arg(long, conflicts_with = "confirm")]
     pub undo: bool,

@@ -100,8 +100,8 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
     let viewed = match &args.confirm {
         Some(hash) => {
-            let is_cluster_named = global.access.cluster.is_some();
-            let approval = Approval { hash: hash.clone(), is_cluster_named, patience };
+            let removes = args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
+            let approval = Approval { hash: hash.clone(), removes, patience };
             live::carry_out_finish(&global.access, &finish, &approval, &mut tell)
         }
         None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut tell),
@@ -155,6 +155,17 @@ fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
     })
 }
 
+/// Refuses a name that is not the one of the cluster.
+fn require_name(global: &Global, name: &str) -> Result<(), Failure> {
+    let own = live::cluster_name(&global.access);
+    if name == own {
+        return Ok(());
+    }
+    let problem = Problem::new(format!("--remove {name}: the kubeconfig calls this cluster {own}"));
+    let fix = "look which cluster is meant: kubectl config current-context; nothing was changed";
+    Err(Failure::of(Exit::No, problem.with_place("--remove").fix(fix)))
+}
+
 fn unknown_pair() -> Failure {
     let what = "the cluster has no run that says between which CNIs it was moved";
     Failure::of(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
@@ -172,7 +183,8 @@ fn next_command(global: &Global, args: &Wanted, lines: &[Line], hash: &str) -> S
     let confirm = format!("finish{pair} --confirm {}{backup}", canon::short(hash));
     match lines::next(lines) {
         Some(Line { line: LineName::Removal, state: LineState::Ready, .. }) => {
-            global.next(&format!("{confirm} --cluster NAME"))
+            let name = live::cluster_name(&global.access);
+            global.next(&format!("{confirm} --remove {}", shell_word(&name)))
         }
         Some(Line { state: LineState::Ready, .. }) => global.next(&confirm),
         Some(_) | None => String::new(),

@@ -80,8 +80,8 @@ pub(crate) struct FinishView {
 pub(crate) struct Approval {
     /// The plan.
     pub hash: Prefix,
-    /// The command line names the cluster, which the removal needs.
-    pub is_cluster_named: bool,
+    /// The command line names the cluster from which the old CNI is to be removed.
+    pub removes: bool,
     /// What to do about the Lease of another holder.
     pub patience: Patience,
 }
@@ -349,7 +349,7 @@ impl<'a> FinishHolder<'a> {
                 (LineName::Backup, LineState::Ready) => self.back_up(&inventory, tell).await?,
                 (LineName::Fence, LineState::Ready) => self.fence(&plan, &inventory, tell).await?,
                 (LineName::Soak, LineState::Ready) => self.begin_soak(tell).await?,
-                (LineName::Removal, LineState::Ready) if approval.is_cluster_named => {
+                (LineName::Removal, LineState::Ready) if approval.removes => {
                     self.remove(&plan, &inventory, tell).await?;
                 }
                 (_, LineState::Waits) if is_short => tokio::time::sleep(LOOK).await,

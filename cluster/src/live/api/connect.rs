@@ -21,6 +21,8 @@ use crate::cli::access::Access;
 use crate::live::api::error;
 use crate::live::api::request_log::RequestLog;
 
+/// The name of the cluster in which this program runs as a pod.
+const IN_CLUSTER: &str = "in-cluster";
 /// How long one request may take unless the operator says otherwise.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
@@ -71,6 +73,22 @@ fn credential(access: &Access, e: &Error) -> Problem {
 
 fn place(access: &Access) -> String {
     access.kubeconfig.as_ref().map_or_else(|| "$KUBECONFIG".into(), |file| file.display().to_string())
+}
+
+/// The name that the kubeconfig gives the cluster; [`IN_CLUSTER`] where there is no kubeconfig, as in a pod.
+#[must_use]
+pub fn cluster_name(access: &Access) -> String {
+    let kubeconfig = match &access.kubeconfig {
+        Some(file) => Kubeconfig::read_from(file),
+        None => Kubeconfig::read(),
+    };
+    let of_context = || {
+        let kubeconfig = kubeconfig.ok()?;
+        let name = access.context.clone().or(kubeconfig.current_context)?;
+        let context = kubeconfig.contexts.into_iter().find(|context| context.name == name)?;
+        Some(context.context?.cluster)
+    };
+    access.cluster.clone().or_else(of_context).unwrap_or_else(|| IN_CLUSTER.to_owned())
 }
 
 async fn configured(access: &Access) -> Result<Config, String> {

@@ -294,8 +294,8 @@ async fn called(
     with_session(&mut session, &finish, Patience::UntilExpired, &mut |_| {}, without_mirror).await
 }
 
-fn approval(hash: &str, is_cluster_named: bool) -> Approval {
-    Approval { hash: hash.parse().expect("a hash"), is_cluster_named, patience: Patience::UntilExpired }
+fn approval(hash: &str, removes: bool) -> Approval {
+    Approval { hash: hash.parse().expect("a hash"), removes, patience: Patience::UntilExpired }
 }
 
 /// The hash that finish prints for what is there.
@@ -317,9 +317,9 @@ async fn confirmed(
     files: &Files,
     soak_hours: u32,
     hash: &str,
-    is_cluster_named: bool,
+    removes: bool,
 ) -> Result<FinishView, Failure> {
-    let approval = approval(hash, is_cluster_named);
+    let approval = approval(hash, removes);
     called(api, files, soak_hours, async |holder, tell| holder.carry_out(&approval, tell).await).await
 }
 

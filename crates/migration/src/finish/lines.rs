@@ -526,7 +526,7 @@ fn remove(facts: &Facts<'_>) -> Line {
                 vanish.len()
             );
             Line::new(name, LineState::Ready, std::iter::once(what).chain(stays(facts.scene)))
-                .help("there is no way back: it needs --cluster NAME beside --confirm HASH")
+                .help("there is no way back: it needs --remove CLUSTER beside --confirm HASH, with the name of the cluster in the kubeconfig")
         }
         Removal::Wait { what, help } => Line::new(name, LineState::Waits, [what]).help(help),
         Removal::Refuse { what, help } => refused(vec![what], help),
