@@ -9,6 +9,8 @@ use std::time::Duration;
 use types::api::refusal::Refusal;
 
 use http::{Method, Request};
+use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use migration::drive::gate::Pulse;
 use serde::de::DeserializeOwned;
@@ -81,6 +83,8 @@ type TimeLimit = Arc<dyn Fn() -> Duration + Send + Sync>;
 struct State {
     pace: Pace,
     pulse: Pulse,
+    /// The API server's time in its last answer, and when that arrived by the clock that decides.
+    dated: Option<(Timestamp, Duration)>,
 }
 
 impl ApiRequest {
@@ -172,7 +176,7 @@ impl Caller {
     /// Makes requests through this client, which must not retry by itself.
     pub(in crate::live) fn new(client: Client, clock: Clock) -> Self {
         let pace = Pace::new(clock.now());
-        let state = Arc::new(Mutex::new(State { pace, pulse: Pulse::default() }));
+        let state = Arc::new(Mutex::new(State { pace, pulse: Pulse::default(), dated: None }));
         Self { client, clock, state, time_limit: None }
     }
 
@@ -202,6 +206,12 @@ impl Caller {
     /// How the API server answers.
     pub(in crate::live) fn pulse(&self) -> migration::roll::world::Verdict {
         self.state().pulse.verdict(self.clock.now())
+    }
+
+    /// The time by the API server's clock, from the header `Date` of its last answer; none if none had it. The wall clock of this machine may be wrong.
+    pub(in crate::live) fn server_time(&self) -> Option<Timestamp> {
+        let (date, at) = self.state().dated?;
+        date.checked_add(SignedDuration::try_from(self.clock.now().saturating_sub(at)).ok()?).ok()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -272,6 +282,10 @@ impl Caller {
         let retry_after = header.and_then(|value| value.to_str().ok()?.parse().ok());
         let headers = parts.headers.get_all(http::header::WARNING);
         let warnings = headers.iter().filter_map(|value| value.to_str().ok()).flat_map(warnings).collect();
+        let date = parts.headers.get(http::header::DATE).and_then(|value| value.to_str().ok());
+        if let Some(date) = date.and_then(|text| DateTimeParser::new().parse_timestamp(text).ok()) {
+            self.state().dated = Some((date, self.clock.now()));
+        }
         let reply = Reply { status, retry_after, warnings, body };
         if status == 429 && !reply.refusal().is_budget() {
             let (now, mut state) = (self.clock.now(), self.state());
@@ -311,6 +325,23 @@ mod tests {
             assert_eq!(recorded[0].line, "POST /api/v1/x?a=b");
             assert_eq!((recorded[0].content.as_str(), recorded[0].body.as_str()), ("application/json", "{}"));
             assert_eq!((recorded[1].line.as_str(), recorded[1].content.as_str()), ("GET /api/v1/y", ""));
+        });
+    }
+
+    #[test]
+    fn the_time_is_that_of_the_api_server() {
+        test_server::run(async {
+            let date = "2026-03-01T12:00:00Z".parse().expect("a time");
+            let server = Server::by_rule(move |_| Answer::text(200, "{}").date(date));
+            let caller = server.caller();
+            assert_eq!(caller.server_time(), None);
+            caller.call(&ApiRequest::get("/x")).await.expect("an answer");
+            assert_eq!(caller.server_time(), Some(date));
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            assert_eq!(
+                caller.server_time().map(|time| time.to_string()).as_deref(),
+                Some("2026-03-01T12:01:30Z")
+            );
         });
     }
 

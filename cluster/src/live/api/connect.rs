@@ -77,7 +77,7 @@ fn place(access: &Access) -> String {
 
 /// The name that the kubeconfig gives the cluster; [`IN_CLUSTER`] where there is no kubeconfig, as in a pod.
 #[must_use]
-pub fn cluster_name(access: &Access) -> String {
+pub(crate) fn cluster_name(access: &Access) -> String {
     let kubeconfig = match &access.kubeconfig {
         Some(file) => Kubeconfig::read_from(file),
         None => Kubeconfig::read(),

@@ -37,6 +37,7 @@ pub(in crate::live) struct Answer {
     status: u16,
     retry_after: Option<u32>,
     warning: Option<String>,
+    date: Option<jiff::Timestamp>,
     frames: VecDeque<Bytes>,
     then: Ending,
 }
@@ -72,7 +73,7 @@ impl RecordedRequest {
 impl Answer {
     pub(in crate::live) fn text(status: u16, body: &str) -> Self {
         let frames = VecDeque::from([Bytes::from(body.to_owned())]);
-        Self { status, retry_after: None, warning: None, frames, then: Ending::End }
+        Self { status, retry_after: None, warning: None, date: None, frames, then: Ending::End }
     }
 
     pub(in crate::live) fn json(status: u16, body: &Value) -> Self {
@@ -112,6 +113,12 @@ impl Answer {
     /// The same with a header `Warning`.
     pub(in crate::live) fn warning(mut self, header: &str) -> Self {
         self.warning = Some(header.to_owned());
+        self
+    }
+
+    /// The same with the API server's time.
+    pub(in crate::live) fn date(mut self, date: jiff::Timestamp) -> Self {
+        self.date = Some(date);
         self
     }
 
@@ -190,6 +197,10 @@ impl Server {
         }
         if let Some(warning) = answer.warning {
             response = response.header(http::header::WARNING, warning);
+        }
+        if let Some(date) = answer.date {
+            let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+            response = response.header(http::header::DATE, printer.timestamp_to_rfc9110_string(&date)?);
         }
         Ok(response.body(Frames { frames: answer.frames, then: answer.then })?)
     }
