@@ -89,7 +89,9 @@ impl Driver {
             "evict" => outcome(self.session.act(&Act::Evict(pod(object))).await),
             "delete" => outcome(self.session.act(&Act::Delete(pod(object))).await),
             "census" => outcome(self.session.act(&Act::Census).await),
-            "save" => json!({ "hash": store.save_plan(text.as_bytes()).await.map_err(describe)? }),
+            "save" => {
+                json!({ "hash": store.save_plan(text.as_bytes(), "make it shorter").await.map_err(describe)? })
+            }
             "plan" => {
                 let (hash, bytes) = store.plan(&text.parse()?).await.map_err(describe)?;
                 json!({ "hash": hash, "text": String::from_utf8_lossy(&bytes) })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use types::text::quote::shell_word;
 
 use super::unsupported::UnsupportedFlags;
 
@@ -86,6 +87,31 @@ impl Access {
     pub fn log_requests(&mut self, tell: fn(&str)) {
         self.log = (self.verbosity >= REQUESTS).then_some(tell);
     }
+
+    /// The flags of this call that say which cluster it is and as whom, for a command to call next: ` --context NAME`. Without a token, and without what only
+    /// says how to connect.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let file = self.kubeconfig.as_deref().map(|file| file.to_string_lossy().into_owned());
+        let single = [
+            ("--kubeconfig", &file),
+            ("--context", &self.context),
+            ("--cluster", &self.cluster),
+            ("--user", &self.user),
+            ("--as", &self.act_as),
+            ("--as-uid", &self.act_as_uid),
+            ("--server", &self.server),
+        ];
+        let single = single.into_iter().filter_map(|(flag, value)| Some((flag, value.clone()?)));
+        let groups = self.act_as_groups.iter().map(|group| ("--as-group", group.clone()));
+        let extra =
+            self.act_as_extra.iter().map(|(key, value)| ("--as-user-extra", format!("{key}={value}")));
+        single
+            .chain(groups)
+            .chain(extra)
+            .map(|(flag, value)| format!(" {flag} {}", shell_word(&value)))
+            .collect()
+    }
 }
 
 /// A bearer token, which is shown nowhere.
@@ -146,6 +172,23 @@ mod tests {
         ] {
             assert_eq!(duration(text).ok(), milliseconds.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[test]
+    fn a_command_to_call_next_goes_to_the_cluster_of_this_call() {
+        assert_eq!(Access::default().flags(), "");
+        let access = Access {
+            kubeconfig: Some("a b".into()),
+            context: Some("blue".into()),
+            act_as: Some("alice".into()),
+            act_as_groups: vec!["g".into(), "h".into()],
+            act_as_extra: vec![("k".into(), "v".into())],
+            token: Some("c4nary".into()),
+            ..Access::default()
+        };
+        let expected =
+            " --kubeconfig 'a b' --context blue --as alice --as-group g --as-group h --as-user-extra k=v";
+        assert_eq!(access.flags(), expected);
     }
 
     #[test]

@@ -100,12 +100,13 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
     let viewed = match &args.confirm {
         Some(hash) => {
-            let removes = args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
+            let removes =
+                args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
             let approval = Approval { hash: hash.clone(), removes, patience };
             live::carry_out_finish(&global.access, &finish, &approval, &mut tell)
         }
         None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut tell),
-        None if is_live => live::view_finish(&global.access, &finish),
+        None if is_live => live::view_finish(&global.access, &finish, &mut tell),
         None => Ok(offline(&scene, &policies)),
     };
     let FinishView { lines, plan, record } = viewed.map_err(failed)?;
@@ -157,6 +158,13 @@ fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
 
 /// Refuses a name that is not the one of the cluster.
 fn require_name(global: &Global, name: &str) -> Result<(), Failure> {
+    if global.access.server.is_some() {
+        let problem =
+            Problem::new("--remove names a cluster of the kubeconfig, and --server another address");
+        let fix =
+            "leave --server out, and name the cluster by its context: --context NAME; nothing was changed";
+        return Err(Failure::of(Exit::Usage, problem.with_place("--server").fix(fix)));
+    }
     let own = live::cluster_name(&global.access);
     if name == own {
         return Ok(());
@@ -180,7 +188,9 @@ fn next_command(global: &Global, args: &Wanted, lines: &[Line], hash: &str) -> S
         directory => format!(" --backup {}", shell_word(&directory)),
     };
     // It is the hash of the objects that are shown: the record is one that others can write.
-    let confirm = format!("finish{pair} --confirm {}{backup}", canon::short(hash));
+    // Pasted, it must go to the cluster of this call.
+    let access = global.access.flags();
+    let confirm = format!("finish{pair} --confirm {}{backup}{access}", canon::short(hash));
     match lines::next(lines) {
         Some(Line { line: LineName::Removal, state: LineState::Ready, .. }) => {
             let name = live::cluster_name(&global.access);
@@ -241,5 +251,42 @@ impl Report for FinishReport {
             Problem::new(what).with_place(format!("the line {}", line.line)).fix(line.help.clone())
         };
         next.map(problem).into_iter().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn parsed(arguments: &[&str]) -> (Global, Wanted) {
+        let all = ["kubectl-crossfade", "finish"].iter().chain(arguments).copied();
+        let Cli { global, command } = Cli::try_parse_from(all).expect("arguments");
+        let Command::Finish(args) = command else { panic!("another command") };
+        (global, args)
+    }
+
+    #[test]
+    fn a_name_of_the_kubeconfig_does_not_go_with_another_address() {
+        let (global, _) = parsed(&["--cluster", "blue"]);
+        assert!(require_name(&global, "blue").is_ok());
+        assert!(require_name(&global, "green").is_err_and(|failure| failure.exit == Exit::No));
+        let (global, _) = parsed(&["--cluster", "blue", "--server", "https://127.0.0.1"]);
+        let failure = require_name(&global, "blue").expect_err("another address");
+        assert_eq!((failure.exit, failure.problems[0].place.as_str()), (Exit::Usage, "--server"));
+    }
+
+    #[test]
+    fn the_command_that_comes_next_goes_to_the_same_cluster() {
+        let (global, args) = parsed(&["--cluster", "blue", "--context", "east", "--as", "alice"]);
+        let line = |line, state| Line { line, state, evidence: Vec::new(), help: String::new() };
+        let next = |lines: &[Line]| next_command(&global, &args, lines, &"0".repeat(64));
+        let confirm =
+            "kubectl crossfade finish --confirm 000000000000 --context east --cluster blue --as alice";
+        assert_eq!(next(&[line(LineName::Fence, LineState::Ready)]), confirm);
+        assert_eq!(next(&[line(LineName::Removal, LineState::Ready)]), format!("{confirm} --remove blue"));
+        assert_eq!(next(&[line(LineName::Soak, LineState::Waits)]), "");
     }
 }

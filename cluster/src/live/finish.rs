@@ -1,16 +1,19 @@
 //! The end of a migration on a live cluster: what is there of the old CNI, the fence, and the removal, object by object.
 
+mod act;
 mod gather;
 
 use std::time::Duration;
 
 use migration::backup::file::Backup;
 use migration::check::Scene;
-use migration::cni::footprint::{Part, Target};
+use migration::cni::footprint::Part;
 use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
+use migration::finish::manager::managers;
 use migration::finish::removal::{self, Removal};
-use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Pin, Record, backup};
+use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Record, backup};
 use migration::plan::canon::{self, Prefix, sha256};
+use migration::roll::run::State;
 use serde::Serialize;
 use serde_json::{Value, json};
 use types::command::exit::Exit;
@@ -20,13 +23,12 @@ use super::conduct::{runtime, untaken, waits_for};
 use super::interrupt::Interrupt;
 use super::lease::{AcquireError, Patience};
 use super::rights;
-use super::session::calls::{LeasedCaller, Outcome};
+use super::session::calls::LeasedCaller;
 use super::session::{Session, Settings};
 use super::store::{Journal, Store};
 use crate::cli::access::Access;
-use crate::live::api::call::{ApiRequest, Caller};
-use crate::live::api::failure::{Failure, interrupted, refused};
-use crate::live::api::path::{MANAGER, with_query};
+use crate::live::api::call::Caller;
+use crate::live::api::failure::{Failure, interrupted};
 use crate::live::session::clock::Clock;
 
 /// The manifest with the rights.
@@ -35,6 +37,10 @@ const RIGHTS: &str = "deploy/cluster/rbac-finish.yaml";
 const LOOK: Duration = Duration::from_secs(2);
 /// How many looks in a row may show the same before the command ends and says what it waits for.
 const LOOKS: u32 = 90;
+/// How often an act is tried that changes nothing.
+const TRIES: u32 = 5;
+/// What makes a plan of finish shorter.
+const SHORTER: &str = "delete resources of the old CNI that nothing needs any more, such as converted policies, once kubectl crossfade policies backup has them; then look at a new plan: kubectl crossfade finish";
 /// What helps where another program holds the Lease.
 const TAKE_OVER: &str = "wait until it has ended; if it is gone, call the same command with --take-over, which waits for a minute without a renewal";
 /// The journal of an end without a run.
@@ -113,7 +119,7 @@ impl FinishScene<'_> {
         inventory: &Inventory,
         plan: &FinishPlan,
         record: Option<&Record>,
-        clock: &Clock,
+        caller: &Caller,
     ) -> Vec<Line> {
         let backup = self.backup(record, inventory);
         lines::lines(&Facts {
@@ -124,7 +130,8 @@ impl FinishScene<'_> {
             backup: backup.as_ref(),
             policies: self.policies,
             open_run: self.open_run(),
-            now: Some(clock.wall()),
+            // A machine whose clock is wrong must not shorten the soak.
+            now: caller.server_time(),
         })
     }
 }
@@ -133,21 +140,29 @@ impl FinishScene<'_> {
 ///
 /// # Errors
 /// A request failed.
-pub(crate) fn view_finish(access: &Access, scene: &FinishScene<'_>) -> Result<FinishView, Failure> {
+pub(crate) fn view_finish(
+    access: &Access,
+    scene: &FinishScene<'_>,
+    tell: &mut dyn FnMut(&str),
+) -> Result<FinishView, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        let stored = session.store().finish().await?;
-        let record = stored.map(|(record, _)| record);
-        let approved = match &record {
-            Some(record) => Some(approved(session.store(), record).await?),
-            None => None,
-        };
-        let inventory = gather::inventory(session.caller(), scene.scene, approved.as_ref()).await?;
-        let plan = FinishPlan::new(scene.scene, &inventory);
-        let decided = approved.as_ref().unwrap_or(&plan);
-        let lines = scene.lines(&inventory, decided, record.as_ref(), session.clock());
-        Ok(FinishView { lines, plan, record })
+        view_session(&session, scene, tell).await
     })
+}
+
+async fn view_session(
+    session: &Session,
+    scene: &FinishScene<'_>,
+    tell: &mut dyn FnMut(&str),
+) -> Result<FinishView, Failure> {
+    let (record, _) = stored(session.store(), session.caller(), scene.scene).await?;
+    let approved = recorded_plan(session.store(), record.as_ref(), tell).await?;
+    let inventory = gather::inventory(session.caller(), scene.scene, approved.as_ref()).await?;
+    let plan = FinishPlan::new(scene.scene, &inventory);
+    let decided = approved.as_ref().unwrap_or(&plan);
+    let lines = scene.lines(&inventory, decided, record.as_ref(), session.caller());
+    Ok(FinishView { lines, plan, record })
 }
 
 /// Carries the next lines out, until one waits or is refused.
@@ -238,8 +253,10 @@ struct FinishHolder<'a> {
     person: String,
     journal: Journal,
     interrupt: Interrupt,
-    /// What was recorded, with the version of the ConfigMap.
-    stored: Option<(Record, String)>,
+    /// What was recorded of this migration.
+    record: Option<Record>,
+    /// The version of the ConfigMap that has a record, maybe of another migration.
+    version: Option<String>,
 }
 
 impl<'a> FinishHolder<'a> {
@@ -250,24 +267,25 @@ impl<'a> FinishHolder<'a> {
     ) -> Result<Self, Failure> {
         let hand = session.hand().ok_or_else(interrupted)?;
         let store = session.held_store();
+        // What the scene says was read before the Lease was taken.
+        let run = store.run().await?.map(|stored| stored.run);
+        if run.as_ref().map(|run| (run.id.as_str(), run.state == State::Done)) != scene.run {
+            return Err(outrun(run.map(|run| run.id)));
+        }
         let journal = store.journal(scene.run.map_or(WITHOUT_RUN, |(id, _)| id)).await?;
-        let stored = store.finish().await?;
+        let (record, version) = stored(&store, hand.caller(), scene.scene).await?;
         let person = session.person().await;
-        Ok(Self { scene, hand, store, clock: session.clock().clone(), person, journal, interrupt, stored })
+        let clock = session.clock().clone();
+        Ok(Self { scene, hand, store, clock, person, journal, interrupt, record, version })
     }
 
     fn caller(&self) -> &Caller {
         self.hand.caller()
     }
 
-    fn record(&self) -> Option<&Record> {
-        self.stored.as_ref().map(|(record, _)| record)
-    }
-
     async fn write(&mut self, record: Record) -> Result<(), Failure> {
-        let version = self.stored.as_ref().map(|(_, version)| version.as_str());
-        let version = self.store.record_finish(&record, version).await?;
-        self.stored = Some((record, version));
+        let version = self.store.record_finish(&record, self.version.as_deref()).await?;
+        (self.record, self.version) = (Some(record), Some(version));
         Ok(())
     }
 
@@ -284,9 +302,14 @@ impl<'a> FinishHolder<'a> {
 
     /// The approved plan: the recorded one, or the one of what is there, which is recorded then.
     async fn approve(&mut self, hash: &Prefix, inventory: &Inventory) -> Result<FinishPlan, Failure> {
-        if let Some(record) = self.record().filter(|record| hash.is_of(&record.plan)).cloned() {
-            return approved(&self.store, &record).await;
-        }
+        let recorded = self.record.clone().filter(|record| hash.is_of(&record.plan));
+        let unreadable = match &recorded {
+            Some(record) => match approved(&self.store, record).await {
+                Ok(plan) => return Ok(plan),
+                Err(failure) => Some(failure),
+            },
+            None => None,
+        };
         let plan = FinishPlan::new(self.scene.scene, inventory);
         let own = plan.hash();
         if !hash.is_of(&own) {
@@ -295,20 +318,26 @@ impl<'a> FinishHolder<'a> {
                 canon::short(&own)
             );
             let problem = Problem::new(what).with_place("--confirm");
-            return Err((
-                Exit::No,
-                problem.fix("look at what would be removed and at its hash: kubectl crossfade finish"),
-            ));
+            return Err(unreadable.unwrap_or_else(|| {
+                (
+                    Exit::No,
+                    problem.fix("look at what would be removed and at its hash: kubectl crossfade finish"),
+                )
+            }));
         }
-        self.store.save_plan(&plan.bytes()).await?;
-        let before = self.record();
+        self.store.save_plan(&plan.bytes(), SHORTER).await?;
+        let before = self.record.as_ref();
         let record = Record {
             version: Record::VERSION,
+            cluster: plan.cluster.clone(),
+            from: plan.from,
+            to: plan.to,
             plan: own,
             approved_by: self.person.clone(),
             approved_at: self.clock.wall().to_string(),
             backup: before.and_then(|record| record.backup.clone()),
             fenced_at: before.and_then(|record| record.fenced_at.clone()),
+            agents: before.map(|record| record.agents.clone()).unwrap_or_default(),
             is_one_way: before.is_some_and(|record| record.is_one_way),
         };
         self.write(record).await?;
@@ -320,35 +349,38 @@ impl<'a> FinishHolder<'a> {
         approval: &Approval,
         tell: &mut dyn FnMut(&str),
     ) -> Result<FinishView, Failure> {
-        let known = match self.record().cloned() {
-            Some(record) => approved(&self.store, &record).await.ok(),
-            None => None,
-        };
+        let known = recorded_plan(&self.store, self.record.as_ref(), tell).await?;
         let mut inventory = gather::inventory(self.caller(), self.scene.scene, known.as_ref()).await?;
         let plan = self.approve(&approval.hash, &inventory).await?;
-        let missing = rights::missing_to_finish(self.caller().client(), &plan).await;
+        let missing = rights::missing_to_finish(self.caller(), &plan).await;
         if !missing.is_empty() {
-            let problem = Problem::new(format!("rights are missing: {}", missing.join(", ")))
-                .with_place("the API server");
-            return Err((
-                Exit::Failed,
-                problem.fix(format!(
-                    "kubectl apply -f {RIGHTS}, and bind its role to yourself as its comments say"
-                )),
-            ));
+            let missing = lines::first_few(missing).join(", ");
+            let problem = Problem::new(format!("rights are missing: {missing}")).with_place("the API server");
+            let fix = format!("kubectl apply -f {RIGHTS}, and bind its role to yourself as its comments say");
+            return Err((Exit::Failed, problem.fix(fix)));
         }
-        let (mut before, mut looks) = (Vec::new(), 0);
+        let (mut before, mut last, mut looks) = (Vec::new(), None, 0);
         loop {
-            let lines = self.scene.lines(&inventory, &plan, self.record(), &self.clock);
-            looks = if lines == before { looks + 1 } else { 0 };
+            let lines = self.scene.lines(&inventory, &plan, self.record.as_ref(), self.caller());
             let next = lines::next(&lines).cloned();
+            let act = next.as_ref().map(|line| (line.line, line.state));
+            // The removal goes on from object to object; every other act is done once.
+            let is_again = act == last && act.is_some_and(|(line, _)| line != LineName::Removal);
+            let is_ready = act.is_some_and(|(_, state)| state == LineState::Ready);
+            looks = if lines == before || is_again && is_ready { looks + 1 } else { 0 };
             let is_over = self.interrupt.is_set() || looks >= LOOKS;
             let Some(line) = next.filter(|_| !is_over) else { return Ok(self.view(lines, &inventory)) };
             let is_short = matches!(line.line, LineName::Fence | LineName::Removal);
+            if is_ready && looks > 0 {
+                if looks >= TRIES {
+                    return Ok(self.view(without_effect(lines, line.line), &inventory));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
             match (line.line, line.state) {
                 (LineName::Backup, LineState::Ready) => self.back_up(&inventory, tell).await?,
                 (LineName::Fence, LineState::Ready) => self.fence(&plan, &inventory, tell).await?,
-                (LineName::Soak, LineState::Ready) => self.begin_soak(tell).await?,
+                (LineName::Soak, LineState::Ready) => self.begin_soak(&inventory, tell).await?,
                 (LineName::Removal, LineState::Ready) if approval.removes => {
                     self.remove(&plan, &inventory, tell).await?;
                 }
@@ -356,7 +388,7 @@ impl<'a> FinishHolder<'a> {
                 _ => return Ok(self.view(lines, &inventory)),
             }
             let is_removing = line.line == LineName::Removal;
-            before = lines;
+            (before, last) = (lines, act);
             inventory = gather::again(self.caller(), self.scene.scene, &inventory).await?;
             // What is gone is looked for by every name once more: something may have come back.
             if is_removing && removal::next(&plan, &inventory) == Removal::Done {
@@ -366,16 +398,12 @@ impl<'a> FinishHolder<'a> {
     }
 
     fn view(&self, lines: Vec<Line>, inventory: &Inventory) -> FinishView {
-        FinishView {
-            lines,
-            plan: FinishPlan::new(self.scene.scene, inventory),
-            record: self.record().cloned(),
-        }
+        FinishView { lines, plan: FinishPlan::new(self.scene.scene, inventory), record: self.record.clone() }
     }
 
     /// Writes the backup, reads it back, and records its hash.
     async fn back_up(&mut self, inventory: &Inventory, tell: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-        let earlier = self.scene.backup(self.record(), inventory);
+        let earlier = self.scene.backup(self.record.as_ref(), inventory);
         let bytes = backup::backup(inventory, earlier.as_ref()).bytes();
         let hash = sha256(&bytes);
         let name = backup::file_name(&hash);
@@ -387,7 +415,7 @@ impl<'a> FinishHolder<'a> {
                 problem.fix("name a directory on a disk that keeps what is written: --backup DIR"),
             ));
         }
-        let Some(record) = self.record().cloned() else { return Ok(()) };
+        let Some(record) = self.record.clone() else { return Ok(()) };
         self.write(Record { backup: Some(hash), ..record }).await?;
         self.note(LineName::Backup, &name, "written and read back", tell).await;
         Ok(())
@@ -399,8 +427,8 @@ impl<'a> FinishHolder<'a> {
         inventory: &Inventory,
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), Failure> {
-        if let Some(record) = self.record().filter(|record| record.fenced_at.is_some()).cloned() {
-            self.write(Record { fenced_at: None, ..record }).await?;
+        if let Some(record) = self.record.clone().filter(|record| record.fenced_at.is_some()) {
+            self.write(opened(record)).await?;
         }
         for (target, object) in inventory.in_part(Part::Agent) {
             let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
@@ -418,109 +446,122 @@ impl<'a> FinishHolder<'a> {
         Ok(())
     }
 
-    /// Sets the node selector of the fence, or takes it away, on the DaemonSet as it was read.
-    async fn select(&self, target: &Target, object: &Value, value: &Value) -> Result<(), Failure> {
-        let meta = |key: &str| object.pointer(&format!("/metadata/{key}")).cloned().unwrap_or_default();
-        let change = json!({
-            "metadata": { "uid": meta("uid"), "resourceVersion": meta("resourceVersion") },
-            "spec": { "template": { "spec": { "nodeSelector": { FENCE: value } } } },
-        });
-        let path = with_query(&gather::path(target), &[("fieldManager", MANAGER)]);
-        self.call(
-            &format!("change {target}"),
-            &ApiRequest::merge(path, change.to_string().into_bytes()),
-            false,
-        )
-        .await
-    }
-
-    async fn begin_soak(&mut self, tell: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-        let Some(record) = self.record().cloned() else { return Ok(()) };
-        let now = self.clock.wall().to_string();
-        self.write(Record { fenced_at: Some(now.clone()), ..record }).await?;
+    async fn begin_soak(&mut self, inventory: &Inventory, tell: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let Some(record) = self.record.clone() else { return Ok(()) };
+        let now = self.caller().server_time().ok_or_else(timeless)?.to_string();
+        self.write(Record { fenced_at: Some(now.clone()), agents: inventory.agents(), ..record }).await?;
         self.note(LineName::Soak, "the cluster", &format!("begins at {now}"), tell).await;
         Ok(())
     }
 
-    /// Deletes what comes next. That there is no way back is recorded before the first deletion.
-    async fn remove(
-        &mut self,
-        plan: &FinishPlan,
-        inventory: &Inventory,
-        tell: &mut dyn FnMut(&str),
-    ) -> Result<(), Failure> {
-        if let Some(record) = self.record().filter(|record| !record.is_one_way).cloned() {
-            self.write(Record { is_one_way: true, ..record }).await?;
-            self.note(LineName::Removal, "the cluster", "there is no way back from here", tell).await;
-        }
-        let Removal::Delete(pins) = removal::next(plan, inventory) else { return Ok(()) };
-        for pin in pins {
-            self.delete(&pin).await?;
-            self.note(LineName::Removal, &pin.target.to_string(), "deleted", tell).await;
-        }
-        Ok(())
-    }
-
-    async fn delete(&self, pin: &Pin) -> Result<(), Failure> {
-        // What has pods stays until they are gone, so that their network is there to the end.
-        let has_pods = matches!(pin.target.part, Part::PodNetwork | Part::Controller | Part::Agent);
-        let options = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": pin.uid },
-            "propagationPolicy": if has_pods { "Foreground" } else { "Background" },
-        });
-        let ask = ApiRequest::delete(gather::path(&pin.target), options.to_string().into_bytes());
-        self.call(&format!("delete {}", pin.target), &ask, true).await
-    }
-
-    /// Makes a request of the one writer. Of a deletion, an object that is gone or has another UID is no error: the next look decides anew.
-    async fn call(&self, what: &str, ask: &ApiRequest, is_deletion: bool) -> Result<(), Failure> {
-        let later = |why: String| {
-            let problem = Problem::new(format!("{what}: {why}")).with_place("the API server");
-            (Exit::TryLater, problem.fix("run the same command again; it goes on where it stopped"))
-        };
-        let reply = match self.hand.call(ask).await {
-            Ok(reply) => reply,
-            Err(Outcome::Barred(why) | Outcome::Failed(why)) => return Err(later(why)),
-            Err(_) => return Err(later("the Lease is lost".into())),
-        };
-        let refusal = reply.refusal();
-        if reply.is_done() || is_deletion && (refusal.is_not_found() || refusal.is_conflict()) {
-            return Ok(());
-        }
-        let (exit, problem) = refused(what, &refusal);
-        Err((
-            exit,
-            if refusal.code == 403 { problem.fix(format!("grant the rights of {RIGHTS}")) } else { problem },
-        ))
-    }
-
+    /// Lets the agents run again, while all that the removal would delete is there.
     async fn undo(&mut self, tell: &mut dyn FnMut(&str)) -> Result<FinishView, Failure> {
-        let record = self.record().cloned();
-        if record.as_ref().is_some_and(|record| record.is_one_way) {
+        let scene = self.scene.scene;
+        let known = recorded_plan(&self.store, self.record.as_ref(), tell).await?;
+        let inventory = gather::inventory(self.caller(), scene, known.as_ref()).await?;
+        let record = self.record.clone();
+        let has_begun = known.as_ref().map_or_else(
+            || record.as_ref().is_some_and(|record| record.is_one_way),
+            |plan| lines::has_begun(record.as_ref(), plan, &inventory),
+        );
+        if has_begun {
             let problem = Problem::new("the removal has begun, and nothing that is deleted comes back")
                 .with_place("--undo");
-            return Err((
-                Exit::No,
-                problem.fix(
-                    "go on: kubectl crossfade finish says what is left; the backup has what was deleted",
-                ),
-            ));
+            let fix = "go on: kubectl crossfade finish says what is left; the backup has what was deleted";
+            return Err((Exit::No, problem.fix(fix)));
         }
-        let inventory = gather::inventory(self.caller(), self.scene.scene, None).await?;
-        for (target, object) in inventory.in_part(Part::Agent) {
-            let selector = object.pointer("/spec/template/spec/nodeSelector");
-            if selector.and_then(|selector| selector.get(FENCE)).is_some() {
-                self.select(target, object, &Value::Null).await?;
-                self.note(LineName::Fence, &target.to_string(), "selects its nodes again", tell).await;
-            }
+        let closed = |object: &Value| {
+            object.pointer("/spec/template/spec/nodeSelector").is_some_and(|all| all.get(FENCE).is_some())
+        };
+        let agents: Vec<_> = inventory.in_part(Part::Agent).filter(|(_, object)| closed(object)).collect();
+        let names: Vec<String> = agents.iter().map(|(target, _)| target.to_string()).collect();
+        let managed = managers(scene.snapshot, scene.from, &inventory, &scene.config.finish.managers_off);
+        let managed =
+            managed.into_iter().find(|item| item.manager.undoes_a_fence() && names.contains(&item.object));
+        if let Some(managed) = managed {
+            // What fences off through a manager opens with null in the same place.
+            let inverse = managed.help.replace(&format!("\"{CLOSED}\""), "null");
+            let what = format!(
+                "{} has the fence of {}, and would bring it back",
+                managed.manager.name(),
+                managed.object
+            );
+            let fix = format!(
+                "take the node selector {FENCE} away where the manager has it, then call finish --undo again: {inverse}"
+            );
+            return Err((Exit::No, Problem::new(what).with_place("--undo").fix(fix)));
         }
-        if let Some(record) = record.filter(|record| record.fenced_at.is_some()) {
-            self.write(Record { fenced_at: None, ..record }).await?;
+        // First: a program that ends in between must not leave agents open in a soak that goes on.
+        if let Some(record) = record.filter(|record| record.fenced_at.is_some() || record.is_one_way) {
+            self.write(Record { is_one_way: false, ..opened(record) }).await?;
         }
-        let inventory = gather::inventory(self.caller(), self.scene.scene, None).await?;
-        let plan = FinishPlan::new(self.scene.scene, &inventory);
-        let lines = self.scene.lines(&inventory, &plan, self.record(), &self.clock);
+        for (target, object) in agents {
+            self.select(target, object, &Value::Null).await?;
+            self.note(LineName::Fence, &target.to_string(), "selects its nodes again", tell).await;
+        }
+        let inventory = gather::inventory(self.caller(), scene, None).await?;
+        let plan = FinishPlan::new(scene, &inventory);
+        let lines = self.scene.lines(&inventory, &plan, self.record.as_ref(), self.caller());
         Ok(self.view(lines, &inventory))
+    }
+}
+
+/// A record without a soak.
+fn opened(record: Record) -> Record {
+    Record { fenced_at: None, agents: std::collections::BTreeMap::new(), ..record }
+}
+
+/// The lines where acting on one of them changes nothing.
+fn without_effect(mut lines: Vec<Line>, name: LineName) -> Vec<Line> {
+    for line in lines.iter_mut().filter(|line| line.line == name) {
+        line.state = LineState::Refused;
+        line.evidence.push(format!("it was done {TRIES} times, and nothing has changed"));
+        line.help = "another program changes these objects, or a Node has the label of the fence: kubectl get OBJECT -o yaml --show-managed-fields says who does; switch that off".into();
+    }
+    lines
+}
+
+fn outrun(run: Option<String>) -> Failure {
+    let run = run.map_or_else(|| "the run".to_owned(), |id| format!("run {id}"));
+    let what = format!("{run} began, went on or ended after the cluster was read");
+    let problem = Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run");
+    (
+        Exit::TryLater,
+        problem.fix("run the same command again; it reads the cluster anew, and nothing was changed"),
+    )
+}
+
+fn timeless() -> Failure {
+    let what = "the API server does not say what time it is: its answers have no header Date, so nothing shows how long the soak lasts";
+    let problem = Problem::new(what).with_place("the API server");
+    (Exit::Failed, problem.fix("reach it without the proxy that takes this header away"))
+}
+
+/// What was recorded of this migration, and the version of the ConfigMap. The record of another migration counts as none.
+async fn stored(
+    store: &Store,
+    caller: &Caller,
+    scene: &Scene<'_>,
+) -> Result<(Option<Record>, Option<String>), Failure> {
+    let Some((record, version)) = store.finish().await? else { return Ok((None, None)) };
+    let cluster = gather::cluster_uid(caller).await?;
+    Ok((Some(record).filter(|record| record.is_of(&cluster, scene.from, scene.to)), Some(version)))
+}
+
+/// The plan that a record names. One that cannot be read counts as none: a person approves a new one.
+async fn recorded_plan(
+    store: &Store,
+    record: Option<&Record>,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Option<FinishPlan>, Failure> {
+    let Some(record) = record else { return Ok(None) };
+    match approved(store, record).await {
+        Ok(plan) => Ok(Some(plan)),
+        Err((Exit::TryLater, problem)) => Err((Exit::TryLater, problem)),
+        Err((_, problem)) => {
+            tell(&problem.to_string());
+            Ok(None)
+        }
     }
 }
 
@@ -540,7 +581,14 @@ async fn approved(store: &Store, record: &Record) -> Result<FinishPlan, Failure>
     if hash != record.plan {
         return Err(wrong("the record names another one".into()));
     }
-    FinishPlan::read(&bytes).map_err(wrong)
+    let plan = FinishPlan::read(&bytes).map_err(wrong)?;
+    if !record.is_of(&plan.cluster, plan.from, plan.to) {
+        let FinishPlan { cluster, from, to, .. } = plan;
+        return Err(wrong(format!(
+            "it removes {from} for {to} from the cluster {cluster}, and the record is of another migration"
+        )));
+    }
+    Ok(plan)
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use super::lease;
 use crate::live::api::answer::answer;
-use crate::live::api::call::ApiRequest;
+use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::path::NAMESPACE;
 use crate::live::api::server;
 
@@ -177,7 +177,7 @@ pub(super) async fn missing_to_manage(client: &Client, namespace: &str) -> Vec<S
 
 /// The rights that the end of a migration needs and the credential does not have: to read and to delete each object of a plan, to fence agents, and to record
 /// how far it is.
-pub(super) async fn missing_to_finish(client: &Client, plan: &FinishPlan) -> Vec<String> {
+pub(super) async fn missing_to_finish(caller: &Caller, plan: &FinishPlan) -> Vec<String> {
     let right = |target: &Target, verb: &str| ResourceAttributes {
         group: Some(target.group().to_owned()),
         resource: Some(target.plural.clone()),
@@ -186,11 +186,31 @@ pub(super) async fn missing_to_finish(client: &Client, plan: &FinishPlan) -> Vec
         name: Some(target.name.clone()),
         ..ResourceAttributes::default()
     };
-    let deletions = plan.delete.iter().flat_map(|pin| ["delete", "get"].map(|verb| right(&pin.target, verb)));
-    let agents = plan.delete.iter().filter(|pin| pin.target.part == Part::Agent);
+    // Resources are read by lists, which their definitions' names do not narrow.
+    let verbs =
+        |target: &Target| if target.part == Part::Resource { &["delete"][..] } else { &["delete", "get"] };
+    let deletions =
+        plan.delete.iter().flat_map(|pin| verbs(&pin.target).iter().map(|verb| right(&pin.target, verb)));
+    let agents = plan.delete.iter().chain(&plan.vanish).filter(|pin| pin.target.part == Part::Agent);
     let fences = agents.map(|pin| right(&pin.target, "patch"));
     let own = ACTING.iter().filter(|rule| rule.is_own).flat_map(acting);
-    missing_rights(client, deletions.chain(fences).chain(own)).await
+    let mut tasks = JoinSet::new();
+    for right in deletions.chain(fences).chain(own) {
+        caller.turn().await;
+        let client = caller.client().clone();
+        tasks.spawn(async move {
+            let words = describe_right(&right);
+            match is_allowed(&client, right).await {
+                Some(true) => None,
+                Some(false) => Some(words),
+                // There is no way back: what is not known counts as missing.
+                None => Some(format!("{words} (the API server did not say)")),
+            }
+        });
+    }
+    let mut missing: Vec<String> = tasks.join_all().await.into_iter().flatten().collect();
+    missing.sort();
+    missing
 }
 
 /// The rights that a run needs to act and the credential does not have, as a person says them: `patch nodes`, `create pods/eviction`.
@@ -259,12 +279,17 @@ fn rights(kind: Kind) -> Vec<ResourceAttributes> {
 /// The right in words, if the API server says that it is missing.
 async fn missing_right(client: Client, right: ResourceAttributes) -> Option<String> {
     let words = describe_right(&right);
+    (is_allowed(&client, right).await == Some(false)).then_some(words)
+}
+
+/// Whether the credential has a right; none if the API server does not say.
+async fn is_allowed(client: &Client, right: ResourceAttributes) -> Option<bool> {
     let spec = SelfSubjectAccessReviewSpec { resource_attributes: Some(right), ..Default::default() };
     let review = SelfSubjectAccessReview { spec, ..Default::default() };
     let ask = ApiRequest::post(REVIEWS, serde_json::to_vec(&review).ok()?);
-    let answer = answer(&client, ask.request().ok()?).await.ok()?;
+    let answer = answer(client, ask.request().ok()?).await.ok()?;
     let answer: SelfSubjectAccessReview = serde_json::from_slice(answer.body()).ok()?;
-    answer.status.is_some_and(|status| !status.allowed).then_some(words)
+    answer.status.map(|status| status.allowed)
 }
 
 /// `list ippools.crd.projectcalico.org`, `get configmaps kube-system/cilium-config`.
@@ -293,6 +318,77 @@ mod tests {
         assert_eq!(words(Kind::IP_POOL), ["list ippools.crd.projectcalico.org"]);
         assert_eq!(words(Kind::CONFIG_MAP).len(), CONFIG_MAPS.len());
         assert!(words(Kind::CONFIG_MAP).contains(&"get configmaps kube-system/cilium-config".to_owned()));
+    }
+
+    /// Resources with finalizers are listed, agents that go with their owner are fenced, and what the API server does not answer counts as missing.
+    #[test]
+    fn the_rights_of_a_removal_are_those_that_it_uses() {
+        let pin = |part: Part, plural: &str, name: &str| {
+            let (api_version, kind) = ("g/v1".to_owned(), "K".to_owned());
+            let (plural, name) = (plural.to_owned(), name.to_owned());
+            let target = Target { part, api_version, kind, plural, namespace: None, name };
+            migration::finish::Pin { target, uid: "u".into() }
+        };
+        let plan = FinishPlan {
+            version: FinishPlan::VERSION,
+            cluster: "c".into(),
+            from: migration::cni::support::Cni::Calico,
+            to: migration::cni::support::Cni::Flannel,
+            soak_hours: 0,
+            delete: vec![pin(Part::Resource, "tiers", "t"), pin(Part::Right, "roles", "r")],
+            vanish: vec![pin(Part::Agent, "agents", "a")],
+        };
+        test_server::run(async {
+            let server = Server::by_rule(|request| {
+                match request.json()["spec"]["resourceAttributes"]["namespace"].as_str() {
+                    Some("crossfade") => {
+                        Answer::json(201, &serde_json::json!({"spec": {}, "status": {"allowed": true}}))
+                    }
+                    _ => Answer::json(201, &serde_json::json!({"spec": {}, "status": {"allowed": false}})),
+                }
+            });
+            let missing = missing_to_finish(&server.caller(), &plan).await;
+            assert_eq!(missing, ["delete roles.g", "delete tiers.g", "get roles.g", "patch agents.g"]);
+            let silent = Server::by_rule(|_| Answer::refusal(500, "InternalError", "no"));
+            let missing = missing_to_finish(&silent.caller(), &plan).await;
+            assert!(
+                missing.contains(&"delete roles.g (the API server did not say)".to_owned()),
+                "{missing:?}"
+            );
+        });
+    }
+
+    #[test]
+    fn requests_for_many_rights_keep_to_the_pace() {
+        test_server::run(async {
+            let server = Server::by_rule(|_| {
+                Answer::json(201, &serde_json::json!({"spec": {}, "status": {"allowed": true}}))
+            });
+            let target = Target {
+                part: Part::Right,
+                api_version: "g/v1".into(),
+                kind: "K".into(),
+                plural: "roles".into(),
+                namespace: None,
+                name: "r".into(),
+            };
+            let pin = migration::finish::Pin { target, uid: "u".into() };
+            let (from, to) = (migration::cni::support::Cni::Calico, migration::cni::support::Cni::Flannel);
+            let delete = vec![pin; 100];
+            let plan = FinishPlan {
+                version: 1,
+                cluster: "c".into(),
+                from,
+                to,
+                soak_hours: 0,
+                delete,
+                vanish: Vec::new(),
+            };
+            let caller = server.caller();
+            let began = caller.clock().now();
+            assert_eq!(missing_to_finish(&caller, &plan).await, [""; 0]);
+            assert!(caller.clock().now() > began, "200 requests do not go at once");
+        });
     }
 
     #[test]

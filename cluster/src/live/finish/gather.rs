@@ -33,6 +33,12 @@ pub(super) fn path(target: &Target) -> String {
     format!("{root}/{version}/{}{plural}/{name}", namespace.unwrap_or_default())
 }
 
+/// Which cluster it is.
+pub(super) async fn cluster_uid(caller: &Caller) -> Result<String, Failure> {
+    let uid = server::uid(caller.client()).await;
+    uid.map(Option::unwrap_or_default).map_err(|meaning| problem("read the UID of the cluster", meaning))
+}
+
 /// Looks for every object that the old CNI may have. A plan says where its agents were.
 pub(super) async fn inventory(
     caller: &Caller,
@@ -46,11 +52,8 @@ pub(super) async fn inventory(
     if namespaces.is_empty() {
         namespaces.insert(DEFAULT.to_owned());
     }
-    let uid = server::uid(caller.client())
-        .await
-        .map_err(|meaning| problem("read the UID of the cluster", meaning))?;
     let cluster = ClusterId {
-        uid: uid.unwrap_or_default(),
+        uid: cluster_uid(caller).await?,
         api_server: scene.snapshot.cluster.version.clone().unwrap_or_default(),
     };
     let targets = candidates(scene, &namespaces);

@@ -1,3 +1,5 @@
+mod meanwhile;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -27,13 +29,29 @@ struct Api {
     writes: Arc<Mutex<Option<usize>>>,
     /// The right that the credential does not have.
     denied: Arc<Mutex<Option<(&'static str, &'static str)>>>,
+    /// What answers before the objects are looked at.
+    hook: Arc<Mutex<Option<Hook>>>,
+    /// How far the clock of the command's machine is ahead.
+    ahead: Arc<Mutex<jiff::SignedDuration>>,
+    /// What the command says.
+    notes: Arc<Mutex<Vec<String>>>,
 }
+
+/// Answers a request by its method and path, or changes the objects before it is answered.
+type Hook = Box<dyn FnMut(&str, &str, &mut BTreeMap<String, Value>) -> Option<Answer> + Send>;
 
 impl Api {
     /// Calico by its manifest, and near-misses.
     fn with_calico() -> Self {
-        let api =
-            Self { clock: clock(), objects: Arc::default(), writes: Arc::default(), denied: Arc::default() };
+        let api = Self {
+            clock: clock(),
+            objects: Arc::default(),
+            writes: Arc::default(),
+            denied: Arc::default(),
+            hook: Arc::default(),
+            ahead: Arc::default(),
+            notes: Arc::default(),
+        };
         let definition = |plural: &str, kind: &str| {
             json!({"metadata": {"name": format!("{plural}.crd.projectcalico.org")},
                 "spec": {"group": "crd.projectcalico.org", "names": {"kind": kind, "plural": plural},
@@ -96,6 +114,30 @@ impl Api {
         objects.insert(path.to_owned(), object);
     }
 
+    fn hook(
+        &self,
+        hook: impl FnMut(&str, &str, &mut BTreeMap<String, Value>) -> Option<Answer> + Send + 'static,
+    ) {
+        *self.hook.lock().expect("a hook") = Some(Box::new(hook));
+    }
+
+    /// The record, changed.
+    fn change_record(&self, change: impl FnOnce(&mut Value)) {
+        self.change(&format!("{MAPS}/crossfade-finish"), |map| {
+            let text = map["data"]["finish.json"].as_str().expect("a record");
+            let mut record = serde_json::from_str(text).expect("JSON");
+            change(&mut record);
+            map["data"]["finish.json"] = record.to_string().into();
+        });
+    }
+
+    /// The clock of the command's machine.
+    fn machine(&self) -> Clock {
+        let (now, wall, ahead) =
+            (self.clock.clone(), self.clock.clone(), *self.ahead.lock().expect("a time"));
+        Clock::new(move || now.now(), move || wall.wall() + ahead)
+    }
+
     fn has(&self, path: &str) -> bool {
         self.objects.lock().expect("objects").contains_key(path)
     }
@@ -112,7 +154,7 @@ impl Api {
 
     fn server(&self) -> Server {
         let api = self.clone();
-        Server::by_rule(move |request| api.answer(request))
+        Server::by_rule(move |request| api.answer(request).date(api.clock.wall()))
     }
 
     fn answer(&self, request: &RecordedRequest) -> Answer {
@@ -142,6 +184,11 @@ impl Api {
 
     fn served(&self, method: &str, path: &str, request: &RecordedRequest) -> Answer {
         let mut objects = self.objects.lock().expect("objects");
+        if let Some(hook) = &mut *self.hook.lock().expect("a hook")
+            && let Some(answer) = hook(method, path, &mut objects)
+        {
+            return answer;
+        }
         let missing = || Answer::refusal(404, "NotFound", "not found");
         let conflict = || Answer::refusal(409, "Conflict", "the object has been modified");
         match method {
@@ -195,13 +242,20 @@ impl Api {
                     .expect("a number");
                 merge(object, &change);
                 object["metadata"]["resourceVersion"] = (version + 1).to_string().into();
+                if !change["spec"].is_null() {
+                    object["metadata"]["generation"] = version.into();
+                    object["status"]["observedGeneration"] = version.into();
+                }
                 Answer::json(200, object)
             }
             "DELETE" => {
                 let Some(object) = objects.get_mut(path) else { return missing() };
                 let expected = &request.json()["preconditions"]["uid"];
                 assert!(expected.is_string(), "each deletion has a UID: {path}");
-                if object["metadata"]["uid"] != *expected {
+                let version = &request.json()["preconditions"]["resourceVersion"];
+                // *Source*: Kubernetes, `staging/src/k8s.io/apiserver/pkg/registry/generic/registry/store.go`: a precondition that is not named holds.
+                let is_changed = !version.is_null() && object["metadata"]["resourceVersion"] != *version;
+                if object["metadata"]["uid"] != *expected || is_changed {
                     return conflict();
                 }
                 if object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty()) {
@@ -274,7 +328,7 @@ async fn called(
     work: impl AsyncFnOnce(&mut FinishHolder<'_>, &mut dyn FnMut(&str)) -> Result<FinishView, Failure>,
 ) -> Result<FinishView, Failure> {
     let server = api.server();
-    let caller = Caller::new(server.client(), api.clock.clone());
+    let caller = Caller::new(server.client(), api.machine());
     let watcher = caller.with_client(server.client());
     let mut session = Session::over(caller, watcher, Settings::default()).await?;
     let (snapshot, config) = (snapshot(), config(soak_hours));
@@ -291,7 +345,8 @@ async fn called(
         holder.journal = holder.store.journal(WITHOUT_RUN).await?.without_mirror();
         work(holder, tell).await
     };
-    with_session(&mut session, &finish, Patience::UntilExpired, &mut |_| {}, without_mirror).await
+    let mut tell = |what: &str| api.notes.lock().expect("notes").push(what.to_owned());
+    with_session(&mut session, &finish, Patience::UntilExpired, &mut tell, without_mirror).await
 }
 
 fn approval(hash: &str, removes: bool) -> Approval {

@@ -34,7 +34,8 @@ impl Store {
         let wrong = |why: String| {
             let problem = Problem::new(format!("the key {KEY}: {why}"))
                 .with_place(format!("ConfigMap/crossfade/{NAME}"));
-            (Exit::Failed, problem.fix("use the release of kubectl-crossfade that wrote it"))
+            let fix = "use the release of kubectl-crossfade that wrote it; if none did, delete the ConfigMap: without it, the fence and the soak begin anew";
+            (Exit::Failed, problem.fix(fix))
         };
         Ok(Some((record.map_err(wrong)?, map.metadata.resource_version)))
     }

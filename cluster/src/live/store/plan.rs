@@ -28,16 +28,17 @@ pub(super) fn name(hash: &str) -> String {
 }
 
 impl Store {
-    /// Saves a plan by its canonical bytes, and gives its hash: SHA-256 in hex. A plan that is there already stays.
+    /// Saves a plan by its canonical bytes, and gives its hash: SHA-256 in hex. A plan that is there already stays. `shorter` says what makes one that is too
+    /// large shorter.
     ///
     /// # Errors
     /// The plan is too large for a ConfigMap, or a request failed.
-    pub async fn save_plan(&self, canonical: &[u8]) -> Result<String, Failure> {
+    pub async fn save_plan(&self, canonical: &[u8], shorter: &str) -> Result<String, Failure> {
         let what = "save the plan";
         let hash = sha256(canonical);
         let packed = packed(canonical).map_err(|e| lost(what, &e.to_string()))?;
         if packed.len() > MAX {
-            return Err(too_large(packed.len()));
+            return Err(too_large(packed.len(), shorter));
         }
         let mut map = object::new(&name(&hash), &[(PLAN_LABEL, short(&hash))], &[]);
         map["immutable"] = true.into();
@@ -95,11 +96,11 @@ fn unpacked(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn too_large(length: usize) -> Failure {
+fn too_large(length: usize, shorter: &str) -> Failure {
     let what = format!(
         "save the plan: it has {length} bytes when it is compressed, and a ConfigMap takes {MAX} of them"
     );
-    (Exit::Failed, Problem::new(what).fix("migrate the cluster in parts: plan one pool at a time"))
+    (Exit::Failed, Problem::new(what).fix(shorter))
 }
 
 fn damaged(name: &str) -> Failure {

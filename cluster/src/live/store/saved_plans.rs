@@ -12,6 +12,9 @@ use crate::live::conduct::runtime;
 use crate::live::session::{Session, Settings};
 use crate::live::store::{NEW_RUN, RUN_KEY};
 
+/// What makes a plan shorter.
+pub(in crate::live) const POOL_BY_POOL: &str = "migrate the cluster in parts: plan one pool at a time";
+
 /// A plan as the cluster keeps it. It is read once: what compares it with the settings and what carries it out get the same value, since others may write
 /// the ConfigMaps of plan and run in between.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ pub(crate) fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<Sav
 pub(crate) fn save_plan(access: &Access, canonical: &[u8]) -> Result<String, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        session.store().save_plan(canonical).await
+        session.store().save_plan(canonical, POOL_BY_POOL).await
     })
 }
 

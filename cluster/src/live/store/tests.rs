@@ -258,7 +258,7 @@ const PLAN_HASH: &str = "2430f1a2ad2982d0067885488a4c89e21ad1d7c83b115ba8f1b20ac
 fn saved(canonical: &'static [u8]) -> (String, Value) {
     run(async {
         let server = Server::new(vec![written("1")]);
-        let hash = store(&server).save_plan(canonical).await.expect("saved");
+        let hash = store(&server).save_plan(canonical, "").await.expect("saved");
         assert_eq!(server.lines(), [format!("POST {MAPS}?fieldManager=crossfade")]);
         (hash, server.requests()[0].json())
     })
@@ -312,7 +312,7 @@ fn a_plan_that_is_there_already_is_fine_and_one_that_is_too_large_is_refused() {
     let object = saved(PLAN).1;
     run(async {
         let server = Server::new(vec![exists(), Answer::json(200, &object)]);
-        assert_eq!(store(&server).save_plan(PLAN).await.expect("there"), PLAN_HASH);
+        assert_eq!(store(&server).save_plan(PLAN, "").await.expect("there"), PLAN_HASH);
         // Bytes that do not shrink.
         let mut state = 1_u32;
         let noise: Vec<u8> = (0..1_000_000)
@@ -322,7 +322,9 @@ fn a_plan_that_is_there_already_is_fine_and_one_that_is_too_large_is_refused() {
             })
             .collect();
         let server = Server::new(vec![]);
-        let (_, problem) = store(&server).save_plan(&noise).await.expect_err("too large");
+        let (_, problem) =
+            store(&server).save_plan(&noise, "plan one pool at a time").await.expect_err("too large");
+        assert_eq!(problem.fix, "plan one pool at a time");
         assert!(problem.what.contains("900000") && server.requests().is_empty(), "{problem:?}");
     });
 }

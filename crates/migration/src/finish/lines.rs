@@ -164,7 +164,7 @@ type Decide = fn(&Facts<'_>) -> Line;
 /// The lines, in order.
 #[must_use]
 pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
-    let is_one_way = has_begun(facts);
+    let is_one_way = has_begun(facts.record, facts.plan, facts.inventory);
     let first: [(LineName, Decide); 7] = [
         (LineName::Moved, moved),
         (LineName::Backup, backed_up),
@@ -189,13 +189,16 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
     all
 }
 
-/// Whether the removal has begun. The record alone does not prove it, since others can write ConfigMaps: something must be gone that they could not delete.
-fn has_begun(facts: &Facts<'_>) -> bool {
-    let objects = &facts.inventory.objects;
-    let is_gone = |pin: &Pin| !objects.contains_key(&pin.target);
-    let has_agents = facts.inventory.in_part(Part::Agent).next().is_some();
-    facts.record.is_some_and(|record| record.is_one_way)
-        && (!has_agents || facts.plan.delete.iter().any(is_gone))
+/// Whether the removal has begun. The record alone does not prove it, since others can write ConfigMaps: something must be gone, or going, that they could
+/// not delete.
+#[must_use]
+pub fn has_begun(record: Option<&Record>, plan: &FinishPlan, inventory: &Inventory) -> bool {
+    let is_gone = |pin: &Pin| {
+        let object = inventory.objects.get(&pin.target);
+        object.is_none_or(|object| !text(object, "/metadata/deletionTimestamp").is_empty())
+    };
+    let has_agents = inventory.in_part(Part::Agent).next().is_some();
+    record.is_some_and(|record| record.is_one_way) && (!has_agents || plan.delete.iter().any(is_gone))
 }
 
 /// The line that comes next; none if all are done.
@@ -256,6 +259,12 @@ fn backed_up(facts: &Facts<'_>) -> Line {
     let hash = record.backup.as_deref().unwrap_or_default();
     let file = super::backup::file_name(hash);
     let Some(backup) = facts.backup else {
+        if !has_begun(Some(record), facts.plan, facts.inventory) {
+            let what = format!(
+                "the backup {file} is not in the directory that --backup names; nothing is deleted yet, so a new one would have everything"
+            );
+            return Line::new(name, LineState::Ready, [what]);
+        }
         return Line::new(
             name,
             LineState::Waits,
@@ -454,6 +463,14 @@ fn soak(facts: &Facts<'_>) -> Line {
     let hours = facts.plan.soak_hours;
     let fenced_at = facts.record.and_then(|record| record.fenced_at.as_deref());
     let recorded = fenced_at.and_then(|at| at.parse::<Timestamp>().ok());
+    // An agent that was changed or made since may have run meanwhile.
+    let agents = facts.inventory.agents();
+    let is_same =
+        |record: &&Record| agents.iter().all(|(uid, generation)| record.agents.get(uid) == Some(generation));
+    if recorded.is_some() && facts.record.filter(is_same).is_none() {
+        let what = format!("the agents were changed since the soak began, and its {hours} hours begin anew");
+        return Line::new(name, LineState::Ready, [what]);
+    }
     // The API server says when the fence was set, and the record is one that others can write.
     let since =
         recorded.max(facts.inventory.in_part(Part::Agent).filter_map(|(_, object)| changed_at(object)).max());
@@ -479,10 +496,12 @@ fn soak(facts: &Facts<'_>) -> Line {
     .help("use the cluster meanwhile; whatever was on the old network and was overlooked shows now")
 }
 
-/// When Crossfade changed an object, by the API server's clock.
+/// When an object's node selector was changed, by the API server's clock: by Crossfade, or by the manager that has the fence.
 fn changed_at(object: &Value) -> Option<Timestamp> {
     let fields = object.pointer("/metadata/managedFields").and_then(Value::as_array)?;
-    let own = fields.iter().filter(|field| text(field, "/manager") == "crossfade");
+    let selects =
+        |field: &Value| field.pointer("/fieldsV1/f:spec/f:template/f:spec/f:nodeSelector").is_some();
+    let own = fields.iter().filter(|field| text(field, "/manager") == "crossfade" || selects(field));
     own.filter_map(|field| text(field, "/time").parse().ok()).max()
 }
 
@@ -627,7 +646,8 @@ fn leave(facts: &Facts<'_>) -> Line {
 }
 
 /// The first of many, and how many more there are.
-fn first_few(mut all: Vec<String>) -> Vec<String> {
+#[must_use]
+pub fn first_few(mut all: Vec<String>) -> Vec<String> {
     if all.len() > NAMED {
         let more = all.len() - NAMED;
         all.truncate(NAMED);

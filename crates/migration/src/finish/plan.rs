@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snapshot::model::{Kind, Snapshot};
+use types::policy::Phase;
 
 use crate::backup::file::ClusterId;
 use crate::check::Scene;
@@ -74,6 +75,12 @@ pub struct FinishPlan {
 pub struct Record {
     /// Version of this record; 1.
     pub version: u32,
+    /// The cluster, by the UID of its namespace kube-system.
+    pub cluster: String,
+    /// The CNI that goes.
+    pub from: Cni,
+    /// The CNI that stays.
+    pub to: Cni,
     /// SHA-256 of the approved plan, in hex.
     pub plan: String,
     /// Who approved it.
@@ -86,6 +93,9 @@ pub struct Record {
     /// Since when the old agents are fenced off; none if they are not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fenced_at: Option<String>,
+    /// The old agents as they are since then: the UID of each with its generation.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub agents: BTreeMap<String, i64>,
     /// The removal has begun: there is no way back from here.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_one_way: bool,
@@ -94,6 +104,21 @@ pub struct Record {
 impl Record {
     /// The version that this program reads and writes.
     pub const VERSION: u32 = 1;
+
+    /// Whether it is of this migration of this cluster. The record of another one says nothing of this one.
+    #[must_use]
+    pub fn is_of(&self, cluster: &str, from: Cni, to: Cni) -> bool {
+        (self.cluster.as_str(), self.from, self.to) == (cluster, from, to)
+    }
+
+    /// Whether nodes of a migration that reach this phase would be on the network whose agents are fenced off or gone.
+    #[must_use]
+    pub fn bars(&self, cluster: &str, from: Cni, to: Cni, phase: Phase) -> bool {
+        let is_fenced = self.fenced_at.is_some();
+        // After a removal, the same CNI is another installation.
+        let is_back = self.is_of(cluster, to, from) && is_fenced && !self.is_one_way;
+        is_back || self.is_of(cluster, from, to) && (is_fenced || self.is_one_way) && phase != Phase::New
+    }
 }
 
 /// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, those that the new CNI has, too,
@@ -192,6 +217,16 @@ impl Inventory {
     /// The objects of a part.
     pub fn in_part(&self, part: Part) -> impl Iterator<Item = (&Target, &Value)> {
         self.objects.iter().filter(move |(target, _)| target.part == part)
+    }
+
+    /// The UID of each agent, with its generation, which grows with every change of what it should be.
+    #[must_use]
+    pub fn agents(&self) -> BTreeMap<String, i64> {
+        let generation = |object: &Value| object.pointer("/metadata/generation").and_then(Value::as_i64);
+        let agent = |object: &Value| {
+            (text(object, "/metadata/uid").to_owned(), generation(object).unwrap_or_default())
+        };
+        self.in_part(Part::Agent).map(|(_, object)| agent(object)).collect()
     }
 }
 

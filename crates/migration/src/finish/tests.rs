@@ -1,9 +1,10 @@
 mod deletions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use snapshot::model::Kind;
+use types::policy::Phase;
 
 use super::lines::{LineName, LineState, lines, next};
 use super::plan::{candidates, inventory};
@@ -114,11 +115,15 @@ impl World {
         let backup = backup::backup(&world.inventory, None);
         let record = Record {
             version: 1,
+            cluster: "c".into(),
+            from: Cni::Calico,
+            to: Cni::Flannel,
             plan: world.plan().hash(),
             approved_by: "alice".into(),
             approved_at: "2026-01-01T00:00:00Z".into(),
             backup: Some(crate::plan::canon::sha256(&backup.bytes())),
             fenced_at: None,
+            agents: BTreeMap::new(),
             is_one_way: false,
         };
         Self { plan: Some(world.plan()), record: Some(record), backup: Some(backup), ..world }
@@ -130,6 +135,7 @@ impl World {
         world.close();
         if let Some(record) = &mut world.record {
             record.fenced_at = Some("2026-01-01T00:00:00Z".into());
+            record.agents = world.inventory.agents();
         }
         world
     }
@@ -417,13 +423,75 @@ fn the_backup_has_what_is_removed_as_it_was_before_the_fence() {
     assert!(backup::read(&bytes, &hash, &other).is_err_and(|why| why.contains("another cluster")));
 }
 
+/// While all of it is there, a new file has as much as the lost one.
 #[test]
-fn a_backup_that_is_not_at_hand_stops_everything() {
-    let world = World { backup: None, ..World::fenced() };
-    assert_eq!(world.next(), (LineName::Backup, LineState::Waits));
-    let mut one_way = World { backup: None, ..World::fenced() };
-    one_way.record.as_mut().expect("a record").is_one_way = true;
-    assert_eq!(one_way.next(), (LineName::Backup, LineState::Waits), "nor is anything deleted without it");
+fn a_backup_that_is_not_at_hand_is_written_anew_until_something_is_deleted() {
+    let mut world = World { backup: None, ..World::fenced() };
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready));
+    world.record.as_mut().expect("a record").is_one_way = true;
+    assert_eq!(world.next(), (LineName::Backup, LineState::Ready), "the first deletion failed");
+    let (target, _) = targets(&CALICO[2..3]).remove(0);
+    let role = world.inventory.objects.get_mut(&target).expect("a role");
+    role["metadata"]["deletionTimestamp"] = "2026-01-02T00:00:00Z".into();
+    assert_eq!(world.next(), (LineName::Backup, LineState::Waits), "what is going is begun");
+    world.inventory.objects.remove(&target);
+    assert_eq!(world.next(), (LineName::Backup, LineState::Waits), "nor is anything deleted without it");
+}
+
+/// An agent that was opened for an hour, or was made anew, may have run.
+#[test]
+fn the_soak_begins_anew_with_agents_that_were_changed() {
+    for (key, value) in [("generation", json!(4)), ("uid", json!("another"))] {
+        let mut world = World::fenced();
+        world.plan = None;
+        assert_eq!(world.line(LineName::Soak).state, LineState::Done);
+        for (target, object) in &mut world.inventory.objects {
+            if target.part == Part::Agent {
+                object["metadata"][key] = value.clone();
+            }
+        }
+        let line = world.line(LineName::Soak);
+        assert_eq!(line.state, LineState::Ready, "{key}");
+        assert!(line.evidence[0].contains("begin anew"), "{line:?}");
+    }
+}
+
+/// Another program may have closed the agents later than the record says.
+#[test]
+fn the_soak_counts_from_the_last_change_of_the_selector_by_any_manager() {
+    let mut world = World::fenced();
+    for (target, object) in &mut world.inventory.objects {
+        if target.part == Part::Agent {
+            let fields = json!({"f:spec": {"f:template": {"f:spec": {"f:nodeSelector": {}}}}});
+            object["metadata"]["managedFields"] =
+                json!([{"manager": "operator", "time": "2026-01-02T13:00:00Z", "fieldsV1": fields}]);
+        }
+    }
+    assert!(world.line(LineName::Soak).evidence[0].contains("since 2026-01-02T13:00:00Z"));
+}
+
+/// Each row: whether anything is fenced off, whether there is no way back, the migration of a run, its last phase, and whether it is barred.
+#[test]
+fn a_record_bars_runs_to_the_network_that_it_closed() {
+    let (calico, flannel) = (Cni::Calico, Cni::Flannel);
+    for (is_fenced, is_one_way, cluster, from, to, phase, is_barred) in [
+        (true, false, "c", calico, flannel, Phase::Old, true),
+        (true, false, "c", calico, flannel, Phase::BothNew, true),
+        (false, true, "c", calico, flannel, Phase::Old, true),
+        (false, false, "c", calico, flannel, Phase::Old, false),
+        (true, false, "c", calico, flannel, Phase::New, false),
+        (true, false, "d", calico, flannel, Phase::Old, false),
+        (true, false, "c", Cni::Canal, flannel, Phase::Old, false),
+        (true, false, "c", flannel, calico, Phase::New, true),
+        (true, true, "c", flannel, calico, Phase::New, false),
+        (true, true, "c", flannel, Cni::Cilium, Phase::Old, false),
+    ] {
+        let mut record = World::approved().record.expect("a record");
+        record.fenced_at = is_fenced.then(|| "2026-01-01T00:00:00Z".into());
+        record.is_one_way = is_one_way;
+        let row = (is_fenced, is_one_way, cluster, from, to, phase);
+        assert_eq!(record.bars(cluster, from, to, phase), is_barred, "{row:?}");
+    }
 }
 
 #[test]
