@@ -26,6 +26,7 @@ use migration::roll::world::{Color, Verdict, World};
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
+use types::policy::Phase;
 
 use super::interrupt::Interrupt;
 use super::lease::{self, AcquireError, Patience};
@@ -189,6 +190,7 @@ async fn begin_run(
     if stored.is_some_and(|stored| stored.run.state != State::Done && stored.run.plan != hash) {
         return take_up_run(session, options, interrupt).await;
     }
+    keep_off_closed_network(session, &plan, Some(plan.target())).await?;
     let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
     run.bounds = options.bounds.clone();
     run.delete = options.delete.clone();
@@ -215,6 +217,7 @@ async fn take_up_run(
         }
         let LoadedRun { mut run, plan, hash, replaced } =
             by_plan(session, &before, Some(options.plan.clone())).await?;
+        keep_off_closed_network(session, &plan, run.targets.last().copied()).await?;
         if !std::mem::replace(&mut has_looked, true) {
             look_first(session, &run, &plan, interrupt).await?;
         }
@@ -230,6 +233,37 @@ async fn take_up_run(
             return Ok(LoadedRun { run, plan, hash, replaced });
         }
     }
+}
+
+/// Refuses to bring nodes to a network whose agents `finish` has fenced off or removed.
+async fn keep_off_closed_network(
+    session: &Session,
+    plan: &Plan,
+    target: Option<Phase>,
+) -> Result<(), Failure> {
+    let Some(target) = target else { return Ok(()) };
+    let record = match session.store().finish().await {
+        Ok(stored) => stored.map(|(record, _)| record),
+        // It may not be read only where it decides something.
+        Err(_) if target == Phase::New => None,
+        Err(failure) => return Err(failure),
+    };
+    let Some(record) = record.filter(|record| record.bars(&plan.cluster, plan.from, plan.to, target)) else {
+        return Ok(());
+    };
+    let (from, is_one_way) = (record.from, record.is_one_way);
+    let (what, fix) = if is_one_way {
+        let fix = "go on with kubectl crossfade finish, or kubectl crossfade finish --undo if nothing is deleted yet; if it is installed again: kubectl delete configmap crossfade-finish --namespace crossfade";
+        ("has begun to remove", fix)
+    } else {
+        (
+            "has fenced off the agents of",
+            "kubectl crossfade finish --undo lets them run again; then run the same command",
+        )
+    };
+    let what =
+        format!("nodes would get pods on the network of {from}, and kubectl crossfade finish {what} {from}");
+    Err((Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-finish").fix(fix)))
 }
 
 /// A run by its own plan, or by another one.
@@ -403,9 +437,19 @@ async fn preview_decision(
 pub(crate) fn ask(access: &Access, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
     runtime()?.block_on(async {
         let session = Session::connect(access, Settings::default()).await?;
-        session.store().wish(&session.person().await, reason, what).await?;
-        Ok(session.holder().await?.map(|(holder, _)| holder))
+        send_request(&session, reason, what).await
     })
+}
+
+async fn send_request(session: &Session, reason: &str, what: &RunRequest) -> Result<Option<Holder>, Failure> {
+    if let RunRequest::Abort(phase) = what
+        && let Some(stored) = session.store().run().await?
+    {
+        let SavedPlan { plan, .. } = plan_of(session, &stored.run).await?;
+        keep_off_closed_network(session, &plan, Some(*phase)).await?;
+    }
+    session.store().wish(&session.person().await, reason, what).await?;
+    session.holder().await.map(|holder| holder.map(|(holder, _)| holder))
 }
 
 /// `r-261122-0912-7k2m`: short, for claims and names of objects, and in the order of time.

@@ -1,7 +1,5 @@
 use serde_json::{Value, json};
 
-use types::policy::Phase;
-
 use super::*;
 use crate::live::api::test_server::{Answer, Server, run};
 
@@ -20,6 +18,11 @@ fn plan() -> Plan {
 
 /// A cluster with this run. One workload misses one pod.
 fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
+    with_record(stored, verdicts, None)
+}
+
+/// The same with what `finish` recorded.
+fn with_record(stored: Run, verdicts: Option<Value>, record: Option<Value>) -> Server {
     Server::by_rule(move |request| {
         let map = json!({"metadata": {"name": "crossfade-run", "resourceVersion": "7"},
             "data": {"run.json": serde_json::to_string(&stored).expect("JSON")}});
@@ -37,6 +40,13 @@ fn cluster(stored: Run, verdicts: Option<Value>) -> Server {
                 Some(verdicts) => Answer::json(
                     200,
                     &json!({"metadata": {}, "data": {"verdicts.json": verdicts.to_string()}}),
+                ),
+                None => Answer::refusal(404, "NotFound", "not found"),
+            },
+            line if line == format!("GET {maps}/crossfade-finish") => match &record {
+                Some(record) => Answer::json(
+                    200,
+                    &json!({"metadata": {"resourceVersion": "1"}, "data": {"finish.json": record.to_string()}}),
                 ),
                 None => Answer::refusal(404, "NotFound", "not found"),
             },
@@ -134,6 +144,70 @@ fn a_run_whose_plan_was_exchanged_after_it_was_compared_is_not_resumed() {
         assert!(problem.what.contains("goes by plan"), "{problem:?}");
         let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET"));
         assert_eq!(writes.collect::<Vec<_>>(), [""; 0]);
+    });
+}
+
+/// Each row: what `finish` recorded, where the run leads, and what the refusal names.
+#[test]
+fn no_run_leads_to_a_network_that_is_fenced_off_or_removed() {
+    let fenced = json!({"fencedAt": "2026-01-01T00:00:00Z"});
+    for (recorded, target, help) in [
+        (fenced.clone(), Phase::Old, Some("finish --undo lets them run again")),
+        (json!({"isOneWay": true}), Phase::BothOld, Some("go on with kubectl crossfade finish")),
+        (fenced.clone(), Phase::New, None),
+        (json!({}), Phase::Old, None),
+        (json!({"fencedAt": "2026-01-01T00:00:00Z", "cluster": "d"}), Phase::Old, None),
+    ] {
+        let mut record = json!({"version": 1, "cluster": "c", "from": "calico", "to": "cilium", "plan": "p", "approvedBy": "a", "approvedAt": "t"});
+        record.as_object_mut().expect("a map").extend(recorded.as_object().expect("a map").clone());
+        let plan = Plan { start: Phase::BothNew, passes: vec![target], ..plan() };
+        let saved = saved(&plan);
+        for is_resumed in [true, false] {
+            run(async {
+                let mut stored = Run::new("r-1", saved.hash.clone(), &plan);
+                if !is_resumed {
+                    stored.state = State::Done;
+                }
+                let server = with_record(stored, None, Some(record.clone()));
+                let mut session = session(&server).await;
+                let options = RunOptions { is_resumed, ..resumed(saved.clone(), &[]) };
+                let ended = loaded(&mut session, &options, &Interrupt::new()).await.map(drop);
+                let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
+                match (ended, help) {
+                    (Err((Exit::No, problem)), Some(help)) => {
+                        assert!(problem.fix.contains(help) && writes == 0, "{problem:?}");
+                    }
+                    (ended, help) => {
+                        let is_barred =
+                            ended.as_ref().is_err_and(|(_, problem)| problem.what.contains("network of"));
+                        assert!(help.is_none() && !is_barred, "{recorded} {target}: {ended:?}");
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_run_is_not_asked_to_go_back_to_a_network_that_is_fenced_off() {
+    run(async {
+        let plan = plan();
+        let saving = Server::by_rule(|request| Answer::json(201, &request.json()));
+        let hash = crate::live::store::Store::new(saving.caller()).save_plan(&canon::bytes(&plan), "").await;
+        let (hash, map) = (hash.expect("saved"), saving.requests()[0].json());
+        let record = json!({"version": 1, "cluster": "c", "from": "calico", "to": "cilium", "plan": "p", "approvedBy": "a", "approvedAt": "t",
+            "fencedAt": "2026-01-01T00:00:00Z"});
+        let others = with_record(Run::new("r-1", hash, &plan), None, Some(record));
+        let server = Server::by_rule(move |request| {
+            let is_plan = request.line.contains("/crossfade-plan-");
+            if is_plan { Answer::json(200, &map) } else { others.answer(request) }
+        });
+        let session = session(&server).await;
+        let ended = send_request(&session, "so", &RunRequest::Abort(Phase::Old)).await;
+        assert!(ended.is_err_and(|(exit, problem)| exit == Exit::No && problem.fix.contains("--undo")));
+        assert!(!server.lines().iter().any(|line| line.starts_with("PATCH")));
+        let ended = send_request(&session, "so", &RunRequest::Pause).await;
+        assert!(ended.is_ok() && server.lines().iter().any(|line| line.starts_with("PATCH")));
     });
 }
 
