@@ -189,7 +189,7 @@ fn no_run_leads_to_a_network_that_is_fenced_off_or_removed() {
 }
 
 #[test]
-fn a_run_is_not_asked_to_go_back_to_a_network_that_is_fenced_off() {
+fn no_abort_leads_back_to_a_network_that_is_fenced_off() {
     run(async {
         let plan = plan();
         let saving = Server::by_rule(|request| Answer::json(201, &request.json()));
