@@ -122,6 +122,8 @@ pub struct Footprint {
     pub annotations: &'static [(&'static str, &'static [&'static str])],
     /// Reasons with which it writes the condition `NetworkUnavailable`.
     pub reasons: &'static [&'static str],
+    /// Taints that its programs set on Nodes whose agent is not ready.
+    pub taints: &'static [&'static str],
 }
 
 /// One object by its name.

@@ -106,4 +106,5 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
         &["mac-address", "transport-addresses", "wireguard-public-key", "bgp-router-id"],
     )],
     reasons: &[],
+    taints: &[],
 };

@@ -29,4 +29,5 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
     namespaces: &[],
     annotations: &[],
     reasons: &[],
+    taints: &[],
 };

@@ -11,7 +11,7 @@ use super::{
 
 const OPERATOR: &str = "operator.tigera.io/v1";
 const RENDERED: Place = Place::In(&["calico-system"]);
-const SERVER: Place = Place::In(&["calico-apiserver", "calico-system"]);
+const SERVER: Place = Place::In(&[SERVER_NAMESPACE, "calico-system"]);
 const TIGERA: Place = Place::In(&["tigera-operator"]);
 const ADMISSION_ALPHA: &str = "admissionregistration.k8s.io/v1beta1";
 const MUTATING_POLICY: Api = api(ADMISSION_ALPHA, "MutatingAdmissionPolicy", "mutatingadmissionpolicies");
@@ -21,6 +21,12 @@ const VALIDATING_POLICY: Api =
     api(super::ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies");
 const VALIDATING_BINDING: Api =
     api(super::ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings");
+
+/// The namespace of the optional API server.
+pub(super) const SERVER_NAMESPACE: &str = "calico-apiserver";
+/// Its Secrets.
+pub(super) const SERVER_SECRETS: (Place, &[&str]) =
+    (Place::In(&[SERVER_NAMESPACE]), &["calico-apiserver-certs"]);
 
 /// What Canal has, too.
 pub(super) const SHARED: &[Row] = &[
@@ -39,9 +45,7 @@ pub(super) const SHARED: &[Row] = &[
         Place::Cluster,
         &["calico-cni-plugin", "calico-kube-controllers", "calico-tier-getter"],
     ),
-];
-
-const MANIFEST: &[Row] = &[
+    // The API server and the webhooks of the optional manifests.
     row(Webhook, VALIDATING, Place::Cluster, &["calico-webhooks", "api.projectcalico.org"]),
     row(Webhook, VALIDATING_POLICY, Place::Cluster, &["protect-builtin-tiers.projectcalico.org"]),
     row(Webhook, VALIDATING_BINDING, Place::Cluster, &["protect-builtin-tiers.projectcalico.org"]),
@@ -55,17 +59,10 @@ const MANIFEST: &[Row] = &[
     row(Part::ApiService, API_SERVICE, Place::Cluster, &["v3.projectcalico.org"]),
     row(PodNetwork, DEPLOYMENT, SERVER, &["calico-apiserver"]),
     row(PodNetwork, DEPLOYMENT, SYSTEM, &["calico-webhooks"]),
-    row(Controller, DEPLOYMENT, SYSTEM, &["calico-typha"]),
-    row(Agent, DAEMON_SET, SYSTEM, &["calico-node"]),
-    row(Agent, DAEMON_SET, RENDERED, &["csi-node-driver"]),
-    row(Setting, SERVICE, SYSTEM, &["calico-typha", "calico-webhooks"]),
+    row(Setting, SERVICE, SYSTEM, &["calico-webhooks"]),
     row(Setting, SERVICE, SERVER, &["calico-api"]),
-    row(Setting, BUDGET, SYSTEM, &["calico-typha"]),
-    row(Setting, CONFIG_MAP, SYSTEM, &["calico-config", "flannel-migration-config"]),
-    row(Setting, JOB, SYSTEM, &["flannel-migration"]),
-    row(Setting, NETWORK_POLICY, Place::In(&["calico-apiserver"]), &["allow-apiserver"]),
-    row(Setting, CSI_DRIVER, Place::Cluster, &["csi.tigera.io"]),
-    row(Right, ACCOUNT, SYSTEM, &["calico-node", "calico-webhooks", "flannel-migration-controller"]),
+    row(Setting, NETWORK_POLICY, Place::In(&[SERVER_NAMESPACE]), &["allow-apiserver"]),
+    row(Right, ACCOUNT, SYSTEM, &["calico-webhooks"]),
     row(Right, ACCOUNT, SERVER, &["calico-apiserver"]),
     row(Right, ROLE_BINDING, SYSTEM, &["calico-apiserver-auth-reader"]),
     row(
@@ -78,7 +75,6 @@ const MANIFEST: &[Row] = &[
             "calico-webhook-reader",
             "calico-webhooks",
             "calico-tiered-policy-passthrough",
-            "flannel-migration-controller",
         ],
     ),
     row(
@@ -86,7 +82,6 @@ const MANIFEST: &[Row] = &[
         CLUSTER_ROLE_BINDING,
         Place::Cluster,
         &[
-            "calico-node",
             "calico-apiserver-access-crds",
             "calico-apiserver-access-calico-crds",
             "calico-apiserver-delegate-auth",
@@ -94,9 +89,22 @@ const MANIFEST: &[Row] = &[
             "calico-extension-apiserver-auth-access",
             "calico-webhooks",
             "calico-tiered-policy-passthrough",
-            "flannel-migration-controller",
         ],
     ),
+];
+
+const MANIFEST: &[Row] = &[
+    row(Controller, DEPLOYMENT, SYSTEM, &["calico-typha"]),
+    row(Agent, DAEMON_SET, SYSTEM, &["calico-node"]),
+    row(Agent, DAEMON_SET, RENDERED, &["csi-node-driver"]),
+    row(Setting, SERVICE, SYSTEM, &["calico-typha"]),
+    row(Setting, BUDGET, SYSTEM, &["calico-typha"]),
+    row(Setting, CONFIG_MAP, SYSTEM, &["calico-config", "flannel-migration-config"]),
+    row(Setting, JOB, SYSTEM, &["flannel-migration"]),
+    row(Setting, CSI_DRIVER, Place::Cluster, &["csi.tigera.io"]),
+    row(Right, ACCOUNT, SYSTEM, &["calico-node", "flannel-migration-controller"]),
+    row(Right, CLUSTER_ROLE, Place::Cluster, &["flannel-migration-controller"]),
+    row(Right, CLUSTER_ROLE_BINDING, Place::Cluster, &["calico-node", "flannel-migration-controller"]),
 ];
 
 /// The operator's own objects, and what it makes. What has one of its resources for an owner goes with that.
@@ -258,7 +266,7 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
     definitions: &[DEFINITIONS, OF_OPERATOR],
     secrets: &[
         (SYSTEM, &["calico-etcd-secrets"]),
-        (Place::In(&["calico-apiserver"]), &["calico-apiserver-certs"]),
+        SERVER_SECRETS,
         (
             TIGERA,
             &[
@@ -271,7 +279,8 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
             ],
         ),
     ],
-    namespaces: &["calico-apiserver", "calico-system", "tigera-operator"],
+    namespaces: &[SERVER_NAMESPACE, "calico-system", "tigera-operator"],
     annotations: &[ANNOTATIONS],
     reasons: &REASONS,
+    taints: &[],
 };

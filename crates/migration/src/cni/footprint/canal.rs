@@ -19,8 +19,9 @@ const ROWS: &[Row] = &[
 pub(super) const FOOTPRINT: Footprint = Footprint {
     rows: &[calico::SHARED, ROWS],
     definitions: &[calico::DEFINITIONS],
-    secrets: &[],
-    namespaces: &[],
+    secrets: &[calico::SERVER_SECRETS],
+    namespaces: &[calico::SERVER_NAMESPACE],
     annotations: &[calico::ANNOTATIONS, flannel::ANNOTATIONS],
     reasons: &["CalicoIsUp", "CalicoIsDown", flannel::REASON],
+    taints: &[],
 };

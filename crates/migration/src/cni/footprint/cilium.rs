@@ -8,6 +8,7 @@ use super::{
     DAEMON_SET, DEPLOYMENT, Definitions, Footprint, INGRESS_CLASS, LEASE, Place, QUOTA, ROLE, ROLE_BINDING,
     Row, SERVICE, api, row,
 };
+use crate::workload::START_TAINT_CILIUM;
 
 const GROUP: &str = "cilium.io";
 const SECRETS: Place = Place::In(&["cilium-secrets"]);
@@ -250,4 +251,6 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
         ],
     )],
     reasons: &["CiliumIsUp"],
+    // The operator sets it again for as long as it lives. *Source*: cilium/cilium: operator/watchers/node_taint.go.
+    taints: &[START_TAINT_CILIUM],
 };

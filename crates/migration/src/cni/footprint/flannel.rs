@@ -56,4 +56,5 @@ pub(super) const FOOTPRINT: Footprint = Footprint {
     namespaces: &["kube-flannel"],
     annotations: &[ANNOTATIONS],
     reasons: &[REASON],
+    taints: &[],
 };

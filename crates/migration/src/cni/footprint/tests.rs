@@ -141,6 +141,22 @@ fn each_footprint_has_its_agent_and_its_definitions() {
     assert!(!named(Cni::Cilium, &["cilium"]).iter().any(|name| name.contains("kube-system")));
 }
 
+/// Where its aggregated API stayed without the definitions behind it, no namespace of the cluster could be deleted.
+#[test]
+fn canal_has_the_optional_api_server_of_calico() {
+    let targets = footprint(Cni::Canal).targets(&BTreeSet::new());
+    let titles: BTreeSet<String> = targets.iter().map(ToString::to_string).collect();
+    for title in [
+        "APIService/v3.projectcalico.org",
+        "Deployment/calico-apiserver/calico-apiserver",
+        "ValidatingWebhookConfiguration/calico-webhooks",
+        "ValidatingAdmissionPolicy/protect-builtin-tiers.projectcalico.org",
+    ] {
+        assert!(titles.contains(title), "{title}");
+    }
+    assert!(!titles.contains("Deployment/kube-system/calico-typha"));
+}
+
 /// A row twice would be one deletion in two places of the order.
 #[test]
 fn an_object_has_one_place_in_the_order() {
