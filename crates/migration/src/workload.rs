@@ -19,7 +19,9 @@ pub use going::{OUTDATED, SCHEDULED, going_mark, marks_going};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
-pub use plain::{NetworkRanges, describe_images, has_left, image, is_plain, lives_in, reported_now};
+pub use plain::{
+    NetworkRanges, describe_images, has_left, image, is_final, is_plain, lives_in, reported_now,
+};
 pub use pool::{
     AKS_POOL, CAPI_ANNOTATIONS, CAPI_MACHINE, EKS_NODE_GROUP, FutureNodes, GARDENER_POOL, GKE_POOL,
     KARPENTER_POOL, Platform, Provisioner, STARTUP_TAINTS, cluster_of, futures, platform, pool_in, pool_of,

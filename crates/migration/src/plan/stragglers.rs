@@ -9,7 +9,7 @@ use types::api::observed::{NodeObservation, shorten_uid};
 use types::policy::Phase;
 
 use crate::config::Config;
-use crate::workload::{Owner, has_left, image, is_plain, lives_in, owner, platform, reported_now};
+use crate::workload::{Owner, image, is_final, is_plain, owner, platform, reported_now};
 
 /// The command that moves stragglers.
 const FIX: &str = "kubectl crossfade roll stragglers --fix";
@@ -115,8 +115,7 @@ enum Bystander {
 /// What a node without Crossfade is; none if Crossfade is on the node. A node of a final image is as bare as one of the old image. Its pods' addresses
 /// tell, where the settings name the new network's ranges.
 fn bystander(node: &Node, pods: &[&Pod], to: Phase, new: &[Range]) -> Option<Bystander> {
-    let is_final = has_left(node) || is_plain(node) && lives_in(pods.iter().copied(), new);
-    if is_final {
+    if is_final(node, pods.iter().copied(), new) {
         return Some(if to == Phase::New { Bystander::Right } else { Bystander::Old });
     }
     is_plain(node).then_some(if to == Phase::Old { Bystander::Right } else { Bystander::Old })

@@ -35,6 +35,11 @@ pub fn lives_in<'a>(pods: impl IntoIterator<Item = &'a Pod>, ranges: &[Range]) -
     addresses.peek().is_some() && addresses.all(is_within)
 }
 
+/// Whether a node is of the new network without Crossfade: Crossfade has left it, or it is of a final image, which the addresses of its pods tell.
+pub fn is_final<'a>(node: &Node, pods: impl IntoIterator<Item = &'a Pod>, new: &[Range]) -> bool {
+    has_left(node) || is_plain(node) && lives_in(pods, new)
+}
+
 /// The ranges of both networks, which tell a pod of the new network from one of the old network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NetworkRanges {

@@ -16,7 +16,7 @@ use crate::check::{Check, Need};
 use crate::cni::cidr;
 use crate::cni::network::{cilium, subject};
 use crate::cni::support::{Cni, Stage};
-use crate::workload::{has_left, is_plain, lives_in, platform};
+use crate::workload::{is_final, platform};
 
 /// See the module.
 pub(in crate::check) const CHECK: Check = Check {
@@ -72,13 +72,10 @@ const NAMED: usize = 20;
 
 /// Whether the node's pods live in the new network without Crossfade: it is of a final image, whose agent is to write its configuration.
 fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
-    if has_left(node) {
-        return true;
-    }
     let claims = cidr::of(scene).all;
     let new: Vec<_> = claims.iter().filter(|claim| claim.usage.is_new()).map(|claim| claim.range).collect();
     let pods = scene.snapshot.pods.iter().filter(|pod| *pod.spec.node_name == *node.name());
-    is_plain(node) && lives_in(pods, &new)
+    is_final(node, pods, &new)
 }
 
 /// Where Crossfade's configuration is first, that of Cilium beside it gives no pod another network.
