@@ -2,9 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::json;
 use snapshot::model::{Kind, Snapshot};
+use types::text::quote::shell_word;
 
 use super::plan::{Inventory, text};
+use super::{CLOSED, FENCE};
 use crate::cni::footprint::{Part, Target};
 use crate::cni::support::Cni;
 
@@ -98,6 +101,17 @@ pub fn managers(
     all
 }
 
+/// The command that has the Tigera operator fence its agents off, or let them run again.
+#[must_use]
+pub fn installation_patch(is_closed: bool) -> String {
+    let value = if is_closed { json!(CLOSED) } else { Value::Null };
+    let selector = json!({"spec": {"template": {"spec": {"nodeSelector": {FENCE: value}}}}});
+    let keys = ["calicoNodeDaemonSet", "calicoNodeWindowsDaemonSet", "csiNodeDriverDaemonSet"];
+    let all: serde_json::Map<String, Value> =
+        keys.into_iter().map(|key| (key.to_owned(), selector.clone())).collect();
+    format!("kubectl patch installation default --type merge -p '{}'", json!({ "spec": all }))
+}
+
 const RANCHER: &str = "on every server, write cni: none into config.yaml and restart it";
 
 fn of_object(target: &Target, object: &Value) -> Vec<ManagedObject> {
@@ -110,10 +124,10 @@ fn of_object(target: &Target, object: &Value) -> Vec<ManagedObject> {
     if let Some(owner) = object.pointer("/metadata/ownerReferences/0") {
         let (group, kind, name) = (text(owner, "/apiVersion"), text(owner, "/kind"), text(owner, "/name"));
         if group.starts_with("operator.tigera.io/") {
-            let fence = r#"kubectl patch installation default --type merge -p '{"spec":{"calicoNodeDaemonSet":{"spec":{"template":{"spec":{"nodeSelector":{"crossfade/fence":"closed"}}}}}}}'"#;
-            add(Manager::TigeraOperator, fence.into());
+            add(Manager::TigeraOperator, installation_patch(true));
         } else {
-            let help = format!("switch off what makes it of {kind}/{name}, as its documentation says");
+            let owner = shell_word(&format!("{kind}/{name}"));
+            let help = format!("switch off what makes it of {owner}, as its documentation says");
             add(Manager::Operator, help);
         }
     }
@@ -124,7 +138,9 @@ fn of_object(target: &Target, object: &Value) -> Vec<ManagedObject> {
         add(
             Manager::Helm,
             format!(
-                "helm uninstall {release} --namespace {namespace}, then call finish again for what Helm leaves"
+                "helm uninstall {} --namespace {}, then call finish again for what Helm leaves",
+                shell_word(release),
+                shell_word(namespace)
             ),
         );
     }
