@@ -304,10 +304,24 @@ impl BackupFiles for Files {
     }
 }
 
-/// A cluster whose nodes are all done. Of Calico, the snapshot knows nothing: every name is looked for.
+/// A cluster whose nodes are all done, as it is before the first deletion. Of kinds that the snapshot does not have, every name is looked for.
 fn snapshot() -> Snapshot {
     let mut collector = Collector::new();
-    for kind in ["nodes", "pods"] {
+    for (namespace, name, container) in [
+        ("kube-system", "calico-node", "calico-node"),
+        ("kube-flannel", "kube-flannel-ds", "kube-flannel"),
+    ] {
+        let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": namespace},
+            "spec": {"template": {"spec": {"containers": [{"name": container}]}}},
+            "status": {"desiredNumberScheduled": 1, "numberReady": 1}});
+        collector.value(set).expect("a DaemonSet");
+    }
+    for plural in ["ippools", "ipamblocks"] {
+        let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.crd.projectcalico.org")}});
+        collector.value(definition).expect("a definition");
+    }
+    for kind in ["nodes", "pods", "daemonsets", "customresourcedefinitions"] {
         let kind = ALL_KINDS.iter().find(|row| row.plural == kind).expect("a kind").kind;
         collector.reading(kind, Reading::Read);
     }
@@ -513,7 +527,7 @@ fn an_object_that_is_made_anew_is_left_and_a_finalizer_is_named() {
         api.put(role, json!({"metadata": {"name": "calico-node", "uid": "another"}}));
         let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
         assert_eq!(next_line(&view), Some((LineName::Removal, LineState::Refused)));
-        assert!(api.has(role) && !api.has(AGENT), "what comes before it is deleted");
+        assert!(api.has(role) && api.has(AGENT), "nor is anything before it deleted");
 
         let (api, files) = (Api::with_calico(), Files::default());
         api.change(role, |role| role["metadata"]["finalizers"] = json!(["tigera.io/cni-protector"]));

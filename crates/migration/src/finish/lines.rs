@@ -1,29 +1,32 @@
 //! The lines of the end of a migration: how each is, what shows it, and what helps.
 
+mod nodes;
+
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use snapshot::model::{Kind, Node};
-use types::policy::Phase;
+use types::text::quote::quote;
 
+use self::nodes::{moved, node_state};
 use super::backup::lacking;
 use super::manager::{ManagedObject, managers};
 use super::plan::{FinishPlan, Inventory, Pin, Record, text};
-use super::refuse::{refusals, stays};
+use super::refuse::{Refusal, refusals, stays};
 use super::removal::{self, Removal};
 use super::{CLOSED, FENCE};
 use crate::backup::file::Backup;
 use crate::check::Scene;
 use crate::cni::footprint::{self, Part, Target};
-use crate::cni::support::Stage;
+use crate::cni::support::{Cni, Stage};
 use crate::cni::values::{State as ValueState, command, required_value, rows};
-use crate::plan::stragglers::find;
-use crate::workload::reported_now;
 
 /// How many objects the evidence of a line names.
 const NAMED: usize = 12;
+/// How many bytes of a setting are shown.
+const SHOWN: usize = 200;
 
 /// A line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,8 +43,8 @@ pub enum LineName {
     Policies,
     /// The old CNI's agents run on no node.
     Fence,
-    /// No Node's network condition is the old CNI's.
-    NetworkCondition,
+    /// The old CNI keeps pods away from no Node, by a taint or by the network condition.
+    NodeState,
     /// The cluster has run without the old agents for as long as the settings say.
     Soak,
     /// The old CNI's objects are removed. There is no way back.
@@ -121,7 +124,7 @@ impl fmt::Display for LineName {
             Self::Values => "values",
             Self::Policies => "policies",
             Self::Fence => "fence",
-            Self::NetworkCondition => "network condition",
+            Self::NodeState => "node state",
             Self::Soak => "soak",
             Self::Removal => "removal",
             Self::Absence => "absence",
@@ -171,20 +174,22 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
         (LineName::Values, values),
         (LineName::Policies, policies),
         (LineName::Fence, fence),
-        (LineName::NetworkCondition, network_condition),
+        (LineName::NodeState, node_state),
         (LineName::Soak, soak),
     ];
+    let removal = remove(facts);
+    let is_removed = removal.state == LineState::Done;
     let line = |(name, decide): (LineName, Decide)| {
-        // What is deleted must be in the backup to the end; the others were done before the first deletion.
-        if is_one_way && name != LineName::Backup {
+        // What is deleted must be in the backup to the end, and nothing more is deleted under a run, or under nodes that the new network does not serve.
+        // The others were done before the first deletion.
+        let counts = name == LineName::Backup || name == LineName::Moved && !is_removed;
+        if is_one_way && !counts {
             Line::done(name, "it was done before the removal began")
         } else {
             decide(facts)
         }
     };
     let mut all: Vec<Line> = first.into_iter().map(line).collect();
-    let removal = remove(facts);
-    let is_removed = removal.state == LineState::Done;
     all.extend([removal, absence(facts, is_removed), leave(facts)]);
     all
 }
@@ -205,45 +210,6 @@ pub fn has_begun(record: Option<&Record>, plan: &FinishPlan, inventory: &Invento
 #[must_use]
 pub fn next(lines: &[Line]) -> Option<&Line> {
     lines.iter().find(|line| line.state != LineState::Done)
-}
-
-fn moved(facts: &Facts<'_>) -> Line {
-    let Facts { scene, .. } = facts;
-    let name = LineName::Moved;
-    let waits = |evidence: Vec<String>| Line::new(name, LineState::Waits, evidence);
-    if let Some(kind) = [Kind::NODE, Kind::POD].into_iter().find(|kind| !scene.snapshot.knows(*kind)) {
-        return waits(vec![format!("{}: they are not known", kind.resource())])
-            .help("read them with the rights in deploy/cluster/rbac-viewer.yaml");
-    }
-    if let Some(run) = facts.open_run {
-        return waits(vec![format!("run {run} is not over")])
-            .help("kubectl crossfade status says what it waits for");
-    }
-    let phase = |node: &Node| Some((node.name().to_owned(), reported_now(node)?.phase?));
-    let behind = scene.snapshot.nodes.iter().filter_map(phase).filter(|(_, phase)| *phase != Phase::New);
-    let behind: Vec<String> =
-        behind.map(|(node, phase)| format!("Node/{node} is in phase {phase}")).collect();
-    let found = find(scene.snapshot, Phase::New, scene.config);
-    let stragglers = found.stragglers.iter().map(|group| {
-        format!(
-            "{} has {} pods on the old network, or on a node that does not report",
-            group.owner,
-            group.pods.len()
-        )
-    });
-    let unnamed = found
-        .unnamed
-        .iter()
-        .map(|(node, count)| format!("Node/{node} has {count} more attachments of other phases"));
-    let evidence = behind.into_iter().chain(stragglers).chain(unnamed).collect::<Vec<_>>();
-    if evidence.is_empty() {
-        return Line::done(
-            name,
-            format!("{} nodes, and no pod that is not on the new network alone", scene.snapshot.nodes.len()),
-        );
-    }
-    waits(first_few(evidence))
-        .help("kubectl crossfade roll stragglers names them all and what brings them over")
 }
 
 fn backed_up(facts: &Facts<'_>) -> Line {
@@ -301,8 +267,9 @@ fn values(facts: &Facts<'_>) -> Line {
         );
     }
     let evidence = changes.iter().map(|change| {
-        let places = change.places.iter().map(|place| format!(" ({place})")).collect::<String>();
-        format!("{}: {} becomes {}{places}", change.key, change.now, change.value)
+        let places = first_few(change.places.clone());
+        let places = places.iter().map(|place| format!(" ({place})")).collect::<String>();
+        format!("{}: {} becomes {}{places}", change.key, quote(change.now.as_bytes(), SHOWN), change.value)
     });
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let help = format!(
@@ -351,6 +318,9 @@ pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
 fn policies(facts: &Facts<'_>) -> Line {
     let name = LineName::Policies;
     let PolicyComparison { differences, unknown } = facts.policies;
+    if facts.scene.from == Cni::Flannel && differences.is_empty() && unknown.is_empty() {
+        return Line::done(name, "flannel enforces no policies, so there is nothing to compare");
+    }
     if differences.is_empty() && unknown.is_empty() {
         return Line::done(
             name,
@@ -366,12 +336,19 @@ fn policies(facts: &Facts<'_>) -> Line {
 fn fence(facts: &Facts<'_>) -> Line {
     let name = LineName::Fence;
     let agents: Vec<(&Target, &Value)> = facts.inventory.in_part(Part::Agent).collect();
-    if agents.is_empty() {
-        return Line::done(name, format!("no agent of {} is there", facts.scene.from));
-    }
     let is_closed = |object: &Value| is_closed(object, &facts.scene.snapshot.nodes);
     let open: Vec<&Target> =
         agents.iter().filter(|(_, object)| !is_closed(object)).map(|(target, _)| *target).collect();
+    // A fence takes away what is refused to be removed, and what is not known to be an agent runs on behind it.
+    if agents.is_empty() || !open.is_empty() {
+        let refusals = refusals(facts.scene, facts.inventory, facts.plan);
+        if !refusals.is_empty() {
+            return refused_by(name, refusals);
+        }
+    }
+    if agents.is_empty() {
+        return Line::done(name, format!("no DaemonSet of {} is there", facts.scene.from));
+    }
     if open.is_empty() {
         let running = agents.iter().filter(|(_, object)| pods(object) > 0);
         let running: Vec<String> =
@@ -422,6 +399,14 @@ fn managed(facts: &Facts<'_>) -> Vec<ManagedObject> {
     managers(facts.scene.snapshot, facts.scene.from, facts.inventory, &facts.scene.config.finish.managers_off)
 }
 
+fn refused_by(name: LineName, refusals: Vec<Refusal>) -> Line {
+    let (what, mut helps): (Vec<String>, Vec<String>) =
+        refusals.into_iter().map(|refusal| (refusal.what, refusal.help)).unzip();
+    helps.sort_unstable();
+    helps.dedup();
+    Line::new(name, LineState::Refused, first_few(what)).help(helps.join("; "))
+}
+
 fn refused_for(name: LineName, managed: &[ManagedObject], what: &str) -> Line {
     let evidence = managed.iter().map(|item| format!("{} {what} {}", item.manager.name(), item.object));
     let mut helps: Vec<&str> = managed.iter().map(|item| item.help.as_str()).collect();
@@ -432,30 +417,6 @@ fn refused_for(name: LineName, managed: &[ManagedObject], what: &str) -> Line {
         helps.join("; ")
     );
     Line::new(name, LineState::Refused, first_few(evidence.collect())).help(help)
-}
-
-fn network_condition(facts: &Facts<'_>) -> Line {
-    let name = LineName::NetworkCondition;
-    let (old, new) =
-        (footprint::footprint(facts.scene.from).reasons, footprint::footprint(facts.scene.to).reasons);
-    let reason = |node: &Node| {
-        let reason = node.condition("NetworkUnavailable")?.reason.to_string();
-        (old.contains(&reason.as_str()) && !new.contains(&reason.as_str()))
-            .then(|| (node.name().to_owned(), reason))
-    };
-    let found: Vec<(String, String)> = facts.scene.snapshot.nodes.iter().filter_map(reason).collect();
-    let Some((first, _)) = found.first() else {
-        return Line::done(
-            name,
-            format!("no Node has a reason of {} in NetworkUnavailable", facts.scene.from),
-        );
-    };
-    let help = format!(
-        "for each of them: kubectl patch node {first} --subresource=status --type strategic -p '{{\"status\":{{\"conditions\":[{{\"type\":\"NetworkUnavailable\",\"status\":\"False\",\"reason\":\"Migrated\"}}]}}}}'"
-    );
-    let evidence =
-        found.iter().map(|(node, reason)| format!("Node/{node}: NetworkUnavailable has the reason {reason}"));
-    Line::new(name, LineState::Waits, first_few(evidence.collect())).help(help)
 }
 
 fn soak(facts: &Facts<'_>) -> Line {
@@ -515,10 +476,9 @@ fn remove(facts: &Facts<'_>) -> Line {
     if next == Removal::Done && is_one_way {
         return Line::done(name, "nothing of the approved plan is there");
     }
-    let refusals = refusals(facts.scene, facts.inventory);
+    let refusals = refusals(facts.scene, facts.inventory, facts.plan);
     if !refusals.is_empty() {
-        let help = refusals.iter().map(|refusal| refusal.help.as_str()).collect::<Vec<_>>().join("; ");
-        return refused(refusals.into_iter().map(|refusal| refusal.what).collect(), help);
+        return refused_by(name, refusals);
     }
     let managed: Vec<ManagedObject> =
         managed(facts).into_iter().filter(|managed| managed.manager.brings_back()).collect();
@@ -544,7 +504,7 @@ fn remove(facts: &Facts<'_>) -> Line {
                 delete.len(),
                 vanish.len()
             );
-            Line::new(name, LineState::Ready, std::iter::once(what).chain(stays(facts.scene)))
+            Line::new(name, LineState::Ready, std::iter::once(what).chain(stays(facts.inventory)))
                 .help("there is no way back: it needs --remove CLUSTER beside --confirm HASH, with the name of the cluster in the kubeconfig")
         }
         Removal::Wait { what, help } => Line::new(name, LineState::Waits, [what]).help(help),
@@ -569,6 +529,11 @@ fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
             "look at who made them or what they belong to, and approve a new plan: kubectl crossfade finish"
                 .to_owned(),
         );
+    }
+    let node_state = node_state(facts);
+    if node_state.state != LineState::Done {
+        evidence.extend(node_state.evidence);
+        helps.push(node_state.help);
     }
     let keys = scene.snapshot.nodes.iter().flat_map(|node| node.metadata.annotations.keys());
     let mut keys: Vec<&str> =
@@ -599,8 +564,28 @@ fn absence(facts: &Facts<'_>, is_removed: bool) -> Line {
     if !secrets.is_empty() {
         line.evidence.push(format!("Crossfade reads no Secret, and leaves them: {}", secrets.join("; ")));
     }
+    let unknown = unknown_definitions(scene);
+    if !unknown.is_empty() {
+        let what = "definitions of its groups that are in no published installation stay";
+        line.evidence.push(format!("{what}: {}", first_few(unknown).join(", ")));
+    }
     line.help = helps.join("; ");
     line
+}
+
+/// Definitions in the old CNI's groups that neither CNI's table has: of an older release, or of another product.
+fn unknown_definitions(scene: &Scene<'_>) -> Vec<String> {
+    let (old, new) = (footprint::footprint(scene.from), footprint::footprint(scene.to));
+    let groups: Vec<&str> = old.definitions.iter().copied().flatten().map(|row| row.group).collect();
+    let is_in_group = |name: &str| {
+        let rest = |group: &&str| name.strip_suffix(*group).is_some_and(|rest| rest.ends_with('.'));
+        groups.iter().any(rest)
+    };
+    let all = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter();
+    let unknown = all
+        .map(snapshot::model::Object::name)
+        .filter(|name| is_in_group(name) && old.class(name).is_none() && new.class(name).is_none());
+    unknown.map(str::to_owned).collect()
 }
 
 /// What of Crossfade is in the cluster.

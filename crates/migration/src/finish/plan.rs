@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use snapshot::model::{Kind, Snapshot};
+use snapshot::model::{Kind, Node, Snapshot};
 use types::policy::Phase;
 
 use crate::backup::file::ClusterId;
@@ -14,12 +14,10 @@ use crate::cni::support::Cni;
 use crate::plan::canon;
 use crate::workload::agents;
 
-/// What keeps an Amazon NetworkPolicy from being deleted once its controller is off.
+/// What switches a controller of EKS on in the ConfigMap `amazon-vpc-cni`. Policies of users have finalizers that only this controller removes.
 ///
-/// *Source*: aws/amazon-network-policy-controller-k8s: internal/controllers/policy_controller.go, pkg/config/configmap_manager.go.
-pub(super) const AWS_FINALIZER: &str = "networking.k8s.aws/resources";
-/// The ConfigMap that switches this controller on.
-const AWS_SETTINGS: &str = "amazon-vpc-cni";
+/// *Source*: aws/amazon-network-policy-controller-k8s: internal/controllers, pkg/config/configmap_manager.go.
+const AWS_CONTROLLER: &str = "/data/enable-network-policy-controller";
 
 /// What is there of the old CNI.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +32,8 @@ pub struct Inventory {
     pub unread: Vec<String>,
     /// Names of APIServices that are not available.
     pub unavailable: Vec<String>,
+    /// The Nodes, where they were read with these objects; else those of the snapshot count.
+    pub nodes: Option<Vec<Node>>,
 }
 
 /// One object as it was when a person approved its removal.
@@ -121,19 +121,13 @@ impl Record {
     }
 }
 
-/// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, those that the new CNI has, too,
-/// and what must stay.
+/// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, and those that the new CNI has, too.
 #[must_use]
 pub fn candidates(scene: &Scene<'_>, namespaces: &BTreeSet<String>) -> BTreeSet<Target> {
     let shared = footprint::footprint(scene.to).targets(&namespaces_of(scene, scene.to));
     let shared: BTreeSet<_> = shared.iter().map(Target::key).collect();
-    let keeps_settings = !finalized_policies(scene.snapshot).is_empty();
-    let stays = |target: &Target| {
-        keeps_settings && scene.from == Cni::AwsVpcCni && target.name == AWS_SETTINGS
-            || shared.contains(&target.key())
-    };
-    let all = footprint::footprint(scene.from).targets(namespaces);
-    all.into_iter().filter(|target| !stays(target) && !is_absent(scene.snapshot, target)).collect()
+    let all = footprint::footprint(scene.from).targets(namespaces).into_iter();
+    all.filter(|target| !shared.contains(&target.key()) && !is_absent(scene.snapshot, target)).collect()
 }
 
 /// The namespaces of a CNI's agents.
@@ -142,13 +136,25 @@ pub fn namespaces_of(scene: &Scene<'_>, cni: Cni) -> BTreeSet<String> {
     agents(scene, cni).iter().map(|agent| agent.daemon_set.namespace().to_owned()).collect()
 }
 
-/// NetworkPolicies that a controller of EKS must let go before they can be deleted.
-pub(super) fn finalized_policies(snapshot: &Snapshot) -> Vec<String> {
-    let is = |object: &&snapshot::model::Object| {
-        object.texts("/metadata/finalizers").any(|finalizer| finalizer == AWS_FINALIZER)
+/// Whether an object of the old CNI stays on purpose: the settings that switch on a controller whose finalizers are on policies of users.
+pub(super) fn stays(target: &Target, object: &Value) -> bool {
+    target.name == "amazon-vpc-cni" && text(object, AWS_CONTROLLER) == "true"
+}
+
+/// Whether an object goes with its owners: the API server deletes it once all of them are gone.
+fn goes_with_owners(target: &Target, object: &Value, inventory: &Inventory) -> bool {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return false };
+    let goes = |owner: &Value| {
+        let group = text(owner, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
+        let is = |other: &Target| {
+            (other.group(), other.kind.as_str(), other.name.as_str())
+                == (group, text(owner, "/kind"), text(owner, "/name"))
+                && (other.namespace.is_none() || other.namespace == target.namespace)
+        };
+        inventory.objects.iter().any(|(other, object)| is(other) && !stays(other, object))
     };
-    let all = snapshot.objects(Kind::NETWORK_POLICY).iter().filter(is);
-    all.map(|policy| format!("NetworkPolicy/{}/{}", policy.namespace(), policy.name())).collect()
+    owners.iter().all(goes)
 }
 
 /// Whether the snapshot has all objects of the kind, and not this one. It has few ConfigMaps, and says nothing about the others.
@@ -210,7 +216,8 @@ pub fn inventory(scene: &Scene<'_>) -> Inventory {
         uid: snapshot.cluster.uid.clone().unwrap_or_default(),
         api_server: snapshot.cluster.version.clone().unwrap_or_default(),
     };
-    Inventory { cluster, namespaces, objects, unread: unread.into_iter().collect(), unavailable: Vec::new() }
+    let unread = unread.into_iter().collect();
+    Inventory { cluster, namespaces, objects, unread, ..Inventory::default() }
 }
 
 impl Inventory {
@@ -239,14 +246,12 @@ impl FinishPlan {
     pub fn new(scene: &Scene<'_>, inventory: &Inventory) -> Self {
         let (mut delete, mut vanish) = (Vec::new(), Vec::new());
         // A map is sorted, and targets are sorted by their part first: that is the order of removal.
-        for (target, object) in &inventory.objects {
+        for (target, object) in inventory.objects.iter().filter(|(target, object)| !stays(target, object)) {
             let pin = Pin { target: target.clone(), uid: text(object, "/metadata/uid").to_owned() };
-            let has = |list: &str| {
-                object.pointer(list).and_then(Value::as_array).is_some_and(|all| !all.is_empty())
-            };
+            let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
             let goes_with_another = match target.part {
-                Part::Resource => !has("/metadata/finalizers"),
-                _ => has("/metadata/ownerReferences"),
+                Part::Resource => finalizers.is_none_or(Vec::is_empty),
+                _ => goes_with_owners(target, object, inventory),
             };
             if goes_with_another { &mut vanish } else { &mut delete }.push(pin);
         }

@@ -2,11 +2,11 @@
 
 use snapshot::model::{Kind, Object};
 
-use super::plan::{Inventory, finalized_policies, text};
+use super::plan::{FinishPlan, Inventory, text};
 use crate::check::Scene;
 use crate::cni::footprint::Part;
 use crate::cni::support::Cni;
-use crate::workload::agents;
+use crate::workload::{START_TAINT_CILIUM, agents, look_alikes};
 
 /// Why nothing is removed, and what helps.
 pub(super) struct Refusal {
@@ -24,24 +24,51 @@ const PRODUCTS: [&str; 4] =
 /// *Source*: tigera/operator: pkg/controller/kubeproxy/controller.go.
 const NO_KUBE_PROXY: &str = "operator.tigera.io/disable-kube-proxy";
 
+/// What begins the names of Services that Cilium makes for a Gateway, and for an Ingress that has a load balancer of its own.
+///
+/// *Source*: cilium/cilium: operator/pkg/gateway-api and operator/pkg/model/translation/ingress.
+const SERVED: [&str; 2] = ["cilium-gateway-", "cilium-ingress-"];
+
 /// Every reason.
-pub(super) fn refusals(scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
-    let mut all = unknown_agents(scene, inventory);
+pub(super) fn refusals(scene: &Scene<'_>, inventory: &Inventory, plan: &FinishPlan) -> Vec<Refusal> {
+    let mut all = unknown_kinds(scene);
+    all.extend(unknown_agents(scene, inventory, plan));
     all.extend(products(scene));
     all.extend(match scene.from {
         Cni::Calico => calico(scene, inventory),
-        Cni::Cilium => cilium(scene),
-        Cni::Canal | Cni::Flannel | Cni::Antrea | Cni::AwsVpcCni => Vec::new(),
+        Cni::Canal => own_definitions(scene).into_iter().collect(),
+        Cni::Cilium => cilium(scene, inventory),
+        Cni::Flannel | Cni::Antrea | Cni::AwsVpcCni => Vec::new(),
     });
     all
 }
 
-/// Agents that run under names which no published installation has, and those of a CNI that shares names with the old one.
-fn unknown_agents(scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
+/// Kinds that were not read: that none of their objects stands in the way is not known.
+fn unknown_kinds(scene: &Scene<'_>) -> Vec<Refusal> {
+    let mut kinds = vec![Kind::DAEMON_SET, Kind::CUSTOM_RESOURCE_DEFINITION];
+    if scene.from == Cni::Cilium {
+        kinds.extend([Kind::INGRESS, Kind::GATEWAY, Kind::SERVICE]);
+    }
+    let refusal = |kind: Kind| Refusal {
+        what: format!("{}: they are not known", kind.resource()),
+        help: "read them with the rights in deploy/cluster/rbac-viewer.yaml".into(),
+    };
+    kinds.into_iter().filter(|kind| !scene.snapshot.knows(*kind)).map(refusal).collect()
+}
+
+/// Agents that run under names which no published installation has, or in a namespace that may be a tenant's, and those of a CNI that shares names with the
+/// old one. The snapshot is older than the deletions: an agent of the plan is a known one when it is gone, too.
+fn unknown_agents(scene: &Scene<'_>, inventory: &Inventory, plan: &FinishPlan) -> Vec<Refusal> {
     let is_known = |namespace: &str, name: &str| {
-        let mut known = inventory.in_part(Part::Agent).map(|(target, _)| target);
+        let planned = plan.delete.iter().chain(&plan.vanish).map(|pin| &pin.target);
+        let mut known = inventory.objects.keys().chain(planned).filter(|target| target.part == Part::Agent);
         known.any(|target| target.name == name && target.namespace.as_deref() == Some(namespace))
     };
+    let unnamed = look_alikes(scene, scene.from).filter(|_| scene.config.agents.old.is_empty());
+    let unnamed = unnamed.filter(|set| !is_known(set.namespace(), set.name())).map(|set| Refusal {
+        what: format!("DaemonSet/{}/{} looks like an agent of {}", set.namespace(), set.name(), scene.from),
+        help: "name all DaemonSets that are the old agents in the settings file: agents: {old: [{namespace: .., name: ..}]}".into(),
+    });
     let renamed = agents(scene, scene.from).into_iter().filter_map(|agent| {
         let (namespace, name) = (agent.daemon_set.namespace(), agent.daemon_set.name());
         (!is_known(namespace, name)).then(|| Refusal {
@@ -63,7 +90,7 @@ fn unknown_agents(scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
         ),
         help: format!("name the CNI that the cluster had: --from {}", agent.cni),
     });
-    renamed.chain(shared).collect()
+    renamed.chain(unnamed).chain(shared).collect()
 }
 
 /// Editions for enterprises.
@@ -83,8 +110,22 @@ fn products(scene: &Scene<'_>) -> Vec<Refusal> {
     found.map(refusal).into_iter().collect()
 }
 
+/// Calico that keeps its resources in its own API group. They have finalizers which only its controllers clear, and those of tiers wait for their policies.
+///
+/// *Source*: projectcalico/calico: kube-controllers and libcalico-go at v3.32.1, `TierFinalizer`.
+fn own_definitions(scene: &Scene<'_>) -> Option<Refusal> {
+    let is = |definition: &&Object| {
+        definition.name().split_once('.').is_some_and(|(_, group)| group == "projectcalico.org")
+    };
+    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is)?;
+    Some(Refusal {
+        what: format!("CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go", found.name()),
+        help: "remove Calico as its documentation says, with policies before tiers and pools while its controllers run; then call finish again for what is left".into(),
+    })
+}
+
 fn calico(scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
-    let mut all = Vec::new();
+    let mut all: Vec<Refusal> = own_definitions(scene).into_iter().collect();
     for (target, object) in inventory.in_part(Part::Managed) {
         match target.kind.as_str() {
             "Installation" => {
@@ -132,31 +173,49 @@ fn policy_only(why: &str) -> Refusal {
     }
 }
 
-/// Ingresses and Gateways that Cilium serves.
-fn cilium(scene: &Scene<'_>) -> Vec<Refusal> {
+/// Ingresses and Gateways that Cilium serves, and what its operator does to Nodes without an agent.
+fn cilium(scene: &Scene<'_>, inventory: &Inventory) -> Vec<Refusal> {
+    let mut all = Vec::new();
     let served_objects = |kind: Kind, pointer: &'static str| {
         let objects = scene.snapshot.objects(kind).iter();
         objects
             .filter(move |object| object.text(pointer) == Some("cilium"))
             .map(move |object| format!("{kind}/{}/{}", object.namespace(), object.name()))
     };
+    // Cilium makes these, whatever the class is called.
+    let is_made = |name: &str| SERVED.iter().any(|prefix| name.starts_with(prefix));
+    let services = scene.snapshot.services.iter().map(|service| &service.metadata);
+    let services = services.filter(|meta| is_made(&meta.name));
     let served: Vec<String> = served_objects(Kind::INGRESS, "/spec/ingressClassName")
         .chain(served_objects(Kind::GATEWAY, "/spec/gatewayClassName"))
+        .chain(services.map(|meta| format!("Service/{}/{}", meta.namespace, meta.name)))
         .collect();
-    let Some(first) = served.first() else { return Vec::new() };
-    vec![Refusal {
-        what: format!("Cilium serves {} Ingresses and Gateways, such as {first}", served.len()),
-        help: "give each of them another class, whose controller serves them before Cilium goes".into(),
-    }]
+    if let Some(first) = served.first() {
+        all.push(Refusal {
+            what: format!(
+                "Cilium serves Ingresses and Gateways: {} of them and of their Services are there, such as {first}",
+                served.len()
+            ),
+            help: "give each of them another class, whose controller serves them before Cilium goes".into(),
+        });
+    }
+    let config = scene.snapshot.object(Kind::CONFIG_MAP, "cilium-config");
+    let is_tainting = config.and_then(|config| config.data("set-cilium-node-taints")) == Some("true");
+    let mut controllers = inventory.in_part(Part::Controller);
+    if is_tainting && controllers.any(|(target, _)| target.name == "cilium-operator") {
+        all.push(Refusal {
+            what: format!("Deployment cilium-operator would put the taint {START_TAINT_CILIUM} on every node as soon as the agents end, and no new pod would start"),
+            help: "set-cilium-node-taints: \"false\" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then restart the Deployment cilium-operator".into(),
+        });
+    }
+    all
 }
 
 /// What stays on purpose.
-pub(super) fn stays(scene: &Scene<'_>) -> Option<String> {
-    let policies = finalized_policies(scene.snapshot);
-    let first = policies.first().filter(|_| scene.from == Cni::AwsVpcCni)?;
+pub(super) fn stays(inventory: &Inventory) -> Option<String> {
+    let mut staying = inventory.objects.iter().filter(|(target, object)| super::plan::stays(target, object));
+    let (target, _) = staying.next()?;
     Some(format!(
-        "ConfigMap/kube-system/amazon-vpc-cni stays: {} NetworkPolicies such as {first} have the finalizer {}, which only the controller of EKS removes, and only while this ConfigMap switches it on",
-        policies.len(),
-        super::plan::AWS_FINALIZER
+        "{target} stays: it switches on a controller of EKS, and only that controller removes its finalizers from policies of users"
     ))
 }

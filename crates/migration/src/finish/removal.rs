@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::plan::{FinishPlan, Inventory, Pin, text};
+use types::text::quote::quote;
+
+use super::plan::{FinishPlan, Inventory, Pin, stays, text};
 use crate::cni::footprint::{Part, Target};
+
+/// How many bytes of an API server's message are shown.
+const SHOWN: usize = 300;
 
 /// The next step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +41,15 @@ pub fn next(plan: &FinishPlan, inventory: &Inventory) -> Removal {
     let is_present = |pin: &&Pin| inventory.objects.contains_key(&pin.target);
     let Some(first) = plan.delete.iter().find(is_present) else { return Removal::Done };
     let part = first.target.part;
-    let pins: Vec<&Pin> =
-        plan.delete.iter().filter(|pin| pin.target.part == part).filter(is_present).collect();
-    if let Some(pin) = pins.iter().find(|pin| uid(&inventory.objects, &pin.target) != pin.uid) {
+    let present: Vec<&Pin> = plan.delete.iter().filter(is_present).collect();
+    // Whatever made one of them anew would miss what is deleted before that one's turn.
+    if let Some(pin) = present.iter().find(|pin| uid(&inventory.objects, &pin.target) != pin.uid) {
         return Removal::Refuse {
             what: format!("{} was made anew since the plan was approved: it has the UID {}", pin.target, uid(&inventory.objects, &pin.target)),
             help: "find who made it, and switch that off; then look at a new plan and approve it: kubectl crossfade finish".into(),
         };
     }
+    let pins: Vec<&Pin> = present.into_iter().filter(|pin| pin.target.part == part).collect();
     let is_going =
         |pin: &&&Pin| !text(&inventory.objects[&pin.target], "/metadata/deletionTimestamp").is_empty();
     let going: Vec<&Pin> = pins.iter().filter(is_going).copied().collect();
@@ -81,7 +87,8 @@ pub fn next(plan: &FinishPlan, inventory: &Inventory) -> Removal {
 /// Objects of the old CNI that are there, in words: what a search finds once the removal is done.
 #[must_use]
 pub fn remaining(inventory: &Inventory) -> Vec<String> {
-    inventory.objects.keys().map(ToString::to_string).collect()
+    let going = inventory.objects.iter().filter(|(target, object)| !stays(target, object));
+    going.map(|(target, _)| target.to_string()).collect()
 }
 
 fn waiting(pin: &Pin, object: &Value) -> Removal {
@@ -91,7 +98,7 @@ fn waiting(pin: &Pin, object: &Value) -> Removal {
     let foreign: Vec<&str> = finalizers.iter().copied().filter(|name| !own.contains(name)).collect();
     if foreign.is_empty() {
         return Removal::Wait {
-            what: format!("{} is being deleted, with what belongs to it", pin.target),
+            what: format!("{} is being deleted, with what belongs to it{}", pin.target, terminating(object)),
             help: "wait, then call the same command again".into(),
         };
     }
@@ -99,6 +106,15 @@ fn waiting(pin: &Pin, object: &Value) -> Removal {
         what: format!("{} is deleted, and keeps its finalizers: {}", pin.target, foreign.join(", ")),
         help: "the controller that set them removes them once it has cleaned up; Crossfade removes none. Look at that controller's log, then call the same command again".into(),
     }
+}
+
+/// What the API server says of the resources that keep a definition from going; empty where it says nothing.
+fn terminating(object: &Value) -> String {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let message = conditions.find(|condition| text(condition, "/type") == "Terminating");
+    let message = message.map(|condition| text(condition, "/message")).filter(|message| !message.is_empty());
+    message.map(|message| format!(": {}", quote(message.as_bytes(), SHOWN))).unwrap_or_default()
 }
 
 /// An aggregated API that is away and is not one of the plan's own.

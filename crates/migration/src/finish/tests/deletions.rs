@@ -56,6 +56,14 @@ fn an_object_that_was_made_anew_is_not_deleted() {
         panic!("it would be deleted")
     };
     assert!(what.contains("was made anew") && what.contains("other"), "{what}");
+    // Nor is anything before its turn: what made it anew would miss that.
+    let mut world = World::fenced();
+    let (target, _) = targets(&CALICO[2..3]).remove(0);
+    world.inventory.objects.get_mut(&target).expect("there")["metadata"]["uid"] = "other".into();
+    let Removal::Refuse { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("something else would be deleted")
+    };
+    assert!(what.starts_with("ClusterRole/calico-node was made anew"), "{what}");
     // A pool that no approval covers keeps its definition.
     let mut world = World::fenced();
     let (target, value) = pool("made-later");
@@ -90,6 +98,22 @@ fn a_finalizer_is_named_and_waited_for() {
         };
         assert!(what.contains(says), "{what}");
     }
+}
+
+#[test]
+fn what_keeps_a_definition_is_said_by_the_api_server() {
+    let mut world = World::fenced();
+    let plan = world.plan();
+    world.inventory.objects.retain(|target, _| target.part == Part::Definition);
+    for object in world.inventory.objects.values_mut() {
+        object["metadata"]["deletionTimestamp"] = "2026-01-03T00:00:00Z".into();
+        object["metadata"]["finalizers"] = json!(["customresourcecleanup.apiextensions.k8s.io"]);
+        object["status"]["conditions"] = json!([{"type": "Established", "message": "x"}, {"type": "Terminating", "message": "1 resource remains"}]);
+    }
+    let Removal::Wait { what, .. } = removal::next(&plan, &world.inventory) else {
+        panic!("something else would be deleted")
+    };
+    assert!(what.ends_with("with what belongs to it: 1 resource remains"), "{what}");
 }
 
 #[test]

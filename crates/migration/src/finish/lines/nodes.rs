@@ -1,0 +1,149 @@
+//! The lines about Nodes: whether each is on the new network, and whether the old CNI keeps pods away from it.
+
+use std::collections::BTreeMap;
+
+use snapshot::Range;
+use snapshot::model::{Kind, Node, Pod};
+use types::policy::Phase;
+use types::text::quote::shell_word;
+
+use super::{Facts, Line, LineName, LineState, first_few};
+use crate::check::Scene;
+use crate::cni::footprint;
+use crate::plan::stragglers::find;
+use crate::workload::{agents, is_final, platform, reported_now};
+
+/// What each line is decided from that has to be known.
+const NEEDED: [Kind; 3] = [Kind::NODE, Kind::POD, Kind::DAEMON_SET];
+
+pub(super) fn moved(facts: &Facts<'_>) -> Line {
+    let Facts { scene, .. } = facts;
+    let name = LineName::Moved;
+    let waits = |evidence: Vec<String>| Line::new(name, LineState::Waits, first_few(evidence));
+    if let Some(kind) = NEEDED.into_iter().find(|kind| !scene.snapshot.knows(*kind)) {
+        return waits(vec![format!("{}: they are not known", kind.resource())])
+            .help("read them with the rights in deploy/cluster/rbac-viewer.yaml");
+    }
+    if let Some(run) = facts.open_run {
+        return waits(vec![format!("run {run} is not over")])
+            .help("kubectl crossfade status says what it waits for");
+    }
+    let found = find(scene.snapshot, Phase::New, scene.config);
+    let stragglers = found.stragglers.iter().map(|group| {
+        format!(
+            "{} has {} pods on the old network, or on a node that does not report",
+            group.owner,
+            group.pods.len()
+        )
+    });
+    let unnamed = found
+        .unnamed
+        .iter()
+        .map(|(node, count)| format!("Node/{node} has {count} more attachments of other phases"));
+    let behind: Vec<String> = behind(facts).into_iter().chain(stragglers).chain(unnamed).collect();
+    let unhealthy: Vec<String> = unready(facts).chain(unhealthy_agents(scene)).collect();
+    let mut helps = Vec::new();
+    if !behind.is_empty() {
+        helps.push("kubectl crossfade roll stragglers names all pods, and what brings them over; of nodes without Crossfade, the addresses of pods tell: name the ranges in the settings file: networks: {new: {cidrs: [..]}}");
+    }
+    if !unhealthy.is_empty() {
+        helps.push("repair or delete the nodes that are not Ready, and look at the new agents' logs; agents of other names are named in the settings file: agents: {new: [..]}");
+    }
+    let evidence: Vec<String> = behind.into_iter().chain(unhealthy).collect();
+    if evidence.is_empty() {
+        return Line::done(
+            name,
+            format!("{} nodes, and no pod that is not on the new network alone", nodes(facts).len()),
+        );
+    }
+    waits(evidence).help(helps.join("; "))
+}
+
+/// The Nodes as they were read last.
+fn nodes<'a>(facts: &Facts<'a>) -> &'a [Node] {
+    facts.inventory.nodes.as_deref().unwrap_or(&facts.scene.snapshot.nodes)
+}
+
+/// Nodes that report another phase, and those that report none although they are not known to be of the new network.
+fn behind(facts: &Facts<'_>) -> Vec<String> {
+    let Facts { scene, .. } = facts;
+    let new: Vec<Range> = scene.config.networks.new.cidrs.iter().copied().map(Range::from).collect();
+    let mut on: BTreeMap<&str, Vec<&Pod>> = BTreeMap::new();
+    for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {
+        on.entry(&pod.spec.node_name).or_default().push(pod);
+    }
+    let evidence = |node: &Node| match reported_now(node).and_then(|observation| observation.phase) {
+        Some(Phase::New) => None,
+        Some(phase) => Some(format!("Node/{} is in phase {phase}", node.name())),
+        None => {
+            let pods = on.get(node.name()).map_or(&[][..], Vec::as_slice);
+            (!is_final(node, pods.iter().copied(), &new)).then(|| {
+                format!("Node/{} reports no phase, and is not known to be of the new network", node.name())
+            })
+        }
+    };
+    nodes(facts).iter().filter(|node| platform(node).is_none()).filter_map(evidence).collect()
+}
+
+fn unready<'a>(facts: &Facts<'a>) -> impl Iterator<Item = String> + 'a {
+    let is_ready =
+        |node: &Node| node.condition("Ready").is_some_and(|condition| condition.status.as_ref() == "True");
+    let unready = nodes(facts).iter().filter(move |node| platform(node).is_none() && !is_ready(node));
+    unready.map(|node| format!("Node/{} is not Ready", node.name()))
+}
+
+/// Agents of the new CNI that do not run on each of their nodes.
+fn unhealthy_agents(scene: &Scene<'_>) -> Vec<String> {
+    let agents = agents(scene, scene.to);
+    if agents.iter().all(|agent| agent.daemon_set.status.desired_number_scheduled == 0) {
+        return vec![format!("no agent of {} is known to run on any node", scene.to)];
+    }
+    let lacking = |agent: &crate::workload::Agent<'_>| {
+        let status = &agent.daemon_set.status;
+        (status.number_ready < status.desired_number_scheduled).then(|| {
+            format!(
+                "DaemonSet/{}/{} is ready on {} of {} nodes",
+                agent.daemon_set.namespace(),
+                agent.daemon_set.name(),
+                status.number_ready,
+                status.desired_number_scheduled
+            )
+        })
+    };
+    agents.iter().filter_map(lacking).collect()
+}
+
+/// Whether the old CNI keeps pods away from Nodes. Its agents and its operator write so when the agents end, and nothing takes it back.
+pub(super) fn node_state(facts: &Facts<'_>) -> Line {
+    let name = LineName::NodeState;
+    let (old, new) = (footprint::footprint(facts.scene.from), footprint::footprint(facts.scene.to));
+    let (mut evidence, mut helps) = (Vec::new(), Vec::new());
+    for key in old.taints.iter().filter(|key| !new.taints.contains(key)) {
+        let is_tainted = |node: &&Node| node.spec.taints.iter().any(|taint| taint.key.as_ref() == *key);
+        let tainted: Vec<&Node> = nodes(facts).iter().filter(is_tainted).collect();
+        if !tainted.is_empty() {
+            evidence.extend(tainted.iter().map(|node| format!("Node/{} has the taint {key}", node.name())));
+            helps.push(format!("kubectl taint nodes --all {key}-"));
+        }
+    }
+    let unavailable = |node: &Node| {
+        let condition = node.condition("NetworkUnavailable")?;
+        let (status, reason) = (condition.status.as_ref(), condition.reason.as_ref());
+        let is_of_old = old.reasons.contains(&reason) && !new.reasons.contains(&reason);
+        let what = format!("Node/{}: NetworkUnavailable is {status} with the reason {reason}", node.name());
+        (status == "True" || is_of_old).then(|| (shell_word(node.name()), what))
+    };
+    let unavailable: Vec<(String, String)> = nodes(facts).iter().filter_map(unavailable).collect();
+    if let Some((first, _)) = unavailable.first() {
+        helps.push(format!("for each of these nodes: kubectl patch node {first} --subresource=status --type strategic -p '{{\"status\":{{\"conditions\":[{{\"type\":\"NetworkUnavailable\",\"status\":\"False\",\"reason\":\"Migrated\"}}]}}}}'"));
+    }
+    evidence.extend(unavailable.into_iter().map(|(_, what)| what));
+    if evidence.is_empty() {
+        let what = format!(
+            "no Node has a taint of {}, or a network condition that keeps pods away",
+            facts.scene.from
+        );
+        return Line::done(name, what);
+    }
+    Line::new(name, LineState::Waits, first_few(evidence)).help(helps.join("; "))
+}
