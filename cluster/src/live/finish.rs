@@ -389,7 +389,13 @@ impl<'a> FinishHolder<'a> {
             }
             let is_removing = line.line == LineName::Removal;
             (before, last) = (lines, act);
+            let nodes = inventory.nodes.take();
             inventory = gather::again(self.caller(), self.scene.scene, &inventory).await?;
+            // Agents write into their Nodes when they end.
+            inventory.nodes = match line.line {
+                LineName::Fence => Some(gather::nodes(self.caller()).await?),
+                _ => nodes,
+            };
             // What is gone is looked for by every name once more: something may have come back.
             if is_removing && removal::next(&plan, &inventory) == Removal::Done {
                 inventory = gather::inventory(self.caller(), self.scene.scene, Some(&plan)).await?;

@@ -9,6 +9,7 @@ use migration::finish::plan::{candidates, namespaces_of};
 use migration::finish::{FinishPlan, Inventory};
 use serde::Deserialize;
 use serde_json::Value;
+use snapshot::model::Node;
 
 use crate::live::api::call::Caller;
 use crate::live::api::error::{Meaning, problem};
@@ -74,6 +75,16 @@ pub(super) async fn again(
         ..Inventory::default()
     };
     look(caller, scene, targets, empty).await
+}
+
+/// Reads all Nodes.
+pub(super) async fn nodes(caller: &Caller) -> Result<Vec<Node>, Failure> {
+    let what = "list nodes";
+    caller.turn().await;
+    let all = list(caller, "/api/v1/nodes").await.map_err(|meaning| problem(what, meaning))?;
+    let read =
+        |node: Value| serde_json::from_value(node).map_err(|e| problem(what, Meaning::Failed(e.to_string())));
+    all.into_iter().map(read).collect()
 }
 
 async fn look(

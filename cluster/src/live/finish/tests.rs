@@ -307,10 +307,9 @@ impl BackupFiles for Files {
 /// A cluster whose nodes are all done, as it is before the first deletion. Of kinds that the snapshot does not have, every name is looked for.
 fn snapshot() -> Snapshot {
     let mut collector = Collector::new();
-    for (namespace, name, container) in [
-        ("kube-system", "calico-node", "calico-node"),
-        ("kube-flannel", "kube-flannel-ds", "kube-flannel"),
-    ] {
+    for (namespace, name, container) in
+        [("kube-system", "calico-node", "calico-node"), ("kube-flannel", "kube-flannel-ds", "kube-flannel")]
+    {
         let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": name, "namespace": namespace},
             "spec": {"template": {"spec": {"containers": [{"name": container}]}}},
             "status": {"desiredNumberScheduled": 1, "numberReady": 1}});
@@ -468,6 +467,27 @@ fn the_soak_lasts_and_the_fence_comes_back_off() {
         });
         let view = confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
         assert_eq!(next_line(&view), Some((LineName::Soak, LineState::Waits)), "it begins anew");
+    });
+}
+
+/// The agents of Calico write into their Nodes when they end.
+#[test]
+fn the_soak_does_not_begin_with_nodes_as_they_were_before_the_fence() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let observed =
+            json!({"bootId": "b", "phase": "new", "attached": {"new": 0, "others": []}}).to_string();
+        let conditions =
+            json!([{"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": "True"}]);
+        api.put(
+            "/api/v1/nodes/a",
+            json!({"metadata": {"name": "a", "annotations": {"crossfade/observed": observed}},
+                "status": {"nodeInfo": {"bootID": "b"}, "conditions": conditions}}),
+        );
+        let hash = hash(&api, 0).await;
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), Some((LineName::NodeState, LineState::Waits)), "{view:#?}");
+        assert!(api.has(AGENT));
     });
 }
 

@@ -104,7 +104,7 @@ pub struct Facts<'a> {
     pub inventory: &'a Inventory,
     /// The plan: the approved one, or what would be approved.
     pub plan: &'a FinishPlan,
-    /// How far it is; none if nothing was approved.
+    /// How far it is; none if nothing was approved. A record of another migration counts as none.
     pub record: Option<&'a Record>,
     /// The backup that the record names, read from its file; none if the file is not at hand.
     pub backup: Option<&'a Backup>,
@@ -167,6 +167,8 @@ type Decide = fn(&Facts<'_>) -> Line;
 /// The lines, in order.
 #[must_use]
 pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
+    let is_of_this = |record: &&Record| record.is_of(&facts.plan.cluster, facts.scene.from, facts.scene.to);
+    let facts = &Facts { record: facts.record.filter(is_of_this), ..*facts };
     let is_one_way = has_begun(facts.record, facts.plan, facts.inventory);
     let first: [(LineName, Decide); 7] = [
         (LineName::Moved, moved),

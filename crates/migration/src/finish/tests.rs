@@ -233,6 +233,24 @@ fn a_record_does_not_shorten_the_way() {
     assert!(world.line(LineName::Soak).evidence[0].contains("since 2026-01-02T12:00:00Z"));
 }
 
+/// A cluster may be moved twice.
+#[test]
+fn the_record_of_another_migration_counts_as_none() {
+    for change in [
+        |record: &mut Record| record.cluster = "d".into(),
+        |record: &mut Record| record.from = Cni::Canal,
+        |record: &mut Record| record.to = Cni::Cilium,
+    ] {
+        let mut world = World::fenced();
+        let record = world.record.as_mut().expect("a record");
+        record.is_one_way = true;
+        change(record);
+        world.inventory.objects.retain(|target, _| target.part != Part::PodNetwork);
+        assert_eq!(world.next(), (LineName::Backup, LineState::Ready));
+        assert_eq!(world.line(LineName::Soak).state, LineState::Ready);
+    }
+}
+
 #[test]
 fn what_is_not_moved_stops_everything() {
     let mut world = World::new();
