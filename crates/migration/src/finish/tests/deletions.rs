@@ -101,7 +101,7 @@ fn a_finalizer_is_named_and_waited_for() {
 }
 
 #[test]
-fn what_keeps_a_definition_is_said_by_the_api_server() {
+fn the_api_server_names_what_keeps_a_definition() {
     let mut world = World::fenced();
     let plan = world.plan();
     world.inventory.objects.retain(|target, _| target.part == Part::Definition);

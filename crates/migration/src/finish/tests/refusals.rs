@@ -32,7 +32,7 @@ fn agents_that_are_not_recognised_are_not_passed_over() {
     let alike = agent("networking", "node", "calico-node", 3);
     world.case = Case::new(Cni::Calico, Cni::Antrea, vec![alike]);
     assert!(refusal_of_fence(&world).is_some_and(|why| why.contains("DaemonSet/networking/node looks like")));
-    // Who names the agents says that others are none.
+    // Settings that name the agents name all of them.
     world.case = world.case.config("agents: {old: [{namespace: kube-system, name: calico-node}]}");
     assert_eq!(refusal_of_fence(&world), None);
 }
