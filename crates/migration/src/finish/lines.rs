@@ -182,8 +182,8 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
     let removal = remove(facts);
     let is_removed = removal.state == LineState::Done;
     let line = |(name, decide): (LineName, Decide)| {
-        // What is deleted must be in the backup to the end, and nothing more is deleted under a run, or under nodes that the new network does not serve.
-        // The others were done before the first deletion.
+        // What is deleted must be in the backup to the end, and nothing more is deleted under a run or on nodes that the new network does not
+        // serve. The others were done before the first deletion.
         let counts = name == LineName::Backup || name == LineName::Moved && !is_removed;
         if is_one_way && !counts {
             Line::done(name, "it was done before the removal began")

@@ -121,7 +121,8 @@ impl Record {
     }
 }
 
-/// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, and those that the new CNI has, too.
+/// Every name that an object of the old CNI may have in this cluster, without those that the snapshot knows to be absent, and those that the new CNI
+/// has, too.
 #[must_use]
 pub fn candidates(scene: &Scene<'_>, namespaces: &BTreeSet<String>) -> BTreeSet<Target> {
     let shared = footprint::footprint(scene.to).targets(&namespaces_of(scene, scene.to));

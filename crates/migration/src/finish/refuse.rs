@@ -56,8 +56,8 @@ fn unknown_kinds(scene: &Scene<'_>) -> Vec<Refusal> {
     kinds.into_iter().filter(|kind| !scene.snapshot.knows(*kind)).map(refusal).collect()
 }
 
-/// Agents that run under names which no published installation has, or in a namespace that may be a tenant's, and those of a CNI that shares names with the
-/// old one. The snapshot is older than the deletions: an agent of the plan is a known one when it is gone, too.
+/// Agents that run under names which no published installation has, or in a namespace that may be a tenant's, and those of a CNI that shares names
+/// with the old one. The snapshot is older than the deletions: an agent of the plan is a known one when it is gone, too.
 fn unknown_agents(scene: &Scene<'_>, inventory: &Inventory, plan: &FinishPlan) -> Vec<Refusal> {
     let is_known = |namespace: &str, name: &str| {
         let planned = plan.delete.iter().chain(&plan.vanish).map(|pin| &pin.target);
@@ -110,7 +110,8 @@ fn products(scene: &Scene<'_>) -> Vec<Refusal> {
     found.map(refusal).into_iter().collect()
 }
 
-/// Calico that keeps its resources in its own API group. They have finalizers which only its controllers clear, and those of tiers wait for their policies.
+/// Calico that keeps its resources in its own API group. They have finalizers which only its controllers clear, and those of tiers wait for their
+/// policies.
 ///
 /// *Source*: projectcalico/calico: kube-controllers and libcalico-go at v3.32.1, `TierFinalizer`.
 fn own_definitions(scene: &Scene<'_>) -> Option<Refusal> {
