@@ -5,6 +5,7 @@ mod gather;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use migration::backup::file::Backup;
 use migration::check::Scene;
 use migration::cni::footprint::Part;
@@ -454,7 +455,9 @@ impl<'a> FinishHolder<'a> {
 
     async fn begin_soak(&mut self, inventory: &Inventory, tell: &mut dyn FnMut(&str)) -> Result<(), Failure> {
         let Some(record) = self.record.clone() else { return Ok(()) };
-        let now = self.caller().server_time().ok_or_else(timeless)?.to_string();
+        let now = self.caller().server_time().ok_or_else(timeless)?;
+        // The header Date has whole seconds, so a later answer may seem to come a part of one earlier.
+        let now = Timestamp::from_second(now.as_second()).unwrap_or(now).to_string();
         self.write(Record { fenced_at: Some(now.clone()), agents: inventory.agents(), ..record }).await?;
         self.note(LineName::Soak, "the cluster", &format!("begins at {now}"), tell).await;
         Ok(())
