@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeSeed as _;
+use serde_json::Value;
 use snapshot::model::{Kind, Reading};
 use snapshot::{Collector, Page};
 use types::api::refusal::Refusal;
@@ -32,6 +33,12 @@ struct ListEnvelope {
 struct ListMeta {
     r#continue: String,
     remaining_item_count: Option<usize>,
+}
+
+/// A page of a list, of which only the objects are read.
+#[derive(Debug, Deserialize)]
+struct Items {
+    items: Vec<Value>,
 }
 
 /// Asks for a path and makes a request again that fails for a moment.
@@ -141,6 +148,28 @@ pub(in crate::live) enum ListEvent<'a> {
     Restart,
     /// A request failed and is made again; why.
     Again(String),
+}
+
+/// The objects of a list, as the API server has them; lists leave out their `apiVersion` and `kind`.
+///
+/// # Errors
+/// What the last failure means.
+pub(in crate::live) async fn list_objects(
+    client: &Client,
+    path: &str,
+    again: &mut dyn FnMut(String),
+) -> Result<Vec<Value>, Meaning> {
+    let mut all = Vec::new();
+    let mut take = |part: ListEvent<'_>| {
+        match part {
+            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
+            ListEvent::Restart => all.clear(),
+            ListEvent::Again(why) => again(why),
+        }
+        Ok(())
+    };
+    each_part(client, path, &mut take).await?;
+    Ok(all)
 }
 
 /// Lists a path page by page.

@@ -7,24 +7,18 @@ use migration::check::Scene;
 use migration::cni::footprint::{self, Class, Part, Target};
 use migration::finish::plan::{candidates, namespaces_of};
 use migration::finish::{FinishPlan, Inventory};
-use serde::Deserialize;
 use serde_json::Value;
 use snapshot::model::Node;
 
 use crate::live::api::call::Caller;
 use crate::live::api::error::{Meaning, problem};
 use crate::live::api::failure::Failure;
-use crate::live::api::list::{ListEvent, ask, each_part};
+use crate::live::api::list::{ask, list_objects};
 use crate::live::api::path::encoded;
 use crate::live::api::server;
 
 /// Where chart and manifest put agents that are gone.
 const DEFAULT: &str = "kube-system";
-
-#[derive(Debug, Deserialize)]
-struct Items {
-    items: Vec<Value>,
-}
 
 /// The path of an object.
 pub(super) fn path(target: &Target) -> String {
@@ -81,7 +75,9 @@ pub(super) async fn again(
 pub(super) async fn nodes(caller: &Caller) -> Result<Vec<Node>, Failure> {
     let what = "list nodes";
     caller.turn().await;
-    let all = list(caller, "/api/v1/nodes").await.map_err(|meaning| problem(what, meaning))?;
+    let all = list_objects(caller.client(), "/api/v1/nodes", &mut |_| {})
+        .await
+        .map_err(|meaning| problem(what, meaning))?;
     let read =
         |node: Value| serde_json::from_value(node).map_err(|e| problem(what, Meaning::Failed(e.to_string())));
     all.into_iter().map(read).collect()
@@ -137,7 +133,7 @@ async fn resources(caller: &Caller, definition: &Value, inventory: &mut Inventor
         return Ok(());
     };
     let version = format!("{group}/{version}");
-    match list(caller, &format!("/apis/{version}/{plural}")).await {
+    match list_objects(caller.client(), &format!("/apis/{version}/{plural}"), &mut |_| {}).await {
         Ok(all) => {
             for object in all {
                 let meta = |key: &str| {
@@ -165,7 +161,7 @@ async fn resources(caller: &Caller, definition: &Value, inventory: &mut Inventor
 
 /// Names of aggregated APIs that are away.
 async fn unavailable(caller: &Caller) -> Result<Vec<String>, Failure> {
-    let all = list(caller, "/apis/apiregistration.k8s.io/v1/apiservices").await;
+    let all = list_objects(caller.client(), "/apis/apiregistration.k8s.io/v1/apiservices", &mut |_| {}).await;
     let all = all.map_err(|meaning| problem("list apiservices", meaning))?;
     let is_away = |service: &&Value| {
         let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
@@ -174,18 +170,4 @@ async fn unavailable(caller: &Caller) -> Result<Vec<String>, Failure> {
     };
     let name = |service: &Value| service.pointer("/metadata/name").and_then(Value::as_str).map(str::to_owned);
     Ok(all.iter().filter(is_away).filter_map(name).collect())
-}
-
-async fn list(caller: &Caller, path: &str) -> Result<Vec<Value>, Meaning> {
-    let mut all = Vec::new();
-    let mut take = |part: ListEvent<'_>| {
-        match part {
-            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
-            ListEvent::Restart => all.clear(),
-            ListEvent::Again(_) => {}
-        }
-        Ok(())
-    };
-    each_part(caller.client(), path, &mut take).await?;
-    Ok(all)
 }

@@ -7,7 +7,6 @@ use migration::backup::decide::LiveState;
 use migration::backup::file::{ClusterId, Reading};
 use migration::backup::hidden::hidden;
 use migration::backup::{Id, KINDS, Row};
-use serde::Deserialize;
 use serde_json::Value;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -15,7 +14,7 @@ use types::command::problem::Problem;
 use super::discover::{ServedResources, discover};
 use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
 use crate::live::api::error::Meaning;
-use crate::live::api::list::{ListEvent, ask, each_part};
+use crate::live::api::list::{ask, list_objects};
 use crate::live::api::server;
 
 /// The APIService that says who serves Calico's API.
@@ -28,11 +27,6 @@ pub(crate) enum Scope {
     Backup,
     /// All policies and the names of namespaces, to compare them with a backup that was taken from these versions.
     Compare(Versions),
-}
-
-#[derive(Debug, Deserialize)]
-struct Items {
-    items: Vec<Value>,
 }
 
 /// Reads them.
@@ -82,7 +76,7 @@ pub(super) async fn gather(
         }
     }
     if matches!(scope, Scope::Compare(_)) {
-        match listed(client, "/api/v1/namespaces", &mut |_| {}).await {
+        match list_objects(client, "/api/v1/namespaces", &mut |_| {}).await {
             Ok(all) => {
                 live.namespaces = all
                     .iter()
@@ -123,26 +117,12 @@ async fn objects(
 ) -> Result<Vec<Value>, Meaning> {
     let resource = row.resource();
     let mut again = |why| progress(&PolicyEvent::Again(&resource, why));
-    let mut all = listed(client, &row.path(version, None), &mut again).await?;
+    let mut all = list_objects(client, &row.path(version, None), &mut again).await?;
     for object in &mut all {
         let map = object.as_object_mut().ok_or_else(|| Meaning::Failed("an object that is none".into()))?;
         map.insert("apiVersion".into(), version.into());
         map.insert("kind".into(), row.kind.into());
     }
-    Ok(all)
-}
-
-async fn listed(client: &Client, path: &str, again: &mut dyn FnMut(String)) -> Result<Vec<Value>, Meaning> {
-    let mut all = Vec::new();
-    let mut take = |part: ListEvent<'_>| {
-        match part {
-            ListEvent::Page { text, .. } => all.extend(serde_json::from_str::<Items>(text)?.items),
-            ListEvent::Restart => all.clear(),
-            ListEvent::Again(why) => again(why),
-        }
-        Ok(())
-    };
-    each_part(client, path, &mut take).await?;
     Ok(all)
 }
 

@@ -222,11 +222,11 @@ impl Footprint {
     /// Who makes the objects of a definition; none if it is not this CNI's.
     #[must_use]
     pub fn class(&self, definition: &str) -> Option<Class> {
-        let is = |group: &&Definitions| {
+        let has_plural = |group: &&Definitions| {
             let plural = definition.strip_suffix(group.group).and_then(|rest| rest.strip_suffix('.'));
             plural.is_some_and(|plural| group.plurals.contains(&plural))
         };
-        self.definitions.iter().copied().flatten().find(is).map(|group| group.class)
+        self.definitions.iter().copied().flatten().find(has_plural).map(|group| group.class)
     }
 
     /// The commands that delete its Secrets, for people.

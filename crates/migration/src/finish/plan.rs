@@ -148,12 +148,12 @@ fn goes_with_owners(target: &Target, object: &Value, inventory: &Inventory) -> b
     let Some(owners) = owners.filter(|owners| !owners.is_empty()) else { return false };
     let goes = |owner: &Value| {
         let group = text(owner, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
-        let is = |other: &Target| {
+        let is_owner = |other: &Target| {
             (other.group(), other.kind.as_str(), other.name.as_str())
                 == (group, text(owner, "/kind"), text(owner, "/name"))
                 && (other.namespace.is_none() || other.namespace == target.namespace)
         };
-        inventory.objects.iter().any(|(other, object)| is(other) && !stays(other, object))
+        inventory.objects.iter().any(|(other, object)| is_owner(other) && !stays(other, object))
     };
     owners.iter().all(goes)
 }
@@ -170,20 +170,24 @@ fn is_absent(snapshot: &Snapshot, target: &Target) -> bool {
 /// An object of the snapshot, as far as the snapshot has it.
 fn find(snapshot: &Snapshot, kind: Kind, target: &Target) -> Option<Value> {
     let namespace = target.namespace.as_deref().unwrap_or_default();
-    let is = |meta: &snapshot::model::Meta| {
+    let has_name = |meta: &snapshot::model::Meta| {
         meta.name.as_ref() == target.name && meta.namespace.as_ref() == namespace
     };
-    if let Some(workload) = snapshot.workloads(kind).iter().find(|workload| is(&workload.metadata)) {
+    if let Some(workload) = snapshot.workloads(kind).iter().find(|workload| has_name(&workload.metadata)) {
         return serde_json::to_value(workload).ok();
     }
     let meta_of = |meta: &snapshot::model::Meta| serde_json::json!({ "metadata": meta });
     match kind {
-        Kind::SERVICE => {
-            snapshot.services.iter().find(|service| is(&service.metadata)).map(|item| meta_of(&item.metadata))
-        }
-        Kind::POD_DISRUPTION_BUDGET => {
-            snapshot.budgets.iter().find(|budget| is(&budget.metadata)).map(|item| meta_of(&item.metadata))
-        }
+        Kind::SERVICE => snapshot
+            .services
+            .iter()
+            .find(|service| has_name(&service.metadata))
+            .map(|item| meta_of(&item.metadata)),
+        Kind::POD_DISRUPTION_BUDGET => snapshot
+            .budgets
+            .iter()
+            .find(|budget| has_name(&budget.metadata))
+            .map(|item| meta_of(&item.metadata)),
         _ => {
             let object = snapshot.objects(kind).iter();
             object

@@ -95,11 +95,11 @@ fn unknown_agents(scene: &Scene<'_>, inventory: &Inventory, plan: &FinishPlan) -
 
 /// Editions for enterprises.
 fn products(scene: &Scene<'_>) -> Vec<Refusal> {
-    let is = |definition: &&Object| {
+    let is_of_product = |definition: &&Object| {
         let group = definition.name().split_once('.').map_or("", |(_, group)| group);
         PRODUCTS.contains(&group)
     };
-    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is);
+    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_product);
     let refusal = |definition: &Object| Refusal {
         what: format!(
             "CustomResourceDefinition/{} is of a product whose objects Crossfade does not know",
@@ -115,10 +115,10 @@ fn products(scene: &Scene<'_>) -> Vec<Refusal> {
 ///
 /// *Source*: projectcalico/calico: kube-controllers and libcalico-go at v3.32.1, `TierFinalizer`.
 fn own_definitions(scene: &Scene<'_>) -> Option<Refusal> {
-    let is = |definition: &&Object| {
+    let is_of_calico = |definition: &&Object| {
         definition.name().split_once('.').is_some_and(|(_, group)| group == "projectcalico.org")
     };
-    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is)?;
+    let found = scene.snapshot.objects(Kind::CUSTOM_RESOURCE_DEFINITION).iter().find(is_of_calico)?;
     Some(Refusal {
         what: format!("CustomResourceDefinition/{} is there: Calico keeps its resources in the group projectcalico.org, and Crossfade does not know in which order its controllers let them go", found.name()),
         help: "remove Calico as its documentation says, with policies before tiers and pools while its controllers run; then call finish again for what is left".into(),

@@ -132,8 +132,8 @@ fn unavailable<'i>(plan: &FinishPlan, inventory: &'i Inventory) -> Option<&'i st
 fn unapproved(plan: &FinishPlan, inventory: &Inventory, definition: &Target) -> Option<String> {
     let is_of = |target: &Target| format!("{}.{}", target.plural, target.group()) == definition.name;
     let is_approved = |target: &Target| {
-        let is = |pin: &Pin| pin.target == *target && uid(&inventory.objects, target) == pin.uid;
-        plan.vanish.iter().chain(&plan.delete).any(is)
+        let is_same = |pin: &Pin| pin.target == *target && uid(&inventory.objects, target) == pin.uid;
+        plan.vanish.iter().chain(&plan.delete).any(is_same)
     };
     let resources = inventory.in_part(Part::Resource).map(|(target, _)| target);
     resources.into_iter().find(|target| is_of(target) && !is_approved(target)).map(ToString::to_string)
