@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use lab::build::dist;
 use lab::build::preflight::trial;
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -64,18 +65,15 @@ fn tarball() -> Result<()> {
     };
     ensure!(entry("kubectl-crossfade")?.starts_with("-rwxr-xr-x 0/0 "), "{listed}");
     ensure!(entry("kubectl_complete-crossfade")?.ends_with(" -> kubectl-crossfade"), "{listed}");
-    for path in [
-        "LICENSE",
-        "THIRD-PARTY",
-        "deploy/cluster/rbac-viewer.yaml",
-        "deploy/cluster/rbac-operator.yaml",
-        "deploy/cluster/rbac-permit.yaml",
-        "deploy/cluster/rbac-finish.yaml",
-        "deploy/cluster/rbac-management.yaml",
-        "deploy/cluster/rbac-policies.yaml",
-        "man/man1/kubectl-crossfade-check.1",
-    ] {
-        ensure!(entry(path)?.starts_with("-rw-r--r-- 0/0 "), "{listed}");
+    let rights = files(&dist::workspace().join("deploy/cluster"))?;
+    ensure!(rights.len() >= 6, "{rights:?}");
+    let rights = rights.iter().map(|file| format!("deploy/cluster/{file}"));
+    for path in ["LICENSE", "THIRD-PARTY", "man/man1/kubectl-crossfade-check.1"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(rights)
+    {
+        ensure!(entry(&path)?.starts_with("-rw-r--r-- 0/0 "), "{listed}");
     }
     let bill = fs::read_to_string(Build::Released.directory().join(format!("{name}.cdx.json")))?;
     let bill: Value = serde_json::from_str(&bill)?;
