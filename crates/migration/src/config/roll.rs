@@ -34,6 +34,9 @@ pub struct Roll {
     /// nodes are drained; in a rotation, those of Karpenter move by `karpenter`, those of Cluster API by `cluster-api`, those of EKS managed node groups
     /// and of node pools of GKE, AKS and Gardener by `follow`, and all others by `permit`.
     pub methods: BTreeMap<String, Method>,
+    /// Pools whose nodes go first within each wave, in this order, by their names, in which `*` stands for any text. Those of all other pools come after them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pool_order: Vec<String>,
     /// The image that a rotation replaces nodes by: the phase of a migration image, or `final`; `new` without one. `both-new` needs no forwarding: the new
     /// network first joins the pods of nodes that have Crossfade. `both-old` needs neither. `final` is the image without Crossfade, once all nodes are in `new`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +150,13 @@ impl Roll {
         self.methods.get(pool).or_else(|| longest().map(|(_, method)| method)).copied()
     }
 
+    /// The place of a pool among those of [`Roll::pool_order`]; that after the last of them for any other.
+    #[must_use]
+    pub fn pool_rank(&self, pool: &str) -> usize {
+        let place = self.pool_order.iter().position(|name| glob::matches(name, pool));
+        place.unwrap_or(self.pool_order.len())
+    }
+
     /// What leaves a node out of every pass; none if nothing does.
     #[must_use]
     pub fn left_out(&self, node: &str) -> Option<&NodeExclusion> {
@@ -161,6 +171,13 @@ impl Roll {
         self.bridge.as_ref().map_or(Ok(()), |bridge| self.valid_bridge(bridge))?;
         if self.methods.contains_key("") {
             return Err("roll.methods: expected the name of a pool for a key, found nothing".into());
+        }
+        for (index, name) in self.pool_order.iter().enumerate() {
+            if name.is_empty() || self.pool_order[..index].contains(name) {
+                return Err(format!(
+                    "roll.poolOrder[{index}]: expected the name of a pool that is not named before, found {name:?}"
+                ));
+            }
         }
         for (index, out) in self.leave_out.iter().enumerate() {
             let missing = |text: &str| text.trim().is_empty();

@@ -33,6 +33,8 @@ pub(super) struct Site<'a> {
     pub(super) group: Option<(usize, usize)>,
     /// What `watch` reports; none if it does not, or not in a way that this program reads.
     pub(super) observed: Option<NodeObservation>,
+    /// The place of its pool in the order of the settings.
+    rank: usize,
     /// Decides between nodes with as many pods.
     tie: String,
 }
@@ -97,9 +99,10 @@ impl<'a> Survey<'a> {
                 let owner = owner(pod);
                 groups.get(&(owner.kind, owner.namespace, owner.name)).copied()
             };
+            let pool = pool_of(scene, node);
             survey.sites.push(Site {
                 node,
-                pool: pool_of(scene, node),
+                pool,
                 pods: pods.iter().filter(|pod| !pod.spec.host_network).count(),
                 dns: pods.iter().filter(is_moving_dns).copied().collect(),
                 group: pods.iter().filter_map(of_group).min(),
@@ -107,6 +110,7 @@ impl<'a> Survey<'a> {
                     .metadata
                     .annotation(observed::KEY)
                     .and_then(|text| NodeObservation::parse(text).ok()),
+                rank: scene.config.roll.pool_rank(pool),
                 tie: sha256(format!("{cluster}\n{}", node.name()).as_bytes()),
             });
         }
@@ -144,9 +148,9 @@ impl<'a> Site<'a> {
         self.node.zone()
     }
 
-    /// Nodes move in this order: those with fewest pods first.
-    pub(super) fn order(&self) -> (usize, &str) {
-        (self.pods, &self.tie)
+    /// Nodes move in this order: pool by pool where the settings name an order, and those with fewest pods first.
+    pub(super) fn order(&self) -> (usize, usize, &str) {
+        (self.rank, self.pods, &self.tie)
     }
 
     /// The phase that it says it is in.

@@ -78,6 +78,11 @@ fn every_refusal_names_the_key_and_what_was_expected() {
         ("  methods: {a: surge}", "roll.methods.a"),
         ("  methods: {'': churn}", "roll.methods: expected the name of a pool"),
         ("  unenforced: [Networkpolicy]", "roll.unenforced[0]"),
+        ("  poolOrder: [a, '']", "roll.poolOrder[1]: expected the name of a pool"),
+        (
+            "  poolOrder: [a, a]",
+            "roll.poolOrder[1]: expected the name of a pool that is not named before, found \"a\"",
+        ),
         ("  leaveOut: [{node: '', reason: a}]", "roll.leaveOut[0].node"),
         ("  leaveOut: [{node: a, reason: ''}]", "roll.leaveOut[0].reason: expected why"),
     ] {

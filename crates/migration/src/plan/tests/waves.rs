@@ -211,6 +211,27 @@ fn of_nodes_with_as_many_pods_a_hash_of_cluster_and_name_decides() {
 }
 
 #[test]
+fn nodes_of_the_pools_that_the_settings_name_go_first_in_their_wave() {
+    let of_pool = |name: &str, pool: &str| labelled(node(name, "z1"), "karpenter.sh/nodepool", pool);
+    let all = [
+        of_pool("a", "web"),
+        of_pool("b", "web"),
+        of_pool("c", "batch-1"),
+        of_pool("d", "batch-1"),
+        of_pool("e", "db"),
+    ];
+    let case =
+        || cluster(all.iter().cloned().chain(["b", "c", "d"].into_iter().flat_map(|name| pods(name, 3))));
+    let order = |settings: &str| {
+        let plan = planned(&with(case(), settings));
+        plan.waves.iter().flat_map(names).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(order("roll: {poolOrder: [batch-*, db]}"), ["c", "e", "a", "d", "b"]);
+    assert_eq!(order("roll: {poolOrder: [web]}")[..1], ["a"]);
+    assert_ne!(order("")[0], "c");
+}
+
+#[test]
 fn stateful_groups_move_after_the_zones_in_the_order_of_the_settings() {
     let stateful = |name: &str, node: &str, owner: &str| pod(name, node, "StatefulSet", owner);
     let all = [
