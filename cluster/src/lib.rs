@@ -87,7 +87,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Command::Finish(args) => print::report(global.output, &finish::finish(global, args)?),
         Command::Report(args) => print::report(global.output, &report::report(global, args)?),
         Command::Evidence(args) => print::report(global.output, &evidence::evidence(global, args)?),
-        Command::Policies(args) => about_policies(global, args)?,
+        Command::Policies(args) => run_policies(global, args)?,
         Command::Completion(args) => completion::completion(args)?,
         Command::Config(Config::Check) => print::report(global.output, &config::check(global)?),
     })
@@ -117,7 +117,7 @@ fn ask_or_fix(global: &Global, command: &RollCommand) -> Result<Exit, Failure> {
     Ok(print::report(global.output, &wish::ask(global, &reason.reason, request)?))
 }
 
-fn about_policies(global: &Global, args: &Policies) -> Result<Exit, Failure> {
+fn run_policies(global: &Global, args: &Policies) -> Result<Exit, Failure> {
     Ok(match args {
         Policies::Check(turn) => print::report(global.output, &policies::check(global, *turn)?),
         Policies::Convert(args) => match policies::convert(global, args)? {

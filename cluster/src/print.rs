@@ -48,13 +48,13 @@ pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
     let exit = report.exit();
     match output {
         // anstream takes the colours out where stdout is no terminal or NO_COLOR is set.
-        Output::Table => print_to(anstream::stdout(), &table::rendered(&report.document())),
-        Output::Markdown => print(&lines(&markdown::rendered(&report.document()))),
+        Output::Table => print_to(anstream::stdout(), &table::render(&report.document())),
+        Output::Markdown => print(&lines(&markdown::render(&report.document()))),
         Output::Json | Output::Yaml => {
             let answer =
                 Answer { version: VERSION, ok: exit == Exit::Done, problems: report.problems(), report };
             // Reports have names for keys, so that they always serialise.
-            answered(output, &serde_json::to_value(answer).unwrap_or_default());
+            print_answer(output, &serde_json::to_value(answer).unwrap_or_default());
         }
     }
     exit
@@ -62,7 +62,7 @@ pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
 
 /// A report as Markdown, for a file.
 pub(crate) fn markdown_of(report: &impl Report) -> String {
-    lines(&markdown::rendered(&report.document()))
+    lines(&markdown::render(&report.document()))
 }
 
 /// A report as the JSON document of its command, for a file.
@@ -75,7 +75,7 @@ pub(crate) fn json_of(report: &impl Report) -> String {
 /// Prints what stands in the way: to stderr for people, as a document for programs.
 pub(crate) fn failure(output: Output, failure: &Failure) -> Exit {
     let problems: Vec<Problem> =
-        failure.problems.iter().cloned().map(|problem| completed(failure.exit, problem)).collect();
+        failure.problems.iter().cloned().map(|problem| complete_problem(failure.exit, problem)).collect();
     match output {
         Output::Table | Output::Markdown => complain(&complaints(&problems)),
         Output::Json | Output::Yaml => refuse(output, problems),
@@ -86,10 +86,10 @@ pub(crate) fn failure(output: Output, failure: &Failure) -> Exit {
 /// An answer without a report.
 fn refuse(output: Output, problems: Vec<Problem>) {
     let answer = Answer { version: VERSION, ok: false, problems, report: Map::new() };
-    answered(output, &serde_json::to_value(answer).unwrap_or_default());
+    print_answer(output, &serde_json::to_value(answer).unwrap_or_default());
 }
 
-fn answered(output: Output, answer: &Value) {
+fn print_answer(output: Output, answer: &Value) {
     match output {
         Output::Yaml => {
             let text = serde_saphyr::to_string(answer).unwrap_or_else(|_| answer.to_string());
@@ -103,7 +103,7 @@ fn answered(output: Output, answer: &Value) {
 }
 
 /// The problem with an object and a next step.
-fn completed(exit: Exit, mut problem: Problem) -> Problem {
+fn complete_problem(exit: Exit, mut problem: Problem) -> Problem {
     if problem.place.is_empty() {
         problem.place = problem.named_object().unwrap_or("kubectl crossfade").to_owned();
     }

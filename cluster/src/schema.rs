@@ -115,7 +115,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
             attached: None,
         }],
         skipped: [("Namespace/batch".into(), "its jobs may wait".into())].into(),
-        gates: vec![Gate { name: "dns".into(), is: "green", why: String::new() }],
+        gates: vec![Gate { name: "dns".into(), color: "green", why: String::new() }],
         waits: vec![Wait::new("Node/a", Reason::NodeSilent, "a does not answer")],
     };
     for (state, to) in [
@@ -139,7 +139,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         }],
         unnamed: [("a".into(), 2)].into(),
     };
-    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, found });
+    holds("stragglers", &stragglers::StragglersReport { phase: Phase::New, report: found });
     for request in [
         RunRequest::Pause,
         RunRequest::PauseNow,
@@ -173,7 +173,7 @@ fn answers_about_policies_are_as_the_schemas_say() {
     let schema = serde_json::from_str(&all()["policies-backup-file"]).expect("JSON");
     assert!(jsonschema::validate(&schema, &file).is_ok(), "{file:#}");
 
-    let id = || Id::of(&tier).expect("an object");
+    let id = || Id::read(&tier).expect("an object");
     for became in [
         WriteOutcome::WouldCreate,
         WriteOutcome::WouldReplace,

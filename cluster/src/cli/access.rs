@@ -121,7 +121,7 @@ pub struct Token(String);
 impl Token {
     /// The token itself, for the client alone.
     #[must_use]
-    pub fn exposed(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     /// A failure of one problem.
-    pub(crate) fn of(exit: Exit, problem: impl Into<Problem>) -> Self {
+    pub(crate) fn from_problem(exit: Exit, problem: impl Into<Problem>) -> Self {
         Self::all(exit, [problem.into()])
     }
 

@@ -37,7 +37,7 @@ pub struct Global {
 impl Global {
     /// A command of this program for a person to call next, with the settings file of this call: by other settings a plan is out of date.
     #[must_use]
-    pub fn next(&self, command: &str) -> String {
+    pub fn next_command(&self, command: &str) -> String {
         let named = self.config.as_deref().filter(|file| *file != Path::new("-"));
         let config = named.map(|file| format!(" --config {}", shell_word(&file.to_string_lossy())));
         format!("kubectl crossfade {command}{}", config.unwrap_or_default())
@@ -73,7 +73,7 @@ impl DumpScope {
         }
         let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
         words
-            .map(|word| Kind::from_word(word).ok_or_else(|| unknown(word)))
+            .map(|word| Kind::from_word(word).ok_or_else(|| unknown_output(word)))
             .collect::<Result<_, _>>()
             .map(Self::Kinds)
     }
@@ -94,7 +94,7 @@ impl DumpScope {
     }
 }
 
-fn unknown(word: &str) -> String {
+fn unknown_output(word: &str) -> String {
     let names: Vec<&str> = ALL_KINDS.iter().map(|row| row.plural).collect();
     let meant = find_nearest(word, &names).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     format!("no check reads {word:?}{meant}")
@@ -117,7 +117,7 @@ mod tests {
         use clap::Parser as _;
         let next = |arguments: &[&str]| {
             let all = ["kubectl-crossfade", "status"].iter().chain(arguments).copied();
-            crate::cli::Cli::try_parse_from(all).expect("arguments").global.next("roll --resume")
+            crate::cli::Cli::try_parse_from(all).expect("arguments").global.next_command("roll --resume")
         };
         assert_eq!(next(&[]), "kubectl crossfade roll --resume");
         assert_eq!(next(&["--config", "a b.yaml"]), "kubectl crossfade roll --resume --config 'a b.yaml'");

@@ -62,7 +62,7 @@ impl CheckReport {
             .count()
     }
 
-    fn waived(&self) -> usize {
+    fn count_waived(&self) -> usize {
         self.findings.iter().filter(|finding| finding.waived.is_some()).count()
     }
 }
@@ -86,7 +86,7 @@ impl Report for CheckReport {
             self.count(Severity::Blocks),
             pluralize(self.count(Severity::Risk), "risk"),
             pluralize(self.count(Severity::Note), "note"),
-            self.waived()
+            self.count_waived()
         ));
         findings::add(&mut document, &self.findings);
         document

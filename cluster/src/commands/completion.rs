@@ -15,5 +15,5 @@ pub(crate) fn completion(args: &Wanted) -> Result<Exit, Failure> {
     let script = complete::script(Cli::command(), args.shell);
     print::stream(|out| out.write_all(&script))
         .map(|()| Exit::Done)
-        .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))
+        .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")))
 }

@@ -29,7 +29,8 @@ pub(crate) struct RollReport {
     #[serde(flatten)]
     pub status: Option<Status>,
     /// Why it ended for this program.
-    pub ended: String,
+    #[serde(rename = "ended")]
+    pub outcome: String,
     /// How long this program's decisions took; none if it made none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decisions: Option<DecisionTimes>,
@@ -53,20 +54,20 @@ pub(super) fn conduct(
     options: &live::RunOptions,
 ) -> Result<RollReport, Failure> {
     let plan = &options.plan.plan;
-    let unenforced = covered(global, config, options)?;
+    let unenforced = require_covered(global, config, options)?;
     let progress = Progress::new();
     unenforced.iter().for_each(|line| progress.note(line));
-    let settings = live::Settings::of(config);
+    let settings = live::Settings::from_config(config);
     let (ended, lacking) =
         live::conduct(&global.access, settings, options, &mut |event| show(&progress, event))
-            .map_err(failed)?;
-    let rolled = report(ended, plan, &global.next("roll --resume"));
+            .map_err(call_failure)?;
+    let rolled = report(ended, plan, &global.next_command("roll --resume"));
     Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun. What a run that has begun goes on without is for
 /// people.
-fn covered(global: &Global, config: &Config, options: &live::RunOptions) -> Result<Vec<String>, Failure> {
+fn require_covered(global: &Global, config: &Config, options: &live::RunOptions) -> Result<Vec<String>, Failure> {
     let plan = &options.plan.plan;
     let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
     let snapshot = source::snapshot(global, Some(&migration))?;
@@ -100,8 +101,8 @@ fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<String>,
 }
 
 /// A request to the cluster failed.
-pub(super) fn failed((exit, problem): (Exit, Problem)) -> Failure {
-    Failure::of(exit, problem)
+pub(super) fn call_failure((exit, problem): (Exit, Problem)) -> Failure {
+    Failure::from_problem(exit, problem)
 }
 
 /// A line for each event, and on a terminal one line that says how far the run is.
@@ -126,7 +127,7 @@ fn show(progress: &Progress, event: &Event) {
         // They are for the history: status shows the same at any time.
         Event::Holds { .. } | Event::Over { .. } | Event::Counted(_) => {}
         Event::Replanned { before, plan } => {
-            let (before, plan) = (canon::short(before), canon::short(plan));
+            let (before, plan) = (canon::shorten_hash(before), canon::shorten_hash(plan));
             progress.note(&format!("the run goes on by plan {plan} instead of {before}"));
         }
         Event::Broken { act, broken } => {
@@ -166,7 +167,7 @@ fn report(ended: DriveEnd, plan: &Plan, resume: &str) -> RollReport {
         ),
     };
     let decisions = ended.decisions.took();
-    RollReport { status: ended.status, ended: why, decisions, journal: None, exit, next }
+    RollReport { status: ended.status, outcome: why, decisions, journal: None, exit, next }
 }
 
 impl RollReport {
@@ -192,7 +193,7 @@ impl RollReport {
         let held_waits = waits.map(|wait| {
             Problem::new(wait.what.clone()).with_place(wait.object.clone()).fix(wait.help.clone())
         });
-        let ended = Problem::new(self.ended.clone())
+        let ended = Problem::new(self.outcome.clone())
             .with_place("ConfigMap/crossfade/crossfade-run")
             .fix(self.next.clone());
         std::iter::once(ended).chain(held_waits).collect()

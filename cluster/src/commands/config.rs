@@ -29,7 +29,7 @@ pub(crate) fn check(global: &Global) -> Result<Settings, Failure> {
         let problem = Problem::new("no settings file is named")
             .with_place("--config")
             .fix("name the file: --config FILE");
-        return Err(Failure::of(Exit::Usage, problem));
+        return Err(Failure::from_problem(Exit::Usage, problem));
     }
     let config = source::settings(global)?;
     let problems = unknown_codes(&config);

@@ -99,7 +99,7 @@ pub(crate) fn evidence(global: &Global, wanted: &Wanted) -> Result<EvidenceRepor
         items.iter().map(|(name, content)| (name.clone(), sha256(content))).collect();
     let sums: String = hashes.iter().map(|(name, hash)| format!("{hash}  {name}\n")).collect();
     items.insert("SHA256SUMS".into(), sums.into_bytes());
-    let failed = |problem: Problem| Failure::of(Exit::Failed, problem);
+    let failed = |problem: Problem| Failure::from_problem(Exit::Failed, problem);
     let archive = archive(&items).map_err(|e| failed(Problem::new(format!("make the archive: {e}"))))?;
     save(&wanted.out, |out| out.write_all(&archive)).map_err(failed)?;
     Ok(EvidenceReport {

@@ -14,7 +14,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::text::quote::shell_word;
 
-use super::conduct::failed;
+use super::conduct::call_failure;
 use super::out::save;
 use super::policies::{self, PolicyInputs};
 use super::source;
@@ -75,12 +75,12 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
     let is_live = global.snapshot.is_empty();
     if !is_live && (args.confirm.is_some() || args.undo) {
         let problem = Problem::new("--snapshot: nothing is changed in a file").with_place("--snapshot");
-        return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
+        return Err(Failure::from_problem(Exit::Usage, problem.fix("leave --snapshot out")));
     }
     let mut config = source::settings(global)?;
     // What the new CNI needs in the last stage is what this command is about.
     config.transition.phase = Stage::Finish;
-    let last = if is_live { live::last_run(&global.access).map_err(failed)? } else { None };
+    let last = if is_live { live::last_run(&global.access).map_err(call_failure)? } else { None };
     let named = args.from.zip(args.to);
     let (from, to) =
         named.or_else(|| last.as_ref().map(|(_, plan)| (plan.from, plan.to))).ok_or_else(unknown_pair)?;
@@ -109,7 +109,7 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
         None if is_live => live::view_finish(&global.access, &finish, &mut tell),
         None => Ok(offline(&scene, &policies)),
     };
-    let FinishView { lines, plan, record } = viewed.map_err(failed)?;
+    let FinishView { lines, plan, record } = viewed.map_err(call_failure)?;
     let hash = plan.hash();
     let next = next_command(global, args, &lines, &hash);
     Ok(FinishReport { from, to, lines, hash, plan, record, next })
@@ -152,7 +152,7 @@ fn write_values(scene: &Scene<'_>, file: &Path) -> Result<(), Failure> {
     let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
     let text = values::file(&sets);
     save(file, |out| out.write_all(text.as_bytes())).map_err(|problem| {
-        Failure::of(Exit::Failed, problem.fix("name a file that you can write: --values FILE"))
+        Failure::from_problem(Exit::Failed, problem.fix("name a file that you can write: --values FILE"))
     })
 }
 
@@ -163,7 +163,7 @@ fn require_name(global: &Global, name: &str) -> Result<(), Failure> {
             Problem::new("--remove names a cluster of the kubeconfig, and --server another address");
         let fix =
             "leave --server out, and name the cluster by its context: --context NAME; nothing was changed";
-        return Err(Failure::of(Exit::Usage, problem.with_place("--server").fix(fix)));
+        return Err(Failure::from_problem(Exit::Usage, problem.with_place("--server").fix(fix)));
     }
     let own = live::cluster_name(&global.access);
     if name == own {
@@ -171,12 +171,12 @@ fn require_name(global: &Global, name: &str) -> Result<(), Failure> {
     }
     let problem = Problem::new(format!("--remove {name}: the kubeconfig calls this cluster {own}"));
     let fix = "look which cluster is meant: kubectl config current-context; nothing was changed";
-    Err(Failure::of(Exit::No, problem.with_place("--remove").fix(fix)))
+    Err(Failure::from_problem(Exit::No, problem.with_place("--remove").fix(fix)))
 }
 
 fn unknown_pair() -> Failure {
     let what = "the cluster has no run that says between which CNIs it was moved";
-    Failure::of(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
+    Failure::from_problem(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
 }
 
 /// The command that does the next line; empty if this program does nothing for it.
@@ -190,13 +190,13 @@ fn next_command(global: &Global, args: &Wanted, lines: &[Line], hash: &str) -> S
     // It is the hash of the objects that are shown: the record is one that others can write.
     // Pasted, it must go to the cluster of this call.
     let access = global.access.flags();
-    let confirm = format!("finish{pair} --confirm {}{backup}{access}", canon::short(hash));
+    let confirm = format!("finish{pair} --confirm {}{backup}{access}", canon::shorten_hash(hash));
     match lines::next(lines) {
         Some(Line { line: LineName::Removal, state: LineState::Ready, .. }) => {
             let name = live::cluster_name(&global.access);
-            global.next(&format!("{confirm} --remove {}", shell_word(&name)))
+            global.next_command(&format!("{confirm} --remove {}", shell_word(&name)))
         }
-        Some(Line { state: LineState::Ready, .. }) => global.next(&confirm),
+        Some(Line { state: LineState::Ready, .. }) => global.next_command(&confirm),
         Some(_) | None => String::new(),
     }
 }
@@ -225,7 +225,7 @@ impl Report for FinishReport {
         if let Some(record) = &self.record {
             let Record { plan, approved_by, approved_at, .. } = record;
             document
-                .text(format!("Plan {} was approved by {approved_by} at {approved_at}.", canon::short(plan)));
+                .text(format!("Plan {} was approved by {approved_by} at {approved_at}.", canon::shorten_hash(plan)));
             if *plan != self.hash {
                 document.text("What is there now differs from that plan, and has the hash above.");
             }

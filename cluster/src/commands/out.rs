@@ -12,7 +12,7 @@ use types::command::problem::Problem;
 /// # Errors
 /// The file cannot be written. Then a regular file is as it was.
 pub(super) fn save(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Problem> {
-    saved(file, write).map_err(|e| {
+    save_with(file, write).map_err(|e| {
         let name = file.display().to_string();
         Problem::new(format!("write {name}: {e}"))
             .with_place(&name)
@@ -20,7 +20,7 @@ pub(super) fn save(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result
     })
 }
 
-fn saved(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn save_with(file: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     if is_stream(file) {
         return write_all(&OpenOptions::new().write(true).open(file)?, write);
     }

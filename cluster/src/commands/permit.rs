@@ -51,8 +51,8 @@ pub(crate) enum PermitAnswer {
 /// # Errors
 /// The settings cannot be read, or a request failed.
 pub(crate) fn permit(global: &Global, args: &Permit) -> Result<PermitReport, Failure> {
-    let settings = live::Settings::of(&source::settings(global)?);
-    let failed = |(exit, problem)| Failure::of(exit, problem);
+    let settings = live::Settings::from_config(&source::settings(global)?);
+    let failed = |(exit, problem)| Failure::from_problem(exit, problem);
     let report =
         |answer, why: String, help: String| PermitReport { node: args.node.clone(), answer, why, help };
     if args.release {

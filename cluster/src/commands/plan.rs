@@ -88,12 +88,12 @@ pub(crate) struct PlanComparison {
 pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>, Failure> {
     let migration = args.migration;
     let Migration { from, to, strategy } = migration;
-    let earlier = args.diff.as_deref().map(|file| earlier(file).map(|plan| (file, plan))).transpose()?;
+    let earlier = args.diff.as_deref().map(|file| read_earlier(file).map(|plan| (file, plan))).transpose()?;
     let config = source::settings(global)?;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let is_piped = args.out.as_ref().is_some_and(|out| out.as_os_str() == "-");
-    let survey = Survey::of(&scene);
+    let survey = Survey::gather(&scene);
     let findings = check::run(&scene);
     let plan = match plan::build(&scene, &survey, &findings) {
         Ok(plan) => plan,
@@ -104,14 +104,14 @@ pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>,
     if is_piped {
         return print::stream(|out| out.write_all(&bytes))
             .map(|()| None)
-            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+            .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")));
     }
     if let Some(file) = &args.out {
-        save(file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
+        save(file, |out| out.write_all(&bytes)).map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
     }
     let is_saved = args.save;
     if is_saved {
-        live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::of(exit, problem))?;
+        live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
     }
     let compared = earlier.map(|(file, old)| PlanComparison {
         with: file.display().to_string(),
@@ -141,12 +141,12 @@ pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>,
 const LARGEST: u64 = 64 << 20;
 
 /// An earlier plan.
-fn earlier(file: &Path) -> Result<Plan, Failure> {
+fn read_earlier(file: &Path) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     let wrong = |why: String| {
         let problem =
             Problem::new(why).with_place(&name).fix("name a file that kubectl crossfade plan --out wrote");
-        Failure::of(Exit::Failed, problem)
+        Failure::from_problem(Exit::Failed, problem)
     };
     let bytes = input::read(file, LARGEST).map_err(|e| wrong(format!("read {name}: {e}")))?;
     canon::read(&bytes).map_err(|why| wrong(format!("{name}: {why}")))
@@ -180,7 +180,7 @@ impl Report for PlanReport {
             document.text(format!("Written to {file}."));
         }
         if *is_saved {
-            let short = canon::short(hash);
+            let short = canon::shorten_hash(hash);
             document.text(format!("Kept in the cluster. To see what comes first: kubectl crossfade roll --plan {short} --dry-run"));
         }
         add(

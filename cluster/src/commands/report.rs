@@ -63,7 +63,7 @@ pub(crate) fn report(global: &Global, wanted: &Wanted) -> Result<RunAnswer, Fail
             Format::Json => print::json_of(&answer),
         };
         save(file, |out| out.write_all(text.as_bytes()))
-            .map_err(|problem| Failure::of(Exit::Failed, problem))?;
+            .map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
         answer.files.push(file.display().to_string());
     }
     Ok(answer)
@@ -78,7 +78,7 @@ fn format(file: &Path) -> Result<Format, Failure> {
             let name = file.display().to_string();
             let problem = Problem::new(format!("--out {name}: the ending of the name says the format"))
                 .with_place("--out");
-            Err(Failure::of(
+            Err(Failure::from_problem(
                 Exit::Usage,
                 problem
                     .fix("let the name end in .html, .md or .json; -o markdown and -o json write to stdout"),
@@ -89,7 +89,7 @@ fn format(file: &Path) -> Result<Format, Failure> {
 
 /// Everything that is known of the run, and what could not be read.
 pub(super) fn gather(global: &Global, source: &RunSource) -> Result<(Sources, Vec<LackingItem>), Failure> {
-    let failed = |problem| Failure::of(Exit::Failed, problem);
+    let failed = |problem| Failure::from_problem(Exit::Failed, problem);
     let mut pieces = Vec::new();
     for file in &source.journal {
         pieces.push(input::history::journal(file).map_err(failed)?);
@@ -111,7 +111,7 @@ pub(super) fn gather(global: &Global, source: &RunSource) -> Result<(Sources, Ve
         (Err((_, problem)), Some(id)) if !pieces.is_empty() => {
             History { id: id.to_owned(), lacking: vec![("run", problem)], ..History::default() }
         }
-        (Err((exit, problem)), _) => return Err(Failure::of(exit, problem)),
+        (Err((exit, problem)), _) => return Err(Failure::from_problem(exit, problem)),
     };
     journal.append(&mut pieces);
     let progress = Progress::new();

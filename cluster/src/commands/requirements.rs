@@ -45,7 +45,7 @@ pub(crate) fn dump_script(migration: Migration) -> Result<Exit, Failure> {
     kinds.extend(source::policy_kinds(from, to));
     print::stream(|out| out.write_all(script(&kinds, from, to).as_bytes()))
         .map(|()| Exit::Done)
-        .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")))
+        .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")))
 }
 
 impl Report for RequirementsReport {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::conduct::{RollReport, conduct, failed};
+use super::conduct::{RollReport, conduct, call_failure};
 use super::source;
 use super::status::describe;
 use crate::cli::exit::Failure;
@@ -45,7 +45,7 @@ pub(crate) enum Answer {
 /// The settings, the plan or the run cannot be read, another holder has the run, or a request failed.
 pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
-    let settings = live::Settings::of(&config);
+    let settings = live::Settings::from_config(&config);
     let is_approved = args.plan.is_some() || args.resume;
     let bounds = Bounds {
         until: args.until.map(Into::into),
@@ -63,16 +63,16 @@ pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
             &delete,
             management.as_ref(),
         )
-        .map_err(failed)?;
+        .map_err(call_failure)?;
         let plan = &preview.status.plan;
         let next = match &args.plan {
-            Some(_) => global.next(&format!("roll --plan {plan}")),
-            None => global.next("roll --resume"),
+            Some(_) => global.next_command(&format!("roll --plan {plan}")),
+            None => global.next_command("roll --resume"),
         };
         return Ok(Answer::Preview(RollPreview { preview, next }));
     }
     let options = live::RunOptions {
-        plan: live::saved_plan(&global.access, args.plan.as_ref()).map_err(failed)?,
+        plan: live::saved_plan(&global.access, args.plan.as_ref()).map_err(call_failure)?,
         is_resumed: args.plan.is_none(),
         bounds,
         delete,
@@ -111,7 +111,7 @@ impl Report for Answer {
                 document
             }
             Self::Run(rolled) => {
-                let mut document = Document::new(format!("Roll: {}", rolled.ended));
+                let mut document = Document::new(format!("Roll: {}", rolled.outcome));
                 rolled.describe(&mut document);
                 document
             }

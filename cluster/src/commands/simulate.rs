@@ -79,7 +79,7 @@ pub(crate) fn simulate(
         outcome,
         blockers,
     };
-    let plan = match plan::build(&scene, &Survey::of(&scene), &check::run(&scene)) {
+    let plan = match plan::build(&scene, &Survey::gather(&scene), &check::run(&scene)) {
         Ok(plan) => plan,
         Err(blockers) => return Ok(answer(None, blockers)),
     };
@@ -94,7 +94,7 @@ pub(crate) fn simulate(
     let play = |time: u64| -> (u64, Outcome) {
         progress.passing(&format!("history {} of {histories}", time + 1));
         let seed = seed.wrapping_add(time);
-        (seed, History::of(Scenario::like(&scene, &plan, seed, choice), None).play())
+        (seed, History::new(Scenario::like(&scene, &plan, seed, choice), None).play())
     };
     let played: Vec<(u64, Outcome)> = (0..histories).map(play).collect();
     let outcome = Histories {
@@ -102,7 +102,7 @@ pub(crate) fn simulate(
         eta_seconds: notes::eta_seconds(&plan),
         nodes: snapshot.nodes.len(),
         pods: snapshot.pods.len(),
-        summary: Summary::of(&played),
+        summary: Summary::summarize(&played),
     };
     Ok(answer(Some(outcome), Vec::new()))
 }
@@ -121,7 +121,7 @@ impl Report for SimulationReport {
         ));
         document.text(format!(
             "The plan is {}, and estimates {}.",
-            canon::short(hash),
+            canon::shorten_hash(hash),
             duration(*eta_seconds)
         ));
         let row = |what: String, spread: &Spread, shown: fn(u64) -> String| {

@@ -38,7 +38,7 @@ pub(crate) fn snapshot(global: &Global, args: &Wanted) -> Result<Option<Snapshot
     if args.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))
             .map(|()| None)
-            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+            .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")));
     }
     let file = args.out.display().to_string();
     let is_compressed = file.ends_with(".gz");
@@ -46,7 +46,7 @@ pub(crate) fn snapshot(global: &Global, args: &Wanted) -> Result<Option<Snapshot
         &args.out,
         |out| if is_compressed { write_compressed(&snapshot, out) } else { write(&snapshot, out) },
     )
-    .map_err(|problem| Failure::of(Exit::Failed, problem))?;
+    .map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
     let Snapshot { nodes, pods, readings, .. } = snapshot;
     Ok(Some(SnapshotReport { file, nodes: nodes.len(), pods: pods.len(), kinds: readings }))
 }

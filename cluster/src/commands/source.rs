@@ -24,7 +24,7 @@ const FREQUENT: [Kind; 5] = [Kind::POD, Kind::REPLICA_SET, Kind::ENDPOINT_SLICE,
 /// The operator's settings.
 pub(super) fn settings(global: &Global) -> Result<Config, Failure> {
     input::settings::gather(global.config.as_deref())
-        .map_err(|problem| Failure::of(Exit::BadSettings, problem))
+        .map_err(|problem| Failure::from_problem(Exit::BadSettings, problem))
 }
 
 /// The snapshot of the files that the command line names; without one, of the live cluster. A migration needs less than the whole.
@@ -36,7 +36,7 @@ pub(super) fn snapshot(global: &Global, migration: Option<&Migration>) -> Result
         };
         return take_live(global, all().filter(is_wanted).collect());
     }
-    filed(global)
+    read_snapshot_file(global)
 }
 
 /// The same with nodes and pods alone, as far as that saves reading anything.
@@ -44,15 +44,15 @@ pub(super) fn nodes_and_pods(global: &Global) -> Result<Snapshot, Failure> {
     if global.snapshot.is_empty() {
         return take_live(global, [Kind::NODE, Kind::POD].into());
     }
-    filed(global)
+    read_snapshot_file(global)
 }
 
 /// The snapshot of the files that the command line names.
-fn filed(global: &Global) -> Result<Snapshot, Failure> {
+fn read_snapshot_file(global: &Global) -> Result<Snapshot, Failure> {
     let dumped = if global.dumped.is_all() { all().collect() } else { global.dumped.kinds().to_vec() };
     let progress = Progress::new();
     let read = input::snapshot::gather(&global.snapshot, &dumped, &mut |left_out| progress.note(left_out));
-    read.map(noted).map_err(|problems| Failure::all(Exit::Failed, problems))
+    read.map(note_snapshot).map_err(|problems| Failure::all(Exit::Failed, problems))
 }
 
 /// The kinds without which it is unknown what policies mean, as these CNIs enforce them: the policies, what they go by, and what says how a CNI is set.
@@ -96,7 +96,7 @@ fn all() -> impl Iterator<Item = Kind> {
 const NAMED: usize = 8;
 
 /// What to say of missing rights before anything is read.
-fn missing(rights: &[String]) -> String {
+fn describe_missing_rights(rights: &[String]) -> String {
     let named = rights.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     let more = match rights.len().saturating_sub(NAMED) {
         0 => String::new(),
@@ -110,7 +110,7 @@ fn missing(rights: &[String]) -> String {
 fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure> {
     let progress = Progress::new();
     let mut show = |event: &Event| match event {
-        Event::MissingRights(rights) => progress.note(&missing(rights)),
+        Event::MissingRights(rights) => progress.note(&describe_missing_rights(rights)),
         Event::Page { kind, objects, remaining: Some(remaining) } => {
             progress.event(&format!("{}: {objects} read, {remaining} to come", kind.plural_name()));
         }
@@ -121,11 +121,11 @@ fn take_live(global: &Global, kinds: BTreeSet<Kind>) -> Result<Snapshot, Failure
         Event::Again { kind, why } => progress.event(&format!("{}: again, since {why}", kind.plural_name())),
     };
     let snapshot = live::gather(&global.access, &kinds, &mut show);
-    snapshot.map(noted).map_err(|(exit, problem)| Failure::of(exit, problem))
+    snapshot.map(note_snapshot).map_err(|(exit, problem)| Failure::from_problem(exit, problem))
 }
 
 /// Says which objects could not be read, whatever the command does with the others.
-fn noted(snapshot: Snapshot) -> Snapshot {
+fn note_snapshot(snapshot: Snapshot) -> Snapshot {
     let progress = Progress::new();
     for IllegibleObject { kind, namespace, name, why } in snapshot.illegible.iter().take(NAMED) {
         progress.note(&format!("{kind} {namespace}/{name} cannot be read and is left out: {why}"));

@@ -24,7 +24,7 @@ pub(crate) struct StatusReport(pub Status);
 /// # Errors
 /// There is no run, or a request failed.
 pub(crate) fn status(global: &Global, args: &Wanted) -> Result<StatusReport, Failure> {
-    let settings = live::Settings::of(&source::settings(global)?);
+    let settings = live::Settings::from_config(&source::settings(global)?);
     let progress = Progress::new();
     let mut tell = |status: &Status| {
         if args.watch {
@@ -34,7 +34,7 @@ pub(crate) fn status(global: &Global, args: &Wanted) -> Result<StatusReport, Fai
     };
     live::watch_status(&global.access, settings, &mut tell)
         .map(StatusReport)
-        .map_err(|(exit, problem)| Failure::of(exit, problem))
+        .map_err(|(exit, problem)| Failure::from_problem(exit, problem))
 }
 
 /// Adds how far a run is.
@@ -43,7 +43,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     let mut fields = vec![
         ("run", format!("{}, plan {}", status.run, status.plan)),
         ("state", state(status)),
-        ("held by", status.held().map_or_else(|| "nobody".into(), |holder| holder.to_string())),
+        ("held by", status.current_holder().map_or_else(|| "nobody".into(), |holder| holder.to_string())),
     ];
     let attached: Vec<String> =
         status.attached.iter().map(|(phase, count)| format!("{count} {phase}")).collect();
@@ -71,7 +71,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
                 counts.all,
                 counts.done,
                 counts.in_transit,
-                counts.held,
+                counts.held_nodes,
                 counts.skipped,
                 counts.pending,
                 counts.not_ready,
@@ -112,7 +112,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         document.list(status.skipped.iter().map(|(object, reason)| format!("{object}: {reason}")), SHOWN);
     }
     if !status.gates.is_empty() {
-        let rows = status.gates.iter().map(|gate| vec![gate.name.clone(), gate.is.into(), gate.why.clone()]);
+        let rows = status.gates.iter().map(|gate| vec![gate.name.clone(), gate.color.into(), gate.why.clone()]);
         document.heading("Gates");
         document.table(vec!["GATE", "IS", "WHY"], rows.collect());
     }

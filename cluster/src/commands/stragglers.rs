@@ -14,7 +14,7 @@ use crate::cli::roll::Stragglers as Wanted;
 use crate::print::{Document, Report};
 
 pub(crate) use fix::{FixPreview, FixReport};
-use migration::plan::stragglers::{StragglerReason, StragglerReport, find, furthest};
+use migration::plan::stragglers::{StragglerReason, StragglerReport, find, furthest_phase};
 
 /// How many pods of an owner a line names.
 const NAMED: usize = 3;
@@ -28,7 +28,7 @@ pub(crate) struct StragglersReport {
     pub phase: Phase,
     /// What is not.
     #[serde(flatten)]
-    pub found: StragglerReport,
+    pub report: StragglerReport,
 }
 
 /// What the command answers.
@@ -59,15 +59,15 @@ pub(crate) fn stragglers(global: &Global, args: &Wanted) -> Result<Answer, Failu
 fn find_stragglers(global: &Global, args: &Wanted) -> Result<StragglersReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
-    let phase = args.phase.or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
-    Ok(StragglersReport { phase, found: find(&snapshot, phase, &config) })
+    let phase = args.phase.or_else(|| furthest_phase(&snapshot)).ok_or_else(no_phase_failure)?;
+    Ok(StragglersReport { phase, report: find(&snapshot, phase, &config) })
 }
 
 /// No node says in which phase it is.
-fn no_phase() -> Failure {
+fn no_phase_failure() -> Failure {
     let problem = Problem::new("no node says in which phase it is").with_place("Node");
     let fix = "install Crossfade on the nodes, or name the phase: --phase PHASE";
-    Failure::of(Exit::No, problem.fix(fix))
+    Failure::from_problem(Exit::No, problem.fix(fix))
 }
 
 const fn describe_reason(because: StragglerReason) -> &'static str {
@@ -82,7 +82,7 @@ const fn describe_reason(because: StragglerReason) -> &'static str {
 
 impl StragglersReport {
     fn describe(&self, document: &mut Document) {
-        let StragglerReport { stragglers, unnamed } = &self.found;
+        let StragglerReport { stragglers, unnamed } = &self.report;
         if stragglers.is_empty() && unnamed.is_empty() {
             document.text("There are none.");
             return;
@@ -108,11 +108,11 @@ impl StragglersReport {
     }
 
     fn exit(&self) -> Exit {
-        if self.found == StragglerReport::default() { Exit::Done } else { Exit::No }
+        if self.report == StragglerReport::default() { Exit::Done } else { Exit::No }
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let pods = self.found.stragglers.iter();
+        let pods = self.report.stragglers.iter();
         pods.map(|group| {
             Problem::new(describe_reason(group.because))
                 .with_place(group.owner.clone())

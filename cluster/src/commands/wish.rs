@@ -31,13 +31,13 @@ pub(crate) struct RequestReport {
 /// There is no run, or a request failed.
 pub(crate) fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<RequestReport, Failure> {
     if reason.trim().is_empty() {
-        return Err(Failure::of(
+        return Err(Failure::from_problem(
             Exit::Usage,
             "--reason is empty; expected why, for whoever looks at the run".to_owned(),
         ));
     }
     let lease_holder =
-        live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::of(exit, problem))?;
+        live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
     Ok(RequestReport {
         request: what,
         holder: lease_holder.as_ref().map(|holder| holder.name.clone()),

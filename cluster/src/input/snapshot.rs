@@ -68,14 +68,14 @@ fn gather_file(collector: &mut Collector, file: &Path) -> Result<(), Problem> {
                     "write what it has to a file and name that file, or name - and hand it over as stdin";
                 Problem::new(format!("{name} is no regular file")).with_place(&name).fix(fix)
             }
-            _ => unreadable(&name, &e.to_string()),
+            _ => unreadable_problem(&name, &e.to_string()),
         })?;
         read(collector, BufReader::with_capacity(1 << 16, open))
     };
-    read.map_err(|why| unreadable(&name, &why))
+    read.map_err(|why| unreadable_problem(&name, &why))
 }
 
-fn unreadable(name: &str, why: &str) -> Problem {
+fn unreadable_problem(name: &str, why: &str) -> Problem {
     Problem::new(format!("read {name}: {why}"))
         .with_place(name)
         .fix("write the file again: kubectl crossfade snapshot, or kubectl get KINDS -A -o json")
@@ -94,7 +94,7 @@ fn files_of(file: &Path, note: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, Vec
     paths.sort();
     let (mut files, mut left_out, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
-        match judged(&path) {
+        match judge_entry(&path) {
             Entry::Read => files.push(path),
             Entry::LeftOut => left_out.push(path.file_name().map_or_else(String::new, display_name)),
             Entry::Wrong(why, fix) => {
@@ -131,7 +131,7 @@ enum Entry {
     Wrong(&'static str, &'static str),
 }
 
-fn judged(path: &Path) -> Entry {
+fn judge_entry(path: &Path) -> Entry {
     let name = path.file_name().map_or_else(String::new, display_name);
     let is_named = ENDINGS.iter().any(|ending| name.ends_with(ending));
     let is_hidden = name.starts_with('.');

@@ -33,11 +33,11 @@ use super::lease::{self, AcquireError, Patience};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
 use crate::cli::access::Access;
-use crate::live::api::failure::{Failure, interrupted, no_rights, unseen};
+use crate::live::api::failure::{Failure, interrupted_failure, missing_rights_failure, blind_spot_failure};
 use crate::live::session::calls::Outcome as Done;
 use crate::live::session::clock::Clock;
 use crate::live::session::outage::Outage;
-use crate::live::store::saved_plans::{SavedPlan, check_passes, find_plan, no_run, other_plan, plan_of};
+use crate::live::store::saved_plans::{SavedPlan, check_passes, find_plan, no_run_failure, other_plan, plan_of};
 use hand::{LiveCluster, identity};
 
 /// How long one look waits for a change.
@@ -106,7 +106,7 @@ pub(crate) fn conduct(
         }
         let missing = session.missing_rights().await;
         if !missing.is_empty() {
-            return Err(no_rights(&missing));
+            return Err(missing_rights_failure(&missing));
         }
         let interrupt = Interrupt::new();
         let mut is_told = false;
@@ -122,7 +122,7 @@ pub(crate) fn conduct(
         if let Some(status) = ended.status.take() {
             // Where another holder took the Lease, the answer names it.
             let holder = session.holder().await.ok().flatten().map(|(holder, _)| holder);
-            ended.status = Some(status.held_by(holder));
+            ended.status = Some(status.with_holder(holder));
         }
         released.map(|()| (ended, lacking))
     })
@@ -134,7 +134,7 @@ async fn driven(
     interrupt: Interrupt,
     tell: &mut dyn FnMut(&Event),
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
-    let LoadedRun { run, plan, hash, replaced } = loaded(session, options, &interrupt).await?;
+    let LoadedRun { run, plan, hash, replaced } = load_run(session, options, &interrupt).await?;
     let journal = session.store().journal(&run.id).await?;
     let tell = RefCell::new(|event: &Event| tell(event));
     let mut hand = LiveCluster {
@@ -163,7 +163,7 @@ async fn driven(
 }
 
 /// The run that is begun, or that goes on. Only the first look can be interrupted: what is written is written to its end, and the run then ends in order.
-async fn loaded(
+async fn load_run(
     session: &mut Session,
     options: &RunOptions,
     interrupt: &Interrupt,
@@ -191,11 +191,11 @@ async fn begin_run(
         return take_up_run(session, options, interrupt).await;
     }
     keep_off_closed_network(session, &plan, Some(plan.target())).await?;
-    let mut run = Run::new(id(&Clock::of_machine()), hash.clone(), &plan);
+    let mut run = Run::new(id(&Clock::from_machine()), hash.clone(), &plan);
     run.bounds = options.bounds.clone();
     run.delete = options.delete.clone();
     look_first(session, &run, &plan, interrupt).await?;
-    run.short = session.short();
+    run.short = session.short_workloads();
     let store = session.held_store();
     store.begin(&run).await?;
     // The run has begun, whether or not what others have left can be deleted; the next one tries it again.
@@ -211,12 +211,12 @@ async fn take_up_run(
 ) -> Result<LoadedRun, Failure> {
     let mut has_looked = false;
     loop {
-        let StoredRun { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run)?;
+        let StoredRun { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run_failure)?;
         if options.is_resumed && before.plan != options.plan.hash {
             return Err(other_plan(&before));
         }
         let LoadedRun { mut run, plan, hash, replaced } =
-            by_plan(session, &before, Some(options.plan.clone())).await?;
+            load_by_plan(session, &before, Some(options.plan.clone())).await?;
         keep_off_closed_network(session, &plan, run.targets.last().copied()).await?;
         if !std::mem::replace(&mut has_looked, true) {
             look_first(session, &run, &plan, interrupt).await?;
@@ -224,7 +224,7 @@ async fn take_up_run(
         if run.state != State::Done {
             run.state = State::Running;
         }
-        run.authorize(options.bounds.clone(), options.delete.clone(), &session.short());
+        run.authorize(options.bounds.clone(), options.delete.clone(), &session.short_workloads());
         // An operator may write a wish at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.held_store().record(&run, &version).await? != RecordOutcome::Changed {
             if replaced.is_some() {
@@ -267,7 +267,7 @@ async fn keep_off_closed_network(
 }
 
 /// A run by its own plan, or by another one.
-async fn by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
+async fn load_by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
     let (SavedPlan { plan, hash }, own) = match saved_plan {
         Some(saved_plan) if saved_plan.hash != run.plan => (saved_plan, Some(plan_of(session, run).await?)),
         Some(own) => {
@@ -279,8 +279,8 @@ async fn by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) ->
     let Some(SavedPlan { plan: own, hash: own_hash }) = own else {
         return Ok(LoadedRun { run: run.clone(), plan, hash, replaced: None });
     };
-    let run = run.replanned(&own, &plan, &hash).map_err(|why| {
-        let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::short(&hash));
+    let run = run.replan(&own, &plan, &hash).map_err(|why| {
+        let what = format!("run {} goes on, and cannot by plan {}: {why}", run.id, canon::shorten_hash(&hash));
         let fix = "end it first: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
         (Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix))
     })?;
@@ -289,16 +289,16 @@ async fn by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) ->
 
 /// Looks until something is known.
 async fn look_until_known(session: &mut Session, run: &Run, plan: &Plan) -> Result<Arc<World>, Failure> {
-    let world = session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind))?;
+    let world = session.look(run, plan, FIRST_LOOK).await.map_err(|blind| blind_spot_failure(&blind))?;
     if session.find_machines(run, plan).await? {
-        return session.look(run, plan, FIRST_LOOK).await.map_err(|blind| unseen(&blind));
+        return session.look(run, plan, FIRST_LOOK).await.map_err(|blind| blind_spot_failure(&blind));
     }
-    unheld(&world, run, plan)?;
+    require_unheld(&world, run, plan)?;
     Ok(world)
 }
 
 /// Machines that the run holds cannot be given back without their management cluster.
-fn unheld(world: &World, run: &Run, plan: &Plan) -> Result<(), Failure> {
+fn require_unheld(world: &World, run: &Run, plan: &Plan) -> Result<(), Failure> {
     let Some(node) = without_machines(world, run, plan) else { return Ok(()) };
     let what = format!("run {} holds the Machine of Node {node}, and no management cluster is named", run.id);
     let fix = "add --management-context CONTEXT, as the run was begun; or leave the node out: kubectl crossfade roll skip NODE, and remove the hook by hand";
@@ -314,7 +314,7 @@ async fn look_first(
 ) -> Result<(), Failure> {
     tokio::select! {
         world = look_until_known(session, run, plan) => world.map(drop),
-        () = interrupt.wait() => Err(interrupted()),
+        () = interrupt.wait() => Err(interrupted_failure()),
     }
 }
 
@@ -343,16 +343,16 @@ pub(crate) fn preview(
         };
         let LoadedRun { mut run, plan, .. } = match (other, stored) {
             (other, Some(StoredRun { run, .. })) if other.is_none() || run.state != State::Done => {
-                by_plan(&session, &run, other).await?
+                load_by_plan(&session, &run, other).await?
             }
             (Some(SavedPlan { plan, hash }), _) => {
                 let run = Run::new("preview", hash.clone(), &plan);
                 LoadedRun { run, plan, hash, replaced: None }
             }
-            (None, _) => return Err(no_run()),
+            (None, _) => return Err(no_run_failure()),
         };
         let world = look_until_known(&mut session, &run, &plan).await?;
-        run.authorize(bounds.clone(), delete.clone(), &session.short());
+        run.authorize(bounds.clone(), delete.clone(), &session.short_workloads());
         let mut now = preview_decision(&session, world, &run, &plan, Color::Green).await?;
         // A run counts before it drains a node; what it does then is what people want to see.
         if now.1.acts.contains(&Act::Census) && matches!(session.act(&Act::Census).await, Done::Counted(_)) {
@@ -378,9 +378,9 @@ pub(crate) fn watch_status(
         let mut before: Option<Status> = None;
         let mut at_most = FIRST_LOOK;
         loop {
-            let stored = session.store().run().await?.ok_or_else(no_run)?;
+            let stored = session.store().run().await?.ok_or_else(no_run_failure)?;
             let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
-            let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| unseen(&blind))?;
+            let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| blind_spot_failure(&blind))?;
             let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
             let news = Status { renewed: None, ..now.clone() };
@@ -404,7 +404,7 @@ async fn preview_decision(
 ) -> Result<(Status, Decision), Failure> {
     let mut world = Arc::unwrap_or_clone(world);
     // A holder that has just seen this, and has renewed the Lease since.
-    world.renewed = world.now + Duration::from_nanos(1);
+    world.renewed_at = world.now + Duration::from_nanos(1);
     let holder = session.holder().await?;
     world.epoch = holder.as_ref().map_or(u64::MAX, |(_, epoch)| *epoch);
     let recorded = session.store().verdicts(&run.id).await;
@@ -419,13 +419,13 @@ async fn preview_decision(
     }
     let mut memory = Memory::default();
     memory.observe(&world, run);
-    let order = Order::of(plan);
-    let nodes = Nodes::of(&world, run, &order);
-    let view = View::of(&world, &memory, run, &nodes);
+    let order = Order::new(plan);
+    let nodes = Nodes::new(&world, run, &order);
+    let view = View::new(&world, &memory, run, &nodes);
     let decided = step(&view);
-    let mut now = status(&view, &decided.waits).held_by(holder.map(|(holder, _)| holder));
+    let mut now = status(&view, &decided.waits).with_holder(holder.map(|(holder, _)| holder));
     for gate in now.gates.iter_mut().filter(|gate| unknown.contains(gate.name.as_str())) {
-        gate.is = Color::Unknown.as_str();
+        gate.color = Color::Unknown.as_str();
     }
     Ok((now, decided))
 }
@@ -471,7 +471,7 @@ pub(super) fn waits_for(holder: &Holder, remaining: Duration) -> Wait {
 pub(super) fn untaken(why: AcquireError) -> Failure {
     match why {
         AcquireError::Failed(exit, problem) => (exit, problem),
-        AcquireError::Interrupted => interrupted(),
+        AcquireError::Interrupted => interrupted_failure(),
         AcquireError::Held(holder) => {
             let problem = Problem::new(format!("the run is held by {holder}"))
                 .with_place("Lease/crossfade/crossfade-run");

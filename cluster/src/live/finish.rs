@@ -29,7 +29,7 @@ use super::session::{Session, Settings};
 use super::store::{Journal, Store};
 use crate::cli::access::Access;
 use crate::live::api::call::Caller;
-use crate::live::api::failure::{Failure, interrupted};
+use crate::live::api::failure::{Failure, interrupted_failure};
 use crate::live::session::clock::Clock;
 
 /// The manifest with the rights.
@@ -96,7 +96,8 @@ pub(crate) struct Approval {
 /// One line of the journal.
 #[derive(Debug, Serialize)]
 struct JournalLine<'a> {
-    at: String,
+    #[serde(rename = "at")]
+    time: String,
     event: &'static str,
     line: &'a str,
     object: &'a str,
@@ -266,7 +267,7 @@ impl<'a> FinishHolder<'a> {
         scene: &'a FinishScene<'a>,
         interrupt: Interrupt,
     ) -> Result<Self, Failure> {
-        let hand = session.hand().ok_or_else(interrupted)?;
+        let hand = session.hand().ok_or_else(interrupted_failure)?;
         let store = session.held_store();
         // What the scene says was read before the Lease was taken.
         let run = store.run().await?.map(|stored| stored.run);
@@ -293,7 +294,7 @@ impl<'a> FinishHolder<'a> {
     async fn note(&mut self, line: LineName, object: &str, outcome: &str, tell: &mut dyn FnMut(&str)) {
         tell(&format!("{line}: {object}: {outcome}"));
         let (at, name) = (self.clock.wall().to_string(), line.to_string());
-        let entry = JournalLine { at, event: "finished", line: &name, object, outcome };
+        let entry = JournalLine { time: at, event: "finished", line: &name, object, outcome };
         if let Err(problem) = self.journal.note(&entry) {
             tell(&problem.to_string());
         }
@@ -316,7 +317,7 @@ impl<'a> FinishHolder<'a> {
         if !hash.is_of(&own) {
             let what = format!(
                 "plan {hash} was not approved before, and what would be removed now has the hash {}",
-                canon::short(&own)
+                canon::shorten_hash(&own)
             );
             let problem = Problem::new(what).with_place("--confirm");
             return Err(unreadable.unwrap_or_else(|| {
@@ -577,7 +578,7 @@ async fn recorded_plan(
 /// The plan that a record names.
 async fn approved(store: &Store, record: &Record) -> Result<FinishPlan, Failure> {
     let wrong = |why: String| {
-        let problem = Problem::new(format!("plan {}: {why}", canon::short(&record.plan)));
+        let problem = Problem::new(format!("plan {}: {why}", canon::shorten_hash(&record.plan)));
         (
             Exit::Failed,
             problem

@@ -57,20 +57,20 @@ impl Interrupt {
 #[cfg(unix)]
 async fn wait_for_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut term) = signal(SignalKind::terminate()) else { return interrupted().await };
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return wait_for_interrupt().await };
     tokio::select! {
         _ = term.recv() => {}
-        () = interrupted() => {}
+        () = wait_for_interrupt() => {}
     }
 }
 
 /// The same.
 #[cfg(not(unix))]
 async fn wait_for_signal() {
-    interrupted().await;
+    wait_for_interrupt().await;
 }
 
-async fn interrupted() {
+async fn wait_for_interrupt() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use migration::drive::permit::{Answer, answer, over, request};
+use migration::drive::permit::{Answer, answer, run_over_answer, request};
 use migration::plan::Plan;
 use migration::roll::run::Run;
 use types::command::exit::Exit;
@@ -85,7 +85,7 @@ async fn ask_once(
             if let Some(node) = store.node(name, &[]).await? {
                 store.ask_permit(&node.uid, None).await?;
             }
-            return Ok(over(&stored.run));
+            return Ok(run_over_answer(&stored.run));
         }
         None => None,
     };
@@ -153,7 +153,7 @@ mod tests {
             run(async {
                 let caller = server.caller();
                 let session =
-                    Session::over(caller.clone(), caller.with_client(server.client()), Settings::default());
+                    Session::open(caller.clone(), caller.with_client(server.client()), Settings::default());
                 let mut session = Some(session.await.expect("a session"));
                 let access = crate::cli::access::Access::default();
                 let answer =

@@ -146,11 +146,11 @@ pub fn apply(
 
 async fn caller(access: &Access) -> Result<Caller, Failure> {
     let client = connect(access).await.map_err(|problem| (Exit::BadSettings, problem))?;
-    Ok(Caller::new(client, Clock::of_machine()))
+    Ok(Caller::new(client, Clock::from_machine()))
 }
 
 /// The problem of a request that failed for good, with the rights of policies.
-fn failed(what: &str, meaning: error::Meaning) -> Failure {
+fn request_failure(what: &str, meaning: error::Meaning) -> Failure {
     let is_right = matches!(meaning, error::Meaning::Forbidden(_));
     let (exit, problem) = error::problem(what, meaning);
     (exit, if is_right { problem.fix(format!("grant the rights of {POLICIES}")) } else { problem })

@@ -24,7 +24,7 @@ const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 /// server does not serve need none.
 ///
 /// An API server that does not answer such questions is no error: what it refuses later is known by its refusal.
-pub(super) async fn missing(client: &Client, kinds: &BTreeSet<Kind>) -> Vec<String> {
+pub(super) async fn find_missing(client: &Client, kinds: &BTreeSet<Kind>) -> Vec<String> {
     let served = groups(client).await;
     let is_served = |kind: &Kind| {
         served.as_ref().is_none_or(|groups| groups.iter().any(|group| group == group_of(*kind)))

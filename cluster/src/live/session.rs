@@ -87,7 +87,7 @@ pub struct Session {
 impl Settings {
     /// What these settings say.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
+    pub fn from_config(config: &Config) -> Self {
         let owner = |(kind, namespace, name): (snapshot::model::Kind, &str, &str)| Owner {
             kind: kind.name().into(),
             namespace: namespace.into(),
@@ -105,13 +105,13 @@ impl Session {
     /// The kubeconfig cannot be used, or the API server does not answer.
     pub async fn connect(access: &Access, settings: Settings) -> Result<Self, Failure> {
         let bad = |problem| (Exit::BadSettings, problem);
-        let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::of_machine());
+        let caller = Caller::new(connect(access).await.map_err(bad)?, Clock::from_machine());
         let watcher = caller.with_client(connect_for_ever(access).await.map_err(bad)?);
-        Self::over(caller, watcher, settings).await
+        Self::open(caller, watcher, settings).await
     }
 
     /// The same over clients that are there.
-    pub(super) async fn over(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
+    pub(super) async fn open(caller: Caller, watcher: Caller, settings: Settings) -> Result<Self, Failure> {
         let evictions = crate::live::session::calls::version(&caller).await?;
         let (sender, changes) = unbounded_channel();
         Ok(Self {
@@ -175,9 +175,9 @@ impl Session {
         waiting: &mut dyn FnMut(&Holder, Duration),
     ) -> Result<u64, AcquireError> {
         let mut stop = pin!(stop);
-        let own = Identity::of(&self.caller).await;
+        let own = Identity::gather(&self.caller).await;
         let floor = tokio::select! {
-            floor = epochs::greatest(&self.caller) => floor?,
+            floor = epochs::greatest_epoch(&self.caller) => floor?,
             () = &mut stop => return Err(AcquireError::Interrupted),
         };
         let held_lease = lease::take(&self.caller, own.as_str(), floor, patience, stop, waiting).await?;
@@ -228,7 +228,7 @@ impl Session {
 
     /// The run as it is known now; none if there is none, or before the first look.
     #[must_use]
-    pub const fn stored(&self) -> Option<&Result<StoredRun, UnreadableRun>> {
+    pub const fn stored_run(&self) -> Option<&Result<StoredRun, UnreadableRun>> {
         self.cluster.stored.as_ref()
     }
 
@@ -249,8 +249,8 @@ impl Session {
 
     /// How many pods workloads miss now: what a run remembers in `short` when it begins.
     #[must_use]
-    pub fn short(&self) -> BTreeMap<String, u32> {
-        self.cluster.short()
+    pub fn short_workloads(&self) -> BTreeMap<String, u32> {
+        self.cluster.short_workloads()
     }
 
     /// Waits until something has changed since the last look, at most for this time, and gives what is known then.
@@ -286,7 +286,7 @@ impl Session {
         let world = Arc::make_mut(&mut self.cluster.world);
         world.wall = self.caller.clock().wall();
         world.epoch = self.lease.as_ref().map_or(0, HeldLease::epoch);
-        world.renewed = self.lease.as_ref().map_or(Duration::ZERO, HeldLease::renewed);
+        world.renewed_at = self.lease.as_ref().map_or(Duration::ZERO, HeldLease::renewed_at);
         world.is_open = is_open(&plan.limits.windows, |zone| local(self.caller.clock(), zone));
         Ok(Arc::clone(&self.cluster.world))
     }

@@ -11,7 +11,7 @@ use types::command::problem::Problem;
 use super::api::connect::connect;
 use super::api::error::{Meaning, problem};
 use super::api::list::{ask, list};
-use super::api::path::encoded;
+use super::api::path::encode;
 use super::api::server;
 use super::rights;
 use crate::cli::access::Access;
@@ -32,7 +32,7 @@ pub(crate) fn gather(
         let client = connect(access).await.map_err(|problem| (Exit::BadSettings, problem))?;
         let mut collector = Collector::new();
         read_cluster(&client, &mut collector).await?;
-        let missing = rights::missing(&client, kinds).await;
+        let missing = rights::find_missing(&client, kinds).await;
         if !missing.is_empty() {
             progress(&Event::MissingRights(missing));
         }
@@ -77,7 +77,7 @@ async fn config_maps(client: &Client, collector: &mut Collector) -> Result<Readi
     let mounted = collector.mounted_config_maps();
     names.extend(mounted.filter(|(_, name)| CONFIG_MAPS.iter().any(|(_, pattern)| is_named(name, pattern))));
     for (namespace, name) in names {
-        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", encoded(&name));
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{}", encode(&name));
         match ask(client, &path, &mut |_| {}).await {
             Ok(text) => {
                 let value = serde_json::from_str(&text).map_err(|e| Meaning::Failed(e.to_string()))?;

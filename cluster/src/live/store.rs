@@ -34,7 +34,7 @@ pub(super) use run::{RecordOutcome, StoredRun, UnreadableRun};
 pub(super) use verdicts::{Verdicts, last_verdict};
 
 use crate::live::api::call::{ApiRequest, Caller, Reply};
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::{config_map, config_maps, with_query};
 use object::MetaList;
 
@@ -53,25 +53,25 @@ impl Store {
     /// A ConfigMap as the API server has it; none if it is not there.
     async fn read(&self, what: &str, name: &str) -> Result<Option<Reply>, Failure> {
         let reply = self.caller.call(&ApiRequest::get(config_map(name))).await;
-        let reply = reply.map_err(|why| lost(what, &why))?;
+        let reply = reply.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() {
             return Ok(Some(reply));
         }
         match reply.refusal() {
             refusal if refusal.is_not_found() => Ok(None),
-            refusal => Err(refused(what, &refusal)),
+            refusal => Err(refused_failure(what, &refusal)),
         }
     }
 
     /// The metadata of the ConfigMaps that a label selector selects.
-    async fn listed(&self, what: &str, selector: &str) -> Result<MetaList, Failure> {
+    async fn list_meta(&self, what: &str, selector: &str) -> Result<MetaList, Failure> {
         let mut ask = ApiRequest::get(with_query(&config_maps(), &[("labelSelector", selector)]));
         ask.accept = Some(object::METADATA);
-        let reply = self.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        let reply = self.caller.call(&ask).await.map_err(|why| lost_failure(what, &why))?;
         if !reply.is_done() {
-            return Err(refused(what, &reply.refusal()));
+            return Err(refused_failure(what, &reply.refusal()));
         }
-        reply.object().map_err(|why| lost(what, &why))
+        reply.object().map_err(|why| lost_failure(what, &why))
     }
 }
 

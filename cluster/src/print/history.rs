@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use migration::check::finding::Severity;
 use migration::plan::Bridge;
-use migration::plan::canon::short;
+use migration::plan::canon::shorten_hash;
 use migration::report::{AttachedCount, Figures, Lane, PassSummary, PlanSummary, Report, Span};
 use migration::roll::run::State;
 use migration::roll::wish::Wish;
@@ -151,7 +151,7 @@ fn planned(document: &mut Document, report: &Report) {
         document.heading("Who held the run");
         let rows = report.holders.iter().map(|holder| {
             let approved = if holder.is_approved { "yes" } else { "" };
-            let plan = short(&holder.plan).to_owned();
+            let plan = shorten_hash(&holder.plan).to_owned();
             vec![holder.at.clone(), holder.holder.clone(), plan, approved.into(), holder.program.clone()]
         });
         table(document, vec!["SINCE", "HOLDER", "PLAN", "APPROVED IT", "VERSION"], rows);

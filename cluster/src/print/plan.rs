@@ -92,7 +92,7 @@ pub(crate) fn add(document: &mut Document, plan: &Plan, shown: &PlanView<'_>) {
     document.heading("Gates");
     let columns = vec!["GATE", "GREEN WHEN", "EVERY", "FRESH FOR"];
     document.table(columns, plan.gates.iter().map(gate).collect());
-    accepted(document, plan);
+    render_accepted(document, plan);
     if !shown.notes.is_empty() {
         document.heading("To know");
         document.list(shown.notes.iter().cloned(), SHOWN);
@@ -258,7 +258,7 @@ fn gate(gate: &Gate) -> Vec<String> {
     vec![gate.name.clone(), when, format!("{} s", gate.every_seconds), format!("{} s", gate.fresh_seconds)]
 }
 
-fn accepted(document: &mut Document, plan: &Plan) {
+fn render_accepted(document: &mut Document, plan: &Plan) {
     document.heading("Accepted");
     let mut lines: Vec<String> =
         plan.unenforced.iter().map(|kind| format!("nobody enforces {kind} for a while")).collect();

@@ -9,13 +9,13 @@ use super::{Block, Document, Row};
 
 /// Lines for a terminal, with severities in colour; tables look as those of `kubectl get`. What a document has from others ends no line: it could begin
 /// one that reads as another error, or as another fix.
-pub(super) fn rendered(document: &Document) -> String {
+pub(super) fn render(document: &Document) -> String {
     let mut text = format!("{}\n", line(&document.title));
     for block in &document.blocks {
         match block {
             Block::Text(words) => text.push_str(&format!("{}\n", line(words))),
             Block::Heading(severity, words) => {
-                text.push_str(&format!("\n{}\n", painted(*severity, &line(words))));
+                text.push_str(&format!("\n{}\n", paint(*severity, &line(words))));
             }
             Block::Fields(fields) => {
                 for (name, value) in fields {
@@ -30,7 +30,7 @@ pub(super) fn rendered(document: &Document) -> String {
             Block::Code(code) => text.push_str(&lines(code)),
             Block::Table(columns, rows) => {
                 text.push('\n');
-                text.push_str(&columned(columns, rows));
+                text.push_str(&align_columns(columns, rows));
             }
             Block::Figure(_) => {}
         }
@@ -38,7 +38,7 @@ pub(super) fn rendered(document: &Document) -> String {
     text
 }
 
-fn columned(columns: &[&str], rows: &[Row]) -> String {
+fn align_columns(columns: &[&str], rows: &[Row]) -> String {
     let mut table = Table::new();
     let cells = rows.iter().map(|row| row.cells.iter().map(|cell| line(cell)).collect::<Vec<_>>());
     table.load_style(presets::NOTHING).set_header(columns).add_rows(cells);
@@ -51,12 +51,12 @@ fn columned(columns: &[&str], rows: &[Row]) -> String {
     table
         .lines()
         .zip(severities)
-        .map(|(line, severity)| format!("{}\n", painted(severity, line.trim_end())))
+        .map(|(line, severity)| format!("{}\n", paint(severity, line.trim_end())))
         .collect()
 }
 
 /// The same; the severity with which it begins has its colour.
-fn painted(severity: Option<Severity>, text: &str) -> String {
+fn paint(severity: Option<Severity>, text: &str) -> String {
     let Some(severity) = severity else { return text.to_owned() };
     let style = match severity {
         Severity::Blocks => AnsiColor::Red.on_default().bold(),
@@ -77,7 +77,7 @@ mod tests {
         let mut document = Document::new("note: a");
         document.heading("blocks: a");
         document.table(vec!["POOL", "NODES"], vec![vec!["note".to_owned(), "3".to_owned()]]);
-        assert!(!rendered(&document).contains('\u{1b}'), "{:?}", rendered(&document));
+        assert!(!render(&document).contains('\u{1b}'), "{:?}", render(&document));
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
         document.fields([("why", forged.to_owned())]);
         document.list([forged.to_owned()], 9);
         document.table(vec!["A"], vec![vec![forged.to_owned()]]);
-        let text = rendered(&document);
+        let text = render(&document);
         let shown = text.lines().filter(|line| line.contains(r"a\nerror: b\r\n")).count();
         assert_eq!((shown, text.lines().filter(|line| !line.is_empty()).count()), (6, 7), "{text}");
         assert!(text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{text:?}");

@@ -130,7 +130,7 @@ pub enum Need {
 impl Need {
     /// The kind, if this migration needs it.
     #[must_use]
-    pub fn of(self, from: Cni, to: Cni) -> Option<Kind> {
+    pub fn kind_for(self, from: Cni, to: Cni) -> Option<Kind> {
         match self {
             Self::Always(kind) => Some(kind),
             Self::From(cni, kind) => (cni == from).then_some(kind),
@@ -143,7 +143,7 @@ impl Need {
 /// All kinds that the checks and requirements of a migration read.
 #[must_use]
 pub fn kinds(from: Cni, to: Cni) -> BTreeSet<Kind> {
-    let required = requirements::of_migration(from, to).flat_map(|row| row.needs).copied();
-    let checked = ALL.iter().flat_map(|check| check.needs).filter_map(|need| need.of(from, to));
+    let required = requirements::for_migration(from, to).flat_map(|row| row.needs).copied();
+    let checked = ALL.iter().flat_map(|check| check.needs).filter_map(|need| need.kind_for(from, to));
     checked.chain(required).collect()
 }

@@ -48,7 +48,7 @@ pub trait Cluster {
     fn act(&self, act: &Act) -> impl Future<Output = Outcome> + 'static;
 
     /// How long this thread has worked, without the time in which other programs had its core. Nothing is decided by it.
-    fn worked(&self) -> Duration;
+    fn cpu_time(&self) -> Duration;
 
     /// Writes an event down. A journal is a history: nothing is decided by it, so that a failure to write it stops nothing.
     fn note(&mut self, event: &Event) -> impl Future<Output = ()>;
@@ -116,7 +116,7 @@ pub async fn drive<C: Cluster>(
     hash: &str,
     tell: &mut dyn FnMut(&Event),
 ) -> DriveEnd {
-    let order = Order::of(plan);
+    let order = Order::new(plan);
     let mut memory = Memory::default();
     let mut news = News::default();
     let mut decisions = Decisions::default();
@@ -130,26 +130,26 @@ pub async fn drive<C: Cluster>(
             return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
         }
         let world = &*observation.world;
-        if let Some(written) = memory.unwritten().filter(|written| observation.run.as_ref() == Some(written))
+        if let Some(written) = memory.unwritten_run().filter(|written| observation.run.as_ref() == Some(written))
         {
             // Its answer was lost, and it was written.
             run = written.clone();
             memory.confirm_write();
         }
         // What people wish is taken up by the run that the cluster has.
-        let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten().is_none();
+        let is_new = |wish: &&Wish| wish.seq > run.wish && memory.unwritten_run().is_none();
         if let Some(wish) = observation.wishes.iter().find(is_new) {
-            run = wished(cluster, run, wish, &order, world, &mut memory, tell).await;
+            run = apply_wish(cluster, run, wish, &order, world, &mut memory, tell).await;
             continue;
         }
-        let before = cluster.worked();
+        let before = cluster.cpu_time();
         memory.observe(world, &run);
-        let mut nodes = Nodes::of(world, &run, &order);
-        let Decision { acts, waits, end } = step(&View::of(world, &memory, &run, &nodes));
-        let now = status(&View::of(world, &memory, &run, &nodes), &waits);
-        decisions.add(cluster.worked().saturating_sub(before));
+        let mut nodes = Nodes::new(world, &run, &order);
+        let Decision { acts, waits, end } = step(&View::new(world, &memory, &run, &nodes));
+        let now = status(&View::new(world, &memory, &run, &nodes), &waits);
+        decisions.add(cluster.cpu_time().saturating_sub(before));
         let counted = news.count(&now, world.now, end.is_some());
-        for event in news.of(&waits, world.now).into_iter().chain(counted) {
+        for event in news.select(&waits, world.now).into_iter().chain(counted) {
             cluster.note(&event).await;
             tell(&event);
         }
@@ -157,7 +157,7 @@ pub async fn drive<C: Cluster>(
         last = Some(now);
         for group in acts.chunk_by(|item, next| may_run_concurrently(item) && may_run_concurrently(next)) {
             for act in group {
-                if let Err(broken) = check_invariants(act, &View::of(world, &memory, &run, &nodes), hash) {
+                if let Err(broken) = check_invariants(act, &View::new(world, &memory, &run, &nodes), hash) {
                     let event = Event::Broken { act: act.clone().into(), broken: broken.clone() };
                     cluster.note(&event).await;
                     tell(&event);
@@ -176,7 +176,7 @@ pub async fn drive<C: Cluster>(
                 let is_silent = is_silent(act, &outcome, &run);
                 remember(&mut memory, &mut run, act, &outcome, world);
                 if matches!(act, Act::Record(_)) {
-                    nodes = Nodes::of(world, &run, &order);
+                    nodes = Nodes::new(world, &run, &order);
                 }
                 if !is_silent {
                     let event = Event::Acted { act: act.clone().into(), outcome };
@@ -234,7 +234,7 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
 }
 
 /// Takes up a wish, and writes the run with it. A wish that cannot be met is answered aloud and not asked again.
-async fn wished<C: Cluster>(
+async fn apply_wish<C: Cluster>(
     cluster: &mut C,
     run: Run,
     wish: &Wish,
@@ -244,7 +244,7 @@ async fn wished<C: Cluster>(
     tell: &mut dyn FnMut(&Event),
 ) -> Run {
     let is_bridged = is_bridged(world, memory, &run, order);
-    let (next, refused) = match run.wished(wish, order.plan, is_bridged) {
+    let (next, refused) = match run.apply_wish(wish, order.plan, is_bridged) {
         Ok(next) => (next, None),
         Err(why) => (Run { wish: wish.seq, ..run.clone() }, Some(why)),
     };
@@ -262,7 +262,7 @@ async fn wished<C: Cluster>(
 
 /// Whether nodes forward between both networks, also after the last pass: a run that is over can be asked to go back.
 fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> bool {
-    View::of(world, memory, run, &Nodes::of(world, run, order)).is_bridged()
+    View::new(world, memory, run, &Nodes::new(world, run, order)).is_bridged()
 }
 
 #[cfg(test)]
@@ -286,7 +286,7 @@ mod tests {
         let abort =
             Wish { seq: 1, operator: "bob".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
         let back =
-            done.wished(&abort, &plan, is_bridged(&world, &memory, &done, &Order::of(&plan))).expect("a run");
+            done.apply_wish(&abort, &plan, is_bridged(&world, &memory, &done, &Order::new(&plan))).expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
     }
 

@@ -33,8 +33,8 @@ impl History {
 
     /// The nodes that passes touch and whose state a run could know.
     pub(super) fn knowable(&self, observed_at: Millis) -> impl Iterator<Item = (usize, &Node)> {
-        self.truth.living().filter(move |(_, node)| {
-            !self.is_left_out(&node.name) && !node.surprises(observed_at) && node.made <= observed_at
+        self.truth.living_nodes().filter(move |(_, node)| {
+            !self.is_left_out(&node.name) && !node.surprises(observed_at) && node.created_at <= observed_at
         })
     }
 
@@ -155,13 +155,13 @@ impl History {
         if !is_of_pass(phase) || has_flipped {
             kinds.retain(|phase| is_of_pass(*phase));
         } else if !node.surprises(flight.nodes_seen) {
-            kinds.extend(self.truth.published(index, flight.nodes_seen));
+            kinds.extend(self.truth.published_phases_at(index, flight.nodes_seen));
         }
         let parted = kinds.into_iter().find(|kind| is_parted(to, *kind) && !is_parted(phase, *kind));
         if let Some(kind) = parted {
             let name = node.name.clone();
             let has = |(index, node): &(usize, &Node)| {
-                self.truth.attached(*index).any(|attached_phase| attached_phase == kind)
+                self.truth.attached_phases(*index).any(|attached_phase| attached_phase == kind)
                     || node.machine.phase == kind
             };
             let describe = |node: &Node| {
@@ -198,7 +198,7 @@ impl History {
         {
             return None;
         }
-        let others = self.truth.living().filter(|(other, node)| *other != index && !is_excused(node));
+        let others = self.truth.living_nodes().filter(|(other, node)| *other != index && !is_excused(node));
         others.flat_map(|(_, node)| &node.pods).find_map(|id| {
             let pod = self.truth.pods.get(id)?;
             let attached = pod.attached.filter(|attached| attached.since <= own.machine.flipped)?;
@@ -320,10 +320,10 @@ impl History {
             }
         };
         let others =
-            || self.truth.living().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
+            || self.truth.living_nodes().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
         let zone = &self.truth.nodes[index].api.zone;
         let all = others().filter(|(_, node)| takes(node)).count()
-            + self.unreplaced(flight.nodes_seen, run)
+            + self.count_unreplaced(flight.nodes_seen, run)
             + self.hidden_drains(flight.nodes_seen);
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
@@ -332,7 +332,7 @@ impl History {
         let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
         // The zone's share is that of the nodes which the run knew of.
         let went =
-            |node: &&Node| node.gone.is_some_and(|time| time >= flight.nodes_seen) && node.api.zone == *zone;
+            |node: &&Node| node.gone_at.is_some_and(|time| time >= flight.nodes_seen) && node.api.zone == *zone;
         let unseen = self.truth.nodes.iter().filter(went).count();
         let share = (of_zone().count() + unseen + 1) * self.plan.limits.zone_percent as usize / 100;
         let most = self.plan.limits.in_transit.max(1) as usize;
@@ -379,7 +379,7 @@ impl History {
         let name = node.name.clone();
         if !node.machine.has_crossfade && step.to == Phase::Old {
             // It is of the earlier image, and fills a place on the way back.
-            if node.going.is_some_and(|since| since < flight.nodes_seen) {
+            if node.going_since.is_some_and(|since| since < flight.nodes_seen) {
                 self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             }
             return;
@@ -393,11 +393,11 @@ impl History {
         }
         let was_observed = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
         let says = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
-        if was_observed(node.booted) && says != Some(&*node.api.boot) {
+        if was_observed(node.booted_at) && says != Some(&*node.api.boot) {
             self.broken("R8", format!("{name} counts as done on the word of an earlier boot"));
             return;
         }
-        if was_observed(node.going) {
+        if was_observed(node.going_since) {
             self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
@@ -454,7 +454,7 @@ impl History {
         if machine.forgets.len() <= machine.leftovers.len() || machine.misjudged.is_some_and(is_recent) {
             return self.truth.published_phases(index).collect();
         }
-        self.truth.attached(index).collect()
+        self.truth.attached_phases(index).collect()
     }
 
     /// R8 of a whole pass.
@@ -470,7 +470,7 @@ impl History {
         };
         let mut wrong = self
             .truth
-            .living()
+            .living_nodes()
             .find(is_silent)
             .map(|(_, node)| format!("{} is not Ready at the end of the pass to {target}", node.name));
         for (index, node) in self.knowable(flight.nodes_seen) {

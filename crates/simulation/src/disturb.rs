@@ -33,14 +33,14 @@ impl History {
         self.note(|_| format!("FAULT {fault:?}"));
         let _ = self.hit_machine(fault)
             || self.hit_object(fault)
-            || self.by_people(fault)
+            || self.disturb_as_person(fault)
             || self.hit_pipeline(fault)
             || self.hit_gate(fault);
     }
 
     /// A node that is there.
     pub(super) fn any_node(&mut self) -> Option<usize> {
-        let nodes: Vec<usize> = self.truth.living().map(|(index, _)| index).collect();
+        let nodes: Vec<usize> = self.truth.living_nodes().map(|(index, _)| index).collect();
         self.random.pick(&nodes).copied()
     }
 
@@ -65,7 +65,7 @@ impl History {
             _ => return false,
         };
         let gates = self.truth.gates.len() as u64;
-        let gate = usize::try_from(self.random.below(gates)).unwrap_or_default();
+        let gate = usize::try_from(self.random.number_below(gates)).unwrap_or_default();
         if let Some(gate_state) = self.truth.gates.get_mut(gate) {
             gate_state.says = says;
             self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));

@@ -43,7 +43,7 @@ pub(super) const BASE: &str = "base-1";
 impl Scenario {
     /// Draws a history. The same seed and choice draw the same one.
     #[must_use]
-    pub fn of(seed: u64, choice: Choice) -> Self {
+    pub fn draw(seed: u64, choice: Choice) -> Self {
         let mut random = Random::new(seed);
         let mut truth = Truth { is_open: true, ..Truth::default() };
         let (start, to) = phases(&mut random);
@@ -62,15 +62,15 @@ impl Scenario {
     /// Draws the history of a run that fixes stragglers: the cluster of [`Drawn::of`], of which some pods were attached in other phases, and some nodes are in
     /// one.
     #[must_use]
-    pub fn of_stragglers(seed: u64, choice: Choice) -> Self {
-        let mut drawn = Self::of(seed, choice);
+    pub fn draw_stragglers(seed: u64, choice: Choice) -> Self {
+        let mut drawn = Self::draw(seed, choice);
         stragglers::draw(&mut Random::new(seed ^ 0x57a6), &mut drawn.truth, &mut drawn.plan);
         drawn
     }
 
     /// Draws the history of a run that has nodes replaced: the cluster of [`Self::of`], in which pipelines replace the nodes of some pools.
     #[must_use]
-    pub fn of_rotation(seed: u64, choice: Choice) -> Self {
+    pub fn draw_rotation(seed: u64, choice: Choice) -> Self {
         let mut random = Random::new(seed);
         let mut truth = Truth { is_open: true, ..Truth::default() };
         nodes(&mut random, &mut truth, Phase::Old);
@@ -97,12 +97,12 @@ impl Scenario {
 
 /// The first and the last phase.
 fn phases(random: &mut Random) -> (Phase, Phase) {
-    match random.below(10) {
+    match random.number_below(10) {
         0..6 => (Phase::Old, Phase::New),
         6..8 => (Phase::New, Phase::Old),
         _ => {
-            let from = random.below(4);
-            let to = (from + 1 + random.below(3)) % 4;
+            let from = random.number_below(4);
+            let to = (from + 1 + random.number_below(3)) % 4;
             let phase = |time: u64| Phase::ALL[usize::try_from(time).unwrap_or_default()];
             (phase(from), phase(to))
         }
@@ -110,19 +110,19 @@ fn phases(random: &mut Random) -> (Phase, Phase) {
 }
 
 fn nodes(random: &mut Random, truth: &mut Truth, start: Phase) {
-    let count = match random.below(100) {
-        0..65 => random.between(1, 6),
-        65..96 => random.between(7, 14),
-        _ => random.between(15, 60),
+    let count = match random.number_below(100) {
+        0..65 => random.number_between(1, 6),
+        65..96 => random.number_between(7, 14),
+        _ => random.number_between(15, 60),
     };
-    let zones = random.between(1, 3);
-    let pools = random.between(1, 2);
+    let zones = random.number_between(1, 3);
+    let pools = random.number_between(1, 2);
     for time in 0..count {
         let zone = if zones == 1 { String::new() } else { format!("z{}", time % zones) };
         truth.add_node(&NodeBlueprint {
             name: Text::from(format!("n{time}")),
             zone: Text::from(zone),
-            pool: Text::from(format!("p{}", random.below(pools))),
+            pool: Text::from(format!("p{}", random.number_below(pools))),
             phase: start,
             base: BASE.into(),
             joins: Vec::new(),
@@ -137,13 +137,13 @@ fn room(random: &mut Random, truth: &mut Truth) {
     let pods: u32 = truth
         .workloads
         .iter()
-        .filter(|workload| &*workload.made.owner.kind != "DaemonSet")
-        .map(|workload| workload.made.replicas)
+        .filter(|workload| &*workload.blueprint.owner.kind != "DaemonSet")
+        .map(|workload| workload.blueprint.replicas)
         .sum();
     let others = truth.nodes.len().saturating_sub(1).max(1);
     let least = (pods as usize + 2).div_ceil(others);
     for node in &mut truth.nodes {
-        let pods = least + 2 + usize::try_from(random.below(4)).unwrap_or_default();
+        let pods = least + 2 + usize::try_from(random.number_below(4)).unwrap_or_default();
         node.room = Request::POD.times(pods as u128);
     }
 }
@@ -153,7 +153,7 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
     for name in ["old-agent", "new-agent"] {
         truth.add_workload(draw_workload(random, "DaemonSet", name.into(), 0, host()));
     }
-    let replicas = if random.chance(100) { 1 } else { u32::try_from(random.between(2, 4)).unwrap_or(2) };
+    let replicas = if random.chance(100) { 1 } else { u32::try_from(random.number_between(2, 4)).unwrap_or(2) };
     truth.add_workload(draw_workload(
         random,
         "Deployment",
@@ -162,11 +162,11 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
         BTreeSet::from([Trait::Dns]),
     ));
     let nodes = truth.nodes.len() as u64;
-    for time in 0..random.between(1, 3 + nodes / 4) {
-        let replicas = u32::try_from(random.between(1, 3 + nodes / 3)).unwrap_or(1);
+    for time in 0..random.number_between(1, 3 + nodes / 4) {
+        let replicas = u32::try_from(random.number_between(1, 3 + nodes / 3)).unwrap_or(1);
         let workload = truth.add_workload(drawn(random, time, replicas));
         let is_set =
-            replicas > 1 && !matches!(&*truth.workloads[workload].made.owner.kind, "Job" | "DaemonSet");
+            replicas > 1 && !matches!(&*truth.workloads[workload].blueprint.owner.kind, "Job" | "DaemonSet");
         if is_set && random.chance(300) {
             let least = replicas - 1 - u32::from(replicas > 2 && random.chance(300));
             truth.budgets.push(Budget { workload, least });
@@ -190,12 +190,12 @@ fn drawn(random: &mut Random, time: u64, replicas: u32) -> WorkloadBlueprint {
     if random.chance(20) {
         traits.insert(Trait::Undisturbed);
     }
-    match random.below(100) {
+    match random.number_below(100) {
         0..60 => draw_workload(random, "Deployment", format!("web{time}"), replicas, traits),
         60..78 => draw_workload(random, "StatefulSet", format!("db{time}"), replicas.min(4), traits),
         78..90 => draw_workload(random, "DaemonSet", format!("log{time}"), 0, traits),
         _ => {
-            let lasts = random.between(5, 90) * MINUTE;
+            let lasts = random.number_between(5, 90) * MINUTE;
             WorkloadBlueprint {
                 lasts: Some(lasts),
                 ..draw_workload(random, "Job", format!("job{time}"), 1, traits)
@@ -211,8 +211,8 @@ fn draw_workload(
     replicas: u32,
     traits: BTreeSet<Trait>,
 ) -> WorkloadBlueprint {
-    let start = random.between(SECOND, 20 * SECOND);
-    let grace = random.between(SECOND, 30 * SECOND);
+    let start = random.number_between(SECOND, 20 * SECOND);
+    let grace = random.number_between(SECOND, 30 * SECOND);
     let owner = Owner { kind: kind.into(), namespace: "default".into(), name: name.into() };
     WorkloadBlueprint { owner, replicas, traits, request: Request::POD, start, grace, lasts: None }
 }

@@ -76,7 +76,7 @@ pub struct History {
 impl History {
     /// A history that has not begun.
     #[must_use]
-    pub fn of(drawn: Scenario, tamper: Option<Tamper>) -> Self {
+    pub fn new(drawn: Scenario, tamper: Option<Tamper>) -> Self {
         let Scenario { truth, plan, faults, seed } = drawn;
         let mut history = Self {
             now: 0,
@@ -119,7 +119,7 @@ impl History {
         for index in 0..self.truth.workloads.len() {
             let available = self.truth.available(index);
             if available.ready < available.desired {
-                let owner = &self.truth.workloads[index].made.owner;
+                let owner = &self.truth.workloads[index].blueprint.owner;
                 let title = format!("{}/{}/{}", owner.kind, owner.namespace, owner.name);
                 run.short.insert(title, available.desired - available.ready);
             }
@@ -138,7 +138,7 @@ impl History {
             self.plan_end(pod);
         }
         self.schedule_after(SECOND, Event::Start);
-        let visit = self.random.between(3, 10) * MINUTE;
+        let visit = self.random.number_between(3, 10) * MINUTE;
         self.schedule_after(visit, Event::Visit);
         for pipeline in 0..self.truth.pipelines.len() {
             self.schedule_after(SECOND, Event::Pipeline(pipeline));
@@ -156,11 +156,11 @@ impl History {
             self.tally.events += 1;
             self.happen(event);
             if self.now > self.faults.until + PATIENCE || self.tally.events > most {
-                self.violations.push(self.stuck());
+                self.violations.push(self.stuck_violation());
             }
         }
         if self.violations.is_empty() {
-            self.violations.extend(self.unfinished());
+            self.violations.extend(self.unfinished_violation());
         }
         let waits = if self.violations.is_empty() { Vec::new() } else { self.last_waits() };
         let mut restarts: BTreeMap<u64, u64> = BTreeMap::new();
@@ -182,7 +182,7 @@ impl History {
         match event {
             Event::Add(sandbox) => self.add(sandbox),
             Event::Attach(sandbox, phase) => self.attach(sandbox, phase),
-            Event::Ready(sandbox) => self.ready(sandbox),
+            Event::Ready(sandbox) => self.set_ready(sandbox),
             Event::End(pod) => self.end(pod),
             Event::Finish(sandbox) => self.finish(sandbox),
             Event::Reconcile(workload) => self.reconcile(workload),
@@ -210,7 +210,7 @@ impl History {
             Event::Mend(fault, index) => self.mend(fault, index),
             Event::Visit => self.visit(),
             Event::Pipeline(pipeline) => self.run_pipeline(pipeline),
-            Event::Launched(pipeline) => self.launched(pipeline),
+            Event::Launched(pipeline) => self.note_launched(pipeline),
             Event::Lift(turn) => self.lift(turn),
         }
     }
@@ -222,7 +222,7 @@ impl History {
 
     /// Has an event happen after a time between both.
     pub(super) fn schedule_within(&mut self, from: Millis, to: Millis, event: Event) {
-        let wait = self.random.between(from, to);
+        let wait = self.random.number_between(from, to);
         self.schedule_after(wait, event);
     }
 
@@ -251,12 +251,12 @@ impl History {
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
         node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
         let api = &node.api;
-        let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.gone.is_some();
-        if node.shut.is_some() && !is_shut {
+        let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.gone_at.is_some();
+        if node.shut_since.is_some() && !is_shut {
             node.opened = now;
         }
-        node.shut = is_shut.then(|| node.shut.unwrap_or(now));
-        node.going = node.api.is_going.then(|| node.going.unwrap_or(now));
+        node.shut_since = is_shut.then(|| node.shut_since.unwrap_or(now));
+        node.going_since = node.api.is_going.then(|| node.going_since.unwrap_or(now));
         for holder in 0..self.holders.len() {
             let lag = self.holders[holder].nodes.mark(index, now);
             self.deliver_later(holder, Stream::Nodes, lag);
@@ -312,13 +312,13 @@ impl History {
     }
 
     /// The history has not come to an end.
-    fn stuck(&self) -> Violation {
+    fn stuck_violation(&self) -> Violation {
         let mut why = format!("{} events; ", self.tally.events);
         let run = self.truth.run();
         why.push_str(&format!("{:?}; ", run.map(|run| (&run.state, run.pass, run.from, &run.targets))));
         let Plan { passes, image, bridge, .. } = &*self.plan;
         why.push_str(&format!("passes {passes:?}, image {image:?}, bridge {bridge:?}; "));
-        for (_, node) in self.truth.living() {
+        for (_, node) in self.truth.living_nodes() {
             let api = &node.api;
             why.push_str(&format!(
                 "{}: {} cordoned {:?} ready {} label {:?} desired {:?} {:?}; ",
@@ -335,7 +335,7 @@ impl History {
         for acting in &self.truth.pipelines {
             why.push_str(&format!("; {:?} of pool {}: {:?}", acting.method, acting.pool, acting.jobs));
         }
-        let missing = |pod: &&crate::cluster::truth::Pod| !pod.is_ready() && !pod.api.is(Trait::Finished);
+        let missing = |pod: &&crate::cluster::truth::Pod| !pod.is_ready() && !pod.api.has_trait(Trait::Finished);
         for pod in self.truth.pods.values().filter(missing).take(6) {
             let (title, node) = (pod.api.title(), &pod.api.node);
             why.push_str(&format!("; pod {title} on {node:?}: {:?}, {:?}", pod.api.traits, pod.attached));
@@ -353,10 +353,10 @@ impl History {
     }
 
     /// What a run that says it is done has left.
-    fn unfinished(&self) -> Option<Violation> {
+    fn unfinished_violation(&self) -> Option<Violation> {
         let run = self.truth.run()?;
         if run.state != State::Done {
-            return Some(self.stuck());
+            return Some(self.stuck_violation());
         }
         None
     }

@@ -51,11 +51,11 @@ pub(super) struct Holder {
     /// Its epoch.
     pub(super) epoch: u64,
     /// When it renewed the Lease last.
-    pub(super) renewed: Millis,
+    pub(super) renewed_at: Millis,
     /// Its machine sleeps until then.
     pub(super) asleep: Millis,
     /// It does not reach the API server until then.
-    pub(super) away: Millis,
+    pub(super) away_until: Millis,
     /// Its watches bring nothing until then.
     pub(super) deaf: Millis,
     /// Since when it sleeps, or does not reach the API server, or its watches bring nothing.
@@ -145,9 +145,9 @@ impl Holder {
             own_runs: Vec::new(),
             version: 0,
             epoch: 0,
-            renewed: 0,
+            renewed_at: 0,
             asleep: 0,
-            away: 0,
+            away_until: 0,
             deaf: 0,
             late_since: 0,
             silent: None,
@@ -190,7 +190,7 @@ impl History {
         self.holders[holder].own_runs.push(run.clone());
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
-        let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridged(&plan)) } else { plan };
+        let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridge_plan(&plan)) } else { plan };
         let driver = &mut self.holders[holder];
         driver.state = HolderState::Holding;
         let mail = Rc::clone(&driver.mail);
@@ -278,7 +278,7 @@ impl History {
             self.schedule_after(driver.asleep - now, Event::Moment(holder, number));
             return;
         }
-        if now.saturating_sub(driver.synced(now)) > STALE
+        if now.saturating_sub(driver.synced_at(now)) > STALE
             && !driver.is_interrupted
             && !self.is_blind(Tamper::Silence)
         {
@@ -320,18 +320,18 @@ impl History {
         let (is_gated, is_bridged) = (self.is_gated(holder, |_| true), self.is_bridged(holder));
         let is_gated_beside = self.is_gated(holder, |gate| gate.source != GateSource::Workload);
         let driver = &self.holders[holder];
-        let synced = duration_of(driver.synced(now));
+        let synced = duration_of(driver.synced_at(now));
         let owner = |(workload, desired): (&usize, &u32)| {
             let availability = driver.available.get(workload)?;
             let desired = availability.desired.min(*desired);
-            let owner = self.truth.workloads[*workload].made.owner.clone();
+            let owner = self.truth.workloads[*workload].blueprint.owner.clone();
             Some((owner, Availability { desired, ready: availability.ready }))
         };
         let owners = driver.touched.iter().filter_map(owner).collect();
         let driver = &mut self.holders[holder];
         driver.look_basis = LookBasis {
-            nodes: driver.nodes.known_until(now),
-            pods: driver.pods.known_until(now),
+            nodes: driver.nodes.complete_until(now),
+            pods: driver.pods.complete_until(now),
             is_gated,
             is_gated_beside,
             is_bridged,
@@ -342,7 +342,7 @@ impl History {
         world.now = duration_of(self.now);
         world.wall =
             jiff::Timestamp::from_millisecond(self.now.try_into().unwrap_or(i64::MAX)).unwrap_or_default();
-        world.renewed = duration_of(driver.renewed);
+        world.renewed_at = duration_of(driver.renewed_at);
         world.epoch = driver.epoch;
         world.is_open = is_open;
         world.synced = synced;
@@ -352,7 +352,7 @@ impl History {
                 Some(Err(EndReason::Gone("somebody else wrote the run".into())));
             return;
         }
-        let last_wish = driver.mail.borrow().taken;
+        let last_wish = driver.mail.borrow().last_wish;
         let wishes = driver.wishes.iter().filter(|wish| wish.seq > last_wish).cloned().collect();
         let run = driver.stored.clone();
         let mut observation = Observation {
@@ -362,7 +362,7 @@ impl History {
             is_interrupted: driver.is_interrupted,
         };
         if let Some(tamper) = self.tamper {
-            tamper.seen(&mut observation, &self.plan.policies);
+            tamper.apply(&mut observation, &self.plan.policies);
         }
         self.holders[holder].mail.borrow_mut().observation = Some(Ok(observation));
     }

@@ -139,7 +139,7 @@ impl History {
                 if wait.reason == Reason::NodeSilent || self.random.chance(700) {
                     self.repair(index);
                 }
-                let what = match self.random.below(20) {
+                let what = match self.random.number_below(20) {
                     0 => RunRequest::Skip(name),
                     1 => RunRequest::Rollback(name),
                     _ => RunRequest::Retry(name),
@@ -217,9 +217,9 @@ impl History {
     fn ease_drains(&mut self) {
         let now = self.now;
         let never = |(index, node): (usize, &crate::cluster::truth::Node)| {
-            (node.machine.works_from == NEVER && now - node.made > 60 * MINUTE).then_some(index)
+            (node.machine.works_from == NEVER && now - node.created_at > 60 * MINUTE).then_some(index)
         };
-        for index in self.truth.living().filter_map(never).collect::<Vec<_>>() {
+        for index in self.truth.living_nodes().filter_map(never).collect::<Vec<_>>() {
             self.remove(index);
         }
         let is_late = |job: &&Job| job.stage == Stage::Drains && now - job.since > 30 * MINUTE;
@@ -258,7 +258,7 @@ impl History {
 
     /// A person changes the budget of a workload so that one pod may go.
     fn ease_budget(&mut self, workload: Option<usize>) {
-        let replicas = workload.map_or(1, |index| self.truth.workloads[index].made.replicas);
+        let replicas = workload.map_or(1, |index| self.truth.workloads[index].blueprint.replicas);
         self.truth.budgets.retain(|budget| Some(budget.workload) != workload);
         let least = replicas.saturating_sub(1);
         let budget = workload.map(|workload| crate::cluster::truth::Budget { workload, least });
@@ -292,7 +292,7 @@ impl History {
         let dead = |(index, node): (usize, &crate::cluster::truth::Node)| {
             (node.machine.has_crossfade && !node.machine.has_watch).then_some(index)
         };
-        for index in self.truth.living().filter_map(dead).collect::<Vec<_>>() {
+        for index in self.truth.living_nodes().filter_map(dead).collect::<Vec<_>>() {
             self.repair(index);
         }
     }
@@ -326,9 +326,9 @@ impl History {
             Reason::DnsNeeded if self.random.chance(200) => {
                 // Once is enough, whatever the reason turns out to be.
                 if let Some(workload) =
-                    workload.filter(|index| self.truth.workloads[*index].made.replicas < 6)
+                    workload.filter(|index| self.truth.workloads[*index].blueprint.replicas < 6)
                 {
-                    self.truth.workloads[workload].made.replicas += 1;
+                    self.truth.workloads[workload].blueprint.replicas += 1;
                     self.wake(workload);
                 }
             }

@@ -98,7 +98,7 @@ impl Node {
 
     /// kubelet is Ready, and the start-up taints are gone.
     pub(crate) fn is_initialized(&self) -> bool {
-        self.gone.is_none() && self.api.is_ready && !self.is_barred()
+        self.gone_at.is_none() && self.api.is_ready && !self.is_barred()
     }
 }
 
@@ -124,16 +124,16 @@ impl History {
     }
 
     /// Nodes of a pipeline's pool that are there and of an earlier image, but those that the plan leaves out.
-    pub(crate) fn outdated(&self, pipeline: usize) -> impl Iterator<Item = (usize, &Node)> {
+    pub(crate) fn outdated_nodes(&self, pipeline: usize) -> impl Iterator<Item = (usize, &Node)> {
         let pool = &self.truth.pipelines[pipeline].pool;
-        let of_pool = self.truth.living().filter(move |(_, node)| node.api.pool == *pool);
+        let of_pool = self.truth.living_nodes().filter(move |(_, node)| node.api.pool == *pool);
         of_pool.filter(|(index, node)| !self.is_of_image(*index) && !self.is_left_out(&node.name))
     }
 
     /// Nodes that a pipeline replaces: those of an earlier image; or, once its owner has given it that image back, those that nothing else brings back.
     pub(crate) fn replaceable(&self, pipeline: usize) -> impl Iterator<Item = (usize, &Node)> {
         let Pipeline { pool, has_image, .. } = &self.truth.pipelines[pipeline];
-        self.truth.living().filter(move |(index, node)| {
+        self.truth.living_nodes().filter(move |(index, node)| {
             let is_other = if *has_image { !self.is_of_image(*index) } else { self.is_returned(node) };
             node.api.pool == *pool && is_other && !self.is_left_out(&node.name)
         })
@@ -142,7 +142,7 @@ impl History {
     /// How many nodes a pipeline's pool has, those included that it has launched.
     fn pool_size(&self, pipeline: usize) -> usize {
         let Pipeline { pool, launching, .. } = &self.truth.pipelines[pipeline];
-        self.truth.living().filter(|(_, node)| node.api.pool == *pool).count() + launching
+        self.truth.living_nodes().filter(|(_, node)| node.api.pool == *pool).count() + launching
     }
 
     /// Whether it has all nodes that it keeps.
@@ -195,7 +195,7 @@ impl History {
                 let is_marked = node.api.step.is_some() || node.api.is_going || !node.api.is_ready;
                 is_marked || skipped.contains_key(&node.name) || !self.is_left_behind(node)
             };
-            let is_held = self.outdated(pipeline).all(|(_, node)| is_kept(node));
+            let is_held = self.outdated_nodes(pipeline).all(|(_, node)| is_kept(node));
             let acting = &mut self.truth.pipelines[pipeline];
             let is_followed = matches!(acting.method, Method::Follow | Method::ClusterApi);
             if (is_held || is_followed) && !acting.has_image {
@@ -220,7 +220,7 @@ impl History {
             Fault::SpotLoss => {
                 let rotated: Vec<usize> = self
                     .truth
-                    .living()
+                    .living_nodes()
                     .map(|(index, _)| index)
                     .filter(|index| self.is_rotated(*index))
                     .collect();
@@ -268,7 +268,7 @@ impl History {
             (node.api.pool == pool && !node.api.is_going && !self.truth.pipelines[pipeline].has(index))
                 .then_some(index)
         };
-        let nodes: Vec<usize> = self.truth.living().filter_map(is_free).collect();
+        let nodes: Vec<usize> = self.truth.living_nodes().filter_map(is_free).collect();
         let Some(old) = self.random.pick(&nodes).copied() else { return };
         if self.truth.pipelines[pipeline].method == Method::Karpenter {
             self.disrupt(old);
@@ -291,7 +291,7 @@ impl History {
                 node.api.pool == pool && node.api.is_ready && !self.truth.pipelines[pipeline].has(index);
             (is_idle && self.drainable(index).is_empty()).then_some(index)
         };
-        let empty: Vec<usize> = self.truth.living().filter_map(is_empty).collect();
+        let empty: Vec<usize> = self.truth.living_nodes().filter_map(is_empty).collect();
         let Some(index) = self.random.pick(&empty).copied() else { return };
         let acting = &mut self.truth.pipelines[pipeline];
         acting.size = acting.size.saturating_sub(1);
@@ -303,7 +303,7 @@ impl History {
     /// The pipeline's process ends in the middle, and begins anew later. What it had drained stays cordoned; some take their requests back.
     fn interrupt(&mut self, pipeline: usize) {
         let releases = self.random.chance(300);
-        let away = self.random.between(10 * SECOND, 20 * MINUTE);
+        let away = self.random.number_between(10 * SECOND, 20 * MINUTE);
         let (now, acting) = (self.now, &mut self.truth.pipelines[pipeline]);
         acting.idle_until = now + away;
         if acting.method == Method::Karpenter {
@@ -326,7 +326,7 @@ impl History {
         let is_free = |acting: &Pipeline, index| {
             acting.jobs.iter().all(|job| job.old != index || job.stage == Stage::Asks)
         };
-        for index in self.outdated(pipeline).map(|(index, _)| index).collect::<Vec<_>>() {
+        for index in self.outdated_nodes(pipeline).map(|(index, _)| index).collect::<Vec<_>>() {
             if self.truth.pipelines[pipeline].marks && is_free(&self.truth.pipelines[pipeline], index) {
                 self.truth.nodes[index].api.is_going = false;
                 self.touch_node(index);

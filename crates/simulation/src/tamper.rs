@@ -77,11 +77,11 @@ impl Tamper {
     ];
 
     /// Hides it from what a run sees.
-    pub(super) fn seen(self, observation: &mut Observation, policies: &[String]) {
+    pub(super) fn apply(self, observation: &mut Observation, policies: &[String]) {
         let world = Arc::make_mut(&mut observation.world);
         match self {
             Self::Uid | Self::Version | Self::Reach => {}
-            Self::Lease => world.renewed = world.now,
+            Self::Lease => world.renewed_at = world.now,
             Self::Silence => world.synced = world.now,
             Self::Census => world.census.iter_mut().for_each(|census| census.running.clear()),
             Self::Requests => world.census.iter_mut().for_each(|census| census.requests.clear()),
@@ -139,7 +139,7 @@ impl Tamper {
 }
 
 /// The plan of an operator who takes it for granted that nodes forward between both networks.
-pub(super) fn bridged(plan: &Plan) -> Plan {
+pub(super) fn bridge_plan(plan: &Plan) -> Plan {
     Plan { bridge: Some(Bridge::Accepted("blind".into())), ..plan.clone() }
 }
 

@@ -176,7 +176,7 @@ impl Collector {
         let identity = &mut self.snapshot.cluster;
         identity.uid = cluster.uid.or(identity.uid.take());
         identity.version = cluster.version.or(identity.version.take());
-        identity.taken = cluster.taken.or(identity.taken.take());
+        identity.taken_at = cluster.taken_at.or(identity.taken_at.take());
         self.snapshot.readings.extend(kinds);
     }
 

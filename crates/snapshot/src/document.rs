@@ -88,7 +88,7 @@ pub(super) struct Document<'c, P> {
 #[derive(Debug)]
 struct ListItem<'c, P> {
     collector: &'c mut Collector,
-    is: Option<TypeMeta>,
+    type_meta: Option<TypeMeta>,
     part: PhantomData<P>,
 }
 
@@ -104,7 +104,7 @@ pub struct Page<'c> {
 #[derive(Debug)]
 struct ListItems<'c, P> {
     collector: &'c mut Collector,
-    is: Option<TypeMeta>,
+    type_meta: Option<TypeMeta>,
     part: PhantomData<P>,
 }
 
@@ -116,8 +116,8 @@ impl<'c, P> Document<'c, P> {
 }
 
 impl<'c, P> ListItem<'c, P> {
-    const fn new(collector: &'c mut Collector, is: Option<TypeMeta>) -> Self {
-        Self { collector, is, part: PhantomData }
+    const fn new(collector: &'c mut Collector, type_meta: Option<TypeMeta>) -> Self {
+        Self { collector, type_meta, part: PhantomData }
     }
 }
 
@@ -126,8 +126,8 @@ impl<'c, P> ListItems<'c, P> {
     /// are.
     fn new(collector: &'c mut Collector, api_version: Option<&str>, kind: Option<&str>) -> Self {
         let item = kind.and_then(|kind| kind.strip_suffix("List")).filter(|item| !item.is_empty());
-        let is = api_version.map(str::to_owned).zip(item.map(str::to_owned));
-        Self { collector, is, part: PhantomData }
+        let type_meta = api_version.map(str::to_owned).zip(item.map(str::to_owned));
+        Self { collector, type_meta, part: PhantomData }
     }
 }
 
@@ -159,7 +159,7 @@ impl<'de> Visitor<'de> for Page<'_> {
             if key == "items" {
                 let is = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
                 let items =
-                    ListItems::<Box<RawValue>> { collector: &mut *self.collector, is, part: PhantomData };
+                    ListItems::<Box<RawValue>> { collector: &mut *self.collector, type_meta: is, part: PhantomData };
                 count += map.next_value_seed(items)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -247,7 +247,7 @@ impl<'de, P: Part> Visitor<'de> for ListItem<'_, P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { collector, is, .. } = self;
+        let Self { collector, type_meta: is, .. } = self;
         let (mut api_version, mut kind) = is.unzip();
         let mut rest = Map::new();
         while let Some(key) = map.next_key::<String>()? {
@@ -328,7 +328,7 @@ impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
         self.note_seen();
         self.collector.list_begins();
-        let Self { collector, is, .. } = self;
+        let Self { collector, type_meta: is, .. } = self;
         let mut count = 0;
         while let Some(item) = items.next_element::<P>()? {
             item.take(collector, is.as_ref()).map_err(A::Error::custom)?;
@@ -341,7 +341,7 @@ impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
 impl<P> ListItems<'_, P> {
     /// A list of one kind was read, even if it is empty.
     fn note_seen(&mut self) {
-        if let Some(kind) = self.is.as_ref().and_then(|(version, kind)| Kind::find(version, kind)) {
+        if let Some(kind) = self.type_meta.as_ref().and_then(|(version, kind)| Kind::find(version, kind)) {
             self.collector.seen_kind(kind);
         }
     }

@@ -76,8 +76,8 @@ impl ConversionReport {
     }
 
     /// Why the policies must not be applied before the migration, though they mean the same in the end.
-    pub(super) fn too_early(&self) -> Vec<Problem> {
-        let applied = self.moments.iter().filter(|moment| moment.when == MomentKind::Applied);
+    pub(super) fn too_early_problems(&self) -> Vec<Problem> {
+        let applied = self.moments.iter().filter(|moment| moment.kind == MomentKind::Applied);
         let problem = |packet: &Packet| {
             let line = line(packet);
             Problem::new(format!(
@@ -190,7 +190,7 @@ impl Report for ConversionReport {
             document.list(self.staged.iter().map(Reference::path), SHOWN);
         }
         document.heading("What was compared");
-        document.text(bound(&self.bound));
+        document.text(describe_bound(&self.bound));
         if self.proven {
             document.text(self.end());
             add_outcomes(&mut document, &self.applied, &self.refused);
@@ -248,7 +248,7 @@ fn moments(document: &mut Document, report: &ConversionReport) {
     let turn = &report.turn;
     document.heading("Before all pods have moved");
     for moment in &report.moments {
-        let when = match moment.when {
+        let when = match moment.kind {
             MomentKind::Applied => {
                 format!("With the new policies applied, while {} enforces policies", turn.from)
             }
@@ -263,7 +263,7 @@ fn moments(document: &mut Document, report: &ConversionReport) {
         if let Some(why) = &moment.unread {
             document.text(format!("{when}: how packets are treated is not known, since {why}."));
         } else if moment.packets.is_empty() {
-            let is_said = moment.when == MomentKind::NewNetwork && !report.packets.is_empty();
+            let is_said = moment.kind == MomentKind::NewNetwork && !report.packets.is_empty();
             let but = if is_said { " but those above" } else { "" };
             document.text(format!("{when}: every packet{but} is treated as now."));
         } else {
@@ -280,7 +280,7 @@ pub(super) fn line(packet: &Packet) -> String {
 }
 
 /// What both sides were compared in, as a sentence.
-pub(super) fn bound(bound: &Bound) -> String {
+pub(super) fn describe_bound(bound: &Bound) -> String {
     let new = if bound.with_new_namespaces {
         "in namespaces that are there and that are to come"
     } else {

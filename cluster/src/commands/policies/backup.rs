@@ -45,21 +45,21 @@ pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Fai
     if !args.out.is_dir() {
         let dir = args.out.display().to_string();
         let problem = Problem::new(format!("--out {dir}: there is no such directory")).with_place(&dir);
-        return Err(Failure::of(Exit::Usage, problem.fix(format!("make it: mkdir -p {dir}"))));
+        return Err(Failure::from_problem(Exit::Usage, problem.fix(format!("make it: mkdir -p {dir}"))));
     }
     let progress = Progress::new();
     let live = live::gather_policies(&global.access, &Scope::Backup, &mut |event| show(&progress, event));
     let live = live.map_err(|(exit, problems)| Failure::all(exit, problems))?;
     let backup = Backup::new(live.cluster, live.kinds, live.objects).map_err(|why| {
         let fix = "report it, with the output of kubectl get for this kind";
-        Failure::of(Exit::Failed, Problem::new(why).with_place("the API server").fix(fix))
+        Failure::from_problem(Exit::Failed, Problem::new(why).with_place("the API server").fix(fix))
     })?;
     let bytes = backup.bytes();
     let hash = sha256(&bytes);
     let file = args.out.join(name(&hash));
     let is_new = !is_already_written(&file, &bytes);
     if is_new {
-        save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::of(Exit::Failed, problem))?;
+        save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
     }
     let Backup { cluster, kinds, objects, .. } = backup;
     Ok(BackupReport {
@@ -81,7 +81,7 @@ fn refuse_snapshot(global: &Global) -> Result<(), Failure> {
         "--snapshot: a snapshot has only what checks read of policies, so that no backup can be made of it",
     );
     let fix = "leave --snapshot out: policies backup reads the API server";
-    Err(Failure::of(Exit::Usage, problem.with_place("--snapshot").fix(fix)))
+    Err(Failure::from_problem(Exit::Usage, problem.with_place("--snapshot").fix(fix)))
 }
 
 /// Whether an earlier call has written these bytes.

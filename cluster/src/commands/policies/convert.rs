@@ -38,7 +38,7 @@ pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<Conversi
         let problem = Problem::new("--apply: policies are applied to the cluster that they were compared in, and a snapshot is of an earlier moment")
             .with_place("--apply")
             .fix("leave --snapshot out");
-        return Err(Failure::of(Exit::Usage, problem));
+        return Err(Failure::from_problem(Exit::Usage, problem));
     }
     let (conversion, staged) = conversion(global, args.turn)?;
     let objects = conversion.objects.clone();
@@ -49,22 +49,22 @@ pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<Conversi
     }
     let mut text = String::new();
     for object in &objects {
-        let yaml = serde_saphyr::to_string(object).map_err(|e| Failure::of(Exit::Failed, e.to_string()))?;
+        let yaml = serde_saphyr::to_string(object).map_err(|e| Failure::from_problem(Exit::Failed, e.to_string()))?;
         text.push_str("---\n");
         text.push_str(&yaml);
     }
     if is_piped {
         return print::stream(|out| out.write_all(text.as_bytes()))
             .map(|()| None)
-            .map_err(|e| Failure::of(Exit::Failed, format!("write to stdout: {e}")));
+            .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")));
     }
     if let Some(file) = &args.out {
         save(file, |out| out.write_all(text.as_bytes()))
-            .map_err(|problem| Failure::of(Exit::Failed, problem))?;
+            .map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
         answer.file = Some(file.display().to_string());
     }
     if args.apply {
-        let too_early = answer.too_early();
+        let too_early = answer.too_early_problems();
         if !too_early.is_empty() {
             return Err(Failure::all(Exit::No, too_early));
         }
@@ -78,7 +78,7 @@ pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<Conversi
 }
 
 fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>), Failure> {
-    let inputs = PolicyInputs::of(global, turn.from, turn.to)?;
+    let inputs = PolicyInputs::gather(global, turn.from, turn.to)?;
     let (from, to) = (inputs.engine(turn.from)?, inputs.engine(turn.to)?);
     let (target, after) = target(&inputs, &turn, to)?;
     let cluster = inputs.cluster()?;
@@ -103,13 +103,13 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
         waivers: &Waivers(waivers.collect()),
     };
     let staged = before.staged_policies().to_vec();
-    convert_policies(&input).map(|conversion| (conversion, staged)).map_err(undecided)
+    convert_policies(&input).map(|conversion| (conversion, staged)).map_err(undecided_failure)
 }
 
 /// Policies that an evaluator does not take together.
-pub(super) fn undecided(why: String) -> Failure {
+pub(super) fn undecided_failure(why: String) -> Failure {
     let fix = "correct the policies that it names: nobody can say what they mean together";
-    Failure::of(Exit::No, Problem::new(why).fix(fix))
+    Failure::from_problem(Exit::No, Problem::new(why).fix(fix))
 }
 
 /// What is written, and who enforces it.
@@ -126,7 +126,7 @@ fn target(inputs: &PolicyInputs, turn: &Turn, to: Engine) -> Result<(Target, Eng
             let problem = Problem::new(format!("--kind: {} does not enforce {}", turn.to, kinds.name()))
                 .with_place("--kind")
                 .fix("leave --kind out for the new CNI's own policies, or write --kind kubernetes");
-            Err(Failure::of(Exit::Usage, problem))
+            Err(Failure::from_problem(Exit::Usage, problem))
         }
     }
 }

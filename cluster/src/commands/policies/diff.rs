@@ -14,8 +14,8 @@ use snapshot::model::{Kind, Reading};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::answer::{bound, line, packets};
-use super::convert::undecided;
+use super::answer::{describe_bound, line, packets};
+use super::convert::undecided_failure;
 use super::given::{MOST_UNREADABLE, PolicyInputs};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
@@ -45,7 +45,7 @@ pub(crate) struct DiffReport {
 /// # Errors
 /// The settings, the snapshot or a file cannot be read, or an evaluator does not take all policies together.
 pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> {
-    let inputs = PolicyInputs::of(global, args.from, args.to)?;
+    let inputs = PolicyInputs::gather(global, args.from, args.to)?;
     let (from, mut to) = (inputs.engine(args.from)?, inputs.engine(args.to)?);
     let cluster = inputs.cluster()?;
     let (objects, left_out) = read(&args.policies)?;
@@ -61,8 +61,8 @@ pub(crate) fn diff(global: &Global, args: &Diff) -> Result<DiffReport, Failure> 
     });
     let before = Policies::read(from, inputs.objects(args.from, from));
     let mut after = Policies::read(to, beside.chain(&objects));
-    after.unread.extend(objects.iter().filter_map(|object| not_enforced(object, &inputs, args.to, to)));
-    let comparison = compare(&cluster, &before, &after, true).map_err(undecided)?;
+    after.unread.extend(objects.iter().filter_map(|object| unenforced_object(object, &inputs, args.to, to)));
+    let comparison = compare(&cluster, &before, &after, true).map_err(undecided_failure)?;
     let packet = |difference: &netpol::verdict::Difference| Packet {
         words: difference.words(&comparison.world),
         effect: difference.effect(),
@@ -97,7 +97,7 @@ pub(in crate::commands) fn in_cluster(
     let (old, new) = (inputs.engine(from)?, inputs.engine(to)?);
     let before = Policies::read(old, inputs.objects(from, old));
     let after = Policies::read(new, inputs.present(to, new));
-    let comparison = compare(&inputs.cluster()?, &before, &after, true).map_err(undecided)?;
+    let comparison = compare(&inputs.cluster()?, &before, &after, true).map_err(undecided_failure)?;
     let packets = comparison.differences.iter().map(|difference| {
         line(&Packet {
             words: difference.words(&comparison.world),
@@ -111,7 +111,7 @@ pub(in crate::commands) fn in_cluster(
 }
 
 /// A policy of a kind that this engine does not go by: without it the files would seem to say what they do not.
-fn not_enforced(object: &Value, inputs: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
+fn unenforced_object(object: &Value, inputs: &PolicyInputs, cni: Cni, to: Engine) -> Option<UnreadObject> {
     let is_enforced =
         |kind: &Kind| to.kinds().contains(kind) && (!ADMIN.contains(kind) || inputs.enforces(cni, *kind));
     let kind = kind(object).filter(|kind| KINDS.contains(kind) && !is_enforced(kind))?;
@@ -142,7 +142,7 @@ fn read(files: &[PathBuf]) -> Result<(Vec<Value>, Vec<String>), Failure> {
         let problem = Problem::new("--policies: the files have no policy of a kind that is known")
             .with_place("--policies")
             .fix("name files with policies, as kubectl apply takes them");
-        return Err(Failure::of(Exit::Usage, problem));
+        return Err(Failure::from_problem(Exit::Usage, problem));
     }
     let why = "this program does not know the kind, and it may be a policy";
     let mut left_out: Vec<String> = unknown.words().map(|kind| format!("{kind}: {why}")).collect();
@@ -185,7 +185,7 @@ impl Report for DiffReport {
         }
         packets(&mut document, &self.packets);
         document.heading("What was compared");
-        document.text(bound(&self.bound));
+        document.text(describe_bound(&self.bound));
         document.text(if self.is_equal() {
             "Every packet is treated alike."
         } else {

@@ -36,7 +36,7 @@ pub(in crate::commands) struct PolicyInputs {
 impl PolicyInputs {
     /// # Errors
     /// They cannot be read, or the snapshot lacks something without which it is unknown what policies mean.
-    pub(super) fn of(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
+    pub(super) fn gather(global: &Global, from: Cni, to: Cni) -> Result<Self, Failure> {
         let config = source::settings(global)?;
         let snapshot = source::snapshot(global, None)?;
         let (inputs, missing) = Self::over(config, snapshot, from, to);
@@ -54,8 +54,8 @@ impl PolicyInputs {
         let needed = source::policy_kinds(from, to);
         let lacks = |kind: &Kind| !inputs.snapshot.knows(*kind);
         let illegible = inputs.snapshot.illegible.iter().filter(|object| needed.contains(&object.kind));
-        let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable).collect();
-        missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown(&inputs, kind)));
+        let mut missing: Vec<Problem> = illegible.take(MOST_UNREADABLE).map(unreadable_problem).collect();
+        missing.extend(needed.into_iter().filter(lacks).map(|kind| unknown_kind_problem(&inputs, kind)));
         (inputs, missing)
     }
 
@@ -87,7 +87,7 @@ impl PolicyInputs {
             Cni::Flannel => {
                 let problem = Problem::new("flannel enforces no network policies, so there is no meaning that could stay the same")
                     .fix("name a CNI that enforces policies; check says which policies begin to hold after the migration");
-                Err(Failure::of(Exit::Usage, problem))
+                Err(Failure::from_problem(Exit::Usage, problem))
             }
         }
     }
@@ -105,7 +105,7 @@ impl PolicyInputs {
             let problem = problem
                 .with_place(option)
                 .fix("use policies of the new CNI's own kind or NetworkPolicies (--kind kubernetes), or install a release that enforces these with the settings for it, and read the cluster again");
-            return Err(Failure::of(Exit::No, problem));
+            return Err(Failure::from_problem(Exit::No, problem));
         }
         let beside = engine.own_kinds().iter().flat_map(|kind| {
             self.snapshot.objects(*kind).iter().map(|object| Reference::from_object(*kind, object.value()))
@@ -135,7 +135,7 @@ impl PolicyInputs {
 
     /// The ranges from which pods of both networks get their addresses.
     fn pod_ranges(&self) -> Vec<Range> {
-        let claims = cidr::of(&self.scene());
+        let claims = cidr::gather(&self.scene());
         snapshot::merge(
             claims.all.iter().filter(|claim| claim.usage.is_pods()).map(|claim| claim.range).collect(),
         )
@@ -152,7 +152,7 @@ impl PolicyInputs {
                 Problem::new("nothing in the snapshot says from which ranges pods get their addresses")
                     .with_place("networks.old.cidrs")
                     .fix("name them in the settings file: networks.old.cidrs and networks.new.cidrs");
-            return Err(Failure::of(Exit::No, problem));
+            return Err(Failure::from_problem(Exit::No, problem));
         }
         let (cluster, unread) = cluster(&self.snapshot, &ranges);
         let problem = |unread_object: &netpol::gather::UnreadObject| {
@@ -205,14 +205,14 @@ fn is_converted(object: &Value) -> bool {
 /// How many objects that cannot be read are named.
 pub(super) const MOST_UNREADABLE: usize = 12;
 
-fn unreadable(illegible: &IllegibleObject) -> Problem {
+fn unreadable_problem(illegible: &IllegibleObject) -> Problem {
     let place = format!("{}/{}/{}", illegible.kind, illegible.namespace, illegible.name);
     Problem::new(format!("{place}: {}, and what policies mean without it is not known", illegible.why))
         .with_place(place)
         .fix("correct the field that is named here, or delete the object")
 }
 
-fn unknown(inputs: &PolicyInputs, kind: Kind) -> Problem {
+fn unknown_kind_problem(inputs: &PolicyInputs, kind: Kind) -> Problem {
     let why = match inputs.snapshot.readings.get(&kind) {
         Some(Reading::Forbidden(why)) => format!("they may not be read: {why}"),
         Some(Reading::Incomplete(why)) => {

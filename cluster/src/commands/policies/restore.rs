@@ -63,10 +63,10 @@ pub(crate) fn restore(global: &Global, args: &Wanted) -> Result<RestoreReport, F
     if !global.snapshot.is_empty() {
         let problem = Problem::new("--snapshot: policies are brought back into a live cluster")
             .with_place("--snapshot");
-        return Err(Failure::of(Exit::Usage, problem.fix("leave --snapshot out")));
+        return Err(Failure::from_problem(Exit::Usage, problem.fix("leave --snapshot out")));
     }
     let file = args.file.display().to_string();
-    let (backup, hash, verified) = loaded(&args.file)?;
+    let (backup, hash, verified) = load_backup(&args.file)?;
     let progress = Progress::new();
     let mut event = |event: &live::PolicyEvent<'_>| show(&progress, event);
     let versions = backup.kinds.iter().filter_map(|(resource, reading)| match reading {
@@ -108,13 +108,13 @@ fn write(
     event: &mut dyn FnMut(&live::PolicyEvent<'_>),
 ) -> Result<ApplyReport, Failure> {
     live::carry_out(&global.access, steps, dry_run, event)
-        .map_err(|(exit, problem)| Failure::of(exit, problem))
+        .map_err(|(exit, problem)| Failure::from_problem(exit, problem))
 }
 
-fn loaded(file: &Path) -> Result<(Backup, String, Verification), Failure> {
+fn load_backup(file: &Path) -> Result<(Backup, String, Verification), Failure> {
     let name = file.display().to_string();
     let wrong = |exit, what: String, fix: &str| {
-        Failure::of(exit, Problem::new(format!("{name}: {what}")).with_place(&name).fix(fix))
+        Failure::from_problem(exit, Problem::new(format!("{name}: {what}")).with_place(&name).fix(fix))
     };
     let bytes = input::read(file, LARGEST).map_err(|e| {
         wrong(Exit::Usage, e.to_string(), "name the file that kubectl crossfade policies backup wrote")

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use migration::check::{self, Scene};
 use migration::plan::canon::{self, Prefix};
 use migration::plan::fix::{Fix, ManualNode, Remedy, StragglerFix, fix};
-use migration::plan::stragglers::{find, furthest};
+use migration::plan::stragglers::{find, furthest_phase};
 use migration::plan::{self, notes};
 use migration::plan::{Plan, Survey};
 use migration::roll::run::{Bounds, Run, State};
@@ -14,12 +14,12 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::policy::Phase;
 
-use super::{StragglersReport, no_phase};
+use super::{StragglersReport, no_phase_failure};
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
-use crate::commands::conduct::{RollReport, conduct, failed};
+use crate::commands::conduct::{RollReport, conduct, call_failure};
 use crate::commands::source;
 use crate::live::{self, Patience};
 use crate::print::Document;
@@ -85,16 +85,16 @@ pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure
     let config = source::settings(global)?;
     // Files tell nothing of a run.
     let last =
-        if global.snapshot.is_empty() { live::last_run(&global.access).map_err(failed)? } else { None };
-    let last = last.map(over).transpose()?;
-    let migration = args.migration().or_else(|| last.as_ref().map(|(_, plan)| of(plan)));
-    let migration = migration.ok_or_else(no_migration)?;
+        if global.snapshot.is_empty() { live::last_run(&global.access).map_err(call_failure)? } else { None };
+    let last = last.map(require_over).transpose()?;
+    let migration = args.migration().or_else(|| last.as_ref().map(|(_, plan)| migration_of(plan)));
+    let migration = migration.ok_or_else(no_migration_failure)?;
     let Migration { from, to, strategy } = migration;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let reached = || last.as_ref().map(|(run, _)| run.from);
-    let phase = args.phase.or_else(reached).or_else(|| furthest(&snapshot)).ok_or_else(no_phase)?;
+    let phase = args.phase.or_else(reached).or_else(|| furthest_phase(&snapshot)).ok_or_else(no_phase_failure)?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-    let survey = Survey::of(&scene);
+    let survey = Survey::gather(&scene);
     let delete: BTreeSet<String> = args.delete_bare.iter().cloned().collect();
     let none = FixPreview {
         phase,
@@ -110,7 +110,7 @@ pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure
     };
     let Some(plan) = plan else { return Ok(FixPreview { pods, nodes, ..none }) };
     if args.save {
-        live::save_plan(&global.access, &canon::bytes(&plan)).map_err(failed)?;
+        live::save_plan(&global.access, &canon::bytes(&plan)).map_err(call_failure)?;
     }
     let details = FixDetails {
         hash: canon::hash(&plan),
@@ -125,13 +125,13 @@ pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure
 /// Carries a plan out.
 pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result<FixReport, Failure> {
     let config = source::settings(global)?;
-    let saved = live::saved_plan(&global.access, Some(hash)).map_err(failed)?;
+    let saved = live::saved_plan(&global.access, Some(hash)).map_err(call_failure)?;
     if !saved.plan.fixes_stragglers() {
         let what = format!("plan {hash} moves the cluster to another phase, and not single pods");
         let fix = format!(
             "kubectl crossfade roll --plan {hash} carries it out; for stragglers make one: kubectl crossfade roll stragglers --fix --save"
         );
-        return Err(Failure::of(Exit::No, Problem::new(what).with_place("--plan").fix(fix)));
+        return Err(Failure::from_problem(Exit::No, Problem::new(what).with_place("--plan").fix(fix)));
     }
     let phase = saved.plan.target();
     let options = live::RunOptions {
@@ -147,31 +147,31 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result
         return Ok(FixReport { rolled, stragglers: None });
     }
     let stragglers = find(&source::nodes_and_pods(global)?, phase, &config);
-    Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, found: stragglers }) })
+    Ok(FixReport { rolled, stragglers: Some(StragglersReport { phase, report: stragglers }) })
 }
 
 /// The last run, which must be over: what is left in one that is not is its own to move.
-fn over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
+fn require_over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
     if run.state == State::Done {
         return Ok((run, plan));
     }
     let what = format!("run {} is not over, and moves its stragglers by itself", run.id);
     let fix =
         "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
-    Err(Failure::of(Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix)))
+    Err(Failure::from_problem(Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix)))
 }
 
-fn of(plan: &Plan) -> Migration {
+fn migration_of(plan: &Plan) -> Migration {
     Migration { from: plan.from, to: plan.to, strategy: plan.strategy }
 }
 
-fn no_migration() -> Failure {
+fn no_migration_failure() -> Failure {
     let what = "nobody knows between which CNIs the cluster was moved: there is no run that says so";
-    Failure::of(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
+    Failure::from_problem(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
 }
 
 /// What becomes of a pod, in words; none if it stays.
-fn moved(plan: &Plan, becomes: &Remedy) -> Option<String> {
+fn describe_remedy(plan: &Plan, becomes: &Remedy) -> Option<String> {
     match becomes {
         Remedy::Joined => Some("a network joins or leaves it while it runs".into()),
         Remedy::Evicted => Some("evicted".into()),
@@ -215,7 +215,7 @@ impl FixPreview {
             document.table(vec!["NODE", "POD", "WHY", "WHAT HELPS"], rows);
         }
         if let Some(FixDetails { hash, is_saved, .. }) = &self.details {
-            let short = canon::short(hash);
+            let short = canon::shorten_hash(hash);
             document.text(if *is_saved {
                 format!("The plan is kept in the cluster. To carry it out: kubectl crossfade roll stragglers --fix --plan {short}")
             } else {
@@ -236,7 +236,7 @@ impl FixPreview {
             ("time", format!("about {}, if nothing waits", duration(*eta_seconds))),
         ]);
         let rows = self.pods.iter().filter_map(|fix| {
-            let what = moved(plan, &fix.becomes)?;
+            let what = describe_remedy(plan, &fix.becomes)?;
             Some(vec![fix.node.clone(), fix.pod.clone(), fix.owner.clone(), what])
         });
         document.table(vec!["NODE", "POD", "OWNER", "WHAT BECOMES OF IT"], rows.collect());
@@ -274,7 +274,7 @@ impl FixPreview {
 
 impl FixReport {
     pub(super) fn document(&self) -> Document {
-        let mut document = Document::new(format!("Stragglers: {}", self.rolled.ended));
+        let mut document = Document::new(format!("Stragglers: {}", self.rolled.outcome));
         self.rolled.describe(&mut document);
         if let Some(stragglers) = &self.stragglers {
             document.heading("What is left");

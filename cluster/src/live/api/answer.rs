@@ -32,7 +32,7 @@ pub(in crate::live) async fn answer(
     client: &Client,
     mut request: Request<Body>,
 ) -> Result<Response<Vec<u8>>, AnswerError> {
-    let under_way = RequestGuard::of(&mut request);
+    let under_way = RequestGuard::new(&mut request);
     let (method, path) = (request.method().clone(), request.uri().to_string());
     let lost = |e| AnswerError::Lost(Box::new(e));
     let (parts, body) = client.send(request).await.map_err(lost)?.into_parts();
@@ -47,12 +47,12 @@ pub(in crate::live) async fn answer(
             lost(Error::Service(e))
         }
     })?;
-    under_way.answered();
+    under_way.disarm();
     Ok(Response::from_parts(parts, read.to_bytes().into()))
 }
 
 /// How many objects the next page has where one with `limit` objects is too long; none if that had a single object.
-pub(in crate::live) const fn fewer(limit: usize) -> Option<usize> {
+pub(in crate::live) const fn smaller_limit(limit: usize) -> Option<usize> {
     match limit {
         0 | 1 => None,
         2..10 => Some(1),
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn pages_get_smaller_down_to_one_object() {
-        let sizes: Vec<usize> = std::iter::successors(Some(PAGE), |limit| fewer(*limit)).collect();
+        let sizes: Vec<usize> = std::iter::successors(Some(PAGE), |limit| smaller_limit(*limit)).collect();
         assert_eq!(sizes, [500, 50, 5, 1]);
     }
 }

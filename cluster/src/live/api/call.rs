@@ -233,17 +233,17 @@ impl Caller {
     /// No answer arrived. What was asked for may have happened.
     pub(in crate::live) async fn call(&self, ask: &ApiRequest) -> Result<Reply, String> {
         self.turn().await;
-        self.urgent(ask).await
+        self.call_urgently(ask).await
     }
 
     /// Makes a request at once: the Lease must be renewed however much else there is to do.
     ///
     /// # Errors
     /// No answer arrived. What was asked for may have happened.
-    pub(in crate::live) async fn urgent(&self, ask: &ApiRequest) -> Result<Reply, String> {
+    pub(in crate::live) async fn call_urgently(&self, ask: &ApiRequest) -> Result<Reply, String> {
         let began = self.clock.now();
         let reply = self.exchange(ask).await.map_err(|why| why.to_string())?;
-        self.state().pulse.answered(began, self.clock.now());
+        self.state().pulse.note_answered(began, self.clock.now());
         Ok(reply)
     }
 
@@ -289,7 +289,7 @@ impl Caller {
         let reply = Reply { status, retry_after, warnings, body };
         if status == 429 && !reply.refusal().is_budget() {
             let (now, mut state) = (self.clock.now(), self.state());
-            state.pulse.busy(now);
+            state.pulse.note_busy(now);
             state.pace.slow_down(now);
         }
         Ok(reply)

@@ -44,7 +44,7 @@ pub(in crate::live) async fn connect_for_ever(access: &Access) -> Result<Client,
 }
 
 async fn client(access: &Access, within: Option<Duration>) -> Result<Client, Problem> {
-    let mut config = configured(access).await.map_err(|why| {
+    let mut config = configure(access).await.map_err(|why| {
         Problem::new(format!("kubeconfig: {why}"))
             .with_place(place(access))
             .fix("name a kubeconfig and context that kubectl works with: --kubeconfig FILE --context NAME")
@@ -91,7 +91,7 @@ pub(crate) fn cluster_name(access: &Access) -> String {
     access.cluster.clone().or_else(of_context).unwrap_or_else(|| IN_CLUSTER.to_owned())
 }
 
-async fn configured(access: &Access) -> Result<Config, String> {
+async fn configure(access: &Access) -> Result<Config, String> {
     let says_nothing = access.kubeconfig.is_none() && access.context.is_none() && access.server.is_none();
     let kubeconfig = match &access.kubeconfig {
         Some(file) => Kubeconfig::read_from(file),
@@ -135,7 +135,7 @@ async fn configured(access: &Access) -> Result<Config, String> {
     }
     config.disable_compression |= access.disable_compression;
     if config.cluster_url.scheme() != Some(&Scheme::HTTPS) {
-        config.auth_info = unauthenticated(config.auth_info);
+        config.auth_info = without_credential(config.auth_info);
     }
     Ok(config)
 }
@@ -143,7 +143,7 @@ async fn configured(access: &Access) -> Result<Config, String> {
 /// Whom to act for, without a credential. Over a connection without encryption, kubectl sends none and starts no plugin that would make one.
 ///
 /// *Source*: kubernetes/client-go, `tools/clientcmd/client_config.go`, `DirectClientConfig.ClientConfig`.
-fn unauthenticated(user: AuthInfo) -> AuthInfo {
+fn without_credential(user: AuthInfo) -> AuthInfo {
     AuthInfo {
         impersonate: user.impersonate,
         impersonate_uid: user.impersonate_uid,
@@ -201,7 +201,7 @@ fn override_user(access: &Access, user: &mut AuthInfo) {
     }
     let path = |file: &PathBuf| file.display().to_string();
     *user = AuthInfo {
-        token: access.token.as_ref().map(|token| token.exposed().to_owned().into()),
+        token: access.token.as_ref().map(|token| token.expose().to_owned().into()),
         client_certificate: access.client_certificate.as_ref().map(path),
         client_key: access.client_key.as_ref().map(path),
         impersonate: user.impersonate.take(),
@@ -232,7 +232,7 @@ mod tests {
                 );
                 std::fs::write(&file, text).expect("written");
                 let access = Access { kubeconfig: Some(file.clone()), ..Access::default() };
-                let found = runtime.block_on(configured(&access)).expect("a configuration").auth_info;
+                let found = runtime.block_on(configure(&access)).expect("a configuration").auth_info;
                 let presence = [
                     found.token.is_some(),
                     found.token_file.is_some(),
@@ -250,7 +250,7 @@ mod tests {
             kubeconfig: Some(file),
             ..Access::default()
         };
-        assert!(runtime.block_on(configured(&access)).expect("a configuration").auth_info.token.is_none());
+        assert!(runtime.block_on(configure(&access)).expect("a configuration").auth_info.token.is_none());
     }
 
     #[test]

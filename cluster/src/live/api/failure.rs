@@ -15,13 +15,13 @@ pub(in crate::live) const OPERATOR: &str = "deploy/cluster/rbac-operator.yaml";
 const SERVER: &str = "the API server";
 
 /// No answer, or none that can be read.
-pub(in crate::live) fn lost(what: &str, why: &str) -> Failure {
+pub(in crate::live) fn lost_failure(what: &str, why: &str) -> Failure {
     let fix = "check that kubectl get nodes works with the same flags, then run the same command again";
     (Exit::TryLater, Problem::new(format!("{what}: {why}")).with_place(SERVER).fix(fix))
 }
 
 /// The API server refused a request on Crossfade's own objects.
-pub(in crate::live) fn refused(what: &str, refusal: &Refusal) -> Failure {
+pub(in crate::live) fn refused_failure(what: &str, refusal: &Refusal) -> Failure {
     let reported = Problem::new(format!("{what}: {refusal}")).with_place(SERVER);
     if refusal.is_not_found() && refusal.kind == "namespaces" {
         let what = format!("{what}: the namespace {NAMESPACE} does not exist");
@@ -48,14 +48,14 @@ pub(in crate::live) fn refused(what: &str, refusal: &Refusal) -> Failure {
 }
 
 /// The operator ended the command while it waited for the Lease or looked at the cluster for the first time.
-pub(in crate::live) fn interrupted() -> Failure {
+pub(in crate::live) fn interrupted_failure() -> Failure {
     let what = "it was interrupted before it began the run or went on with it; the run and the nodes are as they were";
     let problem = Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run");
     (Exit::TryLater, problem.fix("run the same command again"))
 }
 
 /// What is known of the cluster decides nothing yet.
-pub(in crate::live) fn unseen(blind: &BlindSpot) -> Failure {
+pub(in crate::live) fn blind_spot_failure(blind: &BlindSpot) -> Failure {
     let problem = Problem::new(blind.to_string()).with_place("the API server");
     (
         Exit::TryLater,
@@ -66,7 +66,7 @@ pub(in crate::live) fn unseen(blind: &BlindSpot) -> Failure {
 }
 
 /// The credential lacks rights that acting needs.
-pub(in crate::live) fn no_rights(missing: &[String]) -> Failure {
+pub(in crate::live) fn missing_rights_failure(missing: &[String]) -> Failure {
     let problem =
         Problem::new(format!("rights are missing: {}", missing.join(", "))).with_place("the API server");
     (Exit::Failed, problem.fix("kubectl apply -f deploy/cluster/rbac-operator.yaml, and bind its roles to yourself as its comments say"))
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn a_missing_namespace_names_the_manifest() {
         let body = br#"{"kind":"Status","reason":"NotFound","message":"namespaces \"crossfade\" not found","details":{"name":"crossfade","kind":"namespaces"}}"#;
-        let (exit, problem) = refused("take the Lease", &Refusal::read(404, None, body));
+        let (exit, problem) = refused_failure("take the Lease", &Refusal::read(404, None, body));
         assert_eq!(exit, Exit::Failed);
         assert_eq!(problem.what, "take the Lease: the namespace crossfade does not exist");
         assert_eq!(problem.place, "Namespace/crossfade");
@@ -101,9 +101,9 @@ mod tests {
             (429, Exit::TryLater, "in a moment"),
             (503, Exit::TryLater, "in a moment"),
         ] {
-            let (is, problem) = refused("write the run", &Refusal { code, ..Refusal::default() });
+            let (is, problem) = refused_failure("write the run", &Refusal { code, ..Refusal::default() });
             assert!(is == exit && problem.fix.contains(fix), "{code}: {problem:?}");
         }
-        assert_eq!(lost("write the run", "no answer").0, Exit::TryLater);
+        assert_eq!(lost_failure("write the run", "no answer").0, Exit::TryLater);
     }
 }

@@ -10,10 +10,10 @@ use snapshot::model::{Kind, Reading};
 use snapshot::{Collector, Page};
 use types::api::refusal::Refusal;
 
-use crate::live::api::answer::{PAGE, answer, fewer};
+use crate::live::api::answer::{PAGE, answer, smaller_limit};
 use crate::live::api::call::ApiRequest;
 use crate::live::api::error::{Meaning, from_refusal, meaning};
-use crate::live::api::path::encoded;
+use crate::live::api::path::encode;
 use crate::live::snapshot::Event;
 
 /// How often a request is made that fails for a moment. A list is only read, so that making it twice harms nothing.
@@ -187,7 +187,7 @@ pub(in crate::live) async fn each_part(
     loop {
         let mut page = format!("{path}?limit={limit}");
         if !next.is_empty() {
-            page.push_str(&format!("&continue={}", encoded(&next)));
+            page.push_str(&format!("&continue={}", encode(&next)));
         }
         // The receiver takes the news that a request is made again.
         let answer = ask(client, &page, &mut |why| drop(take(ListEvent::Again(why)))).await;
@@ -200,7 +200,7 @@ pub(in crate::live) async fn each_part(
             }
             Err(Meaning::TooLong(why)) => {
                 // A continuation goes with the limit of its list, so the list begins anew.
-                limit = fewer(limit).ok_or(Meaning::TooLong(why))?;
+                limit = smaller_limit(limit).ok_or(Meaning::TooLong(why))?;
                 take(ListEvent::Restart).map_err(failed)?;
                 next = String::new();
                 continue;

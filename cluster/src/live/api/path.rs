@@ -14,7 +14,7 @@ pub(in crate::live) fn config_maps() -> String {
 
 /// One ConfigMap of Crossfade.
 pub(in crate::live) fn config_map(name: &str) -> String {
-    format!("{}/{}", config_maps(), encoded(name))
+    format!("{}/{}", config_maps(), encode(name))
 }
 
 /// Leases of Crossfade.
@@ -24,12 +24,12 @@ pub(in crate::live) fn leases() -> String {
 
 /// A Node.
 pub(in crate::live) fn node(name: &str) -> String {
-    format!("/api/v1/nodes/{}", encoded(name))
+    format!("/api/v1/nodes/{}", encode(name))
 }
 
 /// A Pod.
 pub(in crate::live) fn pod(namespace: &str, name: &str) -> String {
-    format!("/api/v1/namespaces/{}/pods/{}", encoded(namespace), encoded(name))
+    format!("/api/v1/namespaces/{}/pods/{}", encode(namespace), encode(name))
 }
 
 /// A path with a query: `a=b&c=d`.
@@ -39,7 +39,7 @@ pub(in crate::live) fn with_query(path: &str, query: &[(&str, &str)]) -> String 
         text.push(if index == 0 { '?' } else { '&' });
         text.push_str(key);
         text.push('=');
-        text.push_str(&encoded(value));
+        text.push_str(&encode(value));
     }
     text
 }
@@ -47,7 +47,7 @@ pub(in crate::live) fn with_query(path: &str, query: &[(&str, &str)]) -> String 
 /// Text as a part of a path or a query has it.
 ///
 /// *Source*: RFC 3986, 2.3: letters, digits and `-._~` stand for themselves.
-pub(in crate::live) fn encoded(text: &str) -> String {
+pub(in crate::live) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn a_continuation_is_one_word_of_the_query() {
-        assert_eq!(encoded("eyJ2=+/&"), "eyJ2%3D%2B%2F%26");
+        assert_eq!(encode("eyJ2=+/&"), "eyJ2%3D%2B%2F%26");
         assert_eq!(
             with_query("/api/v1/pods", &[("limit", "500"), ("fieldSelector", "spec.nodeName=b7")]),
             "/api/v1/pods?limit=500&fieldSelector=spec.nodeName%3Db7"

@@ -112,7 +112,7 @@ impl<T: Send> Watch<T> {
         let mut take = |item: Option<&str>| match item.map(|item| (self.read)(item)) {
             None => all.clear(),
             Some(Ok(items)) => all.extend(items),
-            Some(Err(why)) => wrong = Some(unread(item.unwrap_or_default(), &why)),
+            Some(Err(why)) => wrong = Some(describe_unread(item.unwrap_or_default(), &why)),
         };
         let version = pages(&self.caller, &self.source, &mut take).await?;
         if let Some(why) = wrong {
@@ -124,7 +124,7 @@ impl<T: Send> Watch<T> {
 }
 
 /// Why an object cannot be read, with its name: a reader who looks for the reason looks for the object.
-fn unread(json: &str, why: &str) -> String {
+fn describe_unread(json: &str, why: &str) -> String {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct TestObject {

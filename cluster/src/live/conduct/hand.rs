@@ -43,7 +43,8 @@ pub(super) struct LiveCluster<'a> {
 #[derive(Debug, Serialize)]
 struct JournalLine<'a> {
     /// When, in RFC 3339, by this machine's clock: for people.
-    at: String,
+    #[serde(rename = "at")]
+    time: String,
     #[serde(flatten)]
     entry: JournalEntry<'a>,
 }
@@ -89,7 +90,7 @@ impl LiveCluster<'_> {
     /// Says why nothing happens.
     async fn cannot_see(&mut self, blind: &BlindSpot) {
         let standing = self.session.lease().map(lease::HeldLease::standing);
-        let now = Clock::of_machine().now();
+        let now = Clock::from_machine().now();
         if let Some(wait) = self.outage.next_wait(blind, standing.as_ref(), now) {
             let event = Event::Waits(wait);
             self.note(&event).await;
@@ -104,12 +105,12 @@ pub(super) fn identity(run: &Run) -> String {
 }
 
 /// The run's ConfigMap was deleted.
-fn run_gone(run: &Run) -> EndReason {
+fn run_gone_reason(run: &Run) -> EndReason {
     let what = format!(
         "ConfigMap crossfade-run, which kept run {}, was deleted; nodes in transit stay as they are",
         run.id
     );
-    let plan = canon::short(&run.plan);
+    let plan = canon::shorten_hash(&run.plan);
     let fix = format!(
         "put it back from a backup of the namespace crossfade, then go on; or take the annotation crossfade/step from each node that bears a step of run {}, and begin anew: kubectl crossfade roll --plan {plan}",
         run.id
@@ -146,7 +147,7 @@ impl Cluster for LiveCluster<'_> {
                 Some(Err(UnreadableRun { problem, .. })) => {
                     return Err(EndReason::Unreadable(problem.what, problem.fix));
                 }
-                None if self.has_seen_own || self.is_gone().await => return Err(run_gone(run)),
+                None if self.has_seen_own || self.is_gone().await => return Err(run_gone_reason(run)),
                 // The watch does not tell yet what this holder wrote when it began.
                 None => continue,
             };
@@ -182,7 +183,7 @@ impl Cluster for LiveCluster<'_> {
         }
     }
 
-    fn worked(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         clock::worked()
     }
 
@@ -203,7 +204,7 @@ impl Cluster for LiveCluster<'_> {
             Event::Replanned { before, plan } => JournalEntry::Replanned { before, plan },
             Event::Status(_) | Event::Journal(_) => return,
         };
-        let line = JournalLine { at: Clock::of_machine().wall().to_string(), entry: reported };
+        let line = JournalLine { time: Clock::from_machine().wall().to_string(), entry: reported };
         if let Err(problem) = self.journal.note(&line) {
             (self.report.borrow_mut())(&Event::Journal(problem.to_string()));
         }

@@ -64,7 +64,7 @@ fn with_record(stored: Run, verdicts: Option<Value>, record: Option<Value>) -> S
 async fn session(server: &Server) -> Session {
     let caller = server.caller();
     let watcher = caller.with_client(server.client());
-    Session::over(caller, watcher, Settings::default()).await.expect("a session")
+    Session::open(caller, watcher, Settings::default()).await.expect("a session")
 }
 
 fn resumed(plan: SavedPlan, delete: &[&str]) -> RunOptions {
@@ -121,7 +121,7 @@ fn a_run_that_answers_pipelines_makes_the_object_of_their_requests() {
         run(async {
             let server = cluster(Run::new("r-1", saved.hash.clone(), &plan), None);
             let mut session = session(&server).await;
-            loaded(&mut session, &resumed(saved, &[]), &Interrupt::new()).await.map(drop).expect("taken up");
+            load_run(&mut session, &resumed(saved, &[]), &Interrupt::new()).await.map(drop).expect("taken up");
             let posts = server.lines().into_iter().filter(|line| line.starts_with("POST"));
             let expected = "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade";
             assert_eq!(posts.collect::<Vec<_>>(), vec![expected; usize::from(is_made)], "{method}");
@@ -171,7 +171,7 @@ fn no_run_leads_to_a_network_that_is_fenced_off_or_removed() {
                 let server = with_record(stored, None, Some(record.clone()));
                 let mut session = session(&server).await;
                 let options = RunOptions { is_resumed, ..resumed(saved.clone(), &[]) };
-                let ended = loaded(&mut session, &options, &Interrupt::new()).await.map(drop);
+                let ended = load_run(&mut session, &options, &Interrupt::new()).await.map(drop);
                 let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
                 match (ended, help) {
                     (Err((Exit::No, problem)), Some(help)) => {
@@ -228,7 +228,7 @@ fn a_run_that_leads_further_than_its_plan_is_refused() {
             let mut session = session(&server).await;
             let resumed =
                 take_up_run(&mut session, &resumed(short.clone(), &[]), &Interrupt::new()).await.map(drop);
-            let shown = by_plan(&session, &stored, Some(short.clone())).await.map(drop);
+            let shown = load_by_plan(&session, &stored, Some(short.clone())).await.map(drop);
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match resumed {
                 Ok(()) => assert_eq!((refused, shown.is_ok()), ("", true), "{from} {targets:?}"),
@@ -261,7 +261,7 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
                 let world = session.look(&going, &plan, LOOK).await.expect("a world");
                 let (status, _) =
                     preview_decision(&session, world, &going, &plan, unasked).await.expect("a status");
-                assert_eq!(status.gates.iter().map(|gate| gate.is).collect::<Vec<_>>(), [is], "{recorded:?}");
+                assert_eq!(status.gates.iter().map(|gate| gate.color).collect::<Vec<_>>(), [is], "{recorded:?}");
                 let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
                 assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
             }
@@ -272,7 +272,7 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
 #[test]
 fn a_wait_and_a_refusal_name_the_holder_as_status_does() {
     let bob = "bob@desk:7:0123456789abcdef";
-    let holder = Holder { name: bob.into(), since: "12:00".into(), renewed: "12:01".into() };
+    let holder = Holder { name: bob.into(), since: "12:00".into(), renewed_at: "12:01".into() };
     let wait = waits_for(&holder, Duration::from_secs(60));
     assert_eq!((wait.reason, wait.is_held), (Reason::LeaseHeld, false));
     let held_by = format!("{bob} since 12:00, renewed last at 12:01");
@@ -311,7 +311,7 @@ fn an_interrupt_leaves_no_run_half_begun_and_says_what_is_true() {
             });
             let mut session = session(&server).await;
             let wanted = RunOptions { is_resumed: false, ..resumed(saved(&plan()), &[]) };
-            let loaded = loaded(&mut session, &wanted, &interrupt).await;
+            let loaded = load_run(&mut session, &wanted, &interrupt).await;
             let writes = server.lines().into_iter().filter(|line| !line.starts_with("GET")).count();
             match loaded {
                 Ok(loaded) => {

@@ -11,7 +11,7 @@ use types::command::problem::Problem;
 
 use super::{FinishHolder, RIGHTS, gather};
 use crate::live::api::call::{ApiRequest, Reply};
-use crate::live::api::failure::{Failure, refused};
+use crate::live::api::failure::{Failure, refused_failure};
 use crate::live::api::path::{MANAGER, with_query};
 use crate::live::session::calls::Outcome;
 
@@ -101,6 +101,6 @@ fn denied(what: &str, refusal: &Refusal) -> Failure {
         let fix = "let that policy or webhook admit it, then run the same command again; it goes on where it stopped";
         return (Exit::Failed, problem.with_place("the API server").fix(fix));
     }
-    let (exit, problem) = refused(what, refusal);
+    let (exit, problem) = refused_failure(what, refusal);
     (exit, if refusal.code == 403 { problem.fix(format!("grant the rights of {RIGHTS}")) } else { problem })
 }

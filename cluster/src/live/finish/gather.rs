@@ -14,7 +14,7 @@ use crate::live::api::call::Caller;
 use crate::live::api::error::{Meaning, problem};
 use crate::live::api::failure::Failure;
 use crate::live::api::list::{ask, list_objects};
-use crate::live::api::path::encoded;
+use crate::live::api::path::encode;
 use crate::live::api::server;
 
 /// Where chart and manifest put agents that are gone.
@@ -23,8 +23,8 @@ const DEFAULT: &str = "kube-system";
 /// The path of an object.
 pub(super) fn path(target: &Target) -> String {
     let root = if target.group().is_empty() { "/api" } else { "/apis" };
-    let namespace = target.namespace.as_deref().map(|name| format!("namespaces/{}/", encoded(name)));
-    let (version, plural, name) = (&target.api_version, &target.plural, encoded(&target.name));
+    let namespace = target.namespace.as_deref().map(|name| format!("namespaces/{}/", encode(name)));
+    let (version, plural, name) = (&target.api_version, &target.plural, encode(&target.name));
     format!("{root}/{version}/{}{plural}/{name}", namespace.unwrap_or_default())
 }
 

@@ -343,7 +343,7 @@ async fn called(
     let server = api.server();
     let caller = Caller::new(server.client(), api.machine());
     let watcher = caller.with_client(server.client());
-    let mut session = Session::over(caller, watcher, Settings::default()).await?;
+    let mut session = Session::open(caller, watcher, Settings::default()).await?;
     let (snapshot, config) = (snapshot(), config(soak_hours));
     let scene = Scene {
         snapshot: &snapshot,

@@ -12,7 +12,7 @@ use super::{LASTS, MAX_EPOCH};
 ///
 /// The clocks may differ, so this decides only who is refused at once and who goes on looking; it never decides that a Lease is taken.
 pub(super) fn seems_alive(holder: &Holder, wall: Timestamp) -> bool {
-    let renewed = holder.renewed.parse::<Timestamp>();
+    let renewed = holder.renewed_at.parse::<Timestamp>();
     renewed.is_ok_and(|renewed| wall.duration_since(renewed).unsigned_abs() < LASTS)
 }
 
@@ -50,9 +50,9 @@ impl Observer {
     ) -> Decision {
         let Some(lease) = lease else {
             self.last_seen = None;
-            return raised(floor, Decision::Create);
+            return raise_epoch(floor, Decision::Create);
         };
-        let what = (lease.holder.clone(), lease.epoch, lease.renewed.clone());
+        let what = (lease.holder.clone(), lease.epoch, lease.renewed_at.clone());
         let first = match &self.last_seen {
             Some((version, first)) if *version == what => *first,
             _ => now,
@@ -62,16 +62,16 @@ impl Observer {
         if lease.holder == own {
             Decision::Held(lease.epoch)
         } else if lease.holder.is_empty() || is_forced || remaining.is_zero() {
-            raised(lease.epoch.max(floor), Decision::Take)
+            raise_epoch(lease.epoch.max(floor), Decision::Take)
         } else {
-            let LeaseRecord { holder, acquired, renewed, .. } = lease.clone();
-            Decision::Wait(Holder { name: holder, since: acquired, renewed }, remaining)
+            let LeaseRecord { holder, acquired, renewed_at: renewed, .. } = lease.clone();
+            Decision::Wait(Holder { name: holder, since: acquired, renewed_at: renewed }, remaining)
         }
     }
 }
 
 /// What is done with the epoch after this one.
-fn raised(epoch: u64, decision: impl FnOnce(u64) -> Decision) -> Decision {
+fn raise_epoch(epoch: u64, decision: impl FnOnce(u64) -> Decision) -> Decision {
     let next = epoch.checked_add(1).filter(|next| *next <= MAX_EPOCH);
     next.map_or(Decision::Exhausted(epoch), decision)
 }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn lease(holder: &str, epoch: u64, renewed: &str) -> LeaseRecord {
-        LeaseRecord { holder: holder.into(), epoch, renewed: renewed.into(), ..LeaseRecord::default() }
+        LeaseRecord { holder: holder.into(), epoch, renewed_at: renewed.into(), ..LeaseRecord::default() }
     }
 
     fn secs(seconds: u64) -> Duration {
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn a_free_lease_is_taken_and_that_of_another_is_not() {
         let wait = |left| {
-            let holder = Holder { name: "bob".into(), renewed: "12:00".into(), ..Holder::default() };
+            let holder = Holder { name: "bob".into(), renewed_at: "12:00".into(), ..Holder::default() };
             Decision::Wait(holder, left)
         };
         for (seen, forced, decision) in [
@@ -165,7 +165,7 @@ mod tests {
             ("", false),
             ("yesterday", false),
         ] {
-            let holder = Holder { renewed: renewed.into(), ..Holder::default() };
+            let holder = Holder { renewed_at: renewed.into(), ..Holder::default() };
             assert_eq!(seems_alive(&holder, noon), is_alive, "{renewed}");
         }
     }

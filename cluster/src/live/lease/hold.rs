@@ -9,7 +9,7 @@ use super::object::{self, LeaseRecord};
 use super::take::{read, write_path};
 use super::{ACTS_WITHIN, EVERY, FRESH};
 use crate::live::api::call::{ApiRequest, Caller};
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 
 /// How long after a failure the Lease is renewed anew.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -30,7 +30,7 @@ struct State {
     /// The Lease as it was written last.
     lease: Value,
     /// When the last request began that renewed it.
-    renewed: Duration,
+    renewed_at: Duration,
     /// Why it is lost; it never comes back to this holder.
     lost: Option<String>,
     /// Until when an act without an answer may take effect.
@@ -54,7 +54,7 @@ impl HeldLease {
             caller,
             identity: own,
             epoch,
-            state: Arc::new(Mutex::new(State { lease, renewed, lost: None, doubtful: Duration::ZERO })),
+            state: Arc::new(Mutex::new(State { lease, renewed_at: renewed, lost: None, doubtful: Duration::ZERO })),
         }
     }
 
@@ -76,8 +76,8 @@ impl HeldLease {
 
     /// When the last request began that renewed the Lease, by the holder's clock.
     #[must_use]
-    pub fn renewed(&self) -> Duration {
-        self.state().renewed
+    pub fn renewed_at(&self) -> Duration {
+        self.state().renewed_at
     }
 
     /// Whether its holder may act now.
@@ -85,7 +85,7 @@ impl HeldLease {
     pub fn standing(&self) -> Standing {
         let now = self.caller.clock().now();
         let state = self.state();
-        let age = now.saturating_sub(state.renewed);
+        let age = now.saturating_sub(state.renewed_at);
         match &state.lost {
             Some(why) => Standing::Lost(why.clone()),
             None if age < FRESH => Standing::Fresh,
@@ -101,13 +101,13 @@ impl HeldLease {
         if state.lost.is_some() {
             return Duration::ZERO;
         }
-        ACTS_WITHIN.saturating_sub(now.saturating_sub(state.renewed))
+        ACTS_WITHIN.saturating_sub(now.saturating_sub(state.renewed_at))
     }
 
     /// An act had no answer: the API server may still carry it out, for as long as an act may be under way.
-    pub(in crate::live) fn unanswered(&self) {
+    pub(in crate::live) fn note_unanswered(&self) {
         let mut state = self.state();
-        state.doubtful = state.renewed + ACTS_WITHIN;
+        state.doubtful = state.renewed_at + ACTS_WITHIN;
     }
 
     /// Renews the Lease once.
@@ -120,26 +120,26 @@ impl HeldLease {
     pub async fn renew(&self) -> Result<(), Failure> {
         let what = "renew the Lease";
         if let Standing::Lost(why) = self.standing() {
-            return Err(lost(what, &why));
+            return Err(lost_failure(what, &why));
         }
         let began = self.caller.clock().now();
-        let lease = object::renewed(self.state().lease.clone(), &self.caller.clock().micro_time());
-        let reply = self.write(&lease).await.map_err(|why| lost(what, &why))?;
+        let lease = object::renew(self.state().lease.clone(), &self.caller.clock().micro_time());
+        let reply = self.write(&lease).await.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() {
-            let lease = reply.object().map_err(|why| lost(what, &why))?;
+            let lease = reply.object().map_err(|why| lost_failure(what, &why))?;
             let mut state = self.state();
-            (state.lease, state.renewed) = (lease, began);
+            (state.lease, state.renewed_at) = (lease, began);
             return Ok(());
         }
         let refusal = reply.refusal();
         if refusal.is_conflict() || refusal.is_not_found() {
             self.read_holder(what).await?;
         }
-        Err(refused(what, &refusal))
+        Err(refused_failure(what, &refusal))
     }
 
     async fn write(&self, lease: &Value) -> Result<crate::live::api::call::Reply, String> {
-        self.caller.urgent(&ApiRequest::put(write_path(), lease.to_string().into_bytes())).await
+        self.caller.call_urgently(&ApiRequest::put(write_path(), lease.to_string().into_bytes())).await
     }
 
     /// Reads whose the Lease is.
@@ -162,7 +162,7 @@ impl HeldLease {
     pub async fn keep(&self) {
         let mut failed = false;
         loop {
-            let age = self.caller.clock().now().saturating_sub(self.renewed());
+            let age = self.caller.clock().now().saturating_sub(self.renewed_at());
             let wait = if failed { AGAIN } else { EVERY.saturating_sub(age) };
             tokio::time::sleep(wait).await;
             failed = !matches!(tokio::time::timeout(WITHIN, self.renew()).await, Ok(Ok(())));
@@ -187,19 +187,19 @@ impl HeldLease {
         if self.caller.clock().now() < self.state().doubtful {
             return Ok(());
         }
-        let mut reply = self.write(&self.released(lease)).await.map_err(|why| lost(what, &why))?;
+        let mut reply = self.write(&self.release_object(lease)).await.map_err(|why| lost_failure(what, &why))?;
         // A renewal may have been under way.
         if !reply.is_done() && reply.refusal().is_conflict() {
             let Some(current) = read(&self.caller, what).await?.filter(|current| self.is_own(current)) else {
                 return Ok(());
             };
-            reply = self.write(&self.released(current)).await.map_err(|why| lost(what, &why))?;
+            reply = self.write(&self.release_object(current)).await.map_err(|why| lost_failure(what, &why))?;
         }
-        if reply.is_done() { Ok(()) } else { Err(refused(what, &reply.refusal())) }
+        if reply.is_done() { Ok(()) } else { Err(refused_failure(what, &reply.refusal())) }
     }
 
-    fn released(&self, lease: Value) -> Value {
-        object::released(lease, &self.caller.clock().micro_time())
+    fn release_object(&self, lease: Value) -> Value {
+        object::release(lease, &self.caller.clock().micro_time())
     }
 
     fn is_own(&self, lease: &Value) -> bool {

@@ -21,7 +21,7 @@ pub(in crate::live) struct Identity(String);
 
 impl Identity {
     /// `user@host:pid:random`: people read the first part, and no two holders have the same last one.
-    pub(in crate::live) async fn of(caller: &Caller) -> Self {
+    pub(in crate::live) async fn gather(caller: &Caller) -> Self {
         Self(format!("{}:{}:{}", person(caller).await, process::id(), random()))
     }
 
@@ -49,7 +49,7 @@ async fn username(caller: &Caller) -> Option<String> {
     let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview" });
     let reply = caller.call(&ApiRequest::post(REVIEWS, body.to_string().into_bytes())).await.ok()?;
     let review: Value = reply.is_done().then(|| reply.object().ok())??;
-    let name = plain(review["status"]["userInfo"]["username"].as_str()?, LONGEST);
+    let name = to_plain(review["status"]["userInfo"]["username"].as_str()?, LONGEST);
     (!name.is_empty()).then_some(name)
 }
 
@@ -60,14 +60,14 @@ fn variable(names: &[&str]) -> Option<String> {
 
 /// The user's name as far as the environment says it.
 fn local_user() -> String {
-    variable(&["USER", "LOGNAME", "USERNAME"]).map_or_else(|| "unknown".into(), |name| plain(&name, 64))
+    variable(&["USER", "LOGNAME", "USERNAME"]).map_or_else(|| "unknown".into(), |name| to_plain(&name, 64))
 }
 
 /// The machine's name.
 fn machine() -> String {
     let name = variable(&["HOSTNAME", "COMPUTERNAME"]).or_else(host);
     // A colon ends it.
-    name.map_or_else(|| "unknown".into(), |name| plain(&name, 64).replace(':', "-"))
+    name.map_or_else(|| "unknown".into(), |name| to_plain(&name, 64).replace(':', "-"))
 }
 
 /// A shell may know the host's name without handing it on.
@@ -83,7 +83,7 @@ const fn host() -> Option<String> {
 }
 
 /// Without anything that would break a line or a table, and no longer than this.
-fn plain(text: &str, longest: usize) -> String {
+fn to_plain(text: &str, longest: usize) -> String {
     text.chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).take(longest).collect()
 }
 
@@ -144,7 +144,7 @@ mod tests {
         run(async {
             let server = Server::by_rule(|_| review("alice"));
             let (identity, two) =
-                (Identity::of(&server.caller()).await, Identity::of(&server.caller()).await);
+                (Identity::gather(&server.caller()).await, Identity::gather(&server.caller()).await);
             assert_ne!(identity, two);
             let parts: Vec<&str> = identity.as_str().split(':').collect();
             assert_eq!((parts.len(), parts[1]), (3, process::id().to_string().as_str()), "{identity:?}");

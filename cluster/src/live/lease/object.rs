@@ -15,7 +15,7 @@ pub(super) struct LeaseRecord {
     /// When its holder acquired it, by the holder's clock.
     pub(super) acquired: String,
     /// When its holder renewed it last, by the holder's clock.
-    pub(super) renewed: String,
+    pub(super) renewed_at: String,
 }
 
 impl LeaseRecord {
@@ -26,13 +26,13 @@ impl LeaseRecord {
             holder: text("holderIdentity"),
             epoch: lease["spec"]["leaseTransitions"].as_u64().unwrap_or(0),
             acquired: text("acquireTime"),
-            renewed: text("renewTime"),
+            renewed_at: text("renewTime"),
         }
     }
 }
 
 /// A Lease that is not there yet.
-pub(super) fn created(holder: &str, epoch: u64, time: &str) -> Value {
+pub(super) fn new_lease(holder: &str, epoch: u64, time: &str) -> Value {
     let lease = json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": { "name": NAME, "namespace": NAMESPACE }, "spec": {},
@@ -42,7 +42,7 @@ pub(super) fn created(holder: &str, epoch: u64, time: &str) -> Value {
 
 /// The same Lease in other hands. It keeps its `resourceVersion`, so that it is written only if it has not changed.
 pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, time: &str) -> Value {
-    let mut lease = renewed(lease, time);
+    let mut lease = renew(lease, time);
     lease["spec"]["holderIdentity"] = holder.into();
     lease["spec"]["leaseTransitions"] = epoch.into();
     lease["spec"]["leaseDurationSeconds"] = LASTS.as_secs().into();
@@ -51,14 +51,14 @@ pub(super) fn take_over(lease: Value, holder: &str, epoch: u64, time: &str) -> V
 }
 
 /// The same Lease, renewed.
-pub(super) fn renewed(mut lease: Value, time: &str) -> Value {
+pub(super) fn renew(mut lease: Value, time: &str) -> Value {
     lease["spec"]["renewTime"] = time.into();
     lease
 }
 
 /// The same Lease without a holder. Its epoch stays: the next holder raises it.
-pub(super) fn released(lease: Value, time: &str) -> Value {
-    let mut lease = renewed(lease, time);
+pub(super) fn release(lease: Value, time: &str) -> Value {
+    let mut lease = renew(lease, time);
     lease["spec"]["holderIdentity"] = "".into();
     lease
 }

@@ -13,8 +13,8 @@ use super::hold::HeldLease;
 use super::object::{self, LeaseRecord};
 use super::{MAX_EPOCH, NAME};
 use crate::live::api::call::{ApiRequest, Caller, Reply};
-use crate::live::api::failure::{Failure, lost, refused};
-use crate::live::api::path::{MANAGER, NAMESPACE, encoded, leases, with_query};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
+use crate::live::api::path::{MANAGER, NAMESPACE, encode, leases, with_query};
 
 /// How often a Lease is looked at that another holder has.
 const LOOK: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ impl From<Failure> for AcquireError {
 
 /// The path of the Lease.
 pub(super) fn path() -> String {
-    format!("{}/{}", leases(), encoded(NAME))
+    format!("{}/{}", leases(), encode(NAME))
 }
 
 /// Its path for a write.
@@ -88,7 +88,7 @@ pub(in crate::live) async fn take(
         let acquired = match (decision, lease) {
             (Decision::Wait(holder, remaining), _) => {
                 let gives_up = match &first {
-                    Some(first) => first.renewed != holder.renewed,
+                    Some(first) => first.renewed_at != holder.renewed_at,
                     None => match patience {
                         Patience::None => true,
                         Patience::IfExpired => seems_alive(&holder, caller.clock().wall()),
@@ -112,41 +112,41 @@ pub(in crate::live) async fn take(
             }
             // Its own: an answer was lost. One more write makes sure of it, and of its version.
             (Decision::Held(epoch), Some(lease)) => {
-                let body = object::renewed(lease, &caller.clock().micro_time());
+                let body = object::renew(lease, &caller.clock().micro_time());
                 (epoch, ApiRequest::put(write_path(), body.to_string().into_bytes()))
             }
-            (Decision::Exhausted(epoch), _) => return Err(exhausted(epoch)),
+            (Decision::Exhausted(epoch), _) => return Err(exhausted_error(epoch)),
             (Decision::Create(epoch) | Decision::Take(epoch) | Decision::Held(epoch), _) => {
-                let body = object::created(own, epoch, &caller.clock().micro_time());
+                let body = object::new_lease(own, epoch, &caller.clock().micro_time());
                 let path = with_query(&leases(), &[("fieldManager", MANAGER)]);
                 (epoch, ApiRequest::post(path, body.to_string().into_bytes()))
             }
         };
         let (epoch, ask) = acquired;
-        let reply = caller.urgent(&ask).await.map_err(|why| lost(what, &why))?;
+        let reply = caller.call_urgently(&ask).await.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() {
-            return held(caller, own, epoch, now, &reply);
+            return held_lease(caller, own, epoch, now, &reply);
         }
         races += 1;
         if !reply.refusal().is_conflict() || races > RACES {
-            return Err(refused(what, &reply.refusal()).into());
+            return Err(refused_failure(what, &reply.refusal()).into());
         }
     }
 }
 
-fn held(
+fn held_lease(
     caller: &Caller,
     own: &str,
     epoch: u64,
     renewed: Duration,
     reply: &Reply,
 ) -> Result<HeldLease, AcquireError> {
-    let lease: Value = reply.object().map_err(|why| lost("take the Lease", &why))?;
+    let lease: Value = reply.object().map_err(|why| lost_failure("take the Lease", &why))?;
     Ok(HeldLease::new(caller.clone(), own.to_owned(), epoch, renewed, lease))
 }
 
 /// Another program wrote the Lease: no run changes hands so often.
-fn exhausted(epoch: u64) -> AcquireError {
+fn exhausted_error(epoch: u64) -> AcquireError {
     let what = format!(
         "take the Lease: its leaseTransitions is {epoch}, and must become greater; at most {MAX_EPOCH} is possible"
     );
@@ -159,13 +159,13 @@ fn exhausted(epoch: u64) -> AcquireError {
 
 /// The Lease as it is; none if there is none.
 pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, Failure> {
-    let reply = caller.urgent(&ApiRequest::get(path())).await.map_err(|why| lost(what, &why))?;
+    let reply = caller.call_urgently(&ApiRequest::get(path())).await.map_err(|why| lost_failure(what, &why))?;
     if reply.is_done() {
-        return reply.object().map(Some).map_err(|why| lost(what, &why));
+        return reply.object().map(Some).map_err(|why| lost_failure(what, &why));
     }
     match reply.refusal() {
         refusal if refusal.is_not_found() => Ok(None),
-        refusal => Err(refused(what, &refusal)),
+        refusal => Err(refused_failure(what, &refusal)),
     }
 }
 
@@ -173,7 +173,7 @@ pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, F
 pub(in crate::live) async fn current_holder(caller: &Caller) -> Result<Option<(Holder, u64)>, Failure> {
     let lease = read(caller, "read the Lease").await?;
     let record = lease.as_ref().map(LeaseRecord::read).filter(|record| !record.holder.is_empty());
-    Ok(record.map(|LeaseRecord { holder, epoch, acquired, renewed }| {
-        (Holder { name: holder, since: acquired, renewed }, epoch)
+    Ok(record.map(|LeaseRecord { holder, epoch, acquired, renewed_at: renewed }| {
+        (Holder { name: holder, since: acquired, renewed_at: renewed }, epoch)
     }))
 }

@@ -261,7 +261,7 @@ fn a_renewal_without_an_answer_is_made_again_before_the_lease_is_stale() {
         let _ended = tokio::time::timeout(Duration::from_secs(30), held.keep()).await;
         assert_eq!((server.requests().len(), held.standing()), (6, Standing::Fresh));
         assert!(
-            held.renewed() >= Duration::from_secs(crate::live::api::test_server::START + 24),
+            held.renewed_at() >= Duration::from_secs(crate::live::api::test_server::START + 24),
             "ten seconds, ten more, and twice two"
         );
     });

@@ -7,7 +7,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use crate::live::api::call::{ApiRequest, Caller, Reply};
-use crate::live::api::path::{MANAGER, encoded, with_query};
+use crate::live::api::path::{MANAGER, encode, with_query};
 
 use super::POLICIES;
 
@@ -41,8 +41,8 @@ pub(super) async fn attempt(caller: &Caller, step: &Step, dry_run: bool) -> Atte
         (Act::Replace(_), false) => "replace",
     };
     match caller.call(&ask).await {
-        Ok(reply) => judged(step, verb, &reply),
-        Err(why) => lost(&step.id, verb, &why),
+        Ok(reply) => judge(step, verb, &reply),
+        Err(why) => lost_attempt(&step.id, verb, &why),
     }
 }
 
@@ -50,19 +50,19 @@ pub(super) async fn attempt(caller: &Caller, step: &Step, dry_run: bool) -> Atte
 pub(super) async fn read_back(caller: &Caller, step: &Step) -> Attempt {
     let verb = "read back";
     match caller.call(&ApiRequest::get(path(&step.id, true))).await {
-        Ok(reply) => judged(step, verb, &reply),
-        Err(why) => lost(&step.id, verb, &why),
+        Ok(reply) => judge(step, verb, &reply),
+        Err(why) => lost_attempt(&step.id, verb, &why),
     }
 }
 
 /// Looks whether an object is as it was after an API server has only tried to write it. One that ignores `dryRun` would store what was not approved;
 /// aggregated API servers are other programs.
-pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
+pub(super) async fn untouched_attempt(caller: &Caller, step: &Step) -> Attempt {
     let verb = "look after a dry run at";
     let id = &step.id;
     let reply = match caller.call(&ApiRequest::get(path(id, true))).await {
         Ok(reply) => reply,
-        Err(why) => return lost(id, verb, &why),
+        Err(why) => return lost_attempt(id, verb, &why),
     };
     let version = |object: &Value| object.pointer("/metadata/resourceVersion").cloned();
     let is_untouched = match &step.act {
@@ -87,10 +87,10 @@ pub(super) async fn untouched(caller: &Caller, step: &Step) -> Attempt {
 
 /// The path of an object, or that on which it is created.
 pub(super) fn path(id: &Id, is_named: bool) -> String {
-    let namespace = id.namespace.as_deref().map(encoded);
+    let namespace = id.namespace.as_deref().map(encode);
     // Ids are made from rows.
     let collection = id.row().map(|row| row.path(&id.api_version, namespace.as_deref())).unwrap_or_default();
-    if is_named { format!("{collection}/{}", encoded(&id.name)) } else { collection }
+    if is_named { format!("{collection}/{}", encode(&id.name)) } else { collection }
 }
 
 fn request(step: &Step, dry_run: bool) -> ApiRequest {
@@ -105,14 +105,14 @@ fn request(step: &Step, dry_run: bool) -> ApiRequest {
     }
 }
 
-fn lost(id: &Id, verb: &str, why: &str) -> Attempt {
+fn lost_attempt(id: &Id, verb: &str, why: &str) -> Attempt {
     let problem = Problem::new(format!("{verb} {id}: {why}")).with_place(id.to_string());
     let problem = problem
         .fix("check that kubectl get nodes works with the same flags, then run the same command again");
     Attempt { problems: vec![problem], exit: Some(Exit::TryLater), is_lost: true, ..Attempt::default() }
 }
 
-fn judged(step: &Step, verb: &str, reply: &Reply) -> Attempt {
+fn judge(step: &Step, verb: &str, reply: &Reply) -> Attempt {
     let id = &step.id;
     let problem = |what: String| Problem::new(format!("{verb} {id}: {what}")).with_place(id.to_string());
     if !reply.is_done() {
@@ -133,7 +133,7 @@ fn judged(step: &Step, verb: &str, reply: &Reply) -> Attempt {
     }
     let stored: Value = match reply.object() {
         Ok(stored) => stored,
-        Err(why) => return lost(id, verb, &why),
+        Err(why) => return lost_attempt(id, verb, &why),
     };
     let mut attempt = Attempt::default();
     for warning in &reply.warnings {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::attempt::{Attempt, attempt, path, read_back, untouched};
+use super::attempt::{Attempt, attempt, path, read_back, untouched_attempt};
 use super::{ApplyReport, Failures, PolicyEvent, WriteOutcome, WriteReport};
 use crate::live::api::call::{ApiRequest, Caller};
-use crate::live::api::failure::lost;
+use crate::live::api::failure::lost_failure;
 
 /// Steps while they are carried out.
 struct StepExecution<'a> {
@@ -86,7 +86,7 @@ impl StepExecution<'_> {
             let is_stored = tried.stored.is_some();
             self.add(index, tried);
             if is_stored && self.honest.insert(step.id.group()) {
-                let looked = untouched(self.caller, step).await;
+                let looked = untouched_attempt(self.caller, step).await;
                 if looked.is_lost {
                     self.objects[index].outcome = WriteOutcome::Unknown;
                 }
@@ -176,8 +176,8 @@ pub(super) async fn apply(
 ) -> Result<ApplyReport, Failures> {
     let mut pairs = Vec::new();
     for object in objects {
-        let live = match Id::of(object) {
-            Ok(id) => there(caller, &id).await?,
+        let live = match Id::read(object) {
+            Ok(id) => read_object(caller, &id).await?,
             // It is refused below, with all others that are wrong.
             Err(_) => None,
         };
@@ -197,10 +197,10 @@ pub(super) async fn apply(
 }
 
 /// An object as it is, if it is there.
-async fn there(caller: &Caller, id: &Id) -> Result<Option<Value>, Failures> {
+async fn read_object(caller: &Caller, id: &Id) -> Result<Option<Value>, Failures> {
     let what = format!("read {id}");
     let alone = |why: &str| {
-        let (exit, problem) = lost(&what, why);
+        let (exit, problem) = lost_failure(&what, why);
         (exit, vec![problem])
     };
     let reply = caller.call(&ApiRequest::get(path(id, true))).await.map_err(|why| alone(&why))?;

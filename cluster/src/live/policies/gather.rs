@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use kube::Client;
 use migration::backup::decide::LiveState;
 use migration::backup::file::{ClusterId, Reading};
-use migration::backup::hidden::hidden;
+use migration::backup::hidden::find_hidden;
 use migration::backup::{Id, KINDS, Row};
 use serde_json::Value;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use super::discover::{ServedResources, discover};
-use super::{Failures, POLICIES, PolicyEvent, Versions, failed};
+use super::{Failures, POLICIES, PolicyEvent, Versions, request_failure};
 use crate::live::api::error::Meaning;
 use crate::live::api::list::{ask, list_objects};
 use crate::live::api::server;
@@ -39,7 +39,7 @@ pub(super) async fn gather(
     progress: &mut dyn FnMut(&PolicyEvent<'_>),
 ) -> Result<LiveState, Failures> {
     let alone = |what: &str, meaning| {
-        let (exit, problem) = failed(what, meaning);
+        let (exit, problem) = request_failure(what, meaning);
         (exit, vec![problem])
     };
     let mut live = LiveState { cluster: cluster_id(client).await?, ..LiveState::default() };
@@ -70,7 +70,7 @@ pub(super) async fn gather(
             }
             // All of them are named at once: a person asks for rights once.
             Err(meaning @ Meaning::Forbidden(_)) => {
-                problems.push(failed(&format!("list {resource}"), meaning).1.with_place(resource))
+                problems.push(request_failure(&format!("list {resource}"), meaning).1.with_place(resource))
             }
             Err(meaning) => return Err(alone(&format!("list {resource}"), meaning)),
         }
@@ -85,7 +85,7 @@ pub(super) async fn gather(
                     .collect()
             }
             Err(meaning @ Meaning::Forbidden(_)) => {
-                problems.push(failed("list namespaces", meaning).1.with_place("namespaces"))
+                problems.push(request_failure("list namespaces", meaning).1.with_place("namespaces"))
             }
             Err(meaning) => return Err(alone("list namespaces", meaning)),
         }
@@ -96,7 +96,7 @@ pub(super) async fn gather(
 /// Which cluster it is. Without its UID, a backup could be brought back into another one.
 async fn cluster_id(client: &Client) -> Result<ClusterId, Failures> {
     let alone = |what: &str, meaning| {
-        let (exit, problem) = failed(what, meaning);
+        let (exit, problem) = request_failure(what, meaning);
         (exit, vec![problem])
     };
     let describe = |what: &str, answer: Result<Option<String>, Meaning>| {
@@ -141,7 +141,7 @@ async fn hidden_objects(
     };
     let resource = row.resource();
     let alone = |what: &str, meaning| {
-        let (exit, problem) = failed(what, meaning);
+        let (exit, problem) = request_failure(what, meaning);
         (exit, vec![problem.with_place(&resource)])
     };
     let service = ask(client, CALICO, &mut |_| {}).await;
@@ -153,9 +153,9 @@ async fn hidden_objects(
     }
     let stored = objects(client, row, &twin, progress).await;
     let stored = stored.map_err(|meaning| alone(&format!("list {} as {twin}", row.plural), meaning))?;
-    let ids = |all: &[Value]| -> Vec<Id> { all.iter().filter_map(|object| Id::of(object).ok()).collect() };
+    let ids = |all: &[Value]| -> Vec<Id> { all.iter().filter_map(|object| Id::read(object).ok()).collect() };
     let names: BTreeSet<String> =
-        hidden(&ids(shown), &ids(&stored)).iter().map(ToString::to_string).collect();
+        find_hidden(&ids(shown), &ids(&stored)).iter().map(ToString::to_string).collect();
     let Some(first) = names.first() else { return Ok(None) };
     let problem = Problem::new(format!(
         "Calico's API server does not show {} of {} {resource}, such as {first}",

@@ -22,7 +22,7 @@ impl Session {
     ///
     /// Nothing is asked for without a Lease that was renewed within the last forty seconds. A count of all pods needs none.
     pub fn act(&self, act: &Act) -> impl Future<Output = Outcome> + Send + use<> {
-        let work = self.prepared(act);
+        let work = self.prepare(act);
         async move {
             match work {
                 Ok(work) => work.carry_out().await,
@@ -31,7 +31,7 @@ impl Session {
         }
     }
 
-    fn prepared(&self, act: &Act) -> Result<SessionAct, Outcome> {
+    fn prepare(&self, act: &Act) -> Result<SessionAct, Outcome> {
         let sender = self.sender.clone();
         let hand = || match self.lease.clone() {
             Some(lease) => Ok(LeasedCaller::new(&self.caller, lease)),
@@ -41,9 +41,9 @@ impl Session {
             Act::Census => SessionAct::Census(self.caller.clone(), self.cluster.world.hosts(), sender),
             Act::Patch(patch) => {
                 let labels = self.settings.pool_labels.clone();
-                SessionAct::Patch { hand: hand()?, ask: self.patched(patch)?, labels, sender }
+                SessionAct::Patch { hand: hand()?, ask: self.patch_request(patch)?, labels, sender }
             }
-            Act::Hook(hook) => SessionAct::Hook { hand: self.manager()?, ask: self.hooked(hook)?, sender },
+            Act::Hook(hook) => SessionAct::Hook { hand: self.manager()?, ask: self.hook_request(hook)?, sender },
             Act::Evict(id) => SessionAct::Evict(hand()?, self.evictions, Box::new(id.clone())),
             Act::Delete(id) => SessionAct::Delete(hand()?, Box::new(id.clone())),
             Act::Record(run) => {
@@ -78,13 +78,13 @@ impl Session {
         }
     }
 
-    fn hooked(&self, hook: &Hook) -> Result<ApiRequest, Outcome> {
+    fn hook_request(&self, hook: &Hook) -> Result<ApiRequest, Outcome> {
         let request = self.management.as_ref().and_then(|management| management.request(hook));
         request.ok_or_else(|| Outcome::Failed("its Machine is not known".into()))
     }
 
     /// The request of a patch. A Node that has changed since the decision is not asked for at all.
-    fn patched(&self, change: &Patch) -> Result<ApiRequest, Outcome> {
+    fn patch_request(&self, change: &Patch) -> Result<ApiRequest, Outcome> {
         let taints = self.cluster.taints(&change.node, &change.version).ok_or(Outcome::Changed)?;
         patch(change, taints, Timestamp::now()).map_err(Outcome::Failed)
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::Session;
 use crate::live::api::call::Caller;
-use crate::live::api::path::{config_maps, encoded};
+use crate::live::api::path::{config_maps, encode};
 use crate::live::api::watch::{Change, Read, Source, Watch};
 use crate::live::session::gates;
 use crate::live::session::state::{Event, WatchScope};
@@ -24,7 +24,7 @@ const COUNTED: [Kind; 4] = [Kind::DEPLOYMENT, Kind::STATEFUL_SET, Kind::REPLICA_
 impl Session {
     /// Brings watches and gates in line with the plan and with what is known.
     pub(super) fn attend(&mut self, plan: &Plan) {
-        let about = PodClassifier::of(plan);
+        let about = PodClassifier::from_plan(plan);
         if self.pod_classifier.as_ref() != Some(&about) {
             // Pods mean something else now.
             let places: Vec<WatchScope> =
@@ -51,7 +51,7 @@ impl Session {
         let counted = COUNTED.map(WatchScope::Workloads);
         // Without labels, it would be all pods of the namespace.
         let dns = (!plan.dns.labels.is_empty()).then_some(WatchScope::Dns);
-        let nodes = self.cluster.in_transit().chain(self.cluster.arriving(plan));
+        let nodes = self.cluster.nodes_in_transit().chain(self.cluster.arriving(plan));
         let on_nodes = nodes.cloned().map(WatchScope::OnNode);
         let permits = plan.takes_requests().then_some(WatchScope::Permits);
         let is_managed = self.management.as_ref().is_some_and(|management| management.machines.is_some());
@@ -157,7 +157,7 @@ impl Session {
             WatchScope::Dns => {
                 let pair = |(key, value): (&Text, &Text)| format!("{key}={value}");
                 let labels: Vec<String> = about.dns.labels.iter().map(pair).collect();
-                let pods = format!("/api/v1/namespaces/{}/pods", encoded(&about.dns.namespace));
+                let pods = format!("/api/v1/namespaces/{}/pods", encode(&about.dns.namespace));
                 Source::new(pods).labels(labels.join(","))
             }
             WatchScope::Run => Source::new(config_maps()).fields(format!("metadata.name={RUN}")),

@@ -71,8 +71,8 @@ impl LeasedCaller {
     pub(in crate::live) async fn call(&self, ask: &ApiRequest) -> Result<Reply, Outcome> {
         self.caller.turn().await;
         self.may()?;
-        self.caller.urgent(ask).await.map_err(|why| {
-            self.lease.unanswered();
+        self.caller.call_urgently(ask).await.map_err(|why| {
+            self.lease.note_unanswered();
             Outcome::Failed(why)
         })
     }

@@ -14,7 +14,7 @@ pub(in crate::live) struct Clock {
 
 impl Clock {
     /// The clocks of this machine.
-    pub(in crate::live) fn of_machine() -> Self {
+    pub(in crate::live) fn from_machine() -> Self {
         Self::new(since_boot, Timestamp::now)
     }
 
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn the_clock_goes_on_and_people_read_microseconds() {
-        let clock = Clock::of_machine();
+        let clock = Clock::from_machine();
         let before = clock.now();
         assert!(clock.now() >= before && before > Duration::ZERO);
         let fixed = Clock::new(|| Duration::ZERO, || Timestamp::from_microsecond(1_500_000).expect("a time"));

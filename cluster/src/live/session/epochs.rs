@@ -4,7 +4,7 @@ use snapshot::model::Node;
 use types::api::step::{self, Step};
 
 use crate::live::api::call::Caller;
-use crate::live::api::failure::{Failure, lost};
+use crate::live::api::failure::{Failure, lost_failure};
 use crate::live::api::watch::{Source, pages};
 use crate::live::lease::MAX_SEEN_EPOCH;
 
@@ -12,14 +12,14 @@ use crate::live::lease::MAX_SEEN_EPOCH;
 ///
 /// # Errors
 /// A request failed.
-pub(super) async fn greatest(caller: &Caller) -> Result<u64, Failure> {
+pub(super) async fn greatest_epoch(caller: &Caller) -> Result<u64, Failure> {
     let mut greatest = 0;
     let mut take = |node: Option<&str>| {
         greatest = node.map_or(0, |node| greatest.max(epoch(node).unwrap_or(0)));
     };
     pages(caller, &Source::new("/api/v1/nodes"), &mut take)
         .await
-        .map_err(|why| lost("read the steps of Nodes", &why))?;
+        .map_err(|why| lost_failure("read the steps of Nodes", &why))?;
     Ok(greatest)
 }
 
@@ -60,7 +60,7 @@ mod tests {
         ] {
             run(async {
                 let list = Answer::json(200, &json!({"metadata": {"resourceVersion": "1"}, "items": nodes}));
-                assert_eq!(greatest(&Server::new(vec![list]).caller()).await.expect("read"), expected);
+                assert_eq!(greatest_epoch(&Server::new(vec![list]).caller()).await.expect("read"), expected);
             });
         }
     }

@@ -45,7 +45,7 @@ impl Health {
     }
 
     /// Up to when everything that happened is known; none if that does not count any more.
-    pub(in crate::live) const fn synced(&self) -> Option<Duration> {
+    pub(in crate::live) const fn synced_at(&self) -> Option<Duration> {
         match self {
             Self::InSync(synced) | Self::Lost(synced, _) => Some(*synced),
             Self::Starting | Self::Failing(_) => None,

@@ -20,7 +20,7 @@ use crate::cli::access::Access;
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::connect::{connect, connect_for_ever};
 use crate::live::api::failure::Failure;
-use crate::live::api::path::{MANAGER, encoded, with_query};
+use crate::live::api::path::{MANAGER, encode, with_query};
 use crate::live::api::server;
 use crate::live::api::watch::{Source, pages};
 use crate::live::rights;
@@ -83,7 +83,7 @@ impl Management {
     pub(super) fn request(&self, hook: &Hook) -> Option<ApiRequest> {
         let Hook { machine, run, .. } = hook;
         let meta = json!({"resourceVersion": machine.version, "uid": machine.uid, "annotations": {HOOK: run.as_deref()}});
-        let path = format!("{}/{}", self.machines.as_ref()?.path, encoded(&machine.name));
+        let path = format!("{}/{}", self.machines.as_ref()?.path, encode(&machine.name));
         let body = json!({"metadata": meta}).to_string().into_bytes();
         Some(ApiRequest::merge(with_query(&path, &[("fieldManager", MANAGER)]), body))
     }
@@ -121,11 +121,11 @@ impl Session {
             return Err((Exit::Failed, problem.with_place(format!("Namespace/{namespace}")).fix(fix)));
         }
         let machines = Machines {
-            path: format!("/apis/{GROUP}/{version}/namespaces/{}/machines", encoded(&namespace)),
+            path: format!("/apis/{GROUP}/{version}/namespaces/{}/machines", encode(&namespace)),
             cluster: cluster.to_string(),
         };
-        let machines_by_node = listed(&management.caller, &machines).await?;
-        let planned = self.planned(run, plan);
+        let machines_by_node = list_machines(&management.caller, &machines).await?;
+        let planned = self.planned_nodes(run, plan);
         let without: Vec<&str> =
             planned.iter().copied().filter(|name| !machines_by_node.contains_key(*name)).collect();
         let title = format!("Cluster/{namespace}/{cluster}");
@@ -149,7 +149,7 @@ impl Session {
     }
 
     /// The nodes of the plan that Cluster API replaces, which are there, and which the run does not skip.
-    fn planned<'a>(&self, run: &Run, plan: &'a Plan) -> Vec<&'a str> {
+    fn planned_nodes<'a>(&self, run: &Run, plan: &'a Plan) -> Vec<&'a str> {
         let planned = plan.waves.iter().flat_map(|wave| &wave.nodes);
         let is_there =
             |name: &Text, uid: &Text| self.cluster.world.nodes.get(name).is_some_and(|node| node.uid == *uid);
@@ -225,7 +225,7 @@ async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
 }
 
 /// The Machines of a Cluster by the names of their Nodes.
-async fn listed(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, ObservedMachine>, Failure> {
+async fn list_machines(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, ObservedMachine>, Failure> {
     let mut all = BTreeMap::new();
     let mut wrong = None;
     let mut take = |item: Option<&str>| match item.map(machine) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use migration::drive::gate::{Shortages, dns, watched};
+use migration::drive::gate::{Shortages, dns, decide};
 use migration::drive::objects::{ObservedMachine, ObservedNode};
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
@@ -320,7 +320,7 @@ impl ClusterState {
     }
 
     /// The Nodes that a run moves, this one or another.
-    pub(in crate::live) fn in_transit(&self) -> impl Iterator<Item = &Text> {
+    pub(in crate::live) fn nodes_in_transit(&self) -> impl Iterator<Item = &Text> {
         self.world.nodes.iter().filter(|(_, node)| is_in_transit(node)).map(|(name, _)| name)
     }
 
@@ -353,7 +353,7 @@ impl ClusterState {
 
     /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
     /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
-    pub(in crate::live) fn short(&self) -> BTreeMap<String, u32> {
+    pub(in crate::live) fn short_workloads(&self) -> BTreeMap<String, u32> {
         let is =
             |(owner, available): &(&Owner, &Availability)| !owner.is_daemon_set() && available.is_short(0);
         let missing = |(owner, available): (&Owner, &Availability)| {
@@ -386,19 +386,19 @@ impl ClusterState {
         let owners = self.owners();
         let world = Arc::make_mut(&mut self.world);
         world.now = now;
-        world.synced = self.health.values().filter_map(Health::synced).min().unwrap_or_default();
+        world.synced = self.health.values().filter_map(Health::synced_at).min().unwrap_or_default();
         world.pods = self.pods.values().flat_map(BTreeMap::values).cloned().collect();
         world.owners = owners;
         world.permits.clone_from(&self.permits);
         let is_managed = self.health.contains_key(&WatchScope::Machines);
         world.machines = is_managed.then(|| Arc::clone(&self.machines));
-        self.shortages.observe(&world.owners, |owner| run.missing(owner), now);
+        self.shortages.observe(&world.owners, |owner| run.missing_replicas(owner), now);
         let patience = Duration::from_secs(plan.limits.owners_seconds.into());
         let verdict = |source: &GateSource, name: &String| match source {
             GateSource::Workload => Some(self.shortages.verdict(patience, now)),
             GateSource::Dns => Some(dns(world.pods.values(), now)),
             GateSource::ApiServer => Some(api.clone()),
-            GateSource::Watched => Some(watched(workload_owners, &self.workloads, now)),
+            GateSource::Watched => Some(decide(workload_owners, &self.workloads, now)),
             GateSource::Command(_) => self.verdicts.get(name).cloned(),
         };
         let gates = plan.gates.iter();
@@ -410,11 +410,11 @@ impl ClusterState {
     fn touch(&mut self, run: &Run) {
         if !std::mem::replace(&mut self.has_looked, true) {
             let moved =
-                run.moved.iter().filter_map(|(title, desired)| Some((Owner::titled(title)?, *desired)));
+                run.moved_owners.iter().filter_map(|(title, desired)| Some((Owner::from_title(title)?, *desired)));
             self.touched.extend(moved);
         }
         let moves =
-            |pod: &&Pod| !pod.is(Trait::HostNetwork) && !pod.is(Trait::Finished) && !pod.is(Trait::Static);
+            |pod: &&Pod| !pod.has_trait(Trait::HostNetwork) && !pod.has_trait(Trait::Finished) && !pod.has_trait(Trait::Static);
         let owners = self.pods_in_transit().filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
             let desired = self.workloads.get(&owner).map(|now| now.desired);
@@ -437,7 +437,7 @@ impl ClusterState {
             Some((owner.clone(), Availability { desired, ready: now.ready }))
         };
         let mut owners: BTreeMap<Owner, Availability> = workloads.filter_map(available).collect();
-        for pod in self.pods_in_transit().filter(|pod| !pod.is(Trait::Finished)) {
+        for pod in self.pods_in_transit().filter(|pod| !pod.has_trait(Trait::Finished)) {
             let Some(owner) =
                 pod.owner.as_ref().filter(|owner| owner.is_daemon_set() && self.touched.contains_key(*owner))
             else {
@@ -445,7 +445,7 @@ impl ClusterState {
             };
             let counts = owners.entry(owner.clone()).or_default();
             counts.desired += 1;
-            counts.ready += u32::from(pod.is(Trait::Ready) && !pod.is(Trait::Terminating));
+            counts.ready += u32::from(pod.has_trait(Trait::Ready) && !pod.has_trait(Trait::Terminating));
         }
         owners
     }

@@ -90,7 +90,7 @@ async fn session(server: &Server) -> Session {
         server.caller(),
         Settings { pool_labels: vec!["pool".into()], gates: vec![command("ours")], ..Settings::default() },
     );
-    Session::over(caller.clone(), caller.with_client(server.client()), settings).await.expect("a session")
+    Session::open(caller.clone(), caller.with_client(server.client()), settings).await.expect("a session")
 }
 
 async fn holding(server: &Server) -> Session {
@@ -163,8 +163,8 @@ fn a_first_look_sees_all_of_it_pods_of_nodes_in_transit_included() {
             "those of node a are not asked for"
         );
         assert_eq!((world.epoch, world.verdicts.len(), world.is_open), (5, 2, true), "it is midnight");
-        assert!(world.renewed >= Duration::from_secs(crate::live::api::test_server::START));
-        assert_eq!(version(session.stored()), Some("7"));
+        assert!(world.renewed_at >= Duration::from_secs(crate::live::api::test_server::START));
+        assert_eq!(version(session.stored_run()), Some("7"));
         let lines = server.lines();
         for path in [
             "/api/v1/pods?fieldSelector=spec.nodeName%3D&limit=500",
@@ -278,7 +278,7 @@ fn other_agents_mean_other_pods() {
             request.line.contains("spec.nodeName%3Db&limit").then(|| list(&[agent]))
         });
         let (mut session, mut other) = (session(&server).await, plan());
-        let is_agent = |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.is(Trait::Agent));
+        let is_agent = |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.has_trait(Trait::Agent));
         assert!(!is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
         other.agents[0].name = "calico-node".into();
         assert!(is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
@@ -393,7 +393,7 @@ fn a_run_is_recorded_on_what_the_driver_has_taken_up() {
             "on version 8, which this server does not like"
         );
         session.look(&a_run(), &plan(), LONG).await.expect("a world");
-        assert_eq!(version(session.stored()), Some("8"));
+        assert_eq!(version(session.stored_run()), Some("8"));
     });
 }
 
@@ -433,7 +433,7 @@ fn settings_name_pools_and_workloads() {
     .expect("settings");
     let watched = vec![Owner { kind: "DaemonSet".into(), namespace: "x".into(), name: "log".into() }];
     assert_eq!(
-        Settings::of(&config),
+        Settings::from_config(&config),
         Settings { pool_labels: vec!["p".into()], watched, gates: gates(&config) }
     );
 }

@@ -8,7 +8,7 @@ use types::command::problem::Problem;
 use super::Store;
 use super::object::{self, ConfigMap, bytes, change_path, create_path};
 use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::MANAGER;
 
 /// The ConfigMap.
@@ -24,7 +24,7 @@ impl Store {
     pub async fn finish(&self) -> Result<Option<(Record, String)>, Failure> {
         let what = "read how far the end of the migration is";
         let Some(reply) = self.read(what, NAME).await? else { return Ok(None) };
-        let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+        let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
         let text = map.data.get(KEY).map_or("", String::as_str);
         let record = serde_json::from_str::<Record>(text).map_err(|e| e.to_string());
         let record = record.and_then(|record| match record.version {
@@ -50,15 +50,15 @@ impl Store {
         let ask = match version {
             None => ApiRequest::post(create_path(), bytes(&object::new(NAME, &[], &[(KEY, &text)]))),
             Some(version) => {
-                let change = object::changed(version, &[], &[(KEY, Some(&text))]);
+                let change = object::change_object(version, &[], &[(KEY, Some(&text))]);
                 ApiRequest::merge(change_path(NAME, MANAGER), bytes(&change))
             }
         };
-        let reply = self.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        let reply = self.caller.call(&ask).await.map_err(|why| lost_failure(what, &why))?;
         if !reply.is_done() {
-            return Err(refused(what, &reply.refusal()));
+            return Err(refused_failure(what, &reply.refusal()));
         }
-        let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+        let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
         Ok(map.metadata.resource_version)
     }
 }

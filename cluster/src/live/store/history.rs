@@ -16,11 +16,11 @@ use super::journal::{self, part_number};
 use super::object::{ConfigMap, PART_LABEL, RUN, RUN_LABEL};
 use super::plan;
 use super::run::{StoredRun, valid};
-use super::saved_plans::no_run;
+use super::saved_plans::no_run_failure;
 use super::verdicts;
 use crate::cli::access::Access;
 use crate::live::api::call::{ApiRequest, Reply};
-use crate::live::api::failure::{Failure, lost};
+use crate::live::api::failure::{Failure, lost_failure};
 use crate::live::api::path::NAMESPACE;
 use crate::live::conduct::runtime;
 use crate::live::session::{Session, Settings};
@@ -70,7 +70,7 @@ impl Store {
             (Some(text), None) => Some(text),
             (Some(text), Some(_)) if is_of(&text) => Some(text),
             (_, Some(id)) => self.text(&format!("{RUN}-{id}")).await?,
-            (None, None) => return Err(no_run()),
+            (None, None) => return Err(no_run_failure()),
         };
         history.add_run(text.as_deref(), id);
         if history.id.is_empty() {
@@ -83,7 +83,7 @@ impl Store {
             }
         }
         let selector = format!("{RUN_LABEL}={},{PART_LABEL}={}", history.id, journal::PART);
-        match self.listed("read the journal", &selector).await {
+        match self.list_meta("read the journal", &selector).await {
             Ok(list) => {
                 let mut names: Vec<String> = list.names().collect();
                 names.sort_unstable();
@@ -116,7 +116,7 @@ impl Store {
     async fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let what = format!("read ConfigMap {NAMESPACE}/{name}");
         let reply = self.read(&what, name).await?;
-        let text = |reply: Reply| String::from_utf8(reply.body).map_err(|e| lost(&what, &e.to_string()));
+        let text = |reply: Reply| String::from_utf8(reply.body).map_err(|e| lost_failure(&what, &e.to_string()));
         reply.map(text).transpose()
     }
 }
@@ -144,7 +144,7 @@ impl History {
             return Err(unnamed(history));
         }
         if let Some(prefix) = history.plan_prefix() {
-            let name = plan::name(prefix.short());
+            let name = plan::name(prefix.shorten_hash());
             let map = text(&name).and_then(|text| serde_json::from_str::<ConfigMap>(&text).ok());
             match map.map(|map| plan::of_map(&map, &prefix)) {
                 Some(Ok((hash, bytes))) => history.add_plan(&hash, &bytes),
@@ -198,7 +198,7 @@ impl History {
         match verdicts::parse(text) {
             Some(all) => {
                 let verdict = |(name, verdict): (String, verdicts::RecordedVerdict)| {
-                    let verdicts::RecordedVerdict { is, at, why } = verdict;
+                    let verdicts::RecordedVerdict { color: is, time: at, why } = verdict;
                     (name, GateVerdict { is, at, why })
                 };
                 self.gates = all.into_iter().map(verdict).collect();
@@ -210,7 +210,7 @@ impl History {
 
 /// Nothing says which run it is.
 fn unnamed(history: History) -> Failure {
-    let (exit, problem) = no_run();
+    let (exit, problem) = no_run_failure();
     match history.lacking.into_iter().next() {
         Some((_, mut problem)) => {
             problem.fix =

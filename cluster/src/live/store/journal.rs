@@ -13,7 +13,7 @@ use super::mirror::Mirror;
 use super::object::{self, ConfigMap, PART_LABEL, RUN_LABEL, bytes, change_path, create_path};
 use super::run::valid;
 use crate::live::api::call::{ApiRequest, Reply};
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::{MANAGER, config_map};
 
 /// The key of the lines.
@@ -42,7 +42,7 @@ pub struct Journal {
     /// How many full parts were dropped, since no more than [`MOST`] wait.
     dropped: usize,
     /// When the open part was written last.
-    written: Option<Duration>,
+    written_at: Option<Duration>,
     mirror: Mirror,
 }
 
@@ -65,15 +65,15 @@ impl Store {
         valid(run)?;
         let what = "read the journal";
         let selector = format!("{RUN_LABEL}={run},{PART_LABEL}={PART}");
-        let listed = self.listed(what, &selector).await?;
+        let listed = self.list_meta(what, &selector).await?;
         let last = listed.names().filter_map(|name| part_number(&name, run)).max();
         let mut open = Part { number: 1, ..Part::default() };
         if let Some(number) = last {
             let map: ConfigMap = self
-                .done(what, &ApiRequest::get(config_map(&name(run, number))))
+                .require_done(what, &ApiRequest::get(config_map(&name(run, number))))
                 .await?
                 .object()
-                .map_err(|why| lost(what, &why))?;
+                .map_err(|why| lost_failure(what, &why))?;
             open = Part {
                 number,
                 version: Some(map.metadata.resource_version),
@@ -82,13 +82,13 @@ impl Store {
             };
         }
         let (store, run) = (self.clone(), run.to_owned());
-        let mirror = Mirror::of_environment(&run);
-        Ok(Journal { store, run, open, full: Vec::new(), dropped: 0, written: None, mirror })
+        let mirror = Mirror::from_environment(&run);
+        Ok(Journal { store, run, open, full: Vec::new(), dropped: 0, written_at: None, mirror })
     }
 
-    async fn done(&self, what: &str, ask: &ApiRequest) -> Result<Reply, Failure> {
-        let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
-        if reply.is_done() { Ok(reply) } else { Err(refused(what, &reply.refusal())) }
+    async fn require_done(&self, what: &str, ask: &ApiRequest) -> Result<Reply, Failure> {
+        let reply = self.caller.call(ask).await.map_err(|why| lost_failure(what, &why))?;
+        if reply.is_done() { Ok(reply) } else { Err(refused_failure(what, &reply.refusal())) }
     }
 }
 
@@ -191,11 +191,11 @@ impl Journal {
             self.full.remove(0);
         }
         let now = self.store.caller.clock().now();
-        let is_due = self.written.is_none_or(|written| now.saturating_sub(written) >= EVERY);
+        let is_due = self.written_at.is_none_or(|written| now.saturating_sub(written) >= EVERY);
         if self.open.is_written || !(is_due || is_last) {
             return Ok(());
         }
-        self.written = Some(now);
+        self.written_at = Some(now);
         self.open.version = Some(self.write(&self.open).await?);
         self.open.is_written = true;
         Ok(())
@@ -211,13 +211,13 @@ impl Journal {
                 ApiRequest::post(create_path(), bytes(&object::new(&name, &labels, &[(KEY, &part.lines)])))
             }
             Some(version) => {
-                let change = object::changed(version, &[], &[(KEY, Some(&part.lines))]);
+                let change = object::change_object(version, &[], &[(KEY, Some(&part.lines))]);
                 ApiRequest::merge(change_path(&name, MANAGER), bytes(&change))
             }
         };
-        let reply = self.store.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        let reply = self.store.caller.call(&ask).await.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() {
-            let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+            let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
             return Ok(map.metadata.resource_version);
         }
         let refusal = reply.refusal();
@@ -226,7 +226,7 @@ impl Journal {
         {
             return Ok(version);
         }
-        Err(refused(what, &refusal))
+        Err(refused_failure(what, &refusal))
     }
 
     /// The version of a part that is in the cluster as it was to be written: its answer was lost.
@@ -234,10 +234,10 @@ impl Journal {
         let what = "write the journal";
         let map: ConfigMap = self
             .store
-            .done(what, &ApiRequest::get(config_map(name)))
+            .require_done(what, &ApiRequest::get(config_map(name)))
             .await?
             .object()
-            .map_err(|why| lost(what, &why))?;
+            .map_err(|why| lost_failure(what, &why))?;
         let there = map.data.get(KEY).map_or("", String::as_str);
         if there == part.lines {
             return Ok(Some(map.metadata.resource_version));
@@ -252,10 +252,10 @@ impl Journal {
             ));
         }
         // An earlier write of this program arrived, and its answer did not.
-        let change = object::changed(&map.metadata.resource_version, &[], &[(KEY, Some(&part.lines))]);
+        let change = object::change_object(&map.metadata.resource_version, &[], &[(KEY, Some(&part.lines))]);
         let reply =
-            self.store.done(what, &ApiRequest::merge(change_path(name, MANAGER), bytes(&change))).await?;
-        let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+            self.store.require_done(what, &ApiRequest::merge(change_path(name, MANAGER), bytes(&change))).await?;
+        let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
         Ok(Some(map.metadata.resource_version))
     }
 }

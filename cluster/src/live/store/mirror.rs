@@ -16,7 +16,7 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// The file of a run. *Source*: XDG Base Directory Specification 0.8: `$XDG_STATE_HOME`, by default `$HOME/.local/state`; a relative one is ignored.
-    pub(super) fn of_environment(run: &str) -> Self {
+    pub(super) fn from_environment(run: &str) -> Self {
         let var = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let state = var("XDG_STATE_HOME");
         let state = state.or_else(|| Some(var("HOME").or_else(|| var("USERPROFILE"))?.join(".local/state")));

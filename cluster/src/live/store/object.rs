@@ -80,7 +80,7 @@ pub(super) fn new(name: &str, labels: &[(&str, &str)], data: &[(&str, &str)]) ->
 }
 
 /// A change of some keys of a ConfigMap as it was at a version. A key without a value is taken away.
-pub(super) fn changed(version: &str, labels: &[(&str, &str)], data: &[(&str, Option<&str>)]) -> Value {
+pub(super) fn change_object(version: &str, labels: &[(&str, &str)], data: &[(&str, Option<&str>)]) -> Value {
     let mut change = json!({ "metadata": { "resourceVersion": version }, "data": {} });
     for (key, value) in labels {
         change["metadata"]["labels"][*key] = (*value).into();

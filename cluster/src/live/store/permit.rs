@@ -11,7 +11,7 @@ use types::command::problem::Problem;
 use super::Store;
 use super::object::{self, ConfigMap, bytes, change_path, create_path};
 use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::{WISHER, node};
 
 /// How often a request is written anew because another pipeline wrote the ConfigMap at the same time, or because an answer was lost.
@@ -32,16 +32,16 @@ impl Store {
     /// A request failed, or the API server's answer is no Node.
     pub async fn node(&self, name: &str, pool_labels: &[String]) -> Result<Option<Node>, Failure> {
         let what = format!("read Node {name}");
-        let reply = self.caller.call(&ApiRequest::get(node(name))).await.map_err(|why| lost(&what, &why))?;
+        let reply = self.caller.call(&ApiRequest::get(node(name))).await.map_err(|why| lost_failure(&what, &why))?;
         if reply.is_done() {
             let text = String::from_utf8_lossy(&reply.body);
             return objects::node(&text, pool_labels)
                 .map(|request| Some(request.node))
-                .map_err(|why| lost(&what, &why));
+                .map_err(|why| lost_failure(&what, &why));
         }
         match reply.refusal() {
             refusal if refusal.is_not_found() => Ok(None),
-            refusal => Err(refused(&what, &refusal)),
+            refusal => Err(refused_failure(&what, &refusal)),
         }
     }
 
@@ -52,11 +52,11 @@ impl Store {
     pub async fn open_permits(&self) -> Result<(), Failure> {
         let what = "make the ConfigMap for the requests of pipelines";
         let ask = ApiRequest::post(create_path(), bytes(&object::new(NAME, &[], &[])));
-        let reply = self.caller.call(&ask).await.map_err(|why| lost(what, &why))?;
+        let reply = self.caller.call(&ask).await.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() || reply.refusal().is_conflict() {
             return Ok(());
         }
-        Err(refused(what, &reply.refusal()))
+        Err(refused_failure(what, &reply.refusal()))
     }
 
     /// Asks to take a Node away, or takes that back. A request that is there already stays as it is.
@@ -71,7 +71,7 @@ impl Store {
                 return if request.is_some() { Err(unopened()) } else { Ok(()) };
             };
             let changes = match request {
-                Some(request) => permit::added(&data, uid, request),
+                Some(request) => permit::add_request(&data, uid, request),
                 None if data.contains_key(uid) => BTreeMap::from([(uid.to_owned(), None)]),
                 None => BTreeMap::new(),
             };
@@ -80,15 +80,15 @@ impl Store {
             }
             let pairs: Vec<(&str, Option<&str>)> =
                 changes.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect();
-            let change = object::changed(&metadata.resource_version, &[], &pairs);
+            let change = object::change_object(&metadata.resource_version, &[], &pairs);
             let ask = ApiRequest::merge(change_path(NAME, WISHER), bytes(&change));
             failed = match self.caller.call(&ask).await {
                 Ok(reply) if reply.is_done() => return Ok(()),
                 Ok(reply) if reply.refusal().is_conflict() || reply.refusal().is_not_found() => {
-                    Some(refused(what, &reply.refusal()))
+                    Some(refused_failure(what, &reply.refusal()))
                 }
-                Ok(reply) => return Err(refused(what, &reply.refusal())),
-                Err(why) => Some(lost(what, &why)),
+                Ok(reply) => return Err(refused_failure(what, &reply.refusal())),
+                Err(why) => Some(lost_failure(what, &why)),
             };
         }
         Err(failed.unwrap_or_else(|| (Exit::TryLater, Problem::new(what))))
@@ -98,7 +98,7 @@ impl Store {
     async fn requests(&self) -> Result<Option<ConfigMap>, Failure> {
         let what = "read what pipelines ask for";
         let reply = self.read(what, NAME).await?;
-        reply.map(|reply| reply.object().map_err(|why| lost(what, &why))).transpose()
+        reply.map(|reply| reply.object().map_err(|why| lost_failure(what, &why))).transpose()
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
 
     fn request() -> Request {
         let permit = PermitRequest { node: "b7".into(), run: "r-1".into(), to: Phase::New };
-        Request { permit, at: "2026-11-20T15:00:00Z".into() }
+        Request { permit, time: "2026-11-20T15:00:00Z".into() }
     }
 
     fn map(version: &str, data: &Value) -> Answer {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Store;
 use super::object::{self, RUN, RUN_LABEL};
 use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::config_map;
 
 /// Runs that are kept beside the newest one.
@@ -29,24 +29,24 @@ impl Store {
     /// A request failed. What was deleted before stays deleted.
     pub async fn prune(&self, current: &str) -> Result<Vec<String>, Failure> {
         let what = "list what earlier runs have left";
-        let listed = self.listed(what, RUN_LABEL).await?;
+        let listed = self.list_meta(what, RUN_LABEL).await?;
         let run_objects = listed.all().map(|meta| {
             let run = meta.labels.get(RUN_LABEL).cloned().unwrap_or_default();
             RunObject { name: meta.name, uid: meta.uid, run }
         });
         let mut gone = Vec::new();
-        for RunObject { name, uid, .. } in surplus(run_objects.collect(), current) {
+        for RunObject { name, uid, .. } in surplus_objects(run_objects.collect(), current) {
             let what = format!("delete ConfigMap {name} of an earlier run");
             let options =
                 json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });
             let ask = ApiRequest::delete(config_map(&name), object::bytes(&options));
-            let reply = self.caller.call(&ask).await.map_err(|why| lost(&what, &why))?;
+            let reply = self.caller.call(&ask).await.map_err(|why| lost_failure(&what, &why))?;
             let is_gone = reply.is_done() || {
                 let refusal = reply.refusal();
                 refusal.is_not_found() || refusal.is_conflict()
             };
             if !is_gone {
-                return Err(refused(&what, &reply.refusal()));
+                return Err(refused_failure(&what, &reply.refusal()));
             }
             gone.push(name);
         }
@@ -55,7 +55,7 @@ impl Store {
 }
 
 /// Everything of the runs before the newest ones. An id begins with the time at which its run began, so that ids sort as runs do.
-fn surplus(mut objects: Vec<RunObject>, current: &str) -> Vec<RunObject> {
+fn surplus_objects(mut objects: Vec<RunObject>, current: &str) -> Vec<RunObject> {
     objects.retain(|object| object.run != current && !object.run.is_empty() && object.name != RUN);
     let runs: BTreeSet<String> = objects.iter().map(|object| object.run.clone()).collect();
     let old: BTreeSet<String> = runs.into_iter().rev().skip(KEPT).collect();
@@ -93,7 +93,7 @@ mod tests {
             ])
             .collect();
         let gone: BTreeSet<String> =
-            surplus(objects, &id(13)).into_iter().map(|object| object.name).collect();
+            surplus_objects(objects, &id(13)).into_iter().map(|object| object.name).collect();
         let expected: BTreeSet<String> = (0..3)
             .flat_map(|index| {
                 [format!("crossfade-run-{}", id(index)), format!("crossfade-journal-{}-0001", id(index))]
@@ -107,7 +107,7 @@ mod tests {
     fn few_runs_all_stay() {
         let objects =
             (0..10).map(|index| kept(&format!("crossfade-run-{}", id(index)), &id(index))).collect();
-        assert_eq!(surplus(objects, &id(13)), []);
+        assert_eq!(surplus_objects(objects, &id(13)), []);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::Store;
 use super::object::{self, ConfigMap, RUN, RUN_KEY, RUN_LABEL, WISH_KEY, bytes, change_path, create_path};
 use super::plan::name as plan_name;
 use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::MANAGER;
 
 /// What helps where wishes cannot be read.
@@ -69,10 +69,10 @@ impl StoredRun {
                 format!("the run is of version {}, and this program reads {}", run.version, Run::VERSION);
             return Err(wrong(what, newer));
         }
-        run.bounded().map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), NEW_RUN))?;
+        run.require_bounded().map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), NEW_RUN))?;
         let wishes = map.data.get(WISH_KEY).map_or("[]", String::as_str);
         let wishes = serde_json::from_str(wishes).map_err(|e| e.to_string());
-        let wishes = wishes.and_then(|wishes| wish::ordered(wishes, run.wish));
+        let wishes = wishes.and_then(|wishes| wish::sort_new(wishes, run.wish));
         let wishes = wishes.map_err(|why| wrong(format!("the run's key {WISH_KEY}: {why}"), DROP_WISHES))?;
         Ok(Self { run, wishes, version: map.metadata.resource_version })
     }
@@ -99,7 +99,7 @@ impl Store {
     pub async fn run(&self) -> Result<Option<StoredRun>, Failure> {
         let what = "read the run";
         let Some(reply) = self.read(what, RUN).await? else { return Ok(None) };
-        let text = String::from_utf8(reply.body).map_err(|e| lost(what, &e.to_string()))?;
+        let text = String::from_utf8(reply.body).map_err(|e| lost_failure(what, &e.to_string()))?;
         StoredRun::read(&text).map(Some)
     }
 
@@ -122,7 +122,7 @@ impl Store {
             Some(before) if before.run.state == State::Done => {
                 self.archive(&before).await?;
                 let change =
-                    object::changed(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
+                    object::change_object(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
                 self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await?
             }
             Some(other) => return Err(another_run_goes_on(&other.run)),
@@ -155,22 +155,22 @@ impl Store {
             return Ok(RecordOutcome::Changed);
         }
         let labels = [(RUN_LABEL, run.id.as_str())];
-        let change = object::changed(version, &labels, &[(RUN_KEY, Some(&text(run)?))]);
+        let change = object::change_object(version, &labels, &[(RUN_KEY, Some(&text(run)?))]);
         self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await
     }
 
     async fn write(&self, ask: &ApiRequest) -> Result<RecordOutcome, Failure> {
         let what = "write the run";
-        let reply = self.caller.call(ask).await.map_err(|why| lost(what, &why))?;
+        let reply = self.caller.call(ask).await.map_err(|why| lost_failure(what, &why))?;
         if reply.is_done() {
-            let map: ConfigMap = reply.object().map_err(|why| lost(what, &why))?;
+            let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
             return Ok(RecordOutcome::Written(map.metadata.resource_version));
         }
         match reply.refusal() {
             refusal if refusal.is_conflict() || refusal.is_not_found() && refusal.kind != "namespaces" => {
                 Ok(RecordOutcome::Changed)
             }
-            refusal => Err(refused(what, &refusal)),
+            refusal => Err(refused_failure(what, &refusal)),
         }
     }
 
@@ -178,7 +178,7 @@ impl Store {
     async fn archive(&self, before: &StoredRun) -> Result<(), Failure> {
         let name = format!("{RUN}-{}", before.run.id);
         let wishes =
-            serde_json::to_string(&before.wishes).map_err(|e| lost("keep the last run", &e.to_string()))?;
+            serde_json::to_string(&before.wishes).map_err(|e| lost_failure("keep the last run", &e.to_string()))?;
         let run = text(&before.run)?;
         let labels = [(RUN_LABEL, before.run.id.as_str())];
         let copy = object::new(&name, &labels, &[(RUN_KEY, &run), (WISH_KEY, &wishes)]);
@@ -201,7 +201,7 @@ fn text(run: &Run) -> Result<String, Failure> {
 }
 
 fn another_run_goes_on(other: &Run) -> Failure {
-    let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::short(&other.plan)));
+    let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::shorten_hash(&other.plan)));
     let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
     (Exit::No, problem.with_place(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }

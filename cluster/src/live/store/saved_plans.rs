@@ -67,7 +67,7 @@ pub(crate) fn saved_plan(access: &Access, prefix: Option<&Prefix>) -> Result<Sav
         match prefix {
             Some(prefix) => find_plan(&session, prefix).await,
             None => {
-                let stored = session.store().run().await?.ok_or_else(no_run)?;
+                let stored = session.store().run().await?.ok_or_else(no_run_failure)?;
                 plan_of(&session, &stored.run).await
             }
         }
@@ -100,7 +100,7 @@ pub(crate) fn last_run(access: &Access) -> Result<Option<(Run, Plan)>, Failure> 
 
 /// The run goes by another plan than the one that was compared with the settings.
 pub(in crate::live) fn other_plan(run: &Run) -> Failure {
-    let plan = canon::short(&run.plan);
+    let plan = canon::shorten_hash(&run.plan);
     let problem =
         Problem::new(format!("run {} goes by plan {plan}, and went by another one a moment ago", run.id));
     let fix = "look at that plan, then run the same command again: kubectl crossfade status";
@@ -108,7 +108,7 @@ pub(in crate::live) fn other_plan(run: &Run) -> Failure {
 }
 
 /// The cluster never had a run.
-pub(in crate::live) fn no_run() -> Failure {
+pub(in crate::live) fn no_run_failure() -> Failure {
     let problem = Problem::new("the cluster has no run").with_place("ConfigMap/crossfade/crossfade-run");
     (
         Exit::No,

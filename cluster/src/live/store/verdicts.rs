@@ -29,9 +29,11 @@ const SKEW: Duration = Duration::from_mins(2);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedVerdict {
     /// How the gate was.
-    pub is: Color,
+    #[serde(rename = "is")]
+    pub color: Color,
     /// When its command was started, by the holder's clock, in RFC 3339.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// Why, in words.
     #[serde(default)]
     pub why: String,
@@ -43,7 +45,7 @@ pub struct Verdicts {
     store: Store,
     run: String,
     last: BTreeMap<String, RecordedVerdict>,
-    written: Option<Duration>,
+    written_at: Option<Duration>,
 }
 
 /// `crossfade-gates-r-7k2m`.
@@ -55,7 +57,7 @@ impl Store {
     /// The verdicts of a run, to be written.
     #[must_use]
     pub fn verdicts_of(&self, run: &str) -> Verdicts {
-        Verdicts { store: self.clone(), run: run.to_owned(), last: BTreeMap::new(), written: None }
+        Verdicts { store: self.clone(), run: run.to_owned(), last: BTreeMap::new(), written_at: None }
     }
 
     /// The verdicts that the holder of a run wrote last; none if they cannot be read.
@@ -90,15 +92,15 @@ impl Verdicts {
             let why = verdict.why.clone();
             Some((
                 gate.name.clone(),
-                RecordedVerdict { is: verdict.color, at: format!("{timestamp:.0}"), why },
+                RecordedVerdict { color: verdict.color, time: format!("{timestamp:.0}"), why },
             ))
         };
         let next: BTreeMap<String, RecordedVerdict> = plan.gates.iter().filter_map(recorded).collect();
-        let since = self.written.map(|written| now.saturating_sub(written));
+        let since = self.written_at.map(|written| now.saturating_sub(written));
         let words = |all: &BTreeMap<String, RecordedVerdict>| -> Vec<(String, Color, String)> {
             all.iter()
                 .map(|(name, recorded_verdict)| {
-                    (name.clone(), recorded_verdict.is, recorded_verdict.why.clone())
+                    (name.clone(), recorded_verdict.color, recorded_verdict.why.clone())
                 })
                 .collect()
         };
@@ -107,7 +109,7 @@ impl Verdicts {
         if !is_due || next == self.last {
             return;
         }
-        self.written = Some(now);
+        self.written_at = Some(now);
         if self.write(&next).await.is_some() {
             self.last = next;
         }
@@ -147,7 +149,7 @@ pub(in crate::live) fn last_verdict(
     gate: &Gate,
     wall: Timestamp,
 ) -> (Option<Color>, String) {
-    let Some(RecordedVerdict { is, at: timestamp, why }) = record else {
+    let Some(RecordedVerdict { color: is, time: timestamp, why }) = record else {
         return (
             None,
             "no holder has recorded a verdict; only the holder of the run starts the command".into(),

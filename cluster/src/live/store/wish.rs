@@ -7,7 +7,7 @@ use types::command::problem::Problem;
 use super::object::{self, RUN, WISH_KEY, bytes, change_path};
 use super::{Store, StoredRun};
 use crate::live::api::call::ApiRequest;
-use crate::live::api::failure::{Failure, lost, refused};
+use crate::live::api::failure::{Failure, lost_failure, refused_failure};
 use crate::live::api::path::WISHER;
 
 /// How many wishes are kept that the run has taken up.
@@ -26,40 +26,40 @@ impl Store {
         let mut mine: Option<Wish> = None;
         let mut failed = None;
         for _ in 0..TRIES {
-            let Some(stored) = self.run().await? else { return Err(no_run()) };
+            let Some(stored) = self.run().await? else { return Err(no_run_failure()) };
             if let Some(wish) = mine.as_ref().filter(|wish| stored.wishes.contains(wish)) {
                 return Ok(wish.seq);
             }
             let wish = Wish {
-                seq: next(&stored)?,
+                seq: next_seq(&stored)?,
                 operator: operator.into(),
                 reason: reason.into(),
                 what: what.clone(),
             };
-            let change = object::changed(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
+            let change = object::change_object(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
             let ask = ApiRequest::merge(change_path(RUN, WISHER), bytes(&change));
             let seq = wish.seq;
             mine = Some(wish);
             match self.caller.call(&ask).await {
                 Ok(reply) if reply.is_done() => return Ok(seq),
                 Ok(reply) if reply.refusal().is_conflict() => {
-                    failed = Some(refused("ask it of the run", &reply.refusal()))
+                    failed = Some(refused_failure("ask it of the run", &reply.refusal()))
                 }
-                Ok(reply) => return Err(refused("ask it of the run", &reply.refusal())),
-                Err(why) => failed = Some(lost("ask it of the run", &why)),
+                Ok(reply) => return Err(refused_failure("ask it of the run", &reply.refusal())),
+                Err(why) => failed = Some(lost_failure("ask it of the run", &why)),
             }
         }
-        Err(failed.unwrap_or_else(no_run))
+        Err(failed.unwrap_or_else(no_run_failure))
     }
 }
 
-fn no_run() -> Failure {
+fn no_run_failure() -> Failure {
     let problem = Problem::new("there is no run").with_place(format!("ConfigMap/crossfade/{RUN}"));
     (Exit::No, problem.fix("begin one: kubectl crossfade roll --plan HASH"))
 }
 
 /// The number of the next wish.
-fn next(stored: &StoredRun) -> Result<u64, Failure> {
+fn next_seq(stored: &StoredRun) -> Result<u64, Failure> {
     let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0).max(stored.run.wish);
     last.checked_add(1).filter(|next| *next <= MAX_SEQ).ok_or_else(|| {
         let what = format!("the run's last wish has the number {last}, and no greater one is possible: another program wrote it");

@@ -18,7 +18,7 @@ pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Ste
     let (mut steps, mut equal, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
     let mut ids = BTreeSet::new();
     for (object, live) in objects {
-        let id = match Id::of(object) {
+        let id = match Id::read(object) {
             Ok(id) => id,
             Err(why) => {
                 wrong.push(why);

@@ -70,7 +70,7 @@ impl DifferenceCollector {
                 keys.sort();
                 keys.dedup();
                 for key in keys {
-                    self.value(&below(path, key), sent.get(key), stored.get(key));
+                    self.value(&child_path(path, key), sent.get(key), stored.get(key));
                 }
             }
             (Some(Value::Array(sent)), Some(Value::Array(stored))) => {
@@ -92,7 +92,7 @@ impl DifferenceCollector {
 }
 
 /// The path of a key: `spec.selector`, and `metadata.annotations["a.b/c"]` if a dot would mislead.
-fn below(path: &str, key: &str) -> String {
+fn child_path(path: &str, key: &str) -> String {
     match (path, key.contains(['.', '/'])) {
         ("", _) => key.to_owned(),
         (path, false) => format!("{path}.{key}"),

@@ -74,12 +74,12 @@ pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<Stri
             "the backup is of another cluster: of the one with the UID {expected}, and this one has the UID {actual}"
         )]);
     }
-    let backup_objects = backup.by_name().map_err(|why| vec![why])?;
+    let backup_objects = backup.index_by_name().map_err(|why| vec![why])?;
     let mut there = BTreeMap::new();
     for object in &live.objects {
-        there.insert(Id::of(object).map_err(|why| vec![why])?, object);
+        there.insert(Id::read(object).map_err(|why| vec![why])?, object);
     }
-    let mut wrong = unserved(&backup_objects, live);
+    let mut wrong = unserved_kinds(&backup_objects, live);
     let mut decided = RestorePlan::default();
     for (id, object) in &backup_objects {
         let now = there.remove(id);
@@ -115,7 +115,7 @@ pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<Stri
 }
 
 /// Kinds that the backup has objects of and the cluster does not serve, at least not in the version of the backup.
-fn unserved(backup_objects: &BTreeMap<Id, &Value>, live: &LiveState) -> Vec<String> {
+fn unserved_kinds(backup_objects: &BTreeMap<Id, &Value>, live: &LiveState) -> Vec<String> {
     let mut counted: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for id in backup_objects.keys() {
         if let Some(row) = id.row() {

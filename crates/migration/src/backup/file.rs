@@ -76,9 +76,9 @@ impl Backup {
     ) -> Result<Self, String> {
         let mut sorted = BTreeMap::new();
         for object in objects {
-            let id = Id::of(&object)?;
+            let id = Id::read(&object)?;
             if let Some(twice) = sorted.insert(id, strip_volatile(object)) {
-                return Err(format!("{} was listed twice", Id::of(&twice)?));
+                return Err(format!("{} was listed twice", Id::read(&twice)?));
             }
         }
         Ok(Self { version: VERSION, cluster, kinds, objects: sorted.into_values().collect() })
@@ -96,10 +96,10 @@ impl Backup {
     ///
     /// # Errors
     /// An object has no proper name, or two have the same one.
-    pub fn by_name(&self) -> Result<BTreeMap<Id, &Value>, String> {
+    pub fn index_by_name(&self) -> Result<BTreeMap<Id, &Value>, String> {
         let mut all = BTreeMap::new();
         for object in &self.objects {
-            let id = Id::of(object)?;
+            let id = Id::read(object)?;
             if all.insert(id.clone(), object).is_some() {
                 return Err(format!("{id} is there twice"));
             }
@@ -156,7 +156,7 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verification), 
     let backup: Backup =
         serde_json::from_value(value).map_err(|e| format!("the backup cannot be read: {e}"))?;
     let ids: BTreeSet<Id> =
-        backup.by_name().map_err(|why| format!("the backup cannot be read: {why}"))?.into_keys().collect();
+        backup.index_by_name().map_err(|why| format!("the backup cannot be read: {why}"))?.into_keys().collect();
     for (resource, reading) in &backup.kinds {
         let Reading::Read { api_version, objects } = reading else { continue };
         let is_its = |id: &&Id| {

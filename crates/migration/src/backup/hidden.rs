@@ -18,7 +18,7 @@ const DEFAULT: &str = "default.";
 /// Each stored object is shown once, and beside them what mirrors Kubernetes. So where as many are shown as are stored, none is missing, whatever a release
 /// makes of their names.
 #[must_use]
-pub fn hidden(shown: &[Id], stored: &[Id]) -> Vec<Id> {
+pub fn find_hidden(shown: &[Id], stored: &[Id]) -> Vec<Id> {
     if shown.iter().filter(|id| !is_mirrored(&id.name)).count() >= stored.len() {
         return Vec::new();
     }
@@ -50,13 +50,13 @@ mod tests {
     #[test]
     fn a_policy_of_a_tier_that_is_not_shown_is_found() {
         let shown = ids(&["x/default.a", "x/b", "x/knp.default.k"]);
-        assert_eq!(hidden(&shown, &ids(&["x/a", "x/default.b"])), []);
+        assert_eq!(find_hidden(&shown, &ids(&["x/a", "x/default.b"])), []);
         assert_eq!(
-            hidden(&shown, &ids(&["x/a", "x/b", "x/secure.a"])),
+            find_hidden(&shown, &ids(&["x/a", "x/b", "x/secure.a"])),
             ids(&["x/secure.a"]),
             "knp is not stored"
         );
-        assert_eq!(hidden(&shown, &ids(&["x/a", "y/a", "x/secure.a"])), ids(&["y/a", "x/secure.a"]));
-        assert_eq!(hidden(&shown, &ids(&["x/a.1f", "x/b.2e"])), [], "a release with other names");
+        assert_eq!(find_hidden(&shown, &ids(&["x/a", "y/a", "x/secure.a"])), ids(&["y/a", "x/secure.a"]));
+        assert_eq!(find_hidden(&shown, &ids(&["x/a.1f", "x/b.2e"])), [], "a release with other names");
     }
 }

@@ -93,7 +93,7 @@ impl Row {
 
     /// The row of an object's `apiVersion` and `kind`; none if it is no kind of policies.
     #[must_use]
-    pub fn of(api_version: &str, kind: &str) -> Option<&'static Self> {
+    pub fn find(api_version: &str, kind: &str) -> Option<&'static Self> {
         let group = api_version.split_once('/')?.0;
         KINDS.iter().find(|row| row.kind == kind && row.is_of(group))
     }
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_object_says_its_row() {
-        let resource = |api: &str, kind: &str| Row::of(api, kind).map(Row::resource);
+        let resource = |api: &str, kind: &str| Row::find(api, kind).map(Row::resource);
         assert_eq!(
             resource("networking.k8s.io/v1", "NetworkPolicy").as_deref(),
             Some("networkpolicies.networking.k8s.io")

@@ -112,7 +112,7 @@ mod tests {
             (antrea("mine"), None),
             (owned, Some(Maker::Owner("App/shop".into()))),
         ] {
-            assert_eq!(maker(&Id::of(&object).expect("an object"), &object), expected, "{object}");
+            assert_eq!(maker(&Id::read(&object).expect("an object"), &object), expected, "{object}");
         }
     }
 }

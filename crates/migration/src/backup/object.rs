@@ -43,13 +43,13 @@ impl Id {
     ///
     /// # Errors
     /// It has no kind of policies, no name, or a namespace where it should have none: what was expected.
-    pub fn of(object: &Value) -> Result<Self, String> {
+    pub fn read(object: &Value) -> Result<Self, String> {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("/apiVersion").to_owned(), text("/kind").to_owned());
         let name = text("/metadata/name").to_owned();
         let what = || format!("the object {kind} {name:?} of {api_version:?}");
         let row =
-            Row::of(&api_version, &kind).ok_or_else(|| format!("{}: this is no kind of policies", what()))?;
+            Row::find(&api_version, &kind).ok_or_else(|| format!("{}: this is no kind of policies", what()))?;
         let namespace = Some(text("/metadata/namespace").to_owned()).filter(|name| !name.is_empty());
         if name.is_empty() || row.is_namespaced != namespace.is_some() {
             let expected =
@@ -62,7 +62,7 @@ impl Id {
     /// The kind's row.
     #[must_use]
     pub fn row(&self) -> Option<&'static Row> {
-        Row::of(&self.api_version, &self.kind)
+        Row::find(&self.api_version, &self.kind)
     }
 
     /// The API group.
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn an_object_without_a_proper_name_is_refused() {
-        assert_eq!(Id::of(&object()).expect("a name").to_string(), "NetworkPolicy.crd.antrea.io/x/a");
+        assert_eq!(Id::read(&object()).expect("a name").to_string(), "NetworkPolicy.crd.antrea.io/x/a");
         let changed = |pointer: &str, value: Value| {
             let mut object = object();
             *object.pointer_mut(pointer).expect("a field") = value;
-            Id::of(&object).expect_err("refused")
+            Id::read(&object).expect_err("refused")
         };
         assert!(changed("/kind", json!("Secret")).contains("no kind of policies"));
         assert!(changed("/metadata/name", json!("")).contains("a name and a namespace"));

@@ -74,7 +74,7 @@ mod tests {
 
     fn step(api_version: &str, kind: &str, name: &str, act: Act) -> Step {
         let object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "spec": {}});
-        Step { id: Id::of(&object).expect("an object"), act, object, awaits: None }
+        Step { id: Id::read(&object).expect("an object"), act, object, awaits: None }
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     // A provider's own backups have no time.
     let Some(taken_at) = &backup.taken_at else { return Vec::new() };
-    let (timestamp, now) = (taken_at.parse::<Timestamp>().ok(), now(scene));
+    let (timestamp, now) = (taken_at.parse::<Timestamp>().ok(), snapshot_time(scene));
     let (Some(timestamp), Some(now)) = (timestamp, now) else {
         let what = if timestamp.is_none() {
             format!(
@@ -67,9 +67,9 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// When the snapshot was taken; in a dump, which does not say it, the newest heartbeat or creation.
-pub(in crate::check) fn now(scene: &Scene<'_>) -> Option<Timestamp> {
+pub(in crate::check) fn snapshot_time(scene: &Scene<'_>) -> Option<Timestamp> {
     let snapshot = scene.snapshot;
-    if let Some(taken_at) = &snapshot.cluster.taken {
+    if let Some(taken_at) = &snapshot.cluster.taken_at {
         return taken_at.parse().ok();
     }
     let nodes = snapshot.nodes.iter();

@@ -88,7 +88,7 @@ impl Finding {
 
     /// The same, about these objects, sorted and each of them once.
     #[must_use]
-    pub fn about(mut self, objects: impl IntoIterator<Item = Subject>) -> Self {
+    pub fn with_objects(mut self, objects: impl IntoIterator<Item = Subject>) -> Self {
         self.objects.extend(objects);
         self.objects.sort();
         self.objects.dedup();
@@ -110,7 +110,7 @@ impl Subject {
 
     /// The object with this metadata.
     #[must_use]
-    pub fn of(kind: Kind, meta: &Meta) -> Self {
+    pub fn from_meta(kind: Kind, meta: &Meta) -> Self {
         Self { namespace: meta.namespace.as_ref().into(), ..Self::new(kind, meta.name.as_ref()) }
     }
 

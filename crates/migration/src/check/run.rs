@@ -33,7 +33,7 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut missing: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
     for check in ALL {
-        let unknown = unknown(check, scene);
+        let unknown = unread_kinds(check, scene);
         if unknown.is_empty() {
             findings.extend((check.run)(scene));
         }
@@ -43,24 +43,24 @@ pub fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let required = requirements::findings(scene, &findings);
     findings.extend(required);
-    for (kind, row) in requirements::missing(scene) {
+    for (kind, row) in requirements::missing_kinds(scene) {
         missing.entry(kind).or_default().push(row);
     }
-    findings.extend(missing.iter().map(|(kind, checks)| not_checked(*kind, checks, scene)));
-    findings.extend(illegible(scene));
+    findings.extend(missing.iter().map(|(kind, checks)| find_not_checked(*kind, checks, scene)));
+    findings.extend(find_illegible(scene));
     let mut findings = waive(findings, &scene.config.waivers);
     sort(&mut findings);
     findings
 }
 
 /// The kinds that a check needs and the snapshot does not have.
-fn unknown(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
-    let needed = check.needs.iter().filter_map(|need| need.of(scene.from, scene.to));
+fn unread_kinds(check: &Check, scene: &Scene<'_>) -> Vec<Kind> {
+    let needed = check.needs.iter().filter_map(|need| need.kind_for(scene.from, scene.to));
     needed.filter(|kind| !scene.snapshot.knows(*kind)).collect()
 }
 
 /// The objects of the kinds that this migration needs which could not be read. Their names may be any text, so that no command has them.
-fn illegible(scene: &Scene<'_>) -> Option<Finding> {
+fn find_illegible(scene: &Scene<'_>) -> Option<Finding> {
     let needed = kinds(scene.from, scene.to);
     let all = scene.snapshot.illegible.iter().filter(|illegible| needed.contains(&illegible.kind));
     let subject = |illegible: &IllegibleObject| Subject {
@@ -72,10 +72,10 @@ fn illegible(scene: &Scene<'_>) -> Option<Finding> {
     let why =
         "A check finds nothing wrong with an object that it does not see. All other objects are checked.";
     let fix = "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.";
-    (!objects.is_empty()).then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).about(objects))
+    (!objects.is_empty()).then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).with_objects(objects))
 }
 
-fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
+fn find_not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
     let (what, fix) = match scene.snapshot.readings.get(&kind) {
         // They are read one by one: a right to list them would reach what applications keep in theirs.
         Some(Reading::Forbidden(why)) if kind == Kind::CONFIG_MAP => (
@@ -110,7 +110,7 @@ fn not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
     let subject = Subject::new(kind, "*").detail(format!("needed by {}", checks.join(", ")));
     let why =
         "The checks that need these objects did not run, so nobody knows whether they would find something.";
-    Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).about([subject])
+    Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).with_objects([subject])
 }
 
 #[cfg(test)]

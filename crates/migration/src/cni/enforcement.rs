@@ -243,7 +243,7 @@ fn aws_enforces(snapshot: &Snapshot) -> bool {
 
 /// The new CNI enforces policies before the end. Cilium must not: it takes pods of the old network for the outside world. Antrea has no switch for
 /// Kubernetes' own policies.
-fn early(scene: &Scene<'_>) -> bool {
+fn is_early(scene: &Scene<'_>) -> bool {
     match scene.to {
         Cni::Cilium => false,
         Cni::Antrea => antrea::value(scene.snapshot, "/featureGates/AntreaPolicy", "true") == "true",
@@ -262,7 +262,7 @@ pub fn lines(scene: &Scene<'_>) -> Vec<Line> {
 fn line(scene: &Scene<'_>, kind: Kind, phase: Phase, policies: usize) -> Line {
     let old = enforces(scene, scene.from, kind);
     let new = enforces(scene, scene.to, kind);
-    let is_early = new && early(scene);
+    let is_early = new && is_early(scene);
     let (holds, enforcer, why) = match phase {
         Phase::Old if old => (Coverage::Yes, Some(scene.from), "the old CNI enforces them"),
         Phase::Old => (Coverage::No, None, "the old CNI does not know this kind"),

@@ -24,7 +24,7 @@ pub struct Setting {
 }
 
 impl Setting {
-    fn of(value: impl Into<String>, source: Subject, key: &str) -> Self {
+    fn new(value: impl Into<String>, source: Subject, key: &str) -> Self {
         let value = value.into();
         let source = source.detail(format!("{key}: {value}"));
         Self { value, source }

@@ -35,7 +35,7 @@ pub const fn is_parted(phase: Phase, other: Phase) -> bool {
 
 /// The first two phases of `living` that do not reach each other without a bridge: client, then server.
 #[must_use]
-pub fn cut(living: &BTreeSet<Phase>) -> Option<(Phase, Phase)> {
+pub fn find_cut(living: &BTreeSet<Phase>) -> Option<(Phase, Phase)> {
     let pairs = living.iter().flat_map(|client| living.iter().map(move |server| (*client, *server)));
     pairs.into_iter().find(|(client, server)| needs_bridge(*client, *server))
 }
@@ -130,7 +130,7 @@ mod tests {
             (&[Old, BothOld, BothNew], Some((Old, BothNew))),
             (&[Old, New], Some((Old, New))),
         ] {
-            assert_eq!(cut(&living.iter().copied().collect()), expected, "{living:?}");
+            assert_eq!(find_cut(&living.iter().copied().collect()), expected, "{living:?}");
         }
     }
 

@@ -94,7 +94,7 @@ pub struct Row {
 }
 
 /// What a migration requires, in the order in which it is told.
-pub fn of_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
+pub fn for_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
     let topics = [pair::ROWS, nodes::ROWS, old::ROWS, new::ROWS, addresses::ROWS];
     topics.into_iter().flatten().filter(move |row| match row.scope {
         Scope::All => true,
@@ -106,21 +106,21 @@ pub fn of_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Require
 /// All rows of a migration, each with its state in this cluster.
 #[must_use]
 pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
-    of_migration(scene.from, scene.to).map(|requirement| requirement.row(scene)).collect()
+    for_migration(scene.from, scene.to).map(|requirement| requirement.row(scene)).collect()
 }
 
 impl Requirement {
     /// The row, with its state in this cluster.
     #[must_use]
     pub fn row(&self, scene: &Scene<'_>) -> Row {
-        let missing = self.missing(scene.snapshot);
-        let state = if missing.is_empty() { (self.state)(scene) } else { not_there(&missing) };
+        let missing = self.missing_kinds(scene.snapshot);
+        let state = if missing.is_empty() { (self.state)(scene) } else { missing_state(&missing) };
         Row { name: self.name, what: self.what, why: self.why, state }
     }
 
     /// The kinds that the row reads and the snapshot does not have.
     #[must_use]
-    pub fn missing(&self, snapshot: &Snapshot) -> Vec<Kind> {
+    pub fn missing_kinds(&self, snapshot: &Snapshot) -> Vec<Kind> {
         self.needs.iter().copied().filter(|kind| !snapshot.knows(*kind)).collect()
     }
 }
@@ -134,7 +134,7 @@ impl Row {
     }
 }
 
-fn not_there(missing: &[Kind]) -> State {
+fn missing_state(missing: &[Kind]) -> State {
     let names: Vec<&str> = missing.iter().map(|kind| kind.name()).collect();
     let resources: Vec<String> = missing.iter().map(|kind| kind.resource()).collect();
     State::unknown(

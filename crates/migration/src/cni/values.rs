@@ -97,7 +97,7 @@ impl Expectation {
 impl Rule {
     /// What it must be in a stage.
     #[must_use]
-    pub const fn at(&self, stage: Stage) -> Expectation {
+    pub const fn for_stage(&self, stage: Stage) -> Expectation {
         self.expected[stage as usize]
     }
 

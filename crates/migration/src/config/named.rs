@@ -16,7 +16,7 @@ pub struct ObjectRef {
 impl ObjectRef {
     /// Whether it is the object of this namespace and name.
     #[must_use]
-    pub fn is(&self, namespace: &str, name: &str) -> bool {
+    pub fn matches(&self, namespace: &str, name: &str) -> bool {
         self.namespace == namespace && self.name == name
     }
 }

@@ -34,6 +34,6 @@ pub struct TemplateTaint {
     pub effect: String,
 }
 
-fn no_schedule() -> String {
+fn default_effect() -> String {
     "NoSchedule".into()
 }

@@ -169,7 +169,7 @@ pub enum ActRecord {
 impl From<Act> for ActRecord {
     fn from(act: Act) -> Self {
         match act {
-            Act::Patch(patch) => patched(*patch),
+            Act::Patch(patch) => patch_record(*patch),
             Act::Hook(hook) => {
                 let Hook { node, machine, run } = *hook;
                 Self::Hook {
@@ -201,7 +201,7 @@ impl From<Act> for ActRecord {
     }
 }
 
-fn patched(patch: Patch) -> ActRecord {
+fn patch_record(patch: Patch) -> ActRecord {
     let (state, to, why) = match &patch.step {
         Change::Set(step) => (Some(step.state), Some(step.to), step.why.clone()),
         Change::Keep | Change::Remove => (None, None, None),

@@ -9,6 +9,6 @@ mod workload;
 
 pub use api::Pulse;
 pub use dns::dns;
-pub use watched::watched;
+pub use watched::decide;
 pub use window::{LocalTime, is_open};
 pub use workload::Shortages;

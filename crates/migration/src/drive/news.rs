@@ -31,7 +31,7 @@ struct WaitEntry {
 impl News {
     /// The waits to tell now, each once: those that a person has to end at once, others when they have lasted for a while. One that ends and comes
     /// back is a new one. Before them, those that were told and are over.
-    pub(super) fn of(&mut self, waits: &[Wait], now: Duration) -> Vec<Event> {
+    pub(super) fn select(&mut self, waits: &[Wait], now: Duration) -> Vec<Event> {
         let mut before = std::mem::take(&mut self.waits);
         let mut news = Vec::new();
         for wait in waits {
@@ -84,7 +84,7 @@ mod tests {
             Event::Over { object, .. } => format!("over {object}"),
             other => panic!("{other:?}"),
         };
-        news.of(waits, Duration::from_secs(second)).into_iter().map(name).collect()
+        news.select(waits, Duration::from_secs(second)).into_iter().map(name).collect()
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
     fn what_a_person_has_to_end_is_told_at_once() {
         let mut news = News::default();
         let node = |is_held| {
-            let wait = Wait::held("Node/a", Reason::NodeSilent, "", "");
+            let wait = Wait::new_held("Node/a", Reason::NodeSilent, "", "");
             [Wait { is_held, ..wait }]
         };
         assert!(objects(&mut news, &node(false), 0).is_empty());

@@ -34,7 +34,8 @@ pub struct Request {
     #[serde(flatten)]
     pub permit: PermitRequest,
     /// When, in RFC 3339, by the clock of the pipeline's machine.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
 }
 
 /// What a pipeline is answered.
@@ -80,13 +81,13 @@ pub fn request(run: &Run, plan: &Plan, name: &str, at: String) -> Option<Request
         Direction::Forth | Direction::Final => plan.image?,
         Direction::Back => Phase::Old,
     };
-    Some(Request { permit: PermitRequest { node: name.into(), run: run.id.clone(), to }, at })
+    Some(Request { permit: PermitRequest { node: name.into(), run: run.id.clone(), to }, time: at })
 }
 
 /// The changes of a ConfigMap that add a request: the entry itself, and entries to be taken away, which have no value: those of other runs, and the oldest of
 /// too many. None if it is there.
 #[must_use]
-pub fn added(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTreeMap<String, Option<String>> {
+pub fn add_request(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTreeMap<String, Option<String>> {
     if data.get(uid).is_some_and(|value| entry(uid, value).is_ok_and(|known| known.permit == new.permit)) {
         return BTreeMap::new();
     }
@@ -95,7 +96,7 @@ pub fn added(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTree
         |known: &Option<Request>| known.as_ref().is_some_and(|known| known.permit.run != new.permit.run);
     let (others, own): (Vec<_>, Vec<_>) = entries.partition(|(_, known)| is_of_other(known));
     let mut own: Vec<(String, &String)> =
-        own.into_iter().map(|(key, known)| (known.map(|known| known.at).unwrap_or_default(), key)).collect();
+        own.into_iter().map(|(key, known)| (known.map(|known| known.time).unwrap_or_default(), key)).collect();
     own.sort();
     let excess = (own.len() + 1).saturating_sub(MOST);
     let gone = others.into_iter().map(|(key, _)| key).chain(own.into_iter().take(excess).map(|(_, key)| key));
@@ -112,7 +113,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
         return never("the cluster has no run".into(), "begin one: kubectl crossfade roll --plan HASH");
     };
     if run.target().is_none() || run.state == State::Done {
-        return over(run);
+        return run_over_answer(run);
     }
     let Some(node) = node else {
         return never(
@@ -120,7 +121,7 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
             "kubectl get nodes; if its machine has gone already, there is nothing left to ask for",
         );
     };
-    if let Some(why) = outside(run, plan, name, node) {
+    if let Some(why) = outside_answer(run, plan, name, node) {
         return why;
     }
     let Some(direction) = next_replacement(run, plan) else {
@@ -178,13 +179,13 @@ pub fn answer(run: Option<(&Run, &Plan)>, name: &str, node: Option<&Node>) -> An
 
 /// The answer of a run that is over.
 #[must_use]
-pub fn over(run: &Run) -> Answer {
+pub fn run_over_answer(run: &Run) -> Answer {
     let why = format!("run {} is over, and replaces no node any more", run.id);
     Answer::Never(why, "for nodes that are left: kubectl crossfade plan --strategy rotation".into())
 }
 
 /// Why no run ever lets a pipeline take the node away by this plan.
-fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
+fn outside_answer(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
     let never = |why: String, help: &str| Some(Answer::Never(why, help.to_owned()));
     if plan.image.is_none() {
         return never(
@@ -210,7 +211,7 @@ fn outside(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Answer> {
         );
     };
     let help = "roll.methods of the settings says how a pool moves; make a new plan after a change";
-    let Some(pipeline) = pipeline::of_method(plan_pool.method) else {
+    let Some(pipeline) = pipeline::for_method(plan_pool.method) else {
         return never(format!("the plan moves the nodes of pool {pool:?} in place, and replaces none"), help);
     };
     if let Some(why) = pipeline.refusal(&pool) {
@@ -463,16 +464,16 @@ mod tests {
 
     #[test]
     fn a_request_is_written_once_and_the_oldest_make_room() {
-        let new = Request { permit: permit("a", "r-1"), at: "2026-02".into() };
+        let new = Request { permit: permit("a", "r-1"), time: "2026-02".into() };
         let mut data = BTreeMap::new();
-        let first = added(&data, "uid-a", &new);
+        let first = add_request(&data, "uid-a", &new);
         data.insert("uid-a".to_owned(), first["uid-a"].clone().expect("a value"));
         assert_eq!(super::read(&data).requested, [("uid-a".into(), permit("a", "r-1"))].into());
-        let later = Request { at: "2026-03".into(), ..new.clone() };
-        assert_eq!(added(&data, "uid-a", &later), BTreeMap::new(), "it is there");
+        let later = Request { time: "2026-03".into(), ..new.clone() };
+        assert_eq!(add_request(&data, "uid-a", &later), BTreeMap::new(), "it is there");
         data.extend((0..MOST).map(|number| (format!("u-{number}"), value("n", "r-1", "2026-05"))));
         data.insert("u-7".into(), value("n", "r-1", "2026-01"));
-        let changes = added(&data, "uid-b", &later);
+        let changes = add_request(&data, "uid-b", &later);
         let gone: Vec<&str> =
             changes.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key.as_str()).collect();
         assert_eq!(gone, ["u-7", "uid-a"]);
@@ -494,11 +495,11 @@ mod tests {
             ("uid-c".to_owned(), value("c", "r-1", "t")),
         ]
         .into();
-        let changes = added(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
+        let changes = add_request(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
         assert!(changes["uid-a"].is_some(), "{changes:?}");
         assert_eq!((changes.get("uid-b"), changes.get("uid-c")), (Some(&None), None));
         data.insert("uid-a".into(), changes["uid-a"].clone().expect("a value"));
-        let turned = added(&data, "uid-a", &request(&back, &plan, "a", "t".into()).expect("a request"));
+        let turned = add_request(&data, "uid-a", &request(&back, &plan, "a", "t".into()).expect("a request"));
         assert!(turned["uid-a"].is_some(), "the run was turned since");
     }
 }

@@ -83,21 +83,21 @@ pub struct Holder {
     /// Since when, by the holder's clock, in RFC 3339.
     pub since: String,
     /// When it renewed the Lease last, by its own clock, in RFC 3339.
-    pub renewed: String,
+    pub renewed_at: String,
 }
 
 /// Status and refusals name a holder in the same words.
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} since {}, renewed last at {}", self.name, self.since, self.renewed)
+        write!(f, "{} since {}, renewed last at {}", self.name, self.since, self.renewed_at)
     }
 }
 
 impl Status {
     /// The same with its holder, which the Lease names.
     #[must_use]
-    pub fn held_by(self, holder: Option<Holder>) -> Self {
-        let Holder { name, since, renewed } = match holder {
+    pub fn with_holder(self, holder: Option<Holder>) -> Self {
+        let Holder { name, since, renewed_at: renewed } = match holder {
             Some(holder) => holder,
             None => return Self { holder: None, held_since: None, renewed: None, ..self },
         };
@@ -106,10 +106,10 @@ impl Status {
 
     /// Its holder; none if the run has no holder.
     #[must_use]
-    pub fn held(&self) -> Option<Holder> {
+    pub fn current_holder(&self) -> Option<Holder> {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let name = self.holder.clone()?;
-        Some(Holder { name, since: text(&self.held_since), renewed: text(&self.renewed) })
+        Some(Holder { name, since: text(&self.held_since), renewed_at: text(&self.renewed) })
     }
 }
 
@@ -125,7 +125,8 @@ pub struct Counts {
     /// Nodes that are being moved.
     pub in_transit: u32,
     /// Nodes that wait for a person.
-    pub held: u32,
+    #[serde(rename = "held")]
+    pub held_nodes: u32,
     /// Nodes that an operator skipped.
     pub skipped: u32,
     /// Nodes that are still to be moved.
@@ -232,7 +233,8 @@ pub struct Gate {
     /// Its name.
     pub name: String,
     /// `green`, `amber`, `red` or `unknown`.
-    pub is: &'static str,
+    #[serde(rename = "is")]
+    pub color: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub why: String,
@@ -244,7 +246,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
     let View { run, plan, .. } = *view;
     let mut status = Status {
         run: run.id.clone(),
-        plan: canon::short(&run.plan).to_owned(),
+        plan: canon::shorten_hash(&run.plan).to_owned(),
         pass: run.pass,
         passes_left: run.targets.len(),
         restarts_left: run.steps().filter(|(from, to)| plan.is_restarted(*from, *to)).count(),
@@ -287,7 +289,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
                 state: step.state,
                 to: step.to,
                 remaining: node.attached_otherwise(step.to),
-                attached: node.attached(),
+                attached: node.attached_count(),
             });
         }
     }
@@ -347,7 +349,7 @@ impl Counts {
         self.not_ready += u32::from(!is_ready);
         *match standing {
             Standing::Done | Standing::LeftOut => &mut self.done,
-            Standing::Transit(step) if step.state == NodeState::Held => &mut self.held,
+            Standing::Transit(step) if step.state == NodeState::Held => &mut self.held_nodes,
             Standing::Transit(_) | Standing::Foreign(_) => &mut self.in_transit,
             Standing::Skipped => &mut self.skipped,
             Standing::Pending => &mut self.pending,
@@ -359,11 +361,11 @@ fn gate_status(view: &View<'_>, name: &str) -> Gate {
     let verdict = view.verdict(name);
     let is = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
     let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
-    Gate { name: name.to_owned(), is, why }
+    Gate { name: name.to_owned(), color: is, why }
 }
 
 /// A run that is over says nothing of the present: nodes join, and others move them on.
-fn over(status: &Status) -> String {
+fn describe_end(status: &Status) -> String {
     let (Counts { all, done, .. }, phase) = (&status.nodes, status.from);
     if done == all {
         return format!("all {all} nodes are in phase {phase}");
@@ -377,7 +379,7 @@ fn over(status: &Status) -> String {
 #[must_use]
 pub fn line(status: &Status) -> String {
     let Some(to) = status.to else {
-        return over(status);
+        return describe_end(status);
     };
     let nodes = &status.nodes;
     let (from, to) = match status.from {
@@ -387,7 +389,7 @@ pub fn line(status: &Status) -> String {
     };
     format!(
         "pass {}, {from} to {to}: {} of {} nodes done, {} in transit, {} held",
-        status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held
+        status.pass, nodes.done, nodes.all, nodes.in_transit, nodes.held_nodes
     )
 }
 

@@ -25,7 +25,7 @@ use crate::workload::{CAPI_ANNOTATIONS, KARPENTER_POOL, Provisioner, provisioner
 /// # Errors
 /// Everything that keeps the plan from being made, each with its object and what to do.
 pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Result<Plan, Vec<Problem>> {
-    let passes = Passes::of(scene, &survey.sites);
+    let passes = Passes::decide(scene, &survey.sites);
     let image = parts::image(scene.strategy, scene.config);
     let pools = parts::pools(scene, &survey.sites, image);
     let mut problems = snapshot_problem(scene);
@@ -38,7 +38,7 @@ pub fn build(scene: &Scene<'_>, survey: &Survey<'_>, findings: &[Finding]) -> Re
     let parted = passes.as_ref().and_then(|passes| passes.disconnection(&survey.sites));
     let bridge = parted.as_ref().and_then(|_| bridge(&scene.config.roll));
     problems.extend(parted.as_ref().filter(|_| bridge.is_none()).map(disconnection_problem));
-    problems.extend(passes.iter().flat_map(|passes| unaccepted(scene, &passes.targets)));
+    problems.extend(passes.iter().flat_map(|passes| unaccepted_problems(scene, &passes.targets)));
     let (Some(passes), Some(cluster), true) = (passes, cluster(scene), problems.is_empty()) else {
         return Err(problems);
     };
@@ -285,7 +285,7 @@ fn missing_reports(sites: &[Site<'_>], pools: &[Pool], passes: Option<&Passes>) 
     let mut nodes_by_fact: BTreeMap<MissingFact, Vec<&str>> = BTreeMap::new();
     for site in sites {
         let is_replaced = pools.iter().any(|pool| *pool.name == *site.pool && pool.method.replaces());
-        let targets = passes.map_or(&[][..], |passes| passes.in_place(is_replaced));
+        let targets = passes.map_or(&[][..], |passes| passes.phases_in_place(is_replaced));
         // Before it is replaced, nothing is asked of a node without Crossfade.
         if is_replaced && targets.is_empty() && site.is_plain() {
             continue;
@@ -342,7 +342,7 @@ fn missing_facts_problem(lack: MissingFact, nodes: &[&str]) -> Problem {
 }
 
 /// The kinds of policies of the cluster that no CNI enforces in one of these phases, with the phases.
-pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, Vec<&'static str>> {
+pub(super) fn unenforced_kinds(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, Vec<&'static str>> {
     let mut kinds: BTreeMap<Kind, Vec<&'static str>> = BTreeMap::new();
     let is_passed = |name: &str| phases.iter().any(|phase| phase.as_str() == name);
     for line in lines(scene) {
@@ -354,9 +354,9 @@ pub(super) fn unenforced(scene: &Scene<'_>, phases: &[Phase]) -> BTreeMap<Kind, 
 }
 
 /// A blocker for each such kind that the settings do not accept.
-pub(super) fn unaccepted(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Problem> {
+pub(super) fn unaccepted_problems(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Problem> {
     let accepted: BTreeSet<Kind> = scene.config.roll.unenforced.iter().map(|kind| kind.kind()).collect();
-    let kinds = unenforced(scene, phases).into_iter().filter(|(kind, _)| !accepted.contains(kind));
+    let kinds = unenforced_kinds(scene, phases).into_iter().filter(|(kind, _)| !accepted.contains(kind));
     let problem = |(kind, phases): (Kind, Vec<&str>)| {
         let count = scene.snapshot.objects(kind).len();
         Problem::new(format!(

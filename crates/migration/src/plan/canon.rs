@@ -37,7 +37,7 @@ pub const SHORT: usize = 12;
 
 /// The first characters of a hash; all of one that has fewer.
 #[must_use]
-pub fn short(hash: &str) -> &str {
+pub fn shorten_hash(hash: &str) -> &str {
     hash.get(..SHORT).unwrap_or(hash)
 }
 
@@ -118,8 +118,8 @@ impl Prefix {
 
     /// Its first characters, which are in the names of objects.
     #[must_use]
-    pub fn short(&self) -> &str {
-        short(&self.0)
+    pub fn shorten_hash(&self) -> &str {
+        shorten_hash(&self.0)
     }
 }
 

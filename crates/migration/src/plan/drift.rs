@@ -8,17 +8,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use snapshot::model::Kind;
 use types::policy::{Phase, Side};
 
-use super::canon::short;
+use super::canon::shorten_hash;
 use super::fix::unfinished_migration;
 use super::parts::Course;
-use super::site::{Site, Survey, cluster, join_names, of_platforms};
+use super::site::{Site, Survey, cluster, join_names, platform_reasons};
 use super::{Agent, ExcludedNode, Plan, Pool, Wave, WaveKind, parts};
 use crate::check::finding::Severity;
 use crate::check::{SERVICES_BRIDGED, Scene, services};
 use crate::cni::network::subject;
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
-use crate::plan::build::unenforced;
+use crate::plan::build::unenforced_kinds;
 use crate::plan::parts::bridge;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
@@ -38,11 +38,11 @@ pub enum Drift {
 /// What has changed between the plan and this scene, which has the settings of today.
 #[must_use]
 pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
-    let refused = refused(plan, scene);
+    let refused = refused_lines(plan, scene);
     if !refused.is_empty() {
         return Drift::Refused(refused);
     }
-    let survey = Survey::of(scene);
+    let survey = Survey::gather(scene);
     let (mut absorbed, mut stale) = nodes(plan, &survey);
     stale.extend(settings(plan, scene, &survey));
     absorbed.extend(policies(plan, &survey));
@@ -60,7 +60,7 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     }
 }
 
-fn refused(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+fn refused_lines(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     match cluster(scene) {
         Some(uid) if uid == plan.cluster => {}
@@ -154,7 +154,7 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
 
 /// Whether a node's own labels leave it out, and not the settings.
 fn is_of_platform(out: &ExcludedNode) -> bool {
-    of_platforms().contains(&&*out.why)
+    platform_reasons().contains(&&*out.why)
 }
 
 /// The wave of another zone that a node is in.
@@ -170,8 +170,8 @@ fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
     if settings != plan.settings {
         lines.push(format!(
             "The settings file has changed: {}, was {}.",
-            short(&settings),
-            short(&plan.settings)
+            shorten_hash(&settings),
+            shorten_hash(&plan.settings)
         ));
     } else {
         lines.extend(ungiven(plan, scene, survey));
@@ -181,7 +181,7 @@ fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
         [("old", &networks.old, &plan.networks.old), ("new", &networks.new, &plan.networks.new)]
     {
         if now != then {
-            lines.push(format!("Ranges of the {what} network: {}, was {}.", listed(now), listed(then)));
+            lines.push(format!("Ranges of the {what} network: {}, was {}.", list_names(now), list_names(then)));
         }
     }
     lines
@@ -303,7 +303,7 @@ fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let line = |(base, nodes)| {
         format!(
             "These nodes have a policy that the plan does not know ({}); the run holds them: {}.",
-            short(base),
+            shorten_hash(base),
             join_names(nodes)
         )
     };
@@ -325,7 +325,7 @@ fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
             join_names(names.iter().map(String::as_str))
         )
     };
-    unenforced(scene, &plan.passes).into_iter().filter(|(kind, _)| !is_accepted(*kind)).map(line).collect()
+    unenforced_kinds(scene, &plan.passes).into_iter().filter(|(kind, _)| !is_accepted(*kind)).map(line).collect()
 }
 
 /// Services that the pass between `both-old` and `both-new` parts from clients now. A plan that waives this never relied on their translation at sockets.
@@ -362,6 +362,6 @@ fn agents(then: &[Agent], now: &[Agent]) -> Vec<String> {
     changed.chain(came.map(|new| format!("{} is new.", title(new)))).collect()
 }
 
-fn listed(all: &[String]) -> String {
+fn list_names(all: &[String]) -> String {
     if all.is_empty() { "none".into() } else { all.join(", ") }
 }

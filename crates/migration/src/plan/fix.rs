@@ -17,10 +17,10 @@ use super::{ExcludedNode, Plan, parts};
 use crate::check::Scene;
 use crate::check::finding::Finding;
 use crate::cni::reach;
-use crate::plan::build::{self, unaccepted};
+use crate::plan::build::{self, unaccepted_problems};
 use crate::plan::parts::bridge;
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
-use crate::plan::stragglers::{Straggler, StragglerReason, by_node};
+use crate::plan::stragglers::{Straggler, StragglerReason, group_by_node};
 use crate::workload::{asks_to_stay, has_empty_dir, owner};
 
 /// What can be done about the stragglers of a cluster.
@@ -110,19 +110,19 @@ pub fn fix(
     problems.extend(build::findings_problem(scene, findings));
     problems.extend(build::scaled_problem(scene.config));
     problems.extend(unfinished_migration(survey, to));
-    problems.extend(unaccepted(scene, &[to]));
+    problems.extend(unaccepted_problems(scene, &[to]));
     let (Some(cluster), true) = (cluster(scene), problems.is_empty()) else { return Err(problems) };
 
-    let mut living: BTreeSet<Phase> = survey.sites.iter().flat_map(node::living).collect();
+    let mut living: BTreeSet<Phase> = survey.sites.iter().flat_map(node::living_phases).collect();
     living.insert(to);
-    let bridge = reach::cut(&living).and_then(|_| bridge(&scene.config.roll));
+    let bridge = reach::find_cut(&living).and_then(|_| bridge(&scene.config.roll));
     let (pools, policies) = (parts::pools(scene, &survey.sites, None), parts::policies(&survey.sites));
 
-    let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> = by_node(scene.snapshot, to, scene.config)
+    let stragglers: BTreeMap<&str, Vec<Straggler<'_>>> = group_by_node(scene.snapshot, to, scene.config)
         .into_iter()
         .map(|(node, pods)| (node.name(), pods))
         .collect();
-    let mut obstacles = node::Obstacles::of(&survey.sites, to, bridge.is_some());
+    let mut obstacles = node::Obstacles::gather(&survey.sites, to, bridge.is_some());
     for out in &survey.left_out {
         obstacles.leave_out(&out.name, &out.why);
     }
@@ -132,10 +132,10 @@ pub fn fix(
     for (name, on) in &stragglers {
         let fixed = on.iter().map(|(pod, because)| {
             let is_ending = *because == StragglerReason::Terminating;
-            let becomes = if joined.contains(name) && obstacles.of_node(name).is_none() && !is_ending {
+            let becomes = if joined.contains(name) && obstacles.obstacle(name).is_none() && !is_ending {
                 Remedy::Joined
             } else {
-                becomes(scene, pod, *because, obstacles.of_node(name), delete)
+                becomes(scene, pod, *because, obstacles.obstacle(name), delete)
             };
             StragglerFix {
                 node: (*name).to_owned(),
@@ -150,7 +150,7 @@ pub fn fix(
             continue;
         }
         if fixed.iter().all(|fix| matches!(fix.becomes, Remedy::Stays { .. })) {
-            obstacles.nothing_moves(name);
+            obstacles.note_nothing_moves(name);
         }
         pods.extend(fixed);
     }
@@ -159,10 +159,10 @@ pub fn fix(
     let Survey { sites, left_out } = survey;
     for site in sites {
         if site.phase() == Some(to) && !node::is_done(site, to) && !has_any(&pods, site.name()) {
-            obstacles.no_pod_known(site.name());
+            obstacles.note_no_pod_known(site.name());
         }
     }
-    let is_kept = |site: &Site<'_>| obstacles.of_node(site.name());
+    let is_kept = |site: &Site<'_>| obstacles.obstacle(site.name());
     let manual_node = |site: &Site<'_>| {
         let Obstacle { why, help } = is_kept(site).filter(|_| !has_any(&pods, site.name()))?.clone();
         Some(ManualNode { node: site.name().to_owned(), why, help })

@@ -8,7 +8,7 @@ use types::api::observed::{self, NodeObservation};
 use types::policy::Phase;
 use types::text::glob;
 
-use super::site::{Site, Survey, attached, join_names};
+use super::site::{Site, Survey, attached_phases, join_names};
 use super::{Method, Plan, PlannedNode, Pool, Wave};
 use crate::check::finding::{Finding, Severity};
 use crate::check::{Scene, bridged_services};
@@ -24,12 +24,12 @@ use crate::workload::{
 pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     // The settings are those of the migration, of which a fix is a small part.
-    notes.extend(Some(unused(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
-    notes.extend(stranded(scene, plan));
+    notes.extend(Some(unused_settings(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
+    notes.extend(stranded_note(scene, plan));
     notes.extend(returning(plan, survey));
     notes.extend(restarting(plan, survey));
     notes.extend(crowding(scene, plan, survey));
-    notes.extend(replaced(plan, survey));
+    notes.extend(replacement_notes(plan, survey));
     notes.extend(way_back(plan, survey));
     notes.extend(images(plan, survey));
     let stuck = survey.sites.iter().filter(|site| !site.is_plain()).filter(|site| {
@@ -91,13 +91,13 @@ fn returning(plan: &Plan, survey: &Survey<'_>) -> Option<String> {
 }
 
 /// What pipelines do that the run does not hold.
-fn replaced(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
+fn replacement_notes(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let is_of_group = |pool: &Pool, site: &Site<'_>| {
         *site.pool == *pool.name && site.node.metadata.label(EKS_NODE_GROUP).is_some()
     };
     let note = |pool: &Pool| {
         let is_node_group = survey.sites.iter().any(|site| is_of_group(pool, site));
-        Some(pipeline::of_method(pool.method)?.note(pool, is_node_group))
+        Some(pipeline::for_method(pool.method)?.note(pool, is_node_group))
     };
     let pools = || plan.pools.iter();
     pools().filter_map(note).chain(pools().filter_map(|pool| controlling(pool, survey))).collect()
@@ -220,7 +220,7 @@ fn restarting(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
 }
 
 /// Settings that have no effect.
-fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
+fn unused_settings(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     let roll = &scene.config.roll;
     let mut notes = Vec::new();
     let nodes = || scene.snapshot.nodes.iter().map(Node::name);
@@ -249,16 +249,16 @@ fn unused(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
 }
 
 /// Nodes that are left out with pods that lose others.
-fn stranded(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
+fn stranded_note(scene: &Scene<'_>, plan: &Plan) -> Option<String> {
     let is_cut = |node: &Node| {
         let observation: Option<NodeObservation> =
             node.metadata.annotation(observed::KEY).and_then(|text| serde_json::from_str(text).ok());
-        let mut living: BTreeSet<Phase> = attached(observation.as_ref()).collect();
+        let mut living: BTreeSet<Phase> = attached_phases(observation.as_ref()).collect();
         if living.is_empty() {
             return false;
         }
         living.insert(plan.target());
-        reach::cut(&living).is_some()
+        reach::find_cut(&living).is_some()
     };
     let is_out = |node: &&Node| plan.left_out.iter().any(|out| *out.name == *node.name());
     let nodes: Vec<&str> =
@@ -278,7 +278,7 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
     let mut requests = Requests::default();
     for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished() && !pod.spec.node_name.is_empty()) {
         let (moves, stays) = on.entry(&pod.spec.node_name).or_default();
-        *(if is_movable(pod) { moves } else { stays }) += requests.of(&pod.spec);
+        *(if is_movable(pod) { moves } else { stays }) += requests.read(&pod.spec);
     }
     let mut room = Room::default();
     let mut drained: Vec<(&str, Place<'_>)> = Vec::new();
@@ -286,7 +286,7 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
         let (moves, stays) = on.get(site.name()).copied().unwrap_or_default();
         let is_ready = site.node.condition("Ready").is_none_or(|ready| &*ready.status == "True");
         let state = if is_ready && !site.node.spec.unschedulable { State::Open } else { State::Closed };
-        let offers = Request::offered(&site.node.status.allocatable);
+        let offers = Request::from_resources(&site.node.status.allocatable);
         let place = Place { taints: barring(site.node), offers, moves, stays, state };
         room.add(place.clone());
         let pool = plan.pools.iter().find(|pool| &*pool.name == site.pool);
@@ -295,7 +295,7 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
         if plan.fixes_stragglers() && !is_planned() {
             continue;
         }
-        let needs_room = |method: Method| match pipeline::of_method(method) {
+        let needs_room = |method: Method| match pipeline::for_method(method) {
             Some(pipeline) => pipeline.drains_first(),
             None => method != Method::Churn,
         };
@@ -304,7 +304,7 @@ pub(super) fn crowding(scene: &Scene<'_>, plan: &Plan, survey: &Survey<'_>) -> O
         }
     }
     let short = |(name, place): &(&'_ str, Place<'_>)| {
-        room.short(place, plan.margin_percent).map(|short| ((*name).to_owned(), short))
+        room.shortage(place, plan.margin_percent).map(|short| ((*name).to_owned(), short))
     };
     let short: Vec<(String, Shortage)> = drained.iter().filter_map(short).collect();
     let (first, why) = short.first()?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Text};
 use types::policy::{Phase, Side};
 
-use super::build::{unenforced, waivers};
+use super::build::{unenforced_kinds, waivers};
 use super::canon::{bytes, sha256};
 use super::site::{Site, Survey};
 use super::{Agent, Bridge, Dns, ExcludedNode, Gate, GateSource, Networks, Plan, Pool, Wave};
@@ -77,7 +77,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         startup_taints: if image.is_some() { startup_keys(scene) } else { Vec::new() },
         networks: networks(scene),
         agents: agents(scene, image.is_some()),
-        unenforced: unenforced(scene, &passes).keys().map(ToString::to_string).collect(),
+        unenforced: unenforced_kinds(scene, &passes).keys().map(ToString::to_string).collect(),
         waivers: waivers(scene, findings),
         passes,
     }
@@ -214,7 +214,7 @@ pub fn other_policies(survey: &Survey<'_>) -> Vec<String> {
 
 /// The ranges from which pods of both networks get addresses.
 pub(super) fn networks(scene: &Scene<'_>) -> Networks {
-    let claims = cidr::of(scene).all;
+    let claims = cidr::gather(scene).all;
     let texts = |is: &dyn Fn(Usage) -> bool| -> Vec<String> {
         let ranges: Vec<Range> =
             claims.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect();
@@ -282,7 +282,7 @@ pub(super) struct Disconnection<'a> {
 
 impl Passes {
     /// The passes that bring all nodes to the new network; none if no node says in which phase it is.
-    pub(super) fn of(scene: &Scene<'_>, sites: &[Site<'_>]) -> Option<Self> {
+    pub(super) fn decide(scene: &Scene<'_>, sites: &[Site<'_>]) -> Option<Self> {
         let image = image(scene.strategy, scene.config);
         // Without Crossfade, all pods of a node are on the old network, or on the new one after the migration; only a rotation has a way for such a node.
         let network = if is_final(scene.strategy, scene.config) { Phase::New } else { Phase::Old };
@@ -292,7 +292,7 @@ impl Passes {
     }
 
     /// The passes that bring nodes in place to their phases before the one that replaces them, and those that no node is replaced in.
-    pub(super) fn in_place(&self, is_replaced: bool) -> &[Phase] {
+    pub(super) fn phases_in_place(&self, is_replaced: bool) -> &[Phase] {
         let end = self.targets.iter().position(|target| is_replaced && self.image == Some(*target));
         &self.targets[..end.unwrap_or(self.targets.len())]
     }
@@ -333,9 +333,9 @@ impl Passes {
             };
             let mut living: BTreeSet<Phase> = sites.iter().flat_map(others).collect();
             living.extend([from, target]);
-            let (client, server) = reach::cut(&living)?;
+            let (client, server) = reach::find_cut(&living)?;
             let nodes = sites.iter().filter(|site| !others(site).is_empty()).map(Site::name).collect();
-            let nodes = if reach::cut(&[from, target].into()).is_some() { Vec::new() } else { nodes };
+            let nodes = if reach::find_cut(&[from, target].into()).is_some() { Vec::new() } else { nodes };
             Some(Disconnection { target, client, server, nodes })
         })
     }

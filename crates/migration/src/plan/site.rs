@@ -72,14 +72,14 @@ const fn platform_reason(platform: Platform) -> &'static str {
 }
 
 /// Every reason that a platform gives.
-pub(super) fn of_platforms() -> [&'static str; 4] {
+pub(super) fn platform_reasons() -> [&'static str; 4] {
     [Platform::EksAutoMode, Platform::Fargate, Platform::Virtual, Platform::Windows].map(platform_reason)
 }
 
 impl<'a> Survey<'a> {
     /// The nodes of this scene.
     #[must_use]
-    pub fn of(scene: &Scene<'a>) -> Self {
+    pub fn gather(scene: &Scene<'a>) -> Self {
         let cluster = cluster(scene).unwrap_or_default();
         let mut pods: HashMap<&str, Vec<&Pod>> = HashMap::new();
         for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {
@@ -168,7 +168,7 @@ impl<'a> Site<'a> {
     pub(super) fn runs_on(&self, to: Phase) -> bool {
         let has_restarts =
             self.observed.as_ref().is_none_or(|observation| observation.restarts.unwrap_or(0) > 0);
-        let others = attached(self.observed.as_ref()).chain(self.phase()).filter(|phase| *phase != to);
+        let others = attached_phases(self.observed.as_ref()).chain(self.phase()).filter(|phase| *phase != to);
         let mut ways = others.map(|from| reach::way(from, to, self.joins()));
         !has_restarts && ways.all(|way| way != Way::Restart)
     }
@@ -177,7 +177,7 @@ impl<'a> Site<'a> {
     pub(super) fn phases(&self) -> BTreeSet<Phase> {
         let label = self.node.metadata.label(PHASE).and_then(Phase::parse);
         let observed = self.observed.iter().flat_map(|observation| observation.phase);
-        label.into_iter().chain(observed).chain(attached(self.observed.as_ref())).collect()
+        label.into_iter().chain(observed).chain(attached_phases(self.observed.as_ref())).collect()
     }
 
     /// The phases that it gives to pods beside the one that it is in: by rules, and by annotations of pods.
@@ -188,7 +188,7 @@ impl<'a> Site<'a> {
 }
 
 /// The phases of what is attached to a node.
-pub(super) fn attached(observed: Option<&NodeObservation>) -> impl Iterator<Item = Phase> {
+pub(super) fn attached_phases(observed: Option<&NodeObservation>) -> impl Iterator<Item = Phase> {
     let attached = observed.and_then(|observation| observation.attached.as_ref());
     attached
         .into_iter()

@@ -64,7 +64,7 @@ pub struct StragglerReport {
 
 /// The furthest phase that a node is in; none if no node says.
 #[must_use]
-pub fn furthest(snapshot: &Snapshot) -> Option<Phase> {
+pub fn furthest_phase(snapshot: &Snapshot) -> Option<Phase> {
     snapshot.nodes.iter().filter_map(|node| reported_now(node)?.phase).max()
 }
 
@@ -73,7 +73,7 @@ pub type Straggler<'a> = (&'a Pod, StragglerReason);
 
 /// The stragglers of each node, by the order of nodes. Pods that use the node's network and pods that ended are none.
 #[must_use]
-pub fn by_node<'a>(
+pub fn group_by_node<'a>(
     snapshot: &'a Snapshot,
     to: Phase,
     config: &Config,
@@ -128,7 +128,7 @@ pub fn find(snapshot: &Snapshot, to: Phase, config: &Config) -> StragglerReport 
     let images: BTreeMap<&str, String> =
         snapshot.nodes.iter().filter_map(|node| Some((node.name(), image(node)?))).collect();
     let mut report = StragglerReport::default();
-    for (node, pods) in by_node(snapshot, to, config) {
+    for (node, pods) in group_by_node(snapshot, to, config) {
         let named = u32::try_from(pods.len()).unwrap_or(u32::MAX);
         for (pod, because) in pods {
             pods_by_owner.entry((owner(pod), because)).or_default().push(pod);
@@ -322,7 +322,7 @@ mod tests {
         let pods = || vec![pod("p", "a", "1", "")];
         assert_eq!(found(vec![rebooted.clone()], pods()).stragglers[0].because, StragglerReason::Silent);
         let snapshot = Snapshot { nodes: vec![rebooted], ..Snapshot::default() };
-        assert_eq!(furthest(&snapshot), None);
+        assert_eq!(furthest_phase(&snapshot), None);
     }
 
     #[test]

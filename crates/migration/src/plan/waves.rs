@@ -76,7 +76,7 @@ fn dns<'s, 'a>(rest: &mut Vec<&'s Site<'a>>, scouts: &[&'s Site<'a>]) -> Vec<(&'
         let with: Vec<&'s Site<'a>> = with.collect();
         let pods: Vec<&Pod> = with.iter().flat_map(|site| site.dns.iter().copied()).collect();
         let takes_them = |site: &&&'s Site<'a>| {
-            let place = Place::of(site.node);
+            let place = Place::from_node(site.node);
             let is_open = site.zone() == zone && site.dns.is_empty() && !site.node.spec.unschedulable;
             is_open && pods.iter().any(|pod| place.refusal(&pod.spec).is_none())
         };
@@ -171,9 +171,9 @@ struct ScoutRole<'s, 'a> {
 /// the only scout.
 pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, String)> {
     let mut candidates: Vec<ScoutRole<'s, 'a>> =
-        sites.iter().filter(|site| site.dns.is_empty()).map(|site| ScoutRole::of(site)).collect();
+        sites.iter().filter(|site| site.dns.is_empty()).map(|site| ScoutRole::from_site(site)).collect();
     if candidates.is_empty() {
-        candidates.extend(sites.first().map(|site| ScoutRole::of(site)));
+        candidates.extend(sites.first().map(|site| ScoutRole::from_site(site)));
     }
     let mut covered: BTreeSet<&str> = BTreeSet::new();
     let mut scouts = Vec::new();
@@ -193,7 +193,7 @@ pub(super) fn scouts<'s, 'a>(sites: &[&'s Site<'a>]) -> Vec<(&'s Site<'a>, Strin
 }
 
 impl<'s, 'a> ScoutRole<'s, 'a> {
-    fn of(site: &'s Site<'a>) -> Self {
+    fn from_site(site: &'s Site<'a>) -> Self {
         let zone = match site.zone() {
             "" => "without a zone".into(),
             zone => format!("in zone {zone}"),

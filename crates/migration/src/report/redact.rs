@@ -129,7 +129,7 @@ impl Names {
 
     fn add_run(&mut self, run: &Run) {
         run.skipped.keys().for_each(|object| self.add_object(object));
-        run.short.keys().chain(run.moved.keys()).for_each(|workload| self.add_object(workload));
+        run.short.keys().chain(run.moved_owners.keys()).for_each(|workload| self.add_object(workload));
         run.delete.iter().for_each(|pod| self.add_in_namespace("pod", pod));
         run.requests.keys().chain(&run.bounds.only).for_each(|node| self.add("node", node));
         run.bounds.pool.iter().for_each(|pool| self.add("pool", pool));

@@ -67,7 +67,7 @@ pub struct Patch {
 impl Patch {
     /// A patch of this Node, as it was read, that changes nothing yet.
     #[must_use]
-    pub fn of(name: &Text, node: &Node) -> Self {
+    pub fn new(name: &Text, node: &Node) -> Self {
         Self {
             node: name.clone(),
             uid: node.uid.clone(),
@@ -130,7 +130,7 @@ pub struct PodId {
 impl PodId {
     /// The pod as a call names it.
     #[must_use]
-    pub fn of(pod: &Pod) -> Self {
+    pub fn new(pod: &Pod) -> Self {
         Self {
             namespace: pod.namespace.clone(),
             name: pod.name.clone(),

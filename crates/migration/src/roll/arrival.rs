@@ -51,7 +51,7 @@ pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Stri
             view.target
         ));
     }
-    let is_foreign = |pod: &&Pod| pod.is(Trait::OtherNetwork) && !pod.is(Trait::Finished);
+    let is_foreign = |pod: &&Pod| pod.has_trait(Trait::OtherNetwork) && !pod.has_trait(Trait::Finished);
     if let Some(pod) = view.pods_on(status.name).find(is_foreign) {
         let title = pod.title();
         return Some(format!(
@@ -89,7 +89,7 @@ fn missing_agent(view: &View<'_>, name: &str) -> Option<Cni> {
             let is_of = |owner: &Owner| {
                 agents().any(|agent| agent.namespace == owner.namespace && agent.name == owner.name)
             };
-            pod.is(Trait::Ready)
+            pod.has_trait(Trait::Ready)
                 && pod.owner.as_ref().is_some_and(|owner| owner.is_daemon_set() && is_of(owner))
         };
         agents().next().is_none() || view.pods_on(name).any(runs)
@@ -121,9 +121,9 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
         waits.push(wait.limited(since, limit, now));
     }
     for exchange in view.nodes.exchanges() {
-        let missing = exchange.unfilled().saturating_sub(exchange.arriving);
+        let missing = exchange.count_unfilled().saturating_sub(exchange.arriving);
         let Some(last) = exchange.last_gone.filter(|_| missing > 0) else { continue };
-        let since = view.memory.departed(exchange.pool, now);
+        let since = view.memory.last_departure(exchange.pool, now);
         let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
         let pool = exchange.pool;
         let what = format!("{missing} more of its nodes have gone than new ones have come");
@@ -187,7 +187,7 @@ pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
         return held;
     }
     let is_behind =
-        |exchange: &&Exchange<'_>| exchange.unfilled() > exchange.gone.iter().skip(wave).sum::<u32>();
+        |exchange: &&Exchange<'_>| exchange.count_unfilled() > exchange.gone.iter().skip(wave).sum::<u32>();
     let behind = view.nodes.exchanges().iter().filter(is_behind);
     let wait = |exchange: &Exchange<'_>| {
         let what = "nodes of an earlier wave have gone, and new ones are not proven in their places yet";

@@ -37,9 +37,9 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     for &NodeStatus { name, node, standing, is_plain, .. } in view.nodes() {
         match standing {
             // What it said is from before, and its machine may have been made anew since.
-            Standing::Done if !node.is_ready => waits.push(unreachable(view, name)),
+            Standing::Done if !node.is_ready => waits.push(unreachable_wait(view, name)),
             Standing::Done => {}
-            Standing::Skipped if node.is_cordoned && node.attached() == Some(0) => {}
+            Standing::Skipped if node.is_cordoned && node.attached_count() == Some(0) => {}
             Standing::Skipped => {
                 let what = "it was skipped, and the next phase must not begin while it has pods or takes any";
                 let gone =
@@ -47,7 +47,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
                 let help = format!(
                     "drain it: kubectl drain {name} --ignore-daemonsets{gone}; or let it take part: kubectl crossfade roll retry {name}"
                 );
-                waits.push(Wait::held(format!("Node/{name}"), Reason::WouldPart, what, help));
+                waits.push(Wait::new_held(format!("Node/{name}"), Reason::WouldPart, what, help));
             }
             Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) | Standing::Pending => {
                 return Barrier::NotYet;
@@ -77,7 +77,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     };
     if !is_count_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).until(census.started_at + REPORT_TIME);
+        let wait = Wait::new("Run", Reason::Census, what).with_time(census.started_at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
@@ -104,7 +104,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
 }
 
 /// A wait for a node that counts as done by what it said before kubelet went silent.
-fn unreachable(view: &View<'_>, name: &str) -> Wait {
+fn unreachable_wait(view: &View<'_>, name: &str) -> Wait {
     let help = format!(
         "repair it; or, if its machine is gone for good, take its Node away: kubectl delete node {name}"
     );
@@ -113,6 +113,6 @@ fn unreachable(view: &View<'_>, name: &str) -> Wait {
         Reason::NodeNotReady,
         "it is not Ready, so nobody knows whether what it said still holds",
     );
-    let is_held = view.memory.down(name, view.world.now).is_some_and(|down| down >= DOWN);
+    let is_held = view.memory.down_for(name, view.world.now).is_some_and(|down| down >= DOWN);
     Wait { is_held, ..wait.help(help) }
 }

@@ -52,7 +52,7 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
     let is_drained = match (view.method(node), view.way(node, to)) {
         (Method::Churn, _) | (_, Way::Join | Way::Leave) => false,
         (_, Way::Restart) => true,
-        (method, Way::Replace) => pipeline::of_method(method).is_some_and(|pipeline| pipeline.drains_first()),
+        (method, Way::Replace) => pipeline::for_method(method).is_some_and(|pipeline| pipeline.drains_first()),
     };
     // A pipeline may cordon a node before it asks, and that moves no pod yet.
     is_drained && (!node.is_cordoned || view.way(node, to) == Way::Replace)
@@ -73,7 +73,7 @@ pub(super) fn shortage_wait(view: &View<'_>, name: &Text, node: &Node, to: Phase
 
 impl<'a> Guard<'a> {
     /// Nodes that these acts drain take no pods any more.
-    pub(super) fn after(view: &View<'a>, acts: &[Act]) -> Self {
+    pub(super) fn new_after(view: &View<'a>, acts: &[Act]) -> Self {
         let drained = |act: &Act| match act {
             Act::Patch(patch) if patch.cordon == Some(true) => {
                 view.world.nodes.get_key_value(&patch.node).map(|(name, node)| (name, &**node))
@@ -95,7 +95,7 @@ impl<'a> Guard<'a> {
         }
         let reserved = std::mem::take(&mut self.reserved);
         let cached_capacity = self.capacity.get_or_insert_with(|| {
-            let mut capacity = Capacity::of(view)?;
+            let mut capacity = Capacity::count(view)?;
             reserved.into_iter().for_each(|(name, node)| capacity.close(view, name, node));
             Some(capacity)
         });
@@ -119,7 +119,7 @@ impl<'a> Guard<'a> {
 }
 
 impl<'a> Capacity<'a> {
-    fn of(view: &View<'a>) -> Option<Self> {
+    fn count(view: &View<'a>) -> Option<Self> {
         let census =
             view.world.census.as_ref().filter(|census| view.ago(census.started_at) < CENSUS_FRESH)?;
         let mut room = Room::default();
@@ -131,7 +131,7 @@ impl<'a> Capacity<'a> {
                 room.add_anywhere(sums.moves);
             }
             let requested = counted.next_if(|(on, _)| *on == name).map(|(_, sums)| *sums).unwrap_or_default();
-            let standing = view.standing(name);
+            let standing = view.decide_standing(name);
             if standing != Standing::LeftOut {
                 room.add(place_of(requested, node, place_state(view, name, node, standing)));
             }
@@ -154,17 +154,17 @@ impl<'a> Capacity<'a> {
     /// Takes the room of a node, or says why it has to stay.
     fn take(&mut self, view: &View<'_>, name: &Text, node: &'a Node) -> Option<Wait> {
         let place = self.place(view, name, node);
-        let Some(short) = self.room.short(&place, view.plan.margin_percent) else {
+        let Some(short) = self.room.shortage(&place, view.plan.margin_percent) else {
             self.room.close(&place);
             return None;
         };
         let until = self.census.started_at + CENSUS_FRESH;
         if short.is_passing {
             let what = format!("{short}; other nodes are in transit or not Ready, and offer more later");
-            return Some(Wait::new(format!("Node/{name}"), Reason::NoCapacity, what).until(until));
+            return Some(Wait::new(format!("Node/{name}"), Reason::NoCapacity, what).with_time(until));
         }
         let help = "add nodes; or make a new plan: its pods come back to the node with roll: {methods: {POOL: churn}}, and less stays free with capacity: {marginPercent: PERCENT}";
-        Some(Wait::held(format!("Node/{name}"), Reason::NoCapacity, short.to_string(), help).until(until))
+        Some(Wait::new_held(format!("Node/{name}"), Reason::NoCapacity, short.to_string(), help).with_time(until))
     }
 }
 
@@ -174,14 +174,14 @@ fn place_of(requested: RequestSums, node: &Node, state: State) -> Place<'_> {
     let taints = node.taints.iter().map(|key| &**key).filter(belongs).collect();
     // Pods may name a node whose kubelet never looks at them. What runs on a node is never more than it offers.
     let says = node.offers != Request::default();
-    let moves = if says { requested.moves.least(node.offers) } else { requested.moves };
+    let moves = if says { requested.moves.min(node.offers) } else { requested.moves };
     Place { taints, offers: node.offers, moves, stays: requested.stays, state }
 }
 
 /// Whether the scheduler gives pods to a node: it does not once the run cordoned it, also if the Node does not show that yet.
 fn takes_pods(view: &View<'_>, name: &str, node: &Node) -> bool {
     let is_leaving =
-        matches!(view.standing(name), Standing::Transit(step) if step.state == StepState::Permitted);
+        matches!(view.decide_standing(name), Standing::Transit(step) if step.state == StepState::Permitted);
     let is_cordoned = node.is_cordoned || is_leaving || view.memory.pending_patches().has_cordoned(name);
     let is_barred = node.taints.iter().any(|key| is_startup(key) || marks_going(key));
     node.is_ready && !node.has_no_network && !is_cordoned && !is_barred && !is_going(view, name, node)
@@ -198,7 +198,7 @@ fn place_state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>)
         Standing::Pending => view.is_held_since_earlier_pass(node),
         Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Skipped => false,
     };
-    let is_short = || view.memory.down(name, view.world.now).is_none_or(|down| down < DOWN);
+    let is_short = || view.memory.down_for(name, view.world.now).is_none_or(|down| down < DOWN);
     match node {
         _ if takes_pods(view, name, node) => State::Open,
         _ if is_going(view, name, node) => State::Closed,
@@ -217,8 +217,8 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
     if let Some(owner) = pod.owner.as_ref().filter(|_| moves_in_turn(pod)) {
         let what =
             format!("another pod of {} {}/{} is not ready yet", owner.kind, owner.namespace, owner.name);
-        let reason = if pod.is(Trait::Dns) { Reason::DnsNeeded } else { Reason::OneAtATime };
-        if has_leaving_sibling(view, pod, owner) || (pod.is(Trait::Ready) && misses_sibling(view, pod, owner))
+        let reason = if pod.has_trait(Trait::Dns) { Reason::DnsNeeded } else { Reason::OneAtATime };
+        if has_leaving_sibling(view, pod, owner) || (pod.has_trait(Trait::Ready) && misses_sibling(view, pod, owner))
         {
             return Some(Wait::new(object, reason, what));
         }
@@ -254,7 +254,7 @@ fn stranded_node<'a>(view: &View<'a>, pod: &Pod) -> Option<&'a NodeStatus<'a>> {
 
 /// Whether pods of its workload move one after the other.
 fn moves_in_turn(pod: &Pod) -> bool {
-    pod.is(Trait::Dns) || pod.owner.as_ref().is_some_and(|owner| &*owner.kind == "StatefulSet")
+    pod.has_trait(Trait::Dns) || pod.owner.as_ref().is_some_and(|owner| &*owner.kind == "StatefulSet")
 }
 
 /// Another pod of the workload is on its way.
@@ -262,17 +262,17 @@ fn has_leaving_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     let others =
         view.world.pods.values().filter(|other| other.uid != pod.uid && other.owner.as_ref() == Some(owner));
     let is_recent = |(uid, time): &(Text, Duration)| *uid != pod.uid && view.ago(*time) < EVICTION_SPACING;
-    view.memory.moved(owner).is_some_and(is_recent) || others.into_iter().any(|other| view.is_leaving(other))
+    view.memory.last_move(owner).is_some_and(is_recent) || others.into_iter().any(|other| view.is_leaving(other))
 }
 
 /// Another pod of the workload is missing. Its own readiness does not matter: it is evicted in any case.
 fn misses_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
-    let short = view.run.missing(owner);
-    let Some(now) = view.world.owners.get(owner) else { return !pod.is(Trait::Dns) };
+    let short = view.run.missing_replicas(owner);
+    let Some(now) = view.world.owners.get(owner) else { return !pod.has_trait(Trait::Dns) };
     // All pods that answer DNS queries are known, and what their workload says of them may be older.
     let ready_siblings = view.ready_dns().filter(|other| other.owner.as_ref() == Some(owner)).count();
     let ready_siblings = u32::try_from(ready_siblings).unwrap_or(u32::MAX);
-    let ready = if pod.is(Trait::Dns) { now.ready.min(ready_siblings) } else { now.ready };
+    let ready = if pod.has_trait(Trait::Dns) { now.ready.min(ready_siblings) } else { now.ready };
     ready + short < now.desired
 }
 
@@ -283,11 +283,11 @@ pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.retain(|act| {
         let pod = match act {
             Act::Evict(id) | Act::Delete(id) => view.world.pods.get(&id.uid).filter(|pod| moves_in_turn(pod)),
-            Act::Patch(patch) if patch.permits() => view.pods_on(&patch.node).find(|pod| pod.is(Trait::Dns)),
+            Act::Patch(patch) if patch.permits() => view.pods_on(&patch.node).find(|pod| pod.has_trait(Trait::Dns)),
             Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
         };
         // All DNS pods take turns, whatever makes them.
-        pod.is_none_or(|pod| owners.insert(if pod.is(Trait::Dns) { None } else { pod.owner.as_ref() }))
+        pod.is_none_or(|pod| owners.insert(if pod.has_trait(Trait::Dns) { None } else { pod.owner.as_ref() }))
     });
 }
 
@@ -297,7 +297,7 @@ pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
 /// the other one of a cluster that has just two: otherwise two DNS pods in two zones could never move.
 #[must_use]
 pub(super) fn dns_pod_needed(view: &View<'_>, pod: &Pod) -> Option<String> {
-    if !pod.is(Trait::Dns) {
+    if !pod.has_trait(Trait::Dns) {
         return None;
     }
     let zone_of =
@@ -309,7 +309,7 @@ pub(super) fn dns_pod_needed(view: &View<'_>, pod: &Pod) -> Option<String> {
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let (here, elsewhere) = (count(here.len()), count(elsewhere.len()));
     // Those that are being replaced count as pods that the zone has.
-    let is_dns = |other: &&Pod| other.is(Trait::Dns) && !other.is(Trait::Finished);
+    let is_dns = |other: &&Pod| other.has_trait(Trait::Dns) && !other.has_trait(Trait::Finished);
     let of_cluster: Vec<&Pod> = view.world.pods.values().filter(is_dns).collect();
     let all = count(of_cluster.iter().filter(|other| zone_of(other) == zone).count());
     if all <= 1 {

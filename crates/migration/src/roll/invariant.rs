@@ -60,7 +60,7 @@ fn violation(name: &'static str, why: impl Into<String>) -> Result<(), Violation
 /// The invariant that it would break.
 pub fn hold(act: &Act, view: &View<'_>, hash: &str) -> Result<(), Violation> {
     let world = view.world;
-    if world.now.saturating_sub(world.renewed) >= FRESH {
+    if world.now.saturating_sub(world.renewed_at) >= FRESH {
         return violation("R1", "the Lease was not renewed within 40 s");
     }
     if view.run.plan != hash {
@@ -133,7 +133,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
     // A node that is asked for the phase already goes there by itself.
     if let Some(to) = patch.desired.filter(|to| node.desired != Some(*to)) {
         is_planned(view, name, node)?;
-        no_part(patch, view, node, to)?;
+        check_no_part(patch, view, node, to)?;
     }
     let Change::Set(step) = &patch.step else { return Ok(()) };
     if step.epoch != view.world.epoch {
@@ -189,7 +189,7 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
     if let Some(wait) = replacement::unknown_image_wait(view, status) {
         return violation("R10", format!("Node {name} would be taken away, and {}", wait.what));
     }
-    if let Some(why) = replacement::too_many(view, status, 0) {
+    if let Some(why) = replacement::too_many_reason(view, status, 0) {
         return violation("R15", format!("Node {name} would be taken away, and {why}"));
     }
     let places = count_places(view, Some(name));
@@ -198,7 +198,7 @@ fn may_permit(view: &View<'_>, status: &NodeStatus<'_>) -> Result<(), Violation>
     if !has_room {
         return violation(
             "R2",
-            format!("Node {name} would be one too many: {} are in transit or in trouble", places.taken),
+            format!("Node {name} would be one too many: {} are in transit or in trouble", places.occupied),
         );
     }
     if let Some(wait) = unmet_gates(view, Way::Replace).first() {
@@ -222,7 +222,7 @@ fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Violation>
 }
 
 /// R3: a phase that is asked for, beside all that live.
-fn no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Violation> {
+fn check_no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Violation> {
     match view.lost_connectivity(&patch.node, node, to) {
         None => Ok(()),
         Some((client, server)) => violation(
@@ -251,7 +251,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
     }
     let places = count_places(view, Some(name));
     if !places.has_room(status) {
-        let (count, in_zone) = (places.taken, places.taken_beside(status));
+        let (count, in_zone) = (places.occupied, places.taken_beside(status));
         return violation(
             "R2",
             format!(
@@ -348,7 +348,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     }
     if [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating]
         .into_iter()
-        .any(|what| pod.is(what))
+        .any(|what| pod.has_trait(what))
     {
         return violation(
             "R5",
@@ -357,7 +357,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     }
     let pods = &view.plan.pods;
     let is_listed = |list: &[String]| list.iter().any(|pattern| glob::matches(pattern, &title));
-    if pod.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
+    if pod.has_trait(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
         return violation("R5", format!("pod {title} asks not to be disrupted"));
     }
     let may_delete = is_listed(&pods.delete) || view.run.delete.contains(&title);

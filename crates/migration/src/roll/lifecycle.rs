@@ -71,7 +71,7 @@ pub(super) fn publish(view: &View<'_>) -> Vec<Act> {
         let step = node.step.as_ref().filter(|step| is_of_run(step, view.run) && !is_kept(step));
         let lifecycle = changes(node, step.map_or(&[][..], conditions));
         let is_wrong = !lifecycle.is_empty();
-        (is_free && is_wrong).then(|| Act::Patch(Box::new(Patch { lifecycle, ..Patch::of(name, node) })))
+        (is_free && is_wrong).then(|| Act::Patch(Box::new(Patch { lifecycle, ..Patch::new(name, node) })))
     };
     view.nodes().filter_map(patch).take(AT_ONCE).collect()
 }

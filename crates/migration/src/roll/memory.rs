@@ -20,7 +20,7 @@ pub struct Memory {
     nodes: BTreeMap<Text, Timer>,
     answers: BTreeMap<Text, EvictionAttempt>,
     /// The pod of each workload that was evicted last, and when.
-    moved: BTreeMap<Owner, (Text, Duration)>,
+    last_moves: BTreeMap<Owner, (Text, Duration)>,
     /// Patches that the Nodes, as they are known, do not show yet.
     pending_patches: PendingPatches,
     census_agreement: CensusAgreement,
@@ -50,7 +50,7 @@ struct Timer {
     /// Since when it is in the phase that it is brought to, Ready, and both its agents are.
     steady: Option<Duration>,
     /// Since when it is not Ready.
-    down: Option<Duration>,
+    down_since: Option<Duration>,
 }
 
 /// The last eviction of a pod, and its answer.
@@ -109,9 +109,9 @@ impl Memory {
                 }
                 Some((_, timer)) => {
                     self.departures.insert(timer.pool.clone(), now);
-                    *timer = Timer::of(node, now, is_steady());
+                    *timer = Timer::start(node, now, is_steady());
                 }
-                None => new.push((name.clone(), Timer::of(node, now, is_steady()))),
+                None => new.push((name.clone(), Timer::start(node, now, is_steady()))),
             }
             if is_done_step(node, run) {
                 self.done.entry(node.uid.clone()).or_insert(None);
@@ -135,7 +135,7 @@ impl Memory {
     /// A Node that bore a step of a later holder when the Lease was last known to be this holder's, or since; none if the Lease was renewed after each of
     /// them was seen. A later holder writes steps once it has the Lease, so that a renewal would have failed.
     #[must_use]
-    pub(super) fn later(&self, renewed: Duration) -> Option<&Text> {
+    pub(super) fn later_node(&self, renewed: Duration) -> Option<&Text> {
         self.later.iter().find(|(_, (_, renewed_at))| renewed <= *renewed_at).map(|(name, _)| name)
     }
 
@@ -144,7 +144,7 @@ impl Memory {
         let uid = &pod.uid;
         // An answer that was lost may have been a yes.
         if let (Some(owner), Answer::Accepted | Answer::Failed(_)) = (&pod.owner, &answer) {
-            self.moved.insert(owner.clone(), (uid.clone(), now));
+            self.last_moves.insert(owner.clone(), (uid.clone(), now));
         }
         let has_effect = matches!(answer, Answer::Accepted | Answer::Gone);
         let before = self.answers.get(uid).filter(|_| !has_effect);
@@ -196,7 +196,7 @@ impl Memory {
 
     /// The run that may be the cluster's by now: nothing is decided before it is known whether it is.
     #[must_use]
-    pub const fn unwritten(&self) -> Option<&Run> {
+    pub const fn unwritten_run(&self) -> Option<&Run> {
         self.unwritten.as_ref()
     }
 
@@ -228,15 +228,15 @@ impl Memory {
 
     /// How long ago a node of the pool was seen to be gone last; as long as this holder has seen the pass if it has seen none.
     #[must_use]
-    pub(super) fn departed(&self, pool: &str, now: Duration) -> Duration {
+    pub(super) fn last_departure(&self, pool: &str, now: Duration) -> Duration {
         let since = self.departures.get(pool).copied().max(self.pass_since());
         since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
     }
 
     /// How long the node has not been Ready.
     #[must_use]
-    pub fn down(&self, node: &str, now: Duration) -> Option<Duration> {
-        let since = self.nodes.get(node)?.down?;
+    pub fn down_for(&self, node: &str, now: Duration) -> Option<Duration> {
+        let since = self.nodes.get(node)?.down_since?;
         Some(now.saturating_sub(since))
     }
 
@@ -248,8 +248,8 @@ impl Memory {
 
     /// The pod of a workload that was evicted last, and when.
     #[must_use]
-    pub fn moved(&self, owner: &Owner) -> Option<&(Text, Duration)> {
-        self.moved.get(owner)
+    pub fn last_move(&self, owner: &Owner) -> Option<&(Text, Duration)> {
+        self.last_moves.get(owner)
     }
 
     /// How many nodes this holder claimed within the last hour.
@@ -260,7 +260,7 @@ impl Memory {
 
     /// When the node of this UID was seen to become done in the present pass; none if this holder has not seen it.
     #[must_use]
-    pub(super) fn done(&self, uid: &str) -> Option<Duration> {
+    pub(super) fn done_at(&self, uid: &str) -> Option<Duration> {
         *self.done.get(uid)?
     }
 
@@ -273,19 +273,19 @@ impl Memory {
 
 impl Timer {
     /// Of a node that is seen for the first time.
-    fn of(node: &Node, now: Duration, is_steady: bool) -> Self {
-        let (steady, down) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
+    fn start(node: &Node, now: Duration, is_steady: bool) -> Self {
+        let (steady, down_since) = (is_steady.then_some(now), (!node.is_ready).then_some(now));
         let (uid, pool) = (node.uid.clone(), node.pool.clone());
-        Self { uid, pool, step: borne(node), since: now, steady, down }
+        Self { uid, pool, step: borne_step(node), since: now, steady, down_since }
     }
 
     /// Takes up how the node is now.
     fn observe(&mut self, node: &Node, now: Duration, is_steady: bool) {
         if !self.bears(node) {
-            (self.step, self.since) = (borne(node), now);
+            (self.step, self.since) = (borne_step(node), now);
         }
         self.steady = is_steady.then(|| self.steady.unwrap_or(now));
-        self.down = (!node.is_ready).then(|| self.down.unwrap_or(now));
+        self.down_since = (!node.is_ready).then(|| self.down_since.unwrap_or(now));
     }
 
     /// Whether the node bears the same step as before.
@@ -301,7 +301,7 @@ fn is_done_step(node: &Node, run: &Run) -> bool {
 }
 
 /// The claim and the state of a node's step.
-fn borne(node: &Node) -> Option<(String, State)> {
+fn borne_step(node: &Node) -> Option<(String, State)> {
     node.step.as_ref().map(|step| (step.claim.clone(), step.state))
 }
 
@@ -309,9 +309,9 @@ fn borne(node: &Node) -> Option<(String, State)> {
 /// that.
 fn is_steady(world: &World, name: &str, node: &Node, phase: Phase, run: &Run) -> bool {
     let has_agents = || {
-        let agents = world.pods.on(name).filter(|pod| pod.is(Trait::Agent));
-        let mut agents = agents.filter(|pod| !pod.is(Trait::Finished));
-        agents.all(|pod| pod.is(Trait::Ready))
+        let agents = world.pods.on_node(name).filter(|pod| pod.has_trait(Trait::Agent));
+        let mut agents = agents.filter(|pod| !pod.has_trait(Trait::Finished));
+        agents.all(|pod| pod.has_trait(Trait::Ready))
     };
     let is_there = node.is_in(phase) || (phase == Phase::Old || run.from == phase) && node.is_silent();
     node.is_ready && !node.has_no_network && is_there && has_agents()
@@ -461,7 +461,7 @@ impl CensusAgreement {
 
     fn note(&mut self, world: &World) {
         for (name, node) in &world.nodes {
-            let now = node.attached().unwrap_or_default();
+            let now = node.attached_count().unwrap_or_default();
             self.least.entry(name.clone()).and_modify(|least| *least = now.min(*least)).or_insert(now);
         }
     }
@@ -526,7 +526,7 @@ mod pending_patches_tests {
 
     /// A patch of the Node at version 7.
     fn flip() -> Patch {
-        Patch { desired: Some(Phase::New), ..Patch::of(&"a".into(), &world("7", 100).nodes["a"]) }
+        Patch { desired: Some(Phase::New), ..Patch::new(&"a".into(), &world("7", 100).nodes["a"]) }
     }
 
     /// It was sent at second 100.

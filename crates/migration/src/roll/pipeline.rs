@@ -100,7 +100,7 @@ pub(super) const ASKING: &dyn PipelineRules = &permit::Permit;
 
 /// What replaces the nodes of a pool that moves by this method; none if its nodes stay.
 #[must_use]
-pub(crate) fn of_method(method: Method) -> Option<&'static dyn PipelineRules> {
+pub(crate) fn for_method(method: Method) -> Option<&'static dyn PipelineRules> {
     match method {
         Method::Drain | Method::Churn => None,
         Method::Permit => Some(&permit::Permit),

@@ -11,7 +11,7 @@ use types::api::step::State;
 #[derive(Debug)]
 pub(super) struct Places {
     /// How many are taken in the whole cluster.
-    pub(super) taken: u32,
+    pub(super) occupied: u32,
     /// How many there are in the whole cluster.
     pub(super) most: u32,
     /// How many of these are taken by nodes that their pipelines have begun with before it was their turn.
@@ -22,7 +22,7 @@ pub(super) struct Places {
 /// The places of one zone.
 #[derive(Debug, Clone, Copy, Default)]
 struct Zone {
-    taken: u32,
+    occupied: u32,
     begun: u32,
     most: u32,
 }
@@ -32,14 +32,14 @@ impl Places {
     #[must_use]
     pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
-        self.taken < self.most && zone.taken < zone.most
+        self.occupied < self.most && zone.occupied < zone.most
     }
 
     /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
     #[must_use]
     pub(super) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
-        self.taken <= self.most && zone.taken <= zone.most
+        self.occupied <= self.most && zone.occupied <= zone.most
     }
 
     /// Whether a node that its pipeline has begun with may go beside those that are in transit. Others like it wait for it as it waits for them, and their pipeline
@@ -47,7 +47,7 @@ impl Places {
     #[must_use]
     pub(super) fn has_room_beside_begun(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
-        self.taken - self.begun < self.most && zone.taken - zone.begun < zone.most
+        self.occupied - self.begun < self.most && zone.occupied - zone.begun < zone.most
     }
 
     /// Such a node goes: it keeps its place.
@@ -60,13 +60,13 @@ impl Places {
     /// How many are taken in the node's zone.
     #[must_use]
     pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
-        self.zones[status.zone].taken
+        self.zones[status.zone].occupied
     }
 
     /// The node takes one.
     pub(super) fn add(&mut self, status: &NodeStatus<'_>) {
-        self.taken += 1;
-        self.zones[status.zone].taken += 1;
+        self.occupied += 1;
+        self.zones[status.zone].occupied += 1;
     }
 }
 
@@ -81,13 +81,13 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
         zone.most += 1;
         if arrival::is_arriving(status, view.run) {
             // It is counted with the places of its pool.
-            zone.taken += 1;
+            zone.occupied += 1;
             continue;
         }
         let is_claimed = view.memory.pending_patches().has_claimed(status.name);
         if Some(&**status.name) != without && (is_claimed || takes_place(view, status)) {
             taken += 1;
-            zone.taken += 1;
+            zone.occupied += 1;
             if !is_claimed && is_begun(view, status) {
                 begun += 1;
                 zone.begun += 1;
@@ -98,7 +98,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }
-    Places { taken, most: most_in_transit(view), begun, zones }
+    Places { occupied: taken, most: most_in_transit(view), begun, zones }
 }
 
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
@@ -164,7 +164,7 @@ pub(super) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<W
         reason => {
             let help =
                 format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
-            Wait::held(object, reason, "somebody else cordoned it", help)
+            Wait::new_held(object, reason, "somebody else cordoned it", help)
         }
     })
 }

@@ -61,10 +61,10 @@ pub(super) fn decide_moves(view: &View<'_>, name: &Text, node: &Node) -> PodMove
     let mut moves = PodMoves::default();
     let mut others = pods_of_other_phases(view, name, node);
     others.sort_by_key(|pod| (is_daemon(pod), pod.namespace.clone(), pod.name.clone()));
-    let is_last = |pod: &Pod| is_daemon(pod) || view.run.fixes_stragglers() && pod.is(Trait::Dns);
-    let others_wait = others.iter().any(|pod| !is_last(pod) && !pod.is(Trait::Terminating));
+    let is_last = |pod: &Pod| is_daemon(pod) || view.run.fixes_stragglers() && pod.has_trait(Trait::Dns);
+    let others_wait = others.iter().any(|pod| !is_last(pod) && !pod.has_trait(Trait::Terminating));
     let limit = view.plan.limits.evictions as usize;
-    let mut under_way = others.iter().filter(|pod| pod.is(Trait::Terminating)).count();
+    let mut under_way = others.iter().filter(|pod| pod.has_trait(Trait::Terminating)).count();
     for pod in others {
         let rule = match pod_action(view, pod) {
             PodAction::Evict if is_daemon(pod) && others_wait => {
@@ -79,8 +79,8 @@ pub(super) fn decide_moves(view: &View<'_>, name: &Text, node: &Node) -> PodMove
                 moves.waits.push(wait);
                 continue;
             }
-            PodAction::Evict => Act::Evict(PodId::of(pod)),
-            PodAction::Delete => Act::Delete(PodId::of(pod)),
+            PodAction::Evict => Act::Evict(PodId::new(pod)),
+            PodAction::Delete => Act::Delete(PodId::new(pod)),
         };
         match eviction_pause(view, pod) {
             Some(wait) => moves.waits.push(wait),
@@ -112,10 +112,10 @@ fn pod_object(pod: &Pod) -> String {
 
 /// What holds of a pod by itself: what the plan says of it, and who has to act where it stays.
 fn pod_action(view: &View<'_>, pod: &Pod) -> PodAction {
-    if pod.is(Trait::HostNetwork) || pod.is(Trait::Finished) {
+    if pod.has_trait(Trait::HostNetwork) || pod.has_trait(Trait::Finished) {
         return PodAction::Ignore;
     }
-    if pod.is(Trait::Terminating) {
+    if pod.has_trait(Trait::Terminating) {
         let help = format!(
             "if it does not end, look at its finalizers, or shorten its grace: kubectl -n {} delete pod {} --grace-period=30",
             pod.namespace, pod.name
@@ -128,9 +128,9 @@ fn pod_action(view: &View<'_>, pod: &Pod) -> PodAction {
     let facts = PodFacts {
         title: &title,
         owner: pod.owner.as_ref().map(|owner| &*owner.kind),
-        is_static: pod.is(Trait::Static),
-        asks_to_stay: pod.is(Trait::Undisturbed),
-        has_empty_dir: pod.is(Trait::EmptyDir),
+        is_static: pod.has_trait(Trait::Static),
+        asks_to_stay: pod.has_trait(Trait::Undisturbed),
+        has_empty_dir: pod.has_trait(Trait::EmptyDir),
     };
     let why = match pod_disposition(&facts, &view.plan.pods, &view.run.delete) {
         PodDisposition::Evict => return PodAction::Evict,
@@ -162,7 +162,7 @@ fn pod_action(view: &View<'_>, pod: &Pod) -> PodAction {
             format!("delete it if that is right: kubectl crossfade roll --resume --delete-bare {title}"),
         ),
     };
-    PodAction::Wait(Wait::held(pod_object(pod), reason, why.words(), help))
+    PodAction::Wait(Wait::new_held(pod_object(pod), reason, why.words(), help))
 }
 
 /// A Job's pod goes on for a time, and is evicted only where that was accepted.
@@ -173,7 +173,7 @@ fn job_action(view: &View<'_>, pod: &Pod) -> PodAction {
     if since < patience {
         let until = view.world.now + (patience - since);
         return PodAction::Wait(
-            Wait::new(pod_object(pod), Reason::JobRunning, "its Job may end by itself").until(until),
+            Wait::new(pod_object(pod), Reason::JobRunning, "its Job may end by itself").with_time(until),
         );
     }
     if view.plan.pods.evict_jobs {
@@ -184,7 +184,7 @@ fn job_action(view: &View<'_>, pod: &Pod) -> PodAction {
         "wait for it, or delete it: kubectl -n {} delete pod {}; a plan with roll: {{pods: {{evictJobs: true}}}} evicts such pods",
         pod.namespace, pod.name
     );
-    PodAction::Wait(Wait::held(pod_object(pod), Reason::JobRunning, what, help))
+    PodAction::Wait(Wait::new_held(pod_object(pod), Reason::JobRunning, what, help))
 }
 
 /// Why the pod's eviction is not asked for again now.
@@ -217,7 +217,7 @@ fn eviction_pause(view: &View<'_>, pod: &Pod) -> Option<Wait> {
                 retry(&pod.node)
             );
             let is_due = now.saturating_sub(answered.attempted_at) >= LONGEST_PAUSE;
-            return (!is_due).then(|| Wait::held(pod_object(pod), Reason::TwoBudgets, what, help));
+            return (!is_due).then(|| Wait::new_held(pod_object(pod), Reason::TwoBudgets, what, help));
         }
         Answer::NamespaceGoes => {
             (Reason::Terminating, "its namespace is being deleted".into(), LONGEST_PAUSE)
@@ -228,7 +228,7 @@ fn eviction_pause(view: &View<'_>, pod: &Pod) -> Option<Wait> {
     if due <= now {
         return None;
     }
-    let mut wait = Wait::new(pod_object(pod), reason, what).until(due);
+    let mut wait = Wait::new(pod_object(pod), reason, what).with_time(due);
     if reason == Reason::BudgetBlocks && now.saturating_sub(answered.first) >= BUDGET_PATIENCE {
         wait.is_held = true;
         wait.help = format!(

@@ -33,7 +33,7 @@ use super::budget::turn_wait;
 use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
 use super::view::{
-    NodeStatus, Nodes, Place, Standing, View, foreign_step, in_state, is_of_pass, is_of_run, is_ours,
+    NodeStatus, Nodes, Place, Standing, View, foreign_step, set_state, is_of_pass, is_of_run, is_ours,
 };
 use super::wait::{Reason, Wait};
 use super::world::{Node, Trait, World};
@@ -105,7 +105,7 @@ pub struct Exchange<'a> {
 impl Exchange<'_> {
     /// Places that no proven node fills, or new nodes that are not proven, whichever are more.
     fn open(&self) -> u32 {
-        self.unfilled().max(self.arriving)
+        self.count_unfilled().max(self.arriving)
     }
 
     /// How many nodes have gone.
@@ -113,7 +113,7 @@ impl Exchange<'_> {
         self.gone.iter().sum()
     }
 
-    pub(super) fn unfilled(&self) -> u32 {
+    pub(super) fn count_unfilled(&self) -> u32 {
         self.gone().saturating_sub(self.proven)
     }
 }
@@ -152,7 +152,7 @@ pub(super) fn turnover(
 
 /// Whether a pipeline takes a node away whatever becomes of the run, and the node waits for its turn or has had it.
 pub(super) fn is_lost(plan: &Plan, world: &World, run: &Run, name: &Text, node: &Node) -> bool {
-    let Some(pipeline) = pipeline::of_method(plan.method(&node.pool)) else { return false };
+    let Some(pipeline) = pipeline::for_method(plan.method(&node.pool)) else { return false };
     let may_go = |step: &Step| step.state == State::Permitted && is_of_pass(step, run);
     let has_turn = node.step.as_ref().is_some_and(may_go);
     pipeline.is_final(world, name) && (has_turn || pipeline.is_held(world, name, node))
@@ -180,7 +180,7 @@ pub(super) fn take_places(
 ) {
     let is_back = direction == Direction::Back;
     for pool in plan.pools.iter().filter(|pool| plan.rotates(&pool.name)) {
-        let Some(pipeline) = pipeline::of_method(pool.method) else { continue };
+        let Some(pipeline) = pipeline::for_method(pool.method) else { continue };
         if !has_own_order(direction, pipeline) {
             continue;
         }
@@ -226,7 +226,7 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
     let empty = |pool: &'a crate::plan::Pool| {
         Some(Exchange {
             pool: &pool.name,
-            pipeline: pipeline::of_method(pool.method)?,
+            pipeline: pipeline::for_method(pool.method)?,
             gone: vec![0; plan.waves.len()],
             last_gone: None,
             proven: 0,
@@ -379,7 +379,7 @@ fn hold_again(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
     {
         return None;
     }
-    let (mut patch, mut step) = (Patch::of(name, node), step_of(view, node, State::Waiting));
+    let (mut patch, mut step) = (Patch::new(name, node), step_of(view, node, State::Waiting));
     pipeline.hold(node, &mut patch, &mut step);
     patch.step = Change::Set(step);
     Some(patch)
@@ -441,7 +441,7 @@ fn step_of(view: &View<'_>, node: &Node, state: State) -> Step {
     let borne = node.step.as_ref();
     Step {
         run: view.run.id.clone(),
-        plan: canon::short(&view.run.plan).to_owned(),
+        plan: canon::shorten_hash(&view.run.plan).to_owned(),
         epoch: view.world.epoch,
         claim: view.run.claim(1),
         to: view.target,
@@ -457,7 +457,7 @@ fn step_of(view: &View<'_>, node: &Node, state: State) -> Step {
 /// Keeps a pipeline from a node, and the scheduler, too: pods that move must not move there, since they would move twice. None if the Node says so already.
 fn keep(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Patch> {
     let NodeStatus { name, node, .. } = *status;
-    let mut patch = Patch::of(name, node);
+    let mut patch = Patch::new(name, node);
     let mut step = step_of(view, node, State::Waiting);
     view.pipeline(node).hold(node, &mut patch, &mut step);
     patch.step = Change::Set(step);
@@ -507,7 +507,7 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
             acts.push(act(patch));
             continue;
         }
-        let mut patch = Patch::of(name, node);
+        let mut patch = Patch::new(name, node);
         patch.step = Change::Remove;
         patch.undisturbed = (step.undisturbed && node.is_undisturbed).then_some(false);
         patch.fence = node.is_fenced.then_some(false);
@@ -521,7 +521,7 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
 /// Gives back what keeps the pipeline from a node that is held when the run is over. Its step stays: a person has still to look at it.
 fn release_held(view: &View<'_>, status: &NodeStatus<'_>, step: &Step) -> Option<Patch> {
     let is_due = view.run.target().is_none() && step.state == State::Held && step.undisturbed;
-    let mut patch = Patch::of(status.name, status.node);
+    let mut patch = Patch::new(status.name, status.node);
     patch.undisturbed = status.node.is_undisturbed.then_some(false);
     patch.step = Change::Set(Step { undisturbed: false, epoch: view.world.epoch, ..step.clone() });
     is_due.then_some(patch)
@@ -530,7 +530,7 @@ fn release_held(view: &View<'_>, status: &NodeStatus<'_>, step: &Step) -> Option
 /// The patch that lets a pipeline take a node away.
 pub(super) fn permit(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
     let NodeStatus { name, node, .. } = *status;
-    let mut patch = Patch::of(name, node);
+    let mut patch = Patch::new(name, node);
     let mut step = step_of(view, node, State::Permitted);
     patch.undisturbed = (step.undisturbed && node.is_undisturbed).then_some(false);
     step.undisturbed = false;
@@ -540,7 +540,7 @@ pub(super) fn permit(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
 
 /// The patch that counts a new node as one that fills a place.
 fn prove(view: &View<'_>, status: &NodeStatus<'_>) -> Patch {
-    let mut patch = Patch::of(status.name, status.node);
+    let mut patch = Patch::new(status.name, status.node);
     let step = step_of(view, status.node, State::Done);
     // One that was held before it came to the image's phase still bears what kept its pipeline from it.
     patch.undisturbed = (step.undisturbed && status.node.is_undisturbed).then_some(false);
@@ -588,7 +588,7 @@ pub(super) fn turn_of_node(
         let what = format!("node {other} has pods of the same group, and is not replaced yet");
         return Err(Some(Wait::new(format!("Node/{name}"), Reason::OneAtATime, what)));
     }
-    let dns = view.pods_on(name).filter(|pod| pod.is(Trait::Dns) && !view.is_leaving(pod));
+    let dns = view.pods_on(name).filter(|pod| pod.has_trait(Trait::Dns) && !view.is_leaving(pod));
     match dns.filter_map(|pod| turn_wait(view, pod)).next() {
         Some(wait) => Err(Some(wait)),
         None => Ok(()),
@@ -625,7 +625,7 @@ fn other_member<'a>(view: &View<'a>, status: &NodeStatus<'_>) -> Option<&'a Text
 }
 
 /// What comes next for a node that its pipeline may take away.
-pub(super) fn permitted(
+pub(super) fn decide_permitted(
     view: &View<'_>,
     name: &Text,
     node: &Node,
@@ -638,8 +638,8 @@ pub(super) fn permitted(
     let pipeline = view.pipeline(node);
     let has_begun = node.is_cordoned || !node.is_ready;
     if pipeline.asks(view.world, view.run, name, node) == Some(false) && !has_begun {
-        let mut patch = Patch::of(name, node);
-        patch.step = Change::Set(in_state(step, State::Waiting, view.world));
+        let mut patch = Patch::new(name, node);
+        patch.step = Change::Set(set_state(step, State::Waiting, view.world));
         return (Some(act(patch)), None);
     }
     let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
@@ -651,7 +651,7 @@ pub(super) fn permitted(
 
 /// R15: a node of a pool that is replaced goes only if all such nodes are kept from their pipelines, and no more are on their way than its wave allows, those
 /// included that this step has let go before it.
-pub(super) fn too_many(view: &View<'_>, status: &NodeStatus<'_>, decided: usize) -> Option<String> {
+pub(super) fn too_many_reason(view: &View<'_>, status: &NodeStatus<'_>, decided: usize) -> Option<String> {
     if let Some(other) = without_lever(view).next() {
         return Some(format!("node {} is not kept from its pipeline yet", other.name));
     }

@@ -51,8 +51,8 @@ pub struct Run {
     pub requests: BTreeMap<Text, NodeRequest>,
     /// Workloads of which the run has evicted pods that come back elsewhere, `KIND/NAMESPACE/NAME`, and how many pods each wanted when it had all of them last;
     /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub moved: BTreeMap<String, Option<u32>>,
+    #[serde(rename = "moved", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub moved_owners: BTreeMap<String, Option<u32>>,
 }
 
 /// Whether a run goes on.
@@ -128,7 +128,7 @@ impl Run {
     ///
     /// # Errors
     /// Which number is not.
-    pub fn bounded(&self) -> Result<(), String> {
+    pub fn require_bounded(&self) -> Result<(), String> {
         if self.pass > Self::MAX_COUNT {
             return Err(format!("pass is {}; expected at most {}", self.pass, Self::MAX_COUNT));
         }
@@ -171,7 +171,7 @@ impl Run {
             delete: BTreeSet::new(),
             wish: 0,
             requests: BTreeMap::new(),
-            moved: BTreeMap::new(),
+            moved_owners: BTreeMap::new(),
         }
     }
 
@@ -206,7 +206,7 @@ impl Run {
 
     /// How many pods of a workload may be missing: as many as were when the run began, and any number if the operator skipped it or its namespace.
     #[must_use]
-    pub fn missing(&self, owner: &Owner) -> u32 {
+    pub fn missing_replicas(&self, owner: &Owner) -> u32 {
         let title = owner.title();
         let is_skipped = self.skipped.contains_key(title.as_str())
             || self.skipped.contains_key(format!("Namespace/{}", owner.namespace).as_str());
@@ -215,7 +215,7 @@ impl Run {
 
     /// Which try of the present pass a claim is of; none if it is of another pass or another run.
     #[must_use]
-    pub fn tried(&self, claim: &str) -> Option<u32> {
+    pub fn tries(&self, claim: &str) -> Option<u32> {
         let (pass, tried) = claim.strip_prefix(&*self.id)?.strip_prefix('.')?.split_once('.')?;
         let tried = tried.parse().ok().filter(|tried| *tried <= Self::MAX_COUNT);
         tried.filter(|_| pass.parse() == Ok(self.pass))
@@ -253,7 +253,7 @@ impl Run {
     ///
     /// # Errors
     /// Why the run cannot: one sentence that names what was asked for and what is possible.
-    pub fn wished(&self, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Self, String> {
+    pub fn apply_wish(&self, wish: &Wish, plan: &Plan, is_bridged: bool) -> Result<Self, String> {
         super::wish::take(self, wish, plan, is_bridged)
     }
 
@@ -275,7 +275,7 @@ impl Run {
     ///
     /// # Errors
     /// Why the plan is not one for this run: a sentence that says what both are.
-    pub fn replanned(&self, before: &Plan, plan: &Plan, hash: &str) -> Result<Self, String> {
+    pub fn replan(&self, before: &Plan, plan: &Plan, hash: &str) -> Result<Self, String> {
         if plan.cluster != before.cluster {
             return Err(format!(
                 "the plan is of cluster {}, and the run of {}",
@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn refused(run: &Run, before: &Plan, other: &Plan) -> String {
-        run.replanned(before, other, "9a2f").expect_err("it is refused")
+        run.replan(before, other, "9a2f").expect_err("it is refused")
     }
 
     #[test]
@@ -341,7 +341,7 @@ mod tests {
             plan["passes"] = json!(["both-new", "new"]);
             plan["settings"] = json!("others");
         });
-        let next = run.replanned(&before, &other, "9a2f").expect("it fits");
+        let next = run.replan(&before, &other, "9a2f").expect("it fits");
         assert_eq!(next, Run { plan: "9a2f".into(), ..run });
     }
 
@@ -377,15 +377,15 @@ mod tests {
                 plan["passes"] = passes;
             })
         };
-        assert!(run.replanned(&before, &later("both-old", json!(["both-new", "new"])), "9a2f").is_ok());
+        assert!(run.replan(&before, &later("both-old", json!(["both-new", "new"])), "9a2f").is_ok());
         let far = later("both-new", json!(["new"]));
         assert_eq!(
             refused(&run, &before, &far),
             "the plan has no pass to both-old, and the run still has one; its passes go from both-new to new"
         );
-        assert!(run.next_pass().replanned(&before, &far, "9a2f").is_ok(), "the first pass is over");
+        assert!(run.next_pass().replan(&before, &far, "9a2f").is_ok(), "the first pass is over");
         let back = Run { targets: vec![Phase::Old, Phase::New], ..run };
-        assert!(back.replanned(&before, &far, "9a2f").is_ok(), "it was turned back");
+        assert!(back.replan(&before, &far, "9a2f").is_ok(), "it was turned back");
         let short = later("old", json!(["both-old"]));
         assert_eq!(
             refused(&Run { targets: vec![Phase::Old], from: Phase::BothNew, ..back }, &before, &short),

@@ -69,7 +69,7 @@ pub(super) fn claim_intruders(view: &View<'_>, places: &mut Places) -> Vec<Act> 
     };
     // One at a time goes also where no place is left: each of them parts pods as long as it is there.
     let has_other = view.nodes().any(|status| is_moving(status) && view.is_foreign(status));
-    let mut room = places.most.saturating_sub(places.taken).max(u32::from(!has_other));
+    let mut room = places.most.saturating_sub(places.occupied).max(u32::from(!has_other));
     let mut acts = Vec::new();
     for status in view.nodes().filter(is_intruder) {
         let (name, node) = (status.name, status.node);
@@ -116,7 +116,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
                 "for another node in its place: {}; or let it take part again: kubectl crossfade roll retry {name}",
                 view.pipeline(node).replace(view.world, name)
             );
-            waits.push(Wait::held(format!("Node/{name}"), Reason::PhaseNotFollowed, what, help));
+            waits.push(Wait::new_held(format!("Node/{name}"), Reason::PhaseNotFollowed, what, help));
             continue;
         }
         let has_place = view.memory.pending_patches().has_claimed(name);
@@ -155,7 +155,7 @@ pub(super) fn is_back(view: &View<'_>, name: &str, node: &Node) -> bool {
 
 /// The patch that takes a node.
 fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
-    let mut patch = Patch::of(name, node);
+    let mut patch = Patch::new(name, node);
     let tried = next_try(view, node);
     let sets = needs_cordon(view, node, to);
     patch.cordon = sets.then_some(true);
@@ -163,7 +163,7 @@ fn claim(view: &View<'_>, name: &Text, node: &Node, to: Phase) -> Patch {
         sets || node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
     patch.step = Change::Set(Step {
         run: view.run.id.clone(),
-        plan: canon::short(&view.run.plan).to_owned(),
+        plan: canon::shorten_hash(&view.run.plan).to_owned(),
         epoch: view.world.epoch,
         claim: view.run.claim(tried),
         to,
@@ -191,14 +191,14 @@ pub(super) fn next_try(view: &View<'_>, node: &Node) -> u32 {
     // Where another actor removed the step, the node still repeats its claim: another one must not be answered by that.
     let before = node.step.as_ref().map(|step| step.claim.as_str());
     let echo = node.observed.as_ref().and_then(|observation| observation.echo.as_deref());
-    let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tried(claim));
+    let tries = before.into_iter().chain(echo).filter_map(|claim| view.run.tries(claim));
     tries.max().unwrap_or(0).checked_add(1).unwrap_or(1)
 }
 
 /// Nodes that start now, after what is done before in the same step.
 #[must_use]
 pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -> Starts {
-    let blocked = unstartable(view, &mut places);
+    let blocked = unstartable_waits(view, &mut places);
     let Some((index, nodes)) = current_wave(view) else {
         return Starts {
             is_bounded: has_bounds(view) && blocked.is_empty(),
@@ -232,7 +232,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         0 => usize::MAX,
         most => (most as usize).saturating_sub(view.memory.starts()),
     };
-    let (mut is_full, mut waiting_count, mut guard) = (false, 0, Guard::after(view, before));
+    let (mut is_full, mut waiting_count, mut guard) = (false, 0, Guard::new_after(view, before));
     let (mut unasked, mut permits, mut has_dns, mut groups) = (0, 0, false, BTreeSet::new());
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
@@ -267,7 +267,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
         }
-        if status.turnover == Turnover::Leaves && replacement::too_many(view, status, permits).is_some() {
+        if status.turnover == Turnover::Leaves && replacement::too_many_reason(view, status, permits).is_some() {
             // Nodes of other waves are on their way as well.
             is_full = true;
             continue;
@@ -297,7 +297,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         }
         if remaining == 0 {
             let what = format!("{} nodes started within the hour", view.memory.starts());
-            starts.waits.push(Wait::new("Run", Reason::Pace, what).until(view.world.now + HOUR / 60));
+            starts.waits.push(Wait::new("Run", Reason::Pace, what).with_time(view.world.now + HOUR / 60));
             break;
         }
         if !guard.admit(view, status.name, status.node, view.target) {
@@ -329,7 +329,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
 }
 
 fn serves_dns(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
-    view.pods_on(status.name).any(|pod| pod.is(Trait::Dns))
+    view.pods_on(status.name).any(|pod| pod.has_trait(Trait::Dns))
 }
 
 /// A node that was left behind, and does not start now, bears the run's cordon: the nodes after it have one place less.
@@ -369,11 +369,11 @@ fn foreign_run_wait(name: &str, step: &Step) -> Wait {
     let help = format!(
         "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
-    Wait::held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
+    Wait::new_held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
 
 /// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
-fn unstartable(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
+fn unstartable_waits(view: &View<'_>, places: &mut Places) -> Vec<Wait> {
     let mut waits = Vec::new();
     for status in view.nodes().filter(|status| is_within_bounds(view, status.name, status.node)) {
         // One of this run that no holder wrote is told with the nodes in transit.
@@ -437,7 +437,7 @@ pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wa
         "find out who writes annotations of the Node, then: kubectl annotate node {name} {}-",
         types::api::step::KEY
     );
-    Wait::held(format!("Node/{name}"), Reason::ForeignRun, what, help)
+    Wait::new_held(format!("Node/{name}"), Reason::ForeignRun, what, help)
 }
 
 /// An operator asked to bring this node back.
@@ -474,15 +474,15 @@ pub(super) fn unmet_gates(view: &View<'_>, way: Way) -> Vec<Wait> {
 #[must_use]
 fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
     let is_moved = |owner: &Owner| match view.world.owners.get(owner) {
-        Some(now) => now.is_short_beyond(|| view.run.missing(owner)),
+        Some(now) => now.is_short_beyond(|| view.run.missing_replicas(owner)),
         // Of a kind that nothing counts.
         None => {
             let is_moved =
-                || view.memory.moved(owner).is_some() || view.run.moved.contains_key(&owner.title());
-            view.run.missing(owner) == 0 && is_moved()
+                || view.memory.last_move(owner).is_some() || view.run.moved_owners.contains_key(&owner.title());
+            view.run.missing_replicas(owner) == 0 && is_moved()
         }
     };
-    let counts = |pod: &&Pod| pod.is(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);
+    let counts = |pod: &&Pod| pod.has_trait(Trait::Unschedulable) && pod.owner.as_ref().is_some_and(is_moved);
     view.world.pods.values().filter(counts).map(unschedulable_wait).collect()
 }
 
@@ -495,7 +495,7 @@ fn unschedulable_wait(pod: &Pod) -> Wait {
 /// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
 #[must_use]
 pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
-    let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing(owner));
+    let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing_replicas(owner));
     let wait = |(owner, now): (&Owner, &Availability)| {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);
@@ -530,7 +530,7 @@ pub(super) fn workload_obstacles(view: &View<'_>, waits: &[Wait], is_moving: boo
     }
     let mut pending = unschedulable_pods(view);
     if waits.iter().any(|wait| wait.reason == Reason::DnsNeeded) {
-        let is_pending = |pod: &&Pod| pod.is(Trait::Dns) && pod.is(Trait::Unschedulable);
+        let is_pending = |pod: &&Pod| pod.has_trait(Trait::Dns) && pod.has_trait(Trait::Unschedulable);
         let dns = view.world.pods.values().filter(is_pending).map(unschedulable_wait);
         let new: Vec<Wait> =
             dns.filter(|wait| pending.iter().all(|other| other.object != wait.object)).collect();

@@ -56,19 +56,19 @@ pub fn step(view: &View<'_>) -> Decision {
         waits: vec![Wait::new("Lease/crossfade/crossfade-run", Reason::LeaseStale, what)],
         ..Decision::default()
     };
-    if let Some(name) = memory.later(world.renewed) {
+    if let Some(name) = memory.later_node(world.renewed_at) {
         return waits_for_lease(format!(
             "Node {name} bears a step of a later holder; nothing is done until the Lease is renewed, which shows whether there is one"
         ));
     }
-    let is_fresh = world.now.saturating_sub(world.renewed) < FRESH;
+    let is_fresh = world.now.saturating_sub(world.renewed_at) < FRESH;
     if run.state == State::Done {
         return finish(view, is_fresh);
     }
     if !is_fresh {
         return waits_for_lease("the Lease was not renewed in time; nothing is done until it is".into());
     }
-    if memory.unwritten().is_some() {
+    if memory.unwritten_run().is_some() {
         // The API server takes this only if nothing was written since: then what was to be written was not, and never will be.
         return Decision { acts: vec![Act::Record(Box::new(run.clone()))], ..Decision::default() };
     }
@@ -79,7 +79,7 @@ pub fn step(view: &View<'_>) -> Decision {
         let mut acts = replacement::hold_all(view);
         retain_compatible(view, &mut acts);
         let end = acts.is_empty().then_some(End::Paused);
-        return Decision { acts, waits: vec![paused(&pause.operator, &pause.why)], end };
+        return Decision { acts, waits: vec![paused_wait(&pause.operator, &pause.why)], end };
     }
     if let Some(tidied) = without_met_requests(view) {
         return Decision { acts: vec![Act::Record(Box::new(tidied))], ..Decision::default() };
@@ -126,12 +126,12 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     let new = |act: &Act| match act {
         Act::Evict(pod) | Act::Delete(pod) => {
             let owner = pod.owner.clone().filter(|owner| !owner.is_daemon_set())?;
-            (!view.run.moved.contains_key(&owner.title())).then_some(owner)
+            (!view.run.moved_owners.contains_key(&owner.title())).then_some(owner)
         }
         Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
     };
     let drained = owners_drained_by_pipelines(view);
-    let unnamed = drained.iter().filter(|owner| !view.run.moved.contains_key(&owner.title()));
+    let unnamed = drained.iter().filter(|owner| !view.run.moved_owners.contains_key(&owner.title()));
     let owners: BTreeSet<Owner> = acts.iter().filter_map(new).chain(unnamed.cloned()).collect();
     if owners.is_empty() {
         return;
@@ -139,18 +139,18 @@ fn record_moved(view: &View<'_>, acts: &mut Vec<Act>) {
     let mut run = view.run.clone();
     // What the status of a workload says may be older than its last eviction.
     let is_late = |owner: &Owner| {
-        let moved = view.memory.moved(owner).map(|(_, time)| *time).or_else(|| view.memory.pass_since());
+        let moved = view.memory.last_move(owner).map(|(_, time)| *time).or_else(|| view.memory.pass_since());
         moved.is_some_and(|time| view.ago(time) > SETTLED)
     };
     let is_over = |(owner, now): &(&Owner, &Availability)| {
         !now.is_short(0) && is_late(owner) && !drained.contains(*owner)
     };
     for (owner, _) in view.world.owners.iter().filter(is_over) {
-        run.moved.remove(&owner.title());
+        run.moved_owners.remove(&owner.title());
     }
     let desired = |owner: &Owner| view.world.owners.get(owner).map(|now| now.desired);
-    run.moved.extend(owners.iter().map(|owner| (owner.title(), desired(owner))));
-    if run.moved.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
+    run.moved_owners.extend(owners.iter().map(|owner| (owner.title(), desired(owner))));
+    if run.moved_owners.keys().map(String::len).sum::<usize>() > Run::MOVED_BYTES {
         return;
     }
     acts.retain(|act| new(act).is_none());
@@ -164,7 +164,7 @@ fn owners_drained_by_pipelines(view: &View<'_>) -> BTreeSet<Owner> {
             && matches!(status.standing, Standing::Transit(step) if step.state == NodeState::Permitted)
     };
     let stays =
-        |pod: &Pod| [Trait::HostNetwork, Trait::Finished, Trait::Static].into_iter().any(|what| pod.is(what));
+        |pod: &Pod| [Trait::HostNetwork, Trait::Finished, Trait::Static].into_iter().any(|what| pod.has_trait(what));
     let pods = view.nodes().filter(is_permitted).flat_map(|status| view.pods_on(status.name));
     let owners = pods.filter(|pod| !stays(pod)).filter_map(|pod| pod.owner.clone());
     owners.filter(|owner| !owner.is_daemon_set()).collect()
@@ -187,7 +187,7 @@ fn decide(view: &View<'_>) -> Decision {
             }
             continue;
         };
-        let mut next = transit::next(view, name, node, step);
+        let mut next = transit::decide_next(view, name, node, step);
         if step.state == NodeState::Held && !next.acts.is_empty() {
             if room == 0 {
                 next = transit::NextStep {
@@ -207,7 +207,7 @@ fn decide(view: &View<'_>) -> Decision {
     decided.acts.extend(acts);
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
-        decided.waits.push(paused(&pause.operator, &pause.why));
+        decided.waits.push(paused_wait(&pause.operator, &pause.why));
         decided.acts.extend(lifecycle::publish(view));
         retain_compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
@@ -291,8 +291,8 @@ fn deduplicate_waits(waits: &mut Vec<Wait>) {
     waits.retain(|wait| keys.insert((wait.object.clone(), wait.reason)));
 }
 
-fn paused(operator: &str, why: &str) -> Wait {
-    Wait::held(
+fn paused_wait(operator: &str, why: &str) -> Wait {
+    Wait::new_held(
         "Run",
         Reason::Paused,
         format!("{operator} paused the run: {why}"),
@@ -327,7 +327,7 @@ fn lift_readiness(view: &View<'_>) -> Vec<Act> {
     };
     let due = view.nodes().filter(|_| view.plan.limits.lift_readiness).filter(is_due);
     due.map(|status| {
-        Act::Patch(Box::new(Patch { lifts_readiness: true, ..Patch::of(status.name, status.node) }))
+        Act::Patch(Box::new(Patch { lifts_readiness: true, ..Patch::new(status.name, status.node) }))
     })
     .collect()
 }
@@ -342,7 +342,7 @@ fn disown_cordons(view: &View<'_>) -> Vec<Act> {
             node.step.as_ref().filter(|step| is_of_run(step, view.run) && step.cordon == Some(Cordon::Ours));
         let Some(mut step) = step.cloned() else { continue };
         (step.cordon, step.epoch) = (None, view.world.epoch);
-        let mut patch = Patch::of(name, node);
+        let mut patch = Patch::new(name, node);
         patch.step = Change::Set(step);
         acts.push(Act::Patch(Box::new(patch)));
     }
@@ -366,7 +366,7 @@ fn fence_patches(view: &View<'_>) -> Vec<Act> {
         Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) => false,
     };
     let patches = view.nodes().filter(is_wrong).map(|status| {
-        let mut patch = Patch::of(status.name, status.node);
+        let mut patch = Patch::new(status.name, status.node);
         patch.fence = Some(!status.node.is_fenced);
         Act::Patch(Box::new(patch))
     });

@@ -22,7 +22,7 @@ use super::pod_moves::{PodMoves, decide_moves};
 use super::replacement;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
-use super::view::{View, in_state, is_done, is_of_pass, is_ours};
+use super::view::{View, set_state, is_done, is_of_pass, is_ours};
 use super::wait::{Reason, Wait};
 use super::world::Node;
 use crate::cni::reach::Way;
@@ -64,9 +64,9 @@ struct TransitNode<'a> {
 
 /// What comes next for a node that bears a step of this run.
 #[must_use]
-pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> NextStep {
+pub(super) fn decide_next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> NextStep {
     if step.state == State::Permitted {
-        let (act, wait) = replacement::permitted(view, name, node, step);
+        let (act, wait) = replacement::decide_permitted(view, name, node, step);
         return NextStep { acts: act.into_iter().collect(), waits: wait.into_iter().collect() };
     }
     let transit = TransitNode { view, name, node, step };
@@ -83,12 +83,12 @@ pub(super) fn next(view: &View<'_>, name: &Text, node: &Node, step: &Step) -> Ne
         return transit.restart(view.target, 1);
     }
     match step.state {
-        State::Claimed => transit.claimed(),
-        State::Flipped => transit.flipped(),
+        State::Claimed => transit.decide_claimed(),
+        State::Flipped => transit.decide_flipped(),
         State::Moving => transit.moving(),
         State::Proving => transit.proving(),
         State::Settling => transit.settling(),
-        State::Held => transit.held(),
+        State::Held => transit.decide_held(),
         State::Done | State::Waiting | State::Permitted => NextStep::default(),
     }
 }
@@ -116,8 +116,8 @@ impl TransitNode<'_> {
     }
 
     fn patch_to(&self, state: State) -> Patch {
-        let mut patch = Patch::of(self.name, self.node);
-        patch.step = Change::Set(in_state(self.step, state, self.view.world));
+        let mut patch = Patch::new(self.name, self.node);
+        patch.step = Change::Set(set_state(self.step, state, self.view.world));
         patch
     }
 
@@ -133,7 +133,7 @@ impl TransitNode<'_> {
     fn wait(&self, reason: Reason, what: impl Into<String>, remaining: Option<Duration>) -> NextStep {
         let wait = Wait::new(self.object(), reason, what);
         NextStep::wait(match remaining {
-            Some(remaining) => wait.until(self.now() + remaining),
+            Some(remaining) => wait.with_time(self.now() + remaining),
             None => wait,
         })
     }
@@ -150,10 +150,10 @@ impl TransitNode<'_> {
 
     /// Takes the node once more, from the start.
     fn restart(&self, to: Phase, tried: u32) -> NextStep {
-        let mut patch = Patch::of(self.name, self.node);
-        let mut step = in_state(self.step, State::Claimed, self.view.world);
+        let mut patch = Patch::new(self.name, self.node);
+        let mut step = set_state(self.step, State::Claimed, self.view.world);
         (step.claim, step.r#try, step.to) = (self.view.run.claim(tried), tried, to);
-        step.plan = canon::short(&self.view.run.plan).to_owned();
+        step.plan = canon::shorten_hash(&self.view.run.plan).to_owned();
         if needs_cordon(self.view, self.node, to) {
             step.cordon = Some(Cordon::Ours);
             patch.cordon = Some(true);
@@ -163,7 +163,7 @@ impl TransitNode<'_> {
     }
 
     /// The node has to answer, and to be able to follow.
-    fn claimed(&self) -> NextStep {
+    fn decide_claimed(&self) -> NextStep {
         let (node, limits) = (self.node, &self.view.plan.limits);
         if node.is_going {
             return self.release();
@@ -185,7 +185,7 @@ impl TransitNode<'_> {
         if !self.view.is_covered(self.name, node) {
             return self.hold(Reason::PolicyUnknown);
         }
-        if node.attached().is_none() {
+        if node.attached_count().is_none() {
             return self.hold(Reason::AttachmentsUnknown);
         }
         if let Some(parts) = self.view.lost_connectivity(self.name, node, self.step.to) {
@@ -212,7 +212,7 @@ impl TransitNode<'_> {
     }
 
     /// The node has to be in the phase.
-    fn flipped(&self) -> NextStep {
+    fn decide_flipped(&self) -> NextStep {
         let node = self.node;
         if let Some(next) = self.check_policy() {
             return next;
@@ -248,7 +248,7 @@ impl TransitNode<'_> {
     /// The node stays in the phase, or it has to reach it once more: it was rebooted, or its policy was changed.
     fn check_regression(&self) -> Option<NextStep> {
         if !self.node.is_ready {
-            let down = self.memory().down(self.name, self.now()).unwrap_or_default();
+            let down = self.memory().down_for(self.name, self.now()).unwrap_or_default();
             let remaining = DOWN.checked_sub(down).filter(|remaining| !remaining.is_zero());
             let what = "it is not Ready; nothing is evicted from it meanwhile";
             return Some(match remaining {
@@ -266,7 +266,7 @@ impl TransitNode<'_> {
         if self.node.desired != Some(self.step.to) {
             if self.node.observed.is_none() {
                 // Its policy is unknown, and the plan covers known policies only: the run waits until the node reports again.
-                return Some(self.unreported());
+                return Some(self.wait_unreported());
             }
             if let Some(parts) = self.view.lost_connectivity(self.name, self.node, self.step.to) {
                 return Some(self.way_out(parts));
@@ -277,7 +277,7 @@ impl TransitNode<'_> {
     }
 
     /// The node's report is gone, or is none that this program reads.
-    fn unreported(&self) -> NextStep {
+    fn wait_unreported(&self) -> NextStep {
         let limit = self.view.plan.limits.claim_seconds;
         match self.time_left(limit) {
             None => self.hold(Reason::NodeSilent),
@@ -311,7 +311,7 @@ impl TransitNode<'_> {
             let gates = unmet_gates(self.view, Way::Restart);
             if !gates.is_empty() {
                 let until = self.now() + remaining;
-                let waits = gates.into_iter().map(|wait| wait.until(until)).collect();
+                let waits = gates.into_iter().map(|wait| wait.with_time(until)).collect();
                 return NextStep { acts: Vec::new(), waits };
             }
         }
@@ -326,7 +326,7 @@ impl TransitNode<'_> {
             );
             waits.push(
                 Wait::new(self.object(), Reason::AttachmentsUnknown, what)
-                    .until(self.now() + remaining)
+                    .with_time(self.now() + remaining)
                     .help(help),
             );
         }
@@ -406,13 +406,13 @@ impl TransitNode<'_> {
         });
         let foreign = is_cordoned.then(|| {
             let what = "somebody else cordoned it, and pods that moved from it find no other node";
-            Wait::held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
+            Wait::new_held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
         });
         NextStep { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
     }
 
     /// A person has to look at it.
-    fn held(&self) -> NextStep {
+    fn decide_held(&self) -> NextStep {
         let why = self.step.why.clone().unwrap_or_default();
         let text =
             self.node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
@@ -423,7 +423,7 @@ impl TransitNode<'_> {
         } else {
             (describe_hold(&why, text), hold_help(reason, self.name))
         };
-        let mut waits = vec![Wait::held(self.object(), reason, what, help)];
+        let mut waits = vec![Wait::new_held(self.object(), reason, what, help)];
         if reason == Reason::MoveTimeout && !is_joining {
             let pods = decide_moves(self.view, self.name, self.node);
             waits.extend(pods.waits);
@@ -433,7 +433,7 @@ impl TransitNode<'_> {
 
     /// Leaves a node alone that is removed before anything happened to it.
     fn release(&self) -> NextStep {
-        let mut patch = Patch::of(self.name, self.node);
+        let mut patch = Patch::new(self.name, self.node);
         patch.step = Change::Remove;
         if is_ours(self.node, self.step) {
             patch.cordon = Some(false);

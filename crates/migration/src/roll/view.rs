@@ -40,13 +40,13 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Everything that a decision looks at.
     #[must_use]
-    pub const fn of(world: &'a World, memory: &'a Memory, run: &'a Run, nodes: &'a Nodes<'a>) -> Self {
+    pub const fn new(world: &'a World, memory: &'a Memory, run: &'a Run, nodes: &'a Nodes<'a>) -> Self {
         Self { world, memory, run, plan: nodes.plan, target: nodes.target, nodes }
     }
 
     /// How a node stands.
     #[must_use]
-    pub fn standing(&self, name: &str) -> Standing<'a> {
+    pub fn decide_standing(&self, name: &str) -> Standing<'a> {
         self.nodes.get(name).map_or(Standing::LeftOut, |status| status.standing)
     }
 
@@ -66,12 +66,12 @@ impl<'a> View<'a> {
 
     /// Pods on a node.
     pub fn pods_on(&self, node: &str) -> impl Iterator<Item = &'a Pod> {
-        self.world.pods.on(node)
+        self.world.pods.on_node(node)
     }
 
     /// Pods that answer DNS queries, are Ready and stay for now.
     pub fn ready_dns(&self) -> impl Iterator<Item = &'a Pod> {
-        let is = |pod: &&Pod| pod.is(Trait::Dns) && pod.is(Trait::Ready) && !self.is_leaving(pod);
+        let is = |pod: &&Pod| pod.has_trait(Trait::Dns) && pod.has_trait(Trait::Ready) && !self.is_leaving(pod);
         self.world.pods.values().filter(is)
     }
 
@@ -84,7 +84,7 @@ impl<'a> View<'a> {
                 Answer::Failed(_) => self.ago(answered.attempted_at) < DOUBTFUL,
                 Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
             });
-        is_asked || pod.is(Trait::Terminating)
+        is_asked || pod.has_trait(Trait::Terminating)
     }
 
     /// Whether a pipeline drains the node, or may by now.
@@ -138,7 +138,7 @@ impl<'a> View<'a> {
     /// What replaces a node of a pool whose nodes are replaced; one of any other pool counts as one whose pipeline asks.
     #[must_use]
     pub(super) fn pipeline(&self, node: &Node) -> &'static dyn PipelineRules {
-        pipeline::of_method(self.method(node)).unwrap_or(pipeline::ASKING)
+        pipeline::for_method(self.method(node)).unwrap_or(pipeline::ASKING)
     }
 
     /// How long ago.
@@ -221,7 +221,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn live_phases(&self, without: Option<&str>) -> BTreeSet<Phase> {
         let is_other = |(name, _): &(&Text, Phase)| {
-            Some(&***name) != without && self.standing(name) != Standing::LeftOut
+            Some(&***name) != without && self.decide_standing(name) != Standing::LeftOut
         };
         let requested =
             self.memory.pending_patches().requested_phases().filter(is_other).map(|(_, phase)| phase);
@@ -232,7 +232,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn client_phases(&self, without: Option<&str>) -> BTreeSet<Phase> {
         let has_dns: BTreeSet<&Text> =
-            self.world.pods.values().filter(|pod| pod.is(Trait::Dns)).map(|pod| &pod.node).collect();
+            self.world.pods.values().filter(|pod| pod.has_trait(Trait::Dns)).map(|pod| &pod.node).collect();
         let asks = |status: &NodeStatus<'_>| {
             let without = has_dns.contains(status.name).then(|| self.without_dns(status.node)).flatten();
             without.map_or_else(
@@ -243,7 +243,7 @@ impl<'a> View<'a> {
         let pending = self.memory.pending_patches().requested_phases();
         let is_other = |name: &str| Some(name) != without;
         let requested =
-            pending.filter(|(name, _)| is_other(name) && self.standing(name) != Standing::LeftOut);
+            pending.filter(|(name, _)| is_other(name) && self.decide_standing(name) != Standing::LeftOut);
         let others = self.nodes().filter(|status| is_other(status.name));
         others.flat_map(|status| asks(status).iter()).chain(requested.map(|(_, phase)| phase)).collect()
     }
@@ -253,7 +253,7 @@ impl<'a> View<'a> {
         let observation = node.observed.as_ref()?;
         let (phase, others) = (observation.phase?, &observation.attached.as_ref()?.others);
         let is_dns = |short: &String| {
-            self.world.pods.values().any(|pod| pod.is(Trait::Dns) && pod.uid.starts_with(short.as_str()))
+            self.world.pods.values().any(|pod| pod.has_trait(Trait::Dns) && pod.uid.starts_with(short.as_str()))
         };
         let has_others = node.attached_otherwise(phase) != u32::try_from(others.len()).ok();
         if others.is_empty() || has_others || !others.iter().all(is_dns) {
@@ -300,7 +300,7 @@ pub fn is_done(node: &Node, phase: Phase) -> bool {
 /// Whether a step is of the present pass.
 #[must_use]
 pub fn is_of_pass(step: &Step, run: &Run) -> bool {
-    is_of_run(step, run) && run.tried(&step.claim).is_some()
+    is_of_run(step, run) && run.tries(&step.claim).is_some()
 }
 
 /// Whether the node bears a step of this run that another holder than one up to this epoch wrote. Every writer of a Node's annotations can make it up.
@@ -311,7 +311,7 @@ pub fn is_later(node: &Node, run: &Run, epoch: u64) -> bool {
 
 /// The same step in another state, written by this holder now.
 #[must_use]
-pub fn in_state(step: &Step, state: State, world: &World) -> Step {
+pub fn set_state(step: &Step, state: State, world: &World) -> Step {
     Step { state, epoch: world.epoch, since: Some(world.since()), why: None, ..step.clone() }
 }
 
@@ -419,7 +419,7 @@ impl FromIterator<Phase> for Phases {
 impl<'a> Nodes<'a> {
     /// How the nodes of a world stand in the present pass of a run.
     #[must_use]
-    pub fn of(world: &'a World, run: &Run, order: &Order<'a>) -> Self {
+    pub fn new(world: &'a World, run: &Run, order: &Order<'a>) -> Self {
         let target = run.target().unwrap_or(run.from);
         let mut nodes = Self {
             plan: order.plan,
@@ -448,7 +448,7 @@ impl<'a> Nodes<'a> {
             let status = NodeStatus {
                 name,
                 node,
-                standing: standing(world.epoch, run, is_there, name, node),
+                standing: decide_standing(world.epoch, run, is_there, name, node),
                 place,
                 is_planned: place.is_some(),
                 turnover,
@@ -533,7 +533,7 @@ pub(super) fn foreign_step<'a>(node: &'a Node, run: &Run) -> Option<&'a Step> {
 }
 
 /// How a node stands that passes touch.
-fn standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: &'a Node) -> Standing<'a> {
+fn decide_standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: &'a Node) -> Standing<'a> {
     let at_rest = || if is_there { Standing::Done } else { Standing::Pending };
     let is_skipped = run.skipped.contains_key(name);
     let is_held = |step: &Step| step.state == State::Held && is_of_run(step, run);
@@ -574,7 +574,7 @@ pub struct Place {
 impl<'a> Order<'a> {
     /// The order of a plan.
     #[must_use]
-    pub fn of(plan: &'a Plan) -> Self {
+    pub fn new(plan: &'a Plan) -> Self {
         let of_wave = |(wave, planned): (usize, &'a crate::plan::Wave)| {
             let place = move |(position, planned): (usize, &'a crate::plan::PlannedNode)| {
                 (&*planned.name, (Place { wave, index: position }, &*planned.uid))
@@ -632,9 +632,9 @@ mod tests {
         let nodes = nodes.map(|(name, phase)| (Text::from(name), in_phase(phase).into()));
         let mut world = World { nodes: nodes.into(), ..World::default() };
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
-        let order = Order::of(&plan);
+        let order = Order::new(&plan);
         let living = |world: &World, without| {
-            Nodes::of(world, &run, &order).live_phases(without).iter().collect::<Vec<_>>()
+            Nodes::new(world, &run, &order).live_phases(without).iter().collect::<Vec<_>>()
         };
         assert_eq!(living(&world, None), [Phase::Old, Phase::BothOld]);
         assert_eq!(living(&world, Some("a")), [Phase::Old, Phase::BothOld]);

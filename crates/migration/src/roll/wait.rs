@@ -210,7 +210,7 @@ impl Wait {
     }
 
     /// A wait that a person ends.
-    pub fn held(
+    pub fn new_held(
         object: impl Into<String>,
         reason: Reason,
         what: impl Into<String>,
@@ -221,7 +221,7 @@ impl Wait {
 
     /// The same, looked at again at this time.
     #[must_use]
-    pub fn until(mut self, time: Duration) -> Self {
+    pub fn with_time(mut self, time: Duration) -> Self {
         self.until = Some(time);
         self
     }
@@ -230,7 +230,7 @@ impl Wait {
     #[must_use]
     pub(super) fn limited(self, since: Duration, limit: Duration, now: Duration) -> Self {
         match limit.checked_sub(since).filter(|left| !left.is_zero()) {
-            Some(left) => self.until(now + left),
+            Some(left) => self.with_time(now + left),
             None => Self { is_held: true, ..self },
         }
     }

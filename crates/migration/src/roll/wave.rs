@@ -40,7 +40,7 @@ pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<
     let help = format!(
         "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
     );
-    Some(Wait::held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
+    Some(Wait::new_held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
 }
 
 /// Whether a run's bounds leave a node to it.
@@ -144,7 +144,7 @@ pub(super) fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
     });
     let (left, before) = soaks.max_by_key(|(left, _)| *left).filter(|(left, _)| !left.is_zero())?;
     let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
-    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).until(view.world.now + left))
+    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).with_time(view.world.now + left))
 }
 
 /// How long ago the last node up to this wave was done; as long as this holder has seen the pass if it does not know of any.
@@ -158,7 +158,7 @@ fn ended_ago(view: &View<'_>, place: usize) -> Duration {
 /// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
 /// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
 pub(super) fn done_ago(view: &View<'_>, name: &str, uid: &Text, known: Duration) -> Option<Duration> {
-    if let Some(done) = view.memory.done(uid) {
+    if let Some(done) = view.memory.done_at(uid) {
         return Some(view.ago(done));
     }
     let status = view.nodes.get(name).filter(|status| status.node.uid == *uid)?;

@@ -54,7 +54,7 @@ pub enum RunRequest {
 ///
 /// # Errors
 /// Which wish is wrong, and why.
-pub fn ordered(mut wishes: Vec<Wish>, last_seq: u64) -> Result<Vec<Wish>, String> {
+pub fn sort_new(mut wishes: Vec<Wish>, last_seq: u64) -> Result<Vec<Wish>, String> {
     let most = last_seq.saturating_add(MAX_AHEAD).min(MAX_SEQ);
     wishes.sort_by_key(|wish| wish.seq);
     if let Some(wish) = wishes.last().filter(|wish| wish.seq > most) {
@@ -80,21 +80,21 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
     let is_over = run.target().is_none() || run.state == State::Done;
     let pause = || Pause { operator: wish.operator.clone(), why: wish.reason.clone() };
     match &wish.what {
-        RunRequest::Pause if is_over => return Err(over("paused")),
-        RunRequest::PauseNow if is_over => return Err(over("paused")),
+        RunRequest::Pause if is_over => return Err(run_over_text("paused")),
+        RunRequest::PauseNow if is_over => return Err(run_over_text("paused")),
         // An operator stopped everything: that is a pause already, and a stronger one.
         RunRequest::Pause if matches!(run.state, State::Stopped(_)) => {}
         RunRequest::Pause => next.state = State::Paused(pause()),
         RunRequest::PauseNow => next.state = State::Stopped(pause()),
-        RunRequest::Resume(_) if is_over => return Err(over("resumed")),
+        RunRequest::Resume(_) if is_over => return Err(run_over_text("resumed")),
         RunRequest::Resume(bounds) => {
             next.state = State::Running;
             next.bounds = bounds.clone();
         }
         RunRequest::Abort(_) | RunRequest::Rollback(_) if plan.fixes_stragglers() => {
-            return Err(no_way_back(plan.target()));
+            return Err(no_way_back_text(plan.target()));
         }
-        RunRequest::Abort(to) if !plan.covers(*to) => return Err(beyond(*to, plan)),
+        RunRequest::Abort(to) if !plan.covers(*to) => return Err(beyond_target_text(*to, plan)),
         RunRequest::Abort(to) => {
             // Nodes that pipelines replace know no phases but those of the plan's images, whatever the bridge's gate says at this moment: the pass waits for it.
             let is_direct = is_bridged || plan.image.is_some() && plan.bridge.is_some();
@@ -127,13 +127,13 @@ pub(super) fn take(run: &Run, wish: &Wish, plan: &Plan, is_bridged: bool) -> Res
     Ok(next)
 }
 
-fn no_way_back(phase: Phase) -> String {
+fn no_way_back_text(phase: Phase) -> String {
     format!(
         "the run brings stragglers to phase {phase}, in which the cluster is, so there is no phase to go back to; pause it, or skip a node: kubectl crossfade roll skip NODE"
     )
 }
 
-fn beyond(to: Phase, plan: &Plan) -> String {
+fn beyond_target_text(to: Phase, plan: &Plan) -> String {
     format!(
         "the plan goes from phase {} to {}, so that no way back from it leads to {to}; to go on with it: kubectl crossfade roll resume; for phase {to}, make a new plan: kubectl crossfade plan",
         plan.start,
@@ -141,6 +141,6 @@ fn beyond(to: Phase, plan: &Plan) -> String {
     )
 }
 
-fn over(what: &str) -> String {
+fn run_over_text(what: &str) -> String {
     format!("the run is over and cannot be {what}; make a new plan: kubectl crossfade plan")
 }

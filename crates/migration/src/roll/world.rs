@@ -25,7 +25,7 @@ pub struct World {
     /// How often the Lease changed hands, up to this holder.
     pub epoch: u64,
     /// When this holder renewed the Lease last.
-    pub renewed: Duration,
+    pub renewed_at: Duration,
     /// Everything that happened up to here is known: of all watches, the earliest time of their last list, event or bookmark.
     pub synced: Duration,
     /// All Nodes, by name. The next world shares those but for those that changed.
@@ -290,7 +290,7 @@ impl World {
     /// Where pods can be now.
     #[must_use]
     pub fn hosts(&self) -> Hosts {
-        let largest = self.nodes.values().fold(Request::default(), |most, node| most.most(node.offers));
+        let largest = self.nodes.values().fold(Request::default(), |most, node| most.max(node.offers));
         Hosts { names: self.nodes.keys().cloned().collect(), largest }
     }
 
@@ -388,7 +388,7 @@ impl Node {
 
     /// All its attachments; none if it does not say.
     #[must_use]
-    pub fn attached(&self) -> Option<u32> {
+    pub fn attached_count(&self) -> Option<u32> {
         let attached = self.observed.as_ref()?.attached.as_ref()?;
         Some(attached.by_phase.values().copied().fold(attached.unknown, u32::saturating_add))
     }
@@ -424,7 +424,7 @@ impl Census {
 impl Owner {
     /// The owner of a title; none if it is no title.
     #[must_use]
-    pub fn titled(title: &str) -> Option<Self> {
+    pub fn from_title(title: &str) -> Option<Self> {
         let mut parts = title.splitn(3, '/').map(Text::from);
         Some(Self { kind: parts.next()?, namespace: parts.next()?, name: parts.next()? })
     }
@@ -459,7 +459,7 @@ impl Availability {
 impl Pod {
     /// Whether this holds of it.
     #[must_use]
-    pub fn is(&self, what: Trait) -> bool {
+    pub fn has_trait(&self, what: Trait) -> bool {
         self.traits.contains(&what)
     }
 
@@ -475,7 +475,7 @@ impl Pod {
 pub struct Pods {
     by_uid: BTreeMap<Text, Pod>,
     /// UIDs by node; those of pods without a node by the empty name.
-    on: BTreeMap<Text, BTreeSet<Text>>,
+    by_node: BTreeMap<Text, BTreeSet<Text>>,
 }
 
 impl Pods {
@@ -491,8 +491,8 @@ impl Pods {
     }
 
     /// Those on a node, by UID; with the empty name those that have no node yet.
-    pub fn on(&self, node: &str) -> impl Iterator<Item = &Pod> {
-        self.on.get(node).into_iter().flatten().filter_map(|uid| self.by_uid.get(uid))
+    pub fn on_node(&self, node: &str) -> impl Iterator<Item = &Pod> {
+        self.by_node.get(node).into_iter().flatten().filter_map(|uid| self.by_uid.get(uid))
     }
 
     /// A pod as it is now, whether or not it is known.
@@ -502,7 +502,7 @@ impl Pods {
         if let Some(before) = before.filter(|before| before.node != node) {
             self.leave(&before.node, &uid);
         }
-        self.on.entry(node).or_default().insert(uid);
+        self.by_node.entry(node).or_default().insert(uid);
     }
 
     /// The pod with this UID is gone.
@@ -513,10 +513,10 @@ impl Pods {
     }
 
     fn leave(&mut self, node: &str, uid: &str) {
-        if let Some(on) = self.on.get_mut(node) {
+        if let Some(on) = self.by_node.get_mut(node) {
             on.remove(uid);
             if on.is_empty() {
-                self.on.remove(node);
+                self.by_node.remove(node);
             }
         }
     }
@@ -539,7 +539,7 @@ mod tests {
     }
 
     fn on<'a>(pods: &'a Pods, node: &str) -> Vec<&'a str> {
-        pods.on(node).map(|pod| &*pod.uid).collect()
+        pods.on_node(node).map(|pod| &*pod.uid).collect()
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn agents<'a>(scene: &Scene<'a>, cni: Cni) -> Vec<Agent<'a>> {
         if named.is_empty() {
             return is_system(daemon_set.namespace()) && is_agent(&daemon_set.spec.template.spec, cni);
         }
-        named.iter().any(|name| name.is(daemon_set.namespace(), daemon_set.name()))
+        named.iter().any(|name| name.matches(daemon_set.namespace(), daemon_set.name()))
     };
     let all = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is);
     all.map(|daemon_set| Agent { cni, daemon_set }).collect()

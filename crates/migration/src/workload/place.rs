@@ -65,7 +65,7 @@ impl fmt::Display for Refusal {
 impl<'a> Place<'a> {
     /// A node that there is.
     #[must_use]
-    pub fn of(node: &'a snapshot::model::Node) -> Self {
+    pub fn from_node(node: &'a snapshot::model::Node) -> Self {
         Self { name: node.name(), labels: &node.metadata.labels, taints: &node.spec.taints }
     }
 
@@ -78,7 +78,7 @@ impl<'a> Place<'a> {
                 (key.to_string(), value.to_string(), self.labels.get(key).map(ToString::to_string));
             return Some(Refusal::Label { key, value, is });
         }
-        if let Some(terms) = required(spec)
+        if let Some(terms) = required_terms(spec)
             && !terms.iter().any(|term| self.satisfies(term))
         {
             return Some(Refusal::Affinity(terms.iter().map(words).collect::<Vec<_>>().join(" or ")));
@@ -98,7 +98,7 @@ impl<'a> Place<'a> {
     }
 }
 
-fn required(spec: &PodSpec) -> Option<&Vec<Value>> {
+fn required_terms(spec: &PodSpec) -> Option<&Vec<Value>> {
     let pointer = "/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     spec.affinity.as_ref()?.pointer(pointer)?.as_array()
 }

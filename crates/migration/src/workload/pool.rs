@@ -149,7 +149,7 @@ pub fn futures<'a>(scene: &Scene<'a>) -> Vec<FutureNodes<'a>> {
         labels: linux(template.labels.clone()),
         taints: template.taints.iter().map(taint).collect(),
     });
-    of_settings.chain(scene.snapshot.objects(Kind::KARPENTER_NODE_POOL).iter().map(of_karpenter)).collect()
+    of_settings.chain(scene.snapshot.objects(Kind::KARPENTER_NODE_POOL).iter().map(karpenter_nodes)).collect()
 }
 
 fn taint(taint: &TemplateTaint) -> Taint {
@@ -160,7 +160,7 @@ fn taint(taint: &TemplateTaint) -> Taint {
 /// The start-up taints of a NodePool, as a JSON pointer has them.
 pub const STARTUP_TAINTS: &str = "/spec/template/spec/startupTaints";
 
-fn of_karpenter(pool: &Object) -> FutureNodes<'static> {
+fn karpenter_nodes(pool: &Object) -> FutureNodes<'static> {
     let mut labels: Labels = pool
         .pointer("/spec/template/metadata/labels")
         .and_then(|labels| Labels::deserialize(labels).ok())

@@ -10,7 +10,7 @@ use crate::workload::capacity::Request;
 /// Reads what pods request. Pods of one template share their lists of containers, so each list is read once.
 #[derive(Debug, Default)]
 pub struct Requests {
-    known: HashMap<*const Container, Request>,
+    cache: HashMap<*const Container, Request>,
 }
 
 impl Requests {
@@ -18,10 +18,10 @@ impl Requests {
     ///
     /// *Source*: Kubernetes documentation, "Init Containers", "Resource sharing within containers". Init containers that keep running count as others
     /// do, so the sum may be too small for pods with such sidecars.
-    pub fn of(&mut self, spec: &PodSpec) -> Request {
+    pub fn read(&mut self, spec: &PodSpec) -> Request {
         let running = self.list(&spec.containers, Request::add);
-        let before = self.list(&spec.init_containers, Request::most);
-        Request { pods: Request::POD.pods, ..running.most(before) }
+        let before = self.list(&spec.init_containers, Request::max);
+        Request { pods: Request::POD.pods, ..running.max(before) }
     }
 
     fn list(&mut self, containers: &[Container], join: fn(Request, Request) -> Request) -> Request {
@@ -29,10 +29,10 @@ impl Requests {
         let read = || {
             containers
                 .iter()
-                .map(|container| Request::offered(&container.resources.requests))
+                .map(|container| Request::from_resources(&container.resources.requests))
                 .fold(Request::default(), join)
         };
-        *self.known.entry(std::ptr::from_ref(first)).or_insert_with(read)
+        *self.cache.entry(std::ptr::from_ref(first)).or_insert_with(read)
     }
 }
 
@@ -57,10 +57,10 @@ mod tests {
         let mut requests = Requests::default();
         for (init, cpu) in [("50m", 300), ("1", 1000)] {
             let spec = spec(init);
-            assert_eq!(requests.of(&spec), Request { cpu, memory: 2_048_000, pods: 1000 }, "{init}");
+            assert_eq!(requests.read(&spec), Request { cpu, memory: 2_048_000, pods: 1000 }, "{init}");
             // The second time it is remembered.
-            assert_eq!(requests.of(&spec).cpu, cpu);
-            requests.known.clear();
+            assert_eq!(requests.read(&spec).cpu, cpu);
+            requests.cache.clear();
         }
     }
 }

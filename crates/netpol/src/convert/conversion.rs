@@ -75,7 +75,8 @@ pub struct Conversion {
 #[serde(rename_all = "camelCase")]
 pub struct Moment {
     /// Which moment it is.
-    pub when: MomentKind,
+    #[serde(rename = "when")]
+    pub kind: MomentKind,
     /// Packets, at most a few, but for those that are treated in another way in the end, too; none if all others are treated alike.
     pub packets: Vec<Packet>,
     /// The first policy that is enforced at this moment and that the evaluator does not take, with the reason: how packets are treated is not known.
@@ -223,7 +224,7 @@ impl Round {
         let new: Vec<_> =
             mixed.new.iter().filter(|difference| !lasting.contains(&difference.rules())).cloned().collect();
         let moment = |when, world: &World, differences: &[Difference]| Moment {
-            when,
+            kind: when,
             packets: differences
                 .iter()
                 .take(EXAMPLES)

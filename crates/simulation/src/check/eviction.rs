@@ -41,11 +41,11 @@ impl History {
         if let Some(pod) = self.truth.pods.get_mut(&id) {
             pod.is_moved = true;
         }
-        self.restarted(id);
+        self.check_restarted(id);
     }
 
     /// The same of one that a pipeline evicts.
-    pub(crate) fn restarted(&mut self, id: u32) {
+    pub(crate) fn check_restarted(&mut self, id: u32) {
         let pass = self.truth.run().map_or(0, |run| run.pass);
         self.tally.count(&format!("a restart in pass {pass}"));
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
@@ -92,7 +92,7 @@ impl History {
         if node.surprises(flight.nodes_seen) || self.truth.lease.was_forced {
             return None;
         }
-        if node.going.is_some_and(|since| since < flight.nodes_seen) {
+        if node.going_since.is_some_and(|since| since < flight.nodes_seen) {
             return Some(("R5", format!("somebody takes node {} away", node.name)));
         }
         let run = self.truth.run()?;
@@ -138,16 +138,16 @@ impl History {
             return None;
         }
         for what in [Trait::HostNetwork, Trait::Static, Trait::Finished, Trait::Terminating] {
-            if pod.api.is(what) {
+            if pod.api.has_trait(what) {
                 return Some(("R5", format!("it is {what:?}")));
             }
         }
         let pods = &self.plan.pods;
         let is_daemon = pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet");
-        if pod.api.is(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
+        if pod.api.has_trait(Trait::Undisturbed) && !is_listed(&pods.disrupt) {
             return Some(("R5", "it asks not to be disrupted".into()));
         }
-        if pod.api.is(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon {
+        if pod.api.has_trait(Trait::EmptyDir) && !pods.delete_empty_dir && !is_daemon {
             return Some(("R5", "its emptyDir would be lost".into()));
         }
         let is_named = is_listed(&pods.delete) || run.delete.contains(&title);
@@ -162,7 +162,7 @@ impl History {
     /// R4.
     pub(super) fn starves_dns(&self, flight: &Flight, id: u32) -> Option<(&'static str, String)> {
         let version = flight.pods_seen;
-        let going = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Dns))?;
+        let going = self.truth.pods.get(&id).filter(|pod| pod.api.has_trait(Trait::Dns))?;
         // One that the run cannot miss yet would have been counted by it; and what a holder had under way when its Lease was taken by force, the next one
         // cannot know.
         let lease = &self.truth.lease;
@@ -214,7 +214,7 @@ impl History {
         };
         // It need not stay for itself, nor for others of its kind, nor for what goes with it: where a pipeline takes the node, all its pods go.
         let goes_along = going.node.filter(|index| self.is_to_leave(&self.truth.nodes[*index]));
-        let kinds = self.kinds(flight.nodes_seen, goes_along, |pod| !pod.api.is(Trait::Dns));
+        let kinds = self.kinds(flight.nodes_seen, goes_along, |pod| !pod.api.has_trait(Trait::Dns));
         let is_starved = |client: &Phase| {
             let own = phase(going).is_some_and(|own| !reach::needs_bridge(*client, own));
             own && !ready().any(|(other, pod, _)| serves(*client, *other, pod))
@@ -235,7 +235,7 @@ impl History {
         let workload = &self.truth.workloads[pod.workload?];
         let is_moved = |other: &&u32| self.truth.pods.get(other).is_some_and(|other| other.is_moved);
         let other = workload.pods.iter().filter(|other| **other != id).find(is_moved)?;
-        let is_set = &*workload.made.owner.kind == "StatefulSet";
+        let is_set = &*workload.blueprint.owner.kind == "StatefulSet";
         is_set.then(|| ("R5", format!("pod {other:x} of the same StatefulSet is being moved")))
     }
 }

@@ -17,9 +17,9 @@ impl History {
             let controller = &self.truth.workloads[*workload];
             let (since, most) = controller.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
             let desired = controller.status.desired.min(*desired);
-            let lacks = most.saturating_add(run.missing(&controller.made.owner)) < desired;
+            let lacks = most.saturating_add(run.missing_replicas(&controller.blueprint.owner)) < desired;
             let name = &self.truth.nodes[index].name;
-            let owner = &controller.made.owner.name;
+            let owner = &controller.blueprint.owner.name;
             lacks.then(|| {
                 format!("{name} counts as done or may go, and {owner} misses pods since {} s", since / SECOND)
             })

@@ -32,7 +32,7 @@ impl Pod {
 
     /// It takes some of its node's room, or is about to take some.
     pub(crate) fn counts(&self) -> bool {
-        !self.api.is(Trait::Finished) && (self.node.is_some() || !self.api.is(Trait::Unschedulable))
+        !self.api.has_trait(Trait::Finished) && (self.node.is_some() || !self.api.has_trait(Trait::Unschedulable))
     }
 }
 
@@ -69,8 +69,8 @@ impl History {
         }
         let is_open = |node: &Node| {
             let api = &node.api;
-            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && node.gone.is_none();
-            let is_new = node.shut.is_some_and(|since| since >= flight.nodes_seen);
+            let takes_pods = api.is_ready && !api.is_cordoned && !api.is_going && node.gone_at.is_none();
+            let is_new = node.shut_since.is_some_and(|since| since >= flight.nodes_seen);
             // What the run itself did it knows.
             takes_pods || (is_new && node.drained < flight.nodes_seen)
         };

@@ -34,7 +34,7 @@ impl History {
     /// Whether a run that saw everything up to then could know in which phase the node is, and which it follows.
     fn could_know(&self, node: &Node, seen: Millis) -> bool {
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
-        let is_late = goes_back && node.published.0 > seen;
+        let is_late = goes_back && node.published_at.0 > seen;
         !node.surprises(seen) && node.machine.flipped <= node.published_at(seen) && !is_late
     }
 
@@ -79,7 +79,7 @@ impl History {
     pub(super) fn hidden_drains(&self, observed_at: Millis) -> usize {
         let is_hidden = |pool: &&migration::plan::Pool| {
             let is_known = |node: &&Node| node.troubled.is_some_and(|since| since < observed_at);
-            let nodes = self.truth.living().map(|(_, node)| node);
+            let nodes = self.truth.living_nodes().map(|(_, node)| node);
             let going = nodes.filter(|node| node.api.pool == pool.name && node.api.is_going).filter(is_known);
             let going: Vec<&Node> = going.filter(|node| self.is_to_leave(node)).collect();
             !going.is_empty() && going.iter().all(|node| self.is_marked(node))
@@ -92,7 +92,7 @@ impl History {
     }
 
     /// How many planned nodes of replaced pools have gone for which no proven new node is there: places that are open.
-    pub(super) fn unreplaced(&self, observed_at: Millis, run: &Run) -> usize {
+    pub(super) fn count_unreplaced(&self, observed_at: Millis, run: &Run) -> usize {
         if self.replacing().is_none() {
             return 0;
         }
@@ -106,7 +106,7 @@ impl History {
                         .nodes
                         .iter()
                         .find(|node| node.api.uid == planned.uid)
-                        .is_some_and(|node| node.gone.is_some_and(|gone| gone < observed_at))
+                        .is_some_and(|node| node.gone_at.is_some_and(|gone| gone < observed_at))
             };
             let gone = planned.filter(is_gone).count();
             // One that went, that was flipped by hand, or whose Node another actor changed, since the run looked.
@@ -115,7 +115,7 @@ impl History {
                 *of == pool.name && step.is_some_and(is_done)
             };
             let is_new = |node: &&Node| {
-                let is_there = node.gone.is_none_or(|gone| gone >= observed_at);
+                let is_there = node.gone_at.is_none_or(|gone| gone >= observed_at);
                 let before = node.forged.as_ref().filter(|(time, ..)| *time >= observed_at);
                 let did_before = || before.is_some_and(|(_, of, step)| fills_place(of, step.as_ref()));
                 is_there && (fills_place(&node.api.pool, node.api.step.as_ref()) || did_before())
@@ -207,7 +207,7 @@ impl History {
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
             let is_new =
-                node.made > observed_at || node.opened >= observed_at || !self.could_know(node, observed_at);
+                node.created_at > observed_at || node.opened >= observed_at || !self.could_know(node, observed_at);
             let is_counted = *other != index
                 && !is_new
                 && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
@@ -231,7 +231,7 @@ impl History {
             is_counted && !is_held
         };
         let free =
-            self.truth.living().find(is_free).map(|(_, node)| (node.name.clone(), node.api.step.clone()));
+            self.truth.living_nodes().find(is_free).map(|(_, node)| (node.name.clone(), node.api.step.clone()));
         if let Some((other, step)) = free {
             let name = &self.truth.nodes[index].name;
             let why = format!("{name} may go, and {other} is not kept from its pipeline: {step:?}");
@@ -243,8 +243,8 @@ impl History {
     fn check_departures(&mut self, flight: &Flight, index: usize, run: &Run) {
         let observed_at = flight.nodes_seen;
         let is_other = |(other, node): &(usize, &Node)| *other != index && Self::is_permitted(node, run);
-        let permitted = self.truth.living().filter(is_other).count();
-        let open = self.unreplaced(observed_at, run);
+        let permitted = self.truth.living_nodes().filter(is_other).count();
+        let open = self.count_unreplaced(observed_at, run);
         // In which wave a node goes that joined is the run's to say.
         let most = self
             .plan
@@ -265,7 +265,7 @@ impl History {
         self.check_scouts(index, permitted, open, run);
         // One that has gone since the run looked was on its way for it.
         let is_moving = |node: &Node| {
-            node.gone.is_none_or(|gone| gone >= observed_at)
+            node.gone_at.is_none_or(|gone| gone >= observed_at)
                 && node.api.step.as_ref().is_some_and(|step| step.run == run.id && step.state.is_in_transit())
         };
         if !self.truth.nodes.iter().any(is_moving) {
@@ -284,7 +284,7 @@ impl History {
         // Where all of them are skipped, the plan has no scouts for those that joined: these go in a wave that is the run's to say.
         let Some(first) = self.plan.waves.iter().find(|wave| wave.nodes.iter().any(counts)) else { return };
         let most = first.at_once as usize;
-        let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone.is_some());
+        let is_first = !self.truth.nodes.iter().any(|node| node.api.pool == *pool && node.gone_at.is_some());
         if is_first && permitted + open >= most {
             let name = self.truth.nodes[index].name.clone();
             self.broken(
@@ -297,7 +297,7 @@ impl History {
     /// R4 of the DNS pods of a node that is about to be drained, and of those on nodes that may be drained already.
     fn check_dns(&mut self, flight: &Flight, index: usize, run: &Run) {
         let is_dns =
-            |id: &&u32| self.truth.pods.get(id).is_some_and(|pod| pod.api.is(Trait::Dns) && pod.is_ready());
+            |id: &&u32| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Dns) && pod.is_ready());
         let own: Vec<u32> = self.truth.nodes[index].pods.iter().filter(is_dns).copied().collect();
         if own.is_empty() {
             return;
@@ -313,7 +313,7 @@ impl History {
             let may_go = self.is_to_leave(node) || node.api.is_cordoned || node.api.is_going;
             *other != index && Self::is_permitted(node, run) && may_go && has
         };
-        let other = self.truth.living().find(elsewhere).map(|(_, node)| node.name.clone());
+        let other = self.truth.living_nodes().find(elsewhere).map(|(_, node)| node.name.clone());
         let name = self.truth.nodes[index].name.clone();
         if let Some(other) = other {
             self.broken("R4", format!("{name} may go, and {other} with DNS pods, too, may go already"));
@@ -339,7 +339,7 @@ impl History {
             node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
                 && node.api.label == self.plan.image
         };
-        let has_room = self.truth.living().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
+        let has_room = self.truth.living_nodes().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
         if let Some(pod) = self.truth.pods.get_mut(&id) {
             pod.is_misplaced = has_room;
         }
@@ -361,7 +361,7 @@ impl History {
         if self.plan.image.is_none_or(|image| run.target() != Some(image)) || self.replacing().is_none() {
             return;
         }
-        let open = self.unreplaced(flight.nodes_seen, run);
+        let open = self.count_unreplaced(flight.nodes_seen, run);
         if open > 0 {
             self.broken("R8", format!("the pass ends, and {open} nodes that have gone are not replaced"));
         }
@@ -382,7 +382,7 @@ impl History {
             node.undisturbed_by == Some(Actor::Run) || node.api.step.as_ref().is_some_and(is_lever)
         };
         let wrong =
-            self.truth.living().find(bears).map(|(_, node)| format!("{}: {:?}", node.name, node.api.step));
+            self.truth.living_nodes().find(bears).map(|(_, node)| format!("{}: {:?}", node.name, node.api.step));
         if let Some(why) = wrong {
             self.broken("R17", format!("the run is over, and still keeps a node from its pipeline: {why}"));
         }

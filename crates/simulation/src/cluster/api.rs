@@ -27,7 +27,7 @@ impl History {
             Act::Census => (Outcome::Done, Some(self.census(&flight))),
             Act::Record(run) => (self.write_run(&flight, run), None),
         };
-        self.note(|_| format!("  holder {}: {} -> {outcome:?}", flight.holder, brief(&flight.act)));
+        self.note(|_| format!("  holder {}: {} -> {outcome:?}", flight.holder, describe(&flight.act)));
         let outcome = if flight.is_lost { Outcome::Failed("the answer was lost".into()) } else { outcome };
         let reply = Reply { number: flight.number, outcome, census };
         self.schedule_within(2, 50, Event::Answer(flight.holder, Box::new(reply)));
@@ -102,11 +102,11 @@ impl History {
             self.tally.count("an eviction: 404 or 409");
             return Answer::Gone;
         };
-        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.is(Trait::Terminating)) {
+        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.has_trait(Trait::Terminating)) {
             // No budget is asked, and nothing changes.
             return Answer::Accepted;
         }
-        match self.refused(pod) {
+        match self.refuse(pod) {
             Some(Answer::Budget(_)) => {
                 self.tally.count("an eviction: 429, budget");
                 let after = self.random.chance(500).then_some(10);
@@ -125,7 +125,7 @@ impl History {
     }
 
     /// What budgets say against the eviction of a pod; none if it may go.
-    pub(crate) fn refused(&self, id: u32) -> Option<Answer> {
+    pub(crate) fn refuse(&self, id: u32) -> Option<Answer> {
         let pod = self.truth.pods.get(&id)?;
         let mut budgets = self.truth.budgets.iter().filter(|budget| Some(budget.workload) == pod.workload);
         let budget = budgets.next()?;
@@ -138,7 +138,7 @@ impl History {
 
     fn delete_by_uid(&mut self, flight: &Flight, id: &PodId) -> Answer {
         let Some(pod) = self.pod_of(id) else { return Answer::Gone };
-        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.is(Trait::Terminating)) {
+        if self.truth.pods.get(&pod).is_some_and(|pod| pod.api.has_trait(Trait::Terminating)) {
             // Nothing changes.
             return Answer::Accepted;
         }
@@ -216,7 +216,7 @@ impl History {
     pub(crate) fn delete_all(&mut self, node: usize) {
         for id in self.truth.nodes[node].pods.clone() {
             let is_kept = self.truth.pods.get(&id).is_none_or(|pod| {
-                pod.api.is(Trait::Static)
+                pod.api.has_trait(Trait::Static)
                     || pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet")
             });
             if !is_kept {
@@ -227,7 +227,7 @@ impl History {
 }
 
 /// A call in one line.
-fn brief(act: &Act) -> String {
+fn describe(act: &Act) -> String {
     match act {
         Act::Patch(patch) => {
             let mut words = vec![format!("patch {}", patch.node)];

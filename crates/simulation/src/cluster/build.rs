@@ -97,25 +97,25 @@ impl Truth {
             name,
             pool: built.pool.clone(),
             version: 0,
-            gone: None,
+            gone_at: None,
             undisturbed_by: None,
             cordoned_by: None,
             forged: None,
             troubled: None,
             is_lured: false,
             down: None,
-            shut: None,
-            going: None,
-            booted: None,
+            shut_since: None,
+            going_since: None,
+            booted_at: None,
             surprise: None,
-            made: 0,
-            published: (0, 0),
+            created_at: 0,
+            published_at: (0, 0),
             claimed: 0,
             resumed: 0,
             drained: 0,
             opened: 0,
             room,
-            taken: Request::default(),
+            requested: Request::default(),
             pods: BTreeSet::new(),
             machine,
         });
@@ -125,7 +125,7 @@ impl Truth {
     /// Adds a workload without its pods.
     pub(crate) fn add_workload(&mut self, blueprint: WorkloadBlueprint) -> usize {
         self.workloads.push(Workload {
-            made: blueprint,
+            blueprint,
             refuses: false,
             evicted: Vec::new(),
             is_over: false,
@@ -140,8 +140,8 @@ impl Truth {
 
     /// Adds a pod that nothing makes again.
     pub(crate) fn add_pod(&mut self, name: &str, owner: Option<Owner>, traits: BTreeSet<Trait>) -> u32 {
-        self.made += 1;
-        let id = self.made;
+        self.created_pods += 1;
+        let id = self.created_pods;
         let api = world::Pod {
             namespace: "default".into(),
             name: name.into(),
@@ -150,7 +150,7 @@ impl Truth {
             owner,
             traits,
         };
-        self.pods.insert(id, Pod { start: 2 * SECOND, ..Pod::of(api) });
+        self.pods.insert(id, Pod { start: 2 * SECOND, ..Pod::from_api(api) });
         id
     }
 
@@ -165,9 +165,9 @@ impl Truth {
             node.api.is_ready = true;
         }
         for workload in 0..self.workloads.len() {
-            let daemon = &*self.workloads[workload].made.owner.kind == "DaemonSet";
+            let daemon = &*self.workloads[workload].blueprint.owner.kind == "DaemonSet";
             let replicas =
-                if daemon { self.nodes.len() } else { self.workloads[workload].made.replicas as usize };
+                if daemon { self.nodes.len() } else { self.workloads[workload].blueprint.replicas as usize };
             for ordinal in 0..replicas {
                 let id = self.make(workload, u32::try_from(ordinal).unwrap_or_default());
                 self.settle_pod(id, daemon.then_some(ordinal));

@@ -12,25 +12,25 @@ use crate::history::event::Event;
 impl Truth {
     /// A new pod of a workload, which is nowhere yet.
     pub(crate) fn make(&mut self, workload: usize, ordinal: u32) -> u32 {
-        self.made += 1;
-        let id = self.made;
+        self.created_pods += 1;
+        let id = self.created_pods;
         let controller = &mut self.workloads[workload];
-        let name = match &*controller.made.owner.kind {
-            "StatefulSet" => format!("{}-{ordinal}", controller.made.owner.name),
-            _ => format!("{}-{id:x}", controller.made.owner.name),
+        let name = match &*controller.blueprint.owner.kind {
+            "StatefulSet" => format!("{}-{ordinal}", controller.blueprint.owner.name),
+            _ => format!("{}-{id:x}", controller.blueprint.owner.name),
         };
         let api = world::Pod {
-            namespace: controller.made.owner.namespace.clone(),
+            namespace: controller.blueprint.owner.namespace.clone(),
             name: Text::from(name),
             uid: uid(id),
             node: Text::default(),
-            owner: Some(controller.made.owner.clone()),
-            traits: controller.made.traits.clone(),
+            owner: Some(controller.blueprint.owner.clone()),
+            traits: controller.blueprint.traits.clone(),
         };
         controller.pods.insert(id);
-        let (start, grace, request) = (controller.made.start, controller.made.grace, controller.made.request);
+        let (start, grace, request) = (controller.blueprint.start, controller.blueprint.grace, controller.blueprint.request);
         let restarts = controller.evicted.pop().unwrap_or_default();
-        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, restarts, ..Pod::of(api) };
+        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, restarts, ..Pod::from_api(api) };
         self.pods.insert(id, pod);
         id
     }
@@ -83,22 +83,22 @@ impl History {
         if controller.is_over {
             return;
         }
-        match &*controller.made.owner.kind {
-            "DaemonSet" => self.one_on_each_node(workload),
+        match &*controller.blueprint.owner.kind {
+            "DaemonSet" => self.place_one_per_node(workload),
             "StatefulSet" => self.next_ordinal(workload),
             _ => self.as_many_as_wanted(workload),
         }
     }
 
-    fn of_workload(&self, workload: usize) -> impl Iterator<Item = (u32, &Pod)> {
+    fn pods_of_workload(&self, workload: usize) -> impl Iterator<Item = (u32, &Pod)> {
         self.truth.workloads[workload].pods.iter().filter_map(|id| Some((*id, self.truth.pods.get(id)?)))
     }
 
     fn as_many_as_wanted(&mut self, workload: usize) {
-        let counts = |pod: &Pod| !pod.api.is(Trait::Terminating) && !pod.api.is(Trait::Finished);
+        let counts = |pod: &Pod| !pod.api.has_trait(Trait::Terminating) && !pod.api.has_trait(Trait::Finished);
         let alive: Vec<u32> =
-            self.of_workload(workload).filter(|(_, pod)| counts(pod)).map(|(id, _)| id).collect();
-        let replicas = self.truth.workloads[workload].made.replicas as usize;
+            self.pods_of_workload(workload).filter(|(_, pod)| counts(pod)).map(|(id, _)| id).collect();
+        let replicas = self.truth.workloads[workload].blueprint.replicas as usize;
         for _ in alive.len()..replicas {
             let id = self.truth.make(workload, 0);
             self.truth.pending.insert(id);
@@ -112,8 +112,8 @@ impl History {
 
     /// A StatefulSet makes a pod when those before it are Ready, and when the one of the same name is gone.
     fn next_ordinal(&mut self, workload: usize) {
-        for ordinal in 0..self.truth.workloads[workload].made.replicas {
-            let there = self.of_workload(workload).find(|(_, pod)| pod.ordinal == ordinal);
+        for ordinal in 0..self.truth.workloads[workload].blueprint.replicas {
+            let there = self.pods_of_workload(workload).find(|(_, pod)| pod.ordinal == ordinal);
             match there {
                 Some((_, pod)) if pod.is_ready() => {}
                 Some(_) => return,
@@ -128,10 +128,10 @@ impl History {
         }
     }
 
-    fn one_on_each_node(&mut self, workload: usize) {
-        let there: BTreeSet<usize> = self.of_workload(workload).filter_map(|(_, pod)| pod.node).collect();
+    fn place_one_per_node(&mut self, workload: usize) {
+        let there: BTreeSet<usize> = self.pods_of_workload(workload).filter_map(|(_, pod)| pod.node).collect();
         let missing: Vec<usize> =
-            self.truth.living().map(|(index, _)| index).filter(|index| !there.contains(index)).collect();
+            self.truth.living_nodes().map(|(index, _)| index).filter(|index| !there.contains(index)).collect();
         for node in missing {
             let id = self.truth.make(workload, 0);
             self.bind(id, node);

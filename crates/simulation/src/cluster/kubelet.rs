@@ -11,7 +11,7 @@ use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// The pod, if this is still its sandbox.
-    fn sandboxed(&mut self, sandbox: Sandbox) -> Option<&mut Pod> {
+    fn pod_in_sandbox(&mut self, sandbox: Sandbox) -> Option<&mut Pod> {
         self.truth.pods.get_mut(&sandbox.pod).filter(|pod| pod.sandbox == sandbox.number)
     }
 
@@ -41,9 +41,9 @@ impl History {
     /// The plugin reads the policy. Its record follows at once, or later where the disk is slow.
     pub(crate) fn add(&mut self, sandbox: Sandbox) {
         let now = self.now;
-        let Some(pod) = self.sandboxed(sandbox) else { return };
+        let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         let (Some(node), start) = (pod.node, pod.start) else { return };
-        if pod.api.is(Trait::HostNetwork) {
+        if pod.api.has_trait(Trait::HostNetwork) {
             self.schedule_after(start, Event::Ready(sandbox));
             return;
         }
@@ -54,17 +54,17 @@ impl History {
             self.schedule_after((works_from - now + SECOND).min(5 * MINUTE), Event::Add(sandbox));
             return;
         }
-        let gap = if self.strikes(Fault::SlowAdd) { self.random.between(100, 2500) } else { 5 };
+        let gap = if self.strikes(Fault::SlowAdd) { self.random.number_between(100, 2500) } else { 5 };
         self.schedule_after(gap, Event::Attach(sandbox, phase));
     }
 
     /// The attachment is on record; its pod becomes Ready later, in whatever phase the node is then.
     pub(crate) fn attach(&mut self, sandbox: Sandbox, phase: Phase) {
         let since = self.now;
-        let Some(pod) = self.sandboxed(sandbox) else { return };
+        let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         pod.attached = Some(Attachment::new(phase, since));
         let (start, node) = (pod.start, pod.node);
-        let late = if self.strikes(Fault::SlowAdd) { self.random.between(0, 2 * MINUTE) } else { 0 };
+        let late = if self.strikes(Fault::SlowAdd) { self.random.number_between(0, 2 * MINUTE) } else { 0 };
         self.schedule_after(start + late, Event::Ready(sandbox));
         if let Some(node) = node {
             self.poke(node);
@@ -73,16 +73,16 @@ impl History {
     }
 
     /// The pod is Ready.
-    pub(crate) fn ready(&mut self, sandbox: Sandbox) {
-        let Some(pod) = self.sandboxed(sandbox) else { return };
+    pub(crate) fn set_ready(&mut self, sandbox: Sandbox) {
+        let Some(pod) = self.pod_in_sandbox(sandbox) else { return };
         let answers = |history: &Self, node: Option<usize>| {
             node.is_some_and(|index| history.truth.nodes[index].answers())
         };
-        let (node, is_finished) = (pod.node, pod.api.is(Trait::Finished));
+        let (node, is_finished) = (pod.node, pod.api.has_trait(Trait::Finished));
         if is_finished || !answers(self, node) {
             return;
         }
-        if let Some(pod) = self.sandboxed(sandbox) {
+        if let Some(pod) = self.pod_in_sandbox(sandbox) {
             pod.api.traits.insert(Trait::Ready);
         }
         self.touch_pod(sandbox.pod);
@@ -94,7 +94,7 @@ impl History {
     /// A Job's pod works for a time.
     pub(crate) fn plan_end(&mut self, id: u32) {
         let Some(pod) = self.truth.pods.get(&id) else { return };
-        let lasts = pod.workload.and_then(|index| self.truth.workloads[index].made.lasts);
+        let lasts = pod.workload.and_then(|index| self.truth.workloads[index].blueprint.lasts);
         let sandbox = Sandbox { pod: id, number: pod.sandbox };
         lasts.into_iter().for_each(|lasts| self.schedule_after(lasts, Event::Finish(sandbox)));
     }
@@ -102,7 +102,7 @@ impl History {
     /// The pod has done its work.
     pub(crate) fn finish(&mut self, sandbox: Sandbox) {
         let now = self.now;
-        let Some(pod) = self.sandboxed(sandbox).filter(|pod| !pod.api.is(Trait::Terminating)) else { return };
+        let Some(pod) = self.pod_in_sandbox(sandbox).filter(|pod| !pod.api.has_trait(Trait::Terminating)) else { return };
         pod.shaken = Some(now);
         pod.api.traits.remove(&Trait::Ready);
         pod.attached = None;
@@ -134,7 +134,7 @@ impl History {
         match node {
             None => self.schedule_after(0, Event::End(id)),
             Some(node) if self.truth.nodes[node].answers() => {
-                let late = if self.strikes(Fault::SlowEnd) { self.random.between(1, 20) * MINUTE } else { 0 };
+                let late = if self.strikes(Fault::SlowEnd) { self.random.number_between(1, 20) * MINUTE } else { 0 };
                 self.schedule_after(grace + late, Event::End(id));
             }
             // kubelet learns of it when it is back.
@@ -144,10 +144,10 @@ impl History {
 
     /// The pod has ended, and its DEL has gone through; its object goes.
     pub(crate) fn end(&mut self, id: u32) {
-        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.is(Trait::Terminating)) else { return };
+        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.has_trait(Trait::Terminating)) else { return };
         let (node, workload) = (pod.node, pod.workload);
         if let Some(node) = node
-            && self.truth.nodes[node].gone.is_none()
+            && self.truth.nodes[node].gone_at.is_none()
             && !self.truth.nodes[node].answers()
         {
             return;
@@ -165,7 +165,7 @@ impl History {
         self.touch_pod(id);
         self.truth.vacate(id);
         let Some(pod) = self.truth.pods.remove(&id) else { return };
-        if pod.api.is(Trait::Dns) && !pod.is_moved {
+        if pod.api.has_trait(Trait::Dns) && !pod.is_moved {
             self.truth.dns_lost = Some(self.now);
         }
         self.truth.pending.remove(&id);
@@ -185,12 +185,12 @@ impl History {
         let pods: Vec<u32> = self.truth.nodes[turn.node].pods.iter().copied().collect();
         for id in pods {
             let Some(pod) = self.truth.pods.get_mut(&id) else { continue };
-            if pod.api.is(Trait::Terminating) {
+            if pod.api.has_trait(Trait::Terminating) {
                 self.schedule_within(SECOND, 10 * SECOND, Event::End(id));
-            } else if pod.api.is(Trait::Finished) {
-            } else if pod.attached.is_some() || pod.api.is(Trait::HostNetwork) {
+            } else if pod.api.has_trait(Trait::Finished) {
+            } else if pod.attached.is_some() || pod.api.has_trait(Trait::HostNetwork) {
                 let sandbox = Sandbox { pod: id, number: pod.sandbox };
-                if !pod.api.is(Trait::Ready) {
+                if !pod.api.has_trait(Trait::Ready) {
                     self.schedule_within(SECOND, 5 * SECOND, Event::Ready(sandbox));
                 }
             } else {

@@ -22,7 +22,7 @@ impl History {
     }
 
     /// Its object tells of that now.
-    pub(crate) fn reported(&mut self, index: usize) {
+    pub(crate) fn publish_report(&mut self, index: usize) {
         let now = self.now;
         self.truth.nodes[index].surprise.iter_mut().for_each(|surprise| surprise.published = Some(now));
     }
@@ -57,7 +57,7 @@ impl History {
 
     /// The machine runs again.
     pub(crate) fn boot(&mut self, index: usize) {
-        if self.truth.nodes[index].gone.is_some() {
+        if self.truth.nodes[index].gone_at.is_some() {
             return;
         }
         let turn = self.turns(index);
@@ -86,7 +86,7 @@ impl History {
 
     /// It reaches it again.
     pub(crate) fn connect(&mut self, index: usize) {
-        if self.truth.nodes[index].gone.is_some() {
+        if self.truth.nodes[index].gone_at.is_some() {
             return;
         }
         let turn = self.turns(index);
@@ -99,12 +99,12 @@ impl History {
     /// kubelet registers.
     pub(crate) fn register(&mut self, turn: Turn) {
         let (now, node) = (self.now, &mut self.truth.nodes[turn.node]);
-        if node.machine.turn != turn.number || node.gone.is_some() {
+        if node.machine.turn != turn.number || node.gone_at.is_some() {
             return;
         }
         let boot = Text::from(watch::boot(node.machine.boot));
         if node.api.boot != boot {
-            (node.api.boot, node.booted) = (boot, Some(now));
+            (node.api.boot, node.booted_at) = (boot, Some(now));
         }
         node.api.is_ready = true;
         if let Some(surprise) =
@@ -125,7 +125,7 @@ impl History {
     /// kubelet has not reported for a time.
     pub(crate) fn miss(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
-        if node.machine.turn != turn.number || node.gone.is_some() {
+        if node.machine.turn != turn.number || node.gone_at.is_some() {
             return;
         }
         node.api.is_ready = false;
@@ -144,12 +144,12 @@ impl History {
     /// Pods of a node that is away for long are deleted, those of DaemonSets left out.
     pub(crate) fn give_up(&mut self, turn: Turn) {
         let node = &self.truth.nodes[turn.node];
-        if node.machine.turn != turn.number || node.gone.is_some() {
+        if node.machine.turn != turn.number || node.gone_at.is_some() {
             return;
         }
         for id in node.pods.clone() {
             let is_kept = self.truth.pods.get(&id).is_none_or(|pod| {
-                pod.api.is(Trait::Static)
+                pod.api.has_trait(Trait::Static)
                     || pod.api.owner.as_ref().is_some_and(|owner| &*owner.kind == "DaemonSet")
             });
             if !is_kept {
@@ -160,13 +160,13 @@ impl History {
 
     /// The machine and its object go, and with them its pods.
     pub(crate) fn remove(&mut self, index: usize) {
-        if self.truth.nodes[index].gone.is_some() {
+        if self.truth.nodes[index].gone_at.is_some() {
             return;
         }
         self.turns(index);
         let now = self.now;
         let node = &mut self.truth.nodes[index];
-        node.gone = Some(now);
+        node.gone_at = Some(now);
         (node.machine.is_up, node.machine.is_connected) = (false, false);
         let pods: Vec<u32> = node.pods.iter().copied().collect();
         let uid = self.truth.nodes[index].api.uid.clone();

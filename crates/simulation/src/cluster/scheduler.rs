@@ -13,7 +13,7 @@ impl Truth {
     /// What a pod takes of the room of its node. One of a DaemonSet is left out of that, and one that ended has given it back.
     fn takes(&self, id: u32) -> Request {
         let takes_some = |pod: &&Pod| {
-            !pod.api.is(Trait::Finished)
+            !pod.api.has_trait(Trait::Finished)
                 && pod.api.owner.as_ref().is_none_or(|owner| &*owner.kind != "DaemonSet")
         };
         self.pods.get(&id).filter(takes_some).map(|pod| pod.request).unwrap_or_default()
@@ -23,10 +23,10 @@ impl Truth {
     pub(crate) fn place(&mut self, id: u32, node: usize) {
         if self.nodes[node].pods.insert(id) {
             let takes = self.takes(id);
-            self.nodes[node].taken += takes;
+            self.nodes[node].requested += takes;
         }
         debug_assert_eq!(
-            self.nodes[node].taken,
+            self.nodes[node].requested,
             self.nodes[node].pods.iter().fold(Request::default(), |sum, pod| sum + self.takes(*pod))
         );
     }
@@ -34,7 +34,7 @@ impl Truth {
     /// A pod is about to end or to go, and gives its room back.
     pub(crate) fn vacate(&mut self, id: u32) {
         if let Some(node) = self.pods.get(&id).and_then(|pod| pod.node) {
-            self.nodes[node].taken = self.nodes[node].taken.less(self.takes(id));
+            self.nodes[node].requested = self.nodes[node].requested.subtract(self.takes(id));
         }
     }
 
@@ -42,7 +42,7 @@ impl Truth {
     pub(crate) fn fits(&self, id: u32, index: usize) -> bool {
         let node = &self.nodes[index];
         let takes_pods = node.api.is_ready && !node.api.is_cordoned && !node.is_barred();
-        takes_pods && (node.taken + self.takes(id)).fits(&node.room, 0)
+        takes_pods && (node.requested + self.takes(id)).fits(&node.room, 0)
     }
 
     /// The node for a pod: one without the taint if there is one, then the zone and the node with the fewest pods of the same workload, then the emptiest.
@@ -52,19 +52,19 @@ impl Truth {
         for pod in workload.iter().flat_map(|index| &self.workloads[*index].pods) {
             let Some(index) = self.pods.get(pod).and_then(|pod| pod.node) else { continue };
             let node = &self.nodes[index];
-            if node.gone.is_none() {
+            if node.gone_at.is_none() {
                 *on.entry(index).or_default() += 1;
                 *of_zone.entry(&node.api.zone).or_default() += 1;
             }
         }
         let count = |position: Option<&usize>| position.copied().unwrap_or_default();
-        let fits = self.living().filter(|(index, _)| self.fits(id, *index));
+        let fits = self.living_nodes().filter(|(index, _)| self.fits(id, *index));
         fits.min_by_key(|(index, node)| {
             (
                 node.api.is_fenced,
                 count(on.get(index)),
                 count(of_zone.get(&*node.api.zone)),
-                node.taken.pods,
+                node.requested.pods,
                 *index,
             )
         })

@@ -45,7 +45,7 @@ pub struct Truth {
     /// When the last DNS pod vanished that the run did not evict.
     pub(crate) dns_lost: Option<Millis>,
     /// How many pods were ever made.
-    pub(crate) made: u32,
+    pub(crate) created_pods: u32,
 }
 
 /// A Node and its machine.
@@ -60,7 +60,7 @@ pub(crate) struct Node {
     /// Its `resourceVersion`.
     pub(crate) version: u64,
     /// When the object was deleted; none if it is there.
-    pub(crate) gone: Option<Millis>,
+    pub(crate) gone_at: Option<Millis>,
     /// Who keeps Karpenter from it; none if nobody does.
     pub(crate) undisturbed_by: Option<Actor>,
     /// Who cordoned it; none if it is not cordoned.
@@ -72,19 +72,19 @@ pub(crate) struct Node {
     /// Since when its object says that it is not Ready.
     pub(crate) down: Option<Millis>,
     /// Since when its object says that it takes no pods, whatever is the cause, or is gone.
-    pub(crate) shut: Option<Millis>,
+    pub(crate) shut_since: Option<Millis>,
     /// Since when its object says that it is being removed.
-    pub(crate) going: Option<Millis>,
+    pub(crate) going_since: Option<Millis>,
     /// When its object told of its present boot; none if that is its first.
-    pub(crate) booted: Option<Millis>,
+    pub(crate) booted_at: Option<Millis>,
     /// What the history did to it that a run may not know of yet.
     pub(crate) surprise: Option<Surprise>,
     /// When another actor changed its step or its pool last, and what both were before.
     pub(crate) forged: Option<(Millis, Text, Option<Step>)>,
     /// When its object was made.
-    pub(crate) made: Millis,
+    pub(crate) created_at: Millis,
     /// When `watch` published last what it observes, and when it did before.
-    pub(crate) published: (Millis, Millis),
+    pub(crate) published_at: (Millis, Millis),
     /// When the run claimed it last.
     pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
@@ -96,7 +96,7 @@ pub(crate) struct Node {
     /// What fits on it beside the pods of DaemonSets.
     pub(crate) room: Request,
     /// How much of the room is taken.
-    pub(crate) taken: Request,
+    pub(crate) requested: Request,
     /// Pods that are bound to it.
     pub(crate) pods: BTreeSet<u32>,
     /// The machine.
@@ -236,7 +236,7 @@ impl Attachment {
 #[derive(Debug, Clone)]
 pub(crate) struct Workload {
     /// What it was made as; people scale it.
-    pub(crate) made: WorkloadBlueprint,
+    pub(crate) blueprint: WorkloadBlueprint,
     /// No network joins or leaves its pods.
     pub(crate) refuses: bool,
     /// How often each of its pods was restarted that the run evicted and that has no successor yet.
@@ -304,19 +304,19 @@ pub(crate) struct Record {
 impl Truth {
     /// Where pods can be.
     pub(crate) fn hosts(&self) -> world::Hosts {
-        let living = || self.living().map(|(_, node)| node);
-        let largest = living().fold(Request::default(), |most, node| most.most(node.api.offers));
+        let living = || self.living_nodes().map(|(_, node)| node);
+        let largest = living().fold(Request::default(), |most, node| most.max(node.api.offers));
         world::Hosts { names: living().map(|node| node.name.clone()).collect(), largest }
     }
 
     /// Nodes that are there.
-    pub(crate) fn living(&self) -> impl Iterator<Item = (usize, &Node)> {
-        self.nodes.iter().enumerate().filter(|(_, node)| node.gone.is_none())
+    pub(crate) fn living_nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
+        self.nodes.iter().enumerate().filter(|(_, node)| node.gone_at.is_none())
     }
 
     /// The living node of this name.
     pub(crate) fn node_by_name(&self, name: &str) -> Option<usize> {
-        self.living().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
+        self.living_nodes().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
     }
 
     /// The run.
@@ -325,7 +325,7 @@ impl Truth {
     }
 
     /// The attachments of a node that are there, its leftovers included.
-    pub(crate) fn attached(&self, node: usize) -> impl Iterator<Item = Phase> {
+    pub(crate) fn attached_phases(&self, node: usize) -> impl Iterator<Item = Phase> {
         let node = &self.nodes[node];
         let of_pods = node
             .pods
@@ -344,7 +344,7 @@ impl Truth {
     }
 
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
-    pub(crate) fn published(&self, node: usize, observed_at: Millis) -> impl Iterator<Item = Phase> {
+    pub(crate) fn published_phases_at(&self, node: usize, observed_at: Millis) -> impl Iterator<Item = Phase> {
         self.published_of(node, observed_at, |_| true)
     }
 
@@ -374,17 +374,17 @@ impl Truth {
         let controller = &self.workloads[workload];
         let pods = || controller.pods.iter().filter_map(|pod| self.pods.get(pod));
         let ready = pods().filter(|pod| pod.is_ready()).count();
-        let desired = match &*controller.made.owner.kind {
-            "DaemonSet" => u32::try_from(self.living().count()).unwrap_or(u32::MAX),
+        let desired = match &*controller.blueprint.owner.kind {
+            "DaemonSet" => u32::try_from(self.living_nodes().count()).unwrap_or(u32::MAX),
             "Job" => 0,
-            _ => controller.made.replicas,
+            _ => controller.blueprint.replicas,
         };
         Availability { desired, ready: u32::try_from(ready).unwrap_or(u32::MAX) }
     }
 
     /// DNS pods that answer, with their zones.
     pub(crate) fn dns(&self) -> impl Iterator<Item = (u32, &Pod, &Text)> {
-        let all = self.pods.iter().filter(|(_, pod)| pod.api.is(Trait::Dns));
+        let all = self.pods.iter().filter(|(_, pod)| pod.api.has_trait(Trait::Dns));
         all.filter_map(|(id, pod)| Some((*id, pod, &self.nodes[pod.node?].api.zone)))
     }
 }
@@ -397,7 +397,7 @@ impl Node {
 
     /// When the node published what a run knew of it that saw everything up to `seen`.
     pub(crate) const fn published_at(&self, observed_at: Millis) -> Millis {
-        let (last, before) = self.published;
+        let (last, before) = self.published_at;
         if last > observed_at { before } else { last }
     }
 
@@ -410,7 +410,7 @@ impl Node {
 
 impl Pod {
     /// A pod that is nowhere yet.
-    pub(crate) const fn of(api: world::Pod) -> Self {
+    pub(crate) const fn from_api(api: world::Pod) -> Self {
         Self {
             api,
             workload: None,
@@ -432,12 +432,12 @@ impl Pod {
 
     /// It is Ready, and stays.
     pub(crate) fn is_ready(&self) -> bool {
-        self.api.is(Trait::Ready) && !self.api.is(Trait::Terminating)
+        self.api.has_trait(Trait::Ready) && !self.api.has_trait(Trait::Terminating)
     }
 
     /// It uses a network of pods, and runs or is to run.
     pub(crate) fn has_network(&self) -> bool {
-        !self.api.is(Trait::HostNetwork) && !self.api.is(Trait::Finished)
+        !self.api.has_trait(Trait::HostNetwork) && !self.api.has_trait(Trait::Finished)
     }
 }
 

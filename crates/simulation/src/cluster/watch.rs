@@ -28,7 +28,7 @@ impl Truth {
     fn watches(&self, turn: Turn) -> bool {
         let node = &self.nodes[turn.node];
         let machine = &node.machine;
-        machine.turn == turn.number && machine.has_watch && node.answers() && node.gone.is_none()
+        machine.turn == turn.number && machine.has_watch && node.answers() && node.gone_at.is_none()
     }
 
     /// What `watch` observes.
@@ -132,7 +132,7 @@ impl History {
         if !self.truth.watches(turn) {
             return;
         }
-        let works = self.now + self.random.below(8 * SECOND);
+        let works = self.now + self.random.number_below(8 * SECOND);
         let node = &mut self.truth.nodes[turn.node];
         let machine = &mut node.machine;
         let Some(desired) =
@@ -209,7 +209,7 @@ impl History {
             return false;
         }
         let lasts = if self.is_asked_first(id) && self.strikes(Fault::OldConnections) {
-            self.random.between(SECOND, 2 * HOUR)
+            self.random.number_between(SECOND, 2 * HOUR)
         } else {
             0
         };
@@ -235,7 +235,7 @@ impl History {
         let now = self.now;
         let node = &mut self.truth.nodes[turn.node];
         node.machine.is_publishing = false;
-        node.published = (now, node.published.0);
+        node.published_at = (now, node.published_at.0);
         let phase = node.machine.phase;
         let is_same = node.api.label == Some(phase) && node.api.observed.as_ref() == Some(&observed);
         if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.reporter == Reporter::Watch)

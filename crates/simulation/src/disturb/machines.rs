@@ -16,13 +16,13 @@ impl History {
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
             Fault::Reboot | Fault::FreshBoot => {
-                let away = self.random.between(10 * SECOND, 6 * MINUTE);
+                let away = self.random.number_between(10 * SECOND, 6 * MINUTE);
                 if self.truth.nodes[index].machine.is_up {
                     self.reboot(index, away, fault == Fault::FreshBoot);
                 }
             }
             Fault::Disconnect if is_up => {
-                let away = self.random.between(5 * SECOND, 12 * MINUTE);
+                let away = self.random.number_between(5 * SECOND, 12 * MINUTE);
                 self.disconnect(index, away);
             }
             Fault::Disconnect => {}
@@ -40,7 +40,7 @@ impl History {
                 }
             }
             Fault::SlowFlip => {
-                self.truth.nodes[index].machine.flip = self.random.between(10 * SECOND, 6 * MINUTE);
+                self.truth.nodes[index].machine.flip = self.random.number_between(10 * SECOND, 6 * MINUTE);
                 self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, index));
             }
             Fault::RefusedFlip => {
@@ -54,7 +54,7 @@ impl History {
                 self.poke(index);
             }
             Fault::JoinHangs => {
-                let long = self.random.between(MINUTE, 60 * MINUTE);
+                let long = self.random.number_between(MINUTE, 60 * MINUTE);
                 self.truth.nodes[index].machine.hangs_until = self.now + long;
             }
             Fault::PhaseEdited => self.edit_phase(index),

@@ -45,7 +45,7 @@ impl History {
             Fault::Uncordon => self.uncordon(index),
             Fault::Recordon => {
                 self.uncordon(index);
-                let wait = self.random.between(1, 90 * SECOND);
+                let wait = self.random.number_between(1, 90 * SECOND);
                 self.schedule_after(wait, Event::Disturb(Fault::Cordon));
                 self.recordon = Some(index);
             }
@@ -75,7 +75,7 @@ impl History {
                 let reporter = if is_plain { Reporter::Kubelet } else { Reporter::Watch };
                 self.surprise(index, reporter);
                 if is_plain {
-                    self.reported(index);
+                    self.publish_report(index);
                 }
                 self.touch_node(index);
                 self.poke(index);
@@ -117,7 +117,7 @@ impl History {
         let node = &mut self.truth.nodes[index];
         let (pool, before) = (node.api.pool.clone(), node.api.step.clone());
         let api = &mut node.api;
-        match self.random.below(5) {
+        match self.random.number_below(5) {
             0 => api.step = Some(step("r-0", "r-0.1.1", State::Held, None)),
             1 => api.step = Some(step("r-0", "r-0.1.1", State::Moving, Some(Cordon::Ours))),
             2 if !api.is_cordoned => api.step = Some(step(&id, &claim, State::Done, Some(Cordon::Ours))),
@@ -147,8 +147,8 @@ impl History {
     /// A tenant makes pods that request more than any node has: one without an owner, one that no scheduler takes, or those of a workload.
     fn add_tenant(&mut self) {
         let request = Request { cpu: 1 << 70, memory: 1 << 90, ..Request::POD };
-        let name = format!("tenant{}", self.truth.made);
-        match self.random.below(3) {
+        let name = format!("tenant{}", self.truth.created_pods);
+        match self.random.number_below(3) {
             0 => {
                 let owner = Owner {
                     kind: "Deployment".into(),
@@ -179,7 +179,7 @@ impl History {
     pub(crate) fn cordon(&mut self, index: usize) {
         let index = self.recordon.take().unwrap_or(index);
         let node = &mut self.truth.nodes[index];
-        if !node.api.is_cordoned && node.gone.is_none() {
+        if !node.api.is_cordoned && node.gone_at.is_none() {
             // Until the run has noted that its cordon was taken away, a new one cannot be told from its own.
             let is_noted = node.api.step.as_ref().is_none_or(|step| step.cordon != Some(Cordon::Ours));
             (node.api.is_cordoned, node.cordoned_by) =
@@ -203,7 +203,7 @@ impl History {
         let now = self.now;
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
         match fault {
-            Fault::PodDeleted if !pod.api.is(Trait::Static) => {
+            Fault::PodDeleted if !pod.api.has_trait(Trait::Static) => {
                 self.delete(id);
                 return;
             }
@@ -225,8 +225,8 @@ impl History {
 
     fn hit_budget(&mut self, fault: Fault) {
         let of_replicas = |(index, controller): (usize, &crate::cluster::truth::Workload)| {
-            matches!(&*controller.made.owner.kind, "Deployment" | "StatefulSet")
-                .then_some((index, controller.made.replicas))
+            matches!(&*controller.blueprint.owner.kind, "Deployment" | "StatefulSet")
+                .then_some((index, controller.blueprint.replicas))
         };
         let workloads: Vec<_> = self.truth.workloads.iter().enumerate().filter_map(of_replicas).collect();
         let Some((workload, least)) = self.random.pick(&workloads).copied() else { return };
@@ -249,7 +249,7 @@ impl History {
 
     /// Adds a node like one that is there.
     pub(crate) fn join(&mut self, phase: Phase) {
-        if self.truth.living().count() < MOST
+        if self.truth.living_nodes().count() < MOST
             && let Some(like) = self.any_node()
         {
             let name = Text::from(format!("n{}", self.truth.nodes.len()));
@@ -277,7 +277,7 @@ impl History {
         let is_plain = !like.machine.has_crossfade && phase == like.machine.image;
         let index =
             self.truth.add_node(&NodeBlueprint { name, zone, pool, phase, base, joins, offers, room });
-        self.truth.nodes[index].made = self.now;
+        self.truth.nodes[index].created_at = self.now;
         self.truth.nodes[index].api.taints = taints;
         let machine = &mut self.truth.nodes[index].machine;
         (machine.has_crossfade, machine.has_watch) = (!is_plain, !is_plain);

@@ -10,7 +10,7 @@ use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
     /// Does it to the run; whether it is such a fault.
-    pub(super) fn by_people(&mut self, fault: Fault) -> bool {
+    pub(super) fn disturb_as_person(&mut self, fault: Fault) -> bool {
         match fault {
             Fault::Away | Fault::Deaf | Fault::Suspend | Fault::SilentWatch | Fault::Interrupt => {
                 self.hit_holder(fault);
@@ -22,7 +22,7 @@ impl History {
             Fault::SecondHolder => self.want_lease(false, 10 * MINUTE),
             Fault::ForcedTakeover => self.want_lease(true, MINUTE),
             _ => {
-                let Some(what) = self.wished(fault) else { return false };
+                let Some(what) = self.draw_wish(fault) else { return false };
                 self.wish(what);
             }
         }
@@ -30,19 +30,19 @@ impl History {
     }
 
     pub(crate) fn hit_holder(&mut self, fault: Fault) {
-        let (now, long) = (self.now, self.random.between(SECOND, 5 * MINUTE));
+        let (now, long) = (self.now, self.random.number_between(SECOND, 5 * MINUTE));
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
         let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
         let silent = if fault == Fault::SilentWatch { self.random.pick(&streams).copied() } else { None };
         let driver = &mut self.holders[holder];
         if matches!(fault, Fault::Away | Fault::Deaf | Fault::Suspend)
-            && driver.asleep.max(driver.away).max(driver.deaf) <= now
+            && driver.asleep.max(driver.away_until).max(driver.deaf) <= now
         {
             driver.late_since = now;
         }
         match fault {
             Fault::SilentWatch => driver.silent = silent.map(|stream| (stream, now, now + long)),
-            Fault::Away => driver.away = now + long,
+            Fault::Away => driver.away_until = now + long,
             Fault::Deaf => driver.deaf = now + long,
             Fault::Suspend => driver.asleep = now + long,
             _ => {
@@ -52,7 +52,7 @@ impl History {
         }
     }
 
-    fn wished(&mut self, fault: Fault) -> Option<RunRequest> {
+    fn draw_wish(&mut self, fault: Fault) -> Option<RunRequest> {
         let node = self.any_node().map(|index| self.truth.nodes[index].name.clone());
         Some(match fault {
             Fault::Pause => RunRequest::Pause,

@@ -24,7 +24,7 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
         Choice::Only(fault) => vec![fault],
         Choice::Both(item, other) => vec![item, other],
         Choice::Some => {
-            let often = match random.below(100) {
+            let often = match random.number_below(100) {
                 0..5 => return Faults::none(),
                 5..50 => 40,
                 50..85 => 120,
@@ -48,17 +48,17 @@ pub(super) fn draw(random: &mut Random, choice: Choice) -> Faults {
                 .collect()
         }
     };
-    let busy = random.between(1, 4);
+    let busy = random.number_between(1, 4);
     let rates = kinds.into_iter().map(|fault| {
         let rate = match fault {
-            Fault::CrashBefore | Fault::CrashAfter => random.between(5, 40),
-            Fault::Touch => random.between(5_000, 60_000),
-            _ if fault.is_of_calls() => random.between(20, 300),
-            _ => random.between(3 * MINUTE, 30 * MINUTE) * busy,
+            Fault::CrashBefore | Fault::CrashAfter => random.number_between(5, 40),
+            Fault::Touch => random.number_between(5_000, 60_000),
+            _ if fault.is_of_calls() => random.number_between(20, 300),
+            _ => random.number_between(3 * MINUTE, 30 * MINUTE) * busy,
         };
         (fault, rate)
     });
-    Faults { rates: rates.collect(), until: random.between(20 * MINUTE, 4 * HOUR) }
+    Faults { rates: rates.collect(), until: random.number_between(20 * MINUTE, 4 * HOUR) }
 }
 
 /// Faults of pipelines beside the others, in two of three histories.
@@ -69,12 +69,12 @@ pub(super) fn add_of_pipelines(random: &mut Random, faults: &mut Faults) {
     for fault in Fault::OF_PIPELINES {
         if random.chance(300) {
             let rate = if fault.is_of_calls() {
-                random.between(30, 400)
+                random.number_between(30, 400)
             } else {
-                random.between(5 * MINUTE, 60 * MINUTE)
+                random.number_between(5 * MINUTE, 60 * MINUTE)
             };
             faults.rates.push((fault, rate));
         }
     }
-    faults.until = faults.until.max(random.between(20 * MINUTE, 4 * HOUR));
+    faults.until = faults.until.max(random.number_between(20 * MINUTE, 4 * HOUR));
 }

@@ -79,7 +79,7 @@ mod tests {
         (plan.limits.in_transit, plan.limits.zone_percent) = (1, 100);
         plan.pools.iter_mut().for_each(|pool| pool.method = Method::Churn);
         truth.settle();
-        let outcome = History::of(Scenario::new(truth, plan, 1, choice), None).play();
+        let outcome = History::new(Scenario::new(truth, plan, 1, choice), None).play();
         assert_eq!(outcome.violations, []);
         outcome
     }

@@ -16,7 +16,7 @@ use crate::history::queue::SECOND;
 
 /// Draws a plan for a cluster, and the gates that it names.
 pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Phase) -> Plan {
-    let bridge = match random.below(10) {
+    let bridge = match random.number_below(10) {
         0..7 => None,
         7 => Some(Bridge::Accepted("it is known".into())),
         _ => Some(Bridge::Gate("bridge".into())),
@@ -96,7 +96,7 @@ fn pools(random: &mut Random, truth: &Truth) -> Vec<Pool> {
 }
 
 fn limits(random: &mut Random) -> Limits {
-    let between = |random: &mut Random, from, to| u32::try_from(random.between(from, to)).unwrap_or(1);
+    let between = |random: &mut Random, from, to| u32::try_from(random.number_between(from, to)).unwrap_or(1);
     Limits {
         in_transit: between(random, 1, 5),
         zone_percent: *random.pick(&[5, 20, 50, 100]).unwrap_or(&5),
@@ -139,7 +139,7 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
         }
         let zone = WaveName::Zone(node.api.zone.to_string());
         let is_special = taking > 0 && random.chance(250);
-        let any = random.below(waves.len() as u64);
+        let any = random.number_below(waves.len() as u64);
         let of_zone = waves.iter().position(|wave| wave.name == zone);
         // No plan moves a node in the wave of another zone.
         let special =
@@ -157,7 +157,7 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
 }
 
 fn wave(random: &mut Random, name: WaveName, kind: WaveKind) -> Wave {
-    let at_once = if kind == WaveKind::Scouts { 1 } else { u32::try_from(random.between(1, 5)).unwrap_or(1) };
+    let at_once = if kind == WaveKind::Scouts { 1 } else { u32::try_from(random.number_between(1, 5)).unwrap_or(1) };
     let soak_seconds = if kind == WaveKind::Scouts { 600 } else { 0 };
     Wave { name, kind, at_once, soak_seconds, nodes: Vec::new() }
 }

@@ -27,24 +27,24 @@ impl Random {
     }
 
     /// A number below `end`; 0 if there is none.
-    pub(crate) const fn below(&mut self, end: u64) -> u64 {
+    pub(crate) const fn number_below(&mut self, end: u64) -> u64 {
         let high = (self.number() as u128 * end as u128) >> 64;
         high as u64
     }
 
     /// A number between both, which may be drawn as well.
-    pub(crate) const fn between(&mut self, from: u64, to: u64) -> u64 {
-        from + self.below(to.saturating_sub(from) + 1)
+    pub(crate) const fn number_between(&mut self, from: u64, to: u64) -> u64 {
+        from + self.number_below(to.saturating_sub(from) + 1)
     }
 
     /// True so often in a thousand.
     pub(crate) const fn chance(&mut self, per_mille: u64) -> bool {
-        self.below(1000) < per_mille
+        self.number_below(1000) < per_mille
     }
 
     /// One of these; none if there is none.
     pub(crate) fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
-        let index = self.below(items.len() as u64);
+        let index = self.number_below(items.len() as u64);
         items.get(usize::try_from(index).unwrap_or_default())
     }
 }
@@ -68,9 +68,9 @@ mod tests {
     #[test]
     fn numbers_stay_within_their_ends() {
         let mut random = Random::new(1);
-        let drawn: std::collections::BTreeSet<u64> = (0..200).map(|_| random.between(3, 6)).collect();
+        let drawn: std::collections::BTreeSet<u64> = (0..200).map(|_| random.number_between(3, 6)).collect();
         assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [3, 4, 5, 6]);
-        assert_eq!(random.below(0), 0);
+        assert_eq!(random.number_below(0), 0);
         assert!((0..100).all(|_| random.chance(1000)) && !(0..100).any(|_| random.chance(0)));
         assert_eq!(random.pick::<u8>(&[]), None);
     }

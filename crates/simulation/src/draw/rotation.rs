@@ -27,7 +27,7 @@ const EARLY: u64 = 100;
 
 /// Draws both.
 pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
-    let course @ (passes, ways) = match random.below(10) {
+    let course @ (passes, ways) = match random.number_below(10) {
         0..6 => BRIDGED,
         6..8 => JOINED,
         _ => PLAIN,
@@ -97,7 +97,7 @@ pub(crate) fn pipelines(random: &mut Random, truth: &mut Truth, plan: &Plan, ear
             pool: pool.name.clone(),
             method: pool.method,
             size: truth.nodes.iter().filter(|node| node.api.pool == pool.name).count(),
-            at_once: usize::try_from(random.between(1, 3)).unwrap_or(1),
+            at_once: usize::try_from(random.number_between(1, 3)).unwrap_or(1),
             launches_first: random.chance(500),
             marks: random.chance(500),
             has_image: can_be_early && random.chance(early),

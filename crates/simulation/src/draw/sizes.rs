@@ -14,11 +14,11 @@ const MIB: u128 = 1000 << 20;
 pub(super) fn draw(random: &mut Random, truth: &mut Truth) {
     for workload in &mut truth.workloads {
         let (cpu, memory) = random.pick(&SIZES).copied().unwrap_or_default();
-        workload.made.request = Request { cpu, memory: memory * MIB, ..Request::POD };
+        workload.blueprint.request = Request { cpu, memory: memory * MIB, ..Request::POD };
     }
     let is_daemon = |kind: &str| kind == "DaemonSet";
     let sum = |times: &dyn Fn(u128, bool) -> u128| {
-        let all = truth.workloads.iter().map(|controller| &controller.made);
+        let all = truth.workloads.iter().map(|controller| &controller.blueprint);
         all.fold(Request::default(), |sum, blueprint| {
             let times = times(blueprint.replicas.into(), is_daemon(&blueprint.owner.kind));
             sum + blueprint.request.times(times)

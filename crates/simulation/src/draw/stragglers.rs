@@ -20,7 +20,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     let others: Vec<Phase> = Phase::ALL.into_iter().filter(|phase| *phase != to).collect();
     let out: BTreeSet<usize> = {
         let is_out = |name: &str| plan.left_out.iter().any(|out| &*out.name == name);
-        truth.living().filter(|(_, node)| is_out(&node.name)).map(|(index, _)| index).collect()
+        truth.living_nodes().filter(|(_, node)| is_out(&node.name)).map(|(index, _)| index).collect()
     };
     let mut remaining = truth.nodes.len().saturating_sub(1) / 2;
     for index in (0..truth.nodes.len()).filter(|index| !out.contains(index)) {
@@ -53,7 +53,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     truth.publish_status();
     let is_late = |name: &str| {
         truth.node_by_name(name).is_some_and(|index| {
-            truth.nodes[index].machine.phase != to || truth.attached(index).any(|phase| phase != to)
+            truth.nodes[index].machine.phase != to || truth.attached_phases(index).any(|phase| phase != to)
         })
     };
     for wave in &mut plan.waves {

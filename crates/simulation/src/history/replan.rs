@@ -19,7 +19,7 @@ impl History {
         plan.waves.iter_mut().for_each(|wave| wave.nodes.reverse());
         self.replans += 1;
         let hash = plan_hash(&plan, self.replans);
-        match run.replanned(&self.plan, &plan, &hash) {
+        match run.replan(&self.plan, &plan, &hash) {
             Ok(run) => (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now),
             Err(why) => return self.broken("a plan of the same cluster fits its run", why),
         }

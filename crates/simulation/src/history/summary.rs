@@ -68,7 +68,7 @@ pub struct Summary {
 impl Spread {
     /// Of these; zeros if there are none.
     #[must_use]
-    pub fn of(mut all: Vec<u64>) -> Self {
+    pub fn summarize(mut all: Vec<u64>) -> Self {
         all.sort_unstable();
         let value_at = |place: usize| all.get(place).copied().unwrap_or_default();
         Self {
@@ -82,9 +82,9 @@ impl Spread {
 impl Summary {
     /// Of these histories, each with its seed.
     #[must_use]
-    pub fn of(histories: &[(u64, Outcome)]) -> Self {
+    pub fn summarize(histories: &[(u64, Outcome)]) -> Self {
         let spread = |count_of: &dyn Fn(&Outcome) -> u64| {
-            Spread::of(histories.iter().map(|(_, outcome)| count_of(outcome)).collect())
+            Spread::summarize(histories.iter().map(|(_, outcome)| count_of(outcome)).collect())
         };
         let times = |what: &'static str| {
             spread(&|outcome: &Outcome| outcome.tally.times.get(what).copied().unwrap_or_default())
@@ -92,7 +92,7 @@ impl Summary {
         let passes = histories.iter().map(|(_, outcome)| outcome.passes.len()).max().unwrap_or_default();
         let ended = |pass: usize| {
             let matching = histories.iter().filter_map(|(_, outcome)| outcome.passes.get(pass));
-            Spread::of(matching.map(|time| time / 1000).collect())
+            Spread::summarize(matching.map(|time| time / 1000).collect())
         };
         let mut needed: BTreeMap<String, u64> = BTreeMap::new();
         for (_, outcome) in histories {
@@ -147,7 +147,7 @@ mod tests {
         for (all, least, median, most) in
             [(vec![], 0, 0, 0), (vec![7], 7, 7, 7), (vec![9, 1, 4], 1, 4, 9), (vec![4, 1, 9, 8], 1, 8, 9)]
         {
-            assert_eq!(Spread::of(all), Spread { least, median, most });
+            assert_eq!(Spread::summarize(all), Spread { least, median, most });
         }
     }
 
@@ -156,7 +156,7 @@ mod tests {
         let mut bad = history(30, &[10], &[("a hold: BarePod", 5), ("an eviction: done", 4)]);
         bad.violations.push(Violation { invariant: "R5", why: "so".into(), occurred_at: 2500 });
         let histories = [(1, history(20, &[8, 20], &[("an eviction: done", 6)])), (2, bad)];
-        let summary = Summary::of(&histories);
+        let summary = Summary::summarize(&histories);
         assert_eq!(summary.seconds, Spread { least: 20, median: 30, most: 30 });
         assert_eq!(
             summary.passes,
@@ -178,7 +178,7 @@ mod tests {
             occurred_at: 30_000,
         });
         endless.waits.push("Node/a NodeSilent: it did not answer its claim".into());
-        let summary = Summary::of(&[(7, endless.clone())]);
+        let summary = Summary::summarize(&[(7, endless.clone())]);
         assert_eq!(summary.unended, [UnendedRun { seed: 7, waits: endless.waits }]);
         assert_eq!(summary.broken, []);
     }

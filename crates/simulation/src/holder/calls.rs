@@ -20,11 +20,11 @@ impl History {
     pub(super) fn send(&mut self, holder: usize, number: u64, act: Act) -> Option<Outcome> {
         let now = self.now;
         let driver = &self.holders[holder];
-        let is_stale = duration_of(now - driver.renewed) >= FRESH && !self.is_blind(Tamper::Lease);
+        let is_stale = duration_of(now - driver.renewed_at) >= FRESH && !self.is_blind(Tamper::Lease);
         if is_stale {
             return Some(Outcome::Failed("the Lease was not renewed in time".into()));
         }
-        if driver.away > now {
+        if driver.away_until > now {
             let late = Outcome::Failed("no answer".into());
             let reply = Reply { number, outcome: late, census: None };
             self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));

@@ -15,7 +15,7 @@ impl Truth {
     fn is_watched(&self, watched: &BTreeSet<usize>, id: u32) -> bool {
         self.pods
             .get(&id)
-            .is_some_and(|pod| pod.api.is(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node)))
+            .is_some_and(|pod| pod.api.has_trait(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node)))
     }
 }
 
@@ -43,7 +43,7 @@ impl History {
         if !driver.holds() {
             return;
         }
-        let late = driver.late(stream);
+        let late = driver.delay(stream);
         if late > self.now {
             self.queue.push(late + 1, Event::Deliver(holder, stream));
             return;
@@ -73,7 +73,7 @@ impl History {
             }
             let node = &self.truth.nodes[index];
             let is_moving =
-                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone.is_none();
+                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone_at.is_none();
             let is_new = if is_moving { driver.watched.insert(index) } else { driver.watched.remove(&index) };
             if is_new {
                 let pods: Vec<u32> = node.pods.iter().copied().collect();
@@ -98,7 +98,7 @@ impl History {
                 Some(pod) => {
                     let moves = ![Trait::HostNetwork, Trait::Finished, Trait::Static]
                         .into_iter()
-                        .any(|what| pod.api.is(what));
+                        .any(|what| pod.api.has_trait(what));
                     let is_on = pod.node.is_some_and(|node| driver.watched.contains(&node));
                     if let Some(workload) = pod.workload.filter(|_| moves && is_on) {
                         let desired = driver

@@ -70,7 +70,7 @@ impl History {
             (lease.holder, lease.epoch, lease.renewals) = (Some(holder), lease.epoch + 1, lease.renewals + 1);
             let epoch = lease.epoch;
             let driver = &mut self.holders[holder];
-            (driver.epoch, driver.renewed) = (epoch, now);
+            (driver.epoch, driver.renewed_at) = (epoch, now);
             self.tally.count(if lived { "a Lease taken by force" } else { "a Lease taken" });
             self.note(|_| format!("holder {holder} takes the Lease: epoch {epoch}"));
             self.schedule_after(EVERY, Event::Renew(holder));
@@ -94,18 +94,18 @@ impl History {
             self.schedule_after(wait, Event::Renew(holder));
             return;
         }
-        if driver.away > now {
+        if driver.away_until > now {
             self.schedule_within(SECOND, 10 * SECOND, Event::Renew(holder));
             return;
         }
-        let was_stale = now - driver.renewed >= 40 * SECOND;
+        let was_stale = now - driver.renewed_at >= 40 * SECOND;
         if self.truth.lease.holder != Some(holder) {
             self.note(|_| format!("holder {holder} has lost the Lease"));
             self.tally.count("a Lease lost");
             self.refuse(holder, "somebody else holds the run");
             return;
         }
-        driver.renewed = now;
+        driver.renewed_at = now;
         self.truth.lease.renewals += 1;
         self.schedule_after(EVERY, Event::Renew(holder));
         if was_stale {

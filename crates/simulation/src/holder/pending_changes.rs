@@ -23,7 +23,7 @@ impl<T: Ord> PendingChanges<T> {
     }
 
     /// Up to when everything is known.
-    pub(crate) fn known_until(&self, now: Millis) -> Millis {
+    pub(crate) fn complete_until(&self, now: Millis) -> Millis {
         // A change of this very millisecond is not known.
         self.since.map_or(now, |since| since.saturating_sub(1))
     }

@@ -28,7 +28,7 @@ pub(crate) struct Mail {
     /// Who waits for something of it.
     wakers: Vec<Waker>,
     pub(crate) waits: Vec<Wait>,
-    pub(crate) taken: u64,
+    pub(crate) last_wish: u64,
 }
 
 impl Mail {
@@ -62,7 +62,7 @@ impl Cluster for Port {
     async fn look(&mut self, run: &Run, _: &Plan) -> Result<Observation, EndReason> {
         {
             let mut mail = self.0.borrow_mut();
-            (mail.is_looking, mail.taken) = (true, run.wish);
+            (mail.is_looking, mail.last_wish) = (true, run.wish);
         }
         MailFuture(Rc::clone(&self.0), |mail: &mut Mail| mail.observation.take()).await
     }
@@ -82,7 +82,7 @@ impl Cluster for Port {
     }
 
     /// No time passes while a simulated driver decides.
-    fn worked(&self) -> Duration {
+    fn cpu_time(&self) -> Duration {
         Duration::ZERO
     }
 

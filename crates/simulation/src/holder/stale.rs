@@ -9,22 +9,22 @@ pub(crate) const STALE: Millis = 30 * SECOND;
 
 impl Holder {
     /// Until when this watch brings nothing.
-    pub(crate) fn late(&self, stream: Stream) -> Millis {
+    pub(crate) fn delay(&self, stream: Stream) -> Millis {
         let silent =
             self.silent.filter(|(silent_stream, ..)| *silent_stream == stream).map_or(0, |(.., until)| until);
-        self.asleep.max(self.away).max(self.deaf).max(silent)
+        self.asleep.max(self.away_until).max(self.deaf).max(silent)
     }
 
     /// Up to when everything that happened is known.
-    pub(super) fn synced(&self, now: Millis) -> Millis {
-        let late = self.asleep.max(self.away).max(self.deaf);
+    pub(super) fn synced_at(&self, now: Millis) -> Millis {
+        let late = self.asleep.max(self.away_until).max(self.deaf);
         let all = if late > now { self.late_since } else { now };
         let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
         let known_times = [
-            self.nodes.known_until(now),
-            self.pods.known_until(now),
-            self.workloads.known_until(now),
-            self.record.known_until(now),
+            self.nodes.complete_until(now),
+            self.pods.complete_until(now),
+            self.workloads.complete_until(now),
+            self.record.complete_until(now),
         ];
         known_times.into_iter().fold(all.min(silent), Millis::min)
     }

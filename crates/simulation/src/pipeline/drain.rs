@@ -12,7 +12,7 @@ impl History {
     pub(crate) fn drainable(&self, index: usize) -> Vec<u32> {
         let is = |id: &u32| {
             let pod = self.truth.pods.get(id)?;
-            let stays = pod.stays() || pod.api.is(Trait::Static) || pod.api.is(Trait::Finished);
+            let stays = pod.stays() || pod.api.has_trait(Trait::Static) || pod.api.has_trait(Trait::Finished);
             (!stays).then_some(*id)
         };
         self.truth.nodes[index].pods.iter().filter_map(is).collect()
@@ -21,7 +21,7 @@ impl History {
     /// A job goes on with the drain of its node; whether the job is over.
     pub(super) fn drain(&mut self, pipeline: usize, job: usize) -> bool {
         let old = self.truth.pipelines[pipeline].jobs[job].old;
-        if self.truth.nodes[old].gone.is_some() {
+        if self.truth.nodes[old].gone_at.is_some() {
             return true;
         }
         if self.truth.pipelines[pipeline].jobs[job].stage == Stage::Goes {
@@ -38,17 +38,17 @@ impl History {
     }
 
     fn evict_by_pipeline(&mut self, id: u32) {
-        let is_ending = self.truth.pods.get(&id).is_none_or(|pod| pod.api.is(Trait::Terminating));
+        let is_ending = self.truth.pods.get(&id).is_none_or(|pod| pod.api.has_trait(Trait::Terminating));
         if is_ending {
             return;
         }
-        if self.refused(id).is_some() {
+        if self.refuse(id).is_some() {
             self.tally.count("an eviction by a pipeline: refused");
             return;
         }
         self.tally.count("an eviction by a pipeline");
         self.check_second_move(id);
-        self.restarted(id);
+        self.check_restarted(id);
         self.delete(id);
     }
 }

@@ -26,7 +26,7 @@ impl History {
             let is_new = |(index, node): (usize, &Node)| {
                 (node.api.pool == pool && !old.contains(&index)).then_some(index)
             };
-            history.truth.living().filter_map(is_new).collect()
+            history.truth.living_nodes().filter_map(is_new).collect()
         };
         if !has_burst {
             if !old.is_empty() {

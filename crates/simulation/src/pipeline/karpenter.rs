@@ -28,7 +28,7 @@ impl History {
         }
         let asks_to_stay = |index: usize| {
             let pods = self.drainable(index);
-            pods.iter().any(|id| self.truth.pods.get(id).is_some_and(|pod| pod.api.is(Trait::Undisturbed)))
+            pods.iter().any(|id| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Undisturbed)))
         };
         let may_go = |(index, node): (usize, &Node)| {
             let is_kept =
@@ -47,7 +47,7 @@ impl History {
     fn karpenter_goes_on(&mut self, pipeline: usize, job: usize) -> bool {
         let Job { old, stage, since, .. } = self.truth.pipelines[pipeline].jobs[job];
         match stage {
-            _ if self.truth.nodes[old].gone.is_some() => true,
+            _ if self.truth.nodes[old].gone_at.is_some() => true,
             Stage::Launches if self.has_come(pipeline, job) => {
                 self.enter(pipeline, job, Stage::Drains);
                 false

@@ -23,7 +23,7 @@ pub(crate) const NEVER: Millis = Millis::MAX / 4;
 impl History {
     /// A machine is launched.
     pub(crate) fn launch(&mut self, pipeline: usize) {
-        if self.truth.living().count()
+        if self.truth.living_nodes().count()
             + self.truth.pipelines.iter().map(|acting| acting.launching).sum::<usize>()
             > 150
         {
@@ -41,13 +41,13 @@ impl History {
             self.truth
                 .pods
                 .get(id)
-                .is_some_and(|pod| pod.api.is(Trait::Unschedulable) && pod.request.fits(&largest, 0))
+                .is_some_and(|pod| pod.api.has_trait(Trait::Unschedulable) && pod.request.fits(&largest, 0))
         };
         let is_launching = self.truth.pipelines.iter().any(|acting| acting.launching > 0);
         let has_unready = self
             .truth
-            .living()
-            .any(|(_, node)| node.made > 0 && !node.is_initialized() && !node.api.is_going);
+            .living_nodes()
+            .any(|(_, node)| node.created_at > 0 && !node.is_initialized() && !node.api.is_going);
         if is_launching
             || has_unready
             || self.truth.pipelines.is_empty()
@@ -56,13 +56,13 @@ impl History {
             return;
         }
         let pipelines = self.truth.pipelines.len() as u64;
-        let pipeline = usize::try_from(self.random.below(pipelines)).unwrap_or_default();
+        let pipeline = usize::try_from(self.random.number_below(pipelines)).unwrap_or_default();
         self.truth.pipelines[pipeline].size += 1;
         self.launch(pipeline);
     }
 
     /// Its kubelet registers the Node.
-    pub(crate) fn launched(&mut self, pipeline: usize) {
+    pub(crate) fn note_launched(&mut self, pipeline: usize) {
         let acting = &mut self.truth.pipelines[pipeline];
         acting.launching = acting.launching.saturating_sub(1);
         let Some(index) = self.give_birth(pipeline) else { return };
@@ -94,9 +94,9 @@ impl History {
         };
         let index = self.truth.add_node(&built);
         let is_bad = image.is_some() && self.strikes(Fault::BadLaunch);
-        let (now, works) = (self.now, self.random.between(2 * SECOND, MINUTE));
+        let (now, works) = (self.now, self.random.number_between(2 * SECOND, MINUTE));
         let node = &mut self.truth.nodes[index];
-        node.made = now;
+        node.created_at = now;
         node.machine.has_crossfade = !is_plain;
         node.machine.has_watch = !is_plain;
         node.machine.works_from = if is_bad { NEVER } else { now + works };
@@ -111,7 +111,7 @@ impl History {
         let turn = self.truth.turn(index);
         // Where the runtime has no network before, kubelet is not Ready before.
         let is_private = self.random.chance(500);
-        let ready = if is_private { works } else { self.random.between(SECOND, 20 * SECOND) };
+        let ready = if is_private { works } else { self.random.number_between(SECOND, 20 * SECOND) };
         if !(is_private && is_bad) {
             self.schedule_after(ready, Event::Register(turn));
         }
@@ -121,7 +121,7 @@ impl History {
     /// The start-up taint goes, since the node says that its network works.
     pub(crate) fn lift(&mut self, turn: Turn) {
         let node = &mut self.truth.nodes[turn.node];
-        if node.machine.turn != turn.number || node.gone.is_some() || !node.is_barred() {
+        if node.machine.turn != turn.number || node.gone_at.is_some() || !node.is_barred() {
             return;
         }
         node.api.taints.retain(|key| **key != *STARTUP);
@@ -137,12 +137,12 @@ impl History {
         }
         let now = self.now;
         let is_late = |(index, node): (usize, &Node)| {
-            let is_new = node.api.pool == pool && node.made > 0 && !node.is_initialized();
-            (is_new && node.shut.is_some_and(|since| now - since > PATIENCE) && !node.api.is_going
-                || is_new && node.is_barred() && now - node.made > PATIENCE)
+            let is_new = node.api.pool == pool && node.created_at > 0 && !node.is_initialized();
+            (is_new && node.shut_since.is_some_and(|since| now - since > PATIENCE) && !node.api.is_going
+                || is_new && node.is_barred() && now - node.created_at > PATIENCE)
                 .then_some(index)
         };
-        for index in self.truth.living().filter_map(is_late).collect::<Vec<_>>() {
+        for index in self.truth.living_nodes().filter_map(is_late).collect::<Vec<_>>() {
             self.tally.count("a machine abandoned");
             self.remove(index);
         }
@@ -155,7 +155,7 @@ impl History {
     pub(super) fn has_come(&mut self, pipeline: usize, job: usize) -> bool {
         let job = &mut self.truth.pipelines[pipeline].jobs[job];
         match job.new {
-            Some(new) if self.truth.nodes[new].gone.is_some() => {
+            Some(new) if self.truth.nodes[new].gone_at.is_some() => {
                 let is_extra = job.stage == Stage::Launches;
                 job.new = None;
                 if is_extra {

@@ -41,7 +41,7 @@ impl History {
         let launches_first = self.truth.pipelines[pipeline].launches_first;
         match stage {
             Stage::Asks => match self.ask(old) {
-                _ if self.truth.nodes[old].gone.is_some() => return true,
+                _ if self.truth.nodes[old].gone_at.is_some() => return true,
                 Answer::Never(..) => {
                     let uid = self.truth.nodes[old].api.uid.clone();
                     self.truth.permits.requested.remove(&uid);
@@ -56,7 +56,7 @@ impl History {
                 Answer::Go => self.enter(pipeline, job, Stage::Drains),
             },
             Stage::Launches => {
-                if self.truth.nodes[old].gone.is_some() {
+                if self.truth.nodes[old].gone_at.is_some() {
                     return true;
                 }
                 if self.has_come(pipeline, job) {
@@ -87,7 +87,7 @@ impl History {
     fn ask(&mut self, old: usize) -> Answer {
         let node = &self.truth.nodes[old];
         let run = self.truth.run().map(|run| (run, &*self.plan));
-        let answer = answer(run, &node.name, Some(&node.api).filter(|_| node.gone.is_none()));
+        let answer = answer(run, &node.name, Some(&node.api).filter(|_| node.gone_at.is_none()));
         let uid: Text = node.api.uid.clone();
         let new = run.filter(|_| !matches!(answer, Answer::Never(..)));
         let new = new.and_then(|(run, plan)| request(run, plan, &node.name, String::new()));

@@ -52,7 +52,7 @@ fn one() {
             .expect("something to be blind to")
     });
     let drawn = runs().draw(number("SEED").unwrap_or(1), choice());
-    let outcome = History::of(drawn, blind).with_trace().play();
+    let outcome = History::new(drawn, blind).with_trace().play();
     println!("{}", outcome.trace.join("\n"));
     println!("{:?} {:?} {}", outcome.violations, outcome.tally, outcome.took);
 }

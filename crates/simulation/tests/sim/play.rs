@@ -21,9 +21,9 @@ impl Runs {
     /// Draws a history.
     pub(crate) fn draw(self, seed: u64, choice: Choice) -> Scenario {
         match self {
-            Self::Clusters => Scenario::of(seed, choice),
-            Self::Stragglers => Scenario::of_stragglers(seed, choice),
-            Self::Rotations => Scenario::of_rotation(seed, choice),
+            Self::Clusters => Scenario::draw(seed, choice),
+            Self::Stragglers => Scenario::draw_stragglers(seed, choice),
+            Self::Rotations => Scenario::draw_rotation(seed, choice),
         }
     }
 
@@ -69,7 +69,7 @@ pub(crate) fn play(seed: u64, choice: Choice, tamper: Option<Tamper>) -> Outcome
 
 /// A panic is a violation like any other: the seed must not be lost with it.
 fn guarded(drawn: impl FnOnce() -> Scenario, tamper: Option<Tamper>) -> Outcome {
-    let played = catch_unwind(AssertUnwindSafe(|| History::of(drawn(), tamper).play()));
+    let played = catch_unwind(AssertUnwindSafe(|| History::new(drawn(), tamper).play()));
     played.unwrap_or_else(|panic| {
         let of_text = panic.downcast_ref::<&str>().map(|why| (*why).to_owned());
         let why = of_text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();

@@ -18,8 +18,8 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// When the snapshot was taken, in RFC 3339, by the API server's clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub taken: Option<String>,
+    #[serde(rename = "taken", skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
 }
 
 /// How the objects of a kind came into the snapshot.

@@ -93,12 +93,12 @@ pub(in crate::live) struct RequestGuard(Option<CaptureConnection>);
 
 impl RequestGuard {
     /// This request, which is about to be made.
-    pub(in crate::live) fn of<B>(request: &mut Request<B>) -> Self {
+    pub(in crate::live) fn new<B>(request: &mut Request<B>) -> Self {
         Self(Some(capture_connection(request)))
     }
 
     /// Its answer is there.
-    pub(in crate::live) fn answered(mut self) {
+    pub(in crate::live) fn disarm(mut self) {
         self.0 = None;
     }
 }

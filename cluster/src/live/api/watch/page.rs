@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::Source;
-use crate::live::api::answer::{PAGE, fewer};
+use crate::live::api::answer::{PAGE, smaller_limit};
 use crate::live::api::call::{ApiRequest, CallError, Caller, Reply};
 
 /// How often a page is asked for that fails for a moment. A list is only read, so that making the request twice harms nothing.
@@ -47,7 +47,7 @@ pub(in crate::live) async fn pages(
             Err(CallError::Lost(why)) => return Err(why),
             Err(CallError::TooLong(why)) => {
                 // A continuation goes with the limit of its list, so the list begins anew.
-                limit = fewer(limit).ok_or(why)?;
+                limit = smaller_limit(limit).ok_or(why)?;
                 next.clear();
                 take(None);
                 continue;

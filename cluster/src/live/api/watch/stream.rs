@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::source::ENDS_AFTER;
-use super::{Change, Lines, Watch, unread};
+use super::{Change, Lines, Watch, describe_unread};
 use crate::live::api::call::ApiRequest;
 use crate::live::api::error::chain;
 
@@ -138,7 +138,7 @@ impl<T: Send> Watch<T> {
             Ok(Some(item)) if what == "DELETED" => (self.sink)(Change::Gone(item)),
             Ok(Some(item)) => (self.sink)(Change::Put(item)),
             Ok(None) => (self.sink)(Change::InSync),
-            Err(why) => return Some(WatchEnd::Failed(unread(object.get(), &why))),
+            Err(why) => return Some(WatchEnd::Failed(describe_unread(object.get(), &why))),
         }
         *version = metadata.resource_version;
         None

@@ -67,7 +67,7 @@ fn cluster(
 async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_>) -> T) -> (T, Vec<String>) {
     let caller = server.caller();
     let watcher = caller.with_client(server.client());
-    let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
+    let mut session = Session::open(caller, watcher, Settings::default()).await.expect("a session");
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();

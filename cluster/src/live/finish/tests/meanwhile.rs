@@ -16,7 +16,7 @@ async fn undone(api: &Api, files: &Files) -> Result<FinishView, Failure> {
 async fn viewed(api: &Api, files: &Files) -> Result<FinishView, Failure> {
     called(api, files, 24, async |holder, tell| {
         let session =
-            Session::over(holder.caller().clone(), holder.caller().clone(), Settings::default()).await?;
+            Session::open(holder.caller().clone(), holder.caller().clone(), Settings::default()).await?;
         view_session(&session, holder.scene, tell).await
     })
     .await
@@ -92,7 +92,7 @@ fn the_record_of_another_migration_counts_as_none() {
 fn a_recorded_plan_that_cannot_be_read_is_made_anew() {
     run(async {
         let (api, files, hash) = soaking().await;
-        let plan = format!("{MAPS}/crossfade-plan-{}", canon::short(&hash));
+        let plan = format!("{MAPS}/crossfade-plan-{}", canon::shorten_hash(&hash));
         api.objects.lock().expect("objects").remove(&plan).expect("a plan");
         let view = viewed(&api, &files).await.expect("viewed");
         assert_eq!(view.plan.hash(), hash);
@@ -230,7 +230,7 @@ fn an_api_server_that_says_no_time_begins_no_soak() {
         let server = Server::by_rule(move |request| answering.answer(request));
         let caller = Caller::new(server.client(), api.machine());
         let watcher = caller.with_client(server.client());
-        let mut session = Session::over(caller, watcher, Settings::default()).await.expect("a session");
+        let mut session = Session::open(caller, watcher, Settings::default()).await.expect("a session");
         let (snapshot, config) = (snapshot(), config(24));
         let (from, to, strategy) = (Cni::Calico, Cni::Flannel, Strategy::Double);
         let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };

@@ -123,7 +123,7 @@ fn a_group_that_does_not_answer_is_no_kind_that_is_not_there() {
 
 #[test]
 fn a_missing_right_names_the_manifest() {
-    let (exit, problem) = failed("list tiers", Meaning::Forbidden("no".into()));
+    let (exit, problem) = request_failure("list tiers", Meaning::Forbidden("no".into()));
     assert_eq!(exit, Exit::Failed);
     assert!(problem.fix.contains("rbac-policies.yaml"), "{problem:?}");
 }

@@ -17,7 +17,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 
 fn create(kind: &str, name: &str) -> Step {
     let object = object(kind, name, &json!({"order": 1}));
-    Step { id: Id::of(&object).expect("an object"), act: Act::Create, object, awaits: None }
+    Step { id: Id::read(&object).expect("an object"), act: Act::Create, object, awaits: None }
 }
 
 fn replace(name: &str) -> Step {

@@ -261,7 +261,7 @@ fn no_call_outlives_the_lease_under_which_it_was_made() {
     run(async {
         for age in [0, 39] {
             let (hand, server) = hand(vec![test_server::Answer::stream(&[])]).await;
-            let renewed = hand.lease.renewed();
+            let renewed = hand.lease.renewed_at();
             tokio::time::advance(std::time::Duration::from_secs(age)).await;
             let outcome = evict(Evictions::V1, &hand, Box::new(id())).await;
             assert!(matches!(outcome, Outcome::Pod(_, Answer::Failed(_))), "{outcome:?}");

@@ -126,7 +126,7 @@ fn a_node_is_in_transit_until_it_is_done() {
         seen("d", "1", Some(State::Claimed)),
     ];
     known.apply(Event::Nodes(Change::All(nodes)), NOW);
-    let names: Vec<&str> = known.in_transit().map(AsRef::as_ref).collect();
+    let names: Vec<&str> = known.nodes_in_transit().map(AsRef::as_ref).collect();
     assert_eq!(names, ["b", "d"]);
 }
 
@@ -268,7 +268,7 @@ fn what_a_run_remembers_at_its_start_is_without_daemon_sets() {
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
     let daemons = vec![(owner("DaemonSet", "log"), available(5, 4))];
     known.apply(Event::Workloads(Kind::DAEMON_SET, Change::All(daemons)), NOW);
-    assert_eq!(known.short(), BTreeMap::from([("Deployment/x/web".to_owned(), 2)]));
+    assert_eq!(known.short_workloads(), BTreeMap::from([("Deployment/x/web".to_owned(), 2)]));
 }
 
 #[test]
@@ -418,7 +418,7 @@ fn what_earlier_holders_have_moved_is_touched_as_they_knew_it() {
     let moved = [("Deployment/x/web", Some(3)), ("Deployment/x/db", None), ("no title", Some(1))];
     let plan = plan();
     let moved = moved.map(|(title, wanted)| (title.to_owned(), wanted)).into();
-    let run = Run { moved, ..Run::new("r", "", &plan) };
+    let run = Run { moved_owners: moved, ..Run::new("r", "", &plan) };
     let mut known = ClusterState::default();
     for (name, wanted, ready) in [("web", 1000, 0), ("db", 2, 1), ("other", 5, 0)] {
         let now = Change::Put((owner("Deployment", name), available(wanted, ready)));
@@ -438,6 +438,6 @@ fn what_a_run_remembers_at_its_start_is_bounded() {
     let all =
         (0..5000).map(|index| (owner("Deployment", &format!("{long}{index}")), available(1, 0))).collect();
     known.apply(Event::Workloads(Kind::DEPLOYMENT, Change::All(all)), NOW);
-    let bytes: usize = known.short().keys().map(String::len).sum();
+    let bytes: usize = known.short_workloads().keys().map(String::len).sum();
     assert!((1..64 << 10).contains(&bytes), "{bytes}");
 }

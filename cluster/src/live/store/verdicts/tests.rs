@@ -100,7 +100,7 @@ fn what_cannot_be_read_is_no_verdict() {
 fn a_verdict_counts_as_long_as_its_holder_would_have_written_it_again() {
     let plan = plan();
     let timestamp_at = |text: &str| text.parse::<Timestamp>().expect("a time");
-    let record = |time: &str, why: String| RecordedVerdict { is: Color::Green, at: time.into(), why };
+    let record = |time: &str, why: String| RecordedVerdict { color: Color::Green, time: time.into(), why };
     let fine = record("2026-01-01T00:00:00Z", "fine".into());
     let verdict =
         |record: &RecordedVerdict, wall: &str| last_verdict(Some(record), &plan.gates[1], timestamp_at(wall));

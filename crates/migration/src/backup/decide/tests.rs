@@ -18,7 +18,7 @@ fn calico(kind: &str, name: &str, spec: Value) -> Value {
 fn readings(objects: &[Value]) -> BTreeMap<String, Reading> {
     let mut kinds = BTreeMap::new();
     for object in objects {
-        let id = Id::of(object).expect("an object");
+        let id = Id::read(object).expect("an object");
         let resource = id.row().expect("a kind").resource();
         let objects = objects.iter().filter(|other| other["kind"] == id.kind.as_str()).count();
         kinds.insert(resource, Reading::Read { api_version: id.api_version, objects });

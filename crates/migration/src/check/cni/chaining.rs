@@ -64,7 +64,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let objects = objects.chain([detail(subject(Kind::CONFIG_MAP, config), own)]);
     let what = "Cilium's network is called portmap on some nodes and cilium on others.";
     let why = "Crossfade knows by the name of its network which phase a pod is in. Where the name changes while pods run, those that were attached before count as pods of no network, and a run waits for them.";
-    vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, steps.join(" ")).about(objects)]
+    vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, steps.join(" ")).with_objects(objects)]
 }
 
 #[cfg(test)]

@@ -43,12 +43,12 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         return Vec::new();
     }
     let selected: Vec<(&Object, Vec<&Node>)> =
-        all.iter().map(|object| (object, cilium::selected(object, &scene.snapshot.nodes))).collect();
+        all.iter().map(|object| (object, cilium::selected_nodes(object, &scene.snapshot.nodes))).collect();
     let mut findings = Vec::new();
     if scene.config.transition.phase != Stage::Finish {
         findings.extend(config_of_all_nodes(scene, &selected));
     }
-    findings.extend(ambiguous(&selected));
+    findings.extend(find_ambiguous(&selected));
     findings.extend(configs_elsewhere(scene, all));
     findings
 }
@@ -72,7 +72,7 @@ const NAMED: usize = 20;
 
 /// Whether the node's pods live in the new network without Crossfade: it is of a final image, whose agent is to write its configuration.
 fn is_of_new_network(scene: &Scene<'_>, node: &Node) -> bool {
-    let claims = cidr::of(scene).all;
+    let claims = cidr::gather(scene).all;
     let new: Vec<_> = claims.iter().filter(|claim| claim.usage.is_new()).map(|claim| claim.range).collect();
     let pods = scene.snapshot.pods.iter().filter(|pod| *pod.spec.node_name == *node.name());
     is_final(node, pods, &new)
@@ -137,11 +137,11 @@ fn config_of_all_nodes(scene: &Scene<'_>, selected: &[(&Object, Vec<&Node>)]) ->
             "With the next restart of the agents, these nodes give new pods the new network at once, and pods of the old network lose them.",
             fix,
         )
-        .about(configs.chain(bare)),
+        .with_objects(configs.chain(bare)),
     )
 }
 
-fn ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
+fn find_ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
     let mut values: BTreeMap<(&str, &str), BTreeMap<&str, &Object>> = BTreeMap::new();
     for (object, nodes) in selected {
         for node in nodes {
@@ -174,7 +174,7 @@ fn ambiguous(selected: &[(&Object, Vec<&Node>)]) -> Option<Finding> {
             "The order of the names decides which value counts. A renamed or added object then moves a node back, or forth, with the next restart of its agent.",
             "Change spec.nodeSelector of these objects so that at most one of them selects each node, or give both the same value.",
         )
-        .about(objects),
+        .with_objects(objects),
     )
 }
 
@@ -191,7 +191,7 @@ fn configs_elsewhere(scene: &Scene<'_>, all: &[Object]) -> Option<Finding> {
     let fix = format!("Create the object in the namespace {agent}, and delete it here.");
     let what = "Cilium does not read these CiliumNodeConfigs, since they are not in its namespace.";
     let why = "The nodes keep the settings of the whole cluster, so a node that was to move does not.";
-    Some(Finding::new("cilium-node-config-namespace", Severity::Risk, what, why, fix).about(objects))
+    Some(Finding::new("cilium-node-config-namespace", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 #[cfg(test)]

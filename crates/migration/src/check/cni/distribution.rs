@@ -47,7 +47,7 @@ const UNMANAGED: &str = "/metadata/annotations/helmcharts.helm.cattle.io~1unmana
 const KUBESPRAY: &str = "certificatesDir: /etc/kubernetes/ssl";
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let marks = [labelled(scene), charts(scene), unmarked(scene)].concat();
+    let marks = [labelled_objects(scene), charts(scene), unmarked_nodes(scene)].concat();
     let (objects, ways): (Vec<Subject>, Vec<String>) = marks.into_iter().unzip();
     let fix = format!(
         "Before the old agent is deleted at the end, let the distribution forget it: {}. Where no object shows that it does, accept this finding with a waiver.",
@@ -61,13 +61,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             "At its next update or restart it brings back the agent that the migration has removed, with its conf and its rules. On a node without Crossfade, new pods then get the old network.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     });
     reinstalled.into_iter().collect()
 }
 
 /// The agents that bear a mark, each with what removes it. A mark that comes back shows that the agent is still applied.
-fn labelled(scene: &Scene<'_>) -> Vec<(Subject, String)> {
+fn labelled_objects(scene: &Scene<'_>) -> Vec<(Subject, String)> {
     let mut marks = Vec::new();
     for agent in agents(scene, scene.from) {
         let meta = &agent.daemon_set.metadata;
@@ -77,7 +77,7 @@ fn labelled(scene: &Scene<'_>) -> Vec<(Subject, String)> {
                 let unlabel = format!("kubectl -n {} label daemonset {} {key}-", meta.namespace, meta.name);
                 let way =
                     format!("{way}, then remove its mark and see that it does not come back: {unlabel}");
-                marks.push((Subject::of(Kind::DAEMON_SET, meta).detail(words), way));
+                marks.push((Subject::from_meta(Kind::DAEMON_SET, meta).detail(words), way));
             }
         }
     }
@@ -101,7 +101,7 @@ fn charts(scene: &Scene<'_>) -> Vec<(Subject, String)> {
 }
 
 /// Distributions that mark no object of theirs.
-fn unmarked(scene: &Scene<'_>) -> Vec<(Subject, String)> {
+fn unmarked_nodes(scene: &Scene<'_>) -> Vec<(Subject, String)> {
     let mut marks = Vec::new();
     let mut add =
         |subject: Subject, words: &str, way: &str| marks.push((subject.detail(words), way.to_owned()));

@@ -80,7 +80,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         let objects = (feature.find)(scene);
         let Feature { code, severity, what, why, fix, .. } = feature;
         let finding = || Finding::new(code, *severity, *what, *why, fix(scene.to));
-        (!objects.is_empty()).then(|| finding().about(objects))
+        (!objects.is_empty()).then(|| finding().with_objects(objects))
     };
     own.iter()
         .chain(more)
@@ -96,7 +96,7 @@ fn encrypts(scene: &Scene<'_>) -> bool {
     match scene.to {
         Cni::Cilium => is_on("enable-wireguard") || is_on("enable-ipsec"),
         Cni::Antrea => antrea::value(scene.snapshot, "/trafficEncryptionMode", "none") != "none",
-        Cni::Calico => !felix::enabled(scene.snapshot, "wireguardEnabled").is_empty(),
+        Cni::Calico => !felix::find_enabled(scene.snapshot, "wireguardEnabled").is_empty(),
         Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => false,
     }
 }
@@ -108,14 +108,14 @@ fn bandwidth(scene: &Scene<'_>) -> Option<Finding> {
     if scene.to != Cni::Cilium || is_on {
         return None;
     }
-    let objects = pods::with(scene, |key| {
+    let objects = pods::pods_with_annotation(scene, |key| {
         matches!(key, "kubernetes.io/ingress-bandwidth" | "kubernetes.io/egress-bandwidth")
     });
     let what = "Pods limit their bandwidth by annotations.";
     let why = "The plugin bandwidth of the old network's configuration enforces the limits. Cilium does so only with its Bandwidth Manager, so the pods have no limit on the new network.";
     let fix = "After the migration, set the Helm value bandwidthManager.enabled=true. It needs eBPF in place of kube-proxy for some modes, so do not do this during the migration.";
     (!objects.is_empty())
-        .then(|| Finding::new("feature-bandwidth", Severity::Note, what, why, fix).about(objects))
+        .then(|| Finding::new("feature-bandwidth", Severity::Note, what, why, fix).with_objects(objects))
 }
 
 /// Without kube-proxy, another program replaces it: nothing is said where the new CNI may go on doing so.
@@ -131,7 +131,7 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
     if snapshot.pods.iter().any(|pod| pod.name().starts_with("kube-proxy")) {
         return None;
     }
-    let by_calico = felix::enabled(snapshot, "bpfEnabled");
+    let by_calico = felix::find_enabled(snapshot, "bpfEnabled");
     let severity = if by_calico.is_empty() { Severity::Risk } else { Severity::Blocks };
     let what = match daemon_set {
         Some(_) => "No kube-proxy runs: its DaemonSet selects no node.",
@@ -150,11 +150,11 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
         )
     });
     let parked = daemon_set
-        .map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata).detail("selects no node"));
+        .map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata).detail("selects no node"));
     let fix = unpark.unwrap_or_else(|| fix.to_owned());
     Some(
         Finding::new("feature-kube-proxy", severity, what, why, fix)
-            .about(by_calico.into_iter().chain(parked)),
+            .with_objects(by_calico.into_iter().chain(parked)),
     )
 }
 
@@ -162,7 +162,7 @@ fn kube_proxy(scene: &Scene<'_>) -> Option<Finding> {
 fn is_parked(scene: &Scene<'_>, daemon_set: &Workload) -> bool {
     let spec = &daemon_set.spec.template.spec;
     let nodes = &scene.snapshot.nodes;
-    !nodes.is_empty() && nodes.iter().all(|node| Place::of(node).refusal(spec).is_some())
+    !nodes.is_empty() && nodes.iter().all(|node| Place::from_node(node).refusal(spec).is_some())
 }
 
 #[cfg(test)]

@@ -58,16 +58,16 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         findings.push(words::new_absent(scene.to));
     }
     let spots = spots(scene, &old, &new);
-    findings.extend(missing(scene, &spots, !old.is_empty(), !new.is_empty()));
-    findings.extend(twice(&spots));
+    findings.extend(find_missing(scene, &spots, !old.is_empty(), !new.is_empty()));
+    findings.extend(find_doubled(&spots));
     if scene.strategy == Strategy::Rotation && !old.is_empty() && !new.is_empty() {
-        findings.extend(mixed(scene, &spots));
+        findings.extend(find_mixed(scene, &spots));
         findings.extend(words::restarts(&old, &new));
         if futures(scene).is_empty() {
             findings.push(words::unproven());
         }
     }
-    findings.extend(words::not_ready(old.iter().chain(&new)));
+    findings.extend(words::unready_finding(old.iter().chain(&new)));
     findings.extend(homeless(scene));
     findings
 }
@@ -77,7 +77,7 @@ fn spots<'a>(scene: &Scene<'a>, old: &[Agent<'a>], new: &[Agent<'a>]) -> Vec<Spo
     let spot =
         |subject: Subject, place: Place<'_>| Spot { subject, old: side(old, place), new: side(new, place) };
     let nodes = scene.snapshot.nodes.iter().filter(|node| platform(node).is_none());
-    let present = nodes.map(|node| spot(Subject::new(Kind::NODE, node.name()), Place::of(node)));
+    let present = nodes.map(|node| spot(Subject::new(Kind::NODE, node.name()), Place::from_node(node)));
     let futures = futures(scene);
     let to_come = futures.iter().map(|pool| spot(pool.subject.clone(), pool.place()));
     present.chain(to_come).collect()
@@ -95,7 +95,7 @@ fn side<'a>(agents: &[Agent<'a>], place: Place<'_>) -> Side<'a> {
 }
 
 /// Nodes without an agent that they need: both, or one of both where nodes are replaced.
-fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) -> Option<Finding> {
+fn find_missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) -> Option<Finding> {
     let runs = spots.iter().flat_map(|spot| spot.old.runs.iter().chain(&spot.new.runs));
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for workload in runs {
@@ -129,11 +129,11 @@ fn missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: bool) 
         let existing = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
         existing.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
     };
-    (!objects.is_empty()).then(|| words::missing(scene.strategy, &causes, tolerations).about(objects))
+    (!objects.is_empty()).then(|| words::missing_finding(scene.strategy, &causes, tolerations).with_objects(objects))
 }
 
 /// Nodes that two DaemonSets of one CNI select.
-fn twice(spots: &[Spot<'_>]) -> Option<Finding> {
+fn find_doubled(spots: &[Spot<'_>]) -> Option<Finding> {
     let mut objects = Vec::new();
     for spot in spots {
         for side in [&spot.old, &spot.new] {
@@ -149,11 +149,11 @@ fn twice(spots: &[Spot<'_>]) -> Option<Finding> {
             }
         }
     }
-    (!objects.is_empty()).then(|| words::twice().about(objects))
+    (!objects.is_empty()).then(|| words::doubled_finding().with_objects(objects))
 }
 
 /// Where nodes are replaced, every node runs both agents, or every node exactly one; the agents of the Amazon VPC CNI and Cilium never share a node.
-fn mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
+fn find_mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
     let both = |spot: &&Spot<'_>| !spot.old.runs.is_empty() && !spot.new.runs.is_empty();
     let with_both: Vec<&Spot<'_>> = spots.iter().filter(both).collect();
     let must_be_apart = scene.from == Cni::AwsVpcCni;
@@ -183,7 +183,7 @@ fn mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
         spot.subject.clone().detail(detail)
     });
     Some(
-        words::mixed(must_be_apart, mean_both, &with_both[0].old.runs, &with_both[0].new.runs).about(objects),
+        words::mixed_finding(must_be_apart, mean_both, &with_both[0].old.runs, &with_both[0].new.runs).with_objects(objects),
     )
 }
 
@@ -216,13 +216,13 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
     for deployment in scene.snapshot.workloads(Kind::DEPLOYMENT).iter().filter(is_controller) {
         let spec = &deployment.spec.template.spec;
         let refusals: Vec<_> =
-            nodes.iter().map(|node| (node.name(), Place::of(node).refusal(spec))).collect();
+            nodes.iter().map(|node| (node.name(), Place::from_node(node).refusal(spec))).collect();
         if refusals.iter().all(|(_, refusal)| refusal.is_some()) {
             let why = refusals
                 .iter()
                 .find_map(|(name, refusal)| refusal.as_ref().map(|why| format!("{name}: {why}")));
             let why = why.unwrap_or_else(|| "every node is cordoned".into());
-            objects.push(Subject::of(Kind::DEPLOYMENT, &deployment.metadata).detail(why));
+            objects.push(Subject::from_meta(Kind::DEPLOYMENT, &deployment.metadata).detail(why));
         }
     }
     let what = "Controllers of a CNI can run on no node.";
@@ -240,7 +240,7 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
         )
     };
     (!objects.is_empty()).then(|| {
-        Finding::new("agent-controller-homeless", Severity::Blocks, what, why, fix(&objects)).about(objects)
+        Finding::new("agent-controller-homeless", Severity::Blocks, what, why, fix(&objects)).with_objects(objects)
     })
 }
 

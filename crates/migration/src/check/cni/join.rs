@@ -29,11 +29,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     if scene.network_strategy() != Strategy::Double {
         return Vec::new();
     }
-    let refusals = Side::BOTH.map(|side| Refusal::of(scene, side));
+    let refusals = Side::BOTH.map(|side| Refusal::gather(scene, side));
     // Where neither network joins a pod, every pod restarts in each pass.
     let is_whole = refusals.iter().all(|refusal| refusal.is_everywhere);
     let pods = (!is_whole).then(|| restarted_pods(scene)).flatten();
-    refused(&refusals).into_iter().chain(pods).collect()
+    find_refused(&refusals).into_iter().chain(pods).collect()
 }
 
 /// Where a network does not join or leave pods that run.
@@ -48,13 +48,13 @@ struct Refusal<'a> {
 
 impl<'a> Refusal<'a> {
     /// What a node reports counts before the profile: its policy may overrule that.
-    fn of(scene: &Scene<'a>, side: Side) -> Self {
+    fn gather(scene: &Scene<'a>, side: Side) -> Self {
         let cni = match side {
             Side::Old => scene.from,
             Side::New => scene.to,
         };
         let is_refused = |node: &&Node| {
-            !observed(node).map_or(joins(cni), |observation| observation.joins.contains(&side))
+            !parse_observed(node).map_or(joins(cni), |observation| observation.joins.contains(&side))
         };
         let takes_part =
             |node: &&Node| platform(node).is_none() && scene.config.roll.left_out(node.name()).is_none();
@@ -81,7 +81,7 @@ impl<'a> Refusal<'a> {
 }
 
 /// What the node reports; none if it does not, or in a way that this program cannot read.
-fn observed(node: &Node) -> Option<NodeObservation> {
+fn parse_observed(node: &Node) -> Option<NodeObservation> {
     NodeObservation::parse(node.metadata.annotation(observed::KEY)?).ok()
 }
 
@@ -90,7 +90,7 @@ fn joins(cni: Cni) -> bool {
     Profiles::built_in().find(cni.name()).is_some_and(|profile| profile.join == Join::Works)
 }
 
-fn refused(refusals: &[Refusal<'_>]) -> Option<Finding> {
+fn find_refused(refusals: &[Refusal<'_>]) -> Option<Finding> {
     let mut objects = Vec::new();
     for refusal in refusals {
         if refusal.is_everywhere {
@@ -110,7 +110,7 @@ fn refused(refusals: &[Refusal<'_>]) -> Option<Finding> {
     }
     let what = "Networks do not join or leave running pods, so pods restart more than once.";
     let why = "With the strategy double, a pod restarts once, in pass 2, if the new network joins it in pass 1 and the old network leaves it in pass 3. Where the new network cannot join, or the old one cannot leave, each pod restarts once more.";
-    Some(Finding::new("join-refused", Severity::Note, what, why, fix(refusals)).about(objects))
+    Some(Finding::new("join-refused", Severity::Note, what, why, fix(refusals)).with_objects(objects))
 }
 
 fn fix(refusals: &[Refusal<'_>]) -> String {
@@ -152,7 +152,7 @@ fn restarted_pods(scene: &Scene<'_>) -> Option<Finding> {
     let why = "With the strategy double, such a pod restarts three times, and every other pod may do with one restart. A virtual machine (Kata) and gVisor read the interfaces of a sandbox only when it starts. Of a runtime handler that is not known here, the node decides by the runtime's type. Pods that a node's policy names in pods.restart are not listed: only the node knows them.";
     let fix = "Remove the annotation crossfade/restart from those pods and templates whose programs bear an interface that comes and goes. Nothing else changes what the others need: the migration restarts them within their budgets. Accept this finding with a waiver.";
     (!objects.is_empty())
-        .then(|| Finding::new("pod-join-refused", Severity::Note, what, why, fix).about(objects))
+        .then(|| Finding::new("pod-join-refused", Severity::Note, what, why, fix).with_objects(objects))
 }
 
 /// Why no network joins or leaves the pod while it runs; none if nothing in the cluster says so.

@@ -73,7 +73,7 @@ fn ports(policy: &Object) -> impl Iterator<Item = &Value> {
 
 /// *Source*: Cilium's documentation, "Layer 3 policies", CIDR based; cilium/cilium#9209, #19601; PR 27464 (policy-cidr-match-mode).
 fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
-    let claims = cidr::of(scene);
+    let claims = cidr::gather(scene);
     let nodes_match = cilium::setting(scene.snapshot, "policy-cidr-match-mode")
         .is_some_and(|mode| mode.value.contains("nodes"));
     let pods: Vec<Range> = snapshot::merge(
@@ -109,7 +109,7 @@ fn ip_blocks(scene: &Scene<'_>) -> Option<Finding> {
     let why = "Once Cilium enforces policies, such a rule no longer allows pods, not even one with 0.0.0.0/0. Traffic from nodes, such as that of ingress controllers with the nodes' network, is refused too.";
     let fix = "In each rule, add a peer that selects the pods: {podSelector: {}, namespaceSelector: {}} for all of them, or the labels that are meant. For nodes, set the Helm value policyCIDRMatchMode=nodes. Both mean the same to the old CNI, so do it before the migration.";
     (!objects.is_empty())
-        .then(|| Finding::new("meaning-ip-block", Severity::Risk, what, why, fix).about(objects))
+        .then(|| Finding::new("meaning-ip-block", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 /// *Source*: cilium/cilium#32807, released with 1.16.0; #28684: earlier releases accept such rules and ignore `endPort`.
@@ -125,7 +125,7 @@ fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
     let what = "NetworkPolicies have rules for ranges of ports (endPort).";
     let why = "Releases of Cilium before 1.16 read the first port of a range only, so the others are refused once Cilium enforces policies.";
     let fix = "Install Cilium 1.16 or later, or write one entry for each port of the range.";
-    (!objects.is_empty()).then(|| Finding::new("meaning-end-port", severity, what, why, fix).about(objects))
+    (!objects.is_empty()).then(|| Finding::new("meaning-end-port", severity, what, why, fix).with_objects(objects))
 }
 
 fn named_ports(scene: &Scene<'_>) -> Option<Finding> {
@@ -136,7 +136,7 @@ fn named_ports(scene: &Scene<'_>) -> Option<Finding> {
     let why = "Each CNI finds the number of a name in another way, above all where pods give one name different numbers, and in rules for outgoing traffic. A name that is not found allows nothing.";
     let fix = "Try these policies with the new CNI before the migration, or write the numbers instead of the names.";
     (!objects.is_empty())
-        .then(|| Finding::new("meaning-named-port", Severity::Note, what, why, fix).about(objects))
+        .then(|| Finding::new("meaning-named-port", Severity::Note, what, why, fix).with_objects(objects))
 }
 
 /// *Source*: Kubernetes' documentation, "Create an external load balancer", preserving the client source IP.
@@ -146,13 +146,13 @@ fn external_local(scene: &Scene<'_>) -> Option<Finding> {
         .services
         .iter()
         .filter(|service| service.spec.external_traffic_policy.as_ref() == "Local");
-    let objects: Vec<Subject> = local.map(|service| Subject::of(Kind::SERVICE, &service.metadata)).collect();
+    let objects: Vec<Subject> = local.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata)).collect();
     let what =
         "Services with externalTrafficPolicy Local send outside traffic to pods of the receiving node only.";
     let why = "While a node's pods move, the node has no endpoint and drops what a load balancer still sends to it. A load balancer with slow health checks goes on for up to a minute. Pods that call such an address count as outside if kube-proxy's clusterCIDR does not cover their range.";
     let fix = "Take each node out of the load balancer before its pods move (label node.kubernetes.io/exclude-from-external-load-balancers), or set externalTrafficPolicy to Cluster for the time of the migration. See also the finding old-range-settings.";
     (!objects.is_empty())
-        .then(|| Finding::new("meaning-external-local", Severity::Note, what, why, fix).about(objects))
+        .then(|| Finding::new("meaning-external-local", Severity::Note, what, why, fix).with_objects(objects))
 }
 
 /// *Source*: Cilium's documentation, "SCTP support".
@@ -167,11 +167,11 @@ fn sctp(scene: &Scene<'_>) -> Option<Finding> {
         .services
         .iter()
         .filter(|service| service.spec.ports.iter().any(|port| port.protocol.as_ref() == "SCTP"));
-    objects.extend(has_sctp.map(|service| Subject::of(Kind::SERVICE, &service.metadata).detail("SCTP port")));
+    objects.extend(has_sctp.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata).detail("SCTP port")));
     let what = "Services or NetworkPolicies use SCTP, and Cilium's support for it is off.";
     let why = "Without it, Cilium drops SCTP packets of its pods, whatever the policies say.";
     let fix = "Install Cilium with the Helm value sctp.enabled=true. Its documentation lists what does not work with SCTP, such as port translation by eBPF.";
-    (!objects.is_empty()).then(|| Finding::new("meaning-sctp", Severity::Risk, what, why, fix).about(objects))
+    (!objects.is_empty()).then(|| Finding::new("meaning-sctp", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 #[cfg(test)]

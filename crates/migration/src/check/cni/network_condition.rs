@@ -35,7 +35,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .nodes
         .iter()
         .filter(is_up)
-        .map(|node| Subject::of(Kind::NODE, &node.metadata))
+        .map(|node| Subject::from_meta(Kind::NODE, &node.metadata))
         .collect();
     if nodes.is_empty() || !matches!(scene.from, Cni::Calico | Cni::Canal) {
         return Vec::new();
@@ -67,7 +67,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         "When Calico's agent ends on a node, it says that the network of this node is unavailable, {until}."
     );
     let why = "Kubernetes keeps new pods away from a node with this condition. Autoscalers, machine controllers and node repair of clouds replace such nodes, all of them at once if all agents end at once.";
-    vec![Finding::new(CHECK.codes[0].0, severity, what, why, fix).about(nodes)]
+    vec![Finding::new(CHECK.codes[0].0, severity, what, why, fix).with_objects(nodes)]
 }
 
 #[cfg(test)]

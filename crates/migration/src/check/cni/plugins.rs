@@ -47,19 +47,19 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     };
     let multus: Vec<&Workload> =
         with(&["multus"]).into_iter().filter(|workload| !delegates(workload)).collect();
-    [appended(&with(&APPENDING)), master(&multus), attachments(scene)].into_iter().flatten().collect()
+    [find_appended(&with(&APPENDING)), master(&multus), attachments(scene)].into_iter().flatten().collect()
 }
 
 fn subjects<'a>(all: &'a [&Workload]) -> impl Iterator<Item = Subject> + use<'a> {
-    all.iter().map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata))
+    all.iter().map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata))
 }
 
-fn appended(all: &[&Workload]) -> Option<Finding> {
+fn find_appended(all: &[&Workload]) -> Option<Finding> {
     let what = "Programs append their own plugin to the CNI configuration that sorts first.";
     let why = "That is Crossfade's. Crossfade writes it anew without the plugin, the program appends it again, and Crossfade stops repairing a file that another program keeps changing. Pods that start in between have no redirection into their service mesh.";
     let fix = "Name the plugin in both networks' own configurations, after the CNI's plugins, and let the program leave the directory alone: istio-cni with the Helm value cniConfFileName of the old CNI's file, Linkerd without linkerd-cni (its init container, Helm cniEnabled=false). Start a pod of the mesh in each phase and look at its redirection. Then accept this finding with a waiver.";
     (!all.is_empty())
-        .then(|| Finding::new("plugin-appended", Severity::Blocks, what, why, fix).about(subjects(all)))
+        .then(|| Finding::new("plugin-appended", Severity::Blocks, what, why, fix).with_objects(subjects(all)))
 }
 
 /// The arguments of Multus name Crossfade's conf.
@@ -92,7 +92,7 @@ fn master(all: &[&Workload]) -> Option<Finding> {
         commands.join("; ")
     );
     (!all.is_empty())
-        .then(|| Finding::new("multus-master", Severity::Risk, what, why, fix).about(subjects(all)))
+        .then(|| Finding::new("multus-master", Severity::Risk, what, why, fix).with_objects(subjects(all)))
 }
 
 /// Owners of pods with further networks; those whose configuration calls the old CNI end with it.
@@ -129,7 +129,7 @@ fn attachments(scene: &Scene<'_>) -> Option<Finding> {
     let fix = "Try one pod of each owner: evict it, and look at its interfaces. Replace definitions that call a plugin of the old CNI by others before the migration: kubectl get network-attachment-definitions -A.";
     (!attachments.is_empty()).then(|| {
         let subjects = attachments.into_iter().map(|(owner, detail)| owner.detail(detail));
-        Finding::new("multus-attachments", severity, what, why, fix).about(subjects)
+        Finding::new("multus-attachments", severity, what, why, fix).with_objects(subjects)
     })
 }
 

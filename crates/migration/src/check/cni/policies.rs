@@ -61,7 +61,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let findings = [
         crate::check::cni::policies::lost_policies(scene, lost),
         crate::check::cni::policies::start(scene, start),
-        unenforced(scene),
+        find_unenforced(scene),
     ];
     findings.into_iter().flatten().collect()
 }
@@ -73,7 +73,7 @@ fn lost_policies(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let fix =
         format!("{} Accept this finding with a waiver for each policy that is rewritten.", rewrite(scene));
     (!objects.is_empty())
-        .then(|| Finding::new("policies-lost", Severity::Blocks, what, why, fix).about(objects))
+        .then(|| Finding::new("policies-lost", Severity::Blocks, what, why, fix).with_objects(objects))
 }
 
 /// How these policies become policies that the new CNI enforces.
@@ -100,11 +100,11 @@ fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let why = "These policies have never held here, so nobody knows whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.";
     let fix = "Try each policy with the new CNI in a test cluster, or watch its verdicts first (Cilium: Helm value policyAuditMode=true in the stage finish). Delete those that nobody means any more.";
     (!objects.is_empty())
-        .then(|| Finding::new("policies-start", Severity::Risk, what, why, fix).about(objects))
+        .then(|| Finding::new("policies-start", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 /// Policies that hold today and not in every phase, with the phases.
-fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
+fn find_unenforced(scene: &Scene<'_>) -> Option<Finding> {
     let policy_phases = phases(scene.network_strategy());
     let mut weak: BTreeMap<Kind, Vec<String>> = BTreeMap::new();
     for line in lines(scene).iter().filter(|line| enforces(scene, scene.from, line.kind)) {
@@ -128,7 +128,7 @@ fn unenforced(scene: &Scene<'_>) -> Option<Finding> {
     let why = "Between the first moved pod and the end, pods accept connections that the policies forbid. Somebody who waits for this has hours or days.";
     let fix = "Decide for each policy whether the cluster may be without it for this time, and accept this finding with a waiver for each of them: plan asks for them by name. For the others, filter elsewhere in the meantime (security groups, a service mesh, the application), or move their pods last and in one go.";
     (!objects.is_empty())
-        .then(|| Finding::new("policies-unenforced", Severity::Risk, what, why, fix).about(objects))
+        .then(|| Finding::new("policies-unenforced", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 #[cfg(test)]
@@ -180,7 +180,7 @@ mod tests {
         for pair in crate::cni::requirements::PAIRS {
             let case = Case::new(pair.from, pair.to, vec![]);
             let needed: Vec<Kind> =
-                CHECK.needs.iter().filter_map(|need| need.of(pair.from, pair.to)).collect();
+                CHECK.needs.iter().filter_map(|need| need.kind_for(pair.from, pair.to)).collect();
             let may =
                 |kind: &Kind| [pair.from, pair.to].iter().any(|cni| enforces(&case.scene(), *cni, *kind));
             let missing: Vec<Kind> =

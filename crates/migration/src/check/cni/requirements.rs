@@ -4,7 +4,7 @@ use snapshot::model::Kind;
 
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
-use crate::cni::requirements::{Requirement, State, of_migration};
+use crate::cni::requirements::{Requirement, State, for_migration};
 
 const NOT_MET: &str = "requirement-not-met";
 const UNKNOWN: &str = "requirement-unknown";
@@ -22,8 +22,8 @@ pub(in crate::check) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<F
         let mut same = others.iter().filter(|other| row.found_by.contains(&other.code));
         same.any(|other| candidate.code == UNKNOWN || other.severity == Severity::Blocks)
     };
-    of_migration(scene.from, scene.to)
-        .filter(|row| row.missing(scene.snapshot).is_empty())
+    for_migration(scene.from, scene.to)
+        .filter(|row| row.missing_kinds(scene.snapshot).is_empty())
         .filter_map(|row| Some((row, finding(row, scene)?)))
         .filter(|(row, candidate)| !is_hidden(row, candidate))
         .map(|(_, candidate)| candidate)
@@ -31,10 +31,10 @@ pub(in crate::check) fn findings(scene: &Scene<'_>, others: &[Finding]) -> Vec<F
 }
 
 /// The kinds that requirements need and the snapshot does not have, each with the requirement.
-pub(in crate::check) fn missing(scene: &Scene<'_>) -> impl Iterator<Item = (Kind, &'static str)> {
+pub(in crate::check) fn missing_kinds(scene: &Scene<'_>) -> impl Iterator<Item = (Kind, &'static str)> {
     let snapshot = scene.snapshot;
-    of_migration(scene.from, scene.to)
-        .flat_map(move |row| row.missing(snapshot).into_iter().map(move |kind| (kind, row.name)))
+    for_migration(scene.from, scene.to)
+        .flat_map(move |row| row.missing_kinds(snapshot).into_iter().map(move |kind| (kind, row.name)))
 }
 
 fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
@@ -52,7 +52,7 @@ fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
         name: row.name.into(),
         detail: String::new(),
     };
-    Some(Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix).about([subject]))
+    Some(Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix).with_objects([subject]))
 }
 
 #[cfg(test)]
@@ -116,7 +116,7 @@ mod tests {
     fn the_findings_that_say_the_same_exist() {
         let codes: Vec<&str> = crate::check::codes().into_iter().map(|(code, _)| code).collect();
         for pair in crate::cni::requirements::PAIRS {
-            for row in of_migration(pair.from, pair.to) {
+            for row in for_migration(pair.from, pair.to) {
                 let unknown: Vec<_> = row.found_by.iter().filter(|code| !codes.contains(code)).collect();
                 assert!(unknown.is_empty(), "{}: no check reports {unknown:?}", row.name);
             }
@@ -128,7 +128,7 @@ mod tests {
         let (snapshot, config) = (Snapshot::default(), Config::default());
         let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Double);
         let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
-        assert!(missing(&scene).any(|entry| entry == (Kind::DAEMON_SET, "calico-version")));
+        assert!(missing_kinds(&scene).any(|entry| entry == (Kind::DAEMON_SET, "calico-version")));
         assert!(found(&snapshot, to, &[]).is_empty(), "only rows that read no object");
     }
 }

@@ -55,13 +55,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let rows = rows(scene);
     let stage = scene.config.transition.phase;
     let mut findings: Vec<Finding> =
-        rows.iter().filter(|row| row.state == State::Wrong).map(|row| wrong(scene, row, stage)).collect();
+        rows.iter().filter(|row| row.state == State::Wrong).map(|row| wrong_value_finding(scene, row, stage)).collect();
     findings.extend(migrator(scene));
     if is_installed(scene) {
         let later = Stage::ALL.into_iter().filter(|later| *later > stage);
         findings.extend(later.filter_map(|next| change(scene, &rows, next)).next());
     } else {
-        findings.extend(not_installed(scene, stage));
+        findings.extend(find_not_installed(scene, stage));
     }
     findings
 }
@@ -77,9 +77,9 @@ fn is_installed(scene: &Scene<'_>) -> bool {
     }
 }
 
-fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
+fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
     let rule = row.rule;
-    let expectation = rule.at(stage);
+    let expectation = rule.for_stage(stage);
     let key = rule.key.trim_start_matches('/');
     let now = row.now.as_deref().unwrap_or_default();
     let what = format!(
@@ -92,7 +92,7 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         row.subjects.iter().partition(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name());
     let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();
     // Once Cilium replaces kube-proxy nowhere, portmap must serve the ports of nodes, or the next check blocks on these.
-    let ports = if rule.code == "cilium-kube-proxy" { host_ports::unserved(scene, false) } else { None };
+    let ports = if rule.code == "cilium-kube-proxy" { host_ports::find_unserved(scene, false) } else { None };
     sets.extend(ports.as_ref().filter(|ports| ports.is_cluster).map(|_| (values::CHAINING, "portmap")));
     let mut steps: Vec<String> = ports.iter().flat_map(|ports| &ports.patches).cloned().collect();
     // Its socket load balancer stays beside kube-proxy where pods of both networks need it.
@@ -112,7 +112,7 @@ fn wrong(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         ));
     }
     steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
-    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).about(row.subjects.clone())
+    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).with_objects(row.subjects.clone())
 }
 
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.
@@ -145,7 +145,7 @@ fn change(scene: &Scene<'_>, rows: &[Row], next: Stage) -> Option<Finding> {
     Some(Finding::new("values-next", Severity::Note, what, why, fix))
 }
 
-fn not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
+fn find_not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
     let to = title(scene.to);
     let severity = if stage == Stage::Install { Severity::Note } else { Severity::Blocks };
     let what = format!("{to} is not installed, so its settings were not checked.");
@@ -172,11 +172,11 @@ fn not_installed(scene: &Scene<'_>, stage: Stage) -> Option<Finding> {
 /// *Source*: antrea-io/antrea: build/images/scripts/migrate_cni.
 fn migrator(scene: &Scene<'_>) -> Option<Finding> {
     let daemon_set = scene.snapshot.daemon_set("antrea-migrator").filter(|_| scene.to == Cni::Antrea)?;
-    let subject = crate::check::finding::Subject::of(Kind::DAEMON_SET, &daemon_set.metadata);
+    let subject = crate::check::finding::Subject::from_meta(Kind::DAEMON_SET, &daemon_set.metadata);
     let fix = format!("Run: kubectl -n {} delete daemonset antrea-migrator.", daemon_set.namespace());
     let what = "Antrea's migration program, antrea-migrator, is in the cluster.";
     let why = "On every node and at once, it renames every other CNI configuration, Crossfade's included, and stops the sandboxes of all pods.";
-    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).about([subject]))
+    Some(Finding::new("antrea-migrator", Severity::Blocks, what, why, fix).with_objects([subject]))
 }
 
 #[cfg(test)]

@@ -11,13 +11,13 @@ use crate::config::Waiver;
 pub fn waive(findings: Vec<Finding>, waivers: &[Waiver]) -> Vec<Finding> {
     let mut used = vec![false; waivers.len()];
     let mut all: Vec<Finding> =
-        findings.into_iter().flat_map(|finding| split(finding, waivers, &mut used)).collect();
-    let unused = waivers.iter().zip(&used).filter(|(_, used)| !**used).map(|(waiver, _)| unused(waiver));
+        findings.into_iter().flat_map(|finding| split_waived(finding, waivers, &mut used)).collect();
+    let unused = waivers.iter().zip(&used).filter(|(_, used)| !**used).map(|(waiver, _)| find_unused(waiver));
     all.extend(unused);
     all
 }
 
-fn split(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> Vec<Finding> {
+fn split_waived(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> Vec<Finding> {
     let mut parts = Vec::new();
     for (waiver, used) in waivers.iter().zip(used).filter(|(waiver, _)| waiver.finding == finding.code) {
         let (accepted, rest): (Vec<Subject>, Vec<Subject>) = match &waiver.object {
@@ -41,7 +41,7 @@ fn split(mut finding: Finding, waivers: &[Waiver], used: &mut [bool]) -> Vec<Fin
     parts
 }
 
-fn unused(waiver: &Waiver) -> Finding {
+fn find_unused(waiver: &Waiver) -> Finding {
     let object = waiver.object.as_deref().map(|object| format!(" of {object}")).unwrap_or_default();
     Finding::new(
         "waiver-unused",
@@ -60,7 +60,7 @@ mod tests {
 
     fn finding() -> Finding {
         let nodes = ["a", "b"].map(|name| Subject::new(Kind::NODE, name));
-        Finding::new("x", Severity::Blocks, "", "", "").about(nodes)
+        Finding::new("x", Severity::Blocks, "", "", "").with_objects(nodes)
     }
 
     fn waiver(finding: &str, object: Option<&str>) -> Waiver {

@@ -64,7 +64,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         match chosen_interface(&method, names, scene) {
             Ok(None) => {}
             Ok(Some(name)) => findings.push(taking(scene, &name, subject)),
-            Err(why) => findings.push(unreadable(&why, subject)),
+            Err(why) => findings.push(find_unreadable(&why, subject)),
         }
     }
     findings
@@ -83,7 +83,7 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
             }
             let text = network::variable(node, method).unwrap_or_default();
             let shown = if text.is_empty() { "not set, which means first-found" } else { text };
-            let subject = Subject::of(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
+            let subject = Subject::from_meta(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
             Some((from_text(text), subject))
         };
         return [("IP", "IP_AUTODETECTION_METHOD"), ("IP6", "IP6_AUTODETECTION_METHOD")]
@@ -91,7 +91,7 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
             .filter_map(method_of)
             .collect();
     }
-    let Some(installation) = calico::installation(snapshot) else { return vec![(Method::First, nowhere())] };
+    let Some(installation) = calico::installation(snapshot) else { return vec![(Method::First, settings_subject())] };
     let has_v6 = installation
         .list("/spec/calicoNetwork/ipPools")
         .iter()
@@ -109,20 +109,20 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
     keys.iter().map(method_of).collect()
 }
 
-fn nowhere() -> Subject {
+fn settings_subject() -> Subject {
     Subject::new(Kind::DAEMON_SET, "calico-node")
         .detail("not in the snapshot: the default, first-found, is assumed")
 }
 
-fn split(text: &str) -> Vec<String> {
+fn split_list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn from_text(text: &str) -> Method {
     match text.split_once('=') {
-        Some(("interface", names)) => Method::Interface(split(names)),
-        Some(("skip-interface", names)) => Method::Skip(split(names)),
-        Some(("cidr", ranges)) => Method::Cidr(split(ranges)),
+        Some(("interface", names)) => Method::Interface(split_list(names)),
+        Some(("skip-interface", names)) => Method::Skip(split_list(names)),
+        Some(("cidr", ranges)) => Method::Cidr(split_list(ranges)),
         Some(_) => Method::Other,
         None if text.is_empty() || text == "first-found" => Method::First,
         None => Method::Other,
@@ -137,9 +137,9 @@ fn from_object(installation: &Object, key: &str) -> Method {
     if !text_at("kubernetes").is_empty() || !text_at("canReach").is_empty() {
         Method::Other
     } else if !text_at("interface").is_empty() {
-        Method::Interface(split(text_at("interface")))
+        Method::Interface(split_list(text_at("interface")))
     } else if !text_at("skipInterface").is_empty() {
-        Method::Skip(split(text_at("skipInterface")))
+        Method::Skip(split_list(text_at("skipInterface")))
     } else if !ranges.is_empty() {
         Method::Cidr(ranges)
     } else {
@@ -168,7 +168,7 @@ fn chosen_interface(method: &Method, names: &[&str], scene: &Scene<'_>) -> Resul
             first(&|name| !all.iter().any(|pattern| pattern.is_match(name)))
         }
         Method::Cidr(ranges) => {
-            let claims = crate::cni::cidr::of(scene);
+            let claims = crate::cni::cidr::gather(scene);
             let mut read = ranges.iter().map(|range| {
                 Range::read(range).map(|(range, _)| range).map_err(|why| format!("{range}: {why}"))
             });
@@ -202,10 +202,10 @@ fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
             "Before {to} is installed: kubectl -n {namespace} set env daemonset/calico-node {variable}=kubernetes-internal-ip && kubectl -n {namespace} rollout status daemonset/calico-node. The agents restart one after the other; pods keep their connections."
         )
     };
-    Finding::new("autodetection-new-interface", Severity::Blocks, what, why, fix).about([subject])
+    Finding::new("autodetection-new-interface", Severity::Blocks, what, why, fix).with_objects([subject])
 }
 
-fn unreadable(why: &str, subject: Subject) -> Finding {
+fn find_unreadable(why: &str, subject: Subject) -> Finding {
     Finding::new(
         "autodetection-unreadable",
         Severity::Risk,
@@ -213,7 +213,7 @@ fn unreadable(why: &str, subject: Subject) -> Finding {
         "If Calico takes an interface of the new CNI for the node's own, traffic between nodes stops.",
         "Use the address of the Node object: kubernetes-internal-ip in the DaemonSet's variable, or kubernetes: NodeInternalIP in the operator's Installation.",
     )
-    .about([subject])
+    .with_objects([subject])
 }
 
 #[cfg(test)]

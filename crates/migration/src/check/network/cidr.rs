@@ -70,17 +70,17 @@ pub(in crate::check) const CHECK: Check = Check {
 };
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    let claims = cidr::of(scene);
+    let claims = cidr::gather(scene);
     let Claims { all, wrong, unread, is_shared } = &claims;
     let mut findings = Vec::new();
     if !wrong.is_empty() {
-        findings.push(invalid(wrong.clone()));
+        findings.push(invalid_finding(wrong.clone()));
     }
     if !unread.is_empty() {
-        findings.push(unreadable(unread.clone()));
+        findings.push(unreadable_finding(unread.clone()));
     }
     if !is_shared && !all.iter().any(|claim| claim.usage.is_new()) {
-        findings.push(unknown(scene));
+        findings.push(unknown_finding(scene));
     }
     let clashes = cidr::clashes(all, scene.network_strategy());
     let mut by_code: BTreeMap<(OverlapCode, Severity), Vec<&Clash<'_>>> = BTreeMap::new();
@@ -96,21 +96,21 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     findings
 }
 
-fn invalid(wrong: Vec<Subject>) -> Finding {
+fn invalid_finding(wrong: Vec<Subject>) -> Finding {
     let what = "Objects name ranges that have host bits, or that are no ranges.";
     let why = "Programs disagree on what such a range means. This check cleared the host bits.";
-    Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.").about(wrong)
+    Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.").with_objects(wrong)
 }
 
 /// The same code as of host bits, and worse: whatever overlaps such a range is not found.
-fn unreadable(unread: Vec<Subject>) -> Finding {
+fn unreadable_finding(unread: Vec<Subject>) -> Finding {
     let what = "Objects name ranges of pods that cannot be read.";
     let why = "No overlap with such a range is found, so nobody knows whether both networks give the same addresses.";
     Finding::new("cidr-invalid", Severity::Blocks, what, why, "Correct the range in each object.")
-        .about(unread)
+        .with_objects(unread)
 }
 
-fn unknown(scene: &Scene<'_>) -> Finding {
+fn unknown_finding(scene: &Scene<'_>) -> Finding {
     Finding::new(
         "cidr-unknown",
         Severity::Blocks,
@@ -150,7 +150,7 @@ fn overlap(scene: &Scene<'_>, code: OverlapCode, severity: Severity, clashes: &[
     } else if code == OverlapCode::SameOnNode && clashes.iter().all(is_of_node) {
         fix = "Both CNIs take the pod CIDR of the Node. Move by rotation (--strategy rotation), in which each node has one network only, or to a CNI with ranges of its own (Cilium with cluster-pool, Calico).".into();
     }
-    Finding::new(code.as_str(), severity, what, why, fix).about(clashes.iter().map(subject))
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(clashes.iter().map(subject))
 }
 
 const CHOOSE: &str = "Choose a range for the new network that overlaps nothing (networks.new.cidrs), and install the new CNI with it.";

@@ -27,7 +27,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let settings = &scene.config.dns;
     let pods: Vec<&Pod> = scene.snapshot.pods.iter().filter(|pod| is_dns(settings, pod)).collect();
     if pods.is_empty() {
-        return vec![absent(scene)];
+        return vec![absent_finding(scene)];
     }
     let ready: Vec<&Pod> = pods.iter().copied().filter(|pod| is_ready(pod)).collect();
     let nodes: HashMap<&str, &Node> = scene.snapshot.nodes.iter().map(|node| (node.name(), node)).collect();
@@ -49,23 +49,23 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let on: BTreeSet<&str> = ready.iter().map(|pod| &*pod.spec.node_name).collect();
     let mut findings = Vec::new();
     if ready.len() < 2 {
-        let subjects = pods.iter().map(|pod| Subject::of(Kind::POD, &pod.metadata));
+        let subjects = pods.iter().map(|pod| Subject::from_meta(Kind::POD, &pod.metadata));
         let fix = if pods.iter().filter(|pod| !pod.is_finished()).count() < 2 {
             scale(2.max(zones.len()))
         } else {
-            until_ready(&name)
+            wait_command(&name)
         };
-        findings.push(too_few(fix).about(subjects));
+        findings.push(too_few_finding(fix).with_objects(subjects));
     } else if on.len() == 1 && scene.snapshot.nodes.len() > 1 {
         findings.push(
-            one_node(name.namespace, name.name)
-                .about([Subject::new(Kind::NODE, *on.iter().next().unwrap_or(&""))]),
+            one_node_finding(name.namespace, name.name)
+                .with_objects([Subject::new(Kind::NODE, *on.iter().next().unwrap_or(&""))]),
         );
     }
     let without: Vec<Subject> =
         zones.iter().filter(|(_, pods)| pods.is_empty()).map(|(zone, _)| subject(zone)).collect();
     if zones.len() > 1 && !without.is_empty() {
-        findings.push(zone_without(&scale(zones.len())).about(without));
+        findings.push(zone_without(&scale(zones.len())).with_objects(without));
     }
     findings.extend(order(&zones));
     findings
@@ -76,7 +76,7 @@ fn subject(zone: &str) -> Subject {
     Subject { kind: "Zone".into(), namespace: String::new(), name: name.into(), detail: String::new() }
 }
 
-fn absent(scene: &Scene<'_>) -> Finding {
+fn absent_finding(scene: &Scene<'_>) -> Finding {
     let settings = &scene.config.dns;
     let labels: Vec<String> = settings.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     Finding::new(
@@ -93,7 +93,7 @@ fn absent(scene: &Scene<'_>) -> Finding {
 }
 
 /// What to do where pods enough exist: more replicas would not make these ready.
-fn until_ready(owner: &Owner<'_>) -> String {
+fn wait_command(owner: &Owner<'_>) -> String {
     let Owner { kind, namespace, name } = owner;
     let wait = match *kind {
         "Deployment" | "DaemonSet" | "StatefulSet" => {
@@ -106,7 +106,7 @@ fn until_ready(owner: &Owner<'_>) -> String {
     )
 }
 
-fn too_few(fix: String) -> Finding {
+fn too_few_finding(fix: String) -> Finding {
     Finding::new(
         "dns-too-few",
         Severity::Blocks,
@@ -116,7 +116,7 @@ fn too_few(fix: String) -> Finding {
     )
 }
 
-fn one_node(namespace: &str, name: &str) -> Finding {
+fn one_node_finding(namespace: &str, name: &str) -> Finding {
     Finding::new(
         "dns-on-one-node",
         Severity::Blocks,
@@ -155,7 +155,7 @@ fn order(zones: &BTreeMap<&str, Vec<&Pod>>) -> Option<Finding> {
             "Pods of both networks must reach a DNS pod at every moment. Where the new CNI's operator restarts DNS pods that its agent does not manage, each one must land on a node that has moved.",
             "In each zone, move a node without DNS pods first. Then evict the DNS pods of that zone one at a time, and wait until each is ready on the moved node.",
         )
-        .about(subjects)
+        .with_objects(subjects)
     })
 }
 

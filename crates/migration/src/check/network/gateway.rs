@@ -48,7 +48,7 @@ fn routers<'s>(scene: &Scene<'s>) -> Routers<'s> {
         Cni::Antrea => &[(1, "antrea-gw0")],
         Cni::Flannel => &[(0, "flannel.1"), (1, "cni0")],
         Cni::Canal => &[(0, "flannel.1")],
-        Cni::Cilium => return of_cilium(snapshot),
+        Cni::Cilium => return cilium_routers(snapshot),
         // Calico takes the addresses of its tunnels from its own IPAM, and AWS has no router of its own.
         Cni::Calico | Cni::AwsVpcCni => &[],
     };
@@ -64,7 +64,7 @@ fn routers<'s>(scene: &Scene<'s>) -> Routers<'s> {
     routers
 }
 
-fn of_cilium(snapshot: &Snapshot) -> Routers<'_> {
+fn cilium_routers(snapshot: &Snapshot) -> Routers<'_> {
     let mut routers = Routers::new();
     if cilium::config(snapshot).is_none() {
         return routers;
@@ -97,7 +97,7 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
         }
     };
     for pod in &snapshot.pods {
-        pod.network_ips().for_each(|address| add(address, &|| Subject::of(Kind::POD, &pod.metadata)));
+        pod.network_ips().for_each(|address| add(address, &|| Subject::from_meta(Kind::POD, &pod.metadata)));
     }
     for node in &snapshot.nodes {
         let own = node.addresses("InternalIP").chain(node.addresses("ExternalIP"));
@@ -105,12 +105,12 @@ fn address_owners(scene: &Scene<'_>, routers: &Routers<'_>) -> Vec<Subject> {
         for address in
             own.chain(tunnels.filter(|_| scene.from == Cni::Calico)).filter_map(|text| text.parse().ok())
         {
-            add(address, &|| Subject::of(Kind::NODE, &node.metadata));
+            add(address, &|| Subject::from_meta(Kind::NODE, &node.metadata));
         }
     }
     for service in &snapshot.services {
         for address in service.spec.cluster_ips.iter().filter_map(|address| address.parse().ok()) {
-            add(address, &|| Subject::of(Kind::SERVICE, &service.metadata));
+            add(address, &|| Subject::from_meta(Kind::SERVICE, &service.metadata));
         }
     }
     if scene.from == Cni::Calico {
@@ -156,7 +156,7 @@ fn finding(scene: &Scene<'_>, subjects: Vec<Subject>) -> Finding {
         steps.push(format!("Let the pods get other addresses: {}{rest}.\n", pods.join("; ")));
     }
     steps.push("Check again. An address of a node or a Service cannot move: choose another range for the new network instead.".into());
-    Finding::new("gateway-conflict", Severity::Blocks, what, why, steps.join(" ")).about(subjects)
+    Finding::new("gateway-conflict", Severity::Blocks, what, why, steps.join(" ")).with_objects(subjects)
 }
 
 #[cfg(test)]

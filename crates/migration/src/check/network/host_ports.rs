@@ -40,11 +40,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     }
     let obstacle = match cilium::config(scene.snapshot) {
         None => Some((Severity::Note, INSTALL.to_owned())),
-        Some(_) => unserved(scene, true).map(|unserved| (Severity::Blocks, unserved.fix(scene))),
+        Some(_) => find_unserved(scene, true).map(|unserved| (Severity::Blocks, unserved.fix(scene))),
     };
     let finding = |(severity, fix): (Severity, String)| {
         let what = "Pods with pod network use ports of their node.";
-        Finding::new("host-port-lost", severity, what, WHY, fix).about(objects)
+        Finding::new("host-port-lost", severity, what, WHY, fix).with_objects(objects)
     };
     obstacle.map(finding).into_iter().collect()
 }
@@ -87,8 +87,8 @@ impl PortGap {
 ///
 /// *Source*: Cilium's documentation, "Portmap (HostPort)": with kubeProxyReplacement=false, only cni.chainingMode=portmap serves them. The
 /// conflists that Calico, Flannel, Antrea and the Amazon VPC CNI install chain portmap by themselves.
-pub(in crate::check) fn unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> {
-    let settings = cilium::NodeSettings::of(scene.snapshot).filter(|_| has_host_ports(scene))?;
+pub(in crate::check) fn find_unserved(scene: &Scene<'_>, may_replace: bool) -> Option<PortGap> {
+    let settings = cilium::NodeSettings::read(scene.snapshot).filter(|_| has_host_ports(scene))?;
     let mut is_cluster = false;
     let mut wrong: BTreeSet<(&str, &str)> = BTreeSet::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {

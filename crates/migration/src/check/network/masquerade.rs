@@ -37,15 +37,15 @@ const WHY: &str = "Pods of the other network see the address of a node as the se
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     // Pods with both networks reach each of them from inside.
     let severity = if scene.network_strategy() == Strategy::Double { Severity::Note } else { Severity::Risk };
-    let claims = cidr::of(scene);
-    let ranges = |is_new: bool| whole(&claims, is_new);
+    let claims = cidr::gather(scene);
+    let ranges = |is_new: bool| whole_ranges(&claims, is_new);
     let both = flannel::pod_traffic(scene, &ranges(true), severity);
-    let all = [both, old(scene, &ranges(true), severity), new(scene, &ranges(false), severity)];
+    let all = [both, find_old(scene, &ranges(true), severity), find_new(scene, &ranges(false), severity)];
     all.into_iter().flatten().collect()
 }
 
 /// The largest ranges of a network.
-fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
+fn whole_ranges(claims: &Claims, is_new: bool) -> Vec<Range> {
     let is_of = |used: Usage| {
         if is_new {
             used.is_new()
@@ -58,7 +58,7 @@ fn whole(claims: &Claims, is_new: bool) -> Vec<Range> {
     snapshot::merge(all)
 }
 
-fn uncovered(ranges: &[Range], exempted: &[Range]) -> Vec<String> {
+fn uncovered_ranges(ranges: &[Range], exempted: &[Range]) -> Vec<String> {
     let is_covered = |range: &&Range| exempted.iter().any(|outer| outer.contains(**range));
     ranges.iter().filter(|range| !is_covered(range)).map(ToString::to_string).collect()
 }
@@ -72,13 +72,13 @@ fn read(all: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<Range> {
 
 /// *Source*: Calico's documentation, "Configure outgoing NAT": a packet to an address in any pool, disabled or not, keeps its sender. Amazon VPC CNI:
 /// README, `AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS`, `AWS_VPC_K8S_CNI_EXTERNALSNAT`.
-fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
+fn find_old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> {
     let to = scene.to;
     let (missing, subject, fix): (Vec<String>, Subject, String) = match scene.from {
         Cni::Calico => {
             let pools = scene.snapshot.objects(Kind::IP_POOL);
             let pool = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
-            let missing = uncovered(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
+            let missing = uncovered_ranges(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
             let manifests: Vec<String> =
                 missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
             let fix = format!(
@@ -93,7 +93,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
                 return None;
             }
             let now = variable(node, "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS").unwrap_or_default();
-            let missing = uncovered(
+            let missing = uncovered_ranges(
                 new,
                 &read(
                     now.split(',').chain(
@@ -118,7 +118,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
                 "Run: kubectl -n kube-system set env daemonset/aws-node AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS={} (with EKS add-ons: the same key in the add-on's configuration values).",
                 shell_word(&all.join(","))
             );
-            (missing, Subject::of(Kind::DAEMON_SET, &node.metadata), fix)
+            (missing, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), fix)
         }
         Cni::Flannel | Cni::Canal | Cni::Cilium | Cni::Antrea => return None,
     };
@@ -127,7 +127,7 @@ fn old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Finding> 
     }
     let what =
         format!("{} masquerades what its pods send to pods of {to} in {}.", scene.from, missing.join(", "));
-    Some(Finding::new("masquerade-old", severity, what, WHY, fix).about([subject]))
+    Some(Finding::new("masquerade-old", severity, what, WHY, fix).with_objects([subject]))
 }
 
 fn reserved_pool(index: usize, range: &str) -> String {
@@ -139,7 +139,7 @@ fn reserved_pool(index: usize, range: &str) -> String {
 
 /// *Source*: Cilium's documentation, "Masquerading": packets to addresses outside of `ipv4-native-routing-cidr`, or of the ranges of the agent
 /// `ip-masq-agent`, are masqueraded; Antrea: `noSNAT` and trafficEncapMode in antrea-agent.conf.
-fn new(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Finding> {
+fn find_new(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Finding> {
     if scene.to != Cni::Cilium {
         return antreas(scene, old, severity);
     }
@@ -155,15 +155,15 @@ fn new(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Finding> 
         is_on(if range.is_v6() { "enable-ipv6-masquerade" } else { "enable-ipv4-masquerade" })
     };
     let old: Vec<Range> = old.iter().filter(is_masqueraded).copied().collect();
-    let missing = uncovered(&old, &natives);
+    let missing = uncovered_ranges(&old, &natives);
     if missing.is_empty() {
         return None;
     }
     let what =
         format!("Cilium masquerades what its pods send to pods of {} in {}.", scene.from, missing.join(", "));
-    let both = old.into_iter().chain(whole(&cidr::of(scene), true)).collect();
+    let both = old.into_iter().chain(whole_ranges(&cidr::gather(scene), true)).collect();
     let fix = native(both);
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([config_map_subject(config)]))
+    Some(Finding::new("masquerade-new", severity, what, WHY, fix).with_objects([config_map_subject(config)]))
 }
 
 fn config_map_subject(config: &Object) -> Subject {
@@ -205,7 +205,7 @@ fn antreas(scene: &Scene<'_>, old: &[Range], severity: Severity) -> Option<Findi
     let what =
         format!("Antrea masquerades what its pods send to pods of {} in {}.", scene.from, ranges.join(", "));
     let fix = "Antrea has no setting for exceptions in its modes with tunnels. Move with the strategy double, in which pods reach the old network from inside, or accept this finding with a waiver.";
-    Some(Finding::new("masquerade-new", severity, what, WHY, fix).about([config_map_subject(config)]))
+    Some(Finding::new("masquerade-new", severity, what, WHY, fix).with_objects([config_map_subject(config)]))
 }
 
 #[cfg(test)]

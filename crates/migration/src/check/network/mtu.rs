@@ -30,7 +30,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let node = scene.config.transition.node_mtu.unwrap_or(NODE_MTU);
     let both = [scene.from, scene.to].map(|cni| (cni, mtu(scene.snapshot, cni, node)));
     let mut findings: Vec<Finding> =
-        both.iter().filter_map(|(cni, mtu)| too_large(scene, *cni, mtu)).collect();
+        both.iter().filter_map(|(cni, mtu)| find_too_large(scene, *cni, mtu)).collect();
     let [(_, old), (_, new)] = &both;
     if old.bytes != new.bytes {
         findings.push(differs(scene, old, new));
@@ -39,7 +39,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 /// Only where the operator said the nodes' MTU: the objects do not.
-fn too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
+fn find_too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
     let node = scene.config.transition.node_mtu?;
     let most = node.saturating_sub(mtu.overhead);
     if mtu.bytes <= most {
@@ -51,7 +51,7 @@ fn too_large(scene: &Scene<'_>, cni: Cni, mtu: &Mtu) -> Option<Finding> {
     );
     let why = "Large packets between nodes are lost or fragmented. Small requests work and large answers hang, which looks like a fault of the application.";
     let finding = Finding::new("mtu-too-large", Severity::Blocks, what, why, set(scene, cni, mtu, most));
-    Some(finding.about([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
+    Some(finding.with_objects([mtu.source.clone().detail(format!("{} bytes", mtu.bytes))]))
 }
 
 fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
@@ -86,7 +86,7 @@ fn differs(scene: &Scene<'_>, old: &Mtu, new: &Mtu) -> Finding {
         let how = if mtu.is_set { "set" } else { "computed from the nodes' MTU" };
         mtu.source.clone().detail(format!("{} bytes, {how}", mtu.bytes))
     });
-    Finding::new("mtu-differs", Severity::Risk, what, why, fix).about(about)
+    Finding::new("mtu-differs", Severity::Risk, what, why, fix).with_objects(about)
 }
 
 /// How to give the pods of a CNI this MTU.

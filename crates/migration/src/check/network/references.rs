@@ -75,7 +75,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn ranges(scene: &Scene<'_>) -> Ranges {
-    let Claims { all, .. } = cidr::of(scene);
+    let Claims { all, .. } = cidr::gather(scene);
     let items_of = |is: &dyn Fn(Usage) -> bool| {
         snapshot::merge(all.iter().filter(|claim| is(claim.usage)).map(|claim| claim.range).collect())
     };
@@ -166,7 +166,7 @@ fn entries<'v>(object: &'v Value, list: &str, inner: &'static str) -> impl Itera
     all.filter_map(move |entry| entry.pointer(inner)?.as_str())
 }
 
-fn of_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
+fn find_in_object(object: &Object, ranges: &Ranges) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     for key in ["spec", "specs"] {
         if let Some(value) = object.value().get(key) {
@@ -182,7 +182,7 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let mut patches = Vec::new();
     for kind in POLICIES {
         for object in scene.snapshot.objects(kind) {
-            let pairs = of_object(object, ranges);
+            let pairs = find_in_object(object, ranges);
             about.extend(
                 pairs
                     .first()
@@ -202,7 +202,7 @@ fn policies(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     );
     let what = "Policies name addresses of the old pod range, and not the new range.";
     (!about.is_empty())
-        .then(|| Finding::new("old-range-policies", Severity::Risk, what, why, fix).about(about))
+        .then(|| Finding::new("old-range-policies", Severity::Risk, what, why, fix).with_objects(about))
 }
 
 /// The change that adds the new ranges beside an old one.
@@ -267,7 +267,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         .collect();
     let about = mentions
         .iter()
-        .map(|(service, range)| Subject::of(Kind::SERVICE, &service.metadata).detail(range.as_str()));
+        .map(|(service, range)| Subject::from_meta(Kind::SERVICE, &service.metadata).detail(range.as_str()));
     let what =
         "Services of type LoadBalancer accept connections from the old pod range, and not from the new one.";
     let why =
@@ -275,7 +275,7 @@ fn services(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let fix =
         format!("Add the new range beside the old one before the first pod moves:\n{}", join_lines(&patches));
     (!mentions.is_empty())
-        .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).about(about))
+        .then(|| Finding::new("old-range-services", Severity::Risk, what, why, fix).with_objects(about))
 }
 
 /// ConfigMaps in which the old range belongs: those of a CNI itself, and the record of what an installer was asked for, which nothing reads meanwhile.
@@ -299,7 +299,7 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
         }
     }
     for felix in scene.snapshot.objects(Kind::FELIX_CONFIGURATION) {
-        let pairs = of_object(felix, ranges);
+        let pairs = find_in_object(felix, ranges);
         about.extend(pairs.first().map(|(location, text)| {
             subject(Kind::FELIX_CONFIGURATION, felix).detail(format!("{text} at {location}"))
         }));
@@ -314,7 +314,7 @@ fn settings(scene: &Scene<'_>, ranges: &Ranges) -> Option<Finding> {
     let fix = format!(
         "For kube-proxy, let clusterCIDR cover both ranges (with {new}), or leave it empty, then: kubectl -n kube-system rollout restart daemonset/kube-proxy. In the others, add {new} beside the old range."
     );
-    Some(Finding::new("old-range-settings", Severity::Risk, what, why, fix).about(about))
+    Some(Finding::new("old-range-settings", Severity::Risk, what, why, fix).with_objects(about))
 }
 
 #[cfg(test)]

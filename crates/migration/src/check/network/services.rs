@@ -55,7 +55,7 @@ pub(crate) fn services(scene: &Scene<'_>) -> Vec<Finding> {
     );
     let fix = [socket_fix(scene), FORWARDING.to_owned()].concat();
     let what = "In the second pass, Services work only if nodes forward between both networks.";
-    vec![Finding::new(SERVICES_BRIDGED, severity(scene), what, why, fix).about(objects)]
+    vec![Finding::new(SERVICES_BRIDGED, severity(scene), what, why, fix).with_objects(objects)]
 }
 
 /// Before Cilium is installed, no setting of it can be wrong: the values to install it with close the gap.
@@ -95,7 +95,7 @@ pub(crate) fn bridged_services(scene: &Scene<'_>) -> Vec<Subject> {
         return Vec::new();
     }
     let services = scene.snapshot.services.iter().filter(|service| is_translated(service));
-    services.map(|service| Subject::of(Kind::SERVICE, &service.metadata)).collect()
+    services.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata)).collect()
 }
 
 /// Whether some nodes are to be in `both-old` while others are in `both-new`. The strategy `bridge` needs nodes that forward in any case; a rotation is a
@@ -116,7 +116,7 @@ fn translates_at_sockets(scene: &Scene<'_>) -> bool {
 }
 
 fn settings<'a>(scene: &Scene<'a>) -> Option<cilium::NodeSettings<'a>> {
-    cilium::NodeSettings::of(scene.snapshot).filter(|_| [scene.from, scene.to].contains(&Cni::Cilium))
+    cilium::NodeSettings::read(scene.snapshot).filter(|_| [scene.from, scene.to].contains(&Cni::Cilium))
 }
 
 /// Keys of Cilium's ConfigMap, each with its Helm value and what it must be.

@@ -75,7 +75,7 @@ fn few_blocks(scene: &Scene<'_>) -> Vec<Finding> {
         };
         let way = "Give Calico another IPPool, or free blocks of nodes that are gone: calicoctl ipam check --show-problem-ips.";
         let finding = few_left(scene, room.saturating_sub(used), what, way)?;
-        Some(finding.about([network::subject(Kind::IP_POOL, first)]))
+        Some(finding.with_objects([network::subject(Kind::IP_POOL, first)]))
     };
     [false, true].into_iter().filter_map(of_family).collect()
 }
@@ -169,7 +169,7 @@ fn spare_addresses(scene: &Scene<'_>) -> Option<Finding> {
                 meta.namespace, meta.name
             ),
         )
-        .about([Subject::of(Kind::DAEMON_SET, meta)
+        .with_objects([Subject::from_meta(Kind::DAEMON_SET, meta)
             .detail(format!("{spare} for each of {} nodes that a rotation adds at once", added_nodes(scene)))]),
     )
 }

@@ -70,7 +70,7 @@ fn clash(scene: &Scene<'_>, old: &Tunnel, new: &Tunnel, why: &'static str) -> Fi
     let what = format!("{} uses {old}, and {}{state} uses {new}.", scene.from, scene.to);
     let fix = other_tunnel(scene, old, new);
     let about = |tunnel: &Tunnel| Subject { detail: tunnel.to_string(), ..tunnel.source.clone() };
-    Finding::new("tunnel-clash", severity, what, why, fix).about([about(old), about(new)])
+    Finding::new("tunnel-clash", severity, what, why, fix).with_objects([about(old), about(new)])
 }
 
 /// A port near the usual one that the old CNI does not use.

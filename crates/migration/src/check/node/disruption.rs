@@ -8,7 +8,7 @@ use serde_json::json;
 use snapshot::model::{Kind, Object};
 
 use crate::check::Scene;
-use crate::check::backup::now;
+use crate::check::backup::snapshot_time;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::cni::reach;
@@ -70,7 +70,7 @@ fn run_seconds(scene: &Scene<'_>) -> u64 {
 
 /// NodeClaims whose time is over within the run and a day more.
 fn expiry(scene: &Scene<'_>) -> Option<Finding> {
-    let now = now(scene)?.as_second();
+    let now = snapshot_time(scene)?.as_second();
     let within = i64::try_from(run_seconds(scene) + MARGIN).unwrap_or(i64::MAX);
     let mut objects = Vec::new();
     for claim in scene.snapshot.objects(Kind::KARPENTER_NODE_CLAIM) {
@@ -98,7 +98,7 @@ fn expiry(scene: &Scene<'_>) -> Option<Finding> {
             "Karpenter deletes a node at that time, whatever its budgets and do-not-disrupt allow. Nodes that were launched on one day expire on one day, in the middle of a pass.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 
@@ -164,7 +164,7 @@ fn consolidation(scene: &Scene<'_>) -> Option<Finding> {
             why,
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 
@@ -199,7 +199,7 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
             "When that time is over, Karpenter deletes the pods that are left on a node it replaces, whatever their budgets allow. A budget that waits for a slow start on the new network is then no protection.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 

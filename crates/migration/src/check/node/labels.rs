@@ -90,7 +90,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             add(Code::Twice, role, (*key).to_owned());
         }
     }
-    subjects_by_code.into_iter().map(|(code, subjects)| finding(code).about(subjects)).collect()
+    subjects_by_code.into_iter().map(|(code, subjects)| finding(code).with_objects(subjects)).collect()
 }
 
 fn finding(code: Code) -> Finding {

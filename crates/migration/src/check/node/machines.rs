@@ -51,7 +51,7 @@ fn elsewhere(scene: &Scene<'_>) -> Option<Finding> {
             "A health check there deletes the machine of a node that is unhealthy for a while, and a rollout drains nodes in an order of its own.",
             "Look there, and pause the health checks for the time of the migration: kubectl --context MANAGEMENT get machinehealthchecks,machinedeployments -A. Then accept this finding with a waiver.",
         )
-        .about([first.detail(detail)]),
+        .with_objects([first.detail(detail)]),
     )
 }
 
@@ -76,7 +76,7 @@ fn finding(
         running.filter_map(|object| Some(subject(kind, object).detail(detail(object)?))).collect();
     let commands: Vec<String> = objects.iter().map(command).collect();
     let fix = format!("{fix}: {}", commands.join("; "));
-    (!objects.is_empty()).then(|| Finding::new(code, Severity::Risk, what, why, fix).about(objects))
+    (!objects.is_empty()).then(|| Finding::new(code, Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 fn health_checks(scene: &Scene<'_>) -> Option<Finding> {

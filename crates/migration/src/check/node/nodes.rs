@@ -218,7 +218,7 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
             format!("On each node: crossfade-bootstrap doctor. Then: kubectl taint node {} {}-", names(&subjects), types::api::taint::UNFIT_KEY),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 fn names(subjects: &[Subject]) -> String {

@@ -89,7 +89,7 @@ fn monitor(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findi
             format!("{repairer} such a node after 30 minutes. It asks no PodDisruptionBudget and no do-not-disrupt, so pods end at once, and it goes on with the next nodes."),
             fix,
         )
-        .about([Subject::of(Kind::DAEMON_SET, &agent.metadata).detail(detail)]),
+        .with_objects([Subject::from_meta(Kind::DAEMON_SET, &agent.metadata).detail(detail)]),
     )
 }
 
@@ -98,7 +98,7 @@ fn repair(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findin
     let (mut objects, mut ways) = (Vec::new(), Vec::new());
     if let Some(karpenter) = repairing {
         let meta = &karpenter.deployment.metadata;
-        objects.push(Subject::of(Kind::DEPLOYMENT, meta).detail("feature gate NodeRepair, after 30 minutes"));
+        objects.push(Subject::from_meta(Kind::DEPLOYMENT, meta).detail("feature gate NodeRepair, after 30 minutes"));
         ways.push(gate_off(karpenter));
     }
     for (label, words, way) in PROVIDERS {
@@ -127,7 +127,7 @@ fn repair(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findin
             "A node that changes its network, or waits for its agent, may be so for longer. It is then replaced by force, with all its pods and local data, while the run waits for it.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 

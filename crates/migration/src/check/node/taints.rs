@@ -45,12 +45,12 @@ pub(in crate::check) const CHECK: Check = Check {
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
-    let mut findings: Vec<Finding> = early(scene, &taints).into_iter().collect();
-    findings.extend(waiting(scene, &taints));
+    let mut findings: Vec<Finding> = find_early(scene, &taints).into_iter().collect();
+    findings.extend(find_waiting(scene, &taints));
     findings.extend(left::leftover_taints(scene));
     findings.extend(way_back(scene));
     for taint in &taints {
-        findings.extend(lifted(scene, taint));
+        findings.extend(find_lifted(scene, taint));
         findings.extend(autoscaler::karpenter(scene, taint, &taints));
         findings.extend(autoscaler::cluster_autoscaler(scene, taint));
     }
@@ -63,7 +63,7 @@ fn is_network(scene: &Scene<'_>, workload: &Workload) -> bool {
 }
 
 /// DaemonSets whose pods are created before the network is ready.
-fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
+fn find_early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
     let is_early = |workload: &&Workload| {
         let spec = &workload.spec.template.spec;
         let all = !taints.is_empty() && taints.iter().all(|taint| tolerates(&spec.tolerations, taint));
@@ -86,18 +86,18 @@ fn early(scene: &Scene<'_>, taints: &[Taint]) -> Option<Finding> {
                 workloads.iter().map(restart).collect::<Vec<_>>().join("; ")
             ),
         )
-        .about(workloads.iter().map(|item| Subject::of(Kind::DAEMON_SET, &item.metadata)))
+        .with_objects(workloads.iter().map(|item| Subject::from_meta(Kind::DAEMON_SET, &item.metadata)))
     })
 }
 
 /// DaemonSets on the node's network that do not start while a node bears the taint: agents never do, others later.
-fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
+fn find_waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
     let (mut agents, mut others) = (Vec::new(), Vec::new());
     for workload in scene.snapshot.workloads(Kind::DAEMON_SET) {
         let spec = &workload.spec.template.spec;
         let refused = taints.iter().find(|taint| !tolerates(&spec.tolerations, taint));
         let Some(taint) = refused else { continue };
-        let subject = Subject::of(Kind::DAEMON_SET, &workload.metadata)
+        let subject = Subject::from_meta(Kind::DAEMON_SET, &workload.metadata)
             .detail(format!("{}:{}", taint.key, taint.effect));
         if is_network(scene, workload) {
             agents.push(subject);
@@ -115,7 +115,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 "The taint goes once the network is ready, and the network is ready once the agent runs. New nodes stay empty for ever.",
                 tolerate(scene, Kind::DAEMON_SET, &agents),
             )
-            .about(agents),
+            .with_objects(agents),
         );
     }
     if !others.is_empty() {
@@ -127,7 +127,7 @@ fn waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
                 "On a new node they start only after the taint is gone. If the network or its readiness depends on one of them, as on a cloud's node manager, the node waits for ever.",
                 format!("If nothing at a node's start depends on them, accept this. Else: {}", tolerate(scene, Kind::DAEMON_SET, &others)),
             )
-            .about(others),
+            .with_objects(others),
         );
     }
     findings
@@ -160,12 +160,12 @@ fn is_lifted_by_run(scene: &Scene<'_>, taint: &Taint) -> bool {
 ///
 /// *Source*: Cilium 1.18, `operator/watchers/node_taint.go` and the key `remove-cilium-node-taints` of cilium-config; kubelet itself may not change
 /// taints (Kubernetes, admission plugin NodeRestriction).
-fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
+fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let deployments = scene.snapshot.workloads(Kind::DEPLOYMENT);
     let is_named = |named: &&StartupTaint| *named.key == *taint.key;
     let named = scene.config.startup_taints.iter().find(is_named).and_then(|named| named.lifter.as_ref());
     let (lifter, expected) = if let Some(named) = named {
-        let deployment = deployments.iter().find(|workload| named.is(workload.namespace(), workload.name()));
+        let deployment = deployments.iter().find(|workload| named.matches(workload.namespace(), workload.name()));
         (
             deployment,
             format!(
@@ -195,12 +195,12 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             .filter(|node| node.spec.taints.iter().any(|candidate| candidate.key == taint.key));
         let bearers = bearers.map(|node| subject(Subject::new(Kind::NODE, node.name())));
         return Some(
-            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected).about(bearers),
+            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected).with_objects(bearers),
         );
     };
     let waits = !tolerates(&lifter.spec.template.spec.tolerations, taint);
     waits.then(|| {
-        let subject = subject(Subject::of(Kind::DEPLOYMENT, &lifter.metadata));
+        let subject = subject(Subject::from_meta(Kind::DEPLOYMENT, &lifter.metadata));
         Finding::new(
             "startup-taint-lifter-waits",
             Severity::Risk,
@@ -208,7 +208,7 @@ fn lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and nobody is there to notice.",
             tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
         )
-        .about([subject])
+        .with_objects([subject])
     })
 }
 
@@ -226,7 +226,7 @@ fn way_back(scene: &Scene<'_>) -> Option<Finding> {
             "If the rotation goes back, nodes of the old image come up without Cilium's conf. The operator taints them, and nothing removes the taint, so no pod starts there.",
             "Before you go back: set-cilium-node-taints: \"false\" in ConfigMap cilium-config (Helm: operator.setNodeTaints=false), then kubectl -n kube-system rollout restart deployment cilium-operator. The image registers the taint where it is wanted, so the setting may be false from the beginning.",
         )
-        .about([subject(Kind::CONFIG_MAP, config)])
+        .with_objects([subject(Kind::CONFIG_MAP, config)])
     })
 }
 

@@ -76,7 +76,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let mut kinds: BTreeMap<(&str, &str), BTreeMap<String, usize>> = BTreeMap::new();
     for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
         let pool = pool_of(scene, node);
-        for (code, detail) in judged(node, &kernel) {
+        for (code, detail) in judge_node(node, &kernel) {
             let entry = nodes_by_code.entry(code).or_default().entry((pool, detail)).or_default();
             entry.nodes += 1;
             if entry.first.is_empty() {
@@ -99,7 +99,7 @@ fn subject(pool: &str) -> Subject {
 }
 
 /// What is wrong with a node's versions.
-fn judged(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
+fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
     let info = &node.status.node_info;
     let mut problems = Vec::new();
     match version(&info.kubelet_version) {
@@ -202,7 +202,7 @@ fn differ(kinds: &BTreeMap<(&str, &str), BTreeMap<String, usize>>) -> Option<Fin
             "What works on one node need not work on the next.",
             "Move one node of each version first, and wait, before the rest of the pool follows.",
         )
-        .about(differing)
+        .with_objects(differing)
     })
 }
 
@@ -260,7 +260,7 @@ fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'
             "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(objects)
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(objects)
 }
 
 #[cfg(test)]

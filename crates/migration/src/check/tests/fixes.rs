@@ -6,7 +6,7 @@ mod world;
 use std::collections::BTreeSet;
 
 use crate::check::finding::Finding;
-use crate::cni::requirements::{PAIRS, of_migration};
+use crate::cni::requirements::{PAIRS, for_migration};
 use table::{OUTSIDE, ROWS, UNSEEN};
 use world::World;
 
@@ -165,14 +165,14 @@ fn every_requirement_is_tried_or_has_a_reason() {
     assert_eq!(tried.intersection(&unseen).collect::<Vec<_>>(), [&("", ""); 0]);
     let all: BTreeSet<(&str, &str)> = PAIRS
         .iter()
-        .flat_map(|pair| of_migration(pair.from, pair.to))
+        .flat_map(|pair| for_migration(pair.from, pair.to))
         .flat_map(|row| ["requirement-not-met", "requirement-unknown"].map(|code| (row.name, code)))
         .collect();
     let listed: BTreeSet<(&str, &str)> = tried.union(&unseen).copied().collect();
     assert_eq!(all.symmetric_difference(&listed).collect::<Vec<_>>(), [&("", ""); 0]);
     for (name, code, why) in UNSEEN {
         let Exemption::CoveredBy(other) = why else { continue };
-        let mut rows_of = PAIRS.iter().flat_map(|pair| of_migration(pair.from, pair.to));
+        let mut rows_of = PAIRS.iter().flat_map(|pair| for_migration(pair.from, pair.to));
         let requirement = rows_of.find(|row| row.name == *name).expect("a requirement");
         assert!(requirement.found_by.contains(other), "{name} {code}: {other} does not hide it");
         assert!(rows().any(|row| row.code == *other), "{name} {code}: {other} is not tried");

@@ -76,14 +76,14 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
                 selected.entry((&budget.metadata.namespace, labels)).or_default().push(budget);
             }
         }
-        let (code, detail) = match arithmetic::judge(budget, &pods, &ReplicaCount::of(snapshot, &pods)) {
+        let (code, detail) = match arithmetic::judge(budget, &pods, &ReplicaCount::count(snapshot, &pods)) {
             Verdict::Fine => continue,
             Verdict::Empty => (Code::SelectsNothing, String::new()),
             Verdict::Never(words) => (Code::NeverYields, words),
             Verdict::Now(words) => (Code::BlockedNow, words),
             Verdict::Uncounted(words) => (Code::CannotCount, words),
         };
-        let subject = Subject::of(Kind::POD_DISRUPTION_BUDGET, &budget.metadata).detail(detail);
+        let subject = Subject::from_meta(Kind::POD_DISRUPTION_BUDGET, &budget.metadata).detail(detail);
         budgets_by_code.entry(code).or_default().push((budget, subject));
     }
     let mut findings: Vec<Finding> =
@@ -149,7 +149,7 @@ fn finding(code: Code, all: Vec<(&Budget, Subject)>) -> Finding {
             format!("Correct spec.selector, or remove the budget: {}", each(removed)),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(all.into_iter().map(|(_, subject)| subject))
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(all.into_iter().map(|(_, subject)| subject))
 }
 
 /// Budgets that share a pod.
@@ -163,7 +163,7 @@ fn overlap(selected: &HashMap<(&str, &Labels), Vec<&Budget>>) -> Option<Finding>
         {
             let names: Vec<&str> = rest.iter().map(|budget| budget.metadata.name.as_ref()).collect();
             let detail = format!("shares pods with {} in {namespace}", names.join(", "));
-            objects.push(Subject::of(Kind::POD_DISRUPTION_BUDGET, &first.metadata).detail(detail));
+            objects.push(Subject::from_meta(Kind::POD_DISRUPTION_BUDGET, &first.metadata).detail(detail));
         }
     }
     objects.sort();
@@ -179,7 +179,7 @@ fn overlap(selected: &HashMap<(&str, &Labels), Vec<&Budget>>) -> Option<Finding>
             "The eviction of a pod with two budgets is not refused but fails, with status 500, for ever. No tool can drain its node.",
             format!("Change one selector, or remove one of each pair: {fix}"),
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 

@@ -55,17 +55,17 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         .map(|load| Subject::new(Kind::NODE, load.node.name()))
         .collect();
     if !silent.is_empty() {
-        return vec![unknown(silent)];
+        return vec![find_unknown(silent)];
     }
-    let mut findings = short(scene, &loads);
-    findings.extend(nowhere(scene, &loads, &mut requests));
+    let mut findings = find_short(scene, &loads);
+    findings.extend(find_nowhere(scene, &loads, &mut requests));
     findings
 }
 
 fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
     let mut on: HashMap<&str, (Request, Request)> = HashMap::new();
     for pod in scene.snapshot.pods.iter().filter(|pod| !pod.is_finished()) {
-        let request = requests.of(&pod.spec);
+        let request = requests.read(&pod.spec);
         let (all, moves) = on.entry(&pod.spec.node_name).or_default();
         *all += request;
         if is_movable(pod) {
@@ -76,18 +76,18 @@ fn loads<'a>(scene: &Scene<'a>, requests: &mut Requests) -> Vec<Load<'a>> {
     nodes
         .map(|node| {
             let (all, moves) = on.get(node.name()).copied().unwrap_or_default();
-            let offer = Request::offered(&node.status.allocatable);
+            let offer = Request::from_resources(&node.status.allocatable);
             let taints = barring(node);
             let is_ready = node.condition("Ready").is_none_or(|ready| ready.status.as_ref() == "True");
             let is_open = is_ready && !node.spec.unschedulable;
             let is_drained = scene.strategy == Strategy::Rotation
                 || scene.config.roll.method(pool_of(scene, node)) != Some(Method::Churn);
-            Load { node, offer, free: offer.less(all), moves, taints, is_open, is_drained }
+            Load { node, offer, free: offer.subtract(all), moves, taints, is_open, is_drained }
         })
         .collect()
 }
 
-fn unknown(silent: Vec<Subject>) -> Finding {
+fn find_unknown(silent: Vec<Subject>) -> Finding {
     Finding::new(
         "capacity-unknown",
         Severity::Risk,
@@ -95,11 +95,11 @@ fn unknown(silent: Vec<Subject>) -> Finding {
         "Nobody knows whether the pods of the nodes in transit find room.",
         "Take the snapshot again, with status.allocatable of the nodes: kubectl get nodes -o json > nodes.json",
     )
-    .about(silent)
+    .with_objects(silent)
 }
 
 /// For each set of taints: the fullest nodes with it, against all others whose taints their pods tolerate.
-fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
+fn find_short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
     let settings = &scene.config.capacity;
     let mut groups: BTreeMap<&[&str], Vec<&Load<'_>>> = BTreeMap::new();
     for load in loads {
@@ -149,12 +149,12 @@ fn short(scene: &Scene<'_>, loads: &[Load<'_>]) -> Vec<Finding> {
             "Evicted pods stay Pending, and what they serve is down until their node is back.",
             "Add nodes of the same pool before the start. Or change the settings file: capacity: {inTransit: 1, marginPercent: 0} accepts less, and with roll: {methods: {POOL: churn}} pods come back to their nodes.",
         )
-        .about(objects),
+        .with_objects(objects),
     ]
 }
 
 /// Pods that request more than any other node has free, by owner.
-fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Option<Finding> {
+fn find_nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Option<Finding> {
     // For each amount: up to two nodes with room for it. A pod's own node is cordoned, so another one must be among them.
     let mut rooms: HashMap<(u128, u128), Vec<&str>> = HashMap::new();
     let mut details: BTreeMap<Owner<'_>, String> = BTreeMap::new();
@@ -162,7 +162,7 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
         loads.iter().filter(|load| load.is_drained).map(|load| load.node.name()).collect();
     let moves = |pod: &&Pod| is_movable(pod) && drained.contains(&*pod.spec.node_name);
     for pod in scene.snapshot.pods.iter().filter(moves) {
-        let request = requests.of(&pod.spec);
+        let request = requests.read(&pod.spec);
         let rooms = rooms.entry((request.cpu, request.memory)).or_insert_with(|| {
             let fits = |load: &&Load<'_>| {
                 load.is_open
@@ -187,7 +187,7 @@ fn nowhere(scene: &Scene<'_>, loads: &[Load<'_>], requests: &mut Requests) -> Op
             "The sum of what is free may be enough, but no single node has it. The pod stays Pending until its own node is back.",
             "Add a node that is large enough, or let these pods stay on their node: its pods are evicted without a cordon (roll: {methods: {POOL: churn}} in the settings file).",
         )
-        .about(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
+        .with_objects(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))
     })
 }
 

@@ -47,9 +47,9 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
         for workload in scene.snapshot.workloads(kind) {
             let replicas = workload.spec.replicas.unwrap_or(1);
-            let stuck = keys(workload).into_iter().find_map(|key| stuck(scene, workload, replicas, &key));
+            let stuck = keys(workload).into_iter().find_map(|key| stuck_reason(scene, workload, replicas, &key));
             counted_subjects
-                .extend(stuck.map(|detail| (Subject::of(kind, &workload.metadata).detail(detail), replicas)));
+                .extend(stuck.map(|detail| (Subject::from_meta(kind, &workload.metadata).detail(detail), replicas)));
         }
     }
     let what = "A required anti-affinity keeps pods of a workload apart, and no other place is left for one of them.";
@@ -65,7 +65,7 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     );
     (!counted_subjects.is_empty()).then(|| {
         let subjects = counted_subjects.into_iter().map(|(subject, _)| subject);
-        Finding::new("pod-anti-affinity", Severity::Risk, what, why, fix).about(subjects)
+        Finding::new("pod-anti-affinity", Severity::Risk, what, why, fix).with_objects(subjects)
     })
 }
 
@@ -86,9 +86,9 @@ fn keys(workload: &Workload) -> BTreeSet<String> {
 }
 
 /// Why an evicted pod finds no place, in words.
-fn stuck(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str) -> Option<String> {
+fn stuck_reason(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str) -> Option<String> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in nodes(scene).filter(|node| Place::of(node).refusal(&workload.spec.template.spec).is_none()) {
+    for node in nodes(scene).filter(|node| Place::from_node(node).refusal(&workload.spec.template.spec).is_none()) {
         let value = node.metadata.label(key).or_else(|| (key == HOST).then(|| node.name()));
         *places.entry(value?).or_default() += 1;
     }
@@ -126,7 +126,7 @@ fn grace(scene: &Scene<'_>) -> Option<Finding> {
         ),
     };
     (!objects.is_empty())
-        .then(|| Finding::new("pod-grace-long", Severity::Risk, what, why, fix).about(objects))
+        .then(|| Finding::new("pod-grace-long", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 /// Pods whose volume is in a zone with one node that may run them.
@@ -165,7 +165,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
             };
             // Its own node is one of them where it takes its pods back.
             let takes = |node: &&Node| node.name() != pod.spec.node_name.as_ref() || takes_back(scene, node);
-            if !nodes(scene).filter(takes).any(|node| Place::of(node).refusal(&spec).is_none()) {
+            if !nodes(scene).filter(takes).any(|node| Place::from_node(node).refusal(&spec).is_none()) {
                 details
                     .entry(owner(pod))
                     .or_insert_with(|| format!("{} on {} has {volume}", pod.name(), pod.spec.node_name));
@@ -177,7 +177,7 @@ fn zonal(scene: &Scene<'_>) -> Option<Finding> {
     let fix = "Add a node to the zone of each volume before its pod's node has its turn. Or let these pods come back on their own node, without a cordon (roll: {methods: {POOL: churn}} in the settings file).";
     (!details.is_empty()).then(|| {
         let subjects = details.into_iter().map(|(owner, detail)| owner.subject().detail(detail));
-        Finding::new("pod-zonal-volume", Severity::Risk, what, why, fix).about(subjects)
+        Finding::new("pod-zonal-volume", Severity::Risk, what, why, fix).with_objects(subjects)
     })
 }
 

@@ -67,7 +67,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
         for workload in scene.snapshot.workloads(kind) {
             let (desired, ready) = (workload.spec.replicas.unwrap_or(1), workload.status.ready_replicas);
-            let subject = Subject::of(kind, &workload.metadata);
+            let subject = Subject::from_meta(kind, &workload.metadata);
             if ready < desired {
                 subjects_by_code
                     .entry(Code::WorkloadNotReady)
@@ -104,7 +104,7 @@ fn classes(group: &Group<'_>) -> Vec<(Code, usize)> {
 /// How many commands a fix spells out.
 const SPELT: usize = 12;
 
-fn each(subjects: &[Subject], command: impl Fn(&Subject) -> String) -> String {
+fn spell_commands(subjects: &[Subject], command: impl Fn(&Subject) -> String) -> String {
     let mut all: Vec<String> = subjects.iter().take(SPELT).map(command).collect();
     if subjects.len() > SPELT {
         all.push(format!("and so for {} more", subjects.len() - SPELT));
@@ -119,7 +119,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             Severity::Note,
             "Jobs are running.",
             "An evicted pod of a Job starts again from the beginning, and counts as a failure of the Job unless its podFailurePolicy says otherwise.",
-            format!("Let them end, or suspend what starts more of them: {}", each(&subjects, |subject| format!("kubectl -n {} get job {} -w", subject.namespace, subject.name))),
+            format!("Let them end, or suspend what starts more of them: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} get job {} -w", subject.namespace, subject.name))),
         ),
         Code::PodEmptyDir => (
             Severity::Note,
@@ -133,7 +133,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             "The migration waits at their nodes until the pods are gone or somebody names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
             format!(
                 "Ask their owners for a time, then remove the annotation: {}",
-                each(&subjects, |subject| {
+                spell_commands(&subjects, |subject| {
                     let target = subject.kind.to_lowercase();
                     let keys = STAY.map(|(key, _)| format!("{key}-")).join(" ");
                     if subject.kind == "Pod" {
@@ -154,28 +154,28 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             Severity::Risk,
             "Pods are pending or terminating already now.",
             "A pod that does not start or end before the migration will not during it, and the node that it is on never becomes empty.",
-            format!("Find out why: {}", each(&subjects, |subject| format!("kubectl -n {} get pods -o wide | grep {}", subject.namespace, subject.name))),
+            format!("Find out why: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} get pods -o wide | grep {}", subject.namespace, subject.name))),
         ),
         Code::PodWithoutOwner => (
             Severity::Risk,
             "Pods have no owner.",
             "Nobody creates such a pod again. The migration waits at its node until somebody deletes it.",
-            format!("Make a Deployment of each, or delete them before their nodes' turn: {}", each(&subjects, |subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))),
+            format!("Make a Deployment of each, or delete them before their nodes' turn: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))),
         ),
         Code::WorkloadNotReady => (
             Severity::Risk,
             "Workloads are not ready already now.",
             "What is broken before the migration cannot be told from what it breaks, and every gate that watches these workloads stays red.",
-            format!("Repair or scale them to what runs: {}", each(&subjects, |subject| format!("kubectl -n {} rollout status {}/{} --timeout=1s", subject.namespace, subject.kind.to_lowercase(), subject.name))),
+            format!("Repair or scale them to what runs: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} rollout status {}/{} --timeout=1s", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
         Code::WorkloadSingle => (
             Severity::Note,
             "Workloads have one replica.",
             "Nobody serves while their only pod moves to another node.",
-            format!("Where that matters, add a replica for the time of the migration: {}", each(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
+            format!("Where that matters, add a replica for the time of the migration: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

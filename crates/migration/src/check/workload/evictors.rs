@@ -33,7 +33,7 @@ pub(in crate::check) const CHECK: Check = Check {
 const LOCK: &str = "weave.works/kured-node-lock";
 
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
-    [descheduler(scene), kured(scene)].into_iter().flatten().collect()
+    [descheduler(scene), find_kured(scene)].into_iter().flatten().collect()
 }
 
 /// Whether a container runs a program, by the last part of its image's name.
@@ -54,7 +54,7 @@ fn descheduler(scene: &Scene<'_>) -> Option<Finding> {
     for workload in scene.snapshot.workloads(Kind::DEPLOYMENT) {
         if workload.spec.replicas != Some(0) && runs(&workload.spec.template.spec, program) {
             let (namespace, name) = (workload.namespace(), workload.name());
-            objects.push(Subject::of(Kind::DEPLOYMENT, &workload.metadata));
+            objects.push(Subject::from_meta(Kind::DEPLOYMENT, &workload.metadata));
             stops.insert(format!("kubectl -n {namespace} scale deployment/{name} --replicas=0"));
         }
     }
@@ -83,12 +83,12 @@ fn descheduler(scene: &Scene<'_>) -> Option<Finding> {
             "It evicts pods from nodes that a run taints or fills, and they may start on nodes that have not moved yet: such a pod moves twice or more. Its evictions also use up the budgets for which the run waits.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 
 /// kured without a lock that is not a node's.
-fn kured(scene: &Scene<'_>) -> Option<Finding> {
+fn find_kured(scene: &Scene<'_>) -> Option<Finding> {
     let is_node = |name: &str| scene.snapshot.nodes.iter().any(|node| node.name() == name);
     let is_locked = |workload: &Workload| {
         let lock =
@@ -101,7 +101,7 @@ fn kured(scene: &Scene<'_>) -> Option<Finding> {
     let unlocked =
         daemon_sets.filter(|workload| runs(&workload.spec.template.spec, "kured") && !is_locked(workload));
     let objects: Vec<Subject> =
-        unlocked.map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata)).collect();
+        unlocked.map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata)).collect();
     let command = |subject: &Subject| {
         format!(
             r#"kubectl -n {} annotate daemonset {} {LOCK}='{{"nodeID":"crossfade"}}' --overwrite"#,
@@ -119,7 +119,7 @@ fn kured(scene: &Scene<'_>) -> Option<Finding> {
             "It knows no limit of a run, so a node that it reboots and nodes that the run moves are away together. After the reboot it uncordons the node, also where the run has cordoned it.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 

@@ -62,7 +62,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 /// The provider whose control plane reaches pods by the cloud's network alone, if the new network is not that one.
 fn distant_provider(scene: &Scene<'_>) -> Option<&'static str> {
     let nodes = &scene.snapshot.nodes;
-    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::of(scene).is_shared;
+    let takes_vpc_addresses = scene.to == Cni::Cilium && crate::cni::cidr::gather(scene).is_shared;
     if takes_vpc_addresses || nodes.iter().any(Node::is_control_plane) {
         return None;
     }
@@ -169,7 +169,7 @@ fn finding(
             commands.join("; ")
         ),
     )
-    .about(objects))
+    .with_objects(objects))
 }
 
 #[cfg(test)]

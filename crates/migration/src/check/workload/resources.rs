@@ -59,10 +59,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let (watched, watched_absent) = split_existing(scene, &config.watched_resources);
     let (clean_up, clean_up_absent) = split_existing(scene, &config.clean_up_resources);
     let subject = |(kind, workload): &(Kind, &Workload), detail: String| {
-        Subject::of(*kind, &workload.metadata).detail(detail)
+        Subject::from_meta(*kind, &workload.metadata).detail(detail)
     };
     let not_ready =
-        watched.iter().filter_map(|entry| Some(subject(entry, unready(entry.0, entry.1)?))).collect();
+        watched.iter().filter_map(|entry| Some(subject(entry, unready_reason(entry.0, entry.1)?))).collect();
     let is_empty = |entry: &&(Kind, &Workload)| {
         entry.0 == Kind::DAEMON_SET && entry.1.status.desired_number_scheduled == 0
     };
@@ -102,7 +102,7 @@ fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a W
         }
         let mut others = KINDS
             .into_iter()
-            .flat_map(|kind| items_of(kind, name).map(move |workload| Subject::of(kind, &workload.metadata)));
+            .flat_map(|kind| items_of(kind, name).map(move |workload| Subject::from_meta(kind, &workload.metadata)));
         let hint = others.next().map(|other| format!("there is {other}")).unwrap_or_default();
         absent.push(Subject { namespace: namespace.to_owned(), ..Subject::new(kind, name) }.detail(hint));
     }
@@ -112,7 +112,7 @@ fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a W
 /// Why a workload is not ready.
 ///
 /// *Source*: Kubernetes 1.33, `staging/src/k8s.io/kubectl/pkg/polymorphichelpers/rollout_status.go`.
-fn unready(kind: Kind, workload: &Workload) -> Option<String> {
+fn unready_reason(kind: Kind, workload: &Workload) -> Option<String> {
     let status = &workload.status;
     if let (Some(generation), Some(observed)) = (workload.metadata.generation, status.observed_generation)
         && observed < generation
@@ -177,7 +177,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             format!("Repair them, or remove them from watchedResources in the settings file: {look}"),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

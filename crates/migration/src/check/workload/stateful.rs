@@ -56,7 +56,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         for member in &group.members {
             groups.entry(member).or_default().push(&group.name);
             if !exists(scene, member) {
-                absent.push(subject(member).detail(nearest(scene, member, &group.name)));
+                absent.push(subject(member).detail(nearest_name(scene, member, &group.name)));
             } else if group.method == Method::Scale {
                 scaled.extend(scaler(scene, member).map(|scaler| subject(member).detail(scaler)));
             }
@@ -75,7 +75,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         workload.spec.replicas.unwrap_or(1) > 1 && is_free(workload.namespace(), workload.name())
     });
     let free: Vec<Subject> =
-        free.map(|workload| Subject::of(Kind::STATEFUL_SET, &workload.metadata)).collect();
+        free.map(|workload| Subject::from_meta(Kind::STATEFUL_SET, &workload.metadata)).collect();
     let all = [
         (Code::FreezeNotFound, absent),
         (Code::FreezeScaledByOthers, scaled),
@@ -98,14 +98,14 @@ fn exists(scene: &Scene<'_>, member: &Member) -> bool {
 }
 
 /// The group, and what has this name elsewhere.
-fn nearest(scene: &Scene<'_>, member: &Member, group: &str) -> String {
+fn nearest_name(scene: &Scene<'_>, member: &Member, group: &str) -> String {
     let mut same = [Kind::STATEFUL_SET, Kind::DEPLOYMENT].into_iter().flat_map(|kind| {
         scene
             .snapshot
             .workloads(kind)
             .iter()
             .filter(|workload| workload.name() == member.name)
-            .map(move |workload| Subject::of(kind, &workload.metadata))
+            .map(move |workload| Subject::from_meta(kind, &workload.metadata))
     });
     let hint = same.next().map(|subject| format!("; did you mean {subject}?")).unwrap_or_default();
     format!("in group {group}{hint}")
@@ -163,7 +163,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
             )
         }
     };
-    Finding::new(code.as_str(), severity, what, why, fix).about(subjects)
+    Finding::new(code.as_str(), severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         "No other node can take such a pod: it stays Pending while its node is cordoned. Where nodes are replaced, its data goes with the node.",
         "For nodes that stay, let these pods come back on their node, after its turn and without a cordon (roll: {methods: {POOL: churn}} in the settings file). Before nodes are replaced, copy the data to a volume that can move.",
     );
-    vec![finding.about(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
+    vec![finding.with_objects(details.into_iter().map(|(owner, detail)| owner.subject().detail(detail)))]
 }
 
 /// The volume is a directory or a disk of a node, or bound to a node by name.

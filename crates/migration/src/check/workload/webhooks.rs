@@ -53,13 +53,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             owners.extend(pods.iter().map(|pod| owner(pod)));
         }
     }
-    [few(Severity::Blocks, down, &owners), few(Severity::Risk, single, &owners)]
+    [find_few(Severity::Blocks, down, &owners), find_few(Severity::Risk, single, &owners)]
         .into_iter()
         .flatten()
         .collect()
 }
 
-fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
+fn find_few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) -> Option<Finding> {
     let what = if severity == Severity::Blocks {
         "Admission webhooks that fail closed have no Ready pod."
     } else {
@@ -86,7 +86,7 @@ fn few(severity: Severity, objects: Vec<Subject>, owners: &BTreeSet<Owner<'_>>) 
     } else {
         format!("Let two pods on two nodes serve it, and wait until both are Ready: {}", commands.join("; "))
     };
-    (!objects.is_empty()).then(|| Finding::new("webhook-few", severity, what, why, fix).about(objects))
+    (!objects.is_empty()).then(|| Finding::new("webhook-few", severity, what, why, fix).with_objects(objects))
 }
 
 /// The webhooks that fail closed, are asked about pods or nodes, and have a Service in this cluster.

@@ -69,7 +69,7 @@ impl Claim {
 
     /// The same, of a node.
     #[must_use]
-    pub fn on(mut self, node: &str) -> Self {
+    pub fn with_node(mut self, node: &str) -> Self {
         self.node = Some(node.into());
         self
     }

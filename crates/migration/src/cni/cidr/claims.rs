@@ -30,11 +30,11 @@ pub struct Claims {
 
 /// The ranges of a scene.
 #[must_use]
-pub fn of(scene: &Scene<'_>) -> Claims {
+pub fn gather(scene: &Scene<'_>) -> Claims {
     let mut claims = Claims::default();
     match scene.from {
         Cni::Calico => {
-            calico::old(scene, &mut claims);
+            calico::add_old_claims(scene, &mut claims);
             if network::calico::is_host_local(scene.snapshot) {
                 node_cidrs(scene, Usage::OldBlock, &mut claims);
             }
@@ -45,17 +45,17 @@ pub fn of(scene: &Scene<'_>) -> Claims {
         // Its pods have addresses of the cloud's network, one by one.
         Cni::AwsVpcCni => {}
     }
-    target::new(scene, &mut claims);
+    target::add_new_claims(scene, &mut claims);
     flannel(scene, &mut claims);
-    around::all(scene, &mut claims);
+    around::add_claims(scene, &mut claims);
     for (networks, used) in [
         (&scene.config.networks.old.cidrs, Usage::OldPool { is_closed: false }),
         (&scene.config.networks.new.cidrs, Usage::NewPool),
     ] {
         let setting = if used.is_new() { "networks.new.cidrs" } else { "networks.old.cidrs" };
-        claims.all.extend(networks.iter().map(|range| claimed(*range, used, setting)));
+        claims.all.extend(networks.iter().map(|range| new_claim(*range, used, setting)));
     }
-    pods::old(scene, &mut claims);
+    pods::add_old_claims(scene, &mut claims);
     claims
 }
 
@@ -85,7 +85,7 @@ fn flannel(scene: &Scene<'_>, claims: &mut Claims) {
 }
 
 /// A range of the settings file.
-fn claimed(range: ipnetwork::IpNetwork, used: Usage, setting: &str) -> Claim {
+fn new_claim(range: ipnetwork::IpNetwork, used: Usage, setting: &str) -> Claim {
     let source = Subject {
         kind: "Setting".into(),
         namespace: String::new(),
@@ -105,7 +105,7 @@ fn node_cidrs(scene: &Scene<'_>, used: Usage, claims: &mut Claims) {
 }
 
 fn subject(node: &Node) -> Subject {
-    Subject::of(Kind::NODE, &node.metadata)
+    Subject::from_meta(Kind::NODE, &node.metadata)
 }
 
 impl Claims {
@@ -119,7 +119,7 @@ impl Claims {
                 }
                 let claim = Claim::new(range, used, source);
                 self.all.push(match node {
-                    Some(node) => claim.on(node),
+                    Some(node) => claim.with_node(node),
                     None => claim,
                 });
                 self.all.last_mut()
@@ -157,7 +157,7 @@ mod tests {
                 to,
                 vec![node, object(Kind::CONFIG_MAP, "kube-flannel-cfg", conf.clone())],
             );
-            of(&case.scene()).all.iter().filter(|claim| matches!(claim.usage, Usage::OldPool { .. })).count()
+            gather(&case.scene()).all.iter().filter(|claim| matches!(claim.usage, Usage::OldPool { .. })).count()
         };
         assert_eq!((pools(Cni::Cilium), pools(Cni::Antrea)), (1, 0));
     }

@@ -106,7 +106,7 @@ mod tests {
 
     fn claim(range: &str, used: Usage, node: &str) -> Claim {
         let claim = Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node));
-        if node.is_empty() { claim } else { claim.on(node) }
+        if node.is_empty() { claim } else { claim.with_node(node) }
     }
 
     /// One row per rule: the new range, the old one, strategy, code and severity.

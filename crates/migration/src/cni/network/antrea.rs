@@ -34,7 +34,7 @@ pub fn has_gate(snapshot: &Snapshot, name: &str) -> bool {
 #[must_use]
 pub fn setting(snapshot: &Snapshot, pointer: &str) -> Option<Setting> {
     let value = yaml::text(agent(snapshot)?.pointer(pointer)?)?;
-    Some(Setting::of(value, subject(Kind::CONFIG_MAP, config(snapshot)?), pointer.trim_start_matches('/')))
+    Some(Setting::new(value, subject(Kind::CONFIG_MAP, config(snapshot)?), pointer.trim_start_matches('/')))
 }
 
 /// A setting of the agent as text, or its default.

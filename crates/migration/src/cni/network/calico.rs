@@ -28,11 +28,11 @@ pub fn felix(snapshot: &Snapshot, key: &str) -> Vec<Setting> {
     if let Some(node) = node(snapshot)
         && let Some(value) = variable(node, &name).filter(|value| !value.is_empty())
     {
-        return vec![Setting::of(value, Subject::of(Kind::DAEMON_SET, &node.metadata), &name)];
+        return vec![Setting::new(value, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), &name)];
     }
     let setting_of = |object: &Object| {
         let value = super::yaml::text(object.pointer("/spec")?.get(key)?)?;
-        Some(Setting::of(value, subject(Kind::FELIX_CONFIGURATION, object), key))
+        Some(Setting::new(value, subject(Kind::FELIX_CONFIGURATION, object), key))
     };
     snapshot.objects(Kind::FELIX_CONFIGURATION).iter().filter_map(setting_of).collect()
 }
@@ -47,7 +47,7 @@ pub fn number(snapshot: &Snapshot, key: &str, default: u32) -> u32 {
 
 /// Every object that says yes to a setting of Felix.
 #[must_use]
-pub fn enabled(snapshot: &Snapshot, key: &str) -> Vec<Subject> {
+pub fn find_enabled(snapshot: &Snapshot, key: &str) -> Vec<Subject> {
     let all = felix(snapshot, key).into_iter();
     all.filter(|setting| super::is_yes(&setting.value)).map(|setting| setting.source).collect()
 }

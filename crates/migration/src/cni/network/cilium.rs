@@ -19,12 +19,12 @@ pub fn config(snapshot: &Snapshot) -> Option<&Object> {
 #[must_use]
 pub fn setting(snapshot: &Snapshot, key: &str) -> Option<Setting> {
     let config = config(snapshot)?;
-    Some(Setting::of(config.data(key)?, subject(Kind::CONFIG_MAP, config), key))
+    Some(Setting::new(config.data(key)?, subject(Kind::CONFIG_MAP, config), key))
 }
 
 /// The nodes that a `CiliumNodeConfig` selects.
 #[must_use]
-pub fn selected<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
+pub fn selected_nodes<'n>(config: &Object, nodes: &'n [Node]) -> Vec<&'n Node> {
     // A selector that cannot be read selects nothing here; the API server has checked it.
     let selector = config
         .pointer("/spec/nodeSelector")
@@ -52,10 +52,10 @@ pub struct NodeSettings<'s> {
 impl<'s> NodeSettings<'s> {
     /// The settings; none if Cilium is not installed.
     #[must_use]
-    pub fn of(snapshot: &'s Snapshot) -> Option<Self> {
+    pub fn read(snapshot: &'s Snapshot) -> Option<Self> {
         let config = config(snapshot)?;
         let objects = snapshot.objects(Kind::CILIUM_NODE_CONFIG).iter();
-        let names = |object| selected(object, &snapshot.nodes).into_iter().map(Node::name).collect();
+        let names = |object| selected_nodes(object, &snapshot.nodes).into_iter().map(Node::name).collect();
         let node_configs = objects
             .filter(|object| object.namespace() == config.namespace())
             .map(|object| (object, names(object)))

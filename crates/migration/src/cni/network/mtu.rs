@@ -30,8 +30,8 @@ pub struct Mtu {
 pub fn mtu(snapshot: &Snapshot, cni: Cni, node: u32) -> Mtu {
     let overhead = overhead(snapshot, cni);
     let (set, source) = match cni {
-        Cni::Calico => of_calico(snapshot),
-        Cni::Flannel | Cni::Canal => of_flannel(snapshot, cni),
+        Cni::Calico => calico_mtu(snapshot),
+        Cni::Flannel | Cni::Canal => flannel_mtu(snapshot, cni),
         Cni::Cilium => {
             let set = cilium::setting(snapshot, "mtu").and_then(|setting| number(&setting.value));
             let source = cilium::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
@@ -42,7 +42,7 @@ pub fn mtu(snapshot: &Snapshot, cni: Cni, node: u32) -> Mtu {
             let source = antrea::config(snapshot).map(|config| subject(Kind::CONFIG_MAP, config));
             (set, source.unwrap_or_else(|| default(cni)))
         }
-        Cni::AwsVpcCni => of_aws(snapshot),
+        Cni::AwsVpcCni => aws_mtu(snapshot),
     };
     Mtu {
         bytes: set.unwrap_or_else(|| node.saturating_sub(overhead)),
@@ -83,7 +83,7 @@ fn default(cni: Cni) -> Subject {
     }
 }
 
-fn of_calico(snapshot: &Snapshot) -> (Option<u32>, Subject) {
+fn calico_mtu(snapshot: &Snapshot) -> (Option<u32>, Subject) {
     if let Some(installation) = calico::installation(snapshot) {
         let set = installation.pointer("/spec/calicoNetwork/mtu").and_then(serde_json::Value::as_u64);
         let set = set.and_then(|bytes| u32::try_from(bytes).ok()).filter(|bytes| *bytes != 0);
@@ -95,7 +95,7 @@ fn of_calico(snapshot: &Snapshot) -> (Option<u32>, Subject) {
     }
 }
 
-fn of_flannel(snapshot: &Snapshot, cni: Cni) -> (Option<u32>, Subject) {
+fn flannel_mtu(snapshot: &Snapshot, cni: Cni) -> (Option<u32>, Subject) {
     let canal = snapshot.config_map("canal-config").filter(|_| cni == Cni::Canal);
     if let Some(set) = canal.and_then(|config| number(config.data("veth_mtu")?)) {
         return (Some(set), canal.map_or_else(|| default(cni), |config| subject(Kind::CONFIG_MAP, config)));
@@ -109,8 +109,8 @@ fn of_flannel(snapshot: &Snapshot, cni: Cni) -> (Option<u32>, Subject) {
     }
 }
 
-fn of_aws(snapshot: &Snapshot) -> (Option<u32>, Subject) {
+fn aws_mtu(snapshot: &Snapshot) -> (Option<u32>, Subject) {
     let Some(node) = agent(snapshot, &["aws-node"]) else { return (Some(9001), default(Cni::AwsVpcCni)) };
     let named = ["POD_MTU", "AWS_VPC_ENI_MTU"].iter().find_map(|name| number(variable(node, name)?));
-    (Some(named.unwrap_or(9001)), Subject::of(Kind::DAEMON_SET, &node.metadata))
+    (Some(named.unwrap_or(9001)), Subject::from_meta(Kind::DAEMON_SET, &node.metadata))
 }

@@ -88,15 +88,15 @@ impl fmt::Display for Tunnel {
 #[must_use]
 pub fn tunnels(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
     match cni {
-        Cni::Calico => of_calico(snapshot),
-        Cni::Flannel | Cni::Canal => of_flannel(snapshot, cni),
-        Cni::Cilium => of_cilium(snapshot),
-        Cni::Antrea => of_antrea(snapshot),
+        Cni::Calico => calico_tunnels(snapshot),
+        Cni::Flannel | Cni::Canal => flannel_tunnels(snapshot, cni),
+        Cni::Cilium => cilium_tunnels(snapshot),
+        Cni::Antrea => antrea_tunnels(snapshot),
         Cni::AwsVpcCni => Vec::new(),
     }
 }
 
-fn of_calico(snapshot: &Snapshot) -> Vec<Tunnel> {
+fn calico_tunnels(snapshot: &Snapshot) -> Vec<Tunnel> {
     let mut all = Vec::new();
     if let Some(pool) = calico::pools_with(snapshot, "ipipMode").next() {
         all.push(Tunnel::new(Protocol::Ipip, 0, None, "tunl0", subject(Kind::IP_POOL, pool)));
@@ -110,7 +110,7 @@ fn of_calico(snapshot: &Snapshot) -> Vec<Tunnel> {
         ("wireguardEnabled", "wireguardListeningPort", 51_820, "wireguard.cali"),
         ("wireguardEnabledV6", "wireguardListeningPortV6", 51_821, "wg-v6.cali"),
     ] {
-        if let Some(source) = calico::enabled(snapshot, key).into_iter().next() {
+        if let Some(source) = calico::find_enabled(snapshot, key).into_iter().next() {
             let port = u16::try_from(calico::number(snapshot, port, u32::from(default))).unwrap_or(default);
             all.push(Tunnel::new(Protocol::WireGuard, port, None, device, source));
         }
@@ -121,7 +121,7 @@ fn of_calico(snapshot: &Snapshot) -> Vec<Tunnel> {
     all
 }
 
-fn of_flannel(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
+fn flannel_tunnels(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
     let Some(flannel) = flannel::read(snapshot) else {
         return vec![Tunnel::default(cni, Protocol::Vxlan, 8472, Some(1), "flannel.1")];
     };
@@ -158,7 +158,7 @@ fn of_flannel(snapshot: &Snapshot, cni: Cni) -> Vec<Tunnel> {
     }
 }
 
-fn of_cilium(snapshot: &Snapshot) -> Vec<Tunnel> {
+fn cilium_tunnels(snapshot: &Snapshot) -> Vec<Tunnel> {
     let Some(overlay) = cilium::overlay(snapshot) else {
         return vec![Tunnel::default(Cni::Cilium, Protocol::Vxlan, 8472, None, "cilium_vxlan")];
     };
@@ -173,7 +173,7 @@ fn of_cilium(snapshot: &Snapshot) -> Vec<Tunnel> {
     all
 }
 
-fn of_antrea(snapshot: &Snapshot) -> Vec<Tunnel> {
+fn antrea_tunnels(snapshot: &Snapshot) -> Vec<Tunnel> {
     let Some((agent, config)) = antrea::agent(snapshot).zip(antrea::config(snapshot)) else {
         return vec![Tunnel::default(Cni::Antrea, Protocol::Geneve, 6081, None, "genev_sys_6081")];
     };

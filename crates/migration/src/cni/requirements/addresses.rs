@@ -25,11 +25,11 @@ pub(super) const ROWS: &[Requirement] = &[Requirement {
     ],
     scope: Scope::All,
     needs: &[Kind::NODE, Kind::SERVICE, Kind::INGRESS, Kind::GATEWAY],
-    state: distinct,
+    state: decide_distinct,
 }];
 
-fn distinct(scene: &Scene<'_>) -> State {
-    let claims = cidr::of(scene);
+fn decide_distinct(scene: &Scene<'_>) -> State {
+    let claims = cidr::gather(scene);
     if claims.is_shared {
         return State::met("both take addresses from the cloud's network, which gives none twice");
     }

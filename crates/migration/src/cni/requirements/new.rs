@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Requirement] = &[
             let rule = values::rule(Cni::Cilium, "cilium-chaining");
             let wanted = |value: Option<&str>| {
                 rule.is_some_and(|rule| {
-                    rule.at(scene.config.transition.phase).accepts(value.unwrap_or(rule.absent))
+                    rule.for_stage(scene.config.transition.phase).accepts(value.unwrap_or(rule.absent))
                 })
             };
             cilium(scene, "cni-chaining-mode", fix, wanted)

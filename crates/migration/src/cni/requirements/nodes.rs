@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Requirement] = &[
         scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
-            each(scene, "update kubelet on these nodes", |node| {
+            judge_each(scene, "update kubelet on these nodes", |node| {
                 let text = node.status.node_info.kubelet_version.as_ref();
                 (text, Version::read(text).map(|version| version >= KUBELET))
             })
@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Requirement] = &[
         scope: Scope::All,
         needs: &[Kind::NODE],
         state: |scene| {
-            each(scene, "update or replace the runtime on these nodes", |node| {
+            judge_each(scene, "update or replace the runtime on these nodes", |node| {
                 let text = node.status.node_info.container_runtime_version.as_ref();
                 (text, runtime(text))
             })
@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Requirement] = &[
         needs: &[Kind::NODE],
         state: |scene| {
             let fix = "let these nodes leave the cluster, or accept this with a waiver: their pods stay on the old network until it is removed";
-            each(scene, fix, |node| {
+            judge_each(scene, fix, |node| {
                 let system = node.status.node_info.operating_system.as_ref();
                 (system, Some(matches!(system, "linux" | "")))
             })
@@ -71,7 +71,7 @@ fn runtime(text: &str) -> Option<bool> {
 const NAMED: usize = 5;
 
 /// Whether all nodes have what a row wants. `judged` is what a node says, and whether that is right; none if it cannot be read.
-fn each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str, Option<bool>)) -> State {
+fn judge_each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str, Option<bool>)) -> State {
     let nodes = &scene.snapshot.nodes;
     if nodes.is_empty() {
         return State::unknown(

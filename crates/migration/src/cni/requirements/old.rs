@@ -269,7 +269,7 @@ pub(super) fn agent(
     containers: &[&str],
     least: Version,
 ) -> State {
-    let is_named = |set: &&Workload| named.iter().any(|name| name.is(set.namespace(), set.name()));
+    let is_named = |set: &&Workload| named.iter().any(|name| name.matches(set.namespace(), set.name()));
     let own = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is_named);
     let Some(set) = own.or_else(|| sets.iter().find_map(|name| scene.snapshot.daemon_set(name))) else {
         return State::unknown(
@@ -287,7 +287,7 @@ pub(super) fn agent(
             BY_HAND,
         );
     };
-    match Version::of_image(image) {
+    match Version::from_image(image) {
         Some(version) if version >= least => State::met(image),
         Some(_) => State::not_met(image, format!("update it to {least} or later first")),
         None => State::unknown(format!("{image} names no version"), BY_HAND),

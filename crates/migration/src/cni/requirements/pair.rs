@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Requirement] = &[
         found_by: &[],
         scope: Scope::All,
         needs: &[],
-        state: supported,
+        state: decide_supported,
     },
     Requirement {
         name: "strategy",
@@ -67,7 +67,7 @@ pub(super) const ROWS: &[Requirement] = &[
     },
 ];
 
-fn supported(scene: &Scene<'_>) -> State {
+fn decide_supported(scene: &Scene<'_>) -> State {
     let known_pair = PAIRS.iter().find(|pair| (pair.from, pair.to) == (scene.from, scene.to));
     match known_pair.map(|pair| pair.evidence) {
         Some(Evidence::Published) => State::met("supported; such migrations are published"),

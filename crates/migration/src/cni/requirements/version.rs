@@ -19,7 +19,7 @@ impl Version {
 
     /// Reads the version of an image: `quay.io:443/cilium/cilium:v1.17.2@sha256:..`.
     #[must_use]
-    pub fn of_image(image: &str) -> Option<Self> {
+    pub fn from_image(image: &str) -> Option<Self> {
         let name = image.split('@').next()?.rsplit('/').next()?;
         Self::read(name.split_once(':')?.1)
     }
@@ -51,7 +51,7 @@ mod tests {
             ("quay.io:443/cilium/cilium:v1.17.2@sha256:01ab", Some(Version(1, 17, 2))),
             ("localhost:5000/cilium", None),
         ] {
-            assert_eq!(Version::of_image(image), version, "{image}");
+            assert_eq!(Version::from_image(image), version, "{image}");
         }
     }
 }

@@ -14,10 +14,10 @@ pub fn upgrade(scene: &Scene<'_>, rows: &[Row], stage: Stage) -> Option<(Vec<Str
     let mut lines = Vec::new();
     let mut sets = Vec::new();
     for row in rows {
-        let expectation = row.rule.at(stage);
+        let expectation = row.rule.for_stage(stage);
         // What is wrong now is corrected first.
         let corrected =
-            row.rule.at(scene.config.transition.phase).first().filter(|_| row.state == State::Wrong);
+            row.rule.for_stage(scene.config.transition.phase).first().filter(|_| row.state == State::Wrong);
         let now = corrected.or(row.now.as_deref());
         let (Some(now), Some(value)) = (now, expectation.first()) else { continue };
         if expectation.accepts(now) {
@@ -83,20 +83,20 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     let required =
         rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
     let mut values: Vec<(String, String)> =
-        required.map(|(rule, value)| (rule.set.to_owned(), quoted(value))).collect();
+        required.map(|(rule, value)| (rule.set.to_owned(), quote(value))).collect();
     if scene.to == Cni::Cilium {
         cilium(scene, &mut values);
     }
     values.sort();
     values.dedup();
-    Some(nested(&values))
+    Some(nest(&values))
 }
 
 /// The value of the chart that a setting must have in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
 /// portmap serves the ports of nodes that pods use.
 #[must_use]
 pub fn required_value(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
-    let value = rule.chart(rule.at(stage).first()?);
+    let value = rule.chart(rule.for_stage(stage).first()?);
     Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
 }
 
@@ -137,7 +137,7 @@ fn cilium(scene: &Scene<'_>, values: &mut Vec<(String, String)>) {
 }
 
 /// YAML would read `never` as text and `true` as a boolean: both are what the charts expect.
-fn quoted(value: &str) -> String {
+fn quote(value: &str) -> String {
     if value.is_empty() { "\"\"".into() } else { value.to_owned() }
 }
 
@@ -145,14 +145,14 @@ fn quoted(value: &str) -> String {
 #[must_use]
 pub fn file(sets: &[(&str, &str)]) -> String {
     let mut values: Vec<(String, String)> =
-        sets.iter().map(|(key, value)| ((*key).to_owned(), quoted(value))).collect();
+        sets.iter().map(|(key, value)| ((*key).to_owned(), quote(value))).collect();
     values.sort();
     values.dedup();
-    nested(&values)
+    nest(&values)
 }
 
 /// Dotted keys, sorted, as a YAML mapping.
-fn nested(values: &[(String, String)]) -> String {
+fn nest(values: &[(String, String)]) -> String {
     let mut text = String::new();
     let mut open: Vec<&str> = Vec::new();
     for (key, value) in values {
@@ -177,7 +177,7 @@ mod tests {
     fn dotted_keys_become_a_file() {
         let values = [("a.b.c", "1"), ("a.b.d", "x"), ("a.e", "true"), ("f", "[]")];
         let values = values.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let text = nested(&values);
+        let text = nest(&values);
         assert_eq!(text, "a:\n  b:\n    c: 1\n    d: x\n  e: true\nf: []\n");
         let read: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
         assert_eq!(read["a"]["b"]["d"], "x");

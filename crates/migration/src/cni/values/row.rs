@@ -46,7 +46,7 @@ pub fn rows(scene: &Scene<'_>) -> Vec<Row> {
 
 fn row(scene: &Scene<'_>, rule: &'static Rule, stage: Stage) -> Row {
     let settings = values(scene.snapshot, scene.to, rule);
-    let expectation = rule.at(stage);
+    let expectation = rule.for_stage(stage);
     let wrong: Vec<_> = settings.iter().filter(|(value, _)| !expectation.accepts(value)).collect();
     let state = match (settings.is_empty(), wrong.is_empty()) {
         (true, _) => State::Absent,
@@ -83,7 +83,7 @@ fn values(snapshot: &Snapshot, to: Cni, rule: &Rule) -> Vec<(String, Subject)> {
             let set = calico::felix(snapshot, rule.key);
             match calico::node(snapshot) {
                 Some(node) if set.is_empty() => {
-                    vec![named(Subject::of(Kind::DAEMON_SET, &node.metadata), rule.absent)]
+                    vec![named(Subject::from_meta(Kind::DAEMON_SET, &node.metadata), rule.absent)]
                 }
                 _ => set.into_iter().map(|setting| (setting.value, setting.source)).collect(),
             }

@@ -21,13 +21,13 @@ pub struct Pulse {
 
 impl Pulse {
     /// Takes up an answer.
-    pub fn answered(&mut self, began: Duration, now: Duration) {
+    pub fn note_answered(&mut self, began: Duration, now: Duration) {
         self.answers.push_back((began, now.saturating_sub(began)));
         self.forget(now);
     }
 
     /// Takes up that the API server had too much to do.
-    pub const fn busy(&mut self, now: Duration) {
+    pub const fn note_busy(&mut self, now: Duration) {
         self.busy = Some(now);
     }
 
@@ -73,7 +73,7 @@ mod tests {
     fn pulse(took: &[u64]) -> Pulse {
         let mut pulse = Pulse::default();
         for (began, took) in (1000..).zip(took) {
-            pulse.answered(secs(began), secs(began) + Duration::from_millis(*took));
+            pulse.note_answered(secs(began), secs(began) + Duration::from_millis(*took));
         }
         pulse
     }
@@ -95,7 +95,7 @@ mod tests {
         }
         let mut one_of_many = Pulse::default();
         for took in hundred {
-            one_of_many.answered(secs(1000), secs(1000) + Duration::from_millis(took));
+            one_of_many.note_answered(secs(1000), secs(1000) + Duration::from_millis(took));
         }
         assert_eq!(one_of_many.verdict(secs(1010)).color, Color::Green, "one of 101 may be late");
     }
@@ -103,16 +103,16 @@ mod tests {
     #[test]
     fn a_refusal_for_lack_of_room_counts_for_a_minute() {
         let mut pulse = pulse(&[10]);
-        pulse.busy(secs(1001));
+        pulse.note_busy(secs(1001));
         assert_eq!(pulse.verdict(secs(1002)).color, Color::Red);
-        pulse.answered(secs(1060), secs(1060));
+        pulse.note_answered(secs(1060), secs(1060));
         assert_eq!(pulse.verdict(secs(1061)).color, Color::Green);
     }
 
     #[test]
     fn old_answers_are_forgotten() {
         let mut pulse = pulse(&[10, 10, 10]);
-        pulse.answered(secs(2000), secs(2000));
+        pulse.note_answered(secs(2000), secs(2000));
         assert_eq!(pulse.answers.len(), 1);
     }
 }

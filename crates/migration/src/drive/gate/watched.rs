@@ -7,7 +7,7 @@ use crate::roll::world::{Availability, Color, Owner, Verdict};
 
 /// Green if each of them exists and is ready, red otherwise. Nothing is watched: green.
 #[must_use]
-pub fn watched(owners: &[Owner], availability: &BTreeMap<Owner, Availability>, now: Duration) -> Verdict {
+pub fn decide(owners: &[Owner], availability: &BTreeMap<Owner, Availability>, now: Duration) -> Verdict {
     let wrong: Vec<String> = owners
         .iter()
         .filter_map(|owner| match availability.get(owner) {
@@ -44,7 +44,7 @@ mod tests {
             (&["gone"], Color::Red, "DaemonSet/x/gone does not exist"),
         ] {
             let wanted: Vec<Owner> = names.iter().map(|name| owner(name)).collect();
-            let verdict = watched(&wanted, &known, Duration::ZERO);
+            let verdict = decide(&wanted, &known, Duration::ZERO);
             assert_eq!((verdict.color, verdict.why.as_str()), (color, why));
         }
     }

@@ -101,7 +101,7 @@ pub fn count_pod(json: &str) -> Result<Option<CountedPod>, String> {
     Ok(Some(CountedPod {
         is_running: is_placed && &*status.phase == "Running" && !spec.host_network,
         stays: is_static || metadata.owner_references.iter().flatten().any(is_bound),
-        request: requested(&spec),
+        request: sum_requests(&spec),
         node: spec.node_name,
     }))
 }
@@ -110,20 +110,20 @@ pub fn count_pod(json: &str) -> Result<Option<CountedPod>, String> {
 /// runtime needs.
 ///
 /// *Source*: Kubernetes documentation, "Sidecar Containers", "Resource sharing within containers"; "Pod Overhead".
-fn requested(spec: &Spec) -> Request {
+fn sum_requests(spec: &Spec) -> Request {
     let request_of =
-        |resources: &Option<Resources>| resources.as_ref().map(Request::offered).unwrap_or_default();
+        |resources: &Option<Resources>| resources.as_ref().map(Request::from_resources).unwrap_or_default();
     let (mut lasting, mut starting) = (Request::default(), Request::default());
     for container in spec.init_containers.iter().flatten() {
         let request = request_of(&container.resources.requests);
-        starting = starting.most(lasting + request);
+        starting = starting.max(lasting + request);
         if container.restart_policy.as_deref() == Some("Always") {
             lasting += request;
         }
     }
     let running = spec.containers.iter().flatten().map(|container| request_of(&container.resources.requests));
     let running = running.fold(lasting, |sum, item| sum + item);
-    Request { pods: Request::POD.pods, ..running.most(starting) + request_of(&spec.overhead) }
+    Request { pods: Request::POD.pods, ..running.max(starting) + request_of(&spec.overhead) }
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ pub fn node(json: &str, pool_labels: &[String]) -> Result<ObservedNode, String> 
             .map(|(namespace, name)| (namespace.into(), name.into())),
         is_outdated: mark.as_deref().is_none_or(|mark| mark == SCHEDULED)
             && read.spec.taints.iter().any(|taint| [OUTDATED, SCHEDULED].contains(&&*taint.key)),
-        offers: Request::offered(&read.status.allocatable),
+        offers: Request::from_resources(&read.status.allocatable),
         taints: barring(&read).into_iter().map(Text::from).collect(),
         boot: read.status.node_info.boot_id.clone(),
         label: phase,
@@ -141,7 +141,7 @@ fn is_object_name(text: &str) -> bool {
 }
 
 /// The step, if it is no longer than what a run writes, and its words can be printed: the node can write it, too.
-fn sound(text: &str) -> Result<Step, String> {
+fn parse_sound(text: &str) -> Result<Step, String> {
     if text.len() > STEP_BYTES {
         return Err(format!("it has {} bytes, and at most {STEP_BYTES} are expected", text.len()));
     }
@@ -157,7 +157,7 @@ fn sound(text: &str) -> Result<Step, String> {
 
 /// The step. One that this program cannot read is another program's, and is left alone as the step of another run is.
 fn read_step(text: &str, phase: Option<Phase>) -> Step {
-    sound(text).unwrap_or_else(|e| Step {
+    parse_sound(text).unwrap_or_else(|e| Step {
         run: "unreadable".into(),
         plan: String::new(),
         epoch: u64::MAX,
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!((node.label, node.desired), (Some(Phase::BothOld), Some(Phase::BothOld)));
         let reported = node.crossfade.as_ref().expect("a condition");
         assert_eq!(&*reported.message, "old and new (both) are ready");
-        assert_eq!((node.attached(), node.attached_otherwise(Phase::BothOld)), (Some(4), Some(4)));
+        assert_eq!((node.attached_count(), node.attached_otherwise(Phase::BothOld)), (Some(4), Some(4)));
         let step = node.step.expect("a step");
         assert_eq!((step.claim.as_str(), step.state, step.r#try), ("r.1.1", State::Moving, 2));
         assert_eq!(taints[1]["timeAdded"], "2026-01-01T00:00:00Z", "what is not known stays");

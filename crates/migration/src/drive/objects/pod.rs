@@ -22,7 +22,7 @@ pub struct PodClassifier {
 impl PodClassifier {
     /// What this plan says.
     #[must_use]
-    pub fn of(plan: &Plan) -> Self {
+    pub fn from_plan(plan: &Plan) -> Self {
         let agents = plan.agents.iter().map(|agent| (agent.namespace.clone(), agent.name.clone()));
         let ranges = plan.is_final().then(|| NetworkRanges::of(&plan.networks));
         Self { dns: plan.dns.clone(), agents: agents.collect(), ranges }
@@ -180,7 +180,7 @@ mod tests {
             let value =
                 json!({"status": {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}});
             let found = |about: &PodClassifier| {
-                pod(&value.to_string(), about).expect("a pod").is(Trait::OtherNetwork)
+                pod(&value.to_string(), about).expect("a pod").has_trait(Trait::OtherNetwork)
             };
             assert_eq!(found(&about), is_foreign, "{old:?} {new:?} {address}");
             assert!(!found(&PodClassifier { ranges: None, ..about }), "no run to the final image");
@@ -192,6 +192,6 @@ mod tests {
         let mut about = about();
         about.dns.labels.clear();
         let text = json!({"metadata": {"namespace": "kube-system"}}).to_string();
-        assert!(!pod(&text, &about).expect("a pod").is(Trait::Dns));
+        assert!(!pod(&text, &about).expect("a pod").has_trait(Trait::Dns));
     }
 }

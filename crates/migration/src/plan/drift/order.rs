@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Config;
-use crate::plan::site::{Survey, of_platforms};
+use crate::plan::site::{Survey, platform_reasons};
 use crate::plan::waves::CANARY;
 use crate::plan::{ExcludedNode, Plan, Wave, WaveKind, WaveName};
 
@@ -50,7 +50,7 @@ pub(super) fn ungiven(plan: &Plan, survey: &Survey<'_>, config: &Config) -> Vec<
 /// Whether the platform of a node or the settings leave it out for this reason.
 fn is_given(out: &ExcludedNode, config: &Config) -> bool {
     let named = config.roll.left_out(&out.name).map(|exclusion| exclusion.reason.as_str());
-    of_platforms().into_iter().chain(named).any(|why| why == out.why)
+    platform_reasons().into_iter().chain(named).any(|why| why == out.why)
 }
 
 /// A plan that fixes stragglers moves nodes with DNS pods last, those of the control plane included.

@@ -14,14 +14,14 @@ pub(super) struct Obstacles(BTreeMap<String, Obstacle>);
 
 impl Obstacles {
     /// Nodes of which too little is known, or that cannot be brought to the phase.
-    pub(super) fn of(sites: &[Site<'_>], to: Phase, is_bridged: bool) -> Self {
+    pub(super) fn gather(sites: &[Site<'_>], to: Phase, is_bridged: bool) -> Self {
         let obstacle = |site: &Site<'_>| {
             let because = silent(site).or_else(|| {
                 if is_done(site, to) {
                     return None;
                 }
-                minted(site, to)
-                    .or_else(|| unfollowed(site, to))
+                minted_obstacle(site, to)
+                    .or_else(|| unfollowed_obstacle(site, to))
                     .or_else(|| if is_bridged { None } else { parting(site, sites, to) })
             });
             Some((site.name().to_owned(), because?))
@@ -36,13 +36,13 @@ impl Obstacles {
     }
 
     /// A node of which no straggler can be moved. The run would wait there for nothing.
-    pub(super) fn nothing_moves(&mut self, name: &str) {
+    pub(super) fn note_nothing_moves(&mut self, name: &str) {
         let why = "none of its stragglers can be moved without a person".to_owned();
         self.0.entry(name.to_owned()).or_insert(Obstacle { why, help: String::new() });
     }
 
     /// A node with attachments of other phases, and no pod that they could be of.
-    pub(super) fn no_pod_known(&mut self, name: &str) {
+    pub(super) fn note_no_pod_known(&mut self, name: &str) {
         let obstacle = Obstacle {
             why: "no pod is known for its attachments of other phases".to_owned(),
             help: "on the node: crossfade-bootstrap attachments; or wait until they are swept".to_owned(),
@@ -51,13 +51,13 @@ impl Obstacles {
     }
 
     /// What keeps a node.
-    pub(super) fn of_node(&self, name: &str) -> Option<&Obstacle> {
+    pub(super) fn obstacle(&self, name: &str) -> Option<&Obstacle> {
         self.0.get(name)
     }
 }
 
 /// Every phase that pods of a node have, or may get there as it is now.
-pub(super) fn living<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + use<'s> {
+pub(super) fn living_phases<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Phase> + use<'s> {
     site.phases().into_iter().chain(site.extra())
 }
 
@@ -89,7 +89,7 @@ fn silent(site: &Site<'_>) -> Option<Obstacle> {
 }
 
 /// A node whose policy gives some pods another phase: when they are moved, they come back in it.
-fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
+fn minted_obstacle(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
     let observation = site.observed.as_ref()?;
     let phase = other_phases(observation, to)
         .find(|phase| site.phase() == Some(to) && observation.mints.contains(phase))?;
@@ -100,7 +100,7 @@ fn minted(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
 }
 
 /// A node that would not do what a run asks.
-fn unfollowed(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
+fn unfollowed_obstacle(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
     let observation = site.observed.as_ref()?;
     (!observation.follows.contains(&to)).then(|| Obstacle {
         why: format!("its node does not go to phase {to} when it is asked to"),
@@ -116,7 +116,7 @@ fn unfollowed(site: &Site<'_>, to: Phase) -> Option<Obstacle> {
 fn parting(site: &Site<'_>, sites: &[Site<'_>], to: Phase) -> Option<Obstacle> {
     let phase = site.phase().filter(|phase| *phase != to)?;
     let others: BTreeSet<Phase> =
-        sites.iter().filter(|other| other.name() != site.name()).flat_map(living).collect();
+        sites.iter().filter(|other| other.name() != site.name()).flat_map(living_phases).collect();
     let lost = others.into_iter().find(|other| is_parted(to, *other) && !is_parted(phase, *other))?;
     Some(Obstacle {
         why: format!(

@@ -111,7 +111,7 @@ fn a_node_need_not_go_to_the_phase_that_it_is_in() {
             (seen["phase"], seen["mints"], seen["follows"]) = (phase.into(), json!([phase]), follows);
         });
         assert_eq!(
-            crate::plan::build(&case.scene(), &Survey::of(&case.scene()), &[]).is_ok(),
+            crate::plan::build(&case.scene(), &Survey::gather(&case.scene()), &[]).is_ok(),
             has_plan,
             "{phase}"
         );
@@ -163,7 +163,7 @@ fn services_that_a_pass_would_cut_keep_the_plan_from_being_made() {
             let expected = "check: findings block the migration: services-bridged";
             assert_eq!(refused(&case, &findings), [expected]);
         } else {
-            crate::plan::build(&case.scene(), &Survey::of(&case.scene()), &findings)
+            crate::plan::build(&case.scene(), &Survey::gather(&case.scene()), &findings)
                 .unwrap_or_else(|problems| panic!("{strategy} {sockets} {settings}: {problems:#?}"));
         }
     }
@@ -200,11 +200,11 @@ fn findings_that_block_are_listed_by_their_codes() {
     ];
     assert_eq!(refused(&good(), &all), ["check: findings block the migration: a, z"]);
     assert!(
-        crate::plan::build(&good().scene(), &Survey::of(&good().scene()), &all[3..]).is_ok(),
+        crate::plan::build(&good().scene(), &Survey::gather(&good().scene()), &all[3..]).is_ok(),
         "what does not block"
     );
     let problems =
-        crate::plan::build(&good().scene(), &Survey::of(&good().scene()), &all).expect_err("no plan");
+        crate::plan::build(&good().scene(), &Survey::gather(&good().scene()), &all).expect_err("no plan");
     assert!(problems[0].fix.contains("kubectl crossfade check --from flannel --to cilium --strategy double"));
 }
 

@@ -117,5 +117,5 @@ fn a_plan_is_named_by_the_beginning_of_its_hash() {
     assert!(format!("{hash}0").parse::<Prefix>().is_err_and(|why| why.contains("12 hex digits")));
     let upper = "BA7816BF8F01CF".parse::<Prefix>();
     assert_eq!(upper.as_ref().map(ToString::to_string), Ok("ba7816bf8f01cf".to_owned()));
-    assert_eq!(upper.as_ref().map(Prefix::short), Ok("ba7816bf8f01"));
+    assert_eq!(upper.as_ref().map(Prefix::shorten_hash), Ok("ba7816bf8f01"));
 }

@@ -120,13 +120,13 @@ pub(super) fn with(case: Case, yaml: &str) -> Case {
 /// The plan of a cluster in which `check` finds nothing.
 #[track_caller]
 pub(super) fn planned(case: &Case) -> Plan {
-    build(&case.scene(), &Survey::of(&case.scene()), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    build(&case.scene(), &Survey::gather(&case.scene()), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 /// What keeps a plan from being made: each place with its words.
 #[track_caller]
 pub(super) fn refused(case: &Case, findings: &[Finding]) -> Vec<String> {
-    let problems = build(&case.scene(), &Survey::of(&case.scene()), findings).expect_err("no plan");
+    let problems = build(&case.scene(), &Survey::gather(&case.scene()), findings).expect_err("no plan");
     for problem in &problems {
         assert!(!problem.place.is_empty() && !problem.fix.is_empty(), "{problem:?}");
     }

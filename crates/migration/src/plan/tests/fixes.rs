@@ -44,7 +44,7 @@ fn straggler(name: &str, node: &str, kind: &str, uid: &str) -> Value {
 
 #[track_caller]
 fn fixed(case: &Case) -> Fix {
-    fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &BTreeSet::new())
+    fix(&case.scene(), &Survey::gather(&case.scene()), &[], Phase::New, &BTreeSet::new())
         .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
@@ -183,7 +183,7 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
 fn a_pod_without_an_owner_may_be_named() {
     let case = cluster([done("a"), late("b", "old", &["11111111"]), straggler("p", "b", "", "11111111")]);
     let delete = ["default/p".to_owned()].into();
-    let fix = fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &delete).expect("a fix");
+    let fix = fix(&case.scene(), &Survey::gather(&case.scene()), &[], Phase::New, &delete).expect("a fix");
     assert_eq!((planned(&fix), fates(&fix)), (vec!["b"], vec![("default/p", "Deleted".to_owned())]));
 }
 
@@ -268,7 +268,7 @@ fn a_node_in_another_phase_goes_along_if_nobody_loses_others_by_that() {
 #[test]
 fn a_cluster_that_is_elsewhere_is_no_straggler() {
     let case = cluster([node("a", "z"), node("b", "z"), done("c")]);
-    let problems = fix(&case.scene(), &Survey::of(&case.scene()), &[], Phase::New, &BTreeSet::new())
+    let problems = fix(&case.scene(), &Survey::gather(&case.scene()), &[], Phase::New, &BTreeSet::new())
         .expect_err("no plan");
     assert_eq!(problems.len(), 1);
     assert!(problems[0].what.starts_with("1 of 3 nodes are in phase new"), "{problems:?}");

@@ -14,7 +14,7 @@ fn good() -> Vec<Value> {
 }
 
 fn notes_of(case: &Case) -> Vec<String> {
-    notes(&case.scene(), &Survey::of(&case.scene()), &planned(case))
+    notes(&case.scene(), &Survey::gather(&case.scene()), &planned(case))
 }
 
 #[test]

@@ -128,7 +128,7 @@ fn only_waivers_of_findings_that_there_are_are_in_the_plan() {
     );
     let finding = Finding::new("x", Severity::Blocks, "what", "why", "fix");
     let finding = Finding { waived: Some("known".into()), ..finding };
-    let plan = build(&case.scene(), &Survey::of(&case.scene()), &[finding]).expect("a plan");
+    let plan = build(&case.scene(), &Survey::gather(&case.scene()), &[finding]).expect("a plan");
     assert_eq!(plan.waivers, case.config.waivers[..1]);
 }
 
@@ -254,7 +254,7 @@ fn a_pass_has_the_way_of_the_nodes_that_let_networks_join() {
         let case = cluster([joining("a", &a), joining("b", &b), dns("a")]);
         let plan = planned(&case);
         assert_eq!((&plan.ways[..], plan.restarts()), (ways, restarts), "{a} {b}");
-        let notes = notes::notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+        let notes = notes::notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
         assert_eq!(notes.len(), named.len(), "{a} {b}: {notes:?}");
         assert!(notes.iter().zip(named).all(|(note, words)| note.contains(words)), "{a} {b}: {notes:?}");
         assert_eq!(canon::read(&canon::bytes(&plan)), Ok(plan), "{a} {b}");
@@ -296,7 +296,7 @@ fn each_pass_counts_the_pods_that_join_leave_or_restart() {
     let nodes = [joining("a", &both), joining("b", &both), joining("c", &json!([])), dns("a")];
     let case = cluster(nodes.into_iter().chain(plain).chain([virtual_machine, annotated, of_host]));
     let plan = planned(&case);
-    let passes = by_pass(&case.scene(), &Survey::of(&case.scene()), &plan);
+    let passes = by_pass(&case.scene(), &Survey::gather(&case.scene()), &plan);
     let handler = "RuntimeClass kata: handler kata reads interfaces only at its start";
     let reasons = || {
         [("annotation crossfade/restart", 1), (handler, 1), ("the node lets no network join or leave it", 1)]

@@ -81,7 +81,7 @@ fn the_plan_says_which_way_back_the_image_has() {
         ("final", vec![reporting("a", New)], &["roll abort --to new"]),
     ] {
         let case = rotation(nodes, &format!("image: {image}, {ROUTER}"));
-        let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+        let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
         let has_all = |note: &String| words.iter().all(|word| note.contains(word));
         assert!(notes.iter().any(has_all), "{image}: {notes:#?}");
     }
@@ -109,7 +109,7 @@ fn the_final_image_replaces_nodes_in_phase_new() {
         assert!(problems.iter().any(|problem| problem.contains(what)), "{what}: {problems:?}");
     }
     let case = final_rotation(vec![reporting("a", New), reporting("b", New)]);
-    let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+    let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
     assert!(!notes.iter().any(|note| note.contains("rolled back")), "{notes:#?}");
 }
 
@@ -165,7 +165,7 @@ fn the_plan_says_what_moves_the_nodes_of_each_pool() {
     pools.sort_unstable();
     pools.retain(|(name, _)| !["p", "q", "r"].contains(name));
     assert_eq!(pools, [("k", ""), ("l", "web"), ("m", "blue"), ("n", "web"), ("o", "fleet"), ("s", "stay")]);
-    let notes = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+    let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
     for words in [
         "starts 2 new nodes, or as many as its maxUnavailable if that is more,",
         "Karpenter replaces the 2 nodes of pool \"web\"",
@@ -184,17 +184,17 @@ fn images_and_risks_are_named_beside_the_plan() {
         ROUTER,
     );
     let plan = planned(&case);
-    let all = notes(&case.scene(), &Survey::of(&case.scene()), &plan);
+    let all = notes(&case.scene(), &Survey::gather(&case.scene()), &plan);
     let words = "Images of the nodes of pool \"\" (label crossfade/image): 5f2c (1), 77aa (2), none (1).";
     assert!(all.iter().any(|note| note == words), "{all:#?}");
     assert!(all.iter().any(|note| note.contains("suspend AZRebalance")), "{all:#?}");
     let without = rotation([plain("a", None)], ROUTER);
-    let none = notes(&without.scene(), &Survey::of(&without.scene()), &planned(&without));
+    let none = notes(&without.scene(), &Survey::gather(&without.scene()), &planned(&without));
     assert!(!none.iter().any(|note| note.starts_with("Images")), "{none:#?}");
 
     let finding = |severity, objects: &[&str]| {
         let objects = objects.iter().map(|name| Subject::new(Kind::KARPENTER_NODE_CLAIM, *name));
-        Finding::new("karpenter-expiry", severity, "", "", "").about(objects)
+        Finding::new("karpenter-expiry", severity, "", "", "").with_objects(objects)
     };
     let waived = Finding { waived: Some("so".into()), ..finding(Severity::Risk, &[]) };
     assert_eq!(risks(&plan, &[finding(Severity::Note, &["x"]), waived]), None);
@@ -240,7 +240,7 @@ fn nodes_of_the_control_plane_that_would_be_replaced_are_named() {
     let said = |roll: &str| {
         let case =
             rotation([plain("a", Some("blue")), control("cp1", "masters")], &format!("{ROUTER}, {roll}"));
-        let notes = notes(&case.scene(), &Survey::of(&case.scene()), &planned(&case));
+        let notes = notes(&case.scene(), &Survey::gather(&case.scene()), &planned(&case));
         notes.into_iter().find(|note| note.contains("control plane"))
     };
     let note = said("").expect("a note");

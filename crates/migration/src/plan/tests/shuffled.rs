@@ -67,7 +67,7 @@ fn the_order_of_objects_makes_no_difference_and_each_node_has_one_place() {
         let objects = objects(&mut chance);
         let nodes = objects.iter().filter(|object| object["kind"] == "Node").count();
         let case = || with(cluster(objects.clone()), SETTINGS);
-        let Ok(plan) = crate::plan::build(&case().scene(), &Survey::of(&case().scene()), &[]) else {
+        let Ok(plan) = crate::plan::build(&case().scene(), &Survey::gather(&case().scene()), &[]) else {
             // All nodes are left out.
             continue;
         };

@@ -72,9 +72,9 @@ fn admitted(world: &World, names: &[&str]) -> (Vec<bool>, Option<Act>, Option<Wa
     let (plan, mut memory) = (plan(), Memory::default());
     let run = Run::new("r-1", "4be1".repeat(16), &plan);
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
-    let order = Order::of(&plan);
-    let nodes = Nodes::of(world, &run, &order);
-    let view = View::of(world, &memory, &run, &nodes);
+    let order = Order::new(&plan);
+    let nodes = Nodes::new(world, &run, &order);
+    let view = View::new(world, &memory, &run, &nodes);
     let mut guard = Guard::default();
     let started = names.iter().map(|name| {
         let (name, node) = world.nodes.get_key_value(*name).expect("a node");
@@ -281,9 +281,9 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
     memory.observe(&World { now: NOW - DOWN, ..world.clone() }, &run);
     world.nodes.values_mut().skip(1).for_each(|node| Arc::make_mut(node).is_ready = false);
     memory.observe(&world, &run);
-    let order = Order::of(&plan);
-    let nodes = Nodes::of(&world, &run, &order);
-    let view = View::of(&world, &memory, &run, &nodes);
+    let order = Order::new(&plan);
+    let nodes = Nodes::new(&world, &run, &order);
+    let view = View::new(&world, &memory, &run, &nodes);
     let (name, node) = world.nodes.first_key_value().expect("a node");
     let wait = shortage_wait(&view, name, node, Phase::BothOld).expect("a wait");
     assert!(!wait.is_held, "{wait:?}");
@@ -294,7 +294,7 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
 fn a_claim_without_room_is_refused() {
     use crate::roll::act::{Change, Patch};
     use crate::roll::invariant;
-    let world_of = |moves| World { renewed: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
+    let world_of = |moves| World { renewed_at: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
     for (world, broken) in [
         (world_of(4), None),
         (world_of(5), Some("R13")),
@@ -302,13 +302,13 @@ fn a_claim_without_room_is_refused() {
     ] {
         let (plan, memory) = (plan(), Memory::default());
         let run = Run::new("r-1", "4be1".repeat(16), &plan);
-        let order = Order::of(&plan);
-        let nodes = Nodes::of(&world, &run, &order);
-        let view = View::of(&world, &memory, &run, &nodes);
+        let order = Order::new(&plan);
+        let nodes = Nodes::new(&world, &run, &order);
+        let view = View::new(&world, &memory, &run, &nodes);
         let (name, node) = world.nodes.first_key_value().expect("a node");
         let claimed = in_state(types::api::step::State::Claimed).step;
         let step = claimed.map_or(Change::Keep, Change::Set);
-        let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..Patch::of(name, node) }));
+        let act = Act::Patch(Box::new(Patch { step, cordon: Some(true), ..Patch::new(name, node) }));
         let found = invariant::hold(&act, &view, &run.plan);
         assert_eq!(found.err().map(|found| found.name), broken, "{world:?}");
     }

@@ -75,14 +75,14 @@ impl PipelineRules for ClusterApi {
     fn obstacle(&self, world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
         let object = format!("Node/{name}");
         if world.machines.is_none() {
-            return Some(unheld(object, node));
+            return Some(unheld_wait(object, node));
         }
         let Some(machine) = world.machine(name) else {
             let what = "no Machine of its Cluster in the management cluster has it as its Node";
             let help = format!(
                 "kubectl get machines -A -o wide in the management cluster; or leave it out: kubectl crossfade roll skip {name}"
             );
-            return Some(Wait::held(object, Reason::NotAsked, what, help));
+            return Some(Wait::new_held(object, Reason::NotAsked, what, help));
         };
         let Machine { namespace, name: machine_name, .. } = machine;
         let is_ours =
@@ -96,7 +96,7 @@ impl PipelineRules for ClusterApi {
                 "once that run is over, in the management cluster: kubectl -n {namespace} annotate machine {machine_name} {}-",
                 crate::drive::objects::HOOK
             );
-            return Some(Wait::held(object, Reason::Undisturbed, what, help));
+            return Some(Wait::new_held(object, Reason::Undisturbed, what, help));
         }
         if machine.is_deleted {
             return None;
@@ -148,7 +148,7 @@ impl PipelineRules for ClusterApi {
 }
 
 /// A Node of which the Machine is not known.
-fn unheld(object: String, node: &Node) -> Wait {
+fn unheld_wait(object: String, node: &Node) -> Wait {
     if replacement::is_waiting(node) {
         let what = "the run holds its Machine by a pre-drain hook, and only a run with access to the management cluster can take that away";
         return Wait::new(object, Reason::NotAsked, what).help(ACCESS);

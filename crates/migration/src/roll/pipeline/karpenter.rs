@@ -49,7 +49,7 @@ impl PipelineRules for Karpenter {
         let help = format!(
             "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
         );
-        is_foreign.then(|| Wait::held(format!("Node/{name}"), Reason::Undisturbed, what, help))
+        is_foreign.then(|| Wait::new_held(format!("Node/{name}"), Reason::Undisturbed, what, help))
     }
 
     fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {

@@ -67,7 +67,7 @@ fn world() -> World {
     let nodes = ["a", "b", "c"].map(|name| (name.into(), node(name, Phase::Old, &json!({"old": 2})).into()));
     World {
         now: NOW,
-        renewed: NOW,
+        renewed_at: NOW,
         epoch: 1,
         nodes: nodes.into(),
         census: Some(Census { started_at: NOW, ..Census::default() }),
@@ -100,9 +100,9 @@ fn a_step(run: &str, state: NodeState) -> Step {
 fn decided_with(memory: &mut Memory, world: &World, run: &Run) -> Decision {
     let plan = plan();
     memory.observe(world, run);
-    let order = Order::of(&plan);
-    let nodes = Nodes::of(world, run, &order);
-    let view = View::of(world, memory, run, &nodes);
+    let order = Order::new(&plan);
+    let nodes = Nodes::new(world, run, &order);
+    let view = View::new(world, memory, run, &nodes);
     let decided = step(&view);
     for act in &decided.acts {
         assert_eq!(invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
@@ -136,7 +136,7 @@ fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
 fn skipped(node: &str) -> Run {
     let wish =
         Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Skip(node.into()) };
-    run().wished(&wish, &plan(), false).expect("a wish")
+    run().apply_wish(&wish, &plan(), false).expect("a wish")
 }
 
 fn owner(name: &str) -> Owner {
@@ -199,10 +199,10 @@ fn waves_do_not_wait_for_a_node_that_nobody_starts() {
         } else {
             bad.zone = "z9".into();
         }
-        let (run, order, mut memory) = (run(), Order::of(&plan), Memory::default());
+        let (run, order, mut memory) = (run(), Order::new(&plan), Memory::default());
         memory.observe(&world, &run);
-        let nodes = Nodes::of(&world, &run, &order);
-        let decided = step(&View::of(&world, &memory, &run, &nodes));
+        let nodes = Nodes::new(&world, &run, &order);
+        let decided = step(&View::new(&world, &memory, &run, &nodes));
         assert_eq!(claimed(&decided, &world), ["b"], "{is_foreign}");
     }
 }
@@ -215,10 +215,10 @@ fn a_node_in_the_wave_of_another_zone_holds_itself_alone() {
     plan.pools[0].zones.push("z2".into());
     let mut world = world();
     world.node("a").zone = "z2".into();
-    let (run, order, mut memory) = (run(), Order::of(&plan), Memory::default());
+    let (run, order, mut memory) = (run(), Order::new(&plan), Memory::default());
     memory.observe(&world, &run);
-    let nodes = Nodes::of(&world, &run, &order);
-    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    let nodes = Nodes::new(&world, &run, &order);
+    let decided = step(&View::new(&world, &memory, &run, &nodes));
     assert_eq!(claimed(&decided, &world), ["b", "c"]);
     assert_eq!(waits(&decided, Reason::PlaceUnknown), ["Node/a"]);
 }
@@ -268,7 +268,7 @@ fn a_node_with_a_step_of_another_run_is_not_brought_back() {
         reason: "so".into(),
         what: RunRequest::Rollback("a".into()),
     };
-    let decided = decided(&world, &run().wished(&rollback, &plan(), false).expect("a wish"));
+    let decided = decided(&world, &run().apply_wish(&rollback, &plan(), false).expect("a wish"));
     assert!(!has_patch(&decided, "a"), "{:?}", decided.acts);
     assert_eq!(waits(&decided, Reason::ForeignRun), ["Node/a"]);
     assert_eq!(claimed(&decided, &world), ["b", "c"]);
@@ -319,7 +319,7 @@ fn numbers_of_a_node_stop_nobody() {
     world.node("a").step = Some(Step { r#try: u32::MAX, ..a_step("r-1", NodeState::Held) });
     let retry =
         Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Retry("a".into()) };
-    let requested = run().wished(&retry, &plan(), false).expect("a wish");
+    let requested = run().apply_wish(&retry, &plan(), false).expect("a wish");
     assert!(has_patch(&decided(&world, &requested), "a"));
 }
 
@@ -358,7 +358,7 @@ fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
         world.pods.put(unschedulable("p", owner.clone()));
         world.owners.extend(owner.clone().zip(known));
         if is_moved {
-            let id = PodId { owner, ..PodId::of(&unschedulable("before", None)) };
+            let id = PodId { owner, ..PodId::new(&unschedulable("before", None)) };
             memory.record_answer(&id, Answer::Accepted, NOW);
         }
         let decided = decided_with(&mut memory, &world, &run());
@@ -395,7 +395,7 @@ fn a_workload_or_a_namespace_can_be_skipped() {
         reason: "so".into(),
         what: RunRequest::Retry("Namespace/x".into()),
     };
-    let back = next.wished(&retry, &plan(), false).expect("a wish");
+    let back = next.apply_wish(&retry, &plan(), false).expect("a wish");
     assert!(back.skipped.is_empty() && back.requests.is_empty(), "{back:?}");
 }
 
@@ -429,10 +429,10 @@ fn a_node_that_the_next_phase_would_cut_off_keeps_the_others_and_calls_a_person(
     world.put("a".into(), node("a", Phase::BothOld, &json!({"both-old": 2, "old": 1})));
     world.node("a").step = Some(Step { to: Phase::BothOld, ..a_step("r-1", NodeState::Held) });
     let run = Run::new("r-1", HASH, &plan);
-    let (order, mut memory) = (Order::of(&plan), Memory::default());
+    let (order, mut memory) = (Order::new(&plan), Memory::default());
     memory.observe(&world, &run);
-    let nodes = Nodes::of(&world, &run, &order);
-    let decided = step(&View::of(&world, &memory, &run, &nodes));
+    let nodes = Nodes::new(&world, &run, &order);
+    let decided = step(&View::new(&world, &memory, &run, &nodes));
     assert_eq!(claimed(&decided, &world), [""; 0]);
     assert_eq!(waits(&decided, Reason::WouldPart), ["Run", "Node/a"], "{decided:?}");
     assert_eq!(decided.end, Some(End::Held));
@@ -478,9 +478,9 @@ fn status_counts_the_restarts_that_are_left() {
         for (plan, count) in [&joined, &restarted].into_iter().zip(counts) {
             let (world, mut memory) = (world(), Memory::default());
             memory.observe(&world, &run);
-            let order = Order::of(plan);
-            let nodes = Nodes::of(&world, &run, &order);
-            let status = crate::drive::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+            let order = Order::new(plan);
+            let nodes = Nodes::new(&world, &run, &order);
+            let status = crate::drive::status::status(&View::new(&world, &memory, &run, &nodes), &[]);
             assert_eq!(status.restarts_left, count, "{from} {targets:?} {:?}", plan.ways);
         }
     }
@@ -491,9 +491,9 @@ fn status_names_what_is_skipped() {
     for object in ["a", "Deployment/x/web", "Namespace/x"] {
         let (world, plan, run, mut memory) = (world(), plan(), skipped(object), Memory::default());
         memory.observe(&world, &run);
-        let order = Order::of(&plan);
-        let nodes = Nodes::of(&world, &run, &order);
-        let status = crate::drive::status::status(&View::of(&world, &memory, &run, &nodes), &[]);
+        let order = Order::new(&plan);
+        let nodes = Nodes::new(&world, &run, &order);
+        let status = crate::drive::status::status(&View::new(&world, &memory, &run, &nodes), &[]);
         assert_eq!(status.skipped, [(object.into(), "so".to_owned())].into());
     }
 }

@@ -33,14 +33,14 @@ impl Request {
 
     /// What a node offers, or a container requests. What cannot be read counts as nothing.
     #[must_use]
-    pub fn offered(resources: &Resources) -> Self {
+    pub fn from_resources(resources: &Resources) -> Self {
         let count_of = |key: &str| resources.get(key).and_then(|text| milli(text)).unwrap_or(0);
         Self { cpu: count_of("cpu"), memory: count_of("memory"), pods: count_of("pods") }
     }
 
     /// What is left of it; nothing below zero.
     #[must_use]
-    pub const fn less(self, other: Self) -> Self {
+    pub const fn subtract(self, other: Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(other.cpu),
             memory: self.memory.saturating_sub(other.memory),
@@ -60,7 +60,7 @@ impl Request {
 
     /// The larger amount of each resource.
     #[must_use]
-    pub fn most(self, other: Self) -> Self {
+    pub fn max(self, other: Self) -> Self {
         Self {
             cpu: self.cpu.max(other.cpu),
             memory: self.memory.max(other.memory),
@@ -70,7 +70,7 @@ impl Request {
 
     /// The smaller amount of each resource.
     #[must_use]
-    pub fn least(self, other: Self) -> Self {
+    pub fn min(self, other: Self) -> Self {
         Self {
             cpu: self.cpu.min(other.cpu),
             memory: self.memory.min(other.memory),

@@ -102,14 +102,14 @@ impl<'a> Room<'a> {
         if place.state == State::Open
             && let Some(group) = self.groups.get_mut(&place.taints)
         {
-            group.open.offers = group.open.offers.less(place.offers);
-            group.open.stays = group.open.stays.less(place.stays);
+            group.open.offers = group.open.offers.subtract(place.offers);
+            group.open.stays = group.open.stays.subtract(place.stays);
         }
     }
 
     /// What is short if this node, which was added, takes no pods any more; none if the others have room for everything.
     #[must_use]
-    pub fn short(&self, place: &Place<'_>, margin_percent: u32) -> Option<Shortage> {
+    pub fn shortage(&self, place: &Place<'_>, margin_percent: u32) -> Option<Shortage> {
         let is_for_them =
             |taints: &Vec<&str>| taints.iter().all(|taint| place.taints.binary_search(taint).is_ok());
         let groups = || self.groups.iter().filter(|(taints, _)| is_for_them(taints)).map(|(_, group)| group);
@@ -118,7 +118,7 @@ impl<'a> Room<'a> {
         };
         let (mut offered, mut stays) = (sum(|group| group.open.offers), sum(|group| group.open.stays));
         if place.state == State::Open {
-            (offered, stays) = (offered.less(place.offers), stays.less(place.stays));
+            (offered, stays) = (offered.subtract(place.offers), stays.subtract(place.stays));
         }
         let requested = sum(|group| group.moves) + self.anywhere + stays;
         if requested.fits(&offered, margin_percent) {
@@ -215,7 +215,7 @@ mod tests {
             ),
         ] {
             let room = room(&[vec![first.clone()], others].concat());
-            let found = room.short(&first, margin_percent);
+            let found = room.shortage(&first, margin_percent);
             let rows =
                 found.map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000, short.is_passing));
             assert_eq!(rows, short, "{what}");
@@ -232,7 +232,7 @@ mod tests {
         ];
         let room = room(&all);
         let short = |index: usize| {
-            room.short(&all[index], 0).map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000))
+            room.shortage(&all[index], 0).map(|short| (short.requested.cpu / 1000, short.offered.cpu / 1000))
         };
         assert_eq!(short(0), Some((4, 0)), "no other node is without a taint");
         assert_eq!(short(1), Some((12, 10)), "the tainted pods go to the first node");
@@ -243,21 +243,21 @@ mod tests {
     fn what_has_no_node_needs_room_too() {
         let all = [place(&[], 4, 0, State::Open), place(&[], 4, 0, State::Open)];
         let mut room = room(&all);
-        assert_eq!(room.short(&all[0], 0), None);
+        assert_eq!(room.shortage(&all[0], 0), None);
         room.add_anywhere(cores(3));
-        assert_eq!(room.short(&all[0], 0).map(|short| short.requested), Some(cores(11)));
+        assert_eq!(room.shortage(&all[0], 0).map(|short| short.requested), Some(cores(11)));
     }
 
     #[test]
     fn a_node_that_is_taken_is_no_room_for_the_next() {
         let all: Vec<_> = (0..3).map(|_| place(&[], 4, 0, State::Open)).collect();
         let mut room = room(&all);
-        assert_eq!(room.short(&all[0], 0), None);
+        assert_eq!(room.shortage(&all[0], 0), None);
         room.close(&all[0]);
-        assert_eq!(room.short(&all[1], 0).map(|short| short.offered), Some(cores(10)));
+        assert_eq!(room.shortage(&all[1], 0).map(|short| short.offered), Some(cores(10)));
         // One that took no pods before takes nothing away.
         room.close(&Place { state: State::Closed, ..all[1].clone() });
-        assert_eq!(room.short(&all[1], 0).map(|short| short.offered), Some(cores(10)));
+        assert_eq!(room.shortage(&all[1], 0).map(|short| short.offered), Some(cores(10)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::world::parties::Parties;
 /// Parties for whom the ports of an end are the same numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
-    pub(super) who: Parties,
+    pub(super) parties: Parties,
     pub(super) ports: Vec<Ports>,
     pub(super) not_ports: Vec<Ports>,
 }
@@ -87,7 +87,7 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
         ports.iter().filter_map(range).collect()
     };
     let whole =
-        Group { who: world.all_parties(), ports: numbers(&end.ports), not_ports: numbers(&end.not_ports) };
+        Group { parties: world.all_parties(), ports: numbers(&end.ports), not_ports: numbers(&end.not_ports) };
     let named = |ports: &[Port]| -> Vec<Text> {
         let name = |port: &Port| if let Port::Name(name) = port { Some(name.clone()) } else { None };
         ports.iter().filter_map(name).collect()
@@ -101,18 +101,18 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
 
 impl Group {
     fn split_by_port(self, name: &Text, is_wanted: bool, protocol: Option<u8>, world: &World) -> Vec<Self> {
-        let mut rest = self.who.clone();
+        let mut rest = self.parties.clone();
         let mut groups = Vec::new();
         for (number, pods) in
             protocol.into_iter().flat_map(|protocol| world.parties_by_port_name(protocol, name))
         {
-            let mut group = Self { who: self.who.clone().and(pods), ..self.clone() };
+            let mut group = Self { parties: self.parties.clone().and(pods), ..self.clone() };
             if is_wanted { &mut group.ports } else { &mut group.not_ports }.push(number..=number);
             rest = rest.without(pods);
             groups.push(group);
         }
-        groups.push(Self { who: rest, ..self });
-        groups.retain(|group| !group.who.is_empty());
+        groups.push(Self { parties: rest, ..self });
+        groups.retain(|group| !group.parties.is_empty());
         groups
     }
 }

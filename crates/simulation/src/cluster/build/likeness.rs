@@ -47,7 +47,7 @@ impl Scenario {
             requests: Requests::default(),
         };
         likeness.nodes(scene, plan);
-        likeness.pods(scene, &PodClassifier::of(plan));
+        likeness.pods(scene, &PodClassifier::from_plan(plan));
         for gate in &plan.gates {
             likeness.truth.add_gate(&gate.name, u64::from(gate.every_seconds) * SECOND);
         }
@@ -74,7 +74,7 @@ impl Likeness {
     fn nodes(&mut self, scene: &Scene<'_>, plan: &Plan) {
         let mut daemons: BTreeMap<&str, Request> = BTreeMap::new();
         for pod in scene.snapshot.pods.iter().filter(|pod| owner(pod).kind == "DaemonSet") {
-            *daemons.entry(&pod.spec.node_name).or_default() += self.requests.of(&pod.spec);
+            *daemons.entry(&pod.spec.node_name).or_default() += self.requests.read(&pod.spec);
         }
         for node in scene.snapshot.nodes.iter().filter(|node| platform(node).is_none()) {
             let message = node.metadata.annotation(observed::KEY);
@@ -82,7 +82,7 @@ impl Likeness {
             let observed: NodeObservation =
                 message.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
             let policy = plan.policies.first().cloned().unwrap_or_default();
-            let offers = Request::offered(&node.status.allocatable);
+            let offers = Request::from_resources(&node.status.allocatable);
             let daemons = daemons.get(node.name()).copied().unwrap_or_default();
             let index = self.truth.add_node(&NodeBlueprint {
                 name: node.metadata.name.clone(),
@@ -92,7 +92,7 @@ impl Likeness {
                 base: Text::from(observed.base.unwrap_or(policy)),
                 joins: observed.joins,
                 offers,
-                room: offered_or_any(offers).less(daemons),
+                room: offered_or_any(offers).subtract(daemons),
             });
             let new_node = &mut self.truth.nodes[index];
             new_node.api.uid = node.metadata.uid.clone();
@@ -120,7 +120,7 @@ impl Likeness {
             }
             let read = objects::pod_of(pod, about);
             let made_by = read.owner.clone().filter(|owner| &*owner.kind != "Node");
-            let request = self.requests.of(&pod.spec);
+            let request = self.requests.read(&pod.spec);
             let workload = made_by.map(|owner| self.workload(owner, &read, request));
             for (budget, index) in budgets.iter().zip(&mut selected) {
                 let selects = |rule: &model::Selector| rule.selects(&pod.metadata.labels);
@@ -147,14 +147,14 @@ impl Likeness {
         let passing = [Trait::Ready, Trait::Terminating, Trait::Unschedulable, Trait::Finished];
         let traits: BTreeSet<Trait> =
             pod.traits.iter().copied().filter(|pod_trait| !passing.contains(pod_trait)).collect();
-        let lasts = (&*owner.kind == "Job").then(|| self.random.between(5, 90) * MINUTE);
+        let lasts = (&*owner.kind == "Job").then(|| self.random.number_between(5, 90) * MINUTE);
         let index = self.truth.add_workload(WorkloadBlueprint {
             owner: owner.clone(),
             replicas: 0,
             traits,
             request,
-            start: self.random.between(SECOND, 30 * SECOND),
-            grace: self.random.between(SECOND, 30 * SECOND),
+            start: self.random.number_between(SECOND, 30 * SECOND),
+            grace: self.random.number_between(SECOND, 30 * SECOND),
             lasts,
         });
         self.workloads.insert(owner, index);
@@ -172,8 +172,8 @@ impl Likeness {
         let id = if let Some(workload) = workload {
             let controller = &mut self.truth.workloads[workload];
             let ordinal = pod.name().rsplit('-').next().and_then(|end| end.parse().ok());
-            let ordinal = ordinal.unwrap_or(controller.made.replicas);
-            controller.made.replicas += 1;
+            let ordinal = ordinal.unwrap_or(controller.blueprint.replicas);
+            controller.blueprint.replicas += 1;
             self.truth.make(workload, ordinal)
         } else {
             let traits = read.traits.iter().copied().filter(|pod_trait| *pod_trait != Trait::Ready).collect();

@@ -15,7 +15,7 @@ pub(super) const FEATURES: &[Feature] = &[
         code: "feature-aws-custom-networking",
         severity: Severity::Risk,
         find: |scene| {
-            let on = enabled(scene, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG");
+            let on = find_enabled(scene, "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG");
             let configs = scene.snapshot.objects(Kind::ENI_CONFIG).iter().filter(|_| !on.is_empty());
             let configs: Vec<Subject> = configs.map(|config| subject(Kind::ENI_CONFIG, config)).collect();
             on.into_iter().chain(configs).collect()
@@ -28,11 +28,11 @@ pub(super) const FEATURES: &[Feature] = &[
         code: "feature-aws-security-groups",
         severity: Severity::Blocks,
         find: |scene| {
-            let on = enabled(scene, "ENABLE_POD_ENI");
+            let on = find_enabled(scene, "ENABLE_POD_ENI");
             let pods = if on.is_empty() {
                 Vec::new()
             } else {
-                super::pods::with(scene, |key| key == "vpc.amazonaws.com/pod-eni")
+                super::pods::pods_with_annotation(scene, |key| key == "vpc.amazonaws.com/pod-eni")
             };
             on.into_iter().chain(pods).collect()
         },
@@ -45,7 +45,7 @@ pub(super) const FEATURES: &[Feature] = &[
         severity: Severity::Blocks,
         find: |scene| {
             let node = calico::policy_engine(scene.snapshot, scene.from);
-            node.map(|node| Subject::of(Kind::DAEMON_SET, &node.metadata)).into_iter().collect()
+            node.map(|node| Subject::from_meta(Kind::DAEMON_SET, &node.metadata)).into_iter().collect()
         },
         what: "Calico enforces the network policies of pods that the Amazon VPC CNI attaches.",
         why: "Its agent knows pods by the names of the old network's interfaces. No policy of Calico's holds for a pod that has moved, and what Calico's agent leaves in the node's firewall drops the traffic of pods that have not.",
@@ -60,9 +60,9 @@ pub(super) const FEATURES: &[Feature] = &[
     },
 ];
 
-fn enabled(scene: &Scene<'_>, name: &str) -> Vec<Subject> {
+fn find_enabled(scene: &Scene<'_>, name: &str) -> Vec<Subject> {
     let node = agent(scene.snapshot, &["aws-node"]).filter(|node| variable(node, name).is_some_and(is_yes));
-    node.map(|node| Subject::of(Kind::DAEMON_SET, &node.metadata).detail(format!("{name}: true")))
+    node.map(|node| Subject::from_meta(Kind::DAEMON_SET, &node.metadata).detail(format!("{name}: true")))
         .into_iter()
         .collect()
 }

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use snapshot::model::{Kind, Object};
 
 use super::Feature;
-use super::pods::with;
+use super::pods::pods_with_annotation;
 use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
 use crate::cni::network::{calico, subject};
@@ -41,7 +41,7 @@ pub(super) const FEATURES: &[Feature] = &[
             }
             ["wireguardEnabled", "wireguardEnabledV6"]
                 .iter()
-                .flat_map(|key| calico::enabled(scene.snapshot, key))
+                .flat_map(|key| calico::find_enabled(scene.snapshot, key))
                 .collect()
         },
         what: "Calico encrypts traffic between nodes with WireGuard, and the new CNI does not encrypt.",
@@ -61,7 +61,7 @@ pub(super) const FEATURES: &[Feature] = &[
     Feature {
         code: "feature-ebpf",
         severity: Severity::Blocks,
-        find: |scene| calico::enabled(scene.snapshot, "bpfEnabled"),
+        find: |scene| calico::find_enabled(scene.snapshot, "bpfEnabled"),
         what: "Calico's eBPF data plane is on.",
         why: "Its programs sit on the node's interfaces and sockets, before every route and rule of the new CNI, and kube-proxy is off or cleaned away. Two owners of these hooks cut each other's pods off.",
         fix: |_| "Go back to the standard data plane first. 1. Run kube-proxy on all nodes. 2. kubectl patch felixconfigurations.crd.projectcalico.org default --type merge -p '{\"spec\":{\"bpfEnabled\":false}}' (with the operator: spec.calicoNetwork.linuxDataplane: Iptables in the Installation). 3. Reboot the nodes one by one, or make sure that no tc filter of Calico is left.",
@@ -72,7 +72,7 @@ pub(super) const FEATURES: &[Feature] = &[
         find: |scene| {
             let set = calico::felix(scene.snapshot, "egressIPSupport").into_iter();
             let on = set.filter(|set| set.value != "Disabled").map(|set| set.source);
-            on.chain(with(scene, |key| key.starts_with("egress.projectcalico.org/"))).collect()
+            on.chain(pods_with_annotation(scene, |key| key.starts_with("egress.projectcalico.org/"))).collect()
         },
         what: "Traffic leaves the cluster through Calico's egress gateways.",
         why: "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",
@@ -91,7 +91,7 @@ pub(super) const FEATURES: &[Feature] = &[
     Feature {
         code: "feature-host-endpoints",
         severity: Severity::Blocks,
-        find: super::hosts::protected,
+        find: super::hosts::find_protected_hosts,
         what: "HostEndpoints let Calico's policies protect the nodes themselves.",
         why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock everybody out.",
         fix: |_| "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
@@ -100,7 +100,7 @@ pub(super) const FEATURES: &[Feature] = &[
         code: "feature-fixed-addresses",
         severity: Severity::Blocks,
         find: |scene| {
-            with(scene, |key| {
+            pods_with_annotation(scene, |key| {
                 matches!(key, "cni.projectcalico.org/ipAddrs" | "cni.projectcalico.org/ipAddrsNoIpam")
             })
         },
@@ -118,7 +118,7 @@ pub(super) const FEATURES: &[Feature] = &[
     Feature {
         code: "feature-floating-ips",
         severity: Severity::Blocks,
-        find: |scene| with(scene, |key| key == "cni.projectcalico.org/floatingIPs"),
+        find: |scene| pods_with_annotation(scene, |key| key == "cni.projectcalico.org/floatingIPs"),
         what: "Pods have floating addresses of Calico.",
         why: "The addresses lead nowhere once the pods have the new network.",
         fix: |_| "Replace each floating address by a Service of type LoadBalancer, or with externalIPs, and move the clients before the pods. Then accept this finding with a waiver for each owner.",
@@ -181,7 +181,7 @@ fn bgp(scene: &Scene<'_>) -> Vec<Subject> {
 }
 
 fn pools(scene: &Scene<'_>) -> Vec<Subject> {
-    let chosen = with(scene, |key| {
+    let chosen = pods_with_annotation(scene, |key| {
         matches!(key, "cni.projectcalico.org/ipv4pools" | "cni.projectcalico.org/ipv6pools")
     });
     let selecting = scene.snapshot.objects(Kind::IP_POOL).iter().filter_map(|pool| {

@@ -11,7 +11,7 @@ use crate::cni::network::subject;
 ///
 /// *Source*: projectcalico/calico: kube-controllers/pkg/controllers/node/hostendpoints.go: with `autoCreate: Enabled`, each node has one with the profile
 /// `projectcalico-default-allow`, which lets everything pass that no policy is about.
-pub(super) fn protected(scene: &Scene<'_>) -> Vec<Subject> {
+pub(super) fn find_protected_hosts(scene: &Scene<'_>) -> Vec<Subject> {
     let all = scene.snapshot.objects(Kind::HOST_ENDPOINT).iter();
     let policies = scene.snapshot.objects(Kind::CALICO_GLOBAL_NETWORK_POLICY);
     let is_protected = |host: &&Object| {

@@ -8,7 +8,7 @@ use crate::check::Scene;
 use crate::check::finding::Subject;
 
 /// The owners of the pods, and the namespaces, that have an annotation of this kind.
-pub(super) fn with(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Subject> {
+pub(super) fn pods_with_annotation(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Subject> {
     let key = |meta: &Meta| meta.annotations.keys().find(|key| is_meant(key)).map(ToString::to_string);
     let pods = scene.snapshot.pods.iter().filter(|pod| !pod.metadata.annotations.is_empty());
     let pods = pods.filter_map(|pod| Some(owner(pod).detail(key(&pod.metadata)?)));
@@ -23,7 +23,7 @@ pub(super) fn with(scene: &Scene<'_>, is_meant: impl Fn(&str) -> bool) -> Vec<Su
 
 /// What makes a pod: its Deployment instead of the ReplicaSet of a revision, or the pod itself.
 fn owner(pod: &Pod) -> Subject {
-    let itself = || Subject::of(Kind::POD, &pod.metadata);
+    let itself = || Subject::from_meta(Kind::POD, &pod.metadata);
     let Some(owner) = pod.metadata.controller() else { return itself() };
     let deployment = pod
         .metadata

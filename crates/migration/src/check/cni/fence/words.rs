@@ -36,7 +36,7 @@ pub(super) fn new_absent(cni: Cni) -> Finding {
 }
 
 /// `causes`: the nodes that each DaemonSet refuses for each reason.
-pub(super) fn missing(
+pub(super) fn missing_finding(
     strategy: Strategy,
     causes: &BTreeMap<(String, Refusal), Vec<String>>,
     tolerations: impl Fn(&str) -> Arc<[Toleration]>,
@@ -85,7 +85,7 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[
     }
 }
 
-pub(super) fn twice() -> Finding {
+pub(super) fn doubled_finding() -> Finding {
     Finding::new(
         "agent-twice",
         Severity::Blocks,
@@ -95,7 +95,7 @@ pub(super) fn twice() -> Finding {
     )
 }
 
-pub(super) fn mixed(must_be_apart: bool, mean_both: bool, old: &[&Workload], new: &[&Workload]) -> Finding {
+pub(super) fn mixed_finding(must_be_apart: bool, mean_both: bool, old: &[&Workload], new: &[&Workload]) -> Finding {
     let why = if must_be_apart {
         "When its container starts, Cilium's agent removes the iptables rules with which the Amazon VPC CNI translates addresses, so pods of that node lose their way out of the VPC."
     } else {
@@ -163,11 +163,11 @@ pub(super) fn restarts(old: &[Agent<'_>], new: &[Agent<'_>]) -> Option<Finding> 
             "A change of a DaemonSet's template, its node affinity too, replaces all its pods one after the other. While an agent restarts, its node starts no pods.",
             format!("Change selectors when the nodes may bear it, or let pods keep their template until they are deleted: {fix}"),
         )
-        .about(all.iter().map(|workload| Subject::of(Kind::DAEMON_SET, &workload.metadata)))
+        .with_objects(all.iter().map(|workload| Subject::from_meta(Kind::DAEMON_SET, &workload.metadata)))
     })
 }
 
-pub(super) fn not_ready<'a>(agents: impl Iterator<Item = &'a Agent<'a>>) -> Option<Finding> {
+pub(super) fn unready_finding<'a>(agents: impl Iterator<Item = &'a Agent<'a>>) -> Option<Finding> {
     let missing = |agent: &&Agent<'_>| {
         agent.daemon_set.status.number_ready < agent.daemon_set.status.desired_number_scheduled
     };
@@ -177,7 +177,7 @@ pub(super) fn not_ready<'a>(agents: impl Iterator<Item = &'a Agent<'a>>) -> Opti
             let status = &agent.daemon_set.status;
             let detail =
                 format!("{} of {} pods are ready", status.number_ready, status.desired_number_scheduled);
-            Subject::of(Kind::DAEMON_SET, &agent.daemon_set.metadata).detail(detail)
+            Subject::from_meta(Kind::DAEMON_SET, &agent.daemon_set.metadata).detail(detail)
         })
         .collect();
     let look = |subject: &Subject| {
@@ -192,6 +192,6 @@ pub(super) fn not_ready<'a>(agents: impl Iterator<Item = &'a Agent<'a>>) -> Opti
             "A network that is broken before the migration cannot be told from one that the migration breaks.",
             format!("Find the pods that are not ready, and repair them: {fix}"),
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }

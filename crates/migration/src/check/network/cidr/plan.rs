@@ -25,7 +25,7 @@ pub(super) fn plan_findings(
         Plan::Nothing => Vec::new(),
         Plan::Drain(nodes) => vec![drain(&nodes, clashes, scene)],
         Plan::MovePool(nodes) => {
-            let mut all = vec![moved(&nodes, clashes, claims, scene)];
+            let mut all = vec![moved_finding(&nodes, clashes, claims, scene)];
             all.extend(two_halves(&nodes, scene));
             all
         }
@@ -68,7 +68,7 @@ fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Fi
         "Without pods on these nodes, nobody has the addresses that overlap. The other nodes must have room for these pods.",
         fix,
     )
-    .about(subjects(nodes, scene))
+    .with_objects(subjects(nodes, scene))
 }
 
 fn is_of_pods(clash: &Clash<'_>) -> bool {
@@ -84,7 +84,7 @@ pub(super) fn reservation(ranges: &BTreeSet<String>) -> String {
     )
 }
 
-fn moved(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Finding {
+fn moved_finding(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Finding {
     let percent = scene.config.cidrs.drain_at_most_percent;
     let ways: Vec<String> =
         new_range(clashes, claims, scene).into_iter().chain(old_pools(clashes, claims, scene)).collect();
@@ -109,7 +109,7 @@ fn moved(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], claims: &Claims, scene: 
         "Draining so many nodes at once takes the capacity that the migration needs, and pools that overlap give such addresses again.",
         fix,
     )
-    .about(subjects(nodes, scene))
+    .with_objects(subjects(nodes, scene))
 }
 
 /// A free range for the new network, where it may choose one.
@@ -242,5 +242,5 @@ fn two_halves(nodes: &BTreeSet<Text>, scene: &Scene<'_>) -> Option<Finding> {
     let what = format!("A migration in two halves is accepted: {reason}.");
     let why = "While one half has the new network and these nodes still have the old one, pods of both halves do not reach each other. Services with endpoints in both halves fail for a part of all requests.";
     let fix = "Move all other nodes first, then these, in one maintenance window. Give every workload that must go on a place in one half only, by a nodeSelector, before the window. Accept each overlap that blocks with a waiver.";
-    Some(Finding::new("cidr-two-halves", Severity::Risk, what, why, fix).about(subjects(nodes, scene)))
+    Some(Finding::new("cidr-two-halves", Severity::Risk, what, why, fix).with_objects(subjects(nodes, scene)))
 }

@@ -17,7 +17,7 @@ use crate::cni::support::Cni;
 use snapshot::Range;
 
 /// How many addresses of a node's range are for no pod: the first and the last one, that of the node's router and, of Cilium, that of its health probe.
-const fn reserved(cni: Cni) -> u128 {
+const fn reserved_addresses(cni: Cni) -> u128 {
     match cni {
         Cni::Cilium => 4,
         Cni::Antrea | Cni::Flannel | Cni::Canal | Cni::Calico | Cni::AwsVpcCni => 3,
@@ -37,7 +37,7 @@ pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
     let finding = |severity, what: &str, objects: &mut Vec<Subject>| {
         let objects = std::mem::take(objects);
         (!objects.is_empty())
-            .then(|| Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).about(objects))
+            .then(|| Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).with_objects(objects))
     };
     let blocks = "Ranges of the new network are too small for the nodes and pods that there are.";
     let risk = "Ranges of the new network are smaller than the number of pods that a node may have.";
@@ -70,12 +70,12 @@ fn count_pods<'s>(scene: &Scene<'s>) -> HashMap<&'s str, [u128; 2]> {
 }
 
 /// Compares a node's range with its pods, in words.
-fn judged(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Option<(Severity, Subject)> {
+fn judge_node(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Option<(Severity, Subject)> {
     let (is_v6, length) = range;
-    let usable = size(is_v6, length).saturating_sub(reserved(scene.to));
+    let usable = size(is_v6, length).saturating_sub(reserved_addresses(scene.to));
     let most = node.status.allocatable.get("pods").and_then(|text| text.parse().ok()).unwrap_or(0_u128);
     let subject = |pods: String| {
-        Subject::of(Kind::NODE, &node.metadata)
+        Subject::from_meta(Kind::NODE, &node.metadata)
             .detail(format!("a /{length} has {usable} addresses for pods; {pods}"))
     };
     if now > usable {
@@ -85,7 +85,7 @@ fn judged(scene: &Scene<'_>, now: u128, node: &Node, range: (bool, u8)) -> Optio
     }
 }
 
-fn by_severity(all: impl Iterator<Item = (Severity, Subject)>) -> (Vec<Subject>, Vec<Subject>) {
+fn split_by_severity(all: impl Iterator<Item = (Severity, Subject)>) -> (Vec<Subject>, Vec<Subject>) {
     let (full, tight): (Vec<_>, Vec<_>) = all.partition(|(severity, _)| *severity == Severity::Blocks);
     let subjects = |all: Vec<(Severity, Subject)>| all.into_iter().map(|(_, subject)| subject).collect();
     (subjects(full), subjects(tight))
@@ -124,8 +124,8 @@ fn cluster_pools(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subje
             full.push(first.source.clone().detail(detail));
         }
         let nodes = scene.snapshot.nodes.iter();
-        let judged = nodes.filter_map(|node| judged(scene, count(node, is_v6), node, (is_v6, length)));
-        let (more_full, more_tight) = by_severity(judged);
+        let judged = nodes.filter_map(|node| judge_node(scene, count(node, is_v6), node, (is_v6, length)));
+        let (more_full, more_tight) = split_by_severity(judged);
         full.extend(more_full);
         tight.extend(more_tight);
     }
@@ -144,9 +144,9 @@ fn node_cidrs(scene: &Scene<'_>, claims: &Claims) -> (Vec<Subject>, Vec<Subject>
         let node = nodes.get(claim.source.name.as_str())?;
         let is_v6 = claim.range.is_v6();
         let now = counts.get(node.name()).map_or(0, |both| both[usize::from(is_v6)]);
-        judged(scene, now, node, (is_v6, claim.range.length()))
+        judge_node(scene, now, node, (is_v6, claim.range.length()))
     });
-    by_severity(judged)
+    split_by_severity(judged)
 }
 
 /// Calico's pools: a block for each node, and an address for each pod.

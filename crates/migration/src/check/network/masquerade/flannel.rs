@@ -5,7 +5,7 @@
 
 use snapshot::model::{Kind, Workload};
 
-use super::{WHY, uncovered};
+use super::{WHY, uncovered_ranges};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::network::{agent, flannel, is_yes};
@@ -22,7 +22,7 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
     let own = flannel::read(scene.snapshot)?;
     let own: Vec<Range> =
         own.ranges().filter_map(|text| Range::read(text).ok()).map(|(range, _)| range).collect();
-    let outside = uncovered(new, &own);
+    let outside = uncovered_ranges(new, &own);
     let (first, here) = (outside.first()?, own.first()?);
     let to = scene.to;
     let what = format!(
@@ -33,8 +33,8 @@ pub(super) fn pod_traffic(scene: &Scene<'_>, new: &[Range], severity: Severity) 
     let fix = format!(
         "Flannel has no setting for exceptions. Where the sender's address matters, put rules before Flannel's on every node, again after each boot: {program} -t nat -I POSTROUTING -s {here} -d {first} -j ACCEPT && {program} -t nat -I POSTROUTING -s {first} -d {here} -j ACCEPT. No snapshot shows these rules: accept this finding with a waiver then. Or move with the strategy double, in which pods reach the other network from inside."
     );
-    let subject = Subject::of(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
-    Some(Finding::new("masquerade-both", severity, what, WHY, fix).about([subject]))
+    let subject = Subject::from_meta(Kind::DAEMON_SET, &daemon_set.metadata).detail("--ip-masq");
+    Some(Finding::new("masquerade-both", severity, what, WHY, fix).with_objects([subject]))
 }
 
 fn is_on(daemon_set: &Workload) -> bool {

@@ -71,7 +71,7 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint, all: &[Taint]) -> Opti
             "Karpenter believes that pods can never run on a node with this taint, and launches more nodes for the same pods: about two of three launches are redundant. A taint that stays keeps it from launching any. But a new start-up taint also makes every node of the pool differ from it, so Karpenter replaces them all unless a budget holds it.",
             fix,
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }
 
@@ -79,18 +79,18 @@ pub(super) fn karpenter(scene: &Scene<'_>, taint: &Taint, all: &[Taint]) -> Opti
 const STAYING: &str = "/spec/template/spec/taints";
 const STARTING: &str = "/spec/template/spec/startupTaints";
 
-fn is(object: &Value, taint: &Taint) -> bool {
+fn is_taint(object: &Value, taint: &Taint) -> bool {
     object["key"].as_str() == Some(&taint.key) && object["effect"].as_str() == Some(&taint.effect)
 }
 
 fn declares(pool: &Object, pointer: &str, taint: &Taint) -> bool {
-    pool.list(pointer).iter().any(|object| is(object, taint))
+    pool.list(pointer).iter().any(|object| is_taint(object, taint))
 }
 
 /// The command that declares all start-up taints that need it beside those that are there. A merge patch replaces a list, so the findings of several taints
 /// print the same command: whichever is the last one, no taint is lost.
 fn declaration(pool: &Object, all: &[Taint], needed: &[&Taint]) -> String {
-    let is_startup = |object: &Value| all.iter().any(|taint| is(object, taint));
+    let is_startup = |object: &Value| all.iter().any(|taint| is_taint(object, taint));
     let mut starting = pool.list(STARTING).to_vec();
     for taint in needed.iter().filter(|taint| !declares(pool, STARTING, taint)) {
         starting.push(json!({"key": *taint.key, "effect": *taint.effect}));
@@ -122,7 +122,7 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
     let workloads: Vec<&Workload> =
         scene.snapshot.workloads(Kind::DEPLOYMENT).iter().filter(is_one).filter(lacks).collect();
     let objects: Vec<Subject> =
-        workloads.iter().map(|workload| Subject::of(Kind::DEPLOYMENT, &workload.metadata)).collect();
+        workloads.iter().map(|workload| Subject::from_meta(Kind::DEPLOYMENT, &workload.metadata)).collect();
     let fix = objects.iter().map(|subject| {
         format!(
             "kubectl -n {} edit deployment {}, and add the argument {}={}",
@@ -141,6 +141,6 @@ pub(super) fn cluster_autoscaler(scene: &Scene<'_>, taint: &Taint) -> Option<Fin
             "It takes the taint into its picture of a new node, concludes that waiting pods would not fit there, and stops adding nodes while the migration needs them.",
             format!("{fix} (before version 1.29: {}).", FLAGS[1]),
         )
-        .about(objects)
+        .with_objects(objects)
     })
 }

@@ -88,8 +88,8 @@ fn finding(key: &str, severity: Severity, nodes: &[&Node]) -> Finding {
         "Find out why it was not removed (cilium-operator removes Cilium's, the Node Readiness Controller that of its rule), then: kubectl taint node {} {key}-",
         names.join(" ")
     );
-    let subjects = nodes.iter().map(|node| Subject::of(Kind::NODE, &node.metadata).detail(key));
-    Finding::new("startup-taint-left", severity, what, why, fix).about(subjects)
+    let subjects = nodes.iter().map(|node| Subject::from_meta(Kind::NODE, &node.metadata).detail(key));
+    Finding::new("startup-taint-left", severity, what, why, fix).with_objects(subjects)
 }
 
 #[cfg(test)]

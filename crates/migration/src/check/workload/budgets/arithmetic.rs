@@ -44,7 +44,7 @@ pub(super) enum ReplicaCount {
 }
 
 impl ReplicaCount {
-    pub(super) fn of(snapshot: &Snapshot, pods: &[&Pod]) -> Self {
+    pub(super) fn count(snapshot: &Snapshot, pods: &[&Pod]) -> Self {
         let mut sum = 0;
         let owners: BTreeMap<_, &Pod> = pods.iter().map(|pod| (owner(pod), *pod)).collect();
         for (owner, pod) in owners {
@@ -104,8 +104,8 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &ReplicaCount) -> V
                 ));
             }
         };
-        let Some(may_go) = scaled(&spec.max_unavailable, expected) else {
-            return unreadable(&spec.max_unavailable);
+        let Some(may_go) = scale(&spec.max_unavailable, expected) else {
+            return unreadable_verdict(&spec.max_unavailable);
         };
         (
             format!("maxUnavailable {}", format_value(&spec.max_unavailable)),
@@ -127,8 +127,8 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &ReplicaCount) -> V
                 ));
             }
         };
-        let Some(stay) = scaled(&spec.min_available, expected) else {
-            return unreadable(&spec.min_available);
+        let Some(stay) = scale(&spec.min_available, expected) else {
+            return unreadable_verdict(&spec.min_available);
         };
         (format!("minAvailable {}", format_value(&spec.min_available)), expected, stay)
     };
@@ -151,7 +151,7 @@ pub(super) fn judge(budget: &Budget, pods: &[&Pod], counted: &ReplicaCount) -> V
 }
 
 /// A number, or a percentage of the expected pods, rounded up.
-fn scaled(value: &Value, expected: i64) -> Option<i64> {
+fn scale(value: &Value, expected: i64) -> Option<i64> {
     if let Some(number) = value.as_i64() {
         return Some(number);
     }
@@ -159,7 +159,7 @@ fn scaled(value: &Value, expected: i64) -> Option<i64> {
     Some(percent.checked_mul(expected)?.checked_add(99)?.div_euclid(100))
 }
 
-fn unreadable(value: &Value) -> Verdict {
+fn unreadable_verdict(value: &Value) -> Verdict {
     Verdict::Uncounted(format!("{} is neither a number nor a percentage", format_value(value)))
 }
 

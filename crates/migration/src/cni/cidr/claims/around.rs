@@ -3,7 +3,7 @@
 use serde_json::Value;
 use snapshot::model::Kind;
 
-use super::{Claims, claimed, subject};
+use super::{Claims, new_claim, subject};
 use crate::check::Scene;
 use crate::check::finding::Subject;
 use crate::cni::cidr::Usage;
@@ -19,11 +19,11 @@ const RESERVED: [(&str, &str); 7] = [
     ("ff00::/8", "multicast"),
 ];
 
-pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
+pub(super) fn add_claims(scene: &Scene<'_>, claims: &mut Claims) {
     services(scene, claims);
     for service in &scene.snapshot.services {
         for address in service.outside_ips() {
-            claims.add_address(address, Usage::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+            claims.add_address(address, Usage::Service, None, Subject::from_meta(Kind::SERVICE, &service.metadata));
         }
     }
     for ingress in scene.snapshot.objects(Kind::INGRESS) {
@@ -65,7 +65,7 @@ pub(super) fn all(scene: &Scene<'_>, claims: &mut Claims) {
         (&settings.external, Usage::External, "cidrs.external"),
         (&settings.reserved, Usage::Reserved, "cidrs.reserved"),
     ] {
-        claims.all.extend(ranges.iter().map(|range| claimed(*range, used, name)));
+        claims.all.extend(ranges.iter().map(|range| new_claim(*range, used, name)));
     }
     for (range, name) in RESERVED {
         let source = Subject {
@@ -112,7 +112,7 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
     }
     for service in &snapshot.services {
         for address in service.spec.cluster_ips.iter().filter(|address| address.as_ref() != "None") {
-            claims.add_address(address, Usage::Service, None, Subject::of(Kind::SERVICE, &service.metadata));
+            claims.add_address(address, Usage::Service, None, Subject::from_meta(Kind::SERVICE, &service.metadata));
         }
     }
 }

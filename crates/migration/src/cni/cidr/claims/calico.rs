@@ -12,7 +12,7 @@ use crate::cni::cidr::Usage;
 use crate::cni::network::calico;
 use snapshot::Range;
 
-pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
+pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
     let is_host_local = calico::is_host_local(scene.snapshot);
     for pool in scene.snapshot.objects(Kind::IP_POOL) {
         let used = usage(pool, Usage::OldPool { is_closed: is_host_local || is_closed(pool) });

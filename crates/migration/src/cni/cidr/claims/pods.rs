@@ -13,10 +13,10 @@ use snapshot::{Range, merge};
 
 /// The pods of the old network with an address in a range of the new one: fixed addresses, or those of a pool that is gone. Of the Amazon
 /// VPC CNI every pod, since it has no ranges of its own.
-pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
-    let of_nodes = of_nodes(&claims.all);
-    let is_new = Ranges::of(&claims.all, Usage::is_new);
-    let is_old = Ranges::of(&claims.all, |used| used.is_pods() && !used.is_new());
+pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
+    let of_nodes = ranges_by_node(&claims.all);
+    let is_new = Ranges::filter(&claims.all, Usage::is_new);
+    let is_old = Ranges::filter(&claims.all, |used| used.is_pods() && !used.is_new());
     let is_all = scene.from == Cni::AwsVpcCni;
     let mut old_claims = Vec::new();
     for pod in &scene.snapshot.pods {
@@ -25,8 +25,8 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
             let of_node = of_nodes.get(pod.spec.node_name.as_ref());
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
             if (is_all || is_stray) && !is_moved {
-                let source = Subject::of(Kind::POD, &pod.metadata);
-                old_claims.push(Claim::new(address, Usage::OldAddress, source).on(&pod.spec.node_name));
+                let source = Subject::from_meta(Kind::POD, &pod.metadata);
+                old_claims.push(Claim::new(address, Usage::OldAddress, source).with_node(&pod.spec.node_name));
             }
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn old(scene: &Scene<'_>, claims: &mut Claims) {
 }
 
 /// The ranges from which the new CNI gives addresses to pods of a node, those that it borrows included.
-fn of_nodes(all: &[Claim]) -> HashMap<&str, Vec<Range>> {
+fn ranges_by_node(all: &[Claim]) -> HashMap<&str, Vec<Range>> {
     let mut ranges: HashMap<&str, Vec<Range>> = HashMap::new();
     for claim in all.iter().filter(|claim| claim.usage == Usage::NewNode) {
         for node in claim.node.iter().chain(&claim.borrowers) {
@@ -48,7 +48,7 @@ fn of_nodes(all: &[Claim]) -> HashMap<&str, Vec<Range>> {
 struct Ranges(Vec<Range>);
 
 impl Ranges {
-    fn of(all: &[Claim], is_meant: impl Fn(Usage) -> bool) -> Self {
+    fn filter(all: &[Claim], is_meant: impl Fn(Usage) -> bool) -> Self {
         Self(merge(all.iter().filter(|claim| is_meant(claim.usage)).map(|claim| claim.range).collect()))
     }
 
@@ -61,7 +61,7 @@ impl Ranges {
 
 #[cfg(test)]
 mod tests {
-    use super::super::of;
+    use super::super::gather;
     use super::*;
     use crate::check::tests::Case;
 
@@ -72,7 +72,7 @@ mod tests {
             apiVersion: cilium.io/v2\nkind: CiliumNode\nmetadata: {name: a}\nspec: {ipam: {podCIDRs: [10.20.1.0/24]}}\n---\n\
             apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: x}\n";
         let case = Case::of(&format!("{cluster}{pod}")).pair(from, Cni::Cilium);
-        let all = of(&case.scene()).all;
+        let all = gather(&case.scene()).all;
         let pods = all.into_iter().filter(|claim| claim.usage == Usage::OldAddress);
         pods.map(|claim| claim.range.to_string()).collect()
     }

@@ -10,7 +10,7 @@ use crate::cni::network;
 use crate::cni::support::Cni;
 
 /// Adds the ranges from which the new CNI gives addresses.
-pub(super) fn new(scene: &Scene<'_>, claims: &mut Claims) {
+pub(super) fn add_new_claims(scene: &Scene<'_>, claims: &mut Claims) {
     match scene.to {
         Cni::Antrea | Cni::Flannel | Cni::Canal => node_cidrs(scene, Usage::NewNode, claims),
         Cni::Cilium => cilium(scene, claims),

@@ -49,9 +49,9 @@ fn decided_by_drain(world: &World, run: &Run) -> (Decision, Vec<Option<&'static 
     }];
     let mut memory = Memory::default();
     memory.observe(world, run);
-    let order = Order::of(&plan);
-    let nodes = Nodes::of(world, run, &order);
-    let view = View::of(world, &memory, run, &nodes);
+    let order = Order::new(&plan);
+    let nodes = Nodes::new(world, run, &order);
+    let view = View::new(world, &memory, run, &nodes);
     let decided = step(&view);
     let broken = |act| invariant::hold(act, &view, HASH).err().map(|broken| broken.name);
     let broken = decided.acts.iter().map(broken).collect();
@@ -78,9 +78,9 @@ fn a_node_is_cordoned_where_a_pod_can_only_be_restarted() {
         let mut world = world();
         world.put("a".into(), node);
         let (run, plan, memory) = (run(), plan(), Memory::default());
-        let order = Order::of(&plan);
-        let nodes = Nodes::of(&world, &run, &order);
-        let view = View::of(&world, &memory, &run, &nodes);
+        let order = Order::new(&plan);
+        let nodes = Nodes::new(&world, &run, &order);
+        let view = View::new(&world, &memory, &run, &nodes);
         view.way(&world.nodes["a"], Phase::BothOld) == crate::cni::reach::Way::Restart
     };
     let node = |attached: &Value| joining("a", Phase::Old, attached, None);
@@ -142,7 +142,7 @@ fn pods_that_no_network_joins_are_restarted_in_the_same_pass_without_a_cordon() 
     // The run is to name their workload first.
     let record = |act: &Act| if let Act::Record(run) = act { Some((**run).clone()) } else { None };
     let run = decided.acts.iter().find_map(record).expect("a record");
-    assert_eq!(run.moved.keys().collect::<Vec<_>>(), ["Deployment/x/web"]);
+    assert_eq!(run.moved_owners.keys().collect::<Vec<_>>(), ["Deployment/x/web"]);
     let (decided, broken) = decided_by_drain(&world, &run);
     let evicted: Vec<&str> = decided
         .acts
@@ -161,11 +161,11 @@ fn an_eviction_is_refused_while_networks_join_pods() {
         let world = moving(NodeState::Moving, &attached(1, 2, &["00000001"]), restarts);
         let (run, plan, mut memory) = (run(), plan(), Memory::default());
         memory.observe(&world, &run);
-        let order = Order::of(&plan);
-        let nodes = Nodes::of(&world, &run, &order);
-        let view = View::of(&world, &memory, &run, &nodes);
+        let order = Order::new(&plan);
+        let nodes = Nodes::new(&world, &run, &order);
+        let view = View::new(&world, &memory, &run, &nodes);
         let pod = world.pods.get("00000001-1").expect("a pod");
-        let refused = invariant::hold(&Act::Evict(PodId::of(pod)), &view, HASH).err();
+        let refused = invariant::hold(&Act::Evict(PodId::new(pod)), &view, HASH).err();
         assert_eq!(refused.map(|broken| broken.name), broken, "{restarts:?}");
     }
 }
@@ -177,7 +177,7 @@ fn a_node_whose_networks_never_join_is_held_by_name() {
     let mut memory = Memory::default();
     decided_with(&mut memory, &world, &run());
     let limit = Duration::from_secs(plan().limits.move_seconds.into());
-    (world.now, world.renewed) = (NOW + limit, NOW + limit);
+    (world.now, world.renewed_at) = (NOW + limit, NOW + limit);
     let late = decided_with(&mut memory, &world, &run());
     let is_hold = |act: &Act| matches!(act, Act::Patch(patch) if matches!(&patch.step, Change::Set(step) if step.state == NodeState::Held));
     assert!(late.acts.iter().any(is_hold), "{:?}", late.acts);
@@ -203,7 +203,7 @@ fn a_node_is_brought_back_without_a_cordon() {
         reason: "so".into(),
         what: RunRequest::Rollback("a".into()),
     };
-    let (decided, broken) = decided_by_drain(&world, &run().wished(&back, &plan(), false).expect("a wish"));
+    let (decided, broken) = decided_by_drain(&world, &run().apply_wish(&back, &plan(), false).expect("a wish"));
     let patch = decided.acts.iter().find_map(|act| match act {
         Act::Patch(patch) if &*patch.node == "a" => Some(patch),
         Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,

@@ -127,7 +127,7 @@ impl Rotation {
     /// Time goes on, and the cluster is looked at.
     fn pass(&mut self, time: Duration) {
         self.world.now += time;
-        (self.world.renewed, self.world.synced) = (self.world.now, self.world.now);
+        (self.world.renewed_at, self.world.synced) = (self.world.now, self.world.now);
         let verdict = Verdict { color: Color::Green, checked_at: self.world.now, why: String::new() };
         self.world.verdicts.insert("smoke".into(), verdict);
         let second = i64::try_from(self.world.now.as_secs()).expect("a time");
@@ -137,9 +137,9 @@ impl Rotation {
     /// What is decided now; every act passes the invariants.
     fn decided(&mut self) -> Decision {
         self.memory.observe(&self.world, &self.run);
-        let order = Order::of(&self.plan);
-        let nodes = Nodes::of(&self.world, &self.run, &order);
-        let view = View::of(&self.world, &self.memory, &self.run, &nodes);
+        let order = Order::new(&self.plan);
+        let nodes = Nodes::new(&self.world, &self.run, &order);
+        let view = View::new(&self.world, &self.memory, &self.run, &nodes);
         let decided = step(&view);
         for act in &decided.acts {
             assert_eq!(invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
@@ -248,7 +248,7 @@ impl Rotation {
 
     fn wish(&mut self, what: RunRequest) {
         let wish = Wish { seq: self.run.wish + 1, operator: "alice".into(), reason: "so".into(), what };
-        self.run = self.run.wished(&wish, &self.plan, true).expect("a wish");
+        self.run = self.run.apply_wish(&wish, &self.plan, true).expect("a wish");
     }
 }
 
@@ -279,9 +279,9 @@ fn no_node_goes_before_all_are_kept_and_none_too_many() {
     rotation.go();
     let refused = |rotation: &mut Rotation, name: &str| {
         rotation.memory.observe(&rotation.world, &rotation.run);
-        let order = Order::of(&rotation.plan);
-        let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-        let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+        let order = Order::new(&rotation.plan);
+        let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+        let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
         let patch = crate::roll::replacement::permit(&view, nodes.get(name).expect("a node"));
         invariant::hold(&Act::Patch(Box::new(patch)), &view, HASH).err().map(|broken| broken.name)
     };

@@ -69,7 +69,7 @@ fn world() -> World {
     ];
     World {
         now: NOW,
-        renewed: NOW,
+        renewed_at: NOW,
         epoch: 1,
         nodes: nodes.into_iter().map(|(name, node)| (name.into(), node.into())).collect(),
         verdicts: [("smoke".into(), Verdict { color: Color::Green, checked_at: NOW, why: String::new() })]
@@ -95,9 +95,9 @@ fn remembering(memory: &mut Memory, world: &World, run: &Run) -> Decision {
 
 fn decide_by_plan(plan: &Plan, memory: &mut Memory, world: &World, run: &Run) -> Decision {
     memory.observe(world, run);
-    let order = Order::of(plan);
-    let nodes = Nodes::of(world, run, &order);
-    let view = View::of(world, memory, run, &nodes);
+    let order = Order::new(plan);
+    let nodes = Nodes::new(world, run, &order);
+    let view = View::new(world, memory, run, &nodes);
     let decided = step(&view);
     for act in &decided.acts {
         assert_eq!(crate::roll::invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
@@ -297,13 +297,13 @@ fn there_is_no_phase_to_go_back_to() {
         for what in
             [RunRequest::Abort(Phase::Old), RunRequest::Abort(Phase::New), RunRequest::Rollback("b".into())]
         {
-            let why = run.wished(&wish(what.clone()), &plan, false).expect_err("refused");
+            let why = run.apply_wish(&wish(what.clone()), &plan, false).expect_err("refused");
             assert!(why.contains("phase new") && why.contains("skip"), "{what:?}: {why}");
         }
     }
-    let retried = run().wished(&wish(RunRequest::Retry("b".into())), &plan, false).expect("taken up");
+    let retried = run().apply_wish(&wish(RunRequest::Retry("b".into())), &plan, false).expect("taken up");
     assert_eq!(retried.requests.get("b"), Some(&NodeRequest::Retry));
-    let paused = run().wished(&wish(RunRequest::Pause), &plan, false).expect("taken up");
+    let paused = run().apply_wish(&wish(RunRequest::Pause), &plan, false).expect("taken up");
     assert!(matches!(paused.state, RunState::Paused(_)));
 }
 
@@ -319,7 +319,7 @@ fn an_abort_leads_no_further_than_the_plan() {
         let plan = Plan { start, passes, ..plan(&["b", "c"]) };
         let run = Run::new("r-1", HASH, &plan);
         for to in Phase::ALL {
-            match run.wished(&abort(to), &plan, false) {
+            match run.apply_wish(&abort(to), &plan, false) {
                 Ok(next) => {
                     assert!(!refused.contains(&to), "{start} {to}");
                     assert_eq!(next.keeps_to(&plan), Ok(()), "{start} {to}");
@@ -377,7 +377,7 @@ fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
         let first = decide_by_plan(&plan, &mut memory, &world, &run());
         assert_eq!((&first.acts, first.end), (&vec![], None), "{state:?}");
         assert_eq!(claims_and_reasons(first, &world).1, [Reason::LeaseStale]);
-        (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
+        (world.now, world.renewed_at) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
         let decided = decide_by_plan(&plan, &mut memory, &world, &run());
         let wait = decided.waits.iter().find(|wait| wait.reason == Reason::ForeignRun).expect("a wait");
         assert!(
@@ -398,7 +398,7 @@ fn a_node_that_makes_up_steps_again_and_again_keeps_a_holder_waiting_once() {
     let (mut world, mut memory) = (world(), Memory::default());
     made_up(&mut world, State::Moving, 9);
     remembering(&mut memory, &world, &run());
-    (world.now, world.renewed) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
+    (world.now, world.renewed_at) = (NOW + Duration::from_secs(9), NOW + Duration::from_secs(5));
     for step in [Some(10), None, Some(u64::MAX)] {
         match step {
             Some(epoch) => made_up(&mut world, State::Moving, epoch),
@@ -469,7 +469,7 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
     world.put("b".into(), Node { step: world.nodes["b"].step.clone(), ..node("b", &json!({"new": 2}), &[]) });
     let mut memory = Memory::default();
     let mut soak = |seconds: u64, state: State, run: &Run| {
-        (world.now, world.renewed) = (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
+        (world.now, world.renewed_at) = (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
         world.verdicts.get_mut("smoke").expect("a gate").checked_at = world.now;
         world.census.as_mut().expect("a count").started_at = world.now;
         world.node("b").step.as_mut().expect("a step").state = state;
@@ -527,7 +527,7 @@ fn no_node_of_a_later_wave_shortens_a_soak() {
         let done = world.nodes["b"].step.clone().expect("a step");
         memory.observe(&world, &run());
         let later = NOW + Duration::from_secs(60);
-        (world.now, world.renewed) = (later, later);
+        (world.now, world.renewed_at) = (later, later);
         world.verdicts.get_mut("smoke").expect("a gate").checked_at = later;
         world.census.as_mut().expect("a count").started_at = later;
         if is_in_phase {
@@ -570,7 +570,7 @@ fn the_next_holder_knows_which_workloads_the_run_has_moved() {
         let mut first = decided(&world, &run()).acts;
         first.retain(|act| !matches!(act, Act::Patch(patch) if !patch.lifecycle.is_empty()));
         let [Act::Record(next)] = &first[..] else { panic!("{first:?}") };
-        assert_eq!(next.moved, [(owner(kind).title(), wanted)].into());
+        assert_eq!(next.moved_owners, [(owner(kind).title(), wanted)].into());
         let then = decided(&world, next).acts;
         assert!(then.iter().any(|act| matches!(act, Act::Evict(_))), "{then:?}");
     }
@@ -580,13 +580,13 @@ fn the_next_holder_knows_which_workloads_the_run_has_moved() {
         "it comes back on the same node: {of_node:?}"
     );
     let full = [(format!("Tenant/x/{}", "y".repeat(Run::MOVED_BYTES)), None)].into();
-    let evicts = decided(&with("TrainingJob"), &Run { moved: full, ..run() }).acts;
+    let evicts = decided(&with("TrainingJob"), &Run { moved_owners: full, ..run() }).acts;
     assert!(evicts.iter().any(|act| matches!(act, Act::Evict(_))), "tenants name what makes their pods");
     // The next holder has seen no eviction.
     let mut world = world();
     let pending = pod("again", "44444444-x", "", &[Trait::Unschedulable]);
     world.pods.put(Pod { owner: Some(owner("TrainingJob")), ..pending });
-    let moved = Run { moved: [(owner("TrainingJob").title(), None)].into(), ..run() };
+    let moved = Run { moved_owners: [(owner("TrainingJob").title(), None)].into(), ..run() };
     for (run, is_known) in [(&moved, true), (&run(), false)] {
         assert_eq!(starts(&world, run).1.contains(&Reason::PodsPending), is_known);
     }
@@ -602,17 +602,17 @@ fn a_workload_that_has_all_its_pods_again_is_named_as_moved_no_more() {
     world.owners.insert(owner("back"), Availability { desired: 2, ready: 2 });
     world.owners.insert(owner("short"), Availability { desired: 2, ready: 1 });
     let moved = ["back", "short"].map(|name| (owner(name).title(), Some(2)));
-    let run = Run { moved: moved.into(), ..run() };
+    let run = Run { moved_owners: moved.into(), ..run() };
     let mut memory = Memory::default();
     let mut named = |world: &World| -> Vec<String> {
         let acts = remembering(&mut memory, world, &run).acts;
         let Some(Act::Record(next)) = acts.last() else { panic!("{acts:?}") };
-        next.moved.keys().cloned().collect()
+        next.moved_owners.keys().cloned().collect()
     };
     let web = "Deployment/x/web".to_owned();
     assert_eq!(named(&world), [owner("back").title(), owner("short").title(), web.clone()], "it may be old");
     let later = NOW + Duration::from_secs(121);
-    (world.now, world.renewed) = (later, later);
+    (world.now, world.renewed_at) = (later, later);
     world.verdicts.get_mut("smoke").expect("a gate").checked_at = later;
     assert_eq!(named(&world), [owner("short").title(), web]);
 }
@@ -643,7 +643,7 @@ fn the_greatest_numbers_of_a_node_overflow_nothing() {
     let mut world = world();
     world.put("b".into(), node("b", &json!({"old": most, "new": most, "unknown": most}), &["11111111"]));
     let seen = &world.nodes["b"];
-    assert_eq!((seen.attached(), seen.attached_otherwise(Phase::New)), (Some(most), Some(most)));
+    assert_eq!((seen.attached_count(), seen.attached_otherwise(Phase::New)), (Some(most), Some(most)));
     moving(&mut world, "b");
     let held = world.node("b");
     held.observed.as_mut().expect("what it says").echo = Some(format!("r-1.1.{most}"));
@@ -654,6 +654,6 @@ fn the_greatest_numbers_of_a_node_overflow_nothing() {
     run.requests.insert("b".into(), NodeRequest::Retry);
     world.node("b").step.as_mut().expect("a step").state = State::Held;
     decided(&world, &run);
-    assert_eq!(run.tried(&format!("r-1.1.{most}")), None);
-    assert_eq!(run.tried("r-1.1.7"), Some(7));
+    assert_eq!(run.tries(&format!("r-1.1.{most}")), None);
+    assert_eq!(run.tries("r-1.1.7"), Some(7));
 }

@@ -43,9 +43,9 @@ fn a_node_that_is_as_it_was_waits_for_those_that_a_pipeline_has_begun_with() {
     assert_eq!(rotation.permitted(), [""; 0]);
     assert!(wait(&decided, Reason::NodeGoing, "Node/d").is_some(), "{:?}", decided.waits);
     rotation.memory.observe(&rotation.world, &rotation.run);
-    let order = Order::of(&rotation.plan);
-    let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-    let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    let order = Order::new(&rotation.plan);
+    let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+    let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
     let refused = |name: &str| {
         let patch = crate::roll::replacement::permit(&view, nodes.get(name).expect("a node"));
         invariant::hold(&Act::Patch(Box::new(patch)), &view, HASH).err().map(|broken| broken.name)

@@ -55,7 +55,7 @@ fn conditions_wait_for_the_answer_to_an_earlier_patch() {
         decided.acts.iter().any(is)
     };
     rotation.world.node("b").lifecycle.clear();
-    let patch = Patch::of(&"b".into(), &rotation.world.nodes["b"]);
+    let patch = Patch::new(&"b".into(), &rotation.world.nodes["b"]);
     rotation.memory.record_patch(&patch, &rotation.world);
     assert!(!publishes(&rotation.decided()));
     rotation.world.node("b").version = "another".into();

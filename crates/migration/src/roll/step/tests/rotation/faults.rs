@@ -138,9 +138,9 @@ fn a_node_of_the_image_is_covered_also_when_it_waits_for_its_turn() {
     let mut rotation = Rotation::of("permit");
     rotation.gain("e", reporting("uid-e", "old", json!({"old": 1})));
     rotation.memory.observe(&rotation.world, &rotation.run);
-    let order = Order::of(&rotation.plan);
-    let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-    let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    let order = Order::new(&rotation.plan);
+    let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+    let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
     let status = nodes.get("e").expect("a node");
     assert!(status.place.is_some(), "it may take the place of another one");
     assert!(view.is_covered("e", status.node));
@@ -153,10 +153,10 @@ fn a_rotation_over_a_bridge_turns_back_in_one_pass() {
     let mut rotation = Rotation::of("permit");
     let wish =
         Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
-    let turned = rotation.run.wished(&wish, &rotation.plan, false).expect("a run");
+    let turned = rotation.run.apply_wish(&wish, &rotation.plan, false).expect("a run");
     assert_eq!((turned.from, turned.targets), (Phase::New, vec![Phase::Old]));
     rotation.plan.bridge = None;
-    let turned = rotation.run.wished(&wish, &rotation.plan, false).expect("a run");
+    let turned = rotation.run.apply_wish(&wish, &rotation.plan, false).expect("a run");
     assert_eq!(turned.targets.len(), 3, "{:?}", turned.targets);
 }
 

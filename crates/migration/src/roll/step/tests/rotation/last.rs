@@ -107,7 +107,7 @@ fn an_abort_gives_back_what_is_on_nodes_and_moves_nothing() {
         reason: "so".into(),
         what: RunRequest::Abort(Phase::Old),
     };
-    let refused = last("karpenter").run.wished(&wish, &rotation.plan, false).expect_err("no way back");
+    let refused = last("karpenter").run.apply_wish(&wish, &rotation.plan, false).expect_err("no way back");
     assert!(refused.contains("from phase new to new"), "{refused}");
 }
 

@@ -130,9 +130,9 @@ fn no_hook_of_a_node_that_waits_is_taken_away() {
     let refused = |rotation: &mut Rotation, node: &str, run: Option<&str>, uid: &str| {
         rotation.memory.observe(&rotation.world, &rotation.run);
         let machine = Machine { uid: uid.into(), ..rotation.machine(node).clone() };
-        let order = Order::of(&rotation.plan);
-        let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-        let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+        let order = Order::new(&rotation.plan);
+        let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+        let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
         let hook = Act::Hook(Box::new(Hook { node: node.into(), machine, run: run.map(Into::into) }));
         invariant::hold(&hook, &view, HASH).err().map(|broken| broken.name)
     };

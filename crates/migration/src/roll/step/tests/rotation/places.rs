@@ -21,7 +21,7 @@ fn workloads_of_nodes_that_may_go_are_named_as_moved() {
     let mut rotation = Rotation::of("permit");
     rotation.ask(&["a"]);
     rotation.go_for(15);
-    assert_eq!((rotation.permitted(), rotation.run.moved.len()), (vec!["a"], 0));
+    assert_eq!((rotation.permitted(), rotation.run.moved_owners.len()), (vec!["a"], 0));
     for (uid, node, kind, traits) in [
         ("web", "a", "Deployment", &[][..]),
         ("batch", "a", "Job", &[]),
@@ -36,13 +36,13 @@ fn workloads_of_nodes_that_may_go_are_named_as_moved() {
     rotation.world.owners.insert(web, Availability { desired: 3, ready: 3 });
     rotation.go();
     let moved = [("Deployment/shop/web".to_owned(), Some(3)), ("Job/shop/batch".to_owned(), None)];
-    assert_eq!(rotation.run.moved, moved.into());
+    assert_eq!(rotation.run.moved_owners, moved.into());
     rotation.go_for(200);
     rotation.world.pods.put(pod("late", "a", "Deployment", &[]));
     let record = rotation.go();
     assert!(record.acts.iter().any(|act| matches!(act, Act::Record(_))), "{:?}", record.acts);
     assert_eq!(
-        rotation.run.moved.len(),
+        rotation.run.moved_owners.len(),
         3,
         "what is on the node still counts, although it misses no pod now"
     );

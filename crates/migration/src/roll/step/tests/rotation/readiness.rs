@@ -53,10 +53,10 @@ fn no_other_taint_is_lifted() {
     for (lifts_readiness, node) in [(false, tainted()), (true, Node { boot: "c".into(), ..tainted() })] {
         let mut rotation = with_arrival(lifts_readiness, node);
         rotation.memory.observe(&rotation.world, &rotation.run);
-        let order = Order::of(&rotation.plan);
-        let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-        let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
-        let patch = Patch { lifts_readiness: true, ..Patch::of(&"e".into(), &rotation.world.nodes["e"]) };
+        let order = Order::new(&rotation.plan);
+        let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+        let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+        let patch = Patch { lifts_readiness: true, ..Patch::new(&"e".into(), &rotation.world.nodes["e"]) };
         let refused = invariant::hold(&Act::Patch(Box::new(patch)), &view, HASH);
         assert_eq!(refused.err().map(|broken| broken.name), Some("R7"));
     }

@@ -60,7 +60,7 @@ fn a_dns_pod_is_evicted_before_a_node_with_another_one_may_go() {
     for (uid, node) in [("1", "d"), ("2", "a"), ("3", "b")] {
         rotation.world.pods.put(dns(uid, node));
     }
-    rotation.run.moved.insert("Deployment/kube-system/dns".into(), None);
+    rotation.run.moved_owners.insert("Deployment/kube-system/dns".into(), None);
     rotation.world.census = Some(Census { started_at: rotation.world.now, ..Census::default() });
     rotation.ask(&["a"]);
     let decided = rotation.decided();
@@ -138,9 +138,9 @@ fn no_node_goes_on_the_word_of_an_earlier_boot() {
     assert_eq!(rotation.permitted(), [""; 0]);
 
     rotation.memory.observe(&rotation.world, &rotation.run);
-    let order = Order::of(&rotation.plan);
-    let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-    let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+    let order = Order::new(&rotation.plan);
+    let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+    let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
     let patch = crate::roll::replacement::permit(&view, nodes.get("b").expect("a node"));
     let broken = invariant::hold(&Act::Patch(Box::new(patch)), &view, HASH).expect_err("it is refused");
     assert_eq!(broken.name, "R10");
@@ -170,9 +170,9 @@ fn a_node_that_is_brought_back_takes_the_turn_of_no_other_one() {
     assert_eq!(let_go(&decided), ["a"]);
     // Each of them is asked once more with those before it sent.
     for act in &decided.acts {
-        let order = Order::of(&rotation.plan);
-        let nodes = Nodes::of(&rotation.world, &rotation.run, &order);
-        let view = View::of(&rotation.world, &rotation.memory, &rotation.run, &nodes);
+        let order = Order::new(&rotation.plan);
+        let nodes = Nodes::new(&rotation.world, &rotation.run, &order);
+        let view = View::new(&rotation.world, &rotation.memory, &rotation.run, &nodes);
         assert_eq!(invariant::hold(act, &view, HASH), Ok(()), "{act:?}");
         let Act::Patch(patch) = act else { continue };
         rotation.memory.record_patch(patch, &rotation.world);

@@ -7,9 +7,9 @@ impl Rotation {
     /// The counts of its pool, and the nodes that are silent.
     fn counts(&mut self) -> (PoolCounts, Vec<Text>) {
         self.memory.observe(&self.world, &self.run);
-        let order = Order::of(&self.plan);
-        let nodes = Nodes::of(&self.world, &self.run, &order);
-        let mut status = status(&View::of(&self.world, &self.memory, &self.run, &nodes), &[]);
+        let order = Order::new(&self.plan);
+        let nodes = Nodes::new(&self.world, &self.run, &order);
+        let mut status = status(&View::new(&self.world, &self.memory, &self.run, &nodes), &[]);
         assert_eq!(status.pools.len(), 1, "{:?}", status.pools);
         (status.pools.remove(0), status.silent)
     }

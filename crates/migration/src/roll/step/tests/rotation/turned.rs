@@ -267,7 +267,7 @@ fn a_run_is_done_once_it_has_given_everything_back() {
         if rotation.run.target().is_none() {
             let wish =
                 Wish { seq: 9, operator: "alice".into(), reason: "so".into(), what: RunRequest::PauseNow };
-            assert!(rotation.run.wished(&wish, &rotation.plan, true).is_err(), "no pass is left");
+            assert!(rotation.run.apply_wish(&wish, &rotation.plan, true).is_err(), "no pass is left");
         }
     }
     assert!(has_kept_past_its_passes);

@@ -7,9 +7,9 @@ impl Rotation {
     /// The way back now.
     fn way_back(&mut self) -> Option<WayBack> {
         self.memory.observe(&self.world, &self.run);
-        let order = Order::of(&self.plan);
-        let nodes = Nodes::of(&self.world, &self.run, &order);
-        status(&View::of(&self.world, &self.memory, &self.run, &nodes), &[]).way_back
+        let order = Order::new(&self.plan);
+        let nodes = Nodes::new(&self.world, &self.run, &order);
+        status(&View::new(&self.world, &self.memory, &self.run, &nodes), &[]).way_back
     }
 }
 
