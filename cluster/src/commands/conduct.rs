@@ -67,7 +67,11 @@ pub(super) fn conduct(
 
 /// Holds the plan against the cluster and the settings of today: what it does not cover is not begun. What a run that has begun goes on without is for
 /// people.
-fn require_covered(global: &Global, config: &Config, options: &live::RunOptions) -> Result<Vec<String>, Failure> {
+fn require_covered(
+    global: &Global,
+    config: &Config,
+    options: &live::RunOptions,
+) -> Result<Vec<String>, Failure> {
     let plan = &options.plan.plan;
     let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
     let snapshot = source::snapshot(global, Some(&migration))?;

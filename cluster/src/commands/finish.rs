@@ -176,7 +176,10 @@ fn require_name(global: &Global, name: &str) -> Result<(), Failure> {
 
 fn unknown_pair() -> Failure {
     let what = "the cluster has no run that says between which CNIs it was moved";
-    Failure::from_problem(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
+    Failure::from_problem(
+        Exit::Usage,
+        Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"),
+    )
 }
 
 /// The command that does the next line; empty if this program does nothing for it.
@@ -224,8 +227,10 @@ impl Report for FinishReport {
         document.fields([("hash", self.hash.clone())]);
         if let Some(record) = &self.record {
             let Record { plan, approved_by, approved_at, .. } = record;
-            document
-                .text(format!("Plan {} was approved by {approved_by} at {approved_at}.", canon::shorten_hash(plan)));
+            document.text(format!(
+                "Plan {} was approved by {approved_by} at {approved_at}.",
+                canon::shorten_hash(plan)
+            ));
             if *plan != self.hash {
                 document.text("What is there now differs from that plan, and has the hash above.");
             }

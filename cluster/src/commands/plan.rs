@@ -107,11 +107,13 @@ pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>,
             .map_err(|e| Failure::from_problem(Exit::Failed, format!("write to stdout: {e}")));
     }
     if let Some(file) = &args.out {
-        save(file, |out| out.write_all(&bytes)).map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
+        save(file, |out| out.write_all(&bytes))
+            .map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
     }
     let is_saved = args.save;
     if is_saved {
-        live::save_plan(&global.access, &bytes).map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
+        live::save_plan(&global.access, &bytes)
+            .map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
     }
     let compared = earlier.map(|(file, old)| PlanComparison {
         with: file.display().to_string(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::conduct::{RollReport, conduct, call_failure};
+use super::conduct::{RollReport, call_failure, conduct};
 use super::source;
 use super::status::describe;
 use crate::cli::exit::Failure;

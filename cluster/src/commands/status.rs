@@ -112,7 +112,8 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         document.list(status.skipped.iter().map(|(object, reason)| format!("{object}: {reason}")), SHOWN);
     }
     if !status.gates.is_empty() {
-        let rows = status.gates.iter().map(|gate| vec![gate.name.clone(), gate.color.into(), gate.why.clone()]);
+        let rows =
+            status.gates.iter().map(|gate| vec![gate.name.clone(), gate.color.into(), gate.why.clone()]);
         document.heading("Gates");
         document.table(vec!["GATE", "IS", "WHY"], rows.collect());
     }

@@ -36,8 +36,8 @@ pub(crate) fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<Req
             "--reason is empty; expected why, for whoever looks at the run".to_owned(),
         ));
     }
-    let lease_holder =
-        live::ask(&global.access, reason, &what).map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
+    let lease_holder = live::ask(&global.access, reason, &what)
+        .map_err(|(exit, problem)| Failure::from_problem(exit, problem))?;
     Ok(RequestReport {
         request: what,
         holder: lease_holder.as_ref().map(|holder| holder.name.clone()),

@@ -33,11 +33,13 @@ use super::lease::{self, AcquireError, Patience};
 use super::session::{Session, Settings};
 use super::store::{RecordOutcome, StoredRun, last_verdict};
 use crate::cli::access::Access;
-use crate::live::api::failure::{Failure, interrupted_failure, missing_rights_failure, blind_spot_failure};
+use crate::live::api::failure::{Failure, blind_spot_failure, interrupted_failure, missing_rights_failure};
 use crate::live::session::calls::Outcome as Done;
 use crate::live::session::clock::Clock;
 use crate::live::session::outage::Outage;
-use crate::live::store::saved_plans::{SavedPlan, check_passes, find_plan, no_run_failure, other_plan, plan_of};
+use crate::live::store::saved_plans::{
+    SavedPlan, check_passes, find_plan, no_run_failure, other_plan, plan_of,
+};
 use hand::{LiveCluster, identity};
 
 /// How long one look waits for a change.
@@ -211,7 +213,8 @@ async fn take_up_run(
 ) -> Result<LoadedRun, Failure> {
     let mut has_looked = false;
     loop {
-        let StoredRun { run: before, version, .. } = session.store().run().await?.ok_or_else(no_run_failure)?;
+        let StoredRun { run: before, version, .. } =
+            session.store().run().await?.ok_or_else(no_run_failure)?;
         if options.is_resumed && before.plan != options.plan.hash {
             return Err(other_plan(&before));
         }
@@ -267,7 +270,11 @@ async fn keep_off_closed_network(
 }
 
 /// A run by its own plan, or by another one.
-async fn load_by_plan(session: &Session, run: &Run, saved_plan: Option<SavedPlan>) -> Result<LoadedRun, Failure> {
+async fn load_by_plan(
+    session: &Session,
+    run: &Run,
+    saved_plan: Option<SavedPlan>,
+) -> Result<LoadedRun, Failure> {
     let (SavedPlan { plan, hash }, own) = match saved_plan {
         Some(saved_plan) if saved_plan.hash != run.plan => (saved_plan, Some(plan_of(session, run).await?)),
         Some(own) => {
@@ -380,7 +387,10 @@ pub(crate) fn watch_status(
         loop {
             let stored = session.store().run().await?.ok_or_else(no_run_failure)?;
             let SavedPlan { plan, .. } = plan_of(&session, &stored.run).await?;
-            let world = session.look(&stored.run, &plan, at_most).await.map_err(|blind| blind_spot_failure(&blind))?;
+            let world = session
+                .look(&stored.run, &plan, at_most)
+                .await
+                .map_err(|blind| blind_spot_failure(&blind))?;
             let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
             let news = Status { renewed: None, ..now.clone() };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use migration::drive::permit::{Answer, answer, run_over_answer, request};
+use migration::drive::permit::{Answer, answer, request, run_over_answer};
 use migration::plan::Plan;
 use migration::roll::run::Run;
 use types::command::exit::Exit;

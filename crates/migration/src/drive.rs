@@ -130,7 +130,8 @@ pub async fn drive<C: Cluster>(
             return DriveEnd { run, reason: EndReason::Interrupted, status: last, decisions };
         }
         let world = &*observation.world;
-        if let Some(written) = memory.unwritten_run().filter(|written| observation.run.as_ref() == Some(written))
+        if let Some(written) =
+            memory.unwritten_run().filter(|written| observation.run.as_ref() == Some(written))
         {
             // Its answer was lost, and it was written.
             run = written.clone();
@@ -285,8 +286,9 @@ mod tests {
         let (world, memory) = (World::default(), Memory::default());
         let abort =
             Wish { seq: 1, operator: "bob".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
-        let back =
-            done.apply_wish(&abort, &plan, is_bridged(&world, &memory, &done, &Order::new(&plan))).expect("a run");
+        let back = done
+            .apply_wish(&abort, &plan, is_bridged(&world, &memory, &done, &Order::new(&plan)))
+            .expect("a run");
         assert_eq!(back.targets, [Phase::Old]);
     }
 

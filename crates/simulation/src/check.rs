@@ -319,8 +319,9 @@ impl History {
                 (false, false) => in_trouble,
             }
         };
-        let others =
-            || self.truth.living_nodes().filter(|(other, node)| *other != index && !self.is_left_out(&node.name));
+        let others = || {
+            self.truth.living_nodes().filter(|(other, node)| *other != index && !self.is_left_out(&node.name))
+        };
         let zone = &self.truth.nodes[index].api.zone;
         let all = others().filter(|(_, node)| takes(node)).count()
             + self.count_unreplaced(flight.nodes_seen, run)
@@ -331,8 +332,9 @@ impl History {
             |nodes: Vec<&Node>| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>().join(", ");
         let those = names(of_zone().filter(|(_, node)| takes(node)).map(|(_, node)| node).collect());
         // The zone's share is that of the nodes which the run knew of.
-        let went =
-            |node: &&Node| node.gone_at.is_some_and(|time| time >= flight.nodes_seen) && node.api.zone == *zone;
+        let went = |node: &&Node| {
+            node.gone_at.is_some_and(|time| time >= flight.nodes_seen) && node.api.zone == *zone
+        };
         let unseen = self.truth.nodes.iter().filter(went).count();
         let share = (of_zone().count() + unseen + 1) * self.plan.limits.zone_percent as usize / 100;
         let most = self.plan.limits.in_transit.max(1) as usize;

@@ -153,7 +153,8 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
     for name in ["old-agent", "new-agent"] {
         truth.add_workload(draw_workload(random, "DaemonSet", name.into(), 0, host()));
     }
-    let replicas = if random.chance(100) { 1 } else { u32::try_from(random.number_between(2, 4)).unwrap_or(2) };
+    let replicas =
+        if random.chance(100) { 1 } else { u32::try_from(random.number_between(2, 4)).unwrap_or(2) };
     truth.add_workload(draw_workload(
         random,
         "Deployment",

@@ -335,7 +335,8 @@ impl History {
         for acting in &self.truth.pipelines {
             why.push_str(&format!("; {:?} of pool {}: {:?}", acting.method, acting.pool, acting.jobs));
         }
-        let missing = |pod: &&crate::cluster::truth::Pod| !pod.is_ready() && !pod.api.has_trait(Trait::Finished);
+        let missing =
+            |pod: &&crate::cluster::truth::Pod| !pod.is_ready() && !pod.api.has_trait(Trait::Finished);
         for pod in self.truth.pods.values().filter(missing).take(6) {
             let (title, node) = (pod.api.title(), &pod.api.node);
             why.push_str(&format!("; pod {title} on {node:?}: {:?}, {:?}", pod.api.traits, pod.attached));

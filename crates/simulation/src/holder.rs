@@ -190,7 +190,8 @@ impl History {
         self.holders[holder].own_runs.push(run.clone());
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
-        let plan = if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridge_plan(&plan)) } else { plan };
+        let plan =
+            if self.is_blind(Tamper::Reach) { Rc::new(super::tamper::bridge_plan(&plan)) } else { plan };
         let driver = &mut self.holders[holder];
         driver.state = HolderState::Holding;
         let mail = Rc::clone(&driver.mail);

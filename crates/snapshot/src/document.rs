@@ -158,8 +158,11 @@ impl<'de> Visitor<'de> for Page<'_> {
         while let Some(key) = map.next_key::<String>()? {
             if key == "items" {
                 let is = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
-                let items =
-                    ListItems::<Box<RawValue>> { collector: &mut *self.collector, type_meta: is, part: PhantomData };
+                let items = ListItems::<Box<RawValue>> {
+                    collector: &mut *self.collector,
+                    type_meta: is,
+                    part: PhantomData,
+                };
                 count += map.next_value_seed(items)?;
             } else {
                 map.next_value::<IgnoredAny>()?;

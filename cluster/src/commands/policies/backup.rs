@@ -59,7 +59,8 @@ pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Fai
     let file = args.out.join(name(&hash));
     let is_new = !is_already_written(&file, &bytes);
     if is_new {
-        save(&file, |out| out.write_all(&bytes)).map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
+        save(&file, |out| out.write_all(&bytes))
+            .map_err(|problem| Failure::from_problem(Exit::Failed, problem))?;
     }
     let Backup { cluster, kinds, objects, .. } = backup;
     Ok(BackupReport {

@@ -49,7 +49,8 @@ pub(crate) fn convert(global: &Global, args: &Convert) -> Result<Option<Conversi
     }
     let mut text = String::new();
     for object in &objects {
-        let yaml = serde_saphyr::to_string(object).map_err(|e| Failure::from_problem(Exit::Failed, e.to_string()))?;
+        let yaml = serde_saphyr::to_string(object)
+            .map_err(|e| Failure::from_problem(Exit::Failed, e.to_string()))?;
         text.push_str("---\n");
         text.push_str(&yaml);
     }

@@ -19,7 +19,7 @@ use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::roll::Stragglers as Wanted;
-use crate::commands::conduct::{RollReport, conduct, call_failure};
+use crate::commands::conduct::{RollReport, call_failure, conduct};
 use crate::commands::source;
 use crate::live::{self, Patience};
 use crate::print::Document;
@@ -92,7 +92,8 @@ pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure
     let Migration { from, to, strategy } = migration;
     let snapshot = source::snapshot(global, Some(&migration))?;
     let reached = || last.as_ref().map(|(run, _)| run.from);
-    let phase = args.phase.or_else(reached).or_else(|| furthest_phase(&snapshot)).ok_or_else(no_phase_failure)?;
+    let phase =
+        args.phase.or_else(reached).or_else(|| furthest_phase(&snapshot)).ok_or_else(no_phase_failure)?;
     let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
     let survey = Survey::gather(&scene);
     let delete: BTreeSet<String> = args.delete_bare.iter().cloned().collect();
@@ -158,7 +159,10 @@ fn require_over((run, plan): (Run, Plan)) -> Result<(Run, Plan), Failure> {
     let what = format!("run {} is not over, and moves its stragglers by itself", run.id);
     let fix =
         "go on with it: kubectl crossfade roll --resume; kubectl crossfade status says what it waits for";
-    Err(Failure::from_problem(Exit::No, Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix)))
+    Err(Failure::from_problem(
+        Exit::No,
+        Problem::new(what).with_place("ConfigMap/crossfade/crossfade-run").fix(fix),
+    ))
 }
 
 fn migration_of(plan: &Plan) -> Migration {
@@ -167,7 +171,10 @@ fn migration_of(plan: &Plan) -> Migration {
 
 fn no_migration_failure() -> Failure {
     let what = "nobody knows between which CNIs the cluster was moved: there is no run that says so";
-    Failure::from_problem(Exit::Usage, Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"))
+    Failure::from_problem(
+        Exit::Usage,
+        Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"),
+    )
 }
 
 /// What becomes of a pod, in words; none if it stays.

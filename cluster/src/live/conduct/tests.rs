@@ -121,7 +121,10 @@ fn a_run_that_answers_pipelines_makes_the_object_of_their_requests() {
         run(async {
             let server = cluster(Run::new("r-1", saved.hash.clone(), &plan), None);
             let mut session = session(&server).await;
-            load_run(&mut session, &resumed(saved, &[]), &Interrupt::new()).await.map(drop).expect("taken up");
+            load_run(&mut session, &resumed(saved, &[]), &Interrupt::new())
+                .await
+                .map(drop)
+                .expect("taken up");
             let posts = server.lines().into_iter().filter(|line| line.starts_with("POST"));
             let expected = "POST /api/v1/namespaces/crossfade/configmaps?fieldManager=crossfade";
             assert_eq!(posts.collect::<Vec<_>>(), vec![expected; usize::from(is_made)], "{method}");
@@ -261,7 +264,11 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
                 let world = session.look(&going, &plan, LOOK).await.expect("a world");
                 let (status, _) =
                     preview_decision(&session, world, &going, &plan, unasked).await.expect("a status");
-                assert_eq!(status.gates.iter().map(|gate| gate.color).collect::<Vec<_>>(), [is], "{recorded:?}");
+                assert_eq!(
+                    status.gates.iter().map(|gate| gate.color).collect::<Vec<_>>(),
+                    [is],
+                    "{recorded:?}"
+                );
                 let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
                 assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
             }

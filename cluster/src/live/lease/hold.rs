@@ -54,7 +54,12 @@ impl HeldLease {
             caller,
             identity: own,
             epoch,
-            state: Arc::new(Mutex::new(State { lease, renewed_at: renewed, lost: None, doubtful: Duration::ZERO })),
+            state: Arc::new(Mutex::new(State {
+                lease,
+                renewed_at: renewed,
+                lost: None,
+                doubtful: Duration::ZERO,
+            })),
         }
     }
 
@@ -187,13 +192,15 @@ impl HeldLease {
         if self.caller.clock().now() < self.state().doubtful {
             return Ok(());
         }
-        let mut reply = self.write(&self.release_object(lease)).await.map_err(|why| lost_failure(what, &why))?;
+        let mut reply =
+            self.write(&self.release_object(lease)).await.map_err(|why| lost_failure(what, &why))?;
         // A renewal may have been under way.
         if !reply.is_done() && reply.refusal().is_conflict() {
             let Some(current) = read(&self.caller, what).await?.filter(|current| self.is_own(current)) else {
                 return Ok(());
             };
-            reply = self.write(&self.release_object(current)).await.map_err(|why| lost_failure(what, &why))?;
+            reply =
+                self.write(&self.release_object(current)).await.map_err(|why| lost_failure(what, &why))?;
         }
         if reply.is_done() { Ok(()) } else { Err(refused_failure(what, &reply.refusal())) }
     }

@@ -159,7 +159,8 @@ fn exhausted_error(epoch: u64) -> AcquireError {
 
 /// The Lease as it is; none if there is none.
 pub(super) async fn read(caller: &Caller, what: &str) -> Result<Option<Value>, Failure> {
-    let reply = caller.call_urgently(&ApiRequest::get(path())).await.map_err(|why| lost_failure(what, &why))?;
+    let reply =
+        caller.call_urgently(&ApiRequest::get(path())).await.map_err(|why| lost_failure(what, &why))?;
     if reply.is_done() {
         return reply.object().map(Some).map_err(|why| lost_failure(what, &why));
     }

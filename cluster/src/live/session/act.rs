@@ -43,7 +43,9 @@ impl Session {
                 let labels = self.settings.pool_labels.clone();
                 SessionAct::Patch { hand: hand()?, ask: self.patch_request(patch)?, labels, sender }
             }
-            Act::Hook(hook) => SessionAct::Hook { hand: self.manager()?, ask: self.hook_request(hook)?, sender },
+            Act::Hook(hook) => {
+                SessionAct::Hook { hand: self.manager()?, ask: self.hook_request(hook)?, sender }
+            }
             Act::Evict(id) => SessionAct::Evict(hand()?, self.evictions, Box::new(id.clone())),
             Act::Delete(id) => SessionAct::Delete(hand()?, Box::new(id.clone())),
             Act::Record(run) => {

@@ -225,7 +225,10 @@ async fn version(client: &kube::Client) -> Result<&'static str, Failure> {
 }
 
 /// The Machines of a Cluster by the names of their Nodes.
-async fn list_machines(caller: &Caller, machines: &Machines) -> Result<BTreeMap<Text, ObservedMachine>, Failure> {
+async fn list_machines(
+    caller: &Caller,
+    machines: &Machines,
+) -> Result<BTreeMap<Text, ObservedMachine>, Failure> {
     let mut all = BTreeMap::new();
     let mut wrong = None;
     let mut take = |item: Option<&str>| match item.map(machine) {

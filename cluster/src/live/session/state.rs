@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use migration::drive::gate::{Shortages, dns, decide};
+use migration::drive::gate::{Shortages, decide, dns};
 use migration::drive::objects::{ObservedMachine, ObservedNode};
 use migration::plan::{GateSource, Plan};
 use migration::roll::run::Run;
@@ -409,12 +409,17 @@ impl ClusterState {
     /// Remembers what makes the pods of nodes in transit that will come back elsewhere, and at the first look what earlier holders have moved.
     fn touch(&mut self, run: &Run) {
         if !std::mem::replace(&mut self.has_looked, true) {
-            let moved =
-                run.moved_owners.iter().filter_map(|(title, desired)| Some((Owner::from_title(title)?, *desired)));
+            let moved = run
+                .moved_owners
+                .iter()
+                .filter_map(|(title, desired)| Some((Owner::from_title(title)?, *desired)));
             self.touched.extend(moved);
         }
-        let moves =
-            |pod: &&Pod| !pod.has_trait(Trait::HostNetwork) && !pod.has_trait(Trait::Finished) && !pod.has_trait(Trait::Static);
+        let moves = |pod: &&Pod| {
+            !pod.has_trait(Trait::HostNetwork)
+                && !pod.has_trait(Trait::Finished)
+                && !pod.has_trait(Trait::Static)
+        };
         let owners = self.pods_in_transit().filter(moves).filter_map(|pod| pod.owner.clone());
         for owner in owners.filter(|owner| !self.touched.contains_key(owner)).collect::<BTreeSet<_>>() {
             let desired = self.workloads.get(&owner).map(|now| now.desired);

@@ -278,7 +278,8 @@ fn other_agents_mean_other_pods() {
             request.line.contains("spec.nodeName%3Db&limit").then(|| list(&[agent]))
         });
         let (mut session, mut other) = (session(&server).await, plan());
-        let is_agent = |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.has_trait(Trait::Agent));
+        let is_agent =
+            |world: &World| world.pods.get("uid-agent").is_some_and(|pod| pod.has_trait(Trait::Agent));
         assert!(!is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));
         other.agents[0].name = "calico-node".into();
         assert!(is_agent(&session.look(&a_run(), &other, LONG).await.expect("a world")));

@@ -116,7 +116,8 @@ impl Store {
     async fn text(&self, name: &str) -> Result<Option<String>, Failure> {
         let what = format!("read ConfigMap {NAMESPACE}/{name}");
         let reply = self.read(&what, name).await?;
-        let text = |reply: Reply| String::from_utf8(reply.body).map_err(|e| lost_failure(&what, &e.to_string()));
+        let text =
+            |reply: Reply| String::from_utf8(reply.body).map_err(|e| lost_failure(&what, &e.to_string()));
         reply.map(text).transpose()
     }
 }

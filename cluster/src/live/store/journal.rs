@@ -253,8 +253,10 @@ impl Journal {
         }
         // An earlier write of this program arrived, and its answer did not.
         let change = object::change_object(&map.metadata.resource_version, &[], &[(KEY, Some(&part.lines))]);
-        let reply =
-            self.store.require_done(what, &ApiRequest::merge(change_path(name, MANAGER), bytes(&change))).await?;
+        let reply = self
+            .store
+            .require_done(what, &ApiRequest::merge(change_path(name, MANAGER), bytes(&change)))
+            .await?;
         let map: ConfigMap = reply.object().map_err(|why| lost_failure(what, &why))?;
         Ok(Some(map.metadata.resource_version))
     }

@@ -32,7 +32,8 @@ impl Store {
     /// A request failed, or the API server's answer is no Node.
     pub async fn node(&self, name: &str, pool_labels: &[String]) -> Result<Option<Node>, Failure> {
         let what = format!("read Node {name}");
-        let reply = self.caller.call(&ApiRequest::get(node(name))).await.map_err(|why| lost_failure(&what, &why))?;
+        let reply =
+            self.caller.call(&ApiRequest::get(node(name))).await.map_err(|why| lost_failure(&what, &why))?;
         if reply.is_done() {
             let text = String::from_utf8_lossy(&reply.body);
             return objects::node(&text, pool_labels)

@@ -121,8 +121,11 @@ impl Store {
             }
             Some(before) if before.run.state == State::Done => {
                 self.archive(&before).await?;
-                let change =
-                    object::change_object(&before.version, &labels, &[(RUN_KEY, Some(&text)), (WISH_KEY, None)]);
+                let change = object::change_object(
+                    &before.version,
+                    &labels,
+                    &[(RUN_KEY, Some(&text)), (WISH_KEY, None)],
+                );
                 self.write(&ApiRequest::merge(change_path(RUN, MANAGER), bytes(&change))).await?
             }
             Some(other) => return Err(another_run_goes_on(&other.run)),
@@ -177,8 +180,8 @@ impl Store {
     /// Keeps a run that is over under its own id. It is no error if that is done already.
     async fn archive(&self, before: &StoredRun) -> Result<(), Failure> {
         let name = format!("{RUN}-{}", before.run.id);
-        let wishes =
-            serde_json::to_string(&before.wishes).map_err(|e| lost_failure("keep the last run", &e.to_string()))?;
+        let wishes = serde_json::to_string(&before.wishes)
+            .map_err(|e| lost_failure("keep the last run", &e.to_string()))?;
         let run = text(&before.run)?;
         let labels = [(RUN_LABEL, before.run.id.as_str())];
         let copy = object::new(&name, &labels, &[(RUN_KEY, &run), (WISH_KEY, &wishes)]);
@@ -201,7 +204,8 @@ fn text(run: &Run) -> Result<String, Failure> {
 }
 
 fn another_run_goes_on(other: &Run) -> Failure {
-    let problem = Problem::new(format!("run {} of plan {} is not done", other.id, canon::shorten_hash(&other.plan)));
+    let problem =
+        Problem::new(format!("run {} of plan {} is not done", other.id, canon::shorten_hash(&other.plan)));
     let fix = "go on with it by this plan: kubectl crossfade roll --resume; or bring its nodes back: kubectl crossfade roll abort --to PHASE";
     (Exit::No, problem.with_place(format!("ConfigMap/crossfade/{RUN}")).fix(fix))
 }

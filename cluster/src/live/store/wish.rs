@@ -36,7 +36,8 @@ impl Store {
                 reason: reason.into(),
                 what: what.clone(),
             };
-            let change = object::change_object(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
+            let change =
+                object::change_object(&stored.version, &[], &[(WISH_KEY, Some(&list(&stored, &wish)?))]);
             let ask = ApiRequest::merge(change_path(RUN, WISHER), bytes(&change));
             let seq = wish.seq;
             mine = Some(wish);

@@ -155,8 +155,11 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<(Backup, String, Verification), 
     }
     let backup: Backup =
         serde_json::from_value(value).map_err(|e| format!("the backup cannot be read: {e}"))?;
-    let ids: BTreeSet<Id> =
-        backup.index_by_name().map_err(|why| format!("the backup cannot be read: {why}"))?.into_keys().collect();
+    let ids: BTreeSet<Id> = backup
+        .index_by_name()
+        .map_err(|why| format!("the backup cannot be read: {why}"))?
+        .into_keys()
+        .collect();
     for (resource, reading) in &backup.kinds {
         let Reading::Read { api_version, objects } = reading else { continue };
         let is_its = |id: &&Id| {

@@ -48,8 +48,8 @@ impl Id {
         let (api_version, kind) = (text("/apiVersion").to_owned(), text("/kind").to_owned());
         let name = text("/metadata/name").to_owned();
         let what = || format!("the object {kind} {name:?} of {api_version:?}");
-        let row =
-            Row::find(&api_version, &kind).ok_or_else(|| format!("{}: this is no kind of policies", what()))?;
+        let row = Row::find(&api_version, &kind)
+            .ok_or_else(|| format!("{}: this is no kind of policies", what()))?;
         let namespace = Some(text("/metadata/namespace").to_owned()).filter(|name| !name.is_empty());
         if name.is_empty() || row.is_namespaced != namespace.is_some() {
             let expected =

@@ -72,7 +72,8 @@ fn find_illegible(scene: &Scene<'_>) -> Option<Finding> {
     let why =
         "A check finds nothing wrong with an object that it does not see. All other objects are checked.";
     let fix = "Look at each of them: kubectl -n NAMESPACE get KIND NAME -o yaml. Correct the field that is named here, or delete the object. If the migration need not know it, accept this finding with a waiver for the object.";
-    (!objects.is_empty()).then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).with_objects(objects))
+    (!objects.is_empty())
+        .then(|| Finding::new(ILLEGIBLE.0, Severity::Blocks, what, why, fix).with_objects(objects))
 }
 
 fn find_not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {

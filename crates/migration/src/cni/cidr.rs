@@ -8,7 +8,7 @@ mod nested;
 mod plan;
 
 pub use claim::{Claim, Usage};
-pub use claims::{Claims, gives_addresses, has_node_cidrs, gather};
+pub use claims::{Claims, gather, gives_addresses, has_node_cidrs};
 pub use free::free;
 pub use judge::{Clash, OverlapCode, clashes};
 pub use nested::overlaps;

@@ -12,7 +12,7 @@ pub struct StartupTaint {
     /// The key: `crossfade/not-ready`.
     pub key: String,
     /// `NoSchedule` or `NoExecute`.
-    #[serde(default = "no_schedule")]
+    #[serde(default = "default_effect")]
     pub effect: String,
     /// The Deployment that removes the taint, if it is neither the new CNI's operator nor the Node Readiness Controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,7 +30,7 @@ pub struct TemplateTaint {
     #[serde(default)]
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    #[serde(default = "no_schedule")]
+    #[serde(default = "default_effect")]
     pub effect: String,
 }
 

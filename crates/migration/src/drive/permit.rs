@@ -87,7 +87,11 @@ pub fn request(run: &Run, plan: &Plan, name: &str, at: String) -> Option<Request
 /// The changes of a ConfigMap that add a request: the entry itself, and entries to be taken away, which have no value: those of other runs, and the oldest of
 /// too many. None if it is there.
 #[must_use]
-pub fn add_request(data: &BTreeMap<String, String>, uid: &str, new: &Request) -> BTreeMap<String, Option<String>> {
+pub fn add_request(
+    data: &BTreeMap<String, String>,
+    uid: &str,
+    new: &Request,
+) -> BTreeMap<String, Option<String>> {
     if data.get(uid).is_some_and(|value| entry(uid, value).is_ok_and(|known| known.permit == new.permit)) {
         return BTreeMap::new();
     }
@@ -95,8 +99,10 @@ pub fn add_request(data: &BTreeMap<String, String>, uid: &str, new: &Request) ->
     let is_of_other =
         |known: &Option<Request>| known.as_ref().is_some_and(|known| known.permit.run != new.permit.run);
     let (others, own): (Vec<_>, Vec<_>) = entries.partition(|(_, known)| is_of_other(known));
-    let mut own: Vec<(String, &String)> =
-        own.into_iter().map(|(key, known)| (known.map(|known| known.time).unwrap_or_default(), key)).collect();
+    let mut own: Vec<(String, &String)> = own
+        .into_iter()
+        .map(|(key, known)| (known.map(|known| known.time).unwrap_or_default(), key))
+        .collect();
     own.sort();
     let excess = (own.len() + 1).saturating_sub(MOST);
     let gone = others.into_iter().map(|(key, _)| key).chain(own.into_iter().take(excess).map(|(_, key)| key));
@@ -495,7 +501,8 @@ mod tests {
             ("uid-c".to_owned(), value("c", "r-1", "t")),
         ]
         .into();
-        let changes = add_request(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
+        let changes =
+            add_request(&data, "uid-a", &request(&run(), &plan, "a", "t".into()).expect("a request"));
         assert!(changes["uid-a"].is_some(), "{changes:?}");
         assert_eq!((changes.get("uid-b"), changes.get("uid-c")), (Some(&None), None));
         data.insert("uid-a".into(), changes["uid-a"].clone().expect("a value"));

@@ -181,7 +181,11 @@ fn settings(plan: &Plan, scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<String> 
         [("old", &networks.old, &plan.networks.old), ("new", &networks.new, &plan.networks.new)]
     {
         if now != then {
-            lines.push(format!("Ranges of the {what} network: {}, was {}.", list_names(now), list_names(then)));
+            lines.push(format!(
+                "Ranges of the {what} network: {}, was {}.",
+                list_names(now),
+                list_names(then)
+            ));
         }
     }
     lines
@@ -325,7 +329,11 @@ fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
             join_names(names.iter().map(String::as_str))
         )
     };
-    unenforced_kinds(scene, &plan.passes).into_iter().filter(|(kind, _)| !is_accepted(*kind)).map(line).collect()
+    unenforced_kinds(scene, &plan.passes)
+        .into_iter()
+        .filter(|(kind, _)| !is_accepted(*kind))
+        .map(line)
+        .collect()
 }
 
 /// Services that the pass between `both-old` and `both-new` parts from clients now. A plan that waives this never relied on their translation at sockets.

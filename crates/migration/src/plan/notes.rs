@@ -24,7 +24,9 @@ use crate::workload::{
 pub fn notes(scene: &Scene<'_>, survey: &Survey<'_>, plan: &Plan) -> Vec<String> {
     let mut notes = Vec::new();
     // The settings are those of the migration, of which a fix is a small part.
-    notes.extend(Some(unused_settings(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten());
+    notes.extend(
+        Some(unused_settings(scene, plan)).filter(|_| !plan.fixes_stragglers()).into_iter().flatten(),
+    );
     notes.extend(stranded_note(scene, plan));
     notes.extend(returning(plan, survey));
     notes.extend(restarting(plan, survey));

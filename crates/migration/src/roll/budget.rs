@@ -52,7 +52,9 @@ pub(super) fn takes_room(view: &View<'_>, node: &Node, to: Phase) -> bool {
     let is_drained = match (view.method(node), view.way(node, to)) {
         (Method::Churn, _) | (_, Way::Join | Way::Leave) => false,
         (_, Way::Restart) => true,
-        (method, Way::Replace) => pipeline::for_method(method).is_some_and(|pipeline| pipeline.drains_first()),
+        (method, Way::Replace) => {
+            pipeline::for_method(method).is_some_and(|pipeline| pipeline.drains_first())
+        }
     };
     // A pipeline may cordon a node before it asks, and that moves no pod yet.
     is_drained && (!node.is_cordoned || view.way(node, to) == Way::Replace)
@@ -164,7 +166,10 @@ impl<'a> Capacity<'a> {
             return Some(Wait::new(format!("Node/{name}"), Reason::NoCapacity, what).with_time(until));
         }
         let help = "add nodes; or make a new plan: its pods come back to the node with roll: {methods: {POOL: churn}}, and less stays free with capacity: {marginPercent: PERCENT}";
-        Some(Wait::new_held(format!("Node/{name}"), Reason::NoCapacity, short.to_string(), help).with_time(until))
+        Some(
+            Wait::new_held(format!("Node/{name}"), Reason::NoCapacity, short.to_string(), help)
+                .with_time(until),
+        )
     }
 }
 
@@ -218,7 +223,8 @@ pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
         let what =
             format!("another pod of {} {}/{} is not ready yet", owner.kind, owner.namespace, owner.name);
         let reason = if pod.has_trait(Trait::Dns) { Reason::DnsNeeded } else { Reason::OneAtATime };
-        if has_leaving_sibling(view, pod, owner) || (pod.has_trait(Trait::Ready) && misses_sibling(view, pod, owner))
+        if has_leaving_sibling(view, pod, owner)
+            || (pod.has_trait(Trait::Ready) && misses_sibling(view, pod, owner))
         {
             return Some(Wait::new(object, reason, what));
         }
@@ -262,7 +268,8 @@ fn has_leaving_sibling(view: &View<'_>, pod: &Pod, owner: &Owner) -> bool {
     let others =
         view.world.pods.values().filter(|other| other.uid != pod.uid && other.owner.as_ref() == Some(owner));
     let is_recent = |(uid, time): &(Text, Duration)| *uid != pod.uid && view.ago(*time) < EVICTION_SPACING;
-    view.memory.last_move(owner).is_some_and(is_recent) || others.into_iter().any(|other| view.is_leaving(other))
+    view.memory.last_move(owner).is_some_and(is_recent)
+        || others.into_iter().any(|other| view.is_leaving(other))
 }
 
 /// Another pod of the workload is missing. Its own readiness does not matter: it is evicted in any case.
@@ -283,7 +290,9 @@ pub(super) fn retain_one_per_owner(view: &View<'_>, acts: &mut Vec<Act>) {
     acts.retain(|act| {
         let pod = match act {
             Act::Evict(id) | Act::Delete(id) => view.world.pods.get(&id.uid).filter(|pod| moves_in_turn(pod)),
-            Act::Patch(patch) if patch.permits() => view.pods_on(&patch.node).find(|pod| pod.has_trait(Trait::Dns)),
+            Act::Patch(patch) if patch.permits() => {
+                view.pods_on(&patch.node).find(|pod| pod.has_trait(Trait::Dns))
+            }
             Act::Patch(_) | Act::Hook(_) | Act::Census | Act::Record(_) => None,
         };
         // All DNS pods take turns, whatever makes them.

@@ -222,7 +222,12 @@ fn is_planned(view: &View<'_>, name: &str, node: &Node) -> Result<(), Violation>
 }
 
 /// R3: a phase that is asked for, beside all that live.
-fn check_no_part(patch: &Patch, view: &View<'_>, node: &Node, to: types::policy::Phase) -> Result<(), Violation> {
+fn check_no_part(
+    patch: &Patch,
+    view: &View<'_>,
+    node: &Node,
+    to: types::policy::Phase,
+) -> Result<(), Violation> {
     match view.lost_connectivity(&patch.node, node, to) {
         None => Ok(()),
         Some((client, server)) => violation(

@@ -33,7 +33,7 @@ use super::budget::turn_wait;
 use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
 use super::view::{
-    NodeStatus, Nodes, Place, Standing, View, foreign_step, set_state, is_of_pass, is_of_run, is_ours,
+    NodeStatus, Nodes, Place, Standing, View, foreign_step, is_of_pass, is_of_run, is_ours, set_state,
 };
 use super::wait::{Reason, Wait};
 use super::world::{Node, Trait, World};

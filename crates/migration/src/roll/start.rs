@@ -267,7 +267,9 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
                 continue;
             }
         }
-        if status.turnover == Turnover::Leaves && replacement::too_many_reason(view, status, permits).is_some() {
+        if status.turnover == Turnover::Leaves
+            && replacement::too_many_reason(view, status, permits).is_some()
+        {
             // Nodes of other waves are on their way as well.
             is_full = true;
             continue;
@@ -477,8 +479,9 @@ fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
         Some(now) => now.is_short_beyond(|| view.run.missing_replicas(owner)),
         // Of a kind that nothing counts.
         None => {
-            let is_moved =
-                || view.memory.last_move(owner).is_some() || view.run.moved_owners.contains_key(&owner.title());
+            let is_moved = || {
+                view.memory.last_move(owner).is_some() || view.run.moved_owners.contains_key(&owner.title())
+            };
             view.run.missing_replicas(owner) == 0 && is_moved()
         }
     };
@@ -495,7 +498,8 @@ fn unschedulable_wait(pod: &Pod) -> Wait {
 /// A wait for each workload that has fewer ready pods than it wants, apart from those that were missing at the start.
 #[must_use]
 pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
-    let is_short = |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing_replicas(owner));
+    let is_short =
+        |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing_replicas(owner));
     let wait = |(owner, now): (&Owner, &Availability)| {
         let object = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);

@@ -163,8 +163,9 @@ fn owners_drained_by_pipelines(view: &View<'_>) -> BTreeSet<Owner> {
         status.turnover == Turnover::Leaves
             && matches!(status.standing, Standing::Transit(step) if step.state == NodeState::Permitted)
     };
-    let stays =
-        |pod: &Pod| [Trait::HostNetwork, Trait::Finished, Trait::Static].into_iter().any(|what| pod.has_trait(what));
+    let stays = |pod: &Pod| {
+        [Trait::HostNetwork, Trait::Finished, Trait::Static].into_iter().any(|what| pod.has_trait(what))
+    };
     let pods = view.nodes().filter(is_permitted).flat_map(|status| view.pods_on(status.name));
     let owners = pods.filter(|pod| !stays(pod)).filter_map(|pod| pod.owner.clone());
     owners.filter(|owner| !owner.is_daemon_set()).collect()

@@ -22,7 +22,7 @@ use super::pod_moves::{PodMoves, decide_moves};
 use super::replacement;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
-use super::view::{View, set_state, is_done, is_of_pass, is_ours};
+use super::view::{View, is_done, is_of_pass, is_ours, set_state};
 use super::wait::{Reason, Wait};
 use super::world::Node;
 use crate::cni::reach::Way;
@@ -406,7 +406,12 @@ impl TransitNode<'_> {
         });
         let foreign = is_cordoned.then(|| {
             let what = "somebody else cordoned it, and pods that moved from it find no other node";
-            Wait::new_held(self.object(), Reason::ForeignCordon, what, format!("kubectl uncordon {}", self.name))
+            Wait::new_held(
+                self.object(),
+                Reason::ForeignCordon,
+                what,
+                format!("kubectl uncordon {}", self.name),
+            )
         });
         NextStep { acts: Vec::new(), waits: foreign.into_iter().chain(waits).collect() }
     }

@@ -71,7 +71,8 @@ impl<'a> View<'a> {
 
     /// Pods that answer DNS queries, are Ready and stay for now.
     pub fn ready_dns(&self) -> impl Iterator<Item = &'a Pod> {
-        let is = |pod: &&Pod| pod.has_trait(Trait::Dns) && pod.has_trait(Trait::Ready) && !self.is_leaving(pod);
+        let is =
+            |pod: &&Pod| pod.has_trait(Trait::Dns) && pod.has_trait(Trait::Ready) && !self.is_leaving(pod);
         self.world.pods.values().filter(is)
     }
 
@@ -253,7 +254,10 @@ impl<'a> View<'a> {
         let observation = node.observed.as_ref()?;
         let (phase, others) = (observation.phase?, &observation.attached.as_ref()?.others);
         let is_dns = |short: &String| {
-            self.world.pods.values().any(|pod| pod.has_trait(Trait::Dns) && pod.uid.starts_with(short.as_str()))
+            self.world
+                .pods
+                .values()
+                .any(|pod| pod.has_trait(Trait::Dns) && pod.uid.starts_with(short.as_str()))
         };
         let has_others = node.attached_otherwise(phase) != u32::try_from(others.len()).ok();
         if others.is_empty() || has_others || !others.iter().all(is_dns) {

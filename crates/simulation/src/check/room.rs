@@ -32,7 +32,8 @@ impl Pod {
 
     /// It takes some of its node's room, or is about to take some.
     pub(crate) fn counts(&self) -> bool {
-        !self.api.has_trait(Trait::Finished) && (self.node.is_some() || !self.api.has_trait(Trait::Unschedulable))
+        !self.api.has_trait(Trait::Finished)
+            && (self.node.is_some() || !self.api.has_trait(Trait::Unschedulable))
     }
 }
 

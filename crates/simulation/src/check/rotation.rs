@@ -206,8 +206,9 @@ impl History {
         let observed_at = flight.nodes_seen;
         let goes_back = self.truth.run().is_some_and(|run| run.target() == Some(Phase::Old));
         let is_free = |(other, node): &(usize, &Node)| {
-            let is_new =
-                node.created_at > observed_at || node.opened >= observed_at || !self.could_know(node, observed_at);
+            let is_new = node.created_at > observed_at
+                || node.opened >= observed_at
+                || !self.could_know(node, observed_at);
             let is_counted = *other != index
                 && !is_new
                 && (if goes_back { self.is_returned(node) } else { self.is_left_behind(node) })
@@ -230,8 +231,11 @@ impl History {
             };
             is_counted && !is_held
         };
-        let free =
-            self.truth.living_nodes().find(is_free).map(|(_, node)| (node.name.clone(), node.api.step.clone()));
+        let free = self
+            .truth
+            .living_nodes()
+            .find(is_free)
+            .map(|(_, node)| (node.name.clone(), node.api.step.clone()));
         if let Some((other, step)) = free {
             let name = &self.truth.nodes[index].name;
             let why = format!("{name} may go, and {other} is not kept from its pipeline: {step:?}");
@@ -296,8 +300,9 @@ impl History {
 
     /// R4 of the DNS pods of a node that is about to be drained, and of those on nodes that may be drained already.
     fn check_dns(&mut self, flight: &Flight, index: usize, run: &Run) {
-        let is_dns =
-            |id: &&u32| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Dns) && pod.is_ready());
+        let is_dns = |id: &&u32| {
+            self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Dns) && pod.is_ready())
+        };
         let own: Vec<u32> = self.truth.nodes[index].pods.iter().filter(is_dns).copied().collect();
         if own.is_empty() {
             return;
@@ -339,7 +344,8 @@ impl History {
             node.api.step.as_ref().is_some_and(|step| step.state == State::Done && is_of_pass(step, run))
                 && node.api.label == self.plan.image
         };
-        let has_room = self.truth.living_nodes().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
+        let has_room =
+            self.truth.living_nodes().any(|(other, node)| is_proven(node) && self.truth.fits(id, other));
         if let Some(pod) = self.truth.pods.get_mut(&id) {
             pod.is_misplaced = has_room;
         }
@@ -381,8 +387,11 @@ impl History {
                 |step: &Step| step.run == run.id && matches!(step.state, State::Waiting | State::Permitted);
             node.undisturbed_by == Some(Actor::Run) || node.api.step.as_ref().is_some_and(is_lever)
         };
-        let wrong =
-            self.truth.living_nodes().find(bears).map(|(_, node)| format!("{}: {:?}", node.name, node.api.step));
+        let wrong = self
+            .truth
+            .living_nodes()
+            .find(bears)
+            .map(|(_, node)| format!("{}: {:?}", node.name, node.api.step));
         if let Some(why) = wrong {
             self.broken("R17", format!("the run is over, and still keeps a node from its pipeline: {why}"));
         }

@@ -106,7 +106,7 @@ impl History {
             // No budget is asked, and nothing changes.
             return Answer::Accepted;
         }
-        match self.refuse(pod) {
+        match self.refusal(pod) {
             Some(Answer::Budget(_)) => {
                 self.tally.count("an eviction: 429, budget");
                 let after = self.random.chance(500).then_some(10);
@@ -125,7 +125,7 @@ impl History {
     }
 
     /// What budgets say against the eviction of a pod; none if it may go.
-    pub(crate) fn refuse(&self, id: u32) -> Option<Answer> {
+    pub(crate) fn refusal(&self, id: u32) -> Option<Answer> {
         let pod = self.truth.pods.get(&id)?;
         let mut budgets = self.truth.budgets.iter().filter(|budget| Some(budget.workload) == pod.workload);
         let budget = budgets.next()?;

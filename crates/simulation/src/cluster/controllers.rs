@@ -28,9 +28,11 @@ impl Truth {
             traits: controller.blueprint.traits.clone(),
         };
         controller.pods.insert(id);
-        let (start, grace, request) = (controller.blueprint.start, controller.blueprint.grace, controller.blueprint.request);
+        let (start, grace, request) =
+            (controller.blueprint.start, controller.blueprint.grace, controller.blueprint.request);
         let restarts = controller.evicted.pop().unwrap_or_default();
-        let pod = Pod { workload: Some(workload), start, grace, request, ordinal, restarts, ..Pod::from_api(api) };
+        let pod =
+            Pod { workload: Some(workload), start, grace, request, ordinal, restarts, ..Pod::from_api(api) };
         self.pods.insert(id, pod);
         id
     }
@@ -95,7 +97,8 @@ impl History {
     }
 
     fn as_many_as_wanted(&mut self, workload: usize) {
-        let counts = |pod: &Pod| !pod.api.has_trait(Trait::Terminating) && !pod.api.has_trait(Trait::Finished);
+        let counts =
+            |pod: &Pod| !pod.api.has_trait(Trait::Terminating) && !pod.api.has_trait(Trait::Finished);
         let alive: Vec<u32> =
             self.pods_of_workload(workload).filter(|(_, pod)| counts(pod)).map(|(id, _)| id).collect();
         let replicas = self.truth.workloads[workload].blueprint.replicas as usize;
@@ -129,9 +132,14 @@ impl History {
     }
 
     fn place_one_per_node(&mut self, workload: usize) {
-        let there: BTreeSet<usize> = self.pods_of_workload(workload).filter_map(|(_, pod)| pod.node).collect();
-        let missing: Vec<usize> =
-            self.truth.living_nodes().map(|(index, _)| index).filter(|index| !there.contains(index)).collect();
+        let there: BTreeSet<usize> =
+            self.pods_of_workload(workload).filter_map(|(_, pod)| pod.node).collect();
+        let missing: Vec<usize> = self
+            .truth
+            .living_nodes()
+            .map(|(index, _)| index)
+            .filter(|index| !there.contains(index))
+            .collect();
         for node in missing {
             let id = self.truth.make(workload, 0);
             self.bind(id, node);

@@ -102,7 +102,10 @@ impl History {
     /// The pod has done its work.
     pub(crate) fn finish(&mut self, sandbox: Sandbox) {
         let now = self.now;
-        let Some(pod) = self.pod_in_sandbox(sandbox).filter(|pod| !pod.api.has_trait(Trait::Terminating)) else { return };
+        let Some(pod) = self.pod_in_sandbox(sandbox).filter(|pod| !pod.api.has_trait(Trait::Terminating))
+        else {
+            return;
+        };
         pod.shaken = Some(now);
         pod.api.traits.remove(&Trait::Ready);
         pod.attached = None;
@@ -134,7 +137,8 @@ impl History {
         match node {
             None => self.schedule_after(0, Event::End(id)),
             Some(node) if self.truth.nodes[node].answers() => {
-                let late = if self.strikes(Fault::SlowEnd) { self.random.number_between(1, 20) * MINUTE } else { 0 };
+                let late =
+                    if self.strikes(Fault::SlowEnd) { self.random.number_between(1, 20) * MINUTE } else { 0 };
                 self.schedule_after(grace + late, Event::End(id));
             }
             // kubelet learns of it when it is back.
@@ -144,7 +148,9 @@ impl History {
 
     /// The pod has ended, and its DEL has gone through; its object goes.
     pub(crate) fn end(&mut self, id: u32) {
-        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.has_trait(Trait::Terminating)) else { return };
+        let Some(pod) = self.truth.pods.get(&id).filter(|pod| pod.api.has_trait(Trait::Terminating)) else {
+            return;
+        };
         let (node, workload) = (pod.node, pod.workload);
         if let Some(node) = node
             && self.truth.nodes[node].gone_at.is_none()

@@ -344,7 +344,11 @@ impl Truth {
     }
 
     /// The same without those that were made since the node published the last of which a run that saw everything up to `seen` could know.
-    pub(crate) fn published_phases_at(&self, node: usize, observed_at: Millis) -> impl Iterator<Item = Phase> {
+    pub(crate) fn published_phases_at(
+        &self,
+        node: usize,
+        observed_at: Millis,
+    ) -> impl Iterator<Item = Phase> {
         self.published_of(node, observed_at, |_| true)
     }
 

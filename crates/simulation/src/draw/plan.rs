@@ -157,7 +157,8 @@ fn waves(random: &mut Random, truth: &Truth, left_out: &[ExcludedNode]) -> Vec<W
 }
 
 fn wave(random: &mut Random, name: WaveName, kind: WaveKind) -> Wave {
-    let at_once = if kind == WaveKind::Scouts { 1 } else { u32::try_from(random.number_between(1, 5)).unwrap_or(1) };
+    let at_once =
+        if kind == WaveKind::Scouts { 1 } else { u32::try_from(random.number_between(1, 5)).unwrap_or(1) };
     let soak_seconds = if kind == WaveKind::Scouts { 600 } else { 0 };
     Wave { name, kind, at_once, soak_seconds, nodes: Vec::new() }
 }

@@ -13,9 +13,9 @@ use crate::history::event::{Event, Stream};
 impl Truth {
     /// Whether a holder that watches these nodes has this pod.
     fn is_watched(&self, watched: &BTreeSet<usize>, id: u32) -> bool {
-        self.pods
-            .get(&id)
-            .is_some_and(|pod| pod.api.has_trait(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node)))
+        self.pods.get(&id).is_some_and(|pod| {
+            pod.api.has_trait(Trait::Dns) || pod.node.is_none_or(|node| watched.contains(&node))
+        })
     }
 }
 
@@ -72,8 +72,8 @@ impl History {
                 }
             }
             let node = &self.truth.nodes[index];
-            let is_moving =
-                node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit()) && node.gone_at.is_none();
+            let is_moving = node.api.step.as_ref().is_some_and(|step| step.state.is_in_transit())
+                && node.gone_at.is_none();
             let is_new = if is_moving { driver.watched.insert(index) } else { driver.watched.remove(&index) };
             if is_new {
                 let pods: Vec<u32> = node.pods.iter().copied().collect();

@@ -42,7 +42,7 @@ impl History {
         if is_ending {
             return;
         }
-        if self.refuse(id).is_some() {
+        if self.refusal(id).is_some() {
             self.tally.count("an eviction by a pipeline: refused");
             return;
         }

@@ -28,7 +28,8 @@ impl History {
         }
         let asks_to_stay = |index: usize| {
             let pods = self.drainable(index);
-            pods.iter().any(|id| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Undisturbed)))
+            pods.iter()
+                .any(|id| self.truth.pods.get(id).is_some_and(|pod| pod.api.has_trait(Trait::Undisturbed)))
         };
         let may_go = |(index, node): (usize, &Node)| {
             let is_kept =

@@ -11,7 +11,8 @@ use crate::live::api::path::pod;
 /// Asks which API of evictions the API server has.
 pub(in crate::live) async fn version(caller: &Caller) -> Result<Evictions, Failure> {
     let what = "ask for the API of evictions";
-    let reply = caller.call(&ApiRequest::get(Evictions::ASK_AT)).await.map_err(|why| lost_failure(what, &why))?;
+    let reply =
+        caller.call(&ApiRequest::get(Evictions::ASK_AT)).await.map_err(|why| lost_failure(what, &why))?;
     if !reply.is_done() {
         return Err(refused_failure(what, &reply.refusal()));
     }

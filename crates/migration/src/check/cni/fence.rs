@@ -129,7 +129,8 @@ fn find_missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: b
         let existing = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
         existing.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
     };
-    (!objects.is_empty()).then(|| words::missing_finding(scene.strategy, &causes, tolerations).with_objects(objects))
+    (!objects.is_empty())
+        .then(|| words::missing_finding(scene.strategy, &causes, tolerations).with_objects(objects))
 }
 
 /// Nodes that two DaemonSets of one CNI select.
@@ -183,7 +184,8 @@ fn find_mixed(scene: &Scene<'_>, spots: &[Spot<'_>]) -> Option<Finding> {
         spot.subject.clone().detail(detail)
     });
     Some(
-        words::mixed_finding(must_be_apart, mean_both, &with_both[0].old.runs, &with_both[0].new.runs).with_objects(objects),
+        words::mixed_finding(must_be_apart, mean_both, &with_both[0].old.runs, &with_both[0].new.runs)
+            .with_objects(objects),
     )
 }
 
@@ -240,7 +242,8 @@ fn homeless(scene: &Scene<'_>) -> Option<Finding> {
         )
     };
     (!objects.is_empty()).then(|| {
-        Finding::new("agent-controller-homeless", Severity::Blocks, what, why, fix(&objects)).with_objects(objects)
+        Finding::new("agent-controller-homeless", Severity::Blocks, what, why, fix(&objects))
+            .with_objects(objects)
     })
 }
 

@@ -125,7 +125,8 @@ fn end_ports(scene: &Scene<'_>) -> Option<Finding> {
     let what = "NetworkPolicies have rules for ranges of ports (endPort).";
     let why = "Releases of Cilium before 1.16 read the first port of a range only, so the others are refused once Cilium enforces policies.";
     let fix = "Install Cilium 1.16 or later, or write one entry for each port of the range.";
-    (!objects.is_empty()).then(|| Finding::new("meaning-end-port", severity, what, why, fix).with_objects(objects))
+    (!objects.is_empty())
+        .then(|| Finding::new("meaning-end-port", severity, what, why, fix).with_objects(objects))
 }
 
 fn named_ports(scene: &Scene<'_>) -> Option<Finding> {
@@ -146,7 +147,8 @@ fn external_local(scene: &Scene<'_>) -> Option<Finding> {
         .services
         .iter()
         .filter(|service| service.spec.external_traffic_policy.as_ref() == "Local");
-    let objects: Vec<Subject> = local.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata)).collect();
+    let objects: Vec<Subject> =
+        local.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata)).collect();
     let what =
         "Services with externalTrafficPolicy Local send outside traffic to pods of the receiving node only.";
     let why = "While a node's pods move, the node has no endpoint and drops what a load balancer still sends to it. A load balancer with slow health checks goes on for up to a minute. Pods that call such an address count as outside if kube-proxy's clusterCIDR does not cover their range.";
@@ -167,11 +169,14 @@ fn sctp(scene: &Scene<'_>) -> Option<Finding> {
         .services
         .iter()
         .filter(|service| service.spec.ports.iter().any(|port| port.protocol.as_ref() == "SCTP"));
-    objects.extend(has_sctp.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata).detail("SCTP port")));
+    objects.extend(
+        has_sctp.map(|service| Subject::from_meta(Kind::SERVICE, &service.metadata).detail("SCTP port")),
+    );
     let what = "Services or NetworkPolicies use SCTP, and Cilium's support for it is off.";
     let why = "Without it, Cilium drops SCTP packets of its pods, whatever the policies say.";
     let fix = "Install Cilium with the Helm value sctp.enabled=true. Its documentation lists what does not work with SCTP, such as port translation by eBPF.";
-    (!objects.is_empty()).then(|| Finding::new("meaning-sctp", Severity::Risk, what, why, fix).with_objects(objects))
+    (!objects.is_empty())
+        .then(|| Finding::new("meaning-sctp", Severity::Risk, what, why, fix).with_objects(objects))
 }
 
 #[cfg(test)]

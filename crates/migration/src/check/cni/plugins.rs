@@ -58,8 +58,9 @@ fn find_appended(all: &[&Workload]) -> Option<Finding> {
     let what = "Programs append their own plugin to the CNI configuration that sorts first.";
     let why = "That is Crossfade's. Crossfade writes it anew without the plugin, the program appends it again, and Crossfade stops repairing a file that another program keeps changing. Pods that start in between have no redirection into their service mesh.";
     let fix = "Name the plugin in both networks' own configurations, after the CNI's plugins, and let the program leave the directory alone: istio-cni with the Helm value cniConfFileName of the old CNI's file, Linkerd without linkerd-cni (its init container, Helm cniEnabled=false). Start a pod of the mesh in each phase and look at its redirection. Then accept this finding with a waiver.";
-    (!all.is_empty())
-        .then(|| Finding::new("plugin-appended", Severity::Blocks, what, why, fix).with_objects(subjects(all)))
+    (!all.is_empty()).then(|| {
+        Finding::new("plugin-appended", Severity::Blocks, what, why, fix).with_objects(subjects(all))
+    })
 }
 
 /// The arguments of Multus name Crossfade's conf.

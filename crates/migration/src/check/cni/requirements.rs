@@ -52,7 +52,10 @@ fn finding(requirement: &Requirement, scene: &Scene<'_>) -> Option<Finding> {
         name: row.name.into(),
         detail: String::new(),
     };
-    Some(Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix).with_objects([subject]))
+    Some(
+        Finding::new(code, Severity::Blocks, format!("{}.", row.sentence()), row.why, fix)
+            .with_objects([subject]),
+    )
 }
 
 #[cfg(test)]

@@ -36,7 +36,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let what = format!("With the strategy double, {} is the second network of pods.", names.join(" and "));
     let why = "Its agent routes a pod's main address to its own interface, so Crossfade adds routes to the nodes that come before the agent's. With the strategy bridge it is the only network of every pod that it attaches, and its agent, its policies and its address collection stay right.";
     let fix = "Use --strategy bridge. If nodes cannot forward between both networks, follow docs/policy.md, \"Before Calico is the second network\", and accept this finding with a waiver.";
-    vec![Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, fix).with_objects(all.into_iter().map(subject))]
+    vec![
+        Finding::new(CHECK.codes[0].0, Severity::Risk, what, why, fix)
+            .with_objects(all.into_iter().map(subject)),
+    ]
 }
 
 /// Whether the CNI is a pod's second network by routes of the node, by its profile.

@@ -54,8 +54,11 @@ pub(in crate::check) const CHECK: Check = Check {
 fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let rows = rows(scene);
     let stage = scene.config.transition.phase;
-    let mut findings: Vec<Finding> =
-        rows.iter().filter(|row| row.state == State::Wrong).map(|row| wrong_value_finding(scene, row, stage)).collect();
+    let mut findings: Vec<Finding> = rows
+        .iter()
+        .filter(|row| row.state == State::Wrong)
+        .map(|row| wrong_value_finding(scene, row, stage))
+        .collect();
     findings.extend(migrator(scene));
     if is_installed(scene) {
         let later = Stage::ALL.into_iter().filter(|later| *later > stage);
@@ -112,7 +115,8 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         ));
     }
     steps.extend(ports.map(|_| format!("Pods use ports of their node. {}", host_ports::PLUGIN)));
-    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" ")).with_objects(row.subjects.clone())
+    Finding::new(rule.code, severity(scene, row), what, rule.why, steps.join(" "))
+        .with_objects(row.subjects.clone())
 }
 
 /// Where both CNIs give addresses of the Nodes' pod CIDRs, no waiver of a risk may let pods get the same address.

@@ -83,7 +83,8 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
             }
             let text = network::variable(node, method).unwrap_or_default();
             let shown = if text.is_empty() { "not set, which means first-found" } else { text };
-            let subject = Subject::from_meta(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
+            let subject =
+                Subject::from_meta(Kind::DAEMON_SET, &node.metadata).detail(format!("{method}: {shown}"));
             Some((from_text(text), subject))
         };
         return [("IP", "IP_AUTODETECTION_METHOD"), ("IP6", "IP6_AUTODETECTION_METHOD")]
@@ -91,7 +92,9 @@ fn methods(snapshot: &Snapshot) -> Vec<(Method, Subject)> {
             .filter_map(method_of)
             .collect();
     }
-    let Some(installation) = calico::installation(snapshot) else { return vec![(Method::First, settings_subject())] };
+    let Some(installation) = calico::installation(snapshot) else {
+        return vec![(Method::First, settings_subject())];
+    };
     let has_v6 = installation
         .list("/spec/calicoNetwork/ipPools")
         .iter()

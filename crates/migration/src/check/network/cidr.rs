@@ -99,7 +99,8 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 fn invalid_finding(wrong: Vec<Subject>) -> Finding {
     let what = "Objects name ranges that have host bits, or that are no ranges.";
     let why = "Programs disagree on what such a range means. This check cleared the host bits.";
-    Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.").with_objects(wrong)
+    Finding::new("cidr-invalid", Severity::Risk, what, why, "Correct the range in each object.")
+        .with_objects(wrong)
 }
 
 /// The same code as of host bits, and worse: whatever overlaps such a range is not found.

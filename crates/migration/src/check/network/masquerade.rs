@@ -78,7 +78,8 @@ fn find_old(scene: &Scene<'_>, new: &[Range], severity: Severity) -> Option<Find
         Cni::Calico => {
             let pools = scene.snapshot.objects(Kind::IP_POOL);
             let pool = pools.iter().find(|pool| pool.is_true("/spec/natOutgoing"))?;
-            let missing = uncovered_ranges(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
+            let missing =
+                uncovered_ranges(new, &read(pools.iter().filter_map(|pool| pool.text("/spec/cidr"))));
             let manifests: Vec<String> =
                 missing.iter().enumerate().map(|(index, range)| reserved_pool(index, range)).collect();
             let fix = format!(

@@ -71,7 +71,10 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
                 .push(Subject::new(Kind::NODE, node.name()).detail(detail));
         }
     }
-    subjects_by_code.into_iter().map(|(code, nodes)| finding(code, scene.strategy).with_objects(nodes)).collect()
+    subjects_by_code
+        .into_iter()
+        .map(|(code, nodes)| finding(code, scene.strategy).with_objects(nodes))
+        .collect()
 }
 
 fn kind(node: &Node) -> Option<(Code, String)> {

@@ -98,7 +98,9 @@ fn repair(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findin
     let (mut objects, mut ways) = (Vec::new(), Vec::new());
     if let Some(karpenter) = repairing {
         let meta = &karpenter.deployment.metadata;
-        objects.push(Subject::from_meta(Kind::DEPLOYMENT, meta).detail("feature gate NodeRepair, after 30 minutes"));
+        objects.push(
+            Subject::from_meta(Kind::DEPLOYMENT, meta).detail("feature gate NodeRepair, after 30 minutes"),
+        );
         ways.push(gate_off(karpenter));
     }
     for (label, words, way) in PROVIDERS {

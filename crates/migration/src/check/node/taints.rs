@@ -165,7 +165,8 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let is_named = |named: &&StartupTaint| *named.key == *taint.key;
     let named = scene.config.startup_taints.iter().find(is_named).and_then(|named| named.lifter.as_ref());
     let (lifter, expected) = if let Some(named) = named {
-        let deployment = deployments.iter().find(|workload| named.matches(workload.namespace(), workload.name()));
+        let deployment =
+            deployments.iter().find(|workload| named.matches(workload.namespace(), workload.name()));
         (
             deployment,
             format!(
@@ -195,7 +196,8 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             .filter(|node| node.spec.taints.iter().any(|candidate| candidate.key == taint.key));
         let bearers = bearers.map(|node| subject(Subject::new(Kind::NODE, node.name())));
         return Some(
-            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected).with_objects(bearers),
+            Finding::new("startup-taint-no-lifter", Severity::Blocks, what, why, expected)
+                .with_objects(bearers),
         );
     };
     let waits = !tolerates(&lifter.spec.template.spec.tolerations, taint);

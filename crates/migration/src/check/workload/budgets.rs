@@ -149,7 +149,8 @@ fn finding(code: Code, all: Vec<(&Budget, Subject)>) -> Finding {
             format!("Correct spec.selector, or remove the budget: {}", each(removed)),
         ),
     };
-    Finding::new(code.as_str(), severity, what, why, fix).with_objects(all.into_iter().map(|(_, subject)| subject))
+    Finding::new(code.as_str(), severity, what, why, fix)
+        .with_objects(all.into_iter().map(|(_, subject)| subject))
 }
 
 /// Budgets that share a pod.

@@ -47,9 +47,11 @@ fn anti_affinity(scene: &Scene<'_>) -> Option<Finding> {
     for kind in [Kind::DEPLOYMENT, Kind::STATEFUL_SET] {
         for workload in scene.snapshot.workloads(kind) {
             let replicas = workload.spec.replicas.unwrap_or(1);
-            let stuck = keys(workload).into_iter().find_map(|key| stuck_reason(scene, workload, replicas, &key));
-            counted_subjects
-                .extend(stuck.map(|detail| (Subject::from_meta(kind, &workload.metadata).detail(detail), replicas)));
+            let stuck =
+                keys(workload).into_iter().find_map(|key| stuck_reason(scene, workload, replicas, &key));
+            counted_subjects.extend(
+                stuck.map(|detail| (Subject::from_meta(kind, &workload.metadata).detail(detail), replicas)),
+            );
         }
     }
     let what = "A required anti-affinity keeps pods of a workload apart, and no other place is left for one of them.";
@@ -88,7 +90,9 @@ fn keys(workload: &Workload) -> BTreeSet<String> {
 /// Why an evicted pod finds no place, in words.
 fn stuck_reason(scene: &Scene<'_>, workload: &Workload, replicas: i32, key: &str) -> Option<String> {
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
-    for node in nodes(scene).filter(|node| Place::from_node(node).refusal(&workload.spec.template.spec).is_none()) {
+    for node in
+        nodes(scene).filter(|node| Place::from_node(node).refusal(&workload.spec.template.spec).is_none())
+    {
         let value = node.metadata.label(key).or_else(|| (key == HOST).then(|| node.name()));
         *places.entry(value?).or_default() += 1;
     }

@@ -100,9 +100,9 @@ fn split_existing<'a>(scene: &Scene<'a>, named: &Resources) -> (Vec<(Kind, &'a W
             present.push((kind, workload));
             continue;
         }
-        let mut others = KINDS
-            .into_iter()
-            .flat_map(|kind| items_of(kind, name).map(move |workload| Subject::from_meta(kind, &workload.metadata)));
+        let mut others = KINDS.into_iter().flat_map(|kind| {
+            items_of(kind, name).map(move |workload| Subject::from_meta(kind, &workload.metadata))
+        });
         let hint = others.next().map(|other| format!("there is {other}")).unwrap_or_default();
         absent.push(Subject { namespace: namespace.to_owned(), ..Subject::new(kind, name) }.detail(hint));
     }

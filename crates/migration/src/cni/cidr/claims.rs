@@ -157,7 +157,11 @@ mod tests {
                 to,
                 vec![node, object(Kind::CONFIG_MAP, "kube-flannel-cfg", conf.clone())],
             );
-            gather(&case.scene()).all.iter().filter(|claim| matches!(claim.usage, Usage::OldPool { .. })).count()
+            gather(&case.scene())
+                .all
+                .iter()
+                .filter(|claim| matches!(claim.usage, Usage::OldPool { .. }))
+                .count()
         };
         assert_eq!((pools(Cni::Cilium), pools(Cni::Antrea)), (1, 0));
     }

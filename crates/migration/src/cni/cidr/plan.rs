@@ -54,7 +54,8 @@ mod tests {
     use snapshot::Range;
 
     fn claim(range: &str, used: Usage, node: &str) -> Claim {
-        Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node)).with_node(node)
+        Claim::new(Range::read(range).expect("a range").0, used, Subject::new(Kind::NODE, node))
+            .with_node(node)
     }
 
     /// The numbers of Antrea's issue 5578: 21 nodes with 10.10.0.0/24 to 10.10.20.0/24, and three blocks of Calico within them.

@@ -71,7 +71,11 @@ fn runtime(text: &str) -> Option<bool> {
 const NAMED: usize = 5;
 
 /// Whether all nodes have what a row wants. `judged` is what a node says, and whether that is right; none if it cannot be read.
-fn judge_each<'s>(scene: &Scene<'s>, fix: &str, judged: impl Fn(&'s Node) -> (&'s str, Option<bool>)) -> State {
+fn judge_each<'s>(
+    scene: &Scene<'s>,
+    fix: &str,
+    judged: impl Fn(&'s Node) -> (&'s str, Option<bool>),
+) -> State {
     let nodes = &scene.snapshot.nodes;
     if nodes.is_empty() {
         return State::unknown(

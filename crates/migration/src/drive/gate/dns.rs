@@ -9,7 +9,9 @@ use crate::roll::world::{Color, Pod, Trait, Verdict};
 /// A pod that is being deleted does not count: another takes its place, and that one does.
 #[must_use]
 pub fn dns<'a>(pods: impl Iterator<Item = &'a Pod>, now: Duration) -> Verdict {
-    let counts = |pod: &&Pod| pod.has_trait(Trait::Dns) && !pod.has_trait(Trait::Finished) && !pod.has_trait(Trait::Terminating);
+    let counts = |pod: &&Pod| {
+        pod.has_trait(Trait::Dns) && !pod.has_trait(Trait::Finished) && !pod.has_trait(Trait::Terminating)
+    };
     let (mut all, mut ready) = (0_usize, 0_usize);
     for pod in pods.filter(counts) {
         all += 1;

@@ -120,7 +120,8 @@ pub(super) fn with(case: Case, yaml: &str) -> Case {
 /// The plan of a cluster in which `check` finds nothing.
 #[track_caller]
 pub(super) fn planned(case: &Case) -> Plan {
-    build(&case.scene(), &Survey::gather(&case.scene()), &[]).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    build(&case.scene(), &Survey::gather(&case.scene()), &[])
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 /// What keeps a plan from being made: each place with its words.

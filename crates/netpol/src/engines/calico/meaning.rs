@@ -216,7 +216,11 @@ impl Input<'_> {
         for from in groups(&rule.source, rule.protocol, world) {
             for to in groups(&rule.destination, rule.protocol, world) {
                 let traffic = resolve_ports(rule, &base, &from, &to, world);
-                packet_list.push((senders.clone().and(&from.parties), receivers.clone().and(&to.parties), traffic));
+                packet_list.push((
+                    senders.clone().and(&from.parties),
+                    receivers.clone().and(&to.parties),
+                    traffic,
+                ));
             }
         }
         packet_list

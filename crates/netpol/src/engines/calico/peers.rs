@@ -86,8 +86,11 @@ pub(super) fn groups(end: &Entity, protocol: Option<u8>, world: &World) -> Vec<G
         let range = |port: &Port| if let Port::Range(range) = port { Some(range.clone()) } else { None };
         ports.iter().filter_map(range).collect()
     };
-    let whole =
-        Group { parties: world.all_parties(), ports: numbers(&end.ports), not_ports: numbers(&end.not_ports) };
+    let whole = Group {
+        parties: world.all_parties(),
+        ports: numbers(&end.ports),
+        not_ports: numbers(&end.not_ports),
+    };
     let named = |ports: &[Port]| -> Vec<Text> {
         let name = |port: &Port| if let Port::Name(name) = port { Some(name.clone()) } else { None };
         ports.iter().filter_map(name).collect()

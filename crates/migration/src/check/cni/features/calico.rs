@@ -72,7 +72,8 @@ pub(super) const FEATURES: &[Feature] = &[
         find: |scene| {
             let set = calico::felix(scene.snapshot, "egressIPSupport").into_iter();
             let on = set.filter(|set| set.value != "Disabled").map(|set| set.source);
-            on.chain(pods_with_annotation(scene, |key| key.starts_with("egress.projectcalico.org/"))).collect()
+            on.chain(pods_with_annotation(scene, |key| key.starts_with("egress.projectcalico.org/")))
+                .collect()
         },
         what: "Traffic leaves the cluster through Calico's egress gateways.",
         why: "Pods of the new network leave with the address of their node. Partners that allow the gateways' addresses refuse them.",

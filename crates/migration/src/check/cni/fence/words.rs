@@ -95,7 +95,12 @@ pub(super) fn doubled_finding() -> Finding {
     )
 }
 
-pub(super) fn mixed_finding(must_be_apart: bool, mean_both: bool, old: &[&Workload], new: &[&Workload]) -> Finding {
+pub(super) fn mixed_finding(
+    must_be_apart: bool,
+    mean_both: bool,
+    old: &[&Workload],
+    new: &[&Workload],
+) -> Finding {
     let why = if must_be_apart {
         "When its container starts, Cilium's agent removes the iptables rules with which the Amazon VPC CNI translates addresses, so pods of that node lose their way out of the VPC."
     } else {

@@ -84,7 +84,12 @@ pub(super) fn reservation(ranges: &BTreeSet<String>) -> String {
     )
 }
 
-fn moved_finding(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], claims: &Claims, scene: &Scene<'_>) -> Finding {
+fn moved_finding(
+    nodes: &BTreeSet<Text>,
+    clashes: &[Clash<'_>],
+    claims: &Claims,
+    scene: &Scene<'_>,
+) -> Finding {
     let percent = scene.config.cidrs.drain_at_most_percent;
     let ways: Vec<String> =
         new_range(clashes, claims, scene).into_iter().chain(old_pools(clashes, claims, scene)).collect();

@@ -36,8 +36,9 @@ pub(super) fn too_small(scene: &Scene<'_>, claims: &Claims) -> Vec<Finding> {
     };
     let finding = |severity, what: &str, objects: &mut Vec<Subject>| {
         let objects = std::mem::take(objects);
-        (!objects.is_empty())
-            .then(|| Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).with_objects(objects))
+        (!objects.is_empty()).then(|| {
+            Finding::new("cidr-too-small", severity, what, WHY, fix(scene, claims)).with_objects(objects)
+        })
     };
     let blocks = "Ranges of the new network are too small for the nodes and pods that there are.";
     let risk = "Ranges of the new network are smaller than the number of pods that a node may have.";

@@ -23,7 +23,12 @@ pub(super) fn add_claims(scene: &Scene<'_>, claims: &mut Claims) {
     services(scene, claims);
     for service in &scene.snapshot.services {
         for address in service.outside_ips() {
-            claims.add_address(address, Usage::Service, None, Subject::from_meta(Kind::SERVICE, &service.metadata));
+            claims.add_address(
+                address,
+                Usage::Service,
+                None,
+                Subject::from_meta(Kind::SERVICE, &service.metadata),
+            );
         }
     }
     for ingress in scene.snapshot.objects(Kind::INGRESS) {
@@ -112,7 +117,12 @@ fn services(scene: &Scene<'_>, claims: &mut Claims) {
     }
     for service in &snapshot.services {
         for address in service.spec.cluster_ips.iter().filter(|address| address.as_ref() != "None") {
-            claims.add_address(address, Usage::Service, None, Subject::from_meta(Kind::SERVICE, &service.metadata));
+            claims.add_address(
+                address,
+                Usage::Service,
+                None,
+                Subject::from_meta(Kind::SERVICE, &service.metadata),
+            );
         }
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn add_old_claims(scene: &Scene<'_>, claims: &mut Claims) {
             let is_moved = of_node.is_some_and(|all| all.iter().any(|range| range.contains(address)));
             if (is_all || is_stray) && !is_moved {
                 let source = Subject::from_meta(Kind::POD, &pod.metadata);
-                old_claims.push(Claim::new(address, Usage::OldAddress, source).with_node(&pod.spec.node_name));
+                old_claims
+                    .push(Claim::new(address, Usage::OldAddress, source).with_node(&pod.spec.node_name));
             }
         }
     }

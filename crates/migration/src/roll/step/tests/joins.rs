@@ -203,7 +203,8 @@ fn a_node_is_brought_back_without_a_cordon() {
         reason: "so".into(),
         what: RunRequest::Rollback("a".into()),
     };
-    let (decided, broken) = decided_by_drain(&world, &run().apply_wish(&back, &plan(), false).expect("a wish"));
+    let (decided, broken) =
+        decided_by_drain(&world, &run().apply_wish(&back, &plan(), false).expect("a wish"));
     let patch = decided.acts.iter().find_map(|act| match act {
         Act::Patch(patch) if &*patch.node == "a" => Some(patch),
         Act::Patch(_) | Act::Hook(_) | Act::Evict(_) | Act::Delete(_) | Act::Census | Act::Record(_) => None,

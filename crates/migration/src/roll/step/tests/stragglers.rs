@@ -469,7 +469,8 @@ fn a_node_that_becomes_done_again_and_again_lengthens_no_soak() {
     world.put("b".into(), Node { step: world.nodes["b"].step.clone(), ..node("b", &json!({"new": 2}), &[]) });
     let mut memory = Memory::default();
     let mut soak = |seconds: u64, state: State, run: &Run| {
-        (world.now, world.renewed_at) = (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
+        (world.now, world.renewed_at) =
+            (NOW + Duration::from_secs(seconds), NOW + Duration::from_secs(seconds));
         world.verdicts.get_mut("smoke").expect("a gate").checked_at = world.now;
         world.census.as_mut().expect("a count").started_at = world.now;
         world.node("b").step.as_mut().expect("a step").state = state;
