@@ -92,9 +92,10 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
         write_values(&scene, file)?;
     }
     let policies = compared(&inputs, from, to, &missing);
+    let run_plan = last.as_ref().map(|(_, plan)| plan);
     let files = Directory(&args.backup);
     let run = last.as_ref().map(|(run, _)| (run.id.as_str(), run.state == State::Done));
-    let finish = FinishScene { scene: &scene, policies: &policies, run, files: &files };
+    let finish = FinishScene { scene: &scene, policies: &policies, run, run_plan, files: &files };
     let progress = Progress::new();
     let mut tell = |what: &str| progress.note(what);
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
@@ -126,6 +127,7 @@ fn offline(scene: &Scene<'_>, policies: &PolicyComparison) -> FinishView {
         record: None,
         backup: None,
         policies,
+        run_plan: None,
         open_run: None,
         now: None,
     };

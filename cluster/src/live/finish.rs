@@ -13,6 +13,7 @@ use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyCom
 use migration::finish::manager::managers;
 use migration::finish::removal::{self, Removal};
 use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Record, backup};
+use migration::plan::Plan;
 use migration::plan::canon::{self, Prefix, sha256};
 use migration::roll::run::State;
 use serde::Serialize;
@@ -67,6 +68,8 @@ pub(crate) struct FinishScene<'a> {
     pub policies: &'a PolicyComparison,
     /// The last run, and whether it is over; none if there was none.
     pub run: Option<(&'a str, bool)>,
+    /// The plan of that run.
+    pub run_plan: Option<&'a Plan>,
     /// The files of backups.
     pub files: &'a dyn BackupFiles,
 }
@@ -131,6 +134,7 @@ impl FinishScene<'_> {
             record,
             backup: backup.as_ref(),
             policies: self.policies,
+            run_plan: self.run_plan,
             open_run: self.open_run(),
             // A machine whose clock is wrong must not shorten the soak.
             now: caller.server_time(),
@@ -366,13 +370,14 @@ impl<'a> FinishHolder<'a> {
             let lines = self.scene.lines(&inventory, &plan, self.record.as_ref(), self.caller());
             let next = lines::next(&lines).cloned();
             let act = next.as_ref().map(|line| (line.line, line.state));
-            // The removal goes on from object to object; every other act is done once.
-            let is_again = act == last && act.is_some_and(|(line, _)| line != LineName::Removal);
+            // The removal goes on from object to object, the clean-up from node to node; every other act is done once.
+            let is_stepwise = |line| matches!(line, LineName::Removal | LineName::Nodes);
+            let is_again = act == last && act.is_some_and(|(line, _)| !is_stepwise(line));
             let is_ready = act.is_some_and(|(_, state)| state == LineState::Ready);
             looks = if lines == before || is_again && is_ready { looks + 1 } else { 0 };
             let is_over = self.interrupt.is_set() || looks >= LOOKS;
             let Some(line) = next.filter(|_| !is_over) else { return Ok(self.view(lines, &inventory)) };
-            let is_short = matches!(line.line, LineName::Fence | LineName::Removal);
+            let is_short = matches!(line.line, LineName::Fence | LineName::Removal | LineName::Nodes);
             if is_ready && looks > 0 {
                 if looks >= TRIES {
                     return Ok(self.view(without_effect(lines, line.line), &inventory));
@@ -386,6 +391,7 @@ impl<'a> FinishHolder<'a> {
                 (LineName::Removal, LineState::Ready) if approval.removes => {
                     self.remove(&plan, &inventory, tell).await?;
                 }
+                (LineName::Nodes, LineState::Ready) => self.clean(&inventory, tell).await?,
                 (_, LineState::Waits) if is_short => tokio::time::sleep(LOOK).await,
                 _ => return Ok(self.view(lines, &inventory)),
             }
@@ -395,12 +401,13 @@ impl<'a> FinishHolder<'a> {
             inventory = gather::again(self.caller(), self.scene.scene, &inventory).await?;
             // Agents write into their Nodes when they end.
             inventory.nodes = match line.line {
-                LineName::Fence => Some(gather::nodes(self.caller()).await?),
+                LineName::Fence | LineName::Nodes => Some(gather::nodes(self.caller()).await?),
                 _ => nodes,
             };
             // What is gone is looked for by every name once more: something may have come back.
             if is_removing && removal::next(&plan, &inventory) == Removal::Done {
                 inventory = gather::inventory(self.caller(), self.scene.scene, Some(&plan)).await?;
+                inventory.nodes = Some(gather::nodes(self.caller()).await?);
             }
         }
     }

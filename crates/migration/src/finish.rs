@@ -4,6 +4,7 @@
 //! is what a person approves by its hash, and [`removal::next`] decides the next deletions. All of it is pure.
 
 pub mod backup;
+pub mod cleaning;
 pub mod lines;
 pub mod manager;
 pub mod plan;

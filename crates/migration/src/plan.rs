@@ -11,7 +11,7 @@ pub mod pods;
 mod site;
 pub mod stragglers;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wave_name;
 mod waves;
 

@@ -1,6 +1,7 @@
 //! The DaemonSets of `deploy/` on nodes with a real containerd: the image of `make packages` is imported, and the manifests are run
 //! as they are (`make test-packages`).
 
+mod cleaned;
 mod host;
 mod image;
 mod install;
@@ -28,6 +29,7 @@ fn main() -> Result<ExitCode> {
             rights::trials(),
             interlock::trials(),
             removal::trials(),
+            cleaned::trials(),
             host::trials(),
         ];
         trials.into_iter().flatten().collect()

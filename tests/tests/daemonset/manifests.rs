@@ -26,7 +26,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     ]
 }
 
-const DAEMONSETS: [&str; 4] = ["pod.yaml", "host.yaml", "sweep.yaml", "remove.yaml"];
+const DAEMONSETS: [&str; 5] = ["pod.yaml", "host.yaml", "sweep.yaml", "cleanup.yaml", "remove.yaml"];
 
 fn strict() -> Result<()> {
     let all = manifest::all()?;
@@ -94,7 +94,9 @@ fn one_name() -> Result<()> {
         // A selector cannot be changed, so an apply of another one would be refused.
         ensure!(identity(file)? == pod, "{file} is another DaemonSet than pod.yaml");
     }
-    ensure!(identity("sweep.yaml")? != pod, "sweep.yaml would replace pod.yaml");
+    for file in ["sweep.yaml", "cleanup.yaml"] {
+        ensure!(identity(file)? != pod, "{file} would replace pod.yaml");
+    }
     Ok(())
 }
 
@@ -145,8 +147,12 @@ fn apparmor() -> Result<()> {
 }
 
 /// Who works in the node's root; everybody else has directories of his own.
-const ROOTED: [(&str, &str); 3] =
-    [("host.yaml", "install"), ("sweep.yaml", "sweep"), ("remove.yaml", "remove")];
+const ROOTED: [(&str, &str); 4] = [
+    ("host.yaml", "install"),
+    ("sweep.yaml", "sweep"),
+    ("cleanup.yaml", "cleanup"),
+    ("remove.yaml", "remove"),
+];
 /// In each of these are sockets of others, and who connects to one of them is root on the node.
 const TOO_MUCH: [&str; 6] = ["/", "/run", "/var/run", "/var", "/etc", "/var/lib"];
 

@@ -16,6 +16,9 @@ pub const IMAGE: &str = "crossfade/image";
 /// The annotation that asks the node for a phase.
 pub const DESIRED: &str = "crossfade/desired";
 
+/// The label that asks for the clean-up of what an old CNI left on the node, and says that it is done.
+pub const CLEANUP: &str = "crossfade/cleanup";
+
 /// The condition that says whether pods get the network that the policy names.
 pub const READY: &str = "CrossfadeReady";
 
@@ -30,7 +33,7 @@ pub const OWN_REASON: &str = "Crossfade";
 pub const UNDISTURBED: &str = "karpenter.sh/do-not-disrupt";
 
 /// The labels.
-pub const LABELS: [&str; 1] = [PHASE];
+pub const LABELS: [&str; 2] = [PHASE, CLEANUP];
 
 /// The annotations.
 pub const ANNOTATIONS: [&str; 3] = [observed::KEY, DESIRED, step::KEY];
@@ -92,7 +95,10 @@ mod tests {
         }
         let ours: BTreeSet<&str> = LABELS.into_iter().chain(ANNOTATIONS).collect();
         for key in &ours {
-            assert!(written.contains(*key) || [PHASE, DESIRED].contains(key), "{key} is written nowhere");
+            assert!(
+                written.contains(*key) || [PHASE, CLEANUP, DESIRED].contains(key),
+                "{key} is written nowhere"
+            );
         }
         let elsewhere: BTreeSet<&str> = ELSEWHERE.into_iter().map(|(key, _)| key).collect();
         written.retain(|key| !ours.contains(key.as_str()) && !elsewhere.contains(key.as_str()));

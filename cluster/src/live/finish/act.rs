@@ -1,10 +1,14 @@
 //! The acts on objects of the old CNI: the fence, and deletions.
 
+use std::collections::BTreeMap;
+
 use migration::cni::footprint::{Part, Target};
+use migration::finish::cleaning::{Cleaning, DONE, REQUESTED};
 use migration::finish::lines::LineName;
 use migration::finish::removal::{self, Removal};
 use migration::finish::{FENCE, FinishPlan, Inventory, Pin, Record};
 use serde_json::{Value, json};
+use types::api::node_keys::CLEANUP;
 use types::api::refusal::Refusal;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -12,7 +16,7 @@ use types::command::problem::Problem;
 use super::{FinishHolder, RIGHTS, gather};
 use crate::live::api::call::{ApiRequest, Reply};
 use crate::live::api::failure::{Failure, refused_failure};
-use crate::live::api::path::{MANAGER, with_query};
+use crate::live::api::path::{MANAGER, encode, with_query};
 use crate::live::session::calls::Outcome;
 
 impl FinishHolder<'_> {
@@ -71,6 +75,35 @@ impl FinishHolder<'_> {
             }
             refusal => Err(denied(&what, &refusal)),
         }
+    }
+
+    /// Asks the next nodes for the clean-up, and says which are clean.
+    pub(super) async fn clean(
+        &mut self,
+        inventory: &Inventory,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), Failure> {
+        let nodes = inventory.nodes.as_deref().unwrap_or(&self.scene.scene.snapshot.nodes);
+        let none = BTreeMap::new();
+        let Cleaning { cleaned, next, .. } =
+            Cleaning::new(nodes, inventory.cleanup.as_ref().unwrap_or(&none), self.scene.run_plan);
+        let done = cleaned.into_iter().map(|node| (node, DONE, "is clean"));
+        for (node, value, outcome) in
+            done.chain(next.into_iter().map(|node| (node, REQUESTED, "is asked to clean up")))
+        {
+            if self.interrupt.is_set() {
+                break;
+            }
+            let what = format!("label Node/{node}");
+            let path = with_query(&format!("/api/v1/nodes/{}", encode(node)), &[("fieldManager", MANAGER)]);
+            let change = json!({ "metadata": { "labels": { CLEANUP: value } } });
+            let reply = self.call(&what, &ApiRequest::merge(path, change.to_string().into_bytes())).await?;
+            if !reply.is_done() && !reply.refusal().is_not_found() {
+                return Err(denied(&what, &reply.refusal()));
+            }
+            self.note(LineName::Nodes, &format!("Node/{node}"), outcome, tell).await;
+        }
+        Ok(())
     }
 
     /// Makes a request of the one writer.

@@ -1,14 +1,16 @@
 //! Reads what is there of the old CNI: each object by its name, and the resources of its definitions.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use migration::backup::file::ClusterId;
 use migration::check::Scene;
 use migration::cni::footprint::{self, Class, Part, Target};
+use migration::finish::cleaning::CleanupPod;
 use migration::finish::plan::{candidates, namespaces_of};
 use migration::finish::{FinishPlan, Inventory};
+use migration::workload::is_ready;
 use serde_json::Value;
-use snapshot::model::Node;
+use snapshot::model::{Node, Pod};
 
 use crate::live::api::call::Caller;
 use crate::live::api::error::{Meaning, problem};
@@ -19,6 +21,11 @@ use crate::live::api::server;
 
 /// Where chart and manifest put agents that are gone.
 const DEFAULT: &str = "kube-system";
+
+/// The namespace of Crossfade's nodes.
+const NAMESPACE: &str = "crossfade-system";
+/// The DaemonSet that cleans nodes, and the value of its pods' label.
+const CLEANER: &str = "crossfade-cleanup";
 
 /// The path of an object.
 pub(super) fn path(target: &Target) -> String {
@@ -113,6 +120,7 @@ async fn look(
         }
         inventory.objects.insert(target, object);
     }
+    inventory.cleanup = cleanup_pods(caller).await?;
     inventory.unavailable = unavailable(caller).await?;
     inventory.unread.sort();
     inventory.unread.dedup();
@@ -157,6 +165,30 @@ async fn resources(caller: &Caller, definition: &Value, inventory: &mut Inventor
         Err(meaning) => return Err(problem(&format!("list {plural}.{group}"), meaning)),
     }
     Ok(())
+}
+
+/// The pods of the DaemonSet that cleans nodes.
+async fn cleanup_pods(caller: &Caller) -> Result<Option<BTreeMap<String, CleanupPod>>, Failure> {
+    let list = async |path: &str| match list_objects(caller.client(), path, &mut |_| {}).await {
+        Ok(all) => Ok(all),
+        Err(Meaning::NotFound) => Ok(Vec::new()),
+        Err(meaning) => Err(problem(&format!("list {path}"), meaning)),
+    };
+    let sets = list(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets")).await?;
+    if !sets.iter().any(|set| set["metadata"]["name"] == CLEANER) {
+        return Ok(None);
+    }
+    let mut pods = BTreeMap::new();
+    for pod in list(&format!("/api/v1/namespaces/{NAMESPACE}/pods")).await? {
+        let pod: Pod =
+            serde_json::from_value(pod).map_err(|e| problem("read pods", Meaning::Failed(e.to_string())))?;
+        let is_going = pod.metadata.deletion_timestamp.is_some();
+        if pod.metadata.label("app.kubernetes.io/name") == Some(CLEANER) && !is_going {
+            let state = CleanupPod { name: pod.name().to_owned(), is_ready: is_ready(&pod) };
+            pods.insert(pod.spec.node_name.to_string(), state);
+        }
+    }
+    Ok(Some(pods))
 }
 
 /// Names of aggregated APIs that are away.

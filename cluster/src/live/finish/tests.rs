@@ -16,6 +16,8 @@ const MAPS: &str = "/api/v1/namespaces/crossfade/configmaps";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/crossfade/leases";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 const AGENT: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node";
+const CLEANER: &str = "/apis/apps/v1/namespaces/crossfade-system/daemonsets/crossfade-cleanup";
+const CLEANUP_PODS: &str = "/api/v1/namespaces/crossfade-system/pods";
 const POOLS: &str = "/apis/crd.projectcalico.org/v1/ippools";
 const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -160,7 +162,7 @@ impl Api {
     fn answer(&self, request: &RecordedRequest) -> Answer {
         let (method, path) = request.line.split_once(' ').expect("a line");
         let path = path.split('?').next().unwrap_or_default();
-        assert!(!path.contains("/secrets") && !path.contains("/pods"), "{path}");
+        assert!(!path.contains("/secrets") && (!path.contains("/pods") || path == CLEANUP_PODS), "{path}");
         if path == REVIEWS {
             let review = request.json()["spec"]["resourceAttributes"].clone();
             let denied = *self.denied.lock().expect("a right");
@@ -204,7 +206,7 @@ impl Api {
                     .collect();
                 match objects.get(path) {
                     Some(object) => Answer::json(200, object),
-                    None if ["configmaps", "nodes", "apiservices", "ippools"]
+                    None if ["configmaps", "nodes", "apiservices", "ippools", "daemonsets", "pods"]
                         .contains(&path.rsplit('/').next().unwrap_or_default()) =>
                     {
                         Answer::json(200, &json!({"metadata": {"resourceVersion": "1"}, "items": items}))
@@ -353,7 +355,7 @@ async fn called(
         strategy: Strategy::Double,
     };
     let policies = PolicyComparison::default();
-    let finish = FinishScene { scene: &scene, policies: &policies, run: None, files };
+    let finish = FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files };
     let without_mirror = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
         holder.journal = holder.store.journal(WITHOUT_RUN).await?.without_mirror();
         work(holder, tell).await
@@ -426,6 +428,70 @@ fn a_cluster_is_finished_up_to_the_line_of_no_return_and_then_to_the_end() {
         assert_eq!(api.paths(), STAYS.map(str::to_owned).into());
         let record = view.record.expect("a record");
         assert!(record.is_one_way && record.plan == hash && record.backup.is_some(), "{record:?}");
+    });
+}
+
+/// A node's pod is ready from the second look on, and each node is asked only after the one before it.
+#[test]
+fn nodes_that_stay_are_cleaned_after_the_removal() {
+    run(async {
+        let (api, files) = (Api::with_calico(), Files::default());
+        let observed =
+            json!({"bootId": "b", "phase": "new", "attached": {"new": 0, "others": []}}).to_string();
+        let node = |name: &str| {
+            json!({"metadata": {"name": name, "annotations": {"crossfade/observed": observed}},
+                "status": {"nodeInfo": {"bootID": "b"}, "conditions": [{"type": "Ready", "status": "True"}]}})
+        };
+        for name in ["a", "b"] {
+            api.put(&format!("/api/v1/nodes/{name}"), node(name));
+        }
+        let hash = hash(&api, 0).await;
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        let line = lines::next(&view.lines).expect("a line");
+        assert_eq!((line.line, line.state), (LineName::Nodes, LineState::Waits), "{line:?}");
+        assert!(line.help.contains("kubectl apply -f deploy/cleanup.yaml"), "{line:?}");
+
+        let (api, files) = (Api::with_calico(), Files::default());
+        for name in ["a", "b"] {
+            api.put(&format!("/api/v1/nodes/{name}"), node(name));
+        }
+        api.put(CLEANER, json!({"metadata": {"name": "crossfade-cleanup", "namespace": "crossfade-system"}}));
+        let mut looks = 0;
+        api.hook(move |_, path, objects| {
+            let label = |name: &str| objects[&format!("/api/v1/nodes/{name}")]["metadata"]["labels"]["crossfade/cleanup"].clone();
+            if path != CLEANUP_PODS {
+                return None;
+            }
+            let (a, b) = (label("a"), label("b"));
+            assert!(a == "done" || b.is_null(), "{a} {b}");
+            looks += 1;
+            let pod = |(name, label): (&str, Value)| {
+                let ready = if looks % 2 == 0 { "True" } else { "False" };
+                (label == "requested").then(|| json!({"metadata": {"name": format!("p-{name}"), "labels": {"app.kubernetes.io/name": "crossfade-cleanup"}},
+                    "spec": {"nodeName": name}, "status": {"conditions": [{"type": "Ready", "status": ready}]}}))
+            };
+            let items: Vec<Value> = [("a", a), ("b", b)].into_iter().filter_map(pod).collect();
+            Some(Answer::json(200, &json!({"metadata": {"resourceVersion": "1"}, "items": items})))
+        });
+        let hash = self::hash(&api, 0).await;
+        let view = confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
+        assert_eq!(next_line(&view), None, "{view:#?}");
+        for name in ["a", "b"] {
+            api.change(&format!("/api/v1/nodes/{name}"), |node| {
+                assert_eq!(node["metadata"]["labels"], json!({"crossfade/cleanup": "done"}));
+            });
+        }
+        let notes = api.notes.lock().expect("notes").clone();
+        let cleaned: Vec<&String> = notes.iter().filter(|note| note.starts_with("nodes: ")).collect();
+        assert_eq!(
+            cleaned,
+            [
+                "nodes: Node/a: is asked to clean up",
+                "nodes: Node/a: is clean",
+                "nodes: Node/b: is asked to clean up",
+                "nodes: Node/b: is clean"
+            ]
+        );
     });
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Node};
 use types::text::quote::quote;
 
-use self::nodes::{moved, node_state};
+use self::nodes::{clean, moved, node_state};
 use super::backup::lacking;
 use super::manager::{ManagedObject, managers};
 use super::plan::{FinishPlan, Inventory, Pin, Record, text};
@@ -22,6 +22,7 @@ use crate::check::Scene;
 use crate::cni::footprint::{self, Part, Target};
 use crate::cni::support::{Cni, Stage};
 use crate::cni::values::{State as ValueState, command, required_value, rows};
+use crate::plan::Plan;
 
 /// How many objects the evidence of a line names.
 const NAMED: usize = 12;
@@ -49,6 +50,8 @@ pub enum LineName {
     Soak,
     /// The old CNI's objects are removed. There is no way back.
     Removal,
+    /// The nodes that stay have nothing of the old CNI.
+    Nodes,
     /// Nothing of the old CNI is there.
     Absence,
     /// Nothing of Crossfade is there.
@@ -110,6 +113,8 @@ pub struct Facts<'a> {
     pub backup: Option<&'a Backup>,
     /// The policies.
     pub policies: &'a PolicyComparison,
+    /// The plan of the run, which has the order of the nodes; none if there was no run.
+    pub run_plan: Option<&'a Plan>,
     /// The run that is not over; none if there is none.
     pub open_run: Option<&'a str>,
     /// Now; none where no time is that of the cluster.
@@ -127,6 +132,7 @@ impl fmt::Display for LineName {
             Self::NodeState => "node state",
             Self::Soak => "soak",
             Self::Removal => "removal",
+            Self::Nodes => "nodes",
             Self::Absence => "absence",
             Self::Leave => "leave",
         })
@@ -192,7 +198,7 @@ pub fn lines(facts: &Facts<'_>) -> Vec<Line> {
         }
     };
     let mut all: Vec<Line> = first.into_iter().map(line).collect();
-    all.extend([removal, absence(facts, is_removed), leave(facts)]);
+    all.extend([removal, clean(facts, is_removed), absence(facts, is_removed), leave(facts)]);
     all
 }
 
@@ -629,7 +635,7 @@ fn leave(facts: &Facts<'_>) -> Line {
     if evidence.is_empty() {
         return Line::done(name, "nothing of Crossfade is in the cluster");
     }
-    Line::new(name, LineState::Waits, evidence).help("on each node that stays: crossfade-bootstrap cleanup, then crossfade-bootstrap graduate (docs/graduate.md); then delete what the chapter \"What stays in the cluster\" names")
+    Line::new(name, LineState::Waits, evidence).help("on each node that stays: crossfade-bootstrap graduate (docs/graduate.md), or deploy/remove.yaml on nodes that are drained; then delete what the chapter \"What stays in the cluster\" names")
 }
 
 /// The first of many, and how many more there are.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use snapshot::model::{Kind, Node, Snapshot};
 use types::policy::Phase;
 
+use super::cleaning::CleanupPod;
 use crate::backup::file::ClusterId;
 use crate::check::Scene;
 use crate::cni::footprint::{self, Part, Target};
@@ -34,6 +35,8 @@ pub struct Inventory {
     pub unavailable: Vec<String>,
     /// The Nodes, where they were read with these objects; else those of the snapshot count.
     pub nodes: Option<Vec<Node>>,
+    /// The pods that clean nodes, by their nodes; none without their DaemonSet.
+    pub cleanup: Option<BTreeMap<String, CleanupPod>>,
 }
 
 /// One object as it was when a person approved its removal.

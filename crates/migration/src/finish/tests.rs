@@ -1,3 +1,4 @@
+mod cleaning;
 mod deletions;
 mod nodes;
 mod refusals;
@@ -180,6 +181,7 @@ impl World {
             record: self.record.as_ref(),
             backup: self.backup.as_ref(),
             policies: &self.policies,
+            run_plan: None,
             open_run: self.open_run,
             now: self.now.parse().ok(),
         })

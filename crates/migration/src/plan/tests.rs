@@ -2,7 +2,7 @@
 
 mod blockers;
 mod bytes;
-mod case;
+pub(crate) mod case;
 mod differences;
 mod drifts;
 mod fixes;

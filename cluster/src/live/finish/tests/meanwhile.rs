@@ -235,7 +235,8 @@ fn an_api_server_that_says_no_time_begins_no_soak() {
         let (from, to, strategy) = (Cni::Calico, Cni::Flannel, Strategy::Double);
         let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
         let policies = PolicyComparison::default();
-        let finish = FinishScene { scene: &scene, policies: &policies, run: None, files: &files };
+        let finish =
+            FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files: &files };
         let approval = approval(&hash, true);
         let work = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
             holder.carry_out(&approval, tell).await

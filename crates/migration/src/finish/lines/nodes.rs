@@ -10,6 +10,7 @@ use types::text::quote::shell_word;
 use super::{Facts, Line, LineName, LineState, first_few};
 use crate::check::Scene;
 use crate::cni::footprint;
+use crate::finish::cleaning::Cleaning;
 use crate::plan::stragglers::find;
 use crate::workload::{agents, is_final, platform, reported_now};
 
@@ -146,4 +147,56 @@ pub(super) fn node_state(facts: &Facts<'_>) -> Line {
         return Line::done(name, what);
     }
     Line::new(name, LineState::Waits, first_few(evidence)).help(helps.join("; "))
+}
+
+/// Whether the nodes that stay have nothing of the old CNI. Its agents are gone by then: they would make anew what is removed.
+pub(super) fn clean(facts: &Facts<'_>, is_removed: bool) -> Line {
+    let name = LineName::Nodes;
+    let profile = facts.scene.from;
+    let waits = |evidence: Vec<String>, help: String| {
+        Line::new(name, LineState::Waits, first_few(evidence)).help(help)
+    };
+    let none = BTreeMap::new();
+    let pods = facts.inventory.cleanup.as_ref();
+    let Cleaning { done, cleaned, open, next, later } =
+        Cleaning::new(nodes(facts), pods.unwrap_or(&none), facts.run_plan);
+    let left = cleaned.len() + open.len() + next.len() + later;
+    if left == 0 {
+        let what = match done {
+            0 => "no node that had Crossfade is there".to_owned(),
+            done => format!("{done} nodes were cleaned, and no other one reports Crossfade"),
+        };
+        return Line::done(name, what);
+    }
+    if !is_removed {
+        return waits(vec![format!("{left} nodes are to be cleaned")], "the removal comes first".into());
+    }
+    if pods.is_none() {
+        let what = format!(
+            "{left} nodes are to be cleaned, and the cluster has no DaemonSet crossfade-system/crossfade-cleanup"
+        );
+        return waits(
+            vec![what],
+            format!(
+                "name the profile {profile} in deploy/cleanup.yaml, and apply it: kubectl apply -f deploy/cleanup.yaml; or replace these nodes"
+            ),
+        );
+    }
+    if !cleaned.is_empty() || !next.is_empty() {
+        let cleaned = cleaned.iter().map(|node| format!("Node/{node} is clean"));
+        let next = next.iter().map(|node| format!("Node/{node} is next"));
+        return Line::new(name, LineState::Ready, first_few(cleaned.chain(next).collect()));
+    }
+    let state = |node: &&str| match pods.and_then(|pods| pods.get(*node)) {
+        Some(pod) => format!("Node/{node}: Pod/crossfade-system/{} is not ready", pod.name),
+        None => format!("Node/{node} has no pod of DaemonSet/crossfade-system/crossfade-cleanup yet"),
+    };
+    let pod = open.iter().find_map(|node| Some(pods?.get(*node)?.name.as_str())).unwrap_or("POD");
+    waits(
+        open.iter().map(state).collect(),
+        format!(
+            "kubectl -n crossfade-system logs {} -c cleanup says what is in the way (docs/cleanup.md)",
+            shell_word(pod)
+        ),
+    )
 }

@@ -19,7 +19,7 @@ pub(super) fn observed() -> Value {
 }
 
 /// A node of pool `web`, in a zone unless it is empty.
-pub(super) fn node(name: &str, zone: &str) -> Value {
+pub(crate) fn node(name: &str, zone: &str) -> Value {
     let mut node = object(
         Kind::NODE,
         name,
@@ -105,7 +105,7 @@ pub(super) fn agent(name: &str, container: &str, generation: i64) -> Value {
 }
 
 /// A cluster of these objects, with the agents of both CNIs.
-pub(super) fn cluster(objects: impl IntoIterator<Item = Value>) -> Case {
+pub(crate) fn cluster(objects: impl IntoIterator<Item = Value>) -> Case {
     let agents = [agent("kube-flannel-ds", "kube-flannel", 1), agent("cilium", "cilium-agent", 3)];
     let mut case = Case::having(Cni::Flannel, Cni::Cilium, agents.into_iter().chain(objects).collect());
     case.snapshot.cluster.uid = Some("cluster-1".into());
@@ -119,7 +119,7 @@ pub(super) fn with(case: Case, yaml: &str) -> Case {
 
 /// The plan of a cluster in which `check` finds nothing.
 #[track_caller]
-pub(super) fn planned(case: &Case) -> Plan {
+pub(crate) fn planned(case: &Case) -> Plan {
     build(&case.scene(), &Survey::gather(&case.scene()), &[])
         .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
