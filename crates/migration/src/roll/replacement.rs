@@ -520,11 +520,13 @@ pub(super) fn give_back(view: &View<'_>) -> Vec<Act> {
 
 /// Gives back what keeps the pipeline from a node that is held when the run is over. Its step stays: a person has still to look at it.
 fn release_held(view: &View<'_>, status: &NodeStatus<'_>, step: &Step) -> Option<Patch> {
-    let is_due = view.run.target().is_none() && step.state == State::Held && step.undisturbed;
+    if view.run.target().is_some() || step.state != State::Held || !step.undisturbed {
+        return None;
+    }
     let mut patch = Patch::new(status.name, status.node);
     patch.undisturbed = status.node.is_undisturbed.then_some(false);
     patch.step = Change::Set(Step { undisturbed: false, epoch: view.world.epoch, ..step.clone() });
-    is_due.then_some(patch)
+    Some(patch)
 }
 
 /// The patch that lets a pipeline take a node away.

@@ -314,9 +314,12 @@ fn without_met_requests(view: &View<'_>) -> Option<Run> {
             },
         }
     };
+    if !view.run.requests.iter().any(|(name, request)| is_met(name, request)) {
+        return None;
+    }
     let mut run = view.run.clone();
     run.requests.retain(|name, request| !is_met(name, request));
-    (run.requests.len() != view.run.requests.len()).then_some(run)
+    Some(run)
 }
 
 /// Patches that take the readiness taint from nodes whose network works in this boot, where the plan has the run do that.
