@@ -25,6 +25,7 @@ use super::history::History;
 use crate::cluster::truth::{Actor, Attachment, Node, Pod, duration_of};
 use crate::history::event::Flight;
 use crate::history::queue::{MINUTE, Millis, SECOND};
+use crate::pipeline::STARTUP;
 
 impl History {
     pub(super) fn is_left_out(&self, name: &str) -> bool {
@@ -99,7 +100,7 @@ impl History {
         }
         if let Some(to) = patch.desired.filter(|to| self.truth.nodes[index].api.desired != Some(*to)) {
             self.check_phase(flight, index, to, &run);
-            self.check_policy(flight, index, "is asked for a phase");
+            self.check_policy(flight, index, false);
         }
         let has_claim = |step: &Step| before.as_ref().is_some_and(|before| before.claim == step.claim);
         self.check_annotation(patch, index);
@@ -126,13 +127,17 @@ impl History {
     }
 
     /// R10: the plan was made for the node's policy.
-    fn check_policy(&mut self, flight: &Flight, index: usize, what: &str) {
+    ///
+    /// Where pools are replaced, a plan knows the policies of nodes that were there when it was made, and not that of the image. So what no plan names is taken
+    /// to be of an image, whatever its policy is; and so is a machine in the image's phase that counts as done, since it may have been made anew under the Node
+    /// that the plan names. Such a one is asked for no phase.
+    fn check_policy(&mut self, flight: &Flight, index: usize, is_done: bool) {
         let node = &self.truth.nodes[index];
-        // What no plan names came from an image; and a machine that is in the image's phase may have been made anew under the Node that the plan names.
-        let is_in_image = self.plan.image == Some(node.machine.phase);
+        let is_in_image = is_done && self.plan.image == Some(node.machine.phase);
         let is_of_image = self.is_rotated(index) && (!self.is_planned(node) || is_in_image);
         let is_known = is_of_image || self.plan.policies.iter().any(|base| **base == *node.machine.base);
         if !is_known && !node.surprises(flight.nodes_seen) {
+            let what = if is_done { "counts as done" } else { "is asked for a phase" };
             let why = format!("{} {what}, and its policy is none of the plan", node.name);
             self.broken("R10", why);
         }
@@ -278,7 +283,6 @@ impl History {
 
     /// R2: nodes in transit, and nodes in trouble that the run could know of.
     fn check_places(&mut self, flight: &Flight, index: usize, run: &Run) {
-        let is_replacing = self.replacing().is_some();
         // One that is held since an earlier pass starts like any other.
         let is_moving = |node: &Node| {
             node.api.step.as_ref().is_some_and(|step| {
@@ -287,7 +291,8 @@ impl History {
                     && step.state.is_in_transit()
             })
         };
-        // Of nodes that their pipelines have begun with before they asked, one goes after the other.
+        // Of nodes that their pipelines have begun with before they asked, one goes after the other. Whether their pipelines still ask is not read: a request may
+        // just have been taken back.
         let is_begun = |node: &Node| {
             node.api.is_going
                 && self.plan.method(&node.api.pool) == Method::Permit
@@ -304,12 +309,10 @@ impl History {
             let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
             let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
-            // What a pipeline cordons is no trouble of the run.
-            let is_cordoned_alone = node.api.is_ready && !node.api.is_going && self.is_to_leave(node);
+            // What a pipeline cordons is no trouble of the run, and that it takes the node away the run may not know yet.
+            let is_cordoned_alone = self.is_to_leave(node) && !is_down && !is_known(node.going_since);
             let in_trouble = in_trouble && !is_cordoned_alone;
-            // A new one is counted as a place that is open.
-            let is_arriving = is_replacing && self.plan.rotates(&node.api.pool) && !self.is_left_behind(node);
-            if (is_arriving || self.is_marked(node)) && !is_moving && !is_skipped {
+            if (self.is_arriving(node, run) || self.is_marked(node)) && !is_moving && !is_skipped {
                 return false;
             }
             match (is_moving, is_skipped) {
@@ -324,7 +327,7 @@ impl History {
         };
         let zone = &self.truth.nodes[index].api.zone;
         let all = others().filter(|(_, node)| takes(node)).count()
-            + self.count_unreplaced(flight.nodes_seen, run)
+            + self.count_open_places(flight.nodes_seen, run)
             + self.hidden_drains(flight.nodes_seen);
         let of_zone = || others().filter(|(_, node)| node.api.zone == *zone);
         let in_zone = of_zone().filter(|(_, node)| takes(node)).count();
@@ -381,8 +384,12 @@ impl History {
         let name = node.name.clone();
         if !node.machine.has_crossfade && step.to == Phase::Old {
             // It is of the earlier image, and fills a place on the way back.
-            if node.going_since.is_some_and(|since| since < flight.nodes_seen) {
-                self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
+            let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
+            if is_known(node.going_since) || is_known(node.down) {
+                self.broken(
+                    "R8",
+                    format!("{name} counts as done, and is not Ready, or somebody takes it away"),
+                );
             }
             return;
         }
@@ -403,6 +410,15 @@ impl History {
             self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
             return;
         }
+        if was_observed(node.down) {
+            self.broken("R8", format!("{name} counts as done, and is not Ready"));
+            return;
+        }
+        // Nothing puts the taint on a node again, so the run saw it.
+        if !is_in_place && node.api.taints.iter().any(|key| &**key == STARTUP) {
+            self.broken("R8", format!("{name} fills a place, and bears a start-up taint"));
+            return;
+        }
         // A person just had the node remember its pods.
         let has_remembered =
             node.machine.misjudged.is_some_and(|time| time > node.published_at(flight.nodes_seen));
@@ -416,7 +432,7 @@ impl History {
         if let Some(other) = other {
             self.broken("R8", format!("{name} counts as done in {}, and has {other}", step.to));
         }
-        self.check_policy(flight, index, "counts as done");
+        self.check_policy(flight, index, true);
         // A new node is proven whatever the workloads lack: the next one to go waits for them.
         if self.replacing().is_none() || !self.is_rotated(index) {
             self.check_owners(flight, index);

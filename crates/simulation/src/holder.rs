@@ -72,8 +72,8 @@ pub(super) struct Holder {
     pub(super) workloads: PendingChanges<usize>,
     /// What it knows of each workload.
     pub(super) available: BTreeMap<usize, Availability>,
-    /// Workloads of pods on nodes that it moved, and how many pods each wanted then.
-    pub(super) touched: BTreeMap<usize, u32>,
+    /// Workloads of pods on nodes that it moved, and those that earlier holders did.
+    pub(super) touched: BTreeMap<usize, TouchedWorkload>,
     /// Whether it does not know the newest run.
     pub(super) record: PendingChanges<()>,
     /// Nodes whose pods it watches.
@@ -93,9 +93,19 @@ pub(super) struct Holder {
     drive: Option<Drive>,
 }
 
+/// A workload that a run has touched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TouchedWorkload {
+    /// How many pods it wanted when it had all of them last.
+    pub(super) desired: u32,
+    /// Since when the holder knows that the run has touched it.
+    pub(super) since: Millis,
+}
+
 /// What a look was made on.
 #[derive(Debug, Clone, Copy, Default)]
 struct LookBasis {
+    looked_at: Millis,
     nodes: Millis,
     pods: Millis,
     is_gated: bool,
@@ -188,6 +198,7 @@ impl History {
         self.authorize();
         let Some(run) = self.truth.record.run.clone() else { return };
         self.holders[holder].own_runs.push(run.clone());
+        self.take_up_moved(holder, &run);
         self.read_everything(holder);
         let (plan, hash) = (Rc::clone(&self.plan), self.hash.clone());
         let plan =
@@ -322,15 +333,16 @@ impl History {
         let is_gated_beside = self.is_gated(holder, |gate| gate.source != GateSource::Workload);
         let driver = &self.holders[holder];
         let synced = duration_of(driver.synced_at(now));
-        let owner = |(workload, desired): (&usize, &u32)| {
+        let owner = |(workload, touched): (&usize, &TouchedWorkload)| {
             let availability = driver.available.get(workload)?;
-            let desired = availability.desired.min(*desired);
+            let desired = availability.desired.min(touched.desired);
             let owner = self.truth.workloads[*workload].blueprint.owner.clone();
             Some((owner, Availability { desired, ready: availability.ready }))
         };
         let owners = driver.touched.iter().filter_map(owner).collect();
         let driver = &mut self.holders[holder];
         driver.look_basis = LookBasis {
+            looked_at: now,
             nodes: driver.nodes.complete_until(now),
             pods: driver.pods.complete_until(now),
             is_gated,

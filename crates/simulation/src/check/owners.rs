@@ -13,10 +13,14 @@ impl History {
             return;
         }
         let touched = &self.holders[flight.holder].touched;
-        let wrong = touched.iter().find_map(|(workload, desired)| {
+        let wrong = touched.iter().find_map(|(workload, touched)| {
             let controller = &self.truth.workloads[*workload];
             let (since, most) = controller.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
-            let desired = controller.status.desired.min(*desired);
+            // A node that was taken in the same moment may have pods of workloads that the run did not know before.
+            if touched.since > flight.decided_at {
+                return None;
+            }
+            let desired = controller.status.desired.min(touched.desired);
             let lacks = most.saturating_add(run.missing_replicas(&controller.blueprint.owner)) < desired;
             let name = &self.truth.nodes[index].name;
             let owner = &controller.blueprint.owner.name;

@@ -40,15 +40,17 @@ impl History {
 
     /// Whether the run turned back from the phase of the image, and the node does not follow it there, so that it is replaced once more.
     pub(crate) fn is_returned(&self, node: &Node) -> bool {
-        let goes_back = self
-            .truth
-            .run()
-            .is_some_and(|run| Some(run.from) == self.plan.image && run.target() == Some(Phase::Old));
         let is_beyond = node.machine.has_crossfade && node.machine.phase != Phase::Old;
-        goes_back
+        self.is_replacing_back()
             && self.plan.rotates(&node.api.pool)
             && is_beyond
             && node.api.observed.as_ref().is_some_and(|says| !says.follows.contains(&Phase::Old))
+    }
+
+    /// Whether the run turned back from the phase of the image, in the pass that replaces nodes by those of the earlier image.
+    fn is_replacing_back(&self) -> bool {
+        let is_back = |run: &Run| Some(run.from) == self.plan.image && run.target() == Some(Phase::Old);
+        self.truth.run().is_some_and(is_back)
     }
 
     /// Whether the present pass has another node take the place of this one.
@@ -91,9 +93,29 @@ impl History {
         node.api.step.as_ref().is_some_and(|step| step.state == State::Permitted && is_of_pass(step, run))
     }
 
-    /// How many planned nodes of replaced pools have gone for which no proven new node is there: places that are open.
-    pub(super) fn count_unreplaced(&self, observed_at: Millis, run: &Run) -> usize {
-        if self.replacing().is_none() {
+    /// Whether a node is new in this pass and not proven yet, or may be: nothing tells what a node is that has joined without a word, as long as kubelet
+    /// waits for its network. Its place is one of those that are open.
+    pub(super) fn is_arriving(&self, node: &Node, run: &Run) -> bool {
+        let has_turn =
+            |step: &Step| matches!(step.state, State::Waiting | State::Permitted) && step.run == run.id;
+        let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
+        let has_step = |such: &dyn Fn(&Step) -> bool| node.api.step.as_ref().is_some_and(such);
+        if !self.plan.rotates(&node.api.pool) || has_step(&is_done) {
+            return false;
+        }
+        let is_nameless = node.api.is_silent() && !self.is_planned(node);
+        if self.replacing().is_some() {
+            !self.is_left_behind(node) || is_nameless && !node.api.is_ready && !has_step(&has_turn)
+        } else {
+            self.is_replacing_back() && is_nameless
+        }
+    }
+
+    /// How many places of replaced pools are open: planned nodes that have gone and for which no proven new node is there, or new nodes that are not Ready,
+    /// whichever are more.
+    pub(super) fn count_open_places(&self, observed_at: Millis, run: &Run) -> usize {
+        let is_back = self.is_replacing_back();
+        if self.replacing().is_none() && !is_back {
             return 0;
         }
         let open = |pool: &migration::plan::Pool| {
@@ -118,9 +140,20 @@ impl History {
                 let is_there = node.gone_at.is_none_or(|gone| gone >= observed_at);
                 let before = node.forged.as_ref().filter(|(time, ..)| *time >= observed_at);
                 let did_before = || before.is_some_and(|(_, of, step)| fills_place(of, step.as_ref()));
-                is_there && (fills_place(&node.api.pool, node.api.step.as_ref()) || did_before())
+                // On the way back, nodes of the image hold the places of those that have gone, as long as they are there.
+                let holds_place = is_back && node.pool == pool.name && !node.api.is_silent();
+                let is_other = !is_back || !self.is_planned(node);
+                let fills = || fills_place(&node.api.pool, node.api.step.as_ref()) || did_before();
+                is_there && is_other && (holds_place || fills())
             };
-            gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count())
+            let unreplaced = gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count());
+            let is_coming = |(_, node): &(usize, &Node)| {
+                node.api.pool == pool.name
+                    && node.down.is_some_and(|since| since < observed_at)
+                    && self.is_arriving(node, run)
+                    && !run.skipped.contains_key(&node.name)
+            };
+            unreplaced.max(self.truth.living_nodes().filter(is_coming).count())
         };
         self.plan.pools.iter().filter(|pool| pool.method.replaces()).map(open).sum()
     }
@@ -248,7 +281,7 @@ impl History {
         let observed_at = flight.nodes_seen;
         let is_other = |(other, node): &(usize, &Node)| *other != index && Self::is_permitted(node, run);
         let permitted = self.truth.living_nodes().filter(is_other).count();
-        let open = self.count_unreplaced(observed_at, run);
+        let open = self.count_open_places(observed_at, run);
         // In which wave a node goes that joined is the run's to say.
         let most = self
             .plan
@@ -367,7 +400,7 @@ impl History {
         if self.plan.image.is_none_or(|image| run.target() != Some(image)) || self.replacing().is_none() {
             return;
         }
-        let open = self.count_unreplaced(flight.nodes_seen, run);
+        let open = self.count_open_places(flight.nodes_seen, run);
         if open > 0 {
             self.broken("R8", format!("the pass ends, and {open} nodes that have gone are not replaced"));
         }

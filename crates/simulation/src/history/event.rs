@@ -128,6 +128,8 @@ pub(crate) struct Flight {
     pub(crate) number: u64,
     /// What.
     pub(crate) act: Act,
+    /// When it was decided.
+    pub(crate) decided_at: Millis,
     /// When it was made.
     pub(crate) sent: Millis,
     /// Everything of the nodes up to here was known when it was decided.

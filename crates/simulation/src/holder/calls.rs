@@ -30,10 +30,11 @@ impl History {
             self.schedule_within(SECOND, 10 * SECOND, Event::Answer(holder, Box::new(reply)));
             return None;
         }
-        let LookBasis { nodes, pods, is_gated, is_gated_beside, is_bridged } = driver.look_basis;
+        let LookBasis { looked_at, nodes, pods, is_gated, is_gated_beside, is_bridged } = driver.look_basis;
         let flight = Flight {
             holder,
             number,
+            decided_at: looked_at,
             sent: now,
             nodes_seen: nodes,
             pods_seen: pods,

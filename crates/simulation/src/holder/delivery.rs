@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use migration::roll::run::Run;
 use migration::roll::world::Trait;
 
 use crate::cluster::controllers::uid;
-use crate::cluster::truth::Truth;
+use crate::cluster::truth::{Truth, Workload};
 use crate::history::History;
 use crate::history::event::{Event, Stream};
+use crate::holder::TouchedWorkload;
 
 impl Truth {
     /// Whether a holder that watches these nodes has this pod.
@@ -20,6 +22,16 @@ impl Truth {
 }
 
 impl History {
+    /// A holder waits for the workloads that earlier ones have moved, as the run names them.
+    pub(crate) fn take_up_moved(&mut self, holder: usize, run: &Run) {
+        let since = self.now;
+        let touched = |(workload, controller): (usize, &Workload)| {
+            let desired = run.moved_owners.get(&controller.blueprint.owner.title())?.unwrap_or(u32::MAX);
+            Some((workload, TouchedWorkload { desired, since }))
+        };
+        self.holders[holder].touched = self.truth.workloads.iter().enumerate().filter_map(touched).collect();
+    }
+
     /// A holder reads everything anew.
     pub(crate) fn read_everything(&mut self, holder: usize) {
         for node in 0..self.truth.nodes.len() {
@@ -105,7 +117,8 @@ impl History {
                             .available
                             .get(&workload)
                             .map_or(u32::MAX, |availability| availability.desired);
-                        driver.touched.entry(workload).or_insert(desired);
+                        let since = self.now;
+                        driver.touched.entry(workload).or_insert(TouchedWorkload { desired, since });
                     }
                     Arc::make_mut(&mut driver.world).pods.put(pod.api.clone());
                 }
@@ -119,8 +132,8 @@ impl History {
         for workload in driver.workloads.take() {
             let now = self.truth.workloads[workload].status;
             driver.available.insert(workload, now);
-            if let Some(desired) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
-                *desired = now.desired;
+            if let Some(touched) = driver.touched.get_mut(&workload).filter(|_| !now.is_short(0)) {
+                touched.desired = now.desired;
             }
         }
     }

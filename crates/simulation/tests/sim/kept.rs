@@ -53,6 +53,11 @@ const KEPT: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "a node that was asked for a forbidden phase lost its report, no phase was known to part nothing, and the run stood without saying why",
     ),
+    (
+        8_001_669,
+        Choice::Some,
+        "the check's own mistake: a node was taken in the moment in which another one was done, and what makes its pods was not known before",
+    ),
 ];
 
 /// The same of runs in which pipelines replace nodes.

@@ -27,7 +27,7 @@ const QUICK: [Row; 17] = [
     (Tamper::Undisturbed, Choice::Only(Fault::Pinned), "R5", 10),
     (Tamper::Policy, Choice::Only(Fault::PolicyEdited), "R10", 0),
     (Tamper::Requests, Choice::Quiet, "R13", 0),
-    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "R9", 0),
+    (Tamper::Silence, Choice::Both(Fault::SilentWatch, Fault::PodCrash), "R9", 900),
     (Tamper::Joins, Choice::Quiet, "R14", 0),
 ];
 
