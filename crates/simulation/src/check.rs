@@ -388,7 +388,7 @@ impl History {
             if is_known(node.going_since) || is_known(node.down) {
                 self.broken(
                     "R8",
-                    format!("{name} counts as done, and is not Ready, or somebody takes it away"),
+                    format!("{name} counts as done, and is not Ready, or another actor takes it away"),
                 );
             }
             return;
