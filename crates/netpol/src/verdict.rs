@@ -119,7 +119,8 @@ impl<'e> Subject<'e> {
     }
 }
 
-/// For each way in which the rules of both sets apply, the first subject to which they do, and a second one if there is one.
+/// For each way in which the rules of both sets apply, the first subject to which they do, and a second one if there is one: each peer that can meet any of the
+/// subjects can meet one of these.
 type Subjects = (usize, Option<usize>);
 
 /// The subjects, with the rules that apply to them.
@@ -129,7 +130,8 @@ fn subjects(world: &World, old: &[Tier], new: &[Tier]) -> Vec<(Subjects, (Signat
     for subject in world.pods().numbers() {
         let both = (old_rules[subject].clone(), new_rules[subject].clone(), world.v6().has(subject));
         let subjects = by_signature.entry(both).or_insert((subject, None));
-        if subjects.1.is_none() && !world.are_alike(subjects.0, subject) {
+        let first = subjects.0;
+        if subjects.1.is_none() && !world.are_alike(first, subject) && world.can_meet(first, subject) {
             subjects.1 = Some(subject);
         }
     }
@@ -261,8 +263,8 @@ fn unequal(
             Some((subject, peer, traffic))
         })
     };
-    find_pair(&|subject, peer| !world.are_alike(subject, peer))
-        .or_else(|| find_pair(&|subject, peer| world.can_meet(subject, peer)))
+    let is_another = |subject, peer| !world.are_alike(subject, peer) && world.can_meet(subject, peer);
+    find_pair(&is_another).or_else(|| find_pair(&|subject, peer| world.can_meet(subject, peer)))
 }
 
 /// What becomes of one kind of traffic, rule by rule.

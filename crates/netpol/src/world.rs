@@ -153,10 +153,12 @@ impl World {
         self.party(number).zip(self.party(other)).is_some_and(|(party, other)| same(party, other))
     }
 
-    /// Whether a pod of the one party can send a packet to a pod of the other. What a pod sends to itself never leaves it, and no policy decides of it.
+    /// Whether a pod of the one party can send a packet to a pod of the other. What a pod sends to itself never leaves it, and no policy decides of it; no two
+    /// pods have one address at the same time.
     #[must_use]
     pub fn can_meet(&self, number: usize, other: usize) -> bool {
-        !(self.isolated.has(number) && self.are_alike(number, other))
+        let address = |number: usize| self.party(number).map(|party| party.address);
+        !(self.isolated.has(number) && address(number) == address(other))
     }
 
     /// A second pod for which this party stands, in words.

@@ -9,6 +9,7 @@ use netpol::verdict::{Difference, Subject, differences_among};
 use netpol::world::World;
 use netpol::world::parties::Parties;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use crate::calico::{CalicoObjects, generators};
 use crate::town::{PROTOCOLS, kinds, town};
@@ -112,6 +113,46 @@ fn compared(written: &CalicoObjects, dropped: usize) -> Result<(), TestCaseError
         }
     }
     Ok(())
+}
+
+/// Two rules for the same address are about one pod, whatever pods may have the address at other times.
+#[test]
+fn what_a_pod_sends_to_itself_makes_no_difference() {
+    let rule = |from: &[&str], to: &[&str]| json!({"action": "Allow", "source": {"nets": from}, "destination": {"nets": to}});
+    let with = |rules: Vec<Value>| CalicoObjects {
+        policies: vec![json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "GlobalNetworkPolicy",
+            "metadata": {"name": "default.p"}, "spec": {"selector": "all()", "types": ["Ingress"], "ingress": rules}})],
+        ..CalicoObjects::default()
+    };
+    let town = town();
+    let (own, other, free) = ("10.244.1.2/32", "10.244.2.2/32", "10.244.200.200/32");
+    for (from, to, is_found) in [
+        (&[own][..], &[own][..], false),
+        (&[own, other], &[own], true),
+        (&[own], &[own, other], true),
+        // No pod has it yet; the pods that may have the first address come before.
+        (&[own], &[own, free], true),
+    ] {
+        let (before, after) = (with(vec![rule(from, to)]), with(Vec::new()));
+        let world = before.read(&town, |input| World::new(&town, &mentions(input).expect("selectors")));
+        let world = world.expect("policies");
+        let enforcement_of = |written: &CalicoObjects| {
+            written.read(&town, |input| enforcement(input, &world).expect("tiers")).expect("policies")
+        };
+        let both = [enforcement_of(&before), enforcement_of(&after)];
+        let found = differences_among(&world, &both[0], &both[1], [world.space.all(), world.space.all()]);
+        let found: Vec<Difference> = found.collect();
+        assert_eq!(
+            !found.is_empty(),
+            is_found,
+            "{from:?} {to:?} {:?}",
+            found.first().map(|found| found.words(&world))
+        );
+        for Difference { subject, peer, .. } in &found {
+            let address = |number: &usize| world.party(*number).map(|party| party.address);
+            assert_ne!(address(subject), address(peer));
+        }
+    }
 }
 
 proptest! {

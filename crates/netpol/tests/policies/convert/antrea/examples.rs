@@ -196,6 +196,17 @@ fn pass_means_the_same_or_is_refused() {
     assert_eq!(left(&turned), [""; 0]);
     let receives = |peer| may(&far, &turned, Ingress, "shop/db", peer, 80);
     assert!(receives("office/web") && !receives("office/job"));
+    // What a tier on the way neither decides nor passes, its end denies.
+    let passes = json!({"action": "Pass", "protocol": "TCP", "source": {"selector": "app == 'web'"}, "destination": {"ports": [443]}});
+    let platform = global("platform.p", json!({"tier": "platform", "ingress": [passes]}));
+    let ends = CalicoObjects {
+        policies: vec![first(json!([from("Pass", "app == 'web'")])), platform, open()],
+        ..far.clone()
+    };
+    let turned = same(&ends);
+    assert_eq!(left(&turned), [""; 0]);
+    let receives = |port| may(&ends, &turned, Ingress, "shop/db", "office/web", port);
+    assert!(receives(443) && !receives(80));
     // What number a port's name stands for is another matter in each pod.
     let rule = |action: &str, ports: Value| json!({"action": action, "protocol": "TCP", "destination": {"ports": ports}});
     let named = old(
