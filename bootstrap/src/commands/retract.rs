@@ -40,8 +40,9 @@ pub(crate) fn retract(global: &Global, args: &Retract) -> Result<ChangeReport, F
                 Change::new(Act::Keep, format!("Node {node}"), "nothing of Crossfade is to be taken back");
             Ok(change_report(global, change, None))
         }
-        Ok(RetractOutcome::Written(node)) => {
-            Ok(change_report(global, change(&format!("Node {node}"), &word), Some(Outcome::Done)))
+        Ok(RetractOutcome::Written { node, removed }) => {
+            let change = change(&format!("Node {node}"), &word, Some(&removed));
+            Ok(change_report(global, change, Some(Outcome::Done)))
         }
         Err(why) => Err(retract_failure(&why, &word)),
     }

@@ -6,7 +6,7 @@ use convergence::change::{Act, Change};
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::paths::STATUS;
 use convergence::publish::report::{FinalCondition, FinalReason};
-use types::api::node_keys::{self, DESIRED, PHASE};
+use types::api::node_keys::{self, DESIRED, IMAGE, LIFECYCLE, PHASE, UNDISTURBED};
 use types::command::problem::Problem;
 use types::node::Node;
 
@@ -46,7 +46,7 @@ impl Removal {
     /// The change, where this node said something.
     #[must_use]
     pub(crate) fn change(&self) -> Option<Change> {
-        self.credential.as_ref().map(|_| change("the Node", &self.word))
+        self.credential.as_ref().map(|_| change("the Node", &self.word, None))
     }
 
     /// Makes it, as well as can be: an API server that does not answer does not block a removal. The operator's remaining steps are in the notes.
@@ -81,10 +81,8 @@ pub(crate) fn leftovers(root: &Root, node: &Node) -> Result<Option<Change>, Stri
     let credential = reporter(root, node).filter(|credential| credential.kubeconfig.exists());
     let Some(credential) = credential.filter(|_| refuse_watched(root).is_ok()) else { return Ok(None) };
     match last_word(&credential, None, LEFTOVERS_WITHIN, Depth::Look) {
-        Ok(RetractOutcome::Written(node)) => {
-            let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS);
-            let keys = keys.collect::<Vec<_>>().join(", ");
-            let why = format!("an earlier installation left some of {keys} on it, and they go");
+        Ok(RetractOutcome::Written { node, removed }) => {
+            let why = format!("an earlier installation left this on it: {}", removed.join(", "));
             Ok(Some(Change::new(Act::Retract, format!("Node {node}"), why)))
         }
         Ok(RetractOutcome::Nothing(_)) => Ok(None),
@@ -111,13 +109,22 @@ fn stays(why: &Problem) -> String {
     )
 }
 
-pub(crate) fn change(target: &str, word: &FinalCondition) -> Change {
-    let goes = if word.reason == FinalReason::SwitchedOff {
-        "label crossfade/phase and annotation crossfade/observed go".to_owned()
-    } else {
-        format!("label {PHASE} and annotations {} go", node_keys::ANNOTATIONS.join(", "))
+/// All that goes from a Node that Crossfade leaves.
+fn keys() -> String {
+    let labels = node_keys::LABELS.into_iter().chain([IMAGE]).collect::<Vec<_>>().join(", ");
+    let annotations = node_keys::ANNOTATIONS.into_iter().chain([UNDISTURBED]).collect::<Vec<_>>().join(", ");
+    format!("labels {labels}, annotations {annotations} and conditions {}", LIFECYCLE.join(", "))
+}
+
+/// The change of a Node of which this is known to go; where the Node was not read, what may go is named.
+pub(crate) fn change(target: &str, word: &FinalCondition, removed: Option<&[String]>) -> Change {
+    let goes = match removed {
+        Some([]) => String::new(),
+        Some([key]) => format!("{key} goes; "),
+        Some(keys) => format!("{} go; ", keys.join(", ")),
+        None => format!("{} go where this node or a run set them; ", keys()),
     };
-    let why = format!("{goes}; CrossfadeReady becomes {}, {}", word.status, word.reason.as_str());
+    let why = format!("{goes}CrossfadeReady becomes {}, {}", word.status, word.reason.as_str());
     Change::new(Act::Retract, target, why)
 }
 
@@ -156,4 +163,28 @@ pub(crate) fn manual_commands(word: &FinalCondition) -> [String; 3] {
             word.status
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plan of a removal names whatever `convergence::publish::decide::retract` takes away.
+    #[test]
+    fn the_change_names_all_that_goes() {
+        let why = change("the Node", &removal_condition(), None).reason;
+        let keys = node_keys::LABELS.into_iter().chain(node_keys::ANNOTATIONS).chain(LIFECYCLE);
+        for key in keys.chain([IMAGE, UNDISTURBED, "CrossfadeReady becomes Unknown, Removed"]) {
+            assert!(why.contains(key), "{key}: {why}");
+        }
+        let removed = [PHASE, LIFECYCLE[0]].map(str::to_owned);
+        for (keys, goes) in [
+            (&removed[..], "crossfade/phase, MaintenancePlanned go; "),
+            (&removed[..1], "crossfade/phase goes; "),
+            (&[], ""),
+        ] {
+            let why = change("Node a", &removal_condition(), Some(keys)).reason;
+            assert_eq!(why, format!("{goes}CrossfadeReady becomes Unknown, Removed"));
+        }
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use convergence::publish::decide::{begin, retract as decide};
+use convergence::publish::decide::{Write, begin, retract as decide};
 use convergence::publish::report::FinalCondition;
 use k8s_openapi::jiff::Timestamp;
 use shim::host::boot;
@@ -32,7 +32,12 @@ pub(crate) enum Depth {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RetractOutcome {
     /// This Node was written, or would be.
-    Written(String),
+    Written {
+        /// Its name.
+        node: String,
+        /// The labels, annotations and conditions that go.
+        removed: Vec<String>,
+    },
     /// There is nothing of Crossfade's on this Node, or it says so already.
     Nothing(String),
 }
@@ -93,5 +98,6 @@ async fn attempt(
             link.write(write).await?;
         }
     }
-    Ok(RetractOutcome::Written(link.node))
+    let removed = writes.iter().flat_map(Write::removed).collect();
+    Ok(RetractOutcome::Written { node: link.node, removed })
 }

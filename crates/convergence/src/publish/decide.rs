@@ -54,6 +54,19 @@ pub enum Write {
     Status(Value),
 }
 
+impl Write {
+    /// What it takes away: labels, annotations and conditions by their names.
+    pub fn removed(&self) -> Vec<String> {
+        let (Self::Metadata(patch) | Self::Status(patch)) = self;
+        let keys = ["/metadata/labels", "/metadata/annotations"].into_iter();
+        let keys = keys.filter_map(|place| patch.pointer(place)?.as_object()).flatten();
+        let keys = keys.filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone());
+        let conditions = patch.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        let conditions = conditions.filter(|condition| condition["$patch"] == "delete");
+        keys.chain(conditions.filter_map(|condition| Some(condition["type"].as_str()?.to_owned()))).collect()
+    }
+}
+
 /// The patches, in order: who waits for the condition finds label and annotation right when it turns true, and who reads of this boot in the
 /// annotation finds no condition of an earlier one that is still true. Only the first may be sent: what comes next is decided on the Node that it returns.
 ///

@@ -145,7 +145,14 @@ fn conditions_of_a_run_go_with_its_step() {
                 format!(r#"{{"run":"r","plan":"4b","epoch":7,"claim":"c-17","to":"old","state":"{state}"}}"#);
             seen.metadata.annotations.insert(STEP.into(), step);
         }
-        assert_eq!(removed(&retract(&seen, &word, "B", now())), by_leaving, "{state:?}");
+        let writes = retract(&seen, &word, "B", now());
+        assert_eq!(removed(&writes), by_leaving, "{state:?}");
+        // What a dry run names.
+        let names: Vec<String> = writes.iter().flat_map(Write::removed).collect();
+        for key in LIFECYCLE.into_iter().chain([STEP]) {
+            let goes = by_leaving.contains(&key) || key == STEP && state.is_some() && !by_leaving.is_empty();
+            assert_eq!(names.iter().any(|name| name == key), goes, "{state:?}: {key} of {names:?}");
+        }
         assert_eq!(removed(&begin(&seen)), by_leaving, "{state:?}");
         assert_eq!(removed(&decide(&seen, &report(), None, now())), by_report, "{state:?}");
         assert_eq!(
@@ -179,7 +186,10 @@ fn what_keeps_karpenter_away_goes_with_the_step_that_says_whose_it_is() {
         let mut seen = published();
         seen.metadata.annotations.insert(STEP.into(), step);
         seen.metadata.annotations.insert(UNDISTURBED.into(), "true".into());
-        let Some(Write::Metadata(body)) = begin(&seen).pop() else { panic!("nothing goes") };
+        let writes = begin(&seen);
+        let names: Vec<String> = writes.iter().flat_map(Write::removed).collect();
+        assert_eq!(names.contains(&UNDISTURBED.to_owned()), goes, "a dry run names it: {names:?}");
+        let Some(Write::Metadata(body)) = writes.last() else { panic!("nothing goes") };
         let annotations = body["metadata"]["annotations"].as_object().expect("annotations");
         assert_eq!(annotations.contains_key(UNDISTURBED), goes, "{state} {undisturbed}");
     }
