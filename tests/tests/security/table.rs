@@ -1,4 +1,4 @@
-//! docs/security.md names the test of every defence; here the names are held to the tests that there are.
+//! docs/security.md names the test of every defence, as pages of docs/proof do for other faults; here the names are held to the tests that there are.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +10,15 @@ use crate::trials;
 
 trials![every_named_test_exists, every_test_of_this_program_is_named, every_threat_is_answered];
 
+/// Pages beside docs/security.md that name tests by their paths.
+const PROOFS: [&str; 2] = ["docs/proof/check.md", "docs/proof/roll.md"];
+
+fn page(file: &str) -> Result<String> {
+    fs::read_to_string(lab::build::dist::workspace().join(file)).with_context(|| file.to_owned())
+}
+
 fn document() -> Result<String> {
-    fs::read_to_string(lab::build::dist::workspace().join("docs/security.md")).context("docs/security.md")
+    page("docs/security.md")
 }
 
 /// Every `program::topic::test` of the document.
@@ -92,6 +99,11 @@ fn every_named_test_exists() -> Result<()> {
     let names = named(&document()?);
     ensure!(names.len() > 60, "only {} tests are named", names.len());
     names.iter().try_for_each(|name| exists(name))?;
+    for file in PROOFS {
+        let names = named(&page(file)?);
+        ensure!(names.len() > 10, "{file} names {} tests", names.len());
+        names.iter().try_for_each(|name| exists(name)).with_context(|| file.to_owned())?;
+    }
     for absent in [
         "security::table::no_such_test",
         "shim::host::trust::tests::no_such_test",
