@@ -15,7 +15,7 @@ use migration::drive::status::{Counts, Gate, MovingNode, PoolCounts, Status, Way
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use migration::report::measure::Measurements;
-use migration::roll::run::{Bounds, Pause, State};
+use migration::roll::run::{Bounds, Pause, State, UnenforcedPolicies};
 use migration::roll::wait::{Reason, Wait};
 use migration::roll::wish::RunRequest;
 use schemars::{JsonSchema, Schema};
@@ -115,6 +115,11 @@ fn answers_about_a_run_are_as_the_schemas_say() {
             attached: None,
         }],
         skipped: [("Namespace/batch".into(), "its jobs may wait".into())].into(),
+        unenforced: vec![UnenforcedPolicies::new(
+            "NetworkPolicy",
+            vec!["new"],
+            (0..13).map(|index| format!("NetworkPolicy/x/{index}")),
+        )],
         gates: vec![Gate { name: "dns".into(), color: "green", why: String::new() }],
         waits: vec![Wait::new("Node/a", Reason::NodeSilent, "a does not answer")],
     };

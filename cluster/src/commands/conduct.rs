@@ -7,6 +7,7 @@ use migration::drive::event::{Event, but};
 use migration::drive::status::{Status, line};
 use migration::drive::{DriveEnd, EndReason};
 use migration::plan::{Drift, Plan, canon, drift};
+use migration::roll::run::UnenforcedPolicies;
 use migration::roll::step::End;
 use serde::Serialize;
 use types::command::exit::Exit;
@@ -56,7 +57,8 @@ pub(super) fn conduct(
     let plan = &options.plan.plan;
     let unenforced = require_covered(global, config, options)?;
     let progress = Progress::new();
-    unenforced.iter().for_each(|line| progress.note(line));
+    unenforced.iter().for_each(|policies| progress.note(&policies.to_string()));
+    let options = &live::RunOptions { unenforced, ..options.clone() };
     let settings = live::Settings::from_config(config);
     let (ended, lacking) =
         live::conduct(&global.access, settings, options, &mut |event| show(&progress, event))
@@ -71,7 +73,7 @@ fn require_covered(
     global: &Global,
     config: &Config,
     options: &live::RunOptions,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<UnenforcedPolicies>, Failure> {
     let plan = &options.plan.plan;
     let migration = Migration { from: plan.from, to: plan.to, strategy: plan.strategy };
     let snapshot = source::snapshot(global, Some(&migration))?;
@@ -81,13 +83,13 @@ fn require_covered(
 }
 
 /// What keeps the run from going on, or which policies do not keep one that has begun.
-fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<String>, Failure> {
+fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<UnenforcedPolicies>, Failure> {
     let (exit, lines, fix) = match drift {
         Drift::Absorbed(_) => return Ok(Vec::new()),
-        Drift::Unenforced(lines) if is_resumed => return Ok(lines),
-        Drift::Unenforced(lines) => (
+        Drift::Unenforced(policies) if is_resumed => return Ok(policies),
+        Drift::Unenforced(policies) => (
             Exit::No,
-            lines,
+            policies.iter().map(ToString::to_string).collect(),
             "decide as the finding policies-unenforced of kubectl crossfade check says, accept these kinds in the settings (roll.unenforced), and make a new plan",
         ),
         Drift::Stale(lines) => (
@@ -219,16 +221,18 @@ mod tests {
             "agents": [], "unenforced": [], "waivers": [],
         }))
         .expect("a plan");
-        let came = || Drift::Unenforced(vec!["NetworkPolicy/t/p came".into()]);
-        assert_eq!(uncovered(came(), &plan, true).expect("it goes on"), ["NetworkPolicy/t/p came"]);
-        let failure = uncovered(came(), &plan, false).expect_err("no person accepted it");
+        let title = "NetworkPolicy/t/p".to_owned();
+        let came = [UnenforcedPolicies::new("NetworkPolicy", vec!["new"], [title].into_iter())];
+        let drift = || Drift::Unenforced(came.to_vec());
+        assert_eq!(uncovered(drift(), &plan, true).expect("it goes on"), came);
+        let failure = uncovered(drift(), &plan, false).expect_err("no person accepted it");
         assert_eq!(failure.exit, Exit::No);
-        assert!(failure.problems[0].to_string().contains("NetworkPolicy/t/p came"), "{failure:?}");
+        assert!(failure.problems[0].to_string().contains(": NetworkPolicy/t/p."), "{failure:?}");
         for is_resumed in [false, true] {
             let stale = Drift::Stale(vec!["the settings".into()]);
             assert!(uncovered(stale, &plan, is_resumed).is_err(), "a plan that does not cover the cluster");
             let absorbed = Drift::Absorbed(vec!["a node".into()]);
-            assert_eq!(uncovered(absorbed, &plan, is_resumed).expect("it holds"), Vec::<String>::new());
+            assert_eq!(uncovered(absorbed, &plan, is_resumed).expect("it holds"), []);
         }
     }
 }

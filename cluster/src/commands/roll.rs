@@ -77,6 +77,7 @@ pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
         bounds,
         delete,
         patience: patience(args),
+        unenforced: Vec::new(),
         management,
     };
     conduct(global, &config, &options).map(Answer::Run)

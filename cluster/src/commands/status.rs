@@ -111,6 +111,10 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
         document.heading("Skipped");
         document.list(status.skipped.iter().map(|(object, reason)| format!("{object}: {reason}")), SHOWN);
     }
+    if !status.unenforced.is_empty() {
+        document.heading("Policies that no CNI enforces in some phase");
+        document.list(status.unenforced.iter().map(ToString::to_string), SHOWN);
+    }
     if !status.gates.is_empty() {
         let rows =
             status.gates.iter().map(|gate| vec![gate.name.clone(), gate.color.into(), gate.why.clone()]);
@@ -155,7 +159,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use migration::config::roll::Method;
-    use migration::roll::run::State;
+    use migration::roll::run::{State, UnenforcedPolicies};
     use types::policy::Phase;
 
     use super::*;
@@ -183,6 +187,7 @@ mod tests {
             silent: Vec::new(),
             moving: Vec::new(),
             skipped: BTreeMap::new(),
+            unenforced: Vec::new(),
             gates: Vec::new(),
             waits: Vec::new(),
         })
@@ -223,5 +228,15 @@ mod tests {
         report.0.skipped = skipped.map(|(object, reason)| (object.into(), reason.to_owned())).into();
         let expected = ["Namespace/batch: its jobs may wait", "b7: its disk is broken"];
         assert_eq!(below(&report, "Skipped"), Block::List(expected.map(str::to_owned).into()));
+    }
+
+    #[test]
+    fn policies_that_came_after_the_plan_are_shown() {
+        let mut report = report();
+        let titles = ["NetworkPolicy/x/p".to_owned()].into_iter();
+        report.0.unenforced = vec![UnenforcedPolicies::new("NetworkPolicy", vec!["both-old", "new"], titles)];
+        let expected = "These policies came since the plan was made, and no CNI enforces them for pods in phase both-old, new: NetworkPolicy/x/p.";
+        let shown = below(&report, "Policies that no CNI enforces in some phase");
+        assert_eq!(shown, Block::List(vec![expected.to_owned()]));
     }
 }

@@ -15,7 +15,7 @@ use migration::plan::{GateSource, Plan};
 use migration::roll::act::Act;
 use migration::roll::memory::Memory;
 use migration::roll::replacement::without_machines;
-use migration::roll::run::{Bounds, Run, State};
+use migration::roll::run::{Bounds, Run, State, UnenforcedPolicies};
 use migration::roll::step::{Decision, step};
 use migration::roll::view::Nodes;
 use migration::roll::view::Order;
@@ -60,6 +60,8 @@ pub(crate) struct RunOptions {
     pub bounds: Bounds,
     /// Pods without an owner that may be deleted: those of this command line alone, whatever the run says.
     pub delete: BTreeSet<String>,
+    /// Policies that came after the plan was made, which do not keep a run that has begun from going on.
+    pub unenforced: Vec<UnenforcedPolicies>,
     /// What to do about another holder's Lease.
     pub patience: Patience,
     /// The management cluster of Cluster API, if there is one.
@@ -228,6 +230,7 @@ async fn take_up_run(
             run.state = State::Running;
         }
         run.authorize(options.bounds.clone(), options.delete.clone(), &session.short_workloads());
+        run.unenforced.clone_from(&options.unenforced);
         // An operator may write a wish at this very moment, and wishes are in the same object: then it is read again.
         if run == before || session.held_store().record(&run, &version).await? != RecordOutcome::Changed {
             if replaced.is_some() {

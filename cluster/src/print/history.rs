@@ -504,12 +504,16 @@ fn accepted(document: &mut Document, report: &Report) {
         (Some(_), false) => table(document, vec!["FINDING", "OBJECT", "REASON"], rows.into_iter()),
     }
     if !report.unenforced.is_empty() {
-        document.text("Policies of these kinds may have been unenforced for pods in some phase:");
+        document.text("Policies that may have been unenforced for pods in some phase:");
         let rows = report.unenforced.iter().map(|window| {
             let time = |time: &Option<String>, other: &str| time.clone().unwrap_or_else(|| other.into());
-            vec![window.kind.clone(), time(&window.since, "not yet"), time(&window.until, OPEN)]
+            vec![
+                window.policies.clone().unwrap_or_else(|| format!("all of kind {}", window.kind)),
+                time(&window.since, "not yet"),
+                time(&window.until, OPEN),
+            ]
         });
-        table(document, vec!["KIND", "FROM", "TO"], rows);
+        table(document, vec!["POLICIES", "FROM", "TO"], rows);
     }
 }
 

@@ -24,7 +24,7 @@ use types::policy::Phase;
 use crate::cni::reach::Way;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
-use crate::config::roll::{Limits, Method, Pods};
+use crate::config::roll::{Limits, Method, NodeExclusion, Pods};
 
 pub use build::build;
 pub use diff::diff;
@@ -69,6 +69,9 @@ pub struct Plan {
     pub waves: Vec<Wave>,
     /// Nodes that no pass touches.
     pub left_out: Vec<ExcludedNode>,
+    /// What the settings leave out by name: a node that comes later is left out by it as well, and what runs a plan does not have the settings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leave_out: Vec<NodeExclusion>,
     /// Pools, with the way in which their nodes move.
     pub pools: Vec<Pool>,
     /// Labels that name a node's pool, in a plan that replaces nodes: a pipeline that asks for a node does not have the settings.
@@ -332,6 +335,13 @@ impl Plan {
             [(start, end), (end, start)].contains(&(from, to)) && matches!(way, Way::Join | Way::Leave)
         };
         !self.steps().any(joins)
+    }
+
+    /// Why no pass touches a node, by its name; none if passes do. A node that came after the plan is left out as those before it were.
+    #[must_use]
+    pub fn exclusion(&self, name: &str) -> Option<&str> {
+        let planned = self.left_out.iter().find(|out| *out.name == *name).map(|out| out.why.as_str());
+        planned.or_else(|| NodeExclusion::find(&self.leave_out, name).map(|out| out.reason.as_str()))
     }
 
     /// Whether pipelines ask for nodes by `permit`.

@@ -102,7 +102,7 @@ pub struct Report {
     pub probes: Vec<ClassReport>,
     /// What gates said last whose commands the holder runs.
     pub gates: BTreeMap<String, GateVerdict>,
-    /// Kinds of policies that no CNI enforced in some phase, accepted by name, and the time in which that may have been so.
+    /// Policies that no CNI enforced in some phase, and the time in which that may have been so: kinds that were accepted by name, and what came later.
     pub unenforced: Vec<PolicyWindow>,
     /// Versions.
     pub versions: Versions,
@@ -239,6 +239,9 @@ pub struct GateVerdict {
 pub struct PolicyWindow {
     /// The kind of policies.
     pub kind: String,
+    /// Those that came after the plan was made; none where the plan accepts the whole kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<String>,
     /// When the first node was asked for another phase; none if none was yet.
     pub since: Option<String>,
     /// When the last pass was done; none if it was not yet, or if the journal does not say it.
@@ -271,7 +274,7 @@ pub fn report(sources: Sources) -> Report {
     let mut not_listed = 0;
     let mut report = Report {
         run: id,
-        state: run.map(|run| run.state),
+        state: run.as_ref().map(|run| run.state.clone()),
         since: entries.first().map(|entry| shown(entry.at)),
         until: entries.last().map(|entry| shown(entry.at)),
         missing,
@@ -286,7 +289,7 @@ pub fn report(sources: Sources) -> Report {
         waits: listed(waits, &mut not_listed),
         probes: measure::classes(plan.map(|(_, plan)| plan), &measured),
         gates: gates.into_iter().map(|(name, verdict)| (text(&name), verdict.shortened())).collect(),
-        unenforced: plan.map(|(_, plan)| windows(plan, &entries)).unwrap_or_default(),
+        unenforced: windows(plan.map(|(_, plan)| plan), run.as_ref(), &entries),
         versions: Versions {
             programs: BTreeSet::new(),
             kubernetes,
@@ -412,12 +415,19 @@ fn thinned(mut counts: Vec<AttachedCount>) -> Vec<AttachedCount> {
 }
 
 /// The time in which some nodes were in another phase than the first one, which is when policies may be unenforced.
-fn windows(plan: &Plan, entries: &[journal::Entry]) -> Vec<PolicyWindow> {
+fn windows(plan: Option<&Plan>, run: Option<&Run>, entries: &[journal::Entry]) -> Vec<PolicyWindow> {
     let since = entries.iter().find(|entry| entry.event.asks_for_a_phase()).map(|entry| shown(entry.at));
     let end = entries.iter().rposition(|entry| entry.event.ends_the_run());
     let until = end.filter(|end| !entries[*end..].iter().any(|entry| entry.event.asks_for_a_phase()));
     let until = until.filter(|_| since.is_some()).map(|end| shown(entries[end].at));
-    let window =
-        |kind: &String| PolicyWindow { kind: text(kind), since: since.clone(), until: until.clone() };
-    plan.unenforced.iter().map(window).collect()
+    let accepted = plan.into_iter().flat_map(|plan| &plan.unenforced).map(|kind| (kind, None));
+    let later = run.into_iter().flat_map(|run| &run.unenforced);
+    let later = later.take(LISTED).map(|policies| (&policies.kind, Some(text(&policies.names()))));
+    let window = |(kind, policies): (&String, Option<String>)| PolicyWindow {
+        kind: text(kind),
+        policies,
+        since: since.clone(),
+        until: until.clone(),
+    };
+    accepted.chain(later).map(window).collect()
 }

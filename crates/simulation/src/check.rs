@@ -29,7 +29,7 @@ use crate::pipeline::STARTUP;
 
 impl History {
     pub(super) fn is_left_out(&self, name: &str) -> bool {
-        self.plan.left_out.iter().any(|out| &*out.name == name)
+        self.plan.exclusion(name).is_some()
     }
 
     /// The nodes that passes touch and whose state a run could know.

@@ -141,6 +141,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result
         bounds: Bounds::default(),
         delete: args.delete_bare.iter().cloned().collect(),
         patience: Patience::None,
+        unenforced: Vec::new(),
         management: None,
     };
     let rolled = conduct(global, &config, &options)?;

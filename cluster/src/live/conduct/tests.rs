@@ -75,6 +75,7 @@ fn resumed(plan: SavedPlan, delete: &[&str]) -> RunOptions {
         bounds: Bounds::default(),
         delete,
         patience: Patience::None,
+        unenforced: Vec::new(),
         management: None,
     }
 }
@@ -92,10 +93,14 @@ fn what_others_wrote_into_a_run_deletes_no_pod_and_excuses_no_workload() {
         stored.short = [("Deployment/x/web".to_owned(), 100), ("Deployment/x/db".to_owned(), 100)].into();
         let server = cluster(stored, None);
         let mut session = session(&server).await;
-        let wanted = resumed(SavedPlan { plan, hash }, &["x/debug"]);
+        let titles = ["NetworkPolicy/x/p".to_owned()].into_iter();
+        let unenforced = vec![UnenforcedPolicies::new("NetworkPolicy", vec!["both-old"], titles)];
+        let wanted =
+            RunOptions { unenforced: unenforced.clone(), ..resumed(SavedPlan { plan, hash }, &["x/debug"]) };
         let loaded = take_up_run(&mut session, &wanted, &Interrupt::new()).await.expect("taken up");
         assert_eq!(loaded.run.delete, ["x/debug".to_owned()].into());
         assert_eq!(loaded.run.short, [("Deployment/x/web".to_owned(), 1)].into());
+        assert_eq!(loaded.run.unenforced, unenforced, "status and report name them, too");
         let patch = server
             .requests()
             .into_iter()

@@ -141,6 +141,13 @@ pub struct NodeExclusion {
     pub reason: String,
 }
 
+impl NodeExclusion {
+    /// The first of these that names a node.
+    pub(crate) fn find<'e>(exclusions: &'e [Self], node: &str) -> Option<&'e Self> {
+        exclusions.iter().find(|out| glob::matches(&out.node, node))
+    }
+}
+
 impl Roll {
     /// The method that the settings name for a pool: that of its own name, else that of the longest name with `*` that matches.
     #[must_use]
@@ -160,7 +167,7 @@ impl Roll {
     /// What leaves a node out of every pass; none if nothing does.
     #[must_use]
     pub fn left_out(&self, node: &str) -> Option<&NodeExclusion> {
-        self.leave_out.iter().find(|out| glob::matches(&out.node, node))
+        NodeExclusion::find(&self.leave_out, node)
     }
 
     /// Whether the values make sense.

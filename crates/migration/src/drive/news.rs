@@ -137,6 +137,7 @@ mod tests {
             silent: vec!["a".into()],
             moving: Vec::new(),
             skipped: BTreeMap::new(),
+            unenforced: Vec::new(),
             gates: Vec::new(),
             waits: Vec::new(),
         };

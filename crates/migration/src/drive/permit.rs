@@ -199,9 +199,9 @@ fn outside_answer(run: &Run, plan: &Plan, name: &str, node: &Node) -> Option<Ans
             "a plan that does: kubectl crossfade plan --strategy rotation",
         );
     }
-    if let Some(out) = plan.left_out.iter().find(|out| *out.name == *name) {
+    if let Some(why) = plan.exclusion(name) {
         return never(
-            format!("the plan leaves Node {name} out: {}", out.why),
+            format!("the plan leaves Node {name} out: {why}"),
             "the run takes no notice of it; drain it as you would without a run",
         );
     }
@@ -250,7 +250,7 @@ mod tests {
         let mut plan = json!({
             "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "rotation", "settings": "s", "start": "old",
             "passes": ["both-old", "both-new", "new"], "image": "both-new", "ways": ["join", "replace", "leave"],
-            "leftOut": [{"name": "out", "uid": "u", "why": "so"}], "limits": {}, "pods": {}, "gates": [],
+            "leftOut": [{"name": "out", "uid": "u", "why": "so"}], "leaveOut": [{"node": "edge-*", "reason": "no pod network"}], "limits": {}, "pods": {}, "gates": [],
             "waves": [{"name": "zone", "kind": "zone", "atOnce": 1, "soakSeconds": 0,
                 "nodes": [{"name": "a", "uid": "uid-a", "pool": "asg", "why": ""}]}],
             "pools": [pool("asg", "permit"), pool("kept", "drain"), pool("spot", "karpenter"), pool("mng", "follow"), pool("capi", "cluster-api")],
@@ -356,6 +356,10 @@ mod tests {
         never(&answered(&run(), &all, "z", None), &["no Node z", "kubectl get nodes"]);
         never(&answered(&run().next_pass().next_pass(), &all, "a", Some(&node(None))), &["r-1 is over"]);
         never(&answered(&run(), &all, "out", Some(&of_pool("asg"))), &["leaves Node out out", "so"]);
+        never(
+            &answered(&run(), &all, "edge-9", Some(&of_pool("asg"))),
+            &["leaves Node edge-9 out", "no pod network"],
+        );
         for (pool, part) in [
             ("kept", "in place"),
             ("spot", "Karpenter"),

@@ -12,7 +12,7 @@ use crate::cni::reach;
 use crate::config::roll::Method;
 use crate::plan::canon;
 use crate::roll::replacement::{Exchange, Turnover, cannot_return};
-use crate::roll::run::State;
+use crate::roll::run::{State, UnenforcedPolicies};
 use crate::roll::view::View;
 use crate::roll::view::{NodeStatus, Standing};
 use crate::roll::wait::Wait;
@@ -69,6 +69,9 @@ pub struct Status {
     pub moving: Vec<MovingNode>,
     /// What people skipped, with their reasons: nodes by their names, workloads (`KIND/NAMESPACE/NAME`) and namespaces (`Namespace/NAME`).
     pub skipped: BTreeMap<Text, String>,
+    /// Policies that came after the plan was made, and that no CNI enforces in some phase, as the last holder found them that took the run up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unenforced: Vec<UnenforcedPolicies>,
     /// What gates say.
     pub gates: Vec<Gate>,
     /// What the run waits for, those first that need a person.
@@ -265,6 +268,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         silent: Vec::new(),
         moving: Vec::new(),
         skipped: run.skipped.clone(),
+        unenforced: run.unenforced.clone(),
         gates: plan.gates.iter().map(|gate| gate_status(view, &gate.name)).collect(),
         waits: waits.to_vec(),
     };
@@ -420,6 +424,7 @@ mod tests {
             silent: Vec::new(),
             moving: Vec::new(),
             skipped: BTreeMap::new(),
+            unenforced: Vec::new(),
             gates: Vec::new(),
             waits: Vec::new(),
         }

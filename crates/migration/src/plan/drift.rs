@@ -11,8 +11,8 @@ use types::policy::{Phase, Side};
 use super::canon::shorten_hash;
 use super::fix::unfinished_migration;
 use super::parts::Course;
-use super::site::{Site, Survey, cluster, join_names, platform_reasons};
-use super::{Agent, ExcludedNode, Plan, Pool, Wave, WaveKind, parts};
+use super::site::{Site, Survey, cluster, join_names};
+use super::{Agent, Plan, Pool, Wave, WaveKind, parts};
 use crate::check::finding::Severity;
 use crate::check::{SERVICES_BRIDGED, Scene, services};
 use crate::cni::network::subject;
@@ -20,6 +20,7 @@ use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::plan::build::unenforced_kinds;
 use crate::plan::parts::bridge;
+use crate::roll::run::UnenforcedPolicies;
 
 /// What a plan and a cluster differ in, by the worst of it. The lines are for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum Drift {
     Absorbed(Vec<String>),
     /// The cluster has policies that no CNI enforces for a while, of kinds that no person accepted. They keep a run from beginning. One that has begun goes on: any
     /// tenant can make a policy, pods of nodes that have moved are without it already, and half a migration enforces it no better than a whole one.
-    Unenforced(Vec<String>),
+    Unenforced(Vec<UnenforcedPolicies>),
     /// The plan does not cover the cluster any more: a new one must be made and approved.
     Stale(Vec<String>),
     /// The plan is of another cluster or another migration.
@@ -43,8 +44,8 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
         return Drift::Refused(refused);
     }
     let survey = Survey::gather(scene);
-    let (mut absorbed, mut stale) = nodes(plan, &survey);
-    stale.extend(settings(plan, scene, &survey));
+    let mut absorbed = nodes(plan, &survey);
+    let mut stale = settings(plan, scene, &survey);
     absorbed.extend(policies(plan, &survey));
     let unenforced = unenforced_policies(plan, scene);
     stale.extend(parted_services(plan, scene));
@@ -54,7 +55,9 @@ pub fn drift(plan: &Plan, scene: &Scene<'_>) -> Drift {
     }
     stale.extend(changed);
     match (stale.is_empty(), unenforced.is_empty()) {
-        (false, _) => Drift::Stale(stale.into_iter().chain(unenforced).collect()),
+        (false, _) => {
+            Drift::Stale(stale.into_iter().chain(unenforced.iter().map(ToString::to_string)).collect())
+        }
         (true, false) => Drift::Unenforced(unenforced),
         (true, true) => Drift::Absorbed(absorbed),
     }
@@ -79,16 +82,15 @@ fn refused_lines(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
     lines
 }
 
-/// Nodes that came or went: what the plan's rules have an answer to, and what not. A node writes its own labels, so whatever they say concerns that node alone.
-fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
+/// Nodes that came or went. The plan's rules have an answer to each: a node has its name and writes its own labels, so whatever they say concerns that node
+/// alone. Where the settings leave out other nodes than those of the plan, the settings have changed.
+fn nodes(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
     let mut gone: BTreeMap<&str, &str> = BTreeMap::new();
     gone.extend(plan.waves.iter().flat_map(super::Wave::members));
-    let mut gone_out: BTreeMap<&str, &str> =
-        plan.left_out.iter().map(|out| (&*out.name, &*out.uid)).collect();
+    let mut gone_out: BTreeSet<&str> = plan.left_out.iter().map(|out| &*out.name).collect();
     let pools: BTreeSet<&str> = plan.pools.iter().map(|pool| &*pool.name).collect();
     let zones: BTreeSet<&str> = plan.pools.iter().flat_map(|pool| &pool.zones).map(|zone| &**zone).collect();
-    let reasons: BTreeSet<&str> = plan.left_out.iter().map(|out| &*out.why).collect();
-    let (mut absorbed, mut stale) = (Vec::new(), Vec::new());
+    let mut absorbed = Vec::new();
     for site in &survey.sites {
         let (name, pool, zone) = (site.name(), site.pool, site.zone());
         let is_known = gone.get(name) == Some(&&*site.node.metadata.uid);
@@ -96,14 +98,11 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
             gone.remove(name);
         }
         // Of those that a fix leaves out, some are mended by a person meanwhile; the fix still leaves them alone.
-        if let Some(uid) = gone_out.remove(name) {
+        if gone_out.remove(name) {
             if plan.fixes_stragglers() {
                 continue;
             }
-            let is_same = uid == &*site.node.metadata.uid;
-            let was_labelled = || plan.left_out.iter().any(|out| &*out.name == name && is_of_platform(out));
-            let lines = if is_same || was_labelled() { &mut absorbed } else { &mut stale };
-            lines.push(format!(
+            absorbed.push(format!(
                 "Node {name} is left out by the plan, and its labels say that it takes part now."
             ));
         } else if !pools.contains(pool) {
@@ -126,35 +125,23 @@ fn nodes(plan: &Plan, survey: &Survey<'_>) -> (Vec<String>, Vec<String>) {
         }
     }
     for out in &survey.left_out {
-        let is_known = gone_out.remove(&*out.name).is_some();
-        if let Some(uid) = gone.remove(&*out.name) {
-            // Where it is not its labels but the settings, these have changed, too.
-            let lines = if uid == &*out.uid || is_of_platform(out) { &mut absorbed } else { &mut stale };
-            lines.push(format!(
+        let is_known = gone_out.remove(&*out.name);
+        if gone.remove(&*out.name).is_some() {
+            absorbed.push(format!(
                 "Node {} takes part in the plan, and would be left out now: {}.",
                 out.name, out.why
             ));
-        } else if !is_known && reasons.contains(&*out.why) {
-            absorbed.push(format!("Node {} came, and is left out: {}.", out.name, out.why));
-        } else if !is_known && is_of_platform(out) {
+        } else if let (false, Some(why)) = (is_known, plan.exclusion(&out.name)) {
+            absorbed.push(format!("Node {} came, and is left out: {why}.", out.name));
+        } else if !is_known {
             absorbed.push(format!(
                 "Node {} came, and the plan does not leave it out; the run holds it: {}.",
                 out.name, out.why
             ));
-        } else if !is_known {
-            stale.push(format!(
-                "Node {} came, and would be left out, as no node of the plan is: {}.",
-                out.name, out.why
-            ));
         }
     }
-    absorbed.extend(gone.keys().chain(gone_out.keys()).map(|name| format!("Node {name} is gone.")));
-    (absorbed, stale)
-}
-
-/// Whether a node's own labels leave it out, and not the settings.
-fn is_of_platform(out: &ExcludedNode) -> bool {
-    platform_reasons().contains(&&*out.why)
+    absorbed.extend(gone.keys().chain(&gone_out).map(|name| format!("Node {name} is gone.")));
+    absorbed
 }
 
 /// The wave of another zone that a node is in.
@@ -315,24 +302,19 @@ fn policies(plan: &Plan, survey: &Survey<'_>) -> Vec<String> {
 }
 
 /// Policies that no CNI enforces for a while, of kinds that neither the plan nor the settings accept.
-fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<String> {
+fn unenforced_policies(plan: &Plan, scene: &Scene<'_>) -> Vec<UnenforcedPolicies> {
     let is_accepted = |kind: Kind| {
         plan.unenforced.iter().any(|accepted| accepted == kind.name())
             || scene.config.roll.unenforced.iter().any(|accepted| accepted.kind() == kind)
     };
-    let line = |(kind, phases): (Kind, Vec<&str>)| {
-        let policies = scene.snapshot.objects(kind).iter();
-        let names: Vec<String> = policies.map(|policy| subject(kind, policy).to_string()).collect();
-        format!(
-            "These policies came since the plan was made, and no CNI enforces them for pods in phase {}: {}.",
-            phases.join(", "),
-            join_names(names.iter().map(String::as_str))
-        )
+    let policies = |(kind, phases): (Kind, Vec<&str>)| {
+        let titles = scene.snapshot.objects(kind).iter().map(|policy| subject(kind, policy).to_string());
+        UnenforcedPolicies::new(kind.name(), phases, titles)
     };
     unenforced_kinds(scene, &plan.passes)
         .into_iter()
         .filter(|(kind, _)| !is_accepted(*kind))
-        .map(line)
+        .map(policies)
         .collect()
 }
 

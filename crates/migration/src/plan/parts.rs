@@ -66,6 +66,7 @@ pub(super) fn plan(scene: &Scene<'_>, findings: &[Finding], cluster: &str, cours
         bridge,
         waves,
         left_out,
+        leave_out: config.roll.leave_out.clone(),
         pools,
         limits: config.roll.limits.clone(),
         margin_percent: config.capacity.margin_percent,

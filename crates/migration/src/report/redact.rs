@@ -133,6 +133,7 @@ impl Names {
         run.delete.iter().for_each(|pod| self.add_in_namespace("pod", pod));
         run.requests.keys().chain(&run.bounds.only).for_each(|node| self.add("node", node));
         run.bounds.pool.iter().for_each(|pool| self.add("pool", pool));
+        run.unenforced.iter().flat_map(|kind| &kind.policies).for_each(|policy| self.add_object(policy));
         if let State::Paused(pause) | State::Stopped(pause) = &run.state {
             self.add_person(&pause.operator);
         }

@@ -12,7 +12,7 @@ use super::redact::redacted;
 use super::{Report, Sources, report};
 use crate::drive::Outcome;
 use crate::plan::Plan;
-use crate::roll::run::Run;
+use crate::roll::run::{Run, UnenforcedPolicies};
 use crate::roll::wait::Reason;
 
 fn plan() -> Plan {
@@ -301,6 +301,24 @@ fn policies_are_open_from_the_first_flip_to_the_end_of_the_last_pass() {
         (at(2), None),
         "it goes back"
     );
+}
+
+#[test]
+fn policies_that_came_after_the_plan_are_named_until_they_are_redacted() {
+    let titles = (0..14).map(|index| format!("NetworkPolicy/shop/deny-{index:02}"));
+    let mut sources = sources(&[(Some(1), step(2, "a", "flipped"))]);
+    let later = UnenforcedPolicies::new("NetworkPolicy", vec!["both-old"], titles);
+    sources.run.as_mut().expect("a run").unenforced = vec![later];
+    let windows = report(sources.clone()).unenforced;
+    assert_eq!(windows.len(), 2, "the plan accepts the kind");
+    let policies = windows[1].policies.as_deref().expect("policies");
+    assert!(policies.starts_with("NetworkPolicy/shop/deny-00, "), "{policies}");
+    assert!(policies.ends_with("NetworkPolicy/shop/deny-11 and 2 more"), "{policies}");
+    assert_eq!((windows[0].policies.as_ref(), &windows[1].since), (None, &at(2)));
+    let (sources, left_out) = redacted(sources);
+    assert!(left_out.is_empty(), "{left_out:?}");
+    let policies = report(sources).unenforced.remove(1).policies.expect("policies");
+    assert!(!policies.contains("shop") && !policies.contains("deny"), "{policies}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A run: one migration from its plan to the last node, as the ConfigMap `crossfade-run` keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;
@@ -53,6 +54,29 @@ pub struct Run {
     /// nothing for a kind that nothing counts. A holder remembers nothing of the one before, and waits for these as that one did.
     #[serde(rename = "moved", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub moved_owners: BTreeMap<String, Option<u32>>,
+    /// Policies that no CNI enforces in some phase, of kinds that no person accepted, as the last holder found them that took the run up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unenforced: Vec<UnenforcedPolicies>,
+}
+
+/// Policies of a kind that came after the plan was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct UnenforcedPolicies {
+    /// The kind.
+    pub kind: String,
+    /// Phases of pods for which no CNI enforces it.
+    pub phases: Vec<String>,
+    /// The first of them: `KIND/NAMESPACE/NAME`, or `KIND/NAME` where it has no namespace.
+    pub policies: Vec<String>,
+    /// How many there are beyond these.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Whether a run goes on.
@@ -106,6 +130,39 @@ pub enum NodeRequest {
     Retry,
     /// Go back to the phase that the nodes leave in this pass.
     Rollback,
+}
+
+impl UnenforcedPolicies {
+    /// How many of a kind are named: tenants make policies, and the run's ConfigMap has a limit.
+    const NAMED: usize = 12;
+
+    /// Those of a kind with these titles, for pods in these phases.
+    #[must_use]
+    pub fn new(kind: &str, phases: Vec<&str>, titles: impl Iterator<Item = String>) -> Self {
+        let mut policies: Vec<String> = titles.collect();
+        let more = policies.len().saturating_sub(Self::NAMED);
+        policies.truncate(Self::NAMED);
+        let phases = phases.into_iter().map(str::to_owned).collect();
+        Self { kind: kind.to_owned(), phases, policies, more }
+    }
+
+    /// `NetworkPolicy/x/a, NetworkPolicy/x/b and 3 more`.
+    #[must_use]
+    pub fn names(&self) -> String {
+        let names = self.policies.join(", ");
+        if self.more == 0 { names } else { format!("{names} and {} more", self.more) }
+    }
+}
+
+impl fmt::Display for UnenforcedPolicies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "These policies came since the plan was made, and no CNI enforces them for pods in phase {}: {}.",
+            self.phases.join(", "),
+            self.names()
+        )
+    }
 }
 
 /// Whether what is skipped is a Node: names of Nodes have no slash.
@@ -172,6 +229,7 @@ impl Run {
             wish: 0,
             requests: BTreeMap::new(),
             moved_owners: BTreeMap::new(),
+            unenforced: Vec::new(),
         }
     }
 

@@ -14,7 +14,7 @@ use super::replacement::{self, Direction, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};
 use crate::cni::reach::{self, Way};
-use crate::config::roll::Method;
+use crate::config::roll::{Method, NodeExclusion};
 use crate::plan::{Bridge, Plan};
 
 /// For so long an eviction whose answer was lost may have happened although its pod seems to stay.
@@ -600,7 +600,7 @@ impl<'a> Order<'a> {
     /// Whether no pass touches the node.
     #[must_use]
     pub fn leaves_out(&self, name: &str) -> bool {
-        self.left_out.contains(name)
+        self.left_out.contains(name) || NodeExclusion::find(&self.plan.leave_out, name).is_some()
     }
 }
 
@@ -627,12 +627,12 @@ mod tests {
     fn a_phase_lives_as_long_as_a_node_has_it() {
         let plan: Plan = serde_json::from_value(json!({
             "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s", "start": "old",
-            "passes": ["both-old"], "waves": [], "leftOut": [{"name": "out", "uid": "u", "why": "so"}],
+            "passes": ["both-old"], "waves": [], "leftOut": [{"name": "out", "uid": "u", "why": "so"}], "leaveOut": [{"node": "edge-*", "reason": "so"}],
             "pools": [], "limits": {}, "pods": {}, "gates": [], "dns": {"namespace": "kube-system", "labels": {}}, "policies": [],
             "networks": {"old": [], "new": []}, "agents": [], "unenforced": [], "waivers": [],
         }))
         .expect("a plan");
-        let nodes = [("a", "old"), ("b", "old"), ("c", "both-old"), ("out", "new")];
+        let nodes = [("a", "old"), ("b", "old"), ("c", "both-old"), ("out", "new"), ("edge-later", "new")];
         let nodes = nodes.map(|(name, phase)| (Text::from(name), in_phase(phase).into()));
         let mut world = World { nodes: nodes.into(), ..World::default() };
         let run = Run::new("r-1", "4be1".repeat(16), &plan);

@@ -48,6 +48,7 @@ pub(super) fn draw(random: &mut Random, truth: &mut Truth, start: Phase, to: Pha
         bridge,
         waves: waves(random, truth, &left_out),
         left_out,
+        leave_out: Vec::new(),
         pools: pools(random, truth),
         pool_labels: Vec::new(),
         startup_taints: Vec::new(),

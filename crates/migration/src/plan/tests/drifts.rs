@@ -9,8 +9,9 @@ use super::case::{
 use crate::check::tests::{Case, object};
 use crate::cni::support::{Cni, Strategy};
 use crate::plan::{Bridge, Drift, Plan, Wave, WaveKind, drift};
+use crate::roll::run::UnenforcedPolicies;
 
-const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}], unenforced: [NetworkPolicy]}";
+const SETTINGS: &str = "roll: {leaveOut: [{node: edge-*, reason: edge}, {node: gpu-*, reason: drivers}], unenforced: [NetworkPolicy]}";
 
 fn objects() -> Vec<Value> {
     let gpu = labelled(node("g", "z1"), "karpenter.sh/nodepool", "gpu");
@@ -30,7 +31,7 @@ fn class_and_lines(drift: Drift) -> (u8, Vec<String>) {
     match drift {
         Drift::Absorbed(lines) => (0, lines),
         Drift::Stale(lines) => (1, lines),
-        Drift::Unenforced(lines) => (3, lines),
+        Drift::Unenforced(policies) => (3, policies.iter().map(ToString::to_string).collect()),
         Drift::Refused(lines) => (2, lines),
     }
 }
@@ -94,6 +95,7 @@ fn nodes_come_and_go() {
         (without("b"), 0, &["Node b is gone."]),
         (again("b"), 0, &["Node b came; it moves after the nodes of its zone.", "Node b is gone."]),
         (plus(node("edge-2", "z1")), 0, &["Node edge-2 came, and is left out: edge."]),
+        (plus(node("gpu-1", "z1")), 0, &["Node gpu-1 came, and is left out: drivers."]),
         (without("edge-1"), 0, &["Node edge-1 is gone."]),
         (
             plus(windows()),
@@ -311,9 +313,11 @@ fn policies_of_tenants_make_no_plan_stale() {
         let policies = has_policy.then(policy).into_iter();
         with(cluster(objects().into_iter().chain(policies)), settings)
     };
+    let titles = ["NetworkPolicy/x/p".to_owned()].into_iter();
+    let unenforced = UnenforcedPolicies::new("NetworkPolicy", vec!["both-old", "both-new", "new"], titles);
     let came = "These policies came since the plan was made, and no CNI enforces them for pods in phase both-old, both-new, new: NetworkPolicy/x/p.";
     for (settings, then, now, expected) in [
-        (none, false, true, Drift::Unenforced(vec![came.into()])),
+        (none, false, true, Drift::Unenforced(vec![unenforced])),
         (SETTINGS, false, true, Drift::Absorbed(Vec::new())),
         (SETTINGS, true, false, Drift::Absorbed(Vec::new())),
         (SETTINGS, true, true, Drift::Absorbed(Vec::new())),

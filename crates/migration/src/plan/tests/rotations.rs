@@ -326,7 +326,8 @@ fn what_no_run_could_follow_is_named() {
 fn lines(drift: Drift) -> (bool, Vec<String>) {
     match drift {
         Drift::Absorbed(lines) => (false, lines),
-        Drift::Stale(lines) | Drift::Unenforced(lines) | Drift::Refused(lines) => (true, lines),
+        Drift::Stale(lines) | Drift::Refused(lines) => (true, lines),
+        Drift::Unenforced(policies) => (true, policies.iter().map(ToString::to_string).collect()),
     }
 }
 
