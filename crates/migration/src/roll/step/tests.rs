@@ -33,7 +33,7 @@ fn plan() -> Plan {
         ["a", "b", "c"].map(|name| json!({"name": name, "uid": format!("uid-{name}"), "why": ""})).into();
     serde_json::from_value(json!({
         "version": 1, "cluster": "c", "from": "calico", "to": "cilium", "strategy": "double", "settings": "s",
-        "start": "old", "passes": ["both-old"], "leftOut": [], "leaveOut": [{"node": "edge-*", "reason": "so"}], "pods": {},
+        "start": "old", "passes": ["both-old"], "leftOut": [], "pods": {},
         "limits": {"inTransit": 5, "zonePercent": 100, "fence": true, "settleSeconds": 30},
         "waves": [{"name": "zone", "kind": "zone", "atOnce": 5, "soakSeconds": 0, "nodes": nodes}],
         "pools": [{"name": "blue", "nodes": 3, "zones": ["z1"], "method": "churn"}], "marginPercent": 10, "gates": [],
@@ -510,21 +510,4 @@ fn status_names_the_policies_that_came_after_the_plan() {
     let nodes = Nodes::new(&world, &run, &order);
     let status = crate::drive::status::status(&View::new(&world, &memory, &run, &nodes), &[]);
     assert_eq!(status.unenforced, unenforced);
-}
-
-/// The plan has no such node; its rule was approved all the same.
-#[test]
-fn a_node_that_comes_later_is_left_out_by_its_name() {
-    for (name, is_moved) in [("edge-9", false), ("d", true)] {
-        let mut world = world();
-        for planned in ["a", "b", "c"] {
-            let done = node(planned, Phase::BothOld, &json!({"both-old": 2}));
-            world.nodes.insert(planned.into(), done.into());
-        }
-        world.nodes.insert(name.into(), node(name, Phase::Old, &json!({"old": 2})).into());
-        let decided = decided(&world, &run());
-        assert_eq!(has_patch(&decided, name), is_moved, "{decided:?}");
-        let is_over = decided.acts.iter().any(|act| matches!(act, Act::Record(_)));
-        assert_eq!(is_over, !is_moved, "{decided:?}");
-    }
 }
