@@ -1,4 +1,4 @@
-//! How the plugin works on a machine: files, processes, signals, locks, network namespaces and the journal.
+//! The machine under the plugin: files, processes, signals, locks, network namespaces and the journal.
 
 pub mod boot;
 pub mod exec;

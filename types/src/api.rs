@@ -1,4 +1,4 @@
-//! What the API server holds of a node and its pods for Crossfade: keys, annotations, labels, taints, evictions; and its refusals.
+//! The API server's objects of a node and its pods: keys, annotations, labels, taints, evictions; and its refusals.
 
 pub(crate) mod annotation;
 pub mod eviction;

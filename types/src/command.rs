@@ -1,4 +1,4 @@
-//! What all commands of the programs share: exit statuses, problems, help and usage errors.
+//! The parts that all commands of the programs share: exit statuses, problems, help and usage errors.
 
 pub mod exit;
 pub mod problem;

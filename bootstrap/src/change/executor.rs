@@ -51,7 +51,6 @@ impl<'a> Executor<'a, DefaultHandler> {
 }
 
 impl<'a, M: ChangeHandler> Executor<'a, M> {
-    /// One with these means.
     #[must_use]
     pub(crate) const fn new(root: &'a Root, means: M) -> Self {
         Self { root, means }

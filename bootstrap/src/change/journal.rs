@@ -21,7 +21,6 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line<E> {
     pub version: u32,
-    /// When it was written.
     pub at: Moment,
     #[serde(flatten)]
     pub event: E,

@@ -64,7 +64,6 @@ impl Recorder {
         }))
     }
 
-    /// It is written.
     pub(super) fn note_recorded(&mut self, happened: &NodeEvent, record: &EventRecord) {
         match record {
             EventRecord::First(body) => {

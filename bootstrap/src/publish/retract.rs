@@ -24,11 +24,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub(crate) enum Depth {
     /// What is to be written is written.
     Write,
-    /// Nothing is.
     Look,
 }
 
-/// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RetractOutcome {
     /// This Node was written, or would be.

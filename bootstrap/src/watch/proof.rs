@@ -1,4 +1,4 @@
-//! The result of a proof, and the next step: pure but for reading one file.
+//! The result of a proof, and the next step, with reads of one file.
 //!
 //! *Shape* of `RUN/proof/NETWORK.json`:
 //! `{"version":1,"network":"new","name":"cilium","turn":2,"bootID":"..","by":"packet","failed":"ADD: ..","packets":{..}}`, without `failed` where

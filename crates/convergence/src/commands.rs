@@ -1,4 +1,4 @@
-//! What each command changes on a node or refuses to change: its facts and its decision.
+//! The commands of a node: for each its facts, and the decision what it changes or refuses to change.
 
 pub mod boot;
 pub mod cleanup;

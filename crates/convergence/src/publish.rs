@@ -1,4 +1,4 @@
-//! What this node says on its Node, and what the API server has of the node.
+//! The report of this node on its Node object, and the API server's view of the node.
 
 pub mod decide;
 pub mod look;

@@ -5,9 +5,7 @@ use snapshot::model::{Labels, Text};
 /// Whose labels a condition is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LabelOwner {
-    /// The pod's own.
     Pod,
-    /// Those of its namespace.
     Namespace,
     /// Those of its service account.
     Account,

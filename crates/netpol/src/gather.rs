@@ -1,4 +1,4 @@
-//! What a snapshot has of a cluster's policies: the [`world::Cluster`](super::world::Cluster) in which they are compared, and the policies of one engine.
+//! The policies of a snapshot: the [`world::Cluster`](super::world::Cluster) in which they are compared, and the policies of one engine.
 //!
 //! Nothing is left out in silence: an object that no reader takes is [`Unread`], with the reason, and all others are read. Whether a comparison
 //! without it says anything is up to the caller. So is whether the snapshot has all objects of the kinds that matter, which are [`CLUSTER_KINDS`] and

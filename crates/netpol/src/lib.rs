@@ -1,4 +1,4 @@
-//! What network policies mean: which packets each pod may send and receive, by the rules of the CNI that enforces them.
+//! The meaning of network policies: which packets each pod may send and receive, by the rules of the CNI that enforces them.
 //!
 //! Policies of every kind are read into the same form, [`tier::Enforcement`]: ordered tiers of ordered rules, over a finite [`world::World`]
 //! of parties. Two sets of policies mean the same in a world if [`verdict`] finds the same answer to every packet between its parties. The

@@ -43,16 +43,13 @@ pub enum End {
     Allow,
 }
 
-/// One rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The parties whose packets the rule is about.
     pub subjects: Parties,
     /// The parties at the other end.
     pub peers: Parties,
-    /// The traffic.
     pub traffic: Traffic,
-    /// What becomes of it.
     pub action: Action,
     /// The policy and the rule in it, for people: `NetworkPolicy shop/web spec.ingress[0]`.
     pub origin: Text,
@@ -96,7 +93,6 @@ impl Rule {
 }
 
 impl Direction {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Ingress, Self::Egress];
 
     /// As policies spell it in a list of types.

@@ -11,15 +11,10 @@ const WITH_PORTS: [u8; 4] = [TCP, UDP, SCTP, UDPLITE];
 /// Protocols that have types and codes: ICMP and ICMPv6.
 const WITH_TYPES: [u8; 2] = [ICMP, ICMPV6];
 
-/// TCP.
 pub const TCP: u8 = 6;
-/// UDP.
 pub const UDP: u8 = 17;
-/// SCTP.
 pub const SCTP: u8 = 132;
-/// UDPLite.
 pub const UDPLITE: u8 = 136;
-/// ICMP.
 pub const ICMP: u8 = 1;
 /// ICMPv6.
 pub const ICMPV6: u8 = 58;
@@ -64,7 +59,6 @@ pub enum Detail {
     Port(u16),
     /// The type and the code of a message.
     Message(u8, u8),
-    /// Nothing.
     None,
 }
 
@@ -96,13 +90,11 @@ impl Space {
         space
     }
 
-    /// Everything.
     #[must_use]
     pub fn all(&self) -> Traffic {
         self.all.clone()
     }
 
-    /// Everything of a protocol.
     #[must_use]
     pub fn protocol(&self, protocol: u8) -> Traffic {
         match lane(protocol) {
@@ -202,13 +194,11 @@ impl Space {
 }
 
 impl Traffic {
-    /// No traffic.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -222,7 +212,6 @@ impl Traffic {
         Self(all).join()
     }
 
-    /// What is in both.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());

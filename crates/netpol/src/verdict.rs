@@ -1,4 +1,4 @@
-//! What becomes of packets, and whether two sets of policies say the same of all of them.
+//! Verdicts on packets, and the comparison of two sets of policies by them.
 //!
 //! Parties to which the same rules apply in the same way are judged once. For each of them the others fall into cells: those of one cell get
 //! the same answers, so that packets are never counted one by one.

@@ -29,7 +29,6 @@ use self::parties::Parties;
 use super::expression::{Expression, LabelOwner};
 use super::traffic::Space;
 
-/// A world.
 #[derive(Debug)]
 pub struct World {
     /// How traffic is told apart.
@@ -52,15 +51,12 @@ pub struct World {
 /// An endpoint that can send or receive a packet, with one address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Party {
-    /// Who it is.
     pub kind: PartyKind,
-    /// Its address.
     pub address: IpAddr,
     /// In the middle of a migration: a pod that has the other network than the pod whose policies decide.
     pub has_other_network: bool,
 }
 
-/// Who a party is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PartyKind {
     /// A pod that is there: its namespace and name. It stands for all pods that no policy tells from it.
@@ -80,7 +76,6 @@ impl World {
         self.parties.len()
     }
 
-    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.parties.is_empty()
@@ -104,19 +99,16 @@ impl World {
         Parties::none(self.len())
     }
 
-    /// All parties.
     #[must_use]
     pub fn all_parties(&self) -> Parties {
         Parties::all(self.len())
     }
 
-    /// All pods.
     #[must_use]
     pub const fn pods(&self) -> &Parties {
         &self.pods
     }
 
-    /// All nodes.
     #[must_use]
     pub const fn nodes(&self) -> &Parties {
         &self.nodes

@@ -25,11 +25,9 @@ use crate::model::{
 
 /// From where one object is read.
 pub(super) trait Source<'de>: Sized {
-    /// What may go wrong.
     type Error: serde::de::Error;
     /// Reads the object as a seed does.
     fn read_as<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Self::Error>;
-    /// Reads the object.
     fn read<T: DeserializeOwned>(self) -> Result<T, Self::Error> {
         self.read_as(PhantomData)
     }
@@ -61,7 +59,6 @@ pub(super) struct ListMeta {
 }
 
 impl Collector {
-    /// Nothing read yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

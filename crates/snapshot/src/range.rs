@@ -19,7 +19,6 @@ impl Range {
         Ok((Self::from(network), network.ip() == network.network()))
     }
 
-    /// One address.
     #[must_use]
     pub fn from_address(address: IpAddr) -> Self {
         Self(IpNetwork::from(address))

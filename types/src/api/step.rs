@@ -118,7 +118,6 @@ impl State {
     }
 }
 
-/// The first try.
 const fn first_try() -> u32 {
     1
 }

@@ -38,7 +38,6 @@ pub(crate) fn held_to<'de, D: Deserializer<'de>>(
     deserializer.deserialize_string(Text { expected, accepts })
 }
 
-/// An absolute path.
 struct AbsolutePath(PathBuf);
 
 impl<'de> Deserialize<'de> for AbsolutePath {
@@ -48,7 +47,6 @@ impl<'de> Deserialize<'de> for AbsolutePath {
     }
 }
 
-/// Reads an absolute path.
 pub(crate) fn deserialize_absolute<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<PathBuf>, D::Error> {

@@ -29,7 +29,6 @@ pub(crate) enum Event {
         /// The word for what is done.
         action: String,
         target: String,
-        /// Why it is removed.
         reason: String,
         /// What a person does to have it back.
         undo: String,
@@ -43,7 +42,6 @@ pub(crate) enum Event {
     },
     /// A run has ended.
     End {
-        /// What is still there.
         remains: Vec<String>,
     },
 }

@@ -20,12 +20,10 @@ pub(crate) enum Event {
     Begin {
         /// Crossfade's.
         from: String,
-        /// The one that stays.
         to: String,
     },
     /// Entries of the runtime's cache are about to be written under the new network's name.
     Handing {
-        /// Whose they are.
         attachments: Vec<JournalAttachment>,
     },
     /// Crossfade's conf is about to be removed.

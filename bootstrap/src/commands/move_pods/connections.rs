@@ -22,7 +22,6 @@ const TRIES: u32 = 10;
 /// The largest number of connections whose process is looked for.
 const MOST_NAMED: usize = 5;
 
-/// A connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Connection {
     protocol: &'static str,

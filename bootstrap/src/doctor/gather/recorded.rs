@@ -36,7 +36,6 @@ use crate::node::networks::scratch;
 /// How long the probes of the networks that owe DELs may take together.
 const PROBES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Everything about attachments.
 pub(super) fn gather(
     node: &NodeFacts,
     cni: &CniFacts,

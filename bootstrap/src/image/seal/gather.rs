@@ -74,7 +74,6 @@ fn find_attached(root: &Root, layout: &Layout) -> Vec<SealFinding> {
     }
 }
 
-/// What a rule finds.
 fn find_by_rule(root: &Root, rule: &Rule, layout: &Layout, allow: &Allow) -> Vec<SealFinding> {
     let items = rule.paths.iter().flat_map(|path| glob(root, &relocate(path, layout)));
     let items = items.flat_map(|item| parts(root, item, allow));

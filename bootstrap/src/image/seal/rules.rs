@@ -21,7 +21,6 @@ pub(crate) struct Rule {
     pub paths: &'static [&'static str],
     /// Which of the things at those places.
     pub only: ContentFilter,
-    /// What becomes of it.
     pub verdict: Verdict,
     /// What it is, and what it would do in an image.
     pub why: &'static str,

@@ -13,7 +13,6 @@ use crate::host::root::Root;
 /// Largest file that is looked into, in bytes.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Something that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     /// Where, as the node sees it and as it was asked for.

@@ -69,7 +69,6 @@ impl Fault {
     }
 }
 
-/// All is well.
 #[must_use]
 pub(super) fn pass(id: &'static str, observation: impl Into<String>) -> Vec<Check> {
     vec![Check { id, status: Status::Ok, found: observation.into(), fix: None }]

@@ -39,7 +39,6 @@ const MAX_BYTES: usize = 4 << 20;
 pub(super) struct Places {
     /// The one that counts, as the node sees it.
     pub(super) counts: Option<PathBuf>,
-    /// Those that do not.
     pub(super) hidden: Vec<PathBuf>,
 }
 

@@ -40,7 +40,6 @@ pub(super) enum Verdict {
     /// Lines that name something of Crossfade's, and the others.
     Said {
         ours: Vec<String>,
-        /// All others.
         theirs: Vec<String>,
     },
     /// It could not be asked; why.

@@ -1,4 +1,4 @@
-//! The other nodes of a network, as far as the node's own routes know them: pure but for reading two files.
+//! The other nodes of a network, as far as the node's own routes know them, with reads of two files.
 //!
 //! A network that gives each node a range of addresses has a route to each other node's range, by a next hop that the other node's kernel answers
 //! for: Flannel's `10.244.3.0/24 via 10.244.3.0 dev flannel.1`, Antrea's `10.10.3.0/24 via 10.10.3.1 dev antrea-gw0`. So an echo request to

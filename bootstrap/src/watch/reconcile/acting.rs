@@ -1,4 +1,4 @@
-//! How the loop acts: it has changes carried out, starts units without waiting for them, and follows the Node's annotation.
+//! The acts of a pass: changes through the executor, units that are started without a wait, and the Node's annotation.
 
 use convergence::change::Act;
 use convergence::node::attachments::last_pass::Pass;

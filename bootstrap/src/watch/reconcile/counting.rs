@@ -1,4 +1,4 @@
-//! How the loop waits, and counts the attachments meanwhile. A count is no pass: nothing is observed, probed or decided anew for it, and the last
+//! The wait between passes, with recounts of the attachments. A count is no pass: nothing is observed, probed or decided anew for it, and the last
 //! report is published again with the new counts.
 
 use std::path::PathBuf;

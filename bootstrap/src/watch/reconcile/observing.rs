@@ -1,4 +1,4 @@
-//! How the loop observes: what has not changed is not read again, and the runtime is asked only when there is a reason to.
+//! The observation of a pass: what has not changed is not read again, and the runtime is queried only when there is a reason to.
 
 use std::path::PathBuf;
 use std::time::Instant;

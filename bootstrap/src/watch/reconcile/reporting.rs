@@ -1,4 +1,4 @@
-//! How the loop reports: to the journal, status.json, the metrics' file, the Node, and systemd.
+//! The report of a pass: the journal, status.json, the metrics' file, the Node, and systemd.
 
 use convergence::node::paths::STATUS;
 use convergence::watch::decide::WatchDecision;

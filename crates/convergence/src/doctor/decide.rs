@@ -1,4 +1,4 @@
-//! The decisions of `doctor`, from facts to findings: pure. Each finding is one small function, in the module of what it is about.
+//! The decisions of `doctor`, from facts to findings. Each finding is one small function, in the module of what it is about.
 //!
 //! | on this node | findings |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! The patches that bring the Node to this node's report: pure.
+//! The patches that bring the Node to this node's report.
 //!
 //! | the report | label `crossfade/phase` | annotation `crossfade/observed` | condition `CrossfadeReady` |
 //! |---|---|---|---|

@@ -17,7 +17,6 @@ pub struct ApiServerState {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisteredNode {
-    /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its conditions by type.
     pub conditions: BTreeMap<String, ObservedCondition>,

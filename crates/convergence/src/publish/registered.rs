@@ -1,4 +1,4 @@
-//! Labels that node.json registers and the Node lacks: pure.
+//! Labels that node.json registers and the Node lacks.
 //!
 //! kubelet registers labels only when it creates its Node. A machine that comes back under the name of an earlier one finds the Node there: its disk was
 //! replaced, or the Node outlived the machine. Then the Node has the labels of the image before, or none, and an agent that selects its nodes by label

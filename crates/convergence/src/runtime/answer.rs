@@ -24,7 +24,6 @@ pub enum RuntimeAnswer {
 /// Whether the next pod comes through Crossfade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfUse {
-    /// It does.
     Ours,
     /// It does not; what the runtime has loaded instead, in words.
     Other(String),

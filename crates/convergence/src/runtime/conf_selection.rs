@@ -1,4 +1,4 @@
-//! The runtime's selection of a conf from its directory, and the fate of live pods when it starts: pure.
+//! The runtime's selection of a conf from its directory, and the fate of live pods when it starts.
 //!
 //! | runtime | uses |
 //! |---|---|

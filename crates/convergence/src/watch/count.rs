@@ -1,4 +1,4 @@
-//! The schedule of the counts of attachments for the annotation `crossfade/observed`: pure.
+//! The schedule of the counts of attachments for the annotation `crossfade/observed`.
 //!
 //! A count reads every record, and every change of the annotation is a write on the API server and an event for all that watch Nodes. A node
 //! that starts or drains pods changes its records many times a second. So a change is counted [`SETTLE`] later, and at least [`EVERY`] after the

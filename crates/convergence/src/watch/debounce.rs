@@ -1,4 +1,4 @@
-//! The debounce of events before a pass: pure.
+//! The debounce of events before a pass.
 //!
 //! Events come in bursts (a rename is two, an agent's start hundreds), so a pass waits for [`QUIET`] and at most [`AT_MOST`]. Passes
 //! without a pause are a storm; then each gathers longer, so that neither `watch` nor the runtime spends a core on the directory.

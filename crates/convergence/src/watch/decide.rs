@@ -1,4 +1,4 @@
-//! The decision of one pass: from an observation to changes, a report and events: pure.
+//! The decision of one pass: from an observation to changes, a report and events.
 //!
 //! The reason of the condition is the first row that holds:
 //!

@@ -1,4 +1,4 @@
-//! The phase that the Node's annotation `crossfade/desired` asks for, and the tries to reach it: pure.
+//! The phase that the Node's annotation `crossfade/desired` asks for, and the tries to reach it.
 //!
 //! It is compared with the policy in every round, until the policy is in that phase or the annotation is taken back. So a flip that met a
 //! full disk, a held lock, a policy that could not be used, or a node.json that did not allow it is made as soon as it can be. What

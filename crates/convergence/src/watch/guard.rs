@@ -1,4 +1,4 @@
-//! The limit of the repairs of Crossfade's conf: pure bookkeeping over moments, which count from the start of `watch`.
+//! The limit of the repairs of Crossfade's conf: bookkeeping over moments, which count from the start of `watch`.
 //!
 //! Every change from a right conf to a wrong one counts as *taken*. One write repairs it, unless the conf was taken [`FEW`] times within
 //! [`SHORT`], or [`MANY`] times within [`LONG`]. Then `watch` leaves the conf alone, because a war of renames harms pods more than either

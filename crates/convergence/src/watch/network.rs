@@ -1,4 +1,4 @@
-//! The readiness of one network, and the changes that follow from it: pure.
+//! The readiness of one network, and the changes that follow from it.
 
 use types::policy::Side;
 use types::profile::{Profile, Proof};

@@ -1,4 +1,4 @@
-//! Crossfade's own conf: the wanted content, its state, and its repair: pure.
+//! Crossfade's own conf: the wanted content, its state, and its repair.
 //!
 //! | mode | Crossfade's conf is written | it is taken away |
 //! |---|---|---|

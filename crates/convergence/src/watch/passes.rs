@@ -1,4 +1,4 @@
-//! The schedule of the passes that `watch` starts as units, and what the last one came to: pure.
+//! The schedule of the passes that `watch` starts as units, and what the last one came to.
 
 use std::time::Duration;
 

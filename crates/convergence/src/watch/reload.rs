@@ -1,4 +1,4 @@
-//! The rewrites of a conf whose content is right, until the runtime loads it: pure bookkeeping over moments, which count from the start of `watch`.
+//! The rewrites of a conf whose content is right, until the runtime loads it: bookkeeping over moments, which count from the start of `watch`.
 //!
 //! containerd 1.6 reloads its directory on a write, a rename away and a removal. A file that is moved away and back again is in place, but
 //! containerd has not loaded it, and does not later. A write by `watch` makes the runtime read the directory again. A running ADD may hold

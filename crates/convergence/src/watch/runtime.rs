@@ -1,4 +1,4 @@
-//! The findings about the runtime: that it is known, answers, and finds Crossfade's plugin: pure.
+//! The findings about the runtime: that it is known, answers, and finds Crossfade's plugin.
 
 use std::time::Duration;
 

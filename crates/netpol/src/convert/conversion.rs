@@ -38,7 +38,6 @@ pub struct ConversionInput<'a> {
     pub written: &'a [(Reference, &'a Value)],
     /// The objects of which those were read.
     pub present: &'a [&'a Value],
-    /// The cluster.
     pub cluster: &'a Cluster,
     /// The kind of policies to write.
     pub target: Target,

@@ -1,4 +1,4 @@
-//! Which pods, peers, kinds of traffic and rules have provably nothing in common.
+//! Proofs that pods, peers, kinds of traffic or rules have nothing in common.
 //!
 //! The answers err to one side: what is not known to be apart, or covered, may not be.
 

@@ -34,10 +34,8 @@ pub struct PlainPolicies {
     pub node_addresses: Vec<IpAddr>,
 }
 
-/// A tier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tier {
-    /// Its name.
     pub name: Text,
     /// What becomes of packets that one of its policies is about and no rule decides; to let them through is to pass them to the next tier.
     pub end: End,
@@ -45,7 +43,6 @@ pub struct Tier {
     pub policies: Vec<Policy>,
 }
 
-/// A policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The object that it is made of.
@@ -66,7 +63,6 @@ pub struct Policy {
     pub rules: Vec<Rule>,
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     /// Whether it is about packets that pods receive or about those that they send.
@@ -112,7 +108,6 @@ pub struct PodSelection {
 /// An other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
-    /// Pods.
     Pods(PodSelection),
     /// Addresses, whichever endpoint has them.
     Block(Block),

@@ -1,4 +1,4 @@
-//! Which rules of a tier decide something, in order, and what becomes of Pass in a target that has no such action between tiers.
+//! The rules of a tier that decide something, in order, and the equivalent of Pass in a target that has no such action between tiers.
 
 use snapshot::model::{Labels, Text};
 
@@ -19,7 +19,6 @@ pub(super) enum Place {
     Before,
     /// It has them among its policies.
     Default,
-    /// After them.
     After,
 }
 

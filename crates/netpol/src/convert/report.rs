@@ -1,4 +1,4 @@
-//! What became of every field of every policy in a conversion.
+//! The conversion's report: the outcome of every field of every policy.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,6 @@ pub enum Omission {
 pub struct Refusal {
     /// The field, below the rule or the policy: `source.notNets`.
     pub field: String,
-    /// Why.
     pub why: String,
 }
 

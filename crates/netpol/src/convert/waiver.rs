@@ -9,15 +9,12 @@ use crate::gather::Reference;
 pub struct Waiver {
     /// The policy, as it is printed: `GlobalNetworkPolicy/deny-blue`.
     pub object: String,
-    /// Its UID.
     pub uid: String,
-    /// Its generation.
     pub generation: u64,
     /// Why the loss is accepted.
     pub reason: String,
 }
 
-/// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Waivers(pub Vec<Waiver>);
 

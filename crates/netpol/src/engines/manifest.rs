@@ -1,4 +1,4 @@
-//! How policies of every kind are written: what their readers have in common.
+//! The manifests of policies: the parts that readers of every kind have in common.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What Antrea goes by.
+//! The objects that Antrea enforces or refers to.
 
 use snapshot::model::Kind;
 

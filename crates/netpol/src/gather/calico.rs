@@ -1,4 +1,4 @@
-//! What Calico goes by.
+//! The objects that Calico enforces or refers to.
 
 use serde_json::Value;
 use snapshot::model::Kind;
@@ -23,9 +23,7 @@ pub struct Calico {
     pub partial: Vec<PartialPolicy>,
     /// Network sets of namespaces and of the cluster.
     pub sets: Catalog<NetworkSet>,
-    /// Host endpoints.
     pub host_endpoints: Catalog<HostEndpoint>,
-    /// The namespaces.
     pub namespaces: Vec<Namespace>,
     /// Policies that are staged: Calico enforces none of them.
     pub staged: Vec<Reference>,
@@ -34,11 +32,9 @@ pub struct Calico {
 /// A policy of which some rules are refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialPolicy {
-    /// Its object.
     pub object: Reference,
     /// The policy with the rules that were read, in their order.
     pub policy: Policy,
-    /// The others.
     pub refused: Vec<RefusedRule>,
 }
 

@@ -1,4 +1,4 @@
-//! What was read, with the objects that it was read from.
+//! Values with the objects that they were read from.
 
 use super::reference::{Reference, UnreadObject};
 
@@ -6,9 +6,7 @@ use super::reference::{Reference, UnreadObject};
 /// [`Self::all`] at this place was read. An object of which several policies were read is there several times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Catalog<T> {
-    /// What was read.
     pub entries: Vec<T>,
-    /// The objects.
     pub references: Vec<Reference>,
 }
 
@@ -29,7 +27,6 @@ impl<T> Catalog<T> {
         self.references.extend(more.references);
     }
 
-    /// Each with its object.
     pub fn iter(&self) -> impl Iterator<Item = (&Reference, &T)> {
         self.references.iter().zip(&self.entries)
     }

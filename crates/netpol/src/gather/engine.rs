@@ -1,4 +1,4 @@
-//! Who enforces policies.
+//! The engines that enforce policies.
 
 use snapshot::model::Kind;
 
@@ -12,9 +12,7 @@ pub enum Engine {
     Kubernetes(Blocks),
     /// Calico, also as a part of Canal.
     Calico,
-    /// Antrea.
     Antrea,
-    /// Cilium.
     Cilium(Settings),
 }
 

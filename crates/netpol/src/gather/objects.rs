@@ -10,7 +10,6 @@ use super::reference::{Reference, UnreadObject};
 use super::shape;
 use crate::gather::catalog::Catalog;
 
-/// One object.
 #[derive(Debug)]
 pub(super) struct ApiObject<'a> {
     /// As the object says.

@@ -19,7 +19,6 @@ use crate::world::{Cluster, World};
 /// All policies that one engine goes by, as far as they can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policies {
-    /// NetworkPolicies of Kubernetes.
     pub kubernetes: Catalog<kubernetes::Policy>,
     /// What only this engine goes by.
     pub engine_policies: EnginePolicies,
@@ -32,9 +31,7 @@ pub struct Policies {
 pub enum EnginePolicies {
     /// Of Kubernetes: policies of administrators.
     Kubernetes(Catalog<admin::Policy>, Blocks),
-    /// Of Calico.
     Calico(Box<Calico>),
-    /// Of Antrea.
     Antrea(Antrea),
     /// Of Cilium: its policies. One object can have several.
     Cilium(Catalog<cilium::Policy>, Settings),

@@ -1,4 +1,4 @@
-//! Which object of the API something was read from.
+//! References to objects of the API.
 
 use std::fmt;
 
@@ -28,7 +28,6 @@ pub struct Reference {
 /// An object that no reader takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadObject {
-    /// The object.
     pub object: Reference,
     /// Why, in one line for people.
     pub why: String,

@@ -15,7 +15,6 @@ pub(super) struct Pieces {
     begins: [Vec<u128>; 2],
 }
 
-/// One piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Piece {
     pub(super) is_v6: bool,
@@ -61,7 +60,6 @@ impl Pieces {
 }
 
 impl Piece {
-    /// It has one address.
     pub(super) const fn is_one(self) -> bool {
         self.first == self.last
     }

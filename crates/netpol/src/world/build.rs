@@ -1,4 +1,4 @@
-//! How a world is made of a cluster and of what policies mention.
+//! The construction of a world from a cluster and from what policies mention.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,33 +17,24 @@ use crate::world::parties::Parties;
 /// What of a cluster matters to policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cluster {
-    /// Its namespaces.
     pub namespaces: Vec<Namespace>,
     /// Its pods, without those on the network of their node.
     pub pods: Vec<Pod>,
-    /// Its nodes.
     pub nodes: Vec<Node>,
     /// The ranges from which pods get their addresses.
     pub pod_ranges: Vec<Range>,
 }
 
-/// A namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespace {
-    /// Its name.
     pub name: Text,
-    /// Its labels.
     pub labels: Labels,
 }
 
-/// A pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pod {
-    /// Its namespace.
     pub namespace: Text,
-    /// Its name.
     pub name: Text,
-    /// Its labels.
     pub labels: Labels,
     /// The name of its service account.
     pub account: Text,
@@ -60,16 +51,12 @@ pub struct Pod {
 pub struct Port {
     /// The protocol's number.
     pub protocol: u8,
-    /// The name.
     pub name: Text,
-    /// The number.
     pub number: u16,
 }
 
-/// A node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
     pub name: Text,
     /// Its addresses, those of its tunnels among them.
     pub addresses: Vec<IpAddr>,

@@ -1,4 +1,4 @@
-//! What policies tell apart: from it, a world gets the parties that it must have.
+//! The labels, addresses and ports that policies tell apart: from them, a world gets the parties that it must have.
 
 use std::collections::BTreeSet;
 

@@ -9,13 +9,11 @@ use fixedbitset::FixedBitSet;
 pub struct Parties(FixedBitSet);
 
 impl Parties {
-    /// None of so many.
     #[must_use]
     pub fn none(count: usize) -> Self {
         Self(FixedBitSet::with_capacity(count))
     }
 
-    /// All of so many.
     #[must_use]
     pub fn all(count: usize) -> Self {
         let mut all = FixedBitSet::with_capacity(count);
@@ -23,7 +21,6 @@ impl Parties {
         Self(all)
     }
 
-    /// Adds one.
     pub fn add(&mut self, party: usize) {
         self.0.insert(party);
     }
@@ -34,7 +31,6 @@ impl Parties {
         self.0.contains(party)
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_clear()
@@ -72,7 +68,6 @@ impl Parties {
         self.0.ones()
     }
 
-    /// The first of them.
     #[must_use]
     pub fn first(&self) -> Option<usize> {
         self.0.minimum()

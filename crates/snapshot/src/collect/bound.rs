@@ -1,4 +1,4 @@
-//! How much memory what is read may take: a file of a few megabytes may unpack to any size.
+//! The bound on the memory of a snapshot: a file of a few megabytes may unpack to any size.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -11,7 +11,6 @@ const OBJECTS: usize = 4_000_000;
 /// Most bytes of objects of rare kinds, which are kept as they are.
 const RARE: usize = 1 << 30;
 
-/// How much was read.
 #[derive(Debug, Default)]
 pub(crate) struct Bound {
     /// Bytes of the file since the last object began.

@@ -1,4 +1,4 @@
-//! What an object is and how it is named, whatever else is in it.
+//! An object's kind, namespace and name, without the rest of it.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -11,7 +11,6 @@ use crate::model::Kind;
 /// A part of an object.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Projection {
-    /// All of it.
     Whole,
     /// A definition, whose schema is not read.
     Definition,

@@ -26,7 +26,6 @@ struct UnknownKind {
 }
 
 impl UnknownKinds {
-    /// Counts an object.
     pub(super) fn add(&mut self, api_version: &str, kind: &str) {
         let (api_version, kind) = (begin(api_version), begin(kind));
         let mut kinds = self.kinds.iter_mut();

@@ -1,4 +1,4 @@
-//! Which ConfigMaps a snapshot keeps, and without which of their values.
+//! The ConfigMaps that a snapshot keeps, without the values that it leaves out.
 
 use serde_json::{Map, Value};
 

@@ -5,7 +5,6 @@ use super::Kind;
 /// What the API says about a kind.
 #[derive(Debug)]
 pub struct Row {
-    /// The kind.
     pub kind: Kind,
     /// Its name in the API's paths.
     pub plural: &'static str,

@@ -1,4 +1,4 @@
-//! What every API object has: its name, its labels and its owners.
+//! The metadata of every API object: its name, its labels and its owners.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -71,7 +71,6 @@ pub struct Meta {
     /// Counts the changes of `spec`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
-    /// The labels.
     #[serde(skip_serializing_if = "is_without_labels")]
     pub labels: Arc<Labels>,
     /// The annotations that checks read; a snapshot keeps no others.

@@ -23,7 +23,6 @@ pub const ZONE: &str = "topology.kubernetes.io/zone";
 /// Quantities by resource: `cpu` to `4`, `memory` to `16Gi`, `pods` to `110`.
 pub type Resources = BTreeMap<Text, Text>;
 
-/// A Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
@@ -48,7 +47,6 @@ pub struct NodeSpec {
     /// `aws:///eu-west-1a/i-0abc`.
     #[serde(rename = "providerID", skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<Text>,
-    /// The taints.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub taints: Vec<Taint>,
     /// The node is cordoned.
@@ -59,7 +57,6 @@ pub struct NodeSpec {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Taint {
-    /// The key.
     pub key: Text,
     /// The value; empty if it has none.
     pub value: Text,
@@ -71,7 +68,6 @@ pub struct Taint {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
-    /// Its addresses.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Address>,
     /// What pods may request in sum.
@@ -90,7 +86,6 @@ pub struct Address {
     /// `InternalIP`, `ExternalIP`, `Hostname`.
     #[serde(rename = "type")]
     pub kind: Text,
-    /// The address.
     pub address: Text,
 }
 
@@ -149,7 +144,6 @@ impl Node {
         self.metadata.check_names()
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.metadata.name

@@ -92,7 +92,6 @@ impl Object {
         Meta { name: self.name().into(), namespace: self.namespace().into(), ..Meta::default() }.check_names()
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         self.text("/metadata/name").unwrap_or_default()
@@ -145,7 +144,6 @@ impl Object {
         self.0.get("data")?.get(key)?.as_str()
     }
 
-    /// All of it.
     #[must_use]
     pub const fn value(&self) -> &Value {
         &self.0

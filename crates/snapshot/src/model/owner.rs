@@ -1,4 +1,4 @@
-//! What makes pods: Deployments, DaemonSets, StatefulSets, ReplicaSets and Jobs.
+//! The owners of pods: Deployments, DaemonSets, StatefulSets, ReplicaSets and Jobs.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +14,6 @@ pub struct Workload {
     pub metadata: Meta,
     /// How many pods of which template.
     pub spec: WorkloadSpec,
-    /// How many there are.
     pub status: WorkloadStatus,
 }
 
@@ -28,7 +27,6 @@ pub struct WorkloadSpec {
     /// Which pods belong to it.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Selector::is_empty")]
     pub selector: Selector,
-    /// Its pods.
     pub template: PodTemplate,
     /// A Deployment's `strategy`, as written.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -100,13 +98,11 @@ pub struct WorkloadStatus {
 }
 
 impl Workload {
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.metadata.name
     }
 
-    /// Its namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.metadata.namespace

@@ -14,13 +14,11 @@ use super::{Labels, Meta, Text};
 /// The service account of pods that name none. *Source*: Kubernetes, "Service Accounts".
 const DEFAULT_ACCOUNT: &str = "default";
 
-/// A Pod.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pod {
     /// Name, labels, owners.
     pub metadata: Meta,
-    /// What the pod needs.
     pub spec: PodSpec,
     /// What became of the pod.
     pub status: PodStatus,
@@ -32,7 +30,6 @@ pub struct Pod {
 pub struct PodTemplate {
     /// Labels and annotations of the pods.
     pub metadata: Meta,
-    /// What the pods need.
     pub spec: PodSpec,
 }
 
@@ -56,13 +53,11 @@ pub struct PodSpec {
     /// The taints that the pod tolerates.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub tolerations: Arc<[Toleration]>,
-    /// The containers.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub containers: Arc<[Container]>,
     /// The containers that run before the others.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub init_containers: Arc<[Container]>,
-    /// The volumes.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub volumes: Arc<[Volume]>,
     /// `ClusterFirst`, `Default`, `None`.
@@ -104,11 +99,9 @@ pub struct Toleration {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
-    /// Its name.
     pub name: Text,
     /// Its image; the version of an agent.
     pub image: Text,
-    /// Its ports.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<Port>,
     /// What it requests: `cpu`, `memory`.
@@ -146,7 +139,6 @@ impl Requests {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Port {
-    /// Its name.
     #[serde(skip_serializing_if = "is_empty")]
     pub name: Text,
     /// The port in the pod.
@@ -165,7 +157,6 @@ pub struct Port {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Variable {
-    /// Its name.
     pub name: Text,
     /// Its value; empty if it comes from elsewhere.
     pub value: Text,
@@ -174,7 +165,6 @@ pub struct Variable {
 /// A volume: what kind of storage it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Volume {
-    /// Its name.
     pub name: Text,
     /// `emptyDir`, `hostPath`, `persistentVolumeClaim`, `configMap` and others.
     pub source: Text,
@@ -210,13 +200,11 @@ fn deserialize_unless_default<'de, D: Deserializer<'de>>(deserializer: D) -> Res
 }
 
 impl Pod {
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.metadata.name
     }
 
-    /// Its namespace.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.metadata.namespace

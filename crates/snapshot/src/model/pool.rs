@@ -88,7 +88,6 @@ fn share<T: ?Sized + Hash + Eq>(all: &mut HashSet<Arc<T>>, value: &mut Arc<T>) {
 }
 
 impl Pool {
-    /// An empty pool.
     #[must_use]
     pub fn new() -> Self {
         Self::default()

@@ -6,13 +6,11 @@ use serde_json::Value;
 use super::meta::{is_empty, or_default};
 use super::{Labels, Meta, Selector, Text};
 
-/// A Service.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Service {
     /// Name, labels, annotations.
     pub metadata: Meta,
-    /// What the Service is.
     pub spec: ServiceSpec,
     /// What a load balancer made of it.
     #[serde(skip_serializing_if = "ServiceStatus::is_empty")]
@@ -79,7 +77,6 @@ pub struct ServiceSpec {
     /// `None` or `ClientIP`.
     #[serde(skip_serializing_if = "is_empty")]
     pub session_affinity: Text,
-    /// Its ports.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<ServicePort>,
     /// The labels of its pods.
@@ -100,10 +97,8 @@ impl Service {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ServicePort {
-    /// Its name.
     #[serde(skip_serializing_if = "is_empty")]
     pub name: Text,
-    /// The port.
     pub port: u16,
     /// The port of the pods: a number or a name.
     #[serde(skip_serializing_if = "Value::is_null")]
@@ -123,22 +118,17 @@ pub struct EndpointSlice {
     pub metadata: Meta,
     /// `IPv4` or `IPv6`.
     pub address_type: Text,
-    /// The endpoints.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
 }
 
-/// One endpoint.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Endpoint {
-    /// Its address.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<Text>,
-    /// Its node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub node_name: Option<Text>,
-    /// Its zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<Text>,
     /// Whether it serves.
@@ -154,7 +144,6 @@ pub struct EndpointConditions {
     pub ready: Option<bool>,
 }
 
-/// A PodDisruptionBudget.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Budget {
@@ -194,6 +183,5 @@ pub struct BudgetStatus {
     pub desired_healthy: i32,
     /// Pods that may be evicted now.
     pub disruptions_allowed: i32,
-    /// Pods that it counts.
     pub expected_pods: i32,
 }

@@ -36,7 +36,6 @@ pub(super) struct CurrentRoute {
 /// Crossfade's host routes and rules, by their table and priority.
 #[derive(Debug, Default)]
 pub(super) struct HostRoutes {
-    /// The routes.
     pub(super) routes: Vec<HostPath>,
     /// The addresses of the rules.
     pub(super) rules: Vec<IpAddr>,

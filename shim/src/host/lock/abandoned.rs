@@ -48,7 +48,6 @@ pub fn remove_abandoned(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// An abandoned lock.
 enum AbandonedLock {
     /// The lock was free. This process holds it until the value is dropped.
     Free(Flock<File>),

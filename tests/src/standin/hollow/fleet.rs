@@ -1,4 +1,4 @@
-//! The nodes of a fleet, and their registration. Pure.
+//! The nodes of a fleet, and their registration.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! The kubelets of all hollow nodes: from what happens to Nodes and pods to what is written. Pure.
+//! The kubelets of all hollow nodes: from what happens to Nodes and pods to what is written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;

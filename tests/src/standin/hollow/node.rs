@@ -1,4 +1,4 @@
-//! One hollow node: its phase, what is attached to it, and what it says of itself. Pure.
+//! One hollow node: its phase, what is attached to it, and what it says of itself.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -25,9 +25,7 @@ const MAX_QUOTED: usize = 80;
 /// A key that an object lacks.
 #[derive(Debug)]
 pub(super) struct MissingKey {
-    /// The object's path.
     pub(super) path: String,
-    /// The key.
     pub(super) key: &'static str,
 }
 
@@ -45,7 +43,6 @@ pub(super) enum Writer {
 pub(super) struct Reader<'a, 'de> {
     /// The value's text; none where the file lacks the key that it belongs to.
     pub(super) text: Option<&'de str>,
-    /// Where it is.
     pub(super) place: &'a Place<'a>,
     /// Who writes the file.
     pub(super) writer: Writer,

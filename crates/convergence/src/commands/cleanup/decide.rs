@@ -1,4 +1,4 @@
-//! The decision of `cleanup`: removals, kept objects and refusals: pure.
+//! The decision of `cleanup`: removals, kept objects and refusals.
 //!
 //! | found | then |
 //! |---|---|

@@ -14,7 +14,6 @@ use crate::commands::cleanup::kernel::KernelFacts;
 pub struct CleanupFacts {
     /// The CNI that is cleaned up.
     pub profile: Profile,
-    /// What the kernel holds.
     pub kernel: KernelFacts,
     /// What is there of the profile's paths.
     pub files: FileFacts,

@@ -1,4 +1,4 @@
-//! The changes of `graduate`, in their order: pure.
+//! The changes of `graduate`, in their order.
 //!
 //! | stage | what | why it is there before the next one |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! The attachments from before the installation, and the network of each: pure decisions.
+//! The attachments from before the installation, and the network of each: decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Sandboxes that the runtime runs and that its result cache does not know: pure decisions.
+//! Sandboxes that the runtime runs and that its result cache does not know: decisions.
 //!
 //! The cache says which network a pod is on, and with which conf. If the cache was wiped, or is kept elsewhere (cri-dockerd), a pod from
 //! before the installation would get no DEL and its address would leak. So a person has to say which network the pod is on.

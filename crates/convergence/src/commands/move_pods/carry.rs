@@ -119,7 +119,6 @@ impl RemainReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodMove {
     pub candidate: Candidate,
-    /// What became of it.
     pub outcome: MoveOutcome,
 }
 

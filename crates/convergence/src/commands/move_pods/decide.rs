@@ -63,7 +63,6 @@ pub struct Candidate {
     pub from: Option<Phase>,
     /// The phase in which the policy would attach it now.
     pub to: Phase,
-    /// What becomes of it.
     pub fate: PodDisposition,
     /// Why no network joins or leaves it instead; none where one does, and where the command was told not to let any.
     pub restart: Option<&'static str>,

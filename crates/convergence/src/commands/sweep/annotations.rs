@@ -1,4 +1,4 @@
-//! The annotations of Pods that name a sandbox which is gone: pure.
+//! The annotations of Pods that name a sandbox which is gone.
 
 use std::collections::BTreeSet;
 

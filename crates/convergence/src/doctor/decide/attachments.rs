@@ -1,4 +1,4 @@
-//! Findings about attachments that do not begin or end, and about unknown pods: pure.
+//! Findings about attachments that do not begin or end, and about unknown pods.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Findings about Crossfade's conf and plugin, through which the next pod comes: pure.
+//! Findings about Crossfade's conf and plugin, through which the next pod comes.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Findings about kubelet: it does not run, or runs with a taint: pure.
+//! Findings about kubelet: it does not run, or runs with a taint.
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::{BOOT_UNIT, Facts};

@@ -1,4 +1,4 @@
-//! Findings about leaks of attachments that ended: pure.
+//! Findings about leaks of attachments that ended.
 
 use types::policy::Gc;
 

@@ -1,4 +1,4 @@
-//! Findings about the policy's networks and their agents: pure.
+//! Findings about the policy's networks and their agents.
 
 use types::packets::PacketReason;
 use types::policy::Side;

@@ -1,4 +1,4 @@
-//! Findings about pods that cannot be reached: pure.
+//! Findings about pods that cannot be reached.
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;

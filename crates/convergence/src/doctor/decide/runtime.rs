@@ -1,4 +1,4 @@
-//! Findings about the runtime: it does not run, answer, or use one conf: pure.
+//! Findings about the runtime: it does not run, answer, or use one conf.
 
 use types::status::Reason;
 

@@ -1,4 +1,4 @@
-//! Findings about the Node at the API server, compared with the node's own state: pure.
+//! Findings about the Node at the API server, compared with the node's own state.
 
 use types::api::observed::NodeObservation;
 use types::policy::Phase;

@@ -1,4 +1,4 @@
-//! Findings about settings, the off switch, and leftovers of an earlier image: pure.
+//! Findings about settings, the off switch, and leftovers of an earlier image.
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;

@@ -1,4 +1,4 @@
-//! Sources that could not be read: pure. What a source does not have is a line of the report, and no finding.
+//! Sources that could not be read. What a source does not have is a line of the report, and no finding.
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::{Facts, Source};

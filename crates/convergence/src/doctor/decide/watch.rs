@@ -1,4 +1,4 @@
-//! Findings about `watch`: it does not run, or reports what nothing else explains: pure.
+//! Findings about `watch`: it does not run, or reports what nothing else explains.
 
 use crate::doctor::code::Code;
 use crate::doctor::facts::{Facts, WATCH_UNIT};

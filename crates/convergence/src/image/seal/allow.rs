@@ -70,7 +70,6 @@ impl Allow {
         self.0.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()

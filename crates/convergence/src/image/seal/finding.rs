@@ -9,7 +9,6 @@ use crate::change::Act;
 pub struct SealFinding {
     /// What, as the node sees it: a path, or a unit.
     pub what: PathBuf,
-    /// What becomes of it.
     pub fate: Remedy,
     /// What it is, and what it would do in an image.
     pub why: String,

@@ -71,7 +71,6 @@ impl OwnCommand {
         Self(vec!["unit".into(), verb.into()])
     }
 
-    /// Adds an option.
     #[must_use]
     pub fn option(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.0.extend([name.into(), value.into()]);

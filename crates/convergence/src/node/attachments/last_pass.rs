@@ -6,7 +6,6 @@ use types::status::NotMoved;
 /// After how many seconds systemd ends the unit of a pass.
 pub const LIMIT_SECS: u64 = 900;
 
-/// What a pass does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pass {
     /// `sweep` closes attachments whose sandboxes the runtime no longer lists.

@@ -1,4 +1,4 @@
-//! What the annotation `crossfade/desired` of the Node asks for, and of which policy.
+//! The phase that the Node's annotation `crossfade/desired` requests, and the policy that it names.
 
 /// The phase that the annotation `crossfade/desired` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,4 +1,4 @@
-//! The handover of an entry of the runtime's result cache to another network's name: pure.
+//! The handover of an entry of the runtime's result cache to another network's name.
 //!
 //! containerd sends a DEL with the conf that it has loaded, and looks for the result under that conf's name. So an attachment that Crossfade's
 //! plugin made gets its `prevResult` after Crossfade has left only if its entry is there under the name of the network itself.

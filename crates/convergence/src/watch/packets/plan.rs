@@ -1,4 +1,4 @@
-//! What is exchanged in a proof by packets: pure.
+//! The packets that a proof by packets exchanges.
 
 use core::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! What `watch` may publish about a failed call: pure.
+//! The part of a delegate's error that `watch` may publish.
 //!
 //! A plugin's message may hold a token, and the result of a proof goes into status.json, the Node's condition, Events and the journal,
 //! which other people read. So of a plugin's error only network, plugin, verb and code are published, as in the journal of the plugin

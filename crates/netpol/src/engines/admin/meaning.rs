@@ -1,4 +1,4 @@
-//! What policies of administrators let through.
+//! The tiers of rules that policies of administrators stand for.
 
 use snapshot::model::Text;
 
@@ -18,7 +18,6 @@ const OF_CONTAINERS: [u8; 3] = [TCP, UDP, SCTP];
 pub struct Input<'a> {
     /// The administrators' policies, of both tiers.
     pub policies: &'a [Policy],
-    /// NetworkPolicies of Kubernetes.
     pub kubernetes: &'a [kubernetes::Policy],
     /// What the CNI makes of an `ipBlock` of these.
     pub blocks: Blocks,

@@ -19,7 +19,6 @@ pub(super) const LAST: u16 = 1000;
 pub struct Policy {
     /// Its kind, for people.
     pub kind: &'static str,
-    /// Its name.
     pub name: Text,
     /// Its place among the tiers.
     pub place: Place,
@@ -42,7 +41,6 @@ pub enum Place {
     Baseline,
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// What becomes of the packets.
@@ -53,7 +51,6 @@ pub struct Rule {
     pub ports: Vec<Port>,
 }
 
-/// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleAction {
     /// Lets packets through.
@@ -67,7 +64,6 @@ pub enum RuleAction {
 /// An other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Peer {
-    /// Pods.
     Pods(Expression),
     /// Addresses, whichever endpoint has them.
     Networks(Vec<Range>),

@@ -15,9 +15,7 @@ use crate::expression::Expression;
 pub struct Group {
     /// Its namespace; none of a ClusterGroup.
     pub namespace: Option<Text>,
-    /// Its name.
     pub name: Text,
-    /// Who is in it.
     pub members: Members,
 }
 

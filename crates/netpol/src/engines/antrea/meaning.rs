@@ -1,4 +1,4 @@
-//! What policies of Antrea let through.
+//! The tiers of rules that policies of Antrea stand for.
 
 use snapshot::model::Text;
 
@@ -33,7 +33,6 @@ pub struct Input<'a> {
     pub tiers: &'a [Tier],
     /// Policies of Antrea.
     pub policies: &'a [Policy],
-    /// NetworkPolicies of Kubernetes.
     pub kubernetes: &'a [kubernetes::Policy],
     /// Groups of namespaces, and ClusterGroups.
     pub groups: &'a [Group],

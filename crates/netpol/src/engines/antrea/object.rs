@@ -9,10 +9,8 @@ use crate::engines::manifest::{self, Manifest};
 use crate::expression::Expression;
 use crate::traffic::Ports;
 
-/// A Tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {
-    /// Its name.
     pub name: Text,
     /// Its place: the lowest one is first.
     pub priority: i32,
@@ -23,7 +21,6 @@ pub struct Tier {
 pub struct Policy {
     /// Its namespace; none of a ClusterNetworkPolicy.
     pub namespace: Option<Text>,
-    /// Its name.
     pub name: Text,
     /// The name of its tier.
     pub tier: Text,
@@ -35,7 +32,6 @@ pub struct Policy {
     pub egress: Vec<Rule>,
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The pods that it is applied to: by itself, or by its policy.
@@ -50,7 +46,6 @@ pub struct Rule {
     pub messages: Vec<Message>,
 }
 
-/// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleAction {
     /// Lets packets through.

@@ -16,9 +16,7 @@ use crate::traffic::{ICMP, ICMPV6, SCTP, TCP, UDP, UDPLITE};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Number {
-    /// As a number.
     Number(u64),
-    /// As text.
     Text(Text),
 }
 

@@ -1,4 +1,4 @@
-//! What policies of Calico let through.
+//! The tiers of rules that policies of Calico stand for.
 
 use snapshot::Range;
 use snapshot::model::Text;
@@ -26,9 +26,7 @@ pub struct Input<'a> {
     pub tiers: &'a [Tier],
     /// Policies of Calico.
     pub policies: &'a [Policy],
-    /// NetworkPolicies of Kubernetes.
     pub kubernetes: &'a [kubernetes::Policy],
-    /// Network sets.
     pub sets: &'a [NetworkSet],
     /// Host endpoints, as the other end of packets: policies are compared for pods.
     pub host_endpoints: &'a [HostEndpoint],

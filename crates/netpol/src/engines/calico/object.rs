@@ -16,7 +16,6 @@ use crate::traffic::Ports;
 pub struct Order {
     /// The number; none is after every number.
     pub number: Option<f64>,
-    /// The name.
     pub name: Text,
 }
 
@@ -35,7 +34,6 @@ impl Ord for Order {
     }
 }
 
-/// A Tier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tier {
     /// Its place.
@@ -76,7 +74,6 @@ impl Policy {
     }
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// What becomes of the packets.
@@ -97,7 +94,6 @@ pub struct Rule {
     pub destination: Entity,
 }
 
-/// What a rule does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleAction {
     /// Lets packets through.
@@ -141,10 +137,8 @@ pub struct Entity {
     pub not_ports: Vec<Port>,
 }
 
-/// Ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Port {
-    /// A range.
     Range(Ports),
     /// The container port of this name.
     Name(Text),
@@ -152,7 +146,6 @@ pub enum Port {
 
 /// A NetworkSet or a GlobalNetworkSet.
 pub type NetworkSet = Set<Range>;
-/// A HostEndpoint.
 pub type HostEndpoint = Set<IpAddr>;
 
 /// Addresses that have labels.
@@ -160,8 +153,6 @@ pub type HostEndpoint = Set<IpAddr>;
 pub struct Set<A> {
     /// The namespace, of a NetworkSet.
     pub namespace: Option<Text>,
-    /// The labels.
     pub labels: Labels,
-    /// The addresses.
     pub addresses: Vec<A>,
 }

@@ -1,4 +1,4 @@
-//! Who and which ports an end of a rule means.
+//! The peers and ports that each end of a rule matches.
 
 use snapshot::Range;
 use snapshot::model::Text;

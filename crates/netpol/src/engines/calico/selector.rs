@@ -46,7 +46,6 @@ fn has_namespace() -> Expression {
 
 /// What a test of a key is about.
 enum Key {
-    /// A label.
     Label(LabelOwner, Text),
     /// Something that every pod has with one value.
     Fixed(&'static str),

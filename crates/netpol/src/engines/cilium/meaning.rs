@@ -1,4 +1,4 @@
-//! What policies of Cilium let through: what some rule allows and none denies, for the pods to which something is denied by default.
+//! The tiers of rules that policies of Cilium stand for: what some rule allows and none denies, for the pods to which something is denied by default.
 
 use snapshot::model::Labels;
 
@@ -24,7 +24,6 @@ pub struct Settings {
 pub struct Input<'a> {
     /// Policies of Cilium.
     pub policies: &'a [Policy],
-    /// NetworkPolicies of Kubernetes.
     pub kubernetes: &'a [kubernetes::Policy],
     /// How Cilium is set.
     pub settings: Settings,

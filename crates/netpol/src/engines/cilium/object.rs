@@ -23,11 +23,9 @@ pub struct Policy {
 pub struct Side {
     /// Whether nothing is allowed to the selected pods but what some rule allows.
     pub denies_by_default: bool,
-    /// The rules.
     pub rules: Vec<Rule>,
 }
 
-/// A rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Whether it denies; if not, it allows.
@@ -40,10 +38,8 @@ pub struct Rule {
     pub place: Text,
 }
 
-/// An other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Everybody.
     Everybody,
     /// Everybody for whose labels a condition is true. Those who are no pod have no labels.
     Labelled(Expression),
@@ -60,7 +56,6 @@ pub enum End {
 /// Traffic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// To a port.
     Port(Port),
     /// Messages of a protocol, ICMP or ICMPv6, of this type.
     Message(u8, u8),

@@ -1,4 +1,4 @@
-//! What NetworkPolicies let through.
+//! The tiers of rules that NetworkPolicies stand for.
 
 use snapshot::model::Text;
 
@@ -15,9 +15,7 @@ use crate::world::parties::Parties;
 /// is by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocks {
-    /// Those of pods.
     pub pods: bool,
-    /// Those of nodes.
     pub nodes: bool,
     /// Of what a pod sends, the name of a port is one number in the whole cluster, as Cilium has it, and not one of each receiver.
     pub names_of_cluster: bool,

@@ -9,12 +9,9 @@ use super::selector::{LabelSelector, Requirement};
 use crate::engines::manifest::{self, BlockSpec, Manifest, directions, entries, last_port, peers, protocol};
 use crate::tier::Direction;
 
-/// A NetworkPolicy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Its namespace.
     pub namespace: Text,
-    /// Its name.
     pub name: Text,
     /// The pods of its namespace that it selects.
     pub pods: LabelSelector,
@@ -56,7 +53,6 @@ pub enum Peer {
 /// A range of addresses without some parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// The range.
     pub range: Range,
     /// The parts that it does not have.
     pub except: Vec<Range>,
@@ -74,7 +70,6 @@ pub struct Port {
 /// Ports by number or by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortNumber {
-    /// A range.
     Range(u16, u16),
     /// The container port of this name.
     Name(Text),

@@ -21,7 +21,6 @@ pub struct LabelSelector {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Requirement {
-    /// The key.
     pub key: Text,
     /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
     pub operator: Text,

@@ -1,4 +1,4 @@
-//! Mounts, pinned BPF objects, confs, leases, directories and programs: pure.
+//! Mounts, pinned BPF objects, confs, leases, directories and programs.
 
 use std::path::Path;
 

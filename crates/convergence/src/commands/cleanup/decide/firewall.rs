@@ -1,4 +1,4 @@
-//! Chains and rules of iptables, tables of nftables, and sets of addresses: pure.
+//! Chains and rules of iptables, tables of nftables, and sets of addresses.
 
 use std::collections::{BTreeMap, BTreeSet};
 

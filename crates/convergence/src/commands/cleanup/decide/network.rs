@@ -1,4 +1,4 @@
-//! Interfaces, routes and routing rules: pure.
+//! Interfaces, routes and routing rules.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The users of the network that forbid its removal: pure.
+//! The users of the network that forbid its removal.
 
 use types::command::problem::Problem;
 use types::profile::{Leaves, LinkRole};

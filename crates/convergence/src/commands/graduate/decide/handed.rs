@@ -1,4 +1,4 @@
-//! The attachments that are handed over to the new network: pure.
+//! The attachments that are handed over to the new network.
 
 use shim::node::store::Key;
 use shim::sweep::ListStatus;

@@ -1,4 +1,4 @@
-//! The obstacles of `graduate`, each with its next step: pure.
+//! The obstacles of `graduate`, each with its next step.
 
 use shim::node::inventory::Deleter;
 use shim::node::layout::CONF_FILE;

@@ -1,4 +1,4 @@
-//! Where each rule stands: in the Admin tier, or in a NetworkPolicy of Kubernetes after it.
+//! The place of each rule: in the Admin tier, or in a NetworkPolicy of Kubernetes after it.
 //!
 //! In the default tier, a rule that denies needs a place only if a later one allows some of the same packets, or if it comes before NetworkPolicies
 //! that are there: whatever no rule allows is dropped at the end of the tier anyway. If it needs one, this is the Admin tier. A rule that allows has its
@@ -17,7 +17,6 @@ use crate::tier::Direction;
 #[derive(Debug)]
 pub(super) struct TierPlacement<'p> {
     pub(super) tier: TierPolicies<'p>,
-    /// In the Admin tier.
     pub(super) admin: Vec<Entry<'p>>,
     /// In NetworkPolicies.
     pub(super) plain: Vec<Entry<'p>>,

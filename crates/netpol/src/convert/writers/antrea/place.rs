@@ -1,4 +1,4 @@
-//! Where each rule stands: before the NetworkPolicies of Kubernetes, or in the baseline tier after them.
+//! The place of each rule: before the NetworkPolicies of Kubernetes, or in the baseline tier after them.
 //!
 //! The rules of the default tier that have their place after NetworkPolicies are the hard part. Antrea ends with a NetworkPolicy for the pods that
 //! it selects, so that nothing in the baseline tier allows them anything. A rule that allows can stand before NetworkPolicies instead, for they

@@ -1,4 +1,4 @@
-//! What ranges mean to Cilium, which judges pods and nodes by who they are and everybody else by addresses.
+//! Address ranges for Cilium, which matches pods and nodes by identity and only all other peers by address.
 
 use snapshot::Range;
 

@@ -1,4 +1,4 @@
-//! What becomes of order, tiers and denials, none of which Cilium has as Calico has them: what one rule denies is denied, whatever else allows it,
+//! Order, tiers and denials, none of which Cilium has as Calico has them: what one rule denies is denied, whatever else allows it,
 //! and everything else that some rule allows is allowed.
 
 use std::collections::BTreeSet;
