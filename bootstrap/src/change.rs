@@ -2,10 +2,10 @@
 
 mod executor;
 mod files;
-mod inside;
 pub(crate) mod inventory;
 pub(crate) mod journal;
 pub(crate) mod outcome;
+mod rebase;
 mod settle;
 #[cfg(test)]
 pub(crate) mod shape;

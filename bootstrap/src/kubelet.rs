@@ -8,6 +8,6 @@ pub(crate) mod config;
 pub(crate) mod dns;
 pub(crate) mod drop_in;
 pub(crate) mod flags;
-pub(crate) mod own;
+pub(crate) mod own_registration;
 pub(crate) mod runtime;
 pub(crate) mod sources;

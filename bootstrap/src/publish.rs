@@ -12,7 +12,7 @@ mod credential;
 mod error;
 mod event;
 mod link;
-pub(crate) mod look;
+pub(crate) mod node_read;
 pub(crate) mod pods;
 mod publisher;
 pub(crate) mod removal;

@@ -132,10 +132,10 @@ fn run_without_settings(scope: &Scope, why: &str) -> Result<Exit, Failure> {
     let marker = Write { path: scope.root.join(WITHOUT), bytes: Vec::new(), mode: 0o644, nudge: false };
     let changes = vec![Change::ensure(marker, "there is nothing to watch")];
     tracing::info!(event = "Ended", "{why}");
-    let changed = finish(&scope.global, changes, vec![why.to_owned()])?;
+    let changes = finish(&scope.global, changes, vec![why.to_owned()])?;
     // The supervisor that started it waits for this word.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    Ok(print::report(scope.global.output, &changed))
+    Ok(print::report(scope.global.output, &changes))
 }
 
 /// What one pass found and did.
@@ -143,7 +143,7 @@ fn run_without_settings(scope: &Scope, why: &str) -> Result<Exit, Failure> {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct Round {
     #[serde(flatten)]
-    changed: ChangeReport,
+    changes: ChangeReport,
     ready: bool,
     reason: Reason,
     message: String,
@@ -151,13 +151,13 @@ pub(crate) struct Round {
 
 impl Report for Round {
     fn human(&self) -> Page {
-        let mut text = self.changed.human();
+        let mut text = self.changes.human();
         let _ = writeln!(text, "{}: {}", self.reason, self.message);
         text
     }
 
     fn exit(&self) -> Exit {
-        match self.changed.exit() {
+        match self.changes.exit() {
             Exit::Done if !self.ready && self.reason != Reason::SwitchedOff => Exit::No,
             exit => exit,
         }
@@ -169,7 +169,7 @@ impl Report for Round {
                 Problem::new(format!("{}: {}", self.reason, self.message)).with_place("the node's readiness");
             problem.fix(convergence::node::agent::status_file::NOT_READY)
         });
-        self.changed.problems().into_iter().chain(not_ready).collect()
+        self.changes.problems().into_iter().chain(not_ready).collect()
     }
 }
 
@@ -187,7 +187,7 @@ fn run_once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
         .iter()
         .map(|event| format!("{}: {}", event.reason.as_str(), event.message))
         .collect();
-    let changed = if scope.global.dry_run {
+    let changes = if scope.global.dry_run {
         ChangeReport::from_plan(decision.changes, notes)
     } else {
         let mut not_started = Vec::new();
@@ -201,7 +201,7 @@ fn run_once(scope: &Scope, settings: &Settings) -> Result<Exit, Failure> {
         ChangeReport::from_done(done, notes)
     };
     let round = Round {
-        changed,
+        changes,
         ready: decision.report.ready,
         reason: decision.report.reason,
         message: decision.report.message,
@@ -224,7 +224,7 @@ mod tests {
         std::fs::write(dir.path().join("etc/systemd/system/kubelet.service"), unit).expect("unit");
         let global = Global { root: dir.path().into(), ..Global::new(Output::Human) };
         let scope = Scope { root: Root::new(dir.path()), global, in_pod: false };
-        for (text, is_told) in [
+        for (text, has_credential) in [
             (r#"{"version": 1}"#, true),
             (r#"{"version": 1, "lables": {}}"#, true),
             (r#"{"version": 1, "report": {"node": false}}"#, false),
@@ -234,7 +234,7 @@ mod tests {
             (r#"{"version": 1, "report": {"node": false}"#, false),
         ] {
             std::fs::write(dir.path().join("etc/crossfade/node.json"), text).expect("node.json");
-            assert_eq!(scope.credential(&mode::settings(&scope.root)).is_some(), is_told, "{text}");
+            assert_eq!(scope.credential(&mode::settings(&scope.root)).is_some(), has_credential, "{text}");
         }
     }
 }

@@ -46,7 +46,7 @@ fn full() -> Intent {
         version: FORMAT,
         container_id: "c1".into(),
         ifname: "eth0".into(),
-        begun: moment(),
+        began_at: moment(),
         netns: "/run/netns/n1".into(),
         netns_id: Some(NetnsId { dev: 4, ino: 4_026_532_281 }),
         // In a file of its own: the first program that wrote format 1 did not know it.
@@ -78,7 +78,7 @@ fn events() -> Vec<Event> {
         Event::Attached {},
         Event::Deleted { leg: 1 },
         Event::Stopped { leg: 0, plugin: 2 },
-        Event::DelFailed { at: moment() },
+        Event::DelFailed { failed_at: moment() },
     ];
     for event in &all {
         match event {

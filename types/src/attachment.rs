@@ -35,6 +35,26 @@ pub use line::line;
 /// The format of records that this program writes.
 pub const FORMAT: u32 = 1;
 
+/// The outcome of a call of the plugin, as the message of its line in the journal, by which `doctor` finds calls that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The plugin answered the runtime with a success.
+    Served,
+    /// The plugin answered the runtime with an error.
+    Failed,
+}
+
+impl CallOutcome {
+    /// The outcome as the journal's message.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// The progress of one network's ADD and DEL.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
@@ -102,7 +122,7 @@ impl Attachment {
         if intent.version < FORMAT {
             return Err(format!("format {}, which no release wrote", intent.version));
         }
-        let earlier_boot = boot_id.is_some_and(|now| now != intent.begun.boot_id);
+        let earlier_boot = boot_id.is_some_and(|now| now != intent.began_at.boot_id);
         let is_later = intent.version > FORMAT;
         let mut record = Self::begin(intent);
         record.torn = is_later;
@@ -151,7 +171,7 @@ impl Attachment {
                 p.started = true;
                 p.resume_at = Some(plugin);
             }),
-            Event::DelFailed { at: moment } => {
+            Event::DelFailed { failed_at: moment } => {
                 self.del_failed.get_or_insert(moment);
             }
         }

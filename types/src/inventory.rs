@@ -74,8 +74,8 @@ pub struct Entry {
     #[serde(rename = "cniArgs", default, skip_serializing_if = "Option::is_none")]
     pub cni_args: Option<String>,
     /// When the entry was written. The sandbox is at least as old, and the sandbox of an entry from an earlier boot is gone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken: Option<Moment>,
+    #[serde(rename = "taken", default, skip_serializing_if = "Option::is_none")]
+    pub listed_at: Option<Moment>,
     /// Who serves the runtime's DEL; absent if that is Crossfade.
     #[serde(rename = "deletedBy", default, skip_serializing_if = "Deleter::is_crossfade")]
     pub deleted_by: Deleter,
@@ -92,7 +92,7 @@ impl Entry {
             prev_result: None,
             runtime_config: None,
             cni_args: None,
-            taken: None,
+            listed_at: None,
             deleted_by: Deleter::Crossfade,
         }
     }

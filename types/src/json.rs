@@ -7,4 +7,4 @@ pub mod schema;
 pub mod splice;
 pub(crate) mod text;
 pub mod version;
-pub(crate) mod whole;
+pub(crate) mod whole_number;

@@ -33,7 +33,8 @@ pub struct Line {
     /// The objects that Crossfade removed on the node.
     pub removed: Vec<String>,
     /// The objects that are certainly left, on the node or in the cluster, because no plugin that could remove them was called.
-    pub left: Vec<String>,
+    #[serde(rename = "left")]
+    pub leftovers: Vec<String>,
     /// The objects that may be left, because the plugin that keeps them was called and failed.
     #[serde(default)]
     pub unknown: Vec<String>,

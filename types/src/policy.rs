@@ -7,22 +7,22 @@
 mod base;
 mod both;
 mod check;
-mod choose;
+mod choice;
 mod limits;
 mod network;
 mod phase;
-mod second;
+mod second_network;
 mod side;
 mod target;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use both::{Both, SecondaryFailure};
-pub use choose::{Choice, RESTART, Reason};
+pub use choice::{Choice, RESTART, Reason};
 pub use limits::{Deadlines, Gc, RetiredNetwork};
 pub use network::{Network, Probe};
 pub use phase::Phase;
-pub use second::{Join, Second, Secondary};
+pub use second_network::{Join, Second, Secondary};
 pub use side::{Attach, Side};
 pub use target::split_target;
 

@@ -6,9 +6,9 @@
 mod allowed;
 mod annotations;
 mod leaves;
-mod named;
 mod pattern;
 mod profiles;
+mod unknown;
 
 pub use self::annotations::PodAnnotations;
 pub use self::leaves::{

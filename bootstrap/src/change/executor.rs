@@ -8,8 +8,8 @@ use shim::{
 };
 
 use super::files::{OPEN_DIR, remove, remove_tree, set_aside, truncate, write};
-use super::inside::rebase;
 use super::outcome::{Done, Outcome};
+use super::rebase::rebase;
 use super::{inventory, settle};
 use crate::host::root::Root;
 use crate::systemd::systemctl;

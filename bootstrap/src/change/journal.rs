@@ -21,7 +21,8 @@ const VERSION: u32 = 1;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Line<E> {
     pub version: u32,
-    pub at: Moment,
+    #[serde(rename = "at")]
+    pub written_at: Moment,
     #[serde(flatten)]
     pub event: E,
 }
@@ -57,7 +58,7 @@ impl JournalFile {
     /// # Errors
     /// Any I/O error; then the act must not follow.
     pub(crate) fn append<E: Serialize>(&self, event: E) -> io::Result<()> {
-        let line = Line { version: VERSION, at: boot::now()?, event };
+        let line = Line { version: VERSION, written_at: boot::now()?, event };
         let Some(directory) = self.0.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
         for dir in directory.ancestors().take(3).collect::<Vec<_>>().into_iter().rev() {
             file::create_private_dir(dir)?;

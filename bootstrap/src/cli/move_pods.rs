@@ -14,8 +14,8 @@ use super::words;
 )]
 pub struct MovePods {
     /// Move only the pods that were attached in the phase PHASE (old, both-old, both-new, new), or that have the network NAME.
-    #[arg(long, value_name = "PHASE|NAME")]
-    pub on: Option<String>,
+    #[arg(long = "on", value_name = "PHASE|NAME")]
+    pub selection: Option<String>,
     /// Move only this pod; repeat the option for more. In NAMESPACE/NAME, * stands for any text.
     #[arg(long = "pod", value_name = "NAMESPACE/NAME", value_parser = words::pod_glob)]
     pub pods: Vec<String>,

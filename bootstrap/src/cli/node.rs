@@ -177,8 +177,8 @@ pub struct Prove {
     #[arg(long = "bin-dir", value_name = "DIR", value_parser = absolute_path_parser())]
     pub bin_dirs: Vec<PathBuf>,
     /// How long packets that do not pass yet are sent again, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
-    pub within: u64,
+    #[arg(long = "within", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub timeout: u64,
     #[command(flatten)]
     installation: Installation,
     #[command(flatten)]

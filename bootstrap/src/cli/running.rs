@@ -16,8 +16,8 @@ use super::options::{DryRun, Global, HiddenTree, Host, Installation, Tree, absol
 pub struct List {
     /// List only the attachments that were made in the phase PHASE (old, both-old, both-new, new), or that have the network NAME. In a phase
     /// that the node has left, these are its stragglers.
-    #[arg(long, value_name = "PHASE|NAME")]
-    pub on: Option<String>,
+    #[arg(long = "on", value_name = "PHASE|NAME")]
+    pub selection: Option<String>,
     /// List also what is left of attachments that ended: records and inventory entries whose sandbox the runtime does not list for longer
     /// than the policy's grace, and leases of containers that are unknown. Asks the runtime.
     #[arg(long)]

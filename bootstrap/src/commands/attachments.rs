@@ -40,7 +40,7 @@ const PROBES_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct AttachmentsReport {
     /// Attachments, and damaged records.
     #[serde(flatten)]
-    found: Attachments,
+    attachments: Attachments,
     /// What is left of attachments that ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     leaks: Option<Vec<Leak>>,
@@ -61,10 +61,10 @@ pub(crate) fn attachments(global: &Global, args: &List) -> Result<AttachmentsRep
     let mut attachments = attachments::list(&node.dirs.layout, node.policy())?;
     let leaks = if args.leaks { Some(leaks(&node, &attachments)?) } else { None };
     let ledger = if args.ledger { Some(read_ledger(&node)?) } else { None };
-    if let Some(selector) = &args.on {
+    if let Some(selector) = &args.selection {
         keep(&mut attachments, selector, &node)?;
     }
-    Ok(AttachmentsReport { found: attachments, leaks, ledger, is_part: args.on.is_some() })
+    Ok(AttachmentsReport { attachments, leaks, ledger, is_part: args.selection.is_some() })
 }
 
 /// The node with its runtime; nothing is guessed.
@@ -141,10 +141,10 @@ fn sandboxes(
 impl Report for AttachmentsReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
-        for line in &self.found.attachments {
+        for line in &self.attachments.attachments {
             show(&mut text, line);
         }
-        for damaged in &self.found.damaged {
+        for damaged in &self.attachments.damaged {
             let _ = writeln!(text, "damaged: {}: {}", damaged.path.display(), damaged.reason);
         }
         if text.is_empty() {
@@ -214,7 +214,7 @@ fn show_ledger(text: &mut Page, line: &ledger::Line) {
         addresses.join(","),
         line.reason
     );
-    for leftover in &line.left {
+    for leftover in &line.leftovers {
         let _ = writeln!(text, "  left: {leftover}");
     }
     for unknown in &line.unknown {

@@ -6,7 +6,7 @@
 pub(crate) mod explain;
 pub(crate) mod gather;
 mod leavings;
-mod owed;
+mod owed_dels;
 
 use std::path::PathBuf;
 
@@ -72,7 +72,7 @@ fn plan(global: &Global, node: NodeFacts) -> Result<ChangeReport, Failure> {
 }
 
 fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
-    match &facts.without {
+    match &facts.leavings {
         Some(leavings) => final_image::decide(facts, leavings),
         None => decide(facts),
     }

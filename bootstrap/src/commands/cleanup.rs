@@ -89,9 +89,8 @@ fn find_profile<'p>(name: &str, profiles: &'p Profiles) -> Result<&'p Profile, F
         return Err(Failure::usage(profiles.unknown_text(name)).with_place("PROFILE"));
     };
     if profile.leaves.is_none() {
-        let why = format!(
-            "nobody has read in the sources of {name} what it leaves on a node, so nothing is removed"
-        );
+        let why =
+            format!("what {name} leaves on a node was not read in its sources yet, so nothing is removed");
         let fix = format!(
             "remove it by hand as its own documentation says, rotate the node, or write /etc/crossfade/profiles/{name}.json"
         );
@@ -139,7 +138,7 @@ fn plan_report(profile: &Profile, decision: Decision) -> CleanupReport {
         profile: profile.name.clone(),
         dry_run: true,
         changes,
-        kept: decision.retained,
+        retained: decision.retained,
         look: decision.look,
         remains: Vec::new(),
         reboot: decision.reboot,
@@ -195,7 +194,7 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
     let last = decide(&gather(subject)?);
     report.remains = last.removals.iter().map(|removal| removal.change.target.clone()).collect();
     report.remains.dedup();
-    (report.kept, report.look, report.reboot) = (last.retained, last.look, last.reboot);
+    (report.retained, report.look, report.reboot) = (last.retained, last.look, last.reboot);
     if !first.removals.is_empty() {
         journal.write(Event::End { remains: report.remains.clone() }).map_err(noted)?;
         report.journal = Some(journal.path().display().to_string());
@@ -216,7 +215,7 @@ fn carry_out_removal(subject: &Subject<'_>, removal: Removal) -> io::Result<Done
     let done = executor.carry_out_each(vec![removal.change]).remove(0);
     let event = match &done.outcome {
         Some(Outcome::Failed(why)) => Event::Failed { target, why: why.clone() },
-        _ => Event::Done { target },
+        Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => Event::Done { target },
     };
     subject.journal.write(event)?;
     Ok(done)

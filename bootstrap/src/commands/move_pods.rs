@@ -1,6 +1,6 @@
 //! `move-pods`: moves the pods of this node that are not on the network which the policy names for them.
 //!
-//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> act ([`carry`], which knows the node by a trait) -> report ([`report`]). A dry run is
+//! Gather ([`gather`]) -> decide ([`mod@decide`], pure) -> apply ([`apply()`], which knows the node by a trait) -> report ([`report`]). A dry run is
 //! the default, and prints the very list that `--apply` goes through. Nothing is remembered between two calls: what is still attached as it was
 //! is what is left to do, so a call can be ended at any moment and made again.
 
@@ -11,7 +11,7 @@ pub(crate) mod report;
 
 use std::time::Duration;
 
-use convergence::commands::move_pods::carry::carry;
+use convergence::commands::move_pods::apply::apply;
 use convergence::commands::move_pods::decide::{Decision, MoveOptions, Ways, decide};
 use convergence::commands::move_pods::facts::Facts;
 use convergence::failure::Failure;
@@ -70,7 +70,7 @@ fn carry_out(
     LOCK.run(layout, || {
         let (policy_sha256, phase, decision) = gather_and_decide(&mut hand, &options)?;
         let within = Duration::from_secs(args.timeout_secs);
-        let result = carry(&mut hand, &options, decision.candidates.clone(), within);
+        let result = apply(&mut hand, &options, decision.candidates.clone(), within);
         let (restarts, not_moved, failed) = result.remainder(&decision.candidates);
         let report = MoveReport::new(phase, args.in_place, &decision.candidates, Some(result));
         Ok((report, (failed, Some(PodsResult { policy_sha256, restarts, not_moved }))))
@@ -79,7 +79,7 @@ fn carry_out(
 
 fn move_options(args: &cli::MovePods) -> MoveOptions {
     MoveOptions {
-        on: args.on.clone(),
+        selection: args.selection.clone(),
         pods: args.pods.clone(),
         in_place: args.in_place,
         skip_pre_stop: args.skip_pre_stop,
@@ -127,5 +127,5 @@ fn require_named_pods(facts: &Facts, options: &MoveOptions) -> Result<(), Failur
         let fix = "name a pod as crossfade-bootstrap attachments lists it";
         return Err(Failure::usage(format!("--pod {glob}: {what}")).with_place("--pod").fix(fix));
     }
-    options.on.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
+    options.selection.as_deref().map_or(Ok(()), |on| require_known(&facts.lines, on))
 }

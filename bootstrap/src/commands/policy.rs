@@ -190,5 +190,5 @@ fn attached_since(layout: &Layout, conf: &Path) -> bool {
         |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let Ok(written) = conf_reading::written_at(conf).map(secs) else { return false };
     let records = Store::new(layout).load_all().map(|(sound, _)| sound).unwrap_or_default();
-    records.iter().any(|record| record.intent.begun.wall_secs > written)
+    records.iter().any(|record| record.intent.began_at.wall_secs > written)
 }

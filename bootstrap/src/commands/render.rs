@@ -25,7 +25,7 @@ use crate::cli::{Global, Render};
 use crate::host::root::Root;
 use crate::kubelet::check::{self, CheckDepth, RegistrationReport};
 use crate::kubelet::drop_in;
-use crate::kubelet::own::{gather_registration, own_registration};
+use crate::kubelet::own_registration::{gather_registration, own_registration};
 use crate::node::{facts, settings, switch};
 
 /// Mode of the environment file: it holds no secret.

@@ -80,7 +80,7 @@ fn word(node: &NodeFacts, is_removed: bool) -> Result<FinalCondition, Failure> {
     }
     if node.without_plugin().is_some() {
         let message =
-            "this node runs a final image: its pods get the agents' network, and nobody reports any more";
+            "this node runs a final image: its pods get the agents' network, and Crossfade reports no more";
         return Ok(FinalCondition {
             status: "Unknown",
             reason: FinalReason::FinalImage,

@@ -23,7 +23,7 @@ use convergence::doctor::facts::{Facts, Source};
 use convergence::node::cni::CniFacts;
 use convergence::node::facts::NodeFacts;
 use convergence::node::paths::{GATE, PRIVATE_CONF_DIR, STATUS, UNFIT};
-use convergence::publish::look::ApiServerState;
+use convergence::publish::node_read::ApiServerState;
 use shim::node::layout::Layout;
 use shim::{host::boot, node::hostports};
 use types::command::problem::Problem;
@@ -38,7 +38,7 @@ use crate::node::conf::foreign;
 use crate::node::networks::readiness;
 use crate::node::settings::mode;
 use crate::node::{facts, fitness, identity, switch};
-use crate::publish::look::{self, ApiReadError};
+use crate::publish::node_read::{self, ApiReadError};
 use crate::publish::reporter;
 use convergence::node::attachments::last_pass::Pass;
 
@@ -69,7 +69,7 @@ pub(crate) fn gather(global: &Global, args: &Doctor) -> Facts {
         let is_private = node.settings.conf_dir == Mode::Private;
         let others = foreign::list(&foreign_dir).unwrap_or_default();
         Facts {
-            off: switch::off_switch(&root),
+            off_switch: switch::off_switch(&root),
             booted: if is_here { identity::is_current(&root) } else { Ok(()) },
             gate: gate(global, &node, &boot_id).filter(|_| is_here),
             unfit: text(&root, UNFIT).filter(|_| is_here),
@@ -135,7 +135,7 @@ fn server(root: &Root, node: &Node) -> Source<ApiServerState> {
     let Some(credential) = reporter(root, node) else {
         return Source::Absent("this node has no kubelet, or node.json says report.node false".into());
     };
-    match look::gather(&credential, SERVER_WITHIN) {
+    match node_read::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => Source::Read(looked),
         Err(ApiReadError::NoCredential(why)) => Source::Absent(why),
         Err(ApiReadError::Trouble(why)) => Source::Unread(why),

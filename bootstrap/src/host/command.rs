@@ -19,7 +19,7 @@ const KILLED_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunLimits {
     /// The program has ended by then, or is killed with everything it started.
-    pub within: Duration,
+    pub timeout: Duration,
     /// The largest stdout, and the largest stderr, in bytes.
     pub max_bytes: usize,
 }
@@ -125,7 +125,7 @@ pub(crate) fn run_with(
     stdin: Vec<u8>,
     stderr: StderrTo,
 ) -> Result<CommandOutput, CommandError> {
-    let deadline = Instant::now() + limits.within;
+    let deadline = Instant::now() + limits.timeout;
     let keeps_stderr = matches!(stderr, StderrTo::Output);
     // What a program says to its own service manager would come from a process that is not this unit's main one.
     for variable in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
@@ -158,7 +158,7 @@ pub(crate) fn run_with(
         }
         // Nothing but an uninterruptible sleep in the kernel survives this for long.
         let _ = exit.recv_timeout(KILLED_WITHIN);
-        return Err(CommandError::TimedOut(limits.within));
+        return Err(CommandError::TimedOut(limits.timeout));
     };
     let status = status.map_err(CommandError::Unknown)?;
     match (stdout, stderr) {

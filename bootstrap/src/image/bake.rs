@@ -32,7 +32,7 @@ const MODE: u32 = 0o644;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct BakeReport {
     #[serde(flatten)]
-    changed: ChangeReport,
+    changes: ChangeReport,
     /// The identity of the image: the label crossfade/image of its nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
@@ -60,7 +60,7 @@ impl File {
 
 impl Report for BakeReport {
     fn human(&self) -> Page {
-        let mut text = self.changed.human();
+        let mut text = self.changes.human();
         if let Some(image) = &self.image {
             text.text(&format!("image    {image}: its nodes register the label {IMAGE}={image}\n"));
         }
@@ -71,11 +71,11 @@ impl Report for BakeReport {
     }
 
     fn exit(&self) -> Exit {
-        self.changed.exit()
+        self.changes.exit()
     }
 
     fn problems(&self) -> Vec<Problem> {
-        self.changed.problems()
+        self.changes.problems()
     }
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn bake(global: &Global, args: &Bake) -> Result<BakeReport, Failure> 
         files.extend(policy.iter().map(|bytes| File::new(&policy_place, bytes)));
         files.push(File::new(&node_place, &node));
     }
-    Ok(BakeReport { changed: finish(global, changes, notes)?, image, files })
+    Ok(BakeReport { changes: finish(global, changes, notes)?, image, files })
 }
 
 fn file(root: &Root, place: &str, bytes: &[u8], why: &str) -> Change {

@@ -11,7 +11,7 @@ pub(crate) mod finding;
 pub(crate) mod gather;
 pub(crate) mod judge;
 pub(crate) mod login;
-pub(crate) mod own;
+pub(crate) mod own_state;
 pub(crate) mod report;
 pub(crate) mod rules;
 pub(crate) mod secret;

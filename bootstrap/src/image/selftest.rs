@@ -57,7 +57,7 @@ impl Report for SelftestReport {
     fn human(&self) -> Page {
         let mut text = Page::new();
         let wide = self.checks.iter().map(|check| check.id.len()).max().unwrap_or_default();
-        for Check { id, status, found: observation, fix } in &self.checks {
+        for Check { id, status, observation, fix } in &self.checks {
             let _ = writeln!(text, "{:<7} {id:<wide$} {observation}", status.as_str());
             if let Some(fix) = fix {
                 let _ = writeln!(text, "{:<7} {:<wide$} fix: {fix}", "", "");
@@ -78,7 +78,7 @@ impl Report for SelftestReport {
         failed
             .map(|check| {
                 let fix = check.fix.clone().unwrap_or_default();
-                Problem::new(check.found.as_str()).with_place(check.id).fix(fix)
+                Problem::new(check.observation.as_str()).with_place(check.id).fix(fix)
             })
             .collect()
     }
@@ -93,7 +93,7 @@ pub(crate) fn selftest(global: &Global, args: &Selftest) -> Result<SelftestRepor
     let root = Root::new(&dir);
     let global = &Global { root: dir.clone(), ..global.clone() };
     let facts = gather(global, args);
-    let settings = CheckedSettings::of(&facts);
+    let settings = CheckedSettings::from_facts(&facts);
     // What is told of the rest is told for what counts in the place of a node.json that cannot be used; that it cannot is told, too.
     let node = &facts.settings;
     let units = UnitOnDisk::gather(&root, node);

@@ -12,7 +12,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Node;
 
-use super::own::{absent, own_registration, speaks};
+use super::own_registration::{absent, own_registration, speaks};
 use crate::host::root::Root;
 use crate::kubelet::sources;
 use crate::node::switch;

@@ -61,7 +61,7 @@ pub(crate) fn from_records(
 
 /// Sorts records from the oldest to the newest, and within one second by container id.
 fn key(record: &Attachment) -> (u64, &str, &str) {
-    (record.intent.begun.wall_secs, &record.intent.container_id, &record.intent.ifname)
+    (record.intent.began_at.wall_secs, &record.intent.container_id, &record.intent.ifname)
 }
 
 fn record_line(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> Line {
@@ -77,7 +77,7 @@ fn record_line(record: &Attachment, sides: Option<&Sides<'_>>, now: &Moment) -> 
     let line = line(
         Key::new(&intent.container_id, &intent.ifname),
         Life::from_record(record),
-        Some(intent.begun.age(now)),
+        Some(intent.began_at.age(now)),
         intent.cni_args.as_deref(),
         parts.collect(),
     );
@@ -122,7 +122,7 @@ fn entry_line(entry: &Entry, policy: Option<&Policy>, now: &Moment) -> Line {
         owed: true,
         in_pod: Some(true),
     };
-    let age = entry.taken.as_ref().map(|moment| moment.age(now));
+    let age = entry.listed_at.as_ref().map(|moment| moment.age(now));
     let line = line(entry.key(), Life::Inventory, age, entry.cni_args.as_deref(), vec![part]);
     let only = PodNetwork { side, primary: true, attached: true, default_route: true, host_route: false };
     let deleted_by = Some(entry.deleted_by).filter(|deleter| *deleter != Deleter::Crossfade);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use shim::node::layout::PACKAGED_PLUGIN;
 
-use crate::node::conf::rooted;
+use crate::node::conf::root_path;
 use crate::node::networks;
 use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::node::plugins::packaged_plugin;
@@ -35,7 +35,7 @@ pub(crate) fn gather(node: &NodeFacts, choice: PluginChoice<'_>) -> CniFacts {
     };
     let bin_dirs = sources.search(root);
     CniFacts {
-        confs: rooted::conf_dir(root, &dirs.conf_dir, profiles)
+        confs: root_path::conf_dir(root, &dirs.conf_dir, profiles)
             .map_err(|e| format!("conf dir {}: {e}", dirs.conf_dir.display())),
         networks: node.policy().map_or_else(Vec::new, |policy| networks::load_all(root, policy, &bin_dirs)),
         plugins: match choice.plugin {

@@ -3,7 +3,7 @@
 pub(crate) mod confdir;
 pub(crate) mod foreign;
 pub(crate) mod name;
-pub(crate) mod rooted;
+pub(crate) mod root_path;
 
 use std::path::{Path, PathBuf};
 

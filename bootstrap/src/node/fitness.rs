@@ -12,7 +12,7 @@ use types::node::Mode;
 
 use crate::cli::Global;
 use crate::host::root::Root;
-use crate::kubelet::own;
+use crate::kubelet::own_registration;
 use crate::node::cni::{self, PluginChoice};
 use crate::node::conf::foreign;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
@@ -46,7 +46,7 @@ pub(crate) fn obstacles(
         return obstacles;
     }
     let node = &settings.node;
-    if own::speaks(root, node) {
+    if own_registration::speaks(root, node) {
         obstacles.extend(continuation::check(root, node, &node.kubelet.unit).err());
     }
     if node.conf_dir == Mode::Without {
@@ -105,7 +105,7 @@ fn check_private(facts: &NodeFacts, obstacles: &mut Obstacles) {
     if let Some(unit) = &config.unit {
         obstacles.extend(continuation::check(root, &facts.settings, unit).err());
     }
-    obstacles.extend(config::is_told(root, config).err());
+    obstacles.extend(config::require_configured(root, config).err());
 }
 
 fn check_shared(facts: &NodeFacts, cni: &CniFacts, obstacles: &mut Obstacles) {

@@ -13,14 +13,14 @@ use std::path::PathBuf;
 use types::policy::{Network, Policy, Side};
 
 use crate::host::root::Root;
-use crate::node::conf::rooted;
+use crate::node::conf::root_path;
 use crate::node::plugins;
 
 /// Loads the confs of all networks of a policy, and looks for their plugins in `bin_dirs`.
 #[must_use]
 pub(crate) fn load_all(root: &Root, policy: &Policy, bin_dirs: &[PathBuf]) -> Vec<NetworkConf> {
     let load = |(side, network): (Side, &Network)| {
-        let conf = rooted::conf(root, &network.conf);
+        let conf = root_path::conf(root, &network.conf);
         let missing = conf
             .as_ref()
             .map_or_else(|_| Vec::new(), |(conf, _)| plugins::missing_plugins(root, conf, bin_dirs));

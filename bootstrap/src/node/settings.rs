@@ -84,7 +84,7 @@ pub(crate) fn reload(root: &Root, last: &Settings) -> Settings {
             let first_failure = || InvalidSettings {
                 why: String::new(),
                 mode_by: "it was in this mode before",
-                lost: Some(BTreeSet::new()),
+                unusable_keys: Some(BTreeSet::new()),
             };
             let before = last.unusable.clone().unwrap_or_else(first_failure);
             Settings { node: last.node.clone(), file, unusable: Some(InvalidSettings { why, ..before }) }

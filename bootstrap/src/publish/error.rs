@@ -58,7 +58,7 @@ impl Trouble {
     }
 
     /// Of a request that did not go well; `what` it was.
-    pub(super) fn of(what: &str, error: &Error) -> Self {
+    pub(super) fn from_error(what: &str, error: &Error) -> Self {
         match error {
             Error::Api(status) => {
                 let kind = match status.code {
@@ -152,7 +152,7 @@ mod tests {
             (503, ErrorKind::Unreachable, false),
         ] {
             let status = Status { code, message: "why".into(), ..Status::default() };
-            let trouble = Trouble::of("patch", &Error::Api(Box::new(status)));
+            let trouble = Trouble::from_error("patch", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{code}");
             assert_eq!(trouble.why.what, format!("patch: why ({code})"));
         }
@@ -160,7 +160,7 @@ mod tests {
             [("AlreadyExists", ErrorKind::Exists, true), ("Conflict", ErrorKind::Conflict, false)]
         {
             let status = Status { code: 409, reason: reason.into(), ..Status::default() };
-            let trouble = Trouble::of("create", &Error::Api(Box::new(status)));
+            let trouble = Trouble::from_error("create", &Error::Api(Box::new(status)));
             assert_eq!((trouble.kind, trouble.is_refusal()), (kind, refusal), "{reason}");
         }
     }

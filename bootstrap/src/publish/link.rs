@@ -280,7 +280,7 @@ fn build_trouble(what: &str, error: &Unbuilt) -> Trouble {
 
 async fn with_timeout<T>(what: &str, answer: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
     match tokio::time::timeout(ANSWER_WITHIN, answer).await {
-        Ok(answer) => answer.map_err(|error| Trouble::of(what, &error)),
+        Ok(answer) => answer.map_err(|error| Trouble::from_error(what, &error)),
         Err(_) => Err(Trouble::new(
             ErrorKind::Unreachable,
             format!("{what}: no answer within {} s", ANSWER_WITHIN.as_secs()),

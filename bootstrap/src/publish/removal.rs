@@ -129,7 +129,7 @@ pub(crate) fn change(target: &str, word: &FinalCondition, removed: Option<&[Stri
 }
 
 pub(crate) fn removal_condition() -> FinalCondition {
-    let message = "Crossfade was removed from this node, and nobody reports any more";
+    let message = "Crossfade was removed from this node, and reports no more";
     FinalCondition { status: "Unknown", reason: FinalReason::Removed, message: message.into() }
 }
 

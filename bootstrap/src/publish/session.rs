@@ -168,7 +168,7 @@ impl<F: Fn(Option<DesiredPhase>)> Session<F> {
                     WatchEvent::Error(_) => return Ok(None),
                 },
                 Either::Left((Ok(Some(Err(error))), _)) => {
-                    return Err(Trouble::of("watch this Node", &error));
+                    return Err(Trouble::from_error("watch this Node", &error));
                 }
                 Either::Left((Ok(None) | Err(_), _)) => return Ok(None),
             }

@@ -20,7 +20,7 @@ use crate::host::root::Root;
 use crate::systemd::unit::Unit;
 use convergence::runtime::facts::ConfigFact;
 
-pub(crate) use render::{RehearsalResult, is_told, leave, rehearse};
+pub(crate) use render::{RehearsalResult, leave, rehearse, require_configured};
 
 /// A runtime that was found, not yet read.
 #[derive(Debug)]

@@ -11,10 +11,10 @@ use crate::host::program;
 /// Is there where systemd is PID 1. *Source*: man 3 `sd_booted`.
 const BOOTED: &str = "/run/systemd/system";
 /// How long systemctl may answer a question, and the largest answer.
-const QUERY_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: MAX_BYTES };
+const QUERY_LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(30), max_bytes: MAX_BYTES };
 /// How long systemctl may wait for the jobs of Crossfade's two units. systemd ends each job after 90 s. *Source*: man 5
 /// `systemd-system.conf`, `DefaultTimeoutStartSec=`.
-const JOB_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(300), max_bytes: MAX_BYTES };
+const JOB_LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(300), max_bytes: MAX_BYTES };
 const MAX_BYTES: usize = 1 << 20;
 
 /// Whether systemd runs this node.
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_systemctl_that_hangs_is_ended_at_its_deadline() {
-        let limits = |secs| RunLimits { within: Duration::from_secs(secs), ..JOB_LIMITS };
+        let limits = |secs| RunLimits { timeout: Duration::from_secs(secs), ..JOB_LIMITS };
         let systemctl = |script, secs| call(Command::new("/bin/sh").args(["-c", script]), limits(secs));
         assert_eq!(systemctl("sleep 1000", 1), Err("no answer within 1 s".to_owned()));
         assert_eq!(

@@ -16,7 +16,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use convergence::glob::matches;
+use convergence::node::glob::matches;
 use shim::host::file::read_bounded;
 
 use self::words::{Escapes, split_words};

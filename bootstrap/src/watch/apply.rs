@@ -19,7 +19,7 @@ use crate::node::agent::own_command::transient_unit;
 use crate::systemd::systemctl;
 
 /// How long systemd may take to accept a unit, and the largest answer.
-const START_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(90), max_bytes: 1 << 20 };
+const START_LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(90), max_bytes: 1 << 20 };
 
 /// Carries out `changes`, one after the other; a failed change does not stop the others. `start` is called for units.
 pub(crate) fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {

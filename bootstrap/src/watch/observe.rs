@@ -105,15 +105,15 @@ pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> O
     let probed = root.join(PROBED);
     let endpoint = node.runtime.choice.endpoint();
     Observation {
-        off: switch::off_switch(&root),
+        off_switch: switch::off_switch(&root),
         not_booted: identity::is_of(&root, &boot_id).err().map(String::from),
         foreign: foreign_in(&node),
         dir_id: identity(&node.dirs.conf_dir, false),
         leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
         life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
         unread: unread_reason(&node),
-        swept: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
-        moved: last_pass::read(&node.dirs.layout, Pass::MovePods, &boot_id),
+        last_sweep: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
+        last_move: last_pass::read(&node.dirs.layout, Pass::MovePods, &boot_id),
         networks: networks(&node, &cni, &probed, &boot_id),
         probed: (
             probed.clone(),
@@ -131,8 +131,8 @@ pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> O
 pub(crate) fn ask_again(facts: &mut Observation, now: Duration) {
     facts.now = now;
     let NodeFacts { dirs, runtime, policy, profiles, .. } = &facts.node;
-    facts.swept = last_pass::read(&dirs.layout, Pass::Sweep, &facts.boot_id);
-    facts.moved = last_pass::read(&dirs.layout, Pass::MovePods, &facts.boot_id);
+    facts.last_sweep = last_pass::read(&dirs.layout, Pass::Sweep, &facts.boot_id);
+    facts.last_move = last_pass::read(&dirs.layout, Pass::MovePods, &facts.boot_id);
     if facts.unread.is_some() {
         let endpoint = runtime.choice.endpoint().unwrap_or_default();
         facts.unread = conf_reading::problem(endpoint, &dirs.conf_file());

@@ -56,7 +56,7 @@ pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
     let id = format!("crossfade-proof-{side}-{}", now.boottime_ms);
     let attached = scene.attach(&id, &list, is_pair, |pods, refused| {
         (proof == Proof::Packet)
-            .then(|| exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(args.within))))
+            .then(|| exchange(&node, network, (pods, refused), (&allowed, Duration::from_secs(args.timeout))))
     });
     let (packets, failed) = match attached {
         Ok(Some((packets, failed))) => (Some(packets), failed),

@@ -1,10 +1,10 @@
 //! The loop: observe, decide, apply, report, and requeue. An event is debounced and never interpreted: whatever it was, the node is observed
 //! anew.
 
-mod acting;
-mod counting;
-mod observing;
-mod reporting;
+mod apply;
+mod count;
+mod gather;
+mod report;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ use types::command::exit::Exit;
 use types::node::Mode;
 use types::status::{ConfState, Reason};
 
-use self::counting::Basis;
+use self::count::Basis;
 use super::{Scope, pod};
 use crate::host::events::{Events, WakeReason, signals};
 use crate::node::agent::status_file;
@@ -65,7 +65,7 @@ pub(crate) fn run(scope: &Scope, settings: Settings) -> Result<Exit, Failure> {
     loop {
         notify(&[NotifyState::Watchdog, NotifyState::Status(&watch.status_line)]);
         // A pod that ends is started again, and would say so for ever.
-        if let Some(exit) = watch.ended.filter(|_| !scope.in_pod) {
+        if let Some(exit) = watch.exit.filter(|_| !scope.in_pod) {
             return Ok(exit);
         }
         if scope.in_pod && pod::unit_runs(&scope.root) {
@@ -95,7 +95,7 @@ struct Watch<'a> {
     /// node.json as it was in force in the last pass.
     settings: Settings,
     started: Instant,
-    me: Process,
+    process: Process,
     wake: Sender<WakeReason>,
     events: Events,
     debounce: Debounce,
@@ -116,17 +116,17 @@ struct Watch<'a> {
     pending: Vec<NodeEvent>,
     status_line: String,
     /// The loop ends with this exit status.
-    ended: Option<Exit>,
+    exit: Option<Exit>,
 }
 
 impl<'a> Watch<'a> {
     fn new(scope: &'a Scope, settings: Settings, wake: Sender<WakeReason>) -> Result<Self, Failure> {
-        let me = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
+        let process = Process::current().map_err(|e| Failure::new(Exit::Failed, e))?;
         let before = status_file::read_of_this_boot(&scope.root.join(STATUS));
         Ok(Self {
             scope,
             started: Instant::now(),
-            me,
+            process,
             events: Events::new(wake.clone()),
             publisher: scope.publisher(&settings, &wake),
             settings,
@@ -143,7 +143,7 @@ impl<'a> Watch<'a> {
             desired: DesiredProgress::default(),
             pending: Vec::new(),
             status_line: String::new(),
-            ended: None,
+            exit: None,
         })
     }
 
@@ -210,13 +210,13 @@ impl<'a> Watch<'a> {
         if facts.node.settings.conf_dir == Mode::Without {
             // What is in force stays as it is until the next boot. The unit starts this program once more, which then notes that and stays down.
             info!(event = "Ended", "node.json says confDir none: there is nothing to watch");
-            self.ended = Some(Exit::Done);
+            self.exit = Some(Exit::Done);
             return Duration::ZERO;
         }
         self.count(&facts);
         self.memory.polls = self.events.polls();
         self.memory.unmet = self.desired.unmet_phase().cloned();
-        let mut decision = decide(&facts, &self.memory, self.me);
+        let mut decision = decide(&facts, &self.memory, self.process);
         let failed = self.carry_out(&mut decision);
         if failed != self.memory.failed {
             decision.memory.failed.clone_from(&failed);
@@ -226,7 +226,7 @@ impl<'a> Watch<'a> {
         }
         self.memory = decision.memory.clone();
         // By this status, and not by the unit's conditions alone, systemd knows that the unit stays down.
-        self.ended = (decision.report.reason == Reason::SwitchedOff).then_some(Exit::No);
+        self.exit = (decision.report.reason == Reason::SwitchedOff).then_some(Exit::No);
         let wait = self.requeue_after(&decision, failed.is_some());
         let unmeasured = self.memory.unmeasured.clone();
         self.report(&facts, decision);

@@ -209,7 +209,7 @@ pub(crate) fn attach_pod(
         version: FORMAT,
         container_id: container_id.into(),
         ifname: "eth0".into(),
-        begun,
+        began_at: begun,
         netns: "/run/netns/gone".into(),
         netns_id: None,
         netns_cookie: None,

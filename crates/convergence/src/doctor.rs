@@ -6,4 +6,3 @@ pub mod facts;
 pub mod finding;
 pub mod journal;
 pub mod report;
-pub mod units;

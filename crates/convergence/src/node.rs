@@ -6,6 +6,7 @@ pub mod cni;
 pub mod conf;
 pub mod digest;
 pub mod facts;
+pub mod glob;
 pub mod identity;
 pub mod networks;
 pub mod paths;

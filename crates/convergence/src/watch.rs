@@ -9,7 +9,7 @@ pub mod memory;
 pub mod moves;
 pub mod network;
 pub mod observation;
-pub mod own;
+pub mod own_conf;
 pub mod packets;
 pub mod passes;
 pub mod proof;

@@ -179,8 +179,8 @@ impl Space {
         } else {
             (u8::try_from(point - LANES * LANE).ok()?, Detail::None)
         };
-        let tells = self.sources.len() > 1 && matches!(detail, Detail::Port(_));
-        Some(Kind { protocol, detail, source: tells.then_some(*source.start()) })
+        let tells_sources_apart = self.sources.len() > 1 && matches!(detail, Detail::Port(_));
+        Some(Kind { protocol, detail, source: tells_sources_apart.then_some(*source.start()) })
     }
 
     /// The interval of every block whose class of source ports is meant.

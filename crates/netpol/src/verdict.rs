@@ -84,13 +84,13 @@ pub fn differences_among<'w>(
             let (subject, peer, traffic) = unequal(world, subjects, &cells, &other)?;
             let kind = world.space.example(&traffic)?;
             let point = world.space.restrict_to_kind(&kind);
-            let say = |tiers, signature| verdict(tiers, signature, peer, &point);
+            let verdict_of = |tiers, signature| verdict(tiers, signature, peer, &point);
             Some(Difference {
                 direction,
                 subject,
                 peer,
-                before: say(old, &signatures.0),
-                after: say(new, &signatures.1),
+                before: verdict_of(old, &signatures.0),
+                after: verdict_of(new, &signatures.1),
                 kind,
             })
         })

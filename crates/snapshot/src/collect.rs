@@ -2,7 +2,7 @@
 
 mod bound;
 mod identity;
-mod kept;
+mod projection;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 pub(super) use self::bound::{Bound, BoundedReader};
 pub(super) use self::identity::Identity;
-use self::kept::Projection;
+use self::projection::Projection;
 pub use self::unknown::UnknownKinds;
 use super::document::Part as _;
 use super::header::Header;

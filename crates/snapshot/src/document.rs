@@ -26,7 +26,7 @@ pub(super) trait Part: DeserializeOwned {
     /// What it says as the metadata of a list.
     fn list_meta(self) -> Result<ListMeta, String>;
     /// Hands an object to the collector.
-    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String>;
+    fn take(self, collector: &mut Collector, type_meta: Option<&TypeMeta>) -> Result<(), String>;
 }
 
 impl Part for Box<RawValue> {
@@ -39,8 +39,8 @@ impl Part for Box<RawValue> {
         Ok(meta.unwrap_or_default())
     }
 
-    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String> {
-        text(collector, self.get(), is)
+    fn take(self, collector: &mut Collector, type_meta: Option<&TypeMeta>) -> Result<(), String> {
+        text(collector, self.get(), type_meta)
     }
 }
 
@@ -53,10 +53,10 @@ impl Part for Value {
         Ok(Option::<ListMeta>::deserialize(self).map_err(|e| e.to_string())?.unwrap_or_default())
     }
 
-    fn take(self, collector: &mut Collector, is: Option<&TypeMeta>) -> Result<(), String> {
+    fn take(self, collector: &mut Collector, type_meta: Option<&TypeMeta>) -> Result<(), String> {
         collector.begin(None)?;
-        let identity = Identity::read(&self, is);
-        match ListItem::<Self>::new(collector, is.cloned()).deserialize(self) {
+        let identity = Identity::read(&self, type_meta);
+        match ListItem::<Self>::new(collector, type_meta.cloned()).deserialize(self) {
             Ok(()) => collector.name_unknown(|| identity),
             Err(e) => collector.add_illegible(identity, e.to_string())?,
         }
@@ -65,11 +65,15 @@ impl Part for Value {
 }
 
 /// Reads one JSON document from its text.
-pub(super) fn text(collector: &mut Collector, text: &str, is: Option<&TypeMeta>) -> Result<(), String> {
+pub(super) fn text(
+    collector: &mut Collector,
+    text: &str,
+    type_meta: Option<&TypeMeta>,
+) -> Result<(), String> {
     collector.begin(Some(text.len()))?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let read = ListItem::<Box<RawValue>>::new(collector, is.cloned()).deserialize(&mut json);
-    let identity = || serde_json::from_str(text).ok().map(|identity: Identity| identity.or(is));
+    let read = ListItem::<Box<RawValue>>::new(collector, type_meta.cloned()).deserialize(&mut json);
+    let identity = || serde_json::from_str(text).ok().map(|identity: Identity| identity.or(type_meta));
     match read.and_then(|()| json.end()) {
         Ok(()) => collector.name_unknown(identity),
         Err(e) => collector.add_illegible(identity(), e.to_string())?,
@@ -157,10 +161,10 @@ impl<'de> Visitor<'de> for Page<'_> {
         let mut count = 0;
         while let Some(key) = map.next_key::<String>()? {
             if key == "items" {
-                let is = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
+                let type_meta = Some((self.api_version.to_owned(), self.kind.api_name().to_owned()));
                 let items = ListItems::<Box<RawValue>> {
                     collector: &mut *self.collector,
-                    type_meta: is,
+                    type_meta,
                     part: PhantomData,
                 };
                 count += map.next_value_seed(items)?;
@@ -225,8 +229,10 @@ impl<'de, P: Part> Visitor<'de> for Document<'_, P> {
             let item = api_version.as_deref().zip(item).and_then(|(version, item)| Kind::find(version, item));
             return collector.list_ends(item, &meta).map_err(A::Error::custom);
         }
-        let is = api_version.zip(kind);
-        P::object(parts).and_then(|object| object.take(collector, is.as_ref())).map_err(A::Error::custom)
+        let type_meta = api_version.zip(kind);
+        P::object(parts)
+            .and_then(|object| object.take(collector, type_meta.as_ref()))
+            .map_err(A::Error::custom)
     }
 }
 
@@ -250,8 +256,8 @@ impl<'de, P: Part> Visitor<'de> for ListItem<'_, P> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { collector, type_meta: is, .. } = self;
-        let (mut api_version, mut kind) = is.unzip();
+        let Self { collector, type_meta, .. } = self;
+        let (mut api_version, mut kind) = type_meta.unzip();
         let mut rest = Map::new();
         while let Some(key) = map.next_key::<String>()? {
             match key.as_str() {
@@ -331,10 +337,10 @@ impl<'de, P: Part> Visitor<'de> for ListItems<'_, P> {
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<usize, A::Error> {
         self.note_seen();
         self.collector.list_begins();
-        let Self { collector, type_meta: is, .. } = self;
+        let Self { collector, type_meta, .. } = self;
         let mut count = 0;
         while let Some(item) = items.next_element::<P>()? {
-            item.take(collector, is.as_ref()).map_err(A::Error::custom)?;
+            item.take(collector, type_meta.as_ref()).map_err(A::Error::custom)?;
             count += 1;
         }
         Ok(count)

@@ -190,7 +190,7 @@ impl<'a> RecordedRoutes<'a> {
     fn gather(records: &'a [Attachment], damaged: &[DamagedFile]) -> io::Result<Self> {
         let boot_id = boot_id()?;
         let mut all = Self { may_be_more: !damaged.is_empty(), ..Self::default() };
-        for record in records.iter().filter(|record| record.intent.begun.boot_id == boot_id) {
+        for record in records.iter().filter(|record| record.intent.began_at.boot_id == boot_id) {
             all.may_be_more |= record.torn;
             for progress in record.progress.iter().filter(|progress| !progress.deleted) {
                 all.recorded.extend(&progress.host_routes);

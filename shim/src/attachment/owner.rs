@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use types::attachment::{Attachment, Leg};
 use types::policy::{Network, Policy, Side};
+use types::profile::GENERIC;
 
 use crate::attachment::conflist::Conflist;
 use crate::attachment::plan::PodNetwork;
@@ -32,7 +33,7 @@ impl<'a> Sides<'a> {
         let by_name = self.0.iter().find(|(_, _, name)| name.as_ref() == Some(&leg.network));
         let nameless = || self.0.iter().filter(|(_, _, name)| name.is_none());
         let by_profile =
-            || nameless().find(|(_, network, _)| leg.profile != "generic" && network.profile == leg.profile);
+            || nameless().find(|(_, network, _)| leg.profile != GENERIC && network.profile == leg.profile);
         let by_place = || {
             let path = leg.conf_path.as_deref()?;
             nameless().find(|(_, network, _)| network.conf.iter().any(|conf| conf.as_os_str() == path))

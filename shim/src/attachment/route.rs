@@ -47,7 +47,7 @@ use rule::Rule;
 use types::attachment::PodInterface;
 
 /// The largest number of failures that an error names one by one, because a pod can cause thousands.
-const MOST_TOLD: usize = 8;
+const MOST_NAMED: usize = 8;
 
 pub(crate) const RTM_NEWROUTE: u16 = 24;
 pub(crate) const RTM_DELROUTE: u16 = 25;
@@ -319,7 +319,7 @@ fn apply(
                 refused
                     .into_iter()
                     .filter(|(position, error)| !already_so(batch[*position].is_addition(), error))
-                    .take(MOST_TOLD)
+                    .take(MOST_NAMED)
                     .map(|(position, error)| (describe(&batch[position], facts), error)),
             ),
             Err(error) => failures.push(("change routes of the pod".to_owned(), error)),

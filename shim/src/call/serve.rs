@@ -21,6 +21,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Instant;
 
+use types::attachment::CallOutcome;
+
 use crate::call::reply::{CniError, code};
 use crate::call::request::{Conf, DEPTH_VARIABLE, Env, Verb};
 use crate::call::version::{Version, version_reply};
@@ -144,7 +146,8 @@ pub(crate) fn print(out: &mut impl Write, text: &str) -> Result<(), CniError> {
 fn report(env: &Env, networks_called: &str, error: Option<&CniError>, began: Instant) {
     let code = error.map_or(0, |error| error.code);
     let duration_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let outcome = error.map_or("", |error| error.log.as_str());
+    let why = error.map_or("", |error| error.log.as_str());
+    let outcome = if error.is_some() { CallOutcome::Failed } else { CallOutcome::Served };
     if matches!(env.verb, Verb::Add | Verb::Del | Verb::Join | Verb::Leave) || error.is_some() {
         tracing::info!(
             cni_command = env.verb.as_str(),
@@ -154,9 +157,9 @@ fn report(env: &Env, networks_called: &str, error: Option<&CniError>, began: Ins
             network = networks_called,
             code,
             duration_us,
-            error = outcome,
+            error = why,
             "{}",
-            if error.is_some() { "failed" } else { "served" }
+            outcome.as_str()
         );
     }
 }

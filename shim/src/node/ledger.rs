@@ -23,7 +23,7 @@ pub fn enter(layout: &Layout, line: &Line) {
         addresses = line.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         reason = line.reason,
         removed = line.removed.join("; "),
-        left = line.left.join("; "),
+        left = line.leftovers.join("; "),
         unknown = line.unknown.join("; "),
         error = error.to_string(),
         "the ledger cannot be written; this line stands for its own"

@@ -65,7 +65,8 @@ pub enum Event {
     },
     /// A DEL failed for the first time.
     DelFailed {
-        /// When it failed.
-        at: Moment,
+        /// The first failure, on the clock of its boot.
+        #[serde(rename = "at")]
+        failed_at: Moment,
     },
 }

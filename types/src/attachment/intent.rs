@@ -32,7 +32,8 @@ pub struct Intent {
     /// `CNI_IFNAME`, the interface that the runtime asked for.
     pub ifname: String,
     /// When the ADD began.
-    pub begun: Moment,
+    #[serde(rename = "begun")]
+    pub began_at: Moment,
     /// `CNI_NETNS`.
     pub netns: String,
     /// The identity of that netns, which tells it from another one that is at the same path later.
@@ -64,7 +65,7 @@ impl Intent {
         let another = self.netns_cookie.zip(cookie).is_some_and(|(then, now)| then != now);
         match boot_id {
             _ if then != id || another => Some(false),
-            Some(boot_id) => Some(boot_id == self.begun.boot_id),
+            Some(boot_id) => Some(boot_id == self.began_at.boot_id),
             None => None,
         }
     }

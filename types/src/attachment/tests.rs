@@ -24,7 +24,7 @@ fn intent() -> Intent {
         version: FORMAT,
         container_id: "c1".into(),
         ifname: "eth0".into(),
-        begun: Moment { boot_id: BOOT_ID.into(), boottime_ms: 81_234, wall_secs: 1_790_000_000 },
+        began_at: Moment { boot_id: BOOT_ID.into(), boottime_ms: 81_234, wall_secs: 1_790_000_000 },
         netns: "/n".into(),
         netns_id: None,
         netns_cookie: None,
@@ -132,7 +132,7 @@ fn pending_is_what_was_begun_and_not_deleted_last_first() {
 #[test]
 fn a_record_of_an_earlier_boot_owes_every_network_its_del() {
     let mut intent = intent();
-    intent.begun.boot_id = "another".into();
+    intent.began_at.boot_id = "another".into();
     let record = parse(&line(&intent)).expect("sound");
     assert_eq!(record.pending(), [1, 0]);
 }
@@ -224,7 +224,7 @@ fn a_first_line_that_says_too_little_is_blamed_on_its_format_only_if_that_is_lat
 fn a_netns_is_another_by_its_number_and_after_a_boot_whatever_its_number() {
     let (id, other) = (NetnsId { dev: 4, ino: 77 }, NetnsId { dev: 4, ino: 78 });
     let mut intent = Intent { netns_id: Some(id), ..intent() };
-    intent.begun.boot_id = "this".into();
+    intent.began_at.boot_id = "this".into();
     assert_eq!(intent.is_its_netns(id, None, Some("this")), Some(true));
     assert_eq!(intent.is_its_netns(other, None, Some("this")), Some(false));
     assert_eq!(intent.is_its_netns(other, None, None), Some(false));

@@ -4,9 +4,9 @@
 //! the key, what was expected and what was found. In a person's file, an unknown key is an error that names the nearest known one, since a
 //! misspelt `secondaryFailure` must not silently mean the default. A known key that is written twice is an error, and so is `null`.
 
+mod error;
 mod place;
 mod reader;
-mod wrong;
 
 use serde::de::DeserializeOwned;
 
@@ -36,7 +36,7 @@ pub fn read_written<T: DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, 
 
 fn read<T: DeserializeOwned>(text: &str, name: &str, writer: Writer) -> Result<T, String> {
     let read = |missing: Option<&MissingKey>| {
-        let place = Place { above: None, step: Step::File(name) };
+        let place = Place { parent: None, step: Step::File(name) };
         let reader = Reader { text: Some(text), place: &place, writer, missing };
         T::deserialize(reader).map_err(|wrong| wrong.with_place(reader))
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::RuntimeKind;
 use crate::json::text;
-use crate::json::whole::deserialize_within;
+use crate::json::whole_number::deserialize_within;
 use crate::text::endpoint::socket;
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.

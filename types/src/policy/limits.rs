@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Side;
-use crate::json::whole::deserialize_within;
+use crate::json::whole_number::deserialize_within;
 
 /// Longest deadline, in seconds: an hour, far beyond any runtime's own.
 const MAX_DEADLINE_SECS: u64 = 3600;

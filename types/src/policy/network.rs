@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Join, Secondary};
 use crate::json::text;
+use crate::profile::GENERIC;
 use crate::text::names::is_name;
 
 /// A network as the policy describes it.
@@ -195,7 +196,7 @@ fn is_header(key: &str, value: &str) -> bool {
 }
 
 fn default_profile() -> String {
-    "generic".into()
+    GENERIC.into()
 }
 
 fn profile<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

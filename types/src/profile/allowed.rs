@@ -113,7 +113,7 @@ pub(super) fn check(leaves: &Leaves) -> Result<(), String> {
             &["ip", "ip6", "inet", "arp", "bridge", "netdev"],
         )?;
         if TABLES.contains(&table.name.as_str()) || NFT_TABLES.contains(&table.name.as_str()) {
-            return Err(format!("leaves.nftTables: {} {} is everybody's", table.family, table.name));
+            return Err(format!("leaves.nftTables: {} {} belongs to no CNI alone", table.family, table.name));
         }
     }
     for pin in &leaves.pins {
@@ -143,7 +143,7 @@ fn check_route(route: &RoutePattern) -> Result<(), String> {
         route.within,
     ];
     let conditions =
-        more.into_iter().filter(|is_said| *is_said).count() + usize::from(route.protocol.is_some());
+        more.into_iter().filter(|is_named| *is_named).count() + usize::from(route.protocol.is_some());
     if own || conditions >= 2 {
         Ok(())
     } else {

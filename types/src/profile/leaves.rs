@@ -263,6 +263,6 @@ impl Leaves {
             ("leaves.reboot", !self.reboot.is_empty()),
             ("leaves.look", !self.look.is_empty()),
         ];
-        leaves.into_iter().filter(|(_, is_said)| *is_said).map(|(name, _)| name).collect()
+        leaves.into_iter().filter(|(_, is_named)| *is_named).map(|(name, _)| name).collect()
     }
 }

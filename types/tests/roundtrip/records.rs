@@ -53,7 +53,7 @@ fn entry() -> impl Strategy<Value = Entry> {
         .prop_map(|((id, ifname, network), conf, cni_args, taken, deleted_by)| Entry {
             conf: conf.map(|text| raw_string(&text)),
             cni_args,
-            taken,
+            listed_at: taken,
             deleted_by,
             ..Entry::new(Key::new(id, ifname), network)
         })
@@ -71,7 +71,7 @@ fn line() -> impl Strategy<Value = Line> {
             addresses: vec!["10.1.0.5/32".parse().expect("an address")],
             reason,
             removed,
-            left,
+            leftovers: left,
             unknown,
         },
     )

@@ -31,7 +31,8 @@ use crate::systemd::continuation;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct BootExplanation {
     /// What switched Crossfade off; none while it is on.
-    off: Option<String>,
+    #[serde(rename = "off")]
+    off_switch: Option<String>,
     node: SettingsFile,
     policy: SettingsFile,
     /// Which directory the runtime reads: `private`, `shared` or `none`.
@@ -61,7 +62,7 @@ enum BootPlan {
 impl Report for BootExplanation {
     fn human(&self) -> Page {
         let mut text = Page::new();
-        let _ = writeln!(text, "switch   {}", self.off.as_deref().unwrap_or("on"));
+        let _ = writeln!(text, "switch   {}", self.off_switch.as_deref().unwrap_or("on"));
         self.node.render(&mut text, "node");
         self.policy.render(&mut text, "policy");
         if let Some(mode) = self.conf_dir {
@@ -129,14 +130,16 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
             None
         }
     });
-    let (off, conf_dir) =
-        (switch::off_switch(root).map(|off| off.to_string()), node.map(|node| node.conf_dir.as_str()));
+    let (off_switch, conf_dir) = (
+        switch::off_switch(root).map(|off_switch| off_switch.to_string()),
+        node.map(|node| node.conf_dir.as_str()),
+    );
     let boot = match boot::plan(&Global { dry_run: true, ..global.clone() }, facts) {
         Ok(changed) => BootPlan::Changes(changed),
         Err(failure) => BootPlan::Refused { error: failure.lines() },
     };
     Ok(BootExplanation {
-        off,
+        off_switch,
         node: settings,
         policy,
         conf_dir,

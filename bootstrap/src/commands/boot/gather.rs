@@ -28,7 +28,7 @@ use crate::commands::boot::leavings;
 use crate::host::root::Root;
 use crate::host::untrusted::{self, DirectoryRule};
 use crate::node::cni::{self, PluginChoice};
-use crate::node::conf::{foreign, our_conf, rooted};
+use crate::node::conf::{foreign, our_conf, root_path};
 use crate::node::facts::{ConfDirChoice, NodeQuery};
 use crate::node::policy::completion;
 use crate::node::{attachments, identity, switch};
@@ -43,13 +43,13 @@ pub(super) fn agent_facts(global: &Global, settings: Settings) -> NodeFacts {
     let root = Root::new(&global.root);
     let runtime = match switch::off_switch(&root) {
         Some(_) => crate::runtime::facts::gather_configured(&root, &settings.node),
-        None => configured_or_told(&root, &settings.node),
+        None => read_or_ask_config(&root, &settings.node),
     };
     crate::node::facts::gather(NodeQuery { global, settings, runtime, conf_dir: ConfDirChoice::OfAgents })
 }
 
 /// The runtime as it is configured; else as it answers.
-fn configured_or_told(root: &Root, settings: &Node) -> RuntimeFacts {
+fn read_or_ask_config(root: &Root, settings: &Node) -> RuntimeFacts {
     let facts = crate::runtime::facts::gather_configured(root, settings);
     let config = match facts.config {
         ConfigFact::NoRuntime => {
@@ -132,8 +132,8 @@ fn state(layout: &Layout) -> Vec<PathBuf> {
 
 fn places_below(root: &Root, boot_id: &str) -> Places {
     Places {
-        without: root.entry(WITHOUT),
-        aside: root.join(SET_ASIDE).join(boot_id),
+        final_settings: root.entry(WITHOUT),
+        aside_dir: root.join(SET_ASIDE).join(boot_id),
         private: root.join(PRIVATE_CONF_DIR),
         identity: root.entry(IDENTITY),
         booted: root.entry(BOOTED),
@@ -162,13 +162,13 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let config = node.runtime.config();
     let endpoint = endpoint::find(&root, &node.settings, config).ok();
     let runtime_runs = endpoint.is_some_and(|named| root.join(socket(&named.endpoint)).exists());
-    let without = (node.settings.conf_dir == Mode::Without)
+    let leavings = (node.settings.conf_dir == Mode::Without)
         .then(|| leavings::gather(&node, (&identity, runtime_runs || kind == BootKind::Again)));
     let unproven_sides: Vec<Side> = match kind {
         BootKind::Again => {
             Side::BOTH.into_iter().filter(|side| !root.join(PROBED).join(side.as_str()).exists()).collect()
         }
-        _ => Vec::new(),
+        BootKind::First | BootKind::Clone | BootKind::Reboot => Vec::new(),
     };
     let completion = completion::find_except(&root, &policy_file, &node.profiles, &unproven_sides);
     let named_in = |completion: &Option<Completion>| {
@@ -176,7 +176,7 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     };
     let mut held_back = named_in(&completion::find(&root, &policy_file, &node.profiles));
     held_back.retain(|network| !named_in(&completion).contains(network));
-    let distrusted = match without {
+    let distrusted = match leavings {
         Some(_) => untrusted::directories(DirectoryRule::Possible, None, &[], (layout, &store)),
         None => {
             let agents_dir = Some(node.dirs.conf_dir.as_path());
@@ -193,10 +193,10 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     Ok(BootFacts {
         handed_on: match (node.settings.conf_dir, config.and_then(|config| config.unit.as_deref())) {
             (Mode::Private, Some(unit)) => continuation::check(&root, &node.settings, unit),
-            _ => Ok(()),
+            (Mode::Private, None) | (Mode::Shared | Mode::Without, _) => Ok(()),
         },
         runtime_runs,
-        private: rooted::conf_dir(&root, &private, &node.profiles)
+        private: root_path::conf_dir(&root, &private, &node.profiles)
             .map_err(|e| format!("conf dir {}: {e}", private.display())),
         // Where it cannot be listed, `private` says so.
         foreign: foreign::list(&private).unwrap_or_default(),
@@ -215,7 +215,7 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
         },
         state: state(layout),
         distrusted,
-        without,
+        leavings,
         marked_without: root.entry(WITHOUT).symlink_metadata().is_ok(),
         held_back,
         completion,

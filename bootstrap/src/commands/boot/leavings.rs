@@ -1,13 +1,13 @@
 //! Leftovers of an earlier image on a node of a final image, gathered before anything is decided.
 
-use convergence::commands::boot::leavings::Leavings;
+use convergence::commands::boot::facts::Leavings;
 use convergence::node::facts::NodeFacts;
 use convergence::node::identity::Identity;
 use shim::node::layout::{CONF_DIR, Layout, RUNTIME_CACHE};
 use shim::node::store::Store;
 use shim::{host::boot, node::inventory};
 
-use super::owed;
+use super::owed_dels;
 use crate::host::root::Root;
 use crate::node::conf::our_conf;
 use crate::runtime::cache;
@@ -19,13 +19,13 @@ fn list_living(layout: &Layout, boot_id: &str, may_live: bool) -> Result<Vec<Str
         Err(why) if may_live => return Err(why.to_string()),
         read => read.unwrap_or_default(),
     };
-    let records = sound.iter().filter(|record| record.intent.begun.boot_id == boot_id);
+    let records = sound.iter().filter(|record| record.intent.began_at.boot_id == boot_id);
     let mut living: Vec<String> =
         records.map(|record| format!("{} {}", record.intent.container_id, record.intent.ifname)).collect();
     let is_of_now = |listed_at: Option<&shim::host::boot::Moment>| {
         listed_at.map_or(may_live, |listed_at| listed_at.boot_id == boot_id)
     };
-    let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.taken.as_ref()));
+    let entries = inventory.attachments.iter().filter(|entry| is_of_now(entry.listed_at.as_ref()));
     living.extend(entries.map(|entry| format!("{} {}", entry.container_id, entry.ifname)));
     if may_live {
         living.extend(damaged.iter().map(|(path, _)| path.display().to_string()));
@@ -54,6 +54,6 @@ pub(super) fn gather(
         // A cache that cannot be read may hold one.
         is_replayed: is_crio && replayed().map_or(true, |all| all.iter().any(|handover| handover.through_us)),
         // Without a clock a line has no time; everything else of it counts.
-        owed: owed::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
+        owed: owed_dels::lines(layout, &identity.boot_id, boot::now().map_or(0, |now| now.wall_secs)),
     }
 }

@@ -12,7 +12,7 @@ use crate::host::command::{RunLimits, run};
 use crate::host::program;
 
 /// How long one tool may take, and the largest answer.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(60), max_bytes: 256 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(60), max_bytes: 256 << 20 };
 /// What is asked of each tool that the node has.
 const TOOLS: [(&str, &[&str]); 7] = [
     ("nft", &["-a", "list", "ruleset"]),

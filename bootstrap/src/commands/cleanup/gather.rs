@@ -26,7 +26,7 @@ use super::journal::Journal;
 use crate::commands::cleanup::kernel;
 use crate::host::mounts::Mounts;
 use crate::host::root::Root;
-use crate::node::conf::{confdir, rooted};
+use crate::node::conf::{confdir, root_path};
 use crate::node::networks::probe;
 use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::runtime::cri::Runtime;
@@ -83,7 +83,7 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<CleanupFacts, Failure> {
         agents: if is_node { agents(&leaves.agents) } else { Vec::new() },
         answering: if is_node { probe::answering(profile) } else { Vec::new() },
         cidrs: node.policy().map(|policy| cidrs(policy, profile)).unwrap_or_default(),
-        aside: subject.journal.aside_dir(),
+        aside_dir: subject.journal.aside_dir(),
         confs: confs.facts,
         profile: (*profile).clone(),
         claims,
@@ -171,7 +171,7 @@ fn confs(subject: &Subject<'_>) -> std::io::Result<Confs> {
         dirs.push(agents);
     }
     for dir in dirs {
-        let read = rooted::conf_dir(&Root::new(&node.root), &dir, &node.profiles)?;
+        let read = root_path::conf_dir(&Root::new(&node.root), &dir, &node.profiles)?;
         let is_loaded = dir == own;
         if is_loaded {
             let first = read.confs.iter().find(|conf| !conf.is_meta_plugin());
@@ -267,14 +267,14 @@ fn used_conf(subject: &Subject<'_>, first: &Option<(PathBuf, Content)>) -> Optio
 fn active_cnis(subject: &Subject<'_>, confs: &[ConfFact]) -> Vec<ActiveCni> {
     let (own, profiles) = (&subject.profile.name, &subject.node.profiles);
     let mut cnis: Vec<ActiveCni> = Vec::new();
-    let mut add = |whose: String, name: &str| {
+    let mut add = |owner: String, name: &str| {
         if cnis.iter().any(|cni| cni.profile.name == name) {
             return;
         }
         let Some(profile) = profiles.find(name).cloned() else { return };
         let parts = profile.parts.iter().filter_map(|part| profiles.find(part)?.leaves.clone());
         let leaves = profile.leaves.iter().cloned().chain(parts).collect();
-        cnis.push(ActiveCni { whose, profile, leaves });
+        cnis.push(ActiveCni { owner, profile, leaves });
     };
     if let Some(policy) = subject.node.policy() {
         for (side, network) in policy.networks().filter(|(_, network)| network.profile != *own) {

@@ -106,7 +106,7 @@ impl Journal {
 /// What the lines of a journal tell a later run in this boot.
 fn earlier_runs(lines: Vec<Line<Event>>, boot_id: &str) -> EarlierRuns {
     let mut all = EarlierRuns::default();
-    for Line { at: written_at, event, .. } in lines {
+    for Line { written_at, event, .. } in lines {
         match event {
             Event::Begin { networks, reboot } => {
                 all.networks.extend(networks);

@@ -20,7 +20,7 @@ use convergence::commands::cleanup::kernel::KernelFacts;
 pub(crate) fn is_of_node() -> Result<(), String> {
     let [own, first] = ["/proc/self/ns/net", "/proc/1/ns/net"].map(|path| {
         std::fs::read_link(path)
-            .map_err(|why| format!("{path}: {why}; nobody can tell whether this is the node's network"))
+            .map_err(|why| format!("{path}: {why}; it is unknown whether this is the node's network"))
     });
     if own? == first? { Ok(()) } else { Err("this is not the node's own network namespace".into()) }
 }

@@ -24,7 +24,8 @@ pub(crate) struct CleanupReport {
     /// The objects that are removed, in order.
     pub changes: Vec<Done>,
     /// What bears a name of the CNI's and stays.
-    pub kept: Vec<RetainedObject>,
+    #[serde(rename = "kept")]
+    pub retained: Vec<RetainedObject>,
     /// What a person has to judge.
     pub look: Vec<RetainedObject>,
     /// What was to be removed and is still there, by a second look.
@@ -47,7 +48,7 @@ impl Report for CleanupReport {
         for done in &self.changes {
             let _ = writeln!(text, "{}", done.describe("not done"));
         }
-        for RetainedObject { target, why } in &self.kept {
+        for RetainedObject { target, why } in &self.retained {
             let _ = writeln!(text, "{:<8} {target}  ({why})", "keep");
         }
         for RetainedObject { target, why } in &self.look {
@@ -89,7 +90,7 @@ impl Report for CleanupReport {
                         .fix(fix),
                 )
             }
-            _ => None,
+            Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => None,
         });
         let remains = self.remains.iter().map(|target| {
             let fix = "look who makes it again, such as an agent; then run the same command again";

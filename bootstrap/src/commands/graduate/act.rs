@@ -189,10 +189,10 @@ impl GraduationHandler<'_> {
         let own = std::env::current_exe().map_err(|e| failed(format!("find this program: {e}")))?;
         let arguments = line.into_arguments();
         // The longest kind, whichever this network has; and as long for one of `watch` that is under way.
-        let within = Duration::from_secs(proof_within_secs(Proof::Packet)) + PROOF_SPARE;
-        let end = Instant::now() + within;
+        let timeout = Duration::from_secs(proof_within_secs(Proof::Packet)) + PROOF_SPARE;
+        let end = Instant::now() + timeout;
         loop {
-            let limits = RunLimits { within, max_bytes: MAX_BYTES };
+            let limits = RunLimits { timeout, max_bytes: MAX_BYTES };
             let output = run(Command::new(&own).args(&arguments), limits)
                 .map_err(|why| failed(format!("a proof of network new: {why}")))?;
             match output.status.code() {
@@ -236,13 +236,13 @@ impl GraduationHandler<'_> {
 
     fn restore(&self) -> Result<usize, String> {
         let facts = &self.snapshot.facts;
-        let copy = facts.aside.join(CONF_FILE);
+        let copy = facts.aside_dir.join(CONF_FILE);
         let (bytes, _) =
             change::read_with_mode(&copy).ok_or_else(|| format!("{} cannot be read", copy.display()))?;
         let write = Write { path: facts.conf.file.clone(), bytes, mode: CONF_MODE, nudge: true };
         change::write(&write).map_err(|e| e.to_string())?;
         // Behind Crossfade's conf, which the runtime uses in their place.
-        for entry in std::fs::read_dir(facts.aside.join("net.d")).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(facts.aside_dir.join("net.d")).into_iter().flatten().flatten() {
             let (from, to) = (entry.path(), facts.conf.dir.path.join(entry.file_name()));
             if to.symlink_metadata().is_err() {
                 let target = to.display().to_string();

@@ -39,7 +39,7 @@ use crate::node::cni::{self, PluginChoice};
 use crate::node::facts::{self, ConfDirChoice, NodeQuery};
 use crate::node::networks::readiness;
 use crate::node::settings::{self, directories};
-use crate::publish::look::{self, ApiReadError};
+use crate::publish::node_read::{self, ApiReadError};
 use crate::publish::removal::Removal;
 use crate::publish::reporter;
 use crate::runtime::answer::deleter;
@@ -106,7 +106,7 @@ pub(crate) fn transit(node: &NodeFacts) -> NodeAnnotations {
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return NodeAnnotations::default();
     };
-    match look::gather(&credential, SERVER_WITHIN) {
+    match node_read::gather(&credential, SERVER_WITHIN) {
         Ok(answer) => {
             let (desired, step) = answer.registered.map(|node| (node.desired, node.step)).unwrap_or_default();
             NodeAnnotations { desired, step, unseen: None }
@@ -189,7 +189,7 @@ pub(crate) fn gather(subject: &Subject<'_>) -> Result<NodeSnapshot, Failure> {
         transit: subject.transit.clone(),
         node_json: node_json(&node),
         plugins: cni.plugins.dirs.clone(),
-        aside: journal.aside_dir().to_path_buf(),
+        aside_dir: journal.aside_dir().to_path_buf(),
         state: [layout.attachments(), layout.inventory()]
             .into_iter()
             .filter(|path| path.symlink_metadata().is_ok())
@@ -222,14 +222,16 @@ fn runtime(
     let endpoint = node.runtime.choice.endpoint();
     let has_answered = node.runtime.answer.trouble().is_none() && endpoint.is_some();
     let unit = node.settings.runtime.unit.as_deref().unwrap_or(CRIO_UNIT);
-    let is_told =
-        node.runtime.config().is_some_and(|config| config::is_told(&Root::new(&node.root), config).is_ok());
+    let is_configured = node
+        .runtime
+        .config()
+        .is_some_and(|config| config::require_configured(&Root::new(&node.root), config).is_ok());
     ObservedRuntime {
         replays: deleter(&node.runtime) == Deleter::Runtime,
         answer: node.runtime.answer.clone(),
         blind: endpoint.filter(|_| has_answered).and_then(|endpoint| can_see(endpoint).err()),
         picks: node.runtime.conf_selection(),
-        is_private: is_told || node.settings.conf_dir == Mode::Private,
+        is_private: is_configured || node.settings.conf_dir == Mode::Private,
         can_restart: unit == CRIO_UNIT && is_loaded(CRIO_UNIT),
         is_restarted: endpoint
             .zip(progress.left_at.as_ref())

@@ -94,7 +94,7 @@ impl Journal {
 
 fn progress(lines: Vec<Line<Event>>) -> Progress {
     let mut all = Progress::default();
-    for Line { at: moment, event, .. } in lines {
+    for Line { written_at: moment, event, .. } in lines {
         match event {
             // An earlier life of Crossfade on this node is over.
             Event::Begin { .. } if all.is_ended => all = Progress::default(),

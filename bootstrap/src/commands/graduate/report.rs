@@ -91,7 +91,7 @@ fn describe_line(line: &ledger::Line) -> String {
         if addresses.is_empty() { String::new() } else { format!(", {}", addresses.join(", ")) },
         line.reason
     );
-    for (word, what) in [("left", &line.left), ("unknown", &line.unknown)] {
+    for (word, what) in [("left", &line.leftovers), ("unknown", &line.unknown)] {
         if !what.is_empty() {
             text.push_str(&format!("; {word}: {}", what.join(", ")));
         }

@@ -115,7 +115,14 @@ pub(crate) fn gather(global: &Global, settings: Settings, args: &Install) -> Ins
         completion,
         sees: match (answer, choice.endpoint()) {
             (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) => can_see(endpoint),
-            _ => Ok(()),
+            (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, None)
+            | (
+                RuntimeAnswer::NotAsked
+                | RuntimeAnswer::Unknown(_)
+                | RuntimeAnswer::Absent(_)
+                | RuntimeAnswer::Failed(_),
+                _,
+            ) => Ok(()),
         },
         later: match args.runtime.runtime_endpoint {
             // Whom `watch` and `boot` will ask goes by what is configured.

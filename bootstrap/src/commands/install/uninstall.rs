@@ -66,7 +66,7 @@ pub(crate) fn uninstall(global: &Global, args: &Uninstall) -> Result<ChangeRepor
 fn run_once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> {
     let node = gather(global, args)?;
     refuse_attached(&attachments::list(&node.dirs.layout, None)?)?;
-    refuse_told(&node)?;
+    refuse_configured(&node)?;
     let RuntimeFacts { choice, answer, .. } = &node.runtime;
     require_answer(&node.dirs, answer)?;
     if let (RuntimeAnswer::Setup(_) | RuntimeAnswer::Silent, Some(endpoint)) = (answer, choice.endpoint()) {
@@ -170,7 +170,7 @@ fn require_answer(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(),
     let is_installed = !matches!(settings.installed, Ok(None));
     match runtime {
         RuntimeAnswer::Unknown(why) if is_installed => {
-            let fix = "start the runtime, or name the right one; --runtime-endpoint none asks nobody, and then no pod may be started meanwhile";
+            let fix = "start the runtime, or name the right one; --runtime-endpoint none asks no runtime, and then no pod may be started meanwhile";
             Err(Failure::new(Exit::No, why).with_place("--runtime-endpoint").fix(fix))
         }
         RuntimeAnswer::Failed(why) => {
@@ -187,8 +187,12 @@ fn require_answer(settings: &Directories, runtime: &RuntimeAnswer) -> Result<(),
 
 /// In private mode a runtime reads Crossfade's directory until it starts again without Crossfade's arguments. Without Crossfade's conf it
 /// would have no network, and kubelet could not say why.
-fn refuse_told(node: &NodeFacts) -> Result<(), Failure> {
-    match node.runtime.config().filter(|config| config::is_told(&Root::new(&node.root), config).is_ok()) {
+fn refuse_configured(node: &NodeFacts) -> Result<(), Failure> {
+    match node
+        .runtime
+        .config()
+        .filter(|config| config::require_configured(&Root::new(&node.root), config).is_ok())
+    {
         None => Ok(()),
         Some(config) => Err(Failure::new(
             Exit::No,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use convergence::commands::move_pods::carry::{NetworkChange, NetworkChangeError, NodeClient};
+use convergence::commands::move_pods::apply::{NetworkChange, NetworkChangeError, NodeClient};
 use convergence::commands::move_pods::facts::Facts;
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
@@ -23,7 +23,7 @@ use crate::host::root::Root;
 use crate::node::networks::unready;
 use crate::node::policy::file;
 use crate::node::{attachments, facts, settings, switch};
-use crate::publish::look::ApiReadError;
+use crate::publish::node_read::ApiReadError;
 use crate::publish::pods::bound::BoundPods;
 use crate::publish::reporter;
 use crate::runtime::answer;

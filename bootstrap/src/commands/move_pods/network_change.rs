@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use convergence::commands::move_pods::carry::{NetworkChange, NetworkChangeError};
+use convergence::commands::move_pods::apply::{NetworkChange, NetworkChangeError};
 use convergence::node::conf::name::DEFAULT_NAME;
 use convergence::node::conf::plugin_input;
 use convergence::node::facts::NodeFacts;
@@ -31,7 +31,7 @@ use crate::node::plugins::{join_dirs, plugin_in_use};
 /// The number of calls at once. One that hangs keeps one pod waiting, and not the others.
 const AT_ONCE: usize = 4;
 /// Longer than any deadline of a policy: the plugin ends its own calls and undoes what it began.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(7200), max_bytes: 16 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(7200), max_bytes: 16 << 20 };
 /// The longest part of a plugin's message that is shown, in characters.
 const MOST_CHARACTERS: usize = 600;
 

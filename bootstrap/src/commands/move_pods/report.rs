@@ -1,6 +1,6 @@
 //! The report of `move-pods`.
 
-use convergence::commands::move_pods::carry::{Interruption, MoveOutcome, MoveResult};
+use convergence::commands::move_pods::apply::{Interruption, MoveOutcome, MoveResult};
 use convergence::commands::move_pods::decide::{Candidate, PodDisposition};
 use convergence::report::{Page, Report};
 use serde::Serialize;
@@ -126,11 +126,17 @@ impl Row {
     fn new(candidate: &Candidate, outcome: Option<&MoveOutcome>) -> Self {
         let stays = match candidate.fate {
             PodDisposition::Stays(why) => Some(why.as_str()),
-            _ => None,
+            PodDisposition::Evicted
+            | PodDisposition::Deleted
+            | PodDisposition::Restarted
+            | PodDisposition::Joined(_)
+            | PodDisposition::Left(_)
+            | PodDisposition::Ends => None,
         };
         let reason = match outcome {
             Some(MoveOutcome::Left(why, _)) => Some(why.as_str()),
-            _ => None,
+            Some(MoveOutcome::Back(_) | MoveOutcome::Changed | MoveOutcome::Gone | MoveOutcome::Skipped)
+            | None => None,
         };
         let (outcome, new_sandbox) = match outcome {
             None => (None, None),

@@ -11,7 +11,7 @@ use types::command::exit::Exit;
 
 use crate::host::root::Root;
 use crate::node::attachments;
-use crate::publish::look::{self, ApiReadError};
+use crate::publish::node_read::{self, ApiReadError};
 use crate::publish::reporter;
 
 /// How long the API server may take to answer.
@@ -124,14 +124,14 @@ fn gather_pod(
     node: &NodeFacts,
     namespace: &str,
     pod: &str,
-) -> (Option<convergence::publish::look::ObservedPod>, Option<String>) {
+) -> (Option<convergence::publish::node_read::ObservedPod>, Option<String>) {
     let none = |why: String| (None, Some(why));
     let Some(credential) = reporter(&Root::new(&node.root), &node.settings) else {
         return none("this node has no kubelet whose credential could ask the API server".into());
     };
-    match look::gather(&credential, SERVER_WITHIN) {
+    match node_read::gather(&credential, SERVER_WITHIN) {
         Ok(looked) => {
-            let is_it = |observed_pod: &convergence::publish::look::ObservedPod| {
+            let is_it = |observed_pod: &convergence::publish::node_read::ObservedPod| {
                 observed_pod.namespace == namespace && observed_pod.name == pod
             };
             (looked.pods.into_iter().find(is_it), None)

@@ -34,7 +34,7 @@ use crate::change::outcome::{Done, Outcome};
 use crate::change::{ChangeHandler, Executor};
 use crate::cli::Sweep;
 use crate::host::root::Root;
-use crate::publish::look::ApiReadError;
+use crate::publish::node_read::ApiReadError;
 use crate::publish::pods::annotated::{AnnotatedPods, AnnotationRemoval};
 use crate::publish::reporter;
 
@@ -110,7 +110,7 @@ fn plan_removal(node: &NodeFacts, args: &Sweep, before: PassFacts<'_>) -> Result
     let mut earlier = named_pods(before.records, before.inventory);
     earlier.extend(before.listing.ids());
     let facts =
-        Facts { node: pods.node(), written: &written, pods: &bound, sandboxes: &earlier, damaged: false };
+        Facts { node: pods.node(), annotations: &written, pods: &bound, sandboxes: &earlier, damaged: false };
     if decide(facts)?.is_empty() {
         return Ok(RemovalPlan::default());
     }

@@ -12,7 +12,7 @@ use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// How long journalctl may take, and the largest answer.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 16 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(10), max_bytes: 16 << 20 };
 /// The user as whom every program of Crossfade writes.
 const ROOT_UID: &str = "0";
 /// The newest lines that are read.

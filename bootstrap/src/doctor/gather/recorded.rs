@@ -147,7 +147,7 @@ fn kernel_source(
 fn has_lost_its_netns(record: &Attachment) -> bool {
     let intent = &record.intent;
     let Ok(boot_id) = boot::boot_id() else { return false };
-    if intent.begun.boot_id != boot_id {
+    if intent.began_at.boot_id != boot_id {
         return false;
     }
     let path = Path::new(&intent.netns);

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use convergence::doctor::facts::{BOOT_UNIT, Source, WATCH_UNIT};
-use convergence::doctor::units::UnitState;
+use convergence::doctor::facts::{BOOT_UNIT, Source, UnitState, WATCH_UNIT};
 use types::command::problem::Problem;
 use types::node::{Node, RuntimeKind};
 

@@ -4,12 +4,12 @@ use super::*;
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn limits(within: Duration) -> RunLimits {
-    RunLimits { within, max_bytes: 10 }
+fn limits(timeout: Duration) -> RunLimits {
+    RunLimits { timeout, max_bytes: 10 }
 }
 
-fn sh(script: &str, within: Duration) -> Result<CommandOutput, CommandError> {
-    run(Command::new("/bin/sh").args(["-c", script]), limits(within))
+fn sh(script: &str, timeout: Duration) -> Result<CommandOutput, CommandError> {
+    run(Command::new("/bin/sh").args(["-c", script]), limits(timeout))
 }
 
 /// Waits until each process that the file names has ended; a signal that was sent need not have been delivered yet.
@@ -37,7 +37,7 @@ fn both_sides_of_an_answer_and_how_it_ended() {
 
 #[test]
 fn what_is_too_long_or_too_late_is_no_answer() {
-    let why = |script, within| sh(script, within).map_err(|why| why.to_string());
+    let why = |script, timeout| sh(script, timeout).map_err(|why| why.to_string());
     assert!(why("echo more than ten bytes", LONG).is_err_and(|why| why.contains("cannot be read")));
     assert!(why("echo more than ten bytes >&2", LONG).is_err_and(|why| why.contains("cannot be read")));
     assert!(why("exec sleep 600", Duration::ZERO).is_err_and(|why| why.contains("no answer within")));

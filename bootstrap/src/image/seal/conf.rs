@@ -16,7 +16,7 @@ use super::settings::PolicyState;
 use super::tree::Item;
 use crate::host::root::Root;
 use crate::image::seal::finding;
-use crate::node::conf::rooted;
+use crate::node::conf::root_path;
 
 const REMOVE: &str = "remove it; where it belongs to the image, name it in the policy as a network without profile, or allow it";
 
@@ -46,7 +46,7 @@ pub(crate) fn findings(
     // On tmpfs; what is there in a tree goes with the rest of /run/crossfade.
     dirs.remove(Path::new(PRIVATE_CONF_DIR));
     for dir in &dirs {
-        match root.chase(dir).map(|real| rooted::conf_dir(root, &root.join(real), profiles)) {
+        match root.chase(dir).map(|real| root_path::conf_dir(root, &root.join(real), profiles)) {
             None => {}
             Some(Ok(confs)) => {
                 findings.extend(judge(dir, &confs, (policy, profiles), &|path| Item::open(root, path)));
@@ -70,7 +70,7 @@ fn secret_of(dir: &Path, conf: &ConfFile) -> Option<SealFinding> {
     let raw = conf.content.as_ref().ok()?.object.to_raw();
     let keys = secret::find(raw.get().as_bytes());
     let why = format!(
-        "a conf with a credential written into it ({}): every node of this image, and whoever can read the image, would have it",
+        "a conf with a credential written into it ({}): every node of this image, and everyone who can read the image, would have it",
         keys.join(", ")
     );
     let fix = "remove it: agents write theirs on every node; what the image brings has to do without";

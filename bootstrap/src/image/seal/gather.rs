@@ -17,7 +17,7 @@ use types::profile::Profiles;
 use super::rules::{self, Rule};
 use super::settings::ImageSettings;
 use super::tree::{Item, ItemKind, glob};
-use super::{conf, login, own};
+use super::{conf, login, own_state};
 use crate::cli::{Global, Seal};
 use crate::host::command::{CommandError, RunLimits, run};
 use crate::host::mounts::{MountPlace, Mounts};
@@ -29,7 +29,7 @@ use crate::systemd::systemctl;
 const SYSTEMD: &str = "/run/systemd/system";
 const WATCH: &str = "crossfade-watch.service";
 /// How long systemd may take to say what runs, and the largest answer.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(10), max_bytes: 1 << 20 };
 
 /// The tree, without a link on the way to it: mounts are told by such paths.
 pub(super) fn open_image(dir: &Path) -> Result<Root, Failure> {
@@ -67,7 +67,7 @@ fn find_running(root: &Root, node: &Node) -> Vec<SealFinding> {
 fn find_attached(root: &Root, layout: &Layout) -> Vec<SealFinding> {
     let below = Layout { policy: layout.policy.clone(), ..root.layout(layout) };
     match root.holds_state(&below) {
-        Ok(()) => own::find_attached(&below, &layout.state_dir),
+        Ok(()) => own_state::find_attached(&below, &layout.state_dir),
         Err(why) => {
             vec![SealFinding::new_refusal(&layout.state_dir, why, "look what it was, then remove it")]
         }
@@ -180,7 +180,7 @@ pub(crate) fn gather(global: &Global, args: &Seal) -> Result<SealFacts, Failure>
     setting_findings.extend(find_running(&root, &node.settings));
     setting_findings.extend(find_attached(&root, layout));
     setting_findings.extend(conf::findings(&node, &policy, &global.conf_dir));
-    setting_findings.extend(own::files(&root));
+    setting_findings.extend(own_state::files(&root));
     setting_findings.extend(rules::all().flat_map(|rule| find_by_rule(&root, rule, layout, &allow)));
     setting_findings.extend(login::findings(&root));
     setting_findings.extend(agents(&root, &global.profiles));

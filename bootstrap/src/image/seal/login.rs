@@ -23,7 +23,7 @@ pub(crate) fn findings(root: &Root) -> Vec<SealFinding> {
         .filter_map(|item| {
             let keys = secret::find(&item.read().ok()?);
             let why = format!(
-                "a login at a registry, which crio.conf names as global_auth_file ({}): every node of this image, and whoever can read the image, would have it",
+                "a login at a registry, which crio.conf names as global_auth_file ({}): every node of this image, and everyone who can read the image, would have it",
                 keys.join(", ")
             );
             let fix = "remove it, and take global_auth_file out of crio.conf";

@@ -11,7 +11,7 @@ mod firewall;
 mod kernel;
 mod kubernetes;
 mod machine;
-mod ours;
+mod own_files;
 mod runtime;
 
 /// One kind of thing, wherever it may lie.
@@ -60,7 +60,7 @@ pub(crate) enum Verdict {
 
 /// Every rule by its owner, in the order in which they are held against a tree; the first that fits a path counts.
 const GROUPS: [(&str, &[Rule]); 9] = [
-    ("Crossfade", ours::RULES),
+    ("Crossfade", own_files::RULES),
     ("CNI plugins", cni::RULES),
     ("Container runtime", runtime::RULES),
     ("kubelet and kubeadm", kubernetes::RULES),

@@ -217,7 +217,7 @@ fn secrets(path: &Path, policy: &Policy) -> Vec<SealFinding> {
             SealFinding::new_refusal(
                 path,
                 format!(
-                    "the header {name} of a probe holds a secret: whoever can read the image would have it"
+                    "the header {name} of a probe holds a secret: everyone who can read the image would have it"
                 ),
                 "ask the agent something that needs none",
             )

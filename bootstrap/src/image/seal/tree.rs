@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use convergence::glob::matches;
+use convergence::node::glob::matches;
 use shim::host::file::read_bounded;
 
 use crate::host::root::Root;

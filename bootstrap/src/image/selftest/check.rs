@@ -15,7 +15,8 @@ pub(super) struct Check {
     /// How it ended.
     pub(super) status: Status,
     /// What was found, or why it was not looked for.
-    pub(super) found: String,
+    #[serde(rename = "found")]
+    pub(super) observation: String,
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
@@ -71,13 +72,13 @@ impl Fault {
 
 #[must_use]
 pub(super) fn pass(id: &'static str, observation: impl Into<String>) -> Vec<Check> {
-    vec![Check { id, status: Status::Ok, found: observation.into(), fix: None }]
+    vec![Check { id, status: Status::Ok, observation: observation.into(), fix: None }]
 }
 
 /// It cannot be told here, or there is nothing to tell.
 #[must_use]
 pub(super) fn skip(id: &'static str, why: impl Into<String>) -> Vec<Check> {
-    vec![Check { id, status: Status::Skipped, found: why.into(), fix: None }]
+    vec![Check { id, status: Status::Skipped, observation: why.into(), fix: None }]
 }
 
 /// Every fault on a line of its own; where there is none, all is well.
@@ -86,6 +87,7 @@ pub(super) fn from_faults(id: &'static str, faults: Vec<Fault>, well: impl Into<
     if faults.is_empty() {
         return pass(id, well);
     }
-    let failed = |fault: Fault| Check { id, status: Status::Failed, found: fault.what, fix: Some(fault.fix) };
+    let failed =
+        |fault: Fault| Check { id, status: Status::Failed, observation: fault.what, fix: Some(fault.fix) };
     faults.into_iter().map(failed).collect()
 }

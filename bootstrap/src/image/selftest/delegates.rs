@@ -9,7 +9,7 @@ use types::profile::Profiles;
 
 use super::check::{Check, Fault, from_faults, pass, skip};
 use crate::host::root::Root;
-use crate::node::conf::rooted;
+use crate::node::conf::root_path;
 use crate::node::plugins::bin_dirs::BinDirSources;
 use crate::node::plugins::{self, bin_dirs};
 use convergence::node::plugins::bin_dirs::{BinDir, PluginState};
@@ -54,7 +54,7 @@ impl Delegate {
     }
 
     fn read(root: &Root, side: Side, network: &Network, dirs: &[PathBuf], profiles: &Profiles) -> Self {
-        let conf = match rooted::conf(root, &network.conf) {
+        let conf = match root_path::conf(root, &network.conf) {
             Err(LoadError::Absent(_)) => Conf::Absent,
             Err(why) => Conf::Bad(why.to_string()),
             Ok((conf, _)) => Conf::There {
@@ -202,7 +202,7 @@ mod tests {
             (there(&["no such binary"]), Some("cilium"), true, Status::Failed, "no such binary"),
         ] {
             let check = delegate(conf.clone(), profile, has_probes);
-            assert!(check.status == status && check.found.contains(text), "{conf:?}: {check:?}");
+            assert!(check.status == status && check.observation.contains(text), "{conf:?}: {check:?}");
         }
     }
 

@@ -126,7 +126,7 @@ pub(super) fn deadlock(order: &Order, boot: Option<&Unit>, all: &[UnitOnDisk]) -
         Fault::new(
             format!("{BOOT} waits for {}, which may itself need what kubelet starts", relation.unit),
             format!(
-                "take After={} out of {}; it asks nobody over a network",
+                "take After={} out of {}; it asks no server over a network",
                 relation.unit,
                 relation.source.display()
             ),

@@ -27,7 +27,7 @@ const MODE: u32 = 0o755;
 /// Largest program, and largest release file, in bytes.
 const MAX_BYTES: usize = 256 << 20;
 /// How long a program may take to print its version, which takes milliseconds, and how much it may print.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: 64 << 10 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(10), max_bytes: 64 << 10 };
 /// Gives a program rights that its caller lacks. *Source*: man 7 `capabilities`.
 const CAPABILITIES: &str = "security.capability";
 
@@ -57,7 +57,7 @@ struct ProgramFile {
     sha256: Option<String>,
     image: Result<Image, String>,
     /// What it says that it is; none where it was not asked.
-    says: Option<Result<String, String>>,
+    version: Option<Result<String, String>>,
 }
 
 /// What a program is made for.
@@ -126,7 +126,7 @@ impl Programs {
         const ID: &str = "program.version";
         let remedy = format!("{INSTALL}, of one release: this crossfade-bootstrap is {VERSION}");
         let answers: Vec<_> =
-            there.iter().filter_map(|(path, file)| Some((*path, file.says.as_ref()?))).collect();
+            there.iter().filter_map(|(path, file)| Some((*path, file.version.as_ref()?))).collect();
         if answers.is_empty() {
             return match &self.release {
                 Ok(Some(release)) if release.release != VERSION => {
@@ -137,8 +137,8 @@ impl Programs {
                 _ => skip(ID, "programs of another root, or that are not root's alone, are not run"),
             };
         }
-        let wrong = answers.iter().filter_map(|(path, says)| {
-            let what = match says {
+        let wrong = answers.iter().filter_map(|(path, version)| {
+            let what = match version {
                 Ok(version) if version == VERSION => return None,
                 Ok(version) => format!("{path} says that it is {version:?}"),
                 Err(why) => format!("{path} does not say its version: {why}"),
@@ -208,7 +208,7 @@ fn owner(path: &str, file: &ProgramFile) -> Vec<Fault> {
     }
     if file.has_capabilities {
         faults.push(Fault::new(
-            format!("{path} has file capabilities, which give their rights to everybody who runs it"),
+            format!("{path} has file capabilities, which give their rights to each user who runs it"),
             format!("setcap -r {path}"),
         ));
     }
@@ -227,7 +227,7 @@ impl ProgramFile {
         let bytes = std::fs::File::open(&rooted).and_then(|mut file| read_bounded(&mut file, MAX_BYTES)).ok();
         let distrust = opened.err().map(|why: Distrust| why.to_string());
         // Root is not to run what others could have put there.
-        let says = (root.is_node() && distrust.is_none() && meta.is_file()).then(|| says(path));
+        let version = (root.is_node() && distrust.is_none() && meta.is_file()).then(|| ask_version(path));
         Some(Self {
             is_file: meta.is_file(),
             uid: meta.uid(),
@@ -239,7 +239,7 @@ impl ProgramFile {
             distrust,
             sha256: bytes.as_deref().map(sha256),
             image: Image::read(&rooted),
-            says,
+            version,
         })
     }
 }
@@ -277,7 +277,7 @@ impl Release {
 
 /// The version that a program says: the second word of `crossfade-bootstrap 0.1.0` on stdout, and of
 /// `crossfade 0.1.0: a CNI plugin ..` on stderr.
-fn says(path: &str) -> Result<String, String> {
+fn ask_version(path: &str) -> Result<String, String> {
     let mut command = Command::new(path);
     command.env_clear();
     if path == BOOTSTRAP {

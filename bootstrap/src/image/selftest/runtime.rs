@@ -46,7 +46,7 @@ impl<'a> Runtime<'a> {
                 let source = match (&config.program, config.kind) {
                     (Some(program), _) => format!("{} reads {file}", program.display()),
                     (None, RuntimeKind::Crio) => {
-                        format!("{file} and what it merges with, which CRI-O prints for nobody")
+                        format!("{file} and what it merges with, which CRI-O does not print")
                     }
                     (None, RuntimeKind::Containerd) if self.is_node => {
                         format!("{file}, which another program writes")

@@ -61,7 +61,7 @@ pub(super) struct CheckedSettings<'a> {
 
 impl<'a> CheckedSettings<'a> {
     /// Both as they were found.
-    pub(super) fn of(facts: &'a NodeFacts) -> Self {
+    pub(super) fn from_facts(facts: &'a NodeFacts) -> Self {
         let root = &Root::new(&facts.root);
         let mut policy_places = Places::gather(root, POLICY_FILE);
         // The command line names it, or Crossfade's installed conf.

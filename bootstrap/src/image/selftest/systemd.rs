@@ -12,7 +12,7 @@ use crate::host::root::Root;
 use crate::systemd::systemctl;
 
 /// The longest wait for an answer, which takes a tenth of a second, and its largest size.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(30), max_bytes: 1 << 20 };
 /// Names every file and unit of Crossfade's, and nothing else.
 const MARK: &str = "crossfade";
 /// From here on `verify` knows `--root`. *Source*: systemd's NEWS, 250.
@@ -38,10 +38,7 @@ pub(super) enum Enablement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Lines that name something of Crossfade's, and the others.
-    Said {
-        ours: Vec<String>,
-        theirs: Vec<String>,
-    },
+    Lines { own: Vec<String>, others: Vec<String> },
     /// It could not be asked; why.
     Unknown(String),
 }
@@ -131,13 +128,13 @@ fn sort(output: &str, succeeded: bool, root: &Path) -> Verdict {
     let lines =
         report.lines().map(|line| if prefix.is_empty() { line.to_owned() } else { line.replace(prefix, "") });
     let lines = lines.filter(|line| !line.trim().is_empty());
-    let (ours, theirs): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(MARK));
-    match theirs.first() {
+    let (own, others): (Vec<_>, Vec<_>) = lines.partition(|line| line.contains(MARK));
+    match others.first() {
         // The manager that it makes for itself did not come up, for want of /proc or of control groups.
-        Some(line) if !succeeded && ours.is_empty() && line.contains("manager") => {
+        Some(line) if !succeeded && own.is_empty() && line.contains("manager") => {
             Verdict::Unknown(format!("systemd-analyze cannot work here: {line}"))
         }
-        _ => Verdict::Said { ours, theirs },
+        _ => Verdict::Lines { own, others },
     }
 }
 
@@ -181,9 +178,9 @@ mod tests {
         let output = "/x/crossfade-image/usr/lib/systemd/system/kubelet.service:3: Unknown key 'Foo' in section [Service], ignoring.\n\
                     /x/crossfade-image/usr/lib/systemd/system/kubelet.service.d/50-crossfade.conf:15: Unknown key 'Bar' in section [Service], ignoring.\n";
         let root = Path::new("/x/crossfade-image/");
-        let Verdict::Said { ours, theirs } = sort(output, true, root) else { panic!("it was said") };
-        assert!(ours.len() == 1 && ours[0].starts_with("/usr/lib") && ours[0].contains("'Bar'"), "{ours:?}");
-        assert!(theirs.len() == 1 && theirs[0].contains("'Foo'"), "{theirs:?}");
+        let Verdict::Lines { own, others } = sort(output, true, root) else { panic!("it was said") };
+        assert!(own.len() == 1 && own[0].starts_with("/usr/lib") && own[0].contains("'Bar'"), "{own:?}");
+        assert!(others.len() == 1 && others[0].contains("'Foo'"), "{others:?}");
     }
 
     #[test]
@@ -192,14 +189,11 @@ mod tests {
                     multi-user.target: Found dependency on crossfade-boot.service/start\n\
                     multi-user.target: Job kubelet.service/start deleted to break ordering cycle starting with x\n\
                     x.service: Unknown key 'Foo'\n";
-        let Verdict::Said { ours, theirs } = sort(output, true, Path::new("/")) else {
+        let Verdict::Lines { own, others } = sort(output, true, Path::new("/")) else {
             panic!("it was said")
         };
-        assert!(
-            ours.len() == 1 && ours[0].starts_with("multi-user.target: Found ordering cycle"),
-            "{ours:?}"
-        );
-        assert_eq!(theirs, ["x.service: Unknown key 'Foo'"]);
+        assert!(own.len() == 1 && own[0].starts_with("multi-user.target: Found ordering cycle"), "{own:?}");
+        assert_eq!(others, ["x.service: Unknown key 'Foo'"]);
     }
 
     #[test]
@@ -207,7 +201,7 @@ mod tests {
         let output = "Failed to initialize manager: No such file or directory\n";
         assert!(matches!(sort(output, false, Path::new("/")), Verdict::Unknown(_)));
         let output = "crossfade-boot.service: Command /usr/bin/crossfade-bootstrap is not executable: No such file or directory\n";
-        assert!(matches!(sort(output, false, Path::new("/")), Verdict::Said { ours, .. } if ours.len() == 1));
+        assert!(matches!(sort(output, false, Path::new("/")), Verdict::Lines { own, .. } if own.len() == 1));
         assert_eq!((number("systemd 252 (252.38-1~deb12u1)\n+PAM"), number("?")), (252, 0));
     }
 }

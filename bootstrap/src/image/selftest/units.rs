@@ -8,7 +8,7 @@ use types::node::{Mode, Node};
 use super::check::{Check, Fault, from_faults, pass, skip};
 use super::systemd::{Enablement, Verdict};
 use crate::host::root::Root;
-use crate::kubelet::own;
+use crate::kubelet::own_registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::{Boot, Unit, mask};
 use convergence::node::paths::PACKAGED;
@@ -51,7 +51,7 @@ impl UnitOnDisk {
                 is_linked: there.is_some_and(|unit| continuation::brings_drop_in(root, unit, role)),
                 stuck: there.and_then(|unit| continuation::continuation(root, unit, role).err()),
                 is_needed: match role {
-                    Role::Kubelet => own::speaks(root, node),
+                    Role::Kubelet => own_registration::speaks(root, node),
                     Role::Runtime(_) => node.conf_dir == Mode::Private,
                 },
                 unit,
@@ -104,25 +104,25 @@ pub(super) fn check_enabled(root: &Root, states: &[(&str, Enablement)]) -> Vec<C
 pub(super) fn check_verified(verdicts: &[(String, Verdict)]) -> Vec<Check> {
     const ID: &str = "unit.verify";
     let mut faults = Vec::new();
-    let mut others: Vec<&str> = Vec::new();
+    let mut other_lines: Vec<&str> = Vec::new();
     for (unit, verdict) in verdicts {
         match verdict {
             Verdict::Unknown(why) => return skip(ID, why),
-            Verdict::Said { ours, theirs } => {
-                for line in ours {
+            Verdict::Lines { own, others } => {
+                for line in own {
                     let what = format!("systemd-analyze verify {unit}: {line}");
                     faults.push(Fault::new(
                         what,
                         "mend the drop-in that it names, or install the package whole",
                     ));
                 }
-                others.extend(theirs.iter().map(String::as_str));
+                other_lines.extend(others.iter().map(String::as_str));
             }
         }
     }
-    others.dedup();
+    other_lines.dedup();
     let names = verdicts.iter().map(|(unit, _)| unit.as_str()).collect::<Vec<_>>().join(", ");
-    let more = others.first().map_or_else(String::new, |line| format!("; about other units: {line}"));
+    let more = other_lines.first().map_or_else(String::new, |line| format!("; about other units: {line}"));
     // The same line of Crossfade may be reported for several units.
     faults.dedup();
     from_faults(ID, faults, format!("systemd reports nothing about Crossfade in {names}{more}"))

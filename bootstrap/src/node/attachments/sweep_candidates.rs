@@ -36,8 +36,8 @@ pub(crate) fn judge(
         judged.push(SweepCandidate {
             listed: listing.sees(&key, made_by_cri(intent.cni_args.as_deref(), &key.container_id)),
             networks: networks.join(", "),
-            location: RecordLocation::Record(intent.begun.clone()),
-            age: intent.begun.age(now),
+            location: RecordLocation::Record(intent.began_at.clone()),
+            age: intent.began_at.age(now),
             owner: owners.side_of(record),
             netns_lives: !netns_of(record).is_empty(),
             key,
@@ -53,7 +53,7 @@ pub(crate) fn judge(
             listed: listing.sees(&key, made_by_cri(entry.cni_args.as_deref(), &key.container_id)),
             networks: entry.network.clone(),
             location: RecordLocation::Entry(entry.deleted_by),
-            age: entry.taken.as_ref().map_or(Age::ThisBoot(Duration::MAX), |moment| moment.age(now)),
+            age: entry.listed_at.as_ref().map_or(Age::ThisBoot(Duration::MAX), |moment| moment.age(now)),
             // Striking an entry out asks nothing of its network.
             owner: match entry.deleted_by {
                 Deleter::Crossfade => owners.owner_of_entry(entry),

@@ -7,7 +7,7 @@ use shim::attachment::conflist::LoadError;
 use types::policy::{Policy, Probe, Side};
 
 use crate::host::root::Root;
-use crate::node::conf::rooted;
+use crate::node::conf::root_path;
 use crate::node::networks::probe;
 use convergence::node::facts::NodeFacts;
 use convergence::node::networks::{NetworkConf, needed_sides};
@@ -19,7 +19,7 @@ pub(crate) fn without_plugins(node: &NodeFacts, policy: &Policy) -> Vec<NetworkR
     let root = &Root::new(&node.root);
     let confs = policy.networks().map(|(side, network)| NetworkConf {
         side,
-        conf: rooted::conf(root, &network.conf),
+        conf: root_path::conf(root, &network.conf),
         missing: Vec::new(),
     });
     gather(node, policy, &confs.collect::<Vec<_>>())

@@ -56,9 +56,10 @@ pub(crate) fn settings(root: &Root) -> Settings {
         Ok(node) => Settings { node, file, unusable: None },
         Err(why) => {
             let salvaged = file.as_deref().and_then(settings::salvage);
-            let (node, lost) = salvaged.map_or_else(Default::default, |(node, lost)| (node, Some(lost)));
+            let (node, unusable_keys) =
+                salvaged.map_or_else(Default::default, |(node, unusable_keys)| (node, Some(unusable_keys)));
             let (conf_dir, mode_by) = infer_mode(root, &node);
-            let unusable = Some(InvalidSettings { why, mode_by, lost });
+            let unusable = Some(InvalidSettings { why, mode_by, unusable_keys });
             Settings { node: Node { conf_dir, ..node }, file, unusable }
         }
     }

@@ -40,7 +40,7 @@ impl ClientCredential {
     /// Whether what it was read from is as it was, and it has not ended.
     pub(crate) fn is_current(&self, now: Timestamp) -> bool {
         self.renew.is_none_or(|renew| now < renew)
-            && self.files.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
+            && self.files.iter().all(|(path, stamp)| Stamp::from_path(path) == *stamp)
     }
 }
 
@@ -48,15 +48,15 @@ impl ClientCredential {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     file: (u64, u64),
-    changed: (i64, i64),
+    changed_at: (i64, i64),
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    fn from_path(path: &Path) -> Option<Self> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Self {
             file: (metadata.dev(), metadata.ino()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            changed_at: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
 }
@@ -68,7 +68,7 @@ impl Stamp {
 /// it.
 pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
     let bad = |why: &str| bad_file_trouble(path, why.into());
-    let mut files = vec![(path.to_owned(), Stamp::of(path))];
+    let mut files = vec![(path.to_owned(), Stamp::from_path(path))];
     let none = || bad("is no kubeconfig; expected YAML or JSON with clusters, users and a current-context");
     let text = String::from_utf8(read(path)?).map_err(|_| none())?;
     let mut kubeconfig = Kubeconfig::from_yaml(&text).map_err(|_| none())?;
@@ -76,12 +76,12 @@ pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
     // Files are stamped before they are read: what changes in between is noticed.
     for auth in kubeconfig.auth_infos.iter().filter_map(|named| named.auth_info.as_ref()) {
         for file in [&auth.client_certificate, &auth.client_key, &auth.token_file].into_iter().flatten() {
-            files.push((file.into(), Stamp::of(Path::new(file))));
+            files.push((file.into(), Stamp::from_path(Path::new(file))));
         }
     }
     for cluster in kubeconfig.clusters.iter().filter_map(|named| named.cluster.as_ref()) {
         if let Some(file) = &cluster.certificate_authority {
-            files.push((file.into(), Stamp::of(Path::new(file))));
+            files.push((file.into(), Stamp::from_path(Path::new(file))));
         }
     }
     for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {

@@ -17,7 +17,7 @@ use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::host::program;
 
 /// The longest wait for a credential, which may have to come from a cloud's service, and its largest size.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(30), max_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(30), max_bytes: 1 << 20 };
 /// The versions of the interface that are spoken; both have the same fields.
 const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 

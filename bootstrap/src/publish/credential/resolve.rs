@@ -11,7 +11,7 @@ use crate::host::command::{RunLimits, StderrTo, run_with};
 use crate::host::program;
 
 /// The longest wait for an answer, and its largest size.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(15), max_bytes: 1 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(15), max_bytes: 1 << 20 };
 
 /// Addresses of `host`; the port is the caller's. Without `getent` on the host, what this program's own C library finds.
 ///

@@ -15,7 +15,7 @@ use types::api::refusal::Refusal;
 
 use crate::publish::error::Trouble;
 use crate::publish::link::Link;
-use crate::publish::look::ApiReadError;
+use crate::publish::node_read::ApiReadError;
 use crate::publish::pods::bound::bound_pod;
 use crate::publish::report::Credential;
 use convergence::change::StaleAnnotations;
@@ -56,7 +56,8 @@ impl AnnotatedPods {
         let credential = credential.clone();
         let ask = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = match runtime.map_err(|e| ApiReadError::of(format!("start a runtime: {e}"))) {
+            let runtime = match runtime.map_err(|e| ApiReadError::from_text(format!("start a runtime: {e}")))
+            {
                 Ok(runtime) => runtime,
                 Err(why) => return drop(sender.send(Err(why))),
             };
@@ -86,9 +87,9 @@ impl AnnotatedPods {
         std::thread::Builder::new()
             .name("annotations".into())
             .spawn(ask)
-            .map_err(|e| ApiReadError::of(format!("start a thread: {e}")))?;
+            .map_err(|e| ApiReadError::from_text(format!("start a thread: {e}")))?;
         let answer = first.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-        let late = |_| Err(ApiReadError::of("list the pods of this node: no answer in time"));
+        let late = |_| Err(ApiReadError::from_text("list the pods of this node: no answer in time"));
         let (node, pods) = answer.unwrap_or_else(late)?;
         Ok((Self { node, requests, answers, deadline }, pods))
     }

@@ -12,7 +12,7 @@ use types::api::step::Step;
 
 use crate::publish::error::Trouble;
 use crate::publish::link::{Link, Reply};
-use crate::publish::look::ApiReadError;
+use crate::publish::node_read::ApiReadError;
 use crate::publish::pods::PodObject;
 use crate::publish::report::Credential;
 
@@ -38,7 +38,7 @@ impl BoundPods {
     /// # Errors
     /// [`ApiReadError`].
     pub(crate) fn open(credential: &Credential) -> Result<Self, ApiReadError> {
-        let failed = |e: std::io::Error| ApiReadError::of(format!("start a runtime: {e}"));
+        let failed = |e: std::io::Error| ApiReadError::from_text(format!("start a runtime: {e}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (link, evictions) = runtime.block_on(async {
             let (link, _) = Link::open(credential).await?;
@@ -46,8 +46,8 @@ impl BoundPods {
             Ok::<_, Trouble>((link, reply))
         })?;
         let evictions = match evictions.is_done() {
-            true => Evictions::read(&evictions.body).map_err(ApiReadError::of)?,
-            false => return Err(ApiReadError::of(evictions.refusal().to_string())),
+            true => Evictions::read(&evictions.body).map_err(ApiReadError::from_text)?,
+            false => return Err(ApiReadError::from_text(evictions.refusal().to_string())),
         };
         Ok(Self { runtime, link, evictions })
     }

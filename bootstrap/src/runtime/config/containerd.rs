@@ -37,7 +37,7 @@ const MAX_CONFS: u64 = 1;
 /// *Source*: containerd's man page `containerd-config.toml(5)`, `[grpc]`.
 const ADDRESS: &str = "/run/containerd/containerd.sock";
 /// How long a dump may take; it takes a twentieth of a second.
-const DUMP_LIMITS: RunLimits = RunLimits { within: Duration::from_secs(10), max_bytes: MAX_BYTES };
+const DUMP_LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(10), max_bytes: MAX_BYTES };
 /// Most files that imports may lead to.
 const MAX_IMPORTS: usize = 64;
 
@@ -54,7 +54,7 @@ pub(super) fn gather(root: &Root, unit: RuntimeUnit) -> Result<RuntimeConfig, Pr
         Some(program) => tree(&file, &dump(program, &file)?)?,
         None => merge_file(root, &file)?,
     };
-    let cri = Cri::of(&effective);
+    let cri = Cri::from_tree(&effective);
     let text = |key: &str| cri.cni(key).and_then(Value::as_str).filter(|text| !text.is_empty());
     let listed = cri.cni("bin_dirs").and_then(Value::as_array).into_iter().flatten();
     let mut bin_dirs: Vec<PathBuf> = listed.filter_map(Value::as_str).map(PathBuf::from).collect();
@@ -224,7 +224,7 @@ struct Cri<'a> {
 }
 
 impl<'a> Cri<'a> {
-    fn of(tree: &'a Value) -> Self {
+    fn from_tree(tree: &'a Value) -> Self {
         let plugins = tree.get("plugins");
         let cri_section = SECTIONS.iter().find_map(|key| Some((*key, plugins?.get(key)?)));
         let (key, section) = cri_section.map_or((SECTIONS[1], None), |(key, section)| (key, Some(section)));
@@ -269,20 +269,20 @@ impl CniKey {
     /// Where it is in a dump, as keys from the outside in.
     #[must_use]
     pub(crate) fn path(self, dump: &Value) -> [&'static str; 4] {
-        ["plugins", Cri::of(dump).key, "cni", self.name()]
+        ["plugins", Cri::from_tree(dump).key, "cni", self.name()]
     }
 
     /// What a dump says for it; an empty text says nothing.
     #[must_use]
     pub(crate) fn value(self, dump: &Value) -> Option<&str> {
-        Cri::of(dump).cni(self.name()).and_then(Value::as_str).filter(|text| !text.is_empty())
+        Cri::from_tree(dump).cni(self.name()).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 }
 
 /// Whether a dump is that of containerd 2 or newer, which merges what it imports key by key.
 #[must_use]
 pub(crate) fn merges_keys(dump: &Value) -> bool {
-    Cri::of(dump).key == SECTION_2
+    Cri::from_tree(dump).key == SECTION_2
 }
 
 /// Ensures that a dump is that of a containerd which kubelet can talk to. A plugin that is switched off has no section in a dump of 1.x; one of

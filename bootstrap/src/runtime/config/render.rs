@@ -13,7 +13,7 @@ mod rehearse;
 use std::path::{Path, PathBuf};
 
 use convergence::change::{Act, Change, Write};
-use convergence::glob::matches;
+use convergence::node::glob::matches;
 use convergence::node::paths::{CONTAINERD_CONFIG, PRIVATE_CONF_DIR, RUNTIME_ARGUMENTS, RUNTIME_ENV};
 use convergence::runtime::config::RuntimeConfig;
 use serde_json::Value;
@@ -265,7 +265,7 @@ fn leftovers(root: &Root, config: Option<&RuntimeConfig>) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub(crate) fn is_told(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
+pub(crate) fn require_configured(root: &Root, config: &RuntimeConfig) -> Result<(), Problem> {
     if config.setup.conf_dir == Path::new(PRIVATE_CONF_DIR) {
         return writes_nothing(config.template.as_deref());
     }

@@ -27,7 +27,7 @@ pub(super) fn networks(
     let observe = |network_conf: &NetworkConf| {
         let network = policy.network(network_conf.side)?;
         let conf = match &network_conf.conf {
-            Ok((conf, path)) => Ok((ConfSummary::of(conf), path.clone())),
+            Ok((conf, path)) => Ok((ConfSummary::from_conflist(conf), path.clone())),
             Err(why) => Err(ConfAbsence(why.to_string())),
         };
         let name = conf.as_ref().ok().map(|(conf, _)| conf.name.clone());

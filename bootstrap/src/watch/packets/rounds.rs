@@ -34,7 +34,7 @@ pub(crate) struct ExchangeResults {
     /// Each exchange, in the order of the plan.
     pub exchanges: Vec<Exchange>,
     /// How long it took until the last one passed of those that count on this node; `None` if one did not, or there is none.
-    pub settled: Option<Duration>,
+    pub settled_after: Option<Duration>,
 }
 
 /// Whether an exchange is one between parties of this node, which has to pass.
@@ -47,20 +47,20 @@ fn is_local(path: PacketPath) -> bool {
 pub(crate) fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
     let started = Instant::now();
     let mut exchanges: Vec<Exchange> = plan.iter().map(blank_exchange).collect();
-    let mut settled = None;
+    let mut settled_after = None;
     loop {
         let round = Instant::now();
         retry(stage, plan, &mut exchanges);
         let missing = |exchange: &&Exchange| exchange.outcome != Outcome::Passed;
         let all = exchanges.iter().find(missing).is_none();
         let local = exchanges.iter().filter(|exchange| is_local(exchange.path)).find(missing).is_none();
-        if local && settled.is_none() {
-            settled = Some(started.elapsed());
+        if local && settled_after.is_none() {
+            settled_after = Some(started.elapsed());
         }
-        let patience = match settled {
+        let patience = match settled_after {
             None => stage.patience,
-            Some(settled) if decide(&exchanges).failed.is_none() => settled + WITHOUT_NEED,
-            Some(settled) => settled + stage.patience.min(WITH_OTHERS),
+            Some(settled_after) if decide(&exchanges).failed.is_none() => settled_after + WITHOUT_NEED,
+            Some(settled_after) => settled_after + stage.patience.min(WITH_OTHERS),
         };
         if all || started.elapsed() >= patience {
             break;
@@ -69,8 +69,8 @@ pub(crate) fn make(stage: &Stage, plan: &[PlannedExchange]) -> ExchangeResults {
         thread::sleep(WAIT.saturating_sub(round.elapsed()));
     }
     measure(stage, plan, &mut exchanges);
-    let settled = settled.filter(|_| exchanges.iter().any(|exchange| is_local(exchange.path)));
-    ExchangeResults { exchanges, settled }
+    let settled_after = settled_after.filter(|_| exchanges.iter().any(|exchange| is_local(exchange.path)));
+    ExchangeResults { exchanges, settled_after }
 }
 
 fn blank_exchange(planned: &PlannedExchange) -> Exchange {

@@ -49,7 +49,7 @@ pub(super) fn exchange(
     let packets = Packets {
         reason: judged.reason,
         settled_millis: exchanges
-            .settled
+            .settled_after
             .map(|settled| u64::try_from(settled.as_millis()).unwrap_or(u64::MAX)),
         notes: refused.into_iter().chain(plan.notes).chain(judged.notes).collect(),
         exchanges: exchanges.exchanges,

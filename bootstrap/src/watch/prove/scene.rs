@@ -12,7 +12,7 @@ use convergence::failure::Failure;
 use convergence::node::agent::own_command::ATTACH_WITHIN_SECS;
 use convergence::node::conf::name::DEFAULT_NAME;
 use convergence::node::conf::plugin_input;
-use convergence::watch::proof::said;
+use convergence::watch::proof::delegate_error;
 use ipnetwork::IpNetwork;
 use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -34,7 +34,7 @@ use crate::node::plugins::{join_dirs, plugin_in_use};
 const NETNS_DIR: &str = "/run/netns";
 const IFNAME: &str = "eth0";
 /// One call may take as long as a whole proof: the shim has deadlines of its own. A result is some kilobytes; the shim bounds it as well.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(ATTACH_WITHIN_SECS), max_bytes: 16 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(ATTACH_WITHIN_SECS), max_bytes: 16 << 20 };
 /// Ends the container id of a second attachment, and the name of its namespace.
 const SECOND: &str = "-2";
 
@@ -214,7 +214,8 @@ impl Scene {
         }
         // A disk that is full takes the answer, not the verdict.
         let written = self.answers.write_all(&output.stdout).is_ok();
-        let why = said::public(verb, &reply, list).unwrap_or_else(|| format!("{verb}: {}", output.status));
+        let why = delegate_error::public(verb, &reply, list)
+            .unwrap_or_else(|| format!("{verb}: {}", output.status));
         let where_to = format!("; {} has its answer, for root alone", self.answers_path.display());
         Err(if written { why + &where_to } else { why })
     }

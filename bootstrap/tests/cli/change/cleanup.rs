@@ -103,7 +103,7 @@ fn what_crossfade_knows_of_attachments_refuses_all_at_once() {
         prev_result: None,
         runtime_config: None,
         cni_args: None,
-        taken: None,
+        listed_at: None,
         deleted_by: Deleter::Crossfade,
     };
     shim::host::file::create_private_dir(&listed.path("state")).expect("directory");

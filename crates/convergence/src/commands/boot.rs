@@ -4,4 +4,3 @@ pub mod decide;
 pub mod decision;
 pub mod facts;
 pub mod final_image;
-pub mod leavings;

@@ -15,7 +15,7 @@ pub mod reach;
 pub mod runtime;
 pub mod server;
 pub mod settings;
-pub mod unseen;
+pub mod sources;
 pub mod watch;
 
 use types::node::Mode;
@@ -30,7 +30,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(settings::switched_off(facts));
     findings.extend(settings::node_json(facts));
-    if facts.off.is_some() {
+    if facts.off_switch.is_some() {
         findings.extend(attachments::all(facts));
         findings.extend(leaks::all(facts));
     } else if is_without_plugin(facts) {
@@ -49,7 +49,7 @@ pub fn decide(facts: &Facts) -> Vec<Finding> {
         findings.extend(server::all(facts));
         findings.extend(watch::all(facts));
     }
-    findings.extend(unseen::all(facts));
+    findings.extend(sources::all(facts));
     if findings.iter().all(|finding| finding.severity != Severity::Error) {
         findings.extend(watch::unexplained(facts));
     }

@@ -10,7 +10,6 @@ use types::command::problem::Problem;
 use types::node::RuntimeKind;
 
 use crate::doctor::journal::Entry;
-use crate::doctor::units::UnitState;
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::Attachments;
 use crate::node::attachments::last_pass::PassResult;
@@ -20,7 +19,7 @@ use crate::node::cni::CniFacts;
 use crate::node::facts::NodeFacts;
 use crate::node::networks::readiness::NetworkReadiness;
 use crate::node::switch::OffSwitch;
-use crate::publish::look::ApiServerState;
+use crate::publish::node_read::ApiServerState;
 use crate::runtime::{Sandbox, State};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +52,7 @@ pub struct Facts {
     /// Now, on the clock of this boot.
     pub now: Moment,
     /// What switched Crossfade off.
-    pub off: Option<OffSwitch>,
+    pub off_switch: Option<OffSwitch>,
     /// Whether `boot` has succeeded in this boot.
     pub booted: Result<(), Problem>,
     /// What keeps the gate shut; `None` if the gate does not hold kubelet back in this boot.
@@ -148,5 +147,28 @@ impl Facts {
     #[must_use]
     pub fn node_name(&self) -> &str {
         self.server.read().map_or("NODE", |looked| looked.node.as_str())
+    }
+}
+
+/// The state of a unit, in systemd's words.
+///
+/// *Source*: man 5 `org.freedesktop.systemd1`, `LoadState`, `ActiveState`, `SubState` and `Result`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitState {
+    /// `loaded`, `not-found`, `masked`, ..
+    pub load: String,
+    /// `active`, `activating`, `inactive`, `failed`, ..
+    pub active: String,
+    /// What the unit does within that state: `start-pre`, `auto-restart`, ..
+    pub sub: String,
+    /// How its last run ended: `success`, `exit-code`, ..
+    pub result: String,
+}
+
+impl UnitState {
+    /// The state as a line of evidence.
+    #[must_use]
+    pub fn line(&self, name: &str) -> String {
+        format!("{name} is {} ({}), its last result is {}", self.active, self.sub, self.result)
     }
 }

@@ -1,6 +1,7 @@
 //! Crossfade's entries in the journal of this boot.
 
 use serde::Deserialize;
+use types::attachment::CallOutcome;
 
 /// One line of the journal. A field that the line does not have is empty.
 ///
@@ -35,7 +36,7 @@ impl Entry {
     /// Whether the plugin failed in a call of this verb.
     #[must_use]
     pub fn is_failed(&self, verb: &str) -> bool {
-        self.cni_command == verb && self.message == "failed"
+        self.cni_command == verb && self.message == CallOutcome::Failed.as_str()
     }
 
     /// When the line was written, in seconds since 1970.

@@ -52,7 +52,7 @@ enum ReadState {
 }
 
 impl SourceState {
-    fn of<T>(source: &'static str, read: &Source<T>) -> Self {
+    fn from_source<T>(source: &'static str, read: &Source<T>) -> Self {
         let (state, why) = match read {
             Source::Read(_) => (ReadState::Read, None),
             Source::Absent(why) => (ReadState::Absent, Some(why.clone())),
@@ -70,15 +70,15 @@ impl Diagnosis {
             Some(why) => {
                 SourceState { source: "runtime", state: ReadState::Unread, why: Some(why.to_owned()) }
             }
-            None => SourceState::of("runtime", &facts.sandboxes),
+            None => SourceState::from_source("runtime", &facts.sandboxes),
         };
         let sources = vec![
-            SourceState::of("records", &facts.state),
+            SourceState::from_source("records", &facts.state),
             runtime,
-            SourceState::of("kernel", &facts.kernel),
-            SourceState::of("systemd", &facts.units),
-            SourceState::of("journal", &facts.journal),
-            SourceState::of("api-server", &facts.server),
+            SourceState::from_source("kernel", &facts.kernel),
+            SourceState::from_source("systemd", &facts.units),
+            SourceState::from_source("journal", &facts.journal),
+            SourceState::from_source("api-server", &facts.server),
         ];
         let phase = facts.node.policy().filter(|_| facts.node.without_plugin().is_none());
         Self { phase: phase.map(|policy| policy.phase().as_str()), findings, sources }

@@ -67,7 +67,7 @@ pub fn decide(facts: SealFacts) -> SealDecision {
                 decision.changes.push(Change::new(
                     Act::Keep,
                     target,
-                    format!("allowed by {}; {why}", allow.says(index)),
+                    format!("allowed by {}; {why}", allow.describe(index)),
                 ));
             }
             (None, Remedy::Change(act)) => decision.changes.push(Change::new(act, target, why)),
@@ -77,7 +77,7 @@ pub fn decide(facts: SealFacts) -> SealDecision {
         }
     }
     let unused = (0..allow.len()).filter(|index| !used.contains(index));
-    notes.extend(unused.map(|index| format!("nothing had to be allowed by {}", allow.says(index))));
+    notes.extend(unused.map(|index| format!("nothing had to be allowed by {}", allow.describe(index))));
     if decision.findings.is_empty() && decision.changes.iter().all(|change| matches!(change.act, Act::Keep)) {
         notes.push("nothing is in the way of an image".into());
     }

@@ -34,7 +34,7 @@ pub struct InvalidSettings {
     pub mode_by: &'static str,
     /// The keys of the file that cannot be used by themselves; `None` if nothing of the file counts, because it is not JSON, of another
     /// version, or not trusted.
-    pub lost: Option<BTreeSet<String>>,
+    pub unusable_keys: Option<BTreeSet<String>>,
 }
 
 impl Settings {
@@ -44,7 +44,7 @@ impl Settings {
     pub fn understands(&self, key: &str) -> bool {
         match &self.unusable {
             None => true,
-            Some(unusable) => unusable.lost.as_ref().is_some_and(|lost| !lost.contains(key)),
+            Some(unusable) => unusable.unusable_keys.as_ref().is_some_and(|lost| !lost.contains(key)),
         }
     }
 

@@ -237,10 +237,10 @@ pub fn retract(node: &NodeObject, word: &FinalCondition, boot_id: &str, now: Tim
     let extent = if word.reason == FinalReason::SwitchedOff { Extent::Report } else { Extent::All };
     let metadata = taken_back(node, extent);
     let current = node.condition(READY);
-    let is_said = current
+    let is_published = current
         .is_some_and(|current| current.status == word.status && current.reason == word.reason.as_str());
     let mut conditions = if extent == Extent::All { lifecycle_left(node) } else { Vec::new() };
-    if !is_said && (current.is_some() || metadata.is_some()) {
+    if !is_published && (current.is_some() || metadata.is_some()) {
         let last = Condition {
             kind: READY.into(),
             status: word.status.into(),

@@ -133,7 +133,7 @@ mod tests {
         }
     }
 
-    fn seen(labels: &[(&str, &str)], boot: Option<&str>) -> NodeObject {
+    fn node_object(labels: &[(&str, &str)], boot: Option<&str>) -> NodeObject {
         let mut seen = NodeObject::default();
         seen.metadata.labels =
             labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
@@ -157,7 +157,7 @@ mod tests {
             (&[], Some("boot"), Reason::BootFailed, &[]),
             (&[], None, Reason::SwitchedOff, &[]),
         ] {
-            let missing = missing_labels(&seen(labels, boot), &report("boot", reason));
+            let missing = missing_labels(&node_object(labels, boot), &report("boot", reason));
             assert_eq!(missing.into_keys().collect::<Vec<_>>(), expected, "{labels:?} {boot:?} {reason:?}");
         }
     }

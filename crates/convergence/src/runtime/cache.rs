@@ -63,7 +63,7 @@ impl CacheEntry {
             prev_result: self.result.clone(),
             runtime_config: self.declared_result(),
             cni_args: self.args.clone(),
-            taken: Some(now.clone()),
+            listed_at: Some(now.clone()),
             deleted_by: deleter,
             ..Entry::new(self.key.clone(), side.as_str())
         }
@@ -204,7 +204,7 @@ mod tests {
             attachment.runtime_config = Some(RawValue::from_string(offered.into()).expect("JSON"));
             let now = Moment { boot_id: "b".into(), boottime_ms: 1, wall_secs: 1 };
             let entry = attachment.entry(Side::New, Deleter::Crossfade, &now);
-            assert_eq!((entry.network.as_str(), entry.taken), ("new", Some(now)));
+            assert_eq!((entry.network.as_str(), entry.listed_at), ("new", Some(now)));
             entry.runtime_config.map(|kept| kept.get().to_owned())
         };
         let declaring = r#"{"type":"b","capabilities":{"portMappings":true}}"#;

@@ -32,7 +32,7 @@ const HARM: &str = "do not restart CRI-O until then: it would send the DEL of ev
 impl ConfSelection {
     /// As this runtime is configured; one that is not known uses the first file.
     #[must_use]
-    pub fn of(config: Option<&RuntimeConfig>) -> Self {
+    pub fn from_config(config: Option<&RuntimeConfig>) -> Self {
         match config {
             Some(RuntimeConfig { kind: RuntimeKind::Crio, default_network: Some(name), .. }) => {
                 Self::ByName(name.clone())

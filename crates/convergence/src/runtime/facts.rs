@@ -106,7 +106,7 @@ impl RuntimeFacts {
     /// The rule by which the runtime selects a conf.
     #[must_use]
     pub fn conf_selection(&self) -> ConfSelection {
-        ConfSelection::of(self.config())
+        ConfSelection::from_config(self.config())
     }
 
     /// The conf directory of the agents, as the node sees it, by the runtime's configuration or its answer; the usual one where neither

@@ -23,9 +23,9 @@ pub const BLIND: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub struct CountPace {
     /// When something changed first that was not counted yet.
-    changed: Option<Duration>,
+    changed_at: Option<Duration>,
     /// When the attachments were counted last.
-    counted: Option<Duration>,
+    counted_at: Option<Duration>,
     /// Whether changes are told.
     hears: bool,
 }
@@ -33,19 +33,21 @@ pub struct CountPace {
 impl CountPace {
     /// Something changed at `now`.
     pub fn note_changed(&mut self, now: Duration) {
-        self.changed.get_or_insert(now);
+        self.changed_at.get_or_insert(now);
     }
 
     /// The attachments were counted at `now`; `hears` says whether later changes will be told.
     pub fn note_counted(&mut self, now: Duration, hears: bool) {
-        *self = Self { changed: None, counted: Some(now), hears };
+        *self = Self { changed_at: None, counted_at: Some(now), hears };
     }
 
     /// When the next count is due; none while nothing has changed since the last one.
     #[must_use]
     pub fn due_at(&self) -> Option<Duration> {
-        let Some(counted) = self.counted else { return self.changed.map(|changed_at| changed_at + SETTLE) };
-        let settled = self.changed.map(|changed_at| changed_at + SETTLE);
+        let Some(counted) = self.counted_at else {
+            return self.changed_at.map(|changed_at| changed_at + SETTLE);
+        };
+        let settled = self.changed_at.map(|changed_at| changed_at + SETTLE);
         let untold = (!self.hears).then(|| counted + BLIND);
         let next = settled.into_iter().chain(untold).min()?;
         Some(next.max(counted + EVERY))

@@ -32,7 +32,7 @@ use crate::watch::memory::Memory;
 use crate::watch::moves::{MoveFacts, MoveStep};
 use crate::watch::network::{NetworkVerdict, judge};
 use crate::watch::observation::{NetworkObservation, Observation};
-use crate::watch::own::{self, OwnConfDecision, OwnConfState};
+use crate::watch::own_conf::{self, OwnConfDecision, OwnConfState};
 
 /// Pause between two units that put Crossfade's plugin back.
 const PLACE_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
@@ -95,14 +95,14 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         .iter()
         .map(|network| {
             let standing = memory.standing.entry(network.side).or_default();
-            judge(facts, network, standing, facts.off.is_none() && proven.contains(&network.side))
+            judge(facts, network, standing, facts.off_switch.is_none() && proven.contains(&network.side))
         })
         .collect();
     let waits = judged.iter().find(|verdict| attached.contains(&verdict.side) && verdict.ready.is_err());
     let bridges = facts.node.settings.report.require_all_networks;
     let lacks = judged.iter().find(|verdict| bridges && verdict.ready.is_err());
     let ready = policy.is_some() && waits.is_none();
-    let conf = own::decide(facts, &mut memory, ready);
+    let conf = own_conf::decide(facts, &mut memory, ready);
     let phase = policy.map(types::policy::Policy::phase);
     let verdict = verdict(facts, &conf, (waits, lacks), &memory);
     let mut findings = conf.findings.clone();
@@ -112,15 +112,15 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
     }));
     findings.extend(facts.node.runtime.problem().map(ToString::to_string));
     findings.extend(facts.in_pod.then(|| crate::watch::POD_FINDING.to_owned()));
-    let may_sweep = policy.is_some() && facts.off.is_none() && !facts.in_pod;
-    let due = if may_sweep { memory.sweeps.begin(facts.swept.as_ref(), facts.now) } else { None };
-    findings.extend(memory.sweeps.finding(facts.swept.as_ref(), facts.now).filter(|_| !facts.in_pod));
+    let may_sweep = policy.is_some() && facts.off_switch.is_none() && !facts.in_pod;
+    let due = if may_sweep { memory.sweeps.begin(facts.last_sweep.as_ref(), facts.now) } else { None };
+    findings.extend(memory.sweeps.finding(facts.last_sweep.as_ref(), facts.now).filter(|_| !facts.in_pod));
     findings.extend(memory.failed.clone());
     findings.extend(memory.unmeasured.as_ref().map(|why| format!("the metrics are not written: {why}")));
     let ready = verdict.reason == Reason::NetworkReady;
     let joins = joined_networks(facts);
     let moves = move_step(facts, &mut memory, ready, &joins);
-    let unmoved = moves.and_then(|_| memory.moves.passes.finding(facts.moved.as_ref(), facts.now));
+    let unmoved = moves.and_then(|_| memory.moves.passes.finding(facts.last_move.as_ref(), facts.now));
     findings.extend(unmoved.clone());
     let mut happened = conf.happened.clone();
     happened.extend(events_since_last_pass(facts, &mut memory, (phase, &verdict), (&conf, &findings)));
@@ -133,11 +133,11 @@ pub fn decide(facts: &Observation, memory: &Memory, watch: Process) -> WatchDeci
         registered: RegisteredLabels::gather(&facts.node.settings, policy, &facts.node.profiles),
     };
     let mut changes: Vec<Change> = Vec::new();
-    if facts.off.is_none() {
+    if facts.off_switch.is_none() {
         changes.extend(judged.iter().flat_map(|verdict| verdict.changes.clone()));
     }
     changes.extend(conf.changes.clone());
-    if facts.off.is_none() && !matches!(conf.state, OwnConfState::NotInstalled) {
+    if facts.off_switch.is_none() && !matches!(conf.state, OwnConfState::NotInstalled) {
         changes.extend(plugins(facts, &mut memory));
     }
     changes.extend(due.map(|turn| sweep(facts, turn)));
@@ -180,7 +180,7 @@ fn build_observation(
 /// The networks that join and leave running pods: none in a pod, which cannot start the unit.
 fn joined_networks(facts: &Observation) -> Vec<Side> {
     let node = &facts.node;
-    let policy_file = node.policy.as_ref().ok().filter(|_| facts.off.is_none() && !facts.in_pod);
+    let policy_file = node.policy.as_ref().ok().filter(|_| facts.off_switch.is_none() && !facts.in_pod);
     roll::joined_networks(&node.settings, policy_file, &node.profiles)
 }
 
@@ -201,7 +201,7 @@ fn move_step(facts: &Observation, memory: &mut Memory, is_ready: bool, joins: &[
         policy: &policy_file.sha256,
         is_ready,
         others: memory.attached.as_ref().map(count),
-        last_result: facts.moved.as_ref(),
+        last_result: facts.last_move.as_ref(),
     }))
 }
 
@@ -246,7 +246,7 @@ fn verdict<'a>(
     memory: &Memory,
 ) -> Verdict<'a> {
     let verdict = |reason, message| Verdict { reason, message, standing: None };
-    if let Some(off) = facts.off {
+    if let Some(off) = facts.off_switch {
         return verdict(Reason::SwitchedOff, off.to_string());
     }
     if let Some(InvalidSettings { why, .. }) = &facts.node.unusable {
@@ -341,7 +341,7 @@ fn events_since_last_pass(
     current.extend(memory.unmet.iter().map(|unmet| warning(unmet.kind.into(), &unmet.message)));
     current.sort_by_key(|event| (event.reason.as_str(), event.message.clone()));
     current.dedup();
-    if facts.off.is_none() {
+    if facts.off_switch.is_none() {
         // The verdict's condition is in the verdict's Event.
         let is_verdict = |event: &NodeEvent| verdict.standing.map(of_standing).as_ref() == Some(event);
         let new = current.iter().filter(|event| !memory.conditions_reported.contains(event));
@@ -401,7 +401,7 @@ fn start(pass: Pass, arguments: Vec<String>, reason: &str) -> Change {
 /// The pods that the last pass did not move; none if it went by another policy.
 fn not_moved(facts: &Observation) -> Option<NotMoved> {
     let policy_file = facts.node.policy.as_ref().ok()?;
-    let pods = facts.moved.as_ref()?.pods.as_ref()?;
+    let pods = facts.last_move.as_ref()?.pods.as_ref()?;
     (pods.policy_sha256 == policy_file.sha256).then_some(pods.not_moved)
 }
 

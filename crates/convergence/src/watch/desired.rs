@@ -196,13 +196,13 @@ mod tests {
         Node { now, phase, policy, base: phase.map(|_| "b1"), follows: true, allowed, is_off: false }
     }
 
-    fn wanted(value: &str, policy: DesiredScope) -> Option<DesiredPhase> {
+    fn parse_phase(value: &str, policy: DesiredScope) -> Option<DesiredPhase> {
         Some(DesiredPhase { value: value.into(), policy })
     }
 
     fn desired(value: &str) -> DesiredProgress {
         let mut desired = DesiredProgress::default();
-        desired.set(wanted(value, DesiredScope::Any));
+        desired.set(parse_phase(value, DesiredScope::Any));
         desired
     }
 
@@ -251,7 +251,7 @@ mod tests {
             (desired.step(node(0, Some(Phase::Old), ALL)), kind(&desired)),
             (None, Some(DesiredKind::Refused))
         );
-        desired.set(wanted("both-old", DesiredScope::Any));
+        desired.set(parse_phase("both-old", DesiredScope::Any));
         assert_eq!(desired.step(node(0, Some(Phase::Old), ALL)), Some(Phase::BothOld));
         desired.note_failed(DesiredKind::Failed, "x", node(0, Some(Phase::Old), ALL));
         desired.set(None);
@@ -271,7 +271,7 @@ mod tests {
             (DesiredScope::Earlier, None),
         ] {
             let mut desired = DesiredProgress::default();
-            desired.set(wanted("new", policy.clone()));
+            desired.set(parse_phase("new", policy.clone()));
             assert_eq!(desired.step(old), expected, "{policy:?}");
             let refused = expected.is_none().then_some(DesiredKind::Refused);
             assert_eq!(kind(&desired), refused, "{policy:?}");
@@ -290,7 +290,7 @@ mod tests {
         let mut desired = desired("new");
         assert!(desired.is_met(Some(Phase::New), Some("b1")));
         assert!(!desired.is_met(Some(Phase::Old), Some("b1")) && !desired.is_met(None, None));
-        desired.set(wanted("new", DesiredScope::Base("b0".into())));
+        desired.set(parse_phase("new", DesiredScope::Base("b0".into())));
         assert!(!desired.is_met(Some(Phase::New), Some("b1")));
         desired.set(None);
         assert!(!desired.is_met(Some(Phase::New), Some("b1")));

@@ -23,7 +23,7 @@ pub struct Memory {
     /// Crossfade's conf when it was last in place.
     pub good: Option<InstalledConf>,
     /// Its bytes while it is as it should be; none while it is not.
-    pub settled: Option<Vec<u8>>,
+    pub settled_conf: Option<Vec<u8>>,
     /// It was there once in this boot: in private mode it stays from then on.
     pub was_there: bool,
     /// When another program took the conf away.

@@ -16,7 +16,7 @@ pub struct Moves {
     pub passes: Passes,
     /// SHA-256 of the policy of the last pass.
     policy: Option<String>,
-    settled: Option<SettledPass>,
+    last_settled: Option<SettledPass>,
 }
 
 /// A pass that left nothing to do.
@@ -29,7 +29,7 @@ struct SettledPass {
 
 impl Default for Moves {
     fn default() -> Self {
-        Self { passes: Passes::from_pass(Pass::MovePods), policy: None, settled: None }
+        Self { passes: Passes::from_pass(Pass::MovePods), policy: None, last_settled: None }
     }
 }
 
@@ -64,9 +64,9 @@ impl Moves {
     pub fn step(&mut self, node: MoveFacts<'_>) -> MoveStep {
         let Some(others) = node.others else { return MoveStep::Wait };
         if let Some((turn, restarts)) = self.success(node) {
-            let before = self.settled.filter(|settled| settled.turn == turn);
+            let before = self.last_settled.filter(|settled| settled.turn == turn);
             let least = before.map_or(others, |settled| settled.others.min(others));
-            self.settled = Some(SettledPass { turn, others: least });
+            self.last_settled = Some(SettledPass { turn, others: least });
             if others <= least {
                 // Pods that were restarted since are not counted any more.
                 return MoveStep::Settled(restarts.min(others));

@@ -30,7 +30,7 @@ pub struct Observation {
     /// `watch` runs in a pod.
     pub in_pod: bool,
     /// What switched Crossfade off.
-    pub off: Option<OffSwitch>,
+    pub off_switch: Option<OffSwitch>,
     /// Why `boot` has not succeeded in this boot.
     pub not_booted: Option<String>,
     /// The policy's networks, with what their agents and probes say.
@@ -46,9 +46,9 @@ pub struct Observation {
     /// Why CRI-O, which does not tell what it has loaded, may not have read Crossfade's conf.
     pub unread: Option<String>,
     /// What the last pass of the sweep in this boot came to.
-    pub swept: Option<PassResult>,
+    pub last_sweep: Option<PassResult>,
     /// What the last pass of `move-pods` in this boot came to.
-    pub moved: Option<PassResult>,
+    pub last_move: Option<PassResult>,
     /// The directory of markers of networks whose probes held, and the networks that have one.
     pub probed: (PathBuf, BTreeSet<Side>),
 }
@@ -99,7 +99,7 @@ pub struct ConfAbsence(pub String);
 impl ConfSummary {
     /// The summary of a conf that is loaded.
     #[must_use]
-    pub fn of(conf: &Conflist) -> Self {
+    pub fn from_conflist(conf: &Conflist) -> Self {
         let capabilities =
             conf.plugins.iter().flat_map(shim::attachment::conflist::Plugin::capabilities).collect();
         Self { name: conf.name.clone(), capabilities }

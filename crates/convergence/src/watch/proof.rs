@@ -1,6 +1,6 @@
 //! The result of a proof, and the next step.
 
-pub mod said;
+pub mod delegate_error;
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ pub const LONGEST: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reload {
     /// When Crossfade's conf was written last, and how long the runtime has from then on.
-    written: Option<(Duration, Duration)>,
+    written_at: Option<(Duration, Duration)>,
     /// How often it was written for the runtime's sake alone.
     tries: u32,
 }
@@ -28,25 +28,26 @@ impl Reload {
 
     /// Notes that the conf was written at `now` for another reason.
     pub const fn wrote(&mut self, now: Duration) {
-        self.written = Some((now, FIRST));
+        self.written_at = Some((now, FIRST));
     }
 
     /// Whether the runtime may still be loading what was written, so that its silence is no fault.
     #[must_use]
     pub fn is_awaited(&self, now: Duration) -> bool {
-        self.tries == 0 && self.written.is_some() && !self.is_due(now)
+        self.tries == 0 && self.written_at.is_some() && !self.is_due(now)
     }
 
     /// Whether `watch` writes the conf anew at `now`.
     #[must_use]
     pub fn is_due(&self, now: Duration) -> bool {
-        self.written.is_none_or(|(written_at, pause)| now.saturating_sub(written_at) >= pause)
+        self.written_at.is_none_or(|(written_at, pause)| now.saturating_sub(written_at) >= pause)
     }
 
     /// Notes that `watch` writes the conf anew at `now`.
     pub fn rewritten(&mut self, now: Duration) {
-        let pause = if self.tries == 0 { FIRST } else { self.written.map_or(FIRST, |(_, pause)| pause * 2) };
-        self.written = Some((now, pause.min(LONGEST)));
+        let pause =
+            if self.tries == 0 { FIRST } else { self.written_at.map_or(FIRST, |(_, pause)| pause * 2) };
+        self.written_at = Some((now, pause.min(LONGEST)));
         self.tries += 1;
     }
 }

@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::engines::calico::{parse, parse_for_namespaces};
 
-    fn of(text: &str) -> Vec<PodSelection> {
+    fn pod_selections(text: &str) -> Vec<PodSelection> {
         select_pods(&parse(text).expect("a selector")).expect("label selectors")
     }
 
@@ -234,13 +234,13 @@ mod tests {
             ("!has(-a)", vec![""]),
             ("a == ''", vec!["a="]),
         ] {
-            assert_eq!(of(text).iter().map(pods).collect::<Vec<_>>(), expected, "{text}");
+            assert_eq!(pod_selections(text).iter().map(pods).collect::<Vec<_>>(), expected, "{text}");
         }
     }
 
     #[test]
     fn namespaces_and_accounts_have_their_own_place() {
-        let selections = of(
+        let selections = pod_selections(
             "projectcalico.org/namespace == 'shop' && pcns.team == 'a' && projectcalico.org/serviceaccount == 'web'",
         );
         assert_eq!(selections[0].namespace_names(), Some(vec!["shop".into()]));
@@ -270,6 +270,6 @@ mod tests {
         }
         let many: Vec<String> = (0..65).map(|number| format!("a == 'v{number}'")).collect();
         assert!(select_pods(&parse(&many.join(" || ")).expect("a selector")).is_err());
-        assert_eq!(of(&many[..64].join(" || ")).len(), 64);
+        assert_eq!(pod_selections(&many[..64].join(" || ")).len(), 64);
     }
 }

@@ -206,7 +206,7 @@ impl CalicoPolicies<'_> {
         match (&end.selected, &end.not_selected) {
             (None, Some(_)) => Err(Refusal::new(
                 format!("{name}.notSelector"),
-                "it means everybody else, also outside of the cluster, and no target has such a peer",
+                "it means all other peers, also outside of the cluster, and no target has such a peer",
             )),
             (Some(_), _) if has_addresses => Err(Refusal::new(
                 format!("{name}.selector"),

@@ -210,7 +210,7 @@ pub(super) fn settle_tier<'p>(
     own: &TierPolicies<'p>,
     direction: Direction,
     behind: &LaterTiers<'p>,
-    says: impl Fn(&Entry<'p>) -> Result<(), Refusal>,
+    check: impl Fn(&Entry<'p>) -> Result<(), Refusal>,
     refused: &mut RefusedRules<'p>,
     notes: &mut Report,
 ) -> Lane<'p> {
@@ -240,7 +240,7 @@ pub(super) fn settle_tier<'p>(
         Place::Before => {
             let passing = entries.iter().filter(|candidate| candidate.action == Action::Pass).copied();
             passing.partition(|candidate| {
-                (candidate.rule.skips || !behind.skips(candidate)) && says(candidate).is_ok()
+                (candidate.rule.skips || !behind.skips(candidate)) && check(candidate).is_ok()
             })
         }
         // These are let through, or refused.
@@ -275,7 +275,7 @@ pub(super) fn settle_tier<'p>(
             lane.entries.push(entry);
         } else {
             let why = "Pass to a tier that has policies about the same pods: the target's own Pass leaves out all tiers before the NetworkPolicies of Kubernetes";
-            refused.add(entry, says(&entry).err().unwrap_or_else(|| Refusal::new("action", why)));
+            refused.add(entry, check(&entry).err().unwrap_or_else(|| Refusal::new("action", why)));
         }
     }
     lane

@@ -158,13 +158,13 @@ impl MentionIndex {
 
     /// Without what no policy mentions.
     fn slim(&self, traits: &Traits) -> Traits {
-        let is_told = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
+        let is_mentioned = |port: &&Port| self.ports.contains(&(port.protocol, port.name.clone()));
         Traits {
             namespace: traits.namespace.clone(),
             namespace_labels: self.labels(LabelOwner::Namespace, &traits.namespace_labels),
             labels: self.labels(LabelOwner::Pod, &traits.labels),
             account_labels: self.labels(LabelOwner::Account, &traits.account_labels),
-            ports: traits.ports.iter().filter(is_told).cloned().collect(),
+            ports: traits.ports.iter().filter(is_mentioned).cloned().collect(),
         }
     }
 }

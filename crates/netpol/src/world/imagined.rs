@@ -75,8 +75,7 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
         return vec![traits(scope, &labels)];
     }
     let all = cluster.namespaces.iter().map(|namespace| traits(&namespace.name, &namespace.labels));
-    let mut place_traits: Vec<Traits> =
-        all.filter(|place| fits_or_says_nothing(place, way)).take(1).collect();
+    let mut place_traits: Vec<Traits> = all.filter(|place| fits_or_is_silent(place, way)).take(1).collect();
     let within = way.iter().find_map(|(literal, is)| match literal {
         Expression::Within(name) if *is => Some(name.clone()),
         Expression::Always
@@ -104,7 +103,7 @@ fn places(cluster: &Cluster, scope: Option<&Text>, way: &[Literal<'_>]) -> Vec<T
     place_traits
 }
 
-fn fits_or_says_nothing(place: &Traits, way: &[Literal<'_>]) -> bool {
+fn fits_or_is_silent(place: &Traits, way: &[Literal<'_>]) -> bool {
     way.iter().all(|(literal, is)| place.namespace_has(literal).is_none_or(|has| has == *is))
 }
 

@@ -22,7 +22,7 @@ pub struct Del<'a> {
     /// The plugin that runs or is next.
     plugin: usize,
     running: Option<RunningPlugin>,
-    ended: Option<Result<(), StoppedDel>>,
+    outcome: Option<Result<(), StoppedDel>>,
     /// The profile whose error texts are accepted once the netns is gone; none if each failure counts.
     outlives_netns: Option<&'a str>,
 }
@@ -55,7 +55,7 @@ impl<'a> Del<'a> {
             result,
             plugin: resume_at.unwrap_or(last).min(last),
             running: None,
-            ended: None,
+            outcome: None,
             outlives_netns: None,
         }
     }
@@ -70,7 +70,7 @@ impl<'a> Del<'a> {
 
     /// Starts the next plugin, if none runs.
     fn start(&mut self, lock: Option<&mut Lock>, limits: &Limits<'_>) {
-        if self.running.is_some() || self.ended.is_some() {
+        if self.running.is_some() || self.outcome.is_some() {
             return;
         }
         // A plugin that started now would be killed at once, with half of its work done.
@@ -89,7 +89,7 @@ impl<'a> Del<'a> {
         match started {
             Ok(running) => self.running = Some(running),
             Err(error) => {
-                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: false }))
+                self.outcome = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: false }))
             }
         }
     }
@@ -101,13 +101,13 @@ impl<'a> Del<'a> {
         let plugin = &self.network.conf.plugins[self.plugin];
         if let Err(error) = self.network.require_success(plugin, Verb::Del, &outcome) {
             let Some(before) = self.netns_was_missing(&outcome) else {
-                self.ended = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: true }));
+                self.outcome = Some(Err(StoppedDel { plugin: self.plugin, error, was_started: true }));
                 return;
             };
             observe(DelEvent::NetnsGone { plugin: self.plugin, before, error });
         }
         if self.plugin == 0 {
-            self.ended = Some(Ok(()));
+            self.outcome = Some(Ok(()));
         } else {
             self.plugin -= 1;
             observe(DelEvent::GoesOn(self.plugin));
@@ -140,7 +140,7 @@ pub fn del_all(
     let mut next_at = Instant::now();
     loop {
         if begun < dels.len()
-            && (Instant::now() >= next_at || dels[..begun].iter().all(|del| del.ended.is_some()))
+            && (Instant::now() >= next_at || dels[..begun].iter().all(|del| del.outcome.is_some()))
         {
             begun += 1;
             next_at = half(Instant::now());
@@ -148,7 +148,7 @@ pub fn del_all(
         for del in &mut dels[..begun] {
             del.start(lock.as_deref_mut(), limits);
         }
-        if dels[..begun].iter().all(|del| del.ended.is_some()) {
+        if dels[..begun].iter().all(|del| del.outcome.is_some()) {
             if begun == dels.len() {
                 break;
             }
@@ -179,8 +179,8 @@ pub fn del_all(
             Err(error) => {
                 exec::end_all(&mut running, limits.signals);
                 let why = CniError::new(code::IO, format!("wait for a plugin: {error}"));
-                for del in dels.iter_mut().filter(|del| del.ended.is_none()) {
-                    del.ended =
+                for del in dels.iter_mut().filter(|del| del.outcome.is_none()) {
+                    del.outcome =
                         Some(Err(StoppedDel { plugin: del.plugin, error: why.clone(), was_started: true }));
                 }
                 break;
@@ -188,11 +188,11 @@ pub fn del_all(
         }
     }
     debug_assert_eq!(begun, dels.len());
-    dels.into_iter().filter_map(|del| del.ended).collect()
+    dels.into_iter().filter_map(|del| del.outcome).collect()
 }
 
 fn expire(del: &mut Del<'_>) {
-    if del.ended.is_none() {
+    if del.outcome.is_none() {
         let error = CniError::new(
             code::DEADLINE,
             format!(
@@ -200,6 +200,6 @@ fn expire(del: &mut Del<'_>) {
                 del.network.conf.name
             ),
         );
-        del.ended = Some(Err(StoppedDel { plugin: del.plugin, error, was_started: false }));
+        del.outcome = Some(Err(StoppedDel { plugin: del.plugin, error, was_started: false }));
     }
 }

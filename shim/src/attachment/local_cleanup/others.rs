@@ -119,7 +119,7 @@ mod tests {
             version: FORMAT,
             container_id: id.to_owned(),
             ifname: "eth0".to_owned(),
-            begun: Moment { boot_id: "b".to_owned(), boottime_ms: 1, wall_secs: 1 },
+            began_at: Moment { boot_id: "b".to_owned(), boottime_ms: 1, wall_secs: 1 },
             netns: "/run/netns/p".to_owned(),
             netns_id: Some(NETNS),
             netns_cookie: None,
@@ -141,7 +141,7 @@ mod tests {
         record
     }
 
-    fn seen(records: &[Attachment]) -> OtherClaims {
+    fn gather_claims(records: &[Attachment]) -> OtherClaims {
         let mut others = OtherClaims::default();
         others.take_records(&Key::new("own", "eth0"), 0, records);
         others
@@ -150,23 +150,24 @@ mod tests {
     #[test]
     fn what_another_live_record_names_is_held_and_what_is_ours_is_not() {
         let address: IpAddr = [10, 1, 0, 5].into();
-        let alone = seen(&[added("own", "oldnet")]);
+        let alone = gather_claims(&[added("own", "oldnet")]);
         assert_eq!(alone, OtherClaims::default());
-        let both = seen(&[added("own", "oldnet"), added("other", "oldnet")]);
+        let both = gather_claims(&[added("own", "oldnet"), added("other", "oldnet")]);
         assert_eq!(both.claim_of_host("cali1").as_deref(), Some("attachment other eth0 has it as well"));
         assert_eq!(both.claim_of_host("cali2"), None);
         assert!(both.has_inside(NETNS, "eth0") && !both.has_inside(NETNS, "net1"));
         assert!(both.has_address("oldnet", address) && !both.has_address("newnet", address));
         let mut closed = added("other", "oldnet");
         closed.apply(Event::Deleted { leg: 0 });
-        assert_eq!(seen(&[added("own", "oldnet"), closed]), OtherClaims::default());
+        assert_eq!(gather_claims(&[added("own", "oldnet"), closed]), OtherClaims::default());
     }
 
     #[test]
     fn who_has_no_result_yet_may_have_any_interface_of_its_network() {
-        let doubt = seen(&[added("own", "oldnet"), record("other", "oldnet")]).claim_of_host("cali1");
+        let doubt =
+            gather_claims(&[added("own", "oldnet"), record("other", "oldnet")]).claim_of_host("cali1");
         assert_eq!(doubt.as_deref(), Some("it may be another's: attachment other eth0 has no result yet"));
-        let elsewhere = seen(&[added("own", "oldnet"), record("other", "newnet")]);
+        let elsewhere = gather_claims(&[added("own", "oldnet"), record("other", "newnet")]);
         assert_eq!(elsewhere.claim_of_host("cali1"), None);
     }
 }

@@ -322,7 +322,7 @@ fn source(facts: &PodRoutes, index: u32, cidr: IpNetwork, way_out: Option<&Route
     facts
         .addresses_of(index, family(cidr.ip()))
         .min_by_key(|address| (address.deprecated, !cidr.contains(address.ip), Some(address.ip) != preferred))
-        .filter(|address| address.settled)
+        .filter(|address| address.is_usable)
         .map(|address| address.ip)
 }
 

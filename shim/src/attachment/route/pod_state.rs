@@ -24,7 +24,7 @@ pub(super) struct Address {
     pub(super) index: u32,
     pub(super) ip: IpAddr,
     /// Whether the kernel accepts the address as a route's source. It does not while the duplicate check runs, or after that failed.
-    pub(super) settled: bool,
+    pub(super) is_usable: bool,
     /// Whether the address is only for existing connections, and not for new ones.
     pub(super) deprecated: bool,
 }
@@ -55,7 +55,7 @@ impl Address {
         Ok(Some(Self {
             index: message.header.index,
             ip,
-            settled: !checking && !flags.contains(AddressFlags::Dadfailed),
+            is_usable: !checking && !flags.contains(AddressFlags::Dadfailed),
             deprecated: flags.contains(AddressFlags::Deprecated),
         }))
     }

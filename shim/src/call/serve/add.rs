@@ -6,8 +6,8 @@
 
 mod attach;
 mod gather;
+mod inspect;
 mod join;
-mod look;
 
 use std::io::Write;
 use std::time::{Duration, Instant};

@@ -80,7 +80,7 @@ fn from_damaged(session: &Session<'_>, why: &str, until: Instant) -> Result<Open
     let key = session.key();
     let name = format!("record of attachment {} {} is damaged ({why})", key.container_id, key.ifname);
     let policy = session.policy().map_err(|error| {
-        CniError::new(code::CONFIG, format!("{name}, and without a policy nobody can be asked"))
+        CniError::new(code::CONFIG, format!("{name}, and without a policy no network can be asked"))
             .details(error.to_string())
     })?;
     let sides: Vec<Side> = policy.networks().map(|(side, _)| side).collect();

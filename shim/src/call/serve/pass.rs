@@ -64,7 +64,7 @@ impl Pass<'_> {
             tracing::warn!(error = error.to_string(), "times of failed DELs not tidied up");
         }
         let routed = !report.damaged.is_empty() || records.iter().any(hostroute::has);
-        let judge = |record: &Attachment| verdict(record, record.intent.begun.age(now));
+        let judge = |record: &Attachment| verdict(record, record.intent.began_at.age(now));
         let mut due = Vec::new();
         for record in records {
             let key = Key::new(&record.intent.container_id, &record.intent.ifname);
@@ -118,7 +118,7 @@ impl Pass<'_> {
     /// # Errors
     /// The first network's error; what failed stays on record. A damaged record is left for a DEL.
     pub fn close(&self, key: &Key, begun: &Moment, until: Instant) -> Result<bool, CniError> {
-        self.close_if(key, until, |record| record.intent.begun == *begun)
+        self.close_if(key, until, |record| record.intent.began_at == *begun)
     }
 
     /// Closes the record of `key` if `is_due` holds for what is there under the lock: the attachment may have been deleted
@@ -234,7 +234,7 @@ mod tests {
             version: FORMAT,
             container_id: "c1".into(),
             ifname: "eth0".into(),
-            begun: crate::host::boot::now().expect("now"),
+            began_at: crate::host::boot::now().expect("now"),
             netns: path.into(),
             netns_id: Some(Netns::open(Path::new(path)).expect("netns").id()),
             netns_cookie: None,
@@ -244,7 +244,7 @@ mod tests {
             legs: Vec::new(),
         };
         assert_eq!(netns_of(&Attachment::begin(intent.clone())), path);
-        intent.begun.boot_id = "another".into();
+        intent.began_at.boot_id = "another".into();
         assert_eq!(netns_of(&Attachment::begin(intent)), "");
     }
 }

@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
             version: FORMAT,
             container_id: env.container_id.clone(),
             ifname: env.ifname.clone(),
-            begun: now()?,
+            began_at: now()?,
             netns: env.netns.clone(),
             netns_id: None,
             netns_cookie: None,

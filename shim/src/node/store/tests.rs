@@ -22,7 +22,7 @@ fn intent() -> Intent {
         version: FORMAT,
         container_id: "c1".into(),
         ifname: "eth0".into(),
-        begun: crate::host::boot::now().expect("now"),
+        began_at: crate::host::boot::now().expect("now"),
         netns: "/n".into(),
         netns_id: None,
         netns_cookie: None,

@@ -56,7 +56,7 @@ fn owed(record: &Attachment) -> BTreeSet<usize> {
 
 /// What is owed, worked out without the code that reads records: begun and not seen to be deleted.
 fn expected(intent: &Intent, events: &[Event]) -> BTreeSet<usize> {
-    let earlier_boot = intent.begun.boot_id == ANOTHER_BOOT;
+    let earlier_boot = intent.began_at.boot_id == ANOTHER_BOOT;
     let all = 0..intent.legs.len();
     let began = |leg: usize| {
         leg == 0
@@ -144,7 +144,7 @@ fn intent(dice: &mut Dice<'_>) -> Intent {
         version: FORMAT,
         container_id: "a".repeat(1 + dice.below(300)),
         ifname: "eth0".into(),
-        begun,
+        began_at: begun,
         netns: dice.one_of(&TEXT).into(),
         netns_id: dice.coin().then_some(NetnsId { dev: 4, ino: u64::MAX }),
         netns_cookie: dice.coin().then_some(u64::MAX),
@@ -185,6 +185,8 @@ fn event(dice: &mut Dice<'_>) -> Event {
         2 => Event::Attached {},
         3 => Event::Deleted { leg },
         4 => Event::Stopped { leg, plugin: dice.below(3) },
-        _ => Event::DelFailed { at: Moment { boot_id: ANOTHER_BOOT.into(), boottime_ms: 0, wall_secs: 0 } },
+        _ => Event::DelFailed {
+            failed_at: Moment { boot_id: ANOTHER_BOOT.into(), boottime_ms: 0, wall_secs: 0 },
+        },
     }
 }

@@ -36,7 +36,7 @@ fn ledger(data: &[u8]) {
         addresses: vec!["10.1.0.5/32".parse().expect("an address")],
         reason: text.clone(),
         removed: vec![text.clone()],
-        left: vec![],
+        leftovers: vec![],
         unknown: Vec::new(),
     };
     let written = to_raw(&line);

@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     /// The place of the object or list that it is in.
-    pub(super) above: Option<&'a Place<'a>>,
+    pub(super) parent: Option<&'a Place<'a>>,
     /// The last step.
     pub(super) step: Step<'a>,
 }
@@ -33,17 +33,17 @@ impl Place<'_> {
 
     /// Whether messages must not quote what is here: a header of a request may hold a token.
     pub(super) fn is_secret(&self) -> bool {
-        matches!(self.step, Step::Key("headers")) || self.above.is_some_and(Place::is_secret)
+        matches!(self.step, Step::Key("headers")) || self.parent.is_some_and(Place::is_secret)
     }
 }
 
 /// As in `networks.old.ready[0].http`; nothing for the outermost object.
 impl fmt::Display for Place<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(above) = self.above {
+        if let Some(above) = self.parent {
             above.fmt(f)?;
         }
-        let is_first = self.above.is_none_or(|above| matches!(above.step, Step::File(_)));
+        let is_first = self.parent.is_none_or(|above| matches!(above.step, Step::File(_)));
         match self.step {
             Step::File(_) => Ok(()),
             Step::Key(key) if is_first => f.write_str(key),

@@ -14,8 +14,8 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::value::RawValue;
 
+use super::error::ReadError;
 use super::place::{Place, Step};
-use super::wrong::ReadError;
 use crate::json::raw::Spans;
 use crate::text::nearest::remedy;
 
@@ -77,7 +77,7 @@ impl<'a, 'de> Reader<'a, 'de> {
         step: Step<'_>,
         text: Option<&'de str>,
     ) -> Result<T::Value, ReadError> {
-        let place = Place { above: Some(self.place), step };
+        let place = Place { parent: Some(self.place), step };
         let reader = Reader { text, place: &place, ..self };
         seed.deserialize(reader).map_err(|wrong| wrong.with_place(reader))
     }
@@ -290,7 +290,7 @@ impl<'de> VariantAccess<'de> for Word<'_, 'de> {
         field_names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        let place = Place { above: Some(self.reader.place), step: Step::Key(self.name) };
+        let place = Place { parent: Some(self.reader.place), step: Step::Key(self.name) };
         let reader = Reader { text: self.value, place: &place, ..self.reader };
         reader.deserialize_struct("", field_names, visitor).map_err(|wrong| wrong.with_place(reader))
     }

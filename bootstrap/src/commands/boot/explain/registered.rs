@@ -11,7 +11,7 @@ use types::api::taint::Taint;
 use types::node::{Mode, Node};
 
 use crate::host::root::Root;
-use crate::kubelet::own;
+use crate::kubelet::own_registration;
 use crate::systemd::continuation::{self, Role};
 use crate::systemd::unit::Unit;
 
@@ -63,7 +63,7 @@ impl ContinuedUnit {
     /// Why its command cannot be continued, where there is something to add to it.
     pub(super) fn matters(&self, root: &Root, node: &Node) -> Option<String> {
         let needed = match self.role {
-            Role::Kubelet => own::speaks(root, node),
+            Role::Kubelet => own_registration::speaks(root, node),
             Role::Runtime(_) => node.conf_dir == Mode::Private,
         };
         self.error.clone().filter(|_| needed)
@@ -128,7 +128,7 @@ impl KubeletReport {
         if matches!(Unit::outline(root, &node.kubelet.unit), Ok(None)) {
             return Ok(None);
         }
-        let (kubelet_sources, registration) = own::registration(root, node)?;
+        let (kubelet_sources, registration) = own_registration::registration(root, node)?;
         let Registration { arguments, labels, taints, mut notes, conflicts, drop_in: _ } = registration;
         notes.extend(conflicts);
         notes.extend(kubelet_sources.broken);

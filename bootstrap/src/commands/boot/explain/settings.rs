@@ -81,7 +81,7 @@ impl SettingsFile {
         let _ = writeln!(text, "{what:<8} {file}{phase}");
         let why = match self.file {
             Some(_) => "is ignored, because the file above comes first",
-            None => "exists, and nobody reads it",
+            None => "exists, and no program reads it",
         };
         for masked in &self.masked {
             let _ = writeln!(text, "         {} {why}", masked.display());

@@ -21,7 +21,7 @@ const NAMES: [(u8, &str, [&str; 2]); 2] = [
     (10, "/proc/net/ip6_tables_names", ["ip6tables-legacy", "ip6tables"]),
 ];
 /// How long the program may take, with the wait for the lock. A table of kube-proxy's may have 50,000 rules.
-const LIMITS: RunLimits = RunLimits { within: Duration::from_secs(60), max_bytes: 256 << 20 };
+const LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(60), max_bytes: 256 << 20 };
 /// How long the program waits for the lock, in seconds.
 const WAIT: &str = "30";
 

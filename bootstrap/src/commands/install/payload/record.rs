@@ -40,7 +40,7 @@ impl PayloadRecord {
     pub(crate) fn read(path: &Path) -> Result<Option<Self>, Problem> {
         let named = |why: String| {
             let what = format!("{}: {why}", path.display());
-            let fix = "remove it, and what pods brought counts as somebody else's";
+            let fix = "remove it, and what pods brought counts as foreign";
             Problem::new(what).with_place(path.display().to_string()).fix(fix)
         };
         let mut file = match trust::open(path) {

@@ -40,7 +40,7 @@ impl PayloadRemoval {
             .iter()
             .filter_map(|(path, entry)| match super::place_on_node(path) {
                 PlaceOnNode::Nothing => None,
-                PlaceOnNode::File { sha256, .. } if entry.written.contains(&sha256) => {
+                PlaceOnNode::File { sha256, .. } if entry.installed.contains(&sha256) => {
                     Some(Change::remove(path.clone(), false, "a pod brought it"))
                 }
                 PlaceOnNode::File { .. } | PlaceOnNode::Other => {

@@ -99,7 +99,7 @@ pub(super) const AKS: Platform = Platform {
     format: Format::Yaml,
     file: "the properties of an agent pool (Microsoft.ContainerService/managedClusters/agentPools), by whatever writes them",
     words: "\
-A start-up taint belongs into nodeInitializationTaints: AKS puts those on new nodes and leaves them to whoever lifts them. What is in
+A start-up taint belongs into nodeInitializationTaints: AKS puts those on new nodes and leaves them to the program that lifts them. What is in
 nodeTaints is put back whenever it is removed, so a start-up taint there never goes.
 The network of an AKS cluster can be yours only where it was made with network plugin none.",
     settings: aks,

@@ -45,7 +45,7 @@ pub(super) const KARPENTER: Platform = Platform {
     words: "\
 startupTaints and not taints: a taint in `taints` counts as one that stays, and Karpenter goes on starting nodes for pods that never fit.
 The list must name every taint that the node registers with beside Karpenter's own, node.json's too, or the NodeClaim is never Initialized.
-Karpenter puts them on the Node once more when it registers it, so whoever lifts one must keep watching, not do it once.
+Karpenter puts them on the Node once more when it registers it, so the program that lifts one must keep watching, not do it once.
 karpenter.sh/unregistered:NoExecute must be on the Node from its first moment; it comes through the user data's kubelet configuration, and
 render keeps it. Never put --register-with-taints into spec.userData of the EC2NodeClass: it replaces that list.
 The new image is chosen by spec.amiSelectorTerms of the EC2NodeClass; changing it is drift, and rotates the nodes.

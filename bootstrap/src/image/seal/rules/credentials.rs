@@ -2,10 +2,10 @@
 
 use super::{ContentFilter, Rule, refuse};
 
-const KEY: &str = "a private key of a network or a cluster: every node of this image, and whoever can read the image, would have it";
-const TOKEN: &str = "what k3s or RKE2 keeps of its cluster, with its tokens, keys and passwords: every node of this image, and whoever can read the image, would have it";
+const KEY: &str = "a private key of a network or a cluster: every node of this image, and everyone who can read the image, would have it";
+const TOKEN: &str = "what k3s or RKE2 keeps of its cluster, with its tokens, keys and passwords: every node of this image, and everyone who can read the image, would have it";
 const LOGIN: &str =
-    "a login at a registry: every node of this image, and whoever can read the image, would have it";
+    "a login at a registry: every node of this image, and everyone who can read the image, would have it";
 
 pub(super) const RULES: &[Rule] = &[
     refuse(
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
             "/var/snap/microk8s/*/args/cni-network/*",
             "/etc/calico/*",
         ],
-        "a conf with a credential written into it: every node of this image, and whoever can read the image, would have it",
+        "a conf with a credential written into it: every node of this image, and everyone who can read the image, would have it",
         "remove it: agents write theirs on every node; what the image brings has to do without",
         "projectcalico/calico: cni-plugin/pkg/types/types.go; k8snetworkplumbingwg/multus-cni: pkg/types/types.go",
     )
@@ -63,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     refuse(
         &["/etc/rancher/*/*.yaml", "/etc/rancher/*/config.yaml.d/*"],
-        "a token of a cluster or a login at a registry: every node of this image, and whoever can read the image, would have it",
+        "a token of a cluster or a login at a registry: every node of this image, and everyone who can read the image, would have it",
         "take it out: user data brings it, or a token-file of the node",
         "docs.k3s.io: installation/configuration, installation/private-registry; RKE2 reads the same",
     )
@@ -105,7 +105,7 @@ pub(super) const RULES: &[Rule] = &[
     .with_filter(ContentFilter::Secrets),
     refuse(
         &["/etc/kubernetes/azure.json", "/etc/kubernetes/cloud.conf", "/etc/kubernetes/cloud-config"],
-        "credentials of a cloud: every node of this image, and whoever can read the image, would have it",
+        "credentials of a cloud: every node of this image, and everyone who can read the image, would have it",
         "remove it; user data brings it, or the machine's own identity counts",
         "kubernetes-sigs/cloud-provider-azure and kubernetes/cloud-provider-openstack: their cloud configuration",
     )

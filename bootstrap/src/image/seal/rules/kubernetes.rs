@@ -3,8 +3,7 @@
 use super::{ContentFilter, Rule, refuse, remove};
 
 const FILES: &str = "kubernetes.io: reference/node/kubelet-files";
-const CREDENTIAL: &str =
-    "a kubeconfig with a credential: every node of this image, and whoever can read the image, would have it";
+const CREDENTIAL: &str = "a kubeconfig with a credential: every node of this image, and everyone who can read the image, would have it";
 
 pub(super) const RULES: &[Rule] = &[
     remove(&["/var/lib/kubelet/pki"], "certificates and keys of this machine", FILES),

@@ -3,7 +3,7 @@
 use super::{Rule, refuse};
 
 const LIVE: &str =
-    "a sandbox of this machine, or what is left of one: a node would find it, and nobody it belongs to";
+    "a sandbox of this machine, or what is left of one: a node would find it, but no pod that it belongs to";
 
 pub(super) const RULES: &[Rule] = &[
     refuse(

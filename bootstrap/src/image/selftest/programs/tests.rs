@@ -14,7 +14,7 @@ fn found() -> ProgramFile {
         distrust: None,
         sha256: Some("aa".into()),
         image: Ok(Image { machine: machine().expect("a machine that is built for"), interpreter: None }),
-        says: Some(Ok(VERSION.into())),
+        version: Some(Ok(VERSION.into())),
     }
 }
 
@@ -39,7 +39,7 @@ fn failed(programs: &Programs) -> Vec<(&'static str, String)> {
     let checks = programs.checks();
     assert!(checks.iter().all(|check| (check.status == Status::Failed) == check.fix.is_some()));
     let failed = checks.into_iter().filter(|check| check.status == Status::Failed);
-    failed.map(|check| (check.id, check.found)).collect()
+    failed.map(|check| (check.id, check.observation)).collect()
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn each_fault_is_found_by_its_check() {
             "program.static",
             "needs /lib/ld.so",
         ),
-        (|program| program.says = Some(Ok("9.9.9".into())), "program.version", "\"9.9.9\""),
-        (|program| program.says = Some(Err("it failed".into())), "program.version", "it failed"),
+        (|program| program.version = Some(Ok("9.9.9".into())), "program.version", "\"9.9.9\""),
+        (|program| program.version = Some(Err("it failed".into())), "program.version", "it failed"),
         (|program| program.sha256 = Some("bb".into()), "program.release", "not the file of release"),
     ];
     for (change, id, text) in table {
@@ -86,12 +86,12 @@ fn each_fault_is_found_by_its_check() {
 
 #[test]
 fn what_cannot_be_told_is_skipped_and_an_absent_program_is_none() {
-    let mut unasked = programs(|program| program.says = None);
+    let mut unasked = programs(|program| program.version = None);
     unasked.all.remove(0);
     unasked.release = Ok(None);
     let states: Vec<_> = unasked.checks().iter().map(|check| (check.id, check.status)).collect();
     assert_eq!(states[3..], [("program.version", Status::Skipped), ("program.release", Status::Skipped)]);
-    let mut older = programs(|program| program.says = None);
+    let mut older = programs(|program| program.version = None);
     older.all.remove(0);
     if let Ok(Some(release)) = &mut older.release {
         release.release = "0.0.1".into();

@@ -64,7 +64,7 @@ impl Node {
             version: FORMAT,
             container_id: container_id.into(),
             ifname: "eth0".into(),
-            begun: boot::now().expect("a moment"),
+            began_at: boot::now().expect("a moment"),
             netns: "/run/netns/x".into(),
             netns_id: None,
             netns_cookie: None,
@@ -87,7 +87,7 @@ fn a_record_counts_for_the_phase_that_it_was_attached_in() {
     let both = ["oldnet", "newnet"];
     let attached = || vec![added(0), Event::Started { leg: 1 }, added(1), Event::Attached {}];
     let with = |more: &[Event]| [attached(), more.to_vec()].concat();
-    let failed = || Event::DelFailed { at: boot::now().expect("a moment") };
+    let failed = || Event::DelFailed { failed_at: boot::now().expect("a moment") };
     let left_out = [Event::Started { leg: 1 }, Event::Deleted { leg: 1 }, added(0), Event::Attached {}];
     let gone = Event::Deleted { leg: 0 };
     for (what, networks, events, expected) in [

@@ -62,7 +62,7 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let set_aside = if facts.kind == BootKind::Clone { facts.state.as_slice() } else { &[] };
     changes.extend(set_aside.iter().map(|path| aside.change(path, "another machine's", false)));
     // What is set aside is no longer there for what follows.
-    let written = match &facts.node.name {
+    let name_file = match &facts.node.name {
         _ if set_aside.contains(&facts.node.dirs.layout.name()) => None,
         Ok(name) => name.as_deref(),
         Err(why) => {
@@ -73,9 +73,9 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     let plugin = plugins(facts, &mut obstacles, &mut notes);
     if let Ok(usual) = &facts.cni.confs {
         let mode = if facts.node.settings.conf_dir == Mode::Private {
-            decide_private(facts, usual, written, &mut obstacles, &mut notes)
+            decide_private(facts, usual, name_file, &mut obstacles, &mut notes)
         } else {
-            decide_shared(facts, usual, written, &aside, (&mut obstacles, &mut notes))
+            decide_shared(facts, usual, name_file, &aside, (&mut obstacles, &mut notes))
         };
         changes.extend(plugin);
         changes.extend(facts.completion.as_ref().map(Completion::change));
@@ -92,7 +92,11 @@ pub fn decide(facts: &BootFacts) -> Result<BootDecision, Failure> {
     }
     changes.extend(record_changes(facts));
     if facts.marked_without {
-        changes.push(Change::remove(facts.places.without.clone(), false, "there is something to watch"));
+        changes.push(Change::remove(
+            facts.places.final_settings.clone(),
+            false,
+            "there is something to watch",
+        ));
     }
     Ok(BootDecision { changes, notes })
 }
@@ -162,17 +166,17 @@ fn plugins(facts: &BootFacts, obstacles: &mut Obstacles, notes: &mut Vec<String>
 fn name(
     facts: &BootFacts,
     dir: &ConfDir,
-    written: Option<&str>,
+    name_file: Option<&str>,
     obstacles: &mut Obstacles,
 ) -> Option<(String, Option<Change>)> {
     let file = facts.node.dirs.layout.name();
     let installed = facts.node.own_conf();
     let default_network = facts.node.runtime.config().and_then(|config| config.default_network.as_deref());
-    let (name, from) = match (written.or(installed.map(|conf| conf.name.as_str())), default_network) {
+    let (name, from) = match (name_file.or(installed.map(|conf| conf.name.as_str())), default_network) {
         (None, Some(default_network)) => {
             (default_network.to_owned(), "the runtime's cni_default_network".to_owned())
         }
-        _ => match (NameSources { written, file: &file, installed, dir }).choose() {
+        _ => match (NameSources { content: name_file, file: &file, installed, dir }).choose() {
             Ok(named) => named,
             Err(why) => {
                 obstacles.add(why);
@@ -189,13 +193,13 @@ fn name(
     }
     let write = Write { path: file, bytes: format!("{name}\n").into_bytes(), mode: PRIVATE, nudge: false };
     let why = format!("Crossfade's network is called {name}, after {from}");
-    Some((name, written.is_none().then(|| Change::ensure(write, why))))
+    Some((name, name_file.is_none().then(|| Change::ensure(write, why))))
 }
 
 fn decide_private(
     facts: &BootFacts,
     usual: &ConfDir,
-    written: Option<&str>,
+    name_file: Option<&str>,
     obstacles: &mut Obstacles,
     notes: &mut Vec<String>,
 ) -> Vec<Change> {
@@ -217,7 +221,7 @@ fn decide_private(
         prefix.is_some_and(|prefix| facts.cached.iter().any(|file| file.starts_with(&prefix)))
     });
     let mut changes: Vec<Change> =
-        name(facts, &readable, written, obstacles).into_iter().filter_map(|(_, change)| change).collect();
+        name(facts, &readable, name_file, obstacles).into_iter().filter_map(|(_, change)| change).collect();
 
     let dir = &facts.places.private;
     if !facts.private_exists {
@@ -259,7 +263,7 @@ fn foreign_conf_problem(facts: &BootFacts, usual: &ConfDir) -> Option<Problem> {
 fn decide_shared(
     facts: &BootFacts,
     usual: &ConfDir,
-    written: Option<&str>,
+    name_file: Option<&str>,
     aside: &AsideDir,
     (obstacles, notes): (&mut Obstacles, &mut Vec<String>),
 ) -> Vec<Change> {
@@ -270,8 +274,8 @@ fn decide_shared(
         rules::require_one_conf(&config.setup, obstacles);
     }
     obstacles.extend(foreign_conf_problem(facts, usual));
-    let named = name(facts, &remaining, written, obstacles);
-    let picks = ConfSelection::of(facts.node.runtime.config());
+    let named = name(facts, &remaining, name_file, obstacles);
+    let picks = ConfSelection::from_config(facts.node.runtime.config());
     let name = named.as_ref().map(|(name, _)| name.as_str());
     rules::conf_dir(&remaining, name, &picks, &facts.node.profiles, (obstacles, notes));
     // A boot that was refused for it would keep the node down, and the one before may have been the restart that harms.

@@ -36,7 +36,7 @@ pub struct AsideDir(PathBuf);
 
 impl AsideDir {
     pub fn new(facts: &BootFacts) -> Self {
-        Self(facts.places.aside.clone())
+        Self(facts.places.aside_dir.clone())
     }
 
     pub fn change(&self, from: &Path, why: &str, nudge: bool) -> Change {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use shim::node::ledger::Line;
 use types::command::problem::Problem;
 
-use crate::commands::boot::leavings::Leavings;
 use crate::node::cni::CniFacts;
 use crate::node::conf::confdir::ConfDir;
 use crate::node::conf::foreign::ForeignEntry;
@@ -63,15 +63,15 @@ pub struct BootFacts {
     /// Directories that other users could write, one line each.
     pub distrusted: Vec<String>,
     /// What an earlier image left on a node of a final image; `None` where the node has Crossfade's plugin.
-    pub without: Option<Leavings>,
+    pub leavings: Option<Leavings>,
 }
 
 /// Crossfade's files and directories that boot writes and removes, below the root.
 #[derive(Debug)]
 pub struct Places {
-    pub without: PathBuf,
+    pub final_settings: PathBuf,
     /// A directory of this boot in [`SET_ASIDE`].
-    pub aside: PathBuf,
+    pub aside_dir: PathBuf,
     /// [`PRIVATE_CONF_DIR`].
     pub private: PathBuf,
     pub identity: PathBuf,
@@ -88,4 +88,17 @@ impl BootFacts {
             BootKind::Reboot | BootKind::Again => false,
         }
     }
+}
+
+/// What an earlier image left on this node, and whether an attachment still needs it.
+#[derive(Debug)]
+pub struct Leavings {
+    /// Paths of Crossfade's conf in directories that the runtime may read.
+    pub confs: Vec<PathBuf>,
+    /// The attachments through Crossfade, and the inventory entries, of this boot: `CONTAINER-ID IFNAME`.
+    pub living: Result<Vec<String>, String>,
+    /// CRI-O replays the confs of sandboxes that it remembers, and one of these confs is Crossfade's.
+    pub is_replayed: bool,
+    /// A line for everything of an earlier boot that ended without its DEL.
+    pub owed: Vec<Line>,
 }

@@ -21,12 +21,11 @@ use types::command::problem::Problem;
 use crate::change::obstacles::Obstacles;
 use crate::change::{Act, Change, Write};
 use crate::commands::boot::decision::{AsideDir, BootDecision, PUBLIC, kind, record_changes};
-use crate::commands::boot::facts::BootFacts;
-use crate::commands::boot::leavings::Leavings;
+use crate::commands::boot::facts::{BootFacts, Leavings};
 use crate::failure::Failure;
-use crate::names::join_first;
 use crate::node::identity::BootKind;
 use crate::node::paths::NODE_FILE;
+use crate::report::join_first;
 
 /// How many attachments the refusal of a boot names.
 const NAMED: usize = 10;
@@ -82,7 +81,8 @@ pub fn decide(facts: &BootFacts, leavings: &Leavings) -> Result<BootDecision, Fa
         plugins(facts, leavings, &mut changes, &mut notes);
     }
     changes.extend(record_changes(facts));
-    let marker = Write { path: facts.places.without.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
+    let marker =
+        Write { path: facts.places.final_settings.clone(), bytes: Vec::new(), mode: PUBLIC, nudge: false };
     changes.push(Change::ensure(marker, "there is nothing to watch"));
     Ok(BootDecision { changes, notes })
 }

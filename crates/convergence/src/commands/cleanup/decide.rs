@@ -141,7 +141,7 @@ impl Decision {
 #[derive(Debug, Clone)]
 pub struct ActiveCni {
     /// Who says so: a network of the policy, a conf.
-    pub whose: String,
+    pub owner: String,
     pub profile: Profile,
     /// What it leaves, its parts' included.
     pub leaves: Vec<Leaves>,
@@ -176,12 +176,12 @@ pub fn decide(facts: &CleanupFacts) -> Decision {
 /// The other profile that names the same object, if there is one.
 fn find_claimant(facts: &CleanupFacts, names: impl Fn(&Leaves) -> bool) -> Option<&str> {
     let claims = |cni: &&ActiveCni| cni.leaves.iter().any(&names);
-    facts.in_use.iter().find(claims).map(|cni| cni.whose.as_str())
+    facts.in_use.iter().find(claims).map(|cni| cni.owner.as_str())
 }
 
 /// Why something stays that another CNI in use names as well.
-fn describe_claimant(whose: &str) -> String {
-    format!("{whose} uses it as well")
+fn describe_claimant(owner: &str) -> String {
+    format!("{owner} uses it as well")
 }
 
 /// The command line that undoes something, as a person types it.
@@ -191,5 +191,5 @@ fn moved_back(to: &std::path::Path, from: &std::path::Path) -> String {
 
 /// Where a file is moved to: its whole path, so that two of one name do not meet.
 fn aside_path(facts: &CleanupFacts, path: &std::path::Path) -> PathBuf {
-    facts.aside.join(path.strip_prefix("/").unwrap_or(path))
+    facts.aside_dir.join(path.strip_prefix("/").unwrap_or(path))
 }

@@ -38,7 +38,7 @@ pub struct CleanupFacts {
     /// What earlier runs have noted.
     pub earlier: EarlierRuns,
     /// The directory to which files are moved.
-    pub aside: PathBuf,
+    pub aside_dir: PathBuf,
 }
 
 /// What Crossfade knows of attachments to the CNI, in words.

@@ -14,7 +14,7 @@
 //!
 //! CRI-O sends a DEL with the conf of the ADD. So there the last stage waits until the last sandbox with a record is gone, and the cache stays as it is.
 
-pub mod handed;
+pub mod handover;
 pub mod refuse;
 
 use std::collections::BTreeSet;
@@ -26,11 +26,11 @@ use shim::node::store::Key;
 use types::command::problem::Problem;
 
 use crate::change::{Act, Change, Write};
-use crate::commands::graduate::decide::handed::{handovers, stale_keys};
+use crate::commands::graduate::decide::handover::{handovers, stale_keys};
 use crate::commands::graduate::facts::{GraduateFacts, NodeJson};
-use crate::names::join_first;
 use crate::node::conf::LEAVING_FILE;
 use crate::node::conf::confdir::ConfFile;
+use crate::report::join_first;
 use crate::runtime::cache::handover::file_name;
 
 /// Mode of files that every user of the node may read.
@@ -129,7 +129,7 @@ fn has_left(facts: &GraduateFacts) -> bool {
 fn prepare(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     for conf in same_name(facts, names.ours, names.conf) {
         let from = facts.conf.dir.path.join(&conf.file);
-        let to = facts.aside.join("net.d").join(&conf.file);
+        let to = facts.aside_dir.join("net.d").join(&conf.file);
         let why = format!("its network has the name of Crossfade's, {}; to {}", names.ours, to.display());
         let target = from.display().to_string();
         decision.step(Stage::Prepare, Change::new(Act::SetAside { from, to, nudge: true }, target, why));
@@ -169,7 +169,7 @@ fn entries(facts: &GraduateFacts, names: &NetworkNames<'_>, stage: Stage, decisi
 
 fn switch(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decision) {
     if let Some(ours) = &facts.conf.ours {
-        let path = facts.aside.join(CONF_FILE);
+        let path = facts.aside_dir.join(CONF_FILE);
         let copy = Write { path, bytes: ours.bytes.clone(), mode: PRIVATE, nudge: false };
         decision.step(Stage::Switch, Change::ensure(copy, "to put Crossfade's conf back"));
         let why = format!("the runtime calls {} from now on", names.new);
@@ -219,7 +219,7 @@ fn settle(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisi
     let NodeJson { path, before, after, .. } = &facts.node_json;
     let Ok(after) = after else { return };
     if let Some(bytes) = before.as_ref().filter(|bytes| *bytes != after) {
-        let copy = facts.aside.join("node.json");
+        let copy = facts.aside_dir.join("node.json");
         let copy = Write { path: copy, bytes: bytes.clone(), mode: PRIVATE, nudge: false };
         decision.step(Stage::Settle, Change::ensure(copy, "node.json as it was"));
     }
@@ -244,7 +244,7 @@ fn leave(facts: &GraduateFacts, names: &NetworkNames<'_>, decision: &mut Decisio
         }
     }
     for path in &facts.state {
-        let to = facts.aside.join(path.file_name().unwrap_or_default());
+        let to = facts.aside_dir.join(path.file_name().unwrap_or_default());
         let why = format!("no DEL comes through Crossfade any more; to {}", to.display());
         let aside = Act::SetAside { from: path.clone(), to, nudge: false };
         decision.step(Stage::Leave, Change::new(aside, path.display().to_string(), why));

@@ -47,7 +47,7 @@ pub struct GraduateFacts {
     /// What is there of the records and the inventory.
     pub state: Vec<PathBuf>,
     /// The directory to which files are moved.
-    pub aside: PathBuf,
+    pub aside_dir: PathBuf,
     /// The marker of a node without Crossfade's plugin.
     pub marker: PathBuf,
     /// Whether systemd runs `watch`.

@@ -146,13 +146,13 @@ fn our_name(
 ) -> Option<(String, String)> {
     facts.cni.confs.as_ref().ok().zip(facts.node.name.as_ref().ok()).and_then(|(dir, written)| {
         let named = NameSources {
-            written: written.as_deref(),
+            content: written.as_deref(),
             file: &facts.node.dirs.layout.name(),
             installed: facts.node.dirs.installed.as_ref().ok().and_then(Option::as_ref),
             dir,
         };
         let named = named.choose().map_err(|why| obstacles.add(why)).ok();
-        let picks = ConfSelection::of(facts.config_without_dir());
+        let picks = ConfSelection::from_config(facts.config_without_dir());
         let name = named.as_ref().map(|(name, _)| name.as_str());
         conf_dir(dir, name, &picks, &facts.node.profiles, (obstacles, notes));
         if let Some((name, _)) = &named {
@@ -206,11 +206,11 @@ fn runtime(
     if let Some(why) = facts.node.runtime.answer.trouble() {
         let what = format!("{why}. Without its answer it is not known where it looks for confs and plugins");
         obstacles.add(Problem::new(what).with_place("--runtime-endpoint").fix(
-            "start it, or name the right one; --runtime-endpoint none asks nobody, and then --conf-dir and --bin-dir must be right",
+            "start it, or name the right one; --runtime-endpoint none asks no runtime, and then --conf-dir and --bin-dir must be right",
         ));
     }
     if facts.node.runtime.answer == RuntimeAnswer::NotAsked && !options.has_bin_dirs {
-        let what = "--runtime-endpoint none: nobody says where the runtime looks for plugins";
+        let what = "--runtime-endpoint none: it is unknown where the runtime looks for plugins";
         obstacles.add(Problem::new(what).with_place("--bin-dir").fix("name it with --bin-dir"));
     }
     if let RuntimeChoice::At(endpoint) = &facts.node.runtime.choice

@@ -118,7 +118,7 @@ fn note_unreadable(file: &str, why: &str, facts: &InventoryFacts<'_>, decision: 
         Some((side, key)) => {
             decision.notes.push(format!("{file} of the runtime's cache: {why}; listed by its name alone"));
             decision.entries.push(Entry {
-                taken: Some(facts.now.clone()),
+                listed_at: Some(facts.now.clone()),
                 deleted_by: facts.deleter,
                 ..Entry::new(key, side.as_str())
             });
@@ -164,7 +164,7 @@ mod tests {
     }
 
     impl World {
-        fn of(attachments: Vec<CacheEntry>) -> Self {
+        fn new(attachments: Vec<CacheEntry>) -> Self {
             Self {
                 cache: Cache { attachments, unreadable: Vec::new() },
                 unrecorded: Some(Side::Old),
@@ -200,10 +200,12 @@ mod tests {
 
     #[test]
     fn the_network_is_told_by_its_name() {
-        let taken = World::of(vec![cached("c1", "oldnet"), cached("c2", "newnet")]).take();
+        let taken = World::new(vec![cached("c1", "oldnet"), cached("c2", "newnet")]).take();
         assert_eq!(entries(&taken), [("c1", "old"), ("c2", "new")]);
         assert!(
-            taken.findings.is_empty() && taken.entries[0].conf.is_some() && taken.entries[0].taken.is_some()
+            taken.findings.is_empty()
+                && taken.entries[0].conf.is_some()
+                && taken.entries[0].listed_at.is_some()
         );
     }
 
@@ -211,7 +213,7 @@ mod tests {
     fn what_is_known_already_is_left_alone() {
         let mut ours = cached("c3", "oldnet");
         ours.through_us = true;
-        let mut world = World::of(vec![cached("c1", "oldnet"), cached("c2", "oldnet"), ours]);
+        let mut world = World::new(vec![cached("c1", "oldnet"), cached("c2", "oldnet"), ours]);
         world.recorded.insert(Key::new("c1", "eth0"));
         world.listed.insert(Key::new("c2", "eth0"));
         let taken = world.take();
@@ -220,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_entry_says_who_sends_its_del() {
-        let mut world = World::of(vec![cached("c1", "oldnet")]);
+        let mut world = World::new(vec![cached("c1", "oldnet")]);
         world.cache.unreadable.push(("/cache/oldnet-c2-eth0".into(), "empty".into()));
         let deleters =
             |world: &World| world.take().entries.iter().map(|entry| entry.deleted_by).collect::<Vec<_>>();
@@ -231,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_unknown_network_is_a_finding_until_somebody_says_what_it_is() {
-        let mut world = World::of(vec![cached("c1", "podman"), cached("c2", "podman")]);
+        let mut world = World::new(vec![cached("c1", "podman"), cached("c2", "podman")]);
         let taken = world.take();
         assert!(taken.entries.is_empty() && taken.findings.len() == 1, "{taken:?}");
         assert!(
@@ -251,7 +253,7 @@ mod tests {
     fn an_accepted_network_without_a_conf_stays_a_finding() {
         let mut lost = cached("c1", "podman");
         lost.conf = None;
-        let mut world = World::of(vec![lost]);
+        let mut world = World::new(vec![lost]);
         world.accepted = vec!["podman".into()];
         let taken = world.take();
         assert!(taken.entries.is_empty() && taken.findings[0].what.contains("c1 eth0"), "{taken:?}");
@@ -259,7 +261,7 @@ mod tests {
 
     #[test]
     fn an_empty_file_is_listed_by_its_name() {
-        let mut world = World::of(Vec::new());
+        let mut world = World::new(Vec::new());
         for file in ["oldnet-c-1-eth0", "cni-loopback-c1-lo", "other-c9-eth0"] {
             world.cache.unreadable.push((format!("/cache/{file}").into(), "empty".into()));
         }

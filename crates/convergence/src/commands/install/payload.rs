@@ -47,7 +47,8 @@ pub struct PayloadEntry {
     /// SHA-256 of the bytes in the pod, in hex.
     pub source: String,
     /// SHA-256 of the bytes that the node got, in hex; two while the file is being replaced.
-    pub written: Vec<String>,
+    #[serde(rename = "written")]
+    pub installed: Vec<String>,
 }
 
 /// What exists at a path of the node.
@@ -89,7 +90,7 @@ pub fn decide(
 ) -> Result<PayloadDecision, Problem> {
     let target = item.path.display().to_string();
     let new_sha256 = digest::sha256(&item.bytes);
-    let mine = |written: Vec<String>| PayloadEntry { source: item.source.clone(), written };
+    let mine = |written: Vec<String>| PayloadEntry { source: item.source.clone(), installed: written };
     let write = |why: &str, old: Option<&String>| {
         let write =
             Write { path: item.path.clone(), bytes: item.bytes.clone(), mode: item.mode, nudge: false };
@@ -105,7 +106,7 @@ pub fn decide(
         entries,
         note,
     };
-    let ours = |sha256: &String| last.is_some_and(|last| last.written.contains(sha256));
+    let ours = |sha256: &String| last.is_some_and(|last| last.installed.contains(sha256));
     Ok(match place {
         PlaceOnNode::Nothing => write("missing; brought by a pod", None),
         PlaceOnNode::File { sha256, mode } if *sha256 == new_sha256 => {
@@ -168,7 +169,7 @@ mod tests {
     }
 
     fn entry(bytes: &[u8]) -> PayloadEntry {
-        PayloadEntry { source: digest::sha256(bytes), written: vec![digest::sha256(bytes)] }
+        PayloadEntry { source: digest::sha256(bytes), installed: vec![digest::sha256(bytes)] }
     }
 
     #[test]
@@ -210,7 +211,7 @@ mod tests {
             let again = decide(&wanted, &file(found), Some(&during), false).expect("still ours");
             assert_eq!(again.change.act.word(), word);
         }
-        assert_eq!(after.written, [digest::sha256(b"new")]);
+        assert_eq!(after.installed, [digest::sha256(b"new")]);
         // Another owner's file with the same bytes is not remembered, so `uninstall` never removes it.
         assert!(decide(&wanted, &file(b"new"), None, false).expect("kept").entries.is_none());
     }

@@ -44,7 +44,7 @@ pub fn take(sandboxes: &[Sandbox], choice: UncachedChoice<'_>, now: &Moment) -> 
 fn entry(sandbox: &Sandbox, side: Side, now: &Moment) -> Entry {
     Entry {
         cni_args: Some(sandbox.cni_args()),
-        taken: Some(now.clone()),
+        listed_at: Some(now.clone()),
         ..Entry::new(Key::new(&sandbox.id, IFNAME), side.as_str())
     }
 }
@@ -108,7 +108,7 @@ mod tests {
             .expect("said");
         let [entry] = taken.as_slice() else { panic!("{taken:?}") };
         assert_eq!((entry.key(), entry.network.as_str()), (Key::new("c1", "eth0"), "new"));
-        assert!(made_by_cri(entry.cni_args.as_deref(), "c1") && entry.taken.is_some());
+        assert!(made_by_cri(entry.cni_args.as_deref(), "c1") && entry.listed_at.is_some());
         assert!(entry.cni_args.as_deref().is_some_and(|args| args.contains("K8S_POD_NAME=pod-c1")));
     }
 }

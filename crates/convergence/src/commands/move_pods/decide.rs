@@ -19,7 +19,7 @@ use crate::runtime::Sandbox;
 #[derive(Debug, Clone, Default)]
 pub struct MoveOptions {
     /// Only pods that were attached in this phase, or have a network of this name.
-    pub on: Option<String>,
+    pub selection: Option<String>,
     /// Only these pods; all of them if it is empty. `NAMESPACE/NAME`, in which `*` stands for any text, as in the lists below.
     pub pods: Vec<String>,
     /// Pods are restarted where they are.
@@ -163,7 +163,7 @@ impl StayReason {
                 "let it end, or name it with --disrupt to move it all the same",
             ),
             Self::Bare => (
-                "nobody makes it again when it is gone",
+                "no controller makes it again when it is gone",
                 "delete it with --delete-bare, or restart it with --in-place",
             ),
             Self::Once => (
@@ -239,7 +239,7 @@ fn candidate(facts: &Facts, policy: &Policy, options: &MoveOptions, sandbox: &Sa
     // A second network that is half gone does not count, and its DEL is owed.
     let owes = |line: &Line| line.pod_networks.iter().any(|network| !network.primary && !network.attached);
     let is_right = from == Some(to) && !line.is_some_and(owes);
-    let is_wanted = match (&options.on, line) {
+    let is_wanted = match (&options.selection, line) {
         (None, _) => !is_right,
         (Some(on), Some(line)) => is_selected(line, on, Some(policy)),
         (Some(_), None) => false,

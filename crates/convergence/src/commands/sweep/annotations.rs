@@ -19,7 +19,7 @@ pub const DAMAGED: &str = "they stay while a record is damaged, because it may b
 pub struct Facts<'a> {
     pub node: &'a str,
     /// What the plugins of this node's networks write on Pods.
-    pub written: &'a BTreeSet<PodAnnotations>,
+    pub annotations: &'a BTreeSet<PodAnnotations>,
     pub pods: &'a [BoundPod],
     /// The container ids of all sandboxes that are not certainly gone: on the runtime's list, in a record, in the inventory.
     pub sandboxes: &'a BTreeSet<String>,
@@ -42,7 +42,7 @@ pub fn decide(facts: Facts<'_>) -> Result<Vec<Change>, &'static str> {
     }
     let is_ours = |pod: &&BoundPod| pod.node == facts.node && !pod.is_leaving && !pod.host_network;
     let pods = facts.pods.iter().filter(is_ours);
-    let each = |pod| facts.written.iter().filter_map(move |written| decide_pod(facts, pod, written));
+    let each = |pod| facts.annotations.iter().filter_map(move |written| decide_pod(facts, pod, written));
     let mut changes: Vec<Change> = pods.flat_map(each).collect();
     changes.sort_by(|change, other| change.target.cmp(&other.target));
     Ok(changes)

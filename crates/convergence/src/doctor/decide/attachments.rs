@@ -11,7 +11,7 @@ use crate::doctor::facts::{AttachmentRecords, Facts};
 use crate::doctor::finding::Finding;
 use crate::doctor::journal::Entry;
 use crate::node::attachments::{Life, Line};
-use crate::publish::look::ObservedPod;
+use crate::publish::node_read::ObservedPod;
 
 /// ADDs that failed within this time are told.
 const RECENT_SECS: u64 = 600;
@@ -212,7 +212,7 @@ const fn owner_words(owner: Owner) -> (&'static str, &'static str) {
             "mend what the network's plugin says; its own message is in the event FailedKillPod of the pod, never in the journal",
         ),
         Owner::Retired => (
-            "a DEL of a retired network fails, and nobody has tried it again since forceAfterSeconds were over: the next one cleans up on the node",
+            "a DEL of a retired network fails, and the runtime has not tried it again since forceAfterSeconds were over: the next one cleans up on the node",
             "if the same attachment stays, look at the journal: what the clean-up could not remove is there",
         ),
     }
@@ -235,7 +235,7 @@ fn damaged(facts: &Facts) -> Option<Finding> {
     if damaged.is_empty() {
         return None;
     }
-    let cause = "the first line of a record cannot be read, so nobody knows whose it is. Its pod's DEL asks every network, and moves the file away";
+    let cause = "the first line of a record cannot be read, so its pod is unknown. Its pod's DEL asks every network, and moves the file away";
     let finding = Finding::new(Code::RecordDamaged, cause)
         .with_objects(damaged.iter().map(|record| record.path.display().to_string()))
         .with_evidence(damaged.iter().map(|record| format!("{}: {}", record.path.display(), record.reason)));
@@ -248,7 +248,7 @@ fn find_attached_without_crossfade(facts: &Facts) -> Option<Finding> {
     if past.is_empty() {
         return None;
     }
-    let cause = "pods were attached past Crossfade, while another conf was in force: nobody knows their network, and their DEL may go to the wrong plugin";
+    let cause = "pods were attached past Crossfade, while another conf was in force: Crossfade does not know their network, and their DEL may go to the wrong plugin";
     let mut finding = Finding::new(Code::PodsBypass, cause)
         .with_objects(past.iter().map(|sandbox| format!("{}/{}", sandbox.namespace, sandbox.name)))
         .with_evidence(past.iter().map(|sandbox| {

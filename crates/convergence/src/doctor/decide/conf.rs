@@ -29,7 +29,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
     match &facts.node.dirs.installed {
         Err(why) => findings.push(unreadable(facts, why)),
         Ok(Some(conf)) if conf.is_ours => findings.extend(installed(facts, conf)),
-        Ok(Some(_)) => findings.push(missing(facts, "the file is somebody else's")),
+        Ok(Some(_)) => findings.push(missing(facts, "the file is not Crossfade's")),
         Ok(None) if is_private(facts) => findings.push(waits(facts)),
         Ok(None) => findings.push(missing(facts, "the file is not there")),
     }
@@ -61,7 +61,7 @@ fn plugin(facts: &Facts) -> Option<Finding> {
 }
 
 fn unreadable(facts: &Facts, why: &Problem) -> Finding {
-    let cause = "Crossfade's conf cannot be read, so nobody knows which policy and records count";
+    let cause = "Crossfade's conf cannot be read, so it is unknown which policy and records count";
     let finding = Finding::new(Code::ConfUnreadable, cause).with_objects([facts
         .node
         .dirs
@@ -96,7 +96,7 @@ fn waits(facts: &Facts) -> Finding {
     let finding = finding.with_evidence(why).with_evidence(networks::unready_networks(facts));
     if facts.status_document().is_none() {
         return finding
-            .run("systemctl start crossfade-watch", "starts watch, which nobody else can do the work of");
+            .run("systemctl start crossfade-watch", "starts watch, whose work no other program does");
     }
     finding.run(
         "crossfade-bootstrap status --wait --timeout 300",
@@ -106,7 +106,7 @@ fn waits(facts: &Facts) -> Finding {
 
 fn foreign(facts: &Facts) -> Option<Finding> {
     let entries = facts.foreign.as_ref()?;
-    let cause = "somebody else writes confs into Crossfade's own directory, which the runtime reads";
+    let cause = "another program writes confs into Crossfade's own directory, which the runtime reads";
     let finding = Finding::new(Code::ConfOfOthers, cause)
         .with_objects([PRIVATE_CONF_DIR])
         .with_evidence([entries.what.as_str()]);
@@ -120,7 +120,7 @@ fn installed(facts: &Facts, conf: &InstalledConf) -> Vec<Finding> {
     let mut findings = Vec::new();
     match &facts.cni.confs {
         Err(why) => {
-            let cause = "the conf directory cannot be listed, so nobody knows which conf the runtime uses";
+            let cause = "the conf directory cannot be listed, so it is unknown which conf the runtime uses";
             let place = facts.node.dirs.conf_dir.display().to_string();
             let finding =
                 Finding::new(Code::ConfUnreadable, cause).with_objects([place]).with_evidence([why.as_str()]);
@@ -281,7 +281,7 @@ fn repaired(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let last = repairs.last().map(|entry| format!("journal, the last: {}", entry.message));
-    let cause = "somebody removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade";
+    let cause = "another program removes or replaces Crossfade's conf again and again; between that and the repair, new pods bypass Crossfade";
     let finding = Finding::new(Code::ConfRepaired, cause).with_objects([facts
         .node
         .dirs

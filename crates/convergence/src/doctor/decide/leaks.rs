@@ -58,7 +58,7 @@ fn waits(leaks: &[Leak]) -> Option<Finding> {
 }
 
 fn leases(facts: &Facts) -> Option<Finding> {
-    let cause = "host-local has given addresses to containers that neither Crossfade nor the runtime knows. They are lost to the node's range until somebody releases them";
+    let cause = "host-local has given addresses to containers that neither Crossfade nor the runtime knows. They are lost to the node's range until the leases are removed";
     let finding = finding(Code::LeaseUnknown, &facts.kernel.read()?.leases, cause)?;
     Some(
         finding

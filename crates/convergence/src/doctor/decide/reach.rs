@@ -13,7 +13,7 @@ pub fn all(facts: &Facts) -> Vec<Finding> {
 
 fn routes(facts: &Facts) -> Option<Finding> {
     let what = facts.kernel.read()?.routes.as_ref()?;
-    let cause = "the node's routes to addresses of pods on both networks are not those of the records: a pod is cut off, or an address leads to nobody";
+    let cause = "the node's routes to addresses of pods on both networks are not those of the records: a pod is cut off, or an address leads to no pod";
     let finding = Finding::new(Code::HostRoutes, cause)
         .with_objects(["table 1003"])
         .with_evidence([format!("sweep would {what}")]);

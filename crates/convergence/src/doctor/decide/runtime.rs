@@ -21,7 +21,7 @@ fn answer(facts: &Facts) -> Option<Finding> {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Silent | RuntimeAnswer::Setup(_) => None,
         RuntimeAnswer::Unknown(why) => {
             let cause =
-                "nothing says which runtime kubelet talks to, so nobody knows which conf new pods get";
+                "nothing says which runtime kubelet talks to, so it is unknown which conf new pods get";
             let finding =
                 Finding::new(Code::RuntimeUnknown, cause).with_objects(["node.json, runtime.endpoint"]);
             Some(
@@ -39,7 +39,7 @@ fn answer(facts: &Facts) -> Option<Finding> {
             Some(finding.run(restart.0, restart.1))
         }
         RuntimeAnswer::Failed(why) => {
-            let cause = "the runtime does not answer. containerd answers nobody while an ADD or DEL that hangs keeps it from loading a conf";
+            let cause = "the runtime does not answer. containerd answers no request while an ADD or DEL that hangs keeps it from loading a conf";
             let finding = Finding::new(Code::RuntimeHangs, cause)
                 .with_objects([endpoint])
                 .with_evidence([why.as_str()]);
@@ -52,7 +52,8 @@ fn answer(facts: &Facts) -> Option<Finding> {
 fn restart(facts: &Facts) -> Option<Finding> {
     let report = facts.status_document().filter(|report| report.reason == Reason::RuntimeRestartNeeded)?;
     let unit = facts.runtime_unit();
-    let cause = "somebody replaced the conf directory, and the runtime still watches the one that is gone";
+    let cause =
+        "another program replaced the conf directory, and the runtime still watches the one that is gone";
     let finding = Finding::new(Code::RuntimeRestart, cause).with_objects([facts
         .node
         .dirs

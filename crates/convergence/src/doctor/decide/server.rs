@@ -6,7 +6,7 @@ use types::policy::Phase;
 use crate::doctor::code::Code;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::publish::look::{CONDITION, ObservedCondition, RegisteredNode};
+use crate::publish::node_read::{CONDITION, ObservedCondition, RegisteredNode};
 use crate::publish::registered::own_labels;
 
 pub fn all(facts: &Facts) -> Vec<Finding> {
@@ -115,14 +115,14 @@ fn labels(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
 fn outdated(facts: &Facts, node: &RegisteredNode) -> Option<Finding> {
     let report = facts.status_document()?;
     let own_condition = condition(node, CONDITION)?;
-    let says_ready = own_condition.status == "True";
+    let is_ready = own_condition.status == "True";
     let observed = node.observed.as_deref().and_then(|text| NodeObservation::parse(text).ok());
     let other_boot =
         observed.filter(|observed| !facts.boot_id.is_empty() && observed.boot_id != facts.boot_id);
-    if says_ready == report.ready && other_boot.is_none() {
+    if is_ready == report.ready && other_boot.is_none() {
         return None;
     }
-    let cause = "the Node does not say what watch knows: watch could not write it. Whoever follows the Node acts on what was";
+    let cause = "the Node does not say what watch knows: watch could not write it. Controllers that follow the Node act on what was";
     let finding = Finding::new(Code::NodeOutdated, cause)
         .with_objects([object(facts)])
         .with_evidence([

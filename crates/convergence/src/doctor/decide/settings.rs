@@ -11,7 +11,7 @@ pub fn switched_off(facts: &Facts) -> Option<Finding> {
     let cause =
         "Crossfade is switched off on this node, so the agents' confs count and new pods bypass Crossfade";
     let finding = Finding::new(Code::SwitchedOff, cause);
-    Some(match facts.off? {
+    Some(match facts.off_switch? {
         OffSwitch::File => {
             finding.with_objects([DISABLED]).with_evidence([format!("{DISABLED} is there")]).run(
                 format!("rm {DISABLED} && systemctl reboot"),

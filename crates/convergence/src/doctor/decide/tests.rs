@@ -19,10 +19,11 @@ use types::status::{self, ConfState, Document, ProofState, Reason};
 
 use crate::doctor::code::{Code, Severity};
 use crate::doctor::decide::decide;
-use crate::doctor::facts::{AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxes, Source, WATCH_UNIT};
+use crate::doctor::facts::{
+    AttachmentRecords, BOOT_UNIT, Facts, Kernel, Sandboxes, Source, UnitState, WATCH_UNIT,
+};
 use crate::doctor::finding::Finding;
 use crate::doctor::report::Diagnosis;
-use crate::doctor::units::UnitState;
 use crate::node::agent::status_file::StatusFile;
 use crate::node::attachments::Attachments;
 use crate::node::cni::CniFacts;
@@ -33,7 +34,7 @@ use crate::node::plugins::bin_dirs::{BinDir, PluginState};
 use crate::node::plugins::packaged_plugin::Plugins;
 use crate::node::policy::file::PolicyFile;
 use crate::node::settings::directories::{Directories, InstalledConf};
-use crate::publish::look::{ApiServerState, ObservedCondition, RegisteredNode};
+use crate::publish::node_read::{ApiServerState, ObservedCondition, RegisteredNode};
 use crate::report::Report;
 use crate::runtime::answer::RuntimeAnswer;
 use crate::runtime::config::RuntimeConfig;
@@ -212,7 +213,7 @@ fn well() -> Facts {
         },
         boot_id: BOOT.into(),
         now: Moment { boot_id: BOOT.into(), boottime_ms: 1_000_000, wall_secs: NOW },
-        off: None,
+        off_switch: None,
         booted: Ok(()),
         gate: None,
         unfit: None,

@@ -16,7 +16,7 @@ pub fn all(facts: &Facts) -> Option<Finding> {
         StatusFile::Unreadable(why) => why.clone(),
     };
     let unit = facts.unit(WATCH_UNIT).map(|unit| unit.line(WATCH_UNIT));
-    let cause = "watch does not run: nobody repairs the conf, observes the networks, sweeps, or reports. Running pods are not affected";
+    let cause = "watch does not run: no program repairs the conf, observes the networks, sweeps, or reports. Running pods are not affected";
     let finding =
         Finding::new(Code::WatchDown, cause).with_objects([STATUS]).with_evidence([why]).with_evidence(unit);
     if facts.units.read().is_some() && facts.unit(WATCH_UNIT).is_none() {
@@ -33,7 +33,7 @@ pub fn all(facts: &Facts) -> Option<Finding> {
 
 /// What `watch` says, where no other finding is an error: it has seen what `doctor` has not.
 pub fn unexplained(facts: &Facts) -> Option<Finding> {
-    let report = facts.status_document().filter(|report| !report.ready && facts.off.is_none())?;
+    let report = facts.status_document().filter(|report| !report.ready && facts.off_switch.is_none())?;
     let cause = "watch says that the node is not ready, and doctor sees no reason: it may have passed, or watch is about to notice";
     let finding = Finding::new(Code::WatchNotReady, cause).with_objects([STATUS]);
     let finding = finding.with_evidence([format!("watch: {}: {}", report.reason, report.message)]);

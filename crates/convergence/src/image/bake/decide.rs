@@ -279,14 +279,14 @@ fn fits(
             obstacles.add_settings(Some(conf_dir("none in a final image")));
         }
     }
-    let says_nothing = node.labels.is_empty() && node.taints.is_empty();
-    if image == Image::Final && says_nothing {
+    let is_empty = node.labels.is_empty() && node.taints.is_empty();
+    if image == Image::Final && is_empty {
         notes.push(
             "no label and no taint: a final image without them does not need the package at all".into(),
         );
     }
     notes.extend(node.taints.iter().filter_map(|taint| registration::lifter(taint, profiles)));
-    if !node.kubelet.register && !says_nothing {
+    if !node.kubelet.register && !is_empty {
         notes.push("node.json says kubelet.register: false, so its labels and taints reach kubelet through a fragment (render --print)".into());
     }
 }

@@ -58,7 +58,11 @@ mod tests {
 
     use super::*;
 
-    fn of<'a>(release: Option<&'a str>, policy: Option<&'a str>, node: &'a str) -> ImageContent<'a> {
+    fn image_content<'a>(
+        release: Option<&'a str>,
+        policy: Option<&'a str>,
+        node: &'a str,
+    ) -> ImageContent<'a> {
         ImageContent {
             release: release.map(str::as_bytes),
             policy: policy.map(str::as_bytes),
@@ -69,14 +73,14 @@ mod tests {
     #[test]
     fn equal_content_has_an_equal_identity_and_any_other_another() {
         let all = [
-            of(None, None, "{}"),
-            of(None, None, "{} "),
-            of(None, Some(""), "{}"),
-            of(Some(""), None, "{}"),
-            of(Some("a"), Some("b"), "c"),
-            of(Some("ab"), Some(""), "c"),
-            of(Some(""), Some("ab"), "c"),
-            of(Some("a"), Some("b1\nc"), ""),
+            image_content(None, None, "{}"),
+            image_content(None, None, "{} "),
+            image_content(None, Some(""), "{}"),
+            image_content(Some(""), None, "{}"),
+            image_content(Some("a"), Some("b"), "c"),
+            image_content(Some("ab"), Some(""), "c"),
+            image_content(Some(""), Some("ab"), "c"),
+            image_content(Some("a"), Some("b1\nc"), ""),
         ];
         for (number, content) in all.iter().enumerate() {
             let id = content.identity();
@@ -100,7 +104,7 @@ mod tests {
             ),
             ("{\"version\":2}", "{\"version\":2}"),
         ] {
-            let content = of(Some("r"), None, node);
+            let content = image_content(Some("r"), None, node);
             let labelled = String::from_utf8(content.with_label()).expect("text");
             assert_eq!(labelled, expected.replace("ID", &value(content)));
         }

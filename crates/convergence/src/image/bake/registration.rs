@@ -108,6 +108,6 @@ pub fn lifter(taint: &Taint, profiles: &Profiles) -> Option<String> {
             || lifts(profile.migration.as_ref().and_then(|migration| migration.taint.as_ref()))
     });
     (!is_known).then(|| {
-        format!("taint {taint}: no CNI that we know lifts it, nor do we; see that somebody does, or the nodes stay empty")
+        format!("taint {taint}: no CNI that we know lifts it, nor does Crossfade; make sure that another program does, or the nodes stay empty")
     })
 }

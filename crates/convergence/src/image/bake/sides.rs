@@ -165,7 +165,7 @@ pub fn check_together(policy: &Policy) -> Vec<Problem> {
             new.cidrs.iter().filter(|other| cidr.contains(other.network()) || other.contains(cidr.network()));
         all.extend(others.map(|other| {
             let what = format!(
-                "policy: networks.old.cidrs {cidr} and networks.new.cidrs {other} overlap, so nobody could tell whose a pod's address is"
+                "policy: networks.old.cidrs {cidr} and networks.new.cidrs {other} overlap, so a pod's address would not tell its network"
             );
             Problem::new(what).with_place("networks.new.cidrs").fix("give the new network a range of its own")
         }));

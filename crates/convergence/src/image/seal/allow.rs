@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path};
 
-use crate::glob::matches;
+use crate::node::glob::matches;
 
 /// Paths that may stay, and what lies below them.
 #[derive(Debug, Clone, Default)]
@@ -60,7 +60,7 @@ impl Allow {
 
     /// How an entry is spelled, and who named it.
     #[must_use]
-    pub fn says(&self, index: usize) -> String {
+    pub fn describe(&self, index: usize) -> String {
         self.0.get(index).map_or_else(String::new, |entry| format!("{} ({})", entry.pattern, entry.from))
     }
 
@@ -137,7 +137,7 @@ mod tests {
         let mut allow = Allow::default();
         let text = "# why\n\n/a  # the provider's\n  /b#c\n";
         allow.add_lines(text, "/etc/crossfade/seal.allow").expect("fine");
-        let texts: Vec<_> = (0..allow.len()).map(|index| allow.says(index)).collect();
+        let texts: Vec<_> = (0..allow.len()).map(|index| allow.describe(index)).collect();
         assert_eq!(
             texts,
             ["/a (/etc/crossfade/seal.allow, line 3)", "/b#c (/etc/crossfade/seal.allow, line 4)"]

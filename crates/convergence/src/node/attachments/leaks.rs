@@ -96,7 +96,7 @@ pub fn leaked_leases(
         container_id: held_lease.lease.container_id.clone(),
         ifname: held_lease.lease.ifname.clone(),
         what: format!(
-            "address {} of network {}: the lease {} names a container that nobody knows",
+            "address {} of network {}: the lease {} names an unknown container",
             held_lease.lease.address,
             held_lease.network,
             held_lease.lease.path.display()

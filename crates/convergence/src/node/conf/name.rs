@@ -16,7 +16,7 @@ pub const DEFAULT_NAME: &str = "crossfade";
 #[derive(Debug)]
 pub struct NameSources<'a> {
     /// The content of the name file, if it exists.
-    pub written: Option<&'a str>,
+    pub content: Option<&'a str>,
     /// The path of the name file.
     pub file: &'a Path,
     pub installed: Option<&'a InstalledConf>,
@@ -31,7 +31,7 @@ impl NameSources<'_> {
     /// # Errors
     /// A problem about the conf or the file that gives the name: the conf cannot be read, or the name is no valid one.
     pub fn choose(&self) -> Result<(String, String), Problem> {
-        let (name, from) = if let Some(name) = self.written {
+        let (name, from) = if let Some(name) = self.content {
             (name.to_owned(), self.file.display().to_string())
         } else if let Some(installed) = self.installed {
             (installed.name.clone(), CONF_FILE.to_owned())

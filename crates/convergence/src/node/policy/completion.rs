@@ -111,9 +111,9 @@ fn fill(
             splice(text, &["networks", side.as_str(), key], value).map_err(|e| e.to_string())
         };
         let name = format!("{side} ({})", profile.name);
-        let is_asked = network.ready.is_none() && !profile.probes.is_empty() && may_wait(side, profile);
+        let is_probed = network.ready.is_none() && !profile.probes.is_empty() && may_wait(side, profile);
         let is_routed = network.secondary.is_none() && profile.secondary == Secondary::HostRoute;
-        if is_asked {
+        if is_probed {
             let file_of_watch = Path::new(PROBED).join(side.as_str());
             text = write(&text, "ready", &to_raw(&profile.policy_probes(&file_of_watch)))?;
             probed.push(name.clone());
@@ -121,7 +121,7 @@ fn fill(
         if is_routed {
             text = write(&text, "secondary", &to_raw(&profile.secondary))?;
         }
-        if is_asked || is_routed {
+        if is_probed || is_routed {
             networks.push(name);
         }
     }

@@ -86,7 +86,7 @@ impl World {
             now: Duration::ZERO,
             boot_id: "boot".into(),
             in_pod: false,
-            off: None,
+            off_switch: None,
             not_booted: None,
             networks: [Side::Old, Side::New].map(network).into(),
             foreign: Vec::new(),
@@ -94,8 +94,8 @@ impl World {
             leaving: false,
             life: Some("r1".into()),
             unread: None,
-            swept: None,
-            moved: None,
+            last_sweep: None,
+            last_move: None,
             probed: ("/run/crossfade/probe".into(), BTreeSet::new()),
         };
         Self { facts, memory: Memory { sweeps: Passes::never(Pass::Sweep), ..Memory::default() } }
@@ -125,7 +125,7 @@ impl World {
             match &change.act {
                 Act::Write(write) if write.path.ends_with(CONF_FILE) => {
                     self.facts.node.dirs.installed = Ok(Some(installed(&write.bytes, write.mode)));
-                    self.memory.settled = Some(write.bytes.clone());
+                    self.memory.settled_conf = Some(write.bytes.clone());
                     self.memory.was_there = true;
                 }
                 Act::Write(write) if write.path.ends_with("name") => {

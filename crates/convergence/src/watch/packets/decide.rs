@@ -166,7 +166,7 @@ fn lost_sizes(exchanges: &[Exchange], of_others: bool) -> PacketFailure {
         |passes| format!("the largest that passes has {passes} bytes"),
     );
     let why = format!(
-        "{}: packets of {} bytes, which the interface and its route allow, are lost from {} to {}, and nobody announces a smaller size: {passes}",
+        "{}: packets of {} bytes, which the interface and its route allow, are lost from {} to {}, and no router announces a smaller size: {passes}",
         exchange.path.words(),
         exchange.mtu.unwrap_or_default(),
         source(exchange),
@@ -238,7 +238,7 @@ fn notes(exchanges: &[Exchange]) -> Vec<String> {
                 exchange.passes.unwrap_or_default(),
                 exchange.mtu.unwrap_or_default()
             ),
-            _ => continue,
+            (_, Outcome::Silent | Outcome::Refused | Outcome::NoAnswer | Outcome::Passed) => continue,
         };
         notes.push(note);
     }

@@ -69,11 +69,11 @@ mod tests {
     use super::*;
 
     /// A path that swallows what is larger than `real`, and announces `says` where it does.
-    fn search(mtu: u32, real: u32, says: Option<u32>) -> (LargestPacket, usize) {
+    fn search(mtu: u32, real: u32, announced_mtu: Option<u32>) -> (LargestPacket, usize) {
         let mut tries = 0;
         let found = find_largest(mtu, 576, |size| {
             tries += 1;
-            match (size <= real, says) {
+            match (size <= real, announced_mtu) {
                 (true, _) => PacketOutcome::Passed,
                 (false, Some(announced_size)) => PacketOutcome::Announced(announced_size),
                 (false, None) => PacketOutcome::Lost,
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_largest_size_is_found_in_few_tries() {
-        for (mtu, real, says, passes, announced) in [
+        for (mtu, real, announced_mtu, passes, announced) in [
             (1450, 1450, None, Some(1450), false),
             (1450, 1449, None, Some(1449), false),
             (1450, 1400, None, Some(1400), false),
@@ -97,9 +97,9 @@ mod tests {
             (1450, 1300, Some(100), Some(1300), false),
             (576, 576, None, Some(576), false),
         ] {
-            let (found, tries) = search(mtu, real, says);
-            assert_eq!(found, LargestPacket { passes, announced }, "{mtu} {real} {says:?}");
-            assert!(tries <= 30, "{mtu} {real} {says:?}: {tries} tries");
+            let (found, tries) = search(mtu, real, announced_mtu);
+            assert_eq!(found, LargestPacket { passes, announced }, "{mtu} {real} {announced_mtu:?}");
+            assert!(tries <= 30, "{mtu} {real} {announced_mtu:?}: {tries} tries");
         }
     }
 

@@ -159,7 +159,7 @@ fn drafts<'p>(
                 Place::Default => ("Baseline", &mut baseline),
                 Place::Before | Place::After => ("Admin", &mut admin),
             };
-            let why = "what pods send and no rule decides is denied by a rule about everybody";
+            let why = "what pods send and no rule decides is denied by a rule about all peers";
             report.note(&policy.source, "spec.types", Outcome::Expanded, why);
             for chosen in &policy.subjects {
                 let spec = spec(tier, next, chosen, &[], &[end()]);

@@ -244,18 +244,18 @@ fn messages_and_protocols(rule: &Rule, world: &World) -> Traffic {
 /// The traffic between two groups, for whom the names of ports are numbers.
 fn resolve_ports(rule: &Rule, base: &Traffic, from: &Group, to: &Group, world: &World) -> Traffic {
     let protocol = rule.protocol.unwrap_or_default();
-    let says = |end: &Entity| (!end.ports.is_empty(), !end.not_ports.is_empty());
+    let port_limits = |end: &Entity| (!end.ports.is_empty(), !end.not_ports.is_empty());
     let source = |ports: &[_]| world.space.ports(protocol, &[ALL_PORTS], Some(ports));
     let destination = |ports: &[_]| world.space.ports(protocol, ports, None);
     let mut traffic = base.clone();
-    let (has_ports, has_not) = says(&rule.source);
+    let (has_ports, has_not) = port_limits(&rule.source);
     if has_ports {
         traffic = traffic.and(&source(&from.ports));
     }
     if has_not {
         traffic = traffic.without(&source(&from.not_ports));
     }
-    let (has_ports, has_not) = says(&rule.destination);
+    let (has_ports, has_not) = port_limits(&rule.destination);
     if has_ports {
         traffic = traffic.and(&destination(&to.ports));
     }

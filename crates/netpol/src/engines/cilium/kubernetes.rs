@@ -41,7 +41,7 @@ impl Policy {
 
 fn ends(rule: &kubernetes::Rule, policy: &kubernetes::Policy) -> Result<Vec<End>, String> {
     if rule.peers.is_empty() {
-        return Ok(vec![End::Everybody]);
+        return Ok(vec![End::All]);
     }
     let to_end = |peer: &Peer| {
         let (pods, namespaces) = match peer {

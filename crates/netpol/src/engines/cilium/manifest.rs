@@ -218,7 +218,7 @@ impl RuleSpec {
         let ends = match (used.into_iter().next(), &kinds) {
             (Some(ends), _) => ends,
             // Without an other end the traffic of everybody is meant; without traffic as well, nothing.
-            (None, Some(_)) => vec![End::Everybody],
+            (None, Some(_)) => vec![End::All],
             (None, None) => Vec::new(),
         };
         Ok(Rule { denies, ends, kinds, place: place.into() })
@@ -252,7 +252,7 @@ impl BlockSpec {
 /// The parties that an entity is; some entities are no party of a world of pods, nodes and those outside.
 fn entity(name: &Text) -> Result<Vec<End>, String> {
     Ok(match &**name {
-        "all" => vec![End::Everybody],
+        "all" => vec![End::All],
         "world" => vec![End::World(None)],
         "world-ipv4" => vec![End::World(Some(false))],
         "world-ipv6" => vec![End::World(Some(true))],

@@ -46,7 +46,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
                     Ends::Block(block) => {
                         all.ranges.extend(block.except.iter().copied().chain([block.range]))
                     }
-                    Ends::Everybody | Ends::World(_) | Ends::Cluster | Ends::RemoteNodes => {}
+                    Ends::All | Ends::World(_) | Ends::Cluster | Ends::RemoteNodes => {}
                 }
             }
             for kind in rule.kinds.iter().flatten() {
@@ -111,7 +111,7 @@ impl Input<'_> {
     fn peers(&self, rule: &Rule, world: &World) -> Parties {
         let others = || world.nodes().clone().or(world.outside_parties());
         let parties_of = |end: &Ends| match end {
-            Ends::Everybody => world.all_parties(),
+            Ends::All => world.all_parties(),
             // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects endpoints without labels, which are also nodes and
             // everybody outside.
             Ends::Labelled(condition) if condition.holds(&Labels::new(), None) => {

@@ -40,7 +40,7 @@ pub struct Rule {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    Everybody,
+    All,
     /// Everybody for whose labels a condition is true. Those who are no pod have no labels.
     Labelled(Expression),
     /// Addresses outside of the cluster; those of nodes, too, if Cilium is set so.

@@ -7,7 +7,7 @@ use types::attachment::Event;
 
 use super::Times;
 use super::gather::ReadyNetwork;
-use super::look::{attached_events, unless_failed};
+use super::inspect::{attached_events, unless_failed};
 use crate::attachment::delegate::Limits;
 use crate::attachment::hostroute::{self, RoutedInterface};
 use crate::attachment::pod_interfaces;

@@ -11,7 +11,7 @@ use types::policy::{Attach, Join, Secondary, Side};
 
 use super::attach::{append, attach_leg};
 use super::gather::{ReadyNetwork, ready_leg, taken_ifnames};
-use super::look::unless_failed;
+use super::inspect::unless_failed;
 use super::{KEPT_FOR_UNDO, Times, lock_choice};
 use crate::attachment::plan::{PodChange, decide_add};
 use crate::attachment::pod_interfaces;

@@ -56,7 +56,7 @@ pub(super) fn leg_line(attachment: &Attachment, leg: usize) -> Line {
         addresses: Vec::new(),
         reason: String::new(),
         removed: Vec::new(),
-        left: Vec::new(),
+        leftovers: Vec::new(),
         unknown: Vec::new(),
     }
 }

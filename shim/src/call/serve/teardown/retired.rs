@@ -58,7 +58,7 @@ impl Teardown<'_> {
 
     /// Writes the time into the record. If the record cannot be written, the time goes below the run directory, which needs no disk.
     fn note_first_failure(&self, key: &Key, open: &mut OpenRecord, failed_at: &Moment) {
-        let event = Event::DelFailed { at: failed_at.clone() };
+        let event = Event::DelFailed { failed_at: failed_at.clone() };
         let is_on_record = open.append(&[event]).is_ok() && open.is_kept();
         if is_on_record {
             return first_failure::forget(self.session.layout(), key);
@@ -95,7 +95,7 @@ impl Teardown<'_> {
             addresses: cleaned.addresses,
             reason: format!("code {}: {}", error.code, error.log),
             removed: cleaned.removed,
-            left: cleaned.leftovers,
+            leftovers: cleaned.leftovers,
             unknown: cleaned.unknown,
             ..leg_line(attachment, index)
         };
@@ -151,6 +151,6 @@ fn del_reach(before: &Attachment, after: &Attachment, failed: &FailedDel, failed
     };
     let resumed_at = before.progress[failed.leg].resume_at;
     // An earlier DEL that reached this plugin may have called it. An earlier DEL that failed without a record of it may have called any plugin.
-    let asked_earlier = resumed_at.map_or(failed_earlier, |earlier| earlier <= plugin);
-    if failed.was_started || asked_earlier { DelReach::Failed(plugin) } else { DelReach::Before(plugin) }
+    let was_called = resumed_at.map_or(failed_earlier, |earlier| earlier <= plugin);
+    if failed.was_started || was_called { DelReach::Failed(plugin) } else { DelReach::Before(plugin) }
 }

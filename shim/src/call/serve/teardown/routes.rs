@@ -36,7 +36,7 @@ impl Teardown<'_> {
     /// DEL. The next pass over all records removes what fails here.
     pub(in crate::call::serve) fn undo_host_routes(&self, open: &mut OpenRecord) {
         // A route, a rule and an interface's index end with their boot.
-        if boot_id().is_ok_and(|now| now != open.attachment.intent.begun.boot_id) {
+        if boot_id().is_ok_and(|now| now != open.attachment.intent.began_at.boot_id) {
             return;
         }
         let progress = open.attachment.progress.iter().enumerate();

@@ -94,8 +94,8 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         node,
         cni,
         places: Places {
-            without: state_file("without"),
-            aside: state_file("aside"),
+            final_settings: state_file("without"),
+            aside_dir: state_file("aside"),
             private: state_file("net.d"),
             identity: state_file("identity"),
             booted: state_file("booted"),
@@ -119,7 +119,7 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
         unlisted: Vec::new(),
         state: if kind == BootKind::First { Vec::new() } else { vec![state_file("attachments")] },
         distrusted: Vec::new(),
-        without: None,
+        leavings: None,
     }
 }
 

@@ -33,7 +33,7 @@ fn node(kind: BootKind, runtime_runs: bool) -> BootFacts {
     facts
 }
 
-fn left(living: &[&str], is_replayed: bool) -> Leavings {
+fn leavings(living: &[&str], is_replayed: bool) -> Leavings {
     let line = Line {
         version: 1,
         wall_secs: 0,
@@ -43,7 +43,7 @@ fn left(living: &[&str], is_replayed: bool) -> Leavings {
         addresses: Vec::new(),
         reason: "its boot ended".into(),
         removed: Vec::new(),
-        left: Vec::new(),
+        leftovers: Vec::new(),
         unknown: Vec::new(),
     };
     Leavings {
@@ -67,7 +67,8 @@ fn each_row_of_the_table_does_what_it_says() {
         (BootKind::Reboot, false, true, vec![CONF, LINES, STATE]),
         (BootKind::Again, true, false, vec![]),
     ] {
-        let decision = decide(&node(kind, runs), &left(&[], is_replayed)).expect("nothing stands in the way");
+        let decision =
+            decide(&node(kind, runs), &leavings(&[], is_replayed)).expect("nothing stands in the way");
         let line = |change: &Change| {
             let file = change.target.rsplit('/').next().unwrap_or_default();
             format!("{} {file}", change.act.word())
@@ -83,7 +84,7 @@ fn each_row_of_the_table_does_what_it_says() {
 #[test]
 fn what_is_attached_in_this_boot_refuses_the_boot_in_every_row() {
     for (kind, runs) in [(BootKind::Reboot, false), (BootKind::Clone, false), (BootKind::Again, true)] {
-        let failure = decide(&node(kind, runs), &left(&["c1 eth0"], false)).expect_err("it is refused");
+        let failure = decide(&node(kind, runs), &leavings(&["c1 eth0"], false)).expect_err("it is refused");
         assert!(failure.lines()[0].contains("c1 eth0"), "{failure:?}");
     }
 }

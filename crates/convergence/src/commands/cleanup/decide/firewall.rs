@@ -177,7 +177,7 @@ fn host_ports(facts: &CleanupFacts, table: &Table, decision: &mut Decision) {
     let stale = |rule: &&FilterRule| rule.comments.iter().any(|comment| is_stale(facts, comment));
     let stale_rules: Vec<_> = ports.rules.iter().filter(stale).collect();
     if facts.live.is_none() && !stale_rules.is_empty() {
-        let why = "the runtime was not asked which sandboxes live, so nobody knows whose ports these are";
+        let why = "the runtime was not asked which sandboxes live, so it is unknown whose ports these are";
         decision.keep(format!("{} rules of portmap in {}", stale_rules.len(), table.words()), why);
         return;
     }

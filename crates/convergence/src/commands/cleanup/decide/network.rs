@@ -94,7 +94,7 @@ fn foreign_reason(facts: &CleanupFacts, profile_link: &LinkPattern, link: &LinkF
     if profile_link.within && !link.addresses.iter().any(|address| is_within(facts, address.address)) {
         return Some("none of its addresses is in the network's cidrs of the policy".into());
     }
-    if profile_link.role == LinkRole::Bridge && is_somebody_else_s_bridge(facts, &link.name) {
+    if profile_link.role == LinkRole::Bridge && is_foreign_bridge(facts, &link.name) {
         return Some("a conf of another network names it".into());
     }
     // While a port is there a pod lives, and everything is refused.
@@ -102,7 +102,7 @@ fn foreign_reason(facts: &CleanupFacts, profile_link: &LinkPattern, link: &LinkF
 }
 
 /// Whether another network's conf has the plugin `bridge` make an interface of this name.
-pub fn is_somebody_else_s_bridge(facts: &CleanupFacts, name: &str) -> bool {
+pub fn is_foreign_bridge(facts: &CleanupFacts, name: &str) -> bool {
     facts.confs.iter().any(|conf| !conf.is_own && conf.bridges.iter().any(|bridge| bridge == name))
 }
 

@@ -4,7 +4,7 @@ use types::command::problem::Problem;
 use types::profile::{Leaves, LinkRole};
 
 use crate::commands::cleanup::facts::CleanupFacts;
-use crate::names::join_first;
+use crate::report::join_first;
 
 /// How many things of one kind are named; the others are counted.
 const MOST_NAMED: usize = 5;
@@ -47,8 +47,8 @@ pub fn refusals(facts: &CleanupFacts, leaves: &Leaves) -> Vec<Problem> {
     }
     for cni in &facts.in_use {
         if cni.profile.name == *name || cni.profile.parts.contains(name) {
-            let what = format!("{} is of {} and has what {name} leaves", cni.whose, cni.profile.name);
-            refuse(what, &cni.whose, "what both use cannot be told apart; clean up when neither is in use");
+            let what = format!("{} is of {} and has what {name} leaves", cni.owner, cni.profile.name);
+            refuse(what, &cni.owner, "what both use cannot be told apart; clean up when neither is in use");
         }
     }
     if let Some(conf) = &facts.used_conf {
@@ -108,7 +108,7 @@ fn list_live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
             let ports = links.iter().filter(|port| port.master == Some(link.index));
             match profile_link.role {
                 LinkRole::Pod if link.peer_elsewhere => all.push(link.name.clone()),
-                LinkRole::Bridge if !super::network::is_somebody_else_s_bridge(facts, &link.name) => {
+                LinkRole::Bridge if !super::network::is_foreign_bridge(facts, &link.name) => {
                     all.extend(ports.map(|port| format!("{} at {}", port.name, link.name)));
                 }
                 LinkRole::Switch => {

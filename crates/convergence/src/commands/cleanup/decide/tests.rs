@@ -32,7 +32,7 @@ fn node(profile: &str) -> CleanupFacts {
         answering: Vec::new(),
         live: Some(BTreeSet::new()),
         earlier: EarlierRuns::default(),
-        aside: PathBuf::from("/var/lib/crossfade/cleanup/it"),
+        aside_dir: PathBuf::from("/var/lib/crossfade/cleanup/it"),
     }
 }
 
@@ -41,7 +41,7 @@ fn beside(name: &str) -> ActiveCni {
     let profile: Profile = Profiles::built_in().find(name).expect(name).clone();
     let parts = profile.parts.iter().filter_map(|part| Profiles::built_in().find(part)?.leaves.clone());
     let leaves: Vec<Leaves> = profile.leaves.iter().cloned().chain(parts).collect();
-    ActiveCni { whose: "the network new of the policy".into(), profile, leaves }
+    ActiveCni { owner: "the network new of the policy".into(), profile, leaves }
 }
 
 fn conf(path: &str, name: &str, types: &[&str], bridges: &[&str]) -> ConfFact {
@@ -66,7 +66,7 @@ fn outcomes(facts: &CleanupFacts) -> Vec<String> {
         .collect()
 }
 
-fn kept(facts: &CleanupFacts) -> Vec<String> {
+fn list_retained(facts: &CleanupFacts) -> Vec<String> {
     decide(facts).retained.iter().map(|kept| format!("{}: {}", kept.target, kept.why)).collect()
 }
 

@@ -10,7 +10,7 @@ use types::pod::Pod;
 use types::policy::{Attach, Phase, Side};
 
 use crate::change::obstacles::Obstacles;
-use crate::commands::graduate::decide::handed::key;
+use crate::commands::graduate::decide::handover::key;
 use crate::commands::graduate::decide::{Decision, has_left, join, new_of, same_name};
 use crate::commands::graduate::facts::GraduateFacts;
 use crate::node::conf::rules;
@@ -129,7 +129,7 @@ fn policy(facts: &GraduateFacts, decision: &mut Decision) {
     let allowed = policy.pod_annotation.iter().flat_map(|annotation| &annotation.allow);
     if allowed.into_iter().any(|attach| *attach != Attach::One(Side::New)) {
         let what =
-            "a pod's annotation may ask for another network than the new one, and nobody heeds it then";
+            "a pod's annotation may ask for another network than the new one, and no plugin heeds it then";
         let fix = "remove podAnnotation from the policy, then move the pods that have the annotation";
         decision.refusals.push(Problem::new(what).with_place("policy.json, podAnnotation").fix(fix));
     }
@@ -305,7 +305,7 @@ impl Bound {
             ),
             Self::Unlisted => (
                 format!(
-                    "the runtime does not list the sandboxes of {count} attachments, so nobody would send their DEL: {names}"
+                    "the runtime does not list the sandboxes of {count} attachments, so no program would send their DEL: {names}"
                 ),
                 SWEEP,
             ),
@@ -375,7 +375,7 @@ fn inventory(facts: &GraduateFacts, decision: &mut Decision) {
         .collect();
     if !gone.is_empty() {
         let what = format!(
-            "the runtime does not list {} sandboxes from before Crossfade, so nobody would send their DEL: {}",
+            "the runtime does not list {} sandboxes from before Crossfade, so no program would send their DEL: {}",
             gone.len(),
             ids(&gone)
         );

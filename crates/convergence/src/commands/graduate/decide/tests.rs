@@ -45,7 +45,7 @@ fn record(id: &str, legs: &[(&str, &str)]) -> Attachment {
         version: 1,
         container_id: id.into(),
         ifname: "eth0".into(),
-        begun: now(),
+        began_at: now(),
         netns: "/n".into(),
         netns_id: None,
         netns_cookie: None,
@@ -145,7 +145,7 @@ fn facts() -> GraduateFacts {
         }],
         layout: Layout::default(),
         state: vec!["/var/lib/crossfade/attachments".into()],
-        aside: "/aside".into(),
+        aside_dir: "/aside".into(),
         marker: "/run/crossfade/without-plugin".into(),
         watch_runs: true,
         retract: None,
@@ -153,7 +153,7 @@ fn facts() -> GraduateFacts {
 }
 
 /// The same once Crossfade's conf has left.
-fn left() -> GraduateFacts {
+fn finished_facts() -> GraduateFacts {
     let mut facts = facts();
     facts.conf.ours = None;
     facts.conf.dir.confs = vec![conf("20-new.conflist", "newnet")];
@@ -204,19 +204,19 @@ fn every_stage_leaves_what_the_next_one_needs() {
 
 #[test]
 fn after_the_switch_the_rest_follows_and_an_ended_run_has_nothing_to_do() {
-    let after = steps(&left());
+    let after = steps(&finished_facts());
     assert_eq!(
         after[..2],
         ["Confirm confirm network newnet", "Settle write /cache/newnet-c1-eth0"],
         "{after:?}"
     );
-    let mut confirmed = left();
+    let mut confirmed = finished_facts();
     confirmed.progress.is_confirmed = true;
     assert!(!steps(&confirmed).iter().any(|step| step.starts_with("Confirm")));
     // A conf that is back, by a boot or by a person, is a switch that has not been.
     confirmed.conf.ours = Some(installed());
     assert!(steps(&confirmed).contains(&"Confirm confirm network newnet".into()));
-    let mut ended = left();
+    let mut ended = finished_facts();
     ended.progress.is_ended = true;
     let decision = decide(&ended);
     assert!(decision.steps.is_empty() && decision.notes[0].contains("already"), "{decision:?}");
@@ -226,7 +226,7 @@ fn after_the_switch_the_rest_follows_and_an_ended_run_has_nothing_to_do() {
 
 #[test]
 fn a_pod_that_is_gone_since_the_switch_gets_no_entry_and_keeps_none() {
-    let mut facts = left();
+    let mut facts = finished_facts();
     facts.records[0].1 = ListStatus::Missing;
     facts.runtime.sandboxes.clear();
     let all = steps(&facts);
@@ -251,7 +251,7 @@ fn under_one_name_the_entry_is_rewritten_after_the_switch_and_never_removed() {
 
 #[test]
 fn crio_keeps_its_cache_and_waits_for_the_last_sandbox() {
-    let mut facts = crio(left());
+    let mut facts = crio(finished_facts());
     facts.progress.is_confirmed = true;
     facts.runtime.is_restarted = true;
     let decision = decide(&facts);
@@ -271,7 +271,7 @@ fn crio_that_is_told_a_name_is_started_anew_between_the_conf_and_the_proof() {
     assert!(steps(&facts).contains(&"Confirm wait CRI-O".into()), "{:?}", steps(&facts));
     facts.runtime.can_restart = true;
     assert!(steps(&facts).contains(&"Confirm run systemctl restart crio.service".into()));
-    let mut after = crio(left());
+    let mut after = crio(finished_facts());
     let waits = decide(&after);
     assert!(waits.waits[0].fix.contains("restart CRI-O now"), "{waits:?}");
     assert!(

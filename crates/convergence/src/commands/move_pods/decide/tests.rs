@@ -152,9 +152,9 @@ fn only_what_was_asked_for_goes() {
         pods: vec![pod("web/a"), pod("web/b"), pod("db/c")],
         ..facts()
     };
-    let titles = |on: Option<&str>, pods: &[&str]| {
+    let titles = |selection: Option<&str>, pods: &[&str]| {
         let wanted = MoveOptions {
-            on: on.map(Into::into),
+            selection: selection.map(Into::into),
             pods: pods.iter().map(|glob| (*glob).to_owned()).collect(),
             ..MoveOptions::default()
         };

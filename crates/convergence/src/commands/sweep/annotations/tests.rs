@@ -34,7 +34,7 @@ fn calico() -> BTreeSet<PodAnnotations> {
 
 fn decided(pods: &[BoundPod], sandboxes: &[&str]) -> Vec<Change> {
     let sandboxes = sandboxes.iter().map(|id| (*id).to_owned()).collect();
-    let facts = Facts { node: "n1", written: &calico(), pods, sandboxes: &sandboxes, damaged: false };
+    let facts = Facts { node: "n1", annotations: &calico(), pods, sandboxes: &sandboxes, damaged: false };
     assert_eq!(decide(Facts { damaged: true, ..facts }).err(), Some(DAMAGED));
     decide(facts).expect("no record is damaged")
 }
@@ -96,7 +96,7 @@ fn each_clause_alone_keeps_them() {
     }
     let nothing = Facts {
         node: "n1",
-        written: &BTreeSet::new(),
+        annotations: &BTreeSet::new(),
         pods: &[stale()],
         sandboxes: &BTreeSet::new(),
         damaged: false,

@@ -38,14 +38,18 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn node() -> Vec<Case> {
     vec![
-        case(Code::SwitchedOff, |facts| facts.off = Some(OffSwitch::File), |facts| facts.off = None),
+        case(
+            Code::SwitchedOff,
+            |facts| facts.off_switch = Some(OffSwitch::File),
+            |facts| facts.off_switch = None,
+        ),
         case(
             Code::NodeJsonUnusable,
             |facts| {
                 facts.node.unusable = Some(InvalidSettings {
                     why: "node.json: lables".into(),
                     mode_by: "the file itself says so",
-                    lost: None,
+                    unusable_keys: None,
                 });
             },
             |facts| facts.node.node_file = Some("/etc/crossfade/node.json".into()),
@@ -222,7 +226,7 @@ fn a_condition_that_says_the_opposite_of_watch_is_outdated() {
 #[test]
 fn a_node_that_is_switched_off_has_no_findings_about_what_is_off() {
     let all = found(|facts| {
-        facts.off = Some(OffSwitch::File);
+        facts.off_switch = Some(OffSwitch::File);
         facts.watch = Some(StatusFile::Absent);
         facts.node.dirs.installed = Ok(None);
         facts.node.runtime.answer = loaded("other", "bridge", 1);

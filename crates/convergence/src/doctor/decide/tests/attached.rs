@@ -14,7 +14,7 @@ use crate::doctor::journal::Entry;
 use crate::node::attachments::leaks::{Leak, LeakKind};
 use crate::node::attachments::sweep_candidates::{RecordLocation, SweepCandidate};
 use crate::node::attachments::{DamagedRecord, Life, Line, Part};
-use crate::publish::look::ObservedPod;
+use crate::publish::node_read::ObservedPod;
 use crate::runtime::{Sandbox, State};
 
 fn state(facts: &mut Facts) -> &mut AttachmentRecords {
@@ -124,7 +124,7 @@ fn ledger_line() -> shim::node::ledger::Line {
         addresses: vec!["10.1.0.5/32".parse().expect("an address")],
         reason: "code 100".into(),
         removed: Vec::new(),
-        left: Vec::new(),
+        leftovers: Vec::new(),
         unknown: Vec::new(),
     }
 }

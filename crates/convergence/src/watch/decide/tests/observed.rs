@@ -82,7 +82,7 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
             not_moved: NotMoved { connections: 1, failed: 2 },
         }),
     };
-    world.facts.moved = Some(result(Some("pods left: 1, the first: web/a (connections)")));
+    world.facts.last_move = Some(result(Some("pods left: 1, the first: web/a (connections)")));
     let left = report(&world);
     assert!(left.ready && left.message.contains("web/a (connections); see journalctl"), "{left:?}");
     assert_eq!(left.observed.restarts, None);
@@ -90,9 +90,9 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
     assert_eq!(not_moved(&world), Some(NotMoved { connections: 1, failed: 2 }));
     let mut other_policy = result(None);
     other_policy.pods.as_mut().expect("pods").policy_sha256 = "y".into();
-    world.facts.moved = Some(other_policy);
+    world.facts.last_move = Some(other_policy);
     assert_eq!(not_moved(&world), None, "the pass went by another policy");
-    world.facts.moved = Some(result(None));
+    world.facts.last_move = Some(result(None));
     world.memory.attached =
         Some(AttachmentCounts { by_phase: [(Phase::Old, 1)].into(), ..AttachmentCounts::default() });
     assert_eq!(report(&world).observed.restarts, Some(1));
@@ -106,7 +106,7 @@ fn a_node_that_follows_lets_networks_join_and_says_how_many_pods_wait_for_a_rest
         let mut other = joining();
         change(&mut other);
         assert!(!other.round(0).changes.contains(&start));
-        other.facts.moved = Some(result(None));
+        other.facts.last_move = Some(result(None));
         assert_eq!((report(&other).observed.restarts, not_moved(&other)), (None, None));
     }
     world.facts.in_pod = true;

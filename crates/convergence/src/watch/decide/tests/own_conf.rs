@@ -73,10 +73,11 @@ fn private_what_must_hold_before_the_first_write() {
         ("BootFailed", |world| world.facts.not_booted = Some("x".into())),
         ("BadSettings", |world| world.facts.node.policy = Err("x".into())),
         ("BadSettings", |world| {
-            world.facts.node.unusable = Some(InvalidSettings { why: "x".into(), mode_by: "", lost: None });
+            world.facts.node.unusable =
+                Some(InvalidSettings { why: "x".into(), mode_by: "", unusable_keys: None });
             world.red(Side::Old, true);
         }),
-        ("SwitchedOff", |world| world.facts.off = Some(OffSwitch::File)),
+        ("SwitchedOff", |world| world.facts.off_switch = Some(OffSwitch::File)),
         ("WaitingForNetwork", |world| world.network(Side::Old).conf = Err(ConfAbsence("x".into()))),
         ("WaitingForNetwork", |world| world.network(Side::Old).missing = vec!["x".into()]),
         ("WaitingForNetwork", |world| {
@@ -224,7 +225,7 @@ fn off_takes_our_conf_away_in_shared_mode_alone_and_only_ours() {
         world.round(0);
         let Ok(Some(own)) = &mut world.facts.node.dirs.installed else { panic!("none") };
         own.is_ours = ours;
-        world.facts.off = Some(OffSwitch::File);
+        world.facts.off_switch = Some(OffSwitch::File);
         let round = world.round(1);
         assert_eq!((round.reason, round.changes.len()), ("SwitchedOff", usize::from(removed)), "{round:?}");
         assert_eq!(world.facts.node.dirs.installed == Ok(None), removed);

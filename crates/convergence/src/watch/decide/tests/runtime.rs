@@ -144,7 +144,7 @@ fn what_is_taken_away_on_purpose_is_not_put_back() {
     world.facts.leaving = true;
     assert_eq!(world.round(1).changes, [""; 0]);
     world.facts.leaving = false;
-    world.facts.off = Some(OffSwitch::File);
+    world.facts.off_switch = Some(OffSwitch::File);
     world.facts.node.dirs.installed = Ok(None);
     assert_eq!(world.round(1).changes, [""; 0]);
 }

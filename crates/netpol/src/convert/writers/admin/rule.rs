@@ -17,7 +17,7 @@ pub(super) const MOST: usize = 25;
 /// How many ranges one with exceptions may become.
 const MOST_RANGES: usize = 256;
 /// Everybody, of both families.
-const EVERYBODY: [&str; 2] = ["0.0.0.0/0", "::/0"];
+const ALL_ADDRESSES: [&str; 2] = ["0.0.0.0/0", "::/0"];
 const PROTOCOLS: [(u8, &str); 3] = [(TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")];
 
 /// What a rule becomes: several ones, one after the other, where a list would be too long.
@@ -62,7 +62,7 @@ pub(super) fn rules(entry: &Entry<'_>) -> Result<Vec<Value>, Refusal> {
 
 /// A rule that denies pods everything that they send.
 pub(super) fn end() -> Value {
-    json!({"name": "end", "action": "Deny", "to": [{"networks": EVERYBODY}]})
+    json!({"name": "end", "action": "Deny", "to": [{"networks": ALL_ADDRESSES}]})
 }
 
 /// Pods as a subject or as a peer.
@@ -89,7 +89,7 @@ fn peers(rule: &Rule) -> Result<Vec<Value>, Refusal> {
         Refusal::new(key, why)
     };
     let Some(peers) = &rule.peers else {
-        return if is_ingress { Err(outside()) } else { Ok(vec![json!({ "networks": EVERYBODY })]) };
+        return if is_ingress { Err(outside()) } else { Ok(vec![json!({ "networks": ALL_ADDRESSES })]) };
     };
     let (mut written, mut networks): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
     for peer in peers {

@@ -72,8 +72,8 @@ impl RuleWriter {
     fn peers(self, rule: &Rule, namespace: Option<&Text>) -> Result<Option<Vec<Value>>, Refusal> {
         let (key, family) = (end(rule), self.family(rule)?);
         let Some(peers) = &rule.peers else {
-            let everybody = |is_v6| if is_v6 { "::/0" } else { "0.0.0.0/0" };
-            return Ok(family.map(|is_v6| vec![json!({"ipBlock": {"cidr": everybody(is_v6)}})]));
+            let all_addresses = |is_v6| if is_v6 { "::/0" } else { "0.0.0.0/0" };
+            return Ok(family.map(|is_v6| vec![json!({"ipBlock": {"cidr": all_addresses(is_v6)}})]));
         };
         let has_name = |traffic: &Traffic| matches!(traffic.to, Some(PortNumber::Name(_)));
         let is_to_name = rule.direction == Direction::Egress && rule.traffic.iter().flatten().any(has_name);

@@ -27,8 +27,8 @@ pub(super) fn ways(
     settings: Settings,
     notes: &mut Vec<Note>,
 ) -> Result<Vec<Way>, Refusal> {
-    let everybody = || vec![("Entities", json!(["all"]))];
-    let Some(peers) = &rule.peers else { return Ok(everybody()) };
+    let all_entities = || vec![("Entities", json!(["all"]))];
+    let Some(peers) = &rule.peers else { return Ok(all_entities()) };
     let end = end(rule.direction);
     let (mut pods, mut blocks) = (Vec::new(), Vec::new());
     for item in peers {
@@ -39,7 +39,7 @@ pub(super) fn ways(
     }
     let meant = addressed_parties(&blocks, plain);
     if meant.is_everything {
-        return Ok(everybody());
+        return Ok(all_entities());
     }
     if let Some(why) = unsayable(&blocks, &meant, plain, settings) {
         return Err(Refusal::new(end, why));

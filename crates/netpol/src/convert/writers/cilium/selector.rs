@@ -179,7 +179,7 @@ mod tests {
     use crate::engines::calico::{parse, parse_for_namespaces};
     use crate::expression::Expression;
 
-    fn of(own: &str, namespaces: &str) -> PodSelection {
+    fn pod_selection(own: &str, namespaces: &str) -> PodSelection {
         let namespaces = parse_for_namespaces(namespaces).expect("a selector");
         select_pods(&parse(own).expect("a selector").and(namespaces)).expect("label selectors").remove(0)
     }
@@ -216,7 +216,7 @@ mod tests {
                 ]}),
             ),
         ] {
-            assert_eq!(peer(&of(own, namespaces)), Ok(expected), "{own} {namespaces}");
+            assert_eq!(peer(&pod_selection(own, namespaces)), Ok(expected), "{own} {namespaces}");
         }
     }
 
@@ -249,10 +249,13 @@ mod tests {
             (format!("has({long})"), "longer"),
             (format!("projectcalico.org/serviceaccount == '{long}aaaa'"), "longer"),
         ] {
-            assert!(peer(&of(&own, "all()")).expect_err(words).contains(words), "{own}");
+            assert!(peer(&pod_selection(&own, "all()")).expect_err(words).contains(words), "{own}");
         }
-        assert!(peer(&of(&format!("has({})", "a".repeat(59)), "all()")).is_ok());
-        assert!(peer(&of("all()", &format!("has({})", "a".repeat(29)))).is_err(), "the prefix has 35 more");
+        assert!(peer(&pod_selection(&format!("has({})", "a".repeat(59)), "all()")).is_ok());
+        assert!(
+            peer(&pod_selection("all()", &format!("has({})", "a".repeat(29)))).is_err(),
+            "the prefix has 35 more"
+        );
     }
 
     #[test]
@@ -268,7 +271,7 @@ mod tests {
                 vec!["a.beta.kubernetes.io/x", "beta.kubernetes.io/x"],
             ),
         ] {
-            let chosen = of(own, namespaces);
+            let chosen = pod_selection(own, namespaces);
             assert_eq!(filtered_keys(&chosen).map(|key| &**key).collect::<Vec<_>>(), expected, "{own}");
         }
     }

@@ -40,7 +40,7 @@ fn address(line: &str) -> Address {
     Address {
         index: index(words[0]),
         ip: words[1].parse().expect("an address"),
-        settled: !words.contains(&"tentative"),
+        is_usable: !words.contains(&"tentative"),
         deprecated: words.contains(&"deprecated"),
     }
 }

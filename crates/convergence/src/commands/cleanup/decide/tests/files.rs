@@ -26,7 +26,11 @@ fn mounts_go_before_their_directories_and_programs_go_last() {
     assert_eq!(decide(&facts).reboot.len(), 1);
     facts.files.directories[0].mounts.push("/run/cilium/somebody".into());
     assert!(!outcomes(&facts).contains(&"remove /run/cilium".to_owned()));
-    assert!(kept(&facts)[0].contains("/run/cilium/somebody is mounted"), "{:?}", kept(&facts));
+    assert!(
+        list_retained(&facts)[0].contains("/run/cilium/somebody is mounted"),
+        "{:?}",
+        list_retained(&facts)
+    );
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn leases_go_unless_another_network_has_their_name() {
     }];
     assert_eq!(outcomes(&facts), ["remove /var/lib/cni/networks/cbr0"]);
     facts.confs = vec![conf("/etc/cni/net.d/20-mine.conflist", "cbr0", &["ptp"], &[])];
-    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), list_retained(&facts).len()), (0, 1));
 }
 
 #[test]
@@ -65,11 +69,11 @@ fn a_program_stays_while_a_conf_or_a_record_names_it() {
     facts.files.programs = vec!["/opt/cni/bin/flannel".into()];
     assert_eq!(outcomes(&facts), ["remove /opt/cni/bin/flannel"]);
     facts.claims.programs = vec!["flannel".into()];
-    assert!(kept(&facts)[0].contains("a record names it"));
+    assert!(list_retained(&facts)[0].contains("a record names it"));
     facts.claims.programs.clear();
     facts.confs = vec![conf("/etc/cni/net.d/05-cilium.conflist", "cilium", &["flannel", "cilium-cni"], &[])];
     assert!(
-        kept(&facts)[0].contains("05-cilium.conflist names it"),
+        list_retained(&facts)[0].contains("05-cilium.conflist names it"),
         "Cilium may chain onto Flannel's plugin"
     );
     assert_eq!(outcomes(&facts), Vec::<String>::new());
@@ -82,5 +86,5 @@ fn what_another_cni_in_use_keeps_its_state_in_stays() {
     let mut other = beside("cilium");
     other.leaves[0].directories = vec!["/var/lib/calico".into()];
     facts.in_use = vec![other];
-    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), list_retained(&facts).len()), (0, 1));
 }

@@ -87,7 +87,7 @@ fn calico_s_chains_and_rules_go_and_nobody_else_s() {
     let all = [&full[..], &["cali-pri-kns.default", "cali-wl-to-host"]].concat();
     wanted.extend(all.iter().map(|chain| format!("remove chain {chain} {table}")));
     assert_eq!(outcomes(&facts), wanted);
-    assert_eq!(kept(&facts), Vec::<String>::new());
+    assert_eq!(list_retained(&facts), Vec::<String>::new());
 }
 
 /// *Source*: flannel of August 2026, pkg/trafficmngr/iptables/iptables.go, on a node with 10.244.0.0/16.
@@ -200,7 +200,10 @@ fn a_chain_that_somebody_else_s_rule_leads_to_stays_with_what_it_leads_to() {
             !outcome.iter().any(|line| line.contains(&format!("chain {stays} "))),
             "{stays}: {outcome:#?}"
         );
-        assert!(kept(&facts).iter().any(|line| line.starts_with(&format!("chain {stays} "))), "{stays}");
+        assert!(
+            list_retained(&facts).iter().any(|line| line.starts_with(&format!("chain {stays} "))),
+            "{stays}"
+        );
     }
     assert!(
         outcome.iter().any(|line| line == "remove chain cali-FORWARD of ip filter (legacy)"),
@@ -211,7 +214,7 @@ fn a_chain_that_somebody_else_s_rule_leads_to_stays_with_what_it_leads_to() {
     let rules = FLANNEL.replace("-A POSTROUTING", "-A OUTPUT");
     let facts = with("flannel", vec![table("nat", &rules)]);
     assert_eq!(super::outcomes(&facts), Vec::<String>::new());
-    assert!(kept(&facts)[0].contains("the chain OUTPUT"), "{:?}", kept(&facts));
+    assert!(list_retained(&facts)[0].contains("the chain OUTPUT"), "{:?}", list_retained(&facts));
 }
 
 #[test]
@@ -224,7 +227,7 @@ fn what_another_cni_in_use_has_as_well_stays() {
     facts.kernel.nft_tables = vec![NftTableFact { family: 2, name: "calico".into(), handle: 1 }];
     assert_eq!(outcomes(&facts), Vec::<String>::new());
     // Five chains, the three rules that lead there or bear its hash, a set and a table.
-    assert_eq!(kept(&facts).len(), 10, "{:#?}", kept(&facts));
+    assert_eq!(list_retained(&facts).len(), 10, "{:#?}", list_retained(&facts));
 }
 
 #[test]
@@ -314,7 +317,7 @@ fn published_ports_go_only_of_sandboxes_that_are_gone_and_of_the_cni_s_network()
     // It is not known which sandboxes live.
     facts.live = None;
     assert_eq!(super::outcomes(&facts), Vec::<String>::new());
-    assert!(kept(&facts)[0].contains("the runtime was not asked"), "{:?}", kept(&facts));
+    assert!(list_retained(&facts)[0].contains("the runtime was not asked"), "{:?}", list_retained(&facts));
     let other = with("calico", vec![table("nat", PORTS)]);
     assert_eq!(super::outcomes(&other), Vec::<String>::new());
 }

@@ -82,7 +82,7 @@ fn an_interface_goes_by_its_whole_name_and_its_kind() {
         );
     }
     let facts = with_links("flannel", &all);
-    assert_eq!(kept(&facts), ["interface flannel.2: it is bridge, and flannel's is vxlan"]);
+    assert_eq!(list_retained(&facts), ["interface flannel.2: it is bridge, and flannel's is vxlan"]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn a_bridge_goes_without_ports_and_only_if_no_other_conf_makes_it() {
     assert!(decide(&facts).refusals[0].what.contains("veth0 at cni0"));
     facts.confs = vec![conf("/etc/cni/net.d/87-podman.conflist", "podman", &["bridge"], &["cni0"])];
     assert!(decide(&facts).refusals.is_empty(), "the ports are the other network's");
-    assert_eq!((outcomes(&facts).len(), kept(&facts).len()), (0, 1));
+    assert_eq!((outcomes(&facts).len(), list_retained(&facts).len()), (0, 1));
     facts.confs[0].bridges = vec!["cni-podman0".into()];
     facts.kernel.links[1].master = None;
     assert_eq!(outcomes(&facts), ["remove interface cni0"]);
@@ -119,7 +119,7 @@ fn tunl0_is_set_down_and_only_with_addresses_of_the_network() {
     let address = AddressFact { address: "192.168.7.0/32".parse().expect("address"), body: vec![1] };
     facts.kernel.links[0].addresses = vec![address];
     assert_eq!(outcomes(&facts), NONE);
-    assert!(kept(&facts)[0].contains("none of its addresses"));
+    assert!(list_retained(&facts)[0].contains("none of its addresses"));
     facts.cidrs = vec!["192.168.0.0/16".parse().expect("cidr")];
     assert_eq!(outcomes(&facts), ["down interface tunl0"]);
     facts.cidrs = vec!["10.0.0.0/8".parse().expect("cidr")];
@@ -180,7 +180,7 @@ fn routes_go_by_what_tells_them_and_not_with_an_interface_that_goes() {
             "remove interface vxlan.calico",
         ]
     );
-    assert!(kept(&facts).iter().any(|line| line.contains("the node's default route")));
+    assert!(list_retained(&facts).iter().any(|line| line.contains("the node's default route")));
     facts.cidrs = vec!["192.168.0.0/16".parse().expect("cidr")];
     let outcome = outcomes(&facts);
     assert!(outcome.iter().any(|line| line.contains("192.168.6.0/26")), "{outcome:?}");

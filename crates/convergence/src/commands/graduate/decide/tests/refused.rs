@@ -107,13 +107,13 @@ fn what_ends_by_itself_is_for_later() {
 
 #[test]
 fn what_the_runtime_sends_itself_by_now_stands_in_nobody_s_way() {
-    let mut facts = left();
+    let mut facts = finished_facts();
     facts.records[0].1 = ListStatus::Missing;
     facts.records.push((record("c2", &[("newnet", "eth0")]), ListStatus::Listed));
     facts.records[1].0.attached = false;
     assert!(!steps(&facts).is_empty());
     // CRI-O calls the plugin for it, and the sweep is what is left if it did not.
-    let mut replayed = crio(left());
+    let mut replayed = crio(finished_facts());
     replayed.runtime.is_restarted = true;
     replayed.records[0].1 = ListStatus::Missing;
     assert!(decide(&replayed).refusals[0].fix.contains("sweep"), "{:?}", decide(&replayed));

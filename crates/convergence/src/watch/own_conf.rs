@@ -25,7 +25,7 @@ use crate::runtime::answer::ConfUse;
 use crate::watch::guard::{CALM, FEW, SHORT};
 use crate::watch::memory::Memory;
 use crate::watch::observation::Observation;
-use crate::watch::own::directory::{directory, last_writer, note_obstacles};
+use crate::watch::own_conf::directory::{directory, last_writer, note_obstacles};
 use crate::watch::runtime;
 
 /// How long the directory may be absent before `watch` makes it: the program that removed it may be about to make it again.
@@ -108,7 +108,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         memory.good = Some(installed_conf.clone());
         memory.was_there = true;
     }
-    if facts.off.is_some() {
+    if facts.off_switch.is_some() {
         decided.state = OwnConfState::Off;
         decided.changes.extend(removal_when_off(facts, installed_conf.is_some()));
         return decided;
@@ -123,7 +123,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
     note_obstacles(facts, memory, &mut decided);
     if facts.leaving {
         decided.findings.push("Crossfade's conf is being taken away by uninstall".into());
-        memory.settled = None;
+        memory.settled_conf = None;
         return decided;
     }
     let basis = installed_conf.as_ref().or(memory.good.as_ref());
@@ -144,7 +144,7 @@ pub fn decide(facts: &Observation, memory: &mut Memory, ready: bool) -> OwnConfD
         installed_conf.bytes == expected_bytes && installed_conf.mode == CONF_MODE
     }) {
         memory.guard.note_settled();
-        memory.settled = Some(expected_bytes.clone());
+        memory.settled_conf = Some(expected_bytes.clone());
         decided.state = judge_loaded(facts, memory, &mut decided, (&name, expected_bytes));
         return decided;
     }
@@ -198,7 +198,7 @@ fn repair(
 ) {
     if facts.dir_id.is_none() && memory.dir.is_some() {
         // A conf that appears with another directory was not taken away.
-        memory.settled = None;
+        memory.settled_conf = None;
         let since = *memory.dir_missing.get_or_insert(facts.now);
         if facts.now.saturating_sub(since) < MADE_AGAIN_WITHIN {
             decided.state = OwnConfState::NoDirectory;
@@ -206,7 +206,7 @@ fn repair(
         }
     }
     // The conf was right and is not any more. If the wanted content has changed, no other program took the conf away.
-    let was_settled = memory.settled.take();
+    let was_settled = memory.settled_conf.take();
     let was_removed = was_settled.as_ref() == Some(&expected);
     let gave_up = memory.guard.gave_up();
     let left_alone = memory.guard.is_contended(facts.now)

@@ -24,7 +24,7 @@ enum Reason {
     /// The same as [`Why::Missing`], with the object's path.
     MissingAt(MissingKey),
     /// The whole message.
-    Said(String),
+    Message(String),
 }
 
 impl ReadError {
@@ -50,7 +50,7 @@ impl ReadError {
     /// The whole message.
     #[cold]
     pub(super) fn with_message(message: String) -> Self {
-        Self(Box::new(Reason::Said(message)))
+        Self(Box::new(Reason::Message(message)))
     }
 
     /// What is wrong, said of the value that `reader` was to read; one that has a place already keeps it.
@@ -70,7 +70,7 @@ impl ReadError {
                 let colon = if path.is_empty() || why.starts_with('.') { "" } else { ": " };
                 Self::with_message(format!("{path}{colon}{why}"))
             }
-            Reason::Lacks(_) | Reason::MissingAt(_) | Reason::Said(_) => self,
+            Reason::Lacks(_) | Reason::MissingAt(_) | Reason::Message(_) => self,
         }
     }
 
@@ -85,7 +85,7 @@ impl ReadError {
             | Reason::Missing(_)
             | Reason::Rule(_)
             | Reason::MissingAt(_)
-            | Reason::Said(_) => self,
+            | Reason::Message(_) => self,
         }
     }
 
@@ -97,7 +97,7 @@ impl ReadError {
             | Reason::Lacks(_)
             | Reason::Missing(_)
             | Reason::Rule(_)
-            | Reason::Said(_) => None,
+            | Reason::Message(_) => None,
         }
     }
 }
@@ -105,7 +105,7 @@ impl ReadError {
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {
-            Reason::Expected(text) | Reason::Rule(text) | Reason::Said(text) => f.write_str(text),
+            Reason::Expected(text) | Reason::Rule(text) | Reason::Message(text) => f.write_str(text),
             Reason::Missing(key) | Reason::MissingAt(MissingKey { key, .. }) => write!(f, "{key}: missing"),
             Reason::Lacks(index) => write!(f, "key {index}: missing"),
         }

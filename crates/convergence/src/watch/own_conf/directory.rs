@@ -8,7 +8,7 @@ use crate::node::conf::confdir::{ConfDir, Content};
 use crate::runtime::conf_selection::NetworkNameCheck;
 use crate::watch::memory::Memory;
 use crate::watch::observation::Observation;
-use crate::watch::own::OwnConfDecision;
+use crate::watch::own_conf::OwnConfDecision;
 
 /// Notices that the directory is another one of the same name, and that the runtime that had lost it was restarted.
 pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConfDecision) {
@@ -17,7 +17,7 @@ pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConf
         .replace(facts.node.dirs.conf_dir.clone())
         .is_some_and(|path| path != facts.node.dirs.conf_dir)
     {
-        (memory.dir, memory.dir_missing, memory.settled) = (None, None, None);
+        (memory.dir, memory.dir_missing, memory.settled_conf) = (None, None, None);
     }
     if let Some(id) = &facts.dir_id {
         let other =
@@ -25,7 +25,7 @@ pub fn directory(facts: &Observation, memory: &mut Memory, decided: &mut OwnConf
         if memory.dir.is_some() && other {
             memory.lost_by = Some(facts.life.clone().unwrap_or_default());
             // The new directory never had the conf, so no other program removed it.
-            memory.settled = None;
+            memory.settled_conf = None;
         }
         memory.dir = Some(id.clone());
         memory.dir_missing = None;

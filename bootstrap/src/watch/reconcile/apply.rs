@@ -48,7 +48,7 @@ impl Watch<'_> {
         if failed.is_none()
             && let Some(conf) = decision.conf.take()
         {
-            decision.memory.settled = Some(conf);
+            decision.memory.settled_conf = Some(conf);
             decision.memory.was_there = true;
         }
         failed
@@ -96,7 +96,7 @@ impl Watch<'_> {
             base: base.as_deref(),
             follows: facts.node.settings.desired == types::node::DesiredSource::NodeAnnotation,
             allowed: &facts.node.settings.allowed,
-            is_off: facts.off.is_some(),
+            is_off: facts.off_switch.is_some(),
         };
         self.memory.is_led = self.desired.is_met(node.phase, node.base);
         let Some(phase) = self.desired.step(node) else { return false };

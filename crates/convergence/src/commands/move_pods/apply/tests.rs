@@ -4,10 +4,10 @@ use serde_json::json;
 use types::policy::Policy;
 use types::status::NotMoved;
 
-use crate::commands::move_pods::carry::*;
+use crate::commands::move_pods::apply::*;
 use crate::commands::move_pods::decide::tests::{line, pod, sandbox};
 
-/// A node on which time goes by as `carry` waits, and things happen at an act of the test or when time is up.
+/// A node on which time goes by as `apply` waits, and things happen at an act of the test or when time is up.
 struct Node {
     now: Duration,
     facts: fn(&ActLog) -> Facts,
@@ -55,9 +55,9 @@ impl Node {
         answer
     }
 
-    fn carry(&mut self, wanted: &MoveOptions) -> MoveResult {
+    fn apply(&mut self, wanted: &MoveOptions) -> MoveResult {
         let first = decide(&(self.facts)(&self.seen), wanted).candidates;
-        carry(self, wanted, first, Duration::from_secs(60))
+        apply(self, wanted, first, Duration::from_secs(60))
     }
 
     fn acts(&self) -> Vec<(u64, &str)> {
@@ -160,7 +160,7 @@ fn two(seen: &ActLog) -> Facts {
 #[test]
 fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
     let mut node = Node::new(two, [Answer::Accepted, Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(outcomes(&carried), [MoveOutcome::Gone, MoveOutcome::Gone]);
     assert_eq!(carried.stopped, None);
     assert_eq!(node.acts(), [(0, "evict a"), (15, "evict b")], "5 s until it is gone, and 10 s more");
@@ -170,7 +170,7 @@ fn the_next_pod_goes_when_the_one_before_is_gone_and_its_owner_had_time() {
 fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     let refused = || std::iter::repeat_n(Answer::Budget(Some(7)), 3);
     let mut node = Node::new(two, refused().chain([Answer::Accepted, Answer::Busy(None), Answer::Accepted]));
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(outcomes(&carried), [MoveOutcome::Gone, MoveOutcome::Gone]);
     assert_eq!(node.acts()[3], (21, "evict a"));
     assert_eq!(node.acts()[4..], [(36, "evict b: refused"), (41, "evict b")]);
@@ -179,24 +179,24 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
     // The next pod has its turn all the same.
     let answers = std::iter::repeat_n(Answer::Budget(None), 13).chain([Answer::Accepted]);
     let mut node = Node::new(two, answers);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     let all = outcomes(&carried);
     assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.what.contains("has not for 60 s")), "{all:?}");
     assert_eq!((all[1].clone(), node.acts()[13]), (MoveOutcome::Gone, (60, "evict b")));
 
     // A time that is much too long is cut.
     let mut node = Node::new(two, [Answer::Budget(Some(3600)), Answer::Accepted, Answer::Gone]);
-    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
+    assert_eq!(outcomes(&node.apply(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
     assert_eq!(node.acts()[1], (30, "evict a"));
 
     let mut node = Node::new(two, [Answer::TwoBudgets, Answer::Gone]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     let all = outcomes(&carried);
     assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.what.contains("more than one")), "{all:?}");
     assert_eq!(all[1], MoveOutcome::Skipped);
 
     let mut node = Node::new(two, [Answer::Failed("lost".into())]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     let stopped = carried.stopped.expect("it stopped");
     assert_eq!((stopped.exit, carried.done.len()), (Exit::Failed, 0));
 }
@@ -205,7 +205,7 @@ fn a_budget_is_asked_again_until_it_allows_the_pod_or_the_time_is_over() {
 fn a_pod_that_does_not_go_stops_all() {
     let stays = |_: &ActLog| with(vec![(pod("web/a"), "s1", &["old"]), (pod("web/b"), "s2", &["old"])]);
     let mut node = Node::new(stays, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: it is not gone after its grace and 60 s");
     assert_eq!((node.now, carried.done.len()), (Duration::from_secs(90), 0));
 }
@@ -223,7 +223,7 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
         }
     }
     let mut node = Node::new(facts, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(outcomes(&carried), [MoveOutcome::Back("s2".into())]);
     assert_eq!(node.now.as_secs(), 40, "not before it is Ready");
 
@@ -232,7 +232,7 @@ fn a_pod_of_a_daemon_set_is_waited_for_until_it_is_ready_on_the_right_network() 
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(never, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: its DaemonSet has made no other pod on this node within 60 s");
 }
 
@@ -243,7 +243,7 @@ fn a_pod_that_comes_back_on_another_network_stops_all() {
         Some(_) => with(vec![(daemon("web/b"), "s2", &["old"]), (pod("web/z"), "s9", &["old"])]),
     };
     let mut node = Node::new(wrong, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: it came back attached old, and the policy says new");
     assert_eq!(node.acts(), [(0, "evict a")], "no other pod goes");
 
@@ -252,7 +252,7 @@ fn a_pod_that_comes_back_on_another_network_stops_all() {
         Some(_) => with(vec![(daemon("web/b"), "s2", &[])]),
     };
     let mut node = Node::new(past, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!(why(&carried), "pod web/a: sandbox s2 came up past Crossfade");
 }
 
@@ -271,14 +271,14 @@ fn restarted(seen: &ActLog) -> Facts {
 fn in_place_the_budget_is_asked_and_the_status_of_the_new_containers_counts() {
     let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(restarted, [Answer::Budget(Some(2)), Answer::Accepted]);
-    let carried = node.carry(&wanted);
+    let carried = node.apply(&wanted);
     assert_eq!(outcomes(&carried), [MoveOutcome::Back("s2".into())]);
     assert_eq!(node.acts(), [(0, "try a: refused"), (2, "try a"), (2, "stop s1")]);
     assert_eq!(node.now.as_secs(), 10);
 
     let mut node = Node::new(restarted, [Answer::Accepted]);
     node.stop = Err("no answer".into());
-    let carried = node.carry(&wanted);
+    let carried = node.apply(&wanted);
     assert_eq!(carried.stopped.expect("it stopped").exit, Exit::Failed);
 }
 
@@ -291,7 +291,7 @@ fn a_pod_that_was_not_ready_has_to_be_attached_and_no_more() {
     }
     let wanted = MoveOptions { in_place: true, ..MoveOptions::default() };
     let mut node = Node::new(sick, [Answer::Accepted]);
-    assert_eq!(outcomes(&node.carry(&wanted)), [MoveOutcome::Back("s2".into())]);
+    assert_eq!(outcomes(&node.apply(&wanted)), [MoveOutcome::Back("s2".into())]);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Some(_) => with(Vec::new()),
     };
     let mut node = Node::new(gone, [Answer::Accepted]);
-    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
+    assert_eq!(outcomes(&node.apply(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
 
     // Its controller makes it again: in its new sandbox it is as it should be.
     let moved = |seen: &ActLog| match seen.since("evict a") {
@@ -310,7 +310,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Some(_) => with(vec![(pod("web/b"), "s9", &["new"])]),
     };
     let mut node = Node::new(moved, [Answer::Accepted]);
-    assert_eq!(outcomes(&node.carry(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
+    assert_eq!(outcomes(&node.apply(&MoveOptions::default())), [MoveOutcome::Gone, MoveOutcome::Skipped]);
 
     // The new network fails.
     let fails = |seen: &ActLog| {
@@ -321,7 +321,7 @@ fn what_a_person_changes_meanwhile_counts() {
         Facts { obstacles, ..two(seen) }
     };
     let mut node = Node::new(fails, [Answer::Accepted]);
-    let carried = node.carry(&MoveOptions::default());
+    let carried = node.apply(&MoveOptions::default());
     assert_eq!((why(&carried), node.acts().len()), ("network new is not ready", 1));
 }
 
@@ -341,14 +341,14 @@ fn patient() -> MoveOptions {
 fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_wait() {
     let mut node = Node::new(leaving, []);
     node.connected_until = Duration::from_secs(7);
-    let carried = node.carry(&patient());
+    let carried = node.apply(&patient());
     assert_eq!(outcomes(&carried), [MoveOutcome::Changed, MoveOutcome::Changed]);
     assert_eq!(node.acts(), [(0, "leave b"), (7, "leave a")]);
     assert_eq!(node.seen.reports, ["waiting until no connection uses the network that leaves: web/a"]);
 
     let mut node = Node::new(leaving, []);
     node.connected_until = Duration::from_secs(99);
-    let carried = node.carry(&patient());
+    let carried = node.apply(&patient());
     assert_eq!(node.acts(), [(0, "leave b")]);
     let all = outcomes(&carried);
     assert!(matches!(&all[1], MoveOutcome::Left(_, why) if why.what.contains("10.1.0.9:4000")), "{all:?}");
@@ -356,7 +356,7 @@ fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_
 
     let mut node = Node::new(leaving, []);
     node.connected_until = Duration::from_secs(99);
-    node.carry(&MoveOptions { break_connections: true, ..patient() });
+    node.apply(&MoveOptions { break_connections: true, ..patient() });
     assert_eq!(node.acts(), [(0, "leave a"), (0, "leave b")]);
 }
 
@@ -364,7 +364,7 @@ fn a_network_leaves_a_pod_once_its_connections_have_ended_and_the_others_do_not_
 fn a_change_that_fails_leaves_the_pod_and_the_next_one_has_its_turn() {
     let mut node = Node::new(leaving, []);
     node.changes = [Err(NetworkChangeError::NeedsRestart("its record is damaged".into())), Ok(())].into();
-    let carried = node.carry(&patient());
+    let carried = node.apply(&patient());
     let all = outcomes(&carried);
     assert!(matches!(&all[0], MoveOutcome::Left(_, why) if why.fix.contains("--restart-only")), "{all:?}");
     assert_eq!(all[1], MoveOutcome::Changed);
@@ -378,7 +378,7 @@ fn what_is_left_is_counted_by_what_it_takes_and_quotes_no_plugin() {
         node.connected_until = Duration::from_secs(connected_until);
         node.changes = [change].into();
         let first = decide(&leaving(&node.seen), &patient()).candidates;
-        node.carry(&patient()).remainder(&first)
+        node.apply(&patient()).remainder(&first)
     };
     assert_eq!(remainder(0, Ok(())), (0, NotMoved::default(), None));
     assert_eq!(

@@ -93,7 +93,7 @@ impl Policy {
         let (profile, primary) = (&network.profile, side.other());
         Err(format!(
             "{key}: pods on both networks have {primary} as primary and {side} ({profile}) as the second, which {side} must not be: it does \
-             not bear that, or nobody has tried. Go from one network to the other without pods on both, make {side} the primary, or, \
+             not bear that, or it was not tried. Go from one network to the other without pods on both, make {side} the primary, or, \
              after trying it on one node for longer than the agents' passes take, write \"secondary\": \"works\" into networks.{side}"
         ))
     }

@@ -2,7 +2,7 @@
 //!
 //! kubelet's credential may read its own Node and the pods that are bound to it, and nothing else. So a pod is looked for among those.
 
-use convergence::publish::look::{ApiServerState, ObservedCondition, ObservedPod, RegisteredNode};
+use convergence::publish::node_read::{ApiServerState, ObservedCondition, ObservedPod, RegisteredNode};
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) enum ApiReadError {
 }
 
 impl ApiReadError {
-    pub(super) fn of(why: impl Into<String>) -> Self {
+    pub(super) fn from_text(why: impl Into<String>) -> Self {
         Self::Trouble(Problem::new(why.into()).with_place("the API server"))
     }
 }
@@ -60,7 +60,7 @@ pub(crate) fn gather(credential: &Credential, within: Duration) -> Result<ApiSer
         Ok(answer) => answer.map_err(ApiReadError::from),
         Err(_) => {
             let what = format!("the API server: no answer within {} s", within.as_secs());
-            Err(ApiReadError::of(what))
+            Err(ApiReadError::from_text(what))
         }
     }
 }

@@ -18,11 +18,11 @@ pub(super) struct Basis {
     policy: Option<String>,
     networks: Vec<Option<String>>,
     /// The pass that moved pods last: its result is judged by the counts after it.
-    moved: Option<u64>,
+    moving_pass: Option<u64>,
 }
 
 impl Basis {
-    fn of(facts: &Observation) -> Self {
+    fn from_facts(facts: &Observation) -> Self {
         let name = |network: &crate::watch::observe::NetworkObservation| {
             network.conf.as_ref().ok().map(|(conf, _)| conf.name.clone())
         };
@@ -30,7 +30,7 @@ impl Basis {
             state_dir: facts.node.dirs.layout.state_dir.clone(),
             policy: facts.node.policy.as_ref().ok().map(|file| file.sha256.clone()),
             networks: facts.networks.iter().map(name).collect(),
-            moved: facts.moved.as_ref().map(|moved| moved.turn),
+            moving_pass: facts.last_move.as_ref().map(|moved| moved.turn),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Watch<'_> {
             return;
         }
         let is_due = self.count_pace.due_at().is_some_and(|due| due <= self.started.elapsed());
-        let basis = Basis::of(facts);
+        let basis = Basis::from_facts(facts);
         if !is_due && self.basis.as_ref() == Some(&basis) {
             return;
         }

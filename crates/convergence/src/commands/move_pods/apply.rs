@@ -12,9 +12,9 @@ use crate::commands::move_pods::decide::{
     Candidate, Decision, MoveOptions, PodDisposition, StayReason, decide, phase_of,
 };
 use crate::commands::move_pods::facts::Facts;
-use crate::names::join_first;
 use crate::node::attachments::{Life, attached};
 use crate::publish::pods::{BoundPod, Owner};
+use crate::report::join_first;
 use crate::runtime::Sandbox;
 
 /// Between two polls.
@@ -148,7 +148,9 @@ impl MoveResult {
             .iter()
             .filter_map(|pod| match &pod.outcome {
                 MoveOutcome::Left(reason, _) => Some((&pod.candidate, *reason)),
-                _ => None,
+                MoveOutcome::Back(_) | MoveOutcome::Changed | MoveOutcome::Gone | MoveOutcome::Skipped => {
+                    None
+                }
             })
             .collect();
         let waits = |candidate: &&Candidate| {
@@ -180,11 +182,11 @@ fn saturated(count: usize) -> u32 {
 }
 
 /// Moves the pods of a decision. It stops at the first pod that does not come back as it should: the next one would fare no better.
-pub fn carry(
+pub fn apply(
     hand: &mut impl NodeClient,
     options: &MoveOptions,
     first: Vec<Candidate>,
-    within: Duration,
+    timeout: Duration,
 ) -> MoveResult {
     let (live, others): (Vec<Candidate>, Vec<Candidate>) =
         first.into_iter().filter(|next| next.fate.is_act()).partition(|next| next.fate.is_live());
@@ -193,7 +195,7 @@ pub fn carry(
         return carried;
     }
     for candidate in others {
-        let outcome = Move { hand: &mut *hand, options, within, candidate: &candidate }.carry();
+        let outcome = Move { hand: &mut *hand, options, timeout, candidate: &candidate }.apply();
         match outcome {
             Ok(outcome) => carried.done.push(PodMove { candidate, outcome }),
             Err(stopped) => {
@@ -320,7 +322,7 @@ fn problem(candidate: &Candidate, what: &str, fix: &str) -> Problem {
 struct Move<'a, H> {
     hand: &'a mut H,
     options: &'a MoveOptions,
-    within: Duration,
+    timeout: Duration,
     candidate: &'a Candidate,
 }
 
@@ -332,7 +334,7 @@ struct Successor {
 }
 
 impl<H: NodeClient> Move<'_, H> {
-    fn carry(self) -> Result<MoveOutcome, Interruption> {
+    fn apply(self) -> Result<MoveOutcome, Interruption> {
         let (facts, now) = gather_and_decide(self.hand, self.options)?;
         let same = |candidate: &&Candidate| {
             candidate.sandbox == self.candidate.sandbox && candidate.fate == self.candidate.fate
@@ -381,8 +383,8 @@ impl<H: NodeClient> Move<'_, H> {
 
     /// Asks until the API server allows it; what became of the pod if it does not.
     fn ask(&mut self, pod: &BoundPod, ask: PodRequest) -> Result<Option<MoveOutcome>, Interruption> {
-        let end = self.hand.now() + self.within;
-        let mut is_told = false;
+        let end = self.hand.now() + self.timeout;
+        let mut is_reported = false;
         loop {
             let answer = match ask {
                 PodRequest::Evict => self.hand.evict(pod, Depth::Carried),
@@ -407,23 +409,23 @@ impl<H: NodeClient> Move<'_, H> {
             };
             let wait = after.map_or(ASK_AGAIN, |secs| Duration::from_secs(secs.into())).clamp(PAUSE, LONGEST);
             if self.hand.now() + wait > end {
-                let what = format!("{what}, and has not for {} s", self.within.as_secs());
+                let what = format!("{what}, and has not for {} s", self.timeout.as_secs());
                 let fix = format!(
                     "see kubectl -n {} get poddisruptionbudgets, let another replica become Ready, then run the command again",
                     pod.namespace
                 );
                 return Ok(Some(MoveOutcome::Left(RemainReason::Budget, self.problem(&what, &fix))));
             }
-            if !is_told {
+            if !is_reported {
                 self.report(&format!("waits: {what}"));
-                is_told = true;
+                is_reported = true;
             }
             self.hand.sleep(wait);
         }
     }
 
     fn wait_until_gone(&mut self, pod: &BoundPod) -> Result<(), Interruption> {
-        let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.within;
+        let end = self.hand.now() + Duration::from_secs(pod.grace_secs) + self.timeout;
         loop {
             let facts = self.gather()?;
             let lives = facts.pod(&pod.uid).is_some_and(|pod| !pod.has_ended);
@@ -431,7 +433,7 @@ impl<H: NodeClient> Move<'_, H> {
                 return Ok(());
             }
             if self.hand.now() >= end {
-                let what = format!("it is not gone after its grace and {} s", self.within.as_secs());
+                let what = format!("it is not gone after its grace and {} s", self.timeout.as_secs());
                 let fix =
                     "find out with crossfade-bootstrap doctor what holds it, then run the command again";
                 return Err(self.stopped_interruption(&what, fix));
@@ -444,7 +446,7 @@ impl<H: NodeClient> Move<'_, H> {
     fn successor(mut self, successor: &Successor, was_ready: bool) -> Result<MoveOutcome, Interruption> {
         let Some(owner) = &successor.owner else { return Ok(MoveOutcome::Gone) };
         let comes_here = owner.kind == "DaemonSet";
-        let end = self.hand.now() + if comes_here { self.within } else { SETTLE };
+        let end = self.hand.now() + if comes_here { self.timeout } else { SETTLE };
         loop {
             let facts = self.gather()?;
             let new_pod = facts.pods.iter().find(|pod| {
@@ -457,7 +459,7 @@ impl<H: NodeClient> Move<'_, H> {
                 return if comes_here {
                     let what = format!(
                         "its DaemonSet has made no other pod on this node within {} s",
-                        self.within.as_secs()
+                        self.timeout.as_secs()
                     );
                     let fix = "look at the DaemonSet: kubectl describe daemonset; then run the command again";
                     Err(self.stopped_interruption(&what, fix))
@@ -476,7 +478,7 @@ impl<H: NodeClient> Move<'_, H> {
         before: &BTreeSet<String>,
         was_ready: bool,
     ) -> Result<MoveOutcome, Interruption> {
-        let end = self.hand.now() + self.within;
+        let end = self.hand.now() + self.timeout;
         loop {
             let facts = self.gather()?;
             let Some(pod) = facts.pod(uid) else { return Ok(MoveOutcome::Gone) };
@@ -493,7 +495,7 @@ impl<H: NodeClient> Move<'_, H> {
                 }
             }
             if self.hand.now() >= end {
-                let what = format!("it is not back and Ready after {} s", self.within.as_secs());
+                let what = format!("it is not back and Ready after {} s", self.timeout.as_secs());
                 let fix = format!(
                     "see kubectl -n {} describe pod {} and crossfade-bootstrap doctor, then run the command again",
                     pod.namespace, pod.name

@@ -24,24 +24,24 @@ const UNKNOWN: &str = "unknown";
 pub(super) fn lines(layout: &Layout, boot_id: &str, now: u64) -> Vec<Line> {
     let (sound, damaged) = Store::new(layout).load_all().unwrap_or_default();
     let inventory = inventory::load(layout).unwrap_or_default();
-    let earlier = sound.iter().filter(|record| record.intent.begun.boot_id != boot_id);
+    let earlier = sound.iter().filter(|record| record.intent.began_at.boot_id != boot_id);
     let mut all: Vec<Line> = earlier.flat_map(|record| record_lines(record, now)).collect();
     let listed = |entry: &&Entry| {
         let is_recorded = sound.iter().any(|record| {
             record.intent.container_id == entry.container_id && record.intent.ifname == entry.ifname
         });
-        !is_recorded && entry.taken.as_ref().is_none_or(|moment| moment.boot_id != boot_id)
+        !is_recorded && entry.listed_at.as_ref().is_none_or(|moment| moment.boot_id != boot_id)
     };
     all.extend(inventory.attachments.iter().filter(listed).map(|entry| entry_line(entry, now)));
     all.extend(damaged.iter().map(|(path, why)| damaged_line(path, why, now)));
     let lines = ledger::read(layout).unwrap_or_default();
-    let is_told = |line: &Line| {
+    let is_in_ledger = |line: &Line| {
         lines.iter().any(|entry| {
             (&entry.container_id, &entry.ifname, &entry.network, &entry.reason)
                 == (&line.container_id, &line.ifname, &line.network, &line.reason)
         })
     };
-    all.retain(|line| !is_told(line));
+    all.retain(|line| !is_in_ledger(line));
     all
 }
 
@@ -90,7 +90,7 @@ fn line(now: u64, attached: &CleanupTarget) -> Line {
         addresses: owed.addresses,
         reason: REASON.into(),
         removed: Vec::new(),
-        left: owed.leftovers,
+        leftovers: owed.leftovers,
         unknown: owed.unknown,
     }
 }
@@ -108,7 +108,7 @@ fn damaged_line(path: &Path, why: &str, now: u64) -> Line {
         addresses: Vec::new(),
         reason: REASON.into(),
         removed: Vec::new(),
-        left: vec![format!("everything that its networks keep of it; its record is damaged: {why}")],
+        leftovers: vec![format!("everything that its networks keep of it; its record is damaged: {why}")],
         unknown: Vec::new(),
     }
 }
