@@ -2,12 +2,10 @@
 
 pub(crate) mod check;
 pub(crate) mod completion;
-mod conduct;
 pub(crate) mod config;
 pub(crate) mod evidence;
 pub(crate) mod finish;
-mod out;
-pub(crate) mod permit;
+mod output_file;
 pub(crate) mod plan;
 pub(crate) mod policies;
 pub(crate) mod report;
@@ -17,5 +15,3 @@ pub(crate) mod simulate;
 pub(crate) mod snapshot;
 mod source;
 pub(crate) mod status;
-pub(crate) mod stragglers;
-pub(crate) mod wish;

@@ -23,9 +23,10 @@ use cli::options::Global;
 use cli::policies::Policies;
 use cli::roll::{Roll, RollCommand};
 use cli::{Check, Command, Config, Plan};
+use commands::roll::{permit, stragglers, wish};
 use commands::{
-    check, completion, config, evidence, finish, permit, plan, policies, report, requirements, roll,
-    simulate, snapshot, status, stragglers, wish,
+    check, completion, config, evidence, finish, plan, policies, report, requirements, roll, simulate,
+    snapshot, status,
 };
 use migration::roll::run::Bounds;
 use migration::roll::wish::RunRequest;

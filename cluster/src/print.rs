@@ -1,4 +1,4 @@
-//! What a command says, as a table, JSON, YAML or Markdown. No other module writes to stdout or stderr.
+//! The output of a command, as a table, JSON, YAML or Markdown. No other module writes to stdout or stderr.
 
 mod document;
 mod figure;
@@ -16,7 +16,7 @@ use std::io::{IsTerminal as _, Write as _};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use types::command::problem::{Answer, Problem, VERSION};
-use types::text::shown::{json, line, lines};
+use types::text::escape::{json, line, lines};
 
 pub(crate) use document::{Block, Document, Row};
 pub(crate) use page::page;

@@ -26,9 +26,9 @@ use types::command::problem::Answer;
 use types::json::schema::{answer_schema, stale_files, written_schema};
 use types::policy::Phase;
 
+use crate::commands::roll::{permit, stragglers, wish};
 use crate::commands::{
-    check, config, evidence, finish, permit, plan, policies, report, requirements, roll, simulate, snapshot,
-    status, stragglers, wish,
+    check, config, evidence, finish, plan, policies, report, requirements, roll, simulate, snapshot, status,
 };
 use crate::live::{WriteOutcome, WriteReport};
 

@@ -1,9 +1,9 @@
 //! Names and patterns, and text of others in messages and on terminals.
 
 pub mod endpoint;
+pub mod escape;
 pub mod glob;
 pub mod names;
 pub mod nearest;
 pub mod qualified;
 pub mod quote;
-pub mod shown;

@@ -90,7 +90,7 @@ pub(crate) fn complaint(line: impl fmt::Display) {
 }
 
 fn document(all: &Value) {
-    print(&format!("{}\n", types::text::shown::json(&all.to_string())));
+    print(&format!("{}\n", types::text::escape::json(&all.to_string())));
 }
 
 fn complain(page: &Page) {

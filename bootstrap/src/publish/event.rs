@@ -42,7 +42,7 @@ impl Recorder {
             let body = json!({ "count": sent.count + 1, "lastTimestamp": last });
             return EventRecord::Again { name: sent.name.clone(), body };
         }
-        let message = types::text::shown::line(&happened.message);
+        let message = types::text::escape::line(&happened.message);
         let end = message.floor_char_boundary(MAX_MESSAGE_BYTES);
         // As kubelet names its own: unique per Node and nanosecond.
         let name = format!("{node}.{:x}", now.as_nanosecond());

@@ -1,4 +1,4 @@
-//! How a command ends.
+//! The exit statuses of commands.
 
 use types::command::exit::Exit;
 use types::command::problem::Problem;

@@ -62,7 +62,6 @@ pub enum Output {
 pub enum DumpScope {
     /// Every kind.
     All,
-    /// These.
     Kinds(Vec<Kind>),
 }
 

@@ -4,14 +4,14 @@ use clap::CommandFactory;
 use types::command::exit::Exit;
 
 use crate::cli::exit::Failure;
-use crate::cli::{Cli, Completion as Wanted, complete};
+use crate::cli::{Cli, Completion as CompletionArgs, complete};
 use crate::print;
 
 /// Runs the command.
 ///
 /// # Errors
 /// stdout takes no more.
-pub(crate) fn completion(args: &Wanted) -> Result<Exit, Failure> {
+pub(crate) fn completion(args: &CompletionArgs) -> Result<Exit, Failure> {
     let script = complete::script(Cli::command(), args.shell);
     print::stream(|out| out.write_all(&script))
         .map(|()| Exit::Done)

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::out::save;
+use super::output_file::save;
 use super::report::{LackingItem, RunAnswer, gather};
 use super::source;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::report::Evidence as Wanted;
+use crate::cli::report::Evidence as EvidenceArgs;
 use crate::input;
 use crate::print::{self, Document, Report};
 
@@ -51,7 +51,7 @@ pub(crate) struct EvidenceReport {
 ///
 /// # Errors
 /// There is no such run, nothing of it can be read, or the archive cannot be written.
-pub(crate) fn evidence(global: &Global, wanted: &Wanted) -> Result<EvidenceReport, Failure> {
+pub(crate) fn evidence(global: &Global, wanted: &EvidenceArgs) -> Result<EvidenceReport, Failure> {
     let settings = global.config.as_ref().map(|_| source::settings(global)).transpose()?;
     let (mut sources, mut lacking) = gather(global, &wanted.source)?;
     if wanted.redact {

@@ -14,13 +14,13 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::text::quote::shell_word;
 
-use super::conduct::call_failure;
-use super::out::save;
+use super::output_file::save;
 use super::policies::{self, PolicyInputs};
+use super::roll::conduct::call_failure;
 use super::source;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
-use crate::cli::finish::Finish as Wanted;
+use crate::cli::finish::Finish as FinishArgs;
 use crate::cli::options::Global;
 use crate::input;
 use crate::live::{self, Approval, BackupFiles, FinishScene, FinishView, Patience};
@@ -71,7 +71,7 @@ impl BackupFiles for Directory<'_> {
 ///
 /// # Errors
 /// The settings or the snapshot cannot be read, it is not known between which CNIs the cluster was moved, the approval is of another plan, or a request failed.
-pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Failure> {
+pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport, Failure> {
     let is_live = global.snapshot.is_empty();
     if !is_live && (args.confirm.is_some() || args.undo) {
         let problem = Problem::new("--snapshot: nothing is changed in a file").with_place("--snapshot");
@@ -97,17 +97,17 @@ pub(crate) fn finish(global: &Global, args: &Wanted) -> Result<FinishReport, Fai
     let run = last.as_ref().map(|(run, _)| (run.id.as_str(), run.state == State::Done));
     let finish = FinishScene { scene: &scene, policies: &policies, run, run_plan, files: &files };
     let progress = Progress::new();
-    let mut tell = |what: &str| progress.note(what);
+    let mut report_step = |what: &str| progress.note(what);
     let patience = if args.take_over { Patience::UntilExpired } else { Patience::None };
     let viewed = match &args.confirm {
         Some(hash) => {
             let removes =
                 args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
             let approval = Approval { hash: hash.clone(), removes, patience };
-            live::carry_out_finish(&global.access, &finish, &approval, &mut tell)
+            live::carry_out_finish(&global.access, &finish, &approval, &mut report_step)
         }
-        None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut tell),
-        None if is_live => live::view_finish(&global.access, &finish, &mut tell),
+        None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut report_step),
+        None if is_live => live::view_finish(&global.access, &finish, &mut report_step),
         None => Ok(offline(&scene, &policies)),
     };
     let FinishView { lines, plan, record } = viewed.map_err(call_failure)?;
@@ -185,7 +185,7 @@ fn unknown_pair() -> Failure {
 }
 
 /// The command that does the next line; empty if this program does nothing for it.
-fn next_command(global: &Global, args: &Wanted, lines: &[Line], hash: &str) -> String {
+fn next_command(global: &Global, args: &FinishArgs, lines: &[Line], hash: &str) -> String {
     let pair =
         args.from.zip(args.to).map(|(from, to)| format!(" --from {from} --to {to}")).unwrap_or_default();
     let backup = match args.backup.to_string_lossy() {
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
-    fn parsed(arguments: &[&str]) -> (Global, Wanted) {
+    fn parsed(arguments: &[&str]) -> (Global, FinishArgs) {
         let all = ["kubectl-crossfade", "finish"].iter().chain(arguments).copied();
         let Cli { global, command } = Cli::try_parse_from(all).expect("arguments");
         let Command::Finish(args) = command else { panic!("another command") };

@@ -10,11 +10,11 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::out::save;
+use super::output_file::save;
 use super::source;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::{Migration, Plan as Wanted};
+use crate::cli::{Migration, Plan as PlanArgs};
 use crate::input;
 use crate::live;
 use crate::print::plan::{PlanView, add, blockers, differences};
@@ -85,7 +85,7 @@ pub(crate) struct PlanComparison {
 /// # Errors
 /// The settings, the snapshot or the earlier plan cannot be read, or the file cannot be written. If stdout is for the plan, also whatever stands in
 /// the way of one.
-pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>, Failure> {
+pub(crate) fn plan(global: &Global, args: &PlanArgs) -> Result<Option<PlanReport>, Failure> {
     let migration = args.migration;
     let Migration { from, to, strategy } = migration;
     let earlier = args.diff.as_deref().map(|file| read_earlier(file).map(|plan| (file, plan))).transpose()?;
@@ -142,7 +142,6 @@ pub(crate) fn plan(global: &Global, args: &Wanted) -> Result<Option<PlanReport>,
 /// Most bytes of a plan. *Source*: Kubernetes, "Considerations for large clusters": 5,000 nodes, of which a plan says less than 1 KiB each.
 const LARGEST: u64 = 64 << 20;
 
-/// An earlier plan.
 fn read_earlier(file: &Path) -> Result<Plan, Failure> {
     let name = file.display().to_string();
     let wrong = |why: String| {

@@ -2,14 +2,14 @@
 
 pub(crate) mod answer;
 pub(crate) mod backup;
-mod carried;
 mod convert;
 pub(crate) mod diff;
-mod given;
+mod inputs;
+mod outcome;
 mod progress;
 pub(crate) mod restore;
 
 pub(crate) use convert::{check, convert};
 pub(crate) use diff::diff;
 pub(super) use diff::in_cluster;
-pub(super) use given::PolicyInputs;
+pub(super) use inputs::PolicyInputs;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::out::save;
+use super::output_file::save;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::report::{Report as Wanted, RunSource};
+use crate::cli::report::{Report as ReportArgs, RunSource};
 use crate::input;
 use crate::live::{self, History};
 use crate::print::{self, Document, Progress, Report};
@@ -52,7 +52,7 @@ enum Format {
 ///
 /// # Errors
 /// There is no such run, nothing of it can be read, or a file cannot be written.
-pub(crate) fn report(global: &Global, wanted: &Wanted) -> Result<RunAnswer, Failure> {
+pub(crate) fn report(global: &Global, wanted: &ReportArgs) -> Result<RunAnswer, Failure> {
     let formats: Vec<Format> = wanted.out.iter().map(|file| format(file)).collect::<Result<_, _>>()?;
     let (sources, lacking) = gather(global, &wanted.source)?;
     let mut answer = RunAnswer { report: decide(sources), lacking, files: Vec::new() };

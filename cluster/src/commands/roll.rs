@@ -1,5 +1,10 @@
 //! `roll`: carries a plan out, node by node.
 
+pub(super) mod conduct;
+pub(crate) mod permit;
+pub(crate) mod stragglers;
+pub(crate) mod wish;
+
 use std::collections::BTreeSet;
 
 use migration::roll::run::Bounds;
@@ -7,12 +12,12 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::conduct::{RollReport, call_failure, conduct};
+use self::conduct::{RollReport, call_failure, conduct};
 use super::source;
 use super::status::describe;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::roll::Roll as Wanted;
+use crate::cli::roll::Roll as RollArgs;
 use crate::live::{self, Patience, Preview};
 use crate::print::{Document, Report};
 
@@ -43,7 +48,7 @@ pub(crate) enum Answer {
 ///
 /// # Errors
 /// The settings, the plan or the run cannot be read, another holder has the run, or a request failed.
-pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
+pub(crate) fn roll(global: &Global, args: &RollArgs) -> Result<Answer, Failure> {
     let config = source::settings(global)?;
     let settings = live::Settings::from_config(&config);
     let is_approved = args.plan.is_some() || args.resume;
@@ -84,7 +89,7 @@ pub(crate) fn roll(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
 }
 
 /// What to do about the Lease of another holder. To go on with a run is to take it from a holder that is gone.
-const fn patience(args: &Wanted) -> Patience {
+const fn patience(args: &RollArgs) -> Patience {
     if args.force_take_over {
         Patience::Force
     } else if args.take_over {
@@ -143,7 +148,7 @@ mod tests {
     #[derive(clap::Parser)]
     struct Line {
         #[command(flatten)]
-        roll: Wanted,
+        roll: RollArgs,
     }
 
     /// Each row: the flags, and what is done about the Lease of another holder.

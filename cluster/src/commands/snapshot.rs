@@ -7,9 +7,9 @@ use snapshot::model::{Kind, Reading, Snapshot};
 use snapshot::{write, write_compressed};
 use types::command::exit::Exit;
 
-use super::out::save;
+use super::output_file::save;
 use super::source;
-use crate::cli::Snapshot as Wanted;
+use crate::cli::Snapshot as SnapshotArgs;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::print::{self, Document, Report};
@@ -33,7 +33,7 @@ pub(crate) struct SnapshotReport {
 ///
 /// # Errors
 /// The cluster cannot be read, or the file cannot be written.
-pub(crate) fn snapshot(global: &Global, args: &Wanted) -> Result<Option<SnapshotReport>, Failure> {
+pub(crate) fn snapshot(global: &Global, args: &SnapshotArgs) -> Result<Option<SnapshotReport>, Failure> {
     let snapshot = source::snapshot(global, None)?;
     if args.out.as_os_str() == "-" {
         return print::stream(|out| write(&snapshot, out))

@@ -1,4 +1,4 @@
-//! Where a command gets its settings and its snapshot from.
+//! The sources of a command's settings and snapshot.
 
 use std::collections::BTreeSet;
 

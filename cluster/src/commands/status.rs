@@ -7,7 +7,7 @@ use types::command::exit::Exit;
 use super::source;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::roll::Status as Wanted;
+use crate::cli::roll::Status as StatusArgs;
 use crate::live;
 use crate::print::{Document, Progress, Report};
 
@@ -23,16 +23,16 @@ pub(crate) struct StatusReport(pub Status);
 ///
 /// # Errors
 /// There is no run, or a request failed.
-pub(crate) fn status(global: &Global, args: &Wanted) -> Result<StatusReport, Failure> {
+pub(crate) fn status(global: &Global, args: &StatusArgs) -> Result<StatusReport, Failure> {
     let settings = live::Settings::from_config(&source::settings(global)?);
     let progress = Progress::new();
-    let mut tell = |status: &Status| {
+    let mut print = |status: &Status| {
         if args.watch {
             progress.event(&line(status));
         }
         args.watch
     };
-    live::watch_status(&global.access, settings, &mut tell)
+    live::watch_status(&global.access, settings, &mut print)
         .map(StatusReport)
         .map_err(|(exit, problem)| Failure::from_problem(exit, problem))
 }
@@ -43,7 +43,7 @@ pub(super) fn describe(document: &mut Document, status: &Status) {
     let mut fields = vec![
         ("run", format!("{}, plan {}", status.run, status.plan)),
         ("state", state(status)),
-        ("held by", status.current_holder().map_or_else(|| "nobody".into(), |holder| holder.to_string())),
+        ("held by", status.current_holder().map_or_else(|| "no process".into(), |holder| holder.to_string())),
     ];
     let attached: Vec<String> =
         status.attached.iter().map(|(phase, count)| format!("{count} {phase}")).collect();

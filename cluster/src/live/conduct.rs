@@ -1,6 +1,6 @@
 //! Conducts a run: takes the Lease, begins the run or takes it up, drives it, and gives the Lease back.
 
-mod hand;
+mod cluster_driver;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -40,7 +40,7 @@ use crate::live::session::outage::Outage;
 use crate::live::store::saved_plans::{
     SavedPlan, check_passes, find_plan, no_run_failure, other_plan, plan_of,
 };
-use hand::{LiveCluster, identity};
+use cluster_driver::{LiveCluster, identity};
 
 /// How long one look waits for a change.
 const LOOK: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ pub(crate) fn conduct(
     access: &Access,
     settings: Settings,
     options: &RunOptions,
-    tell: &mut dyn FnMut(&Event),
+    report: &mut dyn FnMut(&Event),
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
@@ -113,14 +113,14 @@ pub(crate) fn conduct(
             return Err(missing_rights_failure(&missing));
         }
         let interrupt = Interrupt::new();
-        let mut is_told = false;
+        let mut is_reported = false;
         let mut waiting = |holder: &Holder, remaining: Duration| {
-            if !std::mem::replace(&mut is_told, true) {
-                tell(&Event::Waits(waits_for(holder, remaining)));
+            if !std::mem::replace(&mut is_reported, true) {
+                report(&Event::Waits(waits_for(holder, remaining)));
             }
         };
         session.take_lease(options.patience, interrupt.wait(), &mut waiting).await.map_err(untaken)?;
-        let driven = driven(&mut session, options, interrupt, tell).await;
+        let driven = driven(&mut session, options, interrupt, report).await;
         let released = session.release().await;
         let (mut ended, lacking) = driven?;
         if let Some(status) = ended.status.take() {
@@ -136,11 +136,11 @@ async fn driven(
     session: &mut Session,
     options: &RunOptions,
     interrupt: Interrupt,
-    tell: &mut dyn FnMut(&Event),
+    report: &mut dyn FnMut(&Event),
 ) -> Result<(DriveEnd, Option<Problem>), Failure> {
     let LoadedRun { run, plan, hash, replaced } = load_run(session, options, &interrupt).await?;
     let journal = session.store().journal(&run.id).await?;
-    let tell = RefCell::new(|event: &Event| tell(event));
+    let report = RefCell::new(|event: &Event| report(event));
     let mut hand = LiveCluster {
         verdicts: session.store().verdicts_of(&run.id),
         session,
@@ -150,7 +150,7 @@ async fn driven(
         outage: Outage::default(),
         own_hashes: RefCell::new([identity(&run)].into()),
         has_seen_own: false,
-        report: &tell,
+        report: &report,
     };
     if let Some(holder) = hand.session.lease().map(|held| held.holder().to_owned()) {
         let event = Event::Holds { holder, plan: hash.clone(), is_approved: !options.is_resumed };
@@ -159,9 +159,9 @@ async fn driven(
     if let Some(before) = replaced {
         let event = Event::Replanned { before, plan: hash.clone() };
         hand.note(&event).await;
-        (tell.borrow_mut())(&event);
+        (report.borrow_mut())(&event);
     }
-    let ended = drive(&mut hand, run, &plan, &hash, &mut |event| (tell.borrow_mut())(event)).await;
+    let ended = drive(&mut hand, run, &plan, &hash, &mut |event| (report.borrow_mut())(event)).await;
     let lacking = hand.flush(true).await;
     Ok((ended, lacking))
 }
@@ -381,7 +381,7 @@ pub(crate) fn preview(
 pub(crate) fn watch_status(
     access: &Access,
     settings: Settings,
-    tell: &mut dyn FnMut(&Status) -> bool,
+    report: &mut dyn FnMut(&Status) -> bool,
 ) -> Result<Status, Failure> {
     runtime()?.block_on(async {
         let mut session = Session::connect(access, settings).await?;
@@ -397,7 +397,7 @@ pub(crate) fn watch_status(
             let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
             let news = Status { renewed: None, ..now.clone() };
-            if before.as_ref() != Some(&news) && !tell(&now) || now.to.is_none() {
+            if before.as_ref() != Some(&news) && !report(&now) || now.to.is_none() {
                 return Ok(now);
             }
             before = Some(news);

@@ -70,14 +70,12 @@ pub(crate) struct FinishScene<'a> {
     pub run: Option<(&'a str, bool)>,
     /// The plan of that run.
     pub run_plan: Option<&'a Plan>,
-    /// The files of backups.
     pub files: &'a dyn BackupFiles,
 }
 
 /// How far the end of a migration is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FinishView {
-    /// The lines.
     pub lines: Vec<Line>,
     /// What would be removed of what is there.
     pub plan: FinishPlan,

@@ -4,16 +4,16 @@
 //! its last renewal is younger than forty seconds; others take the Lease once they have seen it unchanged for sixty. Both times are measured by the clock
 //! of the process that measures, which goes on while the machine sleeps: no two clocks are compared. Every write names the `resourceVersion` that it was made on.
 
+mod acquire;
 mod decide;
-mod hold;
+mod held_lease;
 mod identity;
 mod object;
-mod take;
 
-pub(super) use hold::{HeldLease, Standing};
+pub use acquire::{AcquireError, Patience};
+pub(super) use acquire::{current_holder, take};
+pub(super) use held_lease::{HeldLease, Standing};
 pub(super) use identity::{Identity, person, random};
-pub use take::{AcquireError, Patience};
-pub(super) use take::{current_holder, take};
 
 use std::time::Duration;
 

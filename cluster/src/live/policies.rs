@@ -1,7 +1,7 @@
 //! Policies of a live cluster: all of them as the API server has them, and the hand that writes some.
 
+mod apply;
 mod attempt;
-mod carry;
 mod discover;
 mod gather;
 
@@ -121,7 +121,7 @@ pub(crate) fn carry_out(
 ) -> Result<ApplyReport, Failure> {
     runtime()?.block_on(async {
         let caller = caller(access).await?;
-        Ok(carry::carry(&caller, steps, dry_run, progress).await)
+        Ok(apply::carry(&caller, steps, dry_run, progress).await)
     })
 }
 
@@ -140,7 +140,7 @@ pub fn apply(
     let alone = |(exit, problem): Failure| (exit, vec![problem]);
     runtime().map_err(alone)?.block_on(async {
         let caller = caller(access).await.map_err(alone)?;
-        carry::apply(&caller, objects, ours, dry_run, progress).await
+        apply::apply(&caller, objects, ours, dry_run, progress).await
     })
 }
 

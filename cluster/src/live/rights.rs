@@ -1,4 +1,4 @@
-//! Which rights are missing, asked for before the first list: a large cluster is read for minutes.
+//! The check for missing rights, before the first list: a large cluster is read for minutes.
 
 use std::collections::BTreeSet;
 
@@ -82,7 +82,7 @@ pub const ACTING: [Rule; 9] = [
         is_own: false,
     },
     Rule {
-        why: "Pods are deleted only if they have no owner and somebody has named them.",
+        why: "Pods are deleted only if they have no owner and the operator has named them.",
         group: "",
         resources: &["pods"],
         names: &[],
@@ -106,7 +106,7 @@ pub const ACTING: [Rule; 9] = [
         is_own: false,
     },
     Rule {
-        why: "The plan, the run, the journal, and what people ask of a run that somebody else holds.",
+        why: "The plan, the run, the journal, and what people ask of a run that another process holds.",
         group: "",
         resources: &["configmaps"],
         names: &[],
@@ -114,7 +114,7 @@ pub const ACTING: [Rule; 9] = [
         is_own: true,
     },
     Rule {
-        why: "The Lease crossfade-run: whoever holds it is the only one who acts.",
+        why: "The Lease crossfade-run: only its holder acts.",
         group: "coordination.k8s.io",
         resources: &["leases"],
         names: &[],

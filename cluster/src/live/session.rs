@@ -4,7 +4,6 @@
 //! [`Session::act`] gives a future that stands for itself, so that many acts may be under way while the driver looks again.
 
 mod act;
-mod attend;
 pub(super) mod calls;
 pub(super) mod clock;
 mod epochs;
@@ -13,6 +12,7 @@ pub(super) mod health;
 mod machines;
 pub(super) mod outage;
 pub(super) mod state;
+mod watches;
 
 use std::collections::BTreeMap;
 use std::pin::pin;

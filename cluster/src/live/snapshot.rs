@@ -98,7 +98,6 @@ pub(crate) enum Event {
     MissingRights(Vec<String>),
     /// A page of a kind arrived.
     Page {
-        /// The kind.
         kind: Kind,
         /// How many objects of it have arrived.
         objects: usize,
@@ -106,19 +105,9 @@ pub(crate) enum Event {
         remaining: Option<usize>,
     },
     /// All objects of a kind are here.
-    Done {
-        /// The kind.
-        kind: Kind,
-        /// How many there are.
-        objects: usize,
-    },
+    Done { kind: Kind, objects: usize },
     /// A request failed and is made again.
-    Again {
-        /// The kind.
-        kind: Kind,
-        /// Why.
-        why: String,
-    },
+    Again { kind: Kind, why: String },
 }
 
 #[cfg(test)]
@@ -129,7 +118,7 @@ mod tests {
     use crate::live::api::test_server::{self, Answer, Server};
 
     /// A cluster with an agent of Antrea that mounts this ConfigMap; nothing else is in it.
-    fn taken(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {
+    fn take_snapshot(mounted: &'static str, is_allowed: bool) -> (Snapshot, Vec<String>) {
         test_server::run(async {
             let server = Server::by_rule(move |request| {
                 let path = request.line.trim_start_matches("GET ");
@@ -167,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_config_map_with_a_hash_in_its_name_is_found_by_the_agent_that_mounts_it() {
-        let (snapshot, requests) = taken("antrea-config-5ct9ktdt77", true);
+        let (snapshot, requests) = take_snapshot("antrea-config-5ct9ktdt77", true);
         let found = snapshot.config_map("antrea-config").map(|object| object.name().to_owned());
         assert_eq!(found.as_deref(), Some("antrea-config-5ct9ktdt77"));
         assert!(snapshot.knows(Kind::CONFIG_MAP));
@@ -192,7 +181,7 @@ mod tests {
 
     #[test]
     fn nobody_knows_a_config_map_that_may_not_be_read() {
-        let (snapshot, _) = taken("antrea-config-5ct9ktdt77", false);
+        let (snapshot, _) = take_snapshot("antrea-config-5ct9ktdt77", false);
         let Some(Reading::Forbidden(why)) = snapshot.readings.get(&Kind::CONFIG_MAP) else {
             panic!("{:?}", snapshot.readings)
         };

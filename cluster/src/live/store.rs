@@ -1,4 +1,4 @@
-//! What is kept of a run, in ConfigMaps of the namespace `crossfade`: the approved plan, the run with what people ask of it, and the journal.
+//! The storage of a run, in ConfigMaps of the namespace `crossfade`: the approved plan, the run with what people ask of it, and the journal.
 //!
 //! | ConfigMap | keys | who writes it |
 //! |---|---|---|

@@ -1,4 +1,4 @@
-//! What a command says to people, before it has a format.
+//! The document that a command prints for people, before it has a format.
 
 use migration::check::finding::Severity;
 
@@ -37,7 +37,6 @@ pub(crate) enum Block {
 pub(crate) struct Row {
     /// How bad it is, where its first cell says so.
     pub severity: Option<Severity>,
-    /// Its cells.
     pub cells: Vec<String>,
 }
 
@@ -52,7 +51,6 @@ impl Document {
         self.blocks.push(Block::Text(text.into()));
     }
 
-    /// Adds a heading.
     pub(crate) fn heading(&mut self, text: impl Into<String>) {
         self.blocks.push(Block::Heading(None, text.into()));
     }
@@ -89,7 +87,6 @@ impl Document {
         self.blocks.push(Block::Code(lines));
     }
 
-    /// Adds a table.
     pub(crate) fn table(&mut self, columns: Vec<&'static str>, rows: Vec<Vec<String>>) {
         let rows = rows.into_iter().map(|cells| Row { severity: None, cells }).collect();
         self.blocks.push(Block::Table(columns, rows));

@@ -18,7 +18,6 @@ pub(crate) struct Figure {
 pub(crate) struct Key {
     /// The class of what has the colour: a word of the program.
     pub class: &'static str,
-    /// What it means.
     pub words: String,
 }
 
@@ -38,11 +37,9 @@ pub(crate) struct Bar {
     pub class: &'static str,
     /// Its left end.
     pub x: u32,
-    /// Its width.
     pub width: u32,
     /// Its upper end.
     pub y: u32,
-    /// Its height.
     pub height: u32,
     /// What it stands for, in words.
     pub title: String,

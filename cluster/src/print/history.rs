@@ -167,7 +167,7 @@ fn bridge(plan: &PlanSummary) -> String {
 }
 
 fn over_time(document: &mut Document, report: &Report) {
-    let frame = Frame::of(report);
+    let frame = Frame::from_report(report);
     document.heading("Nodes over time");
     let moved: Vec<&Lane> = report.nodes.iter().filter(|lane| !lane.spans.is_empty()).collect();
     let untouched = report.nodes.len() - moved.len();
@@ -239,7 +239,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(report: &Report) -> Option<Self> {
+    fn from_report(report: &Report) -> Option<Self> {
         let since = time(report.since.as_ref()?)?;
         let until = time(report.until.as_ref()?)?;
         Some(Self { since, until: until.max(since + 1) })

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use migration::check::finding::Severity;
-use types::text::shown::{line, lines};
+use types::text::escape::{line, lines};
 
 use super::figure::{Bar, Figure, Key, Track};
 use super::{Block, Document, Row};

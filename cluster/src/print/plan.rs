@@ -19,7 +19,6 @@ const SHOWN: usize = 60;
 /// What a plan shows that is no part of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PlanView<'a> {
-    /// Its hash.
     pub hash: &'a str,
     /// How long it takes, roughly, in seconds.
     pub seconds: u64,
@@ -261,7 +260,7 @@ fn gate(gate: &Gate) -> Vec<String> {
 fn render_accepted(document: &mut Document, plan: &Plan) {
     document.heading("Accepted");
     let mut lines: Vec<String> =
-        plan.unenforced.iter().map(|kind| format!("nobody enforces {kind} for a while")).collect();
+        plan.unenforced.iter().map(|kind| format!("no CNI enforces {kind} for a while")).collect();
     match &plan.bridge {
         Some(Bridge::Accepted(reason)) => {
             lines.push(format!("nodes forward between both networks, unproven: {reason}"))

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use indicatif::ProgressBar;
-use types::text::shown::line;
+use types::text::escape::line;
 
 /// Shows what goes on, and leaves nothing on a terminal once it is dropped.
 #[derive(Debug)]

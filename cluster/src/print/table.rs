@@ -3,7 +3,7 @@
 use anstyle::AnsiColor;
 use comfy_table::{Table, presets};
 use migration::check::finding::Severity;
-use types::text::shown::{line, lines};
+use types::text::escape::{line, lines};
 
 use super::{Block, Document, Row};
 

@@ -1,4 +1,4 @@
-//! What the parser of the command line says.
+//! Help, version and usage errors of the command-line parser.
 
 use types::command::usage;
 

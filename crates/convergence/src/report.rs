@@ -10,9 +10,9 @@ use std::fmt::{self, Write as _};
 use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
-use types::text::shown::escape;
+use types::text::escape::escape;
 
-pub use types::text::shown::{json, line};
+pub use types::text::escape::{json, line};
 
 /// What a command found or did.
 pub trait Report: Serialize {

@@ -38,7 +38,6 @@ pub struct Scene<'a> {
     pub from: Cni,
     /// The CNI to move to.
     pub to: Cni,
-    /// How.
     pub strategy: Strategy,
 }
 
@@ -101,14 +100,12 @@ pub const ALL: &[Check] = &[
     backup::CHECK,
 ];
 
-/// One check.
 #[derive(Debug, Clone, Copy)]
 pub struct Check {
     /// Its name: `cidr`.
     pub name: &'static str,
     /// The codes of its findings, each with what it means in a few words.
     pub codes: &'static [(&'static str, &'static str)],
-    /// What it reads.
     pub needs: &'static [Need],
     /// What it finds. The order of the findings does not matter.
     pub run: fn(&Scene<'_>) -> Vec<Finding>,

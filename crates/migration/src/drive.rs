@@ -70,7 +70,6 @@ pub struct Observation {
 /// What became of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was done.
     Done,
     /// Another client changed the object since it was read. The next look decides anew.
     Conflict,
@@ -85,7 +84,6 @@ pub enum Outcome {
 pub struct DriveEnd {
     /// The run as it is now.
     pub run: Run,
-    /// Why it ended.
     pub reason: EndReason,
     /// How far the run is.
     pub status: Option<Status>,
@@ -230,7 +228,10 @@ fn remember(memory: &mut Memory, run: &mut Run, act: &Act, outcome: &Outcome, wo
             run.clone_from(next);
         }
         (Act::Record(next), Outcome::Failed(_)) => memory.record_unconfirmed_write(next),
-        _ => {}
+        (Act::Evict(_) | Act::Delete(_), Outcome::Done | Outcome::Conflict)
+        | (Act::Patch(_), Outcome::Answered(_) | Outcome::Failed(_))
+        | (Act::Record(_), Outcome::Answered(_) | Outcome::Conflict)
+        | (Act::Hook(_) | Act::Census, _) => {}
     }
 }
 

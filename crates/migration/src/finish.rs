@@ -1,4 +1,4 @@
-//! How a migration ends: what is left to do once every pod is on the new network, as lines in an order in which nothing is lost.
+//! The end of a migration: what is left to do once every pod is on the new network, as lines in an order in which nothing is lost.
 //!
 //! Each line has a check; some have an act. All lines up to the removal have a way back. [`lines::lines`] decides how each of them is, [`plan::FinishPlan`]
 //! is what a person approves by its hash, and [`removal::next`] decides the next deletions. All of it is pure.

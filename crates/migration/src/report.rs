@@ -1,5 +1,5 @@
-//! What a run did and what it cost: made of its plan, its run and its journal, none of which has to be there as a whole. What is not known is absent from a
-//! report, and is never a zero.
+//! The report of what a run did and what it cost, made of its plan, its run and its journal, none of which has to be there as a whole. What is
+//! not known is absent from a report, and is never a zero.
 //!
 //! A journal is a history that others may write, too: everything in it is bounded here, and nothing is decided by it.
 
@@ -49,7 +49,6 @@ const TEXT: usize = 2 << 10;
 pub struct Sources {
     /// The run's id.
     pub id: String,
-    /// The run.
     pub run: Option<Run>,
     /// The plan with its whole hash.
     pub plan: Option<(String, Plan)>,

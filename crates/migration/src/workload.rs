@@ -1,21 +1,20 @@
-//! What checks ask about pods and those who make them: who owns a pod, where it may run, what it requests.
+//! Pods and their owners, as checks need them: a pod's owner, its possible nodes, its requests.
 
 mod agent;
 pub mod capacity;
 mod evict;
-mod going;
 mod group;
 mod karpenter;
 mod place;
 mod plain;
 mod pool;
 mod release;
+mod removal;
 mod request;
 mod start;
 
 pub use agent::{Agent, agents, container_of, is_agent, look_alikes};
 pub use evict::{asks_to_stay, has_empty_dir, is_bound_to_node, is_dns, is_movable, is_ready};
-pub use going::{OUTDATED, SCHEDULED, going_mark, marks_going};
 pub use group::{Group, Owner, groups, owner};
 pub use karpenter::{Karpenter, Voluntary, budget_patch, budgets_hold, pool_patch};
 pub use place::{Place, Refusal, tolerates, tolerates_everything, toleration_patch};
@@ -28,5 +27,6 @@ pub use pool::{
     provisioner, takes_back,
 };
 pub use release::{Version, image_tag, release, tag, version};
+pub use removal::{OUTDATED, SCHEDULED, going_mark, marks_going};
 pub use request::Requests;
 pub use start::{OWN_TAINTS, START_TAINT_CILIUM, is_startup, startup_taints};

@@ -114,7 +114,7 @@ impl World {
         &self.nodes
     }
 
-    /// Everybody outside of the cluster.
+    /// All parties outside of the cluster.
     #[must_use]
     pub const fn outside_parties(&self) -> &Parties {
         &self.outside

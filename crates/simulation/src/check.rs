@@ -96,7 +96,7 @@ impl History {
         }
         let node = &self.truth.nodes[index];
         if patch.cordon == Some(false) && node.cordoned_by == Some(Actor::Other) {
-            self.broken("R7", format!("the cordon of {} is somebody else's", patch.node));
+            self.broken("R7", format!("the cordon of {} is not the run's", patch.node));
         }
         if let Some(to) = patch.desired.filter(|to| self.truth.nodes[index].api.desired != Some(*to)) {
             self.check_phase(flight, index, to, &run);
@@ -152,8 +152,8 @@ impl History {
         let reported = node.api.observed.as_ref().and_then(|observed| observed.phase);
         // Of a node that another actor just changed, or that has just followed, the run knows what it said before.
         let has_flipped = node.machine.flipped > node.published_at(flight.nodes_seen);
-        let is_told_late = has_flipped || node.surprises(flight.nodes_seen);
-        let phase = reported.filter(|_| is_told_late).unwrap_or(node.machine.phase);
+        let is_reported_late = has_flipped || node.surprises(flight.nodes_seen);
+        let phase = reported.filter(|_| is_reported_late).unwrap_or(node.machine.phase);
         let mut kinds = self.kinds(flight.nodes_seen, Some(index), |_| true);
         // Pods of a node whose own phase is forbidden are parted from all others, and go.
         let is_of_pass = |phase: Phase| Some(phase) == run.target() || phase == run.from;
@@ -241,7 +241,7 @@ impl History {
             step.state.is_in_transit()
                 && (step.state != State::Held || (!is_skipped && is_of_pass(&step, run)))
         });
-        let is_asked = self.is_asked_back(flight, &name, run);
+        let is_requested = self.is_recalled(flight, &name, run);
         let node = &self.truth.nodes[index];
         // Of such a node in a pool that is replaced, all pods are taken to have the old network.
         let is_silent = self.is_rotated(index) && node.api.observed.is_none() && node.api.label.is_none();
@@ -252,13 +252,13 @@ impl History {
             .chain(is_silent.then_some(Phase::Old))
             .any(|phase| Some(phase) != run.target() && phase != run.from);
         // Where a run fixes stragglers, such nodes are all that it takes, and none of them goes before the others.
-        if self.is_replaced_now(index, flight.nodes_seen) && !is_asked && !had_place {
+        if self.is_replaced_now(index, flight.nodes_seen) && !is_requested && !had_place {
             self.broken("R16", format!("{name} is claimed, and its pipeline replaces it"));
         }
         if had_place || (is_intruder && !flight.is_bridged && !run.fixes_stragglers()) {
             return;
         }
-        if is_asked {
+        if is_requested {
             self.check_places(flight, index, run);
             return;
         }
@@ -276,7 +276,7 @@ impl History {
     }
 
     /// An operator asked to bring the node back. A holder whose Lease was taken by force goes on for a moment with the run as it knew it.
-    fn is_asked_back(&self, flight: &Flight, name: &str, run: &Run) -> bool {
+    fn is_recalled(&self, flight: &Flight, name: &str, run: &Run) -> bool {
         let asks = |run: &Run| run.requests.get(name) == Some(&NodeRequest::Rollback);
         asks(run) || (self.truth.lease.was_forced && self.holders[flight.holder].own_runs.iter().any(asks))
     }
@@ -308,7 +308,7 @@ impl History {
             let is_skipped = run.skipped.contains_key(&node.name);
             let is_held = node.api.step.as_ref().is_some_and(|step| step.state == State::Held);
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
-            let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down));
+            let (in_trouble, is_down) = (is_known(node.troubled), is_known(node.down_since));
             // What a pipeline cordons is no trouble of the run, and that it takes the node away the run may not know yet.
             let is_cordoned_alone = self.is_to_leave(node) && !is_down && !is_known(node.going_since);
             let in_trouble = in_trouble && !is_cordoned_alone;
@@ -385,7 +385,7 @@ impl History {
         if !node.machine.has_crossfade && step.to == Phase::Old {
             // It is of the earlier image, and fills a place on the way back.
             let is_known = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
-            if is_known(node.going_since) || is_known(node.down) {
+            if is_known(node.going_since) || is_known(node.down_since) {
                 self.broken(
                     "R8",
                     format!("{name} counts as done, and is not Ready, or another actor takes it away"),
@@ -401,16 +401,16 @@ impl History {
             return;
         }
         let was_observed = |since: Option<Millis>| since.is_some_and(|since| since < flight.nodes_seen);
-        let says = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
-        if was_observed(node.booted_at) && says != Some(&*node.api.boot) {
+        let published_boot = node.api.observed.as_ref().map(|observed| &*observed.boot_id);
+        if was_observed(node.booted_at) && published_boot != Some(&*node.api.boot) {
             self.broken("R8", format!("{name} counts as done on the word of an earlier boot"));
             return;
         }
         if was_observed(node.going_since) {
-            self.broken("R8", format!("{name} counts as done, and somebody takes it away"));
+            self.broken("R8", format!("{name} counts as done, and a pipeline takes it away"));
             return;
         }
-        if was_observed(node.down) {
+        if was_observed(node.down_since) {
             self.broken("R8", format!("{name} counts as done, and is not Ready"));
             return;
         }
@@ -484,7 +484,7 @@ impl History {
         let is_silent = |(_, node): &(usize, &Node)| {
             !self.is_left_out(&node.name)
                 && !run.skipped.contains_key(&node.name)
-                && node.down.is_some_and(|since| since < flight.nodes_seen)
+                && node.down_since.is_some_and(|since| since < flight.nodes_seen)
         };
         let mut wrong = self
             .truth

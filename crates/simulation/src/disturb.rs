@@ -1,4 +1,4 @@
-//! What faults do to a cluster.
+//! The effects of faults on a cluster.
 
 pub(crate) mod fault;
 mod machines;
@@ -52,7 +52,7 @@ impl History {
     }
 
     fn hit_gate(&mut self, fault: Fault) -> bool {
-        let says = match fault {
+        let color = match fault {
             Fault::GateRed => Some(Color::Red),
             Fault::GateUnknown => Some(Color::Unknown),
             Fault::GateAmber => Some(Color::Amber),
@@ -67,7 +67,7 @@ impl History {
         let gates = self.truth.gates.len() as u64;
         let gate = usize::try_from(self.random.number_below(gates)).unwrap_or_default();
         if let Some(gate_state) = self.truth.gates.get_mut(gate) {
-            gate_state.says = says;
+            gate_state.color = color;
             self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
         }
         true
@@ -77,7 +77,7 @@ impl History {
     pub(super) fn mend(&mut self, fault: Fault, index: usize) {
         match fault {
             Fault::GateRed | Fault::GateUnknown | Fault::GateAmber | Fault::GateSilent => {
-                self.truth.gates[index].says = Some(Color::Green);
+                self.truth.gates[index].color = Some(Color::Green);
             }
             Fault::WindowClosed => self.truth.is_open = true,
             Fault::SlowFlip => self.truth.nodes[index].machine.flip = 0,

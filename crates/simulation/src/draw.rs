@@ -29,11 +29,9 @@ use crate::history::queue::{MINUTE, SECOND};
 pub struct Scenario {
     /// The cluster.
     pub(super) truth: Truth,
-    /// The plan.
     pub(super) plan: Plan,
     /// What goes wrong.
     pub(super) faults: Faults,
-    /// The seed.
     pub(super) seed: u64,
 }
 
@@ -182,7 +180,6 @@ fn workloads(random: &mut Random, truth: &mut Truth) {
     }
 }
 
-/// Some workload.
 fn drawn(random: &mut Random, time: u64, replicas: u32) -> WorkloadBlueprint {
     let mut traits = BTreeSet::new();
     if random.chance(40) {

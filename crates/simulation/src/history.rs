@@ -33,7 +33,6 @@ const MOST: u64 = 3_000_000;
 /// How many events more for each of its nodes.
 const MOST_OF_NODE: u64 = 100_000;
 
-/// One history.
 #[derive(Debug)]
 pub struct History {
     pub(super) now: Millis,
@@ -191,7 +190,7 @@ impl History {
             Event::Follow(turn) => self.follow(turn),
             Event::Join(turn) => self.join_next(turn),
             Event::Publish(turn) => self.publish(turn),
-            Event::Tell(turn, phase) => self.publish_condition(turn, phase),
+            Event::Report(turn, phase) => self.publish_condition(turn, phase),
             Event::Boot(node) => self.boot(node),
             Event::Connect(node) => self.connect(node),
             Event::Register(turn) => self.register(turn),
@@ -249,7 +248,7 @@ impl History {
             || node.api.is_going
             || (node.api.is_cordoned && node.cordoned_by == Some(crate::cluster::truth::Actor::Other));
         node.troubled = is_troubled.then(|| node.troubled.unwrap_or(now));
-        node.down = (!node.api.is_ready).then(|| node.down.unwrap_or(now));
+        node.down_since = (!node.api.is_ready).then(|| node.down_since.unwrap_or(now));
         let api = &node.api;
         let is_shut = !api.is_ready || api.is_cordoned || api.is_going || node.gone_at.is_some();
         if node.shut_since.is_some() && !is_shut {

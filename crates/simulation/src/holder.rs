@@ -34,11 +34,8 @@ pub(super) use stale::STALE;
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
 const BURST: Millis = 200;
 
-/// A holder.
 pub(super) struct Holder {
-    /// How it stands.
     pub(super) state: HolderState,
-    /// What it knows.
     pub(super) world: Arc<World>,
     /// Wishes that it knows of.
     pub(super) wishes: Vec<Wish>,
@@ -48,7 +45,6 @@ pub(super) struct Holder {
     pub(super) own_runs: Vec<Run>,
     /// The version of the run's ConfigMap that it knows.
     pub(super) version: u64,
-    /// Its epoch.
     pub(super) epoch: u64,
     /// When it renewed the Lease last.
     pub(super) renewed_at: Millis,
@@ -80,7 +76,6 @@ pub(super) struct Holder {
     pub(super) watched: BTreeSet<usize>,
     /// A person asked it to end.
     pub(super) is_interrupted: bool,
-    /// Counts its looks.
     pub(super) looks: u64,
     /// What its last look was made on.
     look_basis: LookBasis,
@@ -121,17 +116,15 @@ pub(super) enum HolderState {
     /// It waits for the Lease: which holder, epoch and renewal it saw, since when, and until when it waits.
     Waiting {
         /// What it saw of the Lease.
-        seen: (Option<usize>, u64, u64),
+        lease: (Option<usize>, u64, u64),
         /// Since when.
         since: Millis,
         /// Until when it waits.
         until: Millis,
-        /// It does not wait.
         is_forced: bool,
     },
     /// It holds the run.
     Holding,
-    /// It ended.
     Ended,
 }
 
@@ -208,12 +201,12 @@ impl History {
         let mail = Rc::clone(&driver.mail);
         driver.drive = Some(Box::pin(async move {
             let mut port = Port(Rc::clone(&mail));
-            let mut tell = |event: &drive::Event| {
+            let mut report = |event: &drive::Event| {
                 if let drive::Event::Status(status) = event {
                     mail.borrow_mut().waits.clone_from(&status.waits);
                 }
             };
-            drive::drive(&mut port, run, &plan, &hash, &mut tell).await
+            drive::drive(&mut port, run, &plan, &hash, &mut report).await
         }));
         driver.has_news = true;
         self.run_on(holder);
@@ -362,7 +355,7 @@ impl History {
         world.owners = owners;
         if driver.stored.as_ref().is_some_and(|stored| !driver.own_runs.contains(stored)) {
             driver.mail.borrow_mut().observation =
-                Some(Err(EndReason::Gone("somebody else wrote the run".into())));
+                Some(Err(EndReason::Gone("another holder wrote the run".into())));
             return;
         }
         let last_wish = driver.mail.borrow().last_wish;

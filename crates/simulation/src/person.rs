@@ -21,7 +21,7 @@ impl History {
         self.tally.count("a visit");
         if self.is_calm() {
             self.truth.is_open = true;
-            self.truth.gates.iter_mut().for_each(|gate| gate.says = Some(Color::Green));
+            self.truth.gates.iter_mut().for_each(|gate| gate.color = Some(Color::Green));
         }
         let holding = self.holders.iter().find(|holder| holder.holds());
         let ended = self.holders.iter().rev().find(|holder| !holder.waits().is_empty());
@@ -62,7 +62,7 @@ impl History {
 
     fn help_node(&mut self, name: &str, wait: &Wait) {
         let Some(index) = self.truth.node_by_name(name) else { return };
-        let is_asked = self.truth.run().is_some_and(|run| run.requests.contains_key(name));
+        let is_requested = self.truth.run().is_some_and(|run| run.requests.contains_key(name));
         let name = self.truth.nodes[index].name.clone();
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match wait.reason {
@@ -104,11 +104,11 @@ impl History {
                 self.touch_node(index);
             }
             Reason::PlaceUnknown => self.unforge(index),
-            Reason::InTransit if self.was_asked_back(&name) && self.random.chance(200) => {
+            Reason::InTransit if self.was_recalled(&name) && self.random.chance(200) => {
                 self.wish(RunRequest::Retry(name));
             }
             // No flip brings it back: another one comes in its place, or it takes part again.
-            Reason::PhaseNotFollowed if wait.is_held && self.was_asked_back(&name) => {
+            Reason::PhaseNotFollowed if wait.is_held && self.was_recalled(&name) => {
                 if self.random.chance(500) {
                     self.lose(index);
                 } else {
@@ -134,7 +134,7 @@ impl History {
                 phase.into_iter().for_each(|phase| self.join(phase));
             }
             Reason::NoCapacity => {}
-            _ if wait.is_held && !is_asked => {
+            _ if wait.is_held && !is_requested => {
                 // Some try again before they look.
                 if wait.reason == Reason::NodeSilent || self.random.chance(700) {
                     self.repair(index);
@@ -151,7 +151,7 @@ impl History {
     }
 
     /// Whether the run was asked to bring the node back.
-    fn was_asked_back(&self, name: &str) -> bool {
+    fn was_recalled(&self, name: &str) -> bool {
         let request = self.truth.run().and_then(|run| run.requests.get(name));
         request == Some(&NodeRequest::Rollback)
     }

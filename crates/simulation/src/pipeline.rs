@@ -29,10 +29,8 @@ pub(crate) const STARTUP: &str = "readiness.k8s.io/crossfade";
 /// The taint of a node that Karpenter replaces.
 pub(crate) const DISRUPTED: &str = "karpenter.sh/disrupted";
 
-/// A pipeline.
 #[derive(Debug, Clone)]
 pub(crate) struct Pipeline {
-    /// Its pool.
     pub(crate) pool: Text,
     /// How the run holds it.
     pub(crate) method: Method,

@@ -53,7 +53,6 @@ pub enum Tamper {
 }
 
 impl Tamper {
-    /// All of them.
     pub const ALL: [Self; 19] = [
         Self::Uid,
         Self::Version,

@@ -44,7 +44,7 @@ pub(crate) fn two_migrations_are_made_as_the_page_says() -> Result<()> {
         "Before either of them",
         "The plan",
         "The first node",
-        "Somebody cordons a node",
+        "A node is cordoned meanwhile",
         "Going back",
         "With `bridge`: nodes forward between the networks",
     ] {

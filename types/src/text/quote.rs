@@ -9,10 +9,10 @@ pub fn quote(bytes: &[u8], max: usize) -> String {
 }
 
 /// Text as one word of a POSIX shell, in quotes only where it needs some. No shell has a way to write a control character that a terminal does not obey, so
-/// such a character is [shown](crate::text::shown) instead.
+/// such a character is [shown](crate::text::escape) instead.
 #[must_use]
 pub fn shell_word(text: &str) -> String {
-    let text = crate::text::shown::line(text);
+    let text = crate::text::escape::line(text);
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-@:+,=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text

@@ -58,7 +58,7 @@ fn is_alive(watch: &Watch) -> bool {
 #[must_use]
 pub(crate) fn bytes(document: &Document) -> Vec<u8> {
     // The report always serialises. It is indented for people who read it.
-    let mut text = types::text::shown::json(&serde_json::to_string_pretty(document).unwrap_or_default());
+    let mut text = types::text::escape::json(&serde_json::to_string_pretty(document).unwrap_or_default());
     text.push('\n');
     text.into_bytes()
 }

@@ -69,7 +69,7 @@ mod tests {
     const OURS: &str = r#"{"cniVersion":"1.0.0","name":"crossfade","plugins":[{"type":"crossfade"}]}"#;
     const THEIRS: &str = r#"{"cniVersion":"1.0.0","name":"containerd-net","plugins":[{"type":"ptp"}]}"#;
 
-    fn found(dir: &Path) -> Vec<String> {
+    fn list_files(dir: &Path) -> Vec<String> {
         list(dir).expect("listed").into_iter().map(|entry| entry.what).collect()
     }
 
@@ -77,7 +77,7 @@ mod tests {
     fn everything_that_a_runtime_reads_and_that_is_not_ours_is_found() {
         let dir = tempfile::tempdir().expect("scratch");
         let path = |file: &str| dir.path().join(file);
-        assert!(found(&path("absent")).is_empty());
+        assert!(list_files(&path("absent")).is_empty());
         for (file, text) in [
             (CONF_FILE, OURS),
             (".tmp-7-1", "half"),
@@ -94,7 +94,7 @@ mod tests {
         symlink("/proc", path("link")).expect("link");
         nix::unistd::mkfifo(&path("fifo.conf"), nix::sys::stat::Mode::S_IRWXU).expect("FIFO");
         assert_eq!(
-            found(dir.path()),
+            list_files(dir.path()),
             [
                 ".tmp-7-1.conf",
                 "10-containerd-net.conflist (network containerd-net)",
@@ -114,14 +114,14 @@ mod tests {
         let ours = dir.path().join(CONF_FILE);
         for text in [THEIRS, "{", ""] {
             fs::write(&ours, text).expect("file");
-            assert_eq!(found(dir.path()).len(), 1, "{text}");
+            assert_eq!(list_files(dir.path()).len(), 1, "{text}");
         }
         let elsewhere = dir.path().join("elsewhere");
         fs::rename(&ours, &elsewhere).expect("moved");
         fs::write(&elsewhere, OURS).expect("file");
         symlink(&elsewhere, &ours).expect("link");
         assert_eq!(
-            found(dir.path()),
+            list_files(dir.path()),
             ["01-crossfade.conflist"],
             "a link is not read: others could change its end"
         );

@@ -1,4 +1,4 @@
-//! What `policies check` and `policies convert` answer.
+//! The reports of `policies check` and `policies convert`.
 
 use netpol::compare::{Bound, Effect};
 use netpol::convert::report::{Entry, Outcome};
@@ -8,7 +8,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::carried::add_outcomes;
+use super::outcome::add_outcomes;
 use crate::cli::policies::Turn;
 use crate::live::{ApplyReport, WriteReport};
 use crate::print::{Document, Report};
@@ -186,7 +186,7 @@ impl Report for ConversionReport {
             document.text(format!("The waiver for {} does not count: {}.", stale.object, stale.why));
         }
         if !self.staged.is_empty() {
-            document.heading("Staged policies, which nobody enforces and which are not converted");
+            document.heading("Staged policies, which no CNI enforces and which are not converted");
             document.list(self.staged.iter().map(Reference::path), SHOWN);
         }
         document.heading("What was compared");
@@ -263,8 +263,8 @@ fn moments(document: &mut Document, report: &ConversionReport) {
         if let Some(why) = &moment.unread {
             document.text(format!("{when}: how packets are treated is not known, since {why}."));
         } else if moment.packets.is_empty() {
-            let is_said = moment.kind == MomentKind::NewNetwork && !report.packets.is_empty();
-            let but = if is_said { " but those above" } else { "" };
+            let is_listed = moment.kind == MomentKind::NewNetwork && !report.packets.is_empty();
+            let but = if is_listed { " but those above" } else { "" };
             document.text(format!("{when}: every packet{but} is treated as now."));
         } else {
             document.text(format!("{when}: packets are treated in another way than now, such as"));

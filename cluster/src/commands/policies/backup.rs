@@ -12,8 +12,8 @@ use types::command::problem::Problem;
 use super::progress::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::policies::Backup as Wanted;
-use crate::commands::out::save;
+use crate::cli::policies::Backup as BackupArgs;
+use crate::commands::output_file::save;
 use crate::live::{self, Scope};
 use crate::print::{Document, Progress, Report};
 
@@ -40,7 +40,7 @@ pub(crate) struct BackupReport {
 ///
 /// # Errors
 /// A snapshot is named, a kind cannot be read, or the file cannot be written.
-pub(crate) fn backup(global: &Global, args: &Wanted) -> Result<BackupReport, Failure> {
+pub(crate) fn backup(global: &Global, args: &BackupArgs) -> Result<BackupReport, Failure> {
     refuse_snapshot(global)?;
     if !args.out.is_dir() {
         let dir = args.out.display().to_string();

@@ -11,12 +11,12 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use super::answer::ConversionReport;
-use super::given::PolicyInputs;
+use super::inputs::PolicyInputs;
 use super::progress::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};
-use crate::commands::out::save;
+use crate::commands::output_file::save;
 use crate::live;
 use crate::print::{self, Progress, Report as _};
 
@@ -109,7 +109,7 @@ fn conversion(global: &Global, turn: Turn) -> Result<(Conversion, Vec<Reference>
 
 /// Policies that an evaluator does not take together.
 pub(super) fn undecided_failure(why: String) -> Failure {
-    let fix = "correct the policies that it names: nobody can say what they mean together";
+    let fix = "correct the policies that it names: what they mean together cannot be decided";
     Failure::from_problem(Exit::No, Problem::new(why).fix(fix))
 }
 

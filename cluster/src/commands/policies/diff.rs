@@ -16,7 +16,7 @@ use types::command::problem::Problem;
 
 use super::answer::{describe_bound, line, packets};
 use super::convert::undecided_failure;
-use super::given::{MOST_UNREADABLE, PolicyInputs};
+use super::inputs::{MOST_UNREADABLE, PolicyInputs};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Diff;
@@ -180,7 +180,7 @@ impl Report for DiffReport {
             self.from, self.to
         ));
         if !self.unread.is_empty() {
-            document.heading("Policies of which nobody can say what they mean");
+            document.heading("Policies whose meaning cannot be decided");
             document.list(self.unread.iter().cloned(), usize::MAX);
         }
         packets(&mut document, &self.packets);

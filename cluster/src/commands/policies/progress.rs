@@ -1,4 +1,4 @@
-//! What is said while policies are read and written.
+//! Progress lines while policies are read and written.
 
 use crate::live::PolicyEvent;
 use crate::print::Progress;

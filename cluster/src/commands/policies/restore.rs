@@ -9,11 +9,11 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::carried::{add_outcomes, describe_outcome};
+use super::outcome::{add_outcomes, describe_outcome};
 use super::progress::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::policies::Restore as Wanted;
+use crate::cli::policies::Restore as RestoreArgs;
 use crate::input;
 use crate::live::{self, ApplyReport, Scope, WriteOutcome, WriteReport};
 use crate::print::{Document, Progress, Report};
@@ -59,7 +59,7 @@ pub(crate) struct RestoreReport {
 ///
 /// # Errors
 /// The file is no backup of this cluster, or the cluster cannot be read. What the API server refuses is in the answer.
-pub(crate) fn restore(global: &Global, args: &Wanted) -> Result<RestoreReport, Failure> {
+pub(crate) fn restore(global: &Global, args: &RestoreArgs) -> Result<RestoreReport, Failure> {
     if !global.snapshot.is_empty() {
         let problem = Problem::new("--snapshot: policies are brought back into a live cluster")
             .with_place("--snapshot");
@@ -154,7 +154,7 @@ impl Report for RestoreReport {
         let mut document = Document::new(format!("{title}: {}", self.file));
         document.text(self.summary());
         if self.verified == Verification::Nothing {
-            document.text(format!("The file's name has no hash, so that nothing says whether somebody has changed it. Its hash is {}.", self.hash));
+            document.text(format!("The file's name has no hash, so that it is unknown whether the file was changed. Its hash is {}.", self.hash));
         }
         add_outcomes(&mut document, &self.objects, &self.problems);
         if !self.skipped.is_empty() {

@@ -40,7 +40,6 @@ pub(in crate::live) struct ApiRequest {
     pub(in crate::live) content: Option<&'static str>,
     /// What is accepted as an answer; JSON without it.
     pub(in crate::live) accept: Option<&'static str>,
-    /// The body.
     pub(in crate::live) body: Vec<u8>,
 }
 
@@ -53,7 +52,6 @@ pub(in crate::live) struct Reply {
     pub(in crate::live) retry_after: Option<u32>,
     /// The texts of the headers `Warning`.
     pub(in crate::live) warnings: Vec<String>,
-    /// The body.
     pub(in crate::live) body: Vec<u8>,
 }
 
@@ -88,7 +86,6 @@ struct State {
 }
 
 impl ApiRequest {
-    /// Reads an object.
     pub(in crate::live) fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), content: None, accept: None, body: Vec::new() }
     }
@@ -113,7 +110,6 @@ impl ApiRequest {
         Self { content: Some(STRATEGIC_MERGE), ..Self::merge(path, body) }
     }
 
-    /// Deletes an object.
     pub(in crate::live) fn delete(path: impl Into<String>, body: Vec<u8>) -> Self {
         Self { method: Method::DELETE, ..Self::post(path, body) }
     }

@@ -92,7 +92,7 @@ pub(crate) fn cluster_name(access: &Access) -> String {
 }
 
 async fn configure(access: &Access) -> Result<Config, String> {
-    let says_nothing = access.kubeconfig.is_none() && access.context.is_none() && access.server.is_none();
+    let is_empty = access.kubeconfig.is_none() && access.context.is_none() && access.server.is_none();
     let kubeconfig = match &access.kubeconfig {
         Some(file) => Kubeconfig::read_from(file),
         None => Kubeconfig::read(),
@@ -105,7 +105,7 @@ async fn configure(access: &Access) -> Result<Config, String> {
         }
         // In a pod, kubectl uses the pod's service account.
         Err(e) => {
-            let pod = says_nothing.then(Config::incluster).and_then(Result::ok);
+            let pod = is_empty.then(Config::incluster).and_then(Result::ok);
             return pod.ok_or_else(|| error::chain(&e));
         }
     };

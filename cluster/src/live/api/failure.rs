@@ -1,4 +1,4 @@
-//! What a request that failed means for a person.
+//! Failed requests in words for people, with the next step.
 
 use types::api::refusal::Refusal;
 use types::command::exit::Exit;
@@ -40,7 +40,7 @@ pub(in crate::live) fn refused_failure(what: &str, refusal: &Refusal) -> Failure
         403 => (Exit::Failed, reported.fix(format!("grant the rights of {OPERATOR}"))),
         409 => (
             Exit::TryLater,
-            reported.fix("somebody else changed it at the same time; run the same command again"),
+            reported.fix("another client changed it at the same time; run the same command again"),
         ),
         _ if refusal.is_passing() => (Exit::TryLater, reported.fix("run the same command again in a moment")),
         _ => (Exit::Failed, reported.fix("check that kubectl get nodes works with the same flags")),
@@ -96,7 +96,7 @@ mod tests {
             (401, Exit::Failed, "credential"),
             (403, Exit::Failed, "rbac-operator.yaml"),
             (404, Exit::Failed, "kubectl get nodes"),
-            (409, Exit::TryLater, "somebody else"),
+            (409, Exit::TryLater, "another client"),
             (422, Exit::Failed, "kubectl get nodes"),
             (429, Exit::TryLater, "in a moment"),
             (503, Exit::TryLater, "in a moment"),

@@ -1,4 +1,4 @@
-//! How fast requests are made: 20 a second, 40 at once, and half of that for a minute after the API server said that it has too much to do.
+//! The pace of requests: 20 a second, 40 at once, and half of that for a minute after the API server said that it has too much to do.
 
 use std::time::Duration;
 

@@ -22,12 +22,10 @@ pub(in crate::live) fn leases() -> String {
     format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases")
 }
 
-/// A Node.
 pub(in crate::live) fn node(name: &str) -> String {
     format!("/api/v1/nodes/{}", encode(name))
 }
 
-/// A Pod.
 pub(in crate::live) fn pod(namespace: &str, name: &str) -> String {
     format!("/api/v1/namespaces/{}/pods/{}", encode(namespace), encode(name))
 }

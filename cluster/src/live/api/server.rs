@@ -1,4 +1,4 @@
-//! What an API server says of itself: its version, its API groups with their resources, and which cluster it is.
+//! An API server's own description: its version, its API groups with their resources, and its cluster's identity.
 
 use kube::Client;
 use serde::Deserialize;

@@ -27,11 +27,9 @@ pub(in crate::live) struct RecordedRequest {
     pub(in crate::live) accept: String,
     /// The header `Accept-Encoding`.
     pub(in crate::live) encoding: String,
-    /// The body.
     pub(in crate::live) body: String,
 }
 
-/// What is answered.
 #[derive(Debug, Clone)]
 pub(in crate::live) struct Answer {
     status: u16,
@@ -56,7 +54,6 @@ enum Ending {
 
 type Rule = Box<dyn FnMut(&RecordedRequest) -> Answer + Send>;
 
-/// The server.
 #[derive(Clone)]
 pub(in crate::live) struct Server {
     requests: Arc<Mutex<Vec<RecordedRequest>>>,

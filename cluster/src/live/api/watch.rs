@@ -26,14 +26,12 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// A watch that ends within this time is no watch.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// What became known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::live) enum Change<T> {
     /// These are all; whatever else was known is gone.
     All(Vec<T>),
     /// This one is new, or has changed.
     Put(T),
-    /// This one is gone.
     Gone(T),
     /// The API server sent a bookmark, or an object of no interest: all that happened before is known.
     InSync,

@@ -35,7 +35,6 @@ pub(super) fn path(target: &Target) -> String {
     format!("{root}/{version}/{}{plural}/{name}", namespace.unwrap_or_default())
 }
 
-/// Which cluster it is.
 pub(super) async fn cluster_uid(caller: &Caller) -> Result<String, Failure> {
     let uid = server::uid(caller.client()).await;
     uid.map(Option::unwrap_or_default).map_err(|meaning| problem("read the UID of the cluster", meaning))
@@ -78,7 +77,6 @@ pub(super) async fn again(
     look(caller, scene, targets, empty).await
 }
 
-/// Reads all Nodes.
 pub(super) async fn nodes(caller: &Caller) -> Result<Vec<Node>, Failure> {
     let what = "list nodes";
     caller.turn().await;

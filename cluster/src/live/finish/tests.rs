@@ -123,7 +123,6 @@ impl Api {
         *self.hook.lock().expect("a hook") = Some(Box::new(hook));
     }
 
-    /// The record, changed.
     fn change_record(&self, change: impl FnOnce(&mut Value)) {
         self.change(&format!("{MAPS}/crossfade-finish"), |map| {
             let text = map["data"]["finish.json"].as_str().expect("a record");
@@ -356,12 +355,12 @@ async fn called(
     };
     let policies = PolicyComparison::default();
     let finish = FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files };
-    let without_mirror = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
+    let without_mirror = async |holder: &mut FinishHolder<'_>, note: &mut dyn FnMut(&str)| {
         holder.journal = holder.store.journal(WITHOUT_RUN).await?.without_mirror();
-        work(holder, tell).await
+        work(holder, note).await
     };
-    let mut tell = |what: &str| api.notes.lock().expect("notes").push(what.to_owned());
-    with_session(&mut session, &finish, Patience::UntilExpired, &mut tell, without_mirror).await
+    let mut note = |what: &str| api.notes.lock().expect("notes").push(what.to_owned());
+    with_session(&mut session, &finish, Patience::UntilExpired, &mut note, without_mirror).await
 }
 
 fn approval(hash: &str, removes: bool) -> Approval {
@@ -390,7 +389,7 @@ async fn confirmed(
     removes: bool,
 ) -> Result<FinishView, Failure> {
     let approval = approval(hash, removes);
-    called(api, files, soak_hours, async |holder, tell| holder.carry_out(&approval, tell).await).await
+    called(api, files, soak_hours, async |holder, note| holder.carry_out(&approval, note).await).await
 }
 
 fn next_line(view: &FinishView) -> Option<(LineName, LineState)> {
@@ -526,7 +525,7 @@ fn the_soak_lasts_and_the_fence_comes_back_off() {
         let view = confirmed(&api, &files, 24, &hash, true).await.expect("carried out");
         assert_eq!(next_line(&view), Some((LineName::Soak, LineState::Waits)));
         let view =
-            called(&api, &files, 24, async |holder, tell| holder.undo(tell).await).await.expect("undone");
+            called(&api, &files, 24, async |holder, note| holder.undo(note).await).await.expect("undone");
         assert_eq!(view.record.as_ref().and_then(|record| record.fenced_at.clone()), None);
         api.change(AGENT, |agent| {
             assert_eq!(agent["spec"]["template"]["spec"]["nodeSelector"], json!({}));
@@ -563,7 +562,7 @@ fn nothing_comes_back_once_the_removal_has_begun() {
         let (api, files) = (Api::with_calico(), Files::default());
         let hash = hash(&api, 0).await;
         confirmed(&api, &files, 0, &hash, true).await.expect("carried out");
-        let (exit, problem) = called(&api, &files, 0, async |holder, tell| holder.undo(tell).await)
+        let (exit, problem) = called(&api, &files, 0, async |holder, note| holder.undo(note).await)
             .await
             .expect_err("too late");
         assert_eq!(exit, Exit::No);

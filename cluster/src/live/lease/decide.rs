@@ -1,4 +1,4 @@
-//! What to do about a Lease as it is seen.
+//! The decision about a Lease as it is read: take, renew, wait or give up.
 
 use std::time::Duration;
 
@@ -16,7 +16,6 @@ pub(super) fn seems_alive(holder: &Holder, wall: Timestamp) -> bool {
     renewed.is_ok_and(|renewed| wall.duration_since(renewed).unsigned_abs() < LASTS)
 }
 
-/// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Decision {
     /// There is no Lease: create it, with this epoch.

@@ -1,4 +1,4 @@
-//! Who this holder is.
+//! The identity of this holder.
 
 use std::env;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};

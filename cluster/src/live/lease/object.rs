@@ -19,7 +19,6 @@ pub(super) struct LeaseRecord {
 }
 
 impl LeaseRecord {
-    /// Reads a Lease.
     pub(super) fn read(lease: &Value) -> Self {
         let text = |key: &str| lease["spec"][key].as_str().unwrap_or_default().to_owned();
         Self {

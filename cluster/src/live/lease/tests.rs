@@ -190,8 +190,8 @@ fn in_other_hands_it_is_lost_for_ever() {
     for (found, why) in [
         (found(&lease("9", "bob", 4, "x")), "bob holds it since 2025-12-31T00:00:00.000000Z"),
         (found(&lease("9", "alice", 4, "x")), "alice holds it since 2025-12-31T00:00:00.000000Z"),
-        (found(&lease("9", "", 3, "x")), "somebody released it"),
-        (missing(), "somebody deleted it"),
+        (found(&lease("9", "", 3, "x")), "another process released it"),
+        (missing(), "another client deleted it"),
     ] {
         run(async {
             let (held, server) = held(vec![conflict(), found]).await;

@@ -76,7 +76,7 @@ pub(super) async fn untouched_attempt(caller: &Caller, step: &Step) -> Attempt {
         return Attempt::default();
     }
     let what = format!(
-        "{verb} {id}: the API server of {} has stored what it should only try, or somebody else wrote it just now",
+        "{verb} {id}: the API server of {} has stored what it should only try, or another client wrote it just now",
         id.group()
     );
     let problem = Problem::new(what)
@@ -120,7 +120,7 @@ fn judge(step: &Step, verb: &str, reply: &Reply) -> Attempt {
         let reported = problem(refusal.to_string());
         let (exit, reported) = match refusal.code {
             _ if refusal.is_passing() => (Exit::TryLater, reported.fix("run the same command again in a moment")),
-            409 => (Exit::TryLater, reported.fix("somebody else changed it at the same time; look at it, then run the same command again")),
+            409 => (Exit::TryLater, reported.fix("another client changed it at the same time; look at it, then run the same command again")),
             403 => (Exit::No, reported.fix(format!("if a right is missing, grant those of {POLICIES}; else remove what the API server names"))),
             _ => (Exit::No, reported.fix("correct the object, or install what the API server misses, then run the same command again")),
         };

@@ -1,4 +1,4 @@
-//! Which kinds of policies an API server serves, and in which version.
+//! The kinds of policies that an API server serves, with their versions.
 //!
 //! A list that is answered by 404 does not say it: an aggregated API server that is away answers 503 here, and that is no reason to take a kind for one
 //! that the cluster does not have.
@@ -11,7 +11,6 @@ use migration::backup::Row;
 use crate::live::api::error::Meaning;
 use crate::live::api::server;
 
-/// What is served.
 #[derive(Debug, Default)]
 pub(super) struct ServedResources {
     /// The versions of each group, in the API server's order: `projectcalico.org/v3`.

@@ -100,8 +100,8 @@ async fn cluster_id(client: &Client) -> Result<ClusterId, Failures> {
         (exit, vec![problem])
     };
     let describe = |what: &str, answer: Result<Option<String>, Meaning>| {
-        let unsaid = || Meaning::Failed("the answer does not say it".into());
-        answer.and_then(|answer| answer.ok_or_else(unsaid)).map_err(|meaning| alone(what, meaning))
+        let no_answer = || Meaning::Failed("the answer does not say it".into());
+        answer.and_then(|answer| answer.ok_or_else(no_answer)).map_err(|meaning| alone(what, meaning))
     };
     let api_server = describe("ask the API server for its version", server::version(client).await)?;
     let what = "read the UID of the namespace kube-system, which tells one cluster from another";

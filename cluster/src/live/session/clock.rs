@@ -18,7 +18,6 @@ impl Clock {
         Self::new(since_boot, Timestamp::now)
     }
 
-    /// Other clocks.
     pub(in crate::live) fn new(
         now: impl Fn() -> Duration + Send + Sync + 'static,
         wall: impl Fn() -> Timestamp + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Whether what is known is known well enough.
+//! The freshness of what watches know: too old for a decision, or not.
 
 use std::time::Duration;
 

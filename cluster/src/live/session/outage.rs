@@ -1,4 +1,4 @@
-//! What a holder reports while it cannot see the cluster: nothing is decided then, so no wait of the run says why.
+//! The report of a holder while it cannot see the cluster: nothing is decided then, so no wait of the run says why.
 
 use std::time::Duration;
 

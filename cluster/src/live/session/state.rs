@@ -27,7 +27,6 @@ const ARRIVING: usize = 100;
 /// The objects that one watch follows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::live) enum WatchScope {
-    /// All Nodes.
     Nodes,
     /// All workloads of a kind.
     Workloads(Kind),
@@ -37,7 +36,6 @@ pub(in crate::live) enum WatchScope {
     Dns,
     /// Pods on a Node.
     OnNode(Text),
-    /// The run.
     Run,
     /// What pipelines ask for.
     Permits,
@@ -45,7 +43,6 @@ pub(in crate::live) enum WatchScope {
     Machines,
 }
 
-/// What became known.
 #[derive(Debug)]
 pub(in crate::live) enum Event {
     Nodes(Change<ObservedNode>),
@@ -83,7 +80,6 @@ pub(in crate::live) struct ClusterState {
     /// What makes pods that a node in transit has, or had, and how many pods it wanted when it had all of them last, or when that was first seen; none if nothing
     /// counts its pods.
     touched: BTreeMap<Owner, Option<u32>>,
-    /// It was looked at.
     has_looked: bool,
     shortages: Shortages,
     health: BTreeMap<WatchScope, Health>,

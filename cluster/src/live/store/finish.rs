@@ -1,4 +1,4 @@
-//! How far the end of a migration is.
+//! The stored progress of `finish`.
 
 use migration::finish::Record;
 use serde_json::json;
@@ -13,7 +13,6 @@ use crate::live::api::path::MANAGER;
 
 /// The ConfigMap.
 const NAME: &str = "crossfade-finish";
-/// Its key.
 const KEY: &str = "finish.json";
 
 impl Store {

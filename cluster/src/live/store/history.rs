@@ -1,5 +1,5 @@
-//! What is kept of one run, for its history: read from the cluster, or from the same ConfigMaps in files. Each part is read by itself, and what cannot be
-//! read is named.
+//! The stored parts of one run, for its history: read from the cluster, or from the same ConfigMaps in files. Each part is read
+//! by itself, and what cannot be read is named.
 
 use std::collections::BTreeMap;
 
@@ -33,9 +33,7 @@ const VERSION: &str = "/version";
 /// What is kept of a run.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// Its id.
     pub id: String,
-    /// The run.
     pub run: Option<Run>,
     /// The plan with its whole hash.
     pub plan: Option<(String, Plan)>,

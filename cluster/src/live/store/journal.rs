@@ -128,7 +128,7 @@ impl Journal {
     /// The same with this file.
     #[cfg(test)]
     pub(in crate::live) fn mirrored(self, file: std::path::PathBuf) -> Self {
-        Self { mirror: Mirror::at(file), ..self }
+        Self { mirror: Mirror::new(file), ..self }
     }
 
     /// Adds a line. It is in the mirror at once, and in the cluster with the next [`Self::flush`].
@@ -243,7 +243,7 @@ impl Journal {
             return Ok(Some(map.metadata.resource_version));
         }
         if !part.lines.starts_with(there) {
-            let problem = Problem::new(format!("{what}: somebody else writes {name}"));
+            let problem = Problem::new(format!("{what}: another process writes {name}"));
             return Err((
                 Exit::Failed,
                 problem

@@ -29,7 +29,7 @@ impl Mirror {
     }
 
     #[cfg(test)]
-    pub(super) const fn at(path: PathBuf) -> Self {
+    pub(super) const fn new(path: PathBuf) -> Self {
         Self { path: Some(path), file: None }
     }
 
@@ -97,8 +97,8 @@ mod tests {
     fn lines_are_added_at_the_end() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("state/crossfade/r-1.jsonl");
-        Mirror::at(path.clone()).add("{\"a\":1}").expect("added");
-        let mut again = Mirror::at(path.clone());
+        Mirror::new(path.clone()).add("{\"a\":1}").expect("added");
+        let mut again = Mirror::new(path.clone());
         again.add("{\"a\":2}").expect("added");
         again.add("{\"a\":3}").expect("added");
         assert_eq!(std::fs::read_to_string(path).expect("lines"), "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n");
@@ -116,7 +116,7 @@ mod tests {
         };
         let path = ours.join("r-1.jsonl");
         for _ in 0..2 {
-            Mirror::at(path.clone()).add("{}").expect("added");
+            Mirror::new(path.clone()).add("{}").expect("added");
             assert_eq!((mode(&ours), mode(&path)), (0o700, 0o600));
             // As an earlier release left them.
             set(&ours, 0o755);
@@ -128,7 +128,7 @@ mod tests {
     fn a_place_that_cannot_be_written_is_named_once() {
         let dir = tempfile::tempdir().expect("a directory");
         std::fs::write(dir.path().join("crossfade"), "a file").expect("written");
-        let mut mirror = Mirror::at(dir.path().join("crossfade/r-1.jsonl"));
+        let mut mirror = Mirror::new(dir.path().join("crossfade/r-1.jsonl"));
         let problem = mirror.add("{}").expect_err("no directory");
         assert!(
             problem.what.contains("crossfade/r-1.jsonl") && problem.fix.contains("XDG_STATE_HOME"),

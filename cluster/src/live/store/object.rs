@@ -61,7 +61,6 @@ impl MetaList {
         self.items.unwrap_or_default().into_iter().map(|item| item.metadata)
     }
 
-    /// Their names.
     pub(super) fn names(self) -> impl Iterator<Item = String> {
         self.all().map(|meta| meta.name)
     }

@@ -1,4 +1,4 @@
-//! What pipelines ask for that take nodes away, and the Node that they ask for.
+//! The stored requests of pipelines that take nodes away, and the Node that each names.
 
 use std::collections::BTreeMap;
 

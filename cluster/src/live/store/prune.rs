@@ -1,4 +1,4 @@
-//! What is kept of runs that are over: that of the newest ones.
+//! The removal of stored runs that are over, but for the newest ones.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +69,7 @@ mod tests {
     use crate::live::api::test_server::{Answer, Server, run};
     use serde_json::Value;
 
-    fn kept(name: &str, run: &str) -> RunObject {
+    fn stored_run(name: &str, run: &str) -> RunObject {
         RunObject { name: name.into(), uid: format!("uid-{name}"), run: run.into() }
     }
 
@@ -82,14 +82,14 @@ mod tests {
         let objects: Vec<RunObject> = (0..13)
             .flat_map(|index| {
                 [
-                    kept(&format!("crossfade-run-{}", id(index)), &id(index)),
-                    kept(&format!("crossfade-journal-{}-0001", id(index)), &id(index)),
+                    stored_run(&format!("crossfade-run-{}", id(index)), &id(index)),
+                    stored_run(&format!("crossfade-journal-{}-0001", id(index)), &id(index)),
                 ]
             })
             .chain([
-                kept(RUN, &id(13)),
-                kept("crossfade-plan-4be1", &id(0)),
-                kept("crossfade-plan-5ce2", &id(13)),
+                stored_run(RUN, &id(13)),
+                stored_run("crossfade-plan-4be1", &id(0)),
+                stored_run("crossfade-plan-5ce2", &id(13)),
             ])
             .collect();
         let gone: BTreeSet<String> =
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn few_runs_all_stay() {
         let objects =
-            (0..10).map(|index| kept(&format!("crossfade-run-{}", id(index)), &id(index))).collect();
+            (0..10).map(|index| stored_run(&format!("crossfade-run-{}", id(index)), &id(index))).collect();
         assert_eq!(surplus_objects(objects, &id(13)), []);
     }
 

@@ -24,7 +24,6 @@ const MAX_ID: usize = 32;
 /// The run as its ConfigMap has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRun {
-    /// The run.
     pub run: Run,
     /// What people ask of it, the oldest first. The run says which of them it has taken up.
     pub wishes: Vec<Wish>,
@@ -137,7 +136,7 @@ impl Store {
                 Ok(StoredRun { run: run.clone(), wishes: Vec::new(), version })
             }
             RecordOutcome::Changed => {
-                let what = format!("begin run {}: somebody else began one at the same time", run.id);
+                let what = format!("begin run {}: another process began one at the same time", run.id);
                 Err((
                     Exit::TryLater,
                     Problem::new(what)

@@ -19,7 +19,6 @@ pub(in crate::live) const POOL_BY_POOL: &str = "migrate the cluster in parts: pl
 /// the ConfigMaps of plan and run in between.
 #[derive(Debug, Clone)]
 pub(crate) struct SavedPlan {
-    /// The plan.
     pub plan: Plan,
     /// Its whole hash.
     pub hash: String,

@@ -1,4 +1,4 @@
-//! What gates said last whose commands the holder runs, for those who ask for the status of a run: they start no command. No decision reads it.
+//! The last verdicts of gates whose commands the holder runs, for `status`, which starts no command. No decision reads it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What people ask of a run that another process holds.
+//! The stored requests of operators to a run that another process holds.
 
 use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
 use types::command::exit::Exit;

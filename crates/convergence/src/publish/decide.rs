@@ -26,7 +26,7 @@ use types::api::node_keys::{self, DESIRED, IMAGE, LIFECYCLE, OWN_REASON, PHASE, 
 use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::status::Reason;
-use types::text::shown::line as escaped_line;
+use types::text::escape::line as escaped_line;
 
 use crate::node::policy::desired_phase::{DesiredPhase, DesiredScope};
 use crate::publish::node_object::{Condition, NodeObject};

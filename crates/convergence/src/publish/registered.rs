@@ -196,9 +196,10 @@ mod tests {
     fn an_agent_counts_only_where_node_json_registers_its_label() {
         let policy = br#"{"version":1,"attach":"new","networks":{"old":{"profile":"flannel","conf":["/o"]},"new":{"profile":"cilium","conf":["/n"]}}}"#;
         let policy = Policy::parse(policy).expect("valid");
-        let of = |node: &Node, policy| RegisteredLabels::gather(node, policy, Profiles::built_in()).agents;
-        assert_eq!(of(&Node::default(), Some(&policy)), []);
+        let agents_of =
+            |node: &Node, policy| RegisteredLabels::gather(node, policy, Profiles::built_in()).agents;
+        assert_eq!(agents_of(&Node::default(), Some(&policy)), []);
         let node = Node { labels: [(LABEL.to_owned(), "true".to_owned())].into(), ..Node::default() };
-        assert_eq!((of(&node, Some(&policy)).len(), of(&node, None).len()), (1, 0));
+        assert_eq!((agents_of(&node, Some(&policy)).len(), agents_of(&node, None).len()), (1, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! What to write so that a cluster has policies which this program has made.
+//! The writes that bring a cluster the policies which this program has made.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub fn decide(objects: &[(Value, Option<Value>)], ours: &str) -> Result<(Vec<Ste
         let has_ours = |live: &Value| live["metadata"]["annotations"].get(ours).is_some();
         match live {
             Some(live) if !has_ours(live) => wrong.push(format!(
-                "{id}: an object of this name is there, and it is somebody else's: it does not have the annotation {ours}"
+                "{id}: an object of this name is there, and Crossfade did not make it: it does not have the annotation {ours}"
             )),
             Some(live) if is_equal(object, live) => equal.push(id),
             live => {

@@ -1,4 +1,4 @@
-//! What an API server made of an object that it was sent.
+//! The comparison of an object that was sent with the one that the API server stored.
 //!
 //! API servers before 1.25 accept unknown fields and drop them in silence, and those after it say so only if they are asked. A dropped field may be
 //! the condition of a rule, so that the policy allows more than it says. Comparing what was sent with what is stored finds it on every release.

@@ -1,4 +1,4 @@
-//! What to write so that a cluster has the policies of a backup again.
+//! The writes that bring a cluster the policies of a backup again.
 //!
 //! Nothing is ever deleted: an object that the backup does not have is named, and stays.
 
@@ -16,7 +16,6 @@ use super::step::{Act, Step, await_tiers, order};
 /// A cluster as it is.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LiveState {
-    /// Which one it is.
     pub cluster: ClusterId,
     /// How each kind was read.
     pub kinds: BTreeMap<String, Reading>,
@@ -50,7 +49,6 @@ pub struct SkippedObject {
     pub why: String,
 }
 
-/// What a restore does.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RestorePlan {
     /// What to write, in this order.
@@ -100,7 +98,7 @@ pub fn decide(backup: &Backup, live: &LiveState) -> Result<RestorePlan, Vec<Stri
         if let Some(now) = now.filter(|now| now.pointer("/metadata/deletionTimestamp").is_some()) {
             let since = now["metadata"]["deletionTimestamp"].as_str().unwrap_or_default();
             wrong.push(format!(
-                "{id}: somebody deleted it at {since}, and finalizers keep it; wait until it is gone"
+                "{id}: it was deleted at {since}, and finalizers keep it; wait until it is gone"
             ));
             continue;
         }

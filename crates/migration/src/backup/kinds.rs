@@ -7,7 +7,6 @@ pub enum Rank {
     Tier,
     /// Sets and groups that policies name, and the hosts that they select.
     Group,
-    /// Policies.
     Policy,
 }
 

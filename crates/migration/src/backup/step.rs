@@ -7,7 +7,6 @@ use super::object::{Id, user_fields};
 /// What is done with it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
-    /// It is not there.
     Create,
     /// It is there and says something else; the object as it is.
     Replace(Value),

@@ -1,4 +1,4 @@
-//! The proof of a backup. Pure: the time of the snapshot is the clock.
+//! The proof of a backup: the time of the snapshot is the clock.
 
 use jiff::Timestamp;
 use snapshot::model::Kind;
@@ -7,7 +7,6 @@ use super::{Check, Need};
 use crate::check::Scene;
 use crate::check::finding::{Finding, Severity};
 
-/// See the module.
 pub(super) const CHECK: Check = Check {
     name: "backup",
     codes: &[
@@ -28,7 +27,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
             "backup-unproven",
             Severity::Risk,
             "Nothing says that there is a backup of the cluster's state.",
-            "The end of the migration deletes the old CNI's objects. Without a backup nobody brings them back.",
+            "The end of the migration deletes the old CNI's objects. Without a backup they cannot be brought back.",
             FIX,
         )];
     }
@@ -38,11 +37,11 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let (Some(timestamp), Some(now)) = (timestamp, now) else {
         let what = if timestamp.is_none() {
             format!(
-                "{taken_at:?} is no time in RFC 3339, so nobody knows how old the backup {:?} is.",
+                "{taken_at:?} is no time in RFC 3339, so it is unknown how old the backup {:?} is.",
                 backup.source
             )
         } else {
-            "The snapshot has no time, so nobody knows how old the backup is.".to_owned()
+            "The snapshot has no time, so it is unknown how old the backup is.".to_owned()
         };
         return vec![Finding::new(
             "backup-age-unknown",
@@ -99,11 +98,12 @@ mod tests {
             ("backup: {of: etcd.db, taken: yesterday}", DUMP, &["backup-age-unknown"]),
             ("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}", "", &["backup-age-unknown"]),
         ] {
-            assert_eq!(Case::of(yaml).config(config).codes(&CHECK), codes, "{config}");
+            assert_eq!(Case::from_yaml(yaml).config(config).codes(&CHECK), codes, "{config}");
         }
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x, creationTimestamp: \"2026-03-03T02:00:00Z\"}\n";
-        let old =
-            Case::of(pod).config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}").found(&CHECK);
+        let old = Case::from_yaml(pod)
+            .config("backup: {of: etcd.db, taken: \"2026-03-01T02:00:00Z\"}")
+            .found(&CHECK);
         assert!(old[0].what.contains("48 hours"), "{old:?}");
     }
 }

@@ -110,7 +110,7 @@ fn find_not_checked(kind: Kind, checks: &[&str], scene: &Scene<'_>) -> Finding {
     };
     let subject = Subject::new(kind, "*").detail(format!("needed by {}", checks.join(", ")));
     let why =
-        "The checks that need these objects did not run, so nobody knows whether they would find something.";
+        "The checks that need these objects did not run, so it is unknown whether they would find something.";
     Finding::new(NOT_CHECKED.0, Severity::Blocks, what, why, fix).with_objects([subject])
 }
 

@@ -51,7 +51,7 @@ impl Case {
     }
 
     /// The same of YAML documents, on its way from Calico to Cilium.
-    pub(crate) fn of(yaml: &str) -> Self {
+    pub(crate) fn from_yaml(yaml: &str) -> Self {
         let documents = yaml.split("\n---\n").filter(|document| !document.trim().is_empty());
         let read =
             |document: &str| serde_saphyr::from_str(document).unwrap_or_else(|e| panic!("{e}:\n{document}"));
@@ -74,7 +74,6 @@ impl Case {
         Self { strategy, ..self }
     }
 
-    /// The scene.
     pub(crate) fn scene(&self) -> Scene<'_> {
         let Self { snapshot, config, from, to, strategy, .. } = self;
         Scene { snapshot, config, from: *from, to: *to, strategy: *strategy }

@@ -1,4 +1,5 @@
-//! Which CNI enforces which policies in each phase of a migration, as data. `plan` reads it: policies that no CNI enforces must be accepted by name.
+//! The enforcement of policies by each CNI in each phase of a migration, as data.
+//! `plan` reads it: policies that no CNI enforces must be accepted by name.
 
 use serde::Serialize;
 use snapshot::model::{Kind, Snapshot};

@@ -1,4 +1,4 @@
-//! What each CNI has in the API: the objects of its published installations, by exact names, in the order in which they are removed.
+//! The footprint of each CNI in the API: the objects of its published installations, by exact names, in the order in which they are removed.
 //!
 //! Near-misses belong to others: a name that is not here is never touched, whatever it looks like. Secrets are named for people only, since Crossfade has no
 //! right to read them.
@@ -75,11 +75,9 @@ pub enum Place {
 /// Objects of one kind.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// What they are.
     pub part: Part,
     /// The kind.
     pub api: Api,
-    /// Where they are.
     pub place: Place,
     /// What they are called.
     pub names: &'static [&'static str],
@@ -97,9 +95,7 @@ pub enum Class {
 /// Definitions of one API group.
 #[derive(Debug, Clone, Copy)]
 pub struct Definitions {
-    /// The group.
     pub group: &'static str,
-    /// Who makes their objects.
     pub class: Class,
     /// The controller converts their objects, so that it must be there when they go.
     pub is_converted: bool,
@@ -110,9 +106,7 @@ pub struct Definitions {
 /// What a CNI has in the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Footprint {
-    /// Its objects.
     pub rows: &'static [&'static [Row]],
-    /// Its definitions.
     pub definitions: &'static [&'static [Definitions]],
     /// Its Secrets, which Crossfade neither reads nor deletes.
     pub secrets: &'static [(Place, &'static [&'static str])],

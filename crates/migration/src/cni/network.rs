@@ -1,4 +1,4 @@
-//! What the objects of each CNI say about its network: tunnels, MTU, how it was installed.
+//! The network of each CNI, by its objects: tunnels, MTU, how it was installed.
 
 pub mod antrea;
 pub mod calico;

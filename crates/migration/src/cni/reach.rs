@@ -1,4 +1,4 @@
-//! Which pods reach each other, by the phase they were attached in, and which phases may therefore live beside each other.
+//! The reach between pods, by the phases they were attached in, and the phases that may therefore live beside each other.
 //!
 //! | client \ server | `old` | `both-old` | `both-new` | `new` |
 //! |---|---|---|---|---|

@@ -1,13 +1,13 @@
-//! What a migration requires, and whether a cluster has it.
+//! The requirements of a migration, and the evidence that a cluster meets them.
 //!
 //! The support matrix is data: [`PAIRS`] are the pairs of CNIs, and each [`Requirement`] is a row with the kinds that it reads. To add a row, add
 //! it to the list of its topic.
 
 mod addresses;
 mod dump;
-mod new;
+mod new_cni;
 mod nodes;
-mod old;
+mod old_cni;
 mod pair;
 mod version;
 
@@ -37,7 +37,6 @@ pub struct Requirement {
     pub scope: Scope,
     /// The kinds that it reads.
     pub needs: &'static [Kind],
-    /// Whether it holds.
     pub state: fn(&Scene<'_>) -> State,
 }
 
@@ -95,7 +94,7 @@ pub struct Row {
 
 /// What a migration requires, in the order in which it is told.
 pub fn for_migration(from: Cni, to: Cni) -> impl Iterator<Item = &'static Requirement> {
-    let topics = [pair::ROWS, nodes::ROWS, old::ROWS, new::ROWS, addresses::ROWS];
+    let topics = [pair::ROWS, nodes::ROWS, old_cni::ROWS, new_cni::ROWS, addresses::ROWS];
     topics.into_iter().flatten().filter(move |row| match row.scope {
         Scope::All => true,
         Scope::From(cnis) => cnis.contains(&from),
@@ -156,7 +155,6 @@ impl State {
         Self::Unknown { seen: evidence.into(), fix: fix.into() }
     }
 
-    /// It holds.
     #[must_use]
     pub const fn is_met(&self) -> bool {
         matches!(self, Self::Met { .. })

@@ -1,4 +1,4 @@
-//! What Crossfade supports: CNIs, strategies and the pairs of them.
+//! The supported CNIs, strategies and pairs of CNIs.
 
 use std::fmt;
 

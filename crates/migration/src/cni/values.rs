@@ -21,7 +21,6 @@ pub enum Expectation {
     Any,
     /// One of these; the first is the one to set.
     OneOf(&'static [&'static str]),
-    /// None of these.
     Not(&'static [&'static str]),
 }
 
@@ -44,7 +43,6 @@ pub struct Rule {
     pub expected: [Expectation; 3],
     /// How bad another value is.
     pub severity: Severity,
-    /// Why.
     pub why: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! How much room a migration needs.
+//! Settings for the room that a migration needs.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Where the cluster's DNS runs.
+//! Settings for the place of the cluster's DNS.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How network policies are converted.
+//! Settings for the conversion of network policies.
 
 use serde::{Deserialize, Serialize};
 

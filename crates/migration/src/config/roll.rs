@@ -1,4 +1,4 @@
-//! How nodes move: what `plan` takes over into the plan, and what the operator decides or accepts for it.
+//! Settings for the move of nodes: what `plan` takes over into the plan, and what the operator decides or accepts for it.
 
 mod gate;
 mod limits;

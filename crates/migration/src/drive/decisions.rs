@@ -1,4 +1,4 @@
-//! How long decisions worked.
+//! The computing time of decisions.
 
 use std::time::Duration;
 
@@ -24,7 +24,6 @@ pub struct DecisionTimes {
 }
 
 impl Decisions {
-    /// Adds one.
     pub fn add(&mut self, took: Duration) {
         self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }

@@ -1,4 +1,4 @@
-//! What happens in a run, for the journal, for people and for programs.
+//! The events of a run, for the journal, for people and for programs.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,12 +20,7 @@ use crate::roll::wish::Wish;
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A call was made.
-    Acted {
-        /// Which.
-        act: ActRecord,
-        /// What became of it.
-        outcome: Outcome,
-    },
+    Acted { act: ActRecord, outcome: Outcome },
     /// A program holds the run from now on: it began the run or took it up.
     Holds {
         /// `user@host:pid:random`, with the user as the API server knows it.
@@ -41,18 +36,12 @@ pub enum Event {
     Over {
         /// The object that it waited for.
         object: String,
-        /// Why.
         reason: Reason,
     },
     /// What is attached to the nodes has changed.
     Counted(Count),
     /// The run took up a wish, or refused it.
-    Wished {
-        /// Which.
-        wish: Wish,
-        /// Why it was refused.
-        refused: Option<String>,
-    },
+    Wished { wish: Wish, refused: Option<String> },
     /// A decision would have broken an invariant.
     Broken {
         /// What was decided.
@@ -77,7 +66,6 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
-    /// Which pass it is.
     pub pass: u32,
     /// The phase that this pass brings nodes to; none when every pass is done.
     #[serde(default)]

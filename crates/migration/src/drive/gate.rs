@@ -2,13 +2,13 @@
 //! and the workloads that the settings name are ready.
 
 mod api;
+mod availability;
 mod dns;
-mod watched;
 mod window;
 mod workload;
 
 pub use api::Pulse;
+pub use availability::decide;
 pub use dns::dns;
-pub use watched::decide;
 pub use window::{LocalTime, is_open};
 pub use workload::Shortages;

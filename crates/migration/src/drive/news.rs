@@ -1,4 +1,4 @@
-//! Which of the things that a run waits for are worth a line, when each of them is over, and when what is attached to the nodes is worth one.
+//! The waits of a run that are worth a line, the ends of these waits, and the counts of attachments that are worth one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,7 +25,7 @@ type WaitKey = (String, Reason, bool);
 #[derive(Debug, Clone, Copy)]
 struct WaitEntry {
     since: Duration,
-    is_told: bool,
+    is_reported: bool,
 }
 
 impl News {
@@ -38,14 +38,14 @@ impl News {
             let key = (wait.object.clone(), wait.reason, wait.is_held);
             // Two waits may have one key: the second finds what the first has left.
             let entry = before.remove(&key).or_else(|| self.waits.get(&key).copied());
-            let mut entry = entry.unwrap_or(WaitEntry { since: now, is_told: false });
-            if !entry.is_told && (wait.is_held || now.saturating_sub(entry.since) >= PASSING) {
-                entry.is_told = true;
+            let mut entry = entry.unwrap_or(WaitEntry { since: now, is_reported: false });
+            if !entry.is_reported && (wait.is_held || now.saturating_sub(entry.since) >= PASSING) {
+                entry.is_reported = true;
                 news.push(Event::Waits(wait.clone()));
             }
             self.waits.insert(key, entry);
         }
-        let over = before.into_iter().filter(|(_, entry)| entry.is_told);
+        let over = before.into_iter().filter(|(_, entry)| entry.is_reported);
         over.map(|((object, reason, _), _)| Event::Over { object, reason }).chain(news).collect()
     }
 
@@ -58,9 +58,10 @@ impl News {
             attached: status.attached.clone(),
             silent: status.silent.len(),
         };
-        let is_due = self.count.as_ref().is_none_or(|(told, since)| {
+        let is_due = self.count.as_ref().is_none_or(|(last_count, since)| {
             let is_old = now.saturating_sub(*since) >= COUNTED;
-            *told != count && (is_last || is_old || (told.pass, told.to) != (count.pass, count.to))
+            *last_count != count
+                && (is_last || is_old || (last_count.pass, last_count.to) != (count.pass, count.to))
         });
         if !is_due {
             return None;
@@ -142,10 +143,10 @@ mod tests {
             waits: Vec::new(),
         };
         let mut news = News::default();
-        let mut is_told = |pass, old, second, is_last| {
-            let told = news.count(&status(pass, old), Duration::from_secs(second), is_last);
-            assert!(matches!(&told, None | Some(Event::Counted(Count { silent: 1, .. }))), "{told:?}");
-            told.is_some()
+        let mut is_reported = |pass, old, second, is_last| {
+            let report = news.count(&status(pass, old), Duration::from_secs(second), is_last);
+            assert!(matches!(&report, None | Some(Event::Counted(Count { silent: 1, .. }))), "{report:?}");
+            report.is_some()
         };
         for (pass, old, second, is_last, expected) in [
             (1, 9, 100, false, true),
@@ -157,7 +158,7 @@ mod tests {
             (2, 7, 903, true, true),
             (2, 7, 904, true, false),
         ] {
-            assert_eq!(is_told(pass, old, second, is_last), expected, "{pass} {old} {second} {is_last}");
+            assert_eq!(is_reported(pass, old, second, is_last), expected, "{pass} {old} {second} {is_last}");
         }
     }
 }

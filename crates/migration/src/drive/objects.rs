@@ -1,12 +1,12 @@
-//! What a run reads of the API server's objects: from JSON to the slim types of [`crate::roll::world`].
+//! The parts of the API server's objects that a run reads: from JSON to the slim types of [`crate::roll::world`].
 
-mod counted;
+mod counted_pod;
 mod machine;
 mod node;
 mod pod;
 mod workload;
 
-pub use counted::count_pod;
+pub use counted_pod::count_pod;
 pub use machine::{HOOK, ObservedMachine, machine};
 pub use node::{FENCE, ObservedNode, READINESS, node};
 pub use pod::{PodClassifier, pod, pod_of};

@@ -1,4 +1,4 @@
-//! Requests of pipelines to take nodes away, and what a pipeline is answered. Pure.
+//! Requests of pipelines to take nodes away, and what a pipeline is answered.
 //!
 //! A request is an entry of the ConfigMap `crossfade-permits`: the key is the UID of a Node, the value is JSON with the Node's name, the run, the phase of the
 //! pass that replaces the Node, and the time of the request. A Node may outlive its run, and the pass. The answer is the Node's own step, which only the holder of the run writes, so that it is the same after a crash of either side.
@@ -27,7 +27,6 @@ const VALUE_BYTES: usize = 512;
 /// How many entries are named that are no requests.
 const NAMED: usize = 3;
 
-/// A request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// What is asked for.
@@ -494,11 +493,11 @@ mod tests {
     #[test]
     fn a_request_is_of_one_run_and_one_direction() {
         let plan = plan(|_| {});
-        let asked = |run: &Run| request(run, &plan, "a", "t".into()).map(|request| request.permit);
-        assert_eq!(asked(&run()), Some(permit("a", "r-1")));
+        let permit_of = |run: &Run| request(run, &plan, "a", "t".into()).map(|request| request.permit);
+        assert_eq!(permit_of(&run()), Some(permit("a", "r-1")));
         let back = Run { from: Phase::BothNew, targets: vec![Phase::Old], ..run() };
-        assert_eq!(asked(&back), Some(PermitRequest { to: Phase::Old, ..permit("a", "r-1") }));
-        assert_eq!(asked(&run().next_pass()), None, "no node is replaced any more");
+        assert_eq!(permit_of(&back), Some(PermitRequest { to: Phase::Old, ..permit("a", "r-1") }));
+        assert_eq!(permit_of(&run().next_pass()), None, "no node is replaced any more");
         let mut data: BTreeMap<String, String> = [
             ("uid-a".to_owned(), value("a", "r-0", "t")),
             ("uid-b".to_owned(), value("b", "r-0", "t")),

@@ -1,4 +1,4 @@
-//! How far a run is, as people and pipelines read it.
+//! The status of a run, as people and pipelines read it.
 
 use std::collections::BTreeMap;
 use std::fmt;

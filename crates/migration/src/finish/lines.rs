@@ -111,7 +111,6 @@ pub struct Facts<'a> {
     pub record: Option<&'a Record>,
     /// The backup that the record names, read from its file; none if the file is not at hand.
     pub backup: Option<&'a Backup>,
-    /// The policies.
     pub policies: &'a PolicyComparison,
     /// The plan of the run, which has the order of the nodes; none if there was no run.
     pub run_plan: Option<&'a Plan>,
@@ -140,7 +139,6 @@ impl fmt::Display for LineName {
 }
 
 impl LineState {
-    /// Its word.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -167,7 +165,6 @@ impl Line {
     }
 }
 
-/// Decides one line.
 type Decide = fn(&Facts<'_>) -> Line;
 
 /// The lines, in order.
@@ -294,7 +291,6 @@ pub struct Change {
     pub key: &'static str,
     /// The value of the chart that sets it.
     pub set: &'static str,
-    /// What it is.
     pub now: String,
     /// What the value of the chart becomes.
     pub value: &'static str,

@@ -39,9 +39,7 @@ pub enum Manager {
 /// An object of a CNI that has a manager.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManagedObject {
-    /// Who manages it.
     pub manager: Manager,
-    /// The object.
     pub object: String,
     /// How to switch the manager off.
     pub help: String,
@@ -60,7 +58,6 @@ impl Manager {
         !matches!(self, Self::TigeraOperator)
     }
 
-    /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What is there of the old CNI, and what a person approves of its removal.
+//! The objects of the old CNI that are there, and the removal that the operator approves.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,6 @@ const AWS_CONTROLLER: &str = "/data/enable-network-policy-controller";
 /// What is there of the old CNI.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
-    /// The cluster.
     pub cluster: ClusterId,
     /// The namespaces of the old CNI's agents, or where they were.
     pub namespaces: BTreeSet<String>,
@@ -280,7 +279,6 @@ impl FinishPlan {
         canon::bytes(self)
     }
 
-    /// Its hash.
     #[must_use]
     pub fn hash(&self) -> String {
         canon::sha256(&self.bytes())

@@ -1,4 +1,4 @@
-//! What Crossfade does not remove: what others need, and installations that it does not know.
+//! Refusals to remove: objects that other programs need, and installations that Crossfade does not know.
 
 use snapshot::model::{Kind, Object};
 

@@ -21,16 +21,10 @@ pub enum Removal {
     Wait {
         /// What, and what it waits for.
         what: String,
-        /// What helps.
         help: String,
     },
     /// Nothing more is deleted before a person acts.
-    Refuse {
-        /// Why.
-        what: String,
-        /// What helps.
-        help: String,
-    },
+    Refuse { what: String, help: String },
     /// Nothing of the plan is there.
     Done,
 }

@@ -179,7 +179,7 @@ fn final_problems(scene: &Scene<'_>, survey: &Survey<'_>) -> Vec<Problem> {
 
 /// Whether pods of a node have addresses that are not of the new network.
 fn has_foreign_addresses(scene: &Scene<'_>, site: &Site<'_>) -> bool {
-    let ranges = NetworkRanges::of(&parts::networks(scene));
+    let ranges = NetworkRanges::new(&parts::networks(scene));
     let pods = scene.snapshot.pods.iter().filter(|pod| *pod.spec.node_name == *site.name());
     pods.filter(|pod| !pod.is_finished()).any(|pod| ranges.is_foreign(pod))
 }
@@ -204,7 +204,7 @@ pub(super) fn snapshot_problem(scene: &Scene<'_>) -> Vec<Problem> {
         problems.push(Problem::new(what).with_place("Namespace/kube-system").fix(fix));
     }
     for kind in NEEDED.into_iter().filter(|kind| !scene.snapshot.knows(*kind)) {
-        let what = format!("nobody knows the objects of kind {kind}, so no node has its place");
+        let what = format!("the objects of kind {kind} are unknown, so no node has its place");
         let fix =
             format!("add them: kubectl get {} -A -o json > {}.json", kind.resource(), kind.plural_name());
         problems.push(Problem::new(what).with_place(format!("{kind}/*")).fix(fix));
@@ -326,7 +326,7 @@ fn missing_facts_problem(lack: MissingFact, nodes: &[&str]) -> Problem {
             format!("on each node: crossfade-bootstrap policy check; from here: kubectl describe node {first}"),
         ),
         MissingFact::Attachments => (
-            format!("these nodes do not say what is attached to them, so nobody knows when they are done: {names}"),
+            format!("these nodes do not say what is attached to them, so it is unknown when they are done: {names}"),
             "update Crossfade there to this release; then: crossfade-bootstrap status on the node".to_owned(),
         ),
         MissingFact::Policy => (
@@ -360,7 +360,7 @@ pub(super) fn unaccepted_problems(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Pr
     let problem = |(kind, phases): (Kind, Vec<&str>)| {
         let count = scene.snapshot.objects(kind).len();
         Problem::new(format!(
-            "the cluster has {count} objects of kind {kind}, and nobody enforces them for pods in phase {}",
+            "the cluster has {count} objects of kind {kind}, and no CNI enforces them for pods in phase {}",
             phases.join(", ")
         ))
         .with_place("roll.unenforced")

@@ -1,4 +1,4 @@
-//! What differs between two plans, in lines for people.
+//! The differences between two plans, in lines for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 

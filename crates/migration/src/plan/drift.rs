@@ -1,4 +1,4 @@
-//! What has become of a cluster since its plan was made, and whether the plan still holds.
+//! The drift of a cluster since its plan was made, and whether the plan still holds.
 
 mod cnis;
 mod order;

@@ -1,4 +1,4 @@
-//! What to know of a plan that does not keep it from being carried out: notes, whether its cluster is too full, and how long it takes.
+//! Notes on a plan that do not keep it from being carried out, whether its cluster is too full, and how long it takes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -236,7 +236,7 @@ fn unused_settings(scene: &Scene<'_>, plan: &Plan) -> Vec<String> {
     }
     let accepted = roll.unenforced.iter().map(|kind| kind.kind().name());
     for kind in accepted.filter(|kind| !plan.unenforced.iter().any(|item| item == kind)) {
-        notes.push(format!("roll.unenforced: {kind} need not be accepted: there is none, or somebody enforces it in every phase."));
+        notes.push(format!("roll.unenforced: {kind} need not be accepted: there is none, or a CNI enforces it in every phase."));
     }
     if roll.bridge.is_some() && plan.bridge.is_none() {
         let is_for_services = plan.passes.contains(&Phase::BothNew) && !bridged_services(scene).is_empty();

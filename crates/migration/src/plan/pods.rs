@@ -1,5 +1,5 @@
-//! How a pod is moved off its node: evicted, deleted, waited for, or left to the operator; and the pods for which an operator decides. Plans and runs decide by
-//! the same rules.
+//! The way of a pod off its node: evicted, deleted, waited for, or left to the operator; and the pods for which an operator decides. Plans and runs
+//! decide by the same rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,14 +24,12 @@ pub struct PodFacts<'a> {
     pub is_static: bool,
     /// An annotation asks not to disrupt it.
     pub asks_to_stay: bool,
-    /// It has an emptyDir.
     pub has_empty_dir: bool,
 }
 
 /// How a pod is moved off its node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodDisposition {
-    /// It is evicted.
     Evict,
     /// It is deleted, since no controller makes it again and the operator named it.
     Delete,
@@ -48,7 +46,6 @@ pub enum StayReason {
     Static,
     /// An annotation asks not to disrupt it.
     Undisturbed,
-    /// It has an emptyDir.
     EmptyDir,
     /// No controller makes it again.
     Bare,
@@ -59,10 +56,10 @@ impl StayReason {
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
-            Self::Static => "kubelet made it from a file of the node, so nobody can evict it",
+            Self::Static => "kubelet made it from a file of the node, so it cannot be evicted",
             Self::Undisturbed => "an annotation asks not to disrupt it",
             Self::EmptyDir => "it has an emptyDir, whose data an eviction deletes",
-            Self::Bare => "nobody makes it again when it is gone",
+            Self::Bare => "no controller makes it again when it is gone",
         }
     }
 }

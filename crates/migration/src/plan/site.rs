@@ -21,7 +21,6 @@ const NAMED: usize = 12;
 /// A node that takes part.
 #[derive(Debug, Clone)]
 pub(super) struct Site<'a> {
-    /// The Node.
     pub(super) node: &'a Node,
     /// Its pool; empty if it has none.
     pub(super) pool: &'a str,
@@ -133,7 +132,6 @@ fn groups<'a>(scene: &Scene<'a>) -> HashMap<(&'a str, &'a str, &'a str), (usize,
 }
 
 impl<'a> Site<'a> {
-    /// Its name.
     pub(super) fn name(&self) -> &'a str {
         self.node.name()
     }

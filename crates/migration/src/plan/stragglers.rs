@@ -217,7 +217,7 @@ fn fix(owner: &Owner<'_>, because: StragglerReason, pods: &[&Pod], nodes: &[Stri
         }
         StragglerReason::Attached => match *kind {
             "Pod" => {
-                format!("nobody makes it again; if that is right: {FIX} --delete-bare {namespace}/{name}")
+                format!("no controller makes it again; if that is right: {FIX} --delete-bare {namespace}/{name}")
             }
             _ => format!("{FIX} moves them"),
         },
@@ -252,7 +252,7 @@ mod tests {
         json!({"bootId": "b", "phase": phase, "attached": attached})
     }
 
-    fn found(nodes: Vec<Node>, pods: Vec<Pod>) -> StragglerReport {
+    fn find_stragglers(nodes: Vec<Node>, pods: Vec<Pod>) -> StragglerReport {
         let mut snapshot = Snapshot { nodes, pods, ..Snapshot::default() };
         snapshot.sort();
         find(&snapshot, Phase::New, &Config::default())
@@ -265,7 +265,7 @@ mod tests {
             pod("p", "a", "11111111-aaaa", "StatefulSet"),
             pod("q", "a", "22222222-aaaa", "StatefulSet"),
         ];
-        let StragglerReport { stragglers, unnamed } = found(nodes, pods);
+        let StragglerReport { stragglers, unnamed } = find_stragglers(nodes, pods);
         assert_eq!(stragglers.len(), 1);
         let group = &stragglers[0];
         assert_eq!(
@@ -281,7 +281,7 @@ mod tests {
         let nodes =
             vec![node("a", &node_report("both-new", &json!({"both-new": 1, "new": 1}), &["22222222"]))];
         let pods = vec![pod("p", "a", "11111111", "Job"), pod("q", "a", "22222222", "Job")];
-        let StragglerReport { stragglers, .. } = found(nodes, pods);
+        let StragglerReport { stragglers, .. } = find_stragglers(nodes, pods);
         let rows: Vec<_> = stragglers.iter().map(|group| (group.because, group.pods.clone())).collect();
         assert_eq!(rows, [(StragglerReason::Node, vec!["x/p".to_owned()])]);
         // A skipped node takes part again by retry; bounds of a run leave it skipped.
@@ -300,17 +300,17 @@ mod tests {
         seen["image"] = "77aa".into();
         let without = node("c", &node_report("both-new", &json!({"both-new": 1}), &[]));
         let pods = ["a", "b", "c"].map(|name| pod(name, name, name, "Job"));
-        let report = found(vec![labelled, node("b", &seen), without], pods.to_vec());
+        let report = find_stragglers(vec![labelled, node("b", &seen), without], pods.to_vec());
         assert_eq!(report.stragglers[0].images, ["5f2c", "77aa"], "{report:?}");
     }
 
     #[test]
     fn what_nobody_knows_is_not_fine() {
         let silent = vec![node("a", &json!({"bootId": "b", "phase": "new"}))];
-        let report = found(silent, vec![pod("p", "a", "1", "")]);
+        let report = find_stragglers(silent, vec![pod("p", "a", "1", "")]);
         assert_eq!(report.stragglers[0].because, StragglerReason::Silent);
         let counts = vec![node("a", &node_report("new", &json!({"old": 2}), &["11111111"]))];
-        let report = found(counts, vec![pod("p", "a", "11111111", "")]);
+        let report = find_stragglers(counts, vec![pod("p", "a", "11111111", "")]);
         assert_eq!(report.unnamed, [("a".to_owned(), 1)].into());
         assert!(report.stragglers[0].fix.ends_with("--fix --delete-bare x/p"), "{report:?}");
     }
@@ -320,7 +320,10 @@ mod tests {
         let mut rebooted = node("a", &node_report("new", &json!({"new": 1}), &[]));
         rebooted.status.node_info.boot_id = "later".into();
         let pods = || vec![pod("p", "a", "1", "")];
-        assert_eq!(found(vec![rebooted.clone()], pods()).stragglers[0].because, StragglerReason::Silent);
+        assert_eq!(
+            find_stragglers(vec![rebooted.clone()], pods()).stragglers[0].because,
+            StragglerReason::Silent
+        );
         let snapshot = Snapshot { nodes: vec![rebooted], ..Snapshot::default() };
         assert_eq!(furthest_phase(&snapshot), None);
     }
@@ -363,6 +366,6 @@ mod tests {
     #[test]
     fn a_cluster_that_is_done_has_none() {
         let nodes = vec![node("a", &node_report("new", &json!({"new": 1}), &[]))];
-        assert_eq!(found(nodes, vec![pod("p", "a", "11111111", "")]), StragglerReport::default());
+        assert_eq!(find_stragglers(nodes, vec![pod("p", "a", "11111111", "")]), StragglerReport::default());
     }
 }

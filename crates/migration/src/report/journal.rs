@@ -21,7 +21,6 @@ const SPANS: usize = 200;
 pub struct Piece {
     /// Which part it is in the cluster; none for the file of an operator, which has lines of one machine.
     pub number: Option<u32>,
-    /// Its lines.
     pub lines: String,
 }
 
@@ -30,7 +29,6 @@ pub struct Piece {
 pub(super) struct Journal {
     /// What happened, in order.
     pub(super) entries: Vec<Entry>,
-    /// What is missing.
     pub(super) missing: Vec<MissingSpan>,
 }
 
@@ -61,10 +59,8 @@ pub(super) struct Entry {
 pub(super) enum JournalEvent {
     /// A program holds the run from now on.
     Holds {
-        /// Who.
         #[serde(rename = "by")]
         holder: String,
-        /// The plan.
         plan: String,
         /// Its command line named the plan.
         #[serde(rename = "approved")]
@@ -73,36 +69,15 @@ pub(super) enum JournalEvent {
         program: String,
     },
     /// A call was made.
-    Acted {
-        /// Which.
-        act: ActRecord,
-        /// What became of it.
-        outcome: String,
-    },
+    Acted { act: ActRecord, outcome: String },
     /// The run waits.
-    Waits {
-        /// For what.
-        wait: Wait,
-    },
+    Waits { wait: Wait },
     /// It no longer does.
-    Over {
-        /// For this object.
-        object: String,
-        /// For this reason.
-        reason: Reason,
-    },
+    Over { object: String, reason: Reason },
     /// What is attached to the nodes.
-    Counted {
-        /// What.
-        count: Count,
-    },
+    Counted { count: Count },
     /// A wish was taken up.
-    Wished {
-        /// Which.
-        wish: Wish,
-        /// Why it was refused.
-        refused: Option<String>,
-    },
+    Wished { wish: Wish, refused: Option<String> },
     /// The program refused its own decision.
     Broken {
         /// What must never happen.
@@ -113,10 +88,7 @@ pub(super) enum JournalEvent {
     /// The run goes on by another plan; the line of its holder names it.
     Replanned {},
     /// The old CNI is fenced off or removed, after the run.
-    Finished {
-        /// An object of it.
-        object: String,
-    },
+    Finished { object: String },
 }
 
 impl JournalEvent {

@@ -1,4 +1,4 @@
-//! What probes and gates measured: how many probes were lost between pods of two kinds, and for how long.
+//! The measurements of probes and gates: how many probes were lost between pods of two kinds, and for how long.
 
 use std::collections::{BTreeMap, BTreeSet};
 

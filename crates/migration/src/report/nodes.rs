@@ -1,4 +1,4 @@
-//! How long nodes took.
+//! The time that nodes took.
 
 use serde::Serialize;
 use types::api::step::State;
@@ -55,11 +55,16 @@ pub(super) fn times(lanes: &[Lane]) -> Option<NodeTimes> {
     }
     let held = lanes.iter().flat_map(|lane| &lane.spans).filter(|span| is_held(span)).count();
     let moves = all.len();
-    Some(NodeTimes { moves, held, seconds: Seconds::of(all)?, beyond_moving: Seconds::of(beyond)? })
+    Some(NodeTimes {
+        moves,
+        held,
+        seconds: Seconds::from_all(all)?,
+        beyond_moving: Seconds::from_all(beyond)?,
+    })
 }
 
 impl Seconds {
-    fn of(mut all: Vec<u64>) -> Option<Self> {
+    fn from_all(mut all: Vec<u64>) -> Option<Self> {
         all.sort_unstable();
         Some(Self { median: *all.get((all.len().checked_sub(1)?) / 2)?, most: *all.last()? })
     }

@@ -197,7 +197,7 @@ fn person(holder: &str) -> &str {
 /// What is known of a run, without names. What cannot be written without them is left out, and named.
 #[must_use]
 pub fn redacted(sources: Sources) -> (Sources, Vec<&'static str>) {
-    let pseudonyms = Pseudonyms::of(&sources);
+    let pseudonyms = Pseudonyms::gather(&sources);
     let mut left_out = Vec::new();
     let Sources { id, run, plan, journal, gates, measured, kubernetes } = sources;
     let run = run.and_then(|run| pseudonyms.redacted("run", &run, &mut left_out));
@@ -227,7 +227,7 @@ impl Pseudonyms {
     }
 
     /// Those of everything that is known of a run.
-    fn of(sources: &Sources) -> Self {
+    fn gather(sources: &Sources) -> Self {
         let mut names = Names::default();
         sources.plan.iter().for_each(|(_, plan)| names.add_plan(plan));
         sources.run.iter().for_each(|run| names.add_run(run));

@@ -1,4 +1,4 @@
-//! What a run waited for.
+//! The waits of a run.
 
 use std::collections::BTreeMap;
 

@@ -89,7 +89,13 @@ impl Patch {
         match step.state {
             State::Claimed => node.step.as_ref().is_none_or(|borne| borne.claim != step.claim),
             State::Permitted => node.step.as_ref().is_none_or(|borne| borne.state != State::Permitted),
-            _ => false,
+            State::Flipped
+            | State::Moving
+            | State::Proving
+            | State::Settling
+            | State::Done
+            | State::Held
+            | State::Waiting => false,
         }
     }
 
@@ -106,7 +112,6 @@ pub enum Change<T> {
     /// It stays.
     #[default]
     Keep,
-    /// It is set.
     Set(T),
     /// It is taken away.
     Remove,
@@ -115,15 +120,10 @@ pub enum Change<T> {
 /// A pod, as a call names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodId {
-    /// Its namespace.
     pub namespace: Text,
-    /// Its name.
     pub name: Text,
-    /// Its UID.
     pub uid: Text,
-    /// Its node.
     pub node: Text,
-    /// What makes it.
     pub owner: Option<Owner>,
 }
 

@@ -39,7 +39,7 @@ pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
 pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     let node = status.node;
     if node.is_going {
-        return Some("somebody takes it away".into());
+        return Some("another program takes it away".into());
     }
     if !node.is_ready {
         return Some("it is not Ready".into());
@@ -186,8 +186,9 @@ pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     if !held.is_empty() {
         return held;
     }
-    let is_behind =
-        |exchange: &&Exchange<'_>| exchange.count_unfilled() > exchange.gone.iter().skip(wave).sum::<u32>();
+    let is_behind = |exchange: &&Exchange<'_>| {
+        exchange.count_unfilled() > exchange.gone_by_wave.iter().skip(wave).sum::<u32>()
+    };
     let behind = view.nodes.exchanges().iter().filter(is_behind);
     let wait = |exchange: &Exchange<'_>| {
         let what = "nodes of an earlier wave have gone, and new ones are not proven in their places yet";
@@ -203,7 +204,7 @@ pub(super) fn replaced_ago<'v>(
     known: Duration,
 ) -> impl Iterator<Item = Duration> + use<'v> {
     view.nodes.exchanges().iter().filter_map(move |exchange| {
-        let gone = exchange.gone.iter().take(wave + 1).sum::<u32>() as usize;
+        let gone = exchange.gone_by_wave.iter().take(wave + 1).sum::<u32>() as usize;
         let is_new = |status: &&NodeStatus<'_>| {
             status.turnover == Turnover::Arrives
                 && status.node.pool == *exchange.pool

@@ -111,7 +111,7 @@ fn unreachable_wait(view: &View<'_>, name: &str) -> Wait {
     let wait = Wait::new(
         format!("Node/{name}"),
         Reason::NodeNotReady,
-        "it is not Ready, so nobody knows whether what it said still holds",
+        "it is not Ready, so it is unknown whether what it said still holds",
     );
     let is_held = view.memory.down_for(name, view.world.now).is_some_and(|down| down >= DOWN);
     Wait { is_held, ..wait.help(help) }

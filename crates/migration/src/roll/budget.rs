@@ -1,4 +1,5 @@
-//! What the cluster can spare: room for the pods of a node that is to be drained, the next pod of a workload that moves one pod after the other, and DNS pods.
+//! The cluster's reserves: room for the pods of a node that is to be drained, the next pod of a workload that moves one pod after the
+//! other, and DNS pods.
 //!
 //! What pods request comes from a count of all pods, at most ten minutes old; what nodes offer, and whether they take pods, from the Nodes. Without a count
 //! the room is not known, and no node is drained. A node that is cordoned already takes no room away when it starts in place, and pods of one that is not cordoned come back.
@@ -178,8 +179,8 @@ fn place_of(requested: RequestSums, node: &Node, state: State) -> Place<'_> {
     let belongs = |key: &&str| !is_startup(key) && !marks_going(key);
     let taints = node.taints.iter().map(|key| &**key).filter(belongs).collect();
     // Pods may name a node whose kubelet never looks at them. What runs on a node is never more than it offers.
-    let says = node.offers != Request::default();
-    let moves = if says { requested.moves.min(node.offers) } else { requested.moves };
+    let has_capacity = node.offers != Request::default();
+    let moves = if has_capacity { requested.moves.min(node.offers) } else { requested.moves };
     Place { taints, offers: node.offers, moves, stays: requested.stays, state }
 }
 

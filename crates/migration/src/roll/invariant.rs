@@ -1,4 +1,4 @@
-//! What must never happen, asked once more before every act, so that a fault in what decides does not reach the cluster.
+//! The invariants of a run, checked once more before every act, so that a fault in what decides does not reach the cluster.
 //!
 //! | | an act is refused if |
 //! |---|---|
@@ -150,7 +150,7 @@ fn held_by_patch(patch: &Patch, view: &View<'_>) -> Result<(), Violation> {
             Ok(())
         }
         State::Done if node.is_going => {
-            violation("R8", format!("Node {name} would count as done, and somebody takes it away"))
+            violation("R8", format!("Node {name} would count as done, and a pipeline takes it away"))
         }
         // One that the run brought there in place is proven as such a node.
         State::Done
@@ -250,7 +250,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
         );
     }
     let had_place = matches!(status.standing, Standing::Transit(_));
-    let is_asked = view.run.requests.get(name) == Some(&NodeRequest::Rollback);
+    let is_requested = view.run.requests.get(name) == Some(&NodeRequest::Rollback);
     if had_place || view.is_foreign(status) {
         return Ok(());
     }
@@ -264,7 +264,7 @@ fn may_claim(step: &Step, view: &View<'_>, status: &NodeStatus<'_>) -> Result<()
             ),
         );
     }
-    if is_asked {
+    if is_requested {
         return Ok(());
     }
     if !matches!(view.run.state, RunState::Running) {
@@ -340,7 +340,7 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
         return violation("R1", format!("node {} bears a step of a later holder", id.node));
     }
     if node.is_going {
-        return violation("R5", format!("pod {title} is on node {}, which somebody takes away", id.node));
+        return violation("R5", format!("pod {title} is on node {}, which a pipeline takes away", id.node));
     }
     let others = node
         .observed
@@ -367,7 +367,10 @@ fn held_by_eviction(id: &PodId, view: &View<'_>, is_deletion: bool) -> Result<()
     }
     let may_delete = is_listed(&pods.delete) || view.run.delete.contains(&title);
     if pod.owner.is_none() && !(is_deletion && may_delete) {
-        return violation("R5", format!("nobody makes pod {title} again, and nobody named it"));
+        return violation(
+            "R5",
+            format!("no controller makes pod {title} again, and the operator did not name it"),
+        );
     }
     if is_deletion && pod.owner.is_some() {
         return violation("R5", format!("pod {title} has an owner, so it is evicted and not deleted"));

@@ -1,4 +1,4 @@
-//! What a run publishes about Nodes that it drains, or that a pipeline replaces: the conditions that Kubernetes has for a Node's lifecycle, so that other
+//! The conditions of Nodes that a run drains, or that a pipeline replaces: those that Kubernetes has for a Node's lifecycle, so that other
 //! programs keep off.
 //!
 //! | the node's step | conditions that are true |
@@ -41,7 +41,6 @@ pub enum Lifecycle {
 }
 
 impl Lifecycle {
-    /// All of them.
     pub const ALL: [Self; 4] =
         [Self::MaintenancePlanned, Self::MaintenanceInProgress, Self::DrainInProgress, Self::Drained];
 
@@ -142,16 +141,19 @@ mod tests {
 
     #[test]
     fn a_condition_of_another_program_stays() {
-        let of = |conditions: &[(Lifecycle, bool)]| {
+        let patch_of = |conditions: &[(Lifecycle, bool)]| {
             let node = Node { lifecycle: conditions.iter().copied().collect(), ..Node::default() };
             changes(&node, &[MaintenanceInProgress, DrainInProgress]).into_iter().collect::<Vec<_>>()
         };
-        assert_eq!(of(&[]), [(MaintenanceInProgress, true), (DrainInProgress, true)]);
-        assert_eq!(of(&[(MaintenanceInProgress, true), (DrainInProgress, false)]), []);
+        assert_eq!(patch_of(&[]), [(MaintenanceInProgress, true), (DrainInProgress, true)]);
+        assert_eq!(patch_of(&[(MaintenanceInProgress, true), (DrainInProgress, false)]), []);
         assert_eq!(
-            of(&[(DrainInProgress, true), (Drained, true)]),
+            patch_of(&[(DrainInProgress, true), (Drained, true)]),
             [(MaintenanceInProgress, true), (Drained, false)]
         );
-        assert_eq!(of(&[(MaintenanceInProgress, false), (DrainInProgress, true), (Drained, false)]), []);
+        assert_eq!(
+            patch_of(&[(MaintenanceInProgress, false), (DrainInProgress, true), (Drained, false)]),
+            []
+        );
     }
 }

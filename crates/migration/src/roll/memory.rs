@@ -56,9 +56,7 @@ struct Timer {
 /// The last eviction of a pod, and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EvictionAttempt {
-    /// When.
     pub attempted_at: Duration,
-    /// What.
     pub answer: Answer,
     /// How many in a row had no effect.
     pub refused: u32,
@@ -443,7 +441,7 @@ const AGREEMENT_LASTS: Duration = Duration::from_mins(10);
 #[derive(Debug, Clone, Default)]
 struct CensusAgreement {
     /// When the last count began that nodes were held against.
-    over: Option<Duration>,
+    last_count: Option<Duration>,
     /// The fewest attachments that each node has said it has since just before the count that is to come, or since the one that is not over.
     least: BTreeMap<Text, u32>,
     /// When the last count began that a node agreed with.
@@ -469,12 +467,12 @@ impl CensusAgreement {
     /// Takes up what is known now.
     pub(super) fn observe(&mut self, world: &World) {
         let Some(census) = &world.census else { return };
-        if self.over == Some(census.started_at) {
+        if self.last_count == Some(census.started_at) {
             return;
         }
         self.note(world);
         if is_count_over(census, world.now) {
-            self.over = Some(census.started_at);
+            self.last_count = Some(census.started_at);
             self.agreed.retain(|name, _| world.nodes.contains_key(name));
             let agree = |(name, least): &(Text, u32)| *least >= counted_on(census, name);
             let least = std::mem::take(&mut self.least);

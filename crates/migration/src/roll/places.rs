@@ -15,7 +15,7 @@ pub(super) struct Places {
     /// How many there are in the whole cluster.
     pub(super) most: u32,
     /// How many of these are taken by nodes that their pipelines have begun with before it was their turn.
-    begun: u32,
+    begun_nodes: u32,
     zones: Vec<Zone>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Places {
 #[derive(Debug, Clone, Copy, Default)]
 struct Zone {
     occupied: u32,
-    begun: u32,
+    begun_nodes: u32,
     most: u32,
 }
 
@@ -47,14 +47,14 @@ impl Places {
     #[must_use]
     pub(super) fn has_room_beside_begun(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
-        self.occupied - self.begun < self.most && zone.occupied - zone.begun < zone.most
+        self.occupied - self.begun_nodes < self.most && zone.occupied - zone.begun_nodes < zone.most
     }
 
     /// Such a node goes: it keeps its place.
     pub(super) fn let_begun_go(&mut self, status: &NodeStatus<'_>) {
-        self.begun = self.begun.saturating_sub(1);
+        self.begun_nodes = self.begun_nodes.saturating_sub(1);
         let zone = &mut self.zones[status.zone];
-        zone.begun = zone.begun.saturating_sub(1);
+        zone.begun_nodes = zone.begun_nodes.saturating_sub(1);
     }
 
     /// How many are taken in the node's zone.
@@ -90,7 +90,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
             zone.occupied += 1;
             if !is_claimed && is_begun(view, status) {
                 begun += 1;
-                zone.begun += 1;
+                zone.begun_nodes += 1;
             }
         }
     }
@@ -98,7 +98,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     for zone in &mut zones {
         zone.most = (zone.most.saturating_mul(view.plan.limits.zone_percent) / 100).max(1);
     }
-    Places { occupied: taken, most: most_in_transit(view), begun, zones }
+    Places { occupied: taken, most: most_in_transit(view), begun_nodes: begun, zones }
 }
 
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
@@ -139,7 +139,7 @@ pub(super) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
 
 /// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
 ///
-/// A node that is to be replaced may be cordoned by its pipeline, which asks nobody to undo that.
+/// A node that is to be replaced may be cordoned by its pipeline, which asks no one to undo that.
 pub(super) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
     let node = status.node;
     let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
@@ -159,12 +159,12 @@ pub(super) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<W
     let name = status.name;
     let object = format!("Node/{name}");
     Some(match trouble_reason(view, status)? {
-        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "somebody takes it away"),
+        Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "another program takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
         reason => {
             let help =
                 format!("kubectl uncordon {name}, or leave it out: kubectl crossfade roll skip {name}");
-            Wait::new_held(object, reason, "somebody else cordoned it", help)
+            Wait::new_held(object, reason, "another client cordoned it", help)
         }
     })
 }

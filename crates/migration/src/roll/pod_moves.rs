@@ -1,4 +1,4 @@
-//! What is done with the pods of a node that moves in place: evictions in turn, and what each other pod waits for.
+//! The pods of a node that moves in place: evictions in turn, and the reason for which each other pod waits.
 
 use std::time::Duration;
 
@@ -26,17 +26,14 @@ const BUDGET_PATIENCE: Duration = Duration::from_mins(15);
 pub(super) struct PodMoves {
     /// Evictions and deletions.
     pub(super) acts: Vec<Act>,
-    /// Why other pods wait.
     pub(super) waits: Vec<Wait>,
 }
 
 /// What is done about a pod.
 enum PodAction {
-    /// It is evicted.
     Evict,
     /// It is deleted, and no controller makes it again.
     Delete,
-    /// It waits.
     Wait(Wait),
     /// It is no matter of this run.
     Ignore,

@@ -93,7 +93,7 @@ pub struct Exchange<'a> {
     pub(crate) pool: &'a Text,
     pub(super) pipeline: &'static dyn PipelineRules,
     /// How many nodes have gone, by their waves.
-    pub(super) gone: Vec<u32>,
+    pub(super) gone_by_wave: Vec<u32>,
     /// One of those that went last.
     pub(super) last_gone: Option<&'a Text>,
     /// Nodes of the new image that are proven.
@@ -110,7 +110,7 @@ impl Exchange<'_> {
 
     /// How many nodes have gone.
     pub(crate) fn gone(&self) -> u32 {
-        self.gone.iter().sum()
+        self.gone_by_wave.iter().sum()
     }
 
     pub(super) fn count_unfilled(&self) -> u32 {
@@ -227,7 +227,7 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
         Some(Exchange {
             pool: &pool.name,
             pipeline: pipeline::for_method(pool.method)?,
-            gone: vec![0; plan.waves.len()],
+            gone_by_wave: vec![0; plan.waves.len()],
             last_gone: None,
             proven: 0,
             arriving: 0,
@@ -251,7 +251,7 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
             |status: &&NodeStatus<'_>| status.node.uid == planned.uid && status.turnover != Turnover::Arrives;
         sizes[*index][wave] += 1;
         if nodes.get(&planned.name).filter(is_there).is_none() {
-            all[*index].gone[wave] += 1;
+            all[*index].gone_by_wave[wave] += 1;
             all[*index].last_gone = Some(&planned.name);
         }
     }
@@ -264,15 +264,15 @@ pub(super) fn exchanges<'a>(direction: Direction, nodes: &Nodes<'a>, run: &Run) 
         };
         for status in nodes.all().iter().filter(holds_place) {
             let Some(index) = index.get(&*status.node.pool) else { continue };
-            if let Some(gone) = all[*index].gone.iter_mut().rev().find(|gone| **gone > 0) {
+            if let Some(gone) = all[*index].gone_by_wave.iter_mut().rev().find(|gone| **gone > 0) {
                 *gone -= 1;
             }
         }
     }
     let has_own_order = |exchange: &Exchange<'_>| has_own_order(direction, exchange.pipeline);
     for (exchange, sizes) in all.iter_mut().zip(sizes).filter(|(exchange, _)| has_own_order(exchange)) {
-        let mut remaining: u32 = exchange.gone.iter().sum();
-        for (gone, size) in exchange.gone.iter_mut().zip(sizes) {
+        let mut remaining: u32 = exchange.gone_by_wave.iter().sum();
+        for (gone, size) in exchange.gone_by_wave.iter_mut().zip(sizes) {
             *gone = size.min(remaining);
             remaining -= *gone;
         }

@@ -1,4 +1,4 @@
-//! Which nodes start next, and why the others do not.
+//! The nodes that start next, and the reasons why the others do not.
 //!
 //! | what keeps a node from starting | reason | decided in |
 //! |---|---|---|
@@ -102,7 +102,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
     let to = view.run.from;
     for status in view.nodes() {
         let NodeStatus { name, node, standing, .. } = *status;
-        if !is_asked_back(view, name) || standing != Standing::Skipped || is_back(view, name, node) {
+        if !is_recalled(view, name) || standing != Standing::Skipped || is_back(view, name, node) {
             continue;
         }
         if let Some(step) = foreign_step(node, view.run) {
@@ -236,8 +236,8 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     let (mut unasked, mut permits, mut has_dns, mut groups) = (0, 0, false, BTreeSet::new());
     for status in pending {
         // Its pipeline may take away what is broken or cordoned, too: that has its place already.
-        let is_asked = replacement::is_requested(view, status);
-        if let Some(wait) = trouble_wait(view, status).filter(|_| !is_asked) {
+        let is_requested = replacement::is_requested(view, status);
+        if let Some(wait) = trouble_wait(view, status).filter(|_| !is_requested) {
             starts.waits.push(wait);
             keep_place(view, &mut places, status);
             continue;
@@ -274,7 +274,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
             is_full = true;
             continue;
         }
-        let (is_begun, is_in_trouble) = (is_begun(view, status), is_asked && takes_place(view, status));
+        let (is_begun, is_in_trouble) = (is_begun(view, status), is_requested && takes_place(view, status));
         if has_place(status) {
             if !places.is_within(status) {
                 is_full = true;
@@ -369,7 +369,7 @@ fn run_obstacles(view: &View<'_>, wave: usize, way: Way) -> Vec<Wait> {
 fn foreign_run_wait(name: &str, step: &Step) -> Wait {
     let run = &step.run;
     let help = format!(
-        "kubectl annotate node {name} crossfade/step- once nobody works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
+        "kubectl annotate node {name} crossfade/step- once no process works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
     Wait::new_held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
@@ -444,7 +444,7 @@ pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wa
 
 /// An operator asked to bring this node back.
 #[must_use]
-fn is_asked_back(view: &View<'_>, name: &str) -> bool {
+fn is_recalled(view: &View<'_>, name: &str) -> bool {
     view.run.requests.get(name) == Some(&NodeRequest::Rollback)
 }
 

@@ -40,7 +40,6 @@ pub(super) const DOWN: Duration = Duration::from_mins(5);
 pub(super) struct NextStep {
     /// What is done.
     pub acts: Vec<Act>,
-    /// What it waits for.
     pub waits: Vec<Wait>,
 }
 
@@ -71,7 +70,7 @@ pub(super) fn decide_next(view: &View<'_>, name: &Text, node: &Node, step: &Step
     }
     let transit = TransitNode { view, name, node, step };
     if node.is_going && !matches!(step.state, State::Claimed | State::Held | State::Done) {
-        return transit.wait(Reason::NodeGoing, "somebody takes it away", None);
+        return transit.wait(Reason::NodeGoing, "another program takes it away", None);
     }
     if view.run.requests.contains_key(name)
         && let Some(next) = transit.apply_request()
@@ -405,7 +404,7 @@ impl TransitNode<'_> {
             wait
         });
         let foreign = is_cordoned.then(|| {
-            let what = "somebody else cordoned it, and pods that moved from it find no other node";
+            let what = "another client cordoned it, and pods that moved from it find no other node";
             Wait::new_held(
                 self.object(),
                 Reason::ForeignCordon,
@@ -464,15 +463,27 @@ pub(super) fn disconnection_wait(object: String, client: Phase, server: Phase) -
 /// What a hold means, in one sentence.
 fn describe_hold(why: &str, text: &str) -> String {
     match Reason::parse(why) {
-        Some(Reason::NodeSilent) => "it did not answer its claim: watch does not run there, or it does not report to the API server".into(),
-        Some(Reason::PhaseNotFollowed) => format!("its node.json or its policy does not allow the phase: {text}"),
-        Some(Reason::PolicyUnknown) => "its policy is not the one that the plan was made for: somebody changed it, or its image has another".into(),
+        Some(Reason::NodeSilent) => {
+            "it did not answer its claim: watch does not run there, or it does not report to the API server"
+                .into()
+        }
+        Some(Reason::PhaseNotFollowed) => {
+            format!("its node.json or its policy does not allow the phase: {text}")
+        }
+        Some(Reason::PolicyUnknown) => {
+            "its policy is not the one that the plan was made for: it was changed, or its image has another"
+                .into()
+        }
         Some(Reason::FlipTimeout) => format!("it did not reach the phase in time: {text}"),
         Some(Reason::MoveTimeout) => "its pods did not move in time".into(),
-        Some(Reason::ProofTimeout) => "it was not steady in its phase in time, or a gate was not green".into(),
+        Some(Reason::ProofTimeout) => {
+            "it was not steady in its phase in time, or a gate was not green".into()
+        }
         Some(Reason::OwnersTimeout) => "what moved from it is not as available as before".into(),
         Some(Reason::NodeNotReady) => "it is not Ready".into(),
-        Some(Reason::ForeignCordon) => "somebody else cordoned it, and pods that moved from it find no other node".into(),
+        Some(Reason::ForeignCordon) => {
+            "another client cordoned it, and pods that moved from it find no other node".into()
+        }
         Some(Reason::AttachmentsUnknown) => "it cannot tell what is attached to it".into(),
         _ => format!("{why}: {text}"),
     }

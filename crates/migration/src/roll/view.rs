@@ -1,4 +1,4 @@
-//! What a decision looks at: the cluster, the run and the plan, with the status of every node, computed once for each step.
+//! The view of a decision: the cluster, the run and the plan, with the status of every node, computed once for each step.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -27,9 +27,7 @@ pub struct View<'a> {
     pub world: &'a World,
     /// What the holder remembers.
     pub memory: &'a Memory,
-    /// The run.
     pub run: &'a Run,
-    /// The plan.
     pub plan: &'a Plan,
     /// The phase that this pass brings nodes to.
     pub target: Phase,
@@ -79,13 +77,13 @@ impl<'a> View<'a> {
     /// Whether a pod is on its way out, or may be: the API server was asked to evict it, and the object may be older than its answer.
     #[must_use]
     pub fn is_leaving(&self, pod: &Pod) -> bool {
-        let is_asked = self.is_on_its_way(&pod.node)
+        let is_evicted = self.is_on_its_way(&pod.node)
             || self.memory.answer(&pod.uid).is_some_and(|answered| match answered.answer {
                 Answer::Accepted | Answer::Gone => true,
                 Answer::Failed(_) => self.ago(answered.attempted_at) < DOUBTFUL,
                 Answer::Budget(_) | Answer::Busy(_) | Answer::TwoBudgets | Answer::NamespaceGoes => false,
             });
-        is_asked || pod.has_trait(Trait::Terminating)
+        is_evicted || pod.has_trait(Trait::Terminating)
     }
 
     /// Whether a pipeline drains the node, or may by now.
@@ -351,11 +349,8 @@ pub enum Standing<'a> {
 /// The status of a node that passes touch.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeStatus<'a> {
-    /// Its name.
     pub name: &'a Text,
-    /// The Node.
     pub node: &'a Node,
-    /// How it stands.
     pub standing: Standing<'a>,
     /// Where the plan has it, or the node of its pool whose turn it takes; none if it joined later.
     pub place: Option<Place>,
@@ -376,7 +371,6 @@ pub struct NodeStatus<'a> {
 /// The nodes that passes touch.
 #[derive(Debug)]
 pub struct Nodes<'a> {
-    /// The plan.
     pub plan: &'a Plan,
     /// The phase that the pass brings nodes to; where the run is over, the one that it has brought them to.
     pub target: Phase,
@@ -560,7 +554,6 @@ fn decide_standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: 
 /// A plan, and where in it each node is. It is made once for a run: plans of large clusters are long.
 #[derive(Debug)]
 pub struct Order<'a> {
-    /// The plan.
     pub plan: &'a Plan,
     places: HashMap<&'a str, (Place, &'a str)>,
     left_out: HashSet<&'a str>,

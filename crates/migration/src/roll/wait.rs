@@ -1,4 +1,4 @@
-//! Why a run waits, by name, and what helps.
+//! The reasons why a run waits, by name, each with its remedy.
 
 use std::fmt;
 use std::time::Duration;
@@ -130,7 +130,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Every reason.
     pub const ALL: [Self; 49] = [
         Self::NodeSilent,
         Self::PhaseNotFollowed,

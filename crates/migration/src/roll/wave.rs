@@ -1,4 +1,4 @@
-//! Which wave it is, which nodes are in it, and how long it rests after the ones before.
+//! The current wave, its nodes, and its soak after the waves before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,7 +71,7 @@ pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeSt
             continue;
         }
         let place = status.place.unwrap_or_else(|| {
-            let joined = joined.get_or_insert_with(|| JoinerWaves::of(view));
+            let joined = joined.get_or_insert_with(|| JoinerWaves::gather(view));
             Place { wave: joined.wave(status), index: usize::MAX }
         });
         if view.is_held_since_earlier_pass(status.node) {
@@ -109,7 +109,7 @@ struct JoinerWaves {
 }
 
 impl JoinerWaves {
-    fn of(view: &View<'_>) -> Self {
+    fn gather(view: &View<'_>) -> Self {
         let mut zones = vec![None; view.nodes.zones().len()];
         for status in view.nodes() {
             let Some(Place { wave, .. }) = status.place else { continue };

@@ -1,4 +1,4 @@
-//! What people ask of a run while another process holds it. A wish is written into the run's ConfigMap, and the holder takes it up.
+//! Requests of operators to a run that another process holds. A wish is written into the run's ConfigMap, and the holder takes it up.
 
 use serde::{Deserialize, Serialize};
 use snapshot::model::Text;

@@ -83,7 +83,6 @@ pub struct Machine {
     pub is_deleted: bool,
 }
 
-/// A Node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Node {
     /// `metadata.uid`.
@@ -141,12 +140,9 @@ pub struct Condition {
     pub message: Text,
 }
 
-/// A Pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pod {
-    /// Its namespace.
     pub namespace: Text,
-    /// Its name.
     pub name: Text,
     /// `metadata.uid`.
     pub uid: Text,
@@ -154,7 +150,6 @@ pub struct Pod {
     pub node: Text,
     /// What makes it; none for a pod that no controller makes again.
     pub owner: Option<Owner>,
-    /// What holds of it.
     pub traits: BTreeSet<Trait>,
 }
 
@@ -169,13 +164,11 @@ pub enum Trait {
     Finished,
     /// It is being deleted.
     Terminating,
-    /// It is Ready.
     Ready,
     /// It answers DNS queries for the cluster.
     Dns,
     /// It is an agent of one of both CNIs.
     Agent,
-    /// It has an emptyDir.
     EmptyDir,
     /// An annotation asks not to disrupt it.
     Undisturbed,
@@ -190,9 +183,7 @@ pub enum Trait {
 pub struct Owner {
     /// `Deployment`, `StatefulSet`, `DaemonSet`, `Job` or another kind.
     pub kind: Text,
-    /// The namespace.
     pub namespace: Text,
-    /// The name.
     pub name: Text,
 }
 
@@ -208,7 +199,6 @@ pub struct Availability {
 /// What a gate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// How it is.
     pub color: Color,
     /// When it was asked.
     pub checked_at: Duration,
@@ -260,7 +250,6 @@ pub struct CountedPod {
     pub is_running: bool,
     /// It comes back to the same node: a DaemonSet's, or a static one.
     pub stays: bool,
-    /// What it requests.
     pub request: Request,
 }
 

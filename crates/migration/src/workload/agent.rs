@@ -8,9 +8,7 @@ use crate::cni::support::Cni;
 /// A DaemonSet that runs the agent of a CNI.
 #[derive(Debug, Clone, Copy)]
 pub struct Agent<'a> {
-    /// The CNI.
     pub cni: Cni,
-    /// The DaemonSet.
     pub daemon_set: &'a Workload,
 }
 

@@ -1,4 +1,4 @@
-//! What pods request, what nodes offer, and whether pods still find room when nodes are taken from them.
+//! The requests of pods, the capacity of nodes, and whether pods still find room when nodes are taken from them.
 
 mod quantity;
 mod request;

@@ -1,4 +1,4 @@
-//! What holds of a pod that is to move.
+//! The properties of a pod that decide how it moves.
 
 use snapshot::model::Pod;
 use types::api::eviction::STAY;

@@ -11,7 +11,6 @@ use crate::check::finding::Subject;
 pub struct Owner<'a> {
     /// `Deployment`, `DaemonSet` and so on; `Pod` for a pod without an owner, `Node` for a static pod.
     pub kind: &'a str,
-    /// The namespace.
     pub namespace: &'a str,
     /// The name; a pod without an owner has its own.
     pub name: &'a str,
@@ -20,7 +19,6 @@ pub struct Owner<'a> {
 /// All pods of an owner.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
-    /// The owner.
     pub owner: Owner<'a>,
     /// The pods, by name.
     pub pods: Vec<&'a Pod>,

@@ -20,7 +20,6 @@ const DEFAULT_BUDGET: &str = "10%";
 /// The Deployment of Karpenter's controller. In EKS Auto Mode no object shows it.
 #[derive(Debug, Clone, Copy)]
 pub struct Karpenter<'a> {
-    /// The Deployment.
     pub deployment: &'a Workload,
     controller: &'a Container,
 }

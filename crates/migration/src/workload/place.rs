@@ -1,4 +1,4 @@
-//! Where a pod may run: node selectors, node affinity and taints, as the scheduler and the DaemonSet controller judge them.
+//! The nodes that a pod may run on: node selectors, node affinity and taints, as the scheduler and the DaemonSet controller judge them.
 
 use std::fmt;
 
@@ -21,9 +21,7 @@ const PASSING: [&str; 4] = [
 pub struct Place<'a> {
     /// Its name; empty for a node to come.
     pub name: &'a str,
-    /// Its labels.
     pub labels: &'a Labels,
-    /// Its taints.
     pub taints: &'a [Taint],
 }
 
@@ -32,12 +30,11 @@ pub struct Place<'a> {
 pub enum Refusal {
     /// The node selector wants a label with this value.
     Label {
-        /// The label.
         key: String,
         /// The value that is wanted.
         value: String,
         /// The value that the node has.
-        is: Option<String>,
+        actual: Option<String>,
     },
     /// The required node affinity, in words.
     Affinity(String),
@@ -48,10 +45,10 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Label { key, value, is: None } => {
+            Self::Label { key, value, actual: None } => {
                 write!(f, "it has no label {key}={value}, which the node selector wants")
             }
-            Self::Label { key, value, is: Some(is) } => {
+            Self::Label { key, value, actual: Some(is) } => {
                 write!(f, "its label {key} is {is}, and the node selector wants {value}")
             }
             Self::Affinity(words) => write!(f, "the node affinity does not match: {words}"),
@@ -74,9 +71,9 @@ impl<'a> Place<'a> {
     pub fn refusal(&self, spec: &PodSpec) -> Option<Refusal> {
         let missing = spec.node_selector.iter().find(|(key, value)| self.labels.get(*key) != Some(value));
         if let Some((key, value)) = missing {
-            let (key, value, is) =
+            let (key, value, actual) =
                 (key.to_string(), value.to_string(), self.labels.get(key).map(ToString::to_string));
-            return Some(Refusal::Label { key, value, is });
+            return Some(Refusal::Label { key, value, actual });
         }
         if let Some(terms) = required_terms(spec)
             && !terms.iter().any(|term| self.satisfies(term))

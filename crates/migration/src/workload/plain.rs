@@ -50,7 +50,7 @@ pub struct NetworkRanges {
 impl NetworkRanges {
     /// The ranges of a plan.
     #[must_use]
-    pub fn of(networks: &Networks) -> Self {
+    pub fn new(networks: &Networks) -> Self {
         let ranges =
             |texts: &[String]| texts.iter().filter_map(|text| Some(Range::read(text).ok()?.0)).collect();
         Self { old: ranges(&networks.old), new: ranges(&networks.new) }
@@ -144,9 +144,9 @@ mod tests {
                 .expect("a pod")
         };
         let (range, _) = Range::read("10.20.0.0/16").expect("a range");
-        let of = |address: &str| pod(&json!({"phase": "Running", "podIPs": [{"ip": address}]}));
+        let pod_at = |address: &str| pod(&json!({"phase": "Running", "podIPs": [{"ip": address}]}));
         let bare = pod(&json!({"phase": "Pending"}));
-        let (old, new) = (of("10.10.0.7"), of("10.20.0.7"));
+        let (old, new) = (pod_at("10.10.0.7"), pod_at("10.20.0.7"));
         assert!(lives_in([&new, &bare], &[range]));
         assert!(!lives_in([&new, &old], &[range]) && !lives_in([&bare], &[range]) && !lives_in([&new], &[]));
     }

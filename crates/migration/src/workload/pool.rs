@@ -41,18 +41,15 @@ pub enum Platform {
     Fargate,
     /// A virtual kubelet.
     Virtual,
-    /// Windows.
     Windows,
 }
 
 /// What replaces the nodes of a pool, as their labels name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Provisioner {
-    /// Karpenter.
     Karpenter,
     /// An EKS managed node group.
     ManagedNodeGroup,
-    /// Cluster API.
     ClusterApi,
     /// The node pool of a provider: GKE, AKS, Gardener.
     ProviderPool,
@@ -63,7 +60,6 @@ pub enum Provisioner {
 pub struct FutureNodes<'a> {
     /// The pool.
     pub subject: Subject,
-    /// Labels of its nodes.
     pub labels: Cow<'a, Labels>,
     /// Taints that its nodes keep, and those with which they start.
     pub taints: Vec<Taint>,

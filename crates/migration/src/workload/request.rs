@@ -1,4 +1,4 @@
-//! What pods request, as the scheduler counts it.
+//! The requests of pods, as the scheduler counts them.
 
 use std::collections::HashMap;
 use std::ops::Add;

@@ -73,7 +73,7 @@ pub struct Rule {
     pub action: Action,
     /// The pods that it is about, where these are not all that the policy selects.
     pub subjects: Option<Vec<PodSelection>>,
-    /// The other end: one of these. None is everybody; the list is never empty.
+    /// The other end: one of these. None means every peer; the list is never empty.
     pub peers: Option<Vec<Peer>>,
     /// The traffic: one of these. None is all of it; the list is never empty.
     pub traffic: Option<Vec<Traffic>>,

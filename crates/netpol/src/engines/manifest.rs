@@ -61,7 +61,7 @@ pub(crate) fn entries<T, R>(
 /// Of `from` and `to` the one that a rule of this direction has, and its name.
 ///
 /// # Errors
-/// The other one is there. Some APIs drop it in silence, and then the rule is about everybody.
+/// The other one is there. Some APIs drop it in silence, and then the rule is about every peer.
 pub(crate) fn peers<T>(
     from: Option<Vec<T>>,
     to: Option<Vec<T>>,

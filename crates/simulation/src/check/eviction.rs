@@ -1,4 +1,4 @@
-//! What must hold when a pod is evicted or deleted.
+//! The invariants of evictions and deletions of pods.
 
 use migration::cni::reach::{self, Way};
 use migration::roll::act::PodId;
@@ -69,7 +69,7 @@ impl History {
                 RunRequest::Pause | RunRequest::Skip(_) | RunRequest::Retry(_) | RunRequest::Rollback(_) => {}
             }
         }
-        let was_sent_after = flight.sent > self.truth.record.changed;
+        let was_sent_after = flight.sent > self.truth.record.changed_at;
         (stopped && was_sent_after).then(|| ("R12", "everything is stopped".into()))
     }
 
@@ -93,7 +93,7 @@ impl History {
             return None;
         }
         if node.going_since.is_some_and(|since| since < flight.nodes_seen) {
-            return Some(("R5", format!("somebody takes node {} away", node.name)));
+            return Some(("R5", format!("a pipeline takes node {} away", node.name)));
         }
         let run = self.truth.run()?;
         let step = node.api.step.as_ref().filter(|step| step.run == run.id && step.state == State::Moving);
@@ -151,7 +151,7 @@ impl History {
             return Some(("R5", "its emptyDir would be lost".into()));
         }
         let is_named = is_listed(&pods.delete) || run.delete.contains(&title);
-        (pod.api.owner.is_none() && !is_named).then(|| ("R5", "nobody makes it again".into()))
+        (pod.api.owner.is_none() && !is_named).then(|| ("R5", "no controller makes it again".into()))
     }
 
     /// Whether a pod answers, or did when the run saw it last.

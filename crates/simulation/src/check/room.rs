@@ -16,7 +16,6 @@ use crate::history::queue::Millis;
 /// What pods requested when a holder counted them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Count {
-    /// When.
     counted_at: Millis,
     /// Those that go elsewhere when their node is drained.
     moves: Request,
@@ -60,7 +59,7 @@ impl History {
         }
         let name = self.truth.nodes[node].name.clone();
         let Some(count) = self.counts.get(&flight.holder) else {
-            self.broken("R13", format!("{name} is drained, and nobody counted what pods request"));
+            self.broken("R13", format!("{name} is drained, and no count has what pods request"));
             return;
         };
         if duration_of(flight.nodes_seen.saturating_sub(count.counted_at)) >= CENSUS_FRESH {

@@ -1,4 +1,5 @@
-//! What must hold while pipelines replace nodes: the run lets no more of them go than the plan allows, each once all are held, and gives everything back.
+//! The invariants of nodes that pipelines replace: the run lets no more of them go than the plan allows, each once all are
+//! held, and gives everything back.
 //!
 //! All of it is asked of the machines as they are. The run's own numbers, its places and what it takes for a new node, are not read.
 
@@ -27,7 +28,7 @@ impl History {
     /// Whether this pass has the node replaced, and the run could know it.
     pub(super) fn is_replaced_now(&self, index: usize, observed_at: Millis) -> bool {
         let node = &self.truth.nodes[index];
-        let is_known = self.could_know(node, observed_at) && self.truth.record.changed <= observed_at;
+        let is_known = self.could_know(node, observed_at) && self.truth.record.changed_at <= observed_at;
         self.replacing().is_some() && self.is_left_behind(node) && is_known && !self.truth.lease.was_forced
     }
 
@@ -181,7 +182,7 @@ impl History {
         self.tally.count("a node kept from its pipeline");
         let node = &self.truth.nodes[index];
         let is_excused = !self.could_know(node, flight.nodes_seen)
-            || self.truth.record.changed > flight.nodes_seen
+            || self.truth.record.changed_at > flight.nodes_seen
             || self.truth.lease.was_forced
             // Of a machine that was made anew and reports nothing the run knows what it was before, and lets no pipeline have it.
             || node.api.observed.as_ref().is_some_and(|report| *report.boot_id != *node.api.boot);
@@ -214,7 +215,7 @@ impl History {
             return;
         }
         let name = self.truth.nodes[index].name.clone();
-        let is_known = self.truth.record.changed <= flight.sent;
+        let is_known = self.truth.record.changed_at <= flight.sent;
         if is_known && !matches!(run.state, RunState::Running) {
             self.broken("R12", format!("{name} may go although the run is {:?}", run.state));
         }

@@ -1,4 +1,4 @@
-//! What the API server does with a call: it checks UIDs, versions and budgets, and the object changes.
+//! The simulated API server: it checks UIDs, versions and budgets, and the object changes.
 
 use migration::drive::Outcome;
 use migration::roll::act::{Act, Change, Patch, PodId};
@@ -191,7 +191,7 @@ impl History {
         for index in resumed.filter_map(|name| self.truth.node_by_name(name)).collect::<Vec<_>>() {
             self.truth.nodes[index].resumed = self.now;
         }
-        (self.truth.record.run, self.truth.record.changed) = (Some(run.clone()), self.now);
+        (self.truth.record.run, self.truth.record.changed_at) = (Some(run.clone()), self.now);
         self.touch_run();
         if !flight.is_lost {
             self.holders[flight.holder].version = self.truth.record.version;
@@ -203,7 +203,7 @@ impl History {
     pub(crate) fn ask_gate(&mut self, gate: usize) {
         let (name, every, says) = {
             let gate = &self.truth.gates[gate];
-            (gate.name.clone(), gate.every, gate.says)
+            (gate.name.clone(), gate.every, gate.color)
         };
         self.schedule_after(every, Event::Ask(gate));
         let Some(color) = says else { return };

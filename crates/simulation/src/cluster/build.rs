@@ -17,11 +17,8 @@ use crate::history::queue::{Millis, SECOND};
 /// A node to be built.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeBlueprint {
-    /// Its name.
     pub(crate) name: Text,
-    /// Its zone.
     pub(crate) zone: Text,
-    /// Its pool.
     pub(crate) pool: Text,
     /// The phase of its policy, and of its image.
     pub(crate) phase: Phase,
@@ -103,7 +100,7 @@ impl Truth {
             forged: None,
             troubled: None,
             is_lured: false,
-            down: None,
+            down_since: None,
             shut_since: None,
             going_since: None,
             booted_at: None,
@@ -156,7 +153,7 @@ impl Truth {
 
     /// Adds a gate that is green.
     pub(crate) fn add_gate(&mut self, name: &str, every: Millis) {
-        self.gates.push(Gate { name: name.to_owned(), every, says: Some(Color::Green) });
+        self.gates.push(Gate { name: name.to_owned(), every, color: Some(Color::Green) });
     }
 
     /// Brings everything to rest: nodes are Ready and say what they are, and every pod runs.

@@ -1,4 +1,4 @@
-//! What controllers do: each workload has the pods that it wants.
+//! The simulated controllers: each workload has the pods that it wants.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What kubelet and the plugin do: pods get sandboxes, are attached in the phase of that moment, become Ready and end.
+//! The simulated kubelet and plugin: pods get sandboxes, are attached in the phase of that moment, become Ready and end.
 
 use migration::roll::world::Trait;
 use types::policy::Phase;

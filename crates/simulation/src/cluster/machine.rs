@@ -1,4 +1,4 @@
-//! What becomes of machines: they boot, lose the API server, and go.
+//! The simulated machines: they boot, lose the API server, and go.
 
 use migration::roll::world::Trait;
 use snapshot::model::Text;
@@ -18,13 +18,13 @@ const TOLERATED: Millis = 5 * MINUTE;
 impl History {
     /// The history did something to a node that no run could foresee.
     pub(crate) fn surprise(&mut self, index: usize, reporter: Reporter) {
-        self.truth.nodes[index].surprise = Some(Surprise { reporter, published: None });
+        self.truth.nodes[index].surprise = Some(Surprise { reporter, published_at: None });
     }
 
     /// Its object tells of that now.
     pub(crate) fn publish_report(&mut self, index: usize) {
         let now = self.now;
-        self.truth.nodes[index].surprise.iter_mut().for_each(|surprise| surprise.published = Some(now));
+        self.truth.nodes[index].surprise.iter_mut().for_each(|surprise| surprise.published_at = Some(now));
     }
 
     fn turns(&mut self, index: usize) -> Turn {
@@ -110,7 +110,7 @@ impl History {
         if let Some(surprise) =
             node.surprise.as_mut().filter(|surprise| surprise.reporter == Reporter::Kubelet)
         {
-            surprise.published.get_or_insert(now);
+            surprise.published_at.get_or_insert(now);
         }
         self.touch_node(turn.node);
         self.resume_pods(turn);

@@ -1,4 +1,4 @@
-//! What the scheduler does: pods without a node get one that takes them.
+//! The simulated scheduler: pods without a node get one that takes them.
 
 use std::collections::BTreeMap;
 

@@ -51,9 +51,7 @@ pub struct Truth {
 /// A Node and its machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    /// The object.
     pub(crate) api: world::Node,
-    /// Its name.
     pub(crate) name: Text,
     /// The pool that its machine was made in.
     pub(crate) pool: Text,
@@ -61,7 +59,7 @@ pub(crate) struct Node {
     pub(crate) version: u64,
     /// When the object was deleted; none if it is there.
     pub(crate) gone_at: Option<Millis>,
-    /// Who keeps Karpenter from it; none if nobody does.
+    /// Who keeps Karpenter from it; none if no actor does.
     pub(crate) undisturbed_by: Option<Actor>,
     /// Who cordoned it; none if it is not cordoned.
     pub(crate) cordoned_by: Option<Actor>,
@@ -70,7 +68,7 @@ pub(crate) struct Node {
     /// Another actor set its desired phase last.
     pub(crate) is_lured: bool,
     /// Since when its object says that it is not Ready.
-    pub(crate) down: Option<Millis>,
+    pub(crate) down_since: Option<Millis>,
     /// Since when its object says that it takes no pods, whatever is the cause, or is gone.
     pub(crate) shut_since: Option<Millis>,
     /// Since when its object says that it is being removed.
@@ -99,14 +97,11 @@ pub(crate) struct Node {
     pub(crate) requested: Request,
     /// Pods that are bound to it.
     pub(crate) pods: BTreeSet<u32>,
-    /// The machine.
     pub(crate) machine: Machine,
 }
 
-/// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Actor {
-    /// The run.
     Run,
     /// Another actor.
     Other,
@@ -118,7 +113,7 @@ pub(crate) struct Surprise {
     /// What will report it.
     pub(crate) reporter: Reporter,
     /// Since when the object tells of it; none if it does not yet.
-    pub(crate) published: Option<Millis>,
+    pub(crate) published_at: Option<Millis>,
 }
 
 /// What reports a surprise.
@@ -135,7 +130,6 @@ pub(crate) enum Reporter {
 pub(crate) struct Machine {
     /// The phase of its policy.
     pub(crate) phase: Phase,
-    /// Crossfade is on it.
     pub(crate) has_crossfade: bool,
     /// The phase of the image that it was made from.
     pub(crate) image: Phase,
@@ -179,20 +173,14 @@ pub(crate) struct Machine {
     pub(crate) forgets: BTreeSet<u32>,
 }
 
-/// A pod.
 #[derive(Debug, Clone)]
 pub(crate) struct Pod {
-    /// The object.
     pub(crate) api: world::Pod,
-    /// What makes it.
     pub(crate) workload: Option<usize>,
-    /// Its node.
     pub(crate) node: Option<usize>,
-    /// What it requests.
     pub(crate) request: Request,
     /// How it is attached; none if it is not, or uses the node's network.
     pub(crate) attached: Option<Attachment>,
-    /// Counts its sandboxes.
     pub(crate) sandbox: u32,
     /// How long it takes to become Ready.
     pub(crate) start: Millis,
@@ -214,7 +202,6 @@ pub(crate) struct Pod {
     pub(crate) restarts: u64,
 }
 
-/// An attachment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Attachment {
     /// The phase that it was made in.
@@ -243,7 +230,6 @@ pub(crate) struct Workload {
     pub(crate) evicted: Vec<u64>,
     /// The Job has ended.
     pub(crate) is_over: bool,
-    /// Its pods.
     pub(crate) pods: BTreeSet<u32>,
     /// It is about to make pods.
     pub(crate) is_awake: bool,
@@ -264,18 +250,15 @@ pub(crate) struct Budget {
     pub(crate) least: u32,
 }
 
-/// A gate.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    /// Its name.
     pub(crate) name: String,
     /// How often it is asked.
     pub(crate) every: Millis,
     /// What it would say; none if it does not answer.
-    pub(crate) says: Option<Color>,
+    pub(crate) color: Option<Color>,
 }
 
-/// The Lease.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lease {
     /// The holder, if it has one.
@@ -296,7 +279,7 @@ pub(crate) struct Record {
     /// The `resourceVersion`.
     pub(crate) version: u64,
     /// When the run was written last.
-    pub(crate) changed: Millis,
+    pub(crate) changed_at: Millis,
     /// What people asked for.
     pub(crate) wishes: Vec<Wish>,
 }
@@ -309,7 +292,6 @@ impl Truth {
         world::Hosts { names: living().map(|node| node.name.clone()).collect(), largest }
     }
 
-    /// Nodes that are there.
     pub(crate) fn living_nodes(&self) -> impl Iterator<Item = (usize, &Node)> {
         self.nodes.iter().enumerate().filter(|(_, node)| node.gone_at.is_none())
     }
@@ -319,7 +301,6 @@ impl Truth {
         self.living_nodes().find(|(_, node)| &*node.name == name).map(|(index, _)| index)
     }
 
-    /// The run.
     pub(crate) fn run(&self) -> Option<&Run> {
         self.record.run.as_ref()
     }
@@ -408,7 +389,7 @@ impl Node {
     /// Whether a run that saw everything up to `seen` could not know how the node is.
     pub(crate) fn surprises(&self, observed_at: Millis) -> bool {
         self.surprise
-            .is_some_and(|surprise| surprise.published.is_none_or(|published| published > observed_at))
+            .is_some_and(|surprise| surprise.published_at.is_none_or(|published| published > observed_at))
     }
 }
 

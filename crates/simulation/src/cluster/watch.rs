@@ -1,4 +1,4 @@
-//! What `watch` does on a node: it follows the desired phase, and publishes what it observes.
+//! The simulated `watch` of a node: it follows the desired phase, and publishes what it observes.
 
 use std::collections::BTreeMap;
 
@@ -208,7 +208,7 @@ impl History {
         if phase.meaning().0 == Attach::Both {
             return false;
         }
-        let lasts = if self.is_asked_first(id) && self.strikes(Fault::OldConnections) {
+        let lasts = if self.is_probed_first(id) && self.strikes(Fault::OldConnections) {
             self.random.number_between(SECOND, 2 * HOUR)
         } else {
             0
@@ -218,7 +218,7 @@ impl History {
     }
 
     /// Whether no network was to leave the pod before.
-    fn is_asked_first(&self, id: u32) -> bool {
+    fn is_probed_first(&self, id: u32) -> bool {
         let attached = self.truth.pods.get(&id).and_then(|pod| pod.attached);
         attached.is_some_and(|attached| attached.connected_until.is_none())
     }
@@ -240,13 +240,13 @@ impl History {
         let is_same = node.api.label == Some(phase) && node.api.observed.as_ref() == Some(&observed);
         if let Some(surprise) = node.surprise.as_mut().filter(|surprise| surprise.reporter == Reporter::Watch)
         {
-            surprise.published.get_or_insert(now);
+            surprise.published_at.get_or_insert(now);
         }
         if !is_same {
             (node.api.label, node.api.observed) = (Some(phase), Some(observed));
             self.touch_node(turn.node);
         }
-        self.schedule_within(100, 900, Event::Tell(turn, phase));
+        self.schedule_within(100, 900, Event::Report(turn, phase));
     }
 
     /// `watch` writes the condition.

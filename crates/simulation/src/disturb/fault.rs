@@ -1,4 +1,4 @@
-//! What a history does to a cluster by itself, and how often.
+//! The faults of a history, and their frequency.
 
 use crate::history::queue::Millis;
 
@@ -97,7 +97,6 @@ pub enum Fault {
     Retry,
     /// A person brings a node back.
     Rollback,
-    /// A gate is red.
     GateRed,
     /// The color of a gate is not known.
     GateUnknown,
@@ -132,7 +131,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// All of them.
     pub const ALL: [Self; 62] = [
         Self::Reboot,
         Self::FreshBoot,
@@ -199,7 +197,6 @@ impl Fault {
         Self::PipelineEnds,
     ];
 
-    /// Those of pipelines.
     pub const OF_PIPELINES: [Self; 5] =
         [Self::SpotLoss, Self::Expiry, Self::Autoscale, Self::BadLaunch, Self::PipelineEnds];
 

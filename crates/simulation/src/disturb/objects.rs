@@ -39,7 +39,7 @@ impl History {
         let phase = self.random.pick(&Phase::ALL).copied();
         let is_plain = !self.truth.nodes[index].machine.has_crossfade;
         match fault {
-            // Nobody works with Crossfade's keys on a node that has none of it.
+            // No actor works with Crossfade's keys on a node that has none of it.
             Fault::DesiredEdited | Fault::LabelEdited | Fault::HostileNode if is_plain => {}
             Fault::Cordon => self.cordon(index),
             Fault::Uncordon => self.uncordon(index),

@@ -7,13 +7,10 @@ use crate::history::queue::{HOUR, MINUTE};
 /// Which faults a history may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// None.
     Quiet,
     /// This one alone.
     Only(Fault),
-    /// These two.
     Both(Fault, Fault),
-    /// Some.
     Some,
 }
 

@@ -25,7 +25,6 @@ const PLAIN: Course =
 /// So many of a thousand pipelines have the new image too early.
 const EARLY: u64 = 100;
 
-/// Draws both.
 pub(super) fn draw(random: &mut Random, truth: &mut Truth, plan: &mut Plan) {
     let course @ (passes, ways) = match random.number_below(10) {
         0..6 => BRIDGED,

@@ -10,7 +10,6 @@ const SIZES: [(u128, u128); 4] = [(0, 0), (100, 64), (250, 128), (500, 512)];
 /// Thousandths of a byte in a MiB.
 const MIB: u128 = 1000 << 20;
 
-/// Draws both.
 pub(super) fn draw(random: &mut Random, truth: &mut Truth) {
     for workload in &mut truth.workloads {
         let (cpu, memory) = random.pick(&SIZES).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What happens in a history.
+//! The events of a history.
 
 use migration::drive::Outcome;
 use migration::roll::act::Act;
@@ -34,7 +34,7 @@ pub(crate) enum Event {
     /// `watch` writes label and annotation.
     Publish(Turn),
     /// `watch` writes the condition.
-    Tell(Turn, Phase),
+    Report(Turn, Phase),
     /// A machine runs again.
     Boot(usize),
     /// A machine reaches the API server again.
@@ -80,27 +80,21 @@ pub(crate) enum Event {
 /// A pod's sandbox: what was to happen to an earlier one does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sandbox {
-    /// The pod.
     pub(crate) pod: u32,
-    /// Which of its sandboxes.
     pub(crate) number: u32,
 }
 
 /// A machine between two changes of whether it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Turn {
-    /// The node.
     pub(crate) node: usize,
-    /// Which turn.
     pub(crate) number: u64,
 }
 
 /// What a holder watches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// Nodes.
     Nodes,
-    /// Pods.
     Pods,
     /// What makes pods.
     Workloads,
@@ -113,7 +107,6 @@ pub(crate) enum Stream {
 pub(crate) struct Reply {
     /// The call's number.
     pub(crate) number: u64,
-    /// What became of it.
     pub(crate) outcome: Outcome,
     /// The count, if that is what it was for.
     pub(crate) census: Option<Census>,
@@ -122,11 +115,9 @@ pub(crate) struct Reply {
 /// A call that is under way.
 #[derive(Debug, Clone)]
 pub(crate) struct Flight {
-    /// Whose.
     pub(crate) holder: usize,
     /// Its number among the holder's calls.
     pub(crate) number: u64,
-    /// What.
     pub(crate) act: Act,
     /// When it was decided.
     pub(crate) decided_at: Millis,

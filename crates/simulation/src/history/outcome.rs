@@ -1,4 +1,4 @@
-//! How a history ended.
+//! The outcome of a history.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,6 @@ pub struct Outcome {
 pub struct Violation {
     /// The invariant's name: `R5`.
     pub invariant: &'static str,
-    /// How.
     pub why: String,
     /// When, in milliseconds of the history's time.
     pub occurred_at: Millis,

@@ -1,4 +1,4 @@
-//! What is to happen, by its time.
+//! The queue of coming events, by time.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -6,11 +6,8 @@ use std::collections::BinaryHeap;
 /// Milliseconds since a history began.
 pub type Millis = u64;
 
-/// A second.
 pub(crate) const SECOND: Millis = 1000;
-/// A minute.
 pub(crate) const MINUTE: Millis = 60 * SECOND;
-/// An hour.
 pub(crate) const HOUR: Millis = 60 * MINUTE;
 
 /// Events by their time; of those at the same time the one that was pushed first comes first.
@@ -28,7 +25,6 @@ struct QueueEntry<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty queue.
     pub(crate) const fn new() -> Self {
         Self { heap: BinaryHeap::new(), pushed: 0 }
     }

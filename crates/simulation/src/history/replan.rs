@@ -20,7 +20,7 @@ impl History {
         self.replans += 1;
         let hash = plan_hash(&plan, self.replans);
         match run.replan(&self.plan, &plan, &hash) {
-            Ok(run) => (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now),
+            Ok(run) => (self.truth.record.run, self.truth.record.changed_at) = (Some(run), self.now),
             Err(why) => return self.broken("a plan of the same cluster fits its run", why),
         }
         (self.plan, self.hash) = (Rc::new(plan), hash);
@@ -43,7 +43,7 @@ impl History {
     pub(crate) fn authorize(&mut self) {
         let Some(run) = self.truth.run().filter(|run| run.delete != self.named) else { return };
         let run = Run { delete: self.named.clone(), ..run.clone() };
-        (self.truth.record.run, self.truth.record.changed) = (Some(run), self.now);
+        (self.truth.record.run, self.truth.record.changed_at) = (Some(run), self.now);
         self.touch_run();
     }
 }

@@ -1,4 +1,4 @@
-//! What many histories of one cluster have in common.
+//! The summary of many histories of one cluster.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What watches bring to a holder: objects as they are at that moment, in batches, each kind by itself.
+//! Deliveries of watches to a holder: objects as they are at that moment, in batches, each kind by itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

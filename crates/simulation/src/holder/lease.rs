@@ -1,4 +1,4 @@
-//! Who holds the run: the Lease is renewed every ten seconds, and taken by another after sixty without a renewal.
+//! The Lease of a run: it is renewed every ten seconds, and taken by another after sixty without a renewal.
 
 use migration::drive::{DriveEnd, EndReason};
 use migration::roll::run::State;
@@ -32,7 +32,7 @@ impl History {
     /// Another program wants the Lease.
     pub(crate) fn want_lease(&mut self, is_forced: bool, patience: Millis) {
         let stand = HolderState::Waiting {
-            seen: self.lease_seen(),
+            lease: self.lease_seen(),
             since: self.now,
             until: self.now + patience,
             is_forced,
@@ -55,7 +55,7 @@ impl History {
         let now = self.now;
         let lease = self.lease_seen();
         let is_free = self.truth.lease.holder.is_none();
-        let HolderState::Waiting { seen: observed_lease, since, until, is_forced } =
+        let HolderState::Waiting { lease: observed_lease, since, until, is_forced } =
             &mut self.holders[holder].state
         else {
             return;
@@ -102,7 +102,7 @@ impl History {
         if self.truth.lease.holder != Some(holder) {
             self.note(|_| format!("holder {holder} has lost the Lease"));
             self.tally.count("a Lease lost");
-            self.refuse(holder, "somebody else holds the run");
+            self.refuse(holder, "another holder has the run");
             return;
         }
         driver.renewed_at = now;

@@ -1,4 +1,4 @@
-//! What changed that a holder's watches have not told it yet.
+//! Changes that a holder's watches have not delivered yet.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,6 @@ use crate::history::queue::Millis;
 /// What of a kind changed that a holder does not know yet.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PendingChanges<T> {
-    /// Which.
     pub(crate) what: BTreeSet<T>,
     /// Since when.
     pub(crate) since: Option<Millis>,
@@ -28,7 +27,6 @@ impl<T: Ord> PendingChanges<T> {
         self.since.map_or(now, |since| since.saturating_sub(1))
     }
 
-    /// Takes all of it.
     pub(crate) fn take(&mut self) -> BTreeSet<T> {
         self.since = None;
         std::mem::take(&mut self.what)

@@ -1,4 +1,4 @@
-//! How the driver reaches the cluster of a history: each wish for a look or an act is put down, and the history answers it in its own time.
+//! The driver's port to the cluster of a history: each wish for a look or an act is put down, and the history answers it in its own time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! How much of what happened a holder's watches have brought.
+//! The share of changes that a holder's watches have delivered.
 
 use super::Holder;
 use crate::history::event::Stream;

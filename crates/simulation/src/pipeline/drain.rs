@@ -1,4 +1,4 @@
-//! How pipelines empty nodes: they evict pods within the budgets, and take the machine away once none is left.
+//! Drains by pipelines: they evict pods within the budgets, and take the machine away once none is left.
 
 use migration::roll::world::Trait;
 

@@ -1,4 +1,4 @@
-//! How new nodes come: a machine boots, its kubelet registers the Node, its network works, and the start-up taint goes.
+//! Launches of new nodes: a machine boots, its kubelet registers the Node, its network works, and the start-up taint goes.
 
 use migration::config::roll::Method;
 use migration::roll::world::Trait;

@@ -1,4 +1,4 @@
-//! Which objects are listed and watched.
+//! The objects that are listed and watched.
 
 use crate::live::api::path::with_query;
 

@@ -20,7 +20,6 @@ const SILENT: Duration = Duration::from_secs(ENDS_AFTER + 10);
 /// Longest refusal that is read, in bytes.
 const REFUSAL: usize = 64 << 10;
 
-/// How a watch ended.
 #[derive(Debug)]
 pub(super) enum WatchEnd {
     /// The API server ended it, as it does after a time.

@@ -62,7 +62,7 @@ fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + '
 fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (ApplyReport, Vec<String>) {
     let server = server.clone();
     run(async {
-        let applied = carry::carry(&server.caller(), steps, dry_run, &mut |_| {}).await;
+        let applied = apply::carry(&server.caller(), steps, dry_run, &mut |_| {}).await;
         let short = |line: String| {
             line.replace("/apis/projectcalico.org/v3/globalnetwork", "")
                 .replace("fieldManager=crossfade&fieldValidation=Strict", "strict")
@@ -318,7 +318,7 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
             .or_else(|| there(request, "edited", wanted("edited", if is_written { 1 } else { 2 })))
     });
     let objects = [wanted("new", 1), wanted("same", 1), wanted("edited", 1)];
-    let applied = run(async { carry::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
+    let applied = run(async { apply::apply(&server.caller(), &objects, OURS, false, &mut |_| {}).await })
         .expect("applied");
     assert_eq!(
         became(&applied),
@@ -331,7 +331,7 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
         there(request, "edited", object("GlobalNetworkPolicy", "edited", &json!({"order": 2})))
     });
     let (exit, problems) =
-        run(async { carry::apply(&theirs.caller(), &objects, OURS, false, &mut |_| {}).await })
+        run(async { apply::apply(&theirs.caller(), &objects, OURS, false, &mut |_| {}).await })
             .expect_err("refused");
     assert_eq!((exit, problems.len()), (Exit::No, 1));
     assert!(problems[0].what.contains("it is somebody else's"), "{problems:?}");

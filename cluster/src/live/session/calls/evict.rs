@@ -57,7 +57,6 @@ async fn outcome_of(hand: &LeasedCaller, ask: Result<ApiRequest, String>, id: Bo
     }
 }
 
-/// What an answer means.
 pub(super) fn answer(reply: &Reply) -> Answer {
     if reply.is_done() { Answer::Accepted } else { Answer::from_refusal(&reply.refusal()) }
 }

@@ -186,16 +186,17 @@ fn what_pipelines_ask_for_comes_and_goes() {
     let mut known = ClusterState::default();
     known.begin(WatchScope::Permits);
     let permit = || PermitRequest { node: "a".into(), run: "r-1".into(), to: Phase::New };
-    let asked = |uid: &str| Permits { requested: [(uid.into(), permit())].into(), ..Permits::default() };
+    let permits_for =
+        |uid: &str| Permits { requested: [(uid.into(), permit())].into(), ..Permits::default() };
     let mut requested = |change| {
         let is_news = known.apply(Event::Permits(change), NOW);
         look(&mut known, &[]);
         (is_news, known.world.permits.requested.keys().map(ToString::to_string).collect::<Vec<_>>())
     };
     assert_eq!(requested(Change::All(vec![])), (true, vec![]), "it is known that there is none");
-    assert_eq!(requested(Change::Put(asked("u"))), (true, vec!["u".to_owned()]));
-    assert_eq!(requested(Change::Put(asked("u"))), (false, vec!["u".to_owned()]));
-    assert_eq!(requested(Change::Gone(asked("u"))), (true, vec![]));
+    assert_eq!(requested(Change::Put(permits_for("u"))), (true, vec!["u".to_owned()]));
+    assert_eq!(requested(Change::Put(permits_for("u"))), (false, vec!["u".to_owned()]));
+    assert_eq!(requested(Change::Gone(permits_for("u"))), (true, vec![]));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn refusal(sandboxes: &[&Sandbox]) -> Problem {
     named.extend((sandboxes.len() > NAMED).then(|| format!("{} more", sandboxes.len() - NAMED)));
     let what = format!(
         "the runtime runs {} sandboxes on a pod network that its result cache does not know: {}. Without an entry their DEL would reach \
-         nobody",
+         no plugin",
         sandboxes.len(),
         named.join(", ")
     );

@@ -14,7 +14,6 @@ use crate::cni::network::{cilium, subject};
 use crate::cni::support::Cni;
 use crate::cni::values::command;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "chaining",
     codes: &[(
@@ -75,7 +74,7 @@ mod tests {
     #[test]
     fn the_name_of_the_network_is_the_same_on_all_nodes() {
         let cluster = |own: &str, moved: &str| {
-            Case::of(&format!(
+            Case::from_yaml(&format!(
                 "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{own}}}\n---\n\
                  apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: moved, namespace: kube-system}}\nspec: {{defaults: {{{moved}}}}}\n"
             ))

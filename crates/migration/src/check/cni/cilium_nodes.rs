@@ -18,7 +18,6 @@ use crate::cni::network::{cilium, subject};
 use crate::cni::support::{Cni, Stage};
 use crate::workload::{is_final, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "cilium-nodes",
     codes: &[

@@ -13,7 +13,6 @@ use crate::cni::network::subject;
 use crate::cni::support::Cni;
 use crate::workload::agents;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "distribution",
     codes: &[("agent-reinstalled", "the distribution of the cluster installs the old CNI's agent again")],
@@ -205,7 +204,7 @@ mod tests {
             ),
             (kubeadm("/etc/kubernetes/pki"), Cni::Calico, None),
         ] {
-            let found = Case::of(&cluster).pair(from, Cni::Antrea).found(&CHECK);
+            let found = Case::from_yaml(&cluster).pair(from, Cni::Antrea).found(&CHECK);
             let named = found.first().map(|finding| (finding.code, objects(finding)));
             assert_eq!(
                 named,

@@ -15,7 +15,6 @@ use crate::cni::network::{antrea, calico as felix, cilium, is_yes};
 use crate::cni::support::Cni;
 use crate::workload::Place;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "features",
     codes: &[

@@ -12,7 +12,6 @@ use crate::check::{Check, Need};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{Agent, Place, Refusal, agents, futures, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "fence",
     codes: &[

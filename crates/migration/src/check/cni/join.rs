@@ -14,7 +14,6 @@ use crate::check::{Check, Need, Scene};
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{groups, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "join",
     codes: &[
@@ -42,7 +41,6 @@ struct Refusal<'a> {
     cni: Cni,
     /// On every node.
     is_everywhere: bool,
-    /// The nodes.
     nodes: Vec<&'a Node>,
 }
 

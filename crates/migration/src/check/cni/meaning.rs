@@ -1,4 +1,4 @@
-//! What means something else with the new CNI although the object stays the same.
+//! Objects that stay the same and mean something else with the new CNI.
 
 use serde_json::Value;
 use snapshot::model::{Kind, Object};
@@ -12,7 +12,6 @@ use crate::cni::support::Cni;
 use crate::workload::release;
 use snapshot::Range;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "meaning",
     codes: &[

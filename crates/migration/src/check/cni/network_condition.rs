@@ -1,4 +1,4 @@
-//! What the old CNI's agent says of its node when it ends for good.
+//! The condition NetworkUnavailable that the old CNI's agent leaves on its node when it ends for good.
 
 use snapshot::model::{Kind, Node};
 
@@ -8,7 +8,6 @@ use crate::check::{Check, Need};
 use crate::cni::network::cilium;
 use crate::cni::support::Cni;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "network-condition",
     codes: &[("network-condition-at-end", "the end of the old CNI makes its nodes unavailable")],
@@ -62,7 +61,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
         )
     };
     let until =
-        if is_taken_over { "until Cilium's operator takes it back" } else { "and nobody takes it back" };
+        if is_taken_over { "until Cilium's operator takes it back" } else { "and no agent takes it back" };
     let what = format!(
         "When Calico's agent ends on a node, it says that the network of this node is unavailable, {until}."
     );
@@ -76,7 +75,7 @@ mod tests {
     use crate::check::tests::Case;
 
     fn cluster(reason: &str, settings: &str) -> Case {
-        Case::of(&format!(
+        Case::from_yaml(&format!(
             "apiVersion: v1\nkind: Node\nmetadata: {{name: a}}\nstatus: {{conditions: [{{type: NetworkUnavailable, status: \"False\", reason: {reason}}}]}}\n---\n\
              apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{{settings}}}\n"
         ))

@@ -14,7 +14,6 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::owner;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "plugins",
     codes: &[

@@ -11,12 +11,11 @@ use crate::cni::enforcement::{Coverage, KINDS, Phase, enforces, lines};
 use crate::cni::network::{calico, subject};
 use crate::cni::support::{Cni, Strategy};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "policies",
     codes: &[
         ("policies-lost", "the new CNI never enforces policies of this kind"),
-        ("policies-start", "policies that nobody enforces today hold after the migration"),
+        ("policies-start", "policies that no CNI enforces today hold after the migration"),
         ("policies-unenforced", "policies do not hold, or only in part, in some phases"),
     ],
     needs: &[
@@ -97,8 +96,8 @@ fn convert(Scene { from, to, .. }: &Scene<'_>) -> String {
 
 fn start(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
     let what = format!("{} enforces no policies of this kind, and {} does.", scene.from, scene.to);
-    let why = "These policies have never held here, so nobody knows whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.";
-    let fix = "Try each policy with the new CNI in a test cluster, or watch its verdicts first (Cilium: Helm value policyAuditMode=true in the stage finish). Delete those that nobody means any more.";
+    let why = "These policies have never held here, so it is unknown whether they allow what the applications need. They begin to hold when the new CNI enforces them, for all at once or pod by pod.";
+    let fix = "Try each policy with the new CNI in a test cluster, or watch its verdicts first (Cilium: Helm value policyAuditMode=true in the stage finish). Delete those that are not meant any more.";
     (!objects.is_empty())
         .then(|| Finding::new("policies-start", Severity::Risk, what, why, fix).with_objects(objects))
 }
@@ -125,7 +124,7 @@ fn find_unenforced(scene: &Scene<'_>) -> Option<Finding> {
     };
     let objects: Vec<Subject> = weak.iter().flat_map(about).collect();
     let what = "These policies do not hold in every phase of the migration.";
-    let why = "Between the first moved pod and the end, pods accept connections that the policies forbid. Somebody who waits for this has hours or days.";
+    let why = "Between the first moved pod and the end, pods accept connections that the policies forbid. An attacker who waits for this has hours or days.";
     let fix = "Decide for each policy whether the cluster may be without it for this time, and accept this finding with a waiver for each of them: plan asks for them by name. For the others, filter elsewhere in the meantime (security groups, a service mesh, the application), or move their pods last and in one go.";
     (!objects.is_empty())
         .then(|| Finding::new("policies-unenforced", Severity::Risk, what, why, fix).with_objects(objects))
@@ -137,7 +136,7 @@ mod tests {
     use crate::check::tests::{Case, object};
     use serde_json::json;
 
-    fn found(from: Cni, to: Cni, strategy: Strategy, kind: Kind) -> Vec<(&'static str, String)> {
+    fn list_findings(from: Cni, to: Cni, strategy: Strategy, kind: Kind) -> Vec<(&'static str, String)> {
         let policy = object(kind, "p", json!({"metadata": {"namespace": "x"}, "spec": {}}));
         let mut case = Case::new(from, to, vec![policy]);
         case.strategy = strategy;
@@ -168,7 +167,7 @@ mod tests {
             (Cni::Flannel, Cni::Cilium, Double, plain, &[("policies-start", "")]),
             (Cni::Flannel, Cni::Cilium, Double, own, &[]),
         ] {
-            let found = found(from, to, strategy, kind);
+            let found = list_findings(from, to, strategy, kind);
             let found: Vec<_> = found.iter().map(|(code, detail)| (*code, detail.as_str())).collect();
             assert_eq!(found, expected, "{from} {to} {strategy} {kind}");
         }

@@ -1,4 +1,4 @@
-//! What a migration requires and this cluster does not have, in the words of `check --requirements`.
+//! The requirements of a migration that this cluster does not meet, in the words of `check --requirements`.
 
 use snapshot::model::Kind;
 
@@ -12,7 +12,7 @@ const UNKNOWN: &str = "requirement-unknown";
 /// The codes of these findings.
 pub(in crate::check) const CODES: [(&str, &str); 2] = [
     (NOT_MET, "the cluster does not have what the migration requires"),
-    (UNKNOWN, "nobody knows whether the cluster has what the migration requires"),
+    (UNKNOWN, "it is unknown whether the cluster has what the migration requires"),
 ];
 
 /// The requirements that are not met, or of which that is not known. What another finding says in more detail is left out, but a requirement that is not met
@@ -66,13 +66,13 @@ mod tests {
     use crate::cni::support::{Cni, Strategy};
     use crate::config::Config;
 
-    fn known() -> Snapshot {
+    fn complete_snapshot() -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.readings.extend(ALL_KINDS.iter().map(|row| (row.kind, Reading::Read)));
         snapshot
     }
 
-    fn found(snapshot: &Snapshot, to: Cni, others: &[Finding]) -> Vec<(&'static str, String)> {
+    fn list_findings(snapshot: &Snapshot, to: Cni, others: &[Finding]) -> Vec<(&'static str, String)> {
         let config = Config::default();
         let scene = Scene { snapshot, config: &config, from: Cni::Calico, to, strategy: Strategy::Double };
         let describe = |finding: &Finding| (finding.code, finding.objects[0].to_string());
@@ -82,29 +82,35 @@ mod tests {
     #[test]
     fn a_pair_that_is_not_supported_blocks() {
         let pair = ("requirement-not-met", "Requirement/pair".to_owned());
-        assert!(found(&known(), Cni::Flannel, &[]).contains(&pair));
-        assert!(!found(&known(), Cni::Cilium, &[]).contains(&pair));
+        assert!(list_findings(&complete_snapshot(), Cni::Flannel, &[]).contains(&pair));
+        assert!(!list_findings(&complete_snapshot(), Cni::Cilium, &[]).contains(&pair));
         // What cannot be read does not hide it.
-        assert_eq!(found(&Snapshot::default(), Cni::Flannel, &[])[0], pair);
+        assert_eq!(list_findings(&Snapshot::default(), Cni::Flannel, &[])[0], pair);
     }
 
     #[test]
     fn what_nobody_can_tell_blocks_as_well() {
         let unknown = ("requirement-unknown", "Requirement/cilium-version".to_owned());
-        assert!(found(&known(), Cni::Cilium, &[]).contains(&unknown), "no agent names its version");
-        let mut installed = known();
+        assert!(
+            list_findings(&complete_snapshot(), Cni::Cilium, &[]).contains(&unknown),
+            "no agent names its version"
+        );
+        let mut installed = complete_snapshot();
         let agent = serde_json::json!({"metadata": {"name": "cilium"},
             "spec": {"template": {"spec": {"containers": [{"name": "cilium-agent", "image": "quay.io/cilium/cilium:v1.17.4"}]}}}});
         let agent = serde_json::from_value(agent).expect("a DaemonSet");
         installed.workloads.insert(Kind::DAEMON_SET, vec![agent]);
-        assert!(!found(&installed, Cni::Cilium, &[]).contains(&unknown));
+        assert!(!list_findings(&installed, Cni::Cilium, &[]).contains(&unknown));
     }
 
     #[test]
     fn what_another_finding_says_is_not_said_again() {
         let (ranges, version) = ("Requirement/distinct-ranges", "Requirement/cilium-version");
         let names = |others: &[Finding]| -> Vec<String> {
-            found(&known(), Cni::Cilium, others).into_iter().map(|(_, name)| name).collect()
+            list_findings(&complete_snapshot(), Cni::Cilium, others)
+                .into_iter()
+                .map(|(_, name)| name)
+                .collect()
         };
         assert!([ranges, version].iter().all(|name| names(&[]).iter().any(|item| item == name)));
         let finding = Finding::new("cidr-unknown", Severity::Risk, "", "", "");
@@ -132,6 +138,6 @@ mod tests {
         let (from, to, strategy) = (Cni::Calico, Cni::Cilium, Strategy::Double);
         let scene = Scene { snapshot: &snapshot, config: &config, from, to, strategy };
         assert!(missing_kinds(&scene).any(|entry| entry == (Kind::DAEMON_SET, "calico-version")));
-        assert!(found(&snapshot, to, &[]).is_empty(), "only rows that read no object");
+        assert!(list_findings(&snapshot, to, &[]).is_empty(), "only rows that read no object");
     }
 }

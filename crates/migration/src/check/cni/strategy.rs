@@ -10,7 +10,6 @@ use crate::check::Scene;
 use crate::check::finding::{Finding, Severity, Subject};
 use crate::cni::support::{Cni, Strategy};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "strategy",
     codes: &[(

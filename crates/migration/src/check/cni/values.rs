@@ -11,7 +11,6 @@ use crate::cni::network::{antrea, calico, cilium};
 use crate::cni::support::{Cni, Stage, Strategy};
 use crate::cni::values::{self, Row, State, command, manifest, rows, upgrade};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "values",
     codes: &[

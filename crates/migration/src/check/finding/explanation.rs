@@ -1,4 +1,4 @@
-//! What a code means, as docs/check.md says it. It is said nowhere else.
+//! The explanation of each code, as docs/check.md prints it; no other place has one.
 
 use serde::Serialize;
 use types::text::nearest::find_nearest;

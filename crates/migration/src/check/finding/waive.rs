@@ -47,7 +47,7 @@ fn find_unused(waiver: &Waiver) -> Finding {
         "waiver-unused",
         Severity::Note,
         format!("A waiver accepts {}{object}, and there is no such finding.", waiver.finding),
-        "The waiver is misspelt, or its finding is gone. Left in the file, it would accept a later finding that nobody has judged.",
+        "The waiver is misspelt, or its finding is gone. Left in the file, it would accept a later finding that no operator has judged.",
         "Correct or remove the waiver in the settings file.",
     )
 }

@@ -14,7 +14,6 @@ use crate::cni::network::{self, calico};
 use crate::cni::support::Cni;
 use snapshot::Range;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "autodetection",
     codes: &[
@@ -189,7 +188,7 @@ fn taking(scene: &Scene<'_>, interface: &str, subject: Subject) -> Finding {
     let to = scene.to;
     let what = format!("Calico may take {interface}, an interface of {to}, for the node's own.");
     let why = format!(
-        "Once {to} runs, calico-node may find the address of {interface} when it starts or looks again. It then announces this address to all nodes, and traffic between nodes stops until somebody corrects it."
+        "Once {to} runs, calico-node may find the address of {interface} when it starts or looks again. It then announces this address to all nodes, and traffic between nodes stops until an operator corrects it."
     );
     let is_v6 = subject.detail.contains("IP6") || subject.detail.contains("V6");
     let fix = if calico::installation(scene.snapshot).is_some() {
@@ -237,7 +236,7 @@ mod tests {
         )
     }
 
-    fn found(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<&'static str> {
+    fn list_codes(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<&'static str> {
         Case::new(Cni::Calico, to, objects).codes(&CHECK)
     }
 
@@ -262,7 +261,7 @@ mod tests {
             ("interface=(", Cni::Cilium, Some("autodetection-unreadable")),
         ] {
             let set = daemon_set(&[("IP", "autodetect"), ("IP_AUTODETECTION_METHOD", method)]);
-            assert_eq!(found(to, vec![set]), Vec::from_iter(expected), "{method} {to}");
+            assert_eq!(list_codes(to, vec![set]), Vec::from_iter(expected), "{method} {to}");
         }
     }
 
@@ -277,14 +276,17 @@ mod tests {
         };
         for (range, count) in [("cidr=10.0.0.0/8", 1), ("cidr=192.168.0.0/16", 0), ("cidr=10.20.3.0/24", 1)] {
             let set = daemon_set(&[("IP_AUTODETECTION_METHOD", range)]);
-            assert_eq!(found(Cni::Cilium, vec![set, cilium()]).len(), count, "{range}");
+            assert_eq!(list_codes(Cni::Cilium, vec![set, cilium()]).len(), count, "{range}");
         }
     }
 
     #[test]
     fn no_address_is_looked_for_where_it_is_fixed_or_policies_are_all() {
-        assert_eq!(found(Cni::Cilium, vec![daemon_set(&[("IP", "10.0.0.1")])]), [""; 0]);
-        assert_eq!(found(Cni::Cilium, vec![daemon_set(&[("CALICO_NETWORKING_BACKEND", "none")])]), [""; 0]);
+        assert_eq!(list_codes(Cni::Cilium, vec![daemon_set(&[("IP", "10.0.0.1")])]), [""; 0]);
+        assert_eq!(
+            list_codes(Cni::Cilium, vec![daemon_set(&[("CALICO_NETWORKING_BACKEND", "none")])]),
+            [""; 0]
+        );
         let both = daemon_set(&[
             ("IP", "autodetect"),
             ("IP6", "autodetect"),
@@ -311,7 +313,11 @@ mod tests {
             (json!({"interface": "eth0"}), 0),
             (json!({"cidrs": ["10.0.0.0/8"]}), 0),
         ] {
-            assert_eq!(found(Cni::Cilium, vec![installation(detection.clone())]).len(), count, "{detection}");
+            assert_eq!(
+                list_codes(Cni::Cilium, vec![installation(detection.clone())]).len(),
+                count,
+                "{detection}"
+            );
         }
         // What the operator wrote into the DaemonSet counts, and the fix is in the Installation.
         let case = Case::new(

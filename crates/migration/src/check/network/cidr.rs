@@ -17,7 +17,6 @@ use crate::cni::support::{Cni, Strategy};
 
 pub(in crate::check) use plan::cluster_cidrs;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "cidr",
     codes: &[
@@ -106,7 +105,7 @@ fn invalid_finding(wrong: Vec<Subject>) -> Finding {
 /// The same code as of host bits, and worse: whatever overlaps such a range is not found.
 fn unreadable_finding(unread: Vec<Subject>) -> Finding {
     let what = "Objects name ranges of pods that cannot be read.";
-    let why = "No overlap with such a range is found, so nobody knows whether both networks give the same addresses.";
+    let why = "No overlap with such a range is found, so it is unknown whether both networks give the same addresses.";
     Finding::new("cidr-invalid", Severity::Blocks, what, why, "Correct the range in each object.")
         .with_objects(unread)
 }

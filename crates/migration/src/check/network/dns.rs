@@ -9,7 +9,6 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_dns, is_ready, owner, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "dns",
     codes: &[
@@ -192,18 +191,19 @@ mod tests {
                 &["dns-too-few", "dns-zone-without", "dns-order"],
             ),
         ] {
-            assert_eq!(Case::of(&[nodes.clone(), pods.concat()].concat()).codes(&CHECK), codes);
+            assert_eq!(Case::from_yaml(&[nodes.clone(), pods.concat()].concat()).codes(&CHECK), codes);
         }
-        assert_eq!(Case::of(&nodes).codes(&CHECK), ["dns-absent"]);
+        assert_eq!(Case::from_yaml(&nodes).codes(&CHECK), ["dns-absent"]);
     }
 
     #[test]
     fn pods_that_exist_are_waited_for_and_missing_ones_are_made() {
         let nodes = [node("a1", "a"), node("a2", "a")].concat();
-        let unready = Case::of(&[nodes.clone(), pod("p", "a1", "True"), pod("q", "a2", "False")].concat());
+        let unready =
+            Case::from_yaml(&[nodes.clone(), pod("p", "a1", "True"), pod("q", "a2", "False")].concat());
         let fix = unready.finding(&CHECK, "dns-too-few").fix;
         assert!(fix.contains("kubectl -n kube-system rollout status deployment/coredns."), "{fix}");
-        let single = Case::of(&[nodes, pod("p", "a1", "True")].concat());
+        let single = Case::from_yaml(&[nodes, pod("p", "a1", "True")].concat());
         let fix = single.finding(&CHECK, "dns-too-few").fix;
         assert_eq!(fix, "kubectl -n kube-system scale deployment coredns --replicas=2");
     }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_order_names_the_nodes_of_each_zone() {
         let all = [node("a1", "a"), node("b1", "b"), pod("p", "a1", "True"), pod("q", "b1", "True")].concat();
-        let finding = Case::of(&all).finding(&CHECK, "dns-order");
+        let finding = Case::from_yaml(&all).finding(&CHECK, "dns-order");
         assert_eq!(objects(&finding), ["Zone/a: 1 ready on a1", "Zone/b: 1 ready on b1"]);
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let all = all
             .replace("k8s-app: kube-dns", "dns.operator.openshift.io/daemonset-dns: default")
             .replace("namespace: kube-system", "namespace: openshift-dns");
-        let case = Case::of(&all);
+        let case = Case::from_yaml(&all);
         assert_eq!(case.codes(&CHECK), ["dns-absent"]);
         let case = case.config(
             "dns: {namespace: openshift-dns, labels: {dns.operator.openshift.io/daemonset-dns: default}}",

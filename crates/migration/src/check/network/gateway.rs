@@ -15,10 +15,9 @@ use crate::cni::network::{cilium, subject};
 use crate::cni::support::Cni;
 use snapshot::Range;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "gateway",
-    codes: &[("gateway-conflict", "somebody has the address of a router of the new network")],
+    codes: &[("gateway-conflict", "a host has the address of a router of the new network")],
     needs: &[
         Need::Always(Kind::NODE),
         Need::Always(Kind::POD),
@@ -182,7 +181,7 @@ mod tests {
         )
     }
 
-    fn found(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
+    fn list_findings(to: Cni, objects: Vec<(Kind, Value)>) -> Vec<String> {
         let findings = Case::new(Cni::Calico, to, objects).found(&CHECK);
         findings
             .iter()
@@ -194,12 +193,13 @@ mod tests {
     /// The pods of Antrea's issue 5578 have addresses that end in .1.
     #[test]
     fn a_pod_on_a_routers_address_is_found() {
-        let found_at = |range: &str, ip: &str| found(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
+        let found_at =
+            |range: &str, ip: &str| list_findings(Cni::Antrea, vec![node("a", range), pod(ip)]).len();
         assert_eq!(found_at("10.10.72.0/24", "10.10.72.1"), 1);
         assert_eq!(found_at("10.10.72.0/24", "10.10.72.2"), 0);
         assert_eq!(found_at("10.10.20.0/24", "10.10.72.1"), 0);
         assert_eq!(found_at("fd00:72::/64", "fd00:72::1"), 1);
-        let found = found(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
+        let found = list_findings(Cni::Flannel, vec![node("a", "10.10.72.0/24"), pod("10.10.72.0")]);
         assert_eq!(found, ["Pod/default/web 10.10.72.0 is that of flannel.1 on a"]);
     }
 
@@ -227,9 +227,9 @@ mod tests {
             (service("None"), false),
         ] {
             let objects = vec![node("a", "10.10.72.0/24"), entry.clone()];
-            assert_eq!(found(Cni::Antrea, objects).len(), usize::from(is_found), "{entry:?}");
+            assert_eq!(list_findings(Cni::Antrea, objects).len(), usize::from(is_found), "{entry:?}");
         }
-        assert_eq!(found(Cni::Antrea, vec![node("a", "192.168.0.0/24")]).len(), 1);
+        assert_eq!(list_findings(Cni::Antrea, vec![node("a", "192.168.0.0/24")]).len(), 1);
     }
 
     #[test]
@@ -239,7 +239,11 @@ mod tests {
             "health": {"ipv4": "10.20.0.9"}});
         let node = object(Kind::CILIUM_NODE, "a", json!({"spec": spec}));
         for (ip, count) in [("10.20.0.7", 1), ("10.20.0.9", 1), ("10.20.0.8", 0)] {
-            assert_eq!(found(Cni::Cilium, vec![config.clone(), node.clone(), pod(ip)]).len(), count, "{ip}");
+            assert_eq!(
+                list_findings(Cni::Cilium, vec![config.clone(), node.clone(), pod(ip)]).len(),
+                count,
+                "{ip}"
+            );
         }
     }
 }

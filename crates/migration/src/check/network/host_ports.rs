@@ -13,7 +13,6 @@ use crate::cni::support::Cni;
 use crate::cni::values::{CHAINING, command, has_host_ports};
 use crate::workload::{groups, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "host-ports",
     codes: &[("host-port-lost", "the new CNI does not serve a port of a node that a pod asks for")],
@@ -135,7 +134,7 @@ mod tests {
                 format!("apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: c{index}, namespace: kube-system}}\nspec: {{nodeSelector: {{matchLabels: {{{label}}}}}, defaults: {{{defaults}}}}}\n---\n")
             })
             .collect();
-        Case::of(&[pod, nodes.concat(), config, own].concat())
+        Case::from_yaml(&[pod, nodes.concat(), config, own].concat())
     }
 
     const PORT: &str = "containers: [{name: c, ports: [{containerPort: 8080, hostPort: 80}]}]";
@@ -191,11 +190,11 @@ mod tests {
     fn before_cilium_is_installed_the_values_to_install_it_with_serve_the_ports() {
         let pod =
             format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x}}\nspec: {{{PORT}}}\n");
-        let case = Case::of(&pod);
+        let case = Case::from_yaml(&pod);
         assert_eq!(case.finding(&CHECK, "host-port-lost").severity, Severity::Note);
         let values = |case: &Case| crate::cni::values::manifest(&case.scene()).expect("values of Cilium");
         assert!(values(&case).contains("chainingMode: portmap\n"), "{}", values(&case));
-        let without = values(&Case::of(&pod.replace("hostPort: 80", "hostPort: 0")));
+        let without = values(&Case::from_yaml(&pod.replace("hostPort: 80", "hostPort: 0")));
         assert!(without.contains("chainingMode: none\n"), "{without}");
     }
 }

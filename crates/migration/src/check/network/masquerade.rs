@@ -13,7 +13,6 @@ use crate::cni::network::{agent, antrea, cilium, is_yes, subject, variable};
 use crate::cni::support::{Cni, Strategy};
 use snapshot::Range;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "masquerade",
     codes: &[

@@ -8,7 +8,6 @@ use crate::check::{Check, Need};
 use crate::cni::network::{Mtu, NODE_MTU, mtu};
 use crate::cni::support::Cni;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "mtu",
     codes: &[

@@ -12,7 +12,6 @@ use crate::cni::network::subject;
 use crate::cni::support::Cni;
 use snapshot::Range;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "references",
     codes: &[

@@ -16,7 +16,6 @@ use crate::workload::platform;
 /// The code of its finding.
 pub(crate) const SERVICES_BRIDGED: &str = "services-bridged";
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "services",
     codes: &[(
@@ -197,12 +196,12 @@ mod tests {
             format!("apiVersion: cilium.io/v2\nkind: CiliumNodeConfig\nmetadata: {{name: c{index}, namespace: kube-system}}\nspec: {{nodeSelector: {{matchLabels: {{{label}}}}}, defaults: {{{defaults}}}}}\n")
         });
         let all: Vec<String> = nodes.into_iter().chain([config, SERVICE.to_owned()]).chain(own).collect();
-        Case::of(&all.join("---\n"))
+        Case::from_yaml(&all.join("---\n"))
     }
 
     #[test]
     fn only_a_service_with_an_address_and_pods_is_translated() {
-        let finding = Case::of(SERVICE).finding(&CHECK, "services-bridged");
+        let finding = Case::from_yaml(SERVICE).finding(&CHECK, "services-bridged");
         assert_eq!(objects(&finding), ["Service/kube-system/dns"]);
         for other in [
             SERVICE.replace("10.96.0.10", "None"),
@@ -210,29 +209,29 @@ mod tests {
             SERVICE.replace(", selector: {k8s-app: dns}", ""),
             SERVICE.replace("selector:", "type: ExternalName, selector:"),
         ] {
-            assert!(Case::of(&other).codes(&CHECK).is_empty(), "{other}");
+            assert!(Case::from_yaml(&other).codes(&CHECK).is_empty(), "{other}");
         }
     }
 
     #[test]
     fn a_bridge_forwards_in_any_case() {
         for strategy in [Strategy::Bridge, Strategy::Rotation] {
-            assert!(Case::of(SERVICE).strategy(strategy).codes(&CHECK).is_empty(), "{strategy:?}");
+            assert!(Case::from_yaml(SERVICE).strategy(strategy).codes(&CHECK).is_empty(), "{strategy:?}");
         }
         for bridge in ["bridge: {accept: a router}", "gates: [{name: g, command: [./g]}], bridge: {gate: g}"]
         {
             assert!(
-                Case::of(SERVICE).config(&format!("roll: {{{bridge}}}")).codes(&CHECK).is_empty(),
+                Case::from_yaml(SERVICE).config(&format!("roll: {{{bridge}}}")).codes(&CHECK).is_empty(),
                 "{bridge}"
             );
         }
         assert!(
-            Case::of(SERVICE).config("transition: {phase: finish}").codes(&CHECK).is_empty(),
+            Case::from_yaml(SERVICE).config("transition: {phase: finish}").codes(&CHECK).is_empty(),
             "the passes are over"
         );
         let gate = "roll: {gates: [{name: g, command: [./g]}]}";
         assert_eq!(
-            Case::of(SERVICE).config(gate).codes(&CHECK),
+            Case::from_yaml(SERVICE).config(gate).codes(&CHECK),
             ["services-bridged"],
             "it proves something else"
         );
@@ -243,10 +242,11 @@ mod tests {
         for (image, codes) in
             [("both-old", &["services-bridged"][..]), ("both-new", &["services-bridged"]), ("new", &[])]
         {
-            let rotation =
-                Case::of(SERVICE).strategy(Strategy::Rotation).config(&format!("roll: {{image: {image}}}"));
+            let rotation = Case::from_yaml(SERVICE)
+                .strategy(Strategy::Rotation)
+                .config(&format!("roll: {{image: {image}}}"));
             assert_eq!(rotation.codes(&CHECK), codes, "{image}");
-            let double = Case::of(SERVICE).config(&format!("roll: {{image: {image}}}"));
+            let double = Case::from_yaml(SERVICE).config(&format!("roll: {{image: {image}}}"));
             assert_eq!(double.codes(&CHECK), ["services-bridged"], "the image is of no account to it");
         }
     }
@@ -309,7 +309,8 @@ mod tests {
             "{}",
             left.fix
         );
-        let none = Case::of(SERVICE).pair(Cni::Flannel, Cni::Calico).finding(&CHECK, "services-bridged");
+        let none =
+            Case::from_yaml(SERVICE).pair(Cni::Flannel, Cni::Calico).finding(&CHECK, "services-bridged");
         assert!(none.fix.starts_with("Let every node forward"), "{}", none.fix);
     }
 
@@ -317,19 +318,22 @@ mod tests {
     fn it_blocks_but_before_cilium_is_installed() {
         let severity = |case: Case| case.finding(&CHECK, "services-bridged").severity;
         assert_eq!(severity(cilium("", &[])), Severity::Blocks);
-        assert_eq!(severity(Case::of(SERVICE)), Severity::Note);
-        assert_eq!(severity(Case::of(SERVICE).config("transition: {phase: migrate}")), Severity::Blocks);
-        assert_eq!(severity(Case::of(SERVICE).pair(Cni::Flannel, Cni::Calico)), Severity::Blocks);
+        assert_eq!(severity(Case::from_yaml(SERVICE)), Severity::Note);
+        assert_eq!(
+            severity(Case::from_yaml(SERVICE).config("transition: {phase: migrate}")),
+            Severity::Blocks
+        );
+        assert_eq!(severity(Case::from_yaml(SERVICE).pair(Cni::Flannel, Cni::Calico)), Severity::Blocks);
     }
 
     #[test]
     fn the_values_to_install_cilium_with_close_the_gap() {
         let values = |case: &Case| crate::cni::values::manifest(&case.scene()).expect("values of Cilium");
-        let case = Case::of(SERVICE);
+        let case = Case::from_yaml(SERVICE);
         assert!(case.finding(&CHECK, "services-bridged").fix.contains("values-not-installed"));
         assert!(values(&case).contains("socketLB:\n  enabled: true\n"), "{}", values(&case));
         let bridged = case.config("roll: {bridge: {accept: a router}}");
         assert!(!values(&bridged).contains("socketLB"));
-        assert!(!values(&Case::of(SERVICE).strategy(Strategy::Bridge)).contains("socketLB"));
+        assert!(!values(&Case::from_yaml(SERVICE).strategy(Strategy::Bridge)).contains("socketLB"));
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the old network has addresses for the nodes that a rotation adds: its agent runs on new nodes, too, until no pod of it is left.
+//! The old network's addresses for the nodes that a rotation adds: its agent runs on new nodes, too, until no pod of it is left.
 //!
 //! *Source*: kube-controller-manager, `--node-cidr-mask-size`: one range for each Node; Amazon EKS user guide, "Understand each phase of node updates" (two
 //! nodes for each zone before the first drain); aws/amazon-vpc-cni-k8s, README (`WARM_ENI_TARGET`, `WARM_IP_TARGET`), aws/containers-roadmap#2553.
@@ -17,7 +17,6 @@ use crate::cni::network;
 use crate::cni::support::{Cni, Strategy};
 use crate::workload::{EKS_NODE_GROUP, agents, platform};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "surge",
     codes: &[
@@ -206,7 +205,7 @@ mod tests {
             ([nodes(3, group), network("10.244.0.0/22")].concat(), Some((Severity::Risk, "adds 6 before"))),
             ([nodes(3, group), network("10.244.0.0/20")].concat(), None),
         ] {
-            let case = Case::of(&cluster).pair(Cni::Flannel, Cni::Cilium);
+            let case = Case::from_yaml(&cluster).pair(Cni::Flannel, Cni::Cilium);
             let all = case.strategy(Strategy::Rotation).found(&CHECK);
             let first = all.first().map(|finding| (finding.severity, finding.what.as_str()));
             assert_eq!(first.map(|(severity, _)| severity), found.map(|(severity, _)| severity), "{cluster}");
@@ -214,8 +213,8 @@ mod tests {
                 assert!(what.contains(words), "{what}");
             }
         }
-        let stays =
-            Case::of(&[nodes(8, ""), network("10.244.0.0/21")].concat()).pair(Cni::Flannel, Cni::Cilium);
+        let stays = Case::from_yaml(&[nodes(8, ""), network("10.244.0.0/21")].concat())
+            .pair(Cni::Flannel, Cni::Cilium);
         assert!(stays.codes(&CHECK).is_empty(), "no node is added");
     }
 
@@ -245,8 +244,8 @@ mod tests {
             (pool("10.10.0.0/24", ", blockSize: 28"), 4, None),
             (pool("10.20.0.0/26", ""), 4, None),
         ] {
-            let case =
-                Case::of(&[nodes.as_str(), &pool, &blocks(taken)].concat()).pair(Cni::Calico, Cni::Cilium);
+            let case = Case::from_yaml(&[nodes.as_str(), &pool, &blocks(taken)].concat())
+                .pair(Cni::Calico, Cni::Cilium);
             let found = case.strategy(Strategy::Rotation).found(&CHECK);
             assert_eq!(found.first().map(|finding| finding.severity), severity, "{pool} {taken}");
             assert!(found.iter().all(|finding| objects(finding) == ["IPPool/p"]), "{found:?}");
@@ -259,7 +258,7 @@ mod tests {
             let set = format!(
                 "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: aws-node, namespace: kube-system}}\nspec: {{template: {{spec: {{containers: [{{name: aws-node, env: [{env}]}}]}}}}}}\n---\n"
             );
-            let case = Case::of(&[set, nodes(3, "eks.amazonaws.com/nodegroup: blue")].concat());
+            let case = Case::from_yaml(&[set, nodes(3, "eks.amazonaws.com/nodegroup: blue")].concat());
             case.pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation)
         };
         for (env, detail) in [

@@ -17,7 +17,6 @@ use crate::plan::notes::NODE_SECONDS;
 use crate::workload::{Voluntary, budget_patch, budgets_hold, platform, pool_patch};
 use types::policy::Phase;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "disruption",
     codes: &[
@@ -234,19 +233,19 @@ mod tests {
             ("expireAfter: Never", None),
             ("", None),
         ] {
-            let case = Case::of(&[NODE, &claim("c", expire)].concat());
+            let case = Case::from_yaml(&[NODE, &claim("c", expire)].concat());
             let found_of = case.found(&CHECK);
             let detail = found_of.first().map(|finding| finding.objects[0].detail.clone());
             assert_eq!(detail.as_deref(), found, "{expire}");
         }
         let many: String = (0..14).map(|index| claim(&format!("c{index}"), "expireAfter: 720h")).collect();
-        let finding = Case::of(&[NODE, &many].concat()).finding(&CHECK, "karpenter-expiry");
+        let finding = Case::from_yaml(&[NODE, &many].concat()).finding(&CHECK, "karpenter-expiry");
         assert!(
             finding.fix.contains("and so for 2 more") && finding.what.contains("within 24 h"),
             "{finding:?}"
         );
         // Without a clock nothing is known.
-        assert!(Case::of(&claim("c", "expireAfter: 720h")).codes(&CHECK).is_empty());
+        assert!(Case::from_yaml(&claim("c", "expireAfter: 720h")).codes(&CHECK).is_empty());
     }
 
     /// A run of more nodes, or slower, takes longer, and sees more of them expire.
@@ -254,7 +253,7 @@ mod tests {
     fn the_time_of_a_run_follows_its_nodes_and_limits() {
         let cluster = |nodes: usize| -> Case {
             let nodes: String = (0..nodes).map(|index| NODE.replace("n1", &format!("n{index}"))).collect();
-            Case::of(&nodes)
+            Case::from_yaml(&nodes)
         };
         let hours = |case: Case| run_seconds(&case.scene()) / 3600;
         assert_eq!(hours(cluster(1)), 0);
@@ -282,14 +281,14 @@ mod tests {
             ("disruption: {budgets: [{nodes: \"0\", reasons: [Underutilized]}]}", Strategy::Bridge, true),
             ("disruption: {budgets: [{nodes: \"0\"}]}", Strategy::Bridge, false),
         ] {
-            let codes = Case::of(&pool(disruption)).strategy(strategy).codes(&CHECK);
+            let codes = Case::from_yaml(&pool(disruption)).strategy(strategy).codes(&CHECK);
             assert_eq!(
                 codes,
                 &["karpenter-consolidation"][..usize::from(found)],
                 "{disruption} {strategy:?}"
             );
         }
-        let finding = Case::of(&pool("")).finding(&CHECK, "karpenter-consolidation");
+        let finding = Case::from_yaml(&pool("")).finding(&CHECK, "karpenter-consolidation");
         assert_eq!(objects(&finding), ["NodePool/spot: WhenEmptyOrUnderutilized"]);
         assert!(finding.fix.contains(r#""reasons":["Empty","Underutilized"]"#), "{}", finding.fix);
     }
@@ -299,7 +298,7 @@ mod tests {
         let spec = |period: &str| {
             pool(&format!("disruption: {{consolidateAfter: Never}}, template: {{spec: {{{period}}}}}"))
         };
-        let case = |period: &str| Case::of(&spec(period)).strategy(Strategy::Rotation);
+        let case = |period: &str| Case::from_yaml(&spec(period)).strategy(Strategy::Rotation);
         let finding = case("terminationGracePeriod: 1h").finding(&CHECK, "karpenter-grace-period");
         assert_eq!(
             (finding.severity, objects(&finding)),

@@ -31,7 +31,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "labels",
     codes: &[
@@ -147,9 +146,9 @@ mod tests {
             ("labels: {both: crossfade/phase}", &["label-reserved"]),
             ("labels: {both: crossfade/new}", &["label-twice"]),
         ] {
-            assert_eq!(Case::of("").config(config).codes(&CHECK), codes, "{config}");
+            assert_eq!(Case::from_yaml("").config(config).codes(&CHECK), codes, "{config}");
         }
-        let finding = Case::of("").config("labels: {both: x, new: x}").finding(&CHECK, "label-twice");
+        let finding = Case::from_yaml("").config("labels: {both: x, new: x}").finding(&CHECK, "label-twice");
         assert_eq!(objects(&finding), ["Setting/labels.both: x", "Setting/labels.new: x"]);
     }
 }

@@ -12,7 +12,6 @@ use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::workload::CAPI_MACHINE;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "machines",
     codes: &[
@@ -131,7 +130,7 @@ mod tests {
     use crate::cni::support::Cni;
     use serde_json::json;
 
-    fn found(objects: Vec<(Kind, Value)>) -> Vec<Finding> {
+    fn list_findings(objects: Vec<(Kind, Value)>) -> Vec<Finding> {
         Case::new(Cni::Calico, Cni::Cilium, objects).found(&CHECK)
     }
 
@@ -145,13 +144,13 @@ mod tests {
                 json!({"metadata": metadata, "spec": {"clusterName": "c"}}),
             )
         };
-        let all = found(vec![check(json!({"cluster.x-k8s.io/other": ""}))]);
+        let all = list_findings(vec![check(json!({"cluster.x-k8s.io/other": ""}))]);
         assert_eq!(
             (all[0].code, objects(&all[0])),
             ("machine-health-check", vec!["MachineHealthCheck/clusters/workers".into()])
         );
         assert!(all[0].fix.ends_with("workers cluster.x-k8s.io/paused="), "{}", all[0].fix);
-        assert!(found(vec![check(json!({"cluster.x-k8s.io/paused": ""}))]).is_empty());
+        assert!(list_findings(vec![check(json!({"cluster.x-k8s.io/paused": ""}))]).is_empty());
     }
 
     #[test]
@@ -161,11 +160,12 @@ mod tests {
         };
         let machine = json!({CAPI_MACHINE: "m-1"});
         let deployment = object(Kind::MACHINE_DEPLOYMENT, "workers", json!({"spec": {"replicas": 0}}));
-        let all = found(vec![node("a", machine.clone()), node("b", machine.clone()), node("c", json!({}))]);
+        let all =
+            list_findings(vec![node("a", machine.clone()), node("b", machine.clone()), node("c", json!({}))]);
         assert_eq!((all[0].code, all[0].severity), ("machine-health-check", Severity::Note));
         assert_eq!(objects(&all[0]), ["Node/a: and 1 more nodes of Cluster API"]);
-        assert!(found(vec![node("a", machine), deployment]).is_empty(), "they are in this cluster");
-        assert!(found(vec![node("c", json!({}))]).is_empty());
+        assert!(list_findings(vec![node("a", machine), deployment]).is_empty(), "they are in this cluster");
+        assert!(list_findings(vec![node("c", json!({}))]).is_empty());
     }
 
     #[test]
@@ -182,8 +182,10 @@ mod tests {
             (json!({"replicas": 3, "paused": true}), json!({"replicas": 3, "updatedReplicas": 1}), false),
             (json!({"replicas": 0}), json!({}), false),
         ] {
-            let codes: Vec<_> =
-                found(vec![deployment(spec, status.clone())]).iter().map(|finding| finding.code).collect();
+            let codes: Vec<_> = list_findings(vec![deployment(spec, status.clone())])
+                .iter()
+                .map(|finding| finding.code)
+                .collect();
             assert_eq!(codes, &["machine-rollout"][usize::from(!is_found)..], "{status}");
         }
     }

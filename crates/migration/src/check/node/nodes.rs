@@ -41,14 +41,13 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "nodes",
     codes: &[
         (Code::CrossfadeAbsent.as_str(), "no node runs Crossfade yet"),
         (Code::CrossfadeSilent.as_str(), "some nodes run Crossfade and others do not report"),
         (Code::CrossfadeStale.as_str(), "what a node reports is of another boot, or contradicts itself"),
-        (Code::NodeCordoned.as_str(), "somebody cordoned a node"),
+        (Code::NodeCordoned.as_str(), "a node is cordoned"),
         (Code::NodeLeaving.as_str(), "others remove, drain or reboot a node"),
         (Code::NodeNetworkUnavailable.as_str(), "a node says that its network is unavailable"),
         (Code::NodeNotReady.as_str(), "a node is not Ready"),
@@ -183,9 +182,9 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
         ),
         Code::NodeCordoned => (
             Severity::Note,
-            "Nodes are cordoned by somebody else.",
+            "Nodes are cordoned, and not by this run.",
             "Crossfade does not undo a cordon that it did not set: these nodes wait until they are uncordoned, and count as nodes in transit.",
-            format!("If nobody needs them cordoned: kubectl uncordon {}", names(&subjects)),
+            format!("If they need not stay cordoned: kubectl uncordon {}", names(&subjects)),
         ),
         Code::NodeLeaving => (
             Severity::Note,
@@ -196,7 +195,7 @@ fn finding(scene: &Scene<'_>, code: Code, subjects: Vec<Subject>) -> Finding {
         Code::NodeNetworkUnavailable => (
             Severity::Risk,
             "Nodes say that their network is unavailable.",
-            "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and nobody ever clears it.",
+            "Kubernetes keeps pods away from them with a taint. Often it is left from a CNI that was stopped before, and no program ever clears it.",
             format!("Find who wrote the condition: kubectl get node {first} -o jsonpath='{{.status.conditions[?(@.type==\"NetworkUnavailable\")]}}'. Restart the old CNI's agent there; it writes the condition anew."),
         ),
         Code::NodeNotReady => (
@@ -281,7 +280,7 @@ mod tests {
         ] {
             let changed = node("a").replace(was, is);
             assert!(was == is || changed != node("a"), "{was} is not there");
-            let case = Case::of(&[changed, node("b")].concat());
+            let case = Case::from_yaml(&[changed, node("b")].concat());
             assert_eq!(case.codes(&CHECK), codes, "{is}");
             if let [code] = codes {
                 assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"), "{is}");
@@ -292,7 +291,7 @@ mod tests {
     #[test]
     fn a_node_that_is_left_out_need_not_report() {
         let bare = "apiVersion: v1\nkind: Node\nmetadata: {name: edge-1}\n---\n";
-        let case = |settings: &str| Case::of(&[bare, &node("b")].concat()).config(settings);
+        let case = |settings: &str| Case::from_yaml(&[bare, &node("b")].concat()).config(settings);
         assert_eq!(case("").codes(&CHECK), ["crossfade-silent"]);
         for (name, codes) in [("edge-*", &[][..]), ("b", &["crossfade-absent"])] {
             let settings = format!("roll: {{leaveOut: [{{node: {name}, reason: no pod network}}]}}");
@@ -303,11 +302,11 @@ mod tests {
     #[test]
     fn before_crossfade_is_installed_one_sentence_says_it() {
         let bare = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n";
-        let finding = Case::of(bare).finding(&CHECK, "crossfade-absent");
+        let finding = Case::from_yaml(bare).finding(&CHECK, "crossfade-absent");
         assert_eq!((finding.severity, finding.objects.len()), (Severity::Risk, 0));
-        let rotation = Case::of(bare).strategy(Strategy::Rotation).finding(&CHECK, "crossfade-absent");
+        let rotation = Case::from_yaml(bare).strategy(Strategy::Rotation).finding(&CHECK, "crossfade-absent");
         assert_eq!(rotation.severity, Severity::Note, "new images bring it");
-        let two_nodes = Case::of(&[bare, "---\n", &node("b")].concat());
+        let two_nodes = Case::from_yaml(&[bare, "---\n", &node("b")].concat());
         assert_eq!(two_nodes.finding(&CHECK, "crossfade-silent").severity, Severity::Blocks);
         assert_eq!(
             two_nodes.strategy(Strategy::Rotation).finding(&CHECK, "crossfade-silent").severity,

@@ -33,7 +33,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "platform",
     codes: &[
@@ -151,7 +150,7 @@ mod tests {
             let yaml = format!(
                 "apiVersion: v1\nkind: Node\nmetadata: {{name: a, labels: {{{labels}}}}}\nstatus: {{nodeInfo: {{{info}}}}}\n"
             );
-            let case = Case::of(&yaml);
+            let case = Case::from_yaml(&yaml);
             assert_eq!(case.codes(&CHECK), codes, "{labels} {info}");
             if let [code] = codes {
                 assert!(objects(&case.finding(&CHECK, code))[0].starts_with("Node/a"));
@@ -162,7 +161,10 @@ mod tests {
     #[test]
     fn without_an_image_a_read_only_system_is_a_risk() {
         let yaml = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nstatus: {nodeInfo: {osImage: Talos (v1.7.0)}}\n";
-        assert_eq!(Case::of(yaml).found(&CHECK)[0].severity, Severity::Note);
-        assert_eq!(Case::of(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity, Severity::Risk);
+        assert_eq!(Case::from_yaml(yaml).found(&CHECK)[0].severity, Severity::Note);
+        assert_eq!(
+            Case::from_yaml(yaml).strategy(Strategy::Rotation).found(&CHECK)[0].severity,
+            Severity::Risk
+        );
     }
 }

@@ -15,7 +15,6 @@ use crate::check::{Check, Need};
 use crate::cni::support::Cni;
 use crate::workload::{EKS_NODE_GROUP, GARDENER_POOL, GKE_POOL, Karpenter};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "repair",
     codes: &[
@@ -173,12 +172,13 @@ mod tests {
             (Cni::Calico, Cni::Cilium, MONITORED, "env: []", None),
             (Cni::AwsVpcCni, Cni::Cilium, "", "env: []", None),
         ] {
-            let found = Case::of(&[agent, &karpenter(gate)].concat()).pair(from, to).found(&CHECK);
+            let found = Case::from_yaml(&[agent, &karpenter(gate)].concat()).pair(from, to).found(&CHECK);
             let of_agent = found.iter().find(|finding| finding.code == "node-repair-networking");
             assert_eq!(of_agent.map(|finding| finding.severity), severity, "{from} {to} {gate}");
         }
-        let finding =
-            Case::of(MONITORED).pair(Cni::AwsVpcCni, Cni::Cilium).finding(&CHECK, "node-repair-networking");
+        let finding = Case::from_yaml(MONITORED)
+            .pair(Cni::AwsVpcCni, Cni::Cilium)
+            .finding(&CHECK, "node-repair-networking");
         assert!(objects(&finding)[0].contains("IPAMDNotRunning"), "{finding:?}");
     }
 
@@ -195,10 +195,10 @@ mod tests {
             ),
             ("env: [{name: FEATURE_GATES, value: \"NodeRepairer=true\"}]", false),
         ] {
-            let codes = Case::of(&karpenter(container)).codes(&CHECK);
+            let codes = Case::from_yaml(&karpenter(container)).codes(&CHECK);
             assert_eq!(codes, &["node-repair"][..usize::from(found)], "{container}");
         }
-        let fix = Case::of(&karpenter(ON)).finding(&CHECK, "node-repair").fix;
+        let fix = Case::from_yaml(&karpenter(ON)).finding(&CHECK, "node-repair").fix;
         assert!(
             fix.contains(
                 "set env deployment/karpenter FEATURE_GATES=SpotToSpotConsolidation=false,NodeRepair=false."
@@ -219,7 +219,7 @@ mod tests {
             node("e", "eks.amazonaws.com/nodegroup: main"),
             node("d", "pool: x"),
         ];
-        let finding = Case::of(&all.concat()).finding(&CHECK, "node-repair");
+        let finding = Case::from_yaml(&all.concat()).finding(&CHECK, "node-repair");
         assert_eq!(
             objects(&finding),
             [
@@ -233,6 +233,6 @@ mod tests {
             "{}",
             finding.fix
         );
-        assert!(Case::of(&all[4]).codes(&CHECK).is_empty());
+        assert!(Case::from_yaml(&all[4]).codes(&CHECK).is_empty());
     }
 }

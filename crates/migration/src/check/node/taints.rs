@@ -1,7 +1,7 @@
 //! Start-up taints: who tolerates them, who removes them, and whether autoscalers know them.
 
 mod autoscaler;
-mod left;
+mod leftover;
 
 use snapshot::model::{Kind, Node, Object, Taint, Workload};
 use types::text::quote::shell_word;
@@ -17,7 +17,6 @@ use crate::workload::{
     GKE_POOL, START_TAINT_CILIUM, agents, startup_taints, tolerates, tolerates_everything, toleration_patch,
 };
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "taints",
     codes: &[
@@ -28,7 +27,7 @@ pub(in crate::check) const CHECK: Check = Check {
         ("startup-taint-daemonset-waits", "a DaemonSet of the node waits for the start-up taint to go"),
         ("startup-taint-left", "nodes bear a start-up taint that should have gone"),
         ("startup-taint-lifter-waits", "the program that removes the start-up taint does not tolerate it"),
-        ("startup-taint-no-lifter", "nobody removes the start-up taint"),
+        ("startup-taint-no-lifter", "no program removes the start-up taint"),
         ("startup-taint-way-back", "Cilium taints nodes of the old image when a rotation goes back"),
     ],
     needs: &[
@@ -47,7 +46,7 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
     let taints: Vec<Taint> = startup_taints(scene).into_iter().collect();
     let mut findings: Vec<Finding> = find_early(scene, &taints).into_iter().collect();
     findings.extend(find_waiting(scene, &taints));
-    findings.extend(left::leftover_taints(scene));
+    findings.extend(leftover::leftover_taints(scene));
     findings.extend(way_back(scene));
     for taint in &taints {
         findings.extend(find_lifted(scene, taint));
@@ -188,7 +187,7 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
     let subject = |subject: Subject| subject.detail(format!("{}:{}", taint.key, taint.effect));
     let Some(lifter) = lifter else {
         let why = "kubelet may not remove taints, so every new node would stay empty for ever.";
-        let what = format!("Nobody removes the start-up taint {}:{}.", taint.key, taint.effect);
+        let what = format!("No program removes the start-up taint {}:{}.", taint.key, taint.effect);
         let bearers = scene
             .snapshot
             .nodes
@@ -207,7 +206,7 @@ fn find_lifted(scene: &Scene<'_>, taint: &Taint) -> Option<Finding> {
             "startup-taint-lifter-waits",
             Severity::Risk,
             "The program that removes a start-up taint does not tolerate it.",
-            "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and nobody is there to notice.",
+            "After a power failure or in an empty cluster all nodes bear the taint, nothing runs that could remove it, and no person is there to notice.",
             tolerate(scene, Kind::DEPLOYMENT, std::slice::from_ref(&subject)),
         )
         .with_objects([subject])

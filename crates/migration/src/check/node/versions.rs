@@ -36,7 +36,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "versions",
     codes: &[
@@ -256,7 +255,7 @@ fn finding(scene: &Scene<'_>, code: Code, all: &BTreeMap<(&str, String), Nodes<'
         Code::Unknown => (
             Severity::Risk,
             "Versions of nodes cannot be read.".to_owned(),
-            "Nobody knows whether Crossfade and the new CNI support these nodes.".to_owned(),
+            "It is unknown whether Crossfade and the new CNI support these nodes.".to_owned(),
             "Take the snapshot again, with status.nodeInfo: kubectl get nodes -o json > nodes.json",
         ),
     };

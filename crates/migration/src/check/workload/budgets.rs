@@ -31,7 +31,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "budgets",
     codes: &[

@@ -1,4 +1,4 @@
-//! Whether the other nodes have room for the pods of those in transit.
+//! The room of the other nodes for the pods of those in transit.
 //!
 //! The sum of requests is compared, as the scheduler counts them, so fragmentation is seen for the largest pods only.
 
@@ -14,7 +14,6 @@ use crate::config::roll::Method;
 use crate::workload::capacity::{RESOURCES, Request, barring, tenths};
 use crate::workload::{Owner, Requests, is_movable, owner, platform, pool_of};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "capacity",
     codes: &[
@@ -31,7 +30,6 @@ struct Load<'a> {
     node: &'a Node,
     /// What pods may request in sum.
     offer: Request,
-    /// What was not requested.
     free: Request,
     /// What the pods request that would move to other nodes.
     moves: Request,
@@ -92,7 +90,7 @@ fn find_unknown(silent: Vec<Subject>) -> Finding {
         "capacity-unknown",
         Severity::Risk,
         "Nodes do not say what pods may request in sum.",
-        "Nobody knows whether the pods of the nodes in transit find room.",
+        "It is unknown whether the pods of the nodes in transit find room.",
         "Take the snapshot again, with status.allocatable of the nodes: kubectl get nodes -o json > nodes.json",
     )
     .with_objects(silent)

@@ -11,7 +11,6 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, Place, groups, is_movable, owner, platform, takes_back};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "drains",
     codes: &[
@@ -206,7 +205,7 @@ mod tests {
             let workload = format!(
                 "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: x}}\nspec: {{replicas: {replicas}, template: {{metadata: {{labels: {{app: web}}}}, spec: {{affinity: {{podAntiAffinity: {{{how}DuringSchedulingIgnoredDuringExecution: [{term}]}}}}}}}}}}\n"
             );
-            Case::of(&format!("{NODES}{workload}"))
+            Case::from_yaml(&format!("{NODES}{workload}"))
         };
         let zone = "topology.kubernetes.io/zone";
         for (replicas, how, key, label, is_found) in [
@@ -236,7 +235,7 @@ mod tests {
     #[test]
     fn a_run_waits_for_the_longest_grace_period() {
         let pod = |seconds: u32| {
-            Case::of(&format!(
+            Case::from_yaml(&format!(
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x}}\nspec: {{terminationGracePeriodSeconds: {seconds}}}\n"
             ))
         };
@@ -251,7 +250,7 @@ mod tests {
     fn a_volume_needs_a_second_node_in_its_zone() {
         let found = |node: &str, zone: &str, owner: &str| {
             let rule = format!("{{key: topology.kubernetes.io/zone, operator: In, values: [{zone}]}}");
-            Case::of(&format!(
+            Case::from_yaml(&format!(
                 "{NODES}apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: pv}}\nspec: {{csi: {{driver: d}}, nodeAffinity: {{required: {{nodeSelectorTerms: [{{matchExpressions: [{rule}]}}]}}}}}}\n---\n\
                  apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data, namespace: x}}\nspec: {{volumeName: pv}}\n---\n\
                  apiVersion: v1\nkind: Pod\nmetadata: {{name: db-0, namespace: x, ownerReferences: [{{kind: {owner}, name: db, controller: true}}]}}\n\

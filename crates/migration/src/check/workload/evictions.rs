@@ -37,16 +37,15 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "evictions",
     codes: &[
         (Code::JobRunning.as_str(), "a Job's pod starts again from the beginning when it is evicted"),
         (Code::PodEmptyDir.as_str(), "pods lose the data of an emptyDir when they are evicted"),
-        (Code::PodRefusesEviction.as_str(), "an annotation asks that nobody disrupts a pod"),
+        (Code::PodRefusesEviction.as_str(), "an annotation asks not to disrupt a pod"),
         (Code::PodStatic.as_str(), "a static pod with pod network cannot be evicted"),
         (Code::PodStuck.as_str(), "a pod is pending or terminating already now"),
-        (Code::PodWithoutOwner.as_str(), "nobody creates a pod again when it is evicted"),
+        (Code::PodWithoutOwner.as_str(), "no controller creates a pod again when it is evicted"),
         (Code::WorkloadNotReady.as_str(), "a workload is not ready already now"),
         (Code::WorkloadSingle.as_str(), "a workload has one replica, so each eviction is an outage"),
     ],
@@ -129,8 +128,8 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
         ),
         Code::PodRefusesEviction => (
             Severity::Risk,
-            "Pods ask that nobody disrupts them.",
-            "The migration waits at their nodes until the pods are gone or somebody names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
+            "Pods ask not to be disrupted.",
+            "The migration waits at their nodes until the pods are gone or the operator names them. Karpenter and the cluster autoscaler keep such nodes for ever.",
             format!(
                 "Ask their owners for a time, then remove the annotation: {}",
                 spell_commands(&subjects, |subject| {
@@ -159,7 +158,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
         Code::PodWithoutOwner => (
             Severity::Risk,
             "Pods have no owner.",
-            "Nobody creates such a pod again. The migration waits at its node until somebody deletes it.",
+            "No controller creates such a pod again. The migration waits at its node until the operator deletes it.",
             format!("Make a Deployment of each, or delete them before their nodes' turn: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} delete pod {}", subject.namespace, subject.name))),
         ),
         Code::WorkloadNotReady => (
@@ -171,7 +170,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
         Code::WorkloadSingle => (
             Severity::Note,
             "Workloads have one replica.",
-            "Nobody serves while their only pod moves to another node.",
+            "No pod serves while their only one moves to another node.",
             format!("Where that matters, add a replica for the time of the migration: {}", spell_commands(&subjects, |subject| format!("kubectl -n {} scale {}/{} --replicas=2", subject.namespace, subject.kind.to_lowercase(), subject.name))),
         ),
     };

@@ -13,7 +13,6 @@ use crate::check::finding::{Finding, Severity, Subject};
 use crate::check::{Check, Need};
 use crate::workload::owner;
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "evictors",
     codes: &[
@@ -142,7 +141,7 @@ mod tests {
             (0, "registry.k8s.io/descheduler/descheduler:v0.33.0", false),
             (1, "example.com/descheduler/dashboard:1", false),
         ] {
-            let codes = Case::of(&deployment(replicas, image)).codes(&CHECK);
+            let codes = Case::from_yaml(&deployment(replicas, image)).codes(&CHECK);
             assert_eq!(codes, &["descheduler"][..usize::from(found)], "{image}");
         }
     }
@@ -154,12 +153,13 @@ mod tests {
                 "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: x, ownerReferences: [{{kind: Job, name: {job}, controller: true}}]}}\nspec: {{nodeName: a, containers: [{{name: c, image: {image}}}]}}\nstatus: {{phase: Succeeded}}\n---\n"
             )
         };
-        let finding = Case::of(&pod("tidy-29123456", "r/descheduler:v1")).finding(&CHECK, "descheduler");
+        let finding =
+            Case::from_yaml(&pod("tidy-29123456", "r/descheduler:v1")).finding(&CHECK, "descheduler");
         assert_eq!(objects(&finding), ["Job/x/tidy-29123456: of CronJob tidy"]);
         assert!(finding.fix.contains("kubectl -n x patch cronjob tidy --type merge"), "{}", finding.fix);
-        let alone = Case::of(&pod("tidy-once", "r/descheduler:v1")).finding(&CHECK, "descheduler");
+        let alone = Case::from_yaml(&pod("tidy-once", "r/descheduler:v1")).finding(&CHECK, "descheduler");
         assert_eq!(objects(&alone), ["Job/x/tidy-once"]);
-        assert!(Case::of(&pod("tidy-29123456", "r/web:v1")).codes(&CHECK).is_empty());
+        assert!(Case::from_yaml(&pod("tidy-29123456", "r/web:v1")).codes(&CHECK).is_empty());
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
             let kured = format!(
                 "apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: reboots, namespace: kube-system, annotations: {{{annotations}}}}}\nspec: {{template: {{spec: {{containers: [{{name: c, image: \"ghcr.io/kubereboot/kured:1.17.0\"}}]}}}}}}\n---\n"
             );
-            let codes = Case::of(&[node, &kured].concat()).codes(&CHECK);
+            let codes = Case::from_yaml(&[node, &kured].concat()).codes(&CHECK);
             assert_eq!(codes, &["kured"][..usize::from(found)], "{annotations}");
         }
     }

@@ -17,7 +17,6 @@ use crate::cni::network::subject;
 use crate::cni::support::Cni;
 use crate::workload::{GKE_POOL, Owner, owner};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "reachability",
     codes: &[
@@ -204,9 +203,9 @@ mod tests {
             (CONVERSION, API, "CustomResourceDefinition/things.example.com: conversion by Service x/guard"),
             (AGGREGATED, API, "APIService/v1beta1.metrics.k8s.io: Service x/guard"),
         ] {
-            let codes = |text: &str, from, to| Case::of(text).pair(from, to).codes(&CHECK);
+            let codes = |text: &str, from, to| Case::from_yaml(text).pair(from, to).codes(&CHECK);
             let text = cluster(callee, false);
-            let finding = Case::of(&text).pair(Cni::AwsVpcCni, Cni::Antrea).finding(&CHECK, code);
+            let finding = Case::from_yaml(&text).pair(Cni::AwsVpcCni, Cni::Antrea).finding(&CHECK, code);
             assert_eq!((finding.severity, objects(&finding)), (Severity::Blocks, vec![detail.to_owned()]));
             assert!(
                 finding.fix.contains("kubectl -n x patch deployment guard --type merge"),
@@ -226,8 +225,9 @@ mod tests {
     #[test]
     fn a_webhook_that_may_fail_delays_what_it_reviews() {
         let ignored = ADMISSION.replace("rules", "failurePolicy: Ignore, timeoutSeconds: 30, rules");
-        let finding =
-            Case::of(&cluster(&ignored, false)).pair(Cni::AwsVpcCni, Cni::Cilium).finding(&CHECK, WEBHOOK);
+        let finding = Case::from_yaml(&cluster(&ignored, false))
+            .pair(Cni::AwsVpcCni, Cni::Cilium)
+            .finding(&CHECK, WEBHOOK);
         assert_eq!(finding.severity, Severity::Risk);
         assert!(objects(&finding)[0].ends_with("guard.x: 30 s each, Service x/guard"), "{finding:?}");
     }
@@ -238,7 +238,7 @@ mod tests {
         for (nodes, found) in
             [(GKE.to_owned(), true), ([GKE, tunnel].concat(), false), (String::new(), false)]
         {
-            let codes = Case::of(&[&cluster(AGGREGATED, false), &*nodes].concat()).codes(&CHECK);
+            let codes = Case::from_yaml(&[&cluster(AGGREGATED, false), &*nodes].concat()).codes(&CHECK);
             assert_eq!(codes, &[API][..usize::from(found)], "{nodes}");
         }
     }

@@ -32,7 +32,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "resources",
     codes: &[
@@ -212,11 +211,11 @@ mod tests {
             (daemon_set("probe", "c", 0, 0, 0), &["watched-empty"]),
             (daemon_set("probes", "c", 2, 2, 2), &["watched-absent"]),
         ] {
-            assert_eq!(Case::of(&yaml).config(WATCHED).codes(&CHECK), codes, "{yaml}");
+            assert_eq!(Case::from_yaml(&yaml).config(WATCHED).codes(&CHECK), codes, "{yaml}");
         }
         let static_pods = "watchedResources: {daemonSets: {kube-system: [kube-scheduler]}}";
         let deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: kube-scheduler, namespace: control-plane}\n";
-        let finding = Case::of(deployment).config(static_pods).finding(&CHECK, "watched-absent");
+        let finding = Case::from_yaml(deployment).config(static_pods).finding(&CHECK, "watched-absent");
         assert_eq!(
             objects(&finding),
             ["DaemonSet/kube-system/kube-scheduler: there is Deployment/control-plane/kube-scheduler"]
@@ -232,7 +231,7 @@ mod tests {
             )
         };
         let codes = |web: u8, db: u8| {
-            Case::of(&[text_of("Deployment", "web", web), text_of("StatefulSet", "db", db)].concat())
+            Case::from_yaml(&[text_of("Deployment", "web", web), text_of("StatefulSet", "db", db)].concat())
                 .config(config)
                 .codes(&CHECK)
         };
@@ -244,11 +243,12 @@ mod tests {
     fn what_must_exist_exists_and_all_that_is_missing_is_told_at_once() {
         let config =
             "preflightResources: {daemonSets: {kube-system: [probe, other]}, deployments: {x: [web]}}";
-        let finding =
-            Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(config).finding(&CHECK, "preflight-absent");
+        let finding = Case::from_yaml(&daemon_set("probe", "c", 1, 1, 1))
+            .config(config)
+            .finding(&CHECK, "preflight-absent");
         assert_eq!(objects(&finding), ["DaemonSet/kube-system/other", "Deployment/x/web"]);
         let item = "preflightResources: {daemonSets: {kube-system: [probe]}}";
-        assert!(Case::of(&daemon_set("probe", "c", 1, 1, 1)).config(item).codes(&CHECK).is_empty());
+        assert!(Case::from_yaml(&daemon_set("probe", "c", 1, 1, 1)).config(item).codes(&CHECK).is_empty());
     }
 
     #[test]
@@ -258,7 +258,9 @@ mod tests {
         let cilium = daemon_set("cilium", "cilium-agent", 1, 1, 1);
         let second = daemon_set("cilium-migrated", "cilium-agent", 1, 1, 1);
         let codes = |all: &[&String]| {
-            Case::of(&all.iter().map(|item| item.as_str()).collect::<String>()).config(config).codes(&CHECK)
+            Case::from_yaml(&all.iter().map(|item| item.as_str()).collect::<String>())
+                .config(config)
+                .codes(&CHECK)
         };
         assert_eq!(codes(&[&calico, &cilium]), ["clean-up-new-agent"]);
         assert!(codes(&[&calico, &cilium, &second]).is_empty());

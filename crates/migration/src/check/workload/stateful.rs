@@ -29,7 +29,6 @@ impl Code {
     }
 }
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "stateful",
     codes: &[
@@ -140,7 +139,7 @@ fn finding(code: Code, subjects: Vec<Subject>) -> Finding {
         ),
         Code::FreezeScaledByOthers => (
             Severity::Blocks,
-            "Workloads that the settings scale to 0 are scaled by somebody else, too.",
+            "Workloads that the settings scale to 0 are scaled by another controller, too.",
             "An operator or an autoscaler scales them back while their nodes move.",
             "Use method: ordinals in the settings file, or pause the operator or the autoscaler for the time of the migration.".to_owned(),
         ),
@@ -176,7 +175,7 @@ mod tests {
     const HPA: &str = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h, namespace: x}\nspec: {scaleTargetRef: {kind: StatefulSet, name: kafka}}\n";
 
     fn codes(yaml: &str, config: &str) -> Vec<&'static str> {
-        Case::of(yaml).config(config).codes(&CHECK)
+        Case::from_yaml(yaml).config(config).codes(&CHECK)
     }
 
     #[test]
@@ -193,7 +192,8 @@ mod tests {
             codes(SETS, &both.replace("name: zoo", "name: kafka")),
             ["freeze-twice", "stateful-without-group"]
         );
-        let case = Case::of(SETS).config(&both.replace("namespace: x, name: zoo", "namespace: y, name: zoo"));
+        let case =
+            Case::from_yaml(SETS).config(&both.replace("namespace: x, name: zoo", "namespace: y, name: zoo"));
         let finding = case.finding(&CHECK, "freeze-not-found");
         assert_eq!(objects(&finding), ["StatefulSet/y/zoo: in group queue; did you mean StatefulSet/x/zoo?"]);
     }

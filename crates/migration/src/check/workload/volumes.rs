@@ -9,7 +9,6 @@ use crate::check::finding::{Finding, Severity};
 use crate::check::{Check, Need};
 use crate::workload::{Owner, is_movable, owner, takes_back};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "volumes",
     codes: &[("pod-local-volume", "a pod has a volume that only its node has")],
@@ -95,7 +94,7 @@ mod tests {
                  apiVersion: v1\nkind: Pod\nmetadata: {{name: db-0, namespace: x, ownerReferences: [{{kind: {kind}, name: db, controller: true}}]}}\n\
                  spec: {{nodeName: a, volumes: [{{name: d, persistentVolumeClaim: {{claimName: data-db-0}}}}]}}\n"
             );
-            let case = Case::of(&yaml);
+            let case = Case::from_yaml(&yaml);
             assert_eq!(case.codes(&CHECK), &["pod-local-volume"][usize::from(!found)..], "{spec} {kind}");
             if found {
                 assert_eq!(
@@ -104,7 +103,7 @@ mod tests {
                 );
             }
             assert!(
-                Case::of(
+                Case::from_yaml(
                     &yaml.replace("namespace: x}\nspec: {volumeName", "namespace: other}\nspec: {volumeName")
                 )
                 .codes(&CHECK)

@@ -13,7 +13,6 @@ use crate::check::{Check, Need};
 use crate::cni::network::subject;
 use crate::workload::{Owner, is_ready, owner};
 
-/// See the module.
 pub(in crate::check) const CHECK: Check = Check {
     name: "webhooks",
     codes: &[("webhook-few", "an admission webhook that pods need is served by fewer than two pods")],
@@ -174,7 +173,7 @@ mod tests {
                  spec: {{nodeName: a, hostNetwork: {network}}}\nstatus: {{phase: Running, conditions: [{{type: Ready, status: \"True\"}}]}}\n---\n"
             ));
         }
-        Case::of(&text)
+        Case::from_yaml(&text)
     }
 
     const PODS: &str = "{name: guard.x, clientConfig: {service: {name: guard, namespace: x}}, rules: [{apiGroups: [\"\"], resources: [pods], operations: [CREATE]}]}";

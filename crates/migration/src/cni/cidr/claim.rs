@@ -1,4 +1,4 @@
-//! Who uses a range of addresses.
+//! The users of a range of addresses.
 
 use snapshot::model::Text;
 
@@ -21,7 +21,6 @@ pub enum Usage {
     NewPool,
     /// A node has it for pods of the new network.
     NewNode,
-    /// Services.
     Service,
     /// A node's own address, or the machines' network.
     Node,
@@ -36,7 +35,6 @@ pub enum Usage {
 pub struct Claim {
     /// The addresses.
     pub range: Range,
-    /// For what.
     pub usage: Usage,
     /// The node whose pods have the addresses.
     pub node: Option<Text>,

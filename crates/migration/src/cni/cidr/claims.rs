@@ -1,8 +1,8 @@
 //! Collects the ranges of a scene: those of both networks, of Services, of nodes and of everything else that an address may mean.
 
-mod around;
 mod calico;
 mod pods;
+mod surroundings;
 mod target;
 
 pub use calico::gives_addresses;
@@ -47,7 +47,7 @@ pub fn gather(scene: &Scene<'_>) -> Claims {
     }
     target::add_new_claims(scene, &mut claims);
     flannel(scene, &mut claims);
-    around::add_claims(scene, &mut claims);
+    surroundings::add_claims(scene, &mut claims);
     for (networks, used) in [
         (&scene.config.networks.old.cidrs, Usage::OldPool { is_closed: false }),
         (&scene.config.networks.new.cidrs, Usage::NewPool),
@@ -133,7 +133,6 @@ impl Claims {
         }
     }
 
-    /// Adds one address.
     fn add_address(&mut self, text: &str, used: Usage, node: Option<&str>, source: Subject) {
         let address = text.split('/').next().unwrap_or(text);
         let length = if address.contains(':') { 128 } else { 32 };

@@ -1,4 +1,4 @@
-//! What each overlap means.
+//! The meaning of each overlap.
 
 use snapshot::model::Kind;
 

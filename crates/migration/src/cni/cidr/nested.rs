@@ -1,4 +1,4 @@
-//! Which ranges overlap.
+//! The pairs of ranges that overlap.
 
 use super::Claim;
 

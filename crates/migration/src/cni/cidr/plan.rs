@@ -1,4 +1,4 @@
-//! What to do about the overlaps of both networks: nothing, drain a few nodes, or move the old pool.
+//! The remedy for overlaps of both networks: nothing, drain a few nodes, or move the old pool.
 
 use std::collections::BTreeSet;
 

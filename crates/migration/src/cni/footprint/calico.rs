@@ -24,7 +24,6 @@ const VALIDATING_BINDING: Api =
 
 /// The namespace of the optional API server.
 pub(super) const SERVER_NAMESPACE: &str = "calico-apiserver";
-/// Its Secrets.
 pub(super) const SERVER_SECRETS: (Place, &[&str]) =
     (Place::In(&[SERVER_NAMESPACE]), &["calico-apiserver-certs"]);
 

@@ -31,7 +31,6 @@ pub struct Tunnel {
     pub port: u16,
     /// The network identifier of a device that has one for all packets. A device without, which each packet tells its own, shares its port with no other.
     pub vni: Option<u32>,
-    /// The device.
     pub device: String,
     /// The object that says so.
     pub source: Subject,

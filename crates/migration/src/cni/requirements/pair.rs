@@ -1,4 +1,4 @@
-//! Which CNI can be left for which, and how.
+//! The pairs of CNIs between which a cluster can move, and the ways to do it.
 
 use types::policy::Secondary;
 use types::profile::Profiles;
@@ -19,9 +19,7 @@ pub enum Evidence {
 /// A CNI to move from, and one to move to.
 #[derive(Debug, Clone, Copy)]
 pub struct Pair {
-    /// From.
     pub from: Cni,
-    /// To.
     pub to: Cni,
     /// What is known of it.
     pub evidence: Evidence,
@@ -103,7 +101,7 @@ fn strategy(scene: &Scene<'_>) -> State {
         State::met("both work as the second network of a pod")
     } else {
         State::not_met(
-            format!("nobody has seen {} work as the second network of a pod", refused.join(" and ")),
+            format!("{}: not tried as the second network of a pod", refused.join(" and ")),
             "use --strategy bridge where both networks reach each other, or --strategy rotation",
         )
     }

@@ -1,4 +1,4 @@
-//! How much may happen at once, and how long it may take.
+//! Limits of what may happen at once, and of how long it may take.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What becomes of pods that need a decision.
+//! Settings for pods that need the operator's decision.
 
 use serde::{Deserialize, Serialize};
 

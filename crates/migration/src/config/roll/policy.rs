@@ -31,7 +31,6 @@ pub enum PolicyKind {
 }
 
 impl PolicyKind {
-    /// All of them.
     pub const ALL: [Self; 10] = [
         Self::NetworkPolicy,
         Self::AdminNetworkPolicy,

@@ -1,4 +1,4 @@
-//! How the API server answers, by this program's own requests.
+//! The gate on the API server's answers to this program's own requests.
 
 use std::collections::VecDeque;
 use std::time::Duration;

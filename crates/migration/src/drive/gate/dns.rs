@@ -1,4 +1,4 @@
-//! Whether the cluster's DNS answers, as far as its pods' readiness tells.
+//! The gate on the cluster's DNS, by the readiness of its pods.
 
 use std::time::Duration;
 

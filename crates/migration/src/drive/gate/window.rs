@@ -1,4 +1,4 @@
-//! Whether nodes may start at this time of the week.
+//! The gate on the time of the week at which nodes may start.
 
 use crate::config::roll::Window;
 

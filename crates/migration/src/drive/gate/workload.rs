@@ -1,4 +1,4 @@
-//! Whether what makes the pods that moved is as available as it was when the run began.
+//! The gate on the owners of moved pods: as available as when the run began.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -39,7 +39,6 @@ const REPORT_BYTES: usize = 4 * observed::MAX_BYTES;
 /// A Node, and its taints as they are written: a change of one has to write them all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedNode {
-    /// Its name.
     pub name: Text,
     /// What decisions are made on.
     pub node: Node,

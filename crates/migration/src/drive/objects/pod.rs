@@ -24,7 +24,7 @@ impl PodClassifier {
     #[must_use]
     pub fn from_plan(plan: &Plan) -> Self {
         let agents = plan.agents.iter().map(|agent| (agent.namespace.clone(), agent.name.clone()));
-        let ranges = plan.is_final().then(|| NetworkRanges::of(&plan.networks));
+        let ranges = plan.is_final().then(|| NetworkRanges::new(&plan.networks));
         Self { dns: plan.dns.clone(), agents: agents.collect(), ranges }
     }
 
@@ -176,7 +176,7 @@ mod tests {
         ] {
             let texts = |ranges: &[&str]| ranges.iter().map(|text| (*text).to_owned()).collect();
             let networks = Networks { old: texts(old), new: texts(new) };
-            let about = PodClassifier { ranges: Some(NetworkRanges::of(&networks)), ..about() };
+            let about = PodClassifier { ranges: Some(NetworkRanges::new(&networks)), ..about() };
             let value =
                 json!({"status": {"podIP": address, "podIPs": [{"ip": address}], "phase": "Running"}});
             let found = |about: &PodClassifier| {

@@ -1,4 +1,4 @@
-//! How many pods of a workload are ready.
+//! The number of a workload's pods that are ready.
 
 use serde::Deserialize;
 use snapshot::model::{Kind, Meta};

@@ -1,4 +1,4 @@
-//! Whether the cluster moves from the CNI that a plan names to the one that it names.
+//! The check that a cluster moves between the CNIs that its plan names.
 //!
 //! A command that resumes a run names no CNI: the plan does, and others can write plans.
 

@@ -1,4 +1,4 @@
-//! Whether the waves of a plan, and the nodes that it leaves out, are ones that the settings and the cluster give.
+//! The check that a plan's waves, and the nodes it leaves out, follow from the settings and the cluster.
 //!
 //! Which pods a node had, and how many, is of the day on which the plan was made, so the order within a wave is not compared. What does not change with
 //! pods is which waves there are, their order, how large the canary is, and where nodes of the control plane move.

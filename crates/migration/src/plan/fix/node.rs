@@ -79,10 +79,10 @@ fn other_phases(observation: &NodeObservation, to: Phase) -> impl Iterator<Item 
 
 /// A node that does not say what a run must know of it.
 fn silent(site: &Site<'_>) -> Option<Obstacle> {
-    let says = |observation: &NodeObservation| {
+    let is_complete = |observation: &NodeObservation| {
         observation.phase.is_some() && observation.attached.is_some() && observation.base.is_some()
     };
-    (!site.observed.as_ref().is_some_and(says)).then(|| Obstacle {
+    (!site.observed.as_ref().is_some_and(is_complete)).then(|| Obstacle {
         why: "its node does not say its phase, its policy or what is attached to it".into(),
         help: "on the node: systemctl status crossfade-watch, and crossfade-bootstrap status".into(),
     })

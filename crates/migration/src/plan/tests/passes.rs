@@ -118,8 +118,8 @@ fn pods_of_rules_stay_where_they_are_in_every_pass() {
             None => assert_eq!(planned(&case).passes.len(), 3),
             Some(words) => {
                 let lines = refused(&case, &[]);
-                let is_said = lines.len() == 1 && lines[0].starts_with(&format!("Node/a: in the {words}"));
-                assert!(is_said && lines[0].ends_with("such pods: a"), "{mints}: {lines:?}");
+                let is_listed = lines.len() == 1 && lines[0].starts_with(&format!("Node/a: in the {words}"));
+                assert!(is_listed && lines[0].ends_with("such pods: a"), "{mints}: {lines:?}");
             }
         }
     }

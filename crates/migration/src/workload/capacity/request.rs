@@ -13,7 +13,6 @@ pub struct Request {
     pub cpu: u128,
     /// Bytes.
     pub memory: u128,
-    /// Pods.
     pub pods: u128,
 }
 

@@ -1,4 +1,4 @@
-//! Whether pods find room on fewer nodes.
+//! The room for pods on fewer nodes.
 //!
 //! | what is compared | with what |
 //! |---|---|
@@ -32,11 +32,9 @@ pub struct Place<'a> {
 /// Whether a node takes pods.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
-    /// It does.
     Open,
     /// It does not now, and will when some time has passed.
     Returning,
-    /// It does not.
     #[default]
     Closed,
 }

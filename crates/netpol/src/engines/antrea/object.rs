@@ -38,7 +38,7 @@ pub struct Rule {
     pub applied: Vec<Target>,
     /// What becomes of the packets.
     pub action: RuleAction,
-    /// The other end; everybody, if the list is empty.
+    /// The other end; every peer, if the list is empty.
     pub peers: Vec<Peer>,
     /// The ports. Without ports and messages all traffic is meant.
     pub ports: Vec<Port>,

@@ -123,13 +123,13 @@ pub struct Message {
 /// One end of a rule's packets. All that it says is true of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entity {
-    /// The endpoints and network sets that are meant; none is everybody, also outside of the cluster.
+    /// The endpoints and network sets that are meant; none means every peer, also outside of the cluster.
     pub selected: Option<Expression>,
     /// The address is in one of these, if there are any.
     pub nets: Vec<Range>,
     /// The ports, if there are any.
     pub ports: Vec<Port>,
-    /// Endpoints and network sets that are not meant; everybody else is.
+    /// Endpoints and network sets that are not meant; all others are.
     pub not_selected: Option<Expression>,
     /// The address is in none of these.
     pub not_nets: Vec<Range>,

@@ -217,7 +217,7 @@ impl RuleSpec {
         let kinds = kinds(self.to_ports, self.icmps)?;
         let ends = match (used.into_iter().next(), &kinds) {
             (Some(ends), _) => ends,
-            // Without an other end the traffic of everybody is meant; without traffic as well, nothing.
+            // Without an other end the traffic of every peer is meant; without traffic as well, nothing.
             (None, Some(_)) => vec![End::All],
             (None, None) => Vec::new(),
         };

@@ -113,7 +113,7 @@ impl Input<'_> {
         let parties_of = |end: &Ends| match end {
             Ends::All => world.all_parties(),
             // *Source*: cilium/cilium, issue 46949: a selector that asks for no label selects endpoints without labels, which are also nodes and
-            // everybody outside.
+            // all parties outside.
             Ends::Labelled(condition) if condition.holds(&Labels::new(), None) => {
                 world.select(condition).or(&others())
             }

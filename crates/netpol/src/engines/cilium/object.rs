@@ -41,11 +41,11 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     All,
-    /// Everybody for whose labels a condition is true. Those who are no pod have no labels.
+    /// Parties for whose labels a condition is true. Those who are no pod have no labels.
     Labelled(Expression),
     /// Addresses outside of the cluster; those of nodes, too, if Cilium is set so.
     Block(Block),
-    /// Everybody outside of the cluster, or those with an address of one family: whether IPv6.
+    /// All parties outside of the cluster, or those with an address of one family: whether IPv6.
     World(Option<bool>),
     /// All pods and nodes.
     Cluster,

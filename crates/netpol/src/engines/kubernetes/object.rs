@@ -26,7 +26,7 @@ pub struct Policy {
 /// What is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// The other end; everybody, if the list is empty.
+    /// The other end; every peer, if the list is empty.
     pub peers: Vec<Peer>,
     /// The traffic; all of it, if the list is empty.
     pub ports: Vec<Port>,

@@ -94,7 +94,7 @@ pub(super) const FEATURES: &[Feature] = &[
         severity: Severity::Blocks,
         find: super::hosts::find_protected_hosts,
         what: "HostEndpoints let Calico's policies protect the nodes themselves.",
-        why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock everybody out.",
+        why: "Calico drops what their policies do not allow, tunnels of the new network included; only its failsafe ports (SSH, DHCP, BGP, etcd, 6443) are always open. After Calico, nothing protects the nodes, and other CNIs have no failsafe ports: the same rules may lock all clients out.",
         fix: |_| "Allow the new network's tunnel and health ports (finding tunnel-ports) in the policies of these HostEndpoints before the new CNI is installed. Protect the nodes by other means, such as security groups or nftables, before Calico goes. Then accept this finding with a waiver.",
     },
     Feature {

@@ -50,7 +50,11 @@ fn each_node_has_the_agents_that_the_strategy_needs() {
         (Rotation, NEW, NEW, ["", "new: \"\""], &["agent-missing", "fence-mixed", "fence-unproven"]),
     ] {
         let yaml = [calico(old), cilium(new), node("a", nodes[0]), node("b", nodes[1])].concat();
-        assert_eq!(Case::of(&yaml).strategy(strategy).codes(&CHECK), codes, "{strategy:?} {old} {new}");
+        assert_eq!(
+            Case::from_yaml(&yaml).strategy(strategy).codes(&CHECK),
+            codes,
+            "{strategy:?} {old} {new}"
+        );
     }
 }
 
@@ -59,7 +63,7 @@ fn the_nodes_that_differ_from_most_are_named() {
     let of = |labels: [&str; 3]| {
         let nodes = ["a", "b", "c"].into_iter().zip(labels).map(|(name, labels)| node(name, labels));
         let yaml = [calico(""), cilium(NEW)].into_iter().chain(nodes).collect::<String>();
-        Case::of(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "fence-mixed")
+        Case::from_yaml(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "fence-mixed")
     };
     let names = |finding: &crate::check::finding::Finding| -> Vec<String> {
         finding.objects.iter().map(ToString::to_string).collect()
@@ -79,9 +83,9 @@ fn the_nodes_that_differ_from_most_are_named() {
 #[test]
 fn the_agent_of_the_amazon_vpc_cni_and_cilium_never_share_a_node() {
     let yaml = [daemon_set("aws-node", "aws-node", ""), cilium(""), node("a", "")].concat();
-    let case = Case::of(&yaml).pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation);
+    let case = Case::from_yaml(&yaml).pair(Cni::AwsVpcCni, Cni::Cilium).strategy(Strategy::Rotation);
     assert!(case.finding(&CHECK, "fence-mixed").why.contains("iptables"));
-    let apart = Case::of(&yaml).pair(Cni::Calico, Cni::Cilium).strategy(Strategy::Rotation);
+    let apart = Case::from_yaml(&yaml).pair(Cni::Calico, Cni::Cilium).strategy(Strategy::Rotation);
     assert!(!apart.codes(&CHECK).contains(&"fence-mixed"));
 }
 
@@ -95,7 +99,7 @@ fn a_missing_agent_is_explained_and_the_fix_names_the_nodes() {
         node("c", ""),
     ]
     .concat();
-    let finding = Case::of(&yaml).finding(&CHECK, "agent-missing");
+    let finding = Case::from_yaml(&yaml).finding(&CHECK, "agent-missing");
     let why =
         "kube-system/cilium does not run there: it has no label dual=true, which the node selector wants";
     assert_eq!(objects(&finding), [format!("Node/b: {why}"), format!("Node/c: {why}")]);
@@ -107,15 +111,15 @@ fn nodes_to_come_count() {
     let pool = "apiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {name: spot}\nspec: {template: {metadata: {labels: {LABEL}}, spec: {taints: [{key: gpu, effect: NoSchedule}]}}}\n";
     let yaml =
         |label: &str| [calico(NO_NEW), cilium(NEW), node("a", ""), pool.replace("{LABEL}", label)].concat();
-    let rotation = |label: &str| Case::of(&yaml(label)).strategy(Strategy::Rotation);
+    let rotation = |label: &str| Case::from_yaml(&yaml(label)).strategy(Strategy::Rotation);
     assert!(rotation("{new: \"\"}").codes(&CHECK).is_empty());
     assert!(rotation("{}").codes(&CHECK).is_empty(), "the old agent runs there");
-    let double = Case::of(&yaml("{}")).finding(&CHECK, "agent-missing");
+    let double = Case::from_yaml(&yaml("{}")).finding(&CHECK, "agent-missing");
     assert!(objects(&double).iter().any(|item| item.starts_with("NodePool/spot")), "{double:?}");
     // A pool of the settings.
     let template = "nodes: {templates: [{name: batch, labels: {kubernetes.io/os: linux}, taints: [{key: gpu, effect: NoSchedule}]}]}";
     let intolerant = calico("").replace("tolerations: [{operator: Exists}], ", "");
-    let case = Case::of(&[intolerant, node("a", "")].concat()).config(template);
+    let case = Case::from_yaml(&[intolerant, node("a", "")].concat()).config(template);
     let finding = case.finding(&CHECK, "agent-missing");
     assert_eq!(finding.objects[0].to_string(), "NodeTemplate/batch");
     assert!(finding.fix.contains("\"key\":\"gpu\""), "{}", finding.fix);
@@ -133,15 +137,15 @@ fn two_agents_of_one_cni_do_not_share_a_node() {
         ]
         .concat()
     };
-    assert!(Case::of(&yaml(NEW)).codes(&CHECK).is_empty());
-    let finding = Case::of(&yaml("")).finding(&CHECK, "agent-twice");
+    assert!(Case::from_yaml(&yaml(NEW)).codes(&CHECK).is_empty());
+    let finding = Case::from_yaml(&yaml("")).finding(&CHECK, "agent-twice");
     assert_eq!(objects(&finding), ["Node/a: kube-system/cilium and kube-system/cilium-migrated"]);
 }
 
 #[test]
 fn an_agent_that_is_not_installed_or_not_found() {
-    assert_eq!(Case::of(&node("a", "")).codes(&CHECK), ["agent-old-absent", "agent-new-absent"]);
-    let named = Case::of(&[daemon_set("flanneld", "main", ""), cilium(""), node("a", "")].concat())
+    assert_eq!(Case::from_yaml(&node("a", "")).codes(&CHECK), ["agent-old-absent", "agent-new-absent"]);
+    let named = Case::from_yaml(&[daemon_set("flanneld", "main", ""), cilium(""), node("a", "")].concat())
         .config("agents: {old: [{namespace: kube-system, name: flanneld}]}")
         .pair(Cni::Flannel, Cni::Cilium);
     assert!(named.codes(&CHECK).is_empty());
@@ -159,9 +163,9 @@ fn an_agent_is_ready_everywhere() {
         ]
         .concat()
     };
-    assert!(Case::of(&with(2)).codes(&CHECK).is_empty());
+    assert!(Case::from_yaml(&with(2)).codes(&CHECK).is_empty());
     assert_eq!(
-        objects(&Case::of(&with(1)).finding(&CHECK, "agent-not-ready")),
+        objects(&Case::from_yaml(&with(1)).finding(&CHECK, "agent-not-ready")),
         ["DaemonSet/kube-system/calico-node: 1 of 2 pods are ready"]
     );
 }
@@ -175,7 +179,7 @@ fn a_controller_needs_a_node() {
     };
     let tainted = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: {taints: [{key: node.cilium.io/agent-not-ready, value: \"true\", effect: NoSchedule}]}\n---\n";
     let with = |tolerations: &str, node: &str| {
-        Case::of(&[calico(""), cilium(""), operator(tolerations), node.to_owned()].concat())
+        Case::from_yaml(&[calico(""), cilium(""), operator(tolerations), node.to_owned()].concat())
     };
     assert!(with("[{operator: Exists}]", tainted).codes(&CHECK).is_empty());
     assert!(with("[]", &node("a", "")).codes(&CHECK).is_empty());
@@ -186,7 +190,7 @@ fn a_controller_needs_a_node() {
 #[test]
 fn a_rolling_agent_is_noted_where_selectors_change() {
     let yaml = [calico(NO_NEW).replace("OnDelete", "RollingUpdate"), cilium(NEW), node("a", "")].concat();
-    let finding = Case::of(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "agent-restarts");
+    let finding = Case::from_yaml(&yaml).strategy(Strategy::Rotation).finding(&CHECK, "agent-restarts");
     assert_eq!(objects(&finding), ["DaemonSet/kube-system/calico-node"]);
-    assert!(!Case::of(&yaml).codes(&CHECK).contains(&"agent-restarts"));
+    assert!(!Case::from_yaml(&yaml).codes(&CHECK).contains(&"agent-restarts"));
 }

@@ -18,7 +18,7 @@ pub(super) fn old_absent(cni: Cni) -> Finding {
         "agent-old-absent",
         Severity::Risk,
         format!("No DaemonSet has the container {} of {cni}.", container_of(cni)),
-        "Either --from names another CNI than the cluster runs, or the agent does not run as a DaemonSet, as in k3s. Then nobody checked on which nodes the agent runs.",
+        "Either --from names another CNI than the cluster runs, or the agent does not run as a DaemonSet, as in k3s. Then it was not checked on which nodes the agent runs.",
         "Correct --from, or name the DaemonSet: agents: {old: [{namespace: NAMESPACE, name: NAME}]} in the settings file.",
     )
 }
@@ -70,8 +70,8 @@ fn remedy(daemon_set: &str, refusal: &Refusal, nodes: &[String], tolerations: &[
         Refusal::Label { key, value, .. } if present.is_empty() => {
             format!("give the nodes of {} the label {key}={value}", nodes.join(", "))
         }
-        Refusal::Label { key, value, is } => {
-            let overwrite = if is.is_some() { " --overwrite" } else { "" };
+        Refusal::Label { key, value, actual } => {
+            let overwrite = if actual.is_some() { " --overwrite" } else { "" };
             let label = shell_word(&format!("{key}={value}"));
             format!("kubectl label node {list} {label}{overwrite}{rest}")
         }

@@ -14,7 +14,6 @@ use crate::cni::network::calico;
 use crate::cni::support::Cni;
 use snapshot::Range;
 
-/// What to do.
 pub(super) fn plan_findings(
     plan: Plan,
     clashes: &[Clash<'_>],
@@ -65,7 +64,7 @@ fn drain(nodes: &BTreeSet<Text>, clashes: &[Clash<'_>], scene: &Scene<'_>) -> Fi
         "cidr-plan",
         Severity::Note,
         "Only a few nodes have old addresses that the new network gives to other nodes: drain these nodes first.",
-        "Without pods on these nodes, nobody has the addresses that overlap. The other nodes must have room for these pods.",
+        "Without pods on these nodes, no pod has the addresses that overlap. The other nodes must have room for these pods.",
         fix,
     )
     .with_objects(subjects(nodes, scene))

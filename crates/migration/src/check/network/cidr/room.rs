@@ -1,4 +1,4 @@
-//! Whether the new network has room for all nodes and their pods.
+//! The room of the new network for all nodes and their pods.
 //!
 //! *Source*: Cilium's documentation, "Cluster Scope IPAM": each node gets one range of `cluster-pool-ipv4-mask-size` (24) or `cluster-pool-ipv6-mask-size`
 //! (120) bits, and the list of ranges may grow and not change; kube-controller-manager: `--node-cidr-mask-size`; Calico's documentation, "IP pool",

@@ -26,7 +26,7 @@ spec: {cidr: BLOCK, affinity: \"host:a\"}
 ";
 
 fn cluster(pool: &str, block: &str) -> Case {
-    Case::of(&CLUSTER.replace("POOL", pool).replace("BLOCK", block)).pair(Cni::Calico, Cni::Antrea)
+    Case::from_yaml(&CLUSTER.replace("POOL", pool).replace("BLOCK", block)).pair(Cni::Calico, Cni::Antrea)
 }
 
 fn apart() -> Case {
@@ -55,7 +55,7 @@ fn what_the_settings_name_is_not_for_pods() {
 fn a_range_that_no_network_may_have_is_found() {
     let link_local = CLUSTER.replace("10.10.1.0/24", "169.254.1.0/24");
     let link_local = link_local.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
-    let case = Case::of(&link_local).pair(Cni::Calico, Cni::Antrea);
+    let case = Case::from_yaml(&link_local).pair(Cni::Calico, Cni::Antrea);
     assert_eq!(case.codes(&CHECK), ["cidr-overlap-reserved"]);
     assert!(apart().codes(&CHECK).is_empty());
 }
@@ -95,7 +95,8 @@ fn the_three_nodes_of_the_issue_break_and_no_other() {
     let pool = "apiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {name: default}\nspec: {cidr: 10.10.0.0/16, disabled: true}\n";
     let yaml: String =
         (0..21).map(node).chain(hit.into_iter().chain(free).map(block)).chain([pool.to_owned()]).collect();
-    let case = Case::of(&yaml).pair(Cni::Calico, Cni::Antrea).config("cidrs: {drainAtMostPercent: 25}");
+    let case =
+        Case::from_yaml(&yaml).pair(Cni::Calico, Cni::Antrea).config("cidrs: {drainAtMostPercent: 25}");
     let found = objects(&case.finding(&CHECK, "cidr-overlap-block"));
     assert_eq!(found.len(), 3, "{found:?}");
     for (cidr, node) in hit {
@@ -123,7 +124,7 @@ fn two_networks_that_take_the_nodes_range_give_the_same_addresses() {
         let config = format!(
             "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{ipam: {ipam}, cluster-pool-ipv4-cidr: 10.20.0.0/16}}\n"
         );
-        let case = Case::of(&format!("{cluster}{config}")).pair(Cni::Flannel, Cni::Cilium);
+        let case = Case::from_yaml(&format!("{cluster}{config}")).pair(Cni::Flannel, Cni::Cilium);
         assert_eq!(case.codes(&CHECK).contains(&"cidr-same-on-node"), is_same, "{ipam}");
     }
 }
@@ -135,7 +136,7 @@ fn a_pool_of_load_balancers_gives_no_pod_an_address() {
             "---\napiVersion: crd.projectcalico.org/v1\nkind: IPPool\nmetadata: {{name: vips}}\nspec: {{cidr: 10.10.1.128/25, allowedUses: {uses}}}\n"
         );
         let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
-        Case::of(&format!("{cluster}{pool}")).pair(Cni::Calico, Cni::Antrea)
+        Case::from_yaml(&format!("{cluster}{pool}")).pair(Cni::Calico, Cni::Antrea)
     };
     let finding = with("[LoadBalancer]").finding(&CHECK, "cidr-overlap-services");
     assert_eq!(objects(&finding), ["IPPool/vips: 10.10.1.128/25 overlaps 10.10.1.0/24 of b"]);
@@ -149,7 +150,7 @@ fn with_host_local_addresses_both_cnis_give_those_of_the_node() {
     let conf = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: calico-config, namespace: kube-system}\ndata: {cni_network_config: '{\"plugins\": [{\"type\": \"calico\", \"ipam\": {\"type\": \"IPAM\", \"subnet\": \"usePodCidr\"}}]}'}\n";
     let cluster = CLUSTER.replace("POOL", "192.168.0.0/16").replace("BLOCK", "192.168.3.0/26");
     let with = |ipam: &str| {
-        Case::of(&format!("{cluster}{}", conf.replace("IPAM", ipam))).pair(Cni::Calico, Cni::Antrea)
+        Case::from_yaml(&format!("{cluster}{}", conf.replace("IPAM", ipam))).pair(Cni::Calico, Cni::Antrea)
     };
     let case = with("host-local").strategy(Strategy::Bridge);
     assert!(case.codes(&CHECK).contains(&"cidr-same-on-node"), "{:?}", case.codes(&CHECK));
@@ -160,7 +161,7 @@ fn with_host_local_addresses_both_cnis_give_those_of_the_node() {
     let operator = format!(
         "{cluster}---\napiVersion: operator.tigera.io/v1\nkind: Installation\nmetadata: {{name: default}}\nspec: {{cni: {{ipam: {{type: HostLocal}}}}}}\n"
     );
-    let case = Case::of(&operator).pair(Cni::Calico, Cni::Antrea).strategy(Strategy::Bridge);
+    let case = Case::from_yaml(&operator).pair(Cni::Calico, Cni::Antrea).strategy(Strategy::Bridge);
     assert!(case.codes(&CHECK).contains(&"cidr-same-on-node"));
     // The same where Calico is the new CNI.
     let to = with("host-local").pair(Cni::Flannel, Cni::Calico).strategy(Strategy::Bridge);
@@ -177,7 +178,7 @@ fn a_range_of_a_family_that_is_off_does_not_count() {
             .replace("POOL", "\"fd00::/112\"")
             .replace("BLOCK", "\"fd00::40/122\"")
             .replace(", blockSize: 26", "");
-        Case::of(&format!("{cluster}{config}")).codes(&CHECK)
+        Case::from_yaml(&format!("{cluster}{config}")).codes(&CHECK)
     };
     assert!(with("true").contains(&"cidr-overlap-pool"));
     assert!(with("false").is_empty(), "{:?}", with("false"));
@@ -189,7 +190,7 @@ fn the_second_range_of_flannel_counts_only_with_ipv6() {
         let conf = format!(
             "{{\"Network\": \"10.244.0.0/16\", \"IPv6Network\": \"fd00::/112\"{key}, \"Backend\": {{\"Type\": \"vxlan\"}}}}"
         );
-        Case::of(&format!(
+        Case::from_yaml(&format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: kube-flannel-cfg, namespace: kube-flannel}}\ndata: {{net-conf.json: '{conf}'}}\n---\n\
              apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: cilium-config, namespace: kube-system}}\ndata: {{cluster-pool-ipv4-cidr: 10.20.0.0/16, cluster-pool-ipv6-cidr: \"fd00::/104\"}}\n"
         ))
@@ -213,7 +214,7 @@ fn addresses_that_lead_to_services_are_no_pods() {
         let text = format!(
             "{cluster}---\napiVersion: v1\nkind: Service\nmetadata: {{name: web, namespace: x}}\n{service}\n"
         );
-        let codes = Case::of(&text).pair(Cni::Calico, Cni::Antrea).codes(&CHECK);
+        let codes = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea).codes(&CHECK);
         assert_eq!(codes, &["cidr-overlap-services"][usize::from(!found)..], "{service}");
     }
 }
@@ -231,7 +232,7 @@ fn addresses_that_lead_to_ingresses_are_no_pods() {
         let text = format!(
             "{cluster}---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {{name: web, namespace: x}}\nstatus: {status}\n"
         );
-        let case = Case::of(&text).pair(Cni::Calico, Cni::Antrea);
+        let case = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea);
         assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!found)..], "{status}");
         if found {
             let finding = case.finding(&CHECK, "cidr-overlap-services");
@@ -255,7 +256,7 @@ fn addresses_of_gateways_are_no_pods() {
         let text = format!(
             "{cluster}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {{name: web, namespace: x}}\nstatus: {status}\n"
         );
-        let case = Case::of(&text).pair(Cni::Calico, Cni::Antrea);
+        let case = Case::from_yaml(&text).pair(Cni::Calico, Cni::Antrea);
         assert_eq!(case.codes(&CHECK), &["cidr-overlap-services"][usize::from(!found)..], "{status}");
         if found {
             let finding = case.finding(&CHECK, "cidr-overlap-services");
@@ -278,6 +279,6 @@ fn a_range_of_pods_that_cannot_be_read_blocks() {
         .replace("10.10.1.0/24", "10.10.1.0")
         .replace("POOL", "192.168.0.0/16")
         .replace("BLOCK", "192.168.3.0/26");
-    let finding = Case::of(&node).pair(Cni::Calico, Cni::Antrea).finding(&CHECK, "cidr-invalid");
+    let finding = Case::from_yaml(&node).pair(Cni::Calico, Cni::Antrea).finding(&CHECK, "cidr-invalid");
     assert_eq!((finding.severity, finding.objects[0].to_string()), (Severity::Blocks, "Node/b".to_owned()));
 }

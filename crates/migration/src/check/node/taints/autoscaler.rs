@@ -1,4 +1,4 @@
-//! Whether autoscalers know a start-up taint.
+//! The start-up taints that autoscalers do not know.
 
 use serde_json::{Value, json};
 use snapshot::model::{Kind, Object, Taint, Text, Workload};

@@ -9,7 +9,7 @@ const TAINTED: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\nspec: {t
 const PLAIN: &str = "apiVersion: v1\nkind: Node\nmetadata: {name: a}\n---\n";
 
 fn case(parts: &[&str]) -> Case {
-    Case::of(&parts.concat()).strategy(Strategy::Rotation)
+    Case::from_yaml(&parts.concat()).strategy(Strategy::Rotation)
 }
 
 fn daemon_set(spec: &str) -> String {

@@ -33,7 +33,7 @@ fn each_program_has_its_oldest_version() {
         ("v1.30.0", "containerd://1.7.0", "4.18.0-553.x86_64", &["version-kernel"]),
     ] {
         assert_eq!(
-            Case::of(&node("a", kubelet, runtime, kernel)).codes(&CHECK),
+            Case::from_yaml(&node("a", kubelet, runtime, kernel)).codes(&CHECK),
             codes,
             "{kubelet} {runtime} {kernel}"
         );
@@ -43,7 +43,8 @@ fn each_program_has_its_oldest_version() {
 #[test]
 fn the_kernel_is_judged_by_the_release_that_is_installed() {
     let codes = |tag: &str, kernel: &str| {
-        Case::of(&[cilium(tag), node("a", "v1.30.0", "containerd://1.7.0", kernel)].concat()).codes(&CHECK)
+        Case::from_yaml(&[cilium(tag), node("a", "v1.30.0", "containerd://1.7.0", kernel)].concat())
+            .codes(&CHECK)
     };
     assert!(codes("v1.15.3", "4.19.0").is_empty());
     assert_eq!(codes("v1.16.0", "4.19.0"), ["version-kernel"]);
@@ -56,7 +57,7 @@ fn the_kernel_is_judged_by_the_release_that_is_installed() {
     assert_eq!(codes("v1.18.0", first), ["version-kernel-doubtful"]);
     assert!(codes("v1.18.0", last).is_empty());
     let antrea = |kernel: &str| {
-        Case::of(&node("a", "v1.30.0", "containerd://1.7.0", kernel))
+        Case::from_yaml(&node("a", "v1.30.0", "containerd://1.7.0", kernel))
             .pair(Cni::Calico, Cni::Antrea)
             .codes(&CHECK)
     };
@@ -67,13 +68,14 @@ fn the_kernel_is_judged_by_the_release_that_is_installed() {
 #[test]
 fn nodes_are_told_by_pool() {
     let old = |name: &str| node(name, "v1.24.1", "containerd://1.7.0", "6.1.0");
-    let case = Case::of(&[old("a"), old("b"), node("c", "v1.26.1", "containerd://1.7.0", "6.1.0")].concat());
+    let case =
+        Case::from_yaml(&[old("a"), old("b"), node("c", "v1.26.1", "containerd://1.7.0", "6.1.0")].concat());
     assert_eq!(
         objects(&case.finding(&CHECK, "version-kubelet")),
         ["Pool/ng: kubelet v1.24.1 on 2 nodes, such as a"]
     );
     assert_eq!(objects(&case.finding(&CHECK, "versions-differ")), ["Pool/ng: kubelet 1.24 on 2, 1.26 on 1"]);
-    let other = Case::of(
+    let other = Case::from_yaml(
         &[old("a"), node("c", "v1.26.1", "containerd://1.7.0", "6.1.0").replace(": ng}", ": other}")]
             .concat(),
     );
@@ -82,10 +84,11 @@ fn nodes_are_told_by_pool() {
 
 #[test]
 fn an_architecture_without_programs_is_named() {
-    let case = Case::of(&node("a", "v1.30.0", "containerd://1.7.0", "6.1.0").replace("amd64", "s390x"));
+    let case =
+        Case::from_yaml(&node("a", "v1.30.0", "containerd://1.7.0", "6.1.0").replace("amd64", "s390x"));
     assert_eq!(case.codes(&CHECK), ["version-architecture"]);
     assert!(
-        Case::of(&node("a", "v1.30.0", "containerd://1.7.0", "6.1.0").replace("amd64", "arm64"))
+        Case::from_yaml(&node("a", "v1.30.0", "containerd://1.7.0", "6.1.0").replace("amd64", "arm64"))
             .codes(&CHECK)
             .is_empty()
     );

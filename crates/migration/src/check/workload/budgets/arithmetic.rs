@@ -1,4 +1,4 @@
-//! How many pods a budget lets go, as the disruption controller counts.
+//! The number of pods that a budget lets go, as the disruption controller counts.
 //!
 //! *Source*: Kubernetes 1.33, `pkg/controller/disruption/disruption.go`, `getExpectedPodCount` and `updatePdbStatus`:
 //!

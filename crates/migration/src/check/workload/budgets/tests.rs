@@ -26,7 +26,7 @@ const WEB: &str = "selector: {matchLabels: {app: web}}";
 
 fn codes(replicas: u8, owner: &str, budgets: &[String]) -> Vec<&'static str> {
     let all = [deployment(replicas), pod("a", owner), pod("b", owner), budgets.concat()].concat();
-    Case::of(&all).codes(&CHECK)
+    Case::from_yaml(&all).codes(&CHECK)
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_budget_that_never_yields_blocks() {
     // Two pods are there and a third one is to come.
     assert_eq!(codes(3, SET, &texts_of("minAvailable: 2")), ["pdb-blocked-now"]);
     let all = [deployment(2), pod("a", SET), pod("b", SET), texts_of("minAvailable: 2").concat()].concat();
-    let finding = Case::of(&all).finding(&CHECK, "pdb-never-yields");
+    let finding = Case::from_yaml(&all).finding(&CHECK, "pdb-never-yields");
     assert_eq!(
         objects(&finding),
         ["PodDisruptionBudget/x/web: minAvailable 2: 2 expected - 2 desired = 0 may go"]

@@ -24,7 +24,7 @@ fn case(on_a: &str, on_others: &str, more: &str) -> Case {
         pod("p2", "b", on_others, "StatefulSet"),
         pod("p3", "c", on_others, "StatefulSet"),
     ];
-    Case::of(&[node("a", ""), node("b", more), node("c", more), pods.concat()].concat())
+    Case::from_yaml(&[node("a", ""), node("b", more), node("c", more), pods.concat()].concat())
 }
 
 /// Two nodes of 4 cores each have 8 in sum; 10 % stay.
@@ -68,7 +68,7 @@ fn nodes_that_take_no_pods_are_no_room() {
 #[test]
 fn pods_that_stay_on_their_node_need_no_room() {
     let with = |kind: &str| {
-        Case::of(
+        Case::from_yaml(
             &[node("a", ""), node("b", ""), pod("p", "a", "3900m", kind), pod("q", "b", "1", kind)].concat(),
         )
     };
@@ -97,14 +97,14 @@ fn a_large_pod_needs_one_node_with_room() {
         [nodes, pod("big", "a", large, "StatefulSet"), small("s", "b"), small("t", "c"), small("u", "d")]
             .concat()
     };
-    assert!(Case::of(&all("2")).codes(&CHECK).is_empty());
-    let finding = Case::of(&all("2500m")).finding(&CHECK, "pod-fits-nowhere");
+    assert!(Case::from_yaml(&all("2")).codes(&CHECK).is_empty());
+    let finding = Case::from_yaml(&all("2500m")).finding(&CHECK, "pod-fits-nowhere");
     assert_eq!(objects(&finding), ["StatefulSet/x/o: big on a requests 2.5 cores and 1 GiB"]);
 }
 
 #[test]
 fn a_node_that_offers_nothing_is_unknown() {
-    let finding =
-        Case::of("apiVersion: v1\nkind: Node\nmetadata: {name: a}\n").finding(&CHECK, "capacity-unknown");
+    let finding = Case::from_yaml("apiVersion: v1\nkind: Node\nmetadata: {name: a}\n")
+        .finding(&CHECK, "capacity-unknown");
     assert_eq!(objects(&finding), ["Node/a"]);
 }

@@ -5,7 +5,9 @@ const OWNED: &str =
     "ownerReferences: [{kind: ReplicaSet, name: web-h, controller: true}], labels: {pod-template-hash: h}";
 
 fn pod(meta: &str, rest: &str) -> Case {
-    Case::of(&format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x, {meta}}}\n{rest}\n"))
+    Case::from_yaml(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: x, {meta}}}\n{rest}\n"
+    ))
 }
 
 /// Each row: metadata and the rest of a pod, and what is found. Rows stand beside the nearest pod that is all right.
@@ -46,7 +48,7 @@ fn pods_of_one_owner_are_one_object() {
             "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: x, {OWNED}}}\nspec: {{volumes: [{{name: d, emptyDir: {{}}}}]}}\n---\n"
         )
     };
-    let finding = Case::of(&[to_text("a"), to_text("b")].concat()).finding(&CHECK, "pod-empty-dir");
+    let finding = Case::from_yaml(&[to_text("a"), to_text("b")].concat()).finding(&CHECK, "pod-empty-dir");
     assert_eq!(objects(&finding), ["Deployment/x/web: 2 pods"]);
 }
 
@@ -60,7 +62,7 @@ fn the_fix_names_what_it_is_about() {
 #[test]
 fn workloads_are_ready_before_the_start() {
     let deployment = |replicas: u8, ready: u8, network: bool| {
-        Case::of(&format!(
+        Case::from_yaml(&format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: web, namespace: x}}\nspec: {{replicas: {replicas}, template: {{spec: {{hostNetwork: {network}}}}}}}\nstatus: {{readyReplicas: {ready}}}\n"
         ))
     };

@@ -72,7 +72,7 @@ mod tests {
             apiVersion: v1\nkind: ConfigMap\nmetadata: {name: cilium-config, namespace: kube-system}\ndata: {cluster-pool-ipv4-cidr: 10.20.0.0/16}\n---\n\
             apiVersion: cilium.io/v2\nkind: CiliumNode\nmetadata: {name: a}\nspec: {ipam: {podCIDRs: [10.20.1.0/24]}}\n---\n\
             apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: x}\n";
-        let case = Case::of(&format!("{cluster}{pod}")).pair(from, Cni::Cilium);
+        let case = Case::from_yaml(&format!("{cluster}{pod}")).pair(from, Cni::Cilium);
         let all = gather(&case.scene()).all;
         let pods = all.into_iter().filter(|claim| claim.usage == Usage::OldAddress);
         pods.map(|claim| claim.range.to_string()).collect()

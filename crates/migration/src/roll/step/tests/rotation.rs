@@ -114,7 +114,7 @@ struct Rotation {
 }
 
 impl Rotation {
-    fn of(method: &str) -> Self {
+    fn new(method: &str) -> Self {
         let plan = plan(method);
         let nodes = ["a", "b", "c", "d"].map(|name| (name.into(), old(&format!("uid-{name}")).into()));
         let world = World { epoch: 1, nodes: nodes.into(), is_open: true, ..World::default() };
@@ -259,7 +259,7 @@ fn wait<'a>(decided: &'a Decision, reason: Reason, object: &str) -> Option<&'a W
 
 #[test]
 fn all_nodes_are_kept_and_fenced_before_the_first_one_goes() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.world.node("d").is_undisturbed = true;
     let first = rotation.go();
     assert_eq!(rotation.undisturbed(), ["a", "b", "c", "d"]);
@@ -275,7 +275,7 @@ fn all_nodes_are_kept_and_fenced_before_the_first_one_goes() {
 /// A lever that is missing keeps all nodes, whatever decides.
 #[test]
 fn no_node_goes_before_all_are_kept_and_none_too_many() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go();
     let refused = |rotation: &mut Rotation, name: &str| {
         rotation.memory.observe(&rotation.world, &rotation.run);
@@ -299,7 +299,7 @@ fn no_node_goes_before_all_are_kept_and_none_too_many() {
 
 #[test]
 fn a_node_goes_once_its_pipeline_asks_and_stays_once_it_asks_no_more() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let waiting = rotation.go_for(30);
     assert_eq!((rotation.permitted(), rotation.undisturbed()), (vec![], vec![]));
     let asked = wait(&waiting, Reason::NotAsked, "Node/a").expect("a wait");
@@ -321,7 +321,7 @@ fn a_node_goes_once_its_pipeline_asks_and_stays_once_it_asks_no_more() {
 /// An Auto Scaling group takes the oldest instance, whichever the plan names first.
 #[test]
 fn a_pipeline_that_asks_chooses_the_order_and_the_waves_say_how_many() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["d", "c"]);
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["c"], "one, as the wave of scouts has");
@@ -349,7 +349,7 @@ fn a_pipeline_that_asks_chooses_the_order_and_the_waves_say_how_many() {
 /// A node holds the place of one of another zone, and is not held for it.
 #[test]
 fn zones_keep_no_node_that_its_pipeline_names() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.pools[0].zones.push("z2".into());
     for name in ["c", "d"] {
         rotation.world.node(name).zone = "z2".into();
@@ -367,7 +367,7 @@ fn zones_keep_no_node_that_its_pipeline_names() {
 /// kOps taints all nodes that it will replace before it drains the first one.
 #[test]
 fn a_mark_on_every_node_takes_no_place() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     for name in ["a", "b", "c", "d"] {
         (rotation.world.node(name).is_going, rotation.world.node(name).is_outdated) = (true, true);
     }
@@ -397,7 +397,7 @@ fn a_mark_on_every_node_takes_no_place() {
 /// The old node goes first, and the next one when a new node is proven in its place: in time, of this boot, without start-up taints.
 #[test]
 fn a_place_is_filled_by_a_node_that_is_proven() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b", "c", "d"]);
     rotation.go_for(15);
     rotation.lose("a");
@@ -440,7 +440,7 @@ fn a_place_is_filled_by_a_node_that_is_proven() {
 #[test]
 fn a_new_node_that_is_late_stops_the_starts_and_is_named() {
     for (method, help) in [("permit", "kubectl delete node f"), ("karpenter", "kubectl delete nodeclaim")] {
-        let mut rotation = Rotation::of(method);
+        let mut rotation = Rotation::new(method);
         rotation.ask(&["a", "b", "c", "d"]);
         rotation.go_for(15);
         rotation.lose("a");
@@ -465,7 +465,7 @@ fn a_new_node_that_is_late_stops_the_starts_and_is_named() {
 
 #[test]
 fn a_replacement_that_never_comes_asks_a_person() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b"]);
     rotation.go_for(15);
     rotation.lose("a");
@@ -481,7 +481,7 @@ fn a_replacement_that_never_comes_asks_a_person() {
 /// What was decided is on the Nodes.
 #[test]
 fn a_holder_that_remembers_nothing_decides_the_same() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(15);
     rotation.lose("a");
     rotation.gain("e", new("uid-e"));
@@ -500,7 +500,7 @@ fn a_holder_that_remembers_nothing_decides_the_same() {
 
 #[test]
 fn a_run_that_is_over_at_once_gives_back_what_it_has() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go();
     rotation.run.targets.clear();
     assert_eq!(rotation.go().end, None);
@@ -511,7 +511,7 @@ fn a_run_that_is_over_at_once_gives_back_what_it_has() {
 
 #[test]
 fn a_node_that_others_keep_from_karpenter_waits_for_a_person() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.world.node("a").is_undisturbed = true;
     let decided = rotation.go_for(30);
     assert_eq!(rotation.permitted(), [""; 0]);
@@ -524,7 +524,7 @@ fn a_node_that_others_keep_from_karpenter_waits_for_a_person() {
 
 #[test]
 fn a_pipeline_that_cannot_be_held_is_followed() {
-    let mut rotation = Rotation::of("follow");
+    let mut rotation = Rotation::new("follow");
     let decided = rotation.go_for(30);
     assert!(
         rotation.world.nodes.values().all(|node| node.step.is_none() && node.is_fenced),
@@ -544,7 +544,7 @@ fn a_pipeline_that_cannot_be_held_is_followed() {
 /// A managed node group cordons all its old nodes at once, and drains one after the other.
 #[test]
 fn marks_of_a_pipeline_that_cannot_be_held_take_one_place() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let group = Pool { name: "group".into(), method: Method::Follow, ..rotation.plan.pools[0].clone() };
     rotation.plan.pools.push(group);
     for name in ["c", "d"] {
@@ -569,7 +569,7 @@ fn marks_of_a_pipeline_that_cannot_be_held_take_one_place() {
 #[test]
 fn a_whole_rotation_ends() {
     for method in ["permit", "karpenter"] {
-        let mut rotation = Rotation::of(method);
+        let mut rotation = Rotation::new(method);
         rotation.ask(&["a", "b", "c", "d"]);
         let mut gone = Vec::new();
         for round in 0..40 {
@@ -591,7 +591,7 @@ fn a_whole_rotation_ends() {
 /// Both nodes of the wave serve names, and one of them at a time may go.
 #[test]
 fn dns_pods_leave_one_after_the_other() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b", "c"]);
     rotation.go_for(15);
     rotation.lose("a");
@@ -628,7 +628,7 @@ fn returning(uid: &str) -> Node {
 
 /// Three of four nodes are of the new image, and the run is turned back.
 fn turned(method: &str, image: fn(&str) -> Node) -> Rotation {
-    let mut rotation = Rotation::of(method);
+    let mut rotation = Rotation::new(method);
     for (gone, name) in [("a", "e"), ("b", "f"), ("c", "g")] {
         rotation.lose(gone);
         rotation.gain(name, image(&format!("uid-{name}")));
@@ -642,7 +642,7 @@ fn turned(method: &str, image: fn(&str) -> Node) -> Rotation {
 /// The scout was skipped, and takes part again while two nodes of the wave after it are on their way.
 #[test]
 fn nodes_of_other_waves_that_are_on_their_way_count() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.wish(RunRequest::Skip("a".into()));
     rotation.go_for(90);
     assert_eq!(rotation.permitted(), ["b", "c"]);
@@ -660,7 +660,7 @@ fn nodes_of_other_waves_that_are_on_their_way_count() {
 /// Skipped, it takes no place and is left as it is: its step is another run's, whatever that has put on the Node.
 #[test]
 fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(15);
     let step = rotation.world.nodes["b"].step.clone().expect("a step");
     for (name, state) in [("b", State::Permitted), ("c", State::Claimed)] {
@@ -677,7 +677,7 @@ fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
 /// The answer to its patch was lost, and another node is lost before it is known whether the patch was made.
 #[test]
 fn a_permit_is_not_sent_once_more_where_another_node_has_gone() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     let permit = |decided: &Decision| {
         let is = |patch: &Patch| matches!(&patch.step, Change::Set(step) if step.state == State::Permitted);
         decided.acts.iter().find_map(|act| match act {

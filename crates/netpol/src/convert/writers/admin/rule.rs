@@ -16,7 +16,7 @@ use crate::traffic::{SCTP, TCP, UDP};
 pub(super) const MOST: usize = 25;
 /// How many ranges one with exceptions may become.
 const MOST_RANGES: usize = 256;
-/// Everybody, of both families.
+/// All addresses of both families.
 const ALL_ADDRESSES: [&str; 2] = ["0.0.0.0/0", "::/0"];
 const PROTOCOLS: [(u8, &str); 3] = [(TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")];
 

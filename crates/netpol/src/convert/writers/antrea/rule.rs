@@ -68,7 +68,7 @@ impl RuleWriter {
         Ok(written)
     }
 
-    /// The other end; none is everybody.
+    /// The other end; none means every peer.
     fn peers(self, rule: &Rule, namespace: Option<&Text>) -> Result<Option<Vec<Value>>, Refusal> {
         let (key, family) = (end(rule), self.family(rule)?);
         let Some(peers) = &rule.peers else {

@@ -35,7 +35,7 @@ const FILTERED: [&str; 11] = [
 const FILTERED_ANYWHERE: &str = "beta.kubernetes.io";
 
 /// Pods as the other end. The selector always asks for the label that pods have by their namespace: without it, one of nothing but negations is
-/// also true of nodes and of everybody outside.
+/// also true of nodes and of all parties outside.
 ///
 /// # Errors
 /// What Cilium has no label for.

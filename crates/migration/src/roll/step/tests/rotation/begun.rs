@@ -14,7 +14,7 @@ fn begin(rotation: &mut Rotation, names: &[&str]) {
 #[test]
 fn nodes_that_a_pipeline_has_begun_with_do_not_keep_each_other() {
     for requests in [&["c"][..], &["c", "d"]] {
-        let mut rotation = Rotation::of("permit");
+        let mut rotation = Rotation::new("permit");
         rotation.plan.limits.in_transit = 1;
         rotation.go_for(10);
         begin(&mut rotation, &["c", "d"]);
@@ -34,7 +34,7 @@ fn nodes_that_a_pipeline_has_begun_with_do_not_keep_each_other() {
 /// Only these go beside each other: a node that is as it was waits for them.
 #[test]
 fn a_node_that_is_as_it_was_waits_for_those_that_a_pipeline_has_begun_with() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.limits.in_transit = 1;
     rotation.go_for(10);
     begin(&mut rotation, &["d"]);
@@ -57,7 +57,7 @@ fn a_node_that_is_as_it_was_waits_for_those_that_a_pipeline_has_begun_with() {
 /// The pipeline asks for both, and the plan has the place of a scout first: only one may go, and the other's zone is full until it has.
 #[test]
 fn a_node_that_a_pipeline_has_begun_with_goes_first() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.limits.in_transit = 1;
     rotation.go_for(10);
     begin(&mut rotation, &["d"]);
@@ -69,7 +69,7 @@ fn a_node_that_a_pipeline_has_begun_with_goes_first() {
 /// A node of another pool that moves in place is of an earlier wave, and waits for the places that these take.
 #[test]
 fn nodes_that_a_pipeline_has_begun_with_go_before_those_of_earlier_waves() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let pool = Pool { name: "red".into(), method: Method::Drain, ..rotation.plan.pools[0].clone() };
     rotation.plan.pools.push(pool);
     rotation.plan.policies.push("of the image".into());
@@ -91,7 +91,7 @@ fn nodes_that_a_pipeline_has_begun_with_go_before_those_of_earlier_waves() {
 /// Both have DNS pods, of which one moves at a time; the zone of the first one is full, since a node of it is not Ready.
 #[test]
 fn a_node_with_dns_pods_that_cannot_go_yet_keeps_no_other_one() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.waves.remove(0);
     rotation.plan.pools[0].zones.push("z2".into());
     (rotation.plan.limits.zone_percent, rotation.plan.waves[0].at_once) = (50, 2);
@@ -111,7 +111,7 @@ fn a_node_with_dns_pods_that_cannot_go_yet_keeps_no_other_one() {
 /// A new node is cordoned by another actor, and the DNS pods that left the old one find no node: the one that stays is needed as long.
 #[test]
 fn dns_pods_without_a_node_show_which_one_is_cordoned() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.go_for(10);
     rotation.ask(&["a"]);
     rotation.go_for(10);

@@ -5,7 +5,7 @@ use super::*;
 /// Other programs keep off nodes that are replaced; what another one says of them stays.
 #[test]
 fn nodes_say_that_they_are_to_be_replaced_until_the_run_gives_them_back() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.world.node("d").lifecycle.insert(MaintenancePlanned, false);
     rotation.go_for(15);
     assert_eq!(rotation.permitted(), ["a"]);
@@ -32,7 +32,7 @@ fn nodes_say_that_they_are_to_be_replaced_until_the_run_gives_them_back() {
 /// Its holder is gone, and the next one only ends the run: nothing of it stays on a Node.
 #[test]
 fn a_run_that_the_next_holder_ends_leaves_nothing_on_nodes() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(15);
     assert_eq!((rotation.permitted(), rotation.lifecycle("b")), (vec!["a"], vec![MaintenancePlanned]));
     rotation.memory = Memory::default();
@@ -47,7 +47,7 @@ fn a_run_that_the_next_holder_ends_leaves_nothing_on_nodes() {
 /// Its answer was lost: it may be on the Node, and no further patch is made on what is known of it.
 #[test]
 fn conditions_wait_for_the_answer_to_an_earlier_patch() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a"]);
     rotation.go_for(15);
     let publishes = |decided: &Decision| {

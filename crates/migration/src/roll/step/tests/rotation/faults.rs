@@ -4,7 +4,7 @@ use super::*;
 
 /// A run of one pass from one phase to that of the image.
 fn pass(from: Phase, image: Phase) -> Rotation {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     (rotation.plan.image, rotation.plan.bridge) = (Some(image), None);
     (rotation.plan.start, rotation.plan.passes) = (from, vec![image]);
     rotation.run = Run::new("r-1", HASH, &rotation.plan);
@@ -26,7 +26,7 @@ fn reporting(uid: &str, phase: &str, attached: Value) -> Node {
 /// An autoscaler marks one node, and takes it away without a cordon; only kOps marks nodes whose turn is far.
 #[test]
 fn a_node_that_an_autoscaler_takes_away_has_a_place() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.limits.in_transit = 1;
     rotation.world.node("c").is_going = true;
     rotation.ask(&["a"]);
@@ -91,7 +91,7 @@ fn a_node_with_pods_of_an_earlier_pass_waits_for_a_person() {
 /// A permit was under way when the run was turned, and no Node shows it yet: the run is over only once that is given back, too.
 #[test]
 fn a_run_that_is_over_waits_for_what_it_has_just_sent() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a"]);
     rotation.go();
     let sent = rotation.decided();
@@ -122,7 +122,7 @@ fn a_run_that_is_over_waits_for_what_it_has_just_sent() {
 /// It joined later, waits for its turn, and is booted: it is no new node, so what keeps it from its pipeline stays.
 #[test]
 fn a_node_that_waits_for_its_turn_is_old_while_it_boots() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.gain("e", old("uid-e"));
     rotation.go_for(15);
     assert_eq!(rotation.state("e"), Some(State::Waiting));
@@ -135,7 +135,7 @@ fn a_node_that_waits_for_its_turn_is_old_while_it_boots() {
 /// A node of the image that was brought back has the image's policy still, whichever place it waits in for its turn.
 #[test]
 fn a_node_of_the_image_is_covered_also_when_it_waits_for_its_turn() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.gain("e", reporting("uid-e", "old", json!({"old": 1})));
     rotation.memory.observe(&rotation.world, &rotation.run);
     let order = Order::new(&rotation.plan);
@@ -150,7 +150,7 @@ fn a_node_of_the_image_is_covered_also_when_it_waits_for_its_turn() {
 /// The gate of the bridge is not green when a person turns the run. Nodes without Crossfade cannot go through the phases between.
 #[test]
 fn a_rotation_over_a_bridge_turns_back_in_one_pass() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let wish =
         Wish { seq: 1, operator: "alice".into(), reason: "so".into(), what: RunRequest::Abort(Phase::Old) };
     let turned = rotation.run.apply_wish(&wish, &rotation.plan, false).expect("a run");
@@ -170,13 +170,13 @@ fn a_new_node_is_proven_by_all_that_it_says() {
         node.observed.as_mut().expect("a report").attached = serde_json::from_value(attached).ok();
     };
     let changes: [(&str, Edit<'_>); 4] = [
-        ("somebody takes it away", &|node| node.is_going = true),
+        ("another program takes it away", &|node| node.is_going = true),
         ("it is not Ready", &|node| node.is_ready = false),
         ("it does not report in this boot", &|node| node.boot = "another".into()),
         ("all that is on it", &|node| report(node, json!({"new": 1, "old": 1}))),
     ];
     for (lacks, change) in changes {
-        let mut rotation = Rotation::of("permit");
+        let mut rotation = Rotation::new("permit");
         let mut node = new("uid-e");
         change(&mut node);
         rotation.gain("e", node);
@@ -192,7 +192,7 @@ fn a_new_node_is_proven_by_all_that_it_says() {
 
 #[test]
 fn a_new_node_is_proven_once_it_is_steady_and_the_gates_are_green() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.gain("e", new("uid-e"));
     let decided = rotation.go();
     assert!(wait(&decided, Reason::Arriving, "Node/e").is_some_and(|wait| wait.what.contains("steady")));
@@ -209,7 +209,7 @@ fn a_new_node_is_proven_once_it_is_steady_and_the_gates_are_green() {
 /// More new nodes than places: each that is not proven may be the one that does not work, so that it counts.
 #[test]
 fn a_new_node_that_is_too_many_takes_a_place_until_it_is_proven() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b", "c"]);
     rotation.go_for(15);
     rotation.lose("a");
@@ -222,7 +222,7 @@ fn a_new_node_that_is_too_many_takes_a_place_until_it_is_proven() {
 /// Nothing keeps a node any more that somebody takes away already, and no other node waits for that.
 #[test]
 fn a_node_that_goes_already_is_not_kept() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.gain("e", Node { is_going: true, ..old("uid-e") });
     rotation.ask(&["a"]);
     rotation.go_for(30);
@@ -233,7 +233,7 @@ fn a_node_that_goes_already_is_not_kept() {
 #[test]
 fn pods_are_counted_before_a_node_is_drained_whose_pipeline_asks() {
     for (method, is_counted) in [("permit", true), ("karpenter", false)] {
-        let mut rotation = Rotation::of(method);
+        let mut rotation = Rotation::new(method);
         rotation.ask(&["a"]);
         rotation.go_for(30);
         assert_eq!(rotation.permitted(), ["a"]);

@@ -5,7 +5,7 @@ use super::*;
 /// The same Node comes back with the new image: only its disk was replaced.
 #[test]
 fn a_node_that_comes_back_fills_its_own_place() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b"]);
     rotation.go_for(15);
     let step = rotation.world.nodes["a"].step.clone();
@@ -23,7 +23,7 @@ fn a_node_that_comes_back_fills_its_own_place() {
 
 #[test]
 fn a_step_without_a_place_is_no_permission() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.go_for(15);
     let step = rotation.world.nodes["a"].step.clone().expect("a step");
     rotation.gain("e", Node { step: Some(Step { state: State::Permitted, ..step }), ..new("uid-e") });
@@ -38,7 +38,7 @@ fn a_step_without_a_place_is_no_permission() {
 /// Nothing brings it back to the phase of the others, and it is replaced like any other.
 #[test]
 fn a_node_in_a_forbidden_phase_is_replaced() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     (rotation.plan.image, rotation.plan.bridge) = (Some(Phase::BothOld), None);
     rotation.plan.passes = vec![Phase::BothOld];
     rotation.run = Run::new("r-1", HASH, &rotation.plan);
@@ -51,7 +51,7 @@ fn a_node_in_a_forbidden_phase_is_replaced() {
 /// A gate keeps new nodes from being proven, and no node that moved in place from being done.
 #[test]
 fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.go_for(15);
     let claim = rotation.run.claim(2);
     let step = rotation.world.nodes["a"].step.clone().expect("a step");
@@ -70,7 +70,7 @@ fn a_node_that_moved_in_place_is_done_whatever_the_gates_say() {
 /// A loop that waits for the answer about a node of the old image that joined after the plan was made asks for no other one meanwhile.
 #[test]
 fn a_pipeline_may_ask_first_for_a_node_that_joined_later() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.gain("j", Node { label: Some(Phase::Old), ..old("uid-j") });
     rotation.ask(&["j"]);
     rotation.go_for(30);
@@ -84,7 +84,7 @@ fn a_pipeline_may_ask_first_for_a_node_that_joined_later() {
 /// The scout is left, and the loop asks for it last.
 #[test]
 fn a_node_that_waits_for_its_turn_keeps_no_place_that_another_one_has_taken() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     for (gone, name) in [("b", "f"), ("c", "g"), ("d", "h")] {
         rotation.lose(gone);
         rotation.gain(name, new(&format!("uid-{name}")));

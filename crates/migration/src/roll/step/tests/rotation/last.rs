@@ -4,7 +4,7 @@ use super::*;
 
 /// A rotation of nodes in phase `new`.
 fn last(method: &str) -> Rotation {
-    let mut rotation = Rotation::of(method);
+    let mut rotation = Rotation::new(method);
     (rotation.plan.start, rotation.plan.bridge) = (Phase::New, None);
     rotation.run = Run::new("r-1", HASH, &rotation.plan);
     for name in ["a", "b", "c", "d"] {
@@ -131,7 +131,7 @@ fn a_node_that_reports_nothing_in_this_boot_is_named() {
     rotation.go_for(100);
     assert_eq!((rotation.state("a"), rotation.permitted()), (Some(State::Done), vec!["b"]));
 
-    let mut forth = Rotation::of("permit");
+    let mut forth = Rotation::new("permit");
     let mut rebooted = Node { boot: "c".into(), label: Some(Phase::Old), ..new("uid-a") };
     rebooted.observed.as_mut().expect("a report").phase = Some(Phase::Old);
     forth.gain("a", rebooted);

@@ -10,7 +10,7 @@ pub(super) fn hooks(rotation: &Rotation) -> Vec<(&str, &str)> {
 
 /// A rotation with the Machines of all four nodes.
 pub(super) fn with_machines() -> Rotation {
-    let mut rotation = Rotation::of("cluster-api");
+    let mut rotation = Rotation::new("cluster-api");
     let machine = |node: &str| Machine {
         namespace: "fleet".into(),
         name: format!("m-{node}").into(),
@@ -151,7 +151,7 @@ fn no_hook_of_a_node_that_waits_is_taken_away() {
 /// Without access to the management cluster, the run follows, and says what would hold the nodes.
 #[test]
 fn without_a_management_cluster_nothing_is_held() {
-    let mut rotation = Rotation::of("cluster-api");
+    let mut rotation = Rotation::new("cluster-api");
     for (is_outdated, what) in [(false, "names another template"), (true, "is about to replace it")] {
         rotation.world.node("a").is_outdated = is_outdated;
         let decided = rotation.go_for(30);

@@ -18,7 +18,7 @@ fn pod(uid: &str, node: &str, kind: &str, traits: &[Trait]) -> Pod {
 /// The next holder waits for what a pipeline has drained, as for what the run has evicted.
 #[test]
 fn workloads_of_nodes_that_may_go_are_named_as_moved() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a"]);
     rotation.go_for(15);
     assert_eq!((rotation.permitted(), rotation.run.moved_owners.len()), (vec!["a"], 0));
@@ -52,7 +52,7 @@ fn workloads_of_nodes_that_may_go_are_named_as_moved() {
 /// An autoscaler's node is no other than one that a pipeline starts first.
 #[test]
 fn a_surplus_of_new_nodes_lets_no_pool_fall_below_its_size() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a", "b", "c", "d"]);
     rotation.gain("x", new("uid-x"));
     rotation.go_for(30);
@@ -74,7 +74,7 @@ fn room_is_needed_where_a_node_is_drained_before_a_new_one_is_there() {
     for (method, is_cordoned, goes) in
         [("permit", false, false), ("permit", true, false), ("karpenter", false, true)]
     {
-        let mut rotation = Rotation::of(method);
+        let mut rotation = Rotation::new(method);
         rotation.go();
         rotation.world.node("a").is_cordoned = is_cordoned;
         let full =
@@ -92,7 +92,7 @@ fn room_is_needed_where_a_node_is_drained_before_a_new_one_is_there() {
 /// All planned nodes of the pool are skipped, and the pipeline asks first for a node whose zone comes last.
 #[test]
 fn nodes_that_joined_go_in_the_order_of_their_pipeline_where_none_of_the_plan_is_left() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let planned = rotation.plan.waves[1].nodes.split_off(2);
     let last = crate::plan::Wave { nodes: planned, ..rotation.plan.waves[1].clone() };
     rotation.plan.waves.push(last);

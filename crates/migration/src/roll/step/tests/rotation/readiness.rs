@@ -17,7 +17,7 @@ fn lifts(decided: &Decision) -> usize {
 
 /// A rotation of which the first old node has gone, and `e` has come.
 fn with_arrival(lifts_readiness: bool, node: Node) -> Rotation {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.limits.lift_readiness = lifts_readiness;
     rotation.ask(&["a", "b"]);
     rotation.go_for(15);

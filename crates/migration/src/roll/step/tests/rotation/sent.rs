@@ -16,7 +16,7 @@ fn let_go(decided: &Decision) -> Vec<&str> {
 /// The pipeline asks for two nodes of a pool that begins with one, and the watch does not tell of the first permit before the second is decided.
 #[test]
 fn a_permit_that_its_node_does_not_show_yet_holds_its_place() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["c"]);
     let sent = (0..12).find_map(|_| {
         let decided = rotation.decided();
@@ -43,7 +43,7 @@ fn a_permit_that_its_node_does_not_show_yet_holds_its_place() {
 /// A node of another pool moves in place, and its DNS pod is evicted in the step in which a node with a DNS pod may go.
 #[test]
 fn a_dns_pod_is_evicted_before_a_node_with_another_one_may_go() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let pool = Pool { name: "red".into(), method: Method::Drain, ..rotation.plan.pools[0].clone() };
     rotation.plan.pools.push(pool);
     rotation.plan.policies.push("of the image".into());
@@ -82,7 +82,7 @@ fn a_dns_pod_is_evicted_before_a_node_with_another_one_may_go() {
 /// Nodes that joined are in no place of the plan, and the wave that they are in has more at once than its last one, by which each of them is let go.
 #[test]
 fn nodes_that_one_step_lets_go_count_for_each_other() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     let planned = rotation.plan.waves[1].nodes.split_off(2);
     let last = Wave { nodes: planned, ..rotation.plan.waves[0].clone() };
     rotation.plan.waves.push(last);
@@ -100,7 +100,7 @@ fn nodes_that_one_step_lets_go_count_for_each_other() {
 /// Its pipeline, or a person, has cordoned it.
 #[test]
 fn a_node_that_is_tried_again_leaves_the_cordon_of_others() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.go_for(15);
     let step = rotation.world.nodes["b"].step.clone().expect("a step");
     for (cordon, is_cordoned, sets) in
@@ -126,7 +126,7 @@ fn a_node_that_is_tried_again_leaves_the_cordon_of_others() {
 /// It was of the image, a person flipped it, and it was booted since: it may be of the image again, and has not reported yet.
 #[test]
 fn no_node_goes_on_the_word_of_an_earlier_boot() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let mut flipped = new("uid-b");
     flipped.label = Some(Phase::Old);
     flipped.observed.as_mut().expect("a report").phase = Some(Phase::Old);
@@ -154,7 +154,7 @@ fn no_node_goes_on_the_word_of_an_earlier_boot() {
 /// It is of an earlier phase, and is flipped in place: it is on no way out of the cluster.
 #[test]
 fn a_node_that_is_brought_back_takes_the_turn_of_no_other_one() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go();
     let mut joined = new("uid-d");
     joined.label = Some(Phase::BothOld);

@@ -23,7 +23,7 @@ fn numbers(counts: &PoolCounts) -> [u32; 6] {
 /// Old nodes never report, and nobody has to look why. A new node that does not report is named.
 #[test]
 fn status_counts_what_goes_and_comes_in_each_pool() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a"]);
     rotation.go_for(30);
     let (counts, silent) = rotation.counts();

@@ -22,7 +22,7 @@ fn scout_replaced(mut rotation: Rotation) -> Rotation {
 /// The pipeline still wants the new image, and would take all drifted nodes at once.
 #[test]
 fn a_run_that_is_turned_holds_the_nodes_that_stay_until_its_end() {
-    let mut rotation = scout_replaced(Rotation::of("karpenter"));
+    let mut rotation = scout_replaced(Rotation::new("karpenter"));
     rotation.go_for(90);
     assert_eq!(rotation.permitted(), ["b", "c"]);
     rotation.world.node("c").is_cordoned = true;
@@ -94,7 +94,7 @@ fn machines_that_are_deleted_go_one_by_one_at_the_end() {
 /// It stays as it is: it is neither replaced at once nor moved.
 #[test]
 fn a_node_that_is_skipped_is_kept_from_its_pipeline_until_a_person_lets_it_go() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(15);
     assert_eq!(rotation.permitted(), ["a"]);
     for name in ["a", "b"] {
@@ -127,7 +127,7 @@ fn a_node_that_is_skipped_is_kept_from_its_pipeline_until_a_person_lets_it_go() 
 #[test]
 fn what_has_not_begun_is_held_again_once_everything_is_stopped() {
     for is_begun in [false, true] {
-        let mut rotation = Rotation::of("karpenter");
+        let mut rotation = Rotation::new("karpenter");
         rotation.go_for(15);
         assert_eq!(rotation.permitted(), ["a"]);
         rotation.world.node("a").is_going = is_begun;
@@ -153,7 +153,7 @@ fn what_has_not_begun_is_held_again_once_everything_is_stopped() {
 #[test]
 fn a_request_of_another_run_or_direction_counts_for_nothing() {
     for (run, to) in [("r-0", Phase::New), ("r-1", Phase::Old)] {
-        let mut rotation = Rotation::of("permit");
+        let mut rotation = Rotation::new("permit");
         let permit = PermitRequest { node: "a".into(), run: run.into(), to };
         rotation.world.permits.requested.insert("uid-a".into(), permit);
         rotation.go_for(30);
@@ -167,7 +167,7 @@ fn a_request_of_another_run_or_direction_counts_for_nothing() {
 /// They may be the majority of a quorum. The pipeline asks for them, in an order of its own, while the wave of its pool lets two go.
 #[test]
 fn two_members_of_a_group_are_never_on_their_way_together() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     let [first, group] = rotation.plan.waves.as_mut_slice() else { panic!("two waves") };
     (first.kind, first.at_once, first.soak_seconds) = (WaveKind::Zone, 2, 0);
     first.nodes.push(group.nodes.remove(0));
@@ -196,7 +196,7 @@ fn two_members_of_a_group_are_never_on_their_way_together() {
 /// Its start-up taints are those of the plan as well, and the agents of both CNIs run on it.
 #[test]
 fn a_new_node_is_not_proven_before_its_agents_run_and_its_taints_are_gone() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.startup_taints = vec!["example.com/starting".into()];
     let agent = |name: &str, cni: &str| json!({"namespace": "kube-system", "name": name, "uid": "u", "generation": 1, "cni": cni});
     rotation.plan.agents = serde_json::from_value(json!([
@@ -242,7 +242,7 @@ fn a_new_node_is_not_proven_before_its_agents_run_and_its_taints_are_gone() {
 /// Nothing is cordoned and nothing is claimed: no flip brings it back.
 #[test]
 fn a_new_node_that_cannot_return_is_not_rolled_back_in_place() {
-    let mut rotation = scout_replaced(Rotation::of("karpenter"));
+    let mut rotation = scout_replaced(Rotation::new("karpenter"));
     assert_eq!(rotation.state("e"), Some(State::Done));
     rotation.wish(RunRequest::Rollback("e".into()));
     let decided = rotation.go_for(30);
@@ -255,7 +255,7 @@ fn a_new_node_that_cannot_return_is_not_rolled_back_in_place() {
 /// A holder may end at any moment, and a run that is done has no next one that gives back the rest.
 #[test]
 fn a_run_is_done_once_it_has_given_everything_back() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(15);
     rotation.wish(RunRequest::Abort(Phase::Old));
     let mut has_kept_past_its_passes = false;
@@ -277,7 +277,7 @@ fn a_run_is_done_once_it_has_given_everything_back() {
 /// A person has still to look at it. What its pipeline does with it is no business of a run that is over.
 #[test]
 fn a_node_that_is_held_is_left_to_its_pipeline_at_the_end() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go();
     rotation.world.node("b").step.as_mut().expect("a step").state = State::Held;
     rotation.run.targets.clear();
@@ -291,7 +291,7 @@ fn a_node_that_is_held_is_left_to_its_pipeline_at_the_end() {
 /// Another actor took the step from the Node of a machine that is being drained.
 #[test]
 fn a_request_counts_for_a_node_whose_step_is_gone() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.ask(&["a"]);
     rotation.go_for(30);
     assert_eq!(rotation.permitted(), ["a"]);
@@ -304,7 +304,7 @@ fn a_request_counts_for_a_node_whose_step_is_gone() {
 /// Its place is open as long as it is left out, and there is no other one for it.
 #[test]
 fn a_new_node_that_finds_no_place_on_its_way_back_may_take_part_again() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     rotation.plan.limits.in_transit = 1;
     rotation.ask(&["a"]);
     rotation.go_for(15);
@@ -321,7 +321,7 @@ fn a_new_node_that_finds_no_place_on_its_way_back_may_take_part_again() {
 /// A person flipped it, or its label came late: it fills a place of its own, and no pipeline takes it.
 #[test]
 fn a_run_that_is_stopped_holds_no_node_that_came_to_the_phase_of_the_image() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(10);
     assert_eq!(rotation.permitted(), ["a"]);
     let step = rotation.world.nodes["a"].step.clone();
@@ -334,7 +334,7 @@ fn a_run_that_is_stopped_holds_no_node_that_came_to_the_phase_of_the_image() {
 /// It was held on another way, and is of the phase of the image by now.
 #[test]
 fn a_node_that_is_proven_keeps_nothing_of_what_held_it() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.go_for(10);
     let step = rotation.world.nodes["b"].step.clone().expect("a step");
     let why = Some("ProofTimeout".into());

@@ -15,7 +15,7 @@ impl Rotation {
 
 #[test]
 fn nodes_are_counted_by_their_ways_back() {
-    let mut rotation = Rotation::of("permit");
+    let mut rotation = Rotation::new("permit");
     assert_eq!(rotation.way_back(), Some(WayBack { stay: 4, ..WayBack::default() }));
     for (gone, name, node) in
         [("a", "e", new("uid-e")), ("b", "f", returning("uid-f")), ("c", "g", new("uid-g"))]
@@ -35,7 +35,7 @@ fn nodes_are_counted_by_their_ways_back() {
 
 #[test]
 fn what_the_run_put_on_nodes_is_given_back() {
-    let mut rotation = Rotation::of("karpenter");
+    let mut rotation = Rotation::new("karpenter");
     rotation.world.node("d").is_undisturbed = true;
     rotation.go_for(15);
     rotation.wish(RunRequest::Abort(Phase::Old));

@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Requirement] = &[
     Requirement {
         name: "calico-version",
         what: "Calico is 3.26 or later.",
-        why: "Nobody published a migration from an older version, and its objects may mean something else.",
+        why: "No migration from an older version is published, and its objects may mean something else.",
         found_by: &["agent-old-absent"],
         scope: Scope::From(&[Cni::Calico, Cni::Canal]),
         needs: &[Kind::DAEMON_SET],
@@ -31,7 +31,7 @@ pub(super) const ROWS: &[Requirement] = &[
     Requirement {
         name: "calico-ipam",
         what: "Calico gives addresses from at least one pool, or those of the Nodes' pod CIDRs.",
-        why: "Without them, nobody can tell which addresses the old network gives.",
+        why: "Without them, it is unknown which addresses the old network gives.",
         found_by: &[],
         scope: IS_CALICO,
         needs: &[Kind::IP_POOL, Kind::CONFIG_MAP, Kind::TIGERA_INSTALLATION, Kind::DAEMON_SET],
@@ -108,7 +108,7 @@ pub(super) const ROWS: &[Requirement] = &[
     Requirement {
         name: "flannel-version",
         what: "Flannel is 0.22 or later.",
-        why: "Nobody published a migration from an older version.",
+        why: "No migration from an older version is published.",
         found_by: &["agent-old-absent"],
         scope: IS_FLANNEL,
         needs: &[Kind::DAEMON_SET],

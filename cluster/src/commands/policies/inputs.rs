@@ -1,4 +1,4 @@
-//! What the commands about policies go by.
+//! The inputs of the commands about policies.
 
 use migration::check::Scene;
 use migration::cni::cidr;
@@ -158,7 +158,9 @@ impl PolicyInputs {
         let problem = |unread_object: &netpol::gather::UnreadObject| {
             Problem::new(format!("{}: {}", unread_object.object, unread_object.why))
                 .with_place(unread_object.object.path())
-                .fix("correct the address: without it nobody knows which packets come from this node")
+                .fix(
+                    "correct the address: without it Crossfade cannot tell which packets come from this node",
+                )
         };
         if unread.is_empty() { Ok(cluster) } else { Err(Failure::all(Exit::No, unread.iter().map(problem))) }
     }
@@ -223,7 +225,7 @@ fn unknown_kind_problem(inputs: &PolicyInputs, kind: Kind) -> Problem {
         }
         _ => "they are not in the snapshot".into(),
     };
-    Problem::new(format!("{}: {why}, and nobody knows what policies mean without them", kind.resource()))
+    Problem::new(format!("{}: {why}, and what policies mean without them is unknown", kind.resource()))
         .with_place(kind.name())
         .fix("read them with the rights in deploy/cluster/rbac-viewer.yaml, or name kinds that the cluster has no object of with --dumped")
 }

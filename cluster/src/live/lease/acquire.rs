@@ -9,7 +9,7 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 
 use super::decide::{Decision, Observer, seems_alive};
-use super::hold::HeldLease;
+use super::held_lease::HeldLease;
 use super::object::{self, LeaseRecord};
 use super::{MAX_EPOCH, NAME};
 use crate::live::api::call::{ApiRequest, Caller, Reply};

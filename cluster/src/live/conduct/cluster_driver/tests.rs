@@ -71,7 +71,7 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_
     session.take_lease(Patience::None, std::future::pending(), &mut |_, _| {}).await.expect("taken");
     let journal = session.store().journal("r-1").await.expect("a journal").without_mirror();
     let lines: Arc<Mutex<Vec<String>>> = Arc::default();
-    let tell = RefCell::new(|event: &Event| lines.lock().expect("events").push(format!("{event:?}")));
+    let report = RefCell::new(|event: &Event| lines.lock().expect("events").push(format!("{event:?}")));
     let mut hand = LiveCluster {
         verdicts: session.store().verdicts_of("r-1"),
         session: &mut session,
@@ -81,7 +81,7 @@ async fn with_hand<T>(server: &Server, act: impl AsyncFnOnce(&mut LiveCluster<'_
         outage: Outage::default(),
         own_hashes: RefCell::new([identity(&a_run())].into()),
         has_seen_own: false,
-        report: &tell,
+        report: &report,
     };
     let result = act(&mut hand).await;
     drop(hand);

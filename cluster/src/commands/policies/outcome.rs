@@ -1,4 +1,4 @@
-//! What became of objects that were to be written to the cluster.
+//! The outcome of writes to the cluster, object by object.
 
 use types::command::problem::Problem;
 

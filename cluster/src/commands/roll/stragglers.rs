@@ -7,10 +7,10 @@ use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::policy::Phase;
 
-use super::source;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::roll::Stragglers as Wanted;
+use crate::cli::roll::Stragglers as StragglersArgs;
+use crate::commands::source;
 use crate::print::{Document, Report};
 
 pub(crate) use fix::{FixPreview, FixReport};
@@ -48,7 +48,7 @@ pub(crate) enum Answer {
 ///
 /// # Errors
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
-pub(crate) fn stragglers(global: &Global, args: &Wanted) -> Result<Answer, Failure> {
+pub(crate) fn stragglers(global: &Global, args: &StragglersArgs) -> Result<Answer, Failure> {
     match &args.plan {
         Some(hash) => fix::carry_out(global, hash, args).map(|carried| Answer::Fix(Box::new(carried))),
         None if args.fix => fix::plan(global, args).map(|planned| Answer::Preview(Box::new(planned))),
@@ -56,7 +56,7 @@ pub(crate) fn stragglers(global: &Global, args: &Wanted) -> Result<Answer, Failu
     }
 }
 
-fn find_stragglers(global: &Global, args: &Wanted) -> Result<StragglersReport, Failure> {
+fn find_stragglers(global: &Global, args: &StragglersArgs) -> Result<StragglersReport, Failure> {
     let config = source::settings(global)?;
     let snapshot = source::nodes_and_pods(global)?;
     let phase = args.phase.or_else(|| furthest_phase(&snapshot)).ok_or_else(no_phase_failure)?;

@@ -1,4 +1,4 @@
-//! Whether the workloads that the settings name in `watchedResources` are ready.
+//! The gate on the workloads that the settings name in `watchedResources`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

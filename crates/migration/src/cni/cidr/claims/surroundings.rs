@@ -1,4 +1,4 @@
-//! What an address may mean besides a pod: a Service, a node, something outside, or nothing that may be used.
+//! Ranges of other things than pods: Services, nodes, hosts outside, and reserved addresses.
 
 use serde_json::Value;
 use snapshot::model::Kind;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::source;
 use crate::cli::Permit;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
+use crate::commands::source;
 use crate::live;
 use crate::print::{Document, Report};
 

@@ -18,8 +18,8 @@ use super::{StragglersReport, no_phase_failure};
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
-use crate::cli::roll::Stragglers as Wanted;
-use crate::commands::conduct::{RollReport, call_failure, conduct};
+use crate::cli::roll::Stragglers as StragglersArgs;
+use crate::commands::roll::conduct::{RollReport, call_failure, conduct};
 use crate::commands::source;
 use crate::live::{self, Patience};
 use crate::print::Document;
@@ -81,7 +81,7 @@ pub(crate) struct FixReport {
 }
 
 /// Plans what moves them. Nothing is changed but that the plan may be kept.
-pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure> {
+pub(super) fn plan(global: &Global, args: &StragglersArgs) -> Result<FixPreview, Failure> {
     let config = source::settings(global)?;
     // Files tell nothing of a run.
     let last =
@@ -124,7 +124,7 @@ pub(super) fn plan(global: &Global, args: &Wanted) -> Result<FixPreview, Failure
 }
 
 /// Carries a plan out.
-pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &Wanted) -> Result<FixReport, Failure> {
+pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &StragglersArgs) -> Result<FixReport, Failure> {
     let config = source::settings(global)?;
     let saved = live::saved_plan(&global.access, Some(hash)).map_err(call_failure)?;
     if !saved.plan.fixes_stragglers() {
@@ -171,7 +171,7 @@ fn migration_of(plan: &Plan) -> Migration {
 }
 
 fn no_migration_failure() -> Failure {
-    let what = "nobody knows between which CNIs the cluster was moved: there is no run that says so";
+    let what = "it is unknown between which CNIs the cluster was moved: there is no run that names them";
     Failure::from_problem(
         Exit::Usage,
         Problem::new(what).with_place("--from").fix("name them: --from CNI --to CNI"),
@@ -186,7 +186,7 @@ fn describe_remedy(plan: &Plan, becomes: &Remedy) -> Option<String> {
         Remedy::EvictedLater => {
             Some(format!("evicted, unless its Job ends within {} s", plan.limits.job_seconds))
         }
-        Remedy::Deleted => Some("deleted; nobody makes it again".into()),
+        Remedy::Deleted => Some("deleted; no controller makes it again".into()),
         Remedy::Stays { .. } => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use snapshot::model::Kind;
 
-use super::old::agent;
+use super::old_cni::agent;
 use super::{Requirement, Scope, State, Version};
 use crate::check::Scene;
 use crate::cni::cidr;

@@ -33,7 +33,7 @@ pub(crate) fn ask(global: &Global, reason: &str, what: RunRequest) -> Result<Req
     if reason.trim().is_empty() {
         return Err(Failure::from_problem(
             Exit::Usage,
-            "--reason is empty; expected why, for whoever looks at the run".to_owned(),
+            "--reason is empty; expected why, for the operators who look at the run".to_owned(),
         ));
     }
     let lease_holder = live::ask(&global.access, reason, &what)
@@ -50,7 +50,7 @@ impl Report for RequestReport {
         let mut document = Document::new("Asked of the run");
         document.text(match &self.lease_holder {
             Some(holder) => format!("The run is held by {holder}. It takes this up within seconds; kubectl crossfade status shows what comes of it. A holder that does not renew its Lease is gone: then kubectl crossfade roll --resume takes it up first."),
-            None => "Nobody holds the run. It is taken up first when somebody goes on: kubectl crossfade roll --resume".into(),
+            None => "No process holds the run. The next holder takes it up first: kubectl crossfade roll --resume".into(),
         });
         document
     }

@@ -121,8 +121,8 @@ mod tests {
     const STARTING: &[(&str, &str)] = &[("Ready", "False")];
 
     /// The finding of a cluster, whatever the new CNI is: the taint may be an earlier one's.
-    fn left(text: &str) -> Option<(Severity, Vec<String>, String)> {
-        let case = Case::of(text).pair(Cni::Flannel, Cni::Antrea);
+    fn find_leftover(text: &str) -> Option<(Severity, Vec<String>, String)> {
+        let case = Case::from_yaml(text).pair(Cni::Flannel, Cni::Antrea);
         let found = case.found(&CHECK);
         let finding = found.iter().find(|candidate| candidate.code == "startup-taint-left")?;
         Some((finding.severity, objects(finding), finding.fix.clone()))
@@ -142,13 +142,13 @@ mod tests {
             node("c", READY, &[], "", "type: virtual-kubelet"),
             node("c", READY, &[], "", "eks.amazonaws.com/compute-type: fargate"),
         ] {
-            let (severity, objects, fix) = left(&format!("{both}{other}")).expect("found");
+            let (severity, objects, fix) = find_leftover(&format!("{both}{other}")).expect("found");
             assert_eq!((severity, &*objects[0]), (Blocks, &*format!("Node/a: {CILIUM}")), "{other}");
             assert!(fix.contains("kubectl taint node a b"), "{fix}");
         }
         // Another taint is none of the start.
         let own = |name: &str| node(name, READY, &["dedicated"], "", "");
-        assert_eq!(left(&[own("a"), own("b")].concat()), None);
+        assert_eq!(find_leftover(&[own("a"), own("b")].concat()), None);
     }
 
     #[test]
@@ -176,9 +176,9 @@ mod tests {
         ] {
             let text = [tainted.as_str(), &free, &more].concat();
             let expected = found.then_some(Risk);
-            assert_eq!(left(&text).map(|(severity, ..)| severity), expected, "{text}");
+            assert_eq!(find_leftover(&text).map(|(severity, ..)| severity), expected, "{text}");
         }
-        let (_, objects, fix) = left(&[text_of(cilium, READY), free].concat()).expect("found");
+        let (_, objects, fix) = find_leftover(&[text_of(cilium, READY), free].concat()).expect("found");
         assert_eq!(objects, [format!("Node/a: {CILIUM}")]);
         assert!(fix.contains("kubectl taint node a "), "{fix}");
     }
@@ -189,7 +189,7 @@ mod tests {
             let text = [node("a", READY, &[taint], "", ""), node("b", READY, &[], "", ""), AGENT.to_owned()]
                 .concat();
             let code = |config: &str| {
-                let case = Case::of(&text).config(config);
+                let case = Case::from_yaml(&text).config(config);
                 case.codes(&CHECK).contains(&"startup-taint-left")
             };
             assert!(!code(""), "{taint}");
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_start_up_taint_of_the_settings_is_no_leftover() {
         let text = [node("a", READY, &["mine"], "", ""), node("b", READY, &[], "", "")].concat();
-        let case = Case::of(&text)
+        let case = Case::from_yaml(&text)
             .config("startupTaints: [{key: mine, effect: NoSchedule, lifter: {namespace: x, name: y}}]\n");
         assert!(!case.codes(&CHECK).contains(&"startup-taint-left"));
     }

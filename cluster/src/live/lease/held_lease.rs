@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::acquire::{read, write_path};
 use super::object::{self, LeaseRecord};
-use super::take::{read, write_path};
 use super::{ACTS_WITHIN, EVERY, FRESH};
 use crate::live::api::call::{ApiRequest, Caller};
 use crate::live::api::failure::{Failure, lost_failure, refused_failure};
@@ -32,7 +32,7 @@ struct State {
     /// When the last request began that renewed it.
     renewed_at: Duration,
     /// Why it is lost; it never comes back to this holder.
-    lost: Option<String>,
+    loss: Option<String>,
     /// Until when an act without an answer may take effect.
     doubtful: Duration,
 }
@@ -57,7 +57,7 @@ impl HeldLease {
             state: Arc::new(Mutex::new(State {
                 lease,
                 renewed_at: renewed,
-                lost: None,
+                loss: None,
                 doubtful: Duration::ZERO,
             })),
         }
@@ -91,7 +91,7 @@ impl HeldLease {
         let now = self.caller.clock().now();
         let state = self.state();
         let age = now.saturating_sub(state.renewed_at);
-        match &state.lost {
+        match &state.loss {
             Some(why) => Standing::Lost(why.clone()),
             None if age < FRESH => Standing::Fresh,
             None => Standing::Stale(age),
@@ -103,7 +103,7 @@ impl HeldLease {
     pub fn time_left(&self) -> Duration {
         let now = self.caller.clock().now();
         let state = self.state();
-        if state.lost.is_some() {
+        if state.loss.is_some() {
             return Duration::ZERO;
         }
         ACTS_WITHIN.saturating_sub(now.saturating_sub(state.renewed_at))
@@ -152,12 +152,13 @@ impl HeldLease {
         let lease = read(&self.caller, what).await?;
         let mut state = self.state();
         match lease {
-            None => state.lost = Some("somebody deleted it".into()),
+            None => state.loss = Some("another client deleted it".into()),
             Some(lease) if self.is_own(&lease) => state.lease = lease,
             Some(lease) => {
                 let LeaseRecord { holder, acquired, .. } = LeaseRecord::read(&lease);
                 let holding = format!("{holder} holds it since {acquired}");
-                state.lost = Some(if holder.is_empty() { "somebody released it".into() } else { holding });
+                state.loss =
+                    Some(if holder.is_empty() { "another process released it".into() } else { holding });
             }
         }
         Ok(())
@@ -188,7 +189,7 @@ impl HeldLease {
             return Ok(());
         }
         let lease = self.state().lease.clone();
-        self.state().lost = Some("this program released it".into());
+        self.state().loss = Some("this program released it".into());
         if self.caller.clock().now() < self.state().doubtful {
             return Ok(());
         }

@@ -13,11 +13,11 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::source;
-use super::status::describe;
 use crate::cli::Migration;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
+use crate::commands::source;
+use crate::commands::status::describe;
 use crate::live;
 use crate::print::{Document, Progress};
 
