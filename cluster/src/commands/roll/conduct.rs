@@ -107,7 +107,7 @@ fn uncovered(drift: Drift, plan: &Plan, is_resumed: bool) -> Result<Vec<Unenforc
 }
 
 /// A request to the cluster failed.
-pub(super) fn call_failure((exit, problem): (Exit, Problem)) -> Failure {
+pub(in crate::commands) fn call_failure((exit, problem): (Exit, Problem)) -> Failure {
     Failure::from_problem(exit, problem)
 }
 

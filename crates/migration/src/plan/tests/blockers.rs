@@ -228,7 +228,7 @@ fn policies_that_nobody_enforces_must_be_accepted_by_name() {
     assert_eq!(
         lines,
         [
-            "roll.unenforced: the cluster has 1 objects of kind NetworkPolicy, and nobody enforces them for pods in phase both-old, both-new, new"
+            "roll.unenforced: the cluster has 1 objects of kind NetworkPolicy, and no CNI enforces them for pods in phase both-old, both-new, new"
         ]
     );
     let accepted =

@@ -151,7 +151,7 @@ fn a_straggler_that_waits_for_a_person_keeps_its_node_out() {
     let volume = json!([{"name": "d", "emptyDir": {}}]);
     for (pod, settings, expected, moves) in [
         (usual(), "", "Evicted", true),
-        (bare(), "", "nobody makes it again", false),
+        (bare(), "", "no controller makes it again", false),
         (bare(), "roll: {pods: {delete: [default/p]}}", "Deleted", true),
         (job(), "", "its Job goes on", false),
         (job(), "roll: {pods: {evictJobs: true}}", "EvictedLater", true),

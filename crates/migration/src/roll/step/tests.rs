@@ -349,7 +349,7 @@ fn only_pods_that_the_run_has_moved_keep_nodes_from_starting() {
     let full = Availability { desired: 3, ready: 3 };
     let short = Availability { desired: 3, ready: 2 };
     for (what, owner, known, is_moved, starts) in [
-        ("nobody makes it", None, None, false, true),
+        ("no controller makes it", None, None, false, true),
         ("a workload that the run has not touched", Some(owner("mine")), None, false, true),
         ("a touched one with all its pods", Some(owner("web")), Some(full), true, true),
         ("a touched one that misses pods", Some(owner("web")), Some(short), true, false),

@@ -46,7 +46,7 @@ impl Case {
         unknown["metadata"]["name"] = "new".into();
         unknown["spec"]["newer"] = "x".into();
         for (objects, says) in [
-            (json!([ours(8080), theirs]), "somebody else's"),
+            (json!([ours(8080), theirs]), "Crossfade did not make it"),
             (json!([ours(8080), unknown]), "newer"),
             (json!([ours(8080), ours(80)]), "is there twice"),
         ] {
