@@ -97,7 +97,7 @@ fn answers_about_a_run_are_as_the_schemas_say() {
         state,
         holder: Some("bob@bastion".into()),
         held_since: Some("2026-01-01T00:00:00Z".into()),
-        renewed: Some("2026-01-01T00:00:10Z".into()),
+        renewed_at: Some("2026-01-01T00:00:10Z".into()),
         nodes: counts.clone(),
         zones: [("eu-1a".into(), counts.clone())].into(),
         pools: vec![PoolCounts {

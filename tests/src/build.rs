@@ -1,4 +1,4 @@
-//! What the lab runs: the built programs, the parts of the distribution, packages and images.
+//! The programs and parts that the lab runs: the built programs, the parts of the distribution, packages and images.
 
 pub mod dist;
 pub mod image;

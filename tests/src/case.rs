@@ -189,7 +189,6 @@ impl Case {
         Ok(serde_json::from_slice(&fs::read(self.policy_path())?)?)
     }
 
-    /// Changes the policy.
     pub fn change_policy(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
         let mut policy = self.policy()?;
         change(&mut policy);

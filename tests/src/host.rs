@@ -1,4 +1,4 @@
-//! How the lab works on this machine: namespaces, wires, directories and deadlines.
+//! The machine under the lab: namespaces, wires, directories and deadlines.
 
 pub mod deadline;
 pub mod fabric;

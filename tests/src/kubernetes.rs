@@ -47,7 +47,6 @@ pub const DOMAIN: &str = "cluster.local";
 pub struct Cluster {
     /// Its nodes, n1 first.
     pub workers: Vec<Worker>,
-    /// Its control plane.
     pub plane: ControlPlane,
     _images: Scratch,
     /// 10.244.0.0/16.

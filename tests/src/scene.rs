@@ -39,7 +39,6 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// The node.
     pub fn node(&self) -> &Node {
         self.fabric.node(1)
     }

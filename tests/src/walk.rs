@@ -52,7 +52,6 @@ enum Part {
     File {
         /// Where, as the page says it.
         path: String,
-        /// What is in it.
         text: String,
     },
     /// Lines of shell that only a real machine runs.

@@ -179,7 +179,7 @@ mod tests {
             state: State::Done,
             holder: None,
             held_since: None,
-            renewed: None,
+            renewed_at: None,
             nodes: Counts { all: 3, done: 2, ..Counts::default() },
             zones: BTreeMap::new(),
             pools: Vec::new(),

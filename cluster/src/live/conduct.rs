@@ -396,7 +396,7 @@ pub(crate) fn watch_status(
                 .map_err(|blind| blind_spot_failure(&blind))?;
             let (now, _) = preview_decision(&session, world, &stored.run, &plan, Color::Unknown).await?;
             // Each renewal changes the time of the last one, and that is no news.
-            let news = Status { renewed: None, ..now.clone() };
+            let news = Status { renewed_at: None, ..now.clone() };
             if before.as_ref() != Some(&news) && !report(&now) || now.to.is_none() {
                 return Ok(now);
             }

@@ -391,7 +391,9 @@ impl<'a> FinishHolder<'a> {
                 }
                 (LineName::Nodes, LineState::Ready) => self.clean(&inventory, tell).await?,
                 (_, LineState::Waits) if is_short => tokio::time::sleep(LOOK).await,
-                _ => return Ok(self.view(lines, &inventory)),
+                (_, LineState::Done | LineState::Ready | LineState::Waits | LineState::Refused) => {
+                    return Ok(self.view(lines, &inventory));
+                }
             }
             let is_removing = line.line == LineName::Removal;
             (before, last) = (lines, act);

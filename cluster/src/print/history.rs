@@ -132,7 +132,7 @@ fn planned(document: &mut Document, report: &Report) {
         .holders
         .iter()
         .filter(|holder| holder.is_approved && is_its(&holder.plan))
-        .map(|holder| format!("{} at {}", holder.holder, holder.at))
+        .map(|holder| format!("{} at {}", holder.holder, holder.time))
         .collect();
     let approved = if approved.is_empty() { OPEN.to_owned() } else { approved.join("; ") };
     document.fields([
@@ -152,7 +152,7 @@ fn planned(document: &mut Document, report: &Report) {
         let rows = report.holders.iter().map(|holder| {
             let approved = if holder.is_approved { "yes" } else { "" };
             let plan = shorten_hash(&holder.plan).to_owned();
-            vec![holder.at.clone(), holder.holder.clone(), plan, approved.into(), holder.program.clone()]
+            vec![holder.time.clone(), holder.holder.clone(), plan, approved.into(), holder.program.clone()]
         });
         table(document, vec!["SINCE", "HOLDER", "PLAN", "APPROVED IT", "VERSION"], rows);
     }
@@ -348,14 +348,14 @@ fn areas(frame: &Frame, report: &Report) -> Figure {
     let sum = |count: &AttachedCount| count.attached.values().copied().map(i64::from).sum::<i64>();
     let most = report.attached.iter().map(sum).max().unwrap_or(0);
     let mut bars = Vec::new();
-    let ends = report.attached.iter().skip(1).map(|count| time(&count.at)).chain([Some(frame.until)]);
+    let ends = report.attached.iter().skip(1).map(|count| time(&count.time)).chain([Some(frame.until)]);
     for (count, end) in report.attached.iter().zip(ends) {
-        let Some((since, until)) = time(&count.at).zip(end) else { continue };
+        let Some((since, until)) = time(&count.time).zip(end) else { continue };
         let mut below = 0;
         for (phase, number) in &count.attached {
             let above = below + i64::from(*number);
             let (top, bottom) = (WHOLE - share(above, most), WHOLE - share(below, most));
-            let title = format!("{}: {number} {phase}", count.at);
+            let title = format!("{}: {number} {phase}", count.time);
             let bar = frame.bar(class(*phase), since, until, title);
             bars.push(Bar { y: top, height: bottom - top, ..bar });
             below = above;
@@ -449,7 +449,7 @@ fn probes(document: &mut Document, report: &Report) {
     if !report.gates.is_empty() {
         document.heading("Gates");
         let rows = report.gates.iter().map(|(name, gate)| {
-            vec![name.clone(), gate.is.as_str().into(), gate.at.clone(), gate.why.clone()]
+            vec![name.clone(), gate.color.as_str().into(), gate.time.clone(), gate.why.clone()]
         });
         table(document, vec!["GATE", "WAS", "AT", "WHY"], rows);
     }
@@ -462,14 +462,16 @@ fn people(document: &mut Document, report: &Report) {
             let Wish { operator, reason, what, .. } = &record.wish;
             let refused = record.refused.clone().unwrap_or_default();
             let what = serde_json::to_value(what).map_or_else(|_| String::new(), request);
-            vec![record.at.clone(), operator.clone(), what, reason.clone(), refused]
+            vec![record.time.clone(), operator.clone(), what, reason.clone(), refused]
         });
         table(document, vec!["AT", "BY", "WHAT", "REASON", "REFUSED"], rows);
     }
     if !report.broken.is_empty() {
         document.heading_of(Some(Severity::Blocks), "Decisions that the program refused to itself");
-        let rows =
-            report.broken.iter().map(|rule| vec![rule.at.clone(), rule.invariant.clone(), rule.why.clone()]);
+        let rows = report
+            .broken
+            .iter()
+            .map(|rule| vec![rule.time.clone(), rule.invariant.clone(), rule.why.clone()]);
         table(document, vec!["AT", "RULE", "WHY"], rows);
     }
 }

@@ -168,7 +168,8 @@ pub struct WaveSummary {
 #[serde(rename_all = "camelCase")]
 pub struct HolderSpan {
     /// When it began.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// `user@host:pid:random`.
     #[serde(rename = "by")]
     pub holder: String,
@@ -185,7 +186,8 @@ pub struct HolderSpan {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct WishRecord {
     /// When the run took it up.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// The wish.
     #[serde(flatten)]
     pub wish: Wish,
@@ -198,7 +200,8 @@ pub struct WishRecord {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BrokenRule {
     /// When.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// What must never happen.
     pub invariant: String,
     /// What would have broken it.
@@ -211,7 +214,8 @@ pub struct BrokenRule {
 #[serde(rename_all = "camelCase")]
 pub struct AttachedCount {
     /// When.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// Which pass it was.
     pub pass: u32,
     /// Attachments by the phase that they were made in.
@@ -225,9 +229,11 @@ pub struct AttachedCount {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "LastVerdict"))]
 pub struct GateVerdict {
     /// How it was.
-    pub is: Color,
+    #[serde(rename = "is")]
+    pub color: Color,
     /// When its command was started.
-    pub at: String,
+    #[serde(rename = "at")]
+    pub time: String,
     /// Why, in words.
     pub why: String,
 }
@@ -274,8 +280,8 @@ pub fn report(sources: Sources) -> Report {
     let mut report = Report {
         run: id,
         state: run.as_ref().map(|run| run.state.clone()),
-        since: entries.first().map(|entry| shown(entry.at)),
-        until: entries.last().map(|entry| shown(entry.at)),
+        since: entries.first().map(|entry| shown(entry.time)),
+        until: entries.last().map(|entry| shown(entry.time)),
         missing,
         holders: holders(&entries),
         wishes: wishes(&entries),
@@ -324,7 +330,7 @@ fn listed<T>(mut list: Vec<T>, not_listed: &mut usize) -> Vec<T> {
 
 impl GateVerdict {
     fn shortened(self) -> Self {
-        Self { at: text(&self.at), why: text(&self.why), ..self }
+        Self { time: text(&self.time), why: text(&self.why), ..self }
     }
 }
 
@@ -357,7 +363,7 @@ fn summary(hash: &str, plan: &Plan) -> PlanSummary {
 fn holders(entries: &[journal::Entry]) -> Vec<HolderSpan> {
     let holder = |entry: &journal::Entry| match &entry.event {
         JournalEvent::Holds { holder, plan, is_approved, program } => Some(HolderSpan {
-            at: shown(entry.at),
+            time: shown(entry.time),
             holder: text(holder),
             plan: text(plan),
             is_approved: *is_approved,
@@ -371,7 +377,7 @@ fn holders(entries: &[journal::Entry]) -> Vec<HolderSpan> {
 fn wishes(entries: &[journal::Entry]) -> Vec<WishRecord> {
     let record = |entry: &journal::Entry| match &entry.event {
         JournalEvent::Wished { wish, refused } => Some(WishRecord {
-            at: shown(entry.at),
+            time: shown(entry.time),
             wish: wish.clone(),
             refused: refused.as_deref().map(text),
         }),
@@ -383,7 +389,7 @@ fn wishes(entries: &[journal::Entry]) -> Vec<WishRecord> {
 fn broken(entries: &[journal::Entry]) -> Vec<BrokenRule> {
     let rule = |entry: &journal::Entry| match &entry.event {
         JournalEvent::Broken { invariant, why } => {
-            Some(BrokenRule { at: shown(entry.at), invariant: text(invariant), why: text(why) })
+            Some(BrokenRule { time: shown(entry.time), invariant: text(invariant), why: text(why) })
         }
         _ => None,
     };
@@ -393,7 +399,7 @@ fn broken(entries: &[journal::Entry]) -> Vec<BrokenRule> {
 fn counts(entries: &[journal::Entry]) -> Vec<AttachedCount> {
     let count = |entry: &journal::Entry| match &entry.event {
         JournalEvent::Counted { count: Count { pass, attached, silent, .. } } => Some(AttachedCount {
-            at: shown(entry.at),
+            time: shown(entry.time),
             pass: *pass,
             attached: attached.clone(),
             silent: *silent,
@@ -415,10 +421,10 @@ fn thinned(mut counts: Vec<AttachedCount>) -> Vec<AttachedCount> {
 
 /// The time in which some nodes were in another phase than the first one, which is when policies may be unenforced.
 fn windows(plan: Option<&Plan>, run: Option<&Run>, entries: &[journal::Entry]) -> Vec<PolicyWindow> {
-    let since = entries.iter().find(|entry| entry.event.asks_for_a_phase()).map(|entry| shown(entry.at));
+    let since = entries.iter().find(|entry| entry.event.asks_for_a_phase()).map(|entry| shown(entry.time));
     let end = entries.iter().rposition(|entry| entry.event.ends_the_run());
     let until = end.filter(|end| !entries[*end..].iter().any(|entry| entry.event.asks_for_a_phase()));
-    let until = until.filter(|_| since.is_some()).map(|end| shown(entries[end].at));
+    let until = until.filter(|_| since.is_some()).map(|end| shown(entries[end].time));
     let accepted = plan.into_iter().flat_map(|plan| &plan.unenforced).map(|kind| (kind, None));
     let later = run.into_iter().flat_map(|run| &run.unenforced);
     let later = later.take(LISTED).map(|policies| (&policies.kind, Some(text(&policies.names()))));

@@ -108,7 +108,6 @@ impl Call {
         serde_json::from_str(&output).with_context(|| format!("the answer {output:?}"))
     }
 
-    /// What is called.
     pub(super) fn program(&self) -> &Path {
         Path::new(self.command.get_program())
     }

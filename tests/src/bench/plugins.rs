@@ -43,7 +43,6 @@ impl Bridge {
         Bridge { conflist, bridge, leases }
     }
 
-    /// Its conflist.
     pub(super) fn conflist(&self) -> &Value {
         &self.conflist
     }

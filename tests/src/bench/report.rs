@@ -24,7 +24,6 @@ pub struct Report {
     pub version: u32,
     /// When the run began, UTC, as in `2026-03-01T120000Z`.
     pub date: String,
-    /// Where.
     pub machine: Machine,
     /// How much was measured.
     pub options: Options,
@@ -88,7 +87,6 @@ pub struct Cost {
 pub struct Figure {
     /// What was measured.
     pub what: String,
-    /// How much.
     pub value: f64,
     /// Of what, as in `KiB`.
     pub unit: String,
@@ -98,7 +96,6 @@ pub struct Figure {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Goal {
-    /// What it is about.
     pub what: String,
     /// All of them must hold.
     pub limits: Vec<Limit>,
@@ -112,9 +109,7 @@ pub struct Limit {
     pub what: String,
     /// How much it may be.
     pub at_most: f64,
-    /// How much it is.
     pub value: f64,
-    /// Of what.
     pub unit: String,
     /// Whether it is at most that.
     pub held: bool,

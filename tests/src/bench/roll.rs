@@ -24,7 +24,6 @@ const PODS_PER_NODE: u32 = 30;
 const REPLICAS: [u32; 2] = [50, 10];
 /// Pods of DNS, which move one after the other.
 const DNS: u32 = 3;
-/// StatefulSets.
 const SETS: u32 = 10;
 const NAMESPACE: &str = "roll";
 /// Nodes in transit at once.

@@ -11,7 +11,6 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// How many there were.
     pub count: usize,
     /// The smallest, in microseconds.
     pub min_us: f64,

@@ -62,7 +62,6 @@ pub enum Network {
 }
 
 impl Network {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Old, Self::New];
 
     /// Its key in the policy.

@@ -32,7 +32,6 @@ pub fn pause_tar(path: &Path) -> Result<()> {
 pub struct File {
     /// Its path, absolute.
     pub path: PathBuf,
-    /// What is in it.
     pub content: Vec<u8>,
     /// Its permissions, as in 0o755.
     pub mode: u32,

@@ -131,7 +131,6 @@ impl Report {
         self.missing().next().is_none()
     }
 
-    /// What is missing.
     pub fn missing(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.present == Some(false))
     }

@@ -28,11 +28,9 @@ pub enum Reply {
     Success(Box<SuccessReply>),
     /// The answer to VERSION: the versions that are supported, as they came.
     Version(Vec<String>),
-    /// An error object.
     Error {
         /// The CNI version it was written for.
         cni_version: String,
-        /// The code.
         code: i32,
         /// The short text.
         msg: String,

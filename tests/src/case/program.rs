@@ -10,7 +10,6 @@ use crate::host::scratch::Scratch;
 /// The programs under test and of the lab, installed once before any thread is started.
 #[derive(Debug)]
 pub struct Programs {
-    /// The shim.
     pub shim: PathBuf,
     /// `lab-stub`.
     pub stub: PathBuf,

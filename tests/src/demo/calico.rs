@@ -15,7 +15,6 @@ use crate::standin::calico::{Datastore, Felix, Spec};
 /// Begins the name of the node's end of every pod.
 pub const HOST_PREFIX: &str = "cali";
 
-/// Its plugin.
 const PLUGIN: &str = "lab-calico";
 
 /// Passes of every agent before a step is judged: the second would undo what was only mended after the first.

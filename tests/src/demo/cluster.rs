@@ -39,7 +39,6 @@ pub struct Cluster {
 /// One node with its runtime.
 #[derive(Debug)]
 pub struct Host {
-    /// The node.
     pub node: Node,
     /// Its runtime.
     pub containerd: Containerd,
@@ -53,7 +52,6 @@ pub struct Host {
 pub struct Pod {
     /// Its name; re-created pods keep it.
     pub name: String,
-    /// Its namespace.
     pub namespace: String,
     /// Its node, counted from 0.
     pub host: usize,
@@ -114,7 +112,6 @@ impl Cluster {
         &self.hosts
     }
 
-    /// One of the overlays.
     pub fn overlay(&self, network: Network) -> &Overlay {
         &self.overlays[&network]
     }
@@ -246,9 +243,7 @@ impl Cluster {
 /// What to run.
 #[derive(Debug, Clone, Copy)]
 pub struct PodRequest<'a> {
-    /// Pod name.
     pub name: &'a str,
-    /// Pod namespace.
     pub namespace: &'a str,
     /// Node, counted from 0.
     pub host: usize,

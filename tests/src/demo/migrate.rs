@@ -24,7 +24,6 @@ const HOST_PORTS: u16 = 20_000;
 /// How big a migration is, and how long it is looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Nodes.
     pub nodes: u8,
     /// Pods on each of them.
     pub pods: u8,

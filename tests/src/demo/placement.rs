@@ -16,13 +16,10 @@ const SECOND: &str = "net1";
 /// An address that a network's host-local holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lease {
-    /// Whose.
     pub network: Network,
-    /// The address.
     pub address: IpAddr,
     /// Container id.
     pub id: String,
-    /// Ifname.
     pub ifname: String,
 }
 

@@ -9,7 +9,6 @@ use crate::host::fabric::Overlay;
 /// A migration to be made.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The strategy.
     pub strategy: Strategy,
     /// The phases that every node is taken through, each on all nodes before the next.
     pub passes: &'static [Phase],

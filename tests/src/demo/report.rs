@@ -20,7 +20,6 @@ pub struct Report {
     pub version: u32,
     /// Nodes of each cluster.
     pub nodes: u8,
-    /// Pods on each node.
     pub pods_per_node: u8,
     /// What happens without Crossfade.
     pub naive: Naive,
@@ -50,7 +49,6 @@ pub struct Naive {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Migration {
-    /// Which.
     pub strategy: Strategy,
     /// How Crossfade came to the nodes.
     pub arrival: Arrival,

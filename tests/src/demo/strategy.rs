@@ -16,7 +16,6 @@ pub enum Network {
 }
 
 impl Network {
-    /// Both.
     pub const ALL: [Network; 2] = [Network::Old, Network::New];
 
     /// Its own name, of conf and overlay.

@@ -26,7 +26,6 @@ pub struct Witness {
 /// One call that a network got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WitnessedCall {
-    /// Which network was called.
     pub network: Network,
     /// `ADD`, `DEL`, ...
     pub verb: String,
@@ -38,7 +37,6 @@ pub struct WitnessedCall {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CallCounts {
-    /// ADDs.
     pub adds: u64,
     /// DELs for attachments of its own.
     pub dels: u64,

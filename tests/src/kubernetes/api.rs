@@ -157,12 +157,10 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(100));
 }
 
-/// Where a Node is.
 pub fn node_path(name: &str) -> String {
     format!("/api/v1/nodes/{name}")
 }
 
-/// Where a pod is.
 pub fn pod_path(pod: &Value) -> String {
     let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default().to_owned();
     format!("/api/v1/namespaces/{}/pods/{}", text("namespace"), text("name"))

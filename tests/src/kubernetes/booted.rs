@@ -77,7 +77,6 @@ impl BootedNode {
         self.node.name()
     }
 
-    /// The machine.
     pub fn machine(&mut self) -> &mut Machine {
         &mut self.machine
     }

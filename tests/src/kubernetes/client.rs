@@ -21,7 +21,6 @@ pub struct Client {
     base: String,
 }
 
-/// What it answered.
 #[derive(Debug)]
 pub struct Answer {
     /// The status of HTTP.

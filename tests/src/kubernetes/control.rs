@@ -21,7 +21,6 @@ use crate::host::scratch::Scratch;
 const UP_WITHIN: Duration = Duration::from_secs(180);
 /// Where the API server listens.
 pub const PORT: u16 = 6443;
-/// Of Services.
 pub const SERVICES: &str = "10.96.0.0/16";
 /// Its label among the processes.
 const APISERVER: &str = "apiserver";
@@ -41,7 +40,6 @@ pub struct Setup<'a> {
     pub names: &'a [&'a str],
     /// Tokens that it takes: token, user, group.
     pub tokens: Vec<[String; 3]>,
-    /// Which controllers it has.
     pub controllers: Controllers,
     /// The user whose requests are written down ([`ControlPlane::audit_log`]).
     pub audited: Option<&'a str>,

@@ -8,7 +8,6 @@ use super::{Api, tools};
 /// Where every server listens.
 pub const PORT: u16 = 8080;
 
-/// A namespace.
 pub fn namespace(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
 }

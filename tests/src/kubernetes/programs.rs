@@ -30,7 +30,6 @@ impl Programs {
         Ok(Programs { directory, minor })
     }
 
-    /// One of them.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }

@@ -52,7 +52,6 @@ const WIPE: &str = "find /var/lib/cni /var/lib/kubelet /var/lib/crossfade -minde
 /// A node with everything on it; what runs on it ends when it is dropped, its pods with the node.
 #[derive(Debug)]
 pub struct Worker {
-    /// The node.
     pub node: Node,
     /// Its runtime.
     pub containerd: Containerd,

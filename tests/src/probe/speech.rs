@@ -11,7 +11,6 @@ use super::report::{Count, Kind};
 pub(crate) struct Order {
     /// Number of the order, unique within the agent's life.
     pub(crate) id: u64,
-    /// What to do.
     #[serde(flatten)]
     pub(crate) action: Action,
 }
@@ -69,7 +68,6 @@ pub(crate) enum Event {
     Refused {
         /// The order's number.
         id: u64,
-        /// Why.
         error: String,
     },
     /// What was counted since the last time, for one destination in one phase.
@@ -82,7 +80,6 @@ pub(crate) enum Event {
         #[serde(flatten)]
         tally: Tally,
     },
-    /// One loss.
     Loss(LossEvent),
     /// Said every 500 ms at least.
     Alive {

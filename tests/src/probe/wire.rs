@@ -30,7 +30,6 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// A probe.
     pub(crate) fn probe(nonce: u64, seq: u64, sent_ns: u64) -> Self {
         Self { is_answer: false, nonce, seq, sent_ns, answerer: 0 }
     }

@@ -262,9 +262,7 @@ impl Drop for Running {
 pub struct Outcome {
     /// Exit code or signal.
     pub status: ExitStatus,
-    /// Everything on stdout.
     pub stdout: String,
-    /// Everything on stderr.
     pub stderr: String,
     oracle: bool,
 }

@@ -215,7 +215,6 @@ impl Containerd {
         command
     }
 
-    /// Which release it is.
     pub fn release(&self) -> Release {
         self.release
     }

@@ -17,7 +17,6 @@ pub const PACKAGED: &str = "/usr/libexec/crossfade/crossfade";
 /// The node's settings.
 pub const NODE_JSON: &str = "/etc/crossfade/node.json";
 
-/// See the module.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Setup {
@@ -49,7 +48,6 @@ impl Setup {
         Setup { settings: Some(more), ..self }
     }
 
-    /// What containerd reads.
     pub fn containerd(self, options: Options) -> Setup {
         Setup { containerd: options, ..self }
     }

@@ -105,7 +105,6 @@ pub enum Answer {
 pub struct Conf {
     /// The file, in the runtime's conf directory.
     pub path: PathBuf,
-    /// Its content.
     pub content: String,
     /// How it gets there.
     pub way: Way,

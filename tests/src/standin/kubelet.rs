@@ -28,11 +28,9 @@ const POLICIES: [&str; 3] =
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "camelCase")]
 pub enum Event {
-    /// It was started.
     Started {
         /// Its command line as it came, program included.
         arguments: Vec<String>,
-        /// The boot.
         boot: String,
     },
     /// It has a Node.
@@ -44,7 +42,6 @@ pub enum Event {
     },
     /// The runtime changed its mind about its network.
     Network {
-        /// Whether it is ready.
         ready: bool,
         /// What it says about it.
         message: String,
@@ -58,7 +55,6 @@ pub enum Event {
 /// A pod, or an attempt at one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Pod {
-    /// Its name.
     pub name: String,
     /// Its addresses, first the one that is published; empty when it did not come to be.
     pub addresses: Vec<String>,

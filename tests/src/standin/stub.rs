@@ -278,7 +278,6 @@ impl StubDir {
         fs::remove_file(&program).with_context(|| format!("remove {}", program.display()))
     }
 
-    /// The call log.
     pub fn log(&self) -> CallLog {
         CallLog { path: self.log.clone() }
     }

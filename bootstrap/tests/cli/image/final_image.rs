@@ -308,7 +308,7 @@ fn who_asks_is_told_that_there_is_nothing_of_ours() {
     assert!(tree.run_expecting(&["status"], 0).contains("confDir none"));
     tree.write("etc/crossfade/policy.json", "{");
     let answer = tree.run_expecting(&["image", "explain"], 0);
-    assert!(answer.contains("confDir  none") && answer.contains("nobody reads it"), "{answer}");
+    assert!(answer.contains("confDir  none") && answer.contains("no program reads it"), "{answer}");
     for arguments in [
         &["policy", "show"][..],
         &["policy", "check"],

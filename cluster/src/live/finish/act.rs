@@ -114,7 +114,9 @@ impl FinishHolder<'_> {
         };
         self.hand.call(ask).await.map_err(|outcome| match outcome {
             Outcome::Barred(why) | Outcome::Failed(why) => later(why),
-            _ => later("the Lease is lost".into()),
+            Outcome::Done | Outcome::Pod(..) | Outcome::Counted(_) | Outcome::Changed | Outcome::Gone => {
+                later("the Lease is lost".into())
+            }
         })
     }
 }

@@ -336,7 +336,13 @@ impl ClusterState {
     fn pods_in_transit(&self) -> impl Iterator<Item = &Pod> {
         let is_in_transit = |scope: &WatchScope| match scope {
             WatchScope::OnNode(name) => self.world.nodes.get(name).is_some_and(|node| is_in_transit(node)),
-            _ => false,
+            WatchScope::Nodes
+            | WatchScope::Workloads(_)
+            | WatchScope::Pending
+            | WatchScope::Dns
+            | WatchScope::Run
+            | WatchScope::Permits
+            | WatchScope::Machines => false,
         };
         let of_nodes = self.pods.iter().filter(move |(scope, _)| is_in_transit(scope));
         of_nodes.flat_map(|(_, pods)| pods.values())

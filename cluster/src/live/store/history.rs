@@ -197,8 +197,8 @@ impl History {
         match verdicts::parse(text) {
             Some(all) => {
                 let verdict = |(name, verdict): (String, verdicts::RecordedVerdict)| {
-                    let verdicts::RecordedVerdict { color: is, time: at, why } = verdict;
-                    (name, GateVerdict { is, at, why })
+                    let verdicts::RecordedVerdict { color, time, why } = verdict;
+                    (name, GateVerdict { color, time, why })
                 };
                 self.gates = all.into_iter().map(verdict).collect();
             }

@@ -130,7 +130,7 @@ mod tests {
             state: State::Running,
             holder: None,
             held_since: None,
-            renewed: None,
+            renewed_at: None,
             nodes: Counts::default(),
             zones: BTreeMap::new(),
             pools: Vec::new(),

@@ -53,7 +53,8 @@ pub struct Status {
     pub held_since: Option<String>,
     /// When the holder renewed the Lease last, by its own clock. One that is gone is named for as long as no other one takes the Lease.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub renewed: Option<String>,
+    #[serde(rename = "renewed")]
+    pub renewed_at: Option<String>,
     /// Nodes by how they stand.
     pub nodes: Counts,
     /// The same, by zone. Nodes without a zone have the empty name.
@@ -102,9 +103,9 @@ impl Status {
     pub fn with_holder(self, holder: Option<Holder>) -> Self {
         let Holder { name, since, renewed_at: renewed } = match holder {
             Some(holder) => holder,
-            None => return Self { holder: None, held_since: None, renewed: None, ..self },
+            None => return Self { holder: None, held_since: None, renewed_at: None, ..self },
         };
-        Self { holder: Some(name), held_since: Some(since), renewed: Some(renewed), ..self }
+        Self { holder: Some(name), held_since: Some(since), renewed_at: Some(renewed), ..self }
     }
 
     /// Its holder; none if the run has no holder.
@@ -112,7 +113,7 @@ impl Status {
     pub fn current_holder(&self) -> Option<Holder> {
         let text = |field: &Option<String>| field.clone().unwrap_or_default();
         let name = self.holder.clone()?;
-        Some(Holder { name, since: text(&self.held_since), renewed_at: text(&self.renewed) })
+        Some(Holder { name, since: text(&self.held_since), renewed_at: text(&self.renewed_at) })
     }
 }
 
@@ -260,7 +261,7 @@ pub fn status(view: &View<'_>, waits: &[Wait]) -> Status {
         state: run.state.clone(),
         holder: None,
         held_since: None,
-        renewed: None,
+        renewed_at: None,
         nodes: Counts::default(),
         zones: BTreeMap::new(),
         pools: pools(view),
@@ -416,7 +417,7 @@ mod tests {
             state: State::Done,
             holder: None,
             held_since: None,
-            renewed: None,
+            renewed_at: None,
             nodes: Counts { all: 3, done, ..Counts::default() },
             zones: BTreeMap::new(),
             pools: Vec::new(),

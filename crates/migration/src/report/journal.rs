@@ -48,7 +48,7 @@ pub struct MissingSpan {
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     /// When it was written, by the holder's clock.
-    pub(super) at: Timestamp,
+    pub(super) time: Timestamp,
     /// What happened.
     pub(super) event: JournalEvent,
 }
@@ -120,7 +120,7 @@ fn line(text: &str) -> Line {
     let Ok(value) = serde_json::from_str::<Value>(text) else { return Line::Damaged };
     let at = value.get("at").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
     match (at, serde_json::from_value::<JournalLine>(value)) {
-        (Some(at), Ok(JournalLine { event })) => Line::Entry(Box::new(Entry { at, event })),
+        (Some(at), Ok(JournalLine { event })) => Line::Entry(Box::new(Entry { time: at, event })),
         (Some(_), Err(_)) => Line::Unknown,
         (None, _) => Line::Damaged,
     }
@@ -166,12 +166,12 @@ pub(super) fn read(pieces: &[Piece]) -> Journal {
         })
     };
     holes.retain(|hole| !is_filled(hole));
-    read.entries.sort_by_key(|entry| entry.at);
+    read.entries.sort_by_key(|entry| entry.time);
     if read.entries.is_empty() && holes.is_empty() {
         holes.push(Hole { why: "the journal".into(), ..Hole::default() });
     }
     if read.is_full {
-        let after = read.entries.last().map(|entry| entry.at);
+        let after = read.entries.last().map(|entry| entry.time);
         holes.push(Hole { after, before: None, why: format!("all lines beyond {LINES}") });
     }
     let more = holes.len().saturating_sub(SPANS);
@@ -223,7 +223,7 @@ impl<'a> Reader<'a> {
                 break;
             }
             let (at, entry) = match line(text) {
-                Line::Entry(entry) => (entry.at, *entry),
+                Line::Entry(entry) => (entry.time, *entry),
                 Line::Unknown => {
                     unknown += 1;
                     hole.get_or_insert(Hole { after: *last, ..Hole::default() });

@@ -60,7 +60,7 @@ pub(super) fn lanes(entries: &[Entry], plan: Option<&Plan>) -> Vec<Lane> {
         }
     }
     let mut since: BTreeMap<usize, Timestamp> = BTreeMap::new();
-    for Entry { at, event } in entries {
+    for Entry { time: at, event } in entries {
         let JournalEvent::Acted { act: ActRecord::Patch { node, state: Some(state), to, .. }, outcome } =
             event
         else {

@@ -48,7 +48,7 @@ pub struct ReasonTotal {
 pub(super) fn waits(entries: &[Entry]) -> Vec<WaitSpan> {
     let mut spans: Vec<WaitSpan> = Vec::new();
     let mut open: BTreeMap<(&str, Reason), (usize, Timestamp)> = BTreeMap::new();
-    for Entry { at, event } in entries {
+    for Entry { time: at, event } in entries {
         let over = match event {
             JournalEvent::Holds { .. } => {
                 open.clear();

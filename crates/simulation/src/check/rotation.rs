@@ -150,7 +150,7 @@ impl History {
             let unreplaced = gone.saturating_sub(self.truth.nodes.iter().filter(is_new).count());
             let is_coming = |(_, node): &(usize, &Node)| {
                 node.api.pool == pool.name
-                    && node.down.is_some_and(|since| since < observed_at)
+                    && node.down_since.is_some_and(|since| since < observed_at)
                     && self.is_arriving(node, run)
                     && !run.skipped.contains_key(&node.name)
             };

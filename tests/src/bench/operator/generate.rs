@@ -4,7 +4,6 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-/// Pods on each node.
 pub(in crate::bench) const PODS_PER_NODE: usize = 30;
 /// Pods of each Deployment.
 pub(in crate::bench) const REPLICAS: usize = 50;

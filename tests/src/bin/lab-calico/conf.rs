@@ -40,7 +40,6 @@ pub(crate) struct Conf {
     /// Where the Pod is annotated; nowhere if absent.
     #[cfg(feature = "kubernetes")]
     pub(crate) kubernetes: Option<Kubernetes>,
-    /// The node's name there.
     #[serde(default)]
     pub(crate) nodename: String,
 }
@@ -86,7 +85,6 @@ pub(crate) enum ExistingDefault {
 /// One call of the plugin.
 #[derive(Debug)]
 pub(crate) struct Call {
-    /// The conf.
     pub(crate) conf: Conf,
     /// The conf's bytes, as they came.
     pub(crate) stdin: Vec<u8>,

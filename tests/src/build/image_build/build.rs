@@ -27,7 +27,6 @@ pub struct Build {
     variables: Value,
 }
 
-/// What became of it.
 #[derive(Debug)]
 pub struct BuildResult {
     machine: Machine,
@@ -61,7 +60,6 @@ impl Build {
         Ok(Self { machine, scratch, variables })
     }
 
-    /// The machine.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
@@ -129,7 +127,6 @@ impl BuildResult {
         fs::read_to_string(&path).with_context(|| format!("reading {}\n{}", path.display(), self.output))
     }
 
-    /// Where the artifacts are.
     pub fn artifacts(&self) -> PathBuf {
         self.scratch.join(ARTIFACTS)
     }

@@ -111,7 +111,6 @@ pub(super) struct Apt {
 }
 
 impl Apt {
-    /// A command of apt.
     pub(super) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.args(&self.options).env("LC_ALL", "C");

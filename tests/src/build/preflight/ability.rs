@@ -16,7 +16,6 @@ pub enum Ability {
     Overlayfs,
     /// Virtual ethernet pairs.
     Veth,
-    /// Bridges.
     Bridge,
     /// VXLAN devices.
     Vxlan,

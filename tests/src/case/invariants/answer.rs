@@ -10,7 +10,6 @@ use crate::case::oracle::{Reply, read_reply};
 pub enum CallExit {
     /// With this status.
     Exited(i32),
-    /// By this signal.
     Signalled(i32),
 }
 

@@ -71,7 +71,6 @@ impl Leavings {
         Ok(self)
     }
 
-    /// Adds processes.
     pub fn with_processes(mut self, processes: impl IntoIterator<Item = String>) -> Self {
         self.processes.extend(processes);
         self

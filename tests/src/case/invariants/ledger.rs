@@ -32,16 +32,13 @@ impl fmt::Display for Part {
 /// A verb that attaches or detaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
-    /// ADD.
     Add,
-    /// DEL.
     Del,
 }
 
 /// One call of a plugin that attaches or detaches, in the order of the call log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What for.
     pub part: Part,
     /// ADD or DEL.
     pub verb: Verb,

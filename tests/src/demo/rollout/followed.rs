@@ -18,7 +18,6 @@ pub(super) struct FollowedCommand {
 }
 
 impl FollowedCommand {
-    /// Starts it.
     pub(super) fn start(mut command: Command) -> Result<FollowedCommand> {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let stderr = child.stderr.take().context("its stderr")?;

@@ -9,7 +9,6 @@ use crate::kubernetes::manifest::{self, workload};
 use crate::kubernetes::tools;
 use crate::probe;
 
-/// Where they are.
 pub(super) const NAMESPACE: &str = "demo";
 /// The port of every node that leads to the DaemonSet's pod.
 pub(super) const HOST_PORT: u16 = 30_080;

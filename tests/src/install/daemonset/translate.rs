@@ -63,7 +63,6 @@ pub(super) fn sandbox(
     })
 }
 
-/// One container of it.
 pub(super) fn container(
     spec: &PodSpec,
     container: &Container,

@@ -11,9 +11,7 @@ use serde_json::Value;
 /// Transport protocol of a [`PortMapping`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// TCP.
     Tcp,
-    /// UDP.
     Udp,
 }
 
@@ -131,7 +129,6 @@ pub(crate) fn cgroup_parent() -> Result<String> {
 /// A sandbox as the runtime lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxEntry {
-    /// Sandbox id.
     pub id: String,
     /// Pod name.
     pub name: String,

@@ -11,20 +11,11 @@ use super::{Answer, Conf};
 #[serde(tag = "do", rename_all = "lowercase")]
 pub(super) enum Action {
     /// Answer the health socket so.
-    Unix {
-        /// How.
-        answer: Answer,
-    },
+    Unix { answer: Answer },
     /// Answer the health page so.
-    Http {
-        /// How.
-        answer: Answer,
-    },
+    Http { answer: Answer },
     /// Answer the health service over gRPC so.
-    Grpc {
-        /// How.
-        answer: Answer,
-    },
+    Grpc { answer: Answer },
     /// Name the requests for the health page.
     Asked,
     /// Write this conf.
@@ -32,10 +23,7 @@ pub(super) enum Action {
     /// Write the second half of the torn conf.
     Finish,
     /// Take this directory; none: leave it alone.
-    Exclusive {
-        /// The directory.
-        directory: Option<PathBuf>,
-    },
+    Exclusive { directory: Option<PathBuf> },
     /// Name the files that were renamed away.
     Taken,
     /// Unlink and end.
@@ -56,10 +44,7 @@ pub(super) enum Event {
     /// The order is carried out.
     Done,
     /// The order, or the spec, cannot be carried out.
-    Refused {
-        /// Why.
-        error: String,
-    },
+    Refused { error: String },
     /// The requests so far.
     Asked {
         /// Heads of requests, oldest first.

@@ -39,7 +39,6 @@ pub struct Endpoint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Allocation {
-    /// The address.
     pub address: IpAddr,
     /// `NETWORKNAME.CONTAINERID`.
     pub handle: String,
@@ -59,7 +58,6 @@ struct Status {
     pod_ips: Vec<IpAddr>,
 }
 
-/// The datastore.
 #[derive(Debug, Clone)]
 pub struct Datastore {
     path: PathBuf,
@@ -87,7 +85,6 @@ impl Datastore {
         Ok(Self { path: path.to_owned() })
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }

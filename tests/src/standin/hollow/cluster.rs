@@ -25,7 +25,6 @@ const WITHIN: Duration = Duration::from_mins(60);
 pub struct Cluster {
     /// Its nodes.
     pub hollow: Hollow,
-    /// Its control plane.
     pub plane: ControlPlane,
 }
 

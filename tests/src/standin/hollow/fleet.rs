@@ -21,7 +21,6 @@ const FIRST: [Ipv4Addr; 3] =
 /// A fleet of nodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Fleet {
-    /// How many there are.
     pub nodes: u32,
     /// Zones that they are spread over.
     pub zones: u32,
@@ -103,7 +102,6 @@ impl Member {
         format!("hollow-{:04}", self.index)
     }
 
-    /// Its boot.
     pub(super) fn boot(self) -> String {
         format!("10000000-0000-4000-8000-{:012}", self.index)
     }

@@ -7,7 +7,6 @@ use super::fleet::{Boot, Fleet, Member};
 use super::node::{News, Node};
 use super::seen::{Change, Container, Object};
 
-/// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Kubelets {
     nodes: BTreeMap<String, Node>,

@@ -29,7 +29,6 @@ struct Attachment {
 /// What the API server is to be told.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct News {
-    /// The phase.
     pub(super) phase: Phase,
     /// The value of the annotation.
     pub(super) observed: String,

@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::seen::{Change, Object};
 use crate::kubernetes::Client;
 
-/// Objects in one page.
 const PAGE: u32 = 500;
 /// After so many seconds the API server ends a watch.
 const ENDS_AFTER: u32 = 300;

@@ -15,7 +15,6 @@ use serde_json::Value;
 /// What a Node has from its first moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Labels.
     pub labels: BTreeMap<String, String>,
     /// Taints as `key=value:Effect`, in kubelet's order.
     pub taints: Vec<String>,
@@ -26,7 +25,6 @@ pub struct Node {
 pub struct Registration {
     /// The Node's name.
     pub name: String,
-    /// The Node.
     pub node: Node,
     /// The runtime's socket.
     pub runtime: PathBuf,

@@ -334,6 +334,6 @@ fn objects_of_ours_are_created_replaced_or_left_as_they_are() {
         run(async { apply::apply(&theirs.caller(), &objects, OURS, false, &mut |_| {}).await })
             .expect_err("refused");
     assert_eq!((exit, problems.len()), (Exit::No, 1));
-    assert!(problems[0].what.contains("it is somebody else's"), "{problems:?}");
+    assert!(problems[0].what.contains("Crossfade did not make it"), "{problems:?}");
     assert!(theirs.lines().iter().all(|line| line.starts_with("GET ")), "nothing was tried");
 }

@@ -156,5 +156,5 @@ fn a_cluster_that_cannot_take_the_backup_is_refused() {
     let mut going = policy("c", json!({"a": 1}));
     going["metadata"]["deletionTimestamp"] = "2026-11-23T00:00:00Z".into();
     let why = now(&|live| live.objects = vec![going.clone()]);
-    assert!(why[0].starts_with("NetworkPolicy/shop/c: somebody deleted it at 2026"), "{why:?}");
+    assert!(why[0].starts_with("NetworkPolicy/shop/c: it was deleted at 2026"), "{why:?}");
 }

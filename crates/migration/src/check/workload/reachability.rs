@@ -75,8 +75,9 @@ fn distant_provider(scene: &Scene<'_>) -> Option<&'static str> {
     let is_gke = || nodes.iter().any(|node| node.metadata.label(GKE_POOL).is_some());
     match scene.from {
         Cni::AwsVpcCni => Some("EKS"),
-        _ if is_gke() && !has_tunnel() => Some("GKE"),
-        _ => None,
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::Cilium | Cni::Antrea => {
+            (is_gke() && !has_tunnel()).then_some("GKE")
+        }
     }
 }
 
@@ -144,7 +145,7 @@ fn finding(
         (_, Severity::Blocks) => {
             ("Admission webhooks are", "the API server refuses every request that such a webhook reviews")
         }
-        _ => (
+        (_, Severity::Risk | Severity::Note) => (
             "Admission webhooks that may fail are",
             "the API server waits in vain for each of them at every request that it reviews, such as each pod that is created, and then goes on without it",
         ),

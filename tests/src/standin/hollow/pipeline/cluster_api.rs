@@ -14,7 +14,6 @@ use crate::kubernetes::{Api, manifest};
 
 /// The namespace of the Machines, and the name of their Cluster.
 pub const MANAGED: [&str; 2] = ["fleets", "blue"];
-/// Where they are.
 pub const MACHINES: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/fleets/machines";
 /// How the annotations begin that keep Cluster API from draining a Node.
 const HOOKS: &str = "pre-drain.delete.hook.machine.cluster.x-k8s.io/";
