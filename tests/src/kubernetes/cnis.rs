@@ -32,6 +32,8 @@ const CIDRS: [&str; 2] = ["10.244.0.0/16", "10.245.0.0/16"];
 const KUBECONFIG: &str = "/etc/kubernetes/agents.conf";
 /// Flannel's settings, as the node sees them.
 const FLANNEL: &str = "/etc/kubernetes/flannel.json";
+/// What Cilium's agent writes when it is asked to.
+const CILIUM_CONF: &str = "05-cilium.conflist";
 /// What Cilium's agent sets for the whole machine.
 const TUNABLES: [(&str, &str); 2] =
     [("kernel/unprivileged_bpf_disabled", "1"), ("kernel/timer_migration", "0")];
@@ -74,8 +76,11 @@ pub struct Cnis {
 pub struct Agents {
     cnis: Cnis,
     node: Node,
+    flannel: Option<Daemon>,
     cilium: Option<Daemon>,
-    others: Vec<Daemon>,
+    operator: Option<Daemon>,
+    /// Flags of Cilium's agent beside [`AGENT`]; they count more.
+    own: Vec<String>,
 }
 
 impl Cnis {
@@ -103,7 +108,7 @@ impl Cnis {
             "version": 1, "attach": "old", "unrecorded": "old",
             "networks": {
                 "old": { "profile": "flannel", "conf": [conf("10-flannel.conflist")], "cidrs": [old] },
-                "new": { "profile": "cilium", "conf": [conf("05-cilium.conflist")], "cidrs": [new] },
+                "new": { "profile": "cilium", "conf": [conf(CILIUM_CONF)], "cidrs": [new] },
             },
         })
     }
@@ -141,13 +146,31 @@ impl Cnis {
     /// # Errors
     /// A program does not start, or the agent is not ready in time.
     pub fn start(&self, api: &Api, worker: &Worker) -> Result<Agents> {
+        let mut agents = self.start_flannel(api, worker)?;
+        agents.start_operator(&[])?;
+        agents.start_cilium(vec![format!("--write-cni-conf-when-ready={CONF_DIR}/{CILIUM_CONF}")])?;
+        Ok(agents)
+    }
+
+    /// Starts Flannel's agent of a node that has its Node, and none of Cilium's.
+    ///
+    /// # Errors
+    /// The program does not start.
+    pub fn start_flannel(&self, api: &Api, worker: &Worker) -> Result<Agents> {
         let node = &worker.node;
         let range = format!("10.244.{}.0/24", node.index());
         api.until(&node_path(node.name()), "is registered", |_| true)?;
         let patch = json!({ "spec": { "podCIDR": range, "podCIDRs": [range] } });
         api.client.patch(&node_path(node.name()), MERGE, &patch)?.object()?;
-        let mut agents = Agents { cnis: self.clone(), node: node.clone(), cilium: None, others: Vec::new() };
-        agents.start()?;
+        let mut agents = Agents {
+            cnis: self.clone(),
+            node: node.clone(),
+            flannel: None,
+            cilium: None,
+            operator: None,
+            own: Vec::new(),
+        };
+        agents.begin_flannel()?;
         Ok(agents)
     }
 
@@ -166,18 +189,42 @@ impl Cnis {
 }
 
 impl Agents {
-    fn start(&mut self) -> Result<()> {
-        let (cnis, node) = (&self.cnis, &self.node);
-        if node.index() == 1 {
-            let pool = format!("--cluster-pool-ipv4-cidr={}", CIDRS[1]);
-            self.others.push(cnis.background(node, "cilium-operator-generic", OPERATOR, &[&pool])?);
-        }
-        let mut flanneld = cnis.command(node, "flanneld");
-        flanneld.env("NODE_NAME", node.name());
+    /// Starts Flannel's agent; one that runs is killed.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn begin_flannel(&mut self) -> Result<()> {
+        let mut flanneld = self.cnis.command(&self.node, "flanneld");
+        flanneld.env("NODE_NAME", self.node.name());
         flanneld.args(["--ip-masq", "--kube-subnet-mgr", "--iface=eth0", "--healthz-ip=127.0.0.1"]);
         flanneld.args([&format!("--kubeconfig-file={KUBECONFIG}"), &format!("--net-config-path={FLANNEL}")]);
-        self.others.push(node.background("flanneld", &flanneld)?);
-        self.start_cilium()
+        self.flannel = Some(self.node.background("flanneld", &flanneld)?);
+        Ok(())
+    }
+
+    /// Ends Flannel's agent, as when its pod goes.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn end_flannel(&mut self) -> Result<()> {
+        self.flannel.take().map_or(Ok(()), |agent| agent.terminate().map(drop))
+    }
+
+    /// Starts Cilium's operator with these flags beside its own if this is the first node; one that runs is ended.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn start_operator(&mut self, more: &[&str]) -> Result<()> {
+        if self.node.index() != 1 {
+            return Ok(());
+        }
+        if let Some(operator) = self.operator.take() {
+            operator.kill()?;
+        }
+        let pool = format!("--cluster-pool-ipv4-cidr={}", CIDRS[1]);
+        let more = [&[pool.as_str()], more].concat();
+        self.operator = Some(self.cnis.background(&self.node, "cilium-operator-generic", OPERATOR, &more)?);
+        Ok(())
     }
 
     /// Takes away what the agents had in the memory of a node that has lost its power ([`Worker::power_off`]), and they with it.
@@ -186,7 +233,8 @@ impl Agents {
     /// What the kernel says.
     pub fn power_off(&mut self) -> Result<()> {
         self.cilium = None;
-        self.others.clear();
+        self.flannel = None;
+        self.operator = None;
         self.node.run(&["bash", "-c", POWER_OFF]).map(drop)
     }
 
@@ -196,7 +244,9 @@ impl Agents {
     /// As [`Cnis::start`].
     pub fn boot(&mut self) -> Result<()> {
         self.node.run(&["bash", "-c", POWER_ON])?;
-        self.start()
+        self.begin_flannel()?;
+        self.start_operator(&[])?;
+        self.begin_cilium()
     }
 
     /// Kills Cilium's agent and starts it again.
@@ -204,17 +254,29 @@ impl Agents {
     /// # Errors
     /// As [`Cnis::start`].
     pub fn kill_cilium(&mut self) -> Result<()> {
+        self.begin_cilium()
+    }
+
+    /// Starts Cilium's agent with these flags beside those that every agent has; one that runs is killed. Waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`Cnis::start`].
+    pub fn start_cilium(&mut self, own: Vec<String>) -> Result<()> {
+        self.own = own;
+        self.begin_cilium()
+    }
+
+    fn begin_cilium(&mut self) -> Result<()> {
         if let Some(agent) = self.cilium.take() {
             agent.kill()?;
         }
-        self.start_cilium()
-    }
-
-    fn start_cilium(&mut self) -> Result<()> {
-        let conf = format!("--write-cni-conf-when-ready={CONF_DIR}/05-cilium.conflist");
-        self.cilium = Some(self.cnis.background(&self.node, "cilium-agent", AGENT, &[&conf])?);
+        let own: Vec<&str> = self.own.iter().map(String::as_str).collect();
+        self.cilium = Some(self.cnis.background(&self.node, "cilium-agent", AGENT, &own)?);
         let what = format!("Cilium's agent on {}", self.node.name());
-        until(&what, WITHIN, || Ok(self.ask(&["status", "--brief"]).ok())).map(drop)
+        until(&what, WITHIN, || Ok(self.ask(&["status", "--brief"]).ok())).map(drop)?;
+        let written = self.own.iter().find_map(|flag| flag.strip_prefix("--write-cni-conf-when-ready="));
+        let Some(written) = written else { return Ok(()) };
+        until(written, WITHIN, || Ok(self.node.outside(written).exists().then_some(())))
     }
 
     /// The pods that Cilium has an endpoint for, as namespace and name.

@@ -29,7 +29,16 @@ pub fn server() -> Value {
     })
 }
 
-/// The same on one node, whatever taints it has.
+/// The same, which serves on for so many seconds when it is to go, as servers do that are to lose no request: their clients hear of it a little later than they.
+pub fn server_that_stays(seconds: u32) -> Value {
+    let mut spec = server();
+    spec["terminationGracePeriodSeconds"] = json!(seconds + 3);
+    let sleep = [tools::BUSYBOX, "sleep", &seconds.to_string()];
+    spec["containers"][0]["lifecycle"] = json!({ "preStop": { "exec": { "command": sleep } } });
+    spec
+}
+
+/// A server on one node, whatever taints it has.
 pub fn server_on(node: &str) -> Value {
     let mut spec = server();
     spec["nodeName"] = json!(node);

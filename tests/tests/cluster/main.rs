@@ -14,6 +14,7 @@ mod move_pods;
 mod operator;
 mod outage;
 mod phases;
+mod probed;
 mod real;
 mod registration;
 mod restarts;
@@ -54,6 +55,8 @@ fn of_real_networks() -> Vec<Trial> {
         real::networks_join_and_leave_fifty_pods_under_traffic,
         real::a_node_that_loses_its_power_gives_its_pods_both_networks_again,
         real::a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back,
+        probed::a_run_of_one_pass_is_probed_throughout,
+        probed::a_run_of_joins_and_leaves_is_probed_and_a_node_reboots_in_it,
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
         restarts::runtime_and_kubelet_restart_in_every_phase,

@@ -1,11 +1,12 @@
 //! Networks of real CNIs that join and leave pods that run: all pods of a node while they are probed, and those of a cluster by a run.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use lab::host::deadline::until;
 use lab::kubernetes::api::{WITHIN, condition, pod_path};
-use lab::kubernetes::{Api, Cluster, Operator, Worker, manifest};
+use lab::kubernetes::{Api, Cluster, Operator, manifest};
 use lab::probe::Mesh;
 use lab::standin::hollow::audited;
 use serde_json::{Value, json};
@@ -50,7 +51,9 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
 
     mesh.phase("join")?;
     flip(api, NODE, "both-old")?;
+    let begun = Instant::now();
     let joined = restart(&cluster.workers[0], namespace, &["--no-restart", "--apply"])?;
+    let join = begun.elapsed();
     let names = joined.titles("join", "changed");
     ensure!(joined.status == Some(0) && names.len() == PODS as usize, "{joined:#?}");
     let endpoints = || -> Result<usize> {
@@ -74,7 +77,9 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
 
     mesh.phase("leave")?;
     flip(api, NODE, "old")?;
+    let begun = Instant::now();
     let left = restart(&cluster.workers[0], namespace, &["--wait", "60", "--apply"])?;
+    let leave = begun.elapsed();
     ensure!(left.status == Some(0) && left.titles("leave", "changed").len() == PODS as usize, "{left:#?}");
     ensure!(endpoints()? == 0, "{} endpoints", endpoints()?);
     let mut after = identities(api, namespace)?;
@@ -82,7 +87,8 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     ensure!(after == before, "{after:#?} {before:#?}");
     mesh.pause()?;
     let report = mesh.finish()?;
-    println!("{PODS} pods: {} probes, {} lost", report.total.sent, report.total.lost);
+    let (sent, lost) = (report.total.sent, report.total.lost);
+    println!("{PODS} pods: {sent} probes, {lost} lost; joined in {join:.1?}, left in {leave:.1?}");
     report.verify(PROBES)
 }
 
@@ -92,21 +98,26 @@ pub(crate) fn a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back() ->
     let api = cluster.api()?;
     let nodes = cluster.workers.iter_mut().take(NODES.len());
     let before: Vec<Vec<u8>> = nodes.map(let_join).collect::<Result<_>>()?;
-    let limits = json!({
-        "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900,
-    });
-    let settings = json!({ "roll": { "limits": limits } });
+    let settings = json!({ "roll": { "limits": roll_limits() } });
     let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
     let run = in_namespace(&api, "joins", |namespace| {
         deploy(&api, namespace)?;
         ended(there_and_back(&cluster, &operator, &api, namespace), &operator, &api)
     });
-    let reset = |(worker, before): (&mut Worker, Vec<u8>)| {
+    run.and(reset_settings(&mut cluster, before))
+}
+
+/// Nodes have time, since the machine may be busy.
+pub(crate) fn roll_limits() -> Value {
+    json!({ "settleSeconds": 1, "soakSeconds": 0, "claimSeconds": 600, "flipSeconds": 600, "proveSeconds": 900 })
+}
+
+/// Gives the nodes their settings of before.
+pub(crate) fn reset_settings(cluster: &mut Cluster, before: Vec<Vec<u8>>) -> Result<()> {
+    cluster.workers.iter_mut().zip(before).try_for_each(|(worker, before)| {
         worker.node.write(SETTINGS, before)?;
         worker.start_watch()
-    };
-    let restored = cluster.workers.iter_mut().zip(before).try_for_each(reset);
-    run.and(restored)
+    })
 }
 
 fn there_and_back(cluster: &Cluster, operator: &Operator, api: &Api, namespace: &str) -> Result<()> {

@@ -25,12 +25,16 @@ const PODS: usize = 8;
 
 /// A Deployment under a budget, a StatefulSet, and a DaemonSet with a port of the node. All of them are ready.
 pub(crate) fn deploy(api: &Api, namespace: &str) -> Result<()> {
-    let server = manifest::server();
+    deploy_servers(api, namespace, &manifest::server())
+}
+
+/// The same with pods of this kind.
+pub(crate) fn deploy_servers(api: &Api, namespace: &str, server: &Value) -> Result<()> {
     let mut agent = server.clone();
     agent["containers"][0]["ports"][0]["hostPort"] = json!(HOST_PORT);
     api.create(&[
-        manifest::workload("Deployment", namespace, "web", Some(3), &server),
-        manifest::workload("StatefulSet", namespace, "db", Some(2), &server),
+        manifest::workload("Deployment", namespace, "web", Some(3), server),
+        manifest::workload("StatefulSet", namespace, "db", Some(2), server),
         manifest::workload("DaemonSet", namespace, "agent", None, &agent),
         manifest::budget(namespace, "web", &json!({ "minAvailable": 2 }), api)?,
     ])?;

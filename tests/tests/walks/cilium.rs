@@ -29,7 +29,7 @@ const KEYS: [(&str, &str); 15] = [
     ("ipam.mode", "ipam"),
     ("ipam.operator.clusterPoolIPv4PodCIDRList", "cluster-pool-ipv4-cidr"),
     ("kubeProxyReplacement", "kube-proxy-replacement"),
-    ("operator.unmanagedPodWatcher.restart", "unmanaged-pod-watcher-interval"),
+    ("operator.unmanagedPodWatcher.restart", WATCHER),
     ("policyEnforcementMode", "enable-policy"),
     ("routingMode", "routing-mode"),
     ("socketLB.enabled", "bpf-lb-sock"),
@@ -38,6 +38,13 @@ const KEYS: [(&str, &str); 15] = [
 ];
 /// Where the chart has the agent write the conf, on the host's file system as the agent sees it.
 const WRITTEN: &str = "/host/etc/cni/net.d/05-cilium.conflist";
+
+/// Where an agent writes the conf.
+const CONF: &str = "write-cni-conf-when-ready";
+/// How often the operator looks for pods that are not Cilium's.
+const WATCHER: &str = "unmanaged-pod-watcher-interval";
+/// Keys of the ConfigMap that are none of the agent's own: those of the operator, of the pod's other containers and of the chart.
+const NO_FLAGS: [&str; 4] = ["cluster-pool-ipv4-cidr", "cni-uninstall", "custom-cni-conf", WATCHER];
 
 /// The settings of an agent, as it reads them when it starts.
 type Settings = BTreeMap<String, String>;
@@ -49,9 +56,7 @@ fn config_map(values: &[(String, Value)]) -> Settings {
     for (name, value) in values {
         let Some(key) = key(name) else { continue };
         let text = match (key, value) {
-            ("unmanaged-pod-watcher-interval", Value::Bool(restarts)) => {
-                if *restarts { "15" } else { "0" }.to_owned()
-            }
+            (WATCHER, Value::Bool(restarts)) => if *restarts { "15" } else { "0" }.to_owned(),
             (_, Value::Array(ranges)) => {
                 ranges.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
             }
@@ -61,7 +66,7 @@ fn config_map(values: &[(String, Value)]) -> Settings {
         data.insert(key.to_owned(), text);
     }
     if data.get("custom-cni-conf").is_some_and(|custom| custom == "false") {
-        data.insert("write-cni-conf-when-ready".to_owned(), WRITTEN.to_owned());
+        data.insert(CONF.to_owned(), WRITTEN.to_owned());
     }
     data
 }
@@ -87,8 +92,8 @@ fn set_values(command: &str) -> Vec<(String, Value)> {
     pairs.map(|(name, text)| (name.to_owned(), value(text))).collect()
 }
 
-/// `helm install cilium` with a file of values: ConfigMap, CRD, operator and agents. Dropping the returned agents ends them.
-pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<Vec<Agent>> {
+/// `helm install cilium` with a file of values: ConfigMap, CRD, and the pods of operator and agents, which do nothing.
+pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<()> {
     let api = cluster.api()?;
     let values: Value = serde_saphyr::from_str(values).context("the values")?;
     let mut flat = Vec::new();
@@ -119,17 +124,31 @@ pub(crate) fn install(cluster: &Cluster, values: &str) -> Result<Vec<Agent>> {
             &host_agent("cilium-operator", tools::CILIUM),
         ),
     ])?;
-    until_started(&api)?;
+    until_started(&api)
+}
+
+/// Stand-ins of the agents. Dropping them ends them.
+pub(crate) fn start_agents(cluster: &Cluster) -> Result<Vec<Agent>> {
     cluster.workers.iter().map(|worker| start_agent(&worker.node)).collect()
 }
 
-/// `helm upgrade cilium` with these values beside those of before; every agent starts again.
-pub(crate) fn upgrade(cluster: &Cluster, command: &str) -> Result<()> {
-    let api = cluster.api()?;
+/// `helm upgrade cilium` with these values beside those of before; gives the operator's interval of looks for pods that are not Cilium's.
+pub(crate) fn upgrade(api: &Api, command: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG_MAP}");
     let data = config_map(&set_values(command));
-    api.client.patch(&path, MERGE, &json!({ "data": data }))?.object()?;
-    cluster.workers.iter().try_for_each(|worker| restart_agent(&api, &worker.node, &cluster.new))
+    let map = api.client.patch(&path, MERGE, &json!({ "data": data }))?.object()?;
+    Ok(map["data"][WATCHER].as_str().unwrap_or("0").to_owned())
+}
+
+/// The settings of a node's agent as flags of a real one, which reads each from a file of its name.
+pub(crate) fn flags(api: &Api, node: &str) -> Result<Vec<String>> {
+    let mut settings = settings_of(api, node)?;
+    if settings.get("custom-cni-conf").is_some_and(|custom| custom == "true") {
+        settings.remove(CONF);
+    }
+    settings.retain(|key, _| !NO_FLAGS.contains(&key.as_str()));
+    // An agent on the node itself, not in a pod, has the host's files at their own paths.
+    Ok(settings.iter().map(|(key, value)| format!("--{key}={}", value.trim_start_matches("/host"))).collect())
 }
 
 /// The DaemonSet has an agent on each node again.
@@ -141,7 +160,7 @@ pub(crate) fn until_started(api: &Api) -> Result<()> {
 pub(crate) fn restart_agent(api: &Api, node: &Node, overlay: &Overlay) -> Result<()> {
     let settings = settings_of(api, node.name())?;
     let custom = settings.get("custom-cni-conf").is_some_and(|custom| custom == "true");
-    let Some(path) = settings.get("write-cni-conf-when-ready").filter(|_| !custom) else { return Ok(()) };
+    let Some(path) = settings.get(CONF).filter(|_| !custom) else { return Ok(()) };
     let path = path.strip_prefix("/host").context("a path on the host")?;
     let chains = settings.get("cni-chaining-mode").is_some_and(|mode| mode == "portmap");
     node.write(path, conf(node, overlay, chains).to_string())

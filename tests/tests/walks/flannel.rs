@@ -5,7 +5,8 @@
 use anyhow::Result;
 use lab::host::fabric::Overlay;
 use lab::host::node::Node;
-use lab::kubernetes::{Cluster, manifest, tools};
+use lab::kubernetes::api::node_path;
+use lab::kubernetes::{Api, Cluster, STRATEGIC, manifest, tools};
 use serde_json::{Value, json};
 
 /// The namespace and the DaemonSet of the manifest.
@@ -71,8 +72,53 @@ pub(crate) fn create(cluster: &Cluster) -> Result<()> {
     });
     let mut agent = host_agent("kube-flannel", tools::FLANNEL);
     agent["containers"][0]["args"] = json!(["--ip-masq", "--kube-subnet-mgr"]);
+    agent["serviceAccountName"] = json!("flannel");
+    api.create(&rights())?;
     api.create(&[config, manifest::workload("DaemonSet", NAMESPACE, AGENT, None, &agent)])?;
     api.until_rolled_out(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{AGENT}"))
+}
+
+/// What an agent writes on its Node when it starts.
+pub(crate) fn annotate(api: &Api, node: &Node) -> Result<()> {
+    for (key, value) in [
+        ("backend-data", r#"{"VNI":1,"VtepMAC":"02:00:00:00:00:01"}"#),
+        ("backend-type", "vxlan"),
+        ("kube-subnet-manager", "true"),
+        ("public-ip", &node.address().to_string()),
+    ] {
+        api.annotate(node.name(), &format!("flannel.alpha.coreos.com/{key}"), json!(value))?;
+    }
+    let condition = json!({ "type": "NetworkUnavailable", "status": "False", "reason": "FlannelIsUp" });
+    set_condition(api, node.name(), &condition)
+}
+
+/// Writes a condition of a Node.
+pub(crate) fn set_condition(api: &Api, node: &str, condition: &Value) -> Result<()> {
+    let patch = json!({ "status": { "conditions": [condition] } });
+    api.client.patch(&format!("{}/status", node_path(node)), STRATEGIC, &patch)?.object().map(drop)
+}
+
+/// The account of the manifest and its rights.
+fn rights() -> [Value; 3] {
+    let group = "rbac.authorization.k8s.io";
+    let version = format!("{group}/v1");
+    let rule = |resource: &str, verbs: &[&str]| json!({ "apiGroups": [""], "resources": [resource], "verbs": verbs });
+    [
+        json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "namespace": NAMESPACE, "name": "flannel" },
+        }),
+        json!({
+            "apiVersion": version, "kind": "ClusterRole", "metadata": { "name": "flannel" },
+            "rules": [
+                rule("pods", &["get"]), rule("nodes", &["get", "list", "watch"]), rule("nodes/status", &["patch"]),
+            ],
+        }),
+        json!({
+            "apiVersion": version, "kind": "ClusterRoleBinding", "metadata": { "name": "flannel" },
+            "roleRef": { "apiGroup": group, "kind": "ClusterRole", "name": "flannel" },
+            "subjects": [{ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": "flannel" }],
+        }),
+    ]
 }
 
 /// The pod of an agent, which does nothing: it uses its node's network and tolerates every taint.

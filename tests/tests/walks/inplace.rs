@@ -9,12 +9,12 @@ use serde_json::json;
 
 use crate::place::Place;
 
-const PAGE: &str = "migrate-in-place.md";
+pub(crate) const PAGE: &str = "migrate-in-place.md";
 /// The port of each node that leads to its pod of the DaemonSet.
 const HOST_PORT: u16 = 30_082;
 
 /// What runs in the cluster: a Deployment on the first node, one on the others, and a DaemonSet.
-fn deploy(place: &Place) -> Result<()> {
+pub(crate) fn deploy(place: &Place) -> Result<()> {
     let api = &place.api;
     api.namespace("web")?;
     // DNS is elsewhere, so that the first node's pods are those that the page names.

@@ -3,6 +3,7 @@
 //! Three nodes on which nothing of Crossfade's is: what the pages are about begins there.
 
 mod cilium;
+mod finish;
 mod flannel;
 mod inplace;
 mod migrations;
@@ -24,6 +25,7 @@ fn main() -> Result<ExitCode> {
         NEEDS;
         inplace::a_cluster_whose_nodes_stay_is_moved_as_the_page_says,
         migrations::two_migrations_are_made_as_the_page_says,
+        finish::a_moved_cluster_loses_its_old_network_as_the_page_says,
     ];
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

@@ -9,6 +9,8 @@ use lab::host::fabric::Overlay;
 use lab::host::node::Node;
 use lab::host::scratch::Scratch;
 use lab::kubernetes::api::node_path;
+use lab::kubernetes::cnis::{Agents, Cnis};
+use lab::kubernetes::operator::USER;
 use lab::kubernetes::{Api, Cluster, User, Worker};
 use lab::standin::agent::Agent;
 use lab::walk::{Step, Walker, shell};
@@ -44,8 +46,10 @@ pub(crate) struct Place {
     pub(crate) api: Api,
     /// The node on which root is, from 0.
     at: usize,
-    /// Cilium's agents.
+    /// Stand-ins of Cilium's agents.
     agents: Vec<Agent>,
+    /// The agents of real CNIs, a node's each; none where the networks are the lab's own.
+    real: Vec<Agents>,
     /// The operator's directory.
     home: Scratch,
 }
@@ -54,14 +58,27 @@ impl Place {
     /// Three nodes with Flannel's conf and pods, without Crossfade.
     pub(crate) fn new() -> Result<Self> {
         let mut cluster = Cluster::prepare(3)?;
-        let old = cluster.old.clone();
+        let networks = [cluster.old.clone(), cluster.new.clone()];
+        let cnis = Cnis::find()?;
+        if let Some(cnis) = &cnis {
+            networks.iter().try_for_each(|overlay| cluster.fabric.remove_overlay(&overlay.name))?;
+            cluster.workers.iter().try_for_each(|worker| cnis.prepare(&cluster, &worker.node))?;
+        }
         cluster.each(|worker| {
-            flannel::install_on(&worker.node, &old)?;
+            if cnis.is_none() {
+                flannel::install_on(&worker.node, &networks[0])?;
+            }
             worker.join()
         })?;
         let api = cluster.api()?;
+        let start =
+            |cnis: &Cnis| cluster.workers.iter().map(|worker| cnis.start_flannel(&api, worker)).collect();
+        let real = cnis.as_ref().map_or_else(|| Ok(Vec::new()), start)?;
         cluster.workers.iter().try_for_each(|worker| api.until_ready(worker.name()).map(drop))?;
         flannel::create(&cluster)?;
+        if real.is_empty() {
+            cluster.workers.iter().try_for_each(|worker| flannel::annotate(&api, &worker.node))?;
+        }
         let rights = dist::workspace().join("deploy/cluster/rbac-operator.yaml");
         lab::host::node::run(&mut cluster.plane.kubectl(&[
             "apply",
@@ -71,7 +88,7 @@ impl Place {
         let home = Scratch::new("operator")?;
         let kubeconfig = cluster.plane.kubeconfig(User::Admin)?;
         fs::write(home.join("kubeconfig"), kubeconfig.to_string())?;
-        Ok(Self { cluster, api, at: 0, agents: Vec::new(), home })
+        Ok(Self { cluster, api, at: 0, agents: Vec::new(), real, home })
     }
 
     /// Writes a file of the node's, with what the lab has to add.
@@ -89,9 +106,17 @@ impl Place {
     }
 
     /// The agent of the node on which root is starts again, as its pod does.
-    fn restart_cilium(&self) -> Result<()> {
+    fn restart_cilium(&mut self) -> Result<()> {
         cilium::until_started(&self.api)?;
-        cilium::restart_agent(&self.api, &self.cluster.workers[self.at].node, &self.cluster.new)
+        self.restart_agent(self.at)
+    }
+
+    fn restart_agent(&mut self, at: usize) -> Result<()> {
+        let node = &self.cluster.workers[at].node;
+        match self.real.get_mut(at) {
+            Some(agents) => agents.start_cilium(cilium::flags(&self.api, node.name())?),
+            None => cilium::restart_agent(&self.api, node, &self.cluster.new),
+        }
     }
 
     /// Root goes to another node.
@@ -108,6 +133,8 @@ impl Place {
         for (limit, seconds) in LIMITS {
             limits.entry(limit).or_insert(json!(seconds));
         }
+        // A test has no day for a soak.
+        settings["finish"] = json!({ "soakHours": 0 });
         let (finding, object, reason) = WAIVER;
         settings["waivers"] = json!([{ "finding": finding, "object": object, "reason": reason }]);
         // JSON is YAML.
@@ -144,6 +171,36 @@ impl Place {
             })?;
         }
         Ok(())
+    }
+
+    /// The operator has the rights that `finish` needs and no other, and calls the cluster `production`.
+    pub(crate) fn may_finish(&self) -> Result<()> {
+        let file = dist::workspace().join("deploy/cluster/rbac-finish.yaml");
+        self.run_operator(&format!("kubectl apply -f {}", file.display()))?;
+        for words in [
+            "clusterrolebinding crossfade-finish --clusterrole=crossfade-finish",
+            "clusterrolebinding crossfade-operator --clusterrole=crossfade-operator",
+            "rolebinding crossfade-operator --role=crossfade-operator -n crossfade",
+            // The page's own commands about Nodes and namespaces are an administrator's.
+            "clusterrolebinding by-hand --clusterrole=by-hand",
+        ] {
+            if words.ends_with("by-hand") {
+                let rules = "--verb=get,list,watch,patch,delete --resource=nodes,namespaces,pods";
+                self.run_operator(&format!("kubectl create clusterrole by-hand {rules}"))?;
+            }
+            self.run_operator(&format!("kubectl create {words} --user={USER}"))?;
+        }
+        let mut kubeconfig = self.cluster.plane.kubeconfig(User::Component(USER))?;
+        kubeconfig["clusters"][0]["name"] = json!("production");
+        kubeconfig["contexts"][0]["context"]["cluster"] = json!("production");
+        fs::write(self.home.join("kubeconfig"), kubeconfig.to_string())?;
+        self.run_operator("mkdir -m 700 kept")
+    }
+
+    /// Where the agents of the old network are real, they end with their pods, or begin with them.
+    pub(crate) fn flannel_runs(&mut self, runs: bool) -> Result<()> {
+        let act = |agents: &mut Agents| if runs { agents.begin_flannel() } else { agents.end_flannel() };
+        self.real.iter_mut().try_for_each(act)
     }
 
     /// Runs a command of the operator's.
@@ -190,7 +247,12 @@ impl Walker for Place {
             match line {
                 INSTALL_CILIUM => {
                     let values = fs::read_to_string(self.home.join("cilium.yaml")).context("cilium.yaml")?;
-                    self.agents = cilium::install(&self.cluster, &values)?;
+                    cilium::install(&self.cluster, &values)?;
+                    match self.real.first_mut() {
+                        Some(first) => first.start_operator(&[])?,
+                        None => self.agents = cilium::start_agents(&self.cluster)?,
+                    }
+                    (0..self.cluster.workers.len()).try_for_each(|at| self.restart_agent(at))?;
                 }
                 "kubectl apply -f cilium-node.yaml" | "kubectl delete -f cilium-node.yaml" => {
                     self.run_operator(line)?;
@@ -207,12 +269,24 @@ impl Walker for Place {
                 // The agents have no process that keeps addresses. Once in a while a pod's lease is left over.
                 "kubectl -n kube-flannel delete daemonset kube-flannel-ds" => {
                     self.run_operator(line)?;
+                    self.flannel_runs(false)?;
                     let leave = |worker: &Worker| worker.node.write(LEASE, "a-pod-that-is-gone\r\neth0");
                     self.cluster.workers.iter().try_for_each(leave)?;
                 }
                 "systemctl daemon-reload" => {}
+                // Debian's kubectl has no such option.
+                _ if line.starts_with("kubectl patch node n1 --subresource=status ") => {
+                    let condition =
+                        json!({ "type": "NetworkUnavailable", "status": "False", "reason": "Migrated" });
+                    let mut names = self.cluster.workers.iter().map(Worker::name);
+                    names.try_for_each(|name| flannel::set_condition(&self.api, name, &condition))?;
+                }
                 _ if line.starts_with("helm upgrade cilium cilium/cilium ") => {
-                    cilium::upgrade(&self.cluster, line)?;
+                    let interval = cilium::upgrade(&self.api, line)?;
+                    if let Some(first) = self.real.first_mut() {
+                        first.start_operator(&[&format!("--unmanaged-pod-watcher-interval={interval}")])?;
+                    }
+                    (0..self.cluster.workers.len()).try_for_each(|at| self.restart_agent(at))?;
                 }
                 _ if line.starts_with("kubectl label node n1 ") => {
                     let name = self.worker().name().to_owned();

@@ -6,7 +6,6 @@
 use serde_json::{Value, json};
 
 use crate::kubernetes::manifest::{self, workload};
-use crate::kubernetes::tools;
 use crate::probe;
 
 pub(super) const NAMESPACE: &str = "demo";
@@ -27,8 +26,14 @@ const STAYS: u32 = 5;
 pub(super) fn objects(nodes: u8, pods: u8) -> Vec<Value> {
     let mut objects = vec![
         manifest::namespace(NAMESPACE),
-        workload("Deployment", NAMESPACE, "web", Some(deployed(nodes, pods).into()), &server()),
-        workload("StatefulSet", NAMESPACE, "db", Some(STATEFUL.into()), &server()),
+        workload(
+            "Deployment",
+            NAMESPACE,
+            "web",
+            Some(deployed(nodes, pods).into()),
+            &manifest::server_that_stays(STAYS),
+        ),
+        workload("StatefulSet", NAMESPACE, "db", Some(STATEFUL.into()), &manifest::server_that_stays(STAYS)),
         workload("DaemonSet", NAMESPACE, "agent", None, &published(HOST_PORT)),
     ];
     objects.extend((0..STATEFUL).map(service));
@@ -69,18 +74,9 @@ fn service(ordinal: u8) -> Value {
     })
 }
 
-/// The server, which stays for a while when it is to go.
-fn server() -> Value {
-    let mut spec = manifest::server();
-    spec["terminationGracePeriodSeconds"] = json!(STAYS + 3);
-    let sleep = [tools::BUSYBOX, "sleep", &STAYS.to_string()];
-    spec["containers"][0]["lifecycle"] = json!({ "preStop": { "exec": { "command": sleep } } });
-    spec
-}
-
 /// The same with a port of its node.
 fn published(host_port: u16) -> Value {
-    let mut spec = server();
+    let mut spec = manifest::server_that_stays(STAYS);
     spec["containers"][0]["ports"][0]["hostPort"] = json!(host_port);
     spec
 }
