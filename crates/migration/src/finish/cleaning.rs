@@ -71,10 +71,10 @@ impl<'a> Cleaning<'a> {
             }
         }
         // A wave begins once the one before it is clean.
-        let asked =
+        let begun =
             nodes.iter().filter(|node| cleaning.open.contains(&node.name())).map(|node| place(node).0).min();
         let first = waiting.first().map(|node| place(node).0);
-        if let Some(wave) = first.filter(|wave| asked.is_none_or(|asked| asked >= *wave)) {
+        if let Some(wave) = first.filter(|wave| begun.is_none_or(|begun| begun >= *wave)) {
             let at_once = waves.get(wave).map_or(1, |wave| wave.at_once);
             let at_once = usize::try_from(at_once).unwrap_or(usize::MAX).saturating_sub(cleaning.open.len());
             let of_wave = waiting.iter().filter(|node| place(node).0 == wave);
