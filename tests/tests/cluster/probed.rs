@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::join::let_join;
 use super::real::{reset_settings, roll_limits};
-use super::steps::{all_on, all_open, deploy_servers, ended, state};
+use super::steps::{all_on, all_open, back, deploy_servers, ended, state};
 use super::world::{NODES, cluster, in_namespace, real_agents};
 
 /// The boot that follows the reboot.
@@ -85,9 +85,12 @@ impl<'a> Company<'a> {
         let is_its = |sandbox: &SandboxEntry| {
             sandbox.ready && sandbox.name == name && sandbox.namespace == self.namespace
         };
-        // It may have begun to go since.
-        let Some(sandbox) = cri.list()?.into_iter().find(is_its) else { return Ok(()) };
-        let netns = node.outside(cri.status(&sandbox.id)?.netns);
+        // It may have begun to go since; and the runtime of a node that boots answers later.
+        let Some(sandbox) = cri.list().ok().and_then(|all| all.into_iter().find(is_its)) else {
+            return Ok(());
+        };
+        let Ok(status) = cri.status(&sandbox.id) else { return Ok(()) };
+        let netns = node.outside(status.netns);
         let address = pod["status"]["podIP"].as_str().unwrap_or_default();
         let address = address.parse().with_context(|| format!("{name} publishes {address:?}"))?;
         self.mesh.enter(&name, &netns, &[address])?;
@@ -151,7 +154,7 @@ pub(crate) fn a_run_of_one_pass_is_probed_throughout() -> Result<()> {
             company.finish().map(drop)
         });
         ended(there, &operator, &api)?;
-        super::steps::back(&api)
+        back(&api)
     })
 }
 
@@ -183,7 +186,7 @@ pub(crate) fn a_run_of_joins_and_leaves_is_probed_and_a_node_reboots_in_it() -> 
             company.finish().map(drop)
         });
         ended(there, &operator, &api)?;
-        super::steps::back(&api)
+        back(&api)
     });
     run.and(reset_settings(&mut cluster, before))
 }

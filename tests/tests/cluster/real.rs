@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::join::{SETTINGS, identities, let_join, second_address};
 use super::move_pods::restart;
-use super::steps::{all_on, all_open, deploy, ended};
+use super::steps::{all_on, all_open, back, deploy, ended};
 use super::world::{NODES, cluster, ensure_answers, flip, in_namespace, network_of, real_agents, run_on};
 
 /// Pods of the node, beside one on another node that all of them probe and that probes all of them.
@@ -102,7 +102,8 @@ pub(crate) fn a_run_of_joins_and_leaves_evicts_each_pod_once_and_turns_back() ->
     let operator = Operator::new(&cluster.plane, "double", settings)?.waiving_what_blocks()?;
     let run = in_namespace(&api, "joins", |namespace| {
         deploy(&api, namespace)?;
-        ended(there_and_back(&cluster, &operator, &api, namespace), &operator, &api)
+        ended(there_and_back(&cluster, &operator, &api, namespace), &operator, &api)?;
+        back(&api)
     });
     run.and(reset_settings(&mut cluster, before))
 }
