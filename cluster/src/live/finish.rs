@@ -10,7 +10,7 @@ use migration::backup::file::Backup;
 use migration::check::Scene;
 use migration::cni::footprint::Part;
 use migration::finish::lines::{self, Facts, Line, LineName, LineState, PolicyComparison};
-use migration::finish::manager::managers;
+use migration::finish::managed_objects::managers;
 use migration::finish::removal::{self, Removal};
 use migration::finish::{CLOSED, FENCE, FinishPlan, Inventory, Record, backup};
 use migration::plan::Plan;
@@ -295,8 +295,8 @@ impl<'a> FinishHolder<'a> {
 
     async fn note(&mut self, line: LineName, object: &str, outcome: &str, tell: &mut dyn FnMut(&str)) {
         tell(&format!("{line}: {object}: {outcome}"));
-        let (at, name) = (self.clock.wall().to_string(), line.to_string());
-        let entry = JournalLine { time: at, event: "finished", line: &name, object, outcome };
+        let (time, name) = (self.clock.wall().to_string(), line.to_string());
+        let entry = JournalLine { time, event: "finished", line: &name, object, outcome };
         if let Err(problem) = self.journal.note(&entry) {
             tell(&problem.to_string());
         }
@@ -397,13 +397,14 @@ impl<'a> FinishHolder<'a> {
             }
             let is_removing = line.line == LineName::Removal;
             (before, last) = (lines, act);
-            let nodes = inventory.nodes.take();
-            inventory = gather::again(self.caller(), self.scene.scene, &inventory).await?;
+            inventory = gather::again(self.caller(), self.scene.scene, inventory).await?;
             // Agents write into their Nodes when they end.
-            inventory.nodes = match line.line {
-                LineName::Fence | LineName::Nodes => Some(gather::nodes(self.caller()).await?),
-                _ => nodes,
-            };
+            if matches!(line.line, LineName::Fence | LineName::Nodes) {
+                inventory.nodes = Some(gather::nodes(self.caller()).await?);
+            }
+            if line.line == LineName::Nodes {
+                inventory.cleanup = gather::cleanup_pods(self.caller()).await?;
+            }
             // What is gone is looked for by every name once more: something may have come back.
             if is_removing && removal::next(&plan, &inventory) == Removal::Done {
                 inventory = gather::inventory(self.caller(), self.scene.scene, Some(&plan)).await?;

@@ -6,13 +6,13 @@
 pub mod backup;
 pub mod cleaning;
 pub mod lines;
-pub mod manager;
+pub mod managed_objects;
 pub mod plan;
 mod refuse;
 pub mod removal;
 
 pub use lines::{Facts, Line, LineName, LineState, PolicyComparison};
-pub use manager::Manager;
+pub use managed_objects::Manager;
 pub use plan::{FinishPlan, Inventory, Pin, Record};
 
 /// The key with which the old agents' DaemonSets select no node. No Node ever has such a label: the prefix is Crossfade's, and nothing sets it.

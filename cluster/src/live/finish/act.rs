@@ -1,7 +1,5 @@
 //! The acts on objects of the old CNI: the fence, and deletions.
 
-use std::collections::BTreeMap;
-
 use migration::cni::footprint::{Part, Target};
 use migration::finish::cleaning::{Cleaning, DONE, REQUESTED};
 use migration::finish::lines::LineName;
@@ -83,10 +81,9 @@ impl FinishHolder<'_> {
         inventory: &Inventory,
         tell: &mut dyn FnMut(&str),
     ) -> Result<(), Failure> {
-        let nodes = inventory.nodes.as_deref().unwrap_or(&self.scene.scene.snapshot.nodes);
-        let none = BTreeMap::new();
+        let nodes = inventory.current_nodes(self.scene.scene.snapshot);
         let Cleaning { cleaned, next, .. } =
-            Cleaning::new(nodes, inventory.cleanup.as_ref().unwrap_or(&none), self.scene.run_plan);
+            Cleaning::new(nodes, inventory.cleanup.as_ref(), self.scene.run_plan);
         let done = cleaned.into_iter().map(|node| (node, DONE, "is clean"));
         for (node, value, outcome) in
             done.chain(next.into_iter().map(|node| (node, REQUESTED, "is asked to clean up")))

@@ -58,23 +58,18 @@ pub(super) async fn inventory(
         api_server: scene.snapshot.cluster.version.clone().unwrap_or_default(),
     };
     let targets = candidates(scene, &namespaces);
-    look(caller, scene, targets, Inventory { cluster, namespaces, ..Inventory::default() }).await
+    let cleanup = cleanup_pods(caller).await?;
+    look(caller, scene, targets, Inventory { cluster, namespaces, cleanup, ..Inventory::default() }).await
 }
 
 /// Looks once more for what was there.
 pub(super) async fn again(
     caller: &Caller,
     scene: &Scene<'_>,
-    before: &Inventory,
+    before: Inventory,
 ) -> Result<Inventory, Failure> {
     let targets = before.objects.keys().filter(|target| target.part != Part::Resource).cloned().collect();
-    let empty = Inventory {
-        cluster: before.cluster.clone(),
-        namespaces: before.namespaces.clone(),
-        unread: before.unread.clone(),
-        ..Inventory::default()
-    };
-    look(caller, scene, targets, empty).await
+    look(caller, scene, targets, Inventory { objects: BTreeMap::new(), ..before }).await
 }
 
 pub(super) async fn nodes(caller: &Caller) -> Result<Vec<Node>, Failure> {
@@ -118,7 +113,6 @@ async fn look(
         }
         inventory.objects.insert(target, object);
     }
-    inventory.cleanup = cleanup_pods(caller).await?;
     inventory.unavailable = unavailable(caller).await?;
     inventory.unread.sort();
     inventory.unread.dedup();
@@ -166,7 +160,7 @@ async fn resources(caller: &Caller, definition: &Value, inventory: &mut Inventor
 }
 
 /// The pods of the DaemonSet that cleans nodes.
-async fn cleanup_pods(caller: &Caller) -> Result<Option<BTreeMap<String, CleanupPod>>, Failure> {
+pub(super) async fn cleanup_pods(caller: &Caller) -> Result<Option<BTreeMap<String, CleanupPod>>, Failure> {
     let list = async |path: &str| match list_objects(caller.client(), path, &mut |_| {}).await {
         Ok(all) => Ok(all),
         Err(Meaning::NotFound) => Ok(Vec::new()),

@@ -42,7 +42,9 @@ impl<'a> Cleaning<'a> {
     ///
     /// A node that is not clean yet counts against the limit of its wave, so where the clean-up fails no more than these are asked.
     #[must_use]
-    pub fn new(nodes: &'a [Node], pods: &BTreeMap<String, CleanupPod>, plan: Option<&Plan>) -> Self {
+    pub fn new(nodes: &'a [Node], pods: Option<&BTreeMap<String, CleanupPod>>, plan: Option<&Plan>) -> Self {
+        let is_clean =
+            |node: &Node| pods.and_then(|pods| pods.get(node.name())).is_some_and(|pod| pod.is_ready);
         let waves = plan.map_or(&[][..], |plan| &plan.waves);
         let places: HashMap<&str, (usize, usize)> = waves
             .iter()
@@ -63,9 +65,7 @@ impl<'a> Cleaning<'a> {
         for node in staying {
             match node.metadata.label(CLEANUP) {
                 Some(DONE) => cleaning.done += 1,
-                Some(REQUESTED) if pods.get(node.name()).is_some_and(|pod| pod.is_ready) => {
-                    cleaning.cleaned.push(node.name())
-                }
+                Some(REQUESTED) if is_clean(node) => cleaning.cleaned.push(node.name()),
                 Some(REQUESTED) => cleaning.open.push(node.name()),
                 Some(_) | None => waiting.push(node),
             }

@@ -12,7 +12,7 @@ use types::text::quote::quote;
 
 use self::nodes::{clean, moved, node_state};
 use super::backup::lacking;
-use super::manager::{ManagedObject, managers};
+use super::managed_objects::{ManagedObject, managers};
 use super::plan::{FinishPlan, Inventory, Pin, Record, text};
 use super::refuse::{Refusal, refusals, stays};
 use super::removal::{self, Removal};

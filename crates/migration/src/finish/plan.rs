@@ -233,6 +233,12 @@ impl Inventory {
         self.objects.iter().filter(move |(target, _)| target.part == part)
     }
 
+    /// The Nodes as they were read last.
+    #[must_use]
+    pub fn current_nodes<'a>(&'a self, snapshot: &'a Snapshot) -> &'a [Node] {
+        self.nodes.as_deref().unwrap_or(&snapshot.nodes)
+    }
+
     /// The UID of each agent, with its generation, which grows with every change of what it should be.
     #[must_use]
     pub fn agents(&self) -> BTreeMap<String, i64> {

@@ -62,7 +62,7 @@ pub(super) fn moved(facts: &Facts<'_>) -> Line {
 
 /// The Nodes as they were read last.
 fn nodes<'a>(facts: &Facts<'a>) -> &'a [Node] {
-    facts.inventory.nodes.as_deref().unwrap_or(&facts.scene.snapshot.nodes)
+    facts.inventory.current_nodes(facts.scene.snapshot)
 }
 
 /// Nodes that report another phase, and those that report none although they are not known to be of the new network.
@@ -156,10 +156,8 @@ pub(super) fn clean(facts: &Facts<'_>, is_removed: bool) -> Line {
     let waits = |evidence: Vec<String>, help: String| {
         Line::new(name, LineState::Waits, first_few(evidence)).help(help)
     };
-    let none = BTreeMap::new();
     let pods = facts.inventory.cleanup.as_ref();
-    let Cleaning { done, cleaned, open, next, later } =
-        Cleaning::new(nodes(facts), pods.unwrap_or(&none), facts.run_plan);
+    let Cleaning { done, cleaned, open, next, later } = Cleaning::new(nodes(facts), pods, facts.run_plan);
     let left = cleaned.len() + open.len() + next.len() + later;
     if left == 0 {
         let what = match done {

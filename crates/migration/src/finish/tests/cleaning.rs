@@ -55,7 +55,7 @@ fn nodes_are_cleaned_wave_by_wave() {
         let pod =
             |name: &str, is_ready| (name.to_owned(), CleanupPod { name: format!("p-{name}"), is_ready });
         let pods = ["a", "b", "c", "d"].iter().map(|name| pod(name, ready.contains(name))).collect();
-        let cleaning = Cleaning::new(&nodes, &pods, Some(&plan));
+        let cleaning = Cleaning::new(&nodes, Some(&pods), Some(&plan));
         let done = labels.iter().filter(|label| **label == DONE).count();
         let expected =
             Cleaning { done, cleaned: cleaned.to_vec(), open: open.to_vec(), next: next.to_vec(), later };
@@ -63,7 +63,7 @@ fn nodes_are_cleaned_wave_by_wave() {
     }
     // Without a plan, one by one.
     let nodes = [labelled("a", ""), labelled("b", "")];
-    assert_eq!(Cleaning::new(&nodes, &BTreeMap::new(), None).next, ["a"]);
+    assert_eq!(Cleaning::new(&nodes, None, None).next, ["a"]);
 }
 
 #[test]

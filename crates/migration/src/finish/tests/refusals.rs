@@ -1,5 +1,5 @@
 use super::*;
-use crate::finish::manager::installation_patch;
+use crate::finish::managed_objects::installation_patch;
 
 fn definition(name: &str) -> (Kind, Value) {
     object(Kind::CUSTOM_RESOURCE_DEFINITION, name, json!({}))
@@ -171,4 +171,79 @@ fn definitions_in_no_table_are_named_and_left() {
         Some("clustersets.multicluster.crd.antrea.io")
     );
     assert_eq!(names(Cni::Flannel, Cni::Cilium, &all), None);
+}
+
+/// Each row: what is on the agent, who it is, and whether that forbids the fence and the removal.
+#[test]
+fn managers_that_bring_an_object_back_are_found_first() {
+    for (metadata, manager, is_fence_refused, is_removal_refused) in [
+        (json!({}), None, false, false),
+        (
+            json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"meta.helm.sh/release-name": "calico"}}),
+            Some(Manager::Helm),
+            false,
+            true,
+        ),
+        // A chart that was rendered by helm template has no release.
+        (json!({"labels": {"app.kubernetes.io/managed-by": "Helm"}}), None, false, false),
+        (
+            json!({"ownerReferences": [{"apiVersion": "operator.tigera.io/v1", "kind": "Installation", "name": "default"}]}),
+            Some(Manager::TigeraOperator),
+            true,
+            false,
+        ),
+        (
+            json!({"ownerReferences": [{"apiVersion": "operator.x/v1", "kind": "X", "name": "x"}]}),
+            Some(Manager::Operator),
+            true,
+            true,
+        ),
+        (
+            json!({"labels": {"addonmanager.kubernetes.io/mode": "Reconcile"}}),
+            Some(Manager::AddonManager),
+            true,
+            true,
+        ),
+        (
+            json!({"labels": {"addon.kops.k8s.io/name": "networking.projectcalico.org"}}),
+            Some(Manager::Kops),
+            true,
+            true,
+        ),
+        (json!({"annotations": {"argocd.argoproj.io/tracking-id": "x"}}), Some(Manager::ArgoCd), true, true),
+        // Charts set this label themselves.
+        (json!({"labels": {"app.kubernetes.io/instance": "x"}}), None, false, false),
+        (json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}), Some(Manager::Flux), true, true),
+        (json!({"annotations": {"objectset.rio.cattle.io/id": "x"}}), Some(Manager::Rancher), true, true),
+        (json!({"managedFields": [{"manager": "eks"}]}), Some(Manager::Eks), true, true),
+        (
+            json!({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}}),
+            None,
+            false,
+            false,
+        ),
+    ] {
+        let mut world = World::approved();
+        for (target, object) in &mut world.inventory.objects {
+            if target.part == Part::Agent {
+                object["metadata"]
+                    .as_object_mut()
+                    .expect("metadata")
+                    .extend(metadata.as_object().expect("an object").clone());
+            }
+        }
+        world.backup = Some(backup::backup(&world.inventory, None));
+        let refused = |name: LineName| world.line(name).state == LineState::Refused;
+        assert_eq!(
+            (refused(LineName::Fence), refused(LineName::Removal)),
+            (is_fence_refused, is_removal_refused),
+            "{metadata}"
+        );
+        let Some(manager) = manager else { continue };
+        assert!(!world.line(LineName::Removal).help.is_empty(), "{metadata}");
+        world.case.config.finish.managers_off = vec![manager];
+        let refused =
+            [LineName::Fence, LineName::Removal].map(|name| world.line(name).state == LineState::Refused);
+        assert_eq!(refused, [false, false], "{metadata}: it is off");
+    }
 }
