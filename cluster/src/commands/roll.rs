@@ -85,7 +85,7 @@ pub(crate) fn roll(global: &Global, args: &RollArgs) -> Result<Answer, Failure> 
         unenforced: Vec::new(),
         management,
     };
-    conduct(global, &config, &options).map(Answer::Run)
+    conduct(global, &config, options).map(Answer::Run)
 }
 
 /// What to do about the Lease of another holder. To go on with a run is to take it from a holder that is gone.

@@ -52,18 +52,17 @@ pub(crate) struct RollReport {
 pub(super) fn conduct(
     global: &Global,
     config: &Config,
-    options: &live::RunOptions,
+    options: live::RunOptions,
 ) -> Result<RollReport, Failure> {
-    let plan = &options.plan.plan;
-    let unenforced = require_covered(global, config, options)?;
+    let unenforced = require_covered(global, config, &options)?;
     let progress = Progress::new();
     unenforced.iter().for_each(|policies| progress.note(&policies.to_string()));
-    let options = &live::RunOptions { unenforced, ..options.clone() };
+    let options = live::RunOptions { unenforced, ..options };
     let settings = live::Settings::from_config(config);
     let (ended, lacking) =
-        live::conduct(&global.access, settings, options, &mut |event| show(&progress, event))
+        live::conduct(&global.access, settings, &options, &mut |event| show(&progress, event))
             .map_err(call_failure)?;
-    let rolled = report(ended, plan, &global.next_command("roll --resume"));
+    let rolled = report(ended, &options.plan.plan, &global.next_command("roll --resume"));
     Ok(RollReport { journal: lacking.map(|problem| problem.to_string()), ..rolled })
 }
 

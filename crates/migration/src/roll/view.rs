@@ -51,10 +51,10 @@ impl<'a> View<'a> {
     /// Whether a node was held in an earlier pass: it starts like any other, and may still bear the run's cordon.
     #[must_use]
     pub fn is_held_since_earlier_pass(&self, node: &Node) -> bool {
-        let is = |step: &Step| {
+        let is_of_earlier_pass = |step: &Step| {
             step.state == State::Held && is_of_run(step, self.run) && !is_of_pass(step, self.run)
         };
-        node.step.as_ref().is_some_and(is)
+        node.step.as_ref().is_some_and(is_of_earlier_pass)
     }
 
     /// All nodes that passes touch, by name.
@@ -69,9 +69,9 @@ impl<'a> View<'a> {
 
     /// Pods that answer DNS queries, are Ready and stay for now.
     pub fn ready_dns(&self) -> impl Iterator<Item = &'a Pod> {
-        let is =
+        let answers =
             |pod: &&Pod| pod.has_trait(Trait::Dns) && pod.has_trait(Trait::Ready) && !self.is_leaving(pod);
-        self.world.pods.values().filter(is)
+        self.world.pods.values().filter(answers)
     }
 
     /// Whether a pod is on its way out, or may be: the API server was asked to evict it, and the object may be older than its answer.
@@ -469,12 +469,12 @@ impl<'a> Nodes<'a> {
 
     /// Whether another node takes the place of this one in this pass, unless it is of the image that comes.
     fn replaces(&self, node: &Node) -> bool {
-        let is = |direction| match direction {
+        let is_replaced = |direction| match direction {
             Direction::Forth => node.phase() != Some(self.target),
             Direction::Back => replacement::cannot_return(node),
             Direction::Final => !node.is_silent(),
         };
-        self.direction.is_some_and(is) && self.plan.rotates(&node.pool)
+        self.direction.is_some_and(is_replaced) && self.plan.rotates(&node.pool)
     }
 
     /// Which nodes come, if this pass replaces the nodes of some pools.

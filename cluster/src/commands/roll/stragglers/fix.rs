@@ -144,7 +144,7 @@ pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &StragglersArgs) -
         unenforced: Vec::new(),
         management: None,
     };
-    let rolled = conduct(global, &config, &options)?;
+    let rolled = conduct(global, &config, options)?;
     if rolled.exit != Exit::Done {
         return Ok(FixReport { rolled, stragglers: None });
     }
