@@ -673,30 +673,3 @@ fn a_node_with_a_step_of_another_run_is_left_as_it_is_when_it_is_skipped() {
     rotation.go_for(15);
     assert_eq!(["b", "c"].map(|name| rotation.world.nodes[name].clone()), before);
 }
-
-/// The answer to its patch was lost, and another node is lost before it is known whether the patch was made.
-#[test]
-fn a_permit_is_not_sent_once_more_where_another_node_has_gone() {
-    let mut rotation = Rotation::new("karpenter");
-    let permit = |decided: &Decision| {
-        let is = |patch: &Patch| matches!(&patch.step, Change::Set(step) if step.state == State::Permitted);
-        decided.acts.iter().find_map(|act| match act {
-            Act::Patch(patch) if is(patch) => Some(patch.clone()),
-            _ => None,
-        })
-    };
-    let next = |rotation: &mut Rotation| {
-        let found = permit(&rotation.decided());
-        if found.is_none() {
-            rotation.go();
-            rotation.pass(Duration::from_secs(5));
-        }
-        found
-    };
-    let sent = (0..12).find_map(|_| next(&mut rotation)).expect("a permit");
-    assert_eq!(&*sent.node, "a");
-    rotation.memory.record_patch(&sent, &rotation.world);
-    assert!(permit(&rotation.decided()).is_some(), "it is sent once more");
-    rotation.lose("d");
-    assert_eq!(permit(&rotation.decided()), None);
-}
