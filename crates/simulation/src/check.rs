@@ -494,8 +494,8 @@ impl History {
         for (index, node) in self.knowable(flight.nodes_seen) {
             if run.skipped.contains_key(&node.name) {
                 let is_empty = self.countable(index, is_late).is_empty();
-                // A person may just have uncordoned it, and pods went there at once.
-                let was_opened = node.opened >= flight.nodes_seen;
+                // A person may just have uncordoned it, and pods went there at once, or will once it is Ready again.
+                let was_opened = node.opened.max(node.uncordoned_at) >= flight.nodes_seen;
                 let is_right = was_opened || (node.api.is_cordoned && is_empty);
                 if !is_right {
                     wrong = Some(format!(

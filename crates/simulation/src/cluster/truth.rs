@@ -87,6 +87,8 @@ pub(crate) struct Node {
     pub(crate) claimed: Millis,
     /// When it began to take pods again after it had not.
     pub(crate) opened: Millis,
+    /// When a person uncordoned it last.
+    pub(crate) uncordoned_at: Millis,
     /// When the run took it up again after a person had skipped it.
     pub(crate) resumed: Millis,
     /// When the run cordoned it last.

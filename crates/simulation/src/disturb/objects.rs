@@ -190,9 +190,10 @@ impl History {
 
     /// A person uncordons a node.
     pub(crate) fn uncordon(&mut self, index: usize) {
+        let now = self.now;
         let node = &mut self.truth.nodes[index];
         if node.api.is_cordoned {
-            (node.api.is_cordoned, node.cordoned_by) = (false, None);
+            (node.api.is_cordoned, node.cordoned_by, node.uncordoned_at) = (false, None, now);
             self.touch_node(index);
             self.wake_scheduler();
         }
