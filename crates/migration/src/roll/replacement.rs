@@ -170,7 +170,8 @@ fn has_own_order(direction: Direction, pipeline: &dyn PipelineRules) -> bool {
 }
 
 /// Gives the places of such pools to their nodes: those that have gone hold the first ones, then come nodes that may go, nodes that the pipeline asks for,
-/// those first with which it has begun, and all others in the plan's order. On the way back, nodes of the earlier image that never went keep their own places.
+/// those first with which it has begun, and all others in the plan's order. Of the nodes that it asks for, those with DNS pods come last: such a pod may be
+/// needed until another node has gone, which must not wait for that place. On the way back, nodes of the earlier image that never went keep their own places.
 pub(super) fn take_places(
     direction: Direction,
     all: &mut [NodeStatus<'_>],
@@ -179,6 +180,7 @@ pub(super) fn take_places(
     world: &World,
 ) {
     let is_back = direction == Direction::Back;
+    let dns_nodes = world.pods.dns_nodes();
     for pool in plan.pools.iter().filter(|pool| plan.rotates(&pool.name)) {
         let Some(pipeline) = pipeline::for_method(pool.method) else { continue };
         if !has_own_order(direction, pipeline) {
@@ -203,7 +205,8 @@ pub(super) fn take_places(
             let may_go = matches!(status.standing, Standing::Transit(step) if step.state == State::Permitted);
             let is_requested = pipeline.asks(world, run, status.name, status.node) == Some(true);
             let is_begun = is_requested && status.node.is_going && pipeline.has_begun(world, status.node);
-            (!may_go, !is_begun, !is_requested, status.place.is_none(), status.place)
+            let goes_late = is_requested && dns_nodes.contains(status.name);
+            (!may_go, !is_begun, !is_requested, goes_late, status.place.is_none(), status.place)
         };
         let mut members: Vec<&mut NodeStatus<'_>> = all.iter_mut().filter(is_member).collect();
         members.sort_by_key(turn);

@@ -230,10 +230,9 @@ impl<'a> View<'a> {
     /// The same without pods that answer DNS queries, which ask none: what a node has of other phases does not count where it is such pods alone.
     #[must_use]
     pub fn client_phases(&self, without: Option<&str>) -> BTreeSet<Phase> {
-        let has_dns: BTreeSet<&Text> =
-            self.world.pods.values().filter(|pod| pod.has_trait(Trait::Dns)).map(|pod| &pod.node).collect();
+        let dns_nodes = self.world.pods.dns_nodes();
         let asks = |status: &NodeStatus<'_>| {
-            let without = has_dns.contains(status.name).then(|| self.without_dns(status.node)).flatten();
+            let without = dns_nodes.contains(status.name).then(|| self.without_dns(status.node)).flatten();
             without.map_or_else(
                 || status.possible_phases,
                 |node| possible_phases(&node, reported_phases(&node).collect()),

@@ -484,6 +484,11 @@ impl Pods {
         self.by_node.get(node).into_iter().flatten().filter_map(|uid| self.by_uid.get(uid))
     }
 
+    /// The nodes that have pods of the cluster's DNS.
+    pub(super) fn dns_nodes(&self) -> BTreeSet<&Text> {
+        self.values().filter(|pod| pod.has_trait(Trait::Dns)).map(|pod| &pod.node).collect()
+    }
+
     /// A pod as it is now, whether or not it is known.
     pub fn put(&mut self, pod: Pod) {
         let (uid, node) = (pod.uid.clone(), pod.node.clone());

@@ -130,6 +130,11 @@ const ROTATIONS: &[(u64, Choice, &str)] = &[
         Choice::Some,
         "the check's own mistake: people had skipped all planned nodes of a pool, and two that had joined went beside each other without scouts",
     ),
+    (
+        150_012,
+        Choice::Some,
+        "a pipeline asked for three nodes at once, and the first had the scouts' only place and a DNS pod that pods on another of them needed",
+    ),
 ];
 
 #[test]

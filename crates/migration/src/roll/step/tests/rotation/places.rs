@@ -108,3 +108,18 @@ fn nodes_that_joined_go_in_the_order_of_their_pipeline_where_none_of_the_plan_is
     let decided = rotation.go_for(90);
     assert_eq!(rotation.permitted(), ["y"], "{:?}", decided.waits);
 }
+
+/// The DNS pod of the scout is needed until another one is Ready, and the pipeline asks for another node as well: that one takes the scout's place.
+#[test]
+fn a_node_whose_dns_pod_is_needed_keeps_no_place_from_another_that_the_pipeline_asks_for() {
+    let mut rotation = Rotation::new("permit");
+    rotation.world.pods.put(dns("1", "a"));
+    rotation.world.pods.put(Pod { traits: [Trait::Dns].into(), ..dns("2", "d") });
+    rotation.ask(&["a"]);
+    let alone = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), [""; 0]);
+    assert!(wait(&alone, Reason::DnsNeeded, "Pod/kube-system/dns-1").is_some(), "{:?}", alone.waits);
+    rotation.ask(&["b"]);
+    let both = rotation.go_for(30);
+    assert_eq!(rotation.permitted(), ["b"], "{:?}", both.waits);
+}
