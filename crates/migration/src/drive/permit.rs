@@ -11,7 +11,7 @@ use types::policy::Phase;
 use types::text::quote::quote;
 
 use crate::plan::Plan;
-use crate::roll::pipeline;
+use crate::roll::replacement::pipeline;
 use crate::roll::replacement::{self, Direction, cannot_return};
 use crate::roll::run::{Run, State};
 use crate::roll::view::is_of_pass;

@@ -13,7 +13,7 @@ use super::{Method, Plan, PlannedNode, Pool, Wave};
 use crate::check::finding::{Finding, Severity};
 use crate::check::{Scene, bridged_services};
 use crate::cni::reach::{self, Way};
-use crate::roll::pipeline;
+use crate::roll::replacement::pipeline;
 use crate::workload::capacity::{Place, Request, Room, Shortage, State, barring};
 use crate::workload::{
     EKS_NODE_GROUP, Requests, agents, describe_images, image, is_dns, is_movable, look_alikes,

@@ -13,12 +13,11 @@ use types::api::step::State as StepState;
 use types::policy::Phase;
 
 use super::act::Act;
-use super::replacement::Turnover;
+use super::replacement::{self, Turnover, pipeline};
 use super::transit::DOWN;
 use super::view::{NodeStatus, Standing, View, is_unheard};
 use super::wait::{Reason, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
-use super::{pipeline, replacement};
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
 use crate::workload::capacity::{Place, Request, Room, State};

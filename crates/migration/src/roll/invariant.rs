@@ -28,17 +28,16 @@ use types::text::glob;
 use crate::cni::reach::Way;
 
 use super::act::{Act, Change, Hook, Patch, PodId};
-use super::arrival;
-use super::pipeline::cluster_api;
-use super::places::{count_places, is_begun};
-use super::replacement::{self, Turnover};
+use super::replacement::pipeline::cluster_api;
+use super::replacement::{self, Turnover, arrival};
 use super::run::{NodeRequest, Run, State as RunState};
+use super::start::places::{count_places, is_begun};
 use super::start::unmet_gates;
+use super::start::wave::unplaced_wait;
 use super::step::FRESH;
 use super::view::is_of_run;
 use super::view::{NodeStatus, Standing};
 use super::view::{View, is_later, is_of_pass, is_ours};
-use super::wave::unplaced_wait;
 use super::world::{Node, Trait};
 
 /// An invariant that an act would break.

@@ -19,6 +19,9 @@
 //! by nodes of the earlier image: these have no trace of Crossfade. So that no node parts pods that need each other, the only such pass leads from the phase of the
 //! image to `old`.
 
+pub(super) mod arrival;
+pub(crate) mod pipeline;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -27,10 +30,10 @@ use types::api::observed::NodeObservation;
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
+use self::arrival::{is_arriving, is_proven, shortfall};
+use self::pipeline::{PipelineRules, cluster_api};
 use super::act::{Act, Change, Patch};
-use super::arrival::{self, is_arriving, is_proven, shortfall};
 use super::budget::turn_wait;
-use super::pipeline::{self, PipelineRules, cluster_api};
 use super::run::Run;
 use super::view::{
     NodeStatus, Nodes, Place, Standing, View, foreign_step, is_of_pass, is_of_run, is_ours, set_state,

@@ -10,11 +10,14 @@
 //! | an earlier wave soaks, or is not done | `Soak`, none | [`remaining_soak`], [`current_wave`] |
 //! | it bears a step of another run or of a later holder | `ForeignRun` | [`foreign_run_wait`], [`later_holder_wait`] |
 //! | its pool or zone is none of the plan's | `PlaceUnknown` | [`unplaced_wait`] |
-//! | it is going, not Ready, or cordoned by another actor | `NodeGoing`, `NodeNotReady`, `ForeignCordon` | [`places`](super::places) |
-//! | as many nodes as may be are in transit or in trouble | `InTransit` | [`places`](super::places) |
+//! | it is going, not Ready, or cordoned by another actor | `NodeGoing`, `NodeNotReady`, `ForeignCordon` | [`places`](places) |
+//! | as many nodes as may be are in transit or in trouble | `InTransit` | [`places`](places) |
 //! | as many nodes as may be started within the hour | `Pace` | [`start_nodes`] |
 //! | the other nodes have no room for its pods | `NoCapacity`, `Census` | [`Guard`] |
 //! | it is to be replaced, and its pipeline has not asked for it, or new nodes are late | `NotAsked`, `Leaving`, `Arriving`, `ReplacementMissing` | [`replacement`] |
+
+pub(super) mod places;
+pub(super) mod wave;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,16 +26,15 @@ use snapshot::model::Text;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
+use self::places::{Places, is_begun, no_place_wait, no_place_waits, takes_place, trouble_wait};
+use self::wave::{current_wave, has_bounds, is_within_bounds, remaining_soak, unplaced_wait};
 use super::act::{Act, Change, Patch};
-use super::arrival;
 use super::budget::{Guard, needs_cordon};
-use super::places::{Places, is_begun, no_place_wait, no_place_waits, takes_place, trouble_wait};
-use super::replacement::{self, Turnover};
+use super::replacement::{self, Turnover, arrival};
 use super::run::NodeRequest;
 use super::transit::disconnection_wait;
 use super::view::{NodeStatus, Standing, View, foreign_step, is_done, is_of_run, is_ours, is_unheard};
 use super::wait::{Reason, Wait};
-use super::wave::{current_wave, has_bounds, is_within_bounds, remaining_soak, unplaced_wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
 use crate::cni::reach::Way;
 use crate::plan::{Gate, GateSource, canon};

@@ -7,15 +7,15 @@ use types::api::step::{Cordon, State as NodeState};
 use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
-use super::arrival;
 use super::barrier::{Barrier, barrier};
-use super::pipeline::cluster_api;
-use super::replacement::Turnover;
+use super::replacement::pipeline::cluster_api;
+use super::replacement::{self, Turnover, arrival};
 use super::run::{NodeRequest, Run, State};
+use super::start::{self, places};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
 use super::world::{Availability, Owner, Pod, Trait};
-use super::{budget, lifecycle, places, replacement, start, transit};
+use super::{budget, lifecycle, transit};
 use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.

@@ -17,8 +17,8 @@ use types::policy::Phase;
 
 use super::act::{Act, Change, Patch};
 use super::budget::needs_cordon;
+use super::drain::{PodMoves, decide_moves};
 use super::memory::Memory;
-use super::pod_moves::{PodMoves, decide_moves};
 use super::replacement;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};

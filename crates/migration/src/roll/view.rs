@@ -9,7 +9,7 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use super::memory::Memory;
-use super::pipeline::{self, PipelineRules};
+use super::replacement::pipeline::{self, PipelineRules};
 use super::replacement::{self, Direction, Exchange, Turnover};
 use super::run::Run;
 use super::world::{Color, Node, Pod, Trait, Verdict, World};

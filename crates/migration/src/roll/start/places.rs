@@ -1,19 +1,18 @@
 //! Places among nodes in transit: how many there are, which nodes take one, and why.
 
-use super::arrival;
-use super::replacement::{self, Turnover};
-use super::view::{NodeStatus, Standing, View, is_of_run, is_ours};
-use super::wait::{Reason, Wait};
-use super::world::Color;
+use crate::roll::replacement::{self, Turnover, arrival};
+use crate::roll::view::{NodeStatus, Standing, View, is_of_run, is_ours};
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::Color;
 use types::api::step::State;
 
 /// Nodes that take a place among those in transit, and how many places there are.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(in crate::roll) struct Places {
     /// How many are taken in the whole cluster.
-    pub(super) occupied: u32,
+    pub(in crate::roll) occupied: u32,
     /// How many there are in the whole cluster.
-    pub(super) most: u32,
+    pub(in crate::roll) most: u32,
     /// How many of these are taken by nodes that their pipelines have begun with before it was their turn.
     begun_nodes: u32,
     zones: Vec<Zone>,
@@ -30,14 +29,14 @@ struct Zone {
 impl Places {
     /// Whether this node may be in transit beside those that are.
     #[must_use]
-    pub(super) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
+    pub(in crate::roll) fn has_room(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
         self.occupied < self.most && zone.occupied < zone.most
     }
 
     /// Whether no more nodes than may be are in transit, in the cluster and in the node's zone: one that has its place may keep it.
     #[must_use]
-    pub(super) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
+    pub(in crate::roll) fn is_within(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
         self.occupied <= self.most && zone.occupied <= zone.most
     }
@@ -45,13 +44,13 @@ impl Places {
     /// Whether a node that its pipeline has begun with may go beside those that are in transit. Others like it wait for it as it waits for them, and their pipeline
     /// may ask for one after the other, so they do not keep it.
     #[must_use]
-    pub(super) fn has_room_beside_begun(&self, status: &NodeStatus<'_>) -> bool {
+    pub(in crate::roll) fn has_room_beside_begun(&self, status: &NodeStatus<'_>) -> bool {
         let zone = &self.zones[status.zone];
         self.occupied - self.begun_nodes < self.most && zone.occupied - zone.begun_nodes < zone.most
     }
 
     /// Such a node goes: it keeps its place.
-    pub(super) fn let_begun_go(&mut self, status: &NodeStatus<'_>) {
+    pub(in crate::roll) fn let_begun_go(&mut self, status: &NodeStatus<'_>) {
         self.begun_nodes = self.begun_nodes.saturating_sub(1);
         let zone = &mut self.zones[status.zone];
         zone.begun_nodes = zone.begun_nodes.saturating_sub(1);
@@ -59,12 +58,12 @@ impl Places {
 
     /// How many are taken in the node's zone.
     #[must_use]
-    pub(super) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
+    pub(in crate::roll) fn taken_beside(&self, status: &NodeStatus<'_>) -> u32 {
         self.zones[status.zone].occupied
     }
 
     /// The node takes one.
-    pub(super) fn add(&mut self, status: &NodeStatus<'_>) {
+    pub(in crate::roll) fn add(&mut self, status: &NodeStatus<'_>) {
         self.occupied += 1;
         self.zones[status.zone].occupied += 1;
     }
@@ -73,7 +72,7 @@ impl Places {
 /// The places that nodes in transit have, those that were just claimed, and nodes in trouble that is not of this run's making; one node left out of those that
 /// take one.
 #[must_use]
-pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
+pub(in crate::roll) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
     let mut zones = vec![Zone::default(); view.nodes.zones().len()];
     let (mut taken, mut begun) = (0, 0);
     for status in view.nodes() {
@@ -103,7 +102,7 @@ pub(super) fn count_places(view: &View<'_>, without: Option<&str>) -> Places {
 
 /// How many nodes that are held may move again now: as many as may be in transit, without those that move.
 #[must_use]
-pub(super) fn places_for_held(view: &View<'_>) -> u32 {
+pub(in crate::roll) fn places_for_held(view: &View<'_>) -> u32 {
     let is_moving = |standing| matches!(standing, Standing::Transit(step) if step.state != State::Held);
     let moving = view.nodes().filter(|status| is_moving(status.standing)).count();
     most_in_transit(view).saturating_sub(u32::try_from(moving).unwrap_or(u32::MAX))
@@ -117,7 +116,7 @@ fn most_in_transit(view: &View<'_>) -> u32 {
 }
 
 /// Whether a node is in transit, or in trouble.
-pub(super) fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+pub(in crate::roll) fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     match status.standing {
         Standing::Transit(_) => true,
         // The operator decided that this one stays cordoned.
@@ -129,7 +128,7 @@ pub(super) fn takes_place(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
 }
 
 /// Whether a node takes a place since a pipeline that asks has begun with it before it was its turn.
-pub(super) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
+pub(in crate::roll) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
     let asks = || view.pipeline(status.node).asks(view.world, view.run, status.name, status.node);
     status.standing == Standing::Pending
         && status.turnover == Turnover::Leaves
@@ -140,7 +139,7 @@ pub(super) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> bool {
 /// Why a node cannot start, and takes the place of another: it is being removed, is not Ready, or another actor cordoned it.
 ///
 /// A node that is to be replaced may be cordoned by its pipeline, which asks no one to undo that.
-pub(super) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
+pub(in crate::roll) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
     let node = status.node;
     let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
     match node {
@@ -155,7 +154,7 @@ pub(super) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option
 
 /// The same as a wait.
 #[must_use]
-pub(super) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+pub(in crate::roll) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
     let name = status.name;
     let object = format!("Node/{name}");
     Some(match trouble_reason(view, status)? {
@@ -171,13 +170,13 @@ pub(super) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<W
 
 /// A wait for a place among those in transit.
 #[must_use]
-pub(super) fn no_place_wait(object: String) -> Wait {
+pub(in crate::roll) fn no_place_wait(object: String) -> Wait {
     Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
 }
 
 /// Waits for a place, and for each node that takes one although it does not move.
 #[must_use]
-pub(super) fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
+pub(in crate::roll) fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
     let is_at_rest = |status: &&NodeStatus<'_>| {
         matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
     };

@@ -1,4 +1,4 @@
-//! Pipelines that replace nodes: what differs between them. The states of their nodes are the same, in [`replacement`](super::replacement).
+//! Pipelines that replace nodes: what differs between them. The states of their nodes are the same, in [`replacement`](super).
 //!
 //! | method | what holds an old node | what asks for it |
 //! |---|---|---|
@@ -7,7 +7,7 @@
 //! | `cluster-api` | a pre-drain hook on the Machine | the deletion of the Machine |
 //! | `follow` | nothing | nothing: the pipeline takes it |
 
-pub(super) mod cluster_api;
+pub(in crate::roll) mod cluster_api;
 mod follow;
 mod karpenter;
 mod permit;
@@ -17,12 +17,12 @@ use std::fmt::Debug;
 use snapshot::model::Text;
 use types::api::step::Step;
 
-use super::act::Patch;
-use super::run::Run;
-use super::wait::Wait;
-use super::world::{Node, World};
 use crate::config::roll::Method;
 use crate::plan::Pool;
+use crate::roll::act::Patch;
+use crate::roll::run::Run;
+use crate::roll::wait::Wait;
+use crate::roll::world::{Node, World};
 
 /// What replaces the nodes of a pool.
 pub(crate) trait PipelineRules: Debug + Sync {
@@ -96,7 +96,7 @@ pub(crate) trait PipelineRules: Debug + Sync {
 }
 
 /// A pipeline that asks before it drains a node.
-pub(super) const ASKING: &dyn PipelineRules = &permit::Permit;
+pub(in crate::roll) const ASKING: &dyn PipelineRules = &permit::Permit;
 
 /// What replaces the nodes of a pool that moves by this method; none if its nodes stay.
 #[must_use]

@@ -8,13 +8,12 @@ use snapshot::model::Text;
 use types::api::step::{State, Step};
 use types::text::quote::quote;
 
-use super::arrival;
 use super::places::is_begun;
-use super::replacement::{self, Turnover};
-use super::view::{NodeStatus, Place, Standing, View, is_of_pass};
-use super::wait::{Reason, Wait};
-use super::world::Node;
 use crate::plan::WaveKind;
+use crate::roll::replacement::{self, Turnover, arrival};
+use crate::roll::view::{NodeStatus, Place, Standing, View, is_of_pass};
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::Node;
 
 /// Longest name of a pool or zone in words, in bytes.
 const NAMED: usize = 64;
@@ -22,7 +21,7 @@ const NAMED: usize = 64;
 /// A node in a pool or zone that the plan does not know, or in the wave of another zone: a label that changed, a node that joined, or a plan that another
 /// program wrote. The plan says nothing of it.
 #[must_use]
-pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
+pub(in crate::roll) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<Wait> {
     let pools = &view.plan.pools;
     // Where its pipeline chooses the order, a node may hold the place of one of another zone.
     let status = view.nodes.get(name).filter(|status| !replacement::goes_in_own_order(view, status));
@@ -44,7 +43,7 @@ pub(super) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -> Option<
 }
 
 /// Whether a run's bounds leave a node to it.
-pub(super) fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> bool {
+pub(in crate::roll) fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> bool {
     let bounds = &view.run.bounds;
     (bounds.only.is_empty() || bounds.only.contains(name))
         && bounds.pool.as_ref().is_none_or(|pool| *pool == node.pool)
@@ -56,7 +55,7 @@ pub(super) fn is_within_bounds(view: &View<'_>, name: &Text, node: &Node) -> boo
 /// Nodes that were left behind in an earlier pass come first, whatever their wave: their pods are elsewhere already. Those of later
 /// waves that a pipeline has begun with and asks for come with it, since it may wait for their places.
 #[must_use]
-pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
+pub(in crate::roll) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeStatus<'a>>)> {
     let mut waves: BTreeMap<usize, Vec<(usize, &NodeStatus<'_>)>> = BTreeMap::new();
     let (mut behind, mut joined) = (Vec::new(), None);
     for status in view.nodes().filter(|status| is_within_bounds(view, status.name, status.node)) {
@@ -103,7 +102,7 @@ pub(super) fn current_wave<'a>(view: &View<'a>) -> Option<(usize, Vec<&'a NodeSt
 
 /// The wave that nodes of each zone are in which joined after the plan was made: the first one of their zone, else the last one of all.
 struct JoinerWaves {
-    /// By the zone, as a place in [`super::view::Nodes::zones`].
+    /// By the zone, as a place in [`crate::roll::view::Nodes::zones`].
     zones: Vec<Option<usize>>,
     last: usize,
 }
@@ -128,14 +127,14 @@ impl JoinerWaves {
 
 /// The run has bounds, and nothing within them is left.
 #[must_use]
-pub(super) fn has_bounds(view: &View<'_>) -> bool {
+pub(in crate::roll) fn has_bounds(view: &View<'_>) -> bool {
     let bounds = &view.run.bounds;
     bounds.until.is_some() || bounds.pool.is_some() || !bounds.only.is_empty()
 }
 
 /// The longest rest of the soaks of the waves before this one. Each counts from when the last node up to its wave was done, whatever the nodes of later waves
 /// say: a node writes its own step and its own report.
-pub(super) fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
+pub(in crate::roll) fn remaining_soak(view: &View<'_>, index: usize) -> Option<Wait> {
     let wave = view.plan.waves.get(index)?;
     let before = view.plan.waves.iter().enumerate().take(index).filter(|(_, before)| before.soak_seconds > 0);
     let soaks = before.map(|(place, before)| {
@@ -157,7 +156,12 @@ fn ended_ago(view: &View<'_>, place: usize) -> Duration {
 
 /// How long ago the node was done in this pass: since this holder saw it become done, or since its step says so where another holder did; none if neither is
 /// known. A step that does not say it, or that names a time to come, counts for as long as this holder has seen the pass.
-pub(super) fn done_ago(view: &View<'_>, name: &str, uid: &Text, known: Duration) -> Option<Duration> {
+pub(in crate::roll) fn done_ago(
+    view: &View<'_>,
+    name: &str,
+    uid: &Text,
+    known: Duration,
+) -> Option<Duration> {
     if let Some(done) = view.memory.done_at(uid) {
         return Some(view.ago(done));
     }

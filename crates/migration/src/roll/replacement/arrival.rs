@@ -8,35 +8,35 @@ use types::api::observed::{self, NodeObservation};
 use types::api::step::{State, Step};
 use types::policy::Phase;
 
-use super::replacement::{Direction, Exchange, Turnover};
-use super::run::Run;
-use super::start::unmet_gates;
-use super::transit::STEADY;
-use super::view::{NodeStatus, Standing, View, is_done, is_of_pass};
-use super::wait::{Reason, Wait};
-use super::wave::done_ago;
-use super::world::{Owner, Pod, Trait};
 use crate::cni::reach::Way;
 use crate::cni::support::Cni;
+use crate::roll::replacement::{Direction, Exchange, Turnover};
+use crate::roll::run::Run;
+use crate::roll::start::unmet_gates;
+use crate::roll::start::wave::done_ago;
+use crate::roll::transit::STEADY;
+use crate::roll::view::{NodeStatus, Standing, View, is_done, is_of_pass};
+use crate::roll::wait::{Reason, Wait};
+use crate::roll::world::{Owner, Pod, Trait};
 use crate::workload::{START_TAINT_CILIUM, is_startup};
 
 /// How many Nodes with an earlier report are named.
 const NAMED: usize = 3;
 
 /// Whether the run has seen the proof of a new node.
-pub(super) fn is_proven(status: &NodeStatus<'_>, run: &Run) -> bool {
+pub(in crate::roll) fn is_proven(status: &NodeStatus<'_>, run: &Run) -> bool {
     let is_done = |step: &Step| step.state == State::Done && is_of_pass(step, run);
     status.standing == Standing::Done && status.node.step.as_ref().is_some_and(is_done)
 }
 
 /// Whether a node is new, and not proven yet.
-pub(super) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
+pub(in crate::roll) fn is_arriving(status: &NodeStatus<'_>, run: &Run) -> bool {
     let is_at_rest = matches!(status.standing, Standing::Done | Standing::Pending);
     status.turnover == Turnover::Arrives && is_at_rest && !is_proven(status, run)
 }
 
 /// What a new node lacks to fill a place; none if it has everything that a node in place would have at the end.
-pub(super) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
+pub(in crate::roll) fn shortfall(view: &View<'_>, status: &NodeStatus<'_>) -> Option<String> {
     let node = status.node;
     if node.is_going {
         return Some("another program takes it away".into());
@@ -104,7 +104,7 @@ fn arrival_limit(view: &View<'_>) -> Duration {
 }
 
 /// Waits for new nodes, each by name, and for those that have not come.
-pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
+pub(in crate::roll) fn waits(view: &View<'_>) -> Vec<Wait> {
     let (now, limit) = (view.world.now, arrival_limit(view));
     let mut waits = Vec::new();
     for status in view.nodes().filter(|status| is_arriving(status, view.run)) {
@@ -146,7 +146,7 @@ pub(super) fn waits(view: &View<'_>) -> Vec<Wait> {
 ///
 /// A Node that outlives its machine keeps the label and the report of the one before. Whether the image has Crossfade is known to people alone: a `watch` that
 /// cannot report leaves the same.
-pub(super) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
+pub(in crate::roll) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
     let NodeStatus { name, node, .. } = *status;
     let is_earlier = |seen: &NodeObservation| *seen.boot_id != *node.boot;
     if !node.is_ready || !view.plan.rotates(&node.pool) || !node.observed.as_ref().is_some_and(is_earlier) {
@@ -181,7 +181,7 @@ fn outdated_reports(view: &View<'_>) -> Vec<Wait> {
 }
 
 /// What keeps every node of a wave from starting: a new node that is late, or an earlier wave whose places are still open.
-pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
+pub(in crate::roll) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     let held: Vec<Wait> = waits(view).into_iter().filter(|wait| wait.is_held).collect();
     if !held.is_empty() {
         return held;
@@ -198,7 +198,7 @@ pub(super) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
 }
 
 /// How long ago the nodes that have gone up to this wave were replaced: since the proof of as many new nodes of their pool.
-pub(super) fn replaced_ago<'v>(
+pub(in crate::roll) fn replaced_ago<'v>(
     view: &'v View<'_>,
     wave: usize,
     known: Duration,
