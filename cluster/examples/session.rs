@@ -17,9 +17,8 @@ use std::time::Duration;
 
 use cluster::{Access, AcquireError, Journal, Outcome, Patience, Session, Settings, apply};
 use migration::plan::Plan;
-use migration::roll::act::{Act, Change, Patch, PodId};
-use migration::roll::run::Run;
-use migration::roll::wish::RunRequest;
+use migration::roll::run::{Run, RunRequest};
+use migration::roll::step::{Act, Change, Patch, PodId};
 use netpol::convert::CONVERTED_FROM;
 use serde_json::{Value, json};
 use types::api::step::Step;

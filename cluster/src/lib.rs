@@ -28,8 +28,7 @@ use commands::{
     check, completion, config, evidence, finish, plan, policies, report, requirements, roll, simulate,
     snapshot, status,
 };
-use migration::roll::run::Bounds;
-use migration::roll::wish::RunRequest;
+use migration::roll::run::{Bounds, RunRequest};
 use types::command::exit::Exit;
 use types::command::usage;
 

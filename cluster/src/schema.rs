@@ -15,9 +15,8 @@ use migration::drive::status::{Counts, Gate, MovingNode, PoolCounts, Status, Way
 use migration::plan::Plan;
 use migration::plan::stragglers::{StragglerReason, StragglerReport, Stragglers};
 use migration::report::measure::Measurements;
-use migration::roll::run::{Bounds, Pause, State, UnenforcedPolicies};
+use migration::roll::run::{Bounds, Pause, RunRequest, State, UnenforcedPolicies};
 use migration::roll::wait::{Reason, Wait};
-use migration::roll::wish::RunRequest;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde_json::json;

@@ -232,7 +232,7 @@ impl Session {
         self.cluster.stored.as_ref()
     }
 
-    /// The same, to decide on: the next [`Act::Record`](migration::roll::act::Act::Record) is written only if it was not written since.
+    /// The same, to decide on: the next [`Act::Record`](migration::roll::step::Act::Record) is written only if it was not written since.
     pub fn take_up(&mut self) -> Option<Result<StoredRun, UnreadableRun>> {
         let stored = self.cluster.stored.clone();
         let readable = stored.as_ref().and_then(|stored| stored.as_ref().ok());

@@ -5,8 +5,7 @@ use migration::check::finding::Severity;
 use migration::plan::Bridge;
 use migration::plan::canon::shorten_hash;
 use migration::report::{AttachedCount, Figures, Lane, PassSummary, PlanSummary, Report, Span};
-use migration::roll::run::State;
-use migration::roll::wish::Wish;
+use migration::roll::run::{State, Wish};
 use types::api::step::State as NodeState;
 use types::policy::Phase;
 

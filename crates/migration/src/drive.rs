@@ -22,15 +22,13 @@ use news::News;
 
 use self::status::{Status, status};
 use crate::plan::Plan;
-use crate::roll::act::Act;
 use crate::roll::invariant::{self, Violation};
 use crate::roll::memory::Memory;
-use crate::roll::run::Run;
-use crate::roll::step::{Decision, End, step};
+use crate::roll::run::{Run, Wish};
+use crate::roll::step::{Act, Decision, End, step};
 use crate::roll::view::Nodes;
 use crate::roll::view::Order;
 use crate::roll::view::View;
-use crate::roll::wish::Wish;
 use crate::roll::world::World;
 
 /// How many calls are under way at once: one that the API server leaves waiting does not keep the others.
@@ -270,7 +268,7 @@ fn is_bridged(world: &World, memory: &Memory, run: &Run, order: &Order<'_>) -> b
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::roll::wish::RunRequest;
+    use crate::roll::run::RunRequest;
     use serde_json::json;
     use types::policy::Phase;
 

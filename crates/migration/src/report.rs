@@ -33,8 +33,7 @@ use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
 use crate::drive::event::Count;
 use crate::plan::{Agent, Bridge, Plan};
-use crate::roll::run::{Run, State};
-use crate::roll::wish::Wish;
+use crate::roll::run::{Run, State, Wish};
 use crate::roll::world::Color;
 
 /// How many entries a list of a report has at most. What is beyond is counted in `notListed`.

@@ -1,11 +1,9 @@
 //! A run from its first node to its last, as a pure function of what is known: [`step`](step::step) decides, and does nothing itself.
 
-pub mod act;
 pub mod barrier;
 pub mod budget;
 mod drain;
 pub mod invariant;
-pub mod lifecycle;
 pub mod memory;
 pub mod replacement;
 pub mod run;
@@ -14,5 +12,4 @@ pub mod step;
 mod transit;
 pub mod view;
 pub mod wait;
-pub mod wish;
 pub mod world;

@@ -17,9 +17,8 @@ use std::task::{Context, Poll, Waker};
 
 use migration::drive::{self, DriveEnd, EndReason, Observation};
 use migration::plan::{Gate, GateSource};
-use migration::roll::run::Run;
+use migration::roll::run::{Run, Wish};
 use migration::roll::wait::Wait;
-use migration::roll::wish::Wish;
 use migration::roll::world::{Availability, Color, Verdict, World};
 
 use self::pending_changes::PendingChanges;

@@ -1,9 +1,8 @@
 //! A person who visits the run from time to time, reads what it waits for, and does what the wait's reason says.
 
 use migration::config::roll::Method;
-use migration::roll::run::{Bounds, NodeRequest, State};
+use migration::roll::run::{Bounds, NodeRequest, RunRequest, State};
 use migration::roll::wait::{Reason, Wait};
-use migration::roll::wish::RunRequest;
 use migration::roll::world::{Color, Trait};
 use types::api::step::State as StepState;
 use types::policy::Phase;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use migration::drive::Observation;
 use migration::plan::{Bridge, Plan};
-use migration::roll::wish::RunRequest;
+use migration::roll::run::RunRequest;
 use migration::roll::world::{Pod, Trait};
 
 use super::history::History;

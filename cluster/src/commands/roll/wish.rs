@@ -1,7 +1,7 @@
 //! `roll pause`, `resume`, `abort`, `skip`, `retry` and `rollback`: requests to a run, which its holder reads.
 
 use migration::drive::status::Holder;
-use migration::roll::wish::RunRequest;
+use migration::roll::run::RunRequest;
 use serde::Serialize;
 use types::command::exit::Exit;
 

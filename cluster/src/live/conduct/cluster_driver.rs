@@ -7,8 +7,8 @@ use std::time::Duration;
 use migration::drive::event::{ActRecord, Count};
 use migration::drive::{Cluster, EndReason, Event, Observation, Outcome};
 use migration::plan::{Plan, canon};
-use migration::roll::act::Act;
 use migration::roll::run::Run;
+use migration::roll::step::Act;
 use migration::roll::wait::{Reason, Wait};
 use serde::Serialize;
 use types::command::problem::Problem;
@@ -57,7 +57,7 @@ enum JournalEntry<'a> {
     Waits { wait: &'a Wait },
     Over { object: &'a str, reason: Reason },
     Counted { count: &'a Count },
-    Wished { wish: &'a migration::roll::wish::Wish, refused: Option<&'a str> },
+    Wished { wish: &'a migration::roll::run::Wish, refused: Option<&'a str> },
     Broken { act: &'a ActRecord, invariant: &'a str, why: &'a str },
     Replanned { before: &'a str, plan: &'a str },
 }

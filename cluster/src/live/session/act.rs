@@ -5,9 +5,8 @@ use types::api::eviction::Evictions;
 
 use jiff::Timestamp;
 use migration::drive::objects;
-use migration::roll::act::{Act, Hook, Patch, PodId};
-use migration::roll::run::Run;
-use migration::roll::wish::Wish;
+use migration::roll::run::{Run, Wish};
+use migration::roll::step::{Act, Hook, Patch, PodId};
 use migration::roll::world::Hosts;
 use tokio::sync::mpsc::UnboundedSender;
 

@@ -14,7 +14,7 @@ use crate::live::lease::{HeldLease, Standing};
 
 pub(in crate::live) use census::census;
 pub(in crate::live) use evict::{delete, evict, version};
-use migration::roll::act::PodId;
+use migration::roll::step::PodId;
 use migration::roll::world::Census;
 pub(in crate::live) use patch::patch;
 

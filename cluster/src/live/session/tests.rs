@@ -1,6 +1,6 @@
 mod machines;
 
-use migration::roll::act::{self, Act, Patch, PodId};
+use migration::roll::step::{Act, Change, Patch, PodId};
 use migration::roll::world::Trait;
 use serde_json::{Value, json};
 use types::policy::Phase;
@@ -139,7 +139,7 @@ fn claim(name: &str, version: &str) -> Act {
         node: name.into(),
         uid: format!("uid-{name}").into(),
         version: version.into(),
-        step: act::Change::Set(step.expect("a step")),
+        step: Change::Set(step.expect("a step")),
         desired: Some(Phase::BothOld),
         cordon: Some(true),
         fence: Some(true),

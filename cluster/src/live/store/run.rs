@@ -1,8 +1,7 @@
 //! The run: it begins, is read, and is recorded.
 
 use migration::plan::canon;
-use migration::roll::run::{Run, State};
-use migration::roll::wish::{self, Wish};
+use migration::roll::run::{Run, State, Wish, sort_new_wishes};
 use serde_json::Value;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
@@ -71,7 +70,7 @@ impl StoredRun {
         run.require_bounded().map_err(|why| wrong(format!("the run's key {RUN_KEY}: {why}"), NEW_RUN))?;
         let wishes = map.data.get(WISH_KEY).map_or("[]", String::as_str);
         let wishes = serde_json::from_str(wishes).map_err(|e| e.to_string());
-        let wishes = wishes.and_then(|wishes| wish::sort_new(wishes, run.wish));
+        let wishes = wishes.and_then(|wishes| sort_new_wishes(wishes, run.wish));
         let wishes = wishes.map_err(|why| wrong(format!("the run's key {WISH_KEY}: {why}"), DROP_WISHES))?;
         Ok(Self { run, wishes, version: map.metadata.resource_version })
     }

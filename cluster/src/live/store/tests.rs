@@ -1,6 +1,5 @@
 use migration::plan::Plan;
-use migration::roll::run::{Run, State};
-use migration::roll::wish::{RunRequest, Wish};
+use migration::roll::run::{Run, RunRequest, State, Wish};
 use serde_json::{Value, json};
 use types::command::exit::Exit;
 use types::policy::Phase;

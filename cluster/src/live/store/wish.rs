@@ -1,6 +1,6 @@
 //! The stored requests of operators to a run that another process holds.
 
-use migration::roll::wish::{MAX_SEQ, RunRequest, Wish};
+use migration::roll::run::{MAX_WISH_SEQ, RunRequest, Wish};
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
@@ -62,7 +62,7 @@ fn no_run_failure() -> Failure {
 /// The number of the next wish.
 fn next_seq(stored: &StoredRun) -> Result<u64, Failure> {
     let last = stored.wishes.iter().map(|wish| wish.seq).max().unwrap_or(0).max(stored.run.wish);
-    last.checked_add(1).filter(|next| *next <= MAX_SEQ).ok_or_else(|| {
+    last.checked_add(1).filter(|next| *next <= MAX_WISH_SEQ).ok_or_else(|| {
         let what = format!("the run's last wish has the number {last}, and no greater one is possible: another program wrote it");
         let problem = Problem::new(what).with_place(format!("ConfigMap/crossfade/{RUN}"));
         (Exit::No, problem.fix("to pause the run, end the program that holds it; kubectl crossfade status names the holder"))

@@ -10,11 +10,11 @@ use types::policy::Phase;
 
 use super::Outcome;
 use crate::drive::status::Status;
-use crate::roll::act::{Act, Change, Hook, Patch, PodId};
 use crate::roll::invariant::Violation;
-use crate::roll::lifecycle::Lifecycle;
+use crate::roll::run::Wish;
+use crate::roll::step::{Act, Change, Hook, Patch, PodId};
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::Wish;
+use crate::roll::world::Lifecycle;
 
 /// What happens.
 #[derive(Debug, Clone)]

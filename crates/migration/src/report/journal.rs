@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::shown;
 use crate::drive::event::{ActRecord, Count};
+use crate::roll::run::Wish;
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::Wish;
 
 /// How many lines are read. A run of 5,000 nodes writes a fourth of them.
 const LINES: usize = 500_000;

@@ -11,9 +11,8 @@ use super::journal::{self, JournalEvent, Piece};
 use super::{GateVerdict, Sources};
 use crate::drive::event::ActRecord;
 use crate::plan::{Gate, GateSource, Plan, WaveName};
-use crate::roll::run::{Run, State};
+use crate::roll::run::{Run, RunRequest, State};
 use crate::roll::wait::Reason;
-use crate::roll::wish::RunRequest;
 
 /// What stands for a text that is not kept.
 pub const REMOVED: &str = "[removed]";

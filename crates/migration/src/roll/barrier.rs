@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use snapshot::model::Text;
 
-use super::act::Act;
 use super::memory::{REPORT_TIME, counted_on, is_count_over};
 use super::replacement::open_places;
+use super::step::Act;
 use super::transit::DOWN;
 use super::view::View;
 use super::view::{NodeStatus, Standing};

@@ -12,8 +12,8 @@ use types::api::observed::NAMED;
 use types::api::step::State as StepState;
 use types::policy::Phase;
 
-use super::act::Act;
 use super::replacement::{self, Turnover, pipeline};
+use super::step::Act;
 use super::transit::DOWN;
 use super::view::{NodeStatus, Standing, View, is_unheard};
 use super::wait::{Reason, Wait};

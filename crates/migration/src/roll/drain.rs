@@ -6,8 +6,8 @@ use snapshot::model::Text;
 use types::api::eviction::Answer;
 use types::api::observed::shorten_uid;
 
-use super::act::{Act, PodId};
 use super::budget::turn_wait;
+use super::step::{Act, PodId};
 use super::transit::retry;
 use super::view::View;
 use super::wait::{Reason, Wait};

@@ -27,14 +27,13 @@ use types::text::glob;
 
 use crate::cni::reach::Way;
 
-use super::act::{Act, Change, Hook, Patch, PodId};
 use super::replacement::pipeline::cluster_api;
 use super::replacement::{self, Turnover, arrival};
 use super::run::{NodeRequest, Run, State as RunState};
 use super::start::places::{count_places, is_begun};
 use super::start::unmet_gates;
 use super::start::wave::unplaced_wait;
-use super::step::FRESH;
+use super::step::{Act, Change, FRESH, Hook, Patch, PodId};
 use super::view::is_of_run;
 use super::view::{NodeStatus, Standing};
 use super::view::{View, is_later, is_of_pass, is_ours};

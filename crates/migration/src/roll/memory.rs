@@ -9,8 +9,8 @@ use types::api::eviction::Answer;
 use types::api::step::State;
 use types::policy::Phase;
 
-use super::act::{Patch, PodId};
 use super::run::Run;
+use super::step::{Patch, PodId};
 use super::view::{is_later, is_of_pass};
 use super::world::{Census, Node, Owner, Trait, World};
 

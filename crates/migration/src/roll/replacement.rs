@@ -32,9 +32,9 @@ use types::policy::Phase;
 
 use self::arrival::{is_arriving, is_proven, shortfall};
 use self::pipeline::{PipelineRules, cluster_api};
-use super::act::{Act, Change, Patch};
 use super::budget::turn_wait;
 use super::run::Run;
+use super::step::{Act, Change, Patch};
 use super::view::{
     NodeStatus, Nodes, Place, Standing, View, foreign_step, is_of_pass, is_of_run, is_ours, set_state,
 };

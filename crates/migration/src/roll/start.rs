@@ -28,10 +28,10 @@ use types::policy::Phase;
 
 use self::places::{Places, is_begun, no_place_wait, no_place_waits, takes_place, trouble_wait};
 use self::wave::{current_wave, has_bounds, is_within_bounds, remaining_soak, unplaced_wait};
-use super::act::{Act, Change, Patch};
 use super::budget::{Guard, needs_cordon};
 use super::replacement::{self, Turnover, arrival};
 use super::run::NodeRequest;
+use super::step::{Act, Change, Patch};
 use super::transit::disconnection_wait;
 use super::view::{NodeStatus, Standing, View, foreign_step, is_done, is_of_run, is_ours, is_unheard};
 use super::wait::{Reason, Wait};

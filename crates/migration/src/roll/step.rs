@@ -1,12 +1,13 @@
-//! One step of a run: what is done now, and why the rest waits. Acts of several parts that cannot be done together are sorted out here.
+//! One step of a run: the acts that are done now, one API call each, and why the rest waits. Acts of several parts that cannot be done together are sorted out
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use types::api::step::{Cordon, State as NodeState};
+use snapshot::model::Text;
+use types::api::step::{Cordon, State as NodeState, Step};
 use types::policy::Phase;
 
-use super::act::{Act, Change, Patch};
 use super::barrier::{Barrier, barrier};
 use super::replacement::pipeline::cluster_api;
 use super::replacement::{self, Turnover, arrival};
@@ -14,8 +15,8 @@ use super::run::{NodeRequest, Run, State};
 use super::start::{self, places};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
 use super::wait::{Reason, Wait};
-use super::world::{Availability, Owner, Pod, Trait};
-use super::{budget, lifecycle, transit};
+use super::world::{Availability, Lifecycle, Machine, Node, Owner, Pod, Trait};
+use super::{budget, transit};
 use crate::cni::reach::{self, Way};
 
 /// Nothing is done with a Lease that was renewed longer ago: another holder may take it after 60 s.
@@ -46,6 +47,139 @@ pub enum End {
     Paused,
     /// Nothing goes on until a person acts.
     Held,
+}
+
+/// One API call of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// Patches a Node, if it has not changed since it was read.
+    Patch(Box<Patch>),
+    /// Sets Crossfade's pre-drain hook of a Machine of Cluster API, or takes it away, if the Machine has not changed since it was read.
+    Hook(Box<Hook>),
+    /// Evicts a pod by its UID.
+    Evict(PodId),
+    /// Deletes a pod by its UID: no controller makes it again, and the operator accepted that by name.
+    Delete(PodId),
+    /// Counts all pods.
+    Census,
+    /// Writes the run, if it has not changed since it was read.
+    Record(Box<Run>),
+}
+
+/// A change of a Machine's pre-drain hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// The name of its Node.
+    pub node: Text,
+    /// The Machine as the decision was made on it.
+    pub machine: Machine,
+    /// The run that holds it from now on; none if it may be drained.
+    pub run: Option<Text>,
+}
+
+/// A patch of one Node. What it does not name stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patch {
+    /// The Node's name.
+    pub node: Text,
+    /// The Node's UID.
+    pub uid: Text,
+    /// The `resourceVersion` that the decision was made on.
+    pub version: Text,
+    /// The annotation `crossfade/step`.
+    pub step: Change<Step>,
+    /// The annotation `crossfade/desired`, to be set.
+    pub desired: Option<Phase>,
+    /// `spec.unschedulable`.
+    pub cordon: Option<bool>,
+    /// The taint `crossfade/earlier:PreferNoSchedule`.
+    pub fence: Option<bool>,
+    /// Whether the taint `readiness.k8s.io/crossfade:NoSchedule` is removed.
+    pub lifts_readiness: bool,
+    /// The annotation `karpenter.sh/do-not-disrupt`.
+    pub undisturbed: Option<bool>,
+    /// Conditions of the Node's lifecycle: true for one that is set, false for one that is removed. They are part of the Node's status, so that a patch with
+    /// them changes nothing else.
+    pub lifecycle: BTreeMap<Lifecycle, bool>,
+}
+
+impl Patch {
+    /// A patch of this Node, as it was read, that changes nothing yet.
+    #[must_use]
+    pub fn new(name: &Text, node: &Node) -> Self {
+        Self {
+            node: name.clone(),
+            uid: node.uid.clone(),
+            version: node.version.clone(),
+            step: Change::Keep,
+            desired: None,
+            cordon: None,
+            fence: None,
+            lifts_readiness: false,
+            undisturbed: None,
+            lifecycle: BTreeMap::new(),
+        }
+    }
+
+    /// Whether it takes this Node anew: it sets a claim that the Node does not bear, or lets a pipeline take the Node away.
+    #[must_use]
+    pub fn claims(&self, node: &Node) -> bool {
+        let Change::Set(step) = &self.step else { return false };
+        match step.state {
+            NodeState::Claimed => node.step.as_ref().is_none_or(|borne| borne.claim != step.claim),
+            NodeState::Permitted => {
+                node.step.as_ref().is_none_or(|borne| borne.state != NodeState::Permitted)
+            }
+            NodeState::Flipped
+            | NodeState::Moving
+            | NodeState::Proving
+            | NodeState::Settling
+            | NodeState::Done
+            | NodeState::Held
+            | NodeState::Waiting => false,
+        }
+    }
+
+    /// Whether it lets a pipeline take the node away.
+    #[must_use]
+    pub fn permits(&self) -> bool {
+        matches!(&self.step, Change::Set(step) if step.state == NodeState::Permitted)
+    }
+}
+
+/// What becomes of a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays.
+    #[default]
+    Keep,
+    Set(T),
+    /// It is taken away.
+    Remove,
+}
+
+/// A pod, as a call names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodId {
+    pub namespace: Text,
+    pub name: Text,
+    pub uid: Text,
+    pub node: Text,
+    pub owner: Option<Owner>,
+}
+
+impl PodId {
+    /// The pod as a call names it.
+    #[must_use]
+    pub fn new(pod: &Pod) -> Self {
+        Self {
+            namespace: pod.namespace.clone(),
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            node: pod.node.clone(),
+            owner: pod.owner.clone(),
+        }
+    }
 }
 
 /// Decides what comes next.
@@ -96,7 +230,7 @@ fn finish(view: &View<'_>, is_fresh: bool) -> Decision {
     let mut acts = Vec::new();
     if is_fresh {
         acts.extend(replacement::give_back(view));
-        acts.extend(lifecycle::publish(view));
+        acts.extend(publish_lifecycle(view));
     }
     retain_compatible(view, &mut acts);
     let waits: Vec<Wait> = cluster_api::wait_of_end(view).into_iter().collect();
@@ -209,7 +343,7 @@ fn decide(view: &View<'_>) -> Decision {
     decided.waits.extend(waits);
     if let State::Paused(pause) = &view.run.state {
         decided.waits.push(paused_wait(&pause.operator, &pause.why));
-        decided.acts.extend(lifecycle::publish(view));
+        decided.acts.extend(publish_lifecycle(view));
         retain_compatible(view, &mut decided.acts);
         decided.end = (moving == 0 && decided.acts.is_empty()).then_some(End::Paused);
         return decided;
@@ -224,7 +358,7 @@ fn decide(view: &View<'_>) -> Decision {
             let starts = start::start_nodes(view, places, &decided.acts);
             decided.acts.extend(starts.acts);
             decided.waits.extend(starts.waits);
-            decided.acts.extend(lifecycle::publish(view));
+            decided.acts.extend(publish_lifecycle(view));
             let is_still = moving == 0 && replacement::open_places(view) == 0;
             if starts.is_bounded && is_still && decided.acts.is_empty() {
                 decided.end = Some(End::Bounded);
@@ -303,7 +437,7 @@ fn paused_wait(operator: &str, why: &str) -> Wait {
 
 /// The run without what the operator asked of single nodes and what is met by now; none if nothing is.
 fn without_met_requests(view: &View<'_>) -> Option<Run> {
-    let is_met = |name: &snapshot::model::Text, request: &NodeRequest| {
+    let is_met = |name: &Text, request: &NodeRequest| {
         let Some(node) = view.world.nodes.get(name) else { return true };
         let step = node.step.as_ref().filter(|step| is_of_run(step, view.run) && step.state.is_in_transit());
         match request {
@@ -375,6 +509,64 @@ fn fence_patches(view: &View<'_>) -> Vec<Act> {
         Act::Patch(Box::new(patch))
     });
     patches.take(FENCES).collect()
+}
+
+/// How many Nodes get or lose conditions of their lifecycle in one step: other acts come first.
+const LIFECYCLES: usize = 8;
+
+/// Patches of Nodes whose conditions are not those of their steps.
+///
+/// They matter less than all else that is done to a Node: where the answer to an earlier patch is still open, none is made.
+fn publish_lifecycle(view: &View<'_>) -> Vec<Act> {
+    let patch = |status: &NodeStatus<'_>| {
+        let NodeStatus { name, node, standing, .. } = *status;
+        let is_free = !matches!(standing, Standing::Foreign(_))
+            && foreign_step(node, view.run).is_none()
+            && !view.memory.pending_patches().has(name);
+        // One that the run only keeps from its pipeline, and does not have replaced, is not to be maintained.
+        let is_kept =
+            |step: &Step| step.state == NodeState::Waiting && replacement::keeps_lever(view, status);
+        let step = node.step.as_ref().filter(|step| is_of_run(step, view.run) && !is_kept(step));
+        let lifecycle = lifecycle_changes(node, step.map_or(&[][..], lifecycle_conditions));
+        let is_wrong = !lifecycle.is_empty();
+        (is_free && is_wrong).then(|| Act::Patch(Box::new(Patch { lifecycle, ..Patch::new(name, node) })))
+    };
+    view.nodes().filter_map(patch).take(LIFECYCLES).collect()
+}
+
+/// The conditions of a Node's lifecycle that are to be true while it bears this step, so that other programs keep off a Node that the run drains, or that a
+/// pipeline replaces. A condition that another program has set stays as it is.
+///
+/// | the node's step | conditions that are true |
+/// |---|---|
+/// | `waiting` | `MaintenancePlanned` |
+/// | `permitted`; `claimed`, `flipped` and `held` under the run's cordon | `MaintenanceInProgress` |
+/// | `moving` under the run's cordon | `MaintenanceInProgress`, `DrainInProgress` |
+/// | `proving` under the run's cordon | `MaintenanceInProgress`, `Drained` |
+/// | any other, or none | none |
+///
+/// *Source*: Kubernetes, KEP-5683 (kubernetes/kubernetes#139993).
+fn lifecycle_conditions(step: &Step) -> &'static [Lifecycle] {
+    use Lifecycle::{DrainInProgress, Drained, MaintenanceInProgress, MaintenancePlanned};
+    match step.state {
+        NodeState::Waiting => &[MaintenancePlanned],
+        NodeState::Permitted => &[MaintenanceInProgress],
+        _ if step.cordon != Some(Cordon::Ours) => &[],
+        NodeState::Claimed | NodeState::Flipped | NodeState::Held => &[MaintenanceInProgress],
+        NodeState::Moving => &[MaintenanceInProgress, DrainInProgress],
+        NodeState::Proving => &[MaintenanceInProgress, Drained],
+        NodeState::Settling | NodeState::Done => &[],
+    }
+}
+
+/// What has to change: true for a condition that is to be set, false for one that is to be removed.
+fn lifecycle_changes(node: &Node, desired: &[Lifecycle]) -> BTreeMap<Lifecycle, bool> {
+    let change = |kind: Lifecycle| match (node.lifecycle.get(&kind), desired.contains(&kind)) {
+        (None, true) => Some((kind, true)),
+        (Some(true), false) => Some((kind, false)),
+        (None, false) | (Some(true), true) | (Some(false), _) => None,
+    };
+    Lifecycle::ALL.into_iter().filter_map(change).collect()
 }
 
 /// Of nodes that are asked for a phase in the same step, leaves out those that would part pods from those of a node before them: each was decided as if it were

@@ -15,13 +15,13 @@ use snapshot::model::Text;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
-use super::act::{Act, Change, Patch};
 use super::budget::needs_cordon;
 use super::drain::{PodMoves, decide_moves};
 use super::memory::Memory;
 use super::replacement;
 use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
+use super::step::{Act, Change, Patch};
 use super::view::{View, is_done, is_of_pass, is_ours, set_state};
 use super::wait::{Reason, Wait};
 use super::world::Node;

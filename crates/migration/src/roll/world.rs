@@ -11,7 +11,6 @@ use types::api::observed::NodeObservation;
 use types::api::step::Step;
 use types::policy::Phase;
 
-use super::lifecycle::Lifecycle;
 use crate::cni::reach::{self, Way};
 use crate::workload::capacity::Request;
 
@@ -138,6 +137,20 @@ pub struct Condition {
     pub is_true: bool,
     /// Why, in words.
     pub message: Text,
+}
+
+/// A condition of a Node's lifecycle that a run publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Lifecycle {
+    /// It will be drained, or replaced.
+    MaintenancePlanned,
+    /// It is being moved, or its pipeline may take it away.
+    MaintenanceInProgress,
+    /// Its pods are evicted.
+    DrainInProgress,
+    /// No pod is left that has to move.
+    Drained,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -390,6 +403,22 @@ impl Node {
             .flat_map(|observation| observation.attached.iter().flat_map(|counts| counts.by_phase.keys()));
         let minted = observed.flat_map(|observation| &observation.mints);
         attached.chain(minted).copied().chain(self.label)
+    }
+}
+
+impl Lifecycle {
+    pub const ALL: [Self; 4] =
+        [Self::MaintenancePlanned, Self::MaintenanceInProgress, Self::DrainInProgress, Self::Drained];
+
+    /// The type of the condition.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaintenancePlanned => "MaintenancePlanned",
+            Self::MaintenanceInProgress => "MaintenanceInProgress",
+            Self::DrainInProgress => "DrainInProgress",
+            Self::Drained => "Drained",
+        }
     }
 }
 

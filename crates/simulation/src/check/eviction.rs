@@ -1,9 +1,8 @@
 //! The invariants of evictions and deletions of pods.
 
 use migration::cni::reach::{self, Way};
-use migration::roll::act::PodId;
-use migration::roll::run::State as RunState;
-use migration::roll::wish::RunRequest;
+use migration::roll::run::{RunRequest, State as RunState};
+use migration::roll::step::PodId;
 use migration::roll::world::Trait;
 use types::api::step::State;
 use types::policy::Phase;

@@ -4,8 +4,8 @@
 //! All of it is asked of the machines as they are. The run's own numbers, its places and what it takes for a new node, are not read.
 
 use migration::config::roll::Method;
-use migration::roll::act::Patch;
 use migration::roll::run::{Run, State as RunState};
+use migration::roll::step::Patch;
 use migration::roll::view::is_of_pass;
 use migration::roll::world::Trait;
 use snapshot::model::Text;

@@ -1,8 +1,8 @@
 //! The simulated API server: it checks UIDs, versions and budgets, and the object changes.
 
 use migration::drive::Outcome;
-use migration::roll::act::{Act, Change, Patch, PodId};
 use migration::roll::run::Run;
+use migration::roll::step::{Act, Change, Patch, PodId};
 use migration::roll::world::{Census, CountedPod, Trait};
 use types::api::eviction::Answer;
 use types::api::step::State;

@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use migration::roll::run::Run;
-use migration::roll::wish::Wish;
+use migration::roll::run::{Run, Wish};
 use migration::roll::world::{self, Availability, Color, Permits, Trait};
 use migration::workload::capacity::Request;
 use snapshot::model::Text;

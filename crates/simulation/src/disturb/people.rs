@@ -1,6 +1,6 @@
 //! Faults of those who drive a run: holders that end, sleep or are two, and people who ask for something else.
 
-use migration::roll::wish::{RunRequest, Wish};
+use migration::roll::run::{RunRequest, Wish};
 use types::policy::Phase;
 
 use crate::disturb::fault::Fault;

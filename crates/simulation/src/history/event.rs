@@ -1,7 +1,7 @@
 //! The events of a history.
 
 use migration::drive::Outcome;
-use migration::roll::act::Act;
+use migration::roll::step::Act;
 use migration::roll::world::Census;
 use types::policy::Phase;
 

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use migration::drive::Outcome;
-use migration::roll::act::Act;
-use migration::roll::step::FRESH;
+use migration::roll::step::{Act, FRESH};
 
 use super::LookBasis;
 use crate::cluster::api::LONGEST;

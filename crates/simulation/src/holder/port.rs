@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use migration::drive::{self, Cluster, EndReason, Observation, Outcome};
 use migration::plan::Plan;
-use migration::roll::act::Act;
 use migration::roll::run::Run;
+use migration::roll::step::Act;
 use migration::roll::wait::Wait;
 
 /// What goes between a driver and its cluster.

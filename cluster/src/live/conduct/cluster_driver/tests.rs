@@ -249,8 +249,8 @@ fn the_operator_hears_of_a_mirror_that_cannot_be_written() {
 fn every_event_of_the_journal_is_read_again() {
     use migration::drive::event::ActRecord;
     use migration::report::{Piece, Sources, report};
+    use migration::roll::run::{RunRequest, Wish};
     use migration::roll::wait::Reason;
-    use migration::roll::wish::{RunRequest, Wish};
     use types::api::step::State;
     use types::policy::Phase;
 

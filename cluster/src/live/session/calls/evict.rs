@@ -1,6 +1,6 @@
 //! Evicts and deletes pods by their UIDs.
 
-use migration::roll::act::PodId;
+use migration::roll::step::PodId;
 use types::api::eviction::{self, Answer, Depth, Evictions, Target};
 
 use super::{LeasedCaller, Outcome};

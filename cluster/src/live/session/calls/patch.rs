@@ -9,8 +9,8 @@
 use jiff::Timestamp;
 use migration::drive::objects::keys::{DESIRED, UNDISTURBED};
 use migration::drive::objects::{FENCE, READINESS};
-use migration::roll::act::{Change, Patch};
-use migration::roll::lifecycle::Lifecycle;
+use migration::roll::step::{Change, Patch};
+use migration::roll::world::Lifecycle;
 use serde_json::{Map, Value, json};
 use types::api::node_keys::OWN_REASON;
 use types::api::step;

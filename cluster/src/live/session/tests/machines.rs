@@ -1,7 +1,7 @@
 //! The Machines of the run's nodes, in a management cluster.
 
 use migration::drive::objects::HOOK;
-use migration::roll::act::Hook;
+use migration::roll::step::Hook;
 
 use super::*;
 use crate::live::api::test_server::RecordedRequest;

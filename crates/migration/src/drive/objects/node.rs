@@ -13,8 +13,7 @@ use types::policy::Phase;
 use types::text::quote::quote;
 
 use super::keys::{DESIRED, EARLIER, PHASE, READY, UNDISTURBED};
-use crate::roll::lifecycle::Lifecycle;
-use crate::roll::world::{Condition, Node};
+use crate::roll::world::{Condition, Lifecycle, Node};
 use crate::workload::capacity::{Request, barring};
 use crate::workload::{OUTDATED, SCHEDULED, cluster_of, going_mark, pool_in};
 

@@ -292,8 +292,8 @@ fn a_node_that_was_ready_a_moment_ago_is_waited_for() {
 /// What decides is not the only one that asks.
 #[test]
 fn a_claim_without_room_is_refused() {
-    use crate::roll::act::{Change, Patch};
     use crate::roll::invariant;
+    use crate::roll::step::{Change, Patch};
     let world_of = |moves| World { renewed_at: NOW, ..world(vec![(node(), moves, 0), (node(), moves, 0)]) };
     for (world, broken) in [
         (world_of(4), None),

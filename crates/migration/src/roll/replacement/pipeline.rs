@@ -19,8 +19,8 @@ use types::api::step::Step;
 
 use crate::config::roll::Method;
 use crate::plan::Pool;
-use crate::roll::act::Patch;
 use crate::roll::run::Run;
+use crate::roll::step::Patch;
 use crate::roll::wait::Wait;
 use crate::roll::world::{Node, World};
 

@@ -1,6 +1,7 @@
 //! What a run decides about a cluster in which one node or one tenant does harm: that node is held by name, and the rest goes on.
 
 mod joins;
+mod lifecycle;
 mod rotation;
 mod stragglers;
 
@@ -14,13 +15,11 @@ use types::policy::Phase;
 
 use super::*;
 use crate::plan::{Plan, WaveName};
-use crate::roll::act::{Change, PodId};
 use crate::roll::invariant;
 use crate::roll::memory::Memory;
-use crate::roll::run::UnenforcedPolicies;
+use crate::roll::run::{RunRequest, UnenforcedPolicies, Wish};
 use crate::roll::view::Nodes;
 use crate::roll::view::Order;
-use crate::roll::wish::{RunRequest, Wish};
 use crate::roll::world::{Availability, Census, Condition, Node, Owner, Pod, Trait, World};
 use types::api::eviction::Answer;
 

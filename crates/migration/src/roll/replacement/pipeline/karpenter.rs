@@ -9,8 +9,8 @@ use types::api::step::Step;
 
 use super::PipelineRules;
 use crate::plan::Pool;
-use crate::roll::act::Patch;
 use crate::roll::run::Run;
+use crate::roll::step::Patch;
 use crate::roll::wait::{Reason, Wait};
 use crate::roll::world::{Node, World};
 

@@ -24,15 +24,13 @@ use types::policy::Phase;
 
 use crate::config::roll::Method;
 use crate::plan::{Plan, Pool};
-use crate::roll::act::{Act, Change, Hook, Patch};
 use crate::roll::invariant;
-use crate::roll::lifecycle::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
 use crate::roll::memory::Memory;
-use crate::roll::run::{Bounds, Run, State as RunState};
-use crate::roll::step::{Decision, End, step};
+use crate::roll::run::{Bounds, Run, RunRequest, State as RunState, Wish};
+use crate::roll::step::{Act, Change, Decision, End, Hook, Patch, step};
 use crate::roll::view::{Nodes, Order, View};
 use crate::roll::wait::{Reason, Wait};
-use crate::roll::wish::{RunRequest, Wish};
+use crate::roll::world::Lifecycle::{self, MaintenanceInProgress, MaintenancePlanned};
 use crate::roll::world::{
     Census, Color, Condition, Machine, Node, Owner, PermitRequest, Pod, Trait, Verdict, World,
 };

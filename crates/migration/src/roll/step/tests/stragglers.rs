@@ -9,15 +9,13 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use crate::plan::Plan;
-use crate::roll::act::{Act, Change};
 use crate::roll::memory::Memory;
-use crate::roll::run::{NodeRequest, Run, State as RunState};
-use crate::roll::step::{Decision, step};
+use crate::roll::run::{NodeRequest, Run, RunRequest, State as RunState, Wish};
+use crate::roll::step::{Act, Change, Decision, step};
 use crate::roll::view::Nodes;
 use crate::roll::view::Order;
 use crate::roll::view::View;
 use crate::roll::wait::Reason;
-use crate::roll::wish::{RunRequest, Wish};
 use crate::roll::world::{Availability, Census, Color, Condition, Node, Owner, Pod, Trait, Verdict, World};
 
 const NOW: Duration = Duration::from_secs(10_000);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::plan::Wave;
-use crate::roll::act::PodId;
+use crate::roll::step::PodId;
 
 /// The nodes that acts let go.
 fn let_go(decided: &Decision) -> Vec<&str> {
