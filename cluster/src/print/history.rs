@@ -417,7 +417,7 @@ fn waits(document: &mut Document, report: &Report) {
         let person = if wait.is_held { "a person" } else { "" };
         vec![
             wait.since.clone(),
-            wait.object.clone(),
+            wait.object.to_string(),
             wait.reason.to_string(),
             person.into(),
             seconds(wait.seconds),

@@ -2,8 +2,9 @@
 
 use migration::config::roll::Method;
 use migration::roll::run::{Bounds, NodeRequest, RunRequest, State};
-use migration::roll::wait::{Reason, Wait};
+use migration::roll::wait::{Reason, Subject, Wait};
 use migration::roll::world::{Color, Trait};
+use snapshot::model::Text;
 use types::api::step::State as StepState;
 use types::policy::Phase;
 
@@ -46,16 +47,16 @@ impl History {
                     format!("{} {}: {}", wait.object, wait.reason, wait.what),
                 );
             }
-            self.tally.count(&format!("a hold: {}", wait.reason));
+            *self.tally.holds.entry(wait.reason).or_default() += 1;
         }
-        if let Some(node) = wait.object.strip_prefix("Node/") {
-            self.help_node(node, wait);
-        } else if let Some(pod) = wait.object.strip_prefix("Pod/") {
-            self.help_pod(pod, wait);
-        } else if wait.reason == Reason::ReplacementMissing && wait.is_held {
-            self.help_pool(wait);
-        } else if wait.reason == Reason::WouldPart {
-            self.restart_watches();
+        match &wait.object {
+            Subject::Node(node) => self.help_node(node, wait),
+            Subject::Pod(pod) => self.help_pod(pod, wait),
+            Subject::Pool(pool) if wait.reason == Reason::ReplacementMissing && wait.is_held => {
+                self.help_pool(pool, wait);
+            }
+            Subject::Run if wait.reason == Reason::WouldPart => self.restart_watches(),
+            Subject::Run | Subject::Pool(_) | Subject::Gate(_) | Subject::Wave(_) | Subject::Object(_) => {}
         }
     }
 
@@ -241,9 +242,8 @@ impl History {
     }
 
     /// The pool has fewer nodes than it had: a person has another one launched, or takes that for right.
-    fn help_pool(&mut self, wait: &Wait) {
-        let pool = wait.object.trim_start_matches("Pool/");
-        let Some(pipeline) = self.truth.pipelines.iter().position(|acting| *acting.pool == *pool) else {
+    fn help_pool(&mut self, pool: &Text, wait: &Wait) {
+        let Some(pipeline) = self.truth.pipelines.iter().position(|acting| acting.pool == *pool) else {
             return;
         };
         let gone = wait.help.rsplit(' ').next().unwrap_or_default().to_owned();

@@ -196,7 +196,7 @@ impl RollReport {
         }
         let waits = self.status.iter().flat_map(|status| &status.waits).filter(|wait| wait.is_held);
         let held_waits = waits.map(|wait| {
-            Problem::new(wait.what.clone()).with_place(wait.object.clone()).fix(wait.help.clone())
+            Problem::new(wait.what.clone()).with_place(wait.object.to_string()).fix(wait.help.clone())
         });
         let ended = Problem::new(self.outcome.clone())
             .with_place("ConfigMap/crossfade/crossfade-run")

@@ -274,7 +274,7 @@ fn status_and_preview_tell_the_verdict_that_the_holder_recorded() {
                     [is],
                     "{recorded:?}"
                 );
-                let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke");
+                let waits_for_gate = status.waits.iter().any(|wait| wait.object == "Gate/smoke".into());
                 assert_eq!(waits_for_gate, waits, "{recorded:?} {unasked:?}: {:?}", status.waits);
             }
         });

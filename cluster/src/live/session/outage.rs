@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use migration::roll::wait::{Reason, Wait};
+use migration::roll::wait::{Reason, Subject, Wait};
 
 use crate::live::lease::Standing;
 use crate::live::session::health::BlindSpot;
@@ -37,7 +37,7 @@ impl Outage {
                 return None;
             }
             let what = format!("nothing is decided until the cluster is seen; {blind}");
-            Wait::new("Run", Reason::Unwatched, what)
+            Wait::new(Subject::Run, Reason::Unwatched, what)
         };
         if self.reported.contains(&wait.reason) {
             return None;

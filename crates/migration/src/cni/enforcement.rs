@@ -152,20 +152,26 @@ enum Switch {
 /// *Source* for ClusterNetworkPolicy (`v1alpha2`): kubernetes-sigs/network-policy-api, "Implementations" (Calico 3.32); Antrea, "ClusterNetworkPolicy API
 /// Support in Antrea" (2.7); Cilium, "Network Policy" of Kubernetes (1.20); Amazon EKS, "ClusterNetworkPolicy": a kind of its own, of `networking.k8s.aws`.
 fn support(cni: Cni, kind: Kind) -> Option<Support> {
-    let (first, end, switch) = match (cni, kind) {
-        (Cni::Calico | Cni::Canal, Kind::ADMIN_NETWORK_POLICY) => ((3, 29), Some((3, 32)), None),
-        (Cni::Calico | Cni::Canal, Kind::BASELINE_ADMIN_NETWORK_POLICY) => ((3, 30), Some((3, 32)), None),
-        (Cni::Calico | Cni::Canal, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => ((3, 32), None, None),
-        (Cni::Antrea, Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY) => {
-            ((1, 13), None, Some(Switch::AntreaGate("AdminNetworkPolicy")))
-        }
-        (Cni::Antrea, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => {
-            ((2, 7), None, Some(Switch::AntreaGate("ClusterNetworkPolicy")))
-        }
-        (Cni::Cilium, Kind::KUBERNETES_CLUSTER_NETWORK_POLICY) => {
+    let (first, end, switch) = match cni {
+        Cni::Calico | Cni::Canal => match kind {
+            Kind::ADMIN_NETWORK_POLICY => ((3, 29), Some((3, 32)), None),
+            Kind::BASELINE_ADMIN_NETWORK_POLICY => ((3, 30), Some((3, 32)), None),
+            Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => ((3, 32), None, None),
+            _ => return None,
+        },
+        Cni::Antrea => match kind {
+            Kind::ADMIN_NETWORK_POLICY | Kind::BASELINE_ADMIN_NETWORK_POLICY => {
+                ((1, 13), None, Some(Switch::AntreaGate("AdminNetworkPolicy")))
+            }
+            Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
+                ((2, 7), None, Some(Switch::AntreaGate("ClusterNetworkPolicy")))
+            }
+            _ => return None,
+        },
+        Cni::Cilium if kind == Kind::KUBERNETES_CLUSTER_NETWORK_POLICY => {
             ((1, 20), None, Some(Switch::CiliumKey("enable-k8s-cluster-network-policy")))
         }
-        _ => return None,
+        Cni::Cilium | Cni::Flannel | Cni::AwsVpcCni => return None,
     };
     Some(Support { first, end, switch })
 }

@@ -73,10 +73,10 @@ impl Way {
 /// Kubernetes has no way to give a running pod another address, so a change of the primary network always takes a restart.
 #[must_use]
 pub fn way(from: Phase, to: Phase, joins: &[Side]) -> Way {
-    let second = match (from.min(to), from.max(to)) {
-        (Phase::Old, Phase::BothOld) => Side::New,
-        (Phase::BothNew, Phase::New) => Side::Old,
-        _ => return Way::Restart,
+    let second = match from.min(to) {
+        Phase::Old if from.max(to) == Phase::BothOld => Side::New,
+        Phase::BothNew if from.max(to) == Phase::New => Side::Old,
+        Phase::Old | Phase::BothOld | Phase::BothNew | Phase::New => return Way::Restart,
     };
     match to.meaning().0 {
         _ if !joins.contains(&second) => Way::Restart,

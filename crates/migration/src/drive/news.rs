@@ -35,7 +35,7 @@ impl News {
         let mut before = std::mem::take(&mut self.waits);
         let mut news = Vec::new();
         for wait in waits {
-            let key = (wait.object.clone(), wait.reason, wait.is_held);
+            let key = (wait.object.to_string(), wait.reason, wait.is_held);
             // Two waits may have one key: the second finds what the first has left.
             let entry = before.remove(&key).or_else(|| self.waits.get(&key).copied());
             let mut entry = entry.unwrap_or(WaitEntry { since: now, is_reported: false });
@@ -81,7 +81,7 @@ mod tests {
 
     fn objects(news: &mut News, waits: &[Wait], second: u64) -> Vec<String> {
         let name = |event| match event {
-            Event::Waits(wait) => wait.object,
+            Event::Waits(wait) => wait.object.to_string(),
             Event::Over { object, .. } => format!("over {object}"),
             other => panic!("{other:?}"),
         };

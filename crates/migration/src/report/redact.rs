@@ -142,7 +142,7 @@ impl Names {
         match event {
             JournalEvent::Holds { holder, .. } => self.add_person(holder),
             JournalEvent::Acted { act, .. } => self.add_act(act),
-            JournalEvent::Waits { wait } => self.add_object(&wait.object),
+            JournalEvent::Waits { wait } => self.add_object(&wait.object.to_string()),
             JournalEvent::Over { object, .. } | JournalEvent::Finished { object } => self.add_object(object),
             JournalEvent::Wished { wish, .. } => {
                 self.add_person(&wish.operator);

@@ -47,15 +47,15 @@ pub struct ReasonTotal {
 /// The waits in the order of their beginnings. A holder that takes the run up knows nothing of what the one before waited for.
 pub(super) fn waits(entries: &[Entry]) -> Vec<WaitSpan> {
     let mut spans: Vec<WaitSpan> = Vec::new();
-    let mut open: BTreeMap<(&str, Reason), (usize, Timestamp)> = BTreeMap::new();
+    let mut open: BTreeMap<(String, Reason), (usize, Timestamp)> = BTreeMap::new();
     for Entry { time: at, event } in entries {
         let over = match event {
             JournalEvent::Holds { .. } => {
                 open.clear();
                 continue;
             }
-            JournalEvent::Over { object, reason } => open.remove(&(object.as_str(), *reason)),
-            JournalEvent::Waits { wait } => open.remove(&(wait.object.as_str(), wait.reason)),
+            JournalEvent::Over { object, reason } => open.remove(&(object.clone(), *reason)),
+            JournalEvent::Waits { wait } => open.remove(&(wait.object.to_string(), wait.reason)),
             _ => continue,
         };
         if let Some((index, since)) = over {
@@ -63,7 +63,7 @@ pub(super) fn waits(entries: &[Entry]) -> Vec<WaitSpan> {
             spans[index].seconds = u64::try_from(at.duration_since(since).as_secs()).ok();
         }
         if let JournalEvent::Waits { wait } = event {
-            open.insert((&wait.object, wait.reason), (spans.len(), *at));
+            open.insert((wait.object.to_string(), wait.reason), (spans.len(), *at));
             spans.push(span(wait, *at));
         }
     }
@@ -72,7 +72,7 @@ pub(super) fn waits(entries: &[Entry]) -> Vec<WaitSpan> {
 
 fn span(wait: &Wait, at: Timestamp) -> WaitSpan {
     WaitSpan {
-        object: text(&wait.object),
+        object: text(&wait.object.to_string()),
         reason: wait.reason,
         what: text(&wait.what),
         is_held: wait.is_held,

@@ -10,7 +10,7 @@ use super::step::Act;
 use super::transit::DOWN;
 use super::view::View;
 use super::view::{NodeStatus, Standing};
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::Census;
 
 /// All pods are counted again after this time where a node knew of fewer: the API server lists all of them for it.
@@ -47,7 +47,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
                 let help = format!(
                     "drain it: kubectl drain {name} --ignore-daemonsets{gone}; or let it take part: kubectl crossfade roll retry {name}"
                 );
-                waits.push(Wait::new_held(format!("Node/{name}"), Reason::WouldPart, what, help));
+                waits.push(Wait::new_held(Subject::node(name), Reason::WouldPart, what, help));
             }
             Standing::LeftOut | Standing::Transit(_) | Standing::Foreign(_) | Standing::Pending => {
                 return Barrier::NotYet;
@@ -72,12 +72,12 @@ pub fn barrier(view: &View<'_>) -> Barrier {
     let Some(census) = view.world.census.as_ref().filter(is_later) else {
         return Barrier::Almost(
             vec![Act::Census],
-            vec![Wait::new("Run", Reason::Census, "all pods are counted")],
+            vec![Wait::new(Subject::Run, Reason::Census, "all pods are counted")],
         );
     };
     if !is_count_over(census, now) {
         let what = "all pods were counted, and nodes have time to tell what was on them";
-        let wait = Wait::new("Run", Reason::Census, what).with_time(census.started_at + REPORT_TIME);
+        let wait = Wait::new(Subject::Run, Reason::Census, what).with_time(census.started_at + REPORT_TIME);
         return Barrier::Almost(Vec::new(), vec![wait]);
     }
     for name in uncounted {
@@ -86,7 +86,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
             let what = format!(
                 "{running} of its pods ran when all pods were counted, and it knew of fewer; pods come and go, so they are counted once more"
             );
-            waits.push(Wait::new(format!("Node/{name}"), Reason::Census, what));
+            waits.push(Wait::new(Subject::node(name), Reason::Census, what));
             continue;
         }
         let what =
@@ -94,7 +94,7 @@ pub fn barrier(view: &View<'_>) -> Barrier {
         let help = format!(
             "on the node: crossfade-bootstrap attachments; then: kubectl crossfade roll retry {name}"
         );
-        waits.push(Wait::new(format!("Node/{name}"), Reason::AttachmentsUnknown, what).help(help));
+        waits.push(Wait::new(Subject::node(name), Reason::AttachmentsUnknown, what).help(help));
     }
     let is_due = view.ago(census.started_at) >= RECOUNT;
     for wait in waits.iter_mut().filter(|_| !is_due) {
@@ -109,7 +109,7 @@ fn unreachable_wait(view: &View<'_>, name: &str) -> Wait {
         "repair it; or, if its machine is gone for good, take its Node away: kubectl delete node {name}"
     );
     let wait = Wait::new(
-        format!("Node/{name}"),
+        Subject::node(name),
         Reason::NodeNotReady,
         "it is not Ready, so it is unknown whether what it said still holds",
     );

@@ -16,7 +16,7 @@ use super::replacement::{self, Turnover, pipeline};
 use super::step::Act;
 use super::transit::DOWN;
 use super::view::{NodeStatus, Standing, View, is_unheard};
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::{Census, Node, Owner, Pod, RequestSums, Trait};
 use crate::cni::reach::{self, Way};
 use crate::config::roll::Method;
@@ -103,7 +103,7 @@ impl<'a> Guard<'a> {
         });
         let wait = match cached_capacity {
             None => Some(Wait::new(
-                "Run",
+                Subject::Run,
                 Reason::Census,
                 "what all pods request is counted before a node is drained",
             )),
@@ -163,12 +163,11 @@ impl<'a> Capacity<'a> {
         let until = self.census.started_at + CENSUS_FRESH;
         if short.is_passing {
             let what = format!("{short}; other nodes are in transit or not Ready, and offer more later");
-            return Some(Wait::new(format!("Node/{name}"), Reason::NoCapacity, what).with_time(until));
+            return Some(Wait::new(Subject::node(name), Reason::NoCapacity, what).with_time(until));
         }
         let help = "add nodes; or make a new plan: its pods come back to the node with roll: {methods: {POOL: churn}}, and less stays free with capacity: {marginPercent: PERCENT}";
         Some(
-            Wait::new_held(format!("Node/{name}"), Reason::NoCapacity, short.to_string(), help)
-                .with_time(until),
+            Wait::new_held(Subject::node(name), Reason::NoCapacity, short.to_string(), help).with_time(until),
         )
     }
 }
@@ -218,7 +217,7 @@ const EVICTION_SPACING: Duration = Duration::from_secs(30);
 /// Why a pod waits for others of its workload; none if it is its turn.
 #[must_use]
 pub(super) fn turn_wait(view: &View<'_>, pod: &Pod) -> Option<Wait> {
-    let object = format!("Pod/{}", pod.title());
+    let object = Subject::Pod(pod.title().into());
     if let Some(owner) = pod.owner.as_ref().filter(|_| moves_in_turn(pod)) {
         let what =
             format!("another pod of {} {}/{} is not ready yet", owner.kind, owner.namespace, owner.name);

@@ -10,7 +10,7 @@ use super::budget::turn_wait;
 use super::step::{Act, PodId};
 use super::transit::retry;
 use super::view::View;
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::{Node, Owner, Pod, Trait};
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
 
@@ -103,8 +103,8 @@ fn evicting_wait(pod: &Pod, what: &str) -> Wait {
     Wait::new(pod_object(pod), Reason::Evicting, what)
 }
 
-fn pod_object(pod: &Pod) -> String {
-    format!("Pod/{}", pod.title())
+fn pod_object(pod: &Pod) -> Subject {
+    Subject::Pod(pod.title().into())
 }
 
 /// What holds of a pod by itself: what the plan says of it, and who has to act where it stays.

@@ -38,7 +38,7 @@ use super::step::{Act, Change, Patch};
 use super::view::{
     NodeStatus, Nodes, Place, Standing, View, foreign_step, is_of_pass, is_of_run, is_ours, set_state,
 };
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::{Node, Trait, World};
 use crate::cni::reach::Way;
 use crate::config::roll::Method;
@@ -412,8 +412,7 @@ pub(super) fn held_waits(view: &View<'_>) -> Vec<Wait> {
         let release = pipeline.release(view.world, name);
         let what = "it is skipped, and the run keeps its pipeline from it";
         (is_held && !release.is_empty()).then(|| {
-            Wait::new(format!("Node/{name}"), Reason::Undisturbed, what)
-                .help(format!("to let it go: {release}"))
+            Wait::new(Subject::node(name), Reason::Undisturbed, what).help(format!("to let it go: {release}"))
         })
     };
     view.nodes().filter_map(wait).take(NAMED).collect()
@@ -590,11 +589,11 @@ pub(super) fn turn_of_node(
     if without_lever(view).next().is_some() {
         let what =
             "all nodes that are to be replaced are kept from their pipelines before the first one goes";
-        return Err(Some(Wait::new("Run", Reason::Leaving, what)));
+        return Err(Some(Wait::new(Subject::Run, Reason::Leaving, what)));
     }
     if let Some(other) = other_member(view, status) {
         let what = format!("node {other} has pods of the same group, and is not replaced yet");
-        return Err(Some(Wait::new(format!("Node/{name}"), Reason::OneAtATime, what)));
+        return Err(Some(Wait::new(Subject::node(name), Reason::OneAtATime, what)));
     }
     let dns = view.pods_on(name).filter(|pod| pod.has_trait(Trait::Dns) && !view.is_leaving(pod));
     match dns.filter_map(|pod| turn_wait(view, pod)).next() {
@@ -653,7 +652,7 @@ pub(super) fn decide_permitted(
     let limit = Duration::from_secs(view.plan.limits.move_seconds.into());
     let since = view.memory.since(name, view.world.now);
     let (what, help) = pipeline.departure(view.world, name);
-    let wait = Wait::new(format!("Node/{name}"), Reason::Leaving, what).help(help);
+    let wait = Wait::new(Subject::node(name), Reason::Leaving, what).help(help);
     (None, Some(wait.limited(since, limit, view.world.now)))
 }
 

@@ -34,7 +34,7 @@ use super::run::NodeRequest;
 use super::step::{Act, Change, Patch};
 use super::transit::disconnection_wait;
 use super::view::{NodeStatus, Standing, View, foreign_step, is_done, is_of_run, is_ours, is_unheard};
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::{Availability, Color, Node, Owner, Pod, Trait};
 use crate::cni::reach::Way;
 use crate::plan::{Gate, GateSource, canon};
@@ -118,7 +118,7 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
                 "for another node in its place: {}; or let it take part again: kubectl crossfade roll retry {name}",
                 view.pipeline(node).replace(view.world, name)
             );
-            waits.push(Wait::new_held(format!("Node/{name}"), Reason::PhaseNotFollowed, what, help));
+            waits.push(Wait::new_held(Subject::node(name), Reason::PhaseNotFollowed, what, help));
             continue;
         }
         let has_place = view.memory.pending_patches().has_claimed(name);
@@ -126,14 +126,14 @@ pub(super) fn claim_rollbacks(view: &View<'_>, places: &mut Places) -> (Vec<Act>
         if !has_room {
             // The place of a new node is open as long as that is left out, so that several of them may keep each other.
             let help = format!("to let it take part again: kubectl crossfade roll retry {name}");
-            waits.push(no_place_wait(format!("Node/{name}")).help(help));
+            waits.push(no_place_wait(Subject::node(name)).help(help));
             continue;
         }
         let mut to = to;
         if let Some((client, server)) = view.lost_connectivity(name, node, to) {
             // It may have pods that have to go first, in a phase that parts no pods.
             let Some(other) = connected_phase(view, name, node) else {
-                waits.push(disconnection_wait(format!("Node/{name}"), client, server));
+                waits.push(disconnection_wait(Subject::node(name), client, server));
                 continue;
             };
             to = other;
@@ -301,7 +301,9 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
         }
         if remaining == 0 {
             let what = format!("{} nodes started within the hour", view.memory.starts());
-            starts.waits.push(Wait::new("Run", Reason::Pace, what).with_time(view.world.now + HOUR / 60));
+            starts
+                .waits
+                .push(Wait::new(Subject::Run, Reason::Pace, what).with_time(view.world.now + HOUR / 60));
             break;
         }
         if !guard.admit(view, status.name, status.node, view.target) {
@@ -327,7 +329,7 @@ pub(super) fn start_nodes(view: &View<'_>, mut places: Places, before: &[Act]) -
     starts.acts.extend(count);
     starts.waits.extend(wait);
     if is_full {
-        starts.waits.extend(no_place_waits(view, format!("Wave/{}", wave.name)));
+        starts.waits.extend(no_place_waits(view, Subject::Wave(wave.name.to_string().into())));
     }
     starts
 }
@@ -347,12 +349,12 @@ fn keep_place(view: &View<'_>, places: &mut Places, status: &NodeStatus<'_>) {
 fn run_obstacles(view: &View<'_>, wave: usize, way: Way) -> Vec<Wait> {
     let mut waits = Vec::new();
     if !view.world.is_open {
-        waits.push(Wait::new("Run", Reason::WindowClosed, "no window of the plan is open"));
+        waits.push(Wait::new(Subject::Run, Reason::WindowClosed, "no window of the plan is open"));
     }
     // Stragglers are parted from the others already, and moving them ends that.
     let is_new_phase = !view.run.fixes_stragglers();
     if let Some((client, server)) = view.lost_connectivity_of_pass().filter(|_| is_new_phase) {
-        waits.push(disconnection_wait("Run".into(), client, server));
+        waits.push(disconnection_wait(Subject::Run, client, server));
     }
     waits.extend(unmet_gates(view, way));
     waits.extend(arrival::obstacles(view, wave));
@@ -373,7 +375,7 @@ fn foreign_run_wait(name: &str, step: &Step) -> Wait {
     let help = format!(
         "kubectl annotate node {name} crossfade/step- once no process works with run {run}; or leave it out: kubectl crossfade roll skip {name}"
     );
-    Wait::new_held(format!("Node/{name}"), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
+    Wait::new_held(Subject::node(name), Reason::ForeignRun, format!("it bears a step of run {run}"), help)
 }
 
 /// Waits for nodes that the run must not start, each by name. None of them keeps the others from starting.
@@ -400,7 +402,7 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
     for status in view.nodes().filter(|status| view.is_foreign(status)) {
         let NodeStatus { name, standing, turnover, .. } = *status;
         let mut wait = Wait::new(
-            format!("Node/{name}"),
+            Subject::node(name),
             Reason::WouldPart,
             "it has pods of a phase that this pass forbids, or hands it out",
         );
@@ -426,7 +428,7 @@ pub(super) fn foreign_phase_waits(view: &View<'_>) -> Vec<Wait> {
     {
         let what = "it is new or was rebooted, and has not said yet which phase its pods have";
         let help = "on the node: systemctl status crossfade-watch";
-        waits.push(Wait::new(format!("Node/{name}"), Reason::WouldPart, what).help(help));
+        waits.push(Wait::new(Subject::node(name), Reason::WouldPart, what).help(help));
     }
     waits
 }
@@ -441,7 +443,7 @@ pub(super) fn later_holder_wait(view: &View<'_>, name: &Text, step: &Step) -> Wa
         "find out who writes annotations of the Node, then: kubectl annotate node {name} {}-",
         types::api::step::KEY
     );
-    Wait::new_held(format!("Node/{name}"), Reason::ForeignRun, what, help)
+    Wait::new_held(Subject::node(name), Reason::ForeignRun, what, help)
 }
 
 /// An operator asked to bring this node back.
@@ -457,7 +459,7 @@ pub(super) fn unmet_gates(view: &View<'_>, way: Way) -> Vec<Wait> {
     let restarts = matches!(way, Way::Restart | Way::Replace);
     let counts = |gate: &&Gate| restarts || gate.source != GateSource::Workload;
     for gate in view.plan.gates.iter().filter(counts) {
-        let object = format!("Gate/{}", gate.name);
+        let object = Subject::Gate(gate.name.as_str().into());
         match view.verdict(&gate.name) {
             Some(verdict) if verdict.color <= Color::Amber => {}
             Some(verdict) if verdict.color == Color::Red => {
@@ -493,7 +495,7 @@ fn unschedulable_pods(view: &View<'_>) -> Vec<Wait> {
 
 fn unschedulable_wait(pod: &Pod) -> Wait {
     let help = format!("kubectl -n {} describe pod {}", pod.namespace, pod.name);
-    Wait::new(format!("Pod/{}", pod.title()), Reason::PodsPending, "the scheduler finds no node for it")
+    Wait::new(Subject::Pod(pod.title().into()), Reason::PodsPending, "the scheduler finds no node for it")
         .help(help)
 }
 
@@ -503,15 +505,15 @@ pub(super) fn short_workloads(view: &View<'_>) -> Vec<Wait> {
     let is_short =
         |(owner, now): &(&Owner, &Availability)| now.is_short_beyond(|| view.run.missing_replicas(owner));
     let wait = |(owner, now): (&Owner, &Availability)| {
-        let object = owner.title();
+        let title = owner.title();
         let what = format!("{} of {} pods are ready", now.ready, now.desired);
         let help = format!(
-            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {object}",
+            "kubectl -n {} describe {} {}; not to wait for it: kubectl crossfade roll skip {title}",
             owner.namespace,
             owner.kind.to_lowercase(),
             owner.name
         );
-        Wait::new(object, Reason::OwnersShort, what).help(help)
+        Wait::new(Subject::Object(title.into()), Reason::OwnersShort, what).help(help)
     };
     view.world.owners.iter().filter(is_short).map(wait).collect()
 }

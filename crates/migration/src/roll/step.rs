@@ -14,7 +14,7 @@ use super::replacement::{self, Turnover, arrival};
 use super::run::{NodeRequest, Run, State};
 use super::start::{self, places};
 use super::view::{NodeStatus, Standing, View, foreign_step, is_later, is_of_run};
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::{Availability, Lifecycle, Machine, Node, Owner, Pod, Trait};
 use super::{budget, transit};
 use crate::cni::reach::{self, Way};
@@ -327,7 +327,7 @@ fn decide(view: &View<'_>) -> Decision {
             if room == 0 {
                 next = transit::NextStep {
                     acts: Vec::new(),
-                    waits: vec![places::no_place_wait(format!("Node/{name}"))],
+                    waits: vec![places::no_place_wait(Subject::node(name))],
                 };
             }
             room = room.saturating_sub(1);
@@ -370,8 +370,10 @@ fn decide(view: &View<'_>) -> Decision {
         let foreign = start::foreign_phase_waits(view);
         // Where a person has to act on each of these nodes, the run waits for a person as well.
         let is_held = !foreign.is_empty() && foreign.iter().all(|wait| wait.is_held);
-        let of_run =
-            decided.waits.iter_mut().filter(|wait| wait.reason == Reason::WouldPart && wait.object == "Run");
+        let of_run = decided
+            .waits
+            .iter_mut()
+            .filter(|wait| wait.reason == Reason::WouldPart && wait.object == Subject::Run);
         of_run.for_each(|wait| wait.is_held |= is_held);
         decided.waits.extend(foreign);
     }
@@ -428,7 +430,7 @@ fn deduplicate_waits(waits: &mut Vec<Wait>) {
 
 fn paused_wait(operator: &str, why: &str) -> Wait {
     Wait::new_held(
-        "Run",
+        Subject::Run,
         Reason::Paused,
         format!("{operator} paused the run: {why}"),
         "kubectl crossfade roll resume",

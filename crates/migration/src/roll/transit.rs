@@ -11,6 +11,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::de::value::StrDeserializer;
 use snapshot::model::Text;
 use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
@@ -23,7 +25,7 @@ use super::run::NodeRequest;
 use super::start::{self, next_try, short_workloads, unmet_gates};
 use super::step::{Act, Change, Patch};
 use super::view::{View, is_done, is_of_pass, is_ours, set_state};
-use super::wait::{Reason, Wait};
+use super::wait::{Reason, Subject, Wait};
 use super::world::Node;
 use crate::cni::reach::Way;
 use crate::plan::canon;
@@ -50,6 +52,69 @@ impl NextStep {
 
     fn wait(wait: Wait) -> Self {
         Self { acts: Vec::new(), waits: vec![wait] }
+    }
+}
+
+/// Why a node is held: the reasons that a run writes into a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum HoldReason {
+    NodeSilent,
+    PhaseNotFollowed,
+    PolicyUnknown,
+    FlipTimeout,
+    MoveTimeout,
+    ProofTimeout,
+    OwnersTimeout,
+    NodeNotReady,
+    ForeignCordon,
+    AttachmentsUnknown,
+}
+
+impl HoldReason {
+    /// The reason in a step; none for a text that this version does not write.
+    fn parse(text: &str) -> Option<Self> {
+        Self::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok()
+    }
+
+    /// What the hold means, in one sentence.
+    fn describe(self, text: &str) -> String {
+        match self {
+            Self::NodeSilent => {
+                "it did not answer its claim: watch does not run there, or it does not report to the API server"
+                    .into()
+            }
+            Self::PhaseNotFollowed => format!("its node.json or its policy does not allow the phase: {text}"),
+            Self::PolicyUnknown => {
+                "its policy is not the one that the plan was made for: it was changed, or its image has another"
+                    .into()
+            }
+            Self::FlipTimeout => format!("it did not reach the phase in time: {text}"),
+            Self::MoveTimeout => "its pods did not move in time".into(),
+            Self::ProofTimeout => "it was not steady in its phase in time, or a gate was not green".into(),
+            Self::OwnersTimeout => "what moved from it is not as available as before".into(),
+            Self::NodeNotReady => "it is not Ready".into(),
+            Self::ForeignCordon => {
+                "another client cordoned it, and pods that moved from it find no other node".into()
+            }
+            Self::AttachmentsUnknown => "it cannot tell what is attached to it".into(),
+        }
+    }
+}
+
+impl From<HoldReason> for Reason {
+    fn from(hold: HoldReason) -> Self {
+        match hold {
+            HoldReason::NodeSilent => Self::NodeSilent,
+            HoldReason::PhaseNotFollowed => Self::PhaseNotFollowed,
+            HoldReason::PolicyUnknown => Self::PolicyUnknown,
+            HoldReason::FlipTimeout => Self::FlipTimeout,
+            HoldReason::MoveTimeout => Self::MoveTimeout,
+            HoldReason::ProofTimeout => Self::ProofTimeout,
+            HoldReason::OwnersTimeout => Self::OwnersTimeout,
+            HoldReason::NodeNotReady => Self::NodeNotReady,
+            HoldReason::ForeignCordon => Self::ForeignCordon,
+            HoldReason::AttachmentsUnknown => Self::AttachmentsUnknown,
+        }
     }
 }
 
@@ -101,8 +166,8 @@ impl TransitNode<'_> {
         self.view.memory
     }
 
-    fn object(&self) -> String {
-        format!("Node/{}", self.name)
+    fn object(&self) -> Subject {
+        Subject::Node(self.name.clone())
     }
 
     fn since(&self) -> Duration {
@@ -121,10 +186,10 @@ impl TransitNode<'_> {
     }
 
     /// Holds the node, so that a person looks at it.
-    fn hold(&self, why: Reason) -> NextStep {
+    fn hold(&self, why: HoldReason) -> NextStep {
         let mut patch = self.patch_to(State::Held);
         if let Change::Set(step) = &mut patch.step {
-            step.why = Some(why.to_string());
+            step.why = Some(Reason::from(why).to_string());
         }
         NextStep::act(patch)
     }
@@ -173,19 +238,19 @@ impl TransitNode<'_> {
         if !has_echo || !node.is_ready {
             let remaining = self.time_left(limits.claim_seconds);
             return match remaining {
-                None if has_echo => self.hold(Reason::NodeNotReady),
-                None => self.hold(Reason::NodeSilent),
+                None if has_echo => self.hold(HoldReason::NodeNotReady),
+                None => self.hold(HoldReason::NodeSilent),
                 remaining => self.wait(Reason::NodeSilent, "it has not answered its claim yet", remaining),
             };
         }
         if !self.is_able_to_follow() {
-            return self.hold(Reason::PhaseNotFollowed);
+            return self.hold(HoldReason::PhaseNotFollowed);
         }
         if !self.view.is_covered(self.name, node) {
-            return self.hold(Reason::PolicyUnknown);
+            return self.hold(HoldReason::PolicyUnknown);
         }
         if node.attached_count().is_none() {
-            return self.hold(Reason::AttachmentsUnknown);
+            return self.hold(HoldReason::AttachmentsUnknown);
         }
         if let Some(parts) = self.view.lost_connectivity(self.name, node, self.step.to) {
             return self.way_out(parts);
@@ -220,10 +285,10 @@ impl TransitNode<'_> {
             return NextStep::act(self.patch_to(State::Moving));
         }
         let Some(remaining) = self.time_left(self.view.plan.limits.flip_seconds) else {
-            return self.hold(Reason::FlipTimeout);
+            return self.hold(HoldReason::FlipTimeout);
         };
         if node.is_ready && !self.is_able_to_follow() {
-            return self.hold(Reason::PhaseNotFollowed);
+            return self.hold(HoldReason::PhaseNotFollowed);
         }
         let text = node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
         self.wait(
@@ -241,7 +306,7 @@ impl TransitNode<'_> {
     /// The node got a policy that the plan was not made for.
     fn check_policy(&self) -> Option<NextStep> {
         let is_known = self.node.observed.is_none() || self.view.is_covered(self.name, self.node);
-        (!is_known).then(|| self.hold(Reason::PolicyUnknown))
+        (!is_known).then(|| self.hold(HoldReason::PolicyUnknown))
     }
 
     /// The node stays in the phase, or it has to reach it once more: it was rebooted, or its policy was changed.
@@ -251,7 +316,7 @@ impl TransitNode<'_> {
             let remaining = DOWN.checked_sub(down).filter(|remaining| !remaining.is_zero());
             let what = "it is not Ready; nothing is evicted from it meanwhile";
             return Some(match remaining {
-                None => self.hold(Reason::NodeNotReady),
+                None => self.hold(HoldReason::NodeNotReady),
                 remaining => self.wait(Reason::NodeNotReady, what, remaining),
             });
         }
@@ -279,7 +344,7 @@ impl TransitNode<'_> {
     fn wait_unreported(&self) -> NextStep {
         let limit = self.view.plan.limits.claim_seconds;
         match self.time_left(limit) {
-            None => self.hold(Reason::NodeSilent),
+            None => self.hold(HoldReason::NodeSilent),
             remaining => {
                 self.wait(Reason::NodeSilent, "its annotation crossfade/observed is gone", remaining)
             }
@@ -292,13 +357,13 @@ impl TransitNode<'_> {
             return next;
         }
         let Some(others) = self.node.attached_otherwise(self.step.to) else {
-            return self.hold(Reason::AttachmentsUnknown);
+            return self.hold(HoldReason::AttachmentsUnknown);
         };
         if others == 0 {
             return NextStep::act(self.patch_to(State::Proving));
         }
         let limit = self.view.plan.limits.move_seconds;
-        let Some(remaining) = self.time_left(limit) else { return self.hold(Reason::MoveTimeout) };
+        let Some(remaining) = self.time_left(limit) else { return self.hold(HoldReason::MoveTimeout) };
         if self.node.is_joining(self.step.to) {
             let what = format!(
                 "{others} attachments of other phases are left, and the node lets networks join or leave its pods"
@@ -354,7 +419,7 @@ impl TransitNode<'_> {
             return NextStep::act(patch);
         }
         let Some(remaining) = self.time_left(self.view.plan.limits.prove_seconds) else {
-            return self.hold(Reason::ProofTimeout);
+            return self.hold(HoldReason::ProofTimeout);
         };
         let mut next =
             self.wait(Reason::Proving, "it has not been steady in its phase for 10 s", Some(remaining));
@@ -393,7 +458,11 @@ impl TransitNode<'_> {
         // This run's own cordon is gone by now.
         let is_cordoned = self.node.is_cordoned;
         if !short.is_empty() && self.time_left(limits.owners_seconds).is_none() {
-            return self.hold(if is_cordoned { Reason::ForeignCordon } else { Reason::OwnersTimeout });
+            return self.hold(if is_cordoned {
+                HoldReason::ForeignCordon
+            } else {
+                HoldReason::OwnersTimeout
+            });
         }
         if short.is_empty() {
             return self.wait(Reason::Settling, "it settles", remaining);
@@ -417,18 +486,23 @@ impl TransitNode<'_> {
 
     /// A person has to look at it.
     fn decide_held(&self) -> NextStep {
-        let why = self.step.why.clone().unwrap_or_default();
+        let why = self.step.why.as_deref().unwrap_or_default();
         let text =
             self.node.crossfade.as_ref().map(|condition| condition.message.as_ref()).unwrap_or_default();
-        let reason = Reason::parse(&why).unwrap_or(Reason::CallFailed);
-        let is_joining = reason == Reason::MoveTimeout && self.node.is_joining(self.step.to);
-        let (what, help) = if is_joining {
-            (format!("networks did not join or leave all of its pods in time: {text}"), join_help(self.name))
-        } else {
-            (describe_hold(&why, text), hold_help(reason, self.name))
+        let hold = HoldReason::parse(why);
+        let is_timeout = hold == Some(HoldReason::MoveTimeout);
+        let is_joining = is_timeout && self.node.is_joining(self.step.to);
+        let what = match hold {
+            Some(_) if is_joining => {
+                format!("networks did not join or leave all of its pods in time: {text}")
+            }
+            Some(hold) => hold.describe(text),
+            None => format!("{why}: {text}"),
         };
+        let help = if is_joining { join_help(self.name) } else { hold_help(hold, self.name) };
+        let reason = hold.map_or(Reason::CallFailed, Reason::from);
         let mut waits = vec![Wait::new_held(self.object(), reason, what, help)];
-        if reason == Reason::MoveTimeout && !is_joining {
+        if is_timeout && !is_joining {
             let pods = decide_moves(self.view, self.name, self.node);
             waits.extend(pods.waits);
         }
@@ -451,42 +525,13 @@ pub(super) fn retry(name: &str) -> String {
 }
 
 /// A wait for pods that could not reach each other.
-pub(super) fn disconnection_wait(object: String, client: Phase, server: Phase) -> Wait {
+pub(super) fn disconnection_wait(object: Subject, client: Phase, server: Phase) -> Wait {
     Wait::new(
         object,
         Reason::WouldPart,
         format!("pods in phase {client} could not reach pods in phase {server}, and nothing proves that nodes forward between both networks"),
     )
     .help("kubectl crossfade status shows the nodes that still have or hand out such pods")
-}
-
-/// What a hold means, in one sentence.
-fn describe_hold(why: &str, text: &str) -> String {
-    match Reason::parse(why) {
-        Some(Reason::NodeSilent) => {
-            "it did not answer its claim: watch does not run there, or it does not report to the API server"
-                .into()
-        }
-        Some(Reason::PhaseNotFollowed) => {
-            format!("its node.json or its policy does not allow the phase: {text}")
-        }
-        Some(Reason::PolicyUnknown) => {
-            "its policy is not the one that the plan was made for: it was changed, or its image has another"
-                .into()
-        }
-        Some(Reason::FlipTimeout) => format!("it did not reach the phase in time: {text}"),
-        Some(Reason::MoveTimeout) => "its pods did not move in time".into(),
-        Some(Reason::ProofTimeout) => {
-            "it was not steady in its phase in time, or a gate was not green".into()
-        }
-        Some(Reason::OwnersTimeout) => "what moved from it is not as available as before".into(),
-        Some(Reason::NodeNotReady) => "it is not Ready".into(),
-        Some(Reason::ForeignCordon) => {
-            "another client cordoned it, and pods that moved from it find no other node".into()
-        }
-        Some(Reason::AttachmentsUnknown) => "it cannot tell what is attached to it".into(),
-        _ => format!("{why}: {text}"),
-    }
 }
 
 /// What a person does where networks do not join or leave pods.
@@ -497,13 +542,41 @@ fn join_help(name: &str) -> String {
     )
 }
 
-/// What a person does about it.
-fn hold_help(reason: Reason, name: &str) -> String {
-    let first = match reason {
-        Reason::ForeignCordon => format!("kubectl uncordon {name}"),
-        _ => "look at it".into(),
+/// What a person does about a hold.
+fn hold_help(hold: Option<HoldReason>, name: &str) -> String {
+    let first = if hold == Some(HoldReason::ForeignCordon) {
+        format!("kubectl uncordon {name}")
+    } else {
+        "look at it".into()
     };
     format!(
         "{first}, then: kubectl crossfade roll retry {name}, or kubectl crossfade roll rollback {name}, or kubectl crossfade roll skip {name}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A later holder reads from the step what an earlier one wrote.
+    #[test]
+    fn a_hold_is_read_as_it_was_written() {
+        for hold in [
+            HoldReason::NodeSilent,
+            HoldReason::PhaseNotFollowed,
+            HoldReason::PolicyUnknown,
+            HoldReason::FlipTimeout,
+            HoldReason::MoveTimeout,
+            HoldReason::ProofTimeout,
+            HoldReason::OwnersTimeout,
+            HoldReason::NodeNotReady,
+            HoldReason::ForeignCordon,
+            HoldReason::AttachmentsUnknown,
+        ] {
+            let text = Reason::from(hold).to_string();
+            assert_eq!(HoldReason::parse(&text), Some(hold), "{text}");
+        }
+        assert_eq!(HoldReason::parse("Pace"), None, "no run holds a node for it");
+        assert_eq!(HoldReason::parse("the annotation is not one of this version"), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use snapshot::model::Text;
 
 /// What a run waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,7 +12,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct Wait {
     /// The object that it waits for: `Node/b7`, `Pod/default/web`, `Gate/dns`.
-    pub object: String,
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
+    pub object: Subject,
     /// Why.
     pub reason: Reason,
     /// What is seen, in one sentence.
@@ -23,6 +25,69 @@ pub struct Wait {
     /// When the run looks again at the latest, by its own clock; none if an event tells.
     #[serde(skip)]
     pub until: Option<Duration>,
+}
+
+/// The object that a run waits for. Its text is a path: `Run`, `Node/b7`, `Pod/default/web`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Subject {
+    /// The whole run.
+    Run,
+    Node(Text),
+    /// A pod, as `NAMESPACE/NAME`.
+    Pod(Text),
+    Pool(Text),
+    Gate(Text),
+    Wave(Text),
+    /// Any other object: a workload as `KIND/NAMESPACE/NAME`, or the Lease or a ConfigMap of the run.
+    Object(Text),
+}
+
+impl Subject {
+    #[must_use]
+    pub fn node(name: &str) -> Self {
+        Self::Node(name.into())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run => f.write_str("Run"),
+            Self::Node(name) => write!(f, "Node/{name}"),
+            Self::Pod(title) => write!(f, "Pod/{title}"),
+            Self::Pool(name) => write!(f, "Pool/{name}"),
+            Self::Gate(name) => write!(f, "Gate/{name}"),
+            Self::Wave(name) => write!(f, "Wave/{name}"),
+            Self::Object(path) => f.write_str(path),
+        }
+    }
+}
+
+impl From<&str> for Subject {
+    fn from(text: &str) -> Self {
+        match text.split_once('/') {
+            None if text == "Run" => Self::Run,
+            Some(("Node", name)) => Self::Node(name.into()),
+            Some(("Pod", title)) => Self::Pod(title.into()),
+            Some(("Pool", name)) => Self::Pool(name.into()),
+            Some(("Gate", name)) => Self::Gate(name.into()),
+            Some(("Wave", name)) => Self::Wave(name.into()),
+            None | Some(_) => Self::Object(text.into()),
+        }
+    }
+}
+
+impl From<String> for Subject {
+    fn from(text: String) -> Self {
+        Self::from(text.as_str())
+    }
+}
+
+impl From<Subject> for String {
+    fn from(subject: Subject) -> Self {
+        subject.to_string()
+    }
 }
 
 /// Why a run waits.
@@ -181,23 +246,17 @@ impl Reason {
         Self::Arriving,
         Self::ReplacementMissing,
     ];
-
-    /// The reason of this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.to_string() == name)
-    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self, f)
+        self.serialize(f)
     }
 }
 
 impl Wait {
     /// A wait that time or an event ends.
-    pub fn new(object: impl Into<String>, reason: Reason, what: impl Into<String>) -> Self {
+    pub fn new(object: impl Into<Subject>, reason: Reason, what: impl Into<String>) -> Self {
         Self {
             object: object.into(),
             reason,
@@ -210,7 +269,7 @@ impl Wait {
 
     /// A wait that a person ends.
     pub fn new_held(
-        object: impl Into<String>,
+        object: impl Into<Subject>,
         reason: Reason,
         what: impl Into<String>,
         help: impl Into<String>,
@@ -239,5 +298,38 @@ impl Wait {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = help.into();
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Journals of earlier holders have the text.
+    #[test]
+    fn a_subject_is_read_as_it_was_written() {
+        for (text, subject) in [
+            ("Run", Subject::Run),
+            ("Node/b7", Subject::node("b7")),
+            ("Pod/default/web", Subject::Pod("default/web".into())),
+            ("Pool/blue", Subject::Pool("blue".into())),
+            ("Gate/dns", Subject::Gate("dns".into())),
+            ("Wave/canary", Subject::Wave("canary".into())),
+            ("Deployment/shop/web", Subject::Object("Deployment/shop/web".into())),
+            ("Run/b7", Subject::Object("Run/b7".into())),
+            ("Node", Subject::Object("Node".into())),
+            ("", Subject::Object("".into())),
+        ] {
+            assert_eq!(Subject::from(text), subject, "{text}");
+            assert_eq!(serde_json::to_value(&subject).expect("JSON"), text);
+            assert_eq!(serde_json::from_value::<Subject>(text.into()).expect("a subject"), subject);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_printed_as_it_is_written() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).expect("JSON"), reason.to_string());
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use migration::roll::wait::Reason;
+
 use crate::history::queue::Millis;
 
 /// How a history ended.
@@ -45,6 +47,8 @@ pub struct Tally {
     pub events: u64,
     /// How often a run decided.
     pub looks: u64,
+    /// How often a person saw that the run needs one, by the reason.
+    pub holds: BTreeMap<Reason, u64>,
     /// Everything else, by name.
     pub times: BTreeMap<String, u64>,
 }
@@ -64,6 +68,9 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.events += other.events;
         self.looks += other.looks;
+        for (reason, times) in &other.holds {
+            *self.holds.entry(*reason).or_default() += times;
+        }
         for (what, times) in &other.times {
             *self.times.entry(what.clone()).or_default() += times;
         }

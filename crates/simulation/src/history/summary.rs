@@ -96,8 +96,8 @@ impl Summary {
         };
         let mut needed: BTreeMap<String, u64> = BTreeMap::new();
         for (_, outcome) in histories {
-            for reason in outcome.tally.times.keys().filter_map(|what| what.strip_prefix("a hold: ")) {
-                *needed.entry(reason.to_owned()).or_default() += 1;
+            for reason in outcome.tally.holds.keys() {
+                *needed.entry(reason.to_string()).or_default() += 1;
             }
         }
         let is_unended = |violation: &&Violation| violation.invariant == Violation::UNENDED;
@@ -134,6 +134,7 @@ impl Summary {
 mod tests {
     use super::*;
     use crate::history::outcome::Tally;
+    use migration::roll::wait::Reason;
 
     fn history(seconds: u64, passes: &[u64], times: &[(&str, u64)]) -> Outcome {
         let times = times.iter().map(|(what, count)| ((*what).to_owned(), *count)).collect();
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn histories_are_put_together() {
-        let mut bad = history(30, &[10], &[("a hold: BarePod", 5), ("an eviction: done", 4)]);
+        let mut bad = history(30, &[10], &[("an eviction: done", 4)]);
+        bad.tally.holds.insert(Reason::BarePod, 5);
         bad.violations.push(Violation { invariant: "R5", why: "so".into(), occurred_at: 2500 });
         let histories = [(1, history(20, &[8, 20], &[("an eviction: done", 6)])), (2, bad)];
         let summary = Summary::summarize(&histories);

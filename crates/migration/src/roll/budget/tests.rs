@@ -203,7 +203,7 @@ fn two_nodes_of_one_step_are_not_room_for_each_other() {
     let world = world(vec![(node(), 4, 0), (node(), 4, 0), (node(), 4, 0)]);
     let (started, _, wait) = admitted(&world, &["a", "b", "c"]);
     assert_eq!(started, [true, false, false]);
-    assert_eq!(wait.map(|wait| wait.object).as_deref(), Some("Node/b"), "the first one that waits is told");
+    assert_eq!(wait.map(|wait| wait.object), Some("Node/b".into()), "the first one that waits is told");
 }
 
 /// A node with few pods does not take the room that one with many waits for; one whose pods come back takes none.

@@ -16,7 +16,7 @@ use crate::roll::start::unmet_gates;
 use crate::roll::start::wave::done_ago;
 use crate::roll::transit::STEADY;
 use crate::roll::view::{NodeStatus, Standing, View, is_done, is_of_pass};
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Owner, Pod, Trait};
 use crate::workload::{START_TAINT_CILIUM, is_startup};
 
@@ -117,7 +117,7 @@ pub(in crate::roll) fn waits(view: &View<'_>) -> Vec<Wait> {
         let setting =
             if is_tainted { "operator.setNodeTaints=false of Cilium keeps the taint off; " } else { "" };
         let help = format!("{setting}kubectl describe node {name}; for another one in its place: {again}");
-        let wait = Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help);
+        let wait = Wait::new(Subject::node(name), Reason::Arriving, what).help(help);
         waits.push(wait.limited(since, limit, now));
     }
     for exchange in view.nodes.exchanges() {
@@ -129,7 +129,7 @@ pub(in crate::roll) fn waits(view: &View<'_>) -> Vec<Wait> {
         let what = format!("{missing} more of its nodes have gone than new ones have come");
         let look = exchange.pipeline.arrivals();
         let help = format!("{look}; where the pool is to stay smaller: kubectl crossfade roll skip {last}");
-        let wait = Wait::new(format!("Pool/{pool}"), Reason::ReplacementMissing, what).help(help);
+        let wait = Wait::new(Subject::Pool(pool.clone()), Reason::ReplacementMissing, what).help(help);
         waits.push(wait.limited(since, limit, now));
     }
     waits.extend(outdated_reports(view));
@@ -167,7 +167,7 @@ pub(in crate::roll) fn outdated_report(view: &View<'_>, status: &NodeStatus<'_>)
             look.to_owned(),
         ),
     };
-    Some(Wait::new(format!("Node/{name}"), Reason::Arriving, what).help(help))
+    Some(Wait::new(Subject::node(name), Reason::Arriving, what).help(help))
 }
 
 /// Such waits, where nodes without Crossfade come.
@@ -192,7 +192,7 @@ pub(in crate::roll) fn obstacles(view: &View<'_>, wave: usize) -> Vec<Wait> {
     let behind = view.nodes.exchanges().iter().filter(is_behind);
     let wait = |exchange: &Exchange<'_>| {
         let what = "nodes of an earlier wave have gone, and new ones are not proven in their places yet";
-        Wait::new(format!("Pool/{}", exchange.pool), Reason::Arriving, what)
+        Wait::new(Subject::Pool(exchange.pool.clone()), Reason::Arriving, what)
     };
     behind.map(wait).collect()
 }

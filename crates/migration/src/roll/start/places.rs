@@ -2,7 +2,7 @@
 
 use crate::roll::replacement::{self, Turnover, arrival};
 use crate::roll::view::{NodeStatus, Standing, View, is_of_run, is_ours};
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::Color;
 use types::api::step::State;
 
@@ -156,7 +156,7 @@ pub(in crate::roll) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) 
 #[must_use]
 pub(in crate::roll) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Wait> {
     let name = status.name;
-    let object = format!("Node/{name}");
+    let object = Subject::node(name);
     Some(match trouble_reason(view, status)? {
         Reason::NodeGoing => Wait::new(object, Reason::NodeGoing, "another program takes it away"),
         Reason::NodeNotReady => Wait::new(object, Reason::NodeNotReady, "it is not Ready"),
@@ -170,13 +170,13 @@ pub(in crate::roll) fn trouble_wait(view: &View<'_>, status: &NodeStatus<'_>) ->
 
 /// A wait for a place among those in transit.
 #[must_use]
-pub(in crate::roll) fn no_place_wait(object: String) -> Wait {
+pub(in crate::roll) fn no_place_wait(object: Subject) -> Wait {
     Wait::new(object, Reason::InTransit, "as many nodes are in transit or in trouble as may be")
 }
 
 /// Waits for a place, and for each node that takes one although it does not move.
 #[must_use]
-pub(in crate::roll) fn no_place_waits(view: &View<'_>, object: String) -> Vec<Wait> {
+pub(in crate::roll) fn no_place_waits(view: &View<'_>, object: Subject) -> Vec<Wait> {
     let is_at_rest = |status: &&NodeStatus<'_>| {
         matches!(status.standing, Standing::Done | Standing::Pending | Standing::Foreign(_))
     };

@@ -12,7 +12,7 @@ use super::places::is_begun;
 use crate::plan::WaveKind;
 use crate::roll::replacement::{self, Turnover, arrival};
 use crate::roll::view::{NodeStatus, Place, Standing, View, is_of_pass};
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::Node;
 
 /// Longest name of a pool or zone in words, in bytes.
@@ -39,7 +39,7 @@ pub(in crate::roll) fn unplaced_wait(view: &View<'_>, name: &str, node: &Node) -
     let help = format!(
         "correct its label, or make a new plan: kubectl crossfade plan --save; or leave it out: kubectl crossfade roll skip {name}"
     );
-    Some(Wait::new_held(format!("Node/{name}"), Reason::PlaceUnknown, what, help))
+    Some(Wait::new_held(Subject::node(name), Reason::PlaceUnknown, what, help))
 }
 
 /// Whether a run's bounds leave a node to it.
@@ -143,7 +143,10 @@ pub(in crate::roll) fn remaining_soak(view: &View<'_>, index: usize) -> Option<W
     });
     let (left, before) = soaks.max_by_key(|(left, _)| *left).filter(|(left, _)| !left.is_zero())?;
     let what = format!("the wave {} is done, and nothing starts for {} s", before.name, before.soak_seconds);
-    Some(Wait::new(format!("Wave/{}", wave.name), Reason::Soak, what).with_time(view.world.now + left))
+    Some(
+        Wait::new(Subject::Wave(wave.name.to_string().into()), Reason::Soak, what)
+            .with_time(view.world.now + left),
+    )
 }
 
 /// How long ago the last node up to this wave was done; as long as this holder has seen the pass if it does not know of any.

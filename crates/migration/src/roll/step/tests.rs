@@ -128,9 +128,9 @@ fn has_patch(decided: &Decision, node: &str) -> bool {
 }
 
 /// The waits of this reason, by their objects.
-fn waits(decided: &Decision, reason: Reason) -> Vec<&str> {
+fn waits(decided: &Decision, reason: Reason) -> Vec<String> {
     let of_reason = decided.waits.iter().filter(|wait| wait.reason == reason);
-    of_reason.map(|wait| wait.object.as_str()).collect()
+    of_reason.map(|wait| wait.object.to_string()).collect()
 }
 
 fn skipped(node: &str) -> Run {
@@ -164,11 +164,11 @@ fn what_two_parts_wait_for_is_told_once() {
         wait("Node/a", Reason::ForeignCordon),
     ];
     deduplicate_waits(&mut waits);
-    let left: Vec<_> = waits.iter().map(|wait| (wait.object.as_str(), wait.reason)).collect();
+    let left: Vec<_> = waits.into_iter().map(|wait| (wait.object, wait.reason)).collect();
     let expected = [
-        ("Node/a", Reason::ForeignCordon),
-        ("Node/b", Reason::ForeignCordon),
-        ("Node/a", Reason::NodeNotReady),
+        (Subject::node("a"), Reason::ForeignCordon),
+        (Subject::node("b"), Reason::ForeignCordon),
+        (Subject::node("a"), Reason::NodeNotReady),
     ];
     assert_eq!(left, expected);
 }
@@ -333,7 +333,7 @@ fn a_pool_or_zone_that_the_plan_does_not_know_holds_its_node_alone() {
         let decided = decided(&world, &run());
         assert_eq!(claimed(&decided, &world), ["b", "c"], "{pool} {zone}");
         world.node("a").is_fenced = true;
-        let wait = decided.waits.iter().find(|wait| wait.object == "Node/a").expect("a wait");
+        let wait = decided.waits.iter().find(|wait| wait.object == "Node/a".into()).expect("a wait");
         assert!(wait.is_held && wait.help.contains("kubectl crossfade roll skip a"), "{wait:?}");
         for name in ["b", "c"] {
             world.put(name.into(), node(name, Phase::BothOld, &json!({"both-old": 2})));

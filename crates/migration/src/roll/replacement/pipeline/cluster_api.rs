@@ -19,7 +19,7 @@ use crate::roll::replacement::{self, LEVERS, Turnover};
 use crate::roll::run::Run;
 use crate::roll::step::{Act, Hook};
 use crate::roll::view::{View, is_of_pass, is_of_run};
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Machine, Node, World};
 
 /// The method `cluster-api`.
@@ -73,7 +73,7 @@ impl PipelineRules for ClusterApi {
     }
 
     fn obstacle(&self, world: &World, _run: &Run, name: &Text, node: &Node) -> Option<Wait> {
-        let object = format!("Node/{name}");
+        let object = Subject::node(name);
         if world.machines.is_none() {
             return Some(unheld_wait(object, node));
         }
@@ -148,7 +148,7 @@ impl PipelineRules for ClusterApi {
 }
 
 /// A Node of which the Machine is not known.
-fn unheld_wait(object: String, node: &Node) -> Wait {
+fn unheld_wait(object: Subject, node: &Node) -> Wait {
     if replacement::is_waiting(node) {
         let what = "the run holds its Machine by a pre-drain hook, and only a run with access to the management cluster can take that away";
         return Wait::new(object, Reason::NotAsked, what).help(ACCESS);
@@ -207,7 +207,7 @@ pub(in crate::roll) fn wait_of_end(view: &View<'_>) -> Option<Wait> {
     let held = machines.keys().filter(|node| is_deleted_of(view, node)).count();
     let what = format!("{held} Machines are being deleted, and their nodes go one after the other");
     let help = "kubectl get machines -A in the management cluster";
-    (held > 0).then(|| Wait::new("Run", Reason::Leaving, what).help(help))
+    (held > 0).then(|| Wait::new(Subject::Run, Reason::Leaving, what).help(help))
 }
 
 /// Hooks that are to be set, and those of this run that are to be taken away: a Node may go or is gone, or the run is over.

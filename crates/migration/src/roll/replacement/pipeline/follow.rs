@@ -10,7 +10,7 @@ use snapshot::model::Text;
 use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::run::Run;
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Node, World};
 
 /// The method `follow`.
@@ -33,7 +33,7 @@ impl PipelineRules for Follow {
 
     fn obstacle(&self, _world: &World, _run: &Run, name: &Text, _node: &Node) -> Option<Wait> {
         let what = "its pipeline replaces it whenever it does, and the run only follows";
-        Some(Wait::new(format!("Node/{name}"), Reason::Leaving, what))
+        Some(Wait::new(Subject::node(name), Reason::Leaving, what))
     }
 
     /// No run permits it. A step that says so is of a plan with another method.

@@ -11,7 +11,7 @@ use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::run::Run;
 use crate::roll::step::Patch;
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Node, World};
 
 /// The method `karpenter`.
@@ -49,7 +49,7 @@ impl PipelineRules for Karpenter {
         let help = format!(
             "kubectl annotate node {name} karpenter.sh/do-not-disrupt-; or leave it out: kubectl crossfade roll skip {name}"
         );
-        is_foreign.then(|| Wait::new_held(format!("Node/{name}"), Reason::Undisturbed, what, help))
+        is_foreign.then(|| Wait::new_held(Subject::node(name), Reason::Undisturbed, what, help))
     }
 
     fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {

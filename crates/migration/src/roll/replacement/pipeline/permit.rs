@@ -7,7 +7,7 @@ use snapshot::model::Text;
 use super::PipelineRules;
 use crate::plan::Pool;
 use crate::roll::run::Run;
-use crate::roll::wait::{Reason, Wait};
+use crate::roll::wait::{Reason, Subject, Wait};
 use crate::roll::world::{Node, PermitRequest, World};
 
 /// The method `permit`.
@@ -42,7 +42,7 @@ impl PipelineRules for Permit {
         let what = "its pipeline has not asked to take it away";
         let help =
             format!("in the pipeline, before it drains the node: kubectl crossfade permit {name} --wait 600");
-        Some(Wait::new(format!("Node/{name}"), Reason::NotAsked, what).help(help))
+        Some(Wait::new(Subject::node(name), Reason::NotAsked, what).help(help))
     }
 
     fn departure(&self, _world: &World, name: &Text) -> (&'static str, String) {

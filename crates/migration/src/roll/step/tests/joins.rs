@@ -186,7 +186,10 @@ fn a_node_whose_networks_never_join_is_held_by_name() {
     let decided = decided(&world, &run());
     let wait: &Wait =
         decided.waits.iter().find(|wait| wait.reason == Reason::MoveTimeout).expect("a wait of the node");
-    assert!(wait.is_held && wait.object == "Node/a" && wait.what.contains("join or leave"), "{wait:?}");
+    assert!(
+        wait.is_held && wait.object == "Node/a".into() && wait.what.contains("join or leave"),
+        "{wait:?}"
+    );
     for next in ["kubectl describe node a", "crossfade-bootstrap move-pods", "roll retry a"] {
         assert!(wait.help.contains(next), "{wait:?}");
     }

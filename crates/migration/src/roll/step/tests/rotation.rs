@@ -252,7 +252,7 @@ impl Rotation {
 
 /// The wait of this reason about this object.
 fn wait<'a>(decided: &'a Decision, reason: Reason, object: &str) -> Option<&'a Wait> {
-    decided.waits.iter().find(|wait| wait.reason == reason && wait.object == object)
+    decided.waits.iter().find(|wait| wait.reason == reason && wait.object == object.into())
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn a_mark_on_every_node_takes_no_place() {
     rotation.gain("f", new("uid-f"));
     let waits = rotation.go_for(30).waits;
     assert!(
-        waits.iter().any(|wait| wait.reason == Reason::NodeGoing && wait.object == "Node/d"),
+        waits.iter().any(|wait| wait.reason == Reason::NodeGoing && wait.object == "Node/d".into()),
         "{waits:?}"
     );
     rotation.ask(&["d"]);

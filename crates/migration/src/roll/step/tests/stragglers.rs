@@ -379,7 +379,7 @@ fn a_step_with_an_epoch_that_no_holder_has_keeps_its_own_node_only() {
         let decided = decide_by_plan(&plan, &mut memory, &world, &run());
         let wait = decided.waits.iter().find(|wait| wait.reason == Reason::ForeignRun).expect("a wait");
         assert!(
-            wait.is_held && wait.object == "Node/c" && wait.help.contains("kubectl annotate node c"),
+            wait.is_held && wait.object == "Node/c".into() && wait.help.contains("kubectl annotate node c"),
             "{wait:?}"
         );
         assert_eq!(decided.end, None);
