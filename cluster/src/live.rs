@@ -18,13 +18,13 @@ mod store;
 pub(crate) use api::connect::cluster_name;
 pub(crate) use conduct::{Preview, RunOptions, ask, conduct, preview, watch_status};
 pub(crate) use finish::{
-    Approval, BackupFiles, FinishScene, FinishView, carry_out_finish, undo_finish, view_finish,
+    Approval, BackupFiles, FinishScene, FinishView, apply_finish, undo_finish, view_finish,
 };
 pub use lease::{AcquireError, Patience};
 pub(crate) use permit::{permit, release};
 pub use policies::apply;
 pub(crate) use policies::{
-    ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, carry_out, gather_policies,
+    ApplyReport, PolicyEvent, Scope, WriteOutcome, WriteReport, apply_steps, gather_policies,
 };
 pub use rights::{ACTING, MANAGING, PERMITTING, Rule};
 pub use session::calls::Outcome;

@@ -49,14 +49,14 @@ fn line((name, about): &(String, String)) -> String {
 
 /// The option that a word is; the root's options hold for every command.
 fn option<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a Arg> {
-    let is = |arg: &&Arg| {
+    let is_named = |arg: &&Arg| {
         let long = word.strip_prefix("--").is_some_and(|name| arg.get_long() == Some(name));
         let short = word.strip_prefix('-').is_some_and(|name| {
             arg.get_short().is_some_and(|short| name.len() == short.len_utf8() && name.starts_with(short))
         });
         long || short
     };
-    command.get_arguments().chain(root.get_arguments()).find(is)
+    command.get_arguments().chain(root.get_arguments()).find(is_named)
 }
 
 fn takes_value(arg: &Arg) -> bool {

@@ -104,7 +104,7 @@ pub(crate) fn finish(global: &Global, args: &FinishArgs) -> Result<FinishReport,
             let removes =
                 args.remove.as_deref().map(|name| require_name(global, name)).transpose()?.is_some();
             let approval = Approval { hash: hash.clone(), removes, patience };
-            live::carry_out_finish(&global.access, &finish, &approval, &mut report_step)
+            live::apply_finish(&global.access, &finish, &approval, &mut report_step)
         }
         None if args.undo => live::undo_finish(&global.access, &finish, patience, &mut report_step),
         None if is_live => live::view_finish(&global.access, &finish, &mut report_step),

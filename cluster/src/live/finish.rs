@@ -173,15 +173,13 @@ async fn view_session(
 ///
 /// # Errors
 /// The plan is another one, rights are missing, another holder has the Lease, or a request failed. What was done before stays done.
-pub(crate) fn carry_out_finish(
+pub(crate) fn apply_finish(
     access: &Access,
     scene: &FinishScene<'_>,
     approval: &Approval,
     tell: &mut dyn FnMut(&str),
 ) -> Result<FinishView, Failure> {
-    with_lease(access, scene, approval.patience, tell, async |held, tell| {
-        held.carry_out(approval, tell).await
-    })
+    with_lease(access, scene, approval.patience, tell, async |held, tell| held.apply(approval, tell).await)
 }
 
 /// Lets the old agents run again.
@@ -348,7 +346,7 @@ impl<'a> FinishHolder<'a> {
         Ok(plan)
     }
 
-    async fn carry_out(
+    async fn apply(
         &mut self,
         approval: &Approval,
         tell: &mut dyn FnMut(&str),

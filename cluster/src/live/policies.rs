@@ -113,7 +113,7 @@ pub(crate) fn gather_policies(
 ///
 /// # Errors
 /// The kubeconfig cannot be used. What the API server refuses is in the answer.
-pub(crate) fn carry_out(
+pub(crate) fn apply_steps(
     access: &Access,
     steps: &[Step],
     dry_run: bool,
@@ -121,7 +121,7 @@ pub(crate) fn carry_out(
 ) -> Result<ApplyReport, Failure> {
     runtime()?.block_on(async {
         let caller = caller(access).await?;
-        Ok(apply::carry(&caller, steps, dry_run, progress).await)
+        Ok(apply::apply_steps(&caller, steps, dry_run, progress).await)
     })
 }
 

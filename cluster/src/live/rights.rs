@@ -396,9 +396,11 @@ mod tests {
         test_server::run(async {
             let server = Server::by_rule(|request| {
                 let spec = &request.json()["spec"]["resourceAttributes"];
-                let is = |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;
-                let is_allowed =
-                    !is("patch", "nodes") && !is("get", "leases") && spec["subresource"] != "eviction";
+                let asks_to =
+                    |verb: &str, resource: &str| spec["verb"] == verb && spec["resource"] == resource;
+                let is_allowed = !asks_to("patch", "nodes")
+                    && !asks_to("get", "leases")
+                    && spec["subresource"] != "eviction";
                 Answer::json(201, &serde_json::json!({"spec": {}, "status": {"allowed": is_allowed}}))
             });
             let missing = missing_to_act(&server.client()).await;

@@ -298,9 +298,9 @@ impl History {
 
     fn help_pod(&mut self, title: &str, wait: &Wait) {
         let Some((namespace, name)) = title.split_once('/') else { return };
-        let is =
+        let is_named =
             |pod: &crate::cluster::truth::Pod| *pod.api.name == *name && *pod.api.namespace == *namespace;
-        let target_pod = self.truth.pods.iter().find(|(_, pod)| is(pod));
+        let target_pod = self.truth.pods.iter().find(|(_, pod)| is_named(pod));
         let Some((id, workload)) = target_pod.map(|(id, pod)| (*id, pod.workload)) else { return };
         match wait.reason {
             Reason::BarePod => self.name_for_deletion(title),

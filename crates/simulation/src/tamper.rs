@@ -5,7 +5,9 @@ use std::sync::Arc;
 use migration::drive::Observation;
 use migration::plan::{Bridge, Plan};
 use migration::roll::run::RunRequest;
-use migration::roll::world::{Pod, Trait};
+use migration::roll::world::{Node, Pod, Trait, World};
+use types::api::observed::NodeObservation;
+use types::api::step::Cordon;
 
 use super::history::History;
 
@@ -100,41 +102,47 @@ impl Tamper {
                     }
                 }
             }
-            _ => world
-                .nodes
-                .values_mut()
-                .for_each(|node| self.node(Arc::make_mut(node), world.epoch, policies)),
-        }
-    }
-
-    fn node(self, node: &mut migration::roll::world::Node, epoch: u64, policies: &[String]) {
-        let is_moving = node.step.as_ref().is_some_and(|step| step.state.is_in_transit());
-        match self {
-            Self::Epoch => node.step.iter_mut().for_each(|step| step.epoch = step.epoch.min(epoch)),
-            Self::Cordon if node.is_cordoned => {
-                node.step.iter_mut().for_each(|step| step.cordon = Some(types::api::step::Cordon::Ours));
-            }
-            Self::Trouble if !is_moving => {
-                (node.is_ready, node.is_cordoned, node.is_going) = (true, false, false)
-            }
-            _ => {}
-        }
-        let claim = node.step.as_ref().map(|step| step.claim.clone());
-        let Some(observed) = node.observed.as_mut() else { return };
-        match self {
-            Self::Echo => observed.echo = claim,
-            Self::Boot => observed.boot_id = node.boot.to_string(),
-            Self::Attachments => {
-                let phase = observed.phase;
-                observed.attached.iter_mut().for_each(|attached| {
-                    attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase)
+            Self::Epoch => {
+                let epoch = world.epoch;
+                each_node(world, |node| {
+                    node.step.iter_mut().for_each(|step| step.epoch = step.epoch.min(epoch));
                 });
             }
-            Self::Joins => observed.joins.clear(),
-            Self::Policy => observed.base = policies.first().cloned(),
-            _ => {}
+            Self::Cordon => each_node(world, |node| {
+                if node.is_cordoned {
+                    node.step.iter_mut().for_each(|step| step.cordon = Some(Cordon::Ours));
+                }
+            }),
+            Self::Trouble => each_node(world, |node| {
+                if !node.step.as_ref().is_some_and(|step| step.state.is_in_transit()) {
+                    (node.is_ready, node.is_cordoned, node.is_going) = (true, false, false);
+                }
+            }),
+            Self::Echo => each_node(world, |node| {
+                let claim = node.step.as_ref().map(|step| &step.claim);
+                node.observed.iter_mut().for_each(|observed| observed.echo = claim.cloned());
+            }),
+            Self::Boot => each_node(world, |node| {
+                node.observed.iter_mut().for_each(|observed| observed.boot_id = node.boot.to_string());
+            }),
+            Self::Attachments => each_report(world, |observed| {
+                let phase = observed.phase;
+                observed.attached.iter_mut().for_each(|attached| {
+                    attached.by_phase.retain(|attached_phase, _| Some(*attached_phase) == phase);
+                });
+            }),
+            Self::Joins => each_report(world, |observed| observed.joins.clear()),
+            Self::Policy => each_report(world, |observed| observed.base = policies.first().cloned()),
         }
     }
+}
+
+fn each_node(world: &mut World, mut change: impl FnMut(&mut Node)) {
+    world.nodes.values_mut().for_each(|node| change(Arc::make_mut(node)));
+}
+
+fn each_report(world: &mut World, mut change: impl FnMut(&mut NodeObservation)) {
+    each_node(world, |node| node.observed.iter_mut().for_each(&mut change));
 }
 
 /// The plan of an operator who takes it for granted that nodes forward between both networks.

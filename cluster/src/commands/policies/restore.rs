@@ -107,7 +107,7 @@ fn write(
     dry_run: bool,
     event: &mut dyn FnMut(&live::PolicyEvent<'_>),
 ) -> Result<ApplyReport, Failure> {
-    live::carry_out(&global.access, steps, dry_run, event)
+    live::apply_steps(&global.access, steps, dry_run, event)
         .map_err(|(exit, problem)| Failure::from_problem(exit, problem))
 }
 

@@ -50,7 +50,7 @@ pub(crate) enum Answer {
 /// The settings, the snapshot or the plan cannot be read, no node says in which phase it is, a run goes on, or a request failed.
 pub(crate) fn stragglers(global: &Global, args: &StragglersArgs) -> Result<Answer, Failure> {
     match &args.plan {
-        Some(hash) => fix::carry_out(global, hash, args).map(|carried| Answer::Fix(Box::new(carried))),
+        Some(hash) => fix::apply(global, hash, args).map(|carried| Answer::Fix(Box::new(carried))),
         None if args.fix => fix::plan(global, args).map(|planned| Answer::Preview(Box::new(planned))),
         None => find_stragglers(global, args).map(Answer::Report),
     }

@@ -389,7 +389,7 @@ async fn confirmed(
     removes: bool,
 ) -> Result<FinishView, Failure> {
     let approval = approval(hash, removes);
-    called(api, files, soak_hours, async |holder, note| holder.carry_out(&approval, note).await).await
+    called(api, files, soak_hours, async |holder, note| holder.apply(&approval, note).await).await
 }
 
 fn next_line(view: &FinishView) -> Option<(LineName, LineState)> {

@@ -27,7 +27,7 @@ struct StepExecution<'a> {
 }
 
 /// Carries steps out, in their order.
-pub(super) async fn carry(
+pub(super) async fn apply_steps(
     caller: &Caller,
     steps: &[Step],
     dry_run: bool,
@@ -190,7 +190,7 @@ pub(super) async fn apply(
     };
     let (steps, equal) = made::decide(&pairs, ours)
         .map_err(|all| (Exit::No, all.into_iter().map(refused).collect::<Vec<_>>()))?;
-    let mut applied = carry(caller, &steps, dry_run, progress).await;
+    let mut applied = apply_steps(caller, &steps, dry_run, progress).await;
     let unchanged = |id| WriteReport { object: id, outcome: WriteOutcome::Unchanged, added: Vec::new() };
     applied.objects.extend(equal.into_iter().map(unchanged));
     Ok(applied)

@@ -24,7 +24,7 @@ impl Session {
         let work = self.prepare(act);
         async move {
             match work {
-                Ok(work) => work.carry_out().await,
+                Ok(work) => work.apply().await,
                 Err(outcome) => outcome,
             }
         }
@@ -115,7 +115,7 @@ struct RecordAct {
 }
 
 impl SessionAct {
-    async fn carry_out(self) -> Outcome {
+    async fn apply(self) -> Outcome {
         match self {
             Self::Patch { hand, ask, labels, sender } => match change(&hand, &ask).await {
                 Ok(body) => {
@@ -145,13 +145,13 @@ impl SessionAct {
                 }
                 Err(why) => Outcome::Failed(why),
             },
-            Self::Record(record) => record.carry_out().await,
+            Self::Record(record) => record.apply().await,
         }
     }
 }
 
 impl RecordAct {
-    async fn carry_out(self) -> Outcome {
+    async fn apply(self) -> Outcome {
         if let Err(outcome) = self.hand.may() {
             return outcome;
         }

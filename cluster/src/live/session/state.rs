@@ -356,7 +356,7 @@ impl ClusterState {
     /// How many pods workloads miss now, as a run remembers it at its start. DaemonSets are not among them: what they miss lies on single nodes. Where tenants
     /// have more such workloads than the run's ConfigMap has room for, the last ones are left out; each of those can be skipped.
     pub(in crate::live) fn short_workloads(&self) -> BTreeMap<String, u32> {
-        let is =
+        let is_short =
             |(owner, available): &(&Owner, &Availability)| !owner.is_daemon_set() && available.is_short(0);
         let missing = |(owner, available): (&Owner, &Availability)| {
             (owner.title(), available.desired.saturating_sub(available.ready))
@@ -367,7 +367,7 @@ impl ClusterState {
             bytes_left = bytes_left.saturating_sub(title.len());
             fits
         };
-        self.workloads.iter().filter(is).map(missing).take_while(has_room).collect()
+        self.workloads.iter().filter(is_short).map(missing).take_while(has_room).collect()
     }
 
     /// What is not known well enough to decide anything.

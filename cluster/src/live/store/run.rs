@@ -212,10 +212,10 @@ fn another_run_goes_on(other: &Run) -> Failure {
 pub(super) fn valid(id: &str) -> Result<(), Failure> {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [id.bytes().next(), id.bytes().last()];
-    let is = id.len() <= MAX_ID
+    let is_valid = id.len() <= MAX_ID
         && ends.iter().all(|end| end.is_some_and(is_inner))
         && id.bytes().all(|byte| is_inner(byte) || byte == b'-');
-    if is {
+    if is_valid {
         return Ok(());
     }
     let what = format!(

@@ -64,11 +64,11 @@ impl Expectation {
     #[must_use]
     pub fn accepts(self, value: &str) -> bool {
         let value = value.trim().to_ascii_lowercase();
-        let is = |item: &str| item.eq_ignore_ascii_case(&value);
+        let is_value = |item: &str| item.eq_ignore_ascii_case(&value);
         match self {
             Self::Any => true,
-            Self::OneOf(all) => all.iter().any(|item| is(item)),
-            Self::Not(all) => !all.iter().any(|item| is(item)),
+            Self::OneOf(all) => all.iter().any(|item| is_value(item)),
+            Self::Not(all) => !all.iter().any(|item| is_value(item)),
         }
     }
 

@@ -364,9 +364,9 @@ impl Counts {
 
 fn gate_status(view: &View<'_>, name: &str) -> Gate {
     let verdict = view.verdict(name);
-    let is = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
+    let color = verdict.map_or(Color::Unknown, |verdict| verdict.color).as_str();
     let why = verdict.map_or_else(|| "it was not asked lately".into(), |verdict| verdict.why.clone());
-    Gate { name: name.to_owned(), color: is, why }
+    Gate { name: name.to_owned(), color, why }
 }
 
 /// A run that is over says nothing of the present: nodes join, and others move them on.

@@ -374,10 +374,10 @@ pub(super) fn unaccepted_problems(scene: &Scene<'_>, phases: &[Phase]) -> Vec<Pr
 /// The waivers that accept a finding, in the order of the settings.
 pub(super) fn waivers(scene: &Scene<'_>, findings: &[Finding]) -> Vec<Waiver> {
     let is_used = |waiver: &&Waiver| {
-        let is = |finding: &Finding| {
+        let is_waived = |finding: &Finding| {
             finding.code == waiver.finding && finding.waived.as_deref() == Some(&*waiver.reason)
         };
-        findings.iter().any(is)
+        findings.iter().any(is_waived)
     };
     scene.config.waivers.iter().filter(is_used).cloned().collect()
 }

@@ -62,12 +62,12 @@ pub(super) enum CallResult {
 impl CallResult {
     /// Reads the text of an [`Outcome`](crate::drive::Outcome).
     pub(super) fn parse(outcome: &str) -> Self {
-        let is = |begin: &str| outcome.starts_with(begin);
+        let begins = |begin: &str| outcome.starts_with(begin);
         match outcome {
             "Done" | "Answered(Accepted)" => Self::Accepted,
             "Answered(Gone)" | "Conflict" => Self::Gone,
-            _ if is("Answered(Budget(") || outcome == "Answered(TwoBudgets)" => Self::Budget,
-            _ if is("Answered(Busy(") => Self::Busy,
+            _ if begins("Answered(Budget(") || outcome == "Answered(TwoBudgets)" => Self::Budget,
+            _ if begins("Answered(Busy(") => Self::Busy,
             _ => Self::Failed,
         }
     }

@@ -420,10 +420,10 @@ pub(super) fn held_waits(view: &View<'_>) -> Vec<Wait> {
 
 /// Nodes that are to be kept from their pipelines before the first of them may go, and are not.
 fn without_lever<'v, 'a: 'v>(view: &'v View<'a>) -> impl Iterator<Item = &'a NodeStatus<'a>> + use<'v, 'a> {
-    let is = |status: &&NodeStatus<'_>| {
+    let is_waiting_to_go = |status: &&NodeStatus<'_>| {
         status.turnover == Turnover::Leaves && status.standing == Standing::Pending && !is_going(view, status)
     };
-    view.nodes().filter(is).filter(|status| !has_lever(view, status))
+    view.nodes().filter(is_waiting_to_go).filter(|status| !has_lever(view, status))
 }
 
 /// What is done about nodes that are replaced, beside letting them go: they are kept from their pipelines and given back, and new ones are proven.

@@ -45,22 +45,22 @@ pub fn is_agent(spec: &PodSpec, cni: Cni) -> bool {
 #[must_use]
 pub fn agents<'a>(scene: &Scene<'a>, cni: Cni) -> Vec<Agent<'a>> {
     let named = if cni == scene.from { &scene.config.agents.old } else { &scene.config.agents.new };
-    let is = |daemon_set: &&Workload| {
+    let is_of_cni = |daemon_set: &&Workload| {
         if named.is_empty() {
             return is_system(daemon_set.namespace()) && is_agent(&daemon_set.spec.template.spec, cni);
         }
         named.iter().any(|name| name.matches(daemon_set.namespace(), daemon_set.name()))
     };
-    let all = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is);
+    let all = scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is_of_cni);
     all.map(|daemon_set| Agent { cni, daemon_set }).collect()
 }
 
 /// DaemonSets that look like the agent of a CNI in a namespace that is not the system's.
 pub fn look_alikes<'a>(scene: &Scene<'a>, cni: Cni) -> impl Iterator<Item = &'a Workload> {
-    let is = move |daemon_set: &&Workload| {
+    let looks_alike = move |daemon_set: &&Workload| {
         !is_system(daemon_set.namespace()) && is_agent(&daemon_set.spec.template.spec, cni)
     };
-    scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(is)
+    scene.snapshot.workloads(Kind::DAEMON_SET).iter().filter(looks_alike)
 }
 
 #[cfg(test)]

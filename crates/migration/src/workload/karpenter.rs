@@ -29,8 +29,8 @@ impl<'a> Karpenter<'a> {
     #[must_use]
     pub fn find(scene: &Scene<'a>) -> Option<Self> {
         let controller = |workload: &'a Workload| {
-            let is = |container: &&Container| container.name.as_ref() == "controller";
-            let controller = workload.spec.template.spec.containers.iter().find(is)?;
+            let is_controller = |container: &&Container| container.name.as_ref() == "controller";
+            let controller = workload.spec.template.spec.containers.iter().find(is_controller)?;
             workload.name().contains("karpenter").then_some(Self { deployment: workload, controller })
         };
         scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find_map(controller)
@@ -55,10 +55,10 @@ impl<'a> Karpenter<'a> {
     /// Whether a feature gate that is off by default is on.
     #[must_use]
     pub fn has_gate(&self, name: &str) -> bool {
-        let is = |gate: &str| {
+        let is_on = |gate: &str| {
             gate.trim().split_once('=').is_some_and(|(key, value)| key == name && value == "true")
         };
-        self.gates().is_some_and(|(_, gates)| gates.split(',').any(is))
+        self.gates().is_some_and(|(_, gates)| gates.split(',').any(is_on))
     }
 }
 

@@ -28,7 +28,7 @@ pub fn is_startup(key: &str) -> bool {
 #[must_use]
 pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {
     let named = &scene.config.startup_taints;
-    let is = |taint: &Taint| {
+    let is_startup = |taint: &Taint| {
         OWN_TAINTS.contains(&taint.key.as_ref())
             || scene.to == Cni::Cilium && taint.key.as_ref() == START_TAINT_CILIUM
             || named.iter().any(|named| *named.key == *taint.key)
@@ -39,10 +39,12 @@ pub fn startup_taints(scene: &Scene<'_>) -> BTreeSet<Taint> {
         .nodes
         .iter()
         .flat_map(|node| &node.spec.taints)
-        .filter(|taint| is(taint))
+        .filter(|taint| is_startup(taint))
         .map(bare)
         .collect();
-    all.extend(futures(scene).iter().flat_map(|pool| &pool.taints).filter(|taint| is(taint)).map(bare));
+    all.extend(
+        futures(scene).iter().flat_map(|pool| &pool.taints).filter(|taint| is_startup(taint)).map(bare),
+    );
     all.extend(named.iter().map(|named| Taint {
         key: named.key.as_str().into(),
         value: "".into(),

@@ -79,8 +79,8 @@ impl History {
         let goes_back =
             |step: &types::api::step::Step| self.truth.run().is_some_and(|run| step.to == run.from);
         let is_back = self.truth.nodes[node].api.step.as_ref().is_some_and(goes_back);
-        let is = !is_back && self.is_replaced_now(node, flight.nodes_seen);
-        is.then(|| ("R16", format!("the pipeline of node {} drains it", self.truth.nodes[node].name)))
+        let is_early = !is_back && self.is_replaced_now(node, flight.nodes_seen);
+        is_early.then(|| ("R16", format!("the pipeline of node {} drains it", self.truth.nodes[node].name)))
     }
 
     /// R5: it is of another phase, on a node that is moving.

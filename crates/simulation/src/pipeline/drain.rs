@@ -10,12 +10,12 @@ use crate::history::queue::SECOND;
 impl History {
     /// Pods of a node that a drain ends.
     pub(crate) fn drainable(&self, index: usize) -> Vec<u32> {
-        let is = |id: &u32| {
+        let drained = |id: &u32| {
             let pod = self.truth.pods.get(id)?;
             let stays = pod.stays() || pod.api.has_trait(Trait::Static) || pod.api.has_trait(Trait::Finished);
             (!stays).then_some(*id)
         };
-        self.truth.nodes[index].pods.iter().filter_map(is).collect()
+        self.truth.nodes[index].pods.iter().filter_map(drained).collect()
     }
 
     /// A job goes on with the drain of its node; whether the job is over.

@@ -124,7 +124,7 @@ pub(super) fn plan(global: &Global, args: &StragglersArgs) -> Result<FixPreview,
 }
 
 /// Carries a plan out.
-pub(super) fn carry_out(global: &Global, hash: &Prefix, args: &StragglersArgs) -> Result<FixReport, Failure> {
+pub(super) fn apply(global: &Global, hash: &Prefix, args: &StragglersArgs) -> Result<FixReport, Failure> {
     let config = source::settings(global)?;
     let saved = live::saved_plan(&global.access, Some(hash)).map_err(call_failure)?;
     if !saved.plan.fixes_stragglers() {

@@ -239,7 +239,7 @@ fn an_api_server_that_says_no_time_begins_no_soak() {
             FinishScene { scene: &scene, policies: &policies, run: None, run_plan: None, files: &files };
         let approval = approval(&hash, true);
         let work = async |holder: &mut FinishHolder<'_>, tell: &mut dyn FnMut(&str)| {
-            holder.carry_out(&approval, tell).await
+            holder.apply(&approval, tell).await
         };
         let (exit, problem) = with_session(&mut session, &finish, Patience::UntilExpired, &mut |_| {}, work)
             .await

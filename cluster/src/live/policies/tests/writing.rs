@@ -62,7 +62,7 @@ fn keeping(mut change: impl FnMut(&RecordedRequest) -> Option<Answer> + Send + '
 fn carried(server: &Server, steps: &[Step], dry_run: bool) -> (ApplyReport, Vec<String>) {
     let server = server.clone();
     run(async {
-        let applied = apply::carry(&server.caller(), steps, dry_run, &mut |_| {}).await;
+        let applied = apply::apply_steps(&server.caller(), steps, dry_run, &mut |_| {}).await;
         let short = |line: String| {
             line.replace("/apis/projectcalico.org/v3/globalnetwork", "")
                 .replace("fieldManager=crossfade&fieldValidation=Strict", "strict")

@@ -85,7 +85,7 @@ fn labelled_objects(scene: &Scene<'_>) -> Vec<(Subject, String)> {
 
 /// The HelmChart of the old CNI, which RKE2's and k3s' controller installs.
 fn charts(scene: &Scene<'_>) -> Vec<(Subject, String)> {
-    let is = |chart: &&Object| {
+    let is_cni_chart = |chart: &&Object| {
         let name = chart.name().strip_prefix("rke2-").unwrap_or(chart.name());
         name == scene.from.to_string() && chart.pointer(UNMANAGED).is_none()
     };
@@ -96,7 +96,7 @@ fn charts(scene: &Scene<'_>) -> Vec<(Subject, String)> {
         );
         (subject(Kind::HELM_CHART, chart).detail("the controller of HelmCharts installs it"), way)
     };
-    scene.snapshot.objects(Kind::HELM_CHART).iter().filter(is).map(mark).collect()
+    scene.snapshot.objects(Kind::HELM_CHART).iter().filter(is_cni_chart).map(mark).collect()
 }
 
 /// Distributions that mark no object of theirs.

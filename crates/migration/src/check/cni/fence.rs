@@ -124,8 +124,9 @@ fn find_missing(scene: &Scene<'_>, spots: &[Spot<'_>], has_old: bool, has_new: b
         }
     }
     let tolerations = |name: &str| {
-        let is = |workload: &&Workload| name.split_once('/') == Some((workload.namespace(), workload.name()));
-        let existing = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is);
+        let is_named =
+            |workload: &&Workload| name.split_once('/') == Some((workload.namespace(), workload.name()));
+        let existing = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is_named);
         existing.map(|workload| workload.spec.template.spec.tolerations.clone()).unwrap_or_default()
     };
     (!objects.is_empty())

@@ -69,8 +69,8 @@ fn monitor(scene: &Scene<'_>, repairing: Option<&Karpenter<'_>>) -> Option<Findi
     } else {
         return None;
     };
-    let is = |workload: &&Workload| workload.name() == MONITOR;
-    let agent = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is)?;
+    let is_monitor = |workload: &&Workload| workload.name() == MONITOR;
+    let agent = scene.snapshot.workloads(Kind::DAEMON_SET).iter().find(is_monitor)?;
     let (severity, repairer) = if repairing.is_some() {
         (Severity::Blocks, "Karpenter, whose feature gate NodeRepair is on, replaces")
     } else {

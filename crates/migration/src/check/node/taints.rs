@@ -57,8 +57,9 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 }
 
 fn is_network(scene: &Scene<'_>, workload: &Workload) -> bool {
-    let is = |cni| agents(scene, cni).iter().any(|agent| agent.daemon_set.metadata == workload.metadata);
-    is(scene.from) || is(scene.to) || workload.name() == "kube-proxy"
+    let is_agent_of =
+        |cni| agents(scene, cni).iter().any(|agent| agent.daemon_set.metadata == workload.metadata);
+    is_agent_of(scene.from) || is_agent_of(scene.to) || workload.name() == "kube-proxy"
 }
 
 /// DaemonSets whose pods are created before the network is ready.
@@ -136,8 +137,9 @@ fn find_waiting(scene: &Scene<'_>, taints: &[Taint]) -> Vec<Finding> {
 fn tolerate(scene: &Scene<'_>, kind: Kind, subjects: &[Subject]) -> String {
     let to_text = |subject: &Subject| {
         let (key, effect) = subject.detail.rsplit_once(':').unwrap_or((&subject.detail, "NoSchedule"));
-        let is = |item: &&Workload| item.namespace() == subject.namespace && item.name() == subject.name;
-        let workload = scene.snapshot.workloads(kind).iter().find(is);
+        let is_subject =
+            |item: &&Workload| item.namespace() == subject.namespace && item.name() == subject.name;
+        let workload = scene.snapshot.workloads(kind).iter().find(is_subject);
         let tolerations = workload.map_or(&[][..], |candidate| &candidate.spec.template.spec.tolerations);
         format!(
             "kubectl -n {} patch {} {} --type json -p {}",
@@ -282,14 +284,15 @@ const MANAGED_CONTROLLER: [&str; 2] = [GKE_POOL, "doks.digitalocean.com/node-poo
 
 /// Whether the Node Readiness Controller runs here, or may. *Source*: its `config/manager/manager.yaml` with the prefix of `config/default`.
 fn has_readiness_controller(scene: &Scene<'_>) -> bool {
-    let is = |workload: &Workload| {
+    let is_controller = |workload: &Workload| {
         let mut containers = workload.spec.template.spec.containers.iter();
         workload.name() == "nrr-controller-manager"
             || containers.any(|container| container.image.contains("node-readiness-controller"))
     };
     let is_managed =
         |node: &Node| MANAGED_CONTROLLER.iter().any(|label| node.metadata.label(label).is_some());
-    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().any(is) || scene.snapshot.nodes.iter().any(is_managed)
+    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().any(is_controller)
+        || scene.snapshot.nodes.iter().any(is_managed)
 }
 
 /// A rule alone removes nothing. The controller may be one that this program does not recognize.
@@ -311,7 +314,7 @@ fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {
     if config.and_then(|config| config.data("remove-cilium-node-taints")) == Some("false") {
         return None;
     }
-    let is = |workload: &&Workload| {
+    let is_operator = |workload: &&Workload| {
         workload
             .spec
             .template
@@ -320,7 +323,7 @@ fn cilium_operator<'a>(scene: &Scene<'a>) -> Option<&'a Workload> {
             .iter()
             .any(|container| container.name.as_ref() == "cilium-operator")
     };
-    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find(is)
+    scene.snapshot.workloads(Kind::DEPLOYMENT).iter().find(is_operator)
 }
 
 #[cfg(test)]

@@ -118,14 +118,16 @@ fn judge_node(node: &Node, kernel: &Kernel) -> Vec<(Code, String)> {
         Some((_, Some(_))) => problems.push((Code::Runtime, runtime())),
         _ => problems.push((Code::Unknown, format!("runtime {:?}", info.container_runtime_version))),
     }
-    let is = format!("kernel {}", info.kernel_version);
+    let kernel_release = format!("kernel {}", info.kernel_version);
     match version(&info.kernel_version) {
         None => problems.push((Code::Unknown, format!("kernel {:?}", info.kernel_version))),
         // Red Hat's kernels have what newer ones have.
         Some(_) if red_hat_8(&info.kernel_version).is_some_and(|build| build >= kernel.red_hat_8) => {}
-        Some(_) if red_hat_8(&info.kernel_version).is_some() => problems.push((Code::KernelDoubtful, is)),
-        Some(version) if version < kernel.least => problems.push((Code::Kernel, is)),
-        Some(version) if version < kernel.doubtful => problems.push((Code::KernelDoubtful, is)),
+        Some(_) if red_hat_8(&info.kernel_version).is_some() => {
+            problems.push((Code::KernelDoubtful, kernel_release))
+        }
+        Some(version) if version < kernel.least => problems.push((Code::Kernel, kernel_release)),
+        Some(version) if version < kernel.doubtful => problems.push((Code::KernelDoubtful, kernel_release)),
         Some(_) => {}
     }
     if !matches!(info.architecture.as_ref(), "amd64" | "arm64" | "") {

@@ -87,7 +87,7 @@ fn tried(row: &Row) -> Result<(), String> {
     };
     match row.fix {
         Fix::Printed | Fix::PrintedThen(_) => {
-            if world.carry_out(fix) == 0 {
+            if world.apply(fix) == 0 {
                 return Err(format!("nothing of the fix changes anything: {fix}"));
             }
             if let Fix::PrintedThen(then) = row.fix {
@@ -109,7 +109,7 @@ fn tried(row: &Row) -> Result<(), String> {
         Fix::Of(other) => {
             has(other)?;
             let other = found(&before, other).ok_or_else(|| format!("{other} is not found"))?;
-            world.carry_out(&other.fix);
+            world.apply(&other.fix);
         }
     }
     let after = world.check();

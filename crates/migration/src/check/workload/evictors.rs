@@ -37,13 +37,13 @@ fn run(scene: &Scene<'_>) -> Vec<Finding> {
 
 /// Whether a container runs a program, by the last part of its image's name.
 fn runs(spec: &PodSpec, program: &str) -> bool {
-    let is = |image: &str| {
+    let is_evictor = |image: &str| {
         image
             .split('@')
             .next()
             .is_some_and(|name| name.rsplit('/').next().unwrap_or_default().starts_with(program))
     };
-    spec.containers.iter().any(|container| is(&container.image))
+    spec.containers.iter().any(|container| is_evictor(&container.image))
 }
 
 /// Deschedulers that run, and Jobs of one, which show a CronJob: a snapshot holds no CronJobs.

@@ -113,13 +113,13 @@ fn nearest_name(scene: &Scene<'_>, member: &Member, group: &str) -> String {
 /// Who else decides on the number of replicas.
 fn scaler(scene: &Scene<'_>, member: &Member) -> Option<String> {
     let kind = member.kind.kind().name();
-    let is = |hpa: &&snapshot::model::Object| {
+    let scales_workload = |hpa: &&snapshot::model::Object| {
         let target = |key: &str| hpa.text(&format!("/spec/scaleTargetRef/{key}"));
         hpa.namespace() == member.namespace
             && target("kind") == Some(kind)
             && target("name") == Some(&member.name)
     };
-    if let Some(hpa) = scene.snapshot.objects(Kind::HORIZONTAL_POD_AUTOSCALER).iter().find(is) {
+    if let Some(hpa) = scene.snapshot.objects(Kind::HORIZONTAL_POD_AUTOSCALER).iter().find(scales_workload) {
         return Some(format!("HorizontalPodAutoscaler {}", hpa.name()));
     }
     let all = scene.snapshot.workloads(member.kind.kind());

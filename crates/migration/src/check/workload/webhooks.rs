@@ -115,10 +115,10 @@ fn webhooks<'a>(scene: &Scene<'a>) -> Vec<Webhook<'a>> {
 
 /// The pods behind a Service that have not ended.
 pub(super) fn pods_behind<'a>(snapshot: &'a Snapshot, namespace: &str, name: &str) -> Vec<&'a Pod> {
-    let is = |service: &&Service| {
+    let is_named = |service: &&Service| {
         (service.metadata.namespace.as_ref(), service.metadata.name.as_ref()) == (namespace, name)
     };
-    let service = snapshot.services.iter().find(is);
+    let service = snapshot.services.iter().find(is_named);
     let selector = service.map(|service| &service.spec.selector).filter(|selector| !selector.is_empty());
     let is_behind = |pod: &&Pod| {
         let has = |(key, value): (&_, &_)| pod.metadata.labels.get(key) == Some(value);

@@ -74,9 +74,9 @@ impl CommandGate {
 }
 
 fn is_name(text: &str) -> bool {
-    let is = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     !text.is_empty()
-        && text.bytes().all(|byte| is(byte) || byte == b'-')
+        && text.bytes().all(|byte| is_inner(byte) || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
 }

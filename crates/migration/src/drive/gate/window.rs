@@ -73,8 +73,8 @@ mod tests {
             (&[], "25:00", "26:00", 3, (13, 7), false),
         ] {
             let local = LocalTime { day, minute: hour * 60 + past };
-            let is = is_open(&[window(days, from, to, None)], |_| Some(local));
-            assert_eq!(is, open, "{days:?} {from}-{to} on {} at {hour}:{past}", DAYS[day]);
+            let is_within = is_open(&[window(days, from, to, None)], |_| Some(local));
+            assert_eq!(is_within, open, "{days:?} {from}-{to} on {} at {hour}:{past}", DAYS[day]);
         }
     }
 

@@ -24,9 +24,10 @@ impl Shortages {
         missing: impl Fn(&Owner) -> u32,
         now: Duration,
     ) {
-        let is = |owner: &Owner| owners.get(owner).is_some_and(|now| now.is_short_beyond(|| missing(owner)));
-        self.since.retain(|owner, _| is(owner));
-        for owner in owners.keys().filter(|owner| is(owner)) {
+        let is_short =
+            |owner: &Owner| owners.get(owner).is_some_and(|now| now.is_short_beyond(|| missing(owner)));
+        self.since.retain(|owner, _| is_short(owner));
+        for owner in owners.keys().filter(|owner| is_short(owner)) {
             self.since.entry(owner.clone()).or_insert(now);
         }
     }

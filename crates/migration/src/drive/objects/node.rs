@@ -134,8 +134,8 @@ fn report(text: &str) -> Option<NodeObservation> {
 ///
 /// *Source*: Kubernetes, "Object Names and IDs", "DNS Subdomain Names".
 fn is_object_name(text: &str) -> bool {
-    let is = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
-    (1..=253).contains(&text.len()) && text.bytes().all(is)
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+    (1..=253).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// The step, if it is no longer than what a run writes, and its words can be printed: the node can write it, too.

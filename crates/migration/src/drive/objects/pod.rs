@@ -36,8 +36,9 @@ impl PodClassifier {
     }
 
     fn is_agent(&self, owner: &Owner) -> bool {
-        let is = |(namespace, name): &(Text, Text)| *namespace == owner.namespace && *name == owner.name;
-        &*owner.kind == "DaemonSet" && self.agents.iter().any(is)
+        let is_owner =
+            |(namespace, name): &(Text, Text)| *namespace == owner.namespace && *name == owner.name;
+        &*owner.kind == "DaemonSet" && self.agents.iter().any(is_owner)
     }
 }
 

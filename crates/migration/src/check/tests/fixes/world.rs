@@ -90,7 +90,7 @@ impl World {
     }
 
     /// Carries out what a fix prints: manifests, values of Helm and commands. How many changed something.
-    pub(super) fn carry_out(&mut self, fix: &str) -> usize {
+    pub(super) fn apply(&mut self, fix: &str) -> usize {
         let mut changes = 0;
         let mut before = "";
         for (index, part) in fix.split("```").enumerate() {

@@ -185,8 +185,8 @@ fn is_hook_of(machine: &Machine, view: &View<'_>) -> bool {
 
 /// Whether Cluster API deletes the Machine of a Node that is there, and the hook of this run is what it waits for.
 fn is_deleted_of(view: &View<'_>, name: &str) -> bool {
-    let is = |machine: &Machine| machine.is_deleted && is_hook_of(machine, view);
-    view.world.nodes.contains_key(name) && view.world.machine(name).is_some_and(is)
+    let waits_for_hook = |machine: &Machine| machine.is_deleted && is_hook_of(machine, view);
+    view.world.nodes.contains_key(name) && view.world.machine(name).is_some_and(waits_for_hook)
 }
 
 /// Which Node may go next once the run is over, of those whose Machines are deleted and held; none while another one is drained.

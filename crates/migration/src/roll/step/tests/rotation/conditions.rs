@@ -51,8 +51,8 @@ fn conditions_wait_for_the_answer_to_an_earlier_patch() {
     rotation.ask(&["a"]);
     rotation.go_for(15);
     let publishes = |decided: &Decision| {
-        let is = |act: &Act| matches!(act, Act::Patch(patch) if &*patch.node == "b" && !patch.lifecycle.is_empty());
-        decided.acts.iter().any(is)
+        let publishes_lifecycle = |act: &Act| matches!(act, Act::Patch(patch) if &*patch.node == "b" && !patch.lifecycle.is_empty());
+        decided.acts.iter().any(publishes_lifecycle)
     };
     rotation.world.node("b").lifecycle.clear();
     let patch = Patch::new(&"b".into(), &rotation.world.nodes["b"]);

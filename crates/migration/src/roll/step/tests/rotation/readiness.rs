@@ -11,8 +11,9 @@ fn tainted() -> Node {
 
 /// The acts that lift the taint of `e`.
 fn lifts(decided: &Decision) -> usize {
-    let is = |act: &&Act| matches!(act, Act::Patch(patch) if patch.lifts_readiness && &*patch.node == "e");
-    decided.acts.iter().filter(is).count()
+    let lifts_readiness =
+        |act: &&Act| matches!(act, Act::Patch(patch) if patch.lifts_readiness && &*patch.node == "e");
+    decided.acts.iter().filter(lifts_readiness).count()
 }
 
 /// A rotation of which the first old node has gone, and `e` has come.

@@ -184,9 +184,10 @@ fn a_node_that_is_brought_back_takes_the_turn_of_no_other_one() {
 fn a_permit_is_not_sent_once_more_where_another_node_has_gone() {
     let mut rotation = Rotation::new("karpenter");
     let permit = |decided: &Decision| {
-        let is = |patch: &Patch| matches!(&patch.step, Change::Set(step) if step.state == State::Permitted);
+        let permits =
+            |patch: &Patch| matches!(&patch.step, Change::Set(step) if step.state == State::Permitted);
         decided.acts.iter().find_map(|act| match act {
-            Act::Patch(patch) if is(patch) => Some(patch.clone()),
+            Act::Patch(patch) if permits(patch) => Some(patch.clone()),
             _ => None,
         })
     };
