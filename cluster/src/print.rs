@@ -9,7 +9,6 @@ mod page;
 pub(crate) mod plan;
 mod progress;
 mod table;
-mod usage;
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -21,7 +20,6 @@ use types::text::escape::{json, line, lines};
 pub(crate) use document::{Block, Document, Row};
 pub(crate) use page::page;
 pub(crate) use progress::Progress;
-pub(crate) use usage::usage;
 
 use crate::cli::exit::Failure;
 use crate::cli::options::Output;
@@ -163,6 +161,25 @@ fn print(text: &str) {
 fn print_to(mut out: impl std::io::Write, text: &str) {
     // A reader that went away (`| head`) is no failure of the command.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints help and version as they are, and a complaint in the format that the arguments ask for.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A reader that went away (`| head`) is no failure.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    let output = match types::command::usage::format(std::env::args_os().skip(1), &["json", "yaml"]) {
+        Some("json") => Output::Json,
+        Some(_) => Output::Yaml,
+        None => {
+            complain(&error.render().to_string());
+            return Exit::Usage;
+        }
+    };
+    refuse(output, vec![types::command::usage::problem(error)]);
+    Exit::Usage
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! it, and nothing else does: neither what the run did, nor what it could have read and did not.
 
 mod eviction;
-mod owners;
 mod room;
 mod rotation;
 
@@ -25,6 +24,7 @@ use super::history::History;
 use crate::cluster::truth::{Actor, Attachment, Node, Pod, duration_of};
 use crate::history::event::Flight;
 use crate::history::queue::{MINUTE, Millis, SECOND};
+use crate::holder::STALE;
 use crate::pipeline::STARTUP;
 
 impl History {
@@ -375,6 +375,31 @@ impl History {
         if leaves && let Some(other) = self.parted_from(index, to) {
             self.broken("R3", format!("a network leaves a pod on {name} for {to}, and {other}"));
         }
+    }
+
+    /// R9 of workloads: a node is not done on what a silent watch has not brought. A workload that the run has touched, and that misses pods for longer than a watch may be silent, keeps nodes from being done.
+    fn check_owners(&mut self, flight: &Flight, index: usize) {
+        let Some(run) = self.truth.record.run.clone() else { return };
+        if self.truth.lease.was_forced {
+            return;
+        }
+        let touched = &self.holders[flight.holder].touched;
+        let wrong = touched.iter().find_map(|(workload, touched)| {
+            let controller = &self.truth.workloads[*workload];
+            let (since, most) = controller.short.filter(|(since, _)| since + STALE + SECOND < flight.sent)?;
+            // A node that was taken in the same moment may have pods of workloads that the run did not know before.
+            if touched.since > flight.decided_at {
+                return None;
+            }
+            let desired = controller.status.desired.min(touched.desired);
+            let lacks = most.saturating_add(run.missing_replicas(&controller.blueprint.owner)) < desired;
+            let name = &self.truth.nodes[index].name;
+            let owner = &controller.blueprint.owner.name;
+            lacks.then(|| {
+                format!("{name} counts as done or may go, and {owner} misses pods since {} s", since / SECOND)
+            })
+        });
+        wrong.into_iter().for_each(|why| self.broken("R9", why));
     }
 
     /// R8 of one node: what is attached to it as far as it can know.

@@ -5,7 +5,6 @@ pub(crate) mod delivery;
 pub(crate) mod lease;
 pub(crate) mod pending_changes;
 pub(crate) mod port;
-mod stale;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,10 +27,11 @@ use super::tamper::Tamper;
 use crate::cluster::truth::duration_of;
 use crate::history::event::{Event, Stream};
 use crate::history::queue::{Millis, SECOND};
-pub(super) use stale::STALE;
 
 /// How long a driver waits for more changes once it has heard of one, as the real one does.
 const BURST: Millis = 200;
+/// A holder decides nothing if a watch has brought nothing for longer, as the real one does.
+pub(crate) const STALE: Millis = 30 * SECOND;
 
 pub(super) struct Holder {
     pub(super) state: HolderState,
@@ -137,6 +137,27 @@ impl fmt::Debug for Holder {
 }
 
 impl Holder {
+    /// Until when this watch brings nothing.
+    pub(crate) fn delay(&self, stream: Stream) -> Millis {
+        let silent =
+            self.silent.filter(|(silent_stream, ..)| *silent_stream == stream).map_or(0, |(.., until)| until);
+        self.asleep.max(self.away_until).max(self.deaf).max(silent)
+    }
+
+    /// Up to when everything that happened is known.
+    fn synced_at(&self, now: Millis) -> Millis {
+        let late = self.asleep.max(self.away_until).max(self.deaf);
+        let all = if late > now { self.late_since } else { now };
+        let silent = self.silent.filter(|(.., until)| *until > now).map_or(now, |(_, since, _)| since);
+        let known_times = [
+            self.nodes.complete_until(now),
+            self.pods.complete_until(now),
+            self.workloads.complete_until(now),
+            self.record.complete_until(now),
+        ];
+        known_times.into_iter().fold(all.min(silent), Millis::min)
+    }
+
     /// A candidate for the Lease.
     pub(super) fn new(stand: HolderState, lag: (Millis, Millis)) -> Self {
         Self {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::outcome::add_outcomes;
+use super::add_outcomes;
 use crate::cli::policies::Turn;
 use crate::live::{ApplyReport, WriteReport};
 use crate::print::{Document, Report};

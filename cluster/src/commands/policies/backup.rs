@@ -9,7 +9,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::progress::show;
+use super::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Backup as BackupArgs;

@@ -12,7 +12,7 @@ use types::command::problem::Problem;
 
 use super::answer::ConversionReport;
 use super::inputs::PolicyInputs;
-use super::progress::show;
+use super::show;
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::{Convert, Target as Kinds, Turn};

@@ -9,8 +9,7 @@ use serde::Serialize;
 use types::command::exit::Exit;
 use types::command::problem::Problem;
 
-use super::outcome::{add_outcomes, describe_outcome};
-use super::progress::show;
+use super::{add_outcomes, describe_outcome, show};
 use crate::cli::exit::Failure;
 use crate::cli::options::Global;
 use crate::cli::policies::Restore as RestoreArgs;

@@ -3,7 +3,6 @@
 //! An act is prepared at once and carried out later, so that many may be under way. Whatever does not work is known as a fact, and the next decision looks
 //! at the world anew.
 
-mod census;
 mod evict;
 mod patch;
 
@@ -12,10 +11,11 @@ use types::api::eviction::Answer;
 use crate::live::api::call::{ApiRequest, Caller, Reply};
 use crate::live::lease::{HeldLease, Standing};
 
-pub(in crate::live) use census::census;
+use crate::live::api::watch::{Source, pages};
 pub(in crate::live) use evict::{delete, evict, version};
+use migration::drive::objects::count_pod;
 use migration::roll::step::PodId;
-use migration::roll::world::Census;
+use migration::roll::world::{Census, Hosts};
 pub(in crate::live) use patch::patch;
 
 /// What became of an act.
@@ -89,6 +89,28 @@ pub(in crate::live) async fn change(hand: &LeasedCaller, ask: &ApiRequest) -> Re
         refusal if refusal.is_not_found() => Outcome::Gone,
         refusal => Outcome::Failed(refusal.to_string()),
     })
+}
+
+/// Counts them. Each page is let go before the next one is asked for.
+///
+/// # Errors
+/// Why they cannot be counted.
+pub(in crate::live) async fn census(caller: &Caller, hosts: &Hosts) -> Result<Census, String> {
+    let empty_census = Census { started_at: caller.clock().now(), ..Census::default() };
+    let mut census = empty_census.clone();
+    let mut wrong = None;
+    let mut count = |item: Option<&str>| match item.map(count_pod) {
+        // The list begins anew.
+        None => census.clone_from(&empty_census),
+        Some(Ok(Some(pod))) => census.count(pod, hosts),
+        Some(Ok(None)) => {}
+        Some(Err(why)) => wrong = Some(why),
+    };
+    pages(caller, &Source::new("/api/v1/pods"), &mut count).await.map_err(|why| why.to_string())?;
+    match wrong {
+        None => Ok(census),
+        Some(why) => Err(why),
+    }
 }
 
 #[cfg(test)]

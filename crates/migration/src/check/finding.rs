@@ -1,7 +1,6 @@
 //! Findings: what stands in the way of a migration, why it matters and how to fix it.
 
 mod explanation;
-mod order;
 mod waive;
 
 use std::fmt;
@@ -11,7 +10,6 @@ use serde::Serialize;
 use snapshot::model::{Kind, Meta};
 
 pub use explanation::Explanation;
-pub use order::sort;
 pub use waive::waive;
 
 /// How bad a finding is.
@@ -142,5 +140,36 @@ impl fmt::Display for Severity {
             Self::Risk => "risk",
             Self::Note => "note",
         })
+    }
+}
+
+/// Sorts findings: what the operator accepted comes last, else the worst first, then by code and first object.
+pub fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| {
+        let key = |finding: &Finding| (finding.waived.is_some(), finding.severity, finding.code);
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.objects.first().cmp(&b.objects.first()))
+            .then_with(|| a.what.cmp(&b.what))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_comes_first_and_what_is_accepted_last() {
+        let finding = |code, severity| Finding::new(code, severity, "", "", "");
+        let mut accepted = finding("a", Severity::Blocks);
+        accepted.waived = Some("known".into());
+        let mut all = [
+            accepted,
+            finding("d", Severity::Note),
+            finding("c", Severity::Blocks),
+            finding("b", Severity::Blocks),
+        ];
+        sort(&mut all);
+        assert_eq!(all.iter().map(|finding| finding.code).collect::<String>(), "bcda");
     }
 }

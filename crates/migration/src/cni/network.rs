@@ -6,9 +6,9 @@ pub mod cilium;
 pub mod flannel;
 mod mtu;
 mod tunnel;
-mod yaml;
 
 pub use mtu::{Mtu, NODE_MTU, mtu};
+use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot, Text, Workload};
 pub use tunnel::{Protocol, Tunnel, tunnels};
 
@@ -70,4 +70,22 @@ pub fn flag_values<'a>(words: &[&'a Text], flag: &str) -> Vec<&'a str> {
 #[must_use]
 pub fn is_yes(text: &str) -> bool {
     matches!(text.to_ascii_lowercase().as_str(), "true" | "1" | "t" | "yes" | "enabled" | "strict")
+}
+
+/// YAML or JSON text of a ConfigMap as a value; none if it is neither YAML nor JSON.
+fn read_yaml(text: &str) -> Option<Value> {
+    if text.trim_start().starts_with('{') {
+        return serde_json::from_str(text).ok();
+    }
+    serde_saphyr::from_str(text).ok()
+}
+
+/// A scalar as text.
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(value) => Some(value.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
 }

@@ -2,7 +2,6 @@
 //! a place in its waves. Limits, gates and decisions about pods are those of any plan.
 
 mod node;
-mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +12,11 @@ use types::policy::Phase;
 
 use super::parts::Course;
 use super::site::{Site, Survey, cluster};
-use super::{ExcludedNode, Plan, parts};
+use super::{ExcludedNode, Plan, Wave, WaveKind, WaveName, parts, waves};
 use crate::check::Scene;
 use crate::check::finding::Finding;
 use crate::cni::reach;
+use crate::config::Config;
 use crate::plan::build::{self, unaccepted_problems};
 use crate::plan::parts::bridge;
 use crate::plan::pods::{PodDisposition, PodFacts, StayReason, pod_disposition};
@@ -186,7 +186,7 @@ pub fn fix(
         image: None,
         ways: Vec::new(),
         bridge,
-        waves: order::waves(sites, scene.config, &stragglers),
+        waves: straggler_waves(sites, scene.config, &stragglers),
         left_out,
         pools,
         policies,
@@ -270,4 +270,26 @@ fn becomes(
         StayReason::Bare => format!("if that is right, name it: --delete-bare {title}"),
     };
     stays(why.words(), help)
+}
+
+/// The waves of any plan, but that nodes with stragglers of DNS are last: other stragglers may reach no DNS pod but those.
+fn straggler_waves(
+    sites: Vec<Site<'_>>,
+    config: &Config,
+    stragglers: &BTreeMap<&str, Vec<Straggler<'_>>>,
+) -> Vec<Wave> {
+    let has_dns = |site: &Site<'_>| {
+        let late = stragglers.get(site.name()).into_iter().flatten();
+        late.into_iter().any(|(pod, _)| site.dns.iter().any(|dns| dns.metadata.uid == pod.metadata.uid))
+    };
+    let (mut last, first): (Vec<_>, Vec<_>) = sites.into_iter().partition(has_dns);
+    let mut all = waves::waves(&first, config, false);
+    if !last.is_empty() {
+        last.sort_by(|a, b| {
+            (a.node.is_control_plane(), a.order()).cmp(&(b.node.is_control_plane(), b.order()))
+        });
+        let nodes = last.iter().map(|site| (site, "it has a DNS pod that is a straggler".to_owned()));
+        all.push(waves::wave(WaveName::DnsStragglers, WaveKind::Dns, 1, waves::planned_nodes(nodes)));
+    }
+    all
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
-use super::{Setting, subject, yaml};
+use super::{Setting, read_yaml, scalar_text, subject};
 
 /// The ConfigMap, whose name may end in a hash; none if Antrea is not installed.
 #[must_use]
@@ -19,21 +19,21 @@ const FILE: &str = "antrea-agent.conf";
 /// The agent's settings; none if Antrea is not installed or its settings are no YAML.
 #[must_use]
 pub fn agent(snapshot: &Snapshot) -> Option<Value> {
-    yaml::read(config(snapshot)?.data(FILE)?)
+    read_yaml(config(snapshot)?.data(FILE)?)
 }
 
 /// Whether a feature gate of the controller that is off by default is on.
 #[must_use]
 pub fn has_gate(snapshot: &Snapshot, name: &str) -> bool {
-    let settings = config(snapshot).and_then(|config| yaml::read(config.data("antrea-controller.conf")?));
-    let gate = settings.and_then(|settings| yaml::text(settings.pointer("/featureGates")?.get(name)?));
+    let settings = config(snapshot).and_then(|config| read_yaml(config.data("antrea-controller.conf")?));
+    let gate = settings.and_then(|settings| scalar_text(settings.pointer("/featureGates")?.get(name)?));
     gate.is_some_and(|gate| gate == "true")
 }
 
 /// A setting of the agent at a JSON pointer: `/tunnelType`.
 #[must_use]
 pub fn setting(snapshot: &Snapshot, pointer: &str) -> Option<Setting> {
-    let value = yaml::text(agent(snapshot)?.pointer(pointer)?)?;
+    let value = scalar_text(agent(snapshot)?.pointer(pointer)?)?;
     Some(Setting::new(value, subject(Kind::CONFIG_MAP, config(snapshot)?), pointer.trim_start_matches('/')))
 }
 

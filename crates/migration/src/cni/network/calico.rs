@@ -31,7 +31,7 @@ pub fn felix(snapshot: &Snapshot, key: &str) -> Vec<Setting> {
         return vec![Setting::new(value, Subject::from_meta(Kind::DAEMON_SET, &node.metadata), &name)];
     }
     let setting_of = |object: &Object| {
-        let value = super::yaml::text(object.pointer("/spec")?.get(key)?)?;
+        let value = super::scalar_text(object.pointer("/spec")?.get(key)?)?;
         Some(Setting::new(value, subject(Kind::FELIX_CONFIGURATION, object), key))
     };
     snapshot.objects(Kind::FELIX_CONFIGURATION).iter().filter_map(setting_of).collect()

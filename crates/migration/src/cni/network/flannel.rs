@@ -5,7 +5,7 @@
 use serde_json::Value;
 use snapshot::model::{Kind, Object, Snapshot};
 
-use super::{subject, yaml};
+use super::{read_yaml, subject};
 use crate::check::finding::Subject;
 
 /// Where the settings stand, and what they say.
@@ -21,7 +21,7 @@ pub struct Flannel {
 #[must_use]
 pub fn read(snapshot: &Snapshot) -> Option<Flannel> {
     let flannel_of = |object: &Object| {
-        let conf = yaml::read(object.data("net-conf.json")?)?;
+        let conf = read_yaml(object.data("net-conf.json")?)?;
         Some(Flannel { source: subject(Kind::CONFIG_MAP, object), conf })
     };
     snapshot.objects(Kind::CONFIG_MAP).iter().find_map(flannel_of)

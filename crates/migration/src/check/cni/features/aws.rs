@@ -32,7 +32,7 @@ pub(super) const FEATURES: &[Feature] = &[
             let pods = if on.is_empty() {
                 Vec::new()
             } else {
-                super::pods::pods_with_annotation(scene, |key| key == "vpc.amazonaws.com/pod-eni")
+                super::pods_with_annotation(scene, |key| key == "vpc.amazonaws.com/pod-eni")
             };
             on.into_iter().chain(pods).collect()
         },

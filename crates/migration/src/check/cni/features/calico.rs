@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use snapshot::model::{Kind, Object};
 
 use super::Feature;
-use super::pods::pods_with_annotation;
+use super::pods_with_annotation;
 use crate::check::Scene;
 use crate::check::finding::{Severity, Subject};
 use crate::cni::network::{calico, subject};
