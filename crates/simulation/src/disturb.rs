@@ -3,13 +3,13 @@
 pub(crate) mod fault;
 mod machines;
 mod objects;
-mod people;
+pub(crate) mod people;
 
 use migration::roll::world::Color;
 
 use self::fault::Fault;
 use super::history::History;
-use crate::history::event::Event;
+use crate::history::event::{Event, Repair};
 use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
@@ -59,7 +59,7 @@ impl History {
             Fault::GateSilent => None,
             Fault::WindowClosed => {
                 self.truth.is_open = false;
-                self.schedule_within(10 * MINUTE, 60 * MINUTE, Event::Mend(fault, 0));
+                self.schedule_within(10 * MINUTE, 60 * MINUTE, Event::Mend(Repair::Window));
                 return true;
             }
             _ => return false,
@@ -68,30 +68,27 @@ impl History {
         let gate = usize::try_from(self.random.number_below(gates)).unwrap_or_default();
         if let Some(gate_state) = self.truth.gates.get_mut(gate) {
             gate_state.color = color;
-            self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(fault, gate));
+            self.schedule_within(30 * SECOND, 20 * MINUTE, Event::Mend(Repair::Gate(gate)));
         }
         true
     }
 
     /// What a fault broke is mended by itself.
-    pub(super) fn mend(&mut self, fault: Fault, index: usize) {
-        match fault {
-            Fault::GateRed | Fault::GateUnknown | Fault::GateAmber | Fault::GateSilent => {
-                self.truth.gates[index].color = Some(Color::Green);
-            }
-            Fault::WindowClosed => self.truth.is_open = true,
-            Fault::SlowFlip => self.truth.nodes[index].machine.flip = 0,
-            Fault::DeadWatch => self.start_watch(index),
-            Fault::NodeReplaced => self.replace(index),
-            Fault::HostileNode => self.unforge(index),
-            Fault::Leftover => {
+    pub(super) fn mend(&mut self, repair: Repair) {
+        match repair {
+            Repair::Gate(index) => self.truth.gates[index].color = Some(Color::Green),
+            Repair::Window => self.truth.is_open = true,
+            Repair::Flip(index) => self.truth.nodes[index].machine.flip = 0,
+            Repair::Watch(index) => self.start_watch(index),
+            Repair::Replacement(index) => self.replace(index),
+            Repair::Forgery(index) => self.unforge(index),
+            Repair::Leftovers(index) => {
                 let now = self.now;
                 let machine = &mut self.truth.nodes[index].machine;
                 machine.leftovers.clear();
                 machine.misjudged = Some(now);
                 self.poke(index);
             }
-            _ => {}
         }
     }
 }

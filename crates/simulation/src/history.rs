@@ -206,7 +206,7 @@ impl History {
             Event::Acquire(holder) => self.acquire(holder),
             Event::Start => self.start(),
             Event::Disturb(fault) => self.disturb(fault),
-            Event::Mend(fault, index) => self.mend(fault, index),
+            Event::Mend(repair) => self.mend(repair),
             Event::Visit => self.visit(),
             Event::Pipeline(pipeline) => self.run_pipeline(pipeline),
             Event::Launched(pipeline) => self.note_launched(pipeline),

@@ -5,9 +5,8 @@ use snapshot::model::Text;
 
 use crate::cluster::truth::{Reporter, Surprise};
 use crate::cluster::watch;
-use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::history::event::{Event, Turn};
+use crate::history::event::{Event, Repair, Turn};
 use crate::history::queue::{MINUTE, Millis, SECOND};
 
 /// After this time without a word of kubelet its Node is not Ready. *Source*: kube-controller-manager's `--node-monitor-grace-period` of long.
@@ -68,7 +67,7 @@ impl History {
         machine.boot += 1;
         if is_late {
             machine.watch_ended = Some(now);
-            self.schedule_within(5 * SECOND, 10 * MINUTE, Event::Mend(Fault::DeadWatch, index));
+            self.schedule_within(5 * SECOND, 10 * MINUTE, Event::Mend(Repair::Watch(index)));
         }
         let machine = &self.truth.nodes[index].machine;
         if machine.is_connected {

@@ -5,7 +5,7 @@ use types::policy::Phase;
 use crate::cluster::truth::{Attachment, Reporter};
 use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::history::event::Event;
+use crate::history::event::{Event, Repair};
 use crate::history::queue::{MINUTE, SECOND};
 
 impl History {
@@ -41,7 +41,7 @@ impl History {
             }
             Fault::SlowFlip => {
                 self.truth.nodes[index].machine.flip = self.random.number_between(10 * SECOND, 6 * MINUTE);
-                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(fault, index));
+                self.schedule_within(5 * MINUTE, 60 * MINUTE, Event::Mend(Repair::Flip(index)));
             }
             Fault::RefusedFlip => {
                 let machine = &mut self.truth.nodes[index].machine;
@@ -85,7 +85,7 @@ impl History {
             machine.forgets.insert(id);
         } else {
             machine.leftovers.push(attached.phase);
-            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(fault, index));
+            self.schedule_within(MINUTE, 90 * MINUTE, Event::Mend(Repair::Leftovers(index)));
         }
         self.poke(index);
     }

@@ -9,10 +9,10 @@ use types::api::step::{Cordon, State, Step};
 use types::policy::Phase;
 
 use crate::cluster::build::{NodeBlueprint, WorkloadBlueprint};
-use crate::cluster::truth::{Actor, Budget, Reporter};
+use crate::cluster::truth::{Actor, Budget, Pod, Reporter};
 use crate::disturb::fault::Fault;
 use crate::history::History;
-use crate::history::event::{Event, Sandbox};
+use crate::history::event::{Event, Repair, Sandbox};
 use crate::history::queue::{MINUTE, SECOND};
 use crate::pipeline::{DISRUPTED, STARTUP};
 
@@ -23,7 +23,9 @@ impl History {
     /// Does it to some object; whether it is such a fault.
     pub(super) fn hit_object(&mut self, fault: Fault) -> bool {
         match fault {
-            Fault::PodDeleted | Fault::PodCrash | Fault::Pinned => self.hit_pod(fault),
+            Fault::PodDeleted => self.delete_any_pod(),
+            Fault::PodCrash => self.crash_any_pod(),
+            Fault::Pinned => self.pin_any_pod(),
             Fault::Budget | Fault::TwoBudgets => self.hit_budget(fault),
             Fault::NodeJoins | Fault::Intruder => self.joins(fault),
             Fault::Tenant => self.add_tenant(),
@@ -89,7 +91,7 @@ impl History {
             }
             Fault::NodeReplaced => {
                 self.remove(index);
-                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(fault, index));
+                self.schedule_within(SECOND, 5 * MINUTE, Event::Mend(Repair::Replacement(index)));
             }
             _ => return false,
         }
@@ -131,7 +133,7 @@ impl History {
         node.forged = Some((now, pool, before));
         self.surprise(index, Reporter::Watch);
         self.touch_node(index);
-        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Fault::HostileNode, index));
+        self.schedule_within(MINUTE, 60 * MINUTE, Event::Mend(Repair::Forgery(index)));
     }
 
     /// A node's report and its pool are as they were.
@@ -199,28 +201,29 @@ impl History {
         }
     }
 
-    fn hit_pod(&mut self, fault: Fault) {
+    fn delete_any_pod(&mut self) {
         let Some(id) = self.any_pod() else { return };
-        let now = self.now;
+        let is_static = |pod: &Pod| pod.api.has_trait(Trait::Static);
+        if self.truth.pods.get(&id).is_some_and(|pod| !is_static(pod)) {
+            self.delete(id);
+        }
+    }
+
+    fn crash_any_pod(&mut self) {
+        let Some(id) = self.any_pod() else { return };
         let Some(pod) = self.truth.pods.get_mut(&id) else { return };
-        match fault {
-            Fault::PodDeleted if !pod.api.has_trait(Trait::Static) => {
-                self.delete(id);
-                return;
-            }
-            Fault::PodCrash => {
-                pod.api.traits.remove(&Trait::Ready);
-                let sandbox = Sandbox { pod: id, number: pod.sandbox };
-                self.schedule_within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
-            }
-            Fault::Pinned => {
-                pod.api.traits.insert(Trait::Undisturbed);
-            }
-            _ => return,
-        }
-        if let Some(pod) = self.truth.pods.get_mut(&id) {
-            pod.shaken = Some(now);
-        }
+        pod.api.traits.remove(&Trait::Ready);
+        pod.shaken = Some(self.now);
+        let sandbox = Sandbox { pod: id, number: pod.sandbox };
+        self.schedule_within(5 * SECOND, 20 * MINUTE, Event::Ready(sandbox));
+        self.touch_pod(id);
+    }
+
+    fn pin_any_pod(&mut self) {
+        let Some(id) = self.any_pod() else { return };
+        let Some(pod) = self.truth.pods.get_mut(&id) else { return };
+        pod.api.traits.insert(Trait::Undisturbed);
+        pod.shaken = Some(self.now);
         self.touch_pod(id);
     }
 

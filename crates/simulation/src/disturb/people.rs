@@ -8,16 +8,28 @@ use crate::history::History;
 use crate::history::event::Stream;
 use crate::history::queue::{MINUTE, SECOND};
 
+/// What befalls the holder of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HolderFault {
+    Away,
+    Deaf,
+    Suspend,
+    SilentWatch,
+    Interrupt,
+}
+
 impl History {
     /// Does it to the run; whether it is such a fault.
     pub(super) fn disturb_as_person(&mut self, fault: Fault) -> bool {
         match fault {
-            Fault::Away | Fault::Deaf | Fault::Suspend | Fault::SilentWatch | Fault::Interrupt => {
-                self.hit_holder(fault);
-            }
+            Fault::Away => self.hit_holder(HolderFault::Away),
+            Fault::Deaf => self.hit_holder(HolderFault::Deaf),
+            Fault::Suspend => self.hit_holder(HolderFault::Suspend),
+            Fault::SilentWatch => self.hit_holder(HolderFault::SilentWatch),
+            Fault::Interrupt => self.hit_holder(HolderFault::Interrupt),
             Fault::Replan => {
                 self.wants_replan = true;
-                self.hit_holder(fault);
+                self.hit_holder(HolderFault::Interrupt);
             }
             Fault::SecondHolder => self.want_lease(false, 10 * MINUTE),
             Fault::ForcedTakeover => self.want_lease(true, MINUTE),
@@ -29,23 +41,24 @@ impl History {
         true
     }
 
-    pub(crate) fn hit_holder(&mut self, fault: Fault) {
+    pub(crate) fn hit_holder(&mut self, fault: HolderFault) {
         let (now, long) = (self.now, self.random.number_between(SECOND, 5 * MINUTE));
         let Some(holder) = self.holders.iter().position(super::super::holder::Holder::holds) else { return };
         let streams = [Stream::Nodes, Stream::Pods, Stream::Workloads, Stream::Run];
-        let silent = if fault == Fault::SilentWatch { self.random.pick(&streams).copied() } else { None };
+        let is_silent = fault == HolderFault::SilentWatch;
+        let silent = if is_silent { self.random.pick(&streams).copied() } else { None };
         let driver = &mut self.holders[holder];
-        if matches!(fault, Fault::Away | Fault::Deaf | Fault::Suspend)
+        if matches!(fault, HolderFault::Away | HolderFault::Deaf | HolderFault::Suspend)
             && driver.asleep.max(driver.away_until).max(driver.deaf) <= now
         {
             driver.late_since = now;
         }
         match fault {
-            Fault::SilentWatch => driver.silent = silent.map(|stream| (stream, now, now + long)),
-            Fault::Away => driver.away_until = now + long,
-            Fault::Deaf => driver.deaf = now + long,
-            Fault::Suspend => driver.asleep = now + long,
-            _ => {
+            HolderFault::SilentWatch => driver.silent = silent.map(|stream| (stream, now, now + long)),
+            HolderFault::Away => driver.away_until = now + long,
+            HolderFault::Deaf => driver.deaf = now + long,
+            HolderFault::Suspend => driver.asleep = now + long,
+            HolderFault::Interrupt => {
                 driver.is_interrupted = true;
                 self.news(holder);
             }

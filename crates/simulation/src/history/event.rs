@@ -66,7 +66,7 @@ pub(crate) enum Event {
     /// The history disturbs the cluster.
     Disturb(Fault),
     /// What a fault broke is mended.
-    Mend(Fault, usize),
+    Mend(Repair),
     /// A person looks at the run.
     Visit,
     /// A pipeline looks at its pool.
@@ -75,6 +75,24 @@ pub(crate) enum Event {
     Launched(usize),
     /// The start-up taint of a node goes.
     Lift(Turn),
+}
+
+/// What a fault broke and time mends, of the gate or node with this index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repair {
+    Gate(usize),
+    /// A window opens again.
+    Window,
+    /// The node flips without delay again.
+    Flip(usize),
+    /// `watch` starts again.
+    Watch(usize),
+    /// Another node of the same name comes.
+    Replacement(usize),
+    /// What the node wrote on itself is undone.
+    Forgery(usize),
+    /// Attachments of pods that are gone are taken away.
+    Leftovers(usize),
 }
 
 /// A pod's sandbox: what was to happen to an earlier one does not.

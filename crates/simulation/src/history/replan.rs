@@ -5,7 +5,7 @@ use std::rc::Rc;
 use migration::plan::Plan;
 use migration::roll::run::{Run, State};
 
-use crate::disturb::fault::Fault;
+use crate::disturb::people::HolderFault;
 use crate::history::History;
 
 impl History {
@@ -35,7 +35,7 @@ impl History {
     pub(crate) fn name_for_deletion(&mut self, pod: &str) {
         if self.named.insert(pod.to_owned()) {
             self.note(|_| format!("the next holder may delete {pod}"));
-            self.hit_holder(Fault::Interrupt);
+            self.hit_holder(HolderFault::Interrupt);
         }
     }
 
