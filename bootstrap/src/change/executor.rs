@@ -22,7 +22,7 @@ use types::command::exit::Exit;
 pub(crate) trait ChangeHandler {
     /// Carries out a change that is this command's own, and words its failure; `None` where it is not, which leaves it to the [`Executor`]. The change is
     /// settled (see [`settle()`]).
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>>;
 }
 
 /// A command without means of its own: files, directories, the inventory, the ledger, locks, markers and systemctl are for every command.
@@ -30,7 +30,7 @@ pub(crate) trait ChangeHandler {
 pub(crate) struct DefaultHandler;
 
 impl ChangeHandler for DefaultHandler {
-    fn carry_out(&mut self, _: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, _: &Change) -> Option<Result<Outcome, Failure>> {
         None
     }
 }
@@ -66,7 +66,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     ///
     /// # Errors
     /// That one, with its target; those before it are done.
-    pub(crate) fn carry_out(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    pub(crate) fn apply_all(&mut self, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
         let mut done = Vec::with_capacity(changes.len());
         for change in changes {
             done.push(self.apply(change)?);
@@ -75,7 +75,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     }
 
     /// The same, but one that fails stops none of the others: its failure is its outcome.
-    pub(crate) fn carry_out_each(&mut self, changes: Vec<Change>) -> Vec<Done> {
+    pub(crate) fn apply_each(&mut self, changes: Vec<Change>) -> Vec<Done> {
         let each = |change: Change| {
             let change = settle(change);
             let outcome =
@@ -88,7 +88,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
     /// Carries out one change.
     ///
     /// # Errors
-    /// As [`Self::carry_out`].
+    /// As [`Self::apply_all`].
     pub(crate) fn apply(&mut self, change: Change) -> Result<Done, Failure> {
         let change = settle(change);
         match self.settle_change(&change) {
@@ -103,7 +103,7 @@ impl<'a, M: ChangeHandler> Executor<'a, M> {
 
     /// None for what is kept, and for what is left for a later pass.
     fn settle_change(&mut self, change: &Change) -> Result<Option<Outcome>, ChangeError> {
-        if let Some(done) = self.means.carry_out(change) {
+        if let Some(done) = self.means.apply(change) {
             return done.map(Some).map_err(ChangeError::Means);
         }
         match rebase(change.act.clone(), self.root) {
@@ -178,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn an_act_that_a_command_cannot_carry_out_is_an_error() {
+    fn an_act_that_a_command_cannot_apply_is_an_error() {
         let root = Root::default();
         let object = Box::new(convergence::change::kernel::KernelObject::IpSet { name: "cali40s:x".into() });
         for act in [Act::Confirm, Act::HostRoutes, Act::Kernel(object), Act::Retract] {
             let word = act.word();
             let failure =
-                Executor::new_plain(&root).carry_out(vec![Change::new(act, "it", "why")]).expect_err(word);
+                Executor::new_plain(&root).apply_all(vec![Change::new(act, "it", "why")]).expect_err(word);
             assert!(
                 failure.names_change
                     && failure.lines()[0].starts_with(&format!("{word} it: this command has no means")),
@@ -205,9 +205,9 @@ mod tests {
                 write_to(dir.path().join(format!("{name}-2"))),
             ]
         };
-        Executor::new_plain(&root).carry_out(changes("stops")).expect_err("the second");
+        Executor::new_plain(&root).apply_all(changes("stops")).expect_err("the second");
         assert!(dir.path().join("stops-1").is_file() && !dir.path().join("stops-2").exists());
-        let done = Executor::new_plain(&root).carry_out_each(changes("each"));
+        let done = Executor::new_plain(&root).apply_each(changes("each"));
         assert!(dir.path().join("each-2").is_file());
         let outcomes: Vec<_> = done.iter().map(|done| done.outcome.clone()).collect();
         assert!(
@@ -223,7 +223,7 @@ mod tests {
     fn the_means_of_a_command_come_first_and_what_is_kept_has_no_outcome() {
         struct RefusingHandler;
         impl ChangeHandler for RefusingHandler {
-            fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+            fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
                 matches!(change.act, Act::Write(_)).then(|| Err(Failure::try_later("not now")))
             }
         }
@@ -231,13 +231,13 @@ mod tests {
         let root = Root::new(dir.path());
         let path = dir.path().join("file");
         let failure = Executor::new(&root, RefusingHandler)
-            .carry_out(vec![write_to(path.clone())])
+            .apply_all(vec![write_to(path.clone())])
             .expect_err("refused");
         assert_eq!((failure.exit, failure.lines()), (Exit::TryLater, vec!["not now".to_owned()]));
         assert!(!failure.names_change);
         assert!(!path.exists());
-        Executor::new_plain(&root).carry_out(vec![write_to(path.clone())]).expect("written");
-        let retried = Executor::new(&root, RefusingHandler).carry_out(vec![write_to(path)]).expect("kept");
+        Executor::new_plain(&root).apply_all(vec![write_to(path.clone())]).expect("written");
+        let retried = Executor::new(&root, RefusingHandler).apply_all(vec![write_to(path)]).expect("kept");
         assert!(matches!(retried[0].change.act, Act::Keep) && retried[0].outcome.is_none());
     }
 }

@@ -139,18 +139,18 @@ impl Report for ChangeReport {
     }
 }
 
-/// Carries out changes that need no means of a command's own; see [`Executor::carry_out`].
+/// Carries out changes that need no means of a command's own; see [`Executor::apply_all`].
 ///
 /// # Errors
 /// The first that fails, with its target; those before it are done.
-pub(crate) fn carry_out(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
-    Executor::new_plain(root).carry_out(changes)
+pub(crate) fn apply(root: &Root, changes: Vec<Change>) -> Result<Vec<Done>, Failure> {
+    Executor::new_plain(root).apply_all(changes)
 }
 
 /// The end of a command of files and directories: carries the changes out, or says in a dry run what they would be.
 ///
 /// # Errors
-/// As [`carry_out`].
+/// As [`apply`].
 pub(crate) fn finish(
     global: &Global,
     changes: Vec<Change>,
@@ -159,5 +159,5 @@ pub(crate) fn finish(
     if global.dry_run {
         return Ok(ChangeReport::from_plan(changes, notes));
     }
-    Ok(ChangeReport::from_done(carry_out(&Root::new(&global.root), changes)?, notes))
+    Ok(ChangeReport::from_done(apply(&Root::new(&global.root), changes)?, notes))
 }

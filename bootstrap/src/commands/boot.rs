@@ -54,7 +54,7 @@ pub(crate) fn boot(global: &Global) -> Result<ChangeReport, Failure> {
     // It takes the ledger's lines where the disk cannot.
     shim::host::journal::init();
     let done =
-        Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).carry_out(changes)?;
+        Executor::new(&Root::new(&facts.node.root), PolicyCompletionHandler(&facts)).apply_all(changes)?;
     Ok(ChangeReport::from_done(done, notes))
 }
 
@@ -82,7 +82,7 @@ fn decision(facts: &BootFacts) -> Result<BootDecision, Failure> {
 struct PolicyCompletionHandler<'a>(&'a BootFacts);
 
 impl ChangeHandler for PolicyCompletionHandler<'_> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let BootFacts { completion, node, .. } = self.0;
         let completion = completion.as_ref().filter(|completion| completion.is_written_by(change))?;
         Some(

@@ -188,7 +188,7 @@ fn apply(subject: &Subject<'_>) -> Result<CleanupReport, Failure> {
             now.removals.into_iter().filter(|removal| removal.stage == stage && plan.contains(&key(removal)));
         for removal in due {
             journal.removing(&removal).map_err(noted)?;
-            report.changes.push(carry_out_removal(subject, removal).map_err(noted)?);
+            report.changes.push(apply_removal(subject, removal).map_err(noted)?);
         }
     }
     let last = decide(&gather(subject)?);
@@ -208,11 +208,11 @@ fn key(removal: &Removal) -> (&str, &str) {
 }
 
 /// Carries out one removal. One that fails stops none of the others: each is looked at again at the end.
-fn carry_out_removal(subject: &Subject<'_>, removal: Removal) -> io::Result<Done> {
+fn apply_removal(subject: &Subject<'_>, removal: Removal) -> io::Result<Done> {
     let target = removal.change.target.clone();
     let root = Root::new(&subject.node.root);
     let mut executor = Executor::new(&root, CleanupHandler);
-    let done = executor.carry_out_each(vec![removal.change]).remove(0);
+    let done = executor.apply_each(vec![removal.change]).remove(0);
     let event = match &done.outcome {
         Some(Outcome::Failed(why)) => Event::Failed { target, why: why.clone() },
         Some(Outcome::Done | Outcome::Busy | Outcome::Skipped) | None => Event::Done { target },

@@ -11,7 +11,7 @@ use types::command::problem::Problem;
 use types::node::Node;
 
 use crate::change;
-use crate::change::outcome::{ChangeReport, carry_out, finish};
+use crate::change::outcome::{ChangeReport, apply, finish};
 use crate::cli::{Global, print};
 use crate::host::root::Root;
 use crate::node::settings::mode;
@@ -72,7 +72,7 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
             }
         }
     }
-    carry_out(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
+    apply(&root, vec![file(&root, GATE, moment(&first), "when the gate was tried first")])?;
     Err(failure)
 }
 
@@ -105,7 +105,7 @@ fn give_up(root: &Root, failure: &Failure) -> Result<ChangeReport, Failure> {
     let reasons = failure.lines().join("\n") + "\n";
     let changes =
         vec![file(root, UNFIT, reasons, "the gate gives up: kubelet starts with the taint crossfade/unfit")];
-    Ok(ChangeReport::from_done(carry_out(root, changes)?, failure.lines()))
+    Ok(ChangeReport::from_done(apply(root, changes)?, failure.lines()))
 }
 
 fn file(root: &Root, path: &str, text: String, why: &str) -> Change {

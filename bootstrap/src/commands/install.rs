@@ -26,7 +26,7 @@ use types::policy::Policy;
 
 use self::payload::Plan;
 use self::payload::load::Load;
-use crate::change::outcome::{ChangeReport, Done, Outcome, carry_out};
+use crate::change::outcome::{ChangeReport, Done, Outcome, apply};
 use crate::change::{self, ChangeHandler, Executor, settle};
 use crate::cli::{Global, Install};
 use crate::host::chroot;
@@ -95,7 +95,7 @@ pub(crate) fn install(global: &Global, args: &Install) -> Result<ChangeReport, F
             &crate::node::facts::gather_from_files(global, settings),
             &mut notes,
         )?);
-        done.extend(plan.carry_out()?);
+        done.extend(plan.apply()?);
     }
     // What was brought counts.
     let facts =
@@ -107,9 +107,9 @@ pub(crate) fn install(global: &Global, args: &Install) -> Result<ChangeReport, F
         return Ok(ChangeReport::from_plan(changes, notes));
     }
     let installing = InstallHandler { facts: &facts, args, notes: Vec::new() };
-    notes.extend(installing.carry_out_all(changes, &mut done)?);
+    notes.extend(installing.apply_all(changes, &mut done)?);
     if load.units {
-        done.extend(carry_out(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
+        done.extend(apply(&Root::default(), convergence::node::agent::watch_unit::start(news))?);
     }
     Ok(ChangeReport::from_done(done, notes))
 }
@@ -150,7 +150,7 @@ fn apply_before_policy(plan: &Plan, node: &NodeFacts, notes: &mut Vec<String>) -
     if !obstacles.findings.is_empty() {
         return Err(obstacles.failure());
     }
-    carry_out(&Root::default(), files)
+    apply(&Root::default(), files)
 }
 
 /// The failure of one change, with what is left undone and the next step.
@@ -183,7 +183,7 @@ struct InstallHandler<'a> {
 
 impl InstallHandler<'_> {
     /// Carries out the changes behind those that are `done`; what it learnt on the way comes back.
-    fn carry_out_all(self, changes: Vec<Change>, done: &mut Vec<Done>) -> Result<Vec<String>, Failure> {
+    fn apply_all(self, changes: Vec<Change>, done: &mut Vec<Done>) -> Result<Vec<String>, Failure> {
         let root = Root::default();
         let mut executor = Executor::new(&root, self);
         for change in changes {
@@ -201,7 +201,7 @@ impl InstallHandler<'_> {
 }
 
 impl ChangeHandler for InstallHandler<'_> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let layout = &self.facts.node.dirs.layout;
         if let Some(completion) =
             self.facts.completion.as_ref().filter(|completion| completion.is_written_by(change))

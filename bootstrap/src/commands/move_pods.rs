@@ -43,7 +43,7 @@ pub(crate) fn move_pods(global: &Global, args: &cli::MovePods) -> Result<MoveRep
     let layout = client
         .as_ref()
         .map_or_else(|_| with_flags(global, Layout::default()), |client| client.layout().clone());
-    let moved = client.and_then(|client| carry_out(client, &layout, args));
+    let moved = client.and_then(|client| gather_and_apply(client, &layout, args));
     let Some(turn) = args.turn else { return moved.map(|(report, _)| report) };
     let result = match &moved {
         Ok((_, (failed, pods))) => (failed.clone(), pods.clone()),
@@ -56,7 +56,7 @@ pub(crate) fn move_pods(global: &Global, args: &cli::MovePods) -> Result<MoveRep
 /// Why pods are left that no restart is needed for, and the pods after the command; nothing of both after a dry run.
 type Remainder = (Option<String>, Option<PodsResult>);
 
-fn carry_out(
+fn gather_and_apply(
     mut hand: LiveClient,
     layout: &Layout,
     args: &cli::MovePods,

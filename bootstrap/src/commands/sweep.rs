@@ -121,7 +121,7 @@ pub(crate) fn sweep(global: &Global, node: &NodeFacts, args: &Sweep) -> Result<C
     let mut done = apply(&node.dirs, policy, changes, &search, &signals);
     // Last, and bounded: no DEL waits for an API server.
     if !signals.stop_requested() {
-        let (unannotated, more) = annotations::gather(node, args, before).carry_out();
+        let (unannotated, more) = annotations::gather(node, args, before).apply();
         done.extend(unannotated);
         notes.extend(more);
     }
@@ -218,7 +218,7 @@ fn apply(
     let session = Session::new(&env, &conf, signals).with_policy(policy.clone());
     let pass = Pass { session: &session, deadline: end };
     let closing = SweepHandler { pass, shares, layout: &settings.layout, signals };
-    Executor::new(&Root::default(), closing).carry_out_each(changes)
+    Executor::new(&Root::default(), closing).apply_each(changes)
 }
 
 /// Closes attachments, each within its share of the pass; what there is no time for is left to the next pass.
@@ -245,7 +245,7 @@ impl SweepHandler<'_> {
 }
 
 impl ChangeHandler for SweepHandler<'_> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Close(key, begun) => Some(self.close(|pass, until| pass.close(key, begun, until))),
             Act::CloseEntry(key) => Some(self.close(|pass, until| pass.close_entry(key, until))),

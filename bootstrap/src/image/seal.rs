@@ -23,7 +23,7 @@ use convergence::failure::Failure;
 use convergence::image::seal::{SealDecision, decide};
 
 use self::report::{SealReport, is_kept};
-use crate::change::outcome::{Done, Outcome, carry_out};
+use crate::change::outcome::{Done, Outcome, apply};
 use crate::cli::{Global, Seal};
 
 /// The hint of a run that only checks.
@@ -41,7 +41,7 @@ pub(crate) fn seal(global: &Global, args: &Seal) -> Result<SealReport, Failure> 
         let skipped = |act: &Act| (is_refused && !matches!(act, Act::Keep)).then_some(Outcome::Skipped);
         changes.into_iter().map(|change| Done { outcome: skipped(&change.act), change }).collect()
     } else {
-        carry_out(&gather::open_image(&global.root)?, changes)?
+        apply(&gather::open_image(&global.root)?, changes)?
     };
     let is_clean = changes.iter().all(is_kept);
     if args.check && (is_refused || !is_clean) {

@@ -51,7 +51,7 @@ impl Removal {
 
     /// Makes it, as well as can be: an API server that does not answer does not block a removal. The operator's remaining steps are in the notes.
     #[must_use]
-    pub(crate) fn carry_out(self) -> (Option<Done>, Vec<String>) {
+    pub(crate) fn apply(self) -> (Option<Done>, Vec<String>) {
         let Some(change) = self.change() else { return (None, Vec::new()) };
         let credential = self.credential.as_ref().filter(|_| self.watched.is_none());
         let result = match (credential, self.watched) {

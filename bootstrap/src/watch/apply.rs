@@ -23,14 +23,14 @@ const START_LIMITS: RunLimits = RunLimits { timeout: Duration::from_secs(90), ma
 
 /// Carries out `changes`, one after the other; a failed change does not stop the others. `start` is called for units.
 pub(crate) fn apply(root: &Root, changes: Vec<Change>, start: impl FnMut(&Act)) -> Vec<Done> {
-    Executor::new(root, UnitStartHandler(start)).carry_out_each(changes)
+    Executor::new(root, UnitStartHandler(start)).apply_each(changes)
 }
 
 /// Units are started by the loop, which does not wait for them.
 struct UnitStartHandler<F>(F);
 
 impl<F: FnMut(&Act)> ChangeHandler for UnitStartHandler<F> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         matches!(change.act, Act::Start { .. }).then(|| {
             (self.0)(&change.act);
             Ok(Outcome::Done)

@@ -217,7 +217,7 @@ impl<'a> Watch<'a> {
         self.memory.polls = self.events.polls();
         self.memory.unmet = self.desired.unmet_phase().cloned();
         let mut decision = decide(&facts, &self.memory, self.process);
-        let failed = self.carry_out(&mut decision);
+        let failed = self.apply(&mut decision);
         if failed != self.memory.failed {
             decision.memory.failed.clone_from(&failed);
         }

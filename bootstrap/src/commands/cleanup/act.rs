@@ -17,7 +17,7 @@ use types::command::exit::Exit;
 pub(crate) struct CleanupHandler;
 
 impl ChangeHandler for CleanupHandler {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         let Act::Kernel(object) = &change.act else { return None };
         let failed = |why: io::Error| {
             Failure::new(Exit::Failed, format!("{} {}: {why}", change.act.word(), change.target))

@@ -58,7 +58,7 @@ pub(crate) struct GraduationHandler<'a> {
 }
 
 impl ChangeHandler for GraduationHandler<'_> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Remove { path, .. } if *path == self.snapshot.facts.conf.file => {
                 Some(self.remove_conf(path).map(|()| Outcome::Done))
@@ -74,7 +74,7 @@ impl ChangeHandler for GraduationHandler<'_> {
             Act::Retract => {
                 let (problem, by_hand) =
                     Removal::gather(&Root::new(&self.snapshot.node.root), &self.snapshot.node.settings)
-                        .carry_out();
+                        .apply();
                 self.notes.extend(by_hand);
                 Some(Ok(problem.and_then(|done| done.outcome).unwrap_or(Outcome::Done)))
             }

@@ -25,7 +25,7 @@ use types::node::Node;
 use self::load::Load;
 use self::record::PayloadRecord;
 use crate::change;
-use crate::change::outcome::{Done, carry_out};
+use crate::change::outcome::{Done, apply};
 use crate::host::root::Root;
 
 /// What bringing files to the node changes.
@@ -91,14 +91,14 @@ impl Plan {
     ///
     /// # Errors
     /// The first that cannot be written; what was written is remembered all the same.
-    pub(crate) fn carry_out(self) -> Result<Vec<Done>, Failure> {
+    pub(crate) fn apply(self) -> Result<Vec<Done>, Failure> {
         let [during, after] = self.records;
         let changes = self.changes;
         // Remembered before: a file that is written and not remembered would be an administrator's the next time.
         remember(&during)?;
         let layout = Layout::default();
         // The lock keeps the policy from being flipped in between.
-        let done = lock::exclusively(&layout, "policy", || Ok(carry_out(&Root::default(), changes)));
+        let done = lock::exclusively(&layout, "policy", || Ok(apply(&Root::default(), changes)));
         let done = done.map_err(|e| {
             Failure::try_later(format!("lock of the policy: {e}")).with_place(layout.policy_file().display())
         })??;
@@ -112,7 +112,7 @@ fn remember(record: &PayloadRecord) -> Result<(), Failure> {
         |e: std::io::Error| Failure::new(Exit::Failed, format!("write {BROUGHT}: {e}")).with_place(BROUGHT);
     shim::host::file::create_private_dir(&Layout::default().state_dir).map_err(failed)?;
     let write = Write { path: BROUGHT.into(), bytes: record.bytes(), mode: PRIVATE, nudge: false };
-    carry_out(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
+    apply(&Root::default(), vec![Change::ensure(write, "what a pod has brought")]).map(drop)
 }
 
 /// What is at `path` now.

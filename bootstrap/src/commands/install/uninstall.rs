@@ -89,12 +89,12 @@ fn run_once(global: &Global, args: &Uninstall) -> Result<ChangeReport, Failure> 
     }
     let leaving = RepairPause::start(&node.dirs.layout)?;
     let parting = UninstallHandler { node: &node, bin_dirs: cni.plugins.paths() };
-    let mut done = Executor::new(&Root::default(), parting).carry_out(changes)?;
+    let mut done = Executor::new(&Root::default(), parting).apply_all(changes)?;
     drop(leaving);
-    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::carry_out)?;
+    let (more, mut notes) = leave.map_or_else(|| Ok(Default::default()), PayloadRemoval::apply)?;
     done.extend(more);
     // Last, because it needs the API server, whose absence must not block uninstalling.
-    let (removals, by_hand) = removal.carry_out();
+    let (removals, by_hand) = removal.apply();
     done.extend(removals);
     notes.extend(by_hand);
     notes.extend(in_cluster);
@@ -116,7 +116,7 @@ struct UninstallHandler<'a> {
 }
 
 impl ChangeHandler for UninstallHandler<'_> {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Remove { path, nudge: true } => Some(self.remove_conf(path).map(|()| Outcome::Done)),
             _ => None,

@@ -5,7 +5,7 @@ use std::path::Path;
 use types::command::problem::Problem;
 use types::node::{Mode, RuntimeKind};
 
-use crate::change::outcome::{ChangeReport, carry_out, finish};
+use crate::change::outcome::{ChangeReport, apply, finish};
 use crate::cli::Global;
 use crate::host::root::Root;
 use crate::node::facts::{ConfDirChoice, NodeQuery};
@@ -61,7 +61,7 @@ pub(super) fn render(global: &Global) -> Result<ChangeReport, Failure> {
     let instruction = render_private(global, &node);
     if instruction.is_err() && !global.dry_run {
         // Half of it would be worse than nothing: without the words the gate stays shut.
-        carry_out(&root, remove("it cannot be rendered"))?;
+        apply(&root, remove("it cannot be rendered"))?;
     }
     instruction
 }
@@ -74,7 +74,7 @@ fn let_go(global: &Global, changes: Vec<Change>, mut notes: Vec<String>) -> Chan
     }
     let mut done = Vec::with_capacity(changes.len());
     for change in changes {
-        match carry_out(&Root::new(&global.root), vec![change]) {
+        match apply(&Root::new(&global.root), vec![change]) {
             Ok(carried_out) => done.extend(carried_out),
             Err(failure) => notes.extend(failure.lines()),
         }

@@ -66,12 +66,12 @@ impl RemovalPlan {
     }
 
     /// Removes what is to be removed, as far as the API server lets it.
-    pub(super) fn carry_out(self) -> (Vec<Done>, Vec<String>) {
+    pub(super) fn apply(self) -> (Vec<Done>, Vec<String>) {
         let Self { changes, mut notes, pods } = self;
         let Some(pods) = pods else { return (Vec::new(), notes) };
         let root = Root::default();
         let mut executor = Executor::new(&root, AnnotationHandler { pods, failed: Vec::new() });
-        let done = executor.carry_out_each(changes);
+        let done = executor.apply_each(changes);
         let failed = executor.into_means().failed;
         if let Some(why) = failed.first() {
             notes.extend(Self::note(format!("{} of {} stay: {why}", failed.len(), done.len())).notes);
@@ -190,7 +190,7 @@ impl AnnotationHandler {
 }
 
 impl ChangeHandler for AnnotationHandler {
-    fn carry_out(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
+    fn apply(&mut self, change: &Change) -> Option<Result<Outcome, Failure>> {
         match &change.act {
             Act::Unannotate(stale) => Some(Ok(self.remove(stale))),
             _ => None,

@@ -145,7 +145,7 @@ mod tests {
             );
             let change = found[0].removal();
             let root = crate::host::root::Root::default();
-            crate::change::Executor::new_plain(&root).carry_out(vec![change]).expect("removed");
+            crate::change::Executor::new_plain(&root).apply_all(vec![change]).expect("removed");
             assert!(list(dir.path()).expect("listed").is_empty());
         }
     }

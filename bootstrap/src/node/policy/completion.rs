@@ -59,7 +59,7 @@ pub(crate) fn apply(
         if change::read_with_mode(&completion.from).is_none_or(|(bytes, _)| bytes != completion.original) {
             return Ok(None);
         }
-        Ok(Some(outcome::carry_out(root, vec![change])))
+        Ok(Some(outcome::apply(root, vec![change])))
     });
     match done {
         Ok(Some(Ok(mut done))) if done.len() == 1 => Ok(done.remove(0)),

@@ -11,7 +11,7 @@ use shim::node::layout::{Layout, POLICY_FILE, SETTINGS_DIRS};
 use shim::node::policy_file::{self, PolicyError};
 use types::policy::{Phase, Policy};
 
-use crate::change::outcome::{ChangeReport, carry_out};
+use crate::change::outcome::{ChangeReport, apply};
 use crate::host::durable::outlives_reboot;
 use crate::host::root::Root;
 use crate::node::networks::gated;
@@ -40,7 +40,7 @@ pub(crate) fn set(
     }
     // Two who flip at once must not undo each other's other changes.
     let flipped = lock::exclusively(layout, "policy", || {
-        Ok(plan(node, phase, volatile).and_then(|change| carry_out(&Root::default(), vec![change])))
+        Ok(plan(node, phase, volatile).and_then(|change| apply(&Root::default(), vec![change])))
     });
     let from = || layout.policy_file().display().to_string();
     let done = flipped.map_err(|e: io::Error| match e.kind() {

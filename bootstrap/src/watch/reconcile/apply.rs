@@ -19,7 +19,7 @@ use crate::watch::apply;
 
 impl Watch<'_> {
     /// Carries out a decision; returns what failed, in words.
-    pub(super) fn carry_out(&mut self, decision: &mut WatchDecision) -> Option<String> {
+    pub(super) fn apply(&mut self, decision: &mut WatchDecision) -> Option<String> {
         let changes = std::mem::take(&mut decision.changes);
         let done = apply::apply(&self.scope.root, changes, |act| self.start(act));
         let mut failed = None;

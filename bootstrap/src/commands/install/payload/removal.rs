@@ -11,7 +11,7 @@ use shim::node::layout::Layout;
 use types::command::exit::Exit;
 
 use super::record::PayloadRecord;
-use crate::change::outcome::{Done, Outcome, carry_out};
+use crate::change::outcome::{Done, Outcome, apply};
 use crate::host::root::Root;
 use crate::systemd::systemctl;
 
@@ -64,10 +64,10 @@ impl PayloadRemoval {
     ///
     /// # Errors
     /// The first removal that fails.
-    pub(crate) fn carry_out(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
+    pub(crate) fn apply(self) -> Result<(Vec<Done>, Vec<String>), Failure> {
         let Self { record, changes, mut notes } = self;
         let root = Root::default();
-        let mut done = carry_out(&root, changes)?;
+        let mut done = apply(&root, changes)?;
         let layout = Layout::default();
         if record.files.is_empty() {
             return Ok((done, notes));
@@ -79,7 +79,7 @@ impl PayloadRemoval {
             remove_empty(&dir);
         }
         for file in [Path::new(IDENTITY), Path::new(BROUGHT)] {
-            done.extend(carry_out(&root, vec![Change::remove(file.into(), false, "Crossfade's own notes")])?);
+            done.extend(apply(&root, vec![Change::remove(file.into(), false, "Crossfade's own notes")])?);
         }
         let mut dirs: Vec<PathBuf> = vec![layout.state_dir.clone()];
         dirs.extend(record.files.keys().filter_map(|path| path.parent().map(Path::to_path_buf)));
