@@ -31,7 +31,6 @@ pub use waits::{ReasonTotal, WaitSpan};
 use crate::cni::reach::Way;
 use crate::cni::support::{Cni, Strategy};
 use crate::config::Waiver;
-use crate::drive::event::Count;
 use crate::plan::{Agent, Bridge, Plan};
 use crate::roll::run::{Run, State, Wish};
 use crate::roll::world::Color;
@@ -360,50 +359,48 @@ fn summary(hash: &str, plan: &Plan) -> PlanSummary {
 }
 
 fn holders(entries: &[journal::Entry]) -> Vec<HolderSpan> {
-    let holder = |entry: &journal::Entry| match &entry.event {
-        JournalEvent::Holds { holder, plan, is_approved, program } => Some(HolderSpan {
+    let holder = |entry: &journal::Entry| {
+        let JournalEvent::Holds { holder, plan, is_approved, program } = &entry.event else { return None };
+        Some(HolderSpan {
             time: shown(entry.time),
             holder: text(holder),
             plan: text(plan),
             is_approved: *is_approved,
             program: text(program),
-        }),
-        _ => None,
+        })
     };
     entries.iter().filter_map(holder).collect()
 }
 
 fn wishes(entries: &[journal::Entry]) -> Vec<WishRecord> {
-    let record = |entry: &journal::Entry| match &entry.event {
-        JournalEvent::Wished { wish, refused } => Some(WishRecord {
+    let record = |entry: &journal::Entry| {
+        let JournalEvent::Wished { wish, refused } = &entry.event else { return None };
+        Some(WishRecord {
             time: shown(entry.time),
             wish: wish.clone(),
             refused: refused.as_deref().map(text),
-        }),
-        _ => None,
+        })
     };
     entries.iter().filter_map(record).collect()
 }
 
 fn broken(entries: &[journal::Entry]) -> Vec<BrokenRule> {
-    let rule = |entry: &journal::Entry| match &entry.event {
-        JournalEvent::Broken { invariant, why } => {
-            Some(BrokenRule { time: shown(entry.time), invariant: text(invariant), why: text(why) })
-        }
-        _ => None,
+    let rule = |entry: &journal::Entry| {
+        let JournalEvent::Broken { invariant, why } = &entry.event else { return None };
+        Some(BrokenRule { time: shown(entry.time), invariant: text(invariant), why: text(why) })
     };
     entries.iter().filter_map(rule).collect()
 }
 
 fn counts(entries: &[journal::Entry]) -> Vec<AttachedCount> {
-    let count = |entry: &journal::Entry| match &entry.event {
-        JournalEvent::Counted { count: Count { pass, attached, silent, .. } } => Some(AttachedCount {
+    let count = |entry: &journal::Entry| {
+        let JournalEvent::Counted { count } = &entry.event else { return None };
+        Some(AttachedCount {
             time: shown(entry.time),
-            pass: *pass,
-            attached: attached.clone(),
-            silent: *silent,
-        }),
-        _ => None,
+            pass: count.pass,
+            attached: count.attached.clone(),
+            silent: count.silent,
+        })
     };
     entries.iter().filter_map(count).collect()
 }

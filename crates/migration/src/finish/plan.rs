@@ -262,9 +262,10 @@ impl FinishPlan {
         for (target, object) in inventory.objects.iter().filter(|(target, object)| !stays(target, object)) {
             let pin = Pin { target: target.clone(), uid: text(object, "/metadata/uid").to_owned() };
             let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array);
-            let goes_with_another = match target.part {
-                Part::Resource => finalizers.is_none_or(Vec::is_empty),
-                _ => goes_with_owners(target, object, inventory),
+            let goes_with_another = if target.part == Part::Resource {
+                finalizers.is_none_or(Vec::is_empty)
+            } else {
+                goes_with_owners(target, object, inventory)
             };
             if goes_with_another { &mut vanish } else { &mut delete }.push(pin);
         }

@@ -96,12 +96,21 @@ pub(super) fn evictions(entries: &[Entry], counts: &[AttachedCount]) -> Eviction
                 continue;
             }
             JournalEvent::Acted { act, outcome } => (act, CallResult::parse(outcome)),
-            _ => continue,
+            JournalEvent::Holds { .. }
+            | JournalEvent::Waits { .. }
+            | JournalEvent::Over { .. }
+            | JournalEvent::Wished { .. }
+            | JournalEvent::Broken { .. }
+            | JournalEvent::Replanned {}
+            | JournalEvent::Finished { .. } => continue,
         };
         let (pod, owner) = match act {
             ActRecord::Evict { pod, owner, .. } => (pod, owner.as_ref()),
             ActRecord::Delete { pod, .. } => (pod, None),
-            _ => continue,
+            ActRecord::Patch { .. }
+            | ActRecord::Hook { .. }
+            | ActRecord::Census
+            | ActRecord::Record { .. } => continue,
         };
         match (outcome, act) {
             (CallResult::Accepted, ActRecord::Delete { .. }) => sums.deleted += 1,
@@ -115,18 +124,16 @@ pub(super) fn evictions(entries: &[Entry], counts: &[AttachedCount]) -> Eviction
             continue;
         }
         let owner = owner.map_or_else(|| text(&format!("Pod/{pod}")), |owner| text(owner));
-        let tally = match outcome {
-            CallResult::Accepted | CallResult::Budget => tallies.entry(owner).or_default(),
-            _ => continue,
-        };
-        names += 1;
         match outcome {
-            CallResult::Budget => tally.refused += 1,
-            _ => {
+            CallResult::Budget => tallies.entry(owner).or_default().refused += 1,
+            CallResult::Accepted => {
+                let tally = tallies.entry(owner).or_default();
                 *tally.passes.entry(pass).or_default() += 1;
                 *tally.pods.entry(text(pod)).or_default() += 1;
             }
+            CallResult::Busy | CallResult::Failed | CallResult::Gone => continue,
         }
+        names += 1;
     }
     let most: u64 =
         counts.iter().map(|count| count.attached.values().copied().map(u64::from).sum()).max().unwrap_or(0);

@@ -98,7 +98,11 @@ impl Names {
                 WaveName::Zone(zone) => self.add("zone", zone),
                 WaveName::Group(group) => self.add("group", group),
                 WaveName::Other(name) => self.add("wave", name),
-                _ => {}
+                WaveName::Scouts
+                | WaveName::Dns
+                | WaveName::DnsStragglers
+                | WaveName::Canary
+                | WaveName::ControlPlane => {}
             }
             for planned in &wave.nodes {
                 self.add("node", &planned.name);

@@ -56,7 +56,12 @@ pub(super) fn waits(entries: &[Entry]) -> Vec<WaitSpan> {
             }
             JournalEvent::Over { object, reason } => open.remove(&(object.clone(), *reason)),
             JournalEvent::Waits { wait } => open.remove(&(wait.object.to_string(), wait.reason)),
-            _ => continue,
+            JournalEvent::Acted { .. }
+            | JournalEvent::Counted { .. }
+            | JournalEvent::Wished { .. }
+            | JournalEvent::Broken { .. }
+            | JournalEvent::Replanned {}
+            | JournalEvent::Finished { .. } => continue,
         };
         if let Some((index, since)) = over {
             spans[index].until = Some(shown(*at));

@@ -203,11 +203,14 @@ fn place_state(view: &View<'_>, name: &str, node: &Node, standing: Standing<'_>)
         Standing::LeftOut | Standing::Done | Standing::Foreign(_) | Standing::Skipped => false,
     };
     let is_short = || view.memory.down_for(name, view.world.now).is_none_or(|down| down < DOWN);
-    match node {
-        _ if takes_pods(view, name, node) => State::Open,
-        _ if is_going(view, name, node) => State::Closed,
-        _ if is_moving || (!node.is_cordoned && is_short()) => State::Returning,
-        _ => State::Closed,
+    if takes_pods(view, name, node) {
+        State::Open
+    } else if is_going(view, name, node) {
+        State::Closed
+    } else if is_moving || (!node.is_cordoned && is_short()) {
+        State::Returning
+    } else {
+        State::Closed
     }
 }
 

@@ -19,7 +19,7 @@
 //! That no pod is restarted with the new network as its primary while one has the old network alone, and that no network leaves a pod while another pod has it
 //! as its primary, is R3: both follow a phase that a node is asked for, and such pods do not reach each other.
 //!
-//! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of `finish`, which does not exist yet.
+//! R6 (nothing unpinned is deleted) and R11 (a way back) are the rules of [`finish`](crate::finish).
 
 use types::api::observed::shorten_uid;
 use types::api::step::{Cordon, State, Step};

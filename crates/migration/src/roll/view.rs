@@ -545,8 +545,8 @@ fn decide_standing<'a>(epoch: u64, run: &Run, is_there: bool, name: &str, node: 
         Some(step) if is_held(step) && !is_of_pass(step, run) => at_rest(),
         Some(step) if step.state.is_in_transit() && is_of_run(step, run) => Standing::Transit(step),
         Some(step) if step.state.is_in_transit() => Standing::Foreign(step),
-        _ if is_skipped => Standing::Skipped,
-        _ => at_rest(),
+        Some(_) | None if is_skipped => Standing::Skipped,
+        Some(_) | None => at_rest(),
     }
 }
 

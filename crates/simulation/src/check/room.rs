@@ -44,9 +44,9 @@ impl History {
         for pod in self.truth.pods.values().filter(|pod| pod.counts() && pod.request.fits(&largest, 0)) {
             let is_out = pod.node.is_some_and(|node| self.is_left_out(&self.truth.nodes[node].name));
             match pod.node {
-                _ if is_out => {}
+                Some(_) if is_out => {}
                 Some(node) if pod.stays() => *count.stays.entry(node).or_default() += pod.request,
-                _ => count.moves += pod.request,
+                Some(_) | None => count.moves += pod.request,
             }
         }
         self.counts.insert(flight.holder, count);

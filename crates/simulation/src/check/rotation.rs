@@ -166,7 +166,7 @@ impl History {
         let why = match patch.undisturbed {
             Some(false) if actor == Some(Actor::Other) => "is taken away, and is not the run's",
             Some(true) if node.api.is_undisturbed => "is set, and was there",
-            _ => return,
+            Some(true | false) | None => return,
         };
         self.broken("R7", format!("the annotation of {} {why}", patch.node));
     }

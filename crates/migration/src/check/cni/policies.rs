@@ -78,14 +78,15 @@ fn lost_policies(scene: &Scene<'_>, objects: Vec<Subject>) -> Option<Finding> {
 /// How these policies become policies that the new CNI enforces.
 fn rewrite(scene: &Scene<'_>) -> String {
     let Scene { from, to, .. } = scene;
-    match (from, to) {
-        (_, Cni::Flannel) => format!("{to} enforces no policies: filter elsewhere, or choose another CNI."),
-        (Cni::Calico | Cni::Canal, _) => convert(scene),
-        _ if calico::policy_engine(scene.snapshot, *from).is_some() => convert(scene),
-        _ => format!(
-            "Write each of them as a NetworkPolicy or as a policy of {to}, and compare both: kubectl crossfade policies diff --from {from} --to {to} --policies FILE. Apply the result before the stage finish."
-        ),
+    if *to == Cni::Flannel {
+        return format!("{to} enforces no policies: filter elsewhere, or choose another CNI.");
     }
+    if matches!(from, Cni::Calico | Cni::Canal) || calico::policy_engine(scene.snapshot, *from).is_some() {
+        return convert(scene);
+    }
+    format!(
+        "Write each of them as a NetworkPolicy or as a policy of {to}, and compare both: kubectl crossfade policies diff --from {from} --to {to} --policies FILE. Apply the result before the stage finish."
+    )
 }
 
 fn convert(Scene { from, to, .. }: &Scene<'_>) -> String {

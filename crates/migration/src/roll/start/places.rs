@@ -142,13 +142,14 @@ pub(in crate::roll) fn is_begun(view: &View<'_>, status: &NodeStatus<'_>) -> boo
 pub(in crate::roll) fn trouble_reason(view: &View<'_>, status: &NodeStatus<'_>) -> Option<Reason> {
     let node = status.node;
     let is_own = node.step.as_ref().is_some_and(|step| is_of_run(step, view.run) && is_ours(node, step));
-    match node {
-        _ if replacement::is_going(view, status) => Some(Reason::NodeGoing),
-        _ if !node.is_ready => Some(Reason::NodeNotReady),
-        _ if node.is_cordoned && !is_own && status.turnover != Turnover::Leaves => {
-            Some(Reason::ForeignCordon)
-        }
-        _ => None,
+    if replacement::is_going(view, status) {
+        Some(Reason::NodeGoing)
+    } else if !node.is_ready {
+        Some(Reason::NodeNotReady)
+    } else if node.is_cordoned && !is_own && status.turnover != Turnover::Leaves {
+        Some(Reason::ForeignCordon)
+    } else {
+        None
     }
 }
 
