@@ -1,5 +1,5 @@
 //! `cleanup`, on trees: what Crossfade knows of attachments, the files of a CNI, and how it answers. What it does to a kernel is tested on one
-//! (`tests/tests/cleanup`): a tree has none.
+//! (`tests/tests/node/cleanup`): a tree has none.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `policies backup` and `restore`, as far as they say no before they ask an API server. `tests/tests/kubernetes/cluster/policies.rs` has the rest.
+//! `policies backup` and `restore`, as far as they say no before they ask an API server. `tests/tests/migration/kubernetes/cluster/policies.rs` has the rest.
 
 use std::fs;
 

@@ -140,7 +140,7 @@ fn play_seed(
     eprintln!("{} seed {seed} fails, shrinking: {error:#}", kind.name());
     let (smallest, why) = shrink(tree.as_mut(), error, play);
     bail!(
-        "seed {name}:{seed} fails. Again: CROSSFADE_MODEL_SEED={name}:{seed}; or keep this history in tests/tests/model/regressions/ or \
+        "seed {name}:{seed} fails. Again: CROSSFADE_MODEL_SEED={name}:{seed}; or keep this history in tests/tests/plugin/model/regressions/ or \
          name it in CROSSFADE_MODEL_HISTORY:\n{smallest}\nwhy: {why:#}",
         name = kind.name()
     )

@@ -88,7 +88,7 @@ fn flannel() -> Result<()> {
 fn calico() -> Result<()> {
     let node = leavings::others()?;
     // The kernel of the tests makes no ipip: a file says that tunl0 is a bridge, and leads to the same acts.
-    let built_in = include_str!("../../../types/profiles/calico.json");
+    let built_in = include_str!("../../../../types/profiles/calico.json");
     let own = built_in.replace(r#""kind": "ipip""#, r#""kind": "bridge""#);
     put("/etc/crossfade/profiles/calico.json", &own)?;
     let network = |conf: &str, cidr: &str| json!({"conf": [node.dir.join(conf)], "cidrs": [cidr]});

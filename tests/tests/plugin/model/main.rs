@@ -104,7 +104,7 @@ fn trials(only_listed: bool) -> Result<Vec<Trial>> {
 
 /// Histories that failed once.
 fn regressions() -> Result<Vec<PathBuf>> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/model/regressions");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugin/model/regressions");
     let entries = std::fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut found: Vec<PathBuf> = paths.collect::<Result<_, _>>().context("list the regressions")?;

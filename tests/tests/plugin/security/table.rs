@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -46,15 +46,30 @@ fn sources_of(package: &str) -> Option<String> {
     }
 }
 
+/// The entries of a directory.
+fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+    fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+}
+
+/// The folder of a program of the lab, in whichever group it is.
+fn folder_of(program: &str) -> Result<PathBuf> {
+    let groups = entries(&lab::build::dist::workspace().join("tests/tests"))?;
+    let mut folders = groups.into_iter().map(|group| group.join(program));
+    folders.find(|folder| folder.is_dir()).with_context(|| format!("no {program} in tests/tests"))
+}
+
 /// The source of a topic: of the program's own, or of one of its groups.
 fn topic_of(program: &Path, topic: &str) -> Result<String> {
     let file = format!("{topic}.rs");
-    let groups = fs::read_dir(program)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    let groups = entries(program)?;
     let texts = groups.iter().map(|group| group.join(&file)).chain([program.join(&file)]);
-    texts.map(fs::read_to_string).find_map(Result::ok).context("no such file")
+    texts
+        .map(fs::read_to_string)
+        .find_map(Result::ok)
+        .with_context(|| format!("no {file} in {}", program.display()))
 }
 
-/// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/contract/input/trust.rs, and
+/// Holds when there is such a test: `contract::trust::NAME` is listed in tests/tests/plugin/contract/input/trust.rs, and
 /// `shim::host::trust::tests::NAME` is a unit test of shim/src/host/trust.rs or shim/src/host/trust/tests.rs, as those of other packages are, and
 /// `migration::plan::tests::drifts::NAME` of crates/migration/src/plan/tests/drifts.rs.
 fn exists(name: &str) -> Result<()> {
@@ -81,8 +96,9 @@ fn exists(name: &str) -> Result<()> {
         }
         (Some(_), [package, ..]) => bail!("{name}: a unit test is named {package}::PATH::tests::NAME"),
         (None, [program, topic, test]) => {
-            let text = topic_of(&workspace.join("tests/tests").join(program), topic)
-                .with_context(|| format!("{name}: no {topic}.rs in tests/tests/{program}"))?;
+            let text = folder_of(program)
+                .and_then(|folder| topic_of(&folder, topic))
+                .with_context(|| name.to_owned())?;
             let list =
                 text.split_once("trials![").and_then(|(_, rest)| rest.split_once(']')).map(|(list, _)| list);
             let listed = list.unwrap_or_default().split(',').any(|entry| entry.trim() == *test);

@@ -127,7 +127,7 @@ pub(crate) fn situation(situation: Situation) -> Result<()> {
     let (found, least) = (all.len(), floor(situation));
     ensure!(
         found >= least,
-        "{found} points, at least {least} are expected: see tests/tests/enumeration/floors.rs for how to renew that number"
+        "{found} points, at least {least} are expected: see tests/tests/plugin/enumeration/floors.rs for how to renew that number"
     );
     Ok(())
 }

@@ -108,7 +108,7 @@ fn a_profile_that_would_reach_others() -> Result<()> {
     let node = leavings::others()?;
     leavings::flannel(&node)?;
     let before = node.state()?;
-    let built_in = include_str!("../../../types/profiles/flannel.json");
+    let built_in = include_str!("../../../../types/profiles/flannel.json");
     let path = "/etc/crossfade/profiles/flannel.json";
     for (text, why) in [
         (built_in.replace("FLANNEL-FWD", "KUBE-{any}"), "chains of others"),
