@@ -9,25 +9,14 @@ mod call;
 mod containerd;
 mod cores;
 mod cost;
-mod floor;
 mod footprint;
-mod joins;
-#[cfg(feature = "kubernetes")]
-mod live;
-mod machine;
 mod move_pods;
-mod multus;
 mod operator;
-mod peak;
 mod plugins;
 mod records;
 mod report;
-#[cfg(feature = "kubernetes")]
-mod roll;
-mod simulate;
 mod single;
 mod statistics;
-mod table;
 mod watch;
 mod workshop;
 
@@ -117,15 +106,15 @@ impl Section {
             Section::Records => records::run(bench),
             Section::Boot => boot::run(bench),
             Section::Containerd => containerd::run(bench),
-            Section::MovePods => joins::of_a_node(bench).and_then(|()| move_pods::run(bench)),
+            Section::MovePods => move_pods::instant_joins(bench).and_then(|()| move_pods::run(bench)),
             Section::Footprint => footprint::run(bench),
             Section::Watch => watch::run(bench),
             Section::Operator => operator::run(bench),
-            Section::Simulate => simulate::run(bench),
+            Section::Simulate => operator::simulate::run(bench),
             #[cfg(feature = "kubernetes")]
-            Section::Roll => roll::run(bench),
+            Section::Roll => operator::roll::run(bench),
             #[cfg(feature = "kubernetes")]
-            Section::Live => live::run(bench),
+            Section::Live => operator::live::run(bench),
         }
     }
 }
@@ -208,7 +197,7 @@ pub fn run(options: &Options) -> Result<Report> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handlers")?;
     }
     let workshop = Workshop::new()?;
-    let report = Report::new(options, machine::describe(&workshop)?, report::now()?);
+    let report = Report::new(options, report::machine::describe(&workshop)?, report::now()?);
     if let Some(warning) = report.machine.warning() {
         eprintln!("warning: {warning}");
     }

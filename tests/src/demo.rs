@@ -17,10 +17,8 @@ pub mod remains;
 pub mod report;
 #[cfg(feature = "kubernetes")]
 pub mod rollout;
-mod scouts;
 mod settle;
 pub mod strategy;
-mod table;
 pub mod witness;
 
 use std::time::Instant;

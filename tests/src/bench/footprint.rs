@@ -1,11 +1,12 @@
-//! Memory, size, system calls and programs started.
+//! Memory, size, system calls and programs started; and the time and peak memory of a program that runs to its end.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -68,7 +69,7 @@ pub(super) fn peak_memory_kib(call: &Call) -> Result<f64> {
     let mut peak = None;
     while traced.try_wait().context("waiting for strace")?.is_none() {
         // Only the program counts, not strace's own child before it has become the program.
-        peak = child_of(&traced).and_then(|pid| high_water_kib(pid, call.program())).or(peak);
+        peak = child_of(&traced).and_then(|pid| high_water_of(pid, call.program())).or(peak);
         thread::sleep(HELD / 100);
     }
     let status = traced.wait()?;
@@ -113,11 +114,51 @@ fn child_of(process: &Child) -> Option<u32> {
 }
 
 /// Peak resident memory of a process that runs `program`; none when it runs another or has ended.
-fn high_water_kib(pid: u32, program: &Path) -> Option<f64> {
+fn high_water_of(pid: u32, program: &Path) -> Option<f64> {
     if fs::read_link(format!("/proc/{pid}/exe")).ok()? != program {
         return None;
     }
+    high_water_kib(pid)
+}
+
+/// Peak resident memory of a process in KiB; none when it has ended. *Source*: man 5 `proc`, /proc/PID/status.
+pub(super) fn high_water_kib(pid: impl Display) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// How often the peak of memory is read. The last reading is of a moment in which the program still runs.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// What one run took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RunCost {
+    pub(super) status: ExitStatus,
+    pub(super) seconds: f64,
+    pub(super) mebibytes: f64,
+}
+
+/// Runs a program to its end. On a node it is the child of the program that enters the node, and the larger one counts.
+///
+/// # Errors
+/// It cannot be started, or ended before its memory was read.
+pub(super) fn timed(command: &mut Command) -> Result<RunCost> {
+    let began = Instant::now();
+    let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+    let pid = child.id().to_string();
+    let mut kibibytes = 0.0_f64;
+    let status = loop {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for pid in children.split_whitespace().chain([pid.as_str()]) {
+            kibibytes = high_water_kib(pid).unwrap_or(0.0).max(kibibytes);
+        }
+        if let Some(status) = child.try_wait().with_context(|| format!("waiting for {command:?}"))? {
+            break status;
+        }
+        thread::sleep(EVERY);
+    };
+    let seconds = began.elapsed().as_secs_f64();
+    ensure!(kibibytes > 0.0, "{command:?} ended before its memory was read");
+    Ok(RunCost { status, seconds, mebibytes: kibibytes / 1024.0 })
 }

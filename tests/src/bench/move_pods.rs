@@ -3,20 +3,25 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sched::{CloneFlags, setns};
 use serde_json::{Value, json};
 
+use super::call::Attachment;
 use super::report::Limit;
-use super::{Bench, peak};
+use super::workshop::{Installation, Networks, nothing_left, stub_network};
+use super::{Bench, footprint};
+use crate::host::node;
 use crate::runtime::cri::Sandbox;
 use crate::scene::{Scene, Setup};
 
+/// How many calls `move-pods` makes at once.
+const AT_ONCE: usize = 4;
 const KUBECONFIG: &str = "/etc/kubernetes/kubelet.conf";
 const NODE: &str = "full";
 /// How often the stand-in looks whether it is still wanted.
@@ -58,7 +63,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
 }
 
 /// The new network joins all pods, and leaves them.
-fn moved(scene: &Scene, count: usize) -> Result<[peak::RunCost; 2]> {
+fn moved(scene: &Scene, count: usize) -> Result<[footprint::RunCost; 2]> {
     let mut costs = Vec::new();
     for (phase, leases) in [("both-old", count), ("old", 0)] {
         let network = |overlay: &crate::host::fabric::Overlay| json!({ "conf": [scene.crossfade.conf_path(overlay)], "cidrs": [overlay.cidr()], "secondary": "works", "join": "works" });
@@ -66,7 +71,7 @@ fn moved(scene: &Scene, count: usize) -> Result<[peak::RunCost; 2]> {
         scene.crossfade.phase_with(phase, json!({ "networks": networks }))?;
         let mut command = scene.bootstrap(&["move-pods", "--no-restart", "--apply"])?;
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        let cost = peak::timed(&mut command)?;
+        let cost = footprint::timed(&mut command)?;
         ensure!(cost.status.success(), "move-pods to {phase}: {}", cost.status);
         let (_, new) = scene.leases()?;
         ensure!(
@@ -147,4 +152,74 @@ fn pod(sandbox: &Sandbox) -> Value {
         "spec": { "nodeName": NODE, "containers": [{ "name": "pause" }] },
         "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }], "containerStatuses": [] },
     })
+}
+
+/// All pods of a node, with delegates that answer at once: four JOINs at a time, as `move-pods` makes them.
+pub(super) fn instant_joins(bench: &mut Bench) -> Result<()> {
+    let workshop = &bench.workshop;
+    let (old, new) =
+        (stub_network("oldnet", "stub-old", "1.0.0"), stub_network("newnet", "stub-new", "1.0.0"));
+    let bin = workshop.stubs.path().to_owned();
+    let networks = Networks { old: &old, new: &new, attach: "old", version: "1.0.0", bin: &bin };
+    let shim = workshop.install("node-joins", &networks)?;
+    let count = bench.options.sandboxes;
+    let pods: Vec<Attachment> = workshop
+        .netns("node-joins", count)?
+        .into_iter()
+        .enumerate()
+        .map(|(number, netns)| Attachment { id: format!("pod{number}"), netns, ifname: "eth0".to_owned() })
+        .collect();
+    for pod in &pods {
+        give_interface(&pod.netns)?;
+        shim.call_for("ADD", pod)?.run()?;
+    }
+    shim.attach("both")?;
+    let seconds = join_all(&shim, &pods)?;
+    for pod in &pods {
+        shim.call_for("DEL", pod)?.run()?;
+    }
+    nothing_left("JOINs of a node", &shim.leftovers()?)?;
+    bench.report.goal(
+        &format!("{count} pods of a node joined, {AT_ONCE} at a time, with instant delegates"),
+        vec![Limit::new("in all", seconds, 5.0, "s")],
+    );
+    Ok(())
+}
+
+/// Joins the pods, and says how many seconds it took.
+fn join_all(shim: &Installation, pods: &[Attachment]) -> Result<f64> {
+    let next = AtomicUsize::new(0);
+    let began = Instant::now();
+    let answers: Vec<Result<()>> = thread::scope(|scope| {
+        let work = || -> Result<()> {
+            while let Some(pod) = pods.get(next.fetch_add(1, Ordering::Relaxed)) {
+                shim.call_for("JOIN", pod)?.run()?;
+            }
+            Ok(())
+        };
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| bail!("a caller panicked")))
+            .collect()
+    });
+    answers.into_iter().collect::<Result<()>>()?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+/// The interface that the stub's result names, with its route.
+fn give_interface(netns: &str) -> Result<()> {
+    let commands = [
+        "link add eth0 type veth peer name peer",
+        "address add 10.1.0.5/32 dev eth0",
+        "link set eth0 up",
+        "route add 169.254.1.1 dev eth0",
+        "route add default via 169.254.1.1 dev eth0",
+    ];
+    let name = netns.rsplit('/').next().unwrap_or_default();
+    for command in commands {
+        let mut ip = Command::new("ip");
+        node::run(ip.args(["-n", name]).args(command.split(' ')))?;
+    }
+    Ok(())
 }

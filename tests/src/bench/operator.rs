@@ -1,6 +1,11 @@
 //! `kubectl-crossfade` on a large cluster, offline: from a dump of kubectl, and from its own snapshot.
 
-pub(super) mod generate;
+mod generate;
+#[cfg(feature = "kubernetes")]
+pub(super) mod live;
+#[cfg(feature = "kubernetes")]
+pub(super) mod roll;
+pub(super) mod simulate;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -11,7 +16,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::Bench;
-use super::peak::{self, RunCost};
+use super::footprint::{self, RunCost};
 use super::report::Limit;
 use crate::build::dist;
 use crate::host::scratch::Scratch;
@@ -20,7 +25,7 @@ use crate::host::scratch::Scratch;
 const YAML_PART: usize = 10;
 
 /// The exit status of a check that found something that blocks.
-pub(super) const BLOCKED: i32 = 3;
+const BLOCKED: i32 = 3;
 
 pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.nodes;
@@ -93,7 +98,7 @@ fn compare_yaml(bench: &mut Bench, scratch: &Scratch) -> Result<()> {
 /// Runs the program to its end, which must be one of these exit statuses.
 fn timed(arguments: &[&OsStr], statuses: &[i32]) -> Result<RunCost> {
     let mut command = Command::new(dist::kubectl()?);
-    let took = peak::timed(command.args(arguments).stdout(Stdio::null()))?;
+    let took = footprint::timed(command.args(arguments).stdout(Stdio::null()))?;
     ensure!(
         took.status.code().is_some_and(|code| statuses.contains(&code)),
         "kubectl-crossfade {arguments:?}: {}",

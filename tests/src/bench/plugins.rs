@@ -7,8 +7,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::call::{Attachment, Call};
-use super::cost::Verb;
-use super::floor::Floor;
+use super::cost::{Floor, Verb};
+use super::report::Limit;
 use super::workshop::{Installation, Networks, Workshop, nothing_left, plugin_conf};
 use super::{Bench, Turn};
 use crate::host::node;
@@ -114,5 +114,54 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     let report = &mut bench.report;
     add.report("bridge + host-local ADD", report);
     del.report("bridge + host-local DEL", report);
-    super::joins::with_plugins(bench)
+    joins(bench)
+}
+
+/// A network that joins a pod that runs, and leaves it, beside the ADD and the DEL of that network alone: each JOIN keeps the default route of the pod by a table of its own, and each LEAVE gives it back.
+fn joins(bench: &mut Bench) -> Result<()> {
+    let workshop = &bench.workshop;
+    let (old, new) = (Bridge::new(workshop, 101), Bridge::new(workshop, 102));
+    let bin = workshop.plugins.clone();
+    let networks =
+        Networks { old: old.conflist(), new: new.conflist(), attach: "old", version: "1.0.0", bin: &bin };
+    let shim = workshop.install("joins", &networks)?;
+    let mut netns = workshop.netns("joins", 2)?.into_iter();
+    let mut attachment = |id: &str, ifname: &str| -> Result<Attachment> {
+        let netns = netns.next().context("a netns")?;
+        Ok(Attachment { id: id.to_owned(), netns, ifname: ifname.to_owned() })
+    };
+    let (alone, pod) = (attachment("bare", "net1")?, attachment("pod", "eth0")?);
+    let floor = Floor::durable(workshop, "joins", shim.record_length(&pod)?)?;
+    let (bare_add, bare_del) = (new.bare(workshop, "ADD", &alone)?, new.bare(workshop, "DEL", &alone)?);
+    let mut join = Verb::new(vec![bare_add], shim.call_for("JOIN", &pod)?, None, floor);
+    let mut leave = Verb::new(
+        vec![bare_del],
+        shim.call_for("LEAVE", &pod)?,
+        None,
+        Floor::durable(workshop, "leaves", 1)?,
+    );
+    shim.call_for("ADD", &pod)?.run()?;
+    for turn in bench.turns(bench.options.pairs.div_ceil(5)) {
+        let turn = turn?;
+        shim.attach("both")?;
+        join.measure(turn)?;
+        new.remember(&mut join.bare[0], &mut leave.bare[0])?;
+        shim.attach("old")?;
+        leave.measure(turn)?;
+    }
+    shim.call_for("DEL", &pod)?.run()?;
+    for left in [shim.leftovers()?, old.leftovers()?, new.leftovers()?] {
+        nothing_left("JOIN and LEAVE", &left)?;
+    }
+    let report = &mut bench.report;
+    let joined = join.report("bridge + host-local JOIN, against an ADD", report);
+    let left = leave.report("bridge + host-local LEAVE, against a DEL", report);
+    report.goal(
+        "a network that joins and leaves, beyond its plugin",
+        vec![
+            Limit::new("JOIN, p50", joined.overhead.median_us / 1000.0, 60.0, "ms"),
+            Limit::new("LEAVE, p50", left.overhead.median_us / 1000.0, 30.0, "ms"),
+        ],
+    );
+    Ok(())
 }

@@ -1,5 +1,8 @@
 //! The saved report of a run.
 
+pub(super) mod machine;
+mod table;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
@@ -8,10 +11,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::machine::{self, Machine};
+use super::Options;
 use super::statistics::{Pairs, Ratio, Summary};
-use super::{Options, table};
 use crate::{build::dist, host::node};
+use machine::Machine;
 
 /// Format of the saved report.
 const FORMAT: u32 = 1;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::Bench;
+use super::footprint::high_water_kib;
 use super::report::Limit;
 use crate::host::deadline::until;
 use crate::host::node::Daemon;
@@ -52,7 +53,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     thread::sleep(window);
     let woken = wake_ups(&watch)? - before;
     let a_minute = woken * 60.0 / began.elapsed().as_secs_f64();
-    let memory = peak_kib(&watch)?;
+    let memory = high_water_kib(watch.pid()).context("the peak memory of watch")?;
     bench.report.figure("watch: peak memory", memory, "KiB");
     bench.report.figure("watch: context switches of all threads, idle", a_minute, "a minute");
     bench.report.goal(
@@ -75,10 +76,4 @@ fn wake_ups(watch: &Daemon) -> Result<f64> {
         all += line.and_then(|line| line.trim().parse::<f64>().ok()).context("its context switches")?;
     }
     Ok(all)
-}
-
-fn peak_kib(watch: &Daemon) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", watch.pid())).context("status of watch")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).context("its peak memory")
 }

@@ -9,12 +9,13 @@ use anyhow::{Context, Result};
 
 use super::audit::Audit;
 use super::board::Board;
+use super::bootstrap::SCOUTS;
 use super::cluster::{Cluster, Pod, PodRequest};
 use super::plan::Plan;
 use super::report::{Leftovers, Migration};
 use super::strategy::{Arrival, Network, Phase, Strategy};
 use super::witness::CallCounts;
-use super::{bootstrap, remains, scouts};
+use super::{bootstrap, remains};
 use crate::install::crossfade::BIN_DIR;
 use crate::install::person;
 
@@ -33,17 +34,17 @@ pub struct Size {
 
 /// A migration under way.
 #[derive(Debug)]
-pub(super) struct Journey<'a> {
-    pub(super) strategy: Strategy,
+struct Journey<'a> {
+    strategy: Strategy,
     passes: &'static [Phase],
     /// Whether networks join and leave pods that keep their primary.
     joins: bool,
     size: Size,
-    pub(super) cluster: &'a Cluster,
-    pub(super) board: &'a Board,
-    pub(super) audit: Audit<'a>,
-    pub(super) pods: Vec<Pod>,
-    pub(super) scouts: Vec<Pod>,
+    cluster: &'a Cluster,
+    board: &'a Board,
+    audit: Audit<'a>,
+    pods: Vec<Pod>,
+    scouts: Vec<Pod>,
 }
 
 /// Takes a cluster of its own from `old` to `new`.
@@ -101,7 +102,7 @@ impl<'a> Journey<'a> {
         self.admit_new().context("the new network's agents")?;
         self.count_untouched(&before)?;
         self.settle()?;
-        scouts::look_around(self).context("scouts")?;
+        self.try_forwarding().context("scouts")?;
         for phase in self.passes {
             self.audit.mesh.phase(phase.as_str())?;
             for host in 0..self.cluster.hosts().len() {
@@ -110,6 +111,39 @@ impl<'a> Journey<'a> {
         }
         self.audit.mesh.phase("old removed")?;
         self.remove_old().context("removing the old network")
+    }
+
+    /// Before the first node is rolled: what the strategy takes for granted about forwarding. Scouts are ordinary pods, one per node, that a rule of the
+    /// policy puts on the new network while all other pods are on the old one. With `bridge`, every pod must reach them; with `double`, none may.
+    fn try_forwarding(&mut self) -> Result<()> {
+        self.audit.mesh.phase("scouts")?;
+        let cluster = self.cluster;
+        if self.strategy == Strategy::Double {
+            let [old, new] = Network::ALL.map(|network| cluster.overlay(network));
+            cluster.fabric.block_forwarding_between(old, new)?;
+        }
+        for (host, on) in cluster.hosts().iter().enumerate() {
+            let name = format!("scout-{}", on.node.name());
+            let request = PodRequest {
+                name: &name,
+                namespace: SCOUTS,
+                host,
+                attempt: 0,
+                phase: Phase::New,
+                host_port: None,
+            };
+            let scout = cluster.run_pod(&request)?;
+            self.audit.look_at(&scout, &cluster.leases(host)?);
+            self.audit.enter(&scout)?;
+            self.scouts.push(scout);
+        }
+        self.settle()?;
+        self.audit.try_forwarding(&cluster.fabric, &self.pods, &self.scouts)?;
+        for scout in std::mem::take(&mut self.scouts) {
+            self.audit.retire(&scout)?;
+            cluster.end_pod(&scout)?;
+        }
+        Ok(())
     }
 
     /// Pods on the old network: made by the runtime without us, or through us since the first moment.
@@ -270,7 +304,7 @@ impl<'a> Journey<'a> {
     }
 
     /// Waits until the agents have seen the pods of this step, and every pair that must reach each other has had its probes since.
-    pub(super) fn settle(&self) -> Result<()> {
+    fn settle(&self) -> Result<()> {
         self.cluster.dwell()?;
         self.audit.settle(self.pods.iter().chain(&self.scouts))
     }

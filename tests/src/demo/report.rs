@@ -1,5 +1,7 @@
 //! The report of a demonstration, and the conditions of its success.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::fmt;
 

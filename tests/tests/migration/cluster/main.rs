@@ -17,7 +17,6 @@ mod phases;
 mod probed;
 mod real;
 mod registration;
-mod restarts;
 mod roll;
 mod services;
 mod steps;
@@ -59,7 +58,7 @@ fn of_real_networks() -> Vec<Trial> {
         probed::a_run_of_joins_and_leaves_is_probed_and_a_node_reboots_in_it,
         roll::a_run_is_killed_taken_up_held_and_brought_back,
         double::a_run_of_three_passes_turns_back_at_the_end_of_a_pass,
-        restarts::runtime_and_kubelet_restart_in_every_phase,
+        phases::runtime_and_kubelet_restart_in_every_phase,
     ]
 }
 
@@ -82,7 +81,7 @@ fn of_the_labs_networks() -> Vec<Trial> {
         outage::a_run_outlives_its_api_server_its_laptop_and_its_nodes,
         join::networks_join_and_leave_pods_that_run,
         move_pods::pods_of_a_node_move_by_eviction_and_in_place,
-        restarts::runtime_and_kubelet_restart_in_every_phase,
+        phases::runtime_and_kubelet_restart_in_every_phase,
         registration::a_node_joins_waits_for_its_network_and_goes_away,
     ]
 }

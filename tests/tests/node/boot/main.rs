@@ -6,7 +6,6 @@ mod expansion;
 mod first;
 mod harness;
 mod off;
-mod order;
 mod registration;
 mod sealed;
 mod seeded;
@@ -39,7 +38,6 @@ fn main() -> Result<ExitCode> {
             doctor::trials(),
             registration::trials(),
             off::trials(),
-            order::trials(),
             watched::trials(),
             waiting::trials(),
             sealed::trials(),

@@ -1,5 +1,4 @@
-//! A CNI that says over HTTP alone that it is ready: pods of a node that was rebooted wait until `watch` has seen it, and `install`
-//! has systemd run `watch`.
+//! Pods that wait for the network that the policy names, and for no other: agents in every order, and a CNI whose readiness only `watch` can ask.
 
 use anyhow::{Context, Result, ensure};
 use lab::boot::Machine;
@@ -9,14 +8,86 @@ use lab::standin::agent::{Answer, HttpHealth, Spec};
 use libtest_mimic::Trial;
 use serde_json::json;
 
-use crate::{NEEDS, ensure_only};
+use crate::{NEEDS, boot_with_pods, ensure_held, ensure_only, private};
 
 const WATCH: &str = "crossfade-watch.service";
 const FILE: &str = "/run/crossfade/probe/new";
 const GATE: &str = "/run/lab-agents/felix.gate";
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![trial("after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask", NEEDS, waits)]
+    vec![
+        trial("the_old_agent_first", NEEDS, old_first),
+        trial("the_new_agent_first", NEEDS, new_first),
+        trial("an_agent_that_never_comes", NEEDS, never),
+        trial("both_networks_are_waited_for", NEEDS, both),
+        trial("the_directory_s_war_is_not_ours_in_private_mode", NEEDS, war),
+        trial("after_a_reboot_pods_wait_for_an_agent_that_only_watch_can_ask", NEEDS, waits),
+    ]
+}
+
+fn old_first() -> Result<()> {
+    let mut machine = private()?;
+    machine.boot()?;
+    ensure_held(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    ensure_only(&machine, Network::New)
+}
+
+fn new_first() -> Result<()> {
+    let machine = Machine::new()?;
+    furniture::settings(
+        &machine,
+        &furniture::node_json("private", json!({})),
+        &furniture::policy("new", "old"),
+    )?;
+    furniture::agent(&machine, Network::Old, 0.0, false)?;
+    furniture::agent(&machine, Network::New, 0.0, true)?;
+    machine.write(furniture::PODS, "one\ntwo\n")?;
+    let mut machine = machine;
+    machine.boot()?;
+    machine.until_pods(2)?;
+    machine.open_gate(Network::Old)?;
+    ensure_only(&machine, Network::New)
+}
+
+/// Held, with kubelet up and talking, for as long as it lasts; here until a whole boot is over.
+fn never() -> Result<()> {
+    let mut machine = private()?;
+    machine.boot_whole()?;
+    ensure_held(&mut machine)?;
+    machine.run(&["systemctl", "restart", "crossfade-watch", "kubelet"])?;
+    ensure_held(&mut machine)
+}
+
+fn both() -> Result<()> {
+    let mut machine = private()?;
+    machine.write("/etc/crossfade/policy.json", furniture::policy("both", "old").to_string())?;
+    machine.boot()?;
+    ensure_held(&mut machine)?;
+    machine.open_gate(Network::New)?;
+    machine.until_pods(2)?;
+    ensure_only(&machine, Network::Old)
+}
+
+/// An agent that renames every conf but its own away, and a directory that is replaced: the runtime does not look there.
+fn war() -> Result<()> {
+    let mut machine = private()?;
+    boot_with_pods(&mut machine)?;
+    let ours = machine.look("/run/crossfade/net.d/01-crossfade.conflist")?;
+    machine.run(&[
+        "sh",
+        "-ec",
+        "cd /etc/cni; cp -a net.d other; mv net.d/10-old.conflist net.d/10-old.conflist.cilium_bak; \
+         mv net.d gone; mv other net.d; echo x >net.d/00-first.conflist",
+    ])?;
+    machine.write(furniture::PODS, "one\ntwo\nthree\n")?;
+    machine.run(&["systemctl", "restart", "kubelet"])?;
+    machine.until_pods(3)?;
+    ensure_only(&machine, Network::New)?;
+    ensure!(machine.look("/run/crossfade/net.d/01-crossfade.conflist")? == ours);
+    ensure!(machine.list("/run/crossfade/net.d")? == ["01-crossfade.conflist"]);
+    Ok(())
 }
 
 /// A machine whose new network is Calico as far as a node can tell; its agent answers when its gate is opened.
@@ -58,6 +129,8 @@ fn wait_for_the_agent(machine: &mut Machine, before: usize) -> Result<()> {
     ensure_only(machine, Network::New)
 }
 
+/// A CNI that says over HTTP alone that it is ready: pods of a node that was rebooted wait until `watch` has seen it, and `install` has systemd run
+/// `watch`.
 fn waits() -> Result<()> {
     let mut machine = machine()?;
     machine.boot()?;

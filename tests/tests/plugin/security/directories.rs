@@ -1,5 +1,7 @@
 //! The shim's own directories: links in their place, and directories that others could write or read.
 
+pub(crate) mod links;
+
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, lchown, symlink},
@@ -10,12 +12,12 @@ use anyhow::{Context, Result, ensure};
 use lab::standin::stub::{Reply, StubDir};
 use serde_json::json;
 
-use crate::links::the_record;
 use crate::{
     case::{Case, stub_new, stub_old},
     files::{Fault, STRANGER, chmod},
     trials,
 };
+use links::the_record;
 
 trials![
     directories_that_are_a_strangers_links_are_refused,

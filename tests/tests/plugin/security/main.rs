@@ -10,7 +10,6 @@ mod events;
 mod files;
 mod hostnet;
 mod input;
-mod links;
 mod process;
 mod race;
 mod ready;
@@ -40,7 +39,7 @@ fn all_trials() -> Vec<Trial> {
         hostnet::trials(),
         input::trials(),
         directories::trials(),
-        links::trials(),
+        directories::links::trials(),
         process::trials(),
         race::trials(),
         ready::trials(),

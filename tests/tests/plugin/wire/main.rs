@@ -1,15 +1,11 @@
 //! Both-mode on the wire: two networks in one pod, by the release shim and real plugins, judged by packets.
 
 mod attachment;
-mod calico;
-mod capture;
-mod checks;
 mod company;
 mod dwell;
 mod echo;
 mod hostport;
 mod interference;
-mod links;
 mod matrix;
 mod packets;
 mod remains;
@@ -66,7 +62,7 @@ fn pairs() -> Vec<Trial> {
         let pair = format!("old-{}_new-{}", old.name(), new.name());
         let owner = Side::BOTH[number % 2];
         trials.push(trial(&format!("check::names_the_network_that_is_broken::{pair}"), NEEDS, move || {
-            checks::names_the_network_that_is_broken([old, new], owner, &format!("check{number}"))
+            interference::check_names_the_network_that_is_broken([old, new], owner, &format!("check{number}"))
         }));
         trials.push(trial(
             &format!("company::two_pods_reach_each_other_on_both::{pair}"),

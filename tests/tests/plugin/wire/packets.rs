@@ -1,17 +1,19 @@
 //! Who is asked by whom, from which address, and through which interface every packet of it went.
 
+mod capture;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::attachment::Attachment;
-use crate::capture::Capture;
 use crate::echo::{Protocol, ask};
 use crate::matrix::Case;
 use crate::space::Space;
 use crate::tables::homes;
 use crate::topology::{NODE, Network, OUTSIDE, Side, Topology, of_family};
+use capture::Capture;
 
 /// A pod whose packets are recorded from before its ADD.
 #[derive(Debug)]

@@ -16,6 +16,9 @@
 //!
 //! Apart from [`lab::scene`], for no runtime is here: plugins are called directly, and packets between three nodes are what counts.
 
+mod calico;
+mod links;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -27,10 +30,10 @@ use lab::host::scratch::Scratch;
 use serde_json::{Value, json};
 
 use crate::attachment::Attachment;
-use crate::calico::Calico;
 use crate::echo::Responder;
-use crate::links::{node_links, outside_links};
 use crate::space::Space;
+use calico::Calico;
+use links::{node_links, outside_links};
 
 /// Where Debian's package puts the standard plugins.
 const STANDARD: &str = "/usr/lib/cni";

@@ -10,9 +10,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Bench;
-use super::peak::{RunCost, timed};
-use super::report::Limit;
+use crate::bench::Bench;
+use crate::bench::footprint::{RunCost, timed};
+use crate::bench::report::Limit;
 use crate::kubernetes::{Operator, manifest};
 use crate::standin::hollow::{
     Cluster, Fleet, Karpenter, POOL, RequestCounts, Truth, audited, rotate, unhurried, until_waiting,
@@ -33,7 +33,7 @@ const FULL: &str = "2133m";
 /// Requests to the API server for each node.
 const CALLS: f64 = 60.0;
 
-pub(super) fn run(bench: &mut Bench) -> Result<()> {
+pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
     move_in_place(bench)?;
     replace(bench)
 }

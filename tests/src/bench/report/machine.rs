@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::workshop::Workshop;
+use crate::bench::workshop::Workshop;
 
 /// File systems on which an fsync costs nothing.
 const IN_MEMORY: [&str; 3] = ["overlay", "ramfs", "tmpfs"];
@@ -56,7 +56,7 @@ impl Machine {
 ///
 /// # Errors
 /// `/proc` is not readable.
-pub(super) fn describe(workshop: &Workshop) -> Result<Machine> {
+pub(in crate::bench) fn describe(workshop: &Workshop) -> Result<Machine> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").context("the kernel's release")?;
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").context("/proc/cpuinfo")?;
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));

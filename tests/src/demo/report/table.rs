@@ -4,8 +4,8 @@ use std::fmt;
 
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 
-use super::report::{Leftovers, Migration, Naive, Report};
-use super::witness::CallCounts;
+use super::{Leftovers, Migration, Naive, Report};
+use crate::demo::witness::CallCounts;
 
 /// One line below the head, nothing else.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
@@ -127,7 +127,7 @@ fn numbers_from(mut table: Table, first: usize) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::tests::{migration, naive};
+    use super::super::tests::{migration, naive};
     use super::*;
     use crate::probe::{Kind, Loss};
 

@@ -9,13 +9,13 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Bench;
-use super::peak;
-use super::report::Limit;
+use crate::bench::Bench;
+use crate::bench::footprint;
+use crate::bench::report::Limit;
 use crate::build::dist;
 use crate::host::scratch::Scratch;
 
-pub(super) fn run(bench: &mut Bench) -> Result<()> {
+pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.simulated_nodes;
     let scratch = Scratch::new("simulate")?;
     let (dump, config, message) =
@@ -41,7 +41,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<()> {
     ]);
     command.args(["--dumped", "all", "--seed", "1", "--snapshot"]).arg(&dump);
     command.arg("--config").arg(&config).stdout(File::create(&message)?);
-    let took = peak::timed(&mut command)?;
+    let took = footprint::timed(&mut command)?;
     let text = fs::read_to_string(&message)?;
     ensure!(took.status.success(), "simulate: {}: {text}", took.status);
     let answer: Value = serde_json::from_str(&text).context("the answer of simulate")?;

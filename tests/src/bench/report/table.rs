@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::report::{Cost, Figure, Goal, Limit, Report, Row};
-use super::statistics::Summary;
+use super::{Cost, Figure, Goal, Limit, Report, Row};
+use crate::bench::statistics::Summary;
 
 /// What the two sides of a row are unless it says otherwise.
 const BARE_AND_SHIM: (&str, &str) = ("bare", "shim");

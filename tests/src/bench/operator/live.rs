@@ -9,10 +9,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::Bench;
-use super::operator::{BLOCKED, generate};
-use super::peak::{RunCost, timed};
-use super::report::Limit;
+use super::{BLOCKED, generate};
+use crate::bench::Bench;
+use crate::bench::footprint::{RunCost, timed};
+use crate::bench::report::Limit;
 use crate::host::deadline::{LIMIT, until};
 use crate::kubernetes::{Client, ControlPlane, Controllers, MERGE, Operator, Setup, operator};
 use crate::standin::hollow::audited;
@@ -24,7 +24,7 @@ const CONNECTIONS: usize = 16;
 /// Calico's kinds that the cluster has.
 const CALICO: [(&str, &str); 2] = [("IPPool", "ippools"), ("IPAMBlock", "ipamblocks")];
 
-pub(super) fn run(bench: &mut Bench) -> Result<()> {
+pub(in crate::bench) fn run(bench: &mut Bench) -> Result<()> {
     let nodes = bench.options.live_nodes;
     if nodes == 0 {
         return Ok(());
