@@ -1,4 +1,4 @@
-//! How long it takes to see that two sets of policies mean the same, and how much memory: one as Calico enforces it, and one of Kubernetes.
+//! Time and memory to see that two sets of policies mean the same: one as Calico enforces it, and one of Kubernetes.
 //!
 //!     cargo bench -p netpol --bench policies -- [POLICIES PODS]      several pairs; by default 1000 10000 and 5000 100000
 //!

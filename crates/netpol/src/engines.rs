@@ -6,3 +6,4 @@ pub mod calico;
 pub mod cilium;
 pub mod kubernetes;
 pub(crate) mod manifest;
+pub mod refusal;

@@ -1,6 +1,7 @@
 //! Values with the objects that they were read from.
 
 use super::reference::{Reference, UnreadObject};
+use crate::engines::refusal::Refusal;
 
 /// What was read of some kinds. Both lists have the same length: the entry of [`Self::list`] at a place is the object of which the entry of
 /// [`Self::all`] at this place was read. An object of which several policies were read is there several times.
@@ -35,13 +36,13 @@ impl<T> Catalog<T> {
     pub(super) fn retain_valid(
         self,
         unread: &mut Vec<UnreadObject>,
-        try_one: impl Fn(&T) -> Result<(), String>,
+        try_one: impl Fn(&T) -> Result<(), Refusal>,
     ) -> Self {
         let mut valid = Self::default();
         for (object, item) in self.references.into_iter().zip(self.entries) {
             match try_one(&item) {
                 Ok(()) => valid.add(object, item),
-                Err(why) => unread.push(object.into_unread(why)),
+                Err(refusal) => unread.push(object.into_unread(refusal.why)),
             }
         }
         valid

@@ -10,6 +10,7 @@ use super::objects::Objects;
 use super::reference::{Reference, UnreadObject};
 use crate::engines::cilium::Settings;
 use crate::engines::kubernetes::Blocks;
+use crate::engines::refusal::Refusal;
 use crate::engines::{admin, antrea, calico, cilium, kubernetes};
 use crate::gather::catalog::Catalog;
 use crate::tier::Enforcement;
@@ -84,7 +85,7 @@ impl Policies {
     }
 
     /// Whether the engine's evaluator takes a NetworkPolicy of Kubernetes.
-    fn check_kubernetes(&self, policy: &kubernetes::Policy, empty_world: &World) -> Result<(), String> {
+    fn check_kubernetes(&self, policy: &kubernetes::Policy, empty_world: &World) -> Result<(), Refusal> {
         let all = std::slice::from_ref(policy);
         match &self.engine_policies {
             EnginePolicies::Cilium(_, settings) => {
@@ -92,7 +93,7 @@ impl Policies {
                 cilium::enforcement(&input, empty_world).map(drop)
             }
             EnginePolicies::Kubernetes(..) | EnginePolicies::Calico(_) | EnginePolicies::Antrea(_) => {
-                kubernetes::mentions(all).map(drop)
+                Ok(kubernetes::mentions(all).map(drop)?)
             }
         }
     }
@@ -128,7 +129,7 @@ impl Policies {
                 admin::mentions(&admin::Input { policies: &own.entries, kubernetes: plain, blocks: *blocks })
             }
             EnginePolicies::Calico(own) => calico::mentions(&own.input(plain)),
-            EnginePolicies::Antrea(own) => antrea::mentions(&own.input(plain)),
+            EnginePolicies::Antrea(own) => Ok(antrea::mentions(&own.input(plain))?),
             EnginePolicies::Cilium(own, settings) => cilium::mentions(&cilium::Input {
                 policies: &own.entries,
                 kubernetes: plain,
@@ -148,11 +149,11 @@ impl Policies {
                 let input = admin::Input { policies: &own.entries, kubernetes: plain, blocks: *blocks };
                 admin::enforcement(&input, world)
             }
-            EnginePolicies::Calico(own) => calico::enforcement(&own.input(plain), world),
-            EnginePolicies::Antrea(own) => antrea::enforcement(&own.input(plain), world),
+            EnginePolicies::Calico(own) => Ok(calico::enforcement(&own.input(plain), world)?),
+            EnginePolicies::Antrea(own) => Ok(antrea::enforcement(&own.input(plain), world)?),
             EnginePolicies::Cilium(own, settings) => {
                 let input = cilium::Input { policies: &own.entries, kubernetes: plain, settings: *settings };
-                cilium::enforcement(&input, world)
+                Ok(cilium::enforcement(&input, world)?)
             }
         }
     }

@@ -29,7 +29,7 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnreadObject {
     pub object: Reference,
-    /// Why, in one line for people.
+    /// Why, in one line for people that does not name the object.
     pub why: String,
 }
 
@@ -79,23 +79,9 @@ impl Reference {
         }
     }
 
-    /// The object is unread for this reason. What a reader says begins with the kind and the name of the object, mostly: here the reference says them.
+    /// The object is unread for this reason.
     pub(super) fn into_unread(self, why: impl Into<String>) -> UnreadObject {
-        let why: String = why.into();
-        let rest =
-            why.split_once(": ").filter(|(head, _)| self.is_named_by(head)).map(|(_, rest)| rest.to_owned());
-        UnreadObject { object: self, why: rest.unwrap_or(why) }
-    }
-
-    /// Whether some words are a kind and the name of the object: `NetworkPolicy shop/web of Antrea`, `network set backup`.
-    fn is_named_by(&self, words: &str) -> bool {
-        let is_kind = words.starts_with(char::is_uppercase) || words.starts_with("network set ");
-        let is_name = |word: &str| {
-            let short =
-                self.name.strip_suffix(word).is_some_and(|tier| tier.is_empty() || tier.ends_with('.'));
-            !word.is_empty() && short
-        };
-        is_kind && words.split([' ', '/']).skip(1).any(is_name)
+        UnreadObject { object: self, why: why.into() }
     }
 }
 

@@ -42,7 +42,7 @@ impl AntreaObjects {
             let world = World::new(&town(), &mentions(input)?);
             enforcement(input, &world)
         });
-        answer.and_then(|answer| answer).err()
+        answer.and_then(|answer| Ok(answer?)).err()
     }
 }
 

@@ -125,5 +125,10 @@ fn a_range_of_ports_needs_a_release_that_reads_it() {
         answer.expect("what the API accepts")
     };
     assert_eq!(answer(true), Ok(()));
-    assert!(answer(false).expect_err("a range").contains("NetworkPolicy shop/p spec.ingress[0]: endPort"));
+    assert!(
+        answer(false)
+            .expect_err("a range")
+            .to_string()
+            .contains("NetworkPolicy shop/p spec.ingress[0]: endPort")
+    );
 }

@@ -1,4 +1,4 @@
-//! Whether two sets of policies mean the same: the comparison by cells against one that asks packet by packet.
+//! The equality of two sets of policies: the comparison by cells against one that asks packet by packet.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What is gathered of a snapshot: the cluster, the policies of each engine, and what cannot be read.
+//! The gathering of a snapshot: the cluster, the policies of each engine, and what cannot be read.
 
 mod cluster;
 mod dump;

@@ -1,4 +1,4 @@
-//! What network policies mean: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
+//! The meaning of network policies: the evaluators against examples whose verdicts are published, and against a second reading of the documentation that
 //! goes packet by packet and shares nothing with them, and against the verdicts of a tool of another project.
 
 #![allow(

@@ -85,7 +85,7 @@ pub enum Port {
 pub fn read(object: &Value) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let name = written.metadata.name;
-    let named = |why: String| format!("ClusterNetworkPolicy {name}: spec.{why}");
+    let named = |why: String| format!("spec.{why}");
     let Spec { tier, priority, subject, ingress, egress } = written.spec;
     let place = match &*tier {
         "Admin" => Place::Admin,
@@ -102,7 +102,7 @@ pub fn read(object: &Value) -> Result<Policy, String> {
         pods: subject.read().map_err(|why| named(format!("subject{why}")))?,
         ingress: rules(ingress, Direction::Ingress).map_err(named)?,
         egress: rules(egress, Direction::Egress).map_err(named)?,
-        name: name.clone(),
+        name,
     })
 }
 

@@ -19,7 +19,7 @@ pub fn read_admin(object: &Value) -> Result<Policy, String> {
     let policy = read_older(object, "AdminNetworkPolicy", Place::Admin)?;
     let priority = object.pointer("/spec/priority").and_then(Value::as_u64);
     let priority = priority.and_then(|number| u16::try_from(number).ok()).filter(|number| *number <= LAST);
-    let why = || format!("AdminNetworkPolicy {}: spec.priority: expected 0 to {LAST}", policy.name);
+    let why = || format!("spec.priority: expected 0 to {LAST}");
     Ok(Policy { priority: priority.ok_or_else(why)?, ..policy })
 }
 
@@ -31,10 +31,7 @@ pub fn read_baseline(object: &Value) -> Result<Policy, String> {
     let policy = read_older(object, "BaselineAdminNetworkPolicy", Place::Baseline)?;
     let rules = policy.ingress.iter().chain(&policy.egress);
     if rules.into_iter().any(|rule| rule.action == RuleAction::Pass) {
-        return Err(format!(
-            "BaselineAdminNetworkPolicy {}: action: Pass: expected Allow or Deny",
-            policy.name
-        ));
+        return Err("action: Pass: expected Allow or Deny".into());
     }
     Ok(policy)
 }
@@ -97,7 +94,7 @@ struct Range {
 fn read_older(object: &Value, kind: &'static str, place: Place) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let name = written.metadata.name;
-    let named = |why: String| format!("{kind} {name}: spec.{why}");
+    let named = |why: String| format!("spec.{why}");
     let Spec { subject, ingress, egress, .. } = written.spec;
     let rules = |written: Vec<RuleSpec>, way: Direction| {
         entries(written, &way.name().to_lowercase(), |rule| rule.read(way)).map_err(named)
@@ -109,7 +106,7 @@ fn read_older(object: &Value, kind: &'static str, place: Place) -> Result<Policy
         pods: subject.read().map_err(|why| named(format!("subject{why}")))?,
         ingress: rules(ingress, Direction::Ingress)?,
         egress: rules(egress, Direction::Egress)?,
-        name: name.clone(),
+        name,
     })
 }
 

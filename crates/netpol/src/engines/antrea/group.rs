@@ -37,10 +37,7 @@ pub enum Members {
 pub fn read_group(object: &Value) -> Result<Group, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
-    let members = written.spec.read(namespace.as_ref()).map_err(|why| match &namespace {
-        Some(namespace) => format!("Group {namespace}/{name}: spec{why}"),
-        None => format!("ClusterGroup {name}: spec{why}"),
-    })?;
+    let members = written.spec.read(namespace.as_ref()).map_err(|why| format!("spec{why}"))?;
     Ok(Group { namespace, name, members })
 }
 

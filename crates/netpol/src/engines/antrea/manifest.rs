@@ -21,10 +21,7 @@ const DEFAULT_TIER: &str = "application";
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
-    let named = |why: String| match &namespace {
-        Some(namespace) => format!("NetworkPolicy {namespace}/{name} of Antrea: spec.{why}"),
-        None => format!("ClusterNetworkPolicy {name}: spec.{why}"),
-    };
+    let named = |why: String| format!("spec.{why}");
     let spec = written.spec;
     let applied = targets(spec.applied_to.as_deref(), namespace.as_ref()).map_err(named)?;
     let rules = |rules: Option<Vec<RuleSpec>>, direction: Direction| {
@@ -43,8 +40,8 @@ pub fn read_policy(object: &Value) -> Result<Policy, String> {
         egress,
         tier: spec.tier.filter(|tier| !tier.is_empty()).unwrap_or_else(|| DEFAULT_TIER.into()),
         priority: spec.priority,
-        namespace: namespace.clone(),
-        name: name.clone(),
+        namespace,
+        name,
     })
 }
 

@@ -5,6 +5,7 @@ use snapshot::model::Text;
 use super::group::{Group, members};
 use super::object::{Peer, Policy, Rule, RuleAction, Target, Tier};
 use crate::engines::kubernetes::{self, Blocks, PortNumber, to_port};
+use crate::engines::refusal::Refusal;
 use crate::expression::{Expression, LabelOwner};
 use crate::tier::{self, Action, Direction, End, Enforcement};
 use crate::traffic::{ICMP, ICMPV6, Traffic};
@@ -42,7 +43,7 @@ pub struct Input<'a> {
 ///
 /// # Errors
 /// A selector that the API does not have, or a group that is not there.
-pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
+pub fn mentions(input: &Input<'_>) -> Result<Mentions, Refusal> {
     let mut all = kubernetes::mentions(input.kubernetes)?;
     for policy in input.policies {
         for rule in policy.ingress.iter().chain(&policy.egress) {
@@ -74,7 +75,7 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 ///
 /// # Errors
 /// A policy that names a tier or a group which is not there, and what Antrea decides in no fixed way: two policies of one priority.
-pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
+pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Refusal> {
     let tiers = sort_tiers(input)?;
     let tiers_of = |direction| {
         // Pass goes there, from every tier before it.
@@ -87,25 +88,23 @@ pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Stri
         let blocks = Blocks { pods: true, nodes: true, names_of_cluster: false };
         all.push(kubernetes::tier(input.kubernetes, world, direction, blocks)?);
         all.push(input.tier(BASELINE, kubernetes_at, world, direction)?);
-        Ok::<_, String>(all)
+        Ok::<_, Refusal>(all)
     };
     Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
 /// The tiers in order.
-fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
+fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, Refusal> {
     let mut tiers: Vec<Tier> =
         STATIC.iter().map(|(name, _, priority)| Tier { name: (*name).into(), priority: *priority }).collect();
     for tier in input.tiers.iter().filter(|tier| !STATIC.iter().any(|(name, ..)| *tier.name == **name)) {
         if tier.priority >= LAST {
-            return Err(format!(
-                "Tier {}: spec.priority: {}: expected one below {LAST}",
-                tier.name, tier.priority
-            ));
+            let why = format!("spec.priority: {}: expected one below {LAST}", tier.priority);
+            return Err(Refusal::new(format!("Tier {}", tier.name), why));
         }
         if let Some(other) = tiers.iter().find(|other| other.priority == tier.priority) {
-            let (item, other) = (&tier.name, &other.name);
-            return Err(format!("Tier {item}: spec.priority: {} is that of tier {other}", tier.priority));
+            let why = format!("spec.priority: {} is that of tier {}", tier.priority, other.name);
+            return Err(Refusal::new(format!("Tier {}", tier.name), why));
         }
         tiers.push(tier.clone());
     }
@@ -114,15 +113,16 @@ fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     for policy in input.policies {
         let tier = tier_of(policy);
         if !tiers.iter().any(|candidate| *candidate.name == *tier) {
-            return Err(format!("{}: spec.tier: there is no tier {:?}", name_policy(policy), policy.tier));
+            let why = format!("spec.tier: there is no tier {:?}", policy.tier);
+            return Err(Refusal::new(name_policy(policy), why));
         }
         if let Some((.., other)) = sorted_tiers.iter().find(|row| row.0 == tier && row.1 == policy.priority) {
-            return Err(format!(
-                "{}: spec.priority: {} is that of {} in the same tier, and Antrea enforces the two in no fixed order",
-                name_policy(policy),
+            let why = format!(
+                "spec.priority: {} is that of {} in the same tier, and Antrea enforces the two in no fixed order",
                 policy.priority,
                 name_policy(other)
-            ));
+            );
+            return Err(Refusal::new(name_policy(policy), why));
         }
         sorted_tiers.push((tier, policy.priority, policy));
     }
@@ -150,7 +150,7 @@ impl Input<'_> {
         kubernetes_at: usize,
         world: &World,
         direction: Direction,
-    ) -> Result<tier::Tier, String> {
+    ) -> Result<tier::Tier, Refusal> {
         let mut policies: Vec<&Policy> =
             self.policies.iter().filter(|policy| tier_of(policy) == name).collect();
         policies.sort_by(|candidate, other| candidate.priority.total_cmp(&other.priority));
@@ -167,7 +167,8 @@ impl Input<'_> {
                     RuleAction::Allow => Action::Allow,
                     RuleAction::Deny => Action::Deny,
                     RuleAction::Pass if name == BASELINE => {
-                        return Err(format!("{origin}.action: Pass in the last tier, which the API refuses"));
+                        let why = "Pass in the last tier, which the API refuses";
+                        return Err(Refusal::new(format!("{origin}.action"), why));
                     }
                     RuleAction::Pass => Action::GoTo(kubernetes_at),
                 };
@@ -187,7 +188,7 @@ impl Input<'_> {
     }
 
     /// What a rule is applied to.
-    fn applied_peers(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, String> {
+    fn applied_peers(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, Refusal> {
         let mut all = Vec::new();
         for target in &rule.applied {
             match target {
@@ -195,10 +196,8 @@ impl Input<'_> {
                 Target::Group(name) => {
                     let parties = self.members(policy, name)?;
                     if parties.iter().any(|member| matches!(member, Peer::Block(_))) {
-                        let policy = name_policy(policy);
-                        return Err(format!(
-                            "{policy}: appliedTo: group {name:?} has addresses, and Antrea ignores it"
-                        ));
+                        let why = format!("appliedTo: group {name:?} has addresses, and Antrea ignores it");
+                        return Err(Refusal::new(name_policy(policy), why));
                     }
                     all.extend(parties);
                 }
@@ -208,7 +207,7 @@ impl Input<'_> {
     }
 
     /// The other ends of a rule, with the members of groups in their place.
-    fn peers(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, String> {
+    fn peers(&self, policy: &Policy, rule: &Rule) -> Result<Vec<Peer>, Refusal> {
         let mut all = Vec::new();
         for peer in &rule.peers {
             match peer {
@@ -221,13 +220,13 @@ impl Input<'_> {
         Ok(all)
     }
 
-    fn members(&self, policy: &Policy, name: &Text) -> Result<Vec<Peer>, String> {
+    fn members(&self, policy: &Policy, name: &Text) -> Result<Vec<Peer>, Refusal> {
         let parties = members(self.groups, policy.namespace.as_ref(), name);
-        parties.map_err(|why| format!("{}: {why}", name_policy(policy)))
+        parties.map_err(|why| Refusal::new(name_policy(policy), why))
     }
 
     /// Whom a rule is applied to with whom it means at the other end: more than one pair where this depends on the former's namespace.
-    fn pairs(&self, policy: &Policy, rule: &Rule, world: &World) -> Result<Vec<(Parties, Parties)>, String> {
+    fn pairs(&self, policy: &Policy, rule: &Rule, world: &World) -> Result<Vec<(Parties, Parties)>, Refusal> {
         let applied =
             self.applied_peers(policy, rule)?.into_iter().fold(world.no_parties(), |all, end| match end {
                 Peer::Pods(condition) => all.or(&world.select(&condition)),

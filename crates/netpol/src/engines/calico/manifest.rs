@@ -23,11 +23,7 @@ const DEFAULT_TIER: &str = "default";
 pub fn read_policy(object: &Value) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let Metadata { name, namespace, .. } = written.metadata;
-    let named = |why: String| match &namespace {
-        Some(namespace) => format!("NetworkPolicy {namespace}/{name}: {why}"),
-        None => format!("GlobalNetworkPolicy {name}: {why}"),
-    };
-    written.spec.read(&name, namespace.as_ref()).map_err(named)
+    written.spec.read(&name, namespace.as_ref())
 }
 
 /// Reads a Tier.
@@ -41,7 +37,7 @@ pub fn read_tier(object: &Value) -> Result<Tier, String> {
         None | Some("Deny") => End::Deny,
         Some("Pass") => End::Allow,
         Some(other) => {
-            return Err(format!("Tier {name}: spec.defaultAction: {other:?}: expected Deny or Pass"));
+            return Err(format!("spec.defaultAction: {other:?}: expected Deny or Pass"));
         }
     };
     Ok(Tier { order: Order { number: written.spec.order, name }, end })
@@ -53,9 +49,8 @@ pub fn read_tier(object: &Value) -> Result<Tier, String> {
 /// One line that names what is not as the API has it.
 pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
     let written: Manifest<SetSpec> = manifest::object(object)?;
-    let Metadata { name, namespace, labels } = written.metadata;
-    let addresses =
-        ranges(&written.spec.nets).map_err(|why| format!("network set {name}: spec.nets: {why}"))?;
+    let Metadata { namespace, labels, .. } = written.metadata;
+    let addresses = ranges(&written.spec.nets).map_err(|why| format!("spec.nets: {why}"))?;
     Ok(Set { namespace, labels, addresses })
 }
 
@@ -65,10 +60,8 @@ pub fn read_set(object: &Value) -> Result<NetworkSet, String> {
 /// One line that names what is not as the API has it.
 pub fn read_host_endpoint(object: &Value) -> Result<HostEndpoint, String> {
     let written: Manifest<HostSpec> = manifest::object(object)?;
-    let Metadata { name, labels, .. } = written.metadata;
-    let to_ip_addr = |text: &Text| {
-        text.parse().map_err(|why| format!("HostEndpoint {name}: spec.expectedIPs: {text:?}: {why}"))
-    };
+    let labels = written.metadata.labels;
+    let to_ip_addr = |text: &Text| text.parse().map_err(|why| format!("spec.expectedIPs: {text:?}: {why}"));
     let addresses = written.spec.expected_ips.iter().map(to_ip_addr).collect::<Result<_, _>>()?;
     Ok(Set { namespace: None, labels, addresses })
 }

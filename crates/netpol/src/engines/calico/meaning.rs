@@ -6,6 +6,7 @@ use snapshot::model::Text;
 use super::object::{Entity, HostEndpoint, NetworkSet, Order, Policy, Port, Rule, RuleAction, Tier};
 use super::peers::{Group, groups};
 use crate::engines::kubernetes::{self, Blocks};
+use crate::engines::refusal::Refusal;
 use crate::tier::{self, Action, Direction, End, Enforcement};
 use crate::traffic::Traffic;
 use crate::world::mention::Mentions;
@@ -75,11 +76,11 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 ///
 /// # Errors
 /// A policy that names a tier which is not there, or a selector that the API does not have.
-pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
+pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Refusal> {
     let tiers = sort_tiers(input)?;
     let tiers_of = |direction| {
         let to_tier = |(place, tier): (usize, &Tier)| input.tier(tier, place, world, direction);
-        tiers.iter().enumerate().map(to_tier).collect::<Result<Vec<_>, String>>()
+        tiers.iter().enumerate().map(to_tier).collect::<Result<Vec<_>, Refusal>>()
     };
     Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
@@ -110,7 +111,7 @@ fn kubernetes_order(policy: &kubernetes::Policy) -> Order {
 ///
 /// # Errors
 /// A policy that names a tier which is not there.
-pub(crate) fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
+pub(crate) fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, Refusal> {
     let mut tiers = input.tiers.to_vec();
     if !tiers.iter().any(|tier| *tier.order.name == *DEFAULT) {
         let order = Order { number: Some(DEFAULT_ORDER), name: DEFAULT.into() };
@@ -119,7 +120,8 @@ pub(crate) fn sort_tiers(input: &Input<'_>) -> Result<Vec<Tier>, String> {
     tiers.sort_by(|item, other| item.order.cmp(&other.order));
     for policy in input.policies {
         if !tiers.iter().any(|tier| tier.order.name == policy.tier) {
-            return Err(format!("{}: spec.tier: there is no tier {:?}", name_policy(policy), policy.tier));
+            let why = format!("spec.tier: there is no tier {:?}", policy.tier);
+            return Err(Refusal::new(name_policy(policy), why));
         }
     }
     Ok(tiers)
@@ -141,7 +143,7 @@ impl Input<'_> {
         place: usize,
         world: &World,
         direction: Direction,
-    ) -> Result<tier::Tier, String> {
+    ) -> Result<tier::Tier, Refusal> {
         let mut parts: Vec<(Order, Parties, Vec<tier::Rule>)> = Vec::new();
         let own = self.policies.iter().filter(|policy| policy.tier == tier.order.name);
         for policy in own.filter(|policy| policy.types.contains(&direction)) {

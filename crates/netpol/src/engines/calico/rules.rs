@@ -84,9 +84,9 @@ fn read_rule(bare: &Value, way: Direction, rule: Value) -> Result<Rule, String> 
         spec.insert(key(way).into(), json!([rule]));
     }
     let mut policy = read_policy(&object).map_err(|why| {
-        let place = format!(": spec.{}[0].", key(way));
-        // What is no rule at all is told without its place.
-        why.split_once(&place).map_or(why.clone(), |(_, why)| why.to_owned())
+        let place = format!("spec.{}[0].", key(way));
+        // A field that is no rule at all has no such place.
+        why.strip_prefix(&place).map_or(why.clone(), str::to_owned)
     })?;
     rules_of(&mut policy, way).pop().ok_or_else(|| "expected a rule".into())
 }

@@ -29,7 +29,7 @@ pub fn read_policies(object: &Value) -> Result<Vec<Policy>, String> {
     let more = written.specs.unwrap_or_default().into_iter().enumerate();
     let all = own.into_iter().chain(more.map(|(place, spec)| (format!("specs[{place}]"), spec)));
     let read = |(place, spec): (String, Spec)| {
-        spec.read(&name, &place, namespace.as_ref()).map_err(|why| format!("{name}: {place}.{why}"))
+        spec.read(&name, &place, namespace.as_ref()).map_err(|why| format!("{place}.{why}"))
     };
     all.map(read).collect()
 }

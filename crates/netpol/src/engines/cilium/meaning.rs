@@ -4,6 +4,7 @@ use snapshot::model::Labels;
 
 use super::object::{End as Ends, Kind, Policy, Rule};
 use crate::engines::kubernetes::{self, Port, PortNumber, to_port, to_port_by_cluster};
+use crate::engines::refusal::Refusal;
 use crate::tier::{self, Action, Direction, End, Enforcement, Tier};
 use crate::traffic::Traffic;
 use crate::world::World;
@@ -63,9 +64,9 @@ pub fn mentions(input: &Input<'_>) -> Result<Mentions, String> {
 ///
 /// # Errors
 /// A selector that the API does not have, or a range of ports if the release reads none.
-pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, String> {
+pub fn enforcement(input: &Input<'_>, world: &World) -> Result<Enforcement, Refusal> {
     let policies = input.all_policies()?;
-    let tiers_of = |direction| Ok::<_, String>(vec![input.tier(&policies, world, direction)?]);
+    let tiers_of = |direction| Ok::<_, Refusal>(vec![input.tier(&policies, world, direction)?]);
     Ok(Enforcement { ingress: tiers_of(Direction::Ingress)?, egress: tiers_of(Direction::Egress)? })
 }
 
@@ -80,7 +81,7 @@ impl Input<'_> {
     }
 
     /// Whatever denies comes before whatever allows.
-    fn tier(&self, policies: &[Policy], world: &World, direction: Direction) -> Result<Tier, String> {
+    fn tier(&self, policies: &[Policy], world: &World, direction: Direction) -> Result<Tier, Refusal> {
         let (mut denied, mut allowed) = (Vec::new(), Vec::new());
         let mut ends = world.no_parties();
         for policy in policies {
@@ -139,7 +140,7 @@ impl Input<'_> {
         whole: &tier::Rule,
         world: &World,
         direction: Direction,
-    ) -> Result<Vec<tier::Rule>, String> {
+    ) -> Result<Vec<tier::Rule>, Refusal> {
         let Some(kinds) = &rule.kinds else {
             return Ok(vec![whole.restrict(direction, None, world.space.all())]);
         };
@@ -153,7 +154,8 @@ impl Input<'_> {
                 Kind::Port(Port { port: Some(PortNumber::Range(first, last)), .. })
                     if first != last && !self.settings.has_port_ranges =>
                 {
-                    return Err(format!("{}: endPort: this release reads no ranges of ports", whole.origin));
+                    let why = "endPort: this release reads no ranges of ports";
+                    return Err(Refusal::new(&*whole.origin, why));
                 }
                 Kind::Port(port) => {
                     let parts = match direction {

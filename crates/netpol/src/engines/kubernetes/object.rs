@@ -82,12 +82,7 @@ pub enum PortNumber {
 pub fn read(object: &Value) -> Result<Policy, String> {
     let written: Manifest<Spec> = manifest::object(object)?;
     let (name, namespace) = (written.metadata.name, written.metadata.namespace.unwrap_or_default());
-    let named = |why: String| format!("NetworkPolicy {namespace}/{name}: {why}");
-    written.spec.read().map_err(named).map(|spec| Policy {
-        namespace: namespace.clone(),
-        name: name.clone(),
-        ..spec
-    })
+    Ok(Policy { namespace, name, ..written.spec.read()? })
 }
 
 #[derive(Deserialize)]

@@ -143,11 +143,11 @@ impl<'a> ReaderContext<'a> {
     /// What a group has, and what its child groups have.
     fn members(&self, name: &Value) -> Vec<&'a Value> {
         let found = |name: &Value| {
-            let is = |group: &&Value| {
+            let is_group = |group: &&Value| {
                 group["metadata"]["name"] == *name
                     && group["metadata"]["namespace"].as_str() == self.namespace
             };
-            &self.all.groups.iter().find(is).expect("a group")["spec"]
+            &self.all.groups.iter().find(is_group).expect("a group")["spec"]
         };
         let group = found(name);
         list(&group["childGroups"]).iter().map(found).chain([group]).collect()
@@ -159,11 +159,11 @@ fn is_traffic(rule: &Value, packet: &Packet<'_>) -> bool {
     let (ports, protocols) = (list(&rule["ports"]), list(&rule["protocols"]));
     let is_message = |protocol: &Value| {
         let icmp = &protocol["icmp"];
-        let is =
+        let has_number =
             |field: &str, value: u16| icmp[field].as_u64().is_none_or(|wanted| wanted == u64::from(value));
         [1, 58].contains(&packet.protocol)
-            && is("icmpType", packet.port / 256)
-            && is("icmpCode", packet.port % 256)
+            && has_number("icmpType", packet.port / 256)
+            && has_number("icmpCode", packet.port % 256)
     };
     let is_from = |port: &Value| {
         let first = port["sourcePort"].as_u64();

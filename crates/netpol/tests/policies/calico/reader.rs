@@ -146,9 +146,9 @@ fn matches(rule: &Value, policy: &Value, all: &Everything<'_>, packet: &Packet<'
     let is_protocol = rule.get("protocol").is_none_or(|object| number(object) == packet.protocol);
     let is_other = rule.get("notProtocol").is_none_or(|object| number(object) != packet.protocol);
     let is_message = |wanted: &Value| {
-        let is =
+        let has_number =
             |field: &str, value: u16| wanted[field].as_u64().is_none_or(|wanted| wanted == u64::from(value));
-        is("type", packet.port / 256) && is("code", packet.port % 256)
+        has_number("type", packet.port / 256) && has_number("code", packet.port % 256)
     };
     is_family
         && is_protocol

@@ -36,14 +36,15 @@ pub(crate) fn holds(
     let (key, test) = text.split_at(text.find([' ', '=', '!']).expect("a test"));
     let (value, texts) = (label(key), quoted(test));
     let is_listed = value.as_ref().is_some_and(|value| texts.contains(value));
-    let is = |accepts: fn(&str, &str) -> bool| value.as_ref().is_some_and(|value| accepts(value, &texts[0]));
+    let is_accepted =
+        |accepts: fn(&str, &str) -> bool| value.as_ref().is_some_and(|value| accepts(value, &texts[0]));
     let test: String = test.split(['\'', '{']).next().unwrap_or_default().split_whitespace().collect();
     match &*test {
         "==" | "in" => is_listed,
         "!=" | "notin" => !is_listed,
-        "contains" => is(|value, text| value.contains(text)),
-        "startswith" => is(|value, text| value.starts_with(text)),
-        "endswith" => is(|value, text| value.ends_with(text)),
+        "contains" => is_accepted(|value, text| value.contains(text)),
+        "startswith" => is_accepted(|value, text| value.starts_with(text)),
+        "endswith" => is_accepted(|value, text| value.ends_with(text)),
         other => panic!("{other:?} in {text:?}"),
     }
 }
