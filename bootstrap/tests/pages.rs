@@ -1,4 +1,4 @@
-//! What pages for people say of commands and of the policy is what holds today.
+//! The pages for people: their commands and policies are those of this release.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! How the signals of a process reach the code that waits for them. It has a process and its main thread for itself, as a call of the plugin has: the harness would
+//! The way of signals to the code that waits for them. This program has a process and its main thread for itself, as a call of the plugin has: a harness would
 //! run it in a thread beside others, which would get the signals.
 
 use std::process::{Child, Command, ExitCode};

@@ -1,4 +1,4 @@
-//! What an operator changes: installation, policy, attachments, removal.
+//! Changes by an operator: installation, policy, attachments, removal.
 
 pub(crate) mod attachments;
 pub(crate) mod cleanup;

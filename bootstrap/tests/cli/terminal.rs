@@ -1,4 +1,4 @@
-//! What a person reads: no name from outside can speak to the terminal, whatever command shows it.
+//! Output for people: no name from outside can speak to the terminal, whatever command shows it.
 
 use std::fs;
 

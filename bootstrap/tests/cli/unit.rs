@@ -1,4 +1,4 @@
-//! What units run: `boot`, `gate`, `render`, `sweep` and `watch`; and how units are read.
+//! Commands of units: `boot`, `gate`, `render`, `sweep` and `watch`; and the reading of units.
 
 pub(crate) mod boot;
 pub(crate) mod gate;

@@ -1,4 +1,4 @@
-//! What the runtime is told in private mode: a real containerd with the copy of its configuration, stand-ins for a containerd 2 and
+//! The configuration of the runtime in private mode: a real containerd with the copy of its configuration, stand-ins for a containerd 2 and
 //! for one whose copy would not be what it was.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is read, written and read again is what it was: of every type, by serde and by the reader for people's files.
+//! The round trip of every type: what is read, written and read again is what it was, by serde and by the reader for people's files.
 
 mod node;
 mod policy;

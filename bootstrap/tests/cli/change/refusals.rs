@@ -1,4 +1,4 @@
-//! What stands in the way of `install`: everything is told at once, nothing is touched.
+//! Obstacles of `install`: all are reported at once, nothing is touched.
 
 use std::fs;
 

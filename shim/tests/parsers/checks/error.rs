@@ -1,4 +1,4 @@
-//! What leaves in an error: a DEL's never holds the words that a runtime takes for success, whatever is quoted in it.
+//! The text of an error: that of a DEL never holds the words that a runtime takes for success, whatever is quoted in it.
 
 use serde_json::{Value, json};
 use shim::call::reply::CniError;

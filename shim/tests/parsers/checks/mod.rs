@@ -1,4 +1,4 @@
-//! What must hold for any bytes: one function per parser, which panics where it does not.
+//! Properties that hold for any bytes: one function per parser, which panics where it does not.
 //!
 //! Three callers share them: the stable tests beside this directory, the fuzz targets in `fuzz/` (this very file, by its path), and whoever
 //! minimises what those found. None of them tests the JSON library: a check is about what *we* decide from the bytes.

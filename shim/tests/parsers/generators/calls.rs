@@ -1,4 +1,4 @@
-//! What a runtime and a delegate say.
+//! Calls of a runtime, and answers of delegates.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,4 +1,4 @@
-//! What lies on a node: confs, policy, inventory, records.
+//! Files of a node: confs, policy, inventory, records.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

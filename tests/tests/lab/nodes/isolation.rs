@@ -1,4 +1,4 @@
-//! What a lab leaves behind, seen from another lab around it.
+//! Leftovers of a lab, seen from another lab around it.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What is excused, and what never is.
+//! Losses that are excused, and losses that never are.
 
 use anyhow::{Result, ensure};
 use lab::probe::{Link, Mesh};

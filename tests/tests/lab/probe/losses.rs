@@ -1,4 +1,4 @@
-//! What is a loss, and whose.
+//! Losses, and the pair that each counts for.
 
 use anyhow::{Result, ensure};
 use lab::probe::{Kind, Mesh};

@@ -1,4 +1,4 @@
-//! What the Calico-like plugin keeps in its datastore, and by which key it goes away again.
+//! The entries of the Calico-like plugin in its datastore, and the keys by which they go.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! How pods come and go: controllers, evictions, deletions of every kind.
+//! The life of pods: controllers, evictions, deletions of every kind.
 
 use anyhow::{Result, ensure};
 use lab::host::deadline::until;

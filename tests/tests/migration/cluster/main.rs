@@ -1,4 +1,4 @@
-//! What a real Kubernetes makes of Crossfade on its nodes (`make test-cluster`).
+//! Crossfade on the nodes of a real Kubernetes (`make test-cluster`).
 //!
 //! One cluster for all cases of a call, started once: three nodes that booted with Crossfade, each with a real containerd, kubelet and kube-proxy.
 //! The cases run one after the other, each in a namespace of its own, and leave the nodes in phase `old`. `tests/cluster` calls three times, so that

@@ -1,4 +1,4 @@
-//! What `kubectl crossfade check` finds on the live cluster, run as a plugin by the cluster's own kubectl.
+//! The findings of `kubectl crossfade check` on the live cluster, run as a plugin by the cluster's own kubectl.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a run leaves on nodes and pods, and the workloads that cases about runs move.
+//! Traces of a run on nodes and pods, and the workloads that cases about runs move.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where the readers of the pages are: a cluster, a node of it, and the operator's own machine.
+//! The place of the readers of the pages: a cluster, a node of it, and the operator's own machine.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What `crossfade-bootstrap image explain` takes for a unit's command is what systemd starts: random command lines, variables and files of
+//! The commands of units, which `crossfade-bootstrap image explain` expands as systemd does: random command lines, variables and files of
 //! variables, each started by a real systemd and recorded by the program that it starts.
 
 use std::fmt::Write as _;

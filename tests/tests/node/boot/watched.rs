@@ -1,4 +1,4 @@
-//! What becomes of pods when watch is killed or hangs, and of our conf when another program removes it.
+//! Pods while watch is killed or hangs, and our conf while another program removes it.
 
 use anyhow::{Result, ensure};
 use lab::boot::Machine;

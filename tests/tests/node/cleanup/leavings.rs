@@ -1,4 +1,4 @@
-//! What CNIs leave, as they make it, and what is nearly theirs.
+//! Leftovers of CNIs, as the CNIs make them, and objects that are nearly theirs.
 
 use std::fs;
 use std::path::Path;

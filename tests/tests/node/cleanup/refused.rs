@@ -1,4 +1,4 @@
-//! What keeps everything from being removed.
+//! Obstacles that keep everything from being removed.
 
 use std::fs;
 use std::process::{Child, Command};

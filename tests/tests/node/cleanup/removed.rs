@@ -1,4 +1,4 @@
-//! What is removed, and what is not.
+//! Objects that are removed, and objects that stay.
 
 use std::fs;
 use std::io::Write as _;

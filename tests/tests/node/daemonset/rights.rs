@@ -1,4 +1,4 @@
-//! What becomes of an installation whose rights are fewer than the manifest's: no pod may be missed for it.
+//! Installations with fewer rights than the manifest's: no pod may be missed for it.
 
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::apps::v1::DaemonSet;

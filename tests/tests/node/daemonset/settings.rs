@@ -1,4 +1,4 @@
-//! What a ConfigMap brings, and whose files stay.
+//! Settings that a ConfigMap brings, and files that stay.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What stands in the way is named, with the way on, and nothing is changed.
+//! Obstacles of `graduate`: each is named, with the way on, and nothing is changed.
 
 use std::fs;
 

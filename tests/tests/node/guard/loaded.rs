@@ -1,4 +1,4 @@
-//! What lies in the directory is not what the runtime uses: what it has loaded counts, and where it looks for our plugin.
+//! The conf that the runtime has loaded, which counts and not the one in the directory; and the place where it looks for our plugin.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

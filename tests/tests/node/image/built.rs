@@ -1,4 +1,4 @@
-//! What Packer makes, what it leaves behind, and what makes it fail.
+//! Images that Packer makes, its leftovers, and its failures.
 
 use std::fs;
 use std::path::Path;

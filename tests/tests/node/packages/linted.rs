@@ -1,4 +1,4 @@
-//! What the distributions' own checkers say of the packages: nothing that is not overridden with a reason.
+//! The verdicts of the distributions' own checkers: nothing that is not overridden with a reason.
 
 use std::process::Command;
 

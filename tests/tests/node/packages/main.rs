@@ -1,4 +1,4 @@
-//! What `make packages` makes: what is in it, and what it does to images and nodes.
+//! The packages of `make packages`: their contents, and their effect on images and nodes.
 
 mod architecture;
 mod contents;

@@ -1,4 +1,4 @@
-//! Where the packages are, and what is in each.
+//! The places of the packages, and the files in each.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What a caller sends: versions, streams, environment, files, and their limits.
+//! The input of a caller: versions, streams, environment, files, and their limits.
 
 pub(crate) mod crio;
 pub(crate) mod delegate_input;

@@ -1,4 +1,4 @@
-//! What goes wrong: shims that are killed, disks that are full, records that are damaged, daemons that stay.
+//! Trouble: shims that are killed, disks that are full, records that are damaged, daemons that stay.
 
 pub(crate) mod concurrency;
 pub(crate) mod daemons;

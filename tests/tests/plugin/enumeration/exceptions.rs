@@ -1,4 +1,4 @@
-//! What cannot be broken like everything else, by name and with the reason.
+//! The points that cannot be broken like all others, by name and with the reason.
 
 /// Calls that are killed at, but never made to fail: the kernel promises that they do not (the manual page of each).
 const NEVER_FAILS: [(&str, &str); 7] = [

@@ -1,4 +1,4 @@
-//! How many points there must be. Fewer must not go unnoticed.
+//! The least numbers of points. Fewer must not go unnoticed.
 //!
 //! Each floor is the least that was counted, on an idle machine and on a loaded one, less one in eight: how often a shim looks
 //! at a pipe depends on its delegates' timing. VERSION calls no delegate, so its count does not vary for that reason. Renewed on purpose:

@@ -1,4 +1,4 @@
-//! What the policy says, and what follows from it for the delegates.
+//! The modes of a policy, and the calls of delegates that follow from each.
 
 use std::fmt;
 

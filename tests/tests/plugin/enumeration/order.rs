@@ -1,4 +1,4 @@
-//! What must come before what: the record is durable before the first delegate runs, and goes after the last one ended.
+//! The order of durable writes and delegates: the record is durable before the first delegate runs, and goes after the last one ended.
 
 use anyhow::{Context, Result, ensure};
 

@@ -1,4 +1,4 @@
-//! Which points are played: all of them, or what fits into `make test`.
+//! The points that are played: all of them, or what fits into `make test`.
 //!
 //! Every kill is always played. Of everything else a run that is not told otherwise plays a part, chosen
 //! by a seed that it prints: `CROSSFADE_SEED` repeats a run, `CROSSFADE_ENUMERATE=all` plays everything, `=none` only counts.

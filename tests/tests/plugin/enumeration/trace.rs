@@ -1,4 +1,4 @@
-//! What strace wrote: which system calls a call of the shim makes, and which files it writes.
+//! The output of strace: the system calls that a call of the shim makes, and the files that it writes.
 
 use std::{collections::BTreeMap, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a node is set up with: its two networks, its policy, and what can be there, missing or broken on it.
+//! The set-up of a node: its two networks, its policy, and what can be there, missing or broken on it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What a run really did, so that a run that did nothing is not believed.
+//! The count of what a run really did, so that a run that did nothing is not believed.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What is executed: the file that was checked, from places that no other user can fill.
+//! The program that is executed: the file that was checked, from places that no other user can fill.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! What may lie in the place of a checked file, and whether the shim may take it: the policy, a conf, a plugin binary.
+//! The objects in the place of a checked file that the shim takes or refuses: the policy, a conf, a plugin binary.
 
 use std::{
     fs,

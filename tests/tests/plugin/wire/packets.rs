@@ -1,4 +1,4 @@
-//! Who is asked by whom, from which address, and through which interface every packet of it went.
+//! The questions between pods: from which address, and through which interface every packet of each went.
 
 mod capture;
 

@@ -1,4 +1,4 @@
-//! What the route step must have made of a pod's tables.
+//! The tables of a pod after the route step.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

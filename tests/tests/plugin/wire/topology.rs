@@ -1,4 +1,4 @@
-//! What all cases share: two nodes with pods of every network, and a host outside.
+//! The nodes of all cases: two nodes with pods of every network, and a host outside.
 //!
 //! ```text
 //!   n1: the pods under test, and one pod of each network     n2: one pod of each network      outside: 198.51.100.9

@@ -1,4 +1,4 @@
-//! Who else is at work in a pod's namespace and around the shim: the runtime's loopback, and limits of memory and processes.
+//! Other programs at work in a pod's namespace and around the shim: the runtime's loopback, and limits of memory and processes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

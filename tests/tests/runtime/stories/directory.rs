@@ -1,4 +1,4 @@
-//! What this containerd makes of changes in its conf directory, which our own way of writing relies on.
+//! The reactions of this containerd to changes in its conf directory, on which our own way of writing relies.
 //!
 //! containerd reloads on write, rename-away and remove and says so in its debug log; what it ignores it names there as well, so
 //! that it can be told from what it has not come to yet. One bad file that sorts first takes the whole node's network down.

@@ -1,4 +1,4 @@
-//! What can go wrong between a real containerd and its plugins, told as stories.
+//! Faults between a real containerd and its plugins, as stories.
 
 mod company;
 mod crowd;

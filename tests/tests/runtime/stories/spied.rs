@@ -1,4 +1,4 @@
-//! Where the stories play: one node with a real containerd and two networks of real plugins, the shim before them or not.
+//! The stage of the stories: one node with a real containerd and two networks of real plugins, the shim before them or not.
 //!
 //! Each network is `bridge` with `host-local` and, at the end of its chain, a stub called `spy-NETWORK` that lets everything
 //! pass, writes down its calls, and fails or waits as a story wants. What the real plugins hold (leases, links) is what a

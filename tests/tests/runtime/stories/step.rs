@@ -1,4 +1,4 @@
-//! What may happen on a node, drawn at random.
+//! The events on a node, drawn at random.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;

@@ -1,4 +1,4 @@
-//! What a person has to judge.
+//! Findings that a person has to judge.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

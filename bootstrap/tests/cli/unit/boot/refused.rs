@@ -1,4 +1,4 @@
-//! What `boot` refuses before it touches anything.
+//! Refusals of `boot`, before it touches anything.
 
 use crate::tree::{CONTAINERD, CRIO, Tree};
 use std::fs;

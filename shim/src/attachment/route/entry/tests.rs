@@ -1,4 +1,4 @@
-//! Which of the kernel's messages become routes and rules of Crossfade's types.
+//! The kernel's messages that become routes and rules of Crossfade's types.
 
 use netlink_packet_core::Emitable;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleHeader, RuleMessage};

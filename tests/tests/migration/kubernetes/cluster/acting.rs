@@ -1,4 +1,4 @@
-//! What `kubectl-crossfade` does during a run, on a real API server and with the rights of `deploy/cluster/rbac-operator.yaml` alone: the Lease, patches
+//! The acts of `kubectl-crossfade` during a run, on a real API server and with the rights of `deploy/cluster/rbac-operator.yaml` alone: the Lease, patches
 //! of Nodes, evictions, and the objects that keep a run.
 //!
 //! There is one Lease and one run in a cluster, so that all of it is one case, in the order of a run.

@@ -1,4 +1,4 @@
-//! What `sweep` does about annotations that Calico left on Pods, with kubelet's credential and against NodeRestriction.
+//! The sweep of annotations that Calico left on Pods, with kubelet's credential and against NodeRestriction.
 
 use std::fs;
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Who leaves takes its label and annotations off the Node, and its condition says a last word.
+//! The end of the reports on a Node: label and annotations go, and the condition says a last word.
 
 use std::fs;
 use std::process::{Output, Stdio};

@@ -1,4 +1,4 @@
-//! What `doctor` and `policy explain` read with kubelet's credential: the Node, and the pods that are bound to it.
+//! The reads of `doctor` and `policy explain` with kubelet's credential: the Node, and the pods that are bound to it.
 
 use std::fs;
 

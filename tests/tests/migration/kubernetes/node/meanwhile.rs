@@ -1,4 +1,4 @@
-//! What changes while `sweep` looks for annotations of sandboxes that are gone: the runtime's sandboxes, the records, the Pods, the API server.
+//! Changes while `sweep` looks for annotations of sandboxes that are gone: the runtime's sandboxes, the records, the Pods, the API server.
 
 use std::fs;
 use std::net::{Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What a delegate does to the pod between its result and its end counts as what it did before: the record of its interfaces, by which CHECK goes, is
+//! Changes to the pod between the result of a delegate and its end, which count as those before: the record of its interfaces, by which CHECK goes, is
 //! made once it has ended.
 
 use anyhow::{Result, ensure};

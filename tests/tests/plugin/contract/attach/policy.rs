@@ -1,4 +1,4 @@
-//! Who gives a pod its network: attach, rules, annotation; and which policies are refused.
+//! The choice of the network of a pod: attach, rules, annotation; and policies that are refused.
 
 use std::{fs, path::Path};
 

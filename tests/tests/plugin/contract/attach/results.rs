@@ -1,4 +1,4 @@
-//! What the runtime gets as the result.
+//! The result that the runtime gets.
 
 use anyhow::{Result, ensure};
 use lab::standin::stub::{Reply, Stub};

@@ -1,4 +1,4 @@
-//! What a DEL that fails says, and what the next one repeats.
+//! The error of a DEL that fails, and the acts that the next DEL repeats.
 
 use anyhow::{Context, Result, ensure};
 use lab::standin::stub::{Reply, Stub};

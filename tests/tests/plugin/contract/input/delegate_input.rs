@@ -1,4 +1,4 @@
-//! What of the environment and of stdin reaches the delegates.
+//! The parts of the environment and of stdin that reach the delegates.
 
 use std::os::unix::fs::PermissionsExt;
 

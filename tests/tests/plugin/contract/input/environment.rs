@@ -1,4 +1,4 @@
-//! What is wrong with the environment and stdin, and what of them reaches the delegates.
+//! Environments and stdin that are wrong, and the parts of both that reach the delegates.
 
 use anyhow::{Result, ensure};
 use lab::runtime::caller::Outcome;

@@ -1,4 +1,4 @@
-//! What must be true of a miniature: while its pod lives, and at its end.
+//! The invariants of a miniature: while its pod lives, and at its end.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What lies on the node: policy, confs, scripts, sockets, the disk, the records.
+//! The files on the node: policy, confs, scripts, sockets, the disk, the records.
 
 use std::{
     collections::BTreeMap,

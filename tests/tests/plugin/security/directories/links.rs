@@ -1,4 +1,4 @@
-//! What lies in the shim's own directories in the place of its files: links, FIFOs, devices, directories, second names.
+//! Strangers in the shim's own directories, in the place of its files: links, FIFOs, devices, directories, second names.
 //!
 //! Those directories are root's alone, so only root can put it there, or a user who was given write access by mistake.
 //! Whatever it is: nothing behind it is touched, no call waits for ever, and what has a sound record is deleted.

@@ -1,4 +1,4 @@
-//! What keeps all from being written.
+//! Obstacles that keep all policies from being written.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! What is written beside others who write, and beside what others have written.
+//! Writes beside other clients that write, and beside their earlier writes.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
