@@ -114,11 +114,11 @@ fn gather_and_decide(
 /// Refuses a pod that this node does not have, and a word that is neither a phase nor the name of a network that a pod has.
 fn require_named_pods(facts: &Facts, options: &MoveOptions) -> Result<(), Failure> {
     for glob in &options.pods {
-        let is = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
-        if facts.sandboxes.iter().any(|sandbox| is(&sandbox.namespace, &sandbox.name)) {
+        let is_named = |namespace: &str, name: &str| matches(glob, &format!("{namespace}/{name}"));
+        if facts.sandboxes.iter().any(|sandbox| is_named(&sandbox.namespace, &sandbox.name)) {
             continue;
         }
-        let of_host = facts.pods.iter().any(|pod| pod.host_network && is(&pod.namespace, &pod.name));
+        let of_host = facts.pods.iter().any(|pod| pod.host_network && is_named(&pod.namespace, &pod.name));
         let what = if of_host {
             "it is on the node's own network, so no CNI attaches it"
         } else {

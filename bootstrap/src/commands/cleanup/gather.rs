@@ -297,8 +297,8 @@ fn agents(names: &[String]) -> Vec<String> {
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let pid = entry.file_name().to_string_lossy().into_owned();
         let Ok(comm) = std::fs::read_to_string(entry.path().join("comm")) else { continue };
-        let is = |name: &&String| name.get(..COMM_BYTES).unwrap_or(name.as_str()) == comm.trim_end();
-        let named = names.iter().find(is).filter(|_| may_change_networks(&entry.path()));
+        let is_comm = |name: &&String| name.get(..COMM_BYTES).unwrap_or(name.as_str()) == comm.trim_end();
+        let named = names.iter().find(is_comm).filter(|_| may_change_networks(&entry.path()));
         agents.extend(named.map(|name| format!("{name} (process {pid})")));
     }
     agents

@@ -1,4 +1,4 @@
-//! What is continued, and what is not.
+//! Units that are continued, and units that are not.
 
 use super::*;
 use crate::systemd::continuation::check;

@@ -1,4 +1,4 @@
-//! What a program wrote, and what becomes of one that hangs or writes too much.
+//! Programs that write, that hang, and that write too much.
 
 use super::*;
 

@@ -512,13 +512,14 @@ impl<H: NodeClient> Move<'_, H> {
         let fix = "find out why with crossfade-bootstrap doctor before you move another pod";
         match facts.line(&sandbox.id) {
             Some(line) if line.life == Life::Attached => {
-                let (is, to) = (attached::phase(line, Some(policy)), phase_of(policy, sandbox, Some(pod)));
-                if is == Some(to) {
+                let (current, expected) =
+                    (attached::phase(line, Some(policy)), phase_of(policy, sandbox, Some(pod)));
+                if current == Some(expected) {
                     return Ok(());
                 }
-                let is = is.map_or("in no phase of the policy", types::policy::Phase::as_str);
+                let current = current.map_or("in no phase of the policy", types::policy::Phase::as_str);
                 Err(self.stopped_interruption(
-                    &format!("it came back attached {is}, and the policy says {to}"),
+                    &format!("it came back attached {current}, and the policy says {expected}"),
                     fix,
                 ))
             }

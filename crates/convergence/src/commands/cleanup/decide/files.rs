@@ -30,8 +30,8 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     }
     for pin in &files.pins {
         let target = pin.path.display().to_string();
-        let is = |other: &Leaves| other.pins.iter().any(|pin| pin.matches(&target));
-        match find_claimant(facts, is) {
+        let is_claimed = |other: &Leaves| other.pins.iter().any(|pin| pin.matches(&target));
+        match find_claimant(facts, is_claimed) {
             Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => decision.remove(
                 Stage::Pins,
@@ -76,12 +76,12 @@ pub fn decide(facts: &CleanupFacts, decision: &mut Decision) {
     }
     for dir in &files.directories {
         let target = dir.path.display().to_string();
-        let is = |other: &Leaves| {
+        let is_claimed = |other: &Leaves| {
             let all = other.directories.iter().chain(&other.files);
             all.clone().any(|mount| mount.starts_with(&dir.path) || dir.path.starts_with(mount))
         };
         let other_mount = dir.mounts.iter().find(|point| !files.mounts.contains(point));
-        if let Some(whose) = find_claimant(facts, is) {
+        if let Some(whose) = find_claimant(facts, is_claimed) {
             decision.keep(target, describe_claimant(whose));
         } else if let Some(point) = other_mount {
             decision.keep(target, format!("{} is mounted in it, and nothing says by whom", point.display()));

@@ -24,17 +24,17 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
     }
     for table in &facts.kernel.nft_tables {
         let family = family_word(table.family);
-        let is = |leaves_of: &Leaves| {
+        let has_pattern = |leaves_of: &Leaves| {
             leaves_of
                 .nft_tables
                 .iter()
                 .any(|profile_table| profile_table.family == family && profile_table.name == table.name)
         };
-        if !is(leaves) {
+        if !has_pattern(leaves) {
             continue;
         }
         let target = format!("table {family} {} of nftables", table.name);
-        match find_claimant(facts, is) {
+        match find_claimant(facts, has_pattern) {
             Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => {
                 let object = KernelObject::NftTable {
@@ -54,12 +54,13 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
         }
     }
     for set in &facts.kernel.sets {
-        let is = |leaves_of: &Leaves| leaves_of.ipsets.iter().any(|pattern| pattern.matches(&set.name));
-        if !is(leaves) {
+        let has_pattern =
+            |leaves_of: &Leaves| leaves_of.ipsets.iter().any(|pattern| pattern.matches(&set.name));
+        if !has_pattern(leaves) {
             continue;
         }
         let target = format!("ipset {}", set.name);
-        match find_claimant(facts, is) {
+        match find_claimant(facts, has_pattern) {
             Some(whose) => decision.keep(target, describe_claimant(whose)),
             None => {
                 let object = KernelObject::IpSet { name: set.name.clone() };
@@ -80,7 +81,7 @@ pub fn decide(facts: &CleanupFacts, leaves: &Leaves, decision: &mut Decision) {
 fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut Decision) {
     let mut own: BTreeMap<&str, &ChainPattern> = BTreeMap::new();
     for chain in table.chains.iter().filter(|chain| !chain.built_in) {
-        let is = |leaves_of: &Leaves| {
+        let has_pattern = |leaves_of: &Leaves| {
             leaves_of.chains.iter().any(|profile_chain| chain_is(profile_chain, table, &chain.name))
         };
         let Some(profile_chain) =
@@ -88,7 +89,7 @@ fn chains(facts: &CleanupFacts, leaves: &Leaves, table: &Table, decision: &mut D
         else {
             continue;
         };
-        match find_claimant(facts, is) {
+        match find_claimant(facts, has_pattern) {
             Some(whose) => decision.keep(chain_words(table, &chain.name), describe_claimant(whose)),
             None => drop(own.insert(&chain.name, profile_chain)),
         }

@@ -116,9 +116,9 @@ fn routes(facts: &CleanupFacts, leaves: &Leaves, gone: &BTreeSet<u32>, decision:
     };
     for route in &facts.kernel.routes {
         let device = route.interface.and_then(name);
-        let is = |profile_route: &RoutePattern| route_is(facts, profile_route, route, device);
+        let is_route = |profile_route: &RoutePattern| route_is(facts, profile_route, route, device);
         // The kernel removes the routes of an interface with the interface.
-        if !leaves.routes.iter().any(is) || route.interface.is_some_and(|index| gone.contains(&index)) {
+        if !leaves.routes.iter().any(is_route) || route.interface.is_some_and(|index| gone.contains(&index)) {
             continue;
         }
         let words =

@@ -101,10 +101,10 @@ fn list_live(facts: &CleanupFacts, leaves: &Leaves) -> Vec<String> {
     let links = &facts.kernel.links;
     let mut all = Vec::new();
     for profile_link in &leaves.links {
-        let is = |link: &&crate::commands::cleanup::kernel::LinkFact| {
+        let is_profile_link = |link: &&crate::commands::cleanup::kernel::LinkFact| {
             profile_link.name.matches(&link.name) && link.kind.as_deref() == Some(profile_link.kind.as_str())
         };
-        for link in links.iter().filter(is) {
+        for link in links.iter().filter(is_profile_link) {
             let ports = links.iter().filter(|port| port.master == Some(link.index));
             match profile_link.role {
                 LinkRole::Pod if link.peer_elsewhere => all.push(link.name.clone()),

@@ -333,11 +333,11 @@ fn records(facts: &GraduateFacts, decision: &mut Decision) {
     let Some((new, _)) = new_of(facts) else { return };
     let is_direct = has_left(facts) && !facts.runtime.replays;
     for bound in Bound::ALL {
-        let is = |(record, status): &&(Attachment, ListStatus)| {
+        let is_bound = |(record, status): &&(Attachment, ListStatus)| {
             Bound::from_record(record, *status, new, is_direct) == Some(bound)
         };
         let bound_records: Vec<&Attachment> =
-            facts.records.iter().filter(is).map(|(record, _)| record).collect();
+            facts.records.iter().filter(is_bound).map(|(record, _)| record).collect();
         let problem = (!bound_records.is_empty()).then(|| bound.problem(&bound_records));
         // An ADD that runs ends by itself.
         if bound == Bound::Running {

@@ -1,4 +1,4 @@
-//! Which networks are completed, with what, and that nothing else changes.
+//! The networks that are completed, and the bytes that stay.
 
 use types::policy::Policy;
 use types::profile::Profiles;

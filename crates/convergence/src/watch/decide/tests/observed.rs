@@ -1,4 +1,4 @@
-//! What a pass says for the Node's annotation.
+//! The Node's annotation after a pass.
 
 use types::api::node_keys::IMAGE;
 use types::api::observed::AttachmentCounts;

@@ -1,4 +1,4 @@
-//! When Crossfade's conf appears, when `watch` repairs it, when `watch` stops, and when the conf goes.
+//! The life of Crossfade's conf: it appears, `watch` repairs it, `watch` stops, and it goes.
 
 use crate::node::conf::foreign::ForeignEntry;
 use crate::watch::decide::tests::*;

@@ -1,4 +1,4 @@
-//! What a round says of what it cannot do.
+//! Reports of acts that a pass cannot do.
 
 use crate::watch::decide::tests::*;
 use crate::watch::desired::{DesiredKind, PhaseMismatch};

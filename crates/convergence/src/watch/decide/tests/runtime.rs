@@ -1,4 +1,4 @@
-//! What the runtime says that it uses, and what becomes of a node where that is not Crossfade's conf.
+//! The conf that the runtime uses, and nodes where it is not Crossfade's.
 
 use crate::node::plugins::bin_dirs::{BinDir, PluginState};
 use crate::node::plugins::packaged_plugin::Plugins;

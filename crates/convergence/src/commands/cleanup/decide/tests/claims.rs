@@ -1,4 +1,4 @@
-//! What keeps everything from being removed.
+//! Claims of other CNIs, which keep objects from being removed.
 
 use crate::commands::cleanup::decide::tests::*;
 
