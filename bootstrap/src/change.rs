@@ -5,7 +5,6 @@ mod files;
 pub(crate) mod inventory;
 pub(crate) mod journal;
 pub(crate) mod outcome;
-mod rebase;
 mod settle;
 #[cfg(test)]
 pub(crate) mod shape;

@@ -19,6 +19,7 @@ mod event;
 mod intent;
 mod kernel;
 pub mod key;
+pub mod ledger;
 mod line;
 
 use serde::Deserialize;

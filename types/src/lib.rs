@@ -21,7 +21,6 @@ pub mod cidr;
 pub mod command;
 pub mod inventory;
 pub mod json;
-pub mod ledger;
 pub mod moment;
 pub mod node;
 pub mod packets;

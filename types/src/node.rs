@@ -3,7 +3,6 @@
 //! Where it lies, and which of several counts, is `crossfade-bootstrap`'s to know. The file's JSON Schema, `types/node.schema.json`, is
 //! made from these types.
 
-mod check;
 mod parts;
 mod words;
 
@@ -11,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use parts::{Gate, Kubelet, Reporting, Runtime};
+pub use parts::{Gate, Kubelet, Reporting, Runtime, socket_path};
 pub use words::{CniVersion, DesiredSource, Mode, Proof, RuntimeKind};
 
 use crate::api::taint::Taint;
@@ -149,6 +148,36 @@ impl Node {
     /// One line that names the key, what was expected and, where there is one, the remedy.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         crate::json::read::from_slice(bytes, "node")
+    }
+
+    /// Refuses settings whose keys do not fit each other.
+    ///
+    /// # Errors
+    /// One line that names the key, what was expected and, where there is one, the remedy.
+    fn check(&self) -> Result<(), String> {
+        for (index, taint) in self.taints.iter().enumerate() {
+            if self.taints[..index].iter().any(|earlier| earlier.is_same(taint)) {
+                let key = &taint.key;
+                return Err(format!(
+                    "taints[{index}].key: {key} with this effect is listed twice; expected it once"
+                ));
+            }
+        }
+        for (index, phase) in self.allowed.iter().enumerate() {
+            if self.allowed[..index].contains(phase) {
+                return Err(format!("allowed: {phase} is listed twice; expected it once"));
+            }
+        }
+        if self.desired == DesiredSource::NodeAnnotation && self.allowed.is_empty() {
+            return Err(
+                "allowed: missing; desired is node-annotation, so name the phases that the node may be flipped to"
+                    .into(),
+            );
+        }
+        if self.join_pods && self.desired == DesiredSource::Off {
+            return Err("joinPods: true, and the node follows no annotation; expected desired: node-annotation beside it, or joinPods: false".into());
+        }
+        Ok(())
     }
 }
 

@@ -13,18 +13,16 @@ mod network;
 mod phase;
 mod second_network;
 mod side;
-mod target;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use both::{Both, SecondaryFailure};
 pub use choice::{Choice, RESTART, Reason};
 pub use limits::{Deadlines, Gc, RetiredNetwork};
-pub use network::{Network, Probe};
+pub use network::{Network, Probe, split_target};
 pub use phase::Phase;
 pub use second_network::{Join, Second, Secondary};
 pub use side::{Attach, Side};
-pub use target::split_target;
 
 use crate::json::version::V1;
 

@@ -1,6 +1,5 @@
 //! Names and patterns, and text of others in messages and on terminals.
 
-pub mod endpoint;
 pub mod escape;
 pub mod glob;
 pub mod names;

@@ -3,9 +3,10 @@
 
 use nix::unistd::geteuid;
 use types::command::exit::Exit;
-use types::command::problem::Problem;
+use types::command::problem::{Problem, Subject};
 
-/// What the kernel answers a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM.
+/// What the kernel answers a process that lacks a right; *source*: man 3 `strerror`, EACCES and EPERM. These words are all that is known where another
+/// program lacked the right: systemctl, nft and plugins write them to stderr.
 const DENIED: [&str; 2] = ["Permission denied", "Operation not permitted"];
 
 /// The user who runs the program: a missing right has another remedy for root.
@@ -53,7 +54,7 @@ fn usual_fix(exit: Exit, problem: &Problem) -> String {
     match exit {
         Exit::Done => "nothing has to be done".into(),
         Exit::Usage => "correct the argument; --help lists what the command accepts".into(),
-        Exit::BadSettings if problem.what.contains("policy") => format!(
+        Exit::BadSettings if problem.subject == Subject::Policy => format!(
             "correct {}, then run the same command again; crossfade-bootstrap policy check tells whether a policy is valid",
             problem.place
         ),
@@ -73,9 +74,9 @@ mod tests {
         for (exit, problem, place, fix) in [
             (
                 Exit::BadSettings,
-                Problem::new("read policy /e/p.json: absent"),
+                Problem::new("read policy /e/p.json: absent").with_subject(Subject::Policy),
                 "/e/p.json",
-                "correct /e/p.json",
+                "correct /e/p.json, then run the same command again; crossfade-bootstrap policy check",
             ),
             (Exit::No, Problem::new("no runtime").with_place("node.json"), "node.json", "stands in the way"),
             (Exit::No, Problem::new("no runtime").fix("name it"), PROGRAM, "name it"),
@@ -100,5 +101,13 @@ mod tests {
                 "{completed_problem:?}"
             );
         }
+    }
+
+    #[test]
+    fn policy_check_is_named_for_a_policy_and_for_no_other_object() {
+        let fix = |problem: Problem| complete_problem(Exit::BadSettings, problem, User::Another).fix;
+        let problem = Problem::new("read the lock of the policy, /e/l: absent");
+        assert!(!fix(problem.clone()).contains("policy check"));
+        assert!(fix(problem.with_subject(Subject::Policy)).contains("policy check"));
     }
 }

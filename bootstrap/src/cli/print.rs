@@ -1,7 +1,5 @@
 //! The output of a command: lines for people, or one JSON document. No other module writes to stdout or stderr.
 
-mod usage;
-
 use std::fmt;
 use std::io::Write as _;
 
@@ -12,8 +10,6 @@ use types::command::exit::Exit;
 use types::command::problem::{Answer, Problem, VERSION};
 
 use crate::cli::{Output, fix};
-
-pub(crate) use self::usage::usage;
 
 /// Prints a report and returns the exit status.
 pub(crate) fn report(output: Output, report: &impl Report) -> Exit {
@@ -102,6 +98,23 @@ fn print(text: &str) {
     let mut out = std::io::stdout();
     // A reader that went away (`| head`) is no failure of the command.
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints what the parser says: help and version as they are, and a complaint, which quotes the arguments, as safely as everything else.
+pub(crate) fn usage(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A reader that went away (`| head`) is no failure.
+        let _ = error.print();
+        return Exit::Done;
+    }
+    if types::command::usage::format(std::env::args_os().skip(1), &["json"]).is_some() {
+        document(&refusal(vec![types::command::usage::problem(error)]));
+    } else {
+        let mut page = Page::new();
+        page.text(&error.render().to_string());
+        complain(&page);
+    }
+    Exit::Usage
 }
 
 #[cfg(test)]

@@ -64,11 +64,12 @@ pub(crate) fn gate(global: &Global) -> Result<ChangeReport, Failure> {
     if gives_up && settings.unusable.is_none() {
         match unreported_problem(&root, &settings.node) {
             None => return give_up(&root, &failure),
-            Some(Problem { what, place, fix }) => {
+            Some(problem) => {
                 let what = format!(
-                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {what}"
+                    "kubelet is held back beyond gate.giveUpSeconds, for it could not be told of the taint: {}",
+                    problem.what
                 );
-                failure.problems.push(Problem { what, place, fix });
+                failure.problems.push(Problem { what, ..problem });
             }
         }
     }

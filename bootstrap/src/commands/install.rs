@@ -32,7 +32,7 @@ use crate::cli::{Global, Install};
 use crate::host::chroot;
 use crate::host::root::Root;
 use crate::node::agent::watch_unit;
-use crate::node::conf::name;
+use crate::node::conf::read_name;
 use crate::node::networks::gated;
 use crate::node::policy::completion;
 use crate::node::{attachments, settings, switch};
@@ -251,7 +251,7 @@ fn without_needless_confirm(changes: Vec<Change>) -> Vec<Change> {
 fn confirm(facts: &InstallFacts, args: &Install, notes: &mut Vec<String>) -> Result<(), Failure> {
     let failed = |why: String| Failure::new(Exit::Failed, why);
     // It is written by now, for the conf comes last.
-    let name = name::read(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
+    let name = read_name(&facts.node.dirs.layout.name()).map_err(failed)?.unwrap_or_default();
     match &facts.node.runtime.answer {
         RuntimeAnswer::NotAsked | RuntimeAnswer::Unknown(_) | RuntimeAnswer::Absent(_) | RuntimeAnswer::Failed(_) => notes.push(
             "no runtime told whether it uses the conf; run install again in a while, so that what was attached meanwhile is listed".into(),

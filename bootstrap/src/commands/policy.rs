@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 use shim::node::layout::Layout;
 use shim::node::store::Store;
 use types::command::exit::Exit;
+use types::command::problem::Problem;
 use types::policy::{Phase, Policy};
 use types::profile::Profiles;
 
@@ -23,7 +24,7 @@ use crate::change::outcome::ChangeReport;
 use crate::cli::{self, Global, print};
 use crate::host::root::Root;
 use crate::node::networks::unready::{self, UnreadyNetwork};
-use crate::node::policy::{file, flip};
+use crate::node::policy::{self, flip};
 use crate::node::{facts, settings};
 use crate::runtime::conf_reading;
 
@@ -112,14 +113,15 @@ fn check(node: &NodeFacts, file: Option<&Path>) -> Result<PolicyReport, Failure>
             let place = file.display();
             return Err(Failure::usage(format!("{place}: there is no such file")).with_place(place));
         }
-        Some(file) => file::load(file, &node.profiles)
-            .map_err(|why| Failure::settings(why).with_place(file.display()))?,
+        Some(file) => policy::load(file, &node.profiles).map_err(|why| unusable(why, file))?,
     };
     let place = read.path.clone();
-    let usable = read
-        .require_usable(&node.profiles)
-        .map_err(|why| Failure::settings(why).with_place(place.display()))?;
+    let usable = read.require_usable(&node.profiles).map_err(|why| unusable(why, &place))?;
     Ok(report(&usable, &node.profiles))
+}
+
+fn unusable(why: Problem, place: &Path) -> Failure {
+    Failure::from_problem(Exit::BadSettings, why.with_place(place.display().to_string()))
 }
 
 fn report(PolicyFile { path, policy, .. }: &PolicyFile, profiles: &Profiles) -> PolicyReport {

@@ -213,8 +213,7 @@ struct Count {
 /// # Errors
 /// Records, the inventory or the ledger cannot be read.
 fn status(node: &NodeFacts) -> Result<Status, Failure> {
-    let mut problems: Vec<Problem> =
-        node.policy.as_ref().err().map(|why| why.as_str().into()).into_iter().collect();
+    let mut problems: Vec<Problem> = node.policy.as_ref().err().cloned().into_iter().collect();
     let (policy_file, policy, layout) = (node.policy.as_ref().ok(), node.policy(), &node.dirs.layout);
     let (records, damaged) = Store::new(layout).load_all().map_err(|e| Failure::new(Exit::Failed, e))?;
     let routes = hostroutes::to_change(&records, &damaged)?;

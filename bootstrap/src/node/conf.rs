@@ -1,12 +1,13 @@
-//! The content of Crossfade's own conf.
+//! The content of Crossfade's own conf, and the name of its network.
 
 pub(crate) mod confdir;
 pub(crate) mod foreign;
-pub(crate) mod name;
 pub(crate) mod root_path;
 
 use std::path::{Path, PathBuf};
 
+use shim::host::file::read_bounded;
+use shim::host::trust;
 use shim::node::layout::CONF_FILE;
 
 use crate::host::root::Root;
@@ -22,4 +23,22 @@ pub(crate) fn our_conf(root: &Root, dir: &Path) -> Option<PathBuf> {
         .as_ref()
         .is_ok_and(convergence::node::conf::confdir::Content::is_ours)
         .then(|| dir.join(CONF_FILE))
+}
+
+/// Longest name file, in bytes.
+const MAX_NAME_BYTES: usize = 4096;
+
+/// The name of Crossfade's network from its file, which is written once and never changed afterwards; `None` if there is no file.
+///
+/// # Errors
+/// When the file cannot be read or is not trusted.
+pub(crate) fn read_name(path: &Path) -> Result<Option<String>, String> {
+    let mut file = match trust::open(path) {
+        Ok(file) => file,
+        Err(why) if why.is_absent() => return Ok(None),
+        Err(why) => return Err(format!("name file: {why}")),
+    };
+    let bytes =
+        read_bounded(&mut file, MAX_NAME_BYTES).map_err(|e| format!("name file {}: {e}", path.display()))?;
+    Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned()))
 }

@@ -10,8 +10,8 @@ use convergence::node::facts::NodeFacts;
 
 use crate::cli::{self, Global};
 use crate::host::root::Root;
-use crate::node::conf::name;
-use crate::node::policy::file;
+use crate::node::conf::read_name;
+use crate::node::policy;
 use crate::node::settings::{self, directories};
 use crate::runtime::facts;
 use convergence::failure::Failure;
@@ -63,8 +63,8 @@ pub(crate) fn gather(query: NodeQuery<'_>) -> NodeFacts {
         ConfDirChoice::OfAgents => directories::agent_directories(global, runtime.agents_dir()),
     };
     NodeFacts {
-        name: name::read(&root.resolve_inside(&dirs.layout.name())),
-        policy: file::load(&dirs.layout.policy_file(), &global.profiles),
+        name: read_name(&root.resolve_inside(&dirs.layout.name())),
+        policy: policy::load(&dirs.layout.policy_file(), &global.profiles),
         profiles: Arc::clone(&global.profiles),
         root: global.root.clone(),
         settings,

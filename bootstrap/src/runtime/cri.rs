@@ -89,7 +89,7 @@ impl Runtime {
     /// # Errors
     /// When it is neither.
     pub(crate) fn connect(endpoint: &str) -> Result<Self> {
-        let path = types::text::endpoint::socket(endpoint);
+        let path = types::node::socket_path(endpoint);
         if path.is_absolute() {
             Ok(Self { socket: path.into() })
         } else {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use types::command::problem::Problem;
 use types::node::Node;
-use types::text::endpoint::socket;
+use types::node::socket_path;
 
 use crate::cli;
 use crate::host::root::Root;
@@ -121,7 +121,7 @@ fn config_endpoint(config: &RuntimeConfig) -> Option<NamedEndpoint> {
 
 /// The one usual socket that is there, where no other runtime can be meant.
 fn find_lone_runtime(root: &Root) -> Result<NamedEndpoint, Problem> {
-    let is_there = |usual: &&WellKnownRuntime| root.join(socket(usual.endpoint)).exists();
+    let is_there = |usual: &&WellKnownRuntime| root.join(socket_path(usual.endpoint)).exists();
     let mut present: Vec<&WellKnownRuntime> = USUAL.iter().filter(is_there).collect();
     present.dedup_by_key(|usual| usual.endpoint);
     match present.as_slice() {
@@ -154,8 +154,9 @@ pub(crate) fn unnamed_problem(root: &Root) -> Problem {
             format!("for {} say {:?} and \"config\": {config:?}", usual.name, usual.endpoint)
         })
         .collect();
-    let present =
-        USUAL.iter().filter(|usual| usual.embedded.is_none() && root.join(socket(usual.endpoint)).exists());
+    let present = USUAL
+        .iter()
+        .filter(|usual| usual.embedded.is_none() && root.join(socket_path(usual.endpoint)).exists());
     proposals.extend(present.map(|usual| format!("for {} say {:?}", usual.name, usual.endpoint)));
     if proposals.is_empty() {
         proposals.push("say unix:///PATH of its socket".into());
@@ -185,7 +186,7 @@ pub(crate) fn unconfigured_problem(root: &Root) -> Problem {
 /// Whether two endpoints are one socket.
 fn is_same(root: &Root, a: &str, b: &str) -> bool {
     let real = |endpoint: &str| {
-        let path = Path::new("/").join(socket(endpoint));
+        let path = Path::new("/").join(socket_path(endpoint));
         let rooted = root.join(&path);
         // /var/run is a link to /run everywhere, and on a node that is not up there is nothing to follow.
         let plain = path.strip_prefix("/var/run").map_or(path.clone(), |rest| Path::new("/run").join(rest));
@@ -209,7 +210,7 @@ pub(crate) fn choose(root: &Root, node: &Node, config: Option<&RuntimeConfig>) -
     match self::find(root, node, config) {
         Ok(named) if root.is_node() => RuntimeChoice::At(named.endpoint),
         Ok(named) => {
-            let rooted = root.join(socket(&named.endpoint));
+            let rooted = root.join(socket_path(&named.endpoint));
             if rooted.exists() {
                 RuntimeChoice::At(format!("unix://{}", rooted.display()))
             } else {

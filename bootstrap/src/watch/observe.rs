@@ -17,9 +17,9 @@ use convergence::runtime::facts::RuntimeFacts;
 use convergence::watch::observation::Observation;
 use shim::host::boot;
 use shim::node::layout::{Layout, POLICY_FILE, PROBED, SETTINGS_DIRS};
+use types::node::socket_path;
 use types::node::{Mode, Proof};
 use types::policy::{Policy, Probe, Side};
-use types::text::endpoint::socket;
 
 use self::networks::networks;
 use crate::cli::Global;
@@ -110,7 +110,7 @@ pub(crate) fn gather(global: &Global, prior: PriorFacts<'_>, now: Duration) -> O
         foreign: foreign_in(&node),
         dir_id: identity(&node.dirs.conf_dir, false),
         leaving: node.dirs.layout.run_dir.join(LEAVING).exists(),
-        life: endpoint.and_then(|endpoint| identity(socket(endpoint), true)),
+        life: endpoint.and_then(|endpoint| identity(socket_path(endpoint), true)),
         unread: unread_reason(&node),
         last_sweep: last_pass::read(&node.dirs.layout, Pass::Sweep, &boot_id),
         last_move: last_pass::read(&node.dirs.layout, Pass::MovePods, &boot_id),
@@ -172,7 +172,7 @@ pub(crate) fn files(facts: &Observation) -> Vec<PathBuf> {
     files.extend([layout.run_dir.join(LEAVING), layout.run_dir.join(PROOF)]);
     files.extend([Pass::Sweep, Pass::MovePods].map(|pass| last_pass::place(layout, pass)));
     files.push(root.join(Layout::default().version_query()));
-    files.extend(runtime.choice.endpoint().map(|endpoint| socket(endpoint).to_path_buf()));
+    files.extend(runtime.choice.endpoint().map(|endpoint| socket_path(endpoint).to_path_buf()));
     files.extend(confs.iter().flat_map(|dir| &dir.confs).map(|conf| conf_dir.join(&conf.file)));
     for (_, network) in facts.node.policy().into_iter().flat_map(Policy::networks) {
         files.extend(network.conf.iter().cloned());

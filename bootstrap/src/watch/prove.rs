@@ -18,6 +18,7 @@ use serde::Serialize;
 use shim::attachment::conflist::Conflist;
 use shim::host::{boot, file};
 use types::command::exit::Exit;
+use types::command::problem::{Problem, Subject};
 use types::packets::{PacketPath, Packets};
 use types::policy::{Network, Side};
 use types::profile::{Profiles, Proof};
@@ -41,8 +42,9 @@ pub(crate) fn prove(global: &Global, args: &Prove) -> Result<Exit, Failure> {
     let (policy, layout) = (&node.require_policy()?.policy, &node.dirs.layout);
     let side = args.network;
     let network = policy.network(side).ok_or_else(|| {
-        let file = layout.policy_file();
-        Failure::settings(format!("the policy has no network {side}")).with_place(file.display())
+        let problem = Problem::new(format!("the policy has no network {side}")).with_subject(Subject::Policy);
+        let file = layout.policy_file().display().to_string();
+        Failure::from_problem(Exit::BadSettings, problem.with_place(file))
     })?;
     let proof = strongest_proof(side, network, node.settings.proof, &node.profiles)?;
     let (list, _) = Conflist::load(&network.conf).map_err(|why| Failure::new(Exit::No, why))?;

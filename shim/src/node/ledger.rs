@@ -1,4 +1,4 @@
-//! The ledger's file on this node. Its lines are [`types::ledger`].
+//! The ledger's file on this node. Its lines are [`types::attachment::ledger`].
 //!
 //! If the file cannot be written, the line goes to the journal, because a missing ledger line must not fail a DEL.
 
@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-pub use types::ledger::Line;
+pub use types::attachment::ledger::Line;
 
 use crate::host::file::{self, PRIVATE};
 use crate::host::lock;
@@ -44,7 +44,7 @@ pub fn read(layout: &Layout) -> io::Result<Vec<Line>> {
         Err(why) => return Err(why.into()),
     };
     let bytes = file::read_bounded(&mut file, MAX_BYTES)?;
-    Ok(types::ledger::parse(&bytes))
+    Ok(types::attachment::ledger::parse(&bytes))
 }
 
 /// Appends a line, durably, or not at all.

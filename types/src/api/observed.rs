@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::annotation;
+use crate::api::read_annotation;
 use crate::policy::{Phase, Side};
 
 mod attached;
@@ -73,7 +73,7 @@ impl NodeObservation {
     /// # Errors
     /// One line: why this program cannot read the value.
     pub fn parse(text: &str) -> Result<Self, String> {
-        annotation::read(KEY, text)
+        read_annotation(KEY, text)
     }
 
     /// The annotation's value.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::annotation;
+use crate::api::read_annotation;
 use crate::policy::Phase;
 
 /// The key of the annotation.
@@ -90,7 +90,7 @@ impl Step {
     /// # Errors
     /// One line: why the value is no step.
     pub fn parse(text: &str) -> Result<Self, String> {
-        annotation::read(KEY, text)
+        read_annotation(KEY, text)
     }
 }
 
@@ -130,7 +130,7 @@ pub fn echo(text: &str) -> Option<String> {
     struct StepClaim {
         claim: String,
     }
-    let StepClaim { claim } = annotation::read(KEY, text).ok()?;
+    let StepClaim { claim } = read_annotation(KEY, text).ok()?;
     let is_printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
     let is_sound = !claim.is_empty() && claim.len() <= MAX_CLAIM_BYTES && claim.bytes().all(is_printable);
     is_sound.then_some(claim)

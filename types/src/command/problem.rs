@@ -21,6 +21,19 @@ pub struct Problem {
     pub place: String,
     /// What to do next.
     pub fix: String,
+    /// What kind of object it is, for the next step where the problem has none of its own.
+    #[serde(skip)]
+    pub subject: Subject,
+}
+
+/// A kind of object whose problems have a usual next step of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Subject {
+    /// Any other object.
+    #[default]
+    Other,
+    /// A policy, which `crossfade-bootstrap policy check` judges.
+    Policy,
 }
 
 /// An answer: how it ended, and the command's own report.
@@ -42,13 +55,20 @@ pub struct Answer<R> {
 impl Problem {
     /// A problem of which only the words are known.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), place: String::new(), fix: String::new() }
+        Self { what: what.into(), place: String::new(), fix: String::new(), subject: Subject::Other }
     }
 
     /// The same, about this object.
     #[must_use]
     pub fn with_place(mut self, place: impl Into<String>) -> Self {
         self.place = place.into();
+        self
+    }
+
+    /// The same, about an object of this kind.
+    #[must_use]
+    pub const fn with_subject(mut self, subject: Subject) -> Self {
+        self.subject = subject;
         self
     }
 

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::RuntimeKind;
 use crate::json::text;
 use crate::json::whole_number::deserialize_within;
-use crate::text::endpoint::socket;
 
 /// Longest single try of the gate, in seconds: systemd gives a start 90 by default.
 const MAX_TRY_SECS: u64 = 60;
@@ -114,8 +113,14 @@ impl Default for Reporting {
     }
 }
 
+/// The path of a runtime's endpoint: `unix:///path`, or the path alone.
+#[must_use]
+pub fn socket_path(endpoint: &str) -> &Path {
+    Path::new(endpoint.strip_prefix("unix://").unwrap_or(endpoint))
+}
+
 fn endpoint<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    text::held_to(deserializer, "unix:///PATH", |text| socket(text).is_absolute()).map(Some)
+    text::held_to(deserializer, "unix:///PATH", |text| socket_path(text).is_absolute()).map(Some)
 }
 
 /// A unit's name: that of a service, without a path.

@@ -1,6 +1,7 @@
 //! A network of a policy, and how to tell that it is ready.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnetwork::IpNetwork;
@@ -66,7 +67,7 @@ pub enum Probe {
     File(PathBuf),
     /// A GET answers 2xx; asked by STATUS and `watch` only.
     Http {
-        /// `HOST:PORT/PATH` as written; see [`super::split_target`].
+        /// `HOST:PORT/PATH` as written; see [`split_target`].
         target: String,
         /// Extra request headers, in order.
         headers: Vec<(String, String)>,
@@ -130,7 +131,7 @@ impl TryFrom<Keys> for Probe {
             (Some(path), None, None) => Ok(Self::Unix(path)),
             (None, Some(path), None) => Ok(Self::File(path)),
             (None, None, Some(target)) => {
-                super::split_target(&target).map_err(|why| format!(".http: {why}"))?;
+                split_target(&target).map_err(|why| format!(".http: {why}"))?;
                 Ok(Self::Http { target, headers: keys.headers.unwrap_or_default().0 })
             }
             _ => Err("expected exactly one of unix, file, http".into()),
@@ -227,4 +228,28 @@ fn cidr(text: &str) -> Result<IpNetwork, String> {
     } else {
         Err(format!("has host bits; expected {}/{}", network.network(), network.prefix()))
     }
+}
+
+/// The host of a probe that may be answered in either family of the loopback interface.
+const LOCALHOST: &str = "localhost";
+
+/// Takes `HOST:PORT/PATH` apart. HOST is an address, or `localhost`, which stands for 127.0.0.1 and ::1 without asking a resolver:
+/// an agent listens on the one of the two that its node's family is.
+///
+/// # Errors
+/// What was expected.
+pub fn split_target(target: &str) -> Result<(Vec<SocketAddr>, &str), String> {
+    let (authority, path) = target.find('/').map_or((target, "/"), |slash| target.split_at(slash));
+    let wrong = || format!("{target:?}: expected HOST:PORT/PATH with an address or localhost as HOST");
+    let (host, port) = authority.rsplit_once(':').ok_or_else(wrong)?;
+    let hosts = if host == LOCALHOST {
+        vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)]
+    } else {
+        vec![host.trim_matches(['[', ']']).parse().map_err(|_| wrong())?]
+    };
+    let port: u16 = port.parse().map_err(|_| wrong())?;
+    if path.contains(|c: char| c.is_control() || c == ' ') {
+        return Err(wrong());
+    }
+    Ok((hosts.into_iter().map(|host| SocketAddr::new(host, port)).collect(), path))
 }

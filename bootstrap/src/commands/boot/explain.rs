@@ -8,7 +8,7 @@ use convergence::failure::Failure;
 use convergence::report::{Page, Report};
 use serde::Serialize;
 use types::command::exit::Exit;
-use types::command::problem::Problem;
+use types::command::problem::{Problem, Subject};
 use types::node::Mode;
 
 use self::registered::{ContinuedUnit, KubeletReport};
@@ -113,7 +113,8 @@ pub(crate) fn explain(global: &Global) -> Result<BootExplanation, Failure> {
     let without = node.is_some_and(|node| node.conf_dir == Mode::Without);
     let policy = if without { SettingsFile::without_policy(root) } else { SettingsFile::policy(&facts) };
     let bad_settings = settings.error().or(policy.error()).is_some();
-    findings.extend(settings.error().into_iter().chain(policy.error()).map(Problem::from));
+    findings.extend(settings.error().map(Problem::from));
+    findings.extend(policy.error().map(|why| Problem::from(why).with_subject(Subject::Policy)));
     let units = continuation::units_of(&facts.settings)
         .into_iter()
         .filter_map(|(role, name)| ContinuedUnit::gather(root, role, &name));

@@ -18,9 +18,9 @@ use convergence::runtime::facts::{ConfigFact, RuntimeFacts};
 use shim::node::layout::{CONF_DIR, Layout, PROBED, RUNTIME_CACHE};
 use shim::node::store::Store;
 use types::command::exit::Exit;
+use types::node::socket_path;
 use types::node::{Mode, Node, RuntimeKind};
 use types::policy::{Policy, Side};
-use types::text::endpoint::socket;
 
 use crate::change::read_with_mode;
 use crate::cli::Global;
@@ -161,7 +161,7 @@ pub(crate) fn gather(global: &Global, node: NodeFacts) -> Result<BootFacts, Fail
     let policy_file = layout.policy_file();
     let config = node.runtime.config();
     let endpoint = endpoint::find(&root, &node.settings, config).ok();
-    let runtime_runs = endpoint.is_some_and(|named| root.join(socket(&named.endpoint)).exists());
+    let runtime_runs = endpoint.is_some_and(|named| root.join(socket_path(&named.endpoint)).exists());
     let leavings = (node.settings.conf_dir == Mode::Without)
         .then(|| leavings::gather(&node, (&identity, runtime_runs || kind == BootKind::Again)));
     let unproven_sides: Vec<Side> = match kind {

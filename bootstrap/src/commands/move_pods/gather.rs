@@ -21,7 +21,7 @@ use super::network_change::PluginCaller;
 use crate::cli::{Endpoint, Global, print};
 use crate::host::root::Root;
 use crate::node::networks::unready;
-use crate::node::policy::file;
+use crate::node::policy;
 use crate::node::{attachments, facts, settings, switch};
 use crate::publish::node_read::ApiReadError;
 use crate::publish::pods::bound::BoundPods;
@@ -91,7 +91,7 @@ impl LiveClient {
         let sandboxes =
             sandboxes.map_err(|why| Problem::new(format!("{why:#}")).with_place("the runtime"))?;
         // The attachments are read after the sandboxes: the record of a sandbox that was listed is there already.
-        let policy = file::load(&layout.policy_file(), &self.node.profiles);
+        let policy = policy::load(&layout.policy_file(), &self.node.profiles);
         let usable_policy = policy.as_ref().ok().map(|read| &read.policy);
         let attachments = attachments::list(layout, usable_policy).map_err(|why| {
             Problem::new(why.lines().join("; ")).with_place(layout.state_dir.display().to_string())
@@ -111,7 +111,7 @@ impl LiveClient {
     }
 
     /// Why a pod that is made now might get no network, or another one than the policy says.
-    fn obstacles(&self, policy: &Result<PolicyFile, String>) -> Vec<Problem> {
+    fn obstacles(&self, policy: &Result<PolicyFile, Problem>) -> Vec<Problem> {
         let mut obstacles = Vec::new();
         obstacles.extend(
             switch::off_switch(&Root::new(&self.node.root))
@@ -125,7 +125,7 @@ impl LiveClient {
                     .extend(unready_networks.iter().map(|unready_networks| unready_networks.problem(fix)));
             }
             Err(why) => obstacles.push(
-                Problem::new(why.as_str())
+                why.clone()
                     .with_place(self.layout().policy_file().display().to_string())
                     .fix("correct it as crossfade-bootstrap policy check says"),
             ),

@@ -11,7 +11,7 @@ use crate::cli::{Global, Output, print};
 use crate::host::events::Events;
 use crate::host::root::Root;
 use crate::node::agent::status_file;
-use crate::node::policy::file;
+use crate::node::policy;
 use convergence::node::agent::status_file::StatusFile;
 use convergence::node::paths::STATUS;
 use types::command::exit::Exit;
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// as the one before a flip, says nothing of this one.
 pub(super) fn wait(file: &Path, (policy, profiles): (&Path, &Profiles), within: Duration) -> bool {
     let is_of_now = |document: &Document| {
-        let of_now = file::load(policy, profiles).ok().map(|policy| policy.sha256);
+        let of_now = policy::load(policy, profiles).ok().map(|policy| policy.sha256);
         of_now.is_some() && document.policy_sha256 == of_now
     };
     wait_until(

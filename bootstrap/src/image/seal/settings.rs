@@ -144,7 +144,7 @@ impl SettingsFindings {
             Err(why) => {
                 self.findings.push(SealFinding::new_refusal(
                     path,
-                    why,
+                    why.what.as_str(),
                     "mend it (crossfade-bootstrap policy check FILE); every node of this image would be held back",
                 ));
                 PolicyState::Broken

@@ -69,7 +69,7 @@ impl<'a> CheckedSettings<'a> {
             policy_places = Places { counts: Some(named.clone()), hidden: Vec::new() };
         }
         let policy = match &policy_places.counts {
-            Some(_) => facts.policy.as_ref().map(|read| &read.policy).map_err(Clone::clone),
+            Some(_) => facts.policy.as_ref().map(|read| &read.policy).map_err(|why| why.what.clone()),
             None => Err(format!("there is no {POLICY_FILE} in {}", SETTINGS_DIRS.join(", "))),
         };
         Self {

@@ -18,9 +18,10 @@ use crate::node::networks::gated;
 use convergence::change::{Act, Change, Write};
 use convergence::failure::Failure;
 use convergence::node::facts::NodeFacts;
-use convergence::node::policy::secondary;
+use convergence::node::policy::{file, secondary};
 use convergence::node::settings::directories::Directories;
 use types::command::exit::Exit;
+use types::command::problem::{Problem, Subject};
 
 /// Flips the policy to `phase`; `volatile` allows a place that a reboot empties.
 ///
@@ -65,7 +66,10 @@ fn plan(node: &NodeFacts, phase: Phase, volatile: bool) -> Result<Change, Failur
     let NodeFacts { dirs: Directories { layout, .. }, profiles, .. } = node;
     let from = layout.policy_file();
     let target = self::target(layout)?;
-    let unusable = |why: PolicyError| Failure::settings(why.to_string()).with_place(from.display());
+    let unusable = |why: PolicyError| {
+        let problem = Problem::new(why.to_string()).with_subject(Subject::Policy);
+        Failure::from_problem(Exit::BadSettings, problem.with_place(from.display().to_string()))
+    };
     let bytes = policy_file::read(&from).map_err(unusable)?;
     let now = policy_file::parse(&from, &bytes).map_err(unusable)?.phase();
     let shown = target.display().to_string();
@@ -100,7 +104,8 @@ fn target(layout: &Layout) -> Result<PathBuf, Failure> {
         Ok(real) => Ok(real),
         Err(why) if why.is_absent() => Ok(place),
         Err(why) => {
-            Err(Failure::settings(format!("policy {}: {why}", place.display())).with_place(place.display()))
+            let problem = file::problem(&place, &why.to_string()).with_place(place.display().to_string());
+            Err(Failure::from_problem(Exit::BadSettings, problem))
         }
     }
 }

@@ -113,7 +113,7 @@ pub(crate) async fn load(path: &Path) -> Result<ClientCredential, Trouble> {
 
 /// A kubeconfig with which no API server can be reached; a problem without a next step gets that of the file.
 fn bad_file_trouble(path: &Path, why: Problem) -> Trouble {
-    let (file, Problem { what, place, fix }) = (path.display().to_string(), why);
+    let (file, Problem { what, place, fix, .. }) = (path.display().to_string(), why);
     let fix = if fix.is_empty() {
         format!("correct {file}, or name another in node.json, kubelet.kubeconfig")
     } else {
@@ -121,7 +121,7 @@ fn bad_file_trouble(path: &Path, why: Problem) -> Trouble {
     };
     let what = format!("kubeconfig {file}: {what}");
     let place = if place.is_empty() { file } else { place };
-    Trouble::new(ErrorKind::BadCredential, Problem { what, place, fix })
+    Trouble::new(ErrorKind::BadCredential, Problem::new(what).with_place(place).fix(fix))
 }
 
 /// A minute before it ends, or when half of what is left is over: one that ends soon must not be asked for without a pause.

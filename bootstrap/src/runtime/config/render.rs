@@ -27,7 +27,7 @@ use super::containerd::{self, CniKey};
 use super::{read, tree};
 use crate::change;
 use crate::host::root::Root;
-use crate::node::conf::name;
+use crate::node::conf::read_name;
 
 pub(crate) use self::rehearse::{RehearsalResult, rehearse};
 
@@ -58,7 +58,7 @@ fn crio_conf_dir() -> String {
 /// it starts again, take the pods of now for garbage as soon as a conf of another name sorts first.
 pub(crate) fn crio_words(root: &Root) -> Result<String, Problem> {
     let dir = crio_conf_dir();
-    let name = name::read(&root.join(Layout::default().name()))?.filter(|name| is_name(name));
+    let name = read_name(&root.join(Layout::default().name()))?.filter(|name| is_name(name));
     Ok(name.map_or_else(|| dir.clone(), |name| format!("{dir} --cni-default-network={name}")))
 }
 

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use types::command::exit::Exit;
 use types::command::problem::Problem;
 use types::node::Node;
 use types::policy::Policy;
@@ -36,7 +37,7 @@ pub struct NodeFacts {
     /// The name of Crossfade's network, if it was written once.
     pub name: Result<Option<String>, String>,
     /// The policy, or why it cannot be used.
-    pub policy: Result<PolicyFile, String>,
+    pub policy: Result<PolicyFile, Problem>,
     /// The profiles that count on the node.
     pub profiles: Arc<Profiles>,
 }
@@ -76,8 +77,9 @@ impl NodeFacts {
     /// # Errors
     /// Bad settings: there is none, or it cannot be used.
     pub fn require_policy(&self) -> Result<&PolicyFile, Failure> {
+        let place = || self.dirs.layout.policy_file().display().to_string();
         let unusable =
-            |why: &String| Failure::settings(why).with_place(self.dirs.layout.policy_file().display());
+            |why: &Problem| Failure::from_problem(Exit::BadSettings, why.clone().with_place(place()));
         self.policy.as_ref().map_err(unusable)
     }
 

@@ -253,7 +253,7 @@ fn verdict<'a>(
         return verdict(Reason::BadSettings, why.clone());
     }
     if let Err(why) = &facts.node.policy {
-        return verdict(Reason::BadSettings, why.clone());
+        return verdict(Reason::BadSettings, why.what.clone());
     }
     if let Some(why) = &facts.not_booted {
         return verdict(Reason::BootFailed, why.clone());

@@ -50,7 +50,7 @@ impl SettingsFile {
         match &node.policy {
             _ if file_places.file.is_none() => {}
             Ok(read) => file_places.phase = Some(read.policy.phase()),
-            Err(why) => file_places.error = Some(why.clone()),
+            Err(why) => file_places.error = Some(why.what.clone()),
         }
         file_places
     }

@@ -11,7 +11,7 @@ use convergence::node::policy::{completion, secondary};
 use shim::host::file::read_bounded;
 use shim::node::layout::{PACKAGED_PLUGIN, POLICY_FILE, SETTINGS_DIRS};
 use types::command::exit::Exit;
-use types::command::problem::Problem;
+use types::command::problem::{Problem, Subject};
 use types::node::Node;
 use types::profile::Profiles;
 
@@ -78,7 +78,8 @@ fn settings(dir: &Path, profiles: &Profiles) -> Result<Vec<Item>, Failure> {
     let mut findings: Vec<Problem> = Vec::new();
     let named = |from: &Path, why: String| {
         let place = from.display().to_string();
-        Problem::new(format!("{place}: {why}")).with_place(place)
+        let subject = if from.ends_with(POLICY_FILE) { Subject::Policy } else { Subject::Other };
+        Problem::new(format!("{place}: {why}")).with_place(place).with_subject(subject)
     };
     for name in [POLICY_FILE, NODE_FILE] {
         let complete = |bytes: &[u8]| if name == POLICY_FILE { policy(bytes, profiles) } else { node(bytes) };

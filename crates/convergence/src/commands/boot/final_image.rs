@@ -46,9 +46,9 @@ pub fn decide(facts: &BootFacts, leavings: &Leavings) -> Result<BootDecision, Fa
         // If Crossfade left nothing, the runtime's directory does not matter.
         Some(why) if aside.is_empty() && leavings.confs.is_empty() => notes.push(why.to_string()),
         Some(why) => {
-            let Problem { what, place, fix } = why.clone();
-            let what = format!("{what}; Crossfade's conf from before may be in the directory that it reads");
-            obstacles.add(Problem { what, place, fix });
+            let what =
+                format!("{}; Crossfade's conf from before may be in the directory that it reads", why.what);
+            obstacles.add(Problem { what, ..why.clone() });
         }
         None => {}
     }

@@ -55,7 +55,7 @@ pub fn policy(facts: &Facts) -> Option<Finding> {
     Some(
         Finding::new(Code::PolicyUnusable, cause)
             .with_objects([file.display().to_string()])
-            .with_evidence([why.as_str()])
+            .with_evidence([why.what.as_str()])
             .run(
                 format!("crossfade-bootstrap policy check {}", word(&file)),
                 "says what is wrong; correct that, and run it again",

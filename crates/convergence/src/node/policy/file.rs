@@ -1,7 +1,8 @@
 //! The policy file of a node, with the digest that identifies it in reports.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use types::command::problem::{Problem, Subject};
 use types::policy::Policy;
 use types::profile::Profiles;
 
@@ -22,11 +23,17 @@ impl PolicyFile {
     /// The policy if it is fit to be put in force: it names known profiles, and no second network that does not bear it.
     ///
     /// # Errors
-    /// One line that names the file and what is at fault.
-    pub fn require_usable(self, profiles: &Profiles) -> Result<Self, String> {
+    /// A problem that names the file and what is at fault.
+    pub fn require_usable(self, profiles: &Profiles) -> Result<Self, Problem> {
         match secondary::require_usable(&self.policy, profiles) {
             Ok(()) => Ok(self),
-            Err(why) => Err(format!("policy {}: {why}", self.path.display())),
+            Err(why) => Err(problem(&self.path, &why)),
         }
     }
+}
+
+/// Why the policy at `path` cannot be used.
+#[must_use]
+pub fn problem(path: &Path, why: &str) -> Problem {
+    Problem::new(format!("policy {}: {why}", path.display())).with_subject(Subject::Policy)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use shim::attachment::conflist::LoadError;
 use shim::node::layout::Layout;
+use types::command::problem::Problem;
 use types::json::raw::RawObject;
 use types::node::{Node, RuntimeKind};
 use types::policy::{Policy, Side};
@@ -63,12 +64,14 @@ pub(in crate::commands::boot) fn facts(kind: BootKind, mode: Mode) -> BootFacts 
             installed: Ok(None),
         },
         name: Ok(Some("cilium".into())),
-        policy: Policy::parse(policy.as_bytes()).map(|policy| PolicyFile {
-            path: "/etc/crossfade/policy.json".into(),
-            bytes: Vec::new(),
-            policy,
-            sha256: String::new(),
-        }),
+        policy: Policy::parse(policy.as_bytes())
+            .map(|policy| PolicyFile {
+                path: "/etc/crossfade/policy.json".into(),
+                bytes: Vec::new(),
+                policy,
+                sha256: String::new(),
+            })
+            .map_err(Problem::from),
         profiles: Arc::clone(Profiles::built_in()),
     };
     let cni = CniFacts {
