@@ -171,19 +171,19 @@ impl Side<'_> {
 
     /// What sandboxes that are gone must not leave: themselves, addresses, namespaces and, of the shim, records.
     fn leftovers(&self) -> Result<Vec<String>> {
-        let mut left: Vec<String> = self
+        let mut leftovers: Vec<String> = self
             .containerd
             .cri()
             .list()?
             .into_iter()
             .map(|sandbox| format!("sandbox {}", sandbox.id))
             .collect();
-        left.extend(self.old.leases(self.node)?.into_iter().map(|address| format!("address {address}")));
+        leftovers.extend(self.old.leases(self.node)?.into_iter().map(|address| format!("address {address}")));
         for directory in ["/run/netns", "/var/lib/crossfade/attachments", "/run/crossfade/locks"] {
-            let found = files(&self.node.outside(directory))?;
-            left.extend(found.into_iter().map(|path| path.display().to_string()));
+            let lease_files = files(&self.node.outside(directory))?;
+            leftovers.extend(lease_files.into_iter().map(|path| path.display().to_string()));
         }
-        Ok(left.into_iter().map(|what| format!("containerd, {}: {what}", self.name)).collect())
+        Ok(leftovers.into_iter().map(|what| format!("containerd, {}: {what}", self.name)).collect())
     }
 }
 

@@ -78,12 +78,12 @@ impl Bridge {
         let is_lease = |path: &std::path::PathBuf| {
             path.file_name().is_some_and(|name| name.to_string_lossy().parse::<std::net::IpAddr>().is_ok())
         };
-        let mut left: Vec<_> =
+        let mut leftovers: Vec<_> =
             crate::host::scratch::files(&self.leases)?.into_iter().filter(is_lease).collect();
         let links = node::run(Command::new("ip").args(["-o", "link", "show", "master", &self.bridge]))
             .context("links of the bridge")?;
-        left.extend(links.lines().map(Into::into));
-        Ok(left)
+        leftovers.extend(links.lines().map(Into::into));
+        Ok(leftovers)
     }
 }
 
@@ -155,12 +155,12 @@ fn joins(bench: &mut Bench) -> Result<()> {
     }
     let report = &mut bench.report;
     let joined = join.report("bridge + host-local JOIN, against an ADD", report);
-    let left = leave.report("bridge + host-local LEAVE, against a DEL", report);
+    let leave_cost = leave.report("bridge + host-local LEAVE, against a DEL", report);
     report.goal(
         "a network that joins and leaves, beyond its plugin",
         vec![
             Limit::new("JOIN, p50", joined.overhead.median_us / 1000.0, 60.0, "ms"),
-            Limit::new("LEAVE, p50", left.overhead.median_us / 1000.0, 30.0, "ms"),
+            Limit::new("LEAVE, p50", leave_cost.overhead.median_us / 1000.0, 30.0, "ms"),
         ],
     );
     Ok(())

@@ -201,9 +201,9 @@ impl Installation {
     /// # Errors
     /// They cannot be listed.
     pub(super) fn leftovers(&self) -> Result<Vec<PathBuf>> {
-        let mut left = self.records()?;
-        left.extend(files(&self.run.join("locks"))?);
-        Ok(left)
+        let mut leftovers = self.records()?;
+        leftovers.extend(files(&self.run.join("locks"))?);
+        Ok(leftovers)
     }
 }
 

@@ -208,14 +208,14 @@ fn prev_result(stdin: Option<&str>) -> Result<String> {
 /// Floods; a reader that hangs up early is the reader's right.
 fn flood(mut to: impl Write, bytes: u64) -> Result<()> {
     let chunk = [b'x'; 4096];
-    let mut left = bytes;
-    while left > 0 {
-        let part = usize::try_from(left.min(4096))?;
+    let mut remaining = bytes;
+    while remaining > 0 {
+        let part = usize::try_from(remaining.min(4096))?;
         match to.write_all(&chunk[..part]) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
             other => other?,
         }
-        left -= part as u64;
+        remaining -= part as u64;
     }
     Ok(to.flush()?)
 }

@@ -89,8 +89,8 @@ fn find(directories: &[&str], name: &str) -> Result<PathBuf> {
     let places = [cache.as_path(), Path::new("/")]
         .into_iter()
         .flat_map(|root| directories.iter().map(move |directory| root.join(directory).join(name)));
-    let mut found = places.filter(executable);
-    found
+    let mut programs = places.filter(executable);
+    programs
         .next()
         .with_context(|| format!("{name} is neither installed nor fetched: run `lab-preflight fetch`"))
 }
@@ -170,10 +170,10 @@ pub fn fetch() -> Result<FetchOutcome> {
     let installed = if suite == Suite::Own { installed()? } else { BTreeSet::new() };
     let libraries = absent_libraries(&apt, &installed)?;
     let packages: Vec<String> = PACKAGES.into_iter().map(str::to_owned).chain(libraries).collect();
-    let wanted = apt
+    let selected = apt
         .run("apt-get", &["download", "--print-uris"], &packages)
         .context("asking apt for the packages: are its lists current (`sudo apt-get update`)?")?;
-    if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == wanted) {
+    if fs::read_to_string(directory.join(STAMP)).is_ok_and(|stamp| stamp == selected) {
         return Ok(FetchOutcome::Complete);
     }
     let stamp = File::open(directory.join(STAMP)).ok();
@@ -201,7 +201,7 @@ pub fn fetch() -> Result<FetchOutcome> {
         symlink("xtables-nft-multi", root.join("usr/sbin").join(name))
             .with_context(|| format!("linking {name}"))?;
     }
-    fs::write(root.join(STAMP), wanted).context("writing the stamp")?;
+    fs::write(root.join(STAMP), selected).context("writing the stamp")?;
     if directory.exists() {
         // It disappears with `new`.
         fs::rename(&directory, new.path().join("old")).context("moving the old cache away")?;

@@ -161,8 +161,8 @@ static KNOWN: Mutex<BTreeMap<Need, Finding>> = Mutex::new(BTreeMap::new());
 /// Looks for every need, however many are missing.
 pub fn check(needs: &[Need]) -> Report {
     let needs: BTreeSet<Need> = needs.iter().copied().collect();
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let findings = needs.into_iter().map(|need| known.entry(need).or_insert_with(|| find(need)).clone());
+    let mut verdicts = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let findings = needs.into_iter().map(|need| verdicts.entry(need).or_insert_with(|| find(need)).clone());
     Report { findings: findings.collect() }
 }
 
@@ -218,12 +218,12 @@ fn find(need: Need) -> Finding {
         Need::Program(name) => (name.to_owned(), program(name).map(Some), build_remedy(name)),
         Need::Part(name, package) => (name.to_owned(), part(name).map(Some), part_remedy(package)),
         Need::Plugin(name) => {
-            let found = packages::plugin(name).map(|path| Some(path.display().to_string()));
-            (format!("plugin: {name}"), found, part_remedy("containernetworking-plugins"))
+            let program = packages::plugin(name).map(|path| Some(path.display().to_string()));
+            (format!("plugin: {name}"), program, part_remedy("containernetworking-plugins"))
         }
         Need::StaticPart(name, package) => {
-            let found = part(name).and_then(|path| is_static(Path::new(&path)).map(|()| Some(path)));
-            (format!("{name} (static)"), found, part_remedy(package))
+            let program = part(name).and_then(|path| is_static(Path::new(&path)).map(|()| Some(path)));
+            (format!("{name} (static)"), program, part_remedy(package))
         }
         Need::Kernel(ability) => {
             let remedy = format!("a kernel with {}", ability.option());
@@ -241,8 +241,8 @@ fn program(name: &str) -> Result<String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/sbin", "/sbin"].map(Into::into);
     let mut candidates = std::env::split_paths(&paths).chain(more).map(|directory| directory.join(name));
-    let found = candidates.find(|path| path.is_file()).context("not in PATH")?;
-    Ok(found.display().to_string())
+    let program = candidates.find(|path| path.is_file()).context("not in PATH")?;
+    Ok(program.display().to_string())
 }
 
 fn part(name: &str) -> Result<String> {

@@ -53,10 +53,10 @@ impl<'a> Audit<'a> {
     pub(super) fn new(strategy: Strategy, probes_per_step: u64, board: &'a Board) -> Audit<'a> {
         let mut mesh = Mesh::new("before", SILENCE_MS);
         let phases = Phases::default();
-        let known = Arc::clone(&phases);
+        let shared_phases = Arc::clone(&phases);
         mesh.restrict(move |client, server, _| {
-            let known = lock(&known);
-            let ends = known.get(client).zip(known.get(server));
+            let shared_phases = lock(&shared_phases);
+            let ends = shared_phases.get(client).zip(shared_phases.get(server));
             ends.is_some_and(|(client, server)| strategy.reaches(*client, *server))
         });
         board.watch(mesh.gauge());

@@ -67,9 +67,9 @@ fn end<'a>(
     mut pods: impl Iterator<Item = &'a Pod>,
 ) -> Result<(BTreeMap<Network, CallCounts>, Leftovers)> {
     pods.try_for_each(|pod| cluster.end_pod(pod))?;
-    let mut left = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
-    left.leases += cluster.allocations()?;
-    Ok((cluster.call_counts()?, left))
+    let mut leftovers = remains::of(cluster.fabric.nodes(), |network| cluster.overlay(network).clone())?;
+    leftovers.leases += cluster.allocations()?;
+    Ok((cluster.call_counts()?, leftovers))
 }
 
 /// What must not change when Crossfade is installed under a pod.

@@ -58,16 +58,16 @@ impl Cluster {
 /// # Errors
 /// Says what it must have and what it has.
 pub fn ensure_placed(pod: &Pod, leases: &[Lease]) -> Result<()> {
-    let mut found: Vec<(Network, &str)> = leases
+    let mut lease_owners: Vec<(Network, &str)> = leases
         .iter()
         .filter(|lease| lease.id == pod.id)
         .map(|lease| (lease.network, lease.ifname.as_str()))
         .collect();
-    found.sort_unstable();
-    let mut wanted: Vec<(Network, &str)> =
+    lease_owners.sort_unstable();
+    let mut expected: Vec<(Network, &str)> =
         pod.phase.networks().iter().copied().zip(["eth0", SECOND]).collect();
-    wanted.sort_unstable();
-    ensure!(found == wanted, "{} must be on {wanted:?} and is on {found:?}", pod.name);
+    expected.sort_unstable();
+    ensure!(lease_owners == expected, "{} must be on {expected:?} and is on {lease_owners:?}", pod.name);
     let published =
         leases.iter().find(|lease| lease.address == pod.address).map(|lease| (lease.network, &lease.id));
     let primary = pod.phase.primary();

@@ -17,17 +17,17 @@ use crate::host::node::Node;
 /// # Errors
 /// It cannot be read.
 pub(super) fn of(nodes: &[Node], overlay: impl Fn(Network) -> Overlay) -> Result<Leftovers> {
-    let mut left = Leftovers::default();
+    let mut leftovers = Leftovers::default();
     for node in nodes {
         let files = |inside: &str| count_files(&node.outside(inside));
-        left.leases += u64::try_from(placement::leases(node, &overlay)?.len())?;
-        left.records += files("/var/lib/crossfade/attachments")? + files("/var/lib/crossfade/damaged")?;
-        left.netns += files("/run/netns")?;
-        left.inventory += inventory_entries(node)?;
-        left.port_rules += port_rules(node)?;
-        left.host_routes += host_routes(node)?;
+        leftovers.leases += u64::try_from(placement::leases(node, &overlay)?.len())?;
+        leftovers.records += files("/var/lib/crossfade/attachments")? + files("/var/lib/crossfade/damaged")?;
+        leftovers.netns += files("/run/netns")?;
+        leftovers.inventory += inventory_entries(node)?;
+        leftovers.port_rules += port_rules(node)?;
+        leftovers.host_routes += host_routes(node)?;
     }
-    Ok(left)
+    Ok(leftovers)
 }
 
 /// How many sandboxes the inventory that `install` took still holds.

@@ -150,12 +150,12 @@ impl Leftovers {
             (self.port_rules, "rules of portmap"),
             (self.host_routes, "host routes"),
         ];
-        let left: Vec<String> = kinds
+        let leftovers: Vec<String> = kinds
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, kind)| format!("{count} {kind}"))
             .collect();
-        if left.is_empty() { None } else { Some(left.join(", ")) }
+        if leftovers.is_empty() { None } else { Some(leftovers.join(", ")) }
     }
 }
 

@@ -102,11 +102,11 @@ fn end(
         api.until_gone(path)?;
     }
     let overlay = |network| overlay(cluster, network).clone();
-    let mut left = Leftovers::default();
+    let mut leftovers = Leftovers::default();
     // An object is gone a little before its sandbox.
     let outcome = until("the end of every sandbox", WITHIN, || {
-        left = remains::of(cluster.fabric.nodes(), overlay)?;
-        Ok((left == Leftovers::default()).then_some(()))
+        leftovers = remains::of(cluster.fabric.nodes(), overlay)?;
+        Ok((leftovers == Leftovers::default()).then_some(()))
     });
     // What is left is in the report, in words of its own.
     let _what_is_left = outcome;
@@ -114,7 +114,7 @@ fn end(
     for witness in witnesses {
         calls.extend(witness.seen()?);
     }
-    Ok((add_up(&calls), left))
+    Ok((add_up(&calls), leftovers))
 }
 
 fn overlay(cluster: &Cluster, network: Network) -> &Overlay {

@@ -41,11 +41,11 @@ impl Settling {
     /// # Errors
     /// Names a pair that is not probed as it should be.
     pub(super) fn wait(&self, gauge: &Gauge) -> Result<()> {
-        let mut seen = None;
+        let mut last_sums = None;
         let outcome = deadline::until("probes of this step", SETTLED_WITHIN, || {
             // Sums are cheap; the pairs are looked at only when something has come in.
             let sums = gauge.progress();
-            if seen.replace(sums) == Some(sums) {
+            if last_sums.replace(sums) == Some(sums) {
                 return Ok(None);
             }
             Ok(self.lacks(gauge).is_none().then_some(()))

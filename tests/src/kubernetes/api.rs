@@ -177,14 +177,14 @@ pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
 fn is_rolled_out(workload: &Value) -> bool {
     let status = &workload["status"];
     let number = |value: &Value| value.as_u64().unwrap_or_default();
-    let seen = number(&status["observedGeneration"]) >= number(&workload["metadata"]["generation"]);
+    let is_observed = number(&status["observedGeneration"]) >= number(&workload["metadata"]["generation"]);
     let pods = if workload["kind"] == "DaemonSet" {
         [&status["desiredNumberScheduled"], &status["updatedNumberScheduled"], &status["numberReady"]]
     } else {
         [&workload["spec"]["replicas"], &status["updatedReplicas"], &status["readyReplicas"]]
     };
     let [wanted, updated, ready] = pods.map(number);
-    seen && wanted > 0 && updated == wanted && ready == wanted
+    is_observed && wanted > 0 && updated == wanted && ready == wanted
 }
 
 /// Where an object is created.

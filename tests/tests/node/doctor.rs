@@ -156,8 +156,8 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     let all = namespaces(&scene)?;
     let netns = all.iter().find(|name| !before.contains(name)).context("the pod's netns")?;
     scene.node().run(&["ip", "netns", "delete", netns])?;
-    let found = expect(&scene, &["record-stale"])?;
-    ensure!(found[0]["objects"].to_string().contains("robbed"), "{found:#?}");
+    let answer = expect(&scene, &["record-stale"])?;
+    ensure!(answer[0]["objects"].to_string().contains("robbed"), "{answer:#?}");
     scene.end(&id)?;
     expect(&scene, &[])?;
 
@@ -167,8 +167,8 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     scene.crossfade.network(&scene.old, &scene.old.conflist_with(1, &["sulk"]))?;
     let id = scene.run("kept")?;
     ensure!(scene.end(&id).is_err(), "its DEL succeeded");
-    let found = expect(&scene, &["del-owed"])?;
-    ensure!(found[0]["objects"].to_string().contains("kept"), "{found:#?}");
+    let answer = expect(&scene, &["del-owed"])?;
+    ensure!(answer[0]["objects"].to_string().contains("kept"), "{answer:#?}");
     let status = scene.run_expecting(&["status"], 3)?;
     ensure!(
         status.starts_with("node          not all right") && status.contains("owed for longer"),
@@ -183,11 +183,11 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     let id = scene.run("forgotten")?;
     scene.containerd.forget(&id)?;
     scene.containerd.restart()?;
-    let found = expect(&scene, &["sandbox-forgotten"])?;
+    let answer = expect(&scene, &["sandbox-forgotten"])?;
     let endpoint = scene.containerd.socket().display().to_string();
     let leaks = scene.run_expecting(&["attachments", "--leaks", "--runtime-endpoint", &endpoint], 0)?;
     ensure!(leaks.contains(&format!("leak: {id} eth0")), "{leaks}");
-    let forgotten = of(&found, "sandbox-forgotten")?;
+    let forgotten = of(&answer, "sandbox-forgotten")?;
     ensure!(forgotten["mend"].to_string().contains("--listed"), "a plain sweep refuses: {forgotten:#}");
     let refused = scene.run_expecting(&["unit", "sweep"], 75)?;
     ensure!(refused.contains("lists no sandbox at all"), "{refused}");
@@ -197,8 +197,8 @@ fn what_is_done_to_pods_is_found_and_mended() -> Result<()> {
     let (id, lives) = (scene.run("again")?, scene.run("lives")?);
     scene.containerd.forget(&id)?;
     scene.containerd.restart()?;
-    let found = expect(&scene, &["sandbox-forgotten"])?;
-    mend(&scene, of(&found, "sandbox-forgotten")?)?;
+    let answer = expect(&scene, &["sandbox-forgotten"])?;
+    mend(&scene, of(&answer, "sandbox-forgotten")?)?;
     expect(&scene, &[])?;
     scene.end(&lives)?;
     ensure!(scene.leases()? == (0, 0), "{:?}", scene.leases()?);
@@ -217,17 +217,17 @@ fn what_is_done_to_the_conf_is_found_and_mended() -> Result<()> {
         || Ok((!scene.loaded()?.contains(&"crossfade".to_owned())).then_some(())),
     )?;
     let id = scene.run("past")?;
-    let found = expect(&scene, &["conf-not-first", "pods-bypass"])?;
-    ensure!(of(&found, "pods-bypass")?["objects"].to_string().contains("past"), "{found:#?}");
-    mend(&scene, of(&found, "conf-not-first")?)?;
+    let answer = expect(&scene, &["conf-not-first", "pods-bypass"])?;
+    ensure!(of(&answer, "pods-bypass")?["objects"].to_string().contains("past"), "{answer:#?}");
+    mend(&scene, of(&answer, "conf-not-first")?)?;
     scene.expect_loaded("crossfade")?;
     expect(&scene, &["pods-bypass"])?;
     // Its DEL comes to us, who know nothing of it: the address stays, and that is told.
     scene.end(&id)?;
-    let found = expect(&scene, &["lease-unknown"])?;
-    ensure!(found[0]["objects"].to_string().contains(&id), "{found:#?}");
+    let answer = expect(&scene, &["lease-unknown"])?;
+    ensure!(answer[0]["objects"].to_string().contains(&id), "{answer:#?}");
     let lease = scene.new.leases(scene.node())?;
-    let evidence = found[0]["evidence"].to_string();
+    let evidence = answer[0]["evidence"].to_string();
     ensure!(lease.len() == 1 && evidence.contains(&lease[0].to_string()), "{lease:?}: {evidence}");
 
     let status = watch.kill()?;
@@ -242,10 +242,10 @@ fn an_agent_that_rewrites_is_found_and_what_it_took_comes_back() -> Result<()> {
     let spec = Spec { name: "exclusive".into(), exclusive: Some(CONF_DIR.into()), ..Spec::default() };
     let agent = Agent::start(spec, Some(scene.node().pid().as_raw().cast_unsigned()))?;
     until("contention", LIMIT, || Ok((scene.status()["reason"] == "ConfContended").then_some(())))?;
-    let found = look(&scene)?;
-    let fights = of(&found, "agent-takes-conf")?;
+    let answer = look(&scene)?;
+    let fights = of(&answer, "agent-takes-conf")?;
     ensure!(fights["mend"].to_string().contains("cni.exclusive"), "{fights:#}");
-    of(&found, "conf-missing")?;
+    of(&answer, "conf-missing")?;
     // The setting is changed.
     agent.kill()?;
     mend(&scene, fights)?;
@@ -266,10 +266,10 @@ fn a_runtime_that_hangs_is_a_finding() -> Result<()> {
     let (scene, watch) = well()?;
     fs::remove_file(scene.outside(BIN_DIR).join("crossfade"))?;
     end(watch)?;
-    let found = scene.containerd.frozen(|| look(&scene))??;
-    let codes: BTreeSet<&str> = found.iter().map(code).collect();
+    let answer = scene.containerd.frozen(|| look(&scene))??;
+    let codes: BTreeSet<&str> = answer.iter().map(code).collect();
     let expected: BTreeSet<&str> = ["runtime-hangs", "plugin-missing", "watch-down"].into();
-    ensure!(codes == expected, "{found:#?}");
-    mend(&scene, of(&found, "plugin-missing")?)?;
+    ensure!(codes == expected, "{answer:#?}");
+    mend(&scene, of(&answer, "plugin-missing")?)?;
     expect(&scene, &["watch-down"]).map(drop)
 }

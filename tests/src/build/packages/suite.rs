@@ -149,8 +149,8 @@ fn archive() -> Result<String> {
         })
         .collect();
     let uris = words.iter().flat_map(|line| line.split_whitespace());
-    let mut found = uris.map(|uri| uri.trim_end_matches('/')).filter(|uri| is_debian(uri));
-    let archive = found.next().context("no source of apt's on this machine names Debian's archive")?;
+    let mut mirrors = uris.map(|uri| uri.trim_end_matches('/')).filter(|uri| is_debian(uri));
+    let archive = mirrors.next().context("no source of apt's on this machine names Debian's archive")?;
     Ok(archive.to_owned())
 }
 

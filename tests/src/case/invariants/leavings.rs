@@ -175,12 +175,12 @@ mod tests {
         fs::write(path("leases/c1@eth0"), b"").expect("lease");
         fs::write(path("run/locks/c1@eth0"), b"{}").expect("lock");
         fs::write(path("state/attachments/3/.tmp-1-0"), b"").expect("temporary file");
-        let mut left = gather().with_processes(["7 stub-old".to_owned()]);
-        left.host_routes.insert("rule to 10.1.0.5".to_owned());
-        let left = left.findings();
+        let mut leavings = gather().with_processes(["7 stub-old".to_owned()]);
+        leavings.host_routes.insert("rule to 10.1.0.5".to_owned());
+        let leavings = leavings.findings();
         let temporary = path("state/attachments/3/.tmp-1-0").display().to_string();
         assert_eq!(
-            left,
+            leavings,
             [
                 Finding::Leftover("host", "rule to 10.1.0.5".to_owned()),
                 Finding::Leftover("lease", "c1@eth0".to_owned()),

@@ -35,10 +35,10 @@ pub fn all() -> Result<Vec<String>> {
         }
         Ok(())
     }
-    let mut found = Vec::new();
-    collect(&dist::workspace().join("deploy"), "", &mut found)?;
-    found.sort();
-    Ok(found)
+    let mut manifests = Vec::new();
+    collect(&dist::workspace().join("deploy"), "", &mut manifests)?;
+    manifests.sort();
+    Ok(manifests)
 }
 
 /// The documents of one file, as JSON.

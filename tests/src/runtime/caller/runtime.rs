@@ -219,9 +219,9 @@ impl Runtime {
 
     fn program(&self, plugin: &Value) -> Result<Plugin> {
         let name = plugin["type"].as_str().context("a plugin needs a type")?;
-        let found = self.bin_dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+        let program = self.bin_dirs.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
         Ok(Plugin::new(
-            &found.with_context(|| format!("failed to find plugin {name:?} in {:?}", self.bin_dirs))?,
+            &program.with_context(|| format!("failed to find plugin {name:?} in {:?}", self.bin_dirs))?,
         ))
     }
 

@@ -77,12 +77,12 @@ impl Directory {
         };
         let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
         let events = Inotify::init(flags).context("inotify instance")?;
-        let wanted = AddWatchFlags::IN_CREATE
+        let flags = AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_MODIFY
             | AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_MOVE
             | AddWatchFlags::IN_DELETE;
-        events.add_watch(&directory, wanted).with_context(|| format!("watch {}", directory.display()))?;
+        events.add_watch(&directory, flags).with_context(|| format!("watch {}", directory.display()))?;
         // The watch is there before the first look, so nothing that comes in between is missed.
         self.take(&directory)?;
         self.watched = Some(WatchedDirectory { directory, events });

@@ -232,11 +232,11 @@ impl FleetState {
 
     /// Does something until it succeeds, a few times: an API server with two cores may keep a caller waiting.
     fn again(&self, act: impl Fn() -> Result<()>) -> Result<()> {
-        let mut left = TRIES;
+        let mut tries = TRIES;
         loop {
-            left -= 1;
+            tries -= 1;
             match act() {
-                Err(_) if left > 0 && !self.is_over() => std::thread::sleep(GATHERED),
+                Err(_) if tries > 0 && !self.is_over() => std::thread::sleep(GATHERED),
                 outcome => return outcome,
             }
         }

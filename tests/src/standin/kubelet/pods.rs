@@ -64,7 +64,7 @@ fn adopt(cri: &Cri, pending: &mut Vec<(&str, u32)>) -> bool {
 
 /// Tries each pending pod once.
 fn attempt(cri: &Cri, pending: &mut Vec<(&str, u32)>, (start, record): (Instant, &Record)) -> Result<()> {
-    let mut left = Vec::new();
+    let mut remaining = Vec::new();
     for (name, attempt) in std::mem::take(pending) {
         let mut sandbox = Sandbox::new(name);
         sandbox.attempt = attempt;
@@ -76,7 +76,7 @@ fn attempt(cri: &Cri, pending: &mut Vec<(&str, u32)>, (start, record): (Instant,
                 (all.map(|address| address.to_string()).collect(), None)
             }
             Err(error) => {
-                left.push((name, attempt + 1));
+                remaining.push((name, attempt + 1));
                 (Vec::new(), Some(format!("{error:#}")))
             }
         };
@@ -84,7 +84,7 @@ fn attempt(cri: &Cri, pending: &mut Vec<(&str, u32)>, (start, record): (Instant,
         let policies = vec![before, policy()];
         record.add(&Event::Pod(Pod { name: name.to_owned(), addresses, error, policies, after_millis }))?;
     }
-    *pending = left;
+    *pending = remaining;
     Ok(())
 }
 

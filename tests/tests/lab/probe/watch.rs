@@ -39,8 +39,8 @@ pub(crate) fn until_answered(gauge: &Gauge, phase: &str, pairs: usize, times: u6
 
 /// The pairs of one phase.
 pub(crate) fn pairs_in<'a>(report: &'a Report, phase: &str) -> &'a [Pair] {
-    let found = report.phases.iter().find(|known| known.name == phase);
-    found.map(|phase| phase.pairs.as_slice()).unwrap_or_default()
+    let report_phase = report.phases.iter().find(|known| known.name == phase);
+    report_phase.map(|phase| phase.pairs.as_slice()).unwrap_or_default()
 }
 
 /// One directed pair, over all phases.

@@ -52,8 +52,8 @@ pub(crate) fn conf_is_renamed_rewritten_or_torn() -> Result<()> {
     let path = directory.join("05-new.conflist");
     let mut agent = Agent::start(Spec { name: "new".to_owned(), ..Spec::default() }, None)?;
     let watch = Inotify::init(InitFlags::IN_NONBLOCK)?;
-    let wanted = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO;
-    watch.add_watch(&directory, wanted)?;
+    let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO;
+    watch.add_watch(&directory, flags)?;
     let seen = |what: AddWatchFlags| -> Result<bool> {
         let events = watch.read_events()?;
         let mut ours = events.iter().filter(|event| event.name.as_deref() == path.file_name());

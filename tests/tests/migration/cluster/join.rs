@@ -100,8 +100,8 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     flip(api, NODE, "old")?;
     let mut connected = connection(cluster, namespace, &address)?;
     let held = until("a pod that keeps its network for a connection", WITHIN, || {
-        let left = restart(&cluster.workers[0], namespace, &["--pod", "join/bare", "--wait", "1"])?;
-        ensure!(left.titles("leave", "").len() == 2, "{left:#?}");
+        let restarted = restart(&cluster.workers[0], namespace, &["--pod", "join/bare", "--wait", "1"])?;
+        ensure!(restarted.titles("leave", "").len() == 2, "{restarted:#?}");
         let connections = exec(cluster, namespace, "bare", &[tools::BUSYBOX, "netstat", "-tn"])?;
         Ok(connections.contains(&format!("{address}:{}", manifest::PORT)).then_some(()))
     })
@@ -114,8 +114,11 @@ fn joined_and_left(cluster: &mut Cluster, api: &Api, namespace: &str) -> Result<
     let problems = held.answer["problems"].to_string();
     ensure!(problems.contains(&address) && problems.contains("busybox"), "{problems}");
 
-    let left = restart(&cluster.workers[0], namespace, &["--now", "--apply"])?;
-    ensure!(left.status == Some(0) && left.titles("leave", "changed") == ["join/bare"], "{left:#?}");
+    let restarted = restart(&cluster.workers[0], namespace, &["--now", "--apply"])?;
+    ensure!(
+        restarted.status == Some(0) && restarted.titles("leave", "changed") == ["join/bare"],
+        "{restarted:#?}"
+    );
     ensure!(!interfaces(cluster, namespace, "bare")?.contains("net1"), "it has left");
     let mut after = identities(api, namespace)?;
     after.remove("other");

@@ -78,9 +78,12 @@ fn joined_and_left(cluster: &Cluster, api: &Api, namespace: &str) -> Result<()> 
     mesh.phase("leave")?;
     flip(api, NODE, "old")?;
     let begun = Instant::now();
-    let left = restart(&cluster.workers[0], namespace, &["--wait", "60", "--apply"])?;
+    let restarted = restart(&cluster.workers[0], namespace, &["--wait", "60", "--apply"])?;
     let leave = begun.elapsed();
-    ensure!(left.status == Some(0) && left.titles("leave", "changed").len() == PODS as usize, "{left:#?}");
+    ensure!(
+        restarted.status == Some(0) && restarted.titles("leave", "changed").len() == PODS as usize,
+        "{restarted:#?}"
+    );
     ensure!(endpoints()? == 0, "{} endpoints", endpoints()?);
     let mut after = identities(api, namespace)?;
     after.remove("other");

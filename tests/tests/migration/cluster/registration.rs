@@ -43,9 +43,9 @@ pub(crate) fn a_node_joins_waits_for_its_network_and_goes_away() -> Result<()> {
         })?;
         // kubelet has looked again, twice, and so has everybody who would have been quick.
         for _ in 0..2 {
-            let seen = heartbeat(&api.get(&node_path(NODE))?);
-            let node =
-                api.until(&node_path(NODE), "has another heartbeat", |node| heartbeat(node) != seen)?;
+            let last_heartbeat = heartbeat(&api.get(&node_path(NODE))?);
+            let node = api
+                .until(&node_path(NODE), "has another heartbeat", |node| heartbeat(node) != last_heartbeat)?;
             ensure!(condition(&node, "Ready") == "False", "Ready without its network: {}", node["status"]);
             let pod = api.get(&early)?;
             ensure!(pod["status"]["podIP"].is_null(), "a pod without its network: {}", pod["status"]);

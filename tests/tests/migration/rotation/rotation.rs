@@ -129,8 +129,8 @@ fn accompanied(world: &mut World, rotate: impl FnOnce(&mut World, &mut Company) 
 fn ensure_all_on(company: &Company, network: &str, nodes: &[&str]) -> Result<()> {
     let [old, new] = company.networks();
     ensure!(if network == "old" { new } else { old } == 0, "{old} pods are on old, {new} on new");
-    let found: BTreeSet<&str> = company.nodes().into_keys().collect();
-    ensure!(found == nodes.iter().copied().collect(), "pods are on {found:?}, expected {nodes:?}");
+    let node_names: BTreeSet<&str> = company.nodes().into_keys().collect();
+    ensure!(node_names == nodes.iter().copied().collect(), "pods are on {node_names:?}, expected {nodes:?}");
     Ok(())
 }
 

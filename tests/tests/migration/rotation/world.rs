@@ -209,9 +209,9 @@ impl World {
         }
         self.cluster.fabric.remove_overlay("old")?;
         for name in self.machines.keys() {
-            let seen = heartbeat(&self.api.get(&node_path(name))?);
+            let last_heartbeat = heartbeat(&self.api.get(&node_path(name))?);
             self.api.until(&node_path(name), "is as before without the old network", |node| {
-                heartbeat(node) != seen
+                heartbeat(node) != last_heartbeat
                     && condition(node, "Ready") == "True"
                     && condition(node, "CrossfadeReady") == "True"
             })?;

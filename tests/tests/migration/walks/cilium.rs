@@ -186,8 +186,8 @@ fn settings_of(api: &Api, node: &str) -> Result<Settings> {
     let labels = strings(&api.get(&node_path(node))?["metadata"]["labels"]);
     let mut settings = strings(&config["data"]);
     for object in api.list(&format!("/apis/cilium.io/v2/namespaces/{NAMESPACE}/ciliumnodeconfigs"))? {
-        let wanted = strings(&object["spec"]["nodeSelector"]["matchLabels"]);
-        if wanted.iter().all(|(key, value)| labels.get(key) == Some(value)) {
+        let selector = strings(&object["spec"]["nodeSelector"]["matchLabels"]);
+        if selector.iter().all(|(key, value)| labels.get(key) == Some(value)) {
             settings.extend(strings(&object["spec"]["defaults"]));
         }
     }

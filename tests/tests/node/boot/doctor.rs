@@ -81,9 +81,9 @@ fn held() -> Result<()> {
     let answer = look(&machine)?;
     let after = state(&machine)?;
     ensure!(after == before, "doctor changed something:\n{before}\n{after}");
-    let found = codes(&answer);
-    ensure!(found.contains("gate-shut") && found.contains("policy-unusable"), "{answer:#}");
-    ensure!(!found.contains("kubelet-down"), "the gate is the reason: {answer:#}");
+    let actual = codes(&answer);
+    ensure!(actual.contains("gate-shut") && actual.contains("policy-unusable"), "{answer:#}");
+    ensure!(!actual.contains("kubelet-down"), "the gate is the reason: {answer:#}");
     let gate = finding(&answer, "gate-shut")?;
     ensure!(gate["evidence"].to_string().contains("policy.json"), "{gate:#}");
     ensure!(gate["evidence"].to_string().contains("kubelet.service is "), "{gate:#}");

@@ -77,8 +77,8 @@ fn config_dir() -> Result<()> {
     ensure_union(&taints, [UNREGISTERED, furniture::TAINT])?;
     let starts = machine.kubelet_starts()?;
     ensure!(!starts.concat().iter().any(|word| word.contains("register-with-taints")), "{starts:?}");
-    let left = machine.list("/etc/kubernetes/kubelet.conf.d")?;
-    ensure!(left == ["zzz.conf"], "something of ours would outlive us: {left:?}");
+    let drop_ins = machine.list("/etc/kubernetes/kubelet.conf.d")?;
+    ensure!(drop_ins == ["zzz.conf"], "something of ours would outlive us: {drop_ins:?}");
     Ok(())
 }
 

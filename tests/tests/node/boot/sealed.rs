@@ -38,12 +38,12 @@ fn used() -> Result<()> {
     // Everything lives: all of it is said, and nothing is touched.
     let leases = machine.list("/var/lib/cni/networks/new")?;
     let (status, text) = seal(&machine, &[])?;
-    let found = paths(&text);
+    let actual = paths(&text);
     for path in ["kubelet.service", "crossfade-watch.service", "/var/lib/crossfade/attachments"] {
-        ensure!(found.contains(&path), "{path} is not refused: {text}");
+        ensure!(actual.contains(&path), "{path} is not refused: {text}");
     }
     let sandboxes = "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/";
-    ensure!(found.iter().filter(|path| path.starts_with(sandboxes)).count() == 2, "{text}");
+    ensure!(actual.iter().filter(|path| path.starts_with(sandboxes)).count() == 2, "{text}");
     ensure!(status == Some(3) && text["sealed"] == false, "{text}");
     ensure!(!leases.is_empty() && machine.list("/var/lib/cni/networks/new")? == leases, "{leases:?}");
 

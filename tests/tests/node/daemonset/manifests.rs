@@ -69,7 +69,7 @@ fn architectures() -> Result<()> {
         let terms = required.with_context(|| format!("{file} runs on every node"))?.node_selector_terms;
         // Terms are alternatives, the expressions of one all hold.
         ensure!(terms.len() == 1, "{file}: {terms:?}");
-        let found: BTreeMap<String, Vec<String>> = terms
+        let terms_by_key: BTreeMap<String, Vec<String>> = terms
             .into_iter()
             .flat_map(|term| term.match_expressions.unwrap_or_default())
             .filter(|expression| expression.operator == "In")
@@ -78,7 +78,7 @@ fn architectures() -> Result<()> {
         let wanted = [("kubernetes.io/arch", vec!["amd64", "arm64"]), ("kubernetes.io/os", vec!["linux"])];
         let wanted =
             wanted.map(|(key, values)| (key.to_owned(), values.into_iter().map(str::to_owned).collect()));
-        ensure!(found == BTreeMap::from(wanted), "{file}: {found:?}");
+        ensure!(terms_by_key == BTreeMap::from(wanted), "{file}: {terms_by_key:?}");
     }
     Ok(())
 }
@@ -182,8 +182,8 @@ fn mounts() -> Result<()> {
             ensure!(mounts.any(|mount| mount.name == volume.name), "{file}: nobody mounts {}", volume.name);
         }
     }
-    let wanted: Vec<_> = ROOTED.iter().map(|(file, name)| (*file, (*name).to_owned())).collect();
-    ensure!(rooted == wanted, "these have the node's root: {rooted:?}");
+    let expected: Vec<_> = ROOTED.iter().map(|(file, name)| (*file, (*name).to_owned())).collect();
+    ensure!(rooted == expected, "these have the node's root: {rooted:?}");
     Ok(())
 }
 

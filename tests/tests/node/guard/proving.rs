@@ -93,8 +93,8 @@ impl Proving {
         for directory in
             ["/run/netns", "/run/crossfade/proof/old/state/attachments", "/var/lib/crossfade/attachments"]
         {
-            let found = files(&self.scene.outside(directory))?;
-            ensure!(found.is_empty(), "left: {found:?}");
+            let lease_files = files(&self.scene.outside(directory))?;
+            ensure!(lease_files.is_empty(), "left: {lease_files:?}");
         }
         Ok(())
     }

@@ -72,9 +72,9 @@ fn migrated() -> Result<()> {
     machine.boot()?;
     machine.until_pods(2)?;
     machine.ensure_only(Network::New)?;
-    let left = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/attachments"))?;
+    let records = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/attachments"))?;
     let aside = lab::host::scratch::files(&machine.disk("/var/lib/crossfade/set-aside"))?;
-    ensure!(left.is_empty() && !aside.is_empty(), "left {left:?}, set aside {aside:?}");
+    ensure!(records.is_empty() && !aside.is_empty(), "left {records:?}, set aside {aside:?}");
     machine.boot_settled()?;
     ensure!(machine.command_line("containerd.service")? == ["/usr/bin/containerd"]);
     ensure_nothing_failed(&machine)

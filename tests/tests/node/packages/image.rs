@@ -40,17 +40,17 @@ pub(crate) fn trials() -> Vec<Trial> {
 /// Everything below /etc and /var that is not the package manager's, and what is called after us below /usr.
 fn files(machine: &Machine) -> Result<BTreeSet<PathBuf>> {
     let root = machine.disk("/");
-    let mut found = BTreeSet::new();
+    let mut paths = BTreeSet::new();
     for top in
         ["/etc", "/var", "/usr/lib/systemd", "/usr/lib/tmpfiles.d", "/usr/share/doc", "/usr/share/crossfade"]
     {
-        walk(&root, &machine.disk(top), &mut found)?;
+        walk(&root, &machine.disk(top), &mut paths)?;
     }
     for top in ["/usr/lib/crossfade", "/usr/libexec/crossfade", "/opt", "/usr/bin/crossfade-bootstrap"] {
-        walk(&root, &machine.disk(top), &mut found)?;
+        walk(&root, &machine.disk(top), &mut paths)?;
     }
-    found.retain(|path| !NOT_OURS.iter().any(|other| path.starts_with(other)));
-    Ok(found)
+    paths.retain(|path| !NOT_OURS.iter().any(|other| path.starts_with(other)));
+    Ok(paths)
 }
 
 fn walk(root: &Path, path: &Path, found: &mut BTreeSet<PathBuf>) -> Result<()> {
@@ -119,8 +119,8 @@ fn removed() -> Result<()> {
             fs::remove_dir_all(machine.disk("/var/lib/crossfade"))?;
         }
         let after = files(&machine)?;
-        let left: Vec<_> = after.symmetric_difference(&before).collect();
-        ensure!(left.is_empty(), "{manager}: {left:?}");
+        let differences: Vec<_> = after.symmetric_difference(&before).collect();
+        ensure!(differences.is_empty(), "{manager}: {differences:?}");
     }
     Ok(())
 }
@@ -171,8 +171,8 @@ fn other_root() -> Result<()> {
     ensure!(installed == listed.lines().count() && installed > 10, "{listed}");
     call(&["uninstall"])?;
     let after = files(&machine)?;
-    let left: Vec<_> = after.symmetric_difference(&before).collect();
-    ensure!(left.is_empty(), "{left:?}");
+    let differences: Vec<_> = after.symmetric_difference(&before).collect();
+    ensure!(differences.is_empty(), "{differences:?}");
     Ok(())
 }
 

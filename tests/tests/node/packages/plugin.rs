@@ -58,9 +58,9 @@ fn tarball() -> Result<()> {
     let listed =
         output(Command::new("tar").args(["--list", "--verbose", "--numeric-owner", "--file"]).arg(&archive))?;
     let entry = |path: &str| {
-        let wanted = format!(" {name}/{path}");
+        let suffix = format!(" {name}/{path}");
         let found =
-            listed.lines().find(|line| line.split(" -> ").next().is_some_and(|line| line.ends_with(&wanted)));
+            listed.lines().find(|line| line.split(" -> ").next().is_some_and(|line| line.ends_with(&suffix)));
         found.with_context(|| format!("no {path}:\n{listed}"))
     };
     ensure!(entry("kubectl-crossfade")?.starts_with("-rwxr-xr-x 0/0 "), "{listed}");

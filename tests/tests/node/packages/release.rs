@@ -65,10 +65,10 @@ impl Build {
     /// The one file of a node's whose name ends so.
     pub(crate) fn file(self, suffix: &str) -> Result<PathBuf> {
         let directory = self.directory();
-        let mut found = files(&directory)?;
-        found.retain(|name| name.starts_with("crossfade") && name.ends_with(suffix));
-        ensure!(found.len() == 1, "{}: expected one *{suffix}, found {found:?}", directory.display());
-        Ok(directory.join(&found[0]))
+        let mut packages = files(&directory)?;
+        packages.retain(|name| name.starts_with("crossfade") && name.ends_with(suffix));
+        ensure!(packages.len() == 1, "{}: expected one *{suffix}, found {packages:?}", directory.display());
+        Ok(directory.join(&packages[0]))
     }
 
     /// Unpacks the tarball below a directory; where `install.sh` is.

@@ -177,8 +177,8 @@ impl Bench {
         let leases = self.leases()?;
         ensure!(leases == 0, "{leases} leases");
         for directory in ["/run/netns", "/run/crossfade/proof/old/state/attachments"] {
-            let found = files(&self.node().outside(directory))?;
-            ensure!(found.is_empty(), "left: {found:?}");
+            let lease_files = files(&self.node().outside(directory))?;
+            ensure!(lease_files.is_empty(), "left: {lease_files:?}");
         }
         let links = self.node().run(&["ip", "-o", "link", "show", "type", "veth"])?;
         // The node's own link to the wire is one.

@@ -156,12 +156,12 @@ fn nodes(admin: &Client, holder: &mut Session) -> Result<()> {
     let version = |holder: &mut Session| -> Result<Value> {
         Ok(holder.say(&json!({"look": 5}))?["nodes"]["acting"].clone())
     };
-    let seen = version(holder)?;
+    let last_version = version(holder)?;
     let claim = |version: &Value| {
         json!({"patch": {"node": "acting", "uid": uid, "version": version, "state": "claimed", "cordon": true, "fence": true,
             "desired": "both-old"}})
     };
-    holder.says(&claim(&seen), &json!("Done"))?;
+    holder.says(&claim(&last_version), &json!("Done"))?;
     let claimed = admin.get(&format!("{NODES}/acting"))?.object()?;
     let fence = json!({ "key": "crossfade/earlier", "effect": "PreferNoSchedule" });
     let taints = claimed["spec"]["taints"].as_array().context("taints")?;
@@ -256,8 +256,8 @@ fn evictions(admin: &Client, holder: &mut Session) -> Result<()> {
     let paid = pod(admin, "paid", "paid")?;
     let path = budget(admin, "paid", "paid", 1)?;
     holder.says(&json!({"evict": other(&paid)}), &json!("Gone"))?;
-    let left = admin.get(&path)?.object()?["status"]["disruptionsAllowed"].clone();
-    ensure!(left == 0, "a failed precondition no longer costs: {left}");
+    let disruptions = admin.get(&path)?.object()?["status"]["disruptionsAllowed"].clone();
+    ensure!(disruptions == 0, "a failed precondition no longer costs: {disruptions}");
     let counted = holder.say(&json!({"census": 1}))?;
     ensure!(counted.as_str().is_some_and(|all| all.contains("\"acting\": ")), "{counted}");
     Ok(())

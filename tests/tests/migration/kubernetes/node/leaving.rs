@@ -31,22 +31,22 @@ struct LeavingNode {
 
 impl LeavingNode {
     fn new(node: &'static str, conf_dir: &str) -> Result<Self> {
-        let left = Self::silent(node, conf_dir)?;
-        let mut publisher = Publisher::start(&left.credential.kubeconfig(), None)?;
+        let leaving = Self::silent(node, conf_dir)?;
+        let mut publisher = Publisher::start(&leaving.credential.kubeconfig(), None)?;
         publisher.publish(&ready("old"))?;
         drop(publisher);
         let others = json!({ "metadata": { "labels": { "other": "x" }, "annotations": { "crossfade/desired": "old", "other": "x" } } });
-        left.subject.admin.patch(&left.subject.path(), MERGE, &others)?.object()?;
-        ensure!(says(&left.subject.node()?)[0] == "True", "{}", left.subject.node()?);
-        Ok(left)
+        leaving.subject.admin.patch(&leaving.subject.path(), MERGE, &others)?.object()?;
+        ensure!(says(&leaving.subject.node()?)[0] == "True", "{}", leaving.subject.node()?);
+        Ok(leaving)
     }
 
     fn silent(node: &'static str, conf_dir: &str) -> Result<Self> {
         let subject = Subject::registered(node)?;
         let credential = Credential::of_kubelet(subject.server, node)?;
-        let left = Self { subject, tree: tree(node, conf_dir)?, credential };
-        left.give()?;
-        Ok(left)
+        let leaving = Self { subject, tree: tree(node, conf_dir)?, credential };
+        leaving.give()?;
+        Ok(leaving)
     }
 
     /// Gives kubelet its credential.
@@ -99,76 +99,76 @@ fn tree(node: &str, conf_dir: &str) -> Result<Tree> {
 }
 
 fn a_final_image_takes_back_what_was_said() -> Result<()> {
-    let left = LeavingNode::new("final", "none")?;
-    let before = left.subject.node()?;
-    let planned = left.done(&["unit", "retract", "--dry-run"])?;
-    ensure!(left.subject.node()? == before, "a dry run wrote on the Node");
-    ensure!(left.done(&["unit", "retract"])? == planned, "{planned}");
-    let node = left.has_left("Unknown", "FinalImage")?;
-    let printed = left.done(&["unit", "retract"])?;
+    let leaving = LeavingNode::new("final", "none")?;
+    let before = leaving.subject.node()?;
+    let planned = leaving.done(&["unit", "retract", "--dry-run"])?;
+    ensure!(leaving.subject.node()? == before, "a dry run wrote on the Node");
+    ensure!(leaving.done(&["unit", "retract"])? == planned, "{planned}");
+    let node = leaving.has_left("Unknown", "FinalImage")?;
+    let printed = leaving.done(&["unit", "retract"])?;
     ensure!(printed.starts_with("keep"), "{printed}");
-    ensure!(left.subject.node()? == node, "written at every boot");
+    ensure!(leaving.subject.node()? == node, "written at every boot");
     Ok(())
 }
 
 fn a_boot_that_is_switched_off_takes_back_what_was_said() -> Result<()> {
-    let left = LeavingNode::new("off-at-boot", "private")?;
-    left.tree.write("etc/crossfade/disabled", "")?;
-    left.done(&["unit", "retract"])?;
-    left.has_left("False", "SwitchedOff").map(drop)
+    let leaving = LeavingNode::new("off-at-boot", "private")?;
+    leaving.tree.write("etc/crossfade/disabled", "")?;
+    leaving.done(&["unit", "retract"])?;
+    leaving.has_left("False", "SwitchedOff").map(drop)
 }
 
 fn uninstalling_takes_back_what_was_said() -> Result<()> {
-    let left = LeavingNode::new("uninstalled", "shared")?;
-    let planned = left.done(&["uninstall", "--dry-run"])?;
-    ensure!(says(&left.subject.node()?)[0] == "True", "a dry run wrote on the Node");
-    let done = left.done(&["uninstall"])?;
+    let leaving = LeavingNode::new("uninstalled", "shared")?;
+    let planned = leaving.done(&["uninstall", "--dry-run"])?;
+    ensure!(says(&leaving.subject.node()?)[0] == "True", "a dry run wrote on the Node");
+    let done = leaving.done(&["uninstall"])?;
     ensure!(planned == done && done.contains("retract"), "{planned}{done}");
-    left.has_left("Unknown", "Removed").map(drop)
+    leaving.has_left("Unknown", "Removed").map(drop)
 }
 
 fn a_node_of_which_nothing_was_said_is_not_touched() -> Result<()> {
-    let left = LeavingNode::silent("silent", "none")?;
-    let before = left.subject.node()?;
-    left.done(&["unit", "retract"])?;
-    ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
+    let leaving = LeavingNode::silent("silent", "none")?;
+    let before = leaving.subject.node()?;
+    leaving.done(&["unit", "retract"])?;
+    ensure!(leaving.subject.node()? == before, "{}", leaving.subject.node()?);
     Ok(())
 }
 
 fn a_node_that_takes_part_keeps_what_it_says() -> Result<()> {
-    let left = LeavingNode::new("partaker", "private")?;
-    let before = left.subject.node()?;
-    let (status, printed) = left.run(&["unit", "retract"])?;
+    let leaving = LeavingNode::new("partaker", "private")?;
+    let before = leaving.subject.node()?;
+    let (status, printed) = leaving.run(&["unit", "retract"])?;
     ensure!(status == Some(3) && printed.contains("takes part"), "{status:?}: {printed}");
-    ensure!(left.subject.node()? == before, "{}", left.subject.node()?);
+    ensure!(leaving.subject.node()? == before, "{}", leaving.subject.node()?);
     Ok(())
 }
 
 /// In a first boot kubelet is bootstrapped later than this begins.
 fn it_waits_for_kubelet_s_credential() -> Result<()> {
-    let left = LeavingNode::new("patience", "none")?;
-    fs::remove_file(left.tree.path("etc/kubernetes/kubelet.conf"))?;
-    let mut command = left.tree.bootstrap(&["unit", "retract", "--timeout", "600"])?;
+    let leaving = LeavingNode::new("patience", "none")?;
+    fs::remove_file(leaving.tree.path("etc/kubernetes/kubelet.conf"))?;
+    let mut command = leaving.tree.bootstrap(&["unit", "retract", "--timeout", "600"])?;
     let mut retract = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    left.give()?;
+    leaving.give()?;
     let status = until("its end", WITHIN, || Ok(retract.try_wait()?))?;
     ensure!(status.success(), "{status}");
-    left.has_left("Unknown", "FinalImage").map(drop)
+    leaving.has_left("Unknown", "FinalImage").map(drop)
 }
 
 fn without_an_api_server_it_says_what_to_do_by_hand() -> Result<()> {
     let subject = Subject::registered("unreachable")?;
     // No program listens at the discard port.
     let credential = Credential::of_kubelet_at(subject.server, "unreachable", "https://127.0.0.1:9")?;
-    let left = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
-    left.give()?;
-    let (status, printed) = left.run(&["unit", "retract", "--timeout", "1"])?;
+    let leaving = LeavingNode { subject, tree: tree("unreachable", "none")?, credential };
+    leaving.give()?;
+    let (status, printed) = leaving.run(&["unit", "retract", "--timeout", "1"])?;
     ensure!(status == Some(75) && printed.contains("kubectl label node"), "{status:?}: {printed}");
     // `uninstall` succeeds all the same.
-    left.tree.settings(
+    leaving.tree.settings(
         &json!({ "confDir": "shared", "kubelet": { "kubeconfig": "/etc/kubernetes/kubelet.conf" } }),
     )?;
-    let printed = left.done(&["uninstall"])?;
+    let printed = leaving.done(&["uninstall"])?;
     ensure!(printed.contains("kubectl label node") && printed.contains("not done"), "{printed}");
     Ok(())
 }

@@ -70,8 +70,8 @@ fn adds_of_one_container_at_once_choose_two_second_names() -> Result<()> {
         case.call("DEL").env("CNI_IFNAME", ifname).run()?.silent()?;
     }
     case.expect_records(0)?;
-    let left: Vec<PathBuf> = fs::read_dir(&locks)?.flatten().map(|file| file.path()).collect();
-    ensure!(left.is_empty(), "lock files are left: {left:?}");
+    let lock_files: Vec<PathBuf> = fs::read_dir(&locks)?.flatten().map(|file| file.path()).collect();
+    ensure!(lock_files.is_empty(), "lock files are left: {lock_files:?}");
     Ok(())
 }
 

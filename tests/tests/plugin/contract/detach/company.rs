@@ -91,8 +91,11 @@ impl Successor {
         let line = self.force_first()?;
         ensure!(has_host_link(&self.host)?, "the living pod's host end is gone: {line}");
         ensure!(self.netns.has_link("eth0")?, "the living pod's eth0 is gone");
-        let left = line["left"].to_string();
-        ensure!(left.contains(&self.host) && left.contains(why), "it is said to be left, and why: {line}");
+        let leftovers = line["left"].to_string();
+        ensure!(
+            leftovers.contains(&self.host) && leftovers.contains(why),
+            "it is said to be left, and why: {line}"
+        );
         Ok(())
     }
 }

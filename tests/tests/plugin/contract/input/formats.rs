@@ -49,7 +49,7 @@ enum OwedCalls {
 impl Record {
     fn all() -> Result<Vec<Self>> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shim/tests/records");
-        let mut found = Vec::new();
+        let mut files = Vec::new();
         let mut dirs = vec![root.clone()];
         while let Some(dir) = dirs.pop() {
             for entry in fs::read_dir(&dir).with_context(|| format!("list {}", dir.display()))? {
@@ -59,7 +59,7 @@ impl Record {
                 } else if path.extension().is_none_or(|extension| extension != "lines") {
                     let below = path.strip_prefix(&root)?;
                     let format = below.iter().next().context("a format")?;
-                    found.push(Self {
+                    files.push(Self {
                         place: below.strip_prefix(format)?.to_owned(),
                         format: format.to_string_lossy().into_owned(),
                         bytes: fs::read(&path)?,
@@ -67,9 +67,9 @@ impl Record {
                 }
             }
         }
-        found.sort_by(|one, other| (&one.format, &one.place).cmp(&(&other.format, &other.place)));
-        ensure!(found.len() >= 13, "expected every record there is, found {}", found.len());
-        Ok(found)
+        files.sort_by(|one, other| (&one.format, &one.place).cmp(&(&other.format, &other.place)));
+        ensure!(files.len() >= 13, "expected every record there is, found {}", files.len());
+        Ok(files)
     }
 
     fn named(format: &str, id: &str) -> Result<Self> {
