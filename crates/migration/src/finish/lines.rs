@@ -274,14 +274,32 @@ fn values(facts: &Facts<'_>) -> Line {
     let evidence = changes.iter().map(|change| {
         let places = first_few(change.places.clone());
         let places = places.iter().map(|place| format!(" ({place})")).collect::<String>();
-        format!("{}: {} becomes {}{places}", change.key, quote(change.now.as_bytes(), SHOWN), change.value)
+        let Change { key, set, value, .. } = change;
+        let in_cluster = format!("{key}: {} becomes {}", quote(change.now.as_bytes(), SHOWN), change.becomes);
+        // Calico's resource has the key that a person sets.
+        if key == set {
+            format!("{in_cluster}{places}")
+        } else {
+            format!("{set}={value} ({in_cluster}){places}")
+        }
     });
-    let sets: Vec<(&str, &str)> = changes.iter().map(|change| (change.set, change.value)).collect();
-    let help = format!(
-        "one setting at a time, and look at the cluster after each: {}. --values FILE writes all of them as Helm values",
-        command(facts.scene, &sets)
-    );
-    Line::new(name, LineState::Waits, evidence).help(help)
+    Line::new(name, LineState::Waits, evidence).help(steps_of_values(facts.scene, &changes))
+}
+
+/// The commands that set these values, one after the other.
+fn steps_of_values(scene: &Scene<'_>, changes: &[Change]) -> String {
+    let step = |(number, change): (usize, &Change)| {
+        format!("{}. {}", number + 1, command(scene, &[(change.set, change.value)]))
+    };
+    let steps: Vec<String> = changes.iter().enumerate().map(step).collect();
+    let file = match scene.to {
+        Cni::Cilium | Cni::Antrea => ". --values FILE writes all of them as a file of Helm values",
+        Cni::Calico | Cni::Flannel | Cni::Canal | Cni::AwsVpcCni => "",
+    };
+    format!(
+        "one setting at a time, in this order; before the next one, kubectl crossfade finish must show the line moved as done and name the setting no more: {}{file}",
+        steps.join("; ")
+    )
 }
 
 /// A setting of the new CNI that is not what it must be in the end.
@@ -291,7 +309,10 @@ pub struct Change {
     pub key: &'static str,
     /// The value of the chart that sets it.
     pub set: &'static str,
+    /// What the cluster has.
     pub now: String,
+    /// What the cluster has in the end.
+    pub becomes: &'static str,
     /// What the value of the chart becomes.
     pub value: &'static str,
     /// Objects that have it, other than the CNI's own settings.
@@ -307,8 +328,8 @@ pub fn changes(scene: &Scene<'_>) -> Vec<Change> {
         key: row.rule.key.trim_start_matches('/'),
         set: row.set,
         now: row.now.clone().unwrap_or_default(),
-        value: required_value(scene, row.rule, Stage::Finish)
-            .unwrap_or_else(|| row.rule.chart(row.rule.absent)),
+        becomes: required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent),
+        value: row.rule.chart(required_value(scene, row.rule, Stage::Finish).unwrap_or(row.rule.absent)),
         places: row
             .subjects
             .iter()
@@ -358,13 +379,12 @@ fn fence(facts: &Facts<'_>) -> Line {
         let running: Vec<String> =
             running.map(|(target, object)| format!("{target} still has {} pods", pods(object))).collect();
         if running.is_empty() {
-            return Line::done(
-                name,
-                format!(
-                    "{} select no node, and have no pod",
-                    agents.iter().map(|(target, _)| target.to_string()).collect::<Vec<_>>().join(", ")
-                ),
-            );
+            let words = match agents.len() {
+                1 => "selects no node, and has no pod",
+                _ => "select no node, and have no pod",
+            };
+            let targets: Vec<String> = agents.iter().map(|(target, _)| target.to_string()).collect();
+            return Line::done(name, format!("{} {words}", targets.join(", ")));
         }
         return Line::new(name, LineState::Waits, running)
             .help("wait until their pods have ended, then call the same command again");

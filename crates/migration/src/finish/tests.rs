@@ -289,9 +289,28 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         Case::new(Cni::Calico, Cni::Cilium, vec![config.clone()]).config("transition: {phase: finish}");
     let line = world.line(LineName::Values);
     assert_eq!(line.state, LineState::Waits);
-    assert!(line.evidence.contains(&"enable-policy: never becomes default".to_owned()), "{line:?}");
-    assert!(line.evidence.iter().all(|what| what.len() < 300), "{line:?}");
-    assert!(line.help.contains("--set cni.customConf=false"), "{line:?}");
+    for (index, shown) in [
+        "cni.customConf=false (custom-cni-conf: true becomes false)",
+        "operator.unmanagedPodWatcher.restart=true (unmanaged-pod-watcher-interval: 0",
+        "policyEnforcementMode=default (enable-policy: never becomes default)",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(line.evidence[index].starts_with(shown), "{line:?}");
+    }
+    assert!(line.evidence.iter().all(|what| what.len() < 350), "{line:?}");
+    let steps: Vec<&str> = line.help.split("; ").filter(|step| step.contains(". helm upgrade")).collect();
+    let sets: Vec<Vec<&str>> = steps
+        .iter()
+        .map(|step| step.split(" --set ").skip(1).filter_map(|set| set.split(' ').next()).collect())
+        .collect();
+    let each = [
+        "cni.customConf=false",
+        "operator.unmanagedPodWatcher.restart=true",
+        "policyEnforcementMode=default",
+    ];
+    assert_eq!(sets, each.map(|set| vec![set]), "{line:?}");
     world.case = Case::new(Cni::Calico, Cni::Cilium, vec![]);
     assert_eq!(
         world.line(LineName::Values).state,
@@ -306,6 +325,24 @@ fn settings_of_the_last_stage_are_shown_as_a_change() {
         file,
         "cni:\n  customConf: false\noperator:\n  unmanagedPodWatcher:\n    restart: true\npolicyEnforcementMode: default\n"
     );
+}
+
+/// What a person sets is a key of the resource itself, and no chart has a file of it.
+#[test]
+fn settings_without_a_chart_are_named_as_the_resource_has_them() {
+    let mut world = World::approved();
+    let felix = object(
+        Kind::FELIX_CONFIGURATION,
+        "default",
+        json!({"metadata": {"name": "default"}, "spec": {"bpfEnabled": true}}),
+    );
+    let agent = agent("kube-system", "calico-node", "calico-node", 3);
+    world.case =
+        Case::new(Cni::Flannel, Cni::Calico, vec![felix, agent]).config("transition: {phase: finish}");
+    let line = world.line(LineName::Values);
+    assert_eq!(line.evidence, ["bpfEnabled: true becomes false"]);
+    assert!(line.help.contains(r#"'{"spec":{"bpfEnabled":false}}'"#), "{line:?}");
+    assert!(!line.help.contains("--values"), "{line:?}");
 }
 
 #[test]
@@ -334,6 +371,18 @@ fn an_agent_is_fenced_off_once_no_node_is_selected_and_no_pod_is_left() {
         agent(&mut world, json!({"spec": spec, "status": status}));
         assert_eq!(world.line(LineName::Fence).state, state, "{spec} {status}");
     }
+}
+
+/// A line is read by people: one object selects, and two select.
+#[test]
+fn a_closed_fence_is_worded_for_as_many_agents_as_there_are() {
+    let mut world = World::fenced();
+    let words = |world: &World| world.line(LineName::Fence).evidence.join("; ");
+    assert_eq!(words(&world), "DaemonSet/kube-system/calico-node selects no node, and has no pod");
+    let agent = world.inventory.in_part(Part::Agent).next();
+    let (target, object) = agent.map(|(target, object)| (target.clone(), object.clone())).expect("an agent");
+    world.inventory.objects.insert(Target { name: "calico-node-two".into(), ..target }, object);
+    assert!(words(&world).ends_with("calico-node-two select no node, and have no pod"), "{}", words(&world));
 }
 
 #[test]

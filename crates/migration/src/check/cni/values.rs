@@ -89,7 +89,7 @@ fn wrong_value_finding(scene: &Scene<'_>, row: &Row, stage: Stage) -> Finding {
         title(scene.to),
         expectation.words()
     );
-    let value = values::required_value(scene, rule, stage).unwrap_or_else(|| rule.chart(rule.absent));
+    let value = rule.chart(values::required_value(scene, rule, stage).unwrap_or(rule.absent));
     let (nodes, cluster): (Vec<_>, Vec<_>) =
         row.subjects.iter().partition(|subject| subject.kind == Kind::CILIUM_NODE_CONFIG.name());
     let mut sets: Vec<(&str, &str)> = cluster.iter().take(1).map(|_| (rule.set, value)).collect();

@@ -83,7 +83,7 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     let required =
         rules(scene.to).iter().filter_map(|rule| Some((rule, required_value(scene, rule, Stage::Install)?)));
     let mut values: Vec<(String, String)> =
-        required.map(|(rule, value)| (rule.set.to_owned(), quote(value))).collect();
+        required.map(|(rule, value)| (rule.set.to_owned(), quote(rule.chart(value)))).collect();
     if scene.to == Cni::Cilium {
         cilium(scene, &mut values);
     }
@@ -92,11 +92,11 @@ pub fn manifest(scene: &Scene<'_>) -> Option<String> {
     Some(nest(&values))
 }
 
-/// The value of the chart that a setting must have in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
+/// The value that a setting must have in the cluster in a stage; none if any will do, or only some will not. While kube-proxy is not replaced, the plugin
 /// portmap serves the ports of nodes that pods use.
 #[must_use]
 pub fn required_value(scene: &Scene<'_>, rule: &Rule, stage: Stage) -> Option<&'static str> {
-    let value = rule.chart(rule.for_stage(stage).first()?);
+    let value = rule.for_stage(stage).first()?;
     Some(if rule.set == CHAINING && has_host_ports(scene) { "portmap" } else { value })
 }
 
